@@ -1,0 +1,52 @@
+# The targets a person remembers. `make help` lists them.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+CASE   ?= examples/llama-3.1-405b/case.toml
+REPORT ?= build/report.html
+
+.PHONY: help audit test lint check format bench wheel clean
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# One stamp an extra: `make audit` needs no test tools, `make test` needs everything.
+$(VENV)/.trace: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[trace]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/.trace
+
+audit: $(VENV)/.trace ## audit CASE (Llama 3.1 405B unless you say another) into an HTML report
+	@mkdir -p $(dir $(REPORT))
+	$(BIN)/flopledger audit $(CASE) --html $(REPORT)
+
+test: $(VENV)/.dev lint check ## the whole suite: style, types, walls, tests
+	$(BIN)/python -m pytest -n auto
+
+lint: $(VENV)/.dev ## style and import walls
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+check: $(VENV)/.dev ## strict types
+	$(BIN)/mypy
+
+format: $(VENV)/.dev ## put the style right
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev ## start-up times against `import torch`
+	$(BIN)/python benchmarks/startup.py
+
+wheel: $(VENV)/.dev ## build the wheel into dist/
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean: ## remove everything that make made
+	rm -rf $(VENV) build dist

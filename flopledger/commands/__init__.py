@@ -1,0 +1,78 @@
+"""The command line. Each verb has a file of its own; this one opens the door and reports errors.
+
+Verb modules import only typer (and rich where they print) at the top: whatever is heavy is imported
+inside the verb, so that ``--help`` answers at once.
+"""
+
+import os
+import sys
+import traceback
+
+import typer
+
+from flopledger.commands import version
+
+app = typer.Typer(
+    name="flopledger",
+    help="Settle how much compute a model's training took, and whether a claim about it holds.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+version.register(app)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb; return its exit code (0 done, 1 inconsistent, 2 bad input, 3 undetermined)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = _take_debug(arguments)
+    try:
+        outcome = app(args=arguments, prog_name="flopledger", standalone_mode=False)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): not an error, but Python would complain
+        # once more while flushing at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001 - the one place where an error becomes a message
+        if debug:
+            traceback.print_exc()
+        return _report(error)
+    return outcome if isinstance(outcome, int) else 0
+
+
+def _take_debug(arguments: list[str]) -> bool:
+    """Remove ``--debug`` wherever it stands before a ``--`` and say whether it was there."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    if "--debug" not in arguments[:end]:
+        return False
+    arguments.remove("--debug")
+    return True
+
+
+def _report(error: Exception) -> int:
+    from flopcount.errors import FlopcountError
+    from flopledger.errors import FlopledgerError
+    from hardware_db.errors import HardwareError
+    from profilers.errors import ProfilersError
+
+    if isinstance(error, typer.Exit):
+        return error.exit_code
+    if isinstance(error, typer.Abort):
+        return 130
+    if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error of the command line
+        error.show()
+        return 2
+    if isinstance(
+        error, FlopledgerError | FlopcountError | HardwareError | ProfilersError | OSError
+    ):
+        typer.echo(f"error: {error}", err=True)
+        return 2
+    typer.echo(
+        f"error: flopledger failed on its own account: {type(error).__name__}: {error}\n"
+        "  run the same command with --debug for the traceback, and please report it",
+        err=True,
+    )
+    return 2

@@ -1,0 +1,1 @@
+"""The routes from evidence to a compute estimate, one a file."""

@@ -1,0 +1,1 @@
+"""Pure functions of an AuditReport: console, JSON, HTML."""
