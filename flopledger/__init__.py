@@ -2,4 +2,6 @@
 
 from flopledger.errors import FlopledgerError
 
-__all__ = ["FlopledgerError"]
+__version__ = "0.1.0"
+
+__all__ = ["FlopledgerError", "__version__"]

@@ -19,7 +19,8 @@ def version(
     """
     import json
     import platform
-    from importlib.metadata import version as of
 
-    answer = {"flopledger": of("flopledger"), "python": platform.python_version()}
+    from flopledger import __version__
+
+    answer = {"flopledger": __version__, "python": platform.python_version()}
     typer.echo(json.dumps(answer) if as_json else "\n".join(f"{k} {v}" for k, v in answer.items()))
