@@ -14,13 +14,18 @@ from flopledger.commands import version
 
 app = typer.Typer(
     name="flopledger",
-    help="Settle how much compute a model's training took, and whether a claim about it holds.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-version.register(app)
+for verb in (version,):
+    verb.register(app)
+
+
+@app.callback()
+def _door() -> None:
+    """Settle how much compute a model's training took, and whether a claim about it holds."""
 
 
 def main(argv: list[str] | None = None) -> int:
