@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flopcount import FlopcountError, closed_form
+from flopcount.config_file import ConfigError, find_config, read_json
 from flopledger.case import ModelSpec
 from flopledger.errors import CaseError
 from flopledger.facts import Finding
@@ -83,7 +84,7 @@ def closed_form_cost(model: Model, sequence: int | None) -> Costed | None:
     if model.dimensions is None:
         return _six_nd(model)
     known = sequence is not None
-    sizes = _sizes(model)
+    sizes = input_sizes(model)
     try:
         form = closed_form.count(model.dimensions, batch=1, sequence=sequence or 1, **sizes)
     except FlopcountError as error:
@@ -171,16 +172,19 @@ def _six_nd(model: Model) -> Costed | None:
 
 
 def _from_config(config: Path) -> tuple[closed_form.Dimensions | None, str | None]:
-    from flopcount import architectures
-
+    """Read dimensions from a configuration; a file that is no configuration is an error."""
     try:
-        return closed_form.Dimensions.from_config(architectures.read_config(config)), None
-    except closed_form.DimensionsError as error:
+        content = read_json(find_config(config))
+    except ConfigError as error:
+        raise CaseError(str(error)) from None
+    try:
+        return closed_form.Dimensions.from_config(content), None
+    except FlopcountError as error:
         return None, str(error)
 
 
-def _sizes(model: Model) -> dict[str, Any]:
-    """Translate the case's input sizes for the closed form."""
+def input_sizes(model: Model) -> dict[str, Any]:
+    """Translate the case's input sizes for the counters."""
     sizes = dict(model.spec.input or {})
     for name in ("image", "latent"):
         if name in sizes:
