@@ -45,6 +45,15 @@ class Part:
         keys = {candidate.architecture for candidate in self.candidates}
         return keys.pop() if len(keys) == 1 else None
 
+    @property
+    def computes_alike(self) -> bool:
+        """Whether the open question (a memory size, say) leaves every dense peak the same."""
+        rates = {
+            tuple(_peak(candidate, name) for name in TRAINING_PRECISIONS)
+            for candidate in self.candidates
+        }
+        return len(rates) == 1
+
     def peak(self, precision: str | None) -> Interval | None:
         """Dense rated peak, FLOP/s a device; a range where part, precision or unit is open."""
         ends = [
@@ -114,9 +123,12 @@ def resolve(name: str, *, place: str) -> tuple[Part, list[Finding]]:
     except hardware_db.AmbiguousAccelerator as error:
         part = Part(spelled=name, candidates=tuple(error.candidates))
         finding = Finding(
-            code="ambiguous-accelerator", severity="warning", message=str(error), evidence=(place,)
+            code="ambiguous-accelerator",
+            severity="info" if part.computes_alike else "warning",
+            message=str(error),
+            evidence=(place,),
         )
-        return part, [finding]
+        return part, [finding, *_unit_findings(part, place)]
     except hardware_db.UnknownAccelerator as error:
         raise CaseError(f"{place}.accelerator: {error}") from None
     return part, _unit_findings(part, place)

@@ -50,12 +50,12 @@ def estimate(
         return None
     if run.device_rate is not None and run.mfu is None and run.hfu is None:
         return _from_rate(run, seconds, run.device_rate, draws)
-    peak = part.peak(run.precision)
-    if peak is None:
-        return None
     utilisation = _utilisation(run, part, amount_known=amount_known)
     if utilisation is None or not seconds.quantity.is_two_sided:
         return bound(run, part)
+    peak = _peak(run, part, utilisation)
+    if peak is None:
+        return None
     parts: dict[str, Samples] = {
         "device_seconds": draws.of(f"{run.name}/device_seconds", seconds.quantity),
         "peak": draws.of(f"{run.name}/peak", _peak_quantity(peak)),
@@ -63,6 +63,10 @@ def estimate(
     }
     sample = parts["device_seconds"] * parts["peak"] * parts["utilisation"]
     assumptions = [utilisation.assumption, part.describe_peak(run.precision)]
+    if peak != part.peak(run.precision):
+        assumptions.append(
+            f"the prior is of 16-bit runs: at {run.precision} the peak runs from the 16-bit one up"
+        )
     if utilisation.goodput:
         rho = priors.goodput_ratio()
         parts["goodput"] = draws.of("goodput_ratio", rho)
@@ -121,6 +125,21 @@ def _utilisation(run: RunFigures, part: Part, *, amount_known: bool) -> _Utilisa
     return _Utilisation(
         quantity=prior, basis="model", goodput=False, stated=None, assumption=prior.describe()
     )
+
+
+def _peak(run: RunFigures, part: Part, utilisation: _Utilisation) -> Interval | None:
+    """Give the peak that the utilisation refers to.
+
+    The priors were fitted on 16-bit runs. Narrower formats raise the peak more than the work done,
+    so a prior then applies to anything from the 16-bit peak to the stated one.
+    """
+    peak = part.peak(run.precision)
+    if utilisation.stated is not None or run.precision not in {"fp8", "fp6", "fp4"}:
+        return peak
+    sixteen = part.peak("bf16")
+    if peak is None or sixteen is None or sixteen.low is None or peak.high is None:
+        return peak
+    return Interval(low=sixteen.low, best=None, high=peak.high)
 
 
 def _from_rate(
