@@ -20,6 +20,7 @@ from flopledger.quantity import Quantity
 from flopledger.reconcile import RunAudit, reconcile
 from flopledger.regimes import Regime
 from flopledger.sensitivity import Share
+from flopledger.text import interval, number
 from flopledger.verdict import Verdict
 
 DEFAULT_SEED = 20240801
@@ -206,8 +207,8 @@ def _straddling(standings: tuple[Standing, ...]) -> list[Finding]:
         Finding(
             code="straddles-threshold",
             severity="info",
-            message=f"{one.regime.id}: {one.flop.low:.3g} to {one.flop.high:.3g} FLOP lies on both sides of "
-            f"{one.regime.threshold_flop:.3g} (P(exceeded) = {one.probability_exceeded:.0%})",
+            message=f"{one.regime.id}: {interval(one.flop)} FLOP lies on both sides of "
+            f"{number(one.regime.threshold_flop, 1)} (P(exceeded) = {one.probability_exceeded:.0%})",
         )
         for one in standings
         if one.probability_exceeded is not None

@@ -15,6 +15,7 @@ from flopledger.methods import work
 from flopledger.quantity import Interval, printed
 from flopledger.reconcile import RunAudit
 from flopledger.scope import counts
+from flopledger.text import number
 from flopledger.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -89,9 +90,7 @@ def _against_estimate(
         name, figure = convention
         if abs(math.log(ratio)) <= math.log(bands.CLAIM_AGREES):
             return Verdict.CONSISTENT, []
-        message = (
-            f"the claim equals the count by {name} ({figure:.4g} FLOP): a convention, no error"
-        )
+        message = f"the claim equals the count by {name} ({number(figure, 4)} FLOP): a convention, no error"
         return Verdict.CONSISTENT, [_finding("claim-convention", "info", message, claim)]
     distance = math.exp(max(0.0, abs(math.log(ratio)) - spread))
     outcome = bands.of_claim(distance)
@@ -106,8 +105,8 @@ def _against_estimate(
     direction = "above" if ratio > 1 else "below"
     factor = max(ratio, 1 / ratio)
     message = (
-        f"the claim of {value:.3g} FLOP lies a factor {factor:.3g} {direction} the estimate "
-        f"({value / ratio:.3g} on the claim's basis)"
+        f"the claim of {number(value)} FLOP lies a factor {number(factor)} {direction} the estimate "
+        f"({number(value / ratio)} on the claim's basis)"
     )
     found = [_finding("claim-contradicted", severity, message, claim)]
     return outcome, found + [_fit_finding(one, ratio, claim) for one in fits]
@@ -132,14 +131,14 @@ def _against_bounds(claim: Claim, runs: list[RunAudit]) -> list[Finding]:
         limit = sum(ceiling for ceiling in ceilings if ceiling is not None)
         if claim.flop.low is not None and claim.flop.low > limit:
             message = (
-                f"the claim of {claim.flop.low:.3g} FLOP exceeds the {limit:.3g} FLOP that all "
+                f"the claim of {number(claim.flop.low)} FLOP exceeds the {number(limit)} FLOP that all "
                 "stated device-hours could do at maximum clock"
             )
             found.append(_finding("exceeds-physical-limit", "error", message, claim))
     floor = sum(_floor(run) for run in counted)
     if claim.flop.high is not None and claim.flop.high * bands.CLAIM_AGREES < floor:
         message = (
-            f"the claim of {claim.flop.high:.3g} FLOP lies below {floor:.3g} FLOP, the least that "
+            f"the claim of {number(claim.flop.high)} FLOP lies below {number(floor)} FLOP, the least that "
             "the stated amount of training takes"
         )
         found.append(_finding("claim-contradicted", "error", message, claim))
@@ -214,7 +213,7 @@ def _fits(value: float, runs: list[RunAudit], ratio: float, spread: float) -> li
 
 def _fit_finding(fit: Fingerprint, ratio: float, claim: Claim) -> Finding:
     message = (
-        f"claim / estimate = {ratio:.3g} fits a factor of {fit.factor:.3g}: {fit.reason}. A question "
+        f"claim / estimate = {number(ratio)} fits a factor of {number(fit.factor)}: {fit.reason}. A question "
         "to ask, not a correction"
     )
     return _finding(fit.code, "warning", message, claim)

@@ -52,10 +52,10 @@ class Combined:
     weights: tuple[tuple[ComputeEstimate, float], ...] = ()
 
 
-def speakers(estimates: list[ComputeEstimate], basis: str = "model") -> list[ComputeEstimate]:
-    """Pick the estimate that speaks for each independence group: two-sided, of one basis."""
+def speakers(estimates: list[ComputeEstimate]) -> list[ComputeEstimate]:
+    """Pick the two-sided estimate of model FLOP that speaks for each independence group."""
     chosen: dict[str, ComputeEstimate] = {}
-    usable = [one for one in estimates if one.basis == basis and one.draws is not None]
+    usable = [one for one in estimates if one.basis == "model" and one.draws is not None]
     for one in sorted(usable, key=lambda one: _DIRECTNESS.index(one.method)):
         chosen.setdefault(one.independence_group, one)
     return list(chosen.values())

@@ -12,6 +12,7 @@ from flopledger.errors import CaseError
 from flopledger.facts import Finding, Grade
 from flopledger.inputs import Input
 from flopledger.quantity import Interval, between
+from flopledger.text import number
 
 #: Precisions of matrix engines, widest first; a run with unknown precision used one of these.
 TRAINING_PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "fp8", "fp4")
@@ -80,11 +81,12 @@ class Part:
         return max(found, key=lambda ceiling: ceiling.value, default=None)
 
     def precisions(self) -> tuple[str, ...]:
-        """The training precisions that every candidate has a dense peak for."""
+        """The precisions of the matrix engines that every candidate has a dense peak for."""
         return tuple(
             name
             for name in TRAINING_PRECISIONS
-            if all(_peak(candidate, name) is not None for candidate in self.candidates)
+            if name != "fp32"
+            and all(_peak(candidate, name) is not None for candidate in self.candidates)
         )
 
     def as_input(self, precision: str | None) -> Input:
@@ -105,7 +107,11 @@ class Part:
         """Say which peak was used."""
         peak = self.peak(precision)
         assert peak is not None
-        rate = f"{peak.low:.4g}" if peak.best else f"{peak.low:.4g} to {peak.high:.4g}"
+        rate = (
+            f"{number(peak.low, 4)}"
+            if peak.best
+            else f"{number(peak.low, 4)} to {number(peak.high, 4)}"
+        )
         names = ", ".join(candidate.name for candidate in self.candidates)
         return f"rated dense peak {rate} FLOP/s ({precision or 'precision not given'}; {names})"
 

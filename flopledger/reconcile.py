@@ -8,17 +8,11 @@ from flopledger.combine import Combined, Pair, combine, pairs, speakers
 from flopledger.estimate import ComputeEstimate, Draws
 from flopledger.facts import Finding, Severity
 from flopledger.inputs import RunFigures
-from flopledger.methods import work
+from flopledger.methods import device_time, work
 from flopledger.parts import Part
 from flopledger.quantity import Interval
+from flopledger.text import number, percent
 from flopledger.verdict import Verdict
-
-#: Hardware FLOP over model FLOP, by how much is recomputed: one more forward pass at most.
-RECOMPUTE = {
-    "none": Interval(low=1.0, best=1.0, high=1.0),
-    "selective": Interval(low=1.0, best=None, high=4 / 3),
-    "full": Interval(low=4 / 3, best=4 / 3, high=4 / 3),
-}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -42,7 +36,8 @@ class RunAudit:
         """Model FLOP plus recomputation; ``None`` where it is not known whether there was any."""
         if self.combined is None or self.figures.recompute is None:
             return None
-        return self.combined.flop * RECOMPUTE[self.figures.recompute]
+        factor = device_time.recompute_factor(self.figures.recompute)
+        return self.combined.flop * factor.interval
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,9 +90,11 @@ def implied_utilisation(
     if route is None or part is None or run.device_seconds is None:
         return {}
     found = {}
-    for precision in part.precisions():
+    stated = (run.precision,) if run.precision is not None else ()
+    for precision in dict.fromkeys((*part.precisions(), *stated)):
         peak = part.peak(precision)
-        assert peak is not None
+        if peak is None:
+            continue
         found[precision] = route.flop / run.device_seconds.quantity.interval / peak
     return found
 
@@ -139,7 +136,7 @@ def _test_utilisation(
     narrower = [one for one in _plausible(utilisation) if one != run.precision]
     hint = f"; it would be ordinary at {' or '.join(narrower)}" if narrower else ""
     message = (
-        f"run {run.name}: the work needs {_percent(stated)} of the dense {run.precision} peak over "
+        f"run {run.name}: the work needs {percent(stated)} of the dense {run.precision} peak over "
         f"the whole run, above anything published (0.60){hint}; hours may be understated, or tokens "
         "overstated"
     )
@@ -162,9 +159,9 @@ def _beyond_ceiling(
     if route.flop.low <= limit:
         return None
     message = (
-        f"run {run.name}: {route.method} finds at least {route.flop.low:.3g} FLOP, but "
-        f"{seconds / 3600:.4g} device-hours cannot do more than {limit:.3g} ({ceiling.basis}): "
-        f"{route.flop.low / limit:.2g} times too much; hours are understated or work is overstated"
+        f"run {run.name}: {route.method} finds at least {number(route.flop.low)} FLOP, but "
+        f"{number(seconds / 3600, 4)} device-hours cannot do more than {number(limit)} ({ceiling.basis}): "
+        f"{number(route.flop.low / limit, 2)} times too much; hours are understated or work is overstated"
     )
     return _finding("exceeds-physical-limit", "error", message, run)
 
@@ -173,7 +170,7 @@ def _infer_precision(run: RunFigures, utilisation: dict[str, Interval]) -> _Test
     """Say which precisions the rate allows, where the case names none."""
     sixteen = [name for name in ("bf16", "fp16") if name in utilisation]
     plausible = _plausible(utilisation)
-    rates = ", ".join(f"{name} {_percent(interval)}" for name, interval in utilisation.items())
+    rates = ", ".join(f"{name} {percent(interval)}" for name, interval in utilisation.items())
     if not plausible:
         message = f"run {run.name}: implied utilisation is implausible at every precision ({rates})"
         finding = _finding("implausible-utilisation", "error", message, run)
@@ -247,7 +244,7 @@ def _circular(run: RunFigures, part: Part | None) -> list[Finding]:
 
 def _missing(run: RunFigures, estimates: list[ComputeEstimate]) -> list[Finding]:
     """Say what keeps this run from having a figure."""
-    if speakers(estimates) or speakers(estimates, "hardware"):
+    if speakers(estimates):
         return []
     message = (
         f"run {run.name}: no figure can be given: it takes tokens with a model, or device-hours "
@@ -258,9 +255,3 @@ def _missing(run: RunFigures, estimates: list[ComputeEstimate]) -> list[Finding]
 
 def _finding(code: str, severity: Severity, message: str, run: RunFigures) -> Finding:
     return Finding(code=code, severity=severity, message=message, evidence=(run.place,))
-
-
-def _percent(interval: Interval) -> str:
-    if interval.best is not None:
-        return f"{interval.best:.0%}"
-    return f"at least {interval.low:.0%}" if interval.low is not None else "unknown"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from flopledger import verdict as bands
 from flopledger.claim import Claim
 from flopledger.combine import Combined
-from flopledger.quantity import Interval
 from flopledger.reconcile import RunAudit
 from flopledger.scope import counts
+from flopledger.text import interval, number
 from flopledger.verdict import Verdict
 
 
@@ -67,13 +67,14 @@ def _claim_limits(verdict: Verdict, claim: Claim, total: Combined) -> list[str]:
         return []
     lowest, highest = low / bands.CLAIM_EXPLAINABLE, high * bands.CLAIM_EXPLAINABLE
     if verdict is Verdict.INCONSISTENT:
+        lowest, highest = low / bands.CLAIM_AGREES, high * bands.CLAIM_AGREES
         return [
-            f"a claim between {low / bands.CLAIM_AGREES:.2g} and {high * bands.CLAIM_AGREES:.2g} FLOP "
-            "would agree with the estimate"
+            f"a claim between {number(lowest, 2)} and {number(highest, 2)} FLOP would agree with the "
+            "estimate"
         ]
     return [
-        f"a claim below {lowest:.2g} or above {highest:.2g} FLOP would be inconsistent "
-        f"(claimed: {_one(claim.flop)})"
+        f"a claim below {number(lowest, 2)} or above {number(highest, 2)} FLOP would be inconsistent "
+        f"(claimed: {interval(claim.flop)})"
     ]
 
 
@@ -103,8 +104,3 @@ def _missing_documents(run: RunAudit) -> list[str]:
     elif figures.mfu is None and figures.hfu is None:
         answers.append("a utilisation from the run's own logs would narrow the device-time route")
     return [f"run {figures.name}: {answer}" for answer in answers]
-
-
-def _one(interval: Interval) -> str:
-    value = interval.best or interval.low or interval.high
-    return "unknown" if value is None else f"{value:.3g}"

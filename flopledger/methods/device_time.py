@@ -1,13 +1,15 @@
 """Device-time: accelerator-seconds x dense peak x utilisation.
 
     model FLOP    = device-seconds x peak(precision) x MFU / rho      MFU disclosed
-    hardware FLOP = device-seconds x peak(precision) x HFU / rho      HFU disclosed
+    model FLOP    = device-seconds x peak(precision) x HFU / rho / r  HFU disclosed
     model FLOP    = device-seconds x peak(precision) x U              U from the prior of its class
     model FLOP   <= device-seconds x ceiling                          nothing else known: a bound
 
 ``rho`` is the share by which billed hours at a steady-state utilisation overstate the work kept:
 restarts, evaluation and start-up are in the hours, not in the MFU. Its prior is fitted on runs that
-disclose hours and MFU independently (`methods/data/priors.toml`).
+disclose hours and MFU independently (`methods/data/priors.toml`). ``r`` is hardware over model FLOP:
+1 without recomputation, 4/3 when every activation is computed again, anything between where the
+case does not say.
 """
 
 from dataclasses import dataclass
@@ -72,11 +74,16 @@ def estimate(
         parts["goodput"] = draws.of("goodput_ratio", rho)
         sample = sample / parts["goodput"]
         assumptions.append(rho.describe())
+    if utilisation.basis == "hardware":
+        recomputed = recompute_factor(run.recompute)
+        parts["recomputation"] = draws.of(f"{run.name}/recompute", recomputed)
+        sample = sample / parts["recomputation"]
+        assumptions.append(f"recomputation taken out of the HFU ({run.recompute or 'not stated'})")
     stated = () if utilisation.stated is None else (utilisation.stated,)
     return ComputeEstimate(
         method="device-time",
         run=run.name,
-        basis=utilisation.basis,
+        basis="model",
         flop=summarize(sample),
         bound_only=False,
         independence_group=GROUP,
@@ -105,6 +112,13 @@ def bound(run: RunFigures, part: Part | None) -> ComputeEstimate | None:
         inputs=(seconds, part.as_input(run.precision)),
         assumptions=(ceiling.basis, "utilisation of 1: an upper bound, not an estimate"),
     )
+
+
+def recompute_factor(recompute: str | None) -> Quantity:
+    """Hardware FLOP over model FLOP: one more forward pass (a third of the rest) at most."""
+    if recompute == "none":
+        return exact(1.0)
+    return exact(4 / 3) if recompute == "full" else between(1.0, 4 / 3)
 
 
 def _utilisation(run: RunFigures, part: Part, *, amount_known: bool) -> _Utilisation | None:

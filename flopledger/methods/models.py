@@ -16,6 +16,7 @@ from flopledger.errors import CaseError
 from flopledger.facts import Finding
 from flopledger.inputs import Input, parameters
 from flopledger.methods.work import SampleCost
+from flopledger.text import number
 
 #: sd of ln(true / figure): embeddings, routers, norms and conventions that a figure may mean.
 COUNTED_SIGMA = 0.03
@@ -132,7 +133,7 @@ def compare_parameters(model: Model, costed: Costed) -> list[Finding]:
             continue
         shown = stated.quantity.interval.best or low or high or 0.0
         message = (
-            f"{model.place}: {name} is stated as {shown:.4g}, the dimensions give {built:.4g} "
+            f"{model.place}: {name} is stated as {number(shown, 4)}, the dimensions give {number(built, 4)} "
             f"({built / shown - 1:+.1%}): the configuration may be another model's"
         )
         place = f"{model.place}.{name}"

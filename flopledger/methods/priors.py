@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from flopledger.quantity import Z90, Interval
+from flopledger.text import number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,7 +53,7 @@ class Prior:
         """Say in one line what is assumed and how thin the ice is."""
         ends = self.interval
         return (
-            f"{self.name}: median {self.median:.3g}, 90 % {ends.low:.3g} to {ends.high:.3g} "
+            f"{self.name}: median {number(self.median)}, 90 % {number(ends.low)} to {number(ends.high)} "
             f"(fitted on {self.n} published runs, {self.as_of})"
         )
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from flopledger.estimate import ComputeEstimate, Draws, log_variances, summarize
 from flopledger.inputs import Input, RunFigures
 from flopledger.quantity import Interval, lognormal
+from flopledger.text import number
 
 if TYPE_CHECKING:
     from flopledger.methods.models import Costed
@@ -163,7 +164,7 @@ def _passes(run: RunFigures, cost: SampleCost) -> tuple[float, float, tuple[str,
     each = 6 if run.kind == "lora" else 2
     matrix = 2 * cost.matrix_forward + each * trainable.quantity.best * tokens
     note = (
-        f"frozen weights cost 4 FLOP a token, not 6; {trainable.quantity.best:.3g} trainable "
+        f"frozen weights cost 4 FLOP a token, not 6; {number(trainable.quantity.best)} trainable "
         f"parameters {'are adapters beside the base' if each == 6 else 'are part of the model'}"
     )
     return matrix, attention, (note,)

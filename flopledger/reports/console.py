@@ -30,6 +30,8 @@ def print_summary(report: "AuditReport", console: Console | None = None) -> None
     verdict.stylize(_COLOURS[report.verdict])
     out.print(verdict)
     out.print(Text(wording.conclusion(report)))
+    if report.combined is not None:
+        out.print(Text(f"Combined: {report.combined.rule}.", style="dim"))
     for heading, table in (
         ("routes, 90 % intervals", _routes(report)),
         ("implied utilisation of the dense peak", _utilisation(report)),
@@ -58,7 +60,7 @@ def _routes(report: "AuditReport") -> Table:
         )
     if report.combined is not None:
         flop = wording.interval(report.combined.flop)
-        table.add_row("all", "combined", flop, "model", Text(report.combined.rule), style="bold")
+        table.add_row("all", "combined", flop, "model", "", style="bold")
     return table
 
 
@@ -68,7 +70,7 @@ def _utilisation(report: "AuditReport") -> Table:
         if not run.utilisation or run.part is None:
             continue
         rates = ", ".join(f"{name} {wording.percent(one)}" for name, one in run.utilisation.items())
-        part = run.part.id or f"{run.part.spelled} (ambiguous)"
+        part = run.part.id or f"{run.part.spelled} ({len(run.part.candidates)} parts)"
         table.add_row(
             Text(run.figures.name), Text(part), rates, ", ".join(run.precision_supported) or "none"
         )
@@ -76,18 +78,12 @@ def _utilisation(report: "AuditReport") -> Table:
 
 
 def _thresholds(report: "AuditReport") -> Table:
-    table = _table("regime", "threshold", "ledger, FLOP", "P(exceeded)", "report's zone", "status")
+    table = _table("regime", "threshold", "P(exceeded)", "zone", "status")
     for one in report.standings:
         regime = one.regime
-        threshold = f"{regime.comparator} {wording.number(regime.threshold_flop)}"
-        table.add_row(
-            regime.id,
-            threshold,
-            wording.interval(one.flop, 2),
-            wording.probability(one),
-            one.zone or "-",
-            regime.status,
-        )
+        threshold = f"{regime.comparator} {wording.number(regime.threshold_flop, 1)}"
+        row = (regime.id, threshold, wording.probability(one), one.zone or "-", regime.status)
+        table.add_row(*row)
     return table
 
 

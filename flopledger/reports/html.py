@@ -27,7 +27,7 @@ _START = """
   var ink = getComputedStyle(document.body).color;
   figure.layout.font = { color: ink, family: "inherit", size: 13 };
   target.hidden = false;
-  Plotly.newPlot(target, figure.data, figure.layout, { displaylogo: false, responsive: true });
+  Plotly.newPlot(target, figure.data, figure.layout, { displayModeBar: false, responsive: true });
   document.getElementById("plot-static").classList.add("print-only");
 })();
 """

@@ -1,8 +1,10 @@
 """The interval plot for plotly: the same rows and lines as the static drawing."""
 
+import math
 from typing import Any
 
 from flopledger.reports.interval_plot import Plot, Row
+from flopledger.text import number
 
 #: Role -> colour, readable on light and dark; the page's stylesheet uses the same.
 COLOURS = {"route": "#3b82c4", "bound": "#8a8f98", "combined": "#6d4aff", "claim": "#d9480f"}
@@ -14,15 +16,20 @@ def figure(drawing: Plot) -> dict[str, Any]:
     from plotly import graph_objects as go  # its classes check every key
 
     made = go.Figure()
-    ends = (10.0**drawing.first_decade, 10.0**drawing.last_decade)
+    ends = (10.0**drawing.first, 10.0**drawing.last)
     for row in drawing.rows:
         made.add_trace(_trace(go, row, ends))
     for line in drawing.lines:
-        made.add_vline(
-            x=line.flop,
-            line={"color": _THRESHOLD, "dash": "dot", "width": 1.5},
-            annotation={"text": line.label, "font": {"size": 11}},
-            annotation_position="top",
+        made.add_vline(x=line.flop, line={"color": _THRESHOLD, "dash": "dot", "width": 1.5})
+        # On a logarithmic axis plotly places shapes by value but annotations by exponent.
+        made.add_annotation(
+            x=math.log10(line.flop),
+            y=1,
+            yref="paper",
+            yanchor="bottom",
+            text=line.label,
+            showarrow=False,
+            font={"size": 11},
         )
     made.update_layout(
         showlegend=False,
@@ -34,9 +41,9 @@ def figure(drawing: Plot) -> dict[str, Any]:
     )
     made.update_xaxes(
         type="log",
-        range=[drawing.first_decade, drawing.last_decade],
-        dtick=1,
-        exponentformat="e",
+        range=[drawing.first, drawing.last],
+        tickvals=drawing.ticks(),
+        ticktext=[number(tick, 1) for tick in drawing.ticks()],
         title="FLOP, logarithmic",
         gridcolor="rgba(138,143,152,0.25)",
     )

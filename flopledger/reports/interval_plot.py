@@ -39,12 +39,23 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plot:
-    """All rows and lines with the decades of the axis."""
+    """All rows and lines with the axis, which is logarithmic."""
 
     rows: tuple[Row, ...]
     lines: tuple[Line, ...]
-    first_decade: int
-    last_decade: int
+    first: float  #: log10 of the axis's left end
+    last: float  #: log10 of its right end
+
+    def ticks(self) -> list[float]:
+        """Choose round FLOP figures: 1, 2, 5 of each decade, or decades alone on a long axis."""
+        steps = (1, 2, 5) if self.last - self.first < 3 else (1,)
+        decades = range(math.floor(self.first), math.ceil(self.last))
+        return [
+            step * 10.0**decade
+            for decade in decades
+            for step in steps
+            if self.first <= math.log10(step * 10.0**decade) <= self.last
+        ]
 
 
 def plot(report: "AuditReport") -> Plot | None:
@@ -77,9 +88,9 @@ def plot(report: "AuditReport") -> Plot | None:
     values = [math.log10(end) for end in (*ends, *near)]
     return Plot(
         rows=tuple(rows),
-        lines=tuple(Line(flop=value, label=f"{number(value)} threshold") for value in near),
-        first_decade=math.floor(min(values) - 0.05),
-        last_decade=math.ceil(max(values) + 0.05),
+        lines=tuple(Line(flop=value, label=f"{number(value, 1)} threshold") for value in near),
+        first=min(values) - 0.15,
+        last=max(values) + 0.15,
     )
 
 
@@ -98,10 +109,11 @@ def svg(drawing: Plot) -> str:
         '<title id="plot-title">Training compute by route, against claim and thresholds</title>',
         f'<desc id="plot-desc">{escape("; ".join(row.caption for row in drawing.rows))}</desc>',
     ]
-    for x, anchor, text in _ticks(drawing):
+    for tick in drawing.ticks():
+        x = _x(drawing, tick)
         parts.append(f'<line class="grid" x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{base}"/>')
         parts.append(
-            f'<text class="tick" x="{x:.1f}" y="{base + 18}" text-anchor="{anchor}">{text}</text>'
+            f'<text class="tick" x="{x:.1f}" y="{base + 18}" text-anchor="middle">{number(tick, 1)}</text>'
         )
     parts.append(
         f'<text class="tick" x="{WIDTH - RIGHT}" y="{base + 36}" text-anchor="end">FLOP, logarithmic</text>'
@@ -139,16 +151,6 @@ def _draw_row(drawing: Plot, row: Row, y: float, label: str) -> list[str]:
     return parts
 
 
-def _ticks(drawing: Plot) -> list[tuple[float, str, str]]:
-    decades = range(drawing.first_decade, drawing.last_decade + 1)
-    last = len(decades) - 1
-    return [
-        (_x(drawing, 10.0**decade), "end" if place == last else "middle", f"1e{decade}")
-        for place, decade in enumerate(decades)
-    ]
-
-
 def _x(drawing: Plot, flop: float) -> float:
-    span = drawing.last_decade - drawing.first_decade
-    share = (math.log10(flop) - drawing.first_decade) / span
+    share = (math.log10(flop) - drawing.first) / (drawing.last - drawing.first)
     return LEFT + share * (WIDTH - LEFT - RIGHT)
