@@ -109,7 +109,8 @@ def _plausible(utilisation: dict[str, Interval]) -> tuple[str, ...]:
     return tuple(
         precision
         for precision, interval in utilisation.items()
-        if interval.low is not None and interval.low <= bands.PLAUSIBLE_UTILISATION
+        if (figure := interval.best or interval.low) is not None
+        and figure <= bands.PLAUSIBLE_UTILISATION
     )
 
 
