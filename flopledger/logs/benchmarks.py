@@ -23,7 +23,9 @@ class Benchmark:
     kind: str | None = None  #: kind of run as in a case file, where it is not pre-training
     tokens_per_sample: int | None = None
     padded: bool = False  #: sequences are padded to their length, so tokens are an upper bound
-    dataset_samples: int | None = None
+    #: Size of the data set in its versions; some logs write batches an epoch in its place.
+    dataset_samples: tuple[int, ...] = ()
+    epochs_at_most: int = 1000  #: a counter of epochs above this counts something else
     parameters: float | None = None
     trainable_parameters: float | None = None  #: ``None``: all of them
     forward_flop_per_sample: float | None = None
@@ -49,4 +51,5 @@ def benchmark(name: str) -> Benchmark | None:
 
 def _benchmark(name: str, entry: dict[str, Any]) -> Benchmark:
     evaluation = {int(key): value for key, value in entry.pop("evaluation_tokens", {}).items()}
-    return Benchmark(name=name, evaluation_tokens=evaluation, **entry)
+    sizes = tuple(entry.pop("dataset_samples", ()))
+    return Benchmark(name=name, evaluation_tokens=evaluation, dataset_samples=sizes, **entry)

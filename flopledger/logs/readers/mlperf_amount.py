@@ -80,7 +80,10 @@ def _note_counter(window: Window, rules: Benchmark | None, unit: Unit, notes: No
     counter = next(_counters(window), None)
     dataset = _dataset(window)
     if counter is None:
-        _note_epochs(window, rules, notes)
+        if rules is None:
+            _note_epochs(window, rules, notes)
+        else:
+            notes.finding("tokens-missing", "warning", "the log does not say how much was trained")
         return
     if dataset is not None and dataset.value != counter.value:
         _note_dataset(dataset, counter.value, notes)
@@ -118,28 +121,51 @@ def _counters(window: Window) -> Iterator[Counter]:
     stop = window.stop
     if stop is not None and (count := stop.count("samples_count")):
         yield Counter(count, line(stop.line), "run_stop samples_count")
-    done = [
-        event
-        for event in window.everything
-        if event.time_ms >= window.start.time_ms and event.line > window.start.line
-    ]
-    for key in ("trained_samples", "train_samples"):
-        # Google's TPU logs write the amount done at the end, under the key of the set size.
-        for event in reversed(done):
-            if event.key == key and (count := parse_count(event.value)):
-                progress = _furthest(window, "epoch_num", above=_EPOCHS_AT_MOST)
-                if progress is None or progress.value >= count:
-                    yield Counter(count, line(event.line), key)
-                break
-    if progress := _furthest(window, "samples_count"):
-        yield progress
     if stop is not None and batch and (steps := stop.count("step_num") or stop.count("step")):
         yield Counter(steps * batch, line(stop.line), "steps x global_batch_size")
-    if progress := _furthest(window, "epoch_num", above=_EPOCHS_AT_MOST):
+    announced = _announced(window)
+    progress = _furthest(window, "epoch_num", above=_EPOCHS_AT_MOST)
+    if progress is not None and batch and announced and progress.value * 20 < announced.value:
+        # A counter called epoch that is far below the samples announced counts steps.
+        progress = Counter(progress.value * batch, progress.locator, "steps x global_batch_size")
+    done = _done(window, ("trained_samples", "train_samples"))
+    if done is not None and (progress is None or progress.value >= done.value):
+        yield done
+    if count_seen := _furthest(window, "samples_count"):
+        yield count_seen
+    if progress is not None:
         yield progress
+    if batch and (steps_done := _blocks(window)) is not None:
+        yield Counter(
+            steps_done.value * batch, steps_done.locator, "steps of blocks x global_batch_size"
+        )
     steps_seen = _furthest(window, "step_num") or _furthest(window, "step")
     if batch and steps_seen:
         yield Counter(steps_seen.value * batch, steps_seen.locator, "steps x global_batch_size")
+
+
+def _done(window: Window, keys: tuple[str, ...]) -> Counter | None:
+    """Give the amount that was written down after the run had begun, thus the amount done."""
+    for key in keys:
+        for event in reversed(window.everything):
+            begun = event.time_ms >= window.start.time_ms and event.line > window.start.line
+            if event.key == key and begun and (count := parse_count(event.value)):
+                return Counter(count, line(event.line), key)
+    return None
+
+
+def _blocks(window: Window) -> Counter | None:
+    """Give the optimizer steps of finished blocks, where blocks are counted in steps."""
+    best: Counter | None = None
+    length = 0
+    for event in window.inside:
+        if event.key == "block_start":
+            length = event.count("epoch_count") or 0
+        elif event.key == "block_stop" and length:
+            steps = (event.count("first_epoch_num") or 0) + length
+            if steps > _EPOCHS_AT_MOST and (best is None or steps > best.value):
+                best = Counter(steps, line(event.line), "block_stop")
+    return best
 
 
 def _furthest(window: Window, name: str, above: int = 0) -> Counter | None:
@@ -206,13 +232,19 @@ def _sequence(window: Window, rules: Benchmark | None) -> int | None:
     return window.setting("max_sequence_length") or (rules.tokens_per_sample if rules else None)
 
 
-def _dataset(window: Window) -> Counter | None:
-    """Give the size of the data set: what was announced before the run began."""
+def _announced(window: Window) -> Counter | None:
+    """Give the first ``train_samples``, wherever it stands."""
     for event in window.everything:
-        before = event.line < window.start.line or event.time_ms < window.start.time_ms
-        if event.key == "train_samples" and before and (count := parse_count(event.value)):
+        if event.key == "train_samples" and (count := parse_count(event.value)):
             return Counter(count, line(event.line), "train_samples")
     return None
+
+
+def _dataset(window: Window) -> Counter | None:
+    """Give the size of the data set: what was announced before the run began."""
+    announced = _announced(window)
+    done = _done(window, ("train_samples",))
+    return announced if announced is not None and announced != done else None
 
 
 def _note_dataset(dataset: Counter, trained: int, notes: Notes) -> None:
@@ -228,40 +260,72 @@ def _note_dataset(dataset: Counter, trained: int, notes: Notes) -> None:
 
 def _note_epochs(window: Window, rules: Benchmark | None, notes: Notes) -> None:
     """Write samples down as epochs times the size of the data set."""
-    epochs = _epochs(window)
-    dataset = _dataset(window)
+    limit = rules.epochs_at_most if rules else _EPOCHS_AT_MOST
+    done = _done(window, ("trained_samples", "train_samples"))
+    epochs = _epochs(window, limit)
+    announced = _announced(window)
     if epochs is None:
-        notes.finding("tokens-missing", "warning", "the log does not say how much was trained")
+        # DLRM counts its one epoch from 1 on and writes the samples done at the end.
+        counter = done or _furthest(window, "epoch_num", above=limit)
+        if counter is not None and (rules is None or counter.value not in rules.dataset_samples):
+            notes.fact("samples", counter.value, counter.locator)
+        else:
+            notes.finding("tokens-missing", "warning", "the log does not say how much was trained")
         return
-    notes.fact("epochs", epochs.value, epochs.locator)
-    size = dataset.value if dataset else (rules.dataset_samples if rules else None)
+    notes.fact("epochs", epochs[0], epochs[1])
+    size = _size(window, rules, announced, notes)
     if size is None:
         notes.finding(
             "tokens-missing",
             "warning",
-            f"{epochs.value} epochs of a data set whose size is not logged",
-            epochs.locator,
+            f"{epochs[0]} epochs of a data set whose size is not logged",
+            epochs[1],
         )
         return
-    if dataset is not None:
-        _note_dataset(dataset, epochs.value * size, notes)
-    place = f"{epochs.locator} x {dataset.locator}" if dataset else epochs.locator
-    notes.fact("samples", epochs.value * size, place)
+    trained = round(epochs[0] * size)
+    if announced is not None and announced.value == size != trained:
+        _note_dataset(announced, trained, notes)
+    place = f"{epochs[1]} x {announced.locator}" if announced else epochs[1]
+    notes.fact("samples", trained, place)
 
 
-def _epochs(window: Window) -> Counter | None:
+def _size(
+    window: Window, rules: Benchmark | None, announced: Counter | None, notes: Notes
+) -> int | None:
+    """Give the size of the data set; some logs write batches an epoch, or planned steps."""
+    known = rules.dataset_samples if rules else ()
+    if announced is None:
+        return known[0] if len(known) == 1 else None
+    if not known or any(abs(announced.value / size - 1) < 0.05 for size in known):
+        return announced.value
+    batch = window.setting("global_batch_size")
+    meant = [size for size in known if batch and abs(announced.value * batch / size - 1) < 0.05]
+    size = meant[0] if meant else known[0] if len(known) == 1 else None
+    what = "batches an epoch" if meant else "neither the data set nor its batches"
+    notes.finding(
+        "unit-ambiguity",
+        "warning",
+        f"train_samples {announced.value:,} is {what}; the benchmark's data set has "
+        + " or ".join(f"{each:,}" for each in known)
+        + " samples",
+        announced.locator,
+    )
+    return size
+
+
+def _epochs(window: Window, limit: int) -> tuple[int | float, str] | None:
     """Give the last epoch done; evaluations name it, blocks only where they began."""
-    best: Counter | None = None
+    best: tuple[int | float, str] | None = None
     for event in window.inside:
         if event.key in ("eval_accuracy", "eval_stop", "epoch_stop", "run_stop"):
-            count = event.count("epoch_num")
+            count = parse_positive(event.metadata.get("epoch_num"))
         elif event.key == "block_stop":
             first, length = event.count("first_epoch_num"), event.count("epoch_count")
             count = first + length - 1 if first and length else None
         else:
             continue
-        if count and count <= _EPOCHS_AT_MOST and (best is None or count > best.value):
-            best = Counter(count, line(event.line), f"{event.key} epoch_num")
+        if count and count <= limit and (best is None or count > best[0]):
+            best = (int(count) if count == int(count) else count, line(event.line))
     return best
 
 
