@@ -116,6 +116,10 @@ def count_architecture(
                 ),
             )
         )
+    from flopcount.weights import compare_with_config
+
+    stored = compare_with_config(built.path.parent, built.parameters)
+    findings += [] if stored is None else [stored]
     form, reason = _by_formula(built, batch=batch, sequence=sequence, sizes=sizes)
     return CountedModel(
         name=built.class_name,
