@@ -21,6 +21,7 @@ from flopcount.parameters import ParameterCount, count_parameters
 LARGEST_INTEGER = 10**9
 """No size in a config is larger, except parameter totals, which are no size of a module."""
 MOST_LAYERS = 2000
+_TOTALS = {"total_flos", "max_length", "num_parameters", "total_size", "model_max_length"}
 _ATTENTION = "flopcount"
 _HEADS = {
     "MODEL_FOR_CAUSAL_LM_MAPPING": "a causal language model",
@@ -74,7 +75,7 @@ def load(path: str | Path) -> Architecture:
         parsed, model_type = _parse(config, file)
         cls, assumption = _class_of(config, parsed, file)
         model = _build(cls, parsed, file)
-    dimensions, reason = _dimensions(config, parsed)
+    dimensions, reason = _dimensions(cls, parsed)
     built = Architecture(
         path=file,
         model_type=model_type,
@@ -119,13 +120,14 @@ def quiet_and_offline() -> Iterator[None]:
 def _check_integers(config: Mapping[str, Any], file: Path) -> None:
     """Refuse sizes that would keep a builder busy for ever: meta tensors are free, modules not."""
     for key, value in _walk(config):
-        number = value if isinstance(value, int) and not isinstance(value, bool) else 0
-        if not -LARGEST_INTEGER <= number <= 10**15:
-            shown = f"{number:.3g}" if abs(number) < 10**30 else "a huge integer"
+        if not isinstance(value, int):
+            continue
+        if abs(value) > LARGEST_INTEGER and key not in _TOTALS:
+            shown = f"{value:.3g}" if abs(value) < 10**30 else "a huge integer"
             msg = f"{file}: {key} = {shown}\n  no size of a real model is so large"
             raise ConfigError(msg)
-        if number > MOST_LAYERS and "layers" in key.rpartition(".")[2]:
-            msg = f"{file}: {key} = {number}\n  more than {MOST_LAYERS} layers are not built"
+        if value > MOST_LAYERS and "layers" in key.rpartition(".")[2]:
+            msg = f"{file}: {key} = {value}\n  more than {MOST_LAYERS} layers are not built"
             raise ConfigError(msg)
     for key in ("num_experts", "num_local_experts", "n_routed_experts"):
         number = config.get(key)
@@ -278,14 +280,10 @@ def _register_attention() -> str:
     return _ATTENTION
 
 
-def _dimensions(config: Mapping[str, Any], parsed: Any) -> tuple[Dimensions | None, str | None]:
+def _dimensions(cls: Any, parsed: Any) -> tuple[Dimensions | None, str | None]:
     """Read the closed form's dimensions from the library's complete configuration."""
-    complete = {**parsed.to_dict()}
-    for key in ("architectures",):
-        if key in config:
-            complete[key] = config[key]
     try:
-        return Dimensions.from_config(complete), None
+        return Dimensions.from_config({**parsed.to_dict(), "architectures": [cls.__name__]}), None
     except DimensionsError as error:
         return None, str(error)
 
