@@ -5,6 +5,7 @@ the memory of one block. A sample speaks for the time since the one before it; w
 longer than the device's usual spacing, the stretch between is a gap, not a stretched sample.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -33,22 +34,78 @@ class _Past:
     early: list[int] = field(default_factory=list)
 
 
-def traces(recording: Recording) -> Iterator[DeviceTrace]:
-    """Yield the recording as chunks of device traces; a device's chunks follow each other in time.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stretch:
+    """One device's rows of a block, in time order, each stamp once."""
 
-    Raises ``ImportFormatError`` where a later block goes back in time: within a block rows are
-    put in order, across blocks that would need the whole file in memory.
-    """
-    past: dict[DeviceKey, _Past] = {}
-    for block in recording.blocks:
-        order = np.argsort(block.device, kind="stable")
+    place: int
+    """The device's place in the block's ``devices``."""
+    rows: Ints
+    """The block's rows."""
+    time_ns: Ints
+    period_ns: Ints
+    gaps: tuple[Gap, ...]
+
+
+class Assembler:
+    """Puts the blocks of one recording in order; remembers each device's last stamp and spacing."""
+
+    def __init__(self, recording: Recording) -> None:
+        self.recording = recording
+        self._past: dict[DeviceKey, _Past] = {}
+
+    def stretches(self, block: Block) -> Iterator[Stretch]:
+        """Yield the block device by device.
+
+        Raises ``ImportFormatError`` where the block goes back in time behind an earlier one:
+        within a block rows are put in order, across blocks that would need the whole file in
+        memory.
+        """
+        few = len(block.devices) < 1 << 16  # numpy sorts 16-bit codes by radix: six times faster
+        codes = block.device.astype(np.uint16) if few else block.device
+        order = np.argsort(codes, kind="stable")
         counts = np.bincount(block.device, minlength=len(block.devices))
         ends = np.cumsum(counts)
-        for place, device in enumerate(block.devices):
-            rows = order[ends[place] - counts[place] : ends[place]].astype(np.int64)
-            if len(rows):
-                known = past.setdefault(device.key, _Past())
-                yield _chunk(block, device, rows, known, recording)
+        for place in np.flatnonzero(counts).tolist():
+            rows = order[ends[place] - counts[place] : ends[place]]
+            yield self._stretch(block, place, rows.astype(np.int64, copy=False))
+
+    def _stretch(self, block: Block, place: int, rows: Ints) -> Stretch:
+        device, findings = block.devices[place], self.recording.findings
+        past = self._past.setdefault(device.key, _Past())
+        time, rows = _ordered(block.time_ns[rows], rows, device, findings)
+        if past.last_ns is not None and time[0] <= past.last_ns:
+            late = int((time <= past.last_ns).sum())
+            if late > 1 or late == len(time):
+                raise ImportFormatError(
+                    f"the rows of {device.key} go back in time across {late} rows; "
+                    "sort the file by time, or import its parts one by one with --append"
+                )
+            findings.add("repeated-stamp", f"{device.key} has several rows for one stamp")
+            time, rows = time[1:], rows[1:]
+        gaps: tuple[Gap, ...] = ()
+        if block.period_ns is not None:
+            period = block.period_ns[rows]
+        else:
+            period, gaps = _periods(time, past, device)
+        past.last_ns = int(time[-1])
+        return Stretch(place=place, rows=rows, time_ns=time, period_ns=period, gaps=gaps)
+
+
+def traces(recording: Recording) -> Iterator[DeviceTrace]:
+    """Yield the recording as chunks of device traces; a device's chunks follow each other."""
+    assembler = Assembler(recording)
+    for block in recording.blocks:
+        for part in assembler.stretches(block):
+            yield DeviceTrace(
+                device=block.devices[part.place],
+                time_ns=part.time_ns,
+                period_ns=part.period_ns,
+                wall_ns=part.time_ns if recording.clock is Clock.WALL else None,
+                monotonic_ns=part.time_ns if recording.clock is Clock.MONOTONIC else None,
+                series={name: column.take(part.rows) for name, column in block.series.items()},
+                gaps=part.gaps,
+            )
 
 
 def collect(recordings: Iterable[Recording]) -> Trace:
@@ -64,36 +121,6 @@ def collect(recordings: Iterable[Recording]) -> Trace:
         devices=devices,
         started_ns=min(starts) if starts else None,
         ended_ns=max(ends) if ends else None,
-    )
-
-
-def _chunk(
-    block: Block, device: Device, rows: Ints, past: _Past, recording: Recording
-) -> DeviceTrace:
-    findings = recording.findings
-    time, rows = _ordered(block.time_ns[rows], rows, device, findings)
-    if past.last_ns is not None and len(time) and time[0] <= past.last_ns:
-        if time[-1] <= past.last_ns or int((time <= past.last_ns).sum()) > 1:
-            raise ImportFormatError(
-                f"the rows of {device.key} go back in time across {len(time)} rows; "
-                "sort the file by time, or import its parts one by one with --append"
-            )
-        findings.add("repeated-stamp", f"{device.key} has several rows for one stamp")
-        time, rows = time[1:], rows[1:]
-    if block.period_ns is not None:
-        period, gaps = block.period_ns[rows], ()
-    else:
-        period, gaps = _periods(time, past, device)
-    if len(time):
-        past.last_ns = int(time[-1])
-    return DeviceTrace(
-        device=device,
-        time_ns=time,
-        period_ns=period,
-        wall_ns=time if recording.clock is Clock.WALL else None,
-        monotonic_ns=time if recording.clock is Clock.MONOTONIC else None,
-        series={name: column.take(rows) for name, column in block.series.items()},
-        gaps=gaps,
     )
 
 
@@ -157,7 +184,7 @@ def _joined(parts: list[DeviceTrace]) -> DeviceTrace:
         return parts[0]
     follow = all(
         len(a) and len(b) and int(a.time_ns[-1]) < int(b.time_ns[0])
-        for a, b in zip(parts, parts[1:], strict=False)
+        for a, b in itertools.pairwise(parts)
     )
     if not follow:
         whole = parts[0]

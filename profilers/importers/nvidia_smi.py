@@ -68,8 +68,8 @@ _KNOWN_BUT_UNUSED = re.compile(
 )
 _TITLE = re.compile(r"([A-Za-z0-9_.]+)(?: \[([^\]]{1,8})\])?")
 _MESSAGE = re.compile(
-    r"^(?:Unable to determine|Failed to initialize NVML|NVIDIA-SMI has failed|No devices were found|"
-    r"Unable to query|GPU access blocked|Terminated|\s*$)"
+    r"^(?:Unable to determine|Failed to initialize NVML|NVIDIA-SMI has failed|"
+    r"No devices were found|Unable to query|GPU access blocked|Terminated|\s*$)"
 )
 
 
@@ -98,12 +98,11 @@ def read(opened: Opened, options: Options) -> Recording:
         raise ImportFormatError(
             "has no timestamp column; record with --query-gpu=timestamp,...", file=opened.name
         )
-    if table.place(Role.INDEX) is None and table.place(Role.UUID) is None:
-        if table.place(Role.BUS) is None:
-            findings.add(
-                "device-unnamed", "no index, uuid or bus id: the rows are taken for one device"
-            )
-            table = replace(table, only_device="gpu?")
+    if all(table.place(role) is None for role in (Role.INDEX, Role.UUID, Role.BUS)):
+        findings.add(
+            "device-unnamed", "no index, uuid or bus id: the rows are taken for one device"
+        )
+        table = replace(table, only_device="gpu?")
     if options.zone is None:
         findings.add("zone-unknown", "local stamps without a zone; dates may be hours off")
     blocks = (

@@ -147,7 +147,7 @@ class _Strict:
         try:
             self._row(number, cells)
         except ImportFormatError:
-            if last and not number == 1 and self._cut(cells):
+            if last and number != 1 and self._cut(cells):
                 self.findings.add("torn-tail", "the last row is cut short", line=number)
                 return
             raise
@@ -229,8 +229,8 @@ def cell_reading(column: Column, bare: str) -> Reading | None:
         if not bare.endswith(column.suffix):
             return None
         bare = bare[: -len(column.suffix)].rstrip()
-        return None if units.number(bare) is None else units.reading(
-            column.signal, bare, column.unit
+        return (
+            None if units.number(bare) is None else units.reading(column.signal, bare, column.unit)
         )
     if column.unit == "mask" and re.fullmatch(r"0x[0-9a-fA-F]{1,15}", bare):
         return int(bare, 16)
