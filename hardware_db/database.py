@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from hardware_db.errors import DataError
 from hardware_db.identify import Identifier
 from hardware_db.index import Index
-from hardware_db.reader import PartReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from hardware_db.reader import PartReader
     from hardware_db.spec import Accelerator
 
 PATH_VARIABLE = "FLOPLEDGER_HARDWARE_PATH"
@@ -42,6 +42,10 @@ class Database:
         files = _own_files(paths)
         if not files:
             return cls(index)
+        from hardware_db.reader import (
+            PartReader,  # reading TOML costs start-up time, and few have own parts
+        )
+
         reader = PartReader(dict(index.sources), dict(index.architectures))
         reader.parts = {i: index.part(i) for i in index.ids}
         reader.read_all(files)

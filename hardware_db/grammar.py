@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from hardware_db.reader import Names
+    from hardware_db.names import Names
 
 MAX_NAME = 200
 _SEPARATORS = " -_/()[],.;:\t"
@@ -65,6 +65,7 @@ class Vocabulary:
 
     models: dict[str, list[str]] = field(default_factory=dict)  # compact model -> part ids
     phrases: dict[str, list[tuple[str, str]]] = field(default_factory=dict)  # first letter -> items
+    vendors: dict[str, str] = field(default_factory=lambda: dict(_VENDORS))
 
     @classmethod
     def of(cls, names: Iterable[Names]) -> Vocabulary:
@@ -75,10 +76,11 @@ class Vocabulary:
             for model in part.models:
                 new.models.setdefault(model, []).append(part.id)
                 items[("model", model)] = None
+            new.vendors.setdefault(part.vendor.lower(), part.vendor)
             for word in (*part.brands, *part.forms):
                 items[("word", word)] = None
         groups: dict[str, Iterable[str]] = {
-            "vendor": _VENDORS, "family": _FAMILIES, "filler": _FILLERS, "kind": _MEMORY_KINDS
+            "vendor": new.vendors, "family": _FAMILIES, "filler": _FILLERS, "kind": _MEMORY_KINDS
         }  # fmt: skip
         items |= dict.fromkeys((kind, word) for kind, words in groups.items() for word in words)
         for kind, phrase in items:
@@ -125,7 +127,7 @@ def readings(text: str, vocabulary: Vocabulary) -> set[Reading]:
                 found.add(said)
             continue
         for end, kind, phrase in _items(compact, breaks, position, vocabulary):
-            after = _add(said, kind, phrase)
+            after = _add(said, kind, phrase, vocabulary)
             if after is not None:
                 states.append((end, after))
     return found
@@ -187,7 +189,7 @@ def _changes(compact: str, i: int) -> bool:
     return i >= len(compact) or compact[i].isdigit() != compact[i - 1].isdigit()
 
 
-def _add(said: Reading, kind: str, phrase: str) -> Reading | None:
+def _add(said: Reading, kind: str, phrase: str, vocabulary: Vocabulary) -> Reading | None:
     """The reading with one item more; None where that makes no sense (two models, two sizes)."""
     model, vendors, families = said.model, said.vendors, said.families
     words, sizes, kinds, slice_of = said.words, said.sizes, said.kinds, said.slice_of
@@ -196,7 +198,7 @@ def _add(said: Reading, kind: str, phrase: str) -> Reading | None:
             return None
         model = phrase
     elif kind == "vendor":
-        vendors |= {_VENDORS[phrase]}
+        vendors |= {vocabulary.vendors[phrase]}
     elif kind == "family":
         families |= {_FAMILIES[phrase]}
     elif kind == "word":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from hardware_db import grammar
@@ -14,7 +13,7 @@ from hardware_db.partitions import mig_slice, split_mig, vgpu_board
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from hardware_db.reader import Names
+    from hardware_db.names import Names
     from hardware_db.spec import Accelerator
 
 _PCI = re.compile(
@@ -77,6 +76,7 @@ class Identifier:
         """The part with these PCI ids (four hexadecimal digits each)."""
         ids = [i.lower().removeprefix("0x") for i in (device, subsystem_vendor, subsystem) if i]
         found = self._pci.get(tuple(ids)) or self._pci.get((ids[0],)) or []
+        found = [i for i in found if tuple(ids) not in self._names[i].pci_not]
         if not found:
             by_board = {p for key, parts in self._pci.items() if key[0] == ids[0] for p in parts}
             found = sorted(by_board) if len(ids) == 1 else []
@@ -163,6 +163,8 @@ class Identifier:
         )
 
     def _unknown(self, name: str, text: str) -> UnknownAccelerator:
+        from difflib import get_close_matches
+
         spoken = {m: m for m in self._vocabulary.models} | dict.fromkeys(self._exact)
         close = get_close_matches(text, spoken, n=8, cutoff=0.5)
         ids = dict.fromkeys(

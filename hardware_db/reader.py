@@ -1,112 +1,21 @@
-"""From the TOML files to values. The files are the truth; everything derived is derived here."""
+"""From a part's TOML file to values. The files are the truth; what is derived is derived here."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hardware_db.errors import DataError
-from hardware_db.figures import DTYPES, Figure, Rate, Source
+from hardware_db.catalogue import source
+from hardware_db.figures import DTYPES, Architecture, Figure, Source, accumulate_default
+from hardware_db.names import Names
 from hardware_db.spec import Accelerator, Clock
 from hardware_db.toml_table import Table, read_toml
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-TIERS = ("datasheet", "whitepaper", "documentation", "oem", "third-party", "measured")
 BASES = ("datasheet", "derived", "back-solved", "measured-bound")
 ID = r"[a-z0-9]+(-[a-z0-9.]+)+"
-_WORDS = r"[a-z0-9]+( [a-z0-9]+)*"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Architecture:
-    """Rates per unit and clock for one generation and tier of it."""
-
-    key: str
-    family: str
-    unit_name: str
-    rates: tuple[Rate, ...]
-    sparsity: float | None  # printed sparse figure / dense figure; None: no sparse units
-    sparse_dtypes: tuple[str, ...]
-    origin: str  # source id
-    locator: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Names:
-    """How a part is called; the reading of names is in identify.py."""
-
-    id: str
-    vendor: str
-    family: str
-    models: tuple[str, ...]  # words, in lower case: "h100", "rtx 6000 ada"
-    brands: tuple[str, ...]  # words that may stand beside them: "tesla"
-    forms: tuple[str, ...]  # form factor words: "sxm5", "sxm"
-    memory_gb: tuple[float, ...]  # sizes that name it, the printed one first
-    memory_kinds: tuple[str, ...]
-    exact: tuple[str, ...]  # whole names as a driver or framework prints them
-    pci: tuple[tuple[str, ...], ...]  # [device] or [device, subsystem vendor, subsystem device]
-
-
-def read_sources(path: Path) -> dict[str, Source]:
-    """sources.toml: one table a publication, keyed by its id."""
-    file = read_toml(path)
-    found = {}
-    for key in file.names():
-        entry = file.table(key)
-        found[key] = Source(
-            id=key,
-            title=entry.need_text("title"),
-            publisher=entry.need_text("publisher"),
-            edition=entry.text("edition"),
-            date=entry.date("date"),
-            tier=entry.choice("tier", TIERS),
-            accessed=entry.need_text("accessed", pattern=r"recalled|\d{4}-\d\d-\d\d"),
-            locator=entry.text("locator"),
-            licence=entry.text("licence"),
-        )
-        entry.finish()
-    return found
-
-
-def read_architectures(path: Path) -> dict[str, Architecture]:
-    """architectures.toml: one table an (architecture, tier)."""
-    file = read_toml(path)
-    found = {}
-    for key in file.names():
-        entry = file.table(key)
-        sparsity = entry.table("sparsity")
-        found[key] = Architecture(
-            key=key,
-            family=entry.need_text("family"),
-            unit_name=entry.need_text("unit"),
-            rates=tuple(_rate(rate) for rate in entry.tables("rates")),
-            sparsity=sparsity.number("factor"),
-            sparse_dtypes=sparsity.texts("dtypes"),
-            origin=entry.need_text("source"),
-            locator=entry.need_text("locator"),
-        )
-        sparsity.finish()
-        entry.finish()
-    return found
-
-
-def _rate(entry: Table) -> Rate:
-    dtype = entry.choice("dtype", DTYPES)
-    rate = Rate(
-        dtype=dtype,
-        engine=entry.choice("engine", ("matrix", "vector")),
-        accumulate=entry.text("accumulate") or accumulate_default(dtype),
-        flop_per_clock=entry.need_number("flop_per_clock"),
-    )
-    entry.finish()
-    return rate
-
-
-def accumulate_default(dtype: str) -> str:
-    """What sums are kept in unless a figure says otherwise."""
-    return {"fp64": "fp64", "int8": "int32", "int4": "int32"}.get(dtype, "fp32")
 
 
 class PartReader:
@@ -148,18 +57,7 @@ class PartReader:
         key = entry.need_text("id")
         if key in self.sources:
             raise entry.error("id", f"the source {key!r} exists already; refer to it instead")
-        self.sources[key] = Source(
-            id=key,
-            title=entry.need_text("title"),
-            publisher=entry.need_text("publisher"),
-            edition=entry.text("edition"),
-            date=entry.date("date"),
-            tier=entry.choice("tier", TIERS),
-            accessed=entry.need_text("accessed", pattern=r"recalled|\d{4}-\d\d-\d\d"),
-            locator=entry.text("locator"),
-            licence=entry.text("licence"),
-        )
-        entry.finish()
+        self.sources[key] = source(key, entry)
 
     def _source(self, file: Table, key: str) -> Source:
         name = file.need_text(key)
@@ -320,6 +218,7 @@ def _names(part: Accelerator, entry: Table) -> Names:
         memory_kinds=tuple(kind.lower() for kind in kinds),
         exact=entry.texts("exact"),
         pci=entry.pairs("pci"),
+        pci_not=entry.pairs("pci_not"),
     )
     entry.finish()
     if not names.models and not names.exact:
@@ -344,6 +243,3 @@ def _key(figure: Figure) -> tuple[str, str, str, bool]:
 
 def _order(figure: Figure) -> tuple[int, str, str, bool]:
     return DTYPES.index(figure.dtype), figure.engine, figure.accumulate, figure.sparse
-
-
-__all__ = ["Architecture", "DataError", "Names", "PartReader", "read_architectures", "read_sources"]
