@@ -5,17 +5,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import hardware_db
-from flopledger import inputs, ledgers, parts, regimes, sensitivity
+from flopledger import evidence, inputs, ledgers, parts, regimes, sensitivity
 from flopledger import verdict as bands
 from flopledger.case import AuditCase
 from flopledger.claim import Claim, judge, stated
 from flopledger.combine import Combined
 from flopledger.estimate import ComputeEstimate, Draws
+from flopledger.evidence import Completed
 from flopledger.facts import Fact, Finding
 from flopledger.inputs import RunFigures
 from flopledger.ledgers import Standing
+from flopledger.logs import RunFacts
 from flopledger.methods import counted, device_time, models, work
 from flopledger.methods.models import Costed, Model
+from flopledger.parts import Part
 from flopledger.quantity import Quantity
 from flopledger.reconcile import RunAudit, reconcile
 from flopledger.regimes import Regime
@@ -87,6 +90,9 @@ def audit(
         findings += judgement.findings
         # The claim's own test must have been possible: routes that agree say nothing about it.
         tests = [judgement.verdict, *tests] if _decided(judgement.verdict, tests) else []
+    else:
+        # Without a claim in the case, what the run's own software states is the claim.
+        tests += [run.counter_verdict for run in runs]
     standings = tuple(
         ledgers.standing(regime, runs, draws, base=base, claim=claim) for regime in chosen
     )
@@ -100,7 +106,7 @@ def audit(
         runs=tuple(runs),
         combined=total,
         standings=standings,
-        facts=(),
+        facts=tuple(fact for run in runs for fact in run.facts),
         findings=tuple(findings),
         sensitivity=sensitivity.shares(runs, total),
         would_change=sensitivity.would_change(verdict, runs, claim, total),
@@ -130,19 +136,22 @@ def _models(case: AuditCase) -> dict[str, Model]:
 def _audit_run(
     case: AuditCase, index: int, loaded: dict[str, Model], draws: Draws, *, trace: bool
 ) -> RunAudit:
-    run = inputs.of_run(case.spec.run[index], place=f"{case.name}: run[{index}]")
-    findings: list[Finding] = _unread(case, index)
-    part = None
-    if run.accelerator is not None:
-        part, found = parts.resolve(run.accelerator, place=run.place)
-        findings += found
-    costs = _costs(run, loaded, findings, trace=trace)
+    stated = inputs.of_run(case.spec.run[index], place=f"{case.name}: run[{index}]")
+    known = evidence.complete(case, index, stated)
+    run = known.figures
+    findings = list(known.findings)
+    part = _part(run, findings)
     estimates: list[ComputeEstimate] = []
     conventions: dict[str, float] = {}
+    costs = _costs(case, index, known, loaded, findings, trace=trace)
     for method, model, costed in costs:
-        known = (*costed.inputs, *_parameters(model))
         one = work.estimate(
-            method, run, costed.cost, draws, inputs=known, assumptions=costed.assumptions
+            method,
+            run,
+            costed.cost,
+            draws,
+            inputs=(*costed.inputs, *_parameters(model)),
+            assumptions=costed.assumptions,
         )
         if one is not None:
             estimates.append(one)
@@ -151,43 +160,89 @@ def _audit_run(
     by_time = device_time.estimate(run, part, draws, amount_known=amount_known)
     if by_time is not None:
         estimates.append(by_time)
-    return reconcile(run, part, estimates, draws, findings=findings, conventions=conventions)
+    return reconcile(
+        run,
+        part,
+        estimates,
+        draws,
+        findings=findings,
+        conventions=conventions,
+        facts=known.facts,
+        evidence_digests=known.digests,
+        evaluation_flop=_evaluation(known.found, costs),
+    )
+
+
+def _part(run: RunFigures, findings: list[Finding]) -> Part | None:
+    """Look the accelerator up; a name in the case must be known, one in a log may not be."""
+    if run.accelerator is None:
+        return None
+    if run.accelerator_place is None:
+        part, found = parts.resolve(run.accelerator, place=run.place)
+        findings += found
+        return part
+    read_out, found = parts.resolve_from_evidence(run.accelerator, place=run.accelerator_place)
+    findings += found
+    return read_out
+
+
+_Costs = list[tuple[work.ArchitectureMethod, Model | None, Costed]]
 
 
 def _costs(
-    run: RunFigures, loaded: dict[str, Model], findings: list[Finding], *, trace: bool
-) -> list[tuple[work.ArchitectureMethod, Model, Costed]]:
-    """Cost the run's model by every route that the case allows."""
-    if run.model is None:
-        return []
-    model = loaded[run.model]
-    costs: list[tuple[work.ArchitectureMethod, Model, Costed]] = []
-    if trace and model.config is not None:
-        traced = counted.cost(model, run.sequence_length)
-        findings += traced.findings
-        if traced.costed is not None:
-            costs.append(("counted", model, traced.costed))
-    formula = models.closed_form_cost(model, run.sequence_length)
-    if formula is not None:
-        costs.append(("closed-form", model, formula))
-        findings += models.compare_parameters(model, formula)
+    case: AuditCase,
+    index: int,
+    known: Completed,
+    loaded: dict[str, Model],
+    findings: list[Finding],
+    *,
+    trace: bool,
+) -> _Costs:
+    """Cost the run's model by every route that case and evidence allow."""
+    run = known.figures
+    model = loaded[run.model] if run.model is not None else _model_of(case, index, known)
+    costs: _Costs = []
+    if model is not None:
+        if trace and model.config is not None:
+            traced = counted.cost(model, run.sequence_length)
+            findings += traced.findings
+            if traced.costed is not None:
+                costs.append(("counted", model, traced.costed))
+        formula = models.closed_form_cost(model, run.sequence_length)
+        if formula is not None:
+            costs.append(("closed-form", model, formula))
+            findings += models.compare_parameters(model, formula)
+    if not costs:
+        fixed = models.per_sample(known.found)
+        if fixed is not None:
+            costs.append(("closed-form", None, fixed))
     return costs
 
 
-def _parameters(model: Model) -> tuple[inputs.Input, ...]:
+def _model_of(case: AuditCase, index: int, known: Completed) -> Model | None:
+    """Take the model from the run's evidence, where the case names none."""
+    name = known.found.config_file
+    paths = dict(case.evidence(index))
+    config = paths.get(name) if name is not None else None
+    return models.of_evidence(known.found, config)
+
+
+def _evaluation(found: RunFacts, costs: _Costs) -> float | None:
+    """Cost the forward passes of the evaluations that a log reports; no ledger counts them."""
+    if not costs:
+        return None
+    cost = costs[0][2].cost
+    if found.evaluation_tokens is not None and cost.tokens_per_sample:
+        return found.evaluation_tokens.number / cost.tokens_per_sample * cost.forward
+    if found.evaluation_samples is not None:
+        return found.evaluation_samples.number * cost.forward
+    return None
+
+
+def _parameters(model: Model | None) -> tuple[inputs.Input, ...]:
+    if model is None:
+        return ()
     return tuple(one for one in (model.total, model.active) if one is not None)
-
-
-def _unread(case: AuditCase, index: int) -> list[Finding]:
-    return [
-        Finding(
-            code="evidence-unread",
-            severity="warning",
-            message=f"{name}: no reader for this file yet; it did not enter the audit",
-            evidence=(name,),
-        )
-        for name, _ in case.evidence(index)
-    ]
 
 
 def _regimes(identifiers: tuple[str, ...]) -> tuple[Regime, ...]:

@@ -73,7 +73,7 @@ class RunSpec(_Table, frozen=True):
     """One run: what was trained, how much, on what."""
 
     name: str
-    kind: Kind = "pretraining"
+    kind: Kind | None = None  #: pretraining unless the evidence knows better
     model: str | None = None
     tokens: Number | None = None
     samples: Number | None = None

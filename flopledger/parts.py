@@ -140,6 +140,28 @@ def resolve(name: str, *, place: str) -> tuple[Part, list[Finding]]:
     return part, _unit_findings(part, place)
 
 
+def resolve_from_evidence(name: str, *, place: str) -> tuple[Part | None, list[Finding]]:
+    """Look up a name that a log gives: there, unknown is a finding and not bad input."""
+    try:
+        return resolve(name, place=place)
+    except CaseError as error:
+        finding = Finding(
+            code="unknown-accelerator", severity="warning", message=str(error), evidence=(place,)
+        )
+        return None, [finding]
+
+
+def same_part(one: str, two: str) -> bool | None:
+    """Say whether two names can mean the same part; ``None`` if either is unknown."""
+    sets = []
+    for name in (one, two):
+        part, _ = resolve_from_evidence(name, place="")
+        if part is None:
+            return None
+        sets.append({candidate.id for candidate in part.candidates})
+    return bool(sets[0] & sets[1])
+
+
 def _unit_findings(part: Part, place: str) -> list[Finding]:
     """Say so where "one accelerator" may be a die or a package."""
     several = [candidate for candidate in part.candidates if candidate.devices_per_package > 1]

@@ -3,10 +3,11 @@
 import math
 from dataclasses import dataclass, field
 
+from flopledger import fingerprints
 from flopledger import verdict as bands
 from flopledger.combine import Combined, Pair, combine, pairs, speakers
 from flopledger.estimate import ComputeEstimate, Draws
-from flopledger.facts import Finding, Severity
+from flopledger.facts import Fact, Finding, Severity
 from flopledger.inputs import RunFigures
 from flopledger.methods import device_time, work
 from flopledger.parts import Part
@@ -27,9 +28,15 @@ class RunAudit:
     utilisation: dict[str, Interval]  #: implied, by precision: model FLOP / (seconds x dense peak)
     precision_supported: tuple[str, ...]  #: precisions at which it is plausible
     findings: tuple[Finding, ...]
-    verdict: Verdict
+    verdict: Verdict  #: of the routes against one another and the devices
+    counter_verdict: Verdict  #: of the total that the run's own software states, if it states one
+    evaluation_flop: float | None = (
+        None  #: forward passes inside the timed window, not in any total
+    )
     #: total by convention that an honest claim may have used: name -> FLOP
     conventions: dict[str, float] = field(default_factory=dict)
+    facts: tuple[Fact, ...] = ()  #: everything that its evidence says, conflicts included
+    evidence_digests: dict[str, str] = field(default_factory=dict)  #: SHA-256 by file name
 
     @property
     def hardware_flop(self) -> Interval | None:
@@ -56,16 +63,21 @@ def reconcile(
     *,
     findings: list[Finding],
     conventions: dict[str, float],
+    facts: tuple[Fact, ...] = (),
+    evidence_digests: dict[str, str] | None = None,
+    evaluation_flop: float | None = None,
 ) -> RunAudit:
     """Compare the estimates of one run and combine them."""
     compared = pairs(estimates)
     utilisation = implied_utilisation(run, part, estimates)
+    combined = combine(estimates, run.name, draws)
+    counter = _test_counter(run, part, combined)
     tests = [
         _test_utilisation(run, part, estimates, utilisation),
         _test_statements(run),
         *(_test_pair(run, pair) for pair in compared),
     ]
-    found = [*findings, *_circular(run, part), *_missing(run, estimates)]
+    found = [*findings, *_circular(run, part), *_missing(run, estimates), *counter.findings]
     for test in tests:
         found += test.findings
     return RunAudit(
@@ -73,12 +85,16 @@ def reconcile(
         part=part,
         estimates=tuple(estimates),
         pairs=tuple(compared),
-        combined=combine(estimates, run.name, draws),
+        combined=combined,
         utilisation=utilisation,
         precision_supported=_plausible(utilisation),
         findings=tuple(found),
         verdict=bands.worst([test.verdict for test in tests]),
+        counter_verdict=counter.verdict,
+        evaluation_flop=evaluation_flop,
         conventions=conventions,
+        facts=facts,
+        evidence_digests=evidence_digests or {},
     )
 
 
@@ -200,6 +216,40 @@ def _test_statements(run: RunFigures) -> _Test:
     return _Test(
         verdict=Verdict.INCONSISTENT if found else Verdict.UNDETERMINED, findings=tuple(found)
     )
+
+
+def _test_counter(run: RunFigures, part: Part | None, combined: Combined | None) -> _Test:
+    """Test the total that the run's own software states (`total_flos` and the like).
+
+    It is rederived, never used: a claim like any other, and the bands of a claim apply.
+    """
+    stated = None if run.claimed_flop is None else run.claimed_flop.quantity.best
+    if stated is None:
+        return _Test(verdict=Verdict.UNDETERMINED)
+    ceiling = part.ceiling(run.precision) if part is not None else None
+    seconds = run.device_seconds.quantity.interval.high if run.device_seconds else None
+    if ceiling is not None and seconds is not None and stated > seconds * ceiling.value:
+        message = (
+            f"run {run.name}: the software's total of {number(stated)} FLOP exceeds the "
+            f"{number(seconds * ceiling.value)} that its devices could do ({ceiling.basis})"
+        )
+        finding = _finding("counter-implausible", "error", message, run)
+        return _Test(verdict=Verdict.INCONSISTENT, findings=(finding,))
+    if combined is None or combined.flop.best is None:
+        return _Test(verdict=Verdict.UNDETERMINED)
+    ratio = stated / combined.flop.best
+    spread = math.log((combined.flop.high or stated) / (combined.flop.low or stated)) / 2
+    outcome = bands.of_claim(math.exp(max(0.0, abs(math.log(ratio)) - spread)))
+    if outcome is Verdict.CONSISTENT:
+        return _Test(verdict=outcome)
+    fits = "; ".join(one.reason for one in fingerprints.matching(ratio, spread=spread))
+    message = (
+        f"run {run.name}: the software's total of {number(stated)} FLOP is {number(ratio)} times the "
+        f"estimate of {number(combined.flop.best)}" + (f"; the factor fits: {fits}" if fits else "")
+    )
+    severity: Severity = "error" if outcome is Verdict.INCONSISTENT else "warning"
+    finding = _finding("counter-implausible", severity, message, run)
+    return _Test(verdict=outcome, findings=(finding,))
 
 
 def _test_pair(run: RunFigures, pair: Pair) -> _Test:

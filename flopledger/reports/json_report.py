@@ -112,14 +112,17 @@ def _run(run: "RunAudit") -> dict[str, Any]:
         "accelerator_candidates": [one.id for one in run.part.candidates] if run.part else [],
         "accelerator_count": _known(figures.device_count),
         "accelerator_seconds": _known(figures.device_seconds),
-        "timed_seconds": _known(figures.wall_seconds),
+        "timed_seconds": _known(figures.timed_seconds or figures.wall_seconds),
         "energy_joules": _known(figures.energy_joules),
+        "energy_boundary": figures.energy_boundary,
         "model_flop": None if flop is None else _figure(flop),
         "hardware_flop": None if hardware is None else _figure(hardware),
+        "evaluation_forward_flop": run.evaluation_flop,
         "achieved_flop_per_second_per_accelerator": None if rate is None else _figure(rate),
         "utilisation": {name: _figure(value) for name, value in run.utilisation.items()},
         "precision_supported": list(run.precision_supported),
         "status": figures.status,
+        "evidence_sha256": dict(run.evidence_digests),
         "verdict": str(run.verdict),
     }
 
