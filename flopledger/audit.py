@@ -14,12 +14,11 @@ from flopledger.estimate import ComputeEstimate, Draws
 from flopledger.evidence import Completed
 from flopledger.facts import Fact, Finding
 from flopledger.inputs import RunFigures
-from flopledger.ledgers import Standing
+from flopledger.ledgers import ONE_THIRD, Original, Standing
 from flopledger.logs import RunFacts
 from flopledger.methods import counted, device_time, models, work
 from flopledger.methods.models import Costed, Model
 from flopledger.parts import Part
-from flopledger.quantity import Quantity
 from flopledger.reconcile import RunAudit, reconcile
 from flopledger.regimes import Regime
 from flopledger.sensitivity import Share
@@ -78,7 +77,7 @@ def audit(
     runs = [
         _audit_run(case, index, loaded, draws, trace=trace) for index in range(len(case.spec.run))
     ]
-    base = _base(case)
+    original = _original(case)
     total = ledgers.total(runs, draws, "parameter_update")
     claim = stated(case)
     tests = [run.verdict for run in runs]
@@ -93,10 +92,11 @@ def audit(
     else:
         # Without a claim in the case, what the run's own software states is the claim.
         tests += [run.counter_verdict for run in runs]
-    standings = tuple(
-        ledgers.standing(regime, runs, draws, base=base, claim=claim) for regime in chosen
-    )
-    findings += _straddling(standings)
+    placed = [
+        ledgers.standing(regime, runs, draws, original=original, claim=claim) for regime in chosen
+    ]
+    standings = tuple(one for one in placed if one is not None)
+    findings += _straddling(standings) + _modifier(standings)
     verdict = bands.worst(tests) if claim is not None or total is not None else _bare(tests)
     return AuditReport(
         case=case,
@@ -251,9 +251,28 @@ def _regimes(identifiers: tuple[str, ...]) -> tuple[Regime, ...]:
     return tuple(regimes.by_id(identifier) for identifier in identifiers)
 
 
-def _base(case: AuditCase) -> Quantity | None:
+def _original(case: AuditCase) -> Original | None:
     base = case.spec.base_model
-    return None if base is None or base.flop is None else inputs.quantity(base.flop)
+    if base is None:
+        return None
+    flop = None if base.flop is None else inputs.quantity(base.flop)
+    return Original(flop=flop, systemic_risk=base.systemic_risk)
+
+
+def _modifier(standings: tuple[Standing, ...]) -> list[Finding]:
+    """Say so when a modification is likely large enough to make its author a provider."""
+    return [
+        Finding(
+            code="modifier-becomes-provider",
+            severity="warning",
+            message=f"the modification's {interval(one.flop)} FLOP exceed a third of the original's "
+            f"({number(one.threshold_flop)}) with probability {one.probability_exceeded:.0%}",
+        )
+        for one in standings
+        if one.regime.rule == ONE_THIRD
+        and one.probability_exceeded is not None
+        and one.probability_exceeded > 0.5
+    ]
 
 
 def _straddling(standings: tuple[Standing, ...]) -> list[Finding]:
@@ -263,13 +282,13 @@ def _straddling(standings: tuple[Standing, ...]) -> list[Finding]:
             code="straddles-threshold",
             severity="info",
             message=f"{one.regime.id}: {interval(one.flop)} FLOP lies on both sides of "
-            f"{number(one.regime.threshold_flop, 1)} (P(exceeded) = {one.probability_exceeded:.0%})",
+            f"{number(one.threshold_flop, 1)} (P(exceeded) = {one.probability_exceeded:.0%})",
         )
         for one in standings
         if one.probability_exceeded is not None
         and one.flop.low is not None
         and one.flop.high is not None
-        and one.flop.low <= one.regime.threshold_flop < one.flop.high
+        and one.flop.low <= one.threshold_flop < one.flop.high
         and not math.isclose(one.flop.low, one.flop.high)
     ]
 

@@ -103,6 +103,7 @@ class BaseModelSpec(_Table, frozen=True):
     """The compute of the original, for a modified model."""
 
     flop: Number | None = None
+    systemic_risk: bool = False  #: decides the fallback of the one-third rule if flop is unknown
     source: str | None = None
 
 

@@ -81,7 +81,7 @@ def plot(report: "AuditReport") -> Plot | None:
     ]
     if not ends:
         return None
-    thresholds = sorted({standing.regime.threshold_flop for standing in report.standings})
+    thresholds = sorted({standing.threshold_flop for standing in report.standings})
     # Thresholds far from every figure would squeeze the figures into a corner.
     low, high = math.log10(min(ends)) - 1, math.log10(max(ends)) + 1
     near = [value for value in thresholds if low <= math.log10(value) <= high]

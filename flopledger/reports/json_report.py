@@ -156,7 +156,7 @@ def _standing(standing: "Standing") -> dict[str, Any]:
     return {
         "id": regime.id,
         "name": regime.name,
-        "threshold_flop": regime.threshold_flop,
+        "threshold_flop": standing.threshold_flop,
         "comparator": regime.comparator,
         "ledger": regime.ledger,
         "flop": _ends(standing.flop),
