@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hardware_db.figures import DTYPES, Architecture, Measurement, Rate, Source, accumulate_default
+from hardware_db.instances import Family
 from hardware_db.toml_table import Table, read_toml
 
 if TYPE_CHECKING:
@@ -91,6 +92,27 @@ def read_measurements(path: Path) -> tuple[Measurement, ...]:
                 dtype=entry.choice("dtype", DTYPES),
                 flop_per_second=entry.need_number("tflops") * 1e12,
                 source=places[entry.choice("source", tuple(places))],
+            )
+        )
+        entry.finish()
+    file.finish()
+    return tuple(found)
+
+
+def read_instances(path: Path) -> tuple[Family, ...]:
+    """instances.toml: groups of instance types that carry the same part."""
+    file = read_toml(path)
+    found = []
+    for entry in file.tables("family"):
+        counts = entry.table("counts")
+        found.append(
+            Family(
+                provider=entry.need_text("provider"),
+                accelerator=entry.need_text("accelerator"),
+                source=entry.need_text("source"),
+                locator=entry.need_text("locator"),
+                note=entry.text("note"),
+                counts=tuple((name, counts.count(name)) for name in counts.names()),
             )
         )
         entry.finish()

@@ -11,7 +11,12 @@ import sys
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from hardware_db.catalogue import read_architectures, read_measurements, read_sources
+from hardware_db.catalogue import (
+    read_architectures,
+    read_instances,
+    read_measurements,
+    read_sources,
+)
 from hardware_db.index import CLOCK_KEYS, DATA, FIGURE_KEYS, NAMES_KEYS, PART_KEYS, SOURCE_KEYS
 from hardware_db.reader import PartReader
 
@@ -37,6 +42,10 @@ def compile_index(data: Path = DATA) -> bytes:
         "parts": {p.id: _plain_part(p, figures, rates) for p in parts},
         "figures": figures.items,
         "rates": rates.items,
+        "instances": [
+            [f.provider, f.accelerator, f.source, f.locator, f.note, f.counts]
+            for f in read_instances(data / "instances.toml")
+        ],
         "measurements": [
             [m.part, m.dtype, m.flop_per_second, m.source]
             for m in read_measurements(data / "measured.toml")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hardware_db.errors import DataError
+from hardware_db.explain import PeakCheck, explain_peak
 from hardware_db.identify import Identifier
 from hardware_db.index import Index
+from hardware_db.instances import Instance, Instances
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -82,6 +84,22 @@ class Database:
     ) -> Accelerator:
         """The one part that a name means; see :meth:`Identifier.identify`."""
         return self._identifier.identify(name, memory_gb=memory_gb, compute_units=compute_units)
+
+    def explain_peak(
+        self, claimed_flop_per_second: float, device: Accelerator | str, dtype: str
+    ) -> PeakCheck:
+        """Why a claimed peak is not the sourced one, or that it is; see explain.explain_peak."""
+        part = self.identify(device) if isinstance(device, str) else device
+        return explain_peak(claimed_flop_per_second, part, dtype, self.accelerators())
+
+    def instance(self, name: str) -> Instance:
+        """The accelerators in one cloud instance of this type; raises UnknownInstance."""
+        return self.instances.find(name)
+
+    @cached_property
+    def instances(self) -> Instances:
+        """All cloud instance types."""
+        return Instances(self._index.instance_families, self.part, self._index.sources)
 
     @property
     def identifier(self) -> Identifier:

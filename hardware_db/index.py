@@ -14,11 +14,12 @@ from typing import Any
 
 from hardware_db.errors import DataError, HardwareError
 from hardware_db.figures import Architecture, Figure, Measurement, Rate, Source
+from hardware_db.instances import Family
 from hardware_db.names import Names
 from hardware_db.spec import Accelerator, Clock
 
 DATA = Path(__file__).parent / "data"
-CLOCK_KEYS = ("matrix_clock", "vector_clock", "max_clock")
+CLOCK_KEYS = ("matrix_clock", "vector_clock", "max_clock", "base_clock")
 FIGURE_KEYS = tuple(f.name for f in fields(Figure) if f.name not in ("origin", "sparse"))
 PART_KEYS = tuple(
     f.name for f in fields(Accelerator) if f.name not in (*CLOCK_KEYS, "peaks", "rates")
@@ -40,6 +41,7 @@ class Index:
                 s[0]: Source(**dict(zip(SOURCE_KEYS, s, strict=True))) for s in raw["sources"]
             }
             self.architectures = {a["key"]: _architecture(a) for a in raw["architectures"]}
+            self._families: list[list[Any]] = raw["instances"]
             self._measurements: list[list[Any]] = raw["measurements"]
             self.names = {n[0]: _names(n) for n in raw["names"]}
         except (ValueError, KeyError, TypeError) as error:
@@ -67,6 +69,12 @@ class Index:
         return tuple(Measurement(**dict(zip(keys, m, strict=True))) for m in self._measurements)
 
     @property
+    def instance_families(self) -> tuple[Family, ...]:
+        """Cloud instance types by the part they carry."""
+        keys = [f.name for f in fields(Family)]
+        return tuple(Family(**dict(zip(keys, f, strict=True))) for f in self._families)
+
+    @property
     def ids(self) -> tuple[str, ...]:
         """Ids of the shipped parts, sorted."""
         return tuple(self._parts)
@@ -78,6 +86,7 @@ class Index:
         values, clocks, figures, rates = self._parts[part_id]
         made: dict[str, Any] = dict(zip(PART_KEYS, values, strict=True))
         made["stands_for"] = tuple(made["stands_for"])
+        made["prelaunch"] = tuple(tuple(p) for p in made["prelaunch"])
         for key, clock in zip(CLOCK_KEYS, clocks, strict=True):
             made[key] = clock and Clock(mhz=clock[0], basis=clock[1])
         return Accelerator(

@@ -96,6 +96,7 @@ class PartReader:
             matrix_clock=_clock(clocks, "matrix"),
             vector_clock=_clock(clocks, "vector"),
             max_clock=_clock(clocks, "max"),
+            base_clock=_clock(clocks, "base"),
             rate_capped=export.flag("rate_capped"),
             memory_gb=memory.number("gb"),
             memory_kind=memory.text("kind"),
@@ -125,7 +126,9 @@ class PartReader:
         figures: list[Figure] = []
         for entry in table.tables("figures"):
             figures += self._figures(entry, arch, origin, default_locator)
+        prelaunch = tuple(_prelaunch(entry) for entry in table.tables("prelaunch"))
         table.finish()
+        part = replace(part, prelaunch=prelaunch)
         if part.same_compute_as is not None:
             part, shared = self._shared(part, file, figures, without)
             figures = [*shared, *figures]
@@ -158,6 +161,7 @@ class PartReader:
             matrix_clock=parent.matrix_clock,
             vector_clock=parent.vector_clock,
             max_clock=parent.max_clock,
+            base_clock=parent.base_clock,
             rates=tuple(r for r in parent.rates if (r.dtype, r.engine) not in taken),
         )
         return part, shared
@@ -168,6 +172,7 @@ class PartReader:
         dtype = entry.choice("dtype", DTYPES)
         dense = entry.need_number("tflops") * 1e12
         sparse = entry.number("sparse_tflops")
+        sparse = None if sparse is None else sparse * 1e12
         basis = entry.choice("basis", BASES, "datasheet")
         figure = Figure(
             dtype=dtype,
@@ -189,6 +194,16 @@ class PartReader:
         if sparse is None:
             return [figure]
         return [figure, replace(figure, sparse=True, flop_per_second=sparse)]
+
+
+def _prelaunch(entry: Table) -> tuple[str, float, str]:
+    made = (
+        entry.choice("dtype", DTYPES),
+        entry.need_number("tflops") * 1e12,
+        entry.need_text("note"),
+    )
+    entry.finish()
+    return made
 
 
 def _family(file: Table, arch: Architecture | None) -> str:
