@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from profilers.crosschecks import Contradiction, cross_check
-from profilers.integrals import COUNTERS, Column, CounterSpans, Limits, Pieces, max_clock, pieces
-from profilers.intervals import Interval, bounded, total, useful
+from profilers.bound_checks import Contradiction, cross_check
+from profilers.bound_intervals import Interval, bounded, total, useful
+from profilers.bound_pieces import COUNTERS, Column, CounterSpans, Limits, Pieces, max_clock, pieces
 from profilers.trace import DeviceKey, DeviceTrace, Trace
 
 __all__ = [

@@ -53,7 +53,16 @@ class Simulated:
         period = [0]
         columns = {
             n: []
-            for n in ("sm_clock_mhz", "gpu_util_permille", "tensor_activity_permille", "power_mw", "energy_mj", "mma_cycles_active", "sm_cycles_elapsed", "sm_activity_permille")
+            for n in (
+                "sm_clock_mhz",
+                "gpu_util_permille",
+                "tensor_activity_permille",
+                "power_mw",
+                "energy_mj",
+                "mma_cycles_active",
+                "sm_cycles_elapsed",
+                "sm_activity_permille",
+            )
         }
         previous = None
         for mark in marks:
@@ -90,7 +99,7 @@ class Simulated:
         return DeviceTrace(
             device=device_of(index),
             time_ns=START + np.array(marks, np.int64) * TICK_NS,
-            period_ns=np.array(period, np.int64),
+            period_ns=np.array(period[: len(marks)], np.int64),
             series={name: Series.of_readings(cells) for name, cells in columns.items()},
         )
 
@@ -400,7 +409,9 @@ def test_intervals():
 )
 def test_a_sum_of_truths_lies_in_the_sum_of_intervals(parts):
     intervals = [Interval(low=min(a, b), high=max(a, b)) for a, b, _ in parts]
-    truths = [i.low + (i.high - i.low) * share for i, (_, _, share) in zip(intervals, parts, strict=False)]
+    truths = [
+        i.low + (i.high - i.low) * share for i, (_, _, share) in zip(intervals, parts, strict=False)
+    ]
     assert total(intervals).contains(sum(truths))
 
 

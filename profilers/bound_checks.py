@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from profilers.integrals import CounterSpans, Pieces
+from profilers.bound_pieces import CounterSpans, Pieces
 from profilers.trace import DeviceKey
 
 BUSY = 0.5
