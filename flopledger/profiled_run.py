@@ -24,6 +24,7 @@ from profilers.sampler import Sampler, SamplerError, SamplerSettings
 READY_SECONDS = 15.0
 MARK_SECONDS = 2.0
 LOOK_SECONDS = 2.0
+TAIL_SECONDS = 0.11
 PASSED = (
     signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT,
     signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT, signal.SIGWINCH,
@@ -103,6 +104,9 @@ class ProfiledRun:
         tree, code = self._child(mask)
         end_ns = time.monotonic_ns()
         sampler.mark("end", MARK_SECONDS)
+        # Means need 100 ms between two samples: one more, so that the last moments are covered too.
+        time.sleep(TAIL_SECONDS)
+        sampler.mark("tail", MARK_SECONDS)
         sealed = sampler.stop()
         trouble = list(sampler.trouble)
         if not sealed:

@@ -64,6 +64,6 @@ def _print(summary: dict[str, object], folder: Path) -> None:
     """Tell people what was seen; on stderr, because stdout belongs to the command."""
     from rich.console import Console
 
-    from flopledger.reports.run_console import print_run
+    from flopledger.commands.run_text import print_run
 
     print_run(summary, folder, Console(stderr=True, highlight=False))
