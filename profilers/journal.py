@@ -27,7 +27,7 @@ from profilers.clocks import Axis, ClockPair
 from profilers.errors import ProfilersError
 from profilers.ledger import Ledger, append_whole
 from profilers.reading import SIGNALS, Unavailable
-from profilers.trace import Device, Event, Gap, Sample
+from profilers.values import Device, Event, Gap, Sample
 from profilers.wire import absences, device_to_json, event_to_json, gap_to_json
 
 SCHEMA = "flopledger/journal/1"
@@ -64,6 +64,7 @@ class Journal:
         self._sweeps: deque[tuple[Sample, ...]] = deque()
         self._refused: tuple[int, str] | None = None
         self._dropped = 0
+        self._closed = 0
 
     @classmethod
     def open(
@@ -154,16 +155,23 @@ class Journal:
             return None
         closed = segment.close()
         self._entry("segment", **closed)
+        self._closed += 1
         return str(closed["file"])
 
     def compacted(self, *, file: str, sha256: str, rows: int, of: Iterable[str]) -> None:
         """Record that closed segments now live in one Parquet file, and remove them."""
         sources = list(of)
+        self._closed = 0
         self._entry("compacted", file=file, sha256=sha256, rows=rows, of=sources)
         if not self._entries:
             self._ledger.sync()
             for name in sources:
                 (self.folder / name).unlink(missing_ok=True)
+
+    @property
+    def has_closed(self) -> bool:
+        """True when a closed live segment waits for compaction."""
+        return self._closed > 0
 
     def closed_segments(self) -> list[str]:
         """Return the live-format segments that are closed and still there, oldest first."""
@@ -285,7 +293,8 @@ def _cells(samples: Sequence[Sample], signals: Sequence[str], axis: Axis) -> dic
         "wall_offset_us": [
             None if wall is None else wall - at for wall, at in zip(walls, times, strict=True)
         ],
-        "period_us": [sample.period_ns // 1000 for sample in samples],
+        # Rounded up, so that neighbours meet although their stamps were rounded down.
+        "period_us": [-(-sample.period_ns // 1000) for sample in samples],
         "unavailable": [absences(sample.readings) for sample in samples],
     }
     for name in signals:

@@ -33,6 +33,8 @@ class Reason(enum.StrEnum):
     """The gauge is undefined while the device is partitioned."""
     GAP = "gap"
     """Nobody looked at this time."""
+    PENDING = "pending"
+    """A mean that is still running: the signal's next number covers this time, too."""
     REJECTED = "rejected"
     """The instrument answered with a value that is physically impossible (``raw`` keeps it)."""
     FAILED = "failed"

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from profilers.errors import ProfilersError
 from profilers.reading import Reason, Unavailable
-from profilers.trace import Device, Event, Sample
+from profilers.values import Device, Event, Sample
 
 
 class SourceError(ProfilersError):
@@ -24,7 +24,8 @@ class Sweep:
     samples: tuple[Sample, ...]
     """At most one a device. A device that did not answer still has its sample, with the reasons."""
     events: tuple[Event, ...] = ()
-    """What the instrument reported beside the numbers (XID, new device, MIG change ...)."""
+    """What the instrument reported beside the numbers (XID, new device, MIG change ...). Their
+    times are monotonic nanoseconds here; the recorder lays them onto the axis."""
     devices: tuple[Device, ...] | None = None
     """The whole list again when it changed (a device appeared, MIG was switched); None: as before.
     """

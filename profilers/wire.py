@@ -1,11 +1,12 @@
 """Devices, gaps, events and absences as JSON, for the pipe between processes and for the ledger."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
 from profilers.reading import Reading, Reason, Unavailable
-from profilers.trace import Device, DeviceKey, Event, Gap
+from profilers.values import Device, DeviceKey, Event, Gap
 
 _PLAIN = [f.name for f in fields(Device) if f.name not in {"key", "missing", "compute_capability"}]
 
@@ -123,6 +124,14 @@ def absences_from_text(text: str) -> dict[str, Unavailable]:
         reason, _, raw = told.partition(":")
         found[name] = Unavailable(reason=reason_of(reason), raw=_number(raw))
     return found
+
+
+def first_line(descriptor: int) -> bytes:
+    """Read one line and not a byte more: what follows belongs to whoever polls the descriptor."""
+    line = bytearray()
+    while (byte := os.read(descriptor, 1)) not in {b"", b"\n"}:
+        line += byte
+    return bytes(line)
 
 
 def _number(text: str) -> int | float | None:
