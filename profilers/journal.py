@@ -293,7 +293,8 @@ def _cells(samples: Sequence[Sample], signals: Sequence[str], axis: Axis) -> dic
         "wall_offset_us": [
             None if wall is None else wall - at for wall, at in zip(walls, times, strict=True)
         ],
-        "period_us": [sample.period_ns // 1000 for sample in samples],
+        # Rounded up, so that neighbours meet although their stamps were rounded down.
+        "period_us": [-(-sample.period_ns // 1000) for sample in samples],
         "unavailable": [absences(sample.readings) for sample in samples],
     }
     for name in signals:

@@ -16,6 +16,7 @@ from flopledger.commands import (
     count,
     estimate,
     regimes,
+    run,
     version,
 )
 
@@ -30,6 +31,7 @@ for verb in (
     audit,
     estimate,
     count,
+    run,
     regimes,
     case,
     version,
