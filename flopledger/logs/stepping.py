@@ -12,6 +12,8 @@ from flopledger.logs.notes import Notes, line
 
 #: A step line is short; what follows in a longer one is other output glued to it.
 _STEP_LINE_CHARACTERS = 4_000
+#: Ranks print one step within this time; a restart needs longer.
+_RANKS_WITHIN_SECONDS = 5.0
 #: Stamps and summed step times may differ by this before it is worth a word.
 _CLOCK_SLACK = 0.1
 
@@ -60,20 +62,30 @@ class StepLog:
         self.lost_steps = 0  #: steps that were done again
         self.repeated: list[int] = []  #: lines that another rank had printed
         self.restarts: list[int] = []  #: lines where the count fell back
-        self._marks: dict[int, str] = {}
+        self._seen: dict[int, Step] = {}
 
     def add(self, step: Step) -> bool:
         """Take a printed step in; ``False`` for one that another rank printed already."""
-        again = self.steps and step.step == self.steps[-1].step
-        if again or self._marks.get(step.step) == step.mark:
+        if self._is_repeated(step):
             self.repeated.append(step.line)
             return False
-        if self.steps and step.step < self.steps[-1].step:
+        if self.steps and step.step <= self.steps[-1].step:
             self.lost_steps += self.steps[-1].step - step.step + 1
             self.restarts.append(step.line)
-        self._marks[step.step] = step.mark
+        self._seen[step.step] = step
         self.steps.append(step)
         return True
+
+    def _is_repeated(self, step: Step) -> bool:
+        """Tell another rank's print from work done again, which may give the very same loss."""
+        before = self._seen.get(step.step)
+        if before is None:
+            return False
+        if step.stamp is not None and before.stamp is not None:
+            return abs(step.stamp - before.stamp) <= _RANKS_WITHIN_SECONDS
+        last = self.steps[-1].step
+        near = last - step.step <= 2 * self.interval
+        return last == step.step or (near and before.mark == step.mark)
 
     @property
     def interval(self) -> int:

@@ -5,6 +5,7 @@ The unit of the iteration time stands in its label, (ms) or (s). ``throughput pe
 """
 
 import re
+from collections.abc import Iterator
 
 from flopledger.facts import Grade
 from flopledger.logs.document import Document
@@ -16,9 +17,14 @@ from flopledger.logs.readers.megatron_arguments import Arguments
 from flopledger.logs.stepping import Step, StepLog, median, short_lines, stamp_seconds
 
 _ITERATION = re.compile(r"\biteration\s{1,12}(\d{1,10})/\s{0,12}(\d{1,10})\s{0,4}\|")
+#: Some forks print "now/mean"; the first is of this interval.
 _FIELD = re.compile(
-    r"([A-Za-z][A-Za-z /()\-]{1,60}?)\s{0,3}:\s{0,12}([-+\d.,eE]{1,40}|nan)\s{0,3}(?=\||$)"
+    r"([A-Za-z][A-Za-z /()\-]{1,60}?)\s{0,3}:\s{0,12}([-+\d.,eE]{1,40}|nan)"
+    r"(?:/[\d.,eE+]{1,40})?\s{0,3}(?=\||$)"
 )
+#: Copies break long lines; the pieces of one iteration are at most so many.
+_PIECES = 8
+_BILLIONS = re.compile(r"Total number of parameters in billions: ([\d.]{1,12})")
 
 
 def sniff(head: bytes, _name: str) -> bool:
@@ -34,11 +40,9 @@ def read(document: Document, notes: Notes) -> None:
     log, arguments = StepLog(), Arguments()
     rows: list[tuple[int, dict[str, str]]] = []
     planned = None
-    for number, text in short_lines(document):
+    for number, text in _iterations(document, arguments, notes):
         match = _ITERATION.search(text)
-        if match is None:
-            arguments.take(number, text)
-            continue
+        assert match is not None
         fields = {
             found[1].strip().lower(): found[2] for found in _FIELD.finditer(text[match.end() :])
         }
@@ -62,6 +66,35 @@ def read(document: Document, notes: Notes) -> None:
         notes.fact("planned_steps", planned[0], line(planned[1]))
     _note_samples(log, rows, notes)
     _note_rates(rows, notes)
+
+
+def _iterations(
+    document: Document, arguments: Arguments, notes: Notes
+) -> Iterator[tuple[int, str]]:
+    """Give the iteration lines, put together again where a copy broke them."""
+    begun: tuple[int, str] | None = None
+    pieces = 0
+    for number, text in short_lines(document):
+        if _ITERATION.search(text):
+            if begun is not None:
+                yield begun
+            begun, pieces = (number, text), 1
+        elif begun is not None and pieces < _PIECES and _is_piece(begun[1], text):
+            begun, pieces = (begun[0], f"{begun[1].rstrip()} {text.strip()}"), pieces + 1
+        else:
+            arguments.take(number, text)
+            if match := _BILLIONS.search(text):
+                billions = parse_positive(match[1])
+                if billions is not None:
+                    notes.fact("parameters", round(billions * 1e9), line(number))
+    if begun is not None:
+        yield begun
+
+
+def _is_piece(begun: str, text: str) -> bool:
+    """Say whether ``text`` goes on with an iteration line that is not complete yet."""
+    complete = "elapsed time per iteration" in begun and "number of nan iterations" in begun
+    return not complete and "|" in text and ":" in text and not text.lstrip().startswith("[")
 
 
 def _seconds(fields: dict[str, str]) -> float | None:
