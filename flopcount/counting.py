@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flopcount.count import FlopCount
 from flopcount.summary import summarise
+
+if TYPE_CHECKING:
+    from flopcount.count import FlopCount
 
 
 def count(
@@ -18,7 +20,10 @@ def count(
     **kwargs: Any,
 ) -> FlopCount:
     """Count the FLOP of one step of ``model(*args, **kwargs)``. See :func:`flopcount.count`."""
-    from flopcount.trace import trace_on_meta
+    del convention
+    from flopcount.ladder import climb
+    from flopcount.trace import Step
 
-    ledger = trace_on_meta(model, args, kwargs, backward=backward, loss=loss)
-    return summarise(ledger, method="meta")
+    step = Step(model=model, args=args, kwargs=kwargs, backward=backward, loss=loss)
+    ledger, method, notes = climb(step)
+    return summarise(ledger, method=method, notes=notes)
