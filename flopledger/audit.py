@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import hardware_db
-from flopledger import evidence, inputs, ledgers, parts, regimes, sensitivity
+from flopledger import evidence, implied_peak, inputs, ledgers, parts, regimes, sensitivity
 from flopledger import verdict as bands
 from flopledger.case import AuditCase
 from flopledger.claim import Claim, judge, stated
@@ -141,6 +141,7 @@ def _audit_run(
     run = known.figures
     findings = list(known.findings)
     part = _part(run, findings)
+    findings += implied_peak.check(run, known.found, part)
     estimates: list[ComputeEstimate] = []
     conventions: dict[str, float] = {}
     costs = _costs(case, index, known, loaded, findings, trace=trace)

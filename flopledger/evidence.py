@@ -56,7 +56,7 @@ def complete(case: AuditCase, index: int, run: RunFigures) -> Completed:
     return Completed(
         figures=figures,
         found=found,
-        facts=evidence.facts,
+        facts=(*evidence.facts, *_derived(found, evidence)),
         findings=(*_unread(evidence), *found.findings, *findings),
         digests={
             name: source.sha256
@@ -64,6 +64,24 @@ def complete(case: AuditCase, index: int, run: RunFigures) -> Completed:
             if source.sha256 is not None
         },
     )
+
+
+def _derived(found: RunFacts, evidence: Evidence) -> Iterable[Fact]:
+    """List the figures that were computed from several facts, with their arithmetic."""
+    for name in RunFacts.__dataclass_fields__:
+        resolved = getattr(found, name)
+        if not isinstance(resolved, Resolved):
+            continue
+        if any(fact.value == resolved.value for fact in evidence.named(name)):
+            continue
+        yield Fact(
+            name=name,
+            value=resolved.value,
+            unit=resolved.unit,
+            file=", ".join(dict.fromkeys(fact.file for fact in resolved.facts)),
+            locator=f"computed: {resolved.derivation}",
+            grade=resolved.facts[0].grade if resolved.facts else Grade.STATEMENT,
+        )
 
 
 def join(run: RunFigures, found: RunFacts) -> tuple[RunFigures, list[Finding]]:
