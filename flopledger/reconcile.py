@@ -75,6 +75,7 @@ def reconcile(
     tests = [
         _test_utilisation(run, part, estimates, utilisation),
         _test_statements(run),
+        _test_documents(findings),
         *(_test_pair(run, pair) for pair in compared),
     ]
     found = [*findings, *_circular(run, part), *_missing(run, estimates), *counter.findings]
@@ -216,6 +217,24 @@ def _test_statements(run: RunFigures) -> _Test:
     return _Test(
         verdict=Verdict.INCONSISTENT if found else Verdict.UNDETERMINED, findings=tuple(found)
     )
+
+
+#: Findings by which two documents of one run say different things.
+MISMATCHES = frozenset(
+    {
+        "accelerator-mismatch",
+        "amount-mismatch",
+        "device-count-mismatch",
+        "device-time-mismatch",
+    }
+)
+
+
+def _test_documents(findings: list[Finding]) -> _Test:
+    """Ask for an explanation where case and evidence, or two documents, disagree."""
+    if any(one.code in MISMATCHES and one.severity != "info" for one in findings):
+        return _Test(verdict=Verdict.NEEDS_EXPLANATION)
+    return _Test(verdict=Verdict.UNDETERMINED)
 
 
 def _test_counter(run: RunFigures, part: Part | None, combined: Combined | None) -> _Test:
