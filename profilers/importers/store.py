@@ -16,14 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from profilers.clocks import ClockPair
-from profilers.importers.assemble import Assembler, Stretch
+from profilers.importers.assemble import Assembler, Stretch, event_of
 from profilers.importers.columns import table_of_block
 from profilers.importers.errors import ImportFormatError
 from profilers.importers.identity import safe
-from profilers.importers.opened import Opened
 from profilers.importers.recording import Block, Clock, Finding, Recording
 from profilers.journal import LEDGER, Journal, node_folder
-from profilers.trace import Device, DeviceKey, Event
+from profilers.trace import Device, DeviceKey
 
 PARSER_VERSION = 1
 ROW_GROUP = 1 << 18
@@ -49,40 +48,36 @@ class Imported:
     findings: tuple[Finding, ...]
 
 
-def folder_of(run_dir: Path, opened: Opened, recording: Recording, node: str | None) -> Path:
-    """Return the folder that a recording goes to: its host and the first of its digest."""
-    return node_folder(run_dir, safe(node or recording.format), opened.digest())
-
-
 def store(
     run_dir: Path,
-    opened: Opened,
     recording: Recording,
     *,
+    file: str,
+    sha256: str,
     node: str | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Imported:
     """Write a recording into ``run_dir``. ``progress`` is told the rows written so far.
 
-    Raises ``ImportFormatError`` where the same content is there already.
+    ``file`` and ``sha256`` say what was read. Raises ``ImportFormatError`` where the same content
+    is there already.
     """
-    digest = opened.digest()
     host = safe(node or recording.format)
-    folder = node_folder(run_dir, host, digest)
+    folder = node_folder(run_dir, host, sha256)
     if (folder / LEDGER).exists():
         raise ImportFormatError(
             f"is already in this record ({folder.name}); the same content counts once",
-            file=opened.name,
+            file=file,
         )
     journal = Journal.open(
         run_dir,
         node=host,
-        boot=digest,
+        boot=sha256,
         anchor=ClockPair(monotonic_ns=0, wall_ns=0),
         about={
             "imported": {
-                "file": opened.path.name,
-                "sha256": digest,
+                "file": Path(file).name,
+                "sha256": sha256,
                 "format": recording.format,
                 "parser": PARSER_VERSION,
                 "clock": recording.clock.value,
@@ -100,15 +95,15 @@ def store(
                 progress(writer.rows)
         writer.close()
         if not writer.rows:
-            raise ImportFormatError("holds no sample of any device", file=opened.name)
+            raise ImportFormatError("holds no sample of any device", file=file)
         _tell(journal, writer, recording)
     finally:
         writer.abandon()
         journal.seal("imported")
     return Imported(
-        file=opened.name,
+        file=file,
         format=recording.format,
-        sha256=digest,
+        sha256=sha256,
         clock=recording.clock.value,
         scope=recording.scope,
         folder=folder,
@@ -129,13 +124,7 @@ def _tell(journal: Journal, writer: "_Writer", recording: Recording) -> None:
     journal.note("run", what="start", time_ns=writer.first_ns)
     journal.note("run", what="end", time_ns=writer.last_ns)
     for finding in recording.findings:
-        detail: dict[str, str | int | float | bool | None] = {
-            "message": finding.message,
-            "count": finding.count,
-        }
-        if finding.line is not None:
-            detail["line"] = finding.line
-        journal.event(Event(time_ns=writer.first_ns, kind=finding.code, detail=detail))
+        journal.event(event_of(finding, writer.first_ns))
 
 
 @dataclass(slots=True)
