@@ -1,14 +1,14 @@
 """``flopledger import``: all files or nothing, and what was read can be read back and verified."""
 
 import json
-import sys
+from datetime import UTC
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from flopledger.commands import main
-from profilers.importers import Options, collect, import_files, open_recording
+from profilers.importers import Options, bulk, collect, import_files, open_recording, segments
 from profilers.record import read_record, verify
 from profilers.trace import DeviceKey
 
@@ -44,8 +44,6 @@ def test_json_answer_and_the_record(tmp_path, capsys):
 
 def test_the_record_holds_what_the_importer_read(tmp_path):
     path = smi(tmp_path / "a.csv", power=lambda i: "[N/A]" if i % 7 == 3 else f"{i}.123 W")
-    from datetime import UTC
-
     options = Options(zone=UTC)
     _, recording = open_recording(Path(path), options)
     expected = collect([recording]).devices[DeviceKey(uuid=UUID)]
@@ -118,10 +116,7 @@ def test_the_same_content_twice_in_one_call_counts_once(tmp_path, capsys):
 
 def test_row_groups_and_new_columns_begin_new_segments(tmp_path, monkeypatch):
     """Small row groups; a device whose later blocks bring other types."""
-    from profilers.importers import bulk
-
-    # The package hands on a function of the same name as the module.
-    monkeypatch.setattr(sys.modules["profilers.importers.store"], "ROW_GROUP", 50)
+    monkeypatch.setattr(segments, "ROW_GROUP", 50)
     monkeypatch.setattr(bulk, "BLOCK_BYTES", 2000)
     path = smi(tmp_path / "a.csv", rows=300, power=lambda i: f"{i}.{'0' if i < 150 else '12345'} W")
     import_files([path], tmp_path / "run")
