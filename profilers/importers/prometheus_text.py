@@ -16,7 +16,7 @@ from profilers.importers.options import Options
 from profilers.importers.prometheus_labels import device_of, signal_of
 from profilers.importers.recording import Block, Clock, Findings, Recording
 from profilers.importers.stamps import epoch_ns
-from profilers.reading import Reading, Reason, Unavailable, is_number
+from profilers.reading import SIGNALS, Kind, Reading, Reason, Unavailable, is_number
 from profilers.trace import Device
 
 NAME = "prometheus-text"
@@ -88,6 +88,8 @@ class _Reader:
         if known is None:
             return
         device, signal, unit = known
+        if SIGNALS[signal].kind is Kind.MEAN:
+            window_unknown(self.findings)
         words = rest.split()
         if not 1 <= len(words) <= 2 and not (len(words) > 2 and words[1] == "#"):
             raise self._refused(number, f"{rest.strip()[:60]!r} is no value with a stamp")
@@ -132,12 +134,12 @@ class _Reader:
         """Return the stated time: a series that comes again begins the next scrape."""
         if self.options.started_ns is None:
             raise self._refused(
-                number, "the samples carry no stamps; say when they were taken (--started)"
+                number, "the samples carry no stamps; say when they were taken (--start)"
             )
         if series in self._in_scrape:
             if self.options.period_ns is None:
                 raise self._refused(
-                    number, "several scrapes without stamps; say how far apart (--period)"
+                    number, "several scrapes without stamps; say how far apart (--step)"
                 )
             self._in_scrape.clear()
             self._scrape += 1
@@ -152,6 +154,15 @@ class _Reader:
 
     def _refused(self, number: int, what: str) -> ImportFormatError:
         return ImportFormatError(what, file=self.opened.name, line=number)
+
+
+def window_unknown(findings: Findings) -> None:
+    """Note that an activity mean was scraped: the exporter's own window is not in the series."""
+    findings.add(
+        "window-unknown",
+        "activity means are over the exporter's own collection interval, which the series does not "
+        "state; they bound nothing by themselves",
+    )
 
 
 def undefined(rows: BySeries, partitioned: set[str], findings: Findings) -> None:

@@ -73,3 +73,18 @@ def duration(text: str) -> int:
     if not found or float(found[1]) <= 0:
         raise ImportFormatError(f"{text!r} is no duration; write 500ms, 1s, 2.5s or 1m")
     return int(Decimal(found[1]) * scale[found[2]])
+
+
+def moment(text: str, stated: tzinfo | None = None) -> int:
+    """Read a stated moment: civil with a zone (in the text or ``stated``), or Unix seconds."""
+    found = civil(text, stated)
+    if found is not None:
+        if not found[1]:
+            raise ImportFormatError(f"{text!r} has no zone; append Z or state --zone")
+        return found[0]
+    time = epoch(text, "unix-s")
+    if time is None:
+        raise ImportFormatError(
+            f"{text!r} is no moment; write 2026-01-31T10:00:00Z or Unix seconds"
+        )
+    return time
