@@ -261,7 +261,7 @@ int nvmlDeviceGetSamples(handle *h, int type, unsigned long long last, int *valu
     for (int back = 119; back >= 0 && *count < room; back--) {
         double at = now - back / 6.0;
         unsigned long long stamp = (unsigned long long)((at + 1e9) * 1e6);
-        if (at < 0 || stamp <= last) continue;
+        if (stamp <= last) continue;
         out[*count].timestamp = stamp;
         out[(*count)++].value.u = (unsigned)level(me->device, q, at);
     }
