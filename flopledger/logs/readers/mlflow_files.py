@@ -34,6 +34,16 @@ def sniff_param(head: bytes, name: str) -> bool:
     return _PARAM_PATH.search(name) is not None and len(head) <= _PARAM_BYTES and b"\0" not in head
 
 
+def sniff_other(head: bytes, name: str) -> bool:
+    """Recognise tags and the description of an experiment, which hold nothing for an audit."""
+    experiment = b"artifact_location:" in head and b"experiment_id:" in head
+    return experiment or re.search(r"(?:^|/)tags/mlflow\.[\w.]{1,60}$", name) is not None
+
+
+def read_nothing(_document: Document, _notes: Notes) -> None:
+    """Leave names of people, hosts and programs where they are."""
+
+
 def read_meta(document: Document, notes: Notes) -> None:
     """Write down the run's begin, end and status."""
     times: dict[str, tuple[int, int]] = {}
@@ -84,4 +94,5 @@ def read_param(document: Document, notes: Notes) -> None:
 
 META = Reader(format="mlflow-run", sniff=sniff_meta, read=read_meta)
 METRIC = Reader(format="mlflow-metric", sniff=sniff_metric, read=read_metric)
+OTHER = Reader(format="mlflow-other", sniff=sniff_other, read=read_nothing)
 PARAM = Reader(format="mlflow-param", sniff=sniff_param, read=read_param)
