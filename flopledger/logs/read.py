@@ -12,6 +12,9 @@ from flopledger.logs.notes import Notes
 from flopledger.logs.reader import Reader
 from flopledger.logs.readers import READERS
 
+#: What a fault of a reader on hostile content looks like. One bad file must not end an audit.
+_UNEXPECTED = (ValueError, LookupError, TypeError, ArithmeticError, AttributeError, RecursionError)
+
 
 def read(files: Sequence[EvidenceFile]) -> Evidence:
     """Read every file, folders walked, and keep all that was found side by side.
@@ -74,6 +77,15 @@ def _read_one(reader: Reader, document: Document) -> Notes:
         # Half of a document is no evidence: what was noted before the damage is dropped.
         notes = Notes(document.name)
         notes.finding("evidence-unreadable", "error", str(error), "the file")
+    except _UNEXPECTED as error:
+        notes = Notes(document.name)
+        notes.finding(
+            "evidence-unreadable",
+            "error",
+            f"{document.name}: the {reader.format} reader met content that it does not expect "
+            f"({type(error).__name__}); nothing was taken from this file",
+            "the file",
+        )
     if document.skipped_lines:
         notes.finding(
             "evidence-truncated",
@@ -87,7 +99,7 @@ def _read_one(reader: Reader, document: Document) -> Notes:
 
 @dataclass
 class _Budget:
-    files: int = limits.FILES
+    files: int
 
     def spend(self, name: str) -> None:
         self.files -= 1
@@ -98,7 +110,7 @@ class _Budget:
 
 
 def _documents(files: Sequence[EvidenceFile], refused: list[Finding]) -> Iterator[Document]:
-    budget = _Budget()
+    budget = _Budget(limits.FILES)
     for file in files:
         if file.path.is_dir():
             yield from _walk(file.path.resolve(), file.path, file.name, budget, refused)

@@ -64,7 +64,8 @@ def test_the_set_up_lines_of_torchtitan(written):
 
 MEGATRON = (
     " [2024-09-03 15:{minute:02d}:54] iteration {step:8d}/  500000 | consumed samples: "
-    "{samples:12d} | elapsed time per iteration ({unit}): {time} | throughput per GPU (TFLOP/s/GPU): 400.5 |"
+    "{samples:12d} | elapsed time per iteration ({unit}): {time} |"
+    " throughput per GPU (TFLOP/s/GPU): 400.5 |"
     " learning rate: 1.0E-04 | global batch size:  1024 | lm loss: {loss:.6E} | loss scale: 1.0 |"
     " number of skipped iterations:   {skipped} | number of nan iterations:   0 |\n"
 )
