@@ -1,0 +1,295 @@
+"""A config.json -> the library's own model class on the meta device, ready to be traced.
+
+Nothing is downloaded, no remote code runs, nobody is asked anything, no weight is allocated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flopcount.closed_form import Dimensions, DimensionsError
+from flopcount.config_file import ConfigError, find_config, read_json
+from flopcount.findings import Finding, name_mismatch
+from flopcount.parameters import ParameterCount, count_parameters
+
+LARGEST_INTEGER = 10**9
+"""No size in a config is larger, except parameter totals, which are no size of a module."""
+MOST_LAYERS = 2000
+_TOTALS = {"total_flos", "max_length", "num_parameters", "total_size", "model_max_length"}
+_ATTENTION = "flopcount"
+_HEADS = {
+    "MODEL_FOR_CAUSAL_LM_MAPPING": "a causal language model",
+    "MODEL_FOR_MASKED_LM_MAPPING": "a masked language model",
+    "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING": "a sequence-to-sequence model",
+    "MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING": "a speech-to-text model",
+    "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING": "a vision-language model",
+    "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING": "an image classifier",
+    "MODEL_MAPPING": "a bare model without a head",
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class Architecture:
+    """A model built from its configuration, on the meta device and in training mode."""
+
+    path: Path
+    model_type: str
+    class_name: str
+    config: Mapping[str, Any]
+    """The file's own keys."""
+    model: Any
+    """The module, all parameters on meta."""
+    parameters: ParameterCount
+    dimensions: Dimensions | None
+    """What the closed form needs; None where it knows no form for the family."""
+    no_closed_form: str | None
+    """The reason when ``dimensions`` is None."""
+    assumptions: tuple[str, ...] = ()
+    findings: list[Finding] = field(default_factory=list)
+
+    def inputs(self, batch: int = 1, sequence: int | None = None, **sizes: Any) -> dict[str, Any]:
+        """Return keyword arguments of one training step on meta; see :mod:`model_inputs`."""
+        from flopcount.model_inputs import training_inputs
+
+        return training_inputs(self, batch=batch, sequence=sequence, **sizes)
+
+
+def load(path: str | Path) -> Architecture:
+    """Build the model that a config.json (or its folder) describes, on meta.
+
+    Raises:
+        ConfigError: the file cannot be read, asks for remote code of an unknown family, or the
+            library refuses to build it. The message names the file, the key and the cure.
+    """
+    file = find_config(Path(path))
+    config = read_json(file)
+    _check_integers(config, file)
+    findings = _remote_code(config, file)
+    with quiet_and_offline():
+        parsed, model_type = _parse(config, file)
+        cls, assumption = _class_of(config, parsed, file)
+        model = _build(cls, parsed, file)
+    dimensions, reason = _dimensions(cls, parsed)
+    built = Architecture(
+        path=file,
+        model_type=model_type,
+        class_name=cls.__name__,
+        config=config,
+        model=model,
+        parameters=count_parameters(model, config),
+        dimensions=dimensions,
+        no_closed_form=reason,
+        assumptions=(assumption,) if assumption else (),
+        findings=findings,
+    )
+    mismatch = name_mismatch(_names(config, file), built.parameters.total)
+    if mismatch is not None:
+        built.findings.append(mismatch)
+    return built
+
+
+@contextlib.contextmanager
+def quiet_and_offline() -> Iterator[None]:
+    """Forbid downloads and keep the libraries' own remarks off the terminal, then restore."""
+    wanted = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "DIFFUSERS_OFFLINE": "1"}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        import transformers.utils.logging as library_logging
+
+        level = library_logging.get_verbosity()
+        library_logging.set_verbosity_error()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+        library_logging.set_verbosity(level)
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _check_integers(config: Mapping[str, Any], file: Path) -> None:
+    """Refuse sizes that would keep a builder busy for ever: meta tensors are free, modules not."""
+    for key, value in _walk(config):
+        if not isinstance(value, int):
+            continue
+        if abs(value) > LARGEST_INTEGER and key not in _TOTALS:
+            shown = f"{value:.3g}" if abs(value) < 10**30 else "a huge integer"
+            msg = f"{file}: {key} = {shown}\n  no size of a real model is so large"
+            raise ConfigError(msg)
+        if value > MOST_LAYERS and "layers" in key.rpartition(".")[2]:
+            msg = f"{file}: {key} = {value}\n  more than {MOST_LAYERS} layers are not built"
+            raise ConfigError(msg)
+    for key in ("num_experts", "num_local_experts", "n_routed_experts"):
+        number = config.get(key)
+        if isinstance(number, int) and number > 100_000:
+            msg = f"{file}: {key} = {number}\n  more than 100,000 experts are not built"
+            raise ConfigError(msg)
+
+
+def _walk(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, inner in value.items():
+        if isinstance(inner, Mapping):
+            yield from _walk(inner, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", inner
+
+
+def _remote_code(config: Mapping[str, Any], file: Path) -> list[Finding]:
+    """Refuse code beside the file, unless the family is the library's own without it."""
+    if not config.get("auto_map"):
+        return []
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    model_type = config.get("model_type")
+    names = config.get("architectures") or []
+    if model_type in CONFIG_MAPPING and names and _library_class(names[0]) is not None:
+        return [
+            Finding(
+                code="remote-code-not-run",
+                severity="info",
+                message=(
+                    f"the file asks for code of its own (auto_map); '{names[0]}' of the installed "
+                    "library was built instead, nothing else was run"
+                ),
+                evidence=(str(file),),
+            )
+        ]
+    msg = (
+        f"{file}: the key 'auto_map' asks to run code that comes with the model\n"
+        f"  found model_type = {str(model_type)[:60]!r}, architectures = {str(names)[:80]}, "
+        "which the installed library does not know by itself\n"
+        "  remote code is never run: state the dimensions (architecture = {...}) instead, "
+        "or give a class of your own as package.module:factory"
+    )
+    raise ConfigError(msg)
+
+
+def _library_class(name: object) -> Any:
+    """Return the transformers model class of that name, or None."""
+    import transformers
+
+    if not isinstance(name, str) or not name.isidentifier():
+        return None
+    found = getattr(transformers, name, None)
+    is_model = isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)
+    return found if is_model else None
+
+
+def _parse(config: Mapping[str, Any], file: Path) -> tuple[Any, str]:
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    model_type = config.get("model_type")
+    if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
+        msg = (
+            f"{file}: model_type = {str(model_type)[:60]!r} is not known to the installed library\n"
+            "  update transformers, or state the dimensions (architecture = {...}) instead"
+        )
+        raise ConfigError(msg)
+    keys = {k: v for k, v in config.items() if k not in ("auto_map", "quantization_config")}
+    try:
+        return CONFIG_MAPPING[model_type].from_dict(keys), model_type
+    except Exception as error:  # noqa: BLE001 - a validator may raise anything; reported
+        what = f"the library refuses the configuration of '{model_type}'"
+        raise _refused(file, what, error) from None
+
+
+def _refused(file: Path, what: str, error: BaseException) -> ConfigError:
+    first = " ".join(str(error).split())[:300]
+    return ConfigError(
+        f"{file}: {what}\n  {type(error).__name__}: {first}\n"
+        "  mend the key that it names, or state the dimensions (architecture = {...}) instead"
+    )
+
+
+def _class_of(config: Mapping[str, Any], parsed: Any, file: Path) -> tuple[Any, str | None]:
+    """Return the class that was trained, and the assumption made where the file names none."""
+    import transformers
+
+    names = config.get("architectures")
+    if isinstance(names, list) and names:
+        cls = _library_class(names[0])
+        if cls is not None and isinstance(parsed, _config_class(cls)):
+            return cls, None
+        reason = f"architectures = {str(names)[:80]} is no class of the library for this family"
+    else:
+        reason = "architectures is not stated"
+    for mapping in _likely_heads(parsed):
+        table = getattr(transformers, mapping, None)
+        if table is not None and type(parsed) in table:
+            cls = table[type(parsed)]
+            cls = cls[0] if isinstance(cls, tuple) else cls
+            return cls, f"{reason}: built as {_HEADS[mapping]} ({cls.__name__})"
+    msg = f'{file}: {reason}\n  state architectures = ["..."] with a class of transformers'
+    raise ConfigError(msg)
+
+
+def _likely_heads(parsed: Any) -> list[str]:
+    """Order the heads by what such a configuration is usually trained with."""
+    heads = list(_HEADS)
+    first: list[str] = []
+    if getattr(parsed, "is_encoder_decoder", False):
+        first = heads[2:4]
+    elif not getattr(parsed, "is_decoder", True):
+        first = heads[1:2]
+    elif hasattr(parsed, "text_config"):
+        first = ["MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING", "MODEL_MAPPING"]
+    return first + [head for head in heads if head not in first]
+
+
+def _config_class(cls: Any) -> Any:
+    return cls.config_class if isinstance(cls.config_class, type) else object
+
+
+def _build(cls: Any, parsed: Any, file: Path) -> Any:
+    """Build on meta; attention that names its mask where the class lets us, else as it is."""
+    import torch
+
+    failures: list[Exception] = []
+    for attention in (_register_attention(), "sdpa", "eager", None):
+        keywords = {} if attention is None else {"attn_implementation": attention}
+        try:
+            with torch.device("meta"):
+                model = cls._from_config(parsed, dtype=torch.bfloat16, **keywords)
+        except Exception as error:  # noqa: BLE001 - any class may fail in any way; reported below
+            failures.append(error)
+            continue
+        return model.to(device="meta").train()
+    raise _refused(file, f"{cls.__name__} cannot be built", failures[-1]) from None
+
+
+def _register_attention() -> str:
+    """Name an attention that takes ``is_causal`` instead of a materialised mask.
+
+    The library builds masks by looking at data, which meta tensors do not have; an attention
+    whose mask it does not know gets none, and its own fused function then says "causal".
+    """
+    from transformers import AttentionInterface
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    AttentionInterface.register(_ATTENTION, sdpa_attention_forward)
+    return _ATTENTION
+
+
+def _dimensions(cls: Any, parsed: Any) -> tuple[Dimensions | None, str | None]:
+    """Read the closed form's dimensions from the library's complete configuration."""
+    try:
+        return Dimensions.from_config({**parsed.to_dict(), "architectures": [cls.__name__]}), None
+    except DimensionsError as error:
+        return None, str(error)
+
+
+def _names(config: Mapping[str, Any], file: Path) -> list[str]:
+    """Names that may state a size: the file's own, its folder's, and what the config says."""
+    own = [config.get("_name_or_path"), config.get("name"), config.get("model_name")]
+    place = file.parent.resolve().name if file.name == "config.json" else file.stem
+    return [name for name in [*own, place] if isinstance(name, str) and name]

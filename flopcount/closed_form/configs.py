@@ -1,0 +1,55 @@
+"""From a Hugging Face ``config.json`` to dimensions: one small reader for each dialect."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flopcount.closed_form.dialects_decoder import DECODERS
+from flopcount.closed_form.dialects_other import OTHERS
+from flopcount.closed_form.dimensions import Dimensions, DimensionsError
+from flopcount.closed_form.fields import Fields
+from flopcount.closed_form.reading import complete
+
+_ALIASES = {
+    "kimi_k2": "deepseek_v3",
+    "llava_llama": "llama",
+    "code_llama": "llama",
+    "mt5": "t5",
+    "umt5": "t5",
+    "camembert": "roberta",
+    "xlm-roberta": "roberta",
+}
+DIALECTS: dict[str, Callable[[Fields], dict[str, Any]]] = {**DECODERS, **OTHERS}
+
+
+def read_config(config: Mapping[str, Any] | Any) -> Dimensions:
+    """Read a parsed ``config.json``; see :meth:`Dimensions.from_config`."""
+    if not isinstance(config, Mapping):  # json.loads may have handed on anything
+        msg = "config.json: expected an object of keys and values at the top"
+        raise DimensionsError(msg)
+    fields = Fields(config)
+    name = fields.text("model_type") or fields.text("_class_name")
+    if name is None:
+        msg = (
+            "config.json: neither 'model_type' (transformers) nor '_class_name' (diffusers)\n"
+            "  without one of them the family is unknown; state the dimensions instead"
+        )
+        raise DimensionsError(msg)
+    dialect = DIALECTS.get(_ALIASES.get(name, name))
+    if dialect is None:
+        nested = config.get("text_config")
+        hint = (
+            "  it nests a 'text_config': several towers need the traced count"
+            if isinstance(nested, Mapping)
+            else "  the traced count may know it; or state the dimensions"
+        )
+        msg = f"config.json: the family '{name[:60]}' has no closed form here\n{hint}"
+        raise DimensionsError(msg)
+    if fields.flag("add_cross_attention") or (
+        fields.flag("is_decoder") and name in ("bert", "roberta")
+    ):
+        msg = (
+            f"config.json: a '{name}' used as the decoder of a pair has no closed form here\n"
+            "  use the traced count"
+        )
+        raise DimensionsError(msg)
+    return complete(Dimensions(**dialect(fields)))

@@ -1,0 +1,51 @@
+"""Decoder-only transformers: dense, grouped-query, latent attention, mixture of experts."""
+
+from flopcount.closed_form.blocks import feed_forward, mixture, norms, self_attention
+from flopcount.closed_form.dimensions import Dimensions
+from flopcount.closed_form.inputs import Inputs
+from flopcount.closed_form.sheet import ClosedForm, Sheet
+
+
+def decoder(d: Dimensions, inputs: Inputs) -> ClosedForm:
+    """Count a language model whose head reads every position.
+
+    A dense model costs 6 x (weights in products) a token for the weights and
+    12 x layers x heads x head_dim x sequence for attention in full.
+    """
+    batch, sequence = inputs.batch, inputs.need("sequence", d.kind)
+    layers, hidden, positions = d.need("layers"), d.need("hidden"), batch * sequence
+    sheet = Sheet()
+    token_table(sheet, d, positions=positions)
+    sheet.table(d.position_rows, hidden)
+    self_attention(sheet, d, batch=batch, sequence=sequence, layers=layers, mask="causal")
+    feed_forward(sheet, d, positions=positions, layers=layers - d.moe_layers)
+    mixture(sheet, d, positions=positions, layers=d.moe_layers)
+    norms(sheet, d, layers=layers)
+    sheet.vector(int(d.details.get("vectors_per_layer", 0)), times=layers)
+    if d.embedding_norm:
+        sheet.vector(d.norm_width * hidden)
+    if d.final_norm:
+        sheet.vector(d.norm_width * hidden)
+    output_head(sheet, d, positions=positions)
+    return sheet.close(tokens=positions, assumptions=d.assumptions)
+
+
+def token_table(sheet: Sheet, d: Dimensions, *, positions: int) -> None:
+    """The token table (a lookup, no product) and its projection where it is narrower."""
+    if d.vocabulary is None:
+        return
+    width, hidden = d.embedding_width or d.need("hidden"), d.need("hidden")
+    sheet.table(d.vocabulary, width)
+    if width != hidden:
+        sheet.linear("embedding.up", width, hidden, positions)
+
+
+def output_head(sheet: Sheet, d: Dimensions, *, positions: int) -> None:
+    """The product with the vocabulary, tied or not."""
+    if d.vocabulary is None:
+        return
+    width, hidden = d.embedding_width or d.need("hidden"), d.need("hidden")
+    if width != hidden:
+        sheet.linear("head.down", hidden, width, positions)
+    tied = bool(d.tied_embeddings)
+    sheet.linear("head", width, d.vocabulary, positions, tied=tied, bias=d.head_bias)

@@ -1,0 +1,122 @@
+"""Reading single keys of a config.json, whose writer is not trusted."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flopcount.closed_form.dimensions import LARGEST, DimensionsError
+
+_LARGEST_LIST = 100_000
+
+
+class Fields:
+    """The keys of one config.json with checks of type and size; errors name the key."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self._config = config
+
+    def __contains__(self, key: str) -> bool:
+        return self._config.get(key) is not None
+
+    @property
+    def size(self) -> int:
+        """Number of keys."""
+        return len(self._config)
+
+    def integer(self, *names: str, least: int = 1) -> int:
+        """Return the first of the names that is present.
+
+        Raises:
+            DimensionsError: none is there, or it is no whole number in bounds.
+        """
+        value = self.maybe_integer(*names, least=least)
+        if value is None:
+            msg = (
+                f"config.json: the key '{names[0]}' is missing"
+                + (f" (looked for {', '.join(names)})" if len(names) > 1 else "")
+                + "\n  the model cannot be counted without it"
+            )
+            raise DimensionsError(msg)
+        return value
+
+    def maybe_integer(self, *names: str, least: int = 1) -> int | None:
+        """Return the first of the names that is present, or None."""
+        for name in names:
+            value = self._config.get(name)
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int):
+                if not (isinstance(value, float) and value.is_integer()):
+                    msg = f"config.json: {name} = {_short(value)}\n  expected a whole number"
+                    raise DimensionsError(msg)
+                value = int(value)
+            if not least <= value <= LARGEST:
+                msg = (
+                    f"config.json: {name} = {_short(value)}\n"
+                    f"  expected a whole number from {least} to {LARGEST:.0e}"
+                )
+                raise DimensionsError(msg)
+            return value
+        return None
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        """Return a true-or-false key, ``default`` (the library's own) where it is left out."""
+        value = self._config.get(name)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            msg = f"config.json: {name} = {_short(value)}\n  expected true or false"
+            raise DimensionsError(msg)
+        return value
+
+    def number(self, name: str, default: float) -> float:
+        """Return a number, ``default`` (the library's own) where it is left out."""
+        value = self._config.get(name)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > LARGEST:
+            msg = f"config.json: {name} = {_short(value)}\n  expected a number"
+            raise DimensionsError(msg)
+        return float(value)
+
+    def text(self, name: str) -> str | None:
+        """Return a string, or None where it is left out or something else."""
+        value = self._config.get(name)
+        return value if isinstance(value, str) else None
+
+    def items(self, name: str) -> list[Any] | None:
+        """Return a list, or None where it is left out.
+
+        Raises:
+            DimensionsError: something else than a list, or one of an impossible length.
+        """
+        value = self._config.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, list | tuple) or len(value) > _LARGEST_LIST:
+            msg = f"config.json: {name} = {_short(value)}\n  expected a list"
+            raise DimensionsError(msg)
+        return list(value)
+
+    def nested(self, name: str) -> "Fields":
+        """Return the object under ``name``; an empty one where it is left out."""
+        value = self._config.get(name)
+        return Fields(value if isinstance(value, Mapping) else {})
+
+    def pair(self, name: str, default: int | None = None) -> tuple[int, int] | None:
+        """Return a size that is written as one number or as two."""
+        value = self._config.get(name, default)
+        if value is None:
+            return None
+        if isinstance(value, list | tuple) and len(value) == 2:
+            first, second = value
+        else:
+            first = second = value
+        checked = Fields({name: first}), Fields({name: second})
+        return checked[0].integer(name), checked[1].integer(name)
+
+
+def _short(value: object) -> str:
+    if isinstance(value, int) and abs(value) >= 10**30:
+        return "a huge integer"
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,71 @@
+"""Reading a config.json that somebody else wrote: bounded in size and depth, nothing executed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from flopcount.errors import FlopcountError
+
+LARGEST_FILE = 16 * 2**20
+"""Bytes. The largest published config.json has a few hundred kilobytes."""
+DEEPEST = 40
+
+
+class ConfigError(FlopcountError):
+    """A model file that cannot be used: names the file, the key and the cure."""
+
+
+def find_config(path: Path) -> Path:
+    """Return the config.json that ``path`` is or contains.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if path.is_dir():
+        for name in ("config.json", "model_index.json"):
+            if (path / name).is_file():
+                return path / name
+        msg = f"{path}: no config.json in this folder\n  give the file, or the folder that holds it"
+        raise ConfigError(msg)
+    if not path.is_file():
+        msg = f"{path}: no such file\n  give a config.json or its folder"
+        raise ConfigError(msg)
+    return path
+
+
+def read_json(path: Path, *, largest: int = LARGEST_FILE) -> dict[str, Any]:
+    """Parse one JSON object.
+
+    Raises:
+        ConfigError: the file is too large, not JSON, too deep, or no object.
+    """
+    size = path.stat().st_size
+    if size > largest:
+        msg = f"{path}: {size:,} bytes, more than any such file has ({largest:,})"
+        raise ConfigError(msg)
+    try:
+        value = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        # ValueError covers broken JSON, broken UTF-8 and integers of thousands of digits.
+        msg = f"{path}: not readable as JSON: {str(error)[:120]}\n  expected a JSON object"
+        raise ConfigError(msg) from None
+    if not isinstance(value, dict):
+        msg = f"{path}: a JSON {type(value).__name__}\n  expected an object of keys and values"
+        raise ConfigError(msg)
+    _check_depth(value, path)
+    return value
+
+
+def _check_depth(value: object, path: Path) -> None:
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return
+    msg = f"{path}: nested deeper than {DEEPEST} levels\n  no model configuration is"
+    raise ConfigError(msg)

@@ -1,0 +1,31 @@
+"""``flopcount.count``: chooses how to trace, traces, and states the figure by a convention."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from flopcount.conventions import check, state
+from flopcount.summary import summarise
+
+if TYPE_CHECKING:
+    from flopcount.count import FlopCount
+
+
+def count(
+    model: Any,
+    *args: Any,
+    backward: bool = True,
+    loss: Callable[[Any], Any] | None = None,
+    convention: str = "dense",
+    **kwargs: Any,
+) -> FlopCount:
+    """Count the FLOP of one step of ``model(*args, **kwargs)``. See :func:`flopcount.count`."""
+    from flopcount.ladder import climb
+    from flopcount.trace import Step
+
+    check(convention)
+    step = Step(model=model, args=args, kwargs=kwargs, backward=backward, loss=loss)
+    ledger, method, notes = climb(step)
+    dense = summarise(ledger, method=method, notes=notes)
+    return state(dense, convention, model, args, kwargs, backward=backward)

@@ -1,0 +1,336 @@
+"""Watches one training step op by op and writes the ledger. The only place that sees ops run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch._ops import HigherOrderOperator
+from torch.nn.modules.module import (
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+)
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from flopcount import flex, formulas  # noqa: F401  (formulas register themselves)
+from flopcount.dtypes import dtype_name
+from flopcount.formulas.attention import causal_pairs
+from flopcount.formulas.known_unknown import KNOWN_UNKNOWN
+from flopcount.formulas.zero import Rule, zero_rule
+from flopcount.higher_order import run_higher_order
+from flopcount.known_values import ATTRIBUTE, KnownValues, UnknownValueError
+from flopcount.ledger import Tally, UnknownTally, ZeroTally
+from flopcount.meta_kernels import rescue
+from flopcount.registry import Cost, evaluate, find
+from flopcount.scopes import UNMASKED, Attention, Scope, Watch, next_number
+
+if TYPE_CHECKING:
+    from flopcount.count import Phase
+
+SOFTMAX = frozenset({"aten::_softmax", "aten::_safe_softmax"})
+MASKING = frozenset({"aten::add", "aten::masked_fill", "aten::where"})
+BATCHED = frozenset({"aten::bmm", "aten::baddbmm"})
+BLOCKED = -10_000.0
+"""An additive mask below this forbids a pair: the least value that half precision masks use."""
+
+
+class AttentionScopes(TorchFunctionMode):  # type: ignore[misc]
+    """Notes which products belong to ``scaled_dot_product_attention``, whatever kernel runs."""
+
+    def __init__(self, counter: Counter) -> None:
+        super().__init__()
+        self.counter = counter
+        self.watch = counter.watch
+        self.known = counter.known
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is torch.nn.functional.scaled_dot_product_attention:
+            return self.attend(func, args, kwargs)
+        if func is torch.ops.higher_order.flex_attention:
+            return flex.attend(self.counter, args, kwargs)
+        return func(*args, **kwargs)
+
+    def attend(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Run one attention call inside a scope that knows its mask."""
+        names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
+        bound = {**dict(zip(names, args, strict=False)), **kwargs}
+        if bound["query"].is_nested:
+            return func(*args, **kwargs)
+        watch = self.watch
+        watch.push(Scope(watch.stack[-1].path, self._mask(bound)))
+        try:
+            return func(*args, **kwargs)
+        finally:
+            watch.pop()
+
+    def _mask(self, bound: dict[str, Any]) -> Attention:
+        """Allowed and all pairs of the call."""
+        query, mask = bound["query"], bound.get("attn_mask")
+        queries, keys = query.shape[-2], bound["key"].shape[-2]
+        pairs, dtype = queries * keys, dtype_name(query.dtype)
+        if bound.get("is_causal"):
+            return Attention(causal_pairs(queries, keys), pairs, dtype)
+        if mask is None:
+            return Attention(pairs, pairs, dtype)
+        return allowed_by(self.known, mask, dtype)
+
+
+def allowed_by(known: KnownValues, mask: Any, dtype: str | None) -> Attention:
+    """Pairs that a boolean or additive mask allows, when its values can be known."""
+    cached: Attention | None = getattr(mask, "_flopcount_attention", None)
+    if cached is not None:
+        return cached
+    try:
+        values = known.value(mask)
+        allowed = values if values.dtype == torch.bool else values > BLOCKED
+        found = Attention(int(allowed.sum()), allowed.numel(), dtype)
+    except UnknownValueError:
+        found = Attention(1, 1, dtype, exact=False)
+    if mask.device.type == "meta":
+        mask._flopcount_attention = found
+    return found
+
+
+@dataclass(slots=True)
+class Product:
+    """A batched product that may turn out to be part of attention written out by hand."""
+
+    path: str
+    size: int
+    width: int
+    tally: Tally
+    flop: int
+    number: int
+    mask: Any = None
+    blocks: bool = False
+
+
+class Counter(TorchDispatchMode):  # type: ignore[misc]
+    """Writes each op into the ledger of a :class:`Watch`."""
+
+    supports_higher_order_operators = True
+
+    def __init__(self, watch: Watch, known: KnownValues) -> None:
+        super().__init__()
+        self.watch = watch
+        self.known = known
+        self._rules: dict[Any, Rule] = {}
+        self._product: Product | None = None
+        self._softmax: tuple[Product, Attention] | None = None
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if isinstance(func, HigherOrderOperator):
+            return run_higher_order(self, func, args, kwargs)
+        rule = self._rules.get(func)
+        if rule is None:
+            rule = self._rules[func] = resolve(func)
+        if rule.kind == "decompose":
+            with self:
+                result = func.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        out = self._execute(func, args, kwargs)
+        if self.watch.muted:
+            return out
+        self.known.observe(func, args, kwargs, out)
+        if rule.kind == "zero":
+            self._zero(rule, args, out)
+        elif rule.kind == "formula":
+            self._counted(func, rule, args, kwargs, out)
+        else:
+            self.unknown(rule.op, args, kwargs, out)
+        return out
+
+    def _execute(self, func: Any, args: Any, kwargs: Any) -> Any:
+        try:
+            return func(*args, **kwargs)
+        except (RuntimeError, NotImplementedError):
+            if not any(tensor.device.type == "meta" for tensor in tensors((args, kwargs))):
+                raise
+            out = rescue(self.known, func, args, kwargs)
+            if out is NotImplemented:
+                raise
+            return out
+
+    def _zero(self, rule: Rule, args: Any, out: Any) -> None:
+        phase, scope = self.watch.here()
+        amount = 0
+        if rule.per_element:
+            amount = rule.per_element * elements(args if rule.on_input else out)
+        key = (scope.path, rule.reason, phase)
+        self.watch.ledger.zero.setdefault(key, ZeroTally()).add(ZeroTally(1, amount))
+        if self._product is not None and phase != "backward":
+            if rule.name in MASKING:
+                self._saw_mask(args, rule.name)
+            elif rule.name in SOFTMAX:
+                self._saw_softmax(scope, prod(out.shape))
+
+    def _counted(self, func: Any, rule: Rule, args: Any, kwargs: Any, out: Any) -> None:
+        parameters = [argument.name for argument in func._schema.arguments]
+        phase, scope = self.watch.here()
+        needs = _needs() if phase == "backward" else None
+        cost = evaluate(rule.name, args, kwargs, out, parameters, needs)
+        first = next(tensors((args, kwargs)), None)
+        dtype = cost.dtype or (dtype_name(first.dtype) if first is not None else "unknown")
+        theirs = flop_registry.get(func._overloadpacket)
+        charged = theirs(*args, **kwargs, out_val=out) if theirs is not None else 0
+        tally = self.record(rule.op, dtype, phase, scope, cost, int(charged))
+        if rule.name in BATCHED and phase != "backward" and scope.attention is None:
+            self._saw_product(scope, args, out, tally, cost.flop)
+
+    def record(
+        self, op: str, dtype: str, phase: Phase, scope: Scope, cost: Cost, charged: int = 0
+    ) -> Tally:
+        """Add one call to the ledger."""
+        attention, masked = cost.attention, cost.flop if cost.masked is None else cost.masked
+        around = scope.attention
+        if around is not None:
+            if not cost.attention:
+                attention = cost.flop
+            if around.exact:
+                masked = cost.flop * around.allowed // around.pairs
+            dtype = around.dtype or dtype
+        self._spend(cost.flop)
+        tally = self.watch.ledger.lines.setdefault((scope.path, op, dtype, phase), Tally())
+        tally.add(
+            Tally(
+                calls=1,
+                flop=cost.flop,
+                attention=attention,
+                masked=masked,
+                rescored=cost.rescored,
+                torch=charged,
+                rows=cost.rows,
+                padded=cost.padded,
+                inexact=int(not cost.exact),
+            )
+        )
+        return tally
+
+    def _spend(self, flop: int) -> None:
+        watch = self.watch
+        if watch.most_flop is not None:
+            watch.spent += flop
+            if watch.spent > watch.most_flop:
+                raise RuntimeError("the step costs too much to be run on the CPU at full size")
+
+    # -------------------------------------------- attention written out by hand
+    def _saw_product(self, scope: Scope, args: Any, out: Any, tally: Tally, flop: int) -> None:
+        """Remember a batched product; after a softmax it is attention's value product."""
+        product = Product(
+            scope.path, prod(out.shape), out.shape[-1], tally, flop, next_number() - 1
+        )
+        if self._softmax is not None:
+            scores, mask = self._softmax
+            sizes = [prod(item.shape) for item in tensors(args)]
+            self._softmax = None
+            if scores.path == scope.path and scores.size in sizes:
+                self._belongs(product, mask)
+                return
+        self._product = product
+
+    def _saw_mask(self, args: Any, name: str) -> None:
+        """An operand of known values that joins the scores before their softmax is their mask."""
+        product = self._product
+        assert product is not None
+        for position, operand in enumerate(tensors(args)):
+            if hasattr(operand, ATTRIBUTE) and operand.dim() and operand.shape[-1] == product.width:
+                if name == "aten::masked_fill":
+                    if position == 1:
+                        product.mask, product.blocks = operand, True
+                elif name != "aten::where" or (position == 0 and operand.dtype == torch.bool):
+                    product.mask = operand
+
+    def _saw_softmax(self, scope: Scope, size: int) -> None:
+        """A softmax over the result of the product before it makes that product the scores."""
+        product, self._product = self._product, None
+        if product is None or product.path != scope.path or product.size != size:
+            return
+        mask = UNMASKED
+        if product.mask is not None:
+            mask = allowed_by(self.known, product.mask, None)
+            if product.blocks and mask.exact:
+                mask = Attention(mask.pairs - mask.allowed, mask.pairs)
+        self._belongs(product, mask)
+        self._softmax = (product, mask)
+
+    def _belongs(self, product: Product, mask: Attention) -> None:
+        """Count a product that was recorded before as part of attention."""
+        product.tally.attention += product.flop
+        product.tally.masked -= product.flop - product.flop * mask.allowed // mask.pairs
+        self.watch.attention_nodes[product.number] = mask
+
+    def unknown(self, op: str, args: Any, kwargs: Any, out: Any) -> None:
+        """Name an op that no rule covers, with shapes and a bound."""
+        phase, scope = self.watch.here()
+        shapes = f"{shape_text((args, kwargs))} -> {shape_text(out)}"
+        bound = 2 * elements((args, list(kwargs.values()))) * elements(out)
+        tally = self.watch.ledger.unknown.setdefault((scope.path, op, phase), UnknownTally())
+        tally.add(UnknownTally(1, bound, {shapes: None}))
+
+
+def resolve(func: Any) -> Rule:
+    """How to treat an op: by formula, zero with a reason, by decomposition, or unknown."""
+    name = func._schema.name
+    op = name.replace("::", ".")
+    for candidate in (name, name.removesuffix("_")):
+        if find(candidate) is not None:
+            return Rule("formula", candidate, op)
+    if name in KNOWN_UNKNOWN:
+        return Rule("unknown", name, op, KNOWN_UNKNOWN[name])
+    # Interpreter primitives such as prim::device are no dispatcher ops; asking would raise.
+    if not name.startswith("prim::") and torch._C._dispatch_has_kernel_for_dispatch_key(
+        func.name(), "CompositeImplicitAutograd"
+    ):
+        return Rule("decompose", name, op)
+    return zero_rule(func, op)
+
+
+def _needs() -> tuple[bool, ...] | None:
+    """Which inputs of the running node's forward need a gradient."""
+    node = torch._C._current_autograd_node()
+    return None if node is None else tuple(edge[0] is not None for edge in node.next_functions)
+
+
+def tensors(value: Any) -> Iterator[Any]:
+    """Every tensor in nested lists, tuples and dicts."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from tensors(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from tensors(item)
+
+
+def elements(value: Any) -> int:
+    """Elements of all tensors together."""
+    return sum(prod(tensor.shape) for tensor in tensors(value))
+
+
+def shape_text(value: Any) -> str:
+    """Shapes of all tensors, for people."""
+    return ", ".join(str(tuple(tensor.shape)) for tensor in tensors(value)) or "no tensor"
+
+
+@contextmanager
+def watching(watch: Watch, known: KnownValues) -> Iterator[Counter]:
+    """Count everything that runs inside, and leave torch as it was found."""
+    counter = Counter(watch, known)
+    with ExitStack() as stack:
+        before = register_module_forward_pre_hook(watch.enter_module)
+        stack.callback(before.remove)
+        after = register_module_forward_hook(watch.leave_module, always_call=True)
+        stack.callback(after.remove)
+        stack.enter_context(AttentionScopes(counter))
+        stack.enter_context(counter)
+        yield counter

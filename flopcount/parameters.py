@@ -1,0 +1,98 @@
+"""Counting the parameters of a built model: total, trainable, met by one token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_TOP_K = (
+    "num_experts_per_tok", "num_experts_per_token", "experts_per_token", "moe_topk", "moe_top_k",
+    "top_k_experts", "moe_k", "num_selected_experts", "expert_top_k",
+)  # fmt: skip
+_NESTED = ("text_config", "llm_config", "language_config", "ffn_config", "thinker_config")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterCount:
+    """Numbers of parameters of a model; a tied weight counts once."""
+
+    total: int
+    trainable: int | None
+    """Parameters that require a gradient; None where only files were read."""
+    active: int | None
+    """Parameters that one token meets; None where it is unknown which experts it passes."""
+    total_without_embeddings: int | None
+    """``total`` less the lookup tables; a head tied to one goes with it. None: names unknown."""
+    active_without_embeddings: int | None
+
+
+def count_parameters(model: Any, config: Mapping[str, Any]) -> ParameterCount:
+    """Count the parameters of a built model.
+
+    A mixture's experts are recognised as a module that stores their weights in one tensor with an
+    axis of ``num_experts``, or as a list ``experts`` of equal modules. How many of them a token
+    passes is read from ``config``.
+    """
+    import torch
+
+    distinct = {id(p): p for p in model.parameters()}
+    tables = {
+        id(module.weight): module.weight.numel()
+        for module in model.modules()
+        if isinstance(module, torch.nn.Embedding | torch.nn.EmbeddingBag)
+    }
+    total = sum(p.numel() for p in distinct.values())
+    embedded = sum(tables.values())
+    experts = list(_expert_groups(model))
+    chosen = experts_per_token(config)
+    active: int | None = total
+    if experts and chosen is None:
+        active = None
+    elif experts and chosen is not None:
+        active = total - sum(size - size * min(chosen, n) // n for size, n in experts)
+    return ParameterCount(
+        total=total,
+        trainable=sum(p.numel() for p in distinct.values() if p.requires_grad),
+        active=active,
+        total_without_embeddings=total - embedded,
+        active_without_embeddings=None if active is None else active - embedded,
+    )
+
+
+def experts_per_token(config: Mapping[str, Any]) -> int | None:
+    """Return the number of routed experts that a token passes, as the config names it."""
+    for name in _TOP_K:
+        value = config.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return value
+    for name in _NESTED:
+        inner = config.get(name)
+        if isinstance(inner, Mapping):
+            found = experts_per_token(inner)
+            if found is not None:
+                return found
+    # Families that route to one expert have no key for it.
+    return 1 if config.get("model_type") in ("switch_transformers",) else None
+
+
+def _expert_groups(model: Any) -> Iterator[tuple[int, int]]:
+    """Yield (parameters of all experts, number of experts) of each group of routed experts."""
+    import torch
+
+    for name, module in model.named_modules():
+        number = getattr(module, "num_experts", None)
+        stored = sum(
+            p.numel()
+            for p in module.parameters(recurse=False)
+            if isinstance(number, int) and p.ndim >= 2 and p.shape[0] == number
+        )
+        if "Experts" in type(module).__name__ and stored and isinstance(number, int) and number > 1:
+            yield stored, number
+        elif name.rpartition(".")[2] == "experts" and isinstance(
+            module, torch.nn.ModuleList | torch.nn.ModuleDict
+        ):
+            members = list(module.children())
+            sizes = {sum(p.numel() for p in member.parameters()) for member in members}
+            if len(members) > 1 and len(sizes) == 1:
+                yield sizes.pop() * len(members), len(members)
