@@ -48,7 +48,9 @@ def assemble(evidence: Evidence) -> RunFacts:
     rules = _benchmark(figures["benchmark"])
     shape = find_shape(evidence, rules)
     figures["model"] = choose(evidence, "model")
-    figures["accelerator_count"] = _accelerator_count(evidence)
+    figures["global_batch"] = figures["global_batch"] or _batch_by_rates(evidence)
+    world = _world(evidence, figures["global_batch"])
+    figures["accelerator_count"] = _accelerator_count(evidence, world)
     figures["tokens_per_sample"] = _tokens_per_sample(evidence, rules)
     figures["global_batch"] = figures["global_batch"] or _global_batch(
         evidence, figures["accelerator_count"]
@@ -64,6 +66,7 @@ def assemble(evidence: Evidence) -> RunFacts:
     findings += [several] if several else []
     findings += checks.conflicts(figures)
     findings += checks.arithmetic(evidence, figures, shape)
+    findings += checks.visible_devices(evidence, figures["accelerator_count"])
     return RunFacts(
         **figures,
         architecture=shape.architecture,
@@ -110,11 +113,12 @@ def _timed_seconds(evidence: Evidence) -> Resolved | None:
     )
 
 
-def _accelerator_count(evidence: Evidence) -> Resolved | None:
+def _accelerator_count(evidence: Evidence, world: Resolved | None) -> Resolved | None:
     """Prefer what a machine description or the run says to what a host inventory lists."""
     return (
         choose(evidence, "accelerator_count")
         or choose(evidence, "world_size")
+        or world
         or choose(evidence, "visible_accelerators")
     )
 
@@ -125,6 +129,41 @@ def _tokens_per_sample(evidence: Evidence, rules: Benchmark | None) -> Resolved 
         return figure
     return _computed(
         rules.tokens_per_sample, "tokens", (), f"the benchmark's rules ({rules.source})"
+    )
+
+
+def _batch_by_rates(evidence: Evidence) -> Resolved | None:
+    """Samples a step from the Trainer's rates: what was planned, divided by the same time."""
+    rate = choose(evidence, "planned_train_samples_per_second")
+    seconds, steps = choose(evidence, "timed_seconds"), choose(evidence, "planned_steps")
+    if rate is None or seconds is None or steps is None:
+        return None
+    batch = rate.number * seconds.number / steps.number
+    if batch < 0.75 or abs(batch - round(batch)) > max(0.02, 0.01 * batch):
+        return None
+    facts = (*rate.facts, *seconds.facts, *steps.facts)
+    return _computed(
+        round(batch), "samples", facts, "samples a second x seconds / planned steps, rounded"
+    )
+
+
+def _world(evidence: Evidence, batch: Resolved | None) -> Resolved | None:
+    """Processes that trained, by batch arithmetic: global batch / (a process's x accumulation)."""
+    per_process = choose(evidence, "per_process_batch")
+    if batch is None or per_process is None:
+        return None
+    accumulation = choose(evidence, "gradient_accumulation")
+    if accumulation is None and not evidence.named("visible_accelerators"):
+        return None  # without a word on accumulation, a quotient of 8 may be 8 passes of one GPU
+    each = per_process.number * (accumulation.number if accumulation else 1)
+    if batch.number % each:
+        return None
+    facts = (*batch.facts, *per_process.facts, *(accumulation.facts if accumulation else ()))
+    return _computed(
+        round(batch.number / each),
+        "devices",
+        facts,
+        f"{batch.value:,} samples a step / {each:,.0f} a process, accumulation included",
     )
 
 

@@ -110,6 +110,30 @@ def _devices(evidence: Evidence, figures: Mapping[str, Resolved | None]) -> list
     return found
 
 
+def visible_devices(evidence: Evidence, count: Resolved | None) -> list[Finding]:
+    """Compare the devices that trained with what a host inventory lists."""
+    if count is None:
+        return []
+    listed = [
+        fact
+        for fact in evidence.named("visible_accelerators")
+        if fact not in count.facts and differ(fact.value, count.value)
+    ]
+    return [
+        Finding(
+            code="device-count-mismatch",
+            severity="warning",
+            message=f"{_spell(count.value)} devices trained ({count.derivation}), but the host "
+            f"lists {_spell(fact.value)}: an inventory shows what is visible, not what was used",
+            evidence=(*(item.place for item in count.facts), fact.place),
+        )
+        for fact in listed[:1]
+        # A node's inventory beside a job of many such nodes is no contradiction.
+        if not (isinstance(fact.value, int) and count.number % fact.value == 0)
+        or count.number < float(fact.value)
+    ]
+
+
 def _mismatch(count: Resolved, fact: Fact, words: str) -> Finding:
     places = tuple(item.place for item in (*count.facts, fact))
     return Finding(

@@ -14,6 +14,8 @@ from flopledger.logs.notes import Notes, line
 _STEP_LINE_CHARACTERS = 4_000
 #: Ranks print one step within this time; a restart needs longer.
 _RANKS_WITHIN_SECONDS = 5.0
+#: Programs print every step, every ten or every hundred.
+_USUAL_INTERVAL = 100
 #: Stamps and summed step times may differ by this before it is worth a word.
 _CLOCK_SLACK = 0.1
 
@@ -59,7 +61,7 @@ class StepLog:
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
-        self.lost_steps = 0  #: steps that were done again
+        self._fallbacks: list[tuple[int, int]] = []  #: last step before, first step after
         self.repeated: list[int] = []  #: lines that another rank had printed
         self.restarts: list[int] = []  #: lines where the count fell back
         self._seen: dict[int, Step] = {}
@@ -70,7 +72,7 @@ class StepLog:
             self.repeated.append(step.line)
             return False
         if self.steps and step.step <= self.steps[-1].step:
-            self.lost_steps += self.steps[-1].step - step.step + 1
+            self._fallbacks.append((self.steps[-1].step, step.step))
             self.restarts.append(step.line)
         self._seen[step.step] = step
         self.steps.append(step)
@@ -88,6 +90,11 @@ class StepLog:
         return last == step.step or (near and before.mark == step.mark)
 
     @property
+    def lost_steps(self) -> int:
+        """Steps that were done again: a print covers the interval before it."""
+        return sum(last - first + self.interval for last, first in self._fallbacks)
+
+    @property
     def interval(self) -> int:
         """Steps between two prints, as most prints have it."""
         gaps = [
@@ -95,7 +102,10 @@ class StepLog:
             for before, after in pairwise(self.steps)
             if after.step > before.step
         ]
-        return int(statistics.median_low(gaps)) if gaps else 1
+        if gaps:
+            return int(statistics.median_low(gaps))
+        # A lone print of a low step covers the steps up to it, as the first print of a log does.
+        return self.steps[0].step if 0 < self.steps[0].step <= _USUAL_INTERVAL else 1
 
     @property
     def first_step(self) -> int:
@@ -156,8 +166,8 @@ class StepLog:
             notes.finding(
                 "repeated-steps",
                 "warning",
-                f"{len(self.restarts)} restarts did {self.lost_steps:,} steps again: compute spent "
-                "that is not in the model",
+                f"{self.lost_steps:,} steps were done again after {len(self.restarts)} fall-backs: "
+                "compute spent that is not in the model",
                 *(line(number) for number in self.restarts[:5]),
             )
         self._note_time(notes)

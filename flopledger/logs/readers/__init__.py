@@ -41,6 +41,7 @@ READERS: tuple[Reader, ...] = (
     model_files.ADAPTER,
     model_files.CONFIG,
     mlflow_files.META,
+    mlflow_files.OTHER,
     mlflow_files.METRIC,
     mlflow_files.PARAM,
     slurm.READER,

@@ -32,7 +32,7 @@ def read(document: Document, notes: Notes) -> None:
             epoch = parse_number(row[at_epoch]) if at_epoch < len(row) else None
             steps = max(steps, int(step)) if step is not None else steps
             epochs = max(epochs, float(epoch)) if epoch is not None else epochs
-    except (csv.Error, StopIteration) as error:
+    except (csv.Error, StopIteration, ValueError) as error:
         raise EvidenceError(f"{document.name}: not a readable table ({error})") from None
     if steps >= 0:
         # Steps are numbered from 0.

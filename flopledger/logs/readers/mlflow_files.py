@@ -8,6 +8,7 @@ import re
 
 from flopledger.logs import scalars
 from flopledger.logs.document import Document
+from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
 from flopledger.logs.numbers import parse_count, parse_number
 from flopledger.logs.reader import Reader
@@ -32,6 +33,16 @@ def sniff_metric(head: bytes, name: str) -> bool:
 def sniff_param(head: bytes, name: str) -> bool:
     """Recognise a small text under ``params/``."""
     return _PARAM_PATH.search(name) is not None and len(head) <= _PARAM_BYTES and b"\0" not in head
+
+
+def sniff_other(head: bytes, name: str) -> bool:
+    """Recognise tags and the description of an experiment, which hold nothing for an audit."""
+    experiment = b"artifact_location:" in head and b"experiment_id:" in head
+    return experiment or re.search(r"(?:^|/)tags/mlflow\.[\w.]{1,60}$", name) is not None
+
+
+def read_nothing(_document: Document, _notes: Notes) -> None:
+    """Leave names of people, hosts and programs where they are."""
 
 
 def read_meta(document: Document, notes: Notes) -> None:
@@ -60,9 +71,8 @@ def read_meta(document: Document, notes: Notes) -> None:
 
 def read_metric(document: Document, notes: Notes) -> None:
     """Write down the last value by time stamp."""
-    match = _METRIC_PATH.search(document.name)
-    assert match is not None
-    if scalars.canonical(match[1]) is None:
+    key = _key(_METRIC_PATH, document)
+    if scalars.canonical(key) is None:
         return
     last: tuple[int, object, int] | None = None
     for number, text in document.lines():
@@ -72,16 +82,23 @@ def read_metric(document: Document, notes: Notes) -> None:
         if stamp is not None and value is not None and (last is None or stamp >= last[0]):
             last = (stamp, value, number)
     if last is not None:
-        scalars.note_metric(match[1], last[1], line(last[2]), notes)
+        scalars.note_metric(key, last[1], line(last[2]), notes)
 
 
 def read_param(document: Document, notes: Notes) -> None:
     """Write a trainer's argument down."""
-    match = _PARAM_PATH.search(document.name)
-    assert match is not None
-    scalars.note_setting(match[1], document.text(_PARAM_BYTES).strip(), "line 1", notes)
+    key = _key(_PARAM_PATH, document)
+    scalars.note_setting(key, document.text(_PARAM_BYTES).strip(), "line 1", notes)
+
+
+def _key(path: re.Pattern[str], document: Document) -> str:
+    match = path.search(document.name)
+    if match is None:
+        raise EvidenceError(f"{document.name}: not inside a run's metrics or params folder")
+    return match[1]
 
 
 META = Reader(format="mlflow-run", sniff=sniff_meta, read=read_meta)
 METRIC = Reader(format="mlflow-metric", sniff=sniff_metric, read=read_metric)
+OTHER = Reader(format="mlflow-other", sniff=sniff_other, read=read_nothing)
 PARAM = Reader(format="mlflow-param", sniff=sniff_param, read=read_param)

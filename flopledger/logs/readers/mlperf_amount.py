@@ -125,8 +125,15 @@ def _counters(window: Window) -> Iterator[Counter]:
         yield Counter(steps * batch, line(stop.line), "steps x global_batch_size")
     announced = _announced(window)
     progress = _furthest(window, "epoch_num", above=_EPOCHS_AT_MOST)
-    if progress is not None and batch and announced and progress.value * 20 < announced.value:
-        # A counter called epoch that is far below the samples announced counts steps.
+    if (
+        progress is not None
+        and batch
+        and announced
+        and progress.value * 20 < announced.value
+        and progress.value * batch <= announced.value * 1.1
+    ):
+        # A counter called epoch that is far below the samples announced counts steps, as long as
+        # so many steps do not exceed what was announced.
         progress = Counter(progress.value * batch, progress.locator, "steps x global_batch_size")
     done = _done(window, ("trained_samples", "train_samples"))
     if done is not None and (progress is None or progress.value >= done.value):

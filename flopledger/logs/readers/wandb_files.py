@@ -42,7 +42,8 @@ def sniff_config(head: bytes, _name: str) -> bool:
 def read_metadata(document: Document, notes: Notes) -> None:
     """Write down the host's GPUs."""
     table = _table(document)
-    devices = table.get("gpu_nvidia") or table.get("gpu_devices") or table.get("gpu_amd") or []
+    devices = table.get("gpu_nvidia") or table.get("gpu_devices") or table.get("gpu_amd")
+    devices = devices if isinstance(devices, list) else []
     named = [device.get("name") for device in devices if isinstance(device, dict)]
     names = [name for name in named if isinstance(name, str)]
     place = "$.gpu_nvidia" if "gpu_nvidia" in table else "$.gpu_devices"
