@@ -15,7 +15,6 @@ _ALIASES = {
     "llava_llama": "llama",
     "code_llama": "llama",
     "mt5": "t5",
-    "umt5": "t5",
     "camembert": "roberta",
     "xlm-roberta": "roberta",
 }
