@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from flopcount.conventions import explain
 from flopcount.count import (
     Convention,
     Coverage,
@@ -40,6 +41,7 @@ __all__ = [
     "Term",
     "Uncounted",
     "count",
+    "explain",
     "formula",
 ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from flopcount.conventions import check, state
 from flopcount.summary import summarise
 
 if TYPE_CHECKING:
@@ -20,10 +21,11 @@ def count(
     **kwargs: Any,
 ) -> FlopCount:
     """Count the FLOP of one step of ``model(*args, **kwargs)``. See :func:`flopcount.count`."""
-    del convention
     from flopcount.ladder import climb
     from flopcount.trace import Step
 
+    check(convention)
     step = Step(model=model, args=args, kwargs=kwargs, backward=backward, loss=loss)
     ledger, method, notes = climb(step)
-    return summarise(ledger, method=method, notes=notes)
+    dense = summarise(ledger, method=method, notes=notes)
+    return state(dense, convention, model, args, kwargs, backward=backward)

@@ -10,7 +10,15 @@ import traceback
 
 import typer
 
-from flopledger.commands import count, version
+from flopledger.commands import (
+    audit,
+    case,
+    count,
+    estimate,
+    regimes,
+    run,
+    version,
+)
 
 app = typer.Typer(
     name="flopledger",
@@ -19,7 +27,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for verb in (count, version):
+for verb in (
+    audit,
+    estimate,
+    count,
+    run,
+    regimes,
+    case,
+    version,
+):
     verb.register(app)
 
 

@@ -1,0 +1,390 @@
+"""The case file: what is claimed, about which models, and what is known of each run.
+
+A case is TOML without code. Unknown keys are refused, since a misspelt key would silently drop a
+figure; every message names the file, the key, what was found and how to mend it.
+"""
+
+import hashlib
+import math
+import tomllib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import msgspec
+
+from flopledger.errors import CaseError
+from flopledger.paths import inside, matching
+
+SCHEMA = "flopledger/case/1"
+MAX_BYTES = 1 << 20  #: a case is written by hand; anything larger is not one
+
+Basis = Literal["model", "hardware", "unknown"]
+Kind = Literal[
+    "pretraining", "continued", "finetuning", "lora", "distillation", "rl", "synthetic-data",
+    "parent", "merged", "auxiliary", "evaluation", "failed",
+]  # fmt: skip
+Precision = Literal[
+    "fp64", "fp32", "tf32", "fp16", "bf16", "fp8", "fp6", "fp4", "int8", "int4"
+]  # fmt: skip
+Recompute = Literal["none", "selective", "full"]
+Attention = Literal["causal", "full"]
+KINDS: tuple[str, ...] = get_args(Kind)
+
+
+class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Common ground: immutable, named fields, strangers refused."""
+
+
+class NumberSpec(_Table, frozen=True):
+    """``{ value, relative }``, ``{ at_least }`` or ``{ at_most }``: the keys settle which."""
+
+    value: float | None = None
+    relative: float | None = None
+    at_least: float | None = None
+    at_most: float | None = None
+
+
+#: A number as a case may state it: exact, ``[low, high]``, or a table.
+Number = float | tuple[float, float] | NumberSpec
+
+
+class ClaimSpec(_Table, frozen=True):
+    """What is said about the compute."""
+
+    flop: Number
+    basis: Basis = "unknown"
+    statement: str | None = None
+    source: str | None = None
+
+
+class ModelSpec(_Table, frozen=True):
+    """One model: a config.json, or dimensions, or parameters alone (which allow 6ND only)."""
+
+    config: str | None = None
+    architecture: dict[str, Any] | None = None
+    parameters: Number | None = None
+    active_parameters: Number | None = None
+    input: dict[str, Any] | None = None
+    sources: dict[str, str] = {}
+
+
+class RunSpec(_Table, frozen=True):
+    """One run: what was trained, how much, on what."""
+
+    name: str
+    kind: Kind | None = None  #: pretraining unless the evidence knows better
+    model: str | None = None
+    tokens: Number | None = None
+    samples: Number | None = None
+    tokens_per_sample: Number | None = None
+    epochs: Number | None = None
+    sequence_length: int | None = None
+    precision: Precision | None = None
+    recompute: Recompute | None = None
+    attention: Attention | None = None
+    accelerator: str | None = None
+    accelerator_count: Number | None = None
+    accelerator_hours: Number | None = None
+    wall_clock_hours: Number | None = None
+    mfu: Number | None = None
+    hfu: Number | None = None
+    tokens_per_second_per_accelerator: Number | None = None
+    flop_per_second_per_accelerator: Number | None = None
+    claimed_flop: Number | None = None
+    energy_mwh: Number | None = None
+    trainable_parameters: Number | None = None
+    synthetic_public: bool | None = None
+    evidence: list[str] = []
+    sources: dict[str, str] = {}
+
+
+class BaseModelSpec(_Table, frozen=True):
+    """The compute of the original, for a modified model."""
+
+    flop: Number | None = None
+    systemic_risk: bool = False  #: decides the fallback of the one-third rule if flop is unknown
+    source: str | None = None
+
+
+class CaseSpec(_Table, frozen=True):
+    """The whole file."""
+
+    schema: str
+    title: str
+    claim: ClaimSpec | None = None
+    model: dict[str, ModelSpec] = {}
+    run: list[RunSpec] = []
+    base_model: BaseModelSpec | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuditCase:
+    """A checked case: its contents, where it lies, and the digest that identifies it."""
+
+    spec: CaseSpec
+    path: Path  #: the file, resolved
+    name: str  #: the file as the user named it
+    sha256: str  #: of the file's bytes
+    claim_text: str | None  #: the claimed figure as it was typed, which keeps its digits
+    allow_outside: bool = False
+
+    @classmethod
+    def load(cls, path: str | Path, *, allow_outside: bool = False) -> "AuditCase":
+        """Read and check the case at ``path``.
+
+        Raises ``CaseError`` if the file is missing, is no TOML, breaks the schema, or names files
+        that are missing or lie outside its folder (``allow_outside`` lifts the latter).
+        """
+        where = Path(path)
+        content = _read(where)
+        text = _decode(where, content)
+        spec = parse(text, name=str(path))
+        case = cls(
+            spec=spec,
+            path=where.resolve(),
+            name=str(path),
+            sha256=hashlib.sha256(content).hexdigest(),
+            claim_text=_claim_text(text),
+            allow_outside=allow_outside,
+        )
+        case._check_files()
+        return case
+
+    @classmethod
+    def of_options(cls, content: dict[str, Any]) -> "AuditCase":
+        """Make a case of figures given on the command line; paths in it are the user's own."""
+        whole = {"schema": SCHEMA, "title": "Estimate from options"} | content
+        spec = _convert(whole, name="options")
+        return cls(
+            spec=spec,
+            path=Path.cwd() / "options",
+            name="options",
+            sha256=hashlib.sha256(msgspec.json.encode(whole)).hexdigest(),
+            claim_text=None,
+            allow_outside=True,
+        )
+
+    def without_claim(self) -> "AuditCase":
+        """Give the same case with nothing claimed."""
+        return replace(self, spec=msgspec.structs.replace(self.spec, claim=None), claim_text=None)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the case's paths are relative to."""
+        return self.path.parent
+
+    def file(self, name: str, *, key: str) -> Path:
+        """Resolve one file that the case names under ``key``, or raise ``CaseError``."""
+        return inside(
+            self.folder, name, where=f"{self.name}: {key}", allow_outside=self.allow_outside
+        )
+
+    def evidence(self, index: int) -> list[tuple[str, Path]]:
+        """List the evidence of run ``index`` as (name in the case's folder, resolved path)."""
+        found: dict[str, Path] = {}
+        for place, pattern in enumerate(self.spec.run[index].evidence):
+            where = f"{self.name}: run[{index}].evidence[{place}]"
+            found |= matching(self.folder, pattern, where=where, allow_outside=self.allow_outside)
+        return list(found.items())
+
+    def _check_files(self) -> None:
+        for key, model in self.spec.model.items():
+            if model.config is not None:
+                self.file(model.config, key=f"model.{key}.config")
+        for index in range(len(self.spec.run)):
+            self.evidence(index)
+
+
+def parse(text: str, *, name: str) -> CaseSpec:
+    """Turn the text of a case into its contents; ``name`` is the file for messages."""
+    try:
+        raw = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise CaseError(f"{name}: not valid TOML: {error}") from None
+    return _convert(raw, name=name)
+
+
+def _convert(raw: dict[str, Any], *, name: str) -> CaseSpec:
+    try:
+        spec = msgspec.convert(raw, CaseSpec)
+    except msgspec.ValidationError as error:
+        raise CaseError(_explain(name, raw, str(error))) from None
+    _check(name, spec)
+    return spec
+
+
+def _read(path: Path) -> bytes:
+    if not path.exists():
+        raise CaseError(f"{path}: no such file; `flopledger case new` writes one to start from")
+    if not path.is_file():
+        raise CaseError(f"{path}: not a regular file; a case is a TOML file")
+    if path.stat().st_size > MAX_BYTES:
+        raise CaseError(f"{path}: larger than {MAX_BYTES} bytes, so not a case written by hand")
+    return path.read_bytes()
+
+
+def _decode(path: Path, content: bytes) -> str:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CaseError(
+            f"{path}: not UTF-8 text (byte {error.start}); is it a case file?"
+        ) from None
+
+
+def _claim_text(text: str) -> str | None:
+    """Give the claimed figure as typed, since a float no longer knows its digits."""
+    flop = tomllib.loads(text, parse_float=str).get("claim", {}).get("flop")
+    return str(flop) if isinstance(flop, str | int) else None
+
+
+def _check(name: str, spec: CaseSpec) -> None:
+    if spec.schema != SCHEMA:
+        raise CaseError(f'{name}: schema: found {spec.schema!r}, this tool reads "{SCHEMA}"')
+    if not spec.run:
+        raise CaseError(f"{name}: no [[run]]: say at least which run is audited")
+    for key, number in _numbers(spec):
+        _check_number(f"{name}: {key}", number)
+    for key, model in spec.model.items():
+        _check_model(f"{name}: model.{key}", model)
+    names: set[str] = set()
+    for index, run in enumerate(spec.run):
+        where = f"{name}: run[{index}]"
+        if run.name in names:
+            raise CaseError(f"{where}.name: {run.name!r} is used twice; each run needs its own")
+        names.add(run.name)
+        _check_run(where, run, spec)
+
+
+def _check_model(where: str, model: ModelSpec) -> None:
+    if model.config is not None and model.architecture is not None:
+        raise CaseError(f"{where}: both config and architecture are given; keep one of them")
+    if model.config is None and model.architecture is None and model.parameters is None:
+        raise CaseError(f"{where}: empty; give config, architecture or parameters")
+    _check_sources(where, model, model.sources)
+
+
+def _check_run(where: str, run: RunSpec, spec: CaseSpec) -> None:
+    if run.model is not None and run.model not in spec.model:
+        known = ", ".join(sorted(spec.model)) or "none"
+        raise CaseError(f"{where}.model: no [model.{run.model}] in this case (known: {known})")
+    if run.sequence_length is not None and run.sequence_length < 1:
+        raise CaseError(f"{where}.sequence_length: found {run.sequence_length}, must be at least 1")
+    if run.tokens is not None and run.samples is not None and run.tokens_per_sample is not None:
+        raise CaseError(f"{where}: tokens and samples x tokens_per_sample both given; keep one")
+    _check_sources(where, run, run.sources)
+
+
+def _check_sources(where: str, table: _Table, sources: dict[str, str]) -> None:
+    strangers = sorted(set(sources) - set(table.__struct_fields__))
+    if strangers:
+        raise CaseError(f"{where}.sources: {strangers[0]!r} is no key of this table")
+
+
+def _numbers(spec: CaseSpec) -> list[tuple[str, Number]]:
+    """List every number of the case with its key."""
+    tables: list[tuple[str, _Table | None]] = [
+        ("claim", spec.claim),
+        ("base_model", spec.base_model),
+        *((f"model.{key}", model) for key, model in spec.model.items()),
+        *((f"run[{index}]", run) for index, run in enumerate(spec.run)),
+    ]
+    found: list[tuple[str, Number]] = []
+    for prefix, table in tables:
+        if table is None:
+            continue
+        for field in table.__struct_fields__:
+            value = getattr(table, field)
+            if isinstance(value, float | tuple | NumberSpec):
+                found.append((f"{prefix}.{field}", value))
+    return found
+
+
+def _check_number(where: str, number: Number) -> None:
+    if isinstance(number, NumberSpec):
+        given = {key for key in number.__struct_fields__ if getattr(number, key) is not None}
+        if given not in ({"value", "relative"}, {"at_least"}, {"at_most"}):
+            raise CaseError(
+                f"{where}: found keys {sorted(given)}; a number is exact, [low, high], "
+                "{ value, relative }, { at_least } or { at_most }"
+            )
+        values = [getattr(number, key) for key in sorted(given - {"relative"})]
+        if number.relative is not None and not 0 <= number.relative < 10:
+            raise CaseError(f"{where}.relative: found {number.relative:g}; 0.05 means 5 %")
+    else:
+        values = list(number) if isinstance(number, tuple) else [number]
+    for value in values:
+        if not (math.isfinite(value) and value > 0):
+            raise CaseError(
+                f"{where}: found {value:g}; must be finite and above 0 (leave out what is unknown)"
+            )
+    if len(values) == 2 and values[0] > values[1]:
+        raise CaseError(f"{where}: found [{values[0]:g}, {values[1]:g}]; a range is [low, high]")
+
+
+def _explain(name: str, raw: dict[str, Any], message: str) -> str:
+    """Turn a decoder's message into file, key, what was found, and what to do."""
+    reason, _, path = message.partition(" - at `$")
+    key = path.rstrip("`").lstrip(".").replace("[...]", "")
+    found = _look_up(raw, key)
+    for decoder_word, toml_word in _TOML_WORDS:
+        reason = reason.replace(decoder_word, toml_word)
+    shown = "" if found is None or isinstance(found, dict | list) else f" (found {found!r})"
+    hint = _hint(reason, key, found)
+    return f"{name}: {key or 'top level'}: {reason[0].lower()}{reason[1:]}{shown}{hint}"
+
+
+#: A decoder speaks JSON; the user wrote TOML.
+_TOML_WORDS = (
+    ("`float | object | array | null`", "a number"),
+    ("`float | object | array`", "a number"),
+    ("`object | null`", "a table"),
+    ("`object`", "a table"),
+    ("`array`", "a list"),
+    ("`str | null`", "text"),
+    ("`str`", "text"),
+    ("`int | null`", "a whole number"),
+    ("`float`", "a decimal number"),
+    ("`bool`", "true or false"),
+    ("Object contains", "the table contains"),
+)
+
+
+def _hint(reason: str, key: str, found: Any) -> str:
+    if "unknown field" in reason:
+        return "; check the spelling, or see docs/case-file.md for the keys of this table"
+    if "a number" in reason and isinstance(found, str):
+        return "; a number carries no unit or suffix: the unit is in the key's name (15.0e12)"
+    if "enum" in reason:
+        field = key.rpartition(".")[2]
+        choices = get_args(_CHOICES[field]) if field in _CHOICES else ()
+        return f"; choose from {', '.join(choices)}" if choices else ""
+    if key == "run":
+        return "; a run is written under [[run]], with double brackets"
+    return ""
+
+
+_CHOICES = {
+    "basis": Basis,
+    "kind": Kind,
+    "precision": Precision,
+    "recompute": Recompute,
+    "attention": Attention,
+}
+
+
+def _look_up(raw: Any, key: str) -> Any:
+    """Find the offending value again by its path, ``None`` where the path leads nowhere."""
+    for part in key.replace("[", ".").replace("]", "").split("."):
+        try:
+            raw = raw[int(part)] if isinstance(raw, list) else raw[part]
+        except (KeyError, IndexError, ValueError, TypeError):
+            return None
+    return raw
+
+
+def json_schema() -> dict[str, Any]:
+    """Give the JSON Schema of a case file, for editors that complete TOML."""
+    schema: dict[str, Any] = msgspec.json.schema(CaseSpec)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -1,0 +1,223 @@
+"""The claim against the estimate: does the stated figure hold?"""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flopledger import fingerprints
+from flopledger import verdict as bands
+from flopledger.case import AuditCase
+from flopledger.combine import Combined
+from flopledger.facts import Finding, Severity
+from flopledger.fingerprints import Fingerprint
+from flopledger.inputs import quantity
+from flopledger.methods import work
+from flopledger.quantity import Interval, printed
+from flopledger.reconcile import RunAudit
+from flopledger.scope import counts
+from flopledger.text import number
+from flopledger.verdict import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+CONVENTION_TOLERANCE = 0.05  #: a claim this near to a convention (in the logarithm) used it
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """What is said, with the interval that its printed digits stand for."""
+
+    flop: Interval
+    basis: str
+    statement: str | None
+    source: str | None
+    place: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judgement:
+    """The outcome for the claim."""
+
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    ratio: float | None  #: claim over estimate; ``None`` without an estimate
+
+
+def stated(case: AuditCase) -> Claim | None:
+    """Read the claim of a case, rounding of its printed figure included."""
+    spec = case.spec.claim
+    if spec is None:
+        return None
+    flop = quantity(spec.flop).interval
+    if isinstance(spec.flop, float) and case.claim_text is not None:
+        flop = printed(case.claim_text)
+    return Claim(
+        flop=flop,
+        basis=spec.basis,
+        statement=spec.statement,
+        source=spec.source,
+        place=f"{case.name}: claim.flop",
+    )
+
+
+def judge(claim: Claim, runs: list[RunAudit], total: Combined | None) -> Judgement:
+    """Hold the claim against bounds first, then against the estimate."""
+    refuted = _against_bounds(claim, runs)
+    value = claim.flop.best or claim.flop.low or claim.flop.high
+    assert value is not None
+    if total is None or total.flop.best is None:
+        outcome = Verdict.INCONSISTENT if refuted else Verdict.UNDETERMINED
+        return Judgement(verdict=outcome, findings=tuple(refuted), ratio=None)
+    spread = _spread(total)
+    model_ratio = value / total.flop.best
+    ratio = model_ratio / _recompute_factor(claim, runs, model_ratio)
+    found: list[Finding] = []
+    if claim.flop.best is None:
+        outcome = _one_sided(claim, total)
+    else:
+        outcome, found = _against_estimate(claim, value, runs, ratio, spread)
+    if refuted:
+        outcome = Verdict.INCONSISTENT
+    return Judgement(verdict=outcome, findings=(*refuted, *found), ratio=model_ratio)
+
+
+def _against_estimate(
+    claim: Claim, value: float, runs: list[RunAudit], ratio: float, spread: float
+) -> tuple[Verdict, list[Finding]]:
+    convention = _convention(value, runs) if claim.basis != "hardware" else None
+    if convention is not None:
+        name, figure = convention
+        if abs(math.log(ratio)) <= math.log(bands.CLAIM_AGREES):
+            return Verdict.CONSISTENT, []
+        message = f"the claim equals the count by {name} ({number(figure, 4)} FLOP): a convention, no error"
+        return Verdict.CONSISTENT, [_finding("claim-convention", "info", message, claim)]
+    distance = math.exp(max(0.0, abs(math.log(ratio)) - spread))
+    outcome = bands.of_claim(distance)
+    fits = _fits(value, runs, ratio, spread)
+    if outcome is Verdict.CONSISTENT:
+        # A figure with recomputation lies within many margins, and yet is another quantity.
+        hardware = [one for one in fits if one.code == "hardware-flop-claimed-as-model"]
+        if claim.basis == "hardware" or not hardware or abs(math.log(ratio)) < math.log(1.2):
+            return outcome, []
+        return Verdict.NEEDS_EXPLANATION, [_fit_finding(hardware[0], ratio, claim)]
+    severity: Severity = "error" if outcome is Verdict.INCONSISTENT else "warning"
+    direction = "above" if ratio > 1 else "below"
+    factor = max(ratio, 1 / ratio)
+    message = (
+        f"the claim of {number(value)} FLOP lies a factor {number(factor)} {direction} the estimate "
+        f"({number(value / ratio)} on the claim's basis)"
+    )
+    found = [_finding("claim-contradicted", severity, message, claim)]
+    return outcome, found + [_fit_finding(one, ratio, claim) for one in fits]
+
+
+def _one_sided(claim: Claim, total: Combined) -> Verdict:
+    """Judge "at least" and "at most" claims by whether the interval leaves room for them."""
+    low, high = total.flop.low, total.flop.high
+    assert low is not None
+    assert high is not None
+    above = claim.flop.low is not None and claim.flop.low > high * bands.CLAIM_AGREES
+    below = claim.flop.high is not None and claim.flop.high < low / bands.CLAIM_AGREES
+    return Verdict.INCONSISTENT if above or below else Verdict.CONSISTENT
+
+
+def _against_bounds(claim: Claim, runs: list[RunAudit]) -> list[Finding]:
+    """Refute a claim that no assumption can save: above the devices' ceiling, below a lower bound."""
+    counted = [run for run in runs if counts(run.figures, "parameter_update")]
+    found = []
+    ceilings = [_ceiling(run) for run in counted]
+    if ceilings and all(ceiling is not None for ceiling in ceilings):
+        limit = sum(ceiling for ceiling in ceilings if ceiling is not None)
+        if claim.flop.low is not None and claim.flop.low > limit:
+            message = (
+                f"the claim of {number(claim.flop.low)} FLOP exceeds the {number(limit)} FLOP that all "
+                "stated device-hours could do at maximum clock"
+            )
+            found.append(_finding("exceeds-physical-limit", "error", message, claim))
+    floor = sum(_floor(run) for run in counted)
+    if claim.flop.high is not None and claim.flop.high * bands.CLAIM_AGREES < floor:
+        message = (
+            f"the claim of {number(claim.flop.high)} FLOP lies below {number(floor)} FLOP, the least that "
+            "the stated amount of training takes"
+        )
+        found.append(_finding("claim-contradicted", "error", message, claim))
+    return found
+
+
+def _ceiling(run: RunAudit) -> float | None:
+    seconds, part = run.figures.device_seconds, run.part
+    ceiling = part.ceiling(run.figures.precision) if part is not None else None
+    if seconds is None or ceiling is None or seconds.quantity.interval.high is None:
+        return None
+    return seconds.quantity.interval.high * ceiling.value
+
+
+def _floor(run: RunAudit) -> float:
+    lows = [one.flop.low for one in run.estimates if one.bound_only and one.flop.low is not None]
+    return max(lows, default=0.0)
+
+
+def _spread(total: Combined) -> float:
+    """Give half the 90 % interval of the estimate, in the logarithm."""
+    assert total.flop.low is not None
+    assert total.flop.high is not None
+    return math.log(total.flop.high / total.flop.low) / 2
+
+
+def _recompute_factor(claim: Claim, runs: list[RunAudit], ratio: float) -> float:
+    """For a claim on hardware FLOP: how much recomputation adds, as the case or the claim says."""
+    if claim.basis != "hardware":
+        return 1.0
+    if all(run.figures.recompute == "full" for run in runs):
+        return 4 / 3
+    if all(run.figures.recompute == "none" for run in runs):
+        return 1.0
+    return min(max(ratio, 1.0), 4 / 3)  # unknown or selective: any share of one forward pass
+
+
+def _convention(value: float, runs: list[RunAudit]) -> tuple[str, float] | None:
+    """Find the convention whose total the claim equals, if any."""
+    totals = [(name, figure) for name, figure in _totals(runs) if figure > 0]
+    near = [
+        (abs(math.log(value / figure)), name, figure)
+        for name, figure in totals
+        if abs(math.log(value / figure)) <= CONVENTION_TOLERANCE
+    ]
+    return min(near)[1:] if near else None
+
+
+def _totals(runs: list[RunAudit]) -> "Iterable[tuple[str, float]]":
+    counted = [run for run in runs if counts(run.figures, "parameter_update")]
+    names = {name for run in counted for name in run.conventions}
+    for name in sorted(names):
+        if name != work.ALL_EXPERTS and all(name in run.conventions for run in counted):
+            yield name, sum(run.conventions[name] for run in counted)
+
+
+def _fits(value: float, runs: list[RunAudit], ratio: float, spread: float) -> list[Fingerprint]:
+    extra = []
+    for run in runs:
+        figure = run.conventions.get(work.ALL_EXPERTS)
+        if figure is not None and len(runs) == 1:
+            extra.append(
+                Fingerprint(
+                    code="architecture-not-countable",
+                    factor=figure * ratio / value,
+                    tolerance=0.05,
+                    reason="all experts were counted, not the active ones",
+                )
+            )
+    return fingerprints.matching(ratio, spread=spread, extra=tuple(extra))
+
+
+def _fit_finding(fit: Fingerprint, ratio: float, claim: Claim) -> Finding:
+    message = (
+        f"claim / estimate = {number(ratio)} fits a factor of {number(fit.factor)}: {fit.reason}. A question "
+        "to ask, not a correction"
+    )
+    return _finding(fit.code, "warning", message, claim)
+
+
+def _finding(code: str, severity: Severity, message: str, claim: Claim) -> Finding:
+    return Finding(code=code, severity=severity, message=message, evidence=(claim.place,))

@@ -1,0 +1,171 @@
+"""From several estimates of one run to one interval, without averaging disagreement away.
+
+1. Estimates of one independence group share an origin: the group speaks once, through its most
+   direct method (a traced count before a closed form).
+2. Groups that agree confirm one another: their logarithms are averaged, each weighted by its
+   inverse variance. "Agree" means that the ratio of their medians is within 2.33 standard
+   deviations (99 %) of its expected spread.
+3. Groups that disagree are kept side by side: the result is the mixture of both, so the interval
+   runs from the lowest to the highest, and the verdict says that they disagree.
+4. Bounds cut off what they exclude. If nothing is left, the evidence contradicts itself: there is
+   no combined figure.
+"""
+
+import math
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from flopledger.estimate import ComputeEstimate, Draws, summarize
+from flopledger.quantity import Z90, Interval
+
+if TYPE_CHECKING:
+    from flopledger.quantity import Samples
+
+AGREE = 2.33
+_DIRECTNESS = ("counted", "closed-form", "tensor-activity", "device-time", "energy")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pair:
+    """Two independent routes set side by side."""
+
+    first: ComputeEstimate
+    second: ComputeEstimate
+    ratio: float  #: median of the second over median of the first
+    z: float  #: its logarithm in standard deviations
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the two confirm one another."""
+        return abs(self.z) <= AGREE
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Combined:
+    """The one interval of a run (or of a ledger), and how it came about."""
+
+    flop: Interval
+    rule: str
+    draws: "Samples" = field(repr=False)
+    #: share of each estimate in the logarithm of the result
+    weights: tuple[tuple[ComputeEstimate, float], ...] = ()
+
+
+def speakers(estimates: list[ComputeEstimate]) -> list[ComputeEstimate]:
+    """Pick the two-sided estimate of model FLOP that speaks for each independence group."""
+    chosen: dict[str, ComputeEstimate] = {}
+    usable = [one for one in estimates if one.basis == "model" and one.draws is not None]
+    for one in sorted(usable, key=lambda one: _DIRECTNESS.index(one.method)):
+        chosen.setdefault(one.independence_group, one)
+    return list(chosen.values())
+
+
+def pairs(estimates: list[ComputeEstimate]) -> list[Pair]:
+    """Compare every two independent routes."""
+    return [_pair(one, two) for one, two in combinations(speakers(estimates), 2)]
+
+
+def combine(estimates: list[ComputeEstimate], run: str, draws: Draws) -> Combined | None:
+    """Combine the estimates of one run; ``None`` where only bounds, or contradictions, are left."""
+    routes = speakers(estimates)
+    if not routes:
+        return None
+    if len(routes) == 1:
+        result = _alone(routes[0])
+    elif all(pair.agrees for pair in pairs(estimates)):
+        result = _weighted(routes, run, draws)
+    else:
+        result = _mixture(routes, run, draws)
+    low = max((one.flop.low for one in estimates if one.bound_only and one.flop.low), default=None)
+    high = min(
+        (one.flop.high for one in estimates if one.bound_only and one.flop.high), default=None
+    )
+    return _cut(result, low, high)
+
+
+def _pair(one: ComputeEstimate, two: ComputeEstimate) -> Pair:
+    first, spread_first = log_moments(one)
+    second, spread_second = log_moments(two)
+    spread = math.hypot(spread_first, spread_second) or 1e-12
+    return Pair(first=one, second=two, ratio=math.exp(second - first), z=(second - first) / spread)
+
+
+def log_moments(one: ComputeEstimate) -> tuple[float, float]:
+    """Give median and robust standard deviation (from the 90 % interval) of the logarithm."""
+    import numpy as np
+
+    assert one.draws is not None
+    low, middle, high = np.quantile(np.log(one.draws), [0.05, 0.5, 0.95])
+    return float(middle), float(high - low) / (2 * Z90)
+
+
+def _alone(route: ComputeEstimate) -> Combined:
+    assert route.draws is not None
+    return Combined(
+        flop=route.flop,
+        draws=route.draws,
+        rule=f"one route only: {route.method}",
+        weights=((route, 1.0),),
+    )
+
+
+def _weighted(routes: list[ComputeEstimate], run: str, draws: Draws) -> Combined:
+    import numpy as np
+
+    moments = [log_moments(route) for route in routes]
+    precision = [1 / max(spread, 1e-6) ** 2 for _, spread in moments]
+    total = sum(precision)
+    center = sum(w * middle for w, (middle, _) in zip(precision, moments, strict=True)) / total
+    noise = draws.generator(f"{run}/combined").standard_normal(draws.count)
+    sample = np.exp(center + noise / math.sqrt(total))
+    shares = tuple((route, w / total) for route, w in zip(routes, precision, strict=True))
+    names = " and ".join(f"{route.method} ({share:.0%})" for route, share in shares)
+    return Combined(
+        flop=summarize(sample),
+        draws=sample,
+        rule=f"routes agree, weighted by precision: {names}",
+        weights=shares,
+    )
+
+
+def _mixture(routes: list[ComputeEstimate], run: str, draws: Draws) -> Combined:
+    import numpy as np
+
+    choice = draws.generator(f"{run}/mixture").integers(0, len(routes), draws.count)
+    stacked = np.stack([route.draws for route in routes if route.draws is not None])
+    sample = stacked[choice, np.arange(draws.count)]
+    lows = [route.flop.low for route in routes if route.flop.low is not None]
+    highs = [route.flop.high for route in routes if route.flop.high is not None]
+    middle = float(np.median(sample))
+    flop = Interval(low=min(lows), best=min(max(middle, min(lows)), max(highs)), high=max(highs))
+    names = " and ".join(route.method for route in routes)
+    return Combined(
+        flop=flop,
+        draws=sample,
+        rule=f"{names} disagree: both are kept, nothing is averaged",
+        weights=tuple((route, 1 / len(routes)) for route in routes),
+    )
+
+
+def _cut(result: Combined, low: float | None, high: float | None) -> Combined | None:
+    """Drop the draws that a bound excludes; ``None`` if (nearly) nothing is left."""
+    import numpy as np
+
+    keep = np.ones(result.draws.shape, dtype=bool)
+    if low is not None:
+        keep &= result.draws >= low
+    if high is not None:
+        keep &= result.draws <= high
+    if keep.all():
+        return result
+    if keep.mean() < 0.001:
+        return None
+    # Resampling keeps every ledger's draws the same length.
+    kept = np.resize(result.draws[keep], result.draws.shape)
+    return Combined(
+        flop=summarize(kept),
+        draws=kept,
+        rule=f"{result.rule}; cut by a bound",
+        weights=result.weights,
+    )

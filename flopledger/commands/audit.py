@@ -1,0 +1,86 @@
+"""``flopledger audit``: evidence and claim in, verdict and interval out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from flopledger.audit import AuditReport
+
+#: 0 done, 1 inconsistent, 3 undetermined or in need of an explanation.
+EXIT_CODES = {"consistent": 0, "inconsistent": 1, "needs-explanation": 3, "undetermined": 3}
+
+
+def register(app: typer.Typer) -> None:
+    """Hang this verb on the command line."""
+    app.command("audit")(audit)
+
+
+def audit(
+    case: Annotated[Path, typer.Argument(metavar="CASE.toml", help="The case file.")],
+    *,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write the report as one offline HTML file.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Seed of the Monte Carlo draws.")
+    ] = None,
+    regime: Annotated[
+        list[str] | None, typer.Option("--regime", help="Report this regime only (repeatable).")
+    ] = None,
+    trace: Annotated[
+        bool, typer.Option(help="Trace the model of a config.json (needs the trace extra).")
+    ] = True,
+    allow_outside: Annotated[
+        bool, typer.Option("--allow-outside", help="Let the case name files outside its folder.")
+    ] = False,
+) -> int:
+    """Audit a compute claim: count, measure, reconcile, and say whether it holds.
+
+    Exit code 0 consistent, 1 inconsistent, 2 bad input, 3 undetermined or needs explanation.
+
+    Example: flopledger audit examples/llama-3.1-405b/case.toml --html report.html
+    """
+    from flopledger.audit import DEFAULT_SEED
+    from flopledger.audit import audit as run_audit
+    from flopledger.case import AuditCase
+
+    check_target(html)
+    loaded = AuditCase.load(case, allow_outside=allow_outside)
+    report = run_audit(
+        loaded,
+        seed=DEFAULT_SEED if seed is None else seed,
+        regime_ids=tuple(regime or ()),
+        trace=trace,
+    )
+    show(report, as_json=as_json)
+    if html is not None:
+        report.save(html)
+        typer.echo(f"report: {html}", err=as_json)
+    return EXIT_CODES[str(report.verdict)]
+
+
+def show(report: "AuditReport", *, as_json: bool) -> None:
+    """Print the answer: JSON for scripts, a summary for people."""
+    if as_json:
+        from flopledger.reports.json_report import dumps
+
+        typer.echo(dumps(report))
+        return
+    from flopledger.reports.console import print_summary
+
+    print_summary(report)
+
+
+def check_target(html: Path | None) -> None:
+    """Refuse an unusable target before the work, not after it."""
+    from flopledger.errors import FlopledgerError
+
+    if html is None:
+        return
+    if html.suffix.lower() not in {".html", ".htm"}:
+        raise FlopledgerError(f"--html {html}: expected a name that ends in .html")
+    if not html.parent.is_dir():
+        raise FlopledgerError(f"--html {html}: no such folder {html.parent}; create it first")

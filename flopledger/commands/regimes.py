@@ -1,0 +1,80 @@
+"""``flopledger regimes``: thresholds and scope rules with their citations."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from flopledger.regimes import Regime
+
+group = typer.Typer(
+    help="Thresholds and scope rules with their citations.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+_AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Hang this verb on the command line."""
+    app.add_typer(group, name="regimes")
+
+
+@group.command("list")
+def list_regimes(*, as_json: _AsJson = False) -> None:
+    """List every regime on record, revoked ones with their dates.
+
+    Example: flopledger regimes list --json
+    """
+    from flopledger.regimes import all_regimes
+
+    known = all_regimes()
+    if as_json:
+        _print_json([_to_dict(regime) for regime in known])
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("id", "threshold", "ledger", "in force", "status"):
+        table.add_column(column, overflow="fold")
+    for regime in known:
+        threshold = f"{regime.comparator} {regime.threshold_flop:.0e}".replace("e+", "e")
+        until = f" to {regime.ended}" if regime.ended else ""
+        table.add_row(
+            regime.id, threshold, regime.ledger, f"{regime.in_force or '-'}{until}", regime.status
+        )
+    Console().print(table)
+
+
+@group.command("show")
+def show_regime(
+    identifier: Annotated[str, typer.Argument(metavar="ID", help="As `regimes list` names it.")],
+    *,
+    as_json: _AsJson = False,
+) -> None:
+    """Show one regime with its citation and what it counts.
+
+    Example: flopledger regimes show eu-systemic-risk-1e25
+    """
+    from flopledger.regimes import by_id
+
+    answer = _to_dict(by_id(identifier))
+    if as_json:
+        _print_json(answer)
+        return
+    width = max(len(key) for key in answer)
+    for key, value in answer.items():
+        typer.echo(f"{key:<{width}}  {'-' if value is None else value}")
+
+
+def _to_dict(regime: "Regime") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(regime)
+
+
+def _print_json(answer: Any) -> None:
+    import json
+
+    typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))

@@ -1,0 +1,77 @@
+"""The value that every method yields, and the draws that tie methods to shared inputs."""
+
+import zlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from flopledger.inputs import Input
+from flopledger.quantity import Interval, Quantity
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from flopledger.methods.priors import Prior
+    from flopledger.quantity import Samples
+
+Method = Literal["counted", "closed-form", "device-time", "tensor-activity", "energy"]
+Basis = Literal["model", "hardware"]
+LEVEL = 0.9  #: of every interval that is printed
+DRAWS = 100_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ComputeEstimate:
+    """FLOP of one run by one route.
+
+    ``draws`` is the Monte Carlo sample behind ``flop``, ``None`` where the route yields a bound.
+    Estimates of one ``independence_group`` share an origin and never confirm one another.
+    """
+
+    method: Method
+    run: str
+    basis: Basis
+    flop: Interval
+    bound_only: bool
+    independence_group: str
+    inputs: tuple[Input, ...]
+    assumptions: tuple[str, ...]
+    draws: "Samples | None" = field(default=None, repr=False)
+    #: log variance that each input contributes, for the sensitivity table
+    log_variance: tuple[tuple[str, float], ...] = ()
+
+
+class Draws:
+    """Seeded draws: the same key gives the same sample to every method, in any order."""
+
+    def __init__(self, seed: int, count: int = DRAWS) -> None:
+        self.seed = seed
+        self.count = count
+        self._known: dict[str, Samples] = {}
+
+    def of(self, key: str, quantity: "Quantity | Prior") -> "Samples":
+        """Draw (once) from ``quantity`` under ``key``."""
+        if key not in self._known:
+            self._known[key] = quantity.sample(self.generator(key), self.count)
+        return self._known[key]
+
+    def generator(self, key: str) -> "np.random.Generator":
+        """Give the random stream that belongs to ``key``."""
+        import numpy as np
+
+        return np.random.default_rng([self.seed, zlib.crc32(key.encode())])
+
+
+def summarize(draws: "Samples", best: float | None = None) -> Interval:
+    """Give the central 90 % of a sample; ``best`` is its median unless said otherwise."""
+    import numpy as np
+
+    low, middle, high = (float(value) for value in np.quantile(draws, [0.05, 0.5, 0.95]))
+    chosen = middle if best is None else best
+    return Interval(low=min(low, chosen), best=chosen, high=max(high, chosen))
+
+
+def log_variances(parts: "dict[str, Samples]") -> tuple[tuple[str, float], ...]:
+    """Give the variance of the logarithm of each factor of a product."""
+    import numpy as np
+
+    return tuple((name, float(np.var(np.log(sample)))) for name, sample in parts.items())

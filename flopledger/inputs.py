@@ -1,0 +1,173 @@
+"""What a run is known to be: its figures, each with where it was read.
+
+Case file and evidence both end here; the methods see only these values.
+"""
+
+from dataclasses import dataclass
+
+from flopledger.case import ModelSpec, Number, NumberSpec, RunSpec
+from flopledger.facts import Grade
+from flopledger.quantity import (
+    Interval,
+    Quantity,
+    Spread,
+    at_least,
+    at_most,
+    between,
+    exact,
+    point,
+    relative,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Input:
+    """One figure: its value, its unit and its source."""
+
+    name: str
+    quantity: Quantity
+    unit: str
+    source: str  #: place of the figure, and the document that the case cites for it
+    grade: Grade = Grade.STATEMENT
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunFigures:
+    """The figures of one run; ``None`` is "not known", never 0.
+
+    ``device_seconds`` is the time of all devices together, ``mfu`` and ``hfu`` are fractions.
+    """
+
+    name: str
+    kind: str
+    place: str  #: where the run stands: "case.toml: run[0]"
+    kind_stated: bool = False  #: whether the case names the kind; else it is the default
+    model: str | None = None
+    tokens: Input | None = None
+    samples: Input | None = None
+    tokens_per_sample: Input | None = None
+    sequence_length: int | None = None
+    precision: str | None = None
+    recompute: str | None = None
+    attention: str | None = None
+    accelerator: str | None = None
+    accelerator_place: str | None = None  #: where the evidence names it; ``None``: in the case
+    device_count: Input | None = None
+    device_seconds: Input | None = None
+    wall_seconds: Input | None = None
+    timed_seconds: Input | None = None  #: the part of the job that counts, where a log says
+    mfu: Input | None = None
+    hfu: Input | None = None
+    device_rate: Input | None = None  #: FLOP/s a device, as stated
+    device_throughput: Input | None = None  #: tokens/s a device
+    energy_joules: Input | None = None
+    energy_boundary: str | None = None  #: device, node or rack
+    claimed_flop: Input | None = None  #: stated for this run alone
+    trainable_parameters: Input | None = None
+    synthetic_public: bool | None = None
+    status: str | None = None  #: the log's own word
+
+
+def quantity(number: Number) -> Quantity:
+    """Turn a number of the case file into a quantity."""
+    if isinstance(number, NumberSpec):
+        if number.at_least is not None:
+            return at_least(number.at_least)
+        if number.at_most is not None:
+            return at_most(number.at_most)
+        assert number.value is not None
+        assert number.relative is not None
+        return relative(number.value, number.relative)
+    return between(*number) if isinstance(number, tuple) else exact(number)
+
+
+def scaled(source: Input, factor: float, *, name: str, unit: str) -> Input:
+    """Convert a figure to another unit."""
+    interval = source.quantity.interval * point(factor)
+    return Input(
+        name=name,
+        quantity=Quantity(interval=interval, spread=source.quantity.spread),
+        unit=unit,
+        source=source.source,
+        grade=source.grade,
+    )
+
+
+def of_run(run: RunSpec, *, place: str) -> RunFigures:
+    """Read the figures that the case states for one run."""
+
+    def stated(key: str, unit: str) -> Input | None:
+        number: Number | None = getattr(run, key)
+        return None if number is None else _stated(key, number, unit, place, run.sources)
+
+    hours = stated("accelerator_hours", "h")
+    wall = stated("wall_clock_hours", "h")
+    energy = stated("energy_mwh", "MWh")
+    count = stated("accelerator_count", "devices")
+    wall_seconds = scaled(wall, 3600, name="wall_seconds", unit="s") if wall else None
+    return RunFigures(
+        name=run.name,
+        kind=run.kind or "pretraining",
+        kind_stated=run.kind is not None,
+        place=place,
+        model=run.model,
+        tokens=stated("tokens", "tokens"),
+        samples=stated("samples", "samples"),
+        tokens_per_sample=stated("tokens_per_sample", "tokens"),
+        sequence_length=run.sequence_length,
+        precision=run.precision,
+        recompute=run.recompute,
+        attention=run.attention,
+        accelerator=run.accelerator,
+        device_count=count,
+        device_seconds=_device_seconds(hours, wall_seconds, count),
+        wall_seconds=wall_seconds,
+        mfu=stated("mfu", "1"),
+        hfu=stated("hfu", "1"),
+        device_rate=stated("flop_per_second_per_accelerator", "FLOP/s"),
+        device_throughput=stated("tokens_per_second_per_accelerator", "tokens/s"),
+        energy_joules=scaled(energy, 3.6e9, name="energy_joules", unit="J") if energy else None,
+        claimed_flop=stated("claimed_flop", "FLOP"),
+        trainable_parameters=stated("trainable_parameters", "parameters"),
+        synthetic_public=run.synthetic_public,
+    )
+
+
+def parameters(model: ModelSpec, key: str, *, place: str) -> Input | None:
+    """Read ``parameters`` or ``active_parameters`` of a model."""
+    number: Number | None = getattr(model, key)
+    return None if number is None else _stated(key, number, "parameters", place, model.sources)
+
+
+def product(name: str, unit: str, left: Input, right: Input) -> Input:
+    """Multiply two figures; the result keeps both sources and the wider kind of spread."""
+    interval = left.quantity.interval * right.quantity.interval
+    return Input(
+        name=name,
+        quantity=Quantity(interval=interval, spread=_joint_spread(left, right, interval)),
+        unit=unit,
+        source=f"{left.source} x {right.source}",
+        grade=left.grade,
+    )
+
+
+def _joint_spread(left: Input, right: Input, interval: Interval) -> Spread:
+    spreads = {left.quantity.spread, right.quantity.spread}
+    if interval.best is None:
+        return Spread.BOUND
+    if spreads == {Spread.EXACT}:
+        return Spread.EXACT
+    return Spread.UNIFORM if Spread.UNIFORM in spreads else Spread.LOGNORMAL
+
+
+def _stated(key: str, number: Number, unit: str, place: str, sources: dict[str, str]) -> Input:
+    cited = f" ({sources[key]})" if key in sources else ""
+    return Input(name=key, quantity=quantity(number), unit=unit, source=f"{place}.{key}{cited}")
+
+
+def _device_seconds(hours: Input | None, wall: Input | None, count: Input | None) -> Input | None:
+    if hours is not None:
+        return scaled(hours, 3600, name="device_seconds", unit="s")
+    if wall is not None and count is not None:
+        return product("device_seconds", "s", wall, count)
+    return None

@@ -1,0 +1,177 @@
+"""From audited runs to what each regime looks at: the sum of a ledger against its threshold."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flopledger import scope
+from flopledger.claim import Claim
+from flopledger.combine import Combined
+from flopledger.estimate import Draws, summarize
+from flopledger.quantity import Interval, Quantity, exact
+from flopledger.reconcile import RunAudit
+from flopledger.regimes import Regime
+from flopledger.verdict import zone
+
+if TYPE_CHECKING:
+    from flopledger.quantity import Samples
+
+
+#: Thresholds whose third stands in where the original's compute is unknown (guidelines, 3.2).
+_FALLBACK_SYSTEMIC, _FALLBACK_OTHER = 1e25 / 3, 1e23 / 3
+ONE_THIRD = "one-third-of-original"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Original:
+    """The model that was built upon: its compute, and whether it carries systemic risk."""
+
+    flop: Quantity | None
+    systemic_risk: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """Where the case stands against one regime."""
+
+    regime: Regime
+    threshold_flop: float  #: the regime's own, or what its rule makes of this case
+    flop: Interval  #: of the regime's ledger; all ends ``None`` where nothing is known
+    probability_exceeded: float | None  #: ``None`` where neither figure nor bound settles it
+    zone: str | None  #: of the bare report under the 30 % margin: below, indeterminate, above
+    zone_of: str | None  #: what was placed in the zone: "claim" or "estimate"
+
+
+def total(
+    runs: list[RunAudit], draws: Draws, ledger: str, base: Quantity | None = None
+) -> Combined | None:
+    """Add the runs that ``ledger`` counts; ``None`` if one of them has no figure.
+
+    Runs are added draw by draw; inputs that they share stay shared.
+    """
+    parts: list[Samples] = []
+    for run in runs:
+        if not scope.counts(run.figures, ledger):
+            continue
+        if run.combined is None:
+            return None
+        parts.append(run.combined.draws)
+    if base is not None and scope.counts_base(ledger):
+        if not base.is_two_sided:
+            return None
+        parts.append(draws.of("base_model", base))
+    if not parts:
+        return None
+    sample = sum(parts[1:], start=parts[0])
+    names = [run.figures.name for run in runs if scope.counts(run.figures, ledger)]
+    only = runs[0].combined if len(runs) == len(parts) == 1 else None
+    if only is not None:
+        return only
+    return Combined(flop=summarize(sample), rule=f"sum of {', '.join(names)}", draws=sample)
+
+
+def standing(
+    regime: Regime,
+    runs: list[RunAudit],
+    draws: Draws,
+    *,
+    original: Original | None,
+    claim: Claim | None,
+) -> Standing | None:
+    """Place a case against one regime; ``None`` where the regime does not speak of such a case."""
+    if regime.rule == ONE_THIRD and original is None:
+        return None
+    base = None if original is None else original.flop
+    threshold = _threshold(regime, original)
+    figure = total(runs, draws, regime.ledger, base)
+    if figure is None:
+        flop = _bounds(runs, regime.ledger, base)
+        probability = _by_bounds(regime, threshold.interval, flop)
+    else:
+        flop = figure.flop
+        probability = _share_above(regime, _limit(regime, threshold, base, draws), figure.draws)
+    reported, source = _reported(claim, flop)
+    bare = threshold.best or threshold.interval.low or threshold.interval.high
+    assert bare is not None
+    return Standing(
+        regime=regime,
+        threshold_flop=bare,
+        flop=flop,
+        probability_exceeded=probability,
+        zone=None if reported is None else zone(reported, bare),
+        zone_of=source,
+    )
+
+
+def _threshold(regime: Regime, original: Original | None) -> Quantity:
+    """Give the regime's threshold, which the one-third rule takes from the original."""
+    if regime.rule != ONE_THIRD or original is None:
+        return exact(regime.threshold_flop)
+    if original.flop is None:
+        return exact(_FALLBACK_SYSTEMIC if original.systemic_risk else _FALLBACK_OTHER)
+    return Quantity(interval=original.flop.interval / 3.0, spread=original.flop.spread)
+
+
+def _limit(
+    regime: Regime, threshold: Quantity, base: Quantity | None, draws: Draws
+) -> "Samples | float":
+    """Give the threshold, drawn with the original's compute where that is uncertain."""
+    if regime.rule == ONE_THIRD and base is not None and base.is_two_sided:
+        return draws.of("base_model", base) / 3
+    ends = (threshold.best, threshold.interval.high, threshold.interval.low)
+    return next(end for end in ends if end is not None)
+
+
+def _share_above(regime: Regime, limit: "Samples | float", draws: "Samples") -> float:
+    import numpy as np
+
+    return float(np.mean(draws > limit if regime.comparator == ">" else draws >= limit))
+
+
+def _bounds(runs: list[RunAudit], ledger: str, base: Quantity | None) -> Interval:
+    """Add what is known one-sidedly: at least this much, at most that much."""
+    low, high = 0.0, 0.0
+    open_above = False
+    for run in runs:
+        if not scope.counts(run.figures, ledger):
+            continue
+        ends = _run_bounds(run)
+        low += ends.low or 0.0
+        open_above = open_above or ends.high is None
+        high += ends.high or 0.0
+    if base is not None and scope.counts_base(ledger):
+        low += base.interval.low or 0.0
+        open_above = open_above or base.interval.high is None
+        high += base.interval.high or 0.0
+    return Interval(
+        low=low if low > 0 else None, best=None, high=None if open_above or high == 0 else high
+    )
+
+
+def _run_bounds(run: RunAudit) -> Interval:
+    if run.combined is not None:
+        return run.combined.flop
+    bounds = [one.flop for one in run.estimates if one.bound_only]
+    low = max((bound.low for bound in bounds if bound.low is not None), default=None)
+    high = min((bound.high for bound in bounds if bound.high is not None), default=None)
+    if low is not None and high is not None and low > high:
+        return Interval(low=None, best=None, high=None)
+    return Interval(low=low, best=None, high=high)
+
+
+def _by_bounds(regime: Regime, threshold: Interval, bounds: Interval) -> float | None:
+    """Decide by bounds alone, if they clear every threshold that is possible."""
+    if bounds.high is not None and threshold.low is not None:
+        strictly = bounds.high < threshold.low
+        if strictly or (bounds.high == threshold.low and regime.comparator == ">"):
+            return 0.0
+    if bounds.low is not None and threshold.high is not None:
+        strictly = bounds.low > threshold.high
+        if strictly or (bounds.low == threshold.high and regime.comparator == ">="):
+            return 1.0
+    return None
+
+
+def _reported(claim: Claim | None, flop: Interval) -> tuple[float | None, str | None]:
+    if claim is not None and claim.flop.best is not None:
+        return claim.flop.best, "claim"
+    return (flop.best, "estimate") if flop.best is not None else (None, None)

@@ -1,0 +1,171 @@
+"""Counted: the real architecture behind a config.json, traced on the meta device.
+
+No weights, no download, no remote code. Needs the ``trace`` extra; without it, or for an
+architecture that cannot be built, the route is left out and a finding says why.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from flopcount import FlopcountError
+from flopledger.errors import CaseError
+from flopledger.facts import Finding
+from flopledger.methods.models import COUNTED_SIGMA, SIX_ND_SIGMA, Costed, Model, input_sizes
+from flopledger.methods.work import SampleCost
+from flopledger.quantity import Z90
+
+if TYPE_CHECKING:
+    from flopcount import FlopCount
+    from flopcount.architectures import Architecture
+    from flopcount.findings import Finding as PillarFinding
+
+#: Long enough for a trace where the case gives no sequence length; attention is then left out.
+_PROBE_SEQUENCE = 128
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Traced:
+    """A traced cost, or the reason why there is none."""
+
+    costed: Costed | None
+    findings: tuple[Finding, ...] = ()
+
+
+def cost(model: Model, sequence: int | None) -> Traced:
+    """Trace one sample of ``sequence`` tokens, forward and backward.
+
+    Raises ``CaseError`` if the configuration can neither be built nor be described by a closed
+    form: the case then names a model that nobody could count.
+    """
+    assert model.config is not None
+    if find_spec("torch") is None or find_spec("transformers") is None:
+        message = (
+            f"{model.place}: not traced, torch or transformers is missing "
+            "(pip install 'flopledger[trace]'); the closed form stands alone"
+        )
+        return Traced(costed=None, findings=(_finding("trace-missing", message, model),))
+    import flopcount
+    from flopcount import architectures
+
+    try:
+        built = architectures.load(model.config)
+        sizes = input_sizes(model)
+        lengths = _lengths(built, sequence)
+        batches = [built.inputs(batch=1, sequence=length, **sizes) for length in lengths]
+        counts = [flopcount.count(built.model, **batch) for batch in batches]
+    except FlopcountError as error:
+        if model.dimensions is None:
+            raise CaseError(f"{model.place}.config: {error}") from None
+        message = f"{model.place}: not traced: {error}"
+        return Traced(
+            costed=None, findings=(_finding("architecture-not-countable", message, model),)
+        )
+    findings = [_carried(finding) for finding in built.findings]
+    unknown = sorted({one.op for count in counts for one in count.uncounted})
+    if unknown:
+        names = ", ".join(unknown)
+        message = f"{model.place}: operators without a formula: {names}; the count is a lower bound"
+        findings.append(_finding("uncounted-operators", message, model))
+    costs = [
+        _costed(built, count, sequence, length)
+        for count, length in zip(counts, lengths, strict=True)
+    ]
+    costed = costs[0] if len(costs) == 1 else _between(costs, lengths)
+    return Traced(costed=costed, findings=tuple(findings))
+
+
+def _lengths(built: "Architecture", sequence: int | None) -> list[int]:
+    """Choose the lengths to trace: the known one, else a probe.
+
+    Beside a recording of known length the transcript may have any length up to the model's limit:
+    both ends are traced.
+    """
+    if sequence is not None:
+        return [sequence]
+    limit = built.config.get("max_target_positions")
+    if _hears(built) and isinstance(limit, int) and limit > 1:
+        return [1, limit]
+    return [_PROBE_SEQUENCE]
+
+
+def _hears(built: "Architecture") -> bool:
+    return getattr(built.model, "main_input_name", None) == "input_features"
+
+
+def _between(costs: list[Costed], lengths: list[int]) -> Costed:
+    """Take the middle (in the logarithm) of two traces, with a spread that reaches both."""
+    low, high = costs[0].cost, costs[-1].cost
+    share = (low.total * high.total) ** 0.5 / low.total
+    spread = math.log(high.total / low.total) / 2 / Z90
+    note = f"transcripts of {lengths[0]} to {lengths[-1]} tokens: the length is not known"
+    return replace(
+        costs[0],
+        cost=replace(
+            low,
+            matrix_forward=low.matrix_forward * share,
+            matrix_backward=low.matrix_backward * share,
+            attention_forward=low.attention_forward * share,
+            attention_backward=low.attention_backward * share,
+            sigma=math.hypot(low.sigma, spread),
+        ),
+        assumptions=(*costs[0].assumptions, *costs[-1].assumptions, note),
+    )
+
+
+def _costed(built: "Architecture", count: "FlopCount", sequence: int | None, length: int) -> Costed:
+    # Attention between text tokens cannot be known without their number; that between the frames
+    # of a recording or the patches of an image can.
+    known = sequence is not None or _hears(built) or _sees(built)
+    attention = count.attention_flop
+    # Two thirds of a training step's attention products belong to its backward pass.
+    attention_forward = attention / 3
+    masked = attention - (count.forward + count.backward - count.masked_total)
+    sample = SampleCost(
+        matrix_forward=count.forward - attention_forward,
+        matrix_backward=count.backward - 2 * attention_forward,
+        attention_forward=attention_forward if known else 0.0,
+        attention_backward=2 * attention_forward if known else 0.0,
+        mask_share=masked / attention if attention else 1.0,
+        tokens_per_sample=_tokens(built, length),
+        sigma=COUNTED_SIGMA if known else SIX_ND_SIGMA,
+        sequence_known=known,
+    )
+    return Costed(
+        cost=sample,
+        assumptions=(
+            f"{built.class_name} traced on the {count.method} device, batch 1, "
+            f"sequence {length}: {count.total:,} FLOP forward and backward",
+            *built.assumptions,
+            *count.notes,
+        ),
+        parameters_total=built.parameters.total,
+        parameters_active=built.parameters.active,
+    )
+
+
+def _sees(built: "Architecture") -> bool:
+    return getattr(built.model, "main_input_name", None) in {"pixel_values", "sample"}
+
+
+def _tokens(built: "Architecture", length: int) -> float | None:
+    """Give the text tokens of a sample: both sides of an encoder-decoder, none for other inputs."""
+    if _hears(built) or _sees(built):
+        return None
+    both_sides = getattr(built.model.config, "is_encoder_decoder", False)
+    return 2.0 * length if both_sides else float(length)
+
+
+def _carried(finding: "PillarFinding") -> Finding:
+    """Take over a counting pillar's finding."""
+    return Finding(
+        code=finding.code,
+        severity=finding.severity,
+        message=finding.message,
+        evidence=finding.evidence,
+    )
+
+
+def _finding(code: str, message: str, model: Model) -> Finding:
+    return Finding(code=code, severity="warning", message=message, evidence=(model.place,))

@@ -1,0 +1,261 @@
+"""What one sample of a case's model costs, by each route that the case allows.
+
+counted      the real class behind config.json, traced on the meta device (needs the trace extra)
+closed-form  formulas over the dimensions of config.json or of ``architecture``
+6ND          parameters alone: closed form too, but blind to attention and to embeddings
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flopcount import FlopcountError, closed_form
+from flopcount.config_file import ConfigError, find_config, read_json
+from flopledger.case import ModelSpec
+from flopledger.errors import CaseError
+from flopledger.facts import Finding
+from flopledger.inputs import Input, parameters
+from flopledger.logs import RunFacts
+from flopledger.methods.work import SampleCost
+from flopledger.text import number
+
+#: sd of ln(true / figure): embeddings, routers, norms and conventions that a figure may mean.
+COUNTED_SIGMA = 0.03
+CLOSED_FORM_SIGMA = 0.03
+#: exact over 6ND on 39 published dense models: geometric mean 1.06 (attention in full), sd 0.08.
+SIX_ND_SIGMA = 0.08
+_INPUT_SIZES = frozenset({"image", "latent", "text_tokens", "audio_frames", "decoder_tokens"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Model:
+    """One model of the case, with what its configuration says about it."""
+
+    key: str
+    spec: ModelSpec
+    place: str  #: "case.toml: model.base"
+    config: Path | None
+    dimensions: closed_form.Dimensions | None
+    why_no_dimensions: str | None  #: the reason, where ``dimensions`` is ``None``
+    total: Input | None  #: parameters, as stated
+    active: Input | None  #: parameters that one token meets, as stated
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Costed:
+    """A cost with where it comes from."""
+
+    cost: SampleCost
+    inputs: tuple[Input, ...] = ()
+    assumptions: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    parameters_total: float | None = None
+    parameters_active: float | None = None
+
+
+def load(key: str, spec: ModelSpec, config: Path | None, *, place: str) -> Model:
+    """Read the dimensions; a configuration without closed form keeps its reason.
+
+    Raises ``CaseError`` for an architecture table or input size that cannot be read.
+    """
+    strangers = sorted(set(spec.input or {}) - _INPUT_SIZES)
+    if strangers:
+        raise CaseError(f"{place}.input: unknown key {strangers[0]!r}; known: {_known_sizes()}")
+    dimensions, reason = None, None
+    if spec.architecture is not None:
+        try:
+            dimensions = closed_form.Dimensions.from_mapping(spec.architecture)
+        except FlopcountError as error:
+            raise CaseError(f"{place}.architecture: {error}") from None
+    elif config is not None:
+        dimensions, reason = _from_config(config)
+    return Model(
+        key=key,
+        spec=spec,
+        place=place,
+        config=config,
+        dimensions=dimensions,
+        why_no_dimensions=reason,
+        total=parameters(spec, "parameters", place=place),
+        active=parameters(spec, "active_parameters", place=place),
+    )
+
+
+def of_evidence(found: RunFacts, config: Path | None) -> Model | None:
+    """Make a model of what a run's evidence says about it; ``None`` if it says nothing."""
+    if found.architecture is None and config is None:
+        return None
+    place = found.architecture_source or found.config_file or "evidence"
+    dimensions, reason = None, None
+    if config is not None:
+        dimensions, reason = _from_config(config)
+    elif found.architecture is not None:
+        try:
+            dimensions = closed_form.Dimensions.from_mapping(found.architecture)
+        except FlopcountError as error:
+            reason = str(error)
+    sizes = {key: list(v) if isinstance(v, tuple) else v for key, v in (found.input or {}).items()}
+    spec = ModelSpec(config=None if config is None else str(config), input=sizes or None)
+    return Model(
+        key="evidence",
+        spec=spec,
+        place=place,
+        config=config,
+        dimensions=dimensions,
+        why_no_dimensions=reason,
+        total=None,
+        active=None,
+    )
+
+
+def per_sample(found: RunFacts) -> Costed | None:
+    """Cost of a sample that a benchmark's rules fix: forward FLOP, and twice that backward."""
+    forward = found.forward_flop_per_sample
+    if forward is None:
+        return None
+    cost = SampleCost(
+        matrix_forward=forward,
+        matrix_backward=2 * forward,
+        attention_forward=0,
+        attention_backward=0,
+        mask_share=1.0,
+        tokens_per_sample=None,
+        sigma=COUNTED_SIGMA,
+    )
+    return Costed(
+        cost=cost,
+        assumptions=(f"{number(forward, 4)} FLOP forward a sample, as the benchmark fixes it",),
+    )
+
+
+def closed_form_cost(model: Model, sequence: int | None) -> Costed | None:
+    """Cost of one sample from dimensions, or from parameters alone; ``None`` with neither."""
+    if model.dimensions is None:
+        return _six_nd(model)
+    known = sequence is not None
+    sizes = input_sizes(model)
+    try:
+        form = closed_form.count(model.dimensions, batch=1, sequence=sequence or 1, **sizes)
+    except FlopcountError as error:
+        raise CaseError(f"{model.place}: {error}") from None
+    scores = [term for term in form.terms if term.is_attention_score]
+    attention_forward = sum(term.forward for term in scores)
+    attention_backward = sum(term.backward for term in scores)
+    attention = attention_forward + attention_backward
+    masked = attention - (form.total - form.masked_total)
+    cost = SampleCost(
+        matrix_forward=form.forward - attention_forward,
+        matrix_backward=form.backward - attention_backward,
+        attention_forward=attention_forward if known else 0,
+        attention_backward=attention_backward if known else 0,
+        mask_share=masked / attention if attention else 1.0,
+        tokens_per_sample=_tokens(model, sequence, sizes),
+        sigma=CLOSED_FORM_SIGMA if known else SIX_ND_SIGMA,
+        sequence_known=known,
+    )
+    return Costed(
+        cost=cost,
+        assumptions=form.assumptions,
+        parameters_total=form.parameters.total,
+        parameters_active=form.parameters.active,
+    )
+
+
+def compare_parameters(model: Model, costed: Costed) -> list[Finding]:
+    """Say so where the stated parameter count and the configuration disagree by more than 1 %.
+
+    An "active" count may leave the embeddings out, so it may lie up to 20 % below the built one.
+    """
+    pairs = (
+        ("parameters", model.total, costed.parameters_total, 0.01),
+        ("active_parameters", model.active, costed.parameters_active, 0.20),
+    )
+    found = []
+    for name, stated, built, tolerance in pairs:
+        if stated is None or built is None:
+            continue
+        low, high = stated.quantity.interval.low, stated.quantity.interval.high
+        below = high is not None and built > high * (1 + tolerance)
+        above = low is not None and built < low * (1 - max(tolerance, 0.01))
+        if not (below or above):
+            continue
+        shown = stated.quantity.interval.best or low or high or 0.0
+        message = (
+            f"{model.place}: {name} is stated as {number(shown, 4)}, the dimensions give {number(built, 4)} "
+            f"({built / shown - 1:+.1%}): the configuration may be another model's"
+        )
+        place = f"{model.place}.{name}"
+        found.append(
+            Finding(
+                code="config-name-mismatch", severity="warning", message=message, evidence=(place,)
+            )
+        )
+    return found
+
+
+def _six_nd(model: Model) -> Costed | None:
+    stated = model.active or model.total
+    if stated is None or stated.quantity.best is None:
+        return None
+    count = stated.quantity.best
+    cost = SampleCost(
+        matrix_forward=2 * count,
+        matrix_backward=4 * count,
+        attention_forward=0,
+        attention_backward=0,
+        mask_share=1.0,
+        tokens_per_sample=1,
+        sigma=SIX_ND_SIGMA,
+    )
+    note = (
+        "6 FLOP a parameter and token: attention left out, input embeddings counted; dense published "
+        "models lie 0.72 to 1.31 times this"
+    )
+    return Costed(
+        cost=cost,
+        inputs=(stated,),
+        assumptions=(note,),
+        parameters_total=model.total.quantity.best if model.total else None,
+        parameters_active=model.active.quantity.best if model.active else None,
+    )
+
+
+def _from_config(config: Path) -> tuple[closed_form.Dimensions | None, str | None]:
+    """Read dimensions from a configuration; a file that is no configuration is an error."""
+    try:
+        content = read_json(find_config(config))
+    except ConfigError as error:
+        raise CaseError(str(error)) from None
+    try:
+        return closed_form.Dimensions.from_config(content), None
+    except FlopcountError as error:
+        return None, str(error)
+
+
+def input_sizes(model: Model) -> dict[str, Any]:
+    """Translate the case's input sizes for the counters."""
+    sizes = dict(model.spec.input or {})
+    for name in ("image", "latent"):
+        if name in sizes:
+            pair = sizes[name]
+            if not (isinstance(pair, list) and len(pair) == 2):
+                raise CaseError(f"{model.place}.input.{name}: found {pair!r}; give [height, width]")
+            sizes[name] = tuple(pair)
+    if "decoder_tokens" in sizes:
+        sizes["decoder_sequence"] = sizes.pop("decoder_tokens")
+    return sizes
+
+
+def _tokens(model: Model, sequence: int | None, sizes: dict[str, Any]) -> float | None:
+    """Give the tokens of a sample: both sides of an encoder-decoder, none for images."""
+    assert model.dimensions is not None
+    if model.dimensions.kind in {"vit", "dit", "unet"}:
+        return None
+    length = sequence or 1
+    if model.dimensions.kind == "encoder-decoder":
+        return float(length + sizes.get("decoder_sequence", length))
+    return float(length)
+
+
+def _known_sizes() -> str:
+    return ", ".join(sorted(_INPUT_SIZES))

@@ -1,0 +1,93 @@
+"""Priors for what a disclosure leaves out, fitted by ``benchmarks/fit_priors.py``.
+
+A prior is an assumption about a run in general, never evidence about this run; every estimate that
+leans on one says so.
+"""
+
+import math
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from flopledger.quantity import Z90, Interval
+from flopledger.text import number
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from flopledger.quantity import Samples
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prior:
+    """A lognormal fitted on ``n`` published runs."""
+
+    name: str
+    median: float
+    sigma: float  #: standard deviation of the logarithm over the n runs
+    n: int
+    as_of: str  #: date of the disclosures
+    floor: float = 0.0  #: the predictive sigma is never below this
+
+    @property
+    def predictive_sigma(self) -> float:
+        """Spread for one new run: that of the runs, plus that of their mean."""
+        return max(self.sigma * math.sqrt(1 + 1 / self.n), self.floor)
+
+    @property
+    def interval(self) -> Interval:
+        """The central 90 % of the normal approximation, for display."""
+        factor = math.exp(Z90 * self.predictive_sigma)
+        return Interval(low=self.median / factor, best=self.median, high=self.median * factor)
+
+    def sample(self, generator: "np.random.Generator", count: int) -> "Samples":
+        """Draw from the Student-t predictive distribution (n - 1 degrees of freedom)."""
+        import numpy as np
+
+        draws = generator.standard_t(max(self.n - 1, 1), count)
+        return self.median * np.exp(self.predictive_sigma * np.clip(draws, -8, 8))
+
+    def describe(self) -> str:
+        """Say in one line what is assumed and how thin the ice is."""
+        ends = self.interval
+        return (
+            f"{self.name}: median {number(self.median)}, 90 % {number(ends.low)} to {number(ends.high)} "
+            f"(fitted on {self.n} published runs, {self.as_of})"
+        )
+
+
+#: How an architecture key of the hardware database begins -> class of the fit.
+_CLASSES = (("ampere_ga100", "ampere-datacentre"), ("hopper", "hopper"), ("tpu", "tpu"))
+#: Hours alone say little about a run: no utilisation prior is narrower than this (ln).
+_UTILISATION_FLOOR = 0.30
+
+
+def utilisation(architecture: str | None) -> Prior:
+    """Whole-run model FLOP utilisation for one hardware architecture, downtime included."""
+    key = (architecture or "").lower()
+    name = next((group for start, group in _CLASSES if key.startswith(start)), "other")
+    return _prior(f"whole-run utilisation ({name})", _table()["utilisation"][name])
+
+
+def goodput_ratio() -> Prior:
+    """Billed device time x disclosed MFU over the work done: above 1, since MFU is steady state."""
+    return _prior("billed hours x steady-state MFU over work done", _table()["goodput_ratio"], 0.0)
+
+
+def _prior(name: str, entry: dict[str, Any], floor: float = _UTILISATION_FLOOR) -> Prior:
+    return Prior(
+        name=name,
+        median=entry["median"],
+        sigma=entry["sigma"],
+        n=entry["n"],
+        as_of=entry["as_of"],
+        floor=floor,
+    )
+
+
+@cache
+def _table() -> dict[str, Any]:
+    text = (files("flopledger.methods") / "data" / "priors.toml").read_text("utf-8")
+    return tomllib.loads(text)

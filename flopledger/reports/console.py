@@ -1,0 +1,107 @@
+"""The summary on a terminal."""
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from flopledger.reports import wording
+from flopledger.verdict import Verdict
+
+if TYPE_CHECKING:
+    from flopledger.audit import AuditReport
+
+_COLOURS = {
+    Verdict.CONSISTENT: "green",
+    Verdict.NEEDS_EXPLANATION: "yellow",
+    Verdict.INCONSISTENT: "red",
+    Verdict.UNDETERMINED: "cyan",
+}
+_SEVERITIES = {"error": "red", "warning": "yellow", "info": "dim"}
+
+
+def print_summary(report: "AuditReport", console: Console | None = None) -> None:
+    """Print verdict, routes, utilisation, thresholds and findings, in that order."""
+    out = console or Console(soft_wrap=False)
+    out.print(Text(report.case.spec.title, style="bold"))
+    verdict = Text(f" {wording.heading(report).upper()} ", style="bold reverse")
+    verdict.stylize(_COLOURS[report.verdict])
+    out.print(verdict)
+    out.print(Text(wording.conclusion(report)))
+    if report.combined is not None:
+        out.print(Text(f"Combined: {report.combined.rule}.", style="dim"))
+    for heading, table in (
+        ("routes, 90 % intervals", _routes(report)),
+        ("implied utilisation of the dense peak", _utilisation(report)),
+        ("thresholds", _thresholds(report)),
+    ):
+        if table.row_count:
+            out.print()
+            out.print(Text(heading, style="bold"))
+            out.print(Padding(table, (0, 0, 0, 2)))
+    _print_lines(out, "findings", _findings(report))
+    _print_lines(out, "would change the answer", [Text(line) for line in report.would_change])
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _routes(report: "AuditReport") -> Table:
+    table = _table("run", "route", "FLOP", "basis", "independence group")
+    for one in report.estimates:
+        table.add_row(
+            Text(one.run), one.method, wording.interval(one.flop), one.basis, one.independence_group
+        )
+    if report.combined is not None:
+        flop = wording.interval(report.combined.flop)
+        table.add_row("all", "combined", flop, "model", "", style="bold")
+    return table
+
+
+def _utilisation(report: "AuditReport") -> Table:
+    table = _table("run", "accelerator", "by precision", "plausible at")
+    for run in report.runs:
+        if not run.utilisation or run.part is None:
+            continue
+        rates = ", ".join(f"{name} {wording.percent(one)}" for name, one in run.utilisation.items())
+        part = run.part.id or f"{run.part.spelled} ({len(run.part.candidates)} parts)"
+        table.add_row(
+            Text(run.figures.name), Text(part), rates, ", ".join(run.precision_supported) or "none"
+        )
+    return table
+
+
+def _thresholds(report: "AuditReport") -> Table:
+    table = _table("regime", "threshold", "P(exceeded)", "zone", "status")
+    for one in report.standings:
+        regime = one.regime
+        threshold = f"{regime.comparator} {wording.number(one.threshold_flop, 2)}"
+        row = (regime.id, threshold, wording.probability(one), one.zone or "-", regime.status)
+        table.add_row(*row)
+    return table
+
+
+def _findings(report: "AuditReport") -> list[Text]:
+    return [
+        Text.assemble(
+            (f"{finding.severity} ", _SEVERITIES[finding.severity]),
+            (f"{finding.code}: ", "bold"),
+            finding.message,
+        )
+        for finding in report.findings
+    ]
+
+
+def _print_lines(out: Console, heading: str, lines: list[Text]) -> None:
+    if not lines:
+        return
+    out.print()
+    out.print(Text(heading, style="bold"))
+    for line in lines:
+        out.print(Padding(line, (0, 0, 0, 2)))

@@ -1,0 +1,68 @@
+"""The words and rounded figures that every rendering shares, so that they can never disagree."""
+
+from typing import TYPE_CHECKING
+
+from flopledger.text import interval, number, percent
+from flopledger.verdict import Verdict
+
+if TYPE_CHECKING:
+    from flopledger.audit import AuditReport
+    from flopledger.ledgers import Standing
+
+__all__ = ["TITLES", "conclusion", "heading", "interval", "number", "percent", "probability"]
+
+TITLES = {
+    Verdict.CONSISTENT: "consistent",
+    Verdict.NEEDS_EXPLANATION: "needs explanation",
+    Verdict.INCONSISTENT: "inconsistent",
+    Verdict.UNDETERMINED: "undetermined",
+}
+
+
+def heading(report: "AuditReport") -> str:
+    """Name the verdict; a figure without a claim, tested against nothing, is an estimate."""
+    if report.claim is None and report.combined and report.verdict is Verdict.UNDETERMINED:
+        return "estimate, untested"
+    return TITLES[report.verdict]
+
+
+def probability(standing: "Standing") -> str:
+    """Write a probability without pretending to more certainty than the draws can show."""
+    share = standing.probability_exceeded
+    if share is None:
+        return "not determined"
+    if share < 0.001:
+        return "< 0.1 %"
+    return "> 99.9 %" if share > 0.999 else f"{share:.1%}".replace("%", " %")
+
+
+def conclusion(report: "AuditReport") -> str:
+    """Say in one or two sentences what was found."""
+    return f"{_about_claim(report)} {_about_evidence(report)}".strip()
+
+
+def _about_claim(report: "AuditReport") -> str:
+    combined = None if report.combined is None else interval(report.combined.flop)
+    if report.claim is None:
+        return f"Estimated: {combined} FLOP." if combined else "No figure can be given."
+    claimed = interval(report.claim.flop) if report.claim.flop.best is None else ""
+    claimed = claimed or number(report.claim.flop.best)
+    if combined is None:
+        return f"The claim of {claimed} FLOP can be neither confirmed nor estimated."
+    words = {
+        Verdict.CONSISTENT: "agrees with",
+        Verdict.NEEDS_EXPLANATION: "must be explained beside",
+        Verdict.INCONSISTENT: "stands against",
+        Verdict.UNDETERMINED: "could not be tested against",
+    }
+    return f"The claim of {claimed} FLOP {words[report.verdict]} an estimate of {combined} FLOP."
+
+
+def _about_evidence(report: "AuditReport") -> str:
+    if report.verdict is Verdict.CONSISTENT:
+        return ""
+    for severity in ("error", "warning"):
+        for finding in report.findings:
+            if finding.severity == severity:
+                return f"{finding.message[0].upper()}{finding.message[1:]}."
+    return ""

@@ -1,0 +1,43 @@
+"""Which run counts in which ledger.
+
+One number cannot serve every rule: the EU's indicative criterion looks at compute that directly
+updates parameters, its systemic-risk presumption at everything cumulative, the US states at the run
+and the developer's own later modifications. Each regime names its ledger; this table says what the
+ledger holds, with the place of the rule.
+
+Sources: C(2025) 5045 final, annex A.1 (a) and (b); California BPC 22757.11(i).
+"""
+
+from typing import Literal
+
+from flopledger.inputs import RunFigures
+
+Ledger = Literal["parameter_update", "eu_cumulative", "us_state", "cumulative"]
+
+_UPDATES = frozenset({"pretraining", "continued", "finetuning", "lora", "distillation", "rl"})
+
+#: Kinds of run that each ledger counts.
+_COUNTED: dict[str, frozenset[str]] = {
+    "parameter_update": _UPDATES,
+    "eu_cumulative": _UPDATES | {"synthetic-data", "merged"},
+    "us_state": _UPDATES | {"merged"},
+    "cumulative": _UPDATES | {"synthetic-data", "merged"},
+}
+#: Ledgers that begin with the compute of the model that was built upon.
+_WITH_BASE = frozenset({"eu_cumulative", "us_state", "cumulative"})
+
+
+def counts(run: RunFigures, ledger: str) -> bool:
+    """Say whether ``run`` belongs in ``ledger``.
+
+    Publicly accessible synthetic data need not be counted; where the case does not say which it
+    was, it is counted, which favours nobody's threshold claim.
+    """
+    if run.kind == "synthetic-data" and run.synthetic_public:
+        return False
+    return run.kind in _COUNTED[ledger]
+
+
+def counts_base(ledger: str) -> bool:
+    """Say whether ``ledger`` begins with the compute of the original model."""
+    return ledger in _WITH_BASE

@@ -1,0 +1,35 @@
+"""Figures as people write them, the same in every message and report."""
+
+from flopledger.quantity import Interval
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Write a figure with a few significant digits, exponents without padding: ``3.8e25``."""
+    if value is None:
+        return "not known"
+    if 0.001 <= abs(value) < 1e6:
+        return f"{value:,.{digits}g}" if value < 1000 else f"{value:,.0f}"
+    mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def interval(value: Interval, digits: int = 3) -> str:
+    """Write an interval as figure and ends, or as the bound that it is."""
+    low, best, high = value.low, value.best, value.high
+    if low is not None and low == high:
+        return number(low, digits)
+    ends = f"{number(low, digits)} to {number(high, digits)}"
+    if best is not None:
+        return f"{number(best, digits)} ({ends})"
+    if low is None:
+        return "not known" if high is None else f"at most {number(high, digits)}"
+    return f"at least {number(low, digits)}" if high is None else ends
+
+
+def percent(value: Interval) -> str:
+    """Write a utilisation."""
+    if value.best is not None:
+        return f"{value.best:.1%}"
+    if value.low is not None and value.high is not None:
+        return f"{value.low:.1%} to {value.high:.1%}"
+    return f"at least {value.low:.1%}" if value.low is not None else "not known"

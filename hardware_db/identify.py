@@ -1,0 +1,272 @@
+"""From a name to exactly one part, or to a refusal that says what would decide."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from hardware_db import grammar
+from hardware_db.errors import AmbiguousAccelerator, UnknownAccelerator
+from hardware_db.partitions import mig_slice, split_mig, vgpu_board
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from hardware_db.names import Names
+    from hardware_db.spec import Accelerator
+
+_PCI = re.compile(
+    r"(?:pci[ :]*)?(?:0x)?(?:10de|1002)[: ](?:0x)?([0-9a-f]{4})"
+    r"(?:[ ,:/]+(?:subsystem[ :]*)?(?:0x)?([0-9a-f]{4})[: ](?:0x)?([0-9a-f]{4}))?"
+)
+
+
+class Identifier:
+    """Knows the names of a database's parts. Building it is cheap; parts are made on demand."""
+
+    def __init__(self, names: Iterable[Names], part: Callable[[str], Accelerator]) -> None:
+        self._names = {n.id: n for n in names}
+        self._part = part
+        self._vocabulary = grammar.Vocabulary.of(self._names.values())
+        self._exact: dict[str, list[str]] = {}
+        self._pci: dict[tuple[str, ...], list[str]] = {}
+        for entry in self._names.values():
+            for written in (entry.id, *entry.exact):
+                key = grammar.clean(written) or written
+                if entry.id not in self._exact.setdefault(key, []):
+                    self._exact[key].append(entry.id)
+            for ids in entry.pci:
+                self._pci.setdefault(tuple(i.lower() for i in ids), []).append(entry.id)
+
+    def identify(
+        self,
+        name: str,
+        *,
+        memory_gb: float | None = None,
+        compute_units: int | None = None,
+    ) -> Accelerator:
+        """The one part that a name means, given what else is known of the device."""
+        if not name.strip():
+            raise UnknownAccelerator("an empty name is no accelerator", query=name)
+        text = grammar.clean(name)
+        if text is None:
+            raise UnknownAccelerator(
+                f"{_shown(name)}: a device name is at most {grammar.MAX_NAME} printable ASCII "
+                "characters; copy it from the driver's own output",
+                query=name[: grammar.MAX_NAME],
+            )
+        special = self._special(name, text, memory_gb, compute_units)
+        if special is not None:
+            return special
+        found = self._candidates(text)
+        if len(found) > 1:
+            found = self._narrowed(found, memory_gb, compute_units)
+        elif found and not self._narrowed(found, memory_gb, compute_units):
+            raise self._contradiction(name, found[0], memory_gb, compute_units)
+        if len(found) == 1:
+            return self._part(found[0])
+        if not found:
+            raise self._unknown(name, text)
+        raise self._ambiguous(name, found)
+
+    def identify_pci(
+        self, device: str, *, subsystem_vendor: str | None = None, subsystem: str | None = None
+    ) -> Accelerator:
+        """The part with these PCI ids (four hexadecimal digits each)."""
+        ids = [i.lower().removeprefix("0x") for i in (device, subsystem_vendor, subsystem) if i]
+        found = self._pci.get(tuple(ids)) or self._pci.get((ids[0],)) or []
+        found = [i for i in found if tuple(ids) not in self._names[i].pci_not]
+        if not found:
+            by_board = {p for key, parts in self._pci.items() if key[0] == ids[0] for p in parts}
+            found = sorted(by_board) if len(ids) == 1 else []
+        shown = f"PCI {':'.join(ids)}"
+        if len(found) == 1:
+            return self._part(found[0])
+        if not found:
+            raise UnknownAccelerator(
+                f"{shown}: no part with these PCI ids; give the device's name instead", query=shown
+            )
+        raise self._ambiguous(shown, found)
+
+    def names_of(self, part_id: str) -> Names:
+        """How a part is called."""
+        return self._names[part_id]
+
+    def _special(
+        self, name: str, text: str, memory_gb: float | None, compute_units: int | None
+    ) -> Accelerator | None:
+        """Names that are not simply a part's: PCI ids, MIG slices, vGPU profiles, devices."""
+        pci = _PCI.fullmatch(text)
+        if pci:
+            return self.identify_pci(pci[1], subsystem_vendor=pci[2], subsystem=pci[3])
+        mig = split_mig(text)
+        if mig is not None:
+            parent = self.identify(mig.parent, memory_gb=memory_gb, compute_units=compute_units)
+            return mig_slice(parent, mig, query=name)
+        board = None if self._exact.get(text) else vgpu_board(text)
+        if board is not None:
+            if board.id not in self._names:
+                return None
+            whole = self._part(board.id)
+            if board.slice_units is not None:
+                return mig_slice(whole, board.as_mig(), query=name)
+            return replace(whole, vgpu=True)
+        return self._one_device(text)
+
+    def _one_device(self, text: str) -> Accelerator | None:
+        """ "MI250X GCD", "TPU v3 core": one of the devices in a package."""
+        for word in ("gcd", "core", "tensorcore", "neuroncore", "stack", "tile"):
+            bare = re.sub(rf"[ (,-]+{word}\)?$|^{word} (of an? )?", "", text)
+            if bare == text or self._exact.get(text):
+                continue
+            found = [i for i in self._candidates(bare) if _kind(self._part(i), word)]
+            if len(found) == 1:
+                return self._part(found[0]).device()
+        return None
+
+    def _candidates(self, text: str) -> list[str]:
+        if text in self._exact:
+            return list(self._exact[text])
+        bare, count = grammar.split_count(text)
+        if count is not None and bare in self._exact:
+            return list(self._exact[bare])
+        found: dict[str, None] = {}
+        for variant in dict.fromkeys((text, bare)):
+            for said in sorted(grammar.readings(variant, self._vocabulary), key=repr):
+                for part_id in self._vocabulary.models[said.model]:
+                    if grammar.fits(said, self._names[part_id]):
+                        found[part_id] = None
+        return list(found)
+
+    def _narrowed(
+        self, found: list[str], memory_gb: float | None, compute_units: int | None
+    ) -> list[str]:
+        """Candidates that agree with what the device itself reports (memory within a tenth)."""
+        parts = [self._part(i) for i in found]
+        if memory_gb is not None:
+            parts = [p for p in parts if p.memory_gb and abs(memory_gb / p.memory_gb - 1) < 0.1]
+        if compute_units is not None:
+            parts = [p for p in parts if p.compute_units in (None, compute_units)]
+        return [p.id for p in parts]
+
+    def _contradiction(
+        self, name: str, part_id: str, memory_gb: float | None, compute_units: int | None
+    ) -> UnknownAccelerator:
+        part = self._part(part_id)
+        return UnknownAccelerator(
+            f"{_shown(name)}: the name means {part.name} with {part.memory_gb} GB and "
+            f"{part.compute_units} {part.unit_name}, but the device reports {memory_gb} GB and "
+            f"{compute_units}; check which of the two belongs to this device",
+            query=name,
+            nearest=(part.name,),
+        )
+
+    def _unknown(self, name: str, text: str) -> UnknownAccelerator:
+        from difflib import get_close_matches
+
+        spoken = {m: m for m in self._vocabulary.models} | dict.fromkeys(self._exact)
+        close = get_close_matches(text, spoken, n=8, cutoff=0.5)
+        ids = dict.fromkeys(
+            i for word in close for i in self._exact.get(word) or self._vocabulary.models[word]
+        )
+        nearest = tuple(self._part(i).name for i in list(ids)[:4])
+        hint = f"; nearest names: {', '.join(nearest)} (none of them is assumed)" if nearest else ""
+        return UnknownAccelerator(
+            f"{_shown(name)}: no accelerator of this name is known{hint}; "
+            "to add a part see docs/hardware.md, 'Adding a part'",
+            query=name,
+            nearest=nearest,
+        )
+
+    def _ambiguous(self, name: str, found: list[str]) -> AmbiguousAccelerator:
+        candidates = tuple(self._part(i) for i in found)
+        question = deciding_question(candidates)
+        common = common_part(candidates)
+        alike = " They compute alike, so their common peaks can be used." if common else ""
+        return AmbiguousAccelerator(
+            f"{_shown(name)} fits {len(candidates)} parts: "
+            f"{', '.join(c.id for c in candidates)}. {question}{alike}",
+            query=name,
+            candidates=candidates,
+            question=question,
+            common=common,
+        )
+
+
+def deciding_question(candidates: tuple[Accelerator, ...]) -> str:
+    """What to ask so that one candidate remains."""
+    asked = []
+    for label, values in (
+        ("generation", [c.family for c in candidates]),
+        ("form factor", [c.form_factor for c in candidates]),
+        (
+            "memory size",
+            [None if c.memory_gb is None else f"{c.memory_gb:g} GB" for c in candidates],
+        ),
+        (
+            "unit count",
+            [c.compute_units and f"{c.compute_units} {c.unit_name}" for c in candidates],
+        ),
+    ):
+        different = list(dict.fromkeys(str(v) for v in values if v is not None))
+        if len(different) > 1:
+            asked.append(f"Which {label}: {' or '.join(different)}?")
+    return " ".join(asked[:2]) or "Which PCI device and subsystem id does the driver report?"
+
+
+def common_part(candidates: tuple[Accelerator, ...]) -> Accelerator | None:
+    """A stand-in for parts that compute alike: what differs between them is None."""
+    first = candidates[0]
+    alike = ("architecture", "compute_units", "matrix_clock", "vector_clock", "rate_capped")
+    for other in candidates[1:]:
+        if any(getattr(other, key) != getattr(first, key) for key in alike):
+            return None
+        if _figures(other) != _figures(first):
+            return None
+    changes: dict[str, Any] = {}
+    for key in _MAY_DIFFER:
+        values = {getattr(c, key) for c in candidates}
+        if len(values) > 1:
+            changes[key] = None
+    forms = dict.fromkeys(c.form_factor for c in candidates)
+    return replace(
+        first,
+        id=_common_prefix([c.id for c in candidates]),
+        name=" or ".join(c.name for c in candidates),
+        form_factor=" or ".join(forms),
+        stands_for=tuple(c.id for c in candidates),
+        **changes,
+    )
+
+
+_MAY_DIFFER = (
+    "released", "memory_gb", "memory_kind", "memory_bus_bits", "memory_data_rate_gtps",
+    "bandwidth_gb_per_s", "tdp_w", "interconnect", "interconnect_gb_per_s", "export_of",
+    "restriction", "note", "same_compute_as", "max_clock",
+)  # fmt: skip
+
+
+def _figures(part: Accelerator) -> list[tuple[str, str, str, bool, float]]:
+    return [(f.dtype, f.engine, f.accumulate, f.sparse, f.flop_per_second) for f in part.peaks]
+
+
+def _common_prefix(ids: list[str]) -> str:
+    words = [i.split("-") for i in ids]
+    same = []
+    for group in zip(*words, strict=False):
+        if len(set(group)) > 1:
+            break
+        same.append(group[0])
+    return "-".join(same)
+
+
+def _kind(part: Accelerator, word: str) -> bool:
+    kind = part.device_kind.lower()
+    return part.devices_per_package > 1 and (
+        kind == word or (kind, word) in (("core", "tensorcore"), ("neuroncore", "core"))
+    )
+
+
+def _shown(name: str) -> str:
+    return repr(name if len(name) <= 80 else name[:77] + "...")

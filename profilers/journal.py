@@ -1,0 +1,316 @@
+"""The record of a run on one node: append-only, hash-chained, safe against a crash at any moment.
+
+``RUN_DIR/telemetry/node=<host>-<boot>/`` holds
+
+- ``journal.jsonl``: a chained ledger (see ``profilers.ledger``) of everything that is not a sample:
+  header, devices, gaps, events, and each segment of samples with its digest;
+- ``samples-NNNNNN.arrows``: live segments, Arrow IPC streams, one batch a sweep;
+- ``samples-NNNNNN.parquet``: closed segments after compaction.
+
+Both sample formats have the same columns: ``device`` (key), ``time_us`` (Unix microseconds on the
+monotonic axis), ``wall_offset_us`` (wall clock minus axis; null: unknown), ``period_us`` (the time
+that the sample speaks for), one column a signal, and ``unavailable`` (why cells are null).
+This module needs no pyarrow; ``profilers.record`` reads and ``profilers.compact`` compacts.
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from profilers.arrowstream import END_OF_STREAM, StreamEncoder
+from profilers.clocks import Axis, ClockPair
+from profilers.errors import ProfilersError
+from profilers.ledger import Ledger, append_whole
+from profilers.reading import SIGNALS, Unavailable
+from profilers.values import Device, Event, Gap, Sample
+from profilers.wire import absences, device_to_json, event_to_json, gap_to_json
+
+SCHEMA = "flopledger/journal/1"
+TELEMETRY = "telemetry"
+LEDGER = "journal.jsonl"
+SEGMENT_BYTES = 8 << 20
+PENDING_SWEEPS = 600
+"""Sweeps that are kept in memory while the disk refuses them; the oldest is dropped first."""
+_CLOCKS = {"device": "s", "time_us": "q", "wall_offset_us": "q", "period_us": "q"}
+
+
+class JournalError(ProfilersError):
+    """A record that cannot be written where it was asked for."""
+
+
+def node_folder(run_dir: Path, node: str, boot: str | None) -> Path:
+    """Return the folder of one node and boot inside a run's folder."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", node) or "unknown"
+    return run_dir / TELEMETRY / f"node={name}-{(boot or 'noboot')[:8]}"
+
+
+class Journal:
+    """The writing end of one node's record. One process has it at a time."""
+
+    def __init__(self, folder: Path, ledger: Ledger, anchor: ClockPair) -> None:
+        """Use ``Journal.open``."""
+        self.folder = folder
+        self.axis = Axis(anchor)
+        self._ledger = ledger
+        self._segment: _Segment | None = None
+        self._signals: tuple[str, ...] = ()
+        self._number = sum(line.entry.get("kind") == "segment-open" for line in ledger.earlier)
+        self._entries: deque[dict[str, Any]] = deque()
+        self._sweeps: deque[tuple[Sample, ...]] = deque()
+        self._refused: tuple[int, str] | None = None
+        self._dropped = 0
+        self._closed = 0
+
+    @classmethod
+    def open(
+        cls,
+        run_dir: Path,
+        *,
+        node: str,
+        boot: str | None,
+        anchor: ClockPair,
+        about: Mapping[str, Any] | None = None,
+    ) -> "Journal":
+        """Begin or continue the node's record.
+
+        Raises ``LedgerError`` when another recorder has it (one recorder a node) and ``OSError``
+        when the folder cannot be written.
+        """
+        folder = node_folder(run_dir, node, boot)
+        folder.mkdir(parents=True, exist_ok=True)
+        ledger = Ledger.open(folder / LEDGER)
+        # A second recorder of the same boot keeps the first one's axis: no seam in time.
+        for line in ledger.earlier:
+            if line.entry.get("kind") == "header":
+                clocks = line.entry["clock"]
+                anchor = ClockPair(monotonic_ns=clocks["monotonic_ns"], wall_ns=clocks["wall_ns"])
+                break
+        journal = cls(folder, ledger, anchor)
+        journal._entry(
+            "header",
+            schema=SCHEMA,
+            node=node,
+            boot_id=boot,
+            clock={"monotonic_ns": anchor.monotonic_ns, "wall_ns": anchor.wall_ns},
+            pid=os.getpid(),
+            **(about or {}),
+        )
+        return journal
+
+    def describe(self, devices: Sequence[Device]) -> None:
+        """Record the devices and begin a segment whose columns fit them."""
+        self._entry("devices", devices=[device_to_json(device) for device in devices])
+        offered = [n for n in SIGNALS if any(n not in device.missing for device in devices)]
+        if tuple(offered) != self._signals:
+            self.rotate()
+            self._signals = tuple(offered)
+
+    def sweep(self, samples: Sequence[Sample]) -> None:
+        """Append one sweep. Never raises because of the disk: what it refuses waits in memory."""
+        if samples:
+            self._sweeps.append(tuple(samples))
+        while len(self._sweeps) > PENDING_SWEEPS:
+            self._sweeps.popleft()
+            self._dropped += 1
+        self.flush()
+
+    def gap(self, gap: Gap) -> None:
+        """Record a stretch of time in which nothing was seen."""
+        self._entry("gap", **gap_to_json(gap))
+
+    def event(self, event: Event) -> None:
+        """Record something that happened."""
+        self._entry("event", **event_to_json(event))
+
+    def note(self, kind: str, **what: Any) -> None:
+        """Record anything else that later readers may ignore (clock drift, run facts)."""
+        self._entry(kind, **what)
+
+    def flush(self) -> bool:
+        """Write what waits; return False while the disk refuses it."""
+        try:
+            while self._sweeps:
+                self._append(self._sweeps[0])
+                self._sweeps.popleft()
+            while self._entries:
+                self._ledger.append(self._entries[0])
+                self._entries.popleft()
+        except OSError as error:
+            if self._refused is None:
+                now = ClockPair.now()
+                self._refused = (self.axis.at(now.monotonic_ns), str(error))
+            return False
+        self._report_refusal()
+        return True
+
+    def rotate(self) -> str | None:
+        """Close the live segment, if there is one; return its file name when it was closed."""
+        segment, self._segment = self._segment, None
+        if segment is None:
+            return None
+        closed = segment.close()
+        self._entry("segment", **closed)
+        self._closed += 1
+        return str(closed["file"])
+
+    def compacted(self, *, file: str, sha256: str, rows: int, of: Iterable[str]) -> None:
+        """Record that closed segments now live in one Parquet file, and remove them."""
+        sources = list(of)
+        self._closed = 0
+        self._entry("compacted", file=file, sha256=sha256, rows=rows, of=sources)
+        if not self._entries:
+            self._ledger.sync()
+            for name in sources:
+                (self.folder / name).unlink(missing_ok=True)
+
+    @property
+    def has_closed(self) -> bool:
+        """True when a closed live segment waits for compaction."""
+        return self._closed > 0
+
+    def closed_segments(self) -> list[str]:
+        """Return the live-format segments that are closed and still there, oldest first."""
+        live = self._segment.path.name if self._segment else None
+        return [p.name for p in sorted(self.folder.glob("samples-*.arrows")) if p.name != live]
+
+    def seal(self, reason: str) -> None:
+        """Close everything. What the disk still refuses is lost; the counts say how much."""
+        with contextlib.suppress(OSError):
+            self.rotate()
+        self._entry("seal", reason=reason, unwritten_sweeps=len(self._sweeps) + self._dropped)
+        with contextlib.suppress(OSError):
+            self._ledger.sync()
+        self._ledger.close()
+
+    def next_parquet(self) -> Path:
+        """Return the path of the next segment that is written as Parquet at once (imports)."""
+        self._number += 1
+        self._entry("segment-open", file=f"samples-{self._number:06d}.parquet")
+        return self.folder / f"samples-{self._number:06d}.parquet"
+
+    def _entry(self, kind: str, **what: Any) -> None:
+        self._entries.append({"kind": kind, **what})
+        if len(self._entries) > PENDING_SWEEPS:
+            self._entries.popleft()
+            self._dropped += 1
+        self.flush()
+
+    def _append(self, samples: tuple[Sample, ...]) -> None:
+        if self._segment is None:
+            path = self.folder / f"samples-{self._number + 1:06d}.arrows"
+            segment = _Segment(path, self._signals)
+            try:
+                self._ledger.append({"kind": "segment-open", "file": path.name})
+            except OSError:
+                segment.close()
+                raise
+            self._segment = segment
+            self._number += 1
+        self._segment.append(_cells(samples, self._signals, self.axis))
+        if self._segment.size >= SEGMENT_BYTES:
+            self.rotate()
+
+    def _report_refusal(self) -> None:
+        """After the disk came back: say from when to when it refused, and what was lost."""
+        if self._refused is None:
+            return
+        (since, why), self._refused = self._refused, None
+        lost, self._dropped = self._dropped, 0
+        until = self.axis.at(ClockPair.now().monotonic_ns)
+        self._entry(
+            "event",
+            **event_to_json(
+                Event(
+                    time_ns=since,
+                    kind="disk-refused",
+                    detail={"error": why, "until_ns": until, "lost_sweeps": lost},
+                )
+            ),
+        )
+
+
+class _Segment:
+    """One Arrow stream that is being written."""
+
+    def __init__(self, path: Path, signals: Sequence[str]) -> None:
+        columns = {**_CLOCKS, **dict.fromkeys(signals, "q"), "unavailable": "s"}
+        self._encoder = StreamEncoder(columns, {"schema": SCHEMA})
+        self.path = path
+        # A file of this name can only be what a refused attempt left behind, before its ledger
+        # line: nothing in it was ever acknowledged.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
+        self._descriptor = os.open(path, flags, 0o644)
+        self._digest = hashlib.sha256()
+        self.size = 0
+        self.rows = 0
+        self._times: list[int] = []
+        try:
+            self._write(self._encoder.head())
+        except OSError:
+            os.close(self._descriptor)
+            raise
+
+    def append(self, cells: Mapping[str, list[Any]]) -> None:
+        self._write(self._encoder.batch(cells))
+        times = cells["time_us"]
+        self.rows += len(times)
+        self._times = [min([*self._times[:1], *times]), max([*self._times[1:], *times])]
+
+    def close(self) -> dict[str, Any]:
+        try:
+            with contextlib.suppress(OSError):  # readable without the end mark, too
+                self._write(END_OF_STREAM)
+            with contextlib.suppress(OSError):
+                os.fsync(self._descriptor)
+        finally:
+            os.close(self._descriptor)
+        return {
+            "file": self.path.name,
+            "sha256": self._digest.hexdigest(),
+            "bytes": self.size,
+            "rows": self.rows,
+            "first_us": self._times[0] if self._times else None,
+            "last_us": self._times[-1] if self._times else None,
+        }
+
+    def _write(self, data: bytes) -> None:
+        append_whole(self._descriptor, data)
+        self._digest.update(data)
+        self.size += len(data)
+
+
+def _cells(samples: Sequence[Sample], signals: Sequence[str], axis: Axis) -> dict[str, list[Any]]:
+    times = [axis_us(sample, axis) for sample in samples]
+    walls = [None if s.wall_ns is None else s.wall_ns // 1000 for s in samples]
+    cells: dict[str, list[Any]] = {
+        "device": [str(sample.device) for sample in samples],
+        "time_us": times,
+        "wall_offset_us": [
+            None if wall is None else wall - at for wall, at in zip(walls, times, strict=True)
+        ],
+        # Rounded up, so that neighbours meet although their stamps were rounded down.
+        "period_us": [-(-sample.period_ns // 1000) for sample in samples],
+        "unavailable": [absences(sample.readings) for sample in samples],
+    }
+    for name in signals:
+        column: list[int | None] = []
+        for sample in samples:
+            reading = sample.readings.get(name)
+            known = reading is not None and not isinstance(reading, Unavailable)
+            column.append(round(reading) if known else None)  # type: ignore[arg-type]
+        cells[name] = column
+    return cells
+
+
+def axis_us(sample: Sample, axis: Axis) -> int:
+    """Return a sample's place on the axis in microseconds."""
+    if sample.monotonic_ns is not None:
+        return axis.at(sample.monotonic_ns) // 1000
+    if sample.wall_ns is not None:
+        return sample.wall_ns // 1000
+    raise JournalError(f"a sample of {sample.device} carries no clock")

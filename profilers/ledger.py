@@ -1,0 +1,157 @@
+"""A file of JSON lines in which each line carries the digest of the line before it.
+
+Whoever changes, drops or inserts a line breaks the chain at that place, and ``read_ledger`` names
+it. A line that a crash cut short is told apart from a broken chain: it has no end of line, or is
+followed by a line that continues from the last good one.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from profilers.errors import ProfilersError
+
+GENESIS = "0" * 64
+MAX_LINE_BYTES = 4 << 20
+
+
+class LedgerError(ProfilersError):
+    """A ledger that cannot be continued: somebody else writes it, or its chain is broken."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """One good line of a ledger."""
+
+    number: int
+    """Its place in the file, from 1."""
+    entry: Mapping[str, Any]
+    digest: str
+    """SHA-256 of its bytes without the end of line, in hexadecimal."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Torn:
+    """Bytes that a crash left half-written."""
+
+    number: int
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Broken:
+    """The first place at which the chain does not hold."""
+
+    number: int
+    reason: str
+
+
+def read_ledger(path: Path) -> Iterator[Line | Torn | Broken]:
+    """Walk over a ledger; stop after the first ``Broken``."""
+    last, offset, number, expected = GENESIS, 0, 0, 0
+    with path.open("rb") as file:
+        while raw := file.readline(MAX_LINE_BYTES):
+            number += 1
+            start, offset = offset, offset + len(raw)
+            entry = _parsed(raw)
+            if entry is None:
+                if len(raw) == MAX_LINE_BYTES:
+                    yield Broken(number=number, reason=f"longer than {MAX_LINE_BYTES} bytes")
+                    return
+                if raw.strip():
+                    yield Torn(number=number, offset=start, length=len(raw))
+                continue
+            if entry.get("prev") != last or entry.get("seq") != expected:
+                reason = "does not continue from the line before it: changed, dropped or inserted"
+                yield Broken(number=number, reason=reason)
+                return
+            last, expected = hashlib.sha256(raw.rstrip(b"\n")).hexdigest(), expected + 1
+            yield Line(number=number, entry=entry, digest=last)
+
+
+def _parsed(raw: bytes) -> dict[str, Any] | None:
+    """Return the entry of a whole line; None where it is cut short."""
+    if not raw.endswith(b"\n"):
+        return None
+    try:
+        entry = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    return entry if isinstance(entry, dict) else None
+
+
+class Ledger:
+    """The writing end. Appends whole lines with one system call each."""
+
+    def __init__(self, descriptor: int, *, seq: int, prev: str, entries: list[Line]) -> None:
+        self._descriptor = descriptor
+        self._seq = seq
+        self._prev = prev
+        self.earlier = entries
+        """The good lines that were there when it was opened."""
+
+    @classmethod
+    def open(cls, path: Path) -> "Ledger":
+        """Open for appending; raise ``LedgerError`` if another process has it or it is broken."""
+        import fcntl
+
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise LedgerError(f"{path} is being written by another recorder") from None
+        except OSError:
+            pass  # a file system without locks: the recorder's own election must do
+        entries: list[Line] = []
+        for found in read_ledger(path):
+            if isinstance(found, Broken):
+                os.close(descriptor)
+                raise LedgerError(
+                    f"{path}, line {found.number}: {found.reason}; record into a new folder"
+                )
+            if isinstance(found, Line):
+                entries.append(found)
+        if (size := path.stat().st_size) and not _ends_with_newline(descriptor, size):
+            os.write(descriptor, b"\n")  # close the line that a crash left open
+        prev = entries[-1].digest if entries else GENESIS
+        return cls(descriptor, seq=len(entries), prev=prev, entries=entries)
+
+    def append(self, entry: Mapping[str, Any]) -> None:
+        """Add one entry. Raises ``OSError`` when the disk is full, and then nothing was added."""
+        line = json.dumps({"seq": self._seq, "prev": self._prev, **entry}, allow_nan=False)
+        raw = line.encode()
+        append_whole(self._descriptor, raw + b"\n")
+        self._seq += 1
+        self._prev = hashlib.sha256(raw).hexdigest()
+
+    def sync(self) -> None:
+        """Wait until the disk has everything."""
+        os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        """Let go of the file and of its lock."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def append_whole(descriptor: int, data: bytes) -> None:
+    """Append all of it or nothing: what a full disk took of it is cut off again."""
+    before = os.lseek(descriptor, 0, os.SEEK_END)
+    try:
+        written = os.write(descriptor, data)
+        while written < len(data):
+            written += os.write(descriptor, data[written:])
+    except OSError:
+        os.ftruncate(descriptor, before)
+        raise
+
+
+def _ends_with_newline(descriptor: int, size: int) -> bool:
+    return os.pread(descriptor, 1, size - 1) == b"\n"

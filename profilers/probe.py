@@ -1,0 +1,243 @@
+"""The process that touches the instruments: ``python -m profilers.probe``, started by a recorder.
+
+It may hang in a driver call or die of one; its recorder then kills it and starts another. It keeps
+no state that matters and writes no file. One JSON object a line, on standard output:
+
+- ``{"t": "devices", "columns": [...], "devices": [...], "sources": [...]}`` after each (re)opening;
+- ``{"t": "sweep", "rows": [...], "events": [...], "late_ns": ..., "skipped": ..., "mark": ...}``,
+  also as the sign of life when no device is there.
+
+Standard input: first the settings, then ``mark NAME`` asks for a sweep at once. Its end means that
+the recorder is gone: the probe leaves.
+"""
+
+import json
+import os
+import select
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from profilers.clocks import Schedule
+from profilers.reading import SIGNALS, Unavailable, is_number
+from profilers.source import Source, SourceError, Sweep
+from profilers.sources import make_source
+from profilers.values import Device, DeviceKey, Event, Sample
+from profilers.wire import device_to_json, event_to_json, first_line
+
+FIRST_RETRY_NS = 2_000_000_000
+LAST_RETRY_NS = 60_000_000_000
+
+
+class Attempt:
+    """One source, open or waiting to be opened again, with back-off."""
+
+    def __init__(self, name: str, options: Mapping[str, Any]) -> None:
+        self.name = name
+        self._options = options
+        self.source: Source | None = None
+        self.why: Unavailable | None = None
+        self._retry_ns = FIRST_RETRY_NS
+        self._next = 0
+
+    def ensure_open(self) -> bool:
+        """Open when it is time; return True when the source has just been opened."""
+        if self.source is not None or time.monotonic_ns() < self._next:
+            return False
+        try:
+            source = make_source(self.name, self._options)
+            source.open()
+        except SourceError as error:
+            self._fail(error.unavailable)
+            return False
+        self.source, self.why = source, None
+        return True
+
+    def sweep(self) -> Sweep | None:
+        """Read once; a source that fails as a whole is closed and tried again later."""
+        if self.source is None:
+            return None
+        try:
+            sweep = self.source.sweep()
+        except SourceError as error:
+            self.source.close()
+            self.source = None
+            self._fail(error.unavailable)
+            return None
+        blind = bool(sweep.samples) and not any(
+            is_number(reading) for sample in sweep.samples for reading in sample.readings.values()
+        )
+        if not blind:
+            self._retry_ns = FIRST_RETRY_NS
+        elif time.monotonic_ns() >= self._next:
+            # Every device is gone: only a fresh start of the library can bring one back.
+            self._later()
+            self.source.close()
+            self.source = None
+            self._next = 0
+        return sweep
+
+    def _fail(self, why: Unavailable) -> None:
+        self.why = why
+        self._later()
+
+    def _later(self) -> None:
+        self._next = time.monotonic_ns() + self._retry_ns
+        self._retry_ns = min(2 * self._retry_ns, LAST_RETRY_NS)
+
+    def as_json(self) -> dict[str, Any]:
+        """Say what became of it."""
+        answer: dict[str, Any] = {"name": self.name, "open": self.source is not None}
+        if self.why is not None:
+            answer |= {"reason": self.why.reason.value, "detail": self.why.detail}
+        return answer
+
+
+class Probe:
+    """The loop: open what can be opened, sweep on schedule, say everything at once."""
+
+    def __init__(self, settings: Mapping[str, Any], out: int) -> None:
+        self._attempts = [Attempt(s["name"], s.get("options", {})) for s in settings["sources"]]
+        self._schedule = Schedule(int(settings["interval_ns"]))
+        self._out = out
+        self._columns: list[str] = []
+        self._numbers: dict[DeviceKey, int] = {}
+        self._due = time.monotonic_ns()
+
+    def start(self) -> None:
+        """Open the sources and describe what is there."""
+        for attempt in self._attempts:
+            attempt.ensure_open()
+        self._describe()
+
+    def wait(self, control: int) -> list[str] | None:
+        """Wait for the next tick; return the marks asked for, or None when the recorder is gone."""
+        while True:
+            ahead = self._schedule.wait_ns()
+            ready, _, _ = select.select([control], [], [], ahead / 1e9)
+            if not ready:
+                return []
+            data = os.read(control, 65536)
+            if not data:
+                return None
+            marks = [
+                line.removeprefix("mark ")
+                for line in data.decode("utf-8", "replace").splitlines()
+                if line.startswith("mark ")
+            ]
+            if marks:
+                return marks
+
+    def sweep(self, marks: Sequence[str]) -> None:
+        """Read everything once and say it."""
+        late = 0 if marks else max(0, time.monotonic_ns() - self._due)
+        opened = [attempt.ensure_open() for attempt in self._attempts]
+        if any(opened):
+            self._describe()
+        rows: dict[DeviceKey, Sample] = {}
+        events: list[Event] = []
+        changed = False
+        for attempt in self._attempts:
+            sweep = attempt.sweep()
+            if sweep is None:
+                continue
+            changed |= sweep.devices is not None
+            events.extend(sweep.events)
+            for sample in sweep.samples:
+                rows[sample.device] = _united(rows.get(sample.device), sample)
+        if changed or any(key not in self._numbers for key in rows):
+            self._describe()
+        skipped = 0 if marks else self._schedule.advance()
+        self._due = time.monotonic_ns() + self._schedule.wait_ns()
+        self._say(
+            {
+                "t": "sweep",
+                "rows": [self._row(sample) for sample in rows.values()],
+                "events": [event_to_json(event) for event in events],
+                "late_ns": late,
+                "skipped": skipped,
+                "marks": list(marks),
+            }
+        )
+
+    def _describe(self) -> None:
+        devices: dict[DeviceKey, Device] = {}
+        for attempt in self._attempts:
+            for device in attempt.source.devices() if attempt.source else ():
+                known = devices.get(device.key)
+                if known is not None:
+                    # A second instrument of the same device offers what the first one misses.
+                    kept = {n: w for n, w in known.missing.items() if n in device.missing}
+                    device = _with_missing(known, kept)
+                devices[device.key] = device
+        self._columns = [
+            name for name in SIGNALS if any(name not in d.missing for d in devices.values())
+        ]
+        self._numbers = {key: number for number, key in enumerate(devices)}
+        self._say(
+            {
+                "t": "devices",
+                "columns": self._columns,
+                "devices": [device_to_json(device) for device in devices.values()],
+                "sources": [attempt.as_json() for attempt in self._attempts],
+            }
+        )
+
+    def _row(self, sample: Sample) -> list[Any]:
+        """Return device number, clocks, period, the cells and what is absent against the probe."""
+        cells: list[int | float | None] = []
+        absent: dict[str, list[Any]] = {}
+        for name in self._columns:
+            reading = sample.readings.get(name)
+            if isinstance(reading, Unavailable):
+                absent[name] = [reading.reason.value, reading.since, reading.detail, reading.raw]
+                cells.append(None)
+            else:
+                cells.append(reading)
+        number = self._numbers[sample.device]
+        return [number, sample.monotonic_ns, sample.wall_ns, sample.period_ns, cells, absent]
+
+    def _say(self, message: Mapping[str, Any]) -> None:
+        data = json.dumps(message, separators=(",", ":")).encode() + b"\n"
+        while data:
+            data = data[os.write(self._out, data) :]
+
+
+def _with_missing(device: Device, missing: Mapping[str, Unavailable]) -> Device:
+    from dataclasses import replace
+
+    return replace(device, missing=missing)
+
+
+def _united(first: Sample | None, second: Sample) -> Sample:
+    """Join what two instruments said of one device; the first one's numbers win."""
+    if first is None:
+        return second
+    from dataclasses import replace
+
+    readings = dict(second.readings)
+    readings.update({n: r for n, r in first.readings.items() if is_number(r) or n not in readings})
+    return replace(first, readings=readings)
+
+
+def main() -> int:
+    """Run until the recorder is gone."""
+    # Whatever a vendor's library prints must not end up in our answers.
+    out = os.dup(1)
+    os.dup2(2, 1)
+    settings = json.loads(first_line(0))
+    probe = Probe(settings, out)
+    try:
+        probe.start()
+        marks: list[str] | None = []
+        while marks is not None:
+            probe.sweep(marks)
+            marks = probe.wait(0)
+    except BrokenPipeError:
+        pass
+    return 0
+
+
+if __name__ == "__main__":
+    # Not sys.exit: a library thread that hangs must not keep us here.
+    os._exit(main())

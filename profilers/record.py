@@ -1,0 +1,336 @@
+"""Reading a run's record: journals of all nodes into one ``Trace``; and checking their chains.
+
+A record is read up to its first damage: a torn tail costs the sweep in flight, never the file.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from profilers.compact import read_stream, write_parquet
+from profilers.errors import ProfilersError
+from profilers.journal import LEDGER, SCHEMA, TELEMETRY, Journal
+from profilers.ledger import Broken, Line, Torn, read_ledger
+from profilers.reading import SIGNALS, Reason, Unavailable
+from profilers.trace import Device, DeviceKey, DeviceTrace, Event, Gap, Ints, Series, Trace
+from profilers.wire import (
+    absences,
+    absences_from_text,
+    device_from_json,
+    event_from_json,
+    gap_from_json,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_CLOCKS = ("device", "time_us", "wall_offset_us", "period_us", "unavailable")
+
+
+class RecordError(ProfilersError):
+    """A folder that holds no record that we can read."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """One thing that is wrong with a record."""
+
+    code: str
+    """``torn-tail``, ``broken-chain``, ``digest-mismatch``, ``missing-segment`` ..."""
+    file: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NodeRecord:
+    """One node's journal, its ledger read and checked."""
+
+    folder: Path
+    header: Mapping[str, Any]
+    entries: tuple[Mapping[str, Any], ...]
+    """The good lines up to the first broken one, in order."""
+    head: str
+    """The digest of the last good line: it stands for everything before it."""
+    problems: tuple[Problem, ...]
+
+    @property
+    def node(self) -> str:
+        """The host that recorded."""
+        return str(self.header.get("node", "unknown"))
+
+    @property
+    def sealed(self) -> bool:
+        """True when the recorder ended in order."""
+        return bool(self.entries) and self.entries[-1].get("kind") in {"seal", "compacted"}
+
+    def devices(self) -> dict[DeviceKey, Device]:
+        """Return every device that was ever described, in its last description."""
+        found: dict[DeviceKey, Device] = {}
+        for entry in self.entries:
+            if entry.get("kind") == "devices":
+                for item in entry["devices"]:
+                    device = device_from_json(item)
+                    found[device.key] = device
+        return found
+
+    def gaps(self) -> list[Gap]:
+        """Return the recorded gaps."""
+        return [gap_from_json(e) for e in self.entries if e.get("kind") == "gap"]
+
+    def events(self) -> list[Event]:
+        """Return the recorded events."""
+        return [event_from_json(e) for e in self.entries if e.get("kind") == "event"]
+
+    def segments(self) -> "Iterator[pa.Table]":
+        """Give the samples table by table: memory stays at one segment."""
+        import pyarrow.parquet as pq
+
+        for path in self.segment_files():
+            if path.suffix == ".parquet":
+                yield pq.read_table(path, partitioning=None)
+            else:
+                table, _ = read_stream(path)
+                if table is not None:
+                    yield table
+
+    def segment_files(self) -> list[Path]:
+        """Return the files that hold samples, each sample in exactly one of them."""
+        replaced = {n for e in self.entries if e.get("kind") == "compacted" for n in e["of"]}
+        present = [*self.folder.glob("samples-*.parquet"), *self.folder.glob("samples-*.arrows")]
+        acknowledged = {e["file"] for e in self.entries if e.get("kind") == "compacted"}
+        return sorted(
+            path
+            for path in present
+            if path.name not in replaced
+            # A Parquet file that the ledger does not know is an unfinished compaction.
+            and (path.suffix == ".arrows" or path.name in acknowledged)
+        )
+
+
+def node_records(run_dir: Path) -> list[NodeRecord]:
+    """Read the ledgers of every node in a run's folder. Raises ``RecordError`` when none is."""
+    folders = sorted(path.parent for path in (run_dir / TELEMETRY).glob(f"node=*/{LEDGER}"))
+    if not folders:
+        raise RecordError(
+            f"{run_dir}: no run record here (expected {TELEMETRY}/node=*/{LEDGER}); "
+            "give the folder that `flopledger run --out` or `flopledger import --out` wrote"
+        )
+    return [read_node(folder) for folder in folders]
+
+
+def read_node(folder: Path) -> NodeRecord:
+    """Read one node's ledger and check its chain."""
+    entries: list[Mapping[str, Any]] = []
+    problems: list[Problem] = []
+    head = ""
+    for found in read_ledger(folder / LEDGER):
+        if isinstance(found, Line):
+            entries.append(found.entry)
+            head = found.digest
+        elif isinstance(found, Torn):
+            detail = f"line {found.number}: {found.length} bytes at {found.offset} cut short"
+            problems.append(Problem(code="torn-tail", file=LEDGER, detail=detail))
+        elif isinstance(found, Broken):
+            detail = f"line {found.number}: {found.reason}"
+            problems.append(Problem(code="broken-chain", file=LEDGER, detail=detail))
+    header = next((e for e in entries if e.get("kind") == "header"), {})
+    if header and header.get("schema") != SCHEMA:
+        raise RecordError(
+            f"{folder / LEDGER}: written in {header.get('schema')!r}, this version reads {SCHEMA}"
+        )
+    return NodeRecord(
+        folder=folder,
+        header=header,
+        entries=tuple(entries),
+        head=head,
+        problems=tuple(problems),
+    )
+
+
+def verify(run_dir: Path) -> list[Problem]:
+    """Check every chain and every segment's digest; an empty list means: nothing was altered."""
+    problems: list[Problem] = []
+    for record in node_records(run_dir):
+        problems.extend(record.problems)
+        problems.extend(_check_segments(record))
+        if not record.sealed:
+            detail = "the recorder did not end in order; everything up to its last sweep is here"
+            problems.append(Problem(code="unsealed", file=record.folder.name, detail=detail))
+    return problems
+
+
+def _check_segments(record: NodeRecord) -> Iterator[Problem]:
+    told = {e["file"]: e for e in record.entries if e.get("kind") in {"segment", "compacted"}}
+    opened = {e["file"] for e in record.entries if e.get("kind") == "segment-open"}
+    replaced = {n for e in record.entries if e.get("kind") == "compacted" for n in e["of"]}
+    for name, entry in told.items():
+        path = record.folder / name
+        if name in replaced:
+            continue
+        if not path.is_file():
+            yield Problem(code="missing-segment", file=name, detail="the journal names it")
+            continue
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != entry["sha256"]:
+            detail = f"SHA-256 {found}, the journal says {entry['sha256']}"
+            yield Problem(code="digest-mismatch", file=name, detail=detail)
+    for path in sorted(record.folder.glob("samples-*.arrows")):
+        if path.name in replaced:
+            continue
+        if path.name not in opened:
+            yield Problem(code="unknown-segment", file=path.name, detail="not in the journal")
+        _, torn = read_stream(path)
+        if torn is not None:
+            detail = f"readable up to byte {torn} of {path.stat().st_size}"
+            yield Problem(code="torn-tail", file=path.name, detail=detail)
+
+
+def read_record(run_dir: Path) -> Trace:
+    """Read all nodes of a run into one trace; the same device is never counted twice."""
+    whole = Trace(devices={})
+    for record in node_records(run_dir):
+        whole = whole.merge(read_node_trace(record))
+    return whole
+
+
+def read_node_trace(record: NodeRecord) -> Trace:
+    """Read one node's samples, gaps and events."""
+    import pyarrow as pa
+
+    devices = record.devices()
+    tables = list(record.segments())
+    gaps, events = record.gaps(), record.events()
+    traces: dict[DeviceKey, DeviceTrace] = {}
+    if tables:
+        table = pa.concat_tables(tables, promote_options="default").combine_chunks()
+        words = table.column("device").to_pylist()
+        names = np.array(words, dtype=object)
+        for word in dict.fromkeys(words):
+            key = DeviceKey.parse(word)
+            device = devices.setdefault(key, Device(key=key, node=record.node))
+            traces[key] = device_trace_of(table.filter(pa.array(names == word)), device)
+    for key, device in devices.items():
+        seen = traces.get(key) or DeviceTrace.of_samples(device, [])
+        traces[key] = DeviceTrace(
+            device=device,
+            time_ns=seen.time_ns,
+            period_ns=seen.period_ns,
+            wall_ns=seen.wall_ns,
+            series=seen.series,
+            gaps=tuple(g for g in gaps if g.device == key),
+            events=tuple(e for e in events if e.device == key),
+        )
+    ends = [e for e in record.entries if e.get("kind") == "run"]
+    return Trace(
+        devices=traces,
+        gaps=tuple(g for g in gaps if g.device is None),
+        events=tuple(e for e in events if e.device is None),
+        started_ns=next((e["time_ns"] for e in ends if e.get("what") == "start"), None),
+        ended_ns=next((e["time_ns"] for e in ends if e.get("what") == "end"), None),
+    )
+
+
+def device_trace_of(table: "pa.Table", device: Device) -> DeviceTrace:
+    """Turn one device's rows of a segment (see ``profilers.journal``) into columns with reasons."""
+    times = np.asarray(table.column("time_us").to_numpy(), np.int64)
+    # A stamp that two segments repeat (a recorder that was restarted within it) counts once.
+    _, rows = np.unique(times, return_index=True)
+    table = table.take(rows)
+    times = times[rows] * 1000
+    texts = table.column("unavailable").to_pylist()
+    told = _told_absences(texts)
+    offsets = table.column("wall_offset_us")
+    series = {
+        name: _series_of(table.column(name), name, told.get(name, {}), device)
+        for name in table.schema.names
+        if name not in _CLOCKS
+    }
+    period = np.asarray(table.column("period_us").to_numpy(), np.int64) * 1000
+    wall = None
+    if offsets.null_count == 0:
+        wall = times + np.asarray(offsets.to_numpy(), np.int64) * 1000
+    return DeviceTrace(device=device, time_ns=times, period_ns=period, series=series, wall_ns=wall)
+
+
+def _told_absences(texts: Sequence[str | None]) -> dict[str, dict[int, Unavailable]]:
+    """Signal to row to reason, from the ``unavailable`` column."""
+    parsed = {text: absences_from_text(text) for text in set(texts) if text}
+    told: dict[str, dict[int, Unavailable]] = {}
+    for row, text in enumerate(texts):
+        if text:
+            for name, why in parsed[text].items():
+                told.setdefault(name, {})[row] = why
+    return told
+
+
+def _series_of(
+    column: "pa.ChunkedArray", name: str, told: Mapping[int, Unavailable], device: Device
+) -> Series:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    missing = column.is_null().to_numpy()
+    whole = not pa.types.is_floating(column.type)
+    filled = pc.fill_null(column, 0 if whole else 0.0).to_numpy()
+    codes = np.zeros(len(missing), np.uint32)
+    general = device.missing.get(
+        name, Unavailable(reason=Reason.ABSENT, detail=f"{name} was not recorded")
+    )
+    palette: dict[Unavailable, int] = {}
+    for row in np.flatnonzero(missing).tolist():
+        codes[row] = palette.setdefault(told.get(row, general), len(palette) + 1)
+    payload: Any = filled.astype(np.int64 if whole else np.float64)
+    return Series(payload=payload, codes=codes, palette=tuple(palette))
+
+
+def table_of(trace: DeviceTrace) -> "pa.Table":
+    """Turn a device's trace into the journal's columns, for ``append_table``."""
+    import pyarrow as pa
+
+    rows = len(trace)
+    wall = trace.wall_ns
+    columns: dict[str, Any] = {
+        "device": pa.array([str(trace.device.key)] * rows, pa.string()),
+        "time_us": pa.array(trace.time_ns // 1000, pa.int64()),
+        "wall_offset_us": pa.nulls(rows, pa.int64())
+        if wall is None
+        else pa.array((wall - trace.time_ns) // 1000, pa.int64()),
+        "period_us": pa.array(trace.period_ns // 1000, pa.int64()),
+    }
+    for name in [n for n in SIGNALS if n in trace.series]:
+        series = trace.series[name]
+        columns[name] = pa.array(series.payload, mask=~series.present)
+    columns["unavailable"] = pa.array(_absence_texts(trace), pa.string())
+    return pa.table(columns)
+
+
+def _absence_texts(trace: DeviceTrace) -> list[str | None]:
+    """One text a row; rows that lack the same signals for the same reasons are worked out once."""
+    partial = {n: s for n, s in trace.series.items() if n in SIGNALS and bool(s.codes.any())}
+    if not partial:
+        return [None] * len(trace)
+    stacked: Ints = np.stack([series.codes.astype(np.int64) for series in partial.values()], axis=1)
+    kinds, which = np.unique(stacked, axis=0, return_inverse=True)
+    texts = [
+        absences(
+            {
+                n: s.palette[code - 1]
+                for (n, s), code in zip(partial.items(), kind, strict=True)
+                if code
+            }
+        )
+        for kind in kinds.tolist()
+    ]
+    return [texts[number] for number in which.reshape(-1).tolist()]
+
+
+def append_table(journal: Journal, table: "pa.Table") -> None:
+    """Write a table of samples into a journal as one Parquet segment (imports, replays)."""
+    path = journal.next_parquet()
+    digest = write_parquet(table, path)
+    journal.compacted(file=path.name, sha256=digest, rows=table.num_rows, of=[])

@@ -1,0 +1,451 @@
+"""The process that keeps the record: ``python -m profilers.recorder``, started by a ``Sampler``.
+
+It owns the journal and supervises the probe: a sweep that does not come before its deadline means
+SIGKILL, a gap with its cause, and a new probe after a pause. It never touches a driver itself, and
+it never waits for anything but bytes. When its parent is gone it seals the journal and leaves.
+"""
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from profilers.clocks import ClockPair, StepWatch, boot_id
+from profilers.journal import Journal
+from profilers.ledger import LedgerError
+from profilers.reading import Reading, Unavailable, is_number
+from profilers.values import Device, DeviceKey, Event, Gap, Sample
+from profilers.wire import device_from_json, event_from_json, first_line, reason_of
+
+ROTATE_NS = 3_600_000_000_000
+DRIFT_NS = 600_000_000_000
+FIRST_PAUSE_NS = 100_000_000
+LAST_PAUSE_NS = 30_000_000_000
+COMPACTION_SECONDS = 120
+MAX_LINE = 8 << 20
+LATE_NS = 20_000_000
+
+
+def spawn(module: str, *arguments: str, **more: Any) -> "subprocess.Popen[bytes]":
+    """Start one of our modules with this interpreter, from where this package lies."""
+    home = str(Path(__file__).resolve().parent.parent)
+    path = os.pathsep.join(p for p in (home, os.environ.get("PYTHONPATH", "")) if p)
+    # -P: the folder we happen to run in is the user's, not a place to import from.
+    command = [sys.executable, "-P", "-m", module, *arguments]
+    environment = {**os.environ, "PYTHONPATH": path}
+    return subprocess.Popen(command, env=environment, **more)  # noqa: S603 - our own module
+
+
+class ProbeProcess:
+    """The supervised probe: its pipes, its deadline, its end."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._process = spawn(
+            "profilers.probe",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # a Ctrl-C in the terminal is for the training, not for us
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self.out = self._process.stdout.fileno()
+        os.set_blocking(self.out, False)
+        self._buffer = bytearray()
+        self.pid = self._process.pid
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(settings).encode() + b"\n")
+            self._process.stdin.flush()
+
+    def mark(self, name: str) -> None:
+        """Ask for a sweep at once. A probe that is stuck does not read: never wait for it."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            os.write(self._process.stdin.fileno(), f"mark {name}\n".encode())
+
+    def messages(self) -> list[dict[str, Any]] | None:
+        """Return what it said since the last look; None when it ended."""
+        ended = False
+        while True:
+            try:
+                data = os.read(self.out, 1 << 16)
+            except BlockingIOError:
+                break
+            if not data:
+                ended = True
+                break
+            self._buffer += data
+            if len(self._buffer) > MAX_LINE:
+                return None  # it talks nonsense
+        *lines, rest = bytes(self._buffer).split(b"\n")
+        self._buffer = bytearray(rest)
+        found = [json.loads(line) for line in lines]
+        return found if found or not ended else None
+
+    def kill(self) -> str:
+        """End it for good; return how it ended."""
+        self._process.kill()
+        try:
+            code = self._process.wait(2)
+        except subprocess.TimeoutExpired:
+            # Stuck inside the kernel. It holds nothing of ours; leave it behind.
+            return f"process {self.pid} ignores SIGKILL (stuck in the kernel) and was abandoned"
+        finally:
+            for pipe in (self._process.stdin, self._process.stdout):
+                with contextlib.suppress(OSError):
+                    if pipe is not None:
+                        pipe.close()
+        if code < 0:
+            return f"ended by {signal.Signals(-code).name}"
+        return f"ended with exit code {code}"
+
+
+class Recorder:
+    """One node's record while it is being made."""
+
+    def __init__(self, settings: Mapping[str, Any], journal: Journal, first: ClockPair) -> None:
+        self._settings = settings
+        self._journal = journal
+        self._interval_ns = int(settings["interval_ns"])
+        self._deadline_ns = int(settings["deadline_ns"])
+        self._start_deadline_ns = int(settings["start_deadline_ns"])
+        self._node = str(settings["node"])
+        self._parent = os.getppid()
+        self._selector = selectors.DefaultSelector()
+        self._probe: ProbeProcess | None = None
+        self._due = 0
+        self._pause_ns = FIRST_PAUSE_NS
+        self._restart_at = time.monotonic_ns()
+        self._failure: tuple[int, str, str] | None = None  # since, reason, detail
+        self._last_sweep: int | None = None
+        self._keys: list[DeviceKey] = []
+        self._columns: list[str] = []
+        self._dark: dict[DeviceKey, tuple[int, str]] = {}
+        self._last_seen: dict[DeviceKey, int] = {}
+        self._steps = StepWatch(first)
+        self._late = [0, 0, 0]  # sweeps, worst nanoseconds, ticks skipped
+        self._ready = False
+        self._compaction: subprocess.Popen[bytes] | None = None
+        self._rotate_at = time.monotonic_ns() + ROTATE_NS
+        self._drift_at = time.monotonic_ns() + DRIFT_NS
+        self._pending_marks: list[str] = []
+        self._stop = ""
+
+    def run(self) -> None:
+        """Record until told to stop, or until the parent is gone."""
+        self._selector.register(0, selectors.EVENT_READ, "control")
+        os.set_blocking(0, False)
+        while not self._stop:
+            self._supervise()
+            for key, _ in self._selector.select(self._patience() / 1e9):
+                if key.data == "control":
+                    self._control()
+                else:
+                    self._listen()
+            if os.getppid() != self._parent:
+                self._stop = "parent-gone"
+            self._housekeeping()
+        self._finish()
+
+    # ---- the probe ----
+
+    def _supervise(self) -> None:
+        now = time.monotonic_ns()
+        if self._probe is None:
+            if now >= self._restart_at:
+                self._probe = ProbeProcess(
+                    {"sources": self._settings["sources"], "interval_ns": self._interval_ns}
+                )
+                self._selector.register(self._probe.out, selectors.EVENT_READ, "probe")
+                self._due = time.monotonic_ns() + self._start_deadline_ns
+        elif now >= self._due:
+            self._lose_probe("timed_out", "no sweep before the deadline")
+
+    def _lose_probe(self, reason: str, detail: str) -> None:
+        probe, self._probe = self._probe, None
+        assert probe is not None
+        self._selector.unregister(probe.out)
+        detail = f"{detail}; {probe.kill()}"
+        now = time.monotonic_ns()
+        since = self._last_sweep if self._last_sweep is not None else now
+        if self._failure is None:
+            self._failure = (since, reason, detail)
+        self._event("sampler-restart", now, reason=reason, detail=detail)
+        self._restart_at = now + self._pause_ns
+        self._pause_ns = min(2 * self._pause_ns, LAST_PAUSE_NS)
+        if not self._ready:
+            self._say({"t": "trouble", "reason": reason, "detail": detail})
+
+    def _patience(self) -> int:
+        """Return how long nothing may happen before something must be done."""
+        now = time.monotonic_ns()
+        until = self._restart_at if self._probe is None else self._due
+        return max(0, min(until - now, 1_000_000_000))
+
+    def _listen(self) -> None:
+        assert self._probe is not None
+        try:
+            messages = self._probe.messages()
+        except ValueError:
+            messages = None
+        if messages is None:
+            self._lose_probe("crashed", "the probe is gone")
+            return
+        for message in messages:
+            if message["t"] == "devices":
+                self._describe(message)
+            else:
+                self._take(message)
+
+    def _describe(self, message: Mapping[str, Any]) -> None:
+        devices = [device_from_json(entry) for entry in message["devices"]]
+        self._keys = [device.key for device in devices]
+        self._columns = list(message["columns"])
+        self._journal.note("sources", sources=message["sources"])
+        self._journal.describe(devices)
+        self._sources = message["sources"]
+        self._devices: list[Device] = devices
+
+    def _take(self, message: Mapping[str, Any]) -> None:
+        now = time.monotonic_ns()
+        self._due = now + self._interval_ns + self._deadline_ns
+        samples = [self._sample(row) for row in message["rows"]]
+        stamp = samples[0].monotonic_ns if samples else now
+        assert stamp is not None
+        if self._failure is not None:
+            since, reason, detail = self._failure
+            self._failure = None
+            self._gap(since, stamp, reason, detail=detail)
+        self._pause_ns = FIRST_PAUSE_NS
+        self._last_sweep = samples[-1].monotonic_ns if samples else now
+        self._journal.sweep(samples)
+        for sample in samples:
+            self._watch_darkness(sample)
+        for entry in message["events"]:
+            event = event_from_json(entry)
+            self._event(event.kind, event.time_ns, device=event.device, **event.detail)
+        self._watch_clocks(samples, message)
+        for mark in message["marks"]:
+            self._journal.note("run", what=mark, time_ns=self._journal.axis.at(stamp))
+            self._say({"t": "marked", "mark": mark})
+        if not self._ready:
+            self._ready = True
+            self._say({"t": "ready", "devices": len(self._keys), "sources": self._sources})
+            for mark in self._pending_marks:
+                self._probe_mark(mark)
+            self._pending_marks = []
+
+    def _sample(self, row: list[Any]) -> Sample:
+        number, mono, wall, period, cells, absent = row
+        readings: dict[str, Reading] = {
+            name: cell for name, cell in zip(self._columns, cells, strict=True) if cell is not None
+        }
+        for name, (reason, since, detail, raw) in absent.items():
+            readings[name] = Unavailable(
+                reason=reason_of(reason), since=since, detail=detail, raw=raw
+            )
+        return Sample(
+            device=self._keys[number],
+            monotonic_ns=mono,
+            wall_ns=wall,
+            period_ns=period,
+            readings=readings,
+        )
+
+    def _watch_darkness(self, sample: Sample) -> None:
+        """A device without a single number is dark; the gap begins where it was last seen."""
+        key, stamp = sample.device, sample.monotonic_ns
+        assert stamp is not None
+        reasons = [r for r in sample.readings.values() if isinstance(r, Unavailable)]
+        lit = any(is_number(reading) for reading in sample.readings.values())
+        if lit:
+            self._last_seen[key] = stamp
+            if key in self._dark:
+                since, reason = self._dark.pop(key)
+                self._gap(since, stamp, reason, device=key)
+        elif reasons and key not in self._dark:
+            reason = reasons[0].reason.value
+            self._dark[key] = (self._last_seen.get(key, stamp), reason)
+            self._event("device-dark", stamp, device=key, reason=reason, detail=reasons[0].detail)
+
+    def _watch_clocks(self, samples: list[Sample], message: Mapping[str, Any]) -> None:
+        if samples and samples[0].wall_ns is not None:
+            first = samples[0]
+            assert first.monotonic_ns is not None
+            assert first.wall_ns is not None
+            pair = ClockPair(monotonic_ns=first.monotonic_ns, wall_ns=first.wall_ns)
+            step = self._steps.look(pair)
+            if step is not None:
+                self._event("clock-step", pair.monotonic_ns, step_ns=step)
+        if message["late_ns"] > LATE_NS or message["skipped"]:
+            if not self._late[0]:
+                self._event(
+                    "late",
+                    time.monotonic_ns(),
+                    late_ns=message["late_ns"],
+                    skipped=message["skipped"],
+                )
+            self._late[0] += 1
+            self._late[1] = max(self._late[1], message["late_ns"])
+            self._late[2] += message["skipped"]
+
+    # ---- the parent ----
+
+    def _control(self) -> None:
+        try:
+            data = os.read(0, 65536)
+        except BlockingIOError:
+            return
+        if not data:
+            self._stop = "parent-gone"
+        for line in data.decode("utf-8", "replace").splitlines():
+            if line == "stop":
+                self._stop = "stopped"
+            elif line.startswith("mark "):
+                name = line.removeprefix("mark ")
+                if self._ready:
+                    self._probe_mark(name)
+                else:
+                    self._pending_marks.append(name)
+
+    def _probe_mark(self, name: str) -> None:
+        """Have a sweep at this moment; the moment itself is recorded even when none comes."""
+        now = time.monotonic_ns()
+        self._journal.note("run", what=name, time_ns=self._journal.axis.at(now))
+        if self._probe is not None:
+            self._probe.mark(f"{name}-sweep")
+        else:
+            self._say({"t": "marked", "mark": f"{name}-sweep"})
+
+    def _say(self, message: Mapping[str, Any]) -> None:
+        with contextlib.suppress(OSError):
+            os.write(1, json.dumps(message).encode() + b"\n")
+
+    # ---- the journal ----
+
+    def _event(
+        self, kind: str, monotonic_ns: int, device: DeviceKey | None = None, **detail: Any
+    ) -> None:
+        at = self._journal.axis.at(monotonic_ns)
+        self._journal.event(
+            Event(time_ns=at, kind=kind, device=device, node=self._node, detail=detail)
+        )
+
+    def _gap(
+        self, since: int, until: int, reason: str, device: DeviceKey | None = None, detail: str = ""
+    ) -> None:
+        axis = self._journal.axis
+        self._journal.gap(
+            Gap(
+                start_ns=axis.at(since),
+                end_ns=axis.at(max(since, until)),
+                reason=reason,
+                device=device,
+                node=self._node,
+                detail=detail,
+            )
+        )
+
+    def _housekeeping(self) -> None:
+        now = time.monotonic_ns()
+        if now >= self._drift_at:
+            self._drift_at = now + DRIFT_NS
+            pair = ClockPair.now()
+            self._journal.note("clock", monotonic_ns=pair.monotonic_ns, wall_ns=pair.wall_ns)
+        if now >= self._rotate_at:
+            self._rotate_at = now + ROTATE_NS
+            self._journal.rotate()
+        if self._compaction is not None:
+            if self._compaction.poll() is not None:
+                self._end_compaction()
+        elif self._journal.has_closed:
+            self._begin_compaction()
+
+    def _begin_compaction(self) -> None:
+        names = self._journal.closed_segments()
+        if not names:
+            return
+        try:
+            self._compaction = spawn(
+                "profilers.compact",
+                str(self._journal.folder),
+                *names,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError:
+            self._compaction = None  # no process to be had: the streams stay readable as they are
+
+    def _end_compaction(self, timeout: float | None = None) -> None:
+        process, self._compaction = self._compaction, None
+        assert process is not None
+        try:
+            answer, _ = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            return
+        if process.returncode == 0:
+            self._journal.compacted(**json.loads(answer))
+        else:
+            self._event("compaction-failed", time.monotonic_ns(), code=process.returncode)
+
+    def _finish(self) -> None:
+        now = time.monotonic_ns()
+        if self._probe is not None:
+            self._selector.unregister(self._probe.out)
+            self._probe.kill()
+        if self._failure is not None:
+            since, reason, detail = self._failure
+            self._gap(since, now, reason, detail=detail)
+        for key, (since, reason) in self._dark.items():
+            self._gap(since, now, reason, device=key)
+        if self._late[0] > 1:
+            sweeps, worst, skipped = self._late
+            self._event("late-total", now, sweeps=sweeps, worst_ns=worst, skipped=skipped)
+        self._journal.rotate()
+        if self._compaction is not None:
+            self._end_compaction(COMPACTION_SECONDS)
+        if self._stop == "stopped":
+            self._begin_compaction()
+            if self._compaction is not None:
+                self._end_compaction(COMPACTION_SECONDS)
+        self._journal.seal(self._stop)
+        self._say({"t": "done"})
+
+
+def main() -> int:
+    """Record one node until told to stop."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # the parent decides when it ends
+    settings = json.loads(first_line(0))
+    first = ClockPair.now()
+    boot = boot_id()
+    try:
+        journal = Journal.open(
+            Path(settings["run_dir"]),
+            node=settings["node"],
+            boot=boot,
+            anchor=first,
+            about=settings.get("about", {}),
+        )
+    except LedgerError as error:
+        print(json.dumps({"t": "shared", "detail": str(error)}), flush=True)  # noqa: T201
+        return 0
+    except OSError as error:
+        print(json.dumps({"t": "refused", "detail": str(error)}), flush=True)  # noqa: T201
+        return 2
+    Recorder(settings, journal, first).run()
+    return 0
+
+
+if __name__ == "__main__":
+    os._exit(main())

@@ -1,0 +1,296 @@
+"""The journal: what goes in comes out, damage is named, a full disk is survived."""
+
+import contextlib
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from profilers import Device, DeviceKey, DeviceTrace, Event, Gap, Reason, Sample, Trace, Unavailable
+from profilers.clocks import ClockPair
+from profilers.compact import compact, read_stream
+from profilers.journal import Journal, node_folder
+from profilers.ledger import LedgerError
+from profilers.record import append_table, node_records, read_record, table_of, verify
+
+SECOND = 1_000_000_000
+WALL = 1_800_000_000 * SECOND
+ANCHOR = ClockPair(monotonic_ns=100 * SECOND, wall_ns=WALL)
+GPU = DeviceKey(uuid="GPU-1")
+UNSUPPORTED = Unavailable(reason=Reason.UNSUPPORTED, detail="nvmlDeviceGetFieldValues")
+DEVICE = Device(key=GPU, name="H100", node="n1", missing={"ecc_corrected": UNSUPPORTED})
+
+
+def journal(run: Path, node: str = "n1", boot: str = "b00tb00t-1") -> Journal:
+    return Journal.open(run, node=node, boot=boot, anchor=ANCHOR)
+
+
+def sample(second: float, **readings) -> Sample:
+    return Sample(
+        device=GPU,
+        monotonic_ns=round((100 + second) * SECOND),
+        wall_ns=WALL + round(second * SECOND) + 2000,
+        period_ns=SECOND,
+        readings=readings or {"power_mw": round(1000 * second)},
+    )
+
+
+def folder(run: Path) -> Path:
+    return node_folder(run, "n1", "b00tb00t-1")
+
+
+def test_what_goes_in_comes_out(tmp_path):
+    book = journal(tmp_path)
+    book.describe([DEVICE])
+    rejected = Unavailable(reason=Reason.REJECTED, raw=255)
+    lost = Unavailable(reason=Reason.LOST)
+    book.sweep([sample(1, power_mw=700_000, gpu_util_permille=990, energy_mj=5)])
+    book.sweep([sample(2, power_mw=lost, gpu_util_permille=rejected, energy_mj=lost)])
+    gap = Gap(start_ns=WALL, end_ns=WALL + SECOND, reason="crashed", detail="signal 11")
+    book.gap(gap)
+    xid = Event(time_ns=WALL + 7, kind="xid", device=GPU, detail={"code": 79})
+    book.event(xid)
+    book.seal("end")
+    trace = read_record(tmp_path)
+    seen = trace.devices[GPU]
+    assert seen.device == DEVICE
+    # Axis: 1 s after the anchor; the wall clock said 2 us more.
+    assert seen.time_ns.tolist() == [WALL + SECOND, WALL + 2 * SECOND]
+    assert seen.wall_ns.tolist() == [WALL + SECOND + 2000, WALL + 2 * SECOND + 2000]
+    assert seen.reading("power_mw", 0) == 700_000
+    assert seen.reading("power_mw", 1) == lost
+    assert seen.reading("gpu_util_permille", 1) == rejected
+    assert seen.reading("ecc_corrected", 0) == UNSUPPORTED
+    assert trace.gaps == (gap,)
+    assert seen.events == (xid,)
+    assert verify(tmp_path) == []
+
+
+def test_compaction_changes_no_value_and_removes_the_stream(tmp_path):
+    book = journal(tmp_path)
+    book.describe([DEVICE])
+    for second in range(1, 50):
+        book.sweep([sample(second)])
+    before = list(_rows(read_record(tmp_path)))
+    book.rotate()
+    book.sweep([sample(50)])
+    answer = compact(folder(tmp_path), book.closed_segments())
+    book.compacted(**answer)
+    assert sorted(p.name for p in folder(tmp_path).glob("samples*")) == [
+        "samples-000001.parquet",
+        "samples-000002.arrows",
+    ]
+    book.seal("end")
+    after = list(_rows(read_record(tmp_path)))
+    assert after[:49] == before
+    assert len(after) == 50
+    assert verify(tmp_path) == []
+    # Standard tools see plain columns.
+    table = pq.read_table(folder(tmp_path) / "samples-000001.parquet", partitioning=None)
+    assert table.column("power_mw").to_pylist()[:3] == [1000, 2000, 3000]
+    assert table.column("time_us")[0].as_py() == (WALL + SECOND) // 1000
+
+
+def _rows(trace: Trace):
+    yield from trace.devices[GPU].samples()
+
+
+@given(cut=st.integers(0, 6000), sweeps=st.integers(1, 12))
+@settings(max_examples=40, deadline=None)
+def test_a_torn_stream_costs_the_last_sweep_at_most(tmp_path_factory, cut, sweeps):
+    run = tmp_path_factory.mktemp("torn")
+    book = journal(run)
+    book.describe([DEVICE])
+    ends = []
+    path = folder(run) / "samples-000001.arrows"
+    for second in range(1, sweeps + 1):
+        book.sweep([sample(second)])
+        ends.append(path.stat().st_size)
+    size = max(0, ends[-1] - cut)
+    os.truncate(path, size)
+    table, torn = read_stream(path)
+    whole = sum(end <= size for end in ends)
+    assert (table.num_rows if table is not None else 0) == whole
+    # A cut exactly between two batches leaves no trace; any other is told with its offset.
+    head = ends[0] - (ends[1] - ends[0] if sweeps > 1 else 0)
+    clean = size in ends or (sweeps > 1 and size == head)
+    if sweeps > 1:
+        assert (torn is None) == clean
+    if torn is not None and whole:
+        assert torn == ends[whole - 1]
+
+
+def test_every_altered_byte_is_found(tmp_path):
+    book = journal(tmp_path)
+    book.describe([DEVICE])
+    book.sweep([sample(1)])
+    book.event(Event(time_ns=WALL, kind="xid", detail={"code": 79}))
+    book.seal("end")
+    ledger = folder(tmp_path) / "journal.jsonl"
+    original = ledger.read_bytes()
+    ledger.write_bytes(original.replace(b'"code": 79', b'"code": 13'))
+    broken = [p for p in verify(tmp_path) if p.code == "broken-chain"]
+    assert broken
+    number = original[: original.index(b'"code": 79')].count(b"\n") + 1
+    assert broken[0].detail.startswith(f"line {number + 1}:")  # the line after it disagrees
+    ledger.write_bytes(original)
+    lines = original.splitlines(keepends=True)
+    ledger.write_bytes(b"".join(lines[:3] + lines[4:]))
+    assert any(p.code == "broken-chain" for p in verify(tmp_path))
+    ledger.write_bytes(original)
+    stream = folder(tmp_path) / "samples-000001.arrows"
+    data = bytearray(stream.read_bytes())
+    data[-40] ^= 1
+    stream.write_bytes(data)
+    assert [p.code for p in verify(tmp_path)] == ["digest-mismatch"]
+    stream.unlink()
+    assert [p.code for p in verify(tmp_path)] == ["missing-segment"]
+
+
+def test_a_cut_ledger_is_continued_and_the_cut_is_told(tmp_path):
+    book = journal(tmp_path)
+    book.describe([DEVICE])
+    book.sweep([sample(1)])
+    book.seal("end")
+    ledger = folder(tmp_path) / "journal.jsonl"
+    os.truncate(ledger, ledger.stat().st_size - 9)
+    again = journal(tmp_path)
+    again.describe([DEVICE])
+    again.sweep([sample(2)])
+    again.seal("end")
+    assert [p.code for p in verify(tmp_path)] == ["torn-tail"]
+    assert len(read_record(tmp_path).devices[GPU]) == 2
+
+
+def test_one_recorder_a_node(tmp_path):
+    first = journal(tmp_path)
+    with pytest.raises(LedgerError, match="another recorder"):
+        journal(tmp_path)
+    journal(tmp_path, node="n2").seal("end")  # another node does not mind
+    first.seal("end")
+    journal(tmp_path).seal("end")
+
+
+def test_two_nodes_are_two_folders_and_one_trace(tmp_path):
+    for node, uuid in (("n1", "GPU-1"), ("n2", "GPU-2")):
+        book = journal(tmp_path, node=node)
+        key = DeviceKey(uuid=uuid)
+        book.describe([Device(key=key, node=node)])
+        book.sweep(
+            [
+                Sample(
+                    device=key,
+                    monotonic_ns=101 * SECOND,
+                    wall_ns=WALL,
+                    period_ns=0,
+                    readings={"power_mw": 1},
+                )
+            ]
+        )
+        book.seal("end")
+    trace = read_record(tmp_path)
+    assert {key.uuid: t.device.node for key, t in trace.devices.items()} == {
+        "GPU-1": "n1",
+        "GPU-2": "n2",
+    }
+    assert len(node_records(tmp_path)) == 2
+
+
+def test_a_full_disk_is_survived_and_told(tmp_path, monkeypatch):
+    book = journal(tmp_path)
+    book.describe([DEVICE])
+    book.sweep([sample(1)])
+    real, full = os.write, [True]
+
+    def write(descriptor: int, data: bytes) -> int:
+        if full[0]:
+            real(descriptor, data[:7])  # a part arrives before the disk is full
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(descriptor, data)
+
+    monkeypatch.setattr(os, "write", write)
+    for second in range(2, 2 + 700):
+        book.sweep([sample(second)])
+    full[0] = False
+    book.sweep([sample(800)])
+    book.seal("end")
+    trace = read_record(tmp_path)
+    # 1 before, then 700 refused of which the newest 600 waited (one of them pushed out by the last
+    # sweep's own arrival): 1 + 600 = 601 rows; 101 lost.
+    times = ((trace.devices[GPU].time_ns - WALL) // SECOND).tolist()
+    assert times == [1, *range(103, 702), 800]
+    refused = [e for e in trace.events if e.kind == "disk-refused"]
+    assert len(refused) == 1
+    assert refused[0].detail["lost_sweeps"] == 101
+    assert "No space left" in refused[0].detail["error"]
+    assert verify(tmp_path) == []
+
+
+def test_a_read_only_folder_is_an_error_at_the_start(tmp_path):
+    blocker = tmp_path / "file"
+    blocker.write_text("")
+    with pytest.raises(OSError):
+        journal(blocker)
+
+
+def test_tables_of_imports_keep_their_reasons(tmp_path):
+    lost = Unavailable(reason=Reason.LOST)
+    trace = DeviceTrace.of_samples(
+        DEVICE, [sample(1, power_mw=0.25), sample(2, power_mw=lost), sample(3, power_mw=7)]
+    )
+    book = journal(tmp_path)
+    book.describe([DEVICE])
+    append_table(book, table_of(trace))
+    book.seal("imported")
+    seen = read_record(tmp_path).devices[GPU]
+    assert [seen.reading("power_mw", row) for row in range(3)] == [0.25, lost, 7.0]
+    assert verify(tmp_path) == []
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from tests.profilers.test_journal import DEVICE, journal, sample
+book = journal(Path(sys.argv[1]))
+book.describe([DEVICE])
+second = 0
+while True:
+    second += 1
+    book.sweep([sample(second)])
+    print(second, flush=True)
+    if second % 40 == 0:
+        book.rotate()
+"""
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.004, 0.011, 0.03])
+def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path, pause):
+    program = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    program.stdout.readline()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        program.wait(pause)
+    program.kill()
+    acknowledged = max([1, *(int(n) for n in program.stdout.read().split("\n")[:-1] if n)])
+    program.wait()
+    program.stdout.close()
+    times = (read_record(tmp_path).devices[GPU].time_ns - WALL) // SECOND
+    assert times.tolist()[:acknowledged] == list(range(1, acknowledged + 1))
+    assert {p.code for p in verify(tmp_path)} <= {"unsealed", "torn-tail"}
+    journal(tmp_path).seal("continued")
+
+
+def test_the_ledger_is_plain_json_lines(tmp_path):
+    book = journal(tmp_path)
+    book.describe([DEVICE])
+    book.seal("end")
+    lines = (folder(tmp_path) / "journal.jsonl").read_text().splitlines()
+    assert [json.loads(line)["kind"] for line in lines] == ["header", "devices", "seal"]
