@@ -133,25 +133,31 @@ def count_architecture(
         no_closed_form=reason,
         findings=tuple(findings),
         assumptions=built.assumptions,
-        polynomial=_polynomial(built, form, count, backward=backward),
+        polynomial=_polynomial(built, form, count, backward=backward, sizes=sizes),
     )
 
 
 def _polynomial(
-    built: Architecture, form: ClosedForm | None, count: FlopCount | None, *, backward: bool
+    built: Architecture,
+    form: ClosedForm | None,
+    count: FlopCount | None,
+    *,
+    backward: bool,
+    sizes: dict[str, Any],
 ) -> tuple[tuple[int, int, int], ...] | None:
     """Expand the closed form in batch and sequence, where it meets the trace at this point.
 
     The trace is the independent check: a form that misses it by one FLOP gives no polynomial.
     """
-    if form is None or count is None or built.dimensions is None:
+    dimensions = built.dimensions
+    if form is None or count is None or dimensions is None:
         return None
     traced = count.forward + count.backward
     if traced != (form.total if backward else form.forward) or count.convention.name != "dense":
         return None
 
     def total(batch: int, sequence: int) -> int:
-        at = closed_form_count(built.dimensions, batch=batch, sequence=sequence)  # type: ignore[arg-type]
+        at = closed_form_count(dimensions, batch=batch, sequence=sequence, **sizes)
         return at.total if backward else at.forward
 
     try:
@@ -161,13 +167,15 @@ def _polynomial(
 
 
 def expand(total: Callable[[int, int], int]) -> tuple[tuple[int, int, int], ...] | None:
-    """Expand batch x (c + b s + a s^2) from three points; None where two more points deny it."""
+    """Expand batch x (c + b s + a s^2) from three points; None where five more points deny it."""
     one, two, three = (total(1, length) for length in (1, 2, 3))
     a, odd = divmod(three - 2 * two + one, 2)
     b = two - one - 3 * a
     c = one - a - b
-    if odd or total(1, 7) != c + 7 * b + 49 * a or total(3, 5) != 3 * (c + 5 * b + 25 * a):
-        return None
+    # A scan in chunks is a polynomial only within its first chunk: look far out as well.
+    for batch, length in ((3, 5), (1, 7), (2, 257), (1, 1009), (1, 65537)):
+        if odd or total(batch, length) != batch * (c + length * b + length * length * a):
+            return None
     return tuple((k, 1, power) for k, power in ((c, 0), (b, 1), (a, 2)) if k)
 
 

@@ -27,5 +27,8 @@ def count(
     check(convention)
     step = Step(model=model, args=args, kwargs=kwargs, backward=backward, loss=loss)
     ledger, method, notes = climb(step)
+    if ledger.unknown_masks:
+        text = "masked: the values of some attention masks are unknown; every pair of them counts"
+        notes = (*notes, text)
     dense = summarise(ledger, method=method, notes=notes)
     return state(dense, convention, model, args, kwargs, backward=backward)

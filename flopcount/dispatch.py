@@ -24,6 +24,7 @@ from flopcount.formulas.attention import causal_pairs
 from flopcount.formulas.known_unknown import KNOWN_UNKNOWN
 from flopcount.formulas.zero import Rule, zero_rule
 from flopcount.higher_order import run_higher_order
+from flopcount.kernels import recording
 from flopcount.known_values import ATTRIBUTE, KnownValues, UnknownValueError
 from flopcount.ledger import Tally, UnknownTally, ZeroTally
 from flopcount.meta_kernels import rescue
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
     from flopcount.count import Phase
 
 SOFTMAX = frozenset({"aten::_softmax", "aten::_safe_softmax"})
-MASKING = frozenset({"aten::add", "aten::masked_fill", "aten::where"})
+MASKING = frozenset(
+    {"aten::add", "aten::add_", "aten::masked_fill", "aten::masked_fill_", "aten::where"}
+)
 BATCHED = frozenset({"aten::bmm", "aten::baddbmm"})
 BLOCKED = -10_000.0
 """An additive mask below this forbids a pair: the least value that half precision masks use."""
@@ -93,6 +96,7 @@ def allowed_by(known: KnownValues, mask: Any, dtype: str | None) -> Attention:
         found = Attention(int(allowed.sum()), allowed.numel(), dtype)
     except UnknownValueError:
         found = Attention(1, 1, dtype, exact=False)
+        known.unknown_masks += 1
     if mask.device.type == "meta":
         mask._flopcount_attention = found
     return found
@@ -235,6 +239,8 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
             if scores.path == scope.path and scores.size in sizes:
                 self._belongs(product, mask)
                 return
+        if len(args) > 2 and hasattr(args[0], ATTRIBUTE):
+            product.mask = args[0]  # the addend of baddbmm
         self._product = product
 
     def _saw_mask(self, args: Any, name: str) -> None:
@@ -243,7 +249,7 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         assert product is not None
         for position, operand in enumerate(tensors(args)):
             if hasattr(operand, ATTRIBUTE) and operand.dim() and operand.shape[-1] == product.width:
-                if name == "aten::masked_fill":
+                if name.startswith("aten::masked_fill"):
                     if position == 1:
                         product.mask, product.blocks = operand, True
                 elif name != "aten::where" or (position == 0 and operand.dtype == torch.bool):
@@ -267,6 +273,13 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         product.tally.attention += product.flop
         product.tally.masked -= product.flop - product.flop * mask.allowed // mask.pairs
         self.watch.attention_nodes[product.number] = mask
+
+    def declared(self, name: str, cost: Cost, given: Any, out: Any) -> None:
+        """Count a call of a function that ``flopcount.kernel`` decorates."""
+        phase, scope = self.watch.here()
+        first = next(tensors((given, out)), None)
+        dtype = cost.dtype or (dtype_name(first.dtype) if first is not None else "unknown")
+        self.record(name, dtype, phase, scope, cost)
 
     def unknown(self, op: str, args: Any, kwargs: Any, out: Any) -> None:
         """Name an op that no rule covers, with shapes and a bound."""
@@ -331,6 +344,7 @@ def watching(watch: Watch, known: KnownValues) -> Iterator[Counter]:
         stack.callback(before.remove)
         after = register_module_forward_hook(watch.leave_module, always_call=True)
         stack.callback(after.remove)
+        stack.enter_context(recording(counter.declared))
         stack.enter_context(AttentionScopes(counter))
         stack.enter_context(counter)
         yield counter

@@ -80,6 +80,7 @@ class Ledger:
     lines: dict[LineKey, Tally] = field(default_factory=dict)
     zero: dict[ZeroKey, ZeroTally] = field(default_factory=dict)
     unknown: dict[UnknownKey, UnknownTally] = field(default_factory=dict)
+    unknown_masks: int = 0
 
     def below(self, path: str, phase: Phase | None = None) -> Ledger:
         """The part inside one module, its path removed from the keys."""

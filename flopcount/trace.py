@@ -83,6 +83,7 @@ def trace(
             raise StepError(error, watch.failed_at or "") from error
     if sharing is not None:
         sharing.settle()
+    watch.ledger.unknown_masks = doubles.known.unknown_masks
     return watch.ledger
 
 

@@ -6,6 +6,7 @@ from flopcount.closed_form.encoder import encoder
 from flopcount.closed_form.encoder_decoder import encoder_decoder
 from flopcount.closed_form.inputs import Inputs
 from flopcount.closed_form.sheet import ClosedForm
+from flopcount.closed_form.state_space import state_space
 from flopcount.closed_form.vision import vit
 
 _FORMS = {
@@ -13,6 +14,7 @@ _FORMS = {
     "encoder": encoder,
     "encoder-decoder": encoder_decoder,
     "vit": vit,
+    "ssm": state_space,
 }
 
 
