@@ -16,7 +16,7 @@ from flopledger.facts import Fact, Finding
 from flopledger.inputs import RunFigures
 from flopledger.ledgers import ONE_THIRD, Original, Standing
 from flopledger.logs import RunFacts
-from flopledger.methods import counted, device_time, models, work
+from flopledger.methods import counted, device_time, models, tensor_activity, work
 from flopledger.methods.models import Costed, Model
 from flopledger.parts import Part
 from flopledger.reconcile import RunAudit, reconcile
@@ -158,6 +158,7 @@ def _audit_run(
             estimates.append(one)
             conventions |= work.conventions(method, run, costed)
     amount_known = any(not one.bound_only for one in estimates)
+    estimates += tensor_activity.estimate(run, known.telemetry, part)
     by_time = device_time.estimate(run, part, draws, amount_known=amount_known)
     if by_time is not None:
         estimates.append(by_time)

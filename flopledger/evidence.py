@@ -9,11 +9,13 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from flopledger import telemetry
 from flopledger.case import AuditCase
 from flopledger.facts import Fact, Finding, Grade
 from flopledger.inputs import Input, RunFigures
 from flopledger.logs import Evidence, EvidenceFile, Resolved, RunFacts, assemble, read
 from flopledger.quantity import Quantity, at_least, at_most, exact
+from flopledger.telemetry import Telemetry
 from flopledger.text import number
 
 TOLERANCE = 0.02
@@ -42,6 +44,7 @@ class Completed:
 
     figures: RunFigures
     found: RunFacts
+    telemetry: Telemetry | None  #: recordings among the evidence
     facts: tuple[Fact, ...]
     findings: tuple[Finding, ...]
     digests: dict[str, str]  #: SHA-256 of each evidence file that was read
@@ -49,15 +52,26 @@ class Completed:
 
 def complete(case: AuditCase, index: int, run: RunFigures) -> Completed:
     """Read the evidence of run ``index`` and join it with what the case states."""
-    files = [EvidenceFile(path=path, name=name) for name, path in case.evidence(index)]
-    evidence = read(files)
-    found = assemble(evidence)
+    paths = dict(case.evidence(index))
+    evidence = read([EvidenceFile(path=path, name=name) for name, path in paths.items()])
+    recordings, understood = telemetry.read(
+        {name: paths[name] for name in evidence.unread if name in paths}
+    )
+    seen = telemetry.facts(recordings) if recordings is not None else ()
+    whole = replace(
+        evidence,
+        facts=(*evidence.facts, *seen),
+        unread=tuple(name for name in evidence.unread if name not in understood),
+    )
+    found = assemble(whole)
     figures, findings = join(run, found)
+    noted = recordings.findings if recordings is not None else ()
     return Completed(
         figures=figures,
         found=found,
-        facts=(*evidence.facts, *_derived(found, evidence)),
-        findings=(*_unread(evidence), *found.findings, *findings),
+        telemetry=recordings,
+        facts=(*whole.facts, *_derived(found, whole)),
+        findings=(*_unread(whole), *noted, *found.findings, *findings),
         digests={
             name: source.sha256
             for name, source in evidence.sources.items()

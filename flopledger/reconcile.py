@@ -171,15 +171,23 @@ def _beyond_ceiling(
     route, ceiling = _architecture_route(estimates), part.ceiling(run.precision)
     assert run.device_seconds is not None
     seconds = run.device_seconds.quantity.interval.high
-    if route is None or ceiling is None or seconds is None or route.flop.low is None:
+    if route is None or route.flop.low is None:
         return None
-    limit = seconds * ceiling.value
+    limits = [
+        (one.flop.high, "the telemetry allows at most")
+        for one in estimates
+        if one.method == "tensor-activity" and one.bound_only and one.flop.high is not None
+    ]
+    if ceiling is not None and seconds is not None:
+        words = f"{number(seconds / 3600, 4)} device-hours ({ceiling.basis}) cannot do more than"
+        limits.append((seconds * ceiling.value, words))
+    limit, words = min(limits, default=(math.inf, ""))
     if route.flop.low <= limit:
         return None
     message = (
-        f"run {run.name}: {route.method} finds at least {number(route.flop.low)} FLOP, but "
-        f"{number(seconds / 3600, 4)} device-hours cannot do more than {number(limit)} ({ceiling.basis}): "
-        f"{number(route.flop.low / limit, 2)} times too much; hours are understated or work is overstated"
+        f"run {run.name}: {route.method} finds at least {number(route.flop.low)} FLOP, but {words} "
+        f"{number(limit)}: {number(route.flop.low / limit, 2)} times too much; device time is "
+        "understated or work is overstated"
     )
     return _finding("exceeds-physical-limit", "error", message, run)
 
