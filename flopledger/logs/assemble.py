@@ -6,7 +6,7 @@ computed from others where the arithmetic is exact (steps x batch), and says so.
 """
 
 from flopledger.facts import NAMES, Fact, Finding, Grade
-from flopledger.logs import checks
+from flopledger.logs import checks, telemetry
 from flopledger.logs.architecture import find_shape
 from flopledger.logs.benchmarks import Benchmark, benchmark
 from flopledger.logs.evidence import Evidence
@@ -58,12 +58,16 @@ def assemble(evidence: Evidence) -> RunFacts:
     if several is None:
         figures["timed_seconds"] = _timed_seconds(evidence)
         figures |= _amount(evidence, figures, rules)
-    figures["accelerator_seconds"] = _accelerator_seconds(evidence, figures)
+    seen = telemetry.measure(evidence.telemetry, *_window(evidence))
+    figures["accelerator_seconds"] = _accelerator_seconds(evidence, figures) or seen.device_seconds
+    figures["energy_joules"] = seen.energy_joules or figures["energy_joules"]
+    figures["energy_boundary"] = seen.energy_boundary or figures["energy_boundary"]
     figures |= _evaluation(evidence, figures)
     figures |= _from_benchmark(figures, rules)
     figures["implied_parameters"] = _implied_parameters(figures)
     findings = list(evidence.findings)
     findings += [several] if several else []
+    findings += seen.findings
     findings += checks.conflicts(figures)
     findings += checks.arithmetic(evidence, figures, shape)
     findings += checks.visible_devices(evidence, figures["accelerator_count"])
@@ -101,6 +105,14 @@ def choose(evidence: Evidence, name: str) -> Resolved | None:
 
 def _benchmark(figure: Resolved | None) -> Benchmark | None:
     return benchmark(str(figure.value)) if figure is not None else None
+
+
+def _window(evidence: Evidence) -> tuple[float | None, float | None]:
+    """Give the timed window in unix seconds, where one log gives it."""
+    started, ended = evidence.named("started"), evidence.named("ended")
+    if len(started) != 1 or len(ended) != 1:
+        return None, None
+    return float(started[0].value), float(ended[0].value)
 
 
 def _timed_seconds(evidence: Evidence) -> Resolved | None:
