@@ -10,6 +10,7 @@ from flopledger.logs import checks, telemetry
 from flopledger.logs.architecture import find_shape
 from flopledger.logs.benchmarks import Benchmark, benchmark
 from flopledger.logs.evidence import Evidence
+from flopledger.logs.readers.weights import SHARD
 from flopledger.logs.run_facts import Bound, Resolved, RunFacts
 
 #: Strongest first, but what the audited software computed comes last.
@@ -48,6 +49,7 @@ def assemble(evidence: Evidence) -> RunFacts:
     rules = _benchmark(figures["benchmark"])
     shape = find_shape(evidence, rules)
     figures["model"] = choose(evidence, "model")
+    figures["parameters"] = figures["parameters"] or _of_shards(evidence)
     figures["global_batch"] = figures["global_batch"] or _batch_by_rates(evidence)
     world = _world(evidence, figures["global_batch"])
     figures["accelerator_count"] = _accelerator_count(evidence, world)
@@ -255,6 +257,18 @@ def _from_benchmark(
         for name, value in fixed.items()
         if value is not None and figures[name] is None
     }
+
+
+def _of_shards(evidence: Evidence) -> Resolved | None:
+    """Add up the parameters of a model's shards, if all of them are there."""
+    shards = evidence.named("parameters_of_shard")
+    marks = [SHARD.search(fact.file) for fact in shards]
+    numbers = {(int(mark[1]), int(mark[2])) for mark in marks if mark is not None}
+    wanted = {total for _, total in numbers}
+    if len(wanted) != 1 or len(shards) != len(numbers) or len(numbers) != wanted.pop():
+        return None
+    total = sum(int(fact.value) for fact in shards)
+    return _computed(total, "parameters", shards, f"the sum of {len(shards)} shards")
 
 
 def _implied_parameters(figures: dict[str, Resolved | None]) -> Resolved | None:
