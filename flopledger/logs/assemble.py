@@ -6,10 +6,11 @@ computed from others where the arithmetic is exact (steps x batch), and says so.
 """
 
 from flopledger.facts import NAMES, Fact, Finding, Grade
-from flopledger.logs import checks
+from flopledger.logs import checks, telemetry
 from flopledger.logs.architecture import find_shape
 from flopledger.logs.benchmarks import Benchmark, benchmark
 from flopledger.logs.evidence import Evidence
+from flopledger.logs.readers.weights import SHARD
 from flopledger.logs.run_facts import Bound, Resolved, RunFacts
 
 #: Strongest first, but what the audited software computed comes last.
@@ -48,6 +49,7 @@ def assemble(evidence: Evidence) -> RunFacts:
     rules = _benchmark(figures["benchmark"])
     shape = find_shape(evidence, rules)
     figures["model"] = choose(evidence, "model")
+    figures["parameters"] = figures["parameters"] or _of_shards(evidence)
     figures["global_batch"] = figures["global_batch"] or _batch_by_rates(evidence)
     world = _world(evidence, figures["global_batch"])
     figures["accelerator_count"] = _accelerator_count(evidence, world)
@@ -58,12 +60,16 @@ def assemble(evidence: Evidence) -> RunFacts:
     if several is None:
         figures["timed_seconds"] = _timed_seconds(evidence)
         figures |= _amount(evidence, figures, rules)
-    figures["accelerator_seconds"] = _accelerator_seconds(evidence, figures)
+    seen = telemetry.measure(evidence.telemetry, *_window(evidence))
+    figures["accelerator_seconds"] = _accelerator_seconds(evidence, figures) or seen.device_seconds
+    figures["energy_joules"] = seen.energy_joules or figures["energy_joules"]
+    figures["energy_boundary"] = seen.energy_boundary or figures["energy_boundary"]
     figures |= _evaluation(evidence, figures)
     figures |= _from_benchmark(figures, rules)
     figures["implied_parameters"] = _implied_parameters(figures)
     findings = list(evidence.findings)
     findings += [several] if several else []
+    findings += seen.findings
     findings += checks.conflicts(figures)
     findings += checks.arithmetic(evidence, figures, shape)
     findings += checks.visible_devices(evidence, figures["accelerator_count"])
@@ -101,6 +107,14 @@ def choose(evidence: Evidence, name: str) -> Resolved | None:
 
 def _benchmark(figure: Resolved | None) -> Benchmark | None:
     return benchmark(str(figure.value)) if figure is not None else None
+
+
+def _window(evidence: Evidence) -> tuple[float | None, float | None]:
+    """Give the timed window in unix seconds, where one log gives it."""
+    started, ended = evidence.named("started"), evidence.named("ended")
+    if len(started) != 1 or len(ended) != 1:
+        return None, None
+    return float(started[0].value), float(ended[0].value)
 
 
 def _timed_seconds(evidence: Evidence) -> Resolved | None:
@@ -243,6 +257,18 @@ def _from_benchmark(
         for name, value in fixed.items()
         if value is not None and figures[name] is None
     }
+
+
+def _of_shards(evidence: Evidence) -> Resolved | None:
+    """Add up the parameters of a model's shards, if all of them are there."""
+    shards = evidence.named("parameters_of_shard")
+    marks = [SHARD.search(fact.file) for fact in shards]
+    numbers = {(int(mark[1]), int(mark[2])) for mark in marks if mark is not None}
+    wanted = {total for _, total in numbers}
+    if len(wanted) != 1 or len(shards) != len(numbers) or len(numbers) != wanted.pop():
+        return None
+    total = sum(int(fact.value) for fact in shards)
+    return _computed(total, "parameters", shards, f"the sum of {len(shards)} shards")
 
 
 def _implied_parameters(figures: dict[str, Resolved | None]) -> Resolved | None:

@@ -17,4 +17,5 @@ FOLDER_DEPTH = 12
 TOTAL_BYTES = 2 << 30  #: what one call reads in all, headers of weights apart
 FACTS_PER_FILE = 5_000
 NUMBER_CHARACTERS = 64
+EVENT_FILE_BYTES = 256 << 20  #: a binary event file
 EVENTS = 5_000_000  #: records of one binary event file

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from flopledger.facts import Finding
-from flopledger.logs import limits
+from flopledger.logs import limits, telemetry
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import Evidence, EvidenceError, EvidenceFile, Source
 from flopledger.logs.notes import Notes
@@ -25,6 +25,7 @@ def read(files: Sequence[EvidenceFile]) -> Evidence:
     """
     everything: list[Notes] = []
     unread: list[str] = []
+    recordings: list[EvidenceFile] = []
     sources: dict[str, Source] = {}
     total = 0
     refused: list[Finding] = []
@@ -39,11 +40,15 @@ def read(files: Sequence[EvidenceFile]) -> Evidence:
                 f"{document.name}: the evidence exceeds {limits.TOTAL_BYTES:,} bytes in all; "
                 "hand in fewer files"
             )
+        recorded = reader is None and document.size_bytes > 0 and telemetry.is_telemetry(document)
         sources[document.name] = Source(
-            format=reader.format if reader else None,
+            format="telemetry" if recorded else reader.format if reader else None,
             sha256=document.sha256(),
             size_bytes=document.size_bytes,
         )
+        if recorded:
+            recordings.append(EvidenceFile(path=document.path, name=document.name))
+            continue
         if reader is None:
             unread.append(document.name)
             continue
@@ -55,6 +60,7 @@ def read(files: Sequence[EvidenceFile]) -> Evidence:
         facts=tuple(fact for notes in everything for fact in notes.facts),
         findings=(*refused, *(item for notes in everything for item in notes.findings)),
         unread=(*unread, *(finding.evidence[0] for finding in refused)),
+        telemetry=tuple(recordings),
         sources=sources,
     )
 

@@ -19,9 +19,12 @@ from flopledger.logs.readers import (
     torchtitan,
     wandb_files,
     wandb_log,
+    weights,
 )
 
 READERS: tuple[Reader, ...] = (
+    weights.GGUF,
+    weights.SAFETENSORS,
     wandb_log.READER,
     tensorboard.READER,
     mlperf.READER,

@@ -19,7 +19,9 @@ from flopledger.logs.readers.mlperf_events import Event, events
 
 
 def sniff(head: bytes, _name: str) -> bool:
-    """Recognise the marker."""
+    """Recognise the marker; a power log carries it too and belongs to the telemetry."""
+    if b'"power_reading"' in head and b'"run_start"' not in head:
+        return False
     return b":::MLLOG" in head or re.search(rb":::MLL\S* \d{9,11}\S* \w+: \{", head) is not None
 
 

@@ -1,21 +1,8 @@
-"""``run-<id>.wandb``: the append log of W&B, which survives a kill. Read without the package.
+"""``run-<id>.wandb``: the append log of W&B, which survives a kill."""
 
-LevelDB framing after a file header, protocol buffers inside. The fields that are used: record 2
-history, 3 summary, 5 configuration, 17 run, 18 exit, 26 environment.
-"""
-
-import json
-
-from flopledger.logs import limits, scalars
 from flopledger.logs.document import Document
-from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes
-from flopledger.logs.numbers import parse_number, parse_positive
 from flopledger.logs.reader import Reader
-from flopledger.logs.wire import LENGTH, Tail, WireError, double, fields, leveldb_records
-
-_HISTORY, _SUMMARY, _CONFIG, _RUN, _EXIT, _ENVIRONMENT = 2, 3, 5, 17, 18, 26
-_Values = dict[str, object]
 
 
 def sniff(head: bytes, _name: str) -> bool:
@@ -24,108 +11,11 @@ def sniff(head: bytes, _name: str) -> bool:
 
 
 def read(document: Document, notes: Notes) -> None:
-    """Write down the last values of known counters, arguments and the host's GPUs."""
-    tail, count = Tail(), 0
-    last: dict[str, tuple[object, int]] = {}
-    config: dict[str, tuple[object, int]] = {}
-    if document.size_bytes > limits.TEXT_BYTES:
-        raise EvidenceError(f"{document.name}: more than {limits.TEXT_BYTES:,} bytes of records")
-    with document.open() as file:
-        for record in leveldb_records(file, tail):
-            count += 1
-            if count > limits.EVENTS:
-                raise EvidenceError(f"{document.name}: more than {limits.EVENTS:,} records")
-            try:
-                _take(record, count, last, config, notes)
-            except WireError as error:
-                raise EvidenceError(f"{document.name}: record {count}: {error}") from None
-    runtime = last.get("_runtime")
-    if runtime is not None:
-        seconds = parse_positive(runtime[0])
-        notes.fact("wall_seconds", seconds, f"record {runtime[1]}: _runtime")
-    for key, (value, number) in sorted(last.items()):
-        scalars.note_metric(key, value, f"record {number}: {key}", notes)
-    for key, (value, number) in sorted(config.items()):
-        scalars.note_setting(key, value, f"record {number}: {key}", notes)
-    if tail.torn_at is not None:
-        notes.finding(
-            "torn-tail",
-            "warning",
-            f"the record at byte {tail.torn_at:,} is cut off or fails its checksum: the run was "
-            f"killed or the file was cut; {count} records before it were read",
-            f"byte {tail.torn_at}",
-        )
+    """Write down what the records say."""
+    # The framing is the telemetry pillar's, which loads pyarrow: only where such a file lies.
+    from flopledger.logs.readers import wandb_records
 
-
-def _take(
-    record: bytes,
-    count: int,
-    last: dict[str, tuple[object, int]],
-    config: dict[str, tuple[object, int]],
-    notes: Notes,
-) -> None:
-    for number, kind, value in fields(record):
-        if kind != LENGTH or not isinstance(value, bytes):
-            continue
-        if number in (_HISTORY, _SUMMARY, _CONFIG):
-            target = config if number == _CONFIG else last
-            for key, item in _items(value).items():
-                target[key] = (item, count)
-        elif number == _RUN:
-            for inner, _, part in fields(value):
-                if inner == 4 and isinstance(part, bytes):
-                    config.update({key: (item, count) for key, item in _items(part).items()})
-        elif number == _ENVIRONMENT:
-            _note_environment(value, count, notes)
-        elif number == _EXIT:
-            code = next((item for field, _, item in fields(value) if field == 1), 0)
-            notes.fact("exit_code", code, f"record {count}: exit", unit="code")
-
-
-def _items(data: bytes) -> _Values:
-    """Read ``item`` and ``update`` entries: a key and a value in one of several forms."""
-    found: _Values = {}
-    for number, kind, value in fields(data):
-        if number == 1 and kind == LENGTH and isinstance(value, bytes):
-            key, item = _item(value)
-            if key:
-                found[key] = item
-    return found
-
-
-def _item(data: bytes) -> tuple[str, object]:
-    key, nested = "", []
-    item: object = None
-    for number, _, value in fields(data):
-        if number == 1 and isinstance(value, bytes):
-            key = value[:200].decode("utf-8", "replace")
-        elif number == 2 and isinstance(value, bytes):
-            nested.append(value[:200].decode("utf-8", "replace"))
-        elif number == 5 and isinstance(value, int):
-            item = (value >> 1) ^ -(value & 1)
-        elif number == 6:
-            item = double(value)
-        elif number in (8, 16) and isinstance(value, bytes):
-            item = _json(value)
-    return key or "/".join(nested), item
-
-
-def _json(value: bytes) -> object:
-    if len(value) > 200:
-        return None
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _note_environment(data: bytes, count: int, notes: Notes) -> None:
-    place = f"record {count}: environment"
-    for number, _, value in fields(data):
-        if number == 18 and isinstance(value, bytes):
-            notes.fact("accelerator", value[:200].decode("utf-8", "replace"), place)
-        elif number == 19:
-            notes.fact("visible_accelerators", parse_number(value) or None, place)
+    wandb_records.read(document, notes)
 
 
 READER = Reader(format="wandb-log", sniff=sniff, read=read)

@@ -161,3 +161,13 @@ def test_the_format_sample_without_a_case(shared):
     path = shared / "logs/lightning-slm/metrics.csv"
     evidence = logs.read([logs.EvidenceFile(path=path, name="metrics.csv")])
     assert evidence.sources["metrics.csv"].format == "lightning-csv"
+
+
+def test_zeus_windows_on_two_gpus(shared):
+    facts, _ = run(shared, "dev-telemetry-zeus-v100")
+    text = (shared / "telemetry/zeus-v100/V100+resnet50+gpu0,1.csv").read_text().splitlines()
+    rows = [[float(cell) for cell in line.split(",")[2:]] for line in text[1:]]
+    # GPU-seconds = 2 x elapsed; energy is the sum of both columns.
+    assert facts.accelerator_seconds.number == pytest.approx(2 * sum(row[0] for row in rows))
+    assert facts.energy_joules.number == pytest.approx(sum(row[1] + row[2] for row in rows))
+    assert facts.energy_boundary.value == "device"

@@ -18,7 +18,7 @@ from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes
 from flopledger.logs.readers import READERS
 from flopledger.logs.source_text import product
-from flopledger.logs.wire import WireError, crc32c, fields
+from flopledger.logs.wire import crc32c
 
 from .conftest import codes, read_files
 
@@ -129,12 +129,6 @@ def test_thousands_separators(value):
 @pytest.mark.parametrize("text", ["1,2,3", "12,34", "1e99999", "9" * 5000, "0x10", "١٢", "--5"])
 def test_what_is_no_number(text):
     assert numbers.parse_number(text) is None
-
-
-@given(st.binary(max_size=200))
-def test_messages_of_any_bytes(data):
-    with contextlib.suppress(WireError):
-        assert sum(1 for _ in fields(data)) <= len(data)
 
 
 def test_the_checksum_is_castagnolis():
