@@ -69,7 +69,7 @@ def load(path: str | Path) -> Architecture:
     """
     file = find_config(Path(path))
     config = read_json(file)
-    _check_integers(config, file)
+    check_sizes(config, file)
     findings = _remote_code(config, file)
     with quiet_and_offline():
         parsed, model_type = _parse(config, file)
@@ -117,7 +117,7 @@ def quiet_and_offline() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _check_integers(config: Mapping[str, Any], file: Path) -> None:
+def check_sizes(config: Mapping[str, Any], file: Path) -> None:
     """Refuse sizes that would keep a builder busy for ever: meta tensors are free, modules not."""
     for key, value in _walk(config):
         if not isinstance(value, int):

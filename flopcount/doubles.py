@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import types
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -242,7 +243,7 @@ def _hold(holder: Any, tensor: Any) -> None:
 
 def _own(key: str, value: Any) -> Any:
     """A copy of a list, dict or set: a module may write to its own in its forward."""
-    table = key.startswith("_") and hasattr(value, "move_to_end")
+    table = key.startswith("_") and type(value) is OrderedDict
     return value.copy() if table or type(value) in (dict, list, set) else value
 
 

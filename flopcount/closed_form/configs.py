@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from flopcount.closed_form.dialects_decoder import DECODERS
+from flopcount.closed_form.dialects_diffusion import DIFFUSERS
 from flopcount.closed_form.dialects_other import OTHERS
 from flopcount.closed_form.dialects_state_space import STATE_SPACES
 from flopcount.closed_form.dimensions import Dimensions, DimensionsError
@@ -22,6 +23,7 @@ DIALECTS: dict[str, Callable[[Fields], dict[str, Any]]] = {
     **DECODERS,
     **OTHERS,
     **STATE_SPACES,
+    **DIFFUSERS,
 }
 
 

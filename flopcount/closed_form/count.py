@@ -1,6 +1,7 @@
 """From dimensions and an input size to the FLOP of one training step."""
 
 from flopcount.closed_form.decoder import decoder
+from flopcount.closed_form.diffusion import dit, unet
 from flopcount.closed_form.dimensions import LARGEST, Dimensions, DimensionsError
 from flopcount.closed_form.encoder import encoder
 from flopcount.closed_form.encoder_decoder import encoder_decoder
@@ -15,6 +16,8 @@ _FORMS = {
     "encoder-decoder": encoder_decoder,
     "vit": vit,
     "ssm": state_space,
+    "dit": dit,
+    "unet": unet,
 }
 
 
