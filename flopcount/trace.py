@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -65,32 +66,40 @@ def trace(
 
     """
     watch = Watch(step.model, most_flop)
-    roots = reachable(step.model)
-    with ExitStack() as stack:
-        stack.enter_context(_neutral_torch(step))
-        stack.enter_context(doubles)
-        stack.enter_context(doubled(roots, doubles))
-        inputs, named = convert_inputs((step.args, step.kwargs), doubles)
-        sharing = Sharing(step.model, watch) if share else None
-        stack.enter_context(watching(watch, doubles.known))
-        try:
-            out = step.model(*inputs, **named)
-            if step.backward:
-                backpropagate(out, step.loss)
-        except (CountError, SharingRefusedError):
-            raise
-        except Exception as error:
-            raise StepError(error, watch.failed_at or "") from error
+    try:
+        sharing = _run(step, doubles, watch, share=share)
+    except (CountError, SharingRefusedError):
+        raise
+    except Exception as error:
+        raise StepError(error, watch.failed_at or "") from error
     if sharing is not None:
         sharing.settle()
     watch.ledger.unknown_masks = doubles.known.unknown_masks
     return watch.ledger
 
 
+def _run(step: Step, doubles: Doubles, watch: Watch, *, share: bool) -> Sharing | None:
+    """The step itself, under the counter's eyes."""
+    with ExitStack() as stack:
+        stack.enter_context(_neutral_torch(step))
+        stack.enter_context(doubles)
+        stack.enter_context(doubled(reachable(step.model), doubles))
+        inputs, named = convert_inputs((step.args, step.kwargs), doubles)
+        sharing = Sharing(step.model, watch) if share else None
+        stack.enter_context(watching(watch, doubles.known))
+        out = step.model(*inputs, **named)
+        if step.backward:
+            backpropagate(out, step.loss)
+    return sharing
+
+
 @contextmanager
 def _neutral_torch(step: Step) -> Iterator[None]:
     """Gradients as the step needs them, compiled code in its eager form, random state kept."""
     with ExitStack() as stack:
+        # What a model would warn of when it really runs is none of a count's business.
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
         stack.enter_context(torch.inference_mode(mode=False))
         stack.enter_context(torch.set_grad_enabled(step.backward))
         stack.enter_context(torch.compiler.set_stance("force_eager"))
