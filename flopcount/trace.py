@@ -13,7 +13,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from flopcount.dispatch import watching
-from flopcount.doubles import Doubles, MetaDoubles, convert_inputs, doubled, reachable
+from flopcount.doubles import Doubles, FakeDoubles, MetaDoubles, convert_inputs, doubled, reachable
 from flopcount.errors import CountError
 from flopcount.known_values import KnownValues
 from flopcount.scopes import Watch
@@ -75,6 +75,7 @@ def trace(
     if sharing is not None:
         sharing.settle()
     watch.ledger.unknown_masks = doubles.known.unknown_masks
+    watch.ledger.local = watch.local if watch.has_shards else None
     return watch.ledger
 
 
@@ -85,6 +86,9 @@ def _run(step: Step, doubles: Doubles, watch: Watch, *, share: bool) -> Sharing 
         stack.enter_context(doubles)
         stack.enter_context(doubled(reachable(step.model), doubles))
         inputs, named = convert_inputs((step.args, step.kwargs), doubles)
+        watch.has_shards = doubles.has_shards
+        watch.on_fakes = isinstance(doubles, FakeDoubles)
+        share = share and not doubles.has_shards
         sharing = Sharing(step.model, watch) if share else None
         stack.enter_context(watching(watch, doubles.known))
         out = step.model(*inputs, **named)
