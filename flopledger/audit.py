@@ -5,7 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import hardware_db
-from flopledger import evidence, implied_peak, inputs, ledgers, parts, regimes, sensitivity
+from flopledger import (
+    evidence,
+    implied_peak,
+    inputs,
+    ledgers,
+    parts,
+    planning,
+    regimes,
+    sensitivity,
+)
 from flopledger import verdict as bands
 from flopledger.case import AuditCase
 from flopledger.claim import Claim, judge, stated
@@ -19,6 +28,7 @@ from flopledger.logs import RunFacts
 from flopledger.methods import counted, device_time, models, tensor_activity, work
 from flopledger.methods.models import Costed, Model
 from flopledger.parts import Part
+from flopledger.planning import Crossing
 from flopledger.reconcile import RunAudit, reconcile
 from flopledger.regimes import Regime
 from flopledger.sensitivity import Share
@@ -43,6 +53,7 @@ class AuditReport:
     findings: tuple[Finding, ...]
     sensitivity: tuple[Share, ...]
     would_change: tuple[str, ...]
+    crossings: tuple[Crossing, ...]
     seed: int
     data_digests: dict[str, str]
 
@@ -97,6 +108,7 @@ def audit(
     ]
     standings = tuple(one for one in placed if one is not None)
     findings += _straddling(standings) + _modifier(standings)
+    crossings = planning.crossings(standings, runs, original)
     verdict = bands.worst(tests) if claim is not None or total is not None else _bare(tests)
     return AuditReport(
         case=case,
@@ -109,7 +121,11 @@ def audit(
         facts=tuple(fact for run in runs for fact in run.facts),
         findings=tuple(findings),
         sensitivity=sensitivity.shares(runs, total),
-        would_change=sensitivity.would_change(verdict, runs, claim, total),
+        would_change=(
+            *sensitivity.would_change(verdict, runs, claim, total),
+            *planning.sentences(crossings),
+        ),
+        crossings=crossings,
         seed=seed,
         data_digests=_digests(),
     )

@@ -298,7 +298,20 @@ def _test_pair(run: RunFigures, pair: Pair) -> _Test:
         code = "implausible-utilisation"
         reading = "the work needs more than the hours gave: hours understated or work overstated"
     message = f"run {run.name}: {relation}: {reading}"
-    return _Test(verdict=outcome, findings=(_finding(code, severity, message, run),))
+    found = [_finding(code, severity, message, run)]
+    tokens = run.tokens.quantity.best if run.tokens is not None else None
+    extra = () if tokens is None else (fingerprints.per_trillion_tokens(tokens),)
+    for fit in fingerprints.matching(
+        pair.ratio,
+        spread=abs(math.log(pair.ratio) / pair.z),
+        known=fingerprints.ROUTES,
+        extra=extra,
+    ):
+        words = (
+            f"run {run.name}: the factor {number(pair.ratio)} fits: {fit.reason}. A question to ask"
+        )
+        found.append(_finding(fit.code, "info", words, run))
+    return _Test(verdict=outcome, findings=tuple(found))
 
 
 def _circular(run: RunFigures, part: Part | None) -> list[Finding]:
