@@ -32,7 +32,7 @@ from flopledger.planning import Crossing
 from flopledger.reconcile import RunAudit, reconcile
 from flopledger.regimes import Regime
 from flopledger.sensitivity import Share
-from flopledger.text import interval, number
+from flopledger.text import interval, number, round_number
 from flopledger.verdict import Verdict
 
 DEFAULT_SEED = 20240801
@@ -300,7 +300,7 @@ def _straddling(standings: tuple[Standing, ...]) -> list[Finding]:
             code="straddles-threshold",
             severity="info",
             message=f"{one.regime.id}: {interval(one.flop)} FLOP lies on both sides of "
-            f"{number(one.threshold_flop, 1)} (P(exceeded) = {one.probability_exceeded:.0%})",
+            f"{round_number(one.threshold_flop)} (P(exceeded) = {one.probability_exceeded:.0%})",
         )
         for one in standings
         if one.probability_exceeded is not None
