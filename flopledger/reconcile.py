@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field
 
-from flopledger import fingerprints
+from flopledger import fingerprints, scope
 from flopledger import verdict as bands
 from flopledger.combine import Combined, Pair, combine, pairs, speakers
 from flopledger.estimate import ComputeEstimate, Draws
@@ -78,7 +78,13 @@ def reconcile(
         _test_documents(findings),
         *(_test_pair(run, pair) for pair in compared),
     ]
-    found = [*findings, *_circular(run, part), *_missing(run, estimates), *counter.findings]
+    found = [
+        *findings,
+        *_circular(run, part),
+        *_missing(run, estimates),
+        *_assumed_scope(run),
+        *counter.findings,
+    ]
     for test in tests:
         found += test.findings
     return RunAudit(
@@ -331,6 +337,15 @@ def _circular(run: RunFigures, part: Part | None) -> list[Finding]:
         "the hours, so it is no second line of evidence"
     )
     return [_finding("circular-evidence", "info", message, run)]
+
+
+def _assumed_scope(run: RunFigures) -> list[Finding]:
+    """State the reading that a run's place in the ledgers rests on."""
+    assumption = scope.unsettled(run)
+    if assumption is None:
+        return []
+    message = f"run {run.name} ({run.kind}): {assumption}"
+    return [_finding("scope-assumption", "info", message, run)]
 
 
 def _missing(run: RunFigures, estimates: list[ComputeEstimate]) -> list[Finding]:
