@@ -15,6 +15,7 @@ from flopledger.commands import (
     case,
     count,
     estimate,
+    hardware,
     regimes,
     version,
 )
@@ -30,6 +31,7 @@ for verb in (
     audit,
     estimate,
     count,
+    hardware,
     regimes,
     case,
     version,
