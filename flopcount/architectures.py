@@ -52,6 +52,7 @@ class Architecture:
     """The reason when ``dimensions`` is None."""
     assumptions: tuple[str, ...] = ()
     findings: list[Finding] = field(default_factory=list)
+    kind: str = "transformers"
 
     def inputs(self, batch: int = 1, sequence: int | None = None, **sizes: Any) -> dict[str, Any]:
         """Return keyword arguments of one training step on meta; see :mod:`model_inputs`."""
@@ -88,7 +89,7 @@ def load(path: str | Path) -> Architecture:
         assumptions=(assumption,) if assumption else (),
         findings=findings,
     )
-    mismatch = name_mismatch(_names(config, file), built.parameters.total)
+    mismatch = name_mismatch(names_of(config, file), built.parameters.total)
     if mismatch is not None:
         built.findings.append(mismatch)
     return built
@@ -288,7 +289,7 @@ def _dimensions(cls: Any, parsed: Any) -> tuple[Dimensions | None, str | None]:
         return None, str(error)
 
 
-def _names(config: Mapping[str, Any], file: Path) -> list[str]:
+def names_of(config: Mapping[str, Any], file: Path) -> list[str]:
     """Names that may state a size: the file's own, its folder's, and what the config says."""
     own = [config.get("_name_or_path"), config.get("name"), config.get("model_name")]
     place = file.parent.resolve().name if file.name == "config.json" else file.stem
