@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch._ops import HigherOrderOperator
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn.modules.module import (
     register_module_forward_hook,
     register_module_forward_pre_hook,
@@ -28,6 +29,7 @@ from flopcount.kernels import recording
 from flopcount.known_values import ATTRIBUTE, KnownValues, UnknownValueError
 from flopcount.ledger import Tally, UnknownTally, ZeroTally
 from flopcount.meta_kernels import rescue
+from flopcount.parallel import dtensor_type, is_sharded
 from flopcount.registry import Cost, evaluate, find
 from flopcount.scopes import UNMASKED, Attention, Scope, Watch, next_number
 
@@ -126,6 +128,7 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         self.watch = watch
         self.known = known
         self._rules: dict[Any, Rule] = {}
+        self._inside_shards = 0
         self._product: Product | None = None
         self._softmax: tuple[Product, Attention] | None = None
 
@@ -133,6 +136,8 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         kwargs = kwargs or {}
         if isinstance(func, HigherOrderOperator):
             return run_higher_order(self, func, args, kwargs)
+        if self._inside_shards and is_sharded_call(types):
+            return NotImplemented  # lets the sharded tensor run, and its local ops come here
         rule = self._rules.get(func)
         if rule is None:
             rule = self._rules[func] = resolve(func)
@@ -141,9 +146,46 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
                 return result
+        if is_sharded_call(types):
+            return self._sharded(func, rule, args, kwargs)
         out = self._execute(func, args, kwargs)
         if self.watch.muted:
             return out
+        if self._inside_shards:
+            # Sharding rules are worked out on fake tensors of the whole shape; that is no work.
+            if self.watch.on_fakes or not any(isinstance(t, FakeTensor) for t in tensors(args)):
+                self._local(func, rule, args, kwargs, out)
+            return out
+        self._write(func, rule, args, kwargs, out)
+        if self.watch.has_shards:
+            self._local(func, rule, args, kwargs, out)
+        return out
+
+    def _sharded(self, func: Any, rule: Rule, args: Any, kwargs: Any) -> Any:
+        """An op on tensors that are spread over ranks: whole above, this rank's shards below."""
+        mesh = next(item.device_mesh for item in tensors((args, kwargs)) if is_sharded(item))
+        local = self.watch.local
+        local.world_size = max(local.world_size, mesh.size())
+        self._inside_shards += 1
+        try:
+            with self:
+                out = func(*args, **kwargs)
+        finally:
+            self._inside_shards -= 1
+        if not self._inside_shards:
+            self._write(func, rule, args, kwargs, out)
+        return out
+
+    def _local(self, func: Any, rule: Rule, args: Any, kwargs: Any, out: Any) -> None:
+        """Count an op on this rank's shards for the local figure only."""
+        if rule.kind != "formula":
+            return
+        parameters = [argument.name for argument in func._schema.arguments]
+        cost = evaluate(rule.name, args, kwargs, out, parameters)
+        self.watch.local.add(self.watch.here()[0], cost.flop)
+
+    def _write(self, func: Any, rule: Rule, args: Any, kwargs: Any, out: Any) -> None:
+        """Note values and cost of one executed op."""
         self.known.observe(func, args, kwargs, out)
         if rule.kind == "zero":
             self._zero(rule, args, out)
@@ -151,7 +193,6 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
             self._counted(func, rule, args, kwargs, out)
         else:
             self.unknown(rule.op, args, kwargs, out)
-        return out
 
     def _execute(self, func: Any, args: Any, kwargs: Any) -> Any:
         try:
@@ -305,6 +346,12 @@ def resolve(func: Any) -> Rule:
     ):
         return Rule("decompose", name, op)
     return zero_rule(func, op)
+
+
+def is_sharded_call(types: Any) -> bool:
+    """Whether an op was called on sharded tensors."""
+    kind = dtensor_type()
+    return kind is not None and any(issubclass(item, kind) for item in types)
 
 
 def _needs() -> tuple[bool, ...] | None:

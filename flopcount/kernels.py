@@ -1,6 +1,6 @@
 """Kernels that torch cannot see into: a formula and a shape, in three lines.
 
-A Triton or CUDA kernel that is launched from Python is no torch op, so no trace meets it. Decorated,
+A Triton or CUDA kernel launched from Python is no torch op, so no trace meets it. Decorated,
 its Python entry says what it costs and what shape it answers; outside a trace it runs untouched::
 
     @flopcount.kernel(flop=lambda x, w: 2 * x.shape[0] * x.shape[1] * w.shape[1],
@@ -52,9 +52,9 @@ def kernel(
     return decorate
 
 
-def _cost(name: str, answer: Any) -> Cost:
+def _cost(name: str, answer: int | Cost) -> Cost:
     cost = answer if isinstance(answer, Cost) else Cost(answer)
-    if isinstance(cost.flop, bool) or not isinstance(cost.flop, int) or cost.flop < 0:
+    if type(cost.flop) is not int or cost.flop < 0:
         raise FormulaError(
             f"the formula of {name} must return whole FLOP of at least 0; found {cost.flop!r}; "
             "use integer arithmetic (// instead of /)"

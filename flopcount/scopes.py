@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from flopcount.ledger import Ledger
+from flopcount.ledger import Ledger, Local
 
 if TYPE_CHECKING:
     from flopcount.count import Phase
@@ -59,6 +59,9 @@ class Watch:
         self.spent = 0
         self.failed_at: str | None = None
         self.ledger = Ledger()
+        self.local = Local()
+        self.has_shards = False
+        self.on_fakes = False
         self.paths: dict[int, str] = {}
         if isinstance(model, torch.nn.Module):
             for path, module in model.named_modules():
