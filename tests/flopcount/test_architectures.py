@@ -97,6 +97,28 @@ def test_causal_mask_is_seen(write):
     assert counted.count.masked_total == counted.closed_form.masked_total
 
 
+@pytest.mark.parametrize(
+    ("family", "extra"),
+    [
+        ("mistral", {"sliding_window": 5}),
+        ("gemma2", {"sliding_window": 5, "head_dim": 16}),
+        ("qwen2", {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1}),
+        ("gpt2", {"n_embd": 64, "n_layer": 2, "n_head": 4}),
+    ],
+)
+def test_windows_are_seen_without_a_mask(write, family, extra):
+    from transformers import AutoConfig
+
+    from flopcount.counted_model import count_config
+
+    base = extra if family == "gpt2" else {k: v for k, v in TINY.items() if "_" in k} | extra
+    config = AutoConfig.for_model(family, **{k: v for k, v in base.items() if k != "model_type"})
+    path = write(config.to_dict() | {"architectures": None})
+    counted = count_config(path, batch=2, sequence=16)
+    assert counted.count.masked_total == counted.closed_form.masked_total
+    assert counted.count.masked_total < counted.count.total
+
+
 def test_recomputation_repeats_the_layers(write):
     from flopcount.counted_model import count_config
 
