@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flopcount import causal_attention
 from flopcount.closed_form import Dimensions, DimensionsError
 from flopcount.config_file import ConfigError, find_config, read_json
 from flopcount.findings import Finding, name_mismatch
@@ -22,7 +23,6 @@ LARGEST_INTEGER = 10**9
 """No size in a config is larger, except parameter totals, which are no size of a module."""
 MOST_LAYERS = 2000
 _TOTALS = {"total_flos", "max_length", "num_parameters", "total_size", "model_max_length"}
-_ATTENTION = "flopcount"
 _HEADS = {
     "MODEL_FOR_CAUSAL_LM_MAPPING": "a causal language model",
     "MODEL_FOR_MASKED_LM_MAPPING": "a masked language model",
@@ -52,6 +52,7 @@ class Architecture:
     """The reason when ``dimensions`` is None."""
     assumptions: tuple[str, ...] = ()
     findings: list[Finding] = field(default_factory=list)
+    kind: str = "transformers"
 
     def inputs(self, batch: int = 1, sequence: int | None = None, **sizes: Any) -> dict[str, Any]:
         """Return keyword arguments of one training step on meta; see :mod:`model_inputs`."""
@@ -88,7 +89,7 @@ def load(path: str | Path) -> Architecture:
         assumptions=(assumption,) if assumption else (),
         findings=findings,
     )
-    mismatch = name_mismatch(_names(config, file), built.parameters.total)
+    mismatch = name_mismatch(names_of(config, file), built.parameters.total)
     if mismatch is not None:
         built.findings.append(mismatch)
     return built
@@ -255,7 +256,7 @@ def _build(cls: Any, parsed: Any, file: Path) -> Any:
     import torch
 
     failures: list[Exception] = []
-    for attention in (_register_attention(), "sdpa", "eager", None):
+    for attention in (causal_attention.register(), "sdpa", "eager", None):
         keywords = {} if attention is None else {"attn_implementation": attention}
         try:
             with torch.device("meta"):
@@ -267,19 +268,6 @@ def _build(cls: Any, parsed: Any, file: Path) -> Any:
     raise _refused(file, f"{cls.__name__} cannot be built", failures[-1]) from None
 
 
-def _register_attention() -> str:
-    """Name an attention that takes ``is_causal`` instead of a materialised mask.
-
-    The library builds masks by looking at data, which meta tensors do not have; an attention
-    whose mask it does not know gets none, and its own fused function then says "causal".
-    """
-    from transformers import AttentionInterface
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
-    AttentionInterface.register(_ATTENTION, sdpa_attention_forward)
-    return _ATTENTION
-
-
 def _dimensions(cls: Any, parsed: Any) -> tuple[Dimensions | None, str | None]:
     """Read the closed form's dimensions from the library's complete configuration."""
     try:
@@ -288,7 +276,7 @@ def _dimensions(cls: Any, parsed: Any) -> tuple[Dimensions | None, str | None]:
         return None, str(error)
 
 
-def _names(config: Mapping[str, Any], file: Path) -> list[str]:
+def names_of(config: Mapping[str, Any], file: Path) -> list[str]:
     """Names that may state a size: the file's own, its folder's, and what the config says."""
     own = [config.get("_name_or_path"), config.get("name"), config.get("model_name")]
     place = file.parent.resolve().name if file.name == "config.json" else file.stem

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flopcount.architectures import Architecture, load, quiet_and_offline
 from flopcount.closed_form import ClosedForm
 from flopcount.closed_form import count as closed_form_count
-from flopcount.config_file import ConfigError
+from flopcount.config_file import ConfigError, find_config, read_json
 from flopcount.errors import FlopcountError
 from flopcount.findings import Finding
 from flopcount.model_inputs import InputSizeUnknownError, reads_images_too
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from flopcount.count import FlopCount
+    from flopcount.diffusion_models import DiffusionModel
     from flopcount.parameters import ParameterCount
 
 
@@ -66,13 +67,14 @@ def count_config(
         backward: whether the backward pass is part of the step.
         convention: as in :func:`flopcount.count`.
         recompute: run the step with every layer's activations recomputed.
-        **sizes: further input sizes (``decoder_sequence``, ``image``, ``audio_frames``).
+        **sizes: further input sizes (``decoder_sequence``, ``image``, ``audio_frames``,
+            ``latent``, ``text_tokens``).
 
     Raises:
         FlopcountError: the file cannot be used or the model cannot be counted.
     """
     return count_architecture(
-        load(path),
+        load_any(path),
         batch=batch,
         sequence=sequence,
         backward=backward,
@@ -82,8 +84,23 @@ def count_config(
     )
 
 
+def load_any(path: str | Path) -> Architecture | DiffusionModel:
+    """Build what a config.json describes, whichever library it belongs to.
+
+    Raises:
+        ConfigError: the file cannot be used.
+    """
+    file = find_config(Path(path))
+    config = read_json(file)
+    if "_class_name" in config:
+        from flopcount.diffusion_models import load_diffusion
+
+        return load_diffusion(file, config)
+    return load(file)
+
+
 def count_architecture(
-    built: Architecture,
+    built: Architecture | DiffusionModel,
     *,
     batch: int = 1,
     sequence: int | None = None,
@@ -95,6 +112,7 @@ def count_architecture(
     """Count one training step of a model that :func:`flopcount.architectures.load` built."""
     import flopcount
 
+    _refuse_foreign(sizes, built)
     findings = list(built.findings)
     count: FlopCount | None = None
     if recompute:
@@ -105,7 +123,7 @@ def count_architecture(
             count = flopcount.count(built.model, backward=backward, convention=convention, **inputs)
     except InputSizeUnknownError as error:
         findings.append(Finding(code="input-size-unknown", severity="info", message=str(error)))
-    if count is not None and reads_images_too(built):
+    if count is not None and isinstance(built, Architecture) and reads_images_too(built):
         findings.append(
             Finding(
                 code="coverage-gap",
@@ -123,7 +141,7 @@ def count_architecture(
     form, reason = _by_formula(built, batch=batch, sequence=sequence, sizes=sizes)
     return CountedModel(
         name=built.class_name,
-        kind="transformers",
+        kind=built.kind,
         source=built.path,
         batch=batch,
         sequence=sequence,
@@ -137,8 +155,22 @@ def count_architecture(
     )
 
 
+def _refuse_foreign(sizes: dict[str, Any], built: Architecture | DiffusionModel) -> None:
+    """Refuse sizes that such a model has not, rather than to leave them unused in silence."""
+    known = {"decoder_sequence", "image", "audio_frames"}
+    if built.kind == "diffusers":
+        known = {"latent", "text_tokens"}
+    foreign = sorted(set(sizes) - known)
+    if foreign:
+        msg = (
+            f"{built.path}: a {built.kind} model has no input size {', '.join(foreign)}\n"
+            f"  known: batch, sequence, {', '.join(sorted(known))}"
+        )
+        raise FlopcountError(msg)
+
+
 def _polynomial(
-    built: Architecture,
+    built: Architecture | DiffusionModel,
     form: ClosedForm | None,
     count: FlopCount | None,
     *,
@@ -179,19 +211,31 @@ def expand(total: Callable[[int, int], int]) -> tuple[tuple[int, int, int], ...]
     return tuple((k, 1, power) for k, power in ((c, 0), (b, 1), (a, 2)) if k)
 
 
-def _checkpoint_layers(built: Architecture) -> None:
+def _checkpoint_layers(built: Architecture | DiffusionModel) -> None:
     """Let the library recompute each layer in the backward pass, as its trainers do."""
+    if hasattr(built.model, "enable_gradient_checkpointing"):  # diffusers
+        built.model.enable_gradient_checkpointing()
+        return
     if not getattr(built.model, "supports_gradient_checkpointing", False):
         msg = (
             f"{built.path}: {built.class_name} does not support recomputation\n"
             "  count it without --recompute"
         )
         raise ConfigError(msg)
-    built.model.gradient_checkpointing_enable({"use_reentrant": False})
+    checkpoint_layers(built.model)
+
+
+def checkpoint_layers(model: Any) -> None:
+    """Switch recomputation of every layer on, by the name that the installed library has for it."""
+    enable = getattr(model, "activation_checkpointing_enable", None)
+    if enable is None:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    else:
+        enable()
 
 
 def _by_formula(
-    built: Architecture, *, batch: int, sequence: int | None, sizes: dict[str, Any]
+    built: Architecture | DiffusionModel, *, batch: int, sequence: int | None, sizes: dict[str, Any]
 ) -> tuple[ClosedForm | None, str | None]:
     if built.dimensions is None:
         return None, built.no_closed_form

@@ -6,13 +6,16 @@ and the DiT family. Anything else of the library is declined by name.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flopcount.architectures import check_sizes, quiet_and_offline
+from flopcount.architectures import check_sizes, names_of, quiet_and_offline
 from flopcount.closed_form import Dimensions, DimensionsError
-from flopcount.config_file import ConfigError, read_json
+from flopcount.config_file import ConfigError
+from flopcount.findings import Finding, name_mismatch
 from flopcount.model_inputs import InputSizeUnknownError
 from flopcount.parameters import ParameterCount, count_parameters
 
@@ -32,10 +35,14 @@ class DiffusionModel:
     parameters: ParameterCount
     dimensions: Dimensions | None
     no_closed_form: str | None
+    findings: tuple[Finding, ...] = ()
+    assumptions: tuple[str, ...] = ()
+    kind: str = "diffusers"
 
     def inputs(
         self,
-        batch: int,
+        batch: int = 1,
+        sequence: int | None = None,
         *,
         latent: tuple[int, int] | None = None,
         text_tokens: int | None = None,
@@ -44,13 +51,14 @@ class DiffusionModel:
 
         Args:
             batch: samples.
+            sequence: stands in for ``text_tokens`` where that is not given.
             latent: height and width of the latent; the configuration's sample size unless given.
             text_tokens: conditioning tokens, where the model attends to text.
 
         Raises:
             InputSizeUnknownError: a size is neither given nor in the configuration.
         """
-        return _inputs(self, batch, latent, text_tokens)
+        return _inputs(self, batch, latent, sequence if text_tokens is None else text_tokens)
 
 
 def load_diffusion(path: Path, config: dict[str, Any]) -> DiffusionModel:
@@ -83,7 +91,7 @@ def load_diffusion(path: Path, config: dict[str, Any]) -> DiffusionModel:
 
     keys = {k: v for k, v in config.items() if not k.startswith("_") or k == "_class_name"}
     try:
-        with quiet_and_offline(), torch.device("meta"):
+        with quiet_and_offline(), _quiet_diffusers(diffusers), torch.device("meta"):
             model = getattr(diffusers, str(name)).from_config(keys).to(torch.bfloat16).train()
     except Exception as error:
         first = " ".join(str(error).split())[:200]
@@ -95,15 +103,28 @@ def load_diffusion(path: Path, config: dict[str, Any]) -> DiffusionModel:
         dimensions = Dimensions.from_config(complete)
     except DimensionsError as error:
         reason = str(error)
+    parameters = count_parameters(model, config)
+    mismatch = name_mismatch(names_of(config, path), parameters.total)
     return DiffusionModel(
         path=path,
         class_name=str(name),
         config=complete,
         model=model,
-        parameters=count_parameters(model, config),
+        parameters=parameters,
         dimensions=dimensions,
         no_closed_form=reason,
+        findings=() if mismatch is None else (mismatch,),
     )
+
+
+@contextlib.contextmanager
+def _quiet_diffusers(diffusers: Any) -> Iterator[None]:
+    level = diffusers.utils.logging.get_verbosity()
+    diffusers.utils.logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        diffusers.utils.logging.set_verbosity(level)
 
 
 def _inputs(
@@ -175,9 +196,3 @@ def _unknown(built: DiffusionModel, name: str) -> InputSizeUnknownError:
         f"{built.path}: the input size '{name}' is neither given nor fixed by the configuration\n"
         f"  give --{name.replace('_', '-')}"
     )
-
-
-def is_diffusion(path: Path) -> dict[str, Any] | None:
-    """Return the configuration if it is one of diffusers, else None."""
-    config = read_json(path)
-    return config if "_class_name" in config else None

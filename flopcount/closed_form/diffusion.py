@@ -62,7 +62,7 @@ def unet(d: Dimensions, inputs: Inputs) -> ClosedForm:
     size = inputs.latent or d.image
     if size is None:
         size = inputs.need_pair("latent", d.kind)
-    text = inputs.need("text_tokens", d.kind) if d.details["text_width"] else 0
+    text = inputs.text_tokens or inputs.sequence or inputs.need("text_tokens", d.kind)
     sheet = Sheet()
     UNetWalk(sheet, d.details, batch=inputs.batch, text=text).run(size)
     return sheet.close(tokens=inputs.batch * size[0] * size[1], assumptions=d.assumptions)
