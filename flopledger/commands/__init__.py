@@ -10,7 +10,7 @@ import traceback
 
 import typer
 
-from flopledger.commands import audit, regimes, run, version
+from flopledger.commands import audit, doctor, regimes, run, top, version
 
 app = typer.Typer(
     name="flopledger",
@@ -19,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for verb in (audit, regimes, run, version):
+for verb in (audit, doctor, regimes, run, top, version):
     verb.register(app)
 
 
