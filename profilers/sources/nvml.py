@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from profilers.checks import Guard
-from profilers.reading import Reading, Reason, Unavailable, is_number
+from profilers.reading import SIGNALS, Reading, Reason, Unavailable, is_number
 from profilers.source import SourceError, Sweep
 from profilers.sources.gpm import METRICS, GpmChain
 from profilers.sources.nvml_describe import (
@@ -228,7 +228,9 @@ class _Unit:
         slow: list[Reader] = [self._slow_fields, self._temperature, self._memory]
         found: dict[str, Reading] = {}
         self._fast = self._answering([*fast, self._sm_clock], found)
-        self._slow = self._answering([*slow, self._memory_clock, self._reasons, self._ecc], found)
+        self._slow = self._answering(
+            [*slow, self._memory_clock, self._power_limit, self._reasons, self._ecc], found
+        )
         self._next_slow = 0
         self._stands_for_missing(found)
         if partitioned and not is_number(found["gpu_util_permille"]):
@@ -240,6 +242,10 @@ class _Unit:
             for name, why in (found | gpm_missing).items()
             if isinstance(why, Unavailable) and why.reason in {*_FINAL, Reason.MIG}
         }
+        never = Unavailable(reason=Reason.UNSUPPORTED, detail="NVML has no such reading")
+        missing |= {name: never for name in SIGNALS if name not in _ALL}
+        if parent is not None:
+            missing.setdefault("power_limit_mw", never)
         self.device = replace(device, missing=missing)
         self._guard = Guard(self.device)
 
@@ -275,7 +281,7 @@ class _Unit:
                 lost = True
                 break  # fallen off the bus: the other calls would only be slow
         if lost:
-            readings = dict.fromkeys(self._offered(), next(iter(answer.values())))
+            readings = dict.fromkeys(_offered(self.device), next(iter(answer.values())))
         else:
             readings |= self._activities(stamp)
             if slow:
@@ -307,12 +313,6 @@ class _Unit:
             with contextlib.suppress(self._nvml.NVMLError):
                 self._chain.close()
             self._chain = None
-
-    def _offered(self) -> list[str]:
-        names = [*_FIELDS, "gpu_util_permille", "memory_util_permille", "sm_clock_mhz"]
-        names += ["memory_clock_mhz", "temperature_c", "memory_used_bytes", "event_reasons"]
-        names += ["ecc_corrected", "ecc_uncorrected", "process_count", *METRICS.values()]
-        return [name for name in names if name not in self.device.missing]
 
     def _ask(self, names: Sequence[str], call: Callable[[], Sequence[int]]) -> dict[str, Reading]:
         """Call the binding; its error becomes the reading of every name."""
@@ -387,6 +387,12 @@ class _Unit:
 
         return self._ask(["gpu_util_permille", "memory_util_permille"], call)
 
+    def _power_limit(self, _: dict[str, Reading]) -> dict[str, Reading]:
+        if self.device_is_partition():
+            return {}
+        call = self._nvml.nvmlDeviceGetEnforcedPowerLimit
+        return self._ask(["power_limit_mw"], partial(_one, call, self.handle))
+
     def _sm_clock(self, _: dict[str, Reading]) -> dict[str, Reading]:
         call, kind = self._nvml.nvmlDeviceGetClockInfo, self._nvml.NVML_CLOCK_SM
         return self._ask(["sm_clock_mhz"], partial(_one, call, self.handle, kind))
@@ -435,6 +441,7 @@ class _Unit:
                 instance = nvml.nvmlDeviceGetGpuInstanceId(self.handle)
                 chain = GpmChain(nvml, self._parent, instance)
             if chain.supported():
+                chain.read(time.monotonic_ns())  # may be refused only here; and the chain begins
                 return chain, {}
             chain.close()
             why = Unavailable(reason=Reason.UNSUPPORTED, detail="GPM needs Hopper or later")
@@ -523,6 +530,19 @@ def _one(call: Any, *arguments: Any) -> list[int]:
     return [call(*arguments)]
 
 
+_ALL = (
+    *_FIELDS, *METRICS.values(), "gpu_util_permille", "memory_util_permille", "sm_clock_mhz",
+    "memory_clock_mhz", "temperature_c", "memory_used_bytes", "event_reasons", "ecc_corrected",
+    "ecc_uncorrected", "process_count", "power_limit_mw",
+)  # fmt: skip
+"""Every signal that NVML has on some device."""
+
+
+def _offered(device: Device) -> list[str]:
+    """Return the signals that the probe found, or all of NVML's for one that never answered."""
+    return [name for name in _ALL if name not in device.missing]
+
+
 def _dark_sample(device: Device) -> Sample:
     why = Unavailable(reason=Reason.LOST, detail="the driver gives no handle for this device")
     return Sample(
@@ -530,7 +550,7 @@ def _dark_sample(device: Device) -> Sample:
         monotonic_ns=time.monotonic_ns(),
         wall_ns=time.time_ns(),
         period_ns=0,
-        readings={"gpu_util_permille": why},
+        readings=dict.fromkeys(_offered(device), why),
     )
 
 
