@@ -24,7 +24,7 @@ from profilers.importers.table import Column, Role, Table, cell_reading, device,
 from profilers.reading import SIGNALS, Reason, Unavailable
 from profilers.trace import Device, Series
 
-BLOCK_BYTES = 16 * 1024 * 1024
+BLOCK_BYTES = 8 * 1024 * 1024
 _EXACT = {"cycles", "bytes", "FLOP"}
 """Units whose figures may pass 2^53, where a float would lose their last bits."""
 _DISTINCT_WORDS = 10_000

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from profilers.importers import ImportFormatError, Options, collect, open_recording
+from profilers.importers import ImportFormatError, Options, collect, open_recording, units
 from profilers.importers import bulk as bulk_module
 from profilers.importers.stamps import zone
-from profilers.reading import Reason, Unavailable
+from profilers.reading import Reason, Unavailable, is_number
 from profilers.trace import DeviceKey
 
 UUID = "GPU-0a1b2c3d-0000-1111-2222-33334444555"
@@ -367,3 +367,39 @@ def test_missing_cells_are_never_zero(tmp_path):
     trace, _ = both(tmp_path, text)
     reading = next(iter(trace.devices.values())).reading("power_mw", 0)
     assert isinstance(reading, Unavailable)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.one_of(
+        st.floats(-1e6, 1e12).map(lambda x: f"{x:.3f}"),
+        st.integers(0, 2**70).map(str),
+        st.floats(0, 1).map(repr),
+        st.text("0123456789.eE+-", max_size=12),
+    ),
+    st.sampled_from([("power_mw", "W"), ("sm_activity_permille", "ratio"), ("energy_mj", "J")]),
+)
+def test_the_quick_reader_reads_what_the_exact_one_reads(text, what):
+    """Beyond its sixth decimal a figure may fall either way; nowhere else."""
+    exact, quick = units.reading(*what[:1], text, what[1]), units.reader(*what)(text)
+    if text.strip() in units.MISSING:
+        assert quick is None
+    elif is_number(exact) if exact is not None else False:
+        assert quick == pytest.approx(exact, rel=1e-15, abs=1.1e-6)
+    else:
+        assert getattr(quick, "reason", quick) == getattr(exact, "reason", exact)
+
+
+def test_lines_of_any_length_and_end(tmp_path, monkeypatch):
+    from profilers.importers import opened
+
+    monkeypatch.setattr(opened, "_CHUNK", 7)
+    path = tmp_path / "lines"
+    text = "first\r\n\nthird, longer than a chunk\nünïcode 1\u2028same line\nlast"
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    found = list(opened.open_file(path).text_lines())
+    expected = ["first", "", "third, longer than a chunk", "ünïcode 1\u2028same line", "last"]
+    assert found == list(enumerate(expected, start=1))
+    monkeypatch.setattr(opened, "MAX_LINE", 10)
+    with pytest.raises(ImportFormatError, match="longer than"):
+        list(opened.open_file(path).text_lines())
