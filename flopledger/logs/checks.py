@@ -92,6 +92,7 @@ def arithmetic(
         *_parts(evidence, figures),
         *_names(evidence),
         *_claim_of_values(evidence, figures, shape),
+        *_claim_too_low(figures, shape),
         *_batch(figures),
     ]
 
@@ -225,6 +226,35 @@ def _claim_of_values(
             message=f"claimed {claim.number:.4g} FLOP is 6 x {implied:.4g} parameters x "
             f"{samples.number:,.0f} samples x {values:,} {what}: the counter took every value of "
             "the input for a token, which is some hundred times too many",
+            evidence=tuple(fact.place for fact in claim.facts),
+        )
+    ]
+
+
+#: A training step below this is none: one token through a model of 16 million weights costs more.
+_LEAST_STEP_FLOP = 1e8
+#: Claimed FLOP a token over 6 x weights below this is a counter that missed most of the model.
+_LEAST_SHARE = 0.2
+
+
+def _claim_too_low(figures: Mapping[str, Resolved | None], shape: Shape) -> list[Finding]:
+    """Find a total that misses most of the model, as counters do whose weights are partitioned."""
+    claim, steps = figures.get("claimed_flop"), figures.get("steps")
+    weights, implied = _matrix_weights(shape), figures.get("implied_parameters")
+    if claim is None:
+        return []
+    if implied is not None and weights is not None and implied.number < _LEAST_SHARE * weights:
+        seen = f"{implied.number:.3g} parameters by 6 x tokens, but the shape holds {weights:.3g}"
+    elif steps is not None and claim.number < _LEAST_STEP_FLOP * steps.number:
+        seen = f"{claim.number / steps.number:.3g} FLOP an optimizer step"
+    else:
+        return []
+    return [
+        Finding(
+            code="counter-implausible",
+            severity="warning",
+            message=f"claimed {claim.number:.4g} FLOP is {seen}: far too few, as where parameters "
+            "are partitioned while they are counted (ZeRO-3, FSDP)",
             evidence=tuple(fact.place for fact in claim.facts),
         )
     ]

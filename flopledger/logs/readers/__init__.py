@@ -43,6 +43,7 @@ READERS: tuple[Reader, ...] = (
     wandb_files.CONFIG,
     model_files.ADAPTER,
     model_files.CONFIG,
+    model_files.AUXILIARY,
     mlflow_files.META,
     mlflow_files.OTHER,
     mlflow_files.METRIC,

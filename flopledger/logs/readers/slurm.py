@@ -169,6 +169,10 @@ def _energy(row: Row) -> float | None:
     if raw is not None:
         # An unset counter is written as the largest 64-bit number.
         return float(raw) if raw < 2**62 else None
+    for column in ("AllocTRES", "TRESUsageInTot"):
+        listed = re.search(r"(?:^|,)energy=(\d{1,18})(?:,|$)", row.get(column) or "")
+        if listed is not None and int(listed[1]) > 0:
+            return float(listed[1])
     match = re.fullmatch(r"([\d.]{1,20})([KMG]?)", row.get("ConsumedEnergy") or "")
     return float(match[1]) * _MULTIPLE[match[2]] if match and parse_count(match[1]) else None
 

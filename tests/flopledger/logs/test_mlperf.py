@@ -242,3 +242,31 @@ def test_unknown_benchmark_is_said(written):
     assert facts.samples.number == 80
     assert facts.architecture is None
     assert "unknown-benchmark" in codes(facts)
+
+
+def test_a_step_that_counts_tokens(written):
+    # GPT-3 logs give the step in tokens: 3 steps of 64 x 2048 after 36 s.
+    log = settings("gpt3", 64, max_sequence_length=2048) + event("run_start", 0)
+    for step in (1, 2, 3):
+        timing = {"train_step_timing": 12.0, "reduced_train_loss": 2.7}
+        log += event("tracked_stats", 12 * step, timing, step=step * 64 * 2048)
+    facts = run(written, log, system())
+    assert facts.tokens.number == 3 * 64 * 2048
+    assert facts.timed_seconds.bound == "at least"
+
+
+def test_what_is_announced_is_not_done(written):
+    log = settings("llama2_70b_lora", 8) + event("run_start", 0)
+    log += event("block_start", 1, samples_count=1536)
+    facts = run(written, log, system())
+    assert facts.samples is None
+    assert "tokens-missing" in codes(facts)
+
+
+def test_evaluations_may_count_what_they_evaluate(written):
+    log = settings("bert", 1024) + event("run_start", 0) + event("train_samples", 1, 3993600)
+    log += event("eval_start", 50, epoch_num=149504)
+    log += event("eval_stop", 60, samples_count=10240)
+    log += event("epoch_stop", 100, epoch_num=3289088) + event("run_stop", 100, status="success")
+    # The announced amount was not reached; the last epoch_num was.
+    assert run(written, log).samples.number == 3289088

@@ -173,3 +173,10 @@ def test_a_shifted_table_is_refused(written):
     evidence = written({"sacct.txt": table})
     assert evidence.unread == ("sacct.txt",)
     assert "evidence-unreadable" in codes(evidence)
+
+
+def test_energy_among_the_trackable_resources(written):
+    table = "JobID|State|ElapsedRaw|AllocTRES\n5|COMPLETED|100|cpu=4,energy=9285,node=1\n"
+    facts = logs.assemble(written({"sacct.txt": table}))
+    assert facts.energy_joules.number == 9285
+    assert facts.energy_boundary.value == "node"

@@ -209,3 +209,20 @@ def test_pixels_counted_as_tokens(written):
     assert "counter-implausible" in codes(facts)
     files["trainer_state.json"] = state([end()], total_flos=claim / 768)
     assert "counter-implausible" not in codes(logs.assemble(written(files)))
+
+
+def test_partitioned_parameters_make_a_total_far_too_low(written):
+    # 8.0e9 parameters and 1e6 tokens: 4.8e16 FLOP; a counter on one of 64 shards sees 7.5e14.
+    text = state([{"num_tokens": 1e6}], total_flos=4.8e16 / 64)
+    files = {"trainer_state.json": text, "config.json": json.dumps(LLAMA)}
+    assert "counter-implausible" in codes(logs.assemble(written(files)))
+    files["trainer_state.json"] = state([{"num_tokens": 1e6}], total_flos=4.5e16)
+    assert "counter-implausible" not in codes(logs.assemble(written(files)))
+    files = {"trainer_state.json": state(total_flos=1e8)}
+    assert "counter-implausible" in codes(logs.assemble(written(files)))
+
+
+def test_files_beside_a_model_are_known(written):
+    evidence = written({"tokenizer_config.json": '{"tokenizer_class": "LlamaTokenizer"}'})
+    assert evidence.unread == ()
+    assert evidence.facts == ()
