@@ -196,12 +196,22 @@ def _parse(config: Mapping[str, Any], file: Path) -> tuple[Any, str]:
             "  update transformers, or state the dimensions (architecture = {...}) instead"
         )
         raise ConfigError(msg)
-    keys = {k: v for k, v in config.items() if k not in ("auto_map", "quantization_config")}
+    left_out = ("auto_map", "quantization_config")
+    keys = {k: _plain(v) for k, v in config.items() if k not in left_out}
     try:
         return CONFIG_MAPPING[model_type].from_dict(keys), model_type
     except Exception as error:  # noqa: BLE001 - a validator may raise anything; reported
         what = f"the library refuses the configuration of '{model_type}'"
         raise _refused(file, what, error) from None
+
+
+def _plain(value: Any) -> Any:
+    """Turn the library's way to write an infinity, ``{"__float__": "Infinity"}``, into one."""
+    if isinstance(value, dict):
+        if set(value) == {"__float__"} and value["__float__"] in ("Infinity", "-Infinity", "NaN"):
+            return float(value["__float__"])
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _refused(file: Path, what: str, error: BaseException) -> ConfigError:

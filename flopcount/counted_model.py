@@ -10,7 +10,7 @@ from flopcount.architectures import Architecture, load, quiet_and_offline
 from flopcount.closed_form import ClosedForm
 from flopcount.closed_form import count as closed_form_count
 from flopcount.config_file import ConfigError, find_config, read_json
-from flopcount.errors import FlopcountError
+from flopcount.errors import CountError, FlopcountError
 from flopcount.findings import Finding
 from flopcount.model_inputs import InputSizeUnknownError, reads_images_too
 
@@ -110,8 +110,6 @@ def count_architecture(
     **sizes: Any,
 ) -> CountedModel:
     """Count one training step of a model that :func:`flopcount.architectures.load` built."""
-    import flopcount
-
     _refuse_foreign(sizes, built)
     findings = list(built.findings)
     count: FlopCount | None = None
@@ -119,8 +117,7 @@ def count_architecture(
         _checkpoint_layers(built)
     try:
         inputs = built.inputs(batch, sequence, **sizes)
-        with quiet_and_offline():
-            count = flopcount.count(built.model, backward=backward, convention=convention, **inputs)
+        count = _traced(built, inputs, backward=backward, convention=convention)
     except InputSizeUnknownError as error:
         findings.append(Finding(code="input-size-unknown", severity="info", message=str(error)))
     if count is not None and isinstance(built, Architecture) and reads_images_too(built):
@@ -153,6 +150,38 @@ def count_architecture(
         assumptions=built.assumptions,
         polynomial=_polynomial(built, form, count, backward=backward, sizes=sizes),
     )
+
+
+def _traced(
+    built: Architecture | DiffusionModel,
+    inputs: dict[str, Any],
+    *,
+    backward: bool,
+    convention: str,
+) -> FlopCount:
+    """Trace one step; a model that cannot do without a mask gets the library's own attention.
+
+    Raises:
+        CountError: the model raised with every attention.
+    """
+    import flopcount
+
+    failure: CountError | None = None
+    for attention in (None, "sdpa", "eager"):
+        if attention is not None:
+            try:
+                built.model.set_attn_implementation(attention)
+            except (AttributeError, ValueError, ImportError):
+                continue
+        try:
+            with quiet_and_offline():
+                return flopcount.count(
+                    built.model, backward=backward, convention=convention, **inputs
+                )
+        except CountError as error:
+            failure = failure or error
+    assert failure is not None
+    raise failure
 
 
 def _refuse_foreign(sizes: dict[str, Any], built: Architecture | DiffusionModel) -> None:
