@@ -1,0 +1,219 @@
+"""``nvidia-smi --query-gpu=... --format=csv``: with and without units, both throttle names.
+
+The header is checked against the rows: column names that nvidia-smi does not have, a unit that
+differs between header and cells, or figures out of range in most rows are refused, never shifted.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from profilers.importers import identity
+from profilers.importers.bulk import bulk_rows
+from profilers.importers.errors import ImportFormatError
+from profilers.importers.opened import Opened
+from profilers.importers.options import Options
+from profilers.importers.recording import Clock, Findings, Recording
+from profilers.importers.table import Column, Role, Table, rows, split
+
+NAME = "nvidia-smi-csv"
+_LOOK_ROWS = 200
+
+_SIGNALS: dict[str, tuple[str, str, str]] = {
+    # nvidia-smi's field: our signal, unit of the figure, unit as printed
+    "utilization.gpu": ("gpu_util_permille", "%", "%"),
+    "utilization.memory": ("memory_util_permille", "%", "%"),
+    "power.draw": ("power_mw", "W", "W"),
+    "power.draw.instant": ("power_mw", "W", "W"),
+    "power.draw.average": ("power_average_mw", "W", "W"),
+    "power.limit": ("power_limit_mw", "W", "W"),
+    "enforced.power.limit": ("power_limit_mw", "W", "W"),
+    "clocks.sm": ("sm_clock_mhz", "MHz", "MHz"),
+    "clocks.current.sm": ("sm_clock_mhz", "MHz", "MHz"),
+    "clocks.mem": ("memory_clock_mhz", "MHz", "MHz"),
+    "clocks.current.memory": ("memory_clock_mhz", "MHz", "MHz"),
+    "memory.used": ("memory_used_bytes", "MiB", "MiB"),
+    "temperature.gpu": ("temperature_c", "C", ""),
+    "temperature.memory": ("memory_temperature_c", "C", ""),
+    "clocks_throttle_reasons.active": ("event_reasons", "mask", ""),
+    "clocks_event_reasons.active": ("event_reasons", "mask", ""),
+    "ecc.errors.corrected.volatile.total": ("ecc_corrected", "count", ""),
+    "ecc.errors.uncorrected.volatile.total": ("ecc_uncorrected", "count", ""),
+}
+_FACTS: dict[str, tuple[str, str]] = {
+    "memory.total": ("memory_bytes", "MiB"),
+    "clocks.max.sm": ("max_sm_clock_mhz", "MHz"),
+    "clocks.max.memory": ("max_memory_clock_mhz", "MHz"),
+    "driver_version": ("driver_version", ""),
+}
+_ROLES = {
+    "timestamp": Role.STAMP,
+    "index": Role.INDEX,
+    "uuid": Role.UUID,
+    "gpu_uuid": Role.UUID,
+    "name": Role.NAME,
+    "gpu_name": Role.NAME,
+    "pci.bus_id": Role.BUS,
+    "gpu_bus_id": Role.BUS,
+}
+_KNOWN_BUT_UNUSED = re.compile(
+    r"count|pstate|serial|vbios_version|fan\.speed|compute_cap|compute_mode|display_\w+|"
+    r"persistence_mode|accounting\.\w+|inforom\.[\w.]+|gom\.[\w.]+|pci\.[\w.]+|pcie\.[\w.]+|"
+    r"gpu_serial|gpu_part_number|"
+    r"memory\.(?:free|reserved)|utilization\.\w+|encoder\.[\w.]+|ecc\.[\w.]+|retired_pages\.[\w.]+|"
+    r"temperature\.[\w.]+|power\.[\w.]+|clocks[\w.]*|clocks_(?:throttle|event)_reasons[\w.]*|"
+    r"mig\.[\w.]+|fabric\.[\w.]+|gsp\.[\w.]+|c2c\.[\w.]+|driver_model\.[\w.]+|module\.[\w.]+|"
+    r"hostname|vgpu[\w.]*|protected_memory\.[\w.]+|enforced\.power\.limit|addressing_mode|"
+    r"remapped_rows[\w.]*|gpu_recovery_action|platform[\w.]*|dramEncryption[\w.]*"
+)
+_TITLE = re.compile(r"([A-Za-z0-9_.]+)(?: \[([^\]]{1,8})\])?")
+_MESSAGE = re.compile(
+    r"^(?:Unable to determine|Failed to initialize NVML|NVIDIA-SMI has failed|"
+    r"No devices were found|Unable to query|GPU access blocked|Terminated|\s*$)"
+)
+
+
+def recognise(opened: Opened) -> bool:
+    """Say whether the first line with commas is a header of nvidia-smi's own field names."""
+    found = _header(opened.lines)
+    return found is not None
+
+
+def read(opened: Opened, options: Options) -> Recording:
+    """Open a recording; the header is checked at once, the rows while they are read."""
+    header = _header(opened.lines)
+    assert header is not None
+    above, titles = header
+    findings = Findings()
+    columns = _with_units(_columns(titles, opened), opened, above)
+    table = Table(
+        columns=_chosen(columns, findings),
+        zone=options.zone,
+        node=options.node,
+        mark=f"nvidia-smi-{identity.mark(opened.head)}",
+        is_header=_is_header,
+        message=_MESSAGE,
+    )
+    if table.place(Role.STAMP) is None:
+        raise ImportFormatError(
+            "has no timestamp column; record with --query-gpu=timestamp,...", file=opened.name
+        )
+    if all(table.place(role) is None for role in (Role.INDEX, Role.UUID, Role.BUS)):
+        findings.add(
+            "device-unnamed", "no index, uuid or bus id: the rows are taken for one device"
+        )
+        table = replace(table, only_device="gpu?")
+    if options.zone is None:
+        findings.add("zone-unknown", "local stamps without a zone; dates may be hours off")
+    blocks = (
+        bulk_rows(table, opened, findings, skip_lines=above + 1)
+        if options.bulk
+        else rows(
+            table,
+            ((n, text) for n, text in opened.text_lines() if n > above + 1),
+            findings,
+            opened.name,
+        )
+    )
+    clock = Clock.LOCAL if options.zone is None else Clock.WALL
+    return Recording(format=NAME, clock=clock, blocks=blocks, findings=findings)
+
+
+def _header(lines: Sequence[str]) -> tuple[int, list[str]] | None:
+    """Return how many lines stand above the header, and its titles."""
+    for above, line in enumerate(lines[:20]):
+        cells = [cell.strip() for cell in line.split(",")]
+        if _is_header(cells):
+            return above, cells
+        if "," in line and not _MESSAGE.search(line):
+            return None
+    return None
+
+
+def _is_header(cells: Sequence[str]) -> bool:
+    """Say whether cells are titles: at least one that only nvidia-smi writes, no figures."""
+    names = [found[1] for cell in cells if (found := _TITLE.fullmatch(cell.strip()))]
+    own = [n for n in names if n in _SIGNALS or n in _FACTS or n in ("pci.bus_id", "gpu_uuid")]
+    return len(names) == len(cells) and bool(own)
+
+
+def _columns(titles: Sequence[str], opened: Opened) -> tuple[Column, ...]:
+    found = []
+    for title in titles:
+        matched = _TITLE.fullmatch(title)
+        assert matched is not None
+        name, printed = matched[1], matched[2] or ""
+        if name in _ROLES:
+            column = Column(title=title, role=_ROLES[name])
+        elif name in _SIGNALS:
+            signal, unit, own = _SIGNALS[name]
+            if printed and own and printed != own:
+                raise ImportFormatError(
+                    f"column {title!r} is in {printed}, but nvidia-smi writes {name} in {own}",
+                    file=opened.name,
+                )
+            column = Column(title=title, role=Role.SIGNAL, signal=signal, unit=unit)
+        elif name in _FACTS:
+            column = Column(
+                title=title, role=Role.FACT, signal=_FACTS[name][0], unit=_FACTS[name][1]
+            )
+        elif _KNOWN_BUT_UNUSED.fullmatch(name):
+            column = Column(title=title, role=Role.SKIP)
+        else:
+            raise ImportFormatError(
+                f"column {title!r} is no field of nvidia-smi; for columns of your own give a "
+                "mapping file (--mapping)",
+                file=opened.name,
+            )
+        found.append(column)
+    if len(set(titles)) != len(titles):
+        raise ImportFormatError("a column stands twice in the header", file=opened.name)
+    return tuple(found)
+
+
+def _with_units(columns: Sequence[Column], opened: Opened, above: int) -> tuple[Column, ...]:
+    """Give the columns the units that the cells carry: all of them do, or (``nounits``) none."""
+    printed = {"%", "W", "MHz", "MiB"}
+    rows_seen = 0
+    for line in opened.lines[above + 1 : above + 1 + _LOOK_ROWS]:
+        if not line.strip() or _MESSAGE.search(line):
+            continue
+        rows_seen += 1
+        cells = split(line, ",", opened.name, above + 2)
+        if len(cells) == len(columns) and any(
+            column.unit in printed and cell.strip().endswith(column.unit)
+            for column, cell in zip(columns, cells, strict=True)
+        ):
+            return tuple(
+                replace(column, suffix=column.unit) if column.unit in printed else column
+                for column in columns
+            )
+    if not rows_seen:
+        raise ImportFormatError("has a header and no rows", file=opened.name)
+    return tuple(columns)
+
+
+def _chosen(columns: Sequence[Column], findings: Findings) -> tuple[Column, ...]:
+    """Where two columns mean one signal, keep the better one; say what a power figure covers."""
+    names = {column.title.split(" ")[0] for column in columns}
+    demoted: dict[str, Column] = {}
+    if "power.draw.instant" in names:
+        demoted["power.draw"] = Column(title="power.draw", role=Role.SKIP)
+    elif "power.draw" in names:
+        findings.add(
+            "power-scope-unknown",
+            "power.draw is a one-second mean on Ampere and later (GA100 apart), instant before",
+        )
+    if "enforced.power.limit" in names:
+        demoted["power.limit"] = Column(title="power.limit", role=Role.SKIP)
+    kept = []
+    seen: set[str] = set()
+    for column in columns:
+        bare = column.title.split(" ")[0]
+        if bare in demoted or (column.role is Role.SIGNAL and column.signal in seen):
+            kept.append(replace(column, role=Role.SKIP, signal="", suffix=""))
+            continue
+        if column.role is Role.SIGNAL:
+            seen.add(column.signal)
+        kept.append(column)
+    return tuple(kept)

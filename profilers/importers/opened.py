@@ -1,0 +1,127 @@
+"""A file of the audited party, opened with care: regular, bounded, read once, digested."""
+
+import hashlib
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from profilers.importers.errors import ImportFormatError, LimitError
+
+HEAD_BYTES = 64 * 1024
+MAX_BYTES = 256 * 1024**3
+MAX_LINE = 1024 * 1024
+_CHUNK = 256 * 1024
+MAX_WHOLE = 1024**3
+"""Largest file that an importer without a streaming path will read into memory."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opened:
+    """A file or folder whose content is about to be recognised."""
+
+    path: Path
+    size: int
+    """Bytes of the file; 0 for a folder."""
+    head: bytes
+    """The first 64 KiB; empty for a folder."""
+
+    @property
+    def name(self) -> str:
+        """The path as the user gave it, for messages."""
+        return str(self.path)
+
+    @property
+    def is_folder(self) -> bool:
+        """True for a folder (MLflow's file store is one)."""
+        return self.path.is_dir()
+
+    @property
+    def lines(self) -> list[str]:
+        """The whole lines of the head as text, without their ends; empty for binary content."""
+        if b"\0" in self.head:
+            return []
+        text = self.head.decode("utf-8-sig", errors="replace")
+        found = text.splitlines()
+        return found if self.size <= len(self.head) or len(found) < 2 else found[:-1]
+
+    def text_lines(self) -> Iterator[tuple[int, str]]:
+        """Walk over all lines with their numbers; refuses a line beyond 1 MiB."""
+        number = 0
+        with self.path.open("rb") as stream:
+            rest = b""
+            while chunk := stream.read(_CHUNK):
+                data = rest + chunk
+                cut = data.rfind(b"\n") + 1
+                rest = data[cut:]
+                for line in self._decoded(data[:cut], number) if cut else ():
+                    number += 1
+                    yield number, line
+                if len(rest) > MAX_LINE:
+                    raise self._too_long(number + 1)
+        for line in self._decoded(rest + b"\n", number) if rest else ():
+            number += 1
+            yield number, line
+
+    def _decoded(self, data: bytes, before: int) -> Iterator[str]:
+        """Return whole lines as text, without their ends and without a byte order mark."""
+        text = data.decode("utf-8", errors="replace")
+        if before == 0:
+            text = text.removeprefix("\ufeff")
+        for line in text[:-1].split("\n"):
+            if len(line) > MAX_LINE:
+                raise self._too_long(None)
+            yield line.rstrip("\r")
+
+    def _too_long(self, line: int | None) -> LimitError:
+        return LimitError(
+            "the line is longer than 1 MiB; this is not a telemetry log", file=self.name, line=line
+        )
+
+    def whole(self, limit: int = MAX_WHOLE) -> bytes:
+        """Read everything; refuses a file beyond the limit."""
+        if self.size > limit:
+            raise LimitError(
+                f"{self.size} bytes are more than this format's reader takes ({limit}); "
+                "split the file or export fewer series",
+                file=self.name,
+            )
+        return self.path.read_bytes()
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the content; of a folder, of its files' names and digests."""
+        if not self.is_folder:
+            return _digest(self.path)
+        total = hashlib.sha256()
+        for path in sorted(p for p in self.path.rglob("*") if p.is_file() and not p.is_symlink()):
+            total.update(f"{_digest(path)}  {path.relative_to(self.path).as_posix()}\n".encode())
+        return total.hexdigest()
+
+
+def open_file(path: Path) -> Opened:
+    """Look at a path: a regular file or a folder, never a pipe or a device."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ImportFormatError(f"cannot be read: {error.strerror}", file=str(path)) from error
+    if stat.S_ISDIR(status.st_mode):
+        return Opened(path=path, size=0, head=b"")
+    if not stat.S_ISREG(status.st_mode):
+        raise ImportFormatError(
+            "is neither a file nor a folder (pipes and devices are refused)", file=str(path)
+        )
+    if status.st_size > MAX_BYTES:
+        raise LimitError(f"{status.st_size} bytes are more than {MAX_BYTES}", file=str(path))
+    if status.st_size == 0:
+        raise ImportFormatError("is empty", file=str(path))
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(HEAD_BYTES)
+    except OSError as error:
+        raise ImportFormatError(f"cannot be read: {error.strerror}", file=str(path)) from error
+    return Opened(path=path, size=status.st_size, head=head)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

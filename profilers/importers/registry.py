@@ -1,0 +1,91 @@
+"""All formats, recognised by their content. A file's name says nothing."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from profilers.importers import (
+    amd_smi,
+    codecarbon,
+    mapping,
+    mlflow,
+    mlperf_power,
+    nvidia_smi,
+    nvidia_smi_dmon,
+    prometheus_range,
+    prometheus_text,
+    wandb_events,
+    wandb_file,
+    zeus,
+)
+from profilers.importers.errors import ImportFormatError, UnknownFormatError
+from profilers.importers.opened import Opened, open_file
+from profilers.importers.options import Options
+from profilers.importers.recording import Recording
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Format:
+    """One importer."""
+
+    name: str
+    recognise: Callable[[Opened], bool]
+    """Says from the first 64 KiB whether this is it; never raises."""
+    read: Callable[[Opened, Options], Recording]
+    what: str
+    """One line for people."""
+
+
+FORMATS: tuple[Format, ...] = tuple(
+    Format(name=module.NAME, recognise=module.recognise, read=module.read, what=what)
+    for module, what in (
+        (wandb_file, "Weights & Biases run log (.wandb)"),
+        (mlflow, "MLflow run folder with system metrics"),
+        (prometheus_range, "Prometheus query_range JSON"),
+        (wandb_events, "Weights & Biases system events, JSON lines"),
+        (mlperf_power, "MLPerf power log"),
+        (nvidia_smi_dmon, "nvidia-smi dmon"),
+        (prometheus_text, "Prometheus text of dcgm-exporter or nvidia_gpu_exporter"),
+        (zeus, "Zeus window log"),
+        (codecarbon, "CodeCarbon emissions.csv"),
+        (amd_smi, "amd-smi metric/monitor CSV"),
+        (nvidia_smi, "nvidia-smi --query-gpu CSV"),
+    )
+)
+"""Most distinctive first. At most one may claim a file; two are an error, not a choice."""
+
+
+def recognise(opened: Opened) -> Format | None:
+    """Return the one format that claims the content, or None.
+
+    Raises ``ImportFormatError`` where several do.
+    """
+    claims = [candidate for candidate in FORMATS if candidate.recognise(opened)]
+    if len(claims) > 1:
+        names = ", ".join(claim.name for claim in claims)
+        raise ImportFormatError(f"could be {names}; split what is mixed in it", file=opened.name)
+    return claims[0] if claims else None
+
+
+def open_recording(path: Path, options: Options | None = None) -> tuple[Opened, Recording]:
+    """Open a file of any known format; the mapping (if given) is for those that none claims.
+
+    Raises ``UnknownFormatError`` where nothing fits, ``ImportFormatError`` where the content is
+    damaged or contradicts itself.
+    """
+    chosen = options or Options()
+    opened = open_file(path)
+    found = recognise(opened)
+    if found is not None:
+        return opened, found.read(opened, chosen)
+    if chosen.mapping is not None and not opened.is_folder:
+        return opened, mapping.read(opened, chosen)
+    raise UnknownFormatError(
+        f"is of no format that is read here ({_names(FORMATS)}); for a CSV file of your own give "
+        "--mapping",
+        file=opened.name,
+    )
+
+
+def _names(formats: Sequence[Format]) -> str:
+    return ", ".join(one.name for one in formats)

@@ -1,0 +1,146 @@
+"""Whole columns of stamps at once, for the bulk path. None wherever the strict path should look."""
+
+from datetime import UTC, datetime, timedelta, tzinfo
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from profilers.importers.stamps import EPOCH_UNITS
+
+Ints = NDArray[np.int64]
+_PLACES = {"Y": (0, 4), "m": (5, 7), "d": (8, 10), "H": (11, 13), "M": (14, 16)}
+_SLOT_S = 900
+"""Zone offsets change at quarter hours at the earliest."""
+_LATEST_NS = (1 << 33) * 10**9 - 1
+
+
+def epoch_type(unit: str) -> pa.DataType:
+    """Return the exact decimal type whose unscaled figure is nanoseconds."""
+    return {
+        "unix-s": pa.decimal128(20, 9),
+        "unix-ms": pa.decimal128(20, 6),
+        "unix-us": pa.decimal128(20, 3),
+        "unix-ns": pa.int64(),
+    }[unit]
+
+
+def epoch_column(cells: pa.Array, unit: str) -> Ints | None:
+    """Return Unix nanoseconds of a column read as ``epoch_type``."""
+    assert unit in EPOCH_UNITS
+    if cells.null_count:
+        return None
+    if pa.types.is_decimal(cells.type):
+        words = np.frombuffer(cells.buffers()[1], np.int64)[2 * cells.offset :]
+        low = words[0 : 2 * len(cells) : 2]
+        high = words[1 : 2 * len(cells) : 2]
+        if bool((high != 0).any()):
+            return None
+        time: Ints = low.astype(np.int64)
+    else:
+        time = cells.to_numpy().astype(np.int64)
+    return time if _plausible(time) else None
+
+
+def civil_column(cells: pa.Array, zone: tzinfo | None) -> Ints | None:
+    """Return nanoseconds of ``YYYY/MM/DD HH:MM:SS.fff`` in one fixed width, or None."""
+    if not len(cells) or cells.null_count:
+        return None
+    ends = np.frombuffer(cells.buffers()[1], np.int32)[cells.offset : cells.offset + len(cells) + 1]
+    widths = np.diff(ends)
+    width = int(widths[0])
+    if not bool((widths == width).all()) or not 19 <= width <= 30:
+        return None
+    raw = np.frombuffer(cells.buffers()[2], np.uint8)[ends[0] : ends[-1]].reshape(-1, width)
+    blank = 0
+    while blank < width - 19 and bool((raw[:, blank] == ord(" ")).all()):
+        blank += 1
+    # One row a place: each place of the stamp becomes a contiguous run of bytes.
+    text = np.ascontiguousarray(raw[:, blank:].T)
+    places = len(text)
+    if places not in (19, *range(21, 30)) or not _separated(text):
+        return None
+    minutes = _minutes(text)
+    second = _figure(text[17:19])
+    fraction = _figure(text[20:]) if places > 20 else 0
+    if minutes is None or second is None or fraction is None or bool((second > 59).any()):
+        return None
+    if zone is not None:
+        minutes = minutes - _offsets(minutes * 60, zone) // 60
+    time: Ints = minutes * 60 + second
+    time = time * 10**9 + fraction * 10 ** (9 - max(places - 20, 0))
+    return time if _plausible(time) else None
+
+
+def _minutes(text: NDArray[np.uint8]) -> Ints | None:
+    """Return minutes since 1970 of each row.
+
+    Rows of one minute follow each other in any log, so the calendar is asked once a run of them.
+    """
+    changed = np.zeros(text.shape[1], np.bool_)
+    changed[0] = True
+    for place in range(16):
+        changed[1:] |= text[place, 1:] != text[place, :-1]
+    starts = np.flatnonzero(changed)
+    parts = {name: _figure(text[a:b, starts]) for name, (a, b) in _PLACES.items()}
+    known = {name: part for name, part in parts.items() if part is not None}
+    days = _days(known) if len(known) == len(parts) else None
+    if days is None or not bool(((known["H"] < 24) & (known["M"] < 60)).all()):
+        return None
+    minutes: Ints = days * 1440 + known["H"] * 60 + known["M"]
+    return np.repeat(minutes, np.diff(np.append(starts, text.shape[1])))
+
+
+def _plausible(time: Ints) -> bool:
+    return not len(time) or bool(time.min() >= 0 and time.max() <= _LATEST_NS)
+
+
+def _separated(text: NDArray[np.uint8]) -> bool:
+    """Check that the separators stand where they should, in every row."""
+    rules = [(4, b"-/"), (7, b"-/"), (10, b" T"), (13, b":"), (16, b":")]
+    if len(text) > 19:
+        rules.append((19, b".,"))
+    return all(
+        text[place, 0] in allowed and bool((text[place] == text[place, 0]).all())
+        for place, allowed in rules
+    )
+
+
+def _figure(digits: NDArray[np.uint8]) -> Ints | None:
+    """Read places of digits (at most nine) as one number a row; None where one is no digit."""
+    total = np.zeros(digits.shape[1], np.int32)
+    for place in digits:
+        value = place - np.uint8(ord("0"))  # wraps below zero, so one comparison is enough
+        if bool((value > 9).any()):
+            return None
+        total *= 10
+        total += value
+    return total.astype(np.int64)
+
+
+def _days(parts: dict[str, Ints]) -> Ints | None:
+    """Return days since 1970 (the civil calendar in March-based years); None: no such date."""
+    year, month, day = parts["Y"], parts["m"], parts["d"]
+    if not bool(((month >= 1) & (month <= 12) & (day >= 1) & (year >= 1970)).all()):
+        return None
+    leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
+    lengths = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
+    if bool((day > lengths[month] + (leap & (month == 2))).any()):
+        return None
+    shifted = year - (month <= 2)
+    era, in_era = shifted // 400, shifted % 400
+    in_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
+    days: Ints = era * 146_097 + in_era * 365 + in_era // 4 - in_era // 100 + in_year - 719_468
+    return days
+
+
+def _offsets(local: Ints, zone: tzinfo) -> Ints:
+    """Return the zone's offset in seconds at each local time."""
+    slots, back = np.unique(local // _SLOT_S, return_inverse=True)
+    offsets = np.zeros(len(slots), np.int64)
+    for place, slot in enumerate(slots.tolist()):
+        naive = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=slot * _SLOT_S)
+        offset = naive.replace(tzinfo=zone).utcoffset()
+        offsets[place] = 0 if offset is None else int(offset.total_seconds())
+    found: Ints = offsets[back]
+    return found

@@ -1,0 +1,90 @@
+"""Stamps of foreign tools to nanoseconds. A zone that nobody wrote down stays unknown."""
+
+import re
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from decimal import Decimal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from profilers.importers.errors import ImportFormatError
+from profilers.importers.units import number
+
+_CIVIL = re.compile(
+    r"(\d{4})[-/](\d{2})[-/](\d{2})[ T](\d{2}):(\d{2}):(\d{2})(?:[.,](\d{1,9}))?"
+    r"\s*(Z|[+-]\d{2}:?\d{2})?"
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH_UNITS = {"unix-s": 10**9, "unix-ms": 10**6, "unix-us": 10**3, "unix-ns": 1}
+_LATEST_S = 1 << 33  # the year 2242
+
+
+def zone(name: str) -> tzinfo:
+    """Return a stated time zone: an IANA name, ``UTC``, or an offset such as ``+02:00``."""
+    offset = re.fullmatch(r"([+-])(\d{2}):?(\d{2})", name)
+    if offset:
+        minutes = int(offset[2]) * 60 + int(offset[3])
+        return timezone(timedelta(minutes=-minutes if offset[1] == "-" else minutes))
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ImportFormatError(
+            f"{name!r} is no time zone; give an IANA name such as Europe/Berlin, UTC, or +02:00"
+        ) from error
+
+
+def civil(text: str, stated: tzinfo | None = None) -> tuple[int, bool] | None:
+    """Read ``2026/01/31 10:20:30.123`` and its kin.
+
+    Returns nanoseconds and whether the zone is known (written in the stamp, or ``stated``); a stamp
+    of unknown zone counts as if its clock were UTC. None: no such stamp.
+    """
+    found = _CIVIL.fullmatch(text.strip())
+    if not found:
+        return None
+    year, month, day, hour, minute, second = (int(part) for part in found.groups()[:6])
+    where: tzinfo = stated or UTC
+    written = found[8]
+    if written:
+        where = UTC if written == "Z" else zone(written)
+    try:
+        moment = datetime(year, month, day, hour, minute, second, tzinfo=where)
+    except ValueError:
+        return None
+    since = moment - _EPOCH
+    whole = (since.days * 86_400 + since.seconds) * 10**9
+    return whole + int((found[7] or "0").ljust(9, "0")), bool(written or stated)
+
+
+def epoch(text: str, unit: str) -> int | None:
+    """Read a Unix stamp in ``unix-s``, ``-ms``, ``-us`` or ``-ns``; None: no plausible stamp."""
+    value = number(text.strip())
+    return None if value is None else epoch_ns(value, unit)
+
+
+def epoch_ns(value: Decimal, unit: str) -> int | None:
+    """Return nanoseconds of a Unix stamp, or None where it is outside 1970 to 2242."""
+    result = int(value * EPOCH_UNITS[unit])
+    return result if 0 <= result < _LATEST_S * 10**9 else None
+
+
+def duration(text: str) -> int:
+    """Read ``500ms``, ``1s``, ``2.5s``, ``1m`` as nanoseconds."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text.strip())
+    scale = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+    if not found or float(found[1]) <= 0:
+        raise ImportFormatError(f"{text!r} is no duration; write 500ms, 1s, 2.5s or 1m")
+    return int(Decimal(found[1]) * scale[found[2]])
+
+
+def moment(text: str, stated: tzinfo | None = None) -> int:
+    """Read a stated moment: civil with a zone (in the text or ``stated``), or Unix seconds."""
+    found = civil(text, stated)
+    if found is not None:
+        if not found[1]:
+            raise ImportFormatError(f"{text!r} has no zone; append Z or state --zone")
+        return found[0]
+    time = epoch(text, "unix-s")
+    if time is None:
+        raise ImportFormatError(
+            f"{text!r} is no moment; write 2026-01-31T10:00:00Z or Unix seconds"
+        )
+    return time
