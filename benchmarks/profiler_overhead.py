@@ -145,11 +145,11 @@ def training_pairs(folder: Path, pairs: int) -> tuple[list[float], bool]:
     sampler.start()
     sampler.wait_ready(60)
     recorder = psutil.Process(sampler.pid)
-    processes = [*recorder.children(), recorder]
     steps(20)
     ratios, losses = [], set()
     for pair in range(pairs):
         took = {}
+        processes = [*recorder.children(), recorder]
         for watched in (True, False) if pair % 2 else (False, True):
             for process in processes:  # frozen: the same memory, the same caches, no samples
                 process.resume() if watched else process.suspend()
