@@ -69,6 +69,7 @@ class Journal:
         self._refused: tuple[int, str] | None = None
         self._dropped = 0
         self._closed = 0
+        self._flushing = False
 
     @classmethod
     def open(
@@ -141,6 +142,9 @@ class Journal:
 
     def flush(self) -> bool:
         """Write what waits; return False while the disk refuses it."""
+        if self._flushing:
+            return True  # closing a full segment queues its own entry: the flush under way takes it
+        self._flushing = True
         try:
             while self._sweeps:
                 self._append(*self._sweeps[0])
@@ -153,6 +157,8 @@ class Journal:
                 now = ClockPair.now()
                 self._refused = (self.axis.at(now.monotonic_ns), str(error))
             return False
+        finally:
+            self._flushing = False
         self._report_refusal()
         return True
 
