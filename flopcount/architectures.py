@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flopcount import causal_attention
 from flopcount.closed_form import Dimensions, DimensionsError
 from flopcount.config_file import ConfigError, find_config, read_json
 from flopcount.findings import Finding, name_mismatch
@@ -21,7 +22,7 @@ from flopcount.parameters import ParameterCount, count_parameters
 LARGEST_INTEGER = 10**9
 """No size in a config is larger, except parameter totals, which are no size of a module."""
 MOST_LAYERS = 2000
-_ATTENTION = "flopcount"
+_TOTALS = {"total_flos", "max_length", "num_parameters", "total_size", "model_max_length"}
 _HEADS = {
     "MODEL_FOR_CAUSAL_LM_MAPPING": "a causal language model",
     "MODEL_FOR_MASKED_LM_MAPPING": "a masked language model",
@@ -51,6 +52,7 @@ class Architecture:
     """The reason when ``dimensions`` is None."""
     assumptions: tuple[str, ...] = ()
     findings: list[Finding] = field(default_factory=list)
+    kind: str = "transformers"
 
     def inputs(self, batch: int = 1, sequence: int | None = None, **sizes: Any) -> dict[str, Any]:
         """Return keyword arguments of one training step on meta; see :mod:`model_inputs`."""
@@ -68,13 +70,13 @@ def load(path: str | Path) -> Architecture:
     """
     file = find_config(Path(path))
     config = read_json(file)
-    _check_integers(config, file)
+    check_sizes(config, file)
     findings = _remote_code(config, file)
     with quiet_and_offline():
         parsed, model_type = _parse(config, file)
         cls, assumption = _class_of(config, parsed, file)
         model = _build(cls, parsed, file)
-    dimensions, reason = _dimensions(config, parsed)
+    dimensions, reason = _dimensions(cls, parsed)
     built = Architecture(
         path=file,
         model_type=model_type,
@@ -87,7 +89,7 @@ def load(path: str | Path) -> Architecture:
         assumptions=(assumption,) if assumption else (),
         findings=findings,
     )
-    mismatch = name_mismatch(_names(config, file), built.parameters.total)
+    mismatch = name_mismatch(names_of(config, file), built.parameters.total)
     if mismatch is not None:
         built.findings.append(mismatch)
     return built
@@ -116,16 +118,17 @@ def quiet_and_offline() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _check_integers(config: Mapping[str, Any], file: Path) -> None:
+def check_sizes(config: Mapping[str, Any], file: Path) -> None:
     """Refuse sizes that would keep a builder busy for ever: meta tensors are free, modules not."""
     for key, value in _walk(config):
-        number = value if isinstance(value, int) and not isinstance(value, bool) else 0
-        if not -LARGEST_INTEGER <= number <= 10**15:
-            shown = f"{number:.3g}" if abs(number) < 10**30 else "a huge integer"
+        if not isinstance(value, int):
+            continue
+        if abs(value) > LARGEST_INTEGER and key not in _TOTALS:
+            shown = f"{value:.3g}" if abs(value) < 10**30 else "a huge integer"
             msg = f"{file}: {key} = {shown}\n  no size of a real model is so large"
             raise ConfigError(msg)
-        if number > MOST_LAYERS and "layers" in key.rpartition(".")[2]:
-            msg = f"{file}: {key} = {number}\n  more than {MOST_LAYERS} layers are not built"
+        if value > MOST_LAYERS and "layers" in key.rpartition(".")[2]:
+            msg = f"{file}: {key} = {value}\n  more than {MOST_LAYERS} layers are not built"
             raise ConfigError(msg)
     for key in ("num_experts", "num_local_experts", "n_routed_experts"):
         number = config.get(key)
@@ -253,7 +256,7 @@ def _build(cls: Any, parsed: Any, file: Path) -> Any:
     import torch
 
     failures: list[Exception] = []
-    for attention in (_register_attention(), "sdpa", "eager", None):
+    for attention in (causal_attention.register(), "sdpa", "eager", None):
         keywords = {} if attention is None else {"attn_implementation": attention}
         try:
             with torch.device("meta"):
@@ -265,32 +268,15 @@ def _build(cls: Any, parsed: Any, file: Path) -> Any:
     raise _refused(file, f"{cls.__name__} cannot be built", failures[-1]) from None
 
 
-def _register_attention() -> str:
-    """Name an attention that takes ``is_causal`` instead of a materialised mask.
-
-    The library builds masks by looking at data, which meta tensors do not have; an attention
-    whose mask it does not know gets none, and its own fused function then says "causal".
-    """
-    from transformers import AttentionInterface
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
-    AttentionInterface.register(_ATTENTION, sdpa_attention_forward)
-    return _ATTENTION
-
-
-def _dimensions(config: Mapping[str, Any], parsed: Any) -> tuple[Dimensions | None, str | None]:
+def _dimensions(cls: Any, parsed: Any) -> tuple[Dimensions | None, str | None]:
     """Read the closed form's dimensions from the library's complete configuration."""
-    complete = {**parsed.to_dict()}
-    for key in ("architectures",):
-        if key in config:
-            complete[key] = config[key]
     try:
-        return Dimensions.from_config(complete), None
+        return Dimensions.from_config({**parsed.to_dict(), "architectures": [cls.__name__]}), None
     except DimensionsError as error:
         return None, str(error)
 
 
-def _names(config: Mapping[str, Any], file: Path) -> list[str]:
+def names_of(config: Mapping[str, Any], file: Path) -> list[str]:
     """Names that may state a size: the file's own, its folder's, and what the config says."""
     own = [config.get("_name_or_path"), config.get("name"), config.get("model_name")]
     place = file.parent.resolve().name if file.name == "config.json" else file.stem

@@ -19,8 +19,14 @@ class InputSizeUnknownError(FlopcountError):
     """The model reads something whose size is not known; there is no count without it."""
 
 
-def training_inputs(
-    built: Architecture,
+def training_inputs(built: Architecture, **sizes: Any) -> dict[str, Any]:
+    """Return the inputs of one training step of a built model; see :func:`inputs_of`."""
+    return inputs_of(built.model, str(built.path), **sizes)
+
+
+def inputs_of(
+    model: Any,
+    source: str,
     *,
     batch: int = 1,
     sequence: int | None = None,
@@ -31,7 +37,8 @@ def training_inputs(
     """Return the keyword arguments of one training step, all tensors on meta.
 
     Args:
-        built: the model.
+        model: a model of the transformers library, on meta.
+        source: what an error calls it.
         batch: samples.
         sequence: tokens a sample; the encoder's in an encoder-decoder that reads text, the
             decoder's where the encoder reads something else.
@@ -43,26 +50,24 @@ def training_inputs(
         InputSizeUnknownError: a size is neither given nor fixed by the configuration.
         FlopcountError: the model's input is of a kind that is not known.
     """
-    make = _Inputs(built, batch=batch)
+    make = _Inputs(model, source, batch=batch)
     accepted = make.accepted
-    main = built.model.main_input_name
+    main = model.main_input_name
     inputs: dict[str, Any] = {}
-    if main in ("input_ids", "decoder_input_ids") or (
-        "input_ids" in accepted and main not in ("input_features", "input_values")
-    ):
+    if main in ("input_ids", "decoder_input_ids"):
         inputs["input_ids"] = make.tokens(sequence, "sequence")
-    if "pixel_values" in accepted and main == "pixel_values" and not _is_tower_optional(built):
+    if "pixel_values" in accepted and (main == "pixel_values" or _is_dual_tower(model)):
         inputs["pixel_values"] = make.pixels(image)
     if main == "input_features":
         inputs["input_features"] = make.spectrogram(audio_frames)
     if main == "input_values":
         inputs["input_values"] = make.samples(sequence)
-    if "decoder_input_ids" in accepted and _is_pair(built):
+    if "decoder_input_ids" in accepted and _is_pair(model):
         length = decoder_sequence if decoder_sequence is not None else sequence
         inputs["decoder_input_ids"] = make.tokens(length, "decoder_sequence")
     if not inputs:
         msg = (
-            f"{built.path}: '{built.class_name}' reads '{main}'\n"
+            f"{source}: '{type(model).__name__}' reads '{main}'\n"
             "  inputs of that kind are not known; "
             "give package.module:factory that returns the model and its inputs"
         )
@@ -72,28 +77,33 @@ def training_inputs(
     return inputs
 
 
-def _is_pair(built: Architecture) -> bool:
-    return bool(getattr(built.model.config, "is_encoder_decoder", False))
+def _is_pair(model: Any) -> bool:
+    return bool(getattr(model.config, "is_encoder_decoder", False))
 
 
-def _is_tower_optional(built: Architecture) -> bool:
-    """A vision-language model also runs on text alone; its image tokens depend on a processor."""
-    return (
-        "input_ids" in inspect.signature(built.model.forward).parameters
-        and hasattr(built.model.config, "text_config")
-        and hasattr(built.model, "lm_head")
-    )
+def _is_dual_tower(model: Any) -> bool:
+    """Contrastive pairs (CLIP) read both, vision-language models also run on text alone."""
+    config = model.config
+    both = hasattr(config, "text_config") and hasattr(config, "vision_config")
+    return both and not model.can_generate()
+
+
+def reads_images_too(built: Architecture) -> bool:
+    """Say whether the model has an image tower that :func:`training_inputs` leaves out."""
+    accepted = inspect.signature(built.model.forward).parameters
+    main = built.model.main_input_name
+    return "pixel_values" in accepted and main != "pixel_values" and not _is_dual_tower(built.model)
 
 
 class _Inputs:
     """Makes single inputs on meta."""
 
-    def __init__(self, built: Architecture, *, batch: int) -> None:
-        self.path = built.path
-        self.config = built.model.config
+    def __init__(self, model: Any, source: str, *, batch: int) -> None:
+        self.source = source
+        self.config = model.config
         self.batch = batch
-        self.dtype = next(built.model.parameters()).dtype
-        self.accepted = set(inspect.signature(built.model.forward).parameters)
+        self.dtype = next(model.parameters()).dtype
+        self.accepted = set(inspect.signature(model.forward).parameters)
 
     def tokens(self, length: int | None, name: str) -> Any:
         import torch
@@ -136,7 +146,7 @@ class _Inputs:
 
     def _unknown(self, name: str, words: str) -> InputSizeUnknownError:
         msg = (
-            f"{self.path}: the input size '{name}' ({words}) is neither given nor fixed by the "
+            f"{self.source}: the input size '{name}' ({words}) is neither given nor fixed by the "
             f"configuration\n  give {name}"
         )
         return InputSizeUnknownError(msg)

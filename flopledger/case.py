@@ -7,7 +7,7 @@ figure; every message names the file, the key, what was found and how to mend it
 import hashlib
 import math
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -73,7 +73,7 @@ class RunSpec(_Table, frozen=True):
     """One run: what was trained, how much, on what."""
 
     name: str
-    kind: Kind = "pretraining"
+    kind: Kind | None = None  #: pretraining unless the evidence knows better
     model: str | None = None
     tokens: Number | None = None
     samples: Number | None = None
@@ -103,6 +103,7 @@ class BaseModelSpec(_Table, frozen=True):
     """The compute of the original, for a modified model."""
 
     flop: Number | None = None
+    systemic_risk: bool = False  #: decides the fallback of the one-third rule if flop is unknown
     source: str | None = None
 
 
@@ -150,6 +151,24 @@ class AuditCase:
         case._check_files()
         return case
 
+    @classmethod
+    def of_options(cls, content: dict[str, Any]) -> "AuditCase":
+        """Make a case of figures given on the command line; paths in it are the user's own."""
+        whole = {"schema": SCHEMA, "title": "Estimate from options"} | content
+        spec = _convert(whole, name="options")
+        return cls(
+            spec=spec,
+            path=Path.cwd() / "options",
+            name="options",
+            sha256=hashlib.sha256(msgspec.json.encode(whole)).hexdigest(),
+            claim_text=None,
+            allow_outside=True,
+        )
+
+    def without_claim(self) -> "AuditCase":
+        """Give the same case with nothing claimed."""
+        return replace(self, spec=msgspec.structs.replace(self.spec, claim=None), claim_text=None)
+
     @property
     def folder(self) -> Path:
         """The folder that the case's paths are relative to."""
@@ -183,6 +202,10 @@ def parse(text: str, *, name: str) -> CaseSpec:
         raw = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise CaseError(f"{name}: not valid TOML: {error}") from None
+    return _convert(raw, name=name)
+
+
+def _convert(raw: dict[str, Any], *, name: str) -> CaseSpec:
     try:
         spec = msgspec.convert(raw, CaseSpec)
     except msgspec.ValidationError as error:
@@ -359,3 +382,9 @@ def _look_up(raw: Any, key: str) -> Any:
         except (KeyError, IndexError, ValueError, TypeError):
             return None
     return raw
+
+
+def json_schema() -> dict[str, Any]:
+    """Give the JSON Schema of a case file, for editors that complete TOML."""
+    schema: dict[str, Any] = msgspec.json.schema(CaseSpec)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

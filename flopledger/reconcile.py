@@ -3,10 +3,11 @@
 import math
 from dataclasses import dataclass, field
 
+from flopledger import fingerprints, scope
 from flopledger import verdict as bands
 from flopledger.combine import Combined, Pair, combine, pairs, speakers
 from flopledger.estimate import ComputeEstimate, Draws
-from flopledger.facts import Finding, Severity
+from flopledger.facts import Fact, Finding, Severity
 from flopledger.inputs import RunFigures
 from flopledger.methods import device_time, work
 from flopledger.parts import Part
@@ -27,9 +28,15 @@ class RunAudit:
     utilisation: dict[str, Interval]  #: implied, by precision: model FLOP / (seconds x dense peak)
     precision_supported: tuple[str, ...]  #: precisions at which it is plausible
     findings: tuple[Finding, ...]
-    verdict: Verdict
+    verdict: Verdict  #: of the routes against one another and the devices
+    counter_verdict: Verdict  #: of the total that the run's own software states, if it states one
+    evaluation_flop: float | None = (
+        None  #: forward passes inside the timed window, not in any total
+    )
     #: total by convention that an honest claim may have used: name -> FLOP
     conventions: dict[str, float] = field(default_factory=dict)
+    facts: tuple[Fact, ...] = ()  #: everything that its evidence says, conflicts included
+    evidence_digests: dict[str, str] = field(default_factory=dict)  #: SHA-256 by file name
 
     @property
     def hardware_flop(self) -> Interval | None:
@@ -56,16 +63,28 @@ def reconcile(
     *,
     findings: list[Finding],
     conventions: dict[str, float],
+    facts: tuple[Fact, ...] = (),
+    evidence_digests: dict[str, str] | None = None,
+    evaluation_flop: float | None = None,
 ) -> RunAudit:
     """Compare the estimates of one run and combine them."""
     compared = pairs(estimates)
     utilisation = implied_utilisation(run, part, estimates)
+    combined = combine(estimates, run.name, draws)
+    counter = _test_counter(run, part, combined)
     tests = [
         _test_utilisation(run, part, estimates, utilisation),
         _test_statements(run),
+        _test_documents(findings),
         *(_test_pair(run, pair) for pair in compared),
     ]
-    found = [*findings, *_circular(run, part), *_missing(run, estimates)]
+    found = [
+        *findings,
+        *_circular(run, part),
+        *_missing(run, estimates),
+        *_assumed_scope(run),
+        *counter.findings,
+    ]
     for test in tests:
         found += test.findings
     return RunAudit(
@@ -73,12 +92,16 @@ def reconcile(
         part=part,
         estimates=tuple(estimates),
         pairs=tuple(compared),
-        combined=combine(estimates, run.name, draws),
+        combined=combined,
         utilisation=utilisation,
         precision_supported=_plausible(utilisation),
         findings=tuple(found),
         verdict=bands.worst([test.verdict for test in tests]),
+        counter_verdict=counter.verdict,
+        evaluation_flop=evaluation_flop,
         conventions=conventions,
+        facts=facts,
+        evidence_digests=evidence_digests or {},
     )
 
 
@@ -109,7 +132,8 @@ def _plausible(utilisation: dict[str, Interval]) -> tuple[str, ...]:
     return tuple(
         precision
         for precision, interval in utilisation.items()
-        if interval.low is not None and interval.low <= bands.PLAUSIBLE_UTILISATION
+        if (figure := interval.best or interval.low) is not None
+        and figure <= bands.PLAUSIBLE_UTILISATION
     )
 
 
@@ -153,15 +177,23 @@ def _beyond_ceiling(
     route, ceiling = _architecture_route(estimates), part.ceiling(run.precision)
     assert run.device_seconds is not None
     seconds = run.device_seconds.quantity.interval.high
-    if route is None or ceiling is None or seconds is None or route.flop.low is None:
+    if route is None or route.flop.low is None:
         return None
-    limit = seconds * ceiling.value
+    limits = [
+        (one.flop.high, "the telemetry allows at most")
+        for one in estimates
+        if one.method == "tensor-activity" and one.bound_only and one.flop.high is not None
+    ]
+    if ceiling is not None and seconds is not None:
+        words = f"{number(seconds / 3600, 4)} device-hours ({ceiling.basis}) cannot do more than"
+        limits.append((seconds * ceiling.value, words))
+    limit, words = min(limits, default=(math.inf, ""))
     if route.flop.low <= limit:
         return None
     message = (
-        f"run {run.name}: {route.method} finds at least {number(route.flop.low)} FLOP, but "
-        f"{number(seconds / 3600, 4)} device-hours cannot do more than {number(limit)} ({ceiling.basis}): "
-        f"{number(route.flop.low / limit, 2)} times too much; hours are understated or work is overstated"
+        f"run {run.name}: {route.method} finds at least {number(route.flop.low)} FLOP, but {words} "
+        f"{number(limit)}: {number(route.flop.low / limit, 2)} times too much; device time is "
+        "understated or work is overstated"
     )
     return _finding("exceeds-physical-limit", "error", message, run)
 
@@ -201,6 +233,58 @@ def _test_statements(run: RunFigures) -> _Test:
     )
 
 
+#: Findings by which two documents of one run say different things.
+MISMATCHES = frozenset(
+    {
+        "accelerator-mismatch",
+        "amount-mismatch",
+        "device-count-mismatch",
+        "device-time-mismatch",
+    }
+)
+
+
+def _test_documents(findings: list[Finding]) -> _Test:
+    """Ask for an explanation where case and evidence, or two documents, disagree."""
+    if any(one.code in MISMATCHES and one.severity != "info" for one in findings):
+        return _Test(verdict=Verdict.NEEDS_EXPLANATION)
+    return _Test(verdict=Verdict.UNDETERMINED)
+
+
+def _test_counter(run: RunFigures, part: Part | None, combined: Combined | None) -> _Test:
+    """Test the total that the run's own software states (`total_flos` and the like).
+
+    It is rederived, never used: a claim like any other, and the bands of a claim apply.
+    """
+    stated = None if run.claimed_flop is None else run.claimed_flop.quantity.best
+    if stated is None:
+        return _Test(verdict=Verdict.UNDETERMINED)
+    ceiling = part.ceiling(run.precision) if part is not None else None
+    seconds = run.device_seconds.quantity.interval.high if run.device_seconds else None
+    if ceiling is not None and seconds is not None and stated > seconds * ceiling.value:
+        message = (
+            f"run {run.name}: the software's total of {number(stated)} FLOP exceeds the "
+            f"{number(seconds * ceiling.value)} that its devices could do ({ceiling.basis})"
+        )
+        finding = _finding("counter-implausible", "error", message, run)
+        return _Test(verdict=Verdict.INCONSISTENT, findings=(finding,))
+    if combined is None or combined.flop.best is None:
+        return _Test(verdict=Verdict.UNDETERMINED)
+    ratio = stated / combined.flop.best
+    spread = math.log((combined.flop.high or stated) / (combined.flop.low or stated)) / 2
+    outcome = bands.of_claim(math.exp(max(0.0, abs(math.log(ratio)) - spread)))
+    if outcome is Verdict.CONSISTENT:
+        return _Test(verdict=outcome)
+    fits = "; ".join(one.reason for one in fingerprints.matching(ratio, spread=spread))
+    message = (
+        f"run {run.name}: the software's total of {number(stated)} FLOP is {number(ratio)} times the "
+        f"estimate of {number(combined.flop.best)}" + (f"; the factor fits: {fits}" if fits else "")
+    )
+    severity: Severity = "error" if outcome is Verdict.INCONSISTENT else "warning"
+    finding = _finding("counter-implausible", severity, message, run)
+    return _Test(verdict=outcome, findings=(finding,))
+
+
 def _test_pair(run: RunFigures, pair: Pair) -> _Test:
     """Test two independent routes against one another."""
     outcome = bands.of_z(pair.z)
@@ -220,7 +304,20 @@ def _test_pair(run: RunFigures, pair: Pair) -> _Test:
         code = "implausible-utilisation"
         reading = "the work needs more than the hours gave: hours understated or work overstated"
     message = f"run {run.name}: {relation}: {reading}"
-    return _Test(verdict=outcome, findings=(_finding(code, severity, message, run),))
+    found = [_finding(code, severity, message, run)]
+    tokens = run.tokens.quantity.best if run.tokens is not None else None
+    extra = () if tokens is None else (fingerprints.per_trillion_tokens(tokens),)
+    for fit in fingerprints.matching(
+        pair.ratio,
+        spread=abs(math.log(pair.ratio) / pair.z),
+        known=fingerprints.ROUTES,
+        extra=extra,
+    ):
+        words = (
+            f"run {run.name}: the factor {number(pair.ratio)} fits: {fit.reason}. A question to ask"
+        )
+        found.append(_finding(fit.code, "info", words, run))
+    return _Test(verdict=outcome, findings=tuple(found))
 
 
 def _circular(run: RunFigures, part: Part | None) -> list[Finding]:
@@ -240,6 +337,15 @@ def _circular(run: RunFigures, part: Part | None) -> list[Finding]:
         "the hours, so it is no second line of evidence"
     )
     return [_finding("circular-evidence", "info", message, run)]
+
+
+def _assumed_scope(run: RunFigures) -> list[Finding]:
+    """State the reading that a run's place in the ledgers rests on."""
+    assumption = scope.unsettled(run)
+    if assumption is None:
+        return []
+    message = f"run {run.name} ({run.kind}): {assumption}"
+    return [_finding("scope-assumption", "info", message, run)]
 
 
 def _missing(run: RunFigures, estimates: list[ComputeEstimate]) -> list[Finding]:

@@ -13,7 +13,9 @@ from hardware_db.errors import (
     UnknownDtype,
     UnknownInstance,
 )
+from hardware_db.explain import Explanation, PeakCheck
 from hardware_db.figures import DTYPES, Figure, Rate, Source, dtype_name
+from hardware_db.instances import Instance
 from hardware_db.spec import Accelerator, Clock
 
 __all__ = [
@@ -24,10 +26,13 @@ __all__ = [
     "Clock",
     "DataError",
     "Database",
+    "Explanation",
     "Figure",
     "HardwareError",
+    "Instance",
     "NoHardwarePath",
     "NotDerivable",
+    "PeakCheck",
     "Rate",
     "Source",
     "UnknownAccelerator",
@@ -36,8 +41,10 @@ __all__ = [
     "accelerators",
     "database_digest",
     "dtype_name",
+    "explain_peak",
     "identify",
     "identify_compute",
+    "instance",
 ]
 
 
@@ -58,12 +65,7 @@ def identify_compute(name: str) -> Accelerator:
     "A100 SXM" has 40 GB or 80 GB, and either way the same units, rates and clocks: the answer then
     stands for both (``stands_for``), and what differs between them is None.
     """
-    try:
-        return identify(name)
-    except AmbiguousAccelerator as error:
-        if error.common is None:
-            raise
-        return error.common
+    return default_database().identify_compute(name)
 
 
 def accelerators() -> tuple[Accelerator, ...]:
@@ -74,3 +76,15 @@ def accelerators() -> tuple[Accelerator, ...]:
 def database_digest() -> str:
     """SHA-256 over all hardware data: every report that used a peak prints it."""
     return default_database().digest()
+
+
+def instance(name: str) -> Instance:
+    """The accelerators in one cloud instance of this type; raises UnknownInstance."""
+    return default_database().instance(name)
+
+
+def explain_peak(
+    claimed_flop_per_second: float, device: Accelerator | str, dtype: str
+) -> PeakCheck:
+    """Why a claimed peak is not the sourced one: sparse, another format, another part ..."""
+    return default_database().explain_peak(claimed_flop_per_second, device, dtype)

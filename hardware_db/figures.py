@@ -72,6 +72,20 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """Rates per unit and clock for one generation and tier of it."""
+
+    key: str
+    family: str
+    unit_name: str
+    rates: tuple[Rate, ...]
+    sparsity: float | None  # printed sparse figure / dense figure; None: no sparse units
+    sparse_dtypes: tuple[str, ...]
+    origin: str  # source id
+    locator: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
     """One peak of one part, per part as its vendor sells it."""
 
@@ -114,6 +128,21 @@ class Figure:
         return self.origin.accessed
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """A matrix product that somebody timed: a check on what we call a ceiling."""
+
+    part: str  # id
+    dtype: str
+    flop_per_second: float
+    source: str  # title and place, for people
+
+
+def accumulate_default(dtype: str) -> str:
+    """What sums are kept in unless a figure says otherwise."""
+    return {"fp64": "fp64", "int8": "int32", "int4": "int32"}.get(dtype, "fp32")
+
+
 _Known = TypeVar("_Known", Figure, Rate)
 
 
@@ -132,6 +161,6 @@ def select(
         if (engine is None or f.engine == engine)
         and (accumulate is None or f.accumulate == accumulate)
     ]
-    wide = {"fp64": "fp64", "int8": "int32", "int4": "int32"}.get(dtype, "fp32")
+    wide = accumulate_default(dtype)
     fits.sort(key=lambda f: (f.engine != customary_engine(dtype), f.accumulate != wide))
     return fits[0] if fits else None

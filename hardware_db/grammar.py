@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from hardware_db.reader import Names
+    from hardware_db.names import Names
 
 MAX_NAME = 200
 _SEPARATORS = " -_/()[],.;:\t"
@@ -36,7 +36,8 @@ _FAMILIES = {
 _FILLERS = (
     "gpu", "gpus", "accelerator", "accelerators", "card", "cards", "graphics", "graphics card",
     "tensor core", "tensor core gpu", "tensor core gpus", "chip", "chips", "generation", "cts",
-    "tdp", "ai accelerator", "gpu accelerator", "data center", "datacenter",
+    "tdp", "dlc", "liquid cooled", "air cooled", "ai accelerator", "gpu accelerator",
+    "data center", "datacenter",
 )  # fmt: skip
 _MEMORY_KINDS = ("hbm2", "hbm2e", "hbm3", "hbm3e", "gddr5", "gddr5x", "gddr6", "gddr6x", "gddr7")
 _SIZE = re.compile(r"([1-9]\d{0,3})(gb|gib|g)")
@@ -65,6 +66,7 @@ class Vocabulary:
 
     models: dict[str, list[str]] = field(default_factory=dict)  # compact model -> part ids
     phrases: dict[str, list[tuple[str, str]]] = field(default_factory=dict)  # first letter -> items
+    vendors: dict[str, str] = field(default_factory=lambda: dict(_VENDORS))
 
     @classmethod
     def of(cls, names: Iterable[Names]) -> Vocabulary:
@@ -75,10 +77,11 @@ class Vocabulary:
             for model in part.models:
                 new.models.setdefault(model, []).append(part.id)
                 items[("model", model)] = None
-            for word in (*part.brands, *part.forms):
+            new.vendors.setdefault(part.vendor.lower(), part.vendor)
+            for word in (*part.brands, *part.forms, *part.forms_beside):
                 items[("word", word)] = None
         groups: dict[str, Iterable[str]] = {
-            "vendor": _VENDORS, "family": _FAMILIES, "filler": _FILLERS, "kind": _MEMORY_KINDS
+            "vendor": new.vendors, "family": _FAMILIES, "filler": _FILLERS, "kind": _MEMORY_KINDS
         }  # fmt: skip
         items |= dict.fromkeys((kind, word) for kind, words in groups.items() for word in words)
         for kind, phrase in items:
@@ -125,7 +128,7 @@ def readings(text: str, vocabulary: Vocabulary) -> set[Reading]:
                 found.add(said)
             continue
         for end, kind, phrase in _items(compact, breaks, position, vocabulary):
-            after = _add(said, kind, phrase)
+            after = _add(said, kind, phrase, vocabulary)
             if after is not None:
                 states.append((end, after))
     return found
@@ -157,7 +160,7 @@ def _items(
         if found and _may_end(compact, breaks, found.end()):
             inner = range(start + 1, found.end())
             whole = not any(i in breaks and not _changes(compact, i) for i in inner)
-            if whole and (kind != "slice" or found.end() in breaks):
+            if whole and (kind != "slice" or {start, found.end()} <= breaks):
                 yield found.end(), kind, found[0]
 
 
@@ -187,7 +190,7 @@ def _changes(compact: str, i: int) -> bool:
     return i >= len(compact) or compact[i].isdigit() != compact[i - 1].isdigit()
 
 
-def _add(said: Reading, kind: str, phrase: str) -> Reading | None:
+def _add(said: Reading, kind: str, phrase: str, vocabulary: Vocabulary) -> Reading | None:
     """The reading with one item more; None where that makes no sense (two models, two sizes)."""
     model, vendors, families = said.model, said.vendors, said.families
     words, sizes, kinds, slice_of = said.words, said.sizes, said.kinds, said.slice_of
@@ -196,7 +199,7 @@ def _add(said: Reading, kind: str, phrase: str) -> Reading | None:
             return None
         model = phrase
     elif kind == "vendor":
-        vendors |= {_VENDORS[phrase]}
+        vendors |= {vocabulary.vendors[phrase]}
     elif kind == "family":
         families |= {_FAMILIES[phrase]}
     elif kind == "word":
@@ -221,8 +224,16 @@ def fits(said: Reading, part: Names) -> bool:
         said.model in part.models
         and all(vendor == part.vendor for vendor in said.vendors)
         and all(family == part.family for family in said.families)
-        and all(word in part.brands or word in part.forms for word in said.words)
+        and _words_fit(said.words, part)
         and all(size in part.memory_gb for size in said.sizes)
         and all(kind in part.memory_kinds for kind in said.kinds)
         and (said.slice_of is None or part.family == "tpu")
+    )
+
+
+def _words_fit(words: frozenset[str], part: Names) -> bool:
+    named = bool(words & set(part.forms))
+    return all(
+        word in part.brands or word in part.forms or (named and word in part.forms_beside)
+        for word in words
     )

@@ -8,21 +8,19 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import fields
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 from hardware_db.errors import DataError, HardwareError
-from hardware_db.figures import Figure, Rate, Source
-from hardware_db.reader import (
-    Architecture,
-    Names,
-)
+from hardware_db.figures import Architecture, Figure, Measurement, Rate, Source
+from hardware_db.instances import Family
+from hardware_db.names import Names
 from hardware_db.spec import Accelerator, Clock
 
 DATA = Path(__file__).parent / "data"
-CLOCK_KEYS = ("matrix_clock", "vector_clock", "max_clock")
-FIGURE_KEYS = tuple(f.name for f in fields(Figure) if f.name != "origin")
+CLOCK_KEYS = ("matrix_clock", "vector_clock", "max_clock", "base_clock")
+FIGURE_KEYS = tuple(f.name for f in fields(Figure) if f.name not in ("origin", "sparse"))
 PART_KEYS = tuple(
     f.name for f in fields(Accelerator) if f.name not in (*CLOCK_KEYS, "peaks", "rates")
 )
@@ -37,10 +35,14 @@ class Index:
         try:
             raw = json.loads(content)
             self._parts: dict[str, list[Any]] = raw["parts"]
+            self._figures: list[list[list[Any]]] = raw["figures"]
+            self._rates: list[list[list[Any]]] = raw["rates"]
             self.sources = {
                 s[0]: Source(**dict(zip(SOURCE_KEYS, s, strict=True))) for s in raw["sources"]
             }
             self.architectures = {a["key"]: _architecture(a) for a in raw["architectures"]}
+            self._families: list[list[Any]] = raw["instances"]
+            self._measurements: list[list[Any]] = raw["measurements"]
             self.names = {n[0]: _names(n) for n in raw["names"]}
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
@@ -61,6 +63,18 @@ class Index:
         return hashlib.sha256(self._content).hexdigest()
 
     @property
+    def measurements(self) -> tuple[Measurement, ...]:
+        """What others measured, for the validation."""
+        keys = [f.name for f in fields(Measurement)]
+        return tuple(Measurement(**dict(zip(keys, m, strict=True))) for m in self._measurements)
+
+    @property
+    def instance_families(self) -> tuple[Family, ...]:
+        """Cloud instance types by the part they carry."""
+        keys = [f.name for f in fields(Family)]
+        return tuple(Family(**dict(zip(keys, f, strict=True))) for f in self._families)
+
+    @property
     def ids(self) -> tuple[str, ...]:
         """Ids of the shipped parts, sorted."""
         return tuple(self._parts)
@@ -72,18 +86,31 @@ class Index:
         values, clocks, figures, rates = self._parts[part_id]
         made: dict[str, Any] = dict(zip(PART_KEYS, values, strict=True))
         made["stands_for"] = tuple(made["stands_for"])
+        made["prelaunch"] = tuple(tuple(p) for p in made["prelaunch"])
         for key, clock in zip(CLOCK_KEYS, clocks, strict=True):
             made[key] = clock and Clock(mhz=clock[0], basis=clock[1])
         return Accelerator(
             **made,
-            peaks=tuple(self._figure(f) for f in figures),
-            rates=tuple(_rate(r) for r in rates),
+            peaks=self._peaks(figures),
+            rates=self._rates_of(rates),
         )
 
-    def _figure(self, values: list[Any]) -> Figure:
-        return Figure(
-            **dict(zip(FIGURE_KEYS, values[1:], strict=True)), origin=self.sources[values[0]]
-        )
+    # Parts that compute alike share one list in the file, and so one tuple in memory.
+    @cache  # noqa: B019 - an index lives as long as the program
+    def _peaks(self, number: int) -> tuple[Figure, ...]:
+        made = []
+        for source, sparse, *values in self._figures[number]:
+            named = dict(zip(FIGURE_KEYS, values, strict=True))
+            origin = self.sources[source]
+            made.append(Figure(**named, sparse=False, origin=origin))
+            if sparse is not None:
+                named["flop_per_second"] = sparse
+                made.append(Figure(**named, sparse=True, origin=origin))
+        return tuple(made)
+
+    @cache  # noqa: B019
+    def _rates_of(self, number: int) -> tuple[Rate, ...]:
+        return tuple(_rate(r) for r in self._rates[number])
 
 
 def _rate(values: list[Any]) -> Rate:
@@ -105,5 +132,6 @@ def _names(values: list[Any]) -> Names:
     made: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else v for k, v in zip(NAMES_KEYS, values, strict=True)
     }
-    made["pci"] = tuple(tuple(ids) for ids in made["pci"])
+    for key in ("pci", "pci_not"):
+        made[key] = tuple(tuple(ids) for ids in made[key])
     return Names(**made)

@@ -1,112 +1,21 @@
-"""From the TOML files to values. The files are the truth; everything derived is derived here."""
+"""From a part's TOML file to values. The files are the truth; what is derived is derived here."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hardware_db.errors import DataError
-from hardware_db.figures import DTYPES, Figure, Rate, Source
+from hardware_db.catalogue import source
+from hardware_db.figures import DTYPES, Architecture, Figure, Source, accumulate_default
+from hardware_db.names import Names
 from hardware_db.spec import Accelerator, Clock
 from hardware_db.toml_table import Table, read_toml
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-TIERS = ("datasheet", "whitepaper", "documentation", "oem", "third-party", "measured")
 BASES = ("datasheet", "derived", "back-solved", "measured-bound")
 ID = r"[a-z0-9]+(-[a-z0-9.]+)+"
-_WORDS = r"[a-z0-9]+( [a-z0-9]+)*"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Architecture:
-    """Rates per unit and clock for one generation and tier of it."""
-
-    key: str
-    family: str
-    unit_name: str
-    rates: tuple[Rate, ...]
-    sparsity: float | None  # printed sparse figure / dense figure; None: no sparse units
-    sparse_dtypes: tuple[str, ...]
-    origin: str  # source id
-    locator: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Names:
-    """How a part is called; the reading of names is in identify.py."""
-
-    id: str
-    vendor: str
-    family: str
-    models: tuple[str, ...]  # words, in lower case: "h100", "rtx 6000 ada"
-    brands: tuple[str, ...]  # words that may stand beside them: "tesla"
-    forms: tuple[str, ...]  # form factor words: "sxm5", "sxm"
-    memory_gb: tuple[float, ...]  # sizes that name it, the printed one first
-    memory_kinds: tuple[str, ...]
-    exact: tuple[str, ...]  # whole names as a driver or framework prints them
-    pci: tuple[tuple[str, ...], ...]  # [device] or [device, subsystem vendor, subsystem device]
-
-
-def read_sources(path: Path) -> dict[str, Source]:
-    """sources.toml: one table a publication, keyed by its id."""
-    file = read_toml(path)
-    found = {}
-    for key in file.names():
-        entry = file.table(key)
-        found[key] = Source(
-            id=key,
-            title=entry.need_text("title"),
-            publisher=entry.need_text("publisher"),
-            edition=entry.text("edition"),
-            date=entry.date("date"),
-            tier=entry.choice("tier", TIERS),
-            accessed=entry.need_text("accessed", pattern=r"recalled|\d{4}-\d\d-\d\d"),
-            locator=entry.text("locator"),
-            licence=entry.text("licence"),
-        )
-        entry.finish()
-    return found
-
-
-def read_architectures(path: Path) -> dict[str, Architecture]:
-    """architectures.toml: one table an (architecture, tier)."""
-    file = read_toml(path)
-    found = {}
-    for key in file.names():
-        entry = file.table(key)
-        sparsity = entry.table("sparsity")
-        found[key] = Architecture(
-            key=key,
-            family=entry.need_text("family"),
-            unit_name=entry.need_text("unit"),
-            rates=tuple(_rate(rate) for rate in entry.tables("rates")),
-            sparsity=sparsity.number("factor"),
-            sparse_dtypes=sparsity.texts("dtypes"),
-            origin=entry.need_text("source"),
-            locator=entry.need_text("locator"),
-        )
-        sparsity.finish()
-        entry.finish()
-    return found
-
-
-def _rate(entry: Table) -> Rate:
-    dtype = entry.choice("dtype", DTYPES)
-    rate = Rate(
-        dtype=dtype,
-        engine=entry.choice("engine", ("matrix", "vector")),
-        accumulate=entry.text("accumulate") or accumulate_default(dtype),
-        flop_per_clock=entry.need_number("flop_per_clock"),
-    )
-    entry.finish()
-    return rate
-
-
-def accumulate_default(dtype: str) -> str:
-    """What sums are kept in unless a figure says otherwise."""
-    return {"fp64": "fp64", "int8": "int32", "int4": "int32"}.get(dtype, "fp32")
 
 
 class PartReader:
@@ -148,18 +57,7 @@ class PartReader:
         key = entry.need_text("id")
         if key in self.sources:
             raise entry.error("id", f"the source {key!r} exists already; refer to it instead")
-        self.sources[key] = Source(
-            id=key,
-            title=entry.need_text("title"),
-            publisher=entry.need_text("publisher"),
-            edition=entry.text("edition"),
-            date=entry.date("date"),
-            tier=entry.choice("tier", TIERS),
-            accessed=entry.need_text("accessed", pattern=r"recalled|\d{4}-\d\d-\d\d"),
-            locator=entry.text("locator"),
-            licence=entry.text("licence"),
-        )
-        entry.finish()
+        self.sources[key] = source(key, entry)
 
     def _source(self, file: Table, key: str) -> Source:
         name = file.need_text(key)
@@ -198,6 +96,7 @@ class PartReader:
             matrix_clock=_clock(clocks, "matrix"),
             vector_clock=_clock(clocks, "vector"),
             max_clock=_clock(clocks, "max"),
+            base_clock=_clock(clocks, "base"),
             rate_capped=export.flag("rate_capped"),
             memory_gb=memory.number("gb"),
             memory_kind=memory.text("kind"),
@@ -227,7 +126,9 @@ class PartReader:
         figures: list[Figure] = []
         for entry in table.tables("figures"):
             figures += self._figures(entry, arch, origin, default_locator)
+        prelaunch = tuple(_prelaunch(entry) for entry in table.tables("prelaunch"))
         table.finish()
+        part = replace(part, prelaunch=prelaunch)
         if part.same_compute_as is not None:
             part, shared = self._shared(part, file, figures, without)
             figures = [*shared, *figures]
@@ -260,6 +161,7 @@ class PartReader:
             matrix_clock=parent.matrix_clock,
             vector_clock=parent.vector_clock,
             max_clock=parent.max_clock,
+            base_clock=parent.base_clock,
             rates=tuple(r for r in parent.rates if (r.dtype, r.engine) not in taken),
         )
         return part, shared
@@ -270,6 +172,7 @@ class PartReader:
         dtype = entry.choice("dtype", DTYPES)
         dense = entry.need_number("tflops") * 1e12
         sparse = entry.number("sparse_tflops")
+        sparse = None if sparse is None else sparse * 1e12
         basis = entry.choice("basis", BASES, "datasheet")
         figure = Figure(
             dtype=dtype,
@@ -291,6 +194,16 @@ class PartReader:
         if sparse is None:
             return [figure]
         return [figure, replace(figure, sparse=True, flop_per_second=sparse)]
+
+
+def _prelaunch(entry: Table) -> tuple[str, float, str]:
+    made = (
+        entry.choice("dtype", DTYPES),
+        entry.need_number("tflops") * 1e12,
+        entry.need_text("note"),
+    )
+    entry.finish()
+    return made
 
 
 def _family(file: Table, arch: Architecture | None) -> str:
@@ -315,11 +228,14 @@ def _names(part: Accelerator, entry: Table) -> Names:
         family=part.family,
         models=entry.texts("models"),
         brands=entry.texts("brands"),
-        forms=entry.texts("forms"),
+        forms=_with_form_factor(entry.texts("forms"), part.form_factor),
+        forms_beside=entry.texts("forms_beside"),
         memory_gb=((part.memory_gb,) if part.memory_gb else ()) + tuple(float(s) for s in sizes),
         memory_kinds=tuple(kind.lower() for kind in kinds),
         exact=entry.texts("exact"),
+        exact_not=entry.texts("exact_not"),
         pci=entry.pairs("pci"),
+        pci_not=entry.pairs("pci_not"),
     )
     entry.finish()
     if not names.models and not names.exact:
@@ -328,6 +244,12 @@ def _names(part: Accelerator, entry: Table) -> Names:
         if not _is_words(model):
             raise entry.error("models", f"{model!r} must be lower-case words and digits")
     return names
+
+
+def _with_form_factor(forms: tuple[str, ...], form_factor: str) -> tuple[str, ...]:
+    """The form factor itself is one of the words, unless it is no single word."""
+    word = form_factor.lower()
+    return forms if word in forms or not word.isalnum() else (*forms, word)
 
 
 def _is_words(text: str) -> bool:
@@ -344,6 +266,3 @@ def _key(figure: Figure) -> tuple[str, str, str, bool]:
 
 def _order(figure: Figure) -> tuple[int, str, str, bool]:
     return DTYPES.index(figure.dtype), figure.engine, figure.accumulate, figure.sparse
-
-
-__all__ = ["Architecture", "DataError", "Names", "PartReader", "read_architectures", "read_sources"]

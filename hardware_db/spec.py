@@ -42,6 +42,7 @@ class Accelerator:
     matrix_clock: Clock | None
     vector_clock: Clock | None
     max_clock: Clock | None  # highest clock that the device can be set to
+    base_clock: Clock | None  # the guaranteed clock; no figure is rated at it
     rate_capped: bool  # an export cap: units x rate x clock does not hold
     memory_gb: float | None
     memory_kind: str | None
@@ -57,6 +58,7 @@ class Accelerator:
     peaks: tuple[Figure, ...]
     rates: tuple[Rate, ...]
     note: str | None
+    prelaunch: tuple[tuple[str, float, str], ...] = ()  # dtype, announced FLOP/s, what became of it
     partition_of: str | None = None  # id of the whole part, for a slice, a core, a GCD
     vgpu: bool = False  # time-sliced: the peaks are the board's and only an upper bound
     stands_for: tuple[str, ...] = ()  # ids, when this is what several parts have in common
@@ -120,19 +122,26 @@ class Accelerator:
         return self._flop_per_clock(dense) * sparsity * clock_mhz * 1e6
 
     def ceiling_flop_per_second(
-        self, dtype: str, *, sparse: bool = False, engine: str | None = None
+        self,
+        dtype: str,
+        *,
+        sparse: bool = False,
+        engine: str | None = None,
+        max_clock_mhz: float | None = None,
     ) -> float:
         """The most FLOP/s that the part can reach at its highest clock: a hard bound.
 
         Without ``engine`` the faster one counts, since a bound must hold whichever was used.
+        ``max_clock_mhz`` is what the device itself reports, which on a board maker's own edition
+        may lie above the reference card's.
         Raises NotDerivable on capped parts and where the highest clock is not known.
         """
-        if self.max_clock is None and not self.rate_capped:
+        if max_clock_mhz is None and self.max_clock is None and not self.rate_capped:
             raise NotDerivable(
                 f"{self.id}: the highest clock is not known, so no ceiling follows; log the clock "
                 "and use peak_at, or use the rated peak with a caveat"
             )
-        clock = self.max_clock.mhz if self.max_clock else 1.0
+        clock = max_clock_mhz or (self.max_clock.mhz if self.max_clock else 1.0)
         engines = [engine] if engine else self._engines(dtype)
         return max(self.peak_at(dtype, clock_mhz=clock, sparse=sparse, engine=e) for e in engines)
 

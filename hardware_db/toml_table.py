@@ -112,6 +112,13 @@ class Table:
             raise self.error(key, f"expected a positive integer, found {value!r}")
         return int(value)
 
+    def count(self, key: str) -> str:
+        """A positive whole number, or a fraction of one written "1/6"; returned as text."""
+        value = self._take(key, (int, str), 'a number or a fraction such as "1/6"')
+        if not re.fullmatch(r"[1-9]\d{0,3}(/[1-9]\d{0,3})?", str(value)):
+            raise self.error(key, f"expected a count or a fraction, found {value!r:.60}")
+        return str(value)
+
     def flag(self, key: str) -> bool:
         """A boolean; False where the key is absent."""
         return bool(self._take(key, bool, "true or false"))

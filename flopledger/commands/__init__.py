@@ -10,7 +10,19 @@ import traceback
 
 import typer
 
-from flopledger.commands import audit, import_, regimes, run, version
+from flopledger.commands import (
+    audit,
+    case,
+    count,
+    doctor,
+    estimate,
+    hardware,
+    import_,
+    regimes,
+    run,
+    top,
+    version,
+)
 
 app = typer.Typer(
     name="flopledger",
@@ -19,7 +31,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for verb in (audit, import_, regimes, run, version):
+for verb in (
+    audit,
+    estimate,
+    count,
+    run,
+    top,
+    import_,
+    hardware,
+    regimes,
+    doctor,
+    case,
+    version,
+):
     verb.register(app)
 
 

@@ -47,7 +47,7 @@ def audit(
     from flopledger.audit import audit as run_audit
     from flopledger.case import AuditCase
 
-    _check_target(html)
+    check_target(html)
     loaded = AuditCase.load(case, allow_outside=allow_outside)
     report = run_audit(
         loaded,
@@ -74,7 +74,7 @@ def show(report: "AuditReport", *, as_json: bool) -> None:
     print_summary(report)
 
 
-def _check_target(html: Path | None) -> None:
+def check_target(html: Path | None) -> None:
     """Refuse an unusable target before the work, not after it."""
     from flopledger.errors import FlopledgerError
 

@@ -26,7 +26,7 @@ def print_summary(report: "AuditReport", console: Console | None = None) -> None
     """Print verdict, routes, utilisation, thresholds and findings, in that order."""
     out = console or Console(soft_wrap=False)
     out.print(Text(report.case.spec.title, style="bold"))
-    verdict = Text(f" {wording.TITLES[report.verdict].upper()} ", style="bold reverse")
+    verdict = Text(f" {wording.heading(report).upper()} ", style="bold reverse")
     verdict.stylize(_COLOURS[report.verdict])
     out.print(verdict)
     out.print(Text(wording.conclusion(report)))
@@ -81,7 +81,7 @@ def _thresholds(report: "AuditReport") -> Table:
     table = _table("regime", "threshold", "P(exceeded)", "zone", "status")
     for one in report.standings:
         regime = one.regime
-        threshold = f"{regime.comparator} {wording.number(regime.threshold_flop, 1)}"
+        threshold = f"{regime.comparator} {wording.round_number(one.threshold_flop)}"
         row = (regime.id, threshold, wording.probability(one), one.zone or "-", regime.status)
         table.add_row(*row)
     return table

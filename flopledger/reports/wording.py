@@ -2,14 +2,23 @@
 
 from typing import TYPE_CHECKING
 
-from flopledger.text import interval, number, percent
+from flopledger.text import interval, number, percent, round_number
 from flopledger.verdict import Verdict
 
 if TYPE_CHECKING:
     from flopledger.audit import AuditReport
     from flopledger.ledgers import Standing
 
-__all__ = ["TITLES", "conclusion", "interval", "number", "percent", "probability"]
+__all__ = [
+    "TITLES",
+    "conclusion",
+    "heading",
+    "interval",
+    "number",
+    "percent",
+    "probability",
+    "round_number",
+]
 
 TITLES = {
     Verdict.CONSISTENT: "consistent",
@@ -17,6 +26,13 @@ TITLES = {
     Verdict.INCONSISTENT: "inconsistent",
     Verdict.UNDETERMINED: "undetermined",
 }
+
+
+def heading(report: "AuditReport") -> str:
+    """Name the verdict; a figure without a claim, tested against nothing, is an estimate."""
+    if report.claim is None and report.combined and report.verdict is Verdict.UNDETERMINED:
+        return "estimate, untested"
+    return TITLES[report.verdict]
 
 
 def probability(standing: "Standing") -> str:

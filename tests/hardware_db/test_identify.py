@@ -40,7 +40,16 @@ def test_a_bare_family_name_is_ambiguous_and_asks(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "  ", "A10 0", "H100 Frobnicator", "A100/H100", "mixed TPU v3/v4", "Н100 SXM", "x" * 5000],
+    [
+        "",
+        "  ",
+        "A10 0",
+        "H100 Frobnicator",
+        "A100/H100",
+        "mixed TPU v3/v4",
+        "\u041d100 SXM",
+        "x" * 5000,
+    ],
 )
 def test_a_name_that_is_not_understood_is_unknown(name: str) -> None:
     with pytest.raises(UnknownAccelerator):

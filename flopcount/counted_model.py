@@ -1,0 +1,246 @@
+"""From a model file to its count: the trace where the model builds, the closed form where not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flopcount.architectures import Architecture, load, quiet_and_offline
+from flopcount.closed_form import ClosedForm
+from flopcount.closed_form import count as closed_form_count
+from flopcount.config_file import ConfigError, find_config, read_json
+from flopcount.errors import FlopcountError
+from flopcount.findings import Finding
+from flopcount.model_inputs import InputSizeUnknownError, reads_images_too
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flopcount.count import FlopCount
+    from flopcount.diffusion_models import DiffusionModel
+    from flopcount.parameters import ParameterCount
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountedModel:
+    """What a model file told: its parameters, its FLOP where the input size is known, doubts."""
+
+    name: str
+    """The model's class or file name."""
+    kind: str
+    """How it was read: transformers, diffusers, onnx, pt2, factory or weights."""
+    source: Path | None
+    batch: int
+    sequence: int | None
+    parameters: ParameterCount | None
+    """None where the source has no parameters to count (a function)."""
+    count: FlopCount | None
+    """None where the input size is unknown; never a zero in its place."""
+    closed_form: ClosedForm | None = None
+    """The same step by formula, where the family has one."""
+    no_closed_form: str | None = None
+    """Why there is none."""
+    findings: tuple[Finding, ...] = ()
+    assumptions: tuple[str, ...] = ()
+    polynomial: tuple[tuple[int, int, int], ...] | None = None
+    """Terms (coefficient, power of batch, power of sequence) of the dense total, exact."""
+
+
+def count_config(
+    path: str | Path,
+    *,
+    batch: int = 1,
+    sequence: int | None = None,
+    backward: bool = True,
+    convention: str = "dense",
+    recompute: bool = False,
+    **sizes: Any,
+) -> CountedModel:
+    """Count one training step of the model that a config.json describes.
+
+    Args:
+        path: a config.json or its folder.
+        batch: samples.
+        sequence: tokens a sample; without it (and where the configuration does not fix the input
+            size) the parameters are counted and the FLOP are None.
+        backward: whether the backward pass is part of the step.
+        convention: as in :func:`flopcount.count`.
+        recompute: run the step with every layer's activations recomputed.
+        **sizes: further input sizes (``decoder_sequence``, ``image``, ``audio_frames``,
+            ``latent``, ``text_tokens``).
+
+    Raises:
+        FlopcountError: the file cannot be used or the model cannot be counted.
+    """
+    return count_architecture(
+        load_any(path),
+        batch=batch,
+        sequence=sequence,
+        backward=backward,
+        convention=convention,
+        recompute=recompute,
+        **sizes,
+    )
+
+
+def load_any(path: str | Path) -> Architecture | DiffusionModel:
+    """Build what a config.json describes, whichever library it belongs to.
+
+    Raises:
+        ConfigError: the file cannot be used.
+    """
+    file = find_config(Path(path))
+    config = read_json(file)
+    if "_class_name" in config:
+        from flopcount.diffusion_models import load_diffusion
+
+        return load_diffusion(file, config)
+    return load(file)
+
+
+def count_architecture(
+    built: Architecture | DiffusionModel,
+    *,
+    batch: int = 1,
+    sequence: int | None = None,
+    backward: bool = True,
+    convention: str = "dense",
+    recompute: bool = False,
+    **sizes: Any,
+) -> CountedModel:
+    """Count one training step of a model that :func:`flopcount.architectures.load` built."""
+    import flopcount
+
+    _refuse_foreign(sizes, built)
+    findings = list(built.findings)
+    count: FlopCount | None = None
+    if recompute:
+        _checkpoint_layers(built)
+    try:
+        inputs = built.inputs(batch, sequence, **sizes)
+        with quiet_and_offline():
+            count = flopcount.count(built.model, backward=backward, convention=convention, **inputs)
+    except InputSizeUnknownError as error:
+        findings.append(Finding(code="input-size-unknown", severity="info", message=str(error)))
+    if count is not None and isinstance(built, Architecture) and reads_images_too(built):
+        findings.append(
+            Finding(
+                code="coverage-gap",
+                severity="warning",
+                message=(
+                    "the model also reads images; only text was given, so its image tower is in "
+                    "the parameters and not in the FLOP"
+                ),
+            )
+        )
+    from flopcount.weights import compare_with_config
+
+    stored = compare_with_config(built.path.parent, built.parameters)
+    findings += [] if stored is None else [stored]
+    form, reason = _by_formula(built, batch=batch, sequence=sequence, sizes=sizes)
+    return CountedModel(
+        name=built.class_name,
+        kind=built.kind,
+        source=built.path,
+        batch=batch,
+        sequence=sequence,
+        parameters=built.parameters,
+        count=count,
+        closed_form=form,
+        no_closed_form=reason,
+        findings=tuple(findings),
+        assumptions=built.assumptions,
+        polynomial=_polynomial(built, form, count, backward=backward, sizes=sizes),
+    )
+
+
+def _refuse_foreign(sizes: dict[str, Any], built: Architecture | DiffusionModel) -> None:
+    """Refuse sizes that such a model has not, rather than to leave them unused in silence."""
+    known = {"decoder_sequence", "image", "audio_frames"}
+    if built.kind == "diffusers":
+        known = {"latent", "text_tokens"}
+    foreign = sorted(set(sizes) - known)
+    if foreign:
+        msg = (
+            f"{built.path}: a {built.kind} model has no input size {', '.join(foreign)}\n"
+            f"  known: batch, sequence, {', '.join(sorted(known))}"
+        )
+        raise FlopcountError(msg)
+
+
+def _polynomial(
+    built: Architecture | DiffusionModel,
+    form: ClosedForm | None,
+    count: FlopCount | None,
+    *,
+    backward: bool,
+    sizes: dict[str, Any],
+) -> tuple[tuple[int, int, int], ...] | None:
+    """Expand the closed form in batch and sequence, where it meets the trace at this point.
+
+    The trace is the independent check: a form that misses it by one FLOP gives no polynomial.
+    """
+    dimensions = built.dimensions
+    if form is None or count is None or dimensions is None:
+        return None
+    traced = count.forward + count.backward
+    if traced != (form.total if backward else form.forward) or count.convention.name != "dense":
+        return None
+
+    def total(batch: int, sequence: int) -> int:
+        at = closed_form_count(dimensions, batch=batch, sequence=sequence, **sizes)
+        return at.total if backward else at.forward
+
+    try:
+        return expand(total)
+    except FlopcountError:
+        return None
+
+
+def expand(total: Callable[[int, int], int]) -> tuple[tuple[int, int, int], ...] | None:
+    """Expand batch x (c + b s + a s^2) from three points; None where five more points deny it."""
+    one, two, three = (total(1, length) for length in (1, 2, 3))
+    a, odd = divmod(three - 2 * two + one, 2)
+    b = two - one - 3 * a
+    c = one - a - b
+    # A scan in chunks is a polynomial only within its first chunk: look far out as well.
+    for batch, length in ((3, 5), (1, 7), (2, 257), (1, 1009), (1, 65537)):
+        if odd or total(batch, length) != batch * (c + length * b + length * length * a):
+            return None
+    return tuple((k, 1, power) for k, power in ((c, 0), (b, 1), (a, 2)) if k)
+
+
+def _checkpoint_layers(built: Architecture | DiffusionModel) -> None:
+    """Let the library recompute each layer in the backward pass, as its trainers do."""
+    if hasattr(built.model, "enable_gradient_checkpointing"):  # diffusers
+        built.model.enable_gradient_checkpointing()
+        return
+    if not getattr(built.model, "supports_gradient_checkpointing", False):
+        msg = (
+            f"{built.path}: {built.class_name} does not support recomputation\n"
+            "  count it without --recompute"
+        )
+        raise ConfigError(msg)
+    checkpoint_layers(built.model)
+
+
+def checkpoint_layers(model: Any) -> None:
+    """Switch recomputation of every layer on, by the name that the installed library has for it."""
+    enable = getattr(model, "activation_checkpointing_enable", None)
+    if enable is None:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    else:
+        enable()
+
+
+def _by_formula(
+    built: Architecture | DiffusionModel, *, batch: int, sequence: int | None, sizes: dict[str, Any]
+) -> tuple[ClosedForm | None, str | None]:
+    if built.dimensions is None:
+        return None, built.no_closed_form
+    try:
+        form = closed_form_count(built.dimensions, batch=batch, sequence=sequence, **sizes)
+    except FlopcountError as error:
+        return None, str(error)
+    return form, None

@@ -1,0 +1,89 @@
+"""Which kind of model file is this? One door for all of them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flopcount.errors import FlopcountError
+
+if TYPE_CHECKING:
+    from flopcount.counted_model import CountedModel
+
+_FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+_WEIGHTS = {".safetensors", ".gguf", ".bin", ".pt", ".pth", ".ckpt"}
+
+
+def count_source(
+    source: str,
+    *,
+    batch: int = 1,
+    sequence: int | None = None,
+    backward: bool = True,
+    convention: str = "dense",
+    recompute: bool = False,
+    **sizes: Any,
+) -> CountedModel:
+    """Count whatever ``source`` names.
+
+    Args:
+        source: a config.json or its folder (transformers, diffusers), an ``.onnx`` or ``.pt2``
+            file, ``package.module:factory``, or a file of weights (parameters only).
+        batch: samples.
+        sequence: tokens a sample, where the model reads tokens.
+        backward: whether the backward pass is part of the step.
+        convention: as in :func:`flopcount.count`.
+        recompute: recompute every layer's activations.
+        **sizes: further input sizes (``decoder_sequence``, ``image``, ``audio_frames``).
+
+    Raises:
+        FlopcountError: nothing of that name, or a file that cannot be used.
+    """
+    path = Path(source)
+    step: dict[str, Any] = {
+        "batch": batch,
+        "sequence": sequence,
+        "backward": backward,
+        "convention": convention,
+        "recompute": recompute,
+    }
+    if not path.exists():
+        if _FACTORY.fullmatch(source):
+            from flopcount.factories import count_factory
+
+            return count_factory(source, **step)
+        msg = (
+            f"{source}: no such file, and no package.module:factory\n"
+            "  give a config.json or its folder, an .onnx or .pt2 file, weights, or a factory"
+        )
+        raise FlopcountError(msg)
+    suffix = path.suffix.lower()
+    if sizes and not (path.is_dir() or suffix == ".json"):
+        msg = (
+            f"{source}: the sizes {', '.join(sorted(sizes))} belong to a config.json\n"
+            "  a graph file has its own; give --batch and --sequence only"
+        )
+        raise FlopcountError(msg)
+    if suffix in _WEIGHTS:
+        from flopcount.weights import count_weights
+
+        return count_weights(path)
+    if suffix == ".onnx":
+        from flopcount.onnx_graph import count_onnx
+
+        return count_onnx(path, **step)
+    if suffix == ".pt2":
+        from flopcount.graph import count_export
+
+        return count_export(path, **step)
+    if path.is_dir() or suffix == ".json":
+        from flopcount.counted_model import count_config
+
+        return count_config(path, **step, **sizes)
+    msg = (
+        f"{source}: a '{suffix or path.name}' file is not known\n"
+        "  known: config.json or its folder, .onnx, .pt2, .safetensors, .gguf, .bin, .pt, .pth, "
+        ".ckpt, package.module:factory"
+    )
+    raise FlopcountError(msg)

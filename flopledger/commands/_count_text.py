@@ -1,0 +1,102 @@
+"""A count on the terminal: what it comes to, where it goes, what to doubt."""
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from flopledger.reports.count_json import rows
+
+if TYPE_CHECKING:
+    from flopcount.counted_model import CountedModel
+
+_UNKNOWN = "unknown"
+
+
+def show(counted: "CountedModel", opinions: list[Any], *, by: str | None, depth: int) -> None:
+    """Print the figures, then the chosen view (all of them, briefly, where none is chosen)."""
+    out, talk = Console(highlight=False), Console(stderr=True, highlight=False)
+    out.print(_head(counted))
+    if counted.count is not None:
+        for view in (by,) if by else ("module", "op", "dtype"):
+            out.print(_view(counted, view, depth))
+        for unknown in counted.count.uncounted:
+            out.print(f"not counted: {escape(unknown.op)}, {unknown.calls} calls")
+    if opinions:
+        out.print(_opinions(opinions))
+    for line in counted.assumptions:
+        talk.print(f"note: {escape(line)}")
+    for finding in counted.findings:
+        talk.print(f"{finding.severity}: {finding.code}: {escape(finding.message)}")
+
+
+def figure(value: int | None) -> str:
+    """Write an exact whole number with its size beside it; None is 'unknown', not 0."""
+    if value is None:
+        return _UNKNOWN
+    return f"{value:,}" if abs(value) < 10**6 else f"{value:,}  ({value:.4g})"
+
+
+def _head(counted: "CountedModel") -> Table:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    count, parameters = counted.count, counted.parameters
+    table.add_row("model", escape(counted.name))
+    table.add_row(
+        "inputs",
+        f"batch {counted.batch}, sequence "
+        f"{counted.sequence if counted.sequence is not None else 'not given'}",
+    )
+    if parameters is not None:
+        table.add_row("parameters", figure(parameters.total))
+        if parameters.active != parameters.total:
+            table.add_row("  active per token", figure(parameters.active))
+    table.add_row("forward FLOP", figure(count.forward if count else None))
+    table.add_row("backward FLOP", figure(count.backward if count else None))
+    if count is not None and count.recompute:
+        table.add_row("recomputed FLOP", figure(count.recompute))
+    name = count.convention.name if count else "dense"
+    table.add_row(f"total FLOP ({name})", figure(count.total if count else None))
+    if count is not None and count.flop_bounds is not None:
+        low, high = count.flop_bounds
+        table.add_row("  bounds", f"{figure(low)} to {figure(high)}")
+    return table
+
+
+def _view(counted: "CountedModel", view: str, depth: int) -> Table:
+    table = Table(box=None, pad_edge=False, title_justify="left")
+    table.add_column(view)
+    table.add_column("FLOP", justify="right")
+    table.add_column("share", justify="right")
+    for name, flop, share in rows(counted, view, depth):
+        shown = name or "(model)"
+        if view == "module" and name:
+            level = name.count(".") + 1
+            shown = "  " * level + name.rpartition(".")[2]
+        table.add_row(escape(shown), f"{flop:,}", f"{share:.1%}")
+    return table
+
+
+def _opinions(opinions: list[Any]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for head in ("second opinion", "forward FLOP", "ratio", "explained by"):
+        table.add_column(head)
+    for opinion in opinions:
+        ratio = _UNKNOWN if opinion.ratio is None else f"{opinion.ratio:.6g}"
+        reasons = "; ".join(f"{reason['cause']}: {reason['text']}" for reason in opinion.explained)
+        table.add_row(opinion.counter, figure(opinion.forward), ratio, escape(reasons))
+    return table
+
+
+def show_explanation(answer: dict[str, Any]) -> None:
+    """Print the way from one convention's total to the other's."""
+    table = Table(box=None, pad_edge=False)
+    for head in ("step", "FLOP", "so far", "why"):
+        table.add_column(head, justify="right" if head in ("FLOP", "so far") else "left")
+    so_far = answer["from"]["total"]
+    table.add_row(answer["from"]["convention"], "", f"{so_far:,}", "")
+    for term in answer["terms"]:
+        so_far += term["flop"]
+        table.add_row(term["name"], f"{term['flop']:+,}", f"{so_far:,}", escape(term["reason"]))
+    table.add_row(answer["to"]["convention"], "", f"{answer['to']['total']:,}", "")
+    Console(highlight=False).print(table)

@@ -1,0 +1,122 @@
+"""``flopledger case``: scaffold a case file, or check one."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+group = typer.Typer(
+    help="Scaffold a case file, or check one.", no_args_is_help=True, rich_markup_mode=None
+)
+
+_SCAFFOLD = """\
+schema = "flopledger/case/1"
+title = "{title}"
+
+# What is said about the compute. Leave the table out to estimate without a claim.
+[claim]
+flop = 1.0e24                  # the figure as printed: its digits are an interval
+basis = "unknown"              # model | hardware | unknown
+statement = ""                 # verbatim
+source = ""                    # document, page, table
+
+# config = "config.json" instead of parameters allows an exact count.
+[model.base]
+parameters = 7.0e9
+# active_parameters = 1.3e9    # mixture of experts
+
+[[run]]
+name = "pre-training"
+kind = "pretraining"
+model = "base"
+tokens = 2.0e12                # processed, all epochs; a range is [1.9e12, 2.1e12]
+sequence_length = 4096
+precision = "bf16"
+accelerator = "NVIDIA H100 80GB HBM3"
+accelerator_hours = 1.0e5
+# mfu = 0.40                   # disclosed model FLOP utilisation
+# evidence = ["logs/*.txt"]    # files or folders beside this one
+
+[run.sources]                  # where each figure stands, by key
+tokens = ""
+accelerator_hours = ""
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Hang this verb on the command line."""
+    app.add_typer(group, name="case")
+
+
+@group.command("new")
+def new(
+    path: Annotated[Path, typer.Argument(metavar="CASE.toml", help="The file to write.")],
+    *,
+    title: Annotated[str, typer.Option(help="Title of the case.")] = "Untitled case",
+) -> None:
+    """Write a commented case file to start from; an existing file is left alone.
+
+    Example: flopledger case new case.toml --title "Example 7B"
+    """
+    from flopledger.errors import CaseError
+
+    if not path.parent.is_dir():
+        raise CaseError(f"{path}: no such folder {path.parent}; create it first")
+    safe = title.replace("\\", "\\\\").replace('"', '\\"')
+    if not title.isprintable():
+        raise CaseError("--title: found characters that cannot be printed")
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(_SCAFFOLD.format(title=safe))
+    except FileExistsError:
+        raise CaseError(f"{path}: exists already; it is left as it is") from None
+    typer.echo(f"wrote {path}; fill it in, then: flopledger case check {path}")
+
+
+@group.command("check")
+def check(
+    path: Annotated[Path, typer.Argument(metavar="CASE.toml", help="The case file.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False,
+    allow_outside: Annotated[
+        bool, typer.Option("--allow-outside", help="Let the case name files outside its folder.")
+    ] = False,
+) -> None:
+    """Check a case file and every file that it names, without auditing it.
+
+    Example: flopledger case check examples/llama-3.1-405b/case.toml
+    """
+    import json
+
+    from flopledger.case import AuditCase
+
+    case = AuditCase.load(path, allow_outside=allow_outside)
+    files = sum(len(case.evidence(index)) for index in range(len(case.spec.run)))
+    answer = {
+        "case": str(path),
+        "title": case.spec.title,
+        "models": len(case.spec.model),
+        "runs": len(case.spec.run),
+        "evidence_files": files,
+        "sha256": case.sha256,
+    }
+    if as_json:
+        typer.echo(json.dumps(answer))
+        return
+    typer.echo(
+        f"{path}: valid; {answer['models']} model(s), {answer['runs']} run(s), "
+        f"{answer['evidence_files']} evidence file(s)"
+    )
+
+
+@group.command("schema")
+def schema() -> None:
+    """Print the JSON Schema of case files, for editors that complete TOML.
+
+    Example: flopledger case schema > case.schema.json
+    """
+    import json
+
+    from flopledger.case import json_schema
+
+    typer.echo(json.dumps(json_schema(), indent=2))

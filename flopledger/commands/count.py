@@ -1,0 +1,164 @@
+"""``flopledger count``: the static FLOP of a model."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from flopcount.counted_model import CountedModel
+
+
+def register(app: typer.Typer) -> None:
+    """Hang this verb on the command line."""
+    app.command("count")(count)
+
+
+def count(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="config.json or its folder, .onnx, .pt2, package.module:factory, or weights "
+            "(.safetensors, .gguf, .bin, .pt: parameters only)."
+        ),
+    ],
+    *,
+    batch: Annotated[int, typer.Option(min=1, help="Samples.")] = 1,
+    sequence: Annotated[
+        int | None, typer.Option(min=1, help="Tokens a sample; without it figures are unknown.")
+    ] = None,
+    decoder_sequence: Annotated[
+        int | None, typer.Option(min=1, help="Tokens on the decoder's side of a pair.")
+    ] = None,
+    image: Annotated[
+        str | None, typer.Option(help="Pixels, as 224 or 224x336; default: the configuration's.")
+    ] = None,
+    latent: Annotated[
+        str | None, typer.Option(help="A diffusion model's latent, as 64 or 64x96.")
+    ] = None,
+    text_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Conditioning tokens of a diffusion model.")
+    ] = None,
+    audio_frames: Annotated[
+        int | None, typer.Option(min=1, help="Spectrogram frames; default: the configuration's.")
+    ] = None,
+    mode: Annotated[str, typer.Option(help="train or forward.")] = "train",
+    by: Annotated[str | None, typer.Option(help="op, module or dtype.")] = None,
+    depth: Annotated[int, typer.Option(min=0, help="Depth of the module tree.")] = 3,
+    recompute: Annotated[
+        str, typer.Option(help="none, or full: every layer's activations are computed again.")
+    ] = "none",
+    convention: Annotated[
+        str,
+        typer.Option(
+            help="dense, masked, hardware, megatron, torchtitan, nanogpt, hf-trainer, 6nd, torch."
+        ),
+    ] = "dense",
+    explain: Annotated[
+        tuple[str, str] | None,
+        typer.Option(help="Two conventions, whose difference is told term by term."),
+    ] = None,
+    crosscheck: Annotated[
+        bool, typer.Option("--crosscheck", help="Ask fvcore, torch's counter and the formula too.")
+    ] = False,
+    html: Annotated[Path | None, typer.Option(help="Write an icicle plot to this file.")] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Print the chosen view as CSV.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False,
+) -> None:
+    """Count what one training step of a model costs, from its configuration or graph.
+
+    Example: flopledger count config.json --batch 1 --sequence 8192 --by module
+    """
+    from flopcount.sources import count_source
+
+    _check(mode, by, recompute)
+    step: dict[str, Any] = {
+        "batch": batch,
+        "sequence": sequence,
+        "backward": mode == "train",
+        "recompute": recompute == "full",
+    }
+    sizes = {
+        "decoder_sequence": decoder_sequence,
+        "image": None if image is None else _pixels("--image", image),
+        "latent": None if latent is None else _pixels("--latent", latent),
+        "text_tokens": text_tokens,
+        "audio_frames": audio_frames,
+    }
+    step |= {name: size for name, size in sizes.items() if size is not None}
+    if explain is not None:
+        _explain(model, explain, step, as_json=as_json)
+        return
+    counted = count_source(model, convention=convention, **step)
+    opinions: list[Any] = []
+    if crosscheck:
+        from flopcount.crosscheck import opinions_on
+
+        opinions = opinions_on(model, counted, **step)
+    if html is not None:
+        from flopledger.reports.count_html import write_icicle
+
+        write_icicle(counted, html)
+        typer.echo(f"wrote {html}", err=True)
+    _answer(counted, opinions, by=by, depth=depth, csv=csv, as_json=as_json)
+
+
+def _answer(
+    counted: "CountedModel",
+    opinions: list[Any],
+    *,
+    by: str | None,
+    depth: int,
+    csv: bool,
+    as_json: bool,
+) -> None:
+    if as_json:
+        import json
+
+        from flopledger.reports.count_json import count_answer
+
+        typer.echo(json.dumps(count_answer(counted, opinions), indent=1))
+    elif csv:
+        from flopledger.reports.count_csv import count_csv
+
+        typer.echo(count_csv(counted, by or "module", depth), nl=False)
+    else:
+        from flopledger.commands._count_text import show
+
+        show(counted, opinions, by=by, depth=depth)
+
+
+def _check(mode: str, by: str | None, recompute: str) -> None:
+    for name, value, known in (
+        ("--mode", mode, ("train", "forward")),
+        ("--by", by, ("op", "module", "dtype", None)),
+        ("--recompute", recompute, ("none", "full")),
+    ):
+        if value not in known:
+            words = ", ".join(word for word in known if word)
+            raise typer.BadParameter(f"{name} {value}: expected one of {words}")
+    if recompute == "full" and mode == "forward":
+        raise typer.BadParameter("--recompute full: a forward pass alone computes nothing again")
+
+
+def _pixels(option: str, text: str) -> tuple[int, int]:
+    height, _, width = text.lower().partition("x")
+    if not height.isdigit() or (width and not width.isdigit()) or len(text) > 13:
+        raise typer.BadParameter(f"{option} {text[:40]}: expected one number, or 224x336")
+    return int(height), int(width or height)
+
+
+def _explain(model: str, pair: tuple[str, str], step: dict[str, Any], *, as_json: bool) -> None:
+    """Tell the way from one convention's figure to the other's, by way of the dense count."""
+    from flopcount.sources import count_source
+    from flopledger.commands._count_text import show_explanation
+    from flopledger.reports.count_json import explanation
+
+    first, second = (count_source(model, convention=name, **step) for name in pair)
+    answer = explanation(pair, first, second)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(answer, indent=1))
+    else:
+        show_explanation(answer)

@@ -1,0 +1,106 @@
+"""``flopledger estimate``: the audit's answer without a claim, from a case or from the options."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from flopledger.case import AuditCase
+
+
+def register(app: typer.Typer) -> None:
+    """Hang this verb on the command line."""
+    app.command("estimate")(estimate)
+
+
+def estimate(
+    case: Annotated[
+        Path | None,
+        typer.Argument(metavar="[CASE.toml]", help="A case file; its claim is ignored."),
+    ] = None,
+    *,
+    parameters: Annotated[float | None, typer.Option(help="Parameters, all of them.")] = None,
+    active_parameters: Annotated[
+        float | None, typer.Option(help="Parameters that one token meets (mixture of experts).")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="The model's config.json.")] = None,
+    tokens: Annotated[float | None, typer.Option(help="Tokens processed, all epochs.")] = None,
+    sequence: Annotated[int | None, typer.Option(help="Training sequence length.")] = None,
+    kind: Annotated[str, typer.Option(help="Kind of run: pretraining, lora, ...")] = "pretraining",
+    trainable_parameters: Annotated[
+        float | None, typer.Option(help="Parameters that receive gradients, if not all.")
+    ] = None,
+    precision: Annotated[str | None, typer.Option(help="bf16, fp8, ...")] = None,
+    accelerator: Annotated[str | None, typer.Option(help="Name of the part.")] = None,
+    accelerator_count: Annotated[float | None, typer.Option(help="Devices used.")] = None,
+    accelerator_hours: Annotated[
+        float | None, typer.Option(help="Hours of all devices together.")
+    ] = None,
+    wall_clock_hours: Annotated[float | None, typer.Option(help="Hours by the clock.")] = None,
+    mfu: Annotated[float | None, typer.Option(help="Model FLOP utilisation, a fraction.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the Monte Carlo draws.")] = None,
+    trace: Annotated[bool, typer.Option(help="Trace the model of a config.json.")] = True,
+    html: Annotated[Path | None, typer.Option("--html", help="Write an HTML report.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+) -> int:
+    """Estimate training compute as an interval, from whatever is known.
+
+    Exit code 0 if there is a figure, 1 if the inputs contradict each other, 2 for bad input,
+    3 if no figure can be given.
+
+    Example: flopledger estimate --parameters 8e9 --tokens 15e12 --sequence 8192
+    """
+    from flopledger.audit import DEFAULT_SEED, audit
+    from flopledger.commands.audit import check_target, show
+
+    check_target(html)
+    run = {
+        "tokens": tokens,
+        "sequence_length": sequence,
+        "trainable_parameters": trainable_parameters,
+        "precision": precision,
+        "accelerator": accelerator,
+        "accelerator_count": accelerator_count,
+        "accelerator_hours": accelerator_hours,
+        "wall_clock_hours": wall_clock_hours,
+        "mfu": mfu,
+    }
+    model = {
+        "parameters": parameters,
+        "active_parameters": active_parameters,
+        "config": None if config is None else str(config.absolute()),
+    }
+    report = audit(
+        _case(case, run, model, kind),
+        seed=DEFAULT_SEED if seed is None else seed,
+        trace=trace,
+    )
+    show(report, as_json=as_json)
+    if html is not None:
+        report.save(html)
+        typer.echo(f"report: {html}", err=as_json)
+    if str(report.verdict) == "inconsistent":
+        return 1
+    return 3 if report.combined is None else 0
+
+
+def _case(path: Path | None, run: dict[str, Any], model: dict[str, Any], kind: str) -> "AuditCase":
+    """Take the case from the file without its claim, or make one of the options."""
+    from flopledger.case import AuditCase
+    from flopledger.errors import CaseError
+
+    known = {key: value for key, value in run.items() if value is not None}
+    described = {key: value for key, value in model.items() if value is not None}
+    if path is not None:
+        if known or described:
+            given = ", ".join(f"--{key.replace('_', '-')}" for key in (*known, *described))
+            raise CaseError(f"{path}: a case file and {given}: give one or the other")
+        return AuditCase.load(path).without_claim()
+    if not known and not described:
+        raise CaseError("nothing to estimate from: give a case file, or options such as --tokens")
+    content: dict[str, Any] = {"run": [known | {"name": "run", "kind": kind}]}
+    if described:
+        content["model"] = {"model": described}
+        content["run"][0]["model"] = "model"
+    return AuditCase.of_options(content)

@@ -1,0 +1,307 @@
+"""One run's evidence to the figures that methods need.
+
+A figure is chosen, never averaged: the stronger grade wins, then the earlier fact; those that say
+otherwise stay beside it, and a disagreement that matters becomes a finding. What no fact gives is
+computed from others where the arithmetic is exact (steps x batch), and says so.
+"""
+
+from flopledger.facts import NAMES, Fact, Finding, Grade
+from flopledger.logs import checks, telemetry
+from flopledger.logs.architecture import find_shape
+from flopledger.logs.benchmarks import Benchmark, benchmark
+from flopledger.logs.evidence import Evidence
+from flopledger.logs.readers.weights import SHARD
+from flopledger.logs.run_facts import Bound, Resolved, RunFacts
+
+#: Strongest first, but what the audited software computed comes last.
+_ORDER = {grade: rank for rank, grade in enumerate(Grade)}
+
+#: Figures that are taken as they stand.
+_PLAIN = (
+    "status",
+    "precision",
+    "recompute",
+    "wall_seconds",
+    "parameters",
+    "trainable_parameters",
+    "claimed_flop",
+    "claimed_flop_per_second_per_accelerator",
+    "claimed_mfu",
+    "claimed_hfu",
+    "benchmark",
+    "kind",
+    "tokens_per_second_per_accelerator",
+    "implied_peak_flop_per_second",
+    "implied_flop_per_token",
+    "implied_memory_bytes",
+    "energy_joules",
+    "energy_boundary",
+    "steps",
+    "global_batch",
+    "accelerator",
+)
+
+
+def assemble(evidence: Evidence) -> RunFacts:
+    """Choose and compute the figures of the one run that ``evidence`` belongs to."""
+    several = checks.several_runs(evidence)
+    figures = {name: choose(evidence, name) for name in _PLAIN}
+    rules = _benchmark(figures["benchmark"])
+    shape = find_shape(evidence, rules)
+    figures["model"] = choose(evidence, "model")
+    figures["parameters"] = figures["parameters"] or _of_shards(evidence)
+    figures["global_batch"] = figures["global_batch"] or _batch_by_rates(evidence)
+    world = _world(evidence, figures["global_batch"])
+    figures["accelerator_count"] = _accelerator_count(evidence, world)
+    figures["tokens_per_sample"] = _tokens_per_sample(evidence, rules)
+    figures["global_batch"] = figures["global_batch"] or _global_batch(
+        evidence, figures["accelerator_count"]
+    )
+    if several is None:
+        figures["timed_seconds"] = _timed_seconds(evidence)
+        figures |= _amount(evidence, figures, rules)
+    seen = telemetry.measure(evidence.telemetry, *_window(evidence))
+    figures["accelerator_seconds"] = _accelerator_seconds(evidence, figures) or seen.device_seconds
+    figures["energy_joules"] = seen.energy_joules or figures["energy_joules"]
+    figures["energy_boundary"] = seen.energy_boundary or figures["energy_boundary"]
+    figures |= _evaluation(evidence, figures)
+    figures |= _from_benchmark(figures, rules)
+    figures["implied_parameters"] = _implied_parameters(figures)
+    findings = list(evidence.findings)
+    findings += [several] if several else []
+    findings += seen.findings
+    findings += checks.conflicts(figures)
+    findings += checks.arithmetic(evidence, figures, shape)
+    findings += checks.visible_devices(evidence, figures["accelerator_count"])
+    return RunFacts(
+        **figures,
+        architecture=shape.architecture,
+        architecture_source=shape.source,
+        input=shape.input,
+        forward_flop_per_sample=rules.forward_flop_per_sample if rules else None,
+        config_file=shape.config_file,
+        findings=unique(findings),
+    )
+
+
+def unique(findings: list[Finding]) -> tuple[Finding, ...]:
+    """Drop repetitions, order kept."""
+    return tuple(dict.fromkeys(findings))
+
+
+def choose(evidence: Evidence, name: str) -> Resolved | None:
+    """Choose one fact of a name, with those that say otherwise beside it."""
+    facts = sorted(evidence.named(name), key=lambda fact: _ORDER[fact.grade])
+    if not facts:
+        return None
+    best = facts[0]
+    others = tuple(fact for fact in facts[1:] if checks.differ(best.value, fact.value))
+    return Resolved(
+        value=best.value,
+        unit=best.unit,
+        facts=(best,),
+        derivation=f"{best.grade} at {best.place}",
+        alternatives=others,
+    )
+
+
+def _benchmark(figure: Resolved | None) -> Benchmark | None:
+    return benchmark(str(figure.value)) if figure is not None else None
+
+
+def _window(evidence: Evidence) -> tuple[float | None, float | None]:
+    """Give the timed window in unix seconds, where one log gives it."""
+    started, ended = evidence.named("started"), evidence.named("ended")
+    if len(started) != 1 or len(ended) != 1:
+        return None, None
+    return float(started[0].value), float(ended[0].value)
+
+
+def _timed_seconds(evidence: Evidence) -> Resolved | None:
+    figure = choose(evidence, "timed_seconds")
+    seen = choose(evidence, "seen_seconds")
+    if figure is not None or seen is None:
+        return figure
+    return _computed(
+        seen.number, "s", (seen.facts[0],), "to the last event of a log that breaks off", "at least"
+    )
+
+
+def _accelerator_count(evidence: Evidence, world: Resolved | None) -> Resolved | None:
+    """Prefer what a machine description or the run says to what a host inventory lists."""
+    return (
+        choose(evidence, "accelerator_count")
+        or choose(evidence, "world_size")
+        or world
+        or choose(evidence, "visible_accelerators")
+    )
+
+
+def _tokens_per_sample(evidence: Evidence, rules: Benchmark | None) -> Resolved | None:
+    figure = choose(evidence, "tokens_per_sample") or choose(evidence, "sequence_length")
+    if figure is not None or rules is None or rules.tokens_per_sample is None:
+        return figure
+    return _computed(
+        rules.tokens_per_sample, "tokens", (), f"the benchmark's rules ({rules.source})"
+    )
+
+
+def _batch_by_rates(evidence: Evidence) -> Resolved | None:
+    """Samples a step from the Trainer's rates: what was planned, divided by the same time."""
+    rate = choose(evidence, "planned_train_samples_per_second")
+    seconds, steps = choose(evidence, "timed_seconds"), choose(evidence, "planned_steps")
+    if rate is None or seconds is None or steps is None:
+        return None
+    batch = rate.number * seconds.number / steps.number
+    if batch < 0.75 or abs(batch - round(batch)) > max(0.02, 0.01 * batch):
+        return None
+    facts = (*rate.facts, *seconds.facts, *steps.facts)
+    return _computed(
+        round(batch), "samples", facts, "samples a second x seconds / planned steps, rounded"
+    )
+
+
+def _world(evidence: Evidence, batch: Resolved | None) -> Resolved | None:
+    """Processes that trained, by batch arithmetic: global batch / (a process's x accumulation)."""
+    per_process = choose(evidence, "per_process_batch")
+    if batch is None or per_process is None:
+        return None
+    accumulation = choose(evidence, "gradient_accumulation")
+    if accumulation is None and not evidence.named("visible_accelerators"):
+        return None  # without a word on accumulation, a quotient of 8 may be 8 passes of one GPU
+    each = per_process.number * (accumulation.number if accumulation else 1)
+    if batch.number % each:
+        return None
+    facts = (*batch.facts, *per_process.facts, *(accumulation.facts if accumulation else ()))
+    return _computed(
+        round(batch.number / each),
+        "devices",
+        facts,
+        f"{batch.value:,} samples a step / {each:,.0f} a process, accumulation included",
+    )
+
+
+def _global_batch(evidence: Evidence, count: Resolved | None) -> Resolved | None:
+    """Samples a step from the batch of one process, where the number of processes is known."""
+    per_process = choose(evidence, "per_process_batch")
+    world = choose(evidence, "world_size") or count
+    if per_process is None or world is None:
+        return None
+    accumulation = choose(evidence, "gradient_accumulation")
+    facts = (*per_process.facts, *world.facts, *(accumulation.facts if accumulation else ()))
+    times = accumulation.number if accumulation else 1
+    return _computed(
+        per_process.number * world.number * times,
+        "samples",
+        facts,
+        f"{per_process.value:,} a process x {world.value:,} processes x {times:,} accumulated",
+    )
+
+
+def _amount(
+    evidence: Evidence, figures: dict[str, Resolved | None], rules: Benchmark | None
+) -> dict[str, Resolved | None]:
+    """Tokens and samples, whichever was logged, and the other from the length of a sample."""
+    tokens, samples = choose(evidence, "tokens"), choose(evidence, "samples")
+    steps, batch = figures["steps"], figures["global_batch"]
+    length = figures["tokens_per_sample"]
+    if tokens is None and samples is None and steps is not None and batch is not None:
+        samples = _product(steps, batch, "samples", "steps x global batch")
+    text = rules is None or rules.tokens_per_sample is not None
+    if length is not None and text:
+        bound: Bound = "at most" if rules is not None and rules.padded else "exact"
+        if tokens is None and samples is not None:
+            tokens = _product(samples, length, "tokens", "samples x tokens a sample", bound)
+        elif samples is None and tokens is not None and tokens.number % length.number == 0:
+            samples = _computed(
+                tokens.number / length.number,
+                "samples",
+                (*tokens.facts, *length.facts),
+                "tokens / tokens a sample",
+            )
+    return {"tokens": tokens, "samples": samples}
+
+
+def _accelerator_seconds(
+    evidence: Evidence, figures: dict[str, Resolved | None]
+) -> Resolved | None:
+    seconds, count = figures.get("timed_seconds"), figures["accelerator_count"]
+    if seconds is not None and count is not None:
+        return _product(seconds, count, "s", "timed seconds x accelerators", seconds.bound)
+    return choose(evidence, "accelerator_seconds")
+
+
+def _evaluation(
+    evidence: Evidence, figures: dict[str, Resolved | None]
+) -> dict[str, Resolved | None]:
+    tokens, samples = choose(evidence, "evaluation_tokens"), choose(evidence, "evaluation_samples")
+    length = figures["tokens_per_sample"]
+    if tokens is None and samples is not None and length is not None:
+        tokens = _product(samples, length, "tokens", "evaluation samples x tokens a sample")
+    return {"evaluation_tokens": tokens, "evaluation_samples": samples}
+
+
+def _from_benchmark(
+    figures: dict[str, Resolved | None], rules: Benchmark | None
+) -> dict[str, Resolved | None]:
+    """Fill in what the benchmark's rules fix, where no evidence says it."""
+    if rules is None:
+        return {}
+    fixed: dict[str, float | str | None] = {
+        "parameters": rules.parameters,
+        "trainable_parameters": rules.trainable_parameters,
+        "kind": rules.kind,
+    }
+    return {
+        name: _computed(value, _unit(name), (), f"the benchmark's rules ({rules.source})")
+        for name, value in fixed.items()
+        if value is not None and figures[name] is None
+    }
+
+
+def _of_shards(evidence: Evidence) -> Resolved | None:
+    """Add up the parameters of a model's shards, if all of them are there."""
+    shards = evidence.named("parameters_of_shard")
+    marks = [SHARD.search(fact.file) for fact in shards]
+    numbers = {(int(mark[1]), int(mark[2])) for mark in marks if mark is not None}
+    wanted = {total for _, total in numbers}
+    if len(wanted) != 1 or len(shards) != len(numbers) or len(numbers) != wanted.pop():
+        return None
+    total = sum(int(fact.value) for fact in shards)
+    return _computed(total, "parameters", shards, f"the sum of {len(shards)} shards")
+
+
+def _implied_parameters(figures: dict[str, Resolved | None]) -> Resolved | None:
+    claim, tokens = figures["claimed_flop"], figures.get("tokens")
+    if claim is None or tokens is None:
+        return None
+    return _computed(
+        claim.number / (6 * tokens.number),
+        "parameters",
+        (*claim.facts, *tokens.facts),
+        "claimed FLOP / (6 x tokens)",
+    )
+
+
+def _product(
+    left: Resolved, right: Resolved, unit: str, derivation: str, bound: Bound = "exact"
+) -> Resolved:
+    if bound == "exact":
+        bound = left.bound
+    facts = tuple(dict.fromkeys((*left.facts, *right.facts)))
+    value = left.number * right.number
+    return _computed(value, unit, facts, f"{derivation}: {left.value:,} x {right.value:,}", bound)
+
+
+def _computed(
+    value: float | str,
+    unit: str | None,
+    facts: tuple[Fact, ...],
+    derivation: str,
+    bound: Bound = "exact",
+) -> Resolved:
+    return Resolved(value=value, unit=unit, facts=facts, derivation=derivation, bound=bound)
+
+
+def _unit(name: str) -> str | None:
+    return NAMES[name][0] if name in NAMES else None

@@ -1,0 +1,118 @@
+"""One file of evidence, read within bounds."""
+
+import hashlib
+import json
+import pathlib
+import re
+from collections.abc import Iterator
+from functools import cached_property
+from io import BufferedReader
+from typing import Any
+
+from flopledger.logs import limits
+from flopledger.logs.evidence import EvidenceError
+
+_ANSI = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+
+
+class Document:
+    """A file that a reader may look into. Everything it gives is bounded."""
+
+    def __init__(self, path: pathlib.Path, name: str) -> None:
+        self.path = path
+        self.name = name
+        try:
+            self.size_bytes = path.stat().st_size
+        except OSError as error:
+            raise EvidenceError(f"{name}: cannot be read ({error.strerror})") from None
+        self.skipped_lines = 0  #: lines above the length limit, after ``lines`` has run
+
+    @cached_property
+    def head(self) -> bytes:
+        """The first bytes, and the last ones of a longer file."""
+        with self.open() as file:
+            head = file.read(limits.HEAD_BYTES)
+            if self.size_bytes > limits.HEAD_BYTES + limits.TAIL_BYTES:
+                file.seek(-limits.TAIL_BYTES, 2)
+                head += b"\n" + file.read(limits.TAIL_BYTES)
+        return head
+
+    def open(self) -> BufferedReader:
+        """Open the file for reading bytes."""
+        try:
+            return self.path.open("rb")
+        except OSError as error:
+            raise EvidenceError(f"{self.name}: cannot be opened ({error.strerror})") from None
+
+    def sha256(self) -> str | None:
+        """Hash the whole file, or give ``None`` above the limit."""
+        if self.size_bytes > limits.HASH_BYTES:
+            return None
+        with self.open() as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def lines(self) -> Iterator[tuple[int, str]]:
+        """Give ``(line number, text)``, with colour codes, NULs and bad UTF-8 taken out.
+
+        A carriage return ends a piece of a line too: progress bars rewrite one line many times.
+        """
+        self._require(limits.TEXT_BYTES, "a log")
+        self.skipped_lines = 0
+        with self.open() as file:
+            number = 0
+            while piece := file.readline(limits.LINE_CHARACTERS + 1):
+                number += 1
+                if number > limits.LINES:
+                    raise EvidenceError(f"{self.name}: more than {limits.LINES:,} lines")
+                if len(piece) > limits.LINE_CHARACTERS and not piece.endswith(b"\n"):
+                    self.skipped_lines += 1
+                    _skip_line(file)
+                    continue
+                for part in piece.rstrip(b"\r\n").split(b"\r"):
+                    yield number, _clean(part)
+
+    def text(self, limit: int = limits.SMALL_BYTES) -> str:
+        """Give the whole file as text."""
+        self._require(limit, "a text of this kind")
+        with self.open() as file:
+            return file.read(limit).decode("utf-8", "replace").replace("\0", "")
+
+    def bytes(self, limit: int = limits.DOCUMENT_BYTES) -> bytes:
+        """Give the whole file."""
+        self._require(limit, "a file of this kind")
+        with self.open() as file:
+            return file.read(limit)
+
+    def json(self, limit: int = limits.DOCUMENT_BYTES) -> Any:
+        """Decode the file as JSON, with ``NaN`` and ``Infinity`` as ``None``."""
+        return decode_json(self.text(limit), self.name)
+
+    def _require(self, limit: int, what: str) -> None:
+        if self.size_bytes > limit:
+            raise EvidenceError(
+                f"{self.name}: {self.size_bytes:,} bytes, and {what} is read up to {limit:,}; "
+                "hand in an extract, and say so"
+            )
+
+
+def decode_json(text: str, name: str) -> Any:
+    """Decode JSON of the audited party: bounded depth, no infinities, no digit bombs."""
+    try:
+        return json.loads(text.lstrip("\ufeff"), parse_constant=lambda _: None)
+    except RecursionError:
+        raise EvidenceError(f"{name}: JSON nested too deep") from None
+    except ValueError as error:
+        raise EvidenceError(f"{name}: not valid JSON ({error})") from None
+
+
+def _skip_line(file: BufferedReader) -> None:
+    while piece := file.readline(1 << 20):
+        if piece.endswith(b"\n"):
+            return
+
+
+def _clean(piece: bytes) -> str:
+    text = piece.decode("utf-8", "replace")
+    if "\0" in text:
+        text = text.replace("\0", "")
+    return _ANSI.sub("", text) if "\x1b" in text else text

@@ -1,0 +1,44 @@
+"""What an audit hands in and what the readers hand back."""
+
+import pathlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from flopledger.errors import FlopledgerError
+from flopledger.facts import Fact, Finding
+
+
+class EvidenceError(FlopledgerError):
+    """Evidence that cannot be read: names the file, what was found and how to mend it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvidenceFile:
+    """A file or folder of evidence."""
+
+    path: pathlib.Path  #: resolved and checked by the caller
+    name: str  #: as the case spells it
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """One file that was looked at."""
+
+    format: str | None  #: id of the reader; ``None`` where nobody recognised the file
+    sha256: str | None  #: of the whole file; ``None`` above the hashing limit
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evidence:
+    """Everything that was read, conflicts included."""
+
+    facts: tuple[Fact, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    unread: tuple[str, ...] = ()  #: names of files that nobody recognised or that were refused
+    telemetry: tuple[EvidenceFile, ...] = ()  #: recordings, integrated once the window is known
+    sources: Mapping[str, Source] = field(default_factory=dict)  #: by name
+
+    def named(self, name: str) -> tuple[Fact, ...]:
+        """Give all facts of one canonical name, in the order of reading."""
+        return tuple(fact for fact in self.facts if fact.name == name)

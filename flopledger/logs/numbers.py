@@ -1,0 +1,92 @@
+"""Numbers and placeholders as people and programs print them."""
+
+import math
+import re
+
+from flopledger.logs import limits
+
+_NUMBER = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d*)?(?:[eE][+-]?\d{1,4})?", re.ASCII)
+
+#: Words that stand where a value should be.
+_PLACEHOLDERS = frozenset(
+    {
+        "",
+        "-",
+        "--",
+        "?",
+        "n/a",
+        "na",
+        "[n/a]",
+        "none",
+        "null",
+        "nan",
+        "todo",
+        "tbd",
+        "tba",
+        "unknown",
+    }
+    | {"not available", "not applicable", "not specified", "[not supported]", "[unknown error]"}
+    | {"more information needed", "[more information needed]", "xxx", "undefined", "cpuname"}
+)
+
+
+def parse_number(text: object) -> int | float | None:
+    """Read a finite number, thousands separators allowed; ``None`` for anything else."""
+    if isinstance(text, bool):
+        return None
+    if isinstance(text, int):
+        return text if abs(text) < 10**300 else None
+    if isinstance(text, float):
+        return text if math.isfinite(text) else None
+    if not isinstance(text, str) or len(text) > limits.NUMBER_CHARACTERS:
+        return None
+    text = text.strip()
+    if not any("0" <= character <= "9" for character in text) or not _NUMBER.fullmatch(text):
+        return None
+    plain = text.replace(",", "")
+    try:
+        value = float(plain)
+        if not math.isfinite(value):
+            return None
+        return value if any(mark in plain for mark in ".eE") else int(plain)
+    except ValueError:
+        return None
+
+
+def parse_count(text: object) -> int | None:
+    """Read a whole number above 0, such as ``"8"``, ``8.0`` or ``"1,024"``."""
+    value = parse_number(text)
+    if value is None or value <= 0 or value != int(value):
+        return None
+    return int(value)
+
+
+def parse_positive(text: object) -> int | float | None:
+    """Read a number above 0."""
+    value = parse_number(text)
+    return value if value is not None and value > 0 else None
+
+
+def is_placeholder(value: object) -> bool:
+    """Say whether ``value`` is a word for "nobody filled this in"."""
+    if value is None:
+        return True
+    if not isinstance(value, str):
+        return False
+    word = value.strip().strip("[]").lower()
+    return word in _PLACEHOLDERS or word.endswith("_placeholder") or "placeholder" in word
+
+
+_DURATION = re.compile(r"(?:(\d{1,6})-)?(\d{1,7}):(\d{1,2}):(\d{1,2}(?:\.\d{1,9})?)", re.ASCII)
+_SHORT_DURATION = re.compile(r"(\d{1,7}):(\d{1,2}(?:\.\d{1,9})?)", re.ASCII)
+
+
+def parse_duration(text: str) -> float | None:
+    """Read ``[days-]hh:mm:ss[.us]`` or ``mm:ss`` as seconds."""
+    text = text.strip()
+    if match := _DURATION.fullmatch(text):
+        days, hours, minutes, seconds = match.groups()
+        return int(days or 0) * 86400 + int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    if match := _SHORT_DURATION.fullmatch(text):
+        return int(match[1]) * 60 + float(match[2])
+    return None

@@ -1,0 +1,180 @@
+"""Evidence files in, facts out. Formats are recognised by content; one format a file."""
+
+import pathlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from flopledger.facts import Finding
+from flopledger.logs import limits, telemetry
+from flopledger.logs.document import Document
+from flopledger.logs.evidence import Evidence, EvidenceError, EvidenceFile, Source
+from flopledger.logs.notes import Notes
+from flopledger.logs.reader import Reader
+from flopledger.logs.readers import READERS
+
+#: What a fault of a reader on hostile content looks like. One bad file must not end an audit.
+_UNEXPECTED = (ValueError, LookupError, TypeError, ArithmeticError, AttributeError, RecursionError)
+
+
+def read(files: Sequence[EvidenceFile]) -> Evidence:
+    """Read every file, folders walked, and keep all that was found side by side.
+
+    A file that nobody recognises goes to ``unread``; one that is recognised but damaged goes there
+    too, with a finding ``evidence-unreadable``. Raises ``EvidenceError`` where a file or folder
+    cannot be opened at all, leaves its folder, or the whole exceeds the limits.
+    """
+    everything: list[Notes] = []
+    unread: list[str] = []
+    recordings: list[EvidenceFile] = []
+    sources: dict[str, Source] = {}
+    total = 0
+    refused: list[Finding] = []
+    for document in _documents(files, refused):
+        if document.name in sources:
+            continue
+        reader = recognise(document)
+        if reader is not None and not reader.header_only:
+            total += document.size_bytes
+        if total > limits.TOTAL_BYTES:
+            raise EvidenceError(
+                f"{document.name}: the evidence exceeds {limits.TOTAL_BYTES:,} bytes in all; "
+                "hand in fewer files"
+            )
+        recorded = reader is None and document.size_bytes > 0 and telemetry.is_telemetry(document)
+        sources[document.name] = Source(
+            format="telemetry" if recorded else reader.format if reader else None,
+            sha256=document.sha256(),
+            size_bytes=document.size_bytes,
+        )
+        if recorded:
+            recordings.append(EvidenceFile(path=document.path, name=document.name))
+            continue
+        if reader is None:
+            unread.append(document.name)
+            continue
+        notes = _read_one(reader, document)
+        everything.append(notes)
+        if any(finding.code == "evidence-unreadable" for finding in notes.findings):
+            unread.append(document.name)
+    return Evidence(
+        facts=tuple(fact for notes in everything for fact in notes.facts),
+        findings=(*refused, *(item for notes in everything for item in notes.findings)),
+        unread=(*unread, *(finding.evidence[0] for finding in refused)),
+        telemetry=tuple(recordings),
+        sources=sources,
+    )
+
+
+def recognise(document: Document) -> Reader | None:
+    """Find the reader of a file, or ``None``."""
+    if document.size_bytes == 0:
+        return None
+    for reader in READERS:
+        if reader.sniff(document.head, document.name):
+            return reader
+    return None
+
+
+def _read_one(reader: Reader, document: Document) -> Notes:
+    notes = Notes(document.name)
+    try:
+        reader.read(document, notes)
+    except EvidenceError as error:
+        # Half of a document is no evidence: what was noted before the damage is dropped.
+        notes = Notes(document.name)
+        notes.finding("evidence-unreadable", "error", str(error), "the file")
+    except _UNEXPECTED as error:
+        notes = Notes(document.name)
+        notes.finding(
+            "evidence-unreadable",
+            "error",
+            f"{document.name}: the {reader.format} reader met content that it does not expect "
+            f"({type(error).__name__}); nothing was taken from this file",
+            "the file",
+        )
+    if document.skipped_lines:
+        notes.finding(
+            "evidence-truncated",
+            "warning",
+            f"{document.skipped_lines} lines of more than {limits.LINE_CHARACTERS:,} characters "
+            "were skipped",
+            "the file",
+        )
+    return notes
+
+
+@dataclass
+class _Budget:
+    files: int
+
+    def spend(self, name: str) -> None:
+        self.files -= 1
+        if self.files < 0:
+            raise EvidenceError(
+                f"{name}: more than {limits.FILES:,} files of evidence; name the ones that matter"
+            )
+
+
+def _documents(files: Sequence[EvidenceFile], refused: list[Finding]) -> Iterator[Document]:
+    budget = _Budget(limits.FILES)
+    for file in files:
+        if file.path.is_dir():
+            yield from _walk(file.path.resolve(), file.path, file.name, budget, refused)
+        elif file.path.is_file():
+            budget.spend(file.name)
+            yield Document(file.path, file.name)
+        else:
+            raise EvidenceError(
+                f"{file.name}: neither a file nor a folder; check the path in the case"
+            )
+
+
+def _walk(
+    root: pathlib.Path,
+    folder: pathlib.Path,
+    name: str,
+    budget: _Budget,
+    refused: list[Finding],
+    depth: int = 0,
+) -> Iterator[Document]:
+    """Give the regular files under ``folder``; a link must stay under ``root``."""
+    if depth > limits.FOLDER_DEPTH:
+        raise EvidenceError(f"{name}: folders nested deeper than {limits.FOLDER_DEPTH}")
+    try:
+        entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
+    except OSError as error:
+        raise EvidenceError(f"{name}: cannot be listed ({error.strerror})") from None
+    for entry in entries:
+        inside = f"{name.rstrip('/')}/{entry.name}"
+        reason = _refusal(root, entry)
+        if reason is not None:
+            refused.append(
+                Finding(
+                    code="evidence-refused",
+                    severity="info",
+                    message=f"{inside}: {reason}; copy the file in if it matters",
+                    evidence=(inside,),
+                )
+            )
+        elif entry.is_dir():
+            # A link to a folder above would be walked for ever; its files are met anyway.
+            if not entry.is_symlink():
+                yield from _walk(root, entry, inside, budget, refused, depth + 1)
+        else:
+            budget.spend(inside)
+            yield Document(entry, inside)
+
+
+def _refusal(root: pathlib.Path, entry: pathlib.Path) -> str | None:
+    """Say why an entry of a folder is not looked at, or give ``None``.
+
+    W&B's own run folders hold a link into a cache, so one such link must not stop an audit.
+    """
+    if entry.is_symlink():
+        try:
+            target = entry.resolve(strict=True)
+        except (OSError, RuntimeError):
+            return "a link that leads nowhere"
+        if not target.is_relative_to(root):
+            return "a link that leaves the evidence folder"
+    return None if entry.is_dir() or entry.is_file() else "neither a file nor a folder"

@@ -1,0 +1,167 @@
+"""Megatron-LM console logs, old forks included.
+
+The unit of the iteration time stands in its label, (ms) or (s). ``throughput per GPU
+(TFLOP/s/GPU)`` counts model FLOP; the older ``TFLOPs:`` counts recomputation too.
+"""
+
+import re
+from collections.abc import Iterator
+
+from flopledger.facts import Grade
+from flopledger.logs.document import Document
+from flopledger.logs.evidence import EvidenceError
+from flopledger.logs.notes import Notes, line
+from flopledger.logs.numbers import parse_count, parse_positive
+from flopledger.logs.reader import Reader
+from flopledger.logs.readers.megatron_arguments import Arguments
+from flopledger.logs.stepping import Step, StepLog, median, short_lines, stamp_seconds
+
+_ITERATION = re.compile(r"\biteration\s{1,12}(\d{1,10})/\s{0,12}(\d{1,10})\s{0,4}\|")
+#: Some forks print "now/mean"; the first is of this interval.
+_FIELD = re.compile(
+    r"([A-Za-z][A-Za-z /()\-]{1,60}?)\s{0,3}:\s{0,12}([-+\d.,eE]{1,40}|nan)"
+    r"(?:/[\d.,eE+]{1,40})?\s{0,3}(?=\||$)"
+)
+#: Copies break long lines; the pieces of one iteration are at most so many.
+_PIECES = 8
+_BILLIONS = re.compile(r"Total number of parameters in billions: ([\d.]{1,12})")
+
+
+def sniff(head: bytes, _name: str) -> bool:
+    """Recognise an iteration line, or the dump of arguments."""
+    return (
+        re.search(rb"\biteration\s{1,12}\d{1,10}/\s{0,12}\d{1,10}\s{0,4}\|", head) is not None
+        or b"------------------------ arguments ------------------------" in head
+    )
+
+
+def read(document: Document, notes: Notes) -> None:
+    """Write down iterations, samples, time, stated rates and the arguments."""
+    log, arguments = StepLog(), Arguments()
+    rows: list[tuple[int, dict[str, str]]] = []
+    planned = None
+    for number, text in _iterations(document, arguments, notes):
+        match = _ITERATION.search(text)
+        assert match is not None
+        fields = {
+            found[1].strip().lower(): found[2] for found in _FIELD.finditer(text[match.end() :])
+        }
+        step = Step(
+            step=int(match[1]),
+            line=number,
+            mark=fields.get("lm loss", text),
+            seconds=_seconds(fields),
+            stamp=stamp_seconds(text),
+        )
+        planned = (int(match[2]), number)
+        if log.add(step):
+            rows.append((number, fields))
+    arguments.note(notes)
+    if not log.steps:
+        if not arguments:
+            raise EvidenceError(f"{document.name}: Megatron marks but no iteration")
+        return
+    log.note(notes)
+    if planned is not None:
+        notes.fact("planned_steps", planned[0], line(planned[1]))
+    _note_samples(log, rows, notes)
+    _note_rates(rows, notes)
+
+
+def _iterations(
+    document: Document, arguments: Arguments, notes: Notes
+) -> Iterator[tuple[int, str]]:
+    """Give the iteration lines, put together again where a copy broke them."""
+    begun: tuple[int, str] | None = None
+    pieces = 0
+    for number, text in short_lines(document):
+        if _ITERATION.search(text):
+            if begun is not None:
+                yield begun
+            begun, pieces = (number, text), 1
+        elif begun is not None and pieces < _PIECES and _is_piece(begun[1], text):
+            begun, pieces = (begun[0], f"{begun[1].rstrip()} {text.strip()}"), pieces + 1
+        else:
+            arguments.take(number, text)
+            if match := _BILLIONS.search(text):
+                billions = parse_positive(match[1])
+                if billions is not None:
+                    notes.fact("parameters", round(billions * 1e9), line(number))
+    if begun is not None:
+        yield begun
+
+
+def _is_piece(begun: str, text: str) -> bool:
+    """Say whether ``text`` goes on with an iteration line that is not complete yet."""
+    complete = "elapsed time per iteration" in begun and "number of nan iterations" in begun
+    return not complete and "|" in text and ":" in text and not text.lstrip().startswith("[")
+
+
+def _seconds(fields: dict[str, str]) -> float | None:
+    """Read the iteration time by the unit in its label."""
+    for label, value in fields.items():
+        if label.startswith(("elapsed time per iteration", "time per iteration")):
+            number = parse_positive(value)
+            if number is None:
+                return None
+            if "(ms)" in label:
+                return number / 1000
+            return float(number) if "(s)" in label else None
+    return None
+
+
+def _note_samples(log: StepLog, rows: list[tuple[int, dict[str, str]]], notes: Notes) -> None:
+    batch = None
+    for number, fields in reversed(rows):
+        batch = parse_count(fields.get("global batch size"))
+        if batch is not None:
+            notes.fact("global_batch", batch, line(number))
+            break
+    number, fields = rows[-1]
+    last = parse_count(fields.get("consumed samples"))
+    if last is None:
+        tokens = parse_count(fields.get("consumed tokens"))
+        if tokens is not None and log.first_step == 0:
+            notes.fact("tokens", tokens, line(number))
+        return
+    before = 0
+    if log.first_step:
+        first_number, first_fields = rows[0]
+        first = parse_count(first_fields.get("consumed samples"))
+        if first is None or batch is None:
+            return
+        before = first - batch * log.interval
+        notes.fact("samples_before", before, line(first_number), unit="samples")
+    if last > before:
+        notes.fact("samples", last - before, line(number))
+
+
+def _note_rates(rows: list[tuple[int, dict[str, str]]], notes: Notes) -> None:
+    model, hardware = [], []
+    for _, fields in rows:
+        for label, value in fields.items():
+            rate = parse_positive(value)
+            if rate is None:
+                continue
+            if label.startswith("throughput per gpu (tflop"):
+                model.append(rate * 1e12)
+            elif label == "tflops":
+                hardware.append(rate * 1e12)
+    place = f"lines {rows[0][0]} to {rows[-1][0]}: median"
+    name = "claimed_flop_per_second_per_accelerator"
+    notes.fact(name, median(model or hardware), place, grade=Grade.CLAIM)
+    if hardware and not model:
+        notes.finding(
+            "hardware-flop-claimed-as-model",
+            "info",
+            "the rate is printed as TFLOPs, which in older versions counts recomputation: test a "
+            "factor of 4/3 before calling it model FLOP",
+            f"line {rows[0][0]}",
+        )
+    for label, code in (("number of skipped iterations", "skipped_steps"),):
+        total = sum(parse_count(fields.get(label)) or 0 for _, fields in rows)
+        if total:
+            notes.fact(code, total, place)
+
+
+READER = Reader(format="megatron-log", sniff=sniff, read=read)

@@ -1,0 +1,82 @@
+"""The arguments that Megatron-LM prints before it trains: shape, batch, world, precision."""
+
+import re
+
+from flopledger.logs.notes import Notes, line
+from flopledger.logs.numbers import parse_count
+
+_ARGUMENT = re.compile(
+    r"^(?:\s{0,8}\[?default\d\]?:)?\s{0,8}([a-z_0-9]{2,60}) \.{2,80} (.{1,200}?)\s*$"
+)
+_WORLD = re.compile(r"using world size: (\d{1,7})")
+_VOCABULARY = re.compile(r"padded vocab \(size: \d{1,9}\).{0,60}\(new size: (\d{1,9})\)")
+
+#: Argument -> canonical name of a whole number.
+_COUNTS = {
+    "world_size": "world_size",
+    "seq_length": "sequence_length",
+    "global_batch_size": "global_batch",
+    "micro_batch_size": "per_process_batch",
+    "train_iters": "planned_steps",
+    "num_layers": "architecture.layers",
+    "hidden_size": "architecture.hidden",
+    "num_attention_heads": "architecture.heads",
+    "kv_channels": "architecture.head_dim",
+    "ffn_hidden_size": "architecture.ffn",
+    "padded_vocab_size": "architecture.vocabulary",
+}
+
+
+class Arguments:
+    """Collects the dump; the same argument printed twice keeps its first place."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, tuple[str, int]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._values)
+
+    def take(self, number: int, text: str) -> None:
+        """Look at one line."""
+        if match := _ARGUMENT.match(text):
+            self._values.setdefault(match[1], (match[2], number))
+        elif match := _WORLD.search(text):
+            self._values.setdefault("world_size", (match[1], number))
+        elif match := _VOCABULARY.search(text):
+            self._values["padded_vocab_size"] = (match[1], number)
+
+    def _is(self, name: str) -> bool:
+        return self._values.get(name, ("", 0))[0] == "True"
+
+    def note(self, notes: Notes) -> None:
+        """Write down what a count needs; a mixture of experts is left to its configuration."""
+        experts = parse_count(self._values.get("num_experts", ("", 0))[0])
+        for argument, name in _COUNTS.items():
+            if argument not in self._values or (experts and name.startswith("architecture.")):
+                continue
+            value, number = self._values[argument]
+            notes.fact(name, parse_count(value), line(number))
+        for name in ("fp8", "bf16", "fp16"):
+            value, number = self._values.get(name, ("", 0))
+            if value not in ("", "False", "None"):
+                notes.fact("precision", name, line(number))
+                break
+        granularity, number = self._values.get("recompute_granularity", ("", 0))
+        if granularity in ("full", "selective"):
+            notes.fact("recompute", granularity, line(number))
+        if "num_layers" in self._values and not experts:
+            self._note_shape(notes)
+
+    def _note_shape(self, notes: Notes) -> None:
+        number = self._values["num_layers"][1]
+        notes.fact("architecture.kind", "decoder", line(number))
+        matrices = 3 if self._is("swiglu") else 2
+        notes.fact("architecture.ffn_matrices", matrices, line(number))
+        groups = parse_count(self._values.get("num_query_groups", ("", 0))[0])
+        if self._is("group_query_attention") and groups:
+            place = line(self._values["num_query_groups"][1])
+            notes.fact("architecture.kv_heads", groups, place)
+        elif heads := parse_count(self._values.get("num_attention_heads", ("", 0))[0]):
+            notes.fact("architecture.kv_heads", heads, line(number))
+        untied = self._is("untie_embeddings_and_output_weights")
+        notes.fact("architecture.tied_embeddings", not untied, line(number))

@@ -1,0 +1,78 @@
+"""The marked lines of an MLPerf log, three generations of them."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from flopledger.logs.numbers import parse_count, parse_number
+
+_OLD = re.compile(r":::MLL\S* (\d{9,11}(?:\.\d+)?) ([a-z0-9_]+): (\{.*\})")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the log."""
+
+    line: int
+    time_ms: float
+    key: str
+    value: Any
+    metadata: dict[str, Any]
+
+    def count(self, name: str) -> int | None:
+        """Read a counter from the metadata."""
+        return parse_count(self.metadata.get(name))
+
+
+def events(lines: Iterable[tuple[int, str]]) -> Iterator[Event]:
+    """Parse the marked lines; a line that does not parse is other output."""
+    for number, text in lines:
+        mark = text.find(":::MLL")
+        if mark < 0:
+            continue
+        if text.startswith(":::MLLOG", mark):
+            event = _new_event(number, text[mark + len(":::MLLOG") :])
+        else:
+            event = _old_event(number, text[mark:])
+        if event is not None:
+            yield event
+
+
+def _new_event(number: int, text: str) -> Event | None:
+    try:
+        record, _ = json.JSONDecoder().raw_decode(text.lstrip())
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(record, dict) or not isinstance(record.get("key"), str):
+        return None
+    time_ms = parse_number(record.get("time_ms"))
+    metadata = record.get("metadata")
+    return Event(
+        number,
+        float(time_ms) if time_ms is not None else 0.0,
+        record["key"],
+        record.get("value"),
+        metadata if isinstance(metadata, dict) else {},
+    )
+
+
+def _old_event(number: int, text: str) -> Event | None:
+    match = _OLD.match(text)
+    if match is None:
+        return None
+    try:
+        record = json.loads(match[3])
+    except (ValueError, RecursionError):
+        return None
+    metadata = record.get("metadata") if isinstance(record, dict) else None
+    if not isinstance(record, dict):
+        return None
+    return Event(
+        number,
+        float(match[1]) * 1000,
+        match[2],
+        record.get("value"),
+        metadata if isinstance(metadata, dict) else {},
+    )

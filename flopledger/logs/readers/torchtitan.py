@@ -1,0 +1,120 @@
+"""torchtitan console logs. ``tps`` and ``tflops`` are of one device and leave out evaluation.
+
+A printed MFU names no peak, so rate / MFU gives the peak that was assumed: an A100's where the
+device's name was unknown to the framework.
+"""
+
+import math
+import re
+
+from flopledger.facts import Grade
+from flopledger.logs.document import Document
+from flopledger.logs.evidence import EvidenceError
+from flopledger.logs.notes import Notes, line
+from flopledger.logs.numbers import parse_count, parse_positive
+from flopledger.logs.reader import Reader
+from flopledger.logs.stepping import Step, StepLog, median, short_lines, stamp_seconds
+
+_STEP = re.compile(r"\bstep:\s{0,9}(\d{1,10})\b")
+_FIELD = re.compile(
+    r"\b(loss|memory|tps|tflops|mfu):\s{0,9}([-+\d.,eE]{1,30}|nan)(GiB)?\(?([\d.]{0,8})"
+)
+_TRAINING = re.compile(
+    r"local batch size ([\d,]{1,12}), global batch size ([\d,]{1,12})"
+    r"(?:.{0,80}?)sequence length ([\d,]{1,12}), total steps ([\d,]{1,12})"
+)
+_PARAMETERS = re.compile(r"size: ([\d,]{1,20}) total parameters")
+_PEAK = re.compile(r"Peak FLOPS used for computing MFU: ([\d.eE+]{1,20})")
+_CAPACITY = re.compile(r"(?:CUDA|XPU|GPU) capacity: (.{2,80}?) with ([\d.]{1,10})GiB memory")
+_MESH = re.compile(r"Building (?:\d{1,2}-D )?device mesh with .{0,120}?\[([\d, ]{1,60})\]\s*$")
+_GIB = 1 << 30
+
+
+def sniff(head: bytes, _name: str) -> bool:
+    """Recognise a step line with tps beside memory."""
+    return (
+        re.search(rb"step:\s{0,9}\d.{0,200}memory:.{0,60}GiB\(.{0,60}tps:", head) is not None
+        or b"[titan]" in head
+    )
+
+
+def read(document: Document, notes: Notes) -> None:
+    """Write down steps, rates, what they imply, and the set-up lines."""
+    log = StepLog()
+    rows: list[dict[str, float]] = []
+    for number, text in short_lines(document):
+        match = _STEP.search(text)
+        if match is None or "tps:" not in text:
+            _note_setup(text, number, notes)
+            continue
+        words = {found[1]: found for found in _FIELD.finditer(text)}
+        mark = words["loss"][2] if "loss" in words else text
+        step = Step(step=int(match[1]), line=number, mark=mark, stamp=stamp_seconds(text))
+        if log.add(step):
+            rows.append(_row(words))
+    if not log.steps:
+        raise EvidenceError(f"{document.name}: torchtitan marks but no step line")
+    log.note(notes)
+    _note_rates(rows, f"lines {log.steps[0].line} to {log.steps[-1].line}", notes)
+
+
+def _row(words: dict[str, re.Match[str]]) -> dict[str, float]:
+    row = {}
+    for name, match in words.items():
+        value = parse_positive(match[2])
+        if value is not None:
+            row[name] = float(value)
+        if name == "memory" and (share := parse_positive(match[4])) is not None:
+            row["memory_share"] = float(share)
+    return row
+
+
+def _note_rates(rows: list[dict[str, float]], place: str, notes: Notes) -> None:
+    def of(needed: tuple[str, ...]) -> list[dict[str, float]]:
+        return [row for row in rows if all(name in row for name in needed)]
+
+    tokens = median([row["tps"] for row in of(("tps",))])
+    rate = median([row["tflops"] * 1e12 for row in of(("tflops",))])
+    utilisation = median([row["mfu"] / 100 for row in of(("mfu",))])
+    peak = median([row["tflops"] * 1e14 / row["mfu"] for row in of(("tflops", "mfu"))])
+    per_token = median([row["tflops"] * 1e12 / row["tps"] for row in of(("tflops", "tps"))])
+    memory = median(
+        [row["memory"] / row["memory_share"] * 100 for row in of(("memory", "memory_share"))]
+    )
+    notes.fact("tokens_per_second_per_accelerator", tokens, f"{place}: median tps")
+    names = {
+        "claimed_flop_per_second_per_accelerator": rate,
+        "claimed_mfu": utilisation,
+        "implied_peak_flop_per_second": peak,
+        "implied_flop_per_token": per_token,
+    }
+    for name, value in names.items():
+        notes.fact(name, value, f"{place}: median", grade=Grade.CLAIM)
+    if memory is not None:
+        notes.fact("implied_memory_bytes", round(memory * _GIB), f"{place}: median")
+
+
+def _note_setup(text: str, number: int, notes: Notes) -> None:
+    """Read the lines that describe the run before its first step."""
+    place = line(number)
+    if match := _TRAINING.search(text):
+        notes.fact("per_process_batch", parse_count(match[1]), place)
+        notes.fact("global_batch", parse_count(match[2]), place)
+        notes.fact("sequence_length", parse_count(match[3]), place)
+        notes.fact("planned_steps", parse_count(match[4]), place)
+    elif match := _PARAMETERS.search(text):
+        notes.fact("parameters", parse_count(match[1]), place)
+    elif match := _PEAK.search(text):
+        notes.fact(
+            "assumed_peak", parse_positive(match[1]), place, unit="FLOP/s", grade=Grade.CLAIM
+        )
+    elif match := _CAPACITY.search(text):
+        notes.fact("accelerator", match[1], place)
+        notes.fact("accelerator_memory_bytes", round(float(match[2]) * _GIB), place)
+    elif match := _MESH.search(text):
+        sizes = [parse_count(word) for word in match[1].split(",")]
+        if all(sizes):
+            notes.fact("world_size", math.prod(size for size in sizes if size), place)
+
+
+READER = Reader(format="torchtitan-log", sniff=sniff, read=read)

@@ -1,0 +1,71 @@
+"""What one run's evidence comes to: each figure with the facts it rests on and those against it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from flopledger.facts import Fact, Finding
+
+Bound = Literal["exact", "at least", "at most"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resolved:
+    """One figure of a run, chosen from the evidence or computed from it."""
+
+    value: float | int | str
+    unit: str | None
+    facts: tuple[Fact, ...]  #: what it rests on; several where it was computed
+    derivation: str  #: why this one, or the arithmetic
+    bound: Bound = "exact"  #: "at least" for a log that breaks off, "at most" for padded tokens
+    alternatives: tuple[Fact, ...] = ()  #: facts of the same name that say otherwise
+
+    @property
+    def number(self) -> float:
+        """The value of a figure that is a number."""
+        if isinstance(self.value, str):
+            raise TypeError(f"{self.value!r} is a word")
+        return self.value
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunFacts:
+    """The figures of one run that methods need. ``None``: the evidence does not give it."""
+
+    tokens: Resolved | None = None  #: tokens processed, all epochs
+    samples: Resolved | None = None  #: sequences, images or clips processed, all epochs
+    tokens_per_sample: Resolved | None = None
+    steps: Resolved | None = None  #: optimizer steps done
+    global_batch: Resolved | None = None  #: samples an optimizer step
+    timed_seconds: Resolved | None = None  #: wall clock of the timed part
+    wall_seconds: Resolved | None = None  #: wall clock of the whole job
+    accelerator: Resolved | None = None  #: as the source spells it
+    accelerator_count: Resolved | None = None
+    accelerator_seconds: Resolved | None = None
+    precision: Resolved | None = None
+    recompute: Resolved | None = None
+    status: Resolved | None = None  #: the log's own word
+    evaluation_tokens: Resolved | None = None  #: forward-only, inside the timed part
+    evaluation_samples: Resolved | None = None
+    parameters: Resolved | None = None
+    trainable_parameters: Resolved | None = None
+    claimed_flop: Resolved | None = None
+    claimed_flop_per_second_per_accelerator: Resolved | None = None
+    claimed_mfu: Resolved | None = None
+    claimed_hfu: Resolved | None = None
+    tokens_per_second_per_accelerator: Resolved | None = None
+    implied_peak_flop_per_second: Resolved | None = None  #: printed rate / printed MFU
+    implied_flop_per_token: Resolved | None = None  #: printed rate / printed throughput
+    implied_memory_bytes: Resolved | None = None  #: printed memory / printed share
+    implied_parameters: Resolved | None = None  #: claimed FLOP / (6 tokens)
+    energy_joules: Resolved | None = None
+    energy_boundary: Resolved | None = None
+    model: Resolved | None = None
+    benchmark: Resolved | None = None
+    kind: Resolved | None = None  #: kind of run, in a case file's words
+    architecture: Mapping[str, int | str | bool] | None = None  #: keys as in a case file
+    architecture_source: str | None = None  #: where the dimensions come from
+    input: Mapping[str, int | tuple[int, ...]] | None = None  #: what one sample is, where not text
+    forward_flop_per_sample: float | None = None  #: where no closed form applies
+    config_file: str | None = None  #: name of the evidence's model configuration
+    findings: tuple[Finding, ...] = field(default_factory=tuple)

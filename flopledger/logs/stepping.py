@@ -1,0 +1,197 @@
+"""Step lines of a console log: repeated by ranks, done again after restarts, averaged."""
+
+import datetime as dt
+import re
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from flopledger.logs.document import Document
+from flopledger.logs.notes import Notes, line
+
+#: A step line is short; what follows in a longer one is other output glued to it.
+_STEP_LINE_CHARACTERS = 4_000
+#: Ranks print one step within this time; a restart needs longer.
+_RANKS_WITHIN_SECONDS = 5.0
+#: Programs print every step, every ten or every hundred.
+_USUAL_INTERVAL = 100
+#: Stamps and summed step times may differ by this before it is worth a word.
+_CLOCK_SLACK = 0.1
+
+_STAMP = re.compile(r"(\d{4})-(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,6}))?")
+
+
+def short_lines(document: Document) -> Iterator[tuple[int, str]]:
+    """Give the lines of a log, each cut to the length that a step line may have."""
+    for number, text in document.lines():
+        yield number, text[:_STEP_LINE_CHARACTERS]
+
+
+def stamp_seconds(text: str) -> float | None:
+    """Read the first date and time of a line as seconds; the zone is unknown, so differences only.
+
+    Returns ``None`` where there is none.
+    """
+    match = _STAMP.search(text)
+    if match is None:
+        return None
+    year, month, day, hour, minute, second = (int(match[group]) for group in range(1, 7))
+    fraction = float(f"0.{match[7]}") if match[7] else 0.0
+    try:
+        moment = dt.datetime(year, month, day, hour, minute, min(second, 59), tzinfo=dt.UTC)
+    except ValueError:
+        return None
+    return moment.timestamp() + fraction
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """One printed step."""
+
+    step: int
+    line: int
+    mark: str  #: what tells a repeated print from repeated work: the loss as printed
+    seconds: float | None = None  #: of one step, averaged over the steps since the last print
+    stamp: float | None = None
+
+
+class StepLog:
+    """Collects printed steps and tells ranks from restarts."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self._fallbacks: list[tuple[int, int]] = []  #: last step before, first step after
+        self.repeated: list[int] = []  #: lines that another rank had printed
+        self.restarts: list[int] = []  #: lines where the count fell back
+        self._seen: dict[int, Step] = {}
+
+    def add(self, step: Step) -> bool:
+        """Take a printed step in; ``False`` for one that another rank printed already."""
+        if self._is_repeated(step):
+            self.repeated.append(step.line)
+            return False
+        if self.steps and step.step <= self.steps[-1].step:
+            self._fallbacks.append((self.steps[-1].step, step.step))
+            self.restarts.append(step.line)
+        self._seen[step.step] = step
+        self.steps.append(step)
+        return True
+
+    def _is_repeated(self, step: Step) -> bool:
+        """Tell another rank's print from work done again, which may give the very same loss."""
+        before = self._seen.get(step.step)
+        if before is None:
+            return False
+        if step.stamp is not None and before.stamp is not None:
+            return abs(step.stamp - before.stamp) <= _RANKS_WITHIN_SECONDS
+        last = self.steps[-1].step
+        near = last - step.step <= 2 * self.interval
+        return last == step.step or (near and before.mark == step.mark)
+
+    @property
+    def lost_steps(self) -> int:
+        """Steps that were done again: a print covers the interval before it."""
+        return sum(last - first + self.interval for last, first in self._fallbacks)
+
+    @property
+    def interval(self) -> int:
+        """Steps between two prints, as most prints have it."""
+        gaps = [
+            after.step - before.step
+            for before, after in pairwise(self.steps)
+            if after.step > before.step
+        ]
+        if gaps:
+            return int(statistics.median_low(gaps))
+        # A lone print of a low step covers the steps up to it, as the first print of a log does.
+        return self.steps[0].step if 0 < self.steps[0].step <= _USUAL_INTERVAL else 1
+
+    @property
+    def first_step(self) -> int:
+        """Steps that were done before the first one that this log covers."""
+        first = self.steps[0].step
+        # The first print averages the steps before it, at most one interval of them.
+        return 0 if first <= self.interval else first - self.interval
+
+    @property
+    def covered_steps(self) -> int:
+        """Steps kept that this log covers."""
+        return self.steps[-1].step - self.first_step
+
+    def seconds(self) -> float | None:
+        """Sum the step times, work done again included; ``None`` where a time is missing."""
+        total, before = 0.0, self.first_step
+        for step in self.steps:
+            if step.seconds is None:
+                return None
+            span = step.step - before if step.step > before else self.interval
+            total += step.seconds * span
+            before = step.step
+        return total or None
+
+    def stamped_seconds(self) -> float | None:
+        """Give the time between the first and the last stamp."""
+        stamps = [step.stamp for step in self.steps if step.stamp is not None]
+        if len(stamps) < 2 or stamps[-1] <= stamps[0]:
+            return None
+        return stamps[-1] - stamps[0]
+
+    def note(self, notes: Notes, *, zero_based: bool = False) -> None:
+        """Write down steps, restarts and time. ``zero_based``: step 0 is the first one done."""
+        if not self.steps:
+            return
+        first, last = self.steps[0], self.steps[-1]
+        done = self.covered_steps + (1 if zero_based else 0)
+        if done > 0:
+            notes.fact("steps", done, line(last.line))
+        if self.first_step > 0:
+            notes.fact("first_step", self.first_step, line(first.line))
+            notes.finding(
+                "resumed-run",
+                "info",
+                f"the log begins at step {first.step:,}: what came before is not in it",
+                line(first.line),
+            )
+        if self.repeated:
+            notes.finding(
+                "duplicate-lines",
+                "info",
+                f"{len(self.repeated)} step lines repeat a step, as when several ranks print; each "
+                "step was counted once",
+                *(line(number) for number in self.repeated[:5]),
+            )
+        if self.lost_steps:
+            notes.fact("lost_steps", self.lost_steps, line(self.restarts[-1]))
+            notes.finding(
+                "repeated-steps",
+                "warning",
+                f"{self.lost_steps:,} steps were done again after {len(self.restarts)} fall-backs: "
+                "compute spent that is not in the model",
+                *(line(number) for number in self.restarts[:5]),
+            )
+        self._note_time(notes)
+
+    def _note_time(self, notes: Notes) -> None:
+        summed, stamped = self.seconds(), self.stamped_seconds()
+        places = f"lines {self.steps[0].line} to {self.steps[-1].line}"
+        if summed is not None:
+            notes.fact("timed_seconds", round(summed, 3), places)
+        if stamped is not None:
+            notes.fact("wall_seconds", round(stamped, 3), f"{places}, by their stamps")
+        if summed is None and stamped is not None:
+            # The first print has no beginning, so the stamps give a lower bound.
+            notes.fact("seen_seconds", round(stamped, 3), f"{places}, by their stamps")
+        if summed is not None and stamped is not None and stamped > summed * (1 + _CLOCK_SLACK):
+            notes.finding(
+                "coverage-gap",
+                "info",
+                f"stamps span {stamped:,.0f} s, step times sum to {summed:,.0f} s: evaluation, "
+                "checkpoints or stops are not in the step times",
+                places,
+            )
+
+
+def median(values: list[float]) -> float | None:
+    """Give the middle of what was printed, or ``None``."""
+    return statistics.median(values) if values else None

@@ -1,0 +1,48 @@
+"""A count as an icicle plot: one self-contained file, each module as wide as its FLOP."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flopledger.errors import FlopledgerError
+
+if TYPE_CHECKING:
+    from flopcount.counted_model import CountedModel
+
+_MOST_BOXES = 20_000
+
+
+def write_icicle(model: "CountedModel", path: Path) -> None:
+    """Write the plot; a click on a module shows what it contains.
+
+    Raises:
+        FlopledgerError: there is no count to draw.
+    """
+    if model.count is None:
+        msg = f"{path}: the input size is unknown, so there is nothing to draw\n  give --sequence"
+        raise FlopledgerError(msg)
+    import html
+
+    import plotly.graph_objects as go
+
+    modules = dict(list(model.count.by_module.items())[:_MOST_BOXES])
+    name = html.escape(model.name)
+    paths = list(modules)
+    figure = go.Figure(
+        go.Icicle(
+            ids=[path or "model" for path in paths],
+            labels=[html.escape(path.rpartition(".")[2]) or name for path in paths],
+            parents=["" if not path else path.rpartition(".")[0] or "model" for path in paths],
+            values=list(modules.values()),
+            branchvalues="total",
+            tiling={"orientation": "v"},
+            maxdepth=6,
+            hovertemplate="%{id}<br>%{value:,} FLOP<br>%{percentRoot:.2%} of all<extra></extra>",
+        )
+    )
+    figure.update_layout(
+        title={"text": f"{name}: {model.count.forward + model.count.backward:,} FLOP"},
+        margin={"t": 60, "l": 10, "r": 10, "b": 10},
+    )
+    path.write_text(
+        figure.to_html(include_plotlyjs=True, full_html=True, div_id="flop"), encoding="utf-8"
+    )

@@ -1,0 +1,174 @@
+"""Single rules of the audit, on small cases."""
+
+import pytest
+
+from flopledger.audit import AuditReport
+from flopledger.errors import CaseError, FlopledgerError
+from flopledger.verdict import Verdict
+
+MODEL = "[model.m]\nparameters = 1e9\n"
+
+
+def _run(**figures: object) -> str:
+    lines = "\n".join(f"{key} = {value}" for key, value in figures.items())
+    return f'[[run]]\nname = "r"\nmodel = "m"\n{lines}\n'
+
+
+def _codes(report: AuditReport) -> set[str]:
+    return {finding.code for finding in report.findings}
+
+
+def test_six_nd(run_audit) -> None:
+    report = run_audit(MODEL + _run(tokens="2e10"))
+    # 6 * 1e9 * 2e10 = 1.2e20
+    assert report.estimates[0].flop.best == pytest.approx(1.2e20)
+    assert report.claim is None
+
+
+def test_a_token_floor_is_a_floor(run_audit) -> None:
+    report = run_audit(MODEL + _run(tokens="{ at_least = 2e10 }"))
+    (bound,) = report.estimates
+    assert bound.bound_only
+    assert (bound.flop.low, bound.flop.best, bound.flop.high) == (pytest.approx(1.2e20), None, None)
+    assert report.combined is None
+
+
+def test_a_claim_below_the_floor_is_refuted(run_audit) -> None:
+    report = run_audit("[claim]\nflop = 1e19\n" + MODEL + _run(tokens="{ at_least = 2e10 }"))
+    assert report.verdict is Verdict.INCONSISTENT
+
+
+def test_a_bound_settles_a_threshold_that_it_passes(run_audit) -> None:
+    # 6 * 1e9 * 1e15 = 6e24 at least: above 1e23, undecided against 1e25
+    report = run_audit(MODEL + _run(tokens="{ at_least = 1e15 }"))
+    chances = {one.regime.id: one.probability_exceeded for one in report.standings}
+    assert chances["eu-gpai-1e23"] == 1.0
+    assert chances["eu-systemic-risk-1e25"] is None
+
+
+def test_frozen_weights_cost_four(run_audit) -> None:
+    # lora: 4 * 1e9 + 6 * 1e6 = 4.006e9 a token
+    report = run_audit(MODEL + _run(tokens="1e6", kind='"lora"', trainable_parameters="1e6"))
+    assert report.estimates[0].flop.best == pytest.approx(4.006e15)
+    # partial: the trained 1e8 are part of the 1e9: 4 * 1e9 + 2 * 1e8 = 4.2e9
+    report = run_audit(MODEL + _run(tokens="1e6", trainable_parameters="1e8"))
+    assert report.estimates[0].flop.best == pytest.approx(4.2e15)
+
+
+def test_generating_data_runs_forward_only(run_audit) -> None:
+    report = run_audit(MODEL + _run(tokens="1e9", kind='"synthetic-data"'))
+    # 2 * 1e9 * 1e9
+    assert report.estimates[0].flop.best == pytest.approx(2e18)
+    ledgers = {one.regime.ledger: one.flop.best for one in report.standings}
+    assert ledgers["parameter_update"] is None
+    assert ledgers["eu_cumulative"] == pytest.approx(2e18, rel=0.2)
+
+
+def test_public_synthetic_data_is_left_out(run_audit) -> None:
+    figures = {"tokens": "1e9", "kind": '"synthetic-data"', "synthetic_public": "true"}
+    report = run_audit(MODEL + _run(**figures))
+    assert all(one.flop.best is None for one in report.standings)
+
+
+def test_an_unknown_accelerator_is_bad_input(run_audit) -> None:
+    with pytest.raises(CaseError, match="H1000"):
+        run_audit(MODEL + _run(tokens="1e9", accelerator='"H1000"'))
+
+
+def test_an_ambiguous_accelerator_is_a_range(run_audit) -> None:
+    figures = {"tokens": "1e12", "accelerator": '"H100"', "accelerator_hours": "1e4"}
+    report = run_audit(MODEL + _run(**figures, precision='"bf16"'))
+    assert "ambiguous-accelerator" in _codes(report)
+    used = report.runs[0].utilisation["bf16"]
+    assert used.low < used.high
+    assert report.runs[0].part.id is None
+
+
+def test_utilisation_above_one_is_audited_not_refused(run_audit) -> None:
+    figures = {"tokens": "1e12", "accelerator": '"NVIDIA H100 80GB HBM3"', "mfu": "40"}
+    report = run_audit(MODEL + _run(**figures, accelerator_hours="1e4", precision='"bf16"'))
+    assert report.verdict is Verdict.INCONSISTENT
+    assert "implausible-utilisation" in _codes(report)
+
+
+def test_the_rate_excludes_a_precision(run_audit) -> None:
+    # 6e21 FLOP over 2,500 h * 3600 s * 989.4e12 = 0.67 of bf16, 0.34 of fp8
+    figures = {"tokens": "1e12", "accelerator": '"NVIDIA H100 80GB HBM3"'}
+    report = run_audit(MODEL + _run(**figures, accelerator_hours="2500"))
+    assert "precision-inferred" in _codes(report)
+    assert report.runs[0].precision_supported == ("fp8",)
+    assert report.runs[0].utilisation["bf16"].best == pytest.approx(0.674, abs=0.002)
+    assert report.runs[0].utilisation["fp8"].best == pytest.approx(0.337, abs=0.001)
+
+
+def test_hours_that_hold_far_more_than_the_work(run_audit) -> None:
+    # implied utilisation 0.337 / 20
+    figures = {"tokens": "1e12", "accelerator": '"NVIDIA A100-SXM4-80GB"', "precision": '"bf16"'}
+    report = run_audit(MODEL + _run(**figures, accelerator_hours="2e5"))
+    assert report.verdict is not Verdict.CONSISTENT
+    assert "unexplained-compute" in _codes(report)
+
+
+def test_energy_made_of_hours_is_circular(run_audit) -> None:
+    # 1e5 h * 400 W = 40 MWh
+    figures = {"tokens": "1e12", "accelerator": '"NVIDIA A100-SXM4-80GB"', "energy_mwh": "40"}
+    report = run_audit(MODEL + _run(**figures, accelerator_hours="1e5", precision='"bf16"'))
+    assert "circular-evidence" in _codes(report)
+
+
+def test_a_hardware_claim_is_held_against_hardware_flop(run_audit) -> None:
+    # model FLOP 6e21, recomputed in full 8e21
+    claim = '[claim]\nflop = 8.0e21\nbasis = "hardware"\n'
+    text = MODEL + _run(tokens="1e12", recompute='"full"')
+    assert run_audit(claim + text).verdict is Verdict.CONSISTENT
+    lie = '[claim]\nflop = 3.0e22\nbasis = "hardware"\n'
+    assert run_audit(lie + text).verdict is Verdict.INCONSISTENT
+
+
+def test_one_run_without_figure_leaves_the_sum_open(run_audit) -> None:
+    text = MODEL + _run(tokens="1e12") + '[[run]]\nname = "second"\nmodel = "m"\n'
+    report = run_audit(text)
+    assert report.combined is None
+    assert all(one.probability_exceeded in (None, 1.0) for one in report.standings)
+
+
+def test_runs_add_up(run_audit) -> None:
+    text = MODEL + _run(tokens="1e12") + '[[run]]\nname = "s"\nmodel = "m"\ntokens = 5e11\n'
+    # 6e21 + 3e21
+    assert run_audit(text).combined.flop.best == pytest.approx(9e21, rel=0.02)
+
+
+def test_disagreeing_routes_are_both_kept(run_audit) -> None:
+    # work 6e21; hours say 1e5 * 3600 * 312e12 * 0.5 / 1.18 = 4.8e22: factor 8
+    figures = {"tokens": "1e12", "accelerator": '"NVIDIA A100-SXM4-80GB"', "mfu": "0.5"}
+    report = run_audit(MODEL + _run(**figures, accelerator_hours="1e5", precision='"bf16"'))
+    assert report.verdict is Verdict.INCONSISTENT
+    assert "disagree" in report.combined.rule
+    assert report.combined.flop.low < 6.1e21
+    assert report.combined.flop.high > 4.5e22
+
+
+def test_evidence_without_a_reader_is_named(run_audit, tmp_path) -> None:
+    (tmp_path / "notes.bin").write_bytes(b"\x00\x01")
+    report = run_audit(MODEL + _run(tokens="1e12", evidence='["notes.bin"]'))
+    (finding,) = [one for one in report.findings if one.code == "evidence-unread"]
+    assert "notes.bin" in finding.message
+
+
+def test_an_unknown_regime_is_bad_input(run_audit) -> None:
+    with pytest.raises(FlopledgerError, match=r"no regime 'x'.*eu-gpai-1e23"):
+        run_audit(MODEL + _run(tokens="1e12"), regime_ids=("x",))
+
+
+def test_a_mislabelled_configuration_is_noticed(run_audit) -> None:
+    text = (
+        "[model.m]\nparameters = 70e9\narchitecture = { layers = 2, hidden = 64, heads = 4, ffn = 256,"
+        " ffn_matrices = 3, vocabulary = 1000 }\n"
+    )
+    report = run_audit(text + _run(tokens="1e9", sequence_length="128"))
+    assert "config-name-mismatch" in _codes(report)
+
+
+def test_an_architecture_key_that_nobody_knows(run_audit) -> None:
+    with pytest.raises(CaseError, match=r"model\.m\.architecture.*layrs"):
+        run_audit("[model.m]\narchitecture = { layrs = 2 }\n" + _run(tokens="1e9"))

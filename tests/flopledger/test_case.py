@@ -1,0 +1,125 @@
+import contextlib
+import os
+from pathlib import Path
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flopledger.case import AuditCase, json_schema, parse
+from flopledger.errors import CaseError
+
+HEAD = 'schema = "flopledger/case/1"\ntitle = "t"\n'
+RUN = '[[run]]\nname = "a"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[claim]\nflop = "8e23"\n' + RUN, r"claim\.flop.*number.*'8e23'.*no unit"),
+        (RUN + "tokns = 3", r"run\[0\].*unknown field `tokns`.*spelling"),
+        (RUN + 'tokens = "15T"', r"run\[0\]\.tokens.*'15T'"),
+        (RUN + "tokens = nan", r"run\[0\]\.tokens.*finite"),
+        (RUN + "tokens = -1", r"run\[0\]\.tokens.*above 0"),
+        (RUN + "tokens = 0", r"run\[0\]\.tokens.*leave out"),
+        (RUN + "tokens = true", r"run\[0\]\.tokens.*true or false"),
+        (RUN + "tokens = [3, 2]", r"a range is \[low, high\]"),
+        (RUN + "tokens = { at_least = 1, relative = 2 }", "at_least.*relative"),
+        (RUN + "tokens = { value = 1e12, relative = 50 }", "0.05 means 5 %"),
+        (RUN + 'precision = "bf17"', "choose from fp64.*bf16"),
+        (RUN + 'model = "b"', r"no \[model\.b\]"),
+        (RUN + "sequence_length = 0", "at least 1"),
+        (RUN + RUN, "used twice"),
+        ('[run]\nname = "a"', "double brackets"),
+        (RUN + '[run.sources]\nnope = "x"', "'nope' is no key"),
+        ("[model.m]\n" + RUN, "empty; give config, architecture or parameters"),
+        ("x = 1", "unknown field `x`"),
+        ("", r"no \[\[run\]\]"),
+        ("= 1", "not valid TOML"),
+    ],
+)
+def test_each_mistake_is_named(text: str, said: str) -> None:
+    with pytest.raises(CaseError, match=said) as caught:
+        parse(HEAD + text, name="c.toml")
+    assert str(caught.value).startswith("c.toml: ")
+
+
+def test_a_future_schema_is_refused() -> None:
+    with pytest.raises(CaseError, match="flopledger/case/9"):
+        parse('schema = "flopledger/case/9"\ntitle = "t"\n' + RUN, name="c.toml")
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    with contextlib.suppress(CaseError):
+        parse(text, name="c.toml")
+
+
+def _write(folder: Path, evidence: str) -> Path:
+    path = folder / "case.toml"
+    path.write_text(HEAD + RUN + f"evidence = {evidence}\n")
+    return path
+
+
+def test_evidence_patterns(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    for name in ("b.txt", "a.txt"):
+        (tmp_path / "logs" / name).write_text("x")
+    case = AuditCase.load(_write(tmp_path, '["logs/*.txt", "logs/a.txt"]'))
+    assert [name for name, _ in case.evidence(0)] == ["logs/a.txt", "logs/b.txt"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("missing.txt", "no such file"),
+        ("none*.txt", "no file matches"),
+        ("/etc/passwd", "absolute"),
+        ("../outside.txt", "outside"),
+        ("link.txt", "outside"),
+        ("../*.txt", "stays inside"),
+        ("pipe", "device, pipe or socket"),
+        ("", "empty"),
+    ],
+)
+def test_paths_stay_inside(tmp_path: Path, name: str, said: str) -> None:
+    (tmp_path / "outside.txt").write_text("secret")
+    folder = tmp_path / "case"
+    folder.mkdir()
+    (folder / "link.txt").symlink_to(tmp_path / "outside.txt")
+    os.mkfifo(folder / "pipe")
+    with pytest.raises(CaseError, match=said):
+        AuditCase.load(_write(folder, f'["{name}"]'))
+
+
+def test_outside_is_allowed_when_asked(tmp_path: Path) -> None:
+    (tmp_path / "outside.txt").write_text("x")
+    folder = tmp_path / "case"
+    folder.mkdir()
+    case = AuditCase.load(_write(folder, '["../outside.txt"]'), allow_outside=True)
+    assert len(case.evidence(0)) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"\xff\xfe", "not UTF-8"), (b"#" * (2 << 20), "larger than")]
+)
+def test_files_that_are_no_case(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "case.toml"
+    path.write_bytes(content)
+    with pytest.raises(CaseError, match=said):
+        AuditCase.load(path)
+
+
+def test_the_claim_keeps_its_digits(tmp_path: Path) -> None:
+    path = tmp_path / "case.toml"
+    path.write_text(HEAD + "[claim]\nflop = 3.80e25\n" + RUN)
+    assert AuditCase.load(path).claim_text == "3.80e25"
+
+
+def test_the_examples_fit_the_published_schema(root: Path) -> None:
+    import tomllib
+
+    schema = json_schema()
+    for path in sorted(root.glob("examples/*/case.toml")):
+        jsonschema.validate(tomllib.loads(path.read_text()), schema)

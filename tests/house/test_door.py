@@ -1,0 +1,102 @@
+"""The command line as others rely on it: verbs, options, exit codes, speed of --help."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from flopledger.commands import app, main
+
+#: Pinned: scripts call exactly these. A verb may be added; to change or drop one, change
+#: the contract in docs/reference/command-line.md first, with a major version.
+OPTIONS = {
+    "audit": {"--html", "--json", "--seed", "--regime", "--trace", "--allow-outside"},
+    "estimate": {
+        "--parameters", "--active-parameters", "--config", "--tokens", "--sequence", "--kind",
+        "--trainable-parameters", "--precision", "--accelerator", "--accelerator-count",
+        "--accelerator-hours", "--wall-clock-hours", "--mfu", "--seed", "--trace", "--html",
+        "--json",
+    },
+    "case new": {"--title"},
+    "case check": {"--json", "--allow-outside"},
+    "case schema": set(),
+    "regimes list": {"--json"},
+    "regimes show": {"--json"},
+    "version": {"--json"},
+}  # fmt: skip
+
+
+def _commands() -> dict[str, object]:
+    found = {}
+    group = typer.main.get_command(app)
+    for name, command in group.commands.items():
+        for inner, leaf in getattr(command, "commands", {}).items():
+            found[f"{name} {inner}"] = leaf
+        if not hasattr(command, "commands"):
+            found[name] = command
+    return found
+
+
+@pytest.mark.parametrize("verb", sorted(OPTIONS))
+def test_verbs_and_options_are_kept(verb: str) -> None:
+    command = _commands()[verb]
+    options = {flag for one in command.params for flag in one.opts if flag.startswith("--")}
+    assert options >= OPTIONS[verb]
+
+
+def test_every_verb_shows_an_example() -> None:
+    without = [name for name, command in _commands().items() if "Example:" not in command.help]
+    assert without == []
+
+
+def test_every_answering_verb_speaks_json() -> None:
+    silent = {"case new", "case schema", "run", "top"}
+    without = [
+        name
+        for name, command in _commands().items()
+        if name not in silent
+        and "--json" not in {flag for one in command.params for flag in one.opts}
+    ]
+    assert without == []
+
+
+@pytest.mark.parametrize("verb", ["", *sorted(_commands())])
+def test_help_imports_nothing_heavy(verb: str, root: Path) -> None:
+    probe = (
+        "import sys; from flopledger.commands import main\n"
+        f"code = main({[*verb.split(), '--help']!r})\n"
+        "heavy = {'torch', 'plotly', 'numpy', 'transformers', 'pyarrow'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", probe], cwd=root, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Usage: flopledger" in done.stdout
+
+
+def test_bad_usage_is_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["no-such-verb"]) == 2
+    assert main(["audit"]) == 2
+    assert main(["audit", "no-such-file.toml"]) == 2
+    assert "no such file" in capsys.readouterr().err
+
+
+def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["audit", "no-such-file.toml", "--debug"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_talk_stays_off_stdout(
+    tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "report.html"
+    case = str(root / "examples/opt-175b/case.toml")
+    main(["audit", case, "--json", "--html", str(target)])
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["schema"] == "flopledger/audit/1"
+    assert str(target) in captured.err
+    assert target.exists()
