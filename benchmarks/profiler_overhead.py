@@ -207,7 +207,7 @@ def kills(folder: Path, count: int) -> tuple[int, int, int]:
                     book.rotate()
         os.close(write)
         os.read(read, 4)
-        time.sleep(random.random() * 0.03)  # noqa: S311 - a moment, not a secret
+        time.sleep(random.random() * 0.03)
         os.kill(child, 9)
         os.waitpid(child, 0)
         acknowledged = b"\0\0\0\0"

@@ -342,12 +342,16 @@ def _all_suffixed(cells: pa.Array, suffix: bytes) -> _Parsed | None:
 
 def _scaled(values: NDArray[np.float64], by: float) -> NDArray[np.float64] | NDArray[np.int64]:
     """Multiply and keep six decimals, as ``units.scaled`` does."""
-    bare = values.astype(np.int64)
-    if by.is_integer() and bool((np.abs(values) < 2**32).all()) and bool((bare == values).all()):
-        return bare * int(by)
+    most = float(np.abs(values).max()) if len(values) else 0.0
+    if by.is_integer() and most < 2**32:
+        bare = values.astype(np.int64)
+        if bool((bare == values).all()):
+            return bare * int(by)
     product = values * by
-    if len(product) and float(np.abs(product).max()) > 2**53 / 10**units.DECIMALS:
+    if most * by > 2**53 / 10**units.DECIMALS:
         whole = np.rint(product)
+        if most * by >= 2**63:
+            raise _UnsureError
         if not bool((np.abs(product - whole) <= np.abs(product) * 2**-50).all()):
             raise _UnsureError
         return whole.astype(np.int64)

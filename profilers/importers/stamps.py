@@ -14,7 +14,7 @@ _CIVIL = re.compile(
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EPOCH_UNITS = {"unix-s": 10**9, "unix-ms": 10**6, "unix-us": 10**3, "unix-ns": 1}
-_LATEST_S = 1 << 33  # the year 2242
+_LATEST_S = 1 << 33  # the year 2242: beyond it no stamp is believed, and 64 bits are not left
 
 
 def zone(name: str) -> tzinfo:
@@ -51,6 +51,8 @@ def civil(text: str, stated: tzinfo | None = None) -> tuple[int, bool] | None:
         return None
     since = moment - _EPOCH
     whole = (since.days * 86_400 + since.seconds) * 10**9
+    if not 0 <= whole < _LATEST_S * 10**9:
+        return None
     return whole + int((found[7] or "0").ljust(9, "0")), bool(written or stated)
 
 

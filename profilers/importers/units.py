@@ -100,7 +100,7 @@ def scaled(value: Decimal, by: Decimal) -> int | float:
     """Return a figure in the signal's unit: an int where it is whole, else six decimals."""
     product = value * by
     if abs(product) >= 2**53:
-        return int(product) if abs(product) < 2**63 else float(product)
+        return int(product) if abs(product) < 2**63 else float(product)  # judged as impossible
     product = product.quantize(_STEP)
     return int(product) if product == product.to_integral_value() else float(product)
 
@@ -116,6 +116,9 @@ def missing(text: str) -> Unavailable | None:
 def judged(signal: str, value: int | float) -> Reading:
     """Refuse what is physically impossible, keeping the raw figure beside the reason."""
     rule = SIGNALS[signal]
+    if not abs(value) < 2**63:
+        raw = value if math.isfinite(value) else None
+        return Unavailable(reason=Reason.REJECTED, detail=f"{signal} beyond any counter", raw=raw)
     if (rule.low is not None and value < rule.low) or (rule.high is not None and value > rule.high):
         return Unavailable(
             reason=Reason.REJECTED, detail=f"{signal} outside its physical range", raw=value

@@ -453,6 +453,11 @@ def test_unknown_content_is_said(tmp_path, content):
     assert content == "" or isinstance(caught.value, UnknownFormatError)
 
 
+def test_a_folder_that_is_no_run_says_which_one_is_meant(tmp_path):
+    with pytest.raises(UnknownFormatError, match="a run's own folder"):
+        open_recording(tmp_path)
+
+
 def test_pipes_and_missing_files_are_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for name in ("pipe", "nothing"):

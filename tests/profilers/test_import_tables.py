@@ -390,6 +390,23 @@ def test_the_quick_reader_reads_what_the_exact_one_reads(text, what):
         assert getattr(quick, "reason", quick) == getattr(exact, "reason", exact)
 
 
+@pytest.mark.parametrize("figure", ["1e400", "9" * 40, "1e30", "-1e25"])
+def test_figures_beyond_any_counter_are_rejected(tmp_path, figure):
+    text = f"timestamp, index, power.draw [W]\n2026/01/01 00:00:00.000, 0, {figure}\n" + "".join(
+        f"2026/01/01 00:00:0{s}.000, 0, 1.00\n" for s in range(1, 5)
+    )
+    trace, _ = both(tmp_path, text)
+    assert next(iter(trace.devices.values())).reading("power_mw", 0).reason is Reason.REJECTED
+
+
+@pytest.mark.parametrize("stamp", ["9999/01/01 00:00:00.000", "1969/12/31 00:00:00.000"])
+def test_stamps_that_nobody_recorded_are_refused(tmp_path, stamp):
+    text = f"timestamp, index, power.draw [W]\n{stamp}, 0, 1.00\n"
+    for bulk in (True, False):
+        with pytest.raises(ImportFormatError, match="not a stamp"):
+            read(tmp_path, text + "2026/01/01 00:00:00.000, 0, 1.00\n", bulk=bulk)
+
+
 def test_lines_of_any_length_and_end(tmp_path, monkeypatch):
     from profilers.importers import opened
 

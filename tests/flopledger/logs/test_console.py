@@ -234,3 +234,28 @@ def test_a_metrics_table_is_not_evidence_alone(written):
     assert "not-evidence-alone" in codes(evidence)
     bad = written({"bad.csv": table + "1,2,3,4,5,6\n"})
     assert bad.unread == ("bad.csv",)
+
+
+@pytest.mark.parametrize("form", ["bar", "lines"])
+def test_nemo(written, form):
+    log = ""
+    for step in range(4):
+        if form == "bar":
+            log += f"Epoch 0: :  1%| | {step}/999 [00:12<00:01, reduced_train_loss=9.{step}, "
+            log += f"global_step={step}.000, consumed_samples={(step + 1) * 512}.0, "
+            log += "train_step_timing in s=12.50]\r"
+        else:
+            log += f"Training epoch 0, iteration {step}/999 | lr: 1e-4 | global_batch_size: 512 | "
+            log += f"global_step: {step} | reduced_train_loss: 9.{step} | "
+            log += f"train_step_timing in s: 12.5 | consumed_samples: {(step + 1) * 512}\n"
+    evidence = written({"out.log": log})
+    assert value(evidence, "steps") == 4
+    assert value(evidence, "samples") == 2048
+    assert value(evidence, "timed_seconds") == 50
+
+
+def test_words_a_second_of_older_torchtitan(written):
+    log = titan(1, 1).replace("tps:", "wps:").replace("  tflops: 314.71", "")
+    evidence = written({"train.log": log + titan(2, 2)})
+    assert value(evidence, "steps") == 2
+    assert value(evidence, "tokens_per_second_per_accelerator") == 10050
