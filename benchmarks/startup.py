@@ -38,7 +38,9 @@ def main() -> int:
     for _ in range(rounds + 1):
         for name, command in COMMANDS.items():
             times[name].append(_seconds(command))
-    medians = {name: statistics.median(values[1:]) for name, values in times.items()}  # 1st warms up
+    medians = {
+        name: statistics.median(values[1:]) for name, values in times.items()
+    }  # 1st warms up
     reference = medians["import torch"]
     print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}")
     missed = False

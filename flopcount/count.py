@@ -133,9 +133,9 @@ class RankCount:
         forward: Local forward.
         backward: Local backward.
         recompute: Local recomputation.
-        world_size: Ranks that share the model; the global figure is the sum over them.
-        replicated: The part that every rank repeats on the same data; it is in the local figures
-            and counted once in the global figure.
+        world_size: Ranks that share the model.
+        replicated: What ranks repeat on the same data, all ranks together: the global figure is
+            ``world_size`` times the local one less this.
 
     """
 

@@ -22,10 +22,14 @@ def count(
 ) -> FlopCount:
     """Count the FLOP of one step of ``model(*args, **kwargs)``. See :func:`flopcount.count`."""
     from flopcount.ladder import climb
+    from flopcount.parallel import unwrap
     from flopcount.trace import Step
 
     check(convention)
-    step = Step(model=model, args=args, kwargs=kwargs, backward=backward, loss=loss)
+    step = Step(model=unwrap(model), args=args, kwargs=kwargs, backward=backward, loss=loss)
     ledger, method, notes = climb(step)
+    if ledger.unknown_masks:
+        text = "masked: the values of some attention masks are unknown; every pair of them counts"
+        notes = (*notes, text)
     dense = summarise(ledger, method=method, notes=notes)
     return state(dense, convention, model, args, kwargs, backward=backward)

@@ -50,11 +50,12 @@ def opinions_on(source: str, counted: CountedModel, **step: Any) -> list[Opinion
         msg = "the input size is unknown, so there is nothing to cross-check\n  give --sequence"
         raise FlopcountError(msg)
     opinions = [closed_form_opinion(counted)]
-    if counted.kind == "transformers":
-        from flopcount.architectures import load, quiet_and_offline
+    if counted.kind in ("transformers", "diffusers"):
+        from flopcount.architectures import quiet_and_offline
+        from flopcount.counted_model import load_any
 
         sizes = {k: v for k, v in step.items() if k not in ("backward", "recompute")}
-        built = load(source)
+        built = load_any(source)
         inputs = built.inputs(**sizes)
         with quiet_and_offline():
             opinions.append(torch_opinion(built.model, inputs, counted.count))

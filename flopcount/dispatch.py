@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch._ops import HigherOrderOperator
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn.modules.module import (
     register_module_forward_hook,
     register_module_forward_pre_hook,
@@ -24,9 +25,11 @@ from flopcount.formulas.attention import causal_pairs
 from flopcount.formulas.known_unknown import KNOWN_UNKNOWN
 from flopcount.formulas.zero import Rule, zero_rule
 from flopcount.higher_order import run_higher_order
+from flopcount.kernels import recording
 from flopcount.known_values import ATTRIBUTE, KnownValues, UnknownValueError
 from flopcount.ledger import Tally, UnknownTally, ZeroTally
 from flopcount.meta_kernels import rescue
+from flopcount.parallel import dtensor_type, is_sharded
 from flopcount.registry import Cost, evaluate, find
 from flopcount.scopes import UNMASKED, Attention, Scope, Watch, next_number
 
@@ -34,7 +37,9 @@ if TYPE_CHECKING:
     from flopcount.count import Phase
 
 SOFTMAX = frozenset({"aten::_softmax", "aten::_safe_softmax"})
-MASKING = frozenset({"aten::add", "aten::masked_fill", "aten::where"})
+MASKING = frozenset(
+    {"aten::add", "aten::add_", "aten::masked_fill", "aten::masked_fill_", "aten::where"}
+)
 BATCHED = frozenset({"aten::bmm", "aten::baddbmm"})
 BLOCKED = -10_000.0
 """An additive mask below this forbids a pair: the least value that half precision masks use."""
@@ -93,6 +98,7 @@ def allowed_by(known: KnownValues, mask: Any, dtype: str | None) -> Attention:
         found = Attention(int(allowed.sum()), allowed.numel(), dtype)
     except UnknownValueError:
         found = Attention(1, 1, dtype, exact=False)
+        known.unknown_masks += 1
     if mask.device.type == "meta":
         mask._flopcount_attention = found
     return found
@@ -122,6 +128,7 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         self.watch = watch
         self.known = known
         self._rules: dict[Any, Rule] = {}
+        self._inside_shards = 0
         self._product: Product | None = None
         self._softmax: tuple[Product, Attention] | None = None
 
@@ -129,6 +136,8 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         kwargs = kwargs or {}
         if isinstance(func, HigherOrderOperator):
             return run_higher_order(self, func, args, kwargs)
+        if self._inside_shards and is_sharded_call(types):
+            return NotImplemented  # lets the sharded tensor run, and its local ops come here
         rule = self._rules.get(func)
         if rule is None:
             rule = self._rules[func] = resolve(func)
@@ -137,9 +146,46 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
                 return result
+        if is_sharded_call(types):
+            return self._sharded(func, rule, args, kwargs)
         out = self._execute(func, args, kwargs)
         if self.watch.muted:
             return out
+        if self._inside_shards:
+            # Sharding rules are worked out on fake tensors of the whole shape; that is no work.
+            if self.watch.on_fakes or not any(isinstance(t, FakeTensor) for t in tensors(args)):
+                self._local(func, rule, args, kwargs, out)
+            return out
+        self._write(func, rule, args, kwargs, out)
+        if self.watch.has_shards:
+            self._local(func, rule, args, kwargs, out)
+        return out
+
+    def _sharded(self, func: Any, rule: Rule, args: Any, kwargs: Any) -> Any:
+        """An op on tensors that are spread over ranks: whole above, this rank's shards below."""
+        mesh = next(item.device_mesh for item in tensors((args, kwargs)) if is_sharded(item))
+        local = self.watch.local
+        local.world_size = max(local.world_size, mesh.size())
+        self._inside_shards += 1
+        try:
+            with self:
+                out = func(*args, **kwargs)
+        finally:
+            self._inside_shards -= 1
+        if not self._inside_shards:
+            self._write(func, rule, args, kwargs, out)
+        return out
+
+    def _local(self, func: Any, rule: Rule, args: Any, kwargs: Any, out: Any) -> None:
+        """Count an op on this rank's shards for the local figure only."""
+        if rule.kind != "formula":
+            return
+        parameters = [argument.name for argument in func._schema.arguments]
+        cost = evaluate(rule.name, args, kwargs, out, parameters)
+        self.watch.local.add(self.watch.here()[0], cost.flop)
+
+    def _write(self, func: Any, rule: Rule, args: Any, kwargs: Any, out: Any) -> None:
+        """Note values and cost of one executed op."""
         self.known.observe(func, args, kwargs, out)
         if rule.kind == "zero":
             self._zero(rule, args, out)
@@ -147,7 +193,6 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
             self._counted(func, rule, args, kwargs, out)
         else:
             self.unknown(rule.op, args, kwargs, out)
-        return out
 
     def _execute(self, func: Any, args: Any, kwargs: Any) -> Any:
         try:
@@ -235,6 +280,8 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
             if scores.path == scope.path and scores.size in sizes:
                 self._belongs(product, mask)
                 return
+        if len(args) > 2 and hasattr(args[0], ATTRIBUTE):
+            product.mask = args[0]  # the addend of baddbmm
         self._product = product
 
     def _saw_mask(self, args: Any, name: str) -> None:
@@ -243,7 +290,7 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         assert product is not None
         for position, operand in enumerate(tensors(args)):
             if hasattr(operand, ATTRIBUTE) and operand.dim() and operand.shape[-1] == product.width:
-                if name == "aten::masked_fill":
+                if name.startswith("aten::masked_fill"):
                     if position == 1:
                         product.mask, product.blocks = operand, True
                 elif name != "aten::where" or (position == 0 and operand.dtype == torch.bool):
@@ -267,6 +314,13 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         product.tally.attention += product.flop
         product.tally.masked -= product.flop - product.flop * mask.allowed // mask.pairs
         self.watch.attention_nodes[product.number] = mask
+
+    def declared(self, name: str, cost: Cost, given: Any, out: Any) -> None:
+        """Count a call of a function that ``flopcount.kernel`` decorates."""
+        phase, scope = self.watch.here()
+        first = next(tensors((given, out)), None)
+        dtype = cost.dtype or (dtype_name(first.dtype) if first is not None else "unknown")
+        self.record(name, dtype, phase, scope, cost)
 
     def unknown(self, op: str, args: Any, kwargs: Any, out: Any) -> None:
         """Name an op that no rule covers, with shapes and a bound."""
@@ -292,6 +346,12 @@ def resolve(func: Any) -> Rule:
     ):
         return Rule("decompose", name, op)
     return zero_rule(func, op)
+
+
+def is_sharded_call(types: Any) -> bool:
+    """Whether an op was called on sharded tensors."""
+    kind = dtensor_type()
+    return kind is not None and any(issubclass(item, kind) for item in types)
 
 
 def _needs() -> tuple[bool, ...] | None:
@@ -331,6 +391,7 @@ def watching(watch: Watch, known: KnownValues) -> Iterator[Counter]:
         stack.callback(before.remove)
         after = register_module_forward_hook(watch.leave_module, always_call=True)
         stack.callback(after.remove)
+        stack.enter_context(recording(counter.declared))
         stack.enter_context(AttentionScopes(counter))
         stack.enter_context(counter)
         yield counter

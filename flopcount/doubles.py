@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import types
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from torch.utils import _pytree as pytree
 
 if TYPE_CHECKING:
     from flopcount.known_values import KnownValues
-
+from flopcount.parallel import drop_hooks, fully_sharded_meshes, gathered, is_sharded
 
 SPARSE = (
     torch.sparse_coo,
@@ -36,6 +37,8 @@ class Doubles(AbstractContextManager["Doubles"]):
     def __init__(self, known: KnownValues) -> None:
         self.known = known
         self._done: dict[int, tuple[Any, Any]] = {}
+        self.meshes: list[Any] = []
+        self.has_shards = False
 
     def __call__(self, value: Any) -> Any:
         """Convert a tensor; everything else passes through."""
@@ -58,7 +61,11 @@ class Doubles(AbstractContextManager["Doubles"]):
 
     def _like(self, value: Any) -> Any:
         with torch.no_grad():
-            fresh = self.make(value.detach())
+            if self.meshes and is_sharded(value):
+                fresh = gathered(value, self.meshes)
+            else:
+                fresh = self.make(value.detach())
+        self.has_shards |= is_sharded(fresh)
         if isinstance(value, torch.nn.Parameter):
             return torch.nn.Parameter(fresh, requires_grad=value.requires_grad)
         return fresh.requires_grad_(value.requires_grad)
@@ -209,6 +216,7 @@ def doubled(roots: list[Any], doubles: Doubles) -> Iterator[None]:
     for root in roots:
         if isinstance(root, torch.nn.Module):
             modules.update((id(module), module) for module in root.modules())
+    doubles.meshes = fully_sharded_meshes(modules.values())
     saved = [(module, module.__dict__) for module in modules.values()]
     holders = [root for root in roots if not isinstance(root, torch.nn.Module)]
     held = [_held(holder) for holder in holders]
@@ -218,6 +226,8 @@ def doubled(roots: list[Any], doubles: Doubles) -> Iterator[None]:
         for module, state in saved:
             # The module works on a copy of its dictionary; the original is never written.
             module.__dict__ = {key: _own(key, value) for key, value in state.items()}
+            if doubles.meshes:
+                drop_hooks(module.__dict__)
             _exchange(module.__dict__, doubles)
         for module, _ in saved:
             _exchange_attributes(module.__dict__, doubles)
@@ -242,7 +252,7 @@ def _hold(holder: Any, tensor: Any) -> None:
 
 def _own(key: str, value: Any) -> Any:
     """A copy of a list, dict or set: a module may write to its own in its forward."""
-    table = key.startswith("_") and hasattr(value, "move_to_end")
+    table = key.startswith("_") and type(value) is OrderedDict
     return value.copy() if table or type(value) in (dict, list, set) else value
 
 

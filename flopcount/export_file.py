@@ -102,7 +102,7 @@ def _graph_text(path: Path) -> bytes:
 
 def _input(spec: dict[str, Any], values: dict[str, Any]) -> GraphInput:
     ((kind, body),) = spec.items()
-    argument = body["arg"] if "arg" in body else body
+    argument = body.get("arg", body)
     if "as_tensor" in argument:
         argument = argument["as_tensor"]
     name = argument.get("name")

@@ -17,9 +17,9 @@ import torch
 from torch.utils import _pytree as pytree
 
 ATTRIBUTE = "_flopcount_origin"
-MOST_ELEMENTS = 1 << 26
+MOST_ELEMENTS = 1 << 27
 """No single tensor of a replay may be larger."""
-MOST_WORK = 1 << 29
+MOST_WORK = 1 << 31
 """Elements that all replays of a trace may write together."""
 
 FACTORIES = frozenset(
@@ -51,6 +51,7 @@ class KnownValues:
         self._epoch = 0
         self._written: dict[int, int] = {}
         self._work = 0
+        self.unknown_masks = 0
 
     def remember_real(self, double: Any, real: Any) -> None:
         """``double`` stands for a tensor whose values we hold."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from flopcount.count import Phase
 
@@ -70,7 +69,18 @@ class UnknownTally:
         self.shapes.update(other.shapes)
 
 
-_T = TypeVar("_T", Tally, ZeroTally, UnknownTally)
+@dataclass(slots=True)
+class Local:
+    """What this rank's shards cost, by phase (FLOP), and over how many ranks they spread."""
+
+    forward: int = 0
+    backward: int = 0
+    recompute: int = 0
+    world_size: int = 1
+
+    def add(self, phase: Phase, flop: int) -> None:
+        """Add one op on local shards."""
+        setattr(self, phase, getattr(self, phase) + flop)
 
 
 @dataclass(slots=True)
@@ -80,6 +90,8 @@ class Ledger:
     lines: dict[LineKey, Tally] = field(default_factory=dict)
     zero: dict[ZeroKey, ZeroTally] = field(default_factory=dict)
     unknown: dict[UnknownKey, UnknownTally] = field(default_factory=dict)
+    unknown_masks: int = 0
+    local: Local | None = None
 
     def below(self, path: str, phase: Phase | None = None) -> Ledger:
         """The part inside one module, its path removed from the keys."""

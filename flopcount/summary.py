@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flopcount.count import Convention, Coverage, Entry, Experts, FlopCount, Uncounted
+from flopcount.count import Convention, Coverage, Entry, Experts, FlopCount, RankCount, Uncounted
 from flopcount.formulas.known_unknown import KNOWN_UNKNOWN
 from flopcount.ledger import Ledger, UnknownTally
 
@@ -47,6 +47,7 @@ def summarise(ledger: Ledger, *, method: str, notes: tuple[str, ...] = ()) -> Fl
         flop_bounds=_bounds(total, uncounted),
         convention=Convention(),
         experts=_experts(ledger),
+        per_rank=_per_rank(ledger, phases),
         method=method,
         notes=notes,
     )
@@ -104,4 +105,19 @@ def _experts(ledger: Ledger) -> Experts | None:
         rows=sum(tally.rows for tally in grouped),
         padded=sum(tally.padded for tally in grouped),
         exact=not any(tally.inexact for tally in grouped),
+    )
+
+
+def _per_rank(ledger: Ledger, phases: dict[str, int]) -> RankCount | None:
+    """Local figures; ranks that repeat work on the same data make an excess, which is stated."""
+    local = ledger.local
+    if local is None:
+        return None
+    everything = local.forward + local.backward + local.recompute
+    return RankCount(
+        forward=local.forward,
+        backward=local.backward,
+        recompute=local.recompute,
+        world_size=local.world_size,
+        replicated=everything * local.world_size - sum(phases.values()),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ import torch
 from torch.utils import _pytree as pytree
 
 from flopcount.dispatch import watching
-from flopcount.doubles import Doubles, MetaDoubles, convert_inputs, doubled, reachable
-from flopcount.errors import CountError
+from flopcount.doubles import Doubles, FakeDoubles, MetaDoubles, convert_inputs, doubled, reachable
+from flopcount.errors import CountError, FlopcountError
 from flopcount.known_values import KnownValues
 from flopcount.scopes import Watch
 from flopcount.shared_layers import Sharing, SharingRefusedError
@@ -65,31 +66,44 @@ def trace(
 
     """
     watch = Watch(step.model, most_flop)
-    roots = reachable(step.model)
+    try:
+        sharing = _run(step, doubles, watch, share=share)
+    except (FlopcountError, SharingRefusedError):
+        raise
+    except Exception as error:
+        raise StepError(error, watch.failed_at or "") from error
+    if sharing is not None:
+        sharing.settle()
+    watch.ledger.unknown_masks = doubles.known.unknown_masks
+    watch.ledger.local = watch.local if watch.has_shards else None
+    return watch.ledger
+
+
+def _run(step: Step, doubles: Doubles, watch: Watch, *, share: bool) -> Sharing | None:
+    """The step itself, under the counter's eyes."""
     with ExitStack() as stack:
         stack.enter_context(_neutral_torch(step))
         stack.enter_context(doubles)
-        stack.enter_context(doubled(roots, doubles))
+        stack.enter_context(doubled(reachable(step.model), doubles))
         inputs, named = convert_inputs((step.args, step.kwargs), doubles)
+        watch.has_shards = doubles.has_shards
+        watch.on_fakes = isinstance(doubles, FakeDoubles)
+        share = share and not doubles.has_shards
         sharing = Sharing(step.model, watch) if share else None
         stack.enter_context(watching(watch, doubles.known))
-        try:
-            out = step.model(*inputs, **named)
-            if step.backward:
-                backpropagate(out, step.loss)
-        except (CountError, SharingRefusedError):
-            raise
-        except Exception as error:
-            raise StepError(error, watch.failed_at or "") from error
-    if sharing is not None:
-        sharing.settle()
-    return watch.ledger
+        out = step.model(*inputs, **named)
+        if step.backward:
+            backpropagate(out, step.loss)
+    return sharing
 
 
 @contextmanager
 def _neutral_torch(step: Step) -> Iterator[None]:
     """Gradients as the step needs them, compiled code in its eager form, random state kept."""
     with ExitStack() as stack:
+        # What a model would warn of when it really runs is none of a count's business.
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
         stack.enter_context(torch.inference_mode(mode=False))
         stack.enter_context(torch.set_grad_enabled(step.backward))
         stack.enter_context(torch.compiler.set_stance("force_eager"))

@@ -9,11 +9,13 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from flopledger import telemetry
 from flopledger.case import AuditCase
 from flopledger.facts import Fact, Finding, Grade
 from flopledger.inputs import Input, RunFigures
 from flopledger.logs import Evidence, EvidenceFile, Resolved, RunFacts, assemble, read
 from flopledger.quantity import Quantity, at_least, at_most, exact
+from flopledger.telemetry import Telemetry
 from flopledger.text import number
 
 TOLERANCE = 0.02
@@ -42,6 +44,7 @@ class Completed:
 
     figures: RunFigures
     found: RunFacts
+    telemetry: Telemetry | None  #: recordings among the evidence
     facts: tuple[Fact, ...]
     findings: tuple[Finding, ...]
     digests: dict[str, str]  #: SHA-256 of each evidence file that was read
@@ -56,6 +59,7 @@ def complete(case: AuditCase, index: int, run: RunFigures) -> Completed:
     return Completed(
         figures=figures,
         found=found,
+        telemetry=telemetry.read(evidence.telemetry),
         facts=(*evidence.facts, *_derived(found, evidence)),
         findings=(*_unread(evidence), *found.findings, *findings),
         digests={

@@ -65,12 +65,7 @@ def identify_compute(name: str) -> Accelerator:
     "A100 SXM" has 40 GB or 80 GB, and either way the same units, rates and clocks: the answer then
     stands for both (``stands_for``), and what differs between them is None.
     """
-    try:
-        return identify(name)
-    except AmbiguousAccelerator as error:
-        if error.common is None:
-            raise
-        return error.common
+    return default_database().identify_compute(name)
 
 
 def accelerators() -> tuple[Accelerator, ...]:

@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hardware_db.errors import DataError
+from hardware_db.errors import AmbiguousAccelerator, DataError
 from hardware_db.explain import PeakCheck, explain_peak
 from hardware_db.identify import Identifier
 from hardware_db.index import Index
@@ -85,6 +85,15 @@ class Database:
         """The one part that a name means; see :meth:`Identifier.identify`."""
         return self._identifier.identify(name, memory_gb=memory_gb, compute_units=compute_units)
 
+    def identify_compute(self, name: str) -> Accelerator:
+        """As :meth:`identify`, but parts that compute alike need not be told apart."""
+        try:
+            return self.identify(name)
+        except AmbiguousAccelerator as error:
+            if error.common is None:
+                raise
+            return error.common
+
     def explain_peak(
         self, claimed_flop_per_second: float, device: Accelerator | str, dtype: str
     ) -> PeakCheck:
@@ -118,14 +127,19 @@ class Database:
         return hashlib.sha256((self._index.digest + self._own_digest).encode()).hexdigest()
 
 
+def variable_paths() -> list[str]:
+    """What the environment variable names."""
+    return [p for p in os.environ.get(PATH_VARIABLE, "").split(os.pathsep) if p]
+
+
 def default_database() -> Database:
     """The shipped database with the parts that FLOPLEDGER_HARDWARE_PATH names."""
-    return _loaded(os.environ.get(PATH_VARIABLE, ""))
+    return _loaded(tuple(variable_paths()))
 
 
 @lru_cache(maxsize=4)
-def _loaded(variable: str) -> Database:
-    return Database.load([p for p in variable.split(os.pathsep) if p])
+def _loaded(paths: tuple[str, ...]) -> Database:
+    return Database.load(paths)
 
 
 def _own_files(paths: Iterable[str | Path]) -> list[Path]:

@@ -36,7 +36,8 @@ _FAMILIES = {
 _FILLERS = (
     "gpu", "gpus", "accelerator", "accelerators", "card", "cards", "graphics", "graphics card",
     "tensor core", "tensor core gpu", "tensor core gpus", "chip", "chips", "generation", "cts",
-    "tdp", "ai accelerator", "gpu accelerator", "data center", "datacenter",
+    "tdp", "dlc", "liquid cooled", "air cooled", "ai accelerator", "gpu accelerator",
+    "data center", "datacenter",
 )  # fmt: skip
 _MEMORY_KINDS = ("hbm2", "hbm2e", "hbm3", "hbm3e", "gddr5", "gddr5x", "gddr6", "gddr6x", "gddr7")
 _SIZE = re.compile(r"([1-9]\d{0,3})(gb|gib|g)")
@@ -77,7 +78,7 @@ class Vocabulary:
                 new.models.setdefault(model, []).append(part.id)
                 items[("model", model)] = None
             new.vendors.setdefault(part.vendor.lower(), part.vendor)
-            for word in (*part.brands, *part.forms):
+            for word in (*part.brands, *part.forms, *part.forms_beside):
                 items[("word", word)] = None
         groups: dict[str, Iterable[str]] = {
             "vendor": new.vendors, "family": _FAMILIES, "filler": _FILLERS, "kind": _MEMORY_KINDS
@@ -159,7 +160,7 @@ def _items(
         if found and _may_end(compact, breaks, found.end()):
             inner = range(start + 1, found.end())
             whole = not any(i in breaks and not _changes(compact, i) for i in inner)
-            if whole and (kind != "slice" or found.end() in breaks):
+            if whole and (kind != "slice" or {start, found.end()} <= breaks):
                 yield found.end(), kind, found[0]
 
 
@@ -223,8 +224,16 @@ def fits(said: Reading, part: Names) -> bool:
         said.model in part.models
         and all(vendor == part.vendor for vendor in said.vendors)
         and all(family == part.family for family in said.families)
-        and all(word in part.brands or word in part.forms for word in said.words)
+        and _words_fit(said.words, part)
         and all(size in part.memory_gb for size in said.sizes)
         and all(kind in part.memory_kinds for kind in said.kinds)
         and (said.slice_of is None or part.family == "tpu")
+    )
+
+
+def _words_fit(words: frozenset[str], part: Names) -> bool:
+    named = bool(words & set(part.forms))
+    return all(
+        word in part.brands or word in part.forms or (named and word in part.forms_beside)
+        for word in words
     )

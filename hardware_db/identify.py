@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from hardware_db import grammar
@@ -22,6 +23,9 @@ _PCI = re.compile(
 )
 
 
+_ALIKE = 0.4  # share of common letter pairs from which on a name is worth mentioning
+
+
 class Identifier:
     """Knows the names of a database's parts. Building it is cheap; parts are made on demand."""
 
@@ -31,6 +35,7 @@ class Identifier:
         self._vocabulary = grammar.Vocabulary.of(self._names.values())
         self._exact: dict[str, list[str]] = {}
         self._pci: dict[tuple[str, ...], list[str]] = {}
+        self._denied = {d for n in self._names.values() for d in n.exact_not}
         for entry in self._names.values():
             for written in (entry.id, *entry.exact):
                 key = grammar.clean(written) or written
@@ -55,6 +60,12 @@ class Identifier:
                 f"{_shown(name)}: a device name is at most {grammar.MAX_NAME} printable ASCII "
                 "characters; copy it from the driver's own output",
                 query=name[: grammar.MAX_NAME],
+            )
+        if " ".join(name.split()) in self._denied:
+            raise UnknownAccelerator(
+                f"{_shown(name)}: the driver prints this spelling for a laptop part that is not on "
+                "record; its figures are not the desktop card's",
+                query=name,
             )
         special = self._special(name, text, memory_gb, compute_units)
         if special is not None:
@@ -163,14 +174,15 @@ class Identifier:
         )
 
     def _unknown(self, name: str, text: str) -> UnknownAccelerator:
-        from difflib import get_close_matches
-
-        spoken = {m: m for m in self._vocabulary.models} | dict.fromkeys(self._exact)
-        close = get_close_matches(text, spoken, n=8, cutoff=0.5)
-        ids = dict.fromkeys(
-            i for word in close for i in self._exact.get(word) or self._vocabulary.models[word]
-        )
-        nearest = tuple(self._part(i).name for i in list(ids)[:4])
+        wanted = _pairs(text)
+        alike: dict[str, float] = {}
+        for spoken, ids in self._spoken():
+            pairs = _pairs(spoken)
+            score = len(wanted & pairs) / len(wanted | pairs)
+            for part_id in ids:
+                alike[part_id] = max(score, alike.get(part_id, 0.0))
+        ranked = sorted((-score, i) for i, score in alike.items() if score >= _ALIKE)
+        nearest = tuple(self._part(i).name for _, i in ranked[:4])
         hint = f"; nearest names: {', '.join(nearest)} (none of them is assumed)" if nearest else ""
         return UnknownAccelerator(
             f"{_shown(name)}: no accelerator of this name is known{hint}; "
@@ -178,6 +190,10 @@ class Identifier:
             query=name,
             nearest=nearest,
         )
+
+    def _spoken(self) -> Iterable[tuple[str, list[str]]]:
+        yield from self._vocabulary.models.items()
+        yield from self._exact.items()
 
     def _ambiguous(self, name: str, found: list[str]) -> AmbiguousAccelerator:
         candidates = tuple(self._part(i) for i in found)
@@ -245,6 +261,13 @@ _MAY_DIFFER = (
     "bandwidth_gb_per_s", "tdp_w", "interconnect", "interconnect_gb_per_s", "export_of",
     "restriction", "note", "same_compute_as", "max_clock",
 )  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def _pairs(text: str) -> frozenset[str]:
+    """Neighbouring letters: how alike two names look, for a hint and nothing else."""
+    bare = "".join(c for c in text if c.isalnum())
+    return frozenset(bare[i : i + 2] for i in range(len(bare) - 1)) or frozenset({bare})
 
 
 def _figures(part: Accelerator) -> list[tuple[str, str, str, bool, float]]:

@@ -228,10 +228,12 @@ def _names(part: Accelerator, entry: Table) -> Names:
         family=part.family,
         models=entry.texts("models"),
         brands=entry.texts("brands"),
-        forms=entry.texts("forms"),
+        forms=_with_form_factor(entry.texts("forms"), part.form_factor),
+        forms_beside=entry.texts("forms_beside"),
         memory_gb=((part.memory_gb,) if part.memory_gb else ()) + tuple(float(s) for s in sizes),
         memory_kinds=tuple(kind.lower() for kind in kinds),
         exact=entry.texts("exact"),
+        exact_not=entry.texts("exact_not"),
         pci=entry.pairs("pci"),
         pci_not=entry.pairs("pci_not"),
     )
@@ -242,6 +244,12 @@ def _names(part: Accelerator, entry: Table) -> Names:
         if not _is_words(model):
             raise entry.error("models", f"{model!r} must be lower-case words and digits")
     return names
+
+
+def _with_form_factor(forms: tuple[str, ...], form_factor: str) -> tuple[str, ...]:
+    """The form factor itself is one of the words, unless it is no single word."""
+    word = form_factor.lower()
+    return forms if word in forms or not word.isalnum() else (*forms, word)
 
 
 def _is_words(text: str) -> bool:

@@ -28,6 +28,9 @@ PAIR_WINDOW_S = 0.2
 """What a recorder with pairs of looks sees of each piece (finding ``sampled-pair``)."""
 
 
+_BREAKS = {Reason.RESET, Reason.REJECTED, Reason.STALE}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
     """What bounds a device whatever its sensors say. All of it is the caller's knowledge."""
@@ -332,7 +335,11 @@ def _counters(trace: DeviceTrace, cuts: Ints) -> dict[str, CounterSpans]:
 
 
 def _spans(trace: DeviceTrace, series: Series, cuts: Ints) -> CounterSpans | None:
-    """Difference a counter between its looks; a decrease or a ``reset`` begins a new segment."""
+    """Difference a counter between its looks.
+
+    A decrease begins a new segment, and so does an absence across which a difference means nothing
+    (a reset, a refused or a stale reading).
+    """
     rows = np.flatnonzero(series.present)
     if len(rows) < 2:
         return None
@@ -342,7 +349,7 @@ def _spans(trace: DeviceTrace, series: Series, cuts: Ints) -> CounterSpans | Non
         delta = exact.astype(np.float64)
     else:
         delta = np.diff(values)
-    resets = [i + 1 for i, why in enumerate(series.palette) if why.reason is Reason.RESET]
+    resets = [i + 1 for i, why in enumerate(series.palette) if why.reason in _BREAKS]
     marked = np.cumsum(np.isin(series.codes, resets))
     broken = (delta < 0) | (np.diff(marked[rows]) > 0)
     times = trace.time_ns[rows]

@@ -14,9 +14,13 @@ from flopledger.commands import (
     audit,
     case,
     count,
+    doctor,
     estimate,
+    hardware,
+    import_,
     regimes,
     run,
+    top,
     version,
 )
 
@@ -32,7 +36,11 @@ for verb in (
     estimate,
     count,
     run,
+    top,
+    import_,
+    hardware,
     regimes,
+    doctor,
     case,
     version,
 ):

@@ -81,7 +81,7 @@ def _thresholds(report: "AuditReport") -> Table:
     table = _table("regime", "threshold", "P(exceeded)", "zone", "status")
     for one in report.standings:
         regime = one.regime
-        threshold = f"{regime.comparator} {wording.number(one.threshold_flop, 2)}"
+        threshold = f"{regime.comparator} {wording.round_number(one.threshold_flop)}"
         row = (regime.id, threshold, wording.probability(one), one.zone or "-", regime.status)
         table.add_row(*row)
     return table

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flopledger.quantity import Interval
-from flopledger.reports.wording import interval, number
+from flopledger.reports.wording import interval, number, round_number
 
 if TYPE_CHECKING:
     from flopledger.audit import AuditReport
@@ -88,7 +88,7 @@ def plot(report: "AuditReport") -> Plot | None:
     values = [math.log10(end) for end in (*ends, *near)]
     return Plot(
         rows=tuple(rows),
-        lines=tuple(Line(flop=value, label=f"{number(value, 1)} threshold") for value in near),
+        lines=tuple(Line(flop=value, label=f"{round_number(value)} threshold") for value in near),
         first=min(values) - 0.15,
         last=max(values) + 0.15,
     )

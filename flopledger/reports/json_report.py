@@ -8,6 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from flopledger import __version__
+from flopledger.combine import at_levels
 from flopledger.estimate import LEVEL
 from flopledger.quantity import Interval
 
@@ -48,6 +49,9 @@ def to_dict(report: "AuditReport") -> dict[str, Any]:
             "flop": _ends(report.combined.flop),
             "level": LEVEL,
             "rule": report.combined.rule,
+            "intervals": {
+                f"{level:g}": list(ends) for level, ends in at_levels(report.combined).items()
+            },
         },
         "runs": [_run(run) for run in report.runs],
         "facts": [_fact(fact) for fact in report.facts],
@@ -58,6 +62,16 @@ def to_dict(report: "AuditReport") -> dict[str, Any]:
             for share in report.sensitivity
         ],
         "would_change": list(report.would_change),
+        "crossings": [
+            {
+                "regime": one.regime,
+                "run": one.run,
+                "tokens": one.tokens,
+                "share_of_run": one.share_of_run,
+                "wall_clock_hours": one.wall_clock_hours,
+            }
+            for one in report.crossings
+        ],
     }
 
 

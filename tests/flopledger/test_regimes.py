@@ -157,3 +157,11 @@ def test_without_an_original_the_rule_is_silent(run_audit) -> None:
         '[model.m]\nparameters = 1e9\n[[run]]\nname = "r"\nmodel = "m"\ntokens = 1e9\n'
     )
     assert all(one.regime.rule is None for one in report.standings)
+
+
+@pytest.mark.parametrize("kind", ["rl", "distillation", "synthetic-data", "failed", "merged"])
+def test_open_questions_of_scope_are_named(run_audit, kind: str) -> None:
+    report = run_audit(
+        f'[model.m]\nparameters = 1e9\n[[run]]\nname = "r"\nkind = "{kind}"\nmodel = "m"\ntokens = 1e9\n'
+    )
+    assert "scope-assumption" in {one.code for one in report.findings}

@@ -1,0 +1,372 @@
+"""``flopledger hardware``: what a machine could do, and where each figure comes from."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from hardware_db import Accelerator, Database
+
+group = typer.Typer(
+    help="What a machine could do: accelerators, their peaks, and the source of each figure.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+_AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
+_Own = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--hardware-path",
+        metavar="PATH",
+        help="TOML file or folder with parts of your own, beside FLOPLEDGER_HARDWARE_PATH.",
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Hang this verb on the command line."""
+    app.add_typer(group, name="hardware")
+
+
+@group.command("list")
+def list_parts(
+    *,
+    vendor: Annotated[str | None, typer.Option(help="Only this vendor, e.g. AMD.")] = None,
+    family: Annotated[
+        str | None, typer.Option(help="Only this generation: hopper, tpu ...")
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="Only parts with a path for this format; sorted by its peak.")
+    ] = None,
+    min_memory: Annotated[float | None, typer.Option(help="At least this many GB.")] = None,
+    name: Annotated[str | None, typer.Option(help="Only parts whose name contains this.")] = None,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="CSV of every figure with its source.")
+    ] = False,
+    as_json: _AsJson = False,
+    hardware_path: _Own = None,
+) -> None:
+    """List the accelerators on record; options narrow the list.
+
+    Example: flopledger hardware list --family hopper --dtype bf16
+    """
+    from hardware_db.export import plain_part, to_csv
+
+    parts = _matching(_database(hardware_path).accelerators(), vendor, family, min_memory, name)
+    if dtype is not None:
+        parts = _by_peak(parts, dtype)
+    if as_csv:
+        typer.echo(to_csv(parts), nl=False)
+    elif as_json:
+        _print_json([plain_part(part) for part in parts])
+    else:
+        _print_table(parts)
+
+
+@group.command("show")
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="An id, or any name of a part.")],
+    *,
+    as_json: _AsJson = False,
+    hardware_path: _Own = None,
+) -> None:
+    """Show one part: its figures, and for each the source, the place in it and how it is printed.
+
+    Example: flopledger hardware show "H100 SXM"
+    """
+    from hardware_db.export import plain_part
+
+    part = _database(hardware_path).identify(name)
+    if as_json:
+        _print_json(plain_part(part))
+    else:
+        _print_part(part)
+
+
+@group.command("match")
+def match(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Device names.")],
+    *,
+    as_json: _AsJson = False,
+    hardware_path: _Own = None,
+) -> None:
+    """Say which part each name means: exactly one, or what would decide, or unknown.
+
+    Example: flopledger hardware match "NVIDIA H100 80GB HBM3" "A100"
+    """
+    database = _database(hardware_path)
+    answers = [_match(database, name) for name in names]
+    if as_json:
+        _print_json(answers)
+        return
+    for answer in answers:
+        typer.echo(f"{answer['query']}: {answer['id'] or answer['status']}")
+        if answer["message"]:
+            typer.echo(f"  {answer['message']}")
+
+
+@group.command("explain")
+def explain(
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="1979TFLOP/s, or plain FLOP/s.")],
+    *,
+    device: Annotated[str, typer.Option(help="The part that the claim is about.")],
+    dtype: Annotated[str, typer.Option(help="The number format: bf16, fp8 ...")],
+    as_json: _AsJson = False,
+    hardware_path: _Own = None,
+) -> None:
+    """Explain a claimed peak: right (exit 0), a known confusion (exit 1), or neither (exit 3).
+
+    Example: flopledger hardware explain 1979TFLOP/s --device "H100 SXM" --dtype bf16
+    """
+    from hardware_db.units import parse_flop_per_second
+
+    database = _database(hardware_path)
+    part = database.identify_compute(device)
+    check = database.explain_peak(parse_flop_per_second(value), part, dtype)
+    if as_json:
+        _print_json(_plain_check(check, part, dtype))
+    else:
+        _print_check(check, part, dtype)
+    raise typer.Exit(0 if check.correct else 1 if check.explanations else 3)
+
+
+@group.command("instance")
+def instance(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A cloud instance type.")],
+    *,
+    as_json: _AsJson = False,
+    hardware_path: _Own = None,
+) -> None:
+    """Say which accelerators a cloud instance has, and how many.
+
+    Example: flopledger hardware instance p5.48xlarge
+    """
+    from hardware_db.instances import plain
+
+    found = _database(hardware_path).instance(name)
+    if as_json:
+        _print_json(plain(found))
+        return
+    typer.echo(f"{found.name} ({found.provider}): {found.count} x {found.accelerator.name}")
+    typer.echo(f"  accelerator {found.accelerator.id}")
+    if found.note:
+        typer.echo(f"  {found.note}")
+    typer.echo(f"  {found.origin.title}, {found.locator} ({found.origin.accessed})")
+
+
+@group.command("verify")
+def verify(*, as_json: _AsJson = False, hardware_path: _Own = None) -> None:
+    """Run every validation rule over every part and figure; exit 1 where the data breaks one.
+
+    Example: flopledger hardware verify
+    """
+    from dataclasses import asdict
+
+    from hardware_db.validate import validate
+
+    database = _database(hardware_path)
+    verdict = validate(database)
+    if as_json:
+        _print_json(asdict(verdict) | {"digest": database.digest(), "ok": not verdict.problems})
+    else:
+        for problem in verdict.problems:
+            typer.echo(f"{problem.rule}: {problem.part}: {problem.message}")
+        typer.echo(
+            f"{verdict.parts} parts, {verdict.figures} dense figures: {verdict.vendor_tier} from "
+            f"the vendor's publications; {verdict.checked_by_arithmetic} printed figures checked "
+            f"by units x rate x clock ({verdict.waived} waived with a reason), {verdict.derived} "
+            f"derived by it; {len(verdict.problems)} problems\ndigest {database.digest()}"
+        )
+    raise typer.Exit(1 if verdict.problems else 0)
+
+
+def _database(paths: list[Path] | None) -> "Database":
+    from hardware_db.database import Database, default_database, variable_paths
+
+    return Database.load([*variable_paths(), *paths]) if paths else default_database()
+
+
+def _matching(
+    parts: "tuple[Accelerator, ...]",
+    vendor: str | None,
+    family: str | None,
+    min_memory: float | None,
+    name: str | None,
+) -> "list[Accelerator]":
+    return [
+        part
+        for part in parts
+        if (vendor is None or part.vendor.casefold() == vendor.casefold())
+        and (family is None or part.family.casefold() == family.casefold())
+        and (min_memory is None or (part.memory_gb is not None and part.memory_gb >= min_memory))
+        and (name is None or name.casefold() in f"{part.id} {part.name}".casefold())
+    ]
+
+
+def _by_peak(parts: "list[Accelerator]", dtype: str) -> "list[Accelerator]":
+    from hardware_db import dtype_name
+
+    wanted = dtype_name(dtype)
+    able = [part for part in parts if any(f.dtype == wanted for f in part.peaks)]
+    return sorted(able, key=lambda part: -part.peak_flop_per_second(wanted))
+
+
+def _match(database: "Database", name: str) -> dict[str, Any]:
+    from hardware_db import AmbiguousAccelerator, UnknownAccelerator
+
+    answer: dict[str, Any] = {"query": name, "id": None, "candidates": [], "message": None}
+    try:
+        part = database.identify(name)
+    except AmbiguousAccelerator as error:
+        candidates = [c.id for c in error.candidates]
+        return answer | {
+            "status": "ambiguous",
+            "candidates": candidates,
+            "question": error.question,
+            "message": str(error),
+        }
+    except UnknownAccelerator as error:
+        return answer | {
+            "status": "unknown",
+            "nearest": list(error.nearest),
+            "message": str(error),
+        }
+    return answer | {"id": part.id, "status": "exact", "candidates": [part.id]}
+
+
+def _plain_check(check: Any, part: "Accelerator", dtype: str) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "device": part.id,
+        "dtype": dtype,
+        "claimed_flop_per_second": check.claimed_flop_per_second,
+        "correct": check.correct,
+        "rated_flop_per_second": check.rated_flop_per_second,
+        "source": None if check.rated is None else check.rated.source,
+        "explanations": [asdict(e) for e in check.explanations],
+    }
+
+
+def _print_check(check: Any, part: "Accelerator", dtype: str) -> None:
+    claimed = f"{check.claimed_flop_per_second / 1e12:g} TFLOP/s"
+    if check.rated is None:
+        typer.echo(f"{part.name} has no hardware path for {dtype}: no peak, whatever the number")
+    else:
+        rated = check.rated
+        typer.echo(
+            f"{part.name}, {rated.dtype} dense, {rated.accumulate} accumulation: "
+            f"{rated.flop_per_second / 1e12:g} TFLOP/s\n"
+            f"  {rated.source}, {rated.locator} ({rated.tier}, {rated.accessed})"
+        )
+    if check.correct:
+        typer.echo(f"{claimed} is right")
+        return
+    typer.echo(f"{claimed} is not right" + ("" if check.explanations else ", and nothing fits it"))
+    for e in check.explanations:
+        typer.echo(f"  {e.code}: {e.text} ({e.residual:+.2%})")
+
+
+def _print_table(parts: "list[Accelerator]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("id", no_wrap=True, min_width=max((len(p.id) for p in parts), default=2))
+    for column in ("released", "GB", "GB/s", "W", "fp32", "tf32", "bf16", "fp8"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for part in parts:
+        row = [part.id, part.released or "-"]
+        row += [_cell(v) for v in (part.memory_gb, part.bandwidth_gb_per_s, part.tdp_w)]
+        row += [_cell(_peak(part, dtype)) for dtype in ("fp32", "tf32", "bf16", "fp8")]
+        table.add_row(*row)
+    Console().print(table)
+    typer.echo(
+        f"{len(parts)} parts; peaks in TFLOP/s, dense and rated, per part as it is sold; "
+        "`flopledger hardware show ID` has the sources",
+        err=True,
+    )
+
+
+def _print_part(part: "Accelerator") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    console.print(f"{part.name}  ({part.id})", style="bold", highlight=False)
+    for label, value in _facts(part):
+        console.print(f"  {label:<14} {value}", highlight=False, markup=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("dtype", "engine", "accumulate", "TFLOP/s", "sparse", "basis", "source"):
+        right = column in ("TFLOP/s", "sparse")
+        table.add_column(column, justify="right" if right else "left", overflow="fold")
+    sparse = {(f.dtype, f.engine, f.accumulate): f for f in part.peaks if f.sparse}
+    for figure in part.peaks:
+        if figure.sparse:
+            continue
+        twin = sparse.get((figure.dtype, figure.engine, figure.accumulate))
+        printed = f"printed {figure.printed} {figure.printed_as}; " if figure.printed else ""
+        edition = f" {figure.edition}" if figure.edition else ""
+        table.add_row(
+            figure.dtype,
+            figure.engine,
+            figure.accumulate,
+            f"{figure.flop_per_second / 1e12:g}",
+            "-" if twin is None else f"{twin.flop_per_second / 1e12:g}",
+            figure.basis,
+            f"{printed}{figure.source}{edition}, {figure.locator} ({figure.accessed})",
+        )
+    console.print(table)
+    for figure in part.peaks:
+        if figure.waiver and not figure.sparse:
+            console.print(f"  {figure.dtype}: {figure.waiver}", highlight=False, markup=False)
+
+
+def _facts(part: "Accelerator") -> list[tuple[str, str]]:
+    clocks = {
+        "rated": part.matrix_clock,
+        "vector": part.vector_clock,
+        "highest": part.max_clock,
+        "base": part.base_clock,
+    }
+    shown = [f"{k} {c.mhz:g} MHz ({c.basis})" for k, c in clocks.items() if c is not None]
+    memory = f"{_cell(part.memory_gb)} GB {part.memory_kind or ''}".strip()
+    facts = [
+        ("vendor", f"{part.vendor}, {part.family} ({part.architecture}), {part.status}"),
+        ("sold as", f"{part.unit}, {part.form_factor}, {_devices(part)}"),
+        ("released", part.released or "-"),
+        ("units", f"{part.compute_units or '-'} {part.unit_name or ''}".strip()),
+        ("clocks", "; ".join(shown) or "not published"),
+        ("memory", f"{memory}, {_cell(part.bandwidth_gb_per_s)} GB/s"),
+        ("power", f"{_cell(part.tdp_w)} W"),
+        ("links", f"{part.interconnect or '-'} {_cell(part.interconnect_gb_per_s)} GB/s"),
+    ]
+    if part.restriction:
+        facts.append(("export", f"{part.restriction} (variant of {part.export_of})"))
+    if part.same_compute_as:
+        facts.append(("compute", f"the figures are those of {part.same_compute_as}"))
+    if part.note:
+        facts.append(("note", part.note))
+    return facts
+
+
+def _devices(part: "Accelerator") -> str:
+    count = part.devices_per_package
+    return "one device" if count == 1 else f"{count} devices ({part.device_kind})"
+
+
+def _peak(part: "Accelerator", dtype: str) -> float | None:
+    if not any(f.dtype == dtype for f in part.peaks):
+        return None
+    return part.peak_flop_per_second(dtype) / 1e12
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:g}"
+
+
+def _print_json(answer: Any) -> None:
+    import json
+
+    typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))

@@ -1,0 +1,96 @@
+"""Names that real systems print, with the answer that each must get.
+
+A third of the names (by the hash of the name) was kept out while the reader of names was tuned.
+At its first look at that third it got 127 of 129 right and two wrong; the fault behind both is
+mended, so the third is by now a test like the rest.
+"""
+
+import csv
+import hashlib
+from pathlib import Path
+
+import pytest
+
+import hardware_db
+from hardware_db import AmbiguousAccelerator, UnknownAccelerator
+
+with (Path(__file__).parent / "names.csv").open() as file:
+    NAMES = [(row["name"], row["answer"]) for row in csv.DictReader(file)]
+
+
+def held_out(name: str) -> bool:
+    return hashlib.sha256(name.encode()).digest()[0] % 3 == 0
+
+
+def answer(name: str) -> str:
+    try:
+        return hardware_db.identify(name).id
+    except AmbiguousAccelerator:
+        return "ambiguous"
+    except UnknownAccelerator:
+        return "unknown"
+
+
+@pytest.mark.parametrize("part", ["tuned", "held out"])
+def test_every_name_gets_its_answer(part: str) -> None:
+    names = [(n, a) for n, a in NAMES if held_out(n) == (part == "held out")]
+    assert len(names) > 100
+    assert [(n, answer(n)) for n, a in names if answer(n) != a] == []
+
+
+def test_the_answers_are_parts_on_record() -> None:
+    whole = {part.id for part in hardware_db.accelerators()}
+    for name, wanted in NAMES:
+        if wanted not in ("ambiguous", "unknown"):
+            assert any(wanted == i or wanted.startswith(f"{i}-") for i in whole), name
+
+
+@pytest.mark.parametrize(
+    ("pci", "part"),
+    [
+        ("10de:2330 10de:16c1", "nvidia-h100-sxm5-80gb"),
+        ("PCI 10DE:20B2 10DE:1463", "nvidia-a100-sxm4-80gb"),
+        ("10de:20b0 10de:134f", "nvidia-a100-sxm4-40gb"),
+        ("10de:2204 1458:403b", "nvidia-rtx-3090"),
+    ],
+)
+def test_pci_ids_mean_one_part(pci: str, part: str) -> None:
+    assert hardware_db.identify(pci).id == part
+
+
+@pytest.mark.parametrize(
+    "pci", ["10de:20b0 10de:1450", "10de:1e90", "10de:2330 10de:ffff", "10de:0000"]
+)
+def test_pci_ids_of_other_boards_are_unknown(pci: str) -> None:
+    # 20b0 with subsystem 1450 is an engineering board; 1e90 is a laptop chip of the desktop's name
+    with pytest.raises(UnknownAccelerator):
+        hardware_db.identify(pci)
+
+
+def test_what_the_device_reports_decides_between_parts_of_one_name() -> None:
+    name = "NVIDIA GeForce RTX 3080"
+    assert hardware_db.identify(name, memory_gb=9.8).id == "nvidia-rtx-3080-10gb"
+    assert hardware_db.identify(name, compute_units=70).id == "nvidia-rtx-3080-12gb"
+    assert hardware_db.identify("A100 SXM", memory_gb=79.3).id == "nvidia-a100-sxm4-80gb"
+    with pytest.raises(UnknownAccelerator, match="reports"):
+        hardware_db.identify("NVIDIA H100 80GB HBM3", memory_gb=40)
+    # more than one, but none that the device's own report allows
+    with pytest.raises(UnknownAccelerator):
+        hardware_db.identify(name, memory_gb=96)
+
+
+def test_a_mig_slice_has_its_share_of_the_units() -> None:
+    part = hardware_db.identify("NVIDIA A100-SXM4-40GB MIG 1g.5gb")
+    # 14 of 108 SMs: 312e12 x 14 / 108 = 40.44e12
+    assert part.peak_flop_per_second("bf16") == pytest.approx(40.444e12, rel=1e-4)
+    assert part.compute_units == 14
+    assert part.memory_gb == 5
+    assert part.partition_of == "nvidia-a100-sxm4-40gb"
+    # and at 1 GHz: 14 SM x 2048 FLOP x 1000 MHz
+    assert part.peak_at("bf16", clock_mhz=1000) == 14 * 2048 * 1e9
+
+
+def test_a_vgpu_says_that_its_peak_is_only_a_bound() -> None:
+    part = hardware_db.identify("GRID V100D-32Q")
+    assert part.vgpu
+    assert not hardware_db.identify("Tesla V100-PCIE-32GB").vgpu
