@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 CASE   ?= examples/llama-3.1-405b/case.toml
 REPORT ?= build/report.html
 
-.PHONY: help audit test lint check format bench wheel clean
+.PHONY: help audit demo-gpu test lint check format bench wheel clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,15 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 audit: $(VENV)/.trace ## audit CASE (Llama 3.1 405B unless you say another) into an HTML report
 	@mkdir -p $(dir $(REPORT))
 	$(BIN)/flopledger audit $(CASE) --html $(REPORT)
+
+demo-gpu: $(VENV)/.trace ## record two scripted H100s on a stand-in driver: no GPU needed
+	@mkdir -p build/nvml && rm -rf build/demo-run
+	cc -shared -fPIC -O1 -std=gnu11 -Wl,-soname,libnvidia-ml.so.1 -o build/nvml/libnvidia-ml.so.1 \
+	  tests/profilers/nvml_stub/script.c tests/profilers/nvml_stub/nvml.c -lm
+	(awk '{printf "epoch %.0f\n", $$1 * 1e9}' /proc/uptime; cat tests/profilers/nvml_stub/demo.txt) \
+	  > build/nvml/script.txt
+	LD_LIBRARY_PATH=build/nvml FLOPLEDGER_NVML_SCRIPT=build/nvml/script.txt \
+	  $(BIN)/flopledger run --out build/demo-run -- sleep 14
 
 test: $(VENV)/.dev lint check ## the whole suite: style, types, walls, tests
 	$(BIN)/python -m pytest -n auto

@@ -59,21 +59,22 @@ def fit(disclosures: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Fit every prior; each value has median, sigma, n, records and the date of the data."""
     records = {record["id"]: record for record in disclosures["records"]}
     fitted = {
-        f"utilisation.{name}": _lognormal(_utilisations(records, chips), FLOOR.get(name, 0.0))
+        f"utilisation.{name}": _lognormal(utilisations(records, chips), FLOOR.get(name, 0.0))
         for name, chips in CLASSES.items()
     }
     everything = tuple(chip for chips in CLASSES.values() for chip in chips)
     # A part that no class covers: the spread of all classes together, doubled, since none of these
     # runs used it.
-    other = _lognormal(_utilisations(records, everything), 0.0)
+    other = _lognormal(utilisations(records, everything), 0.0)
     fitted["utilisation.other"] = other | {"sigma": round(2 * other["sigma"], 3)}
-    fitted["goodput_ratio"] = _lognormal(_goodputs(records), 0.0)
+    fitted["goodput_ratio"] = _lognormal(goodputs(records), 0.0)
     for value in fitted.values():
         value["as_of"] = disclosures["as_of"]
     return fitted
 
 
-def _utilisations(records: dict[str, Any], chips: tuple[str, ...]) -> dict[str, float]:
+def utilisations(records: dict[str, Any], chips: tuple[str, ...]) -> dict[str, float]:
+    """Whole-run utilisation by record id, for the parts in ``chips``."""
     return {
         name: _six_nd(record) / _ceiling(record)
         for name, record in records.items()
@@ -81,7 +82,8 @@ def _utilisations(records: dict[str, Any], chips: tuple[str, ...]) -> dict[str, 
     }
 
 
-def _goodputs(records: dict[str, Any]) -> dict[str, float]:
+def goodputs(records: dict[str, Any]) -> dict[str, float]:
+    """Ratio rho by record id."""
     return {
         name: _ceiling(record) * record["disclosed_mfu_fraction"] / _six_nd(record)
         for name, record in records.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from flopcount.conventions import explain
 from flopcount.count import (
     Convention,
     Coverage,
@@ -22,7 +23,9 @@ from flopcount.errors import (
     FormulaError,
     NotPolynomialError,
 )
+from flopcount.kernels import kernel
 from flopcount.registry import Cost, formula
+from flopcount.scaling import Polynomial
 
 __all__ = [
     "Convention",
@@ -36,11 +39,15 @@ __all__ = [
     "FlopcountError",
     "FormulaError",
     "NotPolynomialError",
+    "Polynomial",
     "RankCount",
     "Term",
     "Uncounted",
     "count",
+    "explain",
     "formula",
+    "kernel",
+    "polynomial",
 ]
 
 
@@ -79,3 +86,33 @@ def count(
     return implementation(
         model, *args, backward=backward, loss=loss, convention=convention, **kwargs
     )
+
+
+def polynomial(
+    model: Any,
+    make_inputs: Callable[[int, int], Any],
+    *,
+    backward: bool = True,
+    loss: Callable[[Any], Any] | None = None,
+    convention: str = "dense",
+) -> Polynomial:
+    """Find a model's total as an exact polynomial in batch and sequence length.
+
+    Args:
+        model: A module, or any function of tensors.
+        make_inputs: ``make_inputs(batch, sequence)`` answers a tensor, a tuple of positional
+            inputs or a dict of keyword inputs; an image's side may take the place of the sequence.
+        backward: Whether the backward pass is part of the step.
+        loss: See :func:`count`.
+        convention: See :func:`count`.
+
+    Returns:
+        A polynomial that predicted independent larger sizes to the last FLOP.
+
+    Raises:
+        NotPolynomialError: when there is none; the message says where it fails.
+
+    """
+    from flopcount.scaling import polynomial as implementation
+
+    return implementation(model, make_inputs, backward=backward, loss=loss, convention=convention)

@@ -6,6 +6,7 @@ Nothing is downloaded, no remote code runs, nobody is asked anything, no weight 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -13,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flopcount import causal_attention
 from flopcount.closed_form import Dimensions, DimensionsError
-from flopcount.config_file import ConfigError, find_config, read_json
+from flopcount.config_file import ConfigError, MissingLibraryError, find_config, read_json
 from flopcount.findings import Finding, name_mismatch
 from flopcount.parameters import ParameterCount, count_parameters
 
@@ -22,7 +24,6 @@ LARGEST_INTEGER = 10**9
 """No size in a config is larger, except parameter totals, which are no size of a module."""
 MOST_LAYERS = 2000
 _TOTALS = {"total_flos", "max_length", "num_parameters", "total_size", "model_max_length"}
-_ATTENTION = "flopcount"
 _HEADS = {
     "MODEL_FOR_CAUSAL_LM_MAPPING": "a causal language model",
     "MODEL_FOR_MASKED_LM_MAPPING": "a masked language model",
@@ -52,6 +53,7 @@ class Architecture:
     """The reason when ``dimensions`` is None."""
     assumptions: tuple[str, ...] = ()
     findings: list[Finding] = field(default_factory=list)
+    kind: str = "transformers"
 
     def inputs(self, batch: int = 1, sequence: int | None = None, **sizes: Any) -> dict[str, Any]:
         """Return keyword arguments of one training step on meta; see :mod:`model_inputs`."""
@@ -69,7 +71,8 @@ def load(path: str | Path) -> Architecture:
     """
     file = find_config(Path(path))
     config = read_json(file)
-    _check_integers(config, file)
+    check_sizes(config, file)
+    _need_libraries(file)
     findings = _remote_code(config, file)
     with quiet_and_offline():
         parsed, model_type = _parse(config, file)
@@ -88,10 +91,20 @@ def load(path: str | Path) -> Architecture:
         assumptions=(assumption,) if assumption else (),
         findings=findings,
     )
-    mismatch = name_mismatch(_names(config, file), built.parameters.total)
+    mismatch = name_mismatch(names_of(config, file), built.parameters.total)
     if mismatch is not None:
         built.findings.append(mismatch)
     return built
+
+
+def _need_libraries(file: Path) -> None:
+    missing = [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]
+    if missing:
+        msg = (
+            f"{file}: {' and '.join(missing)} not installed, so the model cannot be built\n"
+            "  pip install 'flopledger[trace]'"
+        )
+        raise MissingLibraryError(msg)
 
 
 @contextlib.contextmanager
@@ -117,7 +130,7 @@ def quiet_and_offline() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _check_integers(config: Mapping[str, Any], file: Path) -> None:
+def check_sizes(config: Mapping[str, Any], file: Path) -> None:
     """Refuse sizes that would keep a builder busy for ever: meta tensors are free, modules not."""
     for key, value in _walk(config):
         if not isinstance(value, int):
@@ -195,12 +208,22 @@ def _parse(config: Mapping[str, Any], file: Path) -> tuple[Any, str]:
             "  update transformers, or state the dimensions (architecture = {...}) instead"
         )
         raise ConfigError(msg)
-    keys = {k: v for k, v in config.items() if k not in ("auto_map", "quantization_config")}
+    left_out = ("auto_map", "quantization_config")
+    keys = {k: _plain(v) for k, v in config.items() if k not in left_out}
     try:
         return CONFIG_MAPPING[model_type].from_dict(keys), model_type
     except Exception as error:  # noqa: BLE001 - a validator may raise anything; reported
         what = f"the library refuses the configuration of '{model_type}'"
         raise _refused(file, what, error) from None
+
+
+def _plain(value: Any) -> Any:
+    """Turn the library's way to write an infinity, ``{"__float__": "Infinity"}``, into one."""
+    if isinstance(value, dict):
+        if set(value) == {"__float__"} and value["__float__"] in ("Infinity", "-Infinity", "NaN"):
+            return float(value["__float__"])
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _refused(file: Path, what: str, error: BaseException) -> ConfigError:
@@ -255,7 +278,7 @@ def _build(cls: Any, parsed: Any, file: Path) -> Any:
     import torch
 
     failures: list[Exception] = []
-    for attention in (_register_attention(), "sdpa", "eager", None):
+    for attention in (causal_attention.register(), "sdpa", "eager", None):
         keywords = {} if attention is None else {"attn_implementation": attention}
         try:
             with torch.device("meta"):
@@ -267,19 +290,6 @@ def _build(cls: Any, parsed: Any, file: Path) -> Any:
     raise _refused(file, f"{cls.__name__} cannot be built", failures[-1]) from None
 
 
-def _register_attention() -> str:
-    """Name an attention that takes ``is_causal`` instead of a materialised mask.
-
-    The library builds masks by looking at data, which meta tensors do not have; an attention
-    whose mask it does not know gets none, and its own fused function then says "causal".
-    """
-    from transformers import AttentionInterface
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
-    AttentionInterface.register(_ATTENTION, sdpa_attention_forward)
-    return _ATTENTION
-
-
 def _dimensions(cls: Any, parsed: Any) -> tuple[Dimensions | None, str | None]:
     """Read the closed form's dimensions from the library's complete configuration."""
     try:
@@ -288,7 +298,7 @@ def _dimensions(cls: Any, parsed: Any) -> tuple[Dimensions | None, str | None]:
         return None, str(error)
 
 
-def _names(config: Mapping[str, Any], file: Path) -> list[str]:
+def names_of(config: Mapping[str, Any], file: Path) -> list[str]:
     """Names that may state a size: the file's own, its folder's, and what the config says."""
     own = [config.get("_name_or_path"), config.get("name"), config.get("model_name")]
     place = file.parent.resolve().name if file.name == "config.json" else file.stem

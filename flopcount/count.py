@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
@@ -78,6 +78,7 @@ class Uncounted:
         upper_bound: One multiply-add for every pair of an input and an output element, summed
             over the calls (FLOP): no op that uses each input element at most once an output
             element can cost more. None where a shape is unknown.
+        reason: Why there is no formula, where that is known.
 
     """
 
@@ -85,6 +86,7 @@ class Uncounted:
     calls: int
     shapes: tuple[str, ...]
     upper_bound: int | None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,9 +133,9 @@ class RankCount:
         forward: Local forward.
         backward: Local backward.
         recompute: Local recomputation.
-        world_size: Ranks that share the model; the global figure is the sum over them.
-        replicated: The part that every rank repeats on the same data; it is in the local figures
-            and counted once in the global figure.
+        world_size: Ranks that share the model.
+        replicated: What ranks repeat on the same data, all ranks together: the global figure is
+            ``world_size`` times the local one less this.
 
     """
 
@@ -154,15 +156,17 @@ class Experts:
     """Rows that went through the experts of a mixture.
 
     Attributes:
-        layers: Grouped products seen in the forward pass.
+        products: Grouped products seen in the forward pass.
         rows: Rows multiplied in them, all layers and projections together.
+        padded: Rows of their inputs that lie in no expert's group.
         exact: True where the rows were read from real routing or are fixed by top-k; False where
             routing depends on data that the trace had not.
 
     """
 
-    layers: int
+    products: int
     rows: int
+    padded: int
     exact: bool
 
 
@@ -248,7 +252,7 @@ class FlopCount:
                 sums[path] += entry.flop
         return MappingProxyType(dict(sorted(sums.items())))
 
-    def _grouped(self, key) -> Mapping[str, int]:  # type: ignore[no-untyped-def]
+    def _grouped(self, key: Callable[[Entry], str]) -> Mapping[str, int]:
         sums: dict[str, int] = defaultdict(int)
         for entry in self.entries:
             if entry.phase != "recompute" and entry.flop:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flopcount.architectures import Architecture, load, quiet_and_offline
-from flopcount.closed_form import ClosedForm
+from flopcount.architectures import Architecture, load, names_of, quiet_and_offline
+from flopcount.closed_form import ClosedForm, Dimensions, DimensionsError
 from flopcount.closed_form import count as closed_form_count
-from flopcount.config_file import ConfigError
-from flopcount.errors import FlopcountError
-from flopcount.findings import Finding
+from flopcount.config_file import ConfigError, MissingLibraryError, find_config, read_json
+from flopcount.errors import ConventionError, CountError, FlopcountError
+from flopcount.findings import Finding, name_mismatch
+from flopcount.formula_count import formula_count, formula_parameters
 from flopcount.model_inputs import InputSizeUnknownError, reads_images_too
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from flopcount.count import FlopCount
+    from flopcount.diffusion_models import DiffusionModel
     from flopcount.parameters import ParameterCount
 
 
@@ -66,13 +68,28 @@ def count_config(
         backward: whether the backward pass is part of the step.
         convention: as in :func:`flopcount.count`.
         recompute: run the step with every layer's activations recomputed.
-        **sizes: further input sizes (``decoder_sequence``, ``image``, ``audio_frames``).
+        **sizes: further input sizes (``decoder_sequence``, ``image``, ``audio_frames``,
+            ``latent``, ``text_tokens``).
 
     Raises:
         FlopcountError: the file cannot be used or the model cannot be counted.
     """
+    try:
+        built = load_any(path)
+    except MissingLibraryError as error:
+        if recompute:
+            raise
+        return _count_by_formula(
+            Path(path),
+            error,
+            batch=batch,
+            sequence=sequence,
+            backward=backward,
+            convention=convention,
+            sizes=sizes,
+        )
     return count_architecture(
-        load(path),
+        built,
         batch=batch,
         sequence=sequence,
         backward=backward,
@@ -82,8 +99,88 @@ def count_config(
     )
 
 
+def _count_by_formula(
+    path: Path,
+    missing: MissingLibraryError,
+    *,
+    batch: int,
+    sequence: int | None,
+    backward: bool,
+    convention: str,
+    sizes: dict[str, Any],
+) -> CountedModel:
+    """Count without the libraries, from the closed form alone, and say so.
+
+    Raises:
+        MissingLibraryError: the family has no closed form either.
+    """
+    file = find_config(path)
+    config = read_json(file)
+    try:
+        dimensions = Dimensions.from_config(config)
+    except DimensionsError as error:
+        raise MissingLibraryError(f"{missing}\n  and without them: {error}") from None
+    findings = [
+        Finding(
+            code="trace-missing",
+            severity="warning",
+            message=f"counted by the closed form alone: {missing}",
+            evidence=(str(file),),
+        )
+    ]
+    form: ClosedForm | None = None
+    count: FlopCount | None = None
+    try:
+        form = closed_form_count(dimensions, batch=batch, sequence=sequence, **sizes)
+        count = formula_count(form, backward=backward, convention=convention)
+    except (DimensionsError, ConventionError):
+        raise
+    except FlopcountError as error:
+        findings.append(Finding(code="input-size-unknown", severity="info", message=str(error)))
+    any_size = form or _at_any_size(dimensions)
+    parameters = None if any_size is None else formula_parameters(any_size.parameters)
+    if parameters is not None:
+        mismatch = name_mismatch(names_of(config, file), parameters.total)
+        findings += [] if mismatch is None else [mismatch]
+    return CountedModel(
+        name=str(config.get("_class_name") or config.get("model_type")),
+        kind="diffusers" if "_class_name" in config else "transformers",
+        source=file,
+        batch=batch,
+        sequence=sequence,
+        parameters=parameters,
+        count=count,
+        closed_form=form,
+        findings=tuple(findings),
+        assumptions=dimensions.assumptions,
+    )
+
+
+def _at_any_size(dimensions: Dimensions) -> ClosedForm | None:
+    """Parameters do not depend on the input: read them off the form at a token size."""
+    try:
+        return closed_form_count(dimensions, sequence=1, latent=(64, 64), text_tokens=1)
+    except FlopcountError:
+        return None
+
+
+def load_any(path: str | Path) -> Architecture | DiffusionModel:
+    """Build what a config.json describes, whichever library it belongs to.
+
+    Raises:
+        ConfigError: the file cannot be used.
+    """
+    file = find_config(Path(path))
+    config = read_json(file)
+    if "_class_name" in config:
+        from flopcount.diffusion_models import load_diffusion
+
+        return load_diffusion(file, config)
+    return load(file)
+
+
 def count_architecture(
-    built: Architecture,
+    built: Architecture | DiffusionModel,
     *,
     batch: int = 1,
     sequence: int | None = None,
@@ -93,19 +190,23 @@ def count_architecture(
     **sizes: Any,
 ) -> CountedModel:
     """Count one training step of a model that :func:`flopcount.architectures.load` built."""
-    import flopcount
-
+    _refuse_foreign(sizes, built)
     findings = list(built.findings)
     count: FlopCount | None = None
     if recompute:
         _checkpoint_layers(built)
     try:
         inputs = built.inputs(batch, sequence, **sizes)
-        with quiet_and_offline():
-            count = flopcount.count(built.model, backward=backward, convention=convention, **inputs)
+        count = _traced(built, inputs, backward=backward, convention=convention)
+    except CountError as error:
+        form, _ = _by_formula(built, batch=batch, sequence=sequence, sizes=sizes)
+        if form is None or recompute:
+            raise
+        note = f"the model could not be traced: {error}"
+        count = formula_count(form, backward=backward, convention=convention, notes=(note,))
     except InputSizeUnknownError as error:
         findings.append(Finding(code="input-size-unknown", severity="info", message=str(error)))
-    if count is not None and reads_images_too(built):
+    if count is not None and isinstance(built, Architecture) and reads_images_too(built):
         findings.append(
             Finding(
                 code="coverage-gap",
@@ -123,7 +224,7 @@ def count_architecture(
     form, reason = _by_formula(built, batch=batch, sequence=sequence, sizes=sizes)
     return CountedModel(
         name=built.class_name,
-        kind="transformers",
+        kind=built.kind,
         source=built.path,
         batch=batch,
         sequence=sequence,
@@ -133,25 +234,77 @@ def count_architecture(
         no_closed_form=reason,
         findings=tuple(findings),
         assumptions=built.assumptions,
-        polynomial=_polynomial(built, form, count, backward=backward),
+        polynomial=_polynomial(built, form, count, backward=backward, sizes=sizes),
     )
 
 
+def _traced(
+    built: Architecture | DiffusionModel,
+    inputs: dict[str, Any],
+    *,
+    backward: bool,
+    convention: str,
+) -> FlopCount:
+    """Trace one step; a model that cannot do without a mask gets the library's own attention.
+
+    Raises:
+        CountError: the model raised with every attention.
+    """
+    import flopcount
+
+    failure: CountError | None = None
+    for attention in (None, "sdpa", "eager"):
+        if attention is not None:
+            try:
+                built.model.set_attn_implementation(attention)
+            except (AttributeError, ValueError, ImportError):
+                continue
+        try:
+            with quiet_and_offline():
+                return flopcount.count(
+                    built.model, backward=backward, convention=convention, **inputs
+                )
+        except CountError as error:
+            failure = failure or error
+    assert failure is not None
+    raise failure
+
+
+def _refuse_foreign(sizes: dict[str, Any], built: Architecture | DiffusionModel) -> None:
+    """Refuse sizes that such a model has not, rather than to leave them unused in silence."""
+    known = {"decoder_sequence", "image", "audio_frames"}
+    if built.kind == "diffusers":
+        known = {"latent", "text_tokens"}
+    foreign = sorted(set(sizes) - known)
+    if foreign:
+        msg = (
+            f"{built.path}: a {built.kind} model has no input size {', '.join(foreign)}\n"
+            f"  known: batch, sequence, {', '.join(sorted(known))}"
+        )
+        raise FlopcountError(msg)
+
+
 def _polynomial(
-    built: Architecture, form: ClosedForm | None, count: FlopCount | None, *, backward: bool
+    built: Architecture | DiffusionModel,
+    form: ClosedForm | None,
+    count: FlopCount | None,
+    *,
+    backward: bool,
+    sizes: dict[str, Any],
 ) -> tuple[tuple[int, int, int], ...] | None:
     """Expand the closed form in batch and sequence, where it meets the trace at this point.
 
     The trace is the independent check: a form that misses it by one FLOP gives no polynomial.
     """
-    if form is None or count is None or built.dimensions is None:
+    dimensions = built.dimensions
+    if form is None or count is None or dimensions is None:
         return None
     traced = count.forward + count.backward
     if traced != (form.total if backward else form.forward) or count.convention.name != "dense":
         return None
 
     def total(batch: int, sequence: int) -> int:
-        at = closed_form_count(built.dimensions, batch=batch, sequence=sequence)  # type: ignore[arg-type]
+        at = closed_form_count(dimensions, batch=batch, sequence=sequence, **sizes)
         return at.total if backward else at.forward
 
     try:
@@ -161,29 +314,43 @@ def _polynomial(
 
 
 def expand(total: Callable[[int, int], int]) -> tuple[tuple[int, int, int], ...] | None:
-    """Expand batch x (c + b s + a s^2) from three points; None where two more points deny it."""
+    """Expand batch x (c + b s + a s^2) from three points; None where five more points deny it."""
     one, two, three = (total(1, length) for length in (1, 2, 3))
     a, odd = divmod(three - 2 * two + one, 2)
     b = two - one - 3 * a
     c = one - a - b
-    if odd or total(1, 7) != c + 7 * b + 49 * a or total(3, 5) != 3 * (c + 5 * b + 25 * a):
-        return None
+    # A scan in chunks is a polynomial only within its first chunk: look far out as well.
+    for batch, length in ((3, 5), (1, 7), (2, 257), (1, 1009), (1, 65537)):
+        if odd or total(batch, length) != batch * (c + length * b + length * length * a):
+            return None
     return tuple((k, 1, power) for k, power in ((c, 0), (b, 1), (a, 2)) if k)
 
 
-def _checkpoint_layers(built: Architecture) -> None:
+def _checkpoint_layers(built: Architecture | DiffusionModel) -> None:
     """Let the library recompute each layer in the backward pass, as its trainers do."""
+    if hasattr(built.model, "enable_gradient_checkpointing"):  # diffusers
+        built.model.enable_gradient_checkpointing()
+        return
     if not getattr(built.model, "supports_gradient_checkpointing", False):
         msg = (
             f"{built.path}: {built.class_name} does not support recomputation\n"
             "  count it without --recompute"
         )
         raise ConfigError(msg)
-    built.model.gradient_checkpointing_enable({"use_reentrant": False})
+    checkpoint_layers(built.model)
+
+
+def checkpoint_layers(model: Any) -> None:
+    """Switch recomputation of every layer on, by the name that the installed library has for it."""
+    enable = getattr(model, "activation_checkpointing_enable", None)
+    if enable is None:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    else:
+        enable()
 
 
 def _by_formula(
-    built: Architecture, *, batch: int, sequence: int | None, sizes: dict[str, Any]
+    built: Architecture | DiffusionModel, *, batch: int, sequence: int | None, sizes: dict[str, Any]
 ) -> tuple[ClosedForm | None, str | None]:
     if built.dimensions is None:
         return None, built.no_closed_form

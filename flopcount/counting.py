@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flopcount.count import FlopCount
+from flopcount.conventions import check, state
 from flopcount.summary import summarise
+
+if TYPE_CHECKING:
+    from flopcount.count import FlopCount
 
 
 def count(
@@ -18,7 +21,15 @@ def count(
     **kwargs: Any,
 ) -> FlopCount:
     """Count the FLOP of one step of ``model(*args, **kwargs)``. See :func:`flopcount.count`."""
-    from flopcount.trace import trace_on_meta
+    from flopcount.ladder import climb
+    from flopcount.parallel import unwrap
+    from flopcount.trace import Step
 
-    ledger = trace_on_meta(model, args, kwargs, backward=backward, loss=loss)
-    return summarise(ledger, method="meta")
+    check(convention)
+    step = Step(model=unwrap(model), args=args, kwargs=kwargs, backward=backward, loss=loss)
+    ledger, method, notes = climb(step)
+    if ledger.unknown_masks:
+        text = "masked: the values of some attention masks are unknown; every pair of them counts"
+        notes = (*notes, text)
+    dense = summarise(ledger, method=method, notes=notes)
+    return state(dense, convention, model, args, kwargs, backward=backward)

@@ -1,212 +1,147 @@
-"""Watches one training step op by op and writes the ledger. The only place that sees ops run.
-
-The step runs on tensors without storage, so nothing is computed. Three questions are answered for
-each op without touching the model: *which phase* (a running autograd engine means backward; inside
-it, enabled gradients mean that a checkpoint runs its forward again), *which module* (forward: the
-stack of modules; backward: autograd numbers its nodes in the order of creation, so the number tells
-which module's forward made the node), and *whether it is attention* (the same numbers, noted around
-``scaled_dot_product_attention``).
-"""
+"""Watches one training step op by op and writes the ledger. The only place that sees ops run."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch._ops import HigherOrderOperator
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn.modules.module import (
     register_module_forward_hook,
     register_module_forward_pre_hook,
 )
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils.flop_counter import flop_registry
 
-from flopcount import formulas  # noqa: F401  (registers every family)
-from flopcount.count import Phase
+from flopcount import flex, formulas  # noqa: F401  (formulas register themselves)
+from flopcount.dtypes import dtype_name
 from flopcount.formulas.attention import causal_pairs
+from flopcount.formulas.known_unknown import KNOWN_UNKNOWN
 from flopcount.formulas.zero import Rule, zero_rule
-from flopcount.registry import Cost, evaluate, find, generation
+from flopcount.higher_order import run_higher_order
+from flopcount.kernels import recording
+from flopcount.known_values import ATTRIBUTE, KnownValues, UnknownValueError
+from flopcount.ledger import Tally, UnknownTally, ZeroTally
+from flopcount.meta_kernels import rescue
+from flopcount.parallel import dtensor_type, is_sharded
+from flopcount.registry import Cost, evaluate, find
+from flopcount.scopes import UNMASKED, Attention, Scope, Watch, next_number
 
-DTYPE_NAMES = {
-    torch.float64: "fp64",
-    torch.float32: "fp32",
-    torch.float16: "fp16",
-    torch.bfloat16: "bf16",
-    torch.int8: "int8",
-    torch.uint8: "uint8",
-    torch.complex64: "complex64",
-    torch.complex128: "complex128",
-}
+if TYPE_CHECKING:
+    from flopcount.count import Phase
 
-
-def dtype_name(dtype: Any) -> str:
-    """Short name, e.g. ``bf16``; every eight-bit float is ``fp8``, a packed four-bit one ``fp4``."""
-    known = DTYPE_NAMES.get(dtype)
-    if known is None:
-        text = str(dtype).removeprefix("torch.")
-        known = "fp8" if text.startswith("float8") else "fp4" if text.startswith("float4") else text
-    return known
+SOFTMAX = frozenset({"aten::_softmax", "aten::_safe_softmax"})
+MASKING = frozenset(
+    {"aten::add", "aten::add_", "aten::masked_fill", "aten::masked_fill_", "aten::where"}
+)
+BATCHED = frozenset({"aten::bmm", "aten::baddbmm"})
+BLOCKED = -10_000.0
+"""An additive mask below this forbids a pair: the least value that half precision masks use."""
 
 
-@dataclass(slots=True)
-class Tally:
-    """Sums of one ledger line; mutable while the trace runs."""
-
-    calls: int = 0
-    flop: int = 0
-    attention: int = 0
-    masked: int = 0
-    rescored: int = 0
-    torch: int = 0
-
-    def add(self, other: Tally, times: int = 1) -> None:
-        """Add another tally ``times`` over."""
-        self.calls += times * other.calls
-        self.flop += times * other.flop
-        self.attention += times * other.attention
-        self.masked += times * other.masked
-        self.rescored += times * other.rescored
-        self.torch += times * other.torch
-
-
-Key = tuple[str, str, str, Phase]
-"""Module path, op, dtype, phase."""
-
-
-@dataclass(slots=True)
-class Ledger:
-    """Everything that a trace wrote down."""
-
-    lines: dict[Key, Tally] = field(default_factory=dict)
-    elementwise: dict[tuple[str, Phase], int] = field(default_factory=dict)
-    zero: dict[tuple[str, str], int] = field(default_factory=dict)
-    unknown: dict[str, list[Any]] = field(default_factory=dict)
-    expert_layers: int = 0
-    expert_rows: int = 0
-    expert_exact: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Where an op belongs: the module, and the attention call around it if there is one.
-
-    ``allowed`` and ``pairs`` are allowed and all query-key pairs of one attention matrix; None
-    outside attention. ``dtype`` is that of the queries there, because the reference kernel computes
-    in single precision what every fused kernel computes in the queries' own.
-    """
-
-    path: str
-    allowed: int | None = None
-    pairs: int | None = None
-    dtype: str | None = None
-
-
-ROOT = Scope("")
-
-
-class Watch:
-    """The state of one trace: scopes, phases and the ledger."""
-
-    def __init__(self, model: Any) -> None:
-        self.ledger = Ledger()
-        self.paths: dict[int, str] = {}
-        if isinstance(model, torch.nn.Module):
-            for path, module in model.named_modules():
-                self.paths.setdefault(id(module), path)
-        self.stack: list[Scope] = [ROOT]
-        self._numbers: list[int] = []
-        self._scopes: list[Scope] = []
-
-    def push(self, scope: Scope) -> None:
-        """Enter a scope: later ops and later autograd nodes belong to it."""
-        self.stack.append(scope)
-        self._note(scope)
-
-    def pop(self) -> None:
-        """Leave the innermost scope."""
-        self.stack.pop()
-        self._note(self.stack[-1])
-
-    def _note(self, scope: Scope) -> None:
-        self._numbers.append(torch._C._autograd._get_sequence_nr())
-        self._scopes.append(scope)
-
-    def here(self) -> tuple[Phase, Scope]:
-        """Phase and scope of the op that is running now."""
-        if torch._C._current_graph_task_id() == -1:
-            return "forward", self.stack[-1]
-        if torch.is_grad_enabled() and not torch._C._autograd._get_current_graph_task_keep_graph():
-            return "recompute", self.stack[-1]
-        node = torch._C._current_autograd_node()
-        number = node._sequence_nr() if node is not None else -1
-        index = bisect_right(self._numbers, number) - 1
-        return "backward", self._scopes[index] if index >= 0 else ROOT
-
-    # ------------------------------------------------------------ module hooks
-    def enter_module(self, module: Any, _args: Any) -> None:
-        """Global forward pre-hook."""
-        path = self.paths.get(id(module))
-        self.push(Scope(path) if path is not None else self.stack[-1])
-
-    def leave_module(self, _module: Any, _args: Any, _out: Any) -> None:
-        """Global forward hook, called even when the forward raised."""
-        if len(self.stack) > 1:
-            self.pop()
-
-
-def _allowed_pairs(query: Any, key: Any, mask: Any, *, causal: bool) -> tuple[int, int]:
-    """Allowed and all query-key pairs of one attention matrix."""
-    queries, keys = query.shape[-2], key.shape[-2]
-    return causal_pairs(queries, keys) if causal else queries * keys, queries * keys
-
-
-class AttentionScopes(TorchFunctionMode):
+class AttentionScopes(TorchFunctionMode):  # type: ignore[misc]
     """Notes which products belong to ``scaled_dot_product_attention``, whatever kernel runs."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, counter: Counter) -> None:
         super().__init__()
-        self.watch = watch
+        self.counter = counter
+        self.watch = counter.watch
+        self.known = counter.known
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
-        if func is not torch.nn.functional.scaled_dot_product_attention:
-            return func(*args, **(kwargs or {}))
-        return self.attend(func, args, kwargs or {})
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is torch.nn.functional.scaled_dot_product_attention:
+            return self.attend(func, args, kwargs)
+        if func is torch.ops.higher_order.flex_attention:
+            return flex.attend(self.counter, args, kwargs)
+        if func is torch.Tensor.tolist and args[0].device.type == "meta":
+            # Reads memory without any op, so it can be answered only here.
+            with torch._C.DisableTorchFunction(), _disable_current_modes():
+                return self.known.value(args[0]).tolist()
+        return func(*args, **kwargs)
 
     def attend(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Run one attention call inside a scope that knows its mask."""
         names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
         bound = {**dict(zip(names, args, strict=False)), **kwargs}
-        allowed, pairs = _allowed_pairs(
-            bound["query"],
-            bound["key"],
-            bound.get("attn_mask"),
-            causal=bool(bound.get("is_causal")),
-        )
+        if bound["query"].is_nested:
+            return func(*args, **kwargs)
         watch = self.watch
-        dtype = dtype_name(bound["query"].dtype)
-        watch.push(Scope(watch.stack[-1].path, allowed, pairs, dtype))
+        watch.push(Scope(watch.stack[-1].path, self._mask(bound)))
         try:
             return func(*args, **kwargs)
         finally:
             watch.pop()
 
+    def _mask(self, bound: dict[str, Any]) -> Attention:
+        """Allowed and all pairs of the call."""
+        query, mask = bound["query"], bound.get("attn_mask")
+        queries, keys = query.shape[-2], bound["key"].shape[-2]
+        pairs, dtype = queries * keys, dtype_name(query.dtype)
+        if bound.get("is_causal"):
+            return Attention(causal_pairs(queries, keys), pairs, dtype)
+        if mask is None:
+            return Attention(pairs, pairs, dtype)
+        return allowed_by(self.known, mask, dtype)
 
-class Counter(TorchDispatchMode):
+
+def allowed_by(known: KnownValues, mask: Any, dtype: str | None) -> Attention:
+    """Pairs that a boolean or additive mask allows, when its values can be known."""
+    cached: Attention | None = getattr(mask, "_flopcount_attention", None)
+    if cached is not None:
+        return cached
+    try:
+        values = known.value(mask)
+        allowed = values if values.dtype == torch.bool else values > BLOCKED
+        found = Attention(int(allowed.sum()), allowed.numel(), dtype)
+    except UnknownValueError:
+        found = Attention(1, 1, dtype, exact=False)
+        known.unknown_masks += 1
+    if mask.device.type == "meta":
+        mask._flopcount_attention = found
+    return found
+
+
+@dataclass(slots=True)
+class Product:
+    """A batched product that may turn out to be part of attention written out by hand."""
+
+    path: str
+    size: int
+    width: int
+    tally: Tally
+    flop: int
+    number: int
+    mask: Any = None
+    blocks: bool = False
+
+
+class Counter(TorchDispatchMode):  # type: ignore[misc]
     """Writes each op into the ledger of a :class:`Watch`."""
 
-    def __init__(self, watch: Watch) -> None:
+    supports_higher_order_operators = True
+
+    def __init__(self, watch: Watch, known: KnownValues) -> None:
         super().__init__()
         self.watch = watch
+        self.known = known
         self._rules: dict[Any, Rule] = {}
-        self._generation = generation()
+        self._inside_shards = 0
+        self._product: Product | None = None
+        self._softmax: tuple[Product, Attention] | None = None
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if isinstance(func, HigherOrderOperator):
+            return run_higher_order(self, func, args, kwargs)
+        if self._inside_shards and is_sharded_call(types):
+            return NotImplemented  # lets the sharded tensor run, and its local ops come here
         rule = self._rules.get(func)
         if rule is None:
             rule = self._rules[func] = resolve(func)
@@ -215,107 +150,252 @@ class Counter(TorchDispatchMode):
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
                 return result
-        out = func(*args, **kwargs)
+        if is_sharded_call(types):
+            return self._sharded(func, rule, args, kwargs)
+        out = self._execute(func, args, kwargs)
+        if self.watch.muted:
+            return out
+        if self._inside_shards:
+            # Sharding rules are worked out on fake tensors of the whole shape; that is no work.
+            if self.watch.on_fakes or not any(isinstance(t, FakeTensor) for t in tensors(args)):
+                self._local(func, rule, args, kwargs, out)
+            return out
+        self._write(func, rule, args, kwargs, out)
+        if self.watch.has_shards:
+            self._local(func, rule, args, kwargs, out)
+        return out
+
+    def _sharded(self, func: Any, rule: Rule, args: Any, kwargs: Any) -> Any:
+        """An op on tensors that are spread over ranks: whole above, this rank's shards below."""
+        mesh = next(item.device_mesh for item in tensors((args, kwargs)) if is_sharded(item))
+        local = self.watch.local
+        local.world_size = max(local.world_size, mesh.size())
+        self._inside_shards += 1
+        try:
+            with self:
+                out = func(*args, **kwargs)
+        finally:
+            self._inside_shards -= 1
+        if not self._inside_shards:
+            self._write(func, rule, args, kwargs, out)
+        return out
+
+    def _local(self, func: Any, rule: Rule, args: Any, kwargs: Any, out: Any) -> None:
+        """Count an op on this rank's shards for the local figure only."""
+        if rule.kind != "formula":
+            return
+        parameters = [argument.name for argument in func._schema.arguments]
+        cost = evaluate(rule.name, args, kwargs, out, parameters)
+        self.watch.local.add(self.watch.here()[0], cost.flop)
+
+    def _write(self, func: Any, rule: Rule, args: Any, kwargs: Any, out: Any) -> None:
+        """Note values and cost of one executed op."""
+        self.known.observe(func, args, kwargs, out)
         if rule.kind == "zero":
             self._zero(rule, args, out)
         elif rule.kind == "formula":
             self._counted(func, rule, args, kwargs, out)
         else:
-            self._unknown(func, args, kwargs, out)
-        return out
+            self.unknown(rule.op, args, kwargs, out)
+
+    def _execute(self, func: Any, args: Any, kwargs: Any) -> Any:
+        try:
+            return func(*args, **kwargs)
+        except (RuntimeError, NotImplementedError):
+            if not any(tensor.device.type == "meta" for tensor in tensors((args, kwargs))):
+                raise
+            out = rescue(self.known, func, args, kwargs)
+            if out is NotImplemented:
+                raise
+            return out
 
     def _zero(self, rule: Rule, args: Any, out: Any) -> None:
-        ledger = self.watch.ledger
         phase, scope = self.watch.here()
-        key = (rule.reason, phase)
-        ledger.zero[key] = ledger.zero.get(key, 0) + 1
+        amount = 0
         if rule.per_element:
-            subject = args if rule.on_input else out
-            amount = rule.per_element * _elements(subject)
-            where = (scope.path, phase)
-            ledger.elementwise[where] = ledger.elementwise.get(where, 0) + amount
+            amount = rule.per_element * elements(args if rule.on_input else out)
+        key = (scope.path, rule.reason, phase)
+        self.watch.ledger.zero.setdefault(key, ZeroTally()).add(ZeroTally(1, amount))
+        if self._product is not None and phase != "backward":
+            if rule.name in MASKING:
+                self._saw_mask(args, rule.name)
+            elif rule.name in SOFTMAX:
+                self._saw_softmax(scope, prod(out.shape))
 
     def _counted(self, func: Any, rule: Rule, args: Any, kwargs: Any, out: Any) -> None:
         parameters = [argument.name for argument in func._schema.arguments]
-        assert rule.formula is not None
-        cost = evaluate(rule.name, rule.formula, args, kwargs, out, parameters)
         phase, scope = self.watch.here()
-        dtype = cost.dtype or dtype_name(_first_tensor(args, kwargs).dtype)
+        needs = _needs() if phase == "backward" else None
+        cost = evaluate(rule.name, args, kwargs, out, parameters, needs)
+        first = next(tensors((args, kwargs)), None)
+        dtype = cost.dtype or (dtype_name(first.dtype) if first is not None else "unknown")
         theirs = flop_registry.get(func._overloadpacket)
         charged = theirs(*args, **kwargs, out_val=out) if theirs is not None else 0
-        self.record(rule.op, dtype, phase, scope, cost, charged)
+        tally = self.record(rule.op, dtype, phase, scope, cost, int(charged))
+        if rule.name in BATCHED and phase != "backward" and scope.attention is None:
+            self._saw_product(scope, args, out, tally, cost.flop)
 
     def record(
         self, op: str, dtype: str, phase: Phase, scope: Scope, cost: Cost, charged: int = 0
-    ) -> None:
+    ) -> Tally:
         """Add one call to the ledger."""
         attention, masked = cost.attention, cost.flop if cost.masked is None else cost.masked
-        if scope.pairs is not None and scope.allowed is not None:
-            attention, masked = cost.flop, cost.flop * scope.allowed // scope.pairs
-            dtype = scope.dtype or dtype
-        ledger = self.watch.ledger
-        tally = ledger.lines.setdefault((scope.path, op, dtype, phase), Tally())
-        tally.add(Tally(1, cost.flop, attention, masked, cost.rescored, charged))
-        if cost.rows and phase == "forward":
-            ledger.expert_layers += 1
-            ledger.expert_rows += cost.rows
-            ledger.expert_exact &= cost.exact
+        around = scope.attention
+        if around is not None:
+            if not cost.attention:
+                attention = cost.flop
+            if around.exact:
+                masked = cost.flop * around.allowed // around.pairs
+            dtype = around.dtype or dtype
+        self._spend(cost.flop)
+        tally = self.watch.ledger.lines.setdefault((scope.path, op, dtype, phase), Tally())
+        tally.add(
+            Tally(
+                calls=1,
+                flop=cost.flop,
+                attention=attention,
+                masked=masked,
+                rescored=cost.rescored,
+                torch=charged,
+                rows=cost.rows,
+                padded=cost.padded,
+                inexact=int(not cost.exact),
+            )
+        )
+        return tally
 
-    def _unknown(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
-        name = func._schema.name.replace("::", ".")
-        calls = self.watch.ledger.unknown.setdefault(name, [0, {}, 0])
-        calls[0] += 1
-        calls[1].setdefault(f"{_shapes((args, kwargs))} -> {_shapes(out)}")
-        calls[2] += 2 * _elements((args, list(kwargs.values()))) * _elements(out)
+    def _spend(self, flop: int) -> None:
+        watch = self.watch
+        if watch.most_flop is not None:
+            watch.spent += flop
+            if watch.spent > watch.most_flop:
+                raise RuntimeError("the step costs too much to be run on the CPU at full size")
+
+    # -------------------------------------------- attention written out by hand
+    def _saw_product(self, scope: Scope, args: Any, out: Any, tally: Tally, flop: int) -> None:
+        """Remember a batched product; after a softmax it is attention's value product."""
+        product = Product(
+            scope.path, prod(out.shape), out.shape[-1], tally, flop, next_number() - 1
+        )
+        if self._softmax is not None:
+            scores, mask = self._softmax
+            sizes = [prod(item.shape) for item in tensors(args)]
+            self._softmax = None
+            if scores.path == scope.path and scores.size in sizes:
+                self._belongs(product, mask)
+                return
+        if len(args) > 2 and hasattr(args[0], ATTRIBUTE):
+            product.mask = args[0]  # the addend of baddbmm
+        self._product = product
+
+    def _saw_mask(self, args: Any, name: str) -> None:
+        """An operand of known values that joins the scores before their softmax is their mask."""
+        product = self._product
+        assert product is not None
+        for position, operand in enumerate(tensors(args)):
+            if hasattr(operand, ATTRIBUTE) and operand.dim() and operand.shape[-1] == product.width:
+                if name.startswith("aten::masked_fill"):
+                    if position == 1:
+                        product.mask, product.blocks = operand, True
+                elif name != "aten::where" or (position == 0 and operand.dtype == torch.bool):
+                    product.mask = operand
+
+    def _saw_softmax(self, scope: Scope, size: int) -> None:
+        """A softmax over the result of the product before it makes that product the scores."""
+        product, self._product = self._product, None
+        if product is None or product.path != scope.path or product.size != size:
+            return
+        mask = UNMASKED
+        if product.mask is not None:
+            mask = allowed_by(self.known, product.mask, None)
+            if product.blocks and mask.exact:
+                mask = Attention(mask.pairs - mask.allowed, mask.pairs)
+        self._belongs(product, mask)
+        self._softmax = (product, mask)
+
+    def _belongs(self, product: Product, mask: Attention) -> None:
+        """Count a product that was recorded before as part of attention."""
+        product.tally.attention += product.flop
+        product.tally.masked -= product.flop - product.flop * mask.allowed // mask.pairs
+        self.watch.attention_nodes[product.number] = mask
+
+    def declared(self, name: str, cost: Cost, given: Any, out: Any) -> None:
+        """Count a call of a function that ``flopcount.kernel`` decorates."""
+        phase, scope = self.watch.here()
+        first = next(tensors((given, out)), None)
+        dtype = cost.dtype or (dtype_name(first.dtype) if first is not None else "unknown")
+        self.record(name, dtype, phase, scope, cost)
+
+    def unknown(self, op: str, args: Any, kwargs: Any, out: Any) -> None:
+        """Name an op that no rule covers, with shapes and a bound."""
+        phase, scope = self.watch.here()
+        shapes = f"{shape_text((args, kwargs))} -> {shape_text(out)}"
+        bound = 2 * elements((args, list(kwargs.values()))) * elements(out)
+        tally = self.watch.ledger.unknown.setdefault((scope.path, op, phase), UnknownTally())
+        tally.add(UnknownTally(1, bound, {shapes: None}))
 
 
 def resolve(func: Any) -> Rule:
     """How to treat an op: by formula, zero with a reason, by decomposition, or unknown."""
     name = func._schema.name
     op = name.replace("::", ".")
-    found = find(name) or find(name.removesuffix("_"))
-    if found is not None:
-        return Rule("formula", name if find(name) else name.removesuffix("_"), op, formula=found)
-    if torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"):
+    for candidate in (name, name.removesuffix("_")):
+        if find(candidate) is not None:
+            return Rule("formula", candidate, op)
+    if name in KNOWN_UNKNOWN:
+        return Rule("unknown", name, op, KNOWN_UNKNOWN[name])
+    # Interpreter primitives such as prim::device are no dispatcher ops; asking would raise.
+    if not name.startswith("prim::") and torch._C._dispatch_has_kernel_for_dispatch_key(
+        func.name(), "CompositeImplicitAutograd"
+    ):
         return Rule("decompose", name, op)
     return zero_rule(func, op)
 
 
-def _tensors(value: Any) -> Iterator[Any]:
+def is_sharded_call(types: Any) -> bool:
+    """Whether an op was called on sharded tensors."""
+    kind = dtensor_type()
+    return kind is not None and any(issubclass(item, kind) for item in types)
+
+
+def _needs() -> tuple[bool, ...] | None:
+    """Which inputs of the running node's forward need a gradient."""
+    node = torch._C._current_autograd_node()
+    return None if node is None else tuple(edge[0] is not None for edge in node.next_functions)
+
+
+def tensors(value: Any) -> Iterator[Any]:
+    """Every tensor in nested lists, tuples and dicts."""
     if isinstance(value, torch.Tensor):
         yield value
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from _tensors(item)
+            yield from tensors(item)
     elif isinstance(value, dict):
         for item in value.values():
-            yield from _tensors(item)
+            yield from tensors(item)
 
 
-def _first_tensor(args: Any, kwargs: Any) -> Any:
-    return next(_tensors((args, kwargs)))
+def elements(value: Any) -> int:
+    """Elements of all tensors together."""
+    return sum(prod(tensor.shape) for tensor in tensors(value))
 
 
-def _elements(value: Any) -> int:
-    return sum(prod(tensor.shape) for tensor in _tensors(value))
-
-
-def _shapes(value: Any) -> str:
-    return ", ".join(str(tuple(tensor.shape)) for tensor in _tensors(value)) or "no tensor"
+def shape_text(value: Any) -> str:
+    """Shapes of all tensors, for people."""
+    return ", ".join(str(tuple(tensor.shape)) for tensor in tensors(value)) or "no tensor"
 
 
 @contextmanager
-def watching(model: Any) -> Iterator[Watch]:
+def watching(watch: Watch, known: KnownValues) -> Iterator[Counter]:
     """Count everything that runs inside, and leave torch as it was found."""
-    watch = Watch(model)
+    counter = Counter(watch, known)
     with ExitStack() as stack:
         before = register_module_forward_pre_hook(watch.enter_module)
         stack.callback(before.remove)
         after = register_module_forward_hook(watch.leave_module, always_call=True)
         stack.callback(after.remove)
-        stack.enter_context(AttentionScopes(watch))
-        stack.enter_context(Counter(watch))
-        yield watch
-
-
-Lines = Mapping[Key, Tally]
+        stack.enter_context(recording(counter.declared))
+        stack.enter_context(AttentionScopes(counter))
+        stack.enter_context(counter)
+        yield counter

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flopcount.counted_model import CountedModel
+from flopcount.counted_model import CountedModel, checkpoint_layers
 from flopcount.errors import FlopcountError
 from flopcount.findings import Finding
 from flopcount.parameters import count_parameters
@@ -188,4 +188,4 @@ def _checkpoint(model: Any, name: str) -> None:
             "  wrap them in torch.utils.checkpoint yourself; recomputation is then counted"
         )
         raise FlopcountError(msg)
-    model.gradient_checkpointing_enable({"use_reentrant": False})
+    checkpoint_layers(model)

@@ -9,7 +9,7 @@ A formula receives what the op received, plus its result as ``out``, and answers
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from flopcount.errors import FormulaError
 
 Formula = Callable[..., "Cost | int"]
 _F = TypeVar("_F", bound=Formula)
+_B = TypeVar("_B", bound=Callable[["Call"], "Cost | int"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Cost:
         rescored: FLOP that the kernel repeats and mathematics does not need.
         dtype: Short dtype name when it is not that of the first tensor.
         rows: Rows sent to experts, for a grouped product.
+        padded: Rows of a grouped product that lie in no group.
         exact: False when the figure rests on data that the trace did not have.
 
     """
@@ -40,24 +42,79 @@ class Cost:
     rescored: int = 0
     dtype: str | None = None
     rows: int = 0
+    padded: int = 0
     exact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One executed op, with its arguments by the names of its schema.
+
+    Attributes:
+        arguments: What was passed; defaults that were not passed are absent.
+        out: The result.
+        needs: In a backward, which inputs of the forward op need a gradient, in the order of its
+            differentiable arguments; None where autograd was not asked.
+
+    """
+
+    arguments: Mapping[str, Any]
+    out: Any
+    needs: tuple[bool, ...] | None = None
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of a tensor argument."""
+        return tuple(self.arguments[name].shape)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """An argument, or ``default`` where it was not passed."""
+        return self.arguments.get(name, default)
+
+    def out_shape(self) -> tuple[int, ...]:
+        """Shape of the result, or of its first tensor."""
+        out = self.out
+        return tuple((out[0] if isinstance(out, tuple | list) else out).shape)
 
 
 _FORMULAS: dict[str, Formula] = {}
 _BY_NAME: set[str] = set()
-_GENERATION = 0
 
 
-def formula(*names: str, by_name: bool = False) -> Callable[[_F], _F]:
-    """Register a formula for ops named ``namespace::op`` (without overload).
+def formula(*names: str) -> Callable[[_F], _F]:
+    """Register a formula that is called as the op was, plus ``out``.
 
-    With ``by_name`` the formula is called as ``function(arguments, out=out)`` where ``arguments``
-    maps the names of the op's schema to the values that were passed.
+    Args:
+        *names: The ops, as ``namespace::op`` without overload.
 
     Raises:
         FormulaError: when a name has no ``::``.
 
     """
+    _check(names)
+
+    def register(function: _F) -> _F:
+        for name in names:
+            _FORMULAS[name] = function
+            _BY_NAME.discard(name)
+        return function
+
+    return register
+
+
+def call_formula(*names: str) -> Callable[[_B], _B]:
+    """Register a formula that reads a :class:`Call`, for ops whose schemas name their arguments."""
+    _check(names)
+
+    def register(function: _B) -> _B:
+        for name in names:
+            _FORMULAS[name] = function
+            _BY_NAME.add(name)
+        return function
+
+    return register
+
+
+def _check(names: Sequence[str]) -> None:
     for name in names:
         if "::" not in name:
             raise FormulaError(
@@ -65,27 +122,11 @@ def formula(*names: str, by_name: bool = False) -> Callable[[_F], _F]:
                 "write it as torch.library does, without overload"
             )
 
-    def register(function: _F) -> _F:
-        global _GENERATION  # noqa: PLW0603
-        for name in names:
-            _FORMULAS[name] = function
-            (_BY_NAME.add if by_name else _BY_NAME.discard)(name)
-        _GENERATION += 1
-        return function
-
-    return register
-
 
 def unregister(name: str) -> None:
     """Forget the formula of one op; unknown names are ignored."""
-    global _GENERATION  # noqa: PLW0603
     _FORMULAS.pop(name, None)
-    _GENERATION += 1
-
-
-def generation() -> int:
-    """A number that changes with every registration, for caches."""
-    return _GENERATION
+    _BY_NAME.discard(name)
 
 
 def find(name: str) -> Formula | None:
@@ -99,18 +140,33 @@ def names() -> frozenset[str]:
 
 
 def evaluate(
-    name: str, function: Formula, args: Any, kwargs: Any, out: Any, parameters: Sequence[str] = ()
+    name: str,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    out: Any,
+    parameters: Sequence[str] = (),
+    needs: tuple[bool, ...] | None = None,
 ) -> Cost:
-    """Run a formula and insist on a whole, non-negative number.
+    """Run the formula of ``name`` and insist on a whole, non-negative number.
 
-    ``parameters`` are the names of the op's schema, for formulas that read by name.
+    Args:
+        name: A registered op.
+        args: Positional arguments of the call.
+        kwargs: Keyword arguments of the call.
+        out: Its result.
+        parameters: Names of the op's schema, for formulas that read by name.
+        needs: See :class:`Call`.
 
     Raises:
-        FormulaError: when the answer is anything else.
+        FormulaError: when the op has no formula or the answer is no whole number.
 
     """
+    function = _FORMULAS.get(name)
+    if function is None:
+        raise FormulaError(f"{name} has no formula; register one with @flopcount.formula")
     if name in _BY_NAME:
-        answer = function({**dict(zip(parameters, args, strict=False)), **kwargs}, out=out)
+        bound = {**dict(zip(parameters, args, strict=False)), **kwargs}
+        answer = function(Call(bound, out, needs))
     else:
         answer = function(*args, **kwargs, out=out)
     cost = answer if isinstance(answer, Cost) else None

@@ -59,6 +59,12 @@ def count_source(
         )
         raise FlopcountError(msg)
     suffix = path.suffix.lower()
+    if sizes and not (path.is_dir() or suffix == ".json"):
+        msg = (
+            f"{source}: the sizes {', '.join(sorted(sizes))} belong to a config.json\n"
+            "  a graph file has its own; give --batch and --sequence only"
+        )
+        raise FlopcountError(msg)
     if suffix in _WEIGHTS:
         from flopcount.weights import count_weights
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from flopcount.count import Convention, Coverage, Entry, Experts, FlopCount, Uncounted
-
-if TYPE_CHECKING:
-    from flopcount.dispatch import Ledger
+from flopcount.count import Convention, Coverage, Entry, Experts, FlopCount, RankCount, Uncounted
+from flopcount.formulas.known_unknown import KNOWN_UNKNOWN
+from flopcount.ledger import Ledger, UnknownTally
 
 
 def summarise(ledger: Ledger, *, method: str, notes: tuple[str, ...] = ()) -> FlopCount:
@@ -42,7 +39,7 @@ def summarise(ledger: Ledger, *, method: str, notes: tuple[str, ...] = ()) -> Fl
         masked_total=sum(entry.masked for entry in model),
         rescored=sum(entry.rescored for entry in model),
         elementwise=sum(
-            amount for (_, phase), amount in ledger.elementwise.items() if phase != "recompute"
+            zero.elementwise for key, zero in ledger.zero.items() if key[2] != "recompute"
         ),
         entries=entries,
         uncounted=uncounted,
@@ -50,15 +47,25 @@ def summarise(ledger: Ledger, *, method: str, notes: tuple[str, ...] = ()) -> Fl
         flop_bounds=_bounds(total, uncounted),
         convention=Convention(),
         experts=_experts(ledger),
+        per_rank=_per_rank(ledger, phases),
         method=method,
         notes=notes,
     )
 
 
 def _uncounted(ledger: Ledger) -> tuple[Uncounted, ...]:
+    by_op: dict[str, UnknownTally] = {}
+    for (_, op, _), tally in ledger.unknown.items():
+        by_op.setdefault(op, UnknownTally()).add(tally)
     return tuple(
-        Uncounted(op=op, calls=calls, shapes=tuple(shapes), upper_bound=bound)
-        for op, (calls, shapes, bound) in ledger.unknown.items()
+        Uncounted(
+            op=op,
+            calls=tally.calls,
+            shapes=tuple(tally.shapes),
+            upper_bound=tally.upper_bound,
+            reason=KNOWN_UNKNOWN.get(op.replace(".", "::", 1)),
+        )
+        for op, tally in by_op.items()
     )
 
 
@@ -66,8 +73,8 @@ def _coverage(
     ledger: Ledger, entries: tuple[Entry, ...], uncounted: tuple[Uncounted, ...]
 ) -> Coverage:
     reasons: dict[str, int] = {}
-    for (reason, _), calls in ledger.zero.items():
-        reasons[reason] = reasons.get(reason, 0) + calls
+    for (_, reason, _), zero in ledger.zero.items():
+        reasons[reason] = reasons.get(reason, 0) + zero.calls
     return Coverage(
         counted_ops=sum(entry.calls for entry in entries),
         zero_by_rule=sum(reasons.values()),
@@ -86,6 +93,31 @@ def _bounds(total: int, uncounted: tuple[Uncounted, ...]) -> tuple[int, int | No
 
 
 def _experts(ledger: Ledger) -> Experts | None:
-    if not ledger.expert_layers:
+    grouped = [
+        tally
+        for (_, _, _, phase), tally in ledger.lines.items()
+        if phase == "forward" and tally.rows + tally.padded
+    ]
+    if not grouped:
         return None
-    return Experts(layers=ledger.expert_layers, rows=ledger.expert_rows, exact=ledger.expert_exact)
+    return Experts(
+        products=sum(tally.calls for tally in grouped),
+        rows=sum(tally.rows for tally in grouped),
+        padded=sum(tally.padded for tally in grouped),
+        exact=not any(tally.inexact for tally in grouped),
+    )
+
+
+def _per_rank(ledger: Ledger, phases: dict[str, int]) -> RankCount | None:
+    """Local figures; ranks that repeat work on the same data make an excess, which is stated."""
+    local = ledger.local
+    if local is None:
+        return None
+    everything = local.forward + local.backward + local.recompute
+    return RankCount(
+        forward=local.forward,
+        backward=local.backward,
+        recompute=local.recompute,
+        world_size=local.world_size,
+        replicated=everything * local.world_size - sum(phases.values()),
+    )

@@ -5,22 +5,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import hardware_db
-from flopledger import inputs, ledgers, parts, regimes, sensitivity
+from flopledger import (
+    inputs,
+    ledgers,
+    planning,
+    regimes,
+    sensitivity,
+)
 from flopledger import verdict as bands
 from flopledger.case import AuditCase
 from flopledger.claim import Claim, judge, stated
 from flopledger.combine import Combined
 from flopledger.estimate import ComputeEstimate, Draws
 from flopledger.facts import Fact, Finding
-from flopledger.inputs import RunFigures
-from flopledger.ledgers import Standing
-from flopledger.methods import counted, device_time, models, work
-from flopledger.methods.models import Costed, Model
-from flopledger.quantity import Quantity
-from flopledger.reconcile import RunAudit, reconcile
+from flopledger.ledgers import ONE_THIRD, Original, Standing
+from flopledger.methods import models
+from flopledger.methods.models import Model
+from flopledger.planning import Crossing
+from flopledger.reconcile import RunAudit
 from flopledger.regimes import Regime
+from flopledger.run_audit import audit_run
 from flopledger.sensitivity import Share
-from flopledger.text import interval, number
+from flopledger.text import interval, number, round_number
 from flopledger.verdict import Verdict
 
 DEFAULT_SEED = 20240801
@@ -41,6 +47,7 @@ class AuditReport:
     findings: tuple[Finding, ...]
     sensitivity: tuple[Share, ...]
     would_change: tuple[str, ...]
+    crossings: tuple[Crossing, ...]
     seed: int
     data_digests: dict[str, str]
 
@@ -73,9 +80,9 @@ def audit(
     draws = Draws(seed)
     loaded = _models(case)
     runs = [
-        _audit_run(case, index, loaded, draws, trace=trace) for index in range(len(case.spec.run))
+        audit_run(case, index, loaded, draws, trace=trace) for index in range(len(case.spec.run))
     ]
-    base = _base(case)
+    original = _original(case)
     total = ledgers.total(runs, draws, "parameter_update")
     claim = stated(case)
     tests = [run.verdict for run in runs]
@@ -87,10 +94,15 @@ def audit(
         findings += judgement.findings
         # The claim's own test must have been possible: routes that agree say nothing about it.
         tests = [judgement.verdict, *tests] if _decided(judgement.verdict, tests) else []
-    standings = tuple(
-        ledgers.standing(regime, runs, draws, base=base, claim=claim) for regime in chosen
-    )
-    findings += _straddling(standings)
+    else:
+        # Without a claim in the case, what the run's own software states is the claim.
+        tests += [run.counter_verdict for run in runs]
+    placed = [
+        ledgers.standing(regime, runs, draws, original=original, claim=claim) for regime in chosen
+    ]
+    standings = tuple(one for one in placed if one is not None)
+    findings += _straddling(standings) + _modifier(standings)
+    crossings = planning.crossings(standings, runs, original)
     verdict = bands.worst(tests) if claim is not None or total is not None else _bare(tests)
     return AuditReport(
         case=case,
@@ -100,10 +112,14 @@ def audit(
         runs=tuple(runs),
         combined=total,
         standings=standings,
-        facts=(),
+        facts=tuple(fact for run in runs for fact in run.facts),
         findings=tuple(findings),
         sensitivity=sensitivity.shares(runs, total),
-        would_change=sensitivity.would_change(verdict, runs, claim, total),
+        would_change=(
+            *sensitivity.would_change(verdict, runs, claim, total),
+            *planning.sentences(crossings),
+        ),
+        crossings=crossings,
         seed=seed,
         data_digests=_digests(),
     )
@@ -127,78 +143,34 @@ def _models(case: AuditCase) -> dict[str, Model]:
     return loaded
 
 
-def _audit_run(
-    case: AuditCase, index: int, loaded: dict[str, Model], draws: Draws, *, trace: bool
-) -> RunAudit:
-    run = inputs.of_run(case.spec.run[index], place=f"{case.name}: run[{index}]")
-    findings: list[Finding] = _unread(case, index)
-    part = None
-    if run.accelerator is not None:
-        part, found = parts.resolve(run.accelerator, place=run.place)
-        findings += found
-    costs = _costs(run, loaded, findings, trace=trace)
-    estimates: list[ComputeEstimate] = []
-    conventions: dict[str, float] = {}
-    for method, model, costed in costs:
-        known = (*costed.inputs, *_parameters(model))
-        one = work.estimate(
-            method, run, costed.cost, draws, inputs=known, assumptions=costed.assumptions
-        )
-        if one is not None:
-            estimates.append(one)
-            conventions |= work.conventions(method, run, costed)
-    amount_known = any(not one.bound_only for one in estimates)
-    by_time = device_time.estimate(run, part, draws, amount_known=amount_known)
-    if by_time is not None:
-        estimates.append(by_time)
-    return reconcile(run, part, estimates, draws, findings=findings, conventions=conventions)
-
-
-def _costs(
-    run: RunFigures, loaded: dict[str, Model], findings: list[Finding], *, trace: bool
-) -> list[tuple[work.ArchitectureMethod, Model, Costed]]:
-    """Cost the run's model by every route that the case allows."""
-    if run.model is None:
-        return []
-    model = loaded[run.model]
-    costs: list[tuple[work.ArchitectureMethod, Model, Costed]] = []
-    if trace and model.config is not None:
-        traced = counted.cost(model, run.sequence_length)
-        findings += traced.findings
-        if traced.costed is not None:
-            costs.append(("counted", model, traced.costed))
-    formula = models.closed_form_cost(model, run.sequence_length)
-    if formula is not None:
-        costs.append(("closed-form", model, formula))
-        findings += models.compare_parameters(model, formula)
-    return costs
-
-
-def _parameters(model: Model) -> tuple[inputs.Input, ...]:
-    return tuple(one for one in (model.total, model.active) if one is not None)
-
-
-def _unread(case: AuditCase, index: int) -> list[Finding]:
-    return [
-        Finding(
-            code="evidence-unread",
-            severity="warning",
-            message=f"{name}: no reader for this file yet; it did not enter the audit",
-            evidence=(name,),
-        )
-        for name, _ in case.evidence(index)
-    ]
-
-
 def _regimes(identifiers: tuple[str, ...]) -> tuple[Regime, ...]:
     if not identifiers:
         return regimes.default_regimes()
     return tuple(regimes.by_id(identifier) for identifier in identifiers)
 
 
-def _base(case: AuditCase) -> Quantity | None:
+def _original(case: AuditCase) -> Original | None:
     base = case.spec.base_model
-    return None if base is None or base.flop is None else inputs.quantity(base.flop)
+    if base is None:
+        return None
+    flop = None if base.flop is None else inputs.quantity(base.flop)
+    return Original(flop=flop, systemic_risk=base.systemic_risk)
+
+
+def _modifier(standings: tuple[Standing, ...]) -> list[Finding]:
+    """Say so when a modification is likely large enough to make its author a provider."""
+    return [
+        Finding(
+            code="modifier-becomes-provider",
+            severity="warning",
+            message=f"the modification's {interval(one.flop)} FLOP exceed a third of the original's "
+            f"({number(one.threshold_flop)}) with probability {one.probability_exceeded:.0%}",
+        )
+        for one in standings
+        if one.regime.rule == ONE_THIRD
+        and one.probability_exceeded is not None
+        and one.probability_exceeded > 0.5
+    ]
 
 
 def _straddling(standings: tuple[Standing, ...]) -> list[Finding]:
@@ -208,13 +180,13 @@ def _straddling(standings: tuple[Standing, ...]) -> list[Finding]:
             code="straddles-threshold",
             severity="info",
             message=f"{one.regime.id}: {interval(one.flop)} FLOP lies on both sides of "
-            f"{number(one.regime.threshold_flop, 1)} (P(exceeded) = {one.probability_exceeded:.0%})",
+            f"{round_number(one.threshold_flop)} (P(exceeded) = {one.probability_exceeded:.0%})",
         )
         for one in standings
         if one.probability_exceeded is not None
         and one.flop.low is not None
         and one.flop.high is not None
-        and one.flop.low <= one.regime.threshold_flop < one.flop.high
+        and one.flop.low <= one.threshold_flop < one.flop.high
         and not math.isclose(one.flop.low, one.flop.high)
     ]
 

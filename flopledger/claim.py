@@ -196,19 +196,39 @@ def _totals(runs: list[RunAudit]) -> "Iterable[tuple[str, float]]":
 
 
 def _fits(value: float, runs: list[RunAudit], ratio: float, spread: float) -> list[Fingerprint]:
-    extra = []
-    for run in runs:
-        figure = run.conventions.get(work.ALL_EXPERTS)
-        if figure is not None and len(runs) == 1:
-            extra.append(
-                Fingerprint(
-                    code="architecture-not-countable",
-                    factor=figure * ratio / value,
-                    tolerance=0.05,
-                    reason="all experts were counted, not the active ones",
-                )
-            )
+    extra: list[Fingerprint] = []
+    if len(runs) == 1:
+        extra = [*_expert_counts(value, runs[0], ratio), *_other_peaks(runs[0])]
     return fingerprints.matching(ratio, spread=spread, extra=tuple(extra))
+
+
+def _expert_counts(value: float, run: RunAudit, ratio: float) -> list[Fingerprint]:
+    figure = run.conventions.get(work.ALL_EXPERTS)
+    if figure is None:
+        return []
+    reason = "all experts were counted, not the active ones"
+    return [
+        Fingerprint(
+            code="architecture-not-countable",
+            factor=figure * ratio / value,
+            tolerance=0.05,
+            reason=reason,
+        )
+    ]
+
+
+def _other_peaks(run: RunAudit) -> list[Fingerprint]:
+    """List the factors by which a claim would be off that used another peak of the part."""
+    stated = run.figures.precision
+    peak = run.part.peak(stated) if run.part is not None and stated is not None else None
+    if run.part is None or peak is None or peak.best is None:
+        return []
+    others = {name: run.part.peak(name) for name in (*run.part.precisions(), "fp32")}
+    return [
+        fingerprints.other_peak(other.best / peak.best, name)
+        for name, other in others.items()
+        if other is not None and other.best is not None and other.best != peak.best
+    ]
 
 
 def _fit_finding(fit: Fingerprint, ratio: float, claim: Claim) -> Finding:

@@ -52,6 +52,20 @@ class Combined:
     weights: tuple[tuple[ComputeEstimate, float], ...] = ()
 
 
+LEVELS = (0.5, 0.9, 0.95)
+
+
+def at_levels(combined: Combined) -> dict[float, tuple[float, float]]:
+    """Give the central intervals of a result at 50, 90 and 95 %."""
+    import numpy as np
+
+    found = {}
+    for level in LEVELS:
+        low, high = np.quantile(combined.draws, [(1 - level) / 2, (1 + level) / 2])
+        found[level] = (float(low), float(high))
+    return found
+
+
 def speakers(estimates: list[ComputeEstimate]) -> list[ComputeEstimate]:
     """Pick the two-sided estimate of model FLOP that speaks for each independence group."""
     chosen: dict[str, ComputeEstimate] = {}

@@ -77,8 +77,66 @@ GENERIC = (
 )
 
 
+#: Factors between device-time and work (device-time over architecture).
+ROUTES = (
+    Fingerprint(
+        code="wrong-peak",
+        factor=2.0,
+        tolerance=0.12,
+        reason="a sparse peak, FP8 for BF16, hours of dies or cores taken for chips, or two runs in "
+        "the hours",
+    ),
+    Fingerprint(
+        code="unit-ambiguity",
+        factor=0.5,
+        tolerance=0.12,
+        reason="an encoder-decoder whose tokens meet half of the weights, hours of chips taken for "
+        "dies or cores, or half of the period",
+    ),
+    Fingerprint(
+        code="unit-ambiguity",
+        factor=8.0,
+        tolerance=0.12,
+        reason="hours of a node taken for hours of each of its 8 devices",
+    ),
+    Fingerprint(
+        code="unit-ambiguity",
+        factor=1 / 8,
+        tolerance=0.12,
+        reason="node-hours stated as device-hours (8 devices a node)",
+    ),
+    Fingerprint(
+        code="unit-ambiguity",
+        factor=1 / 4,
+        tolerance=0.12,
+        reason="node-hours stated as device-hours (4 devices a node)",
+    ),
+)
+
+
+def per_trillion_tokens(tokens: float) -> Fingerprint:
+    """Hours that were quoted for each trillion tokens instead of the whole run."""
+    return Fingerprint(
+        code="unit-ambiguity",
+        factor=1e12 / tokens,
+        tolerance=0.12,
+        reason=f"hours quoted per trillion tokens (the run processed {tokens / 1e12:.3g})",
+    )
+
+
+def other_peak(factor: float, name: str) -> Fingerprint:
+    """A peak of another precision in the denominator or the product."""
+    return Fingerprint(
+        code="wrong-peak", factor=factor, tolerance=0.04, reason=f"the {name} peak was used"
+    )
+
+
 def matching(
-    ratio: float, *, spread: float, extra: tuple[Fingerprint, ...] = ()
+    ratio: float,
+    *,
+    spread: float,
+    known: tuple[Fingerprint, ...] = GENERIC,
+    extra: tuple[Fingerprint, ...] = (),
 ) -> list[Fingerprint]:
     """List the fingerprints that ``ratio`` (claim over estimate) fits, closest first.
 
@@ -88,7 +146,7 @@ def matching(
     distance = math.log(ratio)
     found = [
         (abs(distance - math.log(one.factor)), one)
-        for one in (*GENERIC, *extra)
+        for one in (*known, *extra)
         if abs(distance - math.log(one.factor)) <= one.tolerance + min(spread, one.tolerance) / 2
     ]
     return [one for _, one in sorted(found, key=lambda pair: pair[0])]

@@ -3,9 +3,9 @@
 Case file and evidence both end here; the methods see only these values.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from flopledger.case import ModelSpec, Number, NumberSpec, RunSpec
+from flopledger.case_spec import ModelSpec, Number, NumberSpec, RunSpec
 from flopledger.facts import Grade
 from flopledger.quantity import (
     Interval,
@@ -41,6 +41,7 @@ class RunFigures:
     name: str
     kind: str
     place: str  #: where the run stands: "case.toml: run[0]"
+    kind_stated: bool = False  #: whether the case names the kind; else it is the default
     model: str | None = None
     tokens: Input | None = None
     samples: Input | None = None
@@ -50,18 +51,21 @@ class RunFigures:
     recompute: str | None = None
     attention: str | None = None
     accelerator: str | None = None
+    accelerator_place: str | None = None  #: where the evidence names it; ``None``: in the case
     device_count: Input | None = None
     device_seconds: Input | None = None
     wall_seconds: Input | None = None
+    timed_seconds: Input | None = None  #: the part of the job that counts, where a log says
     mfu: Input | None = None
     hfu: Input | None = None
     device_rate: Input | None = None  #: FLOP/s a device, as stated
     device_throughput: Input | None = None  #: tokens/s a device
     energy_joules: Input | None = None
+    energy_boundary: str | None = None  #: device, node or rack
+    claimed_flop: Input | None = None  #: stated for this run alone
     trainable_parameters: Input | None = None
     synthetic_public: bool | None = None
-    status: str | None = None
-    evidence: tuple[str, ...] = field(default=())
+    status: str | None = None  #: the log's own word
 
 
 def quantity(number: Number) -> Quantity:
@@ -103,7 +107,8 @@ def of_run(run: RunSpec, *, place: str) -> RunFigures:
     wall_seconds = scaled(wall, 3600, name="wall_seconds", unit="s") if wall else None
     return RunFigures(
         name=run.name,
-        kind=run.kind,
+        kind=run.kind or "pretraining",
+        kind_stated=run.kind is not None,
         place=place,
         model=run.model,
         tokens=stated("tokens", "tokens"),
@@ -122,6 +127,7 @@ def of_run(run: RunSpec, *, place: str) -> RunFigures:
         device_rate=stated("flop_per_second_per_accelerator", "FLOP/s"),
         device_throughput=stated("tokens_per_second_per_accelerator", "tokens/s"),
         energy_joules=scaled(energy, 3.6e9, name="energy_joules", unit="J") if energy else None,
+        claimed_flop=stated("claimed_flop", "FLOP"),
         trainable_parameters=stated("trainable_parameters", "parameters"),
         synthetic_public=run.synthetic_public,
     )

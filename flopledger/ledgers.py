@@ -7,7 +7,7 @@ from flopledger import scope
 from flopledger.claim import Claim
 from flopledger.combine import Combined
 from flopledger.estimate import Draws, summarize
-from flopledger.quantity import Interval, Quantity
+from flopledger.quantity import Interval, Quantity, exact
 from flopledger.reconcile import RunAudit
 from flopledger.regimes import Regime
 from flopledger.verdict import zone
@@ -16,11 +16,25 @@ if TYPE_CHECKING:
     from flopledger.quantity import Samples
 
 
+#: Thresholds whose third stands in where the original's compute is unknown (guidelines, 3.2).
+_FALLBACK_SYSTEMIC, _FALLBACK_OTHER = 1e25 / 3, 1e23 / 3
+ONE_THIRD = "one-third-of-original"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Original:
+    """The model that was built upon: its compute, and whether it carries systemic risk."""
+
+    flop: Quantity | None
+    systemic_risk: bool
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Standing:
     """Where the case stands against one regime."""
 
     regime: Regime
+    threshold_flop: float  #: the regime's own, or what its rule makes of this case
     flop: Interval  #: of the regime's ledger; all ends ``None`` where nothing is known
     probability_exceeded: float | None  #: ``None`` where neither figure nor bound settles it
     zone: str | None  #: of the bare report under the 30 % margin: below, indeterminate, above
@@ -60,37 +74,57 @@ def standing(
     runs: list[RunAudit],
     draws: Draws,
     *,
-    base: Quantity | None,
+    original: Original | None,
     claim: Claim | None,
-) -> Standing:
-    """Place a case against one regime's threshold."""
+) -> Standing | None:
+    """Place a case against one regime; ``None`` where the regime does not speak of such a case."""
+    if regime.rule == ONE_THIRD and original is None:
+        return None
+    base = None if original is None else original.flop
+    threshold = _threshold(regime, original)
     figure = total(runs, draws, regime.ledger, base)
     if figure is None:
-        bounds = _bounds(runs, regime.ledger, base)
-        probability = _by_bounds(regime, bounds)
-        flop = bounds
+        flop = _bounds(runs, regime.ledger, base)
+        probability = _by_bounds(regime, threshold.interval, flop)
     else:
         flop = figure.flop
-        probability = _share_above(regime, figure.draws)
+        probability = _share_above(regime, _limit(regime, threshold, base, draws), figure.draws)
     reported, source = _reported(claim, flop)
+    bare = threshold.best or threshold.interval.low or threshold.interval.high
+    assert bare is not None
     return Standing(
         regime=regime,
+        threshold_flop=bare,
         flop=flop,
         probability_exceeded=probability,
-        zone=None if reported is None else zone(reported, regime.threshold_flop),
+        zone=None if reported is None else zone(reported, bare),
         zone_of=source,
     )
 
 
-def _share_above(regime: Regime, draws: "Samples") -> float:
+def _threshold(regime: Regime, original: Original | None) -> Quantity:
+    """Give the regime's threshold, which the one-third rule takes from the original."""
+    if regime.rule != ONE_THIRD or original is None:
+        return exact(regime.threshold_flop)
+    if original.flop is None:
+        return exact(_FALLBACK_SYSTEMIC if original.systemic_risk else _FALLBACK_OTHER)
+    return Quantity(interval=original.flop.interval / 3.0, spread=original.flop.spread)
+
+
+def _limit(
+    regime: Regime, threshold: Quantity, base: Quantity | None, draws: Draws
+) -> "Samples | float":
+    """Give the threshold, drawn with the original's compute where that is uncertain."""
+    if regime.rule == ONE_THIRD and base is not None and base.is_two_sided:
+        return draws.of("base_model", base) / 3
+    ends = (threshold.best, threshold.interval.high, threshold.interval.low)
+    return next(end for end in ends if end is not None)
+
+
+def _share_above(regime: Regime, limit: "Samples | float", draws: "Samples") -> float:
     import numpy as np
 
-    above = (
-        draws > regime.threshold_flop
-        if regime.comparator == ">"
-        else draws >= regime.threshold_flop
-    )
-    return float(np.mean(above))
+    return float(np.mean(draws > limit if regime.comparator == ">" else draws >= limit))
 
 
 def _bounds(runs: list[RunAudit], ledger: str, base: Quantity | None) -> Interval:
@@ -124,11 +158,16 @@ def _run_bounds(run: RunAudit) -> Interval:
     return Interval(low=low, best=None, high=high)
 
 
-def _by_bounds(regime: Regime, bounds: Interval) -> float | None:
-    if bounds.high is not None and not regime.exceeded_by(bounds.high):
-        return 0.0
-    if bounds.low is not None and regime.exceeded_by(bounds.low):
-        return 1.0
+def _by_bounds(regime: Regime, threshold: Interval, bounds: Interval) -> float | None:
+    """Decide by bounds alone, if they clear every threshold that is possible."""
+    if bounds.high is not None and threshold.low is not None:
+        strictly = bounds.high < threshold.low
+        if strictly or (bounds.high == threshold.low and regime.comparator == ">"):
+            return 0.0
+    if bounds.low is not None and threshold.high is not None:
+        strictly = bounds.low > threshold.high
+        if strictly or (bounds.low == threshold.high and regime.comparator == ">="):
+            return 1.0
     return None
 
 

@@ -80,6 +80,32 @@ class Part:
         ]
         return max(found, key=lambda ceiling: ceiling.value, default=None)
 
+    @property
+    def max_clock_hz(self) -> float | None:
+        """The highest clock that any candidate can be set to; ``None`` if one is not on record."""
+        clocks = [candidate.max_clock for candidate in self.candidates]
+        known = [clock.mhz * 1e6 for clock in clocks if clock is not None]
+        return max(known) if known and len(known) == len(clocks) else None
+
+    def flop_per_cycle(
+        self, precision: str | None, *, engine: str | None = None
+    ) -> tuple[float, float] | None:
+        """FLOP of a whole device in one clock cycle, lowest and highest of what is open.
+
+        ``None`` if a candidate's rate is not public or capped: no clock then gives its FLOP.
+        """
+        found = []
+        for candidate in self.candidates:
+            rates = [
+                rate
+                for name in self._considered(precision)
+                if (rate := _flop_per_cycle(candidate, name, engine)) is not None
+            ]
+            if not rates:
+                return None
+            found += rates
+        return min(found), max(found)
+
     def precisions(self) -> tuple[str, ...]:
         """The precisions of the matrix engines that every candidate has a dense peak for."""
         return tuple(
@@ -140,6 +166,28 @@ def resolve(name: str, *, place: str) -> tuple[Part, list[Finding]]:
     return part, _unit_findings(part, place)
 
 
+def resolve_from_evidence(name: str, *, place: str) -> tuple[Part | None, list[Finding]]:
+    """Look up a name that a log gives: there, unknown is a finding and not bad input."""
+    try:
+        return resolve(name, place=place)
+    except CaseError as error:
+        finding = Finding(
+            code="unknown-accelerator", severity="warning", message=str(error), evidence=(place,)
+        )
+        return None, [finding]
+
+
+def same_part(one: str, two: str) -> bool | None:
+    """Say whether two names can mean the same part; ``None`` if either is unknown."""
+    sets = []
+    for name in (one, two):
+        part, _ = resolve_from_evidence(name, place="")
+        if part is None:
+            return None
+        sets.append({candidate.id for candidate in part.candidates})
+    return bool(sets[0] & sets[1])
+
+
 def _unit_findings(part: Part, place: str) -> list[Finding]:
     """Say so where "one accelerator" may be a die or a package."""
     several = [candidate for candidate in part.candidates if candidate.devices_per_package > 1]
@@ -166,6 +214,13 @@ def _ceiling(accelerator: hardware_db.Accelerator, precision: str) -> Ceiling | 
         return None
     basis = f"{accelerator.name} {precision} rated peak + 20 % (its maximum clock is not on record)"
     return Ceiling(value=rated * MARGIN_OVER_RATED, basis=basis)
+
+
+def _flop_per_cycle(
+    accelerator: hardware_db.Accelerator, precision: str, engine: str | None
+) -> float | None:
+    megahertz = _or_none(lambda: accelerator.peak_at(precision, clock_mhz=1.0, engine=engine))
+    return None if megahertz is None else megahertz / 1e6
 
 
 def _or_none(ask: Callable[[], float]) -> float | None:

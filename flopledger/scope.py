@@ -41,3 +41,26 @@ def counts(run: RunFigures, ledger: str) -> bool:
 def counts_base(ledger: str) -> bool:
     """Say whether ``ledger`` begins with the compute of the original model."""
     return ledger in _WITH_BASE
+
+
+#: What the text leaves open for a kind of run, how it is read here, and what would settle it.
+_UNSETTLED = {
+    "rl": "rollouts, reward and reference passes are not in this run's tokens unless the case says "
+    "so; list generation as a run of kind synthetic-data. The guidelines do not say whether rollouts "
+    "count",
+    "distillation": "the student's passes are counted; the teacher's logits computed for it are left "
+    "open by the guidelines, its training need not be counted",
+    "merged": "the compute of merged or initialising weights counts in cumulative ledgers",
+    "failed": "a failed run is listed but counted in no ledger: compute that only taught lessons "
+    "need not be counted, restarted or repeated steps are left open",
+}
+
+
+def unsettled(run: RunFigures) -> str | None:
+    """Name the assumption that this run's place in the ledgers rests on, if it rests on one."""
+    if run.kind == "synthetic-data" and run.synthetic_public is None:
+        return (
+            "whether the synthetic data are publicly accessible is not stated: they are counted, "
+            "discarded samples included"
+        )
+    return _UNSETTLED.get(run.kind)

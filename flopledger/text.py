@@ -13,6 +13,12 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{mantissa}e{int(exponent)}"
 
 
+def round_number(value: float) -> str:
+    """Write a threshold: ``1e25`` where that is all there is to it, else two digits."""
+    short = number(value, 1)
+    return short if float(short.replace(",", "")) == value else number(value, 2)
+
+
 def interval(value: Interval, digits: int = 3) -> str:
     """Write an interval as figure and ends, or as the bound that it is."""
     low, best, high = value.low, value.best, value.high

@@ -6,6 +6,7 @@ flatbuffer and a body for each batch. Any Arrow reader reads the result; the tes
 Format: https://arrow.apache.org/docs/format/Columnar.html#ipc-streaming-format.
 """
 
+import functools
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -165,6 +166,7 @@ class StreamEncoder:
             }
         )
         self._template = _message(_RECORD_BATCH, batch, flat)
+        self._heads: dict[tuple[int, ...], bytes] = {}
         self._marks = {name: place + 8 for name, place in flat.marks.items()}
 
     def head(self) -> bytes:
@@ -176,36 +178,68 @@ class StreamEncoder:
     def batch(self, cells: Mapping[str, Column]) -> bytes:
         """Return one record batch: a cell for each column and row, None where there is none."""
         rows = len(next(iter(cells.values())))
-        nodes: list[int] = []
-        buffers: list[int] = []
-        body = bytearray()
-
-        def put(data: bytes) -> None:
-            buffers.extend((len(body), len(data)))
-            body.extend(data)
-            body.extend(bytes(-len(data) % 8))
-
+        body: list[bytes] = []
+        sizes: list[int] = []
+        absent: list[int] = []
         for name, code in self.columns.items():
             column = cells[name]
-            missing = sum(cell is None for cell in column)
-            nodes.extend((rows, missing))
-            put(_validity(column) if missing else b"")
+            missing = column.count(None)
+            absent.append(missing)
             if code == "s":
-                texts = [str(cell).encode() if cell is not None else b"" for cell in column]
-                ends = [0]
-                for text in texts:
-                    ends.append(ends[-1] + len(text))
-                put(struct.pack(f"<{rows + 1}i", *ends))
-                put(b"".join(texts))
+                parts = [_validity(column) if missing else b"", *_strings(column)]
+            elif not missing:
+                parts = [b"", _packer(rows, code).pack(*column)]
+            elif missing == rows:
+                parts = _nothing(rows)
             else:
-                known = column if not missing else [0 if c is None else c for c in column]
-                put(struct.pack(f"<{rows}{code}", *known))
+                known = [0 if cell is None else cell for cell in column]
+                parts = [_validity(column), _packer(rows, code).pack(*known)]
+            for part in parts:
+                size = len(part)
+                sizes.append(size)
+                body.append(part if size % 8 == 0 else part + bytes(-size % 8))
+        layout = (rows, *absent, *sizes)
+        head = self._heads.get(layout)
+        if head is None:
+            if len(self._heads) > 64:
+                self._heads.clear()
+            head = self._heads[layout] = self._batch_head(rows, absent, sizes)
+        return head + b"".join(body)
+
+    def _batch_head(self, rows: int, absent: Sequence[int], sizes: Sequence[int]) -> bytes:
+        """Return the message before the body; the same layout has the same head."""
+        nodes = [number for missing in absent for number in (rows, missing)]
+        buffers: list[int] = []
+        at = 0
+        for size in sizes:
+            buffers.extend((at, size))
+            at += size + -size % 8
         message = bytearray(self._template)
         struct.pack_into("<q", message, self._marks["rows"], rows)
         struct.pack_into(f"<{len(nodes)}q", message, self._marks["nodes"], *nodes)
         struct.pack_into(f"<{len(buffers)}q", message, self._marks["buffers"], *buffers)
-        struct.pack_into("<q", message, self._marks["body"], len(body))
-        return bytes(message + body)
+        struct.pack_into("<q", message, self._marks["body"], at)
+        return bytes(message)
+
+
+@functools.cache
+def _packer(rows: int, code: str) -> struct.Struct:
+    return struct.Struct(f"<{rows}{code}")
+
+
+@functools.cache
+def _nothing(rows: int) -> list[bytes]:
+    """Return the buffers of a numeric column without a single number."""
+    return [bytes((rows + 7) // 8), bytes(8 * rows)]
+
+
+def _strings(column: Column) -> list[bytes]:
+    """Return the offsets and the bytes of a text column."""
+    texts = [str(cell).encode() if cell is not None else b"" for cell in column]
+    ends = [0]
+    for text in texts:
+        ends.append(ends[-1] + len(text))
+    return [struct.pack(f"<{len(ends)}i", *ends), b"".join(texts)]
 
 
 def _validity(column: Column) -> bytes:

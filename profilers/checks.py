@@ -4,6 +4,7 @@ A refused value is ``rejected`` with its raw number beside it; a counter that we
 ``reset`` (the next reading starts a new segment); one that stands still under power is ``stale``.
 """
 
+import math
 from dataclasses import dataclass, field
 
 from profilers.reading import SIGNALS, Kind, Reading, Reason, Unavailable, is_number
@@ -15,43 +16,58 @@ STALE_NS = 5_000_000_000
 """The energy counter moves about every 100 ms; five seconds without a millijoule is no pause."""
 
 
+_EVENTS = {
+    Reason.RESET: "counter-reset",
+    Reason.REJECTED: "rejected",
+    Reason.STALE: "stale",
+    Reason.FAILED: "unknown-code",
+}
+
+
 @dataclass(slots=True)
 class Guard:
     """Watches one device's readings over time; one guard a device and process."""
 
     device: Device
+    reasons: set[Reason] = field(default_factory=set)
+    """Why cells of the last sample are absent."""
     _last: dict[str, tuple[int, int | float]] = field(default_factory=dict)
     _since: dict[str, tuple[Reason, int]] = field(default_factory=dict)
     _told: set[tuple[str, str]] = field(default_factory=set)
+    _limits: dict[str, tuple[float, float, bool]] = field(default_factory=dict)
 
-    def check(
-        self, readings: dict[str, Reading], monotonic_ns: int
-    ) -> tuple[dict[str, Reading], list[Event]]:
-        """Return the readings that may be believed, and what is worth an event."""
+    def __post_init__(self) -> None:
+        for name in SIGNALS:
+            low, high = self._range(name)
+            self._limits[name] = (low, high, SIGNALS[name].kind is Kind.COUNTER)
+
+    def check(self, readings: dict[str, Reading], monotonic_ns: int) -> list[Event]:
+        """Put reasons in place of what cannot be believed; return what is worth an event."""
         events: list[Event] = []
-        answer: dict[str, Reading] = {}
+        self.reasons.clear()
         for name, reading in readings.items():
-            believed = self._believe(name, reading, readings, monotonic_ns)
-            answer[name] = self._dated(name, believed, monotonic_ns)
-            if isinstance(believed, Unavailable):
-                events.extend(self._event(name, believed, monotonic_ns))
-        return answer, events
+            believed = reading
+            if not isinstance(reading, Unavailable):
+                low, high, counts = self._limits[name]
+                if not low <= reading <= high:
+                    believed = self._impossible(name, reading, low)
+                elif counts:
+                    believed = self._counter(name, reading, readings, monotonic_ns)
+                if believed is reading:
+                    if self._since:
+                        self._since.pop(name, None)
+                    continue
+            assert isinstance(believed, Unavailable)
+            self.reasons.add(believed.reason)
+            readings[name] = self._dated(name, believed, monotonic_ns)
+            events.extend(self._event(name, believed, monotonic_ns))
+        return events
 
-    def _believe(
-        self, name: str, reading: Reading, beside: dict[str, Reading], now: int
-    ) -> Reading:
-        if not is_number(reading):
-            return reading
-        if why := self._impossible(name, reading):
-            return Unavailable(reason=Reason.REJECTED, detail=why, raw=reading)
-        if SIGNALS[name].kind is not Kind.COUNTER:
-            return reading
-        return self._counter(name, reading, beside, now)
-
-    def _impossible(self, name: str, value: int | float) -> str:
-        """Say why a value cannot be, or return nothing."""
+    def _range(self, name: str) -> tuple[float, float]:
+        """Return the smallest and largest value that physics allows on this device."""
         signal, device = SIGNALS[name], self.device
-        high = signal.high
+        low = -math.inf if signal.low is None else signal.low
+        high = math.inf if signal.high is None else signal.high
         if name in {"power_mw", "power_average_mw"}:
             high = ABSURD_POWER_MW
         elif name == "sm_clock_mhz" and device.max_sm_clock_mhz:
@@ -59,11 +75,13 @@ class Guard:
             high = 1.5 * device.max_sm_clock_mhz
         elif name == "memory_used_bytes" and device.memory_bytes:
             high = device.memory_bytes
-        if signal.low is not None and value < signal.low:
-            return f"below {signal.low:g} {signal.unit}"
-        if high is not None and value > high:
-            return f"above {high:g} {signal.unit}"
-        return ""
+        return low, high
+
+    def _impossible(self, name: str, value: int | float, low: float) -> Unavailable:
+        limit = self._limits[name][0 if value < low else 1]
+        side = "below" if value < low else "above"
+        detail = f"{side} {limit:g} {SIGNALS[name].unit}"
+        return Unavailable(reason=Reason.REJECTED, detail=detail, raw=value)
 
     def _counter(
         self, name: str, value: int | float, beside: dict[str, Reading], now: int
@@ -90,28 +108,18 @@ class Guard:
             return Unavailable(reason=Reason.STALE, detail="stands still under power", raw=value)
         return value
 
-    def _dated(self, name: str, reading: Reading, now: int) -> Reading:
+    def _dated(self, name: str, why: Unavailable, now: int) -> Unavailable:
         """Give an absence the moment from which it lasts."""
-        if is_number(reading):
-            self._since.pop(name, None)
-            return reading
-        assert isinstance(reading, Unavailable)
+        if why.reason is Reason.PENDING:
+            return why
         known = self._since.get(name)
-        if known is None or known[0] is not reading.reason:
-            known = self._since[name] = (reading.reason, now)
-        return Unavailable(
-            reason=reading.reason, since=known[1], detail=reading.detail, raw=reading.raw
-        )
+        if known is None or known[0] is not why.reason:
+            known = self._since[name] = (why.reason, now)
+        return Unavailable(reason=why.reason, since=known[1], detail=why.detail, raw=why.raw)
 
     def _event(self, name: str, why: Unavailable, now: int) -> list[Event]:
         """Every reset is told; a rejection, a stale or an unknown code once a signal."""
-        kinds = {
-            Reason.RESET: "counter-reset",
-            Reason.REJECTED: "rejected",
-            Reason.STALE: "stale",
-            Reason.FAILED: "unknown-code",
-        }
-        kind = kinds.get(why.reason)
+        kind = _EVENTS.get(why.reason)
         if kind is None or (kind != "counter-reset" and (kind, name) in self._told):
             return []
         self._told.add((kind, name))

@@ -39,6 +39,10 @@ PENDING_SWEEPS = 600
 _CLOCKS = {"device": "s", "time_us": "q", "wall_offset_us": "q", "period_us": "q"}
 
 
+Row = tuple[str, int, int | None, int, list[int | None], str | None]
+"""Device, time_us, wall_offset_us, period_us, the cells of the signals, the reasons as text."""
+
+
 class JournalError(ProfilersError):
     """A record that cannot be written where it was asked for."""
 
@@ -61,10 +65,11 @@ class Journal:
         self._signals: tuple[str, ...] = ()
         self._number = sum(line.entry.get("kind") == "segment-open" for line in ledger.earlier)
         self._entries: deque[dict[str, Any]] = deque()
-        self._sweeps: deque[tuple[Sample, ...]] = deque()
+        self._sweeps: deque[tuple[Sequence[str], list[Row]]] = deque()
         self._refused: tuple[int, str] | None = None
         self._dropped = 0
         self._closed = 0
+        self._flushing = False
 
     @classmethod
     def open(
@@ -112,8 +117,12 @@ class Journal:
 
     def sweep(self, samples: Sequence[Sample]) -> None:
         """Append one sweep. Never raises because of the disk: what it refuses waits in memory."""
-        if samples:
-            self._sweeps.append(tuple(samples))
+        self.rows(self._signals, [_row(sample, self._signals, self.axis) for sample in samples])
+
+    def rows(self, columns: Sequence[str], rows: list[Row]) -> None:
+        """Append one sweep whose cells are in the order of ``columns``; as ``sweep`` otherwise."""
+        if rows:
+            self._sweeps.append((columns, rows))
         while len(self._sweeps) > PENDING_SWEEPS:
             self._sweeps.popleft()
             self._dropped += 1
@@ -133,9 +142,12 @@ class Journal:
 
     def flush(self) -> bool:
         """Write what waits; return False while the disk refuses it."""
+        if self._flushing:
+            return True  # closing a full segment queues its own entry: the flush under way takes it
+        self._flushing = True
         try:
             while self._sweeps:
-                self._append(self._sweeps[0])
+                self._append(*self._sweeps[0])
                 self._sweeps.popleft()
             while self._entries:
                 self._ledger.append(self._entries[0])
@@ -145,6 +157,8 @@ class Journal:
                 now = ClockPair.now()
                 self._refused = (self.axis.at(now.monotonic_ns), str(error))
             return False
+        finally:
+            self._flushing = False
         self._report_refusal()
         return True
 
@@ -200,7 +214,7 @@ class Journal:
             self._dropped += 1
         self.flush()
 
-    def _append(self, samples: tuple[Sample, ...]) -> None:
+    def _append(self, columns: Sequence[str], rows: list[Row]) -> None:
         if self._segment is None:
             path = self.folder / f"samples-{self._number + 1:06d}.arrows"
             segment = _Segment(path, self._signals)
@@ -211,7 +225,7 @@ class Journal:
                 raise
             self._segment = segment
             self._number += 1
-        self._segment.append(_cells(samples, self._signals, self.axis))
+        self._segment.append(_cells(columns, rows, self._signals))
         if self._segment.size >= SEGMENT_BYTES:
             self.rotate()
 
@@ -255,7 +269,7 @@ class _Segment:
             os.close(self._descriptor)
             raise
 
-    def append(self, cells: Mapping[str, list[Any]]) -> None:
+    def append(self, cells: Mapping[str, Sequence[Any]]) -> None:
         self._write(self._encoder.batch(cells))
         times = cells["time_us"]
         self.rows += len(times)
@@ -284,26 +298,39 @@ class _Segment:
         self.size += len(data)
 
 
-def _cells(samples: Sequence[Sample], signals: Sequence[str], axis: Axis) -> dict[str, list[Any]]:
-    times = [axis_us(sample, axis) for sample in samples]
-    walls = [None if s.wall_ns is None else s.wall_ns // 1000 for s in samples]
-    cells: dict[str, list[Any]] = {
-        "device": [str(sample.device) for sample in samples],
-        "time_us": times,
-        "wall_offset_us": [
-            None if wall is None else wall - at for wall, at in zip(walls, times, strict=True)
-        ],
-        "period_us": [sample.period_ns // 1000 for sample in samples],
-        "unavailable": [absences(sample.readings) for sample in samples],
-    }
+def _row(sample: Sample, signals: Sequence[str], axis: Axis) -> Row:
+    """Turn one sample into a journal row."""
+    at = axis_us(sample, axis)
+    offset = None if sample.wall_ns is None else sample.wall_ns // 1000 - at
+    cells: list[int | None] = []
     for name in signals:
-        column: list[int | None] = []
-        for sample in samples:
-            reading = sample.readings.get(name)
-            known = reading is not None and not isinstance(reading, Unavailable)
-            column.append(round(reading) if known else None)  # type: ignore[arg-type]
-        cells[name] = column
-    return cells
+        reading = sample.readings.get(name)
+        known = reading is not None and not isinstance(reading, Unavailable)
+        cells.append(round(reading) if known else None)  # type: ignore[arg-type]
+    told = absences(sample.readings)
+    return str(sample.device), at, offset, period_us(sample.period_ns), cells, told
+
+
+def period_us(period_ns: int) -> int:
+    """Round a period up, so that neighbours meet although their stamps were rounded down."""
+    return -(-period_ns // 1000)
+
+
+def _cells(
+    columns: Sequence[str], rows: list[Row], signals: Sequence[str]
+) -> dict[str, Sequence[Any]]:
+    """Turn rows into columns: the clocks, the signals, the reasons."""
+    device, at, offset, period, cells, told = zip(*rows, strict=True)
+    turned = dict(zip(columns, zip(*cells, strict=True), strict=False))
+    none = (None,) * len(rows)
+    return {
+        "device": device,
+        "time_us": at,
+        "wall_offset_us": offset,
+        "period_us": period,
+        **{name: turned.get(name, none) for name in signals},
+        "unavailable": told,
+    }
 
 
 def axis_us(sample: Sample, axis: Axis) -> int:

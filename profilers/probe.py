@@ -39,18 +39,26 @@ class Attempt:
         self.why: Unavailable | None = None
         self._retry_ns = FIRST_RETRY_NS
         self._next = 0
+        self._made: Source | None = None
+        self._dark = False
 
     def ensure_open(self) -> bool:
         """Open when it is time; return True when the source has just been opened."""
-        if self.source is not None or time.monotonic_ns() < self._next:
+        if time.monotonic_ns() < self._next or (self.source is not None and not self._dark):
             return False
         try:
-            source = make_source(self.name, self._options)
-            source.open()
+            if self.source is not None:
+                self.source.close()
+                self.source = None
+            # The same object again: it remembers which device sat where.
+            self._made = self._made or make_source(self.name, self._options)
+            self._made.open()
         except SourceError as error:
             self._fail(error.unavailable)
             return False
-        self.source, self.why = source, None
+        self.source, self.why = self._made, None
+        if self._dark:
+            self._later()
         return True
 
     def sweep(self) -> Sweep | None:
@@ -65,16 +73,14 @@ class Attempt:
             self._fail(error.unavailable)
             return None
         blind = bool(sweep.samples) and not any(
-            is_number(reading) for sample in sweep.samples for reading in sample.readings.values()
+            any(map(is_number, sample.readings.values())) for sample in sweep.samples
         )
-        if not blind:
-            self._retry_ns = FIRST_RETRY_NS
-        elif time.monotonic_ns() >= self._next:
+        if blind and not self._dark:
             # Every device is gone: only a fresh start of the library can bring one back.
             self._later()
-            self.source.close()
-            self.source = None
-            self._next = 0
+        elif not blind:
+            self._retry_ns = FIRST_RETRY_NS
+        self._dark = blind
         return sweep
 
     def _fail(self, why: Unavailable) -> None:
@@ -185,15 +191,15 @@ class Probe:
 
     def _row(self, sample: Sample) -> list[Any]:
         """Return device number, clocks, period, the cells and what is absent against the probe."""
-        cells: list[int | float | None] = []
+        get = sample.readings.get
+        cells: list[Any] = [get(name) for name in self._columns]
         absent: dict[str, list[Any]] = {}
-        for name in self._columns:
-            reading = sample.readings.get(name)
-            if isinstance(reading, Unavailable):
-                absent[name] = [reading.reason.value, reading.since, reading.detail, reading.raw]
-                cells.append(None)
-            else:
-                cells.append(reading)
+        if Unavailable in set(map(type, cells)):
+            for place, why in enumerate(cells):
+                if isinstance(why, Unavailable):
+                    cells[place] = None
+                    told = [why.reason.value, why.since, why.detail, why.raw]
+                    absent[self._columns[place]] = told
         number = self._numbers[sample.device]
         return [number, sample.monotonic_ns, sample.wall_ns, sample.period_ns, cells, absent]
 

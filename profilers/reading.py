@@ -34,7 +34,8 @@ class Reason(enum.StrEnum):
     GAP = "gap"
     """Nobody looked at this time."""
     PENDING = "pending"
-    """A mean that is still running: the signal's next number covers this time, too."""
+    """Not asked in this sweep, or a mean that is still running: the next number covers this time,
+    too. Signals that change slowly are asked once a second at most."""
     REJECTED = "rejected"
     """The instrument answered with a value that is physically impossible (``raw`` keeps it)."""
     FAILED = "failed"

@@ -28,6 +28,9 @@ from profilers.wire import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
+NOT_ASKED = Unavailable(reason=Reason.PENDING, detail="not asked in this sweep")
+"""A null without a word in ``unavailable``: the signal was not due; its next number covers this."""
+
 _CLOCKS = ("device", "time_us", "wall_offset_us", "period_us", "unavailable")
 
 
@@ -278,9 +281,7 @@ def _series_of(
     whole = not pa.types.is_floating(column.type)
     filled = pc.fill_null(column, 0 if whole else 0.0).to_numpy()
     codes = np.zeros(len(missing), np.uint32)
-    general = device.missing.get(
-        name, Unavailable(reason=Reason.ABSENT, detail=f"{name} was not recorded")
-    )
+    general = device.missing.get(name, NOT_ASKED)
     palette: dict[Unavailable, int] = {}
     for row in np.flatnonzero(missing).tolist():
         codes[row] = palette.setdefault(told.get(row, general), len(palette) + 1)

@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from profilers.clocks import ClockPair, StepWatch, boot_id
-from profilers.journal import Journal
+from profilers.journal import Journal, Row, period_us
 from profilers.ledger import LedgerError
-from profilers.reading import Reading, Unavailable, is_number
-from profilers.values import Device, DeviceKey, Event, Gap, Sample
-from profilers.wire import device_from_json, event_from_json, first_line, reason_of
+from profilers.values import Device, DeviceKey, Event, Gap
+from profilers.wire import absence_text, device_from_json, event_from_json, first_line
 
 ROTATE_NS = 3_600_000_000_000
 DRIFT_NS = 600_000_000_000
@@ -31,6 +30,7 @@ LAST_PAUSE_NS = 30_000_000_000
 COMPACTION_SECONDS = 120
 MAX_LINE = 8 << 20
 LATE_NS = 20_000_000
+OVERSLEPT_NS = 1_000_000_000
 
 
 def spawn(module: str, *arguments: str, **more: Any) -> "subprocess.Popen[bytes]":
@@ -125,6 +125,7 @@ class Recorder:
         self._failure: tuple[int, str, str] | None = None  # since, reason, detail
         self._last_sweep: int | None = None
         self._keys: list[DeviceKey] = []
+        self._names: list[str] = []
         self._columns: list[str] = []
         self._dark: dict[DeviceKey, tuple[int, str]] = {}
         self._last_seen: dict[DeviceKey, int] = {}
@@ -143,10 +144,13 @@ class Recorder:
         os.set_blocking(0, False)
         while not self._stop:
             self._supervise()
-            for key, _ in self._selector.select(self._patience() / 1e9):
+            patience, before = self._patience(), time.monotonic_ns()
+            ready = self._selector.select(patience / 1e9)
+            self._excuse(time.monotonic_ns() - before - patience)
+            for key, _ in ready:
                 if key.data == "control":
                     self._control()
-                else:
+                elif self._probe is not None:
                     self._listen()
             if os.getppid() != self._parent:
                 self._stop = "parent-gone"
@@ -182,6 +186,13 @@ class Recorder:
         if not self._ready:
             self._say({"t": "trouble", "reason": reason, "detail": detail})
 
+    def _excuse(self, overslept_ns: int) -> None:
+        """After a pause of our own (a stopped process, a paused machine) the probe is not late."""
+        if overslept_ns > OVERSLEPT_NS:
+            now = time.monotonic_ns()
+            self._due = max(self._due, now + self._interval_ns + self._deadline_ns)
+            self._event("recorder-paused", now, seconds=overslept_ns / 1e9)
+
     def _patience(self) -> int:
         """Return how long nothing may happen before something must be done."""
         now = time.monotonic_ns()
@@ -206,6 +217,7 @@ class Recorder:
     def _describe(self, message: Mapping[str, Any]) -> None:
         devices = [device_from_json(entry) for entry in message["devices"]]
         self._keys = [device.key for device in devices]
+        self._names = [str(key) for key in self._keys]
         self._columns = list(message["columns"])
         self._journal.note("sources", sources=message["sources"])
         self._journal.describe(devices)
@@ -215,22 +227,21 @@ class Recorder:
     def _take(self, message: Mapping[str, Any]) -> None:
         now = time.monotonic_ns()
         self._due = now + self._interval_ns + self._deadline_ns
-        samples = [self._sample(row) for row in message["rows"]]
-        stamp = samples[0].monotonic_ns if samples else now
-        assert stamp is not None
+        rows = message["rows"]
+        stamp: int = rows[0][1] if rows else now
         if self._failure is not None:
             since, reason, detail = self._failure
             self._failure = None
             self._gap(since, stamp, reason, detail=detail)
         self._pause_ns = FIRST_PAUSE_NS
-        self._last_sweep = samples[-1].monotonic_ns if samples else now
-        self._journal.sweep(samples)
-        for sample in samples:
-            self._watch_darkness(sample)
+        self._last_sweep = rows[-1][1] if rows else now
+        self._journal.rows(self._columns, [self._row(row) for row in rows])
+        for row in rows:
+            self._watch_darkness(row)
         for entry in message["events"]:
             event = event_from_json(entry)
             self._event(event.kind, event.time_ns, device=event.device, **event.detail)
-        self._watch_clocks(samples, message)
+        self._watch_clocks(rows, message)
         for mark in message["marks"]:
             self._journal.note("run", what=mark, time_ns=self._journal.axis.at(stamp))
             self._say({"t": "marked", "mark": mark})
@@ -241,45 +252,29 @@ class Recorder:
                 self._probe_mark(mark)
             self._pending_marks = []
 
-    def _sample(self, row: list[Any]) -> Sample:
+    def _row(self, row: list[Any]) -> Row:
         number, mono, wall, period, cells, absent = row
-        readings: dict[str, Reading] = {
-            name: cell for name, cell in zip(self._columns, cells, strict=True) if cell is not None
-        }
-        for name, (reason, since, detail, raw) in absent.items():
-            readings[name] = Unavailable(
-                reason=reason_of(reason), since=since, detail=detail, raw=raw
-            )
-        return Sample(
-            device=self._keys[number],
-            monotonic_ns=mono,
-            wall_ns=wall,
-            period_ns=period,
-            readings=readings,
-        )
+        at = self._journal.axis.at(mono) // 1000
+        told = absence_text(absent) if absent else None
+        return self._names[number], at, wall // 1000 - at, period_us(period), cells, told
 
-    def _watch_darkness(self, sample: Sample) -> None:
+    def _watch_darkness(self, row: list[Any]) -> None:
         """A device without a single number is dark; the gap begins where it was last seen."""
-        key, stamp = sample.device, sample.monotonic_ns
-        assert stamp is not None
-        reasons = [r for r in sample.readings.values() if isinstance(r, Unavailable)]
-        lit = any(is_number(reading) for reading in sample.readings.values())
-        if lit:
+        number, stamp, _, _, cells, absent = row
+        key = self._keys[number]
+        if cells.count(None) < len(cells):
             self._last_seen[key] = stamp
             if key in self._dark:
                 since, reason = self._dark.pop(key)
                 self._gap(since, stamp, reason, device=key)
-        elif reasons and key not in self._dark:
-            reason = reasons[0].reason.value
+        elif absent and key not in self._dark:
+            reason, _, detail, _ = next(iter(absent.values()))
             self._dark[key] = (self._last_seen.get(key, stamp), reason)
-            self._event("device-dark", stamp, device=key, reason=reason, detail=reasons[0].detail)
+            self._event("device-dark", stamp, device=key, reason=reason, detail=detail)
 
-    def _watch_clocks(self, samples: list[Sample], message: Mapping[str, Any]) -> None:
-        if samples and samples[0].wall_ns is not None:
-            first = samples[0]
-            assert first.monotonic_ns is not None
-            assert first.wall_ns is not None
-            pair = ClockPair(monotonic_ns=first.monotonic_ns, wall_ns=first.wall_ns)
+    def _watch_clocks(self, rows: list[list[Any]], message: Mapping[str, Any]) -> None:
+        if rows:
+            pair = ClockPair(monotonic_ns=rows[0][1], wall_ns=rows[0][2])
             step = self._steps.look(pair)
             if step is not None:
                 self._event("clock-step", pair.monotonic_ns, step_ns=step)

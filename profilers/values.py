@@ -79,7 +79,8 @@ class Sample:
     period_ns: int
     """The time that this sample speaks for, ending at its stamp; 0 for the first of a chain."""
     readings: Mapping[str, Reading]
-    """Signal name to number (in the signal's unit) or ``Unavailable``."""
+    """Signal name to number (in the signal's unit) or ``Unavailable``. A signal that the device
+    offers and that is left out here was not asked in this sweep (``pending``)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -116,6 +116,15 @@ def absences(readings: Mapping[str, Reading]) -> str | None:
     return " ".join(words) or None
 
 
+def absence_text(absent: Mapping[str, list[Any]]) -> str | None:
+    """Return the same text from a probe's message: signal to (reason, since, detail, raw)."""
+    words = [
+        f"{name}={told[0]}" + (f":{told[3]}" if told[3] is not None else "")
+        for name, told in absent.items()
+    ]
+    return " ".join(words) or None
+
+
 def absences_from_text(text: str) -> dict[str, Unavailable]:
     """Read ``absences`` back."""
     found = {}

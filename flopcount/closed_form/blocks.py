@@ -49,11 +49,10 @@ def self_attention(
 def _projections(sheet: Sheet, d: Dimensions, *, positions: int, layers: int, prefix: str) -> None:
     hidden, heads, kv_heads = d.need("hidden"), d.need("heads"), d.need("kv_heads")
     width, v_width = d.need("head_dim"), d.need("v_head_dim")
-    bias = d.qkv_bias
-    for name, outputs in (
-        ("query", heads * width),
-        ("key", kv_heads * width),
-        ("value", kv_heads * v_width),
+    for name, outputs, bias in (
+        ("query", heads * width, d.qkv_bias),
+        ("key", kv_heads * width, d.qkv_bias and d.key_bias),
+        ("value", kv_heads * v_width, d.qkv_bias),
     ):
         sheet.linear(
             f"{prefix}attention.{name}", hidden, outputs, positions, times=layers, bias=bias
@@ -157,4 +156,4 @@ def mixture(sheet: Sheet, d: Dimensions, *, positions: int, layers: int) -> None
 def norms(sheet: Sheet, d: Dimensions, *, layers: int, per_layer: int | None = None) -> None:
     """The layers' norms; they cost no matrix product."""
     each = d.norms_per_layer if per_layer is None else per_layer
-    sheet.vector(d.norm_width * d.need("hidden"), times=layers * each)
+    sheet.vector(each * d.norm_width * d.need("hidden"), times=layers)

@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from flopcount.closed_form.dialects_decoder import DECODERS
+from flopcount.closed_form.dialects_diffusion import DIFFUSERS
 from flopcount.closed_form.dialects_other import OTHERS
+from flopcount.closed_form.dialects_state_space import STATE_SPACES
 from flopcount.closed_form.dimensions import Dimensions, DimensionsError
 from flopcount.closed_form.fields import Fields
 from flopcount.closed_form.reading import complete
@@ -14,11 +16,15 @@ _ALIASES = {
     "llava_llama": "llama",
     "code_llama": "llama",
     "mt5": "t5",
-    "umt5": "t5",
     "camembert": "roberta",
     "xlm-roberta": "roberta",
 }
-DIALECTS: dict[str, Callable[[Fields], dict[str, Any]]] = {**DECODERS, **OTHERS}
+DIALECTS: dict[str, Callable[[Fields], dict[str, Any]]] = {
+    **DECODERS,
+    **OTHERS,
+    **STATE_SPACES,
+    **DIFFUSERS,
+}
 
 
 def read_config(config: Mapping[str, Any] | Any) -> Dimensions:

@@ -1,11 +1,13 @@
 """From dimensions and an input size to the FLOP of one training step."""
 
 from flopcount.closed_form.decoder import decoder
+from flopcount.closed_form.diffusion import dit, unet
 from flopcount.closed_form.dimensions import LARGEST, Dimensions, DimensionsError
 from flopcount.closed_form.encoder import encoder
 from flopcount.closed_form.encoder_decoder import encoder_decoder
 from flopcount.closed_form.inputs import Inputs
 from flopcount.closed_form.sheet import ClosedForm
+from flopcount.closed_form.state_space import state_space
 from flopcount.closed_form.vision import vit
 
 _FORMS = {
@@ -13,6 +15,9 @@ _FORMS = {
     "encoder": encoder,
     "encoder-decoder": encoder_decoder,
     "vit": vit,
+    "ssm": state_space,
+    "dit": dit,
+    "unet": unet,
 }
 
 

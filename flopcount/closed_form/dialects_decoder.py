@@ -13,7 +13,7 @@ from flopcount.closed_form.fields import Fields
 Reading = dict[str, Any]
 
 
-def _llama(
+def llama(
     f: Fields,
     *,
     tied: bool = False,
@@ -68,11 +68,11 @@ def _plain(reading: Reading, *, ffn_bias: bool = False, layer_norm: bool = True)
 
 
 def _mistral(f: Fields) -> Reading:
-    return _llama(f)
+    return llama(f)
 
 
 def _qwen2(f: Fields) -> Reading:
-    return _qwen_windows(f, _llama(f) | {"qkv_bias": True, "output_bias": False})
+    return _qwen_windows(f, llama(f) | {"qkv_bias": True, "output_bias": False})
 
 
 def _qwen_windows(f: Fields, reading: Reading) -> Reading:
@@ -86,17 +86,22 @@ def _qwen_windows(f: Fields, reading: Reading) -> Reading:
 
 
 def _qwen3(f: Fields) -> Reading:
-    return _qwen_windows(f, _llama(f, head_dim=128) | {"qk_norm": "head"})
+    return _qwen_windows(f, llama(f, head_dim=128) | {"qk_norm": "head"})
 
 
 def _sparse_steps(f: Fields, layers: int) -> int:
     """Qwen's dense layers: those listed, and those off the sparse step."""
     listed = {i for i in f.items("mlp_only_layers") or [] if isinstance(i, int)}
     step = f.maybe_integer("decoder_sparse_step") or 1
-    return layers - sum((i + 1) % step == 0 and i not in listed for i in range(_few(layers)))
+    return layers - sum((i + 1) % step == 0 and i not in listed for i in range(few_layers(layers)))
 
 
-def _few(layers: int) -> int:
+def few_layers(layers: int) -> int:
+    """Return ``layers`` where a loop over them ends soon.
+
+    Raises:
+        DimensionsError: no model has so many.
+    """
     if layers > 100_000:
         msg = f"config.json: num_hidden_layers = {layers}\n  no model has so many layers"
         raise DimensionsError(msg)
@@ -112,7 +117,7 @@ def _experts(f: Fields, reading: Reading, *names: str) -> Reading:
 
 
 def _mixtral(f: Fields) -> Reading:
-    return _experts(f, _llama(f), "num_local_experts", "num_experts")
+    return _experts(f, llama(f), "num_local_experts", "num_experts")
 
 
 def _qwen2_moe(f: Fields) -> Reading:
@@ -127,7 +132,7 @@ def _qwen2_moe(f: Fields) -> Reading:
 
 def _qwen3_moe(f: Fields) -> Reading:
     # Unlike the dense Qwen3, this family's heads are hidden / heads wide unless stated.
-    reading = _experts(f, _llama(f), "num_experts", "num_local_experts")
+    reading = _experts(f, llama(f), "num_experts", "num_local_experts")
     return _qwen_windows(
         f, reading | {"qk_norm": "head", "dense_layers": _sparse_steps(f, reading["layers"])}
     )
@@ -135,7 +140,7 @@ def _qwen3_moe(f: Fields) -> Reading:
 
 def _deepseek(f: Fields) -> Reading:
     """DeepSeek-V2 and V3: latent attention, leading dense layers, shared experts."""
-    reading = _llama(f)
+    reading = llama(f)
     reading |= {
         "q_lora_rank": f.maybe_integer("q_lora_rank"),
         "kv_lora_rank": f.integer("kv_lora_rank"),
@@ -156,7 +161,7 @@ def _deepseek(f: Fields) -> Reading:
 
 
 def _glm4_moe(f: Fields) -> Reading:
-    reading = _experts(f, _llama(f), "n_routed_experts")
+    reading = _experts(f, llama(f), "n_routed_experts")
     return reading | {
         "shared_experts": f.maybe_integer("n_shared_experts", least=0) or 0,
         "dense_layers": min(f.maybe_integer("first_k_dense_replace", least=0) or 0,
@@ -167,19 +172,19 @@ def _glm4_moe(f: Fields) -> Reading:
 
 
 def _olmo(f: Fields) -> Reading:
-    return _llama(f) | {"norm_width": 0}
+    return llama(f) | {"norm_width": 0}
 
 
 def _olmo2(f: Fields) -> Reading:
-    return _llama(f) | {"qk_norm": "width"}
+    return llama(f) | {"qk_norm": "width"}
 
 
 def _olmoe(f: Fields) -> Reading:
-    return _experts(f, _llama(f), "num_experts") | {"qk_norm": "width"}
+    return _experts(f, llama(f), "num_experts") | {"qk_norm": "width"}
 
 
 def _gemma(f: Fields) -> Reading:
-    return _llama(f, tied=True, head_dim=256)
+    return llama(f, tied=True, head_dim=256)
 
 
 def _gemma2(f: Fields) -> Reading:
@@ -197,12 +202,12 @@ def _gemma3(f: Fields) -> Reading:
 
 
 def _phi3(f: Fields) -> Reading:
-    return _llama(f)
+    return llama(f)
 
 
 def _phi(f: Fields) -> Reading:
     # One norm feeds attention and feed-forward side by side; every matrix has a bias.
-    reading = _plain(_llama(f), ffn_bias=True)
+    reading = _plain(llama(f), ffn_bias=True)
     width = reading["head_dim"]
     return reading | {
         "qkv_bias": True,
@@ -219,14 +224,14 @@ def _refuse_qk(_width: int) -> str:
 
 
 def _phimoe(f: Fields) -> Reading:
-    reading = _experts(f, _llama(f), "num_local_experts")
+    reading = _experts(f, llama(f), "num_local_experts")
     return reading | {"norm_width": 2, "head_bias": f.flag("lm_head_bias")}
 
 
 def _stablelm(f: Fields) -> Reading:
     if f.flag("qk_layernorm"):
         _refuse_qk(0)
-    return _llama(f) | {
+    return llama(f) | {
         "qkv_bias": f.flag("use_qkv_bias"),
         "output_bias": False,
         "norm_width": 2,
@@ -236,29 +241,29 @@ def _stablelm(f: Fields) -> Reading:
 
 def _starcoder2(f: Fields) -> Reading:
     bias = f.flag("use_bias", default=True)
-    reading = _plain(_llama(f, tied=True), ffn_bias=bias)
+    reading = _plain(llama(f, tied=True), ffn_bias=bias)
     return reading | {"qkv_bias": bias, "output_bias": bias}
 
 
 def _cohere(f: Fields) -> Reading:
     if f.flag("use_qk_norm"):
         _refuse_qk(0)
-    return _llama(f, tied=True) | {"norms_per_layer": 1}
+    return llama(f, tied=True) | {"norms_per_layer": 1}
 
 
 def _cohere2(f: Fields) -> Reading:
-    reading = _llama(f, tied=True) | {"norms_per_layer": 1}
+    reading = llama(f, tied=True) | {"norms_per_layer": 1}
     if "layer_types" not in f and reading.get("sliding_window_every") is None:
         reading["sliding_window_every"] = 4
     return reading
 
 
 def _granitemoe(f: Fields) -> Reading:
-    return _experts(f, _llama(f), "num_local_experts")
+    return _experts(f, llama(f), "num_local_experts")
 
 
 def _glm(f: Fields) -> Reading:
-    return _llama(f, attention_bias=True, head_dim=128) | {"output_bias": False}
+    return llama(f, attention_bias=True, head_dim=128) | {"output_bias": False}
 
 
 def _glm4(f: Fields) -> Reading:
@@ -267,7 +272,7 @@ def _glm4(f: Fields) -> Reading:
 
 def _ernie(f: Fields) -> Reading:
     bias = f.flag("use_bias")
-    return _llama(f, tied=True, head_dim=128) | {
+    return llama(f, tied=True, head_dim=128) | {
         "qkv_bias": bias,
         "output_bias": bias,
         "ffn_bias": bias,
@@ -275,33 +280,33 @@ def _ernie(f: Fields) -> Reading:
 
 
 def _seed_oss(f: Fields) -> Reading:
-    return _llama(f, attention_bias=True, head_dim=128) | {
+    return llama(f, attention_bias=True, head_dim=128) | {
         "output_bias": f.flag("attention_out_bias")
     }
 
 
 def _exaone4(f: Fields) -> Reading:
-    return _llama(f) | {"qk_norm": "head"}
+    return llama(f) | {"qk_norm": "head"}
 
 
 def _nemotron(f: Fields) -> Reading:
-    reading = _llama(f)
+    reading = llama(f)
     return _plain(reading, ffn_bias=reading["ffn_bias"])
 
 
 def _arcee(f: Fields) -> Reading:
-    reading = _llama(f)
+    reading = llama(f)
     return _plain(reading, ffn_bias=reading["ffn_bias"], layer_norm=False)
 
 
 def _apertus(f: Fields) -> Reading:
     # The activation itself has two trained numbers a layer.
-    reading = _plain(_llama(f), layer_norm=False)
+    reading = _plain(llama(f), layer_norm=False)
     return reading | {"qk_norm": "head", "details": {"vectors_per_layer": 2}}
 
 
 def _gpt_oss(f: Fields) -> Reading:
-    reading = _experts(f, _llama(f, attention_bias=True, head_dim=64), "num_local_experts")
+    reading = _experts(f, llama(f, attention_bias=True, head_dim=64), "num_local_experts")
     if "layer_types" not in f and "sliding_window" in reading:
         reading["sliding_window_every"] = 2
     return reading | {"expert_bias": True, "router_bias": True, "attention_sinks": True}
@@ -371,7 +376,7 @@ def _local_layers(f: Fields) -> int:
 
 
 def _gpt_neox(f: Fields) -> Reading:
-    reading = _plain(_llama(f, attention_bias=True), ffn_bias=True)
+    reading = _plain(llama(f, attention_bias=True), ffn_bias=True)
     return reading | {"kv_heads": reading["heads"]}
 
 
@@ -460,7 +465,7 @@ def _falcon(f: Fields) -> Reading:
 
 
 DECODERS: dict[str, Callable[[Fields], Reading]] = {
-    "llama": _llama,
+    "llama": llama,
     "mistral": _mistral,
     "ministral": _mistral,
     "mixtral": _mixtral,
@@ -485,9 +490,9 @@ DECODERS: dict[str, Callable[[Fields], Reading]] = {
     "starcoder2": _starcoder2,
     "cohere": _cohere,
     "cohere2": _cohere2,
-    "granite": _llama,
+    "granite": llama,
     "granitemoe": _granitemoe,
-    "smollm3": _llama,
+    "smollm3": llama,
     "glm": _glm,
     "glm4": _glm4,
     "ernie4_5": _ernie,

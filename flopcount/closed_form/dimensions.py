@@ -86,6 +86,8 @@ class Dimensions:
     token_types: int = 0
     embedding_norm: bool = False
     qkv_bias: bool = False
+    key_bias: bool = True
+    """Whether the key has the bias that query and value have (Whisper's has not)."""
     output_bias: bool = False
     ffn_bias: bool = False
     expert_bias: bool = False

@@ -1,7 +1,9 @@
 """Encoder-decoders: each side's weights meet its own tokens, cross-attention meets both."""
 
+import dataclasses
+
 from flopcount.closed_form.blocks import feed_forward, norms, self_attention
-from flopcount.closed_form.decoder import output_head, token_table
+from flopcount.closed_form.decoder import output_head
 from flopcount.closed_form.dimensions import Dimensions
 from flopcount.closed_form.inputs import Inputs
 from flopcount.closed_form.sheet import ClosedForm, Sheet
@@ -11,38 +13,78 @@ def encoder_decoder(d: Dimensions, inputs: Inputs) -> ClosedForm:
     """Count an encoder-decoder on ``sequence`` source and ``decoder_sequence`` target tokens.
 
     The keys and values of the cross-attention are projected from the source, so they cost source
-    tokens although they stand in the decoder.
+    tokens although they stand in the decoder. Where the source is a spectrogram (``channels``
+    frequency bins), two convolutions halve its frames, and ``sequence`` is the target's.
     """
-    batch, source = inputs.batch, inputs.need("sequence", d.kind)
-    target = inputs.decoder_sequence or source
+    batch, hidden = inputs.batch, d.need("hidden")
     sheet = Sheet()
-    token_table(sheet, d, positions=batch * (source + target))
-    for side, layers, length in (
-        ("encoder.", d.need("encoder_layers"), source),
-        ("decoder.", d.need("decoder_layers"), target),
+    if d.channels is not None:
+        source = _spectrogram(sheet, d, inputs)
+        target = inputs.decoder_sequence or inputs.need("sequence", d.kind)
+    else:
+        source = inputs.need("sequence", d.kind)
+        target = inputs.decoder_sequence or source
+    sheet.table(d.need("vocabulary"), hidden)
+    for side, layers, length, per_layer in (
+        ("encoder", d.need("encoder_layers"), source, 2),
+        ("decoder", d.need("decoder_layers"), target, 3),
     ):
+        part = _side(d, side)
         self_attention(
             sheet,
-            d,
+            part,
             batch=batch,
             sequence=length,
             layers=layers,
-            mask="causal" if side == "decoder." else "none",
-            prefix=side,
+            mask="causal" if side == "decoder" else "none",
+            prefix=f"{side}.",
         )
-        feed_forward(sheet, d, positions=batch * length, layers=layers, prefix=side)
-        sheet.table(d.position_rows, d.need("hidden"))
-    cross_attention(sheet, d, batch=batch, source=source, target=target)
-    norms(sheet, d, layers=d.need("encoder_layers"), per_layer=2)
-    norms(sheet, d, layers=d.need("decoder_layers"), per_layer=3)
-    if d.embedding_norm:
-        sheet.vector(2 * d.norm_width * d.need("hidden"))
-    if d.final_norm:
-        sheet.vector(2 * d.norm_width * d.need("hidden"))
-    relative = d.details.get("relative_buckets", 0)
-    sheet.table(2 * relative, d.need("heads"))
+        feed_forward(sheet, part, positions=batch * length, layers=layers, prefix=f"{side}.")
+        norms(sheet, d, layers=layers, per_layer=per_layer)
+        sheet.table(int(d.details.get(f"{side}_position_rows", 0)), hidden)
+        buckets = int(d.details.get("relative_buckets", 0))
+        tables = layers if d.details.get("relative_in_each_layer") else 1
+        sheet.table(buckets * tables, part.need("heads"))
+    cross_attention(sheet, _side(d, "decoder"), batch=batch, source=source, target=target)
+    both = int(d.embedding_norm) + int(d.final_norm)
+    sheet.vector(d.norm_width * hidden, times=2 * both)
     output_head(sheet, d, positions=batch * target)
     return sheet.close(tokens=batch * source, assumptions=d.assumptions)
+
+
+def _side(d: Dimensions, side: str) -> Dimensions:
+    """The dimensions of one side, where they differ from the other's."""
+    heads, ffn = d.details.get(f"{side}_heads"), d.details.get(f"{side}_ffn")
+    if heads is None and ffn is None:
+        return d
+    heads = d.need("heads") if heads is None else int(heads)
+    width = d.need("hidden") // heads
+    return dataclasses.replace(
+        d,
+        heads=heads,
+        kv_heads=heads,
+        head_dim=width,
+        v_head_dim=width,
+        ffn=d.need("ffn") if ffn is None else int(ffn),
+    )
+
+
+def _spectrogram(sheet: Sheet, d: Dimensions, inputs: Inputs) -> int:
+    """Two convolutions of width 3, the second with stride 2 (Whisper); the input is data."""
+    frames = inputs.audio_frames or int(d.details.get("audio_frames", 0))
+    if not frames:
+        frames = inputs.need("audio_frames", d.kind)
+    hidden, source = d.need("hidden"), (frames + 1) // 2
+    sheet.linear(
+        "stem.first",
+        3 * (d.channels or 0),
+        hidden,
+        inputs.batch * frames,
+        bias=True,
+        input_gradient=False,
+    )
+    sheet.linear("stem.second", 3 * hidden, hidden, inputs.batch * source, bias=True)
+    return source
 
 
 def cross_attention(sheet: Sheet, d: Dimensions, *, batch: int, source: int, target: int) -> None:
@@ -51,7 +93,7 @@ def cross_attention(sheet: Sheet, d: Dimensions, *, batch: int, source: int, tar
     width, heads, bias = d.need("heads") * d.need("head_dim"), d.need("heads"), d.qkv_bias
     for name, inputs, outputs, length, has_bias in (
         ("query", hidden, width, target, bias),
-        ("key", hidden, width, source, bias and not d.details.get("no_key_bias", False)),
+        ("key", hidden, width, source, bias and d.key_bias),
         ("value", hidden, width, source, bias),
         ("output", width, hidden, target, d.output_bias),
     ):

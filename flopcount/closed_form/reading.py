@@ -40,9 +40,29 @@ def read_mapping(mapping: Mapping[str, Any]) -> Dimensions:
         if value is not None:
             values[key] = _checked(key, value)
     dimensions = Dimensions(**values)
+    if dimensions.kind == "ssm":
+        dimensions = _state_space(dimensions)
     for key in _NEEDED[dimensions.kind]:
         dimensions.need(key)
-    return complete(dimensions)
+    return complete(_habits(dimensions))
+
+
+def _habits(d: Dimensions) -> Dimensions:
+    """What a family has by habit and a case file has no key for; what matters to FLOP is noted."""
+    changes: dict[str, Any] = {}
+    assumed: list[str] = list(d.assumptions)
+    if d.kind in ("encoder", "vit", "dit"):
+        changes |= {"norm_width": 2, "qkv_bias": True, "output_bias": True, "ffn_bias": True}
+    if d.kind == "encoder":
+        changes |= {"embedding_norm": True, "final_norm": False}
+        if d.vocabulary is not None:
+            changes |= {"head_transform": True, "head_bias": True}
+            assumed.append("the output head is BERT's: a square layer before the vocabulary")
+    for kind, patch in (("vit", 16), ("dit", 2)):
+        if d.kind == kind and d.patch is None:
+            changes["patch"] = patch
+            assumed.append(f"patch is not stated: read as {patch}")
+    return dataclasses.replace(d, **changes, assumptions=tuple(assumed))
 
 
 def complete(dimensions: Dimensions) -> Dimensions:
@@ -61,6 +81,21 @@ def complete(dimensions: Dimensions) -> Dimensions:
     result = dataclasses.replace(dimensions, **filled, assumptions=tuple(assumed))
     _check_experts(result)
     return result
+
+
+def _state_space(d: Dimensions) -> Dimensions:
+    """A case file's state-space model: Mamba-2 where it states heads, else Mamba."""
+    d.need("state_size")
+    hidden = d.need("hidden")
+    if d.heads is None:
+        note = "heads is not stated: read as Mamba with channels of twice hidden"
+        return dataclasses.replace(d, norms_per_layer=1, assumptions=(note,))
+    width = d.head_dim or 2 * hidden // d.heads
+    note = f"read as Mamba-2 with {d.heads} heads of {width} channels in chunks of 256 positions"
+    details = {"form": "mamba2", "mixer_heads": d.heads, "mixer_head_dim": width}
+    return dataclasses.replace(
+        d, norms_per_layer=1, heads=None, head_dim=None, details=details, assumptions=(note,)
+    )
 
 
 def _complete_layers(d: Dimensions, filled: dict[str, Any]) -> None:

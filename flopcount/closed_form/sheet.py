@@ -126,6 +126,8 @@ class Sheet:
 
     terms: list[Term] = field(default_factory=list)
     weights: list[_Weight] = field(default_factory=list)
+    shared: bool = False
+    """True where all layers of a kind use the same weights (ALBERT): stored once, used by each."""
 
     def linear(
         self,
@@ -149,16 +151,17 @@ class Sheet:
             outputs: width of the result.
             positions: rows that pass through each weight (batch x sequence, x experts per token).
             times: layers that hold such a weight.
-            stored: weights stored over all layers, ``times`` unless experts multiply them.
-            active: weights that one token meets over all layers, ``times`` unless routed.
+            stored: weights stored over all layers, one for each unless experts multiply them.
+            active: weights that one token meets over all layers, as stored unless routed.
             bias: whether each weight has a bias of ``outputs`` numbers (no product).
             tied: the weight is stored elsewhere (a tied output head).
             input_gradient: False where the input is data: the backward then costs once, not twice.
         """
         forward = 2 * inputs * outputs * positions * times
         self.product(name, forward, gradients=2 if input_gradient else 1)
-        stored = times if stored is None else stored
-        active = times if active is None else active
+        own = min(times, 1) if self.shared else times
+        stored = own if stored is None else stored
+        active = own if active is None else active
         size = inputs * outputs
         self.weights.append(_Weight(size * stored, size * active, product=True, stored=not tied))
         if bias:
@@ -207,7 +210,8 @@ class Sheet:
 
     def vector(self, size: int, *, times: int = 1, active: int | None = None) -> None:
         """Store ``times`` vectors that take part in no matrix product (norms, biases)."""
-        self.weights.append(_Weight(size * times, size * (times if active is None else active)))
+        own = min(times, 1) if self.shared else times
+        self.weights.append(_Weight(size * own, size * (own if active is None else active)))
 
     def table(self, rows: int, width: int) -> None:
         """Store a lookup table (tokens, positions, token types)."""

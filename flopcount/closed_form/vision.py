@@ -32,21 +32,28 @@ def vit(d: Dimensions, inputs: Inputs) -> ClosedForm:
         patch * patch * channels,
         hidden,
         batch * patches,
-        bias=True,
+        bias=bool(d.details.get("patch_bias", True)),
         input_gradient=False,
     )
-    table = d.position_rows
-    if not table:
-        own = d.image or size
-        table = (own[0] // patch) * (own[1] // patch) + extra
-    sheet.table(table + extra, hidden)
+    own = d.image or size
+    rows = (own[0] // patch) * (own[1] // patch) + extra
+    # Class and distillation tokens, and the position table, are plain parameters or lookups.
+    sheet.vector(hidden, times=extra + int(d.details.get("unused_tokens", 0)))
+    if d.details.get("positions_looked_up"):
+        sheet.table(rows, hidden)
+    else:
+        sheet.vector(hidden, times=rows)
+    if d.embedding_norm:
+        sheet.vector(d.norm_width * hidden)
     self_attention(sheet, d, batch=batch, sequence=sequence, layers=layers, mask="none")
     feed_forward(sheet, d, positions=batch * sequence, layers=layers)
     norms(sheet, d, layers=layers)
+    sheet.vector(hidden, times=layers * int(d.details.get("vectors_per_layer", 0)))
     if d.final_norm:
         sheet.vector(d.norm_width * hidden)
     if d.pooler:
         sheet.linear("pooler", hidden, hidden, batch, bias=True)
     if d.classes is not None:
-        sheet.linear("classifier", hidden, d.classes, batch, bias=True)
+        width = hidden * int(d.details.get("classifier_inputs", 1))
+        sheet.linear("classifier", width, d.classes, batch, bias=True)
     return sheet.close(tokens=batch * sequence, assumptions=d.assumptions)

@@ -1,5 +1,25 @@
 """One op family a file: shapes in, FLOP out, the derivation in the docstring."""
 
-from flopcount.formulas import attention, conv, matmul
+from flopcount.formulas import (
+    attention,
+    conv,
+    fourier,
+    fused,
+    grouped,
+    linalg,
+    matmul,
+    quantized,
+    recurrent,
+)
 
-__all__ = ["attention", "conv", "matmul"]
+__all__ = [
+    "attention",
+    "conv",
+    "fourier",
+    "fused",
+    "grouped",
+    "linalg",
+    "matmul",
+    "quantized",
+    "recurrent",
+]

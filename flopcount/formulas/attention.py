@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from flopcount.registry import Cost, formula
+from flopcount.registry import Call, Cost, call_formula
+
+Shape = tuple[int, ...]
 
 
 def causal_pairs(queries: int, keys: int) -> int:
@@ -21,7 +23,13 @@ def causal_pairs(queries: int, keys: int) -> int:
 
 
 def attention(
-    query: Any, key: Any, value: Any, *, causal: bool, backward: bool, pairs: int | None = None
+    query: Shape,
+    key: Shape,
+    value: Shape,
+    *,
+    causal: bool,
+    backward: bool,
+    pairs: int | None = None,
 ) -> Cost:
     """Cost of one call on shapes ``(B, H, S, D)``; key heads may be fewer (grouped queries).
 
@@ -45,39 +53,112 @@ def attention(
     )
 
 
-def _dense(arguments: Any, *, backward: bool) -> Cost:
-    """Cost from ``query``, ``key``, ``value`` and ``is_causal`` of a dense kernel."""
+def _dense(call: Call, *, backward: bool) -> Cost:
     return attention(
-        arguments["query"].shape,
-        arguments["key"].shape,
-        arguments["value"].shape,
-        causal=bool(arguments.get("is_causal", False)),
+        call.shape("query"),
+        call.shape("key"),
+        call.shape("value"),
+        causal=bool(call.get("is_causal", False)),
         backward=backward,
     )
 
 
-@formula(
+@call_formula(
     "aten::_scaled_dot_product_flash_attention",
     "aten::_scaled_dot_product_flash_attention_for_cpu",
     "aten::_scaled_dot_product_fused_attention_overrideable",
     "aten::_scaled_dot_product_efficient_attention",
     "aten::_scaled_dot_product_cudnn_attention",
     "aten::_scaled_dot_product_attention_math_for_mps",
-    by_name=True,
 )
-def fused_forward(arguments: Any, *, out: Any) -> Cost:
+def fused_forward(call: Call) -> Cost:
     """Queries ``(B, H, S, D)`` and every query-key pair."""
-    return _dense(arguments, backward=False)
+    return _dense(call, backward=False)
 
 
-@formula(
+@call_formula(
     "aten::_scaled_dot_product_flash_attention_backward",
     "aten::_scaled_dot_product_flash_attention_for_cpu_backward",
     "aten::_scaled_dot_product_cudnn_attention_backward",
     "aten::_scaled_dot_product_efficient_attention_backward",
     "aten::_scaled_dot_product_fused_attention_overrideable_backward",
-    by_name=True,
 )
-def fused_backward(arguments: Any, *, out: Any) -> Cost:
+def fused_backward(call: Call) -> Cost:
     """Four products; the fifth, the scores again, is ``rescored``."""
-    return _dense(arguments, backward=True)
+    return _dense(call, backward=True)
+
+
+def _sequence_first(call: Call, *, backward: bool) -> Cost:
+    """Kernels on ``(B, S, H, D)``, or on packed ``(T, H, D)`` with cumulative lengths."""
+    query, key, value = (call.shape(name) for name in ("query", "key", "value"))
+    ends_q = call.get("cum_seq_q", call.get("cu_seqlens_q"))
+    ends_k = call.get("cum_seq_k", call.get("cu_seqlens_k"))
+    kind = call.get("custom_mask_type", 0)
+    causal = bool(call.get("is_causal", False)) or kind in (1, 2)
+    if ends_q is None:
+        return attention(*map(_heads_first, (query, key, value)), causal=causal, backward=backward)
+    lengths = _lengths(ends_q, ends_k)
+    if lengths is None:
+        # Without data: as if every packed sequence had the greatest length; an upper bound.
+        longest = int(call.get("max_k") or call.get("max_seqlen_k") or key[-3])
+        pairs = query[-3] * min(longest, key[-3])
+        return _packed(query, value, pairs, pairs, backward=backward, exact=False)
+    pairs = sum(q * k for q, k in lengths)
+    allowed = sum(causal_pairs(q, k) for q, k in lengths) if causal else pairs
+    return _packed(query, value, pairs, allowed, backward=backward, exact=True)
+
+
+def _packed(
+    query: Shape, value: Shape, pairs: int, allowed: int, *, backward: bool, exact: bool
+) -> Cost:
+    score, mix = 2 * query[-2] * query[-1], 2 * query[-2] * value[-1]
+    a_pair = (score + mix) * (2 if backward else 1)
+    return Cost(
+        a_pair * pairs,
+        attention=a_pair * pairs,
+        masked=a_pair * allowed,
+        rescored=score * pairs if backward else 0,
+        exact=exact,
+    )
+
+
+def _heads_first(shape: Shape) -> Shape:
+    """``(B, S, H, D)`` as ``(B, H, S, D)``."""
+    return (*shape[:-3], shape[-2], shape[-3], shape[-1])
+
+
+def _lengths(ends_q: Any, ends_k: Any) -> list[tuple[int, int]] | None:
+    """Length of each packed sequence, or None when the cumulative lengths hold no data."""
+    if ends_q.device.type != "cpu" or type(ends_q).__name__ != "Tensor":
+        return None
+    q, k = ends_q.tolist(), (ends_q if ends_k is None else ends_k).tolist()
+    return [(q1 - q0, k1 - k0) for q0, q1, k0, k1 in zip(q[:-1], q[1:], k[:-1], k[1:], strict=True)]
+
+
+@call_formula(
+    "aten::_flash_attention_forward",
+    "aten::_flash_attention_forward_no_dropout_inplace",
+    "aten::_efficient_attention_forward",
+)
+def sequence_first_forward(call: Call) -> Cost:
+    """The kernels beneath the public op."""
+    return _sequence_first(call, backward=False)
+
+
+@call_formula("aten::_flash_attention_backward", "aten::_efficient_attention_backward")
+def sequence_first_backward(call: Call) -> Cost:
+    """Their backward."""
+    return _sequence_first(call, backward=True)
+
+
+@call_formula("aten::_cudnn_attention_forward")
+def cudnn_forward(call: Call) -> Cost:
+    """Beneath the public op; ``(B, H, S, D)`` when dense."""
+    packed = call.get("cum_seq_q") is not None
+    return _sequence_first(call, backward=False) if packed else _dense(call, backward=False)
+
+
+@call_formula("aten::_cudnn_attention_backward")
+def cudnn_backward(call: Call) -> Cost:
+    """Its backward."""
+    return _dense(call, backward=True)

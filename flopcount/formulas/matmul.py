@@ -1,7 +1,7 @@
 """Matrix products. ``(m, k) @ (k, n)`` makes ``m·n`` sums of ``k`` products: ``2·m·k·n`` FLOP.
 
 A bias or an accumulated addend adds ``m·n`` elementwise additions, which the field's convention
-leaves out of the product's count.
+leaves out of the product's count. A sparse operand costs ``2·n`` for each of its stored elements.
 """
 
 from __future__ import annotations
@@ -9,162 +9,184 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from flopcount.registry import Cost, formula
+from flopcount.registry import Call, call_formula
 
 
-@formula("aten::mm", "aten::_int_mm", "aten::_sparse_mm")
-def mm(a: Any, b: Any, *_: Any, out: Any, **__: Any) -> int:
-    """``(m, k) @ (k, n)``."""
-    return 2 * a.shape[0] * a.shape[1] * b.shape[1]
+def _is_sparse(tensor: Any) -> bool:
+    return "sparse" in str(getattr(tensor, "layout", ""))
 
 
-@formula("aten::addmm", "aten::_addmm_activation")
-def addmm(_bias: Any, a: Any, b: Any, *_: Any, out: Any, **__: Any) -> int:
-    """``bias + (m, k) @ (k, n)``."""
-    return 2 * a.shape[0] * a.shape[1] * b.shape[1]
+def product(a: Any, b: Any) -> int:
+    """``a (…, m, k)`` times ``b (…, k, n)``; a sparse operand by its stored elements."""
+    if _is_sparse(a):
+        return 2 * int(a._nnz()) * int(b.shape[-1])
+    if _is_sparse(b):
+        return 2 * int(a.shape[-2]) * int(b._nnz())
+    return 2 * int(prod(a.shape)) * int(b.shape[-1])
 
 
-@formula("aten::bmm")
-def bmm(a: Any, b: Any, *_: Any, out: Any, **__: Any) -> int:
-    """``(b, m, k) @ (b, k, n)``."""
-    return 2 * a.shape[0] * a.shape[1] * a.shape[2] * b.shape[2]
+@call_formula("aten::mm", "aten::_int_mm", "aten::bmm", "aten::hspmm")
+def mm(call: Call) -> int:
+    """``self @ mat2``, batched or not."""
+    first = call.get("self", call.get("mat1"))
+    return product(first, call.arguments["mat2"])
 
 
-@formula("aten::baddbmm", "aten::addbmm")
-def baddbmm(_bias: Any, a: Any, b: Any, *_: Any, out: Any, **__: Any) -> int:
-    """``bias + (b, m, k) @ (b, k, n)``; ``addbmm`` then sums over the batch."""
-    return 2 * a.shape[0] * a.shape[1] * a.shape[2] * b.shape[2]
+@call_formula("aten::_sparse_mm")
+def sparse_mm(call: Call) -> int:
+    """``sparse @ dense``."""
+    return product(call.arguments["sparse"], call.arguments["dense"])
 
 
-@formula("aten::mv")
-def mv(a: Any, _b: Any, *_: Any, out: Any, **__: Any) -> int:
+@call_formula("aten::_sparse_sparse_matmul")
+def sparse_sparse(call: Call) -> int:
+    """Each stored element of ``self`` meets, on average, ``nnz(other) / k`` others."""
+    a, b = call.arguments["self"], call.arguments["other"]
+    return 2 * int(a._nnz()) * int(b._nnz()) // max(int(b.shape[0]), 1)
+
+
+@call_formula("aten::addmm", "aten::_addmm_activation", "aten::_sparse_addmm", "aten::sspaddmm")
+def addmm(call: Call) -> int:
+    """``self + mat1 @ mat2``."""
+    first = call.get("mat1", call.get("sparse"))
+    return product(first, call.get("mat2", call.get("dense")))
+
+
+@call_formula("aten::sparse_sampled_addmm")
+def sampled(call: Call) -> int:
+    """Dot products of length ``k`` only where ``self`` stores an element."""
+    return 2 * int(call.arguments["self"]._nnz()) * call.shape("mat1")[-1]
+
+
+@call_formula("aten::_sparse_mm_reduce_impl")
+def sparse_reduce(call: Call) -> int:
+    """``self @ other`` with another reduction than the sum; as many steps."""
+    return product(call.arguments["self"], call.arguments["other"])
+
+
+@call_formula("aten::_sparse_mm_reduce_impl_backward")
+def sparse_reduce_backward(call: Call) -> int:
+    """One product's worth for each asked gradient."""
+    once = product(call.arguments["self"], call.arguments["weight"])
+    return once * sum(map(bool, call.arguments["output_mask"]))
+
+
+@call_formula("aten::baddbmm", "aten::addbmm")
+def baddbmm(call: Call) -> int:
+    """``self + batch1 @ batch2``; ``addbmm`` then sums over the batch."""
+    return product(call.arguments["batch1"], call.arguments["batch2"])
+
+
+@call_formula("aten::_foreach_mm")
+def foreach_mm(call: Call) -> int:
+    """A list of products."""
+    pairs = zip(call.arguments["self"], call.arguments["mat2"], strict=True)
+    return sum(product(a, b) for a, b in pairs)
+
+
+@call_formula("aten::mv")
+def mv(call: Call) -> int:
     """``(m, k) @ (k,)``."""
-    return 2 * a.shape[0] * a.shape[1]
+    return 2 * prod(call.shape("self"))
 
 
-@formula("aten::addmv")
-def addmv(_bias: Any, a: Any, _b: Any, *_: Any, out: Any, **__: Any) -> int:
-    """``bias + (m, k) @ (k,)``."""
-    return 2 * a.shape[0] * a.shape[1]
+@call_formula("aten::addmv")
+def addmv(call: Call) -> int:
+    """``self + mat @ vec``."""
+    return 2 * prod(call.shape("mat"))
 
 
-@formula("aten::dot", "aten::vdot")
-def dot(a: Any, _b: Any, *_: Any, out: Any, **__: Any) -> int:
+@call_formula("aten::dot", "aten::vdot")
+def dot(call: Call) -> int:
     """``(k,) · (k,)``."""
-    return 2 * a.shape[0]
+    return 2 * call.shape("self")[0]
 
 
-@formula("aten::addr", "aten::ger")
-def addr(_a: Any, *_: Any, out: Any, **__: Any) -> int:
-    """Outer product ``(m, 1) @ (1, n)``; an addend is elementwise."""
-    return 2 * prod(out.shape)
+@call_formula("aten::addr")
+def addr(call: Call) -> int:
+    """Outer product ``(m, 1) @ (1, n)``; the addend is elementwise."""
+    return 2 * call.shape("vec1")[0] * call.shape("vec2")[0]
 
 
-@formula("aten::linear", "aten::mkldnn_linear", "aten::_sparse_semi_structured_linear")
-def linear(x: Any, weight: Any, *_: Any, out: Any, **__: Any) -> int:
-    """``x (…, k)`` times ``weight (n, k)`` transposed."""
-    return 2 * prod(x.shape) * weight.shape[0]
+@call_formula("aten::linear", "aten::mkldnn_linear", "aten::_sparse_semi_structured_linear")
+def linear(call: Call) -> int:
+    """``input (…, k)`` to a result ``(…, n)``."""
+    x = call.get("input", call.get("self"))
+    return 2 * int(prod(x.shape)) * call.out_shape()[-1]
 
 
-@formula("aten::linear_backward")
-def linear_backward(
-    x: Any, grad: Any, _weight: Any, mask: Any, *_: Any, out: Any, **__: Any
-) -> int:
+@call_formula("aten::linear_backward", "aten::mkldnn_linear_backward")
+def linear_backward(call: Call) -> int:
     """Input gradient and weight gradient cost the forward each, where asked for."""
-    return 2 * prod(x.shape) * grad.shape[-1] * (int(mask[0]) + int(mask[1]))
+    mask = call.arguments["output_mask"]
+    once = 2 * prod(call.shape("self")) * call.shape("grad_output")[-1]
+    return once * (int(mask[0]) + int(mask[1]))
 
 
-@formula("aten::_trilinear")
-def trilinear(
-    i1: Any, i2: Any, i3: Any, e1: Any, e2: Any, e3: Any, sumdim: Any, unroll: int = 1, *, out: Any
-) -> int:
-    """``sum over sumdim of i1·i2·i3`` on the broadcast volume: two products and a sum a cell.
+@call_formula("aten::mkldnn_linear_backward_weights")
+def mkldnn_weights(call: Call) -> int:
+    """Weight gradient."""
+    return 2 * prod(call.shape("input")) * call.shape("grad_output")[-1]
 
-    Bilinear layers reach it as ``(b, i), (o, i, j), (b, j)``. The cheapest order multiplies two
-    operands into a matrix product and then contracts with the third; torch's kernel computes
-    ``sum(i1·i2 …)`` as a matrix product and an elementwise product-sum, and we count the former
-    over the whole volume: 2 FLOP a cell.
+
+@call_formula("aten::mkldnn_linear_backward_input")
+def mkldnn_input(call: Call) -> int:
+    """Input gradient."""
+    return 2 * prod(call.shape("grad_output")) * call.shape("weight")[-1]
+
+
+@call_formula("aten::matmul_backward")
+def matmul_backward(call: Call) -> int:
+    """``self (…, m, k) @ other (…, k, n)``: one forward's worth for each asked gradient."""
+    mask = call.arguments["mask"]
+    grad, k = call.shape("grad"), call.shape("self")[-1]
+    return 2 * prod(grad) * k * (int(mask[0]) + int(mask[1]))
+
+
+@call_formula("aten::_trilinear")
+def trilinear(call: Call) -> int:
+    """``i1·i2·i3`` summed over a broadcast volume, as bilinear layers use it.
+
+    The cheapest order contracts two operands as a matrix product over the whole volume, 2 FLOP a
+    cell; the product with the third operand is then elementwise on a smaller volume.
     """
-    volume = 1
-    for axis in range(i1.dim() + len(e1)):
-        volume *= max(
-            _expanded(i1.shape, e1, axis),
-            _expanded(i2.shape, e2, axis),
-            _expanded(i3.shape, e3, axis),
-        )
-    return 2 * volume
+    operands = [(call.shape(f"i{i}"), call.arguments[f"expand{i}"]) for i in (1, 2, 3)]
+    rank = len(operands[0][0]) + len(operands[0][1])
+    return 2 * prod(
+        max(_expanded(shape, inserted)[axis] for shape, inserted in operands)
+        for axis in range(rank)
+    )
 
 
-def _expanded(shape: Any, inserted: Any, axis: int) -> int:
-    """Size on ``axis`` after ``unsqueeze`` at each of ``inserted``."""
+def _expanded(shape: tuple[int, ...], inserted: Any) -> list[int]:
+    """The shape after ``unsqueeze`` at each of ``inserted``."""
     full = list(shape)
     for position in sorted(inserted):
         full.insert(position, 1)
-    return int(full[axis])
+    return full
 
 
-@formula("aten::_grouped_mm", "aten::_scaled_grouped_mm", "aten::_scaled_grouped_mm_v2")
-def grouped_mm(a: Any, b: Any, *rest: Any, out: Any, **kwargs: Any) -> Cost:
-    """Every row meets the matrix of its own group only.
-
-    ``(t, k) x (g, k, n)``: ``2·t·k·n``; ``(g, m, k) x (k, t)``: ``2·m·k·t``;
-    ``(m, t) x (t, n)`` (weight gradient, ``t`` split into groups): ``2·m·t·n``;
-    ``(g, m, k) x (g, k, n)``: ``2·g·m·k·n``. The last entry of ``offs`` says how many rows are in
-    use; on meta it is unknown and every row counts.
-    """
-    offsets = _offsets(rest, kwargs)
-    if a.dim() == 2 and b.dim() == 3:
-        rows, exact = _used_rows(offsets, a.shape[0])
-        return Cost(2 * rows * a.shape[1] * b.shape[2], rows=rows, exact=exact)
-    if a.dim() == 3 and b.dim() == 2:
-        rows, exact = _used_rows(offsets, b.shape[1])
-        return Cost(2 * a.shape[1] * a.shape[2] * rows, rows=rows, exact=exact)
-    if a.dim() == 2:
-        rows, exact = _used_rows(offsets, a.shape[1])
-        return Cost(2 * a.shape[0] * rows * b.shape[1], exact=exact)
-    return Cost(2 * a.shape[0] * a.shape[1] * a.shape[2] * b.shape[2])
+@call_formula("aten::_cdist_forward", "aten::_euclidean_dist")
+def cdist(call: Call) -> int:
+    """Distances between ``P`` and ``R`` points of ``M`` coordinates: ``2·P·R·M``."""
+    return 2 * prod(call.out_shape()) * call.shape("x1")[-1]
 
 
-def _offsets(rest: Any, kwargs: Any) -> Any:
-    """The integer vector of group ends among the remaining arguments, or None."""
-    for value in (kwargs.get("offs"), *rest):
-        if getattr(value, "shape", None) is not None and str(value.dtype) == "torch.int32":
-            return value
-    return None
+@call_formula("aten::_cdist_backward")
+def cdist_backward(call: Call) -> int:
+    """The gradient of one set of points; autograd calls it once for each set."""
+    return 2 * prod(call.shape("cdist")) * call.shape("x1")[-1]
 
 
-def _used_rows(offsets: Any, rows: int) -> tuple[int, bool]:
-    """Rows that lie inside a group, and whether that was read from real routing."""
-    if offsets is None:
-        return rows, True
-    known = getattr(offsets, "_is_real", None)
-    if offsets.device.type == "cpu" and known is None and type(offsets).__name__ == "Tensor":
-        return min(rows, int(offsets[-1])), True
-    return rows, False
+@call_formula("aten::_pdist_forward")
+def pdist(call: Call) -> int:
+    """``n·(n−1)/2`` pairs of ``m`` coordinates."""
+    points, width = call.shape("self")
+    return points * (points - 1) * width
 
 
-@formula("aten::_scaled_mm", "aten::_scaled_mm_v2")
-def scaled_mm(a: Any, b: Any, *_: Any, out: Any, **__: Any) -> int:
-    """fp8 (or packed fp4) product with scales; a packed fp4 byte holds two elements of ``k``."""
-    packed = 2 if "float4" in str(a.dtype) else 1
-    return 2 * a.shape[0] * a.shape[1] * packed * b.shape[1]
-
-
-@formula("aten::_cslt_sparse_mm")
-def cslt_sparse_mm(compressed: Any, dense: Any, *_: Any, out: Any, **__: Any) -> int:
-    """2:4 sparse times dense; counted as the sparse mathematics: half of ``k`` is multiplied."""
-    return prod(out.shape) * dense.shape[0]
-
-
-@formula("aten::_sparse_semi_structured_mm")
-def semi_structured_mm(a: Any, _meta: Any, b: Any, *_: Any, out: Any, **__: Any) -> int:
-    """``a`` keeps ``k/2`` of ``k`` columns."""
-    return 2 * a.shape[0] * a.shape[1] * b.shape[1]
-
-
-@formula("aten::_sparse_semi_structured_addmm")
-def semi_structured_addmm(
-    _bias: Any, a: Any, _meta: Any, b: Any, *_: Any, out: Any, **__: Any
-) -> int:
-    """``bias + a @ b`` where ``a`` keeps ``k/2`` of ``k`` columns."""
-    return 2 * a.shape[0] * a.shape[1] * b.shape[1]
+@call_formula("aten::_pdist_backward")
+def pdist_backward(call: Call) -> int:
+    """As the forward."""
+    points, width = call.shape("self")
+    return points * (points - 1) * width

@@ -13,8 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from flopcount.registry import Formula
-
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -27,7 +25,6 @@ class Rule:
         reason: For zero: why.
         per_element: For zero: elementwise FLOP for each element.
         on_input: Whether elements of the inputs count (reductions) and not those of the result.
-        formula: For formula: what to call.
 
     """
 
@@ -37,7 +34,6 @@ class Rule:
     reason: str = ""
     per_element: int = 0
     on_input: bool = False
-    formula: Formula | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +129,9 @@ FAMILIES = (
     _family(
         "looks rows up or adds rows up",
         """_embedding_bag _embedding_bag_backward _embedding_bag_dense_backward
-        _embedding_bag_forward_only embedding embedding_dense_backward embedding_renorm index_add
+        _embedding_bag_forward_only
+        _embedding_bag_per_sample_weights_backward embedding embedding_dense_backward
+        embedding_renorm index_add
         index_reduce scatter_add scatter_reduce segment_reduce _segment_reduce_backward""",
     ),
     _family(
@@ -220,12 +218,14 @@ FAMILIES = (
         "arithmetic on single elements",
         """_add_relu _compute_linear_combination _prelu_kernel _prelu_kernel_backward
         _thnn_fused_gru_cell _thnn_fused_gru_cell_backward _thnn_fused_lstm_cell
-        _thnn_fused_lstm_cell_backward _thnn_fused_lstm_cell_backward_impl abs copysign cumprod cumsum elu_backward eq floor_divide gcd ge gelu glu
+        _thnn_fused_lstm_cell_backward _thnn_fused_lstm_cell_backward_impl
+        abs copysign cumprod cumsum elu_backward eq floor_divide gcd ge gelu glu
         glu_backward glu_backward_jvp glu_jvp gt hardshrink_backward hardsigmoid_backward hardswish
         hardswish_backward hardtanh_backward heaviside lcm le leaky_relu_backward linalg_cross
         log_sigmoid_backward log_sigmoid_forward lt mish ne softplus_backward softshrink_backward
         threshold trace __and__ __or__ __xor__ __lshift__ __rshift__ __irshift__
-        __ilshift__ __iand__ __ior__ __ixor__ infinitely_differentiable_gelu_backward""",
+        __ilshift__ __iand__ __ior__ __ixor__
+        infinitely_differentiable_gelu_backward""",
         1,
     ),
     _family(
@@ -267,9 +267,10 @@ NAMESPACES = {
 }
 """Namespaces of which no op multiplies matrices."""
 
-TORCHVISION = frozenset(
+TORCHVISION = _family(
+    "pools or resamples with a fixed small stencil",
     """nms roi_align _roi_align_backward roi_pool _roi_pool_backward ps_roi_align
-    _ps_roi_align_backward ps_roi_pool _ps_roi_pool_backward interpolate""".split()
+    _ps_roi_align_backward ps_roi_pool _ps_roi_pool_backward interpolate""",
 )
 
 PRIMS_WITH_PRODUCTS = frozenset({"fft_c2c", "fft_c2r", "fft_r2c", "svd"})
@@ -313,8 +314,8 @@ def zero_rule(func: Any, op: str) -> Rule:
     namespace, _, base = name.partition("::")
     if namespace in NAMESPACES:
         return Rule("zero", name, op, NAMESPACES[namespace])
-    if namespace == "torchvision" and base in TORCHVISION:
-        return Rule("zero", name, op, "pools or resamples with a fixed small stencil")
+    if namespace == "torchvision" and base in TORCHVISION.names:
+        return Rule("zero", name, op, TORCHVISION.reason)
     if namespace not in {"aten", "prims"}:
         return Rule("unknown", name, op)
     family = find_family(base)

@@ -14,9 +14,13 @@ from flopledger.commands import (
     audit,
     case,
     count,
+    doctor,
     estimate,
     hardware,
+    import_,
     regimes,
+    run,
+    top,
     version,
 )
 
@@ -31,8 +35,12 @@ for verb in (
     audit,
     estimate,
     count,
+    run,
+    top,
+    import_,
     hardware,
     regimes,
+    doctor,
     case,
     version,
 ):

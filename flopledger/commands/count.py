@@ -33,6 +33,15 @@ def count(
     image: Annotated[
         str | None, typer.Option(help="Pixels, as 224 or 224x336; default: the configuration's.")
     ] = None,
+    latent: Annotated[
+        str | None, typer.Option(help="A diffusion model's latent, as 64 or 64x96.")
+    ] = None,
+    text_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Conditioning tokens of a diffusion model.")
+    ] = None,
+    audio_frames: Annotated[
+        int | None, typer.Option(min=1, help="Spectrogram frames; default: the configuration's.")
+    ] = None,
     mode: Annotated[str, typer.Option(help="train or forward.")] = "train",
     by: Annotated[str | None, typer.Option(help="op, module or dtype.")] = None,
     depth: Annotated[int, typer.Option(min=0, help="Depth of the module tree.")] = 3,
@@ -69,10 +78,14 @@ def count(
         "backward": mode == "train",
         "recompute": recompute == "full",
     }
-    if decoder_sequence is not None:
-        step["decoder_sequence"] = decoder_sequence
-    if image is not None:
-        step["image"] = _pixels(image)
+    sizes = {
+        "decoder_sequence": decoder_sequence,
+        "image": None if image is None else _pixels("--image", image),
+        "latent": None if latent is None else _pixels("--latent", latent),
+        "text_tokens": text_tokens,
+        "audio_frames": audio_frames,
+    }
+    step |= {name: size for name, size in sizes.items() if size is not None}
     if explain is not None:
         _explain(model, explain, step, as_json=as_json)
         return
@@ -128,10 +141,10 @@ def _check(mode: str, by: str | None, recompute: str) -> None:
         raise typer.BadParameter("--recompute full: a forward pass alone computes nothing again")
 
 
-def _pixels(text: str) -> tuple[int, int]:
+def _pixels(option: str, text: str) -> tuple[int, int]:
     height, _, width = text.lower().partition("x")
     if not height.isdigit() or (width and not width.isdigit()) or len(text) > 13:
-        raise typer.BadParameter(f"--image {text[:40]}: expected 224 or 224x336")
+        raise typer.BadParameter(f"{option} {text[:40]}: expected one number, or 224x336")
     return int(height), int(width or height)
 
 

@@ -6,10 +6,11 @@ computed from others where the arithmetic is exact (steps x batch), and says so.
 """
 
 from flopledger.facts import NAMES, Fact, Finding, Grade
-from flopledger.logs import checks
+from flopledger.logs import checks, telemetry
 from flopledger.logs.architecture import find_shape
 from flopledger.logs.benchmarks import Benchmark, benchmark
 from flopledger.logs.evidence import Evidence
+from flopledger.logs.readers.weights import SHARD
 from flopledger.logs.run_facts import Bound, Resolved, RunFacts
 
 #: Strongest first, but what the audited software computed comes last.
@@ -48,7 +49,10 @@ def assemble(evidence: Evidence) -> RunFacts:
     rules = _benchmark(figures["benchmark"])
     shape = find_shape(evidence, rules)
     figures["model"] = choose(evidence, "model")
-    figures["accelerator_count"] = _accelerator_count(evidence)
+    figures["parameters"] = figures["parameters"] or _of_shards(evidence)
+    figures["global_batch"] = figures["global_batch"] or _batch_by_rates(evidence)
+    world = _world(evidence, figures["global_batch"])
+    figures["accelerator_count"] = _accelerator_count(evidence, world)
     figures["tokens_per_sample"] = _tokens_per_sample(evidence, rules)
     figures["global_batch"] = figures["global_batch"] or _global_batch(
         evidence, figures["accelerator_count"]
@@ -56,14 +60,19 @@ def assemble(evidence: Evidence) -> RunFacts:
     if several is None:
         figures["timed_seconds"] = _timed_seconds(evidence)
         figures |= _amount(evidence, figures, rules)
-    figures["accelerator_seconds"] = _accelerator_seconds(evidence, figures)
+    seen = telemetry.measure(evidence.telemetry, *_window(evidence))
+    figures["accelerator_seconds"] = _accelerator_seconds(evidence, figures) or seen.device_seconds
+    figures["energy_joules"] = seen.energy_joules or figures["energy_joules"]
+    figures["energy_boundary"] = seen.energy_boundary or figures["energy_boundary"]
     figures |= _evaluation(evidence, figures)
     figures |= _from_benchmark(figures, rules)
     figures["implied_parameters"] = _implied_parameters(figures)
     findings = list(evidence.findings)
     findings += [several] if several else []
+    findings += seen.findings
     findings += checks.conflicts(figures)
     findings += checks.arithmetic(evidence, figures, shape)
+    findings += checks.visible_devices(evidence, figures["accelerator_count"])
     return RunFacts(
         **figures,
         architecture=shape.architecture,
@@ -100,6 +109,14 @@ def _benchmark(figure: Resolved | None) -> Benchmark | None:
     return benchmark(str(figure.value)) if figure is not None else None
 
 
+def _window(evidence: Evidence) -> tuple[float | None, float | None]:
+    """Give the timed window in unix seconds, where one log gives it."""
+    started, ended = evidence.named("started"), evidence.named("ended")
+    if len(started) != 1 or len(ended) != 1:
+        return None, None
+    return float(started[0].value), float(ended[0].value)
+
+
 def _timed_seconds(evidence: Evidence) -> Resolved | None:
     figure = choose(evidence, "timed_seconds")
     seen = choose(evidence, "seen_seconds")
@@ -110,11 +127,12 @@ def _timed_seconds(evidence: Evidence) -> Resolved | None:
     )
 
 
-def _accelerator_count(evidence: Evidence) -> Resolved | None:
+def _accelerator_count(evidence: Evidence, world: Resolved | None) -> Resolved | None:
     """Prefer what a machine description or the run says to what a host inventory lists."""
     return (
         choose(evidence, "accelerator_count")
         or choose(evidence, "world_size")
+        or world
         or choose(evidence, "visible_accelerators")
     )
 
@@ -125,6 +143,41 @@ def _tokens_per_sample(evidence: Evidence, rules: Benchmark | None) -> Resolved 
         return figure
     return _computed(
         rules.tokens_per_sample, "tokens", (), f"the benchmark's rules ({rules.source})"
+    )
+
+
+def _batch_by_rates(evidence: Evidence) -> Resolved | None:
+    """Samples a step from the Trainer's rates: what was planned, divided by the same time."""
+    rate = choose(evidence, "planned_train_samples_per_second")
+    seconds, steps = choose(evidence, "timed_seconds"), choose(evidence, "planned_steps")
+    if rate is None or seconds is None or steps is None:
+        return None
+    batch = rate.number * seconds.number / steps.number
+    if batch < 0.75 or abs(batch - round(batch)) > max(0.02, 0.01 * batch):
+        return None
+    facts = (*rate.facts, *seconds.facts, *steps.facts)
+    return _computed(
+        round(batch), "samples", facts, "samples a second x seconds / planned steps, rounded"
+    )
+
+
+def _world(evidence: Evidence, batch: Resolved | None) -> Resolved | None:
+    """Processes that trained, by batch arithmetic: global batch / (a process's x accumulation)."""
+    per_process = choose(evidence, "per_process_batch")
+    if batch is None or per_process is None:
+        return None
+    accumulation = choose(evidence, "gradient_accumulation")
+    if accumulation is None and not evidence.named("visible_accelerators"):
+        return None  # without a word on accumulation, a quotient of 8 may be 8 passes of one GPU
+    each = per_process.number * (accumulation.number if accumulation else 1)
+    if batch.number % each:
+        return None
+    facts = (*batch.facts, *per_process.facts, *(accumulation.facts if accumulation else ()))
+    return _computed(
+        round(batch.number / each),
+        "devices",
+        facts,
+        f"{batch.value:,} samples a step / {each:,.0f} a process, accumulation included",
     )
 
 
@@ -204,6 +257,18 @@ def _from_benchmark(
         for name, value in fixed.items()
         if value is not None and figures[name] is None
     }
+
+
+def _of_shards(evidence: Evidence) -> Resolved | None:
+    """Add up the parameters of a model's shards, if all of them are there."""
+    shards = evidence.named("parameters_of_shard")
+    marks = [SHARD.search(fact.file) for fact in shards]
+    numbers = {(int(mark[1]), int(mark[2])) for mark in marks if mark is not None}
+    wanted = {total for _, total in numbers}
+    if len(wanted) != 1 or len(shards) != len(numbers) or len(numbers) != wanted.pop():
+        return None
+    total = sum(int(fact.value) for fact in shards)
+    return _computed(total, "parameters", shards, f"the sum of {len(shards)} shards")
 
 
 def _implied_parameters(figures: dict[str, Resolved | None]) -> Resolved | None:

@@ -92,6 +92,7 @@ def arithmetic(
         *_parts(evidence, figures),
         *_names(evidence),
         *_claim_of_values(evidence, figures, shape),
+        *_claim_too_low(figures, shape),
         *_batch(figures),
     ]
 
@@ -108,6 +109,30 @@ def _devices(evidence: Evidence, figures: Mapping[str, Resolved | None]) -> list
         if match and int(match[1]) not in nodes | {count.number, 1}:
             found.append(_mismatch(count, fact, f"the platform is called {fact.value!r}"))
     return found
+
+
+def visible_devices(evidence: Evidence, count: Resolved | None) -> list[Finding]:
+    """Compare the devices that trained with what a host inventory lists."""
+    if count is None:
+        return []
+    listed = [
+        fact
+        for fact in evidence.named("visible_accelerators")
+        if fact not in count.facts and differ(fact.value, count.value)
+    ]
+    return [
+        Finding(
+            code="device-count-mismatch",
+            severity="warning",
+            message=f"{_spell(count.value)} devices trained ({count.derivation}), but the host "
+            f"lists {_spell(fact.value)}: an inventory shows what is visible, not what was used",
+            evidence=(*(item.place for item in count.facts), fact.place),
+        )
+        for fact in listed[:1]
+        # A node's inventory beside a job of many such nodes is no contradiction.
+        if not (isinstance(fact.value, int) and count.number % fact.value == 0)
+        or count.number < float(fact.value)
+    ]
 
 
 def _mismatch(count: Resolved, fact: Fact, words: str) -> Finding:
@@ -201,6 +226,35 @@ def _claim_of_values(
             message=f"claimed {claim.number:.4g} FLOP is 6 x {implied:.4g} parameters x "
             f"{samples.number:,.0f} samples x {values:,} {what}: the counter took every value of "
             "the input for a token, which is some hundred times too many",
+            evidence=tuple(fact.place for fact in claim.facts),
+        )
+    ]
+
+
+#: A training step below this is none: one token through a model of 16 million weights costs more.
+_LEAST_STEP_FLOP = 1e8
+#: Claimed FLOP a token over 6 x weights below this is a counter that missed most of the model.
+_LEAST_SHARE = 0.2
+
+
+def _claim_too_low(figures: Mapping[str, Resolved | None], shape: Shape) -> list[Finding]:
+    """Find a total that misses most of the model, as counters do whose weights are partitioned."""
+    claim, steps = figures.get("claimed_flop"), figures.get("steps")
+    weights, implied = _matrix_weights(shape), figures.get("implied_parameters")
+    if claim is None:
+        return []
+    if implied is not None and weights is not None and implied.number < _LEAST_SHARE * weights:
+        seen = f"{implied.number:.3g} parameters by 6 x tokens, but the shape holds {weights:.3g}"
+    elif steps is not None and claim.number < _LEAST_STEP_FLOP * steps.number:
+        seen = f"{claim.number / steps.number:.3g} FLOP an optimizer step"
+    else:
+        return []
+    return [
+        Finding(
+            code="counter-implausible",
+            severity="warning",
+            message=f"claimed {claim.number:.4g} FLOP is {seen}: far too few, as where parameters "
+            "are partitioned while they are counted (ZeRO-3, FSDP)",
             evidence=tuple(fact.place for fact in claim.facts),
         )
     ]

@@ -36,6 +36,7 @@ class Evidence:
     facts: tuple[Fact, ...] = ()
     findings: tuple[Finding, ...] = ()
     unread: tuple[str, ...] = ()  #: names of files that nobody recognised or that were refused
+    telemetry: tuple[EvidenceFile, ...] = ()  #: recordings, integrated once the window is known
     sources: Mapping[str, Source] = field(default_factory=dict)  #: by name
 
     def named(self, name: str) -> tuple[Fact, ...]:

@@ -5,7 +5,7 @@ import re
 
 from flopledger.logs import limits
 
-_NUMBER = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d*)?(?:[eE][+-]?\d{1,4})?")
+_NUMBER = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d*)?(?:[eE][+-]?\d{1,4})?", re.ASCII)
 
 #: Words that stand where a value should be.
 _PLACEHOLDERS = frozenset(
@@ -41,7 +41,7 @@ def parse_number(text: object) -> int | float | None:
     if not isinstance(text, str) or len(text) > limits.NUMBER_CHARACTERS:
         return None
     text = text.strip()
-    if not any(character.isdigit() for character in text) or not _NUMBER.fullmatch(text):
+    if not _NUMBER.fullmatch(text):
         return None
     plain = text.replace(",", "")
     try:
@@ -77,8 +77,8 @@ def is_placeholder(value: object) -> bool:
     return word in _PLACEHOLDERS or word.endswith("_placeholder") or "placeholder" in word
 
 
-_DURATION = re.compile(r"(?:(\d{1,6})-)?(\d{1,7}):(\d{1,2}):(\d{1,2}(?:\.\d{1,9})?)")
-_SHORT_DURATION = re.compile(r"(\d{1,7}):(\d{1,2}(?:\.\d{1,9})?)")
+_DURATION = re.compile(r"(?:(\d{1,6})-)?(\d{1,7}):(\d{1,2}):(\d{1,2}(?:\.\d{1,9})?)", re.ASCII)
+_SHORT_DURATION = re.compile(r"(\d{1,7}):(\d{1,2}(?:\.\d{1,9})?)", re.ASCII)
 
 
 def parse_duration(text: str) -> float | None:

@@ -4,12 +4,16 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from flopledger.logs import limits
+from flopledger.facts import Finding
+from flopledger.logs import limits, telemetry
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import Evidence, EvidenceError, EvidenceFile, Source
 from flopledger.logs.notes import Notes
 from flopledger.logs.reader import Reader
 from flopledger.logs.readers import READERS
+
+#: What a fault of a reader on hostile content looks like. One bad file must not end an audit.
+_UNEXPECTED = (ValueError, LookupError, TypeError, ArithmeticError, AttributeError, RecursionError)
 
 
 def read(files: Sequence[EvidenceFile]) -> Evidence:
@@ -21,9 +25,11 @@ def read(files: Sequence[EvidenceFile]) -> Evidence:
     """
     everything: list[Notes] = []
     unread: list[str] = []
+    recordings: list[EvidenceFile] = []
     sources: dict[str, Source] = {}
     total = 0
-    for document in _documents(files):
+    refused: list[Finding] = []
+    for document in _documents(files, refused):
         if document.name in sources:
             continue
         reader = recognise(document)
@@ -34,11 +40,15 @@ def read(files: Sequence[EvidenceFile]) -> Evidence:
                 f"{document.name}: the evidence exceeds {limits.TOTAL_BYTES:,} bytes in all; "
                 "hand in fewer files"
             )
+        recorded = reader is None and document.size_bytes > 0 and telemetry.is_telemetry(document)
         sources[document.name] = Source(
-            format=reader.format if reader else None,
+            format="telemetry" if recorded else reader.format if reader else None,
             sha256=document.sha256(),
             size_bytes=document.size_bytes,
         )
+        if recorded:
+            recordings.append(EvidenceFile(path=document.path, name=document.name))
+            continue
         if reader is None:
             unread.append(document.name)
             continue
@@ -48,8 +58,9 @@ def read(files: Sequence[EvidenceFile]) -> Evidence:
             unread.append(document.name)
     return Evidence(
         facts=tuple(fact for notes in everything for fact in notes.facts),
-        findings=tuple(finding for notes in everything for finding in notes.findings),
-        unread=tuple(unread),
+        findings=(*refused, *(item for notes in everything for item in notes.findings)),
+        unread=(*unread, *(finding.evidence[0] for finding in refused)),
+        telemetry=tuple(recordings),
         sources=sources,
     )
 
@@ -72,6 +83,15 @@ def _read_one(reader: Reader, document: Document) -> Notes:
         # Half of a document is no evidence: what was noted before the damage is dropped.
         notes = Notes(document.name)
         notes.finding("evidence-unreadable", "error", str(error), "the file")
+    except _UNEXPECTED as error:
+        notes = Notes(document.name)
+        notes.finding(
+            "evidence-unreadable",
+            "error",
+            f"{document.name}: the {reader.format} reader met content that it does not expect "
+            f"({type(error).__name__}); nothing was taken from this file",
+            "the file",
+        )
     if document.skipped_lines:
         notes.finding(
             "evidence-truncated",
@@ -85,7 +105,7 @@ def _read_one(reader: Reader, document: Document) -> Notes:
 
 @dataclass
 class _Budget:
-    files: int = limits.FILES
+    files: int
 
     def spend(self, name: str) -> None:
         self.files -= 1
@@ -95,11 +115,11 @@ class _Budget:
             )
 
 
-def _documents(files: Sequence[EvidenceFile]) -> Iterator[Document]:
-    budget = _Budget()
+def _documents(files: Sequence[EvidenceFile], refused: list[Finding]) -> Iterator[Document]:
+    budget = _Budget(limits.FILES)
     for file in files:
         if file.path.is_dir():
-            yield from _walk(file.path.resolve(), file.path, file.name, budget, 0)
+            yield from _walk(file.path.resolve(), file.path, file.name, budget, refused)
         elif file.path.is_file():
             budget.spend(file.name)
             yield Document(file.path, file.name)
@@ -110,7 +130,12 @@ def _documents(files: Sequence[EvidenceFile]) -> Iterator[Document]:
 
 
 def _walk(
-    root: pathlib.Path, folder: pathlib.Path, name: str, budget: _Budget, depth: int
+    root: pathlib.Path,
+    folder: pathlib.Path,
+    name: str,
+    budget: _Budget,
+    refused: list[Finding],
+    depth: int = 0,
 ) -> Iterator[Document]:
     """Give the regular files under ``folder``; a link must stay under ``root``."""
     if depth > limits.FOLDER_DEPTH:
@@ -121,21 +146,35 @@ def _walk(
         raise EvidenceError(f"{name}: cannot be listed ({error.strerror})") from None
     for entry in entries:
         inside = f"{name.rstrip('/')}/{entry.name}"
-        if entry.is_symlink():
-            _require_inside(root, entry, inside)
-        if entry.is_dir():
+        reason = _refusal(root, entry)
+        if reason is not None:
+            refused.append(
+                Finding(
+                    code="evidence-refused",
+                    severity="info",
+                    message=f"{inside}: {reason}; copy the file in if it matters",
+                    evidence=(inside,),
+                )
+            )
+        elif entry.is_dir():
             # A link to a folder above would be walked for ever; its files are met anyway.
             if not entry.is_symlink():
-                yield from _walk(root, entry, inside, budget, depth + 1)
-        elif entry.is_file():
+                yield from _walk(root, entry, inside, budget, refused, depth + 1)
+        else:
             budget.spend(inside)
             yield Document(entry, inside)
 
 
-def _require_inside(root: pathlib.Path, entry: pathlib.Path, name: str) -> None:
-    try:
-        target = entry.resolve(strict=True)
-    except (OSError, RuntimeError):
-        raise EvidenceError(f"{name}: a link that leads nowhere") from None
-    if not target.is_relative_to(root):
-        raise EvidenceError(f"{name}: a link that leaves the evidence folder; copy the file in")
+def _refusal(root: pathlib.Path, entry: pathlib.Path) -> str | None:
+    """Say why an entry of a folder is not looked at, or give ``None``.
+
+    W&B's own run folders hold a link into a cache, so one such link must not stop an audit.
+    """
+    if entry.is_symlink():
+        try:
+            target = entry.resolve(strict=True)
+        except (OSError, RuntimeError):
+            return "a link that leads nowhere"
+        if not target.is_relative_to(root):
+            return "a link that leaves the evidence folder"
+    return None if entry.is_dir() or entry.is_file() else "neither a file nor a folder"

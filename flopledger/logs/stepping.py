@@ -7,15 +7,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+from flopledger.logs import limits
 from flopledger.logs.document import Document
+from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
 
 #: A step line is short; what follows in a longer one is other output glued to it.
 _STEP_LINE_CHARACTERS = 4_000
+#: Ranks print one step within this time; a restart needs longer.
+_RANKS_WITHIN_SECONDS = 5.0
+#: Programs print every step, every ten or every hundred.
+_USUAL_INTERVAL = 100
 #: Stamps and summed step times may differ by this before it is worth a word.
 _CLOCK_SLACK = 0.1
 
-_STAMP = re.compile(r"(\d{4})-(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,6}))?")
+_STAMP = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)[ T](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,6}))?")
 
 
 def short_lines(document: Document) -> Iterator[tuple[int, str]]:
@@ -57,23 +63,42 @@ class StepLog:
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
-        self.lost_steps = 0  #: steps that were done again
+        self._fallbacks: list[tuple[int, int]] = []  #: last step before, first step after
         self.repeated: list[int] = []  #: lines that another rank had printed
         self.restarts: list[int] = []  #: lines where the count fell back
-        self._marks: dict[int, str] = {}
+        self._seen: dict[int, Step] = {}
 
     def add(self, step: Step) -> bool:
         """Take a printed step in; ``False`` for one that another rank printed already."""
-        again = self.steps and step.step == self.steps[-1].step
-        if again or self._marks.get(step.step) == step.mark:
+        if len(self.steps) >= limits.STEPS:
+            raise EvidenceError(
+                f"more than {limits.STEPS:,} printed steps; hand in an extract, and say so"
+            )
+        if self._is_repeated(step):
             self.repeated.append(step.line)
             return False
-        if self.steps and step.step < self.steps[-1].step:
-            self.lost_steps += self.steps[-1].step - step.step + 1
+        if self.steps and step.step <= self.steps[-1].step:
+            self._fallbacks.append((self.steps[-1].step, step.step))
             self.restarts.append(step.line)
-        self._marks[step.step] = step.mark
+        self._seen[step.step] = step
         self.steps.append(step)
         return True
+
+    def _is_repeated(self, step: Step) -> bool:
+        """Tell another rank's print from work done again, which may give the very same loss."""
+        before = self._seen.get(step.step)
+        if before is None:
+            return False
+        if step.stamp is not None and before.stamp is not None:
+            return abs(step.stamp - before.stamp) <= _RANKS_WITHIN_SECONDS
+        last = self.steps[-1].step
+        near = last - step.step <= 2 * self.interval
+        return last == step.step or (near and before.mark == step.mark)
+
+    @property
+    def lost_steps(self) -> int:
+        """Steps that were done again: a print covers the interval before it."""
+        return sum(last - first + self.interval for last, first in self._fallbacks)
 
     @property
     def interval(self) -> int:
@@ -83,7 +108,10 @@ class StepLog:
             for before, after in pairwise(self.steps)
             if after.step > before.step
         ]
-        return int(statistics.median_low(gaps)) if gaps else 1
+        if gaps:
+            return int(statistics.median_low(gaps))
+        # A lone print of a low step covers the steps up to it, as the first print of a log does.
+        return self.steps[0].step if 0 < self.steps[0].step <= _USUAL_INTERVAL else 1
 
     @property
     def first_step(self) -> int:
@@ -144,8 +172,8 @@ class StepLog:
             notes.finding(
                 "repeated-steps",
                 "warning",
-                f"{len(self.restarts)} restarts did {self.lost_steps:,} steps again: compute spent "
-                "that is not in the model",
+                f"{self.lost_steps:,} steps were done again after {len(self.restarts)} fall-backs: "
+                "compute spent that is not in the model",
                 *(line(number) for number in self.restarts[:5]),
             )
         self._note_time(notes)

@@ -4,7 +4,8 @@ No weights, no download, no remote code. Needs the ``trace`` extra; without it, 
 architecture that cannot be built, the route is left out and a finding says why.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from flopledger.errors import CaseError
 from flopledger.facts import Finding
 from flopledger.methods.models import COUNTED_SIGMA, SIX_ND_SIGMA, Costed, Model, input_sizes
 from flopledger.methods.work import SampleCost
+from flopledger.quantity import Z90
 
 if TYPE_CHECKING:
     from flopcount import FlopCount
@@ -50,8 +52,9 @@ def cost(model: Model, sequence: int | None) -> Traced:
     try:
         built = architectures.load(model.config)
         sizes = input_sizes(model)
-        batch = built.inputs(batch=1, sequence=sequence or _PROBE_SEQUENCE, **sizes)
-        count = flopcount.count(built.model, **batch)
+        lengths = _lengths(built, sequence)
+        batches = [built.inputs(batch=1, sequence=length, **sizes) for length in lengths]
+        counts = [flopcount.count(built.model, **batch) for batch in batches]
     except FlopcountError as error:
         if model.dimensions is None:
             raise CaseError(f"{model.place}.config: {error}") from None
@@ -60,15 +63,61 @@ def cost(model: Model, sequence: int | None) -> Traced:
             costed=None, findings=(_finding("architecture-not-countable", message, model),)
         )
     findings = [_carried(finding) for finding in built.findings]
-    if count.uncounted:
-        names = ", ".join(sorted({one.op for one in count.uncounted}))
+    unknown = sorted({one.op for count in counts for one in count.uncounted})
+    if unknown:
+        names = ", ".join(unknown)
         message = f"{model.place}: operators without a formula: {names}; the count is a lower bound"
         findings.append(_finding("uncounted-operators", message, model))
-    return Traced(costed=_costed(built, count, sequence), findings=tuple(findings))
+    costs = [
+        _costed(built, count, sequence, length)
+        for count, length in zip(counts, lengths, strict=True)
+    ]
+    costed = costs[0] if len(costs) == 1 else _between(costs, lengths)
+    return Traced(costed=costed, findings=tuple(findings))
 
 
-def _costed(built: "Architecture", count: "FlopCount", sequence: int | None) -> Costed:
-    known = sequence is not None
+def _lengths(built: "Architecture", sequence: int | None) -> list[int]:
+    """Choose the lengths to trace: the known one, else a probe.
+
+    Beside a recording of known length the transcript may have any length up to the model's limit:
+    both ends are traced.
+    """
+    if sequence is not None:
+        return [sequence]
+    limit = built.config.get("max_target_positions")
+    if _hears(built) and isinstance(limit, int) and limit > 1:
+        return [1, limit]
+    return [_PROBE_SEQUENCE]
+
+
+def _hears(built: "Architecture") -> bool:
+    return getattr(built.model, "main_input_name", None) == "input_features"
+
+
+def _between(costs: list[Costed], lengths: list[int]) -> Costed:
+    """Take the middle (in the logarithm) of two traces, with a spread that reaches both."""
+    low, high = costs[0].cost, costs[-1].cost
+    share = (low.total * high.total) ** 0.5 / low.total
+    spread = math.log(high.total / low.total) / 2 / Z90
+    note = f"transcripts of {lengths[0]} to {lengths[-1]} tokens: the length is not known"
+    return replace(
+        costs[0],
+        cost=replace(
+            low,
+            matrix_forward=low.matrix_forward * share,
+            matrix_backward=low.matrix_backward * share,
+            attention_forward=low.attention_forward * share,
+            attention_backward=low.attention_backward * share,
+            sigma=math.hypot(low.sigma, spread),
+        ),
+        assumptions=(*costs[0].assumptions, *costs[-1].assumptions, note),
+    )
+
+
+def _costed(built: "Architecture", count: "FlopCount", sequence: int | None, length: int) -> Costed:
+    # Attention between text tokens cannot be known without their number; that between the frames
+    # of a recording or the patches of an image can.
+    known = sequence is not None or _hears(built) or _sees(built)
     attention = count.attention_flop
     # Two thirds of a training step's attention products belong to its backward pass.
     attention_forward = attention / 3
@@ -79,7 +128,7 @@ def _costed(built: "Architecture", count: "FlopCount", sequence: int | None) -> 
         attention_forward=attention_forward if known else 0.0,
         attention_backward=2 * attention_forward if known else 0.0,
         mask_share=masked / attention if attention else 1.0,
-        tokens_per_sample=_tokens(built, sequence),
+        tokens_per_sample=_tokens(built, length),
         sigma=COUNTED_SIGMA if known else SIX_ND_SIGMA,
         sequence_known=known,
     )
@@ -87,7 +136,7 @@ def _costed(built: "Architecture", count: "FlopCount", sequence: int | None) -> 
         cost=sample,
         assumptions=(
             f"{built.class_name} traced on the {count.method} device, batch 1, "
-            f"sequence {sequence or _PROBE_SEQUENCE}: {count.total:,} FLOP forward and backward",
+            f"sequence {length}: {count.total:,} FLOP forward and backward",
             *built.assumptions,
             *count.notes,
         ),
@@ -96,12 +145,16 @@ def _costed(built: "Architecture", count: "FlopCount", sequence: int | None) -> 
     )
 
 
-def _tokens(built: "Architecture", sequence: int | None) -> float | None:
-    if built.dimensions is not None and built.dimensions.kind in {"vit", "dit", "unet"}:
+def _sees(built: "Architecture") -> bool:
+    return getattr(built.model, "main_input_name", None) in {"pixel_values", "sample"}
+
+
+def _tokens(built: "Architecture", length: int) -> float | None:
+    """Give the text tokens of a sample: both sides of an encoder-decoder, none for other inputs."""
+    if _hears(built) or _sees(built):
         return None
-    length = float(sequence or _PROBE_SEQUENCE)
-    both_sides = built.dimensions is not None and built.dimensions.kind == "encoder-decoder"
-    return 2 * length if both_sides else length
+    both_sides = getattr(built.model.config, "is_encoder_decoder", False)
+    return 2.0 * length if both_sides else float(length)
 
 
 def _carried(finding: "PillarFinding") -> Finding:

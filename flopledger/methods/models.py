@@ -11,10 +11,11 @@ from typing import Any
 
 from flopcount import FlopcountError, closed_form
 from flopcount.config_file import ConfigError, find_config, read_json
-from flopledger.case import ModelSpec
+from flopledger.case_spec import ModelSpec
 from flopledger.errors import CaseError
 from flopledger.facts import Finding
 from flopledger.inputs import Input, parameters
+from flopledger.logs import RunFacts
 from flopledger.methods.work import SampleCost
 from flopledger.text import number
 
@@ -77,6 +78,53 @@ def load(key: str, spec: ModelSpec, config: Path | None, *, place: str) -> Model
         why_no_dimensions=reason,
         total=parameters(spec, "parameters", place=place),
         active=parameters(spec, "active_parameters", place=place),
+    )
+
+
+def of_evidence(found: RunFacts, config: Path | None) -> Model | None:
+    """Make a model of what a run's evidence says about it; ``None`` if it says nothing."""
+    if found.architecture is None and config is None:
+        return None
+    place = found.architecture_source or found.config_file or "evidence"
+    dimensions, reason = None, None
+    if config is not None:
+        dimensions, reason = _from_config(config)
+    elif found.architecture is not None:
+        try:
+            dimensions = closed_form.Dimensions.from_mapping(found.architecture)
+        except FlopcountError as error:
+            reason = str(error)
+    sizes = {key: list(v) if isinstance(v, tuple) else v for key, v in (found.input or {}).items()}
+    spec = ModelSpec(config=None if config is None else str(config), input=sizes or None)
+    return Model(
+        key="evidence",
+        spec=spec,
+        place=place,
+        config=config,
+        dimensions=dimensions,
+        why_no_dimensions=reason,
+        total=None,
+        active=None,
+    )
+
+
+def per_sample(found: RunFacts) -> Costed | None:
+    """Cost of a sample that a benchmark's rules fix: forward FLOP, and twice that backward."""
+    forward = found.forward_flop_per_sample
+    if forward is None:
+        return None
+    cost = SampleCost(
+        matrix_forward=forward,
+        matrix_backward=2 * forward,
+        attention_forward=0,
+        attention_backward=0,
+        mask_share=1.0,
+        tokens_per_sample=None,
+        sigma=COUNTED_SIGMA,
+    )
+    return Costed(
+        cost=cost,
+        assumptions=(f"{number(forward, 4)} FLOP forward a sample, as the benchmark fixes it",),
     )
 
 

@@ -18,7 +18,7 @@ class Regime:
     id: str
     name: str
     jurisdiction: str
-    threshold_flop: float
+    threshold_flop: float  #: where a rule makes it depend on the case: the fallback
     comparator: Comparator
     ledger: str  #: which sum of runs it looks at, see ``flopledger.scope``
     status: str  #: in force, enacted, revoked, draft ...
@@ -29,6 +29,8 @@ class Regime:
     as_of: str  #: when the entry was last checked
     conditions: str | None  #: what else must hold beside the compute
     note: str | None
+    #: ``"one-third-of-original"``: the threshold depends on the model that was modified
+    rule: str | None
 
     def exceeded_by(self, flop: float) -> bool:
         """Compare strictly or not, as the text says."""
@@ -69,7 +71,7 @@ def by_id(identifier: str) -> Regime:
 
 
 def _regime(table: dict[str, Any], name: str) -> Regime:
-    optional = {"ended", "conditions", "note", "in_force"}
+    optional = {"ended", "conditions", "note", "in_force", "rule"}
     values = {key: table.pop(key, None) if key in optional else table.pop(key) for key in _FIELDS}
     assert not table, f"{name}: unknown keys {sorted(table)}"
     return Regime(**values)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flopledger.quantity import Interval
-from flopledger.reports.wording import interval, number
+from flopledger.reports.wording import interval, number, round_number
 
 if TYPE_CHECKING:
     from flopledger.audit import AuditReport
@@ -81,14 +81,14 @@ def plot(report: "AuditReport") -> Plot | None:
     ]
     if not ends:
         return None
-    thresholds = sorted({standing.regime.threshold_flop for standing in report.standings})
+    thresholds = sorted({standing.threshold_flop for standing in report.standings})
     # Thresholds far from every figure would squeeze the figures into a corner.
     low, high = math.log10(min(ends)) - 1, math.log10(max(ends)) + 1
     near = [value for value in thresholds if low <= math.log10(value) <= high]
     values = [math.log10(end) for end in (*ends, *near)]
     return Plot(
         rows=tuple(rows),
-        lines=tuple(Line(flop=value, label=f"{number(value, 1)} threshold") for value in near),
+        lines=tuple(Line(flop=value, label=f"{round_number(value)} threshold") for value in near),
         first=min(values) - 0.15,
         last=max(values) + 0.15,
     )

@@ -8,6 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from flopledger import __version__
+from flopledger.combine import at_levels
 from flopledger.estimate import LEVEL
 from flopledger.quantity import Interval
 
@@ -48,6 +49,9 @@ def to_dict(report: "AuditReport") -> dict[str, Any]:
             "flop": _ends(report.combined.flop),
             "level": LEVEL,
             "rule": report.combined.rule,
+            "intervals": {
+                f"{level:g}": list(ends) for level, ends in at_levels(report.combined).items()
+            },
         },
         "runs": [_run(run) for run in report.runs],
         "facts": [_fact(fact) for fact in report.facts],
@@ -58,6 +62,16 @@ def to_dict(report: "AuditReport") -> dict[str, Any]:
             for share in report.sensitivity
         ],
         "would_change": list(report.would_change),
+        "crossings": [
+            {
+                "regime": one.regime,
+                "run": one.run,
+                "tokens": one.tokens,
+                "share_of_run": one.share_of_run,
+                "wall_clock_hours": one.wall_clock_hours,
+            }
+            for one in report.crossings
+        ],
     }
 
 
@@ -112,14 +126,17 @@ def _run(run: "RunAudit") -> dict[str, Any]:
         "accelerator_candidates": [one.id for one in run.part.candidates] if run.part else [],
         "accelerator_count": _known(figures.device_count),
         "accelerator_seconds": _known(figures.device_seconds),
-        "timed_seconds": _known(figures.wall_seconds),
+        "timed_seconds": _known(figures.timed_seconds or figures.wall_seconds),
         "energy_joules": _known(figures.energy_joules),
+        "energy_boundary": figures.energy_boundary,
         "model_flop": None if flop is None else _figure(flop),
         "hardware_flop": None if hardware is None else _figure(hardware),
+        "evaluation_forward_flop": run.evaluation_flop,
         "achieved_flop_per_second_per_accelerator": None if rate is None else _figure(rate),
         "utilisation": {name: _figure(value) for name, value in run.utilisation.items()},
         "precision_supported": list(run.precision_supported),
         "status": figures.status,
+        "evidence_sha256": dict(run.evidence_digests),
         "verdict": str(run.verdict),
     }
 
@@ -153,7 +170,7 @@ def _standing(standing: "Standing") -> dict[str, Any]:
     return {
         "id": regime.id,
         "name": regime.name,
-        "threshold_flop": regime.threshold_flop,
+        "threshold_flop": standing.threshold_flop,
         "comparator": regime.comparator,
         "ledger": regime.ledger,
         "flop": _ends(standing.flop),

@@ -2,14 +2,23 @@
 
 from typing import TYPE_CHECKING
 
-from flopledger.text import interval, number, percent
+from flopledger.text import interval, number, percent, round_number
 from flopledger.verdict import Verdict
 
 if TYPE_CHECKING:
     from flopledger.audit import AuditReport
     from flopledger.ledgers import Standing
 
-__all__ = ["TITLES", "conclusion", "heading", "interval", "number", "percent", "probability"]
+__all__ = [
+    "TITLES",
+    "conclusion",
+    "heading",
+    "interval",
+    "number",
+    "percent",
+    "probability",
+    "round_number",
+]
 
 TITLES = {
     Verdict.CONSISTENT: "consistent",

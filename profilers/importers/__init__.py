@@ -2,6 +2,7 @@
 
 from profilers.importers.assemble import collect, traces
 from profilers.importers.errors import ImportFormatError, LimitError, UnknownFormatError
+from profilers.importers.into import Outcome, Skipped, import_files
 from profilers.importers.opened import Opened, open_file
 from profilers.importers.options import Options
 from profilers.importers.recording import Block, Clock, Finding, Findings, Recording
@@ -20,9 +21,12 @@ __all__ = [
     "LimitError",
     "Opened",
     "Options",
+    "Outcome",
     "Recording",
+    "Skipped",
     "UnknownFormatError",
     "collect",
+    "import_files",
     "open_file",
     "open_recording",
     "recognise",

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from profilers.importers.errors import ImportFormatError
-from profilers.importers.recording import Block, Clock, Findings, Recording
+from profilers.importers.recording import Block, Clock, Finding, Findings, Recording
 from profilers.reading import Reason, Unavailable
-from profilers.trace import Device, DeviceKey, DeviceTrace, Gap, Series, Trace
+from profilers.trace import Device, DeviceKey, DeviceTrace, Event, Gap, Series, Trace
 
 GAP_FACTOR = 2.5
 """A spacing beyond this many usual spacings is a gap."""
@@ -111,17 +111,35 @@ def traces(recording: Recording) -> Iterator[DeviceTrace]:
 def collect(recordings: Iterable[Recording]) -> Trace:
     """Read whole recordings into one trace; the same device in several files is one device."""
     parts: dict[DeviceKey, list[DeviceTrace]] = {}
+    events: list[Event] = []
     for recording in recordings:
+        first: int | None = None
         for trace in traces(recording):
             parts.setdefault(trace.device.key, []).append(trace)
+            if first is None:
+                first = int(trace.time_ns[0])
+        if first is not None:
+            events.extend(event_of(finding, first) for finding in recording.findings)
     devices = {key: _joined(found) for key, found in parts.items()}
     starts = [int(t.time_ns[0] - t.period_ns[0]) for t in devices.values() if len(t)]
     ends = [int(t.time_ns[-1]) for t in devices.values() if len(t)]
     return Trace(
         devices=devices,
+        events=tuple(events),
         started_ns=min(starts) if starts else None,
         ended_ns=max(ends) if ends else None,
     )
+
+
+def event_of(finding: Finding, time_ns: int) -> Event:
+    """Return a finding as an event of the trace, so that later readers (bounds) know of it."""
+    detail: dict[str, str | int | float | bool | None] = {
+        "message": finding.message,
+        "count": finding.count,
+    }
+    if finding.line is not None:
+        detail["line"] = finding.line
+    return Event(time_ns=time_ns, kind=finding.code, detail=detail)
 
 
 def _ordered(time: Ints, rows: Ints, device: Device, findings: Findings) -> tuple[Ints, Ints]:

@@ -20,12 +20,14 @@ from profilers.importers import units
 from profilers.importers.opened import MAX_LINE, Opened
 from profilers.importers.recording import Block, Findings
 from profilers.importers.stamp_columns import civil_column, epoch_column, epoch_type
-from profilers.importers.table import Column, Role, Table, device, misfit, rows
+from profilers.importers.table import Column, Role, Table, cell_reading, device, misfit, rows
 from profilers.reading import SIGNALS, Reason, Unavailable
 from profilers.trace import Device, Series
 
-BLOCK_BYTES = 16 * 1024 * 1024
-_COUNTERS = {"cycles", "bytes", "errors", "processes", "FLOP"}
+BLOCK_BYTES = 8 * 1024 * 1024
+_EXACT = {"cycles", "bytes", "FLOP"}
+"""Units whose figures may pass 2^53, where a float would lose their last bits."""
+_DISTINCT_WORDS = 10_000
 _DISTINCT_REFUSED = 1000
 _WHOLE = 0.5 / 10**units.DECIMALS
 
@@ -145,8 +147,8 @@ class _Bulk:
         if column.role is Role.SIGNAL:
             if column.suffix or column.unit == "mask":
                 return pa.string()
-            whole = SIGNALS[column.signal].unit in _COUNTERS and column.unit != "ratio"
-            exact = whole and units.factor(column.signal, column.unit) == 1
+            large = SIGNALS[column.signal].unit in _EXACT
+            exact = large and units.factor(column.signal, column.unit) == 1
             return pa.int64() if exact else pa.float64()
         return pa.dictionary(pa.int32(), pa.string())
 
@@ -196,8 +198,8 @@ class _Bulk:
         cells = table.column(self.names[place]).combine_chunks()
         if column.suffix:
             parsed = _suffixed(cells, column.suffix, self.words)
-        elif pa.types.is_string(cells.type):
-            raise _UnsureError
+        elif column.unit == "mask":
+            return self._words(cells, column)
         else:
             parsed = _plain(cells)
         present = parsed.present
@@ -211,6 +213,17 @@ class _Bulk:
             self._absent(place, data, present, codes, palette)
         _refuse(column.signal, values, present, codes, palette)
         return Series(payload=values, codes=codes, palette=tuple(palette))
+
+    def _words(self, cells: pa.Array, column: Column) -> Series:
+        """Read a column of few distinct words (bit masks) through the strict reader."""
+        coded = cells.dictionary_encode()
+        if cells.null_count or len(coded.dictionary) > _DISTINCT_WORDS:
+            raise _UnsureError
+        read = [cell_reading(column, word.strip()) for word in coded.dictionary.to_pylist()]
+        known = [one for one in read if one is not None]
+        if len(known) != len(read):
+            raise _UnsureError
+        return Series.of_readings(known).take(coded.indices.to_numpy().astype(np.int64))
 
     def _absent(
         self,
@@ -329,12 +342,16 @@ def _all_suffixed(cells: pa.Array, suffix: bytes) -> _Parsed | None:
 
 def _scaled(values: NDArray[np.float64], by: float) -> NDArray[np.float64] | NDArray[np.int64]:
     """Multiply and keep six decimals, as ``units.scaled`` does."""
-    bare = values.astype(np.int64)
-    if by.is_integer() and bool((np.abs(values) < 2**32).all()) and bool((bare == values).all()):
-        return bare * int(by)
+    most = float(np.abs(values).max()) if len(values) else 0.0
+    if by.is_integer() and most < 2**32:
+        bare = values.astype(np.int64)
+        if bool((bare == values).all()):
+            return bare * int(by)
     product = values * by
-    if len(product) and float(np.abs(product).max()) > 2**53 / 10**units.DECIMALS:
+    if most * by > 2**53 / 10**units.DECIMALS:
         whole = np.rint(product)
+        if most * by >= 2**63:
+            raise _UnsureError
         if not bool((np.abs(product - whole) <= np.abs(product) * 2**-50).all()):
             raise _UnsureError
         return whole.astype(np.int64)

@@ -24,6 +24,7 @@ from profilers.trace import Device, DeviceKey
 
 NAME = "codecarbon"
 MAX_LINES = 1_000_000
+_LONGEST_S = 100 * 366 * 86_400
 _NEEDED = {"timestamp", "project_name", "duration", "emissions", "energy_consumed", "country_name"}
 
 
@@ -122,7 +123,7 @@ def _row(
     energy = units.reading(
         "energy_mj", named["energy_consumed" if which == 1 else "gpu_energy"], "kWh"
     )
-    if stamp is None or duration is None or duration < 0 or energy is None:
+    if stamp is None or duration is None or not 0 <= duration < _LONGEST_S or energy is None:
         raise ImportFormatError(
             "the stamp, the duration or the energy does not fit its column",
             file=opened.name,

@@ -25,7 +25,6 @@ class BySeries:
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
         self._devices: dict[DeviceKey, _One] = {}
-        self.points = 0
 
     def describe(self, device: Device) -> None:
         """Make a device known, or replace its description."""
@@ -39,12 +38,19 @@ class BySeries:
 
     def point(self, device: Device, signal: str, time_ns: int, reading: Reading) -> None:
         """Add one point."""
-        one = self._devices.get(device.key)
-        if one is None:
-            one = self._devices[device.key] = _One(device)
-        one.times.setdefault(signal, []).append(time_ns)
-        one.readings.setdefault(signal, []).append(reading)
-        self.points += 1
+        times, readings = self.series(device, signal)
+        times.append(time_ns)
+        readings.append(reading)
+
+    @property
+    def points(self) -> int:
+        """Points so far."""
+        return sum(len(times) for one in self._devices.values() for times in one.times.values())
+
+    def series(self, device: Device, signal: str) -> tuple[list[int], list[Reading]]:
+        """Return the growing lists of one series, for readers that add many points to it."""
+        one = self._devices.setdefault(device.key, _One(device))
+        return one.times.setdefault(signal, []), one.readings.setdefault(signal, [])
 
     def replace(self, judge: Callable[[Device, str, Reading], Reading]) -> int:
         """Let ``judge`` see every point again; return how many it changed."""
@@ -60,7 +66,7 @@ class BySeries:
 
     def block(self) -> Block:
         """Return all rows: for each device one row a stamp that any of its signals has."""
-        devices = [one for one in self._devices.values() if one.times]
+        devices = [one for one in self._devices.values() if any(one.times.values())]
         stamps = [
             np.unique(np.concatenate([np.array(t, np.int64) for t in one.times.values()]))
             for one in devices

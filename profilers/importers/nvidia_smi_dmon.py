@@ -67,7 +67,7 @@ def read(opened: Opened, options: Options) -> Recording:
     timed = "time" in header
     if not timed and (options.started_ns is None or options.period_ns is None):
         raise ImportFormatError(
-            "carries no time (record with `dmon -o DT`); state --started and --period",
+            "carries no time (record with `dmon -o DT`); state --start and --step",
             file=opened.name,
         )
     if not timed:

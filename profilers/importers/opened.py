@@ -11,6 +11,7 @@ from profilers.importers.errors import ImportFormatError, LimitError
 HEAD_BYTES = 64 * 1024
 MAX_BYTES = 256 * 1024**3
 MAX_LINE = 1024 * 1024
+_CHUNK = 256 * 1024
 MAX_WHOLE = 1024**3
 """Largest file that an importer without a streaming path will read into memory."""
 
@@ -46,18 +47,36 @@ class Opened:
 
     def text_lines(self) -> Iterator[tuple[int, str]]:
         """Walk over all lines with their numbers; refuses a line beyond 1 MiB."""
+        number = 0
         with self.path.open("rb") as stream:
-            number = 0
-            while raw := stream.readline(MAX_LINE + 1):
-                number += 1
-                if len(raw) > MAX_LINE:
-                    raise LimitError(
-                        "the line is longer than 1 MiB; this is not a telemetry log",
-                        file=self.name,
-                        line=number,
-                    )
-                text = raw.decode("utf-8-sig" if number == 1 else "utf-8", errors="replace")
-                yield number, text.rstrip("\r\n")
+            rest = b""
+            while chunk := stream.read(_CHUNK):
+                data = rest + chunk
+                cut = data.rfind(b"\n") + 1
+                rest = data[cut:]
+                for line in self._decoded(data[:cut], number) if cut else ():
+                    number += 1
+                    yield number, line
+                if len(rest) > MAX_LINE:
+                    raise self._too_long(number + 1)
+        for line in self._decoded(rest + b"\n", number) if rest else ():
+            number += 1
+            yield number, line
+
+    def _decoded(self, data: bytes, before: int) -> Iterator[str]:
+        """Return whole lines as text, without their ends and without a byte order mark."""
+        text = data.decode("utf-8", errors="replace")
+        if before == 0:
+            text = text.removeprefix("\ufeff")
+        for line in text[:-1].split("\n"):
+            if len(line) > MAX_LINE:
+                raise self._too_long(None)
+            yield line.rstrip("\r")
+
+    def _too_long(self, line: int | None) -> LimitError:
+        return LimitError(
+            "the line is longer than 1 MiB; this is not a telemetry log", file=self.name, line=line
+        )
 
     def whole(self, limit: int = MAX_WHOLE) -> bytes:
         """Read everything; refuses a file beyond the limit."""

@@ -4,6 +4,7 @@ The JSON is bounded and plainly parsed. The server is asked only where the calle
 range is cut into pieces of at most 11,000 steps, the server's own limit.
 """
 
+import hashlib
 import json
 import math
 import urllib.error
@@ -16,16 +17,17 @@ from typing import Any
 from profilers.importers import identity, units
 from profilers.importers.errors import ImportFormatError, LimitError
 from profilers.importers.gather import BySeries
-from profilers.importers.metric_names import METRICS
+from profilers.importers.metric_names import METRICS, is_blank
 from profilers.importers.opened import Opened
 from profilers.importers.options import Options
 from profilers.importers.prometheus_labels import device_of, signal_of
-from profilers.importers.prometheus_text import undefined
+from profilers.importers.prometheus_text import BLANK, undefined, window_unknown
 from profilers.importers.recording import Block, Clock, Findings, Recording
 from profilers.importers.stamps import epoch_ns
-from profilers.reading import Reading, Reason, Unavailable
+from profilers.reading import SIGNALS, Kind, Reading, Reason, Unavailable
 
 NAME = "prometheus-range"
+API_NAME = "prometheus-api"
 MAX_STEPS = 11_000
 MAX_ANSWER = 512 * 1024**2
 
@@ -59,33 +61,42 @@ def fetch(
     selector: str = "",
     node: str | None = None,
     timeout_s: float = 30.0,
-) -> Recording:
+) -> tuple[Recording, str]:
     """Ask a Prometheus server for every metric that we know (or for ``metrics``).
+
+    Returns the recording and the SHA-256 of the answers in the order of the questions.
 
     ``selector`` narrows the series, as in ``Hostname=~"node.*"``. Raises ``ImportFormatError``
     where the server cannot be reached, refuses, or answers something else. No redirect is followed
     and no proxy is used: the request goes where the caller said, or nowhere.
     """
     place = urllib.parse.urlsplit(url)
-    if place.scheme not in ("http", "https") or not place.netloc:
+    if place.scheme not in ("http", "https") or not place.hostname:
         raise ImportFormatError(f"{url!r} is no address of a server; write http://host:9090")
+    if place.username or place.password:
+        raise ImportFormatError("an address with a password in it would end up in the record")
     if end_ns <= start_ns or step_ns <= 0:
         raise ImportFormatError("the range ends before it begins, or its step is not positive")
     findings = Findings()
     asked = tuple(metrics) if metrics is not None else tuple(METRICS)
     host = f"prometheus-{identity.safe(place.netloc)}"
 
-    def blocks() -> Iterator[Block]:
-        rows = BySeries(findings)
-        for first, last in _pieces(start_ns, end_ns, step_ns):
-            for query in _queries(asked, selector):
-                answer = _ask(url, query, first, last, step_ns, timeout_s)
-                take_answer(answer, rows, findings, url, node, host)
-        if not rows.points:
-            raise ImportFormatError("the server has no series of a device in this range", file=url)
-        yield rows.block()
-
-    return Recording(format="prometheus-api", clock=Clock.WALL, blocks=blocks(), findings=findings)
+    rows = BySeries(findings)
+    digest = hashlib.sha256()
+    for first, last in _pieces(start_ns, end_ns, step_ns):
+        answer = _ask(url, _query(asked, selector), first, last, step_ns, timeout_s)
+        digest.update(answer)
+        take_answer(answer, rows, findings, url, node, host)
+    if not rows.points:
+        raise ImportFormatError("the server has no series of a device in this range", file=url)
+    recording = Recording(
+        format=API_NAME,
+        clock=Clock.WALL,
+        blocks=iter([rows.block()]),
+        findings=findings,
+        facts={"step_ns": str(step_ns)},
+    )
+    return recording, digest.hexdigest()
 
 
 def take_answer(
@@ -108,8 +119,10 @@ def take_answer(
         if device.key.mig:
             partitioned.add(device.key.uuid)
         signal, unit = wanted
+        if SIGNALS[signal].kind is Kind.MEAN:
+            window_unknown(findings)
         for point in points:
-            time, reading = _point(point, signal, unit, file)
+            time, reading = _point(point, name, signal, unit, file)
             rows.point(device, signal, time, reading)
     if partitioned:
         undefined(rows, partitioned, findings)
@@ -141,7 +154,7 @@ def _series(series: Any, file: str) -> tuple[Mapping[str, str], list[Any]]:
     raise ImportFormatError("a series lacks its labels or its values", file=file)
 
 
-def _point(point: Any, signal: str, unit: str, file: str) -> tuple[int, Reading]:
+def _point(point: Any, name: str, signal: str, unit: str, file: str) -> tuple[int, Reading]:
     stamp, text = point if isinstance(point, list) and len(point) == 2 else (None, None)
     time = None
     if isinstance(stamp, int | Decimal) and not isinstance(stamp, bool):
@@ -153,6 +166,8 @@ def _point(point: Any, signal: str, unit: str, file: str) -> tuple[int, Reading]
     value = units.number(text)
     if value is None:
         return time, Unavailable(reason=Reason.REJECTED, detail=text[:40])
+    if is_blank(name, value):
+        return time, BLANK
     return time, units.judged(signal, units.scaled(value, units.factor(signal, unit)))
 
 
@@ -164,11 +179,11 @@ def _pieces(start_ns: int, end_ns: int, step_ns: int) -> Iterator[tuple[int, int
         yield first, min(first + (MAX_STEPS - 1) * step_ns, end_ns)
 
 
-def _queries(metrics: Sequence[str], selector: str) -> Iterator[str]:
+def _query(metrics: Sequence[str], selector: str) -> str:
     """Ask for many metrics at once; a selector by name is one pass over the server's index."""
     names = "|".join(metrics)
     more = f",{selector}" if selector else ""
-    yield f'{{__name__=~"{names}"{more}}}'
+    return f'{{__name__=~"{names}"{more}}}'
 
 
 def _ask(url: str, query: str, start: int, end: int, step: int, timeout_s: float) -> bytes:

@@ -5,19 +5,20 @@ A scrape that was saved without stamps says nothing about when; it needs ``start
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
 
 from profilers.importers import identity, units
 from profilers.importers.errors import ImportFormatError
 from profilers.importers.gather import BySeries
-from profilers.importers.metric_names import UNDEFINED_UNDER_MIG
+from profilers.importers.metric_names import UNDEFINED_UNDER_MIG, is_blank
 from profilers.importers.opened import Opened
 from profilers.importers.options import Options
 from profilers.importers.prometheus_labels import device_of, signal_of
 from profilers.importers.recording import Block, Clock, Findings, Recording
 from profilers.importers.stamps import epoch_ns
-from profilers.reading import Reading, Reason, Unavailable, is_number
-from profilers.trace import Device
+from profilers.reading import SIGNALS, Kind, Reading, Reason, Unavailable, is_number
 
 NAME = "prometheus-text"
 
@@ -26,6 +27,8 @@ _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _ESCAPE = re.compile(r"\\(.)")
 _STALE = Unavailable(reason=Reason.STALE, detail="NaN")
 _MIG = Unavailable(reason=Reason.MIG, detail="undefined for a partitioned device")
+BLANK = Unavailable(reason=Reason.UNSUPPORTED, detail="DCGM's code for no value")
+_SHORTEST_BLANK = 10
 MAX_SERIES = 1_000_000
 
 
@@ -59,15 +62,24 @@ def _blocks(opened: Opened, options: Options, findings: Findings) -> Iterator[Bl
     yield reader.rows.block()
 
 
+@dataclass(frozen=True, slots=True)
+class _Series:
+    name: str
+    read: Callable[[str], Reading | None]
+    times: list[int]
+    readings: list[Reading]
+
+
 class _Reader:
     def __init__(self, opened: Opened, options: Options, findings: Findings) -> None:
         self.opened, self.options, self.findings = opened, options, findings
         self.rows = BySeries(findings)
         self.mark = f"prometheus-{identity.mark(opened.head)}"
         self.unit = "unix-s" if _is_open_metrics(opened) else "unix-ms"
-        self._series: dict[str, tuple[Device, str, str] | None] = {}
+        self._series: dict[str, _Series | None] = {}
         self._in_scrape: set[str] = set()
         self._scrape = 0
+        self._last_stamp = ("", 0)
         self._mig: set[str] = set()
 
     def line(self, number: int, line: str) -> None:
@@ -87,15 +99,20 @@ class _Reader:
             known = self._series[series] = self._know(number, series)
         if known is None:
             return
-        device, signal, unit = known
         words = rest.split()
         if not 1 <= len(words) <= 2 and not (len(words) > 2 and words[1] == "#"):
             raise self._refused(number, f"{rest.strip()[:60]!r} is no value with a stamp")
         stamped = len(words) == 2
         time = self._time(number, words[1]) if stamped else self._unstamped(number, series)
-        self.rows.point(device, signal, time, self._value(number, signal, unit, words[0]))
+        reading = known.read(words[0])
+        if reading is None:
+            reading = self._word(number, words[0])
+        elif len(words[0]) >= _SHORTEST_BLANK and is_blank(known.name, Decimal(words[0])):
+            reading = BLANK
+        known.times.append(time)
+        known.readings.append(reading)
 
-    def _know(self, number: int, series: str) -> tuple[Device, str, str] | None:
+    def _know(self, number: int, series: str) -> "_Series | None":
         name, _, inside = series.partition("{")
         wanted = signal_of(name.strip())
         if wanted is None:
@@ -109,35 +126,39 @@ class _Reader:
             return None
         if device.key.mig:
             self._mig.add(device.key.uuid)
-        return device, *wanted
+        signal, unit = wanted
+        if SIGNALS[signal].kind is Kind.MEAN:
+            window_unknown(self.findings)
+        return _Series(name.strip(), units.reader(signal, unit), *self.rows.series(device, signal))
 
-    def _value(self, number: int, signal: str, unit: str, text: str) -> Reading:
+    def _word(self, number: int, text: str) -> Reading:
+        """Return what stands where no figure does."""
         if text in ("NaN", "nan"):
             return _STALE
-        value = units.number(text)
-        if value is None:
-            if text.lstrip("+-").lower() in ("inf", "infinity"):
-                return Unavailable(reason=Reason.REJECTED, detail=text)
-            raise self._refused(number, f"{text[:40]!r} is no number")
-        return units.judged(signal, units.scaled(value, units.factor(signal, unit)))
+        if text.lstrip("+-").lower() in ("inf", "infinity"):
+            return Unavailable(reason=Reason.REJECTED, detail=text)
+        raise self._refused(number, f"{text[:40]!r} is no number")
 
     def _time(self, number: int, text: str) -> int:
+        if text == self._last_stamp[0]:  # samples of one scrape share their stamp
+            return self._last_stamp[1]
         value = units.number(text)
         time = None if value is None else epoch_ns(value, self.unit)
         if time is None:
             raise self._refused(number, f"{text[:40]!r} is no stamp in {self.unit}")
+        self._last_stamp = (text, time)
         return time
 
     def _unstamped(self, number: int, series: str) -> int:
         """Return the stated time: a series that comes again begins the next scrape."""
         if self.options.started_ns is None:
             raise self._refused(
-                number, "the samples carry no stamps; say when they were taken (--started)"
+                number, "the samples carry no stamps; say when they were taken (--start)"
             )
         if series in self._in_scrape:
             if self.options.period_ns is None:
                 raise self._refused(
-                    number, "several scrapes without stamps; say how far apart (--period)"
+                    number, "several scrapes without stamps; say how far apart (--step)"
                 )
             self._in_scrape.clear()
             self._scrape += 1
@@ -152,6 +173,15 @@ class _Reader:
 
     def _refused(self, number: int, what: str) -> ImportFormatError:
         return ImportFormatError(what, file=self.opened.name, line=number)
+
+
+def window_unknown(findings: Findings) -> None:
+    """Note that an activity mean was scraped: the exporter's own window is not in the series."""
+    findings.add(
+        "window-unknown",
+        "activity means are over the exporter's own collection interval, which the series does not "
+        "state; they bound nothing by themselves",
+    )
 
 
 def undefined(rows: BySeries, partitioned: set[str], findings: Findings) -> None:

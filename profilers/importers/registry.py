@@ -80,6 +80,11 @@ def open_recording(path: Path, options: Options | None = None) -> tuple[Opened, 
         return opened, found.read(opened, chosen)
     if chosen.mapping is not None and not opened.is_folder:
         return opened, mapping.read(opened, chosen)
+    if opened.is_folder:
+        raise UnknownFormatError(
+            "is no MLflow run (meta.yaml beside metrics/system); give a run's own folder, or files",
+            file=opened.name,
+        )
     raise UnknownFormatError(
         f"is of no format that is read here ({_names(FORMATS)}); for a CSV file of your own give "
         "--mapping",

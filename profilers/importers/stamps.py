@@ -14,7 +14,7 @@ _CIVIL = re.compile(
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EPOCH_UNITS = {"unix-s": 10**9, "unix-ms": 10**6, "unix-us": 10**3, "unix-ns": 1}
-_LATEST_S = 1 << 33  # the year 2242
+_LATEST_S = 1 << 33  # the year 2242: beyond it no stamp is believed, and 64 bits are not left
 
 
 def zone(name: str) -> tzinfo:
@@ -51,6 +51,8 @@ def civil(text: str, stated: tzinfo | None = None) -> tuple[int, bool] | None:
         return None
     since = moment - _EPOCH
     whole = (since.days * 86_400 + since.seconds) * 10**9
+    if not 0 <= whole < _LATEST_S * 10**9:
+        return None
     return whole + int((found[7] or "0").ljust(9, "0")), bool(written or stated)
 
 
@@ -73,3 +75,18 @@ def duration(text: str) -> int:
     if not found or float(found[1]) <= 0:
         raise ImportFormatError(f"{text!r} is no duration; write 500ms, 1s, 2.5s or 1m")
     return int(Decimal(found[1]) * scale[found[2]])
+
+
+def moment(text: str, stated: tzinfo | None = None) -> int:
+    """Read a stated moment: civil with a zone (in the text or ``stated``), or Unix seconds."""
+    found = civil(text, stated)
+    if found is not None:
+        if not found[1]:
+            raise ImportFormatError(f"{text!r} has no zone; append Z or state --zone")
+        return found[0]
+    time = epoch(text, "unix-s")
+    if time is None:
+        raise ImportFormatError(
+            f"{text!r} is no moment; write 2026-01-31T10:00:00Z or Unix seconds"
+        )
+    return time

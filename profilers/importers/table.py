@@ -232,8 +232,9 @@ def cell_reading(column: Column, bare: str) -> Reading | None:
         return (
             None if units.number(bare) is None else units.reading(column.signal, bare, column.unit)
         )
-    if column.unit == "mask" and re.fullmatch(r"0x[0-9a-fA-F]{1,15}", bare):
-        return int(bare, 16)
+    if column.unit == "mask" and re.fullmatch(r"0x[0-9a-fA-F]{1,16}", bare):
+        mask = int(bare, 16)
+        return mask if mask < 2**63 else None
     return units.reading(column.signal, bare, column.unit)
 
 

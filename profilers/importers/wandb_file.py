@@ -114,7 +114,7 @@ class _Log:
             return
         seconds = protobuf.integer(stamp, _TIME_SECONDS) or 0
         time = seconds * 10**9 + (protobuf.integer(stamp, _TIME_NANOS) or 0)
-        if not 0 < time < 1 << 63:
+        if not 0 < time < (1 << 33) * 10**9:
             raise protobuf.WireError("a time out of range")
         for item in protobuf.messages(data, _STATS_ITEM):
             key = protobuf.text(item, _ITEM_KEY) or ""

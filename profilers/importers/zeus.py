@@ -103,7 +103,7 @@ def _window(
             line=number,
         )
     start, elapsed = units.number(cells[0].strip()), units.number(cells[2].strip())
-    if start is None or elapsed is None or start < 0 or elapsed < 0 or start > 1 << 33:
+    if start is None or elapsed is None or start < 0 or elapsed < 0 or start + elapsed >= 1 << 33:
         raise ImportFormatError(
             f"{cells[0]!r} and {cells[2]!r} are no start and length in seconds",
             file=opened.name,

@@ -6,6 +6,7 @@ granted: a missing symbol is one more ``unsupported`` signal.
 """
 
 import contextlib
+import struct
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from profilers.checks import Guard
-from profilers.reading import Reading, Reason, Unavailable, is_number
+from profilers.reading import SIGNALS, Reading, Reason, Unavailable, is_number
 from profilers.source import SourceError, Sweep
 from profilers.sources.gpm import METRICS, GpmChain
 from profilers.sources.nvml_describe import (
@@ -46,8 +47,14 @@ _FIELDS: dict[str, tuple[int, int, int]] = {
     "nvlink_tx_bytes": (138, ALL_LINKS, 1024),
     "nvlink_rx_bytes": (139, ALL_LINKS, 1024),
 }
-_FIELD_TYPES = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
-Reader = Callable[[Any], dict[str, Reading]]
+_FAST_FIELDS = ("energy_mj", "power_mw")
+_FIELD = struct.Struct("=IIqqii8s")  # id, scope, timestamp, latency, type, return code, value
+_FIELD_VALUES = ("<d", "<I4x", "<Q", "<Q", "<q", "<i4x", "<H6x")  # by NVML's value type
+Reader = Callable[[dict[str, Reading]], dict[str, Reading]]
+
+SLOW_NS = 950_000_000
+"""Temperatures, memory, error and link counters are asked once a second at most: they cost most of
+a sweep and change slowly. A faster sweep leaves them out, and their cells say ``pending``."""
 
 
 class NvmlSource:
@@ -59,10 +66,12 @@ class NvmlSource:
         self._nvml: ModuleType | None = None
         self._units: list[_Unit] = []
         self._lost: list[Device] = []
+        self._known: dict[int, Device] = {}  # place to device, also across a reopening
         self._events: list[Event] = []
         self._event_set: Any = None
         self._layout: tuple[object, ...] = ()
         self._next_scan = 0
+        self._next_xids = 0
 
     @property
     def name(self) -> str:
@@ -107,9 +116,11 @@ class NvmlSource:
             self._next_scan = time.monotonic_ns() + self._rescan_ns
         samples = [unit.sample(self._events) for unit in self._units]
         samples += [_dark_sample(device) for device in self._lost]
-        if any(_lost_a_signal(sample) for sample in samples):
+        if any(unit.lost_a_signal for unit in self._units):
             self._next_scan = 0  # MIG may have been switched: look at once
-        self._take_xids(nvml)
+        if time.monotonic_ns() >= self._next_xids:
+            self._next_xids = time.monotonic_ns() + SLOW_NS // 4
+            self._take_xids(nvml)
         events, self._events = tuple(self._events), []
         return Sweep(samples=tuple(samples), events=events, devices=changed)
 
@@ -144,7 +155,8 @@ class NvmlSource:
         found: set[DeviceKey] = set()
         for index, handle in handles(nvml, nvml.nvmlDeviceGetCount()):
             if handle is None:
-                self._lost.append(lost_device(index))
+                # A device that answers not even its name keeps the one that it had.
+                self._lost.append(self._known.get(index) or lost_device(index))
                 continue
             for unit in _units_of(nvml, index, handle):
                 if unit.device.key in found:
@@ -153,10 +165,12 @@ class NvmlSource:
                     continue
                 found.add(unit.device.key)
                 self._units.append(unit)
+                if not unit.device.key.mig:
+                    self._known[index] = unit.device
         if before:
             for key in found - before:
                 self._tell("device-appeared", key)
-            for key in before - found:
+            for key in before - found - {device.key for device in self._lost}:
                 self._tell("device-vanished", key)
         self._layout = self._describe_layout(nvml)
         self._next_scan = time.monotonic_ns() + self._rescan_ns
@@ -208,17 +222,17 @@ class _Unit:
         self._parent = parent
         self._last_ns: int | None = None
         self._processes: tuple[int, ...] | None = None
-        self._next_processes = 0
         self._chain, gpm_missing = self._make_chain()
-        readers: list[Reader] = [self._fields, self._power, self._energy, self._utilization]
-        readers += [self._clocks, self._temperature, self._memory, self._reasons, self._ecc]
+        self._wanted = dict.fromkeys((*_FIELDS,))
+        fast: list[Reader] = [self._fast_fields, self._power, self._energy, self._utilization]
+        slow: list[Reader] = [self._slow_fields, self._temperature, self._memory]
         found: dict[str, Reading] = {}
-        self._readers: list[Reader] = []
-        for reader in readers:
-            answer = reader(found)
-            found.update({n: r for n, r in answer.items() if not is_number(found.get(n, _NEVER))})
-            if not all(isinstance(r, Unavailable) and r.reason in _FINAL for r in answer.values()):
-                self._readers.append(reader)
+        self._fast = self._answering([*fast, self._sm_clock], found)
+        self._slow = self._answering(
+            [*slow, self._memory_clock, self._power_limit, self._reasons, self._ecc], found
+        )
+        self._next_slow = 0
+        self._stands_for_missing(found)
         if partitioned and not is_number(found["gpu_util_permille"]):
             # The driver says "not supported"; the truth is that the gauge is undefined now.
             undefined = Unavailable(reason=Reason.MIG, detail="undefined while partitioned")
@@ -228,30 +242,55 @@ class _Unit:
             for name, why in (found | gpm_missing).items()
             if isinstance(why, Unavailable) and why.reason in {*_FINAL, Reason.MIG}
         }
+        never = Unavailable(reason=Reason.UNSUPPORTED, detail="NVML has no such reading")
+        missing |= {name: never for name in SIGNALS if name not in _ALL}
+        if parent is not None:
+            missing.setdefault("power_limit_mw", never)
         self.device = replace(device, missing=missing)
         self._guard = Guard(self.device)
+
+    def _answering(self, readers: list[Reader], found: dict[str, Reading]) -> list[Reader]:
+        """Try each reader once; keep those that have something to say on this device."""
+        kept: list[Reader] = []
+        for reader in readers:
+            answer = reader(found)
+            found.update({n: r for n, r in answer.items() if not is_number(found.get(n, _NEVER))})
+            if not all(isinstance(r, Unavailable) and r.reason in _FINAL for r in answer.values()):
+                kept.append(reader)
+        return kept
+
+    def _stands_for_missing(self, found: dict[str, Reading]) -> None:
+        """Do not ask again for a field that this device does not have."""
+        for name in _FIELDS:
+            why = found.get(name)
+            if isinstance(why, Unavailable) and why.reason in _FINAL:
+                self._wanted.pop(name, None)
 
     def sample(self, events: list[Event]) -> Sample:
         """Read everything once."""
         readings: dict[str, Reading] = {}
         stamp, wall = time.monotonic_ns(), time.time_ns()
-        for reader in self._readers:
-            for name, reading in reader(readings).items():
-                if is_number(reading) or not is_number(readings.get(name, _NEVER)):
+        slow = stamp >= self._next_slow
+        lost = False
+        for reader in (*self._fast, *self._slow) if slow else self._fast:
+            answer = reader(readings)
+            for name, reading in answer.items():
+                if type(reading) is int or type(readings.get(name)) is not int:
                     readings[name] = reading
-            if readings and all(is_lost(reading) for reading in readings.values()):
+            if answer and all(map(is_lost, answer.values())):
+                lost = True
                 break  # fallen off the bus: the other calls would only be slow
-        lost = bool(readings) and all(is_lost(reading) for reading in readings.values())
         if lost:
-            readings = dict.fromkeys(self._offered(), next(iter(readings.values())))
+            readings = dict.fromkeys(_offered(self.device), next(iter(answer.values())))
         else:
             readings |= self._activities(stamp)
-            readings |= self._process_count(stamp, events)
+            if slow:
+                self._next_slow = stamp + SLOW_NS
+                readings |= self._process_count(events)
         for name in self.device.missing:
             readings.pop(name, None)
-        readings, told = self._guard.check(readings, stamp)
-        events.extend(told)
-        blind = not any(is_number(reading) for reading in readings.values())
+        events.extend(self._guard.check(readings, stamp))
+        blind = lost or not any(type(reading) is int for reading in readings.values())
         period = 0 if blind or self._last_ns is None else stamp - self._last_ns
         self._last_ns = None if blind else stamp
         if blind and self._chain is not None:
@@ -264,17 +303,16 @@ class _Unit:
             readings=readings,
         )
 
+    @property
+    def lost_a_signal(self) -> bool:
+        """True when something that the probe could read is suddenly not offered any more."""
+        return Reason.UNSUPPORTED in self._guard.reasons
+
     def close(self) -> None:
         if self._chain is not None:
             with contextlib.suppress(self._nvml.NVMLError):
                 self._chain.close()
             self._chain = None
-
-    def _offered(self) -> list[str]:
-        names = [*_FIELDS, "gpu_util_permille", "memory_util_permille", "sm_clock_mhz"]
-        names += ["memory_clock_mhz", "temperature_c", "memory_used_bytes", "event_reasons"]
-        names += ["ecc_corrected", "ecc_uncorrected", "process_count", *METRICS.values()]
-        return [name for name in names if name not in self.device.missing]
 
     def _ask(self, names: Sequence[str], call: Callable[[], Sequence[int]]) -> dict[str, Reading]:
         """Call the binding; its error becomes the reading of every name."""
@@ -287,33 +325,42 @@ class _Unit:
             why = Unavailable(reason=Reason.UNSUPPORTED, detail=f"binding: {error}")
             return dict.fromkeys(names, why)
 
-    def _fields(self, _: dict[str, Reading]) -> dict[str, Reading]:
+    def _fast_fields(self, _: dict[str, Reading]) -> dict[str, Reading]:
+        return self._fields([name for name in _FAST_FIELDS if name in self._wanted])
+
+    def _slow_fields(self, _: dict[str, Reading]) -> dict[str, Reading]:
+        return self._fields([name for name in self._wanted if name not in _FAST_FIELDS])
+
+    def _fields(self, names: list[str]) -> dict[str, Reading]:
+        """Ask for several fields with one call; each has its own return code."""
         if self.device_is_partition():
             why = Unavailable(reason=Reason.MIG, detail="a partition has no sensor of its own")
-            return dict.fromkeys(_FIELDS, why)
-        wanted = [(number, scope) for number, scope, _ in _FIELDS.values()]
+            return dict.fromkeys(names, why)
+        if not names:
+            return {}
+        wanted = [_FIELDS[name][:2] for name in names]
         try:
             values = self._nvml.nvmlDeviceGetFieldValues(self.handle, wanted)
         except self._nvml.NVMLError as error:
-            return dict.fromkeys(_FIELDS, told_why(error))
+            return dict.fromkeys(names, told_why(error))
         except (AttributeError, TypeError) as error:
             why = Unavailable(reason=Reason.UNSUPPORTED, detail=f"binding: {error}")
-            return dict.fromkeys(_FIELDS, why)
+            return dict.fromkeys(names, why)
         answer: dict[str, Reading] = {}
-        for (name, (number, _scope, factor)), value in zip(_FIELDS.items(), values, strict=True):
-            answer[name] = self._field(value, number, factor)
+        # The binding's attribute access costs more than the call; the layout is fixed by the ABI.
+        for name, told in zip(names, _FIELD.iter_unpack(memoryview(values)), strict=True):
+            number, _, _, _, kind, code, raw = told
+            answer[name] = self._field(number, kind, code, raw, _FIELDS[name][2])
         return answer
 
-    def _field(self, value: Any, number: int, factor: int) -> Reading:
-        if value.nvmlReturn:
-            return of_code(self._nvml, value.nvmlReturn, f"field {number}")
-        if not 0 <= value.valueType < len(_FIELD_TYPES):
-            detail = f"field {number} has the unknown type {value.valueType}"
+    def _field(self, number: int, kind: int, code: int, raw: bytes, factor: int) -> Reading:
+        if code:
+            return of_code(self._nvml, code, f"field {number}")
+        if not 0 <= kind < len(_FIELD_VALUES):
+            detail = f"field {number} has the unknown type {kind}"
             return Unavailable(reason=Reason.FAILED, detail=detail)
-        kind = _FIELD_TYPES[value.valueType]
-        if not hasattr(value.value, kind):
-            return Unavailable(reason=Reason.FAILED, detail=f"field {number} has type {kind}")
-        return int(getattr(value.value, kind) * factor)
+        value = struct.unpack(_FIELD_VALUES[kind], raw)[0]
+        return int(value * factor)
 
     def device_is_partition(self) -> bool:
         """Say whether this is a MIG partition, whose board sensors belong to its parent."""
@@ -340,12 +387,19 @@ class _Unit:
 
         return self._ask(["gpu_util_permille", "memory_util_permille"], call)
 
-    def _clocks(self, _: dict[str, Reading]) -> dict[str, Reading]:
-        nvml, handle = self._nvml, self.handle
-        sm, memory = nvml.NVML_CLOCK_SM, nvml.NVML_CLOCK_MEM
-        return self._ask(
-            ["sm_clock_mhz"], lambda: [nvml.nvmlDeviceGetClockInfo(handle, sm)]
-        ) | self._ask(["memory_clock_mhz"], lambda: [nvml.nvmlDeviceGetClockInfo(handle, memory)])
+    def _power_limit(self, _: dict[str, Reading]) -> dict[str, Reading]:
+        if self.device_is_partition():
+            return {}
+        call = self._nvml.nvmlDeviceGetEnforcedPowerLimit
+        return self._ask(["power_limit_mw"], partial(_one, call, self.handle))
+
+    def _sm_clock(self, _: dict[str, Reading]) -> dict[str, Reading]:
+        call, kind = self._nvml.nvmlDeviceGetClockInfo, self._nvml.NVML_CLOCK_SM
+        return self._ask(["sm_clock_mhz"], partial(_one, call, self.handle, kind))
+
+    def _memory_clock(self, _: dict[str, Reading]) -> dict[str, Reading]:
+        call, kind = self._nvml.nvmlDeviceGetClockInfo, self._nvml.NVML_CLOCK_MEM
+        return self._ask(["memory_clock_mhz"], partial(_one, call, self.handle, kind))
 
     def _temperature(self, _: dict[str, Reading]) -> dict[str, Reading]:
         nvml = self._nvml
@@ -387,6 +441,7 @@ class _Unit:
                 instance = nvml.nvmlDeviceGetGpuInstanceId(self.handle)
                 chain = GpmChain(nvml, self._parent, instance)
             if chain.supported():
+                chain.read(time.monotonic_ns())  # may be refused only here; and the chain begins
                 return chain, {}
             chain.close()
             why = Unavailable(reason=Reason.UNSUPPORTED, detail="GPM needs Hopper or later")
@@ -407,13 +462,8 @@ class _Unit:
             self._chain.forget()
             return dict.fromkeys(METRICS.values(), told_why(error))
 
-    def _process_count(self, stamp: int, events: list[Event]) -> dict[str, Reading]:
+    def _process_count(self, events: list[Event]) -> dict[str, Reading]:
         """Count contexts; who they are is an event whenever it changes."""
-        if stamp < self._next_processes:
-            if self._processes is None:
-                return {}
-            return {"process_count": len(self._processes)}
-        self._next_processes = stamp + 1_000_000_000
         found: Any = None
         try:
             found = self._nvml.nvmlDeviceGetComputeRunningProcesses(self.handle)
@@ -423,11 +473,13 @@ class _Unit:
         pids = tuple(sorted({int(process.pid) for process in found}))
         if pids != self._processes:
             told = " ".join(map(str, pids[:256]))
-            events.append(
-                Event(
-                    time_ns=stamp, kind="processes", device=self.device.key, detail={"pids": told}
-                )
+            event = Event(
+                time_ns=time.monotonic_ns(),
+                kind="processes",
+                device=self.device.key,
+                detail={"pids": told},
             )
+            events.append(event)
         self._processes = pids
         return {"process_count": len(pids)}
 
@@ -478,6 +530,19 @@ def _one(call: Any, *arguments: Any) -> list[int]:
     return [call(*arguments)]
 
 
+_ALL = (
+    *_FIELDS, *METRICS.values(), "gpu_util_permille", "memory_util_permille", "sm_clock_mhz",
+    "memory_clock_mhz", "temperature_c", "memory_used_bytes", "event_reasons", "ecc_corrected",
+    "ecc_uncorrected", "process_count", "power_limit_mw",
+)  # fmt: skip
+"""Every signal that NVML has on some device."""
+
+
+def _offered(device: Device) -> list[str]:
+    """Return the signals that the probe found, or all of NVML's for one that never answered."""
+    return [name for name in _ALL if name not in device.missing]
+
+
 def _dark_sample(device: Device) -> Sample:
     why = Unavailable(reason=Reason.LOST, detail="the driver gives no handle for this device")
     return Sample(
@@ -485,15 +550,7 @@ def _dark_sample(device: Device) -> Sample:
         monotonic_ns=time.monotonic_ns(),
         wall_ns=time.time_ns(),
         period_ns=0,
-        readings={"gpu_util_permille": why},
-    )
-
-
-def _lost_a_signal(sample: Sample) -> bool:
-    """Say whether something that the probe could read is suddenly not offered any more."""
-    return any(
-        isinstance(reading, Unavailable) and reading.reason is Reason.UNSUPPORTED
-        for reading in sample.readings.values()
+        readings=dict.fromkeys(_offered(device), why),
     )
 
 

@@ -15,7 +15,7 @@ def test_every_regime_is_dated_and_cited() -> None:
     for regime in all_regimes():
         assert regime.citation
         assert re.fullmatch(r"\d{4}-\d{2}-\d{2}", regime.as_of)
-        assert regime.threshold_flop >= 1e23
+        assert regime.threshold_flop >= 3e22
         assert regime.ledger in _COUNTED
         assert regime.comparator in (">", ">=")
 
@@ -116,3 +116,52 @@ def test_the_base_model_enters_cumulative_ledgers_only(run_audit) -> None:
     # 6 * 70e9 * 1e12 = 4.2e23; with the base 1.25e24
     assert flop["parameter_update"] == pytest.approx(4.2e23, rel=0.01)
     assert flop["eu_cumulative"] == pytest.approx(1.25e24, rel=0.01)
+
+
+def _modified(base: str, tokens: str) -> str:
+    return (
+        f"[base_model]\n{base}\n[model.m]\nparameters = 69e9\n"
+        f'[[run]]\nname = "r"\nkind = "continued"\nmodel = "m"\ntokens = {tokens}\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("base", "threshold", "exceeded"),
+    [
+        # 6 * 69e9 * 1e12 = 4.14e23 against 8.28e23 / 3 = 2.76e23
+        ("flop = 8.28e23", 2.76e23, 1.0),
+        ("flop = 3e24", 1e24, 0.0),
+        ("", 1e23 / 3, 1.0),
+        ("systemic_risk = true", 1e25 / 3, 0.0),
+    ],
+)
+def test_the_one_third_rule(run_audit, base: str, threshold: float, exceeded: float) -> None:
+    report = run_audit(_modified(base, "1e12"))
+    (one,) = [one for one in report.standings if one.regime.id == "eu-modifier-one-third"]
+    assert one.threshold_flop == pytest.approx(threshold)
+    assert one.probability_exceeded == exceeded
+    warned = any(finding.code == "modifier-becomes-provider" for finding in report.findings)
+    assert warned is (exceeded == 1.0)
+
+
+def test_an_uncertain_original_gives_a_probability(run_audit) -> None:
+    # 4.14e23 against a third of 0.6e24 .. 2.4e24, flat in the logarithm: exceeded below 1.242e24,
+    # which is ln(1.242 / 0.6) / ln(4) = 0.525 of the range
+    report = run_audit(_modified("flop = [0.6e24, 2.4e24]", "1e12"))
+    (one,) = [one for one in report.standings if one.regime.id == "eu-modifier-one-third"]
+    assert one.probability_exceeded == pytest.approx(0.525, abs=0.02)
+
+
+def test_without_an_original_the_rule_is_silent(run_audit) -> None:
+    report = run_audit(
+        '[model.m]\nparameters = 1e9\n[[run]]\nname = "r"\nmodel = "m"\ntokens = 1e9\n'
+    )
+    assert all(one.regime.rule is None for one in report.standings)
+
+
+@pytest.mark.parametrize("kind", ["rl", "distillation", "synthetic-data", "failed", "merged"])
+def test_open_questions_of_scope_are_named(run_audit, kind: str) -> None:
+    report = run_audit(
+        f'[model.m]\nparameters = 1e9\n[[run]]\nname = "r"\nkind = "{kind}"\nmodel = "m"\ntokens = 1e9\n'
+    )
+    assert "scope-assumption" in {one.code for one in report.findings}

@@ -44,16 +44,27 @@ def stub_folder(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def nvml(stub_folder, tmp_path, monkeypatch) -> Callable[..., Path]:
-    """Write a script (time 0 is now) and put the stand-in into the children's environment."""
+    """Write a script and put the stand-in into the children's environment.
+
+    The script's time 0 comes when a test calls ``start_clock``: a loaded machine starts processes
+    late, and faults must not happen before anybody looks.
+    """
 
     def install(script: str, library: Path = stub_folder) -> Path:
         path = tmp_path / "nvml-script.txt"
-        path.write_text(f"epoch {time.monotonic_ns()}\n{script}\n")
+        path.write_text(f"epoch @{tmp_path / 'epoch'}\n{script}\n")
         monkeypatch.setenv("FLOPLEDGER_NVML_SCRIPT", str(path))
         monkeypatch.setenv("LD_LIBRARY_PATH", str(library))
         return path
 
     return install
+
+
+def start_clock(folder: Path) -> None:
+    """Make this moment the script's time 0."""
+    draft = folder / "epoch.part"
+    draft.write_text(str(time.monotonic_ns()))
+    draft.rename(folder / "epoch")
 
 
 @pytest.fixture
@@ -73,20 +84,21 @@ def record(tmp_path) -> Callable[..., Trace]:
             SamplerSettings(
                 interval_seconds=interval,
                 deadline_seconds=deadline,
-                start_deadline_seconds=deadline + 3,
+                start_deadline_seconds=30,
                 sources=[{"name": "nvml", "options": options or {"rescan_seconds": 0.2}}],
                 node="n1",
             ),
         )
         sampler.start()
-        sampler.wait_ready(10)
-        sampler.mark("start", 2)
+        assert sampler.wait_ready(60)
+        start_clock(tmp_path)
+        sampler.mark("start", 5)
         until = time.monotonic() + seconds
         if during is not None:
             during(sampler)
         time.sleep(max(0, until - time.monotonic()))
-        sampler.mark("end", 2)
-        assert sampler.stop(30)
+        sampler.mark("end", 5)
+        assert sampler.stop(60)
         return read_record(tmp_path / "run")
 
     return run

@@ -233,6 +233,19 @@ def test_a_full_disk_is_survived_and_told(tmp_path, monkeypatch):
     assert verify(tmp_path) == []
 
 
+def test_a_full_segment_is_closed_and_the_next_one_begins(tmp_path, monkeypatch):
+    monkeypatch.setattr("profilers.journal.SEGMENT_BYTES", 8000)
+    book = journal(tmp_path)
+    book.describe([DEVICE])
+    for second in range(1, 41):
+        book.sweep([sample(second)])
+    assert len(book.closed_segments()) >= 2
+    book.seal("end")
+    times = (read_record(tmp_path).devices[GPU].time_ns - WALL) // SECOND
+    assert times.tolist() == list(range(1, 41))
+    assert verify(tmp_path) == []
+
+
 def test_a_read_only_folder_is_an_error_at_the_start(tmp_path):
     blocker = tmp_path / "file"
     blocker.write_text("")

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 
 from flopledger.facts import Grade
+from flopledger.logs import limits
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
@@ -19,7 +20,9 @@ from flopledger.logs.readers.mlperf_events import Event, events
 
 
 def sniff(head: bytes, _name: str) -> bool:
-    """Recognise the marker."""
+    """Recognise the marker; a power log carries it too and belongs to the telemetry."""
+    if b'"power_reading"' in head and b'"run_start"' not in head:
+        return False
     return b":::MLLOG" in head or re.search(rb":::MLL\S* \d{9,11}\S* \w+: \{", head) is not None
 
 
@@ -79,6 +82,10 @@ def _keep(stream: Iterable[Event]) -> tuple[list[Event], int]:
         )
         if event.key in _KEYS or timing:
             kept.append(event)
+        if len(kept) > limits.KEPT_EVENTS:
+            raise EvidenceError(
+                f"more than {limits.KEPT_EVENTS:,} events; hand in an extract, and say so"
+            )
     return kept, ranks
 
 

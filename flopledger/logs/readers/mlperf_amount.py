@@ -125,23 +125,38 @@ def _counters(window: Window) -> Iterator[Counter]:
         yield Counter(steps * batch, line(stop.line), "steps x global_batch_size")
     announced = _announced(window)
     progress = _furthest(window, "epoch_num", above=_EPOCHS_AT_MOST)
-    if progress is not None and batch and announced and progress.value * 20 < announced.value:
-        # A counter called epoch that is far below the samples announced counts steps.
+    if (
+        progress is not None
+        and batch
+        and announced
+        and progress.value * 20 < announced.value
+        and progress.value * batch <= announced.value * 1.1
+    ):
+        # A counter called epoch that is far below the samples announced counts steps, as long as
+        # so many steps do not exceed what was announced.
         progress = Counter(progress.value * batch, progress.locator, "steps x global_batch_size")
     done = _done(window, ("trained_samples", "train_samples"))
     if done is not None and (progress is None or progress.value >= done.value):
         yield done
-    if count_seen := _furthest(window, "samples_count"):
-        yield count_seen
-    if progress is not None:
-        yield progress
+    # Under samples_count some evaluations count what was evaluated, which is far less.
+    seen = [counter for counter in (_furthest(window, "samples_count"), progress) if counter]
+    if seen:
+        yield max(seen, key=lambda counter: counter.value)
     if batch and (steps_done := _blocks(window)) is not None:
         yield Counter(
             steps_done.value * batch, steps_done.locator, "steps of blocks x global_batch_size"
         )
     steps_seen = _furthest(window, "step_num") or _furthest(window, "step")
     if batch and steps_seen:
+        if _is_amount(window, steps_seen.value):
+            yield steps_seen
         yield Counter(steps_seen.value * batch, steps_seen.locator, "steps x global_batch_size")
+
+
+def _is_amount(window: Window, steps: int) -> bool:
+    """Say whether a counter called "step" counts tokens: so many steps would not fit the time."""
+    timing = _step_seconds(window) or _SHORTEST_STEP_SECONDS
+    return steps * timing > _STEP_SLACK * max(window.seconds, timing)
 
 
 def _done(window: Window, keys: tuple[str, ...]) -> Counter | None:
@@ -172,6 +187,8 @@ def _furthest(window: Window, name: str, above: int = 0) -> Counter | None:
     """Give the largest reading of a counter inside the window."""
     best: Counter | None = None
     for event in window.inside:
+        if event.key in ("block_start", "epoch_start", "run_start"):
+            continue  # these announce what is to come
         # Validation statistics count validation samples under the same name.
         if event.key == "tracked_stats" and not (name == "step" and _is_training(event)):
             continue

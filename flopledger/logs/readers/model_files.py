@@ -98,5 +98,27 @@ def _table(document: Document) -> dict[str, Any]:
     return table
 
 
+#: Files beside a model that say nothing of its training.
+_AUXILIARY = (
+    b'"tokenizer_class"',
+    b'"feature_extractor_type"',
+    b'"image_processor_type"',
+    b'"processor_class"',
+    b'"_from_model_config"',
+    b'"weight_map"',
+    b'"added_tokens_decoder"',
+)
+
+
+def sniff_auxiliary(head: bytes, _name: str) -> bool:
+    """Recognise tokenizers, preprocessors, generation settings and the index of shards."""
+    return head.lstrip()[:1] == b"{" and any(mark in head for mark in _AUXILIARY)
+
+
+def read_nothing(_document: Document, _notes: Notes) -> None:
+    """Take nothing: such a file is known, and holds no fact of a run."""
+
+
+AUXILIARY = Reader(format="model-auxiliary", sniff=sniff_auxiliary, read=read_nothing)
 ADAPTER = Reader(format="adapter-config", sniff=sniff_adapter, read=read_adapter)
 CONFIG = Reader(format="model-config", sniff=sniff_config, read=read_config)

@@ -127,3 +127,48 @@ def test_lora_tokens_imply_the_parameters(shared):
         expected["lora_flops"], rel=0.01
     )
     assert {"counter-zero", "frozen-parameters"} <= codes(facts)
+
+
+def test_modded_nanogpt_from_its_own_source(shared):
+    facts, expected = run(shared, "dev-log-modded-nanogpt-124m")
+    assert facts.tokens.number == expected["tokens"]
+    full = flop_per_token(facts.architecture, facts.tokens_per_sample.number)
+    flop = full * facts.tokens.number
+    assert 0.93 * expected["train_flops"] <= flop <= 1.03 * expected["train_flops"]
+    assert facts.accelerator_seconds.number / 3600 == pytest.approx(
+        expected["gpu_hours"], abs=0.001
+    )
+    utilisation = flop / facts.accelerator_seconds.number / PEAK["H100 bf16"]
+    assert utilisation == pytest.approx(expected["mfu_bf16"], abs=0.02)
+    assert "coverage-gap" in codes(facts)
+
+
+def test_torchtitan_implies_its_peak(shared):
+    facts, expected = run(shared, "dev-torchtitan-implied-peak")
+    assert facts.implied_peak_flop_per_second.number / 1e12 == pytest.approx(
+        expected["implied_peak_tflops"], rel=0.005
+    )
+    assert facts.implied_memory_bytes.number / 2**30 == pytest.approx(
+        expected["implied_memory_gib"], rel=0.001
+    )
+    assert facts.implied_flop_per_token.number == pytest.approx(
+        expected["flops_per_token"], rel=0.001
+    )
+    assert "duplicate-lines" in codes(facts)
+
+
+def test_the_format_sample_without_a_case(shared):
+    path = shared / "logs/lightning-slm/metrics.csv"
+    evidence = logs.read([logs.EvidenceFile(path=path, name="metrics.csv")])
+    assert evidence.sources["metrics.csv"].format == "lightning-csv"
+
+
+def test_zeus_windows_on_two_gpus(shared):
+    facts, _ = run(shared, "dev-telemetry-zeus-v100")
+    text = (shared / "telemetry/zeus-v100/V100+resnet50+gpu0,1.csv").read_text().splitlines()
+    rows = [[float(cell) for cell in line.split(",")[2:]] for line in text[1:]]
+    # GPU-seconds = 2 x elapsed; energy is the sum of both columns.
+    assert facts.accelerator_seconds.number == pytest.approx(2 * sum(row[0] for row in rows))
+    assert facts.energy_joules.number == pytest.approx(sum(row[1] + row[2] for row in rows))
+    assert facts.energy_boundary.value == "device"
+    assert facts.energy_joules.bound == facts.accelerator_seconds.bound == "exact"

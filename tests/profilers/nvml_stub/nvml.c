@@ -182,6 +182,43 @@ int nvmlDeviceGetCurrentClocksThrottleReasons(handle *h, unsigned long long *out
     return OK;
 }
 
+/* ---- what other tools insist on ---- */
+#define PAIR(function, a, b)                                                       \
+    int function(handle *h, unsigned *x, unsigned *y) { CALL(function, h); *x = a; *y = b; return OK; }
+PAIR(nvmlDeviceGetEncoderUtilization, 0, 167000)
+PAIR(nvmlDeviceGetDecoderUtilization, 0, 167000)
+PAIR(nvmlDeviceGetPowerManagementLimitConstraints, MODEL.power_limit / 2, MODEL.power_limit)
+GET(nvmlDeviceGetPerformanceState, int, 0)
+GET(nvmlDeviceGetPersistenceMode, int, 1)
+GET(nvmlDeviceGetComputeMode, int, 0)
+GET(nvmlDeviceGetDisplayActive, int, 0)
+GET(nvmlDeviceGetDisplayMode, int, 0)
+GET(nvmlDeviceGetEccMode, int, 1)
+int nvmlDeviceGetDriverModel_v2(handle *h, unsigned *x, unsigned *y) {
+    CALL(nvmlDeviceGetDriverModel_v2, h);
+    (void)x, (void)y;
+    return NOT_SUPPORTED; /* a word of another operating system */
+}
+int nvmlDeviceGetDriverModel(handle *h, unsigned *x, unsigned *y) {
+    return nvmlDeviceGetDriverModel_v2(h, x, y);
+}
+typedef struct { uint64_t total, free, used; } bar1;
+int nvmlDeviceGetBAR1MemoryInfo(handle *h, bar1 *out) {
+    CALL(nvmlDeviceGetBAR1MemoryInfo, h);
+    *out = (bar1){131072ull << 20, 131071ull << 20, 1 << 20};
+    return OK;
+}
+int nvmlDeviceGetFanSpeed(handle *h, unsigned *out) {
+    CALL(nvmlDeviceGetFanSpeed, h);
+    (void)out;
+    return NOT_SUPPORTED; /* these boards have no fan */
+}
+int nvmlDeviceGetPcieThroughput(handle *h, int direction, unsigned *out) {
+    CALL(nvmlDeviceGetPcieThroughput, h);
+    *out = (unsigned)(level(me->device, direction ? Q_PCIE_RX : Q_PCIE_TX, now) / 1024);
+    return OK;
+}
+
 /* ---- memory ---- */
 typedef struct { uint64_t total, free, used; } memory;
 typedef struct { unsigned version; uint64_t total, reserved, free, used; } memory_v2;
@@ -261,7 +298,7 @@ int nvmlDeviceGetSamples(handle *h, int type, unsigned long long last, int *valu
     for (int back = 119; back >= 0 && *count < room; back--) {
         double at = now - back / 6.0;
         unsigned long long stamp = (unsigned long long)((at + 1e9) * 1e6);
-        if (at < 0 || stamp <= last) continue;
+        if (stamp <= last) continue;
         out[*count].timestamp = stamp;
         out[(*count)++].value.u = (unsigned)level(me->device, q, at);
     }

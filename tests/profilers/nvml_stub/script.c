@@ -44,7 +44,17 @@ static double monotonic(void) {
     clock_gettime(CLOCK_MONOTONIC, &t);
     return t.tv_sec + t.tv_nsec / 1e9;
 }
-double seconds_now(void) { return monotonic() - epoch; }
+/* With `epoch @FILE` the script's time is far below 0 until a test writes the file. */
+static char epoch_file[256];
+double seconds_now(void) {
+    FILE *file;
+    double stamp;
+    if (epoch_file[0] && (file = fopen(epoch_file, "r"))) {
+        if (fscanf(file, "%lf", &stamp) == 1) { epoch = stamp / 1e9; epoch_file[0] = 0; }
+        fclose(file);
+    }
+    return monotonic() - epoch - (epoch_file[0] ? 1000 : 0);
+}
 
 static const model known[] = {
     {"NVIDIA A100-SXM4-80GB", "", 0x20B210DE, 0x146310DE, 8, 0, 6912, 0, 1, 1410, 1593,
@@ -90,7 +100,7 @@ static int quantity_of(const char *name) {
 }
 
 static void add_fault(int device, const char *rest) {
-    fault f = {device, "", "", 0, 0, FOREVER, 0, -1, 0};
+    fault f = {device, "", "", 0, -FOREVER, FOREVER, 0, -1, 0};
     char word[128], *equals;
     int used;
     sscanf(rest, " %63s%n", f.function, &used);
@@ -140,13 +150,16 @@ int load_script(void) {
     if (!path || !(file = fopen(path, "r"))) { add_device(""); return OK; }
     while (fgets(line, sizeof line, file)) {
         int used = 0;
-        double from = 0, to = FOREVER, value = 0;
+        double from = -FOREVER, to = FOREVER, value = 0;
         if (sscanf(line, " %63s%n", word, &used) != 1 || word[0] == '#') continue;
         snprintf(rest, sizeof rest, "%s", line + used);
         if (!strcmp(word, "device")) { add_device(rest); continue; }
         if (!strcmp(word, "driver")) { sscanf(rest, " %79s", driver_version); continue; }
         if (!strcmp(word, "init")) { init_code = atoi(rest); continue; }
-        if (!strcmp(word, "epoch")) { epoch = atof(rest) / 1e9; continue; }
+        if (!strcmp(word, "epoch")) {
+            if (sscanf(rest, " @%255s", epoch_file) != 1) epoch = atof(rest) / 1e9;
+            continue;
+        }
         sscanf(rest, " %63s%n", target, &used);
         int device = target[0] == '*' ? -1 : atoi(target);
         char *tail = rest + used;
@@ -167,7 +180,7 @@ int load_script(void) {
             sscanf(tail, " %lf", &from);
             resets[n_resets++] = (window){device, from, to, 0};
         } else if (!strcmp(word, "process")) {
-            process p = {device, 0, 0, 0, FOREVER};
+            process p = {device, 0, 0, -FOREVER, FOREVER};
             sscanf(tail, " %u %lf %lf %lf", &p.pid, &value, &p.from, &p.to);
             p.bytes = (uint64_t)value;
             processes[n_processes++] = p;
@@ -244,10 +257,10 @@ uint64_t energy_mj(int device, double at) {
     if (fixed >= 0) return (uint64_t)fixed;
     for (int n = 0; n < n_resets; n++)
         if ((resets[n].device == -1 || resets[n].device == device) && resets[n].from <= at) {
-            since = fmax(since, resets[n].from);
+            since = fmax(since, resets[n].from); /* 0 at the reset */
             base = 0;
         }
-    at = fmax(since, floor(at * 10) / 10);
+    at = fmax(fmax(since, 0), floor(at * 10) / 10);
     return (uint64_t)(base + integral(device, Q_POWER, since, at));
 }
 

@@ -1,0 +1,266 @@
+"""What it costs to be watched: the sampler on a stand-in driver, beside the tools that install.
+
+    python benchmarks/profiler_overhead.py [--quick] [--peers VENV]
+
+Everything is measured in one run on one machine, and ratios are interleaved. The stand-in's own
+work is inside every figure, ours and the peers'. Peers are run from a virtual environment that has
+them (`pip install nvitop gpustat codecarbon mlflow-skinny psutil`).
+"""
+
+import argparse
+import hashlib
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from profilers import Device, DeviceKey, Sample, read_record  # noqa: E402
+from profilers.clocks import ClockPair  # noqa: E402
+from profilers.journal import Journal  # noqa: E402
+from profilers.record import verify  # noqa: E402
+from profilers.sampler import Sampler, SamplerSettings  # noqa: E402
+
+STUB = ROOT / "tests" / "profilers" / "nvml_stub"
+
+PEERS = {
+    "nvitop ResourceMetricCollector, 10 Hz": """
+from nvitop import Device, ResourceMetricCollector
+import time
+collector = ResourceMetricCollector(Device.all(), interval=0.1)
+collector.start("b"); print("ready", flush=True); time.sleep(SECONDS); collector.collect()
+""",
+    "gpustat query, 10 Hz": """
+import gpustat, time
+print("ready", flush=True)
+until = time.monotonic() + SECONDS
+while time.monotonic() < until:
+    gpustat.new_query().jsonify(); time.sleep(0.1)
+""",
+    "codecarbon, its fastest 1 Hz": """
+import logging; logging.disable(logging.CRITICAL)
+from codecarbon import OfflineEmissionsTracker
+import time
+tracker = OfflineEmissionsTracker(country_iso_code="FRA", measure_power_secs=1,
+    save_to_file=False, allow_multiple_runs=True)
+tracker.start(); print("ready", flush=True); time.sleep(SECONDS); tracker.stop()
+""",
+    "mlflow GPUMonitor, 10 Hz": """
+from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
+import time
+monitor = GPUMonitor(); print("ready", flush=True)
+until = time.monotonic() + SECONDS
+while time.monotonic() < until:
+    monitor.collect_metrics(); monitor.aggregate_metrics(); monitor.clear_metrics()
+    time.sleep(0.1)
+""",
+}
+
+
+def build(folder: Path, script: str) -> None:
+    """Compile the stand-in and point every child at it."""
+    sources = [str(STUB / "script.c"), str(STUB / "nvml.c")]
+    flags = ["-shared", "-fPIC", "-O2", "-std=gnu11", "-Wl,-soname,libnvidia-ml.so.1"]
+    target = folder / "libnvidia-ml.so.1"
+    subprocess.run(["cc", *flags, "-o", str(target), *sources, "-lm"], check=True)
+    (folder / "script.txt").write_text(script)
+    os.environ["LD_LIBRARY_PATH"] = str(folder)
+    os.environ["FLOPLEDGER_NVML_SCRIPT"] = str(folder / "script.txt")
+
+
+def cpu_seconds(processes: list[psutil.Process]) -> float:
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
+
+
+def sampler_cost(folder: Path, seconds: float, interval: float) -> tuple[float, list[float]]:
+    """Return (percent of a core, resident MiB at four moments) of recorder and probe together."""
+    sampler = Sampler(folder, SamplerSettings(interval_seconds=interval))
+    sampler.start()
+    sampler.wait_ready(60)
+    recorder = psutil.Process(sampler.pid)
+    processes = [recorder, *recorder.children()]
+    time.sleep(1)
+    before, start = cpu_seconds(processes), time.monotonic()
+    resident = []
+    for _ in range(4):
+        time.sleep(seconds / 4)
+        resident.append(sum(p.memory_info().rss for p in processes) / 2**20)
+    spent = (cpu_seconds(processes) - before) / (time.monotonic() - start)
+    sampler.stop()
+    return 100 * spent, resident
+
+
+def peer_cost(python: Path, program: str, seconds: float) -> tuple[float, float] | None:
+    """Return (percent of a core, resident MiB) of a peer after it is ready."""
+    code = program.replace("SECONDS", str(seconds + 2))
+    peer = subprocess.Popen(
+        [str(python), "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    if "ready" not in peer.stdout.readline():
+        return None
+    process = psutil.Process(peer.pid)
+    time.sleep(1)
+    before, start = cpu_seconds([process]), time.monotonic()
+    time.sleep(seconds)
+    spent = (cpu_seconds([process]) - before) / (time.monotonic() - start)
+    resident = process.memory_info().rss / 2**20
+    peer.kill()
+    peer.wait()
+    return 100 * spent, resident
+
+
+def training_pairs(folder: Path, pairs: int) -> tuple[list[float], bool]:
+    """Return the ratios of step time with and without the sampler, and whether losses agree."""
+    import torch
+
+    torch.set_num_threads(1)
+
+    def steps(count: int) -> tuple[float, str]:
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(
+            torch.nn.Linear(256, 512), torch.nn.ReLU(), torch.nn.Linear(512, 256)
+        )
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+        x = torch.randn(256, 256)
+        digest, times = hashlib.sha256(), []
+        for _ in range(count):
+            start = time.perf_counter()
+            loss = ((model(x) - x) ** 2).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            times.append(time.perf_counter() - start)
+            digest.update(loss.detach().numpy().tobytes())
+        return statistics.median(times), digest.hexdigest()
+
+    sampler = Sampler(folder, SamplerSettings(interval_seconds=1.0))
+    sampler.start()
+    sampler.wait_ready(60)
+    recorder = psutil.Process(sampler.pid)
+    steps(20)
+    ratios, losses = [], set()
+    for pair in range(pairs):
+        took = {}
+        processes = [*recorder.children(), recorder]
+        for watched in (True, False) if pair % 2 else (False, True):
+            for process in processes:  # frozen: the same memory, the same caches, no samples
+                process.resume() if watched else process.suspend()
+            took[watched], digest = steps(60)
+            losses.add(digest)
+        for process in processes:
+            process.resume()
+        ratios.append(took[True] / took[False])
+    sampler.stop()
+    return ratios, len(losses) == 1
+
+
+def coverage_under_load(folder: Path, seconds: float) -> float:
+    """Return the covered share of the time at 1 Hz while every core is busy."""
+    hogs = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count())
+    ]
+    try:
+        sampler = Sampler(folder, SamplerSettings(interval_seconds=1.0))
+        sampler.start()
+        sampler.wait_ready(60)
+        time.sleep(seconds)
+        sampler.stop()
+    finally:
+        for hog in hogs:
+            hog.kill()
+            hog.wait()
+    traces = read_record(folder).devices.values()
+    covered = sum(t.covered_seconds() for t in traces)
+    return covered / sum((t.time_ns[-1] - t.time_ns[0]) / 1e9 for t in traces)
+
+
+def kills(folder: Path, count: int) -> tuple[int, int, int]:
+    """Kill a writing process at random moments; return (unreadable, sweeps lost at worst, all)."""
+    random.seed(1)
+    key = DeviceKey(uuid="GPU-1")
+    anchor = ClockPair(monotonic_ns=0, wall_ns=10**18)
+    unreadable = worst = total = 0
+    for number in range(count):
+        run = folder / str(number)
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            book = Journal.open(run, node="n", boot="b", anchor=anchor)
+            book.describe([Device(key=key)])
+            for at in range(1, 10**6):
+                readings = {"power_mw": at, "energy_mj": at}
+                sample = Sample(
+                    device=key, monotonic_ns=at * 10**9, wall_ns=None, period_ns=0,
+                    readings=readings,
+                )  # fmt: skip
+                book.sweep([sample])
+                os.write(write, at.to_bytes(4, "little"))
+                if at % 50 == 0:
+                    book.rotate()
+        os.close(write)
+        os.read(read, 4)
+        time.sleep(random.random() * 0.03)
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+        acknowledged = b"\0\0\0\0"
+        while data := os.read(read, 1 << 20):
+            acknowledged = data[-4:]
+        os.close(read)
+        done = max(1, int.from_bytes(acknowledged, "little"))
+        total += done
+        try:
+            rows = len(read_record(run).devices[key])
+            problems = {p.code for p in verify(run)} - {"unsealed", "torn-tail"}
+        except Exception as error:  # noqa: BLE001 - whatever it is, the record is unreadable
+            print(f"    {type(error).__name__}: {error}")
+            unreadable += 1
+            continue
+        unreadable += bool(problems)
+        worst = max(worst, done - rows)
+    return unreadable, worst, total
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a quarter of the time")
+    parser.add_argument("--peers", type=Path, help="virtual environment with the peers")
+    options = parser.parse_args()
+    scale = 0.25 if options.quick else 1.0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        device = "device model=h100\n"
+        build(folder, device * 8 + "set * util 97\nset * tensor 41\nset * power 612000\n")
+        print(f"machine: {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+        for rate in (1, 10):
+            percent, resident = sampler_cost(folder / f"cost{rate}", 60 * scale, 1 / rate)
+            print(f"sampler, 8 devices, {rate} Hz: {percent:.2f} % of a core, "
+                  f"{max(resident):.0f} MiB resident (recorder and probe)")  # fmt: skip
+        percent, resident = sampler_cost(folder / "flat", 240 * scale, 0.01)
+        flat = " ".join(f"{value:.1f}" for value in resident)
+        print(f"100 Hz for {240 * scale:.0f} s ({24000 * scale:.0f} sweeps): {flat} MiB")
+        if options.peers:
+            for peer, program in PEERS.items():
+                cost = peer_cost(options.peers / "bin" / "python", program, 20 * scale)
+                told = "does not run" if cost is None else f"{cost[0]:.2f} % of a core, "
+                print(f"{peer}: {told}" + (f"{cost[1]:.0f} MiB" if cost else ""))
+        ratios, same = training_pairs(folder / "train", round(60 * scale))
+        ratios.sort()
+        low, high = ratios[len(ratios) // 4], ratios[-len(ratios) // 4]
+        print(f"step time with / without: median {statistics.median(ratios):.4f} "
+              f"(quartiles {low:.4f} to {high:.4f}), losses identical: {same}")  # fmt: skip
+        share = coverage_under_load(folder / "load", 40 * scale)
+        print(f"covered at 1 Hz with every core busy: {share:.3%}")
+        unreadable, worst, total = kills(folder / "kills", 200)
+        print(f"200 x kill -9 ({total} sweeps): {unreadable} unreadable, at most {worst} lost")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""The config.json dialects of state-space models, hybrids and RWKV."""
+
+from collections.abc import Callable
+from typing import Any
+
+from flopcount.closed_form.dialects_decoder import few_layers, llama
+from flopcount.closed_form.dimensions import DimensionsError
+from flopcount.closed_form.fields import Fields
+
+Reading = dict[str, Any]
+
+
+def _mamba(f: Fields) -> Reading:
+    hidden = f.integer("hidden_size")
+    return {
+        "kind": "ssm",
+        "layers": f.integer("num_hidden_layers"),
+        "hidden": hidden,
+        "vocabulary": f.integer("vocab_size"),
+        "tied_embeddings": f.flag("tie_word_embeddings", default=True),
+        "state_size": f.integer("state_size"),
+        "norms_per_layer": 1,
+        "details": {
+            "form": "mamba",
+            "inner": f.maybe_integer("intermediate_size") or f.integer("expand") * hidden,
+            "kernel": f.integer("conv_kernel"),
+            "step_rank": _rank(f, "time_step_rank", hidden),
+            "bias": f.flag("use_bias"),
+            "conv_bias": f.flag("use_conv_bias", default=True),
+        },
+    }
+
+
+def _rank(f: Fields, name: str, hidden: int) -> int:
+    return -(-hidden // 16) if f.text(name) == "auto" else f.integer(name)
+
+
+def _mamba2(f: Fields) -> Reading:
+    reading = _mamba2_mixer(
+        f,
+        heads=f.integer("num_heads"),
+        width=f.integer("head_dim"),
+        groups=f.integer("n_groups"),
+        chunk=f.integer("chunk_size"),
+        kernel=f.integer("conv_kernel"),
+        bias=f.flag("use_bias"),
+        conv_bias=f.flag("use_conv_bias", default=True),
+    )
+    return {
+        "kind": "ssm",
+        "layers": f.integer("num_hidden_layers"),
+        "hidden": f.integer("hidden_size"),
+        "vocabulary": f.integer("vocab_size"),
+        "tied_embeddings": f.flag("tie_word_embeddings"),
+        "state_size": f.integer("state_size"),
+        "norms_per_layer": 1,
+        "details": reading,
+    }
+
+
+def _mamba2_mixer(
+    f: Fields,
+    *,
+    heads: int,
+    width: int,
+    groups: int,
+    chunk: int,
+    kernel: int,
+    bias: bool,
+    conv_bias: bool,
+) -> Reading:
+    expand = f.maybe_integer("expand", "mamba_expand")
+    hidden = f.integer("hidden_size")
+    if expand is not None and expand * hidden != heads * width:
+        msg = (
+            f"config.json: expand = {expand} times hidden_size = {hidden} is not "
+            f"{heads} heads of {width}\n  mend one of them"
+        )
+        raise DimensionsError(msg)
+    return {
+        "form": "mamba2",
+        "mixer_heads": heads,
+        "mixer_head_dim": width,
+        "groups": groups,
+        "chunk": chunk,
+        "kernel": kernel,
+        "bias": bias,
+        "conv_bias": conv_bias,
+    }
+
+
+def _rwkv(f: Fields) -> Reading:
+    hidden = f.integer("hidden_size")
+    return {
+        "kind": "ssm",
+        "layers": f.integer("num_hidden_layers"),
+        "hidden": hidden,
+        "ffn": f.maybe_integer("intermediate_size") or 4 * hidden,
+        "ffn_matrices": 2,
+        "vocabulary": f.integer("vocab_size"),
+        "tied_embeddings": f.flag("tie_word_embeddings"),
+        "norm_width": 2,
+        "details": {
+            "form": "rwkv",
+            "attention_width": f.maybe_integer("attention_hidden_size") or hidden,
+        },
+    }
+
+
+def _periodic(layers: int, period: int, offset: int) -> int:
+    """Layers i with i % period == offset."""
+    return sum(i % period == offset for i in range(few_layers(layers)))
+
+
+def _jamba(f: Fields) -> Reading:
+    reading = llama(f) | {"kind": "ssm", "qkv_bias": False, "output_bias": False}
+    layers, hidden = reading["layers"], reading["hidden"]
+    attention = _periodic(
+        layers, f.integer("attn_layer_period"), f.integer("attn_layer_offset", least=0)
+    )
+    experts = f.integer("num_experts")
+    sparse = _periodic(
+        layers, f.integer("expert_layer_period"), f.integer("expert_layer_offset", least=0)
+    )
+    if experts > 1 and sparse:
+        reading |= {
+            "experts": experts,
+            "experts_per_token": f.integer("num_experts_per_tok"),
+            "expert_ffn": reading["ffn"],
+            "dense_layers": layers - sparse,
+        }
+    return reading | {
+        "sliding_window": None,
+        "state_size": f.integer("mamba_d_state"),
+        "details": {
+            "form": "mamba",
+            "attention_layers": attention,
+            "ffn_layers": layers,
+            "inner": f.integer("mamba_expand") * hidden,
+            "kernel": f.integer("mamba_d_conv"),
+            "step_rank": _rank(f, "mamba_dt_rank", hidden),
+            "bias": f.flag("mamba_proj_bias"),
+            "conv_bias": f.flag("mamba_conv_bias", default=True),
+            "state_norms": True,
+        },
+    }
+
+
+def _mamba2_of_bamba(f: Fields) -> Reading:
+    hidden = f.integer("hidden_size")
+    heads = f.integer("mamba_n_heads")
+    width = f.maybe_integer("mamba_d_head") or f.integer("mamba_expand") * hidden // heads
+    return _mamba2_mixer(
+        f,
+        heads=heads,
+        width=width,
+        groups=f.integer("mamba_n_groups"),
+        chunk=f.integer("mamba_chunk_size"),
+        kernel=f.integer("mamba_d_conv"),
+        bias=f.flag("mamba_proj_bias"),
+        conv_bias=f.flag("mamba_conv_bias", default=True),
+    )
+
+
+def _bamba(f: Fields) -> Reading:
+    reading = llama(f) | {"kind": "ssm", "state_size": f.integer("mamba_d_state")}
+    attention = len(set(f.items("attn_layer_indices") or []))
+    details = _mamba2_of_bamba(f) | {
+        "attention_layers": attention,
+        "ffn_layers": reading["layers"],
+    }
+    return reading | {"details": details}
+
+
+def _granite_hybrid(f: Fields) -> Reading:
+    reading = llama(f) | {"kind": "ssm", "state_size": f.integer("mamba_d_state")}
+    types = f.items("layer_types") or f.items("layers_block_type") or []
+    attention = sum(kind in ("attention", "full_attention") for kind in types)
+    details = _mamba2_of_bamba(f) | {
+        "attention_layers": attention,
+        "ffn_layers": reading["layers"],
+    }
+    experts = f.maybe_integer("num_local_experts", least=0) or 0
+    shared = f.integer("shared_intermediate_size")
+    if experts:
+        reading |= {
+            "experts": experts,
+            "experts_per_token": f.integer("num_experts_per_tok"),
+            "expert_ffn": reading["ffn"],
+            "shared_expert_ffn": shared,
+        }
+    else:
+        reading |= {"ffn": shared}
+    return reading | {"sliding_window": None, "details": details}
+
+
+STATE_SPACES: dict[str, Callable[[Fields], Reading]] = {
+    "mamba": _mamba,
+    "falcon_mamba": _mamba,
+    "mamba2": _mamba2,
+    "rwkv": _rwkv,
+    "jamba": _jamba,
+    "bamba": _bamba,
+    "granitemoehybrid": _granite_hybrid,
+}

@@ -1,0 +1,273 @@
+"""The model's doubles: same modules, other tensors, put back afterwards.
+
+Nothing of the caller's may change: not a gradient, not a running mean, not a cached attribute. So
+the tensors are exchanged for the time of the trace and every module works on a copy of its own
+dictionary; afterwards it gets the original back.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils import _pytree as pytree
+
+if TYPE_CHECKING:
+    from flopcount.known_values import KnownValues
+from flopcount.parallel import drop_hooks, fully_sharded_meshes, gathered, is_sharded
+
+SPARSE = (
+    torch.sparse_coo,
+    torch.sparse_csr,
+    torch.sparse_csc,
+    torch.sparse_bsr,
+    torch.sparse_bsc,
+)
+
+
+class Doubles(AbstractContextManager["Doubles"]):
+    """Turns tensors into doubles, each only once, so that tied weights stay tied."""
+
+    def __init__(self, known: KnownValues) -> None:
+        self.known = known
+        self._done: dict[int, tuple[Any, Any]] = {}
+        self.meshes: list[Any] = []
+        self.has_shards = False
+
+    def __call__(self, value: Any) -> Any:
+        """Convert a tensor; everything else passes through."""
+        if not isinstance(value, torch.Tensor):
+            return self.other(value)
+        done = self._done.get(id(value))
+        if done is None:
+            # The original is kept beside the double so that its id stays its own.
+            done = self._done[id(value)] = (value, self._like(value))
+        return done[1]
+
+    def other(self, value: Any) -> Any:
+        """A double of something that is no tensor; most things are their own."""
+        return value
+
+    def already(self, value: Any) -> Any:
+        """The double of a tensor that was converted before, else the value itself."""
+        found = self._done.get(id(value))
+        return value if found is None else found[1]
+
+    def _like(self, value: Any) -> Any:
+        with torch.no_grad():
+            if self.meshes and is_sharded(value):
+                fresh = gathered(value, self.meshes)
+            else:
+                fresh = self.make(value.detach())
+        self.has_shards |= is_sharded(fresh)
+        if isinstance(value, torch.nn.Parameter):
+            return torch.nn.Parameter(fresh, requires_grad=value.requires_grad)
+        return fresh.requires_grad_(value.requires_grad)
+
+    def make(self, value: Any) -> Any:
+        """A double of one detached tensor."""
+        raise NotImplementedError
+
+    def __exit__(self, *_: object) -> None:
+        self._done.clear()
+
+
+class MetaDoubles(Doubles):
+    """No storage at all."""
+
+    def _like(self, value: Any) -> Any:
+        fresh = super()._like(value)
+        self.known.remember_real(fresh, value)
+        return fresh
+
+    def other(self, value: Any) -> Any:
+        """A block mask must sit where the queries are; its mask function stays as it is."""
+        return value.to("meta") if type(value).__name__ == "BlockMask" else value
+
+    def make(self, value: Any) -> Any:
+        """The same shape and strides on meta."""
+        if value.layout in SPARSE:
+            # What a product costs is in how many elements are stored, which meta forgets.
+            return value
+        return torch.empty_like(value, device="meta")
+
+
+class FakeDoubles(Doubles):
+    """torch's fake tensors: no storage, but a device, for models that ask for one."""
+
+    def __init__(self, known: KnownValues) -> None:
+        super().__init__(known)
+        self.mode = FakeTensorMode(allow_non_fake_inputs=True)
+
+    def __enter__(self) -> FakeDoubles:
+        self.mode.__enter__()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self.mode.__exit__(*exception)
+        super().__exit__(*exception)
+
+    def make(self, value: Any) -> Any:
+        """A fake of the same device; what is on meta is taken to the CPU."""
+        if value.device.type != "meta":
+            return self.mode.from_tensor(value)
+        return torch.empty_strided(
+            tuple(value.shape), value.stride(), dtype=value.dtype, device="cpu"
+        )
+
+
+class CpuDoubles(Doubles):
+    """Real numbers: the caller's own where they are on the CPU, invented ones where not."""
+
+    def __init__(self, known: KnownValues, most_bytes: int = 1 << 30) -> None:
+        super().__init__(known)
+        self.left = most_bytes
+        self.invented = False
+
+    def make(self, value: Any) -> Any:
+        """Weights share the caller's memory; nothing writes to them in a step."""
+        if value.device.type == "cpu":
+            return value
+        self.left -= value.numel() * value.element_size()
+        if self.left < 0:
+            raise MemoryError("the model is too large to be run on the CPU")
+        self.invented = True
+        if value.is_floating_point() or value.is_complex():
+            return torch.randn(value.shape).mul_(0.02).to(value.dtype)
+        return torch.zeros(value.shape, dtype=value.dtype)
+
+    def _like(self, value: Any) -> Any:
+        made = super()._like(value)
+        if isinstance(value, torch.nn.Parameter):
+            return made
+        # Buffers and inputs may be written to; the caller's are not ours.
+        return made.detach().clone().requires_grad_(value.requires_grad)
+
+
+def convert_inputs(values: Any, doubles: Doubles) -> Any:
+    """Every tensor inside nested inputs, converted."""
+    return pytree.tree_map(doubles, values)
+
+
+def reachable(model: Any) -> list[Any]:
+    """The model if it is a module; for a function, the modules and cells that it closes over."""
+    if isinstance(model, torch.nn.Module):
+        return [model]
+    roots: list[Any] = []
+    _collect(model, roots, set(), 4)
+    return roots
+
+
+def _collect(value: Any, roots: list[Any], seen: set[int], depth: int) -> None:
+    if depth < 0 or id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, torch.nn.Module):
+        roots.append(value)
+    elif isinstance(value, functools.partial):
+        for item in (value.func, *value.args, *value.keywords.values()):
+            _collect(item, roots, seen, depth - 1)
+    elif isinstance(value, types.MethodType):
+        _collect(value.__self__, roots, seen, depth - 1)
+        _collect(value.__func__, roots, seen, depth - 1)
+    elif isinstance(value, types.FunctionType):
+        _collect_function(value, roots, seen, depth)
+    elif isinstance(value, list | tuple):
+        for item in value[:1000]:
+            _collect(item, roots, seen, depth - 1)
+    elif isinstance(value, dict):
+        for item in list(value.values())[:1000]:
+            _collect(item, roots, seen, depth - 1)
+    elif hasattr(value, "__dict__") and not isinstance(value, types.ModuleType | type):
+        for item in list(vars(value).values())[:1000]:
+            if isinstance(item, torch.nn.Module):
+                _collect(item, roots, seen, depth - 1)
+
+
+def _collect_function(function: Any, roots: list[Any], seen: set[int], depth: int) -> None:
+    for cell in function.__closure__ or ():
+        with suppress(ValueError):  # an empty cell
+            if _is_held(cell.cell_contents):
+                roots.append(cell)
+            else:
+                _collect(cell.cell_contents, roots, seen, depth - 1)
+    for name in function.__code__.co_names:
+        item = function.__globals__.get(name)
+        if _is_held(item):
+            roots.append((function.__globals__, name))
+        elif isinstance(item, torch.nn.Module | types.FunctionType | functools.partial):
+            _collect(item, roots, seen, depth - 1)
+
+
+def _is_held(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) or type(value).__name__ == "BlockMask"
+
+
+@contextmanager
+def doubled(roots: list[Any], doubles: Doubles) -> Iterator[None]:
+    """Inside, the tensors of the roots are doubles; outside, everything is as it was."""
+    modules: dict[int, Any] = {}
+    for root in roots:
+        if isinstance(root, torch.nn.Module):
+            modules.update((id(module), module) for module in root.modules())
+    doubles.meshes = fully_sharded_meshes(modules.values())
+    saved = [(module, module.__dict__) for module in modules.values()]
+    holders = [root for root in roots if not isinstance(root, torch.nn.Module)]
+    held = [_held(holder) for holder in holders]
+    try:
+        for holder, tensor in zip(holders, held, strict=True):
+            _hold(holder, doubles(tensor))
+        for module, state in saved:
+            # The module works on a copy of its dictionary; the original is never written.
+            module.__dict__ = {key: _own(key, value) for key, value in state.items()}
+            if doubles.meshes:
+                drop_hooks(module.__dict__)
+            _exchange(module.__dict__, doubles)
+        for module, _ in saved:
+            _exchange_attributes(module.__dict__, doubles)
+        yield
+    finally:
+        for module, state in saved:
+            module.__dict__ = state
+        for holder, tensor in zip(holders, held, strict=True):
+            _hold(holder, tensor)
+
+
+def _held(holder: Any) -> Any:
+    return holder[0][holder[1]] if isinstance(holder, tuple) else holder.cell_contents
+
+
+def _hold(holder: Any, tensor: Any) -> None:
+    if isinstance(holder, tuple):
+        holder[0][holder[1]] = tensor
+    else:
+        holder.cell_contents = tensor
+
+
+def _own(key: str, value: Any) -> Any:
+    """A copy of a list, dict or set: a module may write to its own in its forward."""
+    table = key.startswith("_") and type(value) is OrderedDict
+    return value.copy() if table or type(value) in (dict, list, set) else value
+
+
+def _exchange(state: dict[str, Any], doubles: Doubles) -> None:
+    for table in ("_parameters", "_buffers"):
+        tensors = state[table]
+        for name, tensor in tensors.items():
+            if tensor is not None:
+                tensors[name] = doubles(tensor)
+
+
+def _exchange_attributes(state: dict[str, Any], doubles: Doubles) -> None:
+    """Tensors that a module keeps beside its tables, e.g. ``LSTM._flat_weights``."""
+    for key, value in state.items():
+        if _is_held(value):
+            state[key] = doubles(value)
+        elif type(value) is list and value and isinstance(value[0], torch.Tensor):
+            state[key] = [doubles(item) for item in value]

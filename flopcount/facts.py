@@ -1,0 +1,263 @@
+"""The few facts about a model that the field's rules of thumb are written in. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from flopcount.errors import ConventionError
+
+NAMES = {
+    "layers": ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "num_decoder_layers"),
+    "hidden": ("hidden_size", "n_embd", "d_model", "dim"),
+    "heads": ("num_attention_heads", "n_head", "n_heads", "num_heads", "decoder_attention_heads"),
+    "kv_heads": ("num_key_value_heads", "n_kv_heads", "num_kv_heads", "multi_query_group_num"),
+    "ffn": (
+        "intermediate_size",
+        "n_inner",
+        "ffn_dim",
+        "d_ff",
+        "decoder_ffn_dim",
+        "ffn_hidden_size",
+    ),
+    "vocabulary": ("vocab_size", "padded_vocab_size"),
+    "experts": ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts"),
+    "experts_per_token": ("num_experts_per_tok", "top_k", "num_experts_per_token", "moe_top_k"),
+    "expert_ffn": ("moe_intermediate_size", "expert_ffn_dim"),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parameters:
+    """Numbers of parameters by what they do in a product.
+
+    Attributes:
+        total: All of them, tied ones once.
+        embedding: Of lookup tables that are not also the output head.
+        tied_embedding: Of a lookup table that is also the output head.
+        position: Of lookup tables for positions, part of ``embedding``.
+        vectors: Norm scales, biases: everything with at most one axis.
+        experts: Of all routed experts.
+        hf_counted: What ``num_parameters(exclude_embeddings=True)`` of transformers counts.
+
+    """
+
+    total: int
+    embedding: int
+    tied_embedding: int
+    position: int
+    vectors: int
+    experts: int
+    hf_counted: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """A decoder's dimensions and the size of one step; None means the model does not say.
+
+    Attributes:
+        batch: Sequences in the step.
+        sequence: Tokens of each.
+        layers: Decoder layers.
+        hidden: Width of the residual stream.
+        heads: Query heads.
+        kv_heads: Key and value heads.
+        head_dim: Width of a query or key head (with the rotary part, for latent attention).
+        value_dim: Width of a value head.
+        ffn: Width of a dense feed-forward layer.
+        ffn_matrices: 3 for gated layers, else 2.
+        vocabulary: Rows of the output head.
+        experts: Routed experts a layer, None for a dense model.
+        experts_per_token: Chosen ones.
+        expert_ffn: Width of one expert.
+        shared_ffn: Width of all shared experts of a layer together.
+        expert_layers: Layers with experts.
+        q_lora_rank: Latent rank of queries, None when they are projected directly.
+        kv_lora_rank: Latent rank of keys and values, None without latent attention.
+        rope_dim: Rotary width of a latent head.
+        window: Sliding window of every layer, None without one.
+        parameters: See :class:`Parameters`.
+
+    """
+
+    batch: int
+    sequence: int
+    layers: int | None
+    hidden: int | None
+    heads: int | None
+    kv_heads: int | None
+    head_dim: int | None
+    value_dim: int | None
+    ffn: int | None
+    ffn_matrices: int
+    vocabulary: int | None
+    experts: int | None
+    experts_per_token: int | None
+    expert_ffn: int | None
+    shared_ffn: int
+    expert_layers: int
+    q_lora_rank: int | None
+    kv_lora_rank: int | None
+    rope_dim: int | None
+    window: int | None
+    parameters: Parameters
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the step."""
+        return self.batch * self.sequence
+
+    def need(self, rule: str, *names: str) -> list[int]:
+        """Several facts that a rule cannot do without.
+
+        Raises:
+            ConventionError: when the model lacks one.
+
+        """
+        values = [getattr(self, name) for name in names]
+        missing = [name for name, value in zip(names, values, strict=True) if value is None]
+        if missing:
+            raise ConventionError(
+                f"the rule {rule!r} needs {', '.join(missing)}; the model's config does not say; "
+                "use convention='dense', or give the model a config with these entries"
+            )
+        return values
+
+
+def facts_of(model: Any, args: Any, kwargs: Mapping[str, Any], rule: str) -> Facts:
+    """Read the facts of a model and its inputs.
+
+    Raises:
+        ConventionError: when the model has no config or the inputs no token ids.
+
+    """
+    config = getattr(model, "config", None)
+    if config is None or not hasattr(model, "named_parameters"):
+        raise ConventionError(
+            f"the rule {rule!r} is written in a model's dimensions; found "
+            f"{type(model).__name__} without a config; use convention='dense'"
+        )
+    if getattr(config, "is_encoder_decoder", False):
+        raise ConventionError(
+            f"the rule {rule!r} is written for decoders; found the encoder-decoder "
+            f"{type(model).__name__}; use convention='dense'"
+        )
+    config = config.get_text_config() if hasattr(config, "get_text_config") else config
+    batch, sequence = _tokens(args, kwargs, rule)
+    dims = {name: _first(config, names) for name, names in NAMES.items()}
+    return Facts(
+        batch=batch,
+        sequence=sequence,
+        parameters=_parameters(model, dims["experts"]),
+        ffn_matrices=3 if _gated(model) else 2,
+        **_derived(config, dims),
+    )
+
+
+def _first(config: Any, names: tuple[str, ...]) -> int | None:
+    for name in names:
+        value = getattr(config, name, None)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+    return None
+
+
+def _derived(config: Any, dims: dict[str, int | None]) -> dict[str, Any]:
+    """Dimensions that a config states in roundabout ways."""
+    hidden, heads, experts = dims["hidden"], dims["heads"], dims["experts"]
+    head = _first(config, ("head_dim", "kv_channels"))
+    if head is None and hidden is not None and heads:
+        head = hidden // heads
+    rope = _first(config, ("qk_rope_head_dim",))
+    plain = _first(config, ("qk_nope_head_dim",))
+    latent = _first(config, ("kv_lora_rank",))
+    if latent is not None and rope is not None and plain is not None:
+        head = rope + plain
+    value = _first(config, ("v_head_dim",)) if latent is not None else None
+    expert_ffn = dims["expert_ffn"] if dims["expert_ffn"] is not None else dims["ffn"]
+    shared = _first(config, ("shared_expert_intermediate_size",))
+    if shared is None:
+        shared = (_first(config, ("n_shared_experts", "num_shared_experts")) or 0) * (
+            expert_ffn or 0
+        )
+    layers = dims["layers"] or 0
+    dense_first = _first(config, ("first_k_dense_replace",)) or 0
+    return {
+        "layers": dims["layers"],
+        "hidden": hidden,
+        "heads": heads,
+        "kv_heads": dims["kv_heads"] or heads,
+        "head_dim": head,
+        "value_dim": value if value is not None else head,
+        "ffn": dims["ffn"] if dims["ffn"] is not None else (4 * hidden if hidden else None),
+        "vocabulary": dims["vocabulary"],
+        "experts": experts,
+        "experts_per_token": dims["experts_per_token"] if experts else None,
+        "expert_ffn": expert_ffn if experts else None,
+        "shared_ffn": shared if experts else 0,
+        "expert_layers": layers - dense_first if experts else 0,
+        "q_lora_rank": _first(config, ("q_lora_rank",)),
+        "kv_lora_rank": latent,
+        "rope_dim": rope,
+        "window": _window(config),
+    }
+
+
+def _window(config: Any) -> int | None:
+    window = getattr(config, "sliding_window", None)
+    kinds = getattr(config, "layer_types", None)
+    everywhere = kinds is None or all("sliding" in str(kind) for kind in kinds)
+    return window if isinstance(window, int) and everywhere else None
+
+
+def _tokens(args: Any, kwargs: Mapping[str, Any], rule: str) -> tuple[int, int]:
+    """Batch and sequence of the first matrix of whole numbers among the inputs."""
+    for value in (kwargs.get("input_ids"), *args, *kwargs.values()):
+        shape = getattr(value, "shape", None)
+        if shape is not None and len(shape) == 2 and "int" in str(value.dtype):
+            return int(shape[0]), int(shape[1])
+    raise ConventionError(
+        f"the rule {rule!r} counts tokens; found no matrix of token ids among the inputs; "
+        "use convention='dense'"
+    )
+
+
+def _gated(model: Any) -> bool:
+    marks = ("gate_proj", "gate_up_proj", ".w3.", ".w3_", "mlp.w2.")
+    return any(mark in name for name, _ in model.named_parameters() for mark in marks)
+
+
+def _parameters(model: Any, experts: int | None) -> Parameters:
+    sizes = {name: prod(item.shape) for name, item in model.named_parameters()}
+    shapes = {name: tuple(item.shape) for name, item in model.named_parameters()}
+    tables = {
+        f"{name}.weight".removeprefix(".")
+        for name, module in model.named_modules()
+        if type(module).__name__.endswith("Embedding") and hasattr(module, "num_embeddings")
+    }
+    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    head_weight = getattr(head, "weight", None)
+    tied = {name for name, item in model.named_parameters() if item is head_weight} & tables
+    positions = {name for name in tables if "position" in name or "wpe" in name}
+    routed = [
+        sizes[name]
+        for name, shape in shapes.items()
+        if experts and ((len(shape) == 3 and shape[0] == experts) or _of_one_expert(name))
+    ]
+    return Parameters(
+        total=sum(sizes.values()),
+        embedding=sum(sizes.get(name, 0) for name in tables - tied),
+        tied_embedding=sum(sizes[name] for name in tied),
+        position=sum(sizes.get(name, 0) for name in positions),
+        vectors=sum(sizes[name] for name, shape in shapes.items() if len(shape) < 2),
+        experts=sum(routed),
+        hf_counted=sum(size for name, size in sizes.items() if name not in tables),
+    )
+
+
+def _of_one_expert(name: str) -> bool:
+    """Whether a parameter belongs to an expert kept as a module of its own."""
+    before, found, after = name.partition(".experts.")
+    return bool(found and before and after[:1].isdigit())

@@ -1,0 +1,310 @@
+"""Counting a ``.pt2`` export: its graph is run on meta tensors, operator by operator.
+
+Only torch's own operators are run, looked up by name in ``torch.ops``; nothing in the file is
+unpickled, imported or evaluated. Parameters become empty meta tensors that require a gradient where
+the file says so, so the backward is the real one.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from typing import TYPE_CHECKING, Any
+
+from flopcount.config_file import ConfigError
+from flopcount.counted_model import CountedModel
+from flopcount.errors import FlopcountError
+from flopcount.export_file import DTYPES, ExportedGraph, ExportError, GraphInput, read_export
+from flopcount.findings import Finding, name_mismatch
+from flopcount.parameters import ParameterCount
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_NAMESPACES = {"aten", "prims", "quantized_decomposed", "torchvision", "torchao"}
+_PYTHON = {
+    name: getattr(operator, name)
+    for name in (
+        "add", "sub", "mul", "floordiv", "mod", "truediv", "neg", "eq", "ne", "lt", "le", "gt",
+        "ge", "and_", "or_", "pow", "getitem",
+    )
+}  # fmt: skip
+_SYMBOLIC = {
+    "torch.sym_max", "torch.sym_min", "torch.sym_float", "torch.sym_int", "torch.sym_not",
+    "torch.sym_ite", "math.ceil", "math.floor", "math.trunc",
+}  # fmt: skip
+_SKIPPED = ("_assert_scalar", "_assert_tensor_metadata", "sym_constrain_range", "_assert_async",
+            "sym_constrain_range_for_size")  # fmt: skip
+_PLACE = re.compile(r"L__self__[^,]*,([^,]*),")
+
+
+def count_export(
+    path: Path,
+    *,
+    batch: int = 1,
+    sequence: int | None = None,
+    backward: bool = True,
+    convention: str = "dense",
+    recompute: bool = False,
+) -> CountedModel:
+    """Count one step of an exported program.
+
+    Args:
+        path: the ``.pt2`` file.
+        batch: fills the free first size of the inputs.
+        sequence: fills the other free size, where there is one.
+        backward: whether the gradients are part of the step.
+        convention: as in :func:`flopcount.count`.
+        recompute: refused; a graph does not say which activations are kept.
+
+    Raises:
+        FlopcountError: the file is corrupt, or holds operators that cannot be run on meta.
+    """
+    import flopcount
+
+    if recompute:
+        msg = f"{path}: a graph does not say which layers are recomputed\n  leave recompute out"
+        raise ConfigError(msg)
+    graph = read_export(path)
+    parameters = _parameters(graph)
+    findings = [f for f in [name_mismatch([path.stem], parameters.total)] if f is not None]
+    free = _free_sizes(graph, batch=batch, sequence=sequence)
+    count = None
+    if free is None:
+        findings.append(
+            Finding(
+                code="input-size-unknown",
+                severity="info",
+                message=f"{path}: its inputs have a free size besides the batch; give --sequence",
+            )
+        )
+    else:
+        count = flopcount.count(_runnable(graph, free), backward=backward, convention=convention)
+    return CountedModel(
+        name=path.name,
+        kind="pt2",
+        source=path,
+        batch=batch,
+        sequence=sequence,
+        parameters=parameters,
+        count=count,
+        no_closed_form="a graph has no dimensions to read",
+        findings=tuple(findings),
+    )
+
+
+def _parameters(graph: ExportedGraph) -> ParameterCount:
+    total = trainable = 0
+    for item in graph.inputs:
+        if item.kind == "parameter" and item.meta is not None:
+            numbers = 1
+            for size in item.meta.sizes:
+                numbers *= int(size)
+            total += numbers
+            trainable += numbers if item.meta.requires_grad else 0
+    return ParameterCount(
+        total=total,
+        trainable=trainable,
+        active=None,
+        total_without_embeddings=None,
+        active_without_embeddings=None,
+    )
+
+
+def _free_sizes(graph: ExportedGraph, *, batch: int, sequence: int | None) -> dict[str, int] | None:
+    """Fill the symbols of the user's inputs; None where a second one stays free."""
+    free: dict[str, int] = {}
+    for item in graph.inputs:
+        for axis, size in enumerate(item.meta.sizes if item.meta else ()):
+            if isinstance(size, str) and size not in free:
+                if axis == 0:
+                    free[size] = batch
+                elif sequence is not None:
+                    free[size] = sequence
+                else:
+                    return None
+    return free
+
+
+def _runnable(graph: ExportedGraph, free: dict[str, int]) -> Any:
+    """Return a module that runs the graph; its submodules are the exported model's places."""
+    import torch
+
+    class Place(torch.nn.Module):  # type: ignore[misc]
+        """A place in the exported model; runs one operator there."""
+
+        def forward(self, run: Any) -> Any:
+            return run()
+
+    class Program(torch.nn.Module):  # type: ignore[misc]
+        """The exported program on meta."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.values = [_value(item, free, graph) for item in graph.inputs]
+
+        def forward(self) -> Any:
+            known = {
+                item.name: value for item, value in zip(graph.inputs, self.values, strict=True)
+            }
+            for node in graph.nodes:
+                place = _place(node)
+                target = self.get_submodule(place) if place else None
+                _run(node, known, target, graph)
+            return [_argument(out, known, graph) for out in graph.outputs]
+
+    program = Program()
+    for place in {_place(node) for node in graph.nodes} - {""}:
+        here: Any = program
+        for part in place.split("."):
+            if part not in here._modules:
+                here.add_module(part, Place())
+            here = here._modules[part]
+    return program
+
+
+def _place(node: dict[str, Any]) -> str:
+    """Path of the module in which the operator stood; empty for the model itself."""
+    stack = (node.get("metadata") or {}).get("nn_module_stack", "")
+    places = _PLACE.findall(stack) if isinstance(stack, str) else []
+    path = places[-1] if places else ""
+    # The path is only a label here; whatever is no identifier or number is left out.
+    parts = [part for part in path.split(".") if re.fullmatch(r"\w{1,100}", part)]
+    return ".".join(parts if len(parts) <= 60 else parts[:60])
+
+
+def _value(item: GraphInput, free: dict[str, int], graph: ExportedGraph) -> Any:
+    import torch
+
+    if item.meta is None:
+        return _argument(item.value, {}, graph) if isinstance(item.value, dict) else item.value
+    sizes = [free[size] if isinstance(size, str) else size for size in item.meta.sizes]
+    dtype = getattr(torch, item.meta.dtype)
+    tensor = torch.empty(sizes, dtype=dtype, device="meta")
+    return tensor.requires_grad_(item.kind == "parameter" and item.meta.requires_grad)
+
+
+def _run(node: dict[str, Any], known: dict[str, Any], place: Any, graph: ExportedGraph) -> None:
+    target = str(node.get("target"))
+    if any(part in target for part in _SKIPPED):
+        return
+    function = _function(target, graph)
+    args, kwargs = [], {}
+    for item in node["inputs"]:
+        value = _argument(item["arg"], known, graph)
+        if item.get("kind", 1) == 2:
+            kwargs[item["name"]] = value
+        else:
+            args.append(value)
+    if "device" in kwargs:
+        kwargs["device"] = "meta"
+
+    def run() -> Any:
+        return function(*args, **kwargs)
+
+    try:
+        result = run() if place is None else place(run)
+    except FlopcountError:
+        raise
+    except Exception as error:
+        msg = (
+            f"{graph.path}: the operator {target} (node {str(node.get('name'))[:60]}) cannot run "
+            f"on meta\n  {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        )
+        raise ExportError(msg) from error
+    _store(node["outputs"], result, known)
+
+
+def _store(outputs: list[dict[str, Any]], result: Any, known: dict[str, Any]) -> None:
+    results = result if isinstance(result, tuple | list) else (result,)
+    if len(outputs) == 1:
+        ((kind, body),) = outputs[0].items()
+        if kind == "as_tensors":
+            for item, value in zip(body, results, strict=False):
+                known[item["name"]] = value
+            return
+        single = result if not isinstance(result, tuple | list) else results[0]
+        _name(body, single, known)
+        return
+    for output, value in zip(outputs, results, strict=False):
+        ((_, body),) = output.items()
+        _name(body, value, known)
+
+
+def _name(body: Any, value: Any, known: dict[str, Any]) -> None:
+    if isinstance(body, dict):
+        name = body.get("name") or body.get("as_name")
+        if name is not None:
+            known[str(name)] = value
+
+
+def _function(target: str, graph: ExportedGraph) -> Any:
+    import torch
+
+    parts = target.split(".")
+    if parts[:2] == ["torch", "ops"] and len(parts) == 5 and parts[2] in _NAMESPACES:
+        packet = getattr(getattr(torch.ops, parts[2]), parts[3], None)
+        found = getattr(packet, parts[4], None)
+        if found is not None:
+            return found
+    if parts[0] == "_operator" and parts[-1] in _PYTHON:
+        return _PYTHON[parts[-1]]
+    if target in _SYMBOLIC:
+        return getattr(math if parts[0] == "math" else torch, parts[1])
+    msg = (
+        f"{graph.path}: the graph uses '{target[:100]}', which is not an operator of torch itself\n"
+        "  count the model from its source (package.module:factory) instead"
+    )
+    raise ExportError(msg)
+
+
+_PLAIN = {"as_int", "as_ints", "as_float", "as_floats", "as_bool", "as_bools", "as_string",
+          "as_strings", "as_int_lists", "as_float_lists"}  # fmt: skip
+
+
+def _argument(argument: Any, known: dict[str, Any], graph: ExportedGraph) -> Any:
+    import torch
+
+    ((kind, body),) = argument.items()
+    if kind in _PLAIN:
+        return _floats(body)
+    if kind == "as_none":
+        return None
+    if kind == "as_tensor":
+        return known[body["name"]]
+    if kind == "as_tensors":
+        return [known[item["name"]] for item in body]
+    if kind in ("as_optional_tensor", "as_optional_tensors", "as_nested_tensors"):
+        if isinstance(body, list):
+            return [_argument(item, known, graph) for item in body]
+        return _argument(body, known, graph)
+    if kind in ("as_sym_int", "as_sym_bool", "as_sym_float"):
+        return _symbol(body, known)
+    if kind in ("as_sym_ints", "as_sym_bools", "as_sym_floats"):
+        return [_symbol(item, known) for item in body]
+    if kind == "as_scalar_type":
+        return getattr(torch, DTYPES[body])
+    if kind == "as_memory_format":
+        return [None, torch.contiguous_format, torch.channels_last, torch.channels_last_3d,
+                torch.preserve_format][body]  # fmt: skip
+    if kind == "as_layout":
+        return torch.strided
+    if kind == "as_device":
+        return torch.device("meta")
+    if kind == "as_complex":
+        return complex(_floats(body["real"]), _floats(body["imag"]))
+    msg = f"{graph.path}: the graph has an argument of the kind '{kind[:40]}' (control flow?)"
+    raise ExportError(msg)
+
+
+def _floats(value: Any) -> Any:
+    """Infinities and not-a-number are written as text."""
+    if isinstance(value, str) and value in ("Infinity", "-Infinity", "NaN"):
+        return float(value)
+    return value
+
+
+def _symbol(body: dict[str, Any], known: dict[str, Any]) -> Any:
+    ((kind, value),) = body.items()
+    return known[value] if kind == "as_name" else value

@@ -1,0 +1,191 @@
+"""Values behind tensors without storage, computed only when somebody asks.
+
+Models ask their tensors questions: is this batch packed, how long is the longest sequence, which
+tokens does this expert get. On meta there is no answer; but most of what is asked follows from
+shapes and from the caller's own inputs. So each result whose inputs are all known remembers how it
+was made, and a question replays just that chain on the CPU. Nothing is guessed: random numbers,
+unknown inputs and memory that was written to since have no value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch
+from torch.utils import _pytree as pytree
+
+ATTRIBUTE = "_flopcount_origin"
+MOST_ELEMENTS = 1 << 27
+"""No single tensor of a replay may be larger."""
+MOST_WORK = 1 << 31
+"""Elements that all replays of a trace may write together."""
+
+FACTORIES = frozenset(
+    """aten::arange aten::full aten::zeros aten::ones aten::scalar_tensor aten::eye aten::linspace
+    aten::logspace aten::tril_indices aten::triu_indices aten::_tensor_constant""".split()  # noqa: SIM905
+)
+
+
+class UnknownValueError(Exception):
+    """A value that the trace cannot know; internal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """How a tensor was made: an op, or a real tensor (``op`` is None and ``args`` holds it)."""
+
+    op: Any
+    args: Any
+    kwargs: Any
+    index: int | None
+    storage: int
+    epoch: int
+
+
+class KnownValues:
+    """Remembers origins and replays them.
+
+    With ``inventing``, a floating-point tensor without a value gets a random one when a question
+    needs it: routing then sends each row somewhere, though not where real data would.
+    """
+
+    def __init__(self, *, inventing: bool = False) -> None:
+        self.inventing = inventing
+        self._generator = torch.Generator().manual_seed(0)
+        self._epoch = 0
+        self._written: dict[int, int] = {}
+        self._work = 0
+        self.unknown_masks = 0
+
+    def remember_real(self, double: Any, real: Any) -> None:
+        """``double`` stands for a tensor whose values we hold."""
+        if type(real) in (torch.Tensor, torch.nn.Parameter) and real.device.type == "cpu":
+            setattr(double, ATTRIBUTE, Origin(None, real.detach(), None, None, -1, self._epoch))
+
+    def observe(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
+        """Note the origin of a result, or that memory was written."""
+        if func._schema.is_mutable:
+            self._forget_written(func, args, kwargs)
+            return
+        first = args[0] if args else None
+        if isinstance(first, torch.Tensor):
+            if not hasattr(first, ATTRIBUTE):
+                if self.inventing and _has_whole_numbers(out):
+                    self._attach(func, args, kwargs, out)
+                return
+        elif not isinstance(first, list | tuple) and func._schema.name not in FACTORIES:
+            return
+        leaves = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if _is_tensor(leaf)]
+        if not leaves and func._schema.name not in FACTORIES:
+            return
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            return
+        if all(hasattr(leaf, ATTRIBUTE) or leaf.device.type == "cpu" for leaf in leaves):
+            self._attach(func, args, kwargs, out)
+
+    def _attach(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
+        results = [(None, out)] if _is_tensor(out) else _numbered(out)
+        for index, result in results:
+            if _is_tensor(result):
+                storage = _storage(result)
+                origin = Origin(func, args, kwargs, index, storage, self._epoch)
+                setattr(result, ATTRIBUTE, origin)
+
+    def _forget_written(self, func: Any, args: Any, kwargs: Any) -> None:
+        self._epoch += 1
+        for argument, value in zip(func._schema.arguments, args, strict=False):
+            if argument.alias_info is not None and argument.alias_info.is_write:
+                for tensor in pytree.tree_leaves(value):
+                    self._forget(tensor)
+        for value in kwargs.values():
+            self._forget(value)
+
+    def _forget(self, tensor: Any) -> None:
+        if _is_tensor(tensor) and tensor.device.type == "meta":
+            self._written[_storage(tensor)] = self._epoch
+            if hasattr(tensor, ATTRIBUTE):
+                delattr(tensor, ATTRIBUTE)
+
+    def value(self, tensor: Any) -> Any:
+        """The real tensor behind a double.
+
+        Raises:
+            UnknownValueError: when it cannot be known.
+
+        """
+        return self._value(tensor, {})
+
+    def run(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Execute an op on the real values of its arguments.
+
+        Raises:
+            UnknownValueError: when an argument's value cannot be known.
+
+        """
+        return self._replay(func, args, kwargs, {})
+
+    def _value(self, tensor: Any, memo: dict[int, Any]) -> Any:
+        if tensor.device.type == "cpu" and type(tensor) is torch.Tensor:
+            return tensor
+        origin: Origin | None = getattr(tensor, ATTRIBUTE, None)
+        if origin is None and self.inventing and tensor.is_floating_point():
+            origin = self._invent(tensor)
+        if origin is None or self._written.get(origin.storage, -1) > origin.epoch:
+            raise UnknownValueError
+        if origin.op is None:
+            return origin.args
+        self._spend(prod(tensor.shape))
+        # Tensors of one multi-output op share a replay; its arguments outlive it.
+        key = id(origin.args) if origin.args else id(origin)
+        if key not in memo:
+            memo[key] = self._replay(origin.op, origin.args, origin.kwargs, memo)
+        result = memo[key]
+        return result if origin.index is None else result[origin.index]
+
+    def _invent(self, tensor: Any) -> Origin:
+        """A random value, the same for every question about this tensor."""
+        self._spend(prod(tensor.shape))
+        made = torch.rand(tuple(tensor.shape), generator=self._generator).to(tensor.dtype)
+        origin = Origin(None, made, None, None, -1, self._epoch)
+        setattr(tensor, ATTRIBUTE, origin)
+        return origin
+
+    def _replay(self, func: Any, args: Any, kwargs: Any, memo: dict[int, Any]) -> Any:
+        def real(value: Any) -> Any:
+            if _is_tensor(value):
+                return self._value(value, memo)
+            if isinstance(value, torch.device):
+                return torch.device("cpu")
+            return value
+
+        real_args, real_kwargs = pytree.tree_map(real, (args, kwargs))
+        with torch.no_grad():
+            return func(*real_args, **real_kwargs)
+
+    def _spend(self, elements: int) -> None:
+        self._work += elements
+        if elements > MOST_ELEMENTS or self._work > MOST_WORK:
+            raise UnknownValueError
+
+
+def _numbered(out: Any) -> list[tuple[int, Any]]:
+    return list(enumerate(out)) if isinstance(out, list | tuple) else []
+
+
+def _has_whole_numbers(out: Any) -> bool:
+    """Whether a result has a tensor of integers or truth values."""
+    items = out if isinstance(out, list | tuple) else (out,)
+    return any(_is_tensor(item) and not item.is_floating_point() for item in items)
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, torch.Tensor)
+
+
+def _storage(tensor: Any) -> int:
+    try:
+        return int(tensor.untyped_storage()._cdata)
+    except (NotImplementedError, RuntimeError):
+        return -2

@@ -1,0 +1,71 @@
+"""Chooses how to trace. The tool decides and says what it did; the user never has to.
+
+``meta`` (no storage), ``fake`` (no storage, but a device), ``cpu`` (real numbers, for control flow
+that depends on data), ``cpu-scaled`` (the same on a smaller batch and length, extended by an exact
+polynomial), ``meta-invented`` (no storage; questions about unknown values get random answers, for
+routing in models too large to run). A rung is left when the model raises on it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flopcount.doubles import CpuDoubles, FakeDoubles, MetaDoubles
+from flopcount.errors import CountError
+from flopcount.known_values import KnownValues
+from flopcount.rescale import scaled
+from flopcount.trace import Step, StepError, trace, trace_on_meta
+
+if TYPE_CHECKING:
+    from flopcount.ledger import Ledger
+
+MOST_CPU_FLOP = 2 * 10**12
+"""A step that costs more is not run on the CPU at full size."""
+
+
+def climb(step: Step) -> tuple[Ledger, str, tuple[str, ...]]:
+    """The ledger of a step, the rung that gave it, and why earlier rungs were left.
+
+    Raises:
+        CountError: when every rung fails; the message names the module that raised.
+
+    """
+    notes: list[str] = []
+    first: StepError | None = None
+    for name in ("meta", "fake", "cpu", "cpu-scaled", "meta-invented"):
+        try:
+            ledger, more = _rung(name, step)
+        except StepError as failure:
+            first = first or failure
+            notes.append(f"{name}: {_said(failure)}")
+            continue
+        return ledger, name, (*notes, *more)
+    assert first is not None
+    raise CountError(
+        f"the model raised on every way of tracing it; {'; '.join(notes)}; "
+        "check that it runs on these inputs by itself"
+    ) from first.error
+
+
+def _rung(name: str, step: Step) -> tuple[Ledger, tuple[str, ...]]:
+    if name == "meta":
+        return trace_on_meta(step), ()
+    if name == "fake":
+        return trace(step, FakeDoubles(KnownValues())), ()
+    if name == "cpu-scaled":
+        return scaled(step), ("cpu-scaled: extended exactly from smaller sizes",)
+    if name == "meta-invented":
+        ledger = trace(step, MetaDoubles(KnownValues(inventing=True)))
+        return ledger, ("meta-invented: control flow that depends on data got random answers",)
+    doubles = CpuDoubles(KnownValues())
+    ledger = trace(step, doubles, most_flop=MOST_CPU_FLOP)
+    if doubles.invented:
+        return ledger, ("cpu: weights or inputs without values were replaced by invented ones",)
+    return ledger, ()
+
+
+def _said(failure: StepError) -> str:
+    """One line of an error, with the module that raised it."""
+    text = " ".join(str(failure.error).split())[:200]
+    where = f" in {failure.where}" if failure.where else ""
+    return f"{type(failure.error).__name__}{where}: {text}"

@@ -1,0 +1,85 @@
+"""Models that are spread over ranks: one global count, and what this rank computes of it.
+
+Sharded tensors (``DTensor``) are seen twice. Above, an op has the shapes of the whole model: that
+is the global count. Below, the same op runs on this rank's shards: that is the local count. Work
+that ranks repeat on the same data makes ``ranks × local`` exceed the global figure, and the excess
+is stated. Fully sharded data parallelism only stores parameters in pieces and computes whole, on
+each rank's own batch: it is looked through, and its count is the plain model's.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import torch
+
+
+def dtensor_type() -> Any:
+    """The class of sharded tensors if anybody imported it, else None."""
+    module = sys.modules.get("torch.distributed.tensor")
+    return getattr(module, "DTensor", None)
+
+
+def is_sharded(value: Any) -> bool:
+    """Whether a tensor is spread over a mesh."""
+    kind = dtensor_type()
+    return kind is not None and isinstance(value, kind)
+
+
+def unwrap(model: Any) -> Any:
+    """The model inside data-parallel wrappers, which compute nothing of their own."""
+    wrappers = (torch.nn.parallel.DistributedDataParallel, torch.nn.DataParallel)
+    while isinstance(model, wrappers):
+        model = model.module
+    return model
+
+
+def fully_sharded_meshes(modules: Any) -> list[Any]:
+    """Meshes over which fully sharded modules store their parameters."""
+    kind = getattr(sys.modules.get("torch.distributed.fsdp"), "FSDPModule", None)
+    meshes: list[Any] = []
+    for module in modules:
+        if kind is not None and isinstance(module, kind):
+            state = module._get_fsdp_state()
+            groups = getattr(state, "_fsdp_param_groups", None) or [state._fsdp_param_group]
+            meshes += [group.mesh_info.mesh for group in groups if group is not None]
+    return meshes
+
+
+def drop_hooks(state: dict[str, Any]) -> None:
+    """Remove, from a doubled module's own dictionary, the hooks that gather and scatter shards."""
+    for table in ("_forward_hooks", "_forward_pre_hooks"):
+        hooks = state[table]
+        for key in [key for key, hook in hooks.items() if _gathers(hook)]:
+            del hooks[key]
+
+
+def _gathers(hook: Any) -> bool:
+    owner = getattr(hook, "__self__", None)
+    names = (getattr(hook, "__module__", ""), type(owner).__module__)
+    return any(str(name).startswith("torch.distributed.fsdp") for name in names)
+
+
+def gathered(value: Any, meshes: list[Any]) -> Any:
+    """A parameter as the computation sees it: whole over the sharding meshes, still on meta."""
+    mesh = value.device_mesh
+    names = {name for item in meshes for name in (item.mesh_dim_names or ())}
+    kept = [
+        (name, placement)
+        for name, placement in zip(mesh.mesh_dim_names or (), value.placements, strict=False)
+        if name not in names
+    ]
+    if not kept or mesh in meshes:
+        return torch.empty(value.shape, dtype=value.dtype, device="meta")
+    inner = mesh[tuple(name for name, _ in kept)]
+    placements = [placement for _, placement in kept]
+    kind = dtensor_type()
+    local = list(value.shape)
+    for placement, size in zip(placements, inner.shape, strict=True):
+        if placement.is_shard():
+            local[placement.dim] //= size
+    piece = torch.empty(local, dtype=value.dtype, device="meta")
+    return kind.from_local(
+        piece, inner, placements, run_check=False, shape=value.shape, stride=value.stride()
+    )

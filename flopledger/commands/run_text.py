@@ -1,0 +1,67 @@
+"""A profiled run's summary on the terminal."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def print_run(summary: dict[str, Any], folder: Path, out: "Console") -> None:
+    """Print the summary of a run in a few lines. Unknown figures are said to be unknown."""
+    out.print()
+    out.print(
+        f"flopledger: {duration(summary['duration_seconds'])}, exit code {summary['exit_code']}, "
+        f"record in {folder}"
+    )
+    for device in summary["devices"]:
+        out.print(f"  {_device(device)}", soft_wrap=True)
+    out.print(f"  energy {joules(summary['energy_joules'])}", soft_wrap=True)
+    bounds = summary["flop_bounds"]
+    if bounds is None:
+        out.print("  executed FLOP: no bound (see the findings)")
+    else:
+        out.print(
+            f"  executed FLOP between {bounds['low']:.3g} and {bounds['high']:.3g} "
+            f"({bounds['grade']}; dense, any precision)",
+            soft_wrap=True,
+        )
+        each = ", ".join(
+            f"{name} {ends['low']:.3g} to {ends['high']:.3g}"
+            for name, ends in bounds["by_precision"].items()
+        )
+        out.print(f"    if all of it was: {each}", soft_wrap=True)
+    for finding in summary["findings"]:
+        if finding["severity"] != "info":
+            out.print(f"  {finding['code']}: {finding['message']}", soft_wrap=True, markup=False)
+
+
+def _device(device: dict[str, Any]) -> str:
+    name = device["name"] or "device"
+    parts = [f"{name} {device['mig'] or device['uuid']}: {device['status']}"]
+    parts.append(joules(device["energy_joules"]))
+    busy = device["busy_seconds"]
+    parts.append("busy time unknown" if busy is None else f"busy {duration(busy)}")
+    tensor = device["tensor_activity"]
+    parts.append("tensor activity unknown" if tensor is None else f"tensor {tensor:.1%}")
+    parts.append(f"seen {duration(device['covered_seconds'])}")
+    return ", ".join(parts)
+
+
+def duration(seconds: float | None) -> str:
+    """Return a duration for people."""
+    if seconds is None:
+        return "unknown"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    hours, rest = divmod(round(seconds), 3600)
+    return f"{hours} h {rest // 60:02d} min" if hours else f"{rest // 60} min {rest % 60:02d} s"
+
+
+def joules(value: float | None) -> str:
+    """Return an energy for people: J, kJ, or kWh from a tenth of one on."""
+    if value is None:
+        return "unknown (see the findings)"
+    if value >= 360_000:
+        return f"{value / 3.6e6:,.2f} kWh"
+    return f"{value / 1000:,.2f} kJ" if value >= 1000 else f"{value:.1f} J"

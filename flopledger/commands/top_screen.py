@@ -1,0 +1,81 @@
+"""The screen of ``flopledger top``: one table that fits its terminal."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from flopledger.top_view import DeviceView, View
+
+_WIDTHS = {
+    "device": 20, "power": 13, "clock": 16, "busy": 9, "tensor": 9, "memory": 14, "temp": 7,
+    "faults": 12,
+}  # fmt: skip
+"""Columns with the width that each needs."""
+
+
+def render(view: "View", width: int) -> "Table":
+    """Return the screen for a terminal of this width."""
+    from rich.table import Table
+
+    table = Table(
+        title=f"flopledger top - {view.title}",
+        caption="\n".join(view.notes) or None,
+        caption_justify="left",
+        expand=False,
+        pad_edge=False,
+    )
+    columns = list(_WIDTHS)
+    # In a narrow terminal what matters least goes first.
+    for name in ("temp", "memory", "faults", "clock"):
+        if sum(_WIDTHS[column] for column in columns) > width:
+            columns.remove(name)
+    if width < 60:
+        table.box = None
+    for name in columns:
+        words = name in {"device", "faults"}
+        table.add_column(name, justify="left" if words else "right", no_wrap=name != "faults")
+    for device in view.devices:
+        cells = _cells(device, narrow=width < 80)
+        table.add_row(*(cells[name] for name in columns))
+    if not view.devices:
+        table.add_row("no device can be read here", *[""] * (len(columns) - 1))
+    return table
+
+
+def _cells(view: "DeviceView", *, narrow: bool) -> dict[str, str]:
+    device, get = view.device, view.readings.get
+    name = device.name or str(device.key)
+    name = name.removeprefix("NVIDIA ")
+    number = "" if device.index is None else f"{device.index} "
+    part = f" {device.key.mig[-6:]}" if device.key.mig else ""
+    shown = number + (name[:12] if narrow else name) + part
+    used, whole = get("memory_used_bytes"), device.memory_bytes
+    limit = device.power_limit_mw
+    faults = [f"{signal}: {reason}" for signal, reason in view.absent.items()]
+    if faults and not view.readings:
+        faults = [next(iter(view.absent.values())).upper()]
+    if view.age_seconds > 5:
+        faults.insert(0, f"silent for {view.age_seconds:.0f} s")
+    return {
+        "device": shown,
+        "power": _of(get("power_mw"), limit, 1e3, "W"),
+        "clock": _of(get("sm_clock_mhz"), device.max_sm_clock_mhz, 1, "MHz"),
+        "busy": _percent(get("gpu_util_permille")),
+        "tensor": _percent(get("tensor_activity_permille")),
+        "memory": _of(used, whole, 1 << 30, "GiB"),
+        "temp": "-" if get("temperature_c") is None else f"{get('temperature_c')} C",
+        "faults": ", ".join(faults[:2]),
+    }
+
+
+def _of(value: float | None, whole: float | None, unit: float, name: str) -> str:
+    """Return ``value / whole unit``; a dash for what is not known."""
+    if value is None:
+        return "-"
+    rated = "" if whole is None else f"/{whole / unit:.0f}"
+    return f"{value / unit:.0f}{rated} {name}"
+
+
+def _percent(permille: float | None) -> str:
+    return "-" if permille is None else f"{permille / 10:.1f} %"

@@ -1,0 +1,202 @@
+"""A run as the case states it, completed and checked by its evidence.
+
+What the case leaves out comes from the evidence. Where both speak, the evidence (a log of the run,
+graded higher than somebody's word) is used if it is the better kind of source, the other value stays
+visible, and a disagreement of more than 2 % is a finding.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from flopledger import telemetry
+from flopledger.case import AuditCase
+from flopledger.facts import Fact, Finding, Grade
+from flopledger.inputs import Input, RunFigures
+from flopledger.logs import Evidence, EvidenceFile, Resolved, RunFacts, assemble, read
+from flopledger.quantity import Quantity, at_least, at_most, exact
+from flopledger.telemetry import Telemetry
+from flopledger.text import number
+
+TOLERANCE = 0.02
+
+#: Figure of a run -> fact of the evidence, and the finding when they disagree.
+_NUMBERS = {
+    "tokens": ("tokens", "amount-mismatch"),
+    "samples": ("samples", "amount-mismatch"),
+    "device_count": ("accelerator_count", "device-count-mismatch"),
+    "device_seconds": ("accelerator_seconds", "device-time-mismatch"),
+    "timed_seconds": ("timed_seconds", "device-time-mismatch"),
+    "wall_seconds": ("wall_seconds", "device-time-mismatch"),
+    "trainable_parameters": ("trainable_parameters", "amount-mismatch"),
+    "device_throughput": ("tokens_per_second_per_accelerator", "amount-mismatch"),
+    "energy_joules": ("energy_joules", "energy-disagreement"),
+    "claimed_flop": ("claimed_flop", "claim-mismatch"),
+}
+#: What the audited software states is a claim: it may be tested, it never fills a gap.
+_CLAIMS = frozenset({"claimed_flop"})
+_WORDS = ("precision", "recompute", "status", "energy_boundary")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Completed:
+    """A run with its evidence: figures, what the evidence knows of the model, facts, findings."""
+
+    figures: RunFigures
+    found: RunFacts
+    telemetry: Telemetry | None  #: recordings among the evidence
+    facts: tuple[Fact, ...]
+    findings: tuple[Finding, ...]
+    digests: dict[str, str]  #: SHA-256 of each evidence file that was read
+
+
+def complete(case: AuditCase, index: int, run: RunFigures) -> Completed:
+    """Read the evidence of run ``index`` and join it with what the case states."""
+    files = [EvidenceFile(path=path, name=name) for name, path in case.evidence(index)]
+    evidence = read(files)
+    found = assemble(evidence)
+    figures, findings = join(run, found)
+    return Completed(
+        figures=figures,
+        found=found,
+        telemetry=telemetry.read(evidence.telemetry),
+        facts=(*evidence.facts, *_derived(found, evidence)),
+        findings=(*_unread(evidence), *found.findings, *findings),
+        digests={
+            name: source.sha256
+            for name, source in evidence.sources.items()
+            if source.sha256 is not None
+        },
+    )
+
+
+def _derived(found: RunFacts, evidence: Evidence) -> Iterable[Fact]:
+    """List the figures that were computed from several facts, with their arithmetic."""
+    for name in RunFacts.__dataclass_fields__:
+        resolved = getattr(found, name)
+        if not isinstance(resolved, Resolved):
+            continue
+        if any(fact.value == resolved.value for fact in evidence.named(name)):
+            continue
+        yield Fact(
+            name=name,
+            value=resolved.value,
+            unit=resolved.unit,
+            file=", ".join(dict.fromkeys(fact.file for fact in resolved.facts)),
+            locator=f"computed: {resolved.derivation}",
+            grade=resolved.facts[0].grade if resolved.facts else Grade.STATEMENT,
+        )
+
+
+def join(run: RunFigures, found: RunFacts) -> tuple[RunFigures, list[Finding]]:
+    """Fill the gaps of ``run`` from ``found``; list what the two say differently."""
+    changes: dict[str, object] = {}
+    findings: list[Finding] = []
+    for name, (fact, code) in _NUMBERS.items():
+        resolved: Resolved | None = getattr(found, fact)
+        stated: Input | None = getattr(run, name)
+        if resolved is None or isinstance(resolved.value, str) or resolved.number <= 0:
+            continue
+        read_out = _input(name, resolved)
+        if stated is None:
+            changes[name] = read_out
+        elif not _agree(stated.quantity, read_out.quantity):
+            findings.append(_mismatch(code, run, stated, read_out))
+            if name not in _CLAIMS:
+                changes[name] = read_out
+    for name in _WORDS:
+        resolved = getattr(found, name)
+        if resolved is not None and getattr(run, name) is None:
+            changes[name] = str(resolved.value)
+    changes |= _sequence(run, found) | _kind(run, found)
+    part, part_findings = _accelerator(run, found)
+    changes |= part
+    if "device_seconds" not in changes and run.device_seconds is None:
+        changes |= _device_seconds(replace(run, **changes))  # type: ignore[arg-type]
+    return replace(run, **changes), [*findings, *part_findings]  # type: ignore[arg-type]
+
+
+def _input(name: str, resolved: Resolved) -> Input:
+    make = {"exact": exact, "at least": at_least, "at most": at_most}[resolved.bound]
+    return Input(
+        name=name,
+        quantity=make(resolved.number),
+        unit=resolved.unit or "1",
+        source=resolved.derivation,
+        grade=resolved.facts[0].grade if resolved.facts else Grade.STATEMENT,
+    )
+
+
+def _agree(stated: Quantity, read_out: Quantity) -> bool:
+    """Say whether two figures can be the same, within 2 %."""
+    one, two = stated.interval, read_out.interval
+    above = one.low is not None and two.high is not None and one.low > two.high * (1 + TOLERANCE)
+    below = one.high is not None and two.low is not None and one.high < two.low * (1 - TOLERANCE)
+    return not (above or below)
+
+
+def _mismatch(code: str, run: RunFigures, stated: Input, read_out: Input) -> Finding:
+    one = stated.quantity.best or stated.quantity.interval.low or stated.quantity.interval.high
+    two = read_out.quantity.interval.best or read_out.quantity.interval.low
+    factor = "" if not one or not two else f" (a factor {number(max(one / two, two / one))})"
+    return Finding(
+        code=code,
+        severity="warning",
+        message=f"run {run.name}: {stated.name} is stated as {number(one)}, the evidence gives "
+        f"{number(two)}{factor}; the evidence is used",
+        evidence=(stated.source, read_out.source),
+    )
+
+
+def _sequence(run: RunFigures, found: RunFacts) -> dict[str, object]:
+    length = found.tokens_per_sample
+    if run.sequence_length is not None or length is None or length.number < 1:
+        return {}
+    return {"sequence_length": math.ceil(length.number)}
+
+
+def _kind(run: RunFigures, found: RunFacts) -> dict[str, object]:
+    if run.kind_stated or found.kind is None:
+        return {}
+    return {"kind": str(found.kind.value)}
+
+
+def _accelerator(run: RunFigures, found: RunFacts) -> tuple[dict[str, object], list[Finding]]:
+    """Take the part from the evidence, unless the case names one; compare if both do."""
+    if found.accelerator is None:
+        return {}, []
+    name = str(found.accelerator.value)
+    place = found.accelerator.derivation
+    if run.accelerator is None:
+        return {"accelerator": name, "accelerator_place": place}, []
+    from flopledger.parts import same_part
+
+    if same_part(run.accelerator, name) is not False:
+        return {}, []
+    finding = Finding(
+        code="accelerator-mismatch",
+        severity="warning",
+        message=f"run {run.name}: the case names {run.accelerator!r}, the evidence {name!r}",
+        evidence=(run.place, place),
+    )
+    return {}, [finding]
+
+
+def _device_seconds(run: RunFigures) -> dict[str, object]:
+    """Multiply devices and time where one came from the case and the other from the evidence."""
+    from flopledger.inputs import product
+
+    time = run.timed_seconds or run.wall_seconds
+    if time is None or run.device_count is None:
+        return {}
+    return {"device_seconds": product("device_seconds", "s", time, run.device_count)}
+
+
+def _unread(evidence: Evidence) -> Iterable[Finding]:
+    for name in evidence.unread:
+        yield Finding(
+            code="evidence-unread",
+            severity="warning",
+            message=f"{name}: no reader recognises this file; it did not enter the audit",
+            evidence=(name,),
+        )

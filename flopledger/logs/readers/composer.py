@@ -1,0 +1,119 @@
+"""Composer and LLM-foundry console logs: ``[batch=N/M]:`` and indented metrics below it."""
+
+import re
+
+from flopledger.facts import Grade
+from flopledger.logs.document import Document
+from flopledger.logs.evidence import EvidenceError
+from flopledger.logs.notes import Notes, line
+from flopledger.logs.numbers import parse_count, parse_number, parse_positive
+from flopledger.logs.reader import Reader
+from flopledger.logs.stepping import median, short_lines
+
+_BATCH = re.compile(r"\[(?:epoch=\d{1,8}(?:/\d{1,8})?\]\[)?batch=(\d{1,10})/(\d{1,10})\]:")
+_METRIC = re.compile(
+    r"^(?:\s{0,4}\d{1,6}:)?\s{0,12}(?:Train|Eval)?\s{0,2}"
+    r"([a-z_]{3,30}(?:/[A-Za-z_]{2,40}){1,3}): ([-\d.,eE+]{1,40})\s*$"
+)
+_PRECISION = re.compile(r"Using precision Precision\.AMP_(BF16|FP16|FP8)")
+_SETTING = re.compile(r"^(?:\s{0,4}\d{1,6}:)?\s{0,12}([a-z_]{4,40}): ([\d.eE+]{1,30})\s*$")
+
+#: Settings of the YAML that LLM-foundry prints before training.
+_SETTINGS = {
+    "max_seq_len": "sequence_length",
+    "global_train_batch_size": "global_batch",
+    "n_gpus": "world_size",
+    "num_nodes": "nodes",
+    "num_gpus_per_node": "accelerators_per_node",
+    "n_params": "parameters",
+    "n_layers": "architecture.layers",
+    "d_model": "architecture.hidden",
+    "n_heads": "architecture.heads",
+    "vocab_size": "architecture.vocabulary",
+}
+
+
+def sniff(head: bytes, _name: str) -> bool:
+    """Recognise a batch line with metrics."""
+    return re.search(rb"\[(?:epoch=\d+(?:/\d+)?\]\[)?batch=\d+/\d+\]:", head) is not None
+
+
+def read(document: Document, notes: Notes) -> None:
+    """Write down batches, tokens, hours and rates. Times of the monitor are in hours."""
+    last: dict[str, tuple[float, int]] = {}
+    rates: dict[str, list[float]] = {}
+    batch: tuple[int, int, int] | None = None
+    for number, text in short_lines(document):
+        if match := _BATCH.search(text):
+            batch = (int(match[1]), int(match[2]), number)
+        elif match := _METRIC.match(text):
+            value = parse_number(match[2])
+            if value is not None:
+                last[match[1]] = (float(value), number)
+                rates.setdefault(match[1], []).append(float(value))
+        elif batch is None and (match := _PRECISION.search(text)):
+            notes.fact("precision", match[1].lower(), line(number))
+        elif batch is None and (match := _SETTING.match(text)) and match[1] in _SETTINGS:
+            notes.fact(_SETTINGS[match[1]], parse_count(match[2]), line(number))
+    _note_world(notes)
+    if batch is None:
+        raise EvidenceError(f"{document.name}: Composer marks but no batch")
+    notes.fact("steps", batch[0] or None, line(batch[2]))
+    notes.fact("planned_steps", batch[1] or None, line(batch[2]))
+    _note_totals(last, batch[0], notes)
+    _note_rates(rates, notes)
+
+
+def _note_world(notes: Notes) -> None:
+    """Multiply nodes and devices, where the configuration gives those."""
+    found = {fact.name: fact for fact in notes.facts}
+    nodes, each = found.get("nodes"), found.get("accelerators_per_node")
+    if nodes is not None and each is not None and "world_size" not in found:
+        place = f"{nodes.locator} x {each.locator}"
+        notes.fact("world_size", int(nodes.value) * int(each.value), place)
+
+
+def _note_totals(last: dict[str, tuple[float, int]], batches: int, notes: Notes) -> None:
+    for metric, name in (("time/token", "tokens"), ("time/sample", "samples")):
+        if metric not in last:
+            continue
+        value, number = last[metric]
+        done, _ = last.get("time/batch", (0.0, 0))
+        # The counter is printed before the batch is added, so it is of one batch fewer.
+        if value > 0 and done > 0:
+            notes.fact(name, round(value * batches / done), f"line {number}, to the last batch")
+    for metric, factor in (("time/train", 3600.0), ("wall_clock/train", 1.0)):
+        if metric in last and last[metric][0] > 0:
+            notes.fact("timed_seconds", last[metric][0] * factor, line(last[metric][1]))
+            break
+    if "time/total" in last and last["time/total"][0] > 0:
+        notes.fact("wall_seconds", last["time/total"][0] * 3600, line(last["time/total"][1]))
+
+
+def _note_rates(rates: dict[str, list[float]], notes: Notes) -> None:
+    names = {
+        "throughput/device/tokens_per_sec": ("tokens_per_second_per_accelerator", Grade.LOG),
+        "throughput/device/flops_per_sec": (
+            "claimed_flop_per_second_per_accelerator",
+            Grade.CLAIM,
+        ),
+        "throughput/device/mfu": ("claimed_mfu", Grade.CLAIM),
+    }
+    for metric, (name, grade) in names.items():
+        values = [value for value in rates.get(metric, []) if value > 0]
+        notes.fact(name, parse_positive(median(values)), f"median of {metric}", grade=grade)
+    both = zip(
+        rates.get("throughput/device/flops_per_sec", []),
+        rates.get("throughput/device/mfu", []),
+        strict=False,
+    )
+    peaks = [rate / share for rate, share in both if rate > 0 and share > 0]
+    notes.fact(
+        "implied_peak_flop_per_second",
+        median(peaks),
+        "median of throughput/device/flops_per_sec / mfu",
+        grade=Grade.CLAIM,
+    )
+
+
+READER = Reader(format="composer-log", sniff=sniff, read=read)

@@ -1,0 +1,192 @@
+"""Slurm accounting, ``sacct`` output: which allocation was held, and for how long.
+
+Only job rows count: the steps ``.batch``, ``.extern`` and ``.0`` repeat the allocation. A job that
+failed, was cancelled or was pre-empted was held all the same.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from flopledger.facts import Grade
+from flopledger.logs.document import Document
+from flopledger.logs.evidence import EvidenceError
+from flopledger.logs.notes import Notes, line
+from flopledger.logs.numbers import is_placeholder, parse_count, parse_duration, parse_positive
+from flopledger.logs.reader import Reader
+from flopledger.logs.stepping import short_lines, stamp_seconds
+
+_JOB_COLUMNS = ("JobID", "JobIDRaw")
+_GPU = re.compile(r"(?:^|,)gres/gpu(:[^=,]{1,60})?=(\d{1,7})(?=,|$)")
+_MULTIPLE = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9}
+
+
+def sniff(head: bytes, _name: str) -> bool:
+    """Recognise the header, in parsable or in fixed-width form."""
+    lines = head.split(b"\n", 2)
+    first = lines[0].decode("utf-8", "replace")
+    words = set(re.split(r"[|\s]+", first.strip()))
+    if not words & set(_JOB_COLUMNS):
+        return False
+    known = {"State", "Elapsed", "ElapsedRaw", "AllocTRES", "Start", "End", "JobName", "NNodes"}
+    return len(words & known) >= 2
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table."""
+
+    line: int
+    cells: dict[str, str]
+
+    def get(self, *names: str) -> str | None:
+        """Give the first cell that says something."""
+        for name in names:
+            value = self.cells.get(name, "").strip()
+            if not is_placeholder(value):
+                return value
+        return None
+
+
+def read(document: Document, notes: Notes) -> None:
+    """Write down GPU-seconds, time and energy of the jobs, one fact a job."""
+    jobs = [row for row in _rows(document) if _is_job(row)]
+    if not jobs:
+        raise EvidenceError(f"{document.name}: an sacct header without a job row")
+    held, energy = 0.0, 0.0
+    counted: list[Row] = []
+    for row in jobs:
+        seconds, gpus = _elapsed(row), _gpus(row)
+        if seconds is not None:
+            notes.fact("wall_seconds", seconds, line(row.line))
+        if gpus is not None:
+            notes.fact("allocated_accelerators", gpus, line(row.line), unit="devices")
+        notes.fact("status", row.get("State"), line(row.line))
+        if seconds is not None and gpus is not None:
+            held += seconds * gpus
+            counted.append(row)
+        elif seconds is not None and seconds > 0:
+            notes.finding(
+                "device-count-missing",
+                "warning",
+                "the job's AllocTRES names no gres/gpu: not accounted here, or none were held",
+                line(row.line),
+            )
+        energy += _energy(row) or 0.0
+        _note_end(row, notes)
+    places = ", ".join(line(row.line) for row in counted[:5])
+    if held > 0:
+        notes.fact("accelerator_seconds", held, places, grade=Grade.LOG)
+        counts = {_gpus(row) for row in counted}
+        if len(counts) == 1:
+            notes.fact("accelerator_count", counts.pop(), places)
+        _note_part(counted, notes)
+    if energy > 0:
+        notes.fact("energy_joules", energy, places or line(jobs[0].line), grade=Grade.INSTRUMENT)
+        notes.fact("energy_boundary", "node", places or line(jobs[0].line))
+    if len(jobs) > 1:
+        notes.finding(
+            "several-jobs",
+            "info",
+            f"{len(jobs)} jobs are listed; their GPU-seconds were added up",
+            *(line(row.line) for row in jobs[:5]),
+        )
+
+
+def _rows(document: Document) -> Iterator[Row]:
+    header: list[str] | None = None
+    spans: list[tuple[int, int]] = []
+    for number, text in short_lines(document):
+        if not text.strip():
+            continue
+        if header is None:
+            header = text.strip().strip("|").split("|") if "|" in text else text.split()
+            parsable = "|" in text
+            continue
+        if not parsable and set(text.strip()) <= {"-", " "}:
+            spans = [(match.start(), match.end()) for match in re.finditer(r"-+", text)]
+            continue
+        if parsable:
+            cells = text.rstrip("\r").split("|")
+        elif len(spans) == len(header):
+            cells = [text[start:end].strip() for start, end in spans]
+        else:
+            raise EvidenceError(
+                f"{document.name}: line {number}: a fixed-width table without its line of dashes; "
+                "use sacct --parsable2"
+            )
+        if len(cells) < len(header) or len(cells) > len(header) + 1:
+            raise EvidenceError(
+                f"{document.name}: line {number}: {len(cells)} cells under {len(header)} columns"
+            )
+        yield Row(number, dict(zip(header, (cell.strip() for cell in cells), strict=False)))
+
+
+def _is_job(row: Row) -> bool:
+    job = row.get("JobID", "JobIDRaw")
+    return job is not None and re.fullmatch(r"[\d_+\[\]\-,%]{1,60}", job) is not None
+
+
+def _elapsed(row: Row) -> float | None:
+    raw = row.get("ElapsedRaw")
+    if raw is not None:
+        value = parse_positive(raw)
+        return float(value) if value is not None else None
+    elapsed = row.get("Elapsed")
+    if elapsed is not None:
+        return parse_duration(elapsed)
+    start, end = row.get("Start"), row.get("End")
+    if start is None or end is None:
+        return None
+    begin, finish = stamp_seconds(start), stamp_seconds(end)
+    return finish - begin if begin is not None and finish is not None and finish > begin else None
+
+
+def _gpus(row: Row) -> int | None:
+    """Give the GPUs of the allocation; the typed entries repeat the untyped one."""
+    tres = row.get("AllocTRES", "AllocGRES")
+    if tres is None:
+        return None
+    untyped, typed = None, 0
+    for match in _GPU.finditer(tres):
+        if match[1] is None:
+            untyped = int(match[2])
+        else:
+            typed += int(match[2])
+    return untyped or typed or None
+
+
+def _note_part(rows: list[Row], notes: Notes) -> None:
+    for row in rows:
+        for match in _GPU.finditer(row.get("AllocTRES", "AllocGRES") or ""):
+            if match[1] is not None:
+                notes.fact("accelerator", match[1][1:], line(row.line), grade=Grade.STATEMENT)
+                return
+
+
+def _energy(row: Row) -> float | None:
+    raw = parse_positive(row.get("ConsumedEnergyRaw"))
+    if raw is not None:
+        # An unset counter is written as the largest 64-bit number.
+        return float(raw) if raw < 2**62 else None
+    for column in ("AllocTRES", "TRESUsageInTot"):
+        listed = re.search(r"(?:^|,)energy=(\d{1,18})(?:,|$)", row.get(column) or "")
+        if listed is not None and int(listed[1]) > 0:
+            return float(listed[1])
+    match = re.fullmatch(r"([\d.]{1,20})([KMG]?)", row.get("ConsumedEnergy") or "")
+    return float(match[1]) * _MULTIPLE[match[2]] if match and parse_count(match[1]) else None
+
+
+def _note_end(row: Row, notes: Notes) -> None:
+    state = (row.get("State") or "").split()
+    word = state[0].rstrip("+") if state else ""
+    if word in ("FAILED", "CANCELLED", "NODE_FAIL", "PREEMPTED", "TIMEOUT", "OUT_OF_MEMORY"):
+        notes.finding(
+            "aborted-run",
+            "info",
+            f"the job ended as {word}; its devices were held all the same",
+            line(row.line),
+        )
+
+
+READER = Reader(format="slurm-sacct", sniff=sniff, read=read)

@@ -1,0 +1,87 @@
+"""Names under which trackers (W&B, MLflow, TensorBoard) keep what a trainer reports.
+
+Tags are free text; only those that well-known trainers write are understood. A tracker's value is
+the last one, never a sum.
+"""
+
+from flopledger.facts import Grade
+from flopledger.logs.notes import Notes
+from flopledger.logs.numbers import parse_count, parse_number, parse_positive
+
+#: Tag without its ``train/`` or ``Train/`` prefix -> (canonical name, grade).
+_METRICS: dict[str, tuple[str, Grade]] = {
+    "total_flos": ("claimed_flop", Grade.CLAIM),
+    "train_runtime": ("timed_seconds", Grade.LOG),
+    "global_step": ("steps", Grade.LOG),
+    "num_input_tokens_seen": ("tokens", Grade.CLAIM),
+    "num_tokens": ("tokens", Grade.LOG),
+    "tokens_seen": ("tokens", Grade.LOG),
+    "consumed_tokens": ("tokens", Grade.LOG),
+    "time/token": ("tokens", Grade.LOG),
+    "consumed_samples": ("samples", Grade.LOG),
+    "consumed-train-samples": ("samples", Grade.LOG),
+    "consumed_train_samples": ("samples", Grade.LOG),
+    "mfu": ("claimed_mfu", Grade.CLAIM),
+    "throughput/device/mfu": ("claimed_mfu", Grade.CLAIM),
+    "train_samples_per_second": ("planned_train_samples_per_second", Grade.CLAIM),
+    "train_steps_per_second": ("planned_train_steps_per_second", Grade.CLAIM),
+}
+_UNITS = {
+    "planned_train_samples_per_second": "samples/s",
+    "planned_train_steps_per_second": "1/s",
+}
+_WHOLE = frozenset({"steps", "tokens", "samples"})
+
+#: Trainer argument -> canonical name of a whole number.
+_SETTINGS = {
+    "per_device_train_batch_size": "per_process_batch",
+    "gradient_accumulation_steps": "gradient_accumulation",
+    "max_steps": "planned_steps",
+    "global_train_batch_size": "global_batch",
+    "global_batch_size": "global_batch",
+    "max_seq_len": "sequence_length",
+    "max_seq_length": "sequence_length",
+    "max_length": "sequence_length",
+    "seq_length": "sequence_length",
+    "world_size": "world_size",
+}
+
+
+def canonical(tag: str) -> str | None:
+    """Give the canonical name of a tag, or ``None`` for one that is not understood."""
+    known = _METRICS.get(_plain(tag))
+    return known[0] if known else None
+
+
+def note_metric(tag: str, value: object, locator: str, notes: Notes) -> None:
+    """Write the last value of a metric down, if its tag is understood. 0 means "not tracked"."""
+    if _plain(tag) not in _METRICS:
+        return
+    name, grade = _METRICS[_plain(tag)]
+    number = parse_number(value)
+    if number == 0 and name in ("claimed_flop", "tokens"):
+        notes.finding(
+            "counter-zero", "info", f"{tag} is 0: the counter was not switched on", locator
+        )
+        return
+    number = parse_count(number) if name in _WHOLE else parse_positive(number)
+    if number is None:
+        return
+    if name == "claimed_mfu" and number > 1.5:
+        number = number / 100  # a percentage
+    notes.fact(name, number, locator, grade=grade, unit=_UNITS.get(name))
+
+
+def note_setting(key: str, value: object, locator: str, notes: Notes) -> None:
+    """Write a trainer's argument down, if it is understood."""
+    plain = key.rsplit("/", 1)[-1]
+    if plain in _SETTINGS:
+        notes.fact(_SETTINGS[plain], parse_count(value), locator)
+    elif plain in ("bf16", "fp16", "fp8") and str(value).strip().lower() == "true":
+        notes.fact("precision", plain, locator)
+
+
+def _plain(tag: str) -> str:
+    for prefix in ("train/", "Train/", "trainer/"):
+        tag = tag.removeprefix(prefix)
+    return tag

@@ -1,0 +1,91 @@
+"""When a run crosses each threshold: before training starts, or at the pace of what was seen.
+
+The rules ask for an estimate *before* a large run and for notice once it is known that a threshold
+will be met. For a single run whose FLOP grow with its tokens the crossing is a share of the run:
+
+    tokens at the threshold = tokens x (threshold - what other runs already hold) / FLOP of the run
+    hours at the threshold  = wall-clock hours x the same share
+"""
+
+from dataclasses import dataclass
+
+from flopledger import scope
+from flopledger.ledgers import Original, Standing
+from flopledger.reconcile import RunAudit
+from flopledger.text import number
+
+#: Thresholds further above the run than this factor (below: its square) are left out.
+_NEAR = 10.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Crossing:
+    """Where one run meets one threshold, at its best figure."""
+
+    regime: str
+    run: str
+    share_of_run: float  #: below 1: within the run as stated; above: if it went on
+    tokens: float | None  #: processed by then; ``None`` where the run is not counted in tokens
+    wall_clock_hours: float | None  #: by then, at the run's mean pace; ``None``: time not known
+
+
+def sentences(found: tuple[Crossing, ...]) -> tuple[str, ...]:
+    """Say each crossing once, however many regimes share it."""
+    grouped: dict[tuple[float, float | None], list[Crossing]] = {}
+    for one in found:
+        grouped.setdefault((one.share_of_run, one.tokens), []).append(one)
+    return tuple(_sentence(group) for group in grouped.values())
+
+
+def _sentence(group: list[Crossing]) -> str:
+    one = group[0]
+    when = [] if one.tokens is None else [f"{number(one.tokens)} tokens"]
+    if one.wall_clock_hours is not None:
+        when.append(f"{number(one.wall_clock_hours)} hours at the mean pace")
+    after = " or ".join(when) or f"{number(one.share_of_run)} of the run"
+    names = ", ".join(other.regime for other in group)
+    if one.share_of_run <= 1:
+        return f"{names}: crossed after {after} ({one.share_of_run:.0%} of run {one.run})"
+    return f"{names}: not before {after} ({number(one.share_of_run)} times run {one.run})"
+
+
+def crossings(
+    standings: tuple[Standing, ...], runs: list[RunAudit], original: Original | None
+) -> tuple[Crossing, ...]:
+    """Place each threshold on the last run that its ledger counts; earlier runs come before it."""
+    found = []
+    for standing in standings:
+        counted = [run for run in runs if scope.counts(run.figures, standing.regime.ledger)]
+        bests = [run.combined.flop.best if run.combined is not None else None for run in counted]
+        if not counted or any(best is None for best in bests):
+            continue
+        *before, last = [best for best in bests if best is not None]
+        held = sum(before) + _base(standing, original)
+        share = (standing.threshold_flop - held) / last
+        if not 1 / _NEAR**2 <= share <= _NEAR:
+            continue
+        found.append(_crossing(standing.regime.id, counted[-1], share))
+    return tuple(found)
+
+
+def _base(standing: Standing, original: Original | None) -> float:
+    if original is None or original.flop is None or not scope.counts_base(standing.regime.ledger):
+        return 0.0
+    return original.flop.best or 0.0
+
+
+def _crossing(regime: str, run: RunAudit, share: float) -> Crossing:
+    figures = run.figures
+    tokens = figures.tokens.quantity.best if figures.tokens is not None else None
+    time = figures.wall_seconds or figures.timed_seconds
+    seconds = time.quantity.best if time is not None else None
+    if seconds is None and figures.device_seconds is not None and figures.device_count is not None:
+        devices, together = figures.device_count.quantity.best, figures.device_seconds.quantity.best
+        seconds = together / devices if devices and together else None
+    return Crossing(
+        regime=regime,
+        run=figures.name,
+        share_of_run=share,
+        tokens=None if tokens is None else tokens * share,
+        wall_clock_hours=None if seconds is None else seconds / 3600 * share,
+    )

@@ -1,0 +1,225 @@
+"""A command under observation: start the sampler, run it, pass signals and exit code, sum up.
+
+This process does nothing but wait. The child keeps its terminal, its process group and its
+signals: what the terminal sends reaches it directly, what somebody sends to us is passed on.
+"""
+
+import datetime as dt
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from flopledger.errors import FlopledgerError
+from flopledger.process_tree import ProcessTree, used_devices
+from flopledger.run_manifest import manifest, redacted
+from flopledger.run_summary import RunFacts, save, summarise
+from profilers.sampler import Sampler, SamplerError, SamplerSettings
+
+READY_SECONDS = 15.0
+MARK_SECONDS = 2.0
+LOOK_SECONDS = 2.0
+TAIL_SECONDS = 0.11
+PASSED = (
+    signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT,
+    signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT, signal.SIGWINCH,
+)  # fmt: skip
+FROM_KERNEL = 0x80
+"""``si_code`` of a signal that the terminal sent to the whole foreground group."""
+
+
+class RunError(FlopledgerError):
+    """A run that cannot be recorded as asked."""
+
+
+def parse_interval(text: str) -> float:
+    """Return seconds from ``1s``, ``250ms``, ``2m`` or a bare number of seconds."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*(ms|s|m|min)?\s*", text)
+    factors = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, None: 1.0}
+    seconds = float(found[1]) * factors[found[2]] if found else 0.0
+    if not 0.01 <= seconds <= 3600:
+        raise RunError(f"--interval {text}: give a time from 10ms to 60m, such as 1s or 250ms")
+    return seconds
+
+
+def parse_sources(words: Sequence[str] | None) -> list[dict[str, Any]]:
+    """Return the sampler's sources from ``nvml`` or ``dcgm=URL``."""
+    sources: list[dict[str, Any]] = []
+    for word in words or ["nvml"]:
+        name, equals, value = word.partition("=")
+        options = {"path" if name == "replay" else "url": value} if equals else {}
+        sources.append({"name": name, "options": options})
+    return sources
+
+
+class ProfiledRun:
+    """One command, recorded into one folder."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        folder: Path | None,
+        interval_seconds: float,
+        sources: Sequence[dict[str, Any]],
+    ) -> None:
+        """Check everything that can be checked before anything starts."""
+        if not command:
+            raise RunError("no command: write `flopledger run -- COMMAND...`")
+        self.command = list(command)
+        self.folder = folder if folder is not None else _fresh_folder(command[0])
+        self._settings = SamplerSettings(
+            interval_seconds=interval_seconds,
+            deadline_seconds=max(3.0, interval_seconds),
+            sources=list(sources),
+        )
+        self._take_folder()
+
+    def run(self) -> dict[str, Any]:
+        """Run it to its end; return the summary, which is also in ``summary.json``."""
+        about = manifest(self.command, os.environ)
+        (self.folder / "run.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        sampler = Sampler(self.folder, self._settings)
+        # Blocked from here on: nothing may end us between the child's start and the record's end.
+        previous = signal.pthread_sigmask(signal.SIG_BLOCK, {*PASSED, signal.SIGCHLD})
+        try:
+            sampler.start()
+            sampler.wait_ready(READY_SECONDS)
+            sampler.mark("start", MARK_SECONDS)
+            return self._observe(sampler, previous)
+        except SamplerError as error:
+            raise RunError(str(error)) from error
+        finally:
+            sampler.stop()
+            signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+
+    def _observe(self, sampler: Sampler, mask: Any) -> dict[str, Any]:
+        started = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+        start_ns = time.monotonic_ns()
+        tree, code = self._child(mask)
+        end_ns = time.monotonic_ns()
+        sampler.mark("end", MARK_SECONDS)
+        # Means need 100 ms between two samples: one more, so that the last moments are covered too.
+        time.sleep(TAIL_SECONDS)
+        sampler.mark("tail", MARK_SECONDS)
+        sealed = sampler.stop()
+        trouble = list(sampler.trouble)
+        if not sealed:
+            trouble.append("the recorder did not end in order; the record is whole up to its end")
+        return self._sum_up(sampler, tree, code, (started, start_ns, end_ns), trouble)
+
+    def _child(self, mask: Any) -> tuple[ProcessTree | None, int]:
+        """Run the command; return its process tree and the exit code to pass on."""
+        try:
+            # In the child, between fork and exec: give it the signal mask that we were given.
+            child = subprocess.Popen(  # noqa: S603 - running the user's command is the purpose
+                self.command,
+                preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, mask),
+            )
+        except FileNotFoundError:
+            _tell(f"{self.command[0]}: command not found")
+            return None, 127
+        except OSError as error:
+            _tell(f"{self.command[0]}: cannot be run: {error.strerror}")
+            return None, 126
+        tree = ProcessTree(child.pid)
+        next_look = time.monotonic()
+        while child.poll() is None:
+            if time.monotonic() >= next_look:
+                tree.look()
+                next_look = time.monotonic() + LOOK_SECONDS
+            wait = max(0.01, min(LOOK_SECONDS, next_look - time.monotonic()))
+            got = signal.sigtimedwait({*PASSED, signal.SIGCHLD}, wait)
+            if got is not None and got.si_signo != signal.SIGCHLD:
+                self._pass_on(child, got)
+        code = child.returncode
+        return tree, code if code >= 0 else 128 - code
+
+    def _pass_on(self, child: "subprocess.Popen[bytes]", got: signal.struct_siginfo) -> None:
+        # The terminal already told the whole group, the child included.
+        if got.si_code != FROM_KERNEL and child.poll() is None:
+            child.send_signal(got.si_signo)
+
+    def _sum_up(
+        self,
+        sampler: Sampler,
+        tree: ProcessTree | None,
+        code: int,
+        times: tuple[str, int, int],
+        trouble: list[str],
+    ) -> dict[str, Any]:
+        from profilers.errors import ProfilersError
+        from profilers.record import node_records, read_record
+        from profilers.trace import Trace
+
+        started, start_ns, end_ns = times
+        offset = 0
+        try:
+            trace = read_record(self.folder)
+            clock = node_records(self.folder)[0].header["clock"]
+            offset = clock["wall_ns"] - clock["monotonic_ns"]
+        except (ProfilersError, LookupError, OSError) as error:
+            trouble.append(f"the record cannot be read back: {error}")
+            trace = Trace(devices={})
+        environment = dict(os.environ)
+        used, evidence = (
+            used_devices(trace, tree, environment) if tree else (set(trace.devices), "none")
+        )
+        facts = RunFacts(
+            command=redacted(self.command),
+            exit_code=code,
+            started=started,
+            duration_seconds=(end_ns - start_ns) / 1e9,
+            start_ns=start_ns + offset,
+            end_ns=end_ns + offset,
+            interval_seconds=self._settings.interval_seconds,
+            evidence=evidence,
+            sources=sampler.sources,
+            trouble=trouble,
+        )
+        summary = summarise(facts, trace, used)
+        try:
+            save(summary, self.folder)
+        except OSError as error:
+            _tell(f"summary.json could not be written into {self.folder}: {error.strerror}")
+        return summary
+
+    def _take_folder(self) -> None:
+        """Create the folder, or refuse one that already holds a record."""
+        for name in ("telemetry", "summary.json", "run.json"):
+            if (self.folder / name).exists():
+                raise RunError(
+                    f"{self.folder}: holds a record already ({name}); choose another --out"
+                )
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            probe = self.folder / ".writable"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise RunError(
+                f"{self.folder}: cannot hold a record ({error.strerror}); choose another --out"
+            ) from error
+
+
+def _fresh_folder(program: str) -> Path:
+    """Return a name that no run has yet: moment and program."""
+    moment = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%SZ")
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", Path(program).name)[:40] or "run"
+    folder = Path("runs") / f"{moment}-{name}"
+    number = 1
+    while folder.exists():
+        number += 1
+        folder = Path("runs") / f"{moment}-{name}-{number}"
+    return folder
+
+
+def _tell(message: str) -> None:
+    import sys
+
+    print(f"flopledger: {message}", file=sys.stderr)  # noqa: T201 - talk goes to stderr

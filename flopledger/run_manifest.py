@@ -1,0 +1,125 @@
+"""What a profiled run is: command, code, packages, host. Secrets are taken out before writing."""
+
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+SCHEMA = "flopledger/run/1"
+_SECRET = re.compile(r"(?i)(token|secret|passw|(api|access|private)[-_]?key|credential|auth)")
+_HIDDEN = "<redacted>"
+_PACKAGES = (
+    "torch", "transformers", "accelerate", "lightning", "deepspeed", "megatron-core", "jax",
+    "tensorflow", "numpy", "nvidia-ml-py", "pyarrow", "flopledger",
+)  # fmt: skip
+
+
+def manifest(command: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
+    """Describe a run before it starts. Nothing in it is a secret's value."""
+    return {
+        "schema": SCHEMA,
+        "command": redacted(command),
+        "folder": str(Path.cwd()),
+        "program": shutil.which(command[0]),
+        "environment": environment_digest(environment),
+        "git": git_state(Path.cwd()),
+        "packages": packages(),
+        "host": host(),
+    }
+
+
+def redacted(command: Sequence[str]) -> list[str]:
+    """Return the command line with the values of secret-looking options hidden."""
+    shown: list[str] = []
+    hide_next = False
+    for word in command:
+        if hide_next and not word.startswith("-"):
+            shown.append(_HIDDEN)
+            hide_next = False
+            continue
+        hide_next = False
+        name, equals, _ = word.partition("=")
+        if _SECRET.search(name) and (name.startswith("-") or equals):
+            shown.append(f"{name}={_HIDDEN}" if equals else word)
+            hide_next = not equals
+        else:
+            shown.append(word)
+    return shown
+
+
+def environment_digest(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return one digest over all variables, and those that decide where training runs."""
+    whole = "\0".join(f"{name}={environment[name]}" for name in sorted(environment))
+    telling = re.compile(r"^(CUDA_|NCCL_|NVIDIA_VISIBLE|HIP_|ROCR_|SLURM_|OMP_|WORLD_SIZE$|RANK$)")
+    return {
+        "sha256": hashlib.sha256(whole.encode("utf-8", "surrogateescape")).hexdigest(),
+        "variables": len(environment),
+        "shown": {
+            name: value
+            for name, value in sorted(environment.items())
+            if telling.match(name) and not _SECRET.search(name)
+        },
+    }
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """Return revision and cleanliness of the working tree; None outside of one."""
+    revision = _git(folder, "rev-parse", "HEAD")
+    if revision is None:
+        return None
+    changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    return {"revision": revision, "clean": None if changed is None else not changed}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    # No hooks, no file-system monitor: a repository must not start a program of its own.
+    command = ["git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", *arguments]
+    try:
+        done = subprocess.run(  # noqa: S603 - fixed arguments
+            command, cwd=folder, capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def packages() -> dict[str, str]:
+    """Return the versions of the packages that matter, as installed beside this tool."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found: dict[str, str] = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def host() -> dict[str, Any]:
+    """Return the host's inventory. Serial numbers and addresses are not part of it."""
+    import psutil
+
+    return {
+        "name": platform.node(),
+        "system": f"{platform.system()} {platform.release()}",
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "cpu": _cpu_model(),
+        "cpu_count": os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+    }
+
+
+def _cpu_model() -> str | None:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    found = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
+    return found[1] if found else None

@@ -1,0 +1,284 @@
+"""The summary of a profiled run: what its devices did between the child's start and its end.
+
+``summary.json`` holds plain numbers; what could not be read is null and has a finding that says
+why. Nothing is rounded up to a whole: a device that was lost counts until it was lost.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from profilers.integrals import (
+    Energy,
+    covered_seconds,
+    energy,
+    gaps_within,
+    mean_integral,
+    power_integral,
+)
+
+if TYPE_CHECKING:
+    from hardware_db import Accelerator
+    from profilers.trace import DeviceKey, DeviceTrace, Trace
+
+SCHEMA = "flopledger/run-summary/1"
+DISAGREEMENT = 0.10
+"""Energy counter against integrated power: beyond this they contradict each other."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunFacts:
+    """What the wrapper itself knows about the run."""
+
+    command: list[str]
+    exit_code: int
+    started: str
+    """ISO 8601, UTC."""
+    duration_seconds: float
+    start_ns: int
+    """The window on the record's axis."""
+    end_ns: int
+    interval_seconds: float
+    evidence: str
+    """How the devices were attributed (see ``flopledger.process_tree``)."""
+    sources: list[dict[str, Any]]
+    trouble: list[str]
+
+
+class Findings:
+    """Collects what a reader must know beside the numbers."""
+
+    def __init__(self) -> None:
+        self.items: list[dict[str, Any]] = []
+
+    def add(self, code: str, severity: str, message: str, *evidence: str) -> None:
+        """Add one finding."""
+        self.items.append(
+            {"code": code, "severity": severity, "message": message, "evidence": list(evidence)}
+        )
+
+
+def summarise(facts: RunFacts, trace: "Trace", used: "set[DeviceKey]") -> dict[str, Any]:
+    """Return the summary as plain JSON."""
+    findings = Findings()
+    _tell_sources(facts, findings)
+    devices = [trace.devices[key] for key in sorted(used)]
+    # A partition's board sensors are its parent's: its joules are not missing, they are counted.
+    parents = {device.device.key.uuid for device in devices if device.device.key.mig}
+    wholes = [t for k, t in trace.devices.items() if not k.mig and k.uuid in parents]
+    devices += [t for t in wholes if t.device.key not in used]
+    entries = [_device(facts, trace, device, findings) for device in devices]
+    energies = [e for e, d in zip(entries, devices, strict=True) if not d.device.key.mig]
+    joules = [entry["energy_joules"] for entry in energies]
+    total = sum(joules) if joules and None not in joules else None
+    if not devices:
+        findings.add("no-devices", "warning", "no device was seen: nothing is known about energy")
+    elif facts.evidence == "none":
+        findings.add(
+            "devices-unattributed",
+            "info",
+            "nothing says which devices this run used: all of the host's are counted",
+        )
+    _tell_events(trace, devices, findings)
+    findings.add(
+        "model-flop-unknown",
+        "info",
+        "steps were not seen, so no model FLOP: use flopledger.record() in the training loop",
+    )
+    return {
+        "schema": SCHEMA,
+        "command": facts.command,
+        "exit_code": facts.exit_code,
+        "started": facts.started,
+        "duration_seconds": facts.duration_seconds,
+        "energy_joules": total,
+        "energy_bounds_joules": _energy_bounds(energies),
+        "model_flop": None,
+        "hardware_flop": None,
+        "flop_bounds": _flop_bounds(facts, devices, findings),
+        "devices": entries,
+        "attribution": facts.evidence,
+        "findings": findings.items,
+    }
+
+
+def save(summary: Mapping[str, Any], folder: Path) -> None:
+    """Write the summary whole or not at all."""
+    draft = folder / "summary.json.part"
+    draft.write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    draft.replace(folder / "summary.json")
+
+
+def _device(
+    facts: RunFacts, trace: "Trace", seen: "DeviceTrace", findings: Findings
+) -> dict[str, Any]:
+    from flopledger.run_bounds import tensor_share
+
+    start, end = facts.start_ns, facts.end_ns
+    device = seen.device
+    name = f"{device.name or 'device'} {device.key}"
+    node_gaps = tuple(g for g in trace.gaps if g.node in {None, device.node})
+    slack = round(1.5e9 * facts.interval_seconds)
+    gaps = gaps_within(seen, node_gaps, start, end, slack)
+    measured = energy(seen, start, end)
+    busy = mean_integral(seen, "gpu_util_permille", start, end)
+    covered = covered_seconds(seen, start, end)
+    if not device.key.mig:
+        _tell_energy(facts, seen, measured, name, findings)
+    if busy is None or busy.seconds <= 0:
+        findings.add("busy-time-missing", "info", f"{name}: utilisation could not be read")
+    if gaps:
+        told = ", ".join(f"{g.reason} {(g.end_ns - g.start_ns) / 1e9:.1f} s" for g in gaps[:5])
+        findings.add("coverage-gap", "warning", f"{name}: not seen all the time ({told})")
+    return {
+        "uuid": device.key.uuid,
+        "mig": device.key.mig or None,
+        "name": device.name,
+        "node": device.node,
+        "energy_joules": None if measured is None else measured.joules,
+        "energy_basis": None if measured is None else measured.basis,
+        "energy_bounds_joules": None if measured is None else [measured.low, measured.high],
+        "busy_seconds": None if busy is None or busy.seconds <= 0 else busy.value / 1000,
+        "tensor_activity": tensor_share(seen, start, end),
+        "covered_seconds": covered,
+        "status": _status(gaps, covered, end),
+        "gaps": [
+            {"start": g.start_ns / 1e9, "end": g.end_ns / 1e9, "reason": g.reason} for g in gaps
+        ],
+    }
+
+
+def _status(gaps: list[Any], covered: float, end_ns: int) -> str:
+    """Return ``ok``, ``lost`` (gone at the end), ``partial`` or ``unseen``."""
+    if any(gap.reason == "lost" and gap.end_ns >= end_ns for gap in gaps):
+        return "lost"
+    if covered <= 0:
+        return "unseen"
+    return "partial" if gaps else "ok"
+
+
+def _tell_energy(
+    facts: RunFacts, seen: "DeviceTrace", measured: Energy | None, name: str, findings: Findings
+) -> None:
+    if measured is None:
+        findings.add("energy-missing", "warning", f"{name}: neither energy nor power could be read")
+        return
+    window = (facts.end_ns - facts.start_ns) / 1e9
+    if measured.basis == "power":
+        findings.add(
+            "energy-from-power",
+            "info",
+            f"{name}: no energy counter; integrated from power readings, which alias with the load",
+        )
+    if window - measured.seconds > max(0.02 * window, 0.05):
+        findings.add(
+            "energy-partial",
+            "warning",
+            f"{name}: energy is known for {measured.seconds:.1f} of {window:.1f} s; "
+            "the figure is what was measured, and the bounds say what the rest may add",
+        )
+    drawn = power_integral(seen, facts.start_ns, facts.end_ns)
+    if measured.basis == "counter" and drawn is not None and drawn.seconds > 5:
+        # Compared as mean powers, because the two may cover different parts of the window.
+        counter, power = measured.joules / measured.seconds, drawn.value / drawn.seconds
+        if abs(counter - power) > DISAGREEMENT * max(counter, power):
+            findings.add(
+                "energy-disagreement",
+                "warning",
+                f"{name}: the energy counter says {counter:.0f} W on average, the power readings "
+                f"{power:.0f} W; one of them is wrong",
+            )
+
+
+def _energy_bounds(entries: list[dict[str, Any]]) -> list[float | None] | None:
+    """Add the ends: a gain error of one sensor type is shared, it does not average out."""
+    bounds = [entry["energy_bounds_joules"] for entry in entries]
+    if not bounds or None in bounds:
+        return None
+    highs = [high for _, high in bounds]
+    return [sum(low for low, _ in bounds), None if None in highs else sum(highs)]
+
+
+def _tell_sources(facts: RunFacts, findings: Findings) -> None:
+    for source in facts.sources:
+        if not source.get("open"):
+            detail = source.get("detail", source.get("reason", "unknown"))
+            findings.add("source-unavailable", "warning", f"{source['name']}: {detail}")
+    for trouble in facts.trouble:
+        findings.add("sampler-trouble", "warning", f"the sampler: {trouble}")
+
+
+def _tell_events(trace: "Trace", devices: "list[DeviceTrace]", findings: Findings) -> None:
+    told = {
+        "xid": ("warning", "the driver reported XID {code}"),
+        "counter-reset": ("warning", "{signal} {why}: a new segment begins there"),
+        "rejected": ("warning", "{signal} was impossible ({why}) and is not used"),
+        "stale": ("warning", "{signal} {why}"),
+        "device-vanished": ("warning", "the device disappeared"),
+        "duplicate-uuid": ("warning", "two devices have this identity; one of them is counted"),
+    }
+    for device in devices:
+        for event in device.events:
+            if event.kind in told:
+                severity, text = told[event.kind]
+                message = text.format_map({"code": "?", "signal": "?", "why": "?", **event.detail})
+                findings.add(event.kind, severity, f"{device.device.key}: {message}")
+    for event in trace.events:
+        if event.kind == "clock-step":
+            seconds = float(event.detail.get("step_ns") or 0) / 1e9
+            findings.add(
+                "clock-step",
+                "info",
+                f"the wall clock was moved by {seconds:+.3f} s; durations are monotonic",
+            )
+        elif event.kind == "disk-refused":
+            lost = event.detail.get("lost_sweeps")
+            findings.add(
+                "disk-refused", "warning", f"the disk refused the record; {lost} sweeps lost"
+            )
+
+
+def _flop_bounds(
+    facts: RunFacts, devices: "list[DeviceTrace]", findings: Findings
+) -> dict[str, Any] | None:
+    from flopledger.run_bounds import DeviceBounds, device_bounds, summed
+
+    parts: list[DeviceBounds] = []
+    complete = bool(devices)
+    for seen in devices:
+        if seen.device.key.mig:
+            continue  # its parent's clock bounds all of its partitions
+        part = _part(seen, findings)
+        bounds = None if part is None else device_bounds(seen, part, facts.start_ns, facts.end_ns)
+        if bounds is None:
+            complete = False
+            if part is not None:
+                findings.add("no-flop-bound", "info", f"{part.id}: its rates are not public")
+        else:
+            parts.append(bounds)
+    # A sum without one of its parts would bound nothing.
+    return summed(parts) if complete and parts else None
+
+
+def _part(seen: "DeviceTrace", findings: Findings) -> "Accelerator | None":
+    import hardware_db
+
+    device = seen.device
+    if device.name is None:
+        findings.add("unknown-accelerator", "warning", f"{device.key}: the device has no name")
+        return None
+    memory = None if device.memory_bytes is None else device.memory_bytes / 1e9
+    try:
+        return hardware_db.identify(device.name, memory_gb=memory).device()
+    except hardware_db.HardwareError:
+        pass
+    try:
+        # Parts that compute alike need not be told apart for a bound on FLOP.
+        return hardware_db.identify_compute(device.name).device()
+    except hardware_db.AmbiguousAccelerator as error:
+        findings.add("ambiguous-accelerator", "warning", str(error))
+    except hardware_db.HardwareError as error:
+        findings.add("unknown-accelerator", "warning", str(error))
+    return None

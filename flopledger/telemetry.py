@@ -1,0 +1,63 @@
+"""Recordings of a run's devices against the peaks: what they can have executed.
+
+`flopledger.logs` takes device-seconds and energy from the same files; here the whole trace meets the
+rates of the part. The profilers pillar returns device integrals and knows no peak.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flopledger.logs import EvidenceFile
+from flopledger.parts import Part
+
+if TYPE_CHECKING:
+    from profilers.bounds import FlopBounds
+    from profilers.trace import Trace
+
+_VECTOR_PRECISIONS = ("fp64", "fp32", "fp16")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Telemetry:
+    """The recordings of one run, joined by device."""
+
+    trace: "Trace"
+    names: tuple[str, ...]  #: the files
+
+    @property
+    def place(self) -> str:
+        """The files, for sources."""
+        return ", ".join(self.names)
+
+
+def read(files: Sequence[EvidenceFile]) -> Telemetry | None:
+    """Join the recordings; ``None`` without one, or where they are damaged (a finding elsewhere)."""
+    if not files:
+        return None
+    from profilers import ProfilersError
+    from profilers.importers import collect, open_recording
+
+    try:
+        trace = collect([open_recording(file.path)[1] for file in files])
+    except ProfilersError:
+        return None
+    return (
+        Telemetry(trace=trace, names=tuple(file.name for file in files)) if trace.devices else None
+    )
+
+
+def executed(telemetry: Telemetry, part: Part, precision: str | None) -> "FlopBounds | None":
+    """Bound the FLOP that the recorded devices executed; ``None`` where no rate is public.
+
+    With several candidates, or an open precision, the rates span all of them.
+    """
+    from profilers.bounds import Limits, Rates, executed_flop
+
+    tensor = part.flop_per_cycle(precision)
+    vector = [part.flop_per_cycle(name, engine="vector") for name in _VECTOR_PRECISIONS]
+    known = [ends for ends in vector if ends is not None]
+    if tensor is None or not known:
+        return None
+    rates = Rates(tensor=tensor, vector=max(high for _, high in known))
+    return executed_flop(telemetry.trace, rates, Limits(max_clock_hz=part.max_clock_hz))

@@ -1,0 +1,202 @@
+"""What ``flopledger top`` shows: the newest word of each device.
+
+The live feed reads a probe process, never a driver: a hanging driver leaves the screen alive and
+says so. The record feed reads the journal that somebody else is writing.
+"""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flopledger.errors import FlopledgerError
+from profilers.values import Device
+from profilers.wire import device_from_json
+
+FIRST_LOOK_SECONDS = 20.0
+
+
+@dataclass(slots=True)
+class DeviceView:
+    """One device as it was last seen."""
+
+    device: Device
+    readings: dict[str, int | float] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+    """Signal to reason, for what the last sweep could not read."""
+    age_seconds: float = 0.0
+    peak_mhz: int | None = None
+
+
+@dataclass(slots=True)
+class View:
+    """Everything on the screen."""
+
+    devices: list[DeviceView]
+    notes: list[str]
+    """Faults and what else must be said."""
+    title: str
+
+
+class LiveFeed:
+    """A probe process of our own, without a journal."""
+
+    def __init__(self, sources: Sequence[Mapping[str, Any]], interval_seconds: float) -> None:
+        from profilers.recorder import ProbeProcess
+
+        self._settings = {"sources": list(sources), "interval_ns": round(interval_seconds * 1e9)}
+        self._interval = interval_seconds
+        self._make = ProbeProcess
+        self._probe = ProbeProcess(self._settings)
+        self._columns: list[str] = []
+        self._views: list[DeviceView] = []
+        self._sources: list[dict[str, Any]] = []
+        self._faults: list[str] = []
+        self._heard = time.monotonic()
+
+    def look(self, *, first: bool = False) -> View:
+        """Wait for the next sweep (the second one at first, so that means are there)."""
+        wanted = 2 if first else 1
+        patience = FIRST_LOOK_SECONDS if first else self._interval + 3
+        until = time.monotonic() + patience
+        while wanted and time.monotonic() < until:
+            wanted -= self._take()
+            time.sleep(0.02)
+        silence = time.monotonic() - self._heard
+        for view in self._views:
+            view.age_seconds = silence
+        if silence > self._interval + 3:
+            self._faults.append(f"no answer for {silence:.0f} s; {self._probe.kill()}")
+            self._probe = self._make(self._settings)
+            self._heard = time.monotonic()
+        shut = [s for s in self._sources if not s["open"]]
+        notes = [f"{s['name']}: {s['reason']} - {s['detail']}" for s in shut]
+        return View(devices=self._views, notes=[*notes, *self._faults[-5:]], title="this host")
+
+    def close(self) -> None:
+        """End the probe."""
+        self._probe.kill()
+
+    def _take(self) -> int:
+        messages = self._probe.messages()
+        if messages is None:
+            self._faults.append(f"the probe is gone: {self._probe.kill()}")
+            self._probe = self._make(self._settings)
+            return 0
+        sweeps = 0
+        for message in messages:
+            self._heard = time.monotonic()
+            if message["t"] == "devices":
+                self._columns = message["columns"]
+                self._sources = message["sources"]
+                self._views = [DeviceView(device_from_json(d)) for d in message["devices"]]
+                continue
+            sweeps += 1
+            for number, _, _, _, cells, absent in message["rows"]:
+                _update(self._views[number], self._columns, cells, absent)
+            for event in message["events"]:
+                if event["event"] != "processes":
+                    told = " ".join(f"{k}={v}" for k, v in event.get("detail", {}).items())
+                    self._faults.append(f"{event['event']} {event.get('device', '')} {told}")
+        return sweeps
+
+
+def _update(
+    view: DeviceView, columns: Sequence[str], cells: Sequence[Any], absent: Mapping[str, Any]
+) -> None:
+    for name, cell in zip(columns, cells, strict=True):
+        if cell is not None:
+            view.readings[name] = cell
+            view.absent.pop(name, None)
+    for name, (reason, *_) in absent.items():
+        view.readings.pop(name, None)
+        view.absent[name] = reason
+
+
+class RecordFeed:
+    """The record in a run's folder, as far as it has come."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self._run_dir = run_dir
+
+    def look(self, *, first: bool = False) -> View:
+        """Read the record again; wait a second between two looks."""
+        from profilers.reading import is_number
+        from profilers.record import read_record
+        from profilers.trace import Unavailable
+
+        if not first:
+            time.sleep(1.0)
+        trace = read_record(self._run_dir)
+        views = []
+        for seen in trace.devices.values():
+            view = DeviceView(seen.device)
+            if len(seen):
+                view.age_seconds = time.time() - int(seen.time_ns[-1]) / 1e9
+                for name, series in seen.series.items():
+                    rows = series.present.nonzero()[0]
+                    last = seen.reading(name, len(seen) - 1)
+                    if is_number(last) or _waiting(last):
+                        if len(rows):
+                            view.readings[name] = series.payload[rows[-1]].item()
+                    elif isinstance(last, Unavailable) and name not in seen.device.missing:
+                        view.absent[name] = last.reason.value
+            views.append(view)
+        events = list(trace.events)
+        for seen in trace.devices.values():
+            events.extend(seen.events)
+        events.sort(key=lambda e: e.time_ns)
+        notes = [
+            f"{e.kind} {e.device or ''} " + " ".join(f"{k}={v}" for k, v in e.detail.items())
+            for e in events
+            if e.kind != "processes"
+        ]
+        notes += self._summary_note()
+        return View(devices=views, notes=notes[-6:], title=str(self._run_dir))
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _summary_note(self) -> list[str]:
+        """MFU and steps, once somebody has recorded them."""
+        try:
+            summary = json.loads((self._run_dir / "summary.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return []
+        if not isinstance(summary, dict):
+            raise FlopledgerError(f"{self._run_dir}/summary.json is not a summary")
+        mfu = summary.get("mfu")
+        told = f"ended with exit code {summary.get('exit_code')}"
+        return [told if mfu is None else f"{told}; MFU {mfu:.1%}"]
+
+
+def _waiting(reading: Any) -> bool:
+    from profilers.reading import Reason, Unavailable
+
+    return isinstance(reading, Unavailable) and reading.reason is Reason.PENDING
+
+
+def as_rows(view: View) -> dict[str, Any]:
+    """Return the view as plain JSON; what is not there is null with its reason."""
+    return {
+        "schema": "flopledger/top/1",
+        "title": view.title,
+        "devices": [
+            {
+                "uuid": v.device.key.uuid,
+                "mig": v.device.key.mig or None,
+                "name": v.device.name,
+                "age_seconds": round(v.age_seconds, 3),
+                "readings": v.readings,
+                "absent": {**_missing(v.device), **v.absent},
+            }
+            for v in view.devices
+        ],
+        "notes": view.notes,
+    }
+
+
+def _missing(device: Device) -> dict[str, str]:
+    return {name: why.reason.value for name, why in device.missing.items()}

@@ -1,0 +1,108 @@
+"""What the instruments of this machine cost and whether they agree: call latencies, update periods.
+
+Works on anything that a source can open; the stand-in included, whose figures then say nothing
+about a real driver. Known matrix products belong to ``benchmarks/gpu_checks.py``.
+"""
+
+import itertools
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from profilers.reading import Unavailable
+from profilers.source import Source
+from profilers.values import Device
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Latency:
+    """How long one sweep of one source takes."""
+
+    sweeps: int
+    median_ms: float
+    worst_ms: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EnergyCheck:
+    """The energy counter against the power readings over the same time."""
+
+    device: Device
+    seconds: float
+    counter_watts: float | None
+    """None: no counter, or it did not move."""
+    power_watts: float | None
+    """None: no power reading."""
+    update_ms: float | None
+    """Median time between two changes of the counter; None where it changed less than twice."""
+
+
+def sweep_latency(source: Source, sweeps: int = 20) -> Latency:
+    """Time whole sweeps of an open source."""
+    took = []
+    for _ in range(sweeps):
+        before = time.perf_counter()
+        source.sweep()
+        took.append((time.perf_counter() - before) * 1e3)
+    return Latency(sweeps=sweeps, median_ms=statistics.median(took), worst_ms=max(took))
+
+
+def energy_checks(
+    source: Source, seconds: float, *, sleep: Callable[[float], None] = time.sleep
+) -> list[EnergyCheck]:
+    """Watch every device for some seconds, fifty times a second."""
+    seen: dict[object, list[tuple[int, object, object]]] = {}
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        for sample in source.sweep().samples:
+            row = (
+                sample.monotonic_ns or 0,
+                sample.readings.get("energy_mj"),
+                sample.readings.get("power_mw"),
+            )
+            seen.setdefault(sample.device, []).append(row)
+        sleep(0.02)
+    return [_energy_check(device, seen.get(device.key, [])) for device in source.devices()]
+
+
+def _energy_check(device: Device, rows: list[tuple[int, object, object]]) -> EnergyCheck:
+    energy = [(at, mj) for at, mj, _ in rows if isinstance(mj, int | float)]
+    power = [mw for _, _, mw in rows if isinstance(mw, int | float)]
+    changes = [
+        (at, mj) for (at, mj), (_, last) in zip(energy[1:], energy, strict=False) if mj != last
+    ]
+    counter = update = None
+    if len(changes) > 1:
+        # From change to change, so that the counter's coarseness does not blur the ends.
+        (first, low), (last, high) = changes[0], changes[-1]
+        counter = (high - low) / 1e3 / ((last - first) / 1e9)
+        update = statistics.median((b - a) / 1e6 for (a, _), (b, _) in itertools.pairwise(changes))
+    return EnergyCheck(
+        device=device,
+        seconds=(rows[-1][0] - rows[0][0]) / 1e9 if rows else 0.0,
+        counter_watts=counter,
+        power_watts=statistics.fmean(power) / 1e3 if power else None,
+        update_ms=update,
+    )
+
+
+COSTS = {
+    "tensor_activity_permille": "FLOP is bounded by clock and utilisation only: no lower bound",
+    "mma_cycles_active": "no raw cycle counters: sampled activity instead of exact integrals",
+    "sm_clock_mhz": "every bound uses the highest clock: up to about 1.4 times wider",
+    "energy_mj": "energy is integrated from power readings, which alias with the load",
+    "power_mw": "no check of the energy counter",
+    "gpu_util_permille": "busy time is unknown: the upper bound covers all of the time",
+    "event_reasons": "why a clock was held is unknown",
+    "process_count": "devices cannot be attributed to a run by the driver's process list",
+    "ecc_uncorrected": "memory errors go unseen",
+}
+"""What a missing signal costs an auditor."""
+
+
+def missing_costs(device: Device) -> list[tuple[str, Unavailable, str]]:
+    """Return (signal, why it is missing, what that costs) for what matters on a device."""
+    return [
+        (name, device.missing[name], cost) for name, cost in COSTS.items() if name in device.missing
+    ]

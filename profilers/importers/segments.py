@@ -1,0 +1,159 @@
+"""Tables of samples into the Parquet segments of a record, in memory of one row group.
+
+All segments of one record have the same type for the same column, because readers put them
+together. A column whose figures were whole so far and then are not begins a new segment; the
+earlier ones are cast when everything was read, and nothing is rounded.
+"""
+
+import hashlib
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from profilers.journal import Journal
+
+ROW_GROUP = 1 << 18
+_TEXTS = ("device", "unavailable")
+
+
+class Segments:
+    """Collects tables until a row group is full and compresses it beside the reading of the next.
+
+    Nothing is acknowledged in the journal before ``close``; ``abandon`` leaves no file behind.
+    """
+
+    def __init__(self, journal: Journal, row_group: int | None = None) -> None:
+        self._journal = journal
+        self._row_group = ROW_GROUP if row_group is None else row_group
+        self._waiting: list[pa.Table] = []
+        self._waiting_rows = 0
+        self._drafts: list[tuple[Path, Any]] = []
+        self._file: Any = None
+        self._schema: Any = None
+        self._pool = ThreadPoolExecutor(max_workers=1)
+        self._pending: Future[None] | None = None
+
+    def add(self, table: pa.Table) -> None:
+        """Take a table; write when a row group is full."""
+        self._waiting.append(table)
+        self._waiting_rows += table.num_rows
+        if self._waiting_rows >= self._row_group:
+            self._write()
+
+    def close(self) -> None:
+        """Write what waits, give all segments the same types and acknowledge them."""
+        if self._waiting:
+            self._write()
+        self._end()
+        types = _united([schema for _, schema in self._drafts])
+        for path, schema in self._drafts:
+            if any(field.type != types[field.name] for field in schema):
+                _rewrite(path, schema, types, self._row_group)
+            self._acknowledge(path)
+        self._drafts = []
+
+    def abandon(self) -> None:
+        """Remove what was never acknowledged; harmless after ``close``."""
+        self._pool.shutdown(wait=True)
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        for path, _ in self._drafts:
+            path.unlink(missing_ok=True)
+
+    def _acknowledge(self, draft: Path) -> None:
+        with draft.open("rb") as stream:
+            os.fsync(stream.fileno())
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        rows = pq.read_metadata(draft).num_rows
+        path = draft.with_suffix("")
+        draft.replace(path)
+        self._journal.compacted(file=path.name, sha256=digest, rows=rows, of=[])
+
+    def _write(self) -> None:
+        table = pa.concat_tables(self._waiting, promote_options="permissive")
+        self._waiting, self._waiting_rows = [], 0
+        if self._file is not None:
+            fitted = _fitted(table, self._schema)
+            if fitted is None:
+                self._end()
+            else:
+                table = fitted
+        if self._file is None:
+            self._begin(table.schema)
+        self._settle()
+        self._pending = self._pool.submit(
+            self._file.write_table, table, row_group_size=self._row_group
+        )
+
+    def _settle(self) -> None:
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def _begin(self, schema: pa.Schema) -> None:
+        path = self._journal.next_parquet()
+        draft = path.with_suffix(".parquet.part")
+        self._schema = schema
+        self._drafts.append((draft, schema))
+        self._file = _writer(draft, schema)
+
+    def _end(self) -> None:
+        if self._file is not None:
+            self._settle()
+            self._file.close()
+            self._file = None
+
+
+def _writer(path: Path, schema: pa.Schema) -> Any:
+    whole = [f.name for f in schema if pa.types.is_integer(f.type)]
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=[name for name in _TEXTS if name in schema.names],
+        column_encoding=dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
+    )
+
+
+def _fitted(table: pa.Table, schema: pa.Schema) -> pa.Table | None:
+    """Return a table in the columns of the open file; None where it would lose something."""
+    if any(name not in schema.names for name in table.schema.names):
+        return None
+    columns = []
+    for wanted in schema:
+        if wanted.name not in table.schema.names:
+            columns.append(pa.nulls(table.num_rows, wanted.type))
+            continue
+        column = table.column(wanted.name)
+        if column.type != wanted.type:
+            if pa.types.is_integer(wanted.type):
+                return None
+            column = column.cast(wanted.type)
+        columns.append(column)
+    return pa.table(columns, schema=schema)
+
+
+def _united(schemas: list[pa.Schema]) -> dict[str, pa.DataType]:
+    """Return one type a column: whole numbers only where every segment has whole numbers."""
+    types: dict[str, pa.DataType] = {}
+    for schema in schemas:
+        for field in schema:
+            if not pa.types.is_floating(types.get(field.name, field.type)):
+                types[field.name] = field.type
+    return types
+
+
+def _rewrite(path: Path, schema: pa.Schema, types: dict[str, pa.DataType], row_group: int) -> None:
+    """Write a segment again in wider types, a row group at a time."""
+    wide = pa.schema([pa.field(field.name, types[field.name]) for field in schema])
+    again = path.with_suffix(".again")
+    with pq.ParquetFile(path) as source, _writer(again, wide) as target:
+        for number in range(source.num_row_groups):
+            target.write_table(source.read_row_group(number).cast(wide), row_group_size=row_group)
+    again.replace(path)

@@ -1,0 +1,205 @@
+"""``flopledger count``: its JSON against the published schema, its tables, its errors."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+jsonschema = pytest.importorskip("jsonschema")
+pytestmark = pytest.mark.trace
+ROOT = Path(__file__).parents[2]
+SCHEMA = json.loads((ROOT / "docs/schemas/count-1.json").read_text())
+MIXTRAL = {
+    "model_type": "mixtral",
+    "architectures": ["MixtralForCausalLM"],
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "num_local_experts": 8,
+    "num_experts_per_tok": 2,
+    "vocab_size": 1000,
+}
+OPTIONS = {
+    "--batch", "--sequence", "--mode", "--by", "--depth", "--recompute", "--convention",
+    "--crosscheck", "--explain", "--html", "--csv", "--json", "--decoder-sequence", "--image",
+    "--latent", "--text-tokens", "--audio-frames",
+}  # fmt: skip
+
+
+@pytest.fixture
+def config(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(MIXTRAL))
+    return str(tmp_path / "config.json")
+
+
+@pytest.fixture
+def run(capsys):
+    from flopledger.commands import main
+
+    def runner(*arguments):
+        code = main(["count", *arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return runner
+
+
+def answer(run, *arguments):
+    code, out, _ = run(*arguments, "--json")
+    assert code == 0
+    found = json.loads(out)
+    jsonschema.validate(found, SCHEMA)
+    return found
+
+
+def test_json_follows_the_schema(run, config):
+    found = answer(run, config, "--batch", "2", "--sequence", "16", "--crosscheck")
+    flop = found["flop"]
+    assert flop["total"] == flop["forward"] + flop["backward"]
+    assert found["by_module"][""] == flop["total"]
+    assert sum(found["by_op"].values()) == sum(found["by_dtype"].values()) == flop["total"]
+    terms = found["polynomial"]["terms"]
+    assert sum(c * 2**b * 16**s for c, b, s in terms) == flop["total"]
+    # 6 of 8 experts of 3 * 64 * 96 in 3 layers stay idle
+    assert found["parameters"]["total"] - found["parameters"]["active"] == 18 * 3 * 64 * 96
+    opinions = {opinion["counter"]: opinion for opinion in found["crosscheck"]}
+    assert set(opinions) == {"closed-form", "torch", "fvcore"}
+    assert opinions["closed-form"]["ratio"] == 1
+    for opinion in opinions.values():
+        causes = {reason["cause"] for reason in opinion["explained"]}
+        assert "unexplained" not in causes
+        if opinion["forward"] is not None:
+            gap = sum(reason["flop"] for reason in opinion["explained"])
+            assert opinion["forward"] - flop["forward"] == gap
+    # experts: 2 rows a token, three matrices, 3 layers, 32 tokens
+    experts = 2 * 32 * 2 * 3 * 64 * 96 * 3
+    assert {"cause": "no-formula", "flop": -experts} in [
+        {"cause": r["cause"], "flop": r["flop"]} for r in opinions["torch"]["explained"]
+    ]
+
+
+def test_unknown_input_size_is_null(run, config):
+    found = answer(run, config)
+    assert set(found["flop"].values()) == {None}
+    assert found["by_op"] is None
+    assert found["polynomial"] is None
+    assert found["parameters"]["total"] == 1000 * 64 * 2 + 64 + 3 * (
+        64 * (64 + 2 * 32 + 64) + 8 * 64 + 8 * 3 * 64 * 96 + 2 * 64
+    )
+
+
+def test_forward_alone(run, config):
+    found = answer(run, config, "--sequence", "16", "--mode", "forward")
+    assert found["flop"]["backward"] == 0
+    assert found["flop"]["total"] == found["flop"]["forward"] > 0
+
+
+def test_weights_tell_parameters_only(run, tmp_path):
+    import torch
+    from safetensors.torch import save_file
+
+    path = tmp_path / "model.safetensors"
+    save_file({"head.weight": torch.zeros(5, 7), "head.bias": torch.zeros(5)}, path)
+    found = answer(run, str(path))
+    assert found["parameters"]["total"] == 40
+    assert found["flop"]["total"] is None
+
+
+def test_tables_fold_equal_layers(run, config):
+    code, out, _ = run(config, "--sequence", "16", "--by", "module", "--depth", "4")
+    assert code == 0
+    assert "0-2" in out
+    assert "100.0%" in out
+    _, by_op, _ = run(config, "--sequence", "16", "--by", "op")
+    assert "aten._grouped_mm" in by_op
+
+
+def test_csv(run, config):
+    code, out, _ = run(config, "--sequence", "16", "--by", "op", "--csv")
+    lines = out.splitlines()
+    assert code == 0
+    assert lines[0] == "op,flop,share"
+    assert abs(sum(float(line.split(",")[2]) for line in lines[1:]) - 1) < 1e-4
+
+
+def test_html_is_one_file_that_escapes(run, tmp_path):
+    folder = tmp_path / "m"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(MIXTRAL))
+    out = tmp_path / "plot.html"
+    code, _, _ = run(str(folder), "--sequence", "16", "--html", str(out))
+    text = out.read_text()
+    assert code == 0
+    assert "icicle" in text
+    assert "<script src=" not in text
+
+
+def test_explain_leads_from_one_convention_to_the_other(run, config):
+    code, out, err = run(config, "--sequence", "16", "--explain", "megatron", "torch", "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    way = sum(term["flop"] for term in found["terms"])
+    assert found["from"]["total"] + way == found["to"]["total"]
+    assert all(term["reason"] for term in found["terms"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "no such file"),
+        (["nowhere.module:factory"], "cannot be imported"),
+        (["json:loads"], "raised"),
+        (["json:nothing"], "has no 'nothing'"),
+        (["{config}", "--mode", "sideways"], "--mode"),
+        (["{config}", "--by", "colour"], "--by"),
+        (["{config}", "--recompute", "full", "--mode", "forward"], "--recompute"),
+        (["{config}", "--image", "wide"], "--image"),
+        (["{config}", "--sequence", "0"], "sequence"),
+        (["{config}", "--sequence", "8", "--convention", "folklore"], "folklore"),
+        (["{config}", "--html", "x.html"], "input size is unknown"),
+        (["{config}", "--crosscheck"], "input size is unknown"),
+        (["{readme}"], "not known"),
+    ],
+)
+def test_bad_usage_ends_with_two(run, config, tmp_path, arguments, message):
+    readme = tmp_path / "README.md"
+    readme.write_text("hello")
+    filled = [a.format(config=config, readme=readme) for a in arguments]
+    code, out, err = run(*filled)
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err + out
+
+
+def test_a_factory_brings_its_inputs(run, tmp_path, monkeypatch):
+    (tmp_path / "my_model.py").write_text(
+        "import torch\n"
+        "def net(batch):\n"
+        "    return torch.nn.Linear(8, 4), torch.zeros(batch, 8)\n"
+        "def bare():\n"
+        "    return torch.nn.Linear(8, 4)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    found = answer(run, "my_model:net", "--batch", "3")
+    assert found["flop"]["forward"] == 2 * 3 * 8 * 4
+    assert found["parameters"]["total"] == 36
+    assert answer(run, "my_model:bare")["flop"]["total"] is None
+
+
+def test_help_names_every_option_and_imports_no_torch():
+    code = (
+        "import sys; from flopledger.commands import main; main(['count', '--help']);"
+        "print('HEAVY', sorted({'torch', 'plotly', 'transformers'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert "HEAVY []" in done.stdout
+    assert all(option in done.stdout for option in OPTIONS)
+    assert "Example:" in done.stdout

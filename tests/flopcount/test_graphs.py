@@ -1,0 +1,212 @@
+"""ONNX files and exported programs: FLOP from the graph alone, forward and backward."""
+
+import json
+import zipfile
+
+import pytest
+
+from flopcount.errors import FlopcountError
+
+torch = pytest.importorskip("torch")
+onnx = pytest.importorskip("onnx")
+pytestmark = pytest.mark.trace
+FLOAT, INT = 1, 7
+
+
+def weight(name, *shape):
+    size = 4
+    for side in shape:
+        size *= side
+    return onnx.helper.make_tensor(name, FLOAT, shape, bytes(size), raw=True)
+
+
+def model(path, nodes, inputs, weights):
+    """Write an ONNX file; nodes are (op, inputs, outputs, attributes)."""
+    made = [onnx.helper.make_node(op, i, o, name=f"/net/{op}", **a) for op, i, o, a in nodes]
+    values = [onnx.helper.make_tensor_value_info(n, FLOAT, shape) for n, shape in inputs.items()]
+    last = onnx.helper.make_tensor_value_info(nodes[-1][2][0], FLOAT, None)
+    graph = onnx.helper.make_graph(made, "g", values, [last], weights)
+    onnx.save(onnx.helper.make_model(graph), path)
+    return path
+
+
+def count(path, **keywords):
+    from flopcount.onnx_graph import count_onnx
+
+    return count_onnx(path, **keywords)
+
+
+def test_two_layers_with_free_sizes(tmp_path):
+    path = model(
+        tmp_path / "net.onnx",
+        [
+            ("MatMul", ["x", "w"], ["a"], {}),
+            ("Relu", ["a"], ["b"], {}),
+            ("MatMul", ["b", "v"], ["y"], {}),
+        ],
+        {"x": ["batch", "seq", 16]},
+        [weight("w", 16, 32), weight("v", 32, 8)],
+    )
+    counted = count(path, batch=2, sequence=3)
+    # 2 * 6 * 16 * 32 = 6144 and 2 * 6 * 32 * 8 = 3072
+    assert counted.count.forward == 6144 + 3072
+    # the first input is data: one gradient; the second product has two
+    assert counted.count.backward == 6144 + 2 * 3072
+    assert counted.count.elementwise == 2 * 3 * 32
+    assert counted.parameters.total == 16 * 32 + 32 * 8
+    assert counted.count.by_module["net"] == 3 * (6144 + 3072) - 6144
+    assert count(path, batch=2, sequence=3, backward=False).count.backward == 0
+
+
+def test_a_free_size_is_unknown(tmp_path):
+    path = model(
+        tmp_path / "net.onnx",
+        [("MatMul", ["x", "w"], ["y"], {})],
+        {"x": ["batch", "seq", 16]},
+        [weight("w", 16, 32)],
+    )
+    counted = count(path)
+    assert counted.count is None
+    assert counted.findings[0].code == "input-size-unknown"
+
+
+def test_convolutions_and_gemm(tmp_path):
+    path = model(
+        tmp_path / "net.onnx",
+        [
+            ("Conv", ["x", "w"], ["a"], {"pads": [1, 1, 1, 1]}),
+            ("Conv", ["a", "d"], ["b"], {"pads": [1, 1, 1, 1], "group": 8}),
+            ("ConvTranspose", ["b", "t"], ["c"], {"strides": [2, 2]}),
+            ("GlobalAveragePool", ["c"], ["p"], {}),
+            ("Flatten", ["p"], ["f"], {}),
+            ("Gemm", ["f", "g"], ["y"], {"transB": 1}),
+        ],
+        {"x": ["N", 3, 10, 10]},
+        [weight("w", 8, 3, 3, 3), weight("d", 8, 1, 3, 3), weight("t", 8, 4, 2, 2),
+         weight("g", 5, 4)],
+    )  # fmt: skip
+    counted = count(path, batch=2)
+    first = 2 * (2 * 8 * 100) * 27
+    depthwise = 2 * (2 * 8 * 100) * 9
+    transposed = 2 * (2 * 8 * 100) * (4 * 4)
+    gemm = 2 * 2 * 4 * 5
+    assert counted.count.forward == first + depthwise + transposed + gemm
+    assert counted.count.backward == first + 2 * (depthwise + transposed + gemm)
+
+
+def test_recurrent_layers(tmp_path):
+    path = model(
+        tmp_path / "net.onnx",
+        [("LSTM", ["x", "w", "r"], ["y"], {"hidden_size": 6})],
+        {"x": [5, 2, 3]},
+        [weight("w", 1, 24, 3), weight("r", 1, 24, 6)],
+    )
+    counted = count(path)
+    # 5 steps of 2 rows: 24 x 3 for the input, 24 x 6 for the state
+    of_input, of_state = 2 * 10 * 24 * 3, 2 * 10 * 24 * 6
+    assert counted.count.forward == of_input + of_state
+    assert counted.count.backward == of_input + 2 * of_state
+
+
+def test_an_unknown_operator_is_named(tmp_path):
+    path = model(
+        tmp_path / "net.onnx",
+        [("MatMul", ["x", "w"], ["a"], {}), ("Frobnicate", ["a"], ["y"], {})],
+        {"x": [2, 16]},
+        [weight("w", 16, 32)],
+    )
+    counted = count(path).count
+    assert [entry.op for entry in counted.uncounted] == ["onnx.Frobnicate"]
+    assert counted.flop_bounds == (counted.total, None)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x08\x07" + b"\xff" * 100])
+def test_what_is_no_onnx_is_refused(tmp_path, content):
+    path = tmp_path / "net.onnx"
+    path.write_bytes(content)
+    with pytest.raises(FlopcountError, match=r"net\.onnx"):
+        count(path)
+
+
+def test_a_preset_needs_a_traced_model(tmp_path):
+    path = model(
+        tmp_path / "net.onnx",
+        [("MatMul", ["x", "w"], ["y"], {})],
+        {"x": [2, 16]},
+        [weight("w", 16, 32)],
+    )
+    with pytest.raises(FlopcountError, match="megatron"):
+        count(path, convention="megatron")
+
+
+class Net(torch.nn.Module):
+    """Convolution, attention and a head."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = torch.nn.Conv2d(3, 8, 3, padding=1)
+        self.norm = torch.nn.BatchNorm2d(8)
+        self.mix = torch.nn.MultiheadAttention(8, 2, batch_first=True)
+        self.head = torch.nn.Linear(8, 5)
+
+    def forward(self, x):
+        y = self.norm(self.stem(x)).flatten(2).transpose(1, 2)
+        y, _ = self.mix(y, y, y)
+        return self.head(y.mean(1))
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    path = tmp_path_factory.mktemp("export") / "net.pt2"
+    program = torch.export.export(
+        Net(), (torch.zeros(2, 3, 8, 8),), dynamic_shapes=({0: torch.export.Dim("batch")},)
+    )
+    torch.export.save(program, path)
+    return path
+
+
+def test_an_export_counts_as_the_module(exported):
+    import flopcount
+    from flopcount.graph import count_export
+
+    counted = count_export(exported, batch=4)
+    traced = flopcount.count(Net(), torch.zeros(4, 3, 8, 8))
+    assert (counted.count.forward, counted.count.backward) == (traced.forward, traced.backward)
+    assert counted.parameters.total == sum(p.numel() for p in Net().parameters())
+    assert counted.count.by_module["stem"] == traced.by_module["stem"]
+
+
+def test_an_export_with_a_foreign_operator_is_refused(exported, tmp_path):
+    from flopcount.graph import count_export
+
+    path = tmp_path / "evil.pt2"
+    with zipfile.ZipFile(exported) as source, zipfile.ZipFile(path, "w") as target:
+        for info in source.infolist():
+            data = source.read(info)
+            if info.filename.endswith("models/model.json"):
+                program = json.loads(data)
+                program["graph_module"]["graph"]["nodes"][0]["target"] = "os.system"
+                data = json.dumps(program).encode()
+            target.writestr(info, data)
+    with pytest.raises(FlopcountError, match=r"os\.system"):
+        count_export(path, batch=2)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off"])
+def test_what_is_no_export_is_refused(tmp_path, content):
+    from flopcount.graph import count_export
+
+    path = tmp_path / "net.pt2"
+    path.write_bytes(content)
+    with pytest.raises(FlopcountError, match=r"net\.pt2"):
+        count_export(path)
+
+
+def test_a_graph_of_another_form_is_refused(tmp_path):
+    from flopcount.graph import count_export
+
+    path = tmp_path / "net.pt2"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("net/models/model.json", '{"graph_module": 3}')
+    with pytest.raises(FlopcountError, match="not of the known form"):
+        count_export(path)

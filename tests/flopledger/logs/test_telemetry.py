@@ -1,0 +1,73 @@
+"""Recordings beside a log are cut to the run's timed window."""
+
+import json
+
+import pytest
+
+from flopledger import logs
+from flopledger.facts import Grade
+
+from .conftest import codes
+
+START = 1_700_000_000
+
+
+def result(started=0, ended=100):
+    return "".join(
+        f':::MLLOG {{"key": "{key}", "time_ms": {(START + at) * 1000}, "value": null, '
+        f'"metadata": {{"status": "success"}}}}\n'
+        for key, at in (("run_start", started), ("run_stop", ended))
+    )
+
+
+def power(begin=-50, end=150, watts=1000.0):
+    lines = [
+        json.dumps(
+            {
+                "namespace": "",
+                "time_ms": (START + at) * 1000,
+                "event_type": "POINT_IN_TIME",
+                "key": "power_reading",
+                "value": watts,
+                "metadata": {"file": "p", "lineno": 1},
+            }
+        )
+        for at in range(begin, end + 1)
+    ]
+    return "".join(f":::MLLOG {line}\n" for line in lines)
+
+
+def test_a_node_meter_is_integrated_inside_the_window(written):
+    facts = logs.assemble(written({"result_0.txt": result(), "node_0.txt": power()}))
+    # 1000 W x 100 s, not the 200 s that were recorded
+    assert facts.energy_joules.number == pytest.approx(100_000, rel=0.02)
+    assert facts.energy_boundary.value == "node"
+    assert facts.energy_joules.facts[0].grade is Grade.GAUGE
+    assert facts.accelerator_seconds is None  # a node's seconds are not its devices'
+
+
+def test_nodes_add_up(written):
+    files = {"result_0.txt": result(), "node_0.txt": power(), "node_1.txt": power(watts=500.0)}
+    facts = logs.assemble(written(files))
+    assert facts.energy_joules.number == pytest.approx(150_000, rel=0.02)
+
+
+def test_half_a_recording_is_a_lower_bound(written):
+    facts = logs.assemble(written({"result_0.txt": result(), "node_0.txt": power(end=50)}))
+    assert facts.energy_joules.number == pytest.approx(50_000, rel=0.05)
+    assert facts.energy_joules.bound == "at least"
+    assert "coverage-gap" in codes(facts)
+
+
+def test_a_recording_of_another_hour_is_not_used(written):
+    log = result(started=7200, ended=7300)
+    facts = logs.assemble(written({"result_0.txt": log, "node_0.txt": power()}))
+    assert facts.energy_joules is None
+    assert "clock-disagreement" in codes(facts)
+
+
+def test_a_damaged_recording_is_named(written):
+    zeus = "start_time,window_name,elapsed_time,gpu0_energy\n1.0,a,x,5.0\n2.0,b,1.0,5.0\n"
+    facts = logs.assemble(written({"zeus.csv": zeus}))
+    assert facts.energy_joules is None
+    assert "evidence-unreadable" in codes(facts)

@@ -1,0 +1,182 @@
+"""Trackers' folders and Slurm's accounting, partly written by the libraries themselves."""
+
+import json
+import pathlib
+
+import pytest
+
+from flopledger import logs
+
+from .conftest import codes, read_files, value
+
+FIXTURES = pathlib.Path(__file__).parent / "fixtures"
+
+
+def test_the_log_of_an_offline_wandb_run():
+    evidence = read_files(FIXTURES, "offline-run.wandb")
+    assert value(evidence, "tokens") == 20 * 4096
+    assert value(evidence, "steps") == 20
+    assert value(evidence, "claimed_flop") == 1.5e15
+    assert value(evidence, "timed_seconds") == 12.5
+    assert value(evidence, "per_process_batch") == 8
+    assert value(evidence, "planned_steps") == 20
+    assert not codes(evidence)
+
+
+def test_event_files_of_tensorboard():
+    evidence = read_files(FIXTURES, "tensorboardx.tfevents")
+    assert value(evidence, "tokens") == 50 * 1000
+    assert value(evidence, "claimed_flop") == pytest.approx(50e12)
+    assert not codes(evidence)
+
+
+@pytest.mark.parametrize("name", ["offline-run.wandb", "tensorboardx.tfevents"])
+@pytest.mark.parametrize("damage", ["cut", "flip"])
+def test_a_torn_tail_is_reported(written, name, damage):
+    data = bytearray((FIXTURES / name).read_bytes())
+    if damage == "cut":
+        del data[-10:]
+    else:
+        data[-12] ^= 0xFF
+    evidence = written({name: bytes(data)})
+    assert "torn-tail" in codes(evidence)
+    assert evidence.named("tokens")  # what stands before the damage is read
+
+
+METADATA = {
+    "startedAt": "2026-01-01T10:00:00Z",
+    "program": "train.py",
+    "host": "secret-host",
+    "email": "a@b.c",
+    "gpu": "NVIDIA A100-SXM4-80GB",
+    "gpu_count": 8,
+    "gpu_nvidia": [{"name": "NVIDIA A100-SXM4-80GB", "memoryTotal": "85899345920"}] * 8,
+}
+SUMMARY = {
+    "_runtime": 530.5,
+    "_timestamp": 1.7e9,
+    "train/total_flos": 2e16,
+    "train/train_runtime": 500.0,
+    "train/train_samples_per_second": 3.2,
+    "train/global_step": 100,
+}
+CONFIG = """_wandb:
+    value:
+        python_version: 3.11.7
+per_device_train_batch_size:
+    desc: null
+    value: 4
+gradient_accumulation_steps:
+    value: 4
+max_steps:
+    value: 100
+bf16:
+    value: true
+"""
+
+
+def test_a_hosts_gpus_are_not_the_runs(written):
+    facts = logs.assemble(
+        written(
+            {
+                "wandb-metadata.json": json.dumps(METADATA),
+                "wandb-summary.json": json.dumps(SUMMARY),
+                "config.yaml": CONFIG,
+            }
+        )
+    )
+    # 3.2 x 500 / 100 = 16 a step = 4 a process x 4 accumulated x 1 process
+    assert facts.global_batch.number == 16
+    assert facts.accelerator_count.number == 1
+    assert "device-count-mismatch" in codes(facts)
+    assert facts.precision.value == "bf16"
+    assert facts.claimed_flop.number == 2e16
+
+
+def test_names_of_people_and_hosts_are_left_out(written):
+    evidence = written({"wandb-metadata.json": json.dumps(METADATA)})
+    assert not {"secret-host", "a@b.c"} & {fact.value for fact in evidence.facts}
+
+
+META = """artifact_uri: mlruns/1/r/artifacts
+end_time: 1795304998464
+run_id: b38ee8888ce94a3ba6fdb9e6bc7099f4
+start_time: 1795304598464
+status: 3
+"""
+
+
+def test_a_folder_of_mlflow(tmp_path):
+    run = tmp_path / "mlruns" / "1" / "r"
+    files = {
+        "meta.yaml": META,
+        "metrics/train_runtime": "1795304598000 1.0 0\n1795304599000 321.5 100\n",
+        "metrics/num_input_tokens_seen": "1795304599000 0.0 100\n",
+        "metrics/total_flos": "1795304599000 2.5e15 100\n",
+        "params/max_steps": "100",
+        "tags/mlflow.user": "somebody",
+    }
+    for name, content in files.items():
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).write_text(content)
+    evidence = read_files(tmp_path, "mlruns")
+    assert evidence.unread == ()
+    assert value(evidence, "wall_seconds") == 400
+    assert value(evidence, "timed_seconds") == 321.5
+    assert value(evidence, "claimed_flop") == 2.5e15
+    assert value(evidence, "planned_steps") == 100
+    assert value(evidence, "status") == "FINISHED"
+    assert evidence.named("tokens") == ()
+    assert "counter-zero" in codes(evidence)
+
+
+SACCT = """JobIDRaw|JobID|State|Start|End|ElapsedRaw|AllocTRES|ConsumedEnergyRaw|
+4242|4242|{state}|2026-01-01T10:00:00|2026-01-01T11:00:00|3600|billing=64,cpu=64,gres/gpu:h100=16,gres/gpu=16,node=2|7200000|
+4243|4242.batch|{state}|2026-01-01T10:00:00|2026-01-01T11:00:00|3600|cpu=32,gres/gpu:h100=8,gres/gpu=8,node=1||
+4244|4242.0|{state}|2026-01-01T10:00:00|2026-01-01T11:00:00|3600|cpu=64,gres/gpu=16,node=2||
+"""
+
+
+@pytest.mark.parametrize("state", ["COMPLETED", "CANCELLED by 1000", "NODE_FAIL", "TIMEOUT"])
+def test_slurm_counts_the_job_row_once(written, state):
+    facts = logs.assemble(written({"sacct.txt": SACCT.format(state=state)}))
+    # 3600 s x 16 GPUs: the typed entry and the steps repeat them.
+    assert facts.accelerator_seconds.number == 57600
+    assert facts.accelerator_count.number == 16
+    assert facts.accelerator.value == "h100"
+    assert facts.status.value == state
+    assert facts.energy_joules.number == 7200000
+    assert facts.energy_boundary.value == "node"
+    assert ("aborted-run" in codes(facts)) == (state != "COMPLETED")
+
+
+def test_fixed_width_and_days(written):
+    table = (
+        "       JobID      State    Elapsed                      AllocTRES \n"
+        "------------ ---------- ---------- ------------------------------ \n"
+        "       77_3+  COMPLETED 1-02:00:00      cpu=8,gres/gpu:a100=4      \n"
+    )
+    facts = logs.assemble(written({"sacct.txt": table.replace("77_3+", "77_3 ")}))
+    # 26 h x 4 GPUs
+    assert facts.accelerator_seconds.number == 26 * 3600 * 4
+
+
+def test_a_job_without_accounted_gpus_gives_no_count(written):
+    table = "JobID|State|ElapsedRaw|AllocTRES\n5|COMPLETED|100|cpu=4,node=1\n"
+    facts = logs.assemble(written({"sacct.txt": table}))
+    assert facts.accelerator_seconds is None
+    assert "device-count-missing" in codes(facts)
+
+
+def test_a_shifted_table_is_refused(written):
+    table = "JobID|State|ElapsedRaw|AllocTRES\n5|COMPLETED|100|cpu=4|x|y|z\n"
+    evidence = written({"sacct.txt": table})
+    assert evidence.unread == ("sacct.txt",)
+    assert "evidence-unreadable" in codes(evidence)
+
+
+def test_energy_among_the_trackable_resources(written):
+    table = "JobID|State|ElapsedRaw|AllocTRES\n5|COMPLETED|100|cpu=4,energy=9285,node=1\n"
+    facts = logs.assemble(written({"sacct.txt": table}))
+    assert facts.energy_joules.number == 9285
+    assert facts.energy_boundary.value == "node"

@@ -1,0 +1,54 @@
+"""Headers of weights: parameters and types, shards added up, adapters apart."""
+
+import json
+import struct
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from flopledger import logs
+
+from .conftest import codes, value
+
+
+def weights(**shapes):
+    return save({name: np.zeros(shape, dtype=np.float16) for name, shape in shapes.items()})
+
+
+def test_one_file(written):
+    evidence = written({"model.safetensors": weights(a=(10, 20), b=(5,))})
+    # 10 x 20 + 5
+    assert value(evidence, "parameters") == 205
+    assert value(evidence, "stored_dtype") == "F16"
+
+
+def test_shards_count_once_all_are_there(written):
+    names = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    files = {names[0]: weights(a=(10, 20)), names[1]: weights(b=(7,))}
+    assert logs.assemble(written(files)).parameters.number == 207
+    assert logs.assemble(written({names[0]: files[names[0]]})).parameters is None
+
+
+def test_an_adapter_gives_what_was_trained(written):
+    name = "base_model.model.layers.0.self_attn.q_proj.lora_{}.weight"
+    data = weights(**{name.format("A"): (8, 4096), name.format("B"): (4096, 8)})
+    evidence = written({"adapter_model.safetensors": data})
+    # 2 x 8 x 4096
+    assert value(evidence, "trainable_parameters") == 65536
+    assert evidence.named("parameters") == ()
+
+
+@pytest.mark.parametrize("cut", [9, 40, 100])
+def test_a_cut_header_is_refused(written, cut):
+    data = weights(a=(10, 20))[:cut]
+    evidence = written({"model.safetensors": data})
+    assert evidence.facts == ()
+    assert evidence.unread == ("model.safetensors",)
+
+
+def test_a_header_that_lies_is_refused(written):
+    header = json.dumps({"a": {"dtype": "F16", "shape": [-1, 5], "data_offsets": [0, 10]}})
+    data = struct.pack("<Q", len(header)) + header.encode() + b"\0" * 10
+    evidence = written({"model.safetensors": data})
+    assert "evidence-unreadable" in codes(evidence)

@@ -1,0 +1,143 @@
+"""Evidence completes a run and is held against what the case states."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flopledger.audit import AuditReport, audit
+from flopledger.case import AuditCase
+from flopledger.verdict import Verdict
+
+HEAD = 'schema = "flopledger/case/1"\ntitle = "t"\n'
+#: A tiny MLPerf run: 100 sequences of 8192 tokens in 10 s on 2 x 4 accelerators.
+LOG = "\n".join(
+    f':::MLLOG {{"namespace": "", "time_ms": {time}, "event_type": "{kind}", "key": "{key}", '
+    f'"value": {json.dumps(value)}, "metadata": {json.dumps(metadata)}}}'
+    for time, kind, key, value, metadata in [
+        (0, "POINT_IN_TIME", "submission_benchmark", "llama31_8b", {}),
+        (0, "POINT_IN_TIME", "global_batch_size", 10, {}),
+        (0, "POINT_IN_TIME", "max_sequence_length", 8192, {}),
+        (1000, "INTERVAL_START", "run_start", None, {}),
+        (11000, "INTERVAL_END", "run_stop", None, {"status": "success", "samples_count": 100}),
+    ]
+)
+SYSTEM = {
+    "number_of_nodes": "2",
+    "accelerators_per_node": "4",
+    "accelerator_model_name": "NVIDIA H100-SXM5-80GB",
+}
+
+
+def _audit(folder: Path, figures: str = "", head: str = "") -> AuditReport:
+    (folder / "result_0.txt").write_text(LOG + "\n")
+    (folder / "system.json").write_text(json.dumps(SYSTEM))
+    (folder / "case.toml").write_text(
+        f'{HEAD}{head}[[run]]\nname = "r"\nevidence = ["result_0.txt", "system.json"]\n{figures}\n'
+    )
+    return audit(AuditCase.load(folder / "case.toml"), trace=False)
+
+
+def _codes(report: AuditReport) -> set[str]:
+    return {finding.code for finding in report.findings}
+
+
+def test_a_case_may_simply_list_files(tmp_path: Path) -> None:
+    report = _audit(tmp_path)
+    (run,) = report.runs
+    assert run.figures.tokens.quantity.best == 100 * 8192
+    assert run.figures.device_count.quantity.best == 8
+    assert run.figures.device_seconds.quantity.best == 80  # 8 devices x 10 s
+    assert run.part.id == "nvidia-h100-sxm5-80gb"
+    assert run.figures.status == "success"
+    # Llama 3.1 8B at 8192 tokens with full attention: 5.7914e10 FLOP a token
+    assert report.estimates[0].flop.best == pytest.approx(100 * 8192 * 5.7914e10, rel=1e-3)
+    assert set(run.evidence_digests) == {"result_0.txt", "system.json"}
+
+
+def test_facts_keep_their_places(tmp_path: Path) -> None:
+    facts = {fact.name: fact for fact in _audit(tmp_path).facts}
+    assert facts["accelerator"].file == "system.json"
+    assert "line" in facts["status"].locator
+
+
+@pytest.mark.parametrize(
+    ("figures", "code"),
+    [
+        ("accelerator_count = 4", "device-count-mismatch"),
+        ("tokens = 1.0e6", "amount-mismatch"),
+        ("accelerator_hours = 1.0", "device-time-mismatch"),
+        ('accelerator = "NVIDIA A100-SXM4-80GB"', "accelerator-mismatch"),
+    ],
+)
+def test_a_case_that_says_otherwise_is_told(tmp_path: Path, figures: str, code: str) -> None:
+    report = _audit(tmp_path, figures)
+    assert code in _codes(report)
+    assert report.verdict is not Verdict.CONSISTENT
+
+
+def test_figures_within_rounding_agree(tmp_path: Path) -> None:
+    report = _audit(tmp_path, "tokens = 8.19e5\naccelerator_count = 8")
+    assert not {"amount-mismatch", "device-count-mismatch"} & _codes(report)
+
+
+def test_the_runs_own_total_is_rederived(tmp_path: Path) -> None:
+    state = {
+        "global_step": 100,
+        "max_steps": 100,
+        "total_flos": 1e30,
+        "train_batch_size": 1,
+        "log_history": [{"step": 100, "train_runtime": 50.0, "total_flos": 1e30}],
+    }
+    (tmp_path / "trainer_state.json").write_text(json.dumps(state))
+    (tmp_path / "case.toml").write_text(
+        HEAD + "[model.m]\nparameters = 1e9\n"
+        '[[run]]\nname = "r"\nmodel = "m"\ntokens = 1e9\nevidence = ["trainer_state.json"]\n'
+    )
+    report = audit(AuditCase.load(tmp_path / "case.toml"), trace=False)
+    assert "counter-implausible" in _codes(report)
+    assert report.verdict is Verdict.INCONSISTENT
+    # 6 * 1e9 * 1e9, whatever the counter says
+    assert report.combined.flop.best == pytest.approx(6e18, rel=0.01)
+
+
+CASES = {
+    "dev-mlperf-gpt3-h100x512": (1.264e21, 1.326e21),
+    "dev-mlperf-llama8b-b200x8": (6.635e19, 7.73e19),
+    "dev-mlperf-resnet-v100x8": (1.226e18 * 0.95, 1.226e18 * 1.05),
+    "dev-log-modded-nanogpt-124m": (1.453e18 * 0.93, 1.453e18 * 1.03),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_public_logs(shared: Path, tmp_path: Path, name: str) -> None:
+    folder = shared / "data/evidence"
+    (case,) = [
+        one
+        for one in json.loads((folder / "cases.json").read_text())["cases"]
+        if one["name"] == name
+    ]
+    files = json.dumps([str(folder / one) for one in case["inputs"]])
+    (tmp_path / "case.toml").write_text(f'{HEAD}[[run]]\nname = "r"\nevidence = {files}\n')
+    loaded = AuditCase.load(tmp_path / "case.toml", allow_outside=True)
+    report = audit(loaded, trace=False)
+    low, high = CASES[name]
+    assert low <= report.estimates[0].flop.best <= high
+    (run,) = report.runs
+    expected = case["expected"]
+    seconds = expected.get("accelerator_seconds", expected.get("gpu_hours", 0) * 3600)
+    assert run.figures.device_seconds.quantity.best == pytest.approx(seconds, rel=1e-3)
+    for precision, share in expected.get("utilisation", {}).items():
+        used = run.utilisation[precision]
+        assert used.low * 0.96 <= share <= used.high * 1.04
+
+
+@pytest.mark.trace
+def test_the_whisper_counter_is_contradicted(shared: Path, tmp_path: Path) -> None:
+    folder = shared / "data/evidence/hf/whisper-medium-pt"
+    files = json.dumps([str(path) for path in sorted(folder.iterdir())])
+    (tmp_path / "case.toml").write_text(f'{HEAD}[[run]]\nname = "r"\nevidence = {files}\n')
+    report = audit(AuditCase.load(tmp_path / "case.toml", allow_outside=True))
+    assert report.verdict is Verdict.INCONSISTENT
+    assert "counter-implausible" in _codes(report)
+    assert 7.59e17 <= report.combined.flop.best <= 1e18

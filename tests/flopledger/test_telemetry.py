@@ -1,0 +1,69 @@
+"""Recordings among the evidence: device-seconds, energy, and bounds on the FLOP."""
+
+from pathlib import Path
+
+import pytest
+
+from flopledger.audit import AuditReport, audit
+from flopledger.case import AuditCase
+from flopledger.verdict import Verdict
+
+HEAD = 'schema = "flopledger/case/1"\ntitle = "t"\n[model.m]\nparameters = 1e9\n'
+
+#: Two windows of 10 s on two GPUs, 3 kJ and 2 kJ a window.
+ZEUS = """start_time,window_name,elapsed_time,gpu0_energy,gpu1_energy
+100.0,epoch_0,10.0,3000.0,2000.0
+120.0,epoch_1,10.0,3000.0,2000.0
+"""
+
+
+def _dcgm(tensor: float, seconds: int = 100) -> str:
+    """A minute and a half of one H100 at 1 Hz, as dcgm-exporter prints it."""
+    lines = []
+    for second in range(seconds):
+        stamp = (1_700_000_000 + second) * 1000
+        labels = '{gpu="0",UUID="GPU-1",modelName="NVIDIA H100 80GB HBM3",Hostname="n0"}'
+        lines.append(f"DCGM_FI_PROF_PIPE_TENSOR_ACTIVE{labels} {tensor} {stamp}")
+        lines.append(f"DCGM_FI_DEV_SM_CLOCK{labels} 1500 {stamp}")
+    return "# TYPE DCGM_FI_DEV_SM_CLOCK gauge\n" + "\n".join(lines) + "\n"
+
+
+def _audit(folder: Path, name: str, content: str, figures: str = "") -> AuditReport:
+    (folder / name).write_text(content)
+    (folder / "case.toml").write_text(
+        f'{HEAD}[[run]]\nname = "r"\nmodel = "m"\nevidence = ["{name}"]\n{figures}\n'
+    )
+    return audit(AuditCase.load(folder / "case.toml"), trace=False)
+
+
+def test_windows_of_energy(tmp_path: Path) -> None:
+    (run,) = _audit(tmp_path, "zeus.csv", ZEUS).runs
+    assert run.figures.device_seconds.quantity.best == pytest.approx(2 * 2 * 10)
+    assert run.figures.energy_joules.quantity.best == pytest.approx(2 * (3000 + 2000))
+    assert "evidence-unread" not in {one.code for one in run.findings}
+
+
+def test_tensor_activity_bounds_the_work(tmp_path: Path) -> None:
+    # 132 SMs x 4096 FLOP x 1.5e9 Hz x 0.5 x 99 s = 4.0e16 FLOP executed
+    figures = 'precision = "bf16"\naccelerator = "NVIDIA H100 80GB HBM3"'
+    report = _audit(tmp_path, "dcgm.prom", _dcgm(0.5), figures)
+    bound, seen = [one for one in report.estimates if one.method == "tensor-activity"]
+    assert bound.bound_only
+    assert seen.basis == "hardware"
+    assert seen.flop.low <= 132 * 4096 * 1.5e9 * 0.5 * 99 <= seen.flop.high
+    assert seen.flop.high <= bound.flop.high * 1.001
+
+
+def test_work_beyond_the_telemetry_is_refuted(tmp_path: Path) -> None:
+    # 6 * 1e9 * 1e9 = 6e18 FLOP, where the pipes cannot have done more than about 1e17
+    figures = 'precision = "bf16"\naccelerator = "NVIDIA H100 80GB HBM3"\ntokens = 1e9'
+    report = _audit(tmp_path, "dcgm.prom", _dcgm(0.5), figures)
+    assert report.verdict is Verdict.INCONSISTENT
+    assert "exceeds-physical-limit" in {one.code for one in report.findings}
+
+
+def test_a_damaged_recording_is_a_finding(tmp_path: Path) -> None:
+    broken = ZEUS.replace("10.0,3000.0,2000.0\n120.0", "ten,3000.0,2000.0\n120.0")
+    report = _audit(tmp_path, "zeus.csv", broken, "tokens = 1e9")
+    assert {"evidence-unreadable", "evidence-unread"} & {one.code for one in report.findings}
+    assert report.combined is not None

@@ -1,0 +1,149 @@
+"""``flopledger import``: all files or nothing, and what was read can be read back and verified."""
+
+import json
+from datetime import UTC
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flopledger.commands import main
+from profilers.importers import Options, bulk, collect, import_files, open_recording, segments
+from profilers.record import read_record, verify
+from profilers.trace import DeviceKey
+
+FIXTURES = Path(__file__).parent / "fixtures"
+WANDB, MLFLOW = str(FIXTURES / "run-fixture.wandb"), str(FIXTURES / "mlflow-run")
+UUID = "GPU-0a1b2c3d-0000-1111-2222-333344445550"
+
+
+def smi(path, rows=40, start=0, header=True, power=lambda i: f"{100 + i}.25 W"):
+    lines = ["timestamp, uuid, power.draw [W], utilization.gpu [%]"] if header else []
+    lines += [
+        f"2026/01/01 00:{(start + i) // 60:02d}:{(start + i) % 60:02d}.500, {UUID}, {power(i)}, 50 %"
+        for i in range(rows)
+    ]
+    path.write_text("\n".join(lines) + "\n")
+    return str(path)
+
+
+def test_json_answer_and_the_record(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert main(["import", WANDB, MLFLOW, "--out", str(out), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["schema"] == "flopledger/import/1"
+    assert [one["format"] for one in answer["imported"]] == ["wandb", "mlflow"]
+    assert answer["imported"][0]["samples"] == 12
+    assert len(answer["imported"][0]["sha256"]) == 64
+    assert answer["skipped"] == []
+    assert verify(out) == []
+    trace = read_record(out)
+    assert DeviceKey(uuid="node-a/gpu0") in trace.devices
+    assert "sampled-pair" in {event.kind for event in trace.events}
+
+
+def test_the_record_holds_what_the_importer_read(tmp_path):
+    path = smi(tmp_path / "a.csv", power=lambda i: "[N/A]" if i % 7 == 3 else f"{i}.123 W")
+    options = Options(zone=UTC)
+    _, recording = open_recording(Path(path), options)
+    expected = collect([recording]).devices[DeviceKey(uuid=UUID)]
+    import_files([path], tmp_path / "run", options)
+    seen = read_record(tmp_path / "run").devices[DeviceKey(uuid=UUID)]
+    assert np.array_equal(seen.time_ns, expected.time_ns)
+    assert np.array_equal(seen.period_ns, expected.period_ns)
+    assert np.array_equal(seen.wall_ns, expected.time_ns)
+    for name in expected.series:
+        for row in range(len(expected)):
+            one, two = seen.reading(name, row), expected.reading(name, row)
+            assert getattr(one, "reason", one) == getattr(two, "reason", two), (name, row)
+    # 3 is missing; 4.123 W is 4123 mW, and nothing became 0
+    assert seen.reading("power_mw", 4) == 4123
+
+
+def test_one_file_not_understood_writes_nothing(tmp_path, capsys):
+    out = tmp_path / "run"
+    strange = tmp_path / "strange.txt"
+    strange.write_text("what is this\n")
+    late = smi(tmp_path / "late.csv")
+    Path(late).write_text(
+        Path(late).read_text() + "2026/01/01 00:59:00.000, nonsense, 1 W, 1 %\n" * 2
+    )
+    for bad in (str(strange), late, str(tmp_path / "missing")):
+        assert main(["import", WANDB, bad, "--out", str(out)]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("error: ")
+        assert Path(bad).name in said
+        assert "Traceback" not in said
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["late.csv", "strange.txt"]
+
+
+def test_skip_unknown_reads_the_rest_and_says_what_was_left(tmp_path, capsys):
+    out = tmp_path / "run"
+    strange = tmp_path / "strange.txt"
+    strange.write_text("what is this\n")
+    code = main(["import", str(strange), WANDB, "--out", str(out), "--skip-unknown", "--json"])
+    answer = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert [one["format"] for one in answer["imported"]] == ["wandb"]
+    assert answer["skipped"][0]["file"] == str(strange)
+    assert main(["import", str(strange), "--out", str(tmp_path / "b"), "--skip-unknown"]) == 2
+    assert not (tmp_path / "b").exists()
+
+
+def test_an_existing_record_is_refused_without_append(tmp_path, capsys):
+    out = tmp_path / "run"
+    first, second = smi(tmp_path / "1.csv"), smi(tmp_path / "2.csv", start=40)
+    assert main(["import", first, "--out", str(out)]) == 0
+    before = sorted(out.rglob("*"))
+    assert main(["import", second, "--out", str(out)]) == 2
+    assert "--append" in capsys.readouterr().err
+    assert sorted(out.rglob("*")) == before
+    assert main(["import", second, "--out", str(out), "--append"]) == 0
+    trace = read_record(out).devices[DeviceKey(uuid=UUID)]
+    assert len(trace) == 80  # one device, not two
+    assert main(["import", first, "--out", str(out), "--append"]) == 2
+    assert "counts once" in capsys.readouterr().err
+    assert len((out / "imports.jsonl").read_text().splitlines()) == 2
+
+
+def test_the_same_content_twice_in_one_call_counts_once(tmp_path, capsys):
+    first = smi(tmp_path / "1.csv")
+    again = tmp_path / "copy.csv"
+    again.write_text(Path(first).read_text())
+    assert main(["import", first, str(again), "--out", str(tmp_path / "run")]) == 2
+    assert not (tmp_path / "run").exists()
+
+
+def test_row_groups_and_new_columns_begin_new_segments(tmp_path, monkeypatch):
+    """Small row groups; a device whose later blocks bring other types."""
+    monkeypatch.setattr(segments, "ROW_GROUP", 50)
+    monkeypatch.setattr(bulk, "BLOCK_BYTES", 2000)
+    path = smi(tmp_path / "a.csv", rows=300, power=lambda i: f"{i}.{'0' if i < 150 else '12345'} W")
+    import_files([path], tmp_path / "run")
+    seen = read_record(tmp_path / "run").devices[DeviceKey(uuid=UUID)]
+    assert len(seen) == 300
+    assert seen.reading("power_mw", 149) == 149_000
+    assert seen.reading("power_mw", 150) == 150_123.45
+    assert verify(tmp_path / "run") == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--zone", "Mars/Olympus"], "no time zone"),
+        (["--step", "soon"], "no duration"),
+        (["--start", "tomorrow"], "no moment"),
+        (["--start", "2026-01-01T00:00:00"], "no zone"),
+        (["--mapping", "nothing.toml"], "no mapping file"),
+    ],
+)
+def test_wrong_options(tmp_path, capsys, options, said):
+    path = tmp_path / "own.csv"
+    path.write_text("a,b\n1,2\n")
+    assert main(["import", str(path), "--out", str(tmp_path / "run"), *options]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_help_shows_an_example(capsys):
+    assert main(["import", "--help"]) == 0
+    assert "Example: flopledger import" in capsys.readouterr().out

@@ -1,0 +1,174 @@
+"""Many ranks, forks, dying parents: one recorder a node, and never a lost record."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from profilers import DeviceKey, read_record
+from profilers.record import node_records, verify
+from profilers.sampler import Sampler, SamplerError, SamplerSettings
+
+ROOT = Path(__file__).parents[2]
+ONE = DeviceKey(uuid="GPU-00000000-0000-0000-0000-000000000001")
+FAST = {"interval_seconds": 0.1, "node": "n1"}
+
+
+def test_two_ranks_are_one_recorder(nvml, tmp_path):
+    nvml("device model=h100")
+    ranks = [Sampler(tmp_path / "run", SamplerSettings(**FAST)) for _ in range(2)]
+    for rank in ranks:
+        rank.start()
+        assert rank.wait_ready(60)
+    assert [rank.shared for rank in ranks] == [False, True]
+    time.sleep(0.5)
+    stopped = [rank.stop(60) for rank in reversed(ranks)]
+    assert stopped == [True, True]
+    trace = read_record(tmp_path / "run")
+    assert list(trace.devices) == [ONE]
+    assert len(node_records(tmp_path / "run")) == 1
+    seen = trace.devices[ONE]
+    assert seen.covered_seconds() <= (seen.time_ns[-1] - seen.time_ns[0]) / 1e9 + 1e-5
+
+
+def test_two_nodes_and_a_device_shared_by_two_runs(nvml, tmp_path):
+    nvml("device model=h100")
+    first = Sampler(tmp_path / "a", SamplerSettings(**FAST))
+    second = Sampler(tmp_path / "b", SamplerSettings(**FAST))
+    for sampler in (first, second):
+        sampler.start()
+    for sampler in (first, second):
+        assert sampler.wait_ready(60)
+        assert not sampler.shared  # another run's folder is another record
+    time.sleep(0.6)
+    for sampler in (first, second):
+        assert sampler.stop(60)
+    one, other = read_record(tmp_path / "a"), read_record(tmp_path / "b")
+    both = one.merge(other)
+    # The same device twice is one device: its seconds are not added up.
+    assert list(both.devices) == [ONE]
+    alone = max(one.devices[ONE].covered_seconds(), other.devices[ONE].covered_seconds())
+    sum_of_both = one.devices[ONE].covered_seconds() + other.devices[ONE].covered_seconds()
+    assert alone - 0.01 <= both.devices[ONE].covered_seconds() < 0.95 * sum_of_both + 0.1
+
+
+PARENT = """
+import os, sys, time
+from pathlib import Path
+from profilers.sampler import Sampler, SamplerSettings
+sampler = Sampler(Path(sys.argv[1]), SamplerSettings(interval_seconds=0.1, node="n1"))
+sampler.start()
+assert sampler.wait_ready(60)
+if sys.argv[2] == "fork":
+    child = os.fork()
+    if child == 0:
+        time.sleep(30)  # a data loader that outlives its parent
+        os._exit(0)
+    print(child, flush=True)
+print("ready", sampler.pid, flush=True)
+time.sleep(30)
+"""
+
+
+@pytest.mark.parametrize("way", ["plain", "fork"])
+def test_a_killed_parent_leaves_a_sealed_record(nvml, tmp_path, way):
+    nvml("device model=h100")
+    run = tmp_path / "run"
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(run), way],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    loader = int(parent.stdout.readline()) if way == "fork" else None
+    recorder = psutil.Process(int(parent.stdout.readline().split()[1]))
+    (probe,) = recorder.children()
+    time.sleep(0.5)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+    _, alive = psutil.wait_procs([recorder, probe], timeout=20)
+    assert alive == []
+    if loader:
+        os.kill(loader, signal.SIGKILL)
+    assert verify(run) == []
+    assert len(read_record(run).devices[ONE]) >= 3
+
+
+def test_a_killed_recorder_loses_the_sweep_in_flight_at_most(nvml, tmp_path):
+    nvml("device model=h100")
+    run = tmp_path / "run"
+    sampler = Sampler(run, SamplerSettings(**FAST))
+    sampler.start()
+    assert sampler.wait_ready(60)
+    time.sleep(0.7)
+    recorder = psutil.Process(sampler.pid)
+    (probe,) = recorder.children()
+    killed = time.time_ns()
+    recorder.kill()
+    sampler.stop(10)
+    psutil.wait_procs([probe], timeout=20)
+    assert not probe.is_running()
+    seen = read_record(run).devices[ONE]
+    # Everything up to the sweep before the kill is there.
+    assert (killed - int(seen.time_ns[-1])) / 1e9 < 0.35
+    assert {p.code for p in verify(run)} == {"unsealed"}
+    # And the next recorder continues the same chain.
+    again = Sampler(run, SamplerSettings(**FAST))
+    again.start()
+    assert again.wait_ready(60)
+    assert again.stop(60)
+    assert verify(run) == []
+    assert len(read_record(run).devices[ONE]) > len(seen)
+
+
+def test_a_paused_machine_is_no_reason_to_kill_the_probe(nvml, tmp_path):
+    nvml("device model=h100")
+    settings = SamplerSettings(deadline_seconds=0.5, **FAST)
+    sampler = Sampler(tmp_path / "run", settings)
+    sampler.start()
+    assert sampler.wait_ready(60)
+    recorder = psutil.Process(sampler.pid)
+    (probe,) = recorder.children()
+    for process in (recorder, probe):
+        process.suspend()
+    time.sleep(2.5)
+    for process in (recorder, probe):
+        process.resume()
+    time.sleep(0.6)
+    assert recorder.children() == [probe]
+    assert sampler.stop(60)
+    kinds = [event.kind for event in read_record(tmp_path / "run").events]
+    assert "recorder-paused" in kinds
+    assert "sampler-restart" not in kinds
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+    blocker = tmp_path / "file"
+    blocker.write_text("")
+    sampler = Sampler(blocker, SamplerSettings(**FAST))
+    sampler.start()
+    with pytest.raises(SamplerError, match="choose another folder"):
+        sampler.wait_ready(60)
+    sampler.stop(10)
+
+
+def test_settings_are_checked():
+    with pytest.raises(SamplerError, match=r"give 0\.01 s to 3600 s"):
+        SamplerSettings(interval_seconds=0)
+
+
+def test_the_sampler_processes_never_import_numpy_or_pyarrow():
+    program = (
+        "import sys, profilers.recorder, profilers.probe, profilers.sources.nvml; "
+        "print({'numpy', 'pyarrow', 'torch'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,241 @@
+"""The other instruments: a scraped exporter, a replay, and honest refusals."""
+
+import http.server
+import sys
+import threading
+import types
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from profilers import DeviceKey, Reason, SourceError, Unavailable
+from profilers.clocks import ClockPair, Schedule, StepWatch
+from profilers.sources import make_source
+from profilers.sources.prometheus_text import metrics
+
+LABELS = 'gpu="0",UUID="GPU-7",device="nvidia0",modelName="NVIDIA H100 80GB HBM3",Hostname="node7"'
+OLD = f"""# HELP DCGM_FI_DEV_SM_CLOCK SM clock frequency (in MHz).
+# TYPE DCGM_FI_DEV_SM_CLOCK gauge
+DCGM_FI_DEV_SM_CLOCK{{{LABELS}}} 1755
+DCGM_FI_DEV_GPU_UTIL{{{LABELS}}} 97
+DCGM_FI_DEV_POWER_USAGE{{{LABELS}}} 612.345
+DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION{{{LABELS}}} 123456789
+DCGM_FI_PROF_PIPE_TENSOR_ACTIVE{{{LABELS}}} 0.412
+DCGM_FI_DEV_FB_USED{{{LABELS}}} 1024
+DCGM_FI_DEV_MEMORY_TEMP{{{LABELS}}} 9223372036854775794
+"""
+NEW = f"""DCGM_FI_DEV_GPU_UTIL_RATIO{{{LABELS},GPU_I_ID="3"}} 97
+DCGM_FI_DEV_BOARD_POWER_WATTS{{{LABELS},GPU_I_ID="3"}} 612.345
+DCGM_FI_PROF_TENSOR_UTIL_RATIO{{{LABELS},GPU_I_ID="3"}} 0.412
+DCGM_FI_PROF_MMA_CYCLES_ACTIVE_TOTAL{{{LABELS},GPU_I_ID="3"}} 123456
+"""
+
+
+@pytest.fixture
+def exporter():
+    """A web server whose page the test sets."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            page = server.page.encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(page)))
+            self.end_headers()
+            self.wfile.write(page)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.page = OLD
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    server.url = f"http://127.0.0.1:{server.server_port}/metrics"
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_dcgm_older_names(exporter):
+    source = make_source("dcgm", {"url": exporter.url})
+    source.open()
+    (device,) = source.devices()
+    assert (device.key, device.name, device.node) == (
+        DeviceKey(uuid="GPU-7"),
+        "NVIDIA H100 80GB HBM3",
+        "node7",
+    )
+    (sample,) = source.sweep().samples
+    told = sample.readings
+    assert told["sm_clock_mhz"] == 1755
+    assert told["gpu_util_permille"] == 970  # percent
+    assert told["power_mw"] == 612_345  # W
+    assert told["energy_mj"] == 123_456_789  # mJ already
+    assert told["tensor_activity_permille"] == 412  # 0-1
+    assert told["memory_used_bytes"] == 1 << 30  # MiB
+    blank = told["memory_temperature_c"]
+    assert isinstance(blank, Unavailable)
+    assert blank.reason is Reason.ABSENT
+    assert device.missing["mma_cycles_active"].reason is Reason.UNSUPPORTED
+
+
+def test_dcgm_newer_names_mean_the_same_and_mig_is_its_own_device(exporter):
+    exporter.page = NEW
+    source = make_source("dcgm", {"url": exporter.url})
+    source.open()
+    (sample,) = source.sweep().samples
+    assert sample.device == DeviceKey(uuid="GPU-7", mig="MIG-3")
+    assert sample.readings["gpu_util_permille"] == 970  # still percent, whatever its name says
+    assert sample.readings["power_mw"] == 612_345
+    assert sample.readings["tensor_activity_permille"] == 412
+    assert sample.readings["mma_cycles_active"] == 123_456
+
+
+def test_a_repeated_scrape_speaks_for_no_time(exporter):
+    source = make_source("dcgm", {"url": exporter.url})
+    source.open()
+    source.sweep()
+    (again,) = source.sweep().samples
+    assert again.period_ns == 0
+    assert {r.reason for r in again.readings.values()} == {Reason.PENDING}
+    exporter.page = OLD.replace(" 1755", " 1800")
+    (fresh,) = source.sweep().samples
+    assert fresh.period_ns > 0
+    assert fresh.readings["sm_clock_mhz"] == 1800
+
+
+def test_a_vanished_series_is_lost_and_not_zero(exporter):
+    source = make_source("dcgm", {"url": exporter.url})
+    source.open()
+    exporter.page = "# nothing\n"
+    (sample,) = source.sweep().samples
+    assert {r.reason for r in sample.readings.values()} == {Reason.LOST}
+
+
+def test_an_exporter_that_is_not_one_is_refused(exporter):
+    exporter.page = "up 1\n"
+    with pytest.raises(SourceError, match="no DCGM_FI_ metric"):
+        make_source("dcgm", {"url": exporter.url}).open()
+    with pytest.raises(SourceError, match="not a web address"):
+        make_source("dcgm", {"url": "file:///etc/passwd"}).open()
+
+
+@given(st.text(max_size=300))
+def test_no_text_breaks_the_reader(text):
+    for metric in metrics(text):
+        assert metric.value - metric.value == 0
+
+
+def test_labels_with_quotes_and_commas():
+    (metric,) = metrics('a{x="p,q}",y="say \\"hi\\""} 1 1700000000000')
+    assert metric.labels == {"x": "p,q}", "y": 'say "hi"'}
+    assert list(metrics('a{x="1"} NaN\na +Inf\nnonsense here at all\n')) == []
+
+
+def test_amd_without_its_library_is_absent():
+    with pytest.raises(SourceError) as caught:
+        make_source("amd", {}).open()
+    assert caught.value.unavailable.reason is Reason.ABSENT
+
+
+def test_amd_with_a_library_that_knows_half(monkeypatch):
+    """A module with AMD's function names: N/A, errors and numbers each become what they are."""
+    smi = types.ModuleType("amdsmi")
+    smi.amdsmi_init = smi.amdsmi_shut_down = lambda: None
+    smi.amdsmi_get_processor_handles = lambda: ["h"]
+    smi.amdsmi_get_gpu_device_uuid = lambda h: "amd-uuid"
+    smi.amdsmi_get_gpu_asic_info = lambda h: {"market_name": "AMD Instinct MI300X"}
+    smi.amdsmi_get_gpu_device_bdf = lambda h: "0000:0c:00.0"
+    smi.amdsmi_get_gpu_activity = lambda h: {"gfx_activity": 88, "umc_activity": "N/A"}
+    smi.amdsmi_get_power_info = lambda h: {"current_socket_power": 640}
+
+    # 1,000,000 counts of 15.259 microjoules = 15,259 millijoules.
+    smi.amdsmi_get_energy_count = lambda h: {
+        "energy_accumulator": 1_000_000,
+        "counter_resolution": 15.259,
+    }
+
+    def refuse(*_):
+        raise RuntimeError("AMDSMI_STATUS_NO_PERM: permission denied")
+
+    smi.amdsmi_get_gpu_memory_usage = refuse
+    smi.AmdSmiMemoryType = types.SimpleNamespace(VRAM=0)
+    monkeypatch.setitem(sys.modules, "amdsmi", smi)
+    source = make_source("amd", {})
+    source.open()
+    (device,) = source.devices()
+    assert device.name == "AMD Instinct MI300X"
+    (sample,) = source.sweep().samples
+    assert sample.readings == {
+        "gpu_util_permille": 880,
+        "power_mw": 640_000,
+        "energy_mj": 15_259,
+    }
+    assert device.missing["memory_util_permille"].reason is Reason.UNSUPPORTED
+    assert device.missing["memory_used_bytes"].reason is Reason.FORBIDDEN
+    assert device.missing["sm_clock_mhz"].reason is Reason.UNSUPPORTED
+
+
+def test_cpu_counters_are_there_or_say_why():
+    source = make_source("cpu", {})
+    refusal = None
+    try:
+        source.open()
+    except SourceError as error:
+        refusal = error.unavailable.reason
+    if refusal is not None:
+        assert refusal in {Reason.UNSUPPORTED, Reason.FORBIDDEN, Reason.ABSENT}
+        return
+    before = source.sweep().samples[0].readings["cpu_retired_flop"]
+    total = 0.0
+    for number in range(200_000):
+        total += number * 0.5
+    after = source.sweep().samples[0].readings["cpu_retired_flop"]
+    source.close()
+    assert after - before >= 200_000
+
+
+def test_an_unknown_source_names_the_known_ones():
+    with pytest.raises(SourceError, match="nvml, dcgm, amd, cpu, replay"):
+        make_source("nvidia", {})
+
+
+def test_a_recording_can_be_an_instrument(nvml, record, tmp_path):
+    nvml("device model=h100\nset 0 power 300000")
+    record(0.5)
+    source = make_source("replay", {"path": str(tmp_path / "run"), "speed": 1000.0})
+    source.open()
+    (device,) = source.devices()
+    assert device.name == "NVIDIA H100 80GB HBM3"
+    sweep = source.sweep()
+    while not sweep.finished:
+        assert all(s.readings["power_mw"] == 300_000 for s in sweep.samples)
+        sweep = source.sweep()
+    with pytest.raises(SourceError, match="cannot be replayed"):
+        make_source("replay", {"path": str(Path("/nowhere"))}).open()
+
+
+def test_the_schedule_is_absolute():
+    now = [0]
+    schedule = Schedule(100, clock=lambda: now[0])
+    ticks = []
+    for work in (10, 10, 250, 10, 10):  # the third sweep is slow: two ticks are skipped, no drift
+        now[0] += schedule.wait_ns()
+        ticks.append(now[0])
+        now[0] += work
+        schedule.advance()
+    assert ticks == [0, 100, 200, 500, 600]
+
+
+def test_a_stepped_clock_is_told_and_a_slewed_one_is_not():
+    second = 1_000_000_000
+    watch = StepWatch(ClockPair(monotonic_ns=0, wall_ns=0))
+    # 500 ppm of slewing: half a millisecond a second.
+    assert watch.look(ClockPair(monotonic_ns=second, wall_ns=second + 500_000)) is None
+    assert watch.look(ClockPair(monotonic_ns=2 * second, wall_ns=3602 * second)) == (
+        3600 * second - 500_000
+    )
+    assert watch.look(ClockPair(monotonic_ns=3 * second, wall_ns=3603 * second)) is None
