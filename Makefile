@@ -31,7 +31,9 @@ demo-gpu: $(VENV)/.trace ## record two scripted H100s on a stand-in driver: no G
 	@mkdir -p build/nvml && rm -rf build/demo-run
 	cc -shared -fPIC -O1 -std=gnu11 -Wl,-soname,libnvidia-ml.so.1 -o build/nvml/libnvidia-ml.so.1 \
 	  tests/profilers/nvml_stub/script.c tests/profilers/nvml_stub/nvml.c -lm
-	LD_LIBRARY_PATH=build/nvml FLOPLEDGER_NVML_SCRIPT=tests/profilers/nvml_stub/demo.txt \
+	(awk '{printf "epoch %.0f\n", $$1 * 1e9}' /proc/uptime; cat tests/profilers/nvml_stub/demo.txt) \
+	  > build/nvml/script.txt
+	LD_LIBRARY_PATH=build/nvml FLOPLEDGER_NVML_SCRIPT=build/nvml/script.txt \
 	  $(BIN)/flopledger run --out build/demo-run -- sleep 14
 
 test: $(VENV)/.dev lint check ## the whole suite: style, types, walls, tests

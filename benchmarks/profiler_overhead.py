@@ -145,11 +145,11 @@ def training_pairs(folder: Path, pairs: int) -> tuple[list[float], bool]:
     sampler.start()
     sampler.wait_ready(60)
     recorder = psutil.Process(sampler.pid)
-    processes = [*recorder.children(), recorder]
     steps(20)
     ratios, losses = [], set()
     for pair in range(pairs):
         took = {}
+        processes = [*recorder.children(), recorder]
         for watched in (True, False) if pair % 2 else (False, True):
             for process in processes:  # frozen: the same memory, the same caches, no samples
                 process.resume() if watched else process.suspend()
@@ -207,7 +207,7 @@ def kills(folder: Path, count: int) -> tuple[int, int, int]:
                     book.rotate()
         os.close(write)
         os.read(read, 4)
-        time.sleep(random.random() * 0.03)  # noqa: S311 - a moment, not a secret
+        time.sleep(random.random() * 0.03)
         os.kill(child, 9)
         os.waitpid(child, 0)
         acknowledged = b"\0\0\0\0"

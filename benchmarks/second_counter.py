@@ -12,7 +12,7 @@ from __future__ import annotations
 from math import prod
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as f
 from torch.overrides import TorchFunctionMode
 
 
@@ -35,15 +35,16 @@ class SecondCounter(TorchFunctionMode):
         return out
 
     def note(self, flop, operands, out):
+        """Remember one product; it has a gradient for every operand that needs one."""
         wants = [t.requires_grad for t in operands]
         self.products.append((flop, sum(wants), out.grad_fn if out.requires_grad else None, out))
 
     def totals(self, targets):
         """Forward and backward FLOP, given what is differentiated."""
-        forward = sum(flop for flop, *_ in self.products)
         reached = _reachable([t.grad_fn for t in targets if t.grad_fn is not None])
+        forward = sum(flop for flop, gradients, *_ in self.products if gradients >= 0)
         backward = sum(
-            flop * gradients
+            flop * abs(gradients)
             for flop, gradients, node, _ in self.products
             if node is not None and node in reached
         )
@@ -153,53 +154,29 @@ def _einsum_pair(counter, equation, operands, out):
     )
 
 
-def _recurrent(gates):
-    def handle(counter, func, args, kwargs):
-        out = func(*args, **kwargs)
-        packed = torch.is_tensor(args[1]) and args[1].dim() == 1
-        x, weights = args[0], args[3] if packed else args[2]
-        steps_first = None if packed else x.shape[1] if args[-1] else x.shape[0]
-        rows = prod(x.shape[:-1])
-        per_step = rows if steps_first is None else rows // steps_first
-        if packed:
-            per_step = int(args[1][0])
-        source = x
-        matrices = [w for w in weights if w.dim() == 2]
-        directions = 2 if args[-2 if not packed else -1] else 1
-        for index in range(0, len(matrices), 2):
-            into, hidden = matrices[index : index + 2]
-            first_layer = index < 2 * directions
-            wants = source.requires_grad if first_layer else True
-            like = source if first_layer else out[0]
-            counter.note(2 * rows * into.numel(), (like if wants else x.detach(), into), out[0])
-            # every step multiplies; the first step's state needs no gradient
-            counter.note(2 * rows * hidden.numel(), (hidden,), out[0])
-            counter.products.append((0, 0, None, None))
-            counter.products.append(
-                (2 * (rows - per_step) * hidden.numel(), -1, out[0].grad_fn, out[0])
-            )
-        return out
-
-    return handle
-
-
-class SecondStep(SecondCounter):
-    """As above; a marker of -1 is work that exists in the backward only."""
-
-    def totals(self, targets):
-        reached = _reachable([t.grad_fn for t in targets if t.grad_fn is not None])
-        forward = sum(flop for flop, gradients, *_ in self.products if gradients >= 0)
-        backward = sum(
-            flop * abs(gradients)
-            for flop, gradients, node, _ in self.products
-            if node is not None and node in reached
-        )
-        return forward, backward
+def _recurrent(counter, func, args, kwargs):
+    """A recurrent layer: rows through both matrices; the first step's state needs no gradient."""
+    out = func(*args, **kwargs)
+    packed = torch.is_tensor(args[1]) and args[1].dim() == 1
+    x, weights = args[0], args[3] if packed else args[2]
+    rows = prod(x.shape[:-1])
+    first = int(args[1][0]) if packed else x.shape[0 if args[-1] else 1]
+    directions = 2 if args[-1 if packed else -2] else 1
+    matrices = [w for w in weights if w.dim() == 2]
+    for index in range(0, len(matrices), 2):
+        into, hidden = matrices[index : index + 2]
+        source = x if index < 2 * directions else out[0]
+        counter.note(2 * rows * into.numel(), (source, into), out[0])
+        counter.note(2 * rows * hidden.numel(), (hidden,), out[0])
+        # -1 marks work that exists in the backward only
+        later = 2 * (rows - first) * hidden.numel()
+        counter.products.append((later, -1, out[0].grad_fn, out[0]))
+    return out
 
 
 T = torch.Tensor
 PRODUCTS = {
-    F.linear: _linear,
+    f.linear: _linear,
     torch.matmul: _matmul,
     T.matmul: _matmul,
     T.__matmul__: _matmul,
@@ -212,32 +189,32 @@ PRODUCTS = {
     T.addmm: _addmm,
     torch.baddbmm: _baddbmm,
     T.baddbmm: _baddbmm,
-    F.conv1d: _convolution,
-    F.conv2d: _convolution,
-    F.conv3d: _convolution,
-    F.conv_transpose1d: _transposed,
-    F.conv_transpose2d: _transposed,
-    F.conv_transpose3d: _transposed,
+    f.conv1d: _convolution,
+    f.conv2d: _convolution,
+    f.conv3d: _convolution,
+    f.conv_transpose1d: _transposed,
+    f.conv_transpose2d: _transposed,
+    f.conv_transpose3d: _transposed,
 }
 for _name in ("_grouped_mm",):
     if hasattr(torch, _name):
         PRODUCTS[getattr(torch, _name)] = _grouped
-if hasattr(F, "grouped_mm"):
-    PRODUCTS[F.grouped_mm] = _grouped
+if hasattr(f, "grouped_mm"):
+    PRODUCTS[f.grouped_mm] = _grouped
 SPECIAL = {
-    F.scaled_dot_product_attention: _attention,
+    f.scaled_dot_product_attention: _attention,
     torch.functional.einsum: _einsum,
     torch.einsum: _einsum,
-    torch._VF.lstm: _recurrent(4),
-    torch._VF.gru: _recurrent(3),
-    torch._VF.rnn_tanh: _recurrent(1),
-    torch._VF.rnn_relu: _recurrent(1),
+    torch._VF.lstm: _recurrent,
+    torch._VF.gru: _recurrent,
+    torch._VF.rnn_tanh: _recurrent,
+    torch._VF.rnn_relu: _recurrent,
 }
 
 
 def second_count(model, args, kwargs, loss=None):
     """Forward and backward FLOP of a step on meta tensors, by the second counter."""
-    counter = SecondStep()
+    counter = SecondCounter()
     with counter, torch.enable_grad():
         out = model(*args, **kwargs)
     own = loss(out) if loss is not None else getattr(out, "loss", None)

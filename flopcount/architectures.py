@@ -6,6 +6,7 @@ Nothing is downloaded, no remote code runs, nobody is asked anything, no weight 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,7 @@ from typing import Any
 
 from flopcount import causal_attention
 from flopcount.closed_form import Dimensions, DimensionsError
-from flopcount.config_file import ConfigError, find_config, read_json
+from flopcount.config_file import ConfigError, MissingLibraryError, find_config, read_json
 from flopcount.findings import Finding, name_mismatch
 from flopcount.parameters import ParameterCount, count_parameters
 
@@ -71,6 +72,7 @@ def load(path: str | Path) -> Architecture:
     file = find_config(Path(path))
     config = read_json(file)
     check_sizes(config, file)
+    _need_libraries(file)
     findings = _remote_code(config, file)
     with quiet_and_offline():
         parsed, model_type = _parse(config, file)
@@ -93,6 +95,16 @@ def load(path: str | Path) -> Architecture:
     if mismatch is not None:
         built.findings.append(mismatch)
     return built
+
+
+def _need_libraries(file: Path) -> None:
+    missing = [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]
+    if missing:
+        msg = (
+            f"{file}: {' and '.join(missing)} not installed, so the model cannot be built\n"
+            "  pip install 'flopledger[trace]'"
+        )
+        raise MissingLibraryError(msg)
 
 
 @contextlib.contextmanager
@@ -196,12 +208,22 @@ def _parse(config: Mapping[str, Any], file: Path) -> tuple[Any, str]:
             "  update transformers, or state the dimensions (architecture = {...}) instead"
         )
         raise ConfigError(msg)
-    keys = {k: v for k, v in config.items() if k not in ("auto_map", "quantization_config")}
+    left_out = ("auto_map", "quantization_config")
+    keys = {k: _plain(v) for k, v in config.items() if k not in left_out}
     try:
         return CONFIG_MAPPING[model_type].from_dict(keys), model_type
     except Exception as error:  # noqa: BLE001 - a validator may raise anything; reported
         what = f"the library refuses the configuration of '{model_type}'"
         raise _refused(file, what, error) from None
+
+
+def _plain(value: Any) -> Any:
+    """Turn the library's way to write an infinity, ``{"__float__": "Infinity"}``, into one."""
+    if isinstance(value, dict):
+        if set(value) == {"__float__"} and value["__float__"] in ("Infinity", "-Infinity", "NaN"):
+            return float(value["__float__"])
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _refused(file: Path, what: str, error: BaseException) -> ConfigError:

@@ -15,6 +15,10 @@ class ConfigError(FlopcountError):
     """A model file that cannot be used: names the file, the key and the cure."""
 
 
+class MissingLibraryError(ConfigError):
+    """The library that knows the model's class is not installed."""
+
+
 def find_config(path: Path) -> Path:
     """Return the config.json that ``path`` is or contains.
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flopcount.architectures import Architecture, load, quiet_and_offline
-from flopcount.closed_form import ClosedForm
+from flopcount.architectures import Architecture, load, names_of, quiet_and_offline
+from flopcount.closed_form import ClosedForm, Dimensions, DimensionsError
 from flopcount.closed_form import count as closed_form_count
-from flopcount.config_file import ConfigError, find_config, read_json
-from flopcount.errors import FlopcountError
-from flopcount.findings import Finding
+from flopcount.config_file import ConfigError, MissingLibraryError, find_config, read_json
+from flopcount.errors import ConventionError, CountError, FlopcountError
+from flopcount.findings import Finding, name_mismatch
+from flopcount.formula_count import formula_count, formula_parameters
 from flopcount.model_inputs import InputSizeUnknownError, reads_images_too
 
 if TYPE_CHECKING:
@@ -73,8 +74,22 @@ def count_config(
     Raises:
         FlopcountError: the file cannot be used or the model cannot be counted.
     """
+    try:
+        built = load_any(path)
+    except MissingLibraryError as error:
+        if recompute:
+            raise
+        return _count_by_formula(
+            Path(path),
+            error,
+            batch=batch,
+            sequence=sequence,
+            backward=backward,
+            convention=convention,
+            sizes=sizes,
+        )
     return count_architecture(
-        load_any(path),
+        built,
         batch=batch,
         sequence=sequence,
         backward=backward,
@@ -82,6 +97,71 @@ def count_config(
         recompute=recompute,
         **sizes,
     )
+
+
+def _count_by_formula(
+    path: Path,
+    missing: MissingLibraryError,
+    *,
+    batch: int,
+    sequence: int | None,
+    backward: bool,
+    convention: str,
+    sizes: dict[str, Any],
+) -> CountedModel:
+    """Count without the libraries, from the closed form alone, and say so.
+
+    Raises:
+        MissingLibraryError: the family has no closed form either.
+    """
+    file = find_config(path)
+    config = read_json(file)
+    try:
+        dimensions = Dimensions.from_config(config)
+    except DimensionsError as error:
+        raise MissingLibraryError(f"{missing}\n  and without them: {error}") from None
+    findings = [
+        Finding(
+            code="trace-missing",
+            severity="warning",
+            message=f"counted by the closed form alone: {missing}",
+            evidence=(str(file),),
+        )
+    ]
+    form: ClosedForm | None = None
+    count: FlopCount | None = None
+    try:
+        form = closed_form_count(dimensions, batch=batch, sequence=sequence, **sizes)
+        count = formula_count(form, backward=backward, convention=convention)
+    except (DimensionsError, ConventionError):
+        raise
+    except FlopcountError as error:
+        findings.append(Finding(code="input-size-unknown", severity="info", message=str(error)))
+    any_size = form or _at_any_size(dimensions)
+    parameters = None if any_size is None else formula_parameters(any_size.parameters)
+    if parameters is not None:
+        mismatch = name_mismatch(names_of(config, file), parameters.total)
+        findings += [] if mismatch is None else [mismatch]
+    return CountedModel(
+        name=str(config.get("_class_name") or config.get("model_type")),
+        kind="diffusers" if "_class_name" in config else "transformers",
+        source=file,
+        batch=batch,
+        sequence=sequence,
+        parameters=parameters,
+        count=count,
+        closed_form=form,
+        findings=tuple(findings),
+        assumptions=dimensions.assumptions,
+    )
+
+
+def _at_any_size(dimensions: Dimensions) -> ClosedForm | None:
+    """Parameters do not depend on the input: read them off the form at a token size."""
+    try:
+        return closed_form_count(dimensions, sequence=1, latent=(64, 64), text_tokens=1)
+    except FlopcountError:
+        return None
 
 
 def load_any(path: str | Path) -> Architecture | DiffusionModel:
@@ -110,8 +190,6 @@ def count_architecture(
     **sizes: Any,
 ) -> CountedModel:
     """Count one training step of a model that :func:`flopcount.architectures.load` built."""
-    import flopcount
-
     _refuse_foreign(sizes, built)
     findings = list(built.findings)
     count: FlopCount | None = None
@@ -119,8 +197,13 @@ def count_architecture(
         _checkpoint_layers(built)
     try:
         inputs = built.inputs(batch, sequence, **sizes)
-        with quiet_and_offline():
-            count = flopcount.count(built.model, backward=backward, convention=convention, **inputs)
+        count = _traced(built, inputs, backward=backward, convention=convention)
+    except CountError as error:
+        form, _ = _by_formula(built, batch=batch, sequence=sequence, sizes=sizes)
+        if form is None or recompute:
+            raise
+        note = f"the model could not be traced: {error}"
+        count = formula_count(form, backward=backward, convention=convention, notes=(note,))
     except InputSizeUnknownError as error:
         findings.append(Finding(code="input-size-unknown", severity="info", message=str(error)))
     if count is not None and isinstance(built, Architecture) and reads_images_too(built):
@@ -153,6 +236,38 @@ def count_architecture(
         assumptions=built.assumptions,
         polynomial=_polynomial(built, form, count, backward=backward, sizes=sizes),
     )
+
+
+def _traced(
+    built: Architecture | DiffusionModel,
+    inputs: dict[str, Any],
+    *,
+    backward: bool,
+    convention: str,
+) -> FlopCount:
+    """Trace one step; a model that cannot do without a mask gets the library's own attention.
+
+    Raises:
+        CountError: the model raised with every attention.
+    """
+    import flopcount
+
+    failure: CountError | None = None
+    for attention in (None, "sdpa", "eager"):
+        if attention is not None:
+            try:
+                built.model.set_attn_implementation(attention)
+            except (AttributeError, ValueError, ImportError):
+                continue
+        try:
+            with quiet_and_offline():
+                return flopcount.count(
+                    built.model, backward=backward, convention=convention, **inputs
+                )
+        except CountError as error:
+            failure = failure or error
+    assert failure is not None
+    raise failure
 
 
 def _refuse_foreign(sizes: dict[str, Any], built: Architecture | DiffusionModel) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from flopcount.architectures import check_sizes, names_of, quiet_and_offline
 from flopcount.closed_form import Dimensions, DimensionsError
-from flopcount.config_file import ConfigError
+from flopcount.config_file import ConfigError, MissingLibraryError
 from flopcount.findings import Finding, name_mismatch
 from flopcount.model_inputs import InputSizeUnknownError
 from flopcount.parameters import ParameterCount, count_parameters
@@ -79,14 +79,13 @@ def load_diffusion(path: Path, config: dict[str, Any]) -> DiffusionModel:
         raise ConfigError(msg)
     check_sizes(config, path)
     try:
-        with quiet_and_offline():
-            import diffusers
+        import diffusers
     except ImportError as error:
         msg = (
             f"{path}: a diffusers configuration, and diffusers is not installed\n"
             "  pip install 'flopledger[diffusion]'"
         )
-        raise ConfigError(msg) from error
+        raise MissingLibraryError(msg) from error
     import torch
 
     keys = {k: v for k, v in config.items() if not k.startswith("_") or k == "_class_name"}

@@ -98,11 +98,11 @@ class Watch:
     def _of_node(self, node: Any) -> Scope:
         """The scope whose forward made a node; sums of gradients follow the node before them."""
         number = node._sequence_nr() if node is not None else -1
-        index = bisect_right(self._numbers, number) - 1
         # Leaves carry the greatest number there is; they belong to no forward op.
-        if index < 0 or number > self._numbers[-1] + (1 << 32):
+        if number < 0 or number > next_number() + (1 << 32):
             return self._last
-        scope = self._scopes[index]
+        index = bisect_right(self._numbers, number) - 1
+        scope = self._scopes[index] if index >= 0 else ROOT
         if number in self.attention_nodes:
             scope = replace(scope, attention=self.attention_nodes[number])
         self._last = scope

@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 
 from flopcount.dispatch import watching
 from flopcount.doubles import Doubles, FakeDoubles, MetaDoubles, convert_inputs, doubled, reachable
-from flopcount.errors import CountError
+from flopcount.errors import CountError, FlopcountError
 from flopcount.known_values import KnownValues
 from flopcount.scopes import Watch
 from flopcount.shared_layers import Sharing, SharingRefusedError
@@ -68,7 +68,7 @@ def trace(
     watch = Watch(step.model, most_flop)
     try:
         sharing = _run(step, doubles, watch, share=share)
-    except (CountError, SharingRefusedError):
+    except (FlopcountError, SharingRefusedError):
         raise
     except Exception as error:
         raise StepError(error, watch.failed_at or "") from error

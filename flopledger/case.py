@@ -9,113 +9,16 @@ import math
 import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import msgspec
 
+from flopledger.case_errors import explain
+from flopledger.case_spec import SCHEMA, CaseSpec, ModelSpec, Number, NumberSpec, RunSpec, Table
 from flopledger.errors import CaseError
 from flopledger.paths import inside, matching
 
-SCHEMA = "flopledger/case/1"
 MAX_BYTES = 1 << 20  #: a case is written by hand; anything larger is not one
-
-Basis = Literal["model", "hardware", "unknown"]
-Kind = Literal[
-    "pretraining", "continued", "finetuning", "lora", "distillation", "rl", "synthetic-data",
-    "parent", "merged", "auxiliary", "evaluation", "failed",
-]  # fmt: skip
-Precision = Literal[
-    "fp64", "fp32", "tf32", "fp16", "bf16", "fp8", "fp6", "fp4", "int8", "int4"
-]  # fmt: skip
-Recompute = Literal["none", "selective", "full"]
-Attention = Literal["causal", "full"]
-KINDS: tuple[str, ...] = get_args(Kind)
-
-
-class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Common ground: immutable, named fields, strangers refused."""
-
-
-class NumberSpec(_Table, frozen=True):
-    """``{ value, relative }``, ``{ at_least }`` or ``{ at_most }``: the keys settle which."""
-
-    value: float | None = None
-    relative: float | None = None
-    at_least: float | None = None
-    at_most: float | None = None
-
-
-#: A number as a case may state it: exact, ``[low, high]``, or a table.
-Number = float | tuple[float, float] | NumberSpec
-
-
-class ClaimSpec(_Table, frozen=True):
-    """What is said about the compute."""
-
-    flop: Number
-    basis: Basis = "unknown"
-    statement: str | None = None
-    source: str | None = None
-
-
-class ModelSpec(_Table, frozen=True):
-    """One model: a config.json, or dimensions, or parameters alone (which allow 6ND only)."""
-
-    config: str | None = None
-    architecture: dict[str, Any] | None = None
-    parameters: Number | None = None
-    active_parameters: Number | None = None
-    input: dict[str, Any] | None = None
-    sources: dict[str, str] = {}
-
-
-class RunSpec(_Table, frozen=True):
-    """One run: what was trained, how much, on what."""
-
-    name: str
-    kind: Kind | None = None  #: pretraining unless the evidence knows better
-    model: str | None = None
-    tokens: Number | None = None
-    samples: Number | None = None
-    tokens_per_sample: Number | None = None
-    epochs: Number | None = None
-    sequence_length: int | None = None
-    precision: Precision | None = None
-    recompute: Recompute | None = None
-    attention: Attention | None = None
-    accelerator: str | None = None
-    accelerator_count: Number | None = None
-    accelerator_hours: Number | None = None
-    wall_clock_hours: Number | None = None
-    mfu: Number | None = None
-    hfu: Number | None = None
-    tokens_per_second_per_accelerator: Number | None = None
-    flop_per_second_per_accelerator: Number | None = None
-    claimed_flop: Number | None = None
-    energy_mwh: Number | None = None
-    trainable_parameters: Number | None = None
-    synthetic_public: bool | None = None
-    evidence: list[str] = []
-    sources: dict[str, str] = {}
-
-
-class BaseModelSpec(_Table, frozen=True):
-    """The compute of the original, for a modified model."""
-
-    flop: Number | None = None
-    systemic_risk: bool = False  #: decides the fallback of the one-third rule if flop is unknown
-    source: str | None = None
-
-
-class CaseSpec(_Table, frozen=True):
-    """The whole file."""
-
-    schema: str
-    title: str
-    claim: ClaimSpec | None = None
-    model: dict[str, ModelSpec] = {}
-    run: list[RunSpec] = []
-    base_model: BaseModelSpec | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -209,7 +112,7 @@ def _convert(raw: dict[str, Any], *, name: str) -> CaseSpec:
     try:
         spec = msgspec.convert(raw, CaseSpec)
     except msgspec.ValidationError as error:
-        raise CaseError(_explain(name, raw, str(error))) from None
+        raise CaseError(explain(name, raw, str(error))) from None
     _check(name, spec)
     return spec
 
@@ -276,7 +179,7 @@ def _check_run(where: str, run: RunSpec, spec: CaseSpec) -> None:
     _check_sources(where, run, run.sources)
 
 
-def _check_sources(where: str, table: _Table, sources: dict[str, str]) -> None:
+def _check_sources(where: str, table: Table, sources: dict[str, str]) -> None:
     strangers = sorted(set(sources) - set(table.__struct_fields__))
     if strangers:
         raise CaseError(f"{where}.sources: {strangers[0]!r} is no key of this table")
@@ -284,7 +187,7 @@ def _check_sources(where: str, table: _Table, sources: dict[str, str]) -> None:
 
 def _numbers(spec: CaseSpec) -> list[tuple[str, Number]]:
     """List every number of the case with its key."""
-    tables: list[tuple[str, _Table | None]] = [
+    tables: list[tuple[str, Table | None]] = [
         ("claim", spec.claim),
         ("base_model", spec.base_model),
         *((f"model.{key}", model) for key, model in spec.model.items()),
@@ -321,67 +224,6 @@ def _check_number(where: str, number: Number) -> None:
             )
     if len(values) == 2 and values[0] > values[1]:
         raise CaseError(f"{where}: found [{values[0]:g}, {values[1]:g}]; a range is [low, high]")
-
-
-def _explain(name: str, raw: dict[str, Any], message: str) -> str:
-    """Turn a decoder's message into file, key, what was found, and what to do."""
-    reason, _, path = message.partition(" - at `$")
-    key = path.rstrip("`").lstrip(".").replace("[...]", "")
-    found = _look_up(raw, key)
-    for decoder_word, toml_word in _TOML_WORDS:
-        reason = reason.replace(decoder_word, toml_word)
-    shown = "" if found is None or isinstance(found, dict | list) else f" (found {found!r})"
-    hint = _hint(reason, key, found)
-    return f"{name}: {key or 'top level'}: {reason[0].lower()}{reason[1:]}{shown}{hint}"
-
-
-#: A decoder speaks JSON; the user wrote TOML.
-_TOML_WORDS = (
-    ("`float | object | array | null`", "a number"),
-    ("`float | object | array`", "a number"),
-    ("`object | null`", "a table"),
-    ("`object`", "a table"),
-    ("`array`", "a list"),
-    ("`str | null`", "text"),
-    ("`str`", "text"),
-    ("`int | null`", "a whole number"),
-    ("`float`", "a decimal number"),
-    ("`bool`", "true or false"),
-    ("Object contains", "the table contains"),
-)
-
-
-def _hint(reason: str, key: str, found: Any) -> str:
-    if "unknown field" in reason:
-        return "; check the spelling, or see docs/case-file.md for the keys of this table"
-    if "a number" in reason and isinstance(found, str):
-        return "; a number carries no unit or suffix: the unit is in the key's name (15.0e12)"
-    if "enum" in reason:
-        field = key.rpartition(".")[2]
-        choices = get_args(_CHOICES[field]) if field in _CHOICES else ()
-        return f"; choose from {', '.join(choices)}" if choices else ""
-    if key == "run":
-        return "; a run is written under [[run]], with double brackets"
-    return ""
-
-
-_CHOICES = {
-    "basis": Basis,
-    "kind": Kind,
-    "precision": Precision,
-    "recompute": Recompute,
-    "attention": Attention,
-}
-
-
-def _look_up(raw: Any, key: str) -> Any:
-    """Find the offending value again by its path, ``None`` where the path leads nowhere."""
-    for part in key.replace("[", ".").replace("]", "").split("."):
-        try:
-            raw = raw[int(part)] if isinstance(raw, list) else raw[part]
-        except (KeyError, IndexError, ValueError, TypeError):
-            return None
-    return raw
 
 
 def json_schema() -> dict[str, Any]:

@@ -52,26 +52,16 @@ class Completed:
 
 def complete(case: AuditCase, index: int, run: RunFigures) -> Completed:
     """Read the evidence of run ``index`` and join it with what the case states."""
-    paths = dict(case.evidence(index))
-    evidence = read([EvidenceFile(path=path, name=name) for name, path in paths.items()])
-    recordings, understood = telemetry.read(
-        {name: paths[name] for name in evidence.unread if name in paths}
-    )
-    seen = telemetry.facts(recordings) if recordings is not None else ()
-    whole = replace(
-        evidence,
-        facts=(*evidence.facts, *seen),
-        unread=tuple(name for name in evidence.unread if name not in understood),
-    )
-    found = assemble(whole)
+    files = [EvidenceFile(path=path, name=name) for name, path in case.evidence(index)]
+    evidence = read(files)
+    found = assemble(evidence)
     figures, findings = join(run, found)
-    noted = recordings.findings if recordings is not None else ()
     return Completed(
         figures=figures,
         found=found,
-        telemetry=recordings,
-        facts=(*whole.facts, *_derived(found, whole)),
-        findings=(*_unread(whole), *noted, *found.findings, *findings),
+        telemetry=telemetry.read(evidence.telemetry),
+        facts=(*evidence.facts, *_derived(found, evidence)),
+        findings=(*_unread(evidence), *found.findings, *findings),
         digests={
             name: source.sha256
             for name, source in evidence.sources.items()

@@ -5,7 +5,7 @@ Case file and evidence both end here; the methods see only these values.
 
 from dataclasses import dataclass
 
-from flopledger.case import ModelSpec, Number, NumberSpec, RunSpec
+from flopledger.case_spec import ModelSpec, Number, NumberSpec, RunSpec
 from flopledger.facts import Grade
 from flopledger.quantity import (
     Interval,

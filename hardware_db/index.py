@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from hardware_db.errors import DataError, HardwareError
 from hardware_db.figures import Architecture, Figure, Measurement, Rate, Source
@@ -18,6 +18,7 @@ from hardware_db.instances import Family
 from hardware_db.names import Names
 from hardware_db.spec import Accelerator, Clock
 
+_Made = TypeVar("_Made")
 DATA = Path(__file__).parent / "data"
 CLOCK_KEYS = ("matrix_clock", "vector_clock", "max_clock", "base_clock")
 FIGURE_KEYS = tuple(f.name for f in fields(Figure) if f.name not in ("origin", "sparse"))
@@ -26,6 +27,32 @@ PART_KEYS = tuple(
 )
 NAMES_KEYS = tuple(f.name for f in fields(Names))
 SOURCE_KEYS = tuple(f.name for f in fields(Source))
+
+
+class _Maker(Generic[_Made]):
+    """Makes frozen values from rows, straight into their slots.
+
+    What is in the index was checked when it was compiled; going through the constructors would
+    cost three times the time, and loading is on the path of every command.
+    """
+
+    def __init__(self, kind: type[_Made], keys: tuple[str, ...]) -> None:
+        assert {f.name for f in fields(kind)} == set(keys)  # type: ignore[arg-type]
+        self._kind = kind
+        self._setters = [getattr(kind, key).__set__ for key in keys]
+
+    def make(self, values: list[Any]) -> _Made:
+        """The value whose fields are these, in the order of the keys; lists become tuples."""
+        made = object.__new__(self._kind)
+        for put, value in zip(self._setters, values, strict=True):
+            put(made, tuple(value) if type(value) is list else value)
+        return made
+
+
+_FIGURE = _Maker(Figure, (*FIGURE_KEYS, "sparse", "origin"))
+_PART = _Maker(Accelerator, (*PART_KEYS, *CLOCK_KEYS, "peaks", "rates"))
+_NAMES = _Maker(Names, NAMES_KEYS)
+_FLOP_PER_SECOND = FIGURE_KEYS.index("flop_per_second")
 
 
 class Index:
@@ -84,28 +111,20 @@ class Index:
         if part_id not in self._parts:
             raise HardwareError(f"no part has the id {part_id!r}; `flopledger hardware list`")
         values, clocks, figures, rates = self._parts[part_id]
-        made: dict[str, Any] = dict(zip(PART_KEYS, values, strict=True))
-        made["stands_for"] = tuple(made["stands_for"])
-        made["prelaunch"] = tuple(tuple(p) for p in made["prelaunch"])
-        for key, clock in zip(CLOCK_KEYS, clocks, strict=True):
-            made[key] = clock and Clock(mhz=clock[0], basis=clock[1])
-        return Accelerator(
-            **made,
-            peaks=self._peaks(figures),
-            rates=self._rates_of(rates),
-        )
+        made = [clock and Clock(mhz=clock[0], basis=clock[1]) for clock in clocks]
+        part = _PART.make([*values, *made, self._peaks(figures), self._rates_of(rates)])
+        return replace(part, prelaunch=_nested(part.prelaunch)) if part.prelaunch else part
 
     # Parts that compute alike share one list in the file, and so one tuple in memory.
     @cache  # noqa: B019 - an index lives as long as the program
     def _peaks(self, number: int) -> tuple[Figure, ...]:
         made = []
         for source, sparse, *values in self._figures[number]:
-            named = dict(zip(FIGURE_KEYS, values, strict=True))
             origin = self.sources[source]
-            made.append(Figure(**named, sparse=False, origin=origin))
+            made.append(_FIGURE.make([*values, False, origin]))
             if sparse is not None:
-                named["flop_per_second"] = sparse
-                made.append(Figure(**named, sparse=True, origin=origin))
+                values[_FLOP_PER_SECOND] = sparse
+                made.append(_FIGURE.make([*values, True, origin]))
         return tuple(made)
 
     @cache  # noqa: B019
@@ -129,9 +148,11 @@ def _architecture(plain: dict[str, Any]) -> Architecture:
 
 
 def _names(values: list[Any]) -> Names:
-    made: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in zip(NAMES_KEYS, values, strict=True)
-    }
-    for key in ("pci", "pci_not"):
-        made[key] = tuple(tuple(ids) for ids in made[key])
-    return Names(**made)
+    made = _NAMES.make(values)
+    return (
+        replace(made, pci=_nested(made.pci), pci_not=_nested(made.pci_not)) if made.pci else made
+    )
+
+
+def _nested(rows: Any) -> Any:
+    return tuple(tuple(row) for row in rows)

@@ -185,15 +185,19 @@ class StreamEncoder:
             column = cells[name]
             missing = column.count(None)
             absent.append(missing)
-            parts = [_validity(column) if missing else b""]
             if code == "s":
-                parts += _strings(column)
+                parts = [_validity(column) if missing else b"", *_strings(column)]
+            elif not missing:
+                parts = [b"", _packer(rows, code).pack(*column)]
+            elif missing == rows:
+                parts = _nothing(rows)
             else:
-                known = column if not missing else [0 if c is None else c for c in column]
-                parts.append(_packer(rows, code).pack(*known))
+                known = [0 if cell is None else cell for cell in column]
+                parts = [_validity(column), _packer(rows, code).pack(*known)]
             for part in parts:
-                sizes.append(len(part))
-                body.append(part + bytes(-len(part) % 8))
+                size = len(part)
+                sizes.append(size)
+                body.append(part if size % 8 == 0 else part + bytes(-size % 8))
         layout = (rows, *absent, *sizes)
         head = self._heads.get(layout)
         if head is None:
@@ -221,6 +225,12 @@ class StreamEncoder:
 @functools.cache
 def _packer(rows: int, code: str) -> struct.Struct:
     return struct.Struct(f"<{rows}{code}")
+
+
+@functools.cache
+def _nothing(rows: int) -> list[bytes]:
+    """Return the buffers of a numeric column without a single number."""
+    return [bytes((rows + 7) // 8), bytes(8 * rows)]
 
 
 def _strings(column: Column) -> list[bytes]:

@@ -30,6 +30,7 @@ LAST_PAUSE_NS = 30_000_000_000
 COMPACTION_SECONDS = 120
 MAX_LINE = 8 << 20
 LATE_NS = 20_000_000
+OVERSLEPT_NS = 1_000_000_000
 
 
 def spawn(module: str, *arguments: str, **more: Any) -> "subprocess.Popen[bytes]":
@@ -143,10 +144,13 @@ class Recorder:
         os.set_blocking(0, False)
         while not self._stop:
             self._supervise()
-            for key, _ in self._selector.select(self._patience() / 1e9):
+            patience, before = self._patience(), time.monotonic_ns()
+            ready = self._selector.select(patience / 1e9)
+            self._excuse(time.monotonic_ns() - before - patience)
+            for key, _ in ready:
                 if key.data == "control":
                     self._control()
-                else:
+                elif self._probe is not None:
                     self._listen()
             if os.getppid() != self._parent:
                 self._stop = "parent-gone"
@@ -181,6 +185,13 @@ class Recorder:
         self._pause_ns = min(2 * self._pause_ns, LAST_PAUSE_NS)
         if not self._ready:
             self._say({"t": "trouble", "reason": reason, "detail": detail})
+
+    def _excuse(self, overslept_ns: int) -> None:
+        """After a pause of our own (a stopped process, a paused machine) the probe is not late."""
+        if overslept_ns > OVERSLEPT_NS:
+            now = time.monotonic_ns()
+            self._due = max(self._due, now + self._interval_ns + self._deadline_ns)
+            self._event("recorder-paused", now, seconds=overslept_ns / 1e9)
 
     def _patience(self) -> int:
         """Return how long nothing may happen before something must be done."""

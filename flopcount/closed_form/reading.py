@@ -44,7 +44,25 @@ def read_mapping(mapping: Mapping[str, Any]) -> Dimensions:
         dimensions = _state_space(dimensions)
     for key in _NEEDED[dimensions.kind]:
         dimensions.need(key)
-    return complete(dimensions)
+    return complete(_habits(dimensions))
+
+
+def _habits(d: Dimensions) -> Dimensions:
+    """What a family has by habit and a case file has no key for; what matters to FLOP is noted."""
+    changes: dict[str, Any] = {}
+    assumed: list[str] = list(d.assumptions)
+    if d.kind in ("encoder", "vit", "dit"):
+        changes |= {"norm_width": 2, "qkv_bias": True, "output_bias": True, "ffn_bias": True}
+    if d.kind == "encoder":
+        changes |= {"embedding_norm": True, "final_norm": False}
+        if d.vocabulary is not None:
+            changes |= {"head_transform": True, "head_bias": True}
+            assumed.append("the output head is BERT's: a square layer before the vocabulary")
+    for kind, patch in (("vit", 16), ("dit", 2)):
+        if d.kind == kind and d.patch is None:
+            changes["patch"] = patch
+            assumed.append(f"patch is not stated: read as {patch}")
+    return dataclasses.replace(d, **changes, assumptions=tuple(assumed))
 
 
 def complete(dimensions: Dimensions) -> Dimensions:

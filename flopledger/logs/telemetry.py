@@ -97,6 +97,7 @@ def _one(file: EvidenceFile, started: float | None, ended: float | None) -> Meas
         for finding in recording.findings
     ]
     window = (trace.started_ns, trace.ended_ns)
+    asked = None
     on_wall = all(device.wall_ns is not None for device in devices)
     if started is not None and ended is not None and on_wall:
         asked = (round(started * 1e9), round(ended * 1e9))
@@ -104,7 +105,7 @@ def _one(file: EvidenceFile, started: float | None, ended: float | None) -> Meas
             findings.append(_elsewhere(file))
             return Measured(findings=tuple(findings))
         window = asked
-    return _integrals(file, recording, devices, window, findings)
+    return _integrals(file, recording, devices, window, findings, is_run=asked is not None)
 
 
 def _elsewhere(file: EvidenceFile) -> Finding:
@@ -123,13 +124,16 @@ def _integrals(
     devices: "list[DeviceTrace]",
     window: tuple[int, int],
     findings: list[Finding],
+    *,
+    is_run: bool,
 ) -> Measured:
+    """Integrate over ``window``; without a run's window, over what the recording speaks for."""
     from profilers.integrals import covered_seconds, energy
 
     drawn = [energy(device, *window) for device in devices]
     seen = sum(covered_seconds(device, *window) for device in devices)
     length = (window[1] - window[0]) / 1e9
-    whole = seen >= _WHOLE * length * len(devices)
+    whole = not is_run or seen >= _WHOLE * length * len(devices)
     bound: Bound = "exact" if whole else "at least"
     if not whole:
         share = seen / (length * len(devices))

@@ -11,7 +11,7 @@ from typing import Any
 
 from flopcount import FlopcountError, closed_form
 from flopcount.config_file import ConfigError, find_config, read_json
-from flopledger.case import ModelSpec
+from flopledger.case_spec import ModelSpec
 from flopledger.errors import CaseError
 from flopledger.facts import Finding
 from flopledger.inputs import Input, parameters

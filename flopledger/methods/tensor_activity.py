@@ -24,10 +24,12 @@ def estimate(
     bounds = executed(telemetry, part, run.precision)
     if bounds is None or bounds.hard.high is None:
         return ()
+    coverage = bounds.coverage
     notes = (
         f"telemetry: {telemetry.place}",
         f"precision {run.precision or 'open: every one of the part is allowed for'}",
-        f"{telemetry.covered_seconds:,.0f} of {telemetry.claimed_seconds:,.0f} device-seconds covered",
+        "coverage of the device-seconds: "
+        + ("not known" if coverage is None else f"{coverage:.1%}, the rest at full rate"),
     )
     hard = _estimate(run, Interval(low=None, best=None, high=bounds.hard.high), notes, bound=True)
     seen = bounds.estimated

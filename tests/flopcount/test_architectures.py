@@ -265,3 +265,37 @@ def test_diffusers_denoisers_equal_their_closed_form(write):
         form = counted.closed_form
         assert (form.forward, form.backward) == (counted.count.forward, counted.count.backward)
         assert form.parameters.total == counted.parameters.total
+
+
+def test_without_the_libraries_the_closed_form_answers(write, monkeypatch):
+    from flopcount import architectures
+    from flopcount.counted_model import count_config
+
+    traced = count_config(write(TINY), batch=2, sequence=16)
+    monkeypatch.setattr(architectures.importlib.util, "find_spec", lambda name: None)
+    counted = count_config(write(TINY), batch=2, sequence=16)
+    assert counted.count.method == "closed-form"
+    assert counted.count.total == traced.count.total
+    assert counted.count.masked_total == traced.count.masked_total
+    assert counted.parameters == traced.parameters
+    assert [finding.code for finding in counted.findings] == ["trace-missing"]
+    assert count_config(write(TINY)).count is None
+    assert count_config(write(TINY)).parameters == traced.parameters
+    with pytest.raises(FlopcountError, match="needs a traced model"):
+        count_config(write(TINY), sequence=16, convention="megatron")
+    with pytest.raises(FlopcountError, match="flopledger\\[trace\\]"):
+        count_config(write({"model_type": "clip"}), sequence=16)
+
+
+def test_a_model_that_cannot_be_traced_falls_back_aloud(write, monkeypatch):
+    import flopcount
+    from flopcount.counted_model import count_config
+    from flopcount.errors import CountError
+
+    def fail(*_args, **_kwargs):
+        raise CountError("no way")
+
+    monkeypatch.setattr(flopcount, "count", fail)
+    counted = count_config(write(TINY), sequence=16)
+    assert counted.count.method == "closed-form"
+    assert "no way" in counted.count.notes[0]

@@ -151,6 +151,69 @@ def test_what_is_left_open_is_said():
     assert Dimensions.from_mapping(LLAMA_8B).assumptions == ()
 
 
+def test_bert_large_from_a_case_file():
+    d = Dimensions.from_mapping(
+        {"kind": "encoder", "layers": 24, "hidden": 1024, "heads": 16, "vocabulary": 30522,
+         "mlm_positions": 76}
+    )  # fmt: skip
+    form = count(d, batch=2, sequence=512)
+    # layers: 12 h^2 weights; scores and values of all pairs; the head on 76 positions a sample
+    layers = 2 * 1024 * 24 * 12 * 1024**2 + 4 * 2 * 24 * 1024 * 512**2
+    head = 2 * 2 * 76 * (1024**2 + 1024 * 30522)
+    assert form.forward == layers + head
+    assert form.backward == 2 * form.forward
+    assert form.masked_total == form.total
+    assert form.attention_flop == 0
+
+
+def test_vit_large_from_a_case_file():
+    d = Dimensions.from_mapping({"kind": "vit", "layers": 24, "hidden": 1024, "heads": 16})
+    form = count(d, image=(224, 224))
+    # 14 x 14 patches of 16 x 16 x 3 and a class token
+    patches = 2 * 196 * 768 * 1024
+    layers = 2 * 197 * 24 * 12 * 1024**2 + 4 * 24 * 1024 * 197**2
+    assert form.forward == patches + layers
+    assert form.backward == patches + 2 * layers
+    assert any("patch is not stated" in text for text in d.assumptions)
+
+
+def test_encoder_decoder_weights_meet_their_own_tokens():
+    d = Dimensions.from_mapping(
+        {"kind": "encoder-decoder", "encoder_layers": 2, "decoder_layers": 3, "hidden": 8,
+         "heads": 2, "ffn": 16, "ffn_matrices": 2, "vocabulary": 10, "tied_embeddings": True}
+    )  # fmt: skip
+    form = count(d, sequence=5, decoder_sequence=3)
+    encoder = 2 * 5 * 2 * (4 * 64 + 2 * 128) + 4 * 2 * 8 * 25
+    decoder = 2 * 3 * 3 * (4 * 64 + 2 * 128) + 4 * 3 * 8 * 9
+    cross = 2 * 3 * 64 * (3 + 3 + 5 + 5) + 4 * 3 * 8 * 15
+    assert form.forward == encoder + decoder + cross + 2 * 3 * 80
+    # only the decoder's own scores are causal: 6 of 9 pairs
+    assert form.total - form.masked_total == 3 * (4 * 3 * 8 * 9) * 3 // 9
+
+
+def test_state_space_from_a_case_file():
+    base = {"kind": "ssm", "layers": 2, "hidden": 64, "state_size": 16, "vocabulary": 100}
+    form = count(Dimensions.from_mapping(base), batch=2, sequence=16)
+    # as the real Mamba of these sizes: in 2 * 32 * 64 * 256, convolution 2 * 2 * 128 * 19 * 4,
+    # steps and states 2 * 32 * 128 * 36, step 2 * 32 * 4 * 128, state 2 * 32 * 128 * 16, out
+    layer = 1_048_576 + 38_912 + 294_912 + 32_768 + 131_072 + 524_288
+    assert form.forward == 2 * layer + 2 * 32 * 64 * 100
+    with pytest.raises(DimensionsError, match="state_size"):
+        Dimensions.from_mapping(base | {"state_size": None})
+
+
+def test_dit_from_a_case_file():
+    d = Dimensions.from_mapping({"kind": "dit", "layers": 28, "hidden": 1152, "heads": 16})
+    form = count(d, batch=2, latent=(32, 32))
+    # DiT-XL/2 is published with 118.6 billion multiply-adds a sample
+    assert abs(form.forward / 2 / 2 / 118.6e9 - 1) < 0.01
+
+
+def test_a_unet_needs_its_config():
+    with pytest.raises(DimensionsError, match=r"config\.json"):
+        count(Dimensions.from_mapping({"kind": "unet"}), latent=(64, 64), text_tokens=77)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

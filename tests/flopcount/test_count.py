@@ -41,7 +41,7 @@ def test_lora_costs_forward_input_gradient_and_the_small_matrices():
     class Adapted(nn.Module):
         def __init__(self):
             super().__init__()
-            self.base = nn.Linear(16, 16).requires_grad_(False)
+            self.base = nn.Linear(16, 16).requires_grad_(requires_grad=False)
             self.down = nn.Linear(16, 2, bias=False)
             self.up = nn.Linear(2, 16, bias=False)
 

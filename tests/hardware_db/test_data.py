@@ -95,3 +95,16 @@ def test_every_figure_says_where_it_comes_from() -> None:
             assert figure.locator
             assert re.fullmatch(r"recalled|\d{4}-\d\d-\d\d", figure.accessed)
             assert figure.flop_per_second > 0
+
+
+def test_a_part_from_the_index_equals_the_one_from_its_file() -> None:
+    from hardware_db.catalogue import read_architectures, read_sources
+    from hardware_db.reader import PartReader
+
+    reader = PartReader(
+        read_sources(DATA / "sources.toml"), read_architectures(DATA / "architectures.toml")
+    )
+    reader.read_all(list((DATA / "accelerators").glob("*/*.toml")))
+    database = default_database()
+    assert {p.id: p for p in hardware_db.accelerators()} == reader.parts
+    assert {i: database.identifier.names_of(i) for i in database.ids} == reader.names

@@ -13,7 +13,9 @@ _SOURCES = ("flopcount", "profilers", "hardware_db", "flopledger")
 
 
 def test_every_code_is_documented(root: Path) -> None:
-    documented = set(re.findall(r"^\| `([a-z0-9-]+)`", (root / "docs/findings.md").read_text(), re.M))
+    documented = set(
+        re.findall(r"^\| `([a-z0-9-]+)`", (root / "docs/findings.md").read_text(), re.M)
+    )
     used = {
         code
         for package in _SOURCES

@@ -127,6 +127,27 @@ def test_a_killed_recorder_loses_the_sweep_in_flight_at_most(nvml, tmp_path):
     assert len(read_record(run).devices[ONE]) > len(seen)
 
 
+def test_a_paused_machine_is_no_reason_to_kill_the_probe(nvml, tmp_path):
+    nvml("device model=h100")
+    settings = SamplerSettings(deadline_seconds=0.5, **FAST)
+    sampler = Sampler(tmp_path / "run", settings)
+    sampler.start()
+    assert sampler.wait_ready(60)
+    recorder = psutil.Process(sampler.pid)
+    (probe,) = recorder.children()
+    for process in (recorder, probe):
+        process.suspend()
+    time.sleep(2.5)
+    for process in (recorder, probe):
+        process.resume()
+    time.sleep(0.6)
+    assert recorder.children() == [probe]
+    assert sampler.stop(60)
+    kinds = [event.kind for event in read_record(tmp_path / "run").events]
+    assert "recorder-paused" in kinds
+    assert "sampler-restart" not in kinds
+
+
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     blocker = tmp_path / "file"
     blocker.write_text("")

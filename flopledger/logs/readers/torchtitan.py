@@ -17,8 +17,10 @@ from flopledger.logs.stepping import Step, StepLog, median, short_lines, stamp_s
 
 _STEP = re.compile(r"\bstep:\s{0,9}(\d{1,10})\b")
 _FIELD = re.compile(
-    r"\b(loss|memory|tps|tflops|mfu):\s{0,9}([-+\d.,eE]{1,30}|nan)(GiB)?\(?([\d.]{0,8})"
+    r"\b(loss|memory|tps|wps|tflops|mfu):\s{0,9}([-+\d.,eE]{1,30}|nan)(GiB)?\(?([\d.]{0,8})"
 )
+#: Versions of 2024 called tokens words.
+_RATE = re.compile(r"\b[tw]ps:")
 _TRAINING = re.compile(
     r"local batch size ([\d,]{1,12}), global batch size ([\d,]{1,12})"
     r"(?:.{0,80}?)sequence length ([\d,]{1,12}), total steps ([\d,]{1,12})"
@@ -33,7 +35,7 @@ _GIB = 1 << 30
 def sniff(head: bytes, _name: str) -> bool:
     """Recognise a step line with tps beside memory."""
     return (
-        re.search(rb"step:\s{0,9}\d.{0,200}memory:.{0,60}GiB\(.{0,60}tps:", head) is not None
+        re.search(rb"step:\s{0,9}\d.{0,200}memory:.{0,60}GiB\(.{0,60}[tw]ps:", head) is not None
         or b"[titan]" in head
     )
 
@@ -44,7 +46,7 @@ def read(document: Document, notes: Notes) -> None:
     rows: list[dict[str, float]] = []
     for number, text in short_lines(document):
         match = _STEP.search(text)
-        if match is None or "tps:" not in text:
+        if match is None or not _RATE.search(text):
             _note_setup(text, number, notes)
             continue
         words = {found[1]: found for found in _FIELD.finditer(text)}
@@ -63,7 +65,7 @@ def _row(words: dict[str, re.Match[str]]) -> dict[str, float]:
     for name, match in words.items():
         value = parse_positive(match[2])
         if value is not None:
-            row[name] = float(value)
+            row["tps" if name == "wps" else name] = float(value)
         if name == "memory" and (share := parse_positive(match[4])) is not None:
             row["memory_share"] = float(share)
     return row

@@ -171,3 +171,4 @@ def test_zeus_windows_on_two_gpus(shared):
     assert facts.accelerator_seconds.number == pytest.approx(2 * sum(row[0] for row in rows))
     assert facts.energy_joules.number == pytest.approx(sum(row[1] + row[2] for row in rows))
     assert facts.energy_boundary.value == "device"
+    assert facts.energy_joules.bound == facts.accelerator_seconds.bound == "exact"

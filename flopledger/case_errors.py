@@ -1,0 +1,66 @@
+"""A decoder's complaint, turned into file, key, what was found, and what to do."""
+
+from typing import Any, get_args
+
+from flopledger.case_spec import Attention, Basis, Kind, Precision, Recompute
+
+
+def explain(name: str, raw: dict[str, Any], message: str) -> str:
+    """Write one message about ``raw``, the parsed file, from what the decoder said of it."""
+    reason, _, path = message.partition(" - at `$")
+    key = path.rstrip("`").lstrip(".").replace("[...]", "")
+    found = _look_up(raw, key)
+    for decoder_word, toml_word in _TOML_WORDS:
+        reason = reason.replace(decoder_word, toml_word)
+    shown = "" if found is None or isinstance(found, dict | list) else f" (found {found!r})"
+    hint = _hint(reason, key, found)
+    return f"{name}: {key or 'top level'}: {reason[0].lower()}{reason[1:]}{shown}{hint}"
+
+
+#: A decoder speaks JSON; the user wrote TOML.
+_TOML_WORDS = (
+    ("`float | object | array | null`", "a number"),
+    ("`float | object | array`", "a number"),
+    ("`object | null`", "a table"),
+    ("`object`", "a table"),
+    ("`array`", "a list"),
+    ("`str | null`", "text"),
+    ("`str`", "text"),
+    ("`int | null`", "a whole number"),
+    ("`float`", "a decimal number"),
+    ("`bool`", "true or false"),
+    ("Object contains", "the table contains"),
+)
+
+
+def _hint(reason: str, key: str, found: Any) -> str:
+    if "unknown field" in reason:
+        return "; check the spelling, or see docs/case-file.md for the keys of this table"
+    if "a number" in reason and isinstance(found, str):
+        return "; a number carries no unit or suffix: the unit is in the key's name (15.0e12)"
+    if "enum" in reason:
+        field = key.rpartition(".")[2]
+        choices = get_args(_CHOICES[field]) if field in _CHOICES else ()
+        return f"; choose from {', '.join(choices)}" if choices else ""
+    if key == "run":
+        return "; a run is written under [[run]], with double brackets"
+    return ""
+
+
+_CHOICES = {
+    "basis": Basis,
+    "kind": Kind,
+    "precision": Precision,
+    "recompute": Recompute,
+    "attention": Attention,
+}
+
+
+def _look_up(raw: Any, key: str) -> Any:
+    """Find the offending value again by its path, ``None`` where the path leads nowhere."""
+    for part in key.replace("[", ".").replace("]", "").split("."):
+        try:
+            raw = raw[int(part)] if isinstance(raw, list) else raw[part]
+        except (KeyError, IndexError, ValueError, TypeError):
+            return None
+    return raw

@@ -1,0 +1,128 @@
+"""One run from case and evidence to its audit: figures, part, routes, comparison."""
+
+from flopledger import evidence, implied_peak, inputs, parts
+from flopledger.case import AuditCase
+from flopledger.estimate import ComputeEstimate, Draws
+from flopledger.evidence import Completed
+from flopledger.facts import Finding
+from flopledger.inputs import RunFigures
+from flopledger.logs import RunFacts
+from flopledger.methods import counted, device_time, models, tensor_activity, work
+from flopledger.methods.models import Costed, Model
+from flopledger.parts import Part
+from flopledger.reconcile import RunAudit, reconcile
+
+
+def audit_run(
+    case: AuditCase, index: int, loaded: dict[str, Model], draws: Draws, *, trace: bool
+) -> RunAudit:
+    """Audit run ``index`` of ``case``; ``loaded`` holds the case's models by name."""
+    stated = inputs.of_run(case.spec.run[index], place=f"{case.name}: run[{index}]")
+    known = evidence.complete(case, index, stated)
+    run = known.figures
+    findings = list(known.findings)
+    part = _part(run, findings)
+    findings += implied_peak.check(run, known.found, part)
+    estimates: list[ComputeEstimate] = []
+    conventions: dict[str, float] = {}
+    costs = _costs(case, index, known, loaded, findings, trace=trace)
+    for method, model, costed in costs:
+        one = work.estimate(
+            method,
+            run,
+            costed.cost,
+            draws,
+            inputs=(*costed.inputs, *_parameters(model)),
+            assumptions=costed.assumptions,
+        )
+        if one is not None:
+            estimates.append(one)
+            conventions |= work.conventions(method, run, costed)
+    amount_known = any(not one.bound_only for one in estimates)
+    estimates += tensor_activity.estimate(run, known.telemetry, part)
+    by_time = device_time.estimate(run, part, draws, amount_known=amount_known)
+    if by_time is not None:
+        estimates.append(by_time)
+    return reconcile(
+        run,
+        part,
+        estimates,
+        draws,
+        findings=findings,
+        conventions=conventions,
+        facts=known.facts,
+        evidence_digests=known.digests,
+        evaluation_flop=_evaluation(known.found, costs),
+    )
+
+
+def _part(run: RunFigures, findings: list[Finding]) -> Part | None:
+    """Look the accelerator up; a name in the case must be known, one in a log may not be."""
+    if run.accelerator is None:
+        return None
+    if run.accelerator_place is None:
+        part, found = parts.resolve(run.accelerator, place=run.place)
+        findings += found
+        return part
+    read_out, found = parts.resolve_from_evidence(run.accelerator, place=run.accelerator_place)
+    findings += found
+    return read_out
+
+
+_Costs = list[tuple[work.ArchitectureMethod, Model | None, Costed]]
+
+
+def _costs(
+    case: AuditCase,
+    index: int,
+    known: Completed,
+    loaded: dict[str, Model],
+    findings: list[Finding],
+    *,
+    trace: bool,
+) -> _Costs:
+    """Cost the run's model by every route that case and evidence allow."""
+    run = known.figures
+    model = loaded[run.model] if run.model is not None else _model_of(case, index, known)
+    costs: _Costs = []
+    if model is not None:
+        if trace and model.config is not None:
+            traced = counted.cost(model, run.sequence_length)
+            findings += traced.findings
+            if traced.costed is not None:
+                costs.append(("counted", model, traced.costed))
+        formula = models.closed_form_cost(model, run.sequence_length)
+        if formula is not None:
+            costs.append(("closed-form", model, formula))
+            findings += models.compare_parameters(model, formula)
+    if not costs:
+        fixed = models.per_sample(known.found)
+        if fixed is not None:
+            costs.append(("closed-form", None, fixed))
+    return costs
+
+
+def _model_of(case: AuditCase, index: int, known: Completed) -> Model | None:
+    """Take the model from the run's evidence, where the case names none."""
+    name = known.found.config_file
+    paths = dict(case.evidence(index))
+    config = paths.get(name) if name is not None else None
+    return models.of_evidence(known.found, config)
+
+
+def _evaluation(found: RunFacts, costs: _Costs) -> float | None:
+    """Cost the forward passes of the evaluations that a log reports; no ledger counts them."""
+    if not costs:
+        return None
+    cost = costs[0][2].cost
+    if found.evaluation_tokens is not None and cost.tokens_per_sample:
+        return found.evaluation_tokens.number / cost.tokens_per_sample * cost.forward
+    if found.evaluation_samples is not None:
+        return found.evaluation_samples.number * cost.forward
+    return None
+
+
+def _parameters(model: Model | None) -> tuple[inputs.Input, ...]:
+    if model is None:
+        return ()
+    return tuple(one for one in (model.total, model.active) if one is not None)

@@ -1,0 +1,266 @@
+"""The comparisons that a run is put through. Each gives a verdict and says what it found."""
+
+import math
+from dataclasses import dataclass
+
+from flopledger import fingerprints, scope
+from flopledger import verdict as bands
+from flopledger.combine import Combined, Pair, speakers
+from flopledger.estimate import ComputeEstimate
+from flopledger.facts import Finding, Severity
+from flopledger.inputs import RunFigures
+from flopledger.methods import work
+from flopledger.parts import Part
+from flopledger.quantity import Interval
+from flopledger.text import number, percent
+from flopledger.verdict import Verdict
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """One comparison: what it says, and what it found."""
+
+    verdict: Verdict
+    findings: tuple[Finding, ...] = ()
+
+
+def architecture_route(estimates: list[ComputeEstimate]) -> ComputeEstimate | None:
+    """Pick the architecture route, two-sided if there is one, else its bound."""
+    routes = [one for one in estimates if one.independence_group == work.GROUP]
+    return next(iter(speakers(routes)), routes[0] if routes else None)
+
+
+def plausible_precisions(utilisation: dict[str, Interval]) -> tuple[str, ...]:
+    """List the precisions whose implied utilisation has been seen in published runs."""
+    return tuple(
+        precision
+        for precision, interval in utilisation.items()
+        if (figure := interval.best or interval.low) is not None
+        and figure <= bands.PLAUSIBLE_UTILISATION
+    )
+
+
+def utilisation_check(
+    run: RunFigures,
+    part: Part | None,
+    estimates: list[ComputeEstimate],
+    utilisation: dict[str, Interval],
+) -> Check:
+    """Test the work against the devices: above 1 impossible, above 0.60 implausible."""
+    if not utilisation or part is None:
+        return Check(verdict=Verdict.UNDETERMINED)
+    beyond = _beyond_ceiling(run, part, estimates)
+    if beyond is not None:
+        return Check(verdict=Verdict.INCONSISTENT, findings=(beyond,))
+    if run.precision is None:
+        return _infer_precision(run, utilisation)
+    stated = utilisation.get(run.precision)
+    if stated is None or stated.low is None:
+        return Check(verdict=Verdict.UNDETERMINED)
+    outcome = bands.of_utilisation(stated.low)
+    if outcome is Verdict.CONSISTENT:
+        return Check(verdict=outcome)
+    narrower = [one for one in plausible_precisions(utilisation) if one != run.precision]
+    hint = f"; it would be ordinary at {' or '.join(narrower)}" if narrower else ""
+    message = (
+        f"run {run.name}: the work needs {percent(stated)} of the dense {run.precision} peak over "
+        f"the whole run, above anything published (0.60){hint}; hours may be understated, or tokens "
+        "overstated"
+    )
+    severity: Severity = "error" if outcome is Verdict.INCONSISTENT else "warning"
+    return Check(
+        verdict=outcome, findings=(_finding("implausible-utilisation", severity, message, run),)
+    )
+
+
+def _beyond_ceiling(
+    run: RunFigures, part: Part, estimates: list[ComputeEstimate]
+) -> Finding | None:
+    """Give the finding that the work exceeds what the devices can do at all, if it does."""
+    route, ceiling = architecture_route(estimates), part.ceiling(run.precision)
+    assert run.device_seconds is not None
+    seconds = run.device_seconds.quantity.interval.high
+    if route is None or route.flop.low is None:
+        return None
+    limits = [
+        (one.flop.high, "the telemetry allows at most")
+        for one in estimates
+        if one.method == "tensor-activity" and one.bound_only and one.flop.high is not None
+    ]
+    if ceiling is not None and seconds is not None:
+        words = f"{number(seconds / 3600, 4)} device-hours ({ceiling.basis}) cannot do more than"
+        limits.append((seconds * ceiling.value, words))
+    limit, words = min(limits, default=(math.inf, ""))
+    if route.flop.low <= limit:
+        return None
+    message = (
+        f"run {run.name}: {route.method} finds at least {number(route.flop.low)} FLOP, but {words} "
+        f"{number(limit)}: {number(route.flop.low / limit, 2)} times too much; device time is "
+        "understated or work is overstated"
+    )
+    return _finding("exceeds-physical-limit", "error", message, run)
+
+
+def _infer_precision(run: RunFigures, utilisation: dict[str, Interval]) -> Check:
+    """Say which precisions the rate allows, where the case names none."""
+    sixteen = [name for name in ("bf16", "fp16") if name in utilisation]
+    plausible = plausible_precisions(utilisation)
+    rates = ", ".join(f"{name} {percent(interval)}" for name, interval in utilisation.items())
+    if not plausible:
+        message = f"run {run.name}: implied utilisation is implausible at every precision ({rates})"
+        finding = _finding("implausible-utilisation", "error", message, run)
+        return Check(verdict=Verdict.INCONSISTENT, findings=(finding,))
+    excluded = [name for name in sixteen if name not in plausible]
+    message = f"run {run.name}: precision not stated; implied utilisation by precision: {rates}"
+    if excluded:
+        message += f"; {' and '.join(excluded)} excluded, so {' or '.join(plausible)} was used"
+    finding = _finding("precision-inferred", "warning" if excluded else "info", message, run)
+    return Check(verdict=Verdict.CONSISTENT, findings=(finding,))
+
+
+def statement_check(run: RunFigures) -> Check:
+    """Test figures that refute themselves: a utilisation above 1."""
+    found = [
+        _finding(
+            "implausible-utilisation",
+            "error",
+            f"run {run.name}: a disclosed {stated.name.upper()} of {stated.quantity.interval.low:g} "
+            "exceeds the peak itself; per cent written as a fraction, or the wrong peak",
+            run,
+        )
+        for stated in (run.mfu, run.hfu)
+        if stated is not None and (stated.quantity.interval.low or 0) > 1
+    ]
+    return Check(
+        verdict=Verdict.INCONSISTENT if found else Verdict.UNDETERMINED, findings=tuple(found)
+    )
+
+
+#: Findings by which two documents of one run say different things.
+MISMATCHES = frozenset(
+    {
+        "accelerator-mismatch",
+        "amount-mismatch",
+        "device-count-mismatch",
+        "device-time-mismatch",
+    }
+)
+
+
+def document_check(findings: list[Finding]) -> Check:
+    """Ask for an explanation where case and evidence, or two documents, disagree."""
+    if any(one.code in MISMATCHES and one.severity != "info" for one in findings):
+        return Check(verdict=Verdict.NEEDS_EXPLANATION)
+    return Check(verdict=Verdict.UNDETERMINED)
+
+
+def counter_check(run: RunFigures, part: Part | None, combined: Combined | None) -> Check:
+    """Test the total that the run's own software states (`total_flos` and the like).
+
+    It is rederived, never used: a claim like any other, and the bands of a claim apply.
+    """
+    stated = None if run.claimed_flop is None else run.claimed_flop.quantity.best
+    if stated is None:
+        return Check(verdict=Verdict.UNDETERMINED)
+    ceiling = part.ceiling(run.precision) if part is not None else None
+    seconds = run.device_seconds.quantity.interval.high if run.device_seconds else None
+    if ceiling is not None and seconds is not None and stated > seconds * ceiling.value:
+        message = (
+            f"run {run.name}: the software's total of {number(stated)} FLOP exceeds the "
+            f"{number(seconds * ceiling.value)} that its devices could do ({ceiling.basis})"
+        )
+        finding = _finding("counter-implausible", "error", message, run)
+        return Check(verdict=Verdict.INCONSISTENT, findings=(finding,))
+    if combined is None or combined.flop.best is None:
+        return Check(verdict=Verdict.UNDETERMINED)
+    ratio = stated / combined.flop.best
+    spread = math.log((combined.flop.high or stated) / (combined.flop.low or stated)) / 2
+    outcome = bands.of_claim(math.exp(max(0.0, abs(math.log(ratio)) - spread)))
+    if outcome is Verdict.CONSISTENT:
+        return Check(verdict=outcome)
+    fits = "; ".join(one.reason for one in fingerprints.matching(ratio, spread=spread))
+    message = (
+        f"run {run.name}: the software's total of {number(stated)} FLOP is {number(ratio)} times the "
+        f"estimate of {number(combined.flop.best)}" + (f"; the factor fits: {fits}" if fits else "")
+    )
+    severity: Severity = "error" if outcome is Verdict.INCONSISTENT else "warning"
+    finding = _finding("counter-implausible", severity, message, run)
+    return Check(verdict=outcome, findings=(finding,))
+
+
+def pair_check(run: RunFigures, pair: Pair) -> Check:
+    """Test two independent routes against one another."""
+    outcome = bands.of_z(pair.z)
+    if outcome is Verdict.CONSISTENT:
+        return Check(verdict=outcome)
+    severity: Severity = "error" if outcome is Verdict.INCONSISTENT else "warning"
+    relation = (
+        f"{pair.second.method} / {pair.first.method} = {pair.ratio:.2f} ({pair.z:+.1f} sigma)"
+    )
+    if pair.ratio > 1:
+        code = "unexplained-compute"
+        reading = (
+            "the hours hold more compute than the work accounts for: downtime, other runs, teacher "
+            "passes, or work that was left out"
+        )
+    else:
+        code = "implausible-utilisation"
+        reading = "the work needs more than the hours gave: hours understated or work overstated"
+    message = f"run {run.name}: {relation}: {reading}"
+    found = [_finding(code, severity, message, run)]
+    tokens = run.tokens.quantity.best if run.tokens is not None else None
+    extra = () if tokens is None else (fingerprints.per_trillion_tokens(tokens),)
+    for fit in fingerprints.matching(
+        pair.ratio,
+        spread=abs(math.log(pair.ratio) / pair.z),
+        known=fingerprints.ROUTES,
+        extra=extra,
+    ):
+        words = (
+            f"run {run.name}: the factor {number(pair.ratio)} fits: {fit.reason}. A question to ask"
+        )
+        found.append(_finding(fit.code, "info", words, run))
+    return Check(verdict=outcome, findings=tuple(found))
+
+
+def circular_energy(run: RunFigures, part: Part | None) -> list[Finding]:
+    """Notice energy that is hours x board power (x 1.1): it repeats the hours, it adds nothing."""
+    seconds, energy = run.device_seconds, run.energy_joules
+    tdp = part.candidates[0].tdp_w if part is not None else None
+    if seconds is None or energy is None or not tdp:
+        return []
+    if seconds.quantity.best is None or energy.quantity.best is None:
+        return []
+    factor = energy.quantity.best / (seconds.quantity.best * tdp)
+    near = next((pue for pue in (1.0, 1.1, 1.2) if abs(math.log(factor / pue)) < 0.015), None)
+    if near is None:
+        return []
+    message = (
+        f"run {run.name}: the stated energy is device-hours x {tdp:g} W x {near:g}: derived from "
+        "the hours, so it is no second line of evidence"
+    )
+    return [_finding("circular-evidence", "info", message, run)]
+
+
+def assumed_scope(run: RunFigures) -> list[Finding]:
+    """State the reading that a run's place in the ledgers rests on."""
+    assumption = scope.unsettled(run)
+    if assumption is None:
+        return []
+    message = f"run {run.name} ({run.kind}): {assumption}"
+    return [_finding("scope-assumption", "info", message, run)]
+
+
+def missing_figures(run: RunFigures, estimates: list[ComputeEstimate]) -> list[Finding]:
+    """Say what keeps this run from having a figure."""
+    if speakers(estimates):
+        return []
+    message = (
+        f"run {run.name}: no figure can be given: it takes tokens with a model, or device-hours "
+        "with a disclosed utilisation"
+    )
+    return [_finding("tokens-missing", "warning", message, run)]
+
+
+def _finding(code: str, severity: Severity, message: str, run: RunFigures) -> Finding:
+    return Finding(code=code, severity=severity, message=message, evidence=(run.place,))

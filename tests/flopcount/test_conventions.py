@@ -1,0 +1,162 @@
+"""Rules of the field, against their own arithmetic, and explanations that add up."""
+
+import itertools
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+import flopcount
+from flopcount.conventions import NAMES
+
+transformers = pytest.importorskip("transformers")
+
+L, H, HEADS, KV, D, FFN, V, S, B = 3, 64, 8, 2, 8, 160, 100, 32, 2
+TOKENS = B * S
+
+
+@pytest.fixture(scope="module")
+def llama():
+    config = transformers.LlamaConfig(
+        num_hidden_layers=L,
+        hidden_size=H,
+        num_attention_heads=HEADS,
+        num_key_value_heads=KV,
+        intermediate_size=FFN,
+        vocab_size=V,
+    )
+    with torch.device("meta"):
+        model = transformers.LlamaForCausalLM(config)
+    ids = torch.zeros(B, S, dtype=torch.long, device="meta")
+    counts = {name: flopcount.count(model, ids, labels=ids, convention=name) for name in NAMES}
+    return model, ids, counts
+
+
+ATTENTION_WEIGHTS = H * D * (HEADS + 2 * KV) + HEADS * D * H
+MATRICES = L * (ATTENTION_WEIGHTS + 3 * H * FFN) + H * V
+VECTORS = (2 * L + 1) * H
+DENSE_ATTENTION = 12 * L * HEADS * D * S * TOKENS
+
+
+def test_dense(llama):
+    assert llama[2]["dense"].total == 6 * MATRICES * TOKENS + DENSE_ATTENTION
+    assert llama[2]["dense"].attention_flop == DENSE_ATTENTION
+    assert llama[2]["dense"].explained == ()
+
+
+def test_masked(llama):
+    # S·(S+1)/2 of S² pairs
+    masked = DENSE_ATTENTION * (S * (S + 1) // 2) // (S * S)
+    assert llama[2]["masked"].total == 6 * MATRICES * TOKENS + masked
+
+
+def test_megatron(llama):
+    assert llama[2]["megatron"].total == 6 * MATRICES * TOKENS + DENSE_ATTENTION // 2
+
+
+def test_torchtitan(llama):
+    # the norms' vectors are parameters too
+    assert llama[2]["torchtitan"].total == 6 * (MATRICES + VECTORS) * TOKENS + DENSE_ATTENTION
+
+
+def test_nanogpt(llama):
+    everything = MATRICES + VECTORS + V * H
+    assert llama[2]["nanogpt"].total == 6 * everything * TOKENS + DENSE_ATTENTION
+
+
+def test_6nd(llama):
+    assert llama[2]["6nd"].total == 6 * (MATRICES + VECTORS + V * H) * TOKENS
+
+
+def test_hf_trainer(llama):
+    model, ids, counts = llama
+    theirs = (
+        model.floating_point_ops({"input_ids": ids})
+        if hasattr(model, "floating_point_ops")
+        else 6 * ids.numel() * model.num_parameters(exclude_embeddings=True)
+    )
+    assert counts["hf-trainer"].total == theirs
+
+
+def test_torch_is_what_torch_says(llama):
+    model, ids, counts = llama
+    with FlopCounterMode(display=False) as counter:
+        model(ids, labels=ids).loss.backward()
+    model.zero_grad()
+    assert counts["torch"].total == counter.get_total_flops()
+
+
+def test_torch_with_its_errors():
+    layer = torch.nn.Conv2d(8, 8, 3, groups=8)
+    x = torch.zeros(1, 8, 6, 6, requires_grad=True)
+    with FlopCounterMode(display=False) as counter:
+        layer(x).sum().backward()
+    count = flopcount.count(layer, x, convention="torch")
+    assert count.total == counter.get_total_flops()
+    assert [term.name for term in count.explained] == ["aten.convolution_backward"]
+    assert count.total > flopcount.count(layer, x).total
+
+
+@pytest.mark.parametrize(("one", "other"), list(itertools.permutations(NAMES, 2)))
+def test_the_gap_between_any_two_is_explained_to_the_flop(llama, one, other):
+    first, second = llama[2][one], llama[2][other]
+    terms = flopcount.explain(first, second)
+    assert first.total + sum(term.flop for term in terms) == second.total
+    assert all(term.flop and term.reason for term in terms)
+    # nothing in a plain decoder is left to a remainder
+    assert "rest" not in [term.name for term in terms]
+
+
+def test_mixture_of_experts_by_rule():
+    config = transformers.MixtralConfig(
+        num_hidden_layers=2,
+        hidden_size=64,
+        num_attention_heads=8,
+        num_key_value_heads=2,
+        intermediate_size=96,
+        vocab_size=100,
+        num_local_experts=4,
+        num_experts_per_tok=2,
+    )
+    with torch.device("meta"):
+        model = transformers.MixtralForCausalLM(config).to(torch.bfloat16)
+    ids = torch.zeros(1, 16, dtype=torch.long, device="meta")
+    attention = 64 * 8 * (8 + 2 * 2) + 64 * 64
+    matrices = 2 * (attention + 2 * 3 * 64 * 96) + 64 * 100
+    pairs = 12 * 2 * 64 * 16 * 16
+    router = 2 * 64 * 4
+    dense = flopcount.count(model, ids, labels=ids)
+    assert dense.total == 6 * (matrices + router) * 16 + pairs
+    # two projections of 32 rows in each of two layers
+    assert (dense.experts.products, dense.experts.rows) == (4, 4 * 32)
+    megatron = flopcount.count(model, ids, labels=ids, convention="megatron")
+    assert megatron.total == 6 * matrices * 16 + pairs // 2
+    titan = flopcount.count(model, ids, labels=ids, convention="torchtitan")
+    assert titan.total == 6 * (matrices + router + (2 * 2 + 1) * 64) * 16 + pairs
+    for stated in (megatron, titan):
+        assert dense.total + sum(term.flop for term in stated.explained) == stated.total
+        assert "rest" not in [term.name for term in stated.explained]
+
+
+def test_hardware_adds_what_is_done_again():
+    from torch.utils.checkpoint import checkpoint
+
+    layer = torch.nn.Linear(8, 8)
+    x = torch.zeros(4, 8, requires_grad=True)
+    step = lambda t: checkpoint(layer, t, use_reentrant=True)  # noqa: E731
+    count = flopcount.count(step, x, convention="hardware")
+    # forward 512, backward 1024, forward again 512
+    assert count.total == 2048
+    assert (count.forward, count.backward, count.recompute) == (512, 1024, 512)
+    assert [term.name for term in count.explained] == ["recomputation"]
+
+
+def test_refusals():
+    x = torch.zeros(3, 4)
+    layer = torch.nn.Linear(4, 5)
+    with pytest.raises(flopcount.ConventionError, match="choose one of dense, masked"):
+        flopcount.count(layer, x, convention="guess")
+    with pytest.raises(flopcount.ConventionError, match="without a config"):
+        flopcount.count(layer, x, convention="megatron")
+    with pytest.raises(flopcount.ConventionError, match="one trace"):
+        flopcount.explain(flopcount.count(layer, x), flopcount.count(layer, torch.zeros(2, 4)))

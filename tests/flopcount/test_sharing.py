@@ -1,0 +1,160 @@
+"""Repeated layers: the shared count equals the unshared one in everything, or is not used."""
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+import flopcount
+from flopcount import shared_layers
+from flopcount.doubles import MetaDoubles
+from flopcount.known_values import KnownValues
+from flopcount.summary import summarise
+from flopcount.trace import Step, trace
+
+
+class Block(nn.Module):
+    def __init__(self, number, width=16):
+        super().__init__()
+        self.layer_idx = number
+        self.norm = nn.LayerNorm(width)
+        self.attend = nn.MultiheadAttention(width, 4, batch_first=True)
+        self.up, self.down = nn.Linear(width, 32), nn.Linear(32, width)
+
+    def forward(self, x):
+        y = self.norm(x)
+        x = x + self.attend(y, y, y, need_weights=False)[0]
+        return x + self.down(torch.relu(self.up(x)))
+
+
+class Stack(nn.Module):
+    def __init__(self, depth=8, special=()):
+        super().__init__()
+        self.table = nn.Embedding(10, 16)
+        self.layers = nn.ModuleList(Block(i) for i in range(depth))
+        for number in special:
+            self.layers[number].up = nn.Linear(16, 64)
+            self.layers[number].down = nn.Linear(64, 16)
+        self.head = nn.Linear(16, 10)
+
+    def forward(self, ids):
+        x = self.table(ids)
+        for layer in self.layers:
+            x = layer(x)
+        return self.head(x)
+
+
+def both(model, *args, backward=True):
+    step = Step(model=model, args=args, kwargs={}, backward=backward, loss=None)
+    shared = trace(step, MetaDoubles(KnownValues()), share=True)
+    plain = trace(step, MetaDoubles(KnownValues()), share=False)
+    return summarise(shared, method="meta"), summarise(plain, method="meta")
+
+
+IDS = torch.zeros(2, 6, dtype=torch.long)
+
+
+@pytest.mark.parametrize("backward", [True, False])
+@pytest.mark.parametrize(
+    ("depth", "special"), [(3, ()), (4, ()), (8, ()), (4, (0,)), (8, (2,)), (8, (0, 3))]
+)
+def test_equal_in_everything(depth, special, backward):
+    shared, plain = both(Stack(depth, special), IDS, backward=backward)
+    assert shared.total == plain.total > 0
+    assert shared.by_module == plain.by_module
+    assert shared.by_op == plain.by_op
+    assert shared.masked_total == plain.masked_total
+    assert shared.elementwise == plain.elementwise
+    assert shared.coverage == plain.coverage
+
+
+def test_most_layers_are_really_skipped(monkeypatch):
+    skipped = []
+    original = shared_layers.Sharing._skip
+
+    def watched(self, family, like, path, inputs):
+        skipped.append(path)
+        return original(self, family, like, path, inputs)
+
+    monkeypatch.setattr(shared_layers.Sharing, "_skip", watched)
+    flopcount.count(Stack(8), IDS)
+    assert skipped == [f"layers.{i}" for i in range(2, 8)]
+
+
+def test_a_frozen_layer_is_another_kind():
+    model = Stack(8)
+    model.layers[5].requires_grad_(requires_grad=False)
+    shared, plain = both(model, IDS)
+    assert shared.total == plain.total
+    assert shared.by_module == plain.by_module
+
+
+def test_a_layer_that_looks_alike_and_differs_is_found_out():
+    class Sneaky(Block):
+        def forward(self, x):
+            return super().forward(x) if self.layer_idx != 1 else x + self.down(self.up(x))
+
+    model = Stack(8)
+    model.layers = nn.ModuleList(Sneaky(i) for i in range(8))
+    step = Step(model=model, args=(IDS,), kwargs={}, backward=True, loss=None)
+    with pytest.raises(shared_layers.SharingRefusedError):
+        trace(step, MetaDoubles(KnownValues()), share=True)
+    assert flopcount.count(model, IDS).total == both(Stack(8), IDS)[1].total - (
+        # layer 1 has no attention: projections 4·2·12·16², scores and values 4·(2·4·6·6·4)
+        3 * (8 * 12 * 256 + 4 * 1152)
+    )
+
+
+def test_a_layer_whose_result_is_not_used():
+    class Early(Stack):
+        def forward(self, ids):
+            x = self.table(ids)
+            for number, layer in enumerate(self.layers):
+                y = layer(x)
+                x = y if number < 5 else x
+            return self.head(x)
+
+    model = Early(8)
+    count = flopcount.count(model, IDS)
+    plain = both(Stack(8), IDS)[1]
+    layer = plain.by_module["layers.0"]
+    # three of eight layers run forward only: two thirds of their cost is missing
+    assert count.total == plain.total - 3 * layer * 2 // 3
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_checkpointed_layers(reentrant):
+    class Saved(Stack):
+        def forward(self, ids):
+            x = self.table(ids)
+            for layer in self.layers:
+                x = checkpoint(layer, x, use_reentrant=reentrant)
+            return self.head(x)
+
+    model = Saved(6)
+    count = flopcount.count(model, IDS)
+    step = Step(model=model, args=(IDS,), kwargs={}, backward=True, loss=None)
+    plain = summarise(trace(step, MetaDoubles(KnownValues())), method="meta")
+    assert (count.total, count.recompute) == (plain.total, plain.recompute)
+    assert count.recompute > 0
+
+
+def test_layers_with_hooks_or_used_twice_are_traced_in_full():
+    model = Stack(6)
+    seen = []
+    for layer in model.layers:
+        layer.register_forward_hook(lambda *_: seen.append(1))
+    plain = both(Stack(6), IDS)[1]
+    assert flopcount.count(model, IDS).total == plain.total
+    assert len(seen) == 6
+
+    class Twice(Stack):
+        def forward(self, ids):
+            x = self.table(ids)
+            for layer in [*self.layers, *self.layers]:
+                x = layer(x)
+            return self.head(x)
+
+    twice = flopcount.count(Twice(6), IDS)
+    inner = sum(plain.by_module[f"layers.{i}"] for i in range(6))
+    assert twice.total == plain.total + inner
