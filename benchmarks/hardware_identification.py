@@ -77,9 +77,7 @@ def cases() -> tuple[list[tuple[str, float]], list[str]]:
     """Names with the dense BF16 peak of the part they mean, and names that must be refused."""
     known, other = [], []
     with NAMES.open() as file:
-        rows = [
-            r for r in csv.DictReader(file) if r["origin"] in ("driver", "nvml", "rocm", "mlperf")
-        ]
+        rows = [r for r in csv.DictReader(file) if r["origin"] in ("driver", "nvml", "rocm")]
     for row in rows:
         if row["answer"] in ("unknown", "ambiguous"):
             other.append(row["name"])
@@ -166,7 +164,9 @@ def speed() -> None:
         for _ in range(200):
             hardware_db.identify(name)
         lookups.append((time.process_time() - start) / 200)
-    print(f"\nall {len(index.ids)} parts loaded in {min(loads) * 1e3:.1f} ms of CPU time (best of 9)")
+    print(
+        f"\nall {len(index.ids)} parts loaded in {min(loads) * 1e3:.1f} ms of CPU time (best of 9)"
+    )
     print(
         f"lookup: driver name {lookups[0] * 1e6:.0f} us, human spelling {lookups[1] * 1e6:.0f} us"
     )

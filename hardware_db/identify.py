@@ -23,6 +23,7 @@ _PCI = re.compile(
 )
 
 
+_PLURAL = re.compile(r"\b((?:\d+x)?[A-Z]+\d+[A-Z]*)s\b")
 _ALIKE = 0.4  # share of common letter pairs from which on a name is worth mentioning
 
 
@@ -72,7 +73,7 @@ class Identifier:
         special = self._special(name, text, memory_gb, compute_units)
         if special is not None:
             return special
-        found = self._candidates(text)
+        found = self._with_plural(name, self._candidates(text))
         if len(found) > 1:
             found = self._narrowed(found, memory_gb, compute_units)
         elif found and not self._narrowed(found, memory_gb, compute_units):
@@ -130,7 +131,7 @@ class Identifier:
     def _one_device(self, text: str) -> Accelerator | None:
         """ "MI250X GCD", "TPU v3 core": one of the devices in a package."""
         for word in ("gcd", "core", "tensorcore", "neuroncore", "stack", "tile"):
-            bare = re.sub(rf"[ (,-]+{word}\)?$|^{word} (of an? )?", "", text)
+            bare = re.sub(rf"[ (,-]+{word}s?\)?$|^{word}s? (of an? )?", "", text)
             if bare == text or self._exact.get(text):
                 continue
             found = [i for i in self._candidates(bare) if _kind(self._part(i), word)]
@@ -151,6 +152,15 @@ class Identifier:
                     if grammar.fits(said, self._names[part_id]):
                         found[part_id] = None
         return list(found)
+
+    def _with_plural(self, name: str, found: list[str]) -> list[str]:
+        """ "H100s" are several H100, and "V100s" are several V100 or one V100S: both then."""
+        single = _PLURAL.sub(r"\1", name)
+        if single == name and not found:
+            single = re.sub(r"(?<=\d)s\b", "", name)
+        if single == name:
+            return found
+        return list(dict.fromkeys([*found, *self._candidates(grammar.clean(single) or "")]))
 
     def _narrowed(
         self, found: list[str], memory_gb: float | None, compute_units: int | None
