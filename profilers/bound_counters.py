@@ -19,7 +19,8 @@ def over(values: Floats, spans: CounterSpans) -> Floats:
         )
     # Extended precision: a second's difference of two months' running sum keeps its digits.
     sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.longdouble)])
-    return (sums[spans.stop] - sums[spans.start]).astype(np.float64)
+    found: Floats = (sums[spans.stop] - sums[spans.start]).astype(np.float64)
+    return found
 
 
 def telescoped(spans: CounterSpans) -> CounterSpans:
