@@ -6,7 +6,7 @@ computed from others where the arithmetic is exact (steps x batch), and says so.
 """
 
 from flopledger.facts import NAMES, Fact, Finding, Grade
-from flopledger.logs import checks, telemetry
+from flopledger.logs import checks, series, telemetry
 from flopledger.logs.architecture import find_shape
 from flopledger.logs.benchmarks import Benchmark, benchmark
 from flopledger.logs.evidence import Evidence
@@ -44,6 +44,7 @@ _PLAIN = (
 
 def assemble(evidence: Evidence) -> RunFacts:
     """Choose and compute the figures of the one run that ``evidence`` belongs to."""
+    evidence, settled = series.settle(evidence)
     several = checks.several_runs(evidence)
     figures = {name: choose(evidence, name) for name in _PLAIN}
     rules = _benchmark(figures["benchmark"])
@@ -67,7 +68,7 @@ def assemble(evidence: Evidence) -> RunFacts:
     figures |= _evaluation(evidence, figures)
     figures |= _from_benchmark(figures, rules)
     figures["implied_parameters"] = _implied_parameters(figures)
-    findings = list(evidence.findings)
+    findings = [*evidence.findings, *settled]
     findings += [several] if several else []
     findings += seen.findings
     findings += checks.conflicts(figures)
