@@ -128,7 +128,7 @@ def only(trace, kept):
     return replace(trace, series={n: s for n, s in trace.series.items() if n in kept})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
     step=st.sampled_from([1, 2, 5, 20, 60, 200]),
