@@ -16,7 +16,7 @@ from torch.nn.modules.module import (
     register_module_forward_pre_hook,
 )
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils.flop_counter import flop_registry
 
 from flopcount import flex, formulas  # noqa: F401  (formulas register themselves)
@@ -60,6 +60,10 @@ class AttentionScopes(TorchFunctionMode):  # type: ignore[misc]
             return self.attend(func, args, kwargs)
         if func is torch.ops.higher_order.flex_attention:
             return flex.attend(self.counter, args, kwargs)
+        if func is torch.Tensor.tolist and args[0].device.type == "meta":
+            # Reads memory without any op, so it can be answered only here.
+            with torch._C.DisableTorchFunction(), _disable_current_modes():
+                return self.known.value(args[0]).tolist()
         return func(*args, **kwargs)
 
     def attend(self, func: Any, args: Any, kwargs: Any) -> Any:

@@ -61,6 +61,7 @@ class Watch:
         self.ledger = Ledger()
         self.local = Local()
         self.has_shards = False
+        self.optimizing = False
         self.on_fakes = False
         self.paths: dict[int, str] = {}
         if isinstance(model, torch.nn.Module):
@@ -89,6 +90,8 @@ class Watch:
 
     def here(self) -> tuple[Phase, Scope]:
         """Phase and scope of the op that is running now."""
+        if self.optimizing:
+            return "optimizer", ROOT
         if torch._C._current_graph_task_id() == -1:
             return "forward", self.stack[-1]
         if torch.is_grad_enabled() and not torch._C._autograd._get_current_graph_task_keep_graph():

@@ -35,6 +35,7 @@ class Step:
         kwargs: Keyword inputs.
         backward: Whether gradients are part of the step.
         loss: See :func:`flopcount.count`.
+        optimizer: See :func:`flopcount.count`.
 
     """
 
@@ -43,6 +44,7 @@ class Step:
     kwargs: dict[str, Any]
     backward: bool
     loss: Loss | None
+    optimizer: Callable[[Any], Any] | None = None
 
 
 class StepError(Exception):
@@ -94,6 +96,9 @@ def _run(step: Step, doubles: Doubles, watch: Watch, *, share: bool) -> Sharing 
         out = step.model(*inputs, **named)
         if step.backward:
             backpropagate(out, step.loss)
+        if step.optimizer is not None:
+            watch.optimizing = watch.ledger.has_optimizer = True
+            step.optimizer(list(step.model.parameters())).step()
     return sharing
 
 
@@ -129,7 +134,8 @@ def _flex_attention_anywhere() -> Iterator[None]:
 
 def trace_on_meta(step: Step) -> Ledger:
     """The first rung: no storage anywhere, repeated layers shared where that is exact."""
-    if isinstance(step.model, torch.nn.Module) and not _asks_for_outputs(step.kwargs):
+    whole = step.optimizer is not None  # every parameter needs its own gradient
+    if isinstance(step.model, torch.nn.Module) and not whole and not _asks_for_outputs(step.kwargs):
         try:
             return trace(step, MetaDoubles(KnownValues()), share=True)
         except (SharingRefusedError, StepError):

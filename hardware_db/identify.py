@@ -52,8 +52,10 @@ class Identifier:
         compute_units: int | None = None,
     ) -> Accelerator:
         """The one part that a name means, given what else is known of the device."""
-        if not name.strip():
-            raise UnknownAccelerator("an empty name is no accelerator", query=name)
+        if not _is_text(name) or not name.strip():
+            raise UnknownAccelerator(
+                "a device name is a string of at least one letter", query=str(name)
+            )
         text = grammar.clean(name)
         if text is None:
             raise UnknownAccelerator(
@@ -289,6 +291,11 @@ def _kind(part: Accelerator, word: str) -> bool:
     return part.devices_per_package > 1 and (
         kind == word or (kind, word) in (("core", "tensorcore"), ("neuroncore", "core"))
     )
+
+
+def _is_text(name: object) -> bool:
+    # callers without a type checker hand over what telemetry gave them: bytes, None
+    return isinstance(name, str)
 
 
 def _shown(name: str) -> str:

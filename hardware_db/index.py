@@ -149,9 +149,7 @@ def _architecture(plain: dict[str, Any]) -> Architecture:
 
 def _names(values: list[Any]) -> Names:
     made = _NAMES.make(values)
-    return (
-        replace(made, pci=_nested(made.pci), pci_not=_nested(made.pci_not)) if made.pci else made
-    )
+    return replace(made, pci=_nested(made.pci), pci_not=_nested(made.pci_not)) if made.pci else made
 
 
 def _nested(rows: Any) -> Any:

@@ -80,9 +80,11 @@ class DeviceIntegrals:
     """B3: increase of each cycle counter between looks, as the instrument counts them: of one SM or
     summed over all, see ``Rates.sm_count``."""
     energy_joules: Interval | None
-    """Energy between looks at the counter, with gain and edges; None: no counter."""
+    """Energy between looks at the counter, with gain and edges; None: no counter, or nobody knows
+    the highest power, which bounds the edges."""
     energy_joules_estimated: Interval | None
-    """Power integrated over the covered time, with the gain error; None: no power reading."""
+    """The counter with edges at its own mean power; without a counter, power integrated over the
+    covered time with the gain error; None: neither."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,11 +172,6 @@ def _pieces(trace: Trace, device: DeviceTrace, limits: Limits) -> Pieces:
 
 
 def _integrals(device: DeviceTrace, cut: Pieces, limits: Limits) -> DeviceIntegrals:
-    known = ~np.isnan(cut.power_watts)
-    power = None
-    if known.any():
-        joules = float((cut.power_watts[known] * cut.seconds[known]).sum())
-        power = bounded(joules * (1 - limits.energy_gain), joules * (1 + limits.energy_gain))
     return DeviceIntegrals(
         key=device.device.key,
         claimed_seconds=float(cut.seconds.sum()),
@@ -191,7 +188,7 @@ def _integrals(device: DeviceTrace, cut: Pieces, limits: Limits) -> DeviceIntegr
             if name != "energy_mj"
         },
         energy_joules=_energy(device, cut, limits),
-        energy_joules_estimated=power,
+        energy_joules_estimated=_energy_estimated(cut, limits),
     )
 
 
@@ -204,18 +201,45 @@ def _energy(device: DeviceTrace, cut: Pieces, limits: Limits) -> Interval | None
     if spans is None:
         return None
     column = _energy_column(device, _telescoped(spans), limits)
-    return bounded(*column.sum())
+    found = bounded(*column.sum())
+    return None if found.high is None else found
+
+
+def _energy_estimated(cut: Pieces, limits: Limits) -> Interval | None:
+    spans = cut.counters.get("energy_mj")
+    known = ~np.isnan(cut.power_watts)
+    if spans is not None:
+        whole = _telescoped(spans)
+        joules = whole.delta * 1e-3
+        edge = 2 * limits.energy_edge_s * joules / _over(cut.seconds, whole)
+    elif known.any():
+        joules = cut.power_watts[known] * cut.seconds[known]
+        edge = np.zeros(len(joules))
+    else:
+        return None
+    low = np.maximum(joules * (1 - limits.energy_gain) - edge, 0.0)
+    return bounded(float(low.sum()), float((joules * (1 + limits.energy_gain) + edge).sum()))
 
 
 def _energy_column(device: DeviceTrace, spans: CounterSpans, limits: Limits) -> Column:
     """Return the joules of each span: gain error, and the counter's update period at both ends."""
     joules = spans.delta * 1e-3
-    most = limits.max_power_watts
-    if most is None and device.device.power_limit_mw is not None:
-        most = device.device.power_limit_mw * 1e-3
+    most = _most_power(device, limits)
     edge = math.inf if most is None else 2 * most * limits.energy_edge_s
     low = np.maximum(joules * (1 - limits.energy_gain) - edge, 0.0)
     return Column(low, joules * (1 + limits.energy_gain) + edge)
+
+
+def _most_power(device: DeviceTrace, limits: Limits) -> float | None:
+    """Return the highest board power: as stated, described, or the highest limit recorded."""
+    if limits.max_power_watts is not None:
+        return limits.max_power_watts
+    if device.device.power_limit_mw is not None:
+        return device.device.power_limit_mw * 1e-3
+    series = device.series.get("power_limit_mw")
+    if series is None or not series.present.any():
+        return None
+    return float(series.masked.max()) * 1e-3
 
 
 def _telescoped(spans: CounterSpans) -> CounterSpans:

@@ -207,6 +207,8 @@ def _missing(trace: DeviceTrace, start_ns: int, end_ns: int) -> Gap:
 
 def _joined(starts: Ints, ends: Ints) -> tuple[list[int], list[int]]:
     """Merge spans that touch, so that a long trace has a handful of stretches."""
+    kept = ends > starts
+    starts, ends = starts[kept], ends[kept]
     if not len(starts):
         return [], []
     cut = np.flatnonzero(starts[1:] > ends[:-1]) + 1

@@ -179,7 +179,7 @@ class DeviceTrace:
     def spans(self, signal: str | None = None) -> tuple[Ints, Ints]:
         """Return (start, end) of the time each sample speaks for, without overlap.
 
-        A sample ends at its stamp and begins at its period's start or at the sample before,
+        A sample ends at its stamp and begins at its period's start or at the covering sample before,
         whichever is later: two recorders of one device never count a second twice. With a
         ``signal``, a number that follows ``pending`` cells begins where the first of them began
         (those cells themselves then speak for no time).
@@ -187,7 +187,10 @@ class DeviceTrace:
         end = self.time_ns
         start = end - self.period_ns
         if len(end) > 1:
-            start = np.concatenate([start[:1], np.maximum(start[1:], end[:-1])])
+            # A sample that speaks for no time (the first of a chain) takes none from its neighbour.
+            ends = np.where(self.period_ns > 0, end, np.iinfo(np.int64).min)
+            frontier = np.maximum.accumulate(ends)[:-1]
+            start = np.concatenate([start[:1], np.maximum(start[1:], frontier)])
         series = self.series.get(signal) if signal is not None else None
         if series is None:
             return start, end

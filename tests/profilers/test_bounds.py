@@ -293,6 +293,20 @@ def test_a_counter_covers_a_gap_and_a_reset_does_not():
     assert counted([1000, 2000, again, 3000]).high == pytest.approx(1.0)
 
 
+def test_energy_without_a_known_power_limit_is_an_estimate():
+    """1000 J in 10 s: 5 % gain, and 0.1 s of the mean 100 W at both ends."""
+    trace = flat(10)
+    series = {"energy_mj": Series.of_readings([100_000 * i for i in range(11)])}
+    bare = replace(trace, device=Device(key=trace.device.key), series=series)
+    found = integrals(whole_of(bare))[0]
+    assert found.energy_joules is None
+    assert found.energy_joules_estimated.low == pytest.approx(1000 * 0.95 - 2 * 0.1 * 100)
+    assert found.energy_joules_estimated.high == pytest.approx(1000 * 1.05 + 2 * 0.1 * 100)
+    series["power_limit_mw"] = Series.of_readings([700_000] * 11)
+    limited = integrals(whole_of(replace(bare, series=series)))[0]
+    assert limited.energy_joules.high == pytest.approx(1000 * 1.05 + 2 * 0.1 * 700)
+
+
 def test_contradicting_instruments_are_a_finding():
     """Tensor cycles of a full device against an energy that allows a hundredth of it."""
     rows = 11

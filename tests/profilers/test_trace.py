@@ -123,6 +123,13 @@ def test_two_recorders_of_one_device_count_a_second_once():
     assert absent.reason is Reason.ABSENT
 
 
+def test_a_second_recorder_that_begins_takes_no_time_from_the_first():
+    # Its first sample, at 1.5 s, speaks for no time; the first recorder's (1, 2] stays whole.
+    first = trace(*(sample(at, power_mw=100) for at in (1, 2, 3)))
+    second = trace(sample(1.5, period=0, power_mw=100), sample(2.5, period=1, power_mw=100))
+    assert first.merged(second).covered_seconds() == 3.0
+
+
 def test_merging_a_record_with_itself_changes_nothing():
     gap = Gap(start_ns=SECOND, end_ns=2 * SECOND, reason="timed_out", device=GPU)
     event = Event(time_ns=SECOND, kind="xid", device=GPU, detail={"code": 79})
