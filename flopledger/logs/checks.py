@@ -104,7 +104,12 @@ def _devices(evidence: Evidence, figures: Mapping[str, Resolved | None]) -> list
     if count is None:
         return []
     nodes = {int(fact.value) for fact in evidence.named("nodes") if _numbers(fact.value)}
-    found = []
+    # Where every rank logs its start, it is one line a device (or one a node).
+    found = [
+        _mismatch(count, fact, f"{fact.value} ranks logged their start")
+        for fact in evidence.named("ranks_logged")
+        if fact.value not in {*nodes, count.number}
+    ]
     for fact in evidence.named("platform"):
         match = re.match(r"(\d{1,6})\s*x", str(fact.value))
         if match and int(match[1]) not in nodes | {count.number, 1}:
