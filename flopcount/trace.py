@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -114,7 +115,19 @@ def _neutral_torch(step: Step) -> Iterator[None]:
         stack.enter_context(torch.compiler.set_stance("force_eager"))
         stack.enter_context(torch.random.fork_rng(devices=[]))
         stack.enter_context(_flex_attention_anywhere())
+        stack.enter_context(_quiet_fakes())
         yield
+
+
+@contextmanager
+def _quiet_fakes() -> Iterator[None]:
+    """Fake tensors log each failure at length; a rung's failure is told once, by the ladder."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 @contextmanager
