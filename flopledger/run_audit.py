@@ -39,7 +39,9 @@ def audit_run(
             estimates.append(one)
             conventions |= work.conventions(method, run, costed)
     amount_known = any(not one.bound_only for one in estimates)
-    estimates += tensor_activity.estimate(run, known.telemetry, part)
+    seen, contradictions = tensor_activity.estimate(run, known.telemetry, part)
+    estimates += seen
+    findings += contradictions
     by_time = device_time.estimate(run, part, draws, amount_known=amount_known)
     if by_time is not None:
         estimates.append(by_time)
