@@ -30,19 +30,20 @@ def print_check(check: PeakCheck, part: Accelerator, dtype: str) -> None:
         typer.echo(f"  {e.code}: {e.text} ({e.residual:+.2%})")
 
 
-def print_table(parts: list[Accelerator]) -> None:
+def print_table(parts: list[Accelerator], dtype: str | None) -> None:
     """One line a part."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("id", no_wrap=True, min_width=max((len(p.id) for p in parts), default=2))
-    for column in ("released", "GB", "GB/s", "W", "fp32", "tf32", "bf16", "fp8"):
+    dtypes = list(dict.fromkeys(["fp32", "tf32", "bf16", "fp8", *([dtype] if dtype else [])]))
+    for column in ("released", "GB", "GB/s", "W", *dtypes):
         table.add_column(column, justify="right", no_wrap=True)
     for part in parts:
         row = [part.id, part.released or "-"]
         row += [_cell(v) for v in (part.memory_gb, part.bandwidth_gb_per_s, part.tdp_w)]
-        row += [_cell(_peak(part, dtype)) for dtype in ("fp32", "tf32", "bf16", "fp8")]
+        row += [_cell(_peak(part, name)) for name in dtypes]
         table.add_row(*row)
     Console().print(table)
     typer.echo(

@@ -63,7 +63,9 @@ def list_parts(
     elif as_json:
         _print_json([plain_part(part) for part in parts])
     else:
-        _text.print_table(parts)
+        from hardware_db import dtype_name
+
+        _text.print_table(parts, None if dtype is None else dtype_name(dtype))
 
 
 @group.command("show")
