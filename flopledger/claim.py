@@ -209,7 +209,7 @@ def _expert_counts(value: float, run: RunAudit, ratio: float) -> list[Fingerprin
     reason = "all experts were counted, not the active ones"
     return [
         Fingerprint(
-            code="architecture-not-countable",
+            code="experts-all-counted",
             factor=figure * ratio / value,
             tolerance=0.05,
             reason=reason,

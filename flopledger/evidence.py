@@ -33,7 +33,7 @@ _NUMBERS = {
     "energy_joules": ("energy_joules", "energy-disagreement"),
     "claimed_flop": ("claimed_flop", "claim-mismatch"),
 }
-#: What the audited software states is a claim: it may be tested, it never fills a gap.
+#: What the audited software states is a claim: it is tested, and never enters an estimate.
 _CLAIMS = frozenset({"claimed_flop"})
 _WORDS = ("precision", "recompute", "status", "energy_boundary")
 
@@ -101,8 +101,9 @@ def join(run: RunFigures, found: RunFacts) -> tuple[RunFigures, list[Finding]]:
         if stated is None:
             changes[name] = read_out
         elif not _agree(stated.quantity, read_out.quantity):
-            findings.append(_mismatch(code, run, stated, read_out))
-            if name not in _CLAIMS:
+            used = name not in _CLAIMS
+            findings.append(_mismatch(code, run, stated, read_out, used=used))
+            if used:
                 changes[name] = read_out
     for name in _WORDS:
         resolved = getattr(found, name)
@@ -135,7 +136,7 @@ def _agree(stated: Quantity, read_out: Quantity) -> bool:
     return not (above or below)
 
 
-def _mismatch(code: str, run: RunFigures, stated: Input, read_out: Input) -> Finding:
+def _mismatch(code: str, run: RunFigures, stated: Input, read_out: Input, *, used: bool) -> Finding:
     one = stated.quantity.best or stated.quantity.interval.low or stated.quantity.interval.high
     two = read_out.quantity.interval.best or read_out.quantity.interval.low
     factor = "" if not one or not two else f" (a factor {number(max(one / two, two / one))})"
@@ -143,7 +144,8 @@ def _mismatch(code: str, run: RunFigures, stated: Input, read_out: Input) -> Fin
         code=code,
         severity="warning",
         message=f"run {run.name}: {stated.name} is stated as {number(one)}, the evidence gives "
-        f"{number(two)}{factor}; the evidence is used",
+        f"{number(two)}{factor}; "
+        + ("the evidence is used" if used else "the case's figure is the one that is tested"),
         evidence=(stated.source, read_out.source),
     )
 
@@ -193,7 +195,15 @@ def _device_seconds(run: RunFigures) -> dict[str, object]:
 
 
 def _unread(evidence: Evidence) -> Iterable[Finding]:
+    damaged = {
+        place
+        for finding in evidence.findings
+        if finding.code in {"evidence-unreadable", "evidence-refused"}
+        for place in finding.evidence
+    }
     for name in evidence.unread:
+        if any(place.startswith(name) for place in damaged):
+            continue  # recognised, and its own finding says what is wrong with it
         yield Finding(
             code="evidence-unread",
             severity="warning",

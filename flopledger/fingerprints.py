@@ -45,13 +45,13 @@ GENERIC = (
         reason="multiply-adds counted as one, cores or dies counted as chips, or half the run",
     ),
     Fingerprint(
-        code="unit-ambiguity",
+        code="forward-only-counted",
         factor=1 / 3,
         tolerance=0.05,
         reason="only the forward pass was counted",
     ),
     Fingerprint(
-        code="unit-ambiguity",
+        code="utilisation-assumed",
         factor=3.0,
         tolerance=0.05,
         reason="a utilisation of 1 was assumed, or backward passes were added to a training total",

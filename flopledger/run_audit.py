@@ -39,7 +39,9 @@ def audit_run(
             estimates.append(one)
             conventions |= work.conventions(method, run, costed)
     amount_known = any(not one.bound_only for one in estimates)
-    estimates += tensor_activity.estimate(run, known.telemetry, part)
+    seen, contradictions = tensor_activity.estimate(run, known.telemetry, part)
+    estimates += seen
+    findings += contradictions
     by_time = device_time.estimate(run, part, draws, amount_known=amount_known)
     if by_time is not None:
         estimates.append(by_time)
@@ -61,12 +63,25 @@ def _part(run: RunFigures, findings: list[Finding]) -> Part | None:
     if run.accelerator is None:
         return None
     if run.accelerator_place is None:
+        part: Part | None
         part, found = parts.resolve(run.accelerator, place=run.place)
-        findings += found
-        return part
-    read_out, found = parts.resolve_from_evidence(run.accelerator, place=run.accelerator_place)
+    else:
+        part, found = parts.resolve_from_evidence(run.accelerator, place=run.accelerator_place)
     findings += found
-    return read_out
+    if part is not None and run.precision is not None and part.peak(run.precision) is None:
+        findings.append(_unsupported(run, part))
+    return part
+
+
+def _unsupported(run: RunFigures, part: Part) -> Finding:
+    known = ", ".join(part.precisions()) or "none"
+    message = (
+        f"run {run.name}: {part.spelled} has no hardware path for {run.precision} (it has: {known}); "
+        "its hours give no figure at that precision: the part or the precision is misstated"
+    )
+    return Finding(
+        code="precision-unsupported", severity="warning", message=message, evidence=(run.place,)
+    )
 
 
 _Costs = list[tuple[work.ArchitectureMethod, Model | None, Costed]]

@@ -25,6 +25,8 @@ class DeviceBounds:
 
     by_precision: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Precision to (low, high)."""
+    hard_high: float = 0.0
+    """FLOP at the highest clock of the widest precision all the time: no sensor is trusted."""
     grade: str = "gauge"
     """``sampled-counter`` when tensor activity was read, ``gauge`` when only the clock was."""
     assumptions: list[str] = field(default_factory=list)
@@ -53,11 +55,13 @@ def device_bounds(
         except HardwareError:
             continue
         answer.by_precision[dtype] = _range(trace, per_mhz, ceiling, window, start_ns, end_ns)
+        answer.hard_high = max(answer.hard_high, ceiling * window)
     if not answer.by_precision:
         return None
     if _has(trace, "tensor_activity_permille") and _has(trace, "sm_clock_mhz"):
         answer.grade = "sampled-counter"
         answer.assumptions.append("tensor activity 1.0 is the dense peak rate at the actual clock")
+        answer.assumptions.append("the clock at each sample stands for the time since the last one")
     else:
         answer.assumptions.append("a busy device may have computed at its peak, or not at all")
     answer.assumptions.append("matrices are dense; structured sparsity would double every figure")
@@ -130,6 +134,7 @@ def summed(parts: list[DeviceBounds]) -> dict[str, Any]:
     return {
         "low": low,
         "high": high,
+        "hard": {"low": 0.0, "high": sum(part.hard_high for part in parts)},
         "basis": "hardware",
         "by_precision": by_precision,
         "grade": "sampled-counter" if grades == {"sampled-counter"} else "gauge",

@@ -31,6 +31,8 @@ class Guard:
     device: Device
     reasons: set[Reason] = field(default_factory=set)
     """Why cells of the last sample are absent."""
+    numbers: int = 0
+    """How many cells of the last sample are numbers."""
     _last: dict[str, tuple[int, int | float]] = field(default_factory=dict)
     _since: dict[str, tuple[Reason, int]] = field(default_factory=dict)
     _told: set[tuple[str, str]] = field(default_factory=set)
@@ -45,6 +47,7 @@ class Guard:
         """Put reasons in place of what cannot be believed; return what is worth an event."""
         events: list[Event] = []
         self.reasons.clear()
+        self.numbers = 0
         for name, reading in readings.items():
             believed = reading
             if not isinstance(reading, Unavailable):
@@ -54,6 +57,7 @@ class Guard:
                 elif counts:
                     believed = self._counter(name, reading, readings, monotonic_ns)
                 if believed is reading:
+                    self.numbers += 1
                     if self._since:
                         self._since.pop(name, None)
                     continue

@@ -70,6 +70,7 @@ class Journal:
         self._dropped = 0
         self._closed = 0
         self._flushing = False
+        self._announced = ""
 
     @classmethod
     def open(
@@ -216,14 +217,12 @@ class Journal:
 
     def _append(self, columns: Sequence[str], rows: list[Row]) -> None:
         if self._segment is None:
+            # The name goes into the chain first: a file that the chain does not know is foreign.
             path = self.folder / f"samples-{self._number + 1:06d}.arrows"
-            segment = _Segment(path, self._signals)
-            try:
+            if self._announced != path.name:
                 self._ledger.append({"kind": "segment-open", "file": path.name})
-            except OSError:
-                segment.close()
-                raise
-            self._segment = segment
+                self._announced = path.name
+            self._segment = _Segment(path, self._signals)
             self._number += 1
         self._segment.append(_cells(columns, rows, self._signals))
         if self._segment.size >= SEGMENT_BYTES:

@@ -25,7 +25,7 @@ from profilers.sources import make_source
 from profilers.values import Device, DeviceKey, Event, Sample
 from profilers.wire import device_to_json, event_to_json, first_line
 
-FIRST_RETRY_NS = 2_000_000_000
+FIRST_RETRY_NS = 1_000_000_000
 LAST_RETRY_NS = 60_000_000_000
 
 
@@ -163,6 +163,7 @@ class Probe:
                 "late_ns": late,
                 "skipped": skipped,
                 "marks": list(marks),
+                "shut": [a.as_json() for a in self._attempts if a.source is None],
             }
         )
 

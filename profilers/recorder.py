@@ -30,7 +30,7 @@ LAST_PAUSE_NS = 30_000_000_000
 COMPACTION_SECONDS = 120
 MAX_LINE = 8 << 20
 LATE_NS = 20_000_000
-OVERSLEPT_NS = 1_000_000_000
+OVERSLEPT_NS = 500_000_000
 
 
 def spawn(module: str, *arguments: str, **more: Any) -> "subprocess.Popen[bytes]":
@@ -144,10 +144,7 @@ class Recorder:
         os.set_blocking(0, False)
         while not self._stop:
             self._supervise()
-            patience, before = self._patience(), time.monotonic_ns()
-            ready = self._selector.select(patience / 1e9)
-            self._excuse(time.monotonic_ns() - before - patience)
-            for key, _ in ready:
+            for key, _ in self._selector.select(self._patience() / 1e9):
                 if key.data == "control":
                     self._control()
                 elif self._probe is not None:
@@ -169,7 +166,11 @@ class Recorder:
                 self._selector.register(self._probe.out, selectors.EVENT_READ, "probe")
                 self._due = time.monotonic_ns() + self._start_deadline_ns
         elif now >= self._due:
-            self._lose_probe("timed_out", "no sweep before the deadline")
+            # We wake at the deadline: much later means that we were stopped ourselves.
+            if now - self._due > OVERSLEPT_NS:
+                self._excuse(now - self._due)
+            else:
+                self._lose_probe("timed_out", "no sweep before the deadline")
 
     def _lose_probe(self, reason: str, detail: str) -> None:
         probe, self._probe = self._probe, None
@@ -188,10 +189,9 @@ class Recorder:
 
     def _excuse(self, overslept_ns: int) -> None:
         """After a pause of our own (a stopped process, a paused machine) the probe is not late."""
-        if overslept_ns > OVERSLEPT_NS:
-            now = time.monotonic_ns()
-            self._due = max(self._due, now + self._interval_ns + self._deadline_ns)
-            self._event("recorder-paused", now, seconds=overslept_ns / 1e9)
+        now = time.monotonic_ns()
+        self._due = now + self._interval_ns + self._deadline_ns
+        self._event("recorder-paused", now, seconds=overslept_ns / 1e9)
 
     def _patience(self) -> int:
         """Return how long nothing may happen before something must be done."""
@@ -229,12 +229,18 @@ class Recorder:
         self._due = now + self._interval_ns + self._deadline_ns
         rows = message["rows"]
         stamp: int = rows[0][1] if rows else now
-        if self._failure is not None:
-            since, reason, detail = self._failure
-            self._failure = None
-            self._gap(since, stamp, reason, detail=detail)
+        if rows:
+            self._last_sweep = rows[-1][1]
+            if self._failure is not None:
+                since, reason, detail = self._failure
+                self._failure = None
+                self._gap(since, stamp, reason, detail=detail)
+        elif self._keys and self._failure is None and message["shut"]:
+            # The probe lives, but its instrument is gone as a whole.
+            why = message["shut"][0]
+            since = self._last_sweep if self._last_sweep is not None else now
+            self._failure = (since, why.get("reason", "failed"), why.get("detail", ""))
         self._pause_ns = FIRST_PAUSE_NS
-        self._last_sweep = rows[-1][1] if rows else now
         self._journal.rows(self._columns, [self._row(row) for row in rows])
         for row in rows:
             self._watch_darkness(row)

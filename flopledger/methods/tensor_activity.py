@@ -7,6 +7,7 @@ above, and never say what was trained. The hard end holds whatever the sensors m
 """
 
 from flopledger.estimate import ComputeEstimate
+from flopledger.facts import Finding
 from flopledger.inputs import RunFigures
 from flopledger.parts import Part
 from flopledger.quantity import Interval
@@ -17,13 +18,28 @@ GROUP = "device telemetry"
 
 def estimate(
     run: RunFigures, telemetry: Telemetry | None, part: Part | None
-) -> tuple[ComputeEstimate, ...]:
-    """Give the hard bound and, where gauges allow one, the two-sided figure of executed FLOP."""
+) -> tuple[tuple[ComputeEstimate, ...], tuple[Finding, ...]]:
+    """Give the hard bound and, where gauges allow one, the two-sided figure of executed FLOP.
+
+    Beside them stand the contradictions within the telemetry itself: a counter that is at fault, or
+    gauges that cannot all be true.
+    """
     if telemetry is None or part is None:
-        return ()
+        return (), ()
     bounds = executed(telemetry, part, run.precision)
-    if bounds is None or bounds.hard.high is None:
-        return ()
+    if bounds is None:
+        return (), ()
+    findings = tuple(
+        Finding(
+            code=one.code,
+            severity="warning",
+            message=f"run {run.name}: {one.device}: {one.message}",
+            evidence=telemetry.names,
+        )
+        for one in bounds.findings
+    )
+    if bounds.hard.high is None:
+        return (), findings
     coverage = bounds.coverage
     notes = (
         f"telemetry: {telemetry.place}",
@@ -34,10 +50,10 @@ def estimate(
     hard = _estimate(run, Interval(low=None, best=None, high=bounds.hard.high), notes, bound=True)
     seen = bounds.estimated
     if seen is None or seen.high is None or seen.low <= 0:
-        return (hard,)
+        return (hard,), findings
     flop = Interval(low=seen.low, best=(seen.low * seen.high) ** 0.5, high=seen.high)
     gauges = "gauges taken as representative of the time between samples"
-    return (hard, _estimate(run, flop, (*notes, gauges), bound=False))
+    return (hard, _estimate(run, flop, (*notes, gauges), bound=False)), findings
 
 
 def _estimate(

@@ -50,6 +50,7 @@ _FIELDS: dict[str, tuple[int, int, int]] = {
 _FAST_FIELDS = ("energy_mj", "power_mw")
 _FIELD = struct.Struct("=IIqqii8s")  # id, scope, timestamp, latency, type, return code, value
 _FIELD_VALUES = ("<d", "<I4x", "<Q", "<Q", "<q", "<i4x", "<H6x")  # by NVML's value type
+_WHOLE = {kind: struct.Struct(_FIELD_VALUES[kind]).unpack for kind in range(1, 7)}
 Reader = Callable[[dict[str, Reading]], dict[str, Reading]]
 
 SLOW_NS = 950_000_000
@@ -223,7 +224,8 @@ class _Unit:
         self._last_ns: int | None = None
         self._processes: tuple[int, ...] | None = None
         self._chain, gpm_missing = self._make_chain()
-        self._wanted = dict.fromkeys((*_FIELDS,))
+        self._fast_names = [name for name in _FIELDS if name in _FAST_FIELDS]
+        self._slow_names = [name for name in _FIELDS if name not in _FAST_FIELDS]
         fast: list[Reader] = [self._fast_fields, self._power, self._energy, self._utilization]
         slow: list[Reader] = [self._slow_fields, self._temperature, self._memory]
         found: dict[str, Reading] = {}
@@ -246,6 +248,7 @@ class _Unit:
         missing |= {name: never for name in SIGNALS if name not in _ALL}
         if parent is not None:
             missing.setdefault("power_limit_mw", never)
+        self._unwanted = [name for name in _ALL if name in missing]
         self.device = replace(device, missing=missing)
         self._guard = Guard(self.device)
 
@@ -264,7 +267,9 @@ class _Unit:
         for name in _FIELDS:
             why = found.get(name)
             if isinstance(why, Unavailable) and why.reason in _FINAL:
-                self._wanted.pop(name, None)
+                for names in (self._fast_names, self._slow_names):
+                    if name in names:
+                        names.remove(name)
 
     def sample(self, events: list[Event]) -> Sample:
         """Read everything once."""
@@ -274,12 +279,11 @@ class _Unit:
         lost = False
         for reader in (*self._fast, *self._slow) if slow else self._fast:
             answer = reader(readings)
-            for name, reading in answer.items():
-                if type(reading) is int or type(readings.get(name)) is not int:
-                    readings[name] = reading
-            if answer and all(map(is_lost, answer.values())):
-                lost = True
-                break  # fallen off the bus: the other calls would only be slow
+            readings.update(answer)
+            if answer and type(next(iter(answer.values()))) is not int:
+                lost = all(map(is_lost, answer.values()))
+                if lost:
+                    break  # fallen off the bus: the other calls would only be slow
         if lost:
             readings = dict.fromkeys(_offered(self.device), next(iter(answer.values())))
         else:
@@ -287,10 +291,10 @@ class _Unit:
             if slow:
                 self._next_slow = stamp + SLOW_NS
                 readings |= self._process_count(events)
-        for name in self.device.missing:
+        for name in self._unwanted:
             readings.pop(name, None)
         events.extend(self._guard.check(readings, stamp))
-        blind = lost or not any(type(reading) is int for reading in readings.values())
+        blind = self._guard.numbers == 0
         period = 0 if blind or self._last_ns is None else stamp - self._last_ns
         self._last_ns = None if blind else stamp
         if blind and self._chain is not None:
@@ -326,10 +330,10 @@ class _Unit:
             return dict.fromkeys(names, why)
 
     def _fast_fields(self, _: dict[str, Reading]) -> dict[str, Reading]:
-        return self._fields([name for name in _FAST_FIELDS if name in self._wanted])
+        return self._fields(self._fast_names)
 
     def _slow_fields(self, _: dict[str, Reading]) -> dict[str, Reading]:
-        return self._fields([name for name in self._wanted if name not in _FAST_FIELDS])
+        return self._fields(self._slow_names)
 
     def _fields(self, names: list[str]) -> dict[str, Reading]:
         """Ask for several fields with one call; each has its own return code."""
@@ -350,7 +354,10 @@ class _Unit:
         # The binding's attribute access costs more than the call; the layout is fixed by the ABI.
         for name, told in zip(names, _FIELD.iter_unpack(memoryview(values)), strict=True):
             number, _, _, _, kind, code, raw = told
-            answer[name] = self._field(number, kind, code, raw, _FIELDS[name][2])
+            if code == 0 and kind in _WHOLE:
+                answer[name] = _WHOLE[kind](raw)[0] * _FIELDS[name][2]
+            else:
+                answer[name] = self._field(number, kind, code, raw, _FIELDS[name][2])
         return answer
 
     def _field(self, number: int, kind: int, code: int, raw: bytes, factor: int) -> Reading:

@@ -261,6 +261,8 @@ def test_a_container_that_loses_nvml_gets_it_back(nvml, record):
     seen = trace.devices[ONE]
     assert seen.time_ns[-1] - seen.time_ns[0] > 3e9
     assert seen.covered_seconds() < (seen.time_ns[-1] - seen.time_ns[0]) / 1e9 - 0.4
+    assert [gap.reason for gap in trace.gaps] == ["failed"]
+    assert "999" in trace.gaps[0].detail
     assert numbers(trace, ONE, "power_mw")[-1] == 70_000
 
 

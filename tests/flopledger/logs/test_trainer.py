@@ -234,3 +234,11 @@ def test_gpu_hours_of_a_card(written):
     card = CARD.replace("**Hours used:** 24", "**GPU hours:** 1,500")
     facts = logs.assemble(written({"README.md": card}))
     assert facts.accelerator_seconds.number == 1500 * 3600
+
+
+def test_evaluations_longer_than_the_run_tell_of_a_resume(written):
+    rows = [{"eval_runtime": 400.0, "eval_samples_per_second": 2.0}] * 3
+    facts = logs.assemble(written({"trainer_state.json": state([*rows, end(500.0)])}))
+    assert "coverage-gap" in codes(facts)
+    facts = logs.assemble(written({"trainer_state.json": state([*rows, end(1500.0)])}))
+    assert "coverage-gap" not in codes(facts)
