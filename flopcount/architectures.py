@@ -99,6 +99,7 @@ def load(path: str | Path) -> Architecture:
         assumptions=(assumption,) if assumption else (),
         findings=findings,
     )
+    built.findings += _left_out(config, model, file)
     mismatch = name_mismatch(names_of(config, file), built.parameters.total)
     if mismatch is not None:
         built.findings.append(mismatch)
@@ -194,6 +195,26 @@ def _library_class(name: object) -> Any:
     found = getattr(transformers, name, None)
     is_model = isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)
     return found if is_model else None
+
+
+def _left_out(config: Mapping[str, Any], model: Any, file: Path) -> list[Finding]:
+    """Tell when the file states prediction modules that the library's class does not build."""
+    stated = config.get("num_nextn_predict_layers")
+    if not isinstance(stated, int) or stated < 1:
+        return []
+    if any("mtp" in name or "nextn" in name for name, _ in model.named_modules()):
+        return []
+    return [
+        Finding(
+            code="module-left-out",
+            severity="warning",
+            message=(
+                f"num_nextn_predict_layers = {stated}: the library's class builds no multi-token "
+                "prediction; if it was trained, parameters and FLOP were higher than counted here"
+            ),
+            evidence=(str(file),),
+        )
+    ]
 
 
 def _parse(config: Mapping[str, Any], file: Path) -> tuple[Any, str]:

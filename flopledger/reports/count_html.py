@@ -29,9 +29,12 @@ def write_icicle(model: "CountedModel", path: Path) -> None:
     paths = list(modules)
     figure = go.Figure(
         go.Icicle(
-            ids=[path or "model" for path in paths],
+            ids=[html.escape(path) or "model" for path in paths],
             labels=[html.escape(path.rpartition(".")[2]) or name for path in paths],
-            parents=["" if not path else path.rpartition(".")[0] or "model" for path in paths],
+            parents=[
+                "" if not path else html.escape(path.rpartition(".")[0]) or "model"
+                for path in paths
+            ],
             values=list(modules.values()),
             branchvalues="total",
             tiling={"orientation": "v"},

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -171,6 +172,23 @@ def test_bad_files_are_refused_by_name(write, config, message):
     with pytest.raises(ConfigError, match=message) as raised:
         load(write(config))
     assert "config.json" in str(raised.value)
+
+
+def test_a_prediction_module_that_is_not_built_is_noticed(write):
+    codes = [f.code for f in load(write(TINY | {"num_nextn_predict_layers": 1})).findings]
+    assert codes == ["module-left-out"]
+
+
+def test_a_real_whisper_equals_its_closed_form(write):
+    from flopcount.counted_model import count_config
+
+    shared = Path(os.environ.get("FLOPLEDGER_SHARED", Path(__file__).parents[3] / "shared"))
+    source = shared / "data/evidence/hf/whisper-medium-pt/config.json"
+    if not source.is_file():
+        pytest.skip(f"the shared evidence is not here: {source}")
+    counted = count_config(source, batch=2, sequence=20)
+    assert counted.parameters.total == 763_857_920  # as published
+    assert counted.count.total == counted.closed_form.total
 
 
 def test_a_folder_without_a_config_says_so(tmp_path):

@@ -140,6 +140,21 @@ def test_html_is_one_file_that_escapes(run, tmp_path):
     assert "<script src=" not in text
 
 
+def test_a_hostile_module_name_stays_text(tmp_path):
+    import dataclasses
+
+    from flopcount.counted_model import count_config
+    from flopledger.reports.count_html import write_icicle
+
+    (tmp_path / "config.json").write_text(json.dumps(MIXTRAL))
+    counted = count_config(tmp_path, sequence=4)
+    evil = "</script><script>alert(1)</script>"
+    entries = tuple(dataclasses.replace(e, module=evil) for e in counted.count.entries)
+    count = dataclasses.replace(counted.count, entries=entries)
+    write_icicle(dataclasses.replace(counted, count=count, name=evil), tmp_path / "x.html")
+    assert "<script>alert" not in (tmp_path / "x.html").read_text()
+
+
 def test_explain_leads_from_one_convention_to_the_other(run, config):
     code, out, err = run(config, "--sequence", "16", "--explain", "megatron", "torch", "--json")
     assert code == 0, err
