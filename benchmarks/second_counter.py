@@ -205,10 +205,10 @@ SPECIAL = {
     f.scaled_dot_product_attention: _attention,
     torch.functional.einsum: _einsum,
     torch.einsum: _einsum,
-    torch._Vf.lstm: _recurrent,
-    torch._Vf.gru: _recurrent,
-    torch._Vf.rnn_tanh: _recurrent,
-    torch._Vf.rnn_relu: _recurrent,
+    torch._VF.lstm: _recurrent,
+    torch._VF.gru: _recurrent,
+    torch._VF.rnn_tanh: _recurrent,
+    torch._VF.rnn_relu: _recurrent,
 }
 
 

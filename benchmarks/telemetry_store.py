@@ -20,7 +20,6 @@ import csv
 import json
 import os
 import platform
-import resource
 import shutil
 import subprocess
 import sys
@@ -281,8 +280,10 @@ def peak_memory(path: Path, folder: Path) -> tuple[float, float]:
 def child(path: str, folder: str) -> None:
     mapping = mapping_file(Path(folder))
     import_files([path], Path(folder) / "flat", Options(mapping=mapping))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"peak_kib": peak}))
+    # Not getrusage: its maximum is inherited from the parent across fork and exec.
+    status = Path("/proc/self/status").read_text()
+    peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    print(json.dumps({"peak_kib": int(peak.split()[1])}))
 
 
 def memory_table(folder: Path, rows: int) -> Iterator[str]:

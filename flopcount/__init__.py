@@ -57,6 +57,7 @@ def count(
     backward: bool = True,
     loss: Callable[[Any], Any] | None = None,
     convention: str = "dense",
+    optimizer: Callable[[Any], Any] | None = None,
     **kwargs: Any,
 ) -> FlopCount:
     """Count the FLOP of one training step, or of one forward pass.
@@ -71,6 +72,8 @@ def count(
         loss: Callable on the model's output whose result is differentiated; by default the
             output's ``.loss``, else the sum of all floating-point outputs.
         convention: ``dense``, ``masked``, ``hardware`` or the name of a preset.
+        optimizer: Callable on the parameters that answers an optimizer, e.g. ``torch.optim.Muon``;
+            the products of one step are then ``FlopCount.optimizer``, outside every total.
         **kwargs: What the model is called with.
 
     Returns:
@@ -84,7 +87,13 @@ def count(
     from flopcount.counting import count as implementation
 
     return implementation(
-        model, *args, backward=backward, loss=loss, convention=convention, **kwargs
+        model,
+        *args,
+        backward=backward,
+        loss=loss,
+        convention=convention,
+        optimizer=optimizer,
+        **kwargs,
     )
 
 

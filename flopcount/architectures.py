@@ -6,19 +6,21 @@ Nothing is downloaded, no remote code runs, nobody is asked anything, no weight 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flopcount import causal_attention
 from flopcount.closed_form import Dimensions, DimensionsError
-from flopcount.config_file import ConfigError, MissingLibraryError, find_config, read_json
+from flopcount.config_file import ConfigError, find_config, need_libraries, read_json
 from flopcount.findings import Finding, name_mismatch
 from flopcount.parameters import ParameterCount, count_parameters
+
+if TYPE_CHECKING:
+    from flopcount.counted_model import CountedModel
 
 LARGEST_INTEGER = 10**9
 """No size in a config is larger, except parameter totals, which are no size of a module."""
@@ -65,14 +67,20 @@ class Architecture:
 def load(path: str | Path) -> Architecture:
     """Build the model that a config.json (or its folder) describes, on meta.
 
+    A configuration of diffusers gives a :class:`~flopcount.diffusion_models.DiffusionModel`.
+
     Raises:
         ConfigError: the file cannot be read, asks for remote code of an unknown family, or the
             library refuses to build it. The message names the file, the key and the cure.
     """
     file = find_config(Path(path))
     config = read_json(file)
+    if "_class_name" in config:
+        from flopcount.diffusion_models import load_diffusion
+
+        return load_diffusion(file, config)
     check_sizes(config, file)
-    _need_libraries(file)
+    need_libraries(file, "torch", "transformers")
     findings = _remote_code(config, file)
     with quiet_and_offline():
         parsed, model_type = _parse(config, file)
@@ -95,16 +103,6 @@ def load(path: str | Path) -> Architecture:
     if mismatch is not None:
         built.findings.append(mismatch)
     return built
-
-
-def _need_libraries(file: Path) -> None:
-    missing = [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]
-    if missing:
-        msg = (
-            f"{file}: {' and '.join(missing)} not installed, so the model cannot be built\n"
-            "  pip install 'flopledger[trace]'"
-        )
-        raise MissingLibraryError(msg)
 
 
 @contextlib.contextmanager
@@ -303,3 +301,10 @@ def names_of(config: Mapping[str, Any], file: Path) -> list[str]:
     own = [config.get("_name_or_path"), config.get("name"), config.get("model_name")]
     place = file.parent.resolve().name if file.name == "config.json" else file.stem
     return [name for name in [*own, place] if isinstance(name, str) and name]
+
+
+def count_config(path: str | Path, **step: Any) -> CountedModel:
+    """Build the model of a config.json and count one step; see :mod:`flopcount.counted_model`."""
+    from flopcount.counted_model import count_config as implementation
+
+    return implementation(path, **step)

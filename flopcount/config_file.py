@@ -1,5 +1,6 @@
 """Reading a config.json that somebody else wrote: bounded in size and depth, nothing executed."""
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,21 @@ class ConfigError(FlopcountError):
 
 class MissingLibraryError(ConfigError):
     """The library that knows the model's class is not installed."""
+
+
+def need_libraries(source: object, *names: str) -> None:
+    """Check that the libraries which read ``source`` are there.
+
+    Raises:
+        MissingLibraryError: one is not installed.
+    """
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
+    if missing:
+        msg = (
+            f"{source}: {' and '.join(missing)} not installed, so the model cannot be built\n"
+            "  pip install 'flopledger[trace]'"
+        )
+        raise MissingLibraryError(msg)
 
 
 def find_config(path: Path) -> Path:

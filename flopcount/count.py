@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-Phase = Literal["forward", "backward", "recompute"]
+Phase = Literal["forward", "backward", "recompute", "optimizer"]
+MODEL_PHASES = ("forward", "backward")
+"""Phases of which model FLOP consist."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +46,7 @@ class Entry:
         module: Path of the module instance that ran the op; empty for the model itself.
         op: The op's name without overload, e.g. ``aten.mm``.
         dtype: Short name of the dtype that entered the matrix unit, e.g. ``bf16``.
-        phase: ``forward``, ``backward`` or ``recompute``.
+        phase: ``forward``, ``backward``, ``recompute`` or ``optimizer``.
         calls: How often it ran.
         flop: Model FLOP with dense attention.
         attention: The part of ``flop`` in attention's score and value products.
@@ -246,7 +248,7 @@ class FlopCount:
         """Model FLOP by module path, each with all that it contains; ``""`` is the whole model."""
         sums: dict[str, int] = defaultdict(int)
         for entry in self.entries:
-            if entry.phase == "recompute" or not entry.flop:
+            if entry.phase not in MODEL_PHASES or not entry.flop:
                 continue
             for path in _ancestors(entry.module):
                 sums[path] += entry.flop
@@ -255,7 +257,7 @@ class FlopCount:
     def _grouped(self, key: Callable[[Entry], str]) -> Mapping[str, int]:
         sums: dict[str, int] = defaultdict(int)
         for entry in self.entries:
-            if entry.phase != "recompute" and entry.flop:
+            if entry.phase in MODEL_PHASES and entry.flop:
                 sums[key(entry)] += entry.flop
         return MappingProxyType(dict(sorted(sums.items(), key=lambda item: (-item[1], item[0]))))
 

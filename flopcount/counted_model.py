@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flopcount.count import FlopCount
-    from flopcount.diffusion_models import DiffusionModel
     from flopcount.parameters import ParameterCount
 
 
@@ -75,7 +74,7 @@ def count_config(
         FlopcountError: the file cannot be used or the model cannot be counted.
     """
     try:
-        built = load_any(path)
+        built = load(path)
     except MissingLibraryError as error:
         if recompute:
             raise
@@ -164,23 +163,8 @@ def _at_any_size(dimensions: Dimensions) -> ClosedForm | None:
         return None
 
 
-def load_any(path: str | Path) -> Architecture | DiffusionModel:
-    """Build what a config.json describes, whichever library it belongs to.
-
-    Raises:
-        ConfigError: the file cannot be used.
-    """
-    file = find_config(Path(path))
-    config = read_json(file)
-    if "_class_name" in config:
-        from flopcount.diffusion_models import load_diffusion
-
-        return load_diffusion(file, config)
-    return load(file)
-
-
 def count_architecture(
-    built: Architecture | DiffusionModel,
+    built: Architecture,
     *,
     batch: int = 1,
     sequence: int | None = None,
@@ -202,11 +186,12 @@ def count_architecture(
         form, _ = _by_formula(built, batch=batch, sequence=sequence, sizes=sizes)
         if form is None or recompute:
             raise
-        note = f"the model could not be traced: {error}"
+        note = f"counted by the closed form, because the model could not be traced: {error}"
         count = formula_count(form, backward=backward, convention=convention, notes=(note,))
+        findings.append(Finding(code="trace-failed", severity="warning", message=note))
     except InputSizeUnknownError as error:
         findings.append(Finding(code="input-size-unknown", severity="info", message=str(error)))
-    if count is not None and isinstance(built, Architecture) and reads_images_too(built):
+    if count is not None and built.kind == "transformers" and reads_images_too(built):
         findings.append(
             Finding(
                 code="coverage-gap",
@@ -239,7 +224,7 @@ def count_architecture(
 
 
 def _traced(
-    built: Architecture | DiffusionModel,
+    built: Architecture,
     inputs: dict[str, Any],
     *,
     backward: bool,
@@ -270,7 +255,7 @@ def _traced(
     raise failure
 
 
-def _refuse_foreign(sizes: dict[str, Any], built: Architecture | DiffusionModel) -> None:
+def _refuse_foreign(sizes: dict[str, Any], built: Architecture) -> None:
     """Refuse sizes that such a model has not, rather than to leave them unused in silence."""
     known = {"decoder_sequence", "image", "audio_frames"}
     if built.kind == "diffusers":
@@ -285,7 +270,7 @@ def _refuse_foreign(sizes: dict[str, Any], built: Architecture | DiffusionModel)
 
 
 def _polynomial(
-    built: Architecture | DiffusionModel,
+    built: Architecture,
     form: ClosedForm | None,
     count: FlopCount | None,
     *,
@@ -326,7 +311,7 @@ def expand(total: Callable[[int, int], int]) -> tuple[tuple[int, int, int], ...]
     return tuple((k, 1, power) for k, power in ((c, 0), (b, 1), (a, 2)) if k)
 
 
-def _checkpoint_layers(built: Architecture | DiffusionModel) -> None:
+def _checkpoint_layers(built: Architecture) -> None:
     """Let the library recompute each layer in the backward pass, as its trainers do."""
     if hasattr(built.model, "enable_gradient_checkpointing"):  # diffusers
         built.model.enable_gradient_checkpointing()
@@ -350,7 +335,7 @@ def checkpoint_layers(model: Any) -> None:
 
 
 def _by_formula(
-    built: Architecture | DiffusionModel, *, batch: int, sequence: int | None, sizes: dict[str, Any]
+    built: Architecture, *, batch: int, sequence: int | None, sizes: dict[str, Any]
 ) -> tuple[ClosedForm | None, str | None]:
     if built.dimensions is None:
         return None, built.no_closed_form

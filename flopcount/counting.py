@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from flopcount.conventions import check, state
+from flopcount.errors import CountError
 from flopcount.summary import summarise
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ def count(
     backward: bool = True,
     loss: Callable[[Any], Any] | None = None,
     convention: str = "dense",
+    optimizer: Callable[[Any], Any] | None = None,
     **kwargs: Any,
 ) -> FlopCount:
     """Count the FLOP of one step of ``model(*args, **kwargs)``. See :func:`flopcount.count`."""
@@ -26,7 +28,19 @@ def count(
     from flopcount.trace import Step
 
     check(convention)
-    step = Step(model=unwrap(model), args=args, kwargs=kwargs, backward=backward, loss=loss)
+    if optimizer is not None and not (backward and hasattr(model, "parameters")):
+        raise CountError(
+            "an optimizer steps on gradients of a module's parameters; found "
+            f"{type(model).__name__} with backward={backward}; count a module with its backward"
+        )
+    step = Step(
+        model=unwrap(model),
+        args=args,
+        kwargs=kwargs,
+        backward=backward,
+        loss=loss,
+        optimizer=optimizer,
+    )
     ledger, method, notes = climb(step)
     if ledger.unknown_masks:
         text = "masked: the values of some attention masks are unknown; every pair of them counts"

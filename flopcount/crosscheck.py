@@ -51,11 +51,10 @@ def opinions_on(source: str, counted: CountedModel, **step: Any) -> list[Opinion
         raise FlopcountError(msg)
     opinions = [closed_form_opinion(counted)]
     if counted.kind in ("transformers", "diffusers"):
-        from flopcount.architectures import quiet_and_offline
-        from flopcount.counted_model import load_any
+        from flopcount.architectures import load, quiet_and_offline
 
         sizes = {k: v for k, v in step.items() if k not in ("backward", "recompute")}
-        built = load_any(source)
+        built = load(source)
         inputs = built.inputs(**sizes)
         with quiet_and_offline():
             opinions.append(torch_opinion(built.model, inputs, counted.count))

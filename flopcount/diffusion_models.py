@@ -12,32 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flopcount.architectures import check_sizes, names_of, quiet_and_offline
+from flopcount.architectures import Architecture, check_sizes, names_of, quiet_and_offline
 from flopcount.closed_form import Dimensions, DimensionsError
 from flopcount.config_file import ConfigError, MissingLibraryError
-from flopcount.findings import Finding, name_mismatch
+from flopcount.findings import name_mismatch
 from flopcount.model_inputs import InputSizeUnknownError
-from flopcount.parameters import ParameterCount, count_parameters
+from flopcount.parameters import count_parameters
 
 _KNOWN = ("UNet2DModel", "UNet2DConditionModel", "DiTTransformer2DModel", "Transformer2DModel",
           "PixArtTransformer2DModel", "SD3Transformer2DModel", "FluxTransformer2DModel",
           "AutoencoderKL")  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiffusionModel:
-    """A denoiser built from its configuration, on meta."""
-
-    path: Path
-    class_name: str
-    config: dict[str, Any]
-    model: Any
-    parameters: ParameterCount
-    dimensions: Dimensions | None
-    no_closed_form: str | None
-    findings: tuple[Finding, ...] = ()
-    assumptions: tuple[str, ...] = ()
-    kind: str = "diffusers"
+@dataclass(slots=True, kw_only=True)
+class DiffusionModel(Architecture):
+    """A denoiser built from its configuration, on meta; ``config`` is the library's complete one."""
 
     def inputs(
         self,
@@ -46,6 +35,7 @@ class DiffusionModel:
         *,
         latent: tuple[int, int] | None = None,
         text_tokens: int | None = None,
+        **_sizes: Any,
     ) -> dict[str, Any]:
         """Return the keyword arguments of one step.
 
@@ -106,13 +96,15 @@ def load_diffusion(path: Path, config: dict[str, Any]) -> DiffusionModel:
     mismatch = name_mismatch(names_of(config, path), parameters.total)
     return DiffusionModel(
         path=path,
+        kind="diffusers",
+        model_type=str(name),
         class_name=str(name),
         config=complete,
         model=model,
         parameters=parameters,
         dimensions=dimensions,
         no_closed_form=reason,
-        findings=() if mismatch is None else (mismatch,),
+        findings=[] if mismatch is None else [mismatch],
     )
 
 

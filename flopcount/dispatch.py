@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from torch.nn.modules.module import (
     register_module_forward_pre_hook,
 )
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils.flop_counter import flop_registry
 
 from flopcount import flex, formulas  # noqa: F401  (formulas register themselves)
@@ -41,6 +42,7 @@ MASKING = frozenset(
     {"aten::add", "aten::add_", "aten::masked_fill", "aten::masked_fill_", "aten::where"}
 )
 BATCHED = frozenset({"aten::bmm", "aten::baddbmm"})
+RAGGED = frozenset({"aten.linear", "aten.bmm", "aten.matmul"})
 BLOCKED = -10_000.0
 """An additive mask below this forbids a pair: the least value that half precision masks use."""
 
@@ -60,6 +62,10 @@ class AttentionScopes(TorchFunctionMode):  # type: ignore[misc]
             return self.attend(func, args, kwargs)
         if func is torch.ops.higher_order.flex_attention:
             return flex.attend(self.counter, args, kwargs)
+        if func is torch.Tensor.tolist and args[0].device.type == "meta":
+            # Reads memory without any op, so it can be answered only here.
+            with torch._C.DisableTorchFunction(), _disable_current_modes():
+                return self.known.value(args[0]).tolist()
         return func(*args, **kwargs)
 
     def attend(self, func: Any, args: Any, kwargs: Any) -> Any:
@@ -136,12 +142,12 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         kwargs = kwargs or {}
         if isinstance(func, HigherOrderOperator):
             return run_higher_order(self, func, args, kwargs)
-        if self._inside_shards and is_sharded_call(types):
-            return NotImplemented  # lets the sharded tensor run, and its local ops come here
+        if (self._inside_shards and is_sharded_call(types)) or any(map(is_wrapper, types)):
+            return NotImplemented  # the tensor's class runs the op, and its inner ops come here
         rule = self._rules.get(func)
         if rule is None:
             rule = self._rules[func] = resolve(func)
-        if rule.kind == "decompose":
+        if rule.kind == "decompose" and not _is_ragged(args):
             with self:
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
@@ -189,8 +195,10 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         self.known.observe(func, args, kwargs, out)
         if rule.kind == "zero":
             self._zero(rule, args, out)
-        elif rule.kind == "formula":
+        elif rule.kind == "formula" and not _is_ragged(args):
             self._counted(func, rule, args, kwargs, out)
+        elif rule.op in RAGGED:
+            self._ragged(rule.op, args)
         else:
             self.unknown(rule.op, args, kwargs, out)
 
@@ -212,7 +220,7 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
             amount = rule.per_element * elements(args if rule.on_input else out)
         key = (scope.path, rule.reason, phase)
         self.watch.ledger.zero.setdefault(key, ZeroTally()).add(ZeroTally(1, amount))
-        if self._product is not None and phase != "backward":
+        if self._product is not None and phase != "backward" and not _is_ragged((out,)):
             if rule.name in MASKING:
                 self._saw_mask(args, rule.name)
             elif rule.name in SOFTMAX:
@@ -230,6 +238,17 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         tally = self.record(rule.op, dtype, phase, scope, cost, int(charged))
         if rule.name in BATCHED and phase != "backward" and scope.attention is None:
             self._saw_product(scope, args, out, tally, cost.flop)
+
+    def _ragged(self, op: str, args: Any) -> None:
+        """A product of strided nested tensors, which have elements and no common shape."""
+        phase, scope = self.watch.here()
+        first, second = args[:2]
+        if op == "aten.linear":
+            flop = 2 * int(first.numel()) * int(second.shape[0])
+        else:
+            pairs = zip(first.unbind(), second.unbind(), strict=True)
+            flop = sum(2 * int(a.numel()) * int(b.shape[-1]) for a, b in pairs)
+        self.record(op, dtype_name(first.dtype), phase, scope, Cost(flop))
 
     def record(
         self, op: str, dtype: str, phase: Phase, scope: Scope, cost: Cost, charged: int = 0
@@ -340,18 +359,39 @@ def resolve(func: Any) -> Rule:
             return Rule("formula", candidate, op)
     if name in KNOWN_UNKNOWN:
         return Rule("unknown", name, op, KNOWN_UNKNOWN[name])
-    # Interpreter primitives such as prim::device are no dispatcher ops; asking would raise.
-    if not name.startswith("prim::") and torch._C._dispatch_has_kernel_for_dispatch_key(
-        func.name(), "CompositeImplicitAutograd"
-    ):
-        return Rule("decompose", name, op)
-    return zero_rule(func, op)
+    return Rule("decompose", name, op) if _is_composite(func) else zero_rule(func, op)
+
+
+def _is_composite(func: Any) -> bool:
+    """Whether an op is written in terms of others; primitives of the interpreter are not."""
+    key = "CompositeImplicitAutograd"
+    try:
+        return bool(torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), key))
+    except RuntimeError:  # e.g. prim::device and aten::sym_size, which the dispatcher lacks
+        return False
 
 
 def is_sharded_call(types: Any) -> bool:
     """Whether an op was called on sharded tensors."""
     kind = dtensor_type()
     return kind is not None and any(issubclass(item, kind) for item in types)
+
+
+def _is_ragged(args: Any) -> bool:
+    """Whether an argument is a strided nested tensor."""
+    return any(item.is_nested and item.layout is torch.strided for item in tensors(args))
+
+
+@cache
+def is_wrapper(kind: Any) -> bool:
+    """Whether a tensor class holds other tensors and computes with them, e.g. jagged or quantised.
+
+    Sharded tensors do as well, but are counted whole before they run.
+    """
+    whole = dtensor_type()
+    return hasattr(kind, "__tensor_flatten__") and not (
+        issubclass(kind, FakeTensor) or (whole is not None and issubclass(kind, whole))
+    )
 
 
 def _needs() -> tuple[bool, ...] | None:
@@ -374,12 +414,17 @@ def tensors(value: Any) -> Iterator[Any]:
 
 def elements(value: Any) -> int:
     """Elements of all tensors together."""
-    return sum(prod(tensor.shape) for tensor in tensors(value))
+    return sum(int(tensor.numel()) for tensor in tensors(value))
 
 
 def shape_text(value: Any) -> str:
     """Shapes of all tensors, for people."""
-    return ", ".join(str(tuple(tensor.shape)) for tensor in tensors(value)) or "no tensor"
+    return ", ".join(map(_shape, tensors(value))) or "no tensor"
+
+
+def _shape(tensor: Any) -> str:
+    nested = tensor.is_nested and tensor.layout is torch.strided
+    return f"nested of {tensor.numel()}" if nested else str(tuple(tensor.shape))
 
 
 @contextmanager

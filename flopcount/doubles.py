@@ -92,6 +92,8 @@ class MetaDoubles(Doubles):
 
     def make(self, value: Any) -> Any:
         """The same shape and strides on meta."""
+        if value.is_nested:
+            raise NotImplementedError("a nested tensor's lengths are data")
         if value.layout in SPARSE:
             # What a product costs is in how many elements are stored, which meta forgets.
             return value

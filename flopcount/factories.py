@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from flopcount.config_file import need_libraries
 from flopcount.counted_model import CountedModel, checkpoint_layers
 from flopcount.errors import FlopcountError
 from flopcount.findings import Finding
@@ -37,6 +38,7 @@ def count_factory(
     Raises:
         FlopcountError: the name leads nowhere, the factory raises, or it returns something else.
     """
+    need_libraries(name, "torch")
     factory = _find(name)
     model, given = _call(factory, name, batch=batch, sequence=sequence)
     is_module = hasattr(model, "parameters") and hasattr(model, "modules")

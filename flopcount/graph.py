@@ -12,7 +12,7 @@ import operator
 import re
 from typing import TYPE_CHECKING, Any
 
-from flopcount.config_file import ConfigError
+from flopcount.config_file import ConfigError, need_libraries
 from flopcount.counted_model import CountedModel
 from flopcount.errors import FlopcountError
 from flopcount.export_file import DTYPES, ExportedGraph, ExportError, GraphInput, read_export
@@ -66,6 +66,7 @@ def count_export(
     if recompute:
         msg = f"{path}: a graph does not say which layers are recomputed\n  leave recompute out"
         raise ConfigError(msg)
+    need_libraries(path, "torch")
     graph = read_export(path)
     parameters = _parameters(graph)
     findings = [f for f in [name_mismatch([path.stem], parameters.total)] if f is not None]

@@ -45,9 +45,15 @@ class Origin:
 
 
 class KnownValues:
-    """Remembers origins and replays them."""
+    """Remembers origins and replays them.
 
-    def __init__(self) -> None:
+    With ``inventing``, a floating-point tensor without a value gets a random one when a question
+    needs it: routing then sends each row somewhere, though not where real data would.
+    """
+
+    def __init__(self, *, inventing: bool = False) -> None:
+        self.inventing = inventing
+        self._generator = torch.Generator().manual_seed(0)
         self._epoch = 0
         self._written: dict[int, int] = {}
         self._work = 0
@@ -66,6 +72,8 @@ class KnownValues:
         first = args[0] if args else None
         if isinstance(first, torch.Tensor):
             if not hasattr(first, ATTRIBUTE):
+                if self.inventing and _has_whole_numbers(out):
+                    self._attach(func, args, kwargs, out)
                 return
         elif not isinstance(first, list | tuple) and func._schema.name not in FACTORIES:
             return
@@ -122,6 +130,8 @@ class KnownValues:
         if tensor.device.type == "cpu" and type(tensor) is torch.Tensor:
             return tensor
         origin: Origin | None = getattr(tensor, ATTRIBUTE, None)
+        if origin is None and self.inventing and tensor.is_floating_point():
+            origin = self._invent(tensor)
         if origin is None or self._written.get(origin.storage, -1) > origin.epoch:
             raise UnknownValueError
         if origin.op is None:
@@ -133,6 +143,14 @@ class KnownValues:
             memo[key] = self._replay(origin.op, origin.args, origin.kwargs, memo)
         result = memo[key]
         return result if origin.index is None else result[origin.index]
+
+    def _invent(self, tensor: Any) -> Origin:
+        """A random value, the same for every question about this tensor."""
+        self._spend(prod(tensor.shape))
+        made = torch.rand(tuple(tensor.shape), generator=self._generator).to(tensor.dtype)
+        origin = Origin(None, made, None, None, -1, self._epoch)
+        setattr(tensor, ATTRIBUTE, origin)
+        return origin
 
     def _replay(self, func: Any, args: Any, kwargs: Any, memo: dict[int, Any]) -> Any:
         def real(value: Any) -> Any:
@@ -154,6 +172,12 @@ class KnownValues:
 
 def _numbered(out: Any) -> list[tuple[int, Any]]:
     return list(enumerate(out)) if isinstance(out, list | tuple) else []
+
+
+def _has_whole_numbers(out: Any) -> bool:
+    """Whether a result has a tensor of integers or truth values."""
+    items = out if isinstance(out, list | tuple) else (out,)
+    return any(_is_tensor(item) and not item.is_floating_point() for item in items)
 
 
 def _is_tensor(value: Any) -> bool:

@@ -2,16 +2,18 @@
 
 ``meta`` (no storage), ``fake`` (no storage, but a device), ``cpu`` (real numbers, for control flow
 that depends on data), ``cpu-scaled`` (the same on a smaller batch and length, extended by an exact
-polynomial). A rung is left when the model raises on it.
+polynomial), ``meta-invented`` (no storage; questions about unknown values get random answers, for
+routing in models too large to run). A rung is left when the model raises on it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from flopcount.doubles import CpuDoubles, FakeDoubles
+from flopcount.doubles import CpuDoubles, FakeDoubles, MetaDoubles
 from flopcount.errors import CountError
 from flopcount.known_values import KnownValues
+from flopcount.rescale import scaled
 from flopcount.trace import Step, StepError, trace, trace_on_meta
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ def climb(step: Step) -> tuple[Ledger, str, tuple[str, ...]]:
     """
     notes: list[str] = []
     first: StepError | None = None
-    for name in ("meta", "fake", "cpu"):
+    for name in ("meta", "fake", "cpu", "cpu-scaled", "meta-invented"):
         try:
             ledger, more = _rung(name, step)
         except StepError as failure:
@@ -49,16 +51,17 @@ def _rung(name: str, step: Step) -> tuple[Ledger, tuple[str, ...]]:
     if name == "meta":
         return trace_on_meta(step), ()
     if name == "fake":
-        return trace(step, _started(FakeDoubles)), ()
-    doubles = _started(CpuDoubles)
+        return trace(step, FakeDoubles(KnownValues())), ()
+    if name == "cpu-scaled":
+        return scaled(step), ("cpu-scaled: extended exactly from smaller sizes",)
+    if name == "meta-invented":
+        ledger = trace(step, MetaDoubles(KnownValues(inventing=True)))
+        return ledger, ("meta-invented: control flow that depends on data got random answers",)
+    doubles = CpuDoubles(KnownValues())
     ledger = trace(step, doubles, most_flop=MOST_CPU_FLOP)
     if doubles.invented:
         return ledger, ("cpu: weights or inputs without values were replaced by invented ones",)
     return ledger, ()
-
-
-def _started(kind: Any) -> Any:
-    return kind(KnownValues())
 
 
 def _said(failure: StepError) -> str:

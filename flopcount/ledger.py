@@ -79,8 +79,9 @@ class Local:
     world_size: int = 1
 
     def add(self, phase: Phase, flop: int) -> None:
-        """Add one op on local shards."""
-        setattr(self, phase, getattr(self, phase) + flop)
+        """Add one op on local shards; an optimizer's work is not part of the step."""
+        if phase != "optimizer":
+            setattr(self, phase, getattr(self, phase) + flop)
 
 
 @dataclass(slots=True)
@@ -91,6 +92,7 @@ class Ledger:
     zero: dict[ZeroKey, ZeroTally] = field(default_factory=dict)
     unknown: dict[UnknownKey, UnknownTally] = field(default_factory=dict)
     unknown_masks: int = 0
+    has_optimizer: bool = False
     local: Local | None = None
 
     def below(self, path: str, phase: Phase | None = None) -> Ledger:

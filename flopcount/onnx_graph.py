@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from flopcount.config_file import ConfigError
+from flopcount.config_file import ConfigError, need_libraries
 from flopcount.counted_model import CountedModel
 from flopcount.errors import FlopcountError
 from flopcount.findings import Finding, name_mismatch
@@ -99,6 +99,7 @@ def _read(path: Path) -> Any:
     size = path.stat().st_size
     if size > LARGEST_FILE:
         raise OnnxError(f"{path}: {size:,} bytes; no graph is larger than {LARGEST_FILE:,}")
+    need_libraries(path, "onnx")
     import onnx
 
     try:

@@ -9,7 +9,7 @@ each side. What still fails the check is refused, with the sizes at which it fai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import inf
@@ -238,6 +238,15 @@ def _holds_far(at: Count, piece: Piece) -> bool:
         except CountError:
             continue  # e.g. more positions than the model has
     return True
+
+
+def fit_grid(
+    values: Mapping[tuple[int, int], int], batches: Sequence[int], lengths: Sequence[int]
+) -> Piece:
+    """The polynomial through a grid of values, without any check of it."""
+    exact = {(b, s): Fraction(values[(b, s)]) for b in batches for s in lengths}
+    terms = _interpolate(exact, list(batches), list(lengths))
+    return Piece(low=1, high=None, step=1, terms=terms)
 
 
 def _interpolate(

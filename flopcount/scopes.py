@@ -61,6 +61,7 @@ class Watch:
         self.ledger = Ledger()
         self.local = Local()
         self.has_shards = False
+        self.optimizing = False
         self.on_fakes = False
         self.paths: dict[int, str] = {}
         if isinstance(model, torch.nn.Module):
@@ -89,11 +90,25 @@ class Watch:
 
     def here(self) -> tuple[Phase, Scope]:
         """Phase and scope of the op that is running now."""
+        if self.optimizing:
+            return "optimizer", ROOT
         if torch._C._current_graph_task_id() == -1:
             return "forward", self.stack[-1]
-        if torch.is_grad_enabled() and not torch._C._autograd._get_current_graph_task_keep_graph():
+        if self._computes_again():
             return "recompute", self.stack[-1]
         return "backward", self._of_node(torch._C._current_autograd_node())
+
+    @staticmethod
+    def _computes_again() -> bool:
+        """Whether a forward runs inside the engine: gradients are on, and not to be differentiated.
+
+        A graph that is kept, or a function transform, has gradients on for its own backward.
+        """
+        return (
+            torch.is_grad_enabled()
+            and not torch._C._autograd._get_current_graph_task_keep_graph()
+            and torch._C._functorch.peek_interpreter_stack() is None
+        )
 
     def _of_node(self, node: Any) -> Scope:
         """The scope whose forward made a node; sums of gradients follow the node before them."""

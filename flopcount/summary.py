@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from flopcount.count import Convention, Coverage, Entry, Experts, FlopCount, RankCount, Uncounted
+from flopcount.count import (
+    MODEL_PHASES,
+    Convention,
+    Coverage,
+    Entry,
+    Experts,
+    FlopCount,
+    RankCount,
+    Uncounted,
+)
 from flopcount.formulas.known_unknown import KNOWN_UNKNOWN
 from flopcount.ledger import Ledger, UnknownTally
 
@@ -24,10 +33,10 @@ def summarise(ledger: Ledger, *, method: str, notes: tuple[str, ...] = ()) -> Fl
         )
         for (module, op, dtype, phase), tally in ledger.lines.items()
     )
-    phases = {"forward": 0, "backward": 0, "recompute": 0}
+    phases = {"forward": 0, "backward": 0, "recompute": 0, "optimizer": 0}
     for entry in entries:
         phases[entry.phase] += entry.flop
-    model = [entry for entry in entries if entry.phase != "recompute"]
+    model = [entry for entry in entries if entry.phase in MODEL_PHASES]
     total = phases["forward"] + phases["backward"]
     uncounted = _uncounted(ledger)
     return FlopCount(
@@ -39,7 +48,7 @@ def summarise(ledger: Ledger, *, method: str, notes: tuple[str, ...] = ()) -> Fl
         masked_total=sum(entry.masked for entry in model),
         rescored=sum(entry.rescored for entry in model),
         elementwise=sum(
-            zero.elementwise for key, zero in ledger.zero.items() if key[2] != "recompute"
+            zero.elementwise for key, zero in ledger.zero.items() if key[2] in MODEL_PHASES
         ),
         entries=entries,
         uncounted=uncounted,
@@ -50,6 +59,7 @@ def summarise(ledger: Ledger, *, method: str, notes: tuple[str, ...] = ()) -> Fl
         per_rank=_per_rank(ledger, phases),
         method=method,
         notes=notes,
+        optimizer=phases["optimizer"] if ledger.has_optimizer else None,
     )
 
 
@@ -119,5 +129,6 @@ def _per_rank(ledger: Ledger, phases: dict[str, int]) -> RankCount | None:
         backward=local.backward,
         recompute=local.recompute,
         world_size=local.world_size,
-        replicated=everything * local.world_size - sum(phases.values()),
+        replicated=everything * local.world_size
+        - sum(phases[name] for name in ("forward", "backward", "recompute")),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -35,6 +36,7 @@ class Step:
         kwargs: Keyword inputs.
         backward: Whether gradients are part of the step.
         loss: See :func:`flopcount.count`.
+        optimizer: See :func:`flopcount.count`.
 
     """
 
@@ -43,6 +45,7 @@ class Step:
     kwargs: dict[str, Any]
     backward: bool
     loss: Loss | None
+    optimizer: Callable[[Any], Any] | None = None
 
 
 class StepError(Exception):
@@ -94,6 +97,9 @@ def _run(step: Step, doubles: Doubles, watch: Watch, *, share: bool) -> Sharing 
         out = step.model(*inputs, **named)
         if step.backward:
             backpropagate(out, step.loss)
+        if step.optimizer is not None:
+            watch.optimizing = watch.ledger.has_optimizer = True
+            step.optimizer(list(step.model.parameters())).step()
     return sharing
 
 
@@ -109,7 +115,19 @@ def _neutral_torch(step: Step) -> Iterator[None]:
         stack.enter_context(torch.compiler.set_stance("force_eager"))
         stack.enter_context(torch.random.fork_rng(devices=[]))
         stack.enter_context(_flex_attention_anywhere())
+        stack.enter_context(_quiet_fakes())
         yield
+
+
+@contextmanager
+def _quiet_fakes() -> Iterator[None]:
+    """Fake tensors log each failure at length; a rung's failure is told once, by the ladder."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 @contextmanager
@@ -129,7 +147,8 @@ def _flex_attention_anywhere() -> Iterator[None]:
 
 def trace_on_meta(step: Step) -> Ledger:
     """The first rung: no storage anywhere, repeated layers shared where that is exact."""
-    if isinstance(step.model, torch.nn.Module) and not _asks_for_outputs(step.kwargs):
+    whole = step.optimizer is not None  # every parameter needs its own gradient
+    if isinstance(step.model, torch.nn.Module) and not whole and not _asks_for_outputs(step.kwargs):
         try:
             return trace(step, MetaDoubles(KnownValues()), share=True)
         except (SharingRefusedError, StepError):

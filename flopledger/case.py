@@ -18,6 +18,8 @@ from flopledger.case_spec import SCHEMA, CaseSpec, ModelSpec, Number, NumberSpec
 from flopledger.errors import CaseError
 from flopledger.paths import inside, matching
 
+#: No token count, hour, parameter count or FLOP total of this world lies outside.
+SMALLEST, LARGEST = 1e-9, 1e40
 MAX_BYTES = 1 << 20  #: a case is written by hand; anything larger is not one
 
 
@@ -221,6 +223,10 @@ def _check_number(where: str, number: Number) -> None:
         if not (math.isfinite(value) and value > 0):
             raise CaseError(
                 f"{where}: found {value:g}; must be finite and above 0 (leave out what is unknown)"
+            )
+        if not SMALLEST <= value <= LARGEST:
+            raise CaseError(
+                f"{where}: found {value:g}; no such figure exists ({SMALLEST:g} to {LARGEST:g})"
             )
     if len(values) == 2 and values[0] > values[1]:
         raise CaseError(f"{where}: found [{values[0]:g}, {values[1]:g}]; a range is [low, high]")

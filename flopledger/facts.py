@@ -65,6 +65,7 @@ NAMES: dict[str, tuple[str | None, str]] = {
     "samples": ("samples", "sequences, images or clips processed, all epochs"),
     "tokens_per_sample": ("tokens", "sequence length of a sample"),
     "sequence_length": ("tokens", "training sequence length"),
+    "sequence_limit": ("tokens", "longest sequence let in; samples may be shorter"),
     "steps": ("steps", "optimizer steps done"),
     "planned_steps": ("steps", "optimizer steps asked for"),
     "global_batch": ("samples", "samples an optimizer step"),

@@ -61,12 +61,25 @@ def _part(run: RunFigures, findings: list[Finding]) -> Part | None:
     if run.accelerator is None:
         return None
     if run.accelerator_place is None:
+        part: Part | None
         part, found = parts.resolve(run.accelerator, place=run.place)
-        findings += found
-        return part
-    read_out, found = parts.resolve_from_evidence(run.accelerator, place=run.accelerator_place)
+    else:
+        part, found = parts.resolve_from_evidence(run.accelerator, place=run.accelerator_place)
     findings += found
-    return read_out
+    if part is not None and run.precision is not None and part.peak(run.precision) is None:
+        findings.append(_unsupported(run, part))
+    return part
+
+
+def _unsupported(run: RunFigures, part: Part) -> Finding:
+    known = ", ".join(part.precisions()) or "none"
+    message = (
+        f"run {run.name}: {part.spelled} has no hardware path for {run.precision} (it has: {known}); "
+        "its hours give no figure at that precision: the part or the precision is misstated"
+    )
+    return Finding(
+        code="precision-unsupported", severity="warning", message=message, evidence=(run.place,)
+    )
 
 
 _Costs = list[tuple[work.ArchitectureMethod, Model | None, Costed]]

@@ -136,19 +136,20 @@ def statement_check(run: RunFigures) -> Check:
     )
 
 
-#: Findings by which two documents of one run say different things.
+#: Findings by which documents contradict one another, or the part that they name.
 MISMATCHES = frozenset(
     {
         "accelerator-mismatch",
         "amount-mismatch",
         "device-count-mismatch",
         "device-time-mismatch",
+        "precision-unsupported",
     }
 )
 
 
 def document_check(findings: list[Finding]) -> Check:
-    """Ask for an explanation where case and evidence, or two documents, disagree."""
+    """Ask for an explanation where documents disagree, or state what the part cannot do."""
     if any(one.code in MISMATCHES and one.severity != "info" for one in findings):
         return Check(verdict=Verdict.NEEDS_EXPLANATION)
     return Check(verdict=Verdict.UNDETERMINED)

@@ -23,6 +23,7 @@ _PCI = re.compile(
 )
 
 
+_PLURAL = re.compile(r"\b((?:\d+x)?[A-Z]+\d+[A-Z]*)s\b")
 _ALIKE = 0.4  # share of common letter pairs from which on a name is worth mentioning
 
 
@@ -52,8 +53,10 @@ class Identifier:
         compute_units: int | None = None,
     ) -> Accelerator:
         """The one part that a name means, given what else is known of the device."""
-        if not name.strip():
-            raise UnknownAccelerator("an empty name is no accelerator", query=name)
+        if not _is_text(name) or not name.strip():
+            raise UnknownAccelerator(
+                "a device name is a string of at least one letter", query=str(name)
+            )
         text = grammar.clean(name)
         if text is None:
             raise UnknownAccelerator(
@@ -70,7 +73,7 @@ class Identifier:
         special = self._special(name, text, memory_gb, compute_units)
         if special is not None:
             return special
-        found = self._candidates(text)
+        found = self._with_plural(name, self._candidates(text))
         if len(found) > 1:
             found = self._narrowed(found, memory_gb, compute_units)
         elif found and not self._narrowed(found, memory_gb, compute_units):
@@ -128,7 +131,7 @@ class Identifier:
     def _one_device(self, text: str) -> Accelerator | None:
         """ "MI250X GCD", "TPU v3 core": one of the devices in a package."""
         for word in ("gcd", "core", "tensorcore", "neuroncore", "stack", "tile"):
-            bare = re.sub(rf"[ (,-]+{word}\)?$|^{word} (of an? )?", "", text)
+            bare = re.sub(rf"[ (,-]+{word}s?\)?$|^{word}s? (of an? )?", "", text)
             if bare == text or self._exact.get(text):
                 continue
             found = [i for i in self._candidates(bare) if _kind(self._part(i), word)]
@@ -149,6 +152,15 @@ class Identifier:
                     if grammar.fits(said, self._names[part_id]):
                         found[part_id] = None
         return list(found)
+
+    def _with_plural(self, name: str, found: list[str]) -> list[str]:
+        """ "H100s" are several H100, and "V100s" are several V100 or one V100S: both then."""
+        single = _PLURAL.sub(r"\1", name)
+        if single == name and not found:
+            single = re.sub(r"(?<=\d)s\b", "", name)
+        if single == name:
+            return found
+        return list(dict.fromkeys([*found, *self._candidates(grammar.clean(single) or "")]))
 
     def _narrowed(
         self, found: list[str], memory_gb: float | None, compute_units: int | None
@@ -289,6 +301,11 @@ def _kind(part: Accelerator, word: str) -> bool:
     return part.devices_per_package > 1 and (
         kind == word or (kind, word) in (("core", "tensorcore"), ("neuroncore", "core"))
     )
+
+
+def _is_text(name: object) -> bool:
+    # callers without a type checker hand over what telemetry gave them: bytes, None
+    return isinstance(name, str)
 
 
 def _shown(name: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -45,7 +45,7 @@ class _Maker(Generic[_Made]):
         """The value whose fields are these, in the order of the keys; lists become tuples."""
         made = object.__new__(self._kind)
         for put, value in zip(self._setters, values, strict=True):
-            put(made, tuple(value) if type(value) is list else value)
+            put(made, _frozen(value) if type(value) is list else value)
         return made
 
 
@@ -70,7 +70,7 @@ class Index:
             self.architectures = {a["key"]: _architecture(a) for a in raw["architectures"]}
             self._families: list[list[Any]] = raw["instances"]
             self._measurements: list[list[Any]] = raw["measurements"]
-            self.names = {n[0]: _names(n) for n in raw["names"]}
+            self.names = {n[0]: _NAMES.make(n) for n in raw["names"]}
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"{DATA / 'index.json'}: damaged ({error}); reinstall flopledger, or in a checkout "
@@ -112,8 +112,7 @@ class Index:
             raise HardwareError(f"no part has the id {part_id!r}; `flopledger hardware list`")
         values, clocks, figures, rates = self._parts[part_id]
         made = [clock and Clock(mhz=clock[0], basis=clock[1]) for clock in clocks]
-        part = _PART.make([*values, *made, self._peaks(figures), self._rates_of(rates)])
-        return replace(part, prelaunch=_nested(part.prelaunch)) if part.prelaunch else part
+        return _PART.make([*values, *made, self._peaks(figures), self._rates_of(rates)])
 
     # Parts that compute alike share one list in the file, and so one tuple in memory.
     @cache  # noqa: B019 - an index lives as long as the program
@@ -147,12 +146,5 @@ def _architecture(plain: dict[str, Any]) -> Architecture:
     )
 
 
-def _names(values: list[Any]) -> Names:
-    made = _NAMES.make(values)
-    return (
-        replace(made, pci=_nested(made.pci), pci_not=_nested(made.pci_not)) if made.pci else made
-    )
-
-
-def _nested(rows: Any) -> Any:
-    return tuple(tuple(row) for row in rows)
+def _frozen(values: list[Any]) -> tuple[Any, ...]:
+    return tuple(tuple(v) if type(v) is list else v for v in values)

@@ -196,7 +196,8 @@ class Accelerator:
         asked += [f"with {accumulate} accumulation"] if accumulate else []
         has = sorted({f"{f.dtype} ({f.engine})" for f in self.peaks if f.sparse == sparse})
         return (
-            f"{self.name} ({self.id}) has no hardware path for {' '.join(asked)}; "
+            f"{self.name} ({self.id}) has no hardware path for {' '.join(asked)}, or none "
+            f"with a sourced figure; "
             f"it has {', '.join(has) or 'no such figures at all'}"
         )
 

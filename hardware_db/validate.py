@@ -52,7 +52,7 @@ def validate(database: Database) -> Verdict:
     problems: list[Problem] = []
     checked = waived = 0
     for part in parts:
-        for rule in (_sources, _prints, _ratios, _bandwidth, _bound, _capped, _sane):
+        for rule in (_sources, _prints, _sparse, _ratios, _bandwidth, _bound, _capped, _sane):
             problems += rule(part)
         for figure in _dense(part):
             off = arithmetic_deviation(part, figure)
@@ -165,6 +165,19 @@ def _prints(part: Accelerator) -> Iterator[Problem]:
                 part=part.id,
                 message=f"{_label(figure)}: printed {figure.printed} {figure.printed_as} does not "
                 f"give {figure.flop_per_second / 1e12:g} when divided by {factor:g}",
+            )
+
+
+def _sparse(part: Accelerator) -> Iterator[Problem]:
+    """Structured sparsity doubles a rate, at most quadruples it, and never lowers it."""
+    dense = {_label(f): f for f in _dense(part)}
+    for figure in part.peaks:
+        if (
+            figure.sparse
+            and not 1 < figure.flop_per_second / dense[_label(figure)].flop_per_second <= 4
+        ):
+            yield Problem(
+                rule="sparse", part=part.id, message=f"{_label(figure)}: no such sparsity"
             )
 
 

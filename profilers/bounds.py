@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from profilers.bound_checks import Contradiction, cross_check
+from profilers.bound_counters import counter_scale, energy_column, over, telescoped
 from profilers.bound_intervals import Interval, bounded, total, useful
-from profilers.bound_pieces import COUNTERS, Column, CounterSpans, Limits, Pieces, max_clock, pieces
+from profilers.bound_pieces import COUNTERS, Column, CounterSpans, Limits, Pieces, pieces
 from profilers.trace import DeviceKey, DeviceTrace, Trace
 
 __all__ = [
@@ -36,8 +37,6 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
-_SLACK = 1.05
-"""A counter faster than the clock by more than this is summed over SMs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,9 +79,11 @@ class DeviceIntegrals:
     """B3: increase of each cycle counter between looks, as the instrument counts them: of one SM or
     summed over all, see ``Rates.sm_count``."""
     energy_joules: Interval | None
-    """Energy between looks at the counter, with gain and edges; None: no counter."""
+    """Energy between looks at the counter, with gain and edges; None: no counter, or nobody knows
+    the highest power, which bounds the edges."""
     energy_joules_estimated: Interval | None
-    """Power integrated over the covered time, with the gain error; None: no power reading."""
+    """The counter with edges at its own mean power; without a counter, power integrated over the
+    covered time with the gain error; None: neither."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,11 +171,6 @@ def _pieces(trace: Trace, device: DeviceTrace, limits: Limits) -> Pieces:
 
 
 def _integrals(device: DeviceTrace, cut: Pieces, limits: Limits) -> DeviceIntegrals:
-    known = ~np.isnan(cut.power_watts)
-    power = None
-    if known.any():
-        joules = float((cut.power_watts[known] * cut.seconds[known]).sum())
-        power = bounded(joules * (1 - limits.energy_gain), joules * (1 + limits.energy_gain))
     return DeviceIntegrals(
         key=device.device.key,
         claimed_seconds=float(cut.seconds.sum()),
@@ -191,7 +187,7 @@ def _integrals(device: DeviceTrace, cut: Pieces, limits: Limits) -> DeviceIntegr
             if name != "energy_mj"
         },
         energy_joules=_energy(device, cut, limits),
-        energy_joules_estimated=power,
+        energy_joules_estimated=_energy_estimated(cut, limits),
     )
 
 
@@ -203,31 +199,25 @@ def _energy(device: DeviceTrace, cut: Pieces, limits: Limits) -> Interval | None
     spans = cut.counters.get("energy_mj")
     if spans is None:
         return None
-    column = _energy_column(device, _telescoped(spans), limits)
-    return bounded(*column.sum())
+    column = energy_column(device, telescoped(spans), limits)
+    found = bounded(*column.sum())
+    return None if found.high is None else found
 
 
-def _energy_column(device: DeviceTrace, spans: CounterSpans, limits: Limits) -> Column:
-    """Return the joules of each span: gain error, and the counter's update period at both ends."""
-    joules = spans.delta * 1e-3
-    most = limits.max_power_watts
-    if most is None and device.device.power_limit_mw is not None:
-        most = device.device.power_limit_mw * 1e-3
-    edge = math.inf if most is None else 2 * most * limits.energy_edge_s
+def _energy_estimated(cut: Pieces, limits: Limits) -> Interval | None:
+    spans = cut.counters.get("energy_mj")
+    known = ~np.isnan(cut.power_watts)
+    if spans is not None:
+        whole = telescoped(spans)
+        joules = whole.delta * 1e-3
+        edge = 2 * limits.energy_edge_s * joules / over(cut.seconds, whole)
+    elif known.any():
+        joules = cut.power_watts[known] * cut.seconds[known]
+        edge = np.zeros(len(joules))
+    else:
+        return None
     low = np.maximum(joules * (1 - limits.energy_gain) - edge, 0.0)
-    return Column(low, joules * (1 + limits.energy_gain) + edge)
-
-
-def _telescoped(spans: CounterSpans) -> CounterSpans:
-    """Unite the spans of each segment: its edges are paid for once."""
-    _, first = np.unique(spans.segment, return_index=True)
-    last = np.append(first[1:], len(spans.segment)) - 1
-    return CounterSpans(
-        start=spans.start[first],
-        stop=spans.stop[last],
-        delta=np.add.reduceat(spans.delta, first),
-        segment=spans.segment[first],
-    )
+    return bounded(float(low.sum()), float((joules * (1 + limits.energy_gain) + edge).sum()))
 
 
 def _device_flop(
@@ -299,7 +289,7 @@ def _counted(
     found: list[tuple[str, CounterSpans, Column]] = []
     spans = cut.counters.get(COUNTERS["tensor"])
     if spans is not None:
-        scale = _scale(device, cut, rates, limits)
+        scale = counter_scale(device, cut, rates.sm_count, limits)
         if scale is None:
             findings.append(
                 Contradiction(
@@ -309,7 +299,7 @@ def _counted(
                 )
             )
         else:
-            busy = _over(cut.busy.high, spans)
+            busy = over(cut.busy.high, spans)
             cycles = spans.delta / scale
             column = Column(
                 cycles * rates.tensor[0], cycles * rates.tensor[1] + busy * rates.vector
@@ -317,50 +307,25 @@ def _counted(
             found.append(("cycle-counter", spans, column))
     energy = cut.counters.get("energy_mj")
     if energy is not None and rates.joules_per_flop and rates.joules_per_flop_is_hard:
-        whole = _telescoped(energy)
+        whole = telescoped(energy)
         for spans in (energy, whole):
-            joules = _energy_column(device, spans, limits)
+            joules = energy_column(device, spans, limits)
             found.append(("energy", spans, _energy_flop(cut, spans, joules, rates)))
     return found
 
 
 def _energy_flop(cut: Pieces, spans: CounterSpans, joules: Column, rates: Rates) -> Column:
     assert rates.joules_per_flop
-    idle = _over(cut.seconds, spans) * rates.idle_watts
+    idle = over(cut.seconds, spans) * rates.idle_watts
     spent = np.maximum(joules.high - idle, 0.0)
     return Column(np.zeros(len(spent)), spent / rates.joules_per_flop)
-
-
-def _scale(device: DeviceTrace, cut: Pieces, rates: Rates, limits: Limits) -> float | None:
-    """Return how many SMs a cycle counter is summed over, from the elapsed cycles (DCGM 1084)."""
-    elapsed = cut.counters.get("sm_cycles_elapsed")
-    fastest = max_clock(device, limits)
-    if elapsed is None or math.isinf(fastest):
-        return None
-    per_second = float(elapsed.delta.sum() / _over(cut.seconds, elapsed).sum())
-    if per_second <= fastest * _SLACK:
-        return 1.0
-    if rates.sm_count and per_second <= fastest * _SLACK * rates.sm_count:
-        return float(rates.sm_count)
-    return None
-
-
-def _over(values: Floats, spans: CounterSpans) -> Floats:
-    """Add up pieces over each span."""
-    if np.isinf(values).any():
-        return np.array(
-            [values[a:b].sum() for a, b in zip(spans.start, spans.stop, strict=True)], np.float64
-        )
-    sums = np.concatenate([[0.0], np.cumsum(values)])
-    over: Floats = sums[spans.stop] - sums[spans.start]
-    return over
 
 
 def _meet(
     base: Column, spans: CounterSpans, column: Column, key: DeviceKey, name: str
 ) -> tuple[tuple[float, float], list[Contradiction]]:
     """Meet a counter's spans with the pieces under them; return the sums over all pieces."""
-    low, high = _over(base.low, spans), _over(base.high, spans)
+    low, high = over(base.low, spans), over(base.high, spans)
     met_low, met_high = np.maximum(low, column.low), np.minimum(high, column.high)
     empty = met_low > met_high * (1 + 1e-9)
     findings = []
@@ -399,9 +364,9 @@ def _estimated(
     found: Interval | None = bounded(*column.sum())
     energy = cut.counters.get("energy_mj")
     if energy is not None and rates.joules_per_flop and not rates.joules_per_flop_is_hard:
-        joules = _energy_column(device, _telescoped(energy), limits)
-        flop = _energy_flop(cut, _telescoped(energy), joules, rates)
-        (low, high), contradictions = _meet(column, _telescoped(energy), flop, key, "energy")
+        joules = energy_column(device, telescoped(energy), limits)
+        flop = _energy_flop(cut, telescoped(energy), joules, rates)
+        (low, high), contradictions = _meet(column, telescoped(energy), flop, key, "energy")
         if contradictions:
             return None, [_disagree(key, "energy and activity", low, high)]
         found = bounded(low, high)

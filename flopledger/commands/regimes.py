@@ -32,8 +32,9 @@ def list_regimes(*, as_json: _AsJson = False) -> None:
     if as_json:
         _print_json([_to_dict(regime) for regime in known])
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from flopledger.reports.console import terminal
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("id", "threshold", "ledger", "in force", "status"):
@@ -44,7 +45,7 @@ def list_regimes(*, as_json: _AsJson = False) -> None:
         table.add_row(
             regime.id, threshold, regime.ledger, f"{regime.in_force or '-'}{until}", regime.status
         )
-    Console().print(table)
+    terminal().print(table)
 
 
 @group.command("show")

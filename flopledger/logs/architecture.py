@@ -69,18 +69,24 @@ def _with(
 
 
 def _config(evidence: Evidence) -> tuple[str | None, str | None, dict[str, int]]:
-    """Give the one model configuration of the evidence; several are nobody's to choose from."""
+    """Give the one model configuration of the evidence; of several that differ, none."""
     types = [fact for fact in evidence.named("model_type") if fact.locator.startswith("$")]
-    files = {fact.file for fact in types}
-    if len(files) != 1:
+    files = sorted({fact.file for fact in types}, key=lambda file: (file.count("/"), file))
+    if not files:
         return None, None, {}
-    file = files.pop()
-    config = {
+    configs = [_whole_numbers(evidence, file) for file in files]
+    if any(config != configs[0] for config in configs[1:]):
+        return None, None, {}  # checkpoints repeat one configuration; these differ
+    kind = next(str(fact.value) for fact in types if fact.file == files[0])
+    return files[0], kind, configs[0]
+
+
+def _whole_numbers(evidence: Evidence, file: str) -> dict[str, int]:
+    return {
         fact.name.removeprefix("config."): int(fact.value)
         for fact in evidence.facts
         if fact.file == file and fact.name.startswith("config.") and _is_whole(fact)
     }
-    return file, str(types[0].value), config
 
 
 def _is_whole(fact: Fact) -> bool:

@@ -5,8 +5,10 @@ otherwise stay beside it, and a disagreement that matters becomes a finding. Wha
 computed from others where the arithmetic is exact (steps x batch), and says so.
 """
 
+from dataclasses import replace
+
 from flopledger.facts import NAMES, Fact, Finding, Grade
-from flopledger.logs import checks, telemetry
+from flopledger.logs import checks, series, telemetry
 from flopledger.logs.architecture import find_shape
 from flopledger.logs.benchmarks import Benchmark, benchmark
 from flopledger.logs.evidence import Evidence
@@ -44,6 +46,7 @@ _PLAIN = (
 
 def assemble(evidence: Evidence) -> RunFacts:
     """Choose and compute the figures of the one run that ``evidence`` belongs to."""
+    evidence, settled = series.settle(evidence)
     several = checks.several_runs(evidence)
     figures = {name: choose(evidence, name) for name in _PLAIN}
     rules = _benchmark(figures["benchmark"])
@@ -67,7 +70,7 @@ def assemble(evidence: Evidence) -> RunFacts:
     figures |= _evaluation(evidence, figures)
     figures |= _from_benchmark(figures, rules)
     figures["implied_parameters"] = _implied_parameters(figures)
-    findings = list(evidence.findings)
+    findings = [*evidence.findings, *settled]
     findings += [several] if several else []
     findings += seen.findings
     findings += checks.conflicts(figures)
@@ -139,8 +142,13 @@ def _accelerator_count(evidence: Evidence, world: Resolved | None) -> Resolved |
 
 def _tokens_per_sample(evidence: Evidence, rules: Benchmark | None) -> Resolved | None:
     figure = choose(evidence, "tokens_per_sample") or choose(evidence, "sequence_length")
-    if figure is not None or rules is None or rules.tokens_per_sample is None:
+    if figure is not None:
         return figure
+    limit = choose(evidence, "sequence_limit")
+    if limit is not None and rules is None:
+        return replace(limit, bound="at most", derivation=f"{limit.derivation}, a limit")
+    if rules is None or rules.tokens_per_sample is None:
+        return None
     return _computed(
         rules.tokens_per_sample, "tokens", (), f"the benchmark's rules ({rules.source})"
     )
@@ -209,10 +217,15 @@ def _amount(
         samples = _product(steps, batch, "samples", "steps x global batch")
     text = rules is None or rules.tokens_per_sample is not None
     if length is not None and text:
-        bound: Bound = "at most" if rules is not None and rules.padded else "exact"
+        bound: Bound = "at most" if rules is not None and rules.padded else length.bound
         if tokens is None and samples is not None:
             tokens = _product(samples, length, "tokens", "samples x tokens a sample", bound)
-        elif samples is None and tokens is not None and tokens.number % length.number == 0:
+        elif (
+            samples is None
+            and tokens is not None
+            and length.bound == "exact"
+            and tokens.number % length.number == 0
+        ):
             samples = _computed(
                 tokens.number / length.number,
                 "samples",

@@ -3,7 +3,7 @@
 import tomllib
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any, Literal
 
 Unit = Literal["tokens", "samples", "epochs"]
@@ -37,7 +37,7 @@ class Benchmark:
 @cache
 def benchmarks() -> dict[str, Benchmark]:
     """Load the table."""
-    text = resources.files("flopledger.logs").joinpath("mlperf_benchmarks.toml").read_text("utf-8")
+    text = Path(__file__).with_name("mlperf_benchmarks.toml").read_text("utf-8")
     table: dict[str, Any] = tomllib.loads(text)
     table.pop("dated")
     return {name: _benchmark(name, entry) for name, entry in table.items()}

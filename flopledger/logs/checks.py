@@ -93,6 +93,7 @@ def arithmetic(
         *_names(evidence),
         *_claim_of_values(evidence, figures, shape),
         *_claim_too_low(figures, shape),
+        *_evaluation_time(evidence, figures),
         *_batch(figures),
     ]
 
@@ -103,7 +104,12 @@ def _devices(evidence: Evidence, figures: Mapping[str, Resolved | None]) -> list
     if count is None:
         return []
     nodes = {int(fact.value) for fact in evidence.named("nodes") if _numbers(fact.value)}
-    found = []
+    # Where every rank logs its start, it is one line a device (or one a node).
+    found = [
+        _mismatch(count, fact, f"{fact.value} ranks logged their start")
+        for fact in evidence.named("ranks_logged")
+        if fact.value not in {*nodes, count.number}
+    ]
     for fact in evidence.named("platform"):
         match = re.match(r"(\d{1,6})\s*x", str(fact.value))
         if match and int(match[1]) not in nodes | {count.number, 1}:
@@ -227,6 +233,23 @@ def _claim_of_values(
             f"{samples.number:,.0f} samples x {values:,} {what}: the counter took every value of "
             "the input for a token, which is some hundred times too many",
             evidence=tuple(fact.place for fact in claim.facts),
+        )
+    ]
+
+
+def _evaluation_time(evidence: Evidence, figures: Mapping[str, Resolved | None]) -> list[Finding]:
+    """Find a time that evaluations alone exceed: it is of the last process of a resumed run."""
+    timed = figures.get("timed_seconds")
+    spent = next((fact for fact in evidence.named("evaluation_seconds")), None)
+    if timed is None or spent is None or float(spent.value) <= timed.number:
+        return []
+    return [
+        Finding(
+            code="coverage-gap",
+            severity="warning",
+            message=f"evaluations alone took {float(spent.value):,.0f} s, but the run's time is "
+            f"{timed.number:,.0f} s: it was resumed, and the time is of its last part",
+            evidence=(*(fact.place for fact in timed.facts), spent.place),
         )
     ]
 

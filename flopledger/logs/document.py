@@ -68,7 +68,8 @@ class Document:
                     self.skipped_lines += 1
                     _skip_line(file)
                     continue
-                for part in piece.rstrip(b"\r\n").split(b"\r"):
+                piece = piece.rstrip(b"\r\n")
+                for part in piece.split(b"\r") if b"\r" in piece else (piece,):
                     yield number, _clean(part)
 
     def text(self, limit: int = limits.SMALL_BYTES) -> str:

@@ -41,7 +41,7 @@ def parse_number(text: object) -> int | float | None:
     if not isinstance(text, str) or len(text) > limits.NUMBER_CHARACTERS:
         return None
     text = text.strip()
-    if not any("0" <= character <= "9" for character in text) or not _NUMBER.fullmatch(text):
+    if not _NUMBER.fullmatch(text):
         return None
     plain = text.replace(",", "")
     try:

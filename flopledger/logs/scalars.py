@@ -39,9 +39,8 @@ _SETTINGS = {
     "max_steps": "planned_steps",
     "global_train_batch_size": "global_batch",
     "global_batch_size": "global_batch",
-    "max_seq_len": "sequence_length",
-    "max_seq_length": "sequence_length",
-    "max_length": "sequence_length",
+    "max_seq_len": "sequence_limit",
+    "max_seq_length": "sequence_limit",
     "seq_length": "sequence_length",
     "world_size": "world_size",
 }

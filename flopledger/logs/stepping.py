@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+from flopledger.logs import limits
 from flopledger.logs.document import Document
+from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
 
 #: A step line is short; what follows in a longer one is other output glued to it.
@@ -19,7 +21,7 @@ _USUAL_INTERVAL = 100
 #: Stamps and summed step times may differ by this before it is worth a word.
 _CLOCK_SLACK = 0.1
 
-_STAMP = re.compile(r"(\d{4})-(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,6}))?")
+_STAMP = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)[ T](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,6}))?")
 
 
 def short_lines(document: Document) -> Iterator[tuple[int, str]]:
@@ -68,6 +70,10 @@ class StepLog:
 
     def add(self, step: Step) -> bool:
         """Take a printed step in; ``False`` for one that another rank printed already."""
+        if len(self.steps) >= limits.STEPS:
+            raise EvidenceError(
+                f"more than {limits.STEPS:,} printed steps; hand in an extract, and say so"
+            )
         if self._is_repeated(step):
             self.repeated.append(step.line)
             return False

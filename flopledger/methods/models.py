@@ -17,6 +17,7 @@ from flopledger.facts import Finding
 from flopledger.inputs import Input, parameters
 from flopledger.logs import RunFacts
 from flopledger.methods.work import SampleCost
+from flopledger.quantity import Quantity
 from flopledger.text import number
 
 #: sd of ln(true / figure): embeddings, routers, norms and conventions that a figure may mean.
@@ -195,9 +196,11 @@ def compare_parameters(model: Model, costed: Costed) -> list[Finding]:
 
 def _six_nd(model: Model) -> Costed | None:
     stated = model.active or model.total
-    if stated is None or stated.quantity.best is None:
+    if stated is None:
         return None
-    count = stated.quantity.best
+    ends = stated.quantity.interval
+    count = ends.best or ends.low or ends.high
+    assert count is not None
     cost = SampleCost(
         matrix_forward=2 * count,
         matrix_backward=4 * count,
@@ -206,6 +209,7 @@ def _six_nd(model: Model) -> Costed | None:
         mask_share=1.0,
         tokens_per_sample=1,
         sigma=SIX_ND_SIGMA,
+        scale=Quantity(interval=ends / count, spread=stated.quantity.spread),
     )
     note = (
         "6 FLOP a parameter and token: attention left out, input embeddings counted; dense published "
@@ -213,7 +217,6 @@ def _six_nd(model: Model) -> Costed | None:
     )
     return Costed(
         cost=cost,
-        inputs=(stated,),
         assumptions=(note,),
         parameters_total=model.total.quantity.best if model.total else None,
         parameters_active=model.active.quantity.best if model.active else None,

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Literal
 
 from flopledger.estimate import ComputeEstimate, Draws, log_variances, summarize
 from flopledger.inputs import Input, RunFigures
-from flopledger.quantity import Interval, lognormal
+from flopledger.quantity import Interval, Quantity, exact, lognormal
 from flopledger.text import number
 
 if TYPE_CHECKING:
     from flopledger.methods.models import Costed
     from flopledger.quantity import Samples
 
+EXACTLY_ONE = exact(1.0)
 #: Runs that only run the model forward.
 FORWARD_ONLY = frozenset({"synthetic-data", "evaluation"})
 GROUP = "architecture x amount trained"
@@ -48,6 +49,8 @@ class SampleCost:
     tokens_per_sample: float | None  #: ``None`` where the model has no tokens
     sigma: float  #: of the logarithm: what this source of the cost leaves open
     sequence_known: bool = True
+    #: what is open about the cost itself, as a factor: an uncertain parameter count, say
+    scale: Quantity = EXACTLY_ONE
 
     @property
     def forward(self) -> float:
@@ -92,12 +95,12 @@ def estimate(
     shown = run.tokens if samples.name == "tokens" and run.tokens else samples
     per_sample, mask, notes = _per_sample(run, cost)
     flop = samples.quantity.interval * Interval(low=mask.low, best=mask.best, high=mask.high)
-    flop = flop * per_sample
+    flop = flop * per_sample * cost.scale.interval
     known = (*inputs, shown)
     if run.trainable_parameters is not None:
         known = (*known, run.trainable_parameters)
     notes = (*assumptions, *notes)
-    if not samples.quantity.is_two_sided:
+    if not (samples.quantity.is_two_sided and cost.scale.is_two_sided):
         return ComputeEstimate(
             method=method,
             run=run.name,
@@ -112,8 +115,10 @@ def estimate(
         shown.name: draws.of(f"{run.name}/amount", samples.quantity),
         "attention mask": _mask_draws(run, mask, draws),
         "architecture": draws.of(f"{run.name}/{method}", lognormal(1.0, cost.sigma)),
+        "parameters": draws.of(f"{run.name}/{method}/scale", cost.scale),
     }
-    sample = per_sample * parts[shown.name] * parts["attention mask"] * parts["architecture"]
+    sample = per_sample * parts["parameters"] * parts[shown.name]
+    sample = sample * parts["attention mask"] * parts["architecture"]
     return ComputeEstimate(
         method=method,
         run=run.name,
@@ -155,19 +160,27 @@ def _passes(run: RunFigures, cost: SampleCost) -> tuple[float, float, tuple[str,
         note = f"kind {run.kind}: forward passes only"
         return cost.matrix_forward, cost.attention_forward, (note,)
     attention = cost.attention_forward + cost.attention_backward
-    trainable = run.trainable_parameters
-    if trainable is None or trainable.quantity.best is None or not cost.tokens_per_sample:
+    trained = _trainable(run)
+    if trained is None or not cost.tokens_per_sample:
         return cost.matrix_forward + cost.matrix_backward, attention, ()
     tokens = cost.tokens_per_sample
     # Frozen: forward (2) and the gradient of the activations (2). Trained weights add their own
     # gradient (2); adapters are extra weights and so cost all 6.
     each = 6 if run.kind == "lora" else 2
-    matrix = 2 * cost.matrix_forward + each * trainable.quantity.best * tokens
+    matrix = 2 * cost.matrix_forward + each * trained * tokens
     note = (
-        f"frozen weights cost 4 FLOP a token, not 6; {number(trainable.quantity.best)} trainable "
+        f"frozen weights cost 4 FLOP a token, not 6; {number(trained)} trainable "
         f"parameters {'are adapters beside the base' if each == 6 else 'are part of the model'}"
     )
     return matrix, attention, (note,)
+
+
+def _trainable(run: RunFigures) -> float | None:
+    """Give the trained parameters; of a bound, the end that is there."""
+    if run.trainable_parameters is None:
+        return None
+    ends = run.trainable_parameters.quantity.interval
+    return ends.best or ends.high or ends.low
 
 
 def _mask_draws(run: RunFigures, mask: Interval, draws: Draws) -> "Samples":

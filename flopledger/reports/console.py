@@ -1,5 +1,6 @@
 """The summary on a terminal."""
 
+import os
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -22,9 +23,21 @@ _COLOURS = {
 _SEVERITIES = {"error": "red", "warning": "yellow", "info": "dim"}
 
 
+#: Columns where there is no terminal to ask: a pipe or a file should lose nothing to folding.
+PIPE_WIDTH = 160
+
+
+def terminal() -> Console:
+    """Make the console for stdout; wide where nobody's terminal limits it (``COLUMNS`` does)."""
+    console = Console()
+    if console.is_terminal or "COLUMNS" in os.environ:
+        return console
+    return Console(width=PIPE_WIDTH)
+
+
 def print_summary(report: "AuditReport", console: Console | None = None) -> None:
     """Print verdict, routes, utilisation, thresholds and findings, in that order."""
-    out = console or Console(soft_wrap=False)
+    out = console or terminal()
     out.print(Text(report.case.spec.title, style="bold"))
     verdict = Text(f" {wording.heading(report).upper()} ", style="bold reverse")
     verdict.stylize(_COLOURS[report.verdict])

@@ -50,6 +50,8 @@ def table_of_block(block: Block, parts: Sequence[Stretch], clock: Clock) -> pa.T
 
 def _absences(partial: dict[str, Series], rows: int) -> pa.Array:
     """Return one text a row; rows that lack the same for the same reasons share it."""
+    if not partial:
+        return pa.nulls(rows, pa.string())
     which: NDArray[np.int64] = np.zeros(rows, np.int64)
     kinds: list[dict[str, int]] = [{}]
     for name, series in partial.items():

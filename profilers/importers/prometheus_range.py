@@ -17,11 +17,11 @@ from typing import Any
 from profilers.importers import identity, units
 from profilers.importers.errors import ImportFormatError, LimitError
 from profilers.importers.gather import BySeries
-from profilers.importers.metric_names import METRICS
+from profilers.importers.metric_names import METRICS, is_blank
 from profilers.importers.opened import Opened
 from profilers.importers.options import Options
 from profilers.importers.prometheus_labels import device_of, signal_of
-from profilers.importers.prometheus_text import undefined, window_unknown
+from profilers.importers.prometheus_text import BLANK, undefined, window_unknown
 from profilers.importers.recording import Block, Clock, Findings, Recording
 from profilers.importers.stamps import epoch_ns
 from profilers.reading import SIGNALS, Kind, Reading, Reason, Unavailable
@@ -122,7 +122,7 @@ def take_answer(
         if SIGNALS[signal].kind is Kind.MEAN:
             window_unknown(findings)
         for point in points:
-            time, reading = _point(point, signal, unit, file)
+            time, reading = _point(point, name, signal, unit, file)
             rows.point(device, signal, time, reading)
     if partitioned:
         undefined(rows, partitioned, findings)
@@ -154,7 +154,7 @@ def _series(series: Any, file: str) -> tuple[Mapping[str, str], list[Any]]:
     raise ImportFormatError("a series lacks its labels or its values", file=file)
 
 
-def _point(point: Any, signal: str, unit: str, file: str) -> tuple[int, Reading]:
+def _point(point: Any, name: str, signal: str, unit: str, file: str) -> tuple[int, Reading]:
     stamp, text = point if isinstance(point, list) and len(point) == 2 else (None, None)
     time = None
     if isinstance(stamp, int | Decimal) and not isinstance(stamp, bool):
@@ -166,6 +166,8 @@ def _point(point: Any, signal: str, unit: str, file: str) -> tuple[int, Reading]
     value = units.number(text)
     if value is None:
         return time, Unavailable(reason=Reason.REJECTED, detail=text[:40])
+    if is_blank(name, value):
+        return time, BLANK
     return time, units.judged(signal, units.scaled(value, units.factor(signal, unit)))
 
 

@@ -7,11 +7,12 @@ A scrape that was saved without stamps says nothing about when; it needs ``start
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 
 from profilers.importers import identity, units
 from profilers.importers.errors import ImportFormatError
 from profilers.importers.gather import BySeries
-from profilers.importers.metric_names import UNDEFINED_UNDER_MIG
+from profilers.importers.metric_names import UNDEFINED_UNDER_MIG, is_blank
 from profilers.importers.opened import Opened
 from profilers.importers.options import Options
 from profilers.importers.prometheus_labels import device_of, signal_of
@@ -26,6 +27,8 @@ _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _ESCAPE = re.compile(r"\\(.)")
 _STALE = Unavailable(reason=Reason.STALE, detail="NaN")
 _MIG = Unavailable(reason=Reason.MIG, detail="undefined for a partitioned device")
+BLANK = Unavailable(reason=Reason.UNSUPPORTED, detail="DCGM's code for no value")
+_SHORTEST_BLANK = 10
 MAX_SERIES = 1_000_000
 
 
@@ -61,6 +64,7 @@ def _blocks(opened: Opened, options: Options, findings: Findings) -> Iterator[Bl
 
 @dataclass(frozen=True, slots=True)
 class _Series:
+    name: str
     read: Callable[[str], Reading | None]
     times: list[int]
     readings: list[Reading]
@@ -103,6 +107,8 @@ class _Reader:
         reading = known.read(words[0])
         if reading is None:
             reading = self._word(number, words[0])
+        elif len(words[0]) >= _SHORTEST_BLANK and is_blank(known.name, Decimal(words[0])):
+            reading = BLANK
         known.times.append(time)
         known.readings.append(reading)
 
@@ -123,7 +129,7 @@ class _Reader:
         signal, unit = wanted
         if SIGNALS[signal].kind is Kind.MEAN:
             window_unknown(self.findings)
-        return _Series(units.reader(signal, unit), *self.rows.series(device, signal))
+        return _Series(name.strip(), units.reader(signal, unit), *self.rows.series(device, signal))
 
     def _word(self, number: int, text: str) -> Reading:
         """Return what stands where no figure does."""

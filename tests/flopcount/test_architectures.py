@@ -168,10 +168,8 @@ def test_remote_code_beside_a_known_family_is_not_run(write):
     ],
 )
 def test_bad_files_are_refused_by_name(write, config, message):
-    from flopcount.counted_model import load_any
-
     with pytest.raises(ConfigError, match=message) as raised:
-        load_any(write(config))
+        load(write(config))
     assert "config.json" in str(raised.value)
 
 
@@ -268,11 +266,11 @@ def test_diffusers_denoisers_equal_their_closed_form(write):
 
 
 def test_without_the_libraries_the_closed_form_answers(write, monkeypatch):
-    from flopcount import architectures
+    from flopcount import config_file
     from flopcount.counted_model import count_config
 
     traced = count_config(write(TINY), batch=2, sequence=16)
-    monkeypatch.setattr(architectures.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(config_file.importlib.util, "find_spec", lambda name: None)
     counted = count_config(write(TINY), batch=2, sequence=16)
     assert counted.count.method == "closed-form"
     assert counted.count.total == traced.count.total
@@ -299,3 +297,4 @@ def test_a_model_that_cannot_be_traced_falls_back_aloud(write, monkeypatch):
     counted = count_config(write(TINY), sequence=16)
     assert counted.count.method == "closed-form"
     assert "no way" in counted.count.notes[0]
+    assert [finding.code for finding in counted.findings] == ["trace-failed"]

@@ -246,3 +246,29 @@ def test_import_needs_no_torch():
 
     code = "import sys, flopcount; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_optimizer_step_is_counted_apart_on_request():
+    class Squaring(torch.optim.Optimizer):
+        """Multiplies each matrix's gradient with its transpose, as orthogonalising ones do."""
+
+        def __init__(self, parameters):
+            super().__init__(parameters, {})
+
+        def step(self, closure=None):
+            for group in self.param_groups:
+                for p in group["params"]:
+                    if p.dim() == 2:
+                        p.data.add_((p.grad @ p.grad.T) @ p.data)
+
+    model = nn.Linear(4, 5)
+    weight = model.weight.clone()
+    count = flopcount.count(model, torch.zeros(3, 4), optimizer=Squaring)
+    # 2·5·4·5 and 2·5·5·4
+    assert count.optimizer == 400
+    assert (count.total, count.hardware_total) == (240, 240)
+    assert torch.equal(model.weight, weight)
+    assert flopcount.count(model, torch.zeros(3, 4)).optimizer is None
+    assert flopcount.count(model, torch.zeros(3, 4), optimizer=torch.optim.AdamW).optimizer == 0
+    with pytest.raises(flopcount.CountError, match="count a module with its backward"):
+        flopcount.count(model, torch.zeros(3, 4), backward=False, optimizer=Squaring)

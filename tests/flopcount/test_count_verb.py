@@ -192,6 +192,31 @@ def test_a_factory_brings_its_inputs(run, tmp_path, monkeypatch):
     assert answer(run, "my_model:bare")["flop"]["total"] is None
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("net.inner = net", "recursi"),
+        ("net.forward = lambda x: 1 / 0", "division"),
+        ("net.weight.data = torch.zeros(4, 9)", "shape"),
+    ],
+)
+def test_models_that_fail_end_with_two(run, tmp_path, monkeypatch, body, message):
+    name = f"failing_{abs(hash(body))}"
+    (tmp_path / f"{name}.py").write_text(
+        "import torch\n"
+        "class Net(torch.nn.Linear):\n"
+        "    def forward(self, x):\n"
+        "        return self.inner(x) if hasattr(self, 'inner') else super().forward(x)\n"
+        "def build():\n"
+        f"    net = Net(8, 4)\n    {body}\n    return net, torch.zeros(2, 8)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(f"{name}:build")
+    assert code == 2
+    assert message in err.lower()
+    assert "Traceback" not in err
+
+
 def test_help_names_every_option_and_imports_no_torch():
     code = (
         "import sys; from flopledger.commands import main; main(['count', '--help']);"

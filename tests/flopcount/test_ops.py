@@ -213,3 +213,35 @@ def test_memory_that_was_written_to_has_no_remembered_value():
 
     # the branch must be the one that really runs: a product of 2·4³
     assert flopcount.count(stale, torch.zeros(4, 4)).forward == 128
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("layout", [torch.jagged, torch.strided])
+def test_nested_tensors_count_their_own_lengths(layout):
+    rows = [torch.randn(3, 8), torch.randn(5, 8)]
+    nested = torch.nested.nested_tensor(rows, layout=layout)
+    count = flopcount.count(nn.Linear(8, 4), nested, backward=False)
+    # (3 + 5) rows: 2·8·8·4
+    assert count.forward == 512
+    assert count.uncounted == ()
+
+
+def test_vmap_gradient_penalty_and_transformed_functions():
+    weight = torch.randn(5, 4)
+    # three rows of 2·5·4
+    mapped = flopcount.count(torch.func.vmap(lambda row: weight @ row), torch.zeros(3, 4))
+    assert mapped.forward == 120
+
+    layer = nn.Linear(4, 4)
+
+    def penalty(x):
+        x = x.requires_grad_()
+        (slope,) = torch.autograd.grad(layer(x).sum(), x, create_graph=True)
+        return (slope**2).sum()
+
+    count = flopcount.count(penalty, torch.zeros(3, 4))
+    # forward 2·3·4·4 = 96; the slope is one product of 96, and its own backward a product each for
+    # the weight and for what the layer was given (constant ones: none)
+    assert count.forward == 96
+    assert count.backward in (192, 288)
+    assert count.recompute == 0

@@ -172,3 +172,34 @@ def test_a_mislabelled_configuration_is_noticed(run_audit) -> None:
 def test_an_architecture_key_that_nobody_knows(run_audit) -> None:
     with pytest.raises(CaseError, match=r"model\.m\.architecture.*layrs"):
         run_audit("[model.m]\narchitecture = { layrs = 2 }\n" + _run(tokens="1e9"))
+
+
+def test_a_precision_that_the_part_lacks(run_audit) -> None:
+    figures = {"tokens": "1e12", "accelerator": '"V100 SXM2 16GB"', "precision": '"bf16"'}
+    report = run_audit(MODEL + _run(**figures, accelerator_hours="1e5", mfu="0.3"))
+    assert "precision-unsupported" in _codes(report)
+    assert report.verdict is Verdict.NEEDS_EXPLANATION
+
+
+def test_uncertain_parameters_widen_the_estimate(run_audit) -> None:
+    text = "[model.m]\nparameters = {}\n" + _run(tokens="1e12")
+    near = run_audit(text.format("1e9")).combined.flop
+    wide = run_audit(text.format("{ value = 1e9, relative = 0.5 }")).combined.flop
+    assert wide.high / wide.low > near.high / near.low
+    (bound,) = run_audit(text.format("{ at_least = 1e9 }")).estimates
+    assert bound.bound_only
+    assert bound.flop.low == pytest.approx(6e21)
+    assert bound.flop.high is None
+
+
+def test_a_bound_on_adapters_still_freezes_the_base(run_audit) -> None:
+    # at most 4 * 1e9 + 6 * 1e7 a token
+    trained = "{ at_most = 1e7 }"
+    report = run_audit(MODEL + _run(tokens="1e6", kind='"lora"', trainable_parameters=trained))
+    assert report.estimates[0].flop.best == pytest.approx(4.06e15)
+
+
+@pytest.mark.parametrize("figure", ["1e41", "1e300", "1e-300"])
+def test_figures_of_no_world_are_refused(run_audit, figure: str) -> None:
+    with pytest.raises(CaseError, match="no such figure"):
+        run_audit(MODEL + _run(tokens=figure))

@@ -58,6 +58,8 @@ def test_a_sound_card_breaks_no_rule(tmp_path: Path) -> None:
             'printed = "409.6", printed_as = "with sparsity"',
             "print",
         ),
+        ("tflops = 819.2,", "tflops = 819.2, sparse_tflops = 5000,", "sparse"),
+        ("tflops = 819.2,", "tflops = 819.2, sparse_tflops = 400,", "sparse"),
         ("max_mhz = 1200", "max_mhz = 900", "bound"),
         ("bandwidth_gb_per_s = 2560", "bandwidth_gb_per_s = 2000", "bandwidth"),
         ("tdp_w = 300", "tdp_w = 3", "power"),

@@ -66,3 +66,9 @@ def test_parts_that_compute_alike_can_be_used_without_telling_them_apart() -> No
         hardware_db.identify_compute("V100")
     assert caught.value.common_peak("fp16") is None
     assert caught.value.peak_range("fp16") == (112e12, 125e12)
+
+
+@pytest.mark.parametrize("name", [None, b"NVIDIA A30", 7])
+def test_what_is_no_text_is_unknown(name: object) -> None:
+    with pytest.raises(UnknownAccelerator):
+        hardware_db.identify(name)  # type: ignore[arg-type]

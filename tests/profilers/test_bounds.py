@@ -128,7 +128,7 @@ def only(trace, kept):
     return replace(trace, series={n: s for n, s in trace.series.items() if n in kept})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
     step=st.sampled_from([1, 2, 5, 20, 60, 200]),
@@ -291,6 +291,20 @@ def test_a_counter_covers_a_gap_and_a_reset_does_not():
     assert counted([1000, 2000, 500, 2000]).high == pytest.approx(1.0 + 1.5)
     again = Unavailable(reason=Reason.RESET)
     assert counted([1000, 2000, again, 3000]).high == pytest.approx(1.0)
+
+
+def test_energy_without_a_known_power_limit_is_an_estimate():
+    """1000 J in 10 s: 5 % gain, and 0.1 s of the mean 100 W at both ends."""
+    trace = flat(10)
+    series = {"energy_mj": Series.of_readings([100_000 * i for i in range(11)])}
+    bare = replace(trace, device=Device(key=trace.device.key), series=series)
+    found = integrals(whole_of(bare))[0]
+    assert found.energy_joules is None
+    assert found.energy_joules_estimated.low == pytest.approx(1000 * 0.95 - 2 * 0.1 * 100)
+    assert found.energy_joules_estimated.high == pytest.approx(1000 * 1.05 + 2 * 0.1 * 100)
+    series["power_limit_mw"] = Series.of_readings([700_000] * 11)
+    limited = integrals(whole_of(replace(bare, series=series)))[0]
+    assert limited.energy_joules.high == pytest.approx(1000 * 1.05 + 2 * 0.1 * 700)
 
 
 def test_contradicting_instruments_are_a_finding():

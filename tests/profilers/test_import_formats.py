@@ -330,6 +330,25 @@ def test_both_generations_of_dcgm_names(tmp_path):
         assert {"window-unknown", "no-device"} <= recording.findings.codes()
 
 
+@pytest.mark.parametrize("blank", ["9223372036854775794", "140737488355328", "2147483632"])
+def test_codes_for_no_value_are_no_figures(tmp_path, blank):
+    """DCGM's blanks would be 2 GW; a counter passes the 32-bit code honestly."""
+    text = (
+        f"DCGM_FI_DEV_POWER_USAGE{labels()} {blank} 1700000000000\n"
+        f"DCGM_FI_PROF_MMA_CYCLES_ACTIVE_TOTAL{labels()} 2147483632 1700000000000\n"
+    )
+    answer = {
+        "status": "success",
+        "data": {"resultType": "matrix", "result": [range_answer([[1700000000, blank]])]},
+    }
+    for content in (text, json.dumps(answer)):
+        trace, _ = read(written(tmp_path, content))
+        seen = trace.devices[DeviceKey(uuid=UUID)]
+        assert seen.reading("power_mw", 0).reason is Reason.UNSUPPORTED
+        if content is text:
+            assert seen.reading("mma_cycles_active", 0) == 2147483632
+
+
 def test_a_partitioned_device_is_not_idle(tmp_path):
     mig = labels(',GPU_I_ID="3",GPU_I_PROFILE="1g.10gb"')
     text = (

@@ -10,17 +10,21 @@ from flopledger.logs.numbers import parse_count, parse_number, parse_positive
 from flopledger.logs.reader import Reader
 from flopledger.logs.stepping import median, short_lines
 
-_BATCH = re.compile(r"\[(?:epoch=\d{1,8}/\d{1,8}\]\[)?batch=(\d{1,10})/(\d{1,10})\]:")
+_BATCH = re.compile(r"\[(?:epoch=\d{1,8}(?:/\d{1,8})?\]\[)?batch=(\d{1,10})/(\d{1,10})\]:")
 _METRIC = re.compile(
-    r"^\s{0,8}(?:Train|Eval)?\s{0,2}([a-z_]{3,30}(?:/[A-Za-z_]{2,40}){1,3}): ([-\d.,eE+]{1,40})\s*$"
+    r"^(?:\s{0,4}\d{1,6}:)?\s{0,12}(?:Train|Eval)?\s{0,2}"
+    r"([a-z_]{3,30}(?:/[A-Za-z_]{2,40}){1,3}): ([-\d.,eE+]{1,40})\s*$"
 )
-_SETTING = re.compile(r"^\s{0,12}([a-z_]{4,40}): ([\d.eE+]{1,30})\s*$")
+_PRECISION = re.compile(r"Using precision Precision\.AMP_(BF16|FP16|FP8)")
+_SETTING = re.compile(r"^(?:\s{0,4}\d{1,6}:)?\s{0,12}([a-z_]{4,40}): ([\d.eE+]{1,30})\s*$")
 
 #: Settings of the YAML that LLM-foundry prints before training.
 _SETTINGS = {
     "max_seq_len": "sequence_length",
     "global_train_batch_size": "global_batch",
     "n_gpus": "world_size",
+    "num_nodes": "nodes",
+    "num_gpus_per_node": "accelerators_per_node",
     "n_params": "parameters",
     "n_layers": "architecture.layers",
     "d_model": "architecture.hidden",
@@ -31,7 +35,7 @@ _SETTINGS = {
 
 def sniff(head: bytes, _name: str) -> bool:
     """Recognise a batch line with metrics."""
-    return re.search(rb"\[(?:epoch=\d+/\d+\]\[)?batch=\d+/\d+\]:", head) is not None
+    return re.search(rb"\[(?:epoch=\d+(?:/\d+)?\]\[)?batch=\d+/\d+\]:", head) is not None
 
 
 def read(document: Document, notes: Notes) -> None:
@@ -47,14 +51,26 @@ def read(document: Document, notes: Notes) -> None:
             if value is not None:
                 last[match[1]] = (float(value), number)
                 rates.setdefault(match[1], []).append(float(value))
+        elif batch is None and (match := _PRECISION.search(text)):
+            notes.fact("precision", match[1].lower(), line(number))
         elif batch is None and (match := _SETTING.match(text)) and match[1] in _SETTINGS:
             notes.fact(_SETTINGS[match[1]], parse_count(match[2]), line(number))
+    _note_world(notes)
     if batch is None:
         raise EvidenceError(f"{document.name}: Composer marks but no batch")
     notes.fact("steps", batch[0] or None, line(batch[2]))
     notes.fact("planned_steps", batch[1] or None, line(batch[2]))
     _note_totals(last, batch[0], notes)
     _note_rates(rates, notes)
+
+
+def _note_world(notes: Notes) -> None:
+    """Multiply nodes and devices, where the configuration gives those."""
+    found = {fact.name: fact for fact in notes.facts}
+    nodes, each = found.get("nodes"), found.get("accelerators_per_node")
+    if nodes is not None and each is not None and "world_size" not in found:
+        place = f"{nodes.locator} x {each.locator}"
+        notes.fact("world_size", int(nodes.value) * int(each.value), place)
 
 
 def _note_totals(last: dict[str, tuple[float, int]], batches: int, notes: Notes) -> None:

@@ -17,10 +17,21 @@ from flopledger.logs.readers.megatron_arguments import Arguments
 from flopledger.logs.stepping import Step, StepLog, median, short_lines, stamp_seconds
 
 _ITERATION = re.compile(r"\biteration\s{1,12}(\d{1,10})/\s{0,12}(\d{1,10})\s{0,4}\|")
-#: Some forks print "now/mean"; the first is of this interval.
-_FIELD = re.compile(
-    r"([A-Za-z][A-Za-z /()\-]{1,60}?)\s{0,3}:\s{0,12}([-+\d.,eE]{1,40}|nan)"
-    r"(?:/[\d.,eE+]{1,40})?\s{0,3}(?=\||$)"
+_NUMBER = re.compile(r"[-+]?[\d.,]{1,30}(?:[eE][-+]?\d{1,4})?|nan")
+#: What is read of an iteration; a line holds as much again.
+_LABELS = (
+    "consumed samples",
+    "consumed tokens",
+    "elapsed time per iteration",
+    "time per iteration",
+    "global batch size",
+    "lm loss",
+    "number of skipped iterations",
+    "energy per gpu (j/iter/gpu)",
+    "throughput per gpu (tflop",
+    "tflops",
+    "tokens per gpu",
+    "tokens/sec/gpu",
 )
 #: Copies break long lines; the pieces of one iteration are at most so many.
 _PIECES = 8
@@ -43,9 +54,7 @@ def read(document: Document, notes: Notes) -> None:
     for number, text in _iterations(document, arguments, notes):
         match = _ITERATION.search(text)
         assert match is not None
-        fields = {
-            found[1].strip().lower(): found[2] for found in _FIELD.finditer(text[match.end() :])
-        }
+        fields = _fields(text[match.end() :])
         step = Step(
             step=int(match[1]),
             line=number,
@@ -66,6 +75,18 @@ def read(document: Document, notes: Notes) -> None:
         notes.fact("planned_steps", planned[0], line(planned[1]))
     _note_samples(log, rows, notes)
     _note_rates(rows, notes)
+    _note_energy(log, rows, notes)
+
+
+def _fields(text: str) -> dict[str, str]:
+    """Split ``label: value |`` cells; of "now/mean", as some forks print, the first is taken."""
+    found = {}
+    for cell in text.split("|"):
+        label, _, value = cell.rpartition(":")
+        label = label.strip().lower()
+        if label.startswith(_LABELS) and (match := _NUMBER.match(value.strip())) is not None:
+            found[label] = match[0]
+    return found
 
 
 def _iterations(
@@ -119,10 +140,10 @@ def _note_samples(log: StepLog, rows: list[tuple[int, dict[str, str]]], notes: N
             break
     number, fields = rows[-1]
     last = parse_count(fields.get("consumed samples"))
+    tokens = parse_count(fields.get("consumed tokens"))
+    if tokens is not None and log.first_step == 0:
+        notes.fact("tokens", tokens, line(number))
     if last is None:
-        tokens = parse_count(fields.get("consumed tokens"))
-        if tokens is not None and log.first_step == 0:
-            notes.fact("tokens", tokens, line(number))
         return
     before = 0
     if log.first_step:
@@ -137,9 +158,11 @@ def _note_samples(log: StepLog, rows: list[tuple[int, dict[str, str]]], notes: N
 
 
 def _note_rates(rows: list[tuple[int, dict[str, str]]], notes: Notes) -> None:
-    model, hardware = [], []
+    model, hardware, tokens = [], [], []
     for _, fields in rows:
         for label, value in fields.items():
+            if not label.startswith(("throughput", "tflops", "tokens")):
+                continue
             rate = parse_positive(value)
             if rate is None:
                 continue
@@ -147,9 +170,12 @@ def _note_rates(rows: list[tuple[int, dict[str, str]]], notes: Notes) -> None:
                 model.append(rate * 1e12)
             elif label == "tflops":
                 hardware.append(rate * 1e12)
+            elif label.startswith(("tokens per gpu", "tokens/sec/gpu")):
+                tokens.append(float(rate))
     place = f"lines {rows[0][0]} to {rows[-1][0]}: median"
     name = "claimed_flop_per_second_per_accelerator"
     notes.fact(name, median(model or hardware), place, grade=Grade.CLAIM)
+    notes.fact("tokens_per_second_per_accelerator", median(tokens), place)
     if hardware and not model:
         notes.finding(
             "hardware-flop-claimed-as-model",
@@ -162,6 +188,21 @@ def _note_rates(rows: list[tuple[int, dict[str, str]]], notes: Notes) -> None:
         total = sum(parse_count(fields.get(label)) or 0 for _, fields in rows)
         if total:
             notes.fact(code, total, place)
+
+
+def _note_energy(log: StepLog, rows: list[tuple[int, dict[str, str]]], notes: Notes) -> None:
+    """Add up the energy of all devices, which is printed as a mean of iterations and devices."""
+    world = next((fact.value for fact in notes.facts if fact.name == "world_size"), None)
+    total, before = 0.0, log.first_step
+    for step, (_, fields) in zip(log.steps, rows, strict=True):
+        each = parse_positive(fields.get("energy per gpu (j/iter/gpu)"))
+        if each is None or not isinstance(world, int):
+            return
+        total += each * world * (step.step - before if step.step > before else log.interval)
+        before = step.step
+    place = f"lines {rows[0][0]} to {rows[-1][0]}"
+    notes.fact("energy_joules", round(total, 3), place, grade=Grade.GAUGE)
+    notes.fact("energy_boundary", "device", place)
 
 
 READER = Reader(format="megatron-log", sniff=sniff, read=read)

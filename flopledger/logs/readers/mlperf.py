@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 
 from flopledger.facts import Grade
+from flopledger.logs import limits
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
@@ -81,6 +82,10 @@ def _keep(stream: Iterable[Event]) -> tuple[list[Event], int]:
         )
         if event.key in _KEYS or timing:
             kept.append(event)
+        if len(kept) > limits.KEPT_EVENTS:
+            raise EvidenceError(
+                f"more than {limits.KEPT_EVENTS:,} events; hand in an extract, and say so"
+            )
     return kept, ranks
 
 

@@ -86,8 +86,19 @@ def _note_template(name: str, value: str, place: str, notes: Notes) -> None:
     # "24", "24 hours", "~24h": a rounded word of a person, kept with that grade.
     match = re.match(r"[~≈]?\s*([\d.,]+)\s*(?:h|hours?|hrs?)?\b", value)
     hours = parse_positive(match[1]) if match else None
-    if hours is not None:
-        notes.fact(name, hours, place, unit="h", grade=Grade.STATEMENT)
+    if hours is None:
+        return
+    if name == "accelerator_hours":
+        notes.fact("accelerator_seconds", hours * 3600, place, grade=Grade.STATEMENT)
+        return
+    notes.fact(name, hours, place, unit="h", grade=Grade.STATEMENT)
+    notes.finding(
+        "unit-ambiguity",
+        "info",
+        f"{hours:,} hours used: of the machine or of all its devices, the template does not say; "
+        "the figure is listed and not used",
+        place,
+    )
 
 
 def split_count(text: str) -> tuple[str, int | None]:

@@ -259,3 +259,38 @@ def test_words_a_second_of_older_torchtitan(written):
     evidence = written({"train.log": log + titan(2, 2)})
     assert value(evidence, "steps") == 2
     assert value(evidence, "tokens_per_second_per_accelerator") == 10050
+
+
+def test_a_fork_that_prints_now_and_mean_on_one_line(written):
+    line = (
+        "[20251023 12:{minute:02d}:12][rank-63/64][INFO ] : iteration {step:8d}/ 40000 | consumed "
+        "samples: {samples} | consumed tokens: {tokens} | elapsed time per iteration (ms): "
+        "16000.0/17219.3 | mem usage/free/ratio: 253.38GB/2.60GB/98.98% | throughput per GPU "
+        "(TFLOP/s/GPU): 11.9/11.5 | tokens per GPU (tokens/s/GPU): 246.7/238.1 | global batch "
+        "size: 64 | lm loss: 4.{step}E+00 | energy per GPU (J/iter/GPU): 500.0 |\n"
+    )
+    log = "using world size: 64, data-parallel size: 8\n"
+    for step in (1, 2, 3):
+        log += line.format(minute=step, step=step, samples=step * 64, tokens=step * 64 * 4096)
+    evidence = written({"out.log": log})
+    assert value(evidence, "timed_seconds") == 48
+    assert value(evidence, "tokens") == 3 * 64 * 4096
+    assert value(evidence, "tokens_per_second_per_accelerator") == 246.7
+    assert value(evidence, "claimed_flop_per_second_per_accelerator") == pytest.approx(11.9e12)
+    assert value(evidence, "wall_seconds") == 120
+    # 500 J x 64 devices x 3 iterations
+    assert value(evidence, "energy_joules") == 96000
+
+
+def test_composer_behind_a_rank_label(written):
+    log = "INFO: composer.trainer.trainer: Using precision Precision.AMP_BF16\n"
+    log += "num_gpus_per_node: 8\nnum_nodes: 2\n0: [epoch=1][batch=5/5]:\n"
+    log += "0:       Train time/batch: 4\n0:       Train time/token: 4000\n"
+    log += "0:       Train throughput/device/tokens_per_sec: 1255.5\n"
+    log += "0:       Train time/train: 0.5\n"
+    facts = logs.assemble(written({"out.log": log}))
+    # Counted before the fifth batch: 4000 x 5 / 4
+    assert facts.tokens.number == 5000
+    assert facts.accelerator_count.number == 16
+    assert facts.precision.value == "bf16"
+    assert facts.timed_seconds.number == 1800

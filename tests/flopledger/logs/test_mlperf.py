@@ -270,3 +270,13 @@ def test_evaluations_may_count_what_they_evaluate(written):
     log += event("epoch_stop", 100, epoch_num=3289088) + event("run_stop", 100, status="success")
     # The announced amount was not reached; the last epoch_num was.
     assert run(written, log).samples.number == 3289088
+
+
+@pytest.mark.parametrize(
+    "ranks, fits", [(16, True), (2, True), (1, True), (12, False), (64, False)]
+)
+def test_ranks_that_logged_their_start_are_the_devices(written, ranks, fits):
+    log = "".join(event("init_start", -90 + rank / 100) for rank in range(ranks))
+    log += settings("gpt3", 8) + event("run_start", 0) + event("run_stop", 9, status="success")
+    # Two nodes of eight are described.
+    assert ("device-count-mismatch" not in codes(run(written, log, system()))) == fits

@@ -180,3 +180,12 @@ def test_energy_among_the_trackable_resources(written):
     facts = logs.assemble(written({"sacct.txt": table}))
     assert facts.energy_joules.number == 9285
     assert facts.energy_boundary.value == "node"
+
+
+def test_a_limit_of_length_bounds_the_tokens(written):
+    config = CONFIG + "max_seq_length:\n    value: 2048\n"
+    files = {"config.yaml": config, "wandb-summary.json": json.dumps(SUMMARY)}
+    facts = logs.assemble(written(files))
+    # 100 steps x 16 samples, none longer than 2048
+    assert facts.tokens.number == 100 * 16 * 2048
+    assert facts.tokens.bound == "at most"

@@ -126,6 +126,8 @@ def test_a_model_card_is_a_statement(written):
     assert value(evidence, "accelerator") == "NVIDIA A100"
     assert value(evidence, "base_model") == "meta-llama/Llama-3.1-8B"
     assert value(evidence, "hours_used") == 24
+    assert "unit-ambiguity" in codes(evidence)
+    assert facts.accelerator_seconds is None
     assert facts.accelerator_count.number == 8
     assert facts.samples.number == 1000 * 64
     assert all(fact.grade is Grade.STATEMENT for fact in evidence.named("accelerator_count"))
@@ -226,3 +228,17 @@ def test_files_beside_a_model_are_known(written):
     evidence = written({"tokenizer_config.json": '{"tokenizer_class": "LlamaTokenizer"}'})
     assert evidence.unread == ()
     assert evidence.facts == ()
+
+
+def test_gpu_hours_of_a_card(written):
+    card = CARD.replace("**Hours used:** 24", "**GPU hours:** 1,500")
+    facts = logs.assemble(written({"README.md": card}))
+    assert facts.accelerator_seconds.number == 1500 * 3600
+
+
+def test_evaluations_longer_than_the_run_tell_of_a_resume(written):
+    rows = [{"eval_runtime": 400.0, "eval_samples_per_second": 2.0}] * 3
+    facts = logs.assemble(written({"trainer_state.json": state([*rows, end(500.0)])}))
+    assert "coverage-gap" in codes(facts)
+    facts = logs.assemble(written({"trainer_state.json": state([*rows, end(1500.0)])}))
+    assert "coverage-gap" not in codes(facts)

@@ -1,0 +1,470 @@
+"""How exact, how complete and how fast flopcount is, beside other counters, in one run.
+
+    python benchmarks/counting.py cases                  # every case of counting_cases.py
+    python benchmarks/counting.py coverage transformers  # or: timm, diffusers
+    python benchmarks/counting.py speed                  # Llama-3.1-405B, DeepSeek-V3
+
+Peers run where they can be imported; a peer that cannot is named. Each part writes its section to
+``benchmarks/results/counting-<part>.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import importlib.metadata
+import io
+import json
+import logging
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+import warnings
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import torch  # noqa: E402
+from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
+from torch.utils import _pytree as pytree  # noqa: E402
+from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
+
+import flopcount  # noqa: E402
+from benchmarks.counting_cases import CASES  # noqa: E402
+from benchmarks.second_counter import second_count  # noqa: E402
+
+RESULTS = ROOT / "benchmarks" / "results"
+PEERS = ("fvcore", "deepspeed", "calflops", "ptflops", "thop", "torchinfo")
+
+
+# ------------------------------------------------------------------ peers: forward FLOP of a module
+def torch_counter(model, args):
+    with FlopCounterMode(display=False) as counter:
+        model(*args)
+    return counter.get_total_flops()
+
+
+def fvcore(model, args):
+    module = importlib.import_module("fvcore.nn")
+    analysis = module.FlopCountAnalysis(model, args)
+    analysis.unsupported_ops_warnings(enabled=False).uncalled_modules_warnings(enabled=False)
+    return 2 * int(analysis.total())
+
+
+def deepspeed(model, args):
+    module = importlib.import_module("deepspeed.profiling.flops_profiler")
+    profiler = module.FlopsProfiler(model)
+    profiler.start_profile()
+    try:
+        model(*args)
+        return int(2 * profiler.get_total_macs())
+    finally:
+        profiler.end_profile()
+
+
+def calflops(model, args):
+    module = importlib.import_module("calflops")
+    _, macs, _ = module.calculate_flops(
+        model, args=list(args), print_results=False, output_as_string=False
+    )
+    return int(2 * macs)
+
+
+def ptflops(model, args):
+    module = importlib.import_module("ptflops")
+    macs, _ = module.get_model_complexity_info(
+        model,
+        (1,),
+        input_constructor=lambda _: args if len(args) > 1 else args[0],
+        as_strings=False,
+        print_per_layer_stat=False,
+        backend="aten",
+        verbose=False,
+    )
+    return int(2 * macs)
+
+
+def thop(model, args):
+    macs, _ = importlib.import_module("thop").profile(model, inputs=args, verbose=False)
+    return int(2 * macs)
+
+
+def torchinfo(model, args):
+    found = importlib.import_module("torchinfo").summary(model, input_data=list(args), verbose=0)
+    return int(2 * found.total_mult_adds)
+
+
+RUNNERS = {
+    "torch": torch_counter,
+    "fvcore": fvcore,
+    "deepspeed": deepspeed,
+    "calflops": calflops,
+    "ptflops": ptflops,
+    "thop": thop,
+    "torchinfo": torchinfo,
+}
+
+
+class Wrapped(torch.nn.Module):
+    """Peers want a module; a function becomes one."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, *args):
+        """Call the function."""
+        return self.function(*args)
+
+
+def quiet(function, *args):
+    """The answer or the error, without what the callee prints or warns."""
+    silence = io.StringIO()
+    with warnings.catch_warnings(), contextlib.redirect_stdout(silence):
+        warnings.simplefilter("ignore")
+        with contextlib.redirect_stderr(silence):
+            try:
+                return function(*args)
+            except Exception as error:  # noqa: BLE001  (a peer may fail in any way)
+                return f"{type(error).__name__}"
+
+
+def versions():
+    """Versions of everything that took part, and who is missing."""
+    lines = [f"flopledger {importlib.import_module('flopledger').__version__}"]
+    lines += [f"Python {platform.python_version()}", f"torch {torch.__version__}"]
+    missing = []
+    for name in (*PEERS, "transformers", "timm", "diffusers"):
+        try:
+            lines.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(name)
+    said = f"; missing: {', '.join(missing)}" if missing else ""
+    return f"{', '.join(lines)}{said}"
+
+
+def write(part, body):
+    """One section of results with its date, machine, command and versions."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    head = (
+        f"## Counting: {part}\n\n{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, "
+        f"{os.cpu_count()} cores. `python benchmarks/counting.py {' '.join(sys.argv[1:])}`\n\n"
+        f"{versions()}\n\n"
+    )
+    (RESULTS / f"counting-{part}.md").write_text(head + body + "\n", encoding="utf-8")
+    print(body)
+
+
+# ------------------------------------------------------------------ cases
+def full_step(model, args):
+    """Forward and backward of torch's own counter."""
+    with FlopCounterMode(display=False) as counter:
+        out = model(*args)
+        leaves = [
+            leaf
+            for leaf in pytree.tree_leaves(out)
+            if isinstance(leaf, torch.Tensor) and leaf.requires_grad
+        ]
+        if leaves:
+            torch.autograd.backward(leaves, [torch.ones_like(leaf) for leaf in leaves])
+    return counter.get_total_flops()
+
+
+def run_cases(_options):
+    """Each case: ours and torch's forward and backward, the peers' forward."""
+    rows, exact = [], Counter()
+    names = ["ours", "torch, forward and backward", *RUNNERS]
+    for case in CASES:
+        truth = case.forward + case.backward
+        model, args = case.make()
+        ours = quiet(lambda m, a, o: flopcount.count(m, *a, **o), model, args, case.options)
+        right = not isinstance(ours, str) and (ours.forward, ours.backward) == (
+            case.forward,
+            case.backward,
+        )
+        marks = ["exact" if right else str(ours)]
+        model, args = case.make()
+        theirs = quiet(full_step, model, args)
+        whole = truth + case.recompute
+        marks.append(ratio(theirs, whole))
+        for runner in RUNNERS.values():
+            model, args = case.make()
+            module = model if isinstance(model, torch.nn.Module) else Wrapped(model)
+            marks.append(ratio(quiet(runner, module, args), case.forward))
+        exact.update(name for name, mark in zip(names, marks, strict=True) if mark == "exact")
+        rows.append(f"| {case.name} | {case.forward:,} | {case.backward:,} | {' | '.join(marks)} |")
+    table = [
+        f"| case | forward | backward | {' | '.join(names)} |",
+        "|---" * (len(names) + 3) + "|",
+    ]
+    best = ", ".join(f"{name} {exact[name]}" for name in names)
+    write(
+        "cases",
+        f"Exact of {len(CASES)}: {best}. Peers are asked for the forward only and MACs are "
+        "doubled.\n\n" + "\n".join(table + rows),
+    )
+
+
+def ratio(found, truth):
+    """``exact``, the ratio, or the error's name."""
+    if isinstance(found, str):
+        return found
+    if found == truth:
+        return "exact"
+    return f"{found / truth:.3g}" if truth else f"{found} for 0"
+
+
+# ------------------------------------------------------------------ coverage
+def transformers_models(sequence=64):
+    """Yield every causal language model and encoder of transformers with its default config."""
+    auto = importlib.import_module("transformers.models.auto.modeling_auto")
+    classes = importlib.import_module("transformers")
+    configs = importlib.import_module("transformers.models.auto.configuration_auto")
+    for name in auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+
+        def build(name=name):
+            config = configs.CONFIG_MAPPING[name]()
+            return classes.AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).train()
+
+        def inputs():
+            return (torch.zeros(1, sequence, dtype=torch.long),), {"use_cache": False}
+
+        yield name, build, inputs
+
+
+def timm_models():
+    """Yield every model of timm at its own input size."""
+    # The wheel of torchvision may not fit a CPU build of torch; timm needs only its Python part.
+    library = torch.library.Library("torchvision", "DEF")
+    pools = ["roi_align", "ps_roi_align", "roi_pool", "ps_roi_pool", "deform_conv2d"]
+    for name in ("nms", "qnms", *pools, *(f"_{name}_backward" for name in pools)):
+        library.define(f"{name}(Tensor x) -> Tensor")
+    timm = importlib.import_module("timm")
+    for name in timm.list_models():
+
+        def build(name=name):
+            return timm.create_model(name, pretrained=False).train()
+
+        def inputs(name=name):
+            size = timm.get_pretrained_cfg(name, allow_unregistered=True)
+            shape = size.input_size if size is not None else (3, 224, 224)
+            return (torch.zeros(2, *shape),), {}
+
+        yield name, build, inputs
+
+
+def diffusers_models():
+    """Yield the denoisers of diffusers that build by default, with inputs they state."""
+    diffusers = importlib.import_module("diffusers")
+
+    def image(model):
+        config = model.config
+        size = config.sample_size if isinstance(config.sample_size, int) else 32
+        return torch.zeros(1, config.in_channels, size or 32, size or 32)
+
+    def unet_inputs(model):
+        text = torch.zeros(1, 77, model.config.cross_attention_dim)
+        return (image(model), torch.zeros(1), text), {}
+
+    def plain_inputs(model):
+        return (image(model), torch.zeros(1)), {}
+
+    def dit_inputs(model):
+        return (image(model),), {
+            "timestep": torch.zeros(1, dtype=torch.long),
+            "class_labels": torch.zeros(1, dtype=torch.long),
+        }
+
+    kinds = {
+        "UNet2DConditionModel": (
+            lambda: diffusers.UNet2DConditionModel(
+                cross_attention_dim=768, attention_head_dim=8, sample_size=64
+            ),
+            unet_inputs,
+        ),
+        "UNet2DModel": (lambda: diffusers.UNet2DModel(sample_size=32), plain_inputs),
+        "DiTTransformer2DModel": (
+            lambda: diffusers.DiTTransformer2DModel(sample_size=32),
+            dit_inputs,
+        ),
+        "AutoencoderKL": (
+            lambda: diffusers.AutoencoderKL(sample_size=32),
+            lambda m: ((image(m),), {}),
+        ),
+    }
+    for name, (build, inputs) in kinds.items():
+        yield name, build, inputs
+
+
+LIBRARIES = {
+    "transformers": transformers_models,
+    "timm": timm_models,
+    "diffusers": diffusers_models,
+}
+
+
+def second_opinion(model, build, args, kwargs):
+    """The second counter's figures: on meta, or on fake tensors where meta has no answers."""
+    for device in ("meta", "cpu"):
+
+        def empty(leaf, device=device):
+            return torch.empty_like(leaf, device=device) if torch.is_tensor(leaf) else leaf
+
+        try:
+            if device == "meta":
+                return second_count(model, *pytree.tree_map(empty, (args, kwargs)))
+            with FakeTensorMode(allow_non_fake_inputs=True):
+                return second_count(build(), *pytree.tree_map(empty, (args, kwargs)))
+        except (RuntimeError, NotImplementedError):
+            if device == "cpu":
+                raise
+    raise AssertionError("one of the two devices answers or raises")
+
+
+def examine(build, inputs):
+    """One model: our count against the second counter's; a verdict and what to say."""
+    try:
+        with torch.device("meta"):
+            model = build()
+    except Exception as error:  # noqa: BLE001
+        return "does not build", f"{type(error).__name__}: {str(error)[:80]}"
+    try:
+        args, kwargs = inputs()
+    except TypeError:
+        args, kwargs = inputs(model)
+    started = time.perf_counter()
+    try:
+        count = flopcount.count(model, *args, **kwargs)
+    except flopcount.FlopcountError as error:
+        return "not counted", str(error)[:160]
+    seconds = time.perf_counter() - started
+    try:
+        second = second_opinion(model, build, args, kwargs)
+    except Exception as error:  # noqa: BLE001
+        return "no second opinion", f"{type(error).__name__}: {str(error)[:80]}"
+    said = f"{count.method}, {seconds:.2f} s"
+    if count.uncounted:
+        return "unknown op", ", ".join(item.op for item in count.uncounted)
+    if (count.forward, count.backward) == second:
+        return "exact", said
+    return "differs", f"{said}, ours {count.forward} {count.backward}, second {second}"
+
+
+def run_coverage(options):
+    """Every model of a library, against the second counter."""
+    tally, rows = Counter(), []
+    models = LIBRARIES[options.library]
+    started, late = time.perf_counter(), 0
+    for number, (name, build, inputs) in enumerate(models()):
+        if number % options.every or not options.start <= number < options.end:
+            continue
+        if time.perf_counter() - started > 60 * options.minutes:
+            late += 1
+            continue
+        answer = quiet(examine, build, inputs)
+        verdict, said = answer if isinstance(answer, tuple) else ("benchmark failed", answer)
+        tally[verdict] += 1
+        if verdict != "exact":
+            rows.append(f"| {name} | {verdict} | {' '.join(said.split()).replace('|', '/')} |")
+            print(rows[-1], flush=True)
+    compared = tally["exact"] + tally["differs"] + tally["unknown op"] + tally["not counted"]
+    share = f"{tally['exact']} of {compared} that build and have a second opinion are exact"
+    body = f"{share}, forward and backward. {json.dumps(dict(tally))}"
+    body += f"; not reached within {options.minutes} minutes: {late}\n\n"
+    body += "| model | verdict | |\n|---|---|---|\n" + "\n".join(rows)
+    write(f"coverage-{options.library}", body)
+
+
+# ------------------------------------------------------------------ speed
+def speed_models():
+    """The two models of the speed target, with their batch and sequence."""
+    transformers = importlib.import_module("transformers")
+    llama = transformers.LlamaConfig(
+        hidden_size=16384,
+        intermediate_size=53248,
+        num_hidden_layers=126,
+        num_attention_heads=128,
+        num_key_value_heads=8,
+        vocab_size=128256,
+        max_position_embeddings=131072,
+    )
+    return {
+        "Llama-3.1-405B, 1 x 8192": (llama, 8192),
+        "DeepSeek-V3, 1 x 2048": (transformers.DeepseekV3Config(), 2048),
+    }
+
+
+def one_speed(name):
+    """In a process of its own: interleaved times of both counters, then the peak memory."""
+    config, sequence = speed_models()[name]
+    auto = importlib.import_module("transformers").AutoModelForCausalLM
+    with torch.device("meta"):
+        model = auto.from_config(config, dtype=torch.bfloat16)
+    ids = torch.zeros(1, sequence, dtype=torch.long, device="meta")
+    ours, theirs = [], []
+    peak = 0
+    for _ in range(3):
+        started = time.perf_counter()
+        count = flopcount.count(model, ids, labels=ids)
+        ours.append(time.perf_counter() - started)
+        peak = peak or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        started = time.perf_counter()
+        with FlopCounterMode(display=False) as counter:
+            model(ids, labels=ids).loss.backward()
+        theirs.append(time.perf_counter() - started)
+        model.zero_grad()
+    answer = [min(ours), min(theirs), peak, count.total, counter.get_total_flops()]
+    print(json.dumps(answer))
+
+
+def run_speed(options):
+    """Both models, each in a process of its own."""
+    if options.only:
+        one_speed(options.only)
+        return
+    rows = [
+        "| model | ours, s | torch's counter, s | ratio | peak MB | our FLOP | torch's FLOP |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in speed_models():
+        command = [sys.executable, __file__, "speed", "--only", name]
+        out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        ours, theirs, peak, total, charged = json.loads(out.splitlines()[-1])
+        rows.append(
+            f"| {name} | {ours:.2f} | {theirs:.2f} | {ours / theirs:.3f} | {peak} | "
+            f"{total:,} | {charged:,} |"
+        )
+    write("speed", "Forward and backward, best of three, interleaved.\n\n" + "\n".join(rows))
+
+
+def main():
+    """Choose a part."""
+    logging.disable(logging.CRITICAL)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parts = parser.add_subparsers(required=True)
+    parts.add_parser("cases").set_defaults(run=run_cases)
+    coverage = parts.add_parser("coverage")
+    coverage.add_argument("library", choices=LIBRARIES)
+    coverage.add_argument("--start", type=int, default=0)
+    coverage.add_argument("--end", type=int, default=1 << 30)
+    coverage.add_argument("--every", type=int, default=1)
+    coverage.add_argument("--minutes", type=float, default=600)
+    coverage.set_defaults(run=run_coverage)
+    speed = parts.add_parser("speed")
+    speed.add_argument("--only")
+    speed.set_defaults(run=run_speed)
+    options = parser.parse_args()
+    options.run(options)
+
+
+if __name__ == "__main__":
+    main()

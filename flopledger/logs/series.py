@@ -1,0 +1,135 @@
+"""One run in several files: checkpoints of one Trainer, logs of one job after the other.
+
+Checkpoints repeat the whole history so far, so the latest one speaks. Console logs cover what their
+own job did, so they are joined where one goes on at the step at which another stopped or fell back.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from flopledger.facts import NAMES, Fact, Finding, Grade
+from flopledger.logs.evidence import Evidence
+
+_STATES = frozenset({"hf-trainer-state"})
+_CONSOLES = (
+    "megatron-log",
+    "torchtitan-log",
+    "nanogpt-log",
+    "nanochat-log",
+    "nemo-log",
+    "deepspeed-log",
+)
+#: What adds up over the logs of one run, and what joining replaces besides.
+_SUMS = ("samples", "tokens", "timed_seconds", "seen_seconds")
+_REPLACED = frozenset({*_SUMS, "steps", "first_step", "lost_steps", "wall_seconds"})
+
+
+def settle(evidence: Evidence) -> tuple[Evidence, list[Finding]]:
+    """Give the evidence with checkpoints reduced to the latest and consecutive logs joined."""
+    evidence, findings = _latest_checkpoint(evidence)
+    for format_id in _CONSOLES:
+        evidence, joined = _join(evidence, format_id)
+        findings += joined
+    return evidence, findings
+
+
+def _latest_checkpoint(evidence: Evidence) -> tuple[Evidence, list[Finding]]:
+    """Drop the facts of earlier checkpoints: those of one run plan the same steps."""
+    done = _of(evidence, "steps", _STATES)
+    planned = _of(evidence, "planned_steps", _STATES)
+    if len(done) < 2 or len({planned.get(file) for file in done}) != 1:
+        return evidence, []
+    latest = max(done, key=lambda file: done[file])
+    earlier = set(done) - {latest}
+    kept = tuple(fact for fact in evidence.facts if fact.file not in earlier)
+    findings = tuple(
+        finding
+        for finding in evidence.findings
+        if not any(place.split(": ")[0] in earlier for place in finding.evidence)
+    )
+    finding = Finding(
+        code="earlier-checkpoints",
+        severity="info",
+        message=f"{len(earlier)} earlier checkpoints of the run hold what {latest} holds as well",
+        evidence=tuple(sorted(earlier)),
+    )
+    return replace(evidence, facts=kept, findings=findings), [finding]
+
+
+def _of(evidence: Evidence, name: str, formats: frozenset[str]) -> dict[str, float]:
+    return {
+        fact.file: float(fact.value)
+        for fact in evidence.named(name)
+        if fact.file in evidence.sources and evidence.sources[fact.file].format in formats
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One log: the steps that it covers."""
+
+    file: str
+    begin: float
+    end: float
+
+
+def _join(evidence: Evidence, format_id: str) -> tuple[Evidence, list[Finding]]:
+    formats = frozenset({format_id})
+    steps, first = _of(evidence, "steps", formats), _of(evidence, "first_step", formats)
+    parts = [
+        _Part(file, first.get(file, 0.0), first.get(file, 0.0) + count)
+        for file, count in steps.items()
+    ]
+    parts.sort(key=lambda part: (part.begin, part.end))
+    if len(parts) < 2 or not _is_chain(parts):
+        return evidence, []
+    files = {part.file for part in parts}
+    again = sum(max(0.0, before.end - after.begin) for before, after in pairwise(parts))
+    kept = parts[-1].end - parts[0].begin
+    facts = [f for f in evidence.facts if f.file not in files or f.name not in _REPLACED]
+    facts += _joined(evidence, parts, kept, again)
+    finding = Finding(
+        code="joined-logs",
+        severity="info",
+        message=f"{len(parts)} logs follow one another and are one run of {kept:,.0f} steps"
+        + (f"; {again:,.0f} steps were done again" if again else ""),
+        evidence=tuple(part.file for part in parts),
+    )
+    return replace(evidence, facts=tuple(facts)), [finding]
+
+
+def _is_chain(parts: Sequence[_Part]) -> bool:
+    """Say whether each log goes on where the one before stopped, or fell back and went further."""
+    return all(
+        before.begin < after.begin <= before.end < after.end for before, after in pairwise(parts)
+    )
+
+
+def _joined(evidence: Evidence, parts: Sequence[_Part], kept: float, again: float) -> list[Fact]:
+    files = ", ".join(part.file for part in parts)
+
+    def fact(name: str, value: float, how: str) -> Fact:
+        number = int(value) if value == int(value) else value
+        unit = NAMES[name][0]
+        return Fact(name=name, value=number, unit=unit, file=files, locator=how, grade=Grade.LOG)
+
+    found = [fact("steps", kept, f"{len(parts)} logs joined")]
+    if parts[0].begin:
+        found.append(fact("first_step", parts[0].begin, "the earliest log"))
+    lost = again + sum(_values(evidence, "lost_steps", parts))
+    if lost:
+        found.append(fact("lost_steps", lost, "fall-backs within and between the logs"))
+    for name in _SUMS:
+        values = _values(evidence, name, parts)
+        if len(values) != len(parts):
+            continue
+        # Amounts of steps done again are not kept; their time was spent all the same.
+        share = kept / (kept + again) if name in ("samples", "tokens") else 1.0
+        found.append(fact(name, round(sum(values) * share, 6), f"the sum of {len(parts)} logs"))
+    return found
+
+
+def _values(evidence: Evidence, name: str, parts: Sequence[_Part]) -> list[float]:
+    files = {part.file for part in parts}
+    return [float(fact.value) for fact in evidence.named(name) if fact.file in files]

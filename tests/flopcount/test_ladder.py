@@ -1,0 +1,91 @@
+"""Rungs below the first: chosen by the tool, reported, and as exact as they say."""
+
+import pytest
+import torch
+from torch import nn
+
+import flopcount
+from flopcount import ladder
+
+
+class Looking(nn.Module):
+    """Asks its activations a question, so that nothing but real numbers will do."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.head = nn.Embedding(10, 8), nn.Linear(8, 10)
+
+    def forward(self, ids):
+        x = self.table(ids)
+        noise = torch.rand(2, device=x.device)
+        if bool((noise < 2).all()):
+            x = x @ x.transpose(-1, -2) @ x
+        return self.head(x)
+
+
+def cost(batch, length):
+    # two products of 2·S²·8 a row, threefold; their first operand twice: 2 + 2 gradients;
+    # the head 2·S·8·10 threefold
+    return batch * (6 * 2 * length * length * 8 + 6 * length * 80)
+
+
+def test_cpu():
+    count = flopcount.count(Looking(), torch.zeros(2, 6, dtype=torch.long))
+    assert count.method == "cpu"
+    assert count.total == cost(2, 6)
+    assert [note.partition(":")[0] for note in count.notes] == ["meta", "fake"]
+
+
+def test_cpu_scaled_is_exact_too(monkeypatch):
+    monkeypatch.setattr(ladder, "MOST_CPU_FLOP", 1000)
+    count = flopcount.count(Looking(), torch.zeros(4, 100, dtype=torch.long))
+    assert count.method == "cpu-scaled"
+    assert count.total == cost(4, 100)
+    assert count.by_module["head"] == 6 * 4 * 100 * 80
+
+
+def test_a_model_on_meta_is_run_with_invented_weights_and_says_so():
+    with torch.device("meta"):
+        model = Looking()
+    count = flopcount.count(model, torch.zeros(2, 6, dtype=torch.long, device="meta"))
+    assert count.total == cost(2, 6)
+    assert any("invented" in note for note in count.notes)
+
+
+class Routed(nn.Module):
+    """A mixture that splits its rows by data; too large to run when on meta."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.gate = nn.Linear(width, 4, bias=False)
+        self.experts = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(4))
+
+    def forward(self, x):
+        chosen = self.gate(x).topk(2).indices.flatten()
+        order = chosen.argsort()
+        sizes = torch.bincount(chosen, minlength=4).tolist()
+        rows = x.repeat_interleave(2, 0)[order].split(sizes)
+        return torch.cat([expert(part) for expert, part in zip(self.experts, rows, strict=True)])
+
+
+def test_routing_in_a_model_too_large_to_run():
+    with torch.device("meta"):
+        model = Routed(16384)
+    x = torch.zeros(6, 16384, device="meta")
+    count = flopcount.count(model, x, backward=False)
+    assert count.method == "meta-invented"
+    # every row meets the gate and two experts, wherever it goes
+    assert count.forward == 2 * 6 * 16384 * 4 + 2 * 6 * 2 * 16384 * 16384
+    assert any("random answers" in note for note in count.notes)
+
+
+def test_routing_on_real_values_is_real():
+    torch.manual_seed(0)
+    count = flopcount.count(Routed(8), torch.randn(6, 8), backward=False)
+    assert count.method == "meta"
+    assert count.forward == 2 * 6 * 8 * 4 + 2 * 6 * 2 * 8 * 8
+
+
+def test_a_model_that_raises_everywhere_is_told_once():
+    with pytest.raises(flopcount.CountError, match=r"meta: RuntimeError.*cpu: RuntimeError"):
+        flopcount.count(nn.Linear(4, 5), torch.zeros(3, 7))
