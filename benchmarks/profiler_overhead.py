@@ -141,7 +141,8 @@ def training_pairs(folder: Path, pairs: int) -> tuple[list[float], bool]:
             digest.update(loss.detach().numpy().tobytes())
         return statistics.median(times), digest.hexdigest()
 
-    sampler = Sampler(folder, SamplerSettings(interval_seconds=1.0))
+    # A long deadline: a frozen probe is not a hanging one.
+    sampler = Sampler(folder, SamplerSettings(interval_seconds=1.0, deadline_seconds=600))
     sampler.start()
     sampler.wait_ready(60)
     recorder = psutil.Process(sampler.pid)

@@ -117,7 +117,7 @@ class NvmlSource:
             self._next_scan = time.monotonic_ns() + self._rescan_ns
         samples = [unit.sample(self._events) for unit in self._units]
         samples += [_dark_sample(device) for device in self._lost]
-        if any(unit.lost_a_signal for unit in self._units):
+        if any(unit.lost_a_signal() for unit in self._units):
             self._next_scan = 0  # MIG may have been switched: look at once
         if time.monotonic_ns() >= self._next_xids:
             self._next_xids = time.monotonic_ns() + SLOW_NS // 4
@@ -223,6 +223,8 @@ class _Unit:
         self._parent = parent
         self._last_ns: int | None = None
         self._processes: tuple[int, ...] | None = None
+        self._processes_final: Unavailable | None = None
+        self._lost_told = False
         self._chain, gpm_missing = self._make_chain()
         self._fast_names = [name for name in _FIELDS if name in _FAST_FIELDS]
         self._slow_names = [name for name in _FIELDS if name not in _FAST_FIELDS]
@@ -307,10 +309,12 @@ class _Unit:
             readings=readings,
         )
 
-    @property
     def lost_a_signal(self) -> bool:
-        """True when something that the probe could read is suddenly not offered any more."""
-        return Reason.UNSUPPORTED in self._guard.reasons
+        """Say once that something the probe could read is suddenly not offered any more."""
+        lost = Reason.UNSUPPORTED in self._guard.reasons
+        first = lost and not self._lost_told
+        self._lost_told = lost
+        return first
 
     def close(self) -> None:
         if self._chain is not None:
@@ -471,12 +475,21 @@ class _Unit:
 
     def _process_count(self, events: list[Event]) -> dict[str, Reading]:
         """Count contexts; who they are is an event whenever it changes."""
+        if "process_count" in self.device.missing or self._processes_final is not None:
+            return {} if self._processes_final is None else {"process_count": self._processes_final}
         found: Any = None
         try:
             found = self._nvml.nvmlDeviceGetComputeRunningProcesses(self.handle)
         except self._nvml.NVMLError as error:
             self._processes = None
-            return {"process_count": told_why(error)}
+            why = told_why(error)
+            if why.reason in _FINAL:
+                self._processes_final = why
+            return {"process_count": why}
+        except Exception as error:  # noqa: BLE001 - the binding's version mismatch is no NVMLError
+            detail = f"the driver is older than the binding: {type(error).__name__}"
+            self._processes_final = Unavailable(reason=Reason.UNSUPPORTED, detail=detail)
+            return {"process_count": self._processes_final}
         pids = tuple(sorted({int(process.pid) for process in found}))
         if pids != self._processes:
             told = " ".join(map(str, pids[:256]))

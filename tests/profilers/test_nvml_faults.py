@@ -300,3 +300,23 @@ def test_the_binding_agrees_with_our_structs(stub_folder):
         kind.__name__: size for kind, size in sizes.items()
     }
     assert pynvml.c_nvmlGpmMetricsGet_t.metrics.offset == 24
+
+
+CORE = """nvmlInitWithFlags nvmlShutdown nvmlErrorString nvmlSystemGetDriverVersion
+nvmlDeviceGetCount_v2 nvmlDeviceGetHandleByIndex_v2 nvmlDeviceGetUUID nvmlDeviceGetName
+nvmlDeviceGetUtilizationRates nvmlDeviceGetPowerUsage nvmlDeviceGetTotalEnergyConsumption
+nvmlDeviceGetClockInfo nvmlDeviceGetMemoryInfo"""
+
+
+def test_a_library_with_a_dozen_functions_still_gives_what_it_has(nvml, record, tmp_path):
+    exported = tmp_path / "core.map"
+    exported.write_text("{ global: " + "; ".join(CORE.split()) + "; local: *; };")
+    library = build_stub(tmp_path / "core", f"-Wl,--version-script={exported}")
+    nvml("device model=h100\nset 0 power 300000\nset 0 util 12", library)
+    trace = record(0.8)
+    assert set(numbers(trace, ONE, "power_mw")) == {300_000}
+    assert set(numbers(trace, ONE, "gpu_util_permille")) == {120}
+    assert set(numbers(trace, ONE, "memory_used_bytes")) == {600_000_000}
+    assert len(numbers(trace, ONE, "energy_mj")) >= 6
+    assert reasons(trace, ONE, "tensor_activity_permille") == [Reason.UNSUPPORTED]
+    assert trace.devices[ONE].device.mig_mode is None
