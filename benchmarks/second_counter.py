@@ -45,8 +45,9 @@ class SecondCounter(TorchFunctionMode):
         forward = sum(flop for flop, gradients, *_ in self.products if gradients >= 0)
         backward = sum(
             flop * abs(gradients)
-            for flop, gradients, node, _ in self.products
-            if node is not None and node in reached
+            for flop, gradients, node, out in self.products
+            # an activation in place gives the result another node than it had
+            if node is not None and (node in reached or out.grad_fn in reached)
         )
         return forward, backward
 

@@ -148,7 +148,10 @@ class Sharing:
             out = self._skip(family, model_call, path, inputs)
         else:
             call = RealCall(path, inputs)
+            outside = self.watch.ledger.calls_outside(path)
             out = original(*args, **kwargs)
+            if self.watch.ledger.calls_outside(path) != outside:
+                raise SharingRefusedError(f"{path} runs modules that lie outside it")
             call.finish(out)
             if not family.skipped:
                 family.calls = [*family.calls[-1:], call]

@@ -158,3 +158,21 @@ def test_layers_with_hooks_or_used_twice_are_traced_in_full():
     twice = flopcount.count(Twice(6), IDS)
     inner = sum(plain.by_module[f"layers.{i}"] for i in range(6))
     assert twice.total == plain.total + inner
+
+
+def test_layers_that_run_a_module_of_somebody_else_are_traced_in_full():
+    class Lending(Block):
+        def __init__(self, number, lent):
+            super().__init__(number)
+            self.lent = lent
+
+        def forward(self, x):
+            return super().forward(self.lent(x))
+
+    model = Stack(6)
+    lent = nn.Linear(16, 16)
+    model.lent = lent
+    model.layers = nn.ModuleList(Lending(i, lent) for i in range(6))
+    # the lent layer runs six times: 2·12·16·16 each, threefold
+    count = flopcount.count(model, IDS)
+    assert count.total == both(Stack(6), IDS)[1].total + 6 * 3 * 2 * 12 * 256
