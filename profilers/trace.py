@@ -179,18 +179,19 @@ class DeviceTrace:
     def spans(self, signal: str | None = None) -> tuple[Ints, Ints]:
         """Return (start, end) of the time each sample speaks for, without overlap.
 
-        A sample ends at its stamp and begins at its period's start or at the covering sample before,
-        whichever is later: two recorders of one device never count a second twice. With a
+        A sample speaks for its period, up to its stamp or to the begin of a later sample's period:
+        two recorders of one device never count a second twice. With a
         ``signal``, a number that follows ``pending`` cells begins where the first of them began
         (those cells themselves then speak for no time).
         """
-        end = self.time_ns
-        start = end - self.period_ns
+        start, end = self.time_ns - self.period_ns, self.time_ns
         if len(end) > 1:
-            # A sample that speaks for no time (the first of a chain) takes none from its neighbour.
-            ends = np.where(self.period_ns > 0, end, np.iinfo(np.int64).min)
-            frontier = np.maximum.accumulate(ends)[:-1]
-            start = np.concatenate([start[:1], np.maximum(start[1:], frontier)])
+            # Where two overlap, the later sample has the time; one that speaks for no time (the
+            # first of a chain) takes none from its neighbours.
+            speaking = np.where(self.period_ns > 0, start, np.iinfo(np.int64).max)
+            later = np.minimum.accumulate(speaking[::-1])[::-1]
+            end = np.concatenate([np.minimum(end[:-1], later[1:]), end[-1:]])
+            start = np.minimum(start, end)
         series = self.series.get(signal) if signal is not None else None
         if series is None:
             return start, end

@@ -130,6 +130,25 @@ def test_a_second_recorder_that_begins_takes_no_time_from_the_first():
     assert first.merged(second).covered_seconds() == 3.0
 
 
+def test_a_short_sample_inside_a_long_one_hides_nothing():
+    # (0, 4] of one recorder and (2, 3] of the other: 4 seconds, not 2 + 1.
+    first = trace(sample(4, period=4, power_mw=100))
+    assert first.merged(trace(sample(3, power_mw=100))).covered_seconds() == 4.0
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 60), st.integers(0, 9)), min_size=1, max_size=12),
+    st.lists(st.tuples(st.integers(1, 60), st.integers(0, 9)), max_size=12),
+)
+def test_spans_cover_the_union_exactly(first, second):
+    rows = {at: min(period, at) for at, period in [*second, *first]}
+    seen = trace(*(sample(at, period=rows[at], power_mw=1) for at in sorted(rows)))
+    union = {tick for at, period in rows.items() for tick in range(at - period, at)}
+    start, end = seen.spans()
+    assert seen.covered_seconds() == len(union)
+    assert all(a <= b for a, b in zip(start, end, strict=True))
+
+
 def test_merging_a_record_with_itself_changes_nothing():
     gap = Gap(start_ns=SECOND, end_ns=2 * SECOND, reason="timed_out", device=GPU)
     event = Event(time_ns=SECOND, kind="xid", device=GPU, detail={"code": 79})
