@@ -4,21 +4,28 @@ No weights, no download, no remote code. Needs the ``trace`` extra; without it, 
 architecture that cannot be built, the route is left out and a finding says why.
 """
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from flopcount import FlopcountError
 from flopledger.errors import CaseError
 from flopledger.facts import Finding
-from flopledger.methods.models import COUNTED_SIGMA, SIX_ND_SIGMA, Costed, Model, input_sizes
+from flopledger.methods.models import (
+    COUNTED_SIGMA,
+    SIX_ND_SIGMA,
+    Costed,
+    Model,
+    between,
+    input_sizes,
+    transcript_limit,
+)
 from flopledger.methods.work import SampleCost
-from flopledger.quantity import Z90
 
 if TYPE_CHECKING:
     from flopcount import FlopCount
     from flopcount.architectures import Architecture
+    from flopcount.counted_model import CountedModel
     from flopcount.findings import Finding as PillarFinding
 
 #: Long enough for a trace where the case gives no sequence length; attention is then left out.
@@ -46,15 +53,14 @@ def cost(model: Model, sequence: int | None) -> Traced:
             "(pip install 'flopledger[trace]'); the closed form stands alone"
         )
         return Traced(costed=None, findings=(_finding("trace-missing", message, model),))
-    import flopcount
     from flopcount import architectures
+    from flopcount.counted_model import count_architecture
 
     try:
         built = architectures.load(model.config)
         sizes = input_sizes(model)
         lengths = _lengths(built, sequence)
-        batches = [built.inputs(batch=1, sequence=length, **sizes) for length in lengths]
-        counts = [flopcount.count(built.model, **batch) for batch in batches]
+        results = [count_architecture(built, sequence=length, **sizes) for length in lengths]
     except FlopcountError as error:
         if model.dimensions is None:
             raise CaseError(f"{model.place}.config: {error}") from None
@@ -62,17 +68,29 @@ def cost(model: Model, sequence: int | None) -> Traced:
         return Traced(
             costed=None, findings=(_finding("architecture-not-countable", message, model),)
         )
-    findings = [_carried(finding) for finding in built.findings]
-    unknown = sorted({one.op for count in counts for one in count.uncounted})
+    return _traced(model, built, results, sequence)
+
+
+def _traced(
+    model: Model, built: "Architecture", results: "list[CountedModel]", sequence: int | None
+) -> Traced:
+    """Turn one or two counts into a cost; the closed form in a trace's place is no second voice."""
+    findings = [_carried(finding) for finding in results[0].findings]
+    counts = [result.count for result in results]
+    unknown = sorted({one.op for count in counts if count for one in count.uncounted})
     if unknown:
         names = ", ".join(unknown)
         message = f"{model.place}: operators without a formula: {names}; the count is a lower bound"
         findings.append(_finding("uncounted-operators", message, model))
     costs = [
-        _costed(built, count, sequence, length)
-        for count, length in zip(counts, lengths, strict=True)
+        _costed(built, result.count, sequence, result.sequence or _PROBE_SEQUENCE)
+        for result in results
+        if result.count is not None and result.count.method != "closed-form"
     ]
-    costed = costs[0] if len(costs) == 1 else _between(costs, lengths)
+    if len(costs) < len(results):
+        return Traced(costed=None, findings=tuple(findings))
+    lengths = [result.sequence or _PROBE_SEQUENCE for result in results]
+    costed = costs[0] if len(costs) == 1 else between(costs, lengths)
     return Traced(costed=costed, findings=tuple(findings))
 
 
@@ -84,34 +102,13 @@ def _lengths(built: "Architecture", sequence: int | None) -> list[int]:
     """
     if sequence is not None:
         return [sequence]
-    limit = built.config.get("max_target_positions")
-    if _hears(built) and isinstance(limit, int) and limit > 1:
+    if _hears(built) and (limit := transcript_limit(built.config)) is not None:
         return [1, limit]
     return [_PROBE_SEQUENCE]
 
 
 def _hears(built: "Architecture") -> bool:
     return getattr(built.model, "main_input_name", None) == "input_features"
-
-
-def _between(costs: list[Costed], lengths: list[int]) -> Costed:
-    """Take the middle (in the logarithm) of two traces, with a spread that reaches both."""
-    low, high = costs[0].cost, costs[-1].cost
-    share = (low.total * high.total) ** 0.5 / low.total
-    spread = math.log(high.total / low.total) / 2 / Z90
-    note = f"transcripts of {lengths[0]} to {lengths[-1]} tokens: the length is not known"
-    return replace(
-        costs[0],
-        cost=replace(
-            low,
-            matrix_forward=low.matrix_forward * share,
-            matrix_backward=low.matrix_backward * share,
-            attention_forward=low.attention_forward * share,
-            attention_backward=low.attention_backward * share,
-            sigma=math.hypot(low.sigma, spread),
-        ),
-        assumptions=(*costs[0].assumptions, *costs[-1].assumptions, note),
-    )
 
 
 def _costed(built: "Architecture", count: "FlopCount", sequence: int | None, length: int) -> Costed:

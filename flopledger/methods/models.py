@@ -5,7 +5,9 @@ closed-form  formulas over the dimensions of config.json or of ``architecture``
 6ND          parameters alone: closed form too, but blind to attention and to embeddings
 """
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from flopledger.facts import Finding
 from flopledger.inputs import Input, parameters
 from flopledger.logs import RunFacts
 from flopledger.methods.work import SampleCost
-from flopledger.quantity import Quantity
+from flopledger.quantity import Z90, Quantity
 from flopledger.text import number
 
 #: sd of ln(true / figure): embeddings, routers, norms and conventions that a figure may mean.
@@ -25,6 +27,7 @@ COUNTED_SIGMA = 0.03
 CLOSED_FORM_SIGMA = 0.03
 #: exact over 6ND on 39 published dense models: geometric mean 1.06 (attention in full), sd 0.08.
 SIX_ND_SIGMA = 0.08
+_WITHOUT_TEXT = frozenset({"vit", "dit", "unet"})
 _INPUT_SIZES = frozenset({"image", "latent", "text_tokens", "audio_frames", "decoder_tokens"})
 
 
@@ -130,11 +133,25 @@ def per_sample(found: RunFacts) -> Costed | None:
 
 
 def closed_form_cost(model: Model, sequence: int | None) -> Costed | None:
-    """Cost of one sample from dimensions, or from parameters alone; ``None`` with neither."""
+    """Cost of one sample from dimensions, or from parameters alone; ``None`` with neither.
+
+    Beside a recording of known length the transcript may have any length up to the model's limit:
+    the cost then spans both ends; without a known limit there is none.
+    """
     if model.dimensions is None:
         return _six_nd(model)
-    known = sequence is not None
     sizes = input_sizes(model)
+    if sequence is None and "audio_frames" in sizes:
+        limit = None if model.config is None else transcript_limit(_content(model.config))
+        if limit is None:
+            return None
+        return between([_closed_form(model, length, sizes) for length in (1, limit)], [1, limit])
+    return _closed_form(model, sequence, sizes)
+
+
+def _closed_form(model: Model, sequence: int | None, sizes: dict[str, Any]) -> Costed:
+    assert model.dimensions is not None
+    known = sequence is not None or model.dimensions.kind in _WITHOUT_TEXT
     try:
         form = closed_form.count(model.dimensions, batch=1, sequence=sequence or 1, **sizes)
     except FlopcountError as error:
@@ -159,6 +176,33 @@ def closed_form_cost(model: Model, sequence: int | None) -> Costed | None:
         assumptions=form.assumptions,
         parameters_total=form.parameters.total,
         parameters_active=form.parameters.active,
+    )
+
+
+def transcript_limit(content: Mapping[str, Any]) -> int | None:
+    """Give the most text tokens that a speech model writes, as its configuration says."""
+    limit = content.get("max_target_positions")
+    return limit if isinstance(limit, int) and limit > 1 else None
+
+
+def between(costs: list[Costed], lengths: list[int]) -> Costed:
+    """Take the middle (in the logarithm) of two costs, with a spread that reaches both."""
+    low, high = costs[0].cost, costs[-1].cost
+    share = (low.total * high.total) ** 0.5 / low.total
+    spread = math.log(high.total / low.total) / 2 / Z90
+    note = f"transcripts of {lengths[0]} to {lengths[-1]} tokens: the length is not known"
+    assumptions = (*costs[0].assumptions, *costs[-1].assumptions, note)
+    return replace(
+        costs[0],
+        cost=replace(
+            low,
+            matrix_forward=low.matrix_forward * share,
+            matrix_backward=low.matrix_backward * share,
+            attention_forward=low.attention_forward * share,
+            attention_backward=low.attention_backward * share,
+            sigma=math.hypot(low.sigma, spread),
+        ),
+        assumptions=tuple(dict.fromkeys(assumptions)),
     )
 
 
@@ -226,13 +270,16 @@ def _six_nd(model: Model) -> Costed | None:
 def _from_config(config: Path) -> tuple[closed_form.Dimensions | None, str | None]:
     """Read dimensions from a configuration; a file that is no configuration is an error."""
     try:
-        content = read_json(find_config(config))
-    except ConfigError as error:
-        raise CaseError(str(error)) from None
-    try:
-        return closed_form.Dimensions.from_config(content), None
+        return closed_form.Dimensions.from_config(_content(config)), None
     except FlopcountError as error:
         return None, str(error)
+
+
+def _content(config: Path) -> dict[str, Any]:
+    try:
+        return read_json(find_config(config))
+    except ConfigError as error:
+        raise CaseError(str(error)) from None
 
 
 def input_sizes(model: Model) -> dict[str, Any]:
@@ -252,7 +299,7 @@ def input_sizes(model: Model) -> dict[str, Any]:
 def _tokens(model: Model, sequence: int | None, sizes: dict[str, Any]) -> float | None:
     """Give the tokens of a sample: both sides of an encoder-decoder, none for images."""
     assert model.dimensions is not None
-    if model.dimensions.kind in {"vit", "dit", "unet"}:
+    if model.dimensions.kind in _WITHOUT_TEXT or "audio_frames" in sizes:
         return None
     length = sequence or 1
     if model.dimensions.kind == "encoder-decoder":
