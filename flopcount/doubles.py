@@ -227,7 +227,7 @@ def doubled(roots: list[Any], doubles: Doubles) -> Iterator[None]:
             _hold(holder, doubles(tensor))
         for module, state in saved:
             # The module works on a copy of its dictionary; the original is never written.
-            module.__dict__ = {key: _own(key, value) for key, value in state.items()}
+            module.__dict__ = {key: _own(value) for key, value in state.items()}
             if doubles.meshes:
                 drop_hooks(module.__dict__)
             _exchange(module.__dict__, doubles)
@@ -252,10 +252,12 @@ def _hold(holder: Any, tensor: Any) -> None:
         holder.cell_contents = tensor
 
 
-def _own(key: str, value: Any) -> Any:
-    """A copy of a list, dict or set: a module may write to its own in its forward."""
-    table = key.startswith("_") and type(value) is OrderedDict
-    return value.copy() if table or type(value) in (dict, list, set) else value
+def _own(value: Any) -> Any:
+    """A copy of a list, dict or set: a module may write to its own in its forward.
+
+    Subclasses keep more than their items (a config, for one) and are left alone.
+    """
+    return value.copy() if type(value) in (dict, list, set, OrderedDict) else value
 
 
 def _exchange(state: dict[str, Any], doubles: Doubles) -> None:

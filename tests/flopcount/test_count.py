@@ -272,3 +272,21 @@ def test_an_optimizer_step_is_counted_apart_on_request():
     assert flopcount.count(model, torch.zeros(3, 4), optimizer=torch.optim.AdamW).optimizer == 0
     with pytest.raises(flopcount.CountError, match="count a module with its backward"):
         flopcount.count(model, torch.zeros(3, 4), backward=False, optimizer=Squaring)
+
+
+def test_a_config_that_is_more_than_a_dictionary_survives():
+    from collections import OrderedDict
+
+    class Config(OrderedDict):
+        """Its copy forgets the attribute."""
+
+    class Configured(nn.Linear):
+        def __init__(self):
+            super().__init__(4, 5)
+            self._config = Config()
+            self._config.scale = 2
+
+        def forward(self, x):
+            return super().forward(x) * self._config.scale
+
+    assert flopcount.count(Configured(), torch.zeros(3, 4)).total == 240
