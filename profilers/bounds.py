@@ -20,6 +20,7 @@ from profilers.bound_checks import Contradiction, cross_check
 from profilers.bound_counters import counter_scale, energy_column, over, telescoped
 from profilers.bound_intervals import Interval, bounded, total, useful
 from profilers.bound_pieces import COUNTERS, Column, CounterSpans, Limits, Pieces, pieces
+from profilers.coarse import coarsened
 from profilers.trace import DeviceKey, DeviceTrace, Trace
 
 __all__ = [
@@ -123,9 +124,10 @@ def integrals(
     trace: Trace, limits: Limits | Mapping[DeviceKey, Limits] | None = None
 ) -> tuple[DeviceIntegrals, ...]:
     """Return every device's integrals over the run's time (``started_ns`` to ``ended_ns``)."""
+    devices = ((key, coarsened(device)) for key, device in trace.devices.items())
     return tuple(
         _integrals(device, _pieces(trace, device, _limits_of(limits, key)), _limits_of(limits, key))
-        for key, device in trace.devices.items()
+        for key, device in devices
     )
 
 
@@ -141,7 +143,8 @@ def executed_flop(
     """
     found: list[DeviceFlop] = []
     findings: list[Contradiction] = []
-    for key, device in trace.devices.items():
+    for key, recorded in trace.devices.items():
+        device = coarsened(recorded)
         own = rates[key] if isinstance(rates, Mapping) else rates
         limit = _limits_of(limits, key)
         cut = _pieces(trace, device, limit)
