@@ -3,12 +3,15 @@
 import os
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 
 def _tool(name: str) -> str:
-    found = os.environ.get(f"FLOPLEDGER_{name.upper()}") or shutil.which(name)
+    beside = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
+    found = os.environ.get(f"FLOPLEDGER_{name.upper()}") or shutil.which(name, path=beside)
     if found is None:
         pytest.skip(f"{name} IS NOT INSTALLED: set FLOPLEDGER_{name.upper()} to its program")
     return found
