@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from flopledger.reports.console import terminal
 from flopledger.reports.count_json import rows
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ _UNKNOWN = "unknown"
 
 def show(counted: "CountedModel", opinions: list[Any], *, by: str | None, depth: int) -> None:
     """Print the figures, then the chosen view (all of them, briefly, where none is chosen)."""
-    out, talk = Console(highlight=False), Console(stderr=True, highlight=False)
+    out, talk = terminal(), Console(stderr=True, highlight=False)
     out.print(_head(counted))
     if counted.count is not None:
         for view in (by,) if by else ("module", "op", "dtype"):
@@ -92,11 +93,13 @@ def show_explanation(answer: dict[str, Any]) -> None:
     """Print the way from one convention's total to the other's."""
     table = Table(box=None, pad_edge=False)
     for head in ("step", "FLOP", "so far", "why"):
-        table.add_column(head, justify="right" if head in ("FLOP", "so far") else "left")
+        # A figure is never cut: the reasons give way on a narrow terminal.
+        exact = head in ("FLOP", "so far")
+        table.add_column(head, justify="right" if exact else "left", no_wrap=exact, overflow="fold")
     so_far = answer["from"]["total"]
     table.add_row(answer["from"]["convention"], "", f"{so_far:,}", "")
     for term in answer["terms"]:
         so_far += term["flop"]
         table.add_row(term["name"], f"{term['flop']:+,}", f"{so_far:,}", escape(term["reason"]))
     table.add_row(answer["to"]["convention"], "", f"{answer['to']['total']:,}", "")
-    Console(highlight=False).print(table)
+    terminal().print(table)

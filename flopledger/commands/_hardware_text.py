@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hardware_db import Accelerator, PeakCheck
+
+#: Columns from which a terminal has room for more than peaks and memory.
+_WIDE = 110
 
 
 def print_check(check: PeakCheck, part: Accelerator, dtype: str) -> None:
@@ -31,21 +36,29 @@ def print_check(check: PeakCheck, part: Accelerator, dtype: str) -> None:
 
 
 def print_table(parts: list[Accelerator], dtype: str | None) -> None:
-    """One line a part."""
-    from rich.console import Console
+    """One line a part; a narrow terminal gets the peaks and the memory, and no cut figures."""
     from rich.table import Table
 
+    from flopledger.reports.console import terminal
+
+    console = terminal()
+    about: dict[str, Callable[[Accelerator], str]] = {"GB": lambda part: _cell(part.memory_gb)}
+    if console.width >= _WIDE:
+        about = {
+            "released": lambda part: part.released or "-",
+            **about,
+            "GB/s": lambda part: _cell(part.bandwidth_gb_per_s),
+            "W": lambda part: _cell(part.tdp_w),
+        }
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("id", no_wrap=True, min_width=max((len(p.id) for p in parts), default=2))
     dtypes = list(dict.fromkeys(["fp32", "tf32", "bf16", "fp8", *([dtype] if dtype else [])]))
-    for column in ("released", "GB", "GB/s", "W", *dtypes):
+    for column in (*about, *dtypes):
         table.add_column(column, justify="right", no_wrap=True)
     for part in parts:
-        row = [part.id, part.released or "-"]
-        row += [_cell(v) for v in (part.memory_gb, part.bandwidth_gb_per_s, part.tdp_w)]
-        row += [_cell(_peak(part, name)) for name in dtypes]
-        table.add_row(*row)
-    Console().print(table)
+        cells = [describe(part) for describe in about.values()]
+        table.add_row(part.id, *cells, *(_cell(_peak(part, name)) for name in dtypes))
+    console.print(table)
     typer.echo(
         f"{len(parts)} parts; peaks in TFLOP/s, dense and rated, per part as it is sold; "
         "`flopledger hardware show ID` has the sources",
@@ -55,10 +68,11 @@ def print_table(parts: list[Accelerator], dtype: str | None) -> None:
 
 def print_part(part: Accelerator) -> None:
     """One page a part: what it is, and each figure with its source."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    from flopledger.reports.console import terminal
+
+    console = terminal()
     console.print(f"{part.name}  ({part.id})", style="bold", highlight=False)
     for label, value in _facts(part):
         console.print(f"  {label:<14} {value}", highlight=False, markup=False)

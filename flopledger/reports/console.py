@@ -29,10 +29,10 @@ PIPE_WIDTH = 160
 
 def terminal() -> Console:
     """Make the console for stdout; wide where nobody's terminal limits it (``COLUMNS`` does)."""
-    console = Console()
+    console = Console(highlight=False)
     if console.is_terminal or "COLUMNS" in os.environ:
         return console
-    return Console(width=PIPE_WIDTH)
+    return Console(highlight=False, width=PIPE_WIDTH)
 
 
 def print_summary(report: "AuditReport", console: Console | None = None) -> None:
