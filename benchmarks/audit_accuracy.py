@@ -29,7 +29,7 @@ import numpy as np
 import records
 
 from flopledger import __version__
-from flopledger.audit import AuditReport, audit
+from flopledger.auditing import AuditReport, audit
 from flopledger.case import AuditCase
 from flopledger.errors import FlopledgerError
 from flopledger.methods.priors import Prior

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from flopledger.audit import AuditReport
+    from flopledger.auditing import AuditReport
 
 #: 0 done, 1 inconsistent, 3 undetermined or in need of an explanation.
 EXIT_CODES = {"consistent": 0, "inconsistent": 1, "needs-explanation": 3, "undetermined": 3}
@@ -43,8 +43,8 @@ def audit(
 
     Example: flopledger audit examples/llama-3.1-405b/case.toml --html report.html
     """
-    from flopledger.audit import DEFAULT_SEED
-    from flopledger.audit import audit as run_audit
+    from flopledger.auditing import DEFAULT_SEED
+    from flopledger.auditing import audit as run_audit
     from flopledger.case import AuditCase
 
     check_target(html)

@@ -51,7 +51,7 @@ def estimate(
 
     Example: flopledger estimate --parameters 8e9 --tokens 15e12 --sequence 8192
     """
-    from flopledger.audit import DEFAULT_SEED, audit
+    from flopledger.auditing import DEFAULT_SEED, audit
     from flopledger.commands.audit import check_target, show
 
     check_target(html)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from flopledger.errors import FlopledgerError
 
 if TYPE_CHECKING:
-    from flopledger.audit import AuditReport
+    from flopledger.auditing import AuditReport
 
 
 def save(report: "AuditReport", path: Path) -> None:

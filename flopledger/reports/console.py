@@ -12,7 +12,7 @@ from flopledger.reports import wording
 from flopledger.verdict import Verdict
 
 if TYPE_CHECKING:
-    from flopledger.audit import AuditReport
+    from flopledger.auditing import AuditReport
 
 _COLOURS = {
     Verdict.CONSISTENT: "green",

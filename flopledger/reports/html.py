@@ -16,7 +16,7 @@ from flopledger import __version__
 from flopledger.reports import interactive, interval_plot, wording
 
 if TYPE_CHECKING:
-    from flopledger.audit import AuditReport
+    from flopledger.auditing import AuditReport
 
 #: Swaps the static drawing for the interactive one; the figures come from the JSON block.
 _START = """

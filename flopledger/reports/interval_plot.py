@@ -12,7 +12,7 @@ from flopledger.quantity import Interval
 from flopledger.reports.wording import interval, number, round_number
 
 if TYPE_CHECKING:
-    from flopledger.audit import AuditReport
+    from flopledger.auditing import AuditReport
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

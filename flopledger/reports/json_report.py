@@ -13,7 +13,7 @@ from flopledger.estimate import LEVEL
 from flopledger.quantity import Interval
 
 if TYPE_CHECKING:
-    from flopledger.audit import AuditReport
+    from flopledger.auditing import AuditReport
     from flopledger.claim import Claim
     from flopledger.estimate import ComputeEstimate
     from flopledger.facts import Fact, Finding

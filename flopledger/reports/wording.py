@@ -6,7 +6,7 @@ from flopledger.text import interval, number, percent, round_number
 from flopledger.verdict import Verdict
 
 if TYPE_CHECKING:
-    from flopledger.audit import AuditReport
+    from flopledger.auditing import AuditReport
     from flopledger.ledgers import Standing
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flopledger.audit import AuditReport
+from flopledger.auditing import AuditReport
 from flopledger.errors import CaseError, FlopledgerError
 from flopledger.verdict import Verdict
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from flopledger.audit import AuditReport, audit
+from flopledger.auditing import AuditReport, audit
 from flopledger.case import AuditCase
 from flopledger.errors import FlopledgerError
 from flopledger.reports import html, interval_plot, json_report
