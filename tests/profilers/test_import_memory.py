@@ -14,12 +14,13 @@ def test_memory_stays_flat(tmp_path):
     store = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(store)
     peaks = []
-    for rows in (600_000, 1_200_000):
+    for rows in (1_000_000, 3_000_000):
         store.write_csv(tmp_path / "flat.csv", "own, 12 signals", rows)
         peak, _ = store.peak_memory(tmp_path / "flat.csv", tmp_path)
         peaks.append(peak)
-    # 46 MB more of CSV; a reader that kept its rows would need 600,000 x 14 x 8 bytes = 67 MB more.
-    assert peaks[1] < peaks[0] + 40, peaks
+    # A reader that kept its rows would need 2,000,000 x 14 x 8 bytes = 224 MB more; the allocator's
+    # own ups and downs were seen to reach 75 MB on files of any length.
+    assert peaks[1] < peaks[0] + 120, peaks
     # 10 bytes a sample were measured; the target is 13.
     stored = sum(p.stat().st_size for p in (tmp_path / "flat").rglob("*.parquet"))
-    assert stored / 1_200_000 < 13
+    assert stored / 3_000_000 < 13
