@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 LARGEST_INTEGER = 10**9
 """No size in a config is larger, except parameter totals, which are no size of a module."""
 MOST_LAYERS = 2000
+_DEEPEST_NESTING = 4
 _TOTALS = {"total_flos", "max_length", "num_parameters", "total_size", "model_max_length"}
 _HEADS = {
     "MODEL_FOR_CAUSAL_LM_MAPPING": "a causal language model",
@@ -84,6 +85,7 @@ def load(path: str | Path) -> Architecture:
     findings = _remote_code(config, file)
     with quiet_and_offline():
         parsed, model_type = _parse(config, file)
+        dropped = _keep_layers(parsed)
         cls, assumption = _class_of(config, parsed, file)
         model = _build(cls, parsed, file)
     dimensions, reason = _dimensions(cls, parsed)
@@ -96,7 +98,7 @@ def load(path: str | Path) -> Architecture:
         parameters=count_parameters(model, config),
         dimensions=dimensions,
         no_closed_form=reason,
-        assumptions=(assumption,) if assumption else (),
+        assumptions=tuple(note for note in (assumption, dropped) if note),
         findings=findings,
     )
     built.findings += _left_out(config, model, file)
@@ -234,6 +236,23 @@ def _parse(config: Mapping[str, Any], file: Path) -> tuple[Any, str]:
     except Exception as error:  # noqa: BLE001 - a validator may raise anything; reported
         what = f"the library refuses the configuration of '{model_type}'"
         raise _refused(file, what, error) from None
+
+
+def _keep_layers(parsed: Any, depth: int = 0) -> str | None:
+    """Switch LayerDrop off, in nested configurations too, and say so.
+
+    In training it leaves out whole layers at random: a trace would count another model each time.
+    """
+    rates = []
+    for name, value in list(vars(parsed).items()):
+        if "layerdrop" in name.replace("_", "").lower() and isinstance(value, float) and value:
+            setattr(parsed, name, 0.0)
+            rates.append(value)
+        elif hasattr(value, "model_type") and depth < _DEEPEST_NESTING:
+            rates += [0.0] if _keep_layers(value, depth + 1) else []
+    if not rates:
+        return None
+    return "LayerDrop leaves out layers at random in training: all of them are counted here"
 
 
 def _plain(value: Any) -> Any:

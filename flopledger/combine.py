@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from flopledger.estimate import ComputeEstimate, Draws, summarize
+from flopledger.estimate import ComputeEstimate, Draws, quantiles, summarize
 from flopledger.quantity import Z90, Interval
 
 if TYPE_CHECKING:
@@ -57,12 +57,10 @@ LEVELS = (0.5, 0.9, 0.95)
 
 def at_levels(combined: Combined) -> dict[float, tuple[float, float]]:
     """Give the central intervals of a result at 50, 90 and 95 %."""
-    import numpy as np
-
     found = {}
     for level in LEVELS:
-        low, high = np.quantile(combined.draws, [(1 - level) / 2, (1 + level) / 2])
-        found[level] = (float(low), float(high))
+        low, high = quantiles(combined.draws, ((1 - level) / 2, (1 + level) / 2))
+        found[level] = (low, high)
     return found
 
 
@@ -107,11 +105,9 @@ def _pair(one: ComputeEstimate, two: ComputeEstimate) -> Pair:
 
 def log_moments(one: ComputeEstimate) -> tuple[float, float]:
     """Give median and robust standard deviation (from the 90 % interval) of the logarithm."""
-    import numpy as np
-
     assert one.draws is not None
-    low, middle, high = np.quantile(np.log(one.draws), [0.05, 0.5, 0.95])
-    return float(middle), float(high - low) / (2 * Z90)
+    low, middle, high = (math.log(value) for value in quantiles(one.draws, (0.05, 0.5, 0.95)))
+    return middle, (high - low) / (2 * Z90)
 
 
 def _alone(route: ComputeEstimate) -> Combined:
@@ -151,7 +147,7 @@ def _mixture(routes: list[ComputeEstimate], run: str, draws: Draws) -> Combined:
     sample = stacked[choice, np.arange(draws.count)]
     lows = [route.flop.low for route in routes if route.flop.low is not None]
     highs = [route.flop.high for route in routes if route.flop.high is not None]
-    middle = float(np.median(sample))
+    (middle,) = quantiles(sample, (0.5,))
     flop = Interval(low=min(lows), best=min(max(middle, min(lows)), max(highs)), high=max(highs))
     names = " and ".join(route.method for route in routes)
     return Combined(

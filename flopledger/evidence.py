@@ -13,7 +13,7 @@ from flopledger import telemetry
 from flopledger.case import AuditCase
 from flopledger.facts import Fact, Finding, Grade
 from flopledger.inputs import Input, RunFigures
-from flopledger.logs import Evidence, EvidenceFile, Resolved, RunFacts, assemble, read
+from flopledger.logs import Evidence, EvidenceFile, Resolved, RunFacts
 from flopledger.quantity import Quantity, at_least, at_most, exact
 from flopledger.telemetry import Telemetry
 from flopledger.text import number
@@ -53,6 +53,12 @@ class Completed:
 def complete(case: AuditCase, index: int, run: RunFigures) -> Completed:
     """Read the evidence of run ``index`` and join it with what the case states."""
     files = [EvidenceFile(path=path, name=name) for name, path in case.evidence(index)]
+    if not files:
+        return Completed(
+            figures=run, found=RunFacts(), telemetry=None, facts=(), findings=(), digests={}
+        )
+    from flopledger.logs import assemble, read
+
     evidence = read(files)
     found = assemble(evidence)
     figures, findings = join(run, found)
