@@ -1,5 +1,6 @@
 """``flopledger run`` as a user runs it: another process, any command, a stand-in driver."""
 
+import contextlib
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.profilers.conftest import start_clock
@@ -150,10 +152,13 @@ def test_signals_are_passed_and_the_record_is_kept(nvml, tmp_path, number, code)
     assert told["duration_seconds"] < 20
 
 
-def _child_runs(pid: int) -> bool:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    names = [Path(f"/proc/{child}/comm").read_text().strip() for child in children]
-    return "sleep" in names
+def _child_runs(pid: int, program: str = "sleep") -> bool:
+    """Say whether a process has such a child; one that ends while we look is not one."""
+    for child in psutil.Process(pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if child.name() == program:
+                return True
+    return False
 
 
 def test_a_child_that_handles_its_signal_keeps_its_own_code(tmp_path):
@@ -173,8 +178,7 @@ def test_a_child_that_handles_its_signal_keeps_its_own_code(tmp_path):
     )
     until = time.monotonic() + 20
     while time.monotonic() < until:
-        children = Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text().split()
-        if any(Path(f"/proc/{c}/comm").read_text().strip() == "bash" for c in children):
+        if _child_runs(program.pid, "bash"):
             break
         time.sleep(0.05)
     time.sleep(0.3)
