@@ -6,7 +6,8 @@ known here. Bounds are met per device and piece of time first and added afterwar
 first throws the information away.
 
 Hard bounds hold whatever the sensors' stated errors and blind spots allow; estimates take gauges as
-representative. They are kept apart: only a hard bound can prove that a claim is impossible.
+representative. They are kept apart: only a hard bound can prove that a claim is impossible. Counters are
+taken to show their resets: one that outgrew its old value between two looks shows nothing.
 """
 
 import math
