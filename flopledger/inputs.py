@@ -114,7 +114,7 @@ def of_run(run: RunSpec, *, place: str) -> RunFigures:
         tokens=stated("tokens", "tokens"),
         samples=stated("samples", "samples"),
         tokens_per_sample=stated("tokens_per_sample", "tokens"),
-        sequence_length=run.sequence_length,
+        sequence_length=run.sequence_length or _whole(run.tokens_per_sample),
         precision=run.precision,
         recompute=run.recompute,
         attention=run.attention,
@@ -130,6 +130,13 @@ def of_run(run: RunSpec, *, place: str) -> RunFigures:
         claimed_flop=stated("claimed_flop", "FLOP"),
         trainable_parameters=stated("trainable_parameters", "parameters"),
         synthetic_public=run.synthetic_public,
+    )
+
+
+def _whole(number: Number | None) -> int | None:
+    """Take the tokens of a sample for the sequence length, where they are one whole number."""
+    return (
+        int(number) if isinstance(number, float) and number >= 1 and number.is_integer() else None
     )
 
 

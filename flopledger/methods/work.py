@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from flopledger.estimate import ComputeEstimate, Draws, log_variances, summarize
-from flopledger.inputs import Input, RunFigures
+from flopledger.inputs import Input, RunFigures, product, scaled
 from flopledger.quantity import Interval, Quantity, exact, lognormal
 from flopledger.text import number
 
@@ -65,18 +65,16 @@ class SampleCost:
 
 def amount(run: RunFigures, cost: SampleCost) -> Input | None:
     """Give the number of samples of ``cost``'s size that ``run`` processed, if it is known."""
-    if run.tokens is not None and cost.tokens_per_sample:
-        interval = run.tokens.quantity.interval / cost.tokens_per_sample
-        spread = run.tokens.quantity.spread
-        quantity = type(run.tokens.quantity)(interval=interval, spread=spread)
-        return Input(
-            name="tokens",
-            quantity=quantity,
-            unit="samples",
-            source=run.tokens.source,
-            grade=run.tokens.grade,
-        )
-    return run.samples
+    if cost.tokens_per_sample is None:
+        return run.samples
+    tokens = run.tokens
+    if tokens is None and run.samples is not None and run.tokens_per_sample is not None:
+        tokens = product("tokens", "tokens", run.samples, run.tokens_per_sample)
+    if tokens is not None:
+        return scaled(tokens, 1 / cost.tokens_per_sample, name="tokens", unit="samples")
+    # Samples alone are an amount only where the cost is of a sample of known length.
+    known = cost.sequence_known and cost.tokens_per_sample > 1
+    return run.samples if known else None
 
 
 def estimate(

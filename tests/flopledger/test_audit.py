@@ -203,3 +203,10 @@ def test_a_bound_on_adapters_still_freezes_the_base(run_audit) -> None:
 def test_figures_of_no_world_are_refused(run_audit, figure: str) -> None:
     with pytest.raises(CaseError, match="no such figure"):
         run_audit(MODEL + _run(tokens=figure))
+
+
+def test_samples_of_text_need_their_length(run_audit) -> None:
+    # 6 * 1e9 * 1e6 samples * 2048 tokens = 1.2288e19; without the length there is no figure
+    with_length = run_audit(MODEL + _run(samples="1e6", tokens_per_sample="2048"))
+    assert with_length.estimates[0].flop.best == pytest.approx(1.2288e19)
+    assert run_audit(MODEL + _run(samples="1e6")).estimates == []
