@@ -238,9 +238,11 @@ def _counted(
             raise
         note = f"counted by the closed form, because the model could not be traced: {error}"
         count = formula_count(form, backward=backward, convention=convention, notes=(note,))
-        findings.append(Finding(code="trace-failed", severity="warning", message=note))
     except InputSizeUnknownError as error:
         findings.append(Finding(code="input-size-unknown", severity="info", message=str(error)))
+    if count is not None and count.method == "closed-form":
+        message = "; ".join(count.notes)
+        findings.append(Finding(code="trace-failed", severity="warning", message=message))
     if count is not None and built.kind == "transformers" and reads_images_too(built):
         findings.append(
             Finding(
@@ -284,6 +286,7 @@ def _traced(
     import flopcount
 
     failure: CountError | None = None
+    by_form: FlopCount | None = None
     for attention in (None, "sdpa", "eager"):
         if attention is not None:
             try:
@@ -292,11 +295,17 @@ def _traced(
                 continue
         try:
             with quiet_and_offline():
-                return flopcount.count(
+                count = flopcount.count(
                     built.model, backward=backward, convention=convention, **inputs
                 )
         except CountError as error:
             failure = failure or error
+            continue
+        if count.method != "closed-form":
+            return count
+        by_form = by_form or count
+    if by_form is not None:
+        return by_form
     assert failure is not None
     raise failure
 
