@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from flopledger.quantity import Samples
 
 GROUP = "device time"
+_NARROW = frozenset({"fp8", "fp6", "fp4", "int8", "int4"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,7 +149,7 @@ def _peak(run: RunFigures, part: Part, utilisation: _Utilisation) -> Interval | 
     so a prior then applies to anything from the 16-bit peak to the stated one.
     """
     peak = part.peak(run.precision)
-    if utilisation.stated is not None or run.precision not in {"fp8", "fp6", "fp4"}:
+    if utilisation.stated is not None or run.precision not in _NARROW:
         return peak
     sixteen = part.peak("bf16")
     if peak is None or sixteen is None or sixteen.low is None or peak.high is None:
