@@ -38,6 +38,7 @@ _PLAIN = (
     "implied_memory_bytes",
     "energy_joules",
     "energy_boundary",
+    "attention_mask",
     "steps",
     "global_batch",
     "accelerator",

@@ -91,6 +91,7 @@ def estimate(
         inputs=(seconds, part.as_input(run.precision), *stated),
         assumptions=tuple(assumptions),
         draws=sample,
+        from_prior=utilisation.stated is None,
         log_variance=log_variances(parts),
     )
 
