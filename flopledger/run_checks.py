@@ -217,6 +217,9 @@ def pair_check(run: RunFigures, pair: Pair) -> Check:
     outcome = bands.of_z(pair.z)
     if outcome is Verdict.CONSISTENT:
         return Check(verdict=outcome)
+    if pair.ratio > 1 and pair.second.from_prior:
+        # Idle hours contradict nothing: only a utilisation of this run's own could do that.
+        outcome = Verdict.NEEDS_EXPLANATION
     severity: Severity = "error" if outcome is Verdict.INCONSISTENT else "warning"
     relation = (
         f"{pair.second.method} / {pair.first.method} = {pair.ratio:.2f} ({pair.z:+.1f} sigma)"
