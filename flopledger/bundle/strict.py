@@ -6,12 +6,14 @@ differently is refused: repeated keys, NaN and Infinity, numbers beyond a double
 
 import json
 import math
+import re
 from typing import Any
 
 from flopledger.bundle.errors import BundleError
 
 MAX_BYTES = 64 << 20  #: an audit of ten thousand facts takes a few million
 MAX_DEPTH = 64
+MAX_DIGITS = 41  #: of an integer: FLOP totals stay below 1e40
 
 
 def loads(data: bytes, *, what: str, max_bytes: int = MAX_BYTES) -> Any:
@@ -24,8 +26,11 @@ def loads(data: bytes, *, what: str, max_bytes: int = MAX_BYTES) -> Any:
             data.decode("utf-8"),
             object_pairs_hook=_object,
             parse_constant=_constant,
+            parse_int=_int,
             parse_float=_float,
         )
+        if _SURROGATE.search(data):
+            _check_text(value)
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{what}: not strict JSON: {error}") from None
     return value
@@ -49,20 +54,27 @@ def line(value: Any) -> bytes:
 
 
 def _check_depth(data: bytes, what: str) -> None:
-    """Count brackets before parsing; those inside strings only make the bound stricter."""
+    """Count brackets outside of strings before anything is parsed."""
     if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
         return
     depth = 0
-    # Deleting all other bytes first makes the walk short: a document is mostly text.
-    for byte in data.translate(None, _NO_BRACKETS):
+    for byte in _STRING.sub(b"", data).translate(None, _NO_BRACKETS):
         depth += 1 if byte in b"[{" else -1
-        # Brackets in strings may close more than was opened; that must buy nobody depth.
-        depth = max(depth, 0)
         if depth > MAX_DEPTH:
             raise BundleError(f"{what}: nested deeper than {MAX_DEPTH} levels")
 
 
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def _check_text(value: Any) -> None:
+    """Refuse halves of surrogate pairs: they are no text, and no file or digest can hold them."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError("a lone surrogate, which is no text") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -71,20 +83,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"the key {twice[:80]!r} stands twice in one object")
-    for name in found:
-        _check_text(name)
-    return {name: _checked(value) for name, value in found.items()}
+    return found
 
 
-def _checked(value: Any) -> Any:
-    if isinstance(value, str):
-        _check_text(value)
-    return value
-
-
-def _check_text(text: str) -> None:
-    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise ValueError("a lone surrogate, which is no text")
+def _int(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"a number of {len(text)} digits is beyond every figure")
+    return int(text)
 
 
 def _constant(word: str) -> float:
