@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flopledger.amendments import ledger_of
 from flopledger.bundle import archive, names
 from flopledger.bundle.errors import BundleError
 from flopledger.bundle.statement import CASE, RECORD
@@ -26,7 +27,7 @@ def of_case(case: "AuditCase") -> dict[str, Path]:
     for index in range(len(case.spec.run)):
         for name, path in case.evidence(index):
             _put(found, name, path)
-    ledger = case.path.with_name(case.path.name + ".amendments")
+    ledger = ledger_of(case.path)
     if ledger.is_file():
         found[CASE + ledger.name] = ledger
     return found
@@ -39,11 +40,11 @@ def of_record(run_dir: Path) -> dict[str, Path]:
 
 def _put(found: dict[str, Path], name: str, path: Path) -> None:
     plain = _plain(name)
-    inside = [(f"{plain}/{below}", file) for below, file in _walk(path)] if path.is_dir() else []
-    for one, file in inside or [(plain, path)]:
-        if path.is_dir() and not inside:
-            continue  # an empty folder: nothing to seal
-        found[CASE + one] = file
+    if not path.is_dir():
+        found[CASE + plain] = path
+        return
+    for below, file in _walk(path):
+        found[CASE + (f"{plain}/{below}" if plain else below)] = file
 
 
 def _plain(name: str) -> str:
