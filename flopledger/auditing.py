@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hardware_db
 from flopledger import (
@@ -29,6 +30,10 @@ from flopledger.sensitivity import Share
 from flopledger.text import interval, number, round_number
 from flopledger.verdict import Verdict
 
+if TYPE_CHECKING:
+    from flopledger.amendments import Amendment
+    from flopledger.bundle import Sealed
+
 DEFAULT_SEED = 20240801
 
 
@@ -50,6 +55,13 @@ class AuditReport:
     crossings: tuple[Crossing, ...]
     seed: int
     data_digests: dict[str, str]
+    regime_ids: tuple[str, ...] = ()  #: the regimes that were asked for; empty: the default ones
+    trace: bool = True  #: whether models were traced
+
+    @property
+    def amendments(self) -> "tuple[Amendment, ...]":
+        """The corrections that the case rests on, in the order in which they were appended."""
+        return self.case.amendments
 
     @property
     def estimates(self) -> list[ComputeEstimate]:
@@ -61,6 +73,16 @@ class AuditReport:
         from flopledger.reports import save
 
         save(self, Path(path))
+
+    def seal(self, path: str | Path, *, key: str | Path) -> "Sealed":
+        """Write a sealed bundle of case, evidence and report, signed with the private ``key``.
+
+        Raises ``BundleError`` for a key that cannot sign, and where the evidence was changed since
+        the audit read it.
+        """
+        from flopledger import bundle
+
+        return bundle.seal_report(self, keys=[bundle.load_private(Path(key))], out=Path(path))
 
 
 def audit(
@@ -122,6 +144,8 @@ def audit(
         crossings=crossings,
         seed=seed,
         data_digests=_digests(),
+        regime_ids=regime_ids,
+        trace=trace,
     )
 
 
