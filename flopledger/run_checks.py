@@ -167,6 +167,11 @@ MISMATCHES = frozenset(
         "device-count-mismatch",
         "device-time-mismatch",
         "precision-unsupported",
+        "broken-chain",
+        "digest-mismatch",
+        "missing-segment",
+        "unknown-segment",
+        "record-mismatch",
     }
 )
 
