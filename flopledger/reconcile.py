@@ -13,12 +13,13 @@ from flopledger.quantity import Interval
 from flopledger.run_checks import (
     architecture_route,
     assumed_scope,
-    circular_energy,
+    circular_figures,
     counter_check,
     document_check,
     missing_figures,
     pair_check,
     plausible_precisions,
+    power_check,
     statement_check,
     utilisation_check,
 )
@@ -87,12 +88,14 @@ def reconcile(
     checks = [
         utilisation_check(run, part, estimates, utilisation),
         statement_check(run),
+        power_check(run, part),
         document_check(findings),
-        *(pair_check(run, pair) for pair in compared),
+        # Time and energy share the utilisation; what sets them apart is power, tested above.
+        *(pair_check(run, pair) for pair in compared if not _both_by_device(pair)),
     ]
     found = [
         *findings,
-        *circular_energy(run, part),
+        *circular_figures(run, part),
         *missing_figures(run, estimates),
         *assumed_scope(run),
         *counter.findings,
@@ -115,6 +118,10 @@ def reconcile(
         facts=facts,
         evidence_digests=evidence_digests or {},
     )
+
+
+def _both_by_device(pair: Pair) -> bool:
+    return {pair.first.method, pair.second.method} == {"device-time", "energy"}
 
 
 def implied_utilisation(
