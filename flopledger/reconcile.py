@@ -7,12 +7,13 @@ from flopledger.combine import Combined, Pair, combine, pairs
 from flopledger.estimate import ComputeEstimate, Draws
 from flopledger.facts import Fact, Finding
 from flopledger.inputs import RunFigures
-from flopledger.methods import device_time
+from flopledger.methods import device_time, work
 from flopledger.parts import Part
 from flopledger.quantity import Interval
 from flopledger.run_checks import (
     architecture_route,
     assumed_scope,
+    band_check,
     circular_figures,
     counter_check,
     document_check,
@@ -87,6 +88,7 @@ def reconcile(
     counter = counter_check(run, part, combined)
     checks = [
         utilisation_check(run, part, estimates, utilisation),
+        band_check(run, part, utilisation, experts=work.ALL_EXPERTS in conventions),
         statement_check(run),
         power_check(run, part),
         document_check(findings),

@@ -9,7 +9,7 @@ from flopledger.combine import Combined, Pair, speakers
 from flopledger.estimate import ComputeEstimate
 from flopledger.facts import Finding, Severity
 from flopledger.inputs import RunFigures
-from flopledger.methods import energy, work
+from flopledger.methods import energy, priors, work
 from flopledger.parts import Part
 from flopledger.quantity import Interval
 from flopledger.text import number, percent
@@ -73,6 +73,39 @@ def utilisation_check(
     severity: Severity = "error" if outcome is Verdict.INCONSISTENT else "warning"
     return Check(
         verdict=outcome, findings=(_finding("implausible-utilisation", severity, message, run),)
+    )
+
+
+#: Kinds whose utilisation the disclosures of pre-training speak for.
+_LIKE_DISCLOSED = frozenset({"pretraining", "continued"})
+
+
+def band_check(
+    run: RunFigures, part: Part | None, utilisation: dict[str, Interval], *, experts: bool
+) -> Check:
+    """Hold the implied utilisation against what published runs of the part's class reached.
+
+    For language models whose utilisation is not disclosed: a disclosed one is a sharper test.
+    """
+    band = priors.band(part.architecture, experts=experts) if part is not None else None
+    sixteen = utilisation.get("bf16") or utilisation.get("fp16")
+    if band is None or sixteen is None or run.mfu or run.hfu or run.tokens is None:
+        return Check(verdict=Verdict.UNDETERMINED)
+    if run.kind not in _LIKE_DISCLOSED or run.precision not in (None, "bf16", "fp16", "fp8"):
+        return Check(verdict=Verdict.UNDETERMINED)
+    low, high = band
+    if sixteen.high is not None and sixteen.high < low:
+        code, reading = "unexplained-compute", "hours overstated or idle, or work left out"
+    elif run.precision in ("bf16", "fp16") and sixteen.low is not None and sixteen.low > high:
+        code, reading = "implausible-utilisation", "hours understated, or tokens overstated"
+    else:
+        return Check(verdict=Verdict.CONSISTENT)
+    message = (
+        f"run {run.name}: the work is {percent(sixteen)} of the dense 16-bit peak over the stated "
+        f"hours; published runs on this class of part reached {low:.0%} to {high:.0%}: {reading}"
+    )
+    return Check(
+        verdict=Verdict.NEEDS_EXPLANATION, findings=(_finding(code, "warning", message, run),)
     )
 
 
