@@ -7,10 +7,10 @@ from fractions import Fraction
 from typing import TypeVar
 
 from flopledger.recording.attempts import (
-    Attempt,
     Training,
     executed,
     last_activity,
+    missing_ranks,
     superseded,
     trainings,
 )
@@ -59,7 +59,7 @@ def totals(processes: Iterable[ProcessSteps]) -> RunTotals:
         for what, work in tally.spans.items():
             spans.setdefault(what, Sum()).update(work)
     steps = [_union(executed(t.process) for a in group for t in a) for group in groups]
-    whole = all(_complete(attempt) for training in found for attempt in training.attempts)
+    whole = not any(missing_ranks(training) for training in found)
     if not whole:
         counted.open_end()
     both = Sum()
@@ -208,13 +208,6 @@ def _merged(*tables: Mapping[str, int]) -> dict[str, int]:
     for table in tables:
         merged.update(table)
     return dict(sorted(merged.items()))
-
-
-def _complete(attempt: Attempt) -> bool:
-    """Whether each rank of a launch left a ledger; a launch without steps needs none."""
-    if not any(process.blocks for process in attempt.processes.values()):
-        return True
-    return len(attempt.processes) >= attempt.world_size
 
 
 def _windows(tallies: Sequence[Tally]) -> tuple[tuple[int, int], ...]:

@@ -131,6 +131,25 @@ def superseded(training: Training) -> dict[int, Ranges]:
     return answer
 
 
+def missing_ranks(training: Training) -> dict[int, set[int]]:
+    """Return, for each attempt (by its place), the ranks that should have left a ledger.
+
+    A rank whose earlier process went on while others came back is not missing, and an attempt
+    that did no step needs no ledgers.
+    """
+    missing: dict[int, set[int]] = {}
+    for place, attempt in enumerate(training.attempts):
+        if not any(process.blocks for process in attempt.processes.values()):
+            continue
+        there = set(attempt.processes)
+        for earlier in training.attempts[:place]:
+            if earlier.last_ns > attempt.start_ns:
+                there |= set(earlier.processes)
+        if gone := set(range(attempt.world_size)) - there:
+            missing[place] = gone
+    return missing
+
+
 def executed(process: ProcessSteps) -> Ranges:
     """Return the numbers of the steps that a process did."""
     steps = Ranges()

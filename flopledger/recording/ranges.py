@@ -26,13 +26,7 @@ class Ranges:
 
     def within(self, start: int, end: int) -> int:
         """Return how many numbers of ``[start, end)`` are in the set."""
-        first = bisect_right(self._ends, start)
-        total = 0
-        for low, high in zip(self._starts[first:], self._ends[first:], strict=True):
-            if low >= end:
-                break
-            total += min(high, end) - max(low, start)
-        return total
+        return max(0, end - start) - sum(high - low for low, high in self.gaps(start, end))
 
     def gaps(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """Walk over the parts of ``[start, end)`` that are not in the set."""

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from flopledger.recording.attempts import Attempt, Training
+from flopledger.recording.attempts import Training, missing_ranks
 from flopledger.recording.totals import AttemptTotals, RunFinding
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def remarks(
     """Return the findings of a run, worst first."""
     every = [
         *_damage(tallies),
-        *_missing_ranks([attempt for training in found for attempt in training.attempts]),
+        *_missing_ranks(found),
         *_unknown(tallies),
         *_history(found, attempts),
         *_notes(tallies),
@@ -57,18 +57,15 @@ def _damage(tallies: Sequence["Tally"]) -> Iterator[RunFinding]:
         )
 
 
-def _missing_ranks(attempts: Sequence[Attempt]) -> Iterator[RunFinding]:
-    for attempt in attempts:
-        if not any(process.blocks for process in attempt.processes.values()):
-            continue
-        missing = sorted(set(range(attempt.world_size)) - set(attempt.processes))
-        if missing:
-            told = ", ".join(map(str, missing[:8])) + (" ..." if len(missing) > 8 else "")
+def _missing_ranks(found: Sequence[Training]) -> Iterator[RunFinding]:
+    for training in found:
+        for place, gone in missing_ranks(training).items():
+            told = ", ".join(map(str, sorted(gone)[:8])) + (" ..." if len(gone) > 8 else "")
             yield RunFinding(
                 code="ranks-missing",
                 severity="warning",
-                message=f"{len(missing)} of {attempt.world_size} ranks left no ledger here "
-                f"({told}): the totals are lower bounds; merge the other nodes' records",
+                message=f"{len(gone)} of {training.attempts[place].world_size} ranks left no "
+                f"ledger here ({told}): the totals are lower bounds; merge the other nodes' records",
             )
 
 

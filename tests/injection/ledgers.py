@@ -43,7 +43,9 @@ def process(
         ledger = StepLedger.create(run, rank=rank, local_rank=rank, world_size=world, node=node)
     if resume is not None:
         ledger.resume(resume, "optimizer-state")
-    figures = None if flop is None else dict(zip(("forward", "backward", "recompute"), flop))
+    figures = (
+        None if flop is None else dict(zip(("forward", "backward", "recompute"), flop, strict=True))
+    )
     cost = ledger.cost(
         model=model,
         mode="train",
@@ -76,9 +78,7 @@ def process(
             model=model, mode="forward", inputs=["x"], how="meta",
             flop={"forward": 100, "backward": 0, "recompute": 0},
         )  # fmt: skip
-        ledger.span(
-            "evaluation", start_us=end, end_us=end + 500_000, calls=[(forward, evaluate)]
-        )
+        ledger.span("evaluation", start_us=end, end_us=end + 500_000, calls=[(forward, evaluate)])
     folder = ledger.folder
     if seal is None:
         ledger.close()

@@ -5,10 +5,10 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.injection.ledgers import START, process
 
 from flopledger.recording.ranges import Ranges
 from flopledger.recording.totals import read_totals
+from tests.injection.ledgers import START, process
 
 
 def codes(totals):
@@ -142,7 +142,7 @@ def test_a_process_that_goes_back_to_a_checkpoint_by_itself(tmp_path):
     flop = {"forward": 100, "backward": 200, "recompute": 0}
     cost = ledger.cost(model="M", mode="train", inputs=[], how="meta", flop=flop)
     for first, many in ((1, 10), (6, 3)):  # a loss spike at 10: back to 5, on to 8
-        columns = dict.fromkeys(("end_us", "duration_us", "wait_us"), list(range(1, many + 1)))
+        columns = {name: list(range(1, many + 1)) for name in ("end_us", "duration_us", "wait_us")}
         ledger.steps(
             first=first, **columns, optimizer=["SGD"] * many, tokens=[7] * many,
             tokens_from=["inputs"] * many, samples=[1] * many, calls=[[(cost, 2)]] * many,
