@@ -24,6 +24,12 @@ def audit(
         Path | None, typer.Option("--html", help="Write the report as one offline HTML file.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    bundle: Annotated[
+        Path | None, typer.Option("--bundle", help="Write case, evidence and report as one bundle.")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option("--key", help="Private key that signs the bundle.")
+    ] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Seed of the Monte Carlo draws.")
     ] = None,
@@ -48,6 +54,8 @@ def audit(
     from flopledger.case import AuditCase
 
     check_target(html)
+    if key is not None and bundle is None:
+        raise typer.BadParameter("signs a bundle; give --bundle F.zip, too", param_hint="--key")
     loaded = AuditCase.load(case, allow_outside=allow_outside)
     report = run_audit(
         loaded,
@@ -59,7 +67,19 @@ def audit(
     if html is not None:
         report.save(html)
         typer.echo(f"report: {html}", err=as_json)
+    if bundle is not None:
+        _seal(report, bundle, key, quiet=as_json)
     return EXIT_CODES[str(report.verdict)]
+
+
+def _seal(report: "AuditReport", out: Path, key: Path | None, *, quiet: bool) -> None:
+    from flopledger.bundle import seal_report
+    from flopledger.commands import _keys
+
+    made = seal_report(report, keys=_keys.private([key] if key else []), out=out, unsigned=True)
+    typer.echo(f"bundle: {made.path}", err=quiet)
+    if not made.signers:
+        typer.echo(f"note: nobody signed it; flopledger seal {out} --key K --out F.zip", err=True)
 
 
 def show(report: "AuditReport", *, as_json: bool) -> None:
