@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from flopledger import __version__
 from flopledger.bundle import envelope, names, statement
-from flopledger.bundle.archive import Writer
+from flopledger.bundle.archive import CHUNK, Writer
 from flopledger.bundle.envelope import Signature
 from flopledger.bundle.errors import BundleError
 from flopledger.bundle.keys import PrivateKey, PublicKey
@@ -82,10 +82,7 @@ def write(
         check(digests)
         payload = statement.dumps(digests, predicate)
         signed = add_seal(writer, payload, keys)
-        file.flush()
-        size = file.seek(0, os.SEEK_END)
-        file.seek(0)
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        size, digest = measure(file)
     return Sealed(
         path=out,
         id=hashlib.sha256(payload).hexdigest(),
@@ -97,6 +94,17 @@ def write(
         verdict=predicate.verdict,
         notes=tuple(predicate.notes),
     )
+
+
+def measure(file: BinaryIO) -> tuple[int, str]:
+    """Give size and SHA-256 of a file that was just written."""
+    file.flush()
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    digest = hashlib.sha256()
+    while piece := file.read(CHUNK):
+        digest.update(piece)
+    return size, digest.hexdigest()
 
 
 def add_seal(
@@ -146,7 +154,7 @@ class _Hashing:
         self._file = file
         self.digest = hashlib.sha256()
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int = -1, /) -> bytes:
         piece = self._file.read(size)
         self.digest.update(piece)
         return piece
