@@ -115,6 +115,8 @@ def join(run: RunFigures, found: RunFacts) -> tuple[RunFigures, list[Finding]]:
         resolved = getattr(found, name)
         if resolved is not None and getattr(run, name) is None:
             changes[name] = str(resolved.value)
+    if run.attention is None and found.attention_mask is not None:
+        changes["attention"] = str(found.attention_mask.value)
     changes |= _sequence(run, found) | _kind(run, found)
     part, part_findings = _accelerator(run, found)
     changes |= part

@@ -49,6 +49,7 @@ class RunFigures:
     sequence_length: int | None = None
     precision: str | None = None
     recompute: str | None = None
+    #: causal, full, or blocks (evidence alone says that): thinned out by an unknown amount
     attention: str | None = None
     accelerator: str | None = None
     accelerator_place: str | None = None  #: where the evidence names it; ``None``: in the case

@@ -134,7 +134,7 @@ def _bounds(runs: list[RunAudit], ledger: str, base: Quantity | None) -> Interva
     for run in runs:
         if not scope.counts(run.figures, ledger):
             continue
-        ends = _run_bounds(run)
+        ends = run.model_flop
         low += ends.low or 0.0
         open_above = open_above or ends.high is None
         high += ends.high or 0.0
@@ -145,17 +145,6 @@ def _bounds(runs: list[RunAudit], ledger: str, base: Quantity | None) -> Interva
     return Interval(
         low=low if low > 0 else None, best=None, high=None if open_above or high == 0 else high
     )
-
-
-def _run_bounds(run: RunAudit) -> Interval:
-    if run.combined is not None:
-        return run.combined.flop
-    bounds = [one.flop for one in run.estimates if one.bound_only]
-    low = max((bound.low for bound in bounds if bound.low is not None), default=None)
-    high = min((bound.high for bound in bounds if bound.high is not None), default=None)
-    if low is not None and high is not None and low > high:
-        return Interval(low=None, best=None, high=None)
-    return Interval(low=low, best=None, high=high)
 
 
 def _by_bounds(regime: Regime, threshold: Interval, bounds: Interval) -> float | None:

@@ -22,6 +22,7 @@ from flopledger.run_checks import (
     statement_check,
     utilisation_check,
 )
+from flopledger.telemetry_view import TelemetryView
 from flopledger.verdict import Verdict
 
 
@@ -39,13 +40,25 @@ class RunAudit:
     findings: tuple[Finding, ...]
     verdict: Verdict  #: of the routes against one another and the devices
     counter_verdict: Verdict  #: of the total that the run's own software states, if it states one
-    evaluation_flop: float | None = (
-        None  #: forward passes inside the timed window, not in any total
-    )
+    #: forward passes inside the timed window, not in any total; "at most" of padded ones
+    evaluation_flop: Interval | None = None
     #: total by convention that an honest claim may have used: name -> FLOP
     conventions: dict[str, float] = field(default_factory=dict)
     facts: tuple[Fact, ...] = ()  #: everything that its evidence says, conflicts included
     evidence_digests: dict[str, str] = field(default_factory=dict)  #: SHA-256 by file name
+    telemetry: TelemetryView | None = None  #: its recordings, thinned for display
+
+    @property
+    def model_flop(self) -> Interval:
+        """The combined figure, else what bounds leave; all ends ``None`` where nothing is known."""
+        if self.combined is not None:
+            return self.combined.flop
+        bounds = [one.flop for one in self.estimates if one.bound_only]
+        low = max((bound.low for bound in bounds if bound.low is not None), default=None)
+        high = min((bound.high for bound in bounds if bound.high is not None), default=None)
+        if low is not None and high is not None and low > high:
+            return Interval(low=None, best=None, high=None)
+        return Interval(low=low, best=None, high=high)
 
     @property
     def hardware_flop(self) -> Interval | None:
@@ -66,7 +79,7 @@ def reconcile(
     conventions: dict[str, float],
     facts: tuple[Fact, ...] = (),
     evidence_digests: dict[str, str] | None = None,
-    evaluation_flop: float | None = None,
+    evaluation_flop: Interval | None = None,
 ) -> RunAudit:
     """Compare the estimates of one run and combine them."""
     compared = pairs(estimates)

@@ -1,6 +1,8 @@
 """One run from case and evidence to its audit: figures, part, routes, comparison."""
 
-from flopledger import evidence, implied_peak, inputs, parts
+from dataclasses import replace
+
+from flopledger import evidence, implied_peak, inputs, parts, telemetry_view
 from flopledger.case import AuditCase
 from flopledger.estimate import ComputeEstimate, Draws
 from flopledger.evidence import Completed
@@ -10,6 +12,7 @@ from flopledger.logs import RunFacts
 from flopledger.methods import counted, device_time, models, tensor_activity, work
 from flopledger.methods.models import Costed, Model
 from flopledger.parts import Part
+from flopledger.quantity import Interval, point
 from flopledger.reconcile import RunAudit, reconcile
 
 
@@ -45,7 +48,7 @@ def audit_run(
     by_time = device_time.estimate(run, part, draws, amount_known=amount_known)
     if by_time is not None:
         estimates.append(by_time)
-    return reconcile(
+    audited = reconcile(
         run,
         part,
         estimates,
@@ -56,6 +59,7 @@ def audit_run(
         evidence_digests=known.digests,
         evaluation_flop=_evaluation(known.found, costs),
     )
+    return replace(audited, telemetry=telemetry_view.thin(known.telemetry))
 
 
 def _part(run: RunFigures, findings: list[Finding]) -> Part | None:
@@ -125,15 +129,17 @@ def _model_of(case: AuditCase, index: int, known: Completed) -> Model | None:
     return models.of_evidence(known.found, config)
 
 
-def _evaluation(found: RunFacts, costs: _Costs) -> float | None:
+def _evaluation(found: RunFacts, costs: _Costs) -> Interval | None:
     """Cost the forward passes of the evaluations that a log reports; no ledger counts them."""
     if not costs:
         return None
     cost = costs[0][2].cost
     if found.evaluation_tokens is not None and cost.tokens_per_sample:
-        return found.evaluation_tokens.number / cost.tokens_per_sample * cost.forward
+        flop = found.evaluation_tokens.number / cost.tokens_per_sample * cost.forward
+        padded = found.evaluation_tokens.bound == "at most"
+        return Interval(low=None, best=None, high=flop) if padded else point(flop)
     if found.evaluation_samples is not None:
-        return found.evaluation_samples.number * cost.forward
+        return point(found.evaluation_samples.number * cost.forward)
     return None
 
 

@@ -31,12 +31,15 @@ def architecture_route(estimates: list[ComputeEstimate]) -> ComputeEstimate | No
 
 
 def plausible_precisions(utilisation: dict[str, Interval]) -> tuple[str, ...]:
-    """List the precisions whose implied utilisation has been seen in published runs."""
+    """List the precisions whose implied utilisation has been seen in published runs.
+
+    An upper bound (padded tokens, a log that breaks off) rules no precision out.
+    """
     return tuple(
         precision
         for precision, interval in utilisation.items()
-        if (figure := interval.best or interval.low) is not None
-        and figure <= bands.PLAUSIBLE_UTILISATION
+        if (figure := interval.best or interval.low) is None
+        or figure <= bands.PLAUSIBLE_UTILISATION
     )
 
 
@@ -108,14 +111,34 @@ def _infer_precision(run: RunFigures, utilisation: dict[str, Interval]) -> Check
     rates = ", ".join(f"{name} {percent(interval)}" for name, interval in utilisation.items())
     if not plausible:
         message = f"run {run.name}: implied utilisation is implausible at every precision ({rates})"
-        finding = _finding("implausible-utilisation", "error", message, run)
-        return Check(verdict=Verdict.INCONSISTENT, findings=(finding,))
+        least = min(interval.low or 0.0 for interval in utilisation.values())
+        hopeless = least > bands.SUSTAINABLE_UTILISATION
+        outcome = Verdict.INCONSISTENT if hopeless else Verdict.NEEDS_EXPLANATION
+        severity: Severity = "error" if hopeless else "warning"
+        finding = _finding("implausible-utilisation", severity, message, run)
+        return Check(verdict=outcome, findings=(finding,))
+    if all(interval.low is None for interval in utilisation.values()):
+        return _upper_bounds_only(run, utilisation, rates)
     excluded = [name for name in sixteen if name not in plausible]
     message = f"run {run.name}: precision not stated; implied utilisation by precision: {rates}"
     if excluded:
         message += f"; {' and '.join(excluded)} excluded, so {' or '.join(plausible)} was used"
     finding = _finding("precision-inferred", "warning" if excluded else "info", message, run)
     return Check(verdict=Verdict.CONSISTENT, findings=(finding,))
+
+
+def _upper_bounds_only(run: RunFigures, utilisation: dict[str, Interval], rates: str) -> Check:
+    """Judge utilisations that are upper bounds: they can clear a run, and never accuse it."""
+    highest = [interval.high for interval in utilisation.values() if interval.high is not None]
+    clear = bool(highest) and min(highest) <= bands.PLAUSIBLE_UTILISATION
+    message = (
+        f"run {run.name}: precision not stated; the amount is an upper bound or the time a lower "
+        f"one, so utilisation is at most: {rates}"
+    )
+    return Check(
+        verdict=Verdict.CONSISTENT if clear else Verdict.UNDETERMINED,
+        findings=(_finding("precision-inferred", "info", message, run),),
+    )
 
 
 def statement_check(run: RunFigures) -> Check:
@@ -194,6 +217,9 @@ def pair_check(run: RunFigures, pair: Pair) -> Check:
     outcome = bands.of_z(pair.z)
     if outcome is Verdict.CONSISTENT:
         return Check(verdict=outcome)
+    if pair.ratio > 1 and pair.second.from_prior:
+        # Idle hours contradict nothing: only a utilisation of this run's own could do that.
+        outcome = Verdict.NEEDS_EXPLANATION
     severity: Severity = "error" if outcome is Verdict.INCONSISTENT else "warning"
     relation = (
         f"{pair.second.method} / {pair.first.method} = {pair.ratio:.2f} ({pair.z:+.1f} sigma)"

@@ -38,6 +38,7 @@ _PLAIN = (
     "implied_memory_bytes",
     "energy_joules",
     "energy_boundary",
+    "attention_mask",
     "steps",
     "global_batch",
     "accelerator",
@@ -67,7 +68,7 @@ def assemble(evidence: Evidence) -> RunFacts:
     figures["accelerator_seconds"] = _accelerator_seconds(evidence, figures) or seen.device_seconds
     figures["energy_joules"] = seen.energy_joules or figures["energy_joules"]
     figures["energy_boundary"] = seen.energy_boundary or figures["energy_boundary"]
-    figures |= _evaluation(evidence, figures)
+    figures |= _evaluation(evidence, figures, rules)
     figures |= _from_benchmark(figures, rules)
     figures["implied_parameters"] = _implied_parameters(figures)
     findings = [*evidence.findings, *settled]
@@ -227,7 +228,7 @@ def _amount(
             and tokens.number % length.number == 0
         ):
             samples = _computed(
-                tokens.number / length.number,
+                int(tokens.number // length.number),
                 "samples",
                 (*tokens.facts, *length.facts),
                 "tokens / tokens a sample",
@@ -245,12 +246,13 @@ def _accelerator_seconds(
 
 
 def _evaluation(
-    evidence: Evidence, figures: dict[str, Resolved | None]
+    evidence: Evidence, figures: dict[str, Resolved | None], rules: Benchmark | None
 ) -> dict[str, Resolved | None]:
     tokens, samples = choose(evidence, "evaluation_tokens"), choose(evidence, "evaluation_samples")
     length = figures["tokens_per_sample"]
     if tokens is None and samples is not None and length is not None:
-        tokens = _product(samples, length, "tokens", "evaluation samples x tokens a sample")
+        bound: Bound = "at most" if rules is not None and rules.padded else length.bound
+        tokens = _product(samples, length, "tokens", "evaluation samples x tokens a sample", bound)
     return {"evaluation_tokens": tokens, "evaluation_samples": samples}
 
 

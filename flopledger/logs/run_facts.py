@@ -60,6 +60,7 @@ class RunFacts:
     implied_parameters: Resolved | None = None  #: claimed FLOP / (6 tokens)
     energy_joules: Resolved | None = None
     energy_boundary: Resolved | None = None
+    attention_mask: Resolved | None = None  #: "blocks": thinned out by an amount that is not known
     model: Resolved | None = None
     benchmark: Resolved | None = None
     kind: Resolved | None = None  #: kind of run, in a case file's words

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from flopledger.quantity import Samples
 
 GROUP = "device time"
+_NARROW = frozenset({"fp8", "fp6", "fp4", "int8", "int4"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,6 +91,7 @@ def estimate(
         inputs=(seconds, part.as_input(run.precision), *stated),
         assumptions=tuple(assumptions),
         draws=sample,
+        from_prior=utilisation.stated is None,
         log_variance=log_variances(parts),
     )
 
@@ -148,7 +150,7 @@ def _peak(run: RunFigures, part: Part, utilisation: _Utilisation) -> Interval | 
     so a prior then applies to anything from the 16-bit peak to the stated one.
     """
     peak = part.peak(run.precision)
-    if utilisation.stated is not None or run.precision not in {"fp8", "fp6", "fp4"}:
+    if utilisation.stated is not None or run.precision not in _NARROW:
         return peak
     sixteen = part.peak("bf16")
     if peak is None or sixteen is None or sixteen.low is None or peak.high is None:

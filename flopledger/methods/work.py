@@ -98,7 +98,7 @@ def estimate(
     if run.trainable_parameters is not None:
         known = (*known, run.trainable_parameters)
     notes = (*assumptions, *notes)
-    if not (samples.quantity.is_two_sided and cost.scale.is_two_sided):
+    if not (samples.quantity.is_two_sided and cost.scale.is_two_sided and mask.best is not None):
         return ComputeEstimate(
             method=method,
             run=run.name,
@@ -140,6 +140,9 @@ def _per_sample(run: RunFigures, cost: SampleCost) -> tuple[float, Interval, tup
     if attention == 0:
         return full, Interval(low=1.0, best=1.0, high=1.0), notes
     masked = (matrix + attention * cost.mask_share) / full
+    if run.attention == "blocks":
+        note = "attention is masked by blocks or windows of unknown size: from none to all of it"
+        return full, Interval(low=matrix / full, best=None, high=masked), (*notes, note)
     if run.attention == "causal":
         note = "only the attention that the mask leaves is counted, as the case says"
         return full, Interval(low=masked, best=masked, high=masked), (*notes, note)

@@ -13,7 +13,6 @@ from profilers.integrals import (
     gaps_within,
     mean_integral,
     power_integral,
-    product_integral,
 )
 
 GPU = DeviceKey(uuid="GPU-1")
@@ -78,18 +77,6 @@ def test_pending_cells_lend_their_time_to_the_next_number():
     amount = mean_integral(seen, name, 0, SECOND)
     assert amount.value == pytest.approx(300)
     assert amount.seconds == pytest.approx(0.4)
-
-
-def test_activity_times_clock():
-    # 1 s at 500 permille and 1000 MHz, 1 s at 200 permille and 2000 MHz: 500,000 + 400,000.
-    name = "tensor_activity_permille"
-    seen = trace(
-        (1, 1, {name: 500, "sm_clock_mhz": 1000}),
-        (2, 1, {name: 200, "sm_clock_mhz": 2000}),
-        (3, 1, {name: LOST, "sm_clock_mhz": 2000}),
-    )
-    amount = product_integral(seen, name, "sm_clock_mhz", 0, 3 * SECOND)
-    assert (amount.value, amount.seconds) == (900_000, 2.0)
 
 
 def test_power_is_integrated_only_where_it_was_seen():
