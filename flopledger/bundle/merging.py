@@ -125,7 +125,7 @@ def merge(
         schema=statement.SCHEMA,
         kind="merged",
         title=title,
-        tool=writing.tool(_tables(), traced=False),
+        tool=writing.tool(_tables(), {}),
         verdict=result["verdict"],
         members=sorted(pool.direct),
     )

@@ -134,7 +134,7 @@ def _audit(archive: Archive, told: Statement, root: Path) -> tuple[dict[str, Any
         if isinstance(content, bytes) and name != statement.HTML
     }
     page = files.get(statement.HTML)
-    tool = writing.tool(report.data_digests, traced=report.trace)
+    tool = writing.tool(report.data_digests, report.environment)
     return again, _Again(tool=tool, html=page if isinstance(page, bytes) else None)
 
 

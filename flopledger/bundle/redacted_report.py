@@ -290,7 +290,9 @@ def _run(run: "RunAudit", taken: Taken, policy: Policy, *, coarse: bool) -> "Run
         if not matches(file, policy.files)
     }
     if not policy.hides_figures:
-        return replace(run, evidence_digests=digests)
+        view = run.telemetry
+        shown = view is not None and not any(matches(file, policy.files) for file in view.files)
+        return replace(run, evidence_digests=digests, telemetry=view if shown else None)
     gone = taken.fields[name]
     hides_part = "accelerator" in gone
     hides_use = "precision" in gone or hides_part or "device_seconds" in gone
@@ -307,7 +309,10 @@ def _run(run: "RunAudit", taken: Taken, policy: Policy, *, coarse: bool) -> "Run
         else {key: _outward(use) if coarse else use for key, use in run.utilisation.items()},
         precision_supported=() if hides_use else run.precision_supported,
         findings=tuple(_finding(one) for one in run.findings),
-        evaluation_flop=_coarse(run.evaluation_flop) if coarse else run.evaluation_flop,
+        evaluation_flop=_outward(run.evaluation_flop)
+        if coarse and run.evaluation_flop is not None
+        else run.evaluation_flop,
+        telemetry=None,
         conventions={},
         facts=tuple(fact for fact in run.facts if not _hidden(fact, gone, policy)),
         evidence_digests=digests,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Content = Path | bytes
-_LIBRARIES = ("numpy", "torch", "transformers", "jinja2", "plotly")
+_DRAWING = ("jinja2", "plotly")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,14 +46,10 @@ def readme() -> bytes:
     return (files("flopledger.bundle") / "data" / "README.txt").read_bytes()
 
 
-def tool(data_digests: Mapping[str, str], *, traced: bool) -> Tool:
-    """Name what computed the figures of this bundle."""
-    import platform
-
-    environment = {"python": ".".join(platform.python_version_tuple()[:2])}
-    for name in _LIBRARIES:
-        if name in {"torch", "transformers"} and not traced:
-            continue
+def tool(data_digests: Mapping[str, str], environment: Mapping[str, str]) -> Tool:
+    """Name what computed and drew this bundle: ``environment`` and the libraries that draw."""
+    environment = dict(environment)
+    for name in _DRAWING:
         try:
             environment[name] = version(name)
         except PackageNotFoundError:
