@@ -148,8 +148,9 @@ def plain(text: Words) -> str:
 
 
 def sentence(text: str) -> str:
-    """Begin with a capital."""
-    return f"{text[:1].upper()}{text[1:]}"
+    """Begin with a capital, unless the first word is a name: of a file, a code, a regime."""
+    first = text.split(" ", 1)[0].rstrip(",:;")
+    return f"{text[:1].upper()}{text[1:]}" if first.isalpha() else text
 
 
 def row(*cells: str | Inline | Words, total: bool = False) -> Row:

@@ -48,16 +48,10 @@ def changes(report: "AuditReport") -> Section | None:
     """List what would turn the verdict or narrow the answer."""
     if not report.would_change:
         return None
-    items = tuple((f"{_begin(line)}.",) for line in report.would_change)
+    items = tuple((f"{sentence(line)}.",) for line in report.would_change)
     return Section(
         key="change", title="What would change the answer", blocks=(Bullets(items=items),)
     )
-
-
-def _begin(line: str) -> str:
-    """Begin a sentence with a capital, unless it begins with a name such as eu-gpai-1e23."""
-    first = line.split(" ", 1)[0]
-    return line if "-" in first.rstrip(":,") and any(map(str.isdigit, first)) else sentence(line)
 
 
 def _chart(shares: "tuple[Share, ...]", total: Interval) -> Chart | None:

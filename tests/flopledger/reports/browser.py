@@ -16,7 +16,8 @@ _QUIET = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--disable-default-apps", "--disable-extensions", "--hide-scrollbars",
-    "--no-default-browser-check", "--host-resolver-rules=MAP * ~NOTFOUND", "--disable-features=OptimizationHints,MediaRouter",
+    "--no-default-browser-check", "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--disable-features=OptimizationHints,MediaRouter",
 )  # fmt: skip
 HOW = "apt-get install chromium"
 HOW_AXE = "npm pack axe-core && tar xzf axe-core-*.tgz, then FLOPLEDGER_AXE=package/axe.min.js"
