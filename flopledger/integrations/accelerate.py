@@ -49,10 +49,10 @@ class FlopledgerTracker(GeneralTracker):  # type: ignore[misc]
 
         ``resume_step`` is the last optimizer step that the loaded checkpoint had done.
         """
-        super().__init__()  # type: ignore[no-untyped-call, unused-ignore]
+        super().__init__()
         self._resume_step = resume_step
         self._session: Session | None = None
-        self._make = lambda main: Session(path, sinks=sinks if main else (), **options)
+        self._path, self._sinks, self._options = path, sinks, options
 
     @property
     def tracker(self) -> Recording | None:
@@ -62,7 +62,8 @@ class FlopledgerTracker(GeneralTracker):  # type: ignore[misc]
     def start(self) -> None:
         """Begin; ``init_trackers`` calls this."""
         if self._session is None:
-            self._session = self._make(PartialState().is_main_process)
+            sinks = self._sinks if PartialState().is_main_process else ()
+            self._session = Session(self._path, sinks=sinks, **self._options)
             self._session.start(resume_step=self._resume_step)
 
     def store_init_configuration(self, values: Mapping[str, Any]) -> None:
