@@ -22,6 +22,7 @@ from flopledger.run_checks import (
     statement_check,
     utilisation_check,
 )
+from flopledger.telemetry_view import TelemetryView
 from flopledger.verdict import Verdict
 
 
@@ -45,6 +46,7 @@ class RunAudit:
     conventions: dict[str, float] = field(default_factory=dict)
     facts: tuple[Fact, ...] = ()  #: everything that its evidence says, conflicts included
     evidence_digests: dict[str, str] = field(default_factory=dict)  #: SHA-256 by file name
+    telemetry: TelemetryView | None = None  #: its recordings, thinned for display
 
     @property
     def model_flop(self) -> Interval:

@@ -47,11 +47,11 @@ for verb in (
     regimes,
     doctor,
     case,
-    amend,
-    keygen,
     seal,
     verify,
     merge,
+    keygen,
+    amend,
     version,
 ):
     verb.register(app)
