@@ -18,7 +18,7 @@ from flopledger.recording.ranges import Ranges
 from flopledger.recording.remarks import remarks
 from flopledger.recording.totals import AttemptTotals, RankTotals, RunTotals
 from flopledger.recording.work import Sum
-from profilers.step_ledger import ProcessSteps, StepBlock
+from profilers.step_ledger import ProcessSteps, StepBlock, StepDevice
 
 _T = TypeVar("_T")
 
@@ -38,8 +38,9 @@ class Tally:
     steps: int = 0
     redone_steps: int = 0
     step_us: int = 0
-    wait_us: int = 0
     redone_us: int = 0
+    in_steps: list[tuple[int, int]] = field(default_factory=list)
+    """Microseconds in which it was in a step, or waited for one that was done again."""
     tokens: Fraction = field(default_factory=Fraction)
     tokens_known: Ranges = field(default_factory=Ranges)
     """Numbers of the steps that stand and whose tokens are known."""
@@ -90,6 +91,8 @@ def totals(processes: Iterable[ProcessSteps]) -> RunTotals:
         ranks=tuple(_rank(tally) for tally in tallies),
         trainings=len(found),
         windows=_windows(tallies),
+        pause_seconds=sum(_pauses(training) for training in found),
+        devices=_devices(tally.process for tally in tallies),
         findings=remarks(found, tallies, attempts),
     )
 
@@ -173,16 +176,17 @@ def _cut(
 
 def _count_time(tally: Tally, block: StepBlock, covered: Ranges) -> None:
     tally.steps += len(block)
-    tally.step_us += sum(block.duration_us)
-    tally.wait_us += sum(block.wait_us)
     twice = covered.within(block.first, block.first + len(block))
-    if not twice:
-        return
     tally.redone_steps += twice
-    for place, (duration, wait) in enumerate(zip(block.duration_us, block.wait_us, strict=True)):
-        if block.first + place in covered:
+    rows = zip(block.end_us, block.duration_us, block.wait_us, strict=True)
+    for number, (end, duration, wait) in enumerate(rows, start=block.first):
+        if twice and number in covered:
+            tally.again.add(number, number + 1)
             tally.redone_us += duration + wait
-            tally.again.add(block.first + place, block.first + place + 1)
+            tally.in_steps.append((end - duration - wait, end))
+        else:
+            tally.step_us += duration
+            tally.in_steps.append((end - duration, end))
 
 
 def _sum(
@@ -246,9 +250,13 @@ def _attempt(tallies: list[Tally]) -> AttemptTotals:
 
 def _rank(tally: Tally) -> RankTotals:
     process = tally.process
-    seconds: Counter[str] = Counter()
+    start, last = process.wall_ns, last_activity(process)
+    between: Counter[str] = Counter()
+    in_steps = Ranges.of(tally.in_steps if process.spans else ())
     for span in process.spans:
-        seconds[span.what] += span.end_us - span.start_us
+        inside = in_steps.within(span.start_us, span.end_us)
+        between[span.what] += span.end_us - span.start_us - inside
+    told = tally.step_us + tally.redone_us + between.total()
     return RankTotals(
         rank=process.rank,
         world_size=process.world_size,
@@ -257,16 +265,35 @@ def _rank(tally: Tally) -> RankTotals:
         folder=process.folder.name,
         training=tally.training,
         attempt=tally.attempt,
-        start_ns=process.wall_ns,
-        last_ns=last_activity(process),
+        start_ns=start,
+        last_ns=last,
         steps=tally.steps,
         redone_steps=tally.redone_steps,
         counted=tally.counted.work(),
         redone=tally.redone.work(),
         spans={what: work.work() for what, work in tally.spans.items()},
         step_seconds=tally.step_us / 1e6,
-        wait_seconds=tally.wait_us / 1e6,
-        span_seconds={what: us / 1e6 for what, us in seconds.items()},
         redone_seconds=tally.redone_us / 1e6,
+        span_seconds={what: us / 1e6 for what, us in between.items()},
+        # Spans of one process may overlap, and a ledger may say anything: never below nothing.
+        wait_seconds=max(0.0, (last - start) / 1e9 - told / 1e6),
         sealed=process.sealed,
     )
+
+
+def _pauses(training: Training) -> float:
+    """Return seconds between the attempts of one training in which none of them was alive."""
+    alive = Ranges()
+    for attempt in training.attempts:
+        alive.add(attempt.start_ns, attempt.last_ns)
+    spans = list(alive)
+    return (spans[-1][1] - spans[0][0] - alive.size) / 1e9 if spans else 0.0
+
+
+def _devices(processes: Iterable[ProcessSteps]) -> tuple[StepDevice, ...]:
+    seen = {
+        (process.node, device.uuid or f"rank {process.local_rank}", device.type): device
+        for process in processes
+        for device in process.devices
+    }
+    return tuple(seen.values())

@@ -1,7 +1,7 @@
 """Sets of whole numbers as intervals: a million steps are one interval, not a million entries."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 
 class Ranges:
@@ -10,6 +10,18 @@ class Ranges:
     def __init__(self) -> None:
         self._starts: list[int] = []
         self._ends: list[int] = []
+
+    @classmethod
+    def of(cls, intervals: Iterable[tuple[int, int]]) -> "Ranges":
+        """Return the union of many intervals; quicker than adding them one by one."""
+        made = cls()
+        for start, end in sorted(pair for pair in intervals if pair[0] < pair[1]):
+            if made._ends and start <= made._ends[-1]:
+                made._ends[-1] = max(made._ends[-1], end)
+            else:
+                made._starts.append(start)
+                made._ends.append(end)
+        return made
 
     def add(self, start: int, end: int) -> None:
         """Add all numbers from ``start`` up to, but without, ``end``."""
@@ -30,13 +42,12 @@ class Ranges:
 
     def gaps(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """Walk over the parts of ``[start, end)`` that are not in the set."""
-        first = bisect_right(self._ends, start)
-        for low, high in zip(self._starts[first:], self._ends[first:], strict=True):
-            if low >= end:
+        for place in range(bisect_right(self._ends, start), len(self._ends)):
+            if self._starts[place] >= end:
                 break
-            if start < low:
-                yield start, low
-            start = high
+            if start < self._starts[place]:
+                yield start, self._starts[place]
+            start = self._ends[place]
         if start < end:
             yield start, end
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flopledger.recording.work import Bounds, Work
-from profilers.step_ledger import read_steps
+from profilers.step_ledger import StepDevice, read_steps
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,13 +52,13 @@ class RankTotals:
     spans: Mapping[str, Work]
     """By name: evaluation and whatever else is not training."""
     step_seconds: float
-    """In steps, from a step's first call to its end."""
-    wait_seconds: float
-    """Between steps: data, evaluation, checkpoints, everything else."""
-    span_seconds: Mapping[str, float]
-    """By name; spans lie in the waiting time, or inside a step where the program put them there."""
+    """In steps that stand, from a step's first call to its end."""
     redone_seconds: float
-    """Of ``step_seconds`` and ``wait_seconds``, what belongs to steps that were done again."""
+    """In steps that were done again later, and waiting for them."""
+    span_seconds: Mapping[str, float]
+    """Between steps, by the span's name: evaluation, checkpoint, data, the user's words."""
+    wait_seconds: float
+    """Everything else between its start and its last end: loading data, start-up, logging."""
     sealed: str | None
     """Why its recording ended; None after a kill."""
 
@@ -126,6 +126,10 @@ class RunTotals:
     """Separate trainings in this run; their figures are added up."""
     windows: tuple[tuple[int, int], ...]
     """Unix nanoseconds in which some process trained: disjoint, in order."""
+    pause_seconds: float
+    """Between a training's attempts, when nobody trained it."""
+    devices: tuple[StepDevice, ...]
+    """What the processes computed on, each device once, as far as they said so."""
     findings: tuple[RunFinding, ...]
 
     @property

@@ -233,6 +233,8 @@ def test_ranges_are_sets(pieces, low, high):
     for start, length in pieces:
         ranges.add(start, start + length)
         plain |= set(range(start, start + length))
+    at_once = Ranges.of((start, start + length) for start, length in pieces)
+    assert list(at_once) == list(ranges)
     asked = set(range(low, high))
     assert ranges.size == len(plain)
     assert {n for a, b in ranges for n in range(a, b)} == plain
