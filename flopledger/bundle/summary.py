@@ -31,7 +31,7 @@ SCHEMA = "flopledger/site-summary/1"
 PUBLIC_AUDIT_ID = b"flopledger: no audit id"
 MIN_AUDIT_ID = 16  #: characters
 MAX_WINDOWS = 256  #: a device's windows are joined over their shortest gaps down to this many
-MAX_BYTES = 32 << 20
+MAX_BYTES = strict.MAX_BYTES
 LARGEST = 1e40  #: as in a case file: no figure of this world is larger
 
 #: Inputs whose errors are a run's own. Every other input (priors, conventions, the architecture, the

@@ -150,7 +150,7 @@ def _verify_archive(
         read = read_seal(archive)
     except BundleError as error:
         return Verification(path=path, problems=(_form(path, error),))
-    problems = [*read.problems, *check_files(archive, read.statement)]
+    problems = [*read.problems, *check_files(archive, read)]
     notes: list[str] = []
     signers = tuple(
         Signer(key_id=key.id, trusted=any(key.id == one.id for one in trusted))
@@ -209,7 +209,7 @@ class Seal:
 def read_seal(archive: Archive, *, prefix: str = "") -> Seal:
     """Read and check the seal whose files begin with ``prefix``; raise ``BundleError`` for none."""
     seal_name = prefix + statement.SEAL
-    sealed = envelope.loads(archive.content(seal_name, limit=2 * strict.MAX_BYTES), what=seal_name)
+    sealed = envelope.loads(archive.content(seal_name, limit=envelope.MAX_BYTES), what=seal_name)
     read = statement.loads(sealed.payload, what=prefix + statement.MANIFEST)
     problems: list[Problem] = []
     if not prefix and archive.content(statement.MANIFEST, limit=strict.MAX_BYTES) != sealed.payload:
@@ -236,12 +236,14 @@ def read_seal(archive: Archive, *, prefix: str = "") -> Seal:
     )
 
 
-def check_files(archive: Archive, told: Statement) -> list[Problem]:
+def check_files(archive: Archive, seal: Seal) -> list[Problem]:
     """Compare every file with its digest, and the list of files with the list that was sealed."""
     problems: list[Problem] = []
+    told = seal.statement
     present = list(archive.entries)
-    seal = [name for name in present if _is_seal(name)]
-    files = [name for name in present if not _is_seal(name)]
+    public = [f"{statement.SIGNERS}{one.key_id}.pub" for one in seal.envelope.signatures]
+    own = [statement.MANIFEST, statement.SEAL, *public]
+    files = [name for name in present if name not in own]
     problems += [
         Problem(code="missing-file", file=name, message="sealed, but not there")
         for name in sorted(set(told.digests) - set(files))
@@ -252,17 +254,10 @@ def check_files(archive: Archive, told: Statement) -> list[Problem]:
             continue
         problems += _digest(archive, name, told.digests[name])
     expected = sorted(told.digests, key=lambda name: name.encode("utf-8"))
-    order = [statement.MANIFEST, statement.SEAL]
-    ids = sorted(name for name in seal if name.startswith(statement.SIGNERS))
-    signed = {one for one in ids if Path(one).suffix == ".pub"}
-    if not problems and (present != [*expected, *order, *ids] or len(signed) != len(ids)):
+    if not problems and present != [*expected, *own]:
         message = "its files are not in the order of the format"
         problems.append(Problem(code="form", file="", message=message))
     return problems
-
-
-def _is_seal(name: str) -> bool:
-    return name in {statement.MANIFEST, statement.SEAL} or name.startswith(statement.SIGNERS)
 
 
 def _digest(archive: Archive, name: str, expected: str) -> list[Problem]:
