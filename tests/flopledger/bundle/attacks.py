@@ -169,7 +169,7 @@ def _zip64(good: bytes) -> bytes:
 
 
 def _end_with(good: bytes, **fields: int) -> bytes:
-    signature, disk, start_disk, here, count, length, start, comment = struct.unpack(
+    signature, disk, start_disk, _, count, length, start, comment = struct.unpack(
         "<4sHHHHIIH", good[-22:]
     )
     count = fields.get("count", count)
