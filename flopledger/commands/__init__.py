@@ -23,6 +23,7 @@ from flopledger.commands import (
     run,
     top,
     version,
+    view,
 )
 
 app = typer.Typer(
@@ -44,6 +45,7 @@ for verb in (
     report,
     doctor,
     case,
+    view,
     version,
 ):
     verb.register(app)
