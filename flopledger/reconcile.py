@@ -37,6 +37,8 @@ class RunAudit:
     estimates: tuple[ComputeEstimate, ...]
     pairs: tuple[Pair, ...]
     combined: Combined | None
+    #: the same without routes that rest on priors: what the run's own documents come to
+    documented: Combined | None
     utilisation: dict[str, Interval]  #: implied, by precision: model FLOP / (seconds x dense peak)
     precision_supported: tuple[str, ...]  #: precisions at which it is plausible
     findings: tuple[Finding, ...]
@@ -87,6 +89,7 @@ def reconcile(
     compared = pairs(estimates)
     utilisation = implied_utilisation(run, part, estimates)
     combined = combine(estimates, run.name, draws)
+    documented = combine([one for one in estimates if not one.from_prior], run.name, draws)
     counter = counter_check(run, part, combined)
     checks = [
         utilisation_check(run, part, estimates, utilisation),
@@ -112,6 +115,7 @@ def reconcile(
         estimates=tuple(estimates),
         pairs=tuple(compared),
         combined=combined,
+        documented=documented or combined,
         utilisation=utilisation,
         precision_supported=plausible_precisions(utilisation),
         findings=tuple(found),
