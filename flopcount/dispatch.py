@@ -32,7 +32,7 @@ from flopcount.ledger import Tally, UnknownTally, ZeroTally
 from flopcount.meta_kernels import rescue
 from flopcount.parallel import dtensor_type, is_sharded
 from flopcount.registry import Cost, evaluate, find
-from flopcount.scopes import UNMASKED, Attention, Scope, Watch, next_number
+from flopcount.scopes import UNMASKED, Attention, Scope, Watch, next_number, seeing_engines
 
 if TYPE_CHECKING:
     from flopcount.count import Phase
@@ -436,6 +436,7 @@ def watching(watch: Watch, known: KnownValues) -> Iterator[Counter]:
         stack.callback(before.remove)
         after = register_module_forward_hook(watch.leave_module, always_call=True)
         stack.callback(after.remove)
+        stack.enter_context(seeing_engines(watch))
         stack.enter_context(recording(counter.declared))
         stack.enter_context(AttentionScopes(counter))
         stack.enter_context(counter)

@@ -9,7 +9,7 @@ A correction is TOML, as it would stand in the case: ``claim.flop = 8.1e23`` or
 ``run.pre-training.tokens = 1.5e13`` (runs by name).
 """
 
-import datetime
+import datetime as dt
 import tomllib
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -264,11 +264,11 @@ def _remove(whole: dict[str, Any], key: str, where: str) -> Any:
 
 def _stamp(time: str | None) -> str:
     if time is None:
-        return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     try:
-        given = datetime.datetime.fromisoformat(time)
+        given = dt.datetime.fromisoformat(time)
     except ValueError:
         raise CaseError(f"--time: found {time!r}; expected 2026-01-31T12:00:00+00:00") from None
     if given.tzinfo is None:
         raise CaseError(f"--time: {time!r} has no time zone; add +00:00 or Z")
-    return given.astimezone(datetime.UTC).isoformat(timespec="seconds")
+    return given.astimezone(dt.UTC).isoformat(timespec="seconds")

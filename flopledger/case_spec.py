@@ -16,6 +16,7 @@ Precision = Literal[
 ]  # fmt: skip
 Recompute = Literal["none", "selective", "full"]
 Attention = Literal["causal", "full"]
+Boundary = Literal["device", "node", "rack", "facility"]
 KINDS: tuple[str, ...] = get_args(Kind)
 
 
@@ -80,6 +81,9 @@ class RunSpec(Table, frozen=True):
     flop_per_second_per_accelerator: Number | None = None
     claimed_flop: Number | None = None
     energy_mwh: Number | None = None
+    energy_boundary: Boundary | None = None  #: what was metered: devices, nodes, racks or the site
+    pue: Number | None = None  #: the site's overhead, where the energy holds it
+    cost_usd: Number | None = None  #: tested for being hours x price; enters no estimate
     trainable_parameters: Number | None = None
     synthetic_public: bool | None = None
     evidence: list[str] = []

@@ -42,19 +42,28 @@ class Standing:
 
 
 def total(
-    runs: list[RunAudit], draws: Draws, ledger: str, base: Quantity | None = None
+    runs: list[RunAudit],
+    draws: Draws,
+    ledger: str,
+    base: Quantity | None = None,
+    *,
+    documented: bool = False,
 ) -> Combined | None:
     """Add the runs that ``ledger`` counts; ``None`` if one of them has no figure.
 
-    Runs are added draw by draw; inputs that they share stay shared.
+    Runs are added draw by draw; inputs that they share stay shared. ``documented``: without what
+    priors say against a run's own documents.
     """
     parts: list[Samples] = []
-    for run in runs:
-        if not scope.counts(run.figures, ledger):
-            continue
-        if run.combined is None:
+    figures = [
+        run.documented if documented else run.combined
+        for run in runs
+        if scope.counts(run.figures, ledger)
+    ]
+    for figure in figures:
+        if figure is None:
             return None
-        parts.append(run.combined.draws)
+        parts.append(figure.draws)
     if base is not None and scope.counts_base(ledger):
         if not base.is_two_sided:
             return None
@@ -63,7 +72,7 @@ def total(
         return None
     sample = sum(parts[1:], start=parts[0])
     names = [run.figures.name for run in runs if scope.counts(run.figures, ledger)]
-    only = runs[0].combined if len(runs) == len(parts) == 1 else None
+    only = figures[0] if len(runs) == len(parts) == len(figures) == 1 else None
     if only is not None:
         return only
     return Combined(flop=summarize(sample), rule=f"sum of {', '.join(names)}", draws=sample)

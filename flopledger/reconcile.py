@@ -7,18 +7,20 @@ from flopledger.combine import Combined, Pair, combine, pairs
 from flopledger.estimate import ComputeEstimate, Draws
 from flopledger.facts import Fact, Finding
 from flopledger.inputs import RunFigures
-from flopledger.methods import device_time
+from flopledger.methods import device_time, work
 from flopledger.parts import Part
 from flopledger.quantity import Interval
 from flopledger.run_checks import (
     architecture_route,
     assumed_scope,
-    circular_energy,
+    band_check,
+    circular_figures,
     counter_check,
     document_check,
     missing_figures,
     pair_check,
     plausible_precisions,
+    power_check,
     statement_check,
     utilisation_check,
 )
@@ -35,6 +37,8 @@ class RunAudit:
     estimates: tuple[ComputeEstimate, ...]
     pairs: tuple[Pair, ...]
     combined: Combined | None
+    #: the same without routes that rest on priors: what the run's own documents come to
+    documented: Combined | None
     utilisation: dict[str, Interval]  #: implied, by precision: model FLOP / (seconds x dense peak)
     precision_supported: tuple[str, ...]  #: precisions at which it is plausible
     findings: tuple[Finding, ...]
@@ -85,16 +89,20 @@ def reconcile(
     compared = pairs(estimates)
     utilisation = implied_utilisation(run, part, estimates)
     combined = combine(estimates, run.name, draws)
+    documented = combine([one for one in estimates if not one.from_prior], run.name, draws)
     counter = counter_check(run, part, combined)
     checks = [
         utilisation_check(run, part, estimates, utilisation),
+        band_check(run, part, utilisation, experts=work.ALL_EXPERTS in conventions),
         statement_check(run),
+        power_check(run, part),
         document_check(findings),
-        *(pair_check(run, pair) for pair in compared),
+        # Time and energy share the utilisation; what sets them apart is power, tested above.
+        *(pair_check(run, pair) for pair in compared if not _both_by_device(pair)),
     ]
     found = [
         *findings,
-        *circular_energy(run, part),
+        *circular_figures(run, part),
         *missing_figures(run, estimates),
         *assumed_scope(run),
         *counter.findings,
@@ -107,6 +115,7 @@ def reconcile(
         estimates=tuple(estimates),
         pairs=tuple(compared),
         combined=combined,
+        documented=documented or combined,
         utilisation=utilisation,
         precision_supported=plausible_precisions(utilisation),
         findings=tuple(found),
@@ -117,6 +126,10 @@ def reconcile(
         facts=facts,
         evidence_digests=evidence_digests or {},
     )
+
+
+def _both_by_device(pair: Pair) -> bool:
+    return {pair.first.method, pair.second.method} == {"device-time", "energy"}
 
 
 def implied_utilisation(

@@ -9,7 +9,7 @@ from flopledger.evidence import Completed
 from flopledger.facts import Finding
 from flopledger.inputs import RunFigures
 from flopledger.logs import RunFacts
-from flopledger.methods import counted, device_time, models, tensor_activity, work
+from flopledger.methods import counted, device_time, energy, models, tensor_activity, work
 from flopledger.methods.models import Costed, Model
 from flopledger.parts import Part
 from flopledger.quantity import Interval, point
@@ -48,6 +48,9 @@ def audit_run(
     by_time = device_time.estimate(run, part, draws, amount_known=amount_known)
     if by_time is not None:
         estimates.append(by_time)
+    by_energy = energy.estimate(run, part, draws, amount_known=amount_known)
+    if by_energy is not None:
+        estimates.append(by_energy)
     audited = reconcile(
         run,
         part,

@@ -27,7 +27,13 @@ from typing import TYPE_CHECKING, Any
 from flopledger.bundle.errors import BundleError
 
 if TYPE_CHECKING:
-    from flopledger.bundle.keys import PrivateKey, PublicKey, generate_key, load_private, load_public
+    from flopledger.bundle.keys import (
+        PrivateKey,
+        PublicKey,
+        generate_key,
+        load_private,
+        load_public,
+    )
     from flopledger.bundle.merging import Merged, merge
     from flopledger.bundle.redaction import Policy, redact
     from flopledger.bundle.sealing import Sealed, seal_case, seal_record, seal_report

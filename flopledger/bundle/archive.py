@@ -21,7 +21,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO, Protocol, Self
 
 from flopledger.bundle import names
 from flopledger.bundle.errors import BundleError
@@ -77,6 +77,24 @@ def _tail(entries: list[Entry], start: int) -> bytes:
     return directory + end
 
 
+class Source(Protocol):
+    """Something to copy from."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Give up to ``size`` bytes; none at the end."""
+
+
+class Pieces:
+    """Pieces of content behind the face of a file."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+
+    def read(self, _size: int = -1, /) -> bytes:
+        """Give the next piece, whatever size is asked for."""
+        return next(self._pieces, b"")
+
+
 class Writer:
     """Writes an archive entry by entry. Sizes and checksums are of the bytes actually written."""
 
@@ -85,10 +103,10 @@ class Writer:
         self._at = 0
         self._entries: list[Entry] = []
 
-    def add(self, name: str, content: BinaryIO | bytes) -> int:
+    def add(self, name: str, content: Source | bytes) -> int:
         """Append one file, read to its end in pieces; return its size."""
         names.check(name)
-        source = io.BytesIO(content) if isinstance(content, bytes) else content
+        source: Source = io.BytesIO(content) if isinstance(content, bytes) else content
         draft = Entry(name=name, size=0, crc=0, offset=self._at)
         self._write(draft.local_header())
         size, crc = 0, 0
@@ -197,6 +215,10 @@ class Archive:
         if entry.size > limit:
             raise BundleError(f"{name}: {entry.size:,} bytes; at most {limit:,} are read")
         return b"".join(self.chunks(name))
+
+    def reader(self, name: str) -> "Pieces":
+        """Give the content as something to read from, for copying."""
+        return Pieces(self.chunks(name))
 
     def close(self) -> None:
         """Let go of the file."""

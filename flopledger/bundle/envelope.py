@@ -70,7 +70,9 @@ def sign(payload: bytes, keys: Sequence[PrivateKey], earlier: Sequence[Signature
         signatures[identity] = Signature(key_id=identity, value=key.sign(message))
     if len(signatures) > MAX_SIGNATURES:
         raise BundleError(f"{len(signatures)} signatures; a seal holds at most {MAX_SIGNATURES}")
-    return Envelope(payload=payload, signatures=tuple(signatures[name] for name in sorted(signatures)))
+    return Envelope(
+        payload=payload, signatures=tuple(signatures[name] for name in sorted(signatures))
+    )
 
 
 def loads(data: bytes, *, what: str) -> Envelope:

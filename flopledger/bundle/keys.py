@@ -82,9 +82,7 @@ def generate_key(folder: Path, *, passphrase: bytes | None = None) -> PublicKey:
         if not passphrase:
             raise BundleError("an empty passphrase protects nothing; leave it out or give one")
         lock = serialization.BestAvailableEncryption(passphrase)
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, lock
-    )
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, lock)
     folder.mkdir(parents=True, exist_ok=True)
     made = _public(key.public_key())
     write_new(secret, pem, mode=0o600)
@@ -211,4 +209,6 @@ def _public(key: "Ed25519PublicKey") -> PublicKey:
 
 
 def _kind(key: object) -> str:
-    return f"a key of kind {type(key).__name__.removesuffix('PrivateKey').removesuffix('PublicKey')}"
+    return (
+        f"a key of kind {type(key).__name__.removesuffix('PrivateKey').removesuffix('PublicKey')}"
+    )

@@ -134,7 +134,7 @@ def _audit(archive: Archive, told: Statement, root: Path) -> tuple[dict[str, Any
         if isinstance(content, bytes) and name != statement.HTML
     }
     page = files.get(statement.HTML)
-    tool = writing.tool(report.data_digests, traced=report.trace)
+    tool = writing.tool(report.data_digests, report.environment)
     return again, _Again(tool=tool, html=page if isinstance(page, bytes) else None)
 
 
@@ -149,11 +149,11 @@ def _pages(archive: Archive, again: _Again, sealed: Tool) -> list[Difference]:
         (n for n, (a, b) in enumerate(zip(old, again.html, strict=False)) if a != b),
         min(len(old), len(again.html)),
     )
-    shown = [part[max(at - 20, 0) : at + 60].decode("utf-8", "replace") for part in (old, again.html)]
+    shown = [
+        part[max(at - 20, 0) : at + 60].decode("utf-8", "replace") for part in (old, again.html)
+    ]
     return [
-        Difference(
-            file=statement.HTML, place=f"byte {at}", sealed=shown[0], recomputed=shown[1]
-        )
+        Difference(file=statement.HTML, place=f"byte {at}", sealed=shown[0], recomputed=shown[1])
     ]
 
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from flopledger.bundle import contents, statement, strict, summary, writing
+from flopledger.bundle.archive import Archive, Writer
 from flopledger.bundle.errors import BundleError
 from flopledger.bundle.keys import PrivateKey
-from flopledger.bundle.statement import Options, Predicate
+from flopledger.bundle.statement import Options, Predicate, Withheld
 from flopledger.bundle.summary import Identities
 from flopledger.bundle.writing import Content, Sealed
 
@@ -48,14 +49,8 @@ def seal_case(
     choices: Choices | None = None,
 ) -> Sealed:
     """Audit ``case`` and seal it with its evidence and report."""
-    from flopledger.auditing import DEFAULT_SEED, audit
-
-    report = audit(
-        _neutral(case),
-        seed=DEFAULT_SEED if seed is None else seed,
-        regime_ids=regime_ids,
-        trace=trace,
-    )
+    _need_key(keys)
+    report = _audit(case, seed=seed, regime_ids=regime_ids, trace=trace)
     return seal_report(report, keys=keys, out=out, redaction=redaction, choices=choices)
 
 
@@ -66,19 +61,21 @@ def seal_report(
     out: Path,
     redaction: "Redaction | None" = None,
     choices: Choices | None = None,
+    unsigned: bool = False,
 ) -> Sealed:
     """Seal an audit that was made, with the inputs that it rests on.
 
-    Raises ``BundleError`` where an input was changed since, or has no place in a bundle.
+    ``unsigned`` allows no key: the bundle can be signed later, on the machine that has one. Raises
+    ``BundleError`` where an input was changed since, or has no place in a bundle.
     """
     chosen = choices or Choices()
-    _need_key(keys)
+    if not unsigned:
+        _need_key(keys)
     if report.case.name != report.case.path.name:
         # Places in a sealed report begin at the case's folder, wherever that lay on this machine.
-        return seal_case(
-            report.case, keys=keys, out=out, seed=report.seed, regime_ids=report.regime_ids,
-            trace=report.trace, redaction=redaction, choices=chosen,
-        )  # fmt: skip
+        report = _audit(
+            report.case, seed=report.seed, regime_ids=report.regime_ids, trace=report.trace
+        )
     if chosen.summary_only or redaction is not None:
         from flopledger.bundle import redaction as withholding
 
@@ -92,7 +89,7 @@ def seal_report(
     )
     files |= rendered(report, html=chosen.html) | {statement.SUMMARY: summary.dumps(told)}
     return writing.write(
-        out, files, predicate_of(report, chosen), keys, check=lambda found: _unchanged(report, found)
+        out, files, predicate_of(report, chosen), keys, check=lambda found: unchanged(report, found)
     )
 
 
@@ -117,16 +114,50 @@ def predicate_of(report: "AuditReport", choices: Choices) -> Predicate:
         schema=statement.SCHEMA,
         kind="audit",
         title=report.case.spec.title,
-        tool=writing.tool(report.data_digests, traced=report.trace),
-        options=Options(
-            case=statement.CASE + report.case.path.name,
-            seed=report.seed,
-            regimes=list(report.regime_ids),
-            trace=report.trace,
-        ),
+        tool=writing.tool(report.data_digests, report.environment),
+        options=options_of(report),
         verdict=str(report.verdict),
         sealed_at=rfc3339(choices.sealed_at),
     )
+
+
+def options_of(report: "AuditReport") -> Options:
+    """Say what must be repeated to get the same figures."""
+    return Options(
+        case=statement.CASE + report.case.path.name,
+        seed=report.seed,
+        regimes=list(report.regime_ids),
+        trace=report.trace,
+    )
+
+
+def countersign(bundle: Path, *, keys: Sequence[PrivateKey], out: Path) -> Sealed:
+    """Add signatures to a bundle; its content and its other signatures stay.
+
+    Raises ``BundleError`` where the bundle does not verify: nobody should sign what does not hold.
+    """
+    from flopledger.bundle.verification import read_seal, verify
+
+    _need_key(keys)
+    found = verify(bundle)
+    if found.statement is None:
+        first = found.problems[0]
+        raise BundleError(f"{bundle}: is not signed again: {first.file}: {first.message}")
+    with Archive.open(bundle) as archive, writing.replacing(out) as file:
+        seal = read_seal(archive)
+        writer = Writer(file)
+        for name in seal.statement.digests:
+            writer.add(name, archive.reader(name))
+        signatures = {one.key_id: one for one in seal.envelope.signatures}
+        earlier = [(signatures[key.id], key) for key in seal.signers]
+        signed = writing.add_seal(writer, seal.payload, keys, earlier)
+        size, digest = writing.measure(file)
+    predicate = found.statement.predicate
+    return Sealed(
+        path=out, id=seal.id, sha256=digest, files=len(seal.statement.digests), size=size,
+        signers=signed, withheld=len(predicate.withheld), verdict=predicate.verdict,
+        notes=tuple(predicate.notes),
+    )  # fmt: skip
 
 
 def seal_record(
@@ -134,6 +165,7 @@ def seal_record(
     *,
     keys: Sequence[PrivateKey],
     out: Path,
+    redaction: "Redaction | None" = None,
     choices: Choices | None = None,
 ) -> Sealed:
     """Seal the folder that ``flopledger run`` or ``import`` wrote.
@@ -165,46 +197,71 @@ def seal_record(
         flop_bounds=_flop_bounds(run_dir),
     )
     tables = {"hardware_db": hardware_db.database_digest(), **digests.of_own_tables()}
+    inputs = contents.of_record(run_dir)
+    withheld: list[Withheld] = []
+    secrets = None
+    if redaction is not None:
+        from flopledger.bundle.redaction import commit_files
+
+        inputs, withheld, secrets = commit_files(inputs, redaction)
     predicate = Predicate(
         schema=statement.SCHEMA,
         kind="record",
         title=told.site,
-        tool=writing.tool(tables, traced=False),
+        tool=writing.tool(tables, {}),
         notes=[f"{problem.file}: {problem.code}: {problem.detail}" for problem in problems],
+        withheld=withheld,
+        audience=None if redaction is None else redaction.policy.audience,
         sealed_at=rfc3339(chosen.sealed_at),
     )
     files: dict[str, Content] = {statement.SUMMARY: summary.dumps(told)}
     if not chosen.summary_only:
-        files |= contents.of_record(run_dir)
-    return writing.write(out, files, predicate, keys)
+        files |= inputs
+    made = writing.write(out, files, predicate, keys)
+    if secrets is not None:
+        secrets.save()
+    return made
 
 
 def rfc3339(time: str | None) -> str | None:
     """Check a stated time and give it in UTC."""
-    import datetime
+    import datetime as dt
 
     if time is None:
         return None
     try:
-        given = datetime.datetime.fromisoformat(time)
+        given = dt.datetime.fromisoformat(time)
     except ValueError:
         raise BundleError(f"--at: found {time!r}; expected 2026-01-31T12:00:00Z") from None
     if given.tzinfo is None:
         raise BundleError(f"--at: {time!r} has no time zone; add Z or +00:00")
-    return given.astimezone(datetime.UTC).isoformat(timespec="seconds")
+    return given.astimezone(dt.UTC).isoformat(timespec="seconds")
 
 
 def _need_key(keys: Sequence[PrivateKey]) -> None:
     if not keys:
-        raise BundleError("a seal needs a key: --key flopledger.key (`flopledger keygen` writes it)")
+        raise BundleError(
+            "a seal needs a key: --key flopledger.key (`flopledger keygen` writes it)"
+        )
 
 
-def _neutral(case: "AuditCase") -> "AuditCase":
-    return replace(case, name=case.path.name)
+def _audit(
+    case: "AuditCase", *, seed: int | None, regime_ids: tuple[str, ...], trace: bool
+) -> "AuditReport":
+    """Audit under the case's bare name: no path of this machine enters a bundle."""
+    from flopledger.auditing import DEFAULT_SEED, audit
+
+    contents.of_case(case)  # what cannot be sealed is refused before the work
+    return audit(
+        replace(case, name=case.path.name),
+        seed=DEFAULT_SEED if seed is None else seed,
+        regime_ids=regime_ids,
+        trace=trace,
+    )
 
 
-def _unchanged(report: "AuditReport", digests: Mapping[str, str]) -> None:
-    """Refuse where what was just written is not what the audit read."""
+def unchanged(report: "AuditReport", digests: Mapping[str, str]) -> None:
+    """Raise ``BundleError`` where what was just written is not what the audit read."""
     read = {report.case.path.name: report.case.sha256}
     for run in report.runs:
         read |= run.evidence_digests

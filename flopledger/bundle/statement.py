@@ -16,7 +16,12 @@ PREDICATE_TYPE = "https://github.com/flopledger/flopledger/training-compute-audi
 SCHEMA = "flopledger/bundle/1"
 
 README, MANIFEST, SEAL, SIGNERS = "README.txt", "manifest.json", "seal.dsse.json", "signers/"
-AUDIT, HTML, FACTS, SUMMARY = "report/audit.json", "report/report.html", "facts.json", "summary.json"
+AUDIT, HTML, FACTS, SUMMARY = (
+    "report/audit.json",
+    "report/report.html",
+    "facts.json",
+    "summary.json",
+)
 CASE, RECORD, MEMBERS, MERGED = "case/", "record/", "members/", "report/merged.json"
 
 Kind = Literal["audit", "record", "merged"]

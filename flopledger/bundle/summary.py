@@ -60,7 +60,9 @@ class DeviceWindows(Table, frozen=True):
 
     id: Digest
     host: Digest | None = None
-    windows: Annotated[list[tuple[Time, Time]], msgspec.Meta(max_length=MAX_WINDOWS)] = []
+    windows: Annotated[list[tuple[Time, Time]], msgspec.Meta(max_length=MAX_WINDOWS)] = (
+        msgspec.field(default_factory=list)
+    )
 
 
 class RunSummary(Table, frozen=True):
@@ -76,8 +78,12 @@ class RunSummary(Table, frozen=True):
     bound_only: bool = False
     #: share of the log variance by input that other sites may be wrong about in the same way; what
     #: is missing from 1 is this run's own
-    shared: Annotated[dict[Text, Share], msgspec.Meta(max_length=100)] = {}
-    devices: Annotated[list[DeviceWindows], msgspec.Meta(max_length=100_000)] = []
+    shared: Annotated[dict[Text, Share], msgspec.Meta(max_length=100)] = msgspec.field(
+        default_factory=dict
+    )
+    devices: Annotated[list[DeviceWindows], msgspec.Meta(max_length=100_000)] = msgspec.field(
+        default_factory=list
+    )
 
 
 class SiteSummary(Table, frozen=True):

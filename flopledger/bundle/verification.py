@@ -70,10 +70,21 @@ class Verification:
         return self.ok and any(signer.trusted for signer in self.signers)
 
     @property
+    def unsigned(self) -> bool:
+        """Whether nobody vouches for it. A merge is vouched for by its members' signers."""
+        return self.statement is not None and not self.signers and not self._merged
+
+    @property
+    def _merged(self) -> bool:
+        return self.statement is not None and self.statement.predicate.kind == "merged"
+
+    @property
     def exit_code(self) -> int:
-        """0 holds; 1 does not; 3 the figures differ, or cannot be recomputed, for a known reason."""
+        """0 holds; 1 does not; 3 unsigned, or the figures differ or stay out for a known reason."""
         if self.problems or (self.recomputed is not None and self.recomputed.refuted):
             return 1
+        if self.unsigned:
+            return 3
         return 3 if self.recomputed is not None and not self.recomputed.same else 0
 
     def to_dict(self) -> dict[str, Any]:
@@ -157,6 +168,7 @@ def _verify_archive(
         found, faults = trees.check_merge(archive, read, trusted)
         tree = (found,)
         problems += [Problem(code="merge", file=file, message=text) for file, text in faults]
+        notes.append("the sum over the members was repeated and comes out as sealed")
     elif not problems:
         tree = (trees.leaf(read, trusted),)
     problems += _identity(signers, trusted, tree, notes)
@@ -197,9 +209,7 @@ class Seal:
 def read_seal(archive: Archive, *, prefix: str = "") -> Seal:
     """Read and check the seal whose files begin with ``prefix``; raise ``BundleError`` for none."""
     seal_name = prefix + statement.SEAL
-    sealed = envelope.loads(
-        archive.content(seal_name, limit=2 * strict.MAX_BYTES), what=seal_name
-    )
+    sealed = envelope.loads(archive.content(seal_name, limit=2 * strict.MAX_BYTES), what=seal_name)
     read = statement.loads(sealed.payload, what=prefix + statement.MANIFEST)
     problems: list[Problem] = []
     if not prefix and archive.content(statement.MANIFEST, limit=strict.MAX_BYTES) != sealed.payload:
@@ -217,9 +227,6 @@ def read_seal(archive: Archive, *, prefix: str = "") -> Seal:
             problems.append(Problem(code="signature", file=seal_name, message=message))
         else:
             signers.append(key)
-    if not sealed.signatures and read.predicate.kind != "merged":
-        message = "nobody signed it"
-        problems.append(Problem(code="signature", file=seal_name, message=message))
     return Seal(
         payload=sealed.payload,
         statement=read,
@@ -235,8 +242,10 @@ def check_files(archive: Archive, told: Statement) -> list[Problem]:
     present = list(archive.entries)
     seal = [name for name in present if _is_seal(name)]
     files = [name for name in present if not _is_seal(name)]
-    for name in sorted(set(told.digests) - set(files)):
-        problems.append(Problem(code="missing-file", file=name, message="sealed, but not there"))
+    problems += [
+        Problem(code="missing-file", file=name, message="sealed, but not there")
+        for name in sorted(set(told.digests) - set(files))
+    ]
     for name in files:
         if name not in told.digests:
             problems.append(Problem(code="extra-file", file=name, message="there, but not sealed"))
@@ -346,11 +355,13 @@ def _identity(
     if not trusted:
         if signers:
             notes.append(
-                "the signature holds, but whose key it is was not checked: "
+                "untrusted: the signature holds, but whose key it is was not checked: "
                 "give the signer's public key with --key"
             )
+        elif not (tree and tree[0].members):
+            notes.append("unsigned: the digests hold, but anybody can have made this bundle")
         return []
-    if not signers and tree:
+    if not signers and tree and tree[0].members:
         strangers = [leaf for leaf in tree[0].leaves() if not leaf.trusted]
         return [
             Problem(
@@ -366,7 +377,8 @@ def _identity(
         Problem(
             code="signature",
             file=statement.SEAL,
-            message=f"the key {key.id} did not sign it; signed by: {', '.join(sorted(have))}",
+            message=f"the key {key.id} did not sign it; signed by: "
+            f"{', '.join(sorted(have)) or 'nobody'}",
         )
         for key in trusted
         if key.id not in have | below
@@ -384,9 +396,7 @@ def _json(archive: Archive, name: str) -> Mapping[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _verify_record(
-    run_dir: Path, trusted: Sequence[PublicKey], *, recompute: bool
-) -> Verification:
+def _verify_record(run_dir: Path, trusted: Sequence[PublicKey], *, recompute: bool) -> Verification:
     """Check the chains of a bare run folder, which nobody signed."""
     if recompute:
         raise BundleError(f"{run_dir}: a run's folder has no sealed figures; seal it first")
@@ -400,5 +410,3 @@ def _verify_record(
         found.append(Problem(code="signature", file=run_dir.name, message=message))
     notes.append("a bare record: its chain shows changes inside, a seal would show who vouches")
     return Verification(path=run_dir, problems=tuple(found), notes=tuple(notes))
-
-

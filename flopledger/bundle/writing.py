@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from flopledger import __version__
 from flopledger.bundle import envelope, names, statement
-from flopledger.bundle.archive import Writer
+from flopledger.bundle.archive import CHUNK, Writer
 from flopledger.bundle.envelope import Signature
 from flopledger.bundle.errors import BundleError
 from flopledger.bundle.keys import PrivateKey, PublicKey
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Content = Path | bytes
-_LIBRARIES = ("numpy", "torch", "transformers", "jinja2", "plotly")
+_DRAWING = ("jinja2", "plotly")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,14 +46,10 @@ def readme() -> bytes:
     return (files("flopledger.bundle") / "data" / "README.txt").read_bytes()
 
 
-def tool(data_digests: Mapping[str, str], *, traced: bool) -> Tool:
-    """Name what computed the figures of this bundle."""
-    import platform
-
-    environment = {"python": ".".join(platform.python_version_tuple()[:2])}
-    for name in _LIBRARIES:
-        if name in {"torch", "transformers"} and not traced:
-            continue
+def tool(data_digests: Mapping[str, str], environment: Mapping[str, str]) -> Tool:
+    """Name what computed and drew this bundle: ``environment`` and the libraries that draw."""
+    environment = dict(environment)
+    for name in _DRAWING:
         try:
             environment[name] = version(name)
         except PackageNotFoundError:
@@ -82,10 +78,7 @@ def write(
         check(digests)
         payload = statement.dumps(digests, predicate)
         signed = add_seal(writer, payload, keys)
-        file.flush()
-        size = file.seek(0, os.SEEK_END)
-        file.seek(0)
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        size, digest = measure(file)
     return Sealed(
         path=out,
         id=hashlib.sha256(payload).hexdigest(),
@@ -97,6 +90,17 @@ def write(
         verdict=predicate.verdict,
         notes=tuple(predicate.notes),
     )
+
+
+def measure(file: BinaryIO) -> tuple[int, str]:
+    """Give size and SHA-256 of a file that was just written."""
+    file.flush()
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    digest = hashlib.sha256()
+    while piece := file.read(CHUNK):
+        digest.update(piece)
+    return size, digest.hexdigest()
 
 
 def add_seal(
@@ -146,7 +150,7 @@ class _Hashing:
         self._file = file
         self.digest = hashlib.sha256()
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int = -1, /) -> bytes:
         piece = self._file.read(size)
         self.digest.update(piece)
         return piece

@@ -22,6 +22,7 @@ from flopledger.commands import (
     keygen,
     merge,
     regimes,
+    report,
     run,
     seal,
     top,
@@ -52,6 +53,7 @@ for verb in (
     merge,
     keygen,
     amend,
+    report,
     version,
 ):
     verb.register(app)

@@ -45,7 +45,12 @@ def amend(
     )  # fmt: skip
     if as_json:
         changes = [{"key": one.key, "old": one.old, "new": one.new} for one in done.changes]
-        answer = {"number": done.number, "time": done.time, "changes": changes, "sha256": done.digest}
+        answer = {
+            "number": done.number,
+            "time": done.time,
+            "changes": changes,
+            "sha256": done.digest,
+        }
         typer.echo(json.dumps(answer))
         return
     typer.echo(f"{amendments.ledger_of(case)}: amendment {done.number}, {done.time}")

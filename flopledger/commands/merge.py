@@ -23,7 +23,9 @@ def merge(
         typer.Option("--trust", help="Leave out sites that none of these public keys signed."),
     ] = None,
     title: Annotated[str, typer.Option("--title", help="Title.")] = "Federated audit",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the merged result as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the merged result as JSON.")
+    ] = False,
 ) -> int:
     """Add up what several sites sealed; their raw data stay where they are.
 

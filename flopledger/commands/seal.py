@@ -22,9 +22,7 @@ def seal(
         ),
     ],
     *,
-    key: Annotated[
-        list[Path], typer.Option("--key", help="Private key that signs (repeatable).")
-    ],
+    key: Annotated[list[Path], typer.Option("--key", help="Private key that signs (repeatable).")],
     out: Annotated[Path, typer.Option("--out", help="The bundle to write (.zip).")],
     redact: Annotated[
         Path | None, typer.Option("--redact", help="Policy (TOML): what is withheld by digest.")
@@ -78,9 +76,7 @@ def seal(
         return
     withheld = redaction.load(redact, reveal, summary_only=summary)
     if case is None:
-        made = sealing.seal_record(
-            source, keys=keys, out=out, choices=chosen, redaction=withheld
-        )
+        made = sealing.seal_record(source, keys=keys, out=out, choices=chosen, redaction=withheld)
     else:
         from flopledger.case import AuditCase
 
@@ -122,7 +118,9 @@ def _case(source: Path) -> Path | None:
     from flopledger.bundle import BundleError
 
     if not source.exists():
-        raise BundleError(f"{source}: no such file or folder; give a case, a run's folder, a bundle")
+        raise BundleError(
+            f"{source}: no such file or folder; give a case, a run's folder, a bundle"
+        )
     if source.is_dir():
         inside = source / "case.toml"
         if (source / "telemetry").is_dir():
@@ -138,4 +136,6 @@ def _refuse(source: Path, what: str, **options: object) -> None:
 
     given = [f"--{name}" for name, value in options.items() if value]
     if given:
-        raise BundleError(f"{source}: {what} is sealed already; {', '.join(given)} cannot change it")
+        raise BundleError(
+            f"{source}: {what} is sealed already; {', '.join(given)} cannot change it"
+        )

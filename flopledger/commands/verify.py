@@ -20,9 +20,7 @@ def register(app: typer.Typer) -> None:
 
 
 def verify(
-    bundle: Annotated[
-        Path, typer.Argument(metavar="F.zip", help="A bundle, or a run's folder.")
-    ],
+    bundle: Annotated[Path, typer.Argument(metavar="F.zip", help="A bundle, or a run's folder.")],
     *,
     key: Annotated[
         list[Path] | None,

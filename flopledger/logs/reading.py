@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from flopledger.facts import Finding
-from flopledger.logs import limits, telemetry
+from flopledger.logs import limits, run_records, telemetry
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import Evidence, EvidenceError, EvidenceFile, Source
 from flopledger.logs.notes import Notes
@@ -30,6 +30,14 @@ def read(files: Sequence[EvidenceFile]) -> Evidence:
     total = 0
     refused: list[Finding] = []
     for document in _documents(files, refused):
+        if isinstance(document, EvidenceFile):
+            notes, is_sound = _read_record(document)
+            everything.append(notes)
+            sources |= _record_sources(document)
+            unread += _unreadable(notes, document.name)
+            if is_sound:
+                recordings.append(document)
+            continue
         if document.name in sources:
             continue
         reader = recognise(document)
@@ -54,8 +62,7 @@ def read(files: Sequence[EvidenceFile]) -> Evidence:
             continue
         notes = _read_one(reader, document)
         everything.append(notes)
-        if any(finding.code == "evidence-unreadable" for finding in notes.findings):
-            unread.append(document.name)
+        unread += _unreadable(notes, document.name)
     return Evidence(
         facts=tuple(fact for notes in everything for fact in notes.facts),
         findings=(*refused, *(item for notes in everything for item in notes.findings)),
@@ -63,6 +70,35 @@ def read(files: Sequence[EvidenceFile]) -> Evidence:
         telemetry=tuple(recordings),
         sources=sources,
     )
+
+
+def _unreadable(notes: Notes, name: str) -> list[str]:
+    return [name] if any(one.code == "evidence-unreadable" for one in notes.findings) else []
+
+
+def _read_record(folder: EvidenceFile) -> tuple[Notes, bool]:
+    """Read a run record; say whether its figures may be used."""
+    notes = Notes(folder.name)
+    try:
+        record = run_records.read(folder.path, notes)
+    except EvidenceError as error:
+        notes = Notes(folder.name)
+        notes.finding("evidence-unreadable", "error", str(error), "the folder")
+        return notes, False
+    return notes, record is not None
+
+
+def _record_sources(folder: EvidenceFile) -> dict[str, Source]:
+    """Hash a record's journals: their digests stand for everything that their chains name."""
+    sources = {}
+    named = [*folder.path.glob("telemetry/node=*/journal.jsonl"), folder.path / "summary.json"]
+    for path in sorted(path for path in named if path.is_file()):
+        name = f"{folder.name.rstrip('/')}/{path.relative_to(folder.path).as_posix()}"
+        document = Document(path, name)
+        sources[name] = Source(
+            format=run_records.FORMAT, sha256=document.sha256(), size_bytes=document.size_bytes
+        )
+    return sources
 
 
 def recognise(document: Document) -> Reader | None:
@@ -115,7 +151,10 @@ class _Budget:
             )
 
 
-def _documents(files: Sequence[EvidenceFile], refused: list[Finding]) -> Iterator[Document]:
+def _documents(
+    files: Sequence[EvidenceFile], refused: list[Finding]
+) -> Iterator[Document | EvidenceFile]:
+    """Give the files, folders walked; a run record is given as the folder that it is."""
     budget = _Budget(limits.FILES)
     for file in files:
         if file.path.is_dir():
@@ -136,7 +175,7 @@ def _walk(
     budget: _Budget,
     refused: list[Finding],
     depth: int = 0,
-) -> Iterator[Document]:
+) -> Iterator[Document | EvidenceFile]:
     """Give the regular files under ``folder``; a link must stay under ``root``."""
     if depth > limits.FOLDER_DEPTH:
         raise EvidenceError(f"{name}: folders nested deeper than {limits.FOLDER_DEPTH}")
@@ -144,6 +183,9 @@ def _walk(
         entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
     except OSError as error:
         raise EvidenceError(f"{name}: cannot be listed ({error.strerror})") from None
+    if run_records.is_record(folder):
+        yield EvidenceFile(path=folder, name=name)
+        entries = [entry for entry in entries if entry.name not in run_records.OWN]
     for entry in entries:
         inside = f"{name.rstrip('/')}/{entry.name}"
         reason = _refusal(root, entry)
