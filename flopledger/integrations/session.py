@@ -1,12 +1,13 @@
 """What every framework's callback does: a recording, a feed to sinks, and spans that are opened in
 one hook and closed in another."""
 
+import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from flopledger.integrations.feed import Feed, own_folder
+from flopledger.integrations.feed import Feed
 from flopledger.integrations.sinks.delivery import Delivered, Sink
 from flopledger.integrations.sinks.metrics import StepMetrics
 from flopledger.recording import Recording, record
@@ -36,12 +37,12 @@ class Session:
 
         ``follow`` reads the ledger back even without a sink, so that ``latest`` is known.
         """
+        begun = time.time_ns()
         self.recording.start()
         if resume_step:
             self.recording.resume(resume_step)
-        folder = own_folder(self.recording.path) if self._sinks or follow else None
-        if folder is not None:
-            self._feed = Feed(folder, *self._sinks)
+        if self._sinks or follow:
+            self._feed = Feed(self.recording.path, *self._sinks, since_ns=begun)
 
     def enter(self, what: str) -> None:
         """Begin a span; one that is open ends first."""

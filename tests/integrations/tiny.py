@@ -4,6 +4,9 @@ from typing import Any
 
 import torch
 
+#: torch's own counter has no rule for the CPU's fused attention; matrix products it counts exactly.
+PLAIN = {"attn_implementation": "eager"}
+
 
 def llama(**changes: Any) -> Any:
     """Make a decoder of two layers."""
@@ -12,7 +15,7 @@ def llama(**changes: Any) -> Any:
     sizes = {
         "vocab_size": 64, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
         "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64,
-        "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+        "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, **PLAIN,
     }  # fmt: skip
     torch.manual_seed(0)
     return LlamaForCausalLM(LlamaConfig(**(sizes | changes)))
