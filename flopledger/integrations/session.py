@@ -25,12 +25,13 @@ class Session:
         """What became of the sinks' values, once the session has stopped."""
         self._sinks = tuple(sinks)
         self._feed: Feed | None = None
+        self._latest: StepMetrics | None = None
         self._span: tuple[str, AbstractContextManager[None]] | None = None
 
     @property
     def latest(self) -> StepMetrics | None:
         """The last step that reached the ledger; needs a sink or ``follow``."""
-        return self._feed.latest if self._feed is not None else None
+        return self._feed.latest if self._feed is not None else self._latest
 
     def start(self, *, resume_step: int = 0, follow: bool = False) -> None:
         """Begin; with ``resume_step`` the run goes on after that optimizer step.
@@ -64,3 +65,4 @@ class Session:
         if self._feed is not None:
             feed, self._feed = self._feed, None
             self.delivered = feed.close()
+            self._latest = feed.latest

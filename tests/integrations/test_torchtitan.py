@@ -61,28 +61,26 @@ def test_counted_figures_stand_beside_the_estimate(tmp_path: Path) -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     metrics.num_flops_per_token = 6 * 68  # as the trainer does
     metrics.optimizers = [optimizer]
-    for step in range(1, 5):
+    deadline, step = time.monotonic() + 60, 0
+    # The ledger is written about once a second; whoever logs gets what has reached it.
+    while metrics._session.latest is None and time.monotonic() < deadline:
+        step += 1
         metrics.ntokens_since_last_log += 4
         metrics.data_loading_times.append(0.0)
         model(torch.randn(4, 16)).sum().backward()
         optimizer.step()
         if metrics.should_log(step):
             metrics.log(step, 1.0, 1.0, 0.5, extra_metrics={"lr": 0.1})
-        time.sleep(0.4)
-    # The ledger is written about once a second; whoever logs gets what has reached it.
-    deadline = time.monotonic() + 30
-    while metrics._session.latest is None and time.monotonic() < deadline:
-        time.sleep(0.1)
-    metrics.log(5, 1.0, 1.0, 0.5)
+        time.sleep(0.2)
+    metrics.log(step, 1.0, 1.0, 0.5)
     metrics.log_validation(1.0, 5)
     metrics.close()
     assert inner.closed
     assert inner.validated == [5]
     assert (inner.num_flops_per_token, inner.optimizers) == (6 * 68, [optimizer])
     assert inner.ntokens_since_last_log == 0
-    assert [step for step, _ in inner.logged] == [1, 2, 4, 5]
-    assert inner.logged[0][1] is not None
-    assert inner.logged[0][1]["lr"] == 0.1
+    assert [number for number, _ in inner.logged[:3]] == [1, 2, 4]
+    assert inner.logged[0][1] == {"lr": 0.1}  # nothing has reached the ledger yet
     extra = inner.logged[-1][1]
     assert extra is not None
     # 2 x 4 x 16 x 4 FLOP forward and as much for the weight's gradient
@@ -90,4 +88,4 @@ def test_counted_figures_stand_beside_the_estimate(tmp_path: Path) -> None:
     assert extra["flopledger/total_model_flop"] == 1024 * extra["flopledger/step"]
     totals = read_totals(tmp_path / "run")
     assert totals is not None
-    assert (totals.steps, totals.model_flop) == (4, 4096)
+    assert (totals.steps, totals.model_flop) == (step, 1024 * step)
