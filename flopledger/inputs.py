@@ -68,6 +68,11 @@ class RunFigures:
     claimed_flop: Input | None = None  #: stated for this run alone
     trainable_parameters: Input | None = None
     synthetic_public: bool | None = None
+    rollout_tokens: Input | None = None
+    reference_model: str | None = None
+    reward_model: str | None = None
+    teacher_model: str | None = None
+    value_model: str | None = None
     status: str | None = None  #: the log's own word
 
 
@@ -136,6 +141,11 @@ def of_run(run: RunSpec, *, place: str) -> RunFigures:
         claimed_flop=stated("claimed_flop", "FLOP"),
         trainable_parameters=stated("trainable_parameters", "parameters"),
         synthetic_public=run.synthetic_public,
+        rollout_tokens=stated("rollout_tokens", "tokens"),
+        reference_model=run.reference_model,
+        reward_model=run.reward_model,
+        teacher_model=run.teacher_model,
+        value_model=run.value_model,
     )
 
 

@@ -3,7 +3,7 @@
 No torch is imported here; the class of tensors is handed in by :mod:`profilers.steps`.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 PLAIN = (int, str, bool, bytes, type(None))
@@ -22,7 +22,7 @@ class Signer:
         self._tensor = tensor
         self._strided = strided
 
-    def add(self, value: Any, parts: list[Hashable], depth: int = DEPTH) -> None:
+    def add(self, value: Any, parts: list[Any], depth: int = DEPTH) -> None:
         """Append what a value looks like: everything that its cost may depend on."""
         kind = type(value)
         if kind is self._tensor or isinstance(value, self._tensor):
@@ -51,7 +51,7 @@ class Signer:
                         parts.append(key)
                         self.add(item, parts, depth - 2)
 
-    def _add_tensor(self, value: Any, parts: list[Hashable]) -> None:
+    def _add_tensor(self, value: Any, parts: list[Any]) -> None:
         if value.is_nested or value.layout is not self._strided:
             parts.append(str(value.layout))
             parts.append(value.dtype)

@@ -463,7 +463,7 @@ class Observer:
 
     # ------------------------------------------------------------ one call
 
-    def enter(self, seam: Seam, module: Any, args: Any, kwargs: Any) -> Pending | Kind | None:
+    def enter(self, seam: Seam, module: Any, args: Any, kwargs: Any) -> Pending | None:
         """An outermost call is about to run."""
         try:
             again = graph_task() != -1
@@ -537,7 +537,7 @@ class Observer:
             seam.epoch = self.epoch
             seam.device = seam.parameters[0].device.type if seam.parameters else "cpu"
         device = seam.device
-        parts: list[Hashable] = [
+        parts: list[Any] = [
             module.training,
             torch.is_grad_enabled(),
             torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device),

@@ -221,13 +221,14 @@ def abstracted(key: Hashable) -> tuple[Hashable, Sizes]:
     fixed: list[Hashable] = []
     sizes: list[int] = []
     assert isinstance(key, tuple)
+    part: Any
     for part in key:
         if type(part) is int:
             fixed.append("whole number")
             sizes.append(part)
         elif type(part).__name__ == "Size":
-            fixed.append(("sizes", len(part)))  # type: ignore[arg-type]
-            sizes.extend(part)  # type: ignore[arg-type]
+            fixed.append(("sizes", len(part)))
+            sizes.extend(part)
         else:
             fixed.append(part)
     return tuple(fixed), tuple(sizes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ class Recorder:
     """The inside of one recording."""
 
     def __init__(self, run_dir: Path, *, automatic: bool) -> None:
+        """Name the run's folder; nothing starts yet."""
         self.run_dir = run_dir
         self.book = Book(run_dir)
         self.costs = Costs(self.note)
@@ -83,10 +84,8 @@ class Recorder:
         self.active = False
         self.book.seal(reason)
         if self._sampler is not None:
-            try:
+            with suppress(Exception):  # its record is whole up to here
                 self._sampler.stop(SAMPLER_STOP_SECONDS)
-            except Exception:  # noqa: BLE001, S110 - its record is whole up to here
-                pass
 
     def forget(self) -> None:
         """In a forked child."""
@@ -219,7 +218,9 @@ class Recorder:
         self._next = step + 1
         self.book.line(lambda ledger: ledger.resume(step, source))
 
-    def count(self, function: Callable[..., Any], args: Any, kwargs: Any, *, backward: bool) -> None:
+    def count(
+        self, function: Callable[..., Any], args: Any, kwargs: Any, *, backward: bool
+    ) -> None:
         """A computation that no module's call shows."""
         name = getattr(function, "__qualname__", type(function).__name__)
         try:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flopledger.recording.totals import RunTotals
+    from profilers.trace import DeviceKey, Trace
 
 KEYS = (
     "steps", "tokens", "samples", "model_flop", "hardware_flop", "duration_seconds", "mfu", "hfu",
@@ -27,7 +31,7 @@ def summarised(run_dir: Path) -> dict[str, Any]:
     if totals is None or not totals.windows:
         findings.append(_finding("no-steps", "warning", "no step was recorded"))
         return answer
-    _devices(answer, run_dir, totals.windows)
+    _devices(answer, run_dir, totals)
     telemetry = answer["devices"] or ()
     section, told = steps_section(
         totals, telemetry=telemetry, energy_joules=answer["energy_joules"]
@@ -44,8 +48,9 @@ def summarised(run_dir: Path) -> dict[str, Any]:
     return answer
 
 
-def _devices(answer: dict[str, Any], run_dir: Path, windows: tuple[tuple[int, int], ...]) -> None:
+def _devices(answer: dict[str, Any], run_dir: Path, totals: RunTotals) -> None:
     """Energy and devices of the run's window, where the node was sampled."""
+    from flopledger.process_tree import Attribution
     from flopledger.run_summary import RunFacts, summarise
     from profilers.errors import ProfilersError
     from profilers.record import read_record
@@ -57,7 +62,7 @@ def _devices(answer: dict[str, Any], run_dir: Path, windows: tuple[tuple[int, in
         text = "no device was sampled: energy and device time are not known"
         findings.append(_finding("no-devices", "info", text))
         return
-    start, end = windows[0][0], windows[-1][1]
+    start, end = totals.windows[0][0], totals.windows[-1][1]
     facts = RunFacts(
         command=[],
         exit_code=0,
@@ -66,13 +71,20 @@ def _devices(answer: dict[str, Any], run_dir: Path, windows: tuple[tuple[int, in
         start_ns=start,
         end_ns=end,
         interval_seconds=1.0,
-        evidence="record",
+        attribution=Attribution(used=_used(trace, totals), evidence="record", shared={}),
         sources=[],
         trouble=[],
     )
-    seen = summarise(facts, trace, set(trace.devices))
+    seen = summarise(facts, trace)
     answer["energy_joules"], answer["devices"] = seen["energy_joules"], seen["devices"]
     findings.extend(f for f in seen["findings"] if f["code"] != "model-flop-unknown")
+
+
+def _used(trace: Trace, totals: RunTotals) -> frozenset[DeviceKey]:
+    """The devices that the training processes named, else all of the record's."""
+    named = {device.uuid for device in totals.devices if device.uuid is not None}
+    found = frozenset(key for key in trace.devices if key.uuid in named)
+    return found or frozenset(trace.devices)
 
 
 def _notes(run_dir: Path) -> list[dict[str, Any]]:
