@@ -26,6 +26,7 @@ from flopledger.run_checks import (
     statement_check,
     utilisation_check,
 )
+from flopledger.telemetry_view import TelemetryView
 from flopledger.verdict import Verdict
 
 
@@ -53,6 +54,7 @@ class RunAudit:
     passes: tuple[Pass, ...] = ()
     facts: tuple[Fact, ...] = ()  #: everything that its evidence says, conflicts included
     evidence_digests: dict[str, str] = field(default_factory=dict)  #: SHA-256 by file name
+    telemetry: TelemetryView | None = None  #: its recordings, thinned for display
 
     @property
     def model_flop(self) -> Interval:

@@ -1,6 +1,8 @@
 """One run from case and evidence to its audit: figures, part, routes, comparison."""
 
-from flopledger import evidence, implied_peak, inputs, parts
+from dataclasses import replace
+
+from flopledger import evidence, implied_peak, inputs, parts, telemetry_view
 from flopledger.case import AuditCase
 from flopledger.estimate import ComputeEstimate, Draws
 from flopledger.evidence import Completed
@@ -51,7 +53,7 @@ def audit_run(
     by_energy = energy.estimate(run, part, draws, amount_known=amount_known)
     if by_energy is not None:
         estimates.append(by_energy)
-    return reconcile(
+    audited = reconcile(
         run,
         part,
         estimates,
@@ -63,6 +65,7 @@ def audit_run(
         evaluation_flop=_evaluation(known.found, costs),
         passes=beside,
     )
+    return replace(audited, telemetry=telemetry_view.thin(known.telemetry))
 
 
 def _part(run: RunFigures, findings: list[Finding]) -> Part | None:

@@ -11,6 +11,7 @@ import traceback
 import typer
 
 from flopledger.commands import (
+    amend,
     audit,
     case,
     count,
@@ -18,9 +19,14 @@ from flopledger.commands import (
     estimate,
     hardware,
     import_,
+    keygen,
+    merge,
     regimes,
+    report,
     run,
+    seal,
     top,
+    verify,
     version,
 )
 
@@ -42,6 +48,12 @@ for verb in (
     regimes,
     doctor,
     case,
+    seal,
+    verify,
+    merge,
+    keygen,
+    amend,
+    report,
     version,
 ):
     verb.register(app)

@@ -13,6 +13,7 @@ from flopledger.estimate import LEVEL
 from flopledger.quantity import Interval
 
 if TYPE_CHECKING:
+    from flopledger.amendments import Amendment
     from flopledger.auditing import AuditReport
     from flopledger.claim import Claim
     from flopledger.estimate import ComputeEstimate
@@ -72,6 +73,18 @@ def to_dict(report: "AuditReport") -> dict[str, Any]:
             }
             for one in report.crossings
         ],
+        "amendments": [_amendment(one) for one in report.amendments],
+    }
+
+
+def _amendment(one: "Amendment") -> dict[str, Any]:
+    return {
+        "number": one.number,
+        "author": one.author,
+        "time": one.time,
+        "reason": one.reason,
+        "changes": [{"key": c.key, "old": c.old, "new": c.new} for c in one.changes],
+        "sha256": one.digest,
     }
 
 
