@@ -85,9 +85,7 @@ def test_what_cannot_be_had(
         ours.download_run(trained, tmp_path / "again", tracking_uri=mlflow_server)
 
 
-def test_keys_that_would_leave_the_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_keys_that_would_leave_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A real server refuses such keys; a hostile one would not.
     keys = ["../../up", "/root", "a//b", "a/../b", "nul\0", "back\\slash", "x" * 300, "fine"]
     info = SimpleNamespace(
