@@ -15,6 +15,7 @@ from flopledger.reports.content import (
     thresholds,
     utilisation,
 )
+from flopledger.reports.content.bounds import bounded
 from flopledger.reports.document import Document, visible
 
 if TYPE_CHECKING:
@@ -40,5 +41,6 @@ _ORDER = (
 def document(report: "AuditReport") -> Document:
     """Decide the whole report; a section that has nothing to say is left out."""
     found = [section(report) for section in _ORDER]
-    made = headline.document(report, tuple(one for one in found if one is not None))
+    sections = tuple(bounded(one) for one in found if one is not None)
+    made = headline.document(report, sections)
     return cast("Document", visible(made))
