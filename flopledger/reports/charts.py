@@ -102,10 +102,11 @@ class Panel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TimeChart:
-    """Panels over one time axis, hours from the start of the recording."""
+    """Panels over one time axis, from the start of the recording."""
 
     title: str
-    hours: tuple[float, ...]  #: middle of each moment
+    unit: str  #: of time: seconds, minutes, hours or days
+    times: tuple[float, ...]  #: middle of each moment
     span: float  #: length of the recording
     panels: tuple[Panel, ...]
 
@@ -117,7 +118,9 @@ class TimeChart:
     @property
     def axis(self) -> Axis:
         """The time axis."""
-        return Axis(kind="linear", first=0.0, last=self.span, title="hours from the first sample")
+        return Axis(
+            kind="linear", first=0.0, last=self.span, title=f"{self.unit} from the first sample"
+        )
 
 
 def log_axis(values: list[float], title: str) -> Axis:

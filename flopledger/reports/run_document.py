@@ -87,8 +87,9 @@ def _shown(value: object, unit: str = "") -> str:
 
 def _stats(summary: dict[str, Any]) -> tuple[Stat, ...]:
     bounds = summary.get("flop_bounds")
-    known = isinstance(bounds, list) and len(bounds) == 2
-    executed = f"{_shown(bounds[0])} to {_shown(bounds[1])}" if known else "not known"  # type: ignore[index]
+    executed = "not known"
+    if isinstance(bounds, dict):
+        executed = f"{_shown(bounds.get('low'))} to {_shown(bounds.get('high'))}"
     return (
         Stat(
             label="Duration", value=_shown(summary.get("duration_seconds"), "s"), note="wall clock"
