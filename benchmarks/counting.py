@@ -1,7 +1,7 @@
 """How exact, how complete and how fast flopcount is, beside other counters, in one run.
 
     python benchmarks/counting.py cases                  # every case of counting_cases.py
-    python benchmarks/counting.py coverage transformers  # or: timm, diffusers
+    python benchmarks/counting.py coverage transformers  # or: auto, timm, diffusers
     python benchmarks/counting.py speed                  # Llama-3.1-405B, DeepSeek-V3
 
 Peers run where they can be imported; a peer that cannot is named. Each part writes its section to
@@ -22,6 +22,7 @@ import platform
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections import Counter
@@ -239,8 +240,71 @@ def transformers_models(sequence=64):
             config = configs.CONFIG_MAPPING[name]()
             return classes.AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).train()
 
-        def inputs():
+        def inputs(_model):
             return (torch.zeros(1, sequence, dtype=torch.long),), {"use_cache": False}
+
+        yield name, build, inputs
+
+
+DEPTHS = [
+    "num_hidden_layers",
+    "num_layers",
+    "n_layer",
+    "n_layers",
+    "encoder_layers",
+    "decoder_layers",
+    "num_decoder_layers",
+    "num_encoder_layers",
+    "depth",
+]
+
+
+def shallow(config, layers):
+    """The same configuration with at most so many layers: depth repeats, it adds no new op."""
+    before = next((config[name] for name in DEPTHS if isinstance(config.get(name), int)), None)
+    result = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            result[key] = shallow(value, layers)
+        elif key in DEPTHS and isinstance(value, int):
+            result[key] = min(value, layers)
+        elif isinstance(value, list) and len(value) == before:
+            result[key] = value[:layers]
+        else:
+            result[key] = value
+    return result
+
+
+def auto_models(sequence=64, layers=4):
+    """Yield every family of transformers under its usual head, as a config.json would build it."""
+    from flopcount.architectures import load
+
+    configs = importlib.import_module("transformers.models.auto.configuration_auto")
+    for name in configs.CONFIG_MAPPING_NAMES:
+        made = {}
+
+        def build(name=name, made=made):
+            config = configs.CONFIG_MAPPING[name]().to_dict()
+            failure = None
+            for written in (shallow(config, layers), config):
+                with tempfile.TemporaryDirectory() as folder:
+                    path = Path(folder) / "config.json"
+                    path.write_text(json.dumps(written, default=str))
+                    try:
+                        made["built"] = load(path)
+                        return made["built"].model
+                    except flopcount.FlopcountError as error:
+                        failure = failure or error
+            raise failure
+
+        def inputs(_model=None, made=made):
+            built = made["built"]
+            pair = {"decoder_sequence": 16} if built.config.get("is_encoder_decoder") else {}
+            length = 16000 if built.model.main_input_name == "input_values" else sequence
+            try:
+                return (), built.inputs(1, length, **pair)
+            except flopcount.FlopcountError:
+                return (), built.inputs(1, length, image=(224, 224), audio_frames=1000, **pair)
 
         yield name, build, inputs
 
@@ -258,7 +322,7 @@ def timm_models():
         def build(name=name):
             return timm.create_model(name, pretrained=False).train()
 
-        def inputs(name=name):
+        def inputs(_model, name=name):
             size = timm.get_pretrained_cfg(name, allow_unregistered=True)
             shape = size.input_size if size is not None else (3, 224, 224)
             return (torch.zeros(2, *shape),), {}
@@ -311,12 +375,22 @@ def diffusers_models():
 
 LIBRARIES = {
     "transformers": transformers_models,
+    "auto": auto_models,
     "timm": timm_models,
     "diffusers": diffusers_models,
 }
 
 
-def second_opinion(model, build, args, kwargs):
+def faked(model):
+    """The model on fake tensors, to be called inside their mode."""
+    state = {}
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        fresh = torch.empty(tensor.shape, dtype=tensor.dtype)
+        state[name] = fresh.requires_grad_(tensor.requires_grad)
+    return lambda *args, **kwargs: torch.func.functional_call(model, state, args, kwargs)
+
+
+def second_opinion(model, args, kwargs):
     """The second counter's figures: on meta, or on fake tensors where meta has no answers."""
     for device in ("meta", "cpu"):
 
@@ -327,7 +401,7 @@ def second_opinion(model, build, args, kwargs):
             if device == "meta":
                 return second_count(model, *pytree.tree_map(empty, (args, kwargs)))
             with FakeTensorMode(allow_non_fake_inputs=True):
-                return second_count(build(), *pytree.tree_map(empty, (args, kwargs)))
+                return second_count(faked(model), *pytree.tree_map(empty, (args, kwargs)))
         except (RuntimeError, NotImplementedError):
             if device == "cpu":
                 raise
@@ -342,17 +416,21 @@ def examine(build, inputs):
     except Exception as error:  # noqa: BLE001
         return "does not build", f"{type(error).__name__}: {str(error)[:80]}"
     try:
-        args, kwargs = inputs()
-    except TypeError:
         args, kwargs = inputs(model)
+    except flopcount.FlopcountError as error:
+        return "needs inputs that its config does not tell", " ".join(str(error).split())[-160:]
     started = time.perf_counter()
     try:
         count = flopcount.count(model, *args, **kwargs)
     except flopcount.FlopcountError as error:
-        return "not counted", str(error)[:160]
+        try:
+            second_opinion(model, args, kwargs)
+        except Exception:  # noqa: BLE001
+            return "raises on these inputs by itself too", " ".join(str(error).split())[:160]
+        return "not counted", " ".join(str(error).split())[:300]
     seconds = time.perf_counter() - started
     try:
-        second = second_opinion(model, build, args, kwargs)
+        second = second_opinion(model, args, kwargs)
     except Exception as error:  # noqa: BLE001
         return "no second opinion", f"{type(error).__name__}: {str(error)[:80]}"
     said = f"{count.method}, {seconds:.2f} s"
@@ -360,6 +438,8 @@ def examine(build, inputs):
         return "unknown op", ", ".join(item.op for item in count.uncounted)
     if (count.forward, count.backward) == second:
         return "exact", said
+    if any("random answers" in note or "invented" in note for note in count.notes):
+        return "differs, both invent values", f"{said}, {count.notes[-1]}"
     return "differs", f"{said}, ours {count.forward} {count.backward}, second {second}"
 
 

@@ -97,7 +97,8 @@ class Coverage:
 
     Attributes:
         counted_ops: Calls that a formula counted.
-        zero_by_rule: Calls that multiply no matrices, with a stated reason.
+        zero_by_rule: Calls that multiply no matrices, with a stated reason; None for a closed
+            form, which has no calls.
         unknown: Names of the ops that no rule covers.
         unknown_calls: How often those ran.
         zero_reasons: Calls by reason.
@@ -105,7 +106,7 @@ class Coverage:
     """
 
     counted_ops: int
-    zero_by_rule: int
+    zero_by_rule: int | None
     unknown: tuple[str, ...]
     unknown_calls: int = 0
     zero_reasons: Mapping[str, int] = field(default_factory=dict)
@@ -113,7 +114,7 @@ class Coverage:
     @property
     def share(self) -> float:
         """Executed calls that are understood, 0 to 1."""
-        known = self.counted_ops + self.zero_by_rule
+        known = self.counted_ops + (self.zero_by_rule or 0)
         everything = known + self.unknown_calls
         return known / everything if everything else 1.0
 
@@ -184,7 +185,8 @@ class FlopCount:
         attention_flop: The part of the dense ``forward + backward`` in score and value products.
         masked_total: ``forward + backward`` with masked query-key pairs left out.
         rescored: What fused attention kernels compute a second time in their backward.
-        elementwise: Arithmetic on single elements, forward and backward; never in ``total``.
+        elementwise: Arithmetic on single elements, forward and backward; never in ``total``;
+            None for a closed form, which does not know it.
         entries: The ledger from which every view is derived.
         uncounted: Ops that no rule covers, named.
         coverage: How much of what ran is understood.
@@ -208,7 +210,7 @@ class FlopCount:
     attention_flop: int
     masked_total: int
     rescored: int
-    elementwise: int
+    elementwise: int | None
     entries: tuple[Entry, ...]
     uncounted: tuple[Uncounted, ...]
     coverage: Coverage

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from flopcount.errors import ConventionError, CountError, FlopcountError
 from flopcount.findings import Finding, name_mismatch
 from flopcount.formula_count import formula_count, formula_parameters
 from flopcount.model_inputs import InputSizeUnknownError, reads_images_too
+from flopcount.remembered import NOTE, remembering
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +56,7 @@ def count_config(
     backward: bool = True,
     convention: str = "dense",
     recompute: bool = False,
+    remembered: bool = False,
     **sizes: Any,
 ) -> CountedModel:
     """Count one training step of the model that a config.json describes.
@@ -67,63 +69,88 @@ def count_config(
         backward: whether the backward pass is part of the step.
         convention: as in :func:`flopcount.count`.
         recompute: run the step with every layer's activations recomputed.
+        remembered: whether an earlier answer may be given; see :mod:`flopcount.remembered`.
         **sizes: further input sizes (``decoder_sequence``, ``image``, ``audio_frames``,
             ``latent``, ``text_tokens``).
 
     Raises:
         FlopcountError: the file cannot be used or the model cannot be counted.
     """
+    step: dict[str, Any] = {
+        "batch": batch,
+        "sequence": sequence,
+        "backward": backward,
+        "convention": convention,
+    }
+    file = find_config(Path(path))
+
+    def compute() -> CountedModel:
+        return _counted(load(file), recompute=recompute, **step, **sizes)
+
     try:
-        built = load(path)
+        if not remembered:
+            return _beside_weights(compute(), file)
+        question = {**step, "recompute": recompute, **sizes}
+        counted, known = remembering(CountedModel, file, question, compute)
     except MissingLibraryError as error:
         if recompute:
             raise
-        return _count_by_formula(
-            Path(path),
-            error,
-            batch=batch,
-            sequence=sequence,
-            backward=backward,
-            convention=convention,
-            sizes=sizes,
-        )
-    return count_architecture(
-        built,
-        batch=batch,
-        sequence=sequence,
-        backward=backward,
-        convention=convention,
-        recompute=recompute,
-        **sizes,
-    )
+        return count_by_formula(path, missing=error, **step, **sizes)
+    if known and counted.count is not None:
+        notes = (*counted.count.notes, NOTE)
+        counted = replace(counted, count=replace(counted.count, notes=notes))
+    return _beside_weights(counted, file)
 
 
-def _count_by_formula(
-    path: Path,
-    missing: MissingLibraryError,
+def _beside_weights(counted: CountedModel, file: Path) -> CountedModel:
+    """Add what a comparison with the weights in the same folder finds."""
+    from flopcount.weights import compare_with_config
+
+    if counted.parameters is None:
+        return counted
+    stored = compare_with_config(file.parent, counted.parameters)
+    return counted if stored is None else replace(counted, findings=(*counted.findings, stored))
+
+
+def count_by_formula(
+    path: str | Path,
     *,
-    batch: int,
-    sequence: int | None,
-    backward: bool,
-    convention: str,
-    sizes: dict[str, Any],
+    batch: int = 1,
+    sequence: int | None = None,
+    backward: bool = True,
+    convention: str = "dense",
+    missing: MissingLibraryError | None = None,
+    **sizes: Any,
 ) -> CountedModel:
-    """Count without the libraries, from the closed form alone, and say so.
+    """Count from the closed form alone: at once, without torch, and the answer says so.
+
+    Args:
+        path: a config.json or its folder.
+        batch: samples.
+        sequence: tokens a sample.
+        backward: whether the backward pass is part of the step.
+        convention: ``dense``, ``masked`` or ``hardware``.
+        missing: why nothing was traced, when not by choice.
+        **sizes: further input sizes, see :func:`count_config`.
 
     Raises:
-        MissingLibraryError: the family has no closed form either.
+        DimensionsError: the family has no closed form.
+        MissingLibraryError: the same, where a library was missing.
     """
-    file = find_config(path)
+    file = find_config(Path(path))
     config = read_json(file)
     try:
         dimensions = Dimensions.from_config(config)
     except DimensionsError as error:
+        if missing is None:
+            raise
         raise MissingLibraryError(f"{missing}\n  and without them: {error}") from None
+    reason = "nothing was traced, as asked" if missing is None else str(missing)
     findings = [
         Finding(
             code="trace-missing",
-            severity="warning",
-            message=f"counted by the closed form alone: {missing}",
+            severity="info" if missing is None else "warning",
+            message=f"counted by the closed form alone: {reason}",
             evidence=(str(file),),
         )
     ]
@@ -174,6 +201,29 @@ def count_architecture(
     **sizes: Any,
 ) -> CountedModel:
     """Count one training step of a model that :func:`flopcount.architectures.load` built."""
+    counted = _counted(
+        built,
+        batch=batch,
+        sequence=sequence,
+        backward=backward,
+        convention=convention,
+        recompute=recompute,
+        **sizes,
+    )
+    return _beside_weights(counted, built.path)
+
+
+def _counted(
+    built: Architecture,
+    *,
+    batch: int,
+    sequence: int | None,
+    backward: bool,
+    convention: str,
+    recompute: bool,
+    **sizes: Any,
+) -> CountedModel:
+    """The count without what lies beside the configuration."""
     _refuse_foreign(sizes, built)
     findings = list(built.findings)
     count: FlopCount | None = None
@@ -188,9 +238,16 @@ def count_architecture(
             raise
         note = f"counted by the closed form, because the model could not be traced: {error}"
         count = formula_count(form, backward=backward, convention=convention, notes=(note,))
-        findings.append(Finding(code="trace-failed", severity="warning", message=note))
     except InputSizeUnknownError as error:
         findings.append(Finding(code="input-size-unknown", severity="info", message=str(error)))
+    if count is not None and count.method == "closed-form":
+        message = "; ".join(count.notes)
+        findings.append(Finding(code="trace-failed", severity="warning", message=message))
+    findings += [
+        Finding(code="random-computation", severity="warning", message=note)
+        for note in (count.notes if count is not None else ())
+        if note.startswith("random: ")
+    ]
     if count is not None and built.kind == "transformers" and reads_images_too(built):
         findings.append(
             Finding(
@@ -202,10 +259,6 @@ def count_architecture(
                 ),
             )
         )
-    from flopcount.weights import compare_with_config
-
-    stored = compare_with_config(built.path.parent, built.parameters)
-    findings += [] if stored is None else [stored]
     form, reason = _by_formula(built, batch=batch, sequence=sequence, sizes=sizes)
     return CountedModel(
         name=built.class_name,
@@ -238,6 +291,7 @@ def _traced(
     import flopcount
 
     failure: CountError | None = None
+    by_form: FlopCount | None = None
     for attention in (None, "sdpa", "eager"):
         if attention is not None:
             try:
@@ -246,11 +300,17 @@ def _traced(
                 continue
         try:
             with quiet_and_offline():
-                return flopcount.count(
+                count = flopcount.count(
                     built.model, backward=backward, convention=convention, **inputs
                 )
         except CountError as error:
             failure = failure or error
+            continue
+        if count.method != "closed-form":
+            return count
+        by_form = by_form or count
+    if by_form is not None:
+        return by_form
     assert failure is not None
     raise failure
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from flopcount.conventions import check, state
@@ -23,11 +24,17 @@ def count(
     **kwargs: Any,
 ) -> FlopCount:
     """Count the FLOP of one step of ``model(*args, **kwargs)``. See :func:`flopcount.count`."""
+    check(convention)
+    if find_spec("torch") is None:
+        raise CountError(
+            "a model is traced with torch, which is not installed; "
+            "pip install 'flopledger[trace]', or count from dimensions with flopcount.closed_form"
+        )
+    from flopcount.formula_rung import by_formula
     from flopcount.ladder import climb
     from flopcount.parallel import unwrap
     from flopcount.trace import Step
 
-    check(convention)
     if optimizer is not None and not (backward and hasattr(model, "parameters")):
         raise CountError(
             "an optimizer steps on gradients of a module's parameters; found "
@@ -41,9 +48,13 @@ def count(
         loss=loss,
         optimizer=optimizer,
     )
-    ledger, method, notes = climb(step)
+    try:
+        ledger, method, notes = climb(step)
+    except CountError as failure:
+        return by_formula(step, failure, convention)
     if ledger.unknown_masks:
         text = "masked: the values of some attention masks are unknown; every pair of them counts"
         notes = (*notes, text)
+    notes = (*notes, *dict.fromkeys(ledger.remarks))
     dense = summarise(ledger, method=method, notes=notes)
     return state(dense, convention, model, args, kwargs, backward=backward)

@@ -35,6 +35,10 @@ class Opinion:
     """``{"cause", "flop", "text"}``: theirs less ours, cause by cause; sums to the difference."""
 
 
+STEP_ONLY = ("backward", "recompute", "remembered")
+"""What a count is told besides the sizes of its inputs."""
+
+
 def opinions_on(source: str, counted: CountedModel, **step: Any) -> list[Opinion]:
     """Ask every counter that can look at this model.
 
@@ -53,7 +57,7 @@ def opinions_on(source: str, counted: CountedModel, **step: Any) -> list[Opinion
     if counted.kind in ("transformers", "diffusers"):
         from flopcount.architectures import load, quiet_and_offline
 
-        sizes = {k: v for k, v in step.items() if k not in ("backward", "recompute")}
+        sizes = {k: v for k, v in step.items() if k not in STEP_ONLY}
         built = load(source)
         inputs = built.inputs(**sizes)
         with quiet_and_offline():

@@ -23,6 +23,7 @@ def count_source(
     backward: bool = True,
     convention: str = "dense",
     recompute: bool = False,
+    remembered: bool = False,
     **sizes: Any,
 ) -> CountedModel:
     """Count whatever ``source`` names.
@@ -35,6 +36,7 @@ def count_source(
         backward: whether the backward pass is part of the step.
         convention: as in :func:`flopcount.count`.
         recompute: recompute every layer's activations.
+        remembered: whether an earlier answer for the same config.json may be given.
         **sizes: further input sizes (``decoder_sequence``, ``image``, ``audio_frames``).
 
     Raises:
@@ -80,7 +82,7 @@ def count_source(
     if path.is_dir() or suffix == ".json":
         from flopcount.counted_model import count_config
 
-        return count_config(path, **step, **sizes)
+        return count_config(path, **step, remembered=remembered, **sizes)
     msg = (
         f"{source}: a '{suffix or path.name}' file is not known\n"
         "  known: config.json or its folder, .onnx, .pt2, .safetensors, .gguf, .bin, .pt, .pth, "

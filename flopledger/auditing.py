@@ -33,6 +33,9 @@ from flopledger.verdict import Verdict
 if TYPE_CHECKING:
     import pandas as pd
 
+    from flopledger.amendments import Amendment
+    from flopledger.bundle import Sealed
+
 DEFAULT_SEED = 20240801
 
 
@@ -60,6 +63,11 @@ class AuditReport:
     environment: dict[str, str] = field(default_factory=dict)
 
     @property
+    def amendments(self) -> "tuple[Amendment, ...]":
+        """The corrections that the case rests on, in the order in which they were appended."""
+        return self.case.amendments
+
+    @property
     def estimates(self) -> list[ComputeEstimate]:
         """Every estimate of every run."""
         return [one for run in self.runs for one in run.estimates]
@@ -73,6 +81,16 @@ class AuditReport:
         from flopledger.reports import save
 
         save(self, Path(path))
+
+    def seal(self, path: str | Path, *, key: str | Path) -> "Sealed":
+        """Write a sealed bundle of case, evidence and report, signed with the private ``key``.
+
+        Raises ``BundleError`` for a key that cannot sign, and where the evidence was changed since
+        the audit read it.
+        """
+        from flopledger import bundle
+
+        return bundle.seal_report(self, keys=[bundle.load_private(Path(key))], out=Path(path))
 
     def to_frame(self, table: str = "estimates") -> "pd.DataFrame":
         """Give one table of the report as a data frame (needs the extra ``frame``).
@@ -111,7 +129,8 @@ def audit(
     findings = [finding for run in runs for finding in run.findings]
     ratio = None
     if claim is not None:
-        judgement = judge(claim, runs, total)
+        own = ledgers.total(runs, draws, "parameter_update", documented=True)
+        judgement = judge(claim, runs, own)
         ratio = judgement.ratio
         findings += judgement.findings
         # The claim's own test must have been possible: routes that agree say nothing about it.

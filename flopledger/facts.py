@@ -96,6 +96,7 @@ NAMES: dict[str, tuple[str | None, str]] = {
     "lost_steps": ("steps", "steps done again after a restart: compute spent but not kept"),
     "skipped_steps": ("steps", "steps whose update was skipped; their compute was spent"),
     "precision": (None, "of the matrix units: bf16, fp8 ..."),
+    "attention_mask": (None, "blocks: thinned out by blocks or windows that are not known"),
     "recompute": (None, "none, selective or full"),
     "model": (None, "the model, as the source names it"),
     "parameters": ("parameters", "all of them, tied ones once"),

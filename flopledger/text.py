@@ -38,4 +38,6 @@ def percent(value: Interval) -> str:
         return f"{value.best:.1%}"
     if value.low is not None and value.high is not None:
         return f"{value.low:.1%} to {value.high:.1%}"
-    return f"at least {value.low:.1%}" if value.low is not None else "not known"
+    if value.low is not None:
+        return f"at least {value.low:.1%}"
+    return "not known" if value.high is None else f"at most {value.high:.1%}"

@@ -58,4 +58,22 @@ def read_config(config: Mapping[str, Any] | Any) -> Dimensions:
             "  use the traced count"
         )
         raise DimensionsError(msg)
+    if _ALIASES.get(name, name) in DECODERS:
+        _need_language_head(fields)
     return complete(Dimensions(**dialect(fields)))
+
+
+def _need_language_head(fields: Fields) -> None:
+    """Decline a decoder's bare body or classifier: the forms end in the vocabulary.
+
+    Raises:
+        DimensionsError: the class has another head.
+    """
+    names = fields.items("architectures") or []
+    name = names[0] if names and isinstance(names[0], str) else ""
+    if name and not name.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")):
+        msg = (
+            f"config.json: architectures = ['{name[:60]}']: this head has no closed form here\n"
+            "  known: ...ForCausalLM, ...LMHeadModel; use the traced count"
+        )
+        raise DimensionsError(msg)

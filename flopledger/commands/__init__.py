@@ -11,6 +11,7 @@ import traceback
 import typer
 
 from flopledger.commands import (
+    amend,
     audit,
     case,
     count,
@@ -18,10 +19,14 @@ from flopledger.commands import (
     estimate,
     hardware,
     import_,
+    keygen,
+    merge,
     regimes,
     report,
     run,
+    seal,
     top,
+    verify,
     version,
     view,
 )
@@ -42,9 +47,14 @@ for verb in (
     import_,
     hardware,
     regimes,
-    report,
     doctor,
     case,
+    seal,
+    verify,
+    merge,
+    keygen,
+    amend,
+    report,
     view,
     version,
 ):

@@ -26,7 +26,7 @@ def show(counted: "CountedModel", opinions: list[Any], *, by: str | None, depth:
             out.print(f"not counted: {escape(unknown.op)}, {unknown.calls} calls")
     if opinions:
         out.print(_opinions(opinions))
-    for line in counted.assumptions:
+    for line in (*counted.assumptions, *(counted.count.notes if counted.count else ())):
         talk.print(f"note: {escape(line)}")
     for finding in counted.findings:
         talk.print(f"{finding.severity}: {finding.code}: {escape(finding.message)}")

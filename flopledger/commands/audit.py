@@ -34,6 +34,12 @@ def audit(
         typer.Option("--csv", help="Write the tables as one CSV file, or one each into a folder."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    bundle: Annotated[
+        Path | None, typer.Option("--bundle", help="Write case, evidence and report as one bundle.")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option("--key", help="Private key that signs the bundle.")
+    ] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Seed of the Monte Carlo draws.")
     ] = None,
@@ -59,6 +65,8 @@ def audit(
 
     targets = [one for one in (html, pdf, markdown, csv) if one is not None]
     check_target(html)
+    if key is not None and bundle is None:
+        raise typer.BadParameter("signs a bundle; give --bundle F.zip, too", param_hint="--key")
     check_target(pdf, "--pdf", (".pdf",))
     check_target(markdown, "--markdown", (".md",))
     if csv is None or not csv.is_dir():
@@ -74,7 +82,19 @@ def audit(
     for target in targets:
         report.save(target)
         typer.echo(f"report: {target}", err=as_json)
+    if bundle is not None:
+        _seal(report, bundle, key, quiet=as_json)
     return EXIT_CODES[str(report.verdict)]
+
+
+def _seal(report: "AuditReport", out: Path, key: Path | None, *, quiet: bool) -> None:
+    from flopledger.bundle import seal_report
+    from flopledger.commands import _keys
+
+    made = seal_report(report, keys=_keys.private([key] if key else []), out=out, unsigned=True)
+    typer.echo(f"bundle: {made.path}", err=quiet)
+    if not made.signers:
+        typer.echo(f"note: nobody signed it; flopledger seal {out} --key K --out F.zip", err=True)
 
 
 def show(report: "AuditReport", *, as_json: bool) -> None:

@@ -1,11 +1,14 @@
 """``flopledger count``: the static FLOP of a model."""
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from flopcount.counted_model import CountedModel
 
 
@@ -63,6 +66,12 @@ def count(
     ] = False,
     html: Annotated[Path | None, typer.Option(help="Write an icicle plot to this file.")] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Print the chosen view as CSV.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="By the closed form alone: at once, without torch.")
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Count again what this machine remembers.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False,
 ) -> None:
     """Count what one training step of a model costs, from its configuration or graph.
@@ -77,6 +86,7 @@ def count(
         "sequence": sequence,
         "backward": mode == "train",
         "recompute": recompute == "full",
+        "remembered": not (fresh or crosscheck),
     }
     sizes = {
         "decoder_sequence": decoder_sequence,
@@ -89,7 +99,11 @@ def count(
     if explain is not None:
         _explain(model, explain, step, as_json=as_json)
         return
-    counted = count_source(model, convention=convention, **step)
+    if quick:
+        counted = _quick(model, convention, step)
+    else:
+        with _waiting(model, convention, step):
+            counted = count_source(model, convention=convention, **step)
     opinions: list[Any] = []
     if crosscheck:
         from flopcount.crosscheck import opinions_on
@@ -101,6 +115,41 @@ def count(
         write_icicle(counted, html)
         typer.echo(f"wrote {html}", err=True)
     _answer(counted, opinions, by=by, depth=depth, csv=csv, as_json=as_json)
+
+
+def _quick(model: str, convention: str, step: dict[str, Any]) -> "CountedModel":
+    """Count by the closed form, which only a configuration has."""
+    from flopcount.counted_model import count_by_formula
+
+    path = Path(model)
+    if not path.is_dir() and path.suffix.lower() != ".json":
+        raise typer.BadParameter(f"--quick: {model} is no config.json; count it without --quick")
+    if step["recompute"]:
+        raise typer.BadParameter("--quick: recomputation needs the traced count")
+    wanted = {k: v for k, v in step.items() if k not in ("recompute", "remembered")}
+    return count_by_formula(path, convention=convention, **wanted)
+
+
+@contextmanager
+def _waiting(model: str, convention: str, step: dict[str, Any]) -> "Iterator[None]":
+    """On a terminal, show what the closed form says at once until the traced count is there."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    from flopcount.errors import FlopcountError
+
+    talk = Console(stderr=True, highlight=False)
+    if not talk.is_terminal:
+        yield
+        return
+    with talk.status(f"counting {escape(model)} ...") as status:
+        try:
+            form = _quick(model, convention, step).count
+        except (FlopcountError, typer.BadParameter):
+            form = None
+        if form is not None:
+            status.update(f"by the closed form {form.total:.4g} FLOP; tracing to be exact ...")
+        yield
 
 
 def _answer(

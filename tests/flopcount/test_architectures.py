@@ -1,5 +1,6 @@
 """A config.json to a model on meta: what is built, what is refused, what is found suspicious."""
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -316,3 +317,22 @@ def test_a_model_that_cannot_be_traced_falls_back_aloud(write, monkeypatch):
     assert counted.count.method == "closed-form"
     assert "no way" in counted.count.notes[0]
     assert [finding.code for finding in counted.findings] == ["trace-failed"]
+
+
+def test_every_attention_is_tried_before_the_closed_form(write, monkeypatch):
+    import flopcount
+    from flopcount.counted_model import count_config
+
+    real, tried = flopcount.count, []
+
+    def picky(model, **inputs):
+        attention = model.config._attn_implementation
+        tried.append(attention)
+        count = real(model, **inputs)
+        return count if attention == "eager" else dataclasses.replace(count, method="closed-form")
+
+    monkeypatch.setattr(flopcount, "count", picky)
+    counted = count_config(write(TINY), sequence=16)
+    assert counted.count.method == "meta"
+    assert tried[1:] == ["sdpa", "eager"]
+    assert counted.findings == ()

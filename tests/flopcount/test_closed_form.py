@@ -259,3 +259,18 @@ def test_import_needs_the_standard_library_only():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["LlamaForSequenceClassification", "LlamaModel"])
+def test_another_head_than_the_language_models_is_declined(name):
+    config = {
+        "model_type": "llama",
+        "architectures": [name],
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "vocab_size": 100,
+    }
+    with pytest.raises(DimensionsError, match="head has no closed form"):
+        Dimensions.from_config(config)

@@ -28,7 +28,7 @@ MIXTRAL = {
 OPTIONS = {
     "--batch", "--sequence", "--mode", "--by", "--depth", "--recompute", "--convention",
     "--crosscheck", "--explain", "--html", "--csv", "--json", "--decoder-sequence", "--image",
-    "--latent", "--text-tokens", "--audio-frames",
+    "--latent", "--text-tokens", "--audio-frames", "--quick", "--fresh",
 }  # fmt: skip
 
 
@@ -82,6 +82,62 @@ def test_json_follows_the_schema(run, config):
     assert {"cause": "no-formula", "flop": -experts} in [
         {"cause": r["cause"], "flop": r["flop"]} for r in opinions["torch"]["explained"]
     ]
+
+
+def test_quick_is_the_closed_form_alone(run, config):
+    quick = answer(run, config, "--batch", "2", "--sequence", "16", "--quick")
+    traced = answer(run, config, "--batch", "2", "--sequence", "16")
+    assert quick["flop"] == traced["flop"]
+    assert quick["parameters"] == traced["parameters"]
+    assert quick["method"] == "closed-form"
+    assert quick["elementwise"] is None  # a formula does not know it, and 0 would be a lie
+    assert [finding["code"] for finding in quick["findings"]] == ["trace-missing"]
+
+
+def test_quick_needs_no_torch(config):
+    code = (
+        "import sys; from flopledger.commands import main;"
+        f"main(['count', {config!r}, '--sequence', '16', '--quick', '--json']);"
+        "print('HEAVY', sorted({'torch', 'transformers'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert "HEAVY []" in done.stdout
+
+
+def test_a_terminal_sees_the_closed_form_while_it_waits(config, monkeypatch):
+    from rich.console import Console
+
+    from flopledger.commands import count as verb
+
+    said = []
+
+    class Terminal(Console):
+        is_terminal = True
+
+        def status(self, text):
+            said.append(text)
+            status = super().status(text)
+            status.update = said.append
+            return status
+
+    monkeypatch.setattr("rich.console.Console", Terminal)
+    step = {"batch": 1, "sequence": 16, "backward": True, "recompute": False, "remembered": True}
+    with verb._waiting(config, "dense", step):
+        pass
+    assert "by the closed form" in said[-1]
+
+
+def test_remembered_until_told_otherwise(run, config):
+    first = answer(run, config, "--sequence", "16")
+    second = answer(run, config, "--sequence", "16")
+    assert first["notes"] == []
+    (note,) = second["notes"]
+    assert "--fresh" in note
+    assert {**second, "notes": []} == first
+    assert answer(run, config, "--sequence", "16", "--fresh") == first
+    assert answer(run, config, "--sequence", "17")["notes"] == []
 
 
 def test_unknown_input_size_is_null(run, config):
@@ -177,6 +233,8 @@ def test_explain_leads_from_one_convention_to_the_other(run, config):
         (["{config}", "--image", "wide"], "--image"),
         (["{config}", "--sequence", "0"], "sequence"),
         (["{config}", "--sequence", "8", "--convention", "folklore"], "folklore"),
+        (["{readme}", "--quick"], "--quick"),
+        (["{config}", "--sequence", "8", "--quick", "--recompute", "full"], "--quick"),
         (["{config}", "--html", "x.html"], "input size is unknown"),
         (["{config}", "--crosscheck"], "input size is unknown"),
         (["{readme}"], "not known"),

@@ -33,7 +33,7 @@ def test_cpu():
     count = flopcount.count(Looking(), torch.zeros(2, 6, dtype=torch.long))
     assert count.method == "cpu"
     assert count.total == cost(2, 6)
-    assert [note.partition(":")[0] for note in count.notes] == ["meta", "fake"]
+    assert [note.partition(":")[0] for note in count.notes] == ["meta", "fake", "random"]
 
 
 def test_cpu_scaled_is_exact_too(monkeypatch):
@@ -89,3 +89,59 @@ def test_routing_on_real_values_is_real():
 def test_a_model_that_raises_everywhere_is_told_once():
     with pytest.raises(flopcount.CountError, match=r"meta: RuntimeError.*cpu: RuntimeError"):
         flopcount.count(nn.Linear(4, 5), torch.zeros(3, 7))
+
+
+def small_llama(**changes):
+    transformers = pytest.importorskip("transformers")
+    sizes = {
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "vocab_size": 100,
+    }
+    config = transformers.LlamaConfig(**{**sizes, **changes})
+    with torch.device("meta"):
+        return transformers.LlamaForCausalLM(config)
+
+
+def broken(monkeypatch, model):
+    """The same model, whose forward raises on every rung."""
+
+    def forward(self, *args, **kwargs):
+        raise ValueError("a kernel that is not here")
+
+    monkeypatch.setattr(type(model), "forward", forward)
+    return model
+
+
+def test_the_closed_form_stands_in_for_a_model_that_cannot_be_traced(monkeypatch):
+    ids = torch.zeros(2, 16, dtype=torch.long)
+    traced = flopcount.count(small_llama(), input_ids=ids)
+    count = flopcount.count(broken(monkeypatch, small_llama()), input_ids=ids)
+    assert (count.forward, count.backward) == (traced.forward, traced.backward)
+    assert count.method == "closed-form"
+    assert "a kernel that is not here" in count.notes[0]
+    assert count.elementwise is None
+
+
+def test_no_form_stands_in_where_something_is_left_to_guess(monkeypatch):
+    ids = torch.zeros(2, 16, dtype=torch.long)
+    model = broken(monkeypatch, small_llama())
+    with pytest.raises(flopcount.CountError, match="more than token ids"):
+        flopcount.count(model, inputs_embeds=torch.zeros(2, 16, 32))
+    with pytest.raises(flopcount.CountError, match="loss"):
+        flopcount.count(model, ids, loss=lambda out: out.logits.sum())
+    model.lm_head.weight.requires_grad_(False)
+    with pytest.raises(flopcount.CountError, match="frozen"):
+        flopcount.count(model, ids)
+    assert flopcount.count(model, ids, backward=False).method == "closed-form"
+    model.lm_head = torch.nn.Linear(32, 7, device="meta")
+    with pytest.raises(flopcount.CountError, match="parameters"):
+        flopcount.count(model, ids, backward=False)
+
+
+def test_without_torch_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setattr("flopcount.counting.find_spec", lambda name: None)
+    with pytest.raises(flopcount.CountError, match="not installed"):
+        flopcount.count(torch.nn.Linear(2, 2), torch.zeros(1, 2))

@@ -1,0 +1,88 @@
+"""What the tests against other people's libraries share.
+
+Other libraries' deprecation warnings are theirs to mend, so here only warnings that name our own
+modules are errors. A library that is not installed skips its tests, loudly, with the install line.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+# Before any library reads them: nothing may leave this machine.
+os.environ.update(
+    HF_HUB_OFFLINE="1",
+    HF_HUB_DISABLE_TELEMETRY="1",
+    WANDB_MODE="offline",
+    WANDB_SILENT="true",
+    MLFLOW_DISABLE_TELEMETRY="true",
+    MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
+    DO_NOT_TRACK="1",
+    TRACKIO_LOCAL_ONLY="1",
+    CUDA_VISIBLE_DEVICES="",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.filterwarnings("default"))
+            item.add_marker(pytest.mark.filterwarnings("error:::flopledger"))
+
+
+@pytest.fixture(scope="session")
+def need() -> Callable[[str, str], object]:
+    """Import a library, or skip with the line that installs it."""
+
+    def needed(module: str, extra: str) -> object:
+        line = f'{module} is not installed: pip install "flopledger[{extra}]"'
+        return pytest.importorskip(module, reason=line)
+
+    return needed
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run a real tracking server on loopback; its address."""
+    pytest.importorskip(
+        "mlflow.server", reason="mlflow's server is not installed: pip install mlflow"
+    )
+    folder = tmp_path_factory.mktemp("mlflow")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
+        "--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/store.db",
+        "--artifacts-destination", str(folder / "artifacts"),
+    ]  # fmt: skip
+    log = (folder / "log.txt").open("wb")
+    server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(f"{address}/health", server, folder / "log.txt")
+        yield address
+    finally:
+        os.killpg(server.pid, 15)
+        server.wait(20)
+        log.close()
+
+
+def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=2) as answer:
+                if answer.status == 200:
+                    return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    pytest.fail(f"mlflow server did not come up:\n{log.read_text()[-2000:]}")
