@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from flopledger.reports.content import (
+    amendments,
     assumptions,
     findings,
     headline,
@@ -33,6 +34,7 @@ _ORDER = (
     sources.inputs,
     sources.facts,
     sources.register,
+    amendments.section,
     provenance.section,
 )
 

@@ -405,7 +405,7 @@ def _sum(parts: list[Part]) -> Interval | None:
     return totals.total(counted)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(_RUNS, min_size=1, max_size=5).map(_parts), st.randoms(use_true_random=False))
 def test_sums_do_not_hang_on_order_or_repetition(parts: list[Part], random: Any) -> None:
     total = _sum(parts)
@@ -422,7 +422,7 @@ def test_sums_do_not_hang_on_order_or_repetition(parts: list[Part], random: Any)
     assert total.high <= math.fsum(flop.high or 0 for flop in flops) * (1 + 1e-9)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(_RUNS, min_size=1, max_size=3), st.lists(_RUNS, max_size=3))
 def test_nobody_can_shrink_an_honest_part(
     honest: list[RunSummary], hostile: list[RunSummary]
