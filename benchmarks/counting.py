@@ -246,10 +246,17 @@ def transformers_models(sequence=64):
         yield name, build, inputs
 
 
-DEPTHS = (
-    "num_hidden_layers num_layers n_layer n_layers encoder_layers decoder_layers num_decoder_layers"
-    " num_encoder_layers depth"
-).split()
+DEPTHS = [
+    "num_hidden_layers",
+    "num_layers",
+    "n_layer",
+    "n_layers",
+    "encoder_layers",
+    "decoder_layers",
+    "num_decoder_layers",
+    "num_encoder_layers",
+    "depth",
+]
 
 
 def shallow(config, layers):

@@ -243,6 +243,11 @@ def _counted(
     if count is not None and count.method == "closed-form":
         message = "; ".join(count.notes)
         findings.append(Finding(code="trace-failed", severity="warning", message=message))
+    findings += [
+        Finding(code="random-computation", severity="warning", message=note)
+        for note in (count.notes if count is not None else ())
+        if note.startswith("random: ")
+    ]
     if count is not None and built.kind == "transformers" and reads_images_too(built):
         findings.append(
             Finding(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from bisect import bisect_right
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ import torch
 from flopcount.ledger import Ledger, Local
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from flopcount.count import Phase
 
 
@@ -47,6 +50,23 @@ class Scope:
     attention: Attention | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """One running backward.
+
+    Attributes:
+        differentiable: Its own operations are recorded, because it will be differentiated.
+        depth: Modules that were running when it began.
+        again: It belongs to a forward that checkpointing computes again.
+
+    """
+
+    differentiable: bool = False
+    depth: int = 0
+    again: bool = False
+
+
+PLAIN_ENGINE = Engine()
 ROOT = Scope("")
 UNMASKED = Attention(1, 1, exact=False)
 
@@ -69,6 +89,7 @@ class Watch:
                 self.paths.setdefault(id(module), path.replace("_orig_mod.", ""))
         self.stack: list[Scope] = [ROOT]
         self.muted = 0
+        self.engines: list[Engine] = []
         self.attention_nodes: dict[int, Attention] = {}
         self._numbers: list[int] = []
         self._scopes: list[Scope] = []
@@ -98,17 +119,37 @@ class Watch:
             return "recompute", self.stack[-1]
         return "backward", self._of_node(torch._C._current_autograd_node())
 
-    @staticmethod
-    def _computes_again() -> bool:
-        """Whether a forward runs inside the engine: gradients are on, and not to be differentiated.
+    def _computes_again(self) -> bool:
+        """Whether a forward runs inside the engine.
 
-        A graph that is kept, or a function transform, has gradients on for its own backward.
+        Gradients are off in a backward unless it is to be differentiated itself (a penalty on
+        gradients, a function transform); then only a module that runs tells a recomputation.
         """
-        return (
-            torch.is_grad_enabled()
-            and not torch._C._autograd._get_current_graph_task_keep_graph()
-            and torch._C._functorch.peek_interpreter_stack() is None
+        engine = self.engines[-1] if self.engines else PLAIN_ENGINE
+        if engine.again:
+            return True
+        if engine.differentiable:
+            return len(self.stack) > engine.depth
+        return bool(torch.is_grad_enabled())
+
+    def run_engine(self, run: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Run autograd's engine and note what its backward is for.
+
+        ``args`` are those of the engine: results, their gradients, whether the graph is kept,
+        whether the backward is differentiable, and more.
+        """
+        inside = torch._C._current_graph_task_id() != -1
+        engine = Engine(
+            differentiable=bool(args[3]) if len(args) > 3 else False,
+            depth=len(self.stack),
+            # A gradient that a checkpointed forward asks for is asked for a second time.
+            again=inside and self._computes_again(),
         )
+        self.engines.append(engine)
+        try:
+            return run(*args, **kwargs)
+        finally:
+            self.engines.pop()
 
     def _of_node(self, node: Any) -> Scope:
         """The scope whose forward made a node; sums of gradients follow the node before them."""
@@ -139,3 +180,25 @@ class Watch:
 def next_number() -> int:
     """The number that autograd gives to the next node of this thread."""
     return int(torch._C._autograd._get_sequence_nr())
+
+
+@contextmanager
+def seeing_engines(watch: Watch) -> Iterator[None]:
+    """Tell the watch of each run of autograd's engine, for as long as the trace lasts.
+
+    Whether a backward is differentiable is known only to the one Python call through which torch
+    starts its engine; it is taken back at the end.
+    """
+    run = getattr(torch.autograd, "_engine_run_backward", None)
+    if run is None:  # another version of torch: gradients of gradients then show as recomputed
+        yield
+        return
+
+    def told(*args: Any, **kwargs: Any) -> Any:
+        return watch.run_engine(run, *args, **kwargs)
+
+    torch.autograd._engine_run_backward = told
+    try:
+        yield
+    finally:
+        torch.autograd._engine_run_backward = run

@@ -106,6 +106,8 @@ def join(run: RunFigures, found: RunFacts) -> tuple[RunFigures, list[Finding]]:
         read_out = _input(name, resolved)
         if stated is None:
             changes[name] = read_out
+        elif _is_part(stated, read_out, resolved):
+            findings.append(_partial(run, stated, read_out))
         elif not _agree(stated.quantity, read_out.quantity):
             used = name not in _CLAIMS
             findings.append(_mismatch(code, run, stated, read_out, used=used))
@@ -123,6 +125,28 @@ def join(run: RunFigures, found: RunFacts) -> tuple[RunFigures, list[Finding]]:
     if "device_seconds" not in changes and run.device_seconds is None:
         changes |= _device_seconds(replace(run, **changes))  # type: ignore[arg-type]
     return replace(run, **changes), [*findings, *part_findings]  # type: ignore[arg-type]
+
+
+def _is_part(stated: Input, read_out: Input, resolved: Resolved) -> bool:
+    """Say whether the evidence is a recording of some part of what the case states."""
+    low = stated.quantity.interval.low
+    high = read_out.quantity.interval.high or read_out.quantity.interval.low
+    return not resolved.is_whole_run and low is not None and high is not None and high < low
+
+
+def _partial(run: RunFigures, stated: Input, read_out: Input) -> Finding:
+    one = stated.quantity.best or stated.quantity.interval.low
+    two = read_out.quantity.best or read_out.quantity.interval.low
+    assert one is not None
+    assert two is not None
+    return Finding(
+        code="coverage-gap",
+        severity="info",
+        message=f"run {run.name}: the recording holds {two / one:.2%} of the stated {stated.name} "
+        f"({number(two)} of {number(one)} {stated.unit}): a sample of the run, which confirms neither "
+        "figure; the stated one is used",
+        evidence=(stated.source, read_out.source),
+    )
 
 
 def _input(name: str, resolved: Resolved) -> Input:

@@ -19,8 +19,9 @@ from profilers.integrals import (
 )
 
 if TYPE_CHECKING:
+    from flopledger.process_tree import Attribution
     from hardware_db import Accelerator
-    from profilers.trace import DeviceKey, DeviceTrace, Trace
+    from profilers.trace import DeviceTrace, Trace
 
 SCHEMA = "flopledger/run-summary/1"
 
@@ -38,10 +39,12 @@ class RunFacts:
     """The window on the record's axis."""
     end_ns: int
     interval_seconds: float
-    evidence: str
-    """How the devices were attributed (see ``flopledger.process_tree``)."""
+    attribution: "Attribution"
+    """Which devices are the run's, and how that is known."""
     sources: list[dict[str, Any]]
     trouble: list[str]
+    left_running: int = 0
+    """Processes that the command left behind when it ended."""
 
 
 class Findings:
@@ -57,10 +60,11 @@ class Findings:
         )
 
 
-def summarise(facts: RunFacts, trace: "Trace", used: "set[DeviceKey]") -> dict[str, Any]:
+def summarise(facts: RunFacts, trace: "Trace") -> dict[str, Any]:
     """Return the summary as plain JSON."""
     findings = Findings()
     _tell_sources(facts, findings)
+    used = facts.attribution.used
     devices = [trace.devices[key] for key in sorted(used)]
     # A partition's board sensors are its parent's: its joules are not missing, they are counted.
     parents = {device.device.key.uuid for device in devices if device.device.key.mig}
@@ -72,12 +76,13 @@ def summarise(facts: RunFacts, trace: "Trace", used: "set[DeviceKey]") -> dict[s
     total = sum(joules) if joules and None not in joules else None
     if not devices:
         findings.add("no-devices", "warning", "no device was seen: nothing is known about energy")
-    elif facts.evidence == "none":
+    elif facts.attribution.evidence == "none":
         findings.add(
             "devices-unattributed",
             "info",
             "nothing says which devices this run used: all of the host's are counted",
         )
+    _tell_company(facts, findings)
     _tell_events(trace, devices, findings)
     findings.add(
         "model-flop-unknown",
@@ -96,7 +101,7 @@ def summarise(facts: RunFacts, trace: "Trace", used: "set[DeviceKey]") -> dict[s
         "hardware_flop": None,
         "flop_bounds": _flop_bounds(facts, trace, devices, findings),
         "devices": entries,
-        "attribution": facts.evidence,
+        "attribution": facts.attribution.evidence,
         "findings": findings.items,
     }
 
@@ -165,7 +170,8 @@ def _tell_energy(facts: RunFacts, measured: Energy | None, name: str, findings: 
         findings.add(
             "energy-from-power",
             "info",
-            f"{name}: no energy counter; integrated from power readings, which alias with the load",
+            f"{name}: no energy counter that moved; integrated from power readings, which alias with "
+            "the load",
         )
     if window - measured.seconds > max(0.02 * window, 0.05):
         findings.add(
@@ -192,6 +198,23 @@ def _tell_sources(facts: RunFacts, findings: Findings) -> None:
             findings.add("source-unavailable", "warning", f"{source['name']}: {detail}")
     for trouble in facts.trouble:
         findings.add("sampler-trouble", "warning", f"the sampler: {trouble}")
+
+
+def _tell_company(facts: RunFacts, findings: Findings) -> None:
+    for key, number in sorted(facts.attribution.shared.items()):
+        findings.add(
+            "device-shared",
+            "warning",
+            f"{key}: the driver listed {number} other process(es) on it; energy, busy time and FLOP "
+            "are the device's and may be partly theirs",
+        )
+    if facts.left_running:
+        findings.add(
+            "processes-left-running",
+            "warning",
+            f"{facts.left_running} process(es) outlived the command; what they did after its end is "
+            "not in this record",
+        )
 
 
 def _tell_events(trace: "Trace", devices: "list[DeviceTrace]", findings: Findings) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flopledger.logs import EvidenceFile
+from flopledger.logs import EvidenceFile, run_records
+from flopledger.logs.notes import Notes
 from flopledger.parts import Part
 
 if TYPE_CHECKING:
@@ -37,9 +38,27 @@ def read(files: Sequence[EvidenceFile]) -> Telemetry | None:
         return None
     from profilers import ProfilersError
     from profilers.importers import collect, open_recording
+    from profilers.trace import Trace
 
     try:
-        trace = collect([open_recording(file.path)[1] for file in files])
+        trace = collect([open_recording(file.path)[1] for file in files if file.path.is_file()])
+        for file in files:
+            record = run_records.read(file.path, Notes(file.name)) if file.path.is_dir() else None
+            if record is None:
+                continue
+            used = {
+                key: device for key, device in record.trace.devices.items() if key in record.used
+            }
+            ends = record.trace.started_ns, record.trace.ended_ns
+            trace = trace.merge(
+                Trace(
+                    devices=used,
+                    gaps=record.trace.gaps,
+                    events=record.trace.events,
+                    started_ns=ends[0],
+                    ended_ns=ends[1],
+                )
+            )
     except ProfilersError:
         return None
     return (

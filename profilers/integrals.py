@@ -101,25 +101,29 @@ def power_integral(trace: DeviceTrace, start_ns: int, end_ns: int) -> Amount | N
 
 
 def energy(trace: DeviceTrace, start_ns: int, end_ns: int) -> Energy | None:
-    """Return a device's energy in the window: its own counter first, integrated power else."""
+    """Return a device's energy in the window: its own counter first, integrated power else.
+
+    A counter that stood still while power was drawn says nothing (a window within one of its steps,
+    or a broken counter): then it is power, too, and not a zero.
+    """
     counted = counter_increase(trace, "energy_mj", start_ns, end_ns)
-    window = (end_ns - start_ns) / 1e9
-    limit = trace.device.power_limit_mw
-    if counted is not None:
+    drawn = power_integral(trace, start_ns, end_ns)
+    watts = drawn.value / drawn.seconds if drawn is not None else 0.0
+    if counted is not None and not (counted.value == 0 and watts > 0):
         joules, seconds, basis = counted.value / 1000, counted.seconds, "counter"
-        # The mean power of the seen time tells what one update period is worth, at either end.
-        edge = 2 * ENERGY_UPDATE_SECONDS * joules / seconds if seconds else 0.0
-    else:
-        drawn = power_integral(trace, start_ns, end_ns)
-        if drawn is None:
-            return None
+        # One update period at either end, at the mean power of the time that was seen.
+        edge = 2 * ENERGY_UPDATE_SECONDS * max(joules / seconds, watts)
+    elif drawn is not None:
         joules, seconds, basis, edge = drawn.value, drawn.seconds, "power", 0.0
-    unseen = max(0.0, window - seconds)
-    measured = np.array([joules])
-    low, high = energy_ends(measured, measured, np.array([edge]), SENSOR_GAIN)
+    else:
+        return None
+    unseen = max(0.0, (end_ns - start_ns) / 1e9 - seconds)
     if unseen <= 0.001:
         unseen = 0.0  # rounding of the stamps, not time
+    limit = trace.device.power_limit_mw
     worst = 0.0 if not unseen else None if limit is None else unseen * limit / 1000
+    measured = np.array([joules])
+    low, high = energy_ends(measured, measured, np.array([edge]), SENSOR_GAIN)
     return Energy(
         joules=joules,
         seconds=seconds,

@@ -88,6 +88,7 @@ class StepLedger:
         node: str | None = None,
         mesh: Mapping[str, int] | None = None,
         versions: Mapping[str, str] | None = None,
+        clock: ClockPair | None = None,
     ) -> "StepLedger":
         """Start a new ledger in the run's folder.
 
@@ -99,10 +100,11 @@ class StepLedger:
             node: Name of the host; by default its own.
             mesh: Size by name of the device mesh's dimensions.
             versions: Of Python, torch and whatever else decides what runs.
+            clock: Both clocks at the recording's start; by default now.
 
         """
         node = platform.node() if node is None else node
-        clock = ClockPair.now()
+        clock = clock or ClockPair.now()
         host = re.sub(r"[^A-Za-z0-9.]", "_", node)[:64] or "host"
         name = f"rank={rank:05d}-{host}-{os.getpid()}-{clock.wall_ns:x}"
         folder = run_dir / STEPS / name

@@ -62,7 +62,7 @@ def assemble(evidence: Evidence) -> RunFacts:
         evidence, figures["accelerator_count"]
     )
     if several is None:
-        figures["timed_seconds"] = _timed_seconds(evidence)
+        figures["timed_seconds"] = _timed_seconds(evidence) or _of_record(evidence)
         figures |= _amount(evidence, figures, rules)
     seen = telemetry.measure(evidence.telemetry, *_window(evidence))
     figures["accelerator_seconds"] = _accelerator_seconds(evidence, figures) or seen.device_seconds
@@ -128,6 +128,16 @@ def _timed_seconds(evidence: Evidence) -> Resolved | None:
         return figure
     return _computed(
         seen.number, "s", (seen.facts[0],), "to the last event of a log that breaks off", "at least"
+    )
+
+
+def _of_record(evidence: Evidence) -> Resolved | None:
+    """Take the time of the one watched command, where no log gives a timed part of it."""
+    facts = [fact for fact in evidence.named("wall_seconds") if fact.grade is Grade.INSTRUMENT]
+    if len(facts) != 1:
+        return None
+    return _computed(
+        float(facts[0].value), "s", (facts[0],), f"the watched command, {facts[0].place}"
     )
 
 

@@ -36,7 +36,8 @@ class Evidence:
     facts: tuple[Fact, ...] = ()
     findings: tuple[Finding, ...] = ()
     unread: tuple[str, ...] = ()  #: names of files that nobody recognised or that were refused
-    telemetry: tuple[EvidenceFile, ...] = ()  #: recordings, integrated once the window is known
+    #: recordings and run records (folders), integrated once the window is known
+    telemetry: tuple[EvidenceFile, ...] = ()
     sources: Mapping[str, Source] = field(default_factory=dict)  #: by name
 
     def named(self, name: str) -> tuple[Fact, ...]:

@@ -18,6 +18,8 @@ class Resolved:
     facts: tuple[Fact, ...]  #: what it rests on; several where it was computed
     derivation: str  #: why this one, or the arithmetic
     bound: Bound = "exact"  #: "at least" for a log that breaks off, "at most" for padded tokens
+    #: whether it speaks for the whole run; a recording without the run's window may be a sample
+    is_whole_run: bool = True
     alternatives: tuple[Fact, ...] = ()  #: facts of the same name that say otherwise
 
     @property

@@ -8,13 +8,24 @@ for a device.
 from __future__ import annotations
 
 import functools
+import os
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from flopledger.errors import FlopledgerError
+
+if TYPE_CHECKING:
+    from flopledger.recording.recorder import Recorder
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class RecordError(FlopledgerError):
+    """A recording that cannot be made as asked."""
 
 
 def record(
@@ -33,12 +44,15 @@ def record(
     Args:
         path: The run's folder. Each process of the run gives the same one; a restarted run too.
         model: The model, or a list of models. By default every outermost call of any module is
-            seen; a model that is named here is seen from its first call on, however it was made.
+            seen; a model that is named here stays watched even while others call it.
         sampler: Whether to sample this node's devices; by default where an NVIDIA driver is loaded.
             On each node one process samples.
         sources: The sampler's instruments, as in ``profilers.sampler.SamplerSettings``.
         interval_seconds: Time between two samples of the devices.
         automatic: Whether optimizer steps are seen by themselves. Without it ``step()`` ends one.
+
+    Raises:
+        RecordError: by ``start``, when torch is missing or the folder cannot hold a record.
 
     """
     return Recording(
@@ -64,23 +78,61 @@ class Recording:
         interval_seconds: float = 1.0,
         automatic: bool = True,
     ) -> None:
+        """See :func:`record`."""
         self.path = path
-        self.active = False
-        """Whether it records now."""
+        self._models = _listed(model)
+        self._sampler = sampler
+        self._sources = sources
+        self._interval_seconds = interval_seconds
+        self._automatic = automatic
+        self._recorder: Recorder | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether it records now, in this process."""
+        return self._recorder is not None and self._recorder.active
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of this process that are over, as far as was seen."""
+        return self._recorder.book.steps if self._recorder is not None else 0
 
     def start(self) -> Recording:
-        """Begin. Starting twice changes nothing."""
-        self.active = True
+        """Begin. Starting twice changes nothing; starting again after a stop is a new ledger."""
+        if self.active:
+            return self
+        try:
+            from flopledger.recording.recorder import Recorder
+        except ImportError as error:
+            raise RecordError(
+                f"recording a training loop needs torch ({error}); "
+                'install it: pip install "flopledger[trace]"'
+            ) from error
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RecordError(
+                f"{self.path}: cannot hold a record ({error.strerror}); choose another folder"
+            ) from error
+        self._recorder = Recorder(self.path, automatic=self._automatic)
+        self._recorder.start(self._models)
+        self._recorder.sample(self._sampler, self._sources, self._interval_seconds)
+        _LIVE.add(self)
         return self
 
     def stop(self, reason: str = "finished") -> None:
         """End and seal the ledger with a reason. Stopping twice changes nothing."""
-        self.active = False
+        if self._recorder is not None:
+            self._recorder.stop(reason)
 
     def step(
         self, tokens: int | None = None, samples: int | None = None, number: int | None = None
     ) -> None:
         """Say what the step that just ended processed on this rank.
+
+        Where an optimizer steps by itself this only adds what is said to that step; several calls
+        before one optimizer step (gradient accumulation) add up. Without any optimizer it ends the
+        step.
 
         Args:
             tokens: Tokens of this step on this rank; None leaves what was seen.
@@ -88,6 +140,8 @@ class Recording:
             number: The step's number, where the loop counts differently (a resumed run).
 
         """
+        if self.active and self._recorder is not None:
+            self._recorder.say(tokens, samples, number)
 
     @contextmanager
     def span(self, what: str) -> Iterator[None]:
@@ -95,18 +149,27 @@ class Recording:
 
         Calls inside are kept apart from training.
         """
-        yield
+        if not self.active or self._recorder is None:
+            yield
+            return
+        with self._recorder.span(what):
+            yield
 
     def resume(self, step: int) -> None:
         """Say that this process continues after ``step``, e.g. from a checkpoint."""
+        if self.active and self._recorder is not None:
+            self._recorder.resume(step, "explicit")
 
     def count(
         self, function: Callable[..., Any], *args: Any, backward: bool = True, **kwargs: Any
     ) -> None:
         """Count a computation that no module's call shows, and add it to the current step.
 
-        Nothing is computed; the function is traced on tensors without storage.
+        Nothing is computed; the function is traced on tensors without storage. A function that
+        cannot be traced leaves a note and an open bound.
         """
+        if self.active and self._recorder is not None:
+            self._recorder.count(function, args, kwargs, backward=backward)
 
     def state(
         self,
@@ -117,26 +180,40 @@ class Recording:
         dtype: str | None = None,
         name: str = "stated",
     ) -> None:
-        """Add FLOP that only the program knows to the current step; the record says who said so."""
+        """Add FLOP that only the program knows to the current step; the record says who said so.
+
+        Args:
+            forward: Model FLOP of the forward.
+            backward: Model FLOP of the backward.
+            recompute: FLOP that are done a second time.
+            dtype: What the matrix units were fed with, e.g. ``bf16``.
+            name: What it is, for the reader.
+
+        """
+        if self.active and self._recorder is not None:
+            flop = {"forward": forward, "backward": backward, "recompute": recompute}
+            self._recorder.state(flop, dtype, name)
 
     def note(self, code: str, message: str, severity: str = "info") -> None:
         """Write something into the record that its reader must know."""
+        if self.active and self._recorder is not None:
+            self._recorder.note(code, severity, message)
+
+    def flush(self) -> None:
+        """Write what waits, so that a reader of the ledger sees every step that is over."""
+        if self.active and self._recorder is not None:
+            self._recorder.book.flush()
 
     def summary(self) -> dict[str, Any]:
-        """Return what was recorded: steps, tokens, samples, FLOP, MFU, HFU, energy, devices."""
-        names = (
-            "steps",
-            "tokens",
-            "samples",
-            "model_flop",
-            "hardware_flop",
-            "duration_seconds",
-            "mfu",
-            "hfu",
-            "energy_joules",
-            "devices",
-        )
-        return {**dict.fromkeys(names), "findings": []}
+        """Return what the run's ledgers add up to, those of other ranks and earlier starts included.
+
+        ``steps, tokens, samples, model_flop, hardware_flop, duration_seconds, mfu, hfu,
+        energy_joules, devices``: None where it is not known, and ``findings`` say why.
+        """
+        from flopledger.recording.summary import summarised
+
+        self.flush()
+        return summarised(self.path)
 
     def __enter__(self) -> Recording:
         return self.start()
@@ -158,3 +235,25 @@ class Recording:
                 return function(*args, **kwargs)
 
         return cast("_F", recorded)
+
+    def _forget(self) -> None:
+        if self._recorder is not None:
+            self._recorder.forget()
+
+
+def _listed(model: Any) -> tuple[Any, ...]:
+    if model is None:
+        return ()
+    return tuple(model) if isinstance(model, list | tuple) else (model,)
+
+
+_LIVE: weakref.WeakSet[Recording] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    """In a forked child (a data loader's worker): the record is the parent's."""
+    for recording in list(_LIVE):
+        recording._forget()
+
+
+os.register_at_fork(after_in_child=_forked)

@@ -157,16 +157,22 @@ def _log_ticks(axis: Axis, most: int) -> list[tuple[float, str]]:
         ]
         if len(found) <= most:
             break
+    if len(found) < 3:  # a narrow axis is nearly linear: take even steps
+        step = round_up((axis.last - axis.first) / 5)
+        first = math.ceil(axis.first / step)
+        found = [step * at for at in range(first, math.floor(axis.last / step) + 1)]
     every = -(-len(found) // most) if found else 1
-    chosen = found[::every]
-    if len(chosen) < 2:  # so narrow that no round figure lies within: take the ends' middle
-        middle = math.sqrt(axis.first) * math.sqrt(axis.last)
-        chosen = sorted({*chosen, *([middle] if not chosen else [])})
-    return [(tick, _tick(tick)) for tick in chosen]
+    return [(tick, _tick(tick)) for tick in found[::every]]
 
 
 def _tick(value: float) -> str:
-    return number(value, 1 if float(f"{value:.0e}") == float(f"{value:.6e}") else 3)
+    digits = next(digits for digits in range(1, 8) if digits == 7 or _shows(value, digits))
+    return number(value, digits)
+
+
+def _shows(value: float, digits: int) -> bool:
+    """Say whether so many digits tell ``value``, rounding noise aside."""
+    return math.isclose(float(f"{value:.{digits - 1}e}"), value, rel_tol=1e-9)
 
 
 def _linear_ticks(axis: Axis, most: int) -> list[tuple[float, str]]:

@@ -146,6 +146,7 @@ def _run(run: "RunAudit") -> dict[str, Any]:
         "model_flop": None if flop is None else _figure(flop),
         "hardware_flop": None if hardware is None else _figure(hardware),
         "evaluation_forward_flop": _known_ends(run.evaluation_flop),
+        "passes": [{"name": one.name, "flop": _figure(one.flop)} for one in run.passes],
         "achieved_flop_per_second_per_accelerator": None if rate is None else _figure(rate),
         "utilisation": {name: _figure(value) for name, value in run.utilisation.items()},
         "precision_supported": list(run.precision_supported),

@@ -106,6 +106,17 @@ def test_unseen_time_widens_energy_up_to_the_power_limit():
     assert energy(unlimited, 0, 2 * SECOND).high is None
 
 
+def test_a_counter_that_stands_still_under_power_is_no_zero():
+    # 300 W for 1 s = 300 J, whatever a counter says that did not move.
+    cell = {"energy_mj": 5000, "power_mw": 300_000}
+    found = energy(trace((0, 0, cell), (1, 1, cell)), 0, SECOND)
+    assert (found.joules, found.basis) == (300, "power")
+    # An idle board that truly draws nothing keeps its counter.
+    idle = {"energy_mj": 5000, "power_mw": 0}
+    found = energy(trace((0, 0, idle), (1, 1, idle)), 0, SECOND)
+    assert (found.joules, found.basis, found.high) == (0, "counter", 0)
+
+
 def test_what_nobody_saw_is_a_gap():
     told = Gap(start_ns=2 * SECOND, end_ns=5 * SECOND, reason="crashed", node="n")
     seen = trace((1, 1, {}), (2, 1, {}), (5, 0, {}), (6, 1, {}))

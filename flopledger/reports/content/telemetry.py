@@ -18,15 +18,16 @@ def section(report: "AuditReport") -> Section | None:
     for index, run in enumerate(report.runs):
         if run.telemetry is None:
             continue
-        view = run.telemetry
-        title = f"Telemetry of run {run.figures.name}"
-        blocks.append(
-            Figure(key=f"telemetry-{index}", chart=_chart(view, title), caption=(_caption(view),))
-        )
-        blocks.append(Paragraph(words=(f"{title}: {', '.join(view.files)}.",), role="note"))
+        blocks += drawn(run.telemetry, f"Telemetry of run {run.figures.name}", index)
     if not blocks:
         return None
     return Section(key="telemetry", title="Telemetry", blocks=tuple(blocks))
+
+
+def drawn(view: "TelemetryView", title: str, index: int = 0) -> tuple[Block, Block]:
+    """Give the drawing of one run's recordings, and the files that they came from."""
+    figure = Figure(key=f"telemetry-{index}", chart=_chart(view, title), caption=(_caption(view),))
+    return figure, Paragraph(words=(f"{title}: {', '.join(view.files)}.",), role="note")
 
 
 def _chart(view: "TelemetryView", title: str) -> TimeChart:
