@@ -118,3 +118,26 @@ def test_tokens_that_the_case_states_otherwise_are_a_mismatch(tmp_path: Path) ->
     recorded(tmp_path / "rec")
     report = audited(tmp_path, ["rec"], "tokens = 1e6")
     assert codes(report)["amount-mismatch"] == "warning"
+
+
+def test_the_record_of_a_run_says_when_a_threshold_will_be_crossed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from flopledger.commands import main
+
+    recorded(tmp_path / "rec")
+    assert main(["estimate", str(tmp_path / "rec"), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    crossing = next(one for one in answer["crossings"] if one["regime"] == "eu-gpai-1e23")
+    # 1e23 / 3e14 FLOP a second = 3.33e8 s = 92,593 hours
+    assert crossing["wall_clock_hours"] == pytest.approx(1e23 / 3e14 / 3600, rel=0.02)
+    assert crossing["tokens"] == pytest.approx(1e23 / 3e14 * 4096, rel=0.02)
+
+
+def test_a_folder_without_a_record_is_bad_input(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from flopledger.commands import main
+
+    assert main(["estimate", str(tmp_path)]) == 2
+    assert "without a run record" in capsys.readouterr().err
