@@ -73,6 +73,9 @@ class Listener(Protocol):
     def new_kind(self, kind: Kind, module: Any, args: Any, kwargs: Any) -> None:
         """A call of a kind that was not seen before is about to run."""
 
+    def settle(self, variant: Variant) -> object:
+        """What became of a call is known for the first time: the moment to count it."""
+
     def step(self, seen: StepSeen) -> None:
         """A step is over."""
 
@@ -170,6 +173,17 @@ class Open:
     end_us: int = 0
 
 
+@dataclass(slots=True)
+class _Cut:
+    """A step that is over and not told yet."""
+
+    step: Open
+    by: list[str]
+    said: dict[str, int | None]
+    end_us: int
+    units: tuple[int | None, int | None]
+
+
 class Pending:
     """A call with gradients: is a backward going to come?  Also the hook on its outputs."""
 
@@ -193,6 +207,8 @@ class Pending:
     def arrived(self, place: int) -> None:
         """An output's gradient arrived: a backward pass is going through this call."""
         task = graph_task()
+        if self.observer._stepped_at:
+            self.observer.cut()
         if torch.is_grad_enabled():
             self.doubled = True
         if self.closed:
@@ -349,6 +365,7 @@ class Observer:
         self._stepped_by: list[str] = []
         self._ended_us = 0
         self._said: dict[str, int | None] = {}
+        self._cuts: list[_Cut] = []
         self._until_disarm = DISCOVERY_STEPS
         self._swept_us = 0
         self._refreshed_us = 0
@@ -357,6 +374,8 @@ class Observer:
         self._undo: list[Callable[[], None]] = []
         self._told: set[str] = set()
         self._pid = os.getpid()
+        self._fresh = False
+        """Whether a new kind of call was seen since the last step."""
 
     # ------------------------------------------------------------ beginning and end
 
@@ -371,6 +390,7 @@ class Observer:
             register_module_module_registration_hook(self._registered).remove,
             register_module_parameter_registration_hook(self._registered).remove,
             *self._see_new_modules(),
+            _unseen_by_script(),
         ]
         self.watching = True
 
@@ -392,8 +412,8 @@ class Observer:
         self.watching = False
 
     def _flush_open(self) -> None:
-        if self._stepped_at:
-            self.close(self._stepped_at)
+        if self._stepped_at or self._cuts:
+            self.close(self._stepped_at or now_us())
         rest, self._step = self._step, Open()
         self._settle(rest)
         if rest.calls:
@@ -452,6 +472,13 @@ class Observer:
         """Modules that are made or copied from now on get their seam at once."""
         for name in ("__init__", "__setstate__"):
             yield _wrapped(torch.nn.Module, name, self._made)
+        yield _wrapped(torch.optim.Optimizer, "__init__", self._optimizer_made)
+
+    def _optimizer_made(self, _optimizer: Any) -> None:
+        """A training begins: its model may be an old one that nobody called for long."""
+        if self.watching and os.getpid() == self._pid:
+            self.sweep()
+            self._until_disarm = max(self._until_disarm, DISCOVERY_STEPS)
 
     def _made(self, module: Any) -> None:
         if self.watching and os.getpid() == self._pid and "_modules" in module.__dict__:
@@ -466,6 +493,8 @@ class Observer:
     def enter(self, seam: Seam, module: Any, args: Any, kwargs: Any) -> Pending | None:
         """An outermost call is about to run."""
         try:
+            if torch._C._get_tracing_state() is not None:
+                return None  # TorchScript records what runs; ours is not the model's
             again = graph_task() != -1
             if again and not seam.recent:
                 return None  # recomputation inside a model that is counted as a whole
@@ -572,6 +601,7 @@ class Observer:
             del seam.kinds[next(iter(seam.kinds))]
         seam.kinds[key] = kind
         if kind.real:
+            self._fresh = True
             self.listener.new_kind(kind, module, args, kwargs)
         return kind
 
@@ -597,8 +627,23 @@ class Observer:
             if known[1] not in self._stepped_by:
                 self._stepped_by.append(known[1])
             self._stepped_at = now_us()
+            if self._fresh:
+                self._settle_fresh()
         except Exception as error:  # noqa: BLE001 - never into the program
             self._trouble("an optimizer's step", error)
+
+    def _settle_fresh(self) -> None:
+        """Have new kinds counted while the model is still what it was when it was called."""
+        self._fresh = False
+        depth, self.here.depth = self.here.depth, 1
+        try:
+            with self._lock:
+                for pending in self._step.pending:
+                    variant = pending.variant()
+                    if variant.data is None:
+                        self.listener.settle(variant)
+        finally:
+            self.here.depth = depth
 
     def _new_optimizer(self, optimizer: Any) -> tuple[Any, str]:
         name = type(optimizer).__name__
@@ -637,38 +682,56 @@ class Observer:
             issubclass(type(item), torch.optim.Optimizer) for item in gc.get_objects()
         )
 
+    def cut(self) -> None:
+        """A backward begins after an optimizer's step: another step begins with it.
+
+        Inside of the engine nothing may be counted; what is cut off is told at the next boundary.
+        """
+        with self._lock:
+            if self._stepped_at:
+                step = self._step
+                self._cuts.append(
+                    _Cut(step, self._stepped_by, self._said, self._stepped_at, self._settle(step))
+                )
+                self._step, self._stepped_by, self._said, self._stepped_at = Open(), [], {}, 0
+
     def close(self, end_us: int) -> None:
         """Close the step that is open."""
         with self._lock:
-            step, self._step = self._step, Open()
-            by, self._stepped_by, self._stepped_at = self._stepped_by, [], 0
-            said, self._said = self._said, {}
-            self._resolve_aside(step)
-            tokens, samples = self._settle(step)
-            before, self._ended_us = self._ended_us, end_us
-            source = None if tokens is None else "inputs"
-            if said.get("tokens") is not None:
-                tokens, source = said["tokens"], "explicit"
-            if said.get("samples") is not None:
-                samples = said["samples"]
-            seen = StepSeen(
-                calls=step.calls,
-                optimizer="+".join(by) or None,
+            self._resolve_aside(self._step)
+            self._stepped_at = self._stepped_at or end_us
+            self.cut()
+            cuts, self._cuts = self._cuts, []
+            depth, self.here.depth = self.here.depth, 1  # what the listener runs is no training
+            try:
+                self._close_aside()
+                for cut in cuts:
+                    self._tell_step(cut)
+            finally:
+                self.here.depth = depth
+            self._upkeep(end_us)
+
+    def _tell_step(self, cut: _Cut) -> None:
+        (tokens, samples), said = cut.units, cut.said
+        before, self._ended_us = self._ended_us, cut.end_us
+        source = None if tokens is None else "inputs"
+        if said.get("tokens") is not None:
+            tokens, source = said["tokens"], "explicit"
+        if said.get("samples") is not None:
+            samples = said["samples"]
+        self.listener.step(
+            StepSeen(
+                calls=cut.step.calls,
+                optimizer="+".join(cut.by) or None,
                 before_us=before,
-                start_us=min(step.start_us or end_us, end_us),
-                end_us=end_us,
+                start_us=min(cut.step.start_us or cut.end_us, cut.end_us),
+                end_us=cut.end_us,
                 tokens=tokens,
                 tokens_from=source,
                 samples=samples,
                 number=said.get("number"),
             )
-            depth, self.here.depth = self.here.depth, 1  # what the listener runs is no training
-            try:
-                self._close_aside()
-                self.listener.step(seen)
-            finally:
-                self.here.depth = depth
-            self._upkeep(end_us)
+        )
 
     def _settle(self, open_: Open) -> tuple[int | None, int | None]:
         """Turn pending calls into counts; return the tokens and samples that were trained on."""
@@ -800,6 +863,15 @@ def _wrapped(owner: Any, name: str, tell: Callable[[Any], None]) -> Callable[[],
             setattr(owner, name, original)
 
     return undo
+
+
+def _unseen_by_script() -> Callable[[], None]:
+    """TorchScript compiles every attribute of a module that is not on its list."""
+    ignored = getattr(sys.modules.get("torch.jit._recursive"), "ignored_attributes", None)
+    if not isinstance(ignored, list):
+        return lambda: None
+    ignored.append(SEAM)
+    return lambda: ignored.remove(SEAM)
 
 
 def _class_name(module: Any) -> str:

@@ -109,23 +109,27 @@ class Recorder:
             self.book.device(facts)
         self.costs.see(kind, module, args, kwargs)
 
+    def settle(self, variant: Variant) -> Cost:
+        """Count what became of a call."""
+        return self.costs.settle(variant)
+
     def step(self, seen: StepSeen) -> None:
         """A step is over."""
-        before = self.costs.seconds
         row = Row()
-        row.calls = self._calls(seen.calls)
         if seen.number is not None:
             self._next = seen.number
         row.number, self._next = self._next, self._next + 1
         row.end_us = seen.end_us
         row.duration_us = seen.end_us - seen.start_us
-        counting_us = round(1e6 * self._counted_seconds)
+        # What counting took since the last step is not the program's waiting.
+        counting_us = round(1e6 * (self.costs.seconds - self._counted_seconds))
+        self._counted_seconds = self.costs.seconds
         row.wait_us = max(0, seen.start_us - seen.before_us - counting_us)
         row.optimizer = seen.optimizer
         row.tokens, row.tokens_from = seen.tokens, seen.tokens_from
         row.samples = seen.samples
+        row.calls = self._calls(seen.calls)
         row.said = seen.tokens_from == "explicit" or seen.number is not None
-        self._counted_seconds = self.costs.seconds - before
         self.book.add(row)
 
     def _calls(self, calls: Mapping[Variant, int]) -> tuple[tuple[Cost, int], ...]:

@@ -143,6 +143,11 @@ def _over_time(go: Any, chart: TimeChart) -> Any:
             row=at, col=1,
         )  # fmt: skip
         made.update_yaxes(range=[0, panel.top], gridcolor=_GRID, zeroline=False, row=at, col=1)
+    for band in chart.stretches:
+        made.add_vrect(
+            x0=band.start, x1=band.end, row="all", col=1, line_width=0, layer="below",
+            fillcolor="rgba(190,160,90,0.22)",
+        )  # fmt: skip
     made.update_xaxes(range=[0, chart.span], gridcolor=_GRID, zeroline=False)
     made.update_xaxes(title=chart.axis.title, row=len(chart.panels), col=1)
     made.update_layout(
