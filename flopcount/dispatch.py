@@ -42,7 +42,9 @@ MASKING = frozenset(
     {"aten::add", "aten::add_", "aten::masked_fill", "aten::masked_fill_", "aten::where"}
 )
 BATCHED = frozenset({"aten::bmm", "aten::baddbmm"})
-RAGGED = frozenset({"aten.linear", "aten.bmm", "aten.matmul"})
+RAGGED = frozenset(
+    {"aten.linear", "aten.linear_backward", "aten.bmm", "aten.matmul", "aten.matmul_backward"}
+)
 BLOCKED = -10_000.0
 """An additive mask below this forbids a pair: the least value that half precision masks use."""
 
@@ -75,13 +77,32 @@ class AttentionScopes(TorchFunctionMode):  # type: ignore[misc]
         names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
         bound = {**dict(zip(names, args, strict=False)), **kwargs}
         if bound["query"].is_nested:
-            return func(*args, **kwargs)
+            return self._attend_nested(func, bound)
         watch = self.watch
         watch.push(Scope(watch.stack[-1].path, self._mask(bound)))
         try:
             return func(*args, **kwargs)
         finally:
             watch.pop()
+
+    def _attend_nested(self, func: Any, bound: dict[str, Any]) -> Any:
+        """Sequences of different lengths: each attends to itself only.
+
+        The reference kernel refuses a causal mask on them, so it runs without; what the mask allows
+        is counted from the lengths.
+        """
+        lengths = zip(ragged_lengths(bound["query"]), ragged_lengths(bound["key"]), strict=True)
+        each = list(lengths)
+        pairs = sum(queries * keys for queries, keys in each)
+        allowed = pairs
+        if bound.pop("is_causal", False):
+            allowed = sum(causal_pairs(queries, keys) for queries, keys in each)
+        found = Attention(allowed, max(pairs, 1), dtype_name(bound["query"].dtype))
+        self.watch.push(Scope(self.watch.stack[-1].path, found))
+        try:
+            return func(**bound)
+        finally:
+            self.watch.pop()
 
     def _mask(self, bound: dict[str, Any]) -> Attention:
         """Allowed and all pairs of the call."""
@@ -267,11 +288,20 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         """A product of strided nested tensors, which have elements and no common shape."""
         phase, scope = self.watch.here()
         first, second = args[:2]
+        times = 1
         if op == "aten.linear":
             flop = 2 * int(first.numel()) * int(second.shape[0])
+        elif op == "aten.linear_backward":
+            flop, times = (
+                2 * int(first.numel()) * int(args[2].shape[0]),
+                sum(map(bool, args[3][:2])),
+            )
         else:
+            if op == "aten.matmul_backward":
+                first, second, times = args[1], args[2], sum(map(bool, args[3]))
             pairs = zip(first.unbind(), second.unbind(), strict=True)
             flop = sum(2 * int(a.numel()) * int(b.shape[-1]) for a, b in pairs)
+        flop *= times
         self.record(op, dtype_name(first.dtype), phase, scope, Cost(flop))
 
     def record(
@@ -406,6 +436,14 @@ def is_sharded_call(types: Any) -> bool:
 def _is_ragged(args: Any) -> bool:
     """Whether an argument is a strided nested tensor."""
     return any(item.is_nested and item.layout is torch.strided for item in tensors(args))
+
+
+def ragged_lengths(nested: Any) -> list[int]:
+    """The length of each sequence of a nested tensor ``(B, heads, length, width)``."""
+    if nested.layout is torch.strided:
+        return [int(size[-2]) for size in nested._nested_tensor_size().tolist()]
+    lengths = nested.lengths()
+    return [int(n) for n in (nested.offsets().diff() if lengths is None else lengths).tolist()]
 
 
 @cache
