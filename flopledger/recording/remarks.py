@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from flopledger.recording.attempts import Training, missing_ranks
 from flopledger.recording.totals import AttemptTotals, RunFinding
+from profilers.step_ledger import ProcessSteps
 
 if TYPE_CHECKING:
     from flopledger.recording.adding import Tally
@@ -15,7 +16,10 @@ MOST = 100
 
 
 def remarks(
-    found: Sequence[Training], tallies: Sequence["Tally"], attempts: Sequence[AttemptTotals]
+    found: Sequence[Training],
+    tallies: Sequence["Tally"],
+    attempts: Sequence[AttemptTotals],
+    twice: Sequence[ProcessSteps],
 ) -> tuple[RunFinding, ...]:
     """Return the findings of a run, worst first."""
     every = [
@@ -23,6 +27,7 @@ def remarks(
         *_missing_ranks(found),
         *_unknown(tallies),
         *_history(found, attempts),
+        *_twice(twice),
         *_notes(tallies),
     ]
     order = {"error": 0, "warning": 1, "info": 2}
@@ -115,6 +120,17 @@ def _history(found: Sequence[Training], attempts: Sequence[AttemptTotals]) -> It
                 message=f"{_many(attempt.redone_steps, 'step')} of attempt {attempt.attempt + 1} "
                 "were done again by a later one: hardware FLOP, not model FLOP",
             )
+
+
+def _twice(ledgers: Sequence[ProcessSteps]) -> Iterator[RunFinding]:
+    if ledgers:
+        yield RunFinding(
+            code="recorded-twice",
+            severity="info",
+            message=f"{_many(len(ledgers), 'ledger')} of processes that have another one for the "
+            "same time: counted once",
+            evidence=tuple(ledger.folder.name for ledger in ledgers[:MOST]),
+        )
 
 
 def _notes(tallies: Sequence["Tally"]) -> Iterator[RunFinding]:

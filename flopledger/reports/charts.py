@@ -101,13 +101,25 @@ class Panel:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Stretch:
+    """A stretch of time behind all panels, with a name."""
+
+    label: str
+    start: float
+    end: float  #: both in the time axis's unit
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TimeChart:
-    """Panels over one time axis, hours from the start of the recording."""
+    """Panels over one time axis, hours from the start of the recording unless it says otherwise."""
 
     title: str
-    hours: tuple[float, ...]  #: middle of each moment
+    unit: str  #: of time: seconds, minutes, hours or days
+    times: tuple[float, ...]  #: middle of each moment
     span: float  #: length of the recording
     panels: tuple[Panel, ...]
+    axis_title: str = ""  #: empty: the unit, from the first sample
+    stretches: tuple[Stretch, ...] = ()
 
     @property
     def description(self) -> str:
@@ -117,7 +129,12 @@ class TimeChart:
     @property
     def axis(self) -> Axis:
         """The time axis."""
-        return Axis(kind="linear", first=0.0, last=self.span, title="hours from the first sample")
+        return Axis(
+            kind="linear",
+            first=0.0,
+            last=self.span,
+            title=self.axis_title or f"{self.unit} from the first sample",
+        )
 
 
 def log_axis(values: list[float], title: str) -> Axis:

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
     from flopledger.telemetry_view import Envelope, TelemetryView
 
+#: Unit of the time axis -> its seconds; a unit serves for up to so many of it.
+_UNITS = (("seconds", 1), ("minutes", 60), ("hours", 3600), ("days", 86_400))
+_SHOWN = 100
+
 
 def section(report: "AuditReport") -> Section | None:
     """Draw each run's recordings; ``None`` where the case has none."""
@@ -18,24 +22,28 @@ def section(report: "AuditReport") -> Section | None:
     for index, run in enumerate(report.runs):
         if run.telemetry is None:
             continue
-        blocks += drawn(run.telemetry, f"Telemetry of run {run.figures.name}", index)
+        view = run.telemetry
+        title = f"Telemetry of run {run.figures.name}"
+        blocks.append(
+            Figure(key=f"telemetry-{index}", chart=chart(view, title), caption=(caption(view),))
+        )
+        blocks.append(Paragraph(words=(f"{title}: {', '.join(view.files)}.",), role="note"))
     if not blocks:
         return None
     return Section(key="telemetry", title="Telemetry", blocks=tuple(blocks))
 
 
-def drawn(view: "TelemetryView", title: str, index: int = 0) -> tuple[Block, Block]:
-    """Give the drawing of one run's recordings, and the files that they came from."""
-    figure = Figure(key=f"telemetry-{index}", chart=_chart(view, title), caption=(_caption(view),))
-    return figure, Paragraph(words=(f"{title}: {', '.join(view.files)}.",), role="note")
-
-
-def _chart(view: "TelemetryView", title: str) -> TimeChart:
-    hours = view.seconds / 3600
+def chart(view: "TelemetryView", title: str) -> TimeChart:
+    """Draw each signal in a panel of its own."""
+    unit, length = next(
+        one for one in _UNITS if view.seconds < _SHOWN * one[1] or one is _UNITS[-1]
+    )
+    span = view.seconds / length
     return TimeChart(
         title=title,
-        hours=tuple(hours * (at + 0.5) / view.moments for at in range(view.moments)),
-        span=hours,
+        unit=unit,
+        times=tuple(span * (at + 0.5) / view.moments for at in range(view.moments)),
+        span=span,
         panels=tuple(_panel(one) for one in view.envelopes),
     )
 
@@ -59,7 +67,8 @@ def _panel(one: "Envelope") -> Panel:
     )
 
 
-def _caption(view: "TelemetryView") -> str:
+def caption(view: "TelemetryView") -> str:
+    """Say what is drawn and how it was thinned."""
     samples = max(one.samples for one in view.envelopes)
     devices = max(one.devices for one in view.envelopes)
     began = datetime.fromtimestamp(view.started_ns // 10**9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -69,5 +78,5 @@ def _caption(view: "TelemetryView") -> str:
         f"Thinned for display: {samples:,} samples of {devices} device{'s' if devices != 1 else ''} over "
         f"{span} from {began} are shown as {view.moments} moments. The line is the mean over samples and "
         "devices, the band runs from the lowest sample to the highest; a break is a time without samples. "
-        "Every figure of the audit rests on the full recording."
+        "Every figure rests on the full recording."
     )
