@@ -46,6 +46,7 @@ class RunFigures:
     tokens: Input | None = None
     samples: Input | None = None
     tokens_per_sample: Input | None = None
+    epochs: Input | None = None  #: passes over the data set; tokens and samples hold all of them
     sequence_length: int | None = None
     precision: str | None = None
     recompute: str | None = None
@@ -122,6 +123,7 @@ def of_run(run: RunSpec, *, place: str) -> RunFigures:
         tokens=stated("tokens", "tokens"),
         samples=stated("samples", "samples"),
         tokens_per_sample=stated("tokens_per_sample", "tokens"),
+        epochs=stated("epochs", "epochs"),
         sequence_length=run.sequence_length or _whole(run.tokens_per_sample),
         precision=run.precision,
         recompute=run.recompute,

@@ -279,6 +279,9 @@ def pair_check(run: RunFigures, pair: Pair) -> Check:
     found = [_finding(code, severity, message, run)]
     tokens = run.tokens.quantity.best if run.tokens is not None else None
     extra = () if tokens is None else (fingerprints.per_trillion_tokens(tokens),)
+    epochs = run.epochs.quantity.best if run.epochs is not None else None
+    if epochs is not None and epochs > 1.2:
+        extra = (*extra, fingerprints.several_epochs(epochs))
     for fit in fingerprints.matching(
         pair.ratio,
         spread=abs(math.log(pair.ratio) / pair.z),

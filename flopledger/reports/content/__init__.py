@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, cast
 
 from flopledger.reports.content import (
+    amendments,
     assumptions,
     findings,
     headline,
@@ -34,6 +35,7 @@ _ORDER = (
     sources.inputs,
     sources.facts,
     sources.register,
+    amendments.section,
     provenance.section,
 )
 
