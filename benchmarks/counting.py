@@ -291,8 +291,9 @@ def auto_models(sequence=64, layers=4):
                     path = Path(folder) / "config.json"
                     path.write_text(json.dumps(written, default=str))
                     try:
-                        made["built"] = load(path)
-                        return made["built"].model
+                        built = made["built"] = load(path)
+                        built.model.__dict__["_built_by_flopcount"] = built
+                        return built.model
                     except flopcount.FlopcountError as error:
                         failure = failure or error
             raise failure
@@ -408,6 +409,16 @@ def second_opinion(model, args, kwargs):
     raise AssertionError("one of the two devices answers or raises")
 
 
+def counted(model, args, kwargs):
+    """Our count, asked as ``flopledger count`` asks: another attention, layout or dtype if need be."""
+    built = model.__dict__.get("_built_by_flopcount")
+    if built is None:
+        return flopcount.count(model, *args, **kwargs)
+    return importlib.import_module("flopcount.counted_model")._traced(
+        built, kwargs, backward=True, convention="dense"
+    )
+
+
 def examine(build, inputs):
     """One model: our count against the second counter's; a verdict and what to say."""
     try:
@@ -421,7 +432,7 @@ def examine(build, inputs):
         return "needs inputs that its config does not tell", " ".join(str(error).split())[-160:]
     started = time.perf_counter()
     try:
-        count = flopcount.count(model, *args, **kwargs)
+        count = counted(model, args, kwargs)
     except flopcount.FlopcountError as error:
         try:
             second_opinion(model, args, kwargs)

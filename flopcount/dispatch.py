@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils.flop_counter import flop_registry
 
-from flopcount import flex, formulas  # noqa: F401  (formulas register themselves)
+from flopcount import draws, flex, formulas  # noqa: F401  (formulas register themselves)
 from flopcount.dtypes import dtype_name
 from flopcount.formulas.attention import causal_pairs
 from flopcount.formulas.known_unknown import KNOWN_UNKNOWN
@@ -62,6 +62,8 @@ class AttentionScopes(TorchFunctionMode):  # type: ignore[misc]
             return self.attend(func, args, kwargs)
         if func is torch.ops.higher_order.flex_attention:
             return flex.attend(self.counter, args, kwargs)
+        if func is torch.Tensor.tolist:
+            self.counter.asks(args[0])
         if func is torch.Tensor.tolist and args[0].device.type == "meta":
             # Reads memory without any op, so it can be answered only here.
             with torch._C.DisableTorchFunction(), _disable_current_modes():
@@ -193,6 +195,9 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
     def _write(self, func: Any, rule: Rule, args: Any, kwargs: Any, out: Any) -> None:
         """Note values and cost of one executed op."""
         self.known.observe(func, args, kwargs, out)
+        draws.follow(func, list(tensors(args)), list(tensors(out)))
+        if rule.name == "aten::_local_scalar_dense":
+            self.asks(args[0])
         if rule.kind == "zero":
             self._zero(rule, args, out)
         elif rule.kind == "formula" and not _is_ragged(args):
@@ -201,6 +206,11 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
             self._ragged(rule.op, args)
         else:
             self.unknown(rule.op, args, kwargs, out)
+
+    def asks(self, tensor: Any) -> None:
+        """Note a question about a value that was drawn at random."""
+        if draws.is_drawn(tensor):
+            self.watch.ledger.remarks.append(draws.asked(self.watch.here()[1].path))
 
     def _execute(self, func: Any, args: Any, kwargs: Any) -> Any:
         try:

@@ -92,6 +92,7 @@ class Ledger:
     zero: dict[ZeroKey, ZeroTally] = field(default_factory=dict)
     unknown: dict[UnknownKey, UnknownTally] = field(default_factory=dict)
     unknown_masks: int = 0
+    remarks: list[str] = field(default_factory=list)
     has_optimizer: bool = False
     local: Local | None = None
 

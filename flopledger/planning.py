@@ -56,7 +56,13 @@ def crossings(
     found = []
     for standing in standings:
         counted = [run for run in runs if scope.counts(run.figures, standing.regime.ledger)]
-        bests = [run.combined.flop.best if run.combined is not None else None for run in counted]
+        ledger = standing.regime.ledger
+        bests = [
+            run.combined.flop.best * run.share(ledger)
+            if run.combined is not None and run.combined.flop.best is not None
+            else None
+            for run in counted
+        ]
         if not counted or any(best is None for best in bests):
             continue
         *before, last = [best for best in bests if best is not None]

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, field
 
+from flopledger import scope
 from flopledger import verdict as bands
 from flopledger.combine import Combined, Pair, combine, pairs
 from flopledger.estimate import ComputeEstimate, Draws
 from flopledger.facts import Fact, Finding
 from flopledger.inputs import RunFigures
 from flopledger.methods import device_time, work
+from flopledger.methods.passes import Pass
 from flopledger.parts import Part
 from flopledger.quantity import Interval
 from flopledger.run_checks import (
@@ -48,6 +50,8 @@ class RunAudit:
     evaluation_flop: Interval | None = None
     #: total by convention that an honest claim may have used: name -> FLOP
     conventions: dict[str, float] = field(default_factory=dict)
+    #: passes beside training (rollouts, rewards, ...), all of them in ``combined``
+    passes: tuple[Pass, ...] = ()
     facts: tuple[Fact, ...] = ()  #: everything that its evidence says, conflicts included
     evidence_digests: dict[str, str] = field(default_factory=dict)  #: SHA-256 by file name
     telemetry: TelemetryView | None = None  #: its recordings, thinned for display
@@ -63,6 +67,19 @@ class RunAudit:
         if low is not None and high is not None and low > high:
             return Interval(low=None, best=None, high=None)
         return Interval(low=low, best=None, high=high)
+
+    def share(self, ledger: str) -> float:
+        """Share of this run's compute that ``ledger`` holds: all of it, or less some passes."""
+        if not self.passes or self.combined is None:
+            return 1.0
+        route = architecture_route(list(self.estimates))
+        everything = route.flop.best if route is not None else None
+        if everything is None:
+            return 1.0
+        left_out = sum(
+            one.flop.best or 0.0 for one in self.passes if not scope.counts_pass(one.name, ledger)
+        )
+        return 1.0 - left_out / everything
 
     @property
     def hardware_flop(self) -> Interval | None:
@@ -84,6 +101,7 @@ def reconcile(
     facts: tuple[Fact, ...] = (),
     evidence_digests: dict[str, str] | None = None,
     evaluation_flop: Interval | None = None,
+    passes: tuple[Pass, ...] = (),
 ) -> RunAudit:
     """Compare the estimates of one run and combine them."""
     compared = pairs(estimates)
@@ -104,7 +122,7 @@ def reconcile(
         *findings,
         *circular_figures(run, part),
         *missing_figures(run, estimates),
-        *assumed_scope(run),
+        *assumed_scope(run, passes),
         *counter.findings,
     ]
     for check in checks:
@@ -123,6 +141,7 @@ def reconcile(
         counter_verdict=counter.verdict,
         evaluation_flop=evaluation_flop,
         conventions=conventions,
+        passes=passes,
         facts=facts,
         evidence_digests=evidence_digests or {},
     )

@@ -9,7 +9,7 @@ from flopledger.evidence import Completed
 from flopledger.facts import Finding
 from flopledger.inputs import RunFigures
 from flopledger.logs import RunFacts
-from flopledger.methods import counted, device_time, energy, models, tensor_activity, work
+from flopledger.methods import counted, device_time, energy, models, passes, tensor_activity, work
 from flopledger.methods.models import Costed, Model
 from flopledger.parts import Part
 from flopledger.quantity import Interval, point
@@ -29,6 +29,8 @@ def audit_run(
     estimates: list[ComputeEstimate] = []
     conventions: dict[str, float] = {}
     costs = _costs(case, index, known, loaded, findings, trace=trace)
+    own = costs[0][2].cost if costs else None
+    beside = passes.of_run(run, loaded, own, draws, trace=trace)
     for method, model, costed in costs:
         one = work.estimate(
             method,
@@ -39,7 +41,7 @@ def audit_run(
             assumptions=costed.assumptions,
         )
         if one is not None:
-            estimates.append(one)
+            estimates.append(work.with_passes(one, beside))
             conventions |= work.conventions(method, run, costed)
     amount_known = any(not one.bound_only for one in estimates)
     seen, contradictions = tensor_activity.estimate(run, known.telemetry, part)
@@ -61,6 +63,7 @@ def audit_run(
         facts=known.facts,
         evidence_digests=known.digests,
         evaluation_flop=_evaluation(known.found, costs),
+        passes=beside,
     )
     return replace(audited, telemetry=telemetry_view.thin(known.telemetry))
 

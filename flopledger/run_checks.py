@@ -10,6 +10,7 @@ from flopledger.estimate import ComputeEstimate
 from flopledger.facts import Finding, Severity
 from flopledger.inputs import RunFigures
 from flopledger.methods import energy, priors, work
+from flopledger.methods.passes import Pass
 from flopledger.parts import Part
 from flopledger.quantity import Interval
 from flopledger.text import number, percent
@@ -278,6 +279,9 @@ def pair_check(run: RunFigures, pair: Pair) -> Check:
     found = [_finding(code, severity, message, run)]
     tokens = run.tokens.quantity.best if run.tokens is not None else None
     extra = () if tokens is None else (fingerprints.per_trillion_tokens(tokens),)
+    epochs = run.epochs.quantity.best if run.epochs is not None else None
+    if epochs is not None and epochs > 1.2:
+        extra = (*extra, fingerprints.several_epochs(epochs))
     for fit in fingerprints.matching(
         pair.ratio,
         spread=abs(math.log(pair.ratio) / pair.z),
@@ -357,13 +361,17 @@ def power_check(run: RunFigures, part: Part | None) -> Check:
     return Check(verdict=outcome, findings=(_finding("power-implausible", severity, message, run),))
 
 
-def assumed_scope(run: RunFigures) -> list[Finding]:
-    """State the reading that a run's place in the ledgers rests on."""
+def assumed_scope(run: RunFigures, passes: tuple[Pass, ...]) -> list[Finding]:
+    """State the reading that a run's place in the ledgers rests on, with what it weighs."""
+    found = []
     assumption = scope.unsettled(run)
-    if assumption is None:
-        return []
-    message = f"run {run.name} ({run.kind}): {assumption}"
-    return [_finding("scope-assumption", "info", message, run)]
+    if assumption is not None and not (passes and run.kind in ("rl", "distillation")):
+        found.append(f"run {run.name} ({run.kind}): {assumption}")
+    reading = scope.unsettled_passes({one.name for one in passes})
+    if reading is not None:
+        listed = ", ".join(f"{one.name} {number(one.flop.best)} FLOP" for one in passes)
+        found.append(f"run {run.name}: beside training: {listed}; {reading}")
+    return [_finding("scope-assumption", "info", message, run) for message in found]
 
 
 def missing_figures(run: RunFigures, estimates: list[ComputeEstimate]) -> list[Finding]:

@@ -27,6 +27,7 @@ from profilers.wire import device_to_json, event_to_json, first_line
 
 FIRST_RETRY_NS = 1_000_000_000
 LAST_RETRY_NS = 60_000_000_000
+_TO_JSON = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 class Attempt:
@@ -192,8 +193,7 @@ class Probe:
 
     def _row(self, sample: Sample) -> list[Any]:
         """Return device number, clocks, period, the cells and what is absent against the probe."""
-        get = sample.readings.get
-        cells: list[Any] = [get(name) for name in self._columns]
+        cells: list[Any] = list(map(sample.readings.get, self._columns))
         absent: dict[str, list[Any]] = {}
         if Unavailable in set(map(type, cells)):
             for place, why in enumerate(cells):
@@ -205,7 +205,7 @@ class Probe:
         return [number, sample.monotonic_ns, sample.wall_ns, sample.period_ns, cells, absent]
 
     def _say(self, message: Mapping[str, Any]) -> None:
-        data = json.dumps(message, separators=(",", ":")).encode() + b"\n"
+        data = _TO_JSON(message).encode() + b"\n"
         while data:
             data = data[os.write(self._out, data) :]
 

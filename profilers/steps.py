@@ -261,7 +261,7 @@ class Seam:
     """Stands before one module's call and tells the observer of it when it is outermost."""
 
     __slots__ = (
-        "__weakref__", "called", "device", "epoch", "inner", "keep", "kinds", "last", "last_key",
+        "__weakref__", "called", "device", "epoch", "graph", "inner", "keep", "kinds", "last", "last_key",
         "module", "observer", "parameters", "recent",
     )  # fmt: skip
 
@@ -278,6 +278,7 @@ class Seam:
         self.recent = 0
         """Whether it was outermost in this step."""
         self.keep = False
+        self.graph = any(kind.__name__ == "GraphModule" for kind in type(module).__mro__)
         self.last: Kind | None = None
         self.last_key: Hashable = None
 
@@ -341,6 +342,12 @@ for _function in (Seam.__call__, Seam.run, _onwards):
     )
 
 
+class _Compiled:
+    """Whether an optimizer stepped inside of compiled code, which sets this and nothing else."""
+
+    stepped = False
+
+
 class _Here(threading.local):
     depth = 0
 
@@ -374,6 +381,7 @@ class Observer:
         self._undo: list[Callable[[], None]] = []
         self._told: set[str] = set()
         self._pid = os.getpid()
+        self.compiled = _Compiled()
         self._fresh = False
         """Whether a new kind of call was seen since the last step."""
 
@@ -412,6 +420,8 @@ class Observer:
         self.watching = False
 
     def _flush_open(self) -> None:
+        if self.compiled.stepped:
+            self._stepped_in_graph()
         if self._stepped_at or self._cuts:
             self.close(self._stepped_at or now_us())
         rest, self._step = self._step, Open()
@@ -425,10 +435,11 @@ class Observer:
 
     def sweep(self) -> None:
         """Give every module of the process its seam."""
-        kind = torch.nn.Module
-        for item in gc.get_objects():
-            if issubclass(type(item), kind) and "_modules" in getattr(item, "__dict__", ()):
-                self._arm(item)
+        modules = [item for item in gc.get_objects() if _is_module(item)]
+        inside = _inside_compiled(modules)
+        for module in modules:
+            if id(module) not in inside:
+                self._arm(module)
 
     def _arm(self, module: Any) -> Seam:
         state = module.__dict__
@@ -463,6 +474,8 @@ class Observer:
                 continue
             kept.add(id(module))
             kept.update(id(child) for child in list(module.children())[:8])
+        modules = [module for seam in list(self._seams) if (module := seam.module()) is not None]
+        kept |= _inside_compiled(modules)  # a change there would have torch compile again
         for seam in list(self._seams):
             module = seam.module()
             if module is not None and id(module) not in kept:
@@ -472,6 +485,7 @@ class Observer:
         """Modules that are made or copied from now on get their seam at once."""
         for name in ("__init__", "__setstate__"):
             yield _wrapped(torch.nn.Module, name, self._made)
+        yield _wrapped(torch.nn.Module, "compile", self._compiled)
         yield _wrapped(torch.optim.Optimizer, "__init__", self._optimizer_made)
 
     def _optimizer_made(self, _optimizer: Any) -> None:
@@ -481,12 +495,27 @@ class Observer:
             self._until_disarm = max(self._until_disarm, DISCOVERY_STEPS)
 
     def _made(self, module: Any) -> None:
-        if self.watching and os.getpid() == self._pid and "_modules" in module.__dict__:
+        if self.watching and os.getpid() == self._pid and _is_module(module):
             self._arm(module)
             self._until_disarm = max(self._until_disarm, DISCOVERY_STEPS)
 
-    def _registered(self, *_: Any) -> None:
+    def _registered(self, _module: Any, name: str, child: Any) -> None:
         self.epoch += 1
+        if name == "_orig_mod" and isinstance(child, torch.nn.Module):
+            self._clear_inside(child)
+
+    def _compiled(self, module: Any) -> None:
+        """A module was compiled in place: stand before what torch put there."""
+        if self.watching and os.getpid() == self._pid:
+            self._arm(module)
+            self._clear_inside(module)
+
+    def _clear_inside(self, whole: Any) -> None:
+        """About to be compiled: what lies inside is going to be part of a graph."""
+        inner = {id(module) for module in whole.modules() if module is not whole}
+        for seam in list(self._seams):
+            if id(seam.module()) in inner:
+                self._disarm(seam)
 
     # ------------------------------------------------------------ one call
 
@@ -496,8 +525,12 @@ class Observer:
             if torch._C._get_tracing_state() is not None:
                 return None  # TorchScript records what runs; ours is not the model's
             again = graph_task() != -1
+            if seam.graph and next(module.parameters(), None) is None:
+                return None  # a piece of compiled code; the model around it was not seen
             if again and not seam.recent:
                 return None  # recomputation inside a model that is counted as a whole
+            if self.compiled.stepped and not again:
+                self._stepped_in_graph()
             if self._stepped_at and not again:
                 self.close(self._stepped_at)
             kind = self._kind(seam, module, args, kwargs)
@@ -618,6 +651,9 @@ class Observer:
 
     def _stepped(self, optimizer: Any, _args: Any, _kwargs: Any) -> None:
         """Global optimizer hook: a step is over unless another optimizer follows at once."""
+        if torch.compiler.is_compiling():
+            self.compiled.stepped = True  # becomes part of the graph: nothing else may
+            return
         if not self.watching or not self.automatic or os.getpid() != self._pid:
             return
         try:
@@ -626,11 +662,28 @@ class Observer:
                 known = self._new_optimizer(optimizer)
             if known[1] not in self._stepped_by:
                 self._stepped_by.append(known[1])
+            elif self._stepped_at and not (self._step.calls or self._step.pending):
+                self.close(self._stepped_at)  # steps of a model whose calls cannot be seen
+                self._stepped_by.append(known[1])
             self._stepped_at = now_us()
             if self._fresh:
                 self._settle_fresh()
         except Exception as error:  # noqa: BLE001 - never into the program
             self._trouble("an optimizer's step", error)
+
+    def _stepped_in_graph(self) -> None:
+        """A compiled optimizer stepped since the last call."""
+        self.compiled.stepped = False
+        if not self.automatic:
+            return
+        if not self.optimizers:
+            for item in gc.get_objects():
+                if issubclass(type(item), torch.optim.Optimizer):
+                    self._new_optimizer(item)
+        self._stepped_by.append("compiled")
+        self._stepped_at = now_us()
+        if self._fresh:
+            self._settle_fresh()
 
     def _settle_fresh(self) -> None:
         """Have new kinds counted while the model is still what it was when it was called."""
@@ -707,6 +760,9 @@ class Observer:
                 self._close_aside()
                 for cut in cuts:
                     self._tell_step(cut)
+                    if not cut.step.calls:
+                        self.sweep()  # some module must have been called
+                        self._until_disarm = DISCOVERY_STEPS
             finally:
                 self.here.depth = depth
             self._upkeep(end_us)
@@ -863,6 +919,32 @@ def _wrapped(owner: Any, name: str, tell: Callable[[Any], None]) -> Callable[[],
             setattr(owner, name, original)
 
     return undo
+
+
+def _is_module(item: Any) -> bool:
+    """Whether something is a module, asked without running any of its code."""
+    kind = type(item)
+    return (
+        issubclass(kind, torch.nn.Module)
+        and not issubclass(kind, torch.jit.ScriptModule)
+        and "_modules" in object.__getattribute__(item, "__dict__")
+    )
+
+
+def _inside_compiled(modules: list[Any]) -> set[int]:
+    """Ids of the modules that lie inside a compiled one."""
+    inside: set[int] = set()
+    for module in modules:
+        inner = module.__dict__.get(SEAM)
+        while type(inner) is Seam:
+            inner = inner.inner
+        if inner is not None:
+            inside.update(id(item) for item in module.modules() if item is not module)
+        elif type(module).__name__ == "OptimizedModule":
+            whole = module.__dict__["_modules"].get("_orig_mod")
+            if whole is not None:
+                inside.update(id(item) for item in whole.modules() if item is not whole)
+    return inside
 
 
 def _unseen_by_script() -> Callable[[], None]:

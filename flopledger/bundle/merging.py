@@ -314,7 +314,7 @@ def _result(title: str, stubs: Iterable[_Stub]) -> "tuple[dict[str, Any], Interv
         for run in stub.site.runs
     ]
     parts, pairs = totals.without_duplicates(parts)
-    parts, overlaps = totals.with_overlaps(parts)
+    timed, overlaps = totals.with_overlaps(parts)
     findings = [*_duplicates(pairs), *_overlaps(overlaps), *_sites(sites), *_open(parts)]
     flop = totals.total(_counted(parts, "parameter_update"))
     result = {
@@ -322,14 +322,26 @@ def _result(title: str, stubs: Iterable[_Stub]) -> "tuple[dict[str, Any], Interv
         "title": title,
         "verdict": _verdict(sites, findings),
         "combined": None if flop is None else {"flop": _ends(flop), "level": 0.9},
-        "device_seconds": _ends(totals.device_seconds(parts)),
-        "sites": [_site(name, stub, parts) for name, stub in sites],
+        "known": _known(_counted(parts, "parameter_update")),
+        "device_seconds": _ends(totals.device_seconds(timed)),
+        "sites": [_site(name, stub, timed) for name, stub in sites],
         "findings": [
             {"code": one.code, "severity": one.severity, "message": one.message} for one in findings
         ],
         "regimes": _regimes(parts),
     }
     return result, flop
+
+
+def _known(parts: Sequence[Part]) -> dict[str, Any]:
+    """Add the runs that have a figure, so that one site without any hides nobody's."""
+    counted = [part for part in parts if part.duplicate_of is None]
+    figured = [part for part in counted if part.end("best")]
+    return {
+        "flop": _ends(totals.total(figured)),
+        "runs": len(figured),
+        "runs_without_figure": len(counted) - len(figured),
+    }
 
 
 def _verdict(sites: "Sequence[tuple[str, _Stub]]", findings: Sequence[Finding]) -> str:
@@ -342,10 +354,11 @@ def _verdict(sites: "Sequence[tuple[str, _Stub]]", findings: Sequence[Finding]) 
 
 
 def _counted(parts: Sequence[Part], ledger: str) -> list[Part]:
+    """Pick the runs that a ledger counts, and settle among them who counts shared device time."""
     from flopledger.inputs import RunFigures
     from flopledger.scope import counts
 
-    return [
+    counted = [
         part
         for part in parts
         if counts(
@@ -358,6 +371,7 @@ def _counted(parts: Sequence[Part], ledger: str) -> list[Part]:
             ledger,
         )
     ]
+    return totals.with_overlaps(counted)[0]
 
 
 def _regimes(parts: Sequence[Part]) -> list[dict[str, Any]]:
@@ -412,7 +426,7 @@ def _duplicates(pairs: Iterable[tuple[str, str, bool]]) -> Iterable[Finding]:
     for kept, dropped, disputed in pairs:
         message = f"{dropped} rests on the same evidence as {kept}: counted once"
         if disputed:
-            message += "; the two state different figures, each end is taken at its highest"
+            message += "; the two state different things, each end is taken at its highest"
             yield Finding(code="duplicate-disputed", severity="warning", message=message)
         else:
             yield Finding(code="duplicate-run", severity="info", message=message)

@@ -17,7 +17,7 @@ from flopledger.bundle import leaks
 from flopledger.bundle.redaction import Policy, Taken, matches
 from flopledger.bundle.summary import Ends, Identities, SiteSummary
 from flopledger.case_spec import Table
-from flopledger.facts import Fact, Finding
+from flopledger.facts import NAMES, Fact, Finding
 from flopledger.quantity import Interval
 
 if TYPE_CHECKING:
@@ -125,7 +125,8 @@ def take(report: "AuditReport", policy: Policy) -> Taken:
         for owner, name in _run_key(key, fields):
             fields[owner].update(_OF_KEYS.get(name, ()))
     for run in report.runs:
-        names = {fact.name for fact in run.facts if matches(fact.name, policy.facts)}
+        known = {*NAMES, *(fact.name for fact in run.facts)}
+        names = {name for name in known if matches(name, policy.facts)}
         fields[run.figures.name].update(_OF_FACTS.get(name, name) for name in names)
     for mine in fields.values():
         for name in tuple(mine):

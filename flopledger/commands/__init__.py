@@ -28,6 +28,7 @@ from flopledger.commands import (
     top,
     verify,
     version,
+    view,
 )
 
 app = typer.Typer(
@@ -54,6 +55,7 @@ for verb in (
     keygen,
     amend,
     report,
+    view,
     version,
 ):
     verb.register(app)

@@ -11,11 +11,17 @@ from flopledger import __version__
 from flopledger.exports import disclosure
 from flopledger.exports.disclosure import DAY, MEGAWATT_HOUR
 from flopledger.reports import wording
-from flopledger.reports.markdown import escape
+from flopledger.reports.document import visible
+from flopledger.reports.markdown import escape as _escape
 from flopledger.text import interval
 
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
+
+
+def escape(text: str) -> str:
+    """Set words of a case or its evidence as words."""
+    return _escape(visible(text))
 
 
 def render(report: "AuditReport") -> str:

@@ -144,11 +144,14 @@ class Following:
 class Feed:
     """Follows one recording and hands its steps to sinks, from a thread of its own."""
 
-    def __init__(self, folder: Path, *sinks: Sink, poll_seconds: float = POLL_SECONDS) -> None:
-        """``folder`` is the process's own, below ``steps/`` of the run's folder."""
+    def __init__(
+        self, run_dir: Path, *sinks: Sink, since_ns: int, poll_seconds: float = POLL_SECONDS
+    ) -> None:
+        """Follow the ledger that this process begins in ``run_dir`` at ``since_ns`` or later."""
         self.latest: StepMetrics | None = None
         """The last step that was read; ``None`` before the first."""
-        self._folder = folder
+        self._run_dir, self._since_ns = run_dir, since_ns
+        self._folder: Path | None = None
         self._sinks = Sinks(*sinks)
         self._poll_seconds = poll_seconds
         self._stop = threading.Event()
@@ -177,7 +180,7 @@ class Feed:
             except Exception:  # noqa: BLE001 - figures for a screen must not end a run
                 _LOG.warning(
                     "%s: cannot be followed; sinks get nothing more, the record is whole",
-                    self._folder,
+                    self._folder or self._run_dir,
                     exc_info=True,
                 )
                 return
@@ -185,10 +188,12 @@ class Feed:
                 return
 
     def _read(self) -> Iterator[StepMetrics]:
-        path = self._folder / LEDGER
+        self._folder = self._folder or own_folder(self._run_dir, since_ns=self._since_ns)
+        if self._folder is None or not (self._folder / LEDGER).exists():
+            return  # a recording begins its ledger with the first call that it sees
         if self._following is None:
             self._following = Following(totals_before(self._folder))
-        with path.open("rb") as file:
+        with (self._folder / LEDGER).open("rb") as file:
             file.seek(self._offset)
             for raw in file:
                 self._pending += raw
@@ -224,11 +229,13 @@ def totals_before(folder: Path) -> Totals:
     return totals
 
 
-def own_folder(run_dir: Path, *, pid: int | None = None) -> Path | None:
-    """Find the newest ledger of a process in a run's folder; ``None`` where it has none."""
-    number = os.getpid() if pid is None else pid
-    found = (run_dir / STEPS).glob(f"rank=*-{number}-*")
-    return max(found, key=lambda path: int(path.name.rsplit("-", 1)[1], 16), default=None)
+def own_folder(run_dir: Path, *, since_ns: int) -> Path | None:
+    """Find the ledger that this process began at ``since_ns`` (Unix) or later, if there is one."""
+    begun = {
+        int(path.name.rsplit("-", 1)[1], 16): path
+        for path in (run_dir / STEPS).glob(f"rank=*-{os.getpid()}-*")
+    }
+    return min((item for item in begun.items() if item[0] >= since_ns), default=(0, None))[1]
 
 
 def peaks_of(name: object) -> dict[str, float]:

@@ -39,6 +39,8 @@ _PLAIN = (
     "energy_joules",
     "energy_boundary",
     "attention_mask",
+    "epochs",
+    "dataset_samples",
     "steps",
     "global_batch",
     "accelerator",

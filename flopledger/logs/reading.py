@@ -1,5 +1,6 @@
 """Evidence files in, facts out. Formats are recognised by content; one format a file."""
 
+import codecs
 import pathlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -40,7 +41,9 @@ def read(files: Sequence[EvidenceFile]) -> Evidence:
             continue
         if document.name in sources:
             continue
-        reader = recognise(document)
+        reader, damage = _recognised(document)
+        if damage is not None:
+            everything.append(damage)
         if reader is not None and not reader.header_only:
             total += document.size_bytes
         if total > limits.TOTAL_BYTES:
@@ -48,7 +51,13 @@ def read(files: Sequence[EvidenceFile]) -> Evidence:
                 f"{document.name}: the evidence exceeds {limits.TOTAL_BYTES:,} bytes in all; "
                 "hand in fewer files"
             )
-        recorded = reader is None and document.size_bytes > 0 and telemetry.is_telemetry(document)
+        recorded = (
+            reader is None
+            and damage is None
+            and document.size_bytes > 0
+            and document.is_plain
+            and telemetry.is_telemetry(document)
+        )
         sources[document.name] = Source(
             format="telemetry" if recorded else reader.format if reader else None,
             sha256=document.sha256(),
@@ -101,12 +110,25 @@ def _record_sources(folder: EvidenceFile) -> dict[str, Source]:
     return sources
 
 
+def _recognised(document: Document) -> tuple[Reader | None, Notes | None]:
+    """Find the reader; a packed file that cannot be unpacked gives its damage instead."""
+    try:
+        return recognise(document), None
+    except EvidenceError as error:
+        notes = Notes(document.name)
+        notes.finding("evidence-unreadable", "error", str(error), "the file")
+        return None, notes
+
+
 def recognise(document: Document) -> Reader | None:
     """Find the reader of a file, or ``None``."""
     if document.size_bytes == 0:
         return None
+    name = document.name.removesuffix(".gz") if document.is_packed else document.name
+    # A byte order mark hides the first character that formats are told by.
+    head = document.head.removeprefix(codecs.BOM_UTF8)
     for reader in READERS:
-        if reader.sniff(document.head, document.name):
+        if reader.sniff(head, name):
             return reader
     return None
 

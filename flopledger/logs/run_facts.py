@@ -37,6 +37,8 @@ class RunFacts:
     tokens: Resolved | None = None  #: tokens processed, all epochs
     samples: Resolved | None = None  #: sequences, images or clips processed, all epochs
     tokens_per_sample: Resolved | None = None
+    epochs: Resolved | None = None  #: passes over the data set
+    dataset_samples: Resolved | None = None  #: size of the data set
     steps: Resolved | None = None  #: optimizer steps done
     global_batch: Resolved | None = None  #: samples an optimizer step
     timed_seconds: Resolved | None = None  #: wall clock of the timed part

@@ -19,6 +19,7 @@ _CONSOLES = (
     "nanochat-log",
     "nemo-log",
     "deepspeed-log",
+    "maxtext-log",
 )
 #: What adds up over the logs of one run, and what joining replaces besides.
 _SUMS = ("samples", "tokens", "timed_seconds", "seen_seconds")

@@ -12,7 +12,7 @@ masked to full and the best figure is the full one, the field's convention (`flo
 prints the same).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from flopledger.estimate import ComputeEstimate, Draws, log_variances, summarize
@@ -22,6 +22,7 @@ from flopledger.text import number
 
 if TYPE_CHECKING:
     from flopledger.methods.models import Costed
+    from flopledger.methods.passes import Pass
     from flopledger.quantity import Samples
 
 EXACTLY_ONE = exact(1.0)
@@ -129,6 +130,20 @@ def estimate(
         draws=sample,
         log_variance=log_variances(parts),
     )
+
+
+def with_passes(one: ComputeEstimate, beside: "tuple[Pass, ...]") -> ComputeEstimate:
+    """Add the passes that took place beside training; the hours hold all of them."""
+    if not beside:
+        return one
+    flop = one.flop
+    for each in beside:
+        flop = flop + each.flop
+    notes = (*one.assumptions, *(each.note for each in beside))
+    if one.draws is None:
+        return replace(one, flop=flop, assumptions=notes)
+    sample = one.draws + sum(each.draws for each in beside)
+    return replace(one, flop=summarize(sample, flop.best), draws=sample, assumptions=notes)
 
 
 def _per_sample(run: RunFigures, cost: SampleCost) -> tuple[float, Interval, tuple[str, ...]]:

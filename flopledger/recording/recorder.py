@@ -128,7 +128,7 @@ class Recorder:
         row.optimizer = seen.optimizer
         row.tokens, row.tokens_from = seen.tokens, seen.tokens_from
         row.samples = seen.samples
-        row.calls = self._calls(seen.calls)
+        row.calls = self._calls(seen.calls) or self._unseen()
         row.said = seen.tokens_from == "explicit" or seen.number is not None
         self.book.add(row)
 
@@ -144,6 +144,15 @@ class Recorder:
                 made[id(cost)] = (cost, made.get(id(cost), (cost, 0))[1] + times)
             self._extra = []
         return tuple(made.values())
+
+    def _unseen(self) -> tuple[tuple[Cost, int], ...]:
+        """A step in which no module was called: its cost is unknown, and not nothing."""
+        text = "no call of a module was seen in this step"
+        self.costs.tell("calls-unseen", "warning", f"{text}: what it cost is not known")
+        cost = Cost(
+            model="unseen", mode="train", inputs=(), flop=None, bounds=(0, None), reason=text
+        )
+        return ((self._stated.setdefault("unseen", cost), 1),)
 
     def aside(self, seen: AsideSeen) -> None:
         """Calls that belong to no step are over."""

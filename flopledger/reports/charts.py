@@ -114,11 +114,11 @@ class TimeChart:
     """Panels over one time axis, hours from the start of the recording unless it says otherwise."""
 
     title: str
-    hours: tuple[float, ...]  #: middle of each moment
+    unit: str  #: of time: seconds, minutes, hours or days
+    times: tuple[float, ...]  #: middle of each moment
     span: float  #: length of the recording
     panels: tuple[Panel, ...]
-    unit: str = "h"
-    axis_title: str = "hours from the first sample"
+    axis_title: str = ""  #: empty: the unit, from the first sample
     stretches: tuple[Stretch, ...] = ()
 
     @property
@@ -129,7 +129,12 @@ class TimeChart:
     @property
     def axis(self) -> Axis:
         """The time axis."""
-        return Axis(kind="linear", first=0.0, last=self.span, title=self.axis_title)
+        return Axis(
+            kind="linear",
+            first=0.0,
+            last=self.span,
+            title=self.axis_title or f"{self.unit} from the first sample",
+        )
 
 
 def log_axis(values: list[float], title: str) -> Axis:

@@ -177,9 +177,17 @@ _UNSEEN = re.compile(
 )
 
 
+_LONGEST = 2000
+
+
 def visible(value: Any) -> Any:
-    """Give the same value with each unseen character of its strings written out, as ``\\u202e``."""
+    """Give the same value with each unseen character of its strings written out, as ``\\u202e``.
+
+    A string longer than any sentence is cut: evidence decides how long its words are.
+    """
     if isinstance(value, str):
+        if len(value) > _LONGEST:
+            value = f"{value[:_LONGEST]}… ({len(value) - _LONGEST:,} more letters)"
         return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
     if isinstance(value, tuple):
         return tuple(visible(one) for one in value)

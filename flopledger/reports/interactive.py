@@ -95,7 +95,7 @@ def _trace(go: Any, axis: Axis, row: Line, name: str) -> Any:
             "width": 4,
             "dash": "dash" if row.role == "bound" else "solid",
         },
-        marker={"size": sizes, "color": COLOURS[row.role]},
+        marker={"size": sizes, "color": COLOURS[row.role], "opacity": 1, "line": {"width": 0}},
         hovertemplate=f"{_plain(row.caption)}<extra></extra>",
     )
 
@@ -136,9 +136,9 @@ def _over_time(go: Any, chart: TimeChart) -> Any:
         )  # fmt: skip
         made.add_trace(
             go.Scatter(
-                x=list(chart.hours), y=list(panel.mean), mode="lines", connectgaps=False,
+                x=list(chart.times), y=list(panel.mean), mode="lines", connectgaps=False,
                 line={"width": 1.6, "color": COLOURS["route"]},
-                hovertemplate=f"%{{y:.4g}} {_plain(panel.unit)} at %{{x:.3g}} {chart.unit}<extra></extra>",
+                hovertemplate=f"%{{y:.4g}} {_plain(panel.unit)} at %{{x:.4g}} {chart.unit}<extra></extra>",
             ),
             row=at, col=1,
         )  # fmt: skip
@@ -161,7 +161,7 @@ def _outline(chart: TimeChart, panel: Panel) -> tuple[list[float | None], list[f
     across: list[float | None] = []
     outline: list[float | None] = []
     for stretch in panel.stretches():
-        there = [chart.hours[at] for at in stretch]
+        there = [chart.times[at] for at in stretch]
         across += [*there, *there[::-1], None]
         outline += [panel.high[at] for at in stretch]
         outline += [*(panel.low[at] for at in stretch[::-1]), None]

@@ -43,7 +43,7 @@ def steps_chart(series: StepSeries, peak: float | None) -> TimeChart:
     panels.append(_rate("time inside steps", share, "%", top=100.0))
     return TimeChart(
         title="Steps over time",
-        hours=tuple(
+        times=tuple(
             series.seconds / factor * (at + 0.5) / series.moments for at in range(series.moments)
         ),
         span=series.seconds / factor,

@@ -258,7 +258,7 @@ def _panel(chart: TimeChart, panel: Panel, layout: Layout, top: float) -> list[s
             f"{panel.top * share:.4g}</text>"
         )
     for stretch in panel.stretches():
-        xs = [field.x(chart.hours[at]) for at in stretch]
+        xs = [field.x(chart.times[at]) for at in stretch]
         high = [y(panel.high[at] or 0.0) for at in stretch]
         low = [y(panel.low[at] or 0.0) for at in stretch]
         if len(stretch) == 1:  # one moment alone: give it the width that an eye needs

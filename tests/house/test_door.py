@@ -13,13 +13,20 @@ from flopledger.commands import app, main
 #: Pinned: scripts call exactly these. A verb may be added; to change or drop one, change
 #: the contract in docs/reference/command-line.md first, with a major version.
 OPTIONS = {
-    "audit": {"--html", "--json", "--seed", "--regime", "--trace", "--allow-outside"},
+    "audit": {
+        "--html", "--pdf", "--markdown", "--csv", "--json", "--seed", "--regime", "--trace",
+        "--allow-outside",
+    },
     "estimate": {
         "--parameters", "--active-parameters", "--config", "--tokens", "--sequence", "--kind",
         "--trainable-parameters", "--precision", "--accelerator", "--accelerator-count",
         "--accelerator-hours", "--wall-clock-hours", "--mfu", "--seed", "--trace", "--html",
         "--json",
     },
+    "report": {
+        "--format", "--out", "--created", "--seed", "--regime", "--trace", "--allow-outside", "--json",
+    },
+    "view": {"--port", "--browser", "--trace", "--json"},
     "count": {
         "--batch", "--sequence", "--mode", "--by", "--depth", "--recompute", "--convention",
         "--crosscheck", "--explain", "--html", "--csv", "--json",

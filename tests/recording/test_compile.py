@@ -8,14 +8,19 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tests.recording.conftest import mlp, sgd  # noqa: E402
 from torch._dynamo.utils import counters  # noqa: E402
+
+from tests.recording.conftest import mlp, sgd  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.recording.conftest import Run
 
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning"),
+    pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning"),
+]
 TRAIN = 5 * 512
 """Two layers of 8 x 8 on 4 rows; see test_loops."""
 
@@ -54,12 +59,23 @@ class PartlyCompiled(torch.nn.Module):
         return self.b(self.a(x))
 
 
+class Plain(torch.nn.Module):
+    """Two layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = torch.nn.Linear(8, 8), torch.nn.Linear(8, 8)
+
+    def forward(self, x: Any) -> Any:
+        return self.b(self.a(x))
+
+
 def wrapped() -> Any:
     return torch.compile(mlp(), backend="aot_eager", fullgraph=True)
 
 
 def in_place() -> Any:
-    model = mlp()
+    model = Plain()
     model.compile(backend="aot_eager", fullgraph=True)
     return model
 
@@ -85,8 +101,10 @@ def loop(model: Any, optimizer: Any, steps: int = 6) -> list[float]:
         optimizer.zero_grad()
         losses.append(loss.item())
         if step == 3:
+            model.eval()
             with torch.no_grad():
                 model(torch.randn(4, 8))
+            model.train()
     return losses
 
 
@@ -118,11 +136,11 @@ def test_compiled_the_same_and_counted(
     assert losses == expected
     assert seen_by_dynamo() == alone
     assert run.flop == [TRAIN] * 6
-    assert dict(run.totals.span_flop) in ({}, {"evaluation": 2 * 512})
+    assert dict(run.totals.span_flop) == {"evaluation": 2 * 512}
 
 
 def test_compiling_in_the_middle_of_a_run(run: Run) -> None:
-    model = mlp()
+    model = Plain()
     optimizer = sgd(model)
     with run.record():
         loop(model, optimizer, 2)
@@ -131,7 +149,6 @@ def test_compiling_in_the_middle_of_a_run(run: Run) -> None:
         model.compile(backend="aot_eager")
         loop(model, optimizer, 2)
     assert run.flop == [TRAIN] * 6
-    assert counters["stats"]["unique_graphs"] == 2
     assert sum(counters["graph_break"].values()) == 0
 
 
@@ -151,12 +168,18 @@ def test_a_compiled_optimizer_step_is_seen(run: Run) -> None:
     model = mlp()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     step = torch.compile(lambda: optimizer.step(), backend="aot_eager")
+    model(torch.randn(4, 8)).sum().backward()
+    step()
+    alone = sum(counters["graph_break"].values())
+    torch._dynamo.reset()
+    counters.clear()
     with run.record():
         for _ in range(3):
             model(torch.randn(4, 8)).sum().backward()
             step()
             optimizer.zero_grad()
     assert run.flop == [TRAIN] * 3
+    assert sum(counters["graph_break"].values()) == alone
 
 
 def test_a_model_inside_a_compiled_function(run: Run) -> None:
@@ -172,6 +195,6 @@ def test_a_model_inside_a_compiled_function(run: Run) -> None:
         for _ in range(2):
             loss_of(torch.randn(4, 8)).backward()
             optimizer.step()
-    assert run.flop in ([TRAIN] * 2, [None] * 2)
-    if run.flop == [None] * 2:
-        assert "calls-unseen" in run.notes()
+    assert run.flop == [None] * 2
+    assert "calls-unseen" in run.notes()
+    assert run.totals.hardware_bounds == (0, None)

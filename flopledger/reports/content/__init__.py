@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, cast
 
 from flopledger.reports.content import (
+    amendments,
     assumptions,
     findings,
     headline,
@@ -15,6 +16,7 @@ from flopledger.reports.content import (
     thresholds,
     utilisation,
 )
+from flopledger.reports.content.bounds import bounded
 from flopledger.reports.document import Document, visible
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ _ORDER = (
     sources.inputs,
     sources.facts,
     sources.register,
+    amendments.section,
     provenance.section,
 )
 
@@ -40,5 +43,6 @@ _ORDER = (
 def document(report: "AuditReport") -> Document:
     """Decide the whole report; a section that has nothing to say is left out."""
     found = [section(report) for section in _ORDER]
-    made = headline.document(report, tuple(one for one in found if one is not None))
+    sections = tuple(bounded(one) for one in found if one is not None)
+    made = headline.document(report, sections)
     return cast("Document", visible(made))

@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from flopledger.reports.document import (
-    Block,
     Code,
     Paragraph,
     Row,
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
     from flopledger.facts import Fact
     from flopledger.inputs import Input
-
-MOST_FACTS = 1500  #: rows of the table; JSON and CSV hold all of them
 
 
 def inputs(report: "AuditReport") -> Section | None:
@@ -56,23 +53,14 @@ def facts(report: "AuditReport") -> Section | None:
     if not report.facts:
         return None
     ordered = sorted(report.facts, key=lambda fact: fact.name)  # stable: order of reading within
-    shown = ordered[:MOST_FACTS]
-    blocks: list[Block] = [
-        Table(
-            caption="Facts read from the evidence",
-            columns=columns("Fact", "#Value", "Unit", "~File", "~Locator", "Grade"),
-            rows=tuple(_fact_row(fact) for fact in shown),
-        )
-    ]
-    if len(ordered) > len(shown):
-        text = (
-            f"{len(ordered) - len(shown):,} more facts are left out here for length; the JSON and CSV "
-            "forms of this report hold all of them."
-        )
-        blocks.append(Paragraph(words=(text,), role="note"))
+    table = Table(
+        caption="Facts read from the evidence",
+        columns=columns("Fact", "#Value", "Unit", "~File", "~Locator", "Grade"),
+        rows=tuple(_fact_row(fact) for fact in ordered),
+    )
     text = "Facts that contradict one another are kept side by side; nothing is averaged."
-    blocks.append(Paragraph(words=(text,), role="note"))
-    return Section(key="facts", title="Facts and where they stand", blocks=tuple(blocks))
+    note = Paragraph(words=(text,), role="note")
+    return Section(key="facts", title="Facts and where they stand", blocks=(table, note))
 
 
 def _fact_row(fact: "Fact") -> Row:

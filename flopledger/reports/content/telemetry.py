@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
     from flopledger.telemetry_view import Envelope, TelemetryView
 
+#: Unit of the time axis -> its seconds; a unit serves for up to so many of it.
+_UNITS = (("seconds", 1), ("minutes", 60), ("hours", 3600), ("days", 86_400))
+_SHOWN = 100
+
 
 def section(report: "AuditReport") -> Section | None:
     """Draw each run's recordings; ``None`` where the case has none."""
@@ -31,11 +35,15 @@ def section(report: "AuditReport") -> Section | None:
 
 def chart(view: "TelemetryView", title: str) -> TimeChart:
     """Draw each signal in a panel of its own."""
-    hours = view.seconds / 3600
+    unit, length = next(
+        one for one in _UNITS if view.seconds < _SHOWN * one[1] or one is _UNITS[-1]
+    )
+    span = view.seconds / length
     return TimeChart(
         title=title,
-        hours=tuple(hours * (at + 0.5) / view.moments for at in range(view.moments)),
-        span=hours,
+        unit=unit,
+        times=tuple(span * (at + 0.5) / view.moments for at in range(view.moments)),
+        span=span,
         panels=tuple(_panel(one) for one in view.envelopes),
     )
 

@@ -56,7 +56,6 @@ precision = "bf16"
 accelerator = "NVIDIA H100 80GB HBM3"
 accelerator_count = 2
 accelerator_hours = 50
-energy_mwh = 0.03
 [[run]]
 name = "rollouts"
 kind = "synthetic-data"
