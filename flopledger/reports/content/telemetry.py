@@ -71,8 +71,9 @@ def caption(view: "TelemetryView") -> str:
     length = view.seconds
     span = f"{number(length / 3600)} hours" if length >= 3600 else f"{number(length)} seconds"
     return (
-        f"Down-sampled for display: {samples:,} samples of {devices} device{'s' if devices != 1 else ''} over "
-        f"{span} from {began} are shown as {view.moments} moments. The line is the mean over samples and "
-        "devices, the band runs from the lowest sample to the highest; a break is a time without samples. "
+        f"Down-sampled for display: {samples:,} samples of {devices} device{'s' if devices != 1 else ''} "
+        f"over {span} from {began} are shown as {view.moments} moments. The line is the mean over samples "
+        "and devices, the band runs from the lowest sample to the highest; a break is a time without "
+        "samples. "
         "Every figure rests on the full recording."
     )
