@@ -33,6 +33,12 @@ from flopledger.text import number
 
 MOST_RANKS = 64
 MOST_FINDINGS = 60
+_PHASES = (
+    ("forward", "forward", "model and hardware"),
+    ("backward", "backward", "model and hardware"),
+    ("recompute", "recomputation", "hardware"),
+    ("redone", "steps done again", "hardware"),
+)
 _SHARES = {
     "steps": "training steps that stand",
     "redone": "steps that were done again later",
@@ -203,13 +209,13 @@ def _work(report: RunReport) -> Section | None:
         return None
     phases = section["by_phase"]
     rows = [
-        row("forward", number(phases["forward"]), "model"),
-        row("backward", number(phases["backward"]), "model"),
-        row("recomputation", number(phases["recompute"]), "hardware only"),
-        row("steps done again", number(phases["redone"]), "hardware only"),
+        row(words, number(phases[name]) if phases[name] else "0", counts)
+        for name, words, counts in _PHASES
     ]
     rows += [
-        row(what, number(flop), "in neither figure") for what, flop in section["span_flop"].items()
+        row(what, number(flop), "in neither figure")
+        for what, flop in section["span_flop"].items()
+        if flop
     ]
     dtypes = [
         row(Code(name), number(flop), number(section["by_dtype"].get(name, 0)))
