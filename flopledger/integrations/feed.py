@@ -11,11 +11,12 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flopledger.integrations.devices import Devices
 from flopledger.integrations.sinks.delivery import Delivered, Sink, Sinks
 from flopledger.integrations.sinks.metrics import StepMetrics
 from flopledger.recording.utilisation import identified, peak_of
@@ -150,6 +151,7 @@ class Feed:
         """The last step that was read; ``None`` before the first."""
         self._run_dir, self._since_ns = run_dir, since_ns
         self._folder: Path | None = None
+        self._devices = Devices(run_dir)
         self._sinks = Sinks(*sinks)
         self._poll_seconds = poll_seconds
         self._stop = threading.Event()
@@ -173,8 +175,8 @@ class Feed:
             last = self._stop.wait(self._poll_seconds)
             try:
                 for metrics in self._read():
-                    self.latest = metrics
-                    self._sinks.emit(metrics)
+                    self.latest = replace(metrics, devices=self._devices.now())
+                    self._sinks.emit(self.latest)
             except Exception:  # noqa: BLE001 - figures for a screen must not end a run
                 _LOG.warning(
                     "%s: cannot be followed; sinks get nothing more, the record is whole",

@@ -1,6 +1,7 @@
 """From ledger lines to metrics: totals over restarts, unknown costs, utilisation."""
 
 import json
+import platform
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -9,7 +10,11 @@ from typing import Any
 import pytest
 
 from flopledger.integrations import sinks
+from flopledger.integrations.devices import Devices
 from flopledger.integrations.feed import Feed, Following, totals_before
+from profilers import Device, DeviceKey, Reason, Sample, Unavailable
+from profilers.clocks import ClockPair
+from profilers.journal import Journal
 from profilers.step_ledger import StepLedger
 
 H100 = "NVIDIA H100 80GB HBM3"
@@ -136,6 +141,31 @@ def test_a_feed_follows_a_growing_file(tmp_path: Path) -> None:
     (report,) = feed.close()
     assert report.complete
     assert seen == [1, 2]
+
+
+def test_devices_of_this_node_ride_along(tmp_path: Path) -> None:
+    second = 10**9
+    anchor = ClockPair(monotonic_ns=100 * second, wall_ns=1_800_000_000 * second)
+    gpu = DeviceKey(uuid="GPU-1")
+    for node in (platform.node(), "elsewhere"):
+        book = Journal.open(tmp_path, node=node, boot="b00tb00t-1", anchor=anchor)
+        book.describe([Device(key=gpu, name=H100, node=node)])
+        for at, power, energy in ((1, 300_000, 5_000), (2, 400_000, 5_350), (3, None, 5_750)):
+            readings: dict[str, Any] = {"energy_mj": energy, "gpu_util_permille": 990}
+            lost = Unavailable(reason=Reason.LOST)
+            readings["power_mw"] = lost if power is None else power
+            moment = {"monotonic_ns": (100 + at) * second, "wall_ns": anchor.wall_ns + at * second}
+            book.sweep([Sample(device=gpu, period_ns=second, readings=readings, **moment)])
+            if at == 1:
+                book.rotate()
+        book.seal("end")
+    (device,) = Devices(tmp_path).now()
+    assert (device.uuid, device.name) == ("GPU-1", H100)
+    assert device.energy_joules == 0.75  # 5,750 mJ less 5,000 mJ, from another segment
+    assert device.power_watts is None  # the last sweep had none: an old one would be a guess
+    assert device.utilisation == 0.99
+    assert device.memory_used_bytes is None
+    assert Devices(tmp_path / "no-record").now() == ()
 
 
 def test_a_ledger_that_makes_no_sense_stops_the_feed_only(
