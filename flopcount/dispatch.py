@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from math import prod
@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils.flop_counter import flop_registry
 
-from flopcount import draws, flex, formulas  # noqa: F401  (formulas register themselves)
+from flopcount import draws, flex, formulas, routing  # noqa: F401  (formulas register themselves)
 from flopcount.dtypes import dtype_name
 from flopcount.formulas.attention import causal_pairs
 from flopcount.formulas.known_unknown import KNOWN_UNKNOWN
@@ -196,6 +196,10 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         """Note values and cost of one executed op."""
         self.known.observe(func, args, kwargs, out)
         draws.follow(func, list(tensors(args)), list(tensors(out)))
+        if func._schema.is_mutable:
+            routing.forget(args[0] if args else None)
+        elif (short := rule.name.removeprefix("aten::")) in routing.FOLLOWED:
+            routing.follow(short, args, kwargs, out)
         if rule.name == "aten::_local_scalar_dense":
             self.asks(args[0])
         if rule.kind == "zero":
@@ -239,6 +243,8 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
     def _counted(self, func: Any, rule: Rule, args: Any, kwargs: Any, out: Any) -> None:
         parameters = [argument.name for argument in func._schema.arguments]
         phase, scope = self.watch.here()
+        if "grouped_mm" in rule.name:
+            self._read_routing({**dict(zip(parameters, args, strict=False)), **kwargs}.get("offs"))
         needs = _needs() if phase == "backward" else None
         cost = evaluate(rule.name, args, kwargs, out, parameters, needs)
         first = next(tensors((args, kwargs)), None)
@@ -248,6 +254,14 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         tally = self.record(rule.op, dtype, phase, scope, cost, int(charged))
         if rule.name in BATCHED and phase != "backward" and scope.attention is None:
             self._saw_product(scope, args, out, tally, cost.flop)
+
+    def _read_routing(self, ends: Any) -> None:
+        """Read where the groups end from the values behind them, where nothing proves it."""
+        if ends is None or self.known.inventing or routing.last_of(ends) is not None:
+            return
+        if ends.device.type == "meta":
+            with suppress(UnknownValueError):
+                routing.note_last(ends, int(self.known.value(ends)[-1]))
 
     def _ragged(self, op: str, args: Any) -> None:
         """A product of strided nested tensors, which have elements and no common shape."""
@@ -285,6 +299,8 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
                 rows=cost.rows,
                 padded=cost.padded,
                 inexact=int(not cost.exact),
+                slack=0 if cost.exact else cost.flop - cost.low,
+                rows_low=cost.rows if cost.exact else 0,
             )
         )
         return tally

@@ -206,6 +206,7 @@ MISMATCHES = frozenset(
         "missing-segment",
         "unknown-segment",
         "record-mismatch",
+        "ledger-broken",
     }
 )
 

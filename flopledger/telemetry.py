@@ -44,7 +44,7 @@ def read(files: Sequence[EvidenceFile]) -> Telemetry | None:
         trace = collect([open_recording(file.path)[1] for file in files if file.path.is_file()])
         for file in files:
             record = run_records.read(file.path, Notes(file.name)) if file.path.is_dir() else None
-            if record is None:
+            if record is None or record.trace is None:
                 continue
             used = {
                 key: device for key, device in record.trace.devices.items() if key in record.used

@@ -100,7 +100,11 @@ def _read_record(folder: EvidenceFile) -> tuple[Notes, bool]:
 def _record_sources(folder: EvidenceFile) -> dict[str, Source]:
     """Hash a record's journals: their digests stand for everything that their chains name."""
     sources = {}
-    named = [*folder.path.glob("telemetry/node=*/journal.jsonl"), folder.path / "summary.json"]
+    named = [
+        *folder.path.glob("telemetry/node=*/journal.jsonl"),
+        *folder.path.glob("steps/rank=*/ledger.jsonl"),
+        folder.path / "summary.json",
+    ]
     for path in sorted(path for path in named if path.is_file()):
         name = f"{folder.name.rstrip('/')}/{path.relative_to(folder.path).as_posix()}"
         document = Document(path, name)

@@ -87,7 +87,7 @@ def _open(file: EvidenceFile) -> _Opened | Finding:
 
     if file.path.is_dir():
         record = run_records.read(file.path, Notes(file.name))
-        if record is None or record.scope == "mixed":
+        if record is None or record.trace is None or record.scope == "mixed":
             return _Opened(file=file, kind=run_records.FORMAT, scope="device", devices={})
         start, end = record.trace.started_ns, record.trace.ended_ns
         return _Opened(
