@@ -15,9 +15,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from flopledger.run_bounds import device_bounds
+from flopledger.run_bounds import flop_bounds
 from hardware_db import identify
-from profilers import DeviceTrace, SourceError
+from profilers import DeviceTrace, SourceError, Trace
 from profilers.calibration import sweep_latency
 from profilers.integrals import energy, mean_integral, power_integral
 from profilers.sources.nvml import NvmlSource
@@ -55,9 +55,10 @@ def check(torch, source: NvmlSource, name: str, dtype, seconds: float) -> dict:
     flop, took = products(torch, dtype, seconds, look)
     trace = DeviceTrace.of_samples(source.devices()[0], samples)
     start, end = int(trace.time_ns[0]), int(trace.time_ns[-1])
-    part = identify(trace.device.name)
-    bounds = device_bounds(trace, part, start, end)
-    low, high = bounds.by_precision[name] if bounds else (None, None)
+    key = trace.device.key
+    window = Trace(devices={key: trace}, started_ns=start, ended_ns=end)
+    told, whole = flop_bounds(window, {key: identify(trace.device.name).device()})
+    low, high = told["by_precision"][name]["low"], told["by_precision"][name]["high"]
     drawn = energy(trace, start, end)
     power = power_integral(trace, start, end)
     tensor = mean_integral(trace, "tensor_activity_permille", start, end)
@@ -67,7 +68,9 @@ def check(torch, source: NvmlSource, name: str, dtype, seconds: float) -> dict:
         "seconds": took,
         "flop_per_second": flop / took,
         "bounds": [low, high],
-        "inside": None if low is None else low <= flop <= high,
+        "inside": low <= flop and (high is None or flop <= high),
+        "hard": told["hard"],
+        "findings": [f"{one.code}: {one.message}" for one in whole.findings],
         "tensor_activity": None if tensor is None else tensor.value / tensor.seconds / 1000,
         "energy_joules": None if drawn is None else drawn.joules,
         "power_joules": None if power is None else power.value,

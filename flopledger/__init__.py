@@ -13,16 +13,27 @@ from flopledger.errors import FlopledgerError
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport, audit
     from flopledger.case import AuditCase
+    from flopledger.recording import Recording, record
 
 __version__ = "0.1.0"
 
-__all__ = ["AuditCase", "AuditReport", "FlopledgerError", "__version__", "audit"]
+__all__ = [
+    "AuditCase",
+    "AuditReport",
+    "FlopledgerError",
+    "Recording",
+    "__version__",
+    "audit",
+    "record",
+]
 
 #: Name -> module that holds it: `import flopledger` stays light, and `--help` with it.
 _LATER = {
     "AuditCase": "flopledger.case",
     "AuditReport": "flopledger.auditing",
+    "Recording": "flopledger.recording",
     "audit": "flopledger.auditing",
+    "record": "flopledger.recording",
 }
 
 

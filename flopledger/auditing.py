@@ -1,8 +1,9 @@
 """The whole: a case in, a report value out. Pure but for reading the case's own files."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hardware_db
 from flopledger import (
@@ -29,6 +30,12 @@ from flopledger.sensitivity import Share
 from flopledger.text import interval, number, round_number
 from flopledger.verdict import Verdict
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from flopledger.amendments import Amendment
+    from flopledger.bundle import Sealed
+
 DEFAULT_SEED = 20240801
 
 
@@ -50,6 +57,15 @@ class AuditReport:
     crossings: tuple[Crossing, ...]
     seed: int
     data_digests: dict[str, str]
+    regime_ids: tuple[str, ...] = ()  #: those asked for; empty: all in force
+    trace: bool = True  #: whether models were to be traced
+    #: version of each program that a figure may depend on, beside this tool's own
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def amendments(self) -> "tuple[Amendment, ...]":
+        """The corrections that the case rests on, in the order in which they were appended."""
+        return self.case.amendments
 
     @property
     def estimates(self) -> list[ComputeEstimate]:
@@ -57,10 +73,34 @@ class AuditReport:
         return [one for run in self.runs for one in run.estimates]
 
     def save(self, path: str | Path) -> None:
-        """Write the report as ``.html`` or ``.json``, by the path's suffix; whole or not at all."""
+        """Write the report, whole or not at all; the suffix says how.
+
+        ``.html``, ``.pdf``, ``.md``, ``.csv`` or ``.json``; an existing folder takes one CSV file a
+        table. Raises ``FlopledgerError`` for any other suffix.
+        """
         from flopledger.reports import save
 
         save(self, Path(path))
+
+    def seal(self, path: str | Path, *, key: str | Path) -> "Sealed":
+        """Write a sealed bundle of case, evidence and report, signed with the private ``key``.
+
+        Raises ``BundleError`` for a key that cannot sign, and where the evidence was changed since
+        the audit read it.
+        """
+        from flopledger import bundle
+
+        return bundle.seal_report(self, keys=[bundle.load_private(Path(key))], out=Path(path))
+
+    def to_frame(self, table: str = "estimates") -> "pd.DataFrame":
+        """Give one table of the report as a data frame (needs the extra ``frame``).
+
+        ``table`` is one of estimates, runs, regimes, inputs, facts, findings, sensitivity. Missing is
+        ``<NA>``, never 0. Raises ``FlopledgerError`` for another name, or without pandas.
+        """
+        from flopledger.reports.frame import to_frame
+
+        return to_frame(self, table)
 
 
 def audit(
@@ -89,7 +129,8 @@ def audit(
     findings = [finding for run in runs for finding in run.findings]
     ratio = None
     if claim is not None:
-        judgement = judge(claim, runs, total)
+        own = ledgers.total(runs, draws, "parameter_update", documented=True)
+        judgement = judge(claim, runs, own)
         ratio = judgement.ratio
         findings += judgement.findings
         # The claim's own test must have been possible: routes that agree say nothing about it.
@@ -122,6 +163,9 @@ def audit(
         crossings=crossings,
         seed=seed,
         data_digests=_digests(),
+        regime_ids=regime_ids,
+        trace=trace,
+        environment=_environment(runs),
     )
 
 
@@ -189,6 +233,21 @@ def _straddling(standings: tuple[Standing, ...]) -> list[Finding]:
         and one.flop.low <= one.threshold_flop < one.flop.high
         and not math.isclose(one.flop.low, one.flop.high)
     ]
+
+
+def _environment(runs: list[RunAudit]) -> dict[str, str]:
+    """Name the programs that figures came from: numpy draws, torch and transformers trace."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    traced = any(one.method == "counted" for run in runs for one in run.estimates)
+    found = {"python": platform.python_version()}
+    for name in ("numpy", *(("torch", "transformers") if traced else ())):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # vendored without metadata: say nothing
+            continue
+    return found
 
 
 def _digests() -> dict[str, str]:

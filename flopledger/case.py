@@ -13,8 +13,19 @@ from typing import Any
 
 import msgspec
 
+from flopledger import amendments
+from flopledger.amendments import Amendment
 from flopledger.case_errors import explain
-from flopledger.case_spec import SCHEMA, CaseSpec, ModelSpec, Number, NumberSpec, RunSpec, Table
+from flopledger.case_spec import (
+    PASS_MODELS,
+    SCHEMA,
+    CaseSpec,
+    ModelSpec,
+    Number,
+    NumberSpec,
+    RunSpec,
+    Table,
+)
 from flopledger.errors import CaseError
 from flopledger.paths import inside, matching
 
@@ -33,6 +44,7 @@ class AuditCase:
     sha256: str  #: of the file's bytes
     claim_text: str | None  #: the claimed figure as it was typed, which keeps its digits
     allow_outside: bool = False
+    amendments: tuple[Amendment, ...] = ()  #: corrections, already in ``spec``, in order
 
     @classmethod
     def load(cls, path: str | Path, *, allow_outside: bool = False) -> "AuditCase":
@@ -44,14 +56,16 @@ class AuditCase:
         where = Path(path)
         content = _read(where)
         text = _decode(where, content)
-        spec = parse(text, name=str(path))
+        sha256 = hashlib.sha256(content).hexdigest()
+        corrections = amendments.load(where, name=str(path), sha256=sha256)
         case = cls(
-            spec=spec,
+            spec=parse(text, name=str(path), corrections=corrections),
             path=where.resolve(),
             name=str(path),
-            sha256=hashlib.sha256(content).hexdigest(),
-            claim_text=_claim_text(text),
+            sha256=sha256,
+            claim_text=amendments.claim_text(corrections, _claim_text(text)),
             allow_outside=allow_outside,
+            amendments=corrections,
         )
         case._check_files()
         return case
@@ -60,7 +74,7 @@ class AuditCase:
     def of_options(cls, content: dict[str, Any]) -> "AuditCase":
         """Make a case of figures given on the command line; paths in it are the user's own."""
         whole = {"schema": SCHEMA, "title": "Estimate from options"} | content
-        spec = _convert(whole, name="options")
+        spec = checked(whole, name="options")
         return cls(
             spec=spec,
             path=Path.cwd() / "options",
@@ -101,16 +115,17 @@ class AuditCase:
             self.evidence(index)
 
 
-def parse(text: str, *, name: str) -> CaseSpec:
+def parse(text: str, *, name: str, corrections: tuple[Amendment, ...] = ()) -> CaseSpec:
     """Turn the text of a case into its contents; ``name`` is the file for messages."""
     try:
         raw = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise CaseError(f"{name}: not valid TOML: {error}") from None
-    return _convert(raw, name=name)
+    return checked(amendments.apply(raw, corrections, name=name), name=name)
 
 
-def _convert(raw: dict[str, Any], *, name: str) -> CaseSpec:
+def checked(raw: dict[str, Any], *, name: str) -> CaseSpec:
+    """Turn the values of a case into its contents, or raise ``CaseError``."""
     try:
         spec = msgspec.convert(raw, CaseSpec)
     except msgspec.ValidationError as error:
@@ -174,11 +189,30 @@ def _check_run(where: str, run: RunSpec, spec: CaseSpec) -> None:
     if run.model is not None and run.model not in spec.model:
         known = ", ".join(sorted(spec.model)) or "none"
         raise CaseError(f"{where}.model: no [model.{run.model}] in this case (known: {known})")
+    for key in PASS_MODELS:
+        name = getattr(run, key)
+        if name is not None and name not in spec.model:
+            known = ", ".join(sorted(spec.model)) or "none"
+            raise CaseError(f"{where}.{key}: no [model.{name}] in this case (known: {known})")
+    if run.rollout_tokens is not None and run.model is None:
+        raise CaseError(f"{where}.rollout_tokens: needs the run's model, which generated them")
+    if run.telemetry_zone is not None:
+        _check_zone(f"{where}.telemetry_zone", run.telemetry_zone)
     if run.sequence_length is not None and run.sequence_length < 1:
         raise CaseError(f"{where}.sequence_length: found {run.sequence_length}, must be at least 1")
     if run.tokens is not None and run.samples is not None and run.tokens_per_sample is not None:
         raise CaseError(f"{where}: tokens and samples x tokens_per_sample both given; keep one")
     _check_sources(where, run, run.sources)
+
+
+def _check_zone(where: str, name: str) -> None:
+    from profilers import ProfilersError
+    from profilers.importers import stamps
+
+    try:
+        stamps.zone(name)
+    except ProfilersError as error:
+        raise CaseError(f"{where}: {error}") from None
 
 
 def _check_sources(where: str, table: Table, sources: dict[str, str]) -> None:

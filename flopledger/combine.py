@@ -5,6 +5,8 @@
 2. Groups that agree confirm one another: their logarithms are averaged, each weighted by its
    inverse variance. "Agree" means that the ratio of their medians is within 2.33 standard
    deviations (99 %) of its expected spread.
+   A route that rests on a prior over other runs confirms and does not move the figure: what other
+   runs did is no evidence about this one.
 3. Groups that disagree are kept side by side: the result is the mixture of both, so the interval
    runs from the lowest to the highest, and the verdict says that they disagree.
 4. Bounds cut off what they exclude. If nothing is left, the evidence contradicts itself: there is
@@ -83,16 +85,21 @@ def combine(estimates: list[ComputeEstimate], run: str, draws: Draws) -> Combine
     routes = speakers(estimates)
     if not routes:
         return None
-    if len(routes) == 1:
-        result = _alone(routes[0])
-    elif all(pair.agrees for pair in pairs(estimates)):
-        result = _weighted(routes, run, draws)
-    else:
+    firm = [route for route in routes if not route.from_prior] or routes
+    if not all(pair.agrees for pair in pairs(estimates)):
         result = _mixture(routes, run, draws)
+    elif len(firm) == 1:
+        result = _alone(firm[0], [route for route in routes if route is not firm[0]])
+    else:
+        result = _weighted(firm, run, draws)
     low = max((one.flop.low for one in estimates if one.bound_only and one.flop.low), default=None)
     high = min(
         (one.flop.high for one in estimates if one.bound_only and one.flop.high), default=None
     )
+    if any(_cut(_alone(route, []), low, high) is None for route in firm):
+        # A bound that rules out a whole route is a contradiction: what a prior leaves standing
+        # beside it is no figure of this run.
+        return None
     return _cut(result, low, high)
 
 
@@ -110,12 +117,16 @@ def log_moments(one: ComputeEstimate) -> tuple[float, float]:
     return middle, (high - low) / (2 * Z90)
 
 
-def _alone(route: ComputeEstimate) -> Combined:
+def _alone(route: ComputeEstimate, witnesses: list[ComputeEstimate]) -> Combined:
     assert route.draws is not None
+    rule = f"one route only: {route.method}"
+    if witnesses:
+        names = " and ".join(one.method for one in witnesses)
+        rule = f"{route.method}; {names} agrees within what a prior can tell, and does not move it"
     return Combined(
         flop=route.flop,
         draws=route.draws,
-        rule=f"one route only: {route.method}",
+        rule=rule,
         weights=((route, 1.0),),
     )
 
@@ -127,12 +138,17 @@ def _weighted(routes: list[ComputeEstimate], run: str, draws: Draws) -> Combined
     precision = [1 / max(spread, 1e-6) ** 2 for _, spread in moments]
     total = sum(precision)
     center = sum(w * middle for w, (middle, _) in zip(precision, moments, strict=True)) / total
+    bests = [
+        math.log(route.flop.best) if route.flop.best else middle
+        for route, (middle, _) in zip(routes, moments, strict=True)
+    ]
+    best = math.exp(sum(w * figure for w, figure in zip(precision, bests, strict=True)) / total)
     noise = draws.generator(f"{run}/combined").standard_normal(draws.count)
     sample = np.exp(center + noise / math.sqrt(total))
     shares = tuple((route, w / total) for route, w in zip(routes, precision, strict=True))
     names = " and ".join(f"{route.method} ({share:.0%})" for route, share in shares)
     return Combined(
-        flop=summarize(sample),
+        flop=summarize(sample, best),
         draws=sample,
         rule=f"routes agree, weighted by precision: {names}",
         weights=shares,

@@ -37,6 +37,9 @@ class ComputeEstimate:
     inputs: tuple[Input, ...]
     assumptions: tuple[str, ...]
     draws: "Samples | None" = field(default=None, repr=False)
+    #: whether a prior over other runs stands in for this run's utilisation: such a route tests the
+    #: others and is no evidence about this run
+    from_prior: bool = False
     #: log variance that each input contributes, for the sensitivity table
     log_variance: tuple[tuple[str, float], ...] = ()
 

@@ -46,9 +46,11 @@ class RunFigures:
     tokens: Input | None = None
     samples: Input | None = None
     tokens_per_sample: Input | None = None
+    epochs: Input | None = None  #: passes over the data set; tokens and samples hold all of them
     sequence_length: int | None = None
     precision: str | None = None
     recompute: str | None = None
+    #: causal, full, or blocks (evidence alone says that): thinned out by an unknown amount
     attention: str | None = None
     accelerator: str | None = None
     accelerator_place: str | None = None  #: where the evidence names it; ``None``: in the case
@@ -61,10 +63,19 @@ class RunFigures:
     device_rate: Input | None = None  #: FLOP/s a device, as stated
     device_throughput: Input | None = None  #: tokens/s a device
     energy_joules: Input | None = None
-    energy_boundary: str | None = None  #: device, node or rack
+    energy_boundary: str | None = None  #: device, node, rack or facility
+    pue: Input | None = None
+    cost_usd: Input | None = None
+    recorded_flop: Input | None = None  #: model FLOP that this tool's recorder counted
+    recorded_hardware_flop: Input | None = None
     claimed_flop: Input | None = None  #: stated for this run alone
     trainable_parameters: Input | None = None
     synthetic_public: bool | None = None
+    rollout_tokens: Input | None = None
+    reference_model: str | None = None
+    reward_model: str | None = None
+    teacher_model: str | None = None
+    value_model: str | None = None
     status: str | None = None  #: the log's own word
 
 
@@ -114,6 +125,7 @@ def of_run(run: RunSpec, *, place: str) -> RunFigures:
         tokens=stated("tokens", "tokens"),
         samples=stated("samples", "samples"),
         tokens_per_sample=stated("tokens_per_sample", "tokens"),
+        epochs=stated("epochs", "epochs"),
         sequence_length=run.sequence_length or _whole(run.tokens_per_sample),
         precision=run.precision,
         recompute=run.recompute,
@@ -127,9 +139,17 @@ def of_run(run: RunSpec, *, place: str) -> RunFigures:
         device_rate=stated("flop_per_second_per_accelerator", "FLOP/s"),
         device_throughput=stated("tokens_per_second_per_accelerator", "tokens/s"),
         energy_joules=scaled(energy, 3.6e9, name="energy_joules", unit="J") if energy else None,
+        energy_boundary=run.energy_boundary,
+        pue=stated("pue", "1"),
+        cost_usd=stated("cost_usd", "USD"),
         claimed_flop=stated("claimed_flop", "FLOP"),
         trainable_parameters=stated("trainable_parameters", "parameters"),
         synthetic_public=run.synthetic_public,
+        rollout_tokens=stated("rollout_tokens", "tokens"),
+        reference_model=run.reference_model,
+        reward_model=run.reward_model,
+        teacher_model=run.teacher_model,
+        value_model=run.value_model,
     )
 
 

@@ -110,7 +110,7 @@ class Part:
         """The precisions of the matrix engines that every candidate has a dense peak for."""
         return tuple(
             name
-            for name in TRAINING_PRECISIONS
+            for name in self._trained_in()
             if name != "fp32"
             and all(_peak(candidate, name) is not None for candidate in self.candidates)
         )
@@ -145,7 +145,12 @@ class Part:
         """The precision in use, or all 16-bit and narrower ones where none is stated."""
         if precision is not None:
             return (precision,)
-        return tuple(name for name in TRAINING_PRECISIONS if name not in {"fp32", "tf32"})
+        return tuple(name for name in self._trained_in() if name not in {"fp32", "tf32"})
+
+    def _trained_in(self) -> tuple[str, ...]:
+        """The precisions that runs train in; INT8 on TPUs alone (MaxText's quantised training)."""
+        is_tpu = all(candidate.vendor == "Google" for candidate in self.candidates)
+        return (*TRAINING_PRECISIONS, "int8") if is_tpu else TRAINING_PRECISIONS
 
 
 def resolve(name: str, *, place: str) -> tuple[Part, list[Finding]]:

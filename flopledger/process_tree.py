@@ -6,8 +6,10 @@ device file is the next one; a visible-devices variable says at least what was a
 
 import contextlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from flopledger.injection.interpreters import Interpreters
 from profilers.trace import DeviceKey, Trace
 
 PROC = Path("/proc")
@@ -19,27 +21,34 @@ class ProcessTree:
     def __init__(self, root: int, proc: Path = PROC) -> None:
         self.pids: set[int] = {root}
         self.device_minors: set[int] = set()
+        self.interpreters = Interpreters(proc)
         self._proc = proc
 
-    def look(self) -> None:
-        """Walk the tree once: new processes, and the device files that they hold open."""
-        waiting = list(self.pids)
+    def look(self, adopted: Iterable[int] = ()) -> None:
+        """Walk the tree once: new processes, and the device files that they hold open.
+
+        ``adopted`` are orphans of the tree, whose parents cannot be asked any more.
+        """
+        waiting = [*self.pids, *adopted]
         seen: set[int] = set()
         while waiting:
             pid = waiting.pop()
             if pid in seen:
                 continue
             seen.add(pid)
-            waiting.extend(self._children(pid))
+            waiting.extend(self.children(pid, self._proc))
             self._device_files(pid)
         self.pids |= seen
+        self.interpreters.look(seen)
 
-    def _children(self, pid: int) -> Iterable[int]:
-        found: list[int] = []
+    @staticmethod
+    def children(pid: int, proc: Path = PROC) -> set[int]:
+        """Return the children of a process; none where it is gone."""
+        found: set[int] = set()
         with contextlib.suppress(OSError):
-            for task in (self._proc / str(pid) / "task").iterdir():
+            for task in (proc / str(pid) / "task").iterdir():
                 with contextlib.suppress(OSError, ValueError):
-                    found.extend(int(w) for w in (task / "children").read_text().split())
+                    found.update(int(w) for w in (task / "children").read_text().split())
         return found
 
     def _device_files(self, pid: int) -> None:
@@ -51,21 +60,50 @@ class ProcessTree:
                         self.device_minors.add(int(target[11:]))
 
 
-def used_devices(
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attribution:
+    """Which devices a run used, and how that is known."""
+
+    used: frozenset[DeviceKey]
+    evidence: str
+    """``driver-process-list``, ``device-files``, ``visible-devices``, or ``none``: then every device
+    is returned, because nothing says which ones were not used."""
+    shared: Mapping[DeviceKey, int]
+    """Devices on which the driver listed processes of others, too, and how many. Complete only
+    with the driver's process list as evidence."""
+
+
+def attribute(
+    trace: Trace, tree: ProcessTree | None, environment: Mapping[str, str]
+) -> Attribution:
+    """Say which devices of a trace the tree used."""
+    if tree is None:
+        return Attribution(used=frozenset(trace.devices), evidence="none", shared={})
+    used, evidence = _used_devices(trace, tree, environment)
+    shared = {}
+    if evidence == "driver-process-list":
+        strangers = {key: _listed(trace, key) - tree.pids for key in used}
+        shared = {key: len(pids) for key, pids in strangers.items() if pids}
+    return Attribution(used=frozenset(used), evidence=evidence, shared=shared)
+
+
+def _listed(trace: Trace, key: DeviceKey) -> set[int]:
+    """Return every process that the driver listed on a device during the run."""
+    events = [event for event in trace.devices[key].events if event.kind == "processes"]
+    # The list that was in force at the start counts, too; what came after the end does not.
+    begin = trace.started_ns or 0
+    before = [event for event in events if event.time_ns < begin][-1:]
+    end = trace.ended_ns
+    during = [e for e in events if e.time_ns >= begin and (end is None or e.time_ns <= end)]
+    return {
+        int(word) for event in before + during for word in str(event.detail.get("pids", "")).split()
+    }
+
+
+def _used_devices(
     trace: Trace, tree: ProcessTree, environment: Mapping[str, str]
 ) -> tuple[set[DeviceKey], str]:
-    """Return the devices of a trace that the tree used, and the kind of evidence.
-
-    The kinds: ``driver-process-list``, ``device-files``, ``visible-devices``, or ``none``; with
-    ``none`` every device is returned, because nothing says which ones were not used.
-    """
-    listed = {
-        key
-        for key, device in trace.devices.items()
-        for event in device.events
-        if event.kind == "processes"
-        and tree.pids & {int(word) for word in str(event.detail.get("pids", "")).split()}
-    }
+    listed = {key for key in trace.devices if tree.pids & _listed(trace, key)}
     if listed:
         return listed, "driver-process-list"
     everything = set(trace.devices)

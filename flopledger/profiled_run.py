@@ -1,7 +1,7 @@
 """A command under observation: start the sampler, run it, pass signals and exit code, sum up.
 
-This process does nothing but wait. The child keeps its terminal, its process group and its
-signals: what the terminal sends reaches it directly, what somebody sends to us is passed on.
+This process does nothing but wait (``flopledger.run_child``): drivers are asked by others
+(``profilers.sampler``), and the answer is worked out when the command is over.
 """
 
 import datetime as dt
@@ -9,28 +9,23 @@ import json
 import os
 import re
 import signal
-import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from flopledger.errors import FlopledgerError
-from flopledger.process_tree import ProcessTree, used_devices
+from flopledger.process_tree import attribute
+from flopledger.run_child import AWAITED, Ended, run_child
+from flopledger.run_launches import continued, earlier_summary, manifest_name
 from flopledger.run_manifest import manifest, redacted
+from flopledger.run_steps import add_steps
 from flopledger.run_summary import RunFacts, save, summarise
 from profilers.sampler import Sampler, SamplerError, SamplerSettings
 
 READY_SECONDS = 15.0
 MARK_SECONDS = 2.0
-LOOK_SECONDS = 2.0
 TAIL_SECONDS = 0.11
-PASSED = (
-    signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT,
-    signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT, signal.SIGWINCH,
-)  # fmt: skip
-FROM_KERNEL = 0x80
-"""``si_code`` of a signal that the terminal sent to the whole foreground group."""
 
 
 class RunError(FlopledgerError):
@@ -67,8 +62,14 @@ class ProfiledRun:
         folder: Path | None,
         interval_seconds: float,
         sources: Sequence[dict[str, Any]],
+        steps: bool = True,
+        append: bool = False,
     ) -> None:
-        """Check everything that can be checked before anything starts."""
+        """Check everything that can be checked before anything starts.
+
+        ``steps``: bring the recorder of training steps into Python children. ``append``: continue
+        the record that the folder holds.
+        """
         if not command:
             raise RunError("no command: write `flopledger run -- COMMAND...`")
         self.command = list(command)
@@ -78,15 +79,18 @@ class ProfiledRun:
             deadline_seconds=max(3.0, interval_seconds),
             sources=list(sources),
         )
-        self._take_folder()
+        self._steps = steps
+        self._earlier = self._take_folder(append=append)
 
     def run(self) -> dict[str, Any]:
         """Run it to its end; return the summary, which is also in ``summary.json``."""
         about = manifest(self.command, os.environ)
-        (self.folder / "run.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        (self.folder / manifest_name(self.folder)).write_text(
+            json.dumps(about, indent=2) + "\n", encoding="utf-8"
+        )
         sampler = Sampler(self.folder, self._settings)
         # Blocked from here on: nothing may end us between the child's start and the record's end.
-        previous = signal.pthread_sigmask(signal.SIG_BLOCK, {*PASSED, signal.SIGCHLD})
+        previous = signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
         try:
             sampler.start()
             sampler.wait_ready(READY_SECONDS)
@@ -101,8 +105,11 @@ class ProfiledRun:
     def _observe(self, sampler: Sampler, mask: Any) -> dict[str, Any]:
         started = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
         start_ns = time.monotonic_ns()
-        tree, code = self._child(mask)
+        own = [sampler.pid] if sampler.pid is not None else []
+        ended = run_child(self.command, mask=mask, environment=self._environment(), not_ours=own)
         end_ns = time.monotonic_ns()
+        if ended.trouble:
+            _tell(ended.trouble)
         sampler.mark("end", MARK_SECONDS)
         # Means need 100 ms between two samples: one more, so that the last moments are covered too.
         time.sleep(TAIL_SECONDS)
@@ -111,45 +118,21 @@ class ProfiledRun:
         trouble = list(sampler.trouble)
         if not sealed:
             trouble.append("the recorder did not end in order; the record is whole up to its end")
-        return self._sum_up(sampler, tree, code, (started, start_ns, end_ns), trouble)
+        return self._sum_up(sampler, ended, (started, start_ns, end_ns), trouble)
 
-    def _child(self, mask: Any) -> tuple[ProcessTree | None, int]:
-        """Run the command; return its process tree and the exit code to pass on."""
-        try:
-            # In the child, between fork and exec: give it the signal mask that we were given.
-            child = subprocess.Popen(  # noqa: S603 - running the user's command is the purpose
-                self.command,
-                preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, mask),
-            )
-        except FileNotFoundError:
-            _tell(f"{self.command[0]}: command not found")
-            return None, 127
-        except OSError as error:
-            _tell(f"{self.command[0]}: cannot be run: {error.strerror}")
-            return None, 126
-        tree = ProcessTree(child.pid)
-        next_look = time.monotonic()
-        while child.poll() is None:
-            if time.monotonic() >= next_look:
-                tree.look()
-                next_look = time.monotonic() + LOOK_SECONDS
-            wait = max(0.01, min(LOOK_SECONDS, next_look - time.monotonic()))
-            got = signal.sigtimedwait({*PASSED, signal.SIGCHLD}, wait)
-            if got is not None and got.si_signo != signal.SIGCHLD:
-                self._pass_on(child, got)
-        code = child.returncode
-        return tree, code if code >= 0 else 128 - code
+    def _environment(self) -> dict[str, str]:
+        """Return the child's environment, with the recorder of steps in it if that is wanted."""
+        from flopledger.injection import environment, prepare
 
-    def _pass_on(self, child: "subprocess.Popen[bytes]", got: signal.struct_siginfo) -> None:
-        # The terminal already told the whole group, the child included.
-        if got.si_code != FROM_KERNEL and child.poll() is None:
-            child.send_signal(got.si_signo)
+        if not self._steps:
+            return dict(os.environ)
+        prepare(self.folder)
+        return environment(os.environ, self.folder)
 
     def _sum_up(
         self,
         sampler: Sampler,
-        tree: ProcessTree | None,
-        code: int,
+        ended: Ended,
         times: tuple[str, int, int],
         trouble: list[str],
     ) -> dict[str, Any]:
@@ -166,35 +149,38 @@ class ProfiledRun:
         except (ProfilersError, LookupError, OSError) as error:
             trouble.append(f"the record cannot be read back: {error}")
             trace = Trace(devices={})
-        environment = dict(os.environ)
-        used, evidence = (
-            used_devices(trace, tree, environment) if tree else (set(trace.devices), "none")
-        )
+        attribution = attribute(trace, ended.tree, os.environ)
         facts = RunFacts(
             command=redacted(self.command),
-            exit_code=code,
+            exit_code=ended.code,
             started=started,
             duration_seconds=(end_ns - start_ns) / 1e9,
             start_ns=start_ns + offset,
             end_ns=end_ns + offset,
             interval_seconds=self._settings.interval_seconds,
-            evidence=evidence,
+            attribution=attribution,
             sources=sampler.sources,
             trouble=trouble,
+            left_running=ended.left,
         )
-        summary = summarise(facts, trace, used)
+        summary = continued(self._earlier, summarise(facts, trace))
+        add_steps(summary, self.folder, ended.tree)
         try:
             save(summary, self.folder)
         except OSError as error:
             _tell(f"summary.json could not be written into {self.folder}: {error.strerror}")
         return summary
 
-    def _take_folder(self) -> None:
-        """Create the folder, or refuse one that already holds a record."""
-        for name in ("telemetry", "summary.json", "run.json"):
-            if (self.folder / name).exists():
+    def _take_folder(self, *, append: bool) -> dict[str, Any] | None:
+        """Create the folder, or refuse one that already holds a record.
+
+        Returns the summary of the record that is continued; None for a new one.
+        """
+        for name in ("telemetry", "steps", "summary.json", "run.json"):
+            if not append and (self.folder / name).exists():
                 raise RunError(
-                    f"{self.folder}: holds a record already ({name}); choose another --out"
+                    f"{self.folder}: holds a record already ({name}); choose another --out, or "
+                    "continue it with --append"
                 )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -205,6 +191,7 @@ class ProfiledRun:
             raise RunError(
                 f"{self.folder}: cannot hold a record ({error.strerror}); choose another --out"
             ) from error
+        return earlier_summary(self.folder) if append else None
 
 
 def _fresh_folder(program: str) -> Path:

@@ -2,26 +2,31 @@
 
 from dataclasses import dataclass, field
 
+from flopledger import scope
 from flopledger import verdict as bands
 from flopledger.combine import Combined, Pair, combine, pairs
 from flopledger.estimate import ComputeEstimate, Draws
 from flopledger.facts import Fact, Finding
 from flopledger.inputs import RunFigures
-from flopledger.methods import device_time
+from flopledger.methods import device_time, work
+from flopledger.methods.passes import Pass
 from flopledger.parts import Part
 from flopledger.quantity import Interval
 from flopledger.run_checks import (
     architecture_route,
     assumed_scope,
-    circular_energy,
+    band_check,
+    circular_figures,
     counter_check,
     document_check,
     missing_figures,
     pair_check,
     plausible_precisions,
+    power_check,
     statement_check,
     utilisation_check,
 )
+from flopledger.telemetry_view import TelemetryView
 from flopledger.verdict import Verdict
 
 
@@ -34,22 +39,56 @@ class RunAudit:
     estimates: tuple[ComputeEstimate, ...]
     pairs: tuple[Pair, ...]
     combined: Combined | None
+    #: the same without routes that rest on priors: what the run's own documents come to
+    documented: Combined | None
     utilisation: dict[str, Interval]  #: implied, by precision: model FLOP / (seconds x dense peak)
     precision_supported: tuple[str, ...]  #: precisions at which it is plausible
     findings: tuple[Finding, ...]
     verdict: Verdict  #: of the routes against one another and the devices
     counter_verdict: Verdict  #: of the total that the run's own software states, if it states one
-    evaluation_flop: float | None = (
-        None  #: forward passes inside the timed window, not in any total
-    )
+    #: forward passes inside the timed window, not in any total; "at most" of padded ones
+    evaluation_flop: Interval | None = None
     #: total by convention that an honest claim may have used: name -> FLOP
     conventions: dict[str, float] = field(default_factory=dict)
+    #: passes beside training (rollouts, rewards, ...), all of them in ``combined``
+    passes: tuple[Pass, ...] = ()
     facts: tuple[Fact, ...] = ()  #: everything that its evidence says, conflicts included
     evidence_digests: dict[str, str] = field(default_factory=dict)  #: SHA-256 by file name
+    telemetry: TelemetryView | None = None  #: its recordings, thinned for display
+
+    @property
+    def model_flop(self) -> Interval:
+        """The combined figure, else what bounds leave; all ends ``None`` where nothing is known."""
+        if self.combined is not None:
+            return self.combined.flop
+        firm = [one for one in self.estimates if one.draws is not None and not one.from_prior]
+        if any(one.basis == "model" for one in firm):
+            return Interval(low=None, best=None, high=None)  # contradicted, so not known at all
+        bounds = [one.flop for one in self.estimates if one.bound_only]
+        low = max((bound.low for bound in bounds if bound.low is not None), default=None)
+        high = min((bound.high for bound in bounds if bound.high is not None), default=None)
+        if low is not None and high is not None and low > high:
+            return Interval(low=None, best=None, high=None)
+        return Interval(low=low, best=None, high=high)
+
+    def share(self, ledger: str) -> float:
+        """Share of this run's compute that ``ledger`` holds: all of it, or less some passes."""
+        if not self.passes or self.combined is None:
+            return 1.0
+        route = architecture_route(list(self.estimates))
+        everything = route.flop.best if route is not None else None
+        if everything is None:
+            return 1.0
+        left_out = sum(
+            one.flop.best or 0.0 for one in self.passes if not scope.counts_pass(one.name, ledger)
+        )
+        return 1.0 - left_out / everything
 
     @property
     def hardware_flop(self) -> Interval | None:
         """Model FLOP plus recomputation; ``None`` where it is not known whether there was any."""
+        if self.figures.recorded_hardware_flop is not None:
+            return self.figures.recorded_hardware_flop.quantity.interval
         if self.combined is None or self.figures.recompute is None:
             return None
         factor = device_time.recompute_factor(self.figures.recompute)
@@ -66,24 +105,29 @@ def reconcile(
     conventions: dict[str, float],
     facts: tuple[Fact, ...] = (),
     evidence_digests: dict[str, str] | None = None,
-    evaluation_flop: float | None = None,
+    evaluation_flop: Interval | None = None,
+    passes: tuple[Pass, ...] = (),
 ) -> RunAudit:
     """Compare the estimates of one run and combine them."""
     compared = pairs(estimates)
     utilisation = implied_utilisation(run, part, estimates)
     combined = combine(estimates, run.name, draws)
+    documented = combine([one for one in estimates if not one.from_prior], run.name, draws)
     counter = counter_check(run, part, combined)
     checks = [
         utilisation_check(run, part, estimates, utilisation),
+        band_check(run, part, utilisation, experts=work.ALL_EXPERTS in conventions),
         statement_check(run),
+        power_check(run, part),
         document_check(findings),
-        *(pair_check(run, pair) for pair in compared),
+        # Time and energy share the utilisation; what sets them apart is power, tested above.
+        *(pair_check(run, pair) for pair in compared if not _both_by_device(pair)),
     ]
     found = [
         *findings,
-        *circular_energy(run, part),
+        *circular_figures(run, part),
         *missing_figures(run, estimates),
-        *assumed_scope(run),
+        *assumed_scope(run, passes),
         *counter.findings,
     ]
     for check in checks:
@@ -94,6 +138,7 @@ def reconcile(
         estimates=tuple(estimates),
         pairs=tuple(compared),
         combined=combined,
+        documented=documented or combined,
         utilisation=utilisation,
         precision_supported=plausible_precisions(utilisation),
         findings=tuple(found),
@@ -101,9 +146,14 @@ def reconcile(
         counter_verdict=counter.verdict,
         evaluation_flop=evaluation_flop,
         conventions=conventions,
+        passes=passes,
         facts=facts,
         evidence_digests=evidence_digests or {},
     )
+
+
+def _both_by_device(pair: Pair) -> bool:
+    return {pair.first.method, pair.second.method} == {"device-time", "energy"}
 
 
 def implied_utilisation(

@@ -1,15 +1,18 @@
 """One run from case and evidence to its audit: figures, part, routes, comparison."""
 
-from flopledger import evidence, implied_peak, inputs, parts
+from dataclasses import replace
+
+from flopledger import evidence, implied_peak, inputs, parts, telemetry_view
 from flopledger.case import AuditCase
 from flopledger.estimate import ComputeEstimate, Draws
 from flopledger.evidence import Completed
 from flopledger.facts import Finding
 from flopledger.inputs import RunFigures
 from flopledger.logs import RunFacts
-from flopledger.methods import counted, device_time, models, tensor_activity, work
+from flopledger.methods import counted, device_time, energy, models, passes, tensor_activity, work
 from flopledger.methods.models import Costed, Model
 from flopledger.parts import Part
+from flopledger.quantity import Interval, point
 from flopledger.reconcile import RunAudit, reconcile
 
 
@@ -26,6 +29,11 @@ def audit_run(
     estimates: list[ComputeEstimate] = []
     conventions: dict[str, float] = {}
     costs = _costs(case, index, known, loaded, findings, trace=trace)
+    own = costs[0][2].cost if costs else None
+    beside = passes.of_run(run, loaded, own, draws, trace=trace)
+    counted_live = work.recorded(run, draws)
+    if counted_live is not None:
+        estimates.append(counted_live)
     for method, model, costed in costs:
         one = work.estimate(
             method,
@@ -36,7 +44,7 @@ def audit_run(
             assumptions=costed.assumptions,
         )
         if one is not None:
-            estimates.append(one)
+            estimates.append(work.with_passes(one, beside))
             conventions |= work.conventions(method, run, costed)
     amount_known = any(not one.bound_only for one in estimates)
     seen, contradictions = tensor_activity.estimate(run, known.telemetry, part)
@@ -45,7 +53,10 @@ def audit_run(
     by_time = device_time.estimate(run, part, draws, amount_known=amount_known)
     if by_time is not None:
         estimates.append(by_time)
-    return reconcile(
+    by_energy = energy.estimate(run, part, draws, amount_known=amount_known)
+    if by_energy is not None:
+        estimates.append(by_energy)
+    audited = reconcile(
         run,
         part,
         estimates,
@@ -55,7 +66,9 @@ def audit_run(
         facts=known.facts,
         evidence_digests=known.digests,
         evaluation_flop=_evaluation(known.found, costs),
+        passes=beside,
     )
+    return replace(audited, telemetry=telemetry_view.thin(known.telemetry))
 
 
 def _part(run: RunFigures, findings: list[Finding]) -> Part | None:
@@ -125,15 +138,19 @@ def _model_of(case: AuditCase, index: int, known: Completed) -> Model | None:
     return models.of_evidence(known.found, config)
 
 
-def _evaluation(found: RunFacts, costs: _Costs) -> float | None:
+def _evaluation(found: RunFacts, costs: _Costs) -> Interval | None:
     """Cost the forward passes of the evaluations that a log reports; no ledger counts them."""
+    if found.evaluation_flop is not None:
+        return point(found.evaluation_flop.number)
     if not costs:
         return None
     cost = costs[0][2].cost
     if found.evaluation_tokens is not None and cost.tokens_per_sample:
-        return found.evaluation_tokens.number / cost.tokens_per_sample * cost.forward
+        flop = found.evaluation_tokens.number / cost.tokens_per_sample * cost.forward
+        padded = found.evaluation_tokens.bound == "at most"
+        return Interval(low=None, best=None, high=flop) if padded else point(flop)
     if found.evaluation_samples is not None:
-        return found.evaluation_samples.number * cost.forward
+        return point(found.evaluation_samples.number * cost.forward)
     return None
 
 

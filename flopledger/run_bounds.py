@@ -1,150 +1,175 @@
-"""From what devices did (seconds, cycles) to what they can have computed (FLOP), as hard ranges.
+"""From what a run's devices did (seconds, cycles) to what they can have computed (FLOP).
 
-The pillars give integrals; here they meet a peak. Executed FLOP only: how much of it was useful
-model FLOP is another question. Precision is unknown to every counter but the split ones, so each
-precision has its own range, and the range over all of them ends at the widest one.
+The telemetry pillar bounds device time (``profilers.bounds``); here it meets the rates of the parts.
+Executed FLOP only: how much of it was useful model FLOP is another question. No common counter tells
+the precision, so each has a range of its own, and the range over all ends at the widest one.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
-
-from profilers.integrals import covered_seconds, mean_integral, overlap_seconds, product_integral
-from profilers.reading import SIGNALS, Kind
 
 if TYPE_CHECKING:
     from hardware_db import Accelerator
-    from profilers.trace import DeviceTrace
+    from profilers.bounds import FlopBounds, Interval, Limits, Rates
+    from profilers.trace import DeviceKey, DeviceTrace, Trace
 
-ROUNDING_PERMILLE = 0.5
-"""Activities are kept as whole permille."""
-
-
-@dataclass(slots=True)
-class DeviceBounds:
-    """Executed dense matrix FLOP of one device over a window."""
-
-    by_precision: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """Precision to (low, high)."""
-    hard_high: float = 0.0
-    """FLOP at the highest clock of the widest precision all the time: no sensor is trusted."""
-    grade: str = "gauge"
-    """``sampled-counter`` when tensor activity was read, ``gauge`` when only the clock was."""
-    assumptions: list[str] = field(default_factory=list)
+ROUNDING = 0.0005
+"""Our recorder keeps activities as whole permille."""
+_VECTOR_PIPES = ("fp64", "fp32", "fp16")
+Ends = Mapping[str, tuple[float, float]]
+"""Precision to (lowest, highest) FLOP per cycle."""
 
 
-def device_bounds(
-    trace: "DeviceTrace", part: "Accelerator", start_ns: int, end_ns: int
-) -> DeviceBounds | None:
-    """Bound the dense FLOP that a device executed; None where its rates are not public.
+class UnknownRates(Exception):  # noqa: N818 - said to people, never raised at them
+    """A part whose FLOP per clock are not public."""
 
-    High: tensor activity x clock where both were read; else utilisation, else the clock alone;
-    time without any reading at the highest clock. Low: what tensor activity shows, else 0, because
-    a busy gauge proves no arithmetic at all.
+
+def matrix_rates(part: "Accelerator") -> Ends:
+    """Return FLOP per cycle of the whole device by precision, dense, on the matrix units.
+
+    Each precision has two ends, because on some parts the rate depends on what sums are kept in. A
+    part without matrix units is bounded by its vector rates. Integer operations are no FLOP. Raises
+    ``UnknownRates`` where none is public.
     """
+    found = _rates(part, "matrix" if _has_matrix(part) else "vector")
+    if not found:
+        raise UnknownRates(f"{part.id}: its rates are not public")
+    return found
+
+
+def _has_matrix(part: "Accelerator") -> bool:
+    return any(f.engine == "matrix" and not _integer(f.dtype) for f in part.peaks)
+
+
+def _rates(part: "Accelerator", engine: str) -> dict[str, tuple[float, float]]:
     from hardware_db import HardwareError
 
-    # Integer operations are no FLOP. A part without matrix units is bounded by its vector rates.
-    paths = {(f.dtype, f.engine) for f in part.peaks if not f.sparse and f.dtype[:3] != "int"}
-    matrix = {path for path in paths if path[1] == "matrix"}
-    answer = DeviceBounds()
-    window = (end_ns - start_ns) / 1e9
-    for dtype, engine in sorted(matrix or paths):
+    found: dict[str, tuple[float, float]] = {}
+    for figure in part.peaks:
+        if figure.sparse or figure.engine != engine or _integer(figure.dtype):
+            continue
         try:
-            per_mhz = part.peak_at(dtype, clock_mhz=1.0, engine=engine)
-            ceiling = part.ceiling_flop_per_second(dtype, engine=engine)
+            per_second = part.peak_at(
+                figure.dtype, clock_mhz=1.0, engine=engine, accumulate=figure.accumulate
+            )
         except HardwareError:
             continue
-        answer.by_precision[dtype] = _range(trace, per_mhz, ceiling, window, start_ns, end_ns)
-        answer.hard_high = max(answer.hard_high, ceiling * window)
-    if not answer.by_precision:
-        return None
-    if _has(trace, "tensor_activity_permille") and _has(trace, "sm_clock_mhz"):
-        answer.grade = "sampled-counter"
-        answer.assumptions.append("tensor activity 1.0 is the dense peak rate at the actual clock")
-        answer.assumptions.append("the clock at each sample stands for the time since the last one")
-    else:
-        answer.assumptions.append("a busy device may have computed at its peak, or not at all")
-    answer.assumptions.append("matrices are dense; structured sparsity would double every figure")
-    if matrix:
-        answer.assumptions.append("matrix units only; vector arithmetic comes on top")
-    return answer
+        rate = per_second / 1e6
+        low, high = found.get(figure.dtype, (rate, rate))
+        found[figure.dtype] = (min(low, rate), max(high, rate))
+    return dict(sorted(found.items()))
 
 
-def _has(trace: "DeviceTrace", signal: str) -> bool:
-    series = trace.series.get(signal)
-    return series is not None and bool(series.present.any())
+def _integer(dtype: str) -> bool:
+    return dtype.startswith("int")
 
 
-def _range(
-    trace: "DeviceTrace",
-    per_mhz: float,
-    ceiling: float,
-    window: float,
-    start_ns: int,
-    end_ns: int,
-) -> tuple[float, float]:
-    """Return (low, high) FLOP of one precision."""
-    clock, tensor = "sm_clock_mhz", "tensor_activity_permille"
-    active = product_integral(trace, tensor, clock, start_ns, end_ns)
-    if active is not None and active.seconds > 0:
-        cycles = mean_integral(trace, clock, start_ns, end_ns)
-        slack = 0.0 if cycles is None else cycles.value * ROUNDING_PERMILLE / 1000
-        known, seconds = active.value / 1000, active.seconds
-        low = max(0.0, known - slack) * per_mhz
-        return low, (known + slack) * per_mhz + max(0.0, window - seconds) * ceiling
-    assert SIGNALS[clock].kind is Kind.GAUGE
-    busy = _busy_cycles(trace, start_ns, end_ns)
-    if busy is not None:
-        cycles_mhz, seconds = busy
-        return 0.0, cycles_mhz * per_mhz + max(0.0, window - seconds) * ceiling
-    return 0.0, window * ceiling
+def limits_of(part: "Accelerator", seen: "DeviceTrace") -> "Limits":
+    """Return what bounds a device whatever its sensors say: the database and the device itself."""
+    from profilers.bounds import Limits
+
+    clocks = [part.max_clock.mhz] if part.max_clock is not None else []
+    if seen.device.max_sm_clock_mhz is not None:
+        clocks.append(seen.device.max_sm_clock_mhz)  # a board maker's edition may run faster
+    return Limits(max_clock_hz=max(clocks) * 1e6 if clocks else None, activity_step=ROUNDING)
 
 
-def _busy_cycles(trace: "DeviceTrace", start_ns: int, end_ns: int) -> tuple[float, float] | None:
-    """Return (MHz x seconds in which a kernel may have been resident, seconds known)."""
-    import numpy as np
+def flop_bounds(
+    trace: "Trace", parts: "Mapping[DeviceKey, Accelerator]"
+) -> "tuple[dict[str, Any], FlopBounds]":
+    """Bound the executed FLOP of a trace's devices over its window; ``parts`` names them all.
 
-    clock = trace.series.get("sm_clock_mhz")
-    if clock is None or not bool(clock.present.any()):
-        return None
-    seconds = overlap_seconds(trace, None, start_ns, end_ns)
-    share = np.ones(len(seconds))
-    use = trace.series.get("gpu_util_permille")
-    if use is not None:
-        # A whole percent: the true share may be a point higher. Unknown utilisation is full.
-        share = np.where(use.present, np.minimum(1.0, use.payload / 1000 + 0.01), 1.0)
-    kept = clock.present
-    cycles = float((clock.payload * share * seconds)[kept].sum())
-    return cycles, float(seconds[kept].sum())
+    Returns plain JSON (``low`` and ``high``: matrix units, any precision, gauges taken as
+    representative; ``hard``: all units, whatever the sensors' blind spots allow), and the hard
+    bounds with their findings. Raises ``UnknownRates`` where one part's rates are not public: a sum
+    without it would bound nothing.
+    """
+    from profilers.bounds import cut_trace, executed_flop
 
-
-def summed(parts: list[DeviceBounds]) -> dict[str, Any]:
-    """Add the bounds of all devices end by end: shared errors do not cancel."""
-    precisions = sorted(set.intersection(*(set(part.by_precision) for part in parts)))
+    rates = {key: matrix_rates(part) for key, part in parts.items()}
+    limits = {key: limits_of(part, trace.devices[key]) for key, part in parts.items()}
+    cuts = cut_trace(trace, limits)
+    every = {key: _matrix_only(own.values()) for key, own in rates.items()}
+    common = sorted(set.intersection(*(set(own) for own in rates.values())))
     by_precision = {
-        name: {
-            "low": sum(part.by_precision[name][0] for part in parts),
-            "high": sum(part.by_precision[name][1] for part in parts),
-        }
-        for name in precisions
+        name: _best(
+            executed_flop(cuts, {key: _matrix_only([own[name]]) for key, own in rates.items()})
+        )
+        for name in common
     }
-    low = sum(min(low for low, _ in part.by_precision.values()) for part in parts)
-    high = sum(max(high for _, high in part.by_precision.values()) for part in parts)
-    grades = {part.grade for part in parts}
+    whole = executed_flop(cuts, {key: _all_units(part, rates[key]) for key, part in parts.items()})
     return {
-        "low": low,
-        "high": high,
-        "hard": {"low": 0.0, "high": sum(part.hard_high for part in parts)},
+        **_ends(_best(executed_flop(cuts, every))),
+        "hard": _ends(whole.hard),
         "basis": "hardware",
-        "by_precision": by_precision,
-        "grade": "sampled-counter" if grades == {"sampled-counter"} else "gauge",
-        "assumptions": list(dict.fromkeys(a for part in parts for a in part.assumptions)),
-    }
+        "by_precision": {name: _ends(found) for name, found in by_precision.items()},
+        "grade": _grade(whole),
+        "assumptions": _assumptions(trace, parts),
+    }, whole
+
+
+def _matrix_only(rates: "Iterable[tuple[float, float]]") -> "Rates":
+    from profilers.bounds import Rates
+
+    lows, highs = zip(*rates, strict=True)
+    return Rates(tensor=(min(lows), max(highs)), vector=0.0)
+
+
+def _all_units(part: "Accelerator", matrix: Ends) -> "Rates":
+    """Return the rates of all pipes: the vector ones may work while the matrix ones do."""
+    from profilers.bounds import Rates
+
+    widest = max((high for _, high in _rates(part, "vector").values()), default=0.0)
+    # Which of the vector pipes executes packed halves differs by generation: each may.
+    pipes = dict.fromkeys(_VECTOR_PIPES, (0.0, widest))
+    tensor = (0.0, 0.0)
+    if _has_matrix(part):
+        tensor = min(low for low, _ in matrix.values()), max(high for _, high in matrix.values())
+    return Rates(tensor=tensor, vector=widest, pipes=pipes, sm_count=part.compute_units)
+
+
+def _best(bounds: "FlopBounds") -> "Interval":
+    """Return the estimate, or the hard bound where no gauge allows one."""
+    return bounds.hard if bounds.estimated is None else bounds.estimated
+
+
+def _ends(interval: "Interval") -> dict[str, float | None]:
+    return {"low": interval.low, "high": interval.high}
+
+
+def _grade(bounds: "FlopBounds") -> str:
+    """Return the grade of the weakest device's best instrument."""
+    grades = []
+    for device in bounds.devices:
+        if "cycle-counter" in device.used:
+            grades.append("instrument-counter")
+        elif device.integrals.active_cycles:
+            grades.append("sampled-counter")
+        else:
+            grades.append("gauge")
+    order = ("gauge", "sampled-counter", "instrument-counter")
+    return min(grades, key=order.index)
+
+
+def _assumptions(trace: "Trace", parts: "Mapping[DeviceKey, Accelerator]") -> list[str]:
+    told = []
+    for key in parts:
+        series = trace.devices[key].series
+        if "tensor_activity_permille" in series or "mma_cycles_active" in series:
+            told.append("tensor activity 1.0 is the dense peak rate at the actual clock")
+        else:
+            told.append("a busy device may have computed at its peak, or not at all")
+        told.append("between two samples the clock lay between what they saw (`hard`: anywhere)")
+    told.append("matrices are dense; structured sparsity would double every figure")
+    told.append("matrix units only, except for `hard`, which holds vector arithmetic, too")
+    return list(dict.fromkeys(told))
 
 
 def tensor_share(trace: "DeviceTrace", start_ns: int, end_ns: int) -> float | None:
     """Return the mean tensor activity over the time in which it was read; None where never."""
+    from profilers.integrals import mean_integral
+
     amount = mean_integral(trace, "tensor_activity_permille", start_ns, end_ns)
-    if amount is None or amount.seconds <= 0 or covered_seconds(trace, start_ns, end_ns) <= 0:
+    if amount is None or amount.seconds <= 0:
         return None
     return amount.value / amount.seconds / 1000

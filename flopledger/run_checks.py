@@ -9,7 +9,8 @@ from flopledger.combine import Combined, Pair, speakers
 from flopledger.estimate import ComputeEstimate
 from flopledger.facts import Finding, Severity
 from flopledger.inputs import RunFigures
-from flopledger.methods import work
+from flopledger.methods import energy, priors, work
+from flopledger.methods.passes import Pass
 from flopledger.parts import Part
 from flopledger.quantity import Interval
 from flopledger.text import number, percent
@@ -31,12 +32,15 @@ def architecture_route(estimates: list[ComputeEstimate]) -> ComputeEstimate | No
 
 
 def plausible_precisions(utilisation: dict[str, Interval]) -> tuple[str, ...]:
-    """List the precisions whose implied utilisation has been seen in published runs."""
+    """List the precisions whose implied utilisation has been seen in published runs.
+
+    An upper bound (padded tokens, a log that breaks off) rules no precision out.
+    """
     return tuple(
         precision
         for precision, interval in utilisation.items()
-        if (figure := interval.best or interval.low) is not None
-        and figure <= bands.PLAUSIBLE_UTILISATION
+        if (figure := interval.best or interval.low) is None
+        or figure <= bands.PLAUSIBLE_UTILISATION
     )
 
 
@@ -70,6 +74,39 @@ def utilisation_check(
     severity: Severity = "error" if outcome is Verdict.INCONSISTENT else "warning"
     return Check(
         verdict=outcome, findings=(_finding("implausible-utilisation", severity, message, run),)
+    )
+
+
+#: Kinds whose utilisation the disclosures of pre-training speak for.
+_LIKE_DISCLOSED = frozenset({"pretraining", "continued"})
+
+
+def band_check(
+    run: RunFigures, part: Part | None, utilisation: dict[str, Interval], *, experts: bool
+) -> Check:
+    """Hold the implied utilisation against what published runs of the part's class reached.
+
+    For language models whose utilisation is not disclosed: a disclosed one is a sharper test.
+    """
+    band = priors.band(part.architecture, experts=experts) if part is not None else None
+    sixteen = utilisation.get("bf16") or utilisation.get("fp16")
+    if band is None or sixteen is None or run.mfu or run.hfu or run.tokens is None:
+        return Check(verdict=Verdict.UNDETERMINED)
+    if run.kind not in _LIKE_DISCLOSED or run.precision not in (None, "bf16", "fp16", "fp8"):
+        return Check(verdict=Verdict.UNDETERMINED)
+    low, high = band
+    if sixteen.high is not None and sixteen.high < low:
+        code, reading = "unexplained-compute", "hours overstated or idle, or work left out"
+    elif run.precision in ("bf16", "fp16") and sixteen.low is not None and sixteen.low > high:
+        code, reading = "implausible-utilisation", "hours understated, or tokens overstated"
+    else:
+        return Check(verdict=Verdict.CONSISTENT)
+    message = (
+        f"run {run.name}: the work is {percent(sixteen)} of the dense 16-bit peak over the stated "
+        f"hours; published runs on this class of part reached {low:.0%} to {high:.0%}: {reading}"
+    )
+    return Check(
+        verdict=Verdict.NEEDS_EXPLANATION, findings=(_finding(code, "warning", message, run),)
     )
 
 
@@ -108,8 +145,14 @@ def _infer_precision(run: RunFigures, utilisation: dict[str, Interval]) -> Check
     rates = ", ".join(f"{name} {percent(interval)}" for name, interval in utilisation.items())
     if not plausible:
         message = f"run {run.name}: implied utilisation is implausible at every precision ({rates})"
-        finding = _finding("implausible-utilisation", "error", message, run)
-        return Check(verdict=Verdict.INCONSISTENT, findings=(finding,))
+        least = min(interval.low or 0.0 for interval in utilisation.values())
+        hopeless = least > bands.SUSTAINABLE_UTILISATION
+        outcome = Verdict.INCONSISTENT if hopeless else Verdict.NEEDS_EXPLANATION
+        severity: Severity = "error" if hopeless else "warning"
+        finding = _finding("implausible-utilisation", severity, message, run)
+        return Check(verdict=outcome, findings=(finding,))
+    if all(interval.low is None for interval in utilisation.values()):
+        return _upper_bounds_only(run, utilisation, rates)
     excluded = [name for name in sixteen if name not in plausible]
     message = f"run {run.name}: precision not stated; implied utilisation by precision: {rates}"
     if excluded:
@@ -118,8 +161,22 @@ def _infer_precision(run: RunFigures, utilisation: dict[str, Interval]) -> Check
     return Check(verdict=Verdict.CONSISTENT, findings=(finding,))
 
 
+def _upper_bounds_only(run: RunFigures, utilisation: dict[str, Interval], rates: str) -> Check:
+    """Judge utilisations that are upper bounds: they can clear a run, and never accuse it."""
+    highest = [interval.high for interval in utilisation.values() if interval.high is not None]
+    clear = bool(highest) and min(highest) <= bands.PLAUSIBLE_UTILISATION
+    message = (
+        f"run {run.name}: precision not stated; the amount is an upper bound or the time a lower "
+        f"one, so utilisation is at most: {rates}"
+    )
+    return Check(
+        verdict=Verdict.CONSISTENT if clear else Verdict.UNDETERMINED,
+        findings=(_finding("precision-inferred", "info", message, run),),
+    )
+
+
 def statement_check(run: RunFigures) -> Check:
-    """Test figures that refute themselves: a utilisation above 1."""
+    """Test figures that refute themselves (a utilisation above 1), or that nobody reached."""
     found = [
         _finding(
             "implausible-utilisation",
@@ -131,9 +188,17 @@ def statement_check(run: RunFigures) -> Check:
         for stated in (run.mfu, run.hfu)
         if stated is not None and (stated.quantity.interval.low or 0) > 1
     ]
-    return Check(
-        verdict=Verdict.INCONSISTENT if found else Verdict.UNDETERMINED, findings=tuple(found)
+    if found:
+        return Check(verdict=Verdict.INCONSISTENT, findings=tuple(found))
+    high = run.mfu.quantity.interval.low if run.mfu is not None else None
+    if high is None or high <= bands.PLAUSIBLE_UTILISATION:
+        return Check(verdict=Verdict.UNDETERMINED)
+    message = (
+        f"run {run.name}: a disclosed MFU of {high:g} is above anything published over a run (0.60); "
+        "ask for its peak, its precision and the stretch of the run that it was measured on"
     )
+    finding = _finding("implausible-utilisation", "warning", message, run)
+    return Check(verdict=Verdict.NEEDS_EXPLANATION, findings=(finding,))
 
 
 #: Findings by which documents contradict one another, or the part that they name.
@@ -144,6 +209,12 @@ MISMATCHES = frozenset(
         "device-count-mismatch",
         "device-time-mismatch",
         "precision-unsupported",
+        "broken-chain",
+        "digest-mismatch",
+        "missing-segment",
+        "unknown-segment",
+        "record-mismatch",
+        "ledger-broken",
     }
 )
 
@@ -194,23 +265,32 @@ def pair_check(run: RunFigures, pair: Pair) -> Check:
     outcome = bands.of_z(pair.z)
     if outcome is Verdict.CONSISTENT:
         return Check(verdict=outcome)
+    if pair.ratio > 1 and pair.second.from_prior:
+        # Idle hours contradict nothing: only a utilisation of this run's own could do that.
+        outcome = Verdict.NEEDS_EXPLANATION
     severity: Severity = "error" if outcome is Verdict.INCONSISTENT else "warning"
     relation = (
         f"{pair.second.method} / {pair.first.method} = {pair.ratio:.2f} ({pair.z:+.1f} sigma)"
     )
+    source = "energy" if "energy" in (pair.first.method, pair.second.method) else "hours"
     if pair.ratio > 1:
         code = "unexplained-compute"
         reading = (
-            "the hours hold more compute than the work accounts for: downtime, other runs, teacher "
-            "passes, or work that was left out"
+            f"the {source} could hold more compute than the work accounts for: downtime, other runs, "
+            "teacher passes, or work that was left out"
         )
     else:
         code = "implausible-utilisation"
-        reading = "the work needs more than the hours gave: hours understated or work overstated"
+        reading = (
+            f"the work needs more than the {source} gave: {source} understated or work overstated"
+        )
     message = f"run {run.name}: {relation}: {reading}"
     found = [_finding(code, severity, message, run)]
     tokens = run.tokens.quantity.best if run.tokens is not None else None
     extra = () if tokens is None else (fingerprints.per_trillion_tokens(tokens),)
+    epochs = run.epochs.quantity.best if run.epochs is not None else None
+    if epochs is not None and epochs > 1.2:
+        extra = (*extra, fingerprints.several_epochs(epochs))
     for fit in fingerprints.matching(
         pair.ratio,
         spread=abs(math.log(pair.ratio) / pair.z),
@@ -224,32 +304,83 @@ def pair_check(run: RunFigures, pair: Pair) -> Check:
     return Check(verdict=outcome, findings=tuple(found))
 
 
-def circular_energy(run: RunFigures, part: Part | None) -> list[Finding]:
-    """Notice energy that is hours x board power (x 1.1): it repeats the hours, it adds nothing."""
-    seconds, energy = run.device_seconds, run.energy_joules
-    tdp = part.candidates[0].tdp_w if part is not None else None
-    if seconds is None or energy is None or not tdp:
-        return []
-    if seconds.quantity.best is None or energy.quantity.best is None:
-        return []
-    factor = energy.quantity.best / (seconds.quantity.best * tdp)
-    near = next((pue for pue in (1.0, 1.1, 1.2) if abs(math.log(factor / pue)) < 0.015), None)
-    if near is None:
-        return []
-    message = (
-        f"run {run.name}: the stated energy is device-hours x {tdp:g} W x {near:g}: derived from "
-        "the hours, so it is no second line of evidence"
+def circular_figures(run: RunFigures, part: Part | None) -> list[Finding]:
+    """Notice figures that were derived from the hours: they repeat them, they add nothing."""
+    found = []
+    repeated = energy.circularity(run, part)
+    if repeated is not None:
+        message = (
+            f"run {run.name}: the stated energy is {repeated.words}: derived from the hours, so it "
+            "is no second line of evidence"
+        )
+        found.append(_finding("circular-evidence", "info", message, run))
+    price = _round_price(run)
+    if price is not None:
+        message = (
+            f"run {run.name}: the stated cost is device-hours x {price:.2f} USD: derived from the "
+            "hours, so it is no second line of evidence"
+        )
+        found.append(_finding("circular-evidence", "info", message, run))
+    return found
+
+
+def _round_price(run: RunFigures) -> float | None:
+    """Find the round hourly price (a multiple of 5 cents) by which a cost was derived."""
+    seconds, cost = run.device_seconds, run.cost_usd
+    if seconds is None or cost is None:
+        return None
+    if seconds.quantity.best is None or cost.quantity.best is None:
+        return None
+    price = cost.quantity.best / (seconds.quantity.best / 3600)
+    nearest = round(price / 0.05) * 0.05
+    return nearest if nearest > 0 and abs(price / nearest - 1) < 0.002 else None
+
+
+#: Mean power over rated power by boundary: what asks for an explanation below, above, and what no
+#: training run can draw. A power limit caps boards; nodes and sites have other loads beside them.
+_POWER_BANDS = {
+    "device": (0.15, 1.1, 1.5),
+    "node": (0.25, 1.8, 2.5),
+    "rack": (0.25, 2.0, 3.0),
+    "facility": (0.25, 2.5, 3.5),
+    None: (0.15, 2.5, 3.5),
+}
+
+
+def power_check(run: RunFigures, part: Part | None) -> Check:
+    """Test energy against hours by the mean power that the two imply."""
+    share = energy.mean_power_share(run, part)
+    if share is None or part is None or energy.circularity(run, part) is not None:
+        return Check(verdict=Verdict.UNDETERMINED)
+    low, high, impossible = _POWER_BANDS[run.energy_boundary]
+    if low <= share <= high:
+        return Check(verdict=Verdict.CONSISTENT)
+    outcome = Verdict.INCONSISTENT if share > impossible else Verdict.NEEDS_EXPLANATION
+    reading = (
+        "hours are understated, or the energy is of more than this run"
+        if share > high
+        else "the devices stood idle, the hours are overstated, or the energy is of a part of them"
     )
-    return [_finding("circular-evidence", "info", message, run)]
+    message = (
+        f"run {run.name}: energy over device-hours is {number(share, 2)} of the rated board power "
+        f"(energy of: {run.energy_boundary or 'not stated what'}); training draws {low:g} to "
+        f"{high:g}: {reading}"
+    )
+    severity: Severity = "error" if outcome is Verdict.INCONSISTENT else "warning"
+    return Check(verdict=outcome, findings=(_finding("power-implausible", severity, message, run),))
 
 
-def assumed_scope(run: RunFigures) -> list[Finding]:
-    """State the reading that a run's place in the ledgers rests on."""
+def assumed_scope(run: RunFigures, passes: tuple[Pass, ...]) -> list[Finding]:
+    """State the reading that a run's place in the ledgers rests on, with what it weighs."""
+    found = []
     assumption = scope.unsettled(run)
-    if assumption is None:
-        return []
-    message = f"run {run.name} ({run.kind}): {assumption}"
-    return [_finding("scope-assumption", "info", message, run)]
+    if assumption is not None and not (passes and run.kind in ("rl", "distillation")):
+        found.append(f"run {run.name} ({run.kind}): {assumption}")
+    reading = scope.unsettled_passes({one.name for one in passes})
+    if reading is not None:
+        listed = ", ".join(f"{one.name} {number(one.flop.best)} FLOP" for one in passes)
+        found.append(f"run {run.name}: beside training: {listed}; {reading}")
+    return [_finding("scope-assumption", "info", message, run) for message in found]
 
 
 def missing_figures(run: RunFigures, estimates: list[ComputeEstimate]) -> list[Finding]:

@@ -16,16 +16,14 @@ from profilers.integrals import (
     energy,
     gaps_within,
     mean_integral,
-    power_integral,
 )
 
 if TYPE_CHECKING:
+    from flopledger.process_tree import Attribution
     from hardware_db import Accelerator
-    from profilers.trace import DeviceKey, DeviceTrace, Trace
+    from profilers.trace import DeviceTrace, Trace
 
 SCHEMA = "flopledger/run-summary/1"
-DISAGREEMENT = 0.10
-"""Energy counter against integrated power: beyond this they contradict each other."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,10 +39,12 @@ class RunFacts:
     """The window on the record's axis."""
     end_ns: int
     interval_seconds: float
-    evidence: str
-    """How the devices were attributed (see ``flopledger.process_tree``)."""
+    attribution: "Attribution"
+    """Which devices are the run's, and how that is known."""
     sources: list[dict[str, Any]]
     trouble: list[str]
+    left_running: int = 0
+    """Processes that the command left behind when it ended."""
 
 
 class Findings:
@@ -60,10 +60,11 @@ class Findings:
         )
 
 
-def summarise(facts: RunFacts, trace: "Trace", used: "set[DeviceKey]") -> dict[str, Any]:
+def summarise(facts: RunFacts, trace: "Trace") -> dict[str, Any]:
     """Return the summary as plain JSON."""
     findings = Findings()
     _tell_sources(facts, findings)
+    used = facts.attribution.used
     devices = [trace.devices[key] for key in sorted(used)]
     # A partition's board sensors are its parent's: its joules are not missing, they are counted.
     parents = {device.device.key.uuid for device in devices if device.device.key.mig}
@@ -75,18 +76,14 @@ def summarise(facts: RunFacts, trace: "Trace", used: "set[DeviceKey]") -> dict[s
     total = sum(joules) if joules and None not in joules else None
     if not devices:
         findings.add("no-devices", "warning", "no device was seen: nothing is known about energy")
-    elif facts.evidence == "none":
+    elif facts.attribution.evidence == "none":
         findings.add(
             "devices-unattributed",
             "info",
             "nothing says which devices this run used: all of the host's are counted",
         )
+    _tell_company(facts, findings)
     _tell_events(trace, devices, findings)
-    findings.add(
-        "model-flop-unknown",
-        "info",
-        "steps were not seen, so no model FLOP: use flopledger.record() in the training loop",
-    )
     return {
         "schema": SCHEMA,
         "command": facts.command,
@@ -97,9 +94,9 @@ def summarise(facts: RunFacts, trace: "Trace", used: "set[DeviceKey]") -> dict[s
         "energy_bounds_joules": _energy_bounds(energies),
         "model_flop": None,
         "hardware_flop": None,
-        "flop_bounds": _flop_bounds(facts, devices, findings),
+        "flop_bounds": _flop_bounds(facts, trace, devices, findings),
         "devices": entries,
-        "attribution": facts.evidence,
+        "attribution": facts.attribution.evidence,
         "findings": findings.items,
     }
 
@@ -126,7 +123,7 @@ def _device(
     busy = mean_integral(seen, "gpu_util_permille", start, end)
     covered = covered_seconds(seen, start, end)
     if not device.key.mig:
-        _tell_energy(facts, seen, measured, name, findings)
+        _tell_energy(facts, measured, name, findings)
     if busy is None or busy.seconds <= 0:
         findings.add("busy-time-missing", "info", f"{name}: utilisation could not be read")
     if gaps:
@@ -159,9 +156,7 @@ def _status(gaps: list[Any], covered: float, end_ns: int) -> str:
     return "partial" if gaps else "ok"
 
 
-def _tell_energy(
-    facts: RunFacts, seen: "DeviceTrace", measured: Energy | None, name: str, findings: Findings
-) -> None:
+def _tell_energy(facts: RunFacts, measured: Energy | None, name: str, findings: Findings) -> None:
     if measured is None:
         findings.add("energy-missing", "warning", f"{name}: neither energy nor power could be read")
         return
@@ -170,7 +165,8 @@ def _tell_energy(
         findings.add(
             "energy-from-power",
             "info",
-            f"{name}: no energy counter; integrated from power readings, which alias with the load",
+            f"{name}: no energy counter that moved; integrated from power readings, which alias with "
+            "the load",
         )
     if window - measured.seconds > max(0.02 * window, 0.05):
         findings.add(
@@ -179,17 +175,6 @@ def _tell_energy(
             f"{name}: energy is known for {measured.seconds:.1f} of {window:.1f} s; "
             "the figure is what was measured, and the bounds say what the rest may add",
         )
-    drawn = power_integral(seen, facts.start_ns, facts.end_ns)
-    if measured.basis == "counter" and drawn is not None and drawn.seconds > 5:
-        # Compared as mean powers, because the two may cover different parts of the window.
-        counter, power = measured.joules / measured.seconds, drawn.value / drawn.seconds
-        if abs(counter - power) > DISAGREEMENT * max(counter, power):
-            findings.add(
-                "energy-disagreement",
-                "warning",
-                f"{name}: the energy counter says {counter:.0f} W on average, the power readings "
-                f"{power:.0f} W; one of them is wrong",
-            )
 
 
 def _energy_bounds(entries: list[dict[str, Any]]) -> list[float | None] | None:
@@ -208,6 +193,23 @@ def _tell_sources(facts: RunFacts, findings: Findings) -> None:
             findings.add("source-unavailable", "warning", f"{source['name']}: {detail}")
     for trouble in facts.trouble:
         findings.add("sampler-trouble", "warning", f"the sampler: {trouble}")
+
+
+def _tell_company(facts: RunFacts, findings: Findings) -> None:
+    for key, number in sorted(facts.attribution.shared.items()):
+        findings.add(
+            "device-shared",
+            "warning",
+            f"{key}: the driver listed {number} other process(es) on it; energy, busy time and FLOP "
+            "are the device's and may be partly theirs",
+        )
+    if facts.left_running:
+        findings.add(
+            "processes-left-running",
+            "warning",
+            f"{facts.left_running} process(es) outlived the command; what they did after its end is "
+            "not in this record",
+        )
 
 
 def _tell_events(trace: "Trace", devices: "list[DeviceTrace]", findings: Findings) -> None:
@@ -241,25 +243,35 @@ def _tell_events(trace: "Trace", devices: "list[DeviceTrace]", findings: Finding
 
 
 def _flop_bounds(
-    facts: RunFacts, devices: "list[DeviceTrace]", findings: Findings
+    facts: RunFacts, trace: "Trace", devices: "list[DeviceTrace]", findings: Findings
 ) -> dict[str, Any] | None:
-    from flopledger.run_bounds import DeviceBounds, device_bounds, summed
+    from dataclasses import replace
 
-    parts: list[DeviceBounds] = []
-    complete = bool(devices)
-    for seen in devices:
-        if seen.device.key.mig:
-            continue  # its parent's clock bounds all of its partitions
-        part = _part(seen, findings)
-        bounds = None if part is None else device_bounds(seen, part, facts.start_ns, facts.end_ns)
-        if bounds is None:
-            complete = False
-            if part is not None:
-                findings.add("no-flop-bound", "info", f"{part.id}: its rates are not public")
-        else:
-            parts.append(bounds)
+    from flopledger.run_bounds import UnknownRates, flop_bounds
+    from profilers.bounds import contradictions_of
+
+    # A partition has no clock of its own: its parent's bounds all of them.
+    wholes = [seen for seen in devices if not seen.device.key.mig]
+    parts = {seen.device.key: _part(seen, findings) for seen in wholes}
+    known = {key: part for key, part in parts.items() if part is not None}
+    window = replace(
+        trace,
+        devices={seen.device.key: seen for seen in wholes},
+        started_ns=facts.start_ns,
+        ended_ns=facts.end_ns,
+    )
+    told = None
+    contradictions = contradictions_of(window)
     # A sum without one of its parts would bound nothing.
-    return summed(parts) if complete and parts else None
+    if known and len(known) == len(parts):
+        try:
+            told, bounds = flop_bounds(window, known)
+            contradictions = bounds.findings
+        except UnknownRates as error:
+            findings.add("no-flop-bound", "info", str(error))
+    for one in contradictions:
+        findings.add(one.code, "warning", f"{one.device}: {one.message}")
+    return told
 
 
 def _part(seen: "DeviceTrace", findings: Findings) -> "Accelerator | None":

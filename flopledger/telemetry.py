@@ -35,11 +35,34 @@ def read(files: Sequence[EvidenceFile]) -> Telemetry | None:
     """Join the recordings; ``None`` without one, or where they are damaged (a finding elsewhere)."""
     if not files:
         return None
+    from flopledger.logs import run_records
+    from flopledger.logs.notes import Notes
+    from flopledger.logs.telemetry import options
     from profilers import ProfilersError
     from profilers.importers import collect, open_recording
+    from profilers.trace import Trace
 
     try:
-        trace = collect([open_recording(file.path)[1] for file in files])
+        records = [file for file in files if run_records.is_record(file.path)]
+        others = [file for file in files if file not in records]
+        trace = collect([open_recording(file.path, options(file))[1] for file in others])
+        for file in records:
+            record = run_records.read(file.path, Notes(file.name))
+            if record is None or record.trace is None:
+                continue
+            used = {
+                key: device for key, device in record.trace.devices.items() if key in record.used
+            }
+            ends = record.trace.started_ns, record.trace.ended_ns
+            trace = trace.merge(
+                Trace(
+                    devices=used,
+                    gaps=record.trace.gaps,
+                    events=record.trace.events,
+                    started_ns=ends[0],
+                    ended_ns=ends[1],
+                )
+            )
     except ProfilersError:
         return None
     return (

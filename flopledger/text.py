@@ -7,6 +7,8 @@ def number(value: float | None, digits: int = 3) -> str:
     """Write a figure with a few significant digits, exponents without padding: ``3.8e25``."""
     if value is None:
         return "not known"
+    if value == 0:
+        return "0"
     if 0.001 <= abs(value) < 1e6:
         return f"{value:,.{digits}g}" if value < 1000 else f"{value:,.0f}"
     mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
@@ -38,4 +40,6 @@ def percent(value: Interval) -> str:
         return f"{value.best:.1%}"
     if value.low is not None and value.high is not None:
         return f"{value.low:.1%} to {value.high:.1%}"
-    return f"at least {value.low:.1%}" if value.low is not None else "not known"
+    if value.low is not None:
+        return f"at least {value.low:.1%}"
+    return "not known" if value.high is None else f"at most {value.high:.1%}"

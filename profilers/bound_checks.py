@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from profilers.bound_pieces import CounterSpans, Pieces
+from profilers.bound_pieces import Cut, Pieces
+from profilers.counters import CounterSpans
 from profilers.trace import DeviceKey
 
 BUSY = 0.5
@@ -15,6 +16,8 @@ IDLE_SHARE = 0.25
 ENERGY_TOLERANCE = 0.10
 TENSOR_HIGH = 0.30
 _LEAST_PIECES = 3
+_LEAST_SECONDS = 5.0
+"""Shorter than this, a step in the load makes samples of power unlike their mean."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,13 +32,26 @@ class Contradiction:
     """Time over which it shows; None where it has no length."""
 
 
-def cross_check(key: DeviceKey, cut: Pieces) -> list[Contradiction]:
+def cross_check(cut: Cut) -> list[Contradiction]:
     """Compare utilisation, tensor activity, power and energy of one device."""
-    found = [_energy(key, cut)]
-    tensor = cut.active.get("tensor")
-    if tensor is not None and not np.isnan(cut.power_watts).all():
-        found += [_silent_counter(key, cut), _cheap_tensor(key, cut)]
+    key, pieces = cut.key, cut.pieces
+    found = [_energy(key, pieces), _idle_and_busy(key, pieces)]
+    if "tensor" in pieces.active and not np.isnan(pieces.power_watts).all():
+        found += [_silent_counter(key, pieces), _cheap_tensor(key, pieces)]
     return [one for one in found if one is not None]
+
+
+def _idle_and_busy(key: DeviceKey, cut: Pieces) -> Contradiction | None:
+    """A matrix pipe that is busier than the device: one of the two counters is at fault."""
+    if not cut.incredible.any():
+        return None
+    return Contradiction(
+        code="telemetry-contradicts-itself",
+        device=key,
+        message="tensor activity is above SM or graphics activity, which it cannot be; "
+        "neither of the two is believed to bound the other",
+        seconds=float(cut.seconds[cut.incredible].sum()),
+    )
 
 
 def _tensor_share(cut: Pieces) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -96,7 +112,7 @@ def _energy(key: DeviceKey, cut: Pieces) -> Contradiction | None:
         integrated += float((watts * cut.seconds[start:stop]).sum())
         seconds += float(cut.seconds[start:stop].sum())
     larger = max(counted, integrated)
-    if seconds < 1 or abs(counted - integrated) <= ENERGY_TOLERANCE * larger:
+    if seconds < _LEAST_SECONDS or abs(counted - integrated) <= ENERGY_TOLERANCE * larger:
         return None
     return Contradiction(
         code="energy-disagreement",

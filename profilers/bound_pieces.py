@@ -7,13 +7,13 @@ sampled gauge as representative of its piece. Nothing here knows a FLOP.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from profilers.reading import Reason
-from profilers.trace import DeviceTrace, Event, Series
+from profilers.counters import ENERGY_UPDATE_SECONDS, SENSOR_GAIN, CounterSpans, spans_of
+from profilers.trace import DeviceKey, DeviceTrace, Event, Series
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -28,9 +28,6 @@ PAIR_WINDOW_S = 0.2
 """What a recorder with pairs of looks sees of each piece (finding ``sampled-pair``)."""
 
 
-_BREAKS = {Reason.RESET, Reason.REJECTED, Reason.STALE}
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
     """What bounds a device whatever its sensors say. All of it is the caller's knowledge."""
@@ -41,9 +38,9 @@ class Limits:
     """Lowest SM clock of a device at work; 0 claims nothing."""
     max_power_watts: float | None = None
     """Highest board power; None: the power limit in the device's description, else unknown."""
-    energy_gain: float = 0.05
+    energy_gain: float = SENSOR_GAIN
     """Relative gain error of energy and power sensors, systematic."""
-    energy_edge_s: float = 0.1
+    energy_edge_s: float = ENERGY_UPDATE_SECONDS
     """Update period of the energy counter: uncertainty at each end of a span."""
     activity_step: float = 0.001
     """Rounding of activity ratios (0-1), each way."""
@@ -62,20 +59,6 @@ class Column:
     def sum(self) -> tuple[float, float]:
         """Return the sums of both ends."""
         return float(self.low.sum()), float(self.high.sum())
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CounterSpans:
-    """What a cumulative counter did between looks that no reset parts."""
-
-    start: Ints
-    """Index of the first piece of each span."""
-    stop: Ints
-    """Index after its last piece."""
-    delta: Floats
-    """Increase, in the counter's unit."""
-    segment: Ints
-    """Number of the stretch without a reset that the span belongs to."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,9 +82,26 @@ class Pieces:
     """Board power; NaN where it was not read. Internal: never leaves as a number."""
     util: Floats
     """Utilisation 0-1; NaN where it was not read."""
-    facts: Mapping[str, float] = field(default_factory=dict)
+    incredible: NDArray[np.bool_]
+    """True where a pipe was busier than the device was said to be: residence is not believed."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cut:
+    """One device, its limits, and its claimed time in pieces."""
+
+    device: DeviceTrace
+    """At the pace of its slowest means (``profilers.coarse``)."""
+    limits: Limits
+    pieces: Pieces
+
+    @property
+    def key(self) -> DeviceKey:
+        """What the device is."""
+        return self.device.device.key
+
+
+RESIDENCE = ("graphics_activity_permille", "sm_activity_permille")
 ACTIVITIES = ("tensor", "hmma", "imma", "dfma", "dmma", "fp64", "fp32", "fp16")
 COUNTERS = {
     "tensor": "mma_cycles_active",
@@ -137,7 +137,10 @@ def pieces(
         power = _gauge(trace.series.get("power_average_mw"), rows, 1e-3)
     guessed = _clock_estimate(sampled, power, seconds, fastest, limits)
     util = _gauge(trace.series.get("gpu_util_permille"), rows, 1e-3)
-    busy, busy_estimate = _busy(trace, rows, seconds, util, fastest, window, guessed, limits)
+    incredible = _incredible(trace, rows, limits)
+    busy, busy_estimate = _busy(
+        trace, rows, seconds, util, fastest, window, guessed, limits, incredible
+    )
     active, active_estimate = _active(trace, rows, seconds, fastest, window, guessed, limits)
     return Pieces(
         seconds=seconds,
@@ -151,6 +154,7 @@ def pieces(
         counters=_counters(trace, cuts),
         power_watts=power,
         util=util,
+        incredible=incredible,
     )
 
 
@@ -240,14 +244,17 @@ def _times(amount: Floats, by: float) -> Floats:
 def _util_seconds(util: Floats, seconds: Floats) -> Floats:
     """Return the longest busy time that a utilisation gauge allows in a piece.
 
-    The gauge speaks for the last W seconds, W unknown between 1/6 and 1. In a piece longer than W
-    the rest is free: seconds - (1 - util) W, largest for the shortest W. In a shorter piece all of
-    the gauge's busy time may fall into it: util W, largest for the longest W.
+    The gauge speaks for some W seconds, W unknown between 1/6 and 1, and is renewed when they are
+    over: at the look its window ended up to W ago. In a piece longer than 2 W it lies inside, and
+    the rest is free: seconds - (1 - util) W, largest for the shortest W. For the longest W a piece of
+    1 s may hold nothing of the window, and one of up to 2 s what of it reaches past the first second.
     """
     top = np.minimum(util + UTIL_STEP, 1.0)
-    longer = np.where(seconds > UTIL_WINDOW_S, seconds - (1 - top) * UTIL_WINDOW_S, 0.0)
-    shorter = np.where(seconds < UTIL_WINDOW_LONGEST_S, top * UTIL_WINDOW_LONGEST_S, 0.0)
-    return np.minimum(seconds, np.maximum(longer, shorter))
+    shortest = seconds - np.where(seconds >= 2 * UTIL_WINDOW_S, (1 - top) * UTIL_WINDOW_S, 0.0)
+    past = np.maximum(seconds - UTIL_WINDOW_LONGEST_S, 0.0)
+    longest = UTIL_WINDOW_LONGEST_S + np.minimum(past, top * UTIL_WINDOW_LONGEST_S)
+    longest = np.where(seconds >= 2 * UTIL_WINDOW_LONGEST_S, 0.0, longest)
+    return np.minimum(seconds, np.maximum(shortest, longest))
 
 
 def _mean_seconds(top: Floats, seconds: Floats, window: Floats) -> Floats:
@@ -264,14 +271,15 @@ def _busy(
     window: Floats,
     clock: Column | None,
     limits: Limits,
+    incredible: NDArray[np.bool_],
 ) -> tuple[Column, Column | None]:
     """Bound the cycles in which work can have been resident, from every gauge that says so."""
     known = ~np.isnan(util)
     most = np.where(known, _util_seconds(np.where(known, util, 1.0), seconds), seconds)
     guess = np.where(known, np.minimum(util + UTIL_STEP, 1.0), np.nan)
-    for name in ("graphics_activity_permille", "sm_activity_permille"):
+    for name in RESIDENCE:
         ratio = _gauge(trace.series.get(name), rows, 1e-3)
-        known = ~np.isnan(ratio)
+        known = ~np.isnan(ratio) & ~incredible
         top = np.where(known, np.minimum(ratio + limits.activity_step, 1.0), 1.0)
         most = np.where(known, np.minimum(most, _mean_seconds(top, seconds, window)), most)
         guess = np.where(known, np.fmin(guess, top), guess)
@@ -280,6 +288,17 @@ def _busy(
     if clock is None or np.isnan(guess).all():
         return busy, None
     return busy, Column(nothing, np.where(np.isnan(guess), 1.0, guess) * clock.high)
+
+
+def _incredible(trace: DeviceTrace, rows: Ints, limits: Limits) -> NDArray[np.bool_]:
+    """Say where a matrix pipe was busier than the whole device: no pipe works without a warp."""
+    pipe = _gauge(trace.series.get("tensor_activity_permille"), rows, 1e-3)
+    wrong = np.zeros(len(rows), np.bool_)
+    for name in RESIDENCE:
+        resident = _gauge(trace.series.get(name), rows, 1e-3)
+        # Comparing with "not a number" says no, which is right for what was not read.
+        wrong |= pipe - limits.activity_step > resident + limits.activity_step + UTIL_STEP
+    return wrong
 
 
 def _active(
@@ -326,41 +345,7 @@ def _counters(trace: DeviceTrace, cuts: Ints) -> dict[str, CounterSpans]:
     found = {}
     for name in names:
         series = trace.series.get(name)
-        if series is None:
-            continue
-        spans = _spans(trace, series, cuts)
+        spans = None if series is None else spans_of(trace, series, cuts)
         if spans is not None:
             found[name] = spans
     return found
-
-
-def _spans(trace: DeviceTrace, series: Series, cuts: Ints) -> CounterSpans | None:
-    """Difference a counter between its looks.
-
-    A decrease begins a new segment, and so does an absence across which a difference means nothing
-    (a reset, a refused or a stale reading).
-    """
-    rows = np.flatnonzero(series.present)
-    if len(rows) < 2:
-        return None
-    values = series.payload[rows].astype(np.float64)
-    if series.payload.dtype == np.int64:
-        exact = np.diff(series.payload[rows])
-        delta = exact.astype(np.float64)
-    else:
-        delta = np.diff(values)
-    resets = [i + 1 for i, why in enumerate(series.palette) if why.reason in _BREAKS]
-    marked = np.cumsum(np.isin(series.codes, resets))
-    broken = (delta < 0) | (np.diff(marked[rows]) > 0)
-    times = trace.time_ns[rows]
-    start, stop = np.searchsorted(cuts, times[:-1]), np.searchsorted(cuts, times[1:])
-    inside = (times[:-1] >= cuts[0]) & (times[1:] <= cuts[-1])
-    kept = ~broken & inside & (stop > start)
-    if not kept.any():
-        return None
-    return CounterSpans(
-        start=start[kept].astype(np.int64),
-        stop=stop[kept].astype(np.int64),
-        delta=delta[kept],
-        segment=np.cumsum(broken)[kept].astype(np.int64),
-    )

@@ -1,7 +1,8 @@
-"""What a device's trace adds up to between two moments: seconds, cycles, joules.
+"""What a device's trace adds up to between two moments: what was measured, in seconds and joules.
 
-No FLOP here: only the roof multiplies with a peak. Every integral says for how many seconds of the
-window it holds, so that what was not seen is never mistaken for idleness.
+Figures for people: the amount that was seen and the seconds for which it holds, so that what was
+not seen is never mistaken for idleness. What an amount *bounds* is ``profilers.bounds``; both take
+their differences of counters from ``profilers.counters``. No FLOP here: only the roof knows a peak.
 """
 
 from dataclasses import dataclass
@@ -9,19 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from profilers.reading import Reason
+from profilers.counters import ENERGY_UPDATE_SECONDS, SENSOR_GAIN, energy_ends, looks
 from profilers.trace import DeviceTrace, Gap, Ints
 
 Floats = NDArray[np.float64]
-
-BREAKS = {Reason.RESET, Reason.REJECTED, Reason.STALE}
-"""Absences across which the difference of a counter means nothing."""
-
-ENERGY_UPDATE_SECONDS = 0.1
-"""The energy counter moves about every 100 ms: each end of a segment may be off by that much."""
-
-SENSOR_GAIN = 0.05
-"""Relative error of the board's power sensor, shared by all devices of a type: it adds linearly."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,21 +49,16 @@ def counter_increase(trace: DeviceTrace, name: str, start_ns: int, end_ns: int) 
     that is what a cumulative counter is for.
     """
     series = trace.series.get(name)
-    if series is None or not bool(series.present.any()):
+    found = None if series is None else looks(trace, series)
+    if found is None:
         return None
-    breaking = [n + 1 for n, why in enumerate(series.palette) if why.reason in BREAKS]
-    segment = np.cumsum(np.isin(series.codes, breaking))[series.present]
-    times = trace.time_ns[series.present].astype(np.float64)
-    values = series.payload[series.present].astype(np.float64)
-    rise, same = np.diff(values), (np.diff(segment) == 0) & (np.diff(values) >= 0)
-    length = np.diff(times)
-    inside = np.minimum(times[1:], end_ns) - np.maximum(times[:-1], start_ns)
-    inside = np.where(same, np.maximum(inside, 0.0), 0.0)
+    length = (found.end_ns - found.start_ns).astype(np.float64)
+    inside = np.minimum(found.end_ns, end_ns) - np.maximum(found.start_ns, start_ns)
+    inside = np.where(found.whole, np.maximum(inside, 0), 0)
     if not bool((inside > 0).any()):
         return None
     return Amount(
-        value=float((rise * inside / np.maximum(length, 1.0)).sum()),
-        seconds=float(inside.sum()) / 1e9,
+        value=float((found.rise * inside / length).sum()), seconds=float(inside.sum()) / 1e9
     )
 
 
@@ -90,25 +77,6 @@ def mean_integral(trace: DeviceTrace, name: str, start_ns: int, end_ns: int) -> 
         return None
     seconds = overlap_seconds(trace, name, start_ns, end_ns)[series.present]
     values = series.payload[series.present].astype(np.float64)
-    return Amount(value=float((values * seconds).sum()), seconds=float(seconds.sum()))
-
-
-def product_integral(
-    trace: DeviceTrace, first: str, second: str, start_ns: int, end_ns: int
-) -> Amount | None:
-    """Return the time integral of a mean times a gauge, over the time in which both are known.
-
-    The gauge (a clock) is taken at each sample; where the mean spans ``pending`` samples, the
-    gauge of its last one stands for all of them.
-    """
-    a, b = trace.series.get(first), trace.series.get(second)
-    if a is None or b is None:
-        return None
-    both = a.present & b.present
-    if not bool(both.any()):
-        return None
-    seconds = overlap_seconds(trace, first, start_ns, end_ns)[both]
-    values = a.payload[both].astype(np.float64) * b.payload[both].astype(np.float64)
     return Amount(value=float((values * seconds).sum()), seconds=float(seconds.sum()))
 
 
@@ -133,31 +101,35 @@ def power_integral(trace: DeviceTrace, start_ns: int, end_ns: int) -> Amount | N
 
 
 def energy(trace: DeviceTrace, start_ns: int, end_ns: int) -> Energy | None:
-    """Return a device's energy in the window: its own counter first, integrated power else."""
+    """Return a device's energy in the window: its own counter first, integrated power else.
+
+    A counter that stood still while power was drawn says nothing (a window within one of its steps,
+    or a broken counter): then it is power, too, and not a zero.
+    """
     counted = counter_increase(trace, "energy_mj", start_ns, end_ns)
-    window = (end_ns - start_ns) / 1e9
-    limit = trace.device.power_limit_mw
-    if counted is not None:
+    drawn = power_integral(trace, start_ns, end_ns)
+    watts = drawn.value / drawn.seconds if drawn is not None else 0.0
+    if counted is not None and not (counted.value == 0 and watts > 0):
         joules, seconds, basis = counted.value / 1000, counted.seconds, "counter"
-        # The mean power of the seen time tells what one update period is worth, at either end.
-        edge = 2 * ENERGY_UPDATE_SECONDS * joules / seconds if seconds else 0.0
-    else:
-        drawn = power_integral(trace, start_ns, end_ns)
-        if drawn is None:
-            return None
+        # One update period at either end, at the mean power of the time that was seen.
+        edge = 2 * ENERGY_UPDATE_SECONDS * max(joules / seconds, watts)
+    elif drawn is not None:
         joules, seconds, basis, edge = drawn.value, drawn.seconds, "power", 0.0
-    unseen = max(0.0, window - seconds)
-    high = joules * (1 + SENSOR_GAIN) + edge
+    else:
+        return None
+    unseen = max(0.0, (end_ns - start_ns) / 1e9 - seconds)
     if unseen <= 0.001:
         unseen = 0.0  # rounding of the stamps, not time
+    limit = trace.device.power_limit_mw
     worst = 0.0 if not unseen else None if limit is None else unseen * limit / 1000
-    low = max(0.0, joules * (1 - SENSOR_GAIN) - edge)
+    measured = np.array([joules])
+    low, high = energy_ends(measured, measured, np.array([edge]), SENSOR_GAIN)
     return Energy(
         joules=joules,
         seconds=seconds,
         basis=basis,
-        low=low,
-        high=None if worst is None else high + worst,
+        low=float(low[0]),
+        high=None if worst is None else float(high[0]) + worst,
     )
 
 

@@ -11,6 +11,7 @@ import traceback
 import typer
 
 from flopledger.commands import (
+    amend,
     audit,
     case,
     count,
@@ -18,10 +19,16 @@ from flopledger.commands import (
     estimate,
     hardware,
     import_,
+    keygen,
+    merge,
     regimes,
+    report,
     run,
+    seal,
     top,
+    verify,
     version,
+    view,
 )
 
 app = typer.Typer(
@@ -42,6 +49,13 @@ for verb in (
     regimes,
     doctor,
     case,
+    seal,
+    verify,
+    merge,
+    keygen,
+    amend,
+    report,
+    view,
     version,
 ):
     verb.register(app)

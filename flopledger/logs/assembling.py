@@ -38,6 +38,13 @@ _PLAIN = (
     "implied_memory_bytes",
     "energy_joules",
     "energy_boundary",
+    "attention_mask",
+    "recorded_model_flop",
+    "recorded_hardware_flop",
+    "recorded_flop_at_least",
+    "evaluation_flop",
+    "epochs",
+    "dataset_samples",
     "steps",
     "global_batch",
     "accelerator",
@@ -46,7 +53,7 @@ _PLAIN = (
 
 def assemble(evidence: Evidence) -> RunFacts:
     """Choose and compute the figures of the one run that ``evidence`` belongs to."""
-    evidence, settled = series.settle(evidence)
+    evidence, settled = series.settle(series.add_records(evidence))
     several = checks.several_runs(evidence)
     figures = {name: choose(evidence, name) for name in _PLAIN}
     rules = _benchmark(figures["benchmark"])
@@ -61,13 +68,13 @@ def assemble(evidence: Evidence) -> RunFacts:
         evidence, figures["accelerator_count"]
     )
     if several is None:
-        figures["timed_seconds"] = _timed_seconds(evidence)
+        figures["timed_seconds"] = _timed_seconds(evidence) or _of_record(evidence)
         figures |= _amount(evidence, figures, rules)
     seen = telemetry.measure(evidence.telemetry, *_window(evidence))
     figures["accelerator_seconds"] = _accelerator_seconds(evidence, figures) or seen.device_seconds
     figures["energy_joules"] = seen.energy_joules or figures["energy_joules"]
     figures["energy_boundary"] = seen.energy_boundary or figures["energy_boundary"]
-    figures |= _evaluation(evidence, figures)
+    figures |= _evaluation(evidence, figures, rules)
     figures |= _from_benchmark(figures, rules)
     figures["implied_parameters"] = _implied_parameters(figures)
     findings = [*evidence.findings, *settled]
@@ -127,6 +134,16 @@ def _timed_seconds(evidence: Evidence) -> Resolved | None:
         return figure
     return _computed(
         seen.number, "s", (seen.facts[0],), "to the last event of a log that breaks off", "at least"
+    )
+
+
+def _of_record(evidence: Evidence) -> Resolved | None:
+    """Take the time of the one watched command, where no log gives a timed part of it."""
+    facts = [fact for fact in evidence.named("wall_seconds") if fact.grade is Grade.INSTRUMENT]
+    if len(facts) != 1:
+        return None
+    return _computed(
+        float(facts[0].value), "s", (facts[0],), f"the watched command, {facts[0].place}"
     )
 
 
@@ -227,7 +244,7 @@ def _amount(
             and tokens.number % length.number == 0
         ):
             samples = _computed(
-                tokens.number / length.number,
+                int(tokens.number // length.number),
                 "samples",
                 (*tokens.facts, *length.facts),
                 "tokens / tokens a sample",
@@ -245,12 +262,13 @@ def _accelerator_seconds(
 
 
 def _evaluation(
-    evidence: Evidence, figures: dict[str, Resolved | None]
+    evidence: Evidence, figures: dict[str, Resolved | None], rules: Benchmark | None
 ) -> dict[str, Resolved | None]:
     tokens, samples = choose(evidence, "evaluation_tokens"), choose(evidence, "evaluation_samples")
     length = figures["tokens_per_sample"]
     if tokens is None and samples is not None and length is not None:
-        tokens = _product(samples, length, "tokens", "evaluation samples x tokens a sample")
+        bound: Bound = "at most" if rules is not None and rules.padded else length.bound
+        tokens = _product(samples, length, "tokens", "evaluation samples x tokens a sample", bound)
     return {"evaluation_tokens": tokens, "evaluation_samples": samples}
 
 

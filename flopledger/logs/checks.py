@@ -254,8 +254,8 @@ def _evaluation_time(evidence: Evidence, figures: Mapping[str, Resolved | None])
     ]
 
 
-#: A training step below this is none: one token through a model of 16 million weights costs more.
-_LEAST_STEP_FLOP = 1e8
+#: A training step below this is none: 32 tokens through a model of 16 million weights cost more.
+_LEAST_STEP_FLOP = 3e9
 #: Claimed FLOP a token over 6 x weights below this is a counter that missed most of the model.
 _LEAST_SHARE = 0.2
 

@@ -18,6 +18,7 @@ class EvidenceFile:
 
     path: pathlib.Path  #: resolved and checked by the caller
     name: str  #: as the case spells it
+    zone: str | None = None  #: of local stamps in recordings that write none, as the case states it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +37,8 @@ class Evidence:
     facts: tuple[Fact, ...] = ()
     findings: tuple[Finding, ...] = ()
     unread: tuple[str, ...] = ()  #: names of files that nobody recognised or that were refused
-    telemetry: tuple[EvidenceFile, ...] = ()  #: recordings, integrated once the window is known
+    #: recordings and run records (folders), integrated once the window is known
+    telemetry: tuple[EvidenceFile, ...] = ()
     sources: Mapping[str, Source] = field(default_factory=dict)  #: by name
 
     def named(self, name: str) -> tuple[Fact, ...]:

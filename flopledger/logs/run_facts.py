@@ -18,6 +18,8 @@ class Resolved:
     facts: tuple[Fact, ...]  #: what it rests on; several where it was computed
     derivation: str  #: why this one, or the arithmetic
     bound: Bound = "exact"  #: "at least" for a log that breaks off, "at most" for padded tokens
+    #: whether it speaks for the whole run; a recording without the run's window may be a sample
+    is_whole_run: bool = True
     alternatives: tuple[Fact, ...] = ()  #: facts of the same name that say otherwise
 
     @property
@@ -35,6 +37,8 @@ class RunFacts:
     tokens: Resolved | None = None  #: tokens processed, all epochs
     samples: Resolved | None = None  #: sequences, images or clips processed, all epochs
     tokens_per_sample: Resolved | None = None
+    epochs: Resolved | None = None  #: passes over the data set
+    dataset_samples: Resolved | None = None  #: size of the data set
     steps: Resolved | None = None  #: optimizer steps done
     global_batch: Resolved | None = None  #: samples an optimizer step
     timed_seconds: Resolved | None = None  #: wall clock of the timed part
@@ -60,6 +64,11 @@ class RunFacts:
     implied_parameters: Resolved | None = None  #: claimed FLOP / (6 tokens)
     energy_joules: Resolved | None = None
     energy_boundary: Resolved | None = None
+    attention_mask: Resolved | None = None  #: "blocks": thinned out by an amount that is not known
+    recorded_model_flop: Resolved | None = None  #: counted by this tool while the run went
+    recorded_hardware_flop: Resolved | None = None
+    recorded_flop_at_least: Resolved | None = None
+    evaluation_flop: Resolved | None = None
     model: Resolved | None = None
     benchmark: Resolved | None = None
     kind: Resolved | None = None  #: kind of run, in a case file's words

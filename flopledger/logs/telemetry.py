@@ -6,16 +6,19 @@ covers more than the run's part of it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 from flopledger.facts import Fact, Finding, Grade
+from flopledger.logs import run_records
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceFile
+from flopledger.logs.notes import Notes
 from flopledger.logs.run_facts import Bound, Resolved
 
 if TYPE_CHECKING:
-    from profilers.importers import Recording
-    from profilers.trace import DeviceTrace
+    from profilers.importers import Options
+    from profilers.trace import DeviceKey, DeviceTrace
 
 #: A window seen for less than this is seen in part.
 _WHOLE = 0.98
@@ -44,12 +47,23 @@ def is_telemetry(document: Document) -> bool:
         return False
 
 
+def options(file: EvidenceFile) -> "Options":
+    """Give what the case states about a recording: the zone of stamps that carry none."""
+    from profilers.importers import Options, stamps
+
+    return Options(zone=None if file.zone is None else stamps.zone(file.zone))
+
+
 def measure(files: Sequence[EvidenceFile], started: float | None, ended: float | None) -> Measured:
-    """Integrate the recordings between ``started`` and ``ended`` (unix s), or over their length."""
+    """Integrate the recordings between ``started`` and ``ended`` (unix s), or over their length.
+
+    A device that several files name by the same identity is counted once.
+    """
     if not files:
         return Measured()
-    found = [_one(file, started, ended) for file in files]
-    findings = tuple(finding for part in found for finding in part.findings)
+    opened, findings = _united([_open(file) for file in files])
+    found = [_one(recording, started, ended) for recording in opened]
+    findings = (*findings, *(finding for part in found for finding in part.findings))
     parts = [part for part in found if part.energy_boundary is not None]
     kept = [part for part in parts if _boundary(part) == "device"] or parts
     energies = [part.energy_joules for part in kept if part.energy_joules is not None]
@@ -60,6 +74,105 @@ def measure(files: Sequence[EvidenceFile], started: float | None, ended: float |
         device_seconds=_sum(times, "s") if times and _boundary(kept[0]) == "device" else None,
         findings=findings,
     )
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class _Opened:
+    """One file or record, read."""
+
+    file: EvidenceFile
+    kind: str  #: the importer's format, or that of a run record
+    scope: str  #: device, node or rack
+    devices: "dict[DeviceKey, DeviceTrace]"
+    is_whole_run: bool = False
+    window: tuple[int, int] | None = None  #: of a watched command; else what was recorded
+    findings: tuple[Finding, ...] = ()
+
+
+def _open(file: EvidenceFile) -> _Opened | Finding:
+    from profilers.errors import ProfilersError
+    from profilers.importers import collect, open_recording
+
+    if file.path.is_dir() and run_records.is_record(file.path):
+        record = run_records.read(file.path, Notes(file.name))
+        if record is None or record.trace is None or record.scope == "mixed":
+            return _Opened(file=file, kind=run_records.FORMAT, scope="device", devices={})
+        start, end = record.trace.started_ns, record.trace.ended_ns
+        return _Opened(
+            file=file,
+            kind=run_records.FORMAT,
+            scope=record.scope,
+            devices={key: record.trace.devices[key] for key in record.used},
+            is_whole_run=record.is_whole_run,
+            window=(start, end) if start is not None and end is not None else None,
+        )
+    try:
+        _, recording = open_recording(file.path, options(file))
+        trace = collect([recording])
+    except ProfilersError as error:
+        return Finding(
+            code="evidence-unreadable", severity="error", message=str(error), evidence=(file.name,)
+        )
+    return _Opened(
+        file=file,
+        kind=recording.format,
+        scope=recording.scope,
+        devices={key: device for key, device in trace.devices.items() if len(device)},
+        findings=tuple(
+            Finding(code=one.code, severity="info", message=one.message, evidence=(file.name,))
+            for one in recording.findings
+        ),
+    )
+
+
+def _united(found: "list[_Opened | Finding]") -> tuple[list[_Opened], tuple[Finding, ...]]:
+    """Join what several files say about one device; say where nobody can tell devices apart."""
+    opened = [one for one in found if isinstance(one, _Opened)]
+    findings = [one for one in found if isinstance(one, Finding)]
+    first: dict[tuple[str, DeviceKey], _Opened] = {}
+    for recording in opened:
+        for key, device in list(recording.devices.items()):
+            owner = first.setdefault((recording.scope, key), recording)
+            if owner is not recording:
+                owner.devices[key] = owner.devices[key].merged(device)
+                del recording.devices[key]
+    unnamed = [one for one in opened if one.devices and not any(map(_has_identity, one.devices))]
+    twice = [
+        (one, two)
+        for one, two in combinations(unnamed[:50], 2)
+        if one.scope == two.scope == "device" and _overlap(one, two)
+    ]
+    if twice:
+        one, two = twice[0]
+        findings.append(
+            Finding(
+                code="device-identity-unknown",
+                severity="warning",
+                message=f"{one.file.name} and {two.file.name} cover the same time and name their "
+                "devices by index alone: they were counted as different devices; if both are of "
+                "one machine, its device time and energy are counted twice",
+                evidence=(one.file.name, two.file.name),
+            )
+        )
+    return [one for one in opened if one.devices or one.findings], tuple(findings)
+
+
+def _has_identity(key: "DeviceKey") -> bool:
+    """Say whether a device is named by more than its place in one file."""
+    return "/" not in key.uuid
+
+
+def _overlap(one: _Opened, two: _Opened) -> bool:
+    (start, end), (begin, finish) = _span(one), _span(two)
+    return start < finish and begin < end
+
+
+def _span(recording: _Opened) -> tuple[int, int]:
+    if recording.window is not None:
+        return recording.window
+    devices = [device for device in recording.devices.values() if len(device)]
+    starts = [int(device.time_ns[0] - device.period_ns[0]) for device in devices]
+    return min(starts), max(int(device.time_ns[-1]) for device in devices)
 
 
 def _boundary(part: Measured) -> str:
@@ -74,38 +187,25 @@ def _sum(parts: Sequence[Resolved], unit: str) -> Resolved:
         facts=tuple(fact for part in parts for fact in part.facts),
         derivation="; ".join(part.derivation for part in parts),
         bound="at least" if "at least" in bounds else "exact",
+        is_whole_run=all(part.is_whole_run for part in parts),
     )
 
 
-def _one(file: EvidenceFile, started: float | None, ended: float | None) -> Measured:
-    from profilers.errors import ProfilersError
-    from profilers.importers import collect, open_recording
-
-    try:
-        _, recording = open_recording(file.path)
-        trace = collect([recording])
-    except ProfilersError as error:
-        finding = Finding(
-            code="evidence-unreadable", severity="error", message=str(error), evidence=(file.name,)
-        )
-        return Measured(findings=(finding,))
-    devices = [device for device in trace.devices.values() if len(device)]
-    if not devices or trace.started_ns is None or trace.ended_ns is None:
-        return Measured()
-    findings = [
-        Finding(code=finding.code, severity="info", message=finding.message, evidence=(file.name,))
-        for finding in recording.findings
-    ]
-    window = (trace.started_ns, trace.ended_ns)
-    asked = None
+def _one(recording: _Opened, started: float | None, ended: float | None) -> Measured:
+    devices = [device for device in recording.devices.values() if len(device)]
+    findings = list(recording.findings)
+    if not devices:
+        return Measured(findings=tuple(findings))
+    window = _span(recording)
+    is_run = recording.is_whole_run
     on_wall = all(device.wall_ns is not None for device in devices)
     if started is not None and ended is not None and on_wall:
         asked = (round(started * 1e9), round(ended * 1e9))
         if asked[1] <= window[0] or asked[0] >= window[1]:
-            findings.append(_elsewhere(file))
+            findings.append(_elsewhere(recording.file))
             return Measured(findings=tuple(findings))
-        window = asked
-    return _integrals(file, recording, devices, window, findings, is_run=asked is not None)
+        window, is_run = asked, True
+    return _integrals(recording, devices, window, findings, is_run=is_run)
 
 
 def _elsewhere(file: EvidenceFile) -> Finding:
@@ -119,8 +219,7 @@ def _elsewhere(file: EvidenceFile) -> Finding:
 
 
 def _integrals(
-    file: EvidenceFile,
-    recording: "Recording",
+    recording: _Opened,
     devices: "list[DeviceTrace]",
     window: tuple[int, int],
     findings: list[Finding],
@@ -130,6 +229,7 @@ def _integrals(
     """Integrate over ``window``; without a run's window, over what the recording speaks for."""
     from profilers.integrals import covered_seconds, energy
 
+    file = recording.file
     drawn = [energy(device, *window) for device in devices]
     seen = sum(covered_seconds(device, *window) for device in devices)
     length = (window[1] - window[0]) / 1e9
@@ -146,14 +246,16 @@ def _integrals(
                 evidence=(file.name,),
             )
         )
-    where = f"{recording.format}, {len(devices)} {recording.scope}s over {length:,.3f} s"
+    where = f"{recording.kind}, {len(devices)} {recording.scope}s over {length:,.3f} s"
     counted = all(part is not None and part.basis == "counter" for part in drawn)
     grade = Grade.INSTRUMENT if counted else Grade.GAUGE
 
     def figure(name: str, value: float | str, unit: str | None, how: str) -> Resolved:
         fact = Fact(name=name, value=value, unit=unit, file=file.name, locator=where, grade=grade)
         kind: Bound = bound if unit is not None else "exact"
-        return Resolved(value=value, unit=unit, facts=(fact,), derivation=how, bound=kind)
+        return Resolved(
+            value=value, unit=unit, facts=(fact,), derivation=how, bound=kind, is_whole_run=is_run
+        )
 
     joules = [part.joules for part in drawn if part is not None]
     return Measured(

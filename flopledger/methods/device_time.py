@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from flopledger.quantity import Samples
 
 GROUP = "device time"
+_NARROW = frozenset({"fp8", "fp6", "fp4", "int8", "int4"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Utilisation:
+class Utilisation:
     """How busy the devices were, and on whose word."""
 
     quantity: Quantity | priors.Prior
@@ -52,15 +53,15 @@ def estimate(
         return None
     if run.device_rate is not None and run.mfu is None and run.hfu is None:
         return _from_rate(run, seconds, run.device_rate, draws)
-    utilisation = _utilisation(run, part, amount_known=amount_known)
+    utilisation = utilisation_of(run, part, amount_known=amount_known)
     if utilisation is None or not seconds.quantity.is_two_sided:
         return bound(run, part)
-    peak = _peak(run, part, utilisation)
+    peak = peak_of(run, part, utilisation)
     if peak is None:
         return None
     parts: dict[str, Samples] = {
         "device_seconds": draws.of(f"{run.name}/device_seconds", seconds.quantity),
-        "peak": draws.of(f"{run.name}/peak", _peak_quantity(peak)),
+        "peak": draws.of(f"{run.name}/peak", peak_quantity(peak)),
         "utilisation": draws.of(f"{run.name}/utilisation", utilisation.quantity),
     }
     sample = parts["device_seconds"] * parts["peak"] * parts["utilisation"]
@@ -90,6 +91,7 @@ def estimate(
         inputs=(seconds, part.as_input(run.precision), *stated),
         assumptions=tuple(assumptions),
         draws=sample,
+        from_prior=utilisation.stated is None,
         log_variance=log_variances(parts),
     )
 
@@ -121,12 +123,13 @@ def recompute_factor(recompute: str | None) -> Quantity:
     return exact(4 / 3) if recompute == "full" else between(1.0, 4 / 3)
 
 
-def _utilisation(run: RunFigures, part: Part, *, amount_known: bool) -> _Utilisation | None:
+def utilisation_of(run: RunFigures, part: Part, *, amount_known: bool) -> Utilisation | None:
+    """Take the disclosed utilisation, else the prior of the part's class, if that may serve."""
     for stated, basis in ((run.mfu, "model"), (run.hfu, "hardware")):
         if stated is None or not stated.quantity.is_two_sided:
             continue
         word = "MFU" if basis == "model" else "HFU"
-        return _Utilisation(
+        return Utilisation(
             quantity=stated.quantity,
             basis="model" if basis == "model" else "hardware",
             goodput=True,
@@ -136,19 +139,19 @@ def _utilisation(run: RunFigures, part: Part, *, amount_known: bool) -> _Utilisa
     if not amount_known:
         return None
     prior = priors.utilisation(part.architecture)
-    return _Utilisation(
+    return Utilisation(
         quantity=prior, basis="model", goodput=False, stated=None, assumption=prior.describe()
     )
 
 
-def _peak(run: RunFigures, part: Part, utilisation: _Utilisation) -> Interval | None:
+def peak_of(run: RunFigures, part: Part, utilisation: Utilisation) -> Interval | None:
     """Give the peak that the utilisation refers to.
 
     The priors were fitted on 16-bit runs. Narrower formats raise the peak more than the work done,
     so a prior then applies to anything from the 16-bit peak to the stated one.
     """
     peak = part.peak(run.precision)
-    if utilisation.stated is not None or run.precision not in {"fp8", "fp6", "fp4"}:
+    if utilisation.stated is not None or run.precision not in _NARROW:
         return peak
     sixteen = part.peak("bf16")
     if peak is None or sixteen is None or sixteen.low is None or peak.high is None:
@@ -183,7 +186,8 @@ def _from_rate(
     )
 
 
-def _peak_quantity(peak: Interval) -> Quantity:
+def peak_quantity(peak: Interval) -> Quantity:
+    """Give a peak, or the range that is open, as a quantity."""
     assert peak.low is not None
     assert peak.high is not None
     return exact(peak.low) if peak.low == peak.high else between(peak.low, peak.high)

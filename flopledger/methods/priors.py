@@ -58,6 +58,21 @@ class Prior:
         )
 
 
+#: Published runs lie within so many standard deviations of the median (in the logarithm).
+_BAND = 2.5
+#: Mixtures of experts spread wider than the dense models that the priors were fitted on.
+_EXPERTS_SIGMA = 0.40
+
+
+def band(architecture: str | None, *, experts: bool) -> tuple[float, float] | None:
+    """Utilisations of published runs at 16 bit, lowest and highest; ``None`` for other classes."""
+    prior = utilisation(architecture)
+    if prior.name.endswith("(other)"):
+        return None
+    sigma = max(prior.sigma, _EXPERTS_SIGMA) if experts else prior.sigma
+    return prior.median / math.exp(_BAND * sigma), prior.median * math.exp(_BAND * sigma)
+
+
 #: How an architecture key of the hardware database begins -> class of the fit.
 _CLASSES = (("ampere_ga100", "ampere-datacentre"), ("hopper", "hopper"), ("tpu", "tpu"))
 #: Hours alone say little about a run: no utilisation prior is narrower than this (ln).

@@ -14,6 +14,15 @@ from flopledger.quantity import Interval
 from flopledger.telemetry import Telemetry, executed
 
 GROUP = "device telemetry"
+#: Readings that contradict one another: no bound that rests on them may refute anybody.
+_UNTRUSTED = frozenset(
+    {
+        "counter-fault",
+        "estimates-disagree",
+        "telemetry-contradicts-itself",
+        "tensor-without-power",
+    }
+)
 
 
 def estimate(
@@ -38,7 +47,7 @@ def estimate(
         )
         for one in bounds.findings
     )
-    if bounds.hard.high is None:
+    if bounds.hard.high is None or any(one.code in _UNTRUSTED for one in bounds.findings):
         return (), findings
     coverage = bounds.coverage
     notes = (

@@ -12,7 +12,7 @@ masked to full and the best figure is the full one, the field's convention (`flo
 prints the same).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from flopledger.estimate import ComputeEstimate, Draws, log_variances, summarize
@@ -22,6 +22,7 @@ from flopledger.text import number
 
 if TYPE_CHECKING:
     from flopledger.methods.models import Costed
+    from flopledger.methods.passes import Pass
     from flopledger.quantity import Samples
 
 EXACTLY_ONE = exact(1.0)
@@ -98,7 +99,7 @@ def estimate(
     if run.trainable_parameters is not None:
         known = (*known, run.trainable_parameters)
     notes = (*assumptions, *notes)
-    if not (samples.quantity.is_two_sided and cost.scale.is_two_sided):
+    if not (samples.quantity.is_two_sided and cost.scale.is_two_sided and mask.best is not None):
         return ComputeEstimate(
             method=method,
             run=run.name,
@@ -131,6 +132,52 @@ def estimate(
     )
 
 
+#: A count from the shapes of the calls themselves; what is open is the formulas' conventions.
+_RECORDED_SIGMA = 0.01
+
+
+def recorded(run: RunFigures, draws: Draws) -> ComputeEstimate | None:
+    """Take the count that the recorder made while the run went; a bound where parts are unknown."""
+    count = run.recorded_flop
+    if count is None:
+        return None
+    exact_count = count.quantity.best
+    sample = None
+    if exact_count is not None:
+        sample = exact_count * draws.of(f"{run.name}/recorded", lognormal(1.0, _RECORDED_SIGMA))
+    return ComputeEstimate(
+        method="counted",
+        run=run.name,
+        basis="model",
+        flop=_one_sided(count.quantity.interval)
+        if sample is None
+        else summarize(sample, exact_count),
+        bound_only=sample is None,
+        independence_group=GROUP,
+        inputs=(count,),
+        assumptions=(
+            "counted by the recorder from the shapes of the calls that the run made; steps done "
+            "again are not in it",
+        ),
+        draws=sample,
+        log_variance=() if sample is None else log_variances({"recorded count": sample}),
+    )
+
+
+def with_passes(one: ComputeEstimate, beside: "tuple[Pass, ...]") -> ComputeEstimate:
+    """Add the passes that took place beside training; the hours hold all of them."""
+    if not beside:
+        return one
+    flop = one.flop
+    for each in beside:
+        flop = flop + each.flop
+    notes = (*one.assumptions, *(each.note for each in beside))
+    if one.draws is None:
+        return replace(one, flop=flop, assumptions=notes)
+    sample = one.draws + sum(each.draws for each in beside)
+    return replace(one, flop=summarize(sample, flop.best), draws=sample, assumptions=notes)
+
+
 def _per_sample(run: RunFigures, cost: SampleCost) -> tuple[float, Interval, tuple[str, ...]]:
     """Give FLOP a sample with full attention, the share that the mask leaves, and notes."""
     matrix, attention, notes = _passes(run, cost)
@@ -140,6 +187,9 @@ def _per_sample(run: RunFigures, cost: SampleCost) -> tuple[float, Interval, tup
     if attention == 0:
         return full, Interval(low=1.0, best=1.0, high=1.0), notes
     masked = (matrix + attention * cost.mask_share) / full
+    if run.attention == "blocks":
+        note = "attention is masked by blocks or windows of unknown size: from none to all of it"
+        return full, Interval(low=matrix / full, best=None, high=masked), (*notes, note)
     if run.attention == "causal":
         note = "only the attention that the mask leaves is counted, as the case says"
         return full, Interval(low=masked, best=masked, high=masked), (*notes, note)

@@ -1,7 +1,8 @@
-"""Pure functions of an AuditReport: console, JSON, HTML."""
+"""Pure functions of an AuditReport: console, JSON, HTML, PDF, Markdown, CSV."""
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,31 +12,75 @@ if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
 
 
+def _html(report: "AuditReport") -> str:
+    from flopledger.reports.html import render
+
+    return render(report)
+
+
+def _pdf(report: "AuditReport") -> bytes:
+    from flopledger.reports import content, pdf
+
+    return pdf.render(content.document(report))
+
+
+def _markdown(report: "AuditReport") -> str:
+    from flopledger.reports import content, markdown
+
+    return markdown.render(content.document(report))
+
+
+def _csv(report: "AuditReport") -> str:
+    from flopledger.reports.csv_report import dumps
+
+    return dumps(report)
+
+
+def _json(report: "AuditReport") -> str:
+    from flopledger.reports.json_report import dumps
+
+    return dumps(report) + "\n"
+
+
+#: Suffix -> what writes it. Each imports what it needs when it is asked.
+FORMS: dict[str, Callable[["AuditReport"], str | bytes]] = {
+    ".html": _html,
+    ".htm": _html,
+    ".pdf": _pdf,
+    ".md": _markdown,
+    ".csv": _csv,
+    ".json": _json,
+}
+
+
 def save(report: "AuditReport", path: Path) -> None:
-    """Write ``report`` to ``path``; the suffix says how. Raises for a suffix nobody writes."""
-    suffix = path.suffix.lower()
-    if suffix in {".html", ".htm"}:
-        from flopledger.reports.html import render
+    """Write ``report`` to ``path``; the suffix says how. Raises for a suffix nobody writes.
 
-        text = render(report)
-    elif suffix == ".json":
-        from flopledger.reports.json_report import dumps
+    An existing folder takes one CSV file a table.
+    """
+    if path.is_dir():
+        from flopledger.reports.csv_report import files
 
-        text = dumps(report) + "\n"
-    else:
-        raise FlopledgerError(f"{path}: reports are written as .html or .json, found {suffix!r}")
-    write_whole(path, text)
+        for name, text in files(report).items():
+            write_whole(path / name, text)
+        return
+    write = FORMS.get(path.suffix.lower())
+    if write is None:
+        known = ".html, .pdf, .md, .csv or .json"
+        raise FlopledgerError(f"{path}: reports are written as {known}, found {path.suffix!r}")
+    write_whole(path, write(report))
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write ``text`` beside ``path`` and rename it, so that no half-written file is ever seen."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write beside ``path`` and rename, so that no half-written file is ever seen."""
     if not path.parent.is_dir():
         raise FlopledgerError(f"{path}: no such folder {path.parent}; create it first")
+    data = content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     beside = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
         mask = os.umask(0)
         os.umask(mask)
         beside.chmod(0o666 & ~mask)  # mkstemp gives 600; a report is an ordinary file

@@ -13,6 +13,7 @@ from flopledger.estimate import LEVEL
 from flopledger.quantity import Interval
 
 if TYPE_CHECKING:
+    from flopledger.amendments import Amendment
     from flopledger.auditing import AuditReport
     from flopledger.claim import Claim
     from flopledger.estimate import ComputeEstimate
@@ -72,6 +73,18 @@ def to_dict(report: "AuditReport") -> dict[str, Any]:
             }
             for one in report.crossings
         ],
+        "amendments": [_amendment(one) for one in report.amendments],
+    }
+
+
+def _amendment(one: "Amendment") -> dict[str, Any]:
+    return {
+        "number": one.number,
+        "author": one.author,
+        "time": one.time,
+        "reason": one.reason,
+        "changes": [{"key": c.key, "old": c.old, "new": c.new} for c in one.changes],
+        "sha256": one.digest,
     }
 
 
@@ -112,7 +125,8 @@ def _input(known: "Input") -> dict[str, Any]:
 
 def _run(run: "RunAudit") -> dict[str, Any]:
     figures = run.figures
-    flop = None if run.combined is None else run.combined.flop
+    ends = run.model_flop
+    flop = None if ends.low is None and ends.high is None else ends
     rate = None
     if flop is not None and figures.device_seconds is not None:
         rate = flop / figures.device_seconds.quantity.interval
@@ -122,6 +136,7 @@ def _run(run: "RunAudit") -> dict[str, Any]:
         "kind": figures.kind,
         "tokens": _known(figures.tokens),
         "samples": _known(figures.samples),
+        "epochs": _known(figures.epochs),
         "accelerator": None if run.part is None else run.part.id,
         "accelerator_candidates": [one.id for one in run.part.candidates] if run.part else [],
         "accelerator_count": _known(figures.device_count),
@@ -131,7 +146,8 @@ def _run(run: "RunAudit") -> dict[str, Any]:
         "energy_boundary": figures.energy_boundary,
         "model_flop": None if flop is None else _figure(flop),
         "hardware_flop": None if hardware is None else _figure(hardware),
-        "evaluation_forward_flop": run.evaluation_flop,
+        "evaluation_forward_flop": _known_ends(run.evaluation_flop),
+        "passes": [{"name": one.name, "flop": _figure(one.flop)} for one in run.passes],
         "achieved_flop_per_second_per_accelerator": None if rate is None else _figure(rate),
         "utilisation": {name: _figure(value) for name, value in run.utilisation.items()},
         "precision_supported": list(run.precision_supported),
@@ -139,6 +155,10 @@ def _run(run: "RunAudit") -> dict[str, Any]:
         "evidence_sha256": dict(run.evidence_digests),
         "verdict": str(run.verdict),
     }
+
+
+def _known_ends(interval: Interval | None) -> Any:
+    return None if interval is None else _figure(interval)
 
 
 def _known(known: "Input | None") -> Any:

@@ -10,8 +10,9 @@ import pytest
 from flopledger.auditing import AuditReport, audit
 from flopledger.case import AuditCase
 from flopledger.errors import FlopledgerError
-from flopledger.reports import html, interval_plot, json_report
+from flopledger.reports import html, json_report, svg
 from flopledger.reports.console import print_summary
+from flopledger.reports.content import routes
 
 HOSTILE = '</script><script>alert(1)</script><img src=x onerror=alert(2)>" onload="alert(3)'
 
@@ -75,8 +76,9 @@ def test_hostile_words_are_inert(run_audit) -> None:
     assert "alert(1)</script>" not in page
     assert "<img src=x" not in page
     assert page.count("<script") == html_scripts(page)
-    drawing = interval_plot.plot(made)
-    assert "<script>" not in interval_plot.svg(drawing)
+    drawing = routes.chart(made)
+    assert drawing is not None
+    assert "<script>" not in svg.both(drawing)
 
 
 def html_scripts(page: str) -> int:
@@ -87,7 +89,7 @@ def html_scripts(page: str) -> int:
 
 
 def test_unknown_suffix(report: AuditReport, tmp_path: Path) -> None:
-    with pytest.raises(FlopledgerError, match=r"\.html or \.json"):
+    with pytest.raises(FlopledgerError, match=r"\.html, \.pdf"):
         report.save(tmp_path / "report.docx")
     assert list(tmp_path.iterdir()) == []
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from profilers.bounds import Interval, Limits, Rates, executed_flop, integrals, total, useful
@@ -128,16 +128,6 @@ def only(trace, kept):
     return replace(trace, series={n: s for n, s in trace.series.items() if n in kept})
 
 
-def outgrown(trace, reset):
-    """Say whether some counter's reset at this tick lies between two looks that do not show it."""
-    later = int(np.searchsorted(trace.time_ns, START + reset * TICK_NS))
-    if not 0 < later < len(trace):
-        return False
-    counters = ("energy_mj", "mma_cycles_active", "sm_cycles_elapsed")
-    values = [trace.series[name].payload for name in counters if name in trace.series]
-    return any(value[later] >= value[later - 1] for value in values)
-
-
 @settings(max_examples=100, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
@@ -152,9 +142,6 @@ def outgrown(trace, reset):
 def test_the_truth_lies_inside(seed, step, burst, gaps, gain, kept, reset, shift):
     simulated = Simulated(seed, 400, burst)
     trace = only(simulated.trace(step, gaps, gain, reset_at=reset), kept)
-    # A counter that was reset and has since outgrown its old value shows no decrease: nobody can
-    # tell, and docs/importing.md says that the bounds assume it away.
-    assume(reset is None or not outgrown(trace, reset))
     # The claimed time may begin and end inside samples.
     begin, end = shift[0], 400 - shift[1]
     whole = Trace(
@@ -309,7 +296,8 @@ def test_a_counter_covers_a_gap_and_a_reset_does_not():
 def test_energy_without_a_known_power_limit_is_an_estimate():
     """1000 J in 10 s: 5 % gain, and 0.1 s of the mean 100 W at both ends."""
     trace = flat(10)
-    series = {"energy_mj": Series.of_readings([100_000 * i for i in range(11)])}
+    # The driver was loaded long ago: no second can have filled the counter from zero.
+    series = {"energy_mj": Series.of_readings([10**9 + 100_000 * i for i in range(11)])}
     bare = replace(trace, device=Device(key=trace.device.key), series=series)
     found = integrals(whole_of(bare))[0]
     assert found.energy_joules is None
@@ -318,6 +306,70 @@ def test_energy_without_a_known_power_limit_is_an_estimate():
     series["power_limit_mw"] = Series.of_readings([700_000] * 11)
     limited = integrals(whole_of(replace(bare, series=series)))[0]
     assert limited.energy_joules.high == pytest.approx(1000 * 1.05 + 2 * 0.1 * 700)
+
+
+def test_a_reset_that_was_outgrown_cannot_break_the_upper_end():
+    """100 J, then 300 J a second later, at 700 W at most: it may have begun at zero in between."""
+
+    def energy(first, second, watts):
+        trace = replace(
+            flat(1), series={"energy_mj": Series.of_readings([first * 1000, second * 1000])}
+        )
+        limits = Limits(max_power_watts=watts, energy_gain=0.0, energy_edge_s=0.0)
+        return integrals(whole_of(trace), limits)[0].energy_joules
+
+    hidden = energy(100, 300, 700.0)
+    assert hidden.low == pytest.approx(300 - 100)  # what is sure: at least the difference
+    assert hidden.high == pytest.approx(700)  # what a second can hold
+    # 1100 J is more than 700 W can have filled within the second: no reset, 200 J.
+    shown = energy(900, 1100, 700.0)
+    assert (shown.low, shown.high) == (pytest.approx(200), pytest.approx(200))
+
+
+def test_integer_products_are_no_flop():
+    """40 % of the matrix pipe, 30 of it integer: at least 10 % (less the rounding) is FLOP."""
+    trace = flat(tensor_activity_permille=400, imma_activity_permille=300, sm_clock_mhz=1500)
+    bounds = executed_flop(whole_of(trace), Rates(tensor=(1.0, 1.0), vector=0.0))
+    assert bounds.estimated.low == pytest.approx((0.399 - 0.301) * 1.5e9 * 10)
+    assert bounds.estimated.high == pytest.approx(0.401 * 1.5e9 * 10)
+
+
+def test_a_pipe_busier_than_its_device_is_a_finding_and_keeps_both_ends():
+    """Tensor 40 % while no SM had a warp: what a zeroed or refused counter looks like."""
+    trace = flat(tensor_activity_permille=400, sm_activity_permille=0, sm_clock_mhz=1500)
+    bounds = executed_flop(whole_of(trace), Rates(tensor=(1.0, 1.0), vector=0.0))
+    assert {f.code for f in bounds.findings} == {"telemetry-contradicts-itself"}
+    assert bounds.findings[0].seconds == pytest.approx(10)
+    assert bounds.hard.contains(0.4 * 1.5e9 * 10)
+    assert bounds.estimated.contains(0.4 * 1.5e9 * 10)
+    assert bounds.hard.low == 0
+
+
+@pytest.mark.parametrize(
+    ("length", "share"),
+    # 1 s: the window may have ended before it. Longer: all but the shortest, 0.99 / 6 s.
+    [(0.1, 1.0), (1.0, 1.0), (1.5, 1 - 0.99 / 6 / 1.5), (3.0, 1 - 0.99 / 6 / 3)],
+)
+def test_utilisation_speaks_for_a_window_that_is_over(length, share):
+    trace = replace(
+        flat(1, gpu_util_permille=0),
+        time_ns=START + np.array([0, int(length * 10**9)], np.int64),
+        period_ns=np.array([0, int(length * 10**9)], np.int64),
+    )
+    busy = integrals(whole_of(trace))[0].busy_cycles
+    assert busy.high == pytest.approx(length * share * 1.98e9)
+
+
+def test_vector_pipes_bound_the_vector_part():
+    """FP32 pipe 10 %, the others idle: not the 100 % that residence alone would allow."""
+    seen = {"fp32_activity_permille": 100, "fp64_activity_permille": 0, "fp16_activity_permille": 0}
+    trace = flat(tensor_activity_permille=0, sm_clock_mhz=1500, **seen)
+    pipes = {"fp64": (0.0, 1.0), "fp32": (0.0, 2.0), "fp16": (0.0, 2.0)}
+    bounds = executed_flop(whole_of(trace), Rates(tensor=(0.0, 0.0), vector=4.0, pipes=pipes))
+    # (0.101 x 2 + 0.001 x 1 + 0.001 x 2) FLOP a cycle x 1.5 GHz x 10 s.
+    assert bounds.estimated.high == pytest.approx((0.202 + 0.001 + 0.002) * 1.5e9 * 10)
+    without = executed_flop(whole_of(trace), Rates(tensor=(0.0, 0.0), vector=4.0))
+    assert without.estimated.high > 5 * bounds.estimated.high
 
 
 def test_contradicting_instruments_are_a_finding():

@@ -13,7 +13,6 @@ from profilers.integrals import (
     gaps_within,
     mean_integral,
     power_integral,
-    product_integral,
 )
 
 GPU = DeviceKey(uuid="GPU-1")
@@ -80,18 +79,6 @@ def test_pending_cells_lend_their_time_to_the_next_number():
     assert amount.seconds == pytest.approx(0.4)
 
 
-def test_activity_times_clock():
-    # 1 s at 500 permille and 1000 MHz, 1 s at 200 permille and 2000 MHz: 500,000 + 400,000.
-    name = "tensor_activity_permille"
-    seen = trace(
-        (1, 1, {name: 500, "sm_clock_mhz": 1000}),
-        (2, 1, {name: 200, "sm_clock_mhz": 2000}),
-        (3, 1, {name: LOST, "sm_clock_mhz": 2000}),
-    )
-    amount = product_integral(seen, name, "sm_clock_mhz", 0, 3 * SECOND)
-    assert (amount.value, amount.seconds) == (900_000, 2.0)
-
-
 def test_power_is_integrated_only_where_it_was_seen():
     # 100 W to 200 W over 1 s = 150 J; then a hole of 8 s; then 1 s at 300 W = 300 J.
     seen = trace(
@@ -117,6 +104,17 @@ def test_unseen_time_widens_energy_up_to_the_power_limit():
     assert energy(trace((0, 0, {"energy_mj": LOST})), 0, SECOND) is None
     unlimited = trace((0, 0, {"energy_mj": 0}), (1, 1, {"energy_mj": 1}), limit=None)
     assert energy(unlimited, 0, 2 * SECOND).high is None
+
+
+def test_a_counter_that_stands_still_under_power_is_no_zero():
+    # 300 W for 1 s = 300 J, whatever a counter says that did not move.
+    cell = {"energy_mj": 5000, "power_mw": 300_000}
+    found = energy(trace((0, 0, cell), (1, 1, cell)), 0, SECOND)
+    assert (found.joules, found.basis) == (300, "power")
+    # An idle board that truly draws nothing keeps its counter.
+    idle = {"energy_mj": 5000, "power_mw": 0}
+    found = energy(trace((0, 0, idle), (1, 1, idle)), 0, SECOND)
+    assert (found.joules, found.basis, found.high) == (0, "counter", 0)
 
 
 def test_what_nobody_saw_is_a_gap():

@@ -93,8 +93,8 @@ def _note_claim(value: object, locator: str, notes: Notes) -> None:
 
 def _note_tokens(state: dict[str, Any], rows: list[dict[str, Any]], notes: Notes) -> None:
     """Write down tokens seen: the Trainer's counter, and TRL's in the rows."""
-    if "num_input_tokens_seen" in state:
-        seen = parse_number(state["num_input_tokens_seen"])
+    seen = parse_number(state.get("num_input_tokens_seen"))
+    if seen is not None:
         if seen == 0:
             notes.finding(
                 "counter-zero",
@@ -112,6 +112,8 @@ def _note_tokens(state: dict[str, Any], rows: list[dict[str, Any]], notes: Notes
     total, last, resets = _accumulate([count for _, _, count in readings])
     if not readings or total is None or last is None:
         return
+    if seen is not None and seen >= total:
+        return  # rows are readings of the same counter, the last of them earlier than its end
     index, key, _ = readings[last]
     place = f"$.log_history[{index}].{key}"
     if resets:

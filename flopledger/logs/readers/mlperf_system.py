@@ -1,5 +1,7 @@
 """MLPerf system descriptions: JSON that says which machine ran. Numbers are written as words."""
 
+import re
+
 from flopledger.facts import Grade
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
@@ -12,8 +14,8 @@ def sniff(head: bytes, _name: str) -> bool:
     """Recognise the keys."""
     return (
         head.lstrip()[:1] == b"{"
-        and b'"number_of_nodes"' in head
-        and b'"accelerator_model_name"' in head
+        and re.search(rb'"number[ _]of[ _]nodes"', head) is not None
+        and re.search(rb'"accelerator[ _]model[ _]name"', head) is not None
     )
 
 
@@ -22,6 +24,8 @@ def read(document: Document, notes: Notes) -> None:
     system = document.json()
     if not isinstance(system, dict):
         raise EvidenceError(f"{document.name}: not a system description")
+    # Round 0.7 has descriptions that spell "number of nodes".
+    system = {key.strip().replace(" ", "_"): value for key, value in system.items()}
     words = {
         "accelerator_model_name": "accelerator",
         "system_name": "system",

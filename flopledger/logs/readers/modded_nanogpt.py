@@ -118,6 +118,7 @@ def _note_shape(source: SourceText, notes: Notes) -> None:
     notes.fact("architecture.tied_embeddings", tied is not None, line(tied or number or 1))
     masked = source.has("flex_attention(", "flash_attn_varlen", "window_size")
     if masked is not None:
+        notes.fact("attention_mask", "blocks", line(masked))
         notes.finding(
             "attention-upper-bound",
             "info",

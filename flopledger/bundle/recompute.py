@@ -1,0 +1,254 @@
+"""The audit again, from the sealed inputs: every number compared with the sealed one."""
+
+import math
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from flopledger import __version__
+from flopledger.bundle import statement, strict, writing
+from flopledger.bundle.archive import Archive
+from flopledger.bundle.errors import BundleError
+from flopledger.bundle.statement import Statement, Tool
+
+#: Other processors and library versions round the last bits otherwise; no figure has ten digits.
+ROUNDING = 1e-9
+MAX_DIFFERENCES = 1000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """One figure or word that came out otherwise."""
+
+    file: str
+    place: str  #: key in the JSON, as ``runs[0].tokens``
+    sealed: Any
+    recomputed: Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recomputed:
+    """The outcome of a recomputation."""
+
+    same: bool  #: every figure came out as sealed
+    differences: tuple[Difference, ...] = ()
+    explanations: tuple[str, ...] = ()  #: what differs about the tool, or is withheld
+    compared: int = 0  #: figures and words
+
+    @property
+    def refuted(self) -> bool:
+        """Whether figures differ and nothing about the tool explains it."""
+        return bool(self.differences) and not self.explanations
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it as plain values."""
+        return {
+            "same": self.same,
+            "compared": self.compared,
+            "differences": [
+                {
+                    "file": one.file,
+                    "place": one.place,
+                    "sealed": one.sealed,
+                    "recomputed": one.recomputed,
+                }
+                for one in self.differences
+            ],
+            "explanations": list(self.explanations),
+        }
+
+
+def recompute(archive: Archive, told: Statement) -> Recomputed | None:
+    """Repeat the audit. ``None`` for a merge, which verifying always recomputes."""
+    predicate = told.predicate
+    if predicate.kind == "merged":
+        return None
+    options = predicate.options
+    withheld = [one.name for one in predicate.withheld]
+    if withheld:
+        shown = ", ".join(withheld[:5]) + (" ..." if len(withheld) > 5 else "")
+        why = f"{len(withheld)} inputs are withheld ({shown}); ask for them and for the reveal file"
+        return Recomputed(same=False, explanations=(why,))
+    if options is None and predicate.kind == "audit":
+        return Recomputed(same=False, explanations=("a summary: its inputs stayed with the site",))
+    with tempfile.TemporaryDirectory(prefix="flopledger-") as draft:
+        try:
+            repeat = _record if options is None else _audit
+            again, files = repeat(archive, told, Path(draft))
+        except BundleError as error:
+            return _impossible(error, predicate.tool)
+    differences: list[Difference] = []
+    compared = 0
+    for name, found in again.items():
+        old = strict.loads(archive.content(name, limit=strict.MAX_BYTES), what=name)
+        if name == statement.SUMMARY and old["audit"] != found["audit"]:
+            # Names under a secret audit id cannot be repeated without it; the figures can.
+            old, found = _nameless(old), _nameless(found)
+        outcome = list(_compare(name, "", old, found))
+        compared += sum(one is None for one in outcome)
+        differences += [one for one in outcome if one is not None]
+    explanations = tuple(_explanations(predicate.tool, files.tool)) if differences else ()
+    if not differences:
+        differences += _pages(archive, files, predicate.tool)
+    return Recomputed(
+        same=not differences,
+        differences=tuple(differences[:MAX_DIFFERENCES]),
+        explanations=explanations,
+        compared=compared + len(differences),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Again:
+    tool: Tool
+    html: bytes | None
+
+
+def _impossible(error: BundleError, sealed: Tool) -> Recomputed:
+    """Inputs that were audited once must be auditable again, unless the tool has changed."""
+    explanations = tuple(_explanations(sealed, writing.tool(_tables(), sealed.environment)))
+    if explanations and sealed.version != __version__:
+        return Recomputed(same=False, explanations=(str(error), *explanations))
+    difference = Difference(
+        file="", place="the sealed inputs", sealed="audited", recomputed=str(error)
+    )
+    return Recomputed(same=False, differences=(difference,))
+
+
+def _tables() -> dict[str, str]:
+    import hardware_db
+    from flopledger import digests
+
+    return {"hardware_db": hardware_db.database_digest(), **digests.of_own_tables()}
+
+
+def _nameless(told: dict[str, Any]) -> dict[str, Any]:
+    """Take the names of devices, hosts and evidence out of a summary."""
+    runs = []
+    for run in told["runs"]:
+        windows = sorted(device["windows"] for device in run["devices"])
+        runs.append(run | {"digest": None, "devices": windows})
+    return told | {"audit": None, "runs": runs}
+
+
+def _record(archive: Archive, told: Statement, root: Path) -> tuple[dict[str, Any], _Again]:
+    """Sum a sealed record up again."""
+    from flopledger.bundle import records, summary
+    from flopledger.bundle.summary import Identities
+    from flopledger.bundle.verification import extract
+
+    extract(archive, root, prefix=statement.RECORD)
+    again = records.sum_up(root / statement.RECORD, Identities(None), site=told.predicate.title)
+    if statement.SUMMARY not in told.digests:
+        raise BundleError(f"{statement.SUMMARY} is not in the bundle")
+    loaded = strict.loads(summary.dumps(again), what=statement.SUMMARY)
+    return {statement.SUMMARY: loaded}, _Again(tool=writing.tool(_tables(), {}), html=None)
+
+
+def _audit(archive: Archive, told: Statement, root: Path) -> tuple[dict[str, Any], _Again]:
+    from flopcount.errors import FlopcountError
+    from flopledger.auditing import audit
+    from flopledger.bundle import summary
+    from flopledger.bundle.sealing import rendered
+    from flopledger.bundle.verification import extract
+    from flopledger.case import AuditCase
+    from flopledger.errors import FlopledgerError
+    from hardware_db import HardwareError
+    from profilers.errors import ProfilersError
+
+    options = told.predicate.options
+    assert options is not None
+    extract(archive, root, prefix=statement.CASE)
+    if options.case not in told.digests or not options.case.startswith(statement.CASE):
+        raise BundleError(f"{options.case}: the sealed case is not in the bundle")
+    try:
+        case = AuditCase.load(root / options.case)
+        report = audit(
+            replace(case, name=case.path.name),
+            seed=options.seed,
+            regime_ids=tuple(options.regimes),
+            trace=options.trace,
+        )
+    except (FlopledgerError, FlopcountError, HardwareError, ProfilersError) as error:
+        message = str(error).replace(f"{root}/", "")
+        raise BundleError(f"the sealed inputs cannot be audited: {message}") from None
+    html = statement.HTML in told.digests
+    files = rendered(report, html=html)
+    again = {
+        name: strict.loads(content, what=name)
+        for name, content in files.items()
+        if isinstance(content, bytes) and name != statement.HTML
+    }
+    if not {*files, statement.SUMMARY} <= set(told.digests):
+        raise BundleError("report, facts or summary are not in the bundle")
+    sealed = strict.loads(
+        archive.content(statement.SUMMARY, limit=strict.MAX_BYTES), what=statement.SUMMARY
+    )
+    summed = summary.of_report(
+        report, summary.Identities(None), site=sealed["site"], guessable=False
+    )
+    again[statement.SUMMARY] = strict.loads(summary.dumps(summed), what=statement.SUMMARY)
+    page = files.get(statement.HTML)
+    tool = writing.tool(report.data_digests, report.environment)
+    return again, _Again(tool=tool, html=page if isinstance(page, bytes) else None)
+
+
+def _pages(archive: Archive, again: _Again, sealed: Tool) -> list[Difference]:
+    """Compare the page, byte for byte, where the same libraries drew it."""
+    if again.html is None or sealed != again.tool:
+        return []
+    old = archive.content(statement.HTML, limit=strict.MAX_BYTES)
+    if old == again.html:
+        return []
+    at = next(
+        (n for n, (a, b) in enumerate(zip(old, again.html, strict=False)) if a != b),
+        min(len(old), len(again.html)),
+    )
+    shown = [
+        part[max(at - 20, 0) : at + 60].decode("utf-8", "replace") for part in (old, again.html)
+    ]
+    return [
+        Difference(file=statement.HTML, place=f"byte {at}", sealed=shown[0], recomputed=shown[1])
+    ]
+
+
+def _explanations(sealed: Tool, mine: Tool) -> Iterator[str]:
+    if sealed.version != mine.version:
+        yield f"sealed by flopledger {sealed.version}, recomputed by {mine.version}"
+    for name in sorted(set(sealed.data_digests) | set(mine.data_digests)):
+        old, new = sealed.data_digests.get(name), mine.data_digests.get(name)
+        if old != new:
+            yield f"data table {name}: sealed with {old}, this installation has {new}"
+    for name in sorted(set(sealed.environment) | set(mine.environment)):
+        old, new = sealed.environment.get(name), mine.environment.get(name)
+        if old != new:
+            yield f"{name}: sealed with {old or 'none'}, this installation has {new or 'none'}"
+
+
+def _compare(file: str, place: str, old: Any, new: Any) -> Iterator[Difference | None]:
+    """Give ``None`` for each value that is the same, and each difference."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(set(old) | set(new)):
+            inner = f"{place}.{key}" if place else key
+            yield from _compare(file, inner, old.get(key, _ABSENT), new.get(key, _ABSENT))
+    elif isinstance(old, list) and isinstance(new, list):
+        for index in range(max(len(old), len(new))):
+            left = old[index] if index < len(old) else _ABSENT
+            right = new[index] if index < len(new) else _ABSENT
+            yield from _compare(file, f"{place}[{index}]", left, right)
+    elif _same(old, new):
+        yield None
+    else:
+        yield Difference(file=file, place=place, sealed=old, recomputed=new)
+
+
+_ABSENT = "(absent)"
+
+
+def _same(old: Any, new: Any) -> bool:
+    numbers = [value for value in (old, new) if isinstance(value, int | float)]
+    if len(numbers) == 2 and not isinstance(old, bool) and not isinstance(new, bool):
+        return math.isclose(old, new, rel_tol=ROUNDING, abs_tol=0.0)
+    return type(old) is type(new) and bool(old == new)

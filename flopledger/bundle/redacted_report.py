@@ -1,0 +1,451 @@
+"""A report with what a policy withholds taken out, before anything is rendered.
+
+Sentences that hold a figure are replaced wherever figures are withheld: most of them name inputs, and
+a sentence cannot be rounded. Their finding codes stay, and docs/findings.md explains each.
+"""
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from flopledger.amendments import Change
+from flopledger.bundle import leaks
+from flopledger.bundle.redaction import Policy, Taken, matches
+from flopledger.bundle.summary import Ends, Identities, SiteSummary
+from flopledger.case_spec import Table
+from flopledger.facts import NAMES, Fact, Finding
+from flopledger.quantity import Interval
+
+if TYPE_CHECKING:
+    from flopledger.amendments import Amendment
+    from flopledger.auditing import AuditReport
+    from flopledger.case import AuditCase
+    from flopledger.combine import Combined
+    from flopledger.estimate import ComputeEstimate
+    from flopledger.inputs import RunFigures
+    from flopledger.ledgers import Standing
+    from flopledger.reconcile import RunAudit
+
+T = TypeVar("T", bound=Table)
+WITHHELD = "withheld"
+SENTENCE = "(withheld: this sentence names figures)"
+DIGITS = 2  #: to which derived figures are rounded outward
+#: Key of a run in the case -> figures of the run that it becomes.
+_OF_KEYS: dict[str, tuple[str, ...]] = {
+    "tokens": ("tokens",),
+    "samples": ("samples",),
+    "tokens_per_sample": ("tokens_per_sample",),
+    "sequence_length": ("sequence_length",),
+    "precision": ("precision",),
+    "recompute": ("recompute",),
+    "attention": ("attention",),
+    "accelerator": ("accelerator", "accelerator_place"),
+    "accelerator_count": ("device_count",),
+    "accelerator_hours": ("device_seconds",),
+    "wall_clock_hours": ("wall_seconds",),
+    "mfu": ("mfu",),
+    "hfu": ("hfu",),
+    "tokens_per_second_per_accelerator": ("device_throughput",),
+    "flop_per_second_per_accelerator": ("device_rate",),
+    "claimed_flop": ("claimed_flop",),
+    "energy_mwh": ("energy_joules",),
+    "trainable_parameters": ("trainable_parameters",),
+    "synthetic_public": ("synthetic_public",),
+}
+#: Facts whose name is not the figure's own.
+_OF_FACTS = {
+    "accelerator_count": "device_count",
+    "accelerator_seconds": "device_seconds",
+    "tokens_per_second_per_accelerator": "device_throughput",
+    "claimed_flop_per_second_per_accelerator": "device_rate",
+    "claimed_mfu": "mfu",
+    "claimed_hfu": "hfu",
+}
+#: Figures that give another one away by a plain product or quotient of public ones.
+_TIED = {
+    "device_seconds": ("timed_seconds", "wall_seconds", "device_throughput", "device_rate"),
+    "timed_seconds": ("wall_seconds",),
+    "tokens": ("samples", "device_throughput"),
+    "samples": ("tokens",),
+}
+_FIGURE = re.compile(r"\d")
+
+
+def redact(report: "AuditReport", policy: Policy) -> "tuple[AuditReport, Taken]":
+    """Give the public report and what was taken out of it."""
+    taken = take(report, policy)
+    hides = policy.hides_figures
+    coarse = hides and policy.derived == "round"
+    runs = tuple(_run(run, taken, policy, coarse=coarse) for run in report.runs)
+    claim = None if "claim.flop" in taken.keys else report.claim
+    if claim is not None and hides:
+        claim = replace(
+            claim,
+            statement=None if "claim.statement" in taken.keys else claim.statement,
+            source=None if "claim.source" in taken.keys else claim.source,
+        )
+    findings = report.findings
+    change = report.would_change
+    public = replace(
+        report,
+        case=_case(report.case, taken) if hides else report.case,
+        claim=claim,
+        claim_ratio=_coarse(report.claim_ratio)
+        if coarse and claim
+        else None
+        if hides
+        else report.claim_ratio,
+        runs=runs,
+        combined=_combined(report.combined, coarse=coarse, hides=hides),
+        standings=tuple(_standing(one, coarse=coarse) for one in report.standings),
+        facts=tuple(_facts(report.facts, taken, policy)),
+        findings=tuple(_finding(one) for one in findings) if hides else findings,
+        sensitivity=tuple(
+            replace(one, log_variance_share=round(one.log_variance_share, 2)) if coarse else one
+            for one in report.sensitivity
+        ),
+        would_change=tuple(text for text in change if not _FIGURE.search(text))
+        if hides
+        else change,
+        crossings=() if hides else report.crossings,
+    )
+    return public, taken
+
+
+def take(report: "AuditReport", policy: Policy) -> Taken:
+    """Find what the policy withholds, synonyms included."""
+    spec = msgspec.to_builtins(report.case.spec)
+    fields: dict[str, set[str]] = {run.figures.name: set() for run in report.runs}
+    keys = {key: value for key, value in _keys(spec) if matches(key, policy.keys)}
+    for key in keys:
+        for owner, name in _run_key(key, fields):
+            fields[owner].update(_OF_KEYS.get(name, ()))
+    for run in report.runs:
+        known = {*NAMES, *(fact.name for fact in run.facts)}
+        names = {name for name in known if matches(name, policy.facts)}
+        fields[run.figures.name].update(_OF_FACTS.get(name, name) for name in names)
+    for mine in fields.values():
+        for name in tuple(mine):
+            mine.update(_TIED.get(name, ()))
+    for key, value in _keys(spec):
+        for owner, name in _run_key(key, fields):
+            if set(_OF_KEYS.get(name, ())) & fields[owner]:
+                keys[key] = value
+    hidden = {
+        fact
+        for run in report.runs
+        for fact in run.facts
+        if _hidden(fact, fields[run.figures.name], policy)
+    }
+    figures = [
+        getattr(run.figures, name)
+        for run in report.runs
+        for name in fields[run.figures.name]
+        if name != "accelerator_place" and getattr(run.figures, name, None) is not None
+    ]
+    values = (*keys.values(), *(fact.value for fact in hidden), *_plain(figures))
+    equal = _equal(report, values, fields)
+    facts = {
+        f"{run.figures.name}: {fact.name} [{number}]": (fact.value, _place(fact))
+        for run in report.runs
+        for number, fact in enumerate(run.facts)
+        if fact in hidden or fact in equal
+    }
+    return Taken(
+        keys=keys,
+        facts=facts,
+        fields={run: frozenset(mine) for run, mine in fields.items()},
+        values=values,
+        equal=equal,
+    )
+
+
+def _equal(
+    report: "AuditReport", values: tuple[Any, ...], fields: dict[str, set[str]]
+) -> frozenset[Fact]:
+    """Find the same figure under other names: a world size of as many ranks as devices, say."""
+    words, numbers = leaks.targets(values)
+    for run in report.runs:
+        for name in run.figures.__slots__:
+            value = getattr(run.figures, name)
+            if name in {"name", "kind", "place", "accelerator_place"} or value is None:
+                continue
+            if any(leaks.find(str(one), words, numbers) for one in _plain([value])):
+                fields[run.figures.name].add(name)
+    return frozenset(
+        fact
+        for run in report.runs
+        for fact in run.facts
+        if leaks.find(str(fact.value), words, numbers) is not None
+    )
+
+
+def _place(fact: Fact) -> str:
+    """Give a fact's place, without the arithmetic of a computed one."""
+    return f"{fact.file}: {_locator(fact)}"
+
+
+def _locator(fact: Fact) -> str:
+    return "computed" if fact.locator.startswith("computed") else fact.locator
+
+
+def summary_of(told: SiteSummary, public: "AuditReport", identities: Identities) -> SiteSummary:
+    """Take out of a site's summary what the public report does not say."""
+    runs = []
+    for run, shown in zip(told.runs, public.runs, strict=True):
+        flop = None if shown.combined is None else shown.combined.flop
+        runs.append(
+            msgspec.structs.replace(
+                run,
+                accelerator=None if shown.part is None else shown.part.id,
+                device_seconds=run.device_seconds if shown.figures.device_seconds else None,
+                flop=run.flop
+                if flop is None
+                else Ends(low=flop.low, best=flop.best, high=flop.high),
+                bound_only=run.bound_only,
+                shared={name: round(share, 2) * (1 - 1e-9) for name, share in run.shared.items()}
+                if sum(round(share, 2) for share in run.shared.values()) <= 1
+                else {},
+                devices=run.devices
+                if identities.is_secret and shown.figures.device_seconds
+                else [],
+            )
+        )
+    return msgspec.structs.replace(told, runs=runs)
+
+
+def _keys(spec: dict[str, Any]) -> Iterable[tuple[str, Any]]:
+    """List the case's keys with values, runs by name."""
+    for table, value in spec.items():
+        if table == "run":
+            for run in value:
+                for key, inner in run.items():
+                    if key not in {"name", "kind"} and inner not in (None, [], {}):
+                        yield f"run.{run['name']}.{key}", inner
+        elif table == "model":
+            for name, model in value.items():
+                for key, inner in model.items():
+                    if inner not in (None, {}):
+                        yield f"model.{name}.{key}", inner
+        elif isinstance(value, dict):
+            for key, inner in value.items():
+                if inner is not None:
+                    yield f"{table}.{key}", inner
+
+
+def _run_key(key: str, runs: Iterable[str]) -> list[tuple[str, str]]:
+    """Split "run.NAME.KEY"; names may hold dots."""
+    return [(run, key.removeprefix(f"run.{run}.")) for run in runs if key.startswith(f"run.{run}.")]
+
+
+def _hidden(fact: Fact, fields: set[str] | frozenset[str], policy: Policy) -> bool:
+    return matches(fact.name, policy.facts) or _OF_FACTS.get(fact.name, fact.name) in fields
+
+
+def _facts(facts: Iterable[Fact], taken: Taken, policy: Policy) -> Iterable[Fact]:
+    if not policy.hides_figures:
+        return facts
+    everywhere = {name for mine in taken.fields.values() for name in mine}
+    return (
+        replace(fact, locator=_locator(fact))
+        for fact in facts
+        if fact not in taken.equal and not _hidden(fact, everywhere, policy)
+    )
+
+
+def _plain(figures: Iterable[Any]) -> Iterable[Any]:
+    for figure in figures:
+        interval = figure.quantity.interval if hasattr(figure, "quantity") else None
+        if interval is None:
+            yield figure
+        else:
+            yield from (end for end in (interval.low, interval.best, interval.high) if end)
+
+
+def _case(case: "AuditCase", taken: Taken) -> "AuditCase":
+    spec = case.spec
+    runs = [_without(run, taken.keys, f"run.{run.name}.") for run in spec.run]
+    claim = spec.claim
+    if claim is not None:
+        claim = None if "claim.flop" in taken.keys else _without(claim, taken.keys, "claim.")
+    models = {
+        name: _without(model, taken.keys, f"model.{name}.") for name, model in spec.model.items()
+    }
+    base = spec.base_model
+    public = msgspec.structs.replace(
+        spec,
+        run=runs,
+        claim=claim,
+        model=models,
+        base_model=None if base is None else _without(base, taken.keys, "base_model."),
+    )
+    return replace(
+        case,
+        spec=public,
+        sha256=WITHHELD,
+        claim_text=None if claim is None else case.claim_text,
+        amendments=tuple(_amendment(one, taken) for one in case.amendments),
+    )
+
+
+def _without(table: T, keys: dict[str, Any], prefix: str) -> T:
+    gone = {key.removeprefix(prefix) for key in keys if key.startswith(prefix)}
+    empty = {
+        name: type(value)() if isinstance(value, list | dict) else None
+        for name in table.__struct_fields__
+        if name in gone
+        for value in (getattr(table, name),)
+    }
+    return msgspec.structs.replace(table, **empty)
+
+
+def _amendment(one: "Amendment", taken: Taken) -> "Amendment":
+    """Keep who, when and which key; values and reasons only where they tell no figure."""
+    return replace(
+        one,
+        reason=_sentence(one.reason),
+        text="",
+        digest=WITHHELD,
+        changes=tuple(
+            Change(key=change.key, old=WITHHELD, new=WITHHELD)
+            if _touches(change.key, taken)
+            else change
+            for change in one.changes
+        ),
+    )
+
+
+def _touches(key: str, taken: Taken) -> bool:
+    return any(
+        key == gone or gone.startswith(f"{key}.") or key.startswith(f"{gone}.")
+        for gone in taken.keys
+    )
+
+
+def _run(run: "RunAudit", taken: Taken, policy: Policy, *, coarse: bool) -> "RunAudit":
+    name = run.figures.name
+    digests = {
+        file: digest
+        for file, digest in run.evidence_digests.items()
+        if not matches(file, policy.files)
+    }
+    if not policy.hides_figures:
+        view = run.telemetry
+        shown = view is not None and not any(matches(file, policy.files) for file in view.files)
+        return replace(run, evidence_digests=digests, telemetry=view if shown else None)
+    gone = taken.fields[name]
+    hides_part = "accelerator" in gone
+    hides_use = "precision" in gone or hides_part or "device_seconds" in gone
+    figures: RunFigures = replace(run.figures, **dict.fromkeys(gone & set(run.figures.__slots__)))  # type: ignore[arg-type]
+    return replace(
+        run,
+        figures=figures,
+        part=None if hides_part else run.part,
+        estimates=tuple(_estimate(one, taken, coarse=coarse) for one in run.estimates),
+        pairs=(),
+        combined=_combined(run.combined, coarse=coarse, hides=True),
+        utilisation={}
+        if hides_use
+        else {key: _outward(use) if coarse else use for key, use in run.utilisation.items()},
+        precision_supported=() if hides_use else run.precision_supported,
+        findings=tuple(_finding(one) for one in run.findings),
+        evaluation_flop=_outward(run.evaluation_flop)
+        if coarse and run.evaluation_flop is not None
+        else run.evaluation_flop,
+        telemetry=None,
+        conventions={},
+        facts=tuple(_facts(run.facts, taken, policy)),
+        evidence_digests=digests,
+    )
+
+
+def _estimate(one: "ComputeEstimate", taken: Taken, *, coarse: bool) -> "ComputeEstimate":
+    words, numbers = leaks.targets(taken.values)
+    kept = tuple(
+        known
+        for known in one.inputs
+        if known.name not in taken.fields[one.run]
+        and _OF_FACTS.get(known.name, known.name) not in taken.fields[one.run]
+        and leaks.find(f"{known.quantity.interval} {known.source}", words, numbers) is None
+    )
+    draws = one.draws
+    return replace(
+        one,
+        flop=_outward(one.flop) if coarse else one.flop,
+        draws=_rounded(draws) if coarse and draws is not None else draws,
+        inputs=tuple(replace(known, source=_sentence(known.source)) for known in kept),
+        assumptions=tuple(_sentence(text) for text in one.assumptions),
+    )
+
+
+def _combined(combined: "Combined | None", *, coarse: bool, hides: bool) -> "Combined | None":
+    if combined is None or not hides:
+        return combined
+    return replace(
+        combined,
+        flop=_outward(combined.flop) if coarse else combined.flop,
+        rule=_sentence(combined.rule),
+        draws=_rounded(combined.draws) if coarse else combined.draws,
+        weights=(),
+    )
+
+
+def _standing(one: "Standing", *, coarse: bool) -> "Standing":
+    if not coarse:
+        return one
+    own = one.threshold_flop == one.regime.threshold_flop
+    chance = one.probability_exceeded
+    return replace(
+        one,
+        threshold_flop=one.threshold_flop if own else _coarse(one.threshold_flop) or 0.0,
+        flop=_outward(one.flop),
+        probability_exceeded=None if chance is None else round(chance, 2),
+    )
+
+
+def _finding(one: Finding) -> Finding:
+    return replace(
+        one,
+        message=_sentence(one.message),
+        evidence=tuple(_sentence(text) for text in one.evidence),
+    )
+
+
+def _sentence(text: str) -> str:
+    return SENTENCE if _FIGURE.search(text) else text
+
+
+def _outward(interval: Interval) -> Interval:
+    """Widen to two digits; the best figure is rounded to two."""
+    low, best, high = interval.low, interval.best, interval.high
+    return Interval(
+        low=None if low is None else _to_digits(low, math.floor),
+        best=None if best is None else _coarse(best),
+        high=None if high is None else _to_digits(high, math.ceil),
+    )
+
+
+def _coarse(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.{DIGITS - 1}e}")
+
+
+def _to_digits(value: float, towards: Any) -> float:
+    if value == 0:
+        return 0.0
+    exponent = math.floor(math.log10(abs(value))) - DIGITS + 1
+    # Through decimal text: 7.9e24 must be the same double as when somebody types it.
+    rounded = float(f"{towards(value / 10.0**exponent)}e{exponent}")
+    near = float(f"{value:.{DIGITS - 1}e}")
+    return near if math.isclose(near, value, rel_tol=1e-12) else rounded
+
+
+def _rounded(draws: Any) -> Any:
+    """Round every draw to two digits, so that no quantile of them is exact."""
+    import numpy as np
+
+    exponent = np.floor(np.log10(draws)) - DIGITS + 1
+    return np.round(draws / 10.0**exponent) * 10.0**exponent

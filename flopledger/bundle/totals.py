@@ -1,0 +1,271 @@
+"""Adding up sites that may share errors, devices and evidence, without trusting any of them.
+
+**Correlated errors.** A run's interval is best - down ... best + up. Its summary says which share of
+the log variance comes from inputs that other sites may get wrong in the same way (priors,
+conventions, architecture, the part's peak). To first order a share ``s`` of the variance makes the
+fraction ``sqrt(s)`` of the half-width. Half-widths of the same shared input add linearly over all
+runs; those sums and every run's own part are independent and add in quadrature:
+
+    up = sqrt( sum over inputs k of (sum over runs i of up_i sqrt(s_ik))^2
+             + sum over runs i of up_i^2 (1 - sum over k of s_ik) )
+
+and the same for ``down``. One run alone keeps its interval; runs that share everything add end by
+end. Where a run has only bounds, all ends add linearly, which is never too narrow.
+
+**The same work twice.** Nobody may shrink another's part by copying its digest or its device names,
+so every end of a sum takes the highest that was stated for the same work:
+
+- runs of one digest (and kind) rest on the same evidence: they count once, each end at its highest.
+  Where they differ in anything, their device windows deduct nothing from others, since one of them
+  is false;
+- device time that several runs claim counts once in ``low``, at the highest low rate, once in
+  ``best``, at the highest best rate, and as often as it is claimed in ``high`` (a device can be
+  shared). A run's rate is its FLOP over the sum of its windows. Runs that overlap add end by end.
+
+Sums are correctly rounded (``math.fsum``), so the order of the sites does not matter.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import msgspec
+
+from flopledger.bundle.summary import DeviceWindows, Ends, RunSummary
+from flopledger.quantity import Z90, Interval
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """One run in a sum."""
+
+    site: str  #: id of the site's statement
+    audit: str  #: names compare only under one audit id
+    run: RunSummary
+    repeated: float = 0.0  #: share of its device time that a larger best figure counts already
+    repeated_low: float = 0.0  #: the same for low ends
+    overlaps: bool = False  #: whether another run claims some of its device time
+    duplicate_of: str | None = None  #: "site: run" that stands for it
+
+    @property
+    def label(self) -> str:
+        """Name it in messages."""
+        return f"{self.site[:12]}: {self.run.name}"
+
+    def end(self, name: str) -> float:
+        """Give an end of its figure, 0 where there is none."""
+        value: float | None = getattr(self.run.flop, name, None)
+        return value or 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Overlap:
+    """Two runs that claim the same device at the same time."""
+
+    first: str
+    second: str
+    seconds: float  #: of all devices together
+
+
+def without_duplicates(parts: Sequence[Part]) -> tuple[list[Part], list[tuple[str, str, bool]]]:
+    """Let one run stand for all of its digest; list (kept, dropped, whether the two differ)."""
+    groups: dict[tuple[Any, ...], list[Part]] = defaultdict(list)
+    found: list[Part] = []
+    pairs: list[tuple[str, str, bool]] = []
+    for part in _sorted(parts):
+        run = part.run
+        if run.digest is None:
+            found.append(part)
+        else:
+            groups[part.audit, run.digest, run.kind, run.synthetic_public].append(part)
+    for group in groups.values():
+        kept, *others = sorted(group, key=lambda one: (-one.end("best"), one.site, one.run.name))
+        differ = [_content(one.run) != _content(kept.run) for one in others]
+        found.append(replace(kept, run=_highest(group, kept, disputed=any(differ))))
+        for other, disputed in zip(others, differ, strict=True):
+            pairs.append((kept.label, other.label, disputed))
+            found.append(replace(other, duplicate_of=kept.label))
+    return _sorted(found), sorted(pairs)
+
+
+def with_overlaps(parts: Sequence[Part]) -> tuple[list[Part], list[Overlap]]:
+    """Find device time that several runs claim, and who of them counts it.
+
+    ``parts`` must be those of one sum: a run that is not counted must deduct nothing.
+    """
+    claims: dict[tuple[str, str], list[tuple[int, DeviceWindows]]] = defaultdict(list)
+    seen = [_seen_seconds(part.run) for part in parts]
+    for number, part in enumerate(parts):
+        if part.duplicate_of is None:
+            for device in part.run.devices:
+                claims[part.audit, device.id].append((number, device))
+    repeated: dict[str, dict[int, list[float]]] = {
+        "best": defaultdict(list),
+        "low": defaultdict(list),
+    }
+    shared: dict[tuple[int, int], list[float]] = defaultdict(list)
+    for claim in claims.values():
+        if len(claim) < 2:
+            continue
+        for seconds, runs in _segments(claim):
+            for end, lost in repeated.items():
+                rates = {n: (parts[n].end(end) / seen[n], parts[n].label) for n in runs}
+                for number in runs - {max(rates, key=lambda n: rates[n])}:
+                    lost[number].append(seconds)
+            for pair in combinations(sorted(runs), 2):
+                shared[pair].append(seconds)
+    touched = {number for pair in shared for number in pair}
+    found = [
+        replace(
+            part,
+            overlaps=True,
+            repeated=min(math.fsum(repeated["best"][number]) / seen[number], 1.0),
+            repeated_low=min(math.fsum(repeated["low"][number]) / seen[number], 1.0),
+        )
+        if number in touched
+        else part
+        for number, part in enumerate(parts)
+    ]
+    overlaps = [
+        Overlap(first=parts[one].label, second=parts[two].label, seconds=math.fsum(pieces))
+        for (one, two), pieces in shared.items()
+    ]
+    return found, sorted(overlaps, key=lambda one: (one.first, one.second))
+
+
+def total(parts: Iterable[Part]) -> Interval | None:
+    """Add FLOP; ``None`` where nothing is known of any run."""
+    counted = [part for part in parts if part.duplicate_of is None]
+    flops = [(part, part.run.flop or Ends(low=None, best=None, high=None)) for part in counted]
+    if not any(flop.low is not None or flop.high is not None for _, flop in flops):
+        return None
+    if any(flop.best is None for _, flop in flops):
+        return _bounds(flops)
+    alone = [part for part in counted if not part.overlaps]
+    together = [part for part in counted if part.overlaps]
+    middle = math.fsum(part.end("best") * (1 - part.repeated) for part in counted)
+    low = middle - _widths([(one.run, one.end("best") - one.end("low")) for one in alone])
+    high = middle + _widths([(one.run, one.end("high") - one.end("best")) for one in alone])
+    for part in together:
+        best = part.end("best") * (1 - part.repeated)
+        low += part.end("low") * (1 - part.repeated_low) - best
+        high += part.end("high") - best
+    # Neither wider than end by end nor crossed, whatever the last bits of differences say.
+    least = math.fsum(part.end("low") * (1 - part.repeated_low) for part in counted)
+    most = math.fsum(part.end("high") for part in counted)
+    return Interval(
+        low=min(max(low, least), middle), best=middle, high=max(min(high, most), middle)
+    )
+
+
+def device_seconds(parts: Iterable[Part]) -> Interval | None:
+    """Add device time end by end; ``None`` where a run's is not known."""
+    counted = [part for part in parts if part.duplicate_of is None]
+    times = [(part, part.run.device_seconds) for part in counted]
+    if not times or any(time is None for _, time in times):
+        return None
+    lows, bests, highs = [], [], []
+    for part, time in times:
+        assert time is not None
+        lows.append(None if time.low is None else time.low * (1 - part.repeated_low))
+        bests.append(None if time.best is None else time.best * (1 - part.repeated))
+        highs.append(time.high)
+    return Interval(low=_sum(lows), best=_sum(bests), high=_sum(highs))
+
+
+def probability_above(flop: Interval, limit: float) -> float | None:
+    """Give P(total > limit) for a lognormal of two halves; bounds decide where they can."""
+    low, best, high = flop.low, flop.best, flop.high
+    if best is None or low is None or high is None:
+        if high is not None and high < limit:
+            return 0.0
+        return 1.0 if low is not None and low > limit else None
+    side = high / best if limit > best else best / max(low, best * 1e-12)
+    spread = math.log(side) / Z90
+    if spread <= 0:
+        return float(best > limit)
+    return 0.5 * math.erfc(math.log(limit / best) / spread / math.sqrt(2))
+
+
+def _widths(parts: Sequence[tuple[RunSummary, float]]) -> float:
+    """Add half-widths: linearly within a shared input, in quadrature between everything else."""
+    shared: dict[str, list[float]] = defaultdict(list)
+    own: list[float] = []
+    for run, width in parts:
+        left = 1.0 - math.fsum(run.shared.values())
+        for name, share in run.shared.items():
+            shared[name].append(width * math.sqrt(share))
+        own.append(width * math.sqrt(max(left, 0.0)))
+    sums = [math.fsum(widths) for _, widths in sorted(shared.items())]
+    scale = max([*sums, *own], default=0.0)
+    if scale == 0:
+        return 0.0
+    # Scaled, so that no square leaves the range of a double.
+    return scale * math.sqrt(math.fsum((width / scale) ** 2 for width in (*sums, *own)))
+
+
+def _bounds(flops: Sequence[tuple[Part, Ends]]) -> Interval | None:
+    low = math.fsum((flop.low or 0.0) * (1 - part.repeated_low) for part, flop in flops)
+    high = _sum([flop.high for _, flop in flops])
+    if low == 0 and high is None:
+        return None
+    return Interval(low=low or None, best=None, high=high)
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return math.fsum(known) if len(known) == len(values) else None
+
+
+def _content(run: RunSummary) -> RunSummary:
+    return msgspec.structs.replace(run, name="run")
+
+
+def _highest(group: Sequence[Part], kept: Part, *, disputed: bool) -> RunSummary:
+    """Take each end at the highest that any of the copies states."""
+    if not disputed:
+        return kept.run
+    flops = [one.run.flop for one in group if one.run.flop is not None]
+    low = max((flop.low for flop in flops if flop.low is not None), default=None)
+    best = max((flop.best for flop in flops if flop.best is not None), default=None)
+    highs = [flop.high for flop in flops if flop.high is not None]
+    high = max(highs) if highs and (best is not None or len(highs) == len(flops)) else None
+    if best is not None:
+        low, high = min(low or 0.0, best), max(high or best, best)
+    elif low is not None and high is not None:
+        high = max(low, high)
+    known = low is not None or high is not None
+    flop = Ends(low=low, best=best, high=high) if known else None
+    return msgspec.structs.replace(kept.run, flop=flop, devices=[])
+
+
+def _segments(
+    claims: Sequence[tuple[int, DeviceWindows]],
+) -> Iterable[tuple[float, frozenset[int]]]:
+    """Cut one device's time into stretches that two or more runs claim."""
+    edges = sorted(
+        edge
+        for number, device in claims
+        for start, end in device.windows
+        for edge in ((start, 1, number), (end, -1, number))
+    )
+    open_now: dict[int, int] = defaultdict(int)
+    last = 0.0
+    for time, step, number in edges:
+        runs = frozenset(n for n, count in open_now.items() if count > 0)
+        if len(runs) > 1 and time > last:
+            yield time - last, runs
+        open_now[number] += step
+        last = time
+
+
+def _seen_seconds(run: RunSummary) -> float:
+    seconds = math.fsum(end - start for one in run.devices for start, end in one.windows)
+    return seconds or 1.0
+
+
+def _sorted(parts: Iterable[Part]) -> list[Part]:
+    return sorted(parts, key=lambda one: (one.site, one.run.name))

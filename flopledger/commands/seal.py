@@ -1,0 +1,143 @@
+"""``flopledger seal``: case, evidence and report under one signature."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from flopledger.bundle import Sealed
+
+
+def register(app: typer.Typer) -> None:
+    """Hang this verb on the command line."""
+    app.command("seal")(seal)
+
+
+def seal(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN_DIR_OR_CASE", help="A case file, a run's folder, or a bundle to co-sign."
+        ),
+    ],
+    *,
+    key: Annotated[list[Path], typer.Option("--key", help="Private key that signs (repeatable).")],
+    out: Annotated[Path, typer.Option("--out", help="The bundle to write (.zip).")],
+    redact: Annotated[
+        Path | None, typer.Option("--redact", help="Policy (TOML): what is withheld by digest.")
+    ] = None,
+    reveal: Annotated[
+        Path | None,
+        typer.Option("--reveal", help="Private file for the salts of what is withheld."),
+    ] = None,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="Withhold every input: digests and totals only.")
+    ] = False,
+    site: Annotated[
+        str | None, typer.Option("--site", help="Name of this site in a federated audit.")
+    ] = None,
+    audit_id_file: Annotated[
+        Path | None,
+        typer.Option("--audit-id-file", help="File with the secret that the sites share."),
+    ] = None,
+    html: Annotated[bool, typer.Option(help="Include the HTML report.")] = True,
+    at: Annotated[
+        str | None, typer.Option("--at", help="Time of sealing to state, RFC 3339.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Seed of the Monte Carlo draws.")
+    ] = None,
+    regime: Annotated[
+        list[str] | None, typer.Option("--regime", help="Report this regime only (repeatable).")
+    ] = None,
+    trace: Annotated[bool, typer.Option(help="Trace the model of a config.json.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False,
+) -> None:
+    """Seal a case with its evidence and report, or a run's record, into one signed file.
+
+    The same inputs give the same bytes. What --redact withholds leaves salted digests; --reveal
+    keeps what is needed to show it later.
+
+    Example: flopledger seal case.toml --key flopledger.key --out evidence.zip
+    """
+    from flopledger.bundle import redaction, sealing
+    from flopledger.commands import _keys
+
+    keys = _keys.private(key)
+    chosen = sealing.Choices(
+        html=html, site=site, audit_id=_keys.secret(audit_id_file), summary_only=summary,
+        sealed_at=at,
+    )  # fmt: skip
+    case = _case(source)
+    if case is None and not source.is_dir():
+        _refuse(source, "a bundle", redact=redact, reveal=reveal, summary=summary)
+        show(sealing.countersign(source, keys=keys, out=out), as_json=as_json)
+        return
+    withheld = redaction.load(redact, reveal, summary_only=summary)
+    if case is None:
+        made = sealing.seal_record(source, keys=keys, out=out, choices=chosen, redaction=withheld)
+    else:
+        from flopledger.case import AuditCase
+
+        made = sealing.seal_case(
+            AuditCase.load(case), keys=keys, out=out, seed=seed, regime_ids=tuple(regime or ()),
+            trace=trace, redaction=withheld, choices=chosen,
+        )  # fmt: skip
+    show(made, as_json=as_json)
+
+
+def show(made: "Sealed", *, as_json: bool) -> None:
+    """Print what was written."""
+    import json
+
+    if as_json:
+        answer = {
+            "bundle": str(made.path),
+            "id": made.id,
+            "sha256": made.sha256,
+            "files": made.files,
+            "bytes": made.size,
+            "signers": list(made.signers),
+            "withheld": made.withheld,
+            "verdict": made.verdict,
+            "notes": list(made.notes),
+        }
+        typer.echo(json.dumps(answer))
+        return
+    typer.echo(f"{made.path}: {made.files} files, {made.size:,} bytes, {made.withheld} withheld")
+    typer.echo(f"sha256 {made.sha256}")
+    for identity in made.signers:
+        typer.echo(f"signed by {identity}")
+    for note in made.notes:
+        typer.echo(f"note: {note}", err=True)
+
+
+def _case(source: Path) -> Path | None:
+    """Say which case file is meant; ``None`` for a run's folder or a bundle."""
+    from flopledger.bundle import BundleError
+
+    if not source.exists():
+        raise BundleError(
+            f"{source}: no such file or folder; give a case, a run's folder, a bundle"
+        )
+    if source.is_dir():
+        from flopledger.bundle.records import is_record
+
+        inside = source / "case.toml"
+        if is_record(source):
+            return None
+        if inside.is_file():
+            return inside
+        raise BundleError(f"{source}: neither a run's record (telemetry/, steps/) nor a case.toml")
+    return None if source.suffix.lower() == ".zip" else source
+
+
+def _refuse(source: Path, what: str, **options: object) -> None:
+    from flopledger.bundle import BundleError
+
+    given = [f"--{name}" for name, value in options.items() if value]
+    if given:
+        raise BundleError(
+            f"{source}: {what} is sealed already; {', '.join(given)} cannot change it"
+        )

@@ -1,0 +1,134 @@
+"""``flopledger verify``: does the seal hold, who signed, and do the figures come out again?"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from flopledger.bundle import Verification
+    from flopledger.bundle.recompute import Recomputed
+    from flopledger.bundle.reveal import Revealed
+    from flopledger.bundle.tree import Node
+
+_SHOWN = 20
+
+
+def register(app: typer.Typer) -> None:
+    """Hang this verb on the command line."""
+    app.command("verify")(verify)
+
+
+def verify(
+    bundle: Annotated[Path, typer.Argument(metavar="F.zip", help="A bundle, or a run's folder.")],
+    *,
+    key: Annotated[
+        list[Path] | None,
+        typer.Option("--key", help="Public key that must have signed (repeatable)."),
+    ] = None,
+    recompute: Annotated[
+        bool, typer.Option("--recompute", help="Audit again and compare every figure.")
+    ] = False,
+    reveal: Annotated[
+        Path | None, typer.Option("--reveal", help="Reveal file: check what was withheld.")
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", help="Folder of revealed files (default: beside the reveal file)."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False,
+) -> int:
+    """Check signatures, digests and chains; with --recompute every number, too.
+
+    Exit code 0 it holds, 1 it does not, 2 bad input, 3 it holds, but nobody signed it or the
+    figures cannot be compared (another version of the tool, withheld inputs).
+
+    Example: flopledger verify evidence.zip --key flopledger.pub --recompute
+    """
+    import json
+
+    from flopledger.bundle import load_public
+    from flopledger.bundle import verify as check
+
+    found = check(bundle, trusted=[load_public(path) for path in key or ()], recompute=recompute)
+    revealed = None
+    if reveal is not None:
+        from flopledger.bundle.reveal import check as check_reveal
+
+        revealed = check_reveal(found, reveal, reveal.parent if source is None else source)
+    code = found.exit_code
+    if revealed is not None and not revealed.ok:
+        code = 1
+    if as_json:
+        answer = found.to_dict() | {"ok": code == 0}
+        answer["revealed"] = None if revealed is None else revealed.to_dict()
+        typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+        return code
+    _show(found)
+    if revealed is not None:
+        _show_revealed(revealed)
+    return code
+
+
+def _show(found: "Verification") -> None:
+    told = found.statement
+    if found.ok:
+        what = "" if told is None else f" ({told.predicate.kind}: {_plain(told.predicate.title)})"
+        state = "the seal holds" if found.signers or _members(found) else "unsigned; digests hold"
+        typer.echo(f"{found.path.name}: {state}{what}")
+    else:
+        typer.echo(f"{found.path.name}: the seal does NOT hold")
+    for problem in found.problems[:_SHOWN]:
+        typer.echo(f"  {problem.code}: {_plain(problem.file)}: {_plain(problem.message)}")
+    if len(found.problems) > _SHOWN:
+        typer.echo(f"  ... and {len(found.problems) - _SHOWN} more (see --json)")
+    for signer in found.signers:
+        typer.echo(f"  signed by {signer.key_id} ({'trusted' if signer.trusted else 'not pinned'})")
+    for node in found.tree:
+        for member in node.members:
+            _show_node(member, 1)
+    if told is not None:
+        if told.predicate.verdict is not None:
+            typer.echo(f"  sealed verdict: {_plain(told.predicate.verdict)}")
+        if told.predicate.withheld:
+            typer.echo(f"  withheld by digest: {len(told.predicate.withheld)}")
+    for note in found.notes:
+        typer.echo(f"  note: {_plain(note)}")
+    if found.recomputed is not None:
+        _show_recomputed(found.recomputed)
+
+
+def _show_recomputed(found: "Recomputed") -> None:
+    if found.same:
+        typer.echo(f"  recomputed: all {found.compared} figures come out as sealed")
+        return
+    for one in found.differences[:_SHOWN]:
+        typer.echo(
+            f"  differs: {one.file}: {_plain(one.place)}: "
+            f"sealed {_plain(repr(one.sealed))}, recomputed {_plain(repr(one.recomputed))}"
+        )
+    if len(found.differences) > _SHOWN:
+        typer.echo(f"  ... and {len(found.differences) - _SHOWN} more (see --json)")
+    for why in found.explanations:
+        typer.echo(f"  because: {_plain(why)}")
+
+
+def _show_revealed(found: "Revealed") -> None:
+    for one in found.items:
+        typer.echo(f"  revealed {one.kind} {_plain(one.name)}: {one.outcome}")
+
+
+def _show_node(node: "Node", depth: int) -> None:
+    signed = ", ".join(name[:16] for name in node.signers) or "nobody"
+    typer.echo(f"{'  ' * (depth + 1)}- {_plain(node.title)} [{node.kind}] signed by {signed}")
+    for member in node.members:
+        _show_node(member, depth + 1)
+
+
+def _members(found: "Verification") -> bool:
+    return any(node.members for node in found.tree)
+
+
+def _plain(text: str) -> str:
+    """Keep a stranger's text from writing to the terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)[:500]

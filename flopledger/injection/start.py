@@ -1,0 +1,79 @@
+"""Starts the recorder in a child, in the moment in which it turns out to be a training.
+
+Importing torch is no training: launchers, data-loader workers and compile workers do it too. The
+first optimizer that a process makes is the first sign of one, and it comes before the first step;
+until then nothing of the recorder is loaded, hooked or written.
+"""
+
+import atexit
+import functools
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flopledger.recording import Recording
+
+Say = Callable[..., None]
+_recordings: "list[Recording]" = []
+"""The recording of this process, once there is one."""
+
+
+def start(run_dir: str, say: Say) -> None:
+    """Record from the first optimizer on, in this process and in forks of it that train."""
+    _wait_for_optimizer(run_dir, say)
+    os.register_at_fork(after_in_child=lambda: _after_fork(run_dir, say))
+
+
+def _wait_for_optimizer(run_dir: str, say: Say) -> None:
+    from torch.optim import Optimizer
+
+    made = Optimizer.__init__
+
+    @functools.wraps(made)
+    def first(self: Any, *arguments: Any, **options: Any) -> None:
+        if Optimizer.__init__ is first:
+            Optimizer.__init__ = made
+            _begin(run_dir, say)
+        made(self, *arguments, **options)
+
+    Optimizer.__init__ = first
+
+
+def _after_fork(run_dir: str, say: Say) -> None:
+    """Leave the parent's recording to the parent; a fork that trains gets one of its own."""
+    if _recordings:
+        _recordings.clear()
+        _wait_for_optimizer(run_dir, say)
+
+
+def _begin(run_dir: str, say: Say) -> None:
+    from torch.utils.data import get_worker_info
+
+    if get_worker_info() is not None:
+        return  # a worker feeds a training and is none
+    try:
+        from flopledger.recording import record
+
+        recording = record(Path(run_dir), sampler=False).start()
+        _recordings.append(recording)
+        atexit.register(_end, recording)
+        if "multiprocessing.util" in sys.modules:
+            from multiprocessing.util import Finalize
+
+            # A forked process of multiprocessing ends without atexit, but not without this.
+            Finalize(None, _end, args=(recording,), exitpriority=0)
+        say(run_dir, "recording")
+    except Exception as error:  # noqa: BLE001 - nothing of ours may end a run
+        if os.environ.get("FLOPLEDGER_DEBUG"):
+            traceback.print_exc()
+        say(run_dir, "refused", reason=f"{type(error).__name__}: {error}")
+
+
+def _end(recording: "Recording") -> None:
+    """Close the ledger with the reason for which the process ends."""
+    error = getattr(sys, "last_type", None)
+    recording.stop("finished" if error is None else f"raised {error.__name__}")

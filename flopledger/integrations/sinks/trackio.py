@@ -1,0 +1,32 @@
+"""Figures into Trackio, which keeps them on this machine."""
+
+from typing import Any
+
+from flopledger.integrations.requirements import require
+from flopledger.integrations.sinks.metrics import StepMetrics, tagged
+
+
+class TrackioSink:
+    """Logs to a run of its own, or to one that is given."""
+
+    name = "trackio"
+
+    def __init__(
+        self, project: str = "flopledger", *, run: Any = None, name: str | None = None
+    ) -> None:
+        """``run`` is what ``trackio.init`` returned; without it a local run is made."""
+        trackio = require("trackio", extra="trackio")
+        self._own = run is None
+        # Nothing of Trackio's own sampling: the record has the devices already.
+        self._run = run or trackio.init(
+            project, name=name, embed=False, auto_log_gpu=False, auto_log_cpu=False
+        )
+
+    def emit(self, metrics: StepMetrics) -> None:
+        """Log one step. Trackio keeps JSON numbers, so whole numbers stay exact."""
+        self._run.log(tagged(metrics), step=metrics.step)
+
+    def close(self) -> None:
+        """Finish the run if it was made here."""
+        if self._own:
+            self._run.finish()

@@ -1,0 +1,40 @@
+"""Figures into Weights & Biases, online or offline as the user has it set up."""
+
+from typing import Any
+
+from flopledger.integrations.requirements import require
+from flopledger.integrations.sinks.metrics import PREFIX, StepMetrics, tagged
+
+_STEP = f"{PREFIX}step"
+
+
+class WandbSink:
+    """Writes beside the trainer's own values without touching its step counter.
+
+    W&B drops a value whose step is below the run's counter, and each committed row raises that
+    counter. In a run that somebody else writes to, figures are therefore left uncommitted: they
+    ride on the next row of the owner. A run of the sink's own gets a row a step.
+    """
+
+    name = "wandb"
+
+    def __init__(self, run: Any = None, **init: Any) -> None:
+        """Give a run; or nothing, for the active one; or ``init`` arguments for a run of its own.
+
+        ``init`` is passed to ``wandb.init`` (``project=``, ``mode="offline"``, ``dir=`` ...).
+        """
+        wandb = require("wandb", extra="wandb")
+        given = run or (None if init else wandb.run)
+        self._own = given is None
+        self._run = given or wandb.init(reinit="create_new", **({"project": "flopledger"} | init))
+        self._run.define_metric(_STEP, hidden=True)
+        self._run.define_metric(f"{PREFIX}*", step_metric=_STEP)
+
+    def emit(self, metrics: StepMetrics) -> None:
+        """Log one step."""
+        self._run.log({**tagged(metrics), _STEP: metrics.step}, commit=self._own)
+
+    def close(self) -> None:
+        """Finish the run if it was made here."""
+        if self._own:
+            self._run.finish()

@@ -1,0 +1,301 @@
+"""Adds up step ledgers: each process for itself, then attempts, then the run."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TypeVar
+
+from flopledger.recording.attempts import (
+    Training,
+    executed,
+    last_activity,
+    missing_ranks,
+    recorded_once,
+    superseded,
+    trainings,
+)
+from flopledger.recording.ranges import Ranges
+from flopledger.recording.remarks import remarks
+from flopledger.recording.totals import AttemptTotals, RankTotals, RunTotals
+from flopledger.recording.work import Sum
+from profilers.step_ledger import ProcessSteps, StepBlock, StepDevice
+
+_T = TypeVar("_T")
+
+
+@dataclass(kw_only=True, slots=True)
+class Tally:
+    """One process, counted."""
+
+    process: ProcessSteps
+    training: int
+    attempt: int
+    counted: Sum = field(default_factory=Sum)
+    redone: Sum = field(default_factory=Sum)
+    spans: dict[str, Sum] = field(default_factory=dict)
+    again: Ranges = field(default_factory=Ranges)
+    """Numbers of its steps that were done again."""
+    steps: int = 0
+    redone_steps: int = 0
+    step_us: int = 0
+    redone_us: int = 0
+    in_steps: list[tuple[int, int]] = field(default_factory=list)
+    """Microseconds in which it was in a step, or waited for one that was done again."""
+    tokens: Fraction = field(default_factory=Fraction)
+    tokens_known: Ranges = field(default_factory=Ranges)
+    """Numbers of the steps that stand and whose tokens are known."""
+    samples: Fraction = field(default_factory=Fraction)
+    samples_known: Ranges = field(default_factory=Ranges)
+
+
+def totals(processes: Iterable[ProcessSteps]) -> RunTotals:
+    """Add up the ledgers of one run."""
+    kept, twice = recorded_once(processes)
+    found = trainings(kept)
+    groups = [_tally(number, training) for number, training in enumerate(found)]
+    tallies = [tally for group in groups for attempt in group for tally in attempt]
+    counted, redone, spans = Sum(), Sum(), {}  # type: Sum, Sum, dict[str, Sum]
+    for tally in tallies:
+        counted.update(tally.counted)
+        redone.update(tally.redone)
+        for what, work in tally.spans.items():
+            spans.setdefault(what, Sum()).update(work)
+    steps = [_union(executed(t.process) for a in group for t in a) for group in groups]
+    whole = not any(missing_ranks(training) for training in found)
+    if not whole:
+        counted.open_end()
+    both = Sum()
+    both.update(counted)
+    both.update(redone)
+    one, again, all_ = counted.work(), redone.work(), both.work()
+    known = whole and one.unknown_calls == 0
+    attempts = tuple(_attempt(tally) for group in groups for tally in group if tally)
+    return RunTotals(
+        steps=sum(ranges.size for ranges in steps),
+        redone_steps=sum(attempt.redone_steps for attempt in attempts),
+        tokens=_sum(tallies, "tokens", groups, steps),
+        samples=_sum(tallies, "samples", groups, steps),
+        model_flop=one.model if known else None,
+        hardware_flop=all_.hardware if known and again.unknown_calls == 0 else None,
+        model_bounds=one.model_bounds,
+        hardware_bounds=all_.hardware_bounds,
+        phases={
+            "forward": one.forward,
+            "backward": one.backward,
+            "recompute": one.recompute,
+            "redone": again.hardware,
+        },
+        span_flop={what: work.work().hardware for what, work in sorted(spans.items())},
+        by_dtype=one.by_dtype,
+        hardware_by_dtype=_merged(all_.by_dtype, all_.recompute_by_dtype),
+        attempts=attempts,
+        ranks=tuple(_rank(tally) for tally in tallies),
+        trainings=len(found),
+        windows=_windows(tallies),
+        pause_seconds=sum(_pauses(training) for training in found),
+        devices=_devices(tally.process for tally in tallies),
+        findings=remarks(found, tallies, attempts, twice),
+    )
+
+
+def _tally(number: int, training: Training) -> list[list[Tally]]:
+    """Count each process of a training, attempt by attempt."""
+    again = superseded(training)
+    return [
+        [
+            _count(Tally(process=process, training=number, attempt=place), again[id(process)])
+            for process in attempt.processes.values()
+        ]
+        for place, attempt in enumerate(training.attempts)
+    ]
+
+
+def _count(tally: Tally, covered: Ranges) -> Tally:
+    """Walk backwards: a step that stands later already, in this process or after it, is redone."""
+    process = tally.process
+    standing: Counter[int] = Counter()
+    redone: Counter[int] = Counter()
+    for block in reversed(process.blocks):
+        for first, length, calls in _placed(block.first, block.calls):
+            twice = covered.within(first, first + length)
+            for cost, times in calls:
+                standing[cost] += times * (length - twice)
+                redone[cost] += times * twice
+        _count_units(tally, block, covered)
+        _count_time(tally, block, covered)
+        covered.add(block.first, block.first + len(block))
+    for cost, calls_made in standing.items():
+        tally.counted.add(process.costs[cost], calls_made)
+    for cost, calls_made in redone.items():
+        tally.redone.add(process.costs[cost], calls_made)
+    for span in process.spans:
+        work = tally.spans.setdefault(span.what, Sum())
+        for cost, times in span.calls:
+            work.add(process.costs[cost], times)
+    return tally
+
+
+def _placed(first: int, runs: Sequence[tuple[int, _T]]) -> Iterable[tuple[int, int, _T]]:
+    """Yield a column's runs with the number of each one's first step."""
+    for length, value in runs:
+        yield first, length, value
+        first += length
+
+
+def _count_units(tally: Tally, block: StepBlock, covered: Ranges) -> None:
+    """Count tokens and samples of the steps that stand; ranks that share calls share those."""
+    shares = list(_shares(tally.process, block))
+    for name, column in (("tokens", block.tokens), ("samples", block.samples)):
+        known: Ranges = getattr(tally, f"{name}_known")
+        total: Fraction = getattr(tally, name)
+        for first, length, value in _placed(block.first, column):
+            if value is None:
+                continue
+            for low, high in covered.gaps(first, first + length):
+                known.add(low, high)
+                total += value * sum(many * share for many, share in _cut(shares, low, high))
+        setattr(tally, name, total)
+
+
+def _shares(process: ProcessSteps, block: StepBlock) -> Iterable[tuple[int, int, Fraction]]:
+    """Yield stretches of steps with this rank's share in their most expensive call."""
+    for first, length, calls in _placed(block.first, block.calls):
+        costs = [process.costs[cost] for cost, _ in calls]
+        main = max(costs, key=lambda c: c.hardware_flop or 0, default=None)
+        yield first, length, Fraction(1) if main is None else Fraction(*main.share)
+
+
+def _cut(
+    shares: Sequence[tuple[int, int, Fraction]], first: int, end: int
+) -> Iterable[tuple[int, Fraction]]:
+    """Yield how many steps of ``[first, end)`` have which share."""
+    for at, length, share in shares:
+        many = min(end, at + length) - max(first, at)
+        if many > 0:
+            yield many, share
+
+
+def _count_time(tally: Tally, block: StepBlock, covered: Ranges) -> None:
+    tally.steps += len(block)
+    twice = covered.within(block.first, block.first + len(block))
+    tally.redone_steps += twice
+    rows = zip(block.end_us, block.duration_us, block.wait_us, strict=True)
+    for number, (end, duration, wait) in enumerate(rows, start=block.first):
+        if twice and number in covered:
+            tally.again.add(number, number + 1)
+            tally.redone_us += duration + wait
+            tally.in_steps.append((end - duration - wait, end))
+        else:
+            tally.step_us += duration
+            tally.in_steps.append((end - duration, end))
+
+
+def _sum(
+    tallies: Sequence[Tally], name: str, groups: Sequence[list[list[Tally]]], steps: list[Ranges]
+) -> int | None:
+    """Add up tokens or samples; None where the steps of a training are not all covered."""
+    for group, done in zip(groups, steps, strict=True):
+        known = _union(getattr(tally, f"{name}_known") for attempt in group for tally in attempt)
+        if known.size < done.size:
+            return None
+    return round(sum((getattr(tally, name) for tally in tallies), Fraction(0)))
+
+
+def _union(many: Iterable[Ranges]) -> Ranges:
+    whole = Ranges()
+    for one in many:
+        whole.update(one)
+    return whole
+
+
+def _merged(*tables: Mapping[str, int]) -> dict[str, int]:
+    merged: Counter[str] = Counter()
+    for table in tables:
+        merged.update(table)
+    return dict(sorted(merged.items()))
+
+
+def _windows(tallies: Sequence[Tally]) -> tuple[tuple[int, int], ...]:
+    windows = Ranges()
+    for tally in tallies:
+        windows.add(tally.process.wall_ns, last_activity(tally.process))
+    return tuple(windows)
+
+
+def _attempt(tallies: list[Tally]) -> AttemptTotals:
+    processes = [tally.process for tally in tallies]
+    done = _union(executed(process) for process in processes)
+    ends = list(done)
+    resumes = [r.step for p in processes for r in p.resumes[:1] if r.step > 0]
+    counted, redone = Sum(), Sum()
+    for tally in tallies:
+        counted.update(tally.counted)
+        redone.update(tally.redone)
+    return AttemptTotals(
+        training=tallies[0].training,
+        attempt=tallies[0].attempt,
+        world_size=max(process.world_size for process in processes),
+        ranks=tuple(sorted(process.rank for process in processes)),
+        start_ns=min(process.wall_ns for process in processes),
+        last_ns=max(last_activity(process) for process in processes),
+        first_step=ends[0][0] if ends else None,
+        last_step=ends[-1][1] - 1 if ends else None,
+        resumed_after=max(resumes, default=None),
+        steps=done.size,
+        redone_steps=_union(tally.again for tally in tallies).size,
+        model_flop=counted.work().model,
+        redone_flop=redone.work().hardware,
+        sealed=all(process.sealed is not None for process in processes),
+    )
+
+
+def _rank(tally: Tally) -> RankTotals:
+    process = tally.process
+    start, last = process.wall_ns, last_activity(process)
+    between: Counter[str] = Counter()
+    in_steps = Ranges.of(tally.in_steps if process.spans else ())
+    for span in process.spans:
+        inside = in_steps.within(span.start_us, span.end_us)
+        between[span.what] += span.end_us - span.start_us - inside
+    told = tally.step_us + tally.redone_us + between.total()
+    return RankTotals(
+        rank=process.rank,
+        world_size=process.world_size,
+        node=process.node,
+        pid=process.pid,
+        folder=process.folder.name,
+        training=tally.training,
+        attempt=tally.attempt,
+        start_ns=start,
+        last_ns=last,
+        steps=tally.steps,
+        redone_steps=tally.redone_steps,
+        counted=tally.counted.work(),
+        redone=tally.redone.work(),
+        spans={what: work.work() for what, work in tally.spans.items()},
+        step_seconds=tally.step_us / 1e6,
+        redone_seconds=tally.redone_us / 1e6,
+        span_seconds={what: us / 1e6 for what, us in between.items()},
+        # Spans of one process may overlap, and a ledger may say anything: never below nothing.
+        wait_seconds=max(0.0, (last - start) / 1e9 - told / 1e6),
+        sealed=process.sealed,
+    )
+
+
+def _pauses(training: Training) -> float:
+    """Return seconds between the attempts of one training in which none of them was alive."""
+    alive = Ranges()
+    for attempt in training.attempts:
+        alive.add(attempt.start_ns, attempt.last_ns)
+    spans = list(alive)
+    return (spans[-1][1] - spans[0][0] - alive.size) / 1e9 if spans else 0.0
+
+
+def _devices(processes: Iterable[ProcessSteps]) -> tuple[StepDevice, ...]:
+    seen = {
+        (process.node, device.uuid or f"rank {process.local_rank}", device.type): device
+        for process in processes
+        for device in process.devices
+    }
+    return tuple(seen.values())

@@ -1,0 +1,184 @@
+"""Which processes of a run belong together: trainings, their attempts, and what was done twice.
+
+A run's folder holds one ledger for each process. Processes of one launch are an **attempt**;
+attempts that continue one another are a **training**. Two programs in one run (a pre-training, then
+an evaluation that fine-tunes; or two side by side) are two trainings, and none does the other's
+steps again. How that is told apart is in design/074.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from flopledger.recording.ranges import Ranges
+from profilers.step_ledger import ProcessSteps
+
+LATE_NS = 60_000_000_000
+"""A rank of one launch may begin this long after the others' last step."""
+ORDERLY = ("finished", "exit")
+"""Reasons of a seal after which nobody will do the same steps again."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Attempt:
+    """One launch: at most one process of each rank."""
+
+    world_size: int
+    processes: dict[int, ProcessSteps] = field(default_factory=dict)
+    """By rank."""
+    start_ns: int
+    """Unix nanoseconds of the first process's start."""
+    last_ns: int
+    """Unix nanoseconds of the last step's end."""
+
+    def add(self, process: ProcessSteps) -> None:
+        """Take in a process of this launch."""
+        self.processes[process.rank] = process
+        self.start_ns = min(self.start_ns, process.wall_ns)
+        self.last_ns = max(self.last_ns, last_activity(process))
+
+    @property
+    def resumed(self) -> bool:
+        """Whether a process of it said that it goes on from an earlier step."""
+        return any(resume.step > 0 for p in self.processes.values() for resume in p.resumes)
+
+    @property
+    def models(self) -> set[str]:
+        """The class names of what it called."""
+        return {cost.model for p in self.processes.values() for cost in p.costs.values()}
+
+    @property
+    def ended_in_order(self) -> bool:
+        """Whether every process closed its ledger because it was done."""
+        return all((p.sealed or "") in ORDERLY for p in self.processes.values())
+
+
+@dataclass(kw_only=True, slots=True)
+class Training:
+    """Attempts that continue one another, in order of their start."""
+
+    attempts: list[Attempt]
+
+
+def last_activity(process: ProcessSteps) -> int:
+    """Return Unix nanoseconds at which a process last ended a step or span; else its start."""
+    ends = [block.end_us[-1] for block in process.blocks[-1:]]
+    ends += [span.end_us for span in process.spans[-1:]]
+    return max((process.wall_at(end) for end in ends), default=process.wall_ns)
+
+
+def recorded_once(
+    processes: Iterable[ProcessSteps],
+) -> tuple[list[ProcessSteps], list[ProcessSteps]]:
+    """Split ledgers into those that count and those that tell the same steps once more.
+
+    A program that calls ``flopledger.record`` below ``flopledger run`` with the same folder has two
+    ledgers. The one with more steps counts; of equal ones the program's own, which began later.
+    """
+    by_process: dict[tuple[str, str | None, int], list[ProcessSteps]] = {}
+    for process in processes:
+        by_process.setdefault((process.node, process.boot_id, process.pid), []).append(process)
+    kept: list[ProcessSteps] = []
+    twice: list[ProcessSteps] = []
+    for ledgers in by_process.values():
+        chosen: list[ProcessSteps] = []
+        for one in sorted(ledgers, key=lambda p: (executed(p).size, p.wall_ns), reverse=True):
+            (twice if any(_overlap(one, other) for other in chosen) else chosen).append(one)
+        kept.extend(chosen)
+    return kept, twice
+
+
+def _overlap(one: ProcessSteps, other: ProcessSteps) -> bool:
+    start, end = max(one.wall_ns, other.wall_ns), min(last_activity(one), last_activity(other))
+    return start < end
+
+
+def trainings(processes: Iterable[ProcessSteps]) -> list[Training]:
+    """Sort a run's processes into trainings and attempts, by their start."""
+    ordered = sorted(processes, key=lambda p: (p.wall_ns, p.rank, p.pid))
+    found: list[Training] = []
+    for attempt in _attempts(ordered):
+        earlier = next((t for t in reversed(found) if _continues(attempt, t.attempts)), None)
+        if earlier is None:
+            found.append(Training(attempts=[attempt]))
+        else:
+            earlier.attempts.append(attempt)
+    return found
+
+
+def _attempts(ordered: Sequence[ProcessSteps]) -> list[Attempt]:
+    attempts: list[Attempt] = []
+    for process in ordered:
+        home = next((a for a in attempts if _belongs(process, a)), None)
+        if home is None:
+            home = Attempt(
+                world_size=process.world_size, start_ns=process.wall_ns, last_ns=process.wall_ns
+            )
+            attempts.append(home)
+        home.add(process)
+    return attempts
+
+
+def _belongs(process: ProcessSteps, attempt: Attempt) -> bool:
+    return (
+        process.world_size == attempt.world_size
+        and process.rank not in attempt.processes
+        and process.wall_ns <= attempt.last_ns + LATE_NS
+    )
+
+
+def _continues(attempt: Attempt, earlier: Sequence[Attempt]) -> bool:
+    """Whether an attempt goes on with a training: it says so, or it starts a failed one anew."""
+    last = earlier[-1]
+    known: set[str] = set().union(*(one.models for one in earlier))
+    alike = not attempt.models or not known or bool(attempt.models & known)
+    if attempt.resumed:
+        return alike
+    return alike and not last.ended_in_order and attempt.start_ns >= last.last_ns
+
+
+def superseded(training: Training) -> dict[int, Ranges]:
+    """Return, for each process (by ``id``), the step numbers that later attempts did again.
+
+    A step counts where it was done last: by the same rank, or, once an attempt was over, by any
+    rank of a later one, since a job may come back with fewer ranks.
+    """
+    answer: dict[int, Ranges] = {}
+    later: list[tuple[Attempt, dict[int, Ranges]]] = []
+    for attempt in reversed(training.attempts):
+        done = {rank: executed(process) for rank, process in attempt.processes.items()}
+        for rank, process in attempt.processes.items():
+            again = Ranges()
+            for other, steps in later:
+                for their_rank, ranges in steps.items():
+                    if their_rank == rank or other.start_ns >= attempt.last_ns:
+                        again.update(ranges)
+            answer[id(process)] = again
+        later.append((attempt, done))
+    return answer
+
+
+def missing_ranks(training: Training) -> dict[int, set[int]]:
+    """Return, for each attempt (by its place), the ranks that should have left a ledger.
+
+    A rank whose earlier process went on while others came back is not missing, and an attempt
+    that did no step needs no ledgers.
+    """
+    missing: dict[int, set[int]] = {}
+    for place, attempt in enumerate(training.attempts):
+        if not any(process.blocks for process in attempt.processes.values()):
+            continue
+        there = set(attempt.processes)
+        for earlier in training.attempts[:place]:
+            if earlier.last_ns > attempt.start_ns:
+                there |= set(earlier.processes)
+        if gone := set(range(attempt.world_size)) - there:
+            missing[place] = gone
+    return missing
+
+
+def executed(process: ProcessSteps) -> Ranges:
+    """Return the numbers of the steps that a process did."""
+    steps = Ranges()
+    for block in process.blocks:
+        steps.add(block.first, block.first + len(block))
+    return steps

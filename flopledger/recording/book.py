@@ -1,0 +1,203 @@
+"""Keeps the steps of one process until they are written, a block at a time.
+
+Nothing grows: columns are written and emptied about once a second, and a disk that refuses is tried
+again until a bound, beyond which what was lost is counted and said.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from profilers.clocks import ClockPair
+from profilers.ledger import LedgerError
+from profilers.step_identity import DeviceFacts, identity, versions
+from profilers.step_ledger import StepLedger
+
+if TYPE_CHECKING:
+    from flopledger.recording.costs import Cost
+
+FLUSH_SECONDS = 1.0
+MOST_STEPS = 512
+"""Steps in one block."""
+MOST_WAITING = 100_000
+"""Steps that wait for a disk that refuses."""
+
+Entry = Callable[[StepLedger], None]
+
+
+class Row:
+    """One step, as it will be written."""
+
+    __slots__ = (
+        "calls", "duration_us", "end_us", "number", "optimizer", "said", "samples", "tokens",
+        "tokens_from", "wait_us",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.end_us = 0
+        self.duration_us = 0
+        self.wait_us = 0
+        self.optimizer: str | None = None
+        self.tokens: int | None = None
+        self.tokens_from: str | None = None
+        self.samples: int | None = None
+        self.said = False
+        """Whether the program already said what the step processed."""
+        self.calls: tuple[tuple[Cost, int], ...] = ()
+
+
+class Book:
+    """Rows and lines on their way to the ledger."""
+
+    def __init__(self, run_dir: Path) -> None:
+        """Name the run's folder; nothing is written yet."""
+        self.run_dir = run_dir
+        self.ledger: StepLedger | None = None
+        self.steps = 0
+        """Steps so far."""
+        self.lost = 0
+        """Steps that could not be written."""
+        self._rows: list[Row] = []
+        self._lines: list[Entry] = []
+        self._flushed = time.monotonic()
+        self._pid = os.getpid()
+        self._clock = ClockPair.now()
+        self._closed = False
+        self.mesh: dict[str, int] | None = None
+        """The mesh over which the models are spread, the widest of them."""
+
+    @property
+    def last(self) -> Row | None:
+        """The last step, while it is not written."""
+        return self._rows[-1] if self._rows else None
+
+    def add(self, row: Row) -> None:
+        """Take a step."""
+        self._rows.append(row)
+        self.steps += 1
+        now = time.monotonic()
+        if len(self._rows) > MOST_STEPS or now - self._flushed >= FLUSH_SECONDS:
+            self.flush(keep=1)
+
+    def line(self, entry: Entry) -> None:
+        """Take a line that is no step."""
+        self._lines.append(entry)
+        if len(self._lines) > MOST_STEPS:
+            self.flush(keep=1)
+
+    def flush(self, keep: int = 0) -> None:
+        """Write what waits, but for the last steps, about which more may be said."""
+        if self._closed or os.getpid() != self._pid:
+            return
+        self._flushed = time.monotonic()
+        try:
+            ledger = self._open()
+            while self._lines:
+                self._lines[0](ledger)
+                del self._lines[0]
+            while len(self._rows) > keep:
+                count = self._block(len(self._rows) - keep)
+                self._write(ledger, self._rows[:count])
+                del self._rows[:count]
+        except (OSError, LedgerError):
+            surplus = len(self._rows) - MOST_WAITING
+            if surplus > 0:
+                del self._rows[:surplus]
+                self.lost += surplus
+
+    def _open(self) -> StepLedger:
+        if self.ledger is None:
+            who = identity()
+            self.ledger = StepLedger.create(
+                self.run_dir,
+                rank=who.rank,
+                local_rank=who.local_rank,
+                world_size=who.world_size,
+                mesh=self.mesh,
+                versions=versions(),
+                clock=self._clock,
+            )
+        return self.ledger
+
+    def _block(self, most: int) -> int:
+        """How many rows are consecutive steps."""
+        first = self._rows[0].number
+        count = 1
+        while count < min(most, MOST_STEPS) and self._rows[count].number == first + count:
+            count += 1
+        return count
+
+    def _write(self, ledger: StepLedger, rows: list[Row]) -> None:
+        calls = [self.numbered(ledger, row.calls) for row in rows]
+        ledger.steps(
+            first=rows[0].number,
+            end_us=[row.end_us for row in rows],
+            duration_us=[row.duration_us for row in rows],
+            wait_us=[row.wait_us for row in rows],
+            optimizer=[row.optimizer for row in rows],
+            tokens=[row.tokens for row in rows],
+            tokens_from=[row.tokens_from for row in rows],
+            samples=[row.samples for row in rows],
+            calls=calls,
+        )
+
+    def numbered(
+        self, ledger: StepLedger, calls: tuple[tuple[Cost, int], ...]
+    ) -> list[tuple[int, int]]:
+        """Refer to costs by their numbers, and write those that have none."""
+        pairs = []
+        for cost, times in calls:
+            if cost.id is None:
+                cost.id = ledger.cost(
+                    model=cost.model[:200],
+                    mode=cost.mode,
+                    inputs=cost.inputs,
+                    flop=cost.flop,
+                    by_dtype=cost.by_dtype,
+                    recompute_by_dtype=cost.recompute_by_dtype,
+                    share=cost.share,
+                    how=cost.how,
+                    bounds=cost.bounds,
+                    uncounted=cost.uncounted,
+                    reason=cost.reason,
+                )
+            pairs.append((cost.id, times))
+        return pairs
+
+    def device(self, facts: DeviceFacts) -> None:
+        """Say what the process computes on."""
+        self.line(
+            lambda ledger: ledger.device(
+                facts.type, name=facts.name, uuid=facts.uuid, memory_bytes=facts.memory_bytes
+            )
+        )
+
+    def seal(self, reason: str) -> None:
+        """Write everything and close the ledger."""
+        if self._closed or os.getpid() != self._pid:
+            return
+        if self.lost:
+            text = f"{self.lost} steps could not be written: the disk refused them"
+            self._lines.append(lambda ledger: ledger.note("steps-lost", "error", text))
+        self.flush()
+        self._closed = True
+        with suppress(OSError, LedgerError):
+            if self.ledger is not None and not self._rows:
+                self.ledger.seal(reason, self.steps)
+            elif self.ledger is not None:
+                self.ledger.close()
+
+    def forget(self) -> None:
+        """In a forked child: the ledger is the parent's."""
+        self._closed = True
+        with suppress(OSError):
+            if self.ledger is not None:
+                self.ledger.close()
+        self._rows.clear()
+        self._lines.clear()

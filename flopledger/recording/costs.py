@@ -1,0 +1,234 @@
+"""What did a call cost? Counted once for each kind of call, predicted where a law is proven."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from flopcount.errors import FlopcountError
+from flopcount.live_fit import Fit, Sizes
+from profilers.step_identity import DeviceFacts, device_facts
+from profilers.steps import Kind, Variant, output_tensors
+
+if TYPE_CHECKING:
+    from flopcount.live import LiveCall, LiveCount
+
+Note = Callable[[str, str, str], None]
+"""Code, severity, message."""
+
+SECONDS = 60.0
+"""A single count may take so long."""
+FREE_SECONDS = 120.0
+"""All counts together may take so long, and beyond it a twentieth of the run."""
+MOST_CALLS_KEPT = 256
+"""Captured calls that are kept for a variant that may still come."""
+
+DOUBLED = "a backward was itself differentiated; what that costs is not counted"
+TRANSFORMED = "called under a function transform, where gradients do not show"
+
+
+@dataclass(kw_only=True, slots=True)
+class Cost:
+    """What one variant of a call costs, as the ledger writes it."""
+
+    model: str
+    mode: str
+    inputs: tuple[str, ...]
+    flop: dict[str, int] | None
+    by_dtype: dict[str, int] = field(default_factory=dict)
+    recompute_by_dtype: dict[str, int] = field(default_factory=dict)
+    share: tuple[int, int] = (1, 1)
+    how: str = "unknown"
+    bounds: tuple[int, int | None] | None = None
+    uncounted: tuple[str, ...] = ()
+    reason: str | None = None
+    id: int | None = None
+    """Its number in the ledger, once written."""
+
+
+@dataclass(kw_only=True, slots=True)
+class _Family:
+    """Kinds of calls that differ in sizes only."""
+
+    fits: dict[Hashable, Fit] = field(default_factory=dict)
+    share: tuple[int, int] = (1, 1)
+
+
+@dataclass(kw_only=True, slots=True)
+class _Data:
+    """What is kept of a kind."""
+
+    family: _Family
+    sizes: Sizes
+    call: LiveCall | None
+    model: Any
+    """Weak reference to the module."""
+
+
+class Costs:
+    """Finds what calls cost."""
+
+    def __init__(self, note: Note) -> None:
+        """Take who is told what a reader of the record must know."""
+        self._note = note
+        self._families: weakref.WeakKeyDictionary[Any, dict[Hashable, _Family]] = (
+            weakref.WeakKeyDictionary()
+        )
+        self._kept: dict[int, _Data] = {}
+        self._devices: dict[str, DeviceFacts] = {}
+        self._started = time.monotonic()
+        self.seconds = 0.0
+        """Time that went into counting."""
+        self._told: set[str] = set()
+
+    def see(self, kind: Kind, module: Any, args: Any, kwargs: Any) -> None:
+        """A call of a new kind is about to run: note what a count will need."""
+        began = time.monotonic()
+        abstract, sizes = abstracted(kind.key)
+        family = self._families.setdefault(module, {}).setdefault(abstract, _Family())
+        data = _Data(family=family, sizes=sizes, call=None, model=weakref.ref(module))
+        kind.data = data
+        if not kind.transformed:
+            from flopcount.live import capture
+
+            data.call = capture(module, args, kwargs, device=kind.device)
+            self._kept[id(data)] = data
+            while len(self._kept) > MOST_CALLS_KEPT:
+                self._kept.pop(next(iter(self._kept))).call = None
+        self.seconds += time.monotonic() - began
+
+    def settle(self, variant: Variant) -> Cost:
+        """Return what a variant costs; count it if nobody knows yet."""
+        found = variant.data
+        if isinstance(found, Cost):
+            return found
+        began = time.monotonic()
+        cost = self._find(variant)
+        variant.data = cost
+        data: _Data = variant.kind.data
+        if data.call is not None:
+            data.call.model = None  # a model lives as long as its owner wants, not as we do
+        self.seconds += time.monotonic() - began
+        return cost
+
+    def _find(self, variant: Variant) -> Cost:
+        kind = variant.kind
+        data: _Data = kind.data
+        cost = Cost(model=kind.model, mode=variant.mode, inputs=kind.inputs, flop=None)
+        if kind.transformed:
+            cost.bounds, cost.reason = (0, None), TRANSFORMED
+            self.tell("transformed-call", "warning", f"{kind.model}: {TRANSFORMED}")
+            return cost
+        fit = data.family.fits.setdefault((variant.mode, variant.passes, variant.doubled), Fit())
+        figures = fit.predict(data.sizes)
+        if figures is not None:
+            cost.share = data.family.share
+            self._fill(cost, figures, "polynomial")
+        else:
+            self._count(cost, variant, fit)
+        if variant.doubled and cost.flop is not None:
+            cost.bounds, cost.reason = (sum(cost.flop.values()), None), DOUBLED
+            self.tell("double-backward", "warning", f"{kind.model}: {DOUBLED}")
+        return cost
+
+    def _count(self, cost: Cost, variant: Variant, fit: Fit) -> None:
+        data: _Data = variant.kind.data
+        try:
+            found = self._trace(variant)
+        except FlopcountError as error:
+            low, high = fit.between(data.sizes) if fit.counted and not fit.refuted else (0, None)
+            cost.bounds, cost.reason = (low, high), str(error)[:1000]
+            self.tell("cost-unknown", "warning", f"{cost.model} ({cost.mode}): {cost.reason}")
+            return
+        data.family.share = cost.share = (1, found.world_size)
+        figures = _figures(found, variant.mode)
+        self._fill(cost, figures, found.method)
+        cost.uncounted, cost.bounds, cost.reason = found.uncounted, found.bounds, found.reason
+        if found.bounds is not None:
+            self.tell("cost-bounded", "warning", f"{cost.model} ({cost.mode}): {found.reason}")
+        elif not fit.add(data.sizes, figures):
+            text = f"{cost.model}: a size that was predicted from others costs something else"
+            self.tell("polynomial-refuted", "warning", text)
+
+    def _trace(self, variant: Variant) -> LiveCount:
+        from flopcount.live import count_call, foreign_hooks
+
+        data: _Data = variant.kind.data
+        module = data.model()
+        if data.call is None or module is None:
+            raise FlopcountError("the call was forgotten before it was known what became of it")
+        if self.seconds > max(FREE_SECONDS, 0.05 * (time.monotonic() - self._started)):
+            raise FlopcountError("too many kinds of calls: counting them would slow the run")
+        hooks = foreign_hooks(module)
+        if hooks:
+            text = f"forward hooks of the program are not part of the count: {', '.join(hooks)}"
+            self.tell("hooks-not-counted", "info", text[:1000])
+        data.call.model = module
+        passes = [_outputs_at(places) for places in variant.passes]
+        return count_call(data.call, passes, seconds=SECONDS)
+
+    def _fill(self, cost: Cost, figures: Mapping[Any, int], how: str) -> None:
+        cost.how = how
+        cost.flop = dict.fromkeys(("forward", "backward", "recompute"), 0)
+        rounded = any(device.tf32 for device in self._devices.values())
+        kinds = {"fp32": "tf32"} if rounded else {}
+        for (phase, dtype), flop in figures.items():
+            cost.flop[phase] += flop
+            fed = kinds.get(dtype, dtype)
+            table = cost.recompute_by_dtype if phase == "recompute" else cost.by_dtype
+            if flop:
+                table[fed] = table.get(fed, 0) + flop
+
+    def device_of(self, kind: Kind) -> DeviceFacts | None:
+        """Facts of a device that was not seen before; None for a known one."""
+        if kind.device in self._devices:
+            return None
+        facts = self._devices[kind.device] = device_facts(kind.device)
+        return facts
+
+    def tell(self, code: str, severity: str, message: str) -> None:
+        """Write a note once."""
+        if message not in self._told and len(self._told) < 200:
+            self._told.add(message)
+            self._note(code, severity, message)
+
+
+def _outputs_at(places: tuple[int, ...]) -> Callable[[Any], list[Any]]:
+    def chosen(out: Any) -> list[Any]:
+        found = output_tensors(out)
+        return [found[place] for place in places if place < len(found)]
+
+    return chosen
+
+
+def _figures(found: LiveCount, mode: str) -> dict[Any, int]:
+    """The parts of a count that belong to a mode, by phase and dtype."""
+    figures: dict[Any, int] = {}
+    for phase, by_dtype in found.by_dtype.items():
+        if mode == "backward" and phase == "forward":
+            continue
+        as_phase = "recompute" if mode == "again" and phase == "forward" else phase
+        for dtype, flop in by_dtype.items():
+            figures[as_phase, dtype] = figures.get((as_phase, dtype), 0) + flop
+    return figures
+
+
+def abstracted(key: Hashable) -> tuple[Hashable, Sizes]:
+    """Split a signature into what never changes within a family, and its sizes."""
+    fixed: list[Hashable] = []
+    sizes: list[int] = []
+    assert isinstance(key, tuple)
+    part: Any
+    for part in key:
+        if type(part) is int:
+            fixed.append("whole number")
+            sizes.append(part)
+        elif type(part).__name__ == "Size":
+            fixed.append(("sizes", len(part)))
+            sizes.extend(part)
+        else:
+            fixed.append(part)
+    return tuple(fixed), tuple(sizes)

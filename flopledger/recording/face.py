@@ -1,0 +1,259 @@
+"""``flopledger.record``: one line around a training loop.
+
+A recording sees optimizer steps and model calls by itself, counts each kind of call once and writes
+a ledger of the process. It never raises into the loop, never talks to another rank and never waits
+for a device.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from flopledger.errors import FlopledgerError
+
+if TYPE_CHECKING:
+    from flopledger.recording.recorder import Recorder
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class RecordError(FlopledgerError):
+    """A recording that cannot be made as asked."""
+
+
+def record(
+    path: str | Path,
+    model: Any = None,
+    *,
+    sampler: bool | None = None,
+    sources: Sequence[Mapping[str, Any]] | None = None,
+    interval_seconds: float = 1.0,
+    automatic: bool = True,
+) -> Recording:
+    """Record the training that runs inside: ``with flopledger.record("runs/today"): ...``.
+
+    Also a decorator of a training function, and an object with ``start`` and ``stop``.
+
+    Args:
+        path: The run's folder. Each process of the run gives the same one; a restarted run too.
+        model: The model, or a list of models. By default every outermost call of any module is
+            seen; a model that is named here stays watched even while others call it.
+        sampler: Whether to sample this node's devices; by default where an NVIDIA driver is loaded.
+            On each node one process samples.
+        sources: The sampler's instruments, as in ``profilers.sampler.SamplerSettings``.
+        interval_seconds: Time between two samples of the devices.
+        automatic: Whether optimizer steps are seen by themselves. Without it ``step()`` ends one.
+
+    Raises:
+        RecordError: by ``start``, when torch is missing or the folder cannot hold a record.
+
+    """
+    return Recording(
+        Path(path),
+        model,
+        sampler=sampler,
+        sources=sources,
+        interval_seconds=interval_seconds,
+        automatic=automatic,
+    )
+
+
+class Recording:
+    """One recording of one process. Use it as a context manager, a decorator, or start and stop."""
+
+    def __init__(
+        self,
+        path: Path,
+        model: Any = None,
+        *,
+        sampler: bool | None = None,
+        sources: Sequence[Mapping[str, Any]] | None = None,
+        interval_seconds: float = 1.0,
+        automatic: bool = True,
+    ) -> None:
+        """See :func:`record`."""
+        self.path = path
+        self._models = _listed(model)
+        self._sampler = sampler
+        self._sources = sources
+        self._interval_seconds = interval_seconds
+        self._automatic = automatic
+        self._recorder: Recorder | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether it records now, in this process."""
+        return self._recorder is not None and self._recorder.active
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of this process that are over, as far as was seen."""
+        return self._recorder.book.steps if self._recorder is not None else 0
+
+    def start(self) -> Recording:
+        """Begin. Starting twice changes nothing; starting again after a stop is a new ledger."""
+        if self.active:
+            return self
+        try:
+            from flopledger.recording.recorder import Recorder
+        except ImportError as error:
+            raise RecordError(
+                f"recording a training loop needs torch ({error}); "
+                'install it: pip install "flopledger[trace]"'
+            ) from error
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RecordError(
+                f"{self.path}: cannot hold a record ({error.strerror}); choose another folder"
+            ) from error
+        self._recorder = Recorder(self.path, automatic=self._automatic)
+        self._recorder.start(self._models)
+        self._recorder.sample(self._sampler, self._sources, self._interval_seconds)
+        _LIVE.add(self)
+        return self
+
+    def stop(self, reason: str = "finished") -> None:
+        """End and seal the ledger with a reason. Stopping twice changes nothing."""
+        if self._recorder is not None:
+            self._recorder.stop(reason)
+
+    def step(
+        self, tokens: int | None = None, samples: int | None = None, number: int | None = None
+    ) -> None:
+        """Say what the step that just ended processed on this rank.
+
+        Where an optimizer steps by itself this only adds what is said to that step; several calls
+        before one optimizer step (gradient accumulation) add up. Without any optimizer it ends the
+        step.
+
+        Args:
+            tokens: Tokens of this step on this rank; None leaves what was seen.
+            samples: Samples likewise.
+            number: The step's number, where the loop counts differently (a resumed run).
+
+        """
+        if self.active and self._recorder is not None:
+            self._recorder.say(tokens, samples, number)
+
+    @contextmanager
+    def span(self, what: str) -> Iterator[None]:
+        """Name what runs inside: ``evaluation``, ``checkpoint``, ``data`` or a word of yours.
+
+        Calls inside are kept apart from training.
+        """
+        if not self.active or self._recorder is None:
+            yield
+            return
+        with self._recorder.span(what):
+            yield
+
+    def resume(self, step: int) -> None:
+        """Say that this process continues after ``step``, e.g. from a checkpoint."""
+        if self.active and self._recorder is not None:
+            self._recorder.resume(step, "explicit")
+
+    def count(
+        self, function: Callable[..., Any], *args: Any, backward: bool = True, **kwargs: Any
+    ) -> None:
+        """Count a computation that no module's call shows, and add it to the current step.
+
+        Nothing is computed; the function is traced on tensors without storage. A function that
+        cannot be traced leaves a note and an open bound.
+        """
+        if self.active and self._recorder is not None:
+            self._recorder.count(function, args, kwargs, backward=backward)
+
+    def state(
+        self,
+        *,
+        forward: int,
+        backward: int = 0,
+        recompute: int = 0,
+        dtype: str | None = None,
+        name: str = "stated",
+    ) -> None:
+        """Add FLOP that only the program knows to the current step; the record says who said so.
+
+        Args:
+            forward: Model FLOP of the forward.
+            backward: Model FLOP of the backward.
+            recompute: FLOP that are done a second time.
+            dtype: What the matrix units were fed with, e.g. ``bf16``.
+            name: What it is, for the reader.
+
+        """
+        if self.active and self._recorder is not None:
+            flop = {"forward": forward, "backward": backward, "recompute": recompute}
+            self._recorder.state(flop, dtype, name)
+
+    def note(self, code: str, message: str, severity: str = "info") -> None:
+        """Write something into the record that its reader must know."""
+        if self.active and self._recorder is not None:
+            self._recorder.note(code, severity, message)
+
+    def flush(self) -> None:
+        """Write what waits, so that a reader of the ledger sees every step that is over."""
+        if self.active and self._recorder is not None:
+            self._recorder.book.flush()
+
+    def summary(self) -> dict[str, Any]:
+        """Return what the run's ledgers add up to, those of other ranks and earlier starts included.
+
+        ``steps, tokens, samples, model_flop, hardware_flop, duration_seconds, mfu, hfu,
+        energy_joules, devices``: None where it is not known, and ``findings`` say why.
+        """
+        from flopledger.recording.summary import summarised
+
+        self.flush()
+        return summarised(self.path)
+
+    def __enter__(self) -> Recording:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.stop("finished" if kind is None else f"raised {kind.__name__}")
+
+    def __call__(self, function: _F) -> _F:
+        """Record each call of a training function."""
+
+        @functools.wraps(function)
+        def recorded(*args: Any, **kwargs: Any) -> Any:
+            with self:
+                return function(*args, **kwargs)
+
+        return cast("_F", recorded)
+
+    def _forget(self) -> None:
+        if self._recorder is not None:
+            self._recorder.forget()
+
+
+def _listed(model: Any) -> tuple[Any, ...]:
+    if model is None:
+        return ()
+    return tuple(model) if isinstance(model, list | tuple) else (model,)
+
+
+_LIVE: weakref.WeakSet[Recording] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    """In a forked child (a data loader's worker): the record is the parent's."""
+    for recording in list(_LIVE):
+        recording._forget()
+
+
+os.register_at_fork(after_in_child=_forked)

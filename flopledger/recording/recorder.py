@@ -1,0 +1,291 @@
+"""Joins what is seen (profilers.steps), what it costs (flopcount) and where it is kept (the book).
+
+Everything here runs in the training process between two of its calls; nothing raises into it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flopledger.recording.book import Book, Row
+from flopledger.recording.costs import Cost, Costs
+from profilers.sampler import Sampler, SamplerSettings
+from profilers.step_identity import mesh_of
+from profilers.steps import AsideSeen, Kind, Observer, StepSeen, Variant, now_us
+
+if TYPE_CHECKING:
+    from profilers.step_ledger import StepLedger
+
+DRIVERS = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"))
+SAMPLER_STOP_SECONDS = 20.0
+
+
+class Recorder:
+    """The inside of one recording."""
+
+    def __init__(self, run_dir: Path, *, automatic: bool) -> None:
+        """Name the run's folder; nothing starts yet."""
+        self.run_dir = run_dir
+        self.book = Book(run_dir)
+        self.costs = Costs(self.note)
+        self.observer = Observer(self, automatic=automatic)
+        self.active = False
+        self._sampler: Sampler | None = None
+        self._next = 1
+        self._resumed = False
+        self._stated: dict[Any, Cost] = {}
+        self._extra: list[tuple[Cost, int]] = []
+        """Calls of this step that the program told us of."""
+        self._counted_seconds = 0.0
+        self._last_calls: tuple[Any, tuple[tuple[Cost, int], ...]] | None = None
+
+    # ------------------------------------------------------------ beginning and end
+
+    def start(self, models: Sequence[Any]) -> None:
+        """Begin to watch."""
+        self.observer.start(tuple(models))
+        self.active = True
+
+    def sample(
+        self,
+        wanted: bool | None,
+        sources: Sequence[Mapping[str, Any]] | None,
+        interval_seconds: float,
+    ) -> None:
+        """Have this node's devices sampled, by one process of the node."""
+        if wanted is False or (sources is None and not wanted and not _has_driver()):
+            return
+        if os.environ.get("LOCAL_RANK", "0") != "0":
+            return  # the node's first rank does it; should it be missing, so is the sampling
+        try:
+            settings = SamplerSettings(interval_seconds=interval_seconds)
+            if sources is not None:
+                settings = SamplerSettings(interval_seconds=interval_seconds, sources=list(sources))
+            sampler = Sampler(self.run_dir, settings)
+            sampler.start()
+        except Exception as error:  # noqa: BLE001 - a run without samples is still a run
+            self.note("sampler-trouble", "warning", f"devices are not sampled: {error}")
+            return
+        self._sampler = sampler
+
+    def stop(self, reason: str) -> None:
+        """End and seal."""
+        if not self.active:
+            return
+        try:
+            self.observer.stop()
+        except Exception as error:  # noqa: BLE001 - never into the program
+            self.trouble("the end", error)
+        self.active = False
+        self.book.seal(reason)
+        if self._sampler is not None:
+            with suppress(Exception):  # its record is whole up to here
+                self._sampler.stop(SAMPLER_STOP_SECONDS)
+
+    def forget(self) -> None:
+        """In a forked child."""
+        self.active = False
+        self.observer.forked()
+        self.book.forget()
+
+    # ------------------------------------------------------------ what the observer tells
+
+    def new_kind(self, kind: Kind, module: Any, args: Any, kwargs: Any) -> None:
+        """A call of a kind that was not seen before is about to run."""
+        facts = self.costs.device_of(kind)
+        if facts is not None:
+            self.book.device(facts)
+        mesh = mesh_of(module.parameters())
+        if mesh is not None and len(mesh) > len(self.book.mesh or ()):
+            self.book.mesh = mesh
+        self.costs.see(kind, module, args, kwargs)
+
+    def settle(self, variant: Variant) -> Cost:
+        """Count what became of a call."""
+        return self.costs.settle(variant)
+
+    def step(self, seen: StepSeen) -> None:
+        """A step is over."""
+        row = Row()
+        if seen.number is not None:
+            self._next = seen.number
+        row.number, self._next = self._next, self._next + 1
+        row.end_us = seen.end_us
+        row.duration_us = seen.end_us - seen.start_us
+        # What counting took since the last step is not the program's waiting.
+        counting_us = round(1e6 * (self.costs.seconds - self._counted_seconds))
+        self._counted_seconds = self.costs.seconds
+        row.wait_us = max(0, seen.start_us - seen.before_us - counting_us)
+        row.optimizer = seen.optimizer
+        row.tokens, row.tokens_from = seen.tokens, seen.tokens_from
+        row.samples = seen.samples
+        row.calls = self._calls(seen.calls) or self._unseen()
+        row.said = seen.tokens_from == "explicit" or seen.number is not None
+        self.book.add(row)
+
+    def _calls(self, calls: Mapping[Variant, int]) -> tuple[tuple[Cost, int], ...]:
+        made: dict[int, tuple[Cost, int]] = {}
+        for variant, times in calls.items():
+            cost = variant.data
+            if cost is None:
+                cost = self.costs.settle(variant)
+            made[id(cost)] = (cost, times)
+        if self._extra:
+            for cost, times in self._extra:
+                made[id(cost)] = (cost, made.get(id(cost), (cost, 0))[1] + times)
+            self._extra = []
+        return tuple(made.values())
+
+    def _unseen(self) -> tuple[tuple[Cost, int], ...]:
+        """A step in which no module was called: its cost is unknown, and not nothing."""
+        text = "no call of a module was seen in this step"
+        self.costs.tell("calls-unseen", "warning", f"{text}: what it cost is not known")
+        cost = Cost(
+            model="unseen", mode="train", inputs=(), flop=None, bounds=(0, None), reason=text
+        )
+        return ((self._stated.setdefault("unseen", cost), 1),)
+
+    def aside(self, seen: AsideSeen) -> None:
+        """Calls that belong to no step are over."""
+        calls = self._calls(seen.calls)
+        book = self.book
+
+        def write(ledger: StepLedger) -> None:
+            ledger.span(
+                seen.what[:200],
+                start_us=seen.start_us,
+                end_us=seen.end_us,
+                calls=book.numbered(ledger, calls),
+                source=seen.source,
+            )
+
+        book.line(write)
+
+    def resumed(self, step: int) -> None:
+        """An optimizer's own state says that it stepped before."""
+        self.resume(step, "optimizer-state")
+
+    def trouble(self, where: str, error: BaseException) -> None:
+        """Something of ours failed; the program did not notice."""
+        text = f"{where} was not recorded: {type(error).__name__}: {error}"
+        self.note("recorder-trouble", "error", text[:1000])
+        if os.environ.get("FLOPLEDGER_DEBUG"):
+            import traceback
+
+            traceback.print_exception(error)
+
+    # ------------------------------------------------------------ what the program tells
+
+    def say(self, tokens: int | None, samples: int | None, number: int | None) -> None:
+        """What the step that just ended processed."""
+        try:
+            if self.observer.say(tokens, samples, number):
+                return
+            last = self.book.last
+            if last is not None and not last.said and not self._extra:
+                if tokens is not None:
+                    last.tokens, last.tokens_from = tokens, "explicit"
+                if samples is not None:
+                    last.samples = samples
+                if number is not None:
+                    last.number, self._next = number, number + 1
+                last.said = True
+                return
+            at = now_us()
+            self.step(
+                StepSeen(
+                    calls={}, optimizer=None, before_us=at, start_us=at, end_us=at, tokens=tokens,
+                    tokens_from=None if tokens is None else "explicit", samples=samples,
+                    number=number,
+                )
+            )  # fmt: skip
+        except Exception as error:  # noqa: BLE001 - never into the program
+            self.trouble("step()", error)
+
+    @contextmanager
+    def span(self, what: str) -> Iterator[None]:
+        """Calls inside belong to no step."""
+        open_ = self.observer.begin_span(what)
+        try:
+            yield
+        finally:
+            try:
+                self.observer.end_span(open_)
+            except Exception as error:  # noqa: BLE001 - never into the program
+                self.trouble("a span", error)
+
+    def resume(self, step: int, source: str) -> None:
+        """The process goes on after a step; the program's own word comes first."""
+        if self._resumed and source != "explicit":
+            return
+        self._resumed = self._resumed or source == "explicit"
+        self._next = step + 1
+        self.book.line(lambda ledger: ledger.resume(step, source))
+
+    def count(
+        self, function: Callable[..., Any], args: Any, kwargs: Any, *, backward: bool
+    ) -> None:
+        """A computation that no module's call shows."""
+        name = getattr(function, "__qualname__", type(function).__name__)
+        try:
+            from flopcount import count as counted
+
+            began = time.monotonic()
+            depth, self.observer.here.depth = self.observer.here.depth, 1
+            try:
+                found = counted(function, *args, backward=backward, **kwargs)
+            finally:
+                self.observer.here.depth = depth
+                self.costs.seconds += time.monotonic() - began
+            flop = dict(found.by_phase)
+            cost = Cost(
+                model=name, mode="train" if backward else "forward", inputs=(), flop=flop,
+                by_dtype=dict(found.by_dtype), how=found.method,
+                uncounted=tuple(item.op for item in found.uncounted), bounds=found.flop_bounds,
+            )  # fmt: skip
+        except Exception as error:  # noqa: BLE001 - never into the program
+            text = f"{name}: {type(error).__name__}: {error}"[:1000]
+            cost = Cost(
+                model=name, mode="train", inputs=(), flop=None, bounds=(0, None), reason=text
+            )
+            self.costs.tell("cost-unknown", "warning", text)
+        self._add(cost)
+
+    def state(self, flop: dict[str, int], dtype: str | None, name: str) -> None:
+        """FLOP that only the program knows."""
+        if any(type(value) is not int or value < 0 for value in flop.values()):
+            text = f"{name}: stated FLOP are whole numbers of at least 0; found {flop}"
+            self.costs.tell("stated-wrongly", "warning", text)
+            return
+        known = dtype or "unknown"
+        self._add(
+            Cost(
+                model=name,
+                mode="train" if flop["backward"] else "forward",
+                inputs=(),
+                flop=flop,
+                by_dtype={known: flop["forward"] + flop["backward"]},
+                recompute_by_dtype={known: flop["recompute"]} if flop["recompute"] else {},
+                how="stated",
+            )
+        )
+
+    def _add(self, cost: Cost) -> None:
+        """One call more in this step; equal costs are written once."""
+        key = (cost.model, cost.mode, str(cost.flop), str(cost.by_dtype), cost.how, cost.reason)
+        self._extra.append((self._stated.setdefault(key, cost), 1))
+        if len(self._stated) > 4096:
+            del self._stated[next(iter(self._stated))]
+
+    def note(self, code: str, severity: str, message: str) -> None:
+        """Something that a reader must know."""
+        self.book.line(lambda ledger: ledger.note(code[:200], severity, message[:4000]))
+
+
+def _has_driver() -> bool:
+    return any(path.exists() for path in DRIVERS)

@@ -1,0 +1,147 @@
+"""What a reader of a run's totals must know beside the figures."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from flopledger.recording.attempts import Training, missing_ranks
+from flopledger.recording.totals import AttemptTotals, RunFinding
+from profilers.step_ledger import ProcessSteps
+
+if TYPE_CHECKING:
+    from flopledger.recording.adding import Tally
+
+MOST = 100
+"""Findings of one kind; a run of ten thousand ranks would repeat itself."""
+
+
+def remarks(
+    found: Sequence[Training],
+    tallies: Sequence["Tally"],
+    attempts: Sequence[AttemptTotals],
+    twice: Sequence[ProcessSteps],
+) -> tuple[RunFinding, ...]:
+    """Return the findings of a run, worst first."""
+    every = [
+        *_damage(tallies),
+        *_missing_ranks(found),
+        *_unknown(tallies),
+        *_history(found, attempts),
+        *_twice(twice),
+        *_notes(tallies),
+    ]
+    order = {"error": 0, "warning": 1, "info": 2}
+    return tuple(sorted(every, key=lambda finding: order.get(finding.severity, 3)))
+
+
+def _damage(tallies: Sequence["Tally"]) -> Iterator[RunFinding]:
+    broken, open_ = [], []
+    for tally in tallies:
+        process = tally.process
+        torn = [p for p in process.problems if "cut short" in p]
+        wrong = [p for p in process.problems if "cut short" not in p]
+        if wrong:
+            broken.append(f"{process.folder.name}: {wrong[0]}")
+        elif process.sealed is None or torn:
+            open_.append(process.folder.name)
+    if broken:
+        yield RunFinding(
+            code="ledger-broken",
+            severity="error",
+            message=f"{_many(len(broken), 'step ledger')} cannot be read to the end: changed, "
+            "damaged, or written by another version; what comes before the damage is counted",
+            evidence=tuple(broken[:MOST]),
+        )
+    if open_:
+        yield RunFinding(
+            code="recording-interrupted",
+            severity="warning",
+            message=f"{_many(len(open_), 'process', 'processes')} ended without closing the ledger "
+            "(killed, or still running): up to about a second of its last steps is missing",
+            evidence=tuple(open_[:MOST]),
+        )
+
+
+def _missing_ranks(found: Sequence[Training]) -> Iterator[RunFinding]:
+    for training in found:
+        for place, gone in missing_ranks(training).items():
+            told = ", ".join(map(str, sorted(gone)[:8])) + (" ..." if len(gone) > 8 else "")
+            yield RunFinding(
+                code="ranks-missing",
+                severity="warning",
+                message=f"{len(gone)} of {training.attempts[place].world_size} ranks left no "
+                f"ledger here ({told}): the totals are lower bounds; merge the other nodes' records",
+            )
+
+
+def _unknown(tallies: Sequence["Tally"]) -> Iterator[RunFinding]:
+    unknown: Counter[tuple[str, str]] = Counter()
+    uncounted: Counter[str] = Counter()
+    no_tokens = False
+    for tally in tallies:
+        for cost in tally.process.costs.values():
+            if not cost.known:
+                unknown[cost.model, cost.reason or "nobody said why"] += 1
+            uncounted.update(cost.uncounted)
+        no_tokens |= tally.tokens_known.size < tally.steps - tally.redone_steps
+    for (model, reason), kinds in unknown.most_common(MOST):
+        yield RunFinding(
+            code="cost-unknown",
+            severity="warning",
+            message=f"{_many(kinds, 'kind')} of calls of {model} could not be counted: {reason}",
+        )
+    if uncounted:
+        names = ", ".join(name for name, _ in uncounted.most_common(8))
+        yield RunFinding(
+            code="uncounted-operations",
+            severity="warning",
+            message=f"no rule covers {names}: figures with these operations have bounds",
+        )
+    if no_tokens:
+        yield RunFinding(
+            code="tokens-missing",
+            severity="info",
+            message="not every step's tokens are known: say them with run.step(tokens=...)",
+        )
+
+
+def _history(found: Sequence[Training], attempts: Sequence[AttemptTotals]) -> Iterator[RunFinding]:
+    if len(found) > 1:
+        yield RunFinding(
+            code="several-trainings",
+            severity="info",
+            message=f"{len(found)} separate trainings are in this record; their figures are added",
+        )
+    for attempt in attempts:
+        if attempt.redone_steps:
+            yield RunFinding(
+                code="steps-redone",
+                severity="info",
+                message=f"{_many(attempt.redone_steps, 'step')} of attempt {attempt.attempt + 1} "
+                "were done again by a later one: hardware FLOP, not model FLOP",
+            )
+
+
+def _twice(ledgers: Sequence[ProcessSteps]) -> Iterator[RunFinding]:
+    if ledgers:
+        yield RunFinding(
+            code="recorded-twice",
+            severity="info",
+            message=f"{_many(len(ledgers), 'ledger')} of processes that have another one for the "
+            "same time: counted once",
+            evidence=tuple(ledger.folder.name for ledger in ledgers[:MOST]),
+        )
+
+
+def _notes(tallies: Sequence["Tally"]) -> Iterator[RunFinding]:
+    seen: Counter[tuple[str, str, str]] = Counter()
+    for tally in tallies:
+        notes = {(note.code, note.severity, note.message) for note in tally.process.notes}
+        seen.update(note for note in notes if note[0] != "cost-unknown")  # the costs say it, too
+    for (code, severity, message), processes in seen.most_common(MOST):
+        told = f" ({processes} processes)" if processes > 1 else ""
+        yield RunFinding(code=code, severity=severity, message=f"{message}{told}")
+
+
+def _many(count: int, one: str, several: str | None = None) -> str:
+    return f"{count} {one if count == 1 else several or one + 's'}"

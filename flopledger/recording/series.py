@@ -1,0 +1,220 @@
+"""A run's steps over time, small enough to look at.
+
+A million steps are drawn as some hundred moments. Rates come from running totals that are cut at
+the moments' edges, so that each moment's area is exact however long a step is; step times keep
+their extremes, so that no slow step is lost to thinning.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from flopledger.recording.attempts import last_activity
+from profilers.step_ledger import ProcessSteps, StepCost
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+MOMENTS = 240
+MOST_BANDS = 400
+"""Spans that are drawn; a run that evaluates each minute for a year has more than a page shows."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Band:
+    """A stretch of time with a name; seconds from the run's first start."""
+
+    what: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepSeries:
+    """Steps of all processes, moment by moment; None where nobody trained."""
+
+    start_ns: int
+    """Unix nanoseconds of the first moment's beginning."""
+    seconds: float
+    moments: int
+    steps: int
+    """Steps that went in, of all processes."""
+    step_seconds: tuple[tuple[float | None, float | None, float | None], ...]
+    """Least, mean and greatest duration of the steps that ended in the moment."""
+    tokens_per_second: tuple[float | None, ...] | None
+    """Of all processes together; None where tokens are unknown throughout."""
+    flop_per_second: tuple[float | None, ...]
+    """Known model FLOP, steps that were done again included: what was going on, not what stands."""
+    flop_total: tuple[float | None, ...]
+    """Known FLOP from the beginning to the end of the moment, likewise."""
+    step_share: tuple[float | None, ...]
+    """Share of the processes' time that lay in steps."""
+    bands: tuple[Band, ...]
+    """Evaluation, checkpoints and other spans, merged where they touch; pauses between attempts."""
+
+
+def read_series(processes: Sequence[ProcessSteps], moments: int = MOMENTS) -> StepSeries | None:
+    """Thin a run's steps to ``moments`` moments; None where there are none."""
+    import numpy as np
+
+    columns = [_Columns(process) for process in processes if process.blocks]
+    if not columns:
+        return None
+    start = min(column.start for column in columns)
+    end = max(column.ends[-1] for column in columns)
+    if end <= start:
+        return None
+    most = max(len(column.ends) for column in columns)
+    moments = max(2, min(moments, most // 2))
+    edges = np.linspace(start, end, moments + 1)
+    width = (end - start) / moments
+    alive = _added(column.alive(edges) for column in columns)
+    in_steps = _added(column.in_steps(edges) for column in columns)
+    flop = _added(column.over(edges, column.flop) for column in columns)
+    known = [column for column in columns if column.tokens is not None]
+    tokens = _added(column.over(edges, column.tokens) for column in known) if known else None
+    there = alive > 1e-9
+    return StepSeries(
+        start_ns=round(start * 1e9),
+        seconds=end - start,
+        moments=moments,
+        steps=sum(len(column.ends) for column in columns),
+        step_seconds=_durations(columns, edges),
+        tokens_per_second=None if tokens is None else _cells(tokens / width, there),
+        flop_per_second=_cells(flop / width, there),
+        flop_total=_cells(np.cumsum(flop), np.ones(moments, bool)),
+        step_share=_cells(in_steps / np.where(there, alive, 1.0), there),
+        bands=_bands(processes, start, alive / width, edges),
+    )
+
+
+class _Columns:
+    """One process's steps as arrays; times are Unix seconds."""
+
+    def __init__(self, process: ProcessSteps) -> None:
+        import numpy as np
+
+        blocks = process.blocks
+        offset = process.wall_at(0) / 1e9
+        self.start = process.wall_ns / 1e9
+        self.last = last_activity(process) / 1e9
+        ends = np.fromiter(chain.from_iterable(b.end_us for b in blocks), np.float64)
+        # Stamps that go backwards would fold the running totals; a hostile ledger has them.
+        self.ends: Floats = np.maximum.accumulate(offset + ends / 1e6)
+        self.durations: Floats = (
+            np.fromiter(chain.from_iterable(b.duration_us for b in blocks), np.float64) / 1e6
+        )
+        runs = [run for block in blocks for run in block.calls]
+        each = [float(_flop(process.costs, calls)) for _, calls in runs]
+        self.flop: Floats = np.repeat(each, [length for length, _ in runs])
+        share = [float(_share(process.costs, calls)) for _, calls in runs]
+        shares = np.repeat(share, [length for length, _ in runs])
+        counts = [run for block in blocks for run in block.tokens]
+        tokens = np.repeat([float(v or 0) for _, v in counts], [length for length, _ in counts])
+        unknown = all(value is None for _, value in counts)
+        self.tokens: Floats | None = None if unknown else tokens * shares
+
+    def over(self, edges: "Floats", amounts: Any) -> "Floats":
+        """Spread each step's amount evenly from the end of the step before it to its own end."""
+        import numpy as np
+
+        times = np.concatenate([[self.start], self.ends])
+        total = np.concatenate([[0.0], np.cumsum(amounts)])
+        cut: Floats = np.diff(np.interp(edges, times, total))
+        return cut
+
+    def in_steps(self, edges: "Floats") -> "Floats":
+        """Return seconds inside steps for each moment."""
+        import numpy as np
+
+        before = np.concatenate([[self.start], self.ends[:-1]])
+        durations = np.clip(self.durations, 0.0, np.maximum(self.ends - before, 0.0))
+        times = np.stack([self.ends - durations, self.ends], axis=1).ravel()
+        done = np.cumsum(durations)
+        total = np.stack([done - durations, done], axis=1).ravel()
+        cut: Floats = np.diff(np.interp(edges, times, total))
+        return cut
+
+    def alive(self, edges: "Floats") -> "Floats":
+        """Return seconds for which the process was there in each moment."""
+        import numpy as np
+
+        cut: Floats = np.diff(np.clip(edges, self.start, max(self.last, self.ends[-1])))
+        return cut
+
+
+def _flop(costs: Any, calls: Sequence[tuple[int, int]]) -> Fraction:
+    total = Fraction(0)
+    for cost, times in calls:
+        total += (costs[cost].model_flop or 0) * times
+    return total
+
+
+def _share(costs: Any, calls: Sequence[tuple[int, int]]) -> Fraction:
+    found: list[StepCost] = [costs[cost] for cost, _ in calls]
+    main = max(found, key=lambda cost: cost.hardware_flop or 0, default=None)
+    return Fraction(1) if main is None else Fraction(*main.share)
+
+
+def _added(parts: Any) -> "Floats":
+    first, *others = parts
+    total: Floats = first
+    for part in others:
+        total = total + part
+    return total
+
+
+def _cells(values: "Floats", there: Any) -> tuple[float | None, ...]:
+    return tuple(
+        value if seen else None for value, seen in zip(values.tolist(), there.tolist(), strict=True)
+    )
+
+
+def _durations(
+    columns: Sequence[_Columns], edges: "Floats"
+) -> tuple[tuple[float | None, float | None, float | None], ...]:
+    import numpy as np
+
+    moments = len(edges) - 1
+    low, high = np.full(moments, np.inf), np.full(moments, -np.inf)
+    total, count = np.zeros(moments), np.zeros(moments)
+    for column in columns:
+        place = np.clip(np.searchsorted(edges, column.ends, side="left") - 1, 0, moments - 1)
+        np.minimum.at(low, place, column.durations)
+        np.maximum.at(high, place, column.durations)
+        total += np.bincount(place, weights=column.durations, minlength=moments)
+        count += np.bincount(place, minlength=moments)
+    seen = count > 0
+    mean = total / np.where(seen, count, 1.0)
+    return tuple(zip(_cells(low, seen), _cells(mean, seen), _cells(high, seen), strict=True))
+
+
+def _bands(
+    processes: Sequence[ProcessSteps], start: float, alive: "Floats", edges: "Floats"
+) -> tuple[Band, ...]:
+    from flopledger.recording.ranges import Ranges
+
+    named: dict[str, Ranges] = {}
+    for process in processes:
+        for span in process.spans[:MOST_BANDS]:
+            low, high = process.wall_at(span.start_us), process.wall_at(span.end_us)
+            named.setdefault(span.what, Ranges()).add(low, high)
+    bands = [
+        Band(what=what, start=low / 1e9 - start, end=high / 1e9 - start)
+        for what, ranges in sorted(named.items())
+        for low, high in ranges
+    ]
+    empty = Ranges()
+    for place, share in enumerate(alive.tolist()):
+        if share < 1e-9:
+            empty.add(place, place + 1)
+    pauses = [
+        Band(what="nobody trained", start=float(edges[a]) - start, end=float(edges[b]) - start)
+        for a, b in empty
+    ]
+    return (*bands[:MOST_BANDS], *pauses)

@@ -1,0 +1,102 @@
+"""What ``Recording.summary`` answers: the run's ledgers and its devices' telemetry, joined."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flopledger.recording.totals import RunTotals
+    from profilers.trace import DeviceKey, Trace
+
+KEYS = (
+    "steps", "tokens", "samples", "model_flop", "hardware_flop", "duration_seconds", "mfu", "hfu",
+    "energy_joules", "devices",
+)  # fmt: skip
+
+
+def summarised(run_dir: Path) -> dict[str, Any]:
+    """Return the summary of a run's folder; what is not known is None and has a finding."""
+    from flopledger.recording.steps_summary import as_findings, steps_section
+    from flopledger.recording.totals import read_totals
+    from profilers.errors import ProfilersError
+
+    answer: dict[str, Any] = {**dict.fromkeys(KEYS), "steps": 0, "findings": []}
+    findings: list[dict[str, Any]] = answer["findings"]
+    try:
+        totals = read_totals(run_dir)
+    except (ProfilersError, OSError) as error:
+        findings.append(_finding("ledger-broken", "error", f"no step ledger can be read: {error}"))
+        return answer
+    if totals is None or not totals.windows:
+        findings.append(_finding("no-steps", "warning", "no step was recorded"))
+        return answer
+    _devices(answer, run_dir, totals)
+    telemetry = answer["devices"] or ()
+    section, told = steps_section(
+        totals, telemetry=telemetry, energy_joules=answer["energy_joules"]
+    )
+    answer["steps"] = totals.steps
+    for name in KEYS[1:8]:
+        answer[name] = section[name]
+    answer["detail"] = section
+    findings.extend(as_findings(told))
+    findings.extend(_notes(run_dir))
+    if answer["mfu"] is None and not any(f["message"].startswith("no MFU") for f in findings):
+        text = "no MFU: the training ran on no device with a known peak, or its FLOP are not known"
+        findings.append(_finding("mfu-unknown", "info", text))
+    return answer
+
+
+def _devices(answer: dict[str, Any], run_dir: Path, totals: RunTotals) -> None:
+    """Energy and devices of the run's window, where the node was sampled."""
+    from flopledger.process_tree import Attribution
+    from flopledger.run_summary import RunFacts, summarise
+    from profilers.errors import ProfilersError
+    from profilers.record import read_record
+
+    findings: list[dict[str, Any]] = answer["findings"]
+    try:
+        trace = read_record(run_dir)
+    except (ProfilersError, OSError, LookupError):
+        text = "no device was sampled: energy and device time are not known"
+        findings.append(_finding("no-devices", "info", text))
+        return
+    start, end = totals.windows[0][0], totals.windows[-1][1]
+    facts = RunFacts(
+        command=[],
+        exit_code=0,
+        started="",
+        duration_seconds=(end - start) / 1e9,
+        start_ns=start,
+        end_ns=end,
+        interval_seconds=1.0,
+        attribution=Attribution(used=_used(trace, totals), evidence="record", shared={}),
+        sources=[],
+        trouble=[],
+    )
+    seen = summarise(facts, trace)
+    answer["energy_joules"], answer["devices"] = seen["energy_joules"], seen["devices"]
+    findings.extend(f for f in seen["findings"] if f["code"] != "model-flop-unknown")
+
+
+def _used(trace: Trace, totals: RunTotals) -> frozenset[DeviceKey]:
+    """The devices that the training processes named, else all of the record's."""
+    named = {device.uuid for device in totals.devices if device.uuid is not None}
+    found = frozenset(key for key in trace.devices if key.uuid in named)
+    return found or frozenset(trace.devices)
+
+
+def _notes(run_dir: Path) -> list[dict[str, Any]]:
+    """What the recorders themselves noted, each thing once."""
+    from profilers.step_ledger import read_steps
+
+    told: dict[tuple[str, str, str], None] = {}
+    for process in read_steps(run_dir):
+        for note in process.notes:
+            told[note.code, note.severity, note.message] = None
+    return [_finding(*note) for note in list(told)[:200]]
+
+
+def _finding(code: str, severity: str, message: str) -> dict[str, Any]:
+    return {"code": code, "severity": severity, "message": message, "evidence": []}

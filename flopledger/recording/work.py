@@ -1,0 +1,125 @@
+"""What calls cost in sum: exact fractions inside, whole FLOP outside."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from profilers.step_ledger import StepCost
+
+Bounds = tuple[int, int | None]
+"""Least and greatest FLOP; an open end is None."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Work:
+    """What a set of calls cost (FLOP). Unknown calls are in the bounds only."""
+
+    forward: int
+    backward: int
+    recompute: int
+    by_dtype: Mapping[str, int]
+    """Forward and backward by what the matrix units were fed with."""
+    recompute_by_dtype: Mapping[str, int]
+    model_bounds: Bounds
+    hardware_bounds: Bounds
+    unknown_calls: int
+
+    @property
+    def model(self) -> int:
+        """Forward and backward of the calls that are known."""
+        return self.forward + self.backward
+
+    @property
+    def hardware(self) -> int:
+        """Everything executed by the calls that are known."""
+        return self.model + self.recompute
+
+
+class Sum:
+    """Adds up calls. A rank's share of a call may be a third; three ranks make a whole."""
+
+    def __init__(self) -> None:
+        self.forward = Fraction(0)
+        self.backward = Fraction(0)
+        self.recompute = Fraction(0)
+        self.by_dtype: dict[str, Fraction] = {}
+        self.recompute_by_dtype: dict[str, Fraction] = {}
+        self.unknown_calls = 0
+        self._model = _Ends()
+        self._hardware = _Ends()
+
+    def add(self, cost: StepCost, calls: int) -> None:
+        """Add ``calls`` calls of one kind."""
+        if calls == 0:
+            return
+        part = Fraction(calls * cost.share[0], cost.share[1])
+        if cost.forward is None or cost.backward is None or cost.recompute is None:
+            self.unknown_calls += calls
+            low, high = cost.bounds or (0, None)
+            # How much of it is recomputation nobody knows, so nothing is surely model FLOP.
+            self._model.add(Fraction(0), None if high is None else part * high)
+            self._hardware.add(part * low, None if high is None else part * high)
+            return
+        self.forward += part * cost.forward
+        self.backward += part * cost.backward
+        self.recompute += part * cost.recompute
+        for dtypes, mine in (
+            (cost.by_dtype, self.by_dtype),
+            (cost.recompute_by_dtype, self.recompute_by_dtype),
+        ):
+            for dtype, flop in dtypes.items():
+                mine[dtype] = mine.get(dtype, Fraction(0)) + part * flop
+        model = cost.forward + cost.backward
+        low, high = cost.bounds or (model + cost.recompute, model + cost.recompute)
+        self._hardware.add(part * low, None if high is None else part * high)
+        if cost.bounds is None:
+            self._model.add(part * model, part * model)
+        else:
+            self._model.add(part * min(model, low), None if high is None else part * high)
+
+    def update(self, other: "Sum") -> None:
+        """Add everything that is in another sum."""
+        self.forward += other.forward
+        self.backward += other.backward
+        self.recompute += other.recompute
+        for theirs, mine in (
+            (other.by_dtype, self.by_dtype),
+            (other.recompute_by_dtype, self.recompute_by_dtype),
+        ):
+            for dtype, flop in theirs.items():
+                mine[dtype] = mine.get(dtype, Fraction(0)) + flop
+        self.unknown_calls += other.unknown_calls
+        self._model.add(other._model.low, other._model.high)
+        self._hardware.add(other._hardware.low, other._hardware.high)
+
+    def open_end(self) -> None:
+        """Say that there is more than what was added."""
+        self._model.high = self._hardware.high = None
+
+    def work(self) -> Work:
+        """Return the sum in whole FLOP."""
+        return Work(
+            forward=round(self.forward),
+            backward=round(self.backward),
+            recompute=round(self.recompute),
+            by_dtype={name: round(flop) for name, flop in sorted(self.by_dtype.items())},
+            recompute_by_dtype={
+                name: round(flop) for name, flop in sorted(self.recompute_by_dtype.items())
+            },
+            model_bounds=self._model.rounded(),
+            hardware_bounds=self._hardware.rounded(),
+            unknown_calls=self.unknown_calls,
+        )
+
+
+class _Ends:
+    def __init__(self) -> None:
+        self.low = Fraction(0)
+        self.high: Fraction | None = Fraction(0)
+
+    def add(self, low: Fraction, high: Fraction | None) -> None:
+        self.low += low
+        self.high = None if self.high is None or high is None else self.high + high
+
+    def rounded(self) -> Bounds:
+        return round(self.low), None if self.high is None else round(self.high)

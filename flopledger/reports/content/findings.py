@@ -1,0 +1,37 @@
+"""Findings, worst first: what was found, what it means, what would resolve it."""
+
+from typing import TYPE_CHECKING
+
+from flopledger.reports.document import Block, Card, Paragraph, Section, sentence
+from flopledger.reports.explanations import explain
+
+if TYPE_CHECKING:
+    from flopledger.auditing import AuditReport
+    from flopledger.facts import Finding
+
+_ORDER = {"error": 0, "warning": 1, "info": 2}
+
+
+def section(report: "AuditReport") -> Section:
+    """Show each finding once; its code is explained at the first card that bears it."""
+    ordered = sorted(dict.fromkeys(report.findings), key=lambda one: _ORDER[one.severity])
+    explained: set[str] = set()
+    blocks: list[Block] = []
+    for one in ordered:
+        blocks.append(_card(one, known=one.code in explained))
+        explained.add(one.code)
+    if not blocks:
+        blocks.append(Paragraph(words=("None: nothing that an auditor would have to ask about.",)))
+    return Section(key="findings", title="Findings", blocks=tuple(blocks))
+
+
+def _card(one: "Finding", *, known: bool) -> Card:
+    text = None if known else explain(one.code)
+    return Card(
+        severity=one.severity,
+        code=one.code,
+        message=sentence(one.message),
+        places=one.evidence,
+        meaning=() if text is None else text.meaning,
+        resolves=() if text is None else text.resolves,
+    )

@@ -1,0 +1,74 @@
+"""The verdict, in a sentence and four figures."""
+
+from typing import TYPE_CHECKING
+
+from flopledger import __version__
+from flopledger.reports import wording
+from flopledger.reports.document import Document, Section, Stat
+from flopledger.text import number, round_number
+
+if TYPE_CHECKING:
+    from flopledger.auditing import AuditReport
+    from flopledger.claim import Claim
+
+
+def document(report: "AuditReport", sections: tuple[Section, ...]) -> Document:
+    """Put the headline over ``sections``."""
+    claim = report.claim
+    return Document(
+        kind="Training compute audit" if claim is not None else "Training compute estimate",
+        title=report.case.spec.title,
+        verdict=str(report.verdict),
+        mark=wording.heading(report),
+        lead=wording.conclusion(report),
+        quote=claim.statement if claim is not None else None,
+        cite=claim.source if claim is not None else None,
+        stats=_stats(report),
+        sections=sections,
+        footer=f"flopledger {__version__}. FLOP is a count; a multiply-add is 2 FLOP. Intervals hold "
+        "90 % of the probability unless they say otherwise.",
+    )
+
+
+def _stats(report: "AuditReport") -> tuple[Stat, ...]:
+    found = []
+    if report.claim is not None:
+        found.append(_claimed(report.claim))
+    if report.combined is not None:
+        flop = report.combined.flop
+        ends = f"90 %: {number(flop.low)} to {number(flop.high)} FLOP"
+        found.append(Stat(label="Estimated", value=number(flop.best), note=ends))
+    else:
+        found.append(
+            Stat(label="Estimated", value="not known", note="bounds at most; see the routes")
+        )
+    if report.claim_ratio is not None:
+        note = "model FLOP, before the estimate's own doubt is taken off"
+        found.append(Stat(label="Claim ÷ estimate", value=number(report.claim_ratio), note=note))
+    return (*found, _highest(report))
+
+
+def _claimed(claim: "Claim") -> Stat:
+    basis = "basis not stated" if claim.basis == "unknown" else f"{claim.basis} FLOP"
+    value = number(claim.flop.best) if claim.flop.best is not None else wording.interval(claim.flop)
+    return Stat(label="Claimed", value=value, note=basis)
+
+
+def _highest(report: "AuditReport") -> Stat:
+    """Name the highest threshold that is more likely passed than not."""
+    label = "Highest threshold passed"
+    passed = [
+        one
+        for one in report.standings
+        if one.probability_exceeded is not None and one.probability_exceeded > 0.5
+    ]
+    if passed:
+        top = max(passed, key=lambda one: one.threshold_flop)
+        return Stat(
+            label=label,
+            value=round_number(top.threshold_flop),
+            note=f"{top.regime.id}, P(exceeded) {wording.probability(top)}",
+        )
+    if all(one.probability_exceeded is not None for one in report.standings):
+        return Stat(label=label, value="none", note="of the regimes below")
+    return Stat(label=label, value="not known", note="the evidence does not settle every regime")

@@ -1,0 +1,253 @@
+"""The ledger of one training process: what it did, step by step, in lines that only grow.
+
+Each process writes a file of its own (``steps/rank=.../ledger.jsonl`` in the run's folder), so that
+ranks never wait for one another and a restart adds to the folder and changes nothing in it. The
+format is in design/070. Reading is in :mod:`profilers.step_reading` and offered here.
+"""
+
+import os
+import platform
+import re
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from profilers.clocks import ClockPair, boot_id
+from profilers.ledger import Ledger
+from profilers.step_reading import StepsError, read_process, read_steps
+from profilers.step_values import (
+    MODES,
+    Calls,
+    ProcessSteps,
+    Step,
+    StepBlock,
+    StepCost,
+    StepDevice,
+    StepNote,
+    StepResume,
+    StepSpan,
+)
+
+__all__ = [
+    "MODES",
+    "SCHEMA",
+    "STEPS",
+    "Calls",
+    "ProcessSteps",
+    "Step",
+    "StepBlock",
+    "StepCost",
+    "StepDevice",
+    "StepLedger",
+    "StepNote",
+    "StepResume",
+    "StepSpan",
+    "StepsError",
+    "read_process",
+    "read_steps",
+]
+
+SCHEMA = "flopledger/steps/1"
+STEPS = "steps"
+LEDGER = "ledger.jsonl"
+
+
+def run_lengths(values: Sequence[Any]) -> list[list[Any]]:
+    """Return ``[[how many, value], ...]`` of a column."""
+    runs: list[list[Any]] = []
+    for value in values:
+        if runs and runs[-1][1] == value:
+            runs[-1][0] += 1
+        else:
+            runs.append([1, value])
+    return runs
+
+
+def now_us() -> int:
+    """Return the process's monotonic clock in microseconds."""
+    return time.monotonic_ns() // 1000
+
+
+class StepLedger:
+    """The writing end. Each method writes one whole line and raises ``OSError`` on a full disk."""
+
+    def __init__(self, folder: Path, ledger: Ledger) -> None:
+        self.folder = folder
+        self._ledger = ledger
+        self._next_cost = 0
+
+    @classmethod
+    def create(
+        cls,
+        run_dir: Path,
+        *,
+        rank: int = 0,
+        local_rank: int = 0,
+        world_size: int = 1,
+        node: str | None = None,
+        mesh: Mapping[str, int] | None = None,
+        versions: Mapping[str, str] | None = None,
+        clock: ClockPair | None = None,
+    ) -> "StepLedger":
+        """Start a new ledger in the run's folder.
+
+        Args:
+            run_dir: The run's folder; made where it is missing.
+            rank: Rank among all processes of the job.
+            local_rank: Rank on this node.
+            world_size: Processes of the job.
+            node: Name of the host; by default its own.
+            mesh: Size by name of the device mesh's dimensions.
+            versions: Of Python, torch and whatever else decides what runs.
+            clock: Both clocks at the recording's start; by default now.
+
+        """
+        node = platform.node() if node is None else node
+        clock = clock or ClockPair.now()
+        host = re.sub(r"[^A-Za-z0-9.]", "_", node)[:64] or "host"
+        name = f"rank={rank:05d}-{host}-{os.getpid()}-{clock.wall_ns:x}"
+        folder = run_dir / STEPS / name
+        folder.mkdir(parents=True)
+        made = cls(folder, Ledger.open(folder / LEDGER))
+        made._ledger.append(
+            {
+                "kind": "header",
+                "schema": SCHEMA,
+                "rank": rank,
+                "local_rank": local_rank,
+                "world_size": world_size,
+                "node": node,
+                "boot_id": boot_id(),
+                "pid": os.getpid(),
+                "clock": {"monotonic_ns": clock.monotonic_ns, "wall_ns": clock.wall_ns},
+                "mesh": dict(mesh) if mesh else None,
+                "versions": dict(versions or {}),
+            }
+        )
+        return made
+
+    def resume(self, step: int, source: str = "explicit") -> None:
+        """Say that this process goes on after ``step``."""
+        self._ledger.append({"kind": "resume", "step": step, "source": source})
+
+    def device(
+        self,
+        kind: str,
+        *,
+        name: str | None = None,
+        uuid: str | None = None,
+        memory_bytes: int | None = None,
+    ) -> None:
+        """Say what this process computes on."""
+        about = {"type": kind, "name": name, "uuid": uuid, "memory_bytes": memory_bytes}
+        self._ledger.append({"kind": "device", **about})
+
+    def cost(
+        self,
+        *,
+        model: str,
+        mode: str,
+        inputs: Sequence[str],
+        flop: Mapping[str, int] | None,
+        how: str,
+        by_dtype: Mapping[str, int] | None = None,
+        recompute_by_dtype: Mapping[str, int] | None = None,
+        share: tuple[int, int] = (1, 1),
+        bounds: tuple[int, int | None] | None = None,
+        uncounted: Sequence[str] = (),
+        reason: str | None = None,
+    ) -> int:
+        """Write what one kind of call costs; return the id by which steps refer to it.
+
+        Args:
+            model: Class name of the module.
+            mode: One of ``MODES``.
+            inputs: Shapes and dtypes as text.
+            flop: ``forward``, ``backward`` and ``recompute``; None where nobody knows.
+            how: How the figure was found.
+            by_dtype: Model FLOP by dtype.
+            recompute_by_dtype: Recomputed FLOP by dtype.
+            share: This rank's part of the call.
+            bounds: Least and greatest hardware FLOP where the figure is not exact.
+            uncounted: Operations that no rule covers.
+            reason: Why there is no figure, or why it has bounds.
+
+        """
+        number = self._next_cost
+        self._ledger.append(
+            {
+                "kind": "cost",
+                "id": number,
+                "model": model,
+                "mode": mode,
+                "inputs": list(inputs),
+                "flop": None if flop is None else dict(flop),
+                "by_dtype": dict(by_dtype or {}),
+                "recompute_by_dtype": dict(recompute_by_dtype or {}),
+                "share": list(share),
+                "how": how,
+                "bounds": None if bounds is None else list(bounds),
+                "uncounted": list(uncounted),
+                "reason": reason,
+            }
+        )
+        self._next_cost = number + 1
+        return number
+
+    def steps(
+        self,
+        *,
+        first: int,
+        end_us: Sequence[int],
+        duration_us: Sequence[int],
+        wait_us: Sequence[int],
+        optimizer: Sequence[str | None],
+        tokens: Sequence[int | None],
+        tokens_from: Sequence[str | None],
+        samples: Sequence[int | None],
+        calls: Sequence[Sequence[tuple[int, int]]],
+    ) -> None:
+        """Write a block of consecutive steps, given as columns."""
+        self._ledger.append(
+            {
+                "kind": "steps",
+                "first": first,
+                "end_us": list(end_us),
+                "duration_us": list(duration_us),
+                "wait_us": list(wait_us),
+                "optimizer": run_lengths(optimizer),
+                "tokens": run_lengths(tokens),
+                "tokens_from": run_lengths(tokens_from),
+                "samples": run_lengths(samples),
+                "calls": run_lengths(calls),
+            }
+        )
+
+    def span(
+        self,
+        what: str,
+        *,
+        start_us: int,
+        end_us: int,
+        calls: Sequence[tuple[int, int]] = (),
+        source: str = "explicit",
+    ) -> None:
+        """Write a stretch of time that is no training, or that the user named."""
+        about = {"what": what, "start_us": start_us, "end_us": end_us, "source": source}
+        self._ledger.append({"kind": "span", **about, "calls": [list(pair) for pair in calls]})
+
+    def note(self, code: str, severity: str, message: str) -> None:
+        """Write something that a reader must know."""
+        about = {"code": code, "severity": severity, "message": message}
+        self._ledger.append({"kind": "note", **about})
+
+    def seal(self, reason: str, steps: int) -> None:
+        """Write that the recording ended in order, and close the file."""
+        self._ledger.append({"kind": "seal", "reason": reason, "steps": steps})
+        self._ledger.sync()
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file without a seal; a forked child does this with its parent's."""
+        self._ledger.close()

@@ -1,0 +1,121 @@
+"""What tells one kind of call from another: shapes and settings, read without touching a device.
+
+No torch is imported here; the class of tensors is handed in by :mod:`profilers.steps`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+PLAIN = (int, str, bool, bytes, type(None))
+DEPTH = 6
+MOST_ITEMS = 64
+"""Items of one container that are looked at; caches repeat themselves after the first layers."""
+MOST_OUTPUTS = 16
+"""Output tensors whose gradients are watched."""
+
+
+class Signer:
+    """Writes signatures of inputs and finds the tensors in outputs."""
+
+    def __init__(self, tensor: type, strided: Any) -> None:
+        """Take torch's class of tensors and its name of the usual layout."""
+        self._tensor = tensor
+        self._strided = strided
+
+    def add(self, value: Any, parts: list[Any], depth: int = DEPTH) -> None:
+        """Append what a value looks like: everything that its cost may depend on."""
+        kind = type(value)
+        if kind is self._tensor or isinstance(value, self._tensor):
+            self._add_tensor(value, parts)
+        elif kind in PLAIN:
+            parts.append(value)
+        elif kind is float or depth < 0:
+            parts.append(kind)  # a number that changes each step is no new kind of call
+        elif isinstance(value, Mapping):
+            parts.append(kind)
+            parts.append(len(value))
+            for key, item in list(value.items())[:MOST_ITEMS]:
+                parts.append(key if isinstance(key, str | int) else type(key))
+                self.add(item, parts, depth - 1)
+        elif isinstance(value, list | tuple):
+            parts.append(kind)
+            parts.append(len(value))
+            for item in value[:MOST_ITEMS]:
+                self.add(item, parts, depth - 1)
+        else:
+            parts.append(kind)
+            inner = getattr(value, "__dict__", None)
+            if inner and not callable(value):
+                for key, item in list(inner.items())[:MOST_ITEMS]:
+                    if not isinstance(item, int | float) or isinstance(item, bool):
+                        parts.append(key)
+                        self.add(item, parts, depth - 2)
+
+    def _add_tensor(self, value: Any, parts: list[Any]) -> None:
+        if value.is_nested or value.layout is not self._strided:
+            parts.append(str(value.layout))
+            parts.append(value.dtype)
+            # Host-side facts only: the lengths themselves may live on the device.
+            parts.append(value._nnz() if value.is_sparse else value.numel())
+            if value.is_nested:
+                return
+        parts.append(value.shape)
+        parts.append(value.dtype)
+        parts.append(value.requires_grad)
+
+    def outputs(self, value: Any) -> list[Any]:
+        """Every tensor of an output, always in the same order, the same for any tensors."""
+        found: list[Any] = []
+        self._outputs(value, found, 3)
+        return found
+
+    def _outputs(self, value: Any, found: list[Any], depth: int) -> None:
+        if isinstance(value, self._tensor):
+            found.append(value)
+        elif depth < 0 or isinstance(value, PLAIN):
+            return
+        elif isinstance(value, Mapping):
+            for item in list(value.values())[:MOST_ITEMS]:
+                self._outputs(item, found, depth - 1)
+        elif isinstance(value, list | tuple):
+            for item in value[:MOST_ITEMS]:
+                self._outputs(item, found, depth - 1)
+        elif depth == 3 or hasattr(value, "__dataclass_fields__"):
+            for item in list(getattr(value, "__dict__", {}).values())[:MOST_ITEMS]:
+                self._outputs(item, found, depth - 2)
+
+    def inputs(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
+        """Every tensor among the inputs, positional ones first."""
+        found: list[Any] = []
+        for value in (*args, *kwargs.values()):
+            self._outputs(value, found, 3)
+        return found
+
+
+def text_of(tensor: Any) -> str:
+    """Shape and dtype for people, e.g. ``int64[8, 128]``."""
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    if tensor.is_nested:
+        return f"{dtype}[nested of {tensor.numel()}]"
+    return f"{dtype}{list(tensor.shape)}"
+
+
+def tokens_of(kwargs: Mapping[str, Any], tensors: list[Any]) -> tuple[int | None, int | None]:
+    """Tokens and samples of one call, by the rule of docs/recording.md.
+
+    Tokens: the size of ``input_ids``, else of the first whole-number matrix (batch x sequence)
+    among the inputs; None without one. Samples: the first axis of that matrix, else of the first
+    input tensor that has an axis and needs no gradient: one that needs it comes from another model
+    or pipeline stage, where it was counted.
+    """
+    named = kwargs.get("input_ids")
+    candidates = [named, *tensors] if named is not None else tensors
+    for tensor in candidates:
+        if hasattr(tensor, "dim") and not tensor.is_nested and tensor.dim() == 2:
+            dtype = str(tensor.dtype)
+            if "int" in dtype:
+                return int(tensor.shape[0]) * int(tensor.shape[1]), int(tensor.shape[0])
+    for tensor in tensors:
+        if not tensor.is_nested and tensor.dim() >= 1 and not tensor.requires_grad:
+            return None, int(tensor.shape[0])
+    return None, None

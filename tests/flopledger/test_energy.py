@@ -1,0 +1,104 @@
+"""The energy route: power shares by boundary, independence, and energies that repeat the hours."""
+
+import pytest
+
+from flopledger.methods import energy
+
+#: 7e9 parameters x 2e12 tokens x 6 = 8.4e22 FLOP; at 0.36 of an A100 (312e12): 207,750 hours.
+WORK = """
+[model.m]
+parameters = 7.0e9
+[[run]]
+name = "r"
+model = "m"
+tokens = 2.0e12
+precision = "bf16"
+accelerator = "NVIDIA A100-SXM4-80GB"
+"""
+
+
+def codes(report) -> dict[str, str]:
+    return {finding.code: finding.severity for finding in report.findings}
+
+
+def of_method(report, method):
+    return next((one for one in report.estimates if one.method == method), None)
+
+
+def test_energy_becomes_time_by_the_power_of_a_node(run_audit):
+    report = run_audit(f'{WORK}energy_mwh = 97.77\nenergy_boundary = "node"')
+    one = of_method(report, "energy")
+    prior = energy.node_share()
+    # 97.77 MWh / (400 W x share) x 312e12 x U: the medians multiply.
+    seconds = 97.77e6 * 3600 / (400 * prior.median)
+    assert one.flop.best == pytest.approx(seconds * 312e12 * 0.3644, rel=0.03)
+    assert one.independence_group == energy.GROUP
+    assert not one.bound_only
+    assert one.flop.low < 8.4e22 < one.flop.high
+    assert str(report.verdict) == "consistent"
+
+
+def test_without_amount_or_utilisation_energy_gives_no_figure(run_audit):
+    text = WORK.replace("tokens = 2.0e12\n", "")
+    assert of_method(run_audit(f"{text}energy_mwh = 97.77"), "energy") is None
+    assert of_method(run_audit(f"{text}energy_mwh = 97.77\nmfu = 0.4"), "energy") is not None
+
+
+@pytest.mark.parametrize("boundary", ["device", "node", "facility", None])
+def test_an_unstated_boundary_is_the_widest(run_audit, boundary):
+    line = f'energy_boundary = "{boundary}"' if boundary else ""
+    one = of_method(run_audit(f"{WORK}energy_mwh = 97.77\n{line}"), "energy")
+    wide = of_method(run_audit(f"{WORK}energy_mwh = 97.77"), "energy")
+    assert one.flop.high / one.flop.low <= wide.flop.high / wide.flop.low * 1.001
+
+
+@pytest.mark.parametrize(
+    "megawatt_hours, words",
+    [
+        (200_000 * 400 / 1e6, "x 400 W:"),  # the board's TDP
+        (200_000 * 400 * 1.1 / 1e6, "x 400 W x 1.1"),  # and a round overhead
+        (200_000 * 280 / 1e6, "x 280 W"),  # an assumed round power
+    ],
+)
+def test_energy_that_is_hours_times_power_confirms_nothing(run_audit, megawatt_hours, words):
+    report = run_audit(f"{WORK}accelerator_hours = 200000\nenergy_mwh = {megawatt_hours:.6g}")
+    (finding,) = [one for one in report.findings if one.code == "circular-evidence"]
+    assert words.rstrip(":") in finding.message
+    groups = {one.independence_group for one in report.estimates if one.method == "energy"}
+    assert groups == {of_method(report, "device-time").independence_group}
+
+
+def test_a_metered_energy_is_its_own_witness(run_audit):
+    report = run_audit(f"{WORK}accelerator_hours = 200000\nenergy_mwh = 93.17")
+    assert "circular-evidence" not in codes(report)
+    assert of_method(report, "energy").independence_group == energy.GROUP
+
+
+def test_energy_refutes_hours_that_it_cannot_fit(run_audit):
+    # 94 MWh over 40,000 h are 2,350 W a 400-W board.
+    report = run_audit(
+        f'{WORK}accelerator_hours = 40000\nenergy_mwh = 94.13\nenergy_boundary = "device"'
+    )
+    assert codes(report)["power-implausible"] == "error"
+    assert str(report.runs[0].verdict) == "inconsistent"
+    # Over 2,000,000 h they are 47 W: idle boards, which contradict nothing but ask for a word.
+    idle = run_audit(
+        f'{WORK}accelerator_hours = 2000000\nenergy_mwh = 94.13\nenergy_boundary = "device"'
+    )
+    assert codes(idle)["power-implausible"] == "warning"
+
+
+def test_a_cost_that_is_hours_times_price_is_said_to_be(run_audit):
+    report = run_audit(f"{WORK}accelerator_hours = 200000\ncost_usd = 400000")
+    (finding,) = [one for one in report.findings if one.code == "circular-evidence"]
+    assert "2.00 USD" in finding.message
+    other = run_audit(f"{WORK}accelerator_hours = 200000\ncost_usd = 413700")
+    assert "circular-evidence" not in codes(other)
+
+
+def test_energy_does_not_move_the_figure_of_the_count(run_audit):
+    plain = run_audit(f"{WORK}accelerator_hours = 200000")
+    more = run_audit(
+        f'{WORK}accelerator_hours = 200000\nenergy_mwh = 93.17\nenergy_boundary="node"'
+    )
+    assert more.combined.flop == plain.combined.flop

@@ -1,0 +1,279 @@
+"""``flopledger run`` around whole families of processes: pipes, daemons, torchrun, terminals."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flopledger.process_tree import ProcessTree, attribute
+from profilers import Device, DeviceKey, DeviceTrace, Event, Trace
+from tests.profilers.conftest import start_clock
+
+ROOT = Path(__file__).parents[2]
+CLI = str(ROOT / "cli.py")
+
+
+def profile(out: Path, *command, **more):
+    words = [sys.executable, CLI, "run", "-q", "--out", str(out), "--", *map(str, command)]
+    more = {"capture_output": True, "text": True, "timeout": 120, "check": False} | more
+    return subprocess.run(words, **more)
+
+
+def summary(out: Path) -> dict:
+    return json.loads((out / "summary.json").read_text())
+
+
+def codes(told: dict) -> set[str]:
+    return {finding["code"] for finding in told["findings"]}
+
+
+def wait_for(condition, seconds=30.0):
+    until = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.02)
+    return found
+
+
+def test_a_pipeline_keeps_its_streams_and_its_code(tmp_path):
+    script = "set -o pipefail; printf 'b\\na\\n' | sort | tee /dev/stderr; cat; exit 4"
+    done = profile(tmp_path / "out", "bash", "-c", script, input="from stdin\n")
+    assert (done.returncode, done.stdout) == (4, "a\nb\nfrom stdin\n")
+    assert done.stderr == "a\nb\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL])
+def test_an_end_by_signal_is_told_as_shells_do(tmp_path, number):
+    done = profile(tmp_path / "out", "bash", "-c", f"kill -{int(number)} $$")
+    assert done.returncode == 128 + number
+    assert summary(tmp_path / "out")["exit_code"] == 128 + number
+
+
+DAEMON = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:  # the daemon: its parent is gone, its session is its own
+        open(sys.argv[1] + ".part", "w").write(str(os.getpid()))
+        os.rename(sys.argv[1] + ".part", sys.argv[1])
+        time.sleep(60)
+    os._exit(0)
+os.wait()
+while not os.path.exists(sys.argv[1]):
+    time.sleep(0.01)
+time.sleep(float(sys.argv[2]))
+"""
+
+
+def test_a_daemon_is_left_alone_and_told(tmp_path):
+    out, pid_file = tmp_path / "out", tmp_path / "pid"
+    started = time.monotonic()
+    # The daemon keeps whatever streams it was given open.
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    words = (sys.executable, "-c", DAEMON, pid_file, "0.5")
+    done = profile(out, *words, capture_output=False, text=False, **streams)
+    daemon = int(pid_file.read_text())
+    try:
+        assert done.returncode == 0
+        assert time.monotonic() - started < 30  # nobody waits for a daemon
+        assert psutil.Process(daemon).is_running()
+        told = summary(out)
+        assert "processes-left-running" in codes(told)
+    finally:
+        os.kill(daemon, signal.SIGKILL)
+
+
+def test_orphans_stay_in_the_tree(tmp_path):
+    from flopledger.run_child import AWAITED, run_child
+
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
+    try:
+        ended = run_child(
+            [sys.executable, "-c", DAEMON, str(tmp_path / "pid"), "0.3"], mask=previous
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+    daemon = int((tmp_path / "pid").read_text())
+    os.kill(daemon, signal.SIGKILL)
+    assert (ended.code, ended.left) == (0, 1)
+    assert daemon in ended.tree.pids
+    os.waitpid(daemon, 0)  # we adopted it
+
+
+def listing(index: int, *lists: tuple[int, str]) -> DeviceTrace:
+    key = DeviceKey(uuid=f"GPU-{index}")
+    events = tuple(
+        Event(time_ns=at, kind="processes", device=key, detail={"pids": pids}) for at, pids in lists
+    )
+    return DeviceTrace.of_samples(Device(key=key, index=index), [], events=events)
+
+
+def test_a_shared_device_is_told():
+    """Our processes are 10 and 11. Device 0 is ours, 1 shared, 2 others', 3 ours after the end."""
+    devices = [
+        listing(0, (5, "10")),
+        listing(1, (1, "99"), (5, "11 99 100")),
+        listing(2, (5, "99")),
+        listing(3, (1, "77"), (3, ""), (25, "11")),
+    ]
+    trace = Trace(devices={d.device.key: d for d in devices}, started_ns=4, ended_ns=20)
+    tree = ProcessTree(10)
+    tree.pids = {10, 11}
+    found = attribute(trace, tree, {})
+    assert {key.uuid for key in found.used} == {"GPU-0", "GPU-1"}
+    assert found.evidence == "driver-process-list"
+    assert found.shared == {DeviceKey(uuid="GPU-1"): 2}  # 99 and 100
+
+
+def test_the_terminal_stays_the_commands_own(tmp_path):
+    """A pseudo-terminal: the command reads and writes it, ^C reaches it once, ^Z stops and resumes."""
+    script = textwrap.dedent(
+        """
+        import os, signal, sys, time
+        hits = []
+        signal.signal(signal.SIGINT, lambda *_: hits.append(1))
+        print("tty", sys.stdin.isatty(), os.tcgetpgrp(0) == os.getpgrp(), flush=True)
+        print("line", sys.stdin.readline().strip(), flush=True)
+        until = time.monotonic() + 60
+        while not hits and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(0.3)
+        print("interrupts", len(hits), flush=True)
+        """
+    )
+    words = [sys.executable, CLI, "run", "-q", "--out", str(tmp_path / "out"), "--"]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [*words, sys.executable, "-c", script])
+    try:
+        seen = ""
+
+        def shows(text: str) -> str:
+            nonlocal seen
+            while text not in seen:
+                seen += os.read(terminal, 4096).decode()
+            return seen
+
+        shows("tty True True")
+        os.write(terminal, b"hello\n")
+        shows("line hello")
+        os.write(terminal, b"\x03")  # the terminal's own ^C
+        shows("interrupts 1")
+        _, status = os.waitpid(pid, 0)
+        assert os.waitstatus_to_exitcode(status) == 0
+    finally:
+        os.close(terminal)
+
+
+def test_a_stopped_command_goes_on(tmp_path):
+    """A stop for the whole group, later SIGCONT, as ^Z and `fg` do.
+
+    SIGSTOP stands in for SIGTSTP, which the kernel ignores in a group without a shell above it.
+    """
+    words = [sys.executable, CLI, "run", "-q", "--out", str(tmp_path / "out"), "--"]
+    program = subprocess.Popen([*words, "sleep", "2"], start_new_session=True)
+    parent = psutil.Process(program.pid)
+
+    def child():
+        return next((c for c in parent.children() if c.name() == "sleep"), None)
+
+    sleeper = wait_for(child)
+    os.killpg(program.pid, signal.SIGSTOP)
+    wait_for(lambda: parent.status() == sleeper.status() == psutil.STATUS_STOPPED)
+    os.killpg(program.pid, signal.SIGCONT)
+    assert program.wait(30) == 0
+    assert summary(tmp_path / "out")["exit_code"] == 0
+
+
+def test_two_runs_at_once_on_one_device(nvml, tmp_path):
+    nvml("device model=h100\nset 0 power 300000")
+    start_clock(tmp_path)
+    words = [sys.executable, CLI, "run", "-q", "--interval", "100ms"]
+    runs = [
+        subprocess.Popen([*words, "--out", str(tmp_path / name), "--", "sleep", "1"])
+        for name in ("one", "two")
+    ]
+    assert [run.wait(60) for run in runs] == [0, 0]
+    for name in ("one", "two"):
+        (device,) = summary(tmp_path / name)["devices"]
+        assert device["status"] == "ok"
+        # Each sees the whole device: 300 W for its own second or so, and says whose it is.
+        seconds = summary(tmp_path / name)["duration_seconds"]
+        assert device["energy_joules"] == pytest.approx(300 * seconds, abs=300 * 0.15)
+
+
+TRAIN = """
+import os, torch, torch.distributed as dist
+dist.init_process_group("gloo")
+model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(4, 4))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+torch.manual_seed(dist.get_rank())
+for _ in range(3):
+    optimizer.zero_grad()
+    model(torch.randn(2, 4)).sum().backward()
+    optimizer.step()
+total = torch.ones(1)
+dist.all_reduce(total)
+if dist.get_rank() == 0:
+    print("world", int(total), flush=True)
+dist.destroy_process_group()
+os._exit(7 if os.environ["RANK"] == "1" else 0)
+"""
+
+
+@pytest.mark.trace
+def test_torchrun(nvml, tmp_path):
+    """Two ranks train in step; then one fails, and torchrun's own code comes through."""
+    pytest.importorskip("torch")
+    nvml("device model=h100\ndevice model=h100\nset 0 power 300000\nset 1 power 200000")
+    start_clock(tmp_path)
+    (tmp_path / "train.py").write_text(TRAIN)
+    done = profile(
+        tmp_path / "out",
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"),
+        tmp_path / "train.py",
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.stdout.strip() == "world 2"
+    told = summary(tmp_path / "out")
+    assert told["exit_code"] == done.returncode == 1
+    assert len(told["devices"]) == 2  # once a node, not once a rank
+    seconds = told["duration_seconds"]
+    assert told["energy_joules"] == pytest.approx(500 * seconds, abs=500 * 0.2)
+    assert len(list((tmp_path / "out" / "telemetry").glob("node=*"))) == 1
+
+
+def test_two_nodes_are_merged_by_device(nvml, tmp_path):
+    """Two record folders of two nodes, copied into one: each device once, gaps per node."""
+    import shutil
+
+    from profilers import read_record
+    from profilers.sampler import Sampler, SamplerSettings
+
+    nvml("device model=h100\nset 0 power 300000")
+    for node in ("n1", "n2"):
+        settings = SamplerSettings(interval_seconds=0.1, node=node)
+        sampler = Sampler(tmp_path / node, settings)
+        sampler.start()
+        assert sampler.wait_ready(60)
+        sampler.mark("start", 5)
+        sampler.mark("end", 5)
+        assert sampler.stop(60)
+    for folder in (tmp_path / "n2" / "telemetry").iterdir():
+        shutil.copytree(folder, tmp_path / "n1" / "telemetry" / folder.name)
+    alone = read_record(tmp_path / "n2")
+    both = read_record(tmp_path / "n1")
+    # The stand-in has the same UUID on both "nodes": one device, never counted twice.
+    assert len(both.devices) == 1
+    (seen,), (second,) = both.devices.values(), alone.devices.values()
+    assert len(seen) > len(second)
+    assert both.started_ns < alone.started_ns
+    assert both.ended_ns == alone.ended_ns

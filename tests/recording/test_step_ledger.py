@@ -1,0 +1,235 @@
+"""The ledger of one process: what is written comes back, and what is wrong is said."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from profilers.step_ledger import StepLedger, read_process, read_steps, run_lengths
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def written(run: Path, **options: Any) -> StepLedger:
+    ledger = StepLedger.create(run, versions={"python": "3"}, **options)
+    ledger.resume(10)
+    ledger.device("cuda", name="NVIDIA H100 80GB HBM3", memory_bytes=80 << 30)
+    train = ledger.cost(
+        model="GPT",
+        mode="train",
+        inputs=["int64[8, 128]"],
+        flop={"forward": 100, "backward": 200, "recompute": 50},
+        by_dtype={"bf16": 300},
+        recompute_by_dtype={"bf16": 50},
+        share=(1, 2),
+        how="meta",
+    )
+    unknown = ledger.cost(
+        model="Odd", mode="forward", inputs=[], flop=None, how="unknown", reason="it raised"
+    )
+    ledger.steps(
+        first=11,
+        end_us=[10, 20, 31],
+        duration_us=[8, 8, 8],
+        wait_us=[2, 2, 3],
+        optimizer=["AdamW", "AdamW", "SGD"],
+        tokens=[1024, 1024, None],
+        tokens_from=["inputs", "inputs", None],
+        samples=[8, 8, 8],
+        calls=[[(train, 2)], [(train, 2)], [(train, 1), (unknown, 1)]],
+    )
+    ledger.span("evaluation", start_us=31, end_us=40, calls=[(unknown, 3)])
+    ledger.note("odd", "warning", "something odd")
+    return ledger
+
+
+def test_what_is_written_comes_back(tmp_path: Path) -> None:
+    written(tmp_path, rank=3, local_rank=1, world_size=4, mesh={"tp": 2}).seal("finished", 3)
+    (process,) = read_steps(tmp_path)
+    assert (process.rank, process.local_rank, process.world_size) == (3, 1, 4)
+    assert process.mesh == {"tp": 2}
+    assert process.sealed == "finished"
+    assert process.problems == ()
+    assert process.resumes[0].step == 10
+    assert process.devices[0].name == "NVIDIA H100 80GB HBM3"
+    steps = list(process.steps())
+    assert [step.number for step in steps] == [11, 12, 13]
+    assert [step.tokens for step in steps] == [1024, 1024, None]
+    assert steps[2].calls == ((0, 1), (1, 1))
+    assert steps[2].optimizer == "SGD"
+    assert process.spans[0].calls == ((1, 3),)
+
+
+def test_a_share_divides_the_whole_model(tmp_path: Path) -> None:
+    written(tmp_path).close()
+    (process,) = read_steps(tmp_path)
+    # Half of 100 + 200, and half of 100 + 200 + 50.
+    assert process.costs[0].model_flop == Fraction(150)
+    assert process.costs[0].hardware_flop == Fraction(175)
+    assert process.costs[1].model_flop is None
+    assert not process.costs[1].known
+
+
+def test_a_kill_loses_the_line_in_flight_only(tmp_path: Path) -> None:
+    ledger = written(tmp_path)
+    ledger.close()
+    path = ledger.folder / "ledger.jsonl"
+    path.write_bytes(path.read_bytes()[:-20])
+    (process,) = read_steps(tmp_path)
+    assert process.sealed is None
+    assert len(process.blocks) == 1
+    assert process.notes == ()
+    assert "cut short" in process.problems[0]
+
+
+def test_a_changed_line_breaks_the_chain(tmp_path: Path) -> None:
+    ledger = written(tmp_path)
+    ledger.seal("finished", 3)
+    path = ledger.folder / "ledger.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"tokens": [[2, 1024]', b'"tokens": [[2, 9024]'))
+    (process,) = read_steps(tmp_path)
+    assert "changed" in process.problems[0]
+    assert process.sealed is None
+
+
+def test_each_start_is_a_ledger_of_its_own(tmp_path: Path) -> None:
+    written(tmp_path).seal("finished", 3)
+    written(tmp_path).seal("finished", 3)
+    assert len(read_steps(tmp_path)) == 2
+
+
+def test_no_steps_no_ledgers(tmp_path: Path) -> None:
+    assert read_steps(tmp_path) == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"end_us": [1, 2]}, "entries"),
+        ({"tokens": [[4, 1]]}, "exceed"),
+        ({"tokens": [[2, 1]]}, "cover 2 of 3"),
+        ({"tokens": [[3, -1]]}, "whole number"),
+        ({"tokens": [[3, 1e3]]}, "whole number"),
+        ({"tokens": [[3, True]]}, "whole number"),
+        ({"calls": [[3, [[9, 1]]]]}, "cost 9"),
+        ({"calls": [[3, [[[], 1]]]]}, "whole number"),
+        ({"end_us": []}, "column"),
+        ({"first": 10**30}, "whole number"),
+        ({"optimizer": [[3, "x" * 5000]]}, "text"),
+    ],
+)
+def test_a_block_that_does_not_fit_is_refused(
+    tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    ledger = StepLedger.create(tmp_path)
+    ledger.cost(
+        model="m",
+        mode="train",
+        inputs=[],
+        flop={"forward": 1, "backward": 2, "recompute": 0},
+        how="meta",
+    )
+    block = {
+        "kind": "steps",
+        "first": 0,
+        "end_us": [1, 2, 3],
+        "duration_us": [1, 1, 1],
+        "wait_us": [0, 0, 0],
+        "optimizer": [[3, None]],
+        "tokens": [[3, 1]],
+        "tokens_from": [[3, None]],
+        "samples": [[3, None]],
+        "calls": [[3, [[0, 1]]]],
+    }
+    ledger._ledger.append({**block, **change})
+    ledger.close()
+    (process,) = read_steps(tmp_path)
+    assert process.blocks == ()
+    assert said in process.problems[0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"share": [3, 2]},
+        {"share": [0, 1]},
+        {"share": None},
+        {"mode": "guess"},
+        {"bounds": [5, 1]},
+        {"flop": {"forward": 1}},
+        {"flop": {"forward": 10**60, "backward": 0, "recompute": 0}},
+        {"flop": {"forward": -1, "backward": 0, "recompute": 0}},
+        {"by_dtype": [1]},
+    ],
+)
+def test_a_cost_that_does_not_fit_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    ledger = StepLedger.create(tmp_path)
+    cost = {
+        "kind": "cost",
+        "id": 0,
+        "model": "m",
+        "mode": "train",
+        "inputs": [],
+        "flop": {"forward": 1, "backward": 2, "recompute": 0},
+        "by_dtype": {},
+        "share": [1, 1],
+        "how": "meta",
+        "bounds": None,
+        "uncounted": [],
+        "reason": None,
+    }
+    ledger._ledger.append({**cost, **change})
+    ledger.close()
+    (process,) = read_steps(tmp_path)
+    assert process.costs == {}
+    assert len(process.problems) == 1
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=8,
+)
+KINDS = st.sampled_from(["header", "cost", "steps", "span", "note", "seal", "resume", "device"])
+FIELDS = st.sampled_from(
+    ["id", "flop", "calls", "end_us", "share", "bounds", "tokens", "first", "what", "clock", "step"]
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(kind=KINDS, fields=st.dictionaries(FIELDS, JSON, max_size=6))
+def test_no_line_makes_the_reader_raise(
+    tmp_path_factory: pytest.TempPathFactory, kind: str, fields: dict[str, Any]
+) -> None:
+    run = tmp_path_factory.mktemp("run")
+    ledger = StepLedger.create(run)
+    ledger._ledger.append({"kind": kind, **fields})
+    ledger.close()
+    (process,) = read_steps(run)
+    assert process.rank == 0
+
+
+@given(st.lists(st.sampled_from([None, 1, 2])))
+def test_runs_say_the_same_as_the_column(column: list[int | None]) -> None:
+    runs = run_lengths(column)
+    assert [value for count, value in runs for _ in range(count)] == column
+    assert all(a[1] != b[1] for a, b in pairwise(runs))
+
+
+def test_bytes_that_are_no_ledger_are_none(tmp_path: Path) -> None:
+    folder = tmp_path / "steps" / "rank=00000-x-1-1"
+    folder.mkdir(parents=True)
+    (folder / "ledger.jsonl").write_text(json.dumps({"kind": "header"}) + "\n", encoding="utf-8")
+    assert read_process(folder) is None
+    assert read_steps(tmp_path) == ()
