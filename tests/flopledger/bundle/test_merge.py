@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from flopledger import bundle
 from flopledger.bundle import BundleError, statement, summary, totals, writing
-from flopledger.bundle.merging import MAX_FLOP_PER_DEVICE_SECOND
+from flopledger.bundle.members import MAX_FLOP_PER_DEVICE_SECOND
 from flopledger.bundle.summary import DeviceWindows, Ends, Identities, RunSummary
 from flopledger.bundle.totals import Part
 from flopledger.commands import main
