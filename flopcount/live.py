@@ -25,9 +25,11 @@ from torch.nn.modules.module import (
     register_module_forward_pre_hook,
 )
 from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import _disable_current_modes
 
+from flopcount.attention_scopes import AttentionScopes
 from flopcount.count import MODEL_PHASES, FlopCount
-from flopcount.dispatch import AttentionScopes, Counter
+from flopcount.dispatch import Counter
 from flopcount.doubles import CpuDoubles, Doubles, FakeDoubles, MetaDoubles, convert_inputs, doubled
 from flopcount.dtypes import dtype_name
 from flopcount.errors import CountError, FlopcountError
@@ -471,7 +473,9 @@ def _undisturbed() -> Iterator[None]:
         for kind, enabled in autocast.items():
             if enabled:
                 torch.set_autocast_enabled(kind, enabled=False)
-        yield
+        # A checkpoint or a mode of the program that is open around us must not see our tensors.
+        with _disable_current_modes(), torch.autograd.graph.saved_tensors_hooks(_same, _same):
+            yield
     finally:
         for kind, enabled in autocast.items():
             if enabled:
@@ -479,6 +483,10 @@ def _undisturbed() -> Iterator[None]:
         random.setstate(state)
         if numpy is not None:
             numpy.random.set_state(legacy)
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def _is_distributed() -> bool:

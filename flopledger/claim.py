@@ -268,6 +268,10 @@ def _fits(value: float, runs: list[RunAudit], ratio: float, spread: float) -> li
     extra: list[Fingerprint] = []
     if len(runs) == 1:
         extra = [*_expert_counts(value, runs[0], ratio), *_other_peaks(runs[0])]
+        epochs = runs[0].figures.epochs
+        passes = epochs.quantity.best if epochs is not None else None
+        if passes is not None and passes > 1.2:
+            extra.append(fingerprints.several_epochs(passes))
     return fingerprints.matching(ratio, spread=spread, extra=tuple(extra))
 
 

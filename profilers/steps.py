@@ -73,6 +73,9 @@ class Listener(Protocol):
     def new_kind(self, kind: Kind, module: Any, args: Any, kwargs: Any) -> None:
         """A call of a kind that was not seen before is about to run."""
 
+    def settle(self, variant: Variant) -> object:
+        """What became of a call is known for the first time: the moment to count it."""
+
     def step(self, seen: StepSeen) -> None:
         """A step is over."""
 
@@ -91,7 +94,7 @@ class Kind:
 
     __slots__ = (
         "data", "device", "inputs", "key", "model", "real", "samples", "tokens", "trained",
-        "transformed", "variants",
+        "transformed", "usual", "variants",
     )  # fmt: skip
 
     def __init__(self, model: str, key: Hashable) -> None:
@@ -99,6 +102,8 @@ class Kind:
         """Class name of the module."""
         self.key = key
         self.variants: dict[Hashable, Variant] = {}
+        self.usual: Variant | None = None
+        """Forward and backward of its one output."""
         self.inputs: tuple[str, ...] = ()
         self.tokens: int | None = None
         self.samples: int | None = None
@@ -170,10 +175,23 @@ class Open:
     end_us: int = 0
 
 
+@dataclass(slots=True)
+class _Cut:
+    """A step that is over and not told yet."""
+
+    step: Open
+    by: list[str]
+    said: dict[str, int | None]
+    end_us: int
+    units: tuple[int | None, int | None]
+
+
 class Pending:
     """A call with gradients: is a backward going to come?  Also the hook on its outputs."""
 
-    __slots__ = ("again", "closed", "doubled", "fired", "kind", "last", "observer", "seam")
+    __slots__ = (
+        "again", "closed", "doubled", "fired", "kind", "last", "observer", "seam", "usual",
+    )  # fmt: skip
     __torch_unserializable__ = True  # a saved tensor goes without this hook, and without a warning
 
     def __init__(self, observer: Observer, seam: Seam, kind: Kind, *, again: bool) -> None:
@@ -184,15 +202,23 @@ class Pending:
         self.fired: list[tuple[int, int]] = []
         self.closed = False
         self.doubled = False
+        self.usual = False
+        """A plain call with one output."""
         self.last = -1
 
     def __call__(self, _grad: Any) -> None:
         """The first output's gradient arrived."""
-        self.arrived(0)
+        if self.closed or self.observer._stepped_at or torch.is_grad_enabled():
+            self.arrived(0)
+        else:
+            self.last = task = graph_task()
+            self.fired.append((task, 0))
 
     def arrived(self, place: int) -> None:
         """An output's gradient arrived: a backward pass is going through this call."""
         task = graph_task()
+        if self.observer._stepped_at:
+            self.observer.cut()
         if torch.is_grad_enabled():
             self.doubled = True
         if self.closed:
@@ -206,6 +232,11 @@ class Pending:
     def variant(self) -> Variant:
         """What became of the call, as far as is known now."""
         fired = self.fired
+        if len(fired) == 1 and self.usual and not self.doubled:
+            found = self.kind.usual
+            if found is None:
+                found = self.kind.usual = _variant(self.kind, "train", ((0,),))
+            return found
         if not fired:
             return _variant(self.kind, "again" if self.again else "forward", ())
         if len(fired) == 1:
@@ -245,7 +276,7 @@ class Seam:
     """Stands before one module's call and tells the observer of it when it is outermost."""
 
     __slots__ = (
-        "__weakref__", "called", "device", "epoch", "inner", "keep", "kinds", "last", "last_key",
+        "__weakref__", "called", "device", "epoch", "graph", "inner", "keep", "kinds", "last", "last_key",
         "module", "observer", "parameters", "recent",
     )  # fmt: skip
 
@@ -262,6 +293,7 @@ class Seam:
         self.recent = 0
         """Whether it was outermost in this step."""
         self.keep = False
+        self.graph = any(kind.__name__ == "GraphModule" for kind in type(module).__mro__)
         self.last: Kind | None = None
         self.last_key: Hashable = None
 
@@ -278,7 +310,7 @@ class Seam:
             return _onwards(self.inner, self.module(), args, kwargs)
         # Whoever copied the module's dictionary (data-parallel replicas) calls us for another one.
         module = sys._getframe(1).f_locals.get("self")
-        if type(module) is Seam or module is None:
+        if module is None or type(module) is Seam:
             module = self.module()
         return self.run(module, args, kwargs)
 
@@ -325,6 +357,12 @@ for _function in (Seam.__call__, Seam.run, _onwards):
     )
 
 
+class _Compiled:
+    """Whether an optimizer stepped inside of compiled code, which sets this and nothing else."""
+
+    stepped = False
+
+
 class _Here(threading.local):
     depth = 0
 
@@ -349,6 +387,7 @@ class Observer:
         self._stepped_by: list[str] = []
         self._ended_us = 0
         self._said: dict[str, int | None] = {}
+        self._cuts: list[_Cut] = []
         self._until_disarm = DISCOVERY_STEPS
         self._swept_us = 0
         self._refreshed_us = 0
@@ -357,6 +396,9 @@ class Observer:
         self._undo: list[Callable[[], None]] = []
         self._told: set[str] = set()
         self._pid = os.getpid()
+        self.compiled = _Compiled()
+        self._fresh = False
+        """Whether a new kind of call was seen since the last step."""
 
     # ------------------------------------------------------------ beginning and end
 
@@ -371,6 +413,7 @@ class Observer:
             register_module_module_registration_hook(self._registered).remove,
             register_module_parameter_registration_hook(self._registered).remove,
             *self._see_new_modules(),
+            _unseen_by_script(),
         ]
         self.watching = True
 
@@ -392,8 +435,10 @@ class Observer:
         self.watching = False
 
     def _flush_open(self) -> None:
-        if self._stepped_at:
-            self.close(self._stepped_at)
+        if self.compiled.stepped:
+            self._stepped_in_graph()
+        if self._stepped_at or self._cuts:
+            self.close(self._stepped_at or now_us())
         rest, self._step = self._step, Open()
         self._settle(rest)
         if rest.calls:
@@ -405,10 +450,11 @@ class Observer:
 
     def sweep(self) -> None:
         """Give every module of the process its seam."""
-        kind = torch.nn.Module
-        for item in gc.get_objects():
-            if issubclass(type(item), kind) and "_modules" in getattr(item, "__dict__", ()):
-                self._arm(item)
+        modules = [item for item in gc.get_objects() if _is_module(item)]
+        inside = _inside_compiled(modules)
+        for module in modules:
+            if id(module) not in inside:
+                self._arm(module)
 
     def _arm(self, module: Any) -> Seam:
         state = module.__dict__
@@ -443,6 +489,8 @@ class Observer:
                 continue
             kept.add(id(module))
             kept.update(id(child) for child in list(module.children())[:8])
+        modules = [module for seam in list(self._seams) if (module := seam.module()) is not None]
+        kept |= _inside_compiled(modules)  # a change there would have torch compile again
         for seam in list(self._seams):
             module = seam.module()
             if module is not None and id(module) not in kept:
@@ -452,23 +500,52 @@ class Observer:
         """Modules that are made or copied from now on get their seam at once."""
         for name in ("__init__", "__setstate__"):
             yield _wrapped(torch.nn.Module, name, self._made)
+        yield _wrapped(torch.nn.Module, "compile", self._compiled)
+        yield _wrapped(torch.optim.Optimizer, "__init__", self._optimizer_made)
+
+    def _optimizer_made(self, _optimizer: Any) -> None:
+        """A training begins: its model may be an old one that nobody called for long."""
+        if self.watching and os.getpid() == self._pid:
+            self.sweep()
+            self._until_disarm = max(self._until_disarm, DISCOVERY_STEPS)
 
     def _made(self, module: Any) -> None:
-        if self.watching and os.getpid() == self._pid and "_modules" in module.__dict__:
+        if self.watching and os.getpid() == self._pid and _is_module(module):
             self._arm(module)
             self._until_disarm = max(self._until_disarm, DISCOVERY_STEPS)
 
-    def _registered(self, *_: Any) -> None:
+    def _registered(self, _module: Any, name: str, child: Any) -> None:
         self.epoch += 1
+        if name == "_orig_mod" and isinstance(child, torch.nn.Module):
+            self._clear_inside(child)
+
+    def _compiled(self, module: Any) -> None:
+        """A module was compiled in place: stand before what torch put there."""
+        if self.watching and os.getpid() == self._pid:
+            self._arm(module)
+            self._clear_inside(module)
+
+    def _clear_inside(self, whole: Any) -> None:
+        """About to be compiled: what lies inside is going to be part of a graph."""
+        inner = {id(module) for module in whole.modules() if module is not whole}
+        for seam in list(self._seams):
+            if id(seam.module()) in inner:
+                self._disarm(seam)
 
     # ------------------------------------------------------------ one call
 
     def enter(self, seam: Seam, module: Any, args: Any, kwargs: Any) -> Pending | None:
         """An outermost call is about to run."""
         try:
+            if torch._C._get_tracing_state() is not None:
+                return None  # TorchScript records what runs; ours is not the model's
             again = graph_task() != -1
+            if seam.graph and next(module.parameters(), None) is None:
+                return None  # a piece of compiled code; the model around it was not seen
             if again and not seam.recent:
                 return None  # recomputation inside a model that is counted as a whole
+            if self.compiled.stepped and not again:
+                self._stepped_in_graph()
             if self._stepped_at and not again:
                 self.close(self._stepped_at)
             kind = self._kind(seam, module, args, kwargs)
@@ -491,17 +568,20 @@ class Observer:
         try:
             if out is _NOTHING and not pending.again:
                 return  # it raised: nobody knows how far it came
-            hooks = 0
-            if torch.is_grad_enabled() and not pending.kind.transformed and out is not _NOTHING:
-                hooks = self._watch(pending, out)
+            if (
+                torch.is_grad_enabled()
+                and not pending.kind.transformed
+                and out is not _NOTHING
+                and self._watch(pending, out)
+            ):
+                with self._lock:
+                    (self._spans[-1][1] if self._spans else self._step).pending.append(pending)
+                return
             module = seam.module()
             with self._lock:
                 open_ = self._where(module)
-                if hooks:
-                    open_.pending.append(pending)
-                else:
-                    variant = pending.variant()
-                    open_.calls[variant] = open_.calls.get(variant, 0) + 1
+                variant = pending.variant()
+                open_.calls[variant] = open_.calls.get(variant, 0) + 1
                 if open_ is self._aside:
                     open_.end_us = now_us()
                     if open_.end_us - open_.start_us > ASIDE_US:
@@ -514,6 +594,7 @@ class Observer:
         if isinstance(out, torch.Tensor):
             if not out.requires_grad:
                 return 0
+            pending.usual = not pending.again
             out.register_hook(pending)
             return 1
         hooks = 0
@@ -572,6 +653,7 @@ class Observer:
             del seam.kinds[next(iter(seam.kinds))]
         seam.kinds[key] = kind
         if kind.real:
+            self._fresh = True
             self.listener.new_kind(kind, module, args, kwargs)
         return kind
 
@@ -588,6 +670,9 @@ class Observer:
 
     def _stepped(self, optimizer: Any, _args: Any, _kwargs: Any) -> None:
         """Global optimizer hook: a step is over unless another optimizer follows at once."""
+        if torch.compiler.is_compiling():
+            self.compiled.stepped = True  # becomes part of the graph: nothing else may
+            return
         if not self.watching or not self.automatic or os.getpid() != self._pid:
             return
         try:
@@ -596,9 +681,41 @@ class Observer:
                 known = self._new_optimizer(optimizer)
             if known[1] not in self._stepped_by:
                 self._stepped_by.append(known[1])
+            elif self._stepped_at and not (self._step.calls or self._step.pending):
+                self.close(self._stepped_at)  # steps of a model whose calls cannot be seen
+                self._stepped_by.append(known[1])
             self._stepped_at = now_us()
+            if self._fresh:
+                self._settle_fresh()
         except Exception as error:  # noqa: BLE001 - never into the program
             self._trouble("an optimizer's step", error)
+
+    def _stepped_in_graph(self) -> None:
+        """A compiled optimizer stepped since the last call."""
+        self.compiled.stepped = False
+        if not self.automatic:
+            return
+        if not self.optimizers:
+            for item in gc.get_objects():
+                if issubclass(type(item), torch.optim.Optimizer):
+                    self._new_optimizer(item)
+        self._stepped_by.append("compiled")
+        self._stepped_at = now_us()
+        if self._fresh:
+            self._settle_fresh()
+
+    def _settle_fresh(self) -> None:
+        """Have new kinds counted while the model is still what it was when it was called."""
+        self._fresh = False
+        depth, self.here.depth = self.here.depth, 1
+        try:
+            with self._lock:
+                for pending in self._step.pending:
+                    variant = pending.variant()
+                    if variant.data is None:
+                        self.listener.settle(variant)
+        finally:
+            self.here.depth = depth
 
     def _new_optimizer(self, optimizer: Any) -> tuple[Any, str]:
         name = type(optimizer).__name__
@@ -637,44 +754,75 @@ class Observer:
             issubclass(type(item), torch.optim.Optimizer) for item in gc.get_objects()
         )
 
+    def cut(self) -> None:
+        """A backward begins after an optimizer's step: another step begins with it.
+
+        Inside of the engine nothing may be counted; what is cut off is told at the next boundary.
+        """
+        with self._lock:
+            if self._stepped_at:
+                step = self._step
+                self._cuts.append(
+                    _Cut(step, self._stepped_by, self._said, self._stepped_at, self._settle(step))
+                )
+                self._step, self._stepped_by, self._said, self._stepped_at = Open(), [], {}, 0
+
     def close(self, end_us: int) -> None:
         """Close the step that is open."""
         with self._lock:
-            step, self._step = self._step, Open()
-            by, self._stepped_by, self._stepped_at = self._stepped_by, [], 0
-            said, self._said = self._said, {}
-            self._resolve_aside(step)
-            tokens, samples = self._settle(step)
-            before, self._ended_us = self._ended_us, end_us
-            source = None if tokens is None else "inputs"
-            if said.get("tokens") is not None:
-                tokens, source = said["tokens"], "explicit"
-            if said.get("samples") is not None:
-                samples = said["samples"]
-            seen = StepSeen(
-                calls=step.calls,
-                optimizer="+".join(by) or None,
+            if self._aside.calls:
+                self._resolve_aside(self._step)
+            self._stepped_at = self._stepped_at or end_us
+            self.cut()
+            cuts, self._cuts = self._cuts, []
+            here = self.here
+            depth, here.depth = here.depth, 1  # what the listener runs is no training
+            try:
+                if self._aside.calls:
+                    self._close_aside()
+                for cut in cuts:
+                    self._tell_step(cut)
+                    if not cut.step.calls:
+                        self.sweep()  # some module must have been called
+                        self._until_disarm = DISCOVERY_STEPS
+            finally:
+                here.depth = depth
+            self._upkeep(end_us)
+
+    def _tell_step(self, cut: _Cut) -> None:
+        (tokens, samples), said = cut.units, cut.said
+        before, self._ended_us = self._ended_us, cut.end_us
+        source = None if tokens is None else "inputs"
+        if said.get("tokens") is not None:
+            tokens, source = said["tokens"], "explicit"
+        if said.get("samples") is not None:
+            samples = said["samples"]
+        self.listener.step(
+            StepSeen(
+                calls=cut.step.calls,
+                optimizer="+".join(cut.by) or None,
                 before_us=before,
-                start_us=min(step.start_us or end_us, end_us),
-                end_us=end_us,
+                start_us=min(cut.step.start_us or cut.end_us, cut.end_us),
+                end_us=cut.end_us,
                 tokens=tokens,
                 tokens_from=source,
                 samples=samples,
                 number=said.get("number"),
             )
-            depth, self.here.depth = self.here.depth, 1  # what the listener runs is no training
-            try:
-                self._close_aside()
-                self.listener.step(seen)
-            finally:
-                self.here.depth = depth
-            self._upkeep(end_us)
+        )
 
     def _settle(self, open_: Open) -> tuple[int | None, int | None]:
         """Turn pending calls into counts; return the tokens and samples that were trained on."""
+        calls = open_.calls
+        if len(open_.pending) == 1:
+            pending = open_.pending[0]
+            variant = pending.variant()
+            pending.closed = True
+            calls[variant] = calls.get(variant, 0) + 1
+            open_.pending = []
+            return (pending.kind.tokens, pending.kind.samples) if variant.passes else (None, None)
         tokens: dict[int, int] = {}
         samples: dict[int, int] = {}
-        calls = open_.calls
         for pending in open_.pending:
             variant = pending.variant()
             pending.closed = True
@@ -800,6 +948,41 @@ def _wrapped(owner: Any, name: str, tell: Callable[[Any], None]) -> Callable[[],
             setattr(owner, name, original)
 
     return undo
+
+
+def _is_module(item: Any) -> bool:
+    """Whether something is a module, asked without running any of its code."""
+    kind = type(item)
+    return (
+        issubclass(kind, torch.nn.Module)
+        and not issubclass(kind, torch.jit.ScriptModule)
+        and "_modules" in object.__getattribute__(item, "__dict__")
+    )
+
+
+def _inside_compiled(modules: list[Any]) -> set[int]:
+    """Ids of the modules that lie inside a compiled one."""
+    inside: set[int] = set()
+    for module in modules:
+        inner = module.__dict__.get(SEAM)
+        while type(inner) is Seam:
+            inner = inner.inner
+        if inner is not None:
+            inside.update(id(item) for item in module.modules() if item is not module)
+        elif type(module).__name__ == "OptimizedModule":
+            whole = module.__dict__["_modules"].get("_orig_mod")
+            if whole is not None:
+                inside.update(id(item) for item in whole.modules() if item is not whole)
+    return inside
+
+
+def _unseen_by_script() -> Callable[[], None]:
+    """TorchScript compiles every attribute of a module that is not on its list."""
+    ignored = getattr(sys.modules.get("torch.jit._recursive"), "ignored_attributes", None)
+    if not isinstance(ignored, list):
+        return lambda: None
+    ignored.append(SEAM)
+    return lambda: ignored.remove(SEAM)
 
 
 def _class_name(module: Any) -> str:

@@ -66,10 +66,11 @@ def page(what: Path, *, trace: bool) -> bytes:
         )
     from flopledger.auditing import audit
     from flopledger.case import AuditCase
-    from flopledger.reports import run_document
     from flopledger.reports.html import render, render_document
+    from flopledger.reports.run_document import document
+    from flopledger.reports.run_report import read_run
 
     case = what / "case.toml" if what.is_dir() and (what / "case.toml").is_file() else what
     if case.is_dir():
-        return render_document(run_document.document(case)).encode()
+        return render_document(document(read_run(case))).encode()
     return render(audit(AuditCase.load(case), trace=trace)).encode()

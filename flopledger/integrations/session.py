@@ -1,12 +1,13 @@
 """What every framework's callback does: a recording, a feed to sinks, and spans that are opened in
 one hook and closed in another."""
 
+import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from flopledger.integrations.feed import Feed, own_folder
+from flopledger.integrations.feed import Feed
 from flopledger.integrations.sinks.delivery import Delivered, Sink
 from flopledger.integrations.sinks.metrics import StepMetrics
 from flopledger.recording import Recording, record
@@ -24,24 +25,25 @@ class Session:
         """What became of the sinks' values, once the session has stopped."""
         self._sinks = tuple(sinks)
         self._feed: Feed | None = None
+        self._latest: StepMetrics | None = None
         self._span: tuple[str, AbstractContextManager[None]] | None = None
 
     @property
     def latest(self) -> StepMetrics | None:
         """The last step that reached the ledger; needs a sink or ``follow``."""
-        return self._feed.latest if self._feed is not None else None
+        return self._feed.latest if self._feed is not None else self._latest
 
     def start(self, *, resume_step: int = 0, follow: bool = False) -> None:
         """Begin; with ``resume_step`` the run goes on after that optimizer step.
 
         ``follow`` reads the ledger back even without a sink, so that ``latest`` is known.
         """
+        begun = time.time_ns()
         self.recording.start()
         if resume_step:
             self.recording.resume(resume_step)
-        folder = own_folder(self.recording.path) if self._sinks or follow else None
-        if folder is not None:
-            self._feed = Feed(folder, *self._sinks)
+        if self._sinks or follow:
+            self._feed = Feed(self.recording.path, *self._sinks, since_ns=begun)
 
     def enter(self, what: str) -> None:
         """Begin a span; one that is open ends first."""
@@ -63,3 +65,4 @@ class Session:
         if self._feed is not None:
             feed, self._feed = self._feed, None
             self.delivered = feed.close()
+            self._latest = feed.latest

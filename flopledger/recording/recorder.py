@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from flopledger.recording.book import Book, Row
 from flopledger.recording.costs import Cost, Costs
 from profilers.sampler import Sampler, SamplerSettings
+from profilers.step_identity import mesh_of
 from profilers.steps import AsideSeen, Kind, Observer, StepSeen, Variant, now_us
 
 if TYPE_CHECKING:
@@ -48,7 +49,6 @@ class Recorder:
     def start(self, models: Sequence[Any]) -> None:
         """Begin to watch."""
         self.observer.start(tuple(models))
-        self.book.parameters = self._parameters
         self.active = True
 
     def sample(
@@ -93,13 +93,6 @@ class Recorder:
         self.observer.forked()
         self.book.forget()
 
-    def _parameters(self) -> list[Any]:
-        found: list[Any] = []
-        for seam in list(self.observer._seams):
-            if seam.called:
-                found.extend(seam.parameters[:64])
-        return found
-
     # ------------------------------------------------------------ what the observer tells
 
     def new_kind(self, kind: Kind, module: Any, args: Any, kwargs: Any) -> None:
@@ -107,25 +100,32 @@ class Recorder:
         facts = self.costs.device_of(kind)
         if facts is not None:
             self.book.device(facts)
+        mesh = mesh_of(module.parameters())
+        if mesh is not None and len(mesh) > len(self.book.mesh or ()):
+            self.book.mesh = mesh
         self.costs.see(kind, module, args, kwargs)
+
+    def settle(self, variant: Variant) -> Cost:
+        """Count what became of a call."""
+        return self.costs.settle(variant)
 
     def step(self, seen: StepSeen) -> None:
         """A step is over."""
-        before = self.costs.seconds
         row = Row()
-        row.calls = self._calls(seen.calls)
         if seen.number is not None:
             self._next = seen.number
         row.number, self._next = self._next, self._next + 1
         row.end_us = seen.end_us
         row.duration_us = seen.end_us - seen.start_us
-        counting_us = round(1e6 * self._counted_seconds)
+        # What counting took since the last step is not the program's waiting.
+        counting_us = round(1e6 * (self.costs.seconds - self._counted_seconds))
+        self._counted_seconds = self.costs.seconds
         row.wait_us = max(0, seen.start_us - seen.before_us - counting_us)
         row.optimizer = seen.optimizer
         row.tokens, row.tokens_from = seen.tokens, seen.tokens_from
         row.samples = seen.samples
+        row.calls = self._calls(seen.calls) or self._unseen()
         row.said = seen.tokens_from == "explicit" or seen.number is not None
-        self._counted_seconds = self.costs.seconds - before
         self.book.add(row)
 
     def _calls(self, calls: Mapping[Variant, int]) -> tuple[tuple[Cost, int], ...]:
@@ -140,6 +140,15 @@ class Recorder:
                 made[id(cost)] = (cost, made.get(id(cost), (cost, 0))[1] + times)
             self._extra = []
         return tuple(made.values())
+
+    def _unseen(self) -> tuple[tuple[Cost, int], ...]:
+        """A step in which no module was called: its cost is unknown, and not nothing."""
+        text = "no call of a module was seen in this step"
+        self.costs.tell("calls-unseen", "warning", f"{text}: what it cost is not known")
+        cost = Cost(
+            model="unseen", mode="train", inputs=(), flop=None, bounds=(0, None), reason=text
+        )
+        return ((self._stated.setdefault("unseen", cost), 1),)
 
     def aside(self, seen: AsideSeen) -> None:
         """Calls that belong to no step are over."""

@@ -136,6 +136,7 @@ def _run(run: "RunAudit") -> dict[str, Any]:
         "kind": figures.kind,
         "tokens": _known(figures.tokens),
         "samples": _known(figures.samples),
+        "epochs": _known(figures.epochs),
         "accelerator": None if run.part is None else run.part.id,
         "accelerator_candidates": [one.id for one in run.part.candidates] if run.part else [],
         "accelerator_count": _known(figures.device_count),

@@ -114,6 +114,14 @@ def test_two_trainings_side_by_side_are_added(tmp_path):
     assert totals.duration_seconds == pytest.approx(1.4)  # from 0 to 1.1 and from 0.3 to 1.4
 
 
+def test_a_process_with_two_ledgers_counts_once(tmp_path):
+    process(tmp_path, steps=10, pid=7)
+    process(tmp_path, steps=10, pid=7, at=0.001, tokens=80)  # the program's own recording
+    totals = read_totals(tmp_path)
+    assert (totals.steps, totals.model_flop, totals.tokens) == (10, 3000, 800)
+    assert "recorded-twice" in codes(totals)
+
+
 def test_a_job_that_comes_back_with_fewer_ranks(tmp_path):
     for rank in range(4):
         process(tmp_path, rank=rank, world=4, pid=rank, steps=10, seal=None)

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 from flopledger.quantity import Z90, Interval
 from flopledger.reports.charts import Chart, Line, Rule, ends
+from flopledger.reports.content.figures import shown
 from flopledger.reports.content.routes import flop_axis
 from flopledger.reports.document import Bullets, Figure, Section, Table, columns, row, sentence
-from flopledger.text import interval, number
+from flopledger.text import number
 
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
@@ -34,7 +35,7 @@ def section(report: "AuditReport") -> Section | None:
         caption="Share of the log variance by input",
         columns=columns("Input", "#Share of the log variance", "#Total over its 90 % range"),
         rows=tuple(
-            row(share.input, _share(share), interval(_swing(share, total))) for share in shares
+            row(share.input, _share(share), shown(_swing(share, total))) for share in shares
         ),
     )
     return Section(
@@ -57,7 +58,6 @@ def changes(report: "AuditReport") -> Section | None:
 def _chart(shares: "tuple[Share, ...]", total: Interval) -> Chart | None:
     if total.best is None or total.low is None or total.high is None or total.low == total.high:
         return None
-    shown = shares[:_MOST]
     lines = tuple(
         Line(
             label=share.input,
@@ -65,13 +65,13 @@ def _chart(shares: "tuple[Share, ...]", total: Interval) -> Chart | None:
             role="route",
             value=_share(share),
             caption=f"{share.input}: {_share(share)} of the log variance, total "
-            f"{interval(_swing(share, total))} FLOP",
+            f"{shown(_swing(share, total))} FLOP",
         )
-        for share in shown
+        for share in shares[:_MOST]
     )
     found = [end for line in lines for end in ends(line.span)]
     return Chart(
-        title="What each input does to the total",
+        title="Tornado: what each input does to the total",
         rows=lines,
         rules=(Rule(at=total.best, label=f"best figure {number(total.best)}"),),
         axis=flop_axis(found),

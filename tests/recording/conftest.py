@@ -1,0 +1,94 @@
+"""Shared by the tests of recording: a run in a folder, read back, and the counter to agree with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
+
+from flopledger.recording.totals import RunTotals, read_totals  # noqa: E402
+from profilers.step_ledger import ProcessSteps, read_steps  # noqa: E402
+
+if TYPE_CHECKING:
+    from flopledger.recording import Recording
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> Iterator[None]:
+    """One thread (the machine is shared) and the same numbers in every test."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """A run that is not started yet."""
+    return Run(tmp_path / "run")
+
+
+class Run:
+    """Records into a folder and reads it back."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def record(self, *args: Any, **kwargs: Any) -> Recording:
+        import flopledger
+
+        return flopledger.record(self.path, *args, sampler=False, **kwargs)
+
+    @property
+    def process(self) -> ProcessSteps:
+        (process,) = read_steps(self.path)
+        assert process.problems == ()
+        return process
+
+    @property
+    def totals(self) -> RunTotals:
+        totals = read_totals(self.path)
+        assert totals is not None
+        return totals
+
+    @property
+    def flop(self) -> list[int | None]:
+        """Model FLOP of each step."""
+        process = self.process
+        found: list[int | None] = []
+        for step in process.steps():
+            parts = [process.costs[cost].model_flop for cost, _ in step.calls]
+            if None in parts:
+                found.append(None)
+            else:
+                found.append(int(sum(p * n for p, (_, n) in zip(parts, step.calls, strict=True))))
+        return found
+
+    def notes(self) -> set[str]:
+        return {note.code for note in self.process.notes}
+
+
+def by_counter(function: Callable[[], Any]) -> int:
+    """What torch's own counter says of the same work."""
+    with FlopCounterMode(display=False) as counter:
+        function()
+    return int(counter.get_total_flops())
+
+
+def mlp(width: int = 8, depth: int = 2) -> Any:
+    """A small model: ``depth`` linear layers of ``width`` x ``width``."""
+    layers: list[Any] = []
+    for _ in range(depth):
+        layers += [torch.nn.Linear(width, width), torch.nn.ReLU()]
+    return torch.nn.Sequential(*layers)
+
+
+def sgd(*models: Any) -> Any:
+    return torch.optim.SGD([p for model in models for p in model.parameters()], lr=1e-3)
