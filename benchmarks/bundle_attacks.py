@@ -161,7 +161,8 @@ def _json(tiny: Path, target: Path) -> Iterator[str]:
 def _speed(bundles: dict[str, Path]) -> Iterator[str]:
     yield "## How long an honest bundle takes"
     yield ""
-    yield "Median of 20 (of 3 for the last), beside `sha256sum` of the same file (its start included) in the same run."
+    yield "Median of 20 (of 3 for the last), beside `sha256sum` of the same file (its start included) in"
+    yield "the same run."
     yield ""
     yield "| bundle | bytes | verify, ms | verify and recompute, ms | sha256sum, ms |"
     yield "|---|---|---|---|---|"
