@@ -30,7 +30,7 @@ def add_steps(summary: dict[str, Any], folder: Path, tree: "ProcessTree | None")
     except (ProfilersError, OSError) as error:
         findings.append(_finding("ledger-broken", "error", f"no step ledger can be read: {error}"))
     summary.update({"steps": None, "mfu": None, "hfu": None})
-    if totals is not None and totals.attempts:
+    if totals is not None and (totals.steps or totals.span_flop):
         section, told = steps_section(
             totals, telemetry=summary["devices"], energy_joules=summary["energy_joules"]
         )
@@ -46,7 +46,7 @@ def add_steps(summary: dict[str, Any], folder: Path, tree: "ProcessTree | None")
 
 def _why_no_steps(seen: Seen, unreached: dict[str, int]) -> str:
     if seen.recording:
-        return "the recorder was started and left no ledger that can be read"
+        return f"{_processes(seen.recording)} made an optimizer and ended no step with it"
     if seen.refused:
         return "the recorder could not be started (see the findings)"
     if seen.torch:
