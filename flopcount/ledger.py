@@ -27,6 +27,8 @@ class Tally:
     rows: int = 0
     padded: int = 0
     inexact: int = 0
+    slack: int = 0
+    rows_low: int = 0
 
     def add(self, other: Tally) -> None:
         """Add another tally."""
@@ -39,6 +41,8 @@ class Tally:
         self.rows += other.rows
         self.padded += other.padded
         self.inexact += other.inexact
+        self.slack += other.slack
+        self.rows_low += other.rows_low
 
 
 @dataclass(slots=True)

@@ -32,7 +32,9 @@ class Cost:
         dtype: Short dtype name when it is not that of the first tensor.
         rows: Rows sent to experts, for a grouped product.
         padded: Rows of a grouped product that lie in no group.
-        exact: False when the figure rests on data that the trace did not have.
+        exact: False when the figure rests on data that the trace did not have; it is then the
+            greatest that the call can cost.
+        low: The least that the call can cost, where it is not exact.
 
     """
 
@@ -44,6 +46,7 @@ class Cost:
     rows: int = 0
     padded: int = 0
     exact: bool = True
+    low: int = 0
 
     def times(self, number: int) -> Cost:
         """The same call with every figure of FLOP multiplied."""
@@ -54,6 +57,7 @@ class Cost:
             attention=self.attention * number,
             masked=masked,
             rescored=self.rescored * number,
+            low=self.low * number,
         )
 
 

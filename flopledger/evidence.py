@@ -33,6 +33,8 @@ _NUMBERS = {
     "device_throughput": ("tokens_per_second_per_accelerator", "amount-mismatch"),
     "energy_joules": ("energy_joules", "energy-disagreement"),
     "claimed_flop": ("claimed_flop", "claim-mismatch"),
+    "recorded_flop": ("recorded_model_flop", "amount-mismatch"),
+    "recorded_hardware_flop": ("recorded_hardware_flop", "amount-mismatch"),
 }
 #: What the audited software states is a claim: it is tested, and never enters an estimate.
 _CLAIMS = frozenset({"claimed_flop"})
@@ -53,7 +55,8 @@ class Completed:
 
 def complete(case: AuditCase, index: int, run: RunFigures) -> Completed:
     """Read the evidence of run ``index`` and join it with what the case states."""
-    files = [EvidenceFile(path=path, name=name) for name, path in case.evidence(index)]
+    zone = case.spec.run[index].telemetry_zone
+    files = [EvidenceFile(path=path, name=name, zone=zone) for name, path in case.evidence(index)]
     if not files:
         return Completed(
             figures=run, found=RunFacts(), telemetry=None, facts=(), findings=(), digests={}
@@ -120,6 +123,9 @@ def join(run: RunFigures, found: RunFacts) -> tuple[RunFigures, list[Finding]]:
             changes[name] = str(resolved.value)
     if run.attention is None and found.attention_mask is not None:
         changes["attention"] = str(found.attention_mask.value)
+    if "recorded_flop" not in changes and found.recorded_flop_at_least is not None:
+        least = replace(found.recorded_flop_at_least, bound="at least")
+        changes["recorded_flop"] = _input("recorded_flop", least)
     changes |= _sequence(run, found) | _kind(run, found)
     part, part_findings = _accelerator(run, found)
     changes |= part

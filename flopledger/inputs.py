@@ -66,6 +66,8 @@ class RunFigures:
     energy_boundary: str | None = None  #: device, node, rack or facility
     pue: Input | None = None
     cost_usd: Input | None = None
+    recorded_flop: Input | None = None  #: model FLOP that this tool's recorder counted
+    recorded_hardware_flop: Input | None = None
     claimed_flop: Input | None = None  #: stated for this run alone
     trainable_parameters: Input | None = None
     synthetic_public: bool | None = None

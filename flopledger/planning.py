@@ -7,6 +7,7 @@ will be met. For a single run whose FLOP grow with its tokens the crossing is a 
     hours at the threshold  = wall-clock hours x the same share
 """
 
+import math
 from dataclasses import dataclass
 
 from flopledger import scope
@@ -68,7 +69,9 @@ def crossings(
         *before, last = [best for best in bests if best is not None]
         held = sum(before) + _base(standing, original)
         share = (standing.threshold_flop - held) / last
-        if not 1 / _NEAR**2 <= share <= _NEAR:
+        # A record of a run that still goes on is asked for the day, however far away it is.
+        farthest = math.inf if counted[-1].figures.recorded_flop is not None else _NEAR
+        if not 1 / _NEAR**2 <= share <= farthest:
             continue
         found.append(_crossing(standing.regime.id, counted[-1], share))
     return tuple(found)

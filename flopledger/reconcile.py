@@ -61,6 +61,9 @@ class RunAudit:
         """The combined figure, else what bounds leave; all ends ``None`` where nothing is known."""
         if self.combined is not None:
             return self.combined.flop
+        firm = [one for one in self.estimates if one.draws is not None and not one.from_prior]
+        if any(one.basis == "model" for one in firm):
+            return Interval(low=None, best=None, high=None)  # contradicted, so not known at all
         bounds = [one.flop for one in self.estimates if one.bound_only]
         low = max((bound.low for bound in bounds if bound.low is not None), default=None)
         high = min((bound.high for bound in bounds if bound.high is not None), default=None)
@@ -84,6 +87,8 @@ class RunAudit:
     @property
     def hardware_flop(self) -> Interval | None:
         """Model FLOP plus recomputation; ``None`` where it is not known whether there was any."""
+        if self.figures.recorded_hardware_flop is not None:
+            return self.figures.recorded_hardware_flop.quantity.interval
         if self.combined is None or self.figures.recompute is None:
             return None
         factor = device_time.recompute_factor(self.figures.recompute)

@@ -31,6 +31,9 @@ def audit_run(
     costs = _costs(case, index, known, loaded, findings, trace=trace)
     own = costs[0][2].cost if costs else None
     beside = passes.of_run(run, loaded, own, draws, trace=trace)
+    counted_live = work.recorded(run, draws)
+    if counted_live is not None:
+        estimates.append(counted_live)
     for method, model, costed in costs:
         one = work.estimate(
             method,
@@ -137,6 +140,8 @@ def _model_of(case: AuditCase, index: int, known: Completed) -> Model | None:
 
 def _evaluation(found: RunFacts, costs: _Costs) -> Interval | None:
     """Cost the forward passes of the evaluations that a log reports; no ledger counts them."""
+    if found.evaluation_flop is not None:
+        return point(found.evaluation_flop.number)
     if not costs:
         return None
     cost = costs[0][2].cost

@@ -4,8 +4,9 @@ It may hang in a driver call or die of one; its recorder then kills it and start
 no state that matters and writes no file. One JSON object a line, on standard output:
 
 - ``{"t": "devices", "columns": [...], "devices": [...], "sources": [...]}`` after each (re)opening;
-- ``{"t": "sweep", "rows": [...], "events": [...], "late_ns": ..., "skipped": ..., "mark": ...}``,
-  also as the sign of life when no device is there.
+- ``{"t": "sweep", "rows": [...], "events": [...], "late_ns": ..., "skipped": ..., "marks": [...],
+  "shut": [...]}``; the same as ``news`` when there is more than samples in it, and as the sign of
+  life when no device is there.
 
 Standard input: first the settings, then ``mark NAME`` asks for a sweep at once. Its end means that
 the recorder is gone: the probe leaves.
@@ -156,15 +157,17 @@ class Probe:
             self._describe()
         skipped = 0 if marks else self._schedule.advance()
         self._due = time.monotonic_ns() + self._schedule.wait_ns()
+        shut = [a.as_json() for a in self._attempts if a.source is None]
+        calm = bool(rows) and not (events or marks or shut)
         self._say(
             {
-                "t": "sweep",
+                "t": "sweep" if calm else "news",
                 "rows": [self._row(sample) for sample in rows.values()],
                 "events": [event_to_json(event) for event in events],
                 "late_ns": late,
                 "skipped": skipped,
                 "marks": list(marks),
-                "shut": [a.as_json() for a in self._attempts if a.source is None],
+                "shut": shut,
             }
         )
 

@@ -105,7 +105,8 @@ def tokens_of(kwargs: Mapping[str, Any], tensors: list[Any]) -> tuple[int | None
 
     Tokens: the size of ``input_ids``, else of the first whole-number matrix (batch x sequence)
     among the inputs; None without one. Samples: the first axis of that matrix, else of the first
-    input tensor that has an axis.
+    input tensor that has an axis and needs no gradient: one that needs it comes from another model
+    or pipeline stage, where it was counted.
     """
     named = kwargs.get("input_ids")
     candidates = [named, *tensors] if named is not None else tensors
@@ -115,6 +116,6 @@ def tokens_of(kwargs: Mapping[str, Any], tensors: list[Any]) -> tuple[int | None
             if "int" in dtype:
                 return int(tensor.shape[0]) * int(tensor.shape[1]), int(tensor.shape[0])
     for tensor in tensors:
-        if not tensor.is_nested and tensor.dim() >= 1:
+        if not tensor.is_nested and tensor.dim() >= 1 and not tensor.requires_grad:
             return None, int(tensor.shape[0])
     return None, None

@@ -17,6 +17,8 @@ from flopledger.bundle.keys import PrivateKey, PublicKey
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 MAX_SIGNATURES = 64
+#: Quotes of an envelope: three keys, two texts, and two keys with their texts a signature.
+_QUOTES = 10 + 8 * MAX_SIGNATURES
 MAX_BYTES = 24 << 20  #: the payload in base64 and the signatures
 _KEY_ID = re.compile(r"[0-9a-f]{64}")
 
@@ -78,6 +80,8 @@ def sign(payload: bytes, keys: Sequence[PrivateKey], earlier: Sequence[Signature
 
 def loads(data: bytes, *, what: str) -> Envelope:
     """Read an envelope, or raise ``BundleError``; any other form of the same content is refused."""
+    if data.count(b'"') > _QUOTES:
+        raise BundleError(f"{what}: more keys than an envelope has")
     raw = strict.loads(data, what=what, max_bytes=MAX_BYTES)
     try:
         found = raw["signatures"]

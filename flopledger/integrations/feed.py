@@ -9,16 +9,21 @@ import json
 import logging
 import os
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import hardware_db
+from flopledger.integrations.devices import Devices
 from flopledger.integrations.sinks.delivery import Delivered, Sink, Sinks
 from flopledger.integrations.sinks.metrics import StepMetrics
+from flopledger.recording.utilisation import identified, peak_of
 from profilers.step_ledger import STEPS, ProcessSteps, read_process
+
+if TYPE_CHECKING:
+    from hardware_db import Accelerator
 
 LEDGER = "ledger.jsonl"
 POLL_SECONDS = 1.0
@@ -32,7 +37,6 @@ class _Cost:
     model: Fraction | None
     hardware: Fraction | None
     by_dtype: Mapping[str, Fraction]
-    recompute_by_dtype: Mapping[str, Fraction]
 
 
 @dataclass(slots=True)
@@ -62,7 +66,7 @@ class Following:
         self._totals = totals or Totals()
         self._costs: dict[int, _Cost] = {}
         self._wall = 0.0
-        self._peaks: Mapping[str, float] = {}
+        self._part: Accelerator | None = None
         self.resumed_after = 0
 
     def take(self, entry: Mapping[str, Any]) -> Iterator[StepMetrics]:
@@ -72,7 +76,7 @@ class Following:
                 clock = entry["clock"]
                 self._wall = (clock["wall_ns"] - clock["monotonic_ns"]) / 1e9
             case "device":
-                self._peaks = peaks_of(entry.get("name"))
+                self._part = _part(entry)
             case "resume":
                 self.resumed_after = entry["step"]
             case "cost":
@@ -101,8 +105,8 @@ class Following:
             totals.hardware_flop.add(hardware.value)
             totals.tokens.add(tokens)
             totals.samples.add(samples)
-            seconds = (duration + wait) / 1e6
-            mfu, hfu = self._utilisation(costs, seconds)
+            mfu, hfu = self._utilisation(costs, model.value, hardware.value)
+            seconds = (duration + wait) / 1e6 or None
             yield StepMetrics(
                 step=entry["first"] + place,
                 unix_seconds=self._wall + end / 1e6,
@@ -116,29 +120,24 @@ class Following:
                 total_samples=_whole(totals.samples.value),
                 total_model_flop=_whole(totals.model_flop.value),
                 total_hardware_flop=_whole(totals.hardware_flop.value),
-                mfu=mfu,
-                hfu=hfu,
+                mfu=_over(mfu, seconds),
+                hfu=_over(hfu, seconds),
             )
 
     def _utilisation(
-        self, costs: list[tuple[_Cost, int]], seconds: float
+        self, costs: list[tuple[_Cost, int]], model: Fraction | None, hardware: Fraction | None
     ) -> tuple[float | None, float | None]:
-        """Divide the time that the device would need at its peaks by the time that it took."""
-        needed, again = 0.0, 0.0
+        """Give FLOP over what the device's peak allows a second, as the run's summary does."""
+        by_dtype: Counter[str] = Counter()
         for cost, times in costs:
-            if cost.model is None or cost.hardware is None:
-                return None, None
             for dtype, flop in cost.by_dtype.items():
-                if dtype not in self._peaks:
-                    return None, None
-                needed += times * float(flop) / self._peaks[dtype]
-            for dtype, flop in cost.recompute_by_dtype.items():
-                if dtype not in self._peaks:
-                    return None, None
-                again += times * float(flop) / self._peaks[dtype]
-        if seconds <= 0 or not needed:
+                by_dtype[dtype] += times * float(flop)  # type: ignore[assignment]
+        if not by_dtype or self._part is None:
             return None, None
-        return needed / seconds, (needed + again) / seconds
+        peak = peak_of(self._part, by_dtype.most_common(1)[0][0])
+        if peak is None or model is None:
+            return None, None
+        return float(model) / peak, None if hardware is None else float(hardware) / peak
 
 
 class Feed:
@@ -152,6 +151,7 @@ class Feed:
         """The last step that was read; ``None`` before the first."""
         self._run_dir, self._since_ns = run_dir, since_ns
         self._folder: Path | None = None
+        self._devices = Devices(run_dir)
         self._sinks = Sinks(*sinks)
         self._poll_seconds = poll_seconds
         self._stop = threading.Event()
@@ -175,8 +175,8 @@ class Feed:
             last = self._stop.wait(self._poll_seconds)
             try:
                 for metrics in self._read():
-                    self.latest = metrics
-                    self._sinks.emit(metrics)
+                    self.latest = replace(metrics, devices=self._devices.now())
+                    self._sinks.emit(self.latest)
             except Exception:  # noqa: BLE001 - figures for a screen must not end a run
                 _LOG.warning(
                     "%s: cannot be followed; sinks get nothing more, the record is whole",
@@ -238,34 +238,28 @@ def own_folder(run_dir: Path, *, since_ns: int) -> Path | None:
     return min((item for item in begun.items() if item[0] >= since_ns), default=(0, None))[1]
 
 
-def peaks_of(name: object) -> dict[str, float]:
-    """Give the rated dense peak of each dtype (FLOP/s) of a part; empty where it is unknown."""
-    if not isinstance(name, str):
-        return {}
-    try:
-        part = hardware_db.identify_compute(name)
-    except hardware_db.HardwareError:
-        return {}
-    found = {}
-    for dtype in ("fp64", "fp32", "tf32", "fp16", "bf16", "fp8", "fp4", "int8"):
-        try:
-            found[dtype] = part.peak_flop_per_second(dtype)
-        except hardware_db.HardwareError:
-            continue
-    return found
+def _part(entry: Mapping[str, Any]) -> "Accelerator | None":
+    if entry["type"] == "cpu" or entry.get("name") is None:
+        return None
+    memory = entry.get("memory_bytes")
+    part = identified(entry["name"], None if memory is None else memory / 1e9)
+    return None if isinstance(part, str) else part
+
+
+def _over(work: float | None, seconds: float | None) -> float | None:
+    return None if work is None or seconds is None else work / seconds
 
 
 def _cost(entry: Mapping[str, Any]) -> _Cost:
     flop, share = entry["flop"], Fraction(*entry["share"])
     if flop is None or flop.get("forward") is None or flop.get("backward") is None:
-        return _Cost(None, None, {}, {})
+        return _Cost(None, None, {})
     model = share * (flop["forward"] + flop["backward"])
     again = flop.get("recompute")
     return _Cost(
         model,
         None if again is None else model + share * again,
         {dtype: share * value for dtype, value in entry["by_dtype"].items()},
-        {dtype: share * value for dtype, value in entry["recompute_by_dtype"].items()},
     )
 
 

@@ -39,6 +39,10 @@ _PLAIN = (
     "energy_joules",
     "energy_boundary",
     "attention_mask",
+    "recorded_model_flop",
+    "recorded_hardware_flop",
+    "recorded_flop_at_least",
+    "evaluation_flop",
     "epochs",
     "dataset_samples",
     "steps",
@@ -49,7 +53,7 @@ _PLAIN = (
 
 def assemble(evidence: Evidence) -> RunFacts:
     """Choose and compute the figures of the one run that ``evidence`` belongs to."""
-    evidence, settled = series.settle(evidence)
+    evidence, settled = series.settle(series.add_records(evidence))
     several = checks.several_runs(evidence)
     figures = {name: choose(evidence, name) for name in _PLAIN}
     rules = _benchmark(figures["benchmark"])

@@ -132,6 +132,38 @@ def estimate(
     )
 
 
+#: A count from the shapes of the calls themselves; what is open is the formulas' conventions.
+_RECORDED_SIGMA = 0.01
+
+
+def recorded(run: RunFigures, draws: Draws) -> ComputeEstimate | None:
+    """Take the count that the recorder made while the run went; a bound where parts are unknown."""
+    count = run.recorded_flop
+    if count is None:
+        return None
+    exact_count = count.quantity.best
+    sample = None
+    if exact_count is not None:
+        sample = exact_count * draws.of(f"{run.name}/recorded", lognormal(1.0, _RECORDED_SIGMA))
+    return ComputeEstimate(
+        method="counted",
+        run=run.name,
+        basis="model",
+        flop=_one_sided(count.quantity.interval)
+        if sample is None
+        else summarize(sample, exact_count),
+        bound_only=sample is None,
+        independence_group=GROUP,
+        inputs=(count,),
+        assumptions=(
+            "counted by the recorder from the shapes of the calls that the run made; steps done "
+            "again are not in it",
+        ),
+        draws=sample,
+        log_variance=() if sample is None else log_variances({"recorded count": sample}),
+    )
+
+
 def with_passes(one: ComputeEstimate, beside: "tuple[Pass, ...]") -> ComputeEstimate:
     """Add the passes that took place beside training; the hours hold all of them."""
     if not beside:

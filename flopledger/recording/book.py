@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from profilers.clocks import ClockPair
 from profilers.ledger import LedgerError
-from profilers.step_identity import DeviceFacts, identity, mesh_of, versions
+from profilers.step_identity import DeviceFacts, identity, versions
 from profilers.step_ledger import StepLedger
 
 if TYPE_CHECKING:
@@ -69,8 +69,8 @@ class Book:
         self._pid = os.getpid()
         self._clock = ClockPair.now()
         self._closed = False
-        self.parameters: Callable[[], Any] = tuple
-        """Answers parameters, to find the mesh over which they are spread."""
+        self.mesh: dict[str, int] | None = None
+        """The mesh over which the models are spread, the widest of them."""
 
     @property
     def last(self) -> Row | None:
@@ -119,7 +119,7 @@ class Book:
                 rank=who.rank,
                 local_rank=who.local_rank,
                 world_size=who.world_size,
-                mesh=mesh_of(self.parameters()),
+                mesh=self.mesh,
                 versions=versions(),
                 clock=self._clock,
             )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from flopledger.recording.book import Book, Row
 from flopledger.recording.costs import Cost, Costs
 from profilers.sampler import Sampler, SamplerSettings
+from profilers.step_identity import mesh_of
 from profilers.steps import AsideSeen, Kind, Observer, StepSeen, Variant, now_us
 
 if TYPE_CHECKING:
@@ -48,7 +49,6 @@ class Recorder:
     def start(self, models: Sequence[Any]) -> None:
         """Begin to watch."""
         self.observer.start(tuple(models))
-        self.book.parameters = self._parameters
         self.active = True
 
     def sample(
@@ -93,13 +93,6 @@ class Recorder:
         self.observer.forked()
         self.book.forget()
 
-    def _parameters(self) -> list[Any]:
-        found: list[Any] = []
-        for seam in list(self.observer._seams):
-            if seam.called:
-                found.extend(seam.parameters[:64])
-        return found
-
     # ------------------------------------------------------------ what the observer tells
 
     def new_kind(self, kind: Kind, module: Any, args: Any, kwargs: Any) -> None:
@@ -107,6 +100,9 @@ class Recorder:
         facts = self.costs.device_of(kind)
         if facts is not None:
             self.book.device(facts)
+        mesh = mesh_of(module.parameters())
+        if mesh is not None and len(mesh) > len(self.book.mesh or ()):
+            self.book.mesh = mesh
         self.costs.see(kind, module, args, kwargs)
 
     def settle(self, variant: Variant) -> Cost:

@@ -15,7 +15,7 @@ from flopledger.commands import app, main
 OPTIONS = {
     "audit": {
         "--html", "--pdf", "--markdown", "--csv", "--json", "--seed", "--regime", "--trace",
-        "--allow-outside",
+        "--allow-outside", "--bundle", "--key",
     },
     "estimate": {
         "--parameters", "--active-parameters", "--config", "--tokens", "--sequence", "--kind",
@@ -46,6 +46,14 @@ OPTIONS = {
     "case schema": set(),
     "regimes list": {"--json"},
     "regimes show": {"--json"},
+    "keygen": {"--out", "--passphrase", "--json"},
+    "seal": {
+        "--key", "--out", "--redact", "--reveal", "--summary", "--site", "--audit-id-file", "--html",
+        "--at", "--seed", "--regime", "--trace", "--json",
+    },
+    "verify": {"--key", "--recompute", "--reveal", "--from", "--json"},
+    "merge": {"--out", "--key", "--trust", "--title", "--json"},
+    "amend": {"--author", "--reason", "--set", "--remove", "--time", "--json"},
     "version": {"--json"},
 }  # fmt: skip
 

@@ -32,7 +32,10 @@ os.environ.update(
     DO_NOT_TRACK="1",
     TRACKIO_LOCAL_ONLY="1",
     CUDA_VISIBLE_DEVICES="",
+    OMP_NUM_THREADS="1",  # the tests run beside each other; threads that wait for each other do not
 )
+if (loaded := sys.modules.get("torch")) is not None:
+    loaded.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -82,8 +82,19 @@ def test_preferences_with_a_reference_model(tmp_path: Path) -> None:
     assert backward == pytest.approx(forward, rel=0.15)
 
 
-def test_rollouts_are_counted_apart(tmp_path: Path) -> None:
+def test_rollouts_are_counted_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import GenerationMixin
     from trl import GRPOConfig, GRPOTrainer
+
+    generate, seen = GenerationMixin.generate, []
+
+    def counted(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with FlopCounterMode(display=False) as counter:
+            answer = generate(self, *args, **kwargs)
+        seen.append(counter.get_total_flops())
+        return answer
+
+    monkeypatch.setattr(GenerationMixin, "generate", counted)
 
     def reward(completions: list[str], **_: Any) -> list[float]:
         return [float(len(text)) for text in completions]
@@ -100,6 +111,7 @@ def test_rollouts_are_counted_apart(tmp_path: Path) -> None:
             max_completion_length=4,
             beta=0.1,  # with a reference model
             use_vllm=False,
+            model_init_kwargs=tiny.PLAIN,
             **USUAL,
         ),
         train_dataset=datasets.Dataset.from_dict({"prompt": _words(8, 6)}),
@@ -112,6 +124,8 @@ def test_rollouts_are_counted_apart(tmp_path: Path) -> None:
     (process,) = read_steps(tmp_path / "run")
     assert totals.steps == 2
     assert [span.what for span in process.spans].count("generation") == 2
-    assert totals.span_flop["generation"] > 0
+    # Prefill and every token after it, whose cache is one longer each time.
+    assert len(seen) == 2
+    assert totals.span_flop["generation"] == sum(seen) > 0
     assert totals.model_flop is not None
     assert totals.model_flop == totals.phases["forward"] + totals.phases["backward"]

@@ -28,7 +28,8 @@ def _run(
     inside.mkdir()
     return subprocess.run(
         ["bash", "-c", "set -o pipefail\n" + script], cwd=inside, capture_output=True, text=True,
-        timeout=60, env={"PATH": "/usr/bin:/bin", "BUNDLE": str(bundle_), "SIGNER": str(signer), "LC_ALL": "C"},
+        timeout=60,
+        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "BUNDLE": str(bundle_), "SIGNER": str(signer)},
     )  # fmt: skip
 
 

@@ -1,0 +1,236 @@
+"""What each rank of the tests runs, under torchrun. No pytest here: it must start fast."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+import flopledger
+
+WIDTH, ROWS = 16, 8
+
+
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.down = nn.Linear(WIDTH, 4 * WIDTH), nn.Linear(4 * WIDTH, WIDTH)
+
+    def forward(self, x: Any) -> Any:
+        return x + self.down(torch.relu(self.up(x)))
+
+
+class Model(nn.Module):
+    def __init__(self, depth: int = 2) -> None:
+        super().__init__()
+        self.first = nn.Linear(WIDTH, WIDTH)
+        self.blocks = nn.ModuleList([Block() for _ in range(depth)])
+        self.last = nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x: Any) -> Any:
+        x = self.first(x)
+        for block in self.blocks:
+            x = block(x)
+        return self.last(x)
+
+
+def mesh(*sizes: int, names: tuple[str, ...]) -> Any:
+    from torch.distributed.device_mesh import init_device_mesh
+
+    return init_device_mesh("cpu", sizes, mesh_dim_names=names)
+
+
+def steps(model: Any, rows: int = ROWS, number: int = 3) -> list[float]:
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    losses = []
+    for _ in range(number):
+        loss = model(torch.randn(rows, WIDTH)).square().mean()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(float(loss.detach()))
+    return losses
+
+
+def ddp() -> list[float]:
+    """Data parallel, with two batches to a step."""
+    from torch.nn.parallel import DistributedDataParallel
+
+    model = DistributedDataParallel(Model())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    losses = []
+    for _ in range(3):
+        with model.no_sync():
+            model(torch.randn(ROWS, WIDTH)).square().mean().backward()
+        loss = model(torch.randn(ROWS, WIDTH)).square().mean()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(float(loss.detach()))
+    return losses
+
+
+def uneven() -> list[float]:
+    """The first rank has more batches than the others."""
+    from torch.distributed.algorithms.join import Join
+    from torch.nn.parallel import DistributedDataParallel
+
+    model = DistributedDataParallel(Model())
+    with Join([model]):
+        return steps(model, number=4 if dist.get_rank() == 0 else 2)
+
+
+def fsdp() -> list[float]:
+    """Fully sharded, computing in bfloat16."""
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+
+    model = Model()
+    policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16)
+    whole = mesh(dist.get_world_size(), names=("dp",))
+    for block in model.blocks:
+        fully_shard(block, mesh=whole, mp_policy=policy)
+    fully_shard(model, mesh=whole, mp_policy=policy)
+    return steps(model)
+
+
+def tensor_parallel(model: Any, over: Any) -> Any:
+    from torch.distributed.tensor.parallel import (
+        ColwiseParallel,
+        RowwiseParallel,
+        parallelize_module,
+    )
+
+    for block in model.blocks:
+        parallelize_module(block, over, {"up": ColwiseParallel(), "down": RowwiseParallel()})
+    return model
+
+
+def tp() -> list[float]:
+    """The same batch on all ranks, the blocks' matrices cut in pieces."""
+    torch.manual_seed(1)
+    return steps(tensor_parallel(Model(), mesh(dist.get_world_size(), names=("tp",))))
+
+
+def two_dimensions() -> list[float]:
+    """Fully sharded over two, tensor parallel over two."""
+    from torch.distributed.fsdp import fully_shard
+
+    both = mesh(2, 2, names=("dp", "tp"))
+    torch.manual_seed(1 + both["dp"].get_local_rank())
+    model = tensor_parallel(Model(), both["tp"])
+    for block in model.blocks:
+        fully_shard(block, mesh=both["dp"])
+    fully_shard(model, mesh=both["dp"])
+    return steps(model)
+
+
+def pipeline(kind: str) -> list[float]:
+    """A stage on each rank, four microbatches to a step."""
+    from torch.distributed import pipelining
+
+    rank, world = dist.get_rank(), dist.get_world_size()
+    torch.manual_seed(0)
+    whole = Model(depth=4)
+    per = 4 // world
+    parts = list(whole.blocks)[rank * per : (rank + 1) * per]
+    layers = [*([whole.first] if rank == 0 else []), *parts]
+    layers += [whole.last] if rank == world - 1 else []
+    stage = pipelining.PipelineStage(nn.Sequential(*layers), rank, world, torch.device("cpu"))
+
+    def loss_of(out: Any, target: Any) -> Any:
+        return (out - target).square().mean()
+
+    schedule = getattr(pipelining, kind)(stage, n_microbatches=4, loss_fn=loss_of)
+    optimizer = torch.optim.SGD(stage.submod.parameters(), lr=0.01)
+    losses: list[float] = []
+    for _ in range(3):
+        x = torch.randn(ROWS, WIDTH)
+        found: list[Any] = []
+        if rank == 0:
+            schedule.step(x)
+        elif rank == world - 1:
+            schedule.step(target=torch.zeros(ROWS, WIDTH), losses=found)
+        else:
+            schedule.step()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses += [float(loss.detach()) for loss in found]
+    return losses
+
+
+def dies() -> list[float]:
+    """The last rank is killed after its steps were written."""
+    import time
+
+    from torch.nn.parallel import DistributedDataParallel
+
+    model = DistributedDataParallel(Model())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    for number in range(100):
+        model(torch.randn(ROWS, WIDTH)).sum().backward()
+        optimizer.step()
+        time.sleep(0.4)
+        if number == 7 and dist.get_rank() == dist.get_world_size() - 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return []
+
+
+KINDS = {
+    "ddp": ddp,
+    "uneven": uneven,
+    "fsdp": fsdp,
+    "tp": tp,
+    "fsdp+tp": two_dimensions,
+    "gpipe": lambda: pipeline("ScheduleGPipe"),
+    "1f1b": lambda: pipeline("Schedule1F1B"),
+    "dies": dies,
+}
+
+
+def collectives() -> dict[str, int]:
+    """Count what goes through the process group from now on."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    counts: dict[str, int] = {}
+
+    class Count(TorchDispatchMode):
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            if func.namespace in ("c10d", "_c10d_functional"):
+                counts[func.__name__] = counts.get(func.__name__, 0) + 1
+            return func(*args, **(kwargs or {}))
+
+    Count().__enter__()
+    return counts
+
+
+def main() -> None:
+    kinds, folder, recorded = sys.argv[1].split(","), Path(sys.argv[2]), sys.argv[3] == "record"
+    dist.init_process_group("gloo")
+    torch.set_num_threads(1)
+    counts = collectives() if "count" in sys.argv else {}
+    for kind in kinds:
+        torch.manual_seed(100 + dist.get_rank())
+        counts.clear()
+        if recorded:
+            sources = [{"name": "cpu_counters"}] if "sample" in sys.argv else None
+            with flopledger.record(folder / kind, sampler=sources is not None, sources=sources):
+                losses = KINDS[kind]()
+        else:
+            losses = KINDS[kind]()
+        told = {"losses": losses, "collectives": counts}
+        name = f"{kind}-{sys.argv[3]}-{dist.get_rank()}.json"
+        (folder / name).write_text(json.dumps(told), encoding="utf-8")
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""Real process groups (gloo, CPU): the whole model is counted once, and nothing else is changed.
+
+The model of ``ranks/worker.py``: linear 16 x 16, blocks of 16 x 64 and 64 x 16, linear 16 x 16. With
+8 rows and two blocks: forward 2·8·(2·256 + 4·1024) = 73,728; backward twice that less the input
+gradient of the first layer, 2·8·256 = 4,096: 143,360.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from flopledger.recording.totals import RunTotals, read_totals  # noqa: E402
+from profilers.step_ledger import read_steps  # noqa: E402
+
+HERE = Path(__file__).parent
+ONE = 73_728 + 143_360
+"""A training step of 8 rows through two blocks."""
+DEEP = 2 * 8 * (512 + 8 * 1024) * 3 - 4096
+"""The same through four blocks."""
+
+
+def torchrun(ranks: int, kinds: str, folder: Path, *options: str, ok: bool = True) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(ranks),
+        "--master-port", str(port), str(HERE / "ranks" / "worker.py"), kinds, str(folder), *options,
+    ]  # fmt: skip
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(HERE.parents[1]),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONWARNINGS": "ignore",
+    }
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert (done.returncode == 0) is ok, done.stderr[-4000:]
+
+
+def totals_of(folder: Path) -> RunTotals:
+    totals = read_totals(folder)
+    assert totals is not None
+    return totals
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two ranks: each kind once with a recording and once without."""
+    folder = tmp_path_factory.mktemp("two")
+    kinds = "ddp,uneven,fsdp,tp,gpipe,1f1b"
+    torchrun(2, kinds, folder, "record", "count")
+    torchrun(2, kinds, folder, "plain", "count")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("four")
+    torchrun(4, "ddp,fsdp+tp,gpipe", folder, "record", "sample")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "flop", "samples"),
+    [
+        ("ddp", 3 * 2 * 2 * ONE, 3 * 2 * 2 * 8),  # three steps, two ranks, two batches each
+        ("uneven", (4 + 2) * ONE, (4 + 2) * 8),
+        ("fsdp", 3 * 2 * ONE, 3 * 2 * 8),
+        ("tp", 3 * ONE, 3 * 8),  # both ranks work on one batch
+    ],
+)
+def test_two_ranks_add_up_to_the_whole(two: Path, kind: str, flop: int, samples: int) -> None:
+    totals = totals_of(two / kind)
+    assert totals.model_flop == totals.hardware_flop == flop
+    assert totals.samples == samples
+    assert len(totals.ranks) == 2
+
+
+@pytest.mark.parametrize("kind", ["gpipe", "1f1b"])
+def test_the_stages_of_a_pipeline_make_one_model(two: Path, kind: str) -> None:
+    processes = read_steps(two / kind)
+    by_step: dict[int, Any] = {}
+    for process in processes:
+        for step in process.steps():
+            flop = sum(process.costs[c].model_flop * n for c, n in step.calls)  # type: ignore[operator]
+            by_step[step.number] = by_step.get(step.number, 0) + flop
+    # Before the first step the stages try a microbatch to learn its shapes; that is work, too.
+    assert by_step[1] > DEEP
+    assert by_step[2] == by_step[3] == DEEP
+    assert totals_of(two / kind).samples in (3 * 8, 3 * 8 + 2)
+
+
+def test_what_shards_are_computed_in(two: Path) -> None:
+    assert set(totals_of(two / "fsdp").by_dtype) == {"bf16"}
+    (first, _) = read_steps(two / "tp")
+    assert first.mesh == {"tp": 2}
+    assert {cost.share for cost in first.costs.values()} == {(1, 2)}
+
+
+@pytest.mark.parametrize("kind", ["ddp", "uneven", "fsdp", "tp", "gpipe", "1f1b"])
+def test_the_same_losses_and_the_same_collectives(two: Path, kind: str) -> None:
+    for rank in range(2):
+        told = [
+            json.loads((two / f"{kind}-{how}-{rank}.json").read_text(encoding="utf-8"))
+            for how in ("record", "plain")
+        ]
+        assert told[0] == told[1]
+    assert told[0]["collectives"]
+
+
+def test_the_same_global_batch_in_one_process(two: Path) -> None:
+    """torch's own counter over the whole batch of 16 rows in one process."""
+    from importlib import util
+
+    from tests.recording.conftest import by_counter
+
+    spec = util.spec_from_file_location("worker", HERE / "ranks" / "worker.py")
+    assert spec is not None
+    assert spec.loader is not None
+    worker = util.module_from_spec(spec)
+    spec.loader.exec_module(worker)
+    model = worker.Model()
+    whole = by_counter(lambda: model(torch.randn(16, 16)).sum().backward())
+    assert totals_of(two / "fsdp").model_flop == 3 * whole
+
+
+def test_four_ranks(four: Path) -> None:
+    assert totals_of(four / "ddp").model_flop == 3 * 2 * 4 * ONE
+    both = totals_of(four / "fsdp+tp")
+    assert both.model_flop == 3 * 2 * ONE  # two batches, each on two ranks
+    assert both.samples == 3 * 2 * 8
+    assert read_steps(four / "fsdp+tp")[0].mesh == {"dp": 2, "tp": 2}
+    assert [process.rank for process in read_steps(four / "fsdp+tp")] == [0, 1, 2, 3]
+    assert len(read_steps(four / "gpipe")) == 4
+
+
+def test_a_rank_that_dies_leaves_what_it_did(tmp_path: Path) -> None:
+    torchrun(2, "dies", tmp_path, "record", ok=False)
+    processes = read_steps(tmp_path / "dies")
+    assert [process.rank for process in processes] == [0, 1]
+    assert processes[1].sealed is None
+    assert all(process.problems == () for process in processes)
+    # Eight steps of 0.4 s; at most the last second and the open step are lost.
+    assert len(list(processes[1].steps())) >= 4
+
+
+def test_one_sampler_on_a_node(four: Path) -> None:
+    (node,) = (four / "ddp" / "telemetry").iterdir()
+    assert list(node.glob("*.jsonl"))
