@@ -14,15 +14,20 @@ if TYPE_CHECKING:
     from flopledger.recording.totals import RunTotals
 
 
-def add_steps(summary: dict[str, Any], folder: Path, tree: "ProcessTree | None") -> None:
-    """Complete a summary in place: ``steps``, ``processes``, model FLOP, MFU, and findings."""
+def add_steps(
+    summary: dict[str, Any], folder: Path, tree: "ProcessTree | None", *, wanted: bool = True
+) -> None:
+    """Complete a summary in place: ``steps``, ``processes``, model FLOP, MFU, and findings.
+
+    ``wanted`` is False where the recorder was not brought to the children (``--no-steps``).
+    """
     from flopledger.recording.steps_summary import as_findings, steps_section
     from flopledger.recording.totals import read_totals
     from profilers.errors import ProfilersError
 
     seen = read_processes(folder)
-    unreached = {} if tree is None else tree.interpreters.out_of_reach
-    summary["processes"] = {**seen.as_json(), "out_of_reach": unreached}
+    unreached = tree.interpreters.out_of_reach if tree is not None and wanted else {}
+    summary["processes"] = {**seen.as_json(), "out_of_reach": unreached} if wanted else None
     findings: list[dict[str, Any]] = summary["findings"]
     totals: RunTotals | None = None
     try:
@@ -39,7 +44,7 @@ def add_steps(summary: dict[str, Any], folder: Path, tree: "ProcessTree | None")
             summary[name] = section[name]
         findings.extend(as_findings(told))
     else:
-        why = _why_no_steps(seen, unreached)
+        why = _why_no_steps(seen, unreached) if wanted else "the recorder was left out (--no-steps)"
         findings.append(_finding("model-flop-unknown", "info", f"no step was seen: {why}"))
     findings.extend(_about_processes(seen, unreached))
 
