@@ -68,8 +68,18 @@ class Doubles(AbstractContextManager["Doubles"]):
                 fresh = self.make(value.detach())
         self.has_shards |= is_sharded(fresh)
         if isinstance(value, torch.nn.Parameter):
-            return torch.nn.Parameter(fresh, requires_grad=value.requires_grad)
+            double = torch.nn.Parameter(fresh, requires_grad=value.requires_grad)
+            self._attributes(double, value)
+            return double
         return fresh.requires_grad_(value.requires_grad)
+
+    def _attributes(self, double: Any, value: Any) -> None:
+        """What a special kind of parameter carries with it, e.g. the scales of a quantised weight."""
+        if type(value) is torch.nn.Parameter:
+            return
+        for name, held in vars(value).items():
+            with suppress(AttributeError, RuntimeError):
+                setattr(double, name, self(held) if isinstance(held, torch.Tensor) else held)
 
     def make(self, value: Any) -> Any:
         """A double of one detached tensor."""

@@ -196,11 +196,23 @@ def _check_run(where: str, run: RunSpec, spec: CaseSpec) -> None:
             raise CaseError(f"{where}.{key}: no [model.{name}] in this case (known: {known})")
     if run.rollout_tokens is not None and run.model is None:
         raise CaseError(f"{where}.rollout_tokens: needs the run's model, which generated them")
+    if run.telemetry_zone is not None:
+        _check_zone(f"{where}.telemetry_zone", run.telemetry_zone)
     if run.sequence_length is not None and run.sequence_length < 1:
         raise CaseError(f"{where}.sequence_length: found {run.sequence_length}, must be at least 1")
     if run.tokens is not None and run.samples is not None and run.tokens_per_sample is not None:
         raise CaseError(f"{where}: tokens and samples x tokens_per_sample both given; keep one")
     _check_sources(where, run, run.sources)
+
+
+def _check_zone(where: str, name: str) -> None:
+    from profilers import ProfilersError
+    from profilers.importers import stamps
+
+    try:
+        stamps.zone(name)
+    except ProfilersError as error:
+        raise CaseError(f"{where}: {error}") from None
 
 
 def _check_sources(where: str, table: Table, sources: dict[str, str]) -> None:

@@ -94,6 +94,7 @@ class RunSpec(Table, frozen=True):
     teacher_model: str | None = None  #: forward over the tokens trained on
     value_model: str | None = None  #: trained beside the policy
     evidence: list[str] = []
+    telemetry_zone: str | None = None  #: of local stamps in recordings: "UTC", "+02:00", IANA name
     sources: dict[str, str] = {}
 
 

@@ -55,7 +55,8 @@ class Completed:
 
 def complete(case: AuditCase, index: int, run: RunFigures) -> Completed:
     """Read the evidence of run ``index`` and join it with what the case states."""
-    files = [EvidenceFile(path=path, name=name) for name, path in case.evidence(index)]
+    zone = case.spec.run[index].telemetry_zone
+    files = [EvidenceFile(path=path, name=name, zone=zone) for name, path in case.evidence(index)]
     if not files:
         return Completed(
             figures=run, found=RunFacts(), telemetry=None, facts=(), findings=(), digests={}

@@ -176,7 +176,7 @@ def _upper_bounds_only(run: RunFigures, utilisation: dict[str, Interval], rates:
 
 
 def statement_check(run: RunFigures) -> Check:
-    """Test figures that refute themselves: a utilisation above 1."""
+    """Test figures that refute themselves (a utilisation above 1), or that nobody reached."""
     found = [
         _finding(
             "implausible-utilisation",
@@ -188,9 +188,17 @@ def statement_check(run: RunFigures) -> Check:
         for stated in (run.mfu, run.hfu)
         if stated is not None and (stated.quantity.interval.low or 0) > 1
     ]
-    return Check(
-        verdict=Verdict.INCONSISTENT if found else Verdict.UNDETERMINED, findings=tuple(found)
+    if found:
+        return Check(verdict=Verdict.INCONSISTENT, findings=tuple(found))
+    high = run.mfu.quantity.interval.low if run.mfu is not None else None
+    if high is None or high <= bands.PLAUSIBLE_UTILISATION:
+        return Check(verdict=Verdict.UNDETERMINED)
+    message = (
+        f"run {run.name}: a disclosed MFU of {high:g} is above anything published over a run (0.60); "
+        "ask for its peak, its precision and the stretch of the run that it was measured on"
     )
+    finding = _finding("implausible-utilisation", "warning", message, run)
+    return Check(verdict=Verdict.NEEDS_EXPLANATION, findings=(finding,))
 
 
 #: Findings by which documents contradict one another, or the part that they name.

@@ -94,7 +94,7 @@ class Kind:
 
     __slots__ = (
         "data", "device", "inputs", "key", "model", "real", "samples", "tokens", "trained",
-        "transformed", "variants",
+        "transformed", "usual", "variants",
     )  # fmt: skip
 
     def __init__(self, model: str, key: Hashable) -> None:
@@ -102,6 +102,8 @@ class Kind:
         """Class name of the module."""
         self.key = key
         self.variants: dict[Hashable, Variant] = {}
+        self.usual: Variant | None = None
+        """Forward and backward of its one output."""
         self.inputs: tuple[str, ...] = ()
         self.tokens: int | None = None
         self.samples: int | None = None
@@ -187,7 +189,9 @@ class _Cut:
 class Pending:
     """A call with gradients: is a backward going to come?  Also the hook on its outputs."""
 
-    __slots__ = ("again", "closed", "doubled", "fired", "kind", "last", "observer", "seam")
+    __slots__ = (
+        "again", "closed", "doubled", "fired", "kind", "last", "observer", "seam", "usual",
+    )  # fmt: skip
     __torch_unserializable__ = True  # a saved tensor goes without this hook, and without a warning
 
     def __init__(self, observer: Observer, seam: Seam, kind: Kind, *, again: bool) -> None:
@@ -198,11 +202,17 @@ class Pending:
         self.fired: list[tuple[int, int]] = []
         self.closed = False
         self.doubled = False
+        self.usual = False
+        """A plain call with one output."""
         self.last = -1
 
     def __call__(self, _grad: Any) -> None:
         """The first output's gradient arrived."""
-        self.arrived(0)
+        if self.closed or self.observer._stepped_at or torch.is_grad_enabled():
+            self.arrived(0)
+        else:
+            self.last = task = graph_task()
+            self.fired.append((task, 0))
 
     def arrived(self, place: int) -> None:
         """An output's gradient arrived: a backward pass is going through this call."""
@@ -222,6 +232,11 @@ class Pending:
     def variant(self) -> Variant:
         """What became of the call, as far as is known now."""
         fired = self.fired
+        if len(fired) == 1 and self.usual and not self.doubled:
+            found = self.kind.usual
+            if found is None:
+                found = self.kind.usual = _variant(self.kind, "train", ((0,),))
+            return found
         if not fired:
             return _variant(self.kind, "again" if self.again else "forward", ())
         if len(fired) == 1:
@@ -295,7 +310,7 @@ class Seam:
             return _onwards(self.inner, self.module(), args, kwargs)
         # Whoever copied the module's dictionary (data-parallel replicas) calls us for another one.
         module = sys._getframe(1).f_locals.get("self")
-        if type(module) is Seam or module is None:
+        if module is None or type(module) is Seam:
             module = self.module()
         return self.run(module, args, kwargs)
 
@@ -553,17 +568,20 @@ class Observer:
         try:
             if out is _NOTHING and not pending.again:
                 return  # it raised: nobody knows how far it came
-            hooks = 0
-            if torch.is_grad_enabled() and not pending.kind.transformed and out is not _NOTHING:
-                hooks = self._watch(pending, out)
+            if (
+                torch.is_grad_enabled()
+                and not pending.kind.transformed
+                and out is not _NOTHING
+                and self._watch(pending, out)
+            ):
+                with self._lock:
+                    (self._spans[-1][1] if self._spans else self._step).pending.append(pending)
+                return
             module = seam.module()
             with self._lock:
                 open_ = self._where(module)
-                if hooks:
-                    open_.pending.append(pending)
-                else:
-                    variant = pending.variant()
-                    open_.calls[variant] = open_.calls.get(variant, 0) + 1
+                variant = pending.variant()
+                open_.calls[variant] = open_.calls.get(variant, 0) + 1
                 if open_ is self._aside:
                     open_.end_us = now_us()
                     if open_.end_us - open_.start_us > ASIDE_US:
@@ -576,6 +594,7 @@ class Observer:
         if isinstance(out, torch.Tensor):
             if not out.requires_grad:
                 return 0
+            pending.usual = not pending.again
             out.register_hook(pending)
             return 1
         hooks = 0
@@ -751,20 +770,23 @@ class Observer:
     def close(self, end_us: int) -> None:
         """Close the step that is open."""
         with self._lock:
-            self._resolve_aside(self._step)
+            if self._aside.calls:
+                self._resolve_aside(self._step)
             self._stepped_at = self._stepped_at or end_us
             self.cut()
             cuts, self._cuts = self._cuts, []
-            depth, self.here.depth = self.here.depth, 1  # what the listener runs is no training
+            here = self.here
+            depth, here.depth = here.depth, 1  # what the listener runs is no training
             try:
-                self._close_aside()
+                if self._aside.calls:
+                    self._close_aside()
                 for cut in cuts:
                     self._tell_step(cut)
                     if not cut.step.calls:
                         self.sweep()  # some module must have been called
                         self._until_disarm = DISCOVERY_STEPS
             finally:
-                self.here.depth = depth
+                here.depth = depth
             self._upkeep(end_us)
 
     def _tell_step(self, cut: _Cut) -> None:
@@ -791,9 +813,16 @@ class Observer:
 
     def _settle(self, open_: Open) -> tuple[int | None, int | None]:
         """Turn pending calls into counts; return the tokens and samples that were trained on."""
+        calls = open_.calls
+        if len(open_.pending) == 1:
+            pending = open_.pending[0]
+            variant = pending.variant()
+            pending.closed = True
+            calls[variant] = calls.get(variant, 0) + 1
+            open_.pending = []
+            return (pending.kind.tokens, pending.kind.samples) if variant.passes else (None, None)
         tokens: dict[int, int] = {}
         samples: dict[int, int] = {}
-        calls = open_.calls
         for pending in open_.pending:
             variant = pending.variant()
             pending.closed = True

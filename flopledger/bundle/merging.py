@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 SCHEMA = "flopledger/merged/1"
 MAX_SITES = 2_000
+MAX_BYTES = 256 << 20  #: of all members of a merge together
+#: A member may stand in several merges; written out, such a tree can have more nodes than atoms.
+MAX_DEPTH, MAX_NODES = 32, 10_000
 #: More than any device of the hardware database can do in a second, in any precision; a run that
 #: needs more of each of its device-seconds is no measurement.
 MAX_FLOP_PER_DEVICE_SECOND = 1e18
@@ -188,6 +191,8 @@ def _take(pool: _Pool, path: Path, trusted: Sequence[PublicKey]) -> None:
             raise BundleError(f"its seal does not hold: {first.file}: {first.message}")
         with Archive.open(path) as archive:
             seal = read_seal(archive)
+            if seal.problems or seal.id != found.id:
+                raise BundleError("changed while it was merged")
             taken = list(_stubs_of(archive, seal))
             if seal.statement.predicate.kind == "merged":
                 taken.append(_stub(seal))
@@ -231,16 +236,17 @@ def _stubs_of(archive: Archive, seal: "Seal") -> Iterable[_Stub]:
 
     if seal.statement.predicate.kind != "merged":
         return
-    prefix = statement.MEMBERS
-    ids = {
-        name.removeprefix(prefix).split("/")[0]
-        for name in archive.entries
-        if name.startswith(prefix)
-    }
-    if len(ids) > MAX_SITES:
-        raise BundleError(f"more than {MAX_SITES:,} members")
-    for name in sorted(ids):
-        folder = f"{prefix}{name}/"
+    below: dict[str, set[str]] = {}
+    size = 0
+    for entry in archive.entries.values():
+        if entry.name.startswith(statement.MEMBERS):
+            name = entry.name.removeprefix(statement.MEMBERS).split("/")[0]
+            below.setdefault(name, set()).add(entry.name)
+            size += entry.size
+    if len(below) > MAX_SITES or size > MAX_BYTES:
+        raise BundleError(f"more than {MAX_SITES:,} members, or {MAX_BYTES:,} bytes of them")
+    for name in sorted(below):
+        folder = f"{statement.MEMBERS}{name}/"
         inner = read_seal(archive, prefix=folder)
         if inner.problems:
             raise BundleError(f"{inner.problems[0].file}: {inner.problems[0].message}")
@@ -252,8 +258,7 @@ def _stubs_of(archive: Archive, seal: "Seal") -> Iterable[_Stub]:
             data = archive.content(folder + statement.SUMMARY, limit=summary.MAX_BYTES)
             stub = _stub(inner, data)
             _check_stub(stub, ())
-        there = {one for one in archive.entries if one.startswith(folder)}
-        if there != set(_files_of(stub)):
+        if below[name] != set(_files_of(stub)):
             raise BundleError(f"{folder}: holds files that a member does not have")
         yield stub
 
@@ -282,15 +287,24 @@ def _files_of(stub: _Stub) -> "dict[str, Content]":
 
 
 def _node(
-    seal: "Seal", stubs: dict[str, _Stub], trusted: Sequence[PublicKey]
+    seal: "Seal",
+    stubs: dict[str, _Stub],
+    trusted: Sequence[PublicKey],
+    *,
+    depth: int = 0,
+    built: list[str] | None = None,
 ) -> tuple[Node, set[str]]:
     """Build the tree below a seal, and the set of statements that it reaches."""
     reached: set[str] = set()
+    built = [] if built is None else built
+    built.append(seal.id)
+    if depth > MAX_DEPTH or len(built) > MAX_NODES:
+        raise BundleError(f"merges deeper than {MAX_DEPTH} levels, or of {MAX_NODES:,} nodes")
     members = []
     for name in seal.statement.predicate.members:
         if name not in stubs:
             raise BundleError(f"the member {name} is not in the bundle")
-        node, below = _node(stubs[name].seal, stubs, trusted)
+        node, below = _node(stubs[name].seal, stubs, trusted, depth=depth + 1, built=built)
         members.append(node)
         reached |= below | {name}
     return leaf(seal, trusted, tuple(members)), reached

@@ -141,17 +141,22 @@ def _record(archive: Archive, told: Statement, root: Path) -> tuple[dict[str, An
 
     extract(archive, root, prefix=statement.RECORD)
     again = records.sum_up(root / statement.RECORD, Identities(None), site=told.predicate.title)
+    if statement.SUMMARY not in told.digests:
+        raise BundleError(f"{statement.SUMMARY} is not in the bundle")
     loaded = strict.loads(summary.dumps(again), what=statement.SUMMARY)
     return {statement.SUMMARY: loaded}, _Again(tool=writing.tool(_tables(), {}), html=None)
 
 
 def _audit(archive: Archive, told: Statement, root: Path) -> tuple[dict[str, Any], _Again]:
+    from flopcount.errors import FlopcountError
     from flopledger.auditing import audit
     from flopledger.bundle import summary
     from flopledger.bundle.sealing import rendered
     from flopledger.bundle.verification import extract
     from flopledger.case import AuditCase
     from flopledger.errors import FlopledgerError
+    from hardware_db import HardwareError
+    from profilers.errors import ProfilersError
 
     options = told.predicate.options
     assert options is not None
@@ -166,7 +171,7 @@ def _audit(archive: Archive, told: Statement, root: Path) -> tuple[dict[str, Any
             regime_ids=tuple(options.regimes),
             trace=options.trace,
         )
-    except FlopledgerError as error:
+    except (FlopledgerError, FlopcountError, HardwareError, ProfilersError) as error:
         message = str(error).replace(f"{root}/", "")
         raise BundleError(f"the sealed inputs cannot be audited: {message}") from None
     html = statement.HTML in told.digests
@@ -176,6 +181,8 @@ def _audit(archive: Archive, told: Statement, root: Path) -> tuple[dict[str, Any
         for name, content in files.items()
         if isinstance(content, bytes) and name != statement.HTML
     }
+    if not {*files, statement.SUMMARY} <= set(told.digests):
+        raise BundleError("report, facts or summary are not in the bundle")
     sealed = strict.loads(
         archive.content(statement.SUMMARY, limit=strict.MAX_BYTES), what=statement.SUMMARY
     )

@@ -131,7 +131,7 @@ def countersign(bundle: Path, *, keys: Sequence[PrivateKey], out: Path) -> Seale
 
     Raises ``BundleError`` where the bundle does not verify: nobody should sign what does not hold.
     """
-    from flopledger.bundle.verification import read_seal, verify
+    from flopledger.bundle.verification import check_files, read_seal, verify
 
     _need_key(keys)
     found = verify(bundle)
@@ -140,6 +140,8 @@ def countersign(bundle: Path, *, keys: Sequence[PrivateKey], out: Path) -> Seale
         raise BundleError(f"{bundle}: is not signed again: {first.file}: {first.message}")
     with Archive.open(bundle) as archive, writing.replacing(out) as file:
         seal = read_seal(archive)
+        if seal.problems or check_files(archive, seal) or seal.id != found.id:
+            raise BundleError(f"{bundle}: changed while it was signed again")
         writer = Writer(file)
         for name in seal.statement.digests:
             writer.add(name, archive.reader(name))

@@ -282,6 +282,12 @@ def _contents(archive: Archive, told: Statement, notes: list[str]) -> list[Probl
             summary.loads(data, what=statement.SUMMARY)
     except BundleError as error:
         problems.append(Problem(code="content", file=statement.SUMMARY, message=str(error)))
+    for name in (statement.AUDIT, statement.FACTS):
+        try:
+            if name in told.digests and _json(archive, name) is None:
+                raise BundleError("not a JSON object")
+        except BundleError as error:
+            problems.append(Problem(code="content", file=name, message=str(error)))
     for folder in sorted(records.folders(told.digests)):
         problems += _check_chain(archive, folder, notes)
     return problems

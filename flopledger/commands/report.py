@@ -12,7 +12,9 @@ def register(app: typer.Typer) -> None:
 
 
 def report(
-    case: Annotated[Path, typer.Argument(metavar="CASE.toml", help="The case file.")],
+    case: Annotated[
+        Path, typer.Argument(metavar="CASE.toml|RUN_DIR", help="The case file, or a run's folder.")
+    ],
     *,
     form: Annotated[
         str | None,
@@ -24,6 +26,9 @@ def report(
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="The file; without it text goes to stdout.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="The same as --format html --out FILE.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     created: Annotated[
@@ -44,7 +49,8 @@ def report(
 ) -> int:
     """Write an audit as a document: for readers, for an authority, for a bill of materials.
 
-    Exit code 0 once it is written, whatever the verdict; 2 for bad input.
+    Of a run's folder: what the training did, over time (html, pdf, markdown, json), or in a few
+    lines. Exit code 0 once it is written, whatever the verdict; 2 for bad input.
 
     Example: flopledger report examples/llama-3.1-405b/case.toml --format article-52 --out notice.pdf
     """
@@ -53,6 +59,13 @@ def report(
     from flopledger.exports import render
     from flopledger.reports import write_whole
 
+    if html is not None:
+        form, out = _html(form, out, html, as_json=as_json)
+    if case.is_dir():
+        from flopledger.commands._run_report import report_run
+
+        asked = form is not None or out is not None or as_json
+        return report_run(case, _form(form, out, as_json=as_json) if asked else None, out)
     name = _form(form, out, as_json=as_json)
     _check(name, out)
     made = audit(
@@ -70,6 +83,14 @@ def report(
     write_whole(out, content)
     typer.echo(f"{name}: {out}", err=True)
     return 0
+
+
+def _html(form: str | None, out: Path | None, html: Path, *, as_json: bool) -> tuple[str, Path]:
+    from flopledger.errors import FlopledgerError
+
+    if form not in {None, "html"} or out is not None or as_json:
+        raise FlopledgerError(f"--html {html}: says form and file already; leave the others out")
+    return "html", html
 
 
 def _form(form: str | None, out: Path | None, *, as_json: bool) -> str:

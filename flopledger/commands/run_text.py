@@ -57,7 +57,7 @@ def steps_lines(summary: dict[str, Any]) -> list[str]:
     if basis is not None and steps["mfu"] is not None:
         hfu = "" if steps["hfu"] is None else f", HFU {steps['hfu']:.1%}"
         lines.append(
-            f"MFU {steps['mfu']:.1%}{hfu} of {basis['count']} × {basis['device']} in {basis['dtype']}"
+            f"MFU {steps['mfu']:.1%}{hfu} of {basis['count']} × {basis['name']} in {basis['dtype']}"
         )
     shares = sorted(steps["time_shares"].items(), key=lambda pair: -pair[1])
     told = ", ".join(f"{share:.1%} {what}" for what, share in shares if share >= 0.001)

@@ -3,7 +3,7 @@
 import codecs
 import pathlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flopledger.facts import Finding
 from flopledger.logs import limits, run_records, telemetry
@@ -30,7 +30,11 @@ def read(files: Sequence[EvidenceFile]) -> Evidence:
     sources: dict[str, Source] = {}
     total = 0
     refused: list[Finding] = []
+    zone = next((file.zone for file in files), None)
     for document in _documents(files, refused):
+        if isinstance(document, EvidenceFile) and not run_records.is_record(document.path):
+            recordings.append(replace(document, zone=zone))  # an MLflow run's system metrics
+            continue
         if isinstance(document, EvidenceFile):
             notes, is_sound = _read_record(document)
             everything.append(notes)
@@ -64,7 +68,7 @@ def read(files: Sequence[EvidenceFile]) -> Evidence:
             size_bytes=document.size_bytes,
         )
         if recorded:
-            recordings.append(EvidenceFile(path=document.path, name=document.name))
+            recordings.append(EvidenceFile(path=document.path, name=document.name, zone=zone))
             continue
         if reader is None:
             unread.append(document.name)
@@ -212,6 +216,10 @@ def _walk(
     if run_records.is_record(folder):
         yield EvidenceFile(path=folder, name=name)
         entries = [entry for entry in entries if entry.name not in run_records.OWN]
+    elif (folder / "metrics" / "system").is_dir() and (folder / "meta.yaml").is_file():
+        yield EvidenceFile(path=folder, name=f"{name.rstrip('/')}/metrics/system")
+    elif folder.name == "metrics" and (folder.parent / "meta.yaml").is_file():
+        entries = [entry for entry in entries if entry.name != "system"]
     for entry in entries:
         inside = f"{name.rstrip('/')}/{entry.name}"
         reason = _refusal(root, entry)

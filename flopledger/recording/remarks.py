@@ -136,7 +136,8 @@ def _twice(ledgers: Sequence[ProcessSteps]) -> Iterator[RunFinding]:
 def _notes(tallies: Sequence["Tally"]) -> Iterator[RunFinding]:
     seen: Counter[tuple[str, str, str]] = Counter()
     for tally in tallies:
-        seen.update({(note.code, note.severity, note.message) for note in tally.process.notes})
+        notes = {(note.code, note.severity, note.message) for note in tally.process.notes}
+        seen.update(note for note in notes if note[0] != "cost-unknown")  # the costs say it, too
     for (code, severity, message), processes in seen.most_common(MOST):
         told = f" ({processes} processes)" if processes > 1 else ""
         yield RunFinding(code=code, severity=severity, message=f"{message}{told}")

@@ -111,14 +111,14 @@ class Stretch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TimeChart:
-    """Panels over one time axis, hours from the start of the recording unless it says otherwise."""
+    """Panels over one time axis, from the start of the recording unless it says otherwise."""
 
     title: str
-    unit: str  #: of time: seconds, minutes, hours or days
     times: tuple[float, ...]  #: middle of each moment
     span: float  #: length of the recording
     panels: tuple[Panel, ...]
-    axis_title: str = ""  #: empty: the unit, from the first sample
+    unit: str  #: of time, as a sign: s, min, h or d
+    axis_title: str
     stretches: tuple[Stretch, ...] = ()
 
     @property
@@ -129,12 +129,23 @@ class TimeChart:
     @property
     def axis(self) -> Axis:
         """The time axis."""
-        return Axis(
-            kind="linear",
-            first=0.0,
-            last=self.span,
-            title=self.axis_title or f"{self.unit} from the first sample",
-        )
+        return Axis(kind="linear", first=0.0, last=self.span, title=self.axis_title)
+
+
+#: From so many seconds on: seconds of the unit, its sign, its word.
+_CLOCKS = (
+    (2 * 86_400, 86_400, "d", "days"),
+    (2 * 3600, 3600, "h", "hours"),
+    (120, 60, "min", "minutes"),
+)
+
+
+def clock(seconds: float) -> tuple[float, str, str]:
+    """Choose the unit of a time axis: factor, sign and word."""
+    for least, factor, unit, words in _CLOCKS:
+        if seconds >= least:
+            return float(factor), unit, words
+    return 1.0, "s", "seconds"
 
 
 def log_axis(values: list[float], title: str) -> Axis:

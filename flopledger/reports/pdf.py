@@ -129,12 +129,12 @@ def _table(table: Table) -> dict[str, Any]:
 
 
 def _widths(table: Table) -> list[float]:
-    """Share the width by what the columns hold: the square root keeps long ones from taking all."""
+    """Share the width by what the columns hold; less than in proportion, or long ones take all."""
     found = []
     for at, column in enumerate(table.columns):
         longest = max((len(plain(row.cells[at])) for row in table.rows), default=0)
         word = max((len(word) for word in column.title.split()), default=1)
-        found.append(float(max(min(longest, 90), word, 5)) ** 0.5)
+        found.append(float(max(min(longest, 90), word, 5)) ** 0.65)
     return found
 
 

@@ -4,18 +4,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from flopledger.recording.series import StepSeries
-from flopledger.reports.charts import Panel, Stretch, TimeChart, round_up
+from flopledger.reports.charts import Panel, Stretch, TimeChart, clock, round_up
 from flopledger.text import number
 
 _PREFIXES = (
     (1e24, "Y"), (1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"),
     (1e3, "k"),
 )  # fmt: skip
-_CLOCKS = (
-    (2 * 86_400, 86_400, "d", "days"),
-    (2 * 3600, 3600, "h", "hours"),
-    (120, 60, "min", "minutes"),
-)
 MOST_STRETCHES = 300
 _Cells = Sequence[float | None]
 
@@ -55,14 +50,6 @@ def steps_chart(series: StepSeries, peak: float | None) -> TimeChart:
             for band in series.bands[:MOST_STRETCHES]
         ),
     )
-
-
-def clock(seconds: float) -> tuple[float, str, str]:
-    """Choose the unit of a time axis: factor, sign and word."""
-    for least, factor, unit, words in _CLOCKS:
-        if seconds >= least:
-            return float(factor), unit, words
-    return 1.0, "s", "seconds"
 
 
 def scaled(most: float, unit: str) -> tuple[float, str]:

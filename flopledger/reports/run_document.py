@@ -106,7 +106,7 @@ def _lead(report: RunReport) -> str:
     if section["mfu"] is None or basis is None:
         return f"{done}."
     return (
-        f"{done}: {section['mfu']:.1%} of what {basis['count']} × {basis['device']} can do in "
+        f"{done}: {section['mfu']:.1%} of what {basis['count']} × {basis['name']} can do in "
         f"{basis['dtype']}."
     )
 

@@ -109,9 +109,8 @@ class NvmlSource:
     def _scan(self) -> None:
         nvml = self._nvml
         assert nvml is not None
-        before = {unit.device.key for unit in self._units}
-        for unit in self._units:
-            unit.close()
+        old = {unit.device.key: unit for unit in self._units}
+        before = set(old)
         self._units, self._lost = [], []
         found: set[DeviceKey] = set()
         for index, handle in handles(nvml, nvml.nvmlDeviceGetCount()):
@@ -119,15 +118,19 @@ class NvmlSource:
                 # A device that answers not even its name keeps the one that it had.
                 self._lost.append(self._known.get(index) or lost_device(index))
                 continue
-            for unit in units_of(nvml, index, handle):
+            for unit in units_of(nvml, index, handle, old):
                 if unit.device.key in found:
                     self._tell("duplicate-uuid", unit.device.key, index=index)
-                    unit.close()
+                    if unit not in self._units:
+                        unit.close()
                     continue
                 found.add(unit.device.key)
                 self._units.append(unit)
                 if not unit.device.key.mig:
                     self._known[index] = unit.device
+        for unit in old.values():
+            if unit not in self._units:
+                unit.close()
         if before:
             for key in found - before:
                 self._tell("device-appeared", key)

@@ -1,7 +1,9 @@
 """One NVIDIA device or partition: what the probe found, and a sample of it whenever asked."""
 
 import contextlib
+import ctypes
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from types import ModuleType
@@ -129,6 +131,11 @@ class Unit:
                 return readings, why
         return readings, None
 
+    def stands_for(self, device: Device, handle: Any) -> bool:
+        """Say whether this unit still reads that device as its probe found it."""
+        same = device.index == self.device.index and device.mig_mode == self.device.mig_mode
+        return same and not self._lost_told and _address(handle) == _address(self.handle)
+
     def lost_a_signal(self) -> bool:
         """Say once that something the probe could read is suddenly not offered any more."""
         lost = Reason.UNSUPPORTED in self._guard.reasons
@@ -204,10 +211,12 @@ class Unit:
         return {"process_count": len(pids)}
 
 
-def units_of(nvml: ModuleType, index: int, handle: Any) -> list[Unit]:
-    """Return the device and its partitions."""
+def units_of(
+    nvml: ModuleType, index: int, handle: Any, known: Mapping[DeviceKey, Unit]
+) -> list[Unit]:
+    """Return the device and its partitions; what is as it was keeps its unit, and so its coverage."""
     whole = describe(nvml, index, handle)
-    units = [Unit(nvml, handle, device=whole, partitioned=bool(whole.mig_mode))]
+    units = [_unit(nvml, handle, whole, known, partitioned=bool(whole.mig_mode))]
     for part in partitions(nvml, handle):
         try:
             mig = text(nvml.nvmlDeviceGetUUID(part))
@@ -221,8 +230,17 @@ def units_of(nvml: ModuleType, index: int, handle: Any) -> list[Unit]:
             compute_capability=whole.compute_capability, driver_version=whole.driver_version,
             max_sm_clock_mhz=whole.max_sm_clock_mhz,
         )  # fmt: skip
-        units.append(Unit(nvml, part, device=device, parent=handle))
+        units.append(_unit(nvml, part, device, known, parent=handle))
     return units
+
+
+def _unit(
+    nvml: ModuleType, handle: Any, device: Device, known: Mapping[DeviceKey, Unit], **more: Any
+) -> Unit:
+    before = known.get(device.key)
+    if before is not None and before.stands_for(device, handle):
+        return before
+    return Unit(nvml, handle, device=device, **more)
 
 
 def offered(device: Device) -> list[str]:
@@ -244,3 +262,7 @@ def dark_sample(device: Device) -> Sample:
 
 def _total_memory(nvml: ModuleType, handle: Any) -> int:
     return int(memory_info(nvml, handle).total)
+
+
+def _address(handle: Any) -> int | None:
+    return ctypes.cast(handle, ctypes.c_void_p).value

@@ -71,7 +71,7 @@ def _chart(shares: "tuple[Share, ...]", total: Interval) -> Chart | None:
     )
     found = [end for line in lines for end in ends(line.span)]
     return Chart(
-        title="What each input does to the total",
+        title="Tornado: what each input does to the total",
         rows=lines,
         rules=(Rule(at=total.best, label=f"best figure {number(total.best)}"),),
         axis=flop_axis(found),

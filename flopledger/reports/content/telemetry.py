@@ -3,17 +3,13 @@
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from flopledger.reports.charts import Panel, TimeChart, round_up
+from flopledger.reports.charts import Panel, TimeChart, clock, round_up
 from flopledger.reports.document import Block, Figure, Paragraph, Section
 from flopledger.text import number
 
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
     from flopledger.telemetry_view import Envelope, TelemetryView
-
-#: Unit of the time axis -> its seconds; a unit serves for up to so many of it.
-_UNITS = (("seconds", 1), ("minutes", 60), ("hours", 3600), ("days", 86_400))
-_SHOWN = 100
 
 
 def section(report: "AuditReport") -> Section | None:
@@ -22,26 +18,26 @@ def section(report: "AuditReport") -> Section | None:
     for index, run in enumerate(report.runs):
         if run.telemetry is None:
             continue
-        view = run.telemetry
-        title = f"Telemetry of run {run.figures.name}"
-        blocks.append(
-            Figure(key=f"telemetry-{index}", chart=chart(view, title), caption=(caption(view),))
-        )
-        blocks.append(Paragraph(words=(f"{title}: {', '.join(view.files)}.",), role="note"))
+        blocks += drawn(run.telemetry, f"Telemetry of run {run.figures.name}", index)
     if not blocks:
         return None
     return Section(key="telemetry", title="Telemetry", blocks=tuple(blocks))
 
 
+def drawn(view: "TelemetryView", title: str, index: int = 0) -> tuple[Block, Block]:
+    """Give the drawing of one run's recordings, and the files that they came from."""
+    figure = Figure(key=f"telemetry-{index}", chart=chart(view, title), caption=(caption(view),))
+    return figure, Paragraph(words=(f"{title}: {', '.join(view.files)}.",), role="note")
+
+
 def chart(view: "TelemetryView", title: str) -> TimeChart:
     """Draw each signal in a panel of its own."""
-    unit, length = next(
-        one for one in _UNITS if view.seconds < _SHOWN * one[1] or one is _UNITS[-1]
-    )
+    length, unit, words = clock(view.seconds)
     span = view.seconds / length
     return TimeChart(
         title=title,
         unit=unit,
+        axis_title=f"{words} from the first sample",
         times=tuple(span * (at + 0.5) / view.moments for at in range(view.moments)),
         span=span,
         panels=tuple(_panel(one) for one in view.envelopes),
@@ -75,8 +71,9 @@ def caption(view: "TelemetryView") -> str:
     length = view.seconds
     span = f"{number(length / 3600)} hours" if length >= 3600 else f"{number(length)} seconds"
     return (
-        f"Thinned for display: {samples:,} samples of {devices} device{'s' if devices != 1 else ''} over "
-        f"{span} from {began} are shown as {view.moments} moments. The line is the mean over samples and "
-        "devices, the band runs from the lowest sample to the highest; a break is a time without samples. "
+        f"Down-sampled for display: {samples:,} samples of {devices} device{'s' if devices != 1 else ''} "
+        f"over {span} from {began} are shown as {view.moments} moments. The line is the mean over samples "
+        "and devices, the band runs from the lowest sample to the highest; a break is a time without "
+        "samples. "
         "Every figure rests on the full recording."
     )

@@ -322,6 +322,23 @@ def test_a_forged_merge_is_found(
     assert bundle.verify(out, trusted=[other_key.public]).exit_code == 1
 
 
+def test_a_tree_that_explodes_is_refused(
+    site: Site, other_key: bundle.PrivateKey, tmp_path: Path
+) -> None:
+    """Two merges a level, each of both merges below: 2^40 paths through 80 small files."""
+    level = [site("a"), site("b")]
+    for depth in range(40):
+        above = [tmp_path / f"{depth}-{side}.zip" for side in "xy"]
+        try:
+            for side, out in zip("xy", above, strict=True):
+                _merged(level, out, title=f"{depth} {side}")
+        except BundleError as error:
+            assert "10,000 nodes" in str(error)  # noqa: PT017
+            return
+        level = above
+    pytest.fail("a tree of 2^40 nodes was built")
+
+
 def test_audit_ids_and_blind_sites_are_told(site: Site, tmp_path: Path) -> None:
     other = Identities("another audit id, and secret").audit()
     done = _merged([site("a"), site("b", audit=other)], tmp_path / "m.zip")

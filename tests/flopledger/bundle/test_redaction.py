@@ -316,3 +316,45 @@ def test_every_spelling_of_a_word_is_found(text: str) -> None:
     words, numbers = leaks.targets([text])
     for spelled in (text, html.escape(text), json.dumps(text), text.upper()):
         assert leaks.find(f"... {spelled} ...", words, numbers) is not None
+
+
+def test_the_same_figure_under_another_key(
+    folder: Path, key: bundle.PrivateKey, tmp_path: Path
+) -> None:
+    path = folder / "case.toml"
+    path.write_text(
+        path.read_text().replace(
+            "sequence_length = 2048", "sequence_length = 2047\ntokens_per_sample = 2047.0"
+        )
+    )
+    policy = Policy(
+        schema=redaction.SCHEMA, audience="p", files=["logs/*"], keys=["run.*.sequence_length"]
+    )
+    with pytest.raises(BundleError, match=r"case\.redacted\.json.*withhold the key"):
+        _seal(folder, key, tmp_path / "x.zip", policy, html=False)
+    wider = Policy(
+        schema=redaction.SCHEMA, audience="p", files=["logs/*"],
+        keys=["run.*.sequence_length", "run.*.tokens_per_sample"],
+    )  # fmt: skip
+    assert bundle.verify(_seal(folder, key, tmp_path / "x.zip", wider, html=False)).ok
+
+
+def test_the_same_figure_in_another_fact(shared: Path, tmp_path: Path) -> None:
+    """A log states 512 devices, and 512 ranks; who withholds the one withholds the other."""
+    import shutil
+
+    from flopledger.case import AuditCase
+
+    log = next((shared / "data/evidence/mlperf").glob("gpt3*"))
+    shutil.copytree(log, tmp_path / "log", copy_function=shutil.copyfile)
+    path = tmp_path / "case.toml"
+    path.write_text(
+        'schema = "flopledger/case/1"\ntitle = "t"\n[model.m]\nparameters = 175e9\n'
+        '[[run]]\nname = "r"\nmodel = "m"\nevidence = ["log"]\n'
+    )
+    report = audit(AuditCase.load(path), trace=False)
+    assert [fact.name for fact in report.facts if fact.value == 512] != []
+    policy = Policy(schema=redaction.SCHEMA, audience="p", facts=["accelerator_count"])
+    public = bundle.redact(report, policy)
+    assert [fact for fact in public.facts if fact.value == 512 or "512" in fact.locator] == []
+    assert [fact.name for fact in public.facts] != []

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import flopledger
 from flopledger import bundle
@@ -345,3 +347,44 @@ def test_cases_that_cannot_be_sealed(
     assert not list(tmp_path.glob("*.zip*"))
     with pytest.raises(BundleError, match="needs a key"):
         bundle.seal_case(case, keys=[], out=out)
+
+
+_JUNK = st.one_of(
+    st.binary(max_size=60),
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+        ),
+        max_leaves=6,
+    ).map(lambda value: json.dumps(value).encode()),
+)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    name=st.sampled_from(["report/audit.json", "facts.json", "summary.json", "case/case.toml"]),
+    junk=_JUNK,
+)
+def test_a_hostile_signer_cannot_break_the_verifier(
+    name: str, junk: bytes, sealed: Path, key: bundle.PrivateKey, tmp_path: Path
+) -> None:
+    target = tmp_path / "hostile.zip"
+    target.write_bytes(sealed.read_bytes())
+    _forge(target, key, {name: junk})
+    checked = bundle.verify(target, trusted=[key.public], recompute=True)
+    assert checked.exit_code in {1, 3}
+
+
+@pytest.mark.parametrize(
+    "changes", [{"seed": -1}, {"seed": 2**70}, {"case": "case/../../x"}, {"regimes": ["no-such"]}]
+)
+def test_hostile_options(changes: dict[str, object], sealed: Path, key: bundle.PrivateKey) -> None:
+    predicate = statement.loads(
+        dict(attacks.files_of(sealed.read_bytes()))["manifest.json"]
+    ).predicate
+    options = msgspec.structs.replace(predicate.options, **changes)
+    _forge(sealed, key, {}, options=options)
+    assert bundle.verify(sealed, recompute=True).exit_code == 1

@@ -194,3 +194,24 @@ def test_sentences_begin_with_a_capital_and_names_do_not() -> None:
     assert sentence("notes.bin: unread") == "notes.bin: unread"
     assert sentence("eu-gpai-1e23, x") == "eu-gpai-1e23, x"
     assert sentence("") == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (1207959552, "tokens", "1,207,959,552"),
+        (467.607, "s", "467.607"),
+        (2.0, "devices", "2"),
+        (1_700_000_000.25, "unix s", "1700000000.25"),
+        (-1, None, "-1"),
+        (3.15e23, "FLOP", "3.15e23"),
+        (float("nan"), None, "nan"),
+        (10**400, None, str(10**400)),
+        (True, None, "True"),
+        ("words", None, "words"),
+    ],
+)
+def test_facts_are_shown_as_they_were_read(value: object, unit: str | None, text: str) -> None:
+    from flopledger.reports.content.sources import _value
+
+    assert _value(value, unit) == text

@@ -148,21 +148,16 @@ def test_pages_of_cases_and_files(case: str, tmp_path: Path) -> None:
         page(tmp_path / "none.html", trace=False)
 
 
-def test_the_page_of_a_run_s_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_page_of_a_run_s_record(tmp_path: Path) -> None:
     record = tmp_path / "record"
     assert main(["run", "--out", str(record), "--", "sleep", "0"]) == 0
     made = page(record, trace=False).decode()
-    assert "exit code 0" in made
+    assert "sleep 0" in made
     assert "not known" in made
     summary = json.loads((record / "summary.json").read_text())
     summary["command"] = ["<script>alert(1)</script>"]
-    summary["findings"] = [{"code": "<b>", "message": None}, 7]
-    summary["devices"] = [{"name": "x", "energy_joules": 1e400}, None]
     (record / "summary.json").write_text(json.dumps(summary))
     assert "<script>alert" not in page(record, trace=False).decode()
     (record / "summary.json").write_text("[" * 100_000)
-    with pytest.raises(FlopledgerError, match="not a run's summary"):
-        page(record, trace=False)
-    (record / "summary.json").unlink()
-    with pytest.raises(FlopledgerError, match="no such file"):
+    with pytest.raises(FlopledgerError, match="summary"):
         page(record, trace=False)
