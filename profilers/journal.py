@@ -17,6 +17,7 @@ This module needs no pyarrow; ``profilers.record`` reads and ``profilers.compact
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -39,6 +40,8 @@ LEDGER = "journal.jsonl"
 SEGMENT_BYTES = 8 << 20
 PENDING_SWEEPS = 600
 """Sweeps that are kept in memory while the disk refuses them; the oldest is dropped first."""
+SMALL_BATCH = 16
+"""Rows below which a batch that the disk refuses is not divided any more."""
 _CLOCKS = {"device": "s", "time_us": "q", "wall_offset_us": "q", "period_us": "q"}
 
 
@@ -161,21 +164,45 @@ class Journal:
             return True  # closing a full segment queues its own entry: the flush under way takes it
         self._flushing = True
         try:
-            while self._sweeps:
-                self._append(*self._sweeps[0])
-                self._sweeps.popleft()
-            while self._entries:
-                self._ledger.append(self._entries[0])
-                self._entries.popleft()
-        except OSError as error:
-            if self._refused is None:
-                now = ClockPair.now()
-                self._refused = (self.axis.at(now.monotonic_ns), str(error))
-            return False
+            # The ledger does not wait for samples: it may fit where they do not.
+            refusals = [r for r in (self._flush_sweeps(), self._flush_entries()) if r is not None]
         finally:
             self._flushing = False
+        if refusals:
+            if self._refused is None:
+                now = ClockPair.now()
+                self._refused = (self.axis.at(now.monotonic_ns), str(refusals[0]))
+            return False
         self._report_refusal()
         return True
+
+    def _flush_sweeps(self) -> OSError | None:
+        while self._sweeps:
+            columns, rows = self._sweeps[0]
+            try:
+                self._append(columns, rows)
+            except OSError as error:
+                if error.errno == errno.EFBIG and self._segment is not None and self._segment.rows:
+                    self.rotate()  # this file may not grow further; another one may
+                elif len(rows) > SMALL_BATCH:
+                    # Half of it may fit, and a large batch must not keep small ones waiting.
+                    half = len(rows) // 2
+                    self._sweeps[0] = (columns, rows[half:])
+                    self._sweeps.appendleft((columns, rows[:half]))
+                else:
+                    return error
+            else:
+                self._sweeps.popleft()
+        return None
+
+    def _flush_entries(self) -> OSError | None:
+        while self._entries:
+            try:
+                self._ledger.append(self._entries[0])
+            except OSError as error:
+                return error
+            self._entries.popleft()
+        return None
 
     def rotate(self) -> str | None:
         """Close the live segment, if there is one; return its file name when it was closed."""
@@ -211,6 +238,8 @@ class Journal:
         """Close everything. What the disk still refuses is lost; the counts say how much."""
         with contextlib.suppress(OSError):
             self.rotate()
+            if self._segment is not None:  # what was refused before found room in a new one
+                self.rotate()
         self._entry("seal", reason=reason, unwritten_sweeps=len(self._sweeps) + self._dropped)
         with contextlib.suppress(OSError):
             self._ledger.sync()

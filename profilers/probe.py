@@ -12,6 +12,7 @@ Standard input: first the settings, then ``mark NAME`` asks for a sweep at once.
 the recorder is gone: the probe leaves.
 """
 
+import gc
 import json
 import os
 import select
@@ -230,6 +231,12 @@ def _united(first: Sample | None, second: Sample) -> Sample:
     return replace(first, readings=readings)
 
 
+def settle() -> None:
+    """Take what is there out of the collector's rounds: it stays for good, and looking costs."""
+    gc.collect()
+    gc.freeze()
+
+
 def main() -> int:
     """Run until the recorder is gone."""
     # Whatever a vendor's library prints must not end up in our answers.
@@ -239,6 +246,7 @@ def main() -> int:
     probe = Probe(settings, out)
     try:
         probe.start()
+        settle()
         marks: list[str] | None = []
         while marks is not None:
             probe.sweep(marks)

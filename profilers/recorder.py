@@ -6,6 +6,7 @@ it never waits for anything but bytes. When its parent is gone it seals the jour
 """
 
 import contextlib
+import gc
 import json
 import os
 import selectors
@@ -212,6 +213,8 @@ class Recorder:
             self._say({"t": "marked", "mark": mark})
         if not self._ready:
             self._ready = True
+            gc.collect()
+            gc.freeze()
             self._say({"t": "ready", "devices": len(self._keys), "sources": self._sources})
             for mark in self._pending_marks:
                 self._probe_mark(mark)

@@ -9,7 +9,7 @@ type), ``read`` returns None and the readers of ``nvml_readers`` ask again, one 
 
 import ctypes
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -20,15 +20,15 @@ _WHOLE_TYPES = range(1, len(VALUE_FORMATS))
 
 
 class Call(Protocol):
-    """One C function with its arguments."""
+    """One C function with its arguments, and what it leaves in its buffer."""
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The signals that it answers."""
-        ...
+    names: tuple[str, ...]
+    """The signals that it answers."""
+    function: Any
+    arguments: tuple[Any, ...]
 
-    def read(self) -> Sequence[int] | None:
-        """Call it; None when anything is out of the ordinary."""
+    def answer(self) -> Sequence[int] | None:
+        """Read the buffer after a call that succeeded; None when it holds anything unusual."""
         ...
 
 
@@ -37,70 +37,67 @@ class _Number:
 
     def __init__(self, function: Any, name: str, cell: Any, *arguments: Any) -> None:
         self.names: tuple[str, ...] = (name,)
-        self._function = function
+        self.function = function
+        self.arguments = (*arguments, ctypes.byref(cell))
         self._cell = cell
-        self._arguments = (*arguments, ctypes.byref(cell))
 
-    def read(self) -> Sequence[int] | None:
-        return None if self._function(*self._arguments) else (self._cell.value,)
+    def answer(self) -> Sequence[int] | None:
+        return (self._cell.value,)
 
 
 class _Utilization:
     """Two whole percents in one structure."""
 
-    names = ("gpu_util_permille", "memory_util_permille")
+    _LAYOUT = struct.Struct("=II")
 
     def __init__(self, function: Any, handle: Any) -> None:
-        self._function = function
-        self._cells = (ctypes.c_uint * 2)()
-        self._arguments = (handle, ctypes.byref(self._cells))
+        self.names: tuple[str, ...] = ("gpu_util_permille", "memory_util_permille")
+        cells = (ctypes.c_uint * 2)()
+        self.function = function
+        self.arguments = (handle, ctypes.byref(cells))
+        self._view = memoryview(cells).cast("B")
 
-    def read(self) -> Sequence[int] | None:
-        if self._function(*self._arguments):
-            return None
-        gpu, memory = self._cells
+    def answer(self) -> Sequence[int] | None:
+        gpu, memory = self._LAYOUT.unpack(self._view)
         return gpu * 10, memory * 10
 
 
 class _Memory:
     """The second version of the structure, which does not count the driver's reserve as used."""
 
-    names = ("memory_used_bytes",)
-
     def __init__(self, nvml: ModuleType, handle: Any) -> None:
-        self._function = nvml._nvmlGetFunctionPointer("nvmlDeviceGetMemoryInfo_v2")
-        self._answer = nvml.c_nvmlMemory_v2_t()
-        self._answer.version = nvml.nvmlMemory_v2
-        self._arguments = (handle, ctypes.byref(self._answer))
+        self.names: tuple[str, ...] = ("memory_used_bytes",)
+        self._cells = nvml.c_nvmlMemory_v2_t()
+        self._cells.version = nvml.nvmlMemory_v2
+        self.function = nvml._nvmlGetFunctionPointer("nvmlDeviceGetMemoryInfo_v2")
+        self.arguments = (handle, ctypes.byref(self._cells))
 
-    def read(self) -> Sequence[int] | None:
-        return None if self._function(*self._arguments) else (self._answer.used,)
+    def answer(self) -> Sequence[int] | None:
+        return (self._cells.used,)
 
 
 class _Fields:
     """Several fields with one call."""
 
     def __init__(self, nvml: ModuleType, handle: Any, names: Sequence[str]) -> None:
-        self.names = tuple(names)
-        self._function = nvml._nvmlGetFunctionPointer("nvmlDeviceGetFieldValues")
+        self.names: tuple[str, ...] = tuple(names)
+        self.function = nvml._nvmlGetFunctionPointer("nvmlDeviceGetFieldValues")
         array = (nvml.c_nvmlFieldValue_t * len(names))()
         for place, name in enumerate(names):
             array[place].fieldId, array[place].scopeId, _ = FIELDS[name]
-        self._arguments = (handle, ctypes.c_int32(len(names)), ctypes.byref(array))
-        self._answer = memoryview(array).cast("B")
+        self.arguments = (handle, ctypes.c_int32(len(names)), ctypes.byref(array))
+        self._view = memoryview(array).cast("B")
         self._heads = struct.Struct("=" + "24xii8x" * len(names))  # value type, return code
         self._expected: tuple[int, ...] = ()
         self._values = struct.Struct("")
         self._factors = [FIELDS[name][2] for name in names]
         self._scaled = any(factor != 1 for factor in self._factors)
 
-    def read(self) -> Sequence[int] | None:
-        if self._function(*self._arguments):
-            return None
-        heads = self._heads.unpack(self._answer)
+    def answer(self) -> Sequence[int] | None:
+        heads = self._heads.unpack(self._view)
         if heads != self._expected and not self._learn(heads):
             return None
-        values = self._values.unpack(self._answer)
+        values = self._values.unpack(self._view)
         if self._scaled:
             return [value * by for value, by in zip(values, self._factors, strict=True)]
         return values
@@ -120,15 +117,14 @@ class Prepared:
 
     def __init__(self, calls: Sequence[Call]) -> None:
         """Keep the calls in order."""
-        self._reads: list[Callable[[], Sequence[int] | None]] = [call.read for call in calls]
+        self._calls = [(call.function, call.arguments, call.answer) for call in calls]
         self._names = tuple(name for call in calls for name in call.names)
 
     def read(self) -> dict[str, Any] | None:
         """Return every signal's number; None when any call has anything else to say."""
         values: list[int] = []
-        for read in self._reads:
-            found = read()
-            if found is None:
+        for function, arguments, answer in self._calls:
+            if function(*arguments) or (found := answer()) is None:
                 return None
             values += found
         return dict(zip(self._names, values, strict=True))

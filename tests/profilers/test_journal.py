@@ -5,6 +5,7 @@ import errno
 import hashlib
 import json
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from profilers import Device, DeviceKey, DeviceTrace, Event, Gap, Reason, Sample, Trace, Unavailable
+from profilers import (
+    SIGNALS,
+    Device,
+    DeviceKey,
+    DeviceTrace,
+    Event,
+    Gap,
+    Reason,
+    Sample,
+    Trace,
+    Unavailable,
+)
 from profilers.clocks import ClockPair
 from profilers.compact import compact, read_stream
 from profilers.journal import Journal, node_folder
@@ -311,3 +323,41 @@ def test_the_ledger_is_plain_json_lines(tmp_path):
     book.seal("end")
     lines = (folder(tmp_path) / "journal.jsonl").read_text().splitlines()
     assert [json.loads(line)["kind"] for line in lines] == ["header", "devices", "seal"]
+
+
+@pytest.mark.parametrize("limit", [20_000, 60_000])
+def test_a_file_that_may_not_grow_is_followed_by_another(tmp_path, limit):
+    """With a limit on the size of files, batches are divided and segments are closed early."""
+    book = journal(tmp_path)
+    book.describe([DEVICE])
+    signals = [name for name in SIGNALS if name not in DEVICE.missing]
+    rows = [("GPU-1", WALL // 1000 + at, 0, 1, [at] * len(signals), None) for at in range(400)]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        book.rows(signals, rows[:300])
+        book.rows(signals, rows[300:])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    book.seal("end")
+    assert len(read_record(tmp_path).devices[GPU]) == 400
+    assert {p.code for p in verify(tmp_path)} <= {"torn-tail"}  # a segment's end mark may not fit
+    assert len(list(folder(tmp_path).glob("*.arrows"))) > 1
+
+
+def test_the_ledger_goes_on_while_samples_are_refused(tmp_path, monkeypatch):
+    """A seal is written although the last samples do not fit; it says how many sweeps are lost."""
+    book = journal(tmp_path)
+    book.describe([DEVICE])
+    book.sweep([sample(1)])
+
+    def full(self, cells):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("profilers.journal._Segment.append", full)
+    book.sweep([sample(2)])
+    book.seal("end")
+    (record,) = node_records(tmp_path)
+    assert record.sealed
+    assert record.entries[-1]["unwritten_sweeps"] == 1
+    assert len(read_record(tmp_path).devices[GPU]) == 1
