@@ -548,6 +548,8 @@ def run_coverage(options):
     models = LIBRARIES[options.library]
     started, late = time.perf_counter(), 0
     for number, (name, build, inputs) in enumerate(models()):
+        if options.only and name not in options.only:
+            continue
         if number % options.every or not options.start <= number < options.end:
             continue
         if time.perf_counter() - started > 60 * options.minutes:
@@ -564,7 +566,7 @@ def run_coverage(options):
     body = f"{share}, forward and backward. {json.dumps(dict(tally))}"
     body += f"; not reached within {options.minutes} minutes: {late}\n\n"
     body += "| model | verdict | |\n|---|---|---|\n" + "\n".join(rows)
-    write(f"coverage-{options.library}", body)
+    write(f"coverage-{options.library}{'-again' if options.only else ''}", body)
 
 
 # ------------------------------------------------------------------ speed
@@ -642,6 +644,7 @@ def main():
     coverage.add_argument("--end", type=int, default=1 << 30)
     coverage.add_argument("--every", type=int, default=1)
     coverage.add_argument("--minutes", type=float, default=600)
+    coverage.add_argument("--only", nargs="*", help="names to examine again")
     coverage.set_defaults(run=run_coverage)
     speed = parts.add_parser("speed")
     speed.add_argument("--only")

@@ -66,7 +66,6 @@ class Engine:
     again: bool = False
 
 
-PLAIN_ENGINE = Engine()
 ROOT = Scope("")
 UNMASKED = Attention(1, 1, exact=False)
 
@@ -125,7 +124,12 @@ class Watch:
         Gradients are off in a backward unless it is to be differentiated itself (a penalty on
         gradients, a function transform); then only a module that runs tells a recomputation.
         """
-        engine = self.engines[-1] if self.engines else PLAIN_ENGINE
+        if not self.engines:
+            # Nobody tells of engines: a graph that is kept, or a transform, has gradients on too.
+            kept = torch._C._autograd._get_current_graph_task_keep_graph()
+            transformed = torch._C._functorch.peek_interpreter_stack() is not None
+            return bool(torch.is_grad_enabled()) and not kept and not transformed
+        engine = self.engines[-1]
         if engine.again:
             return True
         if engine.differentiable:
