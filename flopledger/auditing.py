@@ -15,7 +15,7 @@ from flopledger import (
 )
 from flopledger import verdict as bands
 from flopledger.case import AuditCase
-from flopledger.claim import Claim, judge, stated
+from flopledger.claim import Claim, judge_by_ledgers, stated
 from flopledger.combine import Combined
 from flopledger.estimate import ComputeEstimate, Draws
 from flopledger.facts import Fact, Finding
@@ -23,6 +23,7 @@ from flopledger.ledgers import ONE_THIRD, Original, Standing
 from flopledger.methods import models
 from flopledger.methods.models import Model
 from flopledger.planning import Crossing
+from flopledger.quantity import Quantity
 from flopledger.reconcile import RunAudit
 from flopledger.regimes import Regime
 from flopledger.run_audit import audit_run
@@ -129,8 +130,7 @@ def audit(
     findings = [finding for run in runs for finding in run.findings]
     ratio = None
     if claim is not None:
-        own = ledgers.total(runs, draws, "parameter_update", documented=True)
-        judgement = judge(claim, runs, own)
+        judgement = judge_by_ledgers(claim, runs, _readings(runs, draws, original))
         ratio = judgement.ratio
         findings += judgement.findings
         # The claim's own test must have been possible: routes that agree say nothing about it.
@@ -167,6 +167,24 @@ def audit(
         trace=trace,
         environment=_environment(runs),
     )
+
+
+def _readings(
+    runs: list[RunAudit], draws: Draws, original: Original | None
+) -> list[tuple[str, Combined | None]]:
+    """Give the totals that an honest claim may be of, by what the runs' own documents come to."""
+    base = None if original is None else original.flop
+
+    def of(ledger: str, start: Quantity | None = None) -> Combined | None:
+        return ledgers.total(runs, draws, ledger, start, documented=True)
+
+    readings = [
+        ("the compute that updated parameters", of("parameter_update")),
+        ("the cumulative compute", of("eu_cumulative")),
+    ]
+    if base is not None:
+        readings.append(("the cumulative compute with the original's", of("eu_cumulative", base)))
+    return readings
 
 
 def _decided(verdict: Verdict, tests: list[Verdict]) -> bool:

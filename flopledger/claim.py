@@ -1,7 +1,7 @@
 """The claim against the estimate: does the stated figure hold?"""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from flopledger import fingerprints
@@ -37,6 +37,7 @@ class Claim:
     statement: str | None
     source: str | None
     place: str
+    ledger: str = "parameter_update"  #: whose total it is held against
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,10 +88,38 @@ def judge(claim: Claim, runs: list[RunAudit], total: Combined | None) -> Judgeme
     return Judgement(verdict=outcome, findings=(*refuted, *found), ratio=model_ratio)
 
 
+_MILDER = (Verdict.CONSISTENT, Verdict.NEEDS_EXPLANATION, Verdict.INCONSISTENT)
+
+
+def judge_by_ledgers(
+    claim: Claim, runs: list[RunAudit], totals: "list[tuple[str, Combined | None]]"
+) -> Judgement:
+    """Hold a claim that names no ledger against each, and keep the first reading that fits best.
+
+    The first total is that of the compute which updates parameters. A claim that another ledger
+    explains (rollouts, synthetic data or the original counted in) is no lie, and is said to be that.
+    """
+    first = judge(claim, runs, totals[0][1])
+    best, words = first, ""
+    for name, total in totals[1:]:
+        if best.verdict not in _MILDER[1:] or total is None:
+            break
+        other = judge(replace(claim, ledger="eu_cumulative"), runs, total)
+        if other.verdict in _MILDER and _MILDER.index(other.verdict) < _MILDER.index(best.verdict):
+            best, words = other, f"{name} ({number(total.flop.best)} FLOP)"
+    if best is first:
+        return first
+    message = (
+        f"the claim agrees with {words} and not with the compute that updated parameters alone"
+    )
+    finding = _finding("claim-convention", "info", message, claim)
+    return replace(best, findings=(*best.findings, finding))
+
+
 def _against_estimate(
     claim: Claim, value: float, runs: list[RunAudit], ratio: float, spread: float
 ) -> tuple[Verdict, list[Finding]]:
-    convention = _convention(value, runs) if claim.basis != "hardware" else None
+    convention = _convention(value, runs, claim.ledger) if claim.basis != "hardware" else None
     if convention is not None:
         name, figure = convention
         if abs(math.log(ratio)) <= math.log(bands.CLAIM_AGREES):
@@ -193,7 +222,7 @@ def _one_sided(claim: Claim, total: Combined) -> Verdict:
 
 def _against_bounds(claim: Claim, runs: list[RunAudit]) -> list[Finding]:
     """Refute a claim that no assumption can save: above the devices' ceiling, below a lower bound."""
-    counted = [run for run in runs if counts(run.figures, "parameter_update")]
+    counted = [run for run in runs if counts(run.figures, claim.ledger)]
     found = []
     ceilings = [_ceiling(run) for run in counted]
     if ceilings and all(ceiling is not None for ceiling in ceilings):
@@ -245,9 +274,9 @@ def _recompute_factor(claim: Claim, runs: list[RunAudit], ratio: float) -> float
     return min(max(ratio, 1.0), 4 / 3)  # unknown or selective: any share of one forward pass
 
 
-def _convention(value: float, runs: list[RunAudit]) -> tuple[str, float] | None:
+def _convention(value: float, runs: list[RunAudit], ledger: str) -> tuple[str, float] | None:
     """Find the convention whose total the claim equals, if any."""
-    totals = [(name, figure) for name, figure in _totals(runs) if figure > 0]
+    totals = [(name, figure) for name, figure in _totals(runs, ledger) if figure > 0]
     near = [
         (abs(math.log(value / figure)), name, figure)
         for name, figure in totals
@@ -256,8 +285,10 @@ def _convention(value: float, runs: list[RunAudit]) -> tuple[str, float] | None:
     return min(near)[1:] if near else None
 
 
-def _totals(runs: list[RunAudit]) -> "Iterable[tuple[str, float]]":
-    counted = [run for run in runs if counts(run.figures, "parameter_update")]
+def _totals(
+    runs: list[RunAudit], ledger: str = "parameter_update"
+) -> "Iterable[tuple[str, float]]":
+    counted = [run for run in runs if counts(run.figures, ledger)]
     names = {name for run in counted for name in run.conventions}
     for name in sorted(names):
         if name != work.ALL_EXPERTS and all(name in run.conventions for run in counted):

@@ -46,8 +46,9 @@ UNSTATED_SHARE = (0.5, 1.9)
 _ROUND_PUE = (1.0, 1.05, 1.08, 1.09, 1.1, 1.12, 1.15, 1.2, 1.25, 1.3, 1.4, 1.5, 1.58)
 #: A product of printed figures hits its factors within this; a meter does not.
 _IDENTITY = 0.003
-#: The same for TDP with the overheads that papers use most, whose hours are often rounded.
-_LOOSE_PUE, _LOOSE = (1.0, 1.1, 1.2), 0.015
+#: The same for TDP with the overheads that papers use most, whose hours are often rounded. Nodes
+#: draw about 1.2 times their boards' TDP by a meter, so that factor alone shows nothing.
+_LOOSE_PUE, _LOOSE = (1.0, 1.1), 0.015
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,7 +129,8 @@ def circularity(run: RunFigures, part: Part | None) -> Circularity | None:
         return None
     watts = joules.quantity.best / seconds.quantity.best
     rated = {one.tdp_w for one in part.candidates if one.tdp_w} if part is not None else set()
-    tests = [(tdp, pue, _LOOSE) for tdp in sorted(rated) for pue in _LOOSE_PUE]
+    loose = () if run.energy_boundary in ("node", "rack") else _LOOSE_PUE
+    tests = [(tdp, pue, _LOOSE) for tdp in sorted(rated) for pue in loose]
     tests += [(tdp, pue, _IDENTITY) for tdp in sorted(rated) for pue in _ROUND_PUE]
     if run.pue is not None and run.pue.quantity.best is not None:
         tests += [(tdp, run.pue.quantity.best, _LOOSE) for tdp in sorted(rated)]

@@ -173,3 +173,30 @@ def test_the_adapter_is_counted_from_its_rank_and_targets(run_audit, tmp_path):
     weights = 22 * (2 * 2048**2 + 2 * 2048 * 256 + 3 * 2048 * 5632) + 2048 * 32000
     expected = (4 * weights + 6 * 1_126_400) * 1e6
     assert report.runs[0].model_flop.best == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "claim, verdict", [(4.8e21, "consistent"), (1.44e22, "consistent"), (4.3e22, "inconsistent")]
+)
+def test_a_claim_may_be_of_either_ledger(run_audit, claim, verdict):
+    report = run_audit(f"[claim]\nflop = {claim:.3g}\n{RL}")
+    assert str(report.verdict) == verdict
+    assert ("claim-convention" in codes(report)) == (claim == 1.44e22)
+
+
+def test_a_claim_may_hold_the_original(run_audit):
+    # 6 x 8e9 x 1e11 = 4.8e21 on top of an original of 5e22
+    text = f"""[claim]
+flop = 5.48e22
+{MODELS}
+[[run]]
+name = "f"
+kind = "finetuning"
+model = "policy"
+tokens = 1e11
+[base_model]
+flop = 5e22
+"""
+    report = run_audit(text)
+    assert str(report.verdict) == "consistent"
+    assert "claim-convention" in codes(report)
