@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import importlib
 import importlib.metadata
 import io
@@ -48,6 +49,20 @@ PEERS = ("fvcore", "deepspeed", "calflops", "ptflops", "thop", "torchinfo")
 
 
 # ------------------------------------------------------------------ peers: forward FLOP of a module
+@functools.cache
+def declare_torchvision():
+    """Names of torchvision's own ops: its wheel may not fit a CPU build of torch.
+
+    timm and ptflops import it and need only its Python part.
+    """
+    library = torch.library.Library("torchvision", "DEF")
+    pools = ["roi_align", "ps_roi_align", "roi_pool", "ps_roi_pool", "deform_conv2d"]
+    for name in ("nms", "qnms", *pools, *(f"_{name}_backward" for name in pools)):
+        with contextlib.suppress(RuntimeError):  # the wheel fits
+            library.define(f"{name}(Tensor x) -> Tensor")
+    return library
+
+
 def torch_counter(model, args):
     with FlopCounterMode(display=False) as counter:
         model(*args)
@@ -80,12 +95,26 @@ def calflops(model, args):
     return int(2 * macs)
 
 
+class Spread(torch.nn.Module):
+    """A model that takes its positional inputs as one, which is all that ptflops hands on."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, arguments):
+        """Call the model as it is meant to be called."""
+        return self.model(*arguments)
+
+
 def ptflops(model, args):
     module = importlib.import_module("ptflops")
+    if len(args) > 1:
+        model, args = Spread(model), (list(args),)
     macs, _ = module.get_model_complexity_info(
         model,
         (1,),
-        input_constructor=lambda _: args if len(args) > 1 else args[0],
+        input_constructor=lambda _: args[0],
         as_strings=False,
         print_per_layer_stat=False,
         backend="aten",
@@ -116,15 +145,22 @@ RUNNERS = {
 
 
 class Wrapped(torch.nn.Module):
-    """Peers want a module; a function becomes one."""
+    """Peers want a module with a parameter; a function becomes one."""
 
     def __init__(self, function):
         super().__init__()
         self.function = function
+        # Some counters look a device up on the first parameter and raise where there is none.
+        self.unused = torch.nn.Parameter(torch.zeros(()), requires_grad=False)
 
     def forward(self, *args):
         """Call the function."""
         return self.function(*args)
+
+
+def has_parameters(model):
+    """Whether a case is a module that peers can take as it is."""
+    return isinstance(model, torch.nn.Module) and any(True for _ in model.parameters())
 
 
 def quiet(function, *args):
@@ -165,7 +201,57 @@ def write(part, body):
     print(body)
 
 
+# ------------------------------------------------------------------ plot
+COLOURS = {"exact": "#2a7f62", "wrong": "#d9903d", "raised": "#b8b8b8"}
+
+
+def plot(part, title, rows, whole):
+    """Horizontal bars, one counter a line: exact, wrong, raised. Plain SVG, no script in it."""
+    left, width, line = 190, 520, 26
+    height = 70 + line * len(rows)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 60}" height="{height}" '
+        f'font-family="sans-serif" font-size="13" role="img" aria-label="{title}">',
+        f'<rect width="100%" height="100%" fill="white"/><text x="10" y="22">{title}</text>',
+    ]
+    for index, (name, numbers) in enumerate(rows):
+        y, x = 40 + index * line, left
+        parts.append(f'<text x="{left - 8}" y="{y + 14}" text-anchor="end">{name}</text>')
+        for kind, colour in COLOURS.items():
+            length = width * numbers[kind] / whole
+            parts.append(
+                f'<rect x="{x:.1f}" y="{y}" width="{length:.1f}" height="18" fill="{colour}"/>'
+            )
+            x += length
+        parts.append(f'<text x="{left + width + 6}" y="{y + 14}">{numbers["exact"]}</text>')
+    x = left
+    for kind, colour in COLOURS.items():
+        parts.append(f'<rect x="{x}" y="{height - 22}" width="12" height="12" fill="{colour}"/>')
+        parts.append(f'<text x="{x + 17}" y="{height - 11}">{kind}</text>')
+        x += 90
+    (RESULTS / f"counting-{part}.svg").write_text(
+        "\n".join([*parts, "</svg>", ""]), encoding="utf-8"
+    )
+
+
 # ------------------------------------------------------------------ cases
+PATCHED = (torch, torch.nn.functional, torch.Tensor)
+"""Where some counters put their own functions, and leave them when a model raises."""
+
+
+@contextlib.contextmanager
+def unpatched():
+    """Whatever a counter leaves behind in torch is taken out again, so that none taints the next."""
+    before = [{k: v for k, v in vars(place).items() if callable(v)} for place in PATCHED]
+    try:
+        yield
+    finally:
+        for place, functions in zip(PATCHED, before, strict=True):
+            for name, function in functions.items():
+                if vars(place).get(name) is not function:
+                    setattr(place, name, function)
+
+
 def full_step(model, args):
     """Forward and backward of torch's own counter."""
     with FlopCounterMode(display=False) as counter:
@@ -199,8 +285,9 @@ def run_cases(_options):
         marks.append(ratio(theirs, whole))
         for runner in RUNNERS.values():
             model, args = case.make()
-            module = model if isinstance(model, torch.nn.Module) else Wrapped(model)
-            marks.append(ratio(quiet(runner, module, args), case.forward))
+            module = model if has_parameters(model) else Wrapped(model)
+            with unpatched():
+                marks.append(ratio(quiet(runner, module, args), case.forward))
         exact.update(name for name, mark in zip(names, marks, strict=True) if mark == "exact")
         raised.update(n for n, mark in zip(names, marks, strict=True) if mark.isidentifier())
         rows.append(f"| {case.name} | {case.forward:,} | {case.backward:,} | {' | '.join(marks)} |")
@@ -210,7 +297,13 @@ def run_cases(_options):
     ]
     best = ", ".join(f"{name} {exact[name]}" for name in names)
     raised.subtract(exact)
-    failed = ", ".join(f"{name} {number}" for name, number in raised.items() if number > 0)
+    raised = Counter({name: number for name, number in raised.items() if number > 0})
+    failed = ", ".join(f"{name} {number}" for name, number in raised.items())
+    bars = [
+        (n, {"exact": exact[n], "raised": raised[n], "wrong": len(CASES) - exact[n] - raised[n]})
+        for n in names
+    ]
+    plot("cases", f"Exact of {len(CASES)} derived cases, forward FLOP", bars, len(CASES))
     write(
         "cases",
         f"Exact of {len(CASES)}: {best}. Peers are asked for the forward only and MACs are "
@@ -291,8 +384,9 @@ def auto_models(sequence=64, layers=4):
                     path = Path(folder) / "config.json"
                     path.write_text(json.dumps(written, default=str))
                     try:
-                        made["built"] = load(path)
-                        return made["built"].model
+                        built = made["built"] = load(path)
+                        built.model.__dict__["_built_by_flopcount"] = built
+                        return built.model
                     except flopcount.FlopcountError as error:
                         failure = failure or error
             raise failure
@@ -311,11 +405,6 @@ def auto_models(sequence=64, layers=4):
 
 def timm_models():
     """Yield every model of timm at its own input size."""
-    # The wheel of torchvision may not fit a CPU build of torch; timm needs only its Python part.
-    library = torch.library.Library("torchvision", "DEF")
-    pools = ["roi_align", "ps_roi_align", "roi_pool", "ps_roi_pool", "deform_conv2d"]
-    for name in ("nms", "qnms", *pools, *(f"_{name}_backward" for name in pools)):
-        library.define(f"{name}(Tensor x) -> Tensor")
     timm = importlib.import_module("timm")
     for name in timm.list_models():
 
@@ -408,6 +497,16 @@ def second_opinion(model, args, kwargs):
     raise AssertionError("one of the two devices answers or raises")
 
 
+def counted(model, args, kwargs):
+    """Our count, asked as ``flopledger count`` asks: another attention, layout or dtype if need be."""
+    built = model.__dict__.get("_built_by_flopcount")
+    if built is None:
+        return flopcount.count(model, *args, **kwargs)
+    return importlib.import_module("flopcount.counted_model")._traced(
+        built, kwargs, backward=True, convention="dense"
+    )
+
+
 def examine(build, inputs):
     """One model: our count against the second counter's; a verdict and what to say."""
     try:
@@ -421,7 +520,7 @@ def examine(build, inputs):
         return "needs inputs that its config does not tell", " ".join(str(error).split())[-160:]
     started = time.perf_counter()
     try:
-        count = flopcount.count(model, *args, **kwargs)
+        count = counted(model, args, kwargs)
     except flopcount.FlopcountError as error:
         try:
             second_opinion(model, args, kwargs)
@@ -533,6 +632,7 @@ def run_speed(options):
 def main():
     """Choose a part."""
     logging.disable(logging.CRITICAL)
+    declare_torchvision()
     parser = argparse.ArgumentParser(description=__doc__)
     parts = parser.add_subparsers(required=True)
     parts.add_parser("cases").set_defaults(run=run_cases)

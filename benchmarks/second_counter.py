@@ -46,10 +46,15 @@ class SecondCounter(TorchFunctionMode):
         backward = sum(
             flop * abs(gradients)
             for flop, gradients, node, out in self.products
-            # an activation in place gives the result another node than it had
-            if node is not None and (node in reached or out.grad_fn in reached)
+            if node is not None and not reached.isdisjoint(_nodes(node, out))
         )
         return forward, backward
+
+
+def _nodes(node, out):
+    """The nodes of a result: an operation in place, on it or on a view of it, gives it another."""
+    base = out._base
+    return {node, out.grad_fn} | (set() if base is None else {base.grad_fn})
 
 
 def _reachable(nodes):
@@ -175,6 +180,49 @@ def _recurrent(counter, func, args, kwargs):
     return out
 
 
+def _solve_triangular(counter, args, kwargs, out):
+    """n FLOP an element; as much for the right side's gradient, a product for the matrix's."""
+    matrix, right = _get(args, kwargs, 0, "A"), _get(args, kwargs, 1, "B")
+    flop = matrix.shape[-1] * prod(out.shape)
+    counter.note(flop, (right,), out)
+    if matrix.requires_grad:
+        counter.products.append((2 * flop, -1, out.grad_fn, out))
+        counter.products.append((0 if right.requires_grad else flop, -1, out.grad_fn, out))
+
+
+def _multi_head(counter, func, args, kwargs):
+    """Three projections, attention, one projection, all inside one function of torch."""
+    out = func(*args, **kwargs)
+    names = [
+        "query",
+        "key",
+        "value",
+        "embed_dim_to_check",
+        "num_heads",
+        "in_proj_weight",
+        "in_proj_bias",
+    ]
+    names += ["bias_k", "bias_v", "add_zero_attn", "dropout_p", "out_proj_weight"]
+    given = {**dict(zip(names, args, strict=False)), **kwargs}
+    result, width = out[0], given["embed_dim_to_check"]
+    query, key = given["query"], given["key"]
+    whole = given["in_proj_weight"]
+    parts = [whole, whole, whole]
+    if given.get("use_separate_proj_weight"):
+        parts = [given[f"{name}_proj_weight"] for name in "qkv"]
+    for name, weight in zip(("query", "key", "value"), parts, strict=True):
+        counter.note(2 * prod(given[name].shape) * width, (given[name], weight), result)
+    trained = any(t.requires_grad for t in (*parts, query, key))
+    operand = parts[0] if trained else query
+    pairs = prod(query.shape[:-1]) * key.shape[0]
+    counter.note(2 * pairs * width, (operand, operand), result)
+    counter.note(2 * pairs * width, (operand, operand), result)
+    counter.note(
+        2 * prod(query.shape[:-1]) * width * width, (operand, given["out_proj_weight"]), result
+    )
+    return out
+
+
 T = torch.Tensor
 PRODUCTS = {
     f.linear: _linear,
@@ -196,6 +244,7 @@ PRODUCTS = {
     f.conv_transpose1d: _transposed,
     f.conv_transpose2d: _transposed,
     f.conv_transpose3d: _transposed,
+    torch.linalg.solve_triangular: _solve_triangular,
 }
 for _name in ("_grouped_mm",):
     if hasattr(torch, _name):
@@ -206,6 +255,7 @@ SPECIAL = {
     f.scaled_dot_product_attention: _attention,
     torch.functional.einsum: _einsum,
     torch.einsum: _einsum,
+    f.multi_head_attention_forward: _multi_head,
     torch._VF.lstm: _recurrent,
     torch._VF.gru: _recurrent,
     torch._VF.rnn_tanh: _recurrent,

@@ -162,8 +162,11 @@ class Experts:
         products: Grouped products seen in the forward pass.
         rows: Rows multiplied in them, all layers and projections together.
         padded: Rows of their inputs that lie in no expert's group.
-        exact: True where the rows were read from real routing or are fixed by top-k; False where
-            routing depends on data that the trace had not.
+        exact: True where the rows were read from real routing or follow from it (every choice of
+            a top-k goes to an expert); False where they depend on data that the trace had not:
+            ``rows`` is then the most there can be, and ``flop_bounds`` of the count says what that
+            comes to.
+        rows_low: The fewest rows there can be; equal to ``rows`` where that is exact.
 
     """
 
@@ -171,6 +174,7 @@ class Experts:
     rows: int
     padded: int
     exact: bool
+    rows_low: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

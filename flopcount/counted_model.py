@@ -243,6 +243,11 @@ def _counted(
     if count is not None and count.method == "closed-form":
         message = "; ".join(count.notes)
         findings.append(Finding(code="trace-failed", severity="warning", message=message))
+    findings += [
+        Finding(code="random-computation", severity="warning", message=note)
+        for note in (count.notes if count is not None else ())
+        if note.startswith("random: ")
+    ]
     if count is not None and built.kind == "transformers" and reads_images_too(built):
         findings.append(
             Finding(
@@ -278,21 +283,21 @@ def _traced(
     backward: bool,
     convention: str,
 ) -> FlopCount:
-    """Trace one step; a model that cannot do without a mask gets the library's own attention.
+    """Trace one step; a model that refuses is asked in every way that changes no FLOP.
+
+    A model that cannot do without a mask gets the library's own attention; one that reads frames
+    by bins gets its spectrogram so; one with an op that has no bf16 kernel is taken to fp32.
 
     Raises:
-        CountError: the model raised with every attention.
+        CountError: the model raised in every way.
     """
     import flopcount
 
     failure: CountError | None = None
     by_form: FlopCount | None = None
-    for attention in (None, "sdpa", "eager"):
-        if attention is not None:
-            try:
-                built.model.set_attn_implementation(attention)
-            except (AttributeError, ValueError, ImportError):
-                continue
+    for change in (None, "sdpa", "eager", "transposed", "fp32"):
+        if change is not None and not _changed(built, inputs, change):
+            continue
         try:
             with quiet_and_offline():
                 count = flopcount.count(
@@ -308,6 +313,27 @@ def _traced(
         return by_form
     assert failure is not None
     raise failure
+
+
+def _changed(built: Architecture, inputs: dict[str, Any], change: str) -> bool:
+    """Ask the model in another way; False where there is none."""
+    if change in ("sdpa", "eager"):
+        try:
+            built.model.set_attn_implementation(change)
+        except (AttributeError, ValueError, ImportError):
+            return False
+        return True
+    if change == "transposed":
+        found = inputs.get("input_features")
+        if found is None or found.dim() != 3:
+            return False
+        inputs["input_features"] = found.transpose(1, 2)
+        return True
+    built.model.float()
+    for name, value in inputs.items():
+        if hasattr(value, "is_floating_point") and value.is_floating_point():
+            inputs[name] = value.float()
+    return True
 
 
 def _refuse_foreign(sizes: dict[str, Any], built: Architecture) -> None:

@@ -55,5 +55,6 @@ def count(
     if ledger.unknown_masks:
         text = "masked: the values of some attention masks are unknown; every pair of them counts"
         notes = (*notes, text)
+    notes = (*notes, *dict.fromkeys(ledger.remarks))
     dense = summarise(ledger, method=method, notes=notes)
     return state(dense, convention, model, args, kwargs, backward=backward)

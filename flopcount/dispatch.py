@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from math import prod
@@ -16,13 +16,12 @@ from torch.nn.modules.module import (
     register_module_forward_hook,
     register_module_forward_pre_hook,
 )
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from flopcount import flex, formulas  # noqa: F401  (formulas register themselves)
+from flopcount import draws, flex, formulas, routing  # noqa: F401  (formulas register themselves)
+from flopcount.attention_scopes import AttentionScopes, allowed_by
 from flopcount.dtypes import dtype_name
-from flopcount.formulas.attention import causal_pairs
 from flopcount.formulas.known_unknown import KNOWN_UNKNOWN
 from flopcount.formulas.zero import Rule, zero_rule
 from flopcount.higher_order import run_higher_order
@@ -33,6 +32,7 @@ from flopcount.meta_kernels import rescue
 from flopcount.parallel import dtensor_type, is_sharded
 from flopcount.registry import Cost, evaluate, find
 from flopcount.scopes import UNMASKED, Attention, Scope, Watch, next_number, seeing_engines
+from flopcount.tensors import elements, shape_text, tensors
 
 if TYPE_CHECKING:
     from flopcount.count import Phase
@@ -42,72 +42,9 @@ MASKING = frozenset(
     {"aten::add", "aten::add_", "aten::masked_fill", "aten::masked_fill_", "aten::where"}
 )
 BATCHED = frozenset({"aten::bmm", "aten::baddbmm"})
-RAGGED = frozenset({"aten.linear", "aten.bmm", "aten.matmul"})
-BLOCKED = -10_000.0
-"""An additive mask below this forbids a pair: the least value that half precision masks use."""
-
-
-class AttentionScopes(TorchFunctionMode):  # type: ignore[misc]
-    """Notes which products belong to ``scaled_dot_product_attention``, whatever kernel runs."""
-
-    def __init__(self, counter: Counter) -> None:
-        super().__init__()
-        self.counter = counter
-        self.watch = counter.watch
-        self.known = counter.known
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if func is torch.nn.functional.scaled_dot_product_attention:
-            return self.attend(func, args, kwargs)
-        if func is torch.ops.higher_order.flex_attention:
-            return flex.attend(self.counter, args, kwargs)
-        if func is torch.Tensor.tolist and args[0].device.type == "meta":
-            # Reads memory without any op, so it can be answered only here.
-            with torch._C.DisableTorchFunction(), _disable_current_modes():
-                return self.known.value(args[0]).tolist()
-        return func(*args, **kwargs)
-
-    def attend(self, func: Any, args: Any, kwargs: Any) -> Any:
-        """Run one attention call inside a scope that knows its mask."""
-        names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
-        bound = {**dict(zip(names, args, strict=False)), **kwargs}
-        if bound["query"].is_nested:
-            return func(*args, **kwargs)
-        watch = self.watch
-        watch.push(Scope(watch.stack[-1].path, self._mask(bound)))
-        try:
-            return func(*args, **kwargs)
-        finally:
-            watch.pop()
-
-    def _mask(self, bound: dict[str, Any]) -> Attention:
-        """Allowed and all pairs of the call."""
-        query, mask = bound["query"], bound.get("attn_mask")
-        queries, keys = query.shape[-2], bound["key"].shape[-2]
-        pairs, dtype = queries * keys, dtype_name(query.dtype)
-        if bound.get("is_causal"):
-            return Attention(causal_pairs(queries, keys), pairs, dtype)
-        if mask is None:
-            return Attention(pairs, pairs, dtype)
-        return allowed_by(self.known, mask, dtype)
-
-
-def allowed_by(known: KnownValues, mask: Any, dtype: str | None) -> Attention:
-    """Pairs that a boolean or additive mask allows, when its values can be known."""
-    cached: Attention | None = getattr(mask, "_flopcount_attention", None)
-    if cached is not None:
-        return cached
-    try:
-        values = known.value(mask)
-        allowed = values if values.dtype == torch.bool else values > BLOCKED
-        found = Attention(int(allowed.sum()), allowed.numel(), dtype)
-    except UnknownValueError:
-        found = Attention(1, 1, dtype, exact=False)
-        known.unknown_masks += 1
-    if mask.device.type == "meta":
-        mask._flopcount_attention = found
-    return found
+RAGGED = frozenset(
+    {"aten.linear", "aten.linear_backward", "aten.bmm", "aten.matmul", "aten.matmul_backward"}
+)
 
 
 @dataclass(slots=True)
@@ -193,6 +130,13 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
     def _write(self, func: Any, rule: Rule, args: Any, kwargs: Any, out: Any) -> None:
         """Note values and cost of one executed op."""
         self.known.observe(func, args, kwargs, out)
+        draws.follow(func, list(tensors(args)), list(tensors(out)))
+        if func._schema.is_mutable:
+            routing.forget(args[0] if args else None)
+        elif (short := rule.name.removeprefix("aten::")) in routing.FOLLOWED:
+            routing.follow(short, args, kwargs, out)
+        if rule.name == "aten::_local_scalar_dense":
+            self.asks(args[0])
         if rule.kind == "zero":
             self._zero(rule, args, out)
         elif rule.kind == "formula" and not _is_ragged(args):
@@ -201,6 +145,11 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
             self._ragged(rule.op, args)
         else:
             self.unknown(rule.op, args, kwargs, out)
+
+    def asks(self, tensor: Any) -> None:
+        """Note a question about a value that was drawn at random."""
+        if draws.is_drawn(tensor):
+            self.watch.ledger.remarks.append(draws.asked(self.watch.here()[1].path))
 
     def _execute(self, func: Any, args: Any, kwargs: Any) -> Any:
         try:
@@ -229,6 +178,8 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
     def _counted(self, func: Any, rule: Rule, args: Any, kwargs: Any, out: Any) -> None:
         parameters = [argument.name for argument in func._schema.arguments]
         phase, scope = self.watch.here()
+        if "grouped_mm" in rule.name:
+            self._read_routing({**dict(zip(parameters, args, strict=False)), **kwargs}.get("offs"))
         needs = _needs() if phase == "backward" else None
         cost = evaluate(rule.name, args, kwargs, out, parameters, needs)
         first = next(tensors((args, kwargs)), None)
@@ -239,15 +190,32 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         if rule.name in BATCHED and phase != "backward" and scope.attention is None:
             self._saw_product(scope, args, out, tally, cost.flop)
 
+    def _read_routing(self, ends: Any) -> None:
+        """Read where the groups end from the values behind them, where nothing proves it."""
+        if ends is None or self.known.inventing or routing.last_of(ends) is not None:
+            return
+        if ends.device.type == "meta":
+            with suppress(UnknownValueError):
+                routing.note_last(ends, int(self.known.value(ends)[-1]))
+
     def _ragged(self, op: str, args: Any) -> None:
         """A product of strided nested tensors, which have elements and no common shape."""
         phase, scope = self.watch.here()
         first, second = args[:2]
+        times = 1
         if op == "aten.linear":
             flop = 2 * int(first.numel()) * int(second.shape[0])
+        elif op == "aten.linear_backward":
+            flop, times = (
+                2 * int(first.numel()) * int(args[2].shape[0]),
+                sum(map(bool, args[3][:2])),
+            )
         else:
+            if op == "aten.matmul_backward":
+                first, second, times = args[1], args[2], sum(map(bool, args[3]))
             pairs = zip(first.unbind(), second.unbind(), strict=True)
             flop = sum(2 * int(a.numel()) * int(b.shape[-1]) for a, b in pairs)
+        flop *= times
         self.record(op, dtype_name(first.dtype), phase, scope, Cost(flop))
 
     def record(
@@ -275,6 +243,8 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
                 rows=cost.rows,
                 padded=cost.padded,
                 inexact=int(not cost.exact),
+                slack=0 if cost.exact else cost.flop - cost.low,
+                rows_low=cost.rows if cost.exact else 0,
             )
         )
         return tally
@@ -398,33 +368,6 @@ def _needs() -> tuple[bool, ...] | None:
     """Which inputs of the running node's forward need a gradient."""
     node = torch._C._current_autograd_node()
     return None if node is None else tuple(edge[0] is not None for edge in node.next_functions)
-
-
-def tensors(value: Any) -> Iterator[Any]:
-    """Every tensor in nested lists, tuples and dicts."""
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from tensors(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from tensors(item)
-
-
-def elements(value: Any) -> int:
-    """Elements of all tensors together."""
-    return sum(int(tensor.numel()) for tensor in tensors(value))
-
-
-def shape_text(value: Any) -> str:
-    """Shapes of all tensors, for people."""
-    return ", ".join(map(_shape, tensors(value))) or "no tensor"
-
-
-def _shape(tensor: Any) -> str:
-    nested = tensor.is_nested and tensor.layout is torch.strided
-    return f"nested of {tensor.numel()}" if nested else str(tuple(tensor.shape))
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from torch.utils import _pytree as pytree
 
 if TYPE_CHECKING:
     from flopcount.known_values import KnownValues
+from flopcount.errors import CountError
 from flopcount.parallel import drop_hooks, fully_sharded_meshes, gathered, is_sharded
 
 SPARSE = (
@@ -67,8 +68,18 @@ class Doubles(AbstractContextManager["Doubles"]):
                 fresh = self.make(value.detach())
         self.has_shards |= is_sharded(fresh)
         if isinstance(value, torch.nn.Parameter):
-            return torch.nn.Parameter(fresh, requires_grad=value.requires_grad)
+            double = torch.nn.Parameter(fresh, requires_grad=value.requires_grad)
+            self._attributes(double, value)
+            return double
         return fresh.requires_grad_(value.requires_grad)
+
+    def _attributes(self, double: Any, value: Any) -> None:
+        """What a special kind of parameter carries with it, e.g. the scales of a quantised weight."""
+        if type(value) is torch.nn.Parameter:
+            return
+        for name, held in vars(value).items():
+            with suppress(AttributeError, RuntimeError):
+                setattr(double, name, self(held) if isinstance(held, torch.Tensor) else held)
 
     def make(self, value: Any) -> Any:
         """A double of one detached tensor."""
@@ -199,12 +210,21 @@ def _collect_function(function: Any, roots: list[Any], seen: set[int], depth: in
                 roots.append(cell)
             else:
                 _collect(cell.cell_contents, roots, seen, depth - 1)
-    for name in function.__code__.co_names:
+    for name in sorted(_names(function.__code__, 4)):
         item = function.__globals__.get(name)
         if _is_held(item):
             roots.append((function.__globals__, name))
         elif isinstance(item, torch.nn.Module | types.FunctionType | functools.partial):
             _collect(item, roots, seen, depth - 1)
+
+
+def _names(code: types.CodeType, depth: int) -> set[str]:
+    """Global names that a function uses, in its comprehensions and inner functions too."""
+    names = set(code.co_names)
+    for constant in code.co_consts if depth else ():
+        if isinstance(constant, types.CodeType):
+            names |= _names(constant, depth - 1)
+    return names
 
 
 def _is_held(value: Any) -> bool:
@@ -219,12 +239,18 @@ def doubled(roots: list[Any], doubles: Doubles) -> Iterator[None]:
         if isinstance(root, torch.nn.Module):
             modules.update((id(module), module) for module in root.modules())
     doubles.meshes = fully_sharded_meshes(modules.values())
-    saved = [(module, module.__dict__) for module in modules.values()]
+    _refuse_lazy(roots)
+    scripts = [module for module in modules.values() if isinstance(module, torch.jit.ScriptModule)]
+    written = [(table, dict(table.items())) for module in scripts for table in _tables(module)]
+    saved = [(m, m.__dict__) for m in modules.values() if not isinstance(m, torch.jit.ScriptModule)]
     holders = [root for root in roots if not isinstance(root, torch.nn.Module)]
     held = [_held(holder) for holder in holders]
     try:
         for holder, tensor in zip(holders, held, strict=True):
             _hold(holder, doubles(tensor))
+        for table, tensors in written:
+            for name, tensor in tensors.items():
+                table[name] = doubles(tensor)
         for module, state in saved:
             # The module works on a copy of its dictionary; the original is never written.
             module.__dict__ = {key: _own(value) for key, value in state.items()}
@@ -237,8 +263,29 @@ def doubled(roots: list[Any], doubles: Doubles) -> Iterator[None]:
     finally:
         for module, state in saved:
             module.__dict__ = state
+        for table, tensors in written:
+            for name, tensor in tensors.items():
+                table[name] = tensor
         for holder, tensor in zip(holders, held, strict=True):
             _hold(holder, tensor)
+
+
+def _tables(script: Any) -> tuple[Any, Any]:
+    """Parameters and buffers of a compiled script: windows on tensors that the script owns."""
+    return script._parameters, script._buffers
+
+
+def _refuse_lazy(roots: list[Any]) -> None:
+    """A lazy layer gets its shape from its first input, and would keep it."""
+    for root in roots:
+        for path, module in root.named_modules() if isinstance(root, torch.nn.Module) else ():
+            if any(
+                map(torch.nn.parameter.is_lazy, module.__dict__.get("_parameters", {}).values())
+            ):
+                raise CountError(
+                    f"{path or 'the model'}: {type(module).__name__} has no shape yet; "
+                    "run the model once on its inputs (on the meta device that costs nothing)"
+                )
 
 
 def _held(holder: Any) -> Any:

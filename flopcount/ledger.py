@@ -27,6 +27,8 @@ class Tally:
     rows: int = 0
     padded: int = 0
     inexact: int = 0
+    slack: int = 0
+    rows_low: int = 0
 
     def add(self, other: Tally) -> None:
         """Add another tally."""
@@ -39,6 +41,8 @@ class Tally:
         self.rows += other.rows
         self.padded += other.padded
         self.inexact += other.inexact
+        self.slack += other.slack
+        self.rows_low += other.rows_low
 
 
 @dataclass(slots=True)
@@ -92,6 +96,7 @@ class Ledger:
     zero: dict[ZeroKey, ZeroTally] = field(default_factory=dict)
     unknown: dict[UnknownKey, UnknownTally] = field(default_factory=dict)
     unknown_masks: int = 0
+    remarks: list[str] = field(default_factory=list)
     has_optimizer: bool = False
     local: Local | None = None
 

@@ -27,8 +27,9 @@ from torch.nn.modules.module import (
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import _disable_current_modes
 
+from flopcount.attention_scopes import AttentionScopes
 from flopcount.count import MODEL_PHASES, FlopCount
-from flopcount.dispatch import AttentionScopes, Counter
+from flopcount.dispatch import Counter
 from flopcount.doubles import CpuDoubles, Doubles, FakeDoubles, MetaDoubles, convert_inputs, doubled
 from flopcount.dtypes import dtype_name
 from flopcount.errors import CountError, FlopcountError

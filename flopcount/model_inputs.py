@@ -62,6 +62,8 @@ def inputs_of(
         inputs["input_features"] = make.spectrogram(audio_frames)
     if main == "input_values":
         inputs["input_values"] = make.samples(sequence)
+    if "input_ids" in make.required and "input_ids" not in inputs:
+        inputs["input_ids"] = make.tokens(sequence, "sequence")
     if "decoder_input_ids" in accepted and _is_pair(model):
         length = decoder_sequence if decoder_sequence is not None else sequence
         inputs["decoder_input_ids"] = make.tokens(length, "decoder_sequence")
@@ -103,7 +105,9 @@ class _Inputs:
         self.config = model.config
         self.batch = batch
         self.dtype = next(model.parameters()).dtype
-        self.accepted = set(inspect.signature(model.forward).parameters)
+        parameters = inspect.signature(model.forward).parameters
+        self.accepted = set(parameters)
+        self.required = {name for name, p in parameters.items() if p.default is p.empty}
 
     def tokens(self, length: int | None, name: str) -> Any:
         import torch
@@ -124,22 +128,41 @@ class _Inputs:
         if size is None or None in size:
             raise self._unknown("image", "the training image's height and width")
         channels = getattr(config, "num_channels", 3)
-        return torch.zeros(self.batch, channels, *size, dtype=self.dtype, device="meta")
+        shape = (self.batch, channels, *size)
+        video = getattr(config, "num_frames", None)
+        if isinstance(video, int):  # a video model: the frames come before the channels
+            shape = (self.batch, video, channels, *size)
+        return torch.zeros(*shape, dtype=self.dtype, device="meta")
 
     def spectrogram(self, frames: int | None) -> Any:
         import torch
 
+        names = ("encoder_config", "audio_config")
+        encoders = [self.config, *(getattr(self.config, name, None) for name in names)]
+        bins = [
+            getattr(config, name)
+            for config in encoders
+            for name in ("num_mel_bins", "input_feat_per_channel", "feature_size")
+            if isinstance(getattr(config, name, None), int)
+        ]
         if frames is None and hasattr(self.config, "max_source_positions"):
             # The convolutions before the encoder halve the frames (Whisper).
             frames = 2 * self.config.max_source_positions
         if frames is None:
             raise self._unknown("audio_frames", "the spectrogram frames a sample")
-        bins = self.config.num_mel_bins
-        return torch.zeros(self.batch, bins, frames, dtype=self.dtype, device="meta")
+        if not bins:
+            raise InputSizeUnknownError(
+                f"{self.source}: the configuration states no number of spectrogram bins\n"
+                "  give package.module:factory that returns the model and its inputs"
+            )
+        return torch.zeros(self.batch, bins[0], frames, dtype=self.dtype, device="meta")
 
     def samples(self, length: int | None) -> Any:
         import torch
 
+        bins, frames = (getattr(self.config, n, None) for n in ("num_mel_bins", "max_length"))
+        if isinstance(bins, int) and isinstance(frames, int):  # a transformer on spectrograms
+            return torch.zeros(self.batch, frames, bins, dtype=self.dtype, device="meta")
         if length is None:
             raise self._unknown("sequence", "the audio samples a sample")
         return torch.zeros(self.batch, length, dtype=self.dtype, device="meta")

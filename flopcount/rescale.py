@@ -23,7 +23,10 @@ from flopcount.trace import Step, StepError, trace
 BATCHES = (1, 2)
 LENGTHS = (8, 16, 24)
 CHECK = (3, 40)
-FIELDS = ("calls", "flop", "attention", "masked", "rescored", "torch", "rows", "padded", "inexact")
+FIELDS = (
+    "calls", "flop", "attention", "masked", "rescored", "torch", "rows", "padded", "inexact",
+    "slack", "rows_low",
+)  # fmt: skip
 
 
 def scaled(step: Step) -> Ledger:

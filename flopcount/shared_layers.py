@@ -301,6 +301,8 @@ def fingerprint(module: Any) -> Any:
     parts: list[Any] = []
     for name, inner in module.named_modules():
         state = inner.__dict__
+        if isinstance(inner, torch.jit.ScriptModule):
+            return None
         if any(state.get(hooks) for hooks in HOOKS):
             return None
         parts.append((name, type(inner), inner.training))

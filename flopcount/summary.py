@@ -53,7 +53,7 @@ def summarise(ledger: Ledger, *, method: str, notes: tuple[str, ...] = ()) -> Fl
         entries=entries,
         uncounted=uncounted,
         coverage=_coverage(ledger, entries, uncounted),
-        flop_bounds=_bounds(total, uncounted),
+        flop_bounds=_bounds(total, uncounted, _slack(ledger)),
         convention=Convention(),
         experts=_experts(ledger),
         per_rank=_per_rank(ledger, phases),
@@ -94,12 +94,19 @@ def _coverage(
     )
 
 
-def _bounds(total: int, uncounted: tuple[Uncounted, ...]) -> tuple[int, int | None] | None:
-    if not uncounted:
+def _slack(ledger: Ledger) -> int:
+    """What lines whose data the trace had not may cost less than was counted."""
+    return sum(tally.slack for key, tally in ledger.lines.items() if key[3] in MODEL_PHASES)
+
+
+def _bounds(
+    total: int, uncounted: tuple[Uncounted, ...], slack: int
+) -> tuple[int, int | None] | None:
+    if not uncounted and not slack:
         return None
     highs = [item.upper_bound for item in uncounted]
     known = [high for high in highs if high is not None]
-    return total, total + sum(known) if len(known) == len(highs) else None
+    return total - slack, total + sum(known) if len(known) == len(highs) else None
 
 
 def _experts(ledger: Ledger) -> Experts | None:
@@ -115,6 +122,7 @@ def _experts(ledger: Ledger) -> Experts | None:
         rows=sum(tally.rows for tally in grouped),
         padded=sum(tally.padded for tally in grouped),
         exact=not any(tally.inexact for tally in grouped),
+        rows_low=sum(tally.rows_low for tally in grouped),
     )
 
 

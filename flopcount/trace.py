@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import sys
+import types
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,6 +17,7 @@ from torch.utils import _pytree as pytree
 
 from flopcount.dispatch import watching
 from flopcount.doubles import Doubles, FakeDoubles, MetaDoubles, convert_inputs, doubled, reachable
+from flopcount.draws import noticing_python_draws
 from flopcount.errors import CountError, FlopcountError
 from flopcount.known_values import KnownValues
 from flopcount.scopes import Watch
@@ -24,6 +27,12 @@ if TYPE_CHECKING:
     from flopcount.ledger import Ledger
 
 Loss = Callable[[Any], Any]
+NO_OUTPUT = (torch.nn.Module, type, types.ModuleType, types.FunctionType, types.MethodType)
+"""Objects that hold tensors and are no result."""
+NOTHING_DIFFERENTIATED = (
+    "backward: no output needs a gradient (detached, computed without gradients, or no tensor "
+    "among the outputs), so nothing was differentiated; pass loss= where it is hidden"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,6 +95,7 @@ def _run(step: Step, doubles: Doubles, watch: Watch, *, share: bool) -> Sharing 
     """The step itself, under the counter's eyes."""
     with ExitStack() as stack:
         stack.enter_context(_neutral_torch(step))
+        stack.enter_context(noticing_python_draws(watch.ledger.remarks))
         stack.enter_context(doubles)
         stack.enter_context(doubled(reachable(step.model), doubles))
         inputs, named = convert_inputs((step.args, step.kwargs), doubles)
@@ -94,9 +104,9 @@ def _run(step: Step, doubles: Doubles, watch: Watch, *, share: bool) -> Sharing 
         share = share and not doubles.has_shards
         sharing = Sharing(step.model, watch) if share else None
         stack.enter_context(watching(watch, doubles.known))
-        out = step.model(*inputs, **named)
-        if step.backward:
-            backpropagate(out, step.loss)
+        out = drained(step.model(*inputs, **named))
+        if step.backward and not backpropagate(out, step.loss) and _is_trained(step.model):
+            watch.ledger.remarks.append(NOTHING_DIFFERENTIATED)
         if step.optimizer is not None:
             watch.optimizing = watch.ledger.has_optimizer = True
             step.optimizer(list(step.model.parameters())).step()
@@ -160,8 +170,20 @@ def _asks_for_outputs(kwargs: dict[str, Any]) -> bool:
     return any(key.startswith("output_") and bool(value) for key, value in kwargs.items())
 
 
-def backpropagate(out: Any, loss: Loss | None) -> None:
+def drained(out: Any) -> Any:
+    """A generator computes only when it is asked: ask for everything."""
+    return list(out) if isinstance(out, types.GeneratorType) else out
+
+
+def _is_trained(model: Any) -> bool:
+    """Whether a module has parameters that wait for a gradient."""
+    return isinstance(model, torch.nn.Module) and any(p.requires_grad for p in model.parameters())
+
+
+def backpropagate(out: Any, loss: Loss | None) -> bool:
     """Run the backward of the loss, or of everything that can have a gradient.
+
+    Answers whether there was anything to differentiate.
 
     Raises:
         CountError: when ``loss`` does not answer a tensor.
@@ -180,6 +202,7 @@ def backpropagate(out: Any, loss: Loss | None) -> None:
     targets = [target for target in targets if target.requires_grad]
     if targets:
         torch.autograd.backward(targets, [torch.ones_like(target) for target in targets])
+    return bool(targets)
 
 
 def _default_targets(out: Any) -> list[Any]:
@@ -187,9 +210,18 @@ def _default_targets(out: Any) -> list[Any]:
     own = getattr(out, "loss", None)
     if isinstance(own, torch.Tensor):
         return [own]
-    leaves = pytree.tree_leaves(out)
-    return [
-        leaf
-        for leaf in leaves
-        if isinstance(leaf, torch.Tensor) and (leaf.is_floating_point() or leaf.is_complex())
-    ]
+    # What a plain object holds (a cache, for one) is a result only where there is no other.
+    found = list(_tensors(out, 4, objects=False)) or list(_tensors(out, 4, objects=True))
+    return [leaf for leaf in found if leaf.is_floating_point() or leaf.is_complex()]
+
+
+def _tensors(value: Any, depth: int, *, objects: bool) -> Iterator[Any]:
+    """All tensors of an output: containers and dataclasses are looked into, objects if asked."""
+    for leaf in pytree.tree_leaves(value):
+        if isinstance(leaf, torch.Tensor):
+            yield leaf
+        elif dataclasses.is_dataclass(leaf) and not isinstance(leaf, type) and depth:
+            values = [getattr(leaf, field.name, None) for field in dataclasses.fields(leaf)]
+            yield from _tensors(values, depth - 1, objects=objects)
+        elif objects and hasattr(leaf, "__dict__") and not isinstance(leaf, NO_OUTPUT) and depth:
+            yield from _tensors(list(vars(leaf).values()), depth - 1, objects=True)

@@ -129,7 +129,8 @@ def audit(
     findings = [finding for run in runs for finding in run.findings]
     ratio = None
     if claim is not None:
-        judgement = judge(claim, runs, total)
+        own = ledgers.total(runs, draws, "parameter_update", documented=True)
+        judgement = judge(claim, runs, own)
         ratio = judgement.ratio
         findings += judgement.findings
         # The claim's own test must have been possible: routes that agree say nothing about it.

@@ -16,7 +16,16 @@ import msgspec
 from flopledger import amendments
 from flopledger.amendments import Amendment
 from flopledger.case_errors import explain
-from flopledger.case_spec import SCHEMA, CaseSpec, ModelSpec, Number, NumberSpec, RunSpec, Table
+from flopledger.case_spec import (
+    PASS_MODELS,
+    SCHEMA,
+    CaseSpec,
+    ModelSpec,
+    Number,
+    NumberSpec,
+    RunSpec,
+    Table,
+)
 from flopledger.errors import CaseError
 from flopledger.paths import inside, matching
 
@@ -180,11 +189,30 @@ def _check_run(where: str, run: RunSpec, spec: CaseSpec) -> None:
     if run.model is not None and run.model not in spec.model:
         known = ", ".join(sorted(spec.model)) or "none"
         raise CaseError(f"{where}.model: no [model.{run.model}] in this case (known: {known})")
+    for key in PASS_MODELS:
+        name = getattr(run, key)
+        if name is not None and name not in spec.model:
+            known = ", ".join(sorted(spec.model)) or "none"
+            raise CaseError(f"{where}.{key}: no [model.{name}] in this case (known: {known})")
+    if run.rollout_tokens is not None and run.model is None:
+        raise CaseError(f"{where}.rollout_tokens: needs the run's model, which generated them")
+    if run.telemetry_zone is not None:
+        _check_zone(f"{where}.telemetry_zone", run.telemetry_zone)
     if run.sequence_length is not None and run.sequence_length < 1:
         raise CaseError(f"{where}.sequence_length: found {run.sequence_length}, must be at least 1")
     if run.tokens is not None and run.samples is not None and run.tokens_per_sample is not None:
         raise CaseError(f"{where}: tokens and samples x tokens_per_sample both given; keep one")
     _check_sources(where, run, run.sources)
+
+
+def _check_zone(where: str, name: str) -> None:
+    from profilers import ProfilersError
+    from profilers.importers import stamps
+
+    try:
+        stamps.zone(name)
+    except ProfilersError as error:
+        raise CaseError(f"{where}: {error}") from None
 
 
 def _check_sources(where: str, table: Table, sources: dict[str, str]) -> None:

@@ -21,6 +21,10 @@ from flopledger.verdict import Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+#: A claim this near (in the logarithm) to a product of stated figures is that product.
+_DERIVED = 0.01
+#: Utilisations that guidelines and databases assume where nobody measured one.
+_ASSUMED = (0.3, 0.4, 0.5)
 CONVENTION_TOLERANCE = 0.05  #: a claim this near to a convention (in the logarithm) used it
 
 
@@ -79,6 +83,7 @@ def judge(claim: Claim, runs: list[RunAudit], total: Combined | None) -> Judgeme
         outcome, found = _against_estimate(claim, value, runs, ratio, spread)
     if refuted:
         outcome = Verdict.INCONSISTENT
+    found += _derived(claim, runs)
     return Judgement(verdict=outcome, findings=(*refuted, *found), ratio=model_ratio)
 
 
@@ -110,6 +115,70 @@ def _against_estimate(
     )
     found = [_finding("claim-contradicted", severity, message, claim)]
     return outcome, found + [_fit_finding(one, ratio, claim) for one in fits]
+
+
+def _derived(claim: Claim, runs: list[RunAudit]) -> list[Finding]:
+    """Notice a claim that is device-time x a rate: it agrees with the hours by construction.
+
+    Only where it is not the count as well: a figure that two routes give is nobody's derivation.
+    """
+    value = claim.flop.best
+    if value is None or len(runs) != 1:
+        return []
+    (run,) = runs
+    if any(abs(math.log(value / figure)) < _DERIVED for _, figure in _totals(runs) if figure > 0):
+        return []
+    seconds = run.figures.device_seconds
+    hours = seconds.quantity.best if seconds is not None else None
+    products = _products(run)
+    words = next(
+        (
+            name
+            for name, rate in products
+            if hours is not None and abs(math.log(value / (hours * rate))) < _DERIVED
+        ),
+        None,
+    )
+    if words is None:
+        words = _geometric_mean(value, run)
+    if words is None:
+        return []
+    message = (
+        f"the claim of {number(value, 4)} FLOP is {words}: its agreement with the hours confirms "
+        "nothing, since it was derived from them"
+    )
+    return [_finding("circular-evidence", "info", message, claim)]
+
+
+def _products(run: RunAudit) -> list[tuple[str, float]]:
+    """List the rates a device that a claim may have been multiplied up from."""
+    figures, found = run.figures, []
+    rate = figures.device_rate.quantity.best if figures.device_rate is not None else None
+    if rate is not None:
+        found.append(("device-hours x the stated FLOP/s", rate))
+    peak = run.part.peak(figures.precision) if run.part is not None else None
+    if peak is None or peak.best is None:
+        return found
+    for stated, word in ((figures.mfu, "MFU"), (figures.hfu, "HFU")):
+        if stated is not None and stated.quantity.best is not None:
+            found.append(
+                (f"device-hours x peak x the stated {word}", peak.best * stated.quantity.best)
+            )
+    found += [
+        (f"device-hours x peak x an assumed {share:g}", peak.best * share) for share in _ASSUMED
+    ]
+    return found
+
+
+def _geometric_mean(value: float, run: RunAudit) -> str | None:
+    """Notice a figure between two routes: their geometric mean, as databases publish it."""
+    for pair in run.pairs:
+        one, two = pair.first.flop.best, pair.second.flop.best
+        if one is None or two is None or abs(math.log(one / two)) < 0.1 or pair.second.from_prior:
+            continue
+        if abs(math.log(value / math.sqrt(one * two))) < _DERIVED:
+            return f"the geometric mean of {pair.first.method} and {pair.second.method}"
+    return None
 
 
 def _one_sided(claim: Claim, total: Combined) -> Verdict:
@@ -199,6 +268,10 @@ def _fits(value: float, runs: list[RunAudit], ratio: float, spread: float) -> li
     extra: list[Fingerprint] = []
     if len(runs) == 1:
         extra = [*_expert_counts(value, runs[0], ratio), *_other_peaks(runs[0])]
+        epochs = runs[0].figures.epochs
+        passes = epochs.quantity.best if epochs is not None else None
+        if passes is not None and passes > 1.2:
+            extra.append(fingerprints.several_epochs(passes))
     return fingerprints.matching(ratio, spread=spread, extra=tuple(extra))
 
 

@@ -96,6 +96,10 @@ def combine(estimates: list[ComputeEstimate], run: str, draws: Draws) -> Combine
     high = min(
         (one.flop.high for one in estimates if one.bound_only and one.flop.high), default=None
     )
+    if any(_cut(_alone(route, []), low, high) is None for route in firm):
+        # A bound that rules out a whole route is a contradiction: what a prior leaves standing
+        # beside it is no figure of this run.
+        return None
     return _cut(result, low, high)
 
 

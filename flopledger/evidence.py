@@ -28,10 +28,13 @@ _NUMBERS = {
     "device_seconds": ("accelerator_seconds", "device-time-mismatch"),
     "timed_seconds": ("timed_seconds", "device-time-mismatch"),
     "wall_seconds": ("wall_seconds", "device-time-mismatch"),
+    "epochs": ("epochs", "amount-mismatch"),
     "trainable_parameters": ("trainable_parameters", "amount-mismatch"),
     "device_throughput": ("tokens_per_second_per_accelerator", "amount-mismatch"),
     "energy_joules": ("energy_joules", "energy-disagreement"),
     "claimed_flop": ("claimed_flop", "claim-mismatch"),
+    "recorded_flop": ("recorded_model_flop", "amount-mismatch"),
+    "recorded_hardware_flop": ("recorded_hardware_flop", "amount-mismatch"),
 }
 #: What the audited software states is a claim: it is tested, and never enters an estimate.
 _CLAIMS = frozenset({"claimed_flop"})
@@ -52,7 +55,8 @@ class Completed:
 
 def complete(case: AuditCase, index: int, run: RunFigures) -> Completed:
     """Read the evidence of run ``index`` and join it with what the case states."""
-    files = [EvidenceFile(path=path, name=name) for name, path in case.evidence(index)]
+    zone = case.spec.run[index].telemetry_zone
+    files = [EvidenceFile(path=path, name=name, zone=zone) for name, path in case.evidence(index)]
     if not files:
         return Completed(
             figures=run, found=RunFacts(), telemetry=None, facts=(), findings=(), digests={}
@@ -119,12 +123,17 @@ def join(run: RunFigures, found: RunFacts) -> tuple[RunFigures, list[Finding]]:
             changes[name] = str(resolved.value)
     if run.attention is None and found.attention_mask is not None:
         changes["attention"] = str(found.attention_mask.value)
+    if "recorded_flop" not in changes and found.recorded_flop_at_least is not None:
+        least = replace(found.recorded_flop_at_least, bound="at least")
+        changes["recorded_flop"] = _input("recorded_flop", least)
     changes |= _sequence(run, found) | _kind(run, found)
     part, part_findings = _accelerator(run, found)
     changes |= part
     if "device_seconds" not in changes and run.device_seconds is None:
         changes |= _device_seconds(replace(run, **changes))  # type: ignore[arg-type]
-    return replace(run, **changes), [*findings, *part_findings]  # type: ignore[arg-type]
+    joined = replace(run, **changes)  # type: ignore[arg-type]
+    findings += [*part_findings, *_passes_over(joined, found), *_frozen_after_all(joined, found)]
+    return joined, findings
 
 
 def _is_part(stated: Input, read_out: Input, resolved: Resolved) -> bool:
@@ -214,6 +223,52 @@ def _accelerator(run: RunFigures, found: RunFacts) -> tuple[dict[str, object], l
         evidence=(run.place, place),
     )
     return {}, [finding]
+
+
+def _frozen_after_all(run: RunFigures, found: RunFacts) -> list[Finding]:
+    """Say so where the case trains all weights and the evidence holds an adapter."""
+    if found.kind is None or str(found.kind.value) != "lora" or run.kind == "lora":
+        return []
+    message = (
+        f"run {run.name}: the evidence is of an adapter ({found.kind.derivation}), and the case calls "
+        f"the run {run.kind}: all weights are counted as trained, 6 FLOP a token instead of 4"
+    )
+    return [
+        Finding(
+            code="frozen-parameters",
+            severity="warning",
+            message=message,
+            evidence=(run.place, found.kind.derivation),
+        )
+    ]
+
+
+#: Epochs are printed rounded, and the last batch of each may be dropped.
+_EPOCHS_TOLERANCE = 0.05
+
+
+def _passes_over(run: RunFigures, found: RunFacts) -> list[Finding]:
+    """Hold the samples against the data set's size and the passes over it."""
+    size, samples, epochs = found.dataset_samples, run.samples, run.epochs
+    if size is None or samples is None or epochs is None:
+        return []
+    done, passes = samples.quantity.best, epochs.quantity.best
+    if not done or not passes or abs(math.log(done / (size.number * passes))) < _EPOCHS_TOLERANCE:
+        return []
+    once = abs(math.log(done / size.number)) < _EPOCHS_TOLERANCE and passes > 1.5
+    message = (
+        f"run {run.name}: the data set holds {number(size.number, 4)} samples and was passed over "
+        f"{number(passes)} times, which is {number(size.number * passes, 4)}; "
+        f"{number(done, 4)} are counted as trained on"
+    )
+    return [
+        Finding(
+            code="dataset-size-not-trained" if once else "amount-mismatch",
+            severity="warning",
+            message=message + (": the size of the data set, not the samples seen" if once else ""),
+            evidence=(size.derivation, samples.source, epochs.source),
+        )
+    ]
 
 
 def _device_seconds(run: RunFigures) -> dict[str, object]:

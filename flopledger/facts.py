@@ -104,6 +104,13 @@ NAMES: dict[str, tuple[str | None, str]] = {
     "energy_joules": ("J", "measured energy; the fact energy_boundary says of what"),
     "energy_boundary": (None, "device, node or rack"),
     "status": (None, "how the run ended, in the log's own word"),
+    "recorded_model_flop": ("FLOP", "counted by this tool's recorder while the run went"),
+    "recorded_hardware_flop": ("FLOP", "the same with recomputation and steps done again"),
+    "recorded_flop_at_least": (
+        "FLOP",
+        "the part of it that is certain, where something is unknown",
+    ),
+    "evaluation_flop": ("FLOP", "forward passes beside training, counted by the recorder"),
     "claimed_flop": ("FLOP", "a total that the audited software states"),
     "claimed_flop_per_second_per_accelerator": ("FLOP/s", "a rate that it states"),
     "claimed_mfu": ("1", "a utilisation that it states, as a fraction"),

@@ -124,6 +124,17 @@ def per_trillion_tokens(tokens: float) -> Fingerprint:
     )
 
 
+def several_epochs(epochs: float) -> Fingerprint:
+    """The size of the data set in the place of all the tokens that were seen."""
+    return Fingerprint(
+        code="dataset-size-not-trained",
+        factor=epochs,
+        tolerance=0.06,
+        reason=f"the data set was passed over {epochs:.3g} times, and its size stands for the "
+        "tokens seen",
+    )
+
+
 def other_peak(factor: float, name: str) -> Fingerprint:
     """A peak of another precision in the denominator or the product."""
     return Fingerprint(

@@ -46,6 +46,7 @@ class RunFigures:
     tokens: Input | None = None
     samples: Input | None = None
     tokens_per_sample: Input | None = None
+    epochs: Input | None = None  #: passes over the data set; tokens and samples hold all of them
     sequence_length: int | None = None
     precision: str | None = None
     recompute: str | None = None
@@ -65,9 +66,16 @@ class RunFigures:
     energy_boundary: str | None = None  #: device, node, rack or facility
     pue: Input | None = None
     cost_usd: Input | None = None
+    recorded_flop: Input | None = None  #: model FLOP that this tool's recorder counted
+    recorded_hardware_flop: Input | None = None
     claimed_flop: Input | None = None  #: stated for this run alone
     trainable_parameters: Input | None = None
     synthetic_public: bool | None = None
+    rollout_tokens: Input | None = None
+    reference_model: str | None = None
+    reward_model: str | None = None
+    teacher_model: str | None = None
+    value_model: str | None = None
     status: str | None = None  #: the log's own word
 
 
@@ -117,6 +125,7 @@ def of_run(run: RunSpec, *, place: str) -> RunFigures:
         tokens=stated("tokens", "tokens"),
         samples=stated("samples", "samples"),
         tokens_per_sample=stated("tokens_per_sample", "tokens"),
+        epochs=stated("epochs", "epochs"),
         sequence_length=run.sequence_length or _whole(run.tokens_per_sample),
         precision=run.precision,
         recompute=run.recompute,
@@ -136,6 +145,11 @@ def of_run(run: RunSpec, *, place: str) -> RunFigures:
         claimed_flop=stated("claimed_flop", "FLOP"),
         trainable_parameters=stated("trainable_parameters", "parameters"),
         synthetic_public=run.synthetic_public,
+        rollout_tokens=stated("rollout_tokens", "tokens"),
+        reference_model=run.reference_model,
+        reward_model=run.reward_model,
+        teacher_model=run.teacher_model,
+        value_model=run.value_model,
     )
 
 

@@ -42,19 +42,28 @@ class Standing:
 
 
 def total(
-    runs: list[RunAudit], draws: Draws, ledger: str, base: Quantity | None = None
+    runs: list[RunAudit],
+    draws: Draws,
+    ledger: str,
+    base: Quantity | None = None,
+    *,
+    documented: bool = False,
 ) -> Combined | None:
     """Add the runs that ``ledger`` counts; ``None`` if one of them has no figure.
 
-    Runs are added draw by draw; inputs that they share stay shared.
+    Runs are added draw by draw; inputs that they share stay shared. ``documented``: without what
+    priors say against a run's own documents.
     """
     parts: list[Samples] = []
-    for run in runs:
-        if not scope.counts(run.figures, ledger):
-            continue
-        if run.combined is None:
+    figures = [
+        (run.documented if documented else run.combined, run.share(ledger))
+        for run in runs
+        if scope.counts(run.figures, ledger)
+    ]
+    for figure, share in figures:
+        if figure is None:
             return None
-        parts.append(run.combined.draws)
+        parts.append(figure.draws if share == 1 else figure.draws * share)
     if base is not None and scope.counts_base(ledger):
         if not base.is_two_sided:
             return None
@@ -63,9 +72,8 @@ def total(
         return None
     sample = sum(parts[1:], start=parts[0])
     names = [run.figures.name for run in runs if scope.counts(run.figures, ledger)]
-    only = runs[0].combined if len(runs) == len(parts) == 1 else None
-    if only is not None:
-        return only
+    if len(runs) == len(parts) == len(figures) == 1 and figures[0][1] == 1:
+        return figures[0][0]
     return Combined(flop=summarize(sample), rule=f"sum of {', '.join(names)}", draws=sample)
 
 
@@ -134,7 +142,7 @@ def _bounds(runs: list[RunAudit], ledger: str, base: Quantity | None) -> Interva
     for run in runs:
         if not scope.counts(run.figures, ledger):
             continue
-        ends = run.model_flop
+        ends = run.model_flop * run.share(ledger)
         low += ends.low or 0.0
         open_above = open_above or ends.high is None
         high += ends.high or 0.0

@@ -7,6 +7,7 @@ will be met. For a single run whose FLOP grow with its tokens the crossing is a 
     hours at the threshold  = wall-clock hours x the same share
 """
 
+import math
 from dataclasses import dataclass
 
 from flopledger import scope
@@ -56,13 +57,21 @@ def crossings(
     found = []
     for standing in standings:
         counted = [run for run in runs if scope.counts(run.figures, standing.regime.ledger)]
-        bests = [run.combined.flop.best if run.combined is not None else None for run in counted]
+        ledger = standing.regime.ledger
+        bests = [
+            run.combined.flop.best * run.share(ledger)
+            if run.combined is not None and run.combined.flop.best is not None
+            else None
+            for run in counted
+        ]
         if not counted or any(best is None for best in bests):
             continue
         *before, last = [best for best in bests if best is not None]
         held = sum(before) + _base(standing, original)
         share = (standing.threshold_flop - held) / last
-        if not 1 / _NEAR**2 <= share <= _NEAR:
+        # A record of a run that still goes on is asked for the day, however far away it is.
+        farthest = math.inf if counted[-1].figures.recorded_flop is not None else _NEAR
+        if not 1 / _NEAR**2 <= share <= farthest:
             continue
         found.append(_crossing(standing.regime.id, counted[-1], share))
     return tuple(found)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from flopledger.injection.interpreters import Interpreters
 from profilers.trace import DeviceKey, Trace
 
 PROC = Path("/proc")
@@ -20,6 +21,7 @@ class ProcessTree:
     def __init__(self, root: int, proc: Path = PROC) -> None:
         self.pids: set[int] = {root}
         self.device_minors: set[int] = set()
+        self.interpreters = Interpreters(proc)
         self._proc = proc
 
     def look(self, adopted: Iterable[int] = ()) -> None:
@@ -37,6 +39,7 @@ class ProcessTree:
             waiting.extend(self.children(pid, self._proc))
             self._device_files(pid)
         self.pids |= seen
+        self.interpreters.look(seen)
 
     @staticmethod
     def children(pid: int, proc: Path = PROC) -> set[int]:

@@ -17,7 +17,9 @@ from typing import Any
 from flopledger.errors import FlopledgerError
 from flopledger.process_tree import attribute
 from flopledger.run_child import AWAITED, Ended, run_child
+from flopledger.run_launches import continued, earlier_summary, manifest_name
 from flopledger.run_manifest import manifest, redacted
+from flopledger.run_steps import add_steps
 from flopledger.run_summary import RunFacts, save, summarise
 from profilers.sampler import Sampler, SamplerError, SamplerSettings
 
@@ -60,8 +62,14 @@ class ProfiledRun:
         folder: Path | None,
         interval_seconds: float,
         sources: Sequence[dict[str, Any]],
+        steps: bool = True,
+        append: bool = False,
     ) -> None:
-        """Check everything that can be checked before anything starts."""
+        """Check everything that can be checked before anything starts.
+
+        ``steps``: bring the recorder of training steps into Python children. ``append``: continue
+        the record that the folder holds.
+        """
         if not command:
             raise RunError("no command: write `flopledger run -- COMMAND...`")
         self.command = list(command)
@@ -71,12 +79,15 @@ class ProfiledRun:
             deadline_seconds=max(3.0, interval_seconds),
             sources=list(sources),
         )
-        self._take_folder()
+        self._steps = steps
+        self._earlier = self._take_folder(append=append)
 
     def run(self) -> dict[str, Any]:
         """Run it to its end; return the summary, which is also in ``summary.json``."""
         about = manifest(self.command, os.environ)
-        (self.folder / "run.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        (self.folder / manifest_name(self.folder)).write_text(
+            json.dumps(about, indent=2) + "\n", encoding="utf-8"
+        )
         sampler = Sampler(self.folder, self._settings)
         # Blocked from here on: nothing may end us between the child's start and the record's end.
         previous = signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
@@ -95,7 +106,7 @@ class ProfiledRun:
         started = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
         start_ns = time.monotonic_ns()
         own = [sampler.pid] if sampler.pid is not None else []
-        ended = run_child(self.command, mask=mask, not_ours=own)
+        ended = run_child(self.command, mask=mask, environment=self._environment(), not_ours=own)
         end_ns = time.monotonic_ns()
         if ended.trouble:
             _tell(ended.trouble)
@@ -108,6 +119,15 @@ class ProfiledRun:
         if not sealed:
             trouble.append("the recorder did not end in order; the record is whole up to its end")
         return self._sum_up(sampler, ended, (started, start_ns, end_ns), trouble)
+
+    def _environment(self) -> dict[str, str]:
+        """Return the child's environment, with the recorder of steps in it if that is wanted."""
+        from flopledger.injection import environment, prepare
+
+        if not self._steps:
+            return dict(os.environ)
+        prepare(self.folder)
+        return environment(os.environ, self.folder)
 
     def _sum_up(
         self,
@@ -143,19 +163,24 @@ class ProfiledRun:
             trouble=trouble,
             left_running=ended.left,
         )
-        summary = summarise(facts, trace)
+        summary = continued(self._earlier, summarise(facts, trace))
+        add_steps(summary, self.folder, ended.tree, wanted=self._steps)
         try:
             save(summary, self.folder)
         except OSError as error:
             _tell(f"summary.json could not be written into {self.folder}: {error.strerror}")
         return summary
 
-    def _take_folder(self) -> None:
-        """Create the folder, or refuse one that already holds a record."""
-        for name in ("telemetry", "summary.json", "run.json"):
-            if (self.folder / name).exists():
+    def _take_folder(self, *, append: bool) -> dict[str, Any] | None:
+        """Create the folder, or refuse one that already holds a record.
+
+        Returns the summary of the record that is continued; None for a new one.
+        """
+        for name in ("telemetry", "steps", "summary.json", "run.json"):
+            if not append and (self.folder / name).exists():
                 raise RunError(
-                    f"{self.folder}: holds a record already ({name}); choose another --out"
+                    f"{self.folder}: holds a record already ({name}); choose another --out, or "
+                    "continue it with --append"
                 )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -166,6 +191,7 @@ class ProfiledRun:
             raise RunError(
                 f"{self.folder}: cannot hold a record ({error.strerror}); choose another --out"
             ) from error
+        return earlier_summary(self.folder) if append else None
 
 
 def _fresh_folder(program: str) -> Path:

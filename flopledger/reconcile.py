@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, field
 
+from flopledger import scope
 from flopledger import verdict as bands
 from flopledger.combine import Combined, Pair, combine, pairs
 from flopledger.estimate import ComputeEstimate, Draws
 from flopledger.facts import Fact, Finding
 from flopledger.inputs import RunFigures
 from flopledger.methods import device_time, work
+from flopledger.methods.passes import Pass
 from flopledger.parts import Part
 from flopledger.quantity import Interval
 from flopledger.run_checks import (
@@ -37,6 +39,8 @@ class RunAudit:
     estimates: tuple[ComputeEstimate, ...]
     pairs: tuple[Pair, ...]
     combined: Combined | None
+    #: the same without routes that rest on priors: what the run's own documents come to
+    documented: Combined | None
     utilisation: dict[str, Interval]  #: implied, by precision: model FLOP / (seconds x dense peak)
     precision_supported: tuple[str, ...]  #: precisions at which it is plausible
     findings: tuple[Finding, ...]
@@ -46,6 +50,8 @@ class RunAudit:
     evaluation_flop: Interval | None = None
     #: total by convention that an honest claim may have used: name -> FLOP
     conventions: dict[str, float] = field(default_factory=dict)
+    #: passes beside training (rollouts, rewards, ...), all of them in ``combined``
+    passes: tuple[Pass, ...] = ()
     facts: tuple[Fact, ...] = ()  #: everything that its evidence says, conflicts included
     evidence_digests: dict[str, str] = field(default_factory=dict)  #: SHA-256 by file name
     telemetry: TelemetryView | None = None  #: its recordings, thinned for display
@@ -55,6 +61,9 @@ class RunAudit:
         """The combined figure, else what bounds leave; all ends ``None`` where nothing is known."""
         if self.combined is not None:
             return self.combined.flop
+        firm = [one for one in self.estimates if one.draws is not None and not one.from_prior]
+        if any(one.basis == "model" for one in firm):
+            return Interval(low=None, best=None, high=None)  # contradicted, so not known at all
         bounds = [one.flop for one in self.estimates if one.bound_only]
         low = max((bound.low for bound in bounds if bound.low is not None), default=None)
         high = min((bound.high for bound in bounds if bound.high is not None), default=None)
@@ -62,9 +71,24 @@ class RunAudit:
             return Interval(low=None, best=None, high=None)
         return Interval(low=low, best=None, high=high)
 
+    def share(self, ledger: str) -> float:
+        """Share of this run's compute that ``ledger`` holds: all of it, or less some passes."""
+        if not self.passes or self.combined is None:
+            return 1.0
+        route = architecture_route(list(self.estimates))
+        everything = route.flop.best if route is not None else None
+        if everything is None:
+            return 1.0
+        left_out = sum(
+            one.flop.best or 0.0 for one in self.passes if not scope.counts_pass(one.name, ledger)
+        )
+        return 1.0 - left_out / everything
+
     @property
     def hardware_flop(self) -> Interval | None:
         """Model FLOP plus recomputation; ``None`` where it is not known whether there was any."""
+        if self.figures.recorded_hardware_flop is not None:
+            return self.figures.recorded_hardware_flop.quantity.interval
         if self.combined is None or self.figures.recompute is None:
             return None
         factor = device_time.recompute_factor(self.figures.recompute)
@@ -82,11 +106,13 @@ def reconcile(
     facts: tuple[Fact, ...] = (),
     evidence_digests: dict[str, str] | None = None,
     evaluation_flop: Interval | None = None,
+    passes: tuple[Pass, ...] = (),
 ) -> RunAudit:
     """Compare the estimates of one run and combine them."""
     compared = pairs(estimates)
     utilisation = implied_utilisation(run, part, estimates)
     combined = combine(estimates, run.name, draws)
+    documented = combine([one for one in estimates if not one.from_prior], run.name, draws)
     counter = counter_check(run, part, combined)
     checks = [
         utilisation_check(run, part, estimates, utilisation),
@@ -101,7 +127,7 @@ def reconcile(
         *findings,
         *circular_figures(run, part),
         *missing_figures(run, estimates),
-        *assumed_scope(run),
+        *assumed_scope(run, passes),
         *counter.findings,
     ]
     for check in checks:
@@ -112,6 +138,7 @@ def reconcile(
         estimates=tuple(estimates),
         pairs=tuple(compared),
         combined=combined,
+        documented=documented or combined,
         utilisation=utilisation,
         precision_supported=plausible_precisions(utilisation),
         findings=tuple(found),
@@ -119,6 +146,7 @@ def reconcile(
         counter_verdict=counter.verdict,
         evaluation_flop=evaluation_flop,
         conventions=conventions,
+        passes=passes,
         facts=facts,
         evidence_digests=evidence_digests or {},
     )

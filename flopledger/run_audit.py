@@ -9,7 +9,7 @@ from flopledger.evidence import Completed
 from flopledger.facts import Finding
 from flopledger.inputs import RunFigures
 from flopledger.logs import RunFacts
-from flopledger.methods import counted, device_time, energy, models, tensor_activity, work
+from flopledger.methods import counted, device_time, energy, models, passes, tensor_activity, work
 from flopledger.methods.models import Costed, Model
 from flopledger.parts import Part
 from flopledger.quantity import Interval, point
@@ -29,6 +29,11 @@ def audit_run(
     estimates: list[ComputeEstimate] = []
     conventions: dict[str, float] = {}
     costs = _costs(case, index, known, loaded, findings, trace=trace)
+    own = costs[0][2].cost if costs else None
+    beside = passes.of_run(run, loaded, own, draws, trace=trace)
+    counted_live = work.recorded(run, draws)
+    if counted_live is not None:
+        estimates.append(counted_live)
     for method, model, costed in costs:
         one = work.estimate(
             method,
@@ -39,7 +44,7 @@ def audit_run(
             assumptions=costed.assumptions,
         )
         if one is not None:
-            estimates.append(one)
+            estimates.append(work.with_passes(one, beside))
             conventions |= work.conventions(method, run, costed)
     amount_known = any(not one.bound_only for one in estimates)
     seen, contradictions = tensor_activity.estimate(run, known.telemetry, part)
@@ -61,6 +66,7 @@ def audit_run(
         facts=known.facts,
         evidence_digests=known.digests,
         evaluation_flop=_evaluation(known.found, costs),
+        passes=beside,
     )
     return replace(audited, telemetry=telemetry_view.thin(known.telemetry))
 
@@ -134,6 +140,8 @@ def _model_of(case: AuditCase, index: int, known: Completed) -> Model | None:
 
 def _evaluation(found: RunFacts, costs: _Costs) -> Interval | None:
     """Cost the forward passes of the evaluations that a log reports; no ledger counts them."""
+    if found.evaluation_flop is not None:
+        return point(found.evaluation_flop.number)
     if not costs:
         return None
     cost = costs[0][2].cost

@@ -10,6 +10,7 @@ from flopledger.estimate import ComputeEstimate
 from flopledger.facts import Finding, Severity
 from flopledger.inputs import RunFigures
 from flopledger.methods import energy, priors, work
+from flopledger.methods.passes import Pass
 from flopledger.parts import Part
 from flopledger.quantity import Interval
 from flopledger.text import number, percent
@@ -175,7 +176,7 @@ def _upper_bounds_only(run: RunFigures, utilisation: dict[str, Interval], rates:
 
 
 def statement_check(run: RunFigures) -> Check:
-    """Test figures that refute themselves: a utilisation above 1."""
+    """Test figures that refute themselves (a utilisation above 1), or that nobody reached."""
     found = [
         _finding(
             "implausible-utilisation",
@@ -187,9 +188,17 @@ def statement_check(run: RunFigures) -> Check:
         for stated in (run.mfu, run.hfu)
         if stated is not None and (stated.quantity.interval.low or 0) > 1
     ]
-    return Check(
-        verdict=Verdict.INCONSISTENT if found else Verdict.UNDETERMINED, findings=tuple(found)
+    if found:
+        return Check(verdict=Verdict.INCONSISTENT, findings=tuple(found))
+    high = run.mfu.quantity.interval.low if run.mfu is not None else None
+    if high is None or high <= bands.PLAUSIBLE_UTILISATION:
+        return Check(verdict=Verdict.UNDETERMINED)
+    message = (
+        f"run {run.name}: a disclosed MFU of {high:g} is above anything published over a run (0.60); "
+        "ask for its peak, its precision and the stretch of the run that it was measured on"
     )
+    finding = _finding("implausible-utilisation", "warning", message, run)
+    return Check(verdict=Verdict.NEEDS_EXPLANATION, findings=(finding,))
 
 
 #: Findings by which documents contradict one another, or the part that they name.
@@ -205,6 +214,7 @@ MISMATCHES = frozenset(
         "missing-segment",
         "unknown-segment",
         "record-mismatch",
+        "ledger-broken",
     }
 )
 
@@ -278,6 +288,9 @@ def pair_check(run: RunFigures, pair: Pair) -> Check:
     found = [_finding(code, severity, message, run)]
     tokens = run.tokens.quantity.best if run.tokens is not None else None
     extra = () if tokens is None else (fingerprints.per_trillion_tokens(tokens),)
+    epochs = run.epochs.quantity.best if run.epochs is not None else None
+    if epochs is not None and epochs > 1.2:
+        extra = (*extra, fingerprints.several_epochs(epochs))
     for fit in fingerprints.matching(
         pair.ratio,
         spread=abs(math.log(pair.ratio) / pair.z),
@@ -357,13 +370,17 @@ def power_check(run: RunFigures, part: Part | None) -> Check:
     return Check(verdict=outcome, findings=(_finding("power-implausible", severity, message, run),))
 
 
-def assumed_scope(run: RunFigures) -> list[Finding]:
-    """State the reading that a run's place in the ledgers rests on."""
+def assumed_scope(run: RunFigures, passes: tuple[Pass, ...]) -> list[Finding]:
+    """State the reading that a run's place in the ledgers rests on, with what it weighs."""
+    found = []
     assumption = scope.unsettled(run)
-    if assumption is None:
-        return []
-    message = f"run {run.name} ({run.kind}): {assumption}"
-    return [_finding("scope-assumption", "info", message, run)]
+    if assumption is not None and not (passes and run.kind in ("rl", "distillation")):
+        found.append(f"run {run.name} ({run.kind}): {assumption}")
+    reading = scope.unsettled_passes({one.name for one in passes})
+    if reading is not None:
+        listed = ", ".join(f"{one.name} {number(one.flop.best)} FLOP" for one in passes)
+        found.append(f"run {run.name}: beside training: {listed}; {reading}")
+    return [_finding("scope-assumption", "info", message, run) for message in found]
 
 
 def missing_figures(run: RunFigures, estimates: list[ComputeEstimate]) -> list[Finding]:

@@ -84,11 +84,6 @@ def summarise(facts: RunFacts, trace: "Trace") -> dict[str, Any]:
         )
     _tell_company(facts, findings)
     _tell_events(trace, devices, findings)
-    findings.add(
-        "model-flop-unknown",
-        "info",
-        "steps were not seen, so no model FLOP: use flopledger.record() in the training loop",
-    )
     return {
         "schema": SCHEMA,
         "command": facts.command,

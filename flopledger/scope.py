@@ -43,13 +43,42 @@ def counts_base(ledger: str) -> bool:
     return ledger in _WITH_BASE
 
 
+#: Passes beside training that each ledger counts. The guidelines settle none of them but one:
+#: auxiliary models' training need not be counted (annex A.1).
+_COUNTED_PASSES: dict[str, frozenset[str]] = {
+    "parameter_update": frozenset(),
+    "eu_cumulative": frozenset({"rollouts", "reference", "reward", "teacher"}),
+    "us_state": frozenset({"rollouts", "reference", "reward", "teacher"}),
+    "cumulative": frozenset({"rollouts", "reference", "reward", "teacher"}),
+}
+_PASSES_OPEN = (
+    "the guidelines (C(2025) 5045, annex A.1) do not settle whether rollouts, reward, reference and "
+    "teacher passes count: here they are in the cumulative ledgers and not in the one of parameter "
+    "updates"
+)
+
+
+def counts_pass(name: str, ledger: str) -> bool:
+    """Say whether a pass beside training belongs in ``ledger``."""
+    return name in _COUNTED_PASSES[ledger]
+
+
+def unsettled_passes(names: set[str]) -> str | None:
+    """Name the reading that the place of such passes rests on."""
+    if names == {"value"}:
+        return "training of auxiliary models need not be counted (annex A.1): it is in no ledger"
+    if not names:
+        return None
+    extra = "; training of the value model is in no ledger (annex A.1)" if "value" in names else ""
+    return _PASSES_OPEN + extra
+
+
 #: What the text leaves open for a kind of run, how it is read here, and what would settle it.
 _UNSETTLED = {
-    "rl": "rollouts, reward and reference passes are not in this run's tokens unless the case says "
-    "so; list generation as a run of kind synthetic-data. The guidelines do not say whether rollouts "
-    "count",
+    "rl": "rollouts, reward and reference passes are not in this run's tokens; where they are not "
+    "given (rollout_tokens, reward_model, reference_model), they are missing",
     "distillation": "the student's passes are counted; the teacher's logits computed for it are left "
-    "open by the guidelines, its training need not be counted",
+    "open by the guidelines (teacher_model adds them), its training need not be counted",
     "merged": "the compute of merged or initialising weights counts in cumulative ledgers",
     "failed": "a failed run is listed but counted in no ledger: compute that only taught lessons "
     "need not be counted, restarted or repeated steps are left open",

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flopledger.logs import EvidenceFile, run_records
-from flopledger.logs.notes import Notes
+from flopledger.logs import EvidenceFile
 from flopledger.parts import Part
 
 if TYPE_CHECKING:
@@ -36,15 +35,20 @@ def read(files: Sequence[EvidenceFile]) -> Telemetry | None:
     """Join the recordings; ``None`` without one, or where they are damaged (a finding elsewhere)."""
     if not files:
         return None
+    from flopledger.logs import run_records
+    from flopledger.logs.notes import Notes
+    from flopledger.logs.telemetry import options
     from profilers import ProfilersError
     from profilers.importers import collect, open_recording
     from profilers.trace import Trace
 
     try:
-        trace = collect([open_recording(file.path)[1] for file in files if file.path.is_file()])
-        for file in files:
-            record = run_records.read(file.path, Notes(file.name)) if file.path.is_dir() else None
-            if record is None:
+        records = [file for file in files if run_records.is_record(file.path)]
+        others = [file for file in files if file not in records]
+        trace = collect([open_recording(file.path, options(file))[1] for file in others])
+        for file in records:
+            record = run_records.read(file.path, Notes(file.name))
+            if record is None or record.trace is None:
                 continue
             used = {
                 key: device for key, device in record.trace.devices.items() if key in record.used

@@ -7,6 +7,8 @@ def number(value: float | None, digits: int = 3) -> str:
     """Write a figure with a few significant digits, exponents without padding: ``3.8e25``."""
     if value is None:
         return "not known"
+    if value == 0:
+        return "0"
     if 0.001 <= abs(value) < 1e6:
         return f"{value:,.{digits}g}" if value < 1000 else f"{value:,.0f}"
     mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")

@@ -44,7 +44,7 @@ class LiveFeed:
     """A probe process of our own, without a journal."""
 
     def __init__(self, sources: Sequence[Mapping[str, Any]], interval_seconds: float) -> None:
-        from profilers.recorder import ProbeProcess
+        from profilers.probe_process import ProbeProcess
 
         self._settings = {"sources": list(sources), "interval_ns": round(interval_seconds * 1e9)}
         self._interval = interval_seconds

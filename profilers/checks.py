@@ -5,9 +5,18 @@ A refused value is ``rejected`` with its raw number beside it; a counter that we
 """
 
 import math
+import operator
 from dataclasses import dataclass, field
 
-from profilers.reading import SIGNALS, Kind, Reading, Reason, Unavailable, is_number
+from profilers.reading import (
+    SIGNALS,
+    Kind,
+    Reading,
+    Reason,
+    Unavailable,
+    UnavailableError,
+    is_number,
+)
 from profilers.values import Device, Event
 
 ABSURD_POWER_MW = 20_000_000
@@ -15,6 +24,9 @@ ABSURD_POWER_MW = 20_000_000
 STALE_NS = 5_000_000_000
 """The energy counter moves about every 100 ms; five seconds without a millijoule is no pause."""
 
+
+_Plan = tuple[tuple[float, ...], tuple[float, ...], tuple[str, ...]]
+"""For one set of signals: their lowest and highest values, and which of them are counters."""
 
 _EVENTS = {
     Reason.RESET: "counter-reset",
@@ -37,6 +49,7 @@ class Guard:
     _since: dict[str, tuple[Reason, int]] = field(default_factory=dict)
     _told: set[tuple[str, str]] = field(default_factory=set)
     _limits: dict[str, tuple[float, float, bool]] = field(default_factory=dict)
+    _plans: dict[tuple[str, ...], "_Plan"] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in SIGNALS:
@@ -45,6 +58,8 @@ class Guard:
 
     def check(self, readings: dict[str, Reading], monotonic_ns: int) -> list[Event]:
         """Put reasons in place of what cannot be believed; return what is worth an event."""
+        if not self._since and self._all_fine(readings, monotonic_ns):
+            return []
         events: list[Event] = []
         self.reasons.clear()
         self.numbers = 0
@@ -66,6 +81,46 @@ class Guard:
             readings[name] = self._dated(name, believed, monotonic_ns)
             events.extend(self._event(name, believed, monotonic_ns))
         return events
+
+    def _all_fine(self, readings: dict[str, Reading], now: int) -> bool:
+        """Say whether all cells are numbers within physics: the common case, settled quickly."""
+        names = tuple(readings)
+        plan = self._plans.get(names)
+        if plan is None:
+            limits = [self._limits[name] for name in names]
+            plan = self._plans[names] = (
+                tuple(low for low, _, _ in limits),
+                tuple(high for _, high, _ in limits),
+                tuple(name for name in names if self._limits[name][2]),
+            )
+        lows, highs, counters = plan
+        cells = readings.values()
+        try:
+            if not (all(map(operator.le, lows, cells)) and all(map(operator.ge, highs, cells))):
+                return False
+        except UnavailableError:
+            return False
+        moved = []
+        for name in counters:
+            before, value = self._last.get(name), readings[name]
+            if before is None or value < before[1]:
+                return False
+            if value != before[1]:
+                moved.append((name, value))
+            if name == "energy_mj" and not self._plausible(before, value, now):  # type: ignore[arg-type]
+                return False
+        for name, value in moved:
+            self._last[name] = (now, value)  # type: ignore[assignment]
+        self.reasons.clear()
+        self.numbers = len(names)
+        return True
+
+    @staticmethod
+    def _plausible(before: tuple[int, int | float], value: int | float, now: int) -> bool:
+        """Say whether an energy counter moved as a board's would: neither too fast nor not at all."""
+        if value == before[1]:
+            return now - before[0] <= STALE_NS
+        return _milliwatts(before, value, now) <= ABSURD_POWER_MW
 
     def _range(self, name: str) -> tuple[float, float]:
         """Return the smallest and largest value that physics allows on this device."""
@@ -93,7 +148,7 @@ class Guard:
         before = self._last.get(name)
         if before is None or value > before[1]:
             if before is not None and name == "energy_mj":
-                drawn_mw = (value - before[1]) * 1e9 / max(1, now - before[0] + 100_000_000)
+                drawn_mw = _milliwatts(before, value, now)
                 if drawn_mw > ABSURD_POWER_MW:
                     # A new segment begins: differences are never taken across a refused reading.
                     self._last[name] = (now, value)
@@ -131,3 +186,8 @@ class Guard:
         if why.raw is not None:
             detail["raw"] = why.raw
         return [Event(time_ns=now, kind=kind, device=self.device.key, detail=detail)]
+
+
+def _milliwatts(before: tuple[int, int | float], value: int | float, now: int) -> float:
+    """Return the mean power that a rise implies; the counter itself moves every 100 ms."""
+    return (value - before[1]) * 1e9 / max(1, now - before[0] + 100_000_000)

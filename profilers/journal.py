@@ -4,8 +4,11 @@
 
 - ``journal.jsonl``: a chained ledger (see ``profilers.ledger``) of everything that is not a sample:
   header, devices, gaps, events, and each segment of samples with its digest;
-- ``samples-NNNNNN.arrows``: live segments, Arrow IPC streams, one batch a sweep;
-- ``samples-NNNNNN.parquet``: closed segments after compaction.
+- ``samples-NNNNNN.arrows``: live segments, Arrow IPC streams, one batch a sweep
+  (a second's worth of them at faster rates);
+- ``samples-NNNNNN.parquet``: closed segments after compaction;
+- ``spool.jsonl``, only while a fast recorder lives or after it was killed: the last sweeps before the
+  next batch (see ``profilers.spool``).
 
 Both sample formats have the same columns: ``device`` (key), ``time_us`` (Unix microseconds on the
 monotonic axis), ``wall_offset_us`` (wall clock minus axis; null: unknown), ``period_us`` (the time
@@ -116,6 +119,17 @@ class Journal:
             self.rotate()
             self._signals = tuple(offered)
 
+    def resume(self, columns: Sequence[str]) -> bool:
+        """Make ready for samples that an earlier recorder had not yet put into its journal.
+
+        False where there was none, or where it ended in order: such samples are not its own.
+        """
+        before = self._ledger.earlier[-1:]
+        if not before or before[0].entry.get("kind") in {"seal", "compacted"}:
+            return False
+        self._signals = tuple(name for name in SIGNALS if name in set(columns))
+        return bool(self._signals)
+
     def sweep(self, samples: Sequence[Sample]) -> None:
         """Append one sweep. Never raises because of the disk: what it refuses waits in memory."""
         self.rows(self._signals, [_row(sample, self._signals, self.axis) for sample in samples])
@@ -224,7 +238,7 @@ class Journal:
                 self._announced = path.name
             self._segment = _Segment(path, self._signals)
             self._number += 1
-        self._segment.append(_cells(columns, rows, self._signals))
+        self._segment.append(cells_of(columns, rows, self._signals))
         if self._segment.size >= SEGMENT_BYTES:
             self.rotate()
 
@@ -315,8 +329,8 @@ def period_us(period_ns: int) -> int:
     return -(-period_ns // 1000)
 
 
-def _cells(
-    columns: Sequence[str], rows: list[Row], signals: Sequence[str]
+def cells_of(
+    columns: Sequence[str], rows: Sequence[Row], signals: Sequence[str]
 ) -> dict[str, Sequence[Any]]:
     """Turn rows into columns: the clocks, the signals, the reasons."""
     device, at, offset, period, cells, told = zip(*rows, strict=True)

@@ -4,8 +4,9 @@ It may hang in a driver call or die of one; its recorder then kills it and start
 no state that matters and writes no file. One JSON object a line, on standard output:
 
 - ``{"t": "devices", "columns": [...], "devices": [...], "sources": [...]}`` after each (re)opening;
-- ``{"t": "sweep", "rows": [...], "events": [...], "late_ns": ..., "skipped": ..., "mark": ...}``,
-  also as the sign of life when no device is there.
+- ``{"t": "sweep", "rows": [...], "events": [...], "late_ns": ..., "skipped": ..., "marks": [...],
+  "shut": [...]}``; the same as ``news`` when there is more than samples in it, and as the sign of
+  life when no device is there.
 
 Standard input: first the settings, then ``mark NAME`` asks for a sweep at once. Its end means that
 the recorder is gone: the probe leaves.
@@ -27,6 +28,7 @@ from profilers.wire import device_to_json, event_to_json, first_line
 
 FIRST_RETRY_NS = 1_000_000_000
 LAST_RETRY_NS = 60_000_000_000
+_TO_JSON = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 class Attempt:
@@ -155,15 +157,17 @@ class Probe:
             self._describe()
         skipped = 0 if marks else self._schedule.advance()
         self._due = time.monotonic_ns() + self._schedule.wait_ns()
+        shut = [a.as_json() for a in self._attempts if a.source is None]
+        calm = bool(rows) and not (events or marks or shut)
         self._say(
             {
-                "t": "sweep",
+                "t": "sweep" if calm else "news",
                 "rows": [self._row(sample) for sample in rows.values()],
                 "events": [event_to_json(event) for event in events],
                 "late_ns": late,
                 "skipped": skipped,
                 "marks": list(marks),
-                "shut": [a.as_json() for a in self._attempts if a.source is None],
+                "shut": shut,
             }
         )
 
@@ -192,8 +196,7 @@ class Probe:
 
     def _row(self, sample: Sample) -> list[Any]:
         """Return device number, clocks, period, the cells and what is absent against the probe."""
-        get = sample.readings.get
-        cells: list[Any] = [get(name) for name in self._columns]
+        cells: list[Any] = list(map(sample.readings.get, self._columns))
         absent: dict[str, list[Any]] = {}
         if Unavailable in set(map(type, cells)):
             for place, why in enumerate(cells):
@@ -205,7 +208,7 @@ class Probe:
         return [number, sample.monotonic_ns, sample.wall_ns, sample.period_ns, cells, absent]
 
     def _say(self, message: Mapping[str, Any]) -> None:
-        data = json.dumps(message, separators=(",", ":")).encode() + b"\n"
+        data = _TO_JSON(message).encode() + b"\n"
         while data:
             data = data[os.write(self._out, data) :]
 

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from profilers.clocks import Axis, ClockPair
 from profilers.compact import read_stream, write_parquet
 from profilers.errors import ProfilersError
-from profilers.journal import LEDGER, SCHEMA, TELEMETRY, Journal
+from profilers.journal import LEDGER, SCHEMA, TELEMETRY, Journal, Row, cells_of
 from profilers.ledger import Broken, Line, Torn, read_ledger
 from profilers.reading import SIGNALS, Reason, Unavailable
+from profilers.spool import SPOOL, read_spool
 from profilers.trace import Device, DeviceKey, DeviceTrace, Event, Gap, Ints, Series, Trace
 from profilers.wire import (
     absences,
@@ -43,9 +45,14 @@ class Problem:
     """One thing that is wrong with a record."""
 
     code: str
-    """``torn-tail``, ``broken-chain``, ``digest-mismatch``, ``missing-segment`` ..."""
+    """``torn-tail``, ``broken-chain``, ``digest-mismatch``, ``missing-segment``, ``unknown-segment`` or
+    ``unsealed``."""
     file: str
+    """The file, or the node's folder, relative to the run's folder."""
     detail: str
+    """What was found and what was expected, for people."""
+    line: int | None = None
+    """The line of a ledger; None for everything else."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +71,10 @@ class NodeRecord:
     def node(self) -> str:
         """The host that recorded."""
         return str(self.header.get("node", "unknown"))
+
+    def place(self, name: str) -> str:
+        """Return one of this node's files relative to the run's folder."""
+        return f"{TELEMETRY}/{self.folder.name}/{name}".rstrip("/")
 
     @property
     def sealed(self) -> bool:
@@ -99,6 +110,17 @@ class NodeRecord:
                 table, _ = read_stream(path)
                 if table is not None:
                     yield table
+        columns, rows, _ = self.spooled()
+        if rows:
+            yield table_of_rows(columns, rows)
+
+    def spooled(self) -> tuple[Sequence[str], list[Row], int | None]:
+        """Return what a recorder that was killed had kept for its next batch (``read_spool``)."""
+        clock = self.header.get("clock")
+        if self.sealed or clock is None:
+            return (), [], None
+        anchor = ClockPair(monotonic_ns=clock["monotonic_ns"], wall_ns=clock["wall_ns"])
+        return read_spool(self.folder, Axis(anchor))
 
     def segment_files(self) -> list[Path]:
         """Return the files that hold samples, each sample in exactly one of them."""
@@ -130,16 +152,19 @@ def read_node(folder: Path) -> NodeRecord:
     entries: list[Mapping[str, Any]] = []
     problems: list[Problem] = []
     head = ""
+    place = f"{TELEMETRY}/{folder.name}/{LEDGER}"
     for found in read_ledger(folder / LEDGER):
         if isinstance(found, Line):
             entries.append(found.entry)
             head = found.digest
         elif isinstance(found, Torn):
             detail = f"line {found.number}: {found.length} bytes at {found.offset} cut short"
-            problems.append(Problem(code="torn-tail", file=LEDGER, detail=detail))
+            problems.append(Problem(code="torn-tail", file=place, detail=detail, line=found.number))
         elif isinstance(found, Broken):
             detail = f"line {found.number}: {found.reason}"
-            problems.append(Problem(code="broken-chain", file=LEDGER, detail=detail))
+            problems.append(
+                Problem(code="broken-chain", file=place, detail=detail, line=found.number)
+            )
     header = next((e for e in entries if e.get("kind") == "header"), {})
     if header and header.get("schema") != SCHEMA:
         raise RecordError(
@@ -155,14 +180,27 @@ def read_node(folder: Path) -> NodeRecord:
 
 
 def verify(run_dir: Path) -> list[Problem]:
-    """Check every chain and every segment's digest; an empty list means: nothing was altered."""
-    problems: list[Problem] = []
-    for record in node_records(run_dir):
+    """Check every chain and every segment's digest; an empty list means: nothing was altered.
+
+    Telemetry and step ledgers alike.
+
+    What is wrong is named by file and, within a ledger, by line: the first line that does not
+    continue from the one before it, or that a crash cut short. For a segment the detail holds both
+    digests, or the byte up to which it can be read. Whoever rewrites a ledger from some line on, with
+    every digest after it, is found only by a signature over its head (``NodeRecord.head``).
+    """
+    from profilers.step_check import check_steps, step_ledgers
+
+    problems: list[Problem] = list(check_steps(run_dir))
+    # A run whose devices nobody watched has steps alone.
+    watched = (run_dir / TELEMETRY).is_dir() or not step_ledgers(run_dir)
+    for record in node_records(run_dir) if watched else ():
         problems.extend(record.problems)
         problems.extend(_check_segments(record))
+        problems.extend(_check_spool(record))
         if not record.sealed:
             detail = "the recorder did not end in order; everything up to its last sweep is here"
-            problems.append(Problem(code="unsealed", file=record.folder.name, detail=detail))
+            problems.append(Problem(code="unsealed", file=record.place(""), detail=detail))
     return problems
 
 
@@ -175,22 +213,41 @@ def _check_segments(record: NodeRecord) -> Iterator[Problem]:
         if name in replaced:
             continue
         if not path.is_file():
-            yield Problem(code="missing-segment", file=name, detail="the journal names it")
+            yield Problem(
+                code="missing-segment", file=record.place(name), detail="the journal names it"
+            )
             continue
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != entry["sha256"]:
             detail = f"SHA-256 {found}, the journal says {entry['sha256']}"
-            yield Problem(code="digest-mismatch", file=name, detail=detail)
+            yield Problem(code="digest-mismatch", file=record.place(name), detail=detail)
     for path in sorted(record.folder.glob("samples-*.arrows")):
         if path.name in replaced:
             continue
         if path.name not in opened:
-            yield Problem(code="unknown-segment", file=path.name, detail="not in the journal")
+            yield Problem(
+                code="unknown-segment", file=record.place(path.name), detail="not in the journal"
+            )
         _, torn = read_stream(path)
         if torn is not None:
             detail = f"readable up to byte {torn} of {path.stat().st_size}"
-            yield Problem(code="torn-tail", file=path.name, detail=detail)
+            yield Problem(code="torn-tail", file=record.place(path.name), detail=detail)
+
+
+def _check_spool(record: NodeRecord) -> Iterator[Problem]:
+    path = record.folder / SPOOL
+    if not path.is_file():
+        return
+    if record.sealed:
+        yield Problem(
+            code="unknown-segment", file=record.place(SPOOL), detail="a sealed record has none"
+        )
+        return
+    _, _, torn = record.spooled()
+    if torn is not None:
+        detail = f"readable up to byte {torn} of {path.stat().st_size}"
+        yield Problem(code="torn-tail", file=record.place(SPOOL), detail=detail)
 
 
 def read_record(run_dir: Path) -> Trace:
@@ -328,6 +385,16 @@ def _absence_texts(trace: DeviceTrace) -> list[str | None]:
         for kind in kinds.tolist()
     ]
     return [texts[number] for number in which.reshape(-1).tolist()]
+
+
+def table_of_rows(columns: Sequence[str], rows: Sequence[Row]) -> "pa.Table":
+    """Turn journal rows whose cells are in the order of ``columns`` into the journal's columns."""
+    import pyarrow as pa
+
+    cells = cells_of(columns, rows, [name for name in columns if name in SIGNALS])
+    words = {"device", "unavailable"}
+    kinds = {name: pa.string() if name in words else pa.int64() for name in cells}
+    return pa.table({name: pa.array(cell, kinds[name]) for name, cell in cells.items()})
 
 
 def append_table(journal: Journal, table: "pa.Table") -> None:

@@ -10,100 +10,29 @@ import json
 import os
 import selectors
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from profilers.clocks import ClockPair, StepWatch, boot_id
-from profilers.journal import Journal, Row, period_us
+from profilers.compaction import Compaction
+from profilers.journal import Journal
 from profilers.ledger import LedgerError
-from profilers.values import Device, DeviceKey, Event, Gap
-from profilers.wire import absence_text, device_from_json, event_from_json, first_line
+from profilers.probe_process import ProbeProcess
+from profilers.spool import Spool, read_spool, rows_of
+from profilers.values import DeviceKey, Event, Gap
+from profilers.wire import CALM, device_from_json, event_from_json, first_line
 
 ROTATE_NS = 3_600_000_000_000
 DRIFT_NS = 600_000_000_000
 FIRST_PAUSE_NS = 100_000_000
 LAST_PAUSE_NS = 30_000_000_000
 COMPACTION_SECONDS = 120
-MAX_LINE = 8 << 20
+BATCH_NS = 1_000_000_000
+"""Calm sweeps of this long become one batch; they are on disk before (see ``profilers.spool``)."""
 LATE_NS = 20_000_000
 OVERSLEPT_NS = 500_000_000
-
-
-def spawn(module: str, *arguments: str, **more: Any) -> "subprocess.Popen[bytes]":
-    """Start one of our modules with this interpreter, from where this package lies."""
-    home = str(Path(__file__).resolve().parent.parent)
-    path = os.pathsep.join(p for p in (home, os.environ.get("PYTHONPATH", "")) if p)
-    # -P: the folder we happen to run in is the user's, not a place to import from.
-    command = [sys.executable, "-P", "-m", module, *arguments]
-    environment = {**os.environ, "PYTHONPATH": path}
-    return subprocess.Popen(command, env=environment, **more)  # noqa: S603 - our own module
-
-
-class ProbeProcess:
-    """The supervised probe: its pipes, its deadline, its end."""
-
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        self._process = spawn(
-            "profilers.probe",
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,  # a Ctrl-C in the terminal is for the training, not for us
-        )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self.out = self._process.stdout.fileno()
-        os.set_blocking(self.out, False)
-        self._buffer = bytearray()
-        self.pid = self._process.pid
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(json.dumps(settings).encode() + b"\n")
-            self._process.stdin.flush()
-
-    def mark(self, name: str) -> None:
-        """Ask for a sweep at once. A probe that is stuck does not read: never wait for it."""
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError):
-            os.write(self._process.stdin.fileno(), f"mark {name}\n".encode())
-
-    def messages(self) -> list[dict[str, Any]] | None:
-        """Return what it said since the last look; None when it ended."""
-        ended = False
-        while True:
-            try:
-                data = os.read(self.out, 1 << 16)
-            except BlockingIOError:
-                break
-            if not data:
-                ended = True
-                break
-            self._buffer += data
-            if len(self._buffer) > MAX_LINE:
-                return None  # it talks nonsense
-        *lines, rest = bytes(self._buffer).split(b"\n")
-        self._buffer = bytearray(rest)
-        found = [json.loads(line) for line in lines]
-        return found if found or not ended else None
-
-    def kill(self) -> str:
-        """End it for good; return how it ended."""
-        self._process.kill()
-        try:
-            code = self._process.wait(2)
-        except subprocess.TimeoutExpired:
-            # Stuck inside the kernel. It holds nothing of ours; leave it behind.
-            return f"process {self.pid} ignores SIGKILL (stuck in the kernel) and was abandoned"
-        finally:
-            for pipe in (self._process.stdin, self._process.stdout):
-                with contextlib.suppress(OSError):
-                    if pipe is not None:
-                        pipe.close()
-        if code < 0:
-            return f"ended by {signal.Signals(-code).name}"
-        return f"ended with exit code {code}"
 
 
 class Recorder:
@@ -132,7 +61,9 @@ class Recorder:
         self._steps = StepWatch(first)
         self._late = [0, 0, 0]  # sweeps, worst nanoseconds, ticks skipped
         self._ready = False
-        self._compaction: subprocess.Popen[bytes] | None = None
+        self._compaction = Compaction(journal)
+        self._spool = Spool(journal.folder)
+        self._batch = round(BATCH_NS / self._interval_ns)
         self._rotate_at = time.monotonic_ns() + ROTATE_NS
         self._drift_at = time.monotonic_ns() + DRIFT_NS
         self._pending_marks: list[str] = []
@@ -175,6 +106,7 @@ class Recorder:
     def _lose_probe(self, reason: str, detail: str) -> None:
         probe, self._probe = self._probe, None
         assert probe is not None
+        self._catch_up()
         self._selector.unregister(probe.out)
         detail = f"{detail}; {probe.kill()}"
         now = time.monotonic_ns()
@@ -201,32 +133,61 @@ class Recorder:
 
     def _listen(self) -> None:
         assert self._probe is not None
+        lines = self._probe.lines()
         try:
-            messages = self._probe.messages()
+            for line in lines or ():
+                self._hear(line)
         except ValueError:
-            messages = None
-        if messages is None:
+            lines = None
+        if lines is None:
             self._lose_probe("crashed", "the probe is gone")
+
+    def _hear(self, line: bytes) -> None:
+        """Keep a calm sweep for the next batch; act on everything else at once."""
+        if line.startswith(CALM) and self._ready and self._batch > 1 and self._spool.keep(line):
+            self._due = time.monotonic_ns() + self._interval_ns + self._deadline_ns
+            if len(self._spool.waiting) >= self._batch:
+                self._catch_up()
             return
-        for message in messages:
-            if message["t"] == "devices":
-                self._describe(message)
-            else:
-                self._take(message)
+        self._catch_up()
+        message = json.loads(line)
+        if message["t"] == "devices":
+            self._describe(message)
+        else:
+            self._take([message])
+
+    def _catch_up(self) -> None:
+        """Turn the sweeps that wait into one batch of the journal."""
+        if self._spool.waiting:
+            self._take([json.loads(line) for line in self._spool.waiting])
+            self._spool.clear()
 
     def _describe(self, message: Mapping[str, Any]) -> None:
         devices = [device_from_json(entry) for entry in message["devices"]]
         self._keys = [device.key for device in devices]
         self._names = [str(key) for key in self._keys]
         self._columns = list(message["columns"])
-        self._journal.note("sources", sources=message["sources"])
-        self._journal.describe(devices)
         self._sources = message["sources"]
-        self._devices: list[Device] = devices
+        self._journal.note("sources", sources=self._sources)
+        self._journal.describe(devices)
+        self._spool.describe(self._columns, self._names)
 
-    def _take(self, message: Mapping[str, Any]) -> None:
+    def _take(self, messages: list[dict[str, Any]]) -> None:
+        """Take sweeps in, oldest first: watch what they say, and record them as one batch."""
+        self._due = time.monotonic_ns() + self._interval_ns + self._deadline_ns
+        self._pause_ns = FIRST_PAUSE_NS
+        width = len(self._columns)
+        rows = [
+            row
+            for message in messages
+            for row in rows_of(message, self._names, self._journal.axis, width)
+        ]
+        self._journal.rows(self._columns, rows)
+        for message in messages:
+            self._watch(message)
+
+    def _watch(self, message: Mapping[str, Any]) -> None:
         now = time.monotonic_ns()
-        self._due = now + self._interval_ns + self._deadline_ns
         rows = message["rows"]
         stamp: int = rows[0][1] if rows else now
         if rows:
@@ -240,8 +201,6 @@ class Recorder:
             why = message["shut"][0]
             since = self._last_sweep if self._last_sweep is not None else now
             self._failure = (since, why.get("reason", "failed"), why.get("detail", ""))
-        self._pause_ns = FIRST_PAUSE_NS
-        self._journal.rows(self._columns, [self._row(row) for row in rows])
         for row in rows:
             self._watch_darkness(row)
         for entry in message["events"]:
@@ -257,12 +216,6 @@ class Recorder:
             for mark in self._pending_marks:
                 self._probe_mark(mark)
             self._pending_marks = []
-
-    def _row(self, row: list[Any]) -> Row:
-        number, mono, wall, period, cells, absent = row
-        at = self._journal.axis.at(mono) // 1000
-        told = absence_text(absent) if absent else None
-        return self._names[number], at, wall // 1000 - at, period_us(period), cells, told
 
     def _watch_darkness(self, row: list[Any]) -> None:
         """A device without a single number is dark; the gap begins where it was last seen."""
@@ -361,49 +314,17 @@ class Recorder:
             self._journal.note("clock", monotonic_ns=pair.monotonic_ns, wall_ns=pair.wall_ns)
         if now >= self._rotate_at:
             self._rotate_at = now + ROTATE_NS
+            self._catch_up()
             self._journal.rotate()
-        if self._compaction is not None:
-            if self._compaction.poll() is not None:
-                self._end_compaction()
-        elif self._journal.has_closed:
-            self._begin_compaction()
-
-    def _begin_compaction(self) -> None:
-        names = self._journal.closed_segments()
-        if not names:
-            return
-        try:
-            self._compaction = spawn(
-                "profilers.compact",
-                str(self._journal.folder),
-                *names,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        except OSError:
-            self._compaction = None  # no process to be had: the streams stay readable as they are
-
-    def _end_compaction(self, timeout: float | None = None) -> None:
-        process, self._compaction = self._compaction, None
-        assert process is not None
-        try:
-            answer, _ = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            return
-        if process.returncode == 0:
-            self._journal.compacted(**json.loads(answer))
-        else:
-            self._event("compaction-failed", time.monotonic_ns(), code=process.returncode)
+        self._compaction.look()
 
     def _finish(self) -> None:
-        now = time.monotonic_ns()
         if self._probe is not None:
             self._selector.unregister(self._probe.out)
             self._probe.kill()
+        self._catch_up()
+        self._spool.close()
+        now = time.monotonic_ns()
         if self._failure is not None:
             since, reason, detail = self._failure
             self._gap(since, now, reason, detail=detail)
@@ -413,14 +334,20 @@ class Recorder:
             sweeps, worst, skipped = self._late
             self._event("late-total", now, sweeps=sweeps, worst_ns=worst, skipped=skipped)
         self._journal.rotate()
-        if self._compaction is not None:
-            self._end_compaction(COMPACTION_SECONDS)
+        self._compaction.end(COMPACTION_SECONDS)
         if self._stop == "stopped":
-            self._begin_compaction()
-            if self._compaction is not None:
-                self._end_compaction(COMPACTION_SECONDS)
+            self._compaction.begin()
+            self._compaction.end(COMPACTION_SECONDS)
         self._journal.seal(self._stop)
         self._say({"t": "done"})
+
+
+def take_over(journal: Journal) -> None:
+    """Put into the journal what a recorder before us had kept when it was killed."""
+    columns, rows, _ = read_spool(journal.folder, journal.axis)
+    if rows and journal.resume(columns):
+        journal.rows(columns, rows)
+        journal.rotate()
 
 
 def main() -> int:
@@ -444,6 +371,7 @@ def main() -> int:
     except OSError as error:
         print(json.dumps({"t": "refused", "detail": str(error)}), flush=True)  # noqa: T201
         return 2
+    take_over(journal)
     Recorder(settings, journal, first).run()
     return 0
 

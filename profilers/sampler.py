@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from profilers.errors import ProfilersError
-from profilers.recorder import spawn
+from profilers.probe_process import spawn
 
 
 class SamplerError(ProfilersError):

@@ -504,6 +504,13 @@ class Observer:
         for name in ("__init__", "__setstate__"):
             yield _wrapped(torch.nn.Module, name, self._made)
         yield _wrapped(torch.nn.Module, "compile", self._compiled)
+        yield _wrapped(torch.optim.Optimizer, "__init__", self._optimizer_made)
+
+    def _optimizer_made(self, _optimizer: Any) -> None:
+        """A training begins: its model may be an old one that nobody called for long."""
+        if self.watching and os.getpid() == self._pid:
+            self.sweep()
+            self._until_disarm = max(self._until_disarm, DISCOVERY_STEPS)
 
     def _made(self, module: Any) -> None:
         if self.watching and os.getpid() == self._pid and _is_module(module):

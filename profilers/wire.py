@@ -8,6 +8,9 @@ from typing import Any
 from profilers.reading import Reading, Reason, Unavailable
 from profilers.values import Device, DeviceKey, Event, Gap
 
+CALM = b'{"t":"sweep"'
+"""How a probe's message begins that holds samples and nothing that somebody must act on at once."""
+
 _PLAIN = [f.name for f in fields(Device) if f.name not in {"key", "missing", "compute_capability"}]
 
 

@@ -119,6 +119,7 @@ def _packed(
         masked=a_pair * allowed,
         rescored=score * pairs if backward else 0,
         exact=exact,
+        low=a_pair * query[-3],  # each query sees at least one key
     )
 
 

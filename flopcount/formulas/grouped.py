@@ -1,8 +1,9 @@
 """Grouped matrix products: the experts of a mixture. Every row meets its own group's matrix only.
 
 The FLOP therefore depend on how many rows lie inside a group and not on the number of groups. The
-group ends (``offs``) are data: on real tensors the last one is read, without data every row counts,
-which is exact where nothing is dropped and an upper bound otherwise.
+group ends (``offs``) are data: on real tensors the last one is read; without data it may follow from
+how the routing was computed (:mod:`flopcount.routing`); else every row counts, which is an upper
+bound, and none is the lower one.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from flopcount.registry import Call, Cost, call_formula
+from flopcount.routing import last_of
 
 
 @call_formula("aten::_grouped_mm", "aten::_scaled_grouped_mm", "aten::_scaled_grouped_mm_v2")
@@ -41,4 +43,5 @@ def used_rows(offsets: Any, rows: int) -> tuple[int, bool]:
         return rows, True
     if offsets.device.type == "cpu" and type(offsets).__name__ == "Tensor":
         return min(rows, int(offsets[-1])), True
-    return rows, False
+    proven = last_of(offsets)
+    return (rows, False) if proven is None else (min(rows, proven), True)

@@ -5,6 +5,8 @@ KNOWN_UNKNOWN = {
     "aten::_linalg_eigvals": "iterates until convergence",
     "aten::linalg_eig": "iterates until convergence",
     "aten::linalg_eigvals": "iterates until convergence",
+    "aten::linalg_matrix_sqrth": "goes through an eigenvalue decomposition",
+    "aten::linalg_polar": "goes through a singular value decomposition",
     "aten::_linalg_svd": "iterates until convergence",
     "prims::svd": "iterates until convergence",
     "aten::linalg_pinv": "goes through a singular value decomposition",

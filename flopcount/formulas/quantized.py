@@ -42,6 +42,7 @@ def semi_structured(call: Call) -> int:
     "aten::_weight_int8pack_mm",
     "aten::_dyn_quant_matmul_4bit",
     "aten::_mixed_dtypes_linear",
+    "bitsandbytes::gemm_4bit",
     "bitsandbytes::gemv_4bit",
     "mkl::_mkl_linear",
     "mkldnn::_linear_pointwise",

@@ -250,6 +250,21 @@ FAMILIES = (
     ),
 )
 
+BITSANDBYTES = (
+    _family(
+        "quantises or dequantises a element",
+        """dequantize_4bit dequantize_blockwise int8_double_quant int8_mm_dequant
+        int8_vectorwise_dequant int8_vectorwise_quant quantize_4bit quantize_blockwise""",
+        1,
+    ),
+    _family(
+        "updates parameters a element",
+        "optimizer_update_32bit optimizer_update_8bit_blockwise",
+        1,
+        on_input=True,
+    ),
+)
+
 NAMESPACES = {
     "c10d": "communicates between ranks",
     "_c10d_functional": "communicates between ranks",
@@ -316,6 +331,10 @@ def zero_rule(func: Any, op: str) -> Rule:
         return Rule("zero", name, op, NAMESPACES[namespace])
     if namespace == "torchvision" and base in TORCHVISION.names:
         return Rule("zero", name, op, TORCHVISION.reason)
+    if namespace == "bitsandbytes":
+        known = next((family for family in BITSANDBYTES if base in family.names), None)
+        if known is not None:
+            return Rule("zero", name, op, known.reason, known.per_element, on_input=known.on_input)
     if namespace not in {"aten", "prims"}:
         return Rule("unknown", name, op)
     family = find_family(base)

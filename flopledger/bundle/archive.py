@@ -152,15 +152,15 @@ class Archive:
     @classmethod
     def open(cls, path: Path) -> Self:
         """Open and check the whole layout. Raises ``BundleError`` naming what is out of form."""
+        if path.exists() and not path.is_file():
+            raise BundleError(f"{path}: not a regular file; give a bundle (.zip)")
         try:
-            # A pipe would block the open itself, a device never end.
+            # Should a pipe take its place meanwhile, opening must not wait for a writer.
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
             raise BundleError(f"{path}: cannot be opened: {error.strerror}") from None
         file = os.fdopen(descriptor, "rb")
         try:
-            if not path.is_file():
-                raise BundleError(f"{path}: not a regular file; give a bundle (.zip)")
             return cls.read(file)
         except BaseException:
             file.close()

@@ -17,6 +17,9 @@ from flopledger.bundle.keys import PrivateKey, PublicKey
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 MAX_SIGNATURES = 64
+#: Quotes of an envelope: three keys, two texts, and two keys with their texts a signature.
+_QUOTES = 10 + 8 * MAX_SIGNATURES
+MAX_BYTES = 24 << 20  #: the payload in base64 and the signatures
 _KEY_ID = re.compile(r"[0-9a-f]{64}")
 
 
@@ -77,7 +80,9 @@ def sign(payload: bytes, keys: Sequence[PrivateKey], earlier: Sequence[Signature
 
 def loads(data: bytes, *, what: str) -> Envelope:
     """Read an envelope, or raise ``BundleError``; any other form of the same content is refused."""
-    raw = strict.loads(data, what=what, max_bytes=2 * strict.MAX_BYTES)
+    if data.count(b'"') > _QUOTES:
+        raise BundleError(f"{what}: more keys than an envelope has")
+    raw = strict.loads(data, what=what, max_bytes=MAX_BYTES)
     try:
         found = raw["signatures"]
         if raw["payloadType"] != PAYLOAD_TYPE or not isinstance(found, list):
@@ -93,7 +98,7 @@ def loads(data: bytes, *, what: str) -> Envelope:
         )
     except (KeyError, TypeError, ValueError, AttributeError, binascii.Error):
         raise BundleError(f"{what}: not a DSSE envelope") from None
-    ids = [one.key_id for one in envelope.signatures]
+    ids = [str(one.key_id) for one in envelope.signatures]
     if ids != sorted(set(ids)) or not all(_KEY_ID.fullmatch(name) for name in ids):
         raise BundleError(f"{what}: key ids must be SHA-256 in hexadecimal, sorted, each once")
     if envelope.dumps() != data:

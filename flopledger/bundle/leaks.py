@@ -42,11 +42,13 @@ def check(files: Mapping[str, Path | bytes], predicate: Predicate, withheld: Ite
     for name, text in ((statement.MANIFEST, told), *_texts(files)):
         found = find(name + "\n" + text, words, numbers)
         if found is not None:
-            where = name.removeprefix(statement.CASE)
-            raise BundleError(
-                f"{name}: holds something that the policy withholds ({found}); withhold the file, "
-                f'too (files = ["{where}"]), or remove it from there'
-            )
+            raise BundleError(f"{name}: holds what the policy withholds ({found}); {_cure(name)}")
+
+
+def _cure(name: str) -> str:
+    if name.startswith((statement.CASE, statement.RECORD)) and not name.endswith(".redacted.json"):
+        return f'withhold the file, too (files = ["{name.partition("/")[2]}"])'
+    return "withhold the key or fact that says the same (keys, facts), or reword the title"
 
 
 def find(text: str, words: Iterable[str], numbers: Iterable[float]) -> str | None:

@@ -2,11 +2,12 @@
 
 import math
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from flopledger import __version__
 from flopledger.bundle import statement, strict, writing
 from flopledger.bundle.archive import Archive
 from flopledger.bundle.errors import BundleError
@@ -59,9 +60,7 @@ class Recomputed:
         }
 
 
-def recompute(
-    archive: Archive, told: Statement, sealed: Mapping[str, Any] | None
-) -> Recomputed | None:
+def recompute(archive: Archive, told: Statement) -> Recomputed | None:
     """Repeat the audit. ``None`` for a merge, which verifying always recomputes."""
     predicate = told.predicate
     if predicate.kind == "merged":
@@ -72,17 +71,21 @@ def recompute(
         shown = ", ".join(withheld[:5]) + (" ..." if len(withheld) > 5 else "")
         why = f"{len(withheld)} inputs are withheld ({shown}); ask for them and for the reveal file"
         return Recomputed(same=False, explanations=(why,))
-    if options is None or sealed is None:
-        return Recomputed(same=False, explanations=("a run record: no audit is sealed in it",))
+    if options is None and predicate.kind == "audit":
+        return Recomputed(same=False, explanations=("a summary: its inputs stayed with the site",))
     with tempfile.TemporaryDirectory(prefix="flopledger-") as draft:
         try:
-            again, files = _audit(archive, told, Path(draft))
+            repeat = _record if options is None else _audit
+            again, files = repeat(archive, told, Path(draft))
         except BundleError as error:
-            return Recomputed(same=False, explanations=(str(error),))
+            return _impossible(error, predicate.tool)
     differences: list[Difference] = []
     compared = 0
     for name, found in again.items():
         old = strict.loads(archive.content(name, limit=strict.MAX_BYTES), what=name)
+        if name == statement.SUMMARY and old["audit"] != found["audit"]:
+            # Names under a secret audit id cannot be repeated without it; the figures can.
+            old, found = _nameless(old), _nameless(found)
         outcome = list(_compare(name, "", old, found))
         compared += sum(one is None for one in outcome)
         differences += [one for one in outcome if one is not None]
@@ -103,12 +106,57 @@ class _Again:
     html: bytes | None
 
 
+def _impossible(error: BundleError, sealed: Tool) -> Recomputed:
+    """Inputs that were audited once must be auditable again, unless the tool has changed."""
+    explanations = tuple(_explanations(sealed, writing.tool(_tables(), sealed.environment)))
+    if explanations and sealed.version != __version__:
+        return Recomputed(same=False, explanations=(str(error), *explanations))
+    difference = Difference(
+        file="", place="the sealed inputs", sealed="audited", recomputed=str(error)
+    )
+    return Recomputed(same=False, differences=(difference,))
+
+
+def _tables() -> dict[str, str]:
+    import hardware_db
+    from flopledger import digests
+
+    return {"hardware_db": hardware_db.database_digest(), **digests.of_own_tables()}
+
+
+def _nameless(told: dict[str, Any]) -> dict[str, Any]:
+    """Take the names of devices, hosts and evidence out of a summary."""
+    runs = []
+    for run in told["runs"]:
+        windows = sorted(device["windows"] for device in run["devices"])
+        runs.append(run | {"digest": None, "devices": windows})
+    return told | {"audit": None, "runs": runs}
+
+
+def _record(archive: Archive, told: Statement, root: Path) -> tuple[dict[str, Any], _Again]:
+    """Sum a sealed record up again."""
+    from flopledger.bundle import records, summary
+    from flopledger.bundle.summary import Identities
+    from flopledger.bundle.verification import extract
+
+    extract(archive, root, prefix=statement.RECORD)
+    again = records.sum_up(root / statement.RECORD, Identities(None), site=told.predicate.title)
+    if statement.SUMMARY not in told.digests:
+        raise BundleError(f"{statement.SUMMARY} is not in the bundle")
+    loaded = strict.loads(summary.dumps(again), what=statement.SUMMARY)
+    return {statement.SUMMARY: loaded}, _Again(tool=writing.tool(_tables(), {}), html=None)
+
+
 def _audit(archive: Archive, told: Statement, root: Path) -> tuple[dict[str, Any], _Again]:
+    from flopcount.errors import FlopcountError
     from flopledger.auditing import audit
+    from flopledger.bundle import summary
     from flopledger.bundle.sealing import rendered
     from flopledger.bundle.verification import extract
     from flopledger.case import AuditCase
     from flopledger.errors import FlopledgerError
+    from hardware_db import HardwareError
+    from profilers.errors import ProfilersError
 
     options = told.predicate.options
     assert options is not None
@@ -123,7 +171,7 @@ def _audit(archive: Archive, told: Statement, root: Path) -> tuple[dict[str, Any
             regime_ids=tuple(options.regimes),
             trace=options.trace,
         )
-    except FlopledgerError as error:
+    except (FlopledgerError, FlopcountError, HardwareError, ProfilersError) as error:
         message = str(error).replace(f"{root}/", "")
         raise BundleError(f"the sealed inputs cannot be audited: {message}") from None
     html = statement.HTML in told.digests
@@ -133,6 +181,15 @@ def _audit(archive: Archive, told: Statement, root: Path) -> tuple[dict[str, Any
         for name, content in files.items()
         if isinstance(content, bytes) and name != statement.HTML
     }
+    if not {*files, statement.SUMMARY} <= set(told.digests):
+        raise BundleError("report, facts or summary are not in the bundle")
+    sealed = strict.loads(
+        archive.content(statement.SUMMARY, limit=strict.MAX_BYTES), what=statement.SUMMARY
+    )
+    summed = summary.of_report(
+        report, summary.Identities(None), site=sealed["site"], guessable=False
+    )
+    again[statement.SUMMARY] = strict.loads(summary.dumps(summed), what=statement.SUMMARY)
     page = files.get(statement.HTML)
     tool = writing.tool(report.data_digests, report.environment)
     return again, _Again(tool=tool, html=page if isinstance(page, bytes) else None)

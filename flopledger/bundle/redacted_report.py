@@ -17,7 +17,7 @@ from flopledger.bundle import leaks
 from flopledger.bundle.redaction import Policy, Taken, matches
 from flopledger.bundle.summary import Ends, Identities, SiteSummary
 from flopledger.case_spec import Table
-from flopledger.facts import Fact, Finding
+from flopledger.facts import NAMES, Fact, Finding
 from flopledger.quantity import Interval
 
 if TYPE_CHECKING:
@@ -125,7 +125,8 @@ def take(report: "AuditReport", policy: Policy) -> Taken:
         for owner, name in _run_key(key, fields):
             fields[owner].update(_OF_KEYS.get(name, ()))
     for run in report.runs:
-        names = {fact.name for fact in run.facts if matches(fact.name, policy.facts)}
+        known = {*NAMES, *(fact.name for fact in run.facts)}
+        names = {name for name in known if matches(name, policy.facts)}
         fields[run.figures.name].update(_OF_FACTS.get(name, name) for name in names)
     for mine in fields.values():
         for name in tuple(mine):
@@ -134,10 +135,10 @@ def take(report: "AuditReport", policy: Policy) -> Taken:
         for owner, name in _run_key(key, fields):
             if set(_OF_KEYS.get(name, ())) & fields[owner]:
                 keys[key] = value
-    facts = {
-        f"{run.figures.name}: {fact.name} [{number}]": (fact.value, fact.place)
+    hidden = {
+        fact
         for run in report.runs
-        for number, fact in enumerate(run.facts)
+        for fact in run.facts
         if _hidden(fact, fields[run.figures.name], policy)
     }
     figures = [
@@ -146,13 +147,50 @@ def take(report: "AuditReport", policy: Policy) -> Taken:
         for name in fields[run.figures.name]
         if name != "accelerator_place" and getattr(run.figures, name, None) is not None
     ]
-    values = (*keys.values(), *(value for value, _ in facts.values()), *_plain(figures))
+    values = (*keys.values(), *(fact.value for fact in hidden), *_plain(figures))
+    equal = _equal(report, values, fields)
+    facts = {
+        f"{run.figures.name}: {fact.name} [{number}]": (fact.value, _place(fact))
+        for run in report.runs
+        for number, fact in enumerate(run.facts)
+        if fact in hidden or fact in equal
+    }
     return Taken(
         keys=keys,
         facts=facts,
         fields={run: frozenset(mine) for run, mine in fields.items()},
         values=values,
+        equal=equal,
     )
+
+
+def _equal(
+    report: "AuditReport", values: tuple[Any, ...], fields: dict[str, set[str]]
+) -> frozenset[Fact]:
+    """Find the same figure under other names: a world size of as many ranks as devices, say."""
+    words, numbers = leaks.targets(values)
+    for run in report.runs:
+        for name in run.figures.__slots__:
+            value = getattr(run.figures, name)
+            if name in {"name", "kind", "place", "accelerator_place"} or value is None:
+                continue
+            if any(leaks.find(str(one), words, numbers) for one in _plain([value])):
+                fields[run.figures.name].add(name)
+    return frozenset(
+        fact
+        for run in report.runs
+        for fact in run.facts
+        if leaks.find(str(fact.value), words, numbers) is not None
+    )
+
+
+def _place(fact: Fact) -> str:
+    """Give a fact's place, without the arithmetic of a computed one."""
+    return f"{fact.file}: {_locator(fact)}"
+
+
+def _locator(fact: Fact) -> str:
+    return "computed" if fact.locator.startswith("computed") else fact.locator
 
 
 def summary_of(told: SiteSummary, public: "AuditReport", identities: Identities) -> SiteSummary:
@@ -209,8 +247,14 @@ def _hidden(fact: Fact, fields: set[str] | frozenset[str], policy: Policy) -> bo
 
 
 def _facts(facts: Iterable[Fact], taken: Taken, policy: Policy) -> Iterable[Fact]:
+    if not policy.hides_figures:
+        return facts
     everywhere = {name for mine in taken.fields.values() for name in mine}
-    return (fact for fact in facts if not _hidden(fact, everywhere, policy))
+    return (
+        replace(fact, locator=_locator(fact))
+        for fact in facts
+        if fact not in taken.equal and not _hidden(fact, everywhere, policy)
+    )
 
 
 def _plain(figures: Iterable[Any]) -> Iterable[Any]:
@@ -314,7 +358,7 @@ def _run(run: "RunAudit", taken: Taken, policy: Policy, *, coarse: bool) -> "Run
         else run.evaluation_flop,
         telemetry=None,
         conventions={},
-        facts=tuple(fact for fact in run.facts if not _hidden(fact, gone, policy)),
+        facts=tuple(_facts(run.facts, taken, policy)),
         evidence_digests=digests,
     )
 

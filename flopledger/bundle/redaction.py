@@ -28,6 +28,7 @@ from flopledger.bundle.reveal import Secrets
 from flopledger.bundle.statement import Withheld
 from flopledger.bundle.summary import Identities
 from flopledger.bundle.writing import Content, Sealed
+from flopledger.facts import Fact
 
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
@@ -71,6 +72,7 @@ class Taken:
     facts: dict[str, tuple[Any, str]]  #: "run: fact [n]" -> value, place
     fields: dict[str, frozenset[str]]  #: run -> names of withheld run figures
     values: tuple[Any, ...]  #: everything that must not be found again
+    equal: frozenset[Fact] = frozenset()  #: facts under other names that state one of the values
 
 
 def load(policy: Path | None, reveal: Path | None, *, summary_only: bool) -> Redaction | None:

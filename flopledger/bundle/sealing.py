@@ -5,9 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from flopledger.bundle import contents, statement, strict, summary, writing
+from flopledger.bundle import contents, records, statement, strict, summary, writing
 from flopledger.bundle.archive import Archive, Writer
 from flopledger.bundle.errors import BundleError
 from flopledger.bundle.keys import PrivateKey
@@ -21,9 +19,6 @@ if TYPE_CHECKING:
     from flopledger.case import AuditCase
 
 __all__ = ["Choices", "Sealed", "seal_case", "seal_record", "seal_report"]
-
-#: Damage that a crash leaves; everything else was done by somebody.
-_HONEST = frozenset({"torn-tail", "unsealed"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,7 +131,7 @@ def countersign(bundle: Path, *, keys: Sequence[PrivateKey], out: Path) -> Seale
 
     Raises ``BundleError`` where the bundle does not verify: nobody should sign what does not hold.
     """
-    from flopledger.bundle.verification import read_seal, verify
+    from flopledger.bundle.verification import check_files, read_seal, verify
 
     _need_key(keys)
     found = verify(bundle)
@@ -145,6 +140,8 @@ def countersign(bundle: Path, *, keys: Sequence[PrivateKey], out: Path) -> Seale
         raise BundleError(f"{bundle}: is not signed again: {first.file}: {first.message}")
     with Archive.open(bundle) as archive, writing.replacing(out) as file:
         seal = read_seal(archive)
+        if seal.problems or check_files(archive, seal) or seal.id != found.id:
+            raise BundleError(f"{bundle}: changed while it was signed again")
         writer = Writer(file)
         for name in seal.statement.digests:
             writer.add(name, archive.reader(name))
@@ -175,26 +172,19 @@ def seal_record(
     """
     import hardware_db
     from flopledger import digests
-    from profilers.record import node_records, read_record, verify
 
     chosen = choices or Choices()
     _need_key(keys)
-    problems = verify(run_dir)
-    altered = [problem for problem in problems if problem.code not in _HONEST]
+    problems = records.problems(run_dir)
+    altered = [problem for problem in problems if problem.code not in records.HONEST]
     if altered:
         first = altered[0]
         raise BundleError(
             f"{run_dir}: {first.file}: {first.code}: {first.detail}; "
             "an altered record is not sealed as evidence"
         )
-    trace = read_record(run_dir)
-    heads = [record.head for record in node_records(run_dir)]
-    told = summary.of_record(
-        trace,
-        Identities(chosen.audit_id),
-        site=chosen.site or run_dir.resolve().name,
-        digests=heads,
-        flop_bounds=_flop_bounds(run_dir),
+    told = records.sum_up(
+        run_dir, Identities(chosen.audit_id), site=chosen.site or run_dir.resolve().name
     )
     tables = {"hardware_db": hardware_db.database_digest(), **digests.of_own_tables()}
     inputs = contents.of_record(run_dir)
@@ -269,18 +259,3 @@ def unchanged(report: "AuditReport", digests: Mapping[str, str]) -> None:
         plain = "/".join(part for part in name.split("/") if part not in {"", "."})
         if digests.get(statement.CASE + plain, digest) != digest:
             raise BundleError(f"{name}: changed while it was audited and sealed; seal again")
-
-
-def _flop_bounds(run_dir: Path) -> "Mapping[str, object] | None":
-    """Take the bounds that the recorder worked out, where its summary is there and sound."""
-    path = run_dir / "summary.json"
-    if not path.is_file() or path.stat().st_size > strict.MAX_BYTES:
-        return None
-    bounds = strict.loads(path.read_bytes(), what=str(path))
-    found = bounds.get("flop_bounds") if isinstance(bounds, dict) else None
-    if not isinstance(found, dict):
-        return None
-    try:
-        return {"high": msgspec.convert(found.get("high"), summary.Figure | None)}
-    except msgspec.ValidationError:
-        return None

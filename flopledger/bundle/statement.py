@@ -4,7 +4,7 @@
 The predicate's JSON Schema is docs/reference/training-compute-audit-1.schema.json.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -45,7 +45,7 @@ class Options(Table, frozen=True):
     """What must be repeated to recompute."""
 
     case: str  #: the case file inside the bundle
-    seed: int
+    seed: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
     regimes: list[str]  #: empty: the default ones
     trace: bool
 

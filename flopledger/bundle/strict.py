@@ -11,7 +11,7 @@ from typing import Any
 
 from flopledger.bundle.errors import BundleError
 
-MAX_BYTES = 64 << 20  #: an audit of ten thousand facts takes a few million
+MAX_BYTES = 16 << 20  #: an audit of ten thousand facts takes a few million
 MAX_DEPTH = 64
 MAX_DIGITS = 41  #: of an integer: FLOP totals stay below 1e40
 
@@ -87,7 +87,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _int(text: str) -> int:
-    if len(text) > MAX_DIGITS:
+    if len(text.lstrip("-")) > MAX_DIGITS:
         raise ValueError(f"a number of {len(text)} digits is beyond every figure")
     return int(text)
 

@@ -31,7 +31,7 @@ SCHEMA = "flopledger/site-summary/1"
 PUBLIC_AUDIT_ID = b"flopledger: no audit id"
 MIN_AUDIT_ID = 16  #: characters
 MAX_WINDOWS = 256  #: a device's windows are joined over their shortest gaps down to this many
-MAX_BYTES = 32 << 20
+MAX_BYTES = strict.MAX_BYTES
 LARGEST = 1e40  #: as in a case file: no figure of this world is larger
 
 #: Inputs whose errors are a run's own. Every other input (priors, conventions, the architecture, the
@@ -145,27 +145,37 @@ def of_report(
 
 
 def of_record(
-    trace: "Trace",
+    trace: "Trace | None",
     identities: Identities,
     *,
     site: str,
     digests: Iterable[str],
-    flop_bounds: "Mapping[str, Any] | None",
+    stated: "Mapping[str, float | None]",
 ) -> SiteSummary:
-    """Sum up a profiled run: device time, windows, and the most that the devices can have done."""
-    seconds = [float((end - start).sum()) / 1e9 for start, end in _spans(trace.devices.values())]
+    """Sum up a profiled run: device time, windows, and the FLOP that its recorder worked out.
+
+    ``stated["model"]`` is the counted model FLOP, ``stated["high"]`` the most that the devices can
+    have executed; ``None`` where the recorder does not know. ``trace`` is ``None`` without telemetry.
+    """
+    devices = () if trace is None else trace.devices.values()
+    seconds = [float((end - start).sum()) / 1e9 for start, end in _spans(devices)]
     total = math.fsum(seconds)
-    parts = {device.device.name for device in trace.devices.values() if device.device.name}
-    high = None if flop_bounds is None else flop_bounds.get("high")
+    parts = {device.device.name for device in devices if device.device.name}
+    counted, high = stated.get("model"), stated.get("high")
+    flop = None
+    if counted:
+        flop = Ends(low=counted, best=counted, high=counted)
+    elif high:
+        flop = Ends(low=None, best=None, high=high)
     run = RunSummary(
         name="recorded run",
         kind="pretraining",
         digest=identities.run(digests),
         accelerator=parts.pop() if len(parts) == 1 else None,
         device_seconds=Ends(low=total, best=total, high=total) if total > 0 else None,
-        flop=None if high is None else Ends(low=None, best=None, high=high),
-        bound_only=True,
-        devices=windows(trace, identities),
+        flop=flop,
+        bound_only=not counted,
+        devices=[] if trace is None else windows(trace, identities),
     )
     return SiteSummary(
         schema=SCHEMA, site=site, audit=identities.audit(), verdict="undetermined", runs=[run]

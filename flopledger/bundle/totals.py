@@ -12,19 +12,27 @@ runs; those sums and every run's own part are independent and add in quadrature:
 and the same for ``down``. One run alone keeps its interval; runs that share everything add end by
 end. Where a run has only bounds, all ends add linearly, which is never too narrow.
 
-**The same work twice.** Runs of one digest rest on the same evidence: they count once, each end at
-the highest that was stated, so nobody can shrink another's run by copying its digest. Device time
-that several runs claim counts once in ``low`` and ``best``, at the highest stated rate, and as often
-as it is claimed in ``high`` (a device can be shared). A run's rate in its windows is its FLOP over
-the sum of its windows.
+**The same work twice.** Nobody may shrink another's part by copying its digest or its device names,
+so every end of a sum takes the highest that was stated for the same work:
+
+- runs of one digest (and kind) rest on the same evidence: they count once, each end at its highest.
+  Where they differ in anything, their device windows deduct nothing from others, since one of them
+  is false;
+- device time that several runs claim counts once in ``low``, at the highest low rate, once in
+  ``best``, at the highest best rate, and as often as it is claimed in ``high`` (a device can be
+  shared). A run's rate is its FLOP over the sum of its windows. Runs that overlap add end by end.
 
 Sums are correctly rounded (``math.fsum``), so the order of the sites does not matter.
 """
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import msgspec
 
 from flopledger.bundle.summary import DeviceWindows, Ends, RunSummary
 from flopledger.quantity import Z90, Interval
@@ -37,7 +45,9 @@ class Part:
     site: str  #: id of the site's statement
     audit: str  #: names compare only under one audit id
     run: RunSummary
-    repeated: float = 0.0  #: share of its device time that a larger claim counts already
+    repeated: float = 0.0  #: share of its device time that a larger best figure counts already
+    repeated_low: float = 0.0  #: the same for low ends
+    overlaps: bool = False  #: whether another run claims some of its device time
     duplicate_of: str | None = None  #: "site: run" that stands for it
 
     @property
@@ -45,11 +55,10 @@ class Part:
         """Name it in messages."""
         return f"{self.site[:12]}: {self.run.name}"
 
-    @property
-    def best(self) -> float:
-        """Its best figure, 0 where there is none (for comparisons only)."""
-        flop = self.run.flop
-        return 0.0 if flop is None or flop.best is None else flop.best
+    def end(self, name: str) -> float:
+        """Give an end of its figure, 0 where there is none."""
+        value: float | None = getattr(self.run.flop, name, None)
+        return value or 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,65 +67,70 @@ class Overlap:
 
     first: str
     second: str
-    seconds: float
-    devices: int
+    seconds: float  #: of all devices together
 
 
 def without_duplicates(parts: Sequence[Part]) -> tuple[list[Part], list[tuple[str, str, bool]]]:
-    """Let one run stand for all of its digest; list (kept, dropped, whether their figures differ)."""
-    groups: dict[tuple[str, str], list[Part]] = defaultdict(list)
+    """Let one run stand for all of its digest; list (kept, dropped, whether the two differ)."""
+    groups: dict[tuple[Any, ...], list[Part]] = defaultdict(list)
     found: list[Part] = []
     pairs: list[tuple[str, str, bool]] = []
     for part in _sorted(parts):
-        if part.run.digest is None:
+        run = part.run
+        if run.digest is None:
             found.append(part)
         else:
-            groups[part.audit, part.run.digest].append(part)
+            groups[part.audit, run.digest, run.kind, run.synthetic_public].append(part)
     for group in groups.values():
-        kept, *others = sorted(group, key=lambda one: (-one.best, one.site, one.run.name))
-        widest = replace(kept, run=_highest(kept, others)) if others else kept
-        found.append(widest)
-        for other in others:
-            disputed = (other.run.flop, other.run.kind) != (kept.run.flop, kept.run.kind)
+        kept, *others = sorted(group, key=lambda one: (-one.end("best"), one.site, one.run.name))
+        differ = [_content(one.run) != _content(kept.run) for one in others]
+        found.append(replace(kept, run=_highest(group, kept, disputed=any(differ))))
+        for other, disputed in zip(others, differ, strict=True):
             pairs.append((kept.label, other.label, disputed))
             found.append(replace(other, duplicate_of=kept.label))
     return _sorted(found), sorted(pairs)
 
 
 def with_overlaps(parts: Sequence[Part]) -> tuple[list[Part], list[Overlap]]:
-    """Find device time that several runs claim, and who of them counts it."""
+    """Find device time that several runs claim, and who of them counts it.
+
+    ``parts`` must be those of one sum: a run that is not counted must deduct nothing.
+    """
     claims: dict[tuple[str, str], list[tuple[int, DeviceWindows]]] = defaultdict(list)
     seen = [_seen_seconds(part.run) for part in parts]
     for number, part in enumerate(parts):
         if part.duplicate_of is None:
             for device in part.run.devices:
                 claims[part.audit, device.id].append((number, device))
-    repeated: dict[int, list[float]] = defaultdict(list)
+    repeated: dict[str, dict[int, list[float]]] = {
+        "best": defaultdict(list),
+        "low": defaultdict(list),
+    }
     shared: dict[tuple[int, int], list[float]] = defaultdict(list)
     for claim in claims.values():
         if len(claim) < 2:
             continue
         for seconds, runs in _segments(claim):
-            top = max(runs, key=lambda n: (parts[n].best / seen[n], parts[n].label))
-            for number in runs - {top}:
-                repeated[number].append(seconds)
-            for one in sorted(runs):
-                for two in sorted(runs):
-                    if one < two:
-                        shared[one, two].append(seconds)
+            for end, lost in repeated.items():
+                rates = {n: (parts[n].end(end) / seen[n], parts[n].label) for n in runs}
+                for number in runs - {max(rates, key=lambda n: rates[n])}:
+                    lost[number].append(seconds)
+            for pair in combinations(sorted(runs), 2):
+                shared[pair].append(seconds)
+    touched = {number for pair in shared for number in pair}
     found = [
-        replace(part, repeated=min(math.fsum(repeated[number]) / seen[number], 1.0))
-        if number in repeated
+        replace(
+            part,
+            overlaps=True,
+            repeated=min(math.fsum(repeated["best"][number]) / seen[number], 1.0),
+            repeated_low=min(math.fsum(repeated["low"][number]) / seen[number], 1.0),
+        )
+        if number in touched
         else part
         for number, part in enumerate(parts)
     ]
     overlaps = [
-        Overlap(
-            first=parts[one].label,
-            second=parts[two].label,
-            seconds=math.fsum(pieces),
-            devices=len(pieces),
-        )
+        Overlap(first=parts[one].label, second=parts[two].label, seconds=math.fsum(pieces))
         for (one, two), pieces in shared.items()
     ]
     return found, sorted(overlaps, key=lambda one: (one.first, one.second))
@@ -130,18 +144,20 @@ def total(parts: Iterable[Part]) -> Interval | None:
         return None
     if any(flop.best is None for _, flop in flops):
         return _bounds(flops)
-    best, downs, ups, lasting = [], [], [], []
-    for part, flop in flops:
-        low, middle, high = flop.low or 0.0, flop.best or 0.0, flop.high or 0.0
-        share = 1 - part.repeated
-        best.append(middle * share)
-        downs.append((part.run, (middle - low) * share))
-        ups.append((part.run, (high - middle) * share))
-        lasting.append(high * part.repeated)
-    middle = math.fsum(best)
-    low = max(middle - _together(downs), 0.0)
+    alone = [part for part in counted if not part.overlaps]
+    together = [part for part in counted if part.overlaps]
+    middle = math.fsum(part.end("best") * (1 - part.repeated) for part in counted)
+    low = middle - _widths([(one.run, one.end("best") - one.end("low")) for one in alone])
+    high = middle + _widths([(one.run, one.end("high") - one.end("best")) for one in alone])
+    for part in together:
+        best = part.end("best") * (1 - part.repeated)
+        low += part.end("low") * (1 - part.repeated_low) - best
+        high += part.end("high") - best
+    # Neither wider than end by end nor crossed, whatever the last bits of differences say.
+    least = math.fsum(part.end("low") * (1 - part.repeated_low) for part in counted)
+    most = math.fsum(part.end("high") for part in counted)
     return Interval(
-        low=low, best=middle, high=math.fsum([middle, _together(ups), math.fsum(lasting)])
+        low=min(max(low, least), middle), best=middle, high=max(min(high, most), middle)
     )
 
 
@@ -154,7 +170,7 @@ def device_seconds(parts: Iterable[Part]) -> Interval | None:
     lows, bests, highs = [], [], []
     for part, time in times:
         assert time is not None
-        lows.append(None if time.low is None else time.low * (1 - part.repeated))
+        lows.append(None if time.low is None else time.low * (1 - part.repeated_low))
         bests.append(None if time.best is None else time.best * (1 - part.repeated))
         highs.append(time.high)
     return Interval(low=_sum(lows), best=_sum(bests), high=_sum(highs))
@@ -174,7 +190,7 @@ def probability_above(flop: Interval, limit: float) -> float | None:
     return 0.5 * math.erfc(math.log(limit / best) / spread / math.sqrt(2))
 
 
-def _together(parts: Sequence[tuple[RunSummary, float]]) -> float:
+def _widths(parts: Sequence[tuple[RunSummary, float]]) -> float:
     """Add half-widths: linearly within a shared input, in quadrature between everything else."""
     shared: dict[str, list[float]] = defaultdict(list)
     own: list[float] = []
@@ -192,7 +208,7 @@ def _together(parts: Sequence[tuple[RunSummary, float]]) -> float:
 
 
 def _bounds(flops: Sequence[tuple[Part, Ends]]) -> Interval | None:
-    low = math.fsum((flop.low or 0.0) * (1 - part.repeated) for part, flop in flops)
+    low = math.fsum((flop.low or 0.0) * (1 - part.repeated_low) for part, flop in flops)
     high = _sum([flop.high for _, flop in flops])
     if low == 0 and high is None:
         return None
@@ -204,27 +220,26 @@ def _sum(values: Sequence[float | None]) -> float | None:
     return math.fsum(known) if len(known) == len(values) else None
 
 
-def _highest(kept: Part, others: Sequence[Part]) -> RunSummary:
+def _content(run: RunSummary) -> RunSummary:
+    return msgspec.structs.replace(run, name="run")
+
+
+def _highest(group: Sequence[Part], kept: Part, *, disputed: bool) -> RunSummary:
     """Take each end at the highest that any of the copies states."""
-    flops = [one.run.flop for one in (kept, *others) if one.run.flop is not None]
-    if kept.run.flop is None or kept.run.flop.best is None:
+    if not disputed:
         return kept.run
-    ends: Mapping[str, float | None] = {
-        end: max(
-            (getattr(one, end) for one in flops if getattr(one, end) is not None), default=None
-        )
-        for end in ("low", "best", "high")
-    }
-    low, best, high = ends["low"], ends["best"], ends["high"]
-    assert best is not None
-    flop = Ends(low=min(low or 0.0, best), best=best, high=max(high or best, best))
-    return _with_flop(kept.run, flop)
-
-
-def _with_flop(run: RunSummary, flop: Ends) -> RunSummary:
-    import msgspec
-
-    return msgspec.structs.replace(run, flop=flop)
+    flops = [one.run.flop for one in group if one.run.flop is not None]
+    low = max((flop.low for flop in flops if flop.low is not None), default=None)
+    best = max((flop.best for flop in flops if flop.best is not None), default=None)
+    highs = [flop.high for flop in flops if flop.high is not None]
+    high = max(highs) if highs and (best is not None or len(highs) == len(flops)) else None
+    if best is not None:
+        low, high = min(low or 0.0, best), max(high or best, best)
+    elif low is not None and high is not None:
+        high = max(low, high)
+    known = low is not None or high is not None
+    flop = Ends(low=low, best=best, high=high) if known else None
+    return msgspec.structs.replace(kept.run, flop=flop, devices=[])
 
 
 def _segments(

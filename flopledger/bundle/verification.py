@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flopledger.bundle import envelope, keys, statement, strict
+from flopledger.bundle import envelope, keys, records, statement, strict
 from flopledger.bundle.archive import Archive
 from flopledger.bundle.errors import BundleError
 from flopledger.bundle.keys import PublicKey
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from flopledger.bundle.tree import Node
 
 SCHEMA = "flopledger/verification/1"
-#: Problems of a record that a crash explains; they are told and do not break a seal.
-_HONEST = frozenset({"torn-tail", "unsealed"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,7 +148,7 @@ def _verify_archive(
         read = read_seal(archive)
     except BundleError as error:
         return Verification(path=path, problems=(_form(path, error),))
-    problems = [*read.problems, *check_files(archive, read.statement)]
+    problems = [*read.problems, *check_files(archive, read)]
     notes: list[str] = []
     signers = tuple(
         Signer(key_id=key.id, trusted=any(key.id == one.id for one in trusted))
@@ -183,7 +181,7 @@ def _verify_archive(
     if recompute:
         from flopledger.bundle.recompute import recompute as repeat
 
-        recomputed = repeat(archive, read.statement, audit)
+        recomputed = repeat(archive, read.statement)
     return Verification(
         path=path, problems=(), notes=tuple(notes), signers=signers, id=read.id,
         statement=read.statement, audit=audit, summary=told, recomputed=recomputed, tree=tree,
@@ -209,7 +207,7 @@ class Seal:
 def read_seal(archive: Archive, *, prefix: str = "") -> Seal:
     """Read and check the seal whose files begin with ``prefix``; raise ``BundleError`` for none."""
     seal_name = prefix + statement.SEAL
-    sealed = envelope.loads(archive.content(seal_name, limit=2 * strict.MAX_BYTES), what=seal_name)
+    sealed = envelope.loads(archive.content(seal_name, limit=envelope.MAX_BYTES), what=seal_name)
     read = statement.loads(sealed.payload, what=prefix + statement.MANIFEST)
     problems: list[Problem] = []
     if not prefix and archive.content(statement.MANIFEST, limit=strict.MAX_BYTES) != sealed.payload:
@@ -236,12 +234,14 @@ def read_seal(archive: Archive, *, prefix: str = "") -> Seal:
     )
 
 
-def check_files(archive: Archive, told: Statement) -> list[Problem]:
+def check_files(archive: Archive, seal: Seal) -> list[Problem]:
     """Compare every file with its digest, and the list of files with the list that was sealed."""
     problems: list[Problem] = []
+    told = seal.statement
     present = list(archive.entries)
-    seal = [name for name in present if _is_seal(name)]
-    files = [name for name in present if not _is_seal(name)]
+    public = [f"{statement.SIGNERS}{one.key_id}.pub" for one in seal.envelope.signatures]
+    own = [statement.MANIFEST, statement.SEAL, *public]
+    files = [name for name in present if name not in own]
     problems += [
         Problem(code="missing-file", file=name, message="sealed, but not there")
         for name in sorted(set(told.digests) - set(files))
@@ -252,17 +252,10 @@ def check_files(archive: Archive, told: Statement) -> list[Problem]:
             continue
         problems += _digest(archive, name, told.digests[name])
     expected = sorted(told.digests, key=lambda name: name.encode("utf-8"))
-    order = [statement.MANIFEST, statement.SEAL]
-    ids = sorted(name for name in seal if name.startswith(statement.SIGNERS))
-    signed = {one for one in ids if Path(one).suffix == ".pub"}
-    if not problems and (present != [*expected, *order, *ids] or len(signed) != len(ids)):
+    if not problems and present != [*expected, *own]:
         message = "its files are not in the order of the format"
         problems.append(Problem(code="form", file="", message=message))
     return problems
-
-
-def _is_seal(name: str) -> bool:
-    return name in {statement.MANIFEST, statement.SEAL} or name.startswith(statement.SIGNERS)
 
 
 def _digest(archive: Archive, name: str, expected: str) -> list[Problem]:
@@ -289,20 +282,15 @@ def _contents(archive: Archive, told: Statement, notes: list[str]) -> list[Probl
             summary.loads(data, what=statement.SUMMARY)
     except BundleError as error:
         problems.append(Problem(code="content", file=statement.SUMMARY, message=str(error)))
-    for folder in sorted(record_folders(told.digests)):
+    for name in (statement.AUDIT, statement.FACTS):
+        try:
+            if name in told.digests and _json(archive, name) is None:
+                raise BundleError("not a JSON object")
+        except BundleError as error:
+            problems.append(Problem(code="content", file=name, message=str(error)))
+    for folder in sorted(records.folders(told.digests)):
         problems += _check_chain(archive, folder, notes)
     return problems
-
-
-def record_folders(files: Mapping[str, str]) -> set[str]:
-    """Find the run records among the files: folders that hold ``telemetry/node=*/journal.jsonl``."""
-    found = set()
-    for name in files:
-        parts = name.split("/")
-        telemetry = parts[-3:-1]
-        if parts[-1] == "journal.jsonl" and len(parts) >= 4 and telemetry[0] == "telemetry":
-            found.add("/".join(parts[:-3]))
-    return found
 
 
 def _check_chain(archive: Archive, folder: str, notes: list[str]) -> list[Problem]:
@@ -317,19 +305,13 @@ def _check_chain(archive: Archive, folder: str, notes: list[str]) -> list[Proble
 
 def _record_problems(run_dir: Path, notes: list[str], name: str) -> list[Problem]:
     """Check a record on disk; what a crash explains becomes a note."""
-    from profilers.errors import ProfilersError
-    from profilers.record import verify as verify_record
-
-    try:
-        found = verify_record(run_dir)
-    except (ProfilersError, ValueError, LookupError, TypeError, AttributeError) as error:
-        return [Problem(code="unreadable", file="", message=str(error))]
-    honest = [one for one in found if one.code in _HONEST]
+    found = records.problems(run_dir)
+    honest = [one for one in found if one.code in records.HONEST]
     notes += [f"{name}/{one.file}: {one.code}: {one.detail}" for one in honest]
     return [
         Problem(code=one.code, file=one.file, message=one.detail)
         for one in found
-        if one.code not in _HONEST
+        if one.code not in records.HONEST
     ]
 
 
@@ -400,6 +382,8 @@ def _verify_record(run_dir: Path, trusted: Sequence[PublicKey], *, recompute: bo
     """Check the chains of a bare run folder, which nobody signed."""
     if recompute:
         raise BundleError(f"{run_dir}: a run's folder has no sealed figures; seal it first")
+    if not records.is_record(run_dir):
+        raise BundleError(f"{run_dir}: no run's record (telemetry/ or steps/) is in this folder")
     notes: list[str] = []
     found = [
         Problem(code="chain", file=one.file, message=f"{one.code}: {one.message}")
@@ -408,5 +392,5 @@ def _verify_record(run_dir: Path, trusted: Sequence[PublicKey], *, recompute: bo
     if trusted:
         message = "a run's folder carries no signature; `flopledger seal` makes a bundle of it"
         found.append(Problem(code="signature", file=run_dir.name, message=message))
-    notes.append("a bare record: its chain shows changes inside, a seal would show who vouches")
+    notes.append("a bare record: its chains hold, but only a seal says who vouches for it")
     return Verification(path=run_dir, problems=tuple(found), notes=tuple(notes))

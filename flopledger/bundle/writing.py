@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from flopledger import __version__
-from flopledger.bundle import envelope, names, statement
+from flopledger.bundle import envelope, names, statement, strict
 from flopledger.bundle.archive import CHUNK, Writer
 from flopledger.bundle.envelope import Signature
 from flopledger.bundle.errors import BundleError
@@ -158,6 +158,11 @@ class _Hashing:
 
 def _add(writer: Writer, name: str, content: Content) -> str:
     if isinstance(content, bytes):
+        if name.endswith(".json") and len(content) > strict.MAX_BYTES:
+            raise BundleError(
+                f"{name}: {len(content):,} bytes; a bundle's own documents have at most "
+                f"{strict.MAX_BYTES:,}: seal in several parts and merge"
+            )
         writer.add(name, content)
         return hashlib.sha256(content).hexdigest()
     try:

@@ -22,11 +22,13 @@ from flopledger.commands import (
     keygen,
     merge,
     regimes,
+    report,
     run,
     seal,
     top,
     verify,
     version,
+    view,
 )
 
 app = typer.Typer(
@@ -52,6 +54,8 @@ for verb in (
     merge,
     keygen,
     amend,
+    report,
+    view,
     version,
 ):
     verb.register(app)

@@ -23,6 +23,16 @@ def audit(
     html: Annotated[
         Path | None, typer.Option("--html", help="Write the report as one offline HTML file.")
     ] = None,
+    pdf: Annotated[
+        Path | None, typer.Option("--pdf", help="Write the report as PDF (extra pdf).")
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option("--markdown", help="Write the report as Markdown.")
+    ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option("--csv", help="Write the tables as one CSV file, or one each into a folder."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     bundle: Annotated[
         Path | None, typer.Option("--bundle", help="Write case, evidence and report as one bundle.")
@@ -53,9 +63,14 @@ def audit(
     from flopledger.auditing import audit as run_audit
     from flopledger.case import AuditCase
 
+    targets = [one for one in (html, pdf, markdown, csv) if one is not None]
     check_target(html)
     if key is not None and bundle is None:
         raise typer.BadParameter("signs a bundle; give --bundle F.zip, too", param_hint="--key")
+    check_target(pdf, "--pdf", (".pdf",))
+    check_target(markdown, "--markdown", (".md",))
+    if csv is None or not csv.is_dir():
+        check_target(csv, "--csv", (".csv",))
     loaded = AuditCase.load(case, allow_outside=allow_outside)
     report = run_audit(
         loaded,
@@ -64,9 +79,9 @@ def audit(
         trace=trace,
     )
     show(report, as_json=as_json)
-    if html is not None:
-        report.save(html)
-        typer.echo(f"report: {html}", err=as_json)
+    for target in targets:
+        report.save(target)
+        typer.echo(f"report: {target}", err=as_json)
     if bundle is not None:
         _seal(report, bundle, key, quiet=as_json)
     return EXIT_CODES[str(report.verdict)]
@@ -94,13 +109,29 @@ def show(report: "AuditReport", *, as_json: bool) -> None:
     print_summary(report)
 
 
-def check_target(html: Path | None) -> None:
+def check_target(
+    path: Path | None, option: str = "--html", suffixes: tuple[str, ...] = (".html", ".htm")
+) -> None:
     """Refuse an unusable target before the work, not after it."""
     from flopledger.errors import FlopledgerError
 
-    if html is None:
+    if path is None:
         return
-    if html.suffix.lower() not in {".html", ".htm"}:
-        raise FlopledgerError(f"--html {html}: expected a name that ends in .html")
-    if not html.parent.is_dir():
-        raise FlopledgerError(f"--html {html}: no such folder {html.parent}; create it first")
+    if path.suffix.lower() not in suffixes:
+        raise FlopledgerError(f"{option} {path}: expected a name that ends in {suffixes[0]}")
+    if not path.parent.is_dir():
+        raise FlopledgerError(f"{option} {path}: no such folder {path.parent}; create it first")
+    if path.suffix.lower() == ".pdf":
+        require_typst()
+
+
+def require_typst() -> None:
+    """Say before the work, not after it, that the PDF's typesetter is missing."""
+    from importlib.util import find_spec
+
+    from flopledger.errors import FlopledgerError
+
+    if find_spec("typst") is None:
+        raise FlopledgerError(
+            "PDF reports need typst, which is not installed: pip install 'flopledger[pdf]'"
+        )

@@ -55,7 +55,7 @@ def _examine(dcgm: str | None, seconds: float | None) -> dict[str, Any]:
     import json
     import subprocess
 
-    from profilers.recorder import spawn
+    from profilers.probe_process import spawn
 
     found: dict[str, Any] = {"schema": "flopledger/doctor/1", "host": _host(), "sources": []}
     for name in ("nvml", "dcgm", "amd", "cpu"):

@@ -17,7 +17,10 @@ def register(app: typer.Typer) -> None:
 def estimate(
     case: Annotated[
         Path | None,
-        typer.Argument(metavar="[CASE.toml]", help="A case file; its claim is ignored."),
+        typer.Argument(
+            metavar="[CASE.toml | RUN_DIR]",
+            help="A case file, whose claim is ignored, or a run's record.",
+        ),
     ] = None,
     *,
     parameters: Annotated[float | None, typer.Option(help="Parameters, all of them.")] = None,
@@ -45,6 +48,9 @@ def estimate(
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
 ) -> int:
     """Estimate training compute as an interval, from whatever is known.
+
+    Of a run's record it says what was counted so far, and when each threshold will be crossed at
+    the pace seen.
 
     Exit code 0 if there is a figure, 1 if the inputs contradict each other, 2 for bad input,
     3 if no figure can be given.
@@ -92,6 +98,13 @@ def _case(path: Path | None, run: dict[str, Any], model: dict[str, Any], kind: s
 
     known = {key: value for key, value in run.items() if value is not None}
     described = {key: value for key, value in model.items() if value is not None}
+    if path is not None and path.is_dir():
+        run_options = known | {
+            "name": path.name or "run",
+            "kind": kind,
+            "evidence": [_record(path)],
+        }
+        return AuditCase.of_options(_with_model(run_options, described))
     if path is not None:
         if known or described:
             given = ", ".join(f"--{key.replace('_', '-')}" for key in (*known, *described))
@@ -99,8 +112,23 @@ def _case(path: Path | None, run: dict[str, Any], model: dict[str, Any], kind: s
         return AuditCase.load(path).without_claim()
     if not known and not described:
         raise CaseError("nothing to estimate from: give a case file, or options such as --tokens")
-    content: dict[str, Any] = {"run": [known | {"name": "run", "kind": kind}]}
-    if described:
-        content["model"] = {"model": described}
-        content["run"][0]["model"] = "model"
-    return AuditCase.of_options(content)
+    return AuditCase.of_options(_with_model(known | {"name": "run", "kind": kind}, described))
+
+
+def _with_model(run: dict[str, Any], described: dict[str, Any]) -> dict[str, Any]:
+    if not described:
+        return {"run": [run]}
+    return {"run": [run | {"model": "model"}], "model": {"model": described}}
+
+
+def _record(path: Path) -> str:
+    """Give the path of a run's record, or raise ``CaseError`` for a folder that holds none."""
+    from flopledger.errors import CaseError
+    from flopledger.logs.run_records import is_record
+
+    if not is_record(path):
+        raise CaseError(
+            f"{path}: a folder without a run record (telemetry/ or steps/); give a case file, or the "
+            "folder that `flopledger run --out` wrote"
+        )
+    return str(path.absolute())

@@ -34,12 +34,19 @@ def run(
             help="Instrument: nvml (default), dcgm=http://host:9400/metrics, amd, cpu. Repeatable.",
         ),
     ] = None,
+    steps: Annotated[
+        bool, typer.Option("--steps/--no-steps", help="Count the steps of PyTorch trainings.")
+    ] = True,
+    append: Annotated[
+        bool, typer.Option("--append", help="Continue the record in DIR: a restart, a resume.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No summary at the end.")] = False,
 ) -> int:
-    """Run a command and record what the GPUs really did meanwhile.
+    """Run a command and record what the GPUs really did and what the training steps cost.
 
     The command's own exit code is passed on (127 not found, 130 interrupted). The record and
-    DIR/summary.json are written into the folder; nothing is changed in the command itself.
+    DIR/summary.json are written into the folder; nothing is changed in the command itself. Python
+    processes that import torch are recorded step by step.
 
     Example: flopledger run --out runs/today -- torchrun --nproc-per-node 8 train.py
     """
@@ -51,6 +58,8 @@ def run(
         folder=out,
         interval_seconds=parse_interval(interval),
         sources=parse_sources(source),
+        steps=steps,
+        append=append,
     )
     summary = profiled.run()
     if not quiet:

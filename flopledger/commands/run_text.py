@@ -14,6 +14,8 @@ def print_run(summary: dict[str, Any], folder: Path, out: "Console") -> None:
         f"flopledger: {duration(summary['duration_seconds'])}, exit code {summary['exit_code']}, "
         f"record in {folder}"
     )
+    for line in steps_lines(summary):
+        out.print(f"  {line}", soft_wrap=True, markup=False)
     for device in summary["devices"]:
         out.print(f"  {_device(device)}", soft_wrap=True)
     out.print(f"  energy {joules(summary['energy_joules'])}", soft_wrap=True)
@@ -34,6 +36,51 @@ def print_run(summary: dict[str, Any], folder: Path, out: "Console") -> None:
     for finding in summary["findings"]:
         if finding["severity"] != "info":
             out.print(f"  {finding['code']}: {finding['message']}", soft_wrap=True, markup=False)
+
+
+def steps_lines(summary: dict[str, Any]) -> list[str]:
+    """Return what the training did in a few lines; none where no step was seen."""
+    steps = summary.get("steps")
+    if not steps:
+        return []
+    redone = f" ({steps['redone']:,} more were done again)" if steps["redone"] else ""
+    first = [f"{steps['count']:,} steps in {duration(steps['duration_seconds'])}{redone}"]
+    if steps["tokens"] is not None:
+        rate = steps["tokens_per_second"]
+        first.append(f"{steps['tokens']:,} tokens" + (f", {rate:,.4g} a second" if rate else ""))
+    elif steps["samples"] is not None:
+        first.append(f"{steps['samples']:,} samples")
+    lines = [", ".join(first)]
+    model, hardware = _flop(steps, "model_flop"), _flop(steps, "hardware_flop")
+    lines.append(f"model FLOP {model}, hardware FLOP {hardware}{_dtypes(steps)}")
+    basis = steps["mfu_basis"]
+    if basis is not None and steps["mfu"] is not None:
+        hfu = "" if steps["hfu"] is None else f", HFU {steps['hfu']:.1%}"
+        lines.append(
+            f"MFU {steps['mfu']:.1%}{hfu} of {basis['count']} × {basis['name']} in {basis['dtype']}"
+        )
+    shares = sorted(steps["time_shares"].items(), key=lambda pair: -pair[1])
+    told = ", ".join(f"{share:.1%} {what}" for what, share in shares if share >= 0.001)
+    if told:
+        lines.append(f"time: {told}")
+    return lines
+
+
+def _flop(steps: dict[str, Any], name: str) -> str:
+    if steps[name] is not None:
+        return f"{steps[name]:.4g}"
+    low, high = steps[f"{name}_bounds"]
+    return f"at least {low:.4g}" if high is None else f"{low:.4g} to {high:.4g}"
+
+
+def _dtypes(steps: dict[str, Any]) -> str:
+    whole = sum(steps["hardware_by_dtype"].values())
+    if not whole:
+        return ""
+    shares = {name: flop / whole for name, flop in steps["hardware_by_dtype"].items()}
+    if len(shares) == 1:
+        return f", all in {next(iter(shares))}"
+    return ", " + ", ".join(f"{share:.1%} {name}" for name, share in shares.items())
 
 
 def _device(device: dict[str, Any]) -> str:

@@ -122,12 +122,14 @@ def _case(source: Path) -> Path | None:
             f"{source}: no such file or folder; give a case, a run's folder, a bundle"
         )
     if source.is_dir():
+        from flopledger.bundle.records import is_record
+
         inside = source / "case.toml"
-        if (source / "telemetry").is_dir():
+        if is_record(source):
             return None
         if inside.is_file():
             return inside
-        raise BundleError(f"{source}: neither a run's record (telemetry/) nor a case.toml is in it")
+        raise BundleError(f"{source}: neither a run's record (telemetry/, steps/) nor a case.toml")
     return None if source.suffix.lower() == ".zip" else source
 
 

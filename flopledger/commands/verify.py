@@ -73,8 +73,10 @@ def verify(
 def _show(found: "Verification") -> None:
     told = found.statement
     if found.ok:
-        what = "" if told is None else f" ({told.predicate.kind}: {told.predicate.title})"
+        what = "" if told is None else f" ({told.predicate.kind}: {_plain(told.predicate.title)})"
         state = "the seal holds" if found.signers or _members(found) else "unsigned; digests hold"
+        if told is None:
+            state = "its chains hold"
         typer.echo(f"{found.path.name}: {state}{what}")
     else:
         typer.echo(f"{found.path.name}: the seal does NOT hold")
@@ -89,7 +91,7 @@ def _show(found: "Verification") -> None:
             _show_node(member, 1)
     if told is not None:
         if told.predicate.verdict is not None:
-            typer.echo(f"  sealed verdict: {told.predicate.verdict}")
+            typer.echo(f"  sealed verdict: {_plain(told.predicate.verdict)}")
         if told.predicate.withheld:
             typer.echo(f"  withheld by digest: {len(told.predicate.withheld)}")
     for note in found.notes:

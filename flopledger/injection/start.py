@@ -61,6 +61,11 @@ def _begin(run_dir: str, say: Say) -> None:
         recording = record(Path(run_dir), sampler=False).start()
         _recordings.append(recording)
         atexit.register(_end, recording)
+        if "multiprocessing.util" in sys.modules:
+            from multiprocessing.util import Finalize
+
+            # A forked process of multiprocessing ends without atexit, but not without this.
+            Finalize(None, _end, args=(recording,), exitpriority=0)
         say(run_dir, "recording")
     except Exception as error:  # noqa: BLE001 - nothing of ours may end a run
         if os.environ.get("FLOPLEDGER_DEBUG"):

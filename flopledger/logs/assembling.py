@@ -8,7 +8,7 @@ computed from others where the arithmetic is exact (steps x batch), and says so.
 from dataclasses import replace
 
 from flopledger.facts import NAMES, Fact, Finding, Grade
-from flopledger.logs import checks, series, telemetry
+from flopledger.logs import adapters, checks, series, telemetry
 from flopledger.logs.architecture import find_shape
 from flopledger.logs.benchmarks import Benchmark, benchmark
 from flopledger.logs.evidence import Evidence
@@ -39,6 +39,12 @@ _PLAIN = (
     "energy_joules",
     "energy_boundary",
     "attention_mask",
+    "recorded_model_flop",
+    "recorded_hardware_flop",
+    "recorded_flop_at_least",
+    "evaluation_flop",
+    "epochs",
+    "dataset_samples",
     "steps",
     "global_batch",
     "accelerator",
@@ -47,13 +53,16 @@ _PLAIN = (
 
 def assemble(evidence: Evidence) -> RunFacts:
     """Choose and compute the figures of the one run that ``evidence`` belongs to."""
-    evidence, settled = series.settle(evidence)
+    evidence, settled = series.settle(series.add_records(evidence))
     several = checks.several_runs(evidence)
     figures = {name: choose(evidence, name) for name in _PLAIN}
     rules = _benchmark(figures["benchmark"])
     shape = find_shape(evidence, rules)
     figures["model"] = choose(evidence, "model")
     figures["parameters"] = figures["parameters"] or _of_shards(evidence)
+    figures["trainable_parameters"] = figures["trainable_parameters"] or adapters.trainable(
+        evidence, shape.architecture
+    )
     figures["global_batch"] = figures["global_batch"] or _batch_by_rates(evidence)
     world = _world(evidence, figures["global_batch"])
     figures["accelerator_count"] = _accelerator_count(evidence, world)

@@ -1,5 +1,6 @@
 """One file of evidence, read within bounds."""
 
+import codecs
 import hashlib
 import json
 import pathlib
@@ -9,7 +10,7 @@ from functools import cached_property
 from io import BufferedReader
 from typing import Any
 
-from flopledger.logs import limits
+from flopledger.logs import limits, packed
 from flopledger.logs.evidence import EvidenceError
 
 _ANSI = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
@@ -25,6 +26,10 @@ class Document:
             self.size_bytes = path.stat().st_size
         except OSError as error:
             raise EvidenceError(f"{name}: cannot be read ({error.strerror})") from None
+        self._magic = self._first_bytes()
+        #: Packed or in a wide encoding: what readers see is not what lies on the disk.
+        self.is_packed = packed.is_packed(self._magic)
+        self._wide = packed.wide_encoding(self._magic)
         self.skipped_lines = 0  #: lines above the length limit, after ``lines`` has run
 
     @cached_property
@@ -32,23 +37,39 @@ class Document:
         """The first bytes, and the last ones of a longer file."""
         with self.open() as file:
             head = file.read(limits.HEAD_BYTES)
-            if self.size_bytes > limits.HEAD_BYTES + limits.TAIL_BYTES:
+            if self.is_plain and self.size_bytes > limits.HEAD_BYTES + limits.TAIL_BYTES:
                 file.seek(-limits.TAIL_BYTES, 2)
                 head += b"\n" + file.read(limits.TAIL_BYTES)
         return head
 
-    def open(self) -> BufferedReader:
-        """Open the file for reading bytes."""
+    @property
+    def is_plain(self) -> bool:
+        """Whether readers see the very bytes of the file."""
+        return not self.is_packed and self._wide is None
+
+    def _first_bytes(self) -> bytes:
+        with self._open_raw() as file:
+            return file.read(64)
+
+    def _open_raw(self) -> BufferedReader:
         try:
             return self.path.open("rb")
         except OSError as error:
             raise EvidenceError(f"{self.name}: cannot be opened ({error.strerror})") from None
 
+    def open(self) -> BufferedReader:
+        """Open the file for reading bytes: unpacked, and in UTF-8 where it was UTF-16."""
+        if self.is_packed:
+            return packed.unpacked(self._open_raw(), self.name)
+        if self._wide is not None:
+            return packed.narrowed(self._open_raw(), self._wide)
+        return self._open_raw()
+
     def sha256(self) -> str | None:
-        """Hash the whole file, or give ``None`` above the limit."""
+        """Hash the whole file as it lies there, or give ``None`` above the limit."""
         if self.size_bytes > limits.HASH_BYTES:
             return None
-        with self.open() as file:
+        with self._open_raw() as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def lines(self) -> Iterator[tuple[int, str]]:
@@ -62,6 +83,8 @@ class Document:
             number = 0
             while piece := file.readline(limits.LINE_CHARACTERS + 1):
                 number += 1
+                if number == 1:
+                    piece = piece.removeprefix(codecs.BOM_UTF8)
                 if number > limits.LINES:
                     raise EvidenceError(f"{self.name}: more than {limits.LINES:,} lines")
                 if len(piece) > limits.LINE_CHARACTERS and not piece.endswith(b"\n"):
@@ -76,7 +99,7 @@ class Document:
         """Give the whole file as text."""
         self._require(limit, "a text of this kind")
         with self.open() as file:
-            return file.read(limit).decode("utf-8", "replace").replace("\0", "")
+            return file.read(limit).decode("utf-8-sig", "replace").replace("\0", "")
 
     def bytes(self, limit: int = limits.DOCUMENT_BYTES) -> bytes:
         """Give the whole file."""

@@ -18,6 +18,7 @@ class EvidenceFile:
 
     path: pathlib.Path  #: resolved and checked by the caller
     name: str  #: as the case spells it
+    zone: str | None = None  #: of local stamps in recordings that write none, as the case states it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,6 +8,7 @@ HEAD_BYTES = 1 << 20  #: what a reader sees to recognise a file
 TAIL_BYTES = 1 << 16  #: appended to the head, since a banner may precede the first log line
 TEXT_BYTES = 512 << 20  #: a log that is read line by line
 DOCUMENT_BYTES = 64 << 20  #: a JSON or other document that is read whole
+UNPACKED_BYTES = 256 << 20  #: of a gzip file
 SMALL_BYTES = 4 << 20  #: a configuration or a model card
 HASH_BYTES = 4 << 30  #: a larger file is not hashed
 LINE_CHARACTERS = 1 << 18  #: a longer line is skipped, and its file says so

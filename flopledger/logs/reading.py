@@ -1,8 +1,9 @@
 """Evidence files in, facts out. Formats are recognised by content; one format a file."""
 
+import codecs
 import pathlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flopledger.facts import Finding
 from flopledger.logs import limits, run_records, telemetry
@@ -29,7 +30,11 @@ def read(files: Sequence[EvidenceFile]) -> Evidence:
     sources: dict[str, Source] = {}
     total = 0
     refused: list[Finding] = []
+    zone = next((file.zone for file in files), None)
     for document in _documents(files, refused):
+        if isinstance(document, EvidenceFile) and not run_records.is_record(document.path):
+            recordings.append(replace(document, zone=zone))  # an MLflow run's system metrics
+            continue
         if isinstance(document, EvidenceFile):
             notes, is_sound = _read_record(document)
             everything.append(notes)
@@ -40,7 +45,9 @@ def read(files: Sequence[EvidenceFile]) -> Evidence:
             continue
         if document.name in sources:
             continue
-        reader = recognise(document)
+        reader, damage = _recognised(document)
+        if damage is not None:
+            everything.append(damage)
         if reader is not None and not reader.header_only:
             total += document.size_bytes
         if total > limits.TOTAL_BYTES:
@@ -48,14 +55,20 @@ def read(files: Sequence[EvidenceFile]) -> Evidence:
                 f"{document.name}: the evidence exceeds {limits.TOTAL_BYTES:,} bytes in all; "
                 "hand in fewer files"
             )
-        recorded = reader is None and document.size_bytes > 0 and telemetry.is_telemetry(document)
+        recorded = (
+            reader is None
+            and damage is None
+            and document.size_bytes > 0
+            and document.is_plain
+            and telemetry.is_telemetry(document)
+        )
         sources[document.name] = Source(
             format="telemetry" if recorded else reader.format if reader else None,
             sha256=document.sha256(),
             size_bytes=document.size_bytes,
         )
         if recorded:
-            recordings.append(EvidenceFile(path=document.path, name=document.name))
+            recordings.append(EvidenceFile(path=document.path, name=document.name, zone=zone))
             continue
         if reader is None:
             unread.append(document.name)
@@ -91,7 +104,11 @@ def _read_record(folder: EvidenceFile) -> tuple[Notes, bool]:
 def _record_sources(folder: EvidenceFile) -> dict[str, Source]:
     """Hash a record's journals: their digests stand for everything that their chains name."""
     sources = {}
-    named = [*folder.path.glob("telemetry/node=*/journal.jsonl"), folder.path / "summary.json"]
+    named = [
+        *folder.path.glob("telemetry/node=*/journal.jsonl"),
+        *folder.path.glob("steps/rank=*/ledger.jsonl"),
+        folder.path / "summary.json",
+    ]
     for path in sorted(path for path in named if path.is_file()):
         name = f"{folder.name.rstrip('/')}/{path.relative_to(folder.path).as_posix()}"
         document = Document(path, name)
@@ -101,12 +118,25 @@ def _record_sources(folder: EvidenceFile) -> dict[str, Source]:
     return sources
 
 
+def _recognised(document: Document) -> tuple[Reader | None, Notes | None]:
+    """Find the reader; a packed file that cannot be unpacked gives its damage instead."""
+    try:
+        return recognise(document), None
+    except EvidenceError as error:
+        notes = Notes(document.name)
+        notes.finding("evidence-unreadable", "error", str(error), "the file")
+        return None, notes
+
+
 def recognise(document: Document) -> Reader | None:
     """Find the reader of a file, or ``None``."""
     if document.size_bytes == 0:
         return None
+    name = document.name.removesuffix(".gz") if document.is_packed else document.name
+    # A byte order mark hides the first character that formats are told by.
+    head = document.head.removeprefix(codecs.BOM_UTF8)
     for reader in READERS:
-        if reader.sniff(document.head, document.name):
+        if reader.sniff(head, name):
             return reader
     return None
 
@@ -186,6 +216,10 @@ def _walk(
     if run_records.is_record(folder):
         yield EvidenceFile(path=folder, name=name)
         entries = [entry for entry in entries if entry.name not in run_records.OWN]
+    elif (folder / "metrics" / "system").is_dir() and (folder / "meta.yaml").is_file():
+        yield EvidenceFile(path=folder, name=f"{name.rstrip('/')}/metrics/system")
+    elif folder.name == "metrics" and (folder.parent / "meta.yaml").is_file():
+        entries = [entry for entry in entries if entry.name != "system"]
     for entry in entries:
         inside = f"{name.rstrip('/')}/{entry.name}"
         reason = _refusal(root, entry)

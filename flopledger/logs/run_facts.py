@@ -37,6 +37,8 @@ class RunFacts:
     tokens: Resolved | None = None  #: tokens processed, all epochs
     samples: Resolved | None = None  #: sequences, images or clips processed, all epochs
     tokens_per_sample: Resolved | None = None
+    epochs: Resolved | None = None  #: passes over the data set
+    dataset_samples: Resolved | None = None  #: size of the data set
     steps: Resolved | None = None  #: optimizer steps done
     global_batch: Resolved | None = None  #: samples an optimizer step
     timed_seconds: Resolved | None = None  #: wall clock of the timed part
@@ -63,6 +65,10 @@ class RunFacts:
     energy_joules: Resolved | None = None
     energy_boundary: Resolved | None = None
     attention_mask: Resolved | None = None  #: "blocks": thinned out by an amount that is not known
+    recorded_model_flop: Resolved | None = None  #: counted by this tool while the run went
+    recorded_hardware_flop: Resolved | None = None
+    recorded_flop_at_least: Resolved | None = None
+    evaluation_flop: Resolved | None = None
     model: Resolved | None = None
     benchmark: Resolved | None = None
     kind: Resolved | None = None  #: kind of run, in a case file's words

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flopledger.facts import Grade
-from flopledger.logs import limits
+from flopledger.logs import limits, recorded_steps
 from flopledger.logs.document import decode_json
 from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes
 from flopledger.logs.numbers import parse_number
 
 if TYPE_CHECKING:
+    from flopledger.recording.totals import RunTotals
     from profilers.trace import DeviceKey, Trace
 
 FORMAT = "run-record"
@@ -29,13 +30,15 @@ OWN = frozenset({"telemetry", "steps", "summary.json", "run.json", "imports.json
 _ALTERED = frozenset({"broken-chain", "digest-mismatch", "missing-segment", "unknown-segment"})
 #: A summary may differ from its own record by rounding, and by no more.
 _SAME = 0.02
+#: Stands for step ledgers whose chain is broken.
+_ALTERED_STEPS: Any = object()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class RunRecord:
     """One record: its trace, and what its summary adds."""
 
-    trace: "Trace"
+    trace: "Trace | None"  #: ``None`` where only steps were recorded
     scope: str  #: what its meters stand for: device, node or rack
     is_whole_run: bool  #: a command was watched from its start to its end
     used: "frozenset[DeviceKey]" = field(default_factory=frozenset)  #: the run's devices
@@ -43,30 +46,64 @@ class RunRecord:
 
 def is_record(folder: Path) -> bool:
     """Say whether a folder holds a run record."""
+    return has_telemetry(folder) or any(folder.glob("steps/rank=*/ledger.jsonl"))
+
+
+def has_telemetry(folder: Path) -> bool:
+    """Say whether a record holds what its devices did."""
     return any(folder.glob("telemetry/node=*/journal.jsonl"))
 
 
 def read(folder: Path, notes: Notes) -> RunRecord | None:
     """Verify and read the record at ``folder``; ``None`` where it was altered or is empty."""
     from profilers.errors import ProfilersError
-    from profilers.record import read_record, verify
 
     try:
-        problems = verify(folder)
-        altered = [problem for problem in problems if problem.code in _ALTERED]
-        for problem in altered or problems:
-            notes.finding(
-                problem.code,
-                "error" if altered else "warning" if problem.code == "torn-tail" else "info",
-                f"{notes.file}: {problem.file}: {problem.detail}"
-                + ("; nothing was taken from this record" if altered else ""),
-                problem.file,
-            )
-        if altered:
+        totals = _totals(folder, notes)
+        if totals is _ALTERED_STEPS:
             return None
-        trace = read_record(folder)
+        record = _telemetry(folder, notes) if has_telemetry(folder) else None
+        if record is None and (totals is None or has_telemetry(folder)):
+            return None
     except (ProfilersError, OSError, ValueError, LookupError, TypeError) as error:
         raise EvidenceError(f"{notes.file}: not a readable run record ({error})") from None
+    if totals is not None:
+        recorded_steps.note(totals, notes)
+    return record or RunRecord(trace=None, scope="device", is_whole_run=True)
+
+
+def _totals(folder: Path, notes: Notes) -> "RunTotals | None":
+    """Add up the step ledgers; a broken chain among them makes the whole record worthless."""
+    if not (folder / "steps").is_dir():
+        return None
+    from flopledger.recording.totals import read_totals
+
+    totals = read_totals(folder)
+    altered = [one for one in totals.findings if one.code == "ledger-broken"] if totals else []
+    for one in altered:
+        notes.finding(
+            one.code, "error", f"{one.message}; nothing was taken from this record", "steps"
+        )
+    return _ALTERED_STEPS if altered else totals
+
+
+def _telemetry(folder: Path, notes: Notes) -> RunRecord | None:
+    """Verify and read what the devices did."""
+    from profilers.record import read_record, verify
+
+    problems = verify(folder)
+    altered = [problem for problem in problems if problem.code in _ALTERED]
+    for problem in altered or problems:
+        notes.finding(
+            problem.code,
+            "error" if altered else "warning" if problem.code == "torn-tail" else "info",
+            f"{notes.file}: {problem.file}: {problem.detail}"
+            + ("; nothing was taken from this record" if altered else ""),
+            problem.file,
+        )
+    if altered:
+        return None
+    trace = read_record(folder)
     seen = {key for key, device in trace.devices.items() if len(device) and not key.mig}
     if not seen:
         notes.finding(
@@ -87,6 +124,7 @@ def read(folder: Path, notes: Notes) -> RunRecord | None:
 
 def _note(record: RunRecord, summary: Mapping[str, Any] | None, notes: Notes) -> None:
     trace = record.trace
+    assert trace is not None
     journal = "telemetry/*/journal.jsonl"
     if record.scope == "device":
         names = {trace.devices[key].device.name for key in record.used}

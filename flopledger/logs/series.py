@@ -19,6 +19,7 @@ _CONSOLES = (
     "nanochat-log",
     "nemo-log",
     "deepspeed-log",
+    "maxtext-log",
 )
 #: What adds up over the logs of one run, and what joining replaces besides.
 _SUMS = ("samples", "tokens", "timed_seconds", "seen_seconds")
@@ -32,6 +33,36 @@ def settle(evidence: Evidence) -> tuple[Evidence, list[Finding]]:
         evidence, joined = _join(evidence, format_id)
         findings += joined
     return evidence, findings
+
+
+#: What adds up over the records of one run that was started several times.
+_OF_RECORDS = (
+    "steps",
+    "tokens",
+    "samples",
+    "timed_seconds",
+    "recorded_model_flop",
+    "recorded_hardware_flop",
+    "recorded_flop_at_least",
+    "evaluation_flop",
+)
+
+
+def add_records(evidence: Evidence) -> Evidence:
+    """Add up the steps of several run records: each is a part of the run's compute."""
+    mark = "/ledger.jsonl"
+    replaced: list[Fact] = []
+    added: list[Fact] = []
+    for name in _OF_RECORDS:
+        facts = [fact for fact in evidence.named(name) if fact.locator.endswith(mark)]
+        if len(facts) < 2:
+            continue
+        files = ", ".join(fact.file for fact in facts)
+        total = sum(fact.value for fact in facts if isinstance(fact.value, int | float))
+        added.append(replace(facts[0], value=total, file=files))
+        replaced += facts
+    kept = tuple(fact for fact in evidence.facts if fact not in replaced)
+    return replace(evidence, facts=(*kept, *added)) if added else evidence
 
 
 def _latest_checkpoint(evidence: Evidence) -> tuple[Evidence, list[Finding]]:

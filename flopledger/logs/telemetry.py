@@ -17,6 +17,7 @@ from flopledger.logs.notes import Notes
 from flopledger.logs.run_facts import Bound, Resolved
 
 if TYPE_CHECKING:
+    from profilers.importers import Options
     from profilers.trace import DeviceKey, DeviceTrace
 
 #: A window seen for less than this is seen in part.
@@ -44,6 +45,13 @@ def is_telemetry(document: Document) -> bool:
         return recognise(opened) is not None
     except (ProfilersError, ValueError):
         return False
+
+
+def options(file: EvidenceFile) -> "Options":
+    """Give what the case states about a recording: the zone of stamps that carry none."""
+    from profilers.importers import Options, stamps
+
+    return Options(zone=None if file.zone is None else stamps.zone(file.zone))
 
 
 def measure(files: Sequence[EvidenceFile], started: float | None, ended: float | None) -> Measured:
@@ -85,9 +93,9 @@ def _open(file: EvidenceFile) -> _Opened | Finding:
     from profilers.errors import ProfilersError
     from profilers.importers import collect, open_recording
 
-    if file.path.is_dir():
+    if file.path.is_dir() and run_records.is_record(file.path):
         record = run_records.read(file.path, Notes(file.name))
-        if record is None or record.scope == "mixed":
+        if record is None or record.trace is None or record.scope == "mixed":
             return _Opened(file=file, kind=run_records.FORMAT, scope="device", devices={})
         start, end = record.trace.started_ns, record.trace.ended_ns
         return _Opened(
@@ -99,7 +107,7 @@ def _open(file: EvidenceFile) -> _Opened | Finding:
             window=(start, end) if start is not None and end is not None else None,
         )
     try:
-        _, recording = open_recording(file.path)
+        _, recording = open_recording(file.path, options(file))
         trace = collect([recording])
     except ProfilersError as error:
         return Finding(

@@ -12,7 +12,7 @@ masked to full and the best figure is the full one, the field's convention (`flo
 prints the same).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from flopledger.estimate import ComputeEstimate, Draws, log_variances, summarize
@@ -22,6 +22,7 @@ from flopledger.text import number
 
 if TYPE_CHECKING:
     from flopledger.methods.models import Costed
+    from flopledger.methods.passes import Pass
     from flopledger.quantity import Samples
 
 EXACTLY_ONE = exact(1.0)
@@ -131,6 +132,52 @@ def estimate(
     )
 
 
+#: A count from the shapes of the calls themselves; what is open is the formulas' conventions.
+_RECORDED_SIGMA = 0.01
+
+
+def recorded(run: RunFigures, draws: Draws) -> ComputeEstimate | None:
+    """Take the count that the recorder made while the run went; a bound where parts are unknown."""
+    count = run.recorded_flop
+    if count is None:
+        return None
+    exact_count = count.quantity.best
+    sample = None
+    if exact_count is not None:
+        sample = exact_count * draws.of(f"{run.name}/recorded", lognormal(1.0, _RECORDED_SIGMA))
+    return ComputeEstimate(
+        method="counted",
+        run=run.name,
+        basis="model",
+        flop=_one_sided(count.quantity.interval)
+        if sample is None
+        else summarize(sample, exact_count),
+        bound_only=sample is None,
+        independence_group=GROUP,
+        inputs=(count,),
+        assumptions=(
+            "counted by the recorder from the shapes of the calls that the run made; steps done "
+            "again are not in it",
+        ),
+        draws=sample,
+        log_variance=() if sample is None else log_variances({"recorded count": sample}),
+    )
+
+
+def with_passes(one: ComputeEstimate, beside: "tuple[Pass, ...]") -> ComputeEstimate:
+    """Add the passes that took place beside training; the hours hold all of them."""
+    if not beside:
+        return one
+    flop = one.flop
+    for each in beside:
+        flop = flop + each.flop
+    notes = (*one.assumptions, *(each.note for each in beside))
+    if one.draws is None:
+        return replace(one, flop=flop, assumptions=notes)
+    sample = one.draws + sum(each.draws for each in beside)
+    return replace(one, flop=summarize(sample, flop.best), draws=sample, assumptions=notes)
+
+
 def _per_sample(run: RunFigures, cost: SampleCost) -> tuple[float, Interval, tuple[str, ...]]:
     """Give FLOP a sample with full attention, the share that the mask leaves, and notes."""
     matrix, attention, notes = _passes(run, cost)
@@ -162,6 +209,12 @@ def _passes(run: RunFigures, cost: SampleCost) -> tuple[float, float, tuple[str,
         return cost.matrix_forward, cost.attention_forward, (note,)
     attention = cost.attention_forward + cost.attention_backward
     trained = _trainable(run)
+    if trained is None and run.kind == "lora":
+        note = (
+            "frozen weights cost 4 FLOP a token, not 6; the adapters' own weights are not known and "
+            "left out (a few per cent at most)"
+        )
+        return 2 * cost.matrix_forward, attention, (note,)
     if trained is None or not cost.tokens_per_sample:
         return cost.matrix_forward + cost.matrix_backward, attention, ()
     tokens = cost.tokens_per_sample
@@ -204,7 +257,7 @@ def conventions(method: ArchitectureMethod, run: RunFigures, costed: "Costed") -
     weights, forward passes only).
     """
     samples = amount(run, costed.cost)
-    partial = run.trainable_parameters is not None or run.kind in FORWARD_ONLY
+    partial = run.trainable_parameters is not None or run.kind in {*FORWARD_ONLY, "lora"}
     if samples is None or samples.quantity.best is None or partial:
         return {}
     count, cost = samples.quantity.best, costed.cost

@@ -11,6 +11,7 @@ from flopledger.recording.attempts import (
     executed,
     last_activity,
     missing_ranks,
+    recorded_once,
     superseded,
     trainings,
 )
@@ -50,7 +51,8 @@ class Tally:
 
 def totals(processes: Iterable[ProcessSteps]) -> RunTotals:
     """Add up the ledgers of one run."""
-    found = trainings(processes)
+    kept, twice = recorded_once(processes)
+    found = trainings(kept)
     groups = [_tally(number, training) for number, training in enumerate(found)]
     tallies = [tally for group in groups for attempt in group for tally in attempt]
     counted, redone, spans = Sum(), Sum(), {}  # type: Sum, Sum, dict[str, Sum]
@@ -93,7 +95,7 @@ def totals(processes: Iterable[ProcessSteps]) -> RunTotals:
         windows=_windows(tallies),
         pause_seconds=sum(_pauses(training) for training in found),
         devices=_devices(tally.process for tally in tallies),
-        findings=remarks(found, tallies, attempts),
+        findings=remarks(found, tallies, attempts, twice),
     )
 
 
@@ -103,7 +105,7 @@ def _tally(number: int, training: Training) -> list[list[Tally]]:
     return [
         [
             _count(Tally(process=process, training=number, attempt=place), again[id(process)])
-            for process in attempt.processes.values()
+            for _, process in sorted(attempt.processes.items())
         ]
         for place, attempt in enumerate(training.attempts)
     ]

@@ -66,6 +66,32 @@ def last_activity(process: ProcessSteps) -> int:
     return max((process.wall_at(end) for end in ends), default=process.wall_ns)
 
 
+def recorded_once(
+    processes: Iterable[ProcessSteps],
+) -> tuple[list[ProcessSteps], list[ProcessSteps]]:
+    """Split ledgers into those that count and those that tell the same steps once more.
+
+    A program that calls ``flopledger.record`` below ``flopledger run`` with the same folder has two
+    ledgers. The one with more steps counts; of equal ones the program's own, which began later.
+    """
+    by_process: dict[tuple[str, str | None, int], list[ProcessSteps]] = {}
+    for process in processes:
+        by_process.setdefault((process.node, process.boot_id, process.pid), []).append(process)
+    kept: list[ProcessSteps] = []
+    twice: list[ProcessSteps] = []
+    for ledgers in by_process.values():
+        chosen: list[ProcessSteps] = []
+        for one in sorted(ledgers, key=lambda p: (executed(p).size, p.wall_ns), reverse=True):
+            (twice if any(_overlap(one, other) for other in chosen) else chosen).append(one)
+        kept.extend(chosen)
+    return kept, twice
+
+
+def _overlap(one: ProcessSteps, other: ProcessSteps) -> bool:
+    start, end = max(one.wall_ns, other.wall_ns), min(last_activity(one), last_activity(other))
+    return start < end
+
+
 def trainings(processes: Iterable[ProcessSteps]) -> list[Training]:
     """Sort a run's processes into trainings and attempts, by their start."""
     ordered = sorted(processes, key=lambda p: (p.wall_ns, p.rank, p.pid))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from flopledger.recording.attempts import Training, missing_ranks
 from flopledger.recording.totals import AttemptTotals, RunFinding
+from profilers.step_ledger import ProcessSteps
 
 if TYPE_CHECKING:
     from flopledger.recording.adding import Tally
@@ -15,7 +16,10 @@ MOST = 100
 
 
 def remarks(
-    found: Sequence[Training], tallies: Sequence["Tally"], attempts: Sequence[AttemptTotals]
+    found: Sequence[Training],
+    tallies: Sequence["Tally"],
+    attempts: Sequence[AttemptTotals],
+    twice: Sequence[ProcessSteps],
 ) -> tuple[RunFinding, ...]:
     """Return the findings of a run, worst first."""
     every = [
@@ -23,6 +27,7 @@ def remarks(
         *_missing_ranks(found),
         *_unknown(tallies),
         *_history(found, attempts),
+        *_twice(twice),
         *_notes(tallies),
     ]
     order = {"error": 0, "warning": 1, "info": 2}
@@ -51,8 +56,9 @@ def _damage(tallies: Sequence["Tally"]) -> Iterator[RunFinding]:
         yield RunFinding(
             code="recording-interrupted",
             severity="warning",
-            message=f"{_many(len(open_), 'process', 'processes')} ended without closing the ledger "
-            "(killed, or still running): up to about a second of its last steps is missing",
+            message=f"{_many(len(open_), 'process', 'processes')} left the ledger open "
+            "(killed, still running, or a full disk): what came after the last line is missing, about "
+            "a second of steps after a kill",
             evidence=tuple(open_[:MOST]),
         )
 
@@ -117,10 +123,22 @@ def _history(found: Sequence[Training], attempts: Sequence[AttemptTotals]) -> It
             )
 
 
+def _twice(ledgers: Sequence[ProcessSteps]) -> Iterator[RunFinding]:
+    if ledgers:
+        yield RunFinding(
+            code="recorded-twice",
+            severity="info",
+            message=f"{_many(len(ledgers), 'ledger')} of processes that have another one for the "
+            "same time: counted once",
+            evidence=tuple(ledger.folder.name for ledger in ledgers[:MOST]),
+        )
+
+
 def _notes(tallies: Sequence["Tally"]) -> Iterator[RunFinding]:
     seen: Counter[tuple[str, str, str]] = Counter()
     for tally in tallies:
-        seen.update({(note.code, note.severity, note.message) for note in tally.process.notes})
+        notes = {(note.code, note.severity, note.message) for note in tally.process.notes}
+        seen.update(note for note in notes if note[0] != "cost-unknown")  # the costs say it, too
     for (code, severity, message), processes in seen.most_common(MOST):
         told = f" ({processes} processes)" if processes > 1 else ""
         yield RunFinding(code=code, severity=severity, message=f"{message}{told}")

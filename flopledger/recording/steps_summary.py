@@ -152,6 +152,7 @@ def _used(used: Utilisation) -> dict[str, Any]:
         if used.device is None
         else {
             "device": used.device,
+            "name": used.name,
             "count": used.device_count,
             "dtype": used.dtype,
             "peak_flop_per_second": used.peak_flop_per_second,

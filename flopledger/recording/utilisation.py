@@ -18,6 +18,8 @@ class Utilisation:
     hfu: float | None
     device: str | None
     """Id of the part in ``hardware_db``."""
+    name: str | None
+    """Its name for people."""
     device_count: int | None
     dtype: str | None
     """The precision of the peak: the one of most model FLOP."""
@@ -27,7 +29,13 @@ class Utilisation:
 
 
 UNKNOWN = Utilisation(
-    mfu=None, hfu=None, device=None, device_count=None, dtype=None, peak_flop_per_second=None
+    mfu=None,
+    hfu=None,
+    device=None,
+    name=None,
+    device_count=None,
+    dtype=None,
+    peak_flop_per_second=None,
 )
 
 
@@ -59,6 +67,7 @@ def utilisation(totals: RunTotals, telemetry: Sequence[Mapping[str, Any]] = ()) 
         mfu=_over(totals.model_flop, peak * seconds),
         hfu=_over(totals.hardware_flop, peak * seconds),
         device=part.id,
+        name=part.name,
         device_count=count,
         dtype=dtype,
         peak_flop_per_second=peak,
@@ -128,6 +137,7 @@ def _without(code: str, message: str) -> Utilisation:
         mfu=None,
         hfu=None,
         device=None,
+        name=None,
         device_count=None,
         dtype=None,
         peak_flop_per_second=None,

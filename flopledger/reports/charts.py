@@ -101,13 +101,25 @@ class Panel:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Stretch:
+    """A stretch of time behind all panels, with a name."""
+
+    label: str
+    start: float
+    end: float  #: both in the time axis's unit
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TimeChart:
-    """Panels over one time axis, hours from the start of the recording."""
+    """Panels over one time axis, from the start of the recording unless it says otherwise."""
 
     title: str
-    hours: tuple[float, ...]  #: middle of each moment
+    times: tuple[float, ...]  #: middle of each moment
     span: float  #: length of the recording
     panels: tuple[Panel, ...]
+    unit: str  #: of time, as a sign: s, min, h or d
+    axis_title: str
+    stretches: tuple[Stretch, ...] = ()
 
     @property
     def description(self) -> str:
@@ -117,7 +129,23 @@ class TimeChart:
     @property
     def axis(self) -> Axis:
         """The time axis."""
-        return Axis(kind="linear", first=0.0, last=self.span, title="hours from the first sample")
+        return Axis(kind="linear", first=0.0, last=self.span, title=self.axis_title)
+
+
+#: From so many seconds on: seconds of the unit, its sign, its word.
+_CLOCKS = (
+    (2 * 86_400, 86_400, "d", "days"),
+    (2 * 3600, 3600, "h", "hours"),
+    (120, 60, "min", "minutes"),
+)
+
+
+def clock(seconds: float) -> tuple[float, str, str]:
+    """Choose the unit of a time axis: factor, sign and word."""
+    for least, factor, unit, words in _CLOCKS:
+        if seconds >= least:
+            return float(factor), unit, words
+    return 1.0, "s", "seconds"
 
 
 def log_axis(values: list[float], title: str) -> Axis:
@@ -157,16 +185,22 @@ def _log_ticks(axis: Axis, most: int) -> list[tuple[float, str]]:
         ]
         if len(found) <= most:
             break
+    if len(found) < 3:  # a narrow axis is nearly linear: take even steps
+        step = round_up((axis.last - axis.first) / 5)
+        first = math.ceil(axis.first / step)
+        found = [step * at for at in range(first, math.floor(axis.last / step) + 1)]
     every = -(-len(found) // most) if found else 1
-    chosen = found[::every]
-    if len(chosen) < 2:  # so narrow that no round figure lies within: take the ends' middle
-        middle = math.sqrt(axis.first) * math.sqrt(axis.last)
-        chosen = sorted({*chosen, *([middle] if not chosen else [])})
-    return [(tick, _tick(tick)) for tick in chosen]
+    return [(tick, _tick(tick)) for tick in found[::every]]
 
 
 def _tick(value: float) -> str:
-    return number(value, 1 if float(f"{value:.0e}") == float(f"{value:.6e}") else 3)
+    digits = next(digits for digits in range(1, 8) if digits == 7 or _shows(value, digits))
+    return number(value, digits)
+
+
+def _shows(value: float, digits: int) -> bool:
+    """Say whether so many digits tell ``value``, rounding noise aside."""
+    return math.isclose(float(f"{value:.{digits - 1}e}"), value, rel_tol=1e-9)
 
 
 def _linear_ticks(axis: Axis, most: int) -> list[tuple[float, str]]:

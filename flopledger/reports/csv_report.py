@@ -53,7 +53,9 @@ def cell(value: Value) -> str:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return repr(value)
+    # A lone carriage return ends a row for some readers, whatever the quotes say.
     harmless = value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    harmless = harmless.replace("\r\n", "\n").replace("\r", "\n")
     if harmless.lstrip(" \N{NO-BREAK SPACE}").startswith(_FORMULA):
         return f"'{harmless}"
     return harmless

@@ -6,8 +6,8 @@ plain strings everywhere: each renderer escapes them for its own language.
 """
 
 import re
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Literal
 
 from flopledger.reports.charts import Chart, TimeChart
 
@@ -147,6 +147,12 @@ def plain(text: Words) -> str:
     return "".join(piece if isinstance(piece, str) else piece.text for piece in text)
 
 
+def sentence(text: str) -> str:
+    """Begin with a capital, unless the first word is a name: of a file, a code, a regime."""
+    first = text.split(" ", 1)[0].rstrip(",:;")
+    return f"{text[:1].upper()}{text[1:]}" if first.isalpha() else text
+
+
 def row(*cells: str | Inline | Words, total: bool = False) -> Row:
     """Make a row of single words."""
     return Row(
@@ -161,3 +167,35 @@ def columns(*titles: str) -> tuple[Column, ...]:
         Column(title=title[1:], kind=kinds[title[0]]) if title[:1] in kinds else Column(title=title)
         for title in titles
     )
+
+
+#: Control characters, and the marks that turn the direction of what follows: words from evidence
+#: could hide behind them, in every renderer. Line breaks and tabs are spaces.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064"
+    "\u2066-\u2069\ufeff\ud800-\udfff]"
+)
+
+
+_LONGEST = 2000
+
+
+def visible(value: Any) -> Any:
+    """Give the same value with each unseen character of its strings written out, as ``\\u202e``.
+
+    A string longer than any sentence is cut: evidence decides how long its words are.
+    """
+    if isinstance(value, str):
+        if len(value) > _LONGEST:
+            value = f"{value[:_LONGEST]}… ({len(value) - _LONGEST:,} more letters)"
+        return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
+    if isinstance(value, tuple):
+        return tuple(visible(one) for one in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        changed = {
+            field.name: made
+            for field in fields(value)
+            if (made := visible(old := getattr(value, field.name))) is not old
+        }
+        return replace(value, **changed) if changed else value
+    return value

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from flopledger.errors import FlopledgerError
-from flopledger.reports.tables import table
+from flopledger.reports.tables import NUMBERS, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,9 +24,16 @@ def to_frame(report: "AuditReport", name: str) -> "pd.DataFrame":
             "data frames need pandas, which is not installed: pip install 'flopledger[frame]'"
         ) from None
     columns = {
-        column: pd.Series([row[column] for row in records.rows], dtype="object")
+        column: pd.Series([row[column] for row in records.rows], dtype=_type(column))
         for column in records.columns
     }
-    # The facts' values are numbers and words in one column: they keep their own types.
-    made = pd.DataFrame(columns, columns=list(records.columns))
-    return made.convert_dtypes(convert_integer=False)
+    return pd.DataFrame(columns, columns=list(records.columns))
+
+
+def _type(column: str) -> str:
+    """Name the nullable type of a column; facts hold numbers and words in one."""
+    if column == "value":
+        return "object"
+    if column == "bound_only":
+        return "boolean"
+    return "Float64" if column in NUMBERS else "string"

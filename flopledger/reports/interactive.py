@@ -95,7 +95,7 @@ def _trace(go: Any, axis: Axis, row: Line, name: str) -> Any:
             "width": 4,
             "dash": "dash" if row.role == "bound" else "solid",
         },
-        marker={"size": sizes, "color": COLOURS[row.role]},
+        marker={"size": sizes, "color": COLOURS[row.role], "opacity": 1, "line": {"width": 0}},
         hovertemplate=f"{_plain(row.caption)}<extra></extra>",
     )
 
@@ -136,13 +136,18 @@ def _over_time(go: Any, chart: TimeChart) -> Any:
         )  # fmt: skip
         made.add_trace(
             go.Scatter(
-                x=list(chart.hours), y=list(panel.mean), mode="lines", connectgaps=False,
+                x=list(chart.times), y=list(panel.mean), mode="lines", connectgaps=False,
                 line={"width": 1.6, "color": COLOURS["route"]},
-                hovertemplate=f"%{{y:.4g}} {_plain(panel.unit)} at %{{x:.3g}} h<extra></extra>",
+                hovertemplate=f"%{{y:.4g}} {_plain(panel.unit)} at %{{x:.4g}} {chart.unit}<extra></extra>",
             ),
             row=at, col=1,
         )  # fmt: skip
         made.update_yaxes(range=[0, panel.top], gridcolor=_GRID, zeroline=False, row=at, col=1)
+    for band in chart.stretches:
+        made.add_vrect(
+            x0=band.start, x1=band.end, row="all", col=1, line_width=0, layer="below",
+            fillcolor="rgba(190,160,90,0.22)",
+        )  # fmt: skip
     made.update_xaxes(range=[0, chart.span], gridcolor=_GRID, zeroline=False)
     made.update_xaxes(title=chart.axis.title, row=len(chart.panels), col=1)
     made.update_layout(
@@ -156,7 +161,7 @@ def _outline(chart: TimeChart, panel: Panel) -> tuple[list[float | None], list[f
     across: list[float | None] = []
     outline: list[float | None] = []
     for stretch in panel.stretches():
-        there = [chart.hours[at] for at in stretch]
+        there = [chart.times[at] for at in stretch]
         across += [*there, *there[::-1], None]
         outline += [panel.high[at] for at in stretch]
         outline += [*(panel.low[at] for at in stretch[::-1]), None]

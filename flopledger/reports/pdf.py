@@ -7,7 +7,7 @@ in scripts that they lack are set in whatever the machine has.
 
 import json
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 
 from flopledger import __version__
 from flopledger.errors import FlopledgerError
@@ -25,6 +25,7 @@ from flopledger.reports.document import (
     Table,
     Words,
     plain,
+    sentence,
 )
 
 _BREAK = "\N{ZERO WIDTH SPACE}"
@@ -42,9 +43,13 @@ def render(document: Document) -> bytes:
         ) from None
     template = (files("flopledger.reports") / "templates" / "document.typ").read_bytes()
     data = json.dumps(_document(document), ensure_ascii=False).encode()
-    sources = {"main.typ": template, "document.json": data}
+    sources: Any = {"main.typ": template, "document.json": data}  # typst's own types lack this form
     # An unknown script must not cost the reader the report: first other fonts, then the standard.
-    attempts: tuple[tuple[bool, str], ...] = ((True, "ua-1"), (False, "ua-1"), (False, "1.7"))
+    attempts: tuple[tuple[bool, Literal["ua-1", "1.7"]], ...] = (
+        (True, "ua-1"),
+        (False, "ua-1"),
+        (False, "1.7"),
+    )
     for own_fonts, standard in attempts:
         try:
             made: bytes = typst.compile(
@@ -64,7 +69,7 @@ def _document(document: Document) -> dict[str, Any]:
         "title": _breakable(document.title),
         "running": svg.cut(document.title, 70),
         "verdict": document.verdict or "",
-        "mark": document.mark,
+        "mark": sentence(document.mark),
         "lead": _breakable(document.lead),
         "quote": _breakable(document.quote or ""),
         "cite": _breakable(document.cite or ""),
@@ -124,12 +129,12 @@ def _table(table: Table) -> dict[str, Any]:
 
 
 def _widths(table: Table) -> list[float]:
-    """Share the width by what the columns hold: the square root keeps long ones from taking all."""
+    """Share the width by what the columns hold; less than in proportion, or long ones take all."""
     found = []
     for at, column in enumerate(table.columns):
         longest = max((len(plain(row.cells[at])) for row in table.rows), default=0)
         word = max((len(word) for word in column.title.split()), default=1)
-        found.append(float(max(min(longest, 90), word, 5)) ** 0.5)
+        found.append(float(max(min(longest, 90), word, 5)) ** 0.65)
     return found
 
 

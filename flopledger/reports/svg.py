@@ -242,6 +242,12 @@ def _panel(chart: TimeChart, panel: Panel, layout: Layout, top: float) -> list[s
         f'<text class="label" x="{field.left}" y="{top - 9:.1f}">{escape(panel.label)}'
         f'<tspan class="unit" dx="6">{escape(panel.unit)}</tspan></text>'
     ]
+    for band in chart.stretches:
+        left, right = field.x(band.start), field.x(band.end)
+        body.append(
+            f'<rect class="band" x="{left:.1f}" y="{top:.1f}" width="{max(right - left, 1.5):.1f}" '
+            f'height="{_PANEL}"><title>{escape(band.label)}</title></rect>'
+        )
     for share in (0.0, 0.5, 1.0):
         at = y(panel.top * share)
         body.append(
@@ -252,7 +258,7 @@ def _panel(chart: TimeChart, panel: Panel, layout: Layout, top: float) -> list[s
             f"{panel.top * share:.4g}</text>"
         )
     for stretch in panel.stretches():
-        xs = [field.x(chart.hours[at]) for at in stretch]
+        xs = [field.x(chart.times[at]) for at in stretch]
         high = [y(panel.high[at] or 0.0) for at in stretch]
         low = [y(panel.low[at] or 0.0) for at in stretch]
         if len(stretch) == 1:  # one moment alone: give it the width that an eye needs

@@ -45,6 +45,13 @@ _COLUMNS = {
     "sensitivity": ("input", "log_variance_share"),
 }  # fmt: skip
 NAMES = tuple(_COLUMNS)
+#: Columns of numbers, in base units.
+NUMBERS = frozenset(
+    {
+        *_FLOP, "low", "best", "high", "threshold_flop", "probability_exceeded",
+        "accelerator_seconds", "energy_joules", "log_variance_share",
+    }
+)  # fmt: skip
 
 
 def table(report: "AuditReport", name: str) -> Records:

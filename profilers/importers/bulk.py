@@ -17,6 +17,7 @@ import pyarrow.csv as pacsv
 from numpy.typing import NDArray
 
 from profilers.importers import units
+from profilers.importers.blank_units import blanked
 from profilers.importers.opened import MAX_LINE, Opened
 from profilers.importers.recording import Block, Findings
 from profilers.importers.stamp_columns import civil_column, epoch_column, epoch_type
@@ -138,8 +139,16 @@ class _Bulk:
         self.possible = len(set(signals)) == len(signals)
         self.words = sorted({*units.MISSING, *table.missing} - {""})
         self.nulls = ["", *self.words, *(f" {word}" for word in self.words)]
+        self.delimiter = table.delimiter.encode()
+        self.suffixed = [(i, table.columns[i].suffix.encode()) for i in self._bare_units()]
         self._devices: dict[tuple[str, ...], int] = {}
         self._described: list[Device] = []
+
+    def _bare_units(self) -> list[int]:
+        """Return the signal columns whose cells carry a unit."""
+        columns = self.table.columns
+        signals = [i for i in self.used if columns[i].role is Role.SIGNAL]
+        return [i for i in signals if columns[i].suffix and columns[i].unit != "mask"]
 
     def _type(self, column: Column) -> pa.DataType:
         if column.role is Role.STAMP:
@@ -156,6 +165,11 @@ class _Bulk:
         """Let pyarrow split and convert a piece; raises where a cell does not fit its type."""
         if not self.possible or (self.whole and (b"0x" in data or b"0X" in data)):
             raise _UnsureError  # pyarrow reads 0x10 as sixteen, a figure that nobody wrote
+        if self.suffixed and (
+            bare := blanked(data, len(self.names), self.delimiter, self.suffixed)
+        ):
+            figures = {self.names[place]: pa.float64() for place, _ in self.suffixed}
+            return self._read(bare, self.used, self.types | figures)
         return self._read(data, self.used, self.types)
 
     def block(self, data: bytes, table: pa.Table) -> Block:
@@ -180,7 +194,9 @@ class _Bulk:
         assert place is not None
         return place
 
-    def _read(self, data: bytes, places: Sequence[int], types: dict[str, pa.DataType]) -> pa.Table:
+    def _read(
+        self, data: bytes | memoryview, places: Sequence[int], types: dict[str, pa.DataType]
+    ) -> pa.Table:
         return pacsv.read_csv(
             pa.BufferReader(data),
             read_options=pacsv.ReadOptions(column_names=self.names, block_size=4 * 1024 * 1024),
@@ -196,7 +212,7 @@ class _Bulk:
     def _series(self, table: pa.Table, place: int, data: bytes) -> Series:
         column = self.table.columns[place]
         cells = table.column(self.names[place]).combine_chunks()
-        if column.suffix:
+        if column.suffix and not pa.types.is_floating(cells.type):
             parsed = _suffixed(cells, column.suffix, self.words)
         elif column.unit == "mask":
             return self._words(cells, column)
@@ -300,8 +316,6 @@ def _plain(cells: pa.Array) -> _Parsed:
 
 def _suffixed(cells: pa.Array, suffix: str, words: Sequence[str]) -> _Parsed:
     """Read ``123.45 W``: every cell either ends with the unit or is a word for nothing."""
-    if (quick := _all_suffixed(cells, suffix.encode())) is not None:
-        return quick
     bare = pc.utf8_trim_whitespace(cells)
     fits = pc.ends_with(bare, suffix)
     absent = pc.is_in(bare, value_set=pa.array(["", *words]))
@@ -310,34 +324,6 @@ def _suffixed(cells: pa.Array, suffix: str, words: Sequence[str]) -> _Parsed:
     bare = pc.if_else(absent, None, bare)
     figures = pc.utf8_rtrim_whitespace(pc.utf8_slice_codeunits(bare, 0, -len(suffix)))
     return _plain(figures.cast(pa.float64()))
-
-
-def _all_suffixed(cells: pa.Array, suffix: bytes) -> _Parsed | None:
-    """Read a column in which every cell carries the unit; None where one does not.
-
-    The column's own bytes become a one-column CSV: each unit is overwritten by blanks and a line
-    end. Three passes over the bytes instead of five kernels over the cells.
-    """
-    if not len(cells) or cells.null_count:
-        return None
-    ends = np.frombuffer(cells.buffers()[1], np.int32)[cells.offset : cells.offset + len(cells) + 1]
-    text = np.frombuffer(cells.buffers()[2], np.uint8)[ends[0] : ends[-1]]
-    ends = ends - ends[0]
-    if bool((np.diff(ends) <= len(suffix)).any()) or b"\n" in text.tobytes():
-        return None
-    for back, byte in enumerate(reversed(suffix), start=1):
-        if not bool((text[ends[1:] - back] == byte).all()):
-            return None
-    written = text.copy()
-    for back in range(1, len(suffix) + 1):
-        written[ends[1:] - back] = ord("\n") if back == 1 else ord(" ")
-    table = pacsv.read_csv(
-        pa.BufferReader(written.tobytes()),
-        read_options=pacsv.ReadOptions(column_names=["c"]),
-        parse_options=pacsv.ParseOptions(delimiter="\x1f", quote_char=False),
-        convert_options=pacsv.ConvertOptions(column_types={"c": pa.float64()}, null_values=[]),
-    )
-    return _plain(table.column("c").combine_chunks()) if table.num_rows == len(cells) else None
 
 
 def _scaled(values: NDArray[np.float64], by: float) -> NDArray[np.float64] | NDArray[np.int64]:

@@ -32,9 +32,11 @@ MIN_SPACING_NS = 105_000_000
 """GPM wants its two samples more than 100 ms apart."""
 
 
-_METRIC = struct.Struct("=Iid24x")  # id, return code, value, three name pointers
 _FIRST_METRIC = 24  # after version, count and the two samples
-_AFTER_LAST = _FIRST_METRIC + _METRIC.size * len(METRICS)
+_METRIC = "{}24x"  # id, return code, value, three name pointers
+_CODES = struct.Struct("=" + _METRIC.format("4xi8x") * len(METRICS))
+_VALUES = struct.Struct("=" + _METRIC.format("8xd") * len(METRICS))
+_NAMES = tuple(METRICS.values())
 
 
 class GpmChain:
@@ -52,6 +54,8 @@ class GpmChain:
         self._request.numMetrics = len(METRICS)
         for place, number in enumerate(METRICS):
             self._request.metrics[place].metricId = number
+        # The binding's attribute access costs more than the call; the layout is fixed by the ABI.
+        self._answer = memoryview(self._request).cast("B")
 
     def supported(self) -> bool:
         """Ask the device whether it has GPM at all."""
@@ -77,11 +81,14 @@ class GpmChain:
             return dict.fromkeys(METRICS.values(), why)
         self._request.sample1, self._request.sample2 = older, newer
         self._nvml.nvmlGpmMetricsGet(self._request)
-        # The binding's attribute access costs more than the call; the layout is fixed by the ABI.
-        told = _METRIC.iter_unpack(memoryview(self._request).cast("B")[_FIRST_METRIC:_AFTER_LAST])
+        codes = _CODES.unpack_from(self._answer, _FIRST_METRIC)
+        values = _VALUES.unpack_from(self._answer, _FIRST_METRIC)
+        if not any(codes):
+            return dict(zip(_NAMES, [int(value * 10 + 0.5) for value in values], strict=True))
+        told = zip(METRICS.items(), codes, values, strict=True)
         return {
             name: int(value * 10 + 0.5) if code == 0 else self._absent(number, code)
-            for name, (number, code, value) in zip(METRICS.values(), told, strict=True)
+            for (number, name), code, value in told
         }
 
     def _absent(self, number: int, code: int) -> Reading:

@@ -336,3 +336,44 @@ def test_every_attention_is_tried_before_the_closed_form(write, monkeypatch):
     assert counted.count.method == "meta"
     assert tried[1:] == ["sdpa", "eager"]
     assert counted.findings == ()
+
+
+def test_a_spectrogram_is_turned_where_the_model_reads_frames_by_bins(write):
+    from flopcount.counted_model import count_config
+
+    config = {
+        "model_type": "parakeet_ctc",
+        "vocab_size": 50,
+        "encoder_config": {
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 4,
+            "num_mel_bins": 16,
+            "subsampling_conv_channels": 8,
+        },
+    }
+    counted = count_config(write(config), batch=1, audio_frames=80)
+    assert counted.count.forward > 0
+    assert counted.count.by_module["ctc_head"] > 0
+
+
+def test_a_spectrogram_without_stated_bins_is_asked_for(write):
+    from flopcount.counted_model import count_config
+
+    counted = count_config(write({"model_type": "wav2vec2-bert"}), audio_frames=100)
+    assert counted.count is None
+    assert [finding.code for finding in counted.findings] == ["input-size-unknown"]
+
+
+def test_a_video_model_gets_its_frames(write):
+    from flopcount.counted_model import count_config
+
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4,
+             "intermediate_size": 64, "image_size": 32, "patch_size": 16, "num_frames": 4,
+             "decoder_num_hidden_layers": 1}  # fmt: skip
+    config = {"model_type": "videomae", "architectures": ["VideoMAEModel"], **sizes}
+    counted = count_config(write(config), batch=1)
+    # tubes of 2 frames and 16x16 pixels of 3 channels: 2·2·2 = 8 tokens of 2·3·2·16·16·32 FLOP
+    patches = counted.count.by_module["embeddings.patch_embeddings"]
+    assert patches == 2 * (8 * 2 * 3 * 2 * 16 * 16 * 32)

@@ -33,7 +33,7 @@ def test_cpu():
     count = flopcount.count(Looking(), torch.zeros(2, 6, dtype=torch.long))
     assert count.method == "cpu"
     assert count.total == cost(2, 6)
-    assert [note.partition(":")[0] for note in count.notes] == ["meta", "fake"]
+    assert [note.partition(":")[0] for note in count.notes] == ["meta", "fake", "random"]
 
 
 def test_cpu_scaled_is_exact_too(monkeypatch):

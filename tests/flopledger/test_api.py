@@ -23,8 +23,8 @@ def test_an_audit_in_two_lines(root: Path, tmp_path: Path) -> None:
 
 
 def test_what_does_not_exist_says_so() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'record'"):
-        flopledger.record  # noqa: B018
+    with pytest.raises(AttributeError, match="no attribute 'recorder'"):
+        flopledger.recorder  # noqa: B018
 
 
 def test_the_pillars_hand_on_their_names() -> None:

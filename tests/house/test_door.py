@@ -13,18 +13,26 @@ from flopledger.commands import app, main
 #: Pinned: scripts call exactly these. A verb may be added; to change or drop one, change
 #: the contract in docs/reference/command-line.md first, with a major version.
 OPTIONS = {
-    "audit": {"--html", "--json", "--seed", "--regime", "--trace", "--allow-outside"},
+    "audit": {
+        "--html", "--pdf", "--markdown", "--csv", "--json", "--seed", "--regime", "--trace",
+        "--allow-outside", "--bundle", "--key",
+    },
     "estimate": {
         "--parameters", "--active-parameters", "--config", "--tokens", "--sequence", "--kind",
         "--trainable-parameters", "--precision", "--accelerator", "--accelerator-count",
         "--accelerator-hours", "--wall-clock-hours", "--mfu", "--seed", "--trace", "--html",
         "--json",
     },
+    "report": {
+        "--format", "--out", "--created", "--seed", "--regime", "--trace", "--allow-outside", "--html",
+        "--json",
+    },
+    "view": {"--port", "--browser", "--trace", "--json"},
     "count": {
         "--batch", "--sequence", "--mode", "--by", "--depth", "--recompute", "--convention",
         "--crosscheck", "--explain", "--html", "--csv", "--json",
     },
-    "run": {"--out", "--interval"},
+    "run": {"--out", "--interval", "--append", "--steps"},
     "top": {"--once", "--json"},
     "doctor": {"--calibrate", "--json"},
     "import": {"--out", "--skip-unknown", "--append", "--json"},
@@ -39,6 +47,14 @@ OPTIONS = {
     "case schema": set(),
     "regimes list": {"--json"},
     "regimes show": {"--json"},
+    "keygen": {"--out", "--passphrase", "--json"},
+    "seal": {
+        "--key", "--out", "--redact", "--reveal", "--summary", "--site", "--audit-id-file", "--html",
+        "--at", "--seed", "--regime", "--trace", "--json",
+    },
+    "verify": {"--key", "--recompute", "--reveal", "--from", "--json"},
+    "merge": {"--out", "--key", "--trust", "--title", "--json"},
+    "amend": {"--author", "--reason", "--set", "--remove", "--time", "--json"},
     "version": {"--json"},
 }  # fmt: skip
 

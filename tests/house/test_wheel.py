@@ -31,6 +31,8 @@ def test_top_level_names(names: list[str]) -> None:
 def test_data_files_are_inside(names: list[str]) -> None:
     for needed in (
         "flopledger/reports/templates/document.html.j2",
+        "flopledger/reports/templates/document.typ",
+        "flopledger/reports/findings.md",
         "flopledger/methods/data/priors.toml",
         "flopledger/regimes/data/eu-systemic-risk-1e25.toml",
         "flopledger/py.typed",

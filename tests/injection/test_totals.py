@@ -114,6 +114,14 @@ def test_two_trainings_side_by_side_are_added(tmp_path):
     assert totals.duration_seconds == pytest.approx(1.4)  # from 0 to 1.1 and from 0.3 to 1.4
 
 
+def test_a_process_with_two_ledgers_counts_once(tmp_path):
+    process(tmp_path, steps=10, pid=7)
+    process(tmp_path, steps=10, pid=7, at=0.001, tokens=80)  # the program's own recording
+    totals = read_totals(tmp_path)
+    assert (totals.steps, totals.model_flop, totals.tokens) == (10, 3000, 800)
+    assert "recorded-twice" in codes(totals)
+
+
 def test_a_job_that_comes_back_with_fewer_ranks(tmp_path):
     for rank in range(4):
         process(tmp_path, rank=rank, world=4, pid=rank, steps=10, seal=None)
@@ -222,6 +230,25 @@ def test_a_changed_ledger_is_named(tmp_path):
     (finding,) = [f for f in totals.findings if f.code == "ledger-broken"]
     assert finding.severity == "error"
     assert path.parent.name in finding.evidence[0]
+
+
+def test_verify_checks_step_ledgers(tmp_path):
+    from profilers.record import verify
+
+    good = process(tmp_path, pid=1) / "ledger.jsonl"
+    assert verify(tmp_path) == []
+    process(tmp_path, pid=2, seal=None)
+    assert [problem.code for problem in verify(tmp_path)] == ["unsealed"]
+    lines = good.read_bytes().splitlines(keepends=True)
+    good.write_bytes(b"".join([*lines[:2], *lines[3:]]))  # a block of steps taken out
+    found = [problem for problem in verify(tmp_path) if problem.code == "broken-chain"]
+    assert [(problem.file, problem.line) for problem in found] == [
+        (f"steps/{good.parent.name}/ledger.jsonl", 3)
+    ]
+    good.write_bytes(b"".join(lines)[:-30])
+    assert "torn-tail" in {problem.code for problem in verify(tmp_path)}
+    good.write_bytes(b"")
+    assert "broken-chain" in {problem.code for problem in verify(tmp_path)}
 
 
 spans = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 12)), max_size=12)

@@ -4,6 +4,8 @@ Other libraries' deprecation warnings are theirs to mend, so here only warnings 
 modules are errors. A library that is not installed skips its tests, loudly, with the install line.
 """
 
+import fcntl
+import json
 import os
 import socket
 import subprocess
@@ -12,7 +14,9 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +32,10 @@ os.environ.update(
     DO_NOT_TRACK="1",
     TRACKIO_LOCAL_ONLY="1",
     CUDA_VISIBLE_DEVICES="",
+    OMP_NUM_THREADS="1",  # the tests run beside each other; threads that wait for each other do not
 )
+if (loaded := sys.modules.get("torch")) is not None:
+    loaded.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -51,33 +58,58 @@ def need() -> Callable[[str, str], object]:
 
 @pytest.fixture(scope="session")
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Run a real tracking server on loopback; its address."""
+    """Run a real tracking server on loopback, one for all test processes; its address."""
     pytest.importorskip(
         "mlflow.server", reason="mlflow's server is not installed: pip install mlflow"
     )
-    folder = tmp_path_factory.mktemp("mlflow")
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "mlflow-server"
+    folder.mkdir(exist_ok=True)
+    with _locked(folder) as state:
+        if not state.get("users"):
+            state |= _started(folder)
+        state["users"] = state.get("users", 0) + 1
+        address: str = state["address"]
+    try:
+        yield address
+    finally:
+        with _locked(folder) as state:
+            state["users"] -= 1
+            if not state["users"]:
+                os.killpg(state["pid"], 15)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[dict[str, Any]]:
+    """Read and write what test processes share about the server, one at a time."""
+    with (folder / "state.json").open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        state = json.loads(file.read() or "{}")
+        yield state
+        file.truncate(0)
+        file.write(json.dumps(state))
+
+
+def _started(folder: Path) -> dict[str, Any]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    store = folder / f"store-{port}"
     command = [
         sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
-        "--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/store.db",
-        "--artifacts-destination", str(folder / "artifacts"),
+        "--workers", "1", "--backend-store-uri", f"sqlite:///{store}.db",
+        "--artifacts-destination", str(store),
     ]  # fmt: skip
-    log = (folder / "log.txt").open("wb")
-    server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        _wait_for(f"{address}/health", server, folder / "log.txt")
-        yield address
-    finally:
-        os.killpg(server.pid, 15)
-        server.wait(20)
-        log.close()
+    with (folder / "log.txt").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    _wait_for(f"http://127.0.0.1:{port}/health", server, folder / "log.txt")
+    server.returncode = 0  # it outlives this object on purpose: the last user ends its group
+    return {"pid": server.pid, "address": f"http://127.0.0.1:{port}"}
 
 
-def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 90
+def _wait_for(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline and server.poll() is None:
         try:
             with urllib.request.urlopen(url, timeout=2) as answer:
@@ -85,4 +117,6 @@ def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
                     return
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
+    if server.poll() is None:
+        os.killpg(server.pid, 9)
     pytest.fail(f"mlflow server did not come up:\n{log.read_text()[-2000:]}")

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import subprocess
@@ -139,7 +140,8 @@ def test_every_altered_byte_is_found(tmp_path):
     broken = [p for p in verify(tmp_path) if p.code == "broken-chain"]
     assert broken
     number = original[: original.index(b'"code": 79')].count(b"\n") + 1
-    assert broken[0].detail.startswith(f"line {number + 1}:")  # the line after it disagrees
+    assert broken[0].line == number + 1  # the line after it disagrees
+    assert broken[0].file == str(ledger.relative_to(tmp_path))
     ledger.write_bytes(original)
     lines = original.splitlines(keepends=True)
     ledger.write_bytes(b"".join(lines[:3] + lines[4:]))
@@ -149,7 +151,9 @@ def test_every_altered_byte_is_found(tmp_path):
     data = bytearray(stream.read_bytes())
     data[-40] ^= 1
     stream.write_bytes(data)
-    assert [p.code for p in verify(tmp_path)] == ["digest-mismatch"]
+    (changed,) = verify(tmp_path)
+    assert (changed.code, changed.file) == ("digest-mismatch", str(stream.relative_to(tmp_path)))
+    assert hashlib.sha256(data).hexdigest() in changed.detail  # what is there, beside what was
     stream.unlink()
     assert [p.code for p in verify(tmp_path)] == ["missing-segment"]
 

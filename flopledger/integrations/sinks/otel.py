@@ -1,7 +1,7 @@
 """Figures as OpenTelemetry metrics.
 
 Devices follow the semantic conventions for hardware (``hw.energy``, ``hw.power``, ``hw.gpu.*``
-with ``hw.id`` and ``hw.type``; status "development" in semantic conventions 1.45). For FLOP there is
+with ``hw.id`` and ``hw.type``; status "development" in semantic conventions 1.44). For FLOP there is
 no convention, so they have names of our own under ``flopledger.``. All instruments are observable:
 an export reads the last step's figures, totals included, so nothing is added up twice.
 """

@@ -4,6 +4,7 @@ nanoGPT divides one GPU's share by the BF16 peak of an A100 (312 TFLOP/s, a cons
 whatever the GPU, and prints -100 % until it has measured.
 """
 
+import math
 import re
 
 from flopledger.facts import Grade
@@ -12,10 +13,13 @@ from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
 from flopledger.logs.numbers import parse_count, parse_positive
 from flopledger.logs.reader import Reader
+from flopledger.logs.source_text import SourceText
 from flopledger.logs.stepping import Step, StepLog, median, short_lines
 
 #: The constant in nanoGPT's ``estimate_mfu``, FLOP/s.
 NANOGPT_PEAK = 312e12
+#: The constant of nanochat's first versions, which print ``mfu`` and not ``bf16_mfu``.
+NANOCHAT_PEAK = 989e12
 
 _ITER = re.compile(
     r"\biter (\d{1,10}): loss ([\d.naif]{1,20}), time ([\d.]{1,20})ms(?:, mfu (-?[\d.]{1,12})%)?"
@@ -53,11 +57,13 @@ def sniff_chat(head: bytes, _name: str) -> bool:
 
 def read_gpt(document: Document, notes: Notes) -> None:
     """Write down iterations, their time, and what the printed MFU stands for."""
-    log, utilisation = StepLog(), []
+    log, utilisation, source = StepLog(), [], SourceText()
     for number, text in short_lines(document):
         match = _ITER.search(text)
         if match is None:
             _note_line(text, number, notes)
+            if not log.steps:
+                source.take(number, text)
             continue
         seconds = parse_positive(match[3])
         step = Step(
@@ -70,6 +76,7 @@ def read_gpt(document: Document, notes: Notes) -> None:
             utilisation.append(share / 100)
     if not log.steps:
         raise EvidenceError(f"{document.name}: nanoGPT marks but no iteration")
+    _note_configuration(source, notes)
     log.note(notes, zero_based=True)
     _note_tokens(log, notes, zero_based=True)
     middle = median(utilisation)
@@ -91,9 +98,59 @@ def read_gpt(document: Document, notes: Notes) -> None:
     )
 
 
+def _note_configuration(source: SourceText, notes: Notes) -> None:
+    """Read the settings that a log carries: the program prints the file that overrides them.
+
+    Without the program's own line the tokens of an iteration are batch x block x accumulation; the
+    first versions multiply that by the processes, later ones do not.
+    """
+    names = {
+        "architecture.layers": "n_layer",
+        "architecture.hidden": "n_embd",
+        "architecture.heads": "n_head",
+        "architecture.vocabulary": "vocab_size",
+        "sequence_length": "block_size",
+    }
+    for name, word in names.items():
+        found = source.number(word)
+        if found is not None:
+            notes.fact(name, found.value, line(found.line))
+    layers, hidden = source.number("n_layer"), source.number("n_embd")
+    if layers is not None and hidden is not None:
+        place = line(layers.line)
+        heads = source.number("n_head")
+        if heads is not None:
+            notes.fact("architecture.kv_heads", heads.value, line(heads.line))
+        notes.fact("architecture.kind", "decoder", place)
+        notes.fact("architecture.ffn", 4 * hidden.value, f"{line(hidden.line)}: 4 x n_embd")
+        notes.fact("architecture.ffn_matrices", 2, place)
+        tied = True  # the program ties the output to the embedding
+        notes.fact("architecture.tied_embeddings", tied, place)
+        if source.number("vocab_size") is None:
+            # The program rounds GPT-2's 50,257 up where nothing else is said.
+            notes.fact("architecture.vocabulary", 50304, f"{place}: the program's default")
+    parts = [source.number(word) for word in ("batch_size", "block_size")]
+    if None in parts or any(fact.name == "tokens_per_step" for fact in notes.facts):
+        return
+    accumulation = source.number("gradient_accumulation_steps")
+    known = [part for part in (*parts, accumulation) if part is not None]
+    tokens = math.prod(part.value for part in known)
+    places = ", ".join(line(part.line) for part in known)
+    notes.fact("tokens_per_step", tokens, places, unit="tokens")
+    notes.finding(
+        "unit-ambiguity",
+        "info",
+        f"{tokens:,} tokens an iteration by the settings: of all processes in recent versions of the "
+        "program, of one process in its first ones",
+        places,
+    )
+
+
 def read_chat(document: Document, notes: Notes) -> None:
     """Write down steps, their time and the throughput of all ranks."""
     log, rates, utilisation, planned = StepLog(), [], [], None
+    batches: list[float] = []
+    has_own_peak = False
     for number, text in short_lines(document):
         match = _CHAT.search(text)
         if match is None:
@@ -107,18 +164,47 @@ def read_chat(document: Document, notes: Notes) -> None:
             seconds=seconds / 1000 if seconds else None,
         )
         planned = parse_count(match[2])
+        has_own_peak = has_own_peak or "bf16_mfu:" in text
         if log.add(step):
             rates += [float(rate)] if rate else []
+            batches += [float(rate) * seconds / 1000] if rate and seconds else []
             share = parse_positive(match[6])
             utilisation += [share / 100] if share else []
     if not log.steps:
         raise EvidenceError(f"{document.name}: nanochat marks but no step")
+    place = f"lines {log.steps[0].line} to {log.steps[-1].line}: median"
+    _note_batch_by_rates(batches, place, notes)
     log.note(notes, zero_based=True)
     _note_tokens(log, notes, zero_based=True)
     notes.fact("planned_steps", planned, line(log.steps[-1].line))
-    place = f"lines {log.steps[0].line} to {log.steps[-1].line}: median"
     notes.fact("tokens_per_second", median(rates), place, unit="tokens/s")
     notes.fact("claimed_mfu", median(utilisation), place, grade=Grade.CLAIM)
+    if utilisation and not has_own_peak:
+        notes.fact(
+            "implied_peak_flop_per_second",
+            NANOCHAT_PEAK,
+            "constant of the program",
+            grade=Grade.CLAIM,
+        )
+        notes.finding(
+            "assumed-peak",
+            "info",
+            "the printed MFU is of 989 TFLOP/s (H100, BF16) whatever the GPU",
+            place,
+        )
+
+
+def _note_batch_by_rates(batches: list[float], place: str, notes: Notes) -> None:
+    """Multiply time and throughput of a step, where the program's own line is missing."""
+    if any(fact.name == "tokens_per_step" for fact in notes.facts):
+        return
+    middle = median(batches)
+    if middle is None or middle < 1:
+        return
+    # Rates are printed as whole numbers: a power of two within their rounding is meant.
+    power = 2.0 ** round(math.log2(middle))
+    tokens = power if abs(middle / power - 1) < 0.003 else middle
+    notes.fact("tokens_per_step", round(tokens), f"{place} of dt x tok/sec", unit="tokens")
 
 
 def _note_line(text: str, number: int, notes: Notes) -> None:

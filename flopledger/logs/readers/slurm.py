@@ -21,10 +21,19 @@ _GPU = re.compile(r"(?:^|,)gres/gpu(:[^=,]{1,60})?=(\d{1,7})(?=,|$)")
 _MULTIPLE = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9}
 
 
+#: What a table without its header is told by: an allocation and an end, between bars.
+_HEADLESS = re.compile(
+    r"^[\d_+.\w-]{1,60}\|.*\b(?:COMPLETED|FAILED|TIMEOUT|CANCELLED|NODE_FAIL|PREEMPTED|"
+    r"OUT_OF_MEMORY|RUNNING)\b.*\|.*(?:^|[|,])(?:billing|cpu|gres/gpu|mem|node)="
+)
+
+
 def sniff(head: bytes, _name: str) -> bool:
-    """Recognise the header, in parsable or in fixed-width form."""
+    """Recognise the header, in parsable or in fixed-width form, or rows without one."""
     lines = head.split(b"\n", 2)
     first = lines[0].decode("utf-8", "replace")
+    if _HEADLESS.search(first[:4000]):
+        return True
     words = set(re.split(r"[|\s]+", first.strip()))
     if not words & set(_JOB_COLUMNS):
         return False
@@ -50,7 +59,7 @@ class Row:
 
 def read(document: Document, notes: Notes) -> None:
     """Write down GPU-seconds, time and energy of the jobs, one fact a job."""
-    jobs = [row for row in _rows(document) if _is_job(row)]
+    jobs = [row for row in _rows(document, notes) if _is_job(row)]
     if not jobs:
         raise EvidenceError(f"{document.name}: an sacct header without a job row")
     held, energy = 0.0, 0.0
@@ -93,16 +102,49 @@ def read(document: Document, notes: Notes) -> None:
         )
 
 
-def _rows(document: Document) -> Iterator[Row]:
+def _guessed(cells: list[str]) -> list[str]:
+    """Name the columns of a row by their contents; what is not certain keeps no name."""
+    names = [f"?{index}" for index in range(len(cells))]
+    kinds = (
+        ("AllocTRES", r"(?:[a-z/]+(?::[\w.-]+)?=[\w.]+,?)+"),
+        ("State", r"[A-Z_]{6,20}\+?(?: by \d+)?"),
+        ("Elapsed", r"(?:\d+-)?\d\d:\d\d:\d\d(?:\.\d+)?"),
+    )
+    for name, pattern in kinds:
+        fits = [index for index, cell in enumerate(cells) if re.fullmatch(pattern, cell.strip())]
+        if name == "AllocTRES" and len(fits) > 1:
+            # Requested and allocated resources look alike; alike they may be, and then either does.
+            same = {cells[index] for index in fits}
+            fits = fits[:1] if len(same) == 1 else []
+        if len(fits) == 1:
+            names[fits[0]] = name
+    stamps = [i for i, cell in enumerate(cells) if re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:]{8}", cell)]
+    if len(stamps) == 2:
+        names[stamps[0]], names[stamps[1]] = "Start", "End"
+    names[0] = "JobID"
+    return names
+
+
+def _rows(document: Document, notes: Notes) -> Iterator[Row]:
     header: list[str] | None = None
     spans: list[tuple[int, int]] = []
     for number, text in short_lines(document):
         if not text.strip():
             continue
         if header is None:
-            header = text.strip().strip("|").split("|") if "|" in text else text.split()
             parsable = "|" in text
-            continue
+            if parsable and _HEADLESS.search(text):
+                header = _guessed(text.rstrip("\r").rstrip("|").split("|"))
+                notes.finding(
+                    "header-missing",
+                    "warning",
+                    "the table has no header (sacct --noheader): columns were told by what stands in "
+                    "them, those that could be several things were left out",
+                    line(number),
+                )
+            else:
+                header = text.strip().strip("|").split("|") if parsable else text.split()
+                continue
         if not parsable and set(text.strip()) <= {"-", " "}:
             spans = [(match.start(), match.end()) for match in re.finditer(r"-+", text)]
             continue

@@ -1,8 +1,9 @@
 """From an audit to what its report says: one section a file, in the order of reading."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from flopledger.reports.content import (
+    amendments,
     assumptions,
     findings,
     headline,
@@ -15,7 +16,8 @@ from flopledger.reports.content import (
     thresholds,
     utilisation,
 )
-from flopledger.reports.document import Document
+from flopledger.reports.content.bounds import bounded
+from flopledger.reports.document import Document, visible
 
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
@@ -33,6 +35,7 @@ _ORDER = (
     sources.inputs,
     sources.facts,
     sources.register,
+    amendments.section,
     provenance.section,
 )
 
@@ -40,4 +43,6 @@ _ORDER = (
 def document(report: "AuditReport") -> Document:
     """Decide the whole report; a section that has nothing to say is left out."""
     found = [section(report) for section in _ORDER]
-    return headline.document(report, tuple(one for one in found if one is not None))
+    sections = tuple(bounded(one) for one in found if one is not None)
+    made = headline.document(report, sections)
+    return cast("Document", visible(made))

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from flopledger.reports.document import Block, Card, Paragraph, Section
+from flopledger.reports.document import Block, Card, Paragraph, Section, sentence
 from flopledger.reports.explanations import explain
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def _card(one: "Finding", *, known: bool) -> Card:
     return Card(
         severity=one.severity,
         code=one.code,
-        message=f"{one.message[0].upper()}{one.message[1:]}" if one.message else one.code,
+        message=sentence(one.message),
         places=one.evidence,
         meaning=() if text is None else text.meaning,
         resolves=() if text is None else text.resolves,

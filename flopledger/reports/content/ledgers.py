@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from flopledger import scope
 from flopledger.quantity import Interval
+from flopledger.reports.content.figures import shown
 from flopledger.reports.document import Block, Bullets, Paragraph, Row, Section, Table, columns, row
 from flopledger.text import interval, number
 
@@ -34,7 +35,7 @@ def section(report: "AuditReport") -> Section | None:
     if base is not None:
         rows.append(_base_row(report, names))
     sums = {one.regime.ledger: one.flop for one in report.standings}
-    rows.append(row("Sum", "", "", *(interval(sums[name], 2) for name in names), total=True))
+    rows.append(row("Sum", "", "", *(shown(sums[name], 2) for name in names), total=True))
     titles = [f"#{_NAMES.get(name, name)}" for name in names]
     blocks: list[Block] = [
         Table(

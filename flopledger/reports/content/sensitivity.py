@@ -5,15 +5,17 @@ from typing import TYPE_CHECKING
 
 from flopledger.quantity import Z90, Interval
 from flopledger.reports.charts import Chart, Line, Rule, ends
+from flopledger.reports.content.figures import shown
 from flopledger.reports.content.routes import flop_axis
-from flopledger.reports.document import Bullets, Figure, Section, Table, columns, row
-from flopledger.text import interval, number
+from flopledger.reports.document import Bullets, Figure, Section, Table, columns, row, sentence
+from flopledger.text import number
 
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
     from flopledger.sensitivity import Share
 
 _MOST = 12  #: bars; what is left is said in a sentence
+_LEAST = 0.0005  #: share below which an input is as good as exact
 _CAPTION = (
     "Each bar moves one input over its own 90 % range and leaves all others at their best figure; at the "
     "right its share of the variance of the total's logarithm. To first order, largest first."
@@ -25,15 +27,15 @@ def section(report: "AuditReport") -> Section | None:
     total = None if report.combined is None else report.combined.flop
     if total is None or not report.sensitivity:
         return None
-    drawing = _chart(report.sensitivity, total)
+    shares = tuple(one for one in report.sensitivity if one.log_variance_share >= _LEAST)
+    drawing = _chart(shares, total)
     if drawing is None:
         return None
     table = Table(
         caption="Share of the log variance by input",
         columns=columns("Input", "#Share of the log variance", "#Total over its 90 % range"),
         rows=tuple(
-            row(share.input, _share(share), interval(_swing(share, total)))
-            for share in report.sensitivity
+            row(share.input, _share(share), shown(_swing(share, total))) for share in shares
         ),
     )
     return Section(
@@ -47,7 +49,7 @@ def changes(report: "AuditReport") -> Section | None:
     """List what would turn the verdict or narrow the answer."""
     if not report.would_change:
         return None
-    items = tuple((f"{line[0].upper()}{line[1:]}.",) for line in report.would_change)
+    items = tuple((f"{sentence(line)}.",) for line in report.would_change)
     return Section(
         key="change", title="What would change the answer", blocks=(Bullets(items=items),)
     )
@@ -56,7 +58,6 @@ def changes(report: "AuditReport") -> Section | None:
 def _chart(shares: "tuple[Share, ...]", total: Interval) -> Chart | None:
     if total.best is None or total.low is None or total.high is None or total.low == total.high:
         return None
-    shown = shares[:_MOST]
     lines = tuple(
         Line(
             label=share.input,
@@ -64,13 +65,13 @@ def _chart(shares: "tuple[Share, ...]", total: Interval) -> Chart | None:
             role="route",
             value=_share(share),
             caption=f"{share.input}: {_share(share)} of the log variance, total "
-            f"{interval(_swing(share, total))} FLOP",
+            f"{shown(_swing(share, total))} FLOP",
         )
-        for share in shown
+        for share in shares[:_MOST]
     )
     found = [end for line in lines for end in ends(line.span)]
     return Chart(
-        title="What each input does to the total",
+        title="Tornado: what each input does to the total",
         rows=lines,
         rules=(Rule(at=total.best, label=f"best figure {number(total.best)}"),),
         axis=flop_axis(found),

@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from flopledger.reports.document import (
-    Block,
     Code,
     Paragraph,
     Row,
@@ -12,14 +11,15 @@ from flopledger.reports.document import (
     columns,
     row,
 )
-from flopledger.text import interval, number
+from flopledger.text import interval
 
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
     from flopledger.facts import Fact
     from flopledger.inputs import Input
 
-MOST_FACTS = 1500  #: rows of the table; JSON and CSV hold all of them
+
+_WHOLE = 1e16  #: up to here a float holds every whole number
 
 
 def inputs(report: "AuditReport") -> Section | None:
@@ -56,34 +56,42 @@ def facts(report: "AuditReport") -> Section | None:
     if not report.facts:
         return None
     ordered = sorted(report.facts, key=lambda fact: fact.name)  # stable: order of reading within
-    shown = ordered[:MOST_FACTS]
-    blocks: list[Block] = [
-        Table(
-            caption="Facts read from the evidence",
-            columns=columns("Fact", "#Value", "Unit", "~File", "~Locator", "Grade"),
-            rows=tuple(_fact_row(fact) for fact in shown),
-        )
-    ]
-    if len(ordered) > len(shown):
-        text = (
-            f"{len(ordered) - len(shown):,} more facts are left out here for length; the JSON and CSV "
-            "forms of this report hold all of them."
-        )
-        blocks.append(Paragraph(words=(text,), role="note"))
+    table = Table(
+        caption="Facts read from the evidence",
+        columns=columns("Fact", "#Value", "Unit", "~File", "~Locator", "Grade"),
+        rows=tuple(_fact_row(fact) for fact in ordered),
+    )
     text = "Facts that contradict one another are kept side by side; nothing is averaged."
-    blocks.append(Paragraph(words=(text,), role="note"))
-    return Section(key="facts", title="Facts and where they stand", blocks=tuple(blocks))
+    note = Paragraph(words=(text,), role="note")
+    return Section(key="facts", title="Facts and where they stand", blocks=(table, note))
 
 
 def _fact_row(fact: "Fact") -> Row:
-    value = fact.value
-    text = number(float(value), 6) if _is_number(value) else str(value)
-    return row(fact.name, text, fact.unit or "", Code(fact.file), fact.locator, str(fact.grade))
+    return row(
+        fact.name,
+        _value(fact.value, fact.unit),
+        fact.unit or "",
+        Code(fact.file),
+        fact.locator,
+        str(fact.grade),
+    )
 
 
-def _is_number(value: object) -> bool:
-    """Say whether ``value`` is a number that a float holds."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+def _value(value: float | int | str | bool, unit: str | None) -> str:
+    """Write a fact as it was read: whole numbers in full, for they are held against their source."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if not abs(value) < _WHOLE:
+        return _digits(float(value)) if abs(value) < 1e300 else str(value)
+    if unit == "unix s":
+        return f"{value:.3f}".rstrip("0").rstrip(".")
+    return f"{value:,.0f}" if value == int(value) else _digits(value)
+
+
+def _digits(value: float) -> str:
+    """Write ten significant digits, without padding."""
+    mantissa, _, exponent = f"{value:.10g}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if exponent else mantissa
 
 
 def register(report: "AuditReport") -> Section | None:

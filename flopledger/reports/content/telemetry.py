@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from flopledger.reports.charts import Panel, TimeChart, round_up
+from flopledger.reports.charts import Panel, TimeChart, clock, round_up
 from flopledger.reports.document import Block, Figure, Paragraph, Section
 from flopledger.text import number
 
@@ -18,23 +18,28 @@ def section(report: "AuditReport") -> Section | None:
     for index, run in enumerate(report.runs):
         if run.telemetry is None:
             continue
-        view = run.telemetry
-        title = f"Telemetry of run {run.figures.name}"
-        blocks.append(
-            Figure(key=f"telemetry-{index}", chart=_chart(view, title), caption=(_caption(view),))
-        )
-        blocks.append(Paragraph(words=(f"{title}: {', '.join(view.files)}.",), role="note"))
+        blocks += drawn(run.telemetry, f"Telemetry of run {run.figures.name}", index)
     if not blocks:
         return None
     return Section(key="telemetry", title="Telemetry", blocks=tuple(blocks))
 
 
-def _chart(view: "TelemetryView", title: str) -> TimeChart:
-    hours = view.seconds / 3600
+def drawn(view: "TelemetryView", title: str, index: int = 0) -> tuple[Block, Block]:
+    """Give the drawing of one run's recordings, and the files that they came from."""
+    figure = Figure(key=f"telemetry-{index}", chart=chart(view, title), caption=(caption(view),))
+    return figure, Paragraph(words=(f"{title}: {', '.join(view.files)}.",), role="note")
+
+
+def chart(view: "TelemetryView", title: str) -> TimeChart:
+    """Draw each signal in a panel of its own."""
+    length, unit, words = clock(view.seconds)
+    span = view.seconds / length
     return TimeChart(
         title=title,
-        hours=tuple(hours * (at + 0.5) / view.moments for at in range(view.moments)),
-        span=hours,
+        unit=unit,
+        axis_title=f"{words} from the first sample",
+        times=tuple(span * (at + 0.5) / view.moments for at in range(view.moments)),
+        span=span,
         panels=tuple(_panel(one) for one in view.envelopes),
     )
 
@@ -52,21 +57,23 @@ def _panel(one: "Envelope") -> Panel:
         low=one.low,
         mean=one.mean,
         high=one.high,
-        top=100.0 if one.unit == "%" and max(highs) <= 100 else round_up(max(highs)),
+        top=100.0 if one.unit == "%" and max(highs) <= 100 else round_up(1.04 * max(highs)),
         caption=f"{one.label}: mean {number(middle)} {one.unit}, lowest {number(min(lows))}, highest "
         f"{number(max(highs))}{gaps}",
     )
 
 
-def _caption(view: "TelemetryView") -> str:
+def caption(view: "TelemetryView") -> str:
+    """Say what is drawn and how it was thinned."""
     samples = max(one.samples for one in view.envelopes)
     devices = max(one.devices for one in view.envelopes)
     began = datetime.fromtimestamp(view.started_ns // 10**9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     length = view.seconds
     span = f"{number(length / 3600)} hours" if length >= 3600 else f"{number(length)} seconds"
     return (
-        f"Thinned for display: {samples:,} samples of {devices} device{'s' if devices != 1 else ''} over "
-        f"{span} from {began} are shown as {view.moments} moments. The line is the mean over samples and "
-        "devices, the band runs from the lowest sample to the highest; a break is a time without samples. "
-        "Every figure of the audit rests on the full recording."
+        f"Down-sampled for display: {samples:,} samples of {devices} device{'s' if devices != 1 else ''} "
+        f"over {span} from {began} are shown as {view.moments} moments. The line is the mean over samples "
+        "and devices, the band runs from the lowest sample to the highest; a break is a time without "
+        "samples. "
+        "Every figure rests on the full recording."
     )

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from flopledger.reports import wording
 from flopledger.reports.charts import Chart, Line, Role, ends
+from flopledger.reports.content.figures import shown
 from flopledger.reports.content.routes import flop_axis
 from flopledger.reports.document import (
     Block,
@@ -17,7 +18,7 @@ from flopledger.reports.document import (
     columns,
     row,
 )
-from flopledger.text import interval, round_number
+from flopledger.text import round_number
 
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
@@ -71,7 +72,7 @@ def _line(one: "Standing") -> Line:
         role=role,
         value=chance,
         target=one.threshold_flop,
-        caption=f"{one.regime.id}: ledger {interval(one.flop, 2)} FLOP, threshold "
+        caption=f"{one.regime.id}: ledger {shown(one.flop, 2)} FLOP, threshold "
         f"{round_number(one.threshold_flop)}, probability of exceeding it {chance}",
     )
 
@@ -93,7 +94,7 @@ def _table(report: "AuditReport") -> Table:
                 one.regime.name,
                 f"{one.regime.comparator} {round_number(one.threshold_flop)}",
                 one.regime.ledger.replace("_", " "),
-                interval(one.flop, 2),
+                shown(one.flop, 2),
                 wording.probability(one),
                 one.zone or "not known",
                 f"{one.regime.status} ({one.regime.in_force or 'never in force'})",

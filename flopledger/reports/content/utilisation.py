@@ -28,9 +28,9 @@ def section(report: "AuditReport") -> Section:
         )
     lines = tuple(line for run in used for line in _lines(run, several=len(used) > 1))
     caption = (
-        "Work over device time × dense peak, at each precision that the part has. The shaded band holds 90 % "
-        "of what published 16-bit runs on this class of hardware reach, downtime included: an "
-        "expectation, not evidence about this run. Red is implausible at that precision; a whole run at "
+        "Work over device time × dense peak, at each precision that the part has. The shaded band is the "
+        "prior: it holds 90 % of what published 16-bit runs on this class of hardware reach, downtime "
+        "included, and is no evidence about this run. Red is implausible at that precision; a whole run at "
         "1 is impossible."
     )
     notes = tuple(dict.fromkeys(_prior(run).describe() for run in used))
@@ -40,7 +40,7 @@ def section(report: "AuditReport") -> Section:
         blocks=(
             Figure(key="utilisation", chart=_chart(lines), caption=(caption,)),
             _table(used),
-            Paragraph(words=(f"Expectation: {'; '.join(notes)}.",), role="note"),
+            Paragraph(words=(f"Prior: {'; '.join(notes)}.",), role="note"),
         ),
     )
 

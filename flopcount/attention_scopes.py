@@ -1,0 +1,113 @@
+"""Meets attention one storey above the ops, where its mask and its queries' dtype are still known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import _disable_current_modes
+
+from flopcount import flex
+from flopcount.dtypes import dtype_name
+from flopcount.formulas.attention import causal_pairs
+from flopcount.known_values import KnownValues, UnknownValueError
+from flopcount.scopes import Attention, Scope
+
+if TYPE_CHECKING:
+    from flopcount.dispatch import Counter
+
+BLOCKED = -10_000.0
+"""An additive mask below this forbids a pair: the least value that half precision masks use."""
+
+
+class AttentionScopes(TorchFunctionMode):  # type: ignore[misc]
+    """Notes which products belong to ``scaled_dot_product_attention``, whatever kernel runs."""
+
+    def __init__(self, counter: Counter) -> None:
+        super().__init__()
+        self.counter = counter
+        self.watch = counter.watch
+        self.known = counter.known
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is torch.nn.functional.scaled_dot_product_attention:
+            return self.attend(func, args, kwargs)
+        if func is torch.ops.higher_order.flex_attention:
+            return flex.attend(self.counter, args, kwargs)
+        if func is torch.Tensor.tolist:
+            self.counter.asks(args[0])
+        if func is torch.Tensor.tolist and args[0].device.type == "meta":
+            # Reads memory without any op, so it can be answered only here.
+            with torch._C.DisableTorchFunction(), _disable_current_modes():
+                return self.known.value(args[0]).tolist()
+        return func(*args, **kwargs)
+
+    def attend(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Run one attention call inside a scope that knows its mask."""
+        names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
+        bound = {**dict(zip(names, args, strict=False)), **kwargs}
+        if bound["query"].is_nested:
+            return self._attend_nested(func, bound)
+        watch = self.watch
+        watch.push(Scope(watch.stack[-1].path, self._mask(bound)))
+        try:
+            return func(*args, **kwargs)
+        finally:
+            watch.pop()
+
+    def _attend_nested(self, func: Any, bound: dict[str, Any]) -> Any:
+        """Sequences of different lengths: each attends to itself only.
+
+        The reference kernel refuses a causal mask on them, so it runs without; what the mask allows
+        is counted from the lengths.
+        """
+        lengths = zip(ragged_lengths(bound["query"]), ragged_lengths(bound["key"]), strict=True)
+        each = list(lengths)
+        pairs = sum(queries * keys for queries, keys in each)
+        allowed = pairs
+        if bound.pop("is_causal", False):
+            allowed = sum(causal_pairs(queries, keys) for queries, keys in each)
+        found = Attention(allowed, max(pairs, 1), dtype_name(bound["query"].dtype))
+        self.watch.push(Scope(self.watch.stack[-1].path, found))
+        try:
+            return func(**bound)
+        finally:
+            self.watch.pop()
+
+    def _mask(self, bound: dict[str, Any]) -> Attention:
+        """Allowed and all pairs of the call."""
+        query, mask = bound["query"], bound.get("attn_mask")
+        queries, keys = query.shape[-2], bound["key"].shape[-2]
+        pairs, dtype = queries * keys, dtype_name(query.dtype)
+        if bound.get("is_causal"):
+            return Attention(causal_pairs(queries, keys), pairs, dtype)
+        if mask is None:
+            return Attention(pairs, pairs, dtype)
+        return allowed_by(self.known, mask, dtype)
+
+
+def allowed_by(known: KnownValues, mask: Any, dtype: str | None) -> Attention:
+    """Pairs that a boolean or additive mask allows, when its values can be known."""
+    cached: Attention | None = getattr(mask, "_flopcount_attention", None)
+    if cached is not None:
+        return cached
+    try:
+        values = known.value(mask)
+        allowed = values if values.dtype == torch.bool else values > BLOCKED
+        found = Attention(int(allowed.sum()), allowed.numel(), dtype)
+    except UnknownValueError:
+        found = Attention(1, 1, dtype, exact=False)
+        known.unknown_masks += 1
+    if mask.device.type == "meta":
+        mask._flopcount_attention = found
+    return found
+
+
+def ragged_lengths(nested: Any) -> list[int]:
+    """The length of each sequence of a nested tensor ``(B, heads, length, width)``."""
+    if nested.layout is torch.strided:
+        return [int(size[-2]) for size in nested._nested_tensor_size().tolist()]
+    lengths = nested.lengths()
+    return [int(n) for n in (nested.offsets().diff() if lengths is None else lengths).tolist()]

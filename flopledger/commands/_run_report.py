@@ -1,0 +1,67 @@
+"""The report of a training run: ``flopledger report RUN_DIR``."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from flopledger.reports.run_report import RunReport
+
+FORMS = {"html": (".html", ".htm"), "pdf": (".pdf",), "markdown": (".md",), "json": (".json",)}
+
+
+def report_run(folder: Path, form: str | None, out: Path | None) -> int:
+    """Write the report of the run in ``folder``; without a form tell it on the terminal."""
+    from flopledger.commands.audit import check_target
+    from flopledger.errors import FlopledgerError
+    from flopledger.reports import write_whole
+    from flopledger.reports.run_report import read_run
+
+    if form is not None and form not in FORMS:
+        raise FlopledgerError(f"--format {form}: a run is written as {', '.join(FORMS)}")
+    if out is not None and form is not None:
+        check_target(out, "--out", FORMS[form])
+    if out is None and form in {"html", "pdf"}:
+        raise FlopledgerError(f"--format {form} needs --out FILE{FORMS[form][0]}")
+    made = read_run(folder)
+    if form is None:
+        _tell(made)
+        return 0
+    content = _rendered(made, form)
+    if out is None:
+        assert isinstance(content, str)
+        typer.echo(content, nl=False)
+        return 0
+    write_whole(out, content)
+    typer.echo(f"{form}: {out}", err=True)
+    return 0
+
+
+def _rendered(made: "RunReport", form: str) -> str | bytes:
+    from flopledger.reports import markdown, pdf
+    from flopledger.reports.html import render_document
+    from flopledger.reports.run_document import document
+
+    if form == "json":
+        return json.dumps(made.as_json(), indent=2, allow_nan=False) + "\n"
+    if form == "markdown":
+        return markdown.render(document(made))
+    return pdf.render(document(made)) if form == "pdf" else render_document(document(made))
+
+
+def _tell(made: "RunReport") -> None:
+    from flopledger.commands.run_text import steps_lines
+    from flopledger.reports.document import visible
+
+    lines = [made.name, *(f"  {line}" for line in steps_lines({"steps": made.section}))]
+    if made.section is None:
+        lines.append("  no step is on record")
+    lines += [
+        f"  {one.get('code')}: {one.get('message')}"
+        for one in made.findings
+        if one.get("severity") != "info"
+    ]
+    for line in lines:
+        typer.echo(visible(line))

@@ -1,0 +1,131 @@
+"""``flopledger report``: the audit in the form that somebody asks for."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Hang this verb on the command line."""
+    app.command("report")(report)
+
+
+def report(
+    case: Annotated[
+        Path, typer.Argument(metavar="CASE.toml|RUN_DIR", help="The case file, or a run's folder.")
+    ],
+    *,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="html, pdf, markdown, csv, json, annex-xi, code-of-practice, article-52, cyclonedx, "
+            "spdx or model-card; without it the suffix of --out decides.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The file; without it text goes to stdout.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="The same as --format html --out FILE.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    created: Annotated[
+        str | None, typer.Option(help="Creation time that an SPDX document states.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Seed of the Monte Carlo draws.")
+    ] = None,
+    regime: Annotated[
+        list[str] | None, typer.Option("--regime", help="Report this regime only (repeatable).")
+    ] = None,
+    trace: Annotated[
+        bool, typer.Option(help="Trace the model of a config.json (needs the trace extra).")
+    ] = True,
+    allow_outside: Annotated[
+        bool, typer.Option("--allow-outside", help="Let the case name files outside its folder.")
+    ] = False,
+) -> int:
+    """Write an audit as a document: for readers, for an authority, for a bill of materials.
+
+    Of a run's folder: what the training did, over time (html, pdf, markdown, json), or in a few
+    lines. Exit code 0 once it is written, whatever the verdict; 2 for bad input.
+
+    Example: flopledger report examples/llama-3.1-405b/case.toml --format article-52 --out notice.pdf
+    """
+    from flopledger.auditing import DEFAULT_SEED, audit
+    from flopledger.case import AuditCase
+    from flopledger.exports import render
+    from flopledger.reports import write_whole
+
+    if html is not None:
+        form, out = _html(form, out, html, as_json=as_json)
+    if case.is_dir():
+        from flopledger.commands._run_report import report_run
+
+        asked = form is not None or out is not None or as_json
+        return report_run(case, _form(form, out, as_json=as_json) if asked else None, out)
+    name = _form(form, out, as_json=as_json)
+    _check(name, out)
+    made = audit(
+        AuditCase.load(case, allow_outside=allow_outside),
+        seed=DEFAULT_SEED if seed is None else seed,
+        regime_ids=tuple(regime or ()),
+        trace=trace,
+    )
+    suffix = None if out is None else out.suffix
+    content = render(made, name, suffix, created=created)
+    if out is None:
+        assert isinstance(content, str)
+        typer.echo(content, nl=False)
+        return 0
+    write_whole(out, content)
+    typer.echo(f"{name}: {out}", err=True)
+    return 0
+
+
+def _html(form: str | None, out: Path | None, html: Path, *, as_json: bool) -> tuple[str, Path]:
+    from flopledger.errors import FlopledgerError
+
+    if form not in {None, "html"} or out is not None or as_json:
+        raise FlopledgerError(f"--html {html}: says form and file already; leave the others out")
+    return "html", html
+
+
+def _form(form: str | None, out: Path | None, *, as_json: bool) -> str:
+    """Decide the form from the options."""
+    from flopledger.errors import FlopledgerError
+
+    if as_json:
+        if form not in {None, "json"}:
+            raise FlopledgerError(f"--json and --format {form}: give one of them")
+        return "json"
+    if form is not None:
+        return form
+    by_suffix = {
+        ".html": "html", ".htm": "html", ".pdf": "pdf", ".md": "markdown", ".csv": "csv",
+        ".json": "json", ".jsonld": "spdx",
+    }  # fmt: skip
+    suffix = "" if out is None else out.suffix.lower()
+    if suffix not in by_suffix:
+        raise FlopledgerError(
+            "say what to write: --format NAME, or --out FILE that ends in .html, .pdf, .md, .csv or .json"
+        )
+    return by_suffix[suffix]
+
+
+def _check(name: str, out: Path | None) -> None:
+    """Refuse what cannot be written before the work, not after it."""
+    from flopledger.commands.audit import check_target
+    from flopledger.errors import FlopledgerError
+    from flopledger.exports import FORMATS
+
+    if name not in FORMATS:
+        raise FlopledgerError(f"--format {name}: there are: {', '.join(FORMATS)}")
+    form = FORMATS[name]
+    if out is None:
+        if form.suffixes[0] in {".pdf", ".html"}:
+            raise FlopledgerError(f"--format {name} needs --out FILE{form.suffixes[0]}")
+        return
+    check_target(out, "--out", form.suffixes)

@@ -1,0 +1,163 @@
+"""A CycloneDX 1.6 machine-learning bill of materials.
+
+The standard has fields for energy and none for FLOP: compute stands in properties under a name of
+our own, and as a claim with its evidence under ``declarations``. No clock: the serial number follows
+from the case.
+"""
+
+import json
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from flopledger import __version__
+from flopledger.exports import disclosure
+from flopledger.reports import wording
+from flopledger.text import interval
+
+if TYPE_CHECKING:
+    from flopledger.auditing import AuditReport
+    from flopledger.quantity import Interval
+
+KILOWATT_HOUR = 3.6e6  #: joules
+_MODEL, _CLAIM, _ESTIMATE = "model", "claim:training-compute", "estimate:training-compute"
+
+
+def dumps(report: "AuditReport") -> str:
+    """Render as JSON text; equal reports give equal bytes."""
+    return json.dumps(to_dict(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def to_dict(report: "AuditReport") -> dict[str, Any]:
+    """Render as plain values."""
+    return {
+        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "serialNumber": f"urn:uuid:{identity(report)}",
+        "version": 1,
+        "metadata": {
+            "tools": {
+                "components": [
+                    {"type": "application", "name": "flopledger", "version": __version__}
+                ]
+            },
+            "component": _model(report),
+        },
+        "components": [_file(name, digest) for name, digest in _evidence(report)],
+        "declarations": _declarations(report),
+    }
+
+
+def identity(report: "AuditReport") -> uuid.UUID:
+    """Derive a name from case, seed and version: the same audit has the same one."""
+    text = f"{report.case.sha256}/{report.seed}/{__version__}"
+    return uuid.uuid5(uuid.NAMESPACE_URL, f"urn:flopledger:audit:{text}")
+
+
+def _model(report: "AuditReport") -> dict[str, Any]:
+    card: dict[str, Any] = {"properties": _properties(report)}
+    considerations = _energy(report)
+    if considerations:
+        card["considerations"] = {
+            "environmentalConsiderations": {"energyConsumptions": considerations}
+        }
+    return {
+        "type": "machine-learning-model",
+        "bom-ref": _MODEL,
+        "name": report.case.spec.title,
+        "modelCard": card,
+    }
+
+
+def _properties(report: "AuditReport") -> list[dict[str, str]]:
+    found = {"verdict": str(report.verdict)}
+    found |= _figure("training-compute", disclosure.updates(report))
+    for one in report.standings:
+        name = f"regime:{one.regime.id}"
+        found[f"{name}:threshold-flop"] = f"{one.threshold_flop:g}"
+        likely = one.probability_exceeded
+        found[f"{name}:probability-exceeded"] = "not known" if likely is None else f"{likely:.4g}"
+    return [{"name": f"flopledger:{name}", "value": value} for name, value in found.items()]
+
+
+def _figure(name: str, flop: "Interval | None") -> dict[str, str]:
+    ends: dict[str, float | None] = dict.fromkeys(("flop", "flop-low-90", "flop-high-90"))
+    if flop is not None:
+        ends = {"flop": flop.best, "flop-low-90": flop.low, "flop-high-90": flop.high}
+    return {
+        f"{name}:{key}": "not known" if value is None else f"{value:.6g}"
+        for key, value in ends.items()
+    }
+
+
+def _energy(report: "AuditReport") -> list[dict[str, Any]]:
+    """List measured energy by run. Who provided it is not known, so that list is empty."""
+    activities = {"finetuning": "fine-tuning", "lora": "fine-tuning", "rl": "fine-tuning"}
+    found = []
+    for run in disclosure.counted(report):
+        known = run.figures.energy_joules
+        joules = None if known is None else known.quantity.best
+        if known is None or joules is None:
+            continue
+        found.append(
+            {
+                "activity": activities.get(run.figures.kind, "training"),
+                "energyProviders": [],
+                "activityEnergyCost": {"value": joules / KILOWATT_HOUR, "unit": "kWh"},
+                "properties": [
+                    {"name": "flopledger:run", "value": run.figures.name},
+                    {
+                        "name": "flopledger:energy-boundary",
+                        "value": run.figures.energy_boundary or "not known",
+                    },
+                    {"name": "flopledger:source", "value": known.source},
+                ],
+            }
+        )
+    return found
+
+
+def _evidence(report: "AuditReport") -> list[tuple[str, str]]:
+    found = {(name, digest) for run in report.runs for name, digest in run.evidence_digests.items()}
+    return sorted({(report.case.path.name, report.case.sha256), *found})
+
+
+def _file(name: str, digest: str) -> dict[str, Any]:
+    return {
+        "type": "file",
+        "bom-ref": f"file:{name}:{digest[:12]}",
+        "name": name,
+        "hashes": [{"alg": "SHA-256", "content": digest}],
+    }
+
+
+def _declarations(report: "AuditReport") -> dict[str, Any]:
+    claims: list[dict[str, Any]] = []
+    if report.claim is not None:
+        claims.append(
+            {
+                "bom-ref": _CLAIM,
+                "target": _MODEL,
+                "predicate": f"trained with {interval(report.claim.flop)} FLOP",
+                "reasoning": f"as stated; found {wording.heading(report)}",
+            }
+        )
+    flop = disclosure.updates(report)
+    stated = "not known" if flop is None else f"{interval(flop)} FLOP (90 % interval)"
+    claims.append(
+        {
+            "bom-ref": _ESTIMATE,
+            "target": _MODEL,
+            "predicate": f"training compute: {stated}",
+            "reasoning": ". ".join(disclosure.methodology(report)),
+            "evidence": [f"evidence:{name}:{digest[:12]}" for name, digest in _evidence(report)],
+        }
+    )
+    evidence = [
+        {
+            "bom-ref": f"evidence:{name}:{digest[:12]}",
+            "description": f"{name}, SHA-256 {digest}",
+        }
+        for name, digest in _evidence(report)
+    ]
+    return {"claims": claims, "evidence": evidence}

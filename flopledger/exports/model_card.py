@@ -1,0 +1,109 @@
+"""A section for a Hugging Face model card, with the metadata that its front matter can hold.
+
+The hub's metadata has a place for emissions (``co2_eq_emissions``), which need the grid's carbon
+intensity: the audit does not know it, so the field is left out and the text says what it would take.
+"""
+
+import json
+from typing import TYPE_CHECKING
+
+from flopledger import __version__
+from flopledger.exports import disclosure
+from flopledger.exports.disclosure import DAY, MEGAWATT_HOUR
+from flopledger.reports import wording
+from flopledger.reports.document import visible
+from flopledger.reports.markdown import escape as _escape
+from flopledger.text import interval
+
+if TYPE_CHECKING:
+    from flopledger.auditing import AuditReport
+
+
+def escape(text: str) -> str:
+    """Set words of a case or its evidence as words."""
+    return _escape(visible(text))
+
+
+def render(report: "AuditReport") -> str:
+    """Write front matter and section, ready to be pasted into a README.md."""
+    return f"{_metadata(report)}\n{_section(report)}"
+
+
+def _metadata(report: "AuditReport") -> str:
+    """Write YAML whose every value is JSON, which is YAML too and needs no quoting of its own."""
+    flop = disclosure.updates(report)
+    fields: dict[str, object] = {
+        "flop": None if flop is None else flop.best,
+        "flop_90_percent": None if flop is None else [flop.low, flop.high],
+        "verdict": str(report.verdict),
+        "tool": f"flopledger {__version__}",
+        "case_sha256": report.case.sha256,
+    }
+    energy = disclosure.energy(report).figure
+    fields["energy_mwh"] = (
+        None if energy is None or energy.best is None else energy.best / MEGAWATT_HOUR
+    )
+    lines = [f"  {name}: {json.dumps(value)}" for name, value in fields.items()]
+    return "\n".join(["---", "training_compute:", *lines, "---", ""])
+
+
+def _section(report: "AuditReport") -> str:
+    rows = [
+        ("Training compute", _compute(report)),
+        ("How sure", _doubt(report)),
+        ("Hardware", _hardware(report)),
+        ("Training time", _time(report)),
+        ("Energy", _energy(report)),
+        (
+            "Carbon emitted",
+            "not known: energy with the grid's carbon intensity, place and time would give it "
+            "(`co2_eq_emissions`)",
+        ),
+        ("Claim and verdict", _verdict(report)),
+    ]
+    body = "\n".join(f"- **{label}:** {text}" for label, text in rows)
+    method = "\n".join(f"- {escape(line)}." for line in disclosure.methodology(report))
+    return (
+        f"## Training compute and energy\n\n{body}\n\n### How it was determined\n\n{method}\n\n"
+        f"Audited with flopledger {__version__}; case SHA-256 `{report.case.sha256}`.\n"
+    )
+
+
+def _compute(report: "AuditReport") -> str:
+    text = disclosure.rounded(disclosure.updates(report), 2, "FLOP")
+    return text or f"not known: {escape(disclosure.missing_compute(report))} would give it"
+
+
+def _doubt(report: "AuditReport") -> str:
+    flop = disclosure.updates(report)
+    return "not known" if flop is None else f"{interval(flop)} FLOP, 90 % interval"
+
+
+def _hardware(report: "AuditReport") -> str:
+    found, missing = disclosure.device_days(report)
+    parts = [
+        escape(text)
+        for name, days in found.items()
+        if (text := disclosure.rounded(days, 2, f"{name} days")) is not None
+    ]
+    if missing:
+        parts.append(f"not known for {escape(', '.join(missing))}")
+    return "; ".join(parts) or "not known"
+
+
+def _time(report: "AuditReport") -> str:
+    found = disclosure.total(report, disclosure.wall_clock)
+    return disclosure.rounded(found.figure, 2, "days by the clock", per=DAY) or "not known"
+
+
+def _energy(report: "AuditReport") -> str:
+    text = disclosure.rounded(disclosure.energy(report).figure, 2, "MWh", per=MEGAWATT_HOUR)
+    if text is None:
+        return "not known: no measurement covers every run"
+    return f"{text}, measured at: {', '.join(disclosure.energy_boundaries(report))}"
+
+
+def _verdict(report: "AuditReport") -> str:
+    if report.claim is None:
+        return "no claim was tested"
+    return f"claimed {interval(report.claim.flop)} FLOP: {wording.heading(report)}"

@@ -1,0 +1,78 @@
+"""A tracker for Accelerate.
+
+from flopledger.integrations.accelerate import FlopledgerTracker
+
+accelerator = Accelerator(log_with=[FlopledgerTracker("runs/today"), "wandb"])
+accelerator.init_trackers("project")               # recording begins
+...
+accelerator.end_training()                         # recording ends
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flopledger.integrations.requirements import missing
+from flopledger.integrations.session import Session
+from flopledger.integrations.sinks.delivery import Sink
+from flopledger.recording import Recording
+
+try:
+    from accelerate.state import PartialState
+    from accelerate.tracking import GeneralTracker
+except ImportError as error:
+    if error.name not in (None, "accelerate"):
+        raise
+    raise missing("accelerate", extra="accelerate") from None
+
+
+class FlopledgerTracker(GeneralTracker):  # type: ignore[misc]
+    """Records between ``init_trackers`` and ``end_training``, on every process.
+
+    A tracker receives what others computed; this one takes none of it: a loss is no evidence of
+    compute, and a FLOP figure that a script logs is a claim.
+    """
+
+    name = "flopledger"
+    requires_logging_directory = False
+    main_process_only = False
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        sinks: Sequence[Sink] = (),
+        resume_step: int = 0,
+        **options: Any,
+    ) -> None:
+        """``options`` are those of ``flopledger.record``; ``sinks`` get the first process's steps.
+
+        ``resume_step`` is the last optimizer step that the loaded checkpoint had done.
+        """
+        super().__init__()
+        self._resume_step = resume_step
+        self._session: Session | None = None
+        self._path, self._sinks, self._options = path, sinks, options
+
+    @property
+    def tracker(self) -> Recording | None:
+        """The recording; ``None`` before ``init_trackers``."""
+        return self._session.recording if self._session is not None else None
+
+    def start(self) -> None:
+        """Begin; ``init_trackers`` calls this."""
+        if self._session is None:
+            sinks = self._sinks if PartialState().is_main_process else ()
+            self._session = Session(self._path, sinks=sinks, **self._options)
+            self._session.start(resume_step=self._resume_step)
+
+    def store_init_configuration(self, values: Mapping[str, Any]) -> None:
+        """Take nothing: hyperparameters are in the shapes that were seen."""
+
+    def log(self, values: Mapping[str, Any], step: int | None = None, **kwargs: Any) -> None:
+        """Take nothing: steps are seen by themselves."""
+
+    def finish(self) -> None:
+        """End; ``end_training`` calls this."""
+        if self._session is not None:
+            self._session.stop()

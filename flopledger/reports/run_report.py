@@ -1,0 +1,140 @@
+"""A training run as a document: what its record holds, and the page made of it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flopledger.errors import FlopledgerError
+from flopledger.recording.series import StepSeries, read_series
+from flopledger.recording.steps_summary import as_findings, steps_section
+from flopledger.recording.totals import RunTotals
+from profilers.errors import ProfilersError
+
+if TYPE_CHECKING:
+    from flopledger.telemetry_view import TelemetryView
+
+SCHEMA = "flopledger/run-report/1"
+_MOST_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunReport:
+    """Everything that a run's report shows. None and empty where the record has nothing."""
+
+    name: str
+    """Of the run's folder."""
+    summary: dict[str, Any]
+    """``summary.json`` as it was left; empty where a wrapper never got to write it."""
+    totals: RunTotals | None
+    section: dict[str, Any] | None
+    """The section ``steps``, worked out anew from the ledgers."""
+    series: StepSeries | None
+    telemetry: "TelemetryView | None"
+    findings: tuple[dict[str, Any], ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values for scripts."""
+        return {
+            "schema": SCHEMA,
+            "run": self.name,
+            "summary": self.summary or None,
+            "steps": self.section,
+            "series": None if self.series is None else asdict(self.series),
+            "findings": list(self.findings),
+        }
+
+
+def read_run(folder: Path) -> RunReport:
+    """Read a run's folder.
+
+    Raises:
+        FlopledgerError: when it holds neither a summary nor a ledger.
+
+    """
+    from flopledger.recording.adding import totals
+    from profilers.step_ledger import read_steps
+
+    if not folder.is_dir():
+        raise FlopledgerError(f"{folder}: no such folder; give the DIR of `flopledger run --out`")
+    summary = _summary(folder)
+    try:
+        processes = read_steps(folder)
+    except ProfilersError as error:
+        raise FlopledgerError(str(error)) from error
+    if not summary and not processes and not (folder / "telemetry").is_dir():
+        raise FlopledgerError(
+            f"{folder}: holds no run record (no summary.json, no steps/, no telemetry/); record one "
+            "with `flopledger run --out DIR -- COMMAND` or flopledger.record(DIR)"
+        )
+    added = totals(processes) if processes else None
+    section, told = None, list[dict[str, Any]]()
+    if added is not None and (added.steps or added.span_flop):
+        section, found = steps_section(
+            added,
+            telemetry=_dicts(summary.get("devices")),
+            energy_joules=_number(summary.get("energy_joules")),
+        )
+        told = as_findings(found)
+    return RunReport(
+        name=folder.resolve().name,
+        summary=summary,
+        totals=added,
+        section=section,
+        series=read_series(processes) if processes else None,
+        telemetry=_telemetry(folder),
+        findings=_merged(_dicts(summary.get("findings")), told),
+    )
+
+
+def _summary(folder: Path) -> dict[str, Any]:
+    path = folder / "summary.json"
+    if not path.is_file() or path.is_symlink():
+        return {}
+    if path.stat().st_size > _MOST_BYTES:
+        raise FlopledgerError(f"{path}: {path.stat().st_size} bytes; no summary is that long")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+    except (OSError, ValueError, RecursionError) as error:
+        raise FlopledgerError(f"{path}: cannot be read ({error})") from error
+    if not isinstance(found, dict):
+        raise FlopledgerError(f"{path}: holds no summary but a {type(found).__name__}")
+    return found
+
+
+def _refuse(word: str) -> Any:
+    raise ValueError(f"{word} is no number")
+
+
+def _telemetry(folder: Path) -> "TelemetryView | None":
+    from flopledger.telemetry import Telemetry
+    from flopledger.telemetry_view import thin
+    from profilers.record import read_record
+
+    try:
+        trace = read_record(folder)
+    except (ProfilersError, OSError):
+        return None
+    return thin(Telemetry(trace=trace, names=("telemetry",))) if trace.devices else None
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    found = value if isinstance(value, list) else []
+    return [one for one in found if isinstance(one, dict)]
+
+
+def _number(value: Any) -> float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _merged(
+    old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]
+) -> tuple[dict[str, Any], ...]:
+    """Join findings; what the ledgers say now stands beside what the summary said then."""
+    seen: dict[tuple[str, str], dict[str, Any]] = {}
+    for one in (*new, *old):
+        key = (str(one.get("code")), str(one.get("message")))
+        seen.setdefault(key, one)
+    order = {"error": 0, "warning": 1, "info": 2}
+    return tuple(sorted(seen.values(), key=lambda one: order.get(str(one.get("severity")), 3)))

@@ -1,0 +1,95 @@
+"""A record that is continued: each launch of ``flopledger run --append`` adds to the ones before.
+
+The figures at the top of ``summary.json`` are over all launches, so that energy and FLOP speak of
+the same time; ``launches`` keeps each one. A figure that one launch lacks is lacking in the sum.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flopledger.errors import FlopledgerError
+
+_MOST_BYTES = 64 << 20
+_KEPT = ("started", "duration_seconds", "exit_code", "command", "energy_joules", "flop_bounds")
+
+
+def manifest_name(folder: Path) -> str:
+    """Return the name under which this launch is described: ``run.json``, ``run-2.json`` ..."""
+    number, name = 1, "run.json"
+    while (folder / name).exists():
+        number += 1
+        name = f"run-{number}.json"
+    return name
+
+
+def earlier_summary(folder: Path) -> dict[str, Any] | None:
+    """Return the summary that a folder holds; None without one (a wrapper that was killed)."""
+    path = folder / "summary.json"
+    try:
+        if not path.exists():
+            return None
+        if path.stat().st_size > _MOST_BYTES:
+            raise FlopledgerError(f"{path}: larger than any summary; choose another --out")
+        summary = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise FlopledgerError(f"{path}: cannot be continued ({error})") from error
+    if not isinstance(summary, dict):
+        raise FlopledgerError(f"{path}: cannot be continued: it holds no summary")
+    return summary
+
+
+def continued(earlier: Mapping[str, Any] | None, summary: dict[str, Any]) -> dict[str, Any]:
+    """Return a launch's summary with everything that came before it added in."""
+    launch = {name: summary[name] for name in _KEPT}
+    if earlier is None:
+        return {**summary, "launches": [launch]}
+    before = [one for one in earlier.get("launches") or [] if isinstance(one, dict)]
+    launches = [*(before or [{name: earlier.get(name) for name in _KEPT}]), launch]
+    return {
+        **summary,
+        "started": launches[0].get("started"),
+        "duration_seconds": _sum(launches, "duration_seconds"),
+        "energy_joules": _sum(launches, "energy_joules"),
+        "energy_bounds_joules": _both_ends(
+            earlier.get("energy_bounds_joules"), summary["energy_bounds_joules"]
+        ),
+        "flop_bounds": _bounds(earlier.get("flop_bounds"), summary["flop_bounds"]),
+        "launches": launches,
+    }
+
+
+def _sum(launches: list[dict[str, Any]], name: str) -> float | None:
+    values = [launch.get(name) for launch in launches]
+    numbers = [value for value in values if isinstance(value, int | float)]
+    return sum(numbers) if len(numbers) == len(values) else None
+
+
+def _both_ends(first: Any, second: Any) -> list[float] | None:
+    if not isinstance(first, list) or not isinstance(second, list) or len(first) != 2:
+        return None
+    return [first[0] + second[0], first[1] + second[1]]
+
+
+def _bounds(first: Any, second: Any) -> dict[str, Any] | None:
+    """Add bounds up; the sum is as good as the worse of the two."""
+    if not isinstance(first, dict) or not isinstance(second, dict):
+        return None
+    try:
+        precisions = first["by_precision"].keys() & second["by_precision"].keys()
+        return {
+            **second,
+            "grade": second["grade"] if first["grade"] == second["grade"] else "mixed",
+            "low": first["low"] + second["low"],
+            "high": first["high"] + second["high"],
+            "by_precision": {
+                name: {
+                    end: first["by_precision"][name][end] + second["by_precision"][name][end]
+                    for end in ("low", "high")
+                }
+                for name in sorted(precisions)
+            },
+        }
+    except (KeyError, TypeError, AttributeError):
+        return None

@@ -1,0 +1,87 @@
+"""The steps of a profiled run in its summary: what the training processes wrote, or why nothing.
+
+``flopledger.run_summary`` tells what devices did; this adds what the training did, and the figures
+that need both.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flopledger.injection import Seen, read_processes
+
+if TYPE_CHECKING:
+    from flopledger.process_tree import ProcessTree
+    from flopledger.recording.totals import RunTotals
+
+
+def add_steps(
+    summary: dict[str, Any], folder: Path, tree: "ProcessTree | None", *, wanted: bool = True
+) -> None:
+    """Complete a summary in place: ``steps``, ``processes``, model FLOP, MFU, and findings.
+
+    ``wanted`` is False where the recorder was not brought to the children (``--no-steps``).
+    """
+    from flopledger.recording.steps_summary import as_findings, steps_section
+    from flopledger.recording.totals import read_totals
+    from profilers.errors import ProfilersError
+
+    seen = read_processes(folder)
+    unreached = tree.interpreters.out_of_reach if tree is not None and wanted else {}
+    summary["processes"] = {**seen.as_json(), "out_of_reach": unreached} if wanted else None
+    findings: list[dict[str, Any]] = summary["findings"]
+    totals: RunTotals | None = None
+    try:
+        totals = read_totals(folder)
+    except (ProfilersError, OSError) as error:
+        findings.append(_finding("ledger-broken", "error", f"no step ledger can be read: {error}"))
+    summary.update({"steps": None, "mfu": None, "hfu": None})
+    if totals is not None and (totals.steps or totals.span_flop):
+        section, told = steps_section(
+            totals, telemetry=summary["devices"], energy_joules=summary["energy_joules"]
+        )
+        summary["steps"] = section
+        for name in ("model_flop", "hardware_flop", "mfu", "hfu"):
+            summary[name] = section[name]
+        findings.extend(as_findings(told))
+    else:
+        why = _why_no_steps(seen, unreached) if wanted else "the recorder was left out (--no-steps)"
+        findings.append(_finding("model-flop-unknown", "info", f"no step was seen: {why}"))
+    findings.extend(_about_processes(seen, unreached))
+
+
+def _why_no_steps(seen: Seen, unreached: dict[str, int]) -> str:
+    if seen.recording:
+        return f"{_processes(seen.recording)} made an optimizer and ended no step with it"
+    if seen.refused:
+        return "the recorder could not be started (see the findings)"
+    if seen.torch:
+        return f"{_processes(seen.torch)} imported torch and none made an optimizer"
+    if seen.python:
+        return f"{_processes(seen.python, 'Python ')} started and none imported torch"
+    if unreached:
+        return "no Python process could be reached"
+    return "no Python process of this host was started with the recorder's environment"
+
+
+def _about_processes(seen: Seen, unreached: dict[str, int]) -> list[dict[str, Any]]:
+    found = [
+        _finding(
+            "recorder-refused",
+            "warning",
+            f"{_processes(count)} with torch could not be recorded: {reason}",
+        )
+        for reason, count in sorted(seen.refused.items())
+    ]
+    found += [
+        _finding("python-out-of-reach", "info", f"{_processes(count, 'Python ')} {reason}")
+        for reason, count in sorted(unreached.items())
+    ]
+    return found
+
+
+def _processes(count: int, kind: str = "") -> str:
+    return f"{count} {kind}process{'' if count == 1 else 'es'}"
+
+
+def _finding(code: str, severity: str, message: str) -> dict[str, Any]:
+    return {"code": code, "severity": severity, "message": message, "evidence": []}

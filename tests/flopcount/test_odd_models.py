@@ -1,0 +1,149 @@
+"""Models as people write them: odd outputs, compiled scripts, dice, complex numbers.
+
+``Linear(4, 5)`` on three rows costs 2·3·4·5 = 120 forward and as much for its weight's gradient.
+"""
+
+import dataclasses
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import flopcount
+
+X = torch.zeros(3, 4)
+WEIGHT = nn.Parameter(torch.zeros(4, 5))
+
+
+@dataclasses.dataclass
+class Output:
+    logits: torch.Tensor
+    more: object = None
+
+
+class Holder:
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+
+class Shaped(nn.Module):
+    """A linear layer whose result is wrapped."""
+
+    def __init__(self, wrap):
+        super().__init__()
+        self.inner, self.wrap = nn.Linear(4, 5), wrap
+
+    def forward(self, x):
+        return self.wrap(self.inner(x))
+
+
+def twice(out):
+    yield out
+    yield out * 2
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [Output, Holder, twice, lambda out: {"a": [Output(None, out)]}, lambda out: (Output(out),)],
+    ids=["dataclass", "object", "generator", "nested", "tuple"],
+)
+def test_a_result_is_found_wherever_it_lies(wrap):
+    count = flopcount.count(Shaped(wrap), X)
+    assert (count.forward, count.backward) == (120, 120)
+    assert count.notes == ()
+
+
+def test_an_object_beside_a_tensor_is_no_result():
+    """A cache that is handed on with the logits does not widen what is differentiated."""
+    model = Shaped(lambda out: (out.detach().requires_grad_(), Holder(out)))
+    assert flopcount.count(model, X).backward == 0
+
+
+@pytest.mark.parametrize("wrap", [torch.Tensor.detach, lambda out: None, lambda out: "text"])
+def test_nothing_to_differentiate_is_said(wrap):
+    count = flopcount.count(Shaped(wrap), X)
+    assert count.backward == 0
+    assert count.notes[0].startswith("backward: no output needs a gradient")
+    assert flopcount.count(Shaped(wrap), X, backward=False).notes == ()
+
+
+@pytest.mark.parametrize("compile_", [torch.jit.script, lambda m: torch.jit.trace(m, X)])
+@pytest.mark.filterwarnings("ignore")
+def test_a_script_is_counted_and_left_alone(compile_):
+    script = compile_(nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.BatchNorm1d(6), nn.Linear(6, 5)))
+    before = {name: tensor.clone() for name, tensor in script.state_dict().items()}
+    count = flopcount.count(script, X)
+    # 2·3·(4·6 + 6·5); backward twice that less the first layer's input gradient
+    assert (count.forward, count.backward) == (324, 2 * 324 - 144)
+    assert all(torch.equal(before[name], now) for name, now in script.state_dict().items())
+    assert all(p.grad is None and p.device.type == "cpu" for p in script.parameters())
+    script(X).sum().backward()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_lazy_layer_asks_to_be_run_once():
+    model = nn.Sequential(nn.LazyLinear(5))
+    with pytest.raises(flopcount.CountError, match="0: LazyLinear has no shape yet"):
+        flopcount.count(model, X)
+    model(X)
+    assert flopcount.count(model, X).forward == 120
+
+
+def test_a_weight_used_in_a_comprehension_keeps_no_gradient():
+    count = flopcount.count(lambda x: torch.stack([row @ WEIGHT for row in x]), X)
+    assert count.forward == 120
+    assert WEIGHT.grad is None
+
+
+# ------------------------------------------------------------------ dice
+def linear(x):
+    return x @ WEIGHT
+
+
+DICE = {
+    "torch": lambda x: linear(x) if torch.rand(()) > 0.5 else linear(x + 1),
+    "item": lambda x: linear(x) if torch.rand(1).mul(2).item() > 0.5 else linear(x + 1),
+    "list": lambda x: linear(x) if torch.randint(2, (3,)).tolist()[0] else linear(x + 1),
+    "device": lambda x: linear(x) if torch.rand((), device=x.device) > 0.5 else linear(x + 1),
+    "python": lambda x: linear(x) if random.random() > 0.5 else linear(x + 1),
+    "numpy": lambda x: linear(x) if np.random.rand() > 0.5 else linear(x + 1),
+}
+
+
+@pytest.mark.parametrize("name", DICE)
+def test_dice_that_decide_are_noticed_and_put_back(name):
+    states = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()
+    count = flopcount.count(DICE[name], X)
+    assert count.forward == 120
+    assert any(note.startswith("random: ") for note in count.notes)
+    assert random.getstate() == states[0]
+    assert np.random.get_state()[1].tolist() == states[1]
+    assert torch.equal(torch.get_rng_state(), states[2])
+
+
+def test_dropout_decides_nothing():
+    model = nn.Sequential(nn.Linear(4, 5), nn.Dropout(), nn.Linear(5, 4))
+    assert flopcount.count(model, X).notes == ()
+
+
+# ------------------------------------------------------------------ complex numbers
+def test_a_complex_product_is_four_real_ones():
+    a, b = (torch.zeros(*shape, dtype=torch.complex64) for shape in ((3, 4), (4, 5)))
+    count = flopcount.count(torch.mm, a.requires_grad_(), b.requires_grad_())
+    # (a + bi)(c + di): four multiply-adds for each of the 3·4·5
+    assert (count.forward, count.backward) == (4 * 120, 2 * 4 * 120)
+    assert count.by_dtype == {"complex64": 3 * 4 * 120}
+
+
+def test_a_complex_convolution_is_what_torch_makes_of_it():
+    """Three real convolutions, by Gauss's trick."""
+    model = nn.Conv1d(2, 3, 3, dtype=torch.complex64)
+    count = flopcount.count(model, torch.zeros(1, 2, 8, dtype=torch.complex64), backward=False)
+    assert count.forward == 3 * (2 * 3 * 6 * 2 * 3)
+
+
+def test_a_transform_knows_its_complex_numbers_itself():
+    points = torch.zeros(2, 64, dtype=torch.complex64)
+    assert flopcount.count(torch.fft.fft, points, backward=False).forward == 5 * 2 * 64 * 6

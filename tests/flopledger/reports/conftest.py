@@ -1,0 +1,106 @@
+"""Cases with everything that a report can show, and one whose every word is hostile."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flopledger.auditing import AuditReport, audit
+from flopledger.case import AuditCase
+
+#: What somebody might write into a case, a log or a device's name.
+HOSTILE = (
+    "</script><script>window.pwned=1</script><img src=x onerror=window.pwned=2>"
+    '" onload="window.pwned=3" #let x = sys.inputs $x$ `code` *b* | [a](javascript:alert(1)) %{x} &#60;'
+    "\u202egnp.exe\u200b =cmd|' /C calc'!A0"
+)
+
+
+def dcgm(seconds: int = 1200, hole: tuple[int, int] = (400, 600), gpus: int = 2) -> str:
+    """Twenty minutes of H100s at 1 Hz with a hole, as dcgm-exporter prints it."""
+    lines = ["# TYPE DCGM_FI_DEV_POWER_USAGE gauge"]
+    for second in range(seconds):
+        if hole[0] <= second < hole[1]:
+            continue
+        stamp = (1_700_000_000 + second) * 1000
+        for gpu in range(gpus):
+            who = (
+                f'{{gpu="{gpu}",UUID="GPU-{gpu}",modelName="NVIDIA H100 80GB HBM3",Hostname="n0"}}'
+            )
+            lines += [
+                f"DCGM_FI_PROF_PIPE_TENSOR_ACTIVE{who} {0.3 + 0.1 * gpu} {stamp}",
+                f"DCGM_FI_DEV_SM_CLOCK{who} 1500 {stamp}",
+                f"DCGM_FI_DEV_POWER_USAGE{who} {500 + 50 * gpu + second % 7} {stamp}",
+            ]
+    return "\n".join(lines) + "\n"
+
+
+#: Two runs, telemetry, a claim, a base model, an unread file.
+FULL = """schema = "flopledger/case/1"
+title = "A case with everything"
+[claim]
+flop = 6.2e19
+basis = "model"
+statement = "trained with 6.2e19 FLOP"
+source = "model card"
+[model.m]
+parameters = 1e9
+[base_model]
+flop = 1.0e21
+[[run]]
+name = "pre-training"
+model = "m"
+tokens = [0.95e10, 1.05e10]
+sequence_length = 2048
+precision = "bf16"
+accelerator = "NVIDIA H100 80GB HBM3"
+accelerator_count = 2
+accelerator_hours = 50
+[[run]]
+name = "rollouts"
+kind = "synthetic-data"
+model = "m"
+tokens = 1e9
+precision = "bf16"
+accelerator = "NVIDIA H100 80GB HBM3"
+evidence = ["dcgm.prom", "notes.bin"]
+"""
+
+
+def audited(folder: Path, text: str) -> AuditReport:
+    (folder / "dcgm.prom").write_text(dcgm())
+    (folder / "notes.bin").write_bytes(b"\x00\x01 not a log")
+    (folder / "case.toml").write_text(text)
+    return audit(AuditCase.load(folder / "case.toml"), trace=False)
+
+
+@pytest.fixture(scope="session")
+def full(tmp_path_factory: pytest.TempPathFactory) -> AuditReport:
+    return audited(tmp_path_factory.mktemp("full"), FULL)
+
+
+@pytest.fixture(scope="session")
+def usual(root: Path) -> AuditReport:
+    return audit(AuditCase.load(root / "examples/opt-175b/case.toml"), trace=False)
+
+
+@pytest.fixture(scope="session")
+def nothing_known(root: Path) -> AuditReport:
+    return audit(AuditCase.load(root / "examples/mixtral-8x7b/case.toml"), trace=False)
+
+
+@pytest.fixture(scope="session")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> AuditReport:
+    quoted = json.dumps(HOSTILE)
+    text = FULL.replace('"A case with everything"', quoted).replace('"model card"', quoted)
+    text = text.replace('"trained with 6.2e19 FLOP"', quoted)
+    text = text.replace('name = "pre-training"', f"name = {quoted}")
+    text = text.replace(
+        'kind = "synthetic-data"', f'kind = "synthetic-data"\nsources = {{ tokens = {quoted} }}'
+    )
+    return audited(tmp_path_factory.mktemp("hostile"), text)
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return Path(__file__).parents[3]

@@ -1,0 +1,63 @@
+"""The page in a real browser: no requests, no foreign scripts, readable by everybody."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import browser
+
+from flopledger.auditing import AuditReport
+from flopledger.reports import html
+
+_DARK = "--blink-settings=preferredColorScheme=0"
+SCREENS = {
+    "desktop": ("--window-size=1200,900",),
+    "desktop, dark": ("--window-size=1200,900", _DARK),
+    "telephone, dark": ("--window-size=420,900", _DARK),
+}
+
+
+@pytest.fixture(scope="module")
+def page(full: AuditReport) -> str:
+    return html.render(full)
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_everybody_can_read_it(page: str, tmp_path: Path, screen: str) -> None:
+    found = browser.accessibility(page, tmp_path, *SCREENS[screen])
+    assert [one for one in found if one["impact"] in {"serious", "critical"}] == []
+    assert found == []
+
+
+def test_axe_would_find_something(tmp_path: Path) -> None:
+    page = '<html><head><title>t</title></head><body><img src="x.png"></body></html>'
+    found = {one["id"]: one["impact"] for one in browser.accessibility(page, tmp_path)}
+    assert found["image-alt"] == "critical"
+
+
+def test_it_asks_nobody_and_draws_live(page: str, tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    file.write_text(page)
+    made, asked = browser.visit(file, tmp_path, "--window-size=1200,900")
+    assert asked == []
+    # One live drawing a figure: plotly marks its own containers.
+    assert made.count('class="live js-plotly-plot"') == page.count('class="live"')
+
+
+def test_the_log_would_show_a_request(tmp_path: Path) -> None:
+    file = tmp_path / "asks.html"
+    file.write_text('<html><body><img src="http://127.0.0.1:9/pixel.png"></body></html>')
+    assert browser.visit(file, tmp_path)[1] == ["http://127.0.0.1:9/pixel.png"]
+
+
+def test_hostile_words_do_nothing(hostile: AuditReport, tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    probe = "<script>document.title = String(window.pwned);</script>"
+    # Without the policy even: escaping alone must hold.
+    bare = html.render(hostile).replace("http-equiv", "data-off")
+    file.write_text(bare.replace("</body>", f"{probe}</body>"))
+    made, asked = browser.visit(file, tmp_path)
+    assert "<title>undefined</title>" in made
+    assert asked == []

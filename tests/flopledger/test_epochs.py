@@ -1,0 +1,48 @@
+"""Epochs of a case: shown, held against the data set, and a reason why routes differ."""
+
+import json
+
+CARD_RESULTS = {
+    "train_runtime": 100.0,
+    "train_loss": 1.0,
+    "train_samples": 10_000,
+    "epoch": 3.0,
+}
+HEAD = '[[run]]\nname = "r"\nevidence = ["all_results.json"]\n'
+
+
+def codes(report):
+    return {finding.code: finding.severity for finding in report.findings}
+
+
+def test_samples_are_epochs_times_the_data_set(run_audit, tmp_path):
+    (tmp_path / "all_results.json").write_text(json.dumps(CARD_RESULTS))
+    report = run_audit(f"{HEAD}samples = 30000\nepochs = 3")
+    assert report.runs[0].figures.epochs.quantity.best == 3
+    assert not {"amount-mismatch", "dataset-size-not-trained"} & set(codes(report))
+
+
+def test_the_data_sets_size_is_not_what_was_seen(run_audit, tmp_path):
+    (tmp_path / "all_results.json").write_text(json.dumps(CARD_RESULTS))
+    report = run_audit(f"{HEAD}samples = 10000")
+    assert codes(report)["dataset-size-not-trained"] == "warning"
+    other = run_audit(f"{HEAD}samples = 17000")
+    assert codes(other)["amount-mismatch"] == "warning"
+
+
+def test_a_ratio_that_equals_the_epochs_is_a_question(run_audit):
+    # 6 x 1e10 x 1e11 = 6e21 by the data set; the claim saw it 7 times.
+    text = """
+[claim]
+flop = 4.2e22
+[model.m]
+parameters = 1e10
+[[run]]
+name = "r"
+model = "m"
+tokens = 1e11
+epochs = 7
+"""
+    report = run_audit(text)
+    assert str(report.verdict) == "inconsistent"
+    assert "dataset-size-not-trained" in codes(report)

@@ -1,0 +1,150 @@
+"""What both sides may rely on: no cliff, no silent widening, no unit that changes an answer."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from flopledger.auditing import AuditReport, audit
+from flopledger.case import AuditCase
+from flopledger.case_spec import SCHEMA
+
+ORDER = ("consistent", "needs-explanation", "inconsistent")
+FEW = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+billions = st.floats(min_value=0.5, max_value=700).map(lambda value: round(value * 1e9))
+trillions = st.floats(min_value=0.1, max_value=20).map(lambda value: round(value * 1e12))
+utilisations = st.floats(min_value=0.25, max_value=0.45).map(lambda value: round(value, 3))
+A100 = {"accelerator": "NVIDIA A100-SXM4-80GB", "precision": "bf16"}
+
+
+def answer(run: dict, *, flop: float | None = None, parameters: float = 7e9) -> AuditReport:
+    content = {
+        "schema": SCHEMA,
+        "title": "t",
+        "model": {"m": {"parameters": float(parameters)}},
+        "run": [{"name": "r", "model": "m", **run}],
+    }
+    if flop is not None:
+        content["claim"] = {"flop": flop}
+    return audit(AuditCase.of_options(content), trace=False)
+
+
+def hours_for(parameters: float, tokens: float, used: float) -> float:
+    return 6 * parameters * tokens / (312e12 * used * 3600)
+
+
+def rank(report: AuditReport) -> int:
+    return ORDER.index(str(report.verdict))
+
+
+@FEW
+@given(parameters=billions, tokens=trillions, up=st.booleans())
+def test_a_larger_lie_is_never_judged_milder(parameters, tokens, up):
+    work = 6.0 * parameters * tokens
+    factors = (1, 1.1, 1.2, 1.35, 1.5, 1.8, 2.5, 5, 20, 1000)
+    ranks = [
+        rank(
+            answer(
+                {"tokens": float(tokens)},
+                flop=work * factor if up else work / factor,
+                parameters=parameters,
+            )
+        )
+        for factor in factors
+    ]
+    assert ranks == sorted(ranks)
+    assert ranks[0] == 0
+    assert ranks[-1] == 2
+
+
+@FEW
+@given(parameters=billions, tokens=trillions, used=utilisations, factor=st.floats(0.05, 20))
+def test_more_evidence_never_widens_in_silence(parameters, tokens, used, factor):
+    alone = answer({"tokens": float(tokens)}, parameters=parameters)
+    hours = hours_for(parameters, tokens, used) * factor
+    more = answer(
+        {"tokens": float(tokens), "accelerator_hours": hours, "mfu": used, **A100},
+        parameters=parameters,
+    )
+    if more.combined is None:
+        assert str(more.verdict) == "inconsistent"
+        return
+    before = alone.combined.flop.high / alone.combined.flop.low
+    after = more.combined.flop.high / more.combined.flop.low
+    assert after <= before * 1.01 or str(more.verdict) != "consistent"
+
+
+@FEW
+@given(parameters=billions, tokens=trillions, used=utilisations, count=st.integers(8, 8192))
+def test_units_change_nothing(parameters, tokens, used, count):
+    hours = hours_for(parameters, tokens, used)
+    by_device = answer(
+        {"tokens": float(tokens), "accelerator_hours": hours, **A100}, parameters=parameters
+    )
+    by_clock = answer(
+        {
+            "samples": tokens / 4096,
+            "tokens_per_sample": 4096.0,
+            "sequence_length": 4096,
+            "wall_clock_hours": hours / count,
+            "accelerator_count": float(count),
+            **A100,
+        },
+        parameters=parameters,
+    )
+    assert by_clock.verdict == by_device.verdict
+    one, two = by_device.combined.flop, by_clock.combined.flop
+    assert two.best == pytest.approx(one.best, rel=1e-6)
+    assert (two.low, two.high) == pytest.approx((one.low, one.high), rel=1e-6)
+
+
+@FEW
+@given(parameters=billions, tokens=trillions, used=utilisations)
+def test_an_honest_run_is_not_accused(parameters, tokens, used):
+    hours = hours_for(parameters, tokens, used)
+    report = answer(
+        {"tokens": float(tokens), "accelerator_hours": hours, **A100},
+        flop=6.0 * parameters * tokens,
+        parameters=parameters,
+    )
+    assert str(report.verdict) == "consistent"
+    assert not [one for one in report.findings if one.severity == "error"]
+
+
+@FEW
+@given(
+    tokens=st.lists(trillions, min_size=2, max_size=3),
+    kinds=st.permutations(["pretraining", "continued", "synthetic-data"]),
+)
+def test_the_order_of_runs_is_nobodys_business(tokens, kinds):
+    runs = [
+        {"name": f"r{index}", "kind": kind, "model": "m", "tokens": float(count)}
+        for index, (kind, count) in enumerate(zip(kinds, tokens, strict=False))
+    ]
+
+    def bests(order):
+        content = {
+            "schema": SCHEMA,
+            "title": "t",
+            "model": {"m": {"parameters": 7e9}},
+            "run": order,
+        }
+        report = audit(AuditCase.of_options(content), trace=False)
+        return {one.regime.id: one.flop.best for one in report.standings}
+
+    one, two = bests(runs), bests(runs[::-1])
+    assert one.keys() == two.keys()
+    for regime, figure in one.items():
+        assert two[regime] == pytest.approx(figure, rel=1e-9)
+
+
+@FEW
+@given(parameters=billions, tokens=trillions, share=st.floats(0.02, 1.0))
+def test_a_bound_on_tokens_accuses_nobody(parameters, tokens, share):
+    """ "15T+" of hours that hold more is a lower bound, and "at most" an upper one."""
+    hours = hours_for(parameters, tokens, 0.36)
+    for bound in ({"at_least": tokens * share}, {"at_most": tokens / share}):
+        report = answer(
+            {"tokens": bound, "accelerator_hours": hours, **A100}, parameters=parameters
+        )
+        assert str(report.verdict) in ("consistent", "undetermined")
+        assert not [one for one in report.findings if one.severity == "error"]

@@ -1,0 +1,175 @@
+"""Reinforcement learning and distillation inside one run: passes, ledgers, and hand arithmetic."""
+
+import json
+
+import pytest
+
+from flopledger.errors import CaseError
+
+#: By parameters alone: 2 FLOP a parameter and token forward, 6 in training.
+MODELS = """
+[model.policy]
+parameters = 8e9
+[model.judge]
+parameters = 2e9
+[model.teacher]
+parameters = 70e9
+"""
+RL = f"""{MODELS}
+[[run]]
+name = "rl"
+kind = "rl"
+model = "policy"
+tokens = 1e11
+rollout_tokens = 4e11
+reference_model = "policy"
+reward_model = "judge"
+"""
+TRAINED = 6 * 8e9 * 1e11  # 4.8e21
+ROLLOUTS = 2 * 8e9 * 4e11  # 6.4e21
+REFERENCE = 2 * 8e9 * 1e11  # 1.6e21
+REWARD = 2 * 2e9 * 4e11  # 1.6e21
+EVERYTHING = TRAINED + ROLLOUTS + REFERENCE + REWARD  # 1.44e22
+
+
+def of(report, regime):
+    return next(one for one in report.standings if one.regime.id == regime)
+
+
+def codes(report):
+    return {finding.code for finding in report.findings}
+
+
+def test_all_passes_are_the_run_and_ledgers_hold_their_share(run_audit):
+    report = run_audit(RL)
+    (run,) = report.runs
+    assert {one.name: one.flop.best for one in run.passes} == pytest.approx(
+        {"rollouts": ROLLOUTS, "reference": REFERENCE, "reward": REWARD}
+    )
+    assert run.model_flop.best == pytest.approx(EVERYTHING)
+    assert run.share("parameter_update") == pytest.approx(TRAINED / EVERYTHING)
+    assert run.share("eu_cumulative") == pytest.approx(1)
+    assert report.combined.flop.best == pytest.approx(TRAINED, rel=0.01)
+    assert of(report, "eu-gpai-1e23").flop.best == pytest.approx(TRAINED, rel=0.01)
+    assert of(report, "eu-systemic-risk-1e25").flop.best == pytest.approx(EVERYTHING, rel=0.01)
+    assert of(report, "us-ca-sb53-1e26").flop.best == pytest.approx(EVERYTHING, rel=0.01)
+
+
+def test_the_open_question_is_put_with_its_weight(run_audit):
+    (message,) = [one.message for one in run_audit(RL).findings if one.code == "scope-assumption"]
+    assert "annex A.1" in message
+    for word in ("rollouts 6.40e21", "reference 1.60e21", "reward 1.60e21"):
+        assert word in message
+
+
+def test_without_its_passes_a_run_of_rl_says_what_is_missing(run_audit):
+    text = RL.split("rollout_tokens")[0]
+    (message,) = [one.message for one in run_audit(text).findings if one.code == "scope-assumption"]
+    assert "missing" in message
+
+
+def test_hours_are_held_against_all_passes(run_audit):
+    # 1.44e22 FLOP at 0.36 of an A100: 35,610 hours. The training alone would be 0.12 of the peak.
+    hours = 'accelerator = "NVIDIA A100-SXM4-80GB"\nprecision = "bf16"\naccelerator_hours = 35610'
+    report = run_audit(RL + hours)
+    assert report.runs[0].utilisation["bf16"].best == pytest.approx(0.36, rel=0.01)
+    assert str(report.runs[0].verdict) == "consistent"
+    alone = run_audit(RL.split("rollout_tokens")[0] + hours)
+    assert alone.runs[0].utilisation["bf16"].best == pytest.approx(0.12, rel=0.01)
+
+
+def test_a_teacher_runs_forward_over_the_students_tokens(run_audit):
+    text = f"""{MODELS}
+[[run]]
+name = "d"
+kind = "distillation"
+model = "judge"
+teacher_model = "teacher"
+tokens = 1e11
+"""
+    report = run_audit(text)
+    # 6 x 2e9 x 1e11 + 2 x 70e9 x 1e11 = 1.2e21 + 1.4e22
+    assert report.runs[0].model_flop.best == pytest.approx(1.52e22)
+    assert of(report, "eu-systemic-risk-1e25").flop.best == pytest.approx(1.52e22, rel=0.01)
+    assert of(report, "eu-gpai-1e23").flop.best == pytest.approx(1.2e21, rel=0.01)
+
+
+def test_training_a_value_model_is_in_no_ledger(run_audit):
+    text = RL.replace('reward_model = "judge"', 'value_model = "judge"').replace(
+        'reference_model = "policy"\n', ""
+    )
+    report = run_audit(text)
+    value = next(one for one in report.runs[0].passes if one.name == "value")
+    assert value.flop.best == pytest.approx(6 * 2e9 * 1e11)
+    # Its time is the run's, its FLOP are nobody's.
+    assert of(report, "eu-systemic-risk-1e25").flop.best == pytest.approx(
+        TRAINED + ROLLOUTS, rel=0.01
+    )
+
+
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ('reward_model = "nobody"', "no \\[model.nobody\\]"),
+        ('teacher_model = "teacher"\n', "need a number of tokens"),
+    ],
+)
+def test_passes_that_cannot_be_costed_are_bad_input(run_audit, line, words):
+    text = f'{MODELS}\n[[run]]\nname = "x"\nkind = "rl"\nmodel = "policy"\n{line}'
+    with pytest.raises(CaseError, match=words):
+        run_audit(text)
+
+
+def test_an_adapter_of_unknown_size_still_leaves_the_base_frozen(run_audit):
+    text = f"""{MODELS}
+[[run]]
+name = "a"
+kind = "lora"
+model = "policy"
+tokens = 1e9
+"""
+    report = run_audit(text)
+    # 4 x 8e9 x 1e9, not 6
+    assert report.runs[0].model_flop.best == pytest.approx(3.2e19)
+
+
+def test_the_adapter_is_counted_from_its_rank_and_targets(run_audit, tmp_path):
+    config = {
+        "model_type": "llama",
+        "architectures": ["LlamaForCausalLM"],
+        "hidden_size": 2048,
+        "intermediate_size": 5632,
+        "num_hidden_layers": 22,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 4,
+        "vocab_size": 32000,
+        "tie_word_embeddings": False,
+    }
+    adapter = {
+        "peft_type": "LORA",
+        "r": 8,
+        "target_modules": ["v_proj", "q_proj"],
+        "base_model_name_or_path": "x",
+    }
+    state = {
+        "global_step": 10,
+        "max_steps": 10,
+        "num_input_tokens_seen": 1_000_000,
+        "log_history": [],
+    }
+    for name, content in (
+        ("config.json", config),
+        ("adapter_config.json", adapter),
+        ("trainer_state.json", state),
+    ):
+        (tmp_path / name).write_text(json.dumps(content))
+    files = '["config.json", "adapter_config.json", "trainer_state.json"]'
+    report = run_audit(f'[[run]]\nname = "r"\nevidence = {files}')
+    # 22 layers x 8 x ((2048 + 2048) + (2048 + 256)) = 1,126,400
+    trained = report.runs[0].figures.trainable_parameters
+    assert trained.quantity.best == 1_126_400
+    # 4 x 1.0345e9 weights of matrix products (22 x (2 x 2048^2 + 2 x 2048 x 256 + 3 x 2048 x 5632)
+    # + 2048 x 32,000), and 6 x 1,126,400, a token
+    weights = 22 * (2 * 2048**2 + 2 * 2048 * 256 + 3 * 2048 * 5632) + 2048 * 32000
+    expected = (4 * weights + 6 * 1_126_400) * 1e6
+    assert report.runs[0].model_flop.best == pytest.approx(expected, rel=0.01)

@@ -1,0 +1,143 @@
+"""Step ledgers of a run record as evidence: counted while the run went, added up, checked."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flopledger.auditing import AuditReport, audit
+from flopledger.case import AuditCase
+from profilers.step_ledger import StepLedger
+
+HEAD = 'schema = "flopledger/case/1"\ntitle = "t"\n'
+#: One step: 3 x 10^14 model FLOP, of it 10^14 forward, and 10^14 of recomputation.
+FORWARD, BACKWARD, RECOMPUTE = 10**14, 2 * 10**14, 10**14
+SECOND = 1_000_000  # in microseconds
+
+
+def recorded(run: Path, *, steps: int = 100, tokens: int = 4096, **options: object) -> Path:
+    """One process on one H100: a step every second."""
+    ledger = StepLedger.create(run, versions={}, rank=0, world_size=1, **options)
+    ledger.device("cuda", name="NVIDIA H100 80GB HBM3", uuid="GPU-1", memory_bytes=80 << 30)
+    cost = ledger.cost(
+        model="GPT",
+        mode="train",
+        inputs=["int64[1, 4096]"],
+        flop={"forward": FORWARD, "backward": BACKWARD, "recompute": RECOMPUTE},
+        by_dtype={"bf16": FORWARD + BACKWARD},
+        recompute_by_dtype={"bf16": RECOMPUTE},
+        how="meta",
+    )
+    start = ledger_start(ledger)
+    ledger.steps(
+        first=1,
+        end_us=[start + SECOND * (index + 1) for index in range(steps)],
+        duration_us=[SECOND] * steps,
+        wait_us=[0] * steps,
+        optimizer=["AdamW"] * steps,
+        tokens=[tokens] * steps,
+        tokens_from=["inputs"] * steps,
+        samples=[1] * steps,
+        calls=[[(cost, 1)]] * steps,
+    )
+    ledger.seal("finished", steps)
+    return ledger.folder
+
+
+def ledger_start(ledger: StepLedger) -> int:
+    header = json.loads((ledger.folder / "ledger.jsonl").read_text().splitlines()[0])
+    return int(header["clock"]["monotonic_ns"]) // 1000
+
+
+def audited(folder: Path, evidence: list[str], figures: str = "", head: str = "") -> AuditReport:
+    path = folder / "case.toml"
+    path.write_text(
+        f'{HEAD}{head}[[run]]\nname = "r"\nevidence = {json.dumps(evidence)}\n{figures}\n'
+    )
+    return audit(AuditCase.load(path), trace=False)
+
+
+def codes(report: AuditReport) -> dict[str, str]:
+    return {finding.code: finding.severity for finding in report.findings}
+
+
+def test_a_record_of_steps_is_a_count(tmp_path: Path) -> None:
+    recorded(tmp_path / "rec")
+    report = audited(tmp_path, ["rec"])
+    (run,) = report.runs
+    assert run.figures.tokens.quantity.best == 100 * 4096
+    assert run.model_flop.best == pytest.approx(100 * (FORWARD + BACKWARD))
+    assert run.hardware_flop.best == pytest.approx(100 * (FORWARD + BACKWARD + RECOMPUTE))
+    assert run.figures.precision == "bf16"
+    assert run.figures.device_count.quantity.best == 1
+    assert run.figures.device_seconds.quantity.best == pytest.approx(100, rel=0.02)
+    # 3e14 FLOP a second on an H100 of 989.4e12
+    assert run.utilisation["bf16"].best == pytest.approx(0.303, rel=0.02)
+    assert str(run.verdict) == "consistent"
+    assert any(name.endswith("ledger.jsonl") for name in run.evidence_digests)
+
+
+def test_a_claim_is_held_against_the_record(tmp_path: Path) -> None:
+    recorded(tmp_path / "rec")
+    claim = "[claim]\nflop = 3.0e16\n"
+    assert "claim-contradicted" not in codes(audited(tmp_path, ["rec"], head=claim))
+    lie = "[claim]\nflop = 9.0e16\n"
+    assert codes(audited(tmp_path, ["rec"], head=lie))["claim-contradicted"] == "error"
+
+
+def test_a_record_that_its_devices_cannot_have_done_leaves_no_figure(tmp_path: Path) -> None:
+    # 100 steps in 100 s, and the case says that they took 10 s: 3e15 FLOP/s on one H100.
+    recorded(tmp_path / "rec")
+    wrong = "accelerator_hours = 0.002777778\nwall_clock_hours = 0.002777778"
+    report = audited(tmp_path, ["rec"], wrong)
+    assert codes(report)["device-time-mismatch"] == "warning"
+    # The evidence's own time is used, so the record stands.
+    assert report.runs[0].combined is not None
+
+
+def test_records_of_several_starts_add_up(tmp_path: Path) -> None:
+    recorded(tmp_path / "one", steps=100)
+    recorded(tmp_path / "two", steps=50)
+    report = audited(tmp_path, ["one", "two"])
+    assert report.runs[0].figures.tokens.quantity.best == 150 * 4096
+    assert report.runs[0].model_flop.best == pytest.approx(150 * (FORWARD + BACKWARD))
+
+
+def test_a_changed_ledger_gives_nothing(tmp_path: Path) -> None:
+    folder = recorded(tmp_path / "rec")
+    path = folder / "ledger.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"4096", b"8192"))
+    report = audited(tmp_path, ["rec"])
+    assert report.runs[0].figures.tokens is None
+    assert report.runs[0].figures.recorded_flop is None
+    assert codes(report)["ledger-broken"] == "error"
+    assert str(report.runs[0].verdict) == "needs-explanation"
+
+
+def test_tokens_that_the_case_states_otherwise_are_a_mismatch(tmp_path: Path) -> None:
+    recorded(tmp_path / "rec")
+    report = audited(tmp_path, ["rec"], "tokens = 1e6")
+    assert codes(report)["amount-mismatch"] == "warning"
+
+
+def test_the_record_of_a_run_says_when_a_threshold_will_be_crossed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from flopledger.commands import main
+
+    recorded(tmp_path / "rec")
+    assert main(["estimate", str(tmp_path / "rec"), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    crossing = next(one for one in answer["crossings"] if one["regime"] == "eu-gpai-1e23")
+    # 1e23 / 3e14 FLOP a second = 3.33e8 s = 92,593 hours
+    assert crossing["wall_clock_hours"] == pytest.approx(1e23 / 3e14 / 3600, rel=0.02)
+    assert crossing["tokens"] == pytest.approx(1e23 / 3e14 * 4096, rel=0.02)
+
+
+def test_a_folder_without_a_record_is_bad_input(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from flopledger.commands import main
+
+    assert main(["estimate", str(tmp_path)]) == 2
+    assert "without a run record" in capsys.readouterr().err

@@ -1,0 +1,187 @@
+"""The report of a run: the page, the series behind its plots, and what a hostile record can do."""
+
+import html
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from flopledger.errors import FlopledgerError
+from flopledger.recording.series import read_series
+from flopledger.recording.steps_summary import pace, steps_section
+from flopledger.recording.totals import read_totals
+from flopledger.reports.html import render_document
+from flopledger.reports.run_document import document
+from flopledger.reports.run_report import read_run
+from profilers.step_ledger import StepLedger, read_steps
+from tests.injection.ledgers import process
+
+ROOT = Path(__file__).parents[2]
+
+
+def flopledger(*words):
+    return subprocess.run(
+        [sys.executable, str(ROOT / "cli.py"), *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_rates_over_time_are_exact_in_area(tmp_path):
+    # Forty steps of 110 ms, 64 tokens and 300 FLOP each; a restart after a pause of ten seconds.
+    process(tmp_path, steps=40, seal=None)
+    process(tmp_path, at=14.4, first=41, steps=40, resume=40)
+    series = read_series(read_steps(tmp_path))
+    assert series.steps == 80
+    assert series.moments == 20
+    assert series.seconds == pytest.approx(14.4 + 4.4)
+    width = series.seconds / series.moments
+    tokens = sum(rate * width for rate in series.tokens_per_second if rate is not None)
+    assert tokens == pytest.approx(80 * 64)
+    flop = sum(rate * width for rate in series.flop_per_second if rate is not None)
+    assert flop == pytest.approx(80 * 300)
+    assert series.flop_total[-1] == pytest.approx(80 * 300)
+    for low, mean, high in series.step_seconds:
+        assert (low is None) == (mean is None) == (high is None)
+        assert mean is None or low == pytest.approx(0.1) == high
+    # Moments 5 to 14 lie wholly in the pause (4.4 s to 14.4 s, 0.94 s each).
+    assert all(rate is None for rate in series.flop_per_second[5:15])
+    assert [band.what for band in series.bands] == ["nobody trained"]
+    # 100 of 110 ms are inside a step.
+    assert series.step_share[1] == pytest.approx(100 / 110, abs=0.05)
+
+
+def test_the_section_of_the_summary(tmp_path):
+    process(tmp_path, steps=10, evaluate=2)
+    section, _ = steps_section(read_totals(tmp_path), energy_joules=60.0)
+    # 1.1 s of steps and 0.5 s of evaluation.
+    assert section["duration_seconds"] == pytest.approx(1.6)
+    assert section["tokens_per_second"] == pytest.approx(640 / 1.6)
+    assert section["model_flop_per_joule"] == pytest.approx(3000 / 60)
+    assert section["joules_per_model_flop"] == pytest.approx(60 / 3000)
+    shares = section["time_shares"]
+    assert shares["steps"] == pytest.approx(1.0 / 1.6)
+    assert shares["evaluation"] == pytest.approx(0.5 / 1.6)
+    assert shares["waiting"] == pytest.approx(0.1 / 1.6)
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert section["goodput"] == shares["steps"]
+    assert section["span_flop"] == {"evaluation": 200}
+    assert section["mfu"] is None
+    json.dumps(section, allow_nan=False)
+
+
+def test_utilisation_stands_on_the_device_that_the_ledger_names(tmp_path):
+    ledger = StepLedger.create(tmp_path)
+    ledger.device("cuda", name="NVIDIA H100 80GB HBM3", uuid="GPU-1", memory_bytes=85 << 30)
+    flop = {"forward": 10**15, "backward": 2 * 10**15, "recompute": 10**15}
+    cost = ledger.cost(
+        model="M", mode="train", inputs=[], how="meta", flop=flop, by_dtype={"bf16": 3 * 10**15}
+    )
+    start = ledger.steps
+    from profilers.step_ledger import read_process
+
+    begin = read_process(ledger.folder).monotonic_ns // 1000
+    start(
+        first=1, end_us=[begin + 10_000_000], duration_us=[9_000_000], wait_us=[1_000_000],
+        optimizer=["A"], tokens=[8], tokens_from=["inputs"], samples=[1], calls=[[(cost, 1)]],
+    )  # fmt: skip
+    ledger.seal("finished", 1)
+    section, _ = steps_section(read_totals(tmp_path))
+    # 989.4 TFLOP/s dense for 10 s.
+    assert section["mfu"] == pytest.approx(3e15 / 989.4e13, rel=1e-5)
+    assert section["hfu"] == pytest.approx(4e15 / 989.4e13, rel=1e-5)
+    assert section["mfu_basis"]["count"] == 1
+
+
+def test_an_unknown_device_has_no_utilisation_and_says_so(tmp_path):
+    process(tmp_path)
+    section, findings = steps_section(
+        read_totals(tmp_path), telemetry=[{"name": "Imaginary 9000", "uuid": "x", "mig": None}]
+    )
+    assert section["mfu"] is None
+    assert "unknown-accelerator" in {finding.code for finding in findings}
+
+
+def test_pace(tmp_path):
+    process(tmp_path, steps=10, step_us=90_000)
+    process(tmp_path, at=100, first=11, steps=10, resume=10, step_us=40_000)
+    # Twenty steps of 300 FLOP in 10 x 0.1 s and 10 x 0.05 s of training.
+    assert pace(tmp_path) == pytest.approx(6000 / 1.5 * 86400)
+    # The last quarter second holds five whole steps.
+    assert pace(tmp_path, last_seconds=0.25) == pytest.approx(5 * 300 / 0.25 * 86400)
+    assert pace(tmp_path / "nothing") is None
+
+
+def test_the_page_is_whole_offline_and_the_same_each_time(tmp_path):
+    process(tmp_path / "run", steps=60, evaluate=2)
+    one = render_document(document(read_run(tmp_path / "run")))
+    other = render_document(document(read_run(tmp_path / "run")))
+    assert one == other
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', one)[1]
+    assert "default-src 'none'" in html.unescape(policy)
+    page = re.sub(r"<script>.*?</script>", "", one, flags=re.DOTALL)
+    assert page.count("<svg") == 2  # wide and narrow, without any script
+    assert "step time" in page
+    assert not re.search(r"(src|href)=\"(?!#)", page)
+    assert "Thinned for display: 60 steps" in page
+
+
+def test_hostile_words_stay_words(tmp_path):
+    bad = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
+    run = tmp_path / "run"
+    process(run, steps=20, model=bad, flop=None, node="n<b>o</b>")
+    process(run, at=60, steps=20, model=bad, seal=bad)
+    (run / "summary.json").write_text(
+        json.dumps(
+            {
+                "command": [bad, 7], "exit_code": bad, "energy_joules": "many",
+                "devices": [{"name": bad, "energy_joules": bad}, 3, None],
+                "findings": [{"code": bad, "severity": bad, "message": bad, "evidence": [bad]}, 5],
+                "processes": {"python": bad}, "started": bad,
+            }
+        )
+    )  # fmt: skip
+    page = render_document(document(read_run(run)))
+    assert "<script>alert" not in page
+    assert "<img" not in page
+    assert "<b>o" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+@pytest.mark.parametrize("text", ["[]", "{", "nul", '{"energy_joules": NaN}', "[" * 100_000])
+def test_a_damaged_summary_is_said(tmp_path, text):
+    (tmp_path / "summary.json").write_text(text)
+    with pytest.raises(FlopledgerError, match=r"summary\.json"):
+        read_run(tmp_path)
+
+
+def test_the_verb(tmp_path):
+    process(tmp_path / "run", steps=30)
+    page = tmp_path / "page.html"
+    done = flopledger("report", tmp_path / "run", "--html", page)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert "30 steps" in page.read_text()
+    told = json.loads(flopledger("report", tmp_path / "run", "--json").stdout)
+    assert told["steps"]["model_flop"] == 30 * 300
+    assert told["schema"] == "flopledger/run-report/1"
+    short = flopledger("report", tmp_path / "run")
+    assert "30 steps" in short.stdout
+    (tmp_path / "empty").mkdir()
+    wrong = flopledger("report", tmp_path / "empty")
+    assert wrong.returncode == 2
+    assert "holds no run record" in wrong.stderr
+
+
+def test_a_long_run_is_quick_to_read(tmp_path):
+    process(tmp_path, steps=200_000, block=512)
+    began = time.process_time()
+    made = read_run(tmp_path)
+    assert made.section["count"] == 200_000
+    assert made.series.moments == 240
+    assert time.process_time() - began < 12
