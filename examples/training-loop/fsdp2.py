@@ -20,7 +20,7 @@ SEQUENCE, STEPS, BATCH = 64, 10, 4
 
 def main(folder: Path) -> int:
     dist.init_process_group("gloo")
-    rank, ranks = dist.get_rank(), dist.get_world_size()
+    rank = dist.get_rank()
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     config = LlamaConfig(
@@ -50,7 +50,6 @@ def main(folder: Path) -> int:
         title="FSDP2 on two ranks",
         model='config = "config.json"',
         sequence_length=SEQUENCE,
-        extra=f"tokens = {ranks * STEPS * BATCH * SEQUENCE}\n",
     )
 
 

@@ -59,7 +59,6 @@ def main(folder: Path) -> int:
         title="Lightning with validation",
         model='config = "config.json"',
         sequence_length=SEQUENCE,
-        extra=f"tokens = {128 * SEQUENCE}\n",
     )
 
 

@@ -63,7 +63,6 @@ def main(folder: Path) -> int:
         f"ffn = {4 * HIDDEN}, ffn_matrices = 2, vocabulary = {VOCABULARY}, "
         "tied_embeddings = false }",
         sequence_length=SEQUENCE,
-        extra=f"tokens = {30 * 8 * SEQUENCE}\n",
     )
 
 

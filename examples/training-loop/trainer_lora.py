@@ -52,7 +52,7 @@ def main(folder: Path) -> int:
         model='config = "config.json"',
         sequence_length=SEQUENCE,
         kind="lora",
-        extra=f"tokens = {15 * 2 * 4 * SEQUENCE}\ntrainable_parameters = {trainable}\n",
+        extra=f"trainable_parameters = {trainable}\n",
     )
 
 

@@ -23,9 +23,8 @@ source = "summary() of the recording"
 name = "training"
 kind = {kind}
 model = "trained"
-precision = "fp32"
 sequence_length = {sequence_length}
-{extra}evidence = ["run"]
+{extra}evidence = ["run"]             # tokens, steps and FLOP come from the record
 """
 
 

@@ -40,13 +40,17 @@ def test_in_one_process(
     totals = read_totals(folder / "run")
     assert totals is not None
     assert totals.steps == steps
+    # The record contradicts whoever claims another figure.
+    case = folder / "case.toml"
+    case.write_text(case.read_text().replace("flop = ", "flop = 1"))  # the first digit more
+    assert _InProcess.run([sys.executable, "-m", "flopledger", "audit", str(case)]).returncode == 1
 
 
 class _InProcess:
     """Runs ``python -m flopledger ...`` without a new interpreter."""
 
     @staticmethod
-    def run(command: list[str], *, check: bool) -> "subprocess.CompletedProcess[str]":
+    def run(command: list[str], *, check: bool = False) -> "subprocess.CompletedProcess[str]":
         from flopledger.commands import main
 
         assert command[:3] == [sys.executable, "-m", "flopledger"]
