@@ -133,6 +133,8 @@ def unet() -> Any:
 
 
 class Recurrent(nn.Module):
+    """An embedding, two layers of LSTM and a head."""
+
     def __init__(self) -> None:
         super().__init__()
         self.embed = nn.Embedding(64, 16)

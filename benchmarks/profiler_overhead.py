@@ -4,20 +4,20 @@
 
 Everything is measured in one run on one machine, and ratios are interleaved. The stand-in's own
 work is inside every figure, ours and the peers'. Peers are run from a virtual environment that has
-them (`pip install nvitop gpustat codecarbon mlflow-skinny psutil`).
+them (`pip install nvitop gpustat codecarbon mlflow-skinny trainmeter psutil`).
 """
 
 import argparse
 import hashlib
 import os
 import random
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,6 +53,13 @@ tracker = OfflineEmissionsTracker(country_iso_code="FRA", measure_power_secs=1,
     save_to_file=False, allow_multiple_runs=True)
 tracker.start(); print("ready", flush=True); time.sleep(SECONDS); tracker.stop()
 """,
+    "trainmeter, 1 Hz": """
+import os, sys, tempfile
+os.chdir(tempfile.mkdtemp()); print("ready", flush=True)
+tool = os.path.join(sys.prefix, "bin", "trainmeter")
+words = ["--no-web", "--no-agent", "--no-tap", "-q", "--", "sleep", "SECONDS"]
+os.execv(tool, [tool, *words])
+""",
     "mlflow GPUMonitor, 10 Hz": """
 from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
 import time
@@ -77,7 +84,17 @@ def build(folder: Path, script: str) -> None:
 
 
 def cpu_seconds(processes: list[psutil.Process]) -> float:
-    return sum(sum(process.cpu_times()[:2]) for process in processes)
+    """Return the processor time of some processes, to the nanosecond where the kernel tells it."""
+    return sum(_cpu_seconds(process) for process in processes)
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    try:
+        tasks = list(Path(f"/proc/{process.pid}/task").iterdir())
+        # The usual figure counts ticks of 10 ms, which is a fifth of a percent of five seconds.
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+    except (OSError, ValueError):
+        return sum(process.cpu_times()[:2])
 
 
 def sampler_cost(folder: Path, seconds: float, interval: float) -> tuple[float, list[float]]:
@@ -100,67 +117,110 @@ def sampler_cost(folder: Path, seconds: float, interval: float) -> tuple[float, 
 
 def peer_cost(python: Path, program: str, seconds: float) -> tuple[float, float] | None:
     """Return (percent of a core, resident MiB) of a peer after it is ready."""
-    code = program.replace("SECONDS", str(seconds + 2))
+    code = program.replace("SECONDS", str(seconds + 6))
     peer = subprocess.Popen(
         [str(python), "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
     if "ready" not in peer.stdout.readline():
         return None
+    time.sleep(2)
     process = psutil.Process(peer.pid)
-    time.sleep(1)
-    before, start = cpu_seconds([process]), time.monotonic()
+    family = [process, *(p for p in process.children(recursive=True) if p.name() != "sleep")]
+    before, start = cpu_seconds(family), time.monotonic()
     time.sleep(seconds)
-    spent = (cpu_seconds([process]) - before) / (time.monotonic() - start)
-    resident = process.memory_info().rss / 2**20
+    spent = (cpu_seconds(family) - before) / (time.monotonic() - start)
+    resident = sum(p.memory_info().rss for p in family) / 2**20
     peer.kill()
     peer.wait()
     return 100 * spent, resident
 
 
 def training_pairs(folder: Path, pairs: int) -> tuple[list[float], bool]:
-    """Return the ratios of step time with and without the sampler, and whether losses agree."""
+    """Return the ratios of step time with and without the sampler, and whether losses agree.
+
+    The sampler sweeps ten times a second, ten times its default. Both halves of a pair run at once
+    after each other, in random order, pinned to one core, while the sampler (on any core) is frozen or
+    goes on. A half holds two sweeps, and its step time is the mean of all its steps by the wall clock,
+    so that every interruption counts; the pairs' median is what a step costs more.
+    """
     import torch
 
     torch.set_num_threads(1)
+    generator = random.Random(7)
+    model, optimizer, x = _small_training(torch)
 
-    def steps(count: int) -> tuple[float, str]:
-        torch.manual_seed(0)
-        model = torch.nn.Sequential(
-            torch.nn.Linear(256, 512), torch.nn.ReLU(), torch.nn.Linear(512, 256)
-        )
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-        x = torch.randn(256, 256)
-        digest, times = hashlib.sha256(), []
-        for _ in range(count):
-            start = time.perf_counter()
-            loss = ((model(x) - x) ** 2).mean()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            times.append(time.perf_counter() - start)
-            digest.update(loss.detach().numpy().tobytes())
-        return statistics.median(times), digest.hexdigest()
+    def block(steps: int) -> float:
+        start = time.perf_counter()
+        for _ in range(steps):
+            _step(model, optimizer, x)
+        return (time.perf_counter() - start) / steps
 
     # A long deadline: a frozen probe is not a hanging one.
-    sampler = Sampler(folder, SamplerSettings(interval_seconds=1.0, deadline_seconds=600))
+    sampler = Sampler(folder, SamplerSettings(interval_seconds=0.1, deadline_seconds=600))
     sampler.start()
     sampler.wait_ready(60)
     recorder = psutil.Process(sampler.pid)
-    steps(20)
-    ratios, losses = [], set()
-    for pair in range(pairs):
-        took = {}
-        processes = [*recorder.children(), recorder]
-        for watched in (True, False) if pair % 2 else (False, True):
-            for process in processes:  # frozen: the same memory, the same caches, no samples
+    processes = [*recorder.children(), recorder]
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(allowed)})
+    losses = set()
+    ratios = []
+    try:
+        block(200)
+        steps = round(HALF_SECONDS / block(200))
+        for _ in range(pairs):
+            took = {}
+            for watched in generator.sample((True, False), 2):
+                for process in processes:  # frozen: the same memory, the same caches, no samples
+                    process.resume() if watched else process.suspend()
+                block(steps // 10)  # whatever the switch disturbed has settled
+                took[watched] = block(steps)
+            ratios.append(took[True] / took[False])
+        for watched in (True, False):
+            for process in processes:
                 process.resume() if watched else process.suspend()
-            took[watched], digest = steps(60)
-            losses.add(digest)
+            losses.add(_loss_curve(torch, 60))
+    finally:
+        os.sched_setaffinity(0, allowed)
         for process in processes:
             process.resume()
-        ratios.append(took[True] / took[False])
-    sampler.stop()
+        sampler.stop()
     return ratios, len(losses) == 1
+
+
+HALF_SECONDS = 0.2
+
+
+def _small_training(torch):
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(
+        torch.nn.Linear(128, 256), torch.nn.ReLU(), torch.nn.Linear(256, 128)
+    )
+    return model, torch.optim.SGD(model.parameters(), lr=0.01), torch.randn(128, 128)
+
+
+def _step(model, optimizer, x):
+    loss = ((model(x) - x) ** 2).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss
+
+
+def _loss_curve(torch, count: int) -> str:
+    model, optimizer, x = _small_training(torch)
+    digest = hashlib.sha256()
+    for _ in range(count):
+        digest.update(_step(model, optimizer, x).detach().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def median_interval(ratios: list[float], draws: int = 2000) -> tuple[float, float, float]:
+    """Return the median of some ratios and its 95 % bootstrap interval."""
+    values = np.array(ratios)
+    picks = np.random.default_rng(1).integers(0, len(values), (draws, len(values)))
+    low, high = np.quantile(np.median(values[picks], axis=1), [0.025, 0.975])
+    return float(np.median(values)), float(low), float(high)
 
 
 def coverage_under_load(folder: Path, seconds: float) -> float:
@@ -233,6 +293,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a quarter of the time")
     parser.add_argument("--peers", type=Path, help="virtual environment with the peers")
+    parser.add_argument("--pairs", type=int, help="pairs of training blocks; 400 if not given")
     options = parser.parse_args()
     scale = 0.25 if options.quick else 1.0
     with tempfile.TemporaryDirectory() as name:
@@ -252,11 +313,10 @@ def main() -> None:
                 cost = peer_cost(options.peers / "bin" / "python", program, 20 * scale)
                 told = "does not run" if cost is None else f"{cost[0]:.2f} % of a core, "
                 print(f"{peer}: {told}" + (f"{cost[1]:.0f} MiB" if cost else ""))
-        ratios, same = training_pairs(folder / "train", round(60 * scale))
-        ratios.sort()
-        low, high = ratios[len(ratios) // 4], ratios[-len(ratios) // 4]
-        print(f"step time with / without: median {statistics.median(ratios):.4f} "
-              f"(quartiles {low:.4f} to {high:.4f}), losses identical: {same}")  # fmt: skip
+        ratios, same = training_pairs(folder / "train", options.pairs or round(400 * scale))
+        middle, low, high = median_interval(ratios)
+        print(f"step time with / without, 10 Hz: median {middle:.4f} of {len(ratios)} pairs "
+              f"(95 % interval {low:.4f} to {high:.4f}), losses identical: {same}")  # fmt: skip
         share = coverage_under_load(folder / "load", 40 * scale)
         print(f"covered at 1 Hz with every core busy: {share:.3%}")
         unreadable, worst, total = kills(folder / "kills", 200)

@@ -279,7 +279,9 @@ def _trace(
             stack.enter_context(doubles)
             stack.enter_context(doubled([model], doubles))
             _as_it_was(call, model)
-            inputs, named = convert_inputs((call.args, call.kwargs), doubles)
+            # A cache among the inputs is written to by each trace: each gets its own.
+            given = without_storage((call.args, call.kwargs))
+            inputs, named = convert_inputs(given, doubles)
             watch.has_shards = doubles.has_shards
             watch.on_fakes = isinstance(doubles, FakeDoubles)
             if share and not doubles.has_shards:

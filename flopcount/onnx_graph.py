@@ -16,7 +16,14 @@ from flopcount.config_file import ConfigError, need_libraries
 from flopcount.counted_model import CountedModel
 from flopcount.errors import FlopcountError
 from flopcount.findings import Finding, name_mismatch
-from flopcount.onnx_products import ELEMENTWISE, MOVES, PRODUCTS, Operand
+from flopcount.onnx_products import (
+    ELEMENTWISE,
+    MOVES,
+    PRODUCTS,
+    SAME_SHAPE,
+    Operand,
+    weights_inside,
+)
 from flopcount.parameters import ParameterCount
 from flopcount.static_count import GraphLedger
 
@@ -60,6 +67,7 @@ def count_onnx(
     model = _read(path)
     weights = _weights(model.graph)
     total = sum(operand.numbers for operand in weights.values() if operand.is_float)
+    total += sum(map(weights_inside, model.graph.node))
     findings = [f for f in [name_mismatch([path.stem], total)] if f is not None]
     free = _bind(model.graph, weights, batch=batch, sequence=sequence)
     count = None
@@ -156,9 +164,30 @@ def _inferred(model: Any, path: Path) -> Any:
     for value in model.graph.output:
         value.type.tensor_type.ClearField("shape")
     try:
-        return onnx.shape_inference.infer_shapes(model, check_type=False, data_prop=True).graph
+        told = onnx.shape_inference.infer_shapes(
+            _plain(model), check_type=False, data_prop=True
+        ).graph
     except Exception as error:  # noqa: BLE001 - the library raises classes of its own
         raise OnnxError(f"{path}: its shapes contradict each other: {str(error)[:150]}") from None
+    model.graph.value_info.extend(told.value_info)
+    del model.graph.output[:]
+    model.graph.output.extend(told.output)
+    return model.graph
+
+
+def _plain(model: Any) -> Any:
+    """The model without operators that onnx infers no shape for and that change none."""
+    import onnx
+
+    if not any(node.op_type in SAME_SHAPE for node in model.graph.node):
+        return model
+    plain = onnx.ModelProto()
+    plain.CopyFrom(model)
+    for node in plain.graph.node:
+        if node.op_type in SAME_SHAPE:
+            node.op_type, node.domain = "Identity", ""
+            del node.attribute[:]
+    return plain
 
 
 class _Walk:
@@ -219,6 +248,7 @@ class _Walk:
         trained = product or node.op_type in _TRAINED
         if trained and any(o is not None and o.is_weight for o in operands):
             needs = True
+        needs = needs or weights_inside(node) > 0
         constant = bool(operands) and all(o is None or o.constant for o in operands)
         for name in node.output:
             before = self.known.get(name, Operand())

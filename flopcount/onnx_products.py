@@ -62,6 +62,8 @@ class Product:
     multiplied: int = 2
     backward: Callable[[list[Any], int], int] | None = None
     """Gradients' FLOP where operands do not share the forward's cost evenly."""
+    holds_weight: bool = False
+    """Whether the node keeps its trained weight in an attribute, not among its operands."""
 
     def gradients(self, operands: list[Any], forward: int) -> int:
         """One forward's worth for each multiplied operand that needs a gradient."""
@@ -71,7 +73,7 @@ class Product:
             operand is not None and (operand.needs_gradient or operand.is_weight)
             for operand in operands[: self.multiplied]
         )
-        return int(min(wanted, 2) * forward)
+        return int(min(wanted + self.holds_weight, 2) * forward)
 
     def __call__(self, operands: list[Any], outputs: list[Any], attributes: Any) -> int | None:
         """Return the forward FLOP, None where a shape is missing or does not fit."""
@@ -172,6 +174,18 @@ def recurrent_backward(operands: list[Any], forward: int) -> int:
     return int(2 * of_state + of_input * (2 if operands[0].needs_gradient else 1))
 
 
+SAME_SHAPE = frozenset({"Scaler", "Normalizer", "Imputer", "Binarizer"})
+"""Operators of ``ai.onnx.ml`` with the shape of their input, which onnx does not infer."""
+
+
+def weights_inside(node: Any) -> int:
+    """Numbers that a linear model of scikit-learn keeps in attributes, its intercepts included."""
+    product = PRODUCTS.get(node.op_type)
+    if product is None or not product.holds_weight:
+        return 0
+    return sum(len(a.floats) for a in node.attribute if a.name in ("coefficients", "intercepts"))
+
+
 def linear_model(operands: list[Any], _outputs: list[Any], attributes: dict[str, Any]) -> int:
     """scikit-learn's linear models keep their weights in an attribute."""
     return 2 * int(operands[0].shape[0]) * len(attributes["coefficients"])
@@ -201,8 +215,8 @@ PRODUCTS: dict[str, Product] = {
     "RNN": Product(recurrent(1), backward=recurrent_backward),
     "Attention": Product(attention, multiplied=3),
     "MultiHeadAttention": Product(attention, multiplied=3),
-    "LinearClassifier": Product(linear_model, multiplied=1),
-    "LinearRegressor": Product(linear_model, multiplied=1),
+    "LinearClassifier": Product(linear_model, multiplied=1, holds_weight=True),
+    "LinearRegressor": Product(linear_model, multiplied=1, holds_weight=True),
     "SVMClassifier": Product(support_vectors, multiplied=1),
     "SVMRegressor": Product(support_vectors, multiplied=1),
 }

@@ -132,7 +132,8 @@ def join(run: RunFigures, found: RunFacts) -> tuple[RunFigures, list[Finding]]:
     if "device_seconds" not in changes and run.device_seconds is None:
         changes |= _device_seconds(replace(run, **changes))  # type: ignore[arg-type]
     joined = replace(run, **changes)  # type: ignore[arg-type]
-    return joined, [*findings, *part_findings, *_passes_over(joined, found)]
+    findings += [*part_findings, *_passes_over(joined, found), *_frozen_after_all(joined, found)]
+    return joined, findings
 
 
 def _is_part(stated: Input, read_out: Input, resolved: Resolved) -> bool:
@@ -222,6 +223,24 @@ def _accelerator(run: RunFigures, found: RunFacts) -> tuple[dict[str, object], l
         evidence=(run.place, place),
     )
     return {}, [finding]
+
+
+def _frozen_after_all(run: RunFigures, found: RunFacts) -> list[Finding]:
+    """Say so where the case trains all weights and the evidence holds an adapter."""
+    if found.kind is None or str(found.kind.value) != "lora" or run.kind == "lora":
+        return []
+    message = (
+        f"run {run.name}: the evidence is of an adapter ({found.kind.derivation}), and the case calls "
+        f"the run {run.kind}: all weights are counted as trained, 6 FLOP a token instead of 4"
+    )
+    return [
+        Finding(
+            code="frozen-parameters",
+            severity="warning",
+            message=message,
+            evidence=(run.place, found.kind.derivation),
+        )
+    ]
 
 
 #: Epochs are printed rounded, and the last batch of each may be dropped.

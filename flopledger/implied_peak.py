@@ -19,11 +19,28 @@ _MEMORY_SHARE = (0.92, 1.02)
 def check(run: RunFigures, found: RunFacts, part: Part | None) -> list[Finding]:
     """Compare the peak behind a printed MFU with the part's, or name the parts it fits."""
     implied = found.implied_peak_flop_per_second
+    beyond = _beyond_one(run, found)
     if implied is None:
-        return []
+        return beyond
     if part is not None and part.candidates:
-        return _against_part(run, implied, part)
-    return _name_part(run, implied, found.implied_memory_bytes)
+        return [*beyond, *_against_part(run, implied, part)]
+    return [*beyond, *_name_part(run, implied, found.implied_memory_bytes)]
+
+
+def _beyond_one(run: RunFigures, found: RunFacts) -> list[Finding]:
+    """Notice an MFU above 1 in a log: no device exceeds its peak, so the peak is another one's."""
+    printed = found.claimed_mfu
+    if printed is None or printed.number <= 1:
+        return []
+    message = (
+        f"run {run.name}: the log prints an MFU of {printed.number:.0%}, which no device reaches: its "
+        "peak is of another part or precision; the figure was not used"
+    )
+    return [
+        Finding(
+            code="wrong-peak", severity="warning", message=message, evidence=(printed.derivation,)
+        )
+    ]
 
 
 def _against_part(run: RunFigures, implied: Resolved, part: Part) -> list[Finding]:

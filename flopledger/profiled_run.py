@@ -164,7 +164,7 @@ class ProfiledRun:
             left_running=ended.left,
         )
         summary = continued(self._earlier, summarise(facts, trace))
-        add_steps(summary, self.folder, ended.tree)
+        add_steps(summary, self.folder, ended.tree, wanted=self._steps)
         try:
             save(summary, self.folder)
         except OSError as error:

@@ -14,15 +14,20 @@ if TYPE_CHECKING:
     from flopledger.recording.totals import RunTotals
 
 
-def add_steps(summary: dict[str, Any], folder: Path, tree: "ProcessTree | None") -> None:
-    """Complete a summary in place: ``steps``, ``processes``, model FLOP, MFU, and findings."""
+def add_steps(
+    summary: dict[str, Any], folder: Path, tree: "ProcessTree | None", *, wanted: bool = True
+) -> None:
+    """Complete a summary in place: ``steps``, ``processes``, model FLOP, MFU, and findings.
+
+    ``wanted`` is False where the recorder was not brought to the children (``--no-steps``).
+    """
     from flopledger.recording.steps_summary import as_findings, steps_section
     from flopledger.recording.totals import read_totals
     from profilers.errors import ProfilersError
 
     seen = read_processes(folder)
-    unreached = {} if tree is None else tree.interpreters.out_of_reach
-    summary["processes"] = {**seen.as_json(), "out_of_reach": unreached}
+    unreached = tree.interpreters.out_of_reach if tree is not None and wanted else {}
+    summary["processes"] = {**seen.as_json(), "out_of_reach": unreached} if wanted else None
     findings: list[dict[str, Any]] = summary["findings"]
     totals: RunTotals | None = None
     try:
@@ -30,7 +35,7 @@ def add_steps(summary: dict[str, Any], folder: Path, tree: "ProcessTree | None")
     except (ProfilersError, OSError) as error:
         findings.append(_finding("ledger-broken", "error", f"no step ledger can be read: {error}"))
     summary.update({"steps": None, "mfu": None, "hfu": None})
-    if totals is not None and totals.attempts:
+    if totals is not None and (totals.steps or totals.span_flop):
         section, told = steps_section(
             totals, telemetry=summary["devices"], energy_joules=summary["energy_joules"]
         )
@@ -39,14 +44,14 @@ def add_steps(summary: dict[str, Any], folder: Path, tree: "ProcessTree | None")
             summary[name] = section[name]
         findings.extend(as_findings(told))
     else:
-        why = _why_no_steps(seen, unreached)
+        why = _why_no_steps(seen, unreached) if wanted else "the recorder was left out (--no-steps)"
         findings.append(_finding("model-flop-unknown", "info", f"no step was seen: {why}"))
     findings.extend(_about_processes(seen, unreached))
 
 
 def _why_no_steps(seen: Seen, unreached: dict[str, int]) -> str:
     if seen.recording:
-        return "the recorder was started and left no ledger that can be read"
+        return f"{_processes(seen.recording)} made an optimizer and ended no step with it"
     if seen.refused:
         return "the recorder could not be started (see the findings)"
     if seen.torch:

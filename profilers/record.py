@@ -182,13 +182,19 @@ def read_node(folder: Path) -> NodeRecord:
 def verify(run_dir: Path) -> list[Problem]:
     """Check every chain and every segment's digest; an empty list means: nothing was altered.
 
+    Telemetry and step ledgers alike.
+
     What is wrong is named by file and, within a ledger, by line: the first line that does not
     continue from the one before it, or that a crash cut short. For a segment the detail holds both
     digests, or the byte up to which it can be read. Whoever rewrites a ledger from some line on, with
     every digest after it, is found only by a signature over its head (``NodeRecord.head``).
     """
-    problems: list[Problem] = []
-    for record in node_records(run_dir):
+    from profilers.step_check import check_steps, step_ledgers
+
+    problems: list[Problem] = list(check_steps(run_dir))
+    # A run whose devices nobody watched has steps alone.
+    watched = (run_dir / TELEMETRY).is_dir() or not step_ledgers(run_dir)
+    for record in node_records(run_dir) if watched else ():
         problems.extend(record.problems)
         problems.extend(_check_segments(record))
         problems.extend(_check_spool(record))

@@ -49,6 +49,8 @@ DISCOVERY_STEPS = 3
 """So many steps every module keeps its seam."""
 SWEEP_US = 60_000_000
 """So often all modules get their seams back for one step, to notice what changed."""
+SEARCH_US = 10_000_000
+"""So often, at most, modules are looked for because a step had no call."""
 REFRESH_US = 10_000_000
 """So often the list of a model's parameters is read again."""
 MOST_KINDS = 4096
@@ -390,6 +392,7 @@ class Observer:
         self._cuts: list[_Cut] = []
         self._until_disarm = DISCOVERY_STEPS
         self._swept_us = 0
+        self._search_us = 0
         self._refreshed_us = 0
         self._seams: weakref.WeakSet[Seam] = weakref.WeakSet()
         self._recent: list[Seam] = []
@@ -782,9 +785,10 @@ class Observer:
                     self._close_aside()
                 for cut in cuts:
                     self._tell_step(cut)
-                    if not cut.step.calls:
+                    if not cut.step.calls and end_us >= self._search_us:
                         self.sweep()  # some module must have been called
                         self._until_disarm = DISCOVERY_STEPS
+                        self._search_us = end_us + SEARCH_US
             finally:
                 here.depth = depth
             self._upkeep(end_us)

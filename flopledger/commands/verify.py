@@ -75,6 +75,8 @@ def _show(found: "Verification") -> None:
     if found.ok:
         what = "" if told is None else f" ({told.predicate.kind}: {_plain(told.predicate.title)})"
         state = "the seal holds" if found.signers or _members(found) else "unsigned; digests hold"
+        if told is None:
+            state = "its chains hold"
         typer.echo(f"{found.path.name}: {state}{what}")
     else:
         typer.echo(f"{found.path.name}: the seal does NOT hold")

@@ -129,6 +129,7 @@ def say(run_dir: str, event: str, **what: Any) -> None:
     path = os.path.join(run_dir, "processes", os.uname()[1] + ".jsonl")
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        os.write(file, line.encode() + b"\n")
+        if os.fstat(file).st_size < 8 << 20:
+            os.write(file, line.encode() + b"\n")
     finally:
         os.close(file)

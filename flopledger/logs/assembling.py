@@ -8,7 +8,7 @@ computed from others where the arithmetic is exact (steps x batch), and says so.
 from dataclasses import replace
 
 from flopledger.facts import NAMES, Fact, Finding, Grade
-from flopledger.logs import checks, series, telemetry
+from flopledger.logs import adapters, checks, series, telemetry
 from flopledger.logs.architecture import find_shape
 from flopledger.logs.benchmarks import Benchmark, benchmark
 from flopledger.logs.evidence import Evidence
@@ -60,6 +60,9 @@ def assemble(evidence: Evidence) -> RunFacts:
     shape = find_shape(evidence, rules)
     figures["model"] = choose(evidence, "model")
     figures["parameters"] = figures["parameters"] or _of_shards(evidence)
+    figures["trainable_parameters"] = figures["trainable_parameters"] or adapters.trainable(
+        evidence, shape.architecture
+    )
     figures["global_batch"] = figures["global_batch"] or _batch_by_rates(evidence)
     world = _world(evidence, figures["global_batch"])
     figures["accelerator_count"] = _accelerator_count(evidence, world)

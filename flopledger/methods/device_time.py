@@ -138,7 +138,8 @@ def utilisation_of(run: RunFigures, part: Part, *, amount_known: bool) -> Utilis
         )
     if not amount_known:
         return None
-    prior = priors.utilisation(part.architecture)
+    on_images = run.tokens is None and run.samples is not None and run.sequence_length is None
+    prior = priors.of_images() if on_images else priors.utilisation(part.architecture)
     return Utilisation(
         quantity=prior, basis="model", goodput=False, stated=None, assumption=prior.describe()
     )

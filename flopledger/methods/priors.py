@@ -79,6 +79,11 @@ _CLASSES = (("ampere_ga100", "ampere-datacentre"), ("hopper", "hopper"), ("tpu",
 _UTILISATION_FLOOR = 0.30
 
 
+def of_images() -> Prior:
+    """Utilisation of runs that train on images, whatever the part: convolutions stay far below text."""
+    return _prior("utilisation of runs on images", _images()["utilisation"])
+
+
 def utilisation(architecture: str | None) -> Prior:
     """Whole-run model FLOP utilisation for one hardware architecture, downtime included."""
     key = (architecture or "").lower()
@@ -100,6 +105,11 @@ def _prior(name: str, entry: dict[str, Any], floor: float = _UTILISATION_FLOOR) 
         as_of=entry["as_of"],
         floor=floor,
     )
+
+
+@cache
+def _images() -> dict[str, Any]:
+    return tomllib.loads((files("flopledger.methods") / "data" / "images.toml").read_text("utf-8"))
 
 
 @cache

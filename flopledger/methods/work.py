@@ -209,6 +209,12 @@ def _passes(run: RunFigures, cost: SampleCost) -> tuple[float, float, tuple[str,
         return cost.matrix_forward, cost.attention_forward, (note,)
     attention = cost.attention_forward + cost.attention_backward
     trained = _trainable(run)
+    if trained is None and run.kind == "lora":
+        note = (
+            "frozen weights cost 4 FLOP a token, not 6; the adapters' own weights are not known and "
+            "left out (a few per cent at most)"
+        )
+        return 2 * cost.matrix_forward, attention, (note,)
     if trained is None or not cost.tokens_per_sample:
         return cost.matrix_forward + cost.matrix_backward, attention, ()
     tokens = cost.tokens_per_sample
@@ -251,7 +257,7 @@ def conventions(method: ArchitectureMethod, run: RunFigures, costed: "Costed") -
     weights, forward passes only).
     """
     samples = amount(run, costed.cost)
-    partial = run.trainable_parameters is not None or run.kind in FORWARD_ONLY
+    partial = run.trainable_parameters is not None or run.kind in {*FORWARD_ONLY, "lora"}
     if samples is None or samples.quantity.best is None or partial:
         return {}
     count, cost = samples.quantity.best, costed.cost

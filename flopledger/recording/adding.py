@@ -105,7 +105,7 @@ def _tally(number: int, training: Training) -> list[list[Tally]]:
     return [
         [
             _count(Tally(process=process, training=number, attempt=place), again[id(process)])
-            for process in attempt.processes.values()
+            for _, process in sorted(attempt.processes.items())
         ]
         for place, attempt in enumerate(training.attempts)
     ]

@@ -56,8 +56,9 @@ def _damage(tallies: Sequence["Tally"]) -> Iterator[RunFinding]:
         yield RunFinding(
             code="recording-interrupted",
             severity="warning",
-            message=f"{_many(len(open_), 'process', 'processes')} ended without closing the ledger "
-            "(killed, or still running): up to about a second of its last steps is missing",
+            message=f"{_many(len(open_), 'process', 'processes')} left the ledger open "
+            "(killed, still running, or a full disk): what came after the last line is missing, about "
+            "a second of steps after a kill",
             evidence=tuple(open_[:MOST]),
         )
 

@@ -123,12 +123,7 @@ def _stats(report: RunReport) -> tuple[Stat, ...]:
                 note="with recomputation and steps done again",
             ),
             _utilisation(section),
-            Stat(
-                label="Tokens",
-                value=_count(section["tokens"]),
-                note=_rate(section["tokens_per_second"], "a second")
-                or _rate(section["samples_per_second"], "samples a second"),
-            ),
+            _amount(section),
             Stat(
                 label="Goodput",
                 value=_percent(section["goodput"]),
@@ -145,6 +140,14 @@ def _stats(report: RunReport) -> tuple[Stat, ...]:
         )
     )
     return tuple(stats)
+
+
+def _amount(section: Mapping[str, Any]) -> Stat:
+    if section["tokens"] is None and section["samples"] is not None:
+        rate = _rate(section["samples_per_second"], "a second; tokens are not known")
+        return Stat(label="Samples", value=_count(section["samples"]), note=rate)
+    rate = _rate(section["tokens_per_second"], "a second")
+    return Stat(label="Tokens", value=_count(section["tokens"]), note=rate)
 
 
 def _utilisation(section: Mapping[str, Any]) -> Stat:

@@ -70,7 +70,7 @@ def read_run(folder: Path) -> RunReport:
         )
     added = totals(processes) if processes else None
     section, told = None, list[dict[str, Any]]()
-    if added is not None and added.attempts:
+    if added is not None and (added.steps or added.span_flop):
         section, found = steps_section(
             added,
             telemetry=_dicts(summary.get("devices")),

@@ -10,32 +10,29 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-BLANK = ord(" ")
-
 
 def blanked(
     data: bytes, width: int, delimiter: bytes, units: Sequence[tuple[int, bytes]]
 ) -> memoryview | None:
     """Return the piece with the units of some columns overwritten by blanks.
 
-    ``units`` are (place, unit) of columns in which every cell must end with the unit. None where one
-    does not, where a line has not ``width`` cells, or where quotes may hide a delimiter.
+    ``units`` are (place, unit) of columns in which every cell must end with a blank and the unit. None
+    where one does not, where a line has not ``width`` cells, or where quotes may hide a delimiter.
     """
     if b'"' in data or b"\r" in data or not data.endswith(b"\n"):
         return None
     text = np.frombuffer(data, np.uint8).copy()
-    lines = np.flatnonzero(text == ord("\n"))
-    marks = np.flatnonzero(text == delimiter[0])
-    if len(marks) != len(lines) * (width - 1) or width < 2:
+    lines = text == ord("\n")
+    rows = int(np.count_nonzero(lines))
+    places = np.flatnonzero((text == delimiter[0]) | lines)
+    if len(places) != rows * width:
         return None
-    inside = marks.reshape(len(lines), width - 1)
-    # As many delimiters as lines ask for: each line has its own if they lie between its ends.
-    if not (bool((inside[:, -1] < lines).all()) and bool((inside[1:, 0] > lines[:-1]).all())):
+    ends = places.reshape(rows, width)
+    # As many line ends as lines, and each of them in the last place: every line has its own cells.
+    if not bool((text[ends[:, -1]] == ord("\n")).all()):
         return None
-    for place, unit in units:
-        ends = lines if place == width - 1 else inside[:, place]
-        if not _blank(text, ends, unit):
-            return None
+    if not all(_blank(text, ends[:, place], b" " + unit) for place, unit in units):
+        return None
     return text.data
 
 
@@ -43,8 +40,13 @@ def _blank(text: NDArray[np.uint8], ends: NDArray[np.int64], unit: bytes) -> boo
     """Overwrite a unit before each of these places; False where one is missing."""
     if int(ends[0]) < len(unit):
         return False
-    for back, byte in enumerate(reversed(unit), start=1):
-        if not bool((text[ends - back] == byte).all()):
-            return False
-        text[ends - back] = BLANK
+    for size, kind in ((4, "<u4"), (2, "<u2"), (1, "u1")):  # several letters with one look
+        while len(unit) >= size:
+            # Every ``size`` bytes as one number, beginning at any byte.
+            words = np.ndarray((len(text) - size + 1,), kind, text, strides=(1,))
+            places = ends - len(unit)
+            if not bool((words[places] == int.from_bytes(unit[:size], "little")).all()):
+                return False
+            words[places] = int.from_bytes(b" " * size, "little")
+            unit = unit[size:]
     return True

@@ -26,7 +26,9 @@ def model(path, nodes, inputs, weights):
     values = [onnx.helper.make_tensor_value_info(n, FLOAT, shape) for n, shape in inputs.items()]
     last = onnx.helper.make_tensor_value_info(nodes[-1][2][0], FLOAT, None)
     graph = onnx.helper.make_graph(made, "g", values, [last], weights)
-    onnx.save(onnx.helper.make_model(graph), path)
+    made_model = onnx.helper.make_model(graph)
+    made_model.opset_import.append(onnx.helper.make_opsetid("ai.onnx.ml", 3))
+    onnx.save(made_model, path)
     return path
 
 
@@ -106,6 +108,27 @@ def test_recurrent_layers(tmp_path):
     of_input, of_state = 2 * 10 * 24 * 3, 2 * 10 * 24 * 6
     assert counted.count.forward == of_input + of_state
     assert counted.count.backward == of_input + 2 * of_state
+
+
+def test_a_pipeline_of_scikit_learn(tmp_path):
+    """Scaler, PCA and a linear classifier, in the shape that skl2onnx writes them."""
+    ml = {"domain": "ai.onnx.ml"}
+    nodes = [
+        ("Scaler", ["x"], ["scaled"], ml | {"offset": [0.0] * 8, "scale": [1.0] * 8}),
+        ("Sub", ["scaled", "mean"], ["centred"], {}),
+        ("MatMul", ["centred", "axes"], ["few"], {}),
+        ("LinearClassifier", ["few"], ["label", "scores"],
+         ml | {"coefficients": [0.5] * 12, "intercepts": [0.0] * 3, "classlabels_ints": [0, 1, 2]}),
+    ]  # fmt: skip
+    path = tmp_path / "pipeline.onnx"
+    model(path, nodes, {"x": ["batch", 8]}, [weight("mean", 8), weight("axes", 8, 4)])
+    counted = count(path, batch=2)
+    # 2 rows: 8 -> 4 is 2·2·8·4, three classes of four numbers are 2·2·12
+    assert counted.count.forward == 128 + 48
+    # the axes' gradient 128 (the data need none), the classifier's own and its input's 2·48
+    assert counted.count.backward == 128 + 96
+    assert counted.count.uncounted == ()
+    assert counted.parameters.total == 8 + 32 + 12 + 3
 
 
 def test_an_unknown_operator_is_named(tmp_path):

@@ -1,5 +1,7 @@
 """Reinforcement learning and distillation inside one run: passes, ledgers, and hand arithmetic."""
 
+import json
+
 import pytest
 
 from flopledger.errors import CaseError
@@ -116,3 +118,58 @@ def test_passes_that_cannot_be_costed_are_bad_input(run_audit, line, words):
     text = f'{MODELS}\n[[run]]\nname = "x"\nkind = "rl"\nmodel = "policy"\n{line}'
     with pytest.raises(CaseError, match=words):
         run_audit(text)
+
+
+def test_an_adapter_of_unknown_size_still_leaves_the_base_frozen(run_audit):
+    text = f"""{MODELS}
+[[run]]
+name = "a"
+kind = "lora"
+model = "policy"
+tokens = 1e9
+"""
+    report = run_audit(text)
+    # 4 x 8e9 x 1e9, not 6
+    assert report.runs[0].model_flop.best == pytest.approx(3.2e19)
+
+
+def test_the_adapter_is_counted_from_its_rank_and_targets(run_audit, tmp_path):
+    config = {
+        "model_type": "llama",
+        "architectures": ["LlamaForCausalLM"],
+        "hidden_size": 2048,
+        "intermediate_size": 5632,
+        "num_hidden_layers": 22,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 4,
+        "vocab_size": 32000,
+        "tie_word_embeddings": False,
+    }
+    adapter = {
+        "peft_type": "LORA",
+        "r": 8,
+        "target_modules": ["v_proj", "q_proj"],
+        "base_model_name_or_path": "x",
+    }
+    state = {
+        "global_step": 10,
+        "max_steps": 10,
+        "num_input_tokens_seen": 1_000_000,
+        "log_history": [],
+    }
+    for name, content in (
+        ("config.json", config),
+        ("adapter_config.json", adapter),
+        ("trainer_state.json", state),
+    ):
+        (tmp_path / name).write_text(json.dumps(content))
+    files = '["config.json", "adapter_config.json", "trainer_state.json"]'
+    report = run_audit(f'[[run]]\nname = "r"\nevidence = {files}')
+    # 22 layers x 8 x ((2048 + 2048) + (2048 + 256)) = 1,126,400
+    trained = report.runs[0].figures.trainable_parameters
+    assert trained.quantity.best == 1_126_400
+    # 4 x 1.0345e9 weights of matrix products (22 x (2 x 2048^2 + 2 x 2048 x 256 + 3 x 2048 x 5632)
+    # + 2048 x 32,000), and 6 x 1,126,400, a token
+    weights = 22 * (2 * 2048**2 + 2 * 2048 * 256 + 3 * 2048 * 5632) + 2048 * 32000
+    expected = (4 * weights + 6 * 1_126_400) * 1e6
+    assert report.runs[0].model_flop.best == pytest.approx(expected, rel=0.01)

@@ -24,14 +24,15 @@ OPTIONS = {
         "--json",
     },
     "report": {
-        "--format", "--out", "--created", "--seed", "--regime", "--trace", "--allow-outside", "--json",
+        "--format", "--out", "--created", "--seed", "--regime", "--trace", "--allow-outside", "--html",
+        "--json",
     },
     "view": {"--port", "--browser", "--trace", "--json"},
     "count": {
         "--batch", "--sequence", "--mode", "--by", "--depth", "--recompute", "--convention",
         "--crosscheck", "--explain", "--html", "--csv", "--json",
     },
-    "run": {"--out", "--interval"},
+    "run": {"--out", "--interval", "--append", "--steps"},
     "top": {"--once", "--json"},
     "doctor": {"--calibrate", "--json"},
     "import": {"--out", "--skip-unknown", "--append", "--json"},

@@ -232,6 +232,25 @@ def test_a_changed_ledger_is_named(tmp_path):
     assert path.parent.name in finding.evidence[0]
 
 
+def test_verify_checks_step_ledgers(tmp_path):
+    from profilers.record import verify
+
+    good = process(tmp_path, pid=1) / "ledger.jsonl"
+    assert verify(tmp_path) == []
+    process(tmp_path, pid=2, seal=None)
+    assert [problem.code for problem in verify(tmp_path)] == ["unsealed"]
+    lines = good.read_bytes().splitlines(keepends=True)
+    good.write_bytes(b"".join([*lines[:2], *lines[3:]]))  # a block of steps taken out
+    found = [problem for problem in verify(tmp_path) if problem.code == "broken-chain"]
+    assert [(problem.file, problem.line) for problem in found] == [
+        (f"steps/{good.parent.name}/ledger.jsonl", 3)
+    ]
+    good.write_bytes(b"".join(lines)[:-30])
+    assert "torn-tail" in {problem.code for problem in verify(tmp_path)}
+    good.write_bytes(b"")
+    assert "broken-chain" in {problem.code for problem in verify(tmp_path)}
+
+
 spans = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 12)), max_size=12)
 
 

@@ -23,6 +23,7 @@ def test_units_become_blanks_in_place():
     [
         "1, [N/A], 210 MHz",  # a cell without its unit
         "1, 70.5 MHz, 210 W",  # units in each other's columns
+        "1, 70.5W, 210 MHz",  # no blank
         "1, 70.5, 210 W MHz",  # the first column's unit in the second
         "1, 70.5 W, 210 MHz, 5",  # a longer line
         "1, 70.5 W",  # a shorter one

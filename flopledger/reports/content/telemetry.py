@@ -57,7 +57,7 @@ def _panel(one: "Envelope") -> Panel:
         low=one.low,
         mean=one.mean,
         high=one.high,
-        top=100.0 if one.unit == "%" and max(highs) <= 100 else round_up(max(highs)),
+        top=100.0 if one.unit == "%" and max(highs) <= 100 else round_up(1.04 * max(highs)),
         caption=f"{one.label}: mean {number(middle)} {one.unit}, lowest {number(min(lows))}, highest "
         f"{number(max(highs))}{gaps}",
     )

@@ -85,3 +85,18 @@ def test_nanochat_that_knows_its_gpu(written):
     line = "step 00001/100 (1%) | loss: 3.0 | dt: 1000.00ms | tok/sec: 524,288 | bf16_mfu: 40.0\n"
     evidence = written({"chat.log": line + line.replace("00001", "00002")})
     assert evidence.named("implied_peak_flop_per_second") == ()
+
+
+def test_a_printed_mfu_above_one_is_a_wrong_peak(run_audit, tmp_path):
+    lines = "".join(
+        f"[titan] 2026-06-18 10:00:{step:02d},000 - root - INFO - step: {step:2d}  loss: 9.{step}  "
+        "memory: 120.00GiB(41.7%)  tps: 20,000  tflops: 1,757.00  mfu: 563.14%\n"
+        for step in (1, 2)
+    )
+    (tmp_path / "t.log").write_text(lines)
+    report = run_audit('[[run]]\nname = "r"\nevidence = ["t.log"]')
+    messages = [one.message for one in report.findings if one.code == "wrong-peak"]
+    assert any("563%" in message for message in messages)
+    # 1757 TFLOP/s / 5.6314 = 312: the A100's, as programs assume it for a name they do not know
+    (peak,) = [one for one in report.facts if one.name == "implied_peak_flop_per_second"]
+    assert peak.value == pytest.approx(312e12, rel=1e-3)

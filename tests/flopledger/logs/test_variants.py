@@ -103,8 +103,8 @@ def test_a_packed_file_that_was_cut_is_refused(written):
 
 
 def test_a_bomb_is_refused(written, monkeypatch):
-    monkeypatch.setattr("flopledger.logs.limits.UNPACKED_BYTES", 1 << 20)
-    text = FORMATS["nano.log"] + "x" * 60 + "\n" + "0\n" * (1 << 20)
+    monkeypatch.setattr("flopledger.logs.limits.UNPACKED_BYTES", 1 << 16)
+    text = FORMATS["nano.log"] + "x" * 60 + "\n" + "0\n" * (1 << 16)
     evidence = written({"nano.log.gz": gzip.compress(text.encode())})
     assert evidence.facts == ()
     assert "evidence-unreadable" in codes(evidence)

@@ -1,0 +1,304 @@
+"""What it costs a training step to be recorded, beside counters that are left on.
+
+    python benchmarks/loop_overhead.py [--quick] [--write]
+
+Each method is compared with the plain loop in pairs of blocks that follow one another at once, in
+one process, in an order that alternates; the figure is the median of the pairs' ratios with a 95 %
+bootstrap interval, so that a shared machine's weather falls on both sides of each pair. Peers that
+are not installed are named as missing. trainmeter wraps a whole process and cannot be switched on
+and off inside one: it is not in the pairs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import os
+import platform
+import random
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import torch  # noqa: E402
+from torch import nn  # noqa: E402
+from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
+
+import flopledger  # noqa: E402
+from flopledger.recording.totals import read_totals  # noqa: E402
+
+RESULTS = ROOT / "benchmarks" / "results" / "loop_overhead.md"
+WARM = 6
+
+
+class Block(nn.Module):
+    """A transformer block with causal attention."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, x: Any) -> Any:
+        batch, length, width = x.shape
+        q, k, v = (
+            part.view(batch, length, self.heads, -1).transpose(1, 2)
+            for part in self.qkv(self.norms[0](x)).chunk(3, dim=-1)
+        )
+        seen = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.out(seen.transpose(1, 2).reshape(batch, length, width))
+        return x + self.down(nn.functional.gelu(self.up(self.norms[1](x))))
+
+
+class Gpt(nn.Module):
+    """A small decoder."""
+
+    def __init__(self, width: int, depth: int, vocabulary: int = 1024) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(vocabulary, width)
+        self.blocks = nn.ModuleList([Block(width, 4) for _ in range(depth)])
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, vocabulary, bias=False)
+
+    def forward(self, tokens: Any) -> Any:
+        x = self.embed(tokens)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(self.norm(x))
+
+
+@dataclass
+class Loop:
+    """A model, its optimizer and the batch that it sees."""
+
+    model: Any
+    optimizer: Any
+    batch: Any
+
+    def step(self) -> None:
+        logits = self.model(self.batch[:, :-1])
+        loss = nn.functional.cross_entropy(logits.flatten(0, 1), self.batch[:, 1:].flatten())
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+
+def loop(width: int, depth: int, batch: int, length: int) -> Loop:
+    torch.manual_seed(0)
+    model = Gpt(width, depth)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    return Loop(model, optimizer, torch.randint(0, 1024, (batch, length + 1)))
+
+
+LOOPS = {
+    "GPT, 10 M parameters, 4 x 128": (lambda: loop(320, 8, 4, 128), 2),
+    "GPT, 0.4 M parameters, 1 x 16 (a few ms)": (lambda: loop(64, 3, 1, 16), 40),
+}
+
+
+@contextmanager
+def recorded(_loop: Loop) -> Iterator[Callable[[], None] | None]:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        flopledger.record(Path(folder) / "run", sampler=False),
+    ):
+        yield None
+
+
+@contextmanager
+def counter_on(one: Loop) -> Iterator[Callable[[], None] | None]:
+    def step() -> None:
+        with FlopCounterMode(display=False):
+            one.step()
+
+    yield step
+
+
+@contextmanager
+def total_flos(one: Loop) -> Iterator[Callable[[], None] | None]:
+    """The rule of Hugging Face's Trainer: 6 x tokens x parameters without embeddings, each step."""
+    total = 0
+
+    def step() -> None:
+        nonlocal total
+        one.step()
+        size = sum(
+            parameter.numel()
+            for name, parameter in one.model.named_parameters()
+            if "embed" not in name
+        )
+        total += 6 * one.batch.numel() * size
+
+    yield step
+
+
+@contextmanager
+def deepspeed_on(one: Loop) -> Iterator[Callable[[], None] | None]:
+    from deepspeed.profiling.flops_profiler import FlopsProfiler  # type: ignore[import-not-found]
+
+    def step() -> None:
+        profiler = FlopsProfiler(one.model)
+        profiler.start_profile()
+        one.step()
+        profiler.stop_profile()
+        profiler.end_profile()
+
+    yield step
+
+
+METHODS = {
+    "flopledger.record": recorded,
+    "FlopCounterMode on each step": counter_on,
+    "Hugging Face total_flos": total_flos,
+    "DeepSpeed profiler on each step": deepspeed_on,
+}
+
+
+def block_of(step: Callable[[], None], number: int) -> float:
+    """Seconds of a block of steps."""
+    began = time.perf_counter()
+    for _ in range(number):
+        step()
+    return time.perf_counter() - began
+
+
+def pairs(one: Loop, method: Any, steps: int, number: int) -> tuple[list[float], float]:
+    """Ratios of method over plain, and the median plain step in milliseconds."""
+    ratios, plain = [], []
+    for place in range(number):
+        times: dict[str, float] = {}
+        for which in ("plain", "method") if place % 2 else ("method", "plain"):
+            if which == "plain":
+                block_of(one.step, WARM)
+                times[which] = block_of(one.step, steps)
+            else:
+                with method(one) as step:
+                    # The first steps count and look for models; that is once in a run.
+                    block_of(step or one.step, WARM)
+                    times[which] = block_of(step or one.step, steps)
+        ratios.append(times["method"] / times["plain"])
+        plain.append(times["plain"] / steps)
+    return ratios, 1e3 * statistics.median(plain)
+
+
+def interval(ratios: list[float]) -> tuple[float, float]:
+    """95 % bootstrap interval of the median."""
+    generator = random.Random(0)
+    medians = sorted(
+        statistics.median(generator.choices(ratios, k=len(ratios))) for _ in range(2000)
+    )
+    return medians[50], medians[1949]
+
+
+def own_time(one: Loop, steps: int) -> float:
+    """Processor time of the recorder alone on one step, in microseconds (median of blocks)."""
+    found = []
+    for _ in range(15):
+        began = time.thread_time()
+        block_of(one.step, steps)
+        plain = time.thread_time() - began
+        with recorded(one):
+            block_of(one.step, WARM)
+            began = time.thread_time()
+            block_of(one.step, steps)
+            found.append((time.thread_time() - began - plain) / steps * 1e6)
+    return statistics.median(found)
+
+
+def memory(steps: int) -> tuple[int, int]:
+    """Growth of the resident set (bytes) over many recorded steps of a tiny model, and the steps."""
+    model = nn.Linear(4, 4)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    x = torch.randn(2, 4)
+
+    def step() -> None:
+        model(x).sum().backward()
+        optimizer.step()
+
+    with tempfile.TemporaryDirectory() as folder, flopledger.record(folder, sampler=False):
+        block_of(step, steps // 10)
+        before = resident()
+        block_of(step, steps)
+        grown = resident() - before
+    totals = read_totals(folder)
+    assert totals is None or totals.steps
+    return grown, steps
+
+
+def resident() -> int:
+    """Bytes of this process in memory."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize()
+
+
+def table(quick: bool) -> list[str]:
+    lines = [
+        "| loop | method | plain step | ratio, median | 95 % interval |",
+        "|---|---|---|---|---|",
+    ]
+    for name, (make, steps) in LOOPS.items():
+        for method_name, method in METHODS.items():
+            one = make()
+            block_of(one.step, WARM)
+            number = (5 if quick else 25) if steps < 10 else (9 if quick else 41)
+            try:
+                ratios, plain = pairs(one, method, steps, number)
+            except ImportError as error:
+                lines.append(f"| {name} | {method_name} | - | not installed ({error.name}) | - |")
+                continue
+            low, high = interval(ratios)
+            median = statistics.median(ratios)
+            lines.append(
+                f"| {name} | {method_name} | {plain:.1f} ms | {median:.4f} | {low:.4f} to {high:.4f} |"
+            )
+            print(lines[-1], flush=True)
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--quick", action="store_true", help="fewer pairs")
+    parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name}")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    lines = table(options.quick)
+    small = LOOPS["GPT, 0.4 M parameters, 1 x 16 (a few ms)"][0]()
+    own = own_time(small, 40)
+    grown, steps = memory(20_000 if options.quick else 100_000)
+    load = os.getloadavg()[0]
+    told = [
+        "# What it costs a step to be recorded",
+        "",
+        f"{dt.date.today().isoformat()}; {platform.machine()}, {os.cpu_count()} cores, one thread, "
+        f"load average {load:.1f}; Python {platform.python_version()}, torch {torch.__version__}; "
+        f"`python benchmarks/loop_overhead.py{' --quick' if options.quick else ''}`.",
+        "",
+        *lines,
+        "",
+        f"Processor time of the recorder itself on a step of the small loop: {own:.0f} µs.",
+        f"Growth of the resident set over {steps:,} recorded steps: {grown / 1024:.0f} KiB.",
+        "",
+        "Equality with torch's counter on every step of twelve kinds of models is a test: "
+        "`tests/recording/test_kinds.py` (models in `benchmarks/loop_kinds.py`). Retired-FLOP "
+        "counters are not granted on this machine and were not compared. trainmeter wraps a whole "
+        "process and cannot take part in interleaved pairs.",
+    ]
+    print("\n".join(told))
+    if options.write:
+        RESULTS.write_text("\n".join(told) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""The result of a merge: a pure function of the sites, whatever their order and nesting."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from flopledger.bundle import summary, totals
+from flopledger.bundle.members import Stub
+from flopledger.bundle.totals import Part
+from flopledger.facts import Finding
+from flopledger.quantity import Interval
+
+SCHEMA = "flopledger/merged/1"
+
+
+def result_of(title: str, stubs: Iterable[Stub]) -> tuple[dict[str, Any], Interval | None]:
+    """Add up the sites. Nothing in here depends on their order."""
+    sites = sorted(
+        ((stub.seal.id, stub) for stub in stubs if stub.site is not None), key=lambda one: one[0]
+    )
+    parts = [
+        Part(site=name, audit=stub.site.audit, run=run)
+        for name, stub in sites
+        if stub.site is not None
+        for run in stub.site.runs
+    ]
+    parts, pairs = totals.without_duplicates(parts)
+    timed, overlaps = totals.with_overlaps(parts)
+    findings = [*_duplicates(pairs), *_overlaps(overlaps), *_sites(sites), *_open(parts)]
+    flop = totals.total(_counted(parts, "parameter_update"))
+    result = {
+        "schema": SCHEMA,
+        "title": title,
+        "verdict": _verdict(sites, findings),
+        "combined": None if flop is None else {"flop": _ends(flop), "level": 0.9},
+        "known": _known(_counted(parts, "parameter_update")),
+        "device_seconds": _ends(totals.device_seconds(timed)),
+        "sites": [_site(name, stub, timed) for name, stub in sites],
+        "findings": [
+            {"code": one.code, "severity": one.severity, "message": one.message} for one in findings
+        ],
+        "regimes": _regimes(parts),
+    }
+    return result, flop
+
+
+def _known(parts: Sequence[Part]) -> dict[str, Any]:
+    """Add the runs that have a figure, so that one site without any hides nobody's."""
+    counted = [part for part in parts if part.duplicate_of is None]
+    figured = [part for part in counted if part.end("best")]
+    return {
+        "flop": _ends(totals.total(figured)),
+        "runs": len(figured),
+        "runs_without_figure": len(counted) - len(figured),
+    }
+
+
+def _verdict(sites: Sequence[tuple[str, Stub]], findings: Sequence[Finding]) -> str:
+    from flopledger.verdict import Verdict, worst
+
+    tests = [Verdict(stub.site.verdict) for _, stub in sites if stub.site is not None]
+    if any(one.severity == "warning" for one in findings):
+        tests.append(Verdict.NEEDS_EXPLANATION)
+    return str(worst(tests))
+
+
+def _counted(parts: Sequence[Part], ledger: str) -> list[Part]:
+    """Pick the runs that a ledger counts, and settle among them who counts shared device time."""
+    from flopledger.inputs import RunFigures
+    from flopledger.scope import counts
+
+    counted = [
+        part
+        for part in parts
+        if counts(
+            RunFigures(
+                name=part.run.name,
+                kind=part.run.kind,
+                place="",
+                synthetic_public=part.run.synthetic_public,
+            ),
+            ledger,
+        )
+    ]
+    return totals.with_overlaps(counted)[0]
+
+
+def _regimes(parts: Sequence[Part]) -> list[dict[str, Any]]:
+    from flopledger import regimes
+    from flopledger.verdict import zone
+
+    found = []
+    for regime in regimes.default_regimes():
+        if regime.rule is not None:
+            continue
+        flop = totals.total(_counted(parts, regime.ledger))
+        if flop is None:
+            continue
+        best = flop.best
+        found.append(
+            {
+                "id": regime.id,
+                "threshold_flop": regime.threshold_flop,
+                "ledger": regime.ledger,
+                "flop": _ends(flop),
+                "probability_exceeded": totals.probability_above(flop, regime.threshold_flop),
+                "zone": None if best is None else zone(best, regime.threshold_flop),
+            }
+        )
+    return found
+
+
+def _site(name: str, stub: Stub, parts: Sequence[Part]) -> dict[str, Any]:
+    assert stub.site is not None
+    mine = [part for part in parts if part.site == name]
+    stated = {run.name: run for run in stub.site.runs}
+    return {
+        "id": name,
+        "site": stub.site.site,
+        "verdict": stub.site.verdict,
+        "signers": sorted(stub.signatures),
+        "runs": [
+            {
+                "name": part.run.name,
+                "kind": part.run.kind,
+                "flop": _ends_of(stated[part.run.name].flop),
+                "device_seconds": _ends_of(part.run.device_seconds),
+                "repeated": part.repeated,
+                "duplicate_of": part.duplicate_of,
+            }
+            for part in mine
+        ],
+    }
+
+
+def _duplicates(pairs: Iterable[tuple[str, str, bool]]) -> Iterable[Finding]:
+    for kept, dropped, disputed in pairs:
+        message = f"{dropped} rests on the same evidence as {kept}: counted once"
+        if disputed:
+            message += "; the two state different things, each end is taken at its highest"
+            yield Finding(code="duplicate-disputed", severity="warning", message=message)
+        else:
+            yield Finding(code="duplicate-run", severity="info", message=message)
+
+
+def _overlaps(overlaps: Iterable[totals.Overlap]) -> Iterable[Finding]:
+    for one in overlaps:
+        message = (
+            f"{one.first} and {one.second} claim the same device for {one.seconds:,.0f} "
+            "device-seconds: counted once in the low end and the best figure, twice in the high end"
+        )
+        yield Finding(code="overlapping-device-time", severity="warning", message=message)
+
+
+def _sites(sites: Sequence[tuple[str, Stub]]) -> Iterable[Finding]:
+    told = [stub.site for _, stub in sites if stub.site is not None]
+    if len({one.audit for one in told}) > 1:
+        message = (
+            "the sites sealed under different audit ids: their devices and evidence cannot be "
+            "compared, so work that is told twice is counted twice"
+        )
+        yield Finding(code="audit-ids-differ", severity="warning", message=message)
+    names = [one.site for one in told]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        message = (
+            f"{names.count(name)} sites call themselves {name[:100]!r}; their ids tell them apart"
+        )
+        yield Finding(code="site-name-collision", severity="info", message=message)
+    blind = sum(not any(run.devices for run in one.runs) for one in told)
+    if len(told) > 1 and blind:
+        message = (
+            f"{blind} of {len(told)} sites tell no device windows: device time that they share "
+            "with others cannot be seen"
+        )
+        yield Finding(code="overlap-unchecked", severity="info", message=message)
+
+
+def _open(parts: Iterable[Part]) -> Iterable[Finding]:
+    for part in parts:
+        if part.duplicate_of is None and (part.run.flop is None or part.run.flop.best is None):
+            message = f"{part.label}: no figure, so the total has only bounds"
+            yield Finding(code="run-without-figure", severity="info", message=message)
+
+
+def _ends(value: Interval | None) -> dict[str, float | None] | None:
+    return None if value is None else {"low": value.low, "best": value.best, "high": value.high}
+
+
+def _ends_of(value: summary.Ends | None) -> dict[str, float | None] | None:
+    return None if value is None else {"low": value.low, "best": value.best, "high": value.high}
