@@ -1,6 +1,7 @@
 """MLflow both ways against a real tracking server on loopback."""
 
 import json
+import os
 import shutil
 import urllib.request
 from collections.abc import Callable
@@ -27,7 +28,7 @@ def trained(mlflow_server: str) -> str:
     """Log what a trainer would: arguments, counters, system metrics of two nodes."""
     mlflow = pytest.importorskip("mlflow", reason='pip install "flopledger[mlflow]"')
     client = mlflow.MlflowClient(tracking_uri=mlflow_server)
-    run = client.create_run(client.create_experiment("training"), start_time=START)
+    run = client.create_run(client.create_experiment(f"training-{os.getpid()}"), start_time=START)
     identifier: str = run.info.run_id
     client.log_param(identifier, "per_device_train_batch_size", 8)
     client.log_param(identifier, "gradient_accumulation_steps", 4)
