@@ -36,20 +36,20 @@ def render(view: "View", width: int) -> "Table":
         words = name in {"device", "faults"}
         table.add_column(name, justify="left" if words else "right", no_wrap=name != "faults")
     for device in view.devices:
-        cells = _cells(device, narrow=width < 80)
+        cells = _cells(device, letters=40 if width >= 80 else 12 if width >= 48 else 8)
         table.add_row(*(cells[name] for name in columns))
     if not view.devices:
         table.add_row("no device can be read here", *[""] * (len(columns) - 1))
     return table
 
 
-def _cells(view: "DeviceView", *, narrow: bool) -> dict[str, str]:
+def _cells(view: "DeviceView", *, letters: int) -> dict[str, str]:
     device, get = view.device, view.readings.get
     name = device.name or str(device.key)
     name = name.removeprefix("NVIDIA ")
     number = "" if device.index is None else f"{device.index} "
     part = f" {device.key.mig[-6:]}" if device.key.mig else ""
-    shown = number + (name[:12] if narrow else name) + part
+    shown = number + name[:letters].rstrip() + part
     used, whole = get("memory_used_bytes"), device.memory_bytes
     limit = device.power_limit_mw
     faults = [f"{signal}: {reason}" for signal, reason in view.absent.items()]

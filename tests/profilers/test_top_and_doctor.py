@@ -103,3 +103,17 @@ def test_energy_counter_against_power(nvml, tmp_path):
     assert energy["power_watts"] == pytest.approx(500)
     assert energy["counter_watts"] == pytest.approx(500, rel=0.1)
     assert 80 <= energy["update_ms"] <= 200
+
+
+def test_a_screen_of_forty_columns_cuts_no_figure(nvml):
+    nvml("device model=h100\nset 0 power 612000\nset 0 util 97\nset 0 tensor 41")
+    environment = {**os.environ, "COLUMNS": "40", "NO_COLOR": "1"}
+    command = [sys.executable, str(ROOT / "cli.py"), "top", "--once"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment, timeout=60, check=True
+    )
+    assert max(map(len, done.stdout.splitlines())) <= 40
+    assert "\x1b" not in done.stdout
+    assert "612/700 W" in done.stdout
+    assert "97.0 %" in done.stdout
+    assert "41.0 %" in done.stdout
