@@ -72,6 +72,7 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         self.known = known
         self._rules: dict[Any, Rule] = {}
         self._inside_shards = 0
+        self._drawn = False
         self._product: Product | None = None
         self._softmax: tuple[Product, Attention] | None = None
 
@@ -130,7 +131,10 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
     def _write(self, func: Any, rule: Rule, args: Any, kwargs: Any, out: Any) -> None:
         """Note values and cost of one executed op."""
         self.known.observe(func, args, kwargs, out)
-        draws.follow(func, list(tensors(args)), list(tensors(out)))
+        # Until something was drawn there is no mark to look for.
+        if self._drawn or draws.is_draw(func):
+            self._drawn = True
+            draws.follow(func, list(tensors(args)), list(tensors(out)))
         if func._schema.is_mutable:
             routing.forget(args[0] if args else None)
         elif (short := rule.name.removeprefix("aten::")) in routing.FOLLOWED:

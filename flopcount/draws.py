@@ -22,11 +22,15 @@ MARK = "_flopcount_random"
 
 def follow(func: Any, given: list[Any], results: list[Any]) -> None:
     """Mark the results of an op that draws, or that has a marked tensor among its inputs."""
-    drawn = torch.Tag.nondeterministic_seeded in func.tags
-    if drawn or any(hasattr(tensor, MARK) for tensor in given):
+    if is_draw(func) or any(hasattr(tensor, MARK) for tensor in given):
         for tensor in results:
             if tensor.device.type != "meta" and not isinstance(tensor, FakeTensor):
                 setattr(tensor, MARK, True)
+
+
+def is_draw(func: Any) -> bool:
+    """Whether an op draws random numbers."""
+    return torch.Tag.nondeterministic_seeded in func.tags
 
 
 def is_drawn(tensor: Any) -> bool:
