@@ -10,7 +10,8 @@ _CODE = r"""["']([a-z][a-z0-9]*(?:-[a-z0-9]+)+)["']"""
 _WRITTEN = (
     # As a keyword, or as the first word handed to a helper of that name; a CSS class is none.
     r"(?:code\s*=\s*|(?<!classList\.)"
-    r"\b(?:finding|note|_note|_finding|add|warn|info|error|contradict\w*)\(\s*)" + _CODE,
+    r"\b(?:finding|note|_note|_finding|add|tell|_without|warn|info|error|contradict\w*)\(\s*)"
+    + _CODE,
     # In a table: figure -> (fact, code).
     r":\s*\(\s*[\"']\w+[\"'],\s*" + _CODE + r"\s*\)",
     # In a table: figure -> code.
