@@ -5,8 +5,8 @@ The only place of this pillar that imports torch. Nothing is counted here.
 A model is seen through ``Module._compiled_call_impl``, the place where torch itself keeps what
 ``model.compile()`` made: an entry there is asked before any hook and before compiled code, is left
 out when a module is copied or saved, and stays outside of every graph that torch traces. Every
-module of the process gets such a *seam* at first; those that never turn out to be outermost lose it
-after a few steps. Optimizers are seen through torch's global hooks.
+module of the process gets such a *seam* at first; what lies inside a model that is called as a whole
+loses it after a few steps. Optimizers are seen through torch's global hooks.
 
 What runs on each call and each step is kept to microseconds and never raises into the program.
 """
@@ -484,19 +484,23 @@ class Observer:
             module.__dict__[SEAM] = seam.inner
 
     def _disarm_inner(self) -> None:
-        """Leave the seams on what was outermost, on what contains nothing else, and below it."""
-        kept: set[int] = set()
-        for seam in list(self._seams):
-            module = seam.module()
-            if module is None or not (seam.called or seam.keep):
-                continue
-            kept.add(id(module))
-            kept.update(id(child) for child in list(module.children())[:8])
+        """Take the seams out of what lies deep inside a model that is called as a whole.
+
+        Whatever was not called yet keeps its seam, which costs nothing until it is: a teacher that
+        joins after many steps must be seen at its first call.
+        """
         modules = [module for seam in list(self._seams) if (module := seam.module()) is not None]
+        whole = [
+            module
+            for seam in list(self._seams)
+            if (seam.called or seam.keep) and (module := seam.module()) is not None
+        ]
+        kept = {id(item) for module in whole for item in (module, *_near(module))}
         kept |= _inside_compiled(modules)  # a change there would have torch compile again
+        inner = {id(item) for module in whole for item in module.modules()}
+        deep = inner - kept
         for seam in list(self._seams):
-            module = seam.module()
-            if module is not None and id(module) not in kept:
+            if id(seam.module()) in deep:
                 self._disarm(seam)
 
     def _see_new_modules(self) -> Iterator[Callable[[], None]]:
@@ -952,6 +956,16 @@ def _wrapped(owner: Any, name: str, tell: Callable[[Any], None]) -> Callable[[],
             setattr(owner, name, original)
 
     return undo
+
+
+def _near(module: Any) -> Iterator[Any]:
+    """The parts of a model that programs call by themselves: a head, an encoder; within wrappers."""
+    for _wrapper in range(8):
+        children = list(module.children())[:8]
+        yield from children
+        if len(children) != 1:
+            return
+        module = children[0]
 
 
 def _is_module(item: Any) -> bool:

@@ -164,6 +164,24 @@ def test_reference_models_and_discarded_outputs_cost_their_forward(run: Run) -> 
     assert dict(run.totals.span_flop) == {}
 
 
+def test_a_teacher_that_joins_late_is_seen_at_its_first_call(run: Run) -> None:
+    class Coder(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder, self.decoder = mlp(), mlp()
+
+    student, teacher, coder = mlp(), mlp(), Coder()
+    optimizer = sgd(student)
+    with run.record():
+        train(student, optimizer, 6)
+        with torch.no_grad():
+            wanted = coder.encoder(teacher(batch()))
+        (student(batch()) - wanted).square().sum().backward()
+        optimizer.step()
+    # Two layers forward each: 2 x 512 of the teacher, 2 x 512 of the encoder.
+    assert run.flop == [TRAIN] * 6 + [TRAIN + 4 * ONE]
+
+
 def test_alternating_optimizers_each_make_a_step(run: Run) -> None:
     """A GAN: the discriminator sees a real and a detached batch, then the generator trains."""
     generator, critic = mlp(), mlp()
