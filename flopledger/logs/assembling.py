@@ -55,6 +55,8 @@ def assemble(evidence: Evidence) -> RunFacts:
     """Choose and compute the figures of the one run that ``evidence`` belongs to."""
     evidence, settled = series.settle(series.add_records(evidence))
     several = checks.several_runs(evidence)
+    seen = telemetry.measure(evidence.telemetry, *_window(evidence))
+    evidence = replace(evidence, facts=(*evidence.facts, *seen.names))
     figures = {name: choose(evidence, name) for name in _PLAIN}
     rules = _benchmark(figures["benchmark"])
     shape = find_shape(evidence, rules)
@@ -73,7 +75,6 @@ def assemble(evidence: Evidence) -> RunFacts:
     if several is None:
         figures["timed_seconds"] = _timed_seconds(evidence) or _of_record(evidence)
         figures |= _amount(evidence, figures, rules)
-    seen = telemetry.measure(evidence.telemetry, *_window(evidence))
     figures["accelerator_seconds"] = _accelerator_seconds(evidence, figures) or seen.device_seconds
     figures["energy_joules"] = seen.energy_joules or figures["energy_joules"]
     figures["energy_boundary"] = seen.energy_boundary or figures["energy_boundary"]

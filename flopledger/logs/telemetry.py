@@ -4,7 +4,7 @@ Files of devices and files of nodes never add up with each other: devices win, s
 covers more than the run's part of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: A window seen for less than this is seen in part.
 _WHOLE = 0.98
+#: Recordings of stretches of work; between two of them nothing was meant to be seen.
+_STRETCHES = {"zeus", "codecarbon"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +33,7 @@ class Measured:
     energy_joules: Resolved | None = None
     energy_boundary: Resolved | None = None
     device_seconds: Resolved | None = None  #: seconds seen, summed over devices
+    names: tuple[Fact, ...] = ()  #: of the devices, as the driver spelled them
     findings: tuple[Finding, ...] = field(default_factory=tuple)
 
 
@@ -72,8 +75,24 @@ def measure(files: Sequence[EvidenceFile], started: float | None, ended: float |
         energy_joules=_sum(energies, "J") if energies else None,
         energy_boundary=kept[0].energy_boundary if energies else None,
         device_seconds=_sum(times, "s") if times and _boundary(kept[0]) == "device" else None,
+        names=tuple(fact for recording in opened for fact in _names(recording)),
         findings=findings,
     )
+
+
+def _names(recording: "_Opened") -> Iterator[Fact]:
+    """The part that a recording names; a run's record has told its own."""
+    if recording.scope != "device" or recording.kind == run_records.FORMAT:
+        return
+    for name in sorted({one.device.name for one in recording.devices.values() if one.device.name}):
+        yield Fact(
+            name="accelerator",
+            value=name,
+            unit=None,
+            file=recording.file.name,
+            locator=f"{recording.kind}, name of the device",
+            grade=Grade.INSTRUMENT,
+        )
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -233,7 +252,9 @@ def _integrals(
     drawn = [energy(device, *window) for device in devices]
     seen = sum(covered_seconds(device, *window) for device in devices)
     length = (window[1] - window[0]) / 1e9
-    whole = not is_run or seen >= _WHOLE * length * len(devices)
+    whole = seen >= _WHOLE * length * len(devices)
+    if not is_run and recording.kind in _STRETCHES:
+        whole = True
     bound: Bound = "exact" if whole else "at least"
     if not whole:
         share = seen / (length * len(devices))

@@ -71,3 +71,33 @@ def test_a_damaged_recording_is_named(written):
     facts = logs.assemble(written({"zeus.csv": zeus}))
     assert facts.energy_joules is None
     assert "evidence-unreadable" in codes(facts)
+
+
+def smi(seconds, name="NVIDIA H100 80GB HBM3"):
+    lines = ["timestamp, uuid, name, power.draw [W]"]
+    lines += [
+        f"2026/01/02 03:{at // 60:02d}:{at % 60:02d}.000, "
+        f"GPU-11111111-2222-3333-4444-555555555501, {name}, 500.00 W"
+        for at in seconds
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def test_a_hole_in_a_recording_is_said_without_a_window_too(written):
+    holed = [at for at in range(301) if not 100 <= at < 200]
+    facts = logs.assemble(written({"smi.csv": smi(holed)}))
+    # 500 W over the 200 of 300 s that were seen: what the device did in between is not known.
+    assert facts.energy_joules.number == pytest.approx(100_000, rel=0.02)
+    assert facts.energy_joules.bound == "at least"
+    assert facts.accelerator_seconds.bound == "at least"
+    assert "coverage-gap" in codes(facts)
+    whole = logs.assemble(written({"smi.csv": smi(range(301))}))
+    assert whole.energy_joules.number == pytest.approx(150_000, rel=0.02)
+    assert whole.energy_joules.bound == "exact"
+    assert "coverage-gap" not in codes(whole)
+
+
+def test_the_driver_names_the_part(written):
+    facts = logs.assemble(written({"smi.csv": smi(range(5))}))
+    assert facts.accelerator.value == "NVIDIA H100 80GB HBM3"
+    assert facts.accelerator.facts[0].file == "smi.csv"
