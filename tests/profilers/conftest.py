@@ -55,6 +55,8 @@ def nvml(stub_folder, tmp_path, monkeypatch) -> Callable[..., Path]:
         path.write_text(f"epoch @{tmp_path / 'epoch'}\n{script}\n")
         monkeypatch.setenv("FLOPLEDGER_NVML_SCRIPT", str(path))
         monkeypatch.setenv("LD_LIBRARY_PATH", str(library))
+        # Training libraries set it in whatever process they are imported into, such as this one.
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         return path
 
     return install

@@ -126,20 +126,19 @@ def test_a_secret_audit_id_hides_hosts_and_can_still_be_recomputed(
 
 
 def test_step_ledgers_are_checked_too(record: Path, key: bundle.PrivateKey, tmp_path: Path) -> None:
-    from profilers.ledger import Ledger
+    from profilers.step_ledger import StepLedger
 
-    steps = record / "steps" / "rank=0-x"
-    steps.mkdir(parents=True)
-    ledger = Ledger.open(steps / "ledger.jsonl")
-    ledger.append({"kind": "header"})
-    ledger.append({"kind": "step", "n": 1})
-    ledger.close()
+    ledger = StepLedger.create(record)
+    ledger.resume(7, "explicit")
+    ledger.seal("finished", 0)
     out = tmp_path / "x.zip"
     bundle.seal_record(record, keys=[key], out=out)
     assert bundle.verify(out).ok
-    text = (steps / "ledger.jsonl").read_text().replace('"n": 1', '"n": 2')
-    (steps / "ledger.jsonl").write_text(text + text.splitlines()[-1] + "\n")
-    with pytest.raises(BundleError, match=r"steps/rank=0-x/ledger\.jsonl: broken-chain"):
+    (path,) = record.glob("steps/*/ledger.jsonl")
+    text = path.read_text()
+    assert text.count('"step": 7') == 1
+    path.write_text(text.replace('"step": 7', '"step": 8'))
+    with pytest.raises(BundleError, match=r"steps/rank=.*/ledger\.jsonl: broken-chain"):
         bundle.seal_record(record, keys=[key], out=out)
 
 
