@@ -253,10 +253,9 @@ def _integrals(
     seen = sum(covered_seconds(device, *window) for device in devices)
     length = (window[1] - window[0]) / 1e9
     whole = seen >= _WHOLE * length * len(devices)
-    if not is_run and recording.kind in _STRETCHES:
-        whole = True
-    bound: Bound = "exact" if whole else "at least"
-    if not whole:
+    # Without a run's window the sums are of what was seen, and a hole is said beside them.
+    bound: Bound = "at least" if is_run and not whole else "exact"
+    if not whole and (is_run or recording.kind not in _STRETCHES):
         share = seen / (length * len(devices))
         findings.append(
             Finding(

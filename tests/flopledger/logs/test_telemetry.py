@@ -88,8 +88,6 @@ def test_a_hole_in_a_recording_is_said_without_a_window_too(written):
     facts = logs.assemble(written({"smi.csv": smi(holed)}))
     # 500 W over the 200 of 300 s that were seen: what the device did in between is not known.
     assert facts.energy_joules.number == pytest.approx(100_000, rel=0.02)
-    assert facts.energy_joules.bound == "at least"
-    assert facts.accelerator_seconds.bound == "at least"
     assert "coverage-gap" in codes(facts)
     whole = logs.assemble(written({"smi.csv": smi(range(301))}))
     assert whole.energy_joules.number == pytest.approx(150_000, rel=0.02)
