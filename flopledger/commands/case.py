@@ -6,7 +6,10 @@ from typing import Annotated
 import typer
 
 group = typer.Typer(
-    help="Scaffold a case file, or check one.", no_args_is_help=True, rich_markup_mode=None
+    help="Scaffold a case file, or check one.\n\nExample: flopledger case new case.toml",
+    short_help="Scaffold a case file, or check one",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 _SCAFFOLD = """\
@@ -48,7 +51,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="case")
 
 
-@group.command("new")
+@group.command("new", short_help="A commented case file to start from")
 def new(
     path: Annotated[Path, typer.Argument(metavar="CASE.toml", help="The file to write.")],
     *,
@@ -73,7 +76,7 @@ def new(
     typer.echo(f"wrote {path}; fill it in, then: flopledger case check {path}")
 
 
-@group.command("check")
+@group.command("check", short_help="Is the case well formed, and all that it names there?")
 def check(
     path: Annotated[Path, typer.Argument(metavar="CASE.toml", help="The case file.")],
     *,
@@ -109,7 +112,7 @@ def check(
     )
 
 
-@group.command("schema")
+@group.command("schema", short_help="The JSON Schema of case files, for editors")
 def schema() -> None:
     """Print the JSON Schema of case files, for editors that complete TOML.
 

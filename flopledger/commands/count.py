@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Hang this verb on the command line."""
-    app.command("count")(count)
+    app.command("count", short_help="What a training step of a model costs, by op and module")(
+        count
+    )
 
 
 def count(

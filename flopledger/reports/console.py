@@ -53,7 +53,7 @@ def print_summary(report: "AuditReport", console: Console | None = None) -> None
         if table.row_count:
             out.print()
             out.print(Text(heading, style="bold"))
-            out.print(Padding(table, (0, 0, 0, 2)))
+            out.print(Padding(table, (0, 0, 0, 2), expand=False))
     _print_lines(out, "findings", _findings(report))
     _print_lines(out, "would change the answer", [Text(line) for line in report.would_change])
 
