@@ -16,9 +16,11 @@ _SCAFFOLD = """\
 schema = "flopledger/case/1"
 title = "{title}"
 
+# Every figure here is an example: put in your own, and where it stands.
+
 # What is said about the compute. Leave the table out to estimate without a claim.
 [claim]
-flop = 1.0e24                  # the figure as printed: its digits are an interval
+flop = 8.4e22                  # the figure as printed: its digits are an interval
 basis = "unknown"              # model | hardware | unknown
 statement = ""                 # verbatim
 source = ""                    # document, page, table

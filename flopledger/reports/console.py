@@ -91,7 +91,8 @@ def _utilisation(report: "AuditReport") -> Table:
 
 
 def _thresholds(report: "AuditReport") -> Table:
-    table = _table("regime", "threshold", "P(exceeded)", "zone", "status")
+    placed = "zone of claim" if report.claim is not None else "zone of estimate"
+    table = _table("regime", "threshold", "P(exceeded)", placed, "status")
     for one in report.standings:
         regime = one.regime
         threshold = f"{regime.comparator} {wording.round_number(one.threshold_flop)}"
