@@ -67,8 +67,8 @@ evidence = ["dcgm.prom", "notes.bin"]
 """
 
 
-def audited(folder: Path, text: str) -> AuditReport:
-    (folder / "dcgm.prom").write_text(dcgm())
+def audited(folder: Path, text: str, recording: str | None = None) -> AuditReport:
+    (folder / "dcgm.prom").write_text(dcgm() if recording is None else recording)
     (folder / "notes.bin").write_bytes(b"\x00\x01 not a log")
     (folder / "case.toml").write_text(text)
     return audit(AuditCase.load(folder / "case.toml"), trace=False)
@@ -77,6 +77,12 @@ def audited(folder: Path, text: str) -> AuditReport:
 @pytest.fixture(scope="session")
 def full(tmp_path_factory: pytest.TempPathFactory) -> AuditReport:
     return audited(tmp_path_factory.mktemp("full"), FULL)
+
+
+@pytest.fixture(scope="session")
+def metered(tmp_path_factory: pytest.TempPathFactory) -> AuditReport:
+    """``full`` with a recording that has no hole: its sums are figures, not lower bounds."""
+    return audited(tmp_path_factory.mktemp("metered"), FULL, dcgm(hole=(0, 0)))
 
 
 @pytest.fixture(scope="session")
