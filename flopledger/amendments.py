@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from flopledger.errors import CaseError
 
 SCHEMA = "flopledger/amendments/1"
@@ -155,7 +157,10 @@ def _entry(one: Amendment) -> dict[str, Any]:
         "reason": one.reason,
         "set": one.text,
         "remove": list(one.removed),
-        "changes": [{"key": c.key, "old": c.old, "new": c.new} for c in one.changes],
+        # Dates of a release become text, as a ledger of JSON lines holds them.
+        "changes": msgspec.to_builtins(
+            [{"key": c.key, "old": c.old, "new": c.new} for c in one.changes]
+        ),
     }
 
 

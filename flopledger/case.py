@@ -16,6 +16,7 @@ import msgspec
 from flopledger import amendments
 from flopledger.amendments import Amendment
 from flopledger.case_errors import explain
+from flopledger.case_release import check as check_release
 from flopledger.case_spec import (
     PASS_MODELS,
     SCHEMA,
@@ -175,6 +176,9 @@ def _check(name: str, spec: CaseSpec) -> None:
             raise CaseError(f"{where}.name: {run.name!r} is used twice; each run needs its own")
         names.add(run.name)
         _check_run(where, run, spec)
+    if spec.release is not None:
+        check_release(f"{name}: release", spec.release)
+        _check_sources(f"{name}: release", spec.release, spec.release.sources)
 
 
 def _check_model(where: str, model: ModelSpec) -> None:

@@ -22,6 +22,7 @@ _TOML_WORDS = (
     ("`float | object | array | null`", "a number"),
     ("`float | object | array`", "a number"),
     ("`object | null`", "a table"),
+    ("`date | null`", "a date"),
     ("`object`", "a table"),
     ("`array`", "a list"),
     ("`str | null`", "text"),
@@ -29,6 +30,7 @@ _TOML_WORDS = (
     ("`int | null`", "a whole number"),
     ("`float`", "a decimal number"),
     ("`bool`", "true or false"),
+    ("Invalid RFC3339 encoded date", "Not a date"),
     ("Object contains", "the table contains"),
 )
 
@@ -38,6 +40,8 @@ def _hint(reason: str, key: str, found: Any) -> str:
         return "; check the spelling, or see docs/case-file.md for the keys of this table"
     if "a number" in reason and isinstance(found, str):
         return "; a number carries no unit or suffix: the unit is in the key's name (15.0e12)"
+    if "date" in reason:
+        return "; a date is written 2026-01-31"
     if "enum" in reason:
         field = key.rpartition(".")[2]
         choices = get_args(_CHOICES[field]) if field in _CHOICES else ()

@@ -1,5 +1,6 @@
 """The keys of a case file and the types of their values. Unknown keys are refused."""
 
+import datetime as dt
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -106,6 +107,29 @@ class BaseModelSpec(Table, frozen=True):
     source: str | None = None
 
 
+class ReleaseSpec(Table, frozen=True):
+    """What only the provider can say of the released model; documents for others ask for it."""
+
+    name: str | None = None  #: the model's, where the case's title is another
+    version: str | None = None
+    date: dt.date | None = None  #: first release through any channel
+    union_market_date: dt.date | None = None  #: placing on the market of the EU
+    provider: str | None = None  #: legal name
+    provider_address: str | None = None
+    provider_contact: str | None = None  #: an e-mail address, or where the provider is reached
+    download_location: str | None = None  #: address of the weights, or of the service
+    sha256: str | None = None  #: of the released file
+    license: str | None = None  #: an SPDX expression; LicenseRef-NAME for one not on SPDX's list
+    license_location: str | None = None
+    distribution: list[str] = []  #: methods of distribution
+    acceptable_use: str | None = None  #: the policy, or where it stands
+    intended_use: str | None = None
+    input_modalities: list[str] = []
+    output_modalities: list[str] = []
+    derived_from: list[str] = []  #: models that this one modifies
+    sources: dict[str, str] = {}
+
+
 class CaseSpec(Table, frozen=True):
     """The whole file."""
 
@@ -115,3 +139,4 @@ class CaseSpec(Table, frozen=True):
     model: dict[str, ModelSpec] = {}
     run: list[RunSpec] = []
     base_model: BaseModelSpec | None = None
+    release: ReleaseSpec | None = None

@@ -37,10 +37,12 @@ if TYPE_CHECKING:
     from flopledger.bundle.merging import Merged, merge
     from flopledger.bundle.redaction import Policy, redact
     from flopledger.bundle.sealing import Sealed, seal_case, seal_record, seal_report
+    from flopledger.bundle.transparency import Expected
     from flopledger.bundle.verification import Problem, Verification, verify
 
 __all__ = [
     "BundleError",
+    "Expected",
     "Merged",
     "Policy",
     "PrivateKey",
@@ -74,6 +76,7 @@ _LATER = {
     "seal_case": "sealing",
     "seal_record": "sealing",
     "seal_report": "sealing",
+    "Expected": "transparency",
     "Problem": "verification",
     "Verification": "verification",
     "verify": "verification",

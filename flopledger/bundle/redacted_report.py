@@ -233,7 +233,7 @@ def _keys(spec: dict[str, Any]) -> Iterable[tuple[str, Any]]:
                         yield f"model.{name}.{key}", inner
         elif isinstance(value, dict):
             for key, inner in value.items():
-                if inner is not None:
+                if inner not in (None, [], {}):
                     yield f"{table}.{key}", inner
 
 
@@ -275,13 +275,14 @@ def _case(case: "AuditCase", taken: Taken) -> "AuditCase":
     models = {
         name: _without(model, taken.keys, f"model.{name}.") for name, model in spec.model.items()
     }
-    base = spec.base_model
+    base, release = spec.base_model, spec.release
     public = msgspec.structs.replace(
         spec,
         run=runs,
         claim=claim,
         model=models,
         base_model=None if base is None else _without(base, taken.keys, "base_model."),
+        release=None if release is None else _without(release, taken.keys, "release."),
     )
     return replace(
         case,

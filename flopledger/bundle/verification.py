@@ -20,6 +20,7 @@ from flopledger.bundle.statement import Statement
 if TYPE_CHECKING:
     from flopledger.bundle.envelope import Envelope
     from flopledger.bundle.recompute import Recomputed
+    from flopledger.bundle.transparency import Expected, Witness
     from flopledger.bundle.tree import Node
 
 SCHEMA = "flopledger/verification/1"
@@ -55,6 +56,7 @@ class Verification:
     audit: Mapping[str, Any] | None = None  #: the sealed ``audit --json``
     summary: Mapping[str, Any] | None = None  #: the site's summary
     recomputed: "Recomputed | None" = None
+    witness: "Witness | None" = None  #: a Sigstore signature by whom the caller named
     tree: tuple["Node", ...] = field(default=())  #: who signed what; of a merge: its members below
 
     @property
@@ -64,13 +66,16 @@ class Verification:
 
     @property
     def trusted(self) -> bool:
-        """Whether a key that the caller named vouches for the bundle."""
-        return self.ok and any(signer.trusted for signer in self.signers)
+        """Whether a key or identity that the caller named vouches for the bundle."""
+        return self.ok and (
+            self.witness is not None or any(signer.trusted for signer in self.signers)
+        )
 
     @property
     def unsigned(self) -> bool:
         """Whether nobody vouches for it. A merge is vouched for by its members' signers."""
-        return self.statement is not None and not self.signers and not self._merged
+        vouched = self.signers or self.witness is not None or self._merged
+        return self.statement is not None and not vouched
 
     @property
     def _merged(self) -> bool:
@@ -106,6 +111,7 @@ class Verification:
             "signers": [
                 {"key_id": signer.key_id, "trusted": signer.trusted} for signer in self.signers
             ],
+            "sigstore": None if self.witness is None else self.witness.to_dict(),
             "problems": [
                 {"code": one.code, "file": one.file, "message": one.message}
                 for one in self.problems
@@ -117,15 +123,22 @@ class Verification:
 
 
 def verify(
-    path: Path, *, trusted: Sequence[PublicKey] = (), recompute: bool = False
+    path: Path,
+    *,
+    trusted: Sequence[PublicKey] = (),
+    recompute: bool = False,
+    sigstore: "Expected | None" = None,
 ) -> Verification:
     """Check the bundle (or run folder) at ``path``.
 
     Every key of ``trusted`` must have signed it (of an unsigned merge: each member must be signed by
-    one of them). ``recompute`` repeats the audit from the sealed inputs and compares every figure.
-    Raises ``BundleError`` only where there is nothing to check.
+    one of them). ``sigstore`` names an identity that must have signed it, too. ``recompute`` repeats
+    the audit from the sealed inputs and compares every figure. Raises ``BundleError`` only where there
+    is nothing to check.
     """
     if path.is_dir():
+        if sigstore is not None:
+            raise BundleError(f"{path}: a run's folder carries no signature; seal it first")
         return _verify_record(path, trusted, recompute=recompute)
     if not path.exists():
         raise BundleError(f"{path}: no such file; give a bundle (.zip) or a run's folder")
@@ -134,7 +147,7 @@ def verify(
     except BundleError as error:
         return Verification(path=path, problems=(_form(path, error),))
     with archive:
-        return _verify_archive(path, archive, trusted, recompute=recompute)
+        return _verify_archive(path, archive, trusted, sigstore, recompute=recompute)
 
 
 def _form(path: Path, error: BundleError) -> Problem:
@@ -142,7 +155,12 @@ def _form(path: Path, error: BundleError) -> Problem:
 
 
 def _verify_archive(
-    path: Path, archive: Archive, trusted: Sequence[PublicKey], *, recompute: bool
+    path: Path,
+    archive: Archive,
+    trusted: Sequence[PublicKey],
+    sigstore: "Expected | None",
+    *,
+    recompute: bool,
 ) -> Verification:
     try:
         read = read_seal(archive)
@@ -169,7 +187,8 @@ def _verify_archive(
         notes.append("the sum over the members was repeated and comes out as sealed")
     elif not problems:
         tree = (trees.leaf(read, trusted),)
-    problems += _identity(signers, trusted, tree, notes)
+    witness = _witness(path, read, sigstore, problems, notes)
+    problems += _identity(signers, trusted, tree, notes, witnessed=witness is not None)
     notes += predicate.notes
     if problems:
         return Verification(
@@ -184,7 +203,8 @@ def _verify_archive(
         recomputed = repeat(archive, read.statement)
     return Verification(
         path=path, problems=(), notes=tuple(notes), signers=signers, id=read.id,
-        statement=read.statement, audit=audit, summary=told, recomputed=recomputed, tree=tree,
+        statement=read.statement, audit=audit, summary=told, recomputed=recomputed,
+        witness=witness, tree=tree,
     )  # fmt: skip
 
 
@@ -327,14 +347,40 @@ def extract(archive: Archive, root: Path, *, prefix: str) -> None:
                 file.write(piece)
 
 
+def _witness(
+    path: Path,
+    read: "Seal",
+    sigstore: "Expected | None",
+    problems: list[Problem],
+    notes: list[str],
+) -> "Witness | None":
+    """Check the Sigstore signature that was asked for; mention one that was not."""
+    from flopledger.bundle import transparency
+
+    if sigstore is None:
+        notes += [words for words in (transparency.describe(path),) if words is not None]
+        return None
+    transparency.require()
+    try:
+        return transparency.check(path, read.payload, sigstore)
+    except BundleError as error:
+        where = transparency.beside(path) if sigstore.attestation is None else sigstore.attestation
+        problems.append(Problem(code="sigstore", file=where.name, message=str(error)))
+        return None
+
+
 def _identity(
     signers: Sequence[Signer],
     trusted: Sequence[PublicKey],
     tree: "Sequence[Node]",
     notes: list[str],
+    *,
+    witnessed: bool,
 ) -> list[Problem]:
-    """Ask for every key that the caller named."""
+    """Ask for every key that the caller named; an identity that signed vouches, too."""
     if not trusted:
+        if witnessed:
+            return []
         if signers:
             notes.append(
                 "untrusted: the signature holds, but whose key it is was not checked: "

@@ -39,6 +39,7 @@ class Sealed:
     withheld: int = 0
     verdict: str | None = None
     notes: tuple[str, ...] = field(default=())
+    attestation: Path | None = None  #: the Sigstore signature beside it
 
 
 def readme() -> bytes:

@@ -45,6 +45,14 @@ accelerator_hours = 1.0e5
 [run.sources]                  # where each figure stands, by key
 tokens = ""
 accelerator_hours = ""
+
+# What only the provider knows. Bills of materials and the EU's forms ask for it.
+# [release]
+# version = "1.0"
+# date = 2026-01-31
+# provider = "Example AI Ltd"
+# download_location = "https://example.org/model"
+# license = "Apache-2.0"       # SPDX expression; LicenseRef-NAME with license_location otherwise
 """
 
 

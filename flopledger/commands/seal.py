@@ -1,5 +1,6 @@
 """``flopledger seal``: case, evidence and report under one signature."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,8 +23,10 @@ def seal(
         ),
     ],
     *,
-    key: Annotated[list[Path], typer.Option("--key", help="Private key that signs (repeatable).")],
-    out: Annotated[Path, typer.Option("--out", help="The bundle to write (.zip).")],
+    key: Annotated[
+        list[Path] | None, typer.Option("--key", help="Private key that signs (repeatable).")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The bundle to write (.zip).")] = None,
     redact: Annotated[
         Path | None, typer.Option("--redact", help="Policy (TOML): what is withheld by digest.")
     ] = None,
@@ -52,39 +55,104 @@ def seal(
         list[str] | None, typer.Option("--regime", help="Report this regime only (repeatable).")
     ] = None,
     trace: Annotated[bool, typer.Option(help="Trace the model of a config.json.")] = True,
+    sigstore: Annotated[
+        bool,
+        typer.Option(
+            "--sigstore",
+            help="Sign through Sigstore, too: uses the network, publishes who and when.",
+        ),
+    ] = False,
+    sigstore_trust: Annotated[
+        Path | None,
+        typer.Option(help="Trust configuration of a private Sigstore instance."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False,
 ) -> None:
     """Seal a case with its evidence and report, or a run's record, into one signed file.
 
     The same inputs give the same bytes. What --redact withholds leaves salted digests; --reveal
-    keeps what is needed to show it later.
+    keeps what is needed to show it later. --sigstore writes F.zip.sigstore.json beside the bundle; of
+    a bundle that exists it needs neither --key nor --out.
 
     Example: flopledger seal case.toml --key flopledger.key --out evidence.zip
     """
     from flopledger.bundle import redaction, sealing
     from flopledger.commands import _keys
 
+    if sigstore:
+        _announce(sigstore_trust)
+    case = _case(source)
+    if sigstore and case is None and not source.is_dir() and not key and out is None:
+        _witness(source, sigstore_trust, as_json=as_json)
+        return
+    if not key or out is None:
+        raise _lacking("--key" if not key else "--out")
     keys = _keys.private(key)
     chosen = sealing.Choices(
         html=html, site=site, audit_id=_keys.secret(audit_id_file), summary_only=summary,
         sealed_at=at,
     )  # fmt: skip
-    case = _case(source)
     if case is None and not source.is_dir():
         _refuse(source, "a bundle", redact=redact, reveal=reveal, summary=summary)
-        show(sealing.countersign(source, keys=keys, out=out), as_json=as_json)
-        return
-    withheld = redaction.load(redact, reveal, summary_only=summary)
-    if case is None:
+        made = sealing.countersign(source, keys=keys, out=out)
+    elif case is None:
+        withheld = redaction.load(redact, reveal, summary_only=summary)
         made = sealing.seal_record(source, keys=keys, out=out, choices=chosen, redaction=withheld)
     else:
         from flopledger.case import AuditCase
 
+        withheld = redaction.load(redact, reveal, summary_only=summary)
         made = sealing.seal_case(
             AuditCase.load(case), keys=keys, out=out, seed=seed, regime_ids=tuple(regime or ()),
             trace=trace, redaction=withheld, choices=chosen,
         )  # fmt: skip
+    if sigstore:
+        made = replace(made, attestation=_attest(out, sigstore_trust))
     show(made, as_json=as_json)
+
+
+def _attest(out: Path, trust: Path | None) -> Path:
+    """Sign a bundle that was just written; where that fails, the bundle stands all the same."""
+    from flopledger.bundle import BundleError, transparency
+
+    try:
+        return transparency.sign(out, trust=trust)
+    except BundleError as error:
+        raise BundleError(
+            f"{out} is written and signed by key, but not through Sigstore: {error}; to try "
+            f"again: flopledger seal {out} --sigstore"
+        ) from None
+
+
+def _announce(trust: Path | None) -> None:
+    """Say what signing through Sigstore gives away, before anything is done."""
+    from flopledger.bundle import transparency
+
+    transparency.require()
+    if trust is None:
+        typer.echo(f"warning: {transparency.WARNING}", err=True)
+
+
+def _witness(bundle: Path, trust: Path | None, *, as_json: bool) -> None:
+    """Sign a bundle that exists through Sigstore alone: the bundle stays as it is."""
+    import json
+
+    from flopledger.bundle import transparency
+
+    made = transparency.sign(bundle, trust=trust)
+    typer.echo(
+        json.dumps({"sigstore": str(made)}) if as_json else f"{made}: signed through Sigstore"
+    )
+
+
+def _lacking(option: str) -> Exception:
+    from flopledger.bundle import BundleError
+
+    what = {
+        "--key": "the private key that signs (`flopledger keygen` writes one)",
+        "--out": "the bundle to write, such as evidence.zip",
+    }
+    return BundleError(f"{option} is missing: {what[option]}")
 
 
 def show(made: "Sealed", *, as_json: bool) -> None:
@@ -101,6 +169,7 @@ def show(made: "Sealed", *, as_json: bool) -> None:
             "signers": list(made.signers),
             "withheld": made.withheld,
             "verdict": made.verdict,
+            "sigstore": None if made.attestation is None else str(made.attestation),
             "notes": list(made.notes),
         }
         typer.echo(json.dumps(answer))
@@ -109,6 +178,8 @@ def show(made: "Sealed", *, as_json: bool) -> None:
     typer.echo(f"sha256 {made.sha256}")
     for identity in made.signers:
         typer.echo(f"signed by {identity}")
+    if made.attestation is not None:
+        typer.echo(f"signed through Sigstore: {made.attestation}")
     for note in made.notes:
         typer.echo(f"note: {note}", err=True)
 

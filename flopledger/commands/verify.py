@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from flopledger.bundle import Verification
     from flopledger.bundle.recompute import Recomputed
     from flopledger.bundle.reveal import Revealed
+    from flopledger.bundle.transparency import Expected
     from flopledger.bundle.tree import Node
 
 _SHOWN = 20
@@ -38,6 +39,22 @@ def verify(
         Path | None,
         typer.Option("--from", help="Folder of revealed files (default: beside the reveal file)."),
     ] = None,
+    sigstore_identity: Annotated[
+        str | None,
+        typer.Option("--sigstore-identity", help="Who must have signed through Sigstore."),
+    ] = None,
+    sigstore_issuer: Annotated[
+        str | None,
+        typer.Option("--sigstore-issuer", help="OpenID issuer that vouched for that identity."),
+    ] = None,
+    sigstore_bundle: Annotated[
+        Path | None,
+        typer.Option(help="The Sigstore signature (default: F.zip.sigstore.json)."),
+    ] = None,
+    sigstore_trust: Annotated[
+        Path | None,
+        typer.Option(help="Trusted root or trust configuration (default: sigstore's own)."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False,
 ) -> int:
     """Check signatures, digests and chains; with --recompute every number, too.
@@ -52,7 +69,12 @@ def verify(
     from flopledger.bundle import load_public
     from flopledger.bundle import verify as check
 
-    found = check(bundle, trusted=[load_public(path) for path in key or ()], recompute=recompute)
+    found = check(
+        bundle,
+        trusted=[load_public(path) for path in key or ()],
+        recompute=recompute,
+        sigstore=_expected(sigstore_identity, sigstore_issuer, sigstore_bundle, sigstore_trust),
+    )
     revealed = None
     if reveal is not None:
         from flopledger.bundle.reveal import check as check_reveal
@@ -72,11 +94,32 @@ def verify(
     return code
 
 
+def _expected(
+    identity: str | None, issuer: str | None, attestation: Path | None, trust: Path | None
+) -> "Expected | None":
+    """Say who must have signed through Sigstore; an identity means nothing without its issuer."""
+    from flopledger.bundle import BundleError
+    from flopledger.bundle.transparency import Expected
+
+    if identity is None and issuer is None:
+        if attestation is None and trust is None:
+            return None
+        raise BundleError("--sigstore-identity and --sigstore-issuer: say who must have signed")
+    if identity is None or issuer is None:
+        lacking = "identity" if identity is None else "issuer"
+        raise BundleError(
+            f"--sigstore-{lacking} is missing: anybody can have any name with some issuer, so both "
+            "are needed"
+        )
+    return Expected(identity=identity, issuer=issuer, attestation=attestation, trust=trust)
+
+
 def _show(found: "Verification") -> None:
     told = found.statement
     if found.ok:
         what = "" if told is None else f" ({told.predicate.kind}: {_plain(told.predicate.title)})"
-        state = "the seal holds" if found.signers or _members(found) else "unsigned; digests hold"
+        signed = found.signers or found.witness is not None or _members(found)
+        state = "the seal holds" if signed else "unsigned; digests hold"
         if told is None:
             state = "its chains hold"
         typer.echo(f"{found.path.name}: {state}{what}")
@@ -88,6 +131,13 @@ def _show(found: "Verification") -> None:
         typer.echo(f"  ... and {len(found.problems) - _SHOWN} more (see --json)")
     for signer in found.signers:
         typer.echo(f"  signed by {signer.key_id} ({'trusted' if signer.trusted else 'not pinned'})")
+    if found.witness is not None:
+        when = found.witness.integrated_time
+        typer.echo(
+            f"  signed through Sigstore by {_plain(found.witness.identity)} "
+            f"(vouched for by {_plain(found.witness.issuer)}"
+            f"{'' if when is None else f', logged {_utc(when)}'})"
+        )
     for node in found.tree:
         for member in node.members:
             _show_node(member, 1)
@@ -131,6 +181,12 @@ def _show_node(node: "Node", depth: int) -> None:
 
 def _members(found: "Verification") -> bool:
     return any(node.members for node in found.tree)
+
+
+def _utc(seconds: int) -> str:
+    import datetime as dt
+
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="seconds")
 
 
 def _plain(text: str) -> str:

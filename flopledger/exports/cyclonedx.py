@@ -10,7 +10,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from flopledger import __version__
-from flopledger.exports import disclosure
+from flopledger.exports import disclosure, release
 from flopledger.reports import wording
 from flopledger.text import interval
 
@@ -56,17 +56,58 @@ def identity(report: "AuditReport") -> uuid.UUID:
 
 def _model(report: "AuditReport") -> dict[str, Any]:
     card: dict[str, Any] = {"properties": _properties(report)}
-    considerations = _energy(report)
+    considerations = _considerations(report)
     if considerations:
-        card["considerations"] = {
-            "environmentalConsiderations": {"energyConsumptions": considerations}
-        }
+        card["considerations"] = considerations
+    parameters = _modalities(report)
+    if parameters:
+        card["modelParameters"] = parameters
     return {
         "type": "machine-learning-model",
         "bom-ref": _MODEL,
-        "name": report.case.spec.title,
+        "name": release.name(report),
+        **_released(report),
         "modelCard": card,
     }
+
+
+def _released(report: "AuditReport") -> dict[str, Any]:
+    """Give the component's fields that the provider states."""
+    stated = release.of(report)
+    made: dict[str, Any] = {}
+    if stated.version is not None:
+        made["version"] = stated.version
+    if stated.provider is not None:
+        made["supplier"] = {"name": stated.provider}
+        address = release.email(stated)
+        if address is not None:
+            made["supplier"]["contact"] = [{"email": address}]
+    if stated.license is not None:
+        made["licenses"] = [{"expression": stated.license, "acknowledgement": "declared"}]
+    if stated.sha256 is not None:
+        made["hashes"] = [{"alg": "SHA-256", "content": stated.sha256}]
+    places = [("distribution", stated.download_location), ("license", stated.license_location)]
+    given = [{"type": kind, "url": url} for kind, url in places if url is not None]
+    if given:
+        made["externalReferences"] = given
+    return made
+
+
+def _modalities(report: "AuditReport") -> dict[str, Any]:
+    stated = release.of(report)
+    sides = {"inputs": stated.input_modalities, "outputs": stated.output_modalities}
+    return {side: [{"format": one} for one in given] for side, given in sides.items() if given}
+
+
+def _considerations(report: "AuditReport") -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    intended = release.of(report).intended_use
+    if intended is not None:
+        made["useCases"] = [intended]
+    used = _energy(report)
+    if used:
+        made["environmentalConsiderations"] = {"energyConsumptions": used}
+    return made
 
 
 def _properties(report: "AuditReport") -> list[dict[str, str]]:
@@ -77,6 +118,11 @@ def _properties(report: "AuditReport") -> list[dict[str, str]]:
         found[f"{name}:threshold-flop"] = f"{one.threshold_flop:g}"
         likely = one.probability_exceeded
         found[f"{name}:probability-exceeded"] = "not known" if likely is None else f"{likely:.4g}"
+    date = release.of(report).date
+    found["release:date"] = "not known" if date is None else date.isoformat()
+    missing = release.missing(report)
+    if missing:
+        found["release:missing"] = ", ".join(missing)
     return [{"name": f"flopledger:{name}", "value": value} for name, value in found.items()]
 
 

@@ -1,14 +1,15 @@
 """The EU's documents, as far as compute and energy go: drafts for the provider to complete.
 
 Annex XI of Regulation (EU) 2024/1689, section 1, point 2 (d) and (e); the Model Documentation Form of
-the Code of Practice for general-purpose AI (10 July 2025); the notification under Article 52(1), with
-section 2.3.2 of the guidelines C(2025) 5045 final. Digits are those that the forms ask for.
+the Code of Practice for general-purpose AI (10 July 2025), whose fields bear the form's names; the
+notification under Article 52(1), with section 2.3.2 of the guidelines C(2025) 5045 final. Digits are
+those that the forms ask for.
 """
 
 from typing import TYPE_CHECKING
 
 from flopledger import __version__
-from flopledger.exports import disclosure
+from flopledger.exports import disclosure, release
 from flopledger.exports.disclosure import DAY, MEGAWATT_HOUR, Answer
 from flopledger.reports import wording
 from flopledger.reports.content.provenance import command
@@ -38,16 +39,26 @@ _PROVIDER = "to be stated by the provider"
 def annex_xi(report: "AuditReport") -> Document:
     """Draft the compute and energy part of the technical documentation (Article 53(1)(a))."""
     rows = [
+        (
+            "1(a) Tasks that the model is intended to perform",
+            release.answer(report, "intended_use"),
+        ),
+        ("1(b) Acceptable use policies", release.answer(report, "acceptable_use")),
+        ("1(c) Date of release", release.answer(report, "date")),
+        ("1(c) Methods of distribution", release.answer(report, "distribution")),
+        ("1(d) Number of parameters", _parameters(report)),
+        ("1(e) Modality of inputs", release.answer(report, "input_modalities")),
+        ("1(e) Modality of outputs", release.answer(report, "output_modalities")),
+        ("1(f) Licence", release.answer(report, "license")),
         ("2(d) Computational resources: floating-point operations", _updates(report, 2)),
         ("2(d) Cumulative training compute (Article 51(2))", _cumulative(report)),
         ("2(d) Training time, wall clock", _wall_clock(report)),
         ("2(d) Training time, hardware", _hardware(report)),
-        ("1(d) Number of parameters", _parameters(report)),
         ("2(e) Known or estimated energy consumption", _energy(report)),
     ]
     return _draft(
         kind="Annex XI technical documentation: compute fields",
-        title=f"Technical documentation: {report.case.spec.title}",
+        title=f"Technical documentation: {release.name(report)}",
         sections=(
             _answers("fields", "Annex XI, section 1", rows),
             _method(report),
@@ -69,6 +80,23 @@ def code_of_practice(report: "AuditReport") -> Document:
     inference = Answer(
         text=None, needed="a benchmark of inference; this audit looks at training only"
     )
+    general = [
+        ("Legal name for the model provider", release.answer(report, "provider")),
+        ("Model name", release.answer(report, "name")),
+        ("Model authenticity: SHA-256 of the release", release.answer(report, "sha256")),
+        ("Release date", release.answer(report, "date")),
+        ("Union market release date", release.answer(report, "union_market_date")),
+        ("Model dependencies", release.answer(report, "derived_from")),
+    ]
+    properties = [
+        ("Input modalities", release.answer(report, "input_modalities")),
+        ("Output modalities", release.answer(report, "output_modalities")),
+        ("Total model size, parameters", _parameters(report)),
+        ("Distribution channels", release.answer(report, "distribution")),
+        ("License", release.answer(report, "license")),
+        ("Acceptable use policy", release.answer(report, "acceptable_use")),
+        ("Intended uses", release.answer(report, "intended_use")),
+    ]
     time = [
         ("Training time, wall clock days (AI Office)", _wall_clock(report)),
         ("Training time, hardware days (AI Office)", _hardware(report)),
@@ -86,8 +114,10 @@ def code_of_practice(report: "AuditReport") -> Document:
     ]
     return _draft(
         kind="Code of Practice, Model Documentation Form: compute and energy fields",
-        title=f"Model documentation: {report.case.spec.title}",
+        title=f"Model documentation: {release.name(report)}",
         sections=(
+            _answers("general", "General information", general),
+            _answers("properties", "Properties, distribution and use", properties),
             _answers("time", "Training time", time),
             _answers("compute", "Amount of computation used for training", compute),
             _method(report),
@@ -101,8 +131,15 @@ def article_52(report: "AuditReport") -> Document:
     """Draft the notification to the Commission: FLOP to two significant figures, and the method."""
     standing = disclosure.cumulative(report)
     parties: list[tuple[str, Answer]] = [
-        ("Provider, address, contact", Answer(text=None, needed=_PROVIDER)),
-        ("Model, versions, date of placing on the market", Answer(text=None, needed=_PROVIDER)),
+        ("Provider", release.answer(report, "provider")),
+        ("Provider's address", release.answer(report, "provider_address")),
+        ("Provider's contact", release.answer(report, "provider_contact")),
+        ("Model", release.answer(report, "name")),
+        ("Version", release.answer(report, "version")),
+        (
+            "Date of placing on the market of the Union",
+            release.answer(report, "union_market_date"),
+        ),
         (
             "Date on which the condition was met, or became known to be met",
             Answer(
@@ -134,7 +171,7 @@ def article_52(report: "AuditReport") -> Document:
     )
     return _draft(
         kind="Article 52(1) notification",
-        title=f"Notification: {report.case.spec.title}",
+        title=f"Notification: {release.name(report)}",
         sections=(
             _answers("parties", "Who notifies, of what", parties),
             _answers("condition", "The condition of Article 51(1)(a)", condition),

@@ -2,13 +2,16 @@
 
 The hub's metadata has a place for emissions (``co2_eq_emissions``), which need the grid's carbon
 intensity: the audit does not know it, so the field is left out and the text says what it would take.
+The licence is the provider's word, from the case's ``[release]``.
 """
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 from flopledger import __version__
-from flopledger.exports import disclosure
+from flopledger.case_release import references
+from flopledger.exports import disclosure, release
 from flopledger.exports.disclosure import DAY, MEGAWATT_HOUR
 from flopledger.reports import wording
 from flopledger.reports.document import visible
@@ -17,6 +20,8 @@ from flopledger.text import interval
 
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
+
+_IDENTIFIER = re.compile(r"[A-Za-z0-9.-]+")
 
 
 def escape(text: str) -> str:
@@ -44,7 +49,20 @@ def _metadata(report: "AuditReport") -> str:
         None if energy is None or energy.best is None else energy.best / MEGAWATT_HOUR
     )
     lines = [f"  {name}: {json.dumps(value)}" for name, value in fields.items()]
-    return "\n".join(["---", "training_compute:", *lines, "---", ""])
+    return "\n".join(["---", *_licence(report), "training_compute:", *lines, "---", ""])
+
+
+def _licence(report: "AuditReport") -> list[str]:
+    """Give the hub's licence fields: its identifier where there is one, else name and link."""
+    stated = release.of(report)
+    if stated.license is None:
+        return []
+    if _IDENTIFIER.fullmatch(stated.license) and not references(stated.license):
+        return [f"license: {json.dumps(stated.license.lower())}"]
+    lines = ["license: other", f"license_name: {json.dumps(stated.license)}"]
+    if stated.license_location is not None:
+        lines.append(f"license_link: {json.dumps(stated.license_location)}")
+    return lines
 
 
 def _section(report: "AuditReport") -> str:

@@ -2,8 +2,9 @@
 
 Compute has no field of its own: it stands under ``hyperparameter`` (a dictionary by design) and in
 ``informationAboutTraining``; energy has one. The AI profile also requires release time, supplier,
-download location and version, which an audit does not know: the document therefore claims the core
-and software profiles only, and says what its supplier must add for the third.
+download location, version and licence, which only the provider knows: where the case's ``[release]``
+gives them the document conforms to that profile; else it claims core and software only, and names
+the keys that are missing. What licence an auditor would conclude is not asserted.
 
 SPDX demands a creation time, and an audit has no clock: it is the caller's, else that of
 ``SOURCE_DATE_EPOCH``, else the epoch itself with a comment that says so.
@@ -12,11 +13,13 @@ SPDX demands a creation time, and an audit has no clock: it is the caller's, els
 import json
 import os
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from flopledger import __version__
+from flopledger.case_release import references
 from flopledger.errors import FlopledgerError
-from flopledger.exports import disclosure
+from flopledger.exports import disclosure, release
 from flopledger.exports.cyclonedx import KILOWATT_HOUR, identity
 
 if TYPE_CHECKING:
@@ -26,10 +29,11 @@ if TYPE_CHECKING:
 CONTEXT = "https://spdx.org/rdf/3.0.1/spdx-context.jsonld"
 _CREATION = "_:creation"
 _NO_CLOCK = "the creation time is a placeholder: an audit holds no clock"
-_MISSING = (
-    "For the AI profile the supplier adds releaseTime, suppliedBy, downloadLocation and packageVersion, "
-    "which an audit of compute does not know."
-)
+#: No licence is concluded by whoever looks at compute; SPDX has a name for saying so.
+_NO_ASSERTION = "expandedlicensing_NoAssertionLicense"
+#: Kinds of a run whose energy SPDX calls energy of fine-tuning.
+_FINETUNING = frozenset({"finetuning", "lora", "rl"})
+_DAY = "releaseTime is known to the day: it is the beginning of that day, UTC."
 
 
 def dumps(report: "AuditReport", created: str | None = None) -> str:
@@ -46,29 +50,45 @@ def to_dict(report: "AuditReport", created: str | None = None) -> dict[str, Any]
     """Render as plain values. Raises ``FlopledgerError`` for a time that is none."""
     base = f"urn:uuid:{identity(report)}"
     files = _files(report, base)
-    elements = [_tool(base), _package(report, base), *files]
-    names = [element["spdxId"] for element in elements]
-    relation = {
-        "type": "Relationship",
-        "spdxId": f"{base}#evidence",
-        "creationInfo": _CREATION,
-        "from": f"{base}#model",
-        "relationshipType": "hasEvidence",
-        "to": [one["spdxId"] for one in files],
-    }
-    document = {
+    missing = release.missing(report)
+    elements = [
+        _tool(base),
+        _package(report, base),
+        *files,
+        *_provider(report, base),
+        *_licence(report, base),
+        _relation(base, "evidence", "hasEvidence", [one["spdxId"] for one in files]),
+    ]
+    profiles = ["core", "software"]
+    document: dict[str, Any] = {
         "type": "SpdxDocument",
         "spdxId": f"{base}#document",
         "creationInfo": _CREATION,
-        "name": f"Training compute of {report.case.spec.title}",
-        "comment": _MISSING,
-        "profileConformance": ["core", "software"],
+        "name": f"Training compute of {release.name(report)}",
+        "profileConformance": profiles,
         "rootElement": [f"{base}#model"],
-        "element": [*names, relation["spdxId"]],
+        "element": [element["spdxId"] for element in elements],
     }
+    if release.of(report).license is not None:
+        profiles.append("simpleLicensing")
+    if missing:
+        document["comment"] = (
+            "The AI profile is not claimed: the provider adds "
+            f"{', '.join(missing)} under [release] in the case."
+        )
+    else:
+        profiles.append("ai")
+    return {"@context": CONTEXT, "@graph": [_creation(base, created), *elements, document]}
+
+
+def _relation(base: str, key: str, kind: str, to: list[str]) -> dict[str, Any]:
     return {
-        "@context": CONTEXT,
-        "@graph": [_creation(base, created), *elements, relation, document],
+        "type": "Relationship",
+        "spdxId": f"{base}#{key}",
+        "creationInfo": _CREATION,
+        "from": f"{base}#model",
+        "relationshipType": kind,
+        "to": to,
     }
 
 
@@ -114,12 +134,71 @@ def _tool(base: str) -> dict[str, Any]:
     }
 
 
+def _provider(report: "AuditReport", base: str) -> list[dict[str, Any]]:
+    """Describe who supplies the model; whether a person or a body is not asked, so it is an agent."""
+    stated = release.of(report)
+    if stated.provider is None:
+        return []
+    made: dict[str, Any] = {
+        "type": "Agent",
+        "spdxId": f"{base}#provider",
+        "creationInfo": _CREATION,
+        "name": stated.provider,
+    }
+    address = release.email(stated)
+    if address is not None:
+        made["externalIdentifier"] = [
+            {
+                "type": "ExternalIdentifier",
+                "externalIdentifierType": "email",
+                "identifier": address,
+            }
+        ]
+    return [made]
+
+
+def _licence(report: "AuditReport", base: str) -> list[dict[str, Any]]:
+    """State the licence that the provider declares; texts off SPDX's list are named by address."""
+    stated = release.of(report)
+    if stated.license is None:
+        return []
+    own = references(stated.license)
+    where = stated.license_location or "its address is not stated"
+    texts = [
+        {
+            "type": "simplelicensing_SimpleLicensingText",
+            "spdxId": f"{base}#{reference}",
+            "creationInfo": _CREATION,
+            "name": reference,
+            "simplelicensing_licenseText": f"The text is not part of this document: {where}",
+        }
+        for reference in own
+    ]
+    expression: dict[str, Any] = {
+        "type": "simplelicensing_LicenseExpression",
+        "spdxId": f"{base}#licence",
+        "creationInfo": _CREATION,
+        "simplelicensing_licenseExpression": stated.license,
+    }
+    if own:
+        expression["simplelicensing_customIdToUri"] = [
+            {"type": "DictionaryEntry", "key": reference, "value": f"{base}#{reference}"}
+            for reference in own
+        ]
+    return [
+        *texts,
+        expression,
+        _relation(base, "declared-licence", "hasDeclaredLicense", [f"{base}#licence"]),
+        _relation(base, "concluded-licence", "hasConcludedLicense", [_NO_ASSERTION]),
+    ]
+
+
 def _package(report: "AuditReport", base: str) -> dict[str, Any]:
     made: dict[str, Any] = {
         "type": "ai_AIPackage",
         "spdxId": f"{base}#model",
         "creationInfo": _CREATION,
-        "name": report.case.spec.title,
+        "name": release.name(report),
         "software_primaryPurpose": "model",
         "ai_informationAboutTraining": _about(report),
         "ai_hyperparameter": [
@@ -127,13 +206,31 @@ def _package(report: "AuditReport", base: str) -> dict[str, Any]:
             for key, value in _entries(report).items()
         ],
         "ai_limitation": "Compute and energy of training only; see the audit for assumptions.",
-    }
+    } | _released(report, base)
     used = _energy(report)
     if used:
-        made["ai_energyConsumption"] = {
-            "type": "ai_EnergyConsumption",
-            "ai_trainingEnergyConsumption": used,
-        }
+        made["ai_energyConsumption"] = {"type": "ai_EnergyConsumption"} | used
+    return made
+
+
+def _released(report: "AuditReport", base: str) -> dict[str, Any]:
+    """Give the package's fields that the provider states."""
+    stated = release.of(report)
+    made: dict[str, Any] = {}
+    if stated.version is not None:
+        made["software_packageVersion"] = stated.version
+    if stated.download_location is not None:
+        made["software_downloadLocation"] = stated.download_location
+    if stated.provider is not None:
+        made["suppliedBy"] = f"{base}#provider"
+    if stated.date is not None:
+        made |= {"releaseTime": release.moment(stated.date), "comment": _DAY}
+    if stated.sha256 is not None:
+        made["verifiedUsing"] = [
+            {"type": "Hash", "algorithm": "sha256", "hashValue": stated.sha256}
+        ]
+    if stated.intended_use is not None:
+        made["ai_informationAboutApplication"] = stated.intended_use
     return made
 
 
@@ -163,17 +260,29 @@ def _ends(name: str, flop: "Interval | None") -> dict[str, str]:
     return {key: "not known" if end is None else f"{end:.6g}" for key, end in ends.items()}
 
 
-def _energy(report: "AuditReport") -> list[dict[str, Any]]:
-    figure = disclosure.energy(report).figure
-    if figure is None or figure.best is None:
-        return []
-    return [
-        {
-            "type": "ai_EnergyConsumptionDescription",
-            "ai_energyQuantity": figure.best / KILOWATT_HOUR,
-            "ai_energyUnit": "kilowattHour",
-        }
-    ]
+def _energy(report: "AuditReport") -> dict[str, Any]:
+    """Give measured energy, training and fine-tuning apart; nothing unless every run is metered."""
+    if disclosure.energy(report).figure is None:
+        return {}
+    joules: dict[str, float] = {}
+    for run in disclosure.counted(report):
+        known = run.figures.energy_joules
+        best = None if known is None else known.quantity.interval.best
+        if best is None:
+            return {}
+        stage = "finetuning" if run.figures.kind in _FINETUNING else "training"
+        joules[stage] = joules.get(stage, 0.0) + best
+    return {
+        f"ai_{stage}EnergyConsumption": [
+            {
+                "type": "ai_EnergyConsumptionDescription",
+                # Text, since a JSON number of JSON-LD becomes a double, and this is a decimal.
+                "ai_energyQuantity": format(Decimal(f"{used / KILOWATT_HOUR:.9g}"), "f"),
+                "ai_energyUnit": "kilowattHour",
+            }
+        ]
+        for stage, used in joules.items()
+    }
 
 
 def _files(report: "AuditReport", base: str) -> list[dict[str, Any]]:

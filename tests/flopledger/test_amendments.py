@@ -158,3 +158,14 @@ def test_the_verb(case: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert told["changes"][0]["new"] == 1.5e12
     assert main([*arguments, "--set", "no such = key"]) == 2
     assert main(["case", "check", str(case)]) == 0
+
+
+def test_a_date_can_be_corrected(case: Path) -> None:
+    _amend(case, "release.date = 2026-01-31")
+    two = _amend(case, "release.date = 2026-02-01")
+    assert [(c.key, c.old, c.new) for c in two.changes] == [
+        ("release.date", "2026-01-31", "2026-02-01")
+    ]
+    release = AuditCase.load(case).spec.release
+    assert release is not None
+    assert str(release.date) == "2026-02-01"

@@ -123,3 +123,50 @@ def test_the_examples_fit_the_published_schema(root: Path) -> None:
     schema = json_schema()
     for path in sorted(root.glob("examples/*/case.toml")):
         jsonschema.validate(tomllib.loads(path.read_text()), schema)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "MIT", "Apache-2.0 OR MIT", "GPL-2.0-or-later WITH Classpath-exception-2.0", "GPL-2.0+",
+        "(MIT AND BSD-3-Clause) OR LicenseRef-own", "DocumentRef-x:LicenseRef-y",
+    ],
+)  # fmt: skip
+def test_licence_expressions(text: str) -> None:
+    from flopledger.case_release import is_expression
+
+    assert is_expression(text)
+    assert not is_expression(f"{text} AND")
+    assert not is_expression(f"({text}")
+    assert not is_expression(f"{text} {text}")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("date = 2024-07-23T10:00:00Z", r"release\.date.*a date is written 2026-01-31"),
+        ('date = "yesterday"', r"release\.date: not a date"),
+        ("version = 1", r"release\.version: expected text"),
+        ('version = ""', r"release\.version: empty"),
+        ('provider = "a\\u202eb"', r"release\.provider: .*cannot be printed"),
+        ('download_location = "javascript:alert(1)"', r"release\.download_location: found"),
+        ('download_location = "/etc/passwd"', r"expected an address"),
+        ('license_location = "https://x y"', r"without spaces"),
+        ('license = "Llama 3.1 Community License"', r"expected an SPDX expression"),
+        ('sha256 = "AB"', r"expected 64 digits"),
+        ('distribution = "API"', r"expected a list"),
+        ('distribution = ["API", " "]', r"release\.distribution\[1\]: empty"),
+        ('sources = { vrsion = "x" }', r"'vrsion' is no key"),
+        ('vrsion = "1"', r"unknown field `vrsion`"),
+    ],
+)
+def test_what_a_release_refuses(line: str, message: str) -> None:
+    with pytest.raises(CaseError, match=message):
+        parse(f'{HEAD}[[run]]\nname = "r"\n[release]\n{line}\n', name="c.toml")
+
+
+def test_a_release_date_is_a_date_or_its_text() -> None:
+    for line in ("date = 2024-07-23", 'date = "2024-07-23"'):
+        spec = parse(f'{HEAD}[[run]]\nname = "r"\n[release]\n{line}\n', name="c.toml")
+        assert spec.release is not None
+        assert str(spec.release.date) == "2024-07-23"

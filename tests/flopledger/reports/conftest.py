@@ -67,6 +67,28 @@ evidence = ["dcgm.prom", "notes.bin"]
 """
 
 
+#: What only the provider can say.
+RELEASE = """
+[release]
+name = "Example 1B"
+version = "1.0"
+date = 2026-01-31
+union_market_date = "2026-02-15"
+provider = "Example AI Ltd"
+provider_contact = "office@example.org"
+download_location = "https://example.org/model"
+license = "Apache-2.0 OR LicenseRef-example.1"
+license_location = "https://example.org/licence"
+sha256 = "%s"
+distribution = ["weights on a hub", "API"]
+acceptable_use = "https://example.org/use"
+intended_use = "Text generation"
+input_modalities = ["text", "image"]
+output_modalities = ["text"]
+derived_from = ["N/A"]
+""" % ("ab" * 32)
+
+
 def audited(folder: Path, text: str, recording: str | None = None) -> AuditReport:
     (folder / "dcgm.prom").write_text(dcgm() if recording is None else recording)
     (folder / "notes.bin").write_bytes(b"\x00\x01 not a log")
@@ -86,6 +108,17 @@ def metered(tmp_path_factory: pytest.TempPathFactory) -> AuditReport:
 
 
 @pytest.fixture(scope="session")
+def released(tmp_path_factory: pytest.TempPathFactory) -> AuditReport:
+    """The case with everything, its provider's word, and a meter on both runs."""
+    text = FULL.replace(
+        "accelerator_hours = 50",
+        'accelerator_hours = 50\nenergy_mwh = 0.04\nenergy_boundary = "node"',
+    )
+    text = text.replace('kind = "synthetic-data"', 'kind = "finetuning"')
+    return audited(tmp_path_factory.mktemp("released"), text + RELEASE)
+
+
+@pytest.fixture(scope="session")
 def usual(root: Path) -> AuditReport:
     return audit(AuditCase.load(root / "examples/opt-175b/case.toml"), trace=False)
 
@@ -98,13 +131,17 @@ def nothing_known(root: Path) -> AuditReport:
 @pytest.fixture(scope="session")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> AuditReport:
     quoted = json.dumps(HOSTILE)
+    said = json.dumps("".join(letter for letter in HOSTILE if letter.isprintable()))
     text = FULL.replace('"A case with everything"', quoted).replace('"model card"', quoted)
     text = text.replace('"trained with 6.2e19 FLOP"', quoted)
     text = text.replace('name = "pre-training"', f"name = {quoted}")
     text = text.replace(
         'kind = "synthetic-data"', f'kind = "synthetic-data"\nsources = {{ tokens = {quoted} }}'
     )
-    return audited(tmp_path_factory.mktemp("hostile"), text)
+    release = (
+        f"\n[release]\nname = {said}\nversion = {said}\nprovider = {said}\nintended_use = {said}\n"
+    )
+    return audited(tmp_path_factory.mktemp("hostile"), text + release)
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,21 @@ import json
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from flopledger.auditing import AuditReport
 from flopledger.errors import FlopledgerError
-from flopledger.exports import FORMATS, cyclonedx, disclosure, european, model_card, render, spdx
+from flopledger.exports import (
+    FORMATS,
+    cyclonedx,
+    disclosure,
+    european,
+    model_card,
+    release,
+    render,
+    spdx,
+)
 from flopledger.reports.document import Document, Table, plain
 
 
@@ -94,7 +104,9 @@ def test_article_52(full: AuditReport, usual: AuditReport, root: Path) -> None:
     assert _field(made, "Cumulative training compute")[0] in {"4.0e25 FLOP", "4.1e25 FLOP"}
     assert made.lead.startswith("On the evidence of this case the condition is met")
     assert re.search(r"2[45]% of run pre-training", _field(made, "When the threshold")[0])
-    assert _field(made, "Provider, address")[0] == "not known"
+    assert _field(made, "Provider's address") == (
+        "not known", "the provider's word: provider_address under [release] in the case"
+    )  # fmt: skip
     small = european.article_52(usual)
     assert small.lead.startswith("On the evidence of this case the condition is not met")
     # The original's 1e21 counts cumulatively: 5.9e19 + 2.0e18 + 1e21 = 1.1e21.
@@ -133,7 +145,7 @@ def test_the_margin_of_the_guidelines_is_tested() -> None:
     assert "outside the 30 %" in disclosure.uncertainty(Interval(low=0.69, best=1.0, high=1.1))
 
 
-@pytest.mark.parametrize("case", ["full", "usual", "nothing_known", "hostile"])
+@pytest.mark.parametrize("case", ["full", "usual", "nothing_known", "hostile", "released"])
 def test_cyclonedx_by_its_own_schema(case: str, request: pytest.FixtureRequest) -> None:
     pytest.importorskip("cyclonedx", reason="NOT CHECKED: cyclonedx-python-lib is not installed")
     from cyclonedx.schema import SchemaVersion
@@ -165,7 +177,7 @@ def test_cyclonedx_energy(full: AuditReport, metered: AuditReport) -> None:
     assert len(references) == len(set(references)) == 3  # the case, the log, the unread file
 
 
-@pytest.mark.parametrize("case", ["full", "usual", "nothing_known", "hostile"])
+@pytest.mark.parametrize("case", ["full", "usual", "nothing_known", "hostile", "released"])
 def test_spdx_by_its_own_model(case: str, request: pytest.FixtureRequest) -> None:
     model = pytest.importorskip(
         "spdx_python_model", reason="NOT CHECKED: spdx-python-model is not installed"
@@ -187,6 +199,88 @@ def test_spdx_by_its_own_model(case: str, request: pytest.FixtureRequest) -> Non
     broken["@graph"][0]["specVersion"] = 3
     with pytest.raises((TypeError, ValueError)):
         read(broken)
+
+
+def _profiles(report: AuditReport) -> set[str]:
+    document = spdx.to_dict(report)["@graph"][-1]
+    assert document["type"] == "SpdxDocument"
+    return set(document["profileConformance"])
+
+
+def test_spdx_conforms_to_the_ai_profile(released: AuditReport) -> None:
+    """The rules of the AI profile 3.0.1, model/AI/AI.md and model/AI/Classes/AIPackage.md."""
+    made = spdx.to_dict(released)
+    assert _profiles(released) == {"core", "software", "simpleLicensing", "ai"}
+    named = {one["spdxId"]: one for one in made["@graph"] if "spdxId" in one}
+    (package,) = [one for one in named.values() if one["type"] == "ai_AIPackage"]
+    assert package["name"] == "Example 1B"
+    assert package["releaseTime"] == "2026-01-31T00:00:00Z"
+    assert package["software_downloadLocation"] == "https://example.org/model"
+    assert package["software_packageVersion"] == "1.0"
+    assert package["software_primaryPurpose"] == "model"
+    assert named[package["suppliedBy"]]["name"] == "Example AI Ltd"
+    assert package["verifiedUsing"][0]["hashValue"] == "ab" * 32
+    relations = [one for one in named.values() if one["type"] == "Relationship"]
+    for kind in ("hasConcludedLicense", "hasDeclaredLicense"):
+        (relation,) = [one for one in relations if one["relationshipType"] == kind]
+        assert relation["from"] == package["spdxId"]
+    (licence,) = [one for one in relations if one["relationshipType"] == "hasDeclaredLicense"]
+    declared = named[licence["to"][0]]
+    assert declared["simplelicensing_licenseExpression"] == "Apache-2.0 OR LicenseRef-example.1"
+    (own,) = declared["simplelicensing_customIdToUri"]
+    assert own["key"] == "LicenseRef-example.1"
+    assert "https://example.org/licence" in named[own["value"]]["simplelicensing_licenseText"]
+    # 0.04 MWh of pre-training = 40 kWh; the fine-tuning's 1.056e6 J / 3.6e6 = 0.293 kWh.
+    used = package["ai_energyConsumption"]
+    (training,) = used["ai_trainingEnergyConsumption"]
+    (tuning,) = used["ai_finetuningEnergyConsumption"]
+    assert float(training["ai_energyQuantity"]) == pytest.approx(40)
+    assert float(tuning["ai_energyQuantity"]) == pytest.approx(0.293, rel=0.01)
+
+
+def test_the_ai_profile_is_claimed_only_where_it_holds(released: AuditReport) -> None:
+    stated = released.case.spec.release
+
+    def without(**gone: object) -> AuditReport:
+        spec = msgspec.structs.replace(
+            released.case.spec, release=msgspec.structs.replace(stated, **gone)
+        )
+        return dataclasses.replace(released, case=dataclasses.replace(released.case, spec=spec))
+
+    for key in (*release.REQUIRED, "license_location"):
+        report = without(**{key: None})
+        assert release.missing(report) == (key,)
+        assert "ai" not in _profiles(report)
+        document = spdx.to_dict(report)["@graph"][-1]
+        assert f"the provider adds {key} under [release]" in document["comment"]
+        told = cyclonedx.to_dict(report)["metadata"]["component"]["modelCard"]["properties"]
+        assert {"name": "flopledger:release:missing", "value": key} in told
+    assert "ai" in _profiles(without(license="MIT", license_location=None))
+
+
+def test_the_providers_word_in_every_form(released: AuditReport) -> None:
+    component = cyclonedx.to_dict(released)["metadata"]["component"]
+    assert component["name"] == "Example 1B"
+    assert component["version"] == "1.0"
+    assert component["supplier"]["contact"] == [{"email": "office@example.org"}]
+    assert component["licenses"][0]["expression"] == "Apache-2.0 OR LicenseRef-example.1"
+    assert component["modelCard"]["modelParameters"]["inputs"] == [
+        {"format": "text"},
+        {"format": "image"},
+    ]
+    annex = european.annex_xi(released)
+    assert _field(annex, "1(c) Date of release") == ("2026-01-31", "")
+    assert _field(annex, "1(f) Licence")[0] == "Apache-2.0 OR LicenseRef-example.1"
+    form = european.code_of_practice(released)
+    assert _field(form, "Legal name")[0] == "Example AI Ltd"
+    assert _field(form, "Union market release date")[0] == "2026-02-15"
+    assert _field(form, "Model dependencies")[0] == "N/A"
+    notice = european.article_52(released)
+    assert _field(notice, "Version")[0] == "1.0"
+    assert _field(notice, "Provider's address")[0] == "not known"
+    front = model_card.render(released).split("---")[1]
+    assert "license: other" in front
+    assert 'license_link: "https://example.org/licence"' in front
 
 
 def test_spdx_states_its_time(usual: AuditReport, monkeypatch: pytest.MonkeyPatch) -> None:
