@@ -30,7 +30,9 @@ def environment(base: Mapping[str, str], run_dir: Path) -> dict[str, str]:
     changed[RECORD] = str(run_dir.resolve())
     earlier = base.get("PYTHONPATH", "")
     # An inner `flopledger run` records; the outer one's folder must not come twice.
-    kept = [entry for entry in earlier.split(os.pathsep) if not _ours(entry)] if earlier else []
+    kept = (
+        [entry for entry in earlier.split(os.pathsep) if not leads_to_us(entry)] if earlier else []
+    )
     changed["PYTHONPATH"] = os.pathsep.join([*_folders(), *kept])
     return changed
 
@@ -40,7 +42,8 @@ def prepare(run_dir: Path) -> None:
     (run_dir / PROCESSES).mkdir(exist_ok=True)
 
 
-def _ours(entry: str) -> bool:
+def leads_to_us(entry: str) -> bool:
+    """Whether an entry of ``PYTHONPATH`` is a folder with our ``sitecustomize``."""
     return bool(entry) and os.path.realpath(Path(entry) / _MODULE) == str(SITE / _MODULE)
 
 
