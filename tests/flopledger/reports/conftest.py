@@ -115,7 +115,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> AuditReport:
         'accelerator_hours = 50\nenergy_mwh = 0.04\nenergy_boundary = "node"',
     )
     text = text.replace('kind = "synthetic-data"', 'kind = "finetuning"')
-    return audited(tmp_path_factory.mktemp("released"), text + RELEASE)
+    return audited(tmp_path_factory.mktemp("released"), text + RELEASE, dcgm(hole=(0, 0)))
 
 
 @pytest.fixture(scope="session")
