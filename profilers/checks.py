@@ -92,6 +92,14 @@ class Guard:
         low, high, _ = self._limits[name]
         return low, high
 
+    def last(self, name: str) -> tuple[int, int | float] | None:
+        """Return when a counter moved last, and where it has been since then."""
+        return self._last.get(name)
+
+    def adopt(self, name: str, moved: int, value: int | float) -> None:
+        """Somebody else watched a counter up to here."""
+        self._last[name] = (moved, value)
+
     def follows(self, name: str, value: int | float, now: int) -> bool:
         """Take a counter's next value in if it moved as it should; else leave it to ``check``."""
         before = self._last.get(name)

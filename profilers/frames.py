@@ -6,7 +6,7 @@ layout's number, a space, and the numbers in base64. The layout itself is a mess
 the first frame (``Layout.as_json``). Whatever is not that ordinary is told in words, as before.
 
 A frame holds, as little-endian 64-bit values: wall clock minus monotonic clock (read once a sweep);
-for each device its stamp and its period; the whole-numbered readings; the readings in percent.
+the stamps of the devices; their periods; the readings.
 """
 
 import binascii
@@ -32,66 +32,60 @@ class Layout:
 
     devices: tuple[int, ...]
     """The probe's numbers of the devices, in the order of the stamps."""
-    whole: int
-    """How many readings are whole numbers in the signal's unit."""
-    percent: int
-    """How many follow in percent, for signals in permille."""
+    percent: tuple[bool, ...]
+    """For each reading: whether it is in percent, for a signal in permille; else it is a whole number
+    in the signal's unit."""
     cells: tuple[tuple[int, ...], ...]
     """For each device and each of the probe's columns: which reading it is; -1 for none."""
     _form: struct.Struct = field(init=False, repr=False, compare=False)
     _pick: tuple[Callable[[Sequence[int | None]], Any], ...] = field(
         init=False, repr=False, compare=False
     )
+    _rounded: tuple[int, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Prepare for the frames. Raises ``ValueError`` for a layout that cannot be."""
-        readings = self.whole + self.percent
-        if min(self.whole, self.percent) < 0 or len(self.cells) != len(self.devices):
+        readings = len(self.percent)
+        if len(self.cells) != len(self.devices):
             raise ValueError("a layout that contradicts itself")
-        if readings + 2 * len(self.devices) > MAX_VALUES:
+        if readings + 2 * len(self.devices) + sum(map(len, self.cells)) > MAX_VALUES:
             raise ValueError(f"a layout of {readings} readings")
         if any(not -1 <= place < readings for row in self.cells for place in row):
             raise ValueError("a layout with a cell outside of its readings")
-        form = struct.Struct(f"<q{2 * len(self.devices)}q{self.whole}q{self.percent}d")
+        kinds = "".join("d" if percent else "q" for percent in self.percent)
+        form = struct.Struct(f"<q{2 * len(self.devices)}q{kinds}")
+        rounded = tuple(place for place, percent in enumerate(self.percent) if percent)
         object.__setattr__(self, "_form", form)
         object.__setattr__(self, "_pick", tuple(_picker(row) for row in self.cells))
+        object.__setattr__(self, "_rounded", rounded)
 
     @classmethod
     def of(
         cls,
         columns: Sequence[str],
         devices: Sequence[int],
-        whole: Sequence[tuple[int, str]],
-        percent: Sequence[tuple[int, str]],
+        readings: Sequence[tuple[int, str, bool]],
     ) -> "Layout":
-        """Lay out readings that are named by the place of their device and their signal."""
-        places = {reading: place for place, reading in enumerate((*whole, *percent))}
+        """Lay out readings: place of the device, signal, whether the number is in percent."""
+        places = {(place, name): at for at, (place, name, _) in enumerate(readings)}
         cells = tuple(
             tuple(places.get((device, name), -1) for name in columns)
             for device in range(len(devices))
         )
-        return cls(tuple(devices), len(whole), len(percent), cells)
+        return cls(tuple(devices), tuple(percent for _, _, percent in readings), cells)
 
     def as_json(self) -> dict[str, Any]:
         """Return it for the pipe and for the spool."""
         cells = [list(row) for row in self.cells]
-        return {
-            "devices": list(self.devices),
-            "whole": self.whole,
-            "percent": self.percent,
-            "cells": cells,
-        }
+        return {"devices": list(self.devices), "percent": list(self.percent), "cells": cells}
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> "Layout":
         """Read it back. Raises ``ValueError``, ``LookupError`` or ``TypeError`` for nonsense."""
-        devices, whole, percent = entry["devices"], entry["whole"], entry["percent"]
-        cells = tuple(tuple(map(operator.index, row)) for row in entry["cells"])
         return cls(
-            tuple(map(operator.index, devices)),
-            operator.index(whole),
-            operator.index(percent),
-            cells,
+            tuple(map(operator.index, entry["devices"])),
+            tuple(map(bool, entry["percent"])),
+            tuple(tuple(map(operator.index, row)) for row in entry["cells"]),
         )
 
     def pack(self, numbers: Iterable[int | float]) -> bytes:
@@ -104,14 +98,14 @@ class Layout:
         Raises one of ``ValueError``, ``OverflowError`` and ``struct.error`` where it is none.
         """
         offset, *numbers = self._form.unpack(frame)
-        first = 2 * len(self.devices)
-        turn = first + self.whole
-        readings = [*numbers[first:turn], *[int(v * 10 + 0.5) for v in numbers[turn:]], None]
+        count = len(self.devices)
+        readings = [*numbers[2 * count :], None]
+        for place in self._rounded:
+            readings[place] = int(readings[place] * 10 + 0.5)
+        clocks = zip(numbers, numbers[count:], strict=False)
         return [
             [device, stamp, stamp + offset, period, list(pick(readings)), {}]
-            for device, stamp, period, pick in zip(
-                self.devices, numbers[0:first:2], numbers[1:first:2], self._pick, strict=True
-            )
+            for device, (stamp, period), pick in zip(self.devices, clocks, self._pick, strict=False)
         ]
 
 

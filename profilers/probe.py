@@ -204,9 +204,7 @@ class Probe:
     def _lay_out(self, found: FramePass) -> None:
         """Say what the numbers of the next frames are."""
         devices = [self._numbers[key] for key in found.devices]
-        self._layouts = [
-            Layout.of(self._columns, devices, whole, percent) for whole, percent in found.forms
-        ]
+        self._layouts = [Layout.of(self._columns, devices, form) for form in found.forms]
         self._pass = found
         self._say({"t": "layouts", "layouts": [layout.as_json() for layout in self._layouts]})
 

@@ -9,7 +9,7 @@ import contextlib
 import gc
 import json
 import os
-import selectors
+import select
 import signal
 import time
 from collections.abc import Mapping
@@ -49,7 +49,7 @@ class Recorder:
         self._start_deadline_ns = int(settings["start_deadline_ns"])
         self._node = str(settings["node"])
         self._parent = os.getppid()
-        self._selector = selectors.DefaultSelector()
+        self._poll = select.poll()
         self._probe: ProbeProcess | None = None
         self._due = 0
         self._pause_ns = FIRST_PAUSE_NS
@@ -76,12 +76,12 @@ class Recorder:
 
     def run(self) -> None:
         """Record until told to stop, or until the parent is gone."""
-        self._selector.register(0, selectors.EVENT_READ, "control")
+        self._poll.register(0, select.POLLIN)
         os.set_blocking(0, False)
         while not self._stop:
             self._supervise()
-            for key, _ in self._selector.select(self._patience() / 1e9):
-                if key.data == "control":
+            for descriptor, _ in self._poll.poll(self._patience()):
+                if descriptor == 0:
                     self._control()
                 elif self._probe is not None:
                     self._listen()
@@ -99,7 +99,7 @@ class Recorder:
                 self._probe = ProbeProcess(
                     {"sources": self._settings["sources"], "interval_ns": self._interval_ns}
                 )
-                self._selector.register(self._probe.out, selectors.EVENT_READ, "probe")
+                self._poll.register(self._probe.out, select.POLLIN)
                 self._due = time.monotonic_ns() + self._start_deadline_ns
         elif now >= self._due:
             # We wake at the deadline: much later means that we were stopped ourselves.
@@ -112,7 +112,7 @@ class Recorder:
         probe, self._probe = self._probe, None
         assert probe is not None
         self._catch_up()
-        self._selector.unregister(probe.out)
+        self._poll.unregister(probe.out)
         detail = f"{detail}; {probe.kill()}"
         now = time.monotonic_ns()
         since = self._last_sweep if self._last_sweep is not None else now
@@ -131,10 +131,10 @@ class Recorder:
         self._event("recorder-paused", now, seconds=overslept_ns / 1e9)
 
     def _patience(self) -> int:
-        """Return how long nothing may happen before something must be done."""
-        now = time.monotonic_ns()
+        """Return for how many milliseconds nothing may happen before something must be done."""
         until = self._restart_at if self._probe is None else self._due
-        return max(0, min(until - now, 1_000_000_000))
+        left = until - time.monotonic_ns()
+        return max(0, min(-(-left // 1_000_000), 1000))
 
     def _listen(self) -> None:
         assert self._probe is not None
@@ -338,7 +338,7 @@ class Recorder:
 
     def _finish(self) -> None:
         if self._probe is not None:
-            self._selector.unregister(self._probe.out)
+            self._poll.unregister(self._probe.out)
             self._probe.kill()
         self._catch_up()
         self._spool.close()

@@ -66,9 +66,9 @@ class FramePass(Protocol):
 
     devices: Sequence[DeviceKey]
     """The devices, in the order in which it reads them."""
-    forms: Sequence[tuple[Sequence[tuple[int, str]], Sequence[tuple[int, str]]]]
-    """The readings of each form of a sweep, as place of the device and signal: those that are whole
-    numbers in the signal's unit, then those in percent."""
+    forms: Sequence[Sequence[tuple[int, str, bool]]]
+    """The readings of each form of a sweep: place of the device, signal, whether the number is in
+    percent or a whole number in the signal's unit."""
     form: int
     """The form of the last reading."""
 

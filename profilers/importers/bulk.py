@@ -141,6 +141,7 @@ class _Bulk:
         self.nulls = ["", *self.words, *(f" {word}" for word in self.words)]
         self.delimiter = table.delimiter.encode()
         self.suffixed = [(i, table.columns[i].suffix.encode()) for i in self._bare_units()]
+        self._fractions: set[str] = set()
         self._devices: dict[tuple[str, ...], int] = {}
         self._described: list[Device] = []
 
@@ -169,8 +170,27 @@ class _Bulk:
             bare := blanked(data, len(self.names), self.delimiter, self.suffixed)
         ):
             figures = {self.names[place]: pa.float64() for place, _ in self.suffixed}
-            return self._read(bare, self.used, self.types | figures)
-        return self._read(data, self.used, self.types)
+            return self._figures(bare, self.types | figures)
+        return self._figures(data, self.types)
+
+    def _figures(self, data: bytes | memoryview, types: dict[str, pa.DataType]) -> pa.Table:
+        """Read whole numbers as such, which costs half of what floats do, and floats elsewhere.
+
+        A column counts as whole until a piece shows otherwise; that piece is then read again.
+        """
+        cells = bytes(data[: data.index(b"\n") if isinstance(data, bytes) else MAX_LINE])
+        first = cells.split(b"\n", 1)[0].split(self.delimiter)
+        floats = {name for name, kind in types.items() if pa.types.is_float64(kind)}
+        if len(first) == len(self.names):
+            told = {n for n, cell in zip(self.names, first, strict=True) if b"." in cell}
+            self._fractions |= told & floats
+        whole = floats - self._fractions
+        if whole:
+            try:
+                return self._read(data, self.used, types | dict.fromkeys(whole, pa.int64()))
+            except pa.ArrowInvalid:
+                self._fractions |= whole
+        return self._read(data, self.used, types)
 
     def block(self, data: bytes, table: pa.Table) -> Block:
         """Make a block of a parsed piece."""
@@ -212,17 +232,15 @@ class _Bulk:
     def _series(self, table: pa.Table, place: int, data: bytes) -> Series:
         column = self.table.columns[place]
         cells = table.column(self.names[place]).combine_chunks()
-        if column.suffix and not pa.types.is_floating(cells.type):
+        if column.suffix and pa.types.is_string(cells.type):
             parsed = _suffixed(cells, column.suffix, self.words)
         elif column.unit == "mask":
             return self._words(cells, column)
         else:
             parsed = _plain(cells)
         present = parsed.present
-        values: NDArray[np.float64] | NDArray[np.int64] = parsed.values
-        if parsed.values.dtype == np.float64:
-            by = float(units.factor(column.signal, column.unit))
-            values = _scaled(parsed.values.astype(np.float64, copy=False), by)
+        by = float(units.factor(column.signal, column.unit))
+        values = _multiplied(parsed.values, by)
         codes = np.zeros(len(values), np.uint32)
         palette: list[Unavailable] = []
         if not present.all():
@@ -307,8 +325,11 @@ class _Bulk:
 
 
 def _plain(cells: pa.Array) -> _Parsed:
-    present = cells.is_valid().to_numpy(zero_copy_only=False)
-    filled = cells.fill_null(0).to_numpy(zero_copy_only=False)
+    if cells.null_count:
+        present = cells.is_valid().to_numpy(zero_copy_only=False)
+        filled = cells.fill_null(0).to_numpy(zero_copy_only=False)
+    else:
+        present, filled = np.ones(len(cells), np.bool_), cells.to_numpy()
     if filled.dtype == np.float64 and not np.isfinite(filled).all():
         raise _UnsureError
     return _Parsed(filled, present)
@@ -324,6 +345,21 @@ def _suffixed(cells: pa.Array, suffix: str, words: Sequence[str]) -> _Parsed:
     bare = pc.if_else(absent, None, bare)
     figures = pc.utf8_rtrim_whitespace(pc.utf8_slice_codeunits(bare, 0, -len(suffix)))
     return _plain(figures.cast(pa.float64()))
+
+
+def _multiplied(
+    values: NDArray[np.float64] | NDArray[np.int64], by: float
+) -> NDArray[np.float64] | NDArray[np.int64]:
+    """Turn figures into the signal's unit."""
+    if values.dtype != np.int64:
+        return _scaled(values.astype(np.float64, copy=False), by)
+    if by == 1:
+        return values.astype(np.int64, copy=False)
+    if by.is_integer() and len(values):
+        limit = 2**63 // int(by)
+        if -limit < int(values.min()) and int(values.max()) < limit:
+            return values.astype(np.int64, copy=False) * int(by)
+    return _scaled(values.astype(np.float64), by)
 
 
 def _scaled(values: NDArray[np.float64], by: float) -> NDArray[np.float64] | NDArray[np.int64]:
@@ -358,6 +394,11 @@ def _refuse(
 ) -> None:
     """Mark what is physically impossible, keeping the raw figure."""
     rule = SIGNALS[signal]
+    if not len(values):
+        return
+    fits = rule.low is None or values.min() >= rule.low
+    if fits and (rule.high is None or values.max() <= rule.high):
+        return  # the usual case, seen without a mask
     bad = np.zeros(len(values), np.bool_)
     if rule.low is not None:
         bad |= values < rule.low

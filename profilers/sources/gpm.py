@@ -81,7 +81,7 @@ class GpmChain:
 
         Raises the binding's ``NVMLError``.
         """
-        if not self.is_due(monotonic_ns):
+        if monotonic_ns < self.due_at:
             return {}
         older, newer = self.samples
         if self._instance is None:
@@ -111,9 +111,10 @@ class GpmChain:
             return Unavailable(reason=Reason.UNSUPPORTED, detail=f"GPM metric {number}")
         return Unavailable(reason=Reason.FAILED, detail=f"NVML error {code}")
 
-    def is_due(self, monotonic_ns: int) -> bool:
-        """Say whether new means may be asked for."""
-        return self._last_ns is None or monotonic_ns - self._last_ns >= MIN_SPACING_NS
+    @property
+    def due_at(self) -> int:
+        """From when on new means may be asked for; 0: at once."""
+        return 0 if self._last_ns is None else self._last_ns + MIN_SPACING_NS
 
     def link(self, monotonic_ns: int) -> None:
         """Somebody else (``PreparedChain``) took the newer sample at this time."""

@@ -67,6 +67,8 @@ class NvmlSource:
         nvml = self._nvml
         if nvml is None:
             raise SourceError(Reason.ABSENT, "the source is not open")
+        if self._pass is not None:
+            self._pass.leave()
         changed = None
         if time.monotonic_ns() >= self._next_scan:
             try:
@@ -107,6 +109,8 @@ class NvmlSource:
 
     def spoil_pass(self) -> None:
         """Something was unusual: only sweeps for a second, and then all laid out anew."""
+        if self._pass is not None:
+            self._pass.leave()
         self._pass = None
         self._pass_after = time.monotonic_ns() + SLOW_NS
 
@@ -120,6 +124,8 @@ class NvmlSource:
                 self._pass = FramePass(nvml, self._units)
             except (AttributeError, LookupError, TypeError, ValueError, nvml.NVMLError):
                 self.spoil_pass()
+        if self._pass is not None and not self._pass.enter():
+            self._pass = None
 
     def close(self) -> None:
         """Give the library back."""

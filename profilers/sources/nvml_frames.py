@@ -14,14 +14,17 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
+from profilers.checks import ABSURD_POWER_MW, Guard
 from profilers.reading import SIGNALS, Kind
-from profilers.sources.gpm import PreparedChain
+from profilers.sources.gpm import MIN_SPACING_NS, PreparedChain
 from profilers.sources.nvml_prepared import Make, PreparedCall, calls_of
 from profilers.sources.nvml_readers import FIELDS
-from profilers.sources.nvml_unit import Unit
+from profilers.sources.nvml_unit import SLOW_NS, Unit
 
 _ROOM = 4096
 """Bytes for the answers of one device besides GPM; it needs about half of it."""
+ENERGY = "energy_mj"
+NEVER = 1 << 63
 _PROCESSES = 64
 """A device with more processes is read the ordinary way."""
 
@@ -74,16 +77,11 @@ class _Part:
         """Everything was added: lay out how it is read."""
         self._code_form, self._value_form = struct.Struct(self._codes), struct.Struct(self._values)
         self._scaled = any(factor != 1 for factor in self._factors)
-        self.whole = [(place, name) for place, name, percent in self.readings if not percent]
-        self.percent = [(place, name) for place, name, percent in self.readings if percent]
         self.counters = [
             (number, place, name)
             for number, (place, name, _) in enumerate(self.readings)
             if SIGNALS[name].kind is Kind.COUNTER
         ]
-        numbers = range(len(self.readings))
-        self._whole_at = [number for number in numbers if not self.readings[number][2]]
-        self._percent_at = [number for number in numbers if self.readings[number][2]]
 
     def read(self, view: memoryview) -> Sequence[int | float] | None:
         """Return the numbers; None where a code or a number is not as it should be."""
@@ -96,14 +94,6 @@ class _Part:
             return None
         return list(map(operator.mul, values, self._factors)) if self._scaled else values
 
-    def parted(self, values: Sequence[int | float]) -> tuple[list[int | float], list[int | float]]:
-        """Return the whole numbers and the percentages."""
-        if not self._percent_at:
-            return list(values), []
-        if not self._whole_at:
-            return [], list(values)
-        return [values[n] for n in self._whole_at], [values[n] for n in self._percent_at]
-
 
 class _Seat:
     """One device in a sweep."""
@@ -115,6 +105,12 @@ class _Seat:
         self.slow: list[tuple[Any, tuple[Any, ...]]] = []
         self.chain: PreparedChain | None = None
         self.processes: _Processes | None = None
+
+    def ask_slowly(self) -> bool:
+        """Call for the slow signals; say whether every function answered as it should."""
+        if any(function(*arguments) for function, arguments in self.slow):
+            return False
+        return self.processes is None or self.processes.ask()
 
 
 class _Processes:
@@ -159,16 +155,43 @@ class FramePass:
         self._means = self._part(lambda seat, part: self._lay_out_chain(nvml, seat, part))
         self.devices = [unit.device.key for unit in units]
         """The devices in their order."""
-        fast, slow, means = self._fast, self._slow, self._means
-        self.forms = [
-            (fast.whole, fast.percent),
-            (fast.whole, fast.percent + means.percent),
-            (fast.whole + slow.whole, fast.percent),
-            (fast.whole + slow.whole, fast.percent + means.percent),
-        ]
-        """The readings of each form of a sweep: whole-numbered ones, and those in percent."""
+        fast, slow = self._fast.readings, self._slow.readings
+        means = self._means.readings
+        self.forms = [fast, fast + means, fast + slow, fast + slow + means]
+        """The readings of each form of a sweep: place of the device, signal, in percent."""
         self.form = 0
         """The form of the last reading."""
+        if any(name != ENERGY for _, _, name in self._fast.counters):
+            raise ValueError("a fast counter whose pace nobody knows")
+        self._stamps: list[int] = []
+        self._energy: list[int | float] = []
+        self._moved: list[int] = []
+        self._means_at = self._slow_at = 0
+
+    def enter(self) -> bool:
+        """Go on from where the units are; False where one of them is at the start of a chain."""
+        stamps = [seat.unit.last_ns for seat in self._seats]
+        known = [self._guard(place).last(name) for _, place, name in self._fast.counters]
+        if None in stamps or None in known:
+            return False
+        self._stamps = [stamp for stamp in stamps if stamp is not None]
+        self._moved = [pair[0] for pair in known if pair is not None]
+        self._energy = [pair[1] for pair in known if pair is not None]
+        self._slow_at = max(seat.unit.next_slow for seat in self._seats)
+        due = [seat.chain.chain.due_at for seat in self._seats if seat.chain is not None]
+        self._means_at = max(due, default=NEVER)
+        return True
+
+    def leave(self) -> None:
+        """Put the units where this is: they go on by themselves."""
+        for seat, stamp in zip(self._seats, self._stamps, strict=True):
+            seat.unit.last_ns = stamp
+        told = zip(self._fast.counters, self._moved, self._energy, strict=True)
+        for (_, place, name), moved, value in told:
+            self._guard(place).adopt(name, moved, value)
+
+    def _guard(self, place: int) -> Guard:
+        return self._seats[place].unit.guard
 
     def _part(self, lay_out: Any) -> _Part:
         part = _Part(self._buffer.used)
@@ -197,65 +220,68 @@ class FramePass:
 
     def read(self, stamp: int) -> list[int | float] | None:
         """Return a frame's numbers (see ``profilers.frames``); None where something is unusual."""
-        due = {seat.chain.chain.is_due(stamp) for seat in self._seats if seat.chain is not None}
-        late = {stamp >= seat.unit.next_slow for seat in self._seats}
-        if len(due) > 1 or len(late) > 1:
-            return None
-        means, slow = True in due, True in late
-        stamps: list[int] = []
+        means, slow = stamp >= self._means_at, stamp >= self._slow_at
         offset = time.time_ns() - time.monotonic_ns()
+        stamps: list[int] = []
         for seat in self._seats:
             stamps.append(time.monotonic_ns())
             for function, arguments in seat.fast:
                 if function(*arguments):
                     return None
-            if means and seat.chain is not None and not _done(seat.chain.calls()):
-                return None
-            if slow and not _done(seat.slow):
-                return None
-            if slow and seat.processes is not None and not seat.processes.ask():
-                return None
-        found = self._checked(stamps, means=means, slow=slow)
-        if found is None:
-            return None
-        self.form = means + 2 * slow
-        return [offset, *self._told(stamps, means=means, slow=slow), *found]
-
-    def _checked(
-        self, stamps: Sequence[int], *, means: bool, slow: bool
-    ) -> list[int | float] | None:
-        """Return what the calls left, whole numbers first; None where any of it is unusual."""
-        whole: list[int | float] = []
-        percent: list[int | float] = []
-        wanted = ((self._fast, True), (self._slow, slow), (self._means, means))
-        for part, asked in wanted:
-            if not asked:
-                continue
-            values = part.read(self._buffer.view)
-            if values is None:
-                return None
-            for number, place, name in part.counters:
-                guard = self._seats[place].unit.guard
-                if not guard.follows(name, values[number], stamps[place]):
-                    return None
-            some, more = part.parted(values)
-            whole += some
-            percent += more
-        return whole + percent
-
-    def _told(self, stamps: Sequence[int], *, means: bool, slow: bool) -> list[int]:
-        """Tell the units that they were read; return each one's stamp and period."""
-        clocks: list[int] = []
-        for seat, now in zip(self._seats, stamps, strict=True):
-            clocks += (now, seat.unit.was_read(now, slow=slow))
             if means and seat.chain is not None:
-                seat.chain.chain.link(now)
-        return clocks
+                for function, arguments in seat.chain.calls():
+                    if function(*arguments):
+                        return None
+            if slow and not seat.ask_slowly():
+                return None
+        view = self._buffer.view
+        fast = self._fast.read(view)
+        if fast is None or not self._energy_moves(fast, stamps):
+            return None
+        numbers = [offset, *stamps, *map(operator.sub, stamps, self._stamps), *fast]
+        if slow:
+            found = self._slow.read(view)
+            if found is None or not self._counters_move(self._slow, found, stamps):
+                return None
+            numbers += found
+        if means:
+            found = self._means.read(view)
+            if found is None:
+                return None
+            numbers += found
+        self._stamps = stamps
+        self.form = means + 2 * slow
+        if slow:
+            self._slow_at = stamps[-1] + SLOW_NS
+            for seat in self._seats:
+                seat.unit.next_slow = self._slow_at
+        if means:
+            self._means_at = stamps[-1] + MIN_SPACING_NS
+            for seat, now in zip(self._seats, stamps, strict=True):
+                if seat.chain is not None:
+                    seat.chain.chain.link(now)
+        return numbers
 
+    def _energy_moves(self, values: Sequence[int | float], stamps: list[int]) -> bool:
+        """Say whether every energy counter moved as a board's would."""
+        now = [values[number] for number, _, _ in self._fast.counters]
+        most = ABSURD_POWER_MW * (stamps[0] - self._stamps[0]) / 1e9
+        rises = map(operator.sub, now, self._energy)
+        if all(0 < rise <= most for rise in rises):
+            self._energy = now
+            self._moved = [stamps[place] for _, place, _ in self._fast.counters]
+            return True
+        # One that did not move yet, or too fast, is looked at alone.
+        self.leave()
+        return self._counters_move(self._fast, values, stamps) and self.enter()
 
-def _done(calls: Sequence[tuple[Any, tuple[Any, ...]]]) -> bool:
-    """Call; say whether every function answered that it succeeded."""
-    return not any(function(*arguments) for function, arguments in calls)
+    def _counters_move(
+        self, part: _Part, values: Sequence[int | float], stamps: Sequence[int]
+    ) -> bool:
+        return all(
+            self._guard(place).follows(name, values[number], stamps[place])
+            for number, place, name in part.counters
+        )
 
 
 def _room(size: int) -> int:

@@ -145,13 +145,6 @@ class Unit:
         prepared = self._fast is not None and self._trouble_until <= (self.last_ns or 0)
         return prepared and self.last_ns is not None and self.guard.calm
 
-    def was_read(self, stamp: int, *, slow: bool) -> int:
-        """Somebody else (``nvml_frames``) read it, without trouble; return the sample's period."""
-        before, self.last_ns = self.last_ns, stamp
-        if slow:
-            self.next_slow = stamp + SLOW_NS
-        return 0 if before is None else stamp - before
-
     def lost_a_signal(self) -> bool:
         """Say once that something the probe could read is suddenly not offered any more."""
         lost = Reason.UNSUPPORTED in self.guard.reasons
