@@ -163,6 +163,11 @@ def _show_recomputed(found: "Recomputed") -> None:
         typer.echo(f"  ... and {len(found.differences) - _SHOWN} more (see --json)")
     for why in found.explanations:
         typer.echo(f"  because: {_plain(why)}")
+    if found.left_out:
+        same = found.compared - len(found.differences)
+        typer.echo(f"  recomputed from public inputs: {same} figures come out as sealed; left out:")
+    for left in found.left_out[:_SHOWN]:
+        typer.echo(f"    {_plain(left.what)}: {_plain(left.why)}")
 
 
 def _show_revealed(found: "Revealed") -> None:
