@@ -48,8 +48,10 @@ class AuditCase:
     amendments: tuple[Amendment, ...] = ()  #: corrections, already in ``spec``, in order
 
     @classmethod
-    def load(cls, path: str | Path, *, allow_outside: bool = False) -> "AuditCase":
-        """Read and check the case at ``path``.
+    def load(
+        cls, path: str | Path, *, allow_outside: bool = False, check_files: bool = True
+    ) -> "AuditCase":
+        """Read and check the case at ``path``; without ``check_files`` what it names may be missing.
 
         Raises ``CaseError`` if the file is missing, is no TOML, breaks the schema, or names files
         that are missing or lie outside its folder (``allow_outside`` lifts the latter).
@@ -68,7 +70,8 @@ class AuditCase:
             allow_outside=allow_outside,
             amendments=corrections,
         )
-        case._check_files()
+        if check_files:
+            case._check_files()
         return case
 
     @classmethod

@@ -239,7 +239,9 @@ def _directory(file: BinaryIO, size: int) -> tuple[list[Entry], int, bytes]:
     end = _END.unpack(file.read(_END.size))
     signature, count, length, start = end[0], end[4], end[5], end[6]
     if signature != b"PK\5\6":
-        raise BundleError("not a bundle: no zip, a comment or foreign bytes at its end, or zip64")
+        raise BundleError(
+            "not a bundle: no zip, cut short, a comment or foreign bytes at its end, or zip64"
+        )
     if count > MAX_FILES:
         raise BundleError(f"{count:,} files; a bundle holds at most {MAX_FILES:,}")
     if start + length + _END.size != size:

@@ -73,6 +73,7 @@ class _Pool:
 
     stubs: dict[str, Stub] = field(default_factory=dict)
     direct: set[str] = field(default_factory=set)
+    again: list[str] = field(default_factory=list)  #: files whose statement was there already
     excluded: list[_Excluded] = field(default_factory=list)
 
     def add(self, found: Iterable[Stub]) -> None:
@@ -124,6 +125,14 @@ def merge(
     findings = [Finding(**{**one, "evidence": ()}) for one in result["findings"]] + [
         Finding(code="member-excluded", severity="error", message=f"{file}: {reason}")
         for _, file, reason in excluded
+    ]
+    findings += [
+        Finding(
+            code="member-repeated",
+            severity="info",
+            message=f"{file}: the same bundle as one before it; it counts once",
+        )
+        for file in pool.again
     ]
     return Merged(
         path=out,
@@ -196,6 +205,8 @@ def _take(pool: _Pool, path: Path, trusted: Sequence[PublicKey]) -> None:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         pool.excluded.append(_Excluded(sha256=digest, file=path.name, reason=str(error)))
         return
+    if seal.id in pool.direct:
+        pool.again.append(path.name)
     pool.add(taken)
     pool.direct.add(seal.id)
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from flopledger import __version__
-from flopledger.bundle import statement, strict, writing
+from flopledger.bundle import recompute_part, statement, strict, writing
 from flopledger.bundle.archive import Archive
 from flopledger.bundle.errors import BundleError
+from flopledger.bundle.recompute_part import LeftOut
 from flopledger.bundle.statement import Statement, Tool
 
 #: Other processors and library versions round the last bits otherwise; no figure has ten digits.
@@ -34,8 +35,9 @@ class Recomputed:
 
     same: bool  #: every figure came out as sealed
     differences: tuple[Difference, ...] = ()
-    explanations: tuple[str, ...] = ()  #: what differs about the tool, or is withheld
+    explanations: tuple[str, ...] = ()  #: what differs about the tool, or stands in the way
     compared: int = 0  #: figures and words
+    left_out: tuple[LeftOut, ...] = ()  #: what cannot be recomputed, since inputs are withheld
 
     @property
     def refuted(self) -> bool:
@@ -57,6 +59,7 @@ class Recomputed:
                 for one in self.differences
             ],
             "explanations": list(self.explanations),
+            "left_out": [{"what": one.what, "why": one.why} for one in self.left_out],
         }
 
 
@@ -67,6 +70,8 @@ def recompute(archive: Archive, told: Statement) -> Recomputed | None:
         return None
     options = predicate.options
     withheld = [one.name for one in predicate.withheld]
+    if withheld and options is not None:
+        return _partly(archive, told)
     if withheld:
         shown = ", ".join(withheld[:5]) + (" ..." if len(withheld) > 5 else "")
         why = f"{len(withheld)} inputs are withheld ({shown}); ask for them and for the reveal file"
@@ -97,6 +102,25 @@ def recompute(archive: Archive, told: Statement) -> Recomputed | None:
         differences=tuple(differences[:MAX_DIFFERENCES]),
         explanations=explanations,
         compared=compared + len(differences),
+    )
+
+
+def _partly(archive: Archive, told: Statement) -> Recomputed:
+    """Repeat what rests on public inputs alone."""
+    with tempfile.TemporaryDirectory(prefix="flopledger-") as draft:
+        part = recompute_part.recompute(archive, told, Path(draft))
+    differences = tuple(
+        Difference(file=statement.AUDIT, place=place, sealed=old, recomputed=new)
+        for place, old, new in part.differences
+    )
+    sealed = told.predicate.tool
+    mine = writing.tool(_tables(), sealed.environment)
+    return Recomputed(
+        same=not differences and not part.left_out,
+        differences=differences[:MAX_DIFFERENCES],
+        explanations=tuple(_explanations(sealed, mine)) if differences else (),
+        compared=part.compared + len(differences),
+        left_out=part.left_out,
     )
 
 
@@ -238,7 +262,7 @@ def _compare(file: str, place: str, old: Any, new: Any) -> Iterator[Difference |
             left = old[index] if index < len(old) else _ABSENT
             right = new[index] if index < len(new) else _ABSENT
             yield from _compare(file, f"{place}[{index}]", left, right)
-    elif _same(old, new):
+    elif same(old, new):
         yield None
     else:
         yield Difference(file=file, place=place, sealed=old, recomputed=new)
@@ -247,7 +271,8 @@ def _compare(file: str, place: str, old: Any, new: Any) -> Iterator[Difference |
 _ABSENT = "(absent)"
 
 
-def _same(old: Any, new: Any) -> bool:
+def same(old: Any, new: Any) -> bool:
+    """Say whether two values are the same but for the last bits of a number."""
     numbers = [value for value in (old, new) if isinstance(value, int | float)]
     if len(numbers) == 2 and not isinstance(old, bool) and not isinstance(new, bool):
         return math.isclose(old, new, rel_tol=ROUNDING, abs_tol=0.0)

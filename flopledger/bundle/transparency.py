@@ -103,7 +103,7 @@ def sign(bundle: Path, *, trust: Path | None = None) -> Path:
         raise BundleError(f"{bundle}: is not signed: {first.file}: {first.message}")
     with Archive.open(bundle) as archive:
         payload = read_seal(archive).payload
-    with _told("signing through Sigstore"):
+    with _told("signing through Sigstore, which needs its services on the network"):
         config = ClientTrustConfig.production() if trust is None else _config(trust)
         context = SigningContext.from_trust_config(config)
         with context.signer(_token(config)) as signer:

@@ -30,7 +30,9 @@ SCHEMA = "flopledger/verification/1"
 class Problem:
     """One thing that does not hold."""
 
-    code: str  #: form, signature, key, digest, missing-file, extra-file, chain, merge ...
+    #: form, signature, key, digest, missing-file, extra-file, content, chain, merge; signer and
+    #: sigstore where the bundle is whole, but whom the caller named did not sign it
+    code: str
     file: str  #: inside the bundle; the bundle itself where it is as a whole
     message: str
 
@@ -63,6 +65,11 @@ class Verification:
     def ok(self) -> bool:
         """Whether form, signatures, digests and chains hold (and every key that was asked for signed)."""
         return not self.problems
+
+    @property
+    def intact(self) -> bool:
+        """Whether the bundle is whole, whoever signed it."""
+        return all(one.code in {"signer", "sigstore"} for one in self.problems)
 
     @property
     def trusted(self) -> bool:
@@ -284,11 +291,16 @@ def _digest(archive: Archive, name: str, expected: str) -> list[Problem]:
         for piece in archive.chunks(name):
             digest.update(piece)
     except BundleError as error:
-        return [Problem(code="digest", file=name, message=str(error))]
+        return [_problem("digest", name, error)]
     if digest.hexdigest() == expected:
         return []
     message = f"SHA-256 {digest.hexdigest()}, sealed as {expected}"
     return [Problem(code="digest", file=name, message=message)]
+
+
+def _problem(code: str, file: str, error: BundleError) -> Problem:
+    """Make a problem of an error whose message may name the file, too."""
+    return Problem(code=code, file=file, message=str(error).removeprefix(f"{file}: "))
 
 
 def _contents(archive: Archive, told: Statement, notes: list[str]) -> list[Problem]:
@@ -301,13 +313,13 @@ def _contents(archive: Archive, told: Statement, notes: list[str]) -> list[Probl
             data = archive.content(statement.SUMMARY, limit=summary.MAX_BYTES)
             summary.loads(data, what=statement.SUMMARY)
     except BundleError as error:
-        problems.append(Problem(code="content", file=statement.SUMMARY, message=str(error)))
+        problems.append(_problem("content", statement.SUMMARY, error))
     for name in (statement.AUDIT, statement.FACTS):
         try:
             if name in told.digests and _json(archive, name) is None:
                 raise BundleError("not a JSON object")
         except BundleError as error:
-            problems.append(Problem(code="content", file=name, message=str(error)))
+            problems.append(_problem("content", name, error))
     for folder in sorted(records.folders(told.digests)):
         problems += _check_chain(archive, folder, notes)
     return problems
@@ -365,7 +377,7 @@ def _witness(
         return transparency.check(path, read.payload, sigstore)
     except BundleError as error:
         where = transparency.beside(path) if sigstore.attestation is None else sigstore.attestation
-        problems.append(Problem(code="sigstore", file=where.name, message=str(error)))
+        problems.append(_problem("sigstore", where.name, error))
         return None
 
 
@@ -386,14 +398,19 @@ def _identity(
                 "untrusted: the signature holds, but whose key it is was not checked: "
                 "give the signer's public key with --key"
             )
-        elif not (tree and tree[0].members):
+        elif tree and tree[0].members:
+            notes.append(
+                "untrusted: the members' signatures hold, but whose keys they are was not checked: "
+                "give the signers' public keys with --key"
+            )
+        else:
             notes.append("unsigned: the digests hold, but anybody can have made this bundle")
         return []
     if not signers and tree and tree[0].members:
         strangers = [leaf for leaf in tree[0].leaves() if not leaf.trusted]
         return [
             Problem(
-                code="signature",
+                code="signer",
                 file=f"{statement.MEMBERS}{leaf.id}",
                 message="no key that was given signed this member of an unsigned merge",
             )
@@ -403,7 +420,7 @@ def _identity(
     below = {name for node in tree for leaf in node.leaves() for name in leaf.signers}
     problems = [
         Problem(
-            code="signature",
+            code="signer",
             file=statement.SEAL,
             message=f"the key {key.id} did not sign it; signed by: "
             f"{', '.join(sorted(have)) or 'nobody'}",
@@ -413,7 +430,7 @@ def _identity(
     ]
     if not problems and not any(signer.trusted for signer in signers):
         message = "none of the keys that were given signed the bundle itself"
-        problems.append(Problem(code="signature", file=statement.SEAL, message=message))
+        problems.append(Problem(code="signer", file=statement.SEAL, message=message))
     return problems
 
 

@@ -40,6 +40,7 @@ def merge(
     from flopledger.bundle import load_public
     from flopledger.bundle import merge as add_up
     from flopledger.commands import _keys
+    from flopledger.commands.verify import plain
     from flopledger.text import interval
 
     done = add_up(
@@ -53,7 +54,9 @@ def merge(
         typer.echo(json.dumps(done.to_dict(), indent=2, ensure_ascii=False))
         return done.exit_code
     total = "not known" if done.total is None else interval(done.total)
-    typer.echo(f"{out}: {done.sites} sites, {done.runs} runs, total {total} FLOP: {done.verdict}")
+    sites = f"{done.sites} site{'' if done.sites == 1 else 's'}"
+    runs = f"{done.runs} run{'' if done.runs == 1 else 's'}"
+    typer.echo(f"{out}: {sites}, {runs}, total {total} FLOP: {done.verdict}")
     for finding in done.findings:
-        typer.echo(f"  {finding.severity} {finding.code}: {finding.message}")
+        typer.echo(f"  {finding.severity} {finding.code}: {plain(finding.message)}")
     return done.exit_code

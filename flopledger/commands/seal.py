@@ -159,6 +159,8 @@ def show(made: "Sealed", *, as_json: bool) -> None:
     """Print what was written."""
     import json
 
+    from flopledger.commands.verify import plain
+
     if as_json:
         answer = {
             "bundle": str(made.path),
@@ -181,7 +183,7 @@ def show(made: "Sealed", *, as_json: bool) -> None:
     if made.attestation is not None:
         typer.echo(f"signed through Sigstore: {made.attestation}")
     for note in made.notes:
-        typer.echo(f"note: {note}", err=True)
+        typer.echo(f"note: {plain(note)}", err=True)
 
 
 def _case(source: Path) -> Path | None:

@@ -117,16 +117,18 @@ def _expected(
 def _show(found: "Verification") -> None:
     told = found.statement
     if found.ok:
-        what = "" if told is None else f" ({told.predicate.kind}: {_plain(told.predicate.title)})"
+        what = "" if told is None else f" ({told.predicate.kind}: {plain(told.predicate.title)})"
         signed = found.signers or found.witness is not None or _members(found)
         state = "the seal holds" if signed else "unsigned; digests hold"
         if told is None:
             state = "its chains hold"
         typer.echo(f"{found.path.name}: {state}{what}")
+    elif found.intact:
+        typer.echo(f"{found.path.name}: whole, but NOT signed by whom you named")
     else:
         typer.echo(f"{found.path.name}: the seal does NOT hold")
     for problem in found.problems[:_SHOWN]:
-        typer.echo(f"  {problem.code}: {_plain(problem.file)}: {_plain(problem.message)}")
+        typer.echo(f"  {problem.code}: {plain(problem.file)}: {plain(problem.message)}")
     if len(found.problems) > _SHOWN:
         typer.echo(f"  ... and {len(found.problems) - _SHOWN} more (see --json)")
     for signer in found.signers:
@@ -134,8 +136,8 @@ def _show(found: "Verification") -> None:
     if found.witness is not None:
         when = found.witness.integrated_time
         typer.echo(
-            f"  signed through Sigstore by {_plain(found.witness.identity)} "
-            f"(vouched for by {_plain(found.witness.issuer)}"
+            f"  signed through Sigstore by {plain(found.witness.identity)} "
+            f"(vouched for by {plain(found.witness.issuer)}"
             f"{'' if when is None else f', logged {_utc(when)}'})"
         )
     for node in found.tree:
@@ -143,11 +145,11 @@ def _show(found: "Verification") -> None:
             _show_node(member, 1)
     if told is not None:
         if told.predicate.verdict is not None:
-            typer.echo(f"  sealed verdict: {_plain(told.predicate.verdict)}")
+            typer.echo(f"  sealed verdict: {plain(told.predicate.verdict)}")
         if told.predicate.withheld:
             typer.echo(f"  withheld by digest: {len(told.predicate.withheld)}")
     for note in found.notes:
-        typer.echo(f"  note: {_plain(note)}")
+        typer.echo(f"  note: {plain(note)}")
     if found.recomputed is not None:
         _show_recomputed(found.recomputed)
 
@@ -158,23 +160,28 @@ def _show_recomputed(found: "Recomputed") -> None:
         return
     for one in found.differences[:_SHOWN]:
         typer.echo(
-            f"  differs: {one.file}: {_plain(one.place)}: "
-            f"sealed {_plain(repr(one.sealed))}, recomputed {_plain(repr(one.recomputed))}"
+            f"  differs: {one.file}: {plain(one.place)}: "
+            f"sealed {plain(repr(one.sealed))}, recomputed {plain(repr(one.recomputed))}"
         )
     if len(found.differences) > _SHOWN:
         typer.echo(f"  ... and {len(found.differences) - _SHOWN} more (see --json)")
     for why in found.explanations:
-        typer.echo(f"  because: {_plain(why)}")
+        typer.echo(f"  because: {plain(why)}")
+    if found.left_out:
+        same = found.compared - len(found.differences)
+        typer.echo(f"  recomputed from public inputs: {same} figures come out as sealed; left out:")
+    for left in found.left_out[:_SHOWN]:
+        typer.echo(f"    {plain(left.what)}: {plain(left.why)}")
 
 
 def _show_revealed(found: "Revealed") -> None:
     for one in found.items:
-        typer.echo(f"  revealed {one.kind} {_plain(one.name)}: {one.outcome}")
+        typer.echo(f"  revealed {one.kind} {plain(one.name)}: {one.outcome}")
 
 
 def _show_node(node: "Node", depth: int) -> None:
     signed = ", ".join(name[:16] for name in node.signers) or "nobody"
-    typer.echo(f"{'  ' * (depth + 1)}- {_plain(node.title)} [{node.kind}] signed by {signed}")
+    typer.echo(f"{'  ' * (depth + 1)}- {plain(node.title)} [{node.kind}] signed by {signed}")
     for member in node.members:
         _show_node(member, depth + 1)
 
@@ -189,6 +196,6 @@ def _utc(seconds: int) -> str:
     return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="seconds")
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Keep a stranger's text from writing to the terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)[:500]

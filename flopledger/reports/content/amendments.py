@@ -47,11 +47,17 @@ def _row(one: "Amendment") -> Row:
     )
 
 
+def _typed(value: float) -> str:
+    """Write a number with the digits that it has, and no more: a correction may be in the last."""
+    digits = f"{value!r}".lower().partition("e")[0].replace(".", "").strip("-0")
+    return number(value, max(len(digits), 2))
+
+
 def _value(value: Any) -> str:
     if value is None:
         return "absent"
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return number(value, 6)
+        return _typed(value)
     if isinstance(value, dict):
         return ", ".join(f"{key} {_value(inner)}" for key, inner in value.items())
     if isinstance(value, list):

@@ -8,6 +8,7 @@ import subprocess
 import zipfile
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -243,14 +244,121 @@ def test_the_same_reveal_file_gives_the_same_bytes(
     assert _seal(folder, key, tmp_path / "x.zip", PUBLIC, html=False).read_bytes() == first
 
 
-def test_withheld_inputs_are_named_when_recomputing(
-    folder: Path, key: bundle.PrivateKey, tmp_path: Path
+TWO_RUNS = (
+    TEXT
+    + """
+[[run]]
+name = "tune"
+kind = "finetuning"
+model = "base"
+tokens = 2.0e9
+evidence = ["dcgm.prom"]
+"""
+)
+HERE = Policy(
+    schema=redaction.SCHEMA, audience="public", files=["logs/*"],
+    keys=["run.pre-training.tokens", "run.*.sources", "claim.statement", "claim.source"],
+)  # fmt: skip
+
+
+@pytest.fixture
+def two_runs(folder: Path) -> Path:
+    from tests.flopledger.reports.conftest import dcgm
+
+    (folder / "case.toml").write_text(TWO_RUNS)
+    (folder / "dcgm.prom").write_text(dcgm())
+    return folder
+
+
+@pytest.mark.parametrize("derived", ["round", "keep"])
+def test_what_is_public_is_recomputed(
+    two_runs: Path, key: bundle.PrivateKey, tmp_path: Path, derived: str
 ) -> None:
-    out = _seal(folder, key, tmp_path / "x.zip", PUBLIC, html=False)
+    policy = msgspec.structs.replace(HERE, derived=derived)
+    out = _seal(two_runs, key, tmp_path / "x.zip", policy, html=False)
     checked = bundle.verify(out, trusted=[key.public], recompute=True)
     assert checked.exit_code == 3
+    found = checked.recomputed
+    assert found is not None
+    assert found.differences == ()
+    assert found.compared > 50  # the second run's estimates and figures, and the facts of its log
+    left = {one.what: one.why for one in found.left_out}
+    assert "run.pre-training.tokens" in left["estimate closed-form (model) of run pre-training"]
+    assert "the claim's digits as typed" in left["claim"]
+    assert [what for what in left if "run tune" in what] == []
+
+
+def test_withheld_files_alone_leave_the_figures(
+    two_runs: Path, key: bundle.PrivateKey, tmp_path: Path
+) -> None:
+    files = Policy(schema=redaction.SCHEMA, audience="x", files=["logs/*"])
+    out = _seal(two_runs, key, tmp_path / "x.zip", files, html=False)
+    found = bundle.verify(out, recompute=True).recomputed
+    assert found is not None
+    assert found.differences == ()
+    # The note told nothing: every figure, the verdict included, comes out without it.
+    assert [one.what for one in found.left_out] == ["findings, summary.json"]
+    # The telemetry is what the second run's figures rest on.
+    needed = Policy(schema=redaction.SCHEMA, audience="x", files=["dcgm.prom"])
+    out = _seal(two_runs, key, tmp_path / "y.zip", needed, html=False)
+    found = bundle.verify(out, recompute=True).recomputed
+    assert found is not None
+    assert found.differences == ()
+    left = {one.what: one.why for one in found.left_out}
+    assert left["facts of dcgm.prom"] == "withheld: the file"
+    assert "dcgm.prom" in left["figures of run tune"]
+    assert [what for what in left if "run pre-training" in what] == []
+
+
+@pytest.mark.parametrize(
+    ("place", "refuted"),
+    [
+        (("estimates", "tune"), True),
+        (("facts", "accelerator_seconds"), True),
+        (("estimates", "pre-training"), False),
+        (("runs", "tune"), True),
+    ],
+)
+def test_a_lie_beside_what_is_withheld(
+    two_runs: Path, key: bundle.PrivateKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    place: tuple[str, str], refuted: bool,
+) -> None:  # fmt: skip
+    """Who signs a figure that public inputs refute is found out; behind withheld ones nobody is."""
+    from flopledger.bundle import sealing
+
+    honest = sealing.rendered
+
+    def lying(report: object, *, html: bool) -> dict[str, object]:
+        files = honest(report, html=html)  # type: ignore[arg-type]
+        told = json.loads(files["report/audit.json"])  # type: ignore[arg-type]
+        table, name = place
+        for one in told[table]:
+            if table == "estimates" and one["run"] == name:
+                one["flop"] = {end: v and v * 3 for end, v in one["flop"].items()}
+            elif one.get("name") == name and table == "facts":
+                one["value"] = 7.0
+            elif one.get("name") == name and table == "runs":
+                one["energy_joules"] = 7.0
+        return files | {"report/audit.json": json.dumps(told).encode()}
+
+    monkeypatch.setattr(sealing, "rendered", lying)
+    out = _seal(two_runs, key, tmp_path / "x.zip", HERE, html=False)
+    checked = bundle.verify(out, recompute=True)
     assert checked.recomputed is not None
-    assert "case/case.toml" in checked.recomputed.explanations[0]
+    assert checked.recomputed.refuted is refuted
+    assert checked.exit_code == (1 if refuted else 3)
+
+
+def test_nothing_public_enough_to_audit(
+    folder: Path, key: bundle.PrivateKey, tmp_path: Path
+) -> None:
+    everything = Policy(schema=redaction.SCHEMA, audience="x", files=["*"])
+    out = _seal(folder, key, tmp_path / "x.zip", everything, html=False)
+    checked = bundle.verify(out, recompute=True)
+    assert checked.exit_code == 3
+    assert checked.recomputed is not None
+    assert checked.recomputed.left_out[0].what == "every figure"
+    assert "the case is withheld" in checked.recomputed.left_out[0].why
 
 
 def test_a_summary_leaves_the_inputs_at_home(

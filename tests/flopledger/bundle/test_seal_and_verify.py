@@ -388,3 +388,17 @@ def test_hostile_options(changes: dict[str, object], sealed: Path, key: bundle.P
     options = msgspec.structs.replace(predicate.options, **changes)
     _forge(sealed, key, {}, options=options)
     assert bundle.verify(sealed, recompute=True).exit_code == 1
+
+
+def test_the_wrong_key_is_no_damage(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "other").mkdir()
+    bundle.generate_key(tmp_path / "other")
+    other = tmp_path / "other" / "flopledger.pub"
+    found = bundle.verify(made, trusted=[bundle.load_public(other)])
+    assert [problem.code for problem in found.problems] == ["signer"]
+    assert found.intact
+    assert found.exit_code == 1
+    assert main(["verify", str(made), "--key", str(other)]) == 1
+    assert "whole, but NOT signed by whom you named" in capsys.readouterr().out
