@@ -36,7 +36,7 @@ from flopcount.errors import CountError, FlopcountError
 from flopcount.kernels import recording
 from flopcount.known_values import KnownValues
 from flopcount.parallel import unwrap
-from flopcount.scopes import Attention, Scope, Watch
+from flopcount.scopes import Attention, Scope, Watch, seeing_engines
 from flopcount.shared_layers import Sharing, SharingRefusedError
 from flopcount.summary import summarise
 from flopcount.trace import Step, StepError, _neutral_torch
@@ -455,6 +455,7 @@ def _watching(watch: LiveWatch, known: KnownValues) -> Iterator[None]:
         after = register_module_forward_hook(watch.leave_module, always_call=True)
         stack.callback(after.remove)
         stack.enter_context(recording(counter.declared))
+        stack.enter_context(seeing_engines(watch))
         if watch.autocast is not None:
             dtypes = {"bf16": torch.bfloat16, "fp16": torch.float16}
             dtype = dtypes.get(watch.autocast[1])

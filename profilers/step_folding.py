@@ -331,10 +331,19 @@ class Folding:
             self._tell_aside("unfinished", rest, "seen", at)
         self._close_aside(final=True)
 
-    def waiting(self) -> Iterable[Variant]:
-        """What became so far of the calls of the open step."""
-        for kind, fired, _, again in self.step.pending:
-            yield kind.became(list(fired), again=again)
+    @property
+    def wary(self) -> bool:
+        """Whether a backward may still come for a call that had none."""
+        return any(not call[1] for call in self.step.pending) or any(
+            not known for _, known in self._lingering
+        )
+
+    def open_variants(self) -> list[Variant]:
+        """What became so far of the calls that are not told yet."""
+        pending = [
+            kind.became(list(fired), again=again) for kind, fired, _, again in self.step.pending
+        ]
+        return [*pending, *self.step.calls, *self.aside.calls]
 
 
 def _end_of(open_: Open, otherwise: int) -> int:

@@ -84,6 +84,10 @@ class Observer:
         )
         self._lock = threading.RLock()
         self._by = ""
+        self._looked = 0
+        """Place in the log up to which the outcomes of calls were looked at."""
+        self._wary = False
+        """A backward may come for a call of an earlier step."""
         self._due = 0
         self._search = 0
         self._refresh = 0
@@ -147,10 +151,24 @@ class Observer:
             unseen = self.boundary and name == self._by
             self.boundary = True
             self._by = name
-            if self.fresh or unseen or at > self._due:
+            if self.fresh or unseen or self._wary or at > self._due or self._surprising():
                 self.catch_up()
         except Exception as error:  # noqa: BLE001 - never into the program
             self.trouble("an optimizer's step", error)
+
+    def _surprising(self) -> bool:
+        """Whether something became of a call of this step that was never counted for its kind."""
+        log, first = self.log, self._looked
+        self._looked = len(log)
+        for event in log[first:]:
+            if len(event) == 4 and event[0].watched:
+                kind, fired, _, again = event
+                usual = kind.usual
+                if usual is not None and len(fired) == 4 and not (again or fired[1] or fired[3]):
+                    continue  # counted, for ``usual`` is made where its kind is first counted
+                if not fired or kind.became(fired, again=again).data is None:
+                    return True
+        return False
 
     def stepped_in_graph(self) -> None:
         """A compiled optimizer stepped since the last call."""
@@ -172,11 +190,11 @@ class Observer:
             return
         with self._lock, _Inside(self.here):
             self.fold()
-            if self.fresh:
-                self.fresh = False
-                for variant in self._folding.waiting():
-                    if variant.data is None:
-                        self.listener.settle(variant)
+            self.fresh = False
+            for variant in self._folding.open_variants():
+                if variant.data is None:
+                    self.listener.settle(variant)
+            self._wary = self._folding.wary
 
     def _new_optimizer(self, optimizer: Any) -> tuple[Any, str]:
         name = type(optimizer).__name__
@@ -216,6 +234,7 @@ class Observer:
                     number -= 1  # it still runs; it may raise
             events = log[:number]
             del log[:number]
+            self._looked = 0
             folding = self._folding
             folding.replay(events)
             if counting:

@@ -65,6 +65,8 @@ class Book:
         """Steps so far."""
         self.lost = 0
         """Steps that could not be written."""
+        self._unpriced: list[Calls] = []
+        """Calls that were taken since costs were looked for."""
         self._rows: list[Row] = []
         self._lines: list[tuple[Entry, Calls]] = []
         self._lock = threading.RLock()
@@ -83,11 +85,20 @@ class Book:
     def add(self, row: Row) -> None:
         """Take a step."""
         self._rows.append(row)
+        self._unpriced.append(row.calls)
         self.steps += 1
 
     def line(self, entry: Entry, calls: Calls = ()) -> None:
         """Take a line that is no step, and the calls in it."""
         self._lines.append((entry, calls))
+        if calls:
+            self._unpriced.append(calls)
+
+    def price(self, settle: Settle) -> None:
+        """Find the costs of all calls while their models are there."""
+        unpriced, self._unpriced = self._unpriced, []
+        for calls in unpriced:
+            _priced(calls, settle)
 
     @property
     def due(self) -> bool:

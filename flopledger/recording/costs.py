@@ -31,6 +31,7 @@ MOST_SPENT = 4096
 """Stretches of counting that are remembered until the steps around them are told."""
 
 DOUBLED = "a backward was itself differentiated; what that costs is not counted"
+RAISED = "the call raised; how much of its forward was executed is not known"
 TRANSFORMED = "called under a function transform, where gradients do not show"
 
 
@@ -140,17 +141,29 @@ class Costs:
             cost.bounds, cost.reason = (0, None), TRANSFORMED
             self.tell("transformed-call", "warning", f"{kind.model}: {TRANSFORMED}")
             return cost
-        fit = data.family.fits.setdefault((variant.mode, variant.passes, variant.doubled), Fit())
+        key = (variant.mode, variant.passes, variant.doubled)
+        fit = data.family.fits.setdefault(key, Fit())
         figures = fit.predict(data.sizes)
         if figures is not None:
             cost.share = data.family.share
             self._fill(cost, figures, "polynomial")
         else:
             self._count(cost, variant, fit)
+        if variant.raised:
+            self._bound(cost)
         if variant.doubled and cost.flop is not None:
             cost.bounds, cost.reason = (sum(cost.flop.values()), None), DOUBLED
             self.tell("double-backward", "warning", f"{kind.model}: {DOUBLED}")
         return cost
+
+    def _bound(self, cost: Cost) -> None:
+        """A call that raised trained nothing, and executed at most its whole forward."""
+        high = None if cost.flop is None else sum(cost.flop.values())
+        if cost.bounds is not None:
+            high = cost.bounds[1]
+        cost.flop = dict.fromkeys(("forward", "backward", "recompute"), 0)
+        cost.by_dtype, cost.bounds, cost.reason = {}, (0, high), RAISED
+        self.tell("call-raised", "info", f"{cost.model}: {RAISED}")
 
     def _count(self, cost: Cost, variant: Variant, fit: Fit) -> None:
         data: _Data = variant.kind.data

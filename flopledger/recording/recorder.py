@@ -181,6 +181,8 @@ class Recorder:
 
     def folded(self, *, counting: bool, begun: bool) -> None:
         """Everything up to now was told: write it, when it is time."""
+        if counting:
+            self.book.price(self.costs.settle)
         if not counting or self.book.due:
             # Once the next step has begun, nothing more can be said of the last one.
             self.book.flush(self.costs.settle if counting else None, keep=0 if begun else 1)
