@@ -21,6 +21,7 @@ import logging
 import os
 import platform
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -43,6 +44,7 @@ from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 import flopcount  # noqa: E402
 from benchmarks.counting_cases import CASES  # noqa: E402
 from benchmarks.second_counter import second_count  # noqa: E402
+from flopcount.inputs.sizes import InputSizeUnknownError  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results"
 PEERS = ("fvcore", "deepspeed", "calflops", "ptflops", "thop", "torchinfo")
@@ -368,6 +370,62 @@ def shallow(config, layers):
     return result
 
 
+# What default configurations leave open or set at odds with each other, as published ones state it.
+STATED = {
+    "deepseek_v2": {"num_experts_per_tok": 6, "n_group": 8, "topk_group": 3},
+    "esm": {"vocab_size": 33, "pad_token_id": 1, "mask_token_id": 32},
+    "blip-2": {"image_token_index": 50265},
+    "instructblip": {"image_token_index": 50265},
+    "instructblipvideo": {"image_token_index": 50265, "video_token_index": 50265},
+    "informer": {"prediction_length": 24},
+    "autoformer": {"prediction_length": 24},
+    "time_series_transformer": {"prediction_length": 24},
+    "hunyuan_v1_dense": {"head_dim": 128},
+    "hunyuan_v1_moe": {"head_dim": 128, "num_experts": 8, "moe_topk": 2},
+    "dots1": {"n_routed_experts": 8, "n_shared_experts": 2, "num_experts_per_tok": 2},
+    "lfm2_moe": {"layer_types": ["full_attention"] * 4, "num_hidden_layers": 4},
+    "ministral": {"head_dim": 128},
+    "xmod": {"default_language": "en_XX"},
+}
+
+
+def auto_config(name, layers):
+    """Write a family's configuration as its published files are: defaults and the class's name."""
+    transformers = importlib.import_module("transformers")
+    configs = importlib.import_module("transformers.models.auto.configuration_auto")
+    parsed = configs.CONFIG_MAPPING[name]()
+    written = parsed.to_dict() | STATED.get(name, {})
+    if not written.get("architectures"):
+        for table in AUTO_HEADS:
+            found = getattr(transformers, table, {})
+            if type(parsed) in found:
+                cls = found[type(parsed)]
+                cls = cls[0] if isinstance(cls, tuple) else cls
+                written["architectures"] = [cls.__name__]
+                break
+    return shallow(written, layers) if layers else written
+
+
+AUTO_HEADS = (
+    "MODEL_FOR_CAUSAL_LM_MAPPING",
+    "MODEL_FOR_MASKED_LM_MAPPING",
+    "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING",
+    "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING",
+    "MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING",
+    "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING",
+    "MODEL_FOR_VIDEO_CLASSIFICATION_MAPPING",
+    "MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING",
+    "MODEL_FOR_CTC_MAPPING",
+    "MODEL_FOR_OBJECT_DETECTION_MAPPING",
+    "MODEL_FOR_DEPTH_ESTIMATION_MAPPING",
+    "MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING",
+    "MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING",
+    "MODEL_FOR_KEYPOINT_DETECTION_MAPPING",
+    "MODEL_FOR_TIME_SERIES_PREDICTION_MAPPING",
+    "MODEL_MAPPING",
+)
+
+
 def auto_models(sequence=64, layers=4):
     """Yield every family of transformers under its usual head, as a config.json would build it."""
     from flopcount.architectures import load
@@ -377,12 +435,11 @@ def auto_models(sequence=64, layers=4):
         made = {}
 
         def build(name=name, made=made):
-            config = configs.CONFIG_MAPPING[name]().to_dict()
             failure = None
-            for written in (shallow(config, layers), config):
+            for depth in (layers, None):
                 with tempfile.TemporaryDirectory() as folder:
                     path = Path(folder) / "config.json"
-                    path.write_text(json.dumps(written, default=str))
+                    path.write_text(json.dumps(auto_config(name, depth), default=str))
                     try:
                         built = made["built"] = load(path)
                         built.model.__dict__["_built_by_flopcount"] = built
@@ -394,11 +451,19 @@ def auto_models(sequence=64, layers=4):
         def inputs(_model=None, made=made):
             built = made["built"]
             pair = {"decoder_sequence": 16} if built.config.get("is_encoder_decoder") else {}
-            length = 16000 if built.model.main_input_name == "input_values" else sequence
-            try:
-                return (), built.inputs(1, length, **pair)
-            except flopcount.FlopcountError:
-                return (), built.inputs(1, length, image=(224, 224), audio_frames=1000, **pair)
+            positions = built.config.get("max_position_embeddings")
+            length = min(sequence, positions if isinstance(positions, int) else sequence)
+            if built.model.main_input_name == "input_values":
+                length = 15360
+            failure = None
+            for batch in (1, 2):
+                for text in (None, length, 4 * sequence):
+                    for sizes in ({}, {"image": (224, 224), "audio_frames": 1000}):
+                        try:
+                            return (), built.inputs(batch, text, **sizes, **pair)
+                        except InputSizeUnknownError as error:
+                            failure = error
+            raise failure
 
         yield name, build, inputs
 
@@ -471,40 +536,74 @@ LIBRARIES = {
 
 
 def faked(model):
-    """The model on fake tensors, to be called inside their mode."""
+    """The model on fake tensors, to be called inside their mode; what is real in it stays real."""
     state = {}
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        fresh = torch.empty(tensor.shape, dtype=tensor.dtype)
-        state[name] = fresh.requires_grad_(tensor.requires_grad)
+        if tensor.is_meta:
+            fresh = torch.empty(tensor.shape, dtype=tensor.dtype)
+            state[name] = fresh.requires_grad_(tensor.requires_grad)
     return lambda *args, **kwargs: torch.func.functional_call(model, state, args, kwargs)
 
 
-def second_opinion(model, args, kwargs):
-    """The second counter's figures: on meta, or on fake tensors where meta has no answers."""
-    for device in ("meta", "cpu"):
+def second_opinion(model, args, kwargs, cost=None):
+    """The second counter's figures: on meta, on fake tensors, or on real ones where they are few."""
 
-        def empty(leaf, device=device):
-            return torch.empty_like(leaf, device=device) if torch.is_tensor(leaf) else leaf
+    def on(device, leaf):
+        small = torch.is_tensor(leaf) and not leaf.is_meta and not leaf.is_floating_point()
+        if not torch.is_tensor(leaf) or (small and device == "cpu"):
+            return leaf
+        return torch.empty_like(leaf, device=device)
 
-        try:
-            if device == "meta":
-                return second_count(model, *pytree.tree_map(empty, (args, kwargs)))
-            with FakeTensorMode(allow_non_fake_inputs=True):
-                return second_count(faked(model), *pytree.tree_map(empty, (args, kwargs)))
-        except (RuntimeError, NotImplementedError):
-            if device == "cpu":
-                raise
-    raise AssertionError("one of the two devices answers or raises")
+    try:
+        return second_count(model, *pytree.tree_map(lambda x: on("meta", x), (args, kwargs)))
+    except Exception:  # noqa: BLE001, S110
+        pass
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            return second_count(
+                faked(model), *pytree.tree_map(lambda x: on("cpu", x), (args, kwargs))
+            )
+    except Exception:
+        weights = sum(p.numel() for p in model.parameters())
+        if cost is None or cost > 15 * 10**11 or weights > 4 * 10**8:
+            raise
+
+    def real(leaf):
+        if not torch.is_tensor(leaf) or not leaf.is_meta:
+            return leaf
+        if not leaf.is_floating_point():
+            return torch.zeros(leaf.shape, dtype=leaf.dtype)
+        block = torch.randn(1 << 16).mul_(0.02).to(leaf.dtype)
+        copies = -(-leaf.numel() // block.numel())
+        return block.repeat(copies)[: leaf.numel()].reshape(leaf.shape)
+
+    state = {
+        name: real(tensor.detach()).requires_grad_(tensor.requires_grad)
+        for name, tensor in (*model.named_parameters(), *model.named_buffers())
+    }
+
+    def called(*positional, **named):
+        return torch.func.functional_call(model, state, positional, named)
+
+    return second_count(called, *pytree.tree_map(real, (args, kwargs)))
 
 
 def counted(model, args, kwargs):
     """Our count, asked as ``flopledger count`` asks: another attention, layout or dtype if need be."""
     built = model.__dict__.get("_built_by_flopcount")
     if built is None:
-        return flopcount.count(model, *args, **kwargs)
-    return importlib.import_module("flopcount.counted_model")._traced(
+        return flopcount.count(model, *args, **kwargs), model
+    count = importlib.import_module("flopcount.counted_model")._traced(
         built, kwargs, backward=True, convention="dense"
     )
+    return count, built.model
+
+
+def twice(value):
+    """Two samples instead of one."""
+    if not torch.is_tensor(value) or value.dim() == 0 or value.shape[0] != 1:
+        return value
+    return torch.cat([value, value])
 
 
 def examine(build, inputs):
@@ -519,17 +618,32 @@ def examine(build, inputs):
     except flopcount.FlopcountError as error:
         return "needs inputs that its config does not tell", " ".join(str(error).split())[-160:]
     started = time.perf_counter()
+    built = model.__dict__.get("_built_by_flopcount")
     try:
-        count = counted(model, args, kwargs)
+        try:
+            count, model = counted(model, args, kwargs)
+        except flopcount.FlopcountError as error:
+            if built is None:
+                raise
+            sizes = built.maker.sizes
+            if "give --batch 2" in str(error):
+                sizes.batch = 2
+                kwargs = {name: twice(value) for name, value in kwargs.items()}
+            elif isinstance(error, InputSizeUnknownError):
+                sizes.sequence = sizes.sequence or 64
+                sizes.image, sizes.audio_frames = sizes.image or (224, 224), 1000
+            else:
+                raise
+            count, model = counted(model, args, kwargs)
     except flopcount.FlopcountError as error:
         try:
             second_opinion(model, args, kwargs)
         except Exception:  # noqa: BLE001
-            return "raises on these inputs by itself too", " ".join(str(error).split())[:160]
+            return "raises on these inputs by itself too", " ".join(str(error).split())[-400:]
         return "not counted", " ".join(str(error).split())[:300]
     seconds = time.perf_counter() - started
     try:
-        second = second_opinion(model, args, kwargs)
+        second = second_opinion(model, args, kwargs, count.forward)
     except Exception as error:  # noqa: BLE001
         return "no second opinion", f"{type(error).__name__}: {str(error)[:80]}"
     said = f"{count.method}, {seconds:.2f} s"
@@ -542,21 +656,55 @@ def examine(build, inputs):
     return "differs", f"{said}, ours {count.forward} {count.backward}, second {second}"
 
 
+def answers_of(file):
+    """What an earlier run of the same coverage found, by model."""
+    if not file or not Path(file).exists():
+        return {}
+    return {row[0]: row[1:] for row in map(json.loads, Path(file).read_text().splitlines())}
+
+
+MOST_SECONDS = 180
+
+
+def timely(build, inputs):
+    """One model, given up after some minutes: a busy machine must not stop the others."""
+
+    def late(*_):
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(MOST_SECONDS)
+    try:
+        return examine(build, inputs)
+    except TimeoutError:
+        return "not within the time", f"{MOST_SECONDS} s"
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def run_coverage(options):
     """Every model of a library, against the second counter."""
     tally, rows = Counter(), []
     models = LIBRARIES[options.library]
+    known = answers_of(options.resume)
     started, late = time.perf_counter(), 0
     for number, (name, build, inputs) in enumerate(models()):
         if options.only and name not in options.only:
             continue
         if number % options.every or not options.start <= number < options.end:
             continue
-        if time.perf_counter() - started > 60 * options.minutes:
+        if name in known:
+            verdict, said = known[name]
+        elif time.perf_counter() - started > 60 * options.minutes:
             late += 1
             continue
-        answer = quiet(examine, build, inputs)
-        verdict, said = answer if isinstance(answer, tuple) else ("benchmark failed", answer)
+        else:
+            answer = quiet(timely, build, inputs)
+            verdict, said = answer if isinstance(answer, tuple) else ("benchmark failed", answer)
+            if options.resume:
+                with Path(options.resume).open("a") as file:
+                    file.write(json.dumps([name, verdict, said]) + "\n")
         tally[verdict] += 1
         if verdict != "exact":
             rows.append(f"| {name} | {verdict} | {' '.join(said.split()).replace('|', '/')} |")
@@ -644,6 +792,7 @@ def main():
     coverage.add_argument("--end", type=int, default=1 << 30)
     coverage.add_argument("--every", type=int, default=1)
     coverage.add_argument("--minutes", type=float, default=600)
+    coverage.add_argument("--resume", help="a file of answers, read first and added to")
     coverage.add_argument("--only", nargs="*", help="names to examine again")
     coverage.set_defaults(run=run_coverage)
     speed = parts.add_parser("speed")

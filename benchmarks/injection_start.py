@@ -3,16 +3,19 @@
     python benchmarks/injection_start.py [ROUNDS]
 
 Starts interpreters in turn with and without the recorder's environment and compares the least
-processor time of each, because whatever else the machine does can only add. Three cases: a process
-that imports no torch, the same with byte code refused (a read-only installation), and one that imports
-torch and does not train. The peer in each case is the plain interpreter.
+processor time of each, because whatever else the machine does can only add. Four cases: a process
+that imports no torch; the same below a read-only installation without byte code; the same where byte
+code is impossible; and one that imports torch and does not train. The peer in each case is the plain
+interpreter.
 """
 
+import contextlib
 import os
 import platform
 import statistics
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,6 +48,19 @@ def compare(name: str, code: str, watched: dict[str, str], rounds: int) -> None:
     )
 
 
+@contextlib.contextmanager
+def read_only_installation() -> Iterator[None]:
+    """Put a file where byte code would go: not even root can write or read any then."""
+    hidden, aside = SITE / "__pycache__", SITE.parent / "aside"
+    hidden.rename(aside)
+    hidden.touch()
+    try:
+        yield
+    finally:
+        hidden.unlink()
+        aside.rename(hidden)
+
+
 def main(rounds: int) -> None:
     print(f"Python {platform.python_version()}, {os.cpu_count()} CPUs, {rounds} rounds each")
     plain = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
@@ -52,14 +68,11 @@ def main(rounds: int) -> None:
         prepare(Path(folder))
         watched = environment(plain, Path(folder))
         compare("no torch", "pass", watched, rounds)
-        hidden = SITE / "__pycache__"
-        aside = SITE.parent / "aside"
-        hidden.rename(aside)
-        try:
-            refused = {**watched, "PYTHONDONTWRITEBYTECODE": "1"}
-            compare("no torch, no byte code", "pass", refused, rounds)
-        finally:
-            aside.rename(hidden)
+        with read_only_installation():
+            refused = {**environment(plain, Path(folder)), "PYTHONDONTWRITEBYTECODE": "1"}
+            compare("no torch, read-only installation", "pass", refused, rounds)
+            bare = {**refused, "PYTHONPATH": str(SITE)}
+            compare("no torch, byte code impossible", "pass", bare, rounds)
         compare("import torch, no training", "import torch", watched, max(3, rounds // 40))
 
 

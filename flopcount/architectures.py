@@ -9,7 +9,7 @@ import contextlib
 import gc
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,12 +58,19 @@ class Architecture:
     assumptions: tuple[str, ...] = ()
     findings: list[Finding] = field(default_factory=list)
     kind: str = "transformers"
+    rebuild: Callable[[], Any] | None = None
+    """Builds the model once more, its small constant tensors real; None where that is not done."""
+    maker: Any = None
+    """Makes inputs of the sizes that were asked for last."""
 
     def inputs(self, batch: int = 1, sequence: int | None = None, **sizes: Any) -> dict[str, Any]:
         """Return keyword arguments of one training step on meta; see :mod:`model_inputs`."""
-        from flopcount.model_inputs import training_inputs
+        from flopcount.inputs.stated import stated_inputs
+        from flopcount.model_inputs import inputs_of, maker_of
 
-        return training_inputs(self, batch=batch, sequence=sequence, **sizes)
+        specs = sizes.pop("given", None) or {}
+        self.maker = maker_of(self.model, str(self.path), batch=batch, sequence=sequence, **sizes)
+        return inputs_of(self.maker, stated_inputs(specs, self.maker.dtype))
 
 
 def load(path: str | Path) -> Architecture:
@@ -101,6 +108,7 @@ def load(path: str | Path) -> Architecture:
         no_closed_form=reason,
         assumptions=tuple(note for note in (assumption, dropped) if note),
         findings=findings,
+        rebuild=lambda: _rebuilt(cls, parsed),
     )
     built.findings += _left_out(config, model, file)
     mismatch = name_mismatch(names_of(config, file), built.parameters.total)
@@ -299,8 +307,38 @@ def _class_of(config: Mapping[str, Any], parsed: Any, file: Path) -> tuple[Any, 
             cls = table[type(parsed)]
             cls = cls[0] if isinstance(cls, tuple) else cls
             return cls, f"{reason}: built as {_HEADS[mapping]} ({cls.__name__})"
+    cls = _namesake(parsed)
+    if cls is not None:
+        return cls, f"{reason}: built as the library's {cls.__name__}"
     msg = f'{file}: {reason}\n  state architectures = ["..."] with a class of transformers'
     raise ConfigError(msg)
+
+
+def _namesake(parsed: Any) -> Any:
+    """Return the model beside a configuration's class: its namesake, else the first written there.
+
+    Towers of larger models (a text encoder, a vision tower) stand in no table of the library.
+    """
+    import importlib
+
+    from transformers import PreTrainedModel
+
+    place = type(parsed).__module__.replace(".configuration_", ".modeling_")
+    try:
+        module = importlib.import_module(place)
+    except ImportError:
+        return None
+    stem = type(parsed).__name__.removesuffix("Config")
+    fitting: list[Any] = [
+        found
+        for name, found in vars(module).items()
+        if isinstance(found, type)
+        and issubclass(found, PreTrainedModel)
+        and getattr(found, "config_class", None) is type(parsed)
+        and not name.endswith("PreTrainedModel")
+    ]
+    namesakes = [found for found in fitting if found.__name__ in (f"{stem}Model", stem)]
+    return next(iter(namesakes or fitting), None)
 
 
 def _likely_heads(parsed: Any) -> list[str]:
@@ -335,6 +373,17 @@ def _build(cls: Any, parsed: Any, file: Path) -> Any:
             continue
         return model.to(device="meta").train()
     raise _refused(file, f"{cls.__name__} cannot be built", failures[-1]) from None
+
+
+def _rebuilt(cls: Any, parsed: Any) -> Any:
+    """Build with the values of small constants, which some models ask for in their forward pass."""
+    import torch
+
+    from flopcount.inputs.building import SmallTablesReal, without_real_weights
+
+    with quiet_and_offline(), SmallTablesReal():
+        model = cls._from_config(parsed, dtype=torch.bfloat16, attn_implementation="eager")
+    return without_real_weights(model).train()
 
 
 def _dimensions(cls: Any, parsed: Any) -> tuple[Dimensions | None, str | None]:

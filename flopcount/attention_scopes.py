@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -42,7 +43,19 @@ class AttentionScopes(TorchFunctionMode):  # type: ignore[misc]
             # Reads memory without any op, so it can be answered only here.
             with torch._C.DisableTorchFunction(), _disable_current_modes():
                 return self.known.value(args[0]).tolist()
-        return func(*args, **kwargs)
+        out = func(*args, **kwargs)
+        if func is torch.tensor and out.is_meta:
+            self._remember_stated(out, args)
+        return out
+
+    def _remember_stated(self, out: Any, args: Any) -> None:
+        """Numbers that the code writes down go to meta without any op, and are known all the same."""
+        with (
+            suppress(RuntimeError, TypeError, ValueError),
+            torch._C.DisableTorchFunction(),
+            _disable_current_modes(),
+        ):
+            self.known.remember_real(out, torch.tensor(args[0], dtype=out.dtype, device="cpu"))
 
     def attend(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Run one attention call inside a scope that knows its mask."""

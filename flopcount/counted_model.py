@@ -13,6 +13,7 @@ from flopcount.config_file import ConfigError, MissingLibraryError, find_config,
 from flopcount.errors import ConventionError, CountError, FlopcountError
 from flopcount.findings import Finding, name_mismatch
 from flopcount.formula_count import formula_count, formula_parameters
+from flopcount.inputs.attempts import Attempts
 from flopcount.model_inputs import InputSizeUnknownError, reads_images_too
 from flopcount.remembered import NOTE, remembering
 
@@ -70,8 +71,9 @@ def count_config(
         convention: as in :func:`flopcount.count`.
         recompute: run the step with every layer's activations recomputed.
         remembered: whether an earlier answer may be given; see :mod:`flopcount.remembered`.
-        **sizes: further input sizes (``decoder_sequence``, ``image``, ``audio_frames``,
-            ``latent``, ``text_tokens``).
+        **sizes: further input sizes (``decoder_sequence``, ``image``, ``frames``,
+            ``audio_frames``, ``latent``, ``text_tokens``), and ``given``: inputs by name, as texts
+            that :mod:`flopcount.inputs.stated` reads.
 
     Raises:
         FlopcountError: the file cannot be used or the model cannot be counted.
@@ -248,17 +250,22 @@ def _counted(
         for note in (count.notes if count is not None else ())
         if note.startswith("random: ")
     ]
-    if count is not None and built.kind == "transformers" and reads_images_too(built):
+    findings += [
+        Finding(code="input-size-assumed", severity="info", message=note)
+        for note in (built.maker.sizes.notes if built.maker is not None else ())
+    ]
+    if count is not None and built.kind == "transformers" and reads_images_too(built, inputs):
         findings.append(
             Finding(
                 code="coverage-gap",
                 severity="warning",
                 message=(
                     "the model also reads images; only text was given, so its image tower is in "
-                    "the parameters and not in the FLOP"
+                    "the parameters and not in the FLOP; give an image size to count one a sample"
                 ),
             )
         )
+    sizes = {name: size for name, size in sizes.items() if name not in ("given", "frames")}
     form, reason = _by_formula(built, batch=batch, sequence=sequence, sizes=sizes)
     return CountedModel(
         name=built.class_name,
@@ -285,8 +292,7 @@ def _traced(
 ) -> FlopCount:
     """Trace one step; a model that refuses is asked in every way that changes no FLOP.
 
-    A model that cannot do without a mask gets the library's own attention; one that reads frames
-    by bins gets its spectrogram so; one with an op that has no bf16 kernel is taken to fp32.
+    See :mod:`flopcount.inputs.attempts`.
 
     Raises:
         CountError: the model raised in every way.
@@ -295,16 +301,15 @@ def _traced(
 
     failure: CountError | None = None
     by_form: FlopCount | None = None
-    for change in (None, "sdpa", "eager", "transposed", "fp32"):
-        if change is not None and not _changed(built, inputs, change):
-            continue
+    attempts = Attempts(built, inputs)
+    for _ in attempts:
         try:
             with quiet_and_offline():
                 count = flopcount.count(
                     built.model, backward=backward, convention=convention, **inputs
                 )
         except CountError as error:
-            failure = failure or error
+            failure = attempts.failure = error
             continue
         if count.method != "closed-form":
             return count
@@ -312,33 +317,12 @@ def _traced(
     if by_form is not None:
         return by_form
     assert failure is not None
-    raise failure
-
-
-def _changed(built: Architecture, inputs: dict[str, Any], change: str) -> bool:
-    """Ask the model in another way; False where there is none."""
-    if change in ("sdpa", "eager"):
-        try:
-            built.model.set_attn_implementation(change)
-        except (AttributeError, ValueError, ImportError):
-            return False
-        return True
-    if change == "transposed":
-        found = inputs.get("input_features")
-        if found is None or found.dim() != 3:
-            return False
-        inputs["input_features"] = found.transpose(1, 2)
-        return True
-    built.model.float()
-    for name, value in inputs.items():
-        if hasattr(value, "is_floating_point") and value.is_floating_point():
-            inputs[name] = value.float()
-    return True
+    raise attempts.told()
 
 
 def _refuse_foreign(sizes: dict[str, Any], built: Architecture) -> None:
     """Refuse sizes that such a model has not, rather than to leave them unused in silence."""
-    known = {"decoder_sequence", "image", "audio_frames"}
+    known = {"decoder_sequence", "image", "frames", "audio_frames", "given"}
     if built.kind == "diffusers":
         known = {"latent", "text_tokens"}
     foreign = sorted(set(sizes) - known)

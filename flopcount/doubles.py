@@ -8,9 +8,10 @@ dictionary; afterwards it gets the original back.
 from __future__ import annotations
 
 import functools
+import sys
 import types
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -239,6 +240,7 @@ def doubled(roots: list[Any], doubles: Doubles) -> Iterator[None]:
         if isinstance(root, torch.nn.Module):
             modules.update((id(module), module) for module in root.modules())
     doubles.meshes = fully_sharded_meshes(modules.values())
+    forget_cached(modules.values())
     _refuse_lazy(roots)
     scripts = [module for module in modules.values() if isinstance(module, torch.jit.ScriptModule)]
     written = [(table, dict(table.items())) for module in scripts for table in _tables(module)]
@@ -268,6 +270,39 @@ def doubled(roots: list[Any], doubles: Doubles) -> Iterator[None]:
                 table[name] = tensor
         for holder, tensor in zip(holders, held, strict=True):
             _hold(holder, tensor)
+        forget_cached(modules.values())
+
+
+def forget_cached(modules: Iterable[Any]) -> None:
+    """Empty the caches of methods and of the functions beside a model's class.
+
+    What they hold belongs to one kind of tensors: a cached table without storage must not meet the
+    caller's real ones afterwards, nor his the doubles.
+    """
+    kinds = {kind for module in modules for kind in type(module).__mro__}
+    kinds -= {torch.nn.Module, object}
+    homes = {kind.__module__ for kind in kinds}
+    places = [vars(kind) for kind in kinds]
+    places += [vars(sys.modules[home]) for home in homes if _is_users(home)]
+    for place in places:
+        for held in list(place.values()):
+            for cache in _caches(held):
+                cache.cache_clear()
+
+
+def _caches(held: Any) -> list[Any]:
+    """A cached function, or the cached one inside its wrapper."""
+    inside: list[Any] = [held]
+    if isinstance(held, types.FunctionType) and hasattr(held, "__wrapped__"):
+        for cell in held.__closure__ or ():
+            with suppress(ValueError):  # an empty cell
+                inside.append(cell.cell_contents)
+    return [item for item in inside if isinstance(item, functools._lru_cache_wrapper)]
+
+
+def _is_users(home: str) -> bool:
+    """Whether a Python module is loaded and none of torch's own."""
+    return home in sys.modules and home.partition(".")[0] != "torch"
 
 
 def _tables(script: Any) -> tuple[Any, Any]:

@@ -175,10 +175,11 @@ def _library_inputs(
     """A transformers model tells its inputs itself; anything else must bring them."""
     if not hasattr(model, "main_input_name") or not hasattr(model, "config"):
         return None
-    from flopcount.model_inputs import InputSizeUnknownError, inputs_of
+    from flopcount.model_inputs import InputSizeUnknownError, inputs_of, maker_of
 
     try:
-        return (), inputs_of(model, type(model).__name__, batch=batch, sequence=sequence)
+        name = type(model).__name__
+        return (), inputs_of(maker_of(model, name, batch=batch, sequence=sequence))
     except InputSizeUnknownError:
         return None
 

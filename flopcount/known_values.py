@@ -130,9 +130,11 @@ class KnownValues:
         if tensor.device.type == "cpu" and type(tensor) is torch.Tensor:
             return tensor
         origin: Origin | None = getattr(tensor, ATTRIBUTE, None)
+        if origin is not None and self._written.get(origin.storage, -1) > origin.epoch:
+            origin = None  # memory that was written to since
         if origin is None and self.inventing and tensor.is_floating_point():
             origin = self._invent(tensor)
-        if origin is None or self._written.get(origin.storage, -1) > origin.epoch:
+        if origin is None:
             raise UnknownValueError
         if origin.op is None:
             return origin.args

@@ -36,7 +36,7 @@ from flopcount.errors import CountError, FlopcountError
 from flopcount.kernels import recording
 from flopcount.known_values import KnownValues
 from flopcount.parallel import unwrap
-from flopcount.scopes import Attention, Scope, Watch
+from flopcount.scopes import Attention, Scope, Watch, seeing_engines
 from flopcount.shared_layers import Sharing, SharingRefusedError
 from flopcount.summary import summarise
 from flopcount.trace import Step, StepError, _neutral_torch
@@ -77,7 +77,9 @@ class LiveCall:
     trainable: tuple[bool, ...]
     """Each parameter's flag."""
     autocast: tuple[str, str] | None
-    """Device type and short dtype name where autocast was on."""
+    """Device type and short dtype name where autocast was on around the call."""
+    device: str = "cpu"
+    """Device type whose autocast a model may switch on inside the call."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,6 +132,7 @@ def capture(
         training=tuple(module.training for module in model.modules()),
         trainable=tuple(parameter.requires_grad for parameter in model.parameters()),
         autocast=(device, dtype_name(lowered)) if lowered else None,
+        device=device,
     )
 
 
@@ -356,10 +359,12 @@ class LiveWatch(Watch):
         super().__init__(model, most_flop)
         self.deadline = deadline
         self.autocast = call.autocast
+        self.device = call.device
         self.sharded_dtype = sharded_dtype(call.model)
         self.lowered: dict[str, str] = {}
-        self.lowering = False
-        """Whether autocast is on where the model is now."""
+        self.lowering: str | None = None
+        """The dtype of autocast where the model is now, if it is on; Accelerate switches it on
+        inside the outermost module's ``forward``."""
 
     def enter_module(self, module: Any, args: Any) -> None:
         """Global forward pre-hook."""
@@ -371,20 +376,18 @@ class LiveWatch(Watch):
         """The dtype that enters the matrix unit on the real device.
 
         Tensors without storage do not take part in autocast. Its state is seen all the same, and
-        every product, convolution and attention is on its list; a backward product has the dtype
-        of its forward.
+        every product, convolution and attention is on its list; what follows in the backward pass,
+        recomputation included, has the dtype of its forward.
         """
         if dtype not in LOWERED:
             return dtype
         if self.sharded_dtype is not None:
             return self.sharded_dtype
-        if self.autocast is None:
-            return dtype
-        if phase == "backward":
+        if phase != "forward":
             return self.lowered.get(scope.path, dtype)
-        if self.lowering:
-            self.lowered[scope.path] = self.autocast[1]
-            return self.autocast[1]
+        if self.lowering is not None:
+            self.lowered[scope.path] = self.lowering
+            return self.lowering
         return dtype
 
 
@@ -394,17 +397,17 @@ class LiveScopes(AttentionScopes):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         watch = self.watch
         assert isinstance(watch, LiveWatch)
-        if watch.autocast is not None:
-            watch.lowering = torch.is_autocast_enabled(watch.autocast[0])
+        on = torch.is_autocast_enabled(watch.device)
+        watch.lowering = dtype_name(torch.get_autocast_dtype(watch.device)) if on else None
         return super().__torch_function__(func, types, args, kwargs)
 
     def _mask(self, bound: dict[str, Any]) -> Attention:
         """Attention's products have their queries' dtype, which autocast lowers as well."""
         watch, found = self.watch, super()._mask(bound)
         assert isinstance(watch, LiveWatch)
-        low = watch.sharded_dtype
-        if low is None and watch.autocast is not None and watch.lowering:
-            low = watch.autocast[1]
+        phase, scope = watch.here()
+        again = watch.lowered.get(scope.path) if phase == "recompute" else None
+        low = watch.sharded_dtype or watch.lowering or again
         return replace(found, dtype=low) if low and found.dtype in LOWERED else found
 
 
@@ -455,6 +458,7 @@ def _watching(watch: LiveWatch, known: KnownValues) -> Iterator[None]:
         after = register_module_forward_hook(watch.leave_module, always_call=True)
         stack.callback(after.remove)
         stack.enter_context(recording(counter.declared))
+        stack.enter_context(seeing_engines(watch))
         if watch.autocast is not None:
             dtypes = {"bf16": torch.bfloat16, "fp16": torch.float16}
             dtype = dtypes.get(watch.autocast[1])

@@ -51,7 +51,7 @@ class Combined:
     rule: str
     draws: "Samples" = field(repr=False)
     #: share of each estimate in the logarithm of the result
-    weights: tuple[tuple[ComputeEstimate, float], ...] = ()
+    weights: tuple[tuple[ComputeEstimate, float], ...] = field(default=(), repr=False)
 
 
 LEVELS = (0.5, 0.9, 0.95)

@@ -27,6 +27,8 @@ FROM_KERNEL = 0x80
 """``si_code`` of a signal that the terminal sent to the whole foreground group."""
 FIRST_LOOK_SECONDS, LAST_LOOK_SECONDS = 0.05, 2.0
 """Time between two looks at the process tree; it doubles from the first to the last."""
+GRACE_SECONDS = 0.5
+"""In which helper processes may notice that the command is over."""
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -77,7 +79,7 @@ def run_child(
         got = signal.sigtimedwait(AWAITED, max(0.01, next_look - time.monotonic()))
         if got is not None and got.si_signo != signal.SIGCHLD:
             _pass_on(child, got)
-    left = _adopted(child.pid, not_ours)
+    left = _left_running(child.pid, not_ours)
     tree.look(left)
     _adopt_orphans(on=False)
     return Ended(
@@ -85,6 +87,16 @@ def run_child(
         tree=tree,
         left=len(left),
     )
+
+
+def _left_running(child: int, not_ours: Collection[int]) -> set[int]:
+    """Return the orphans that do not end with the command, as multiprocessing's helpers do."""
+    deadline = time.monotonic() + GRACE_SECONDS
+    while left := _adopted(child, not_ours):
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(0.01)
+    return left
 
 
 def _pass_on(child: "subprocess.Popen[bytes]", got: signal.struct_siginfo) -> None:

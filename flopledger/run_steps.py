@@ -26,7 +26,7 @@ def add_steps(
     from profilers.errors import ProfilersError
 
     seen = read_processes(folder)
-    unreached = tree.interpreters.out_of_reach if tree is not None and wanted else {}
+    unreached = tree.interpreters.out_of_reach(seen) if tree is not None and wanted else {}
     summary["processes"] = {**seen.as_json(), "out_of_reach": unreached} if wanted else None
     findings: list[dict[str, Any]] = summary["findings"]
     totals: RunTotals | None = None
@@ -51,16 +51,19 @@ def add_steps(
 
 def _why_no_steps(seen: Seen, unreached: dict[str, int]) -> str:
     if seen.recording:
-        return f"{_processes(seen.recording)} made an optimizer and ended no step with it"
-    if seen.refused:
-        return "the recorder could not be started (see the findings)"
-    if seen.torch:
-        return f"{_processes(seen.torch)} imported torch and none made an optimizer"
-    if seen.python:
-        return f"{_processes(seen.python, 'Python ')} started and none imported torch"
-    if unreached:
+        why = f"{_processes(seen.recording)} made an optimizer and ended no step with it"
+    elif seen.refused:
+        why = "the recorder could not be started (see the findings)"
+    elif seen.torch:
+        why = f"{_processes(seen.torch)} imported torch and none made an optimizer"
+    elif seen.python:
+        why = f"{_processes(seen.python, 'Python ')} started and none imported torch"
+    elif unreached:
         return "no Python process could be reached"
-    return "no Python process of this host was started with the recorder's environment"
+    else:
+        return "no Python process of this host was started with the recorder's environment"
+    missed = sum(unreached.values())
+    return f"{why}; {_processes(missed, 'Python ')} could not be reached" if missed else why
 
 
 def _about_processes(seen: Seen, unreached: dict[str, int]) -> list[dict[str, Any]]:

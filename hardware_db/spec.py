@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from hardware_db.errors import HardwareError, NoHardwarePath, NotDerivable
 from hardware_db.figures import Figure, Rate, dtype_name, engine_name, select
@@ -55,10 +55,13 @@ class Accelerator:
     export_of: str | None  # id of the part that this one is the export variant of
     restriction: str | None
     same_compute_as: str | None  # id of the part whose compute figures these are
-    peaks: tuple[Figure, ...]
-    rates: tuple[Rate, ...]
-    note: str | None
-    prelaunch: tuple[tuple[str, float, str], ...] = ()  # dtype, announced FLOP/s, what became of it
+    # Not in the repr, which a notebook prints: these are pages long. `hardware show` has them.
+    peaks: tuple[Figure, ...] = field(repr=False)
+    rates: tuple[Rate, ...] = field(repr=False)
+    note: str | None = field(repr=False)
+    prelaunch: tuple[tuple[str, float, str], ...] = field(
+        default=(), repr=False
+    )  # dtype, announced FLOP/s, what became of it
     partition_of: str | None = None  # id of the whole part, for a slice, a core, a GCD
     vgpu: bool = False  # time-sliced: the peaks are the board's and only an upper bound
     stands_for: tuple[str, ...] = ()  # ids, when this is what several parts have in common

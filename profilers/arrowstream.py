@@ -243,7 +243,13 @@ def _strings(column: Column) -> list[bytes]:
 
 
 def _validity(column: Column) -> bytes:
+    return _bits(bytes([cell is not None for cell in column]))
+
+
+@functools.lru_cache(maxsize=256)
+def _bits(present: bytes) -> bytes:
+    """Pack one byte a row into one bit a row. The same few patterns come again and again."""
     bits = 0
-    for row, cell in enumerate(column):
-        bits |= (cell is not None) << row
-    return bits.to_bytes((len(column) + 7) // 8, "little")
+    for row, there in enumerate(present):
+        bits |= there << row
+    return bits.to_bytes((len(present) + 7) // 8, "little")

@@ -82,6 +82,35 @@ class Guard:
             events.extend(self._event(name, believed, monotonic_ns))
         return events
 
+    @property
+    def calm(self) -> bool:
+        """True when the last sample lacked nothing."""
+        return not self._since
+
+    def limits(self, name: str) -> tuple[float, float]:
+        """Return the smallest and largest reading that physics allows."""
+        low, high, _ = self._limits[name]
+        return low, high
+
+    def last(self, name: str) -> tuple[int, int | float] | None:
+        """Return when a counter moved last, and where it has been since then."""
+        return self._last.get(name)
+
+    def adopt(self, name: str, moved: int, value: int | float) -> None:
+        """Somebody else watched a counter up to here."""
+        self._last[name] = (moved, value)
+
+    def follows(self, name: str, value: int | float, now: int) -> bool:
+        """Take a counter's next value in if it moved as it should; else leave it to ``check``."""
+        before = self._last.get(name)
+        if before is None or value < before[1]:
+            return False
+        if name == "energy_mj" and not self._plausible(before, value, now):
+            return False
+        if value != before[1]:
+            self._last[name] = (now, value)
+        return True
+
     def _all_fine(self, readings: dict[str, Reading], now: int) -> bool:
         """Say whether all cells are numbers within physics: the common case, settled quickly."""
         names = tuple(readings)

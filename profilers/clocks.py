@@ -12,6 +12,8 @@ from pathlib import Path
 STEP_NS = 50_000_000
 """A wall clock that moves this far against the monotonic one within a sweep was stepped: slewing
 (at most 500 ppm) moves it 0.5 ms a second."""
+LATE_NS = 20_000_000
+"""A sweep that begins this much after its tick is told as late."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

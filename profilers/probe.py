@@ -4,6 +4,7 @@ It may hang in a driver call or die of one; its recorder then kills it and start
 no state that matters and writes no file. One JSON object a line, on standard output:
 
 - ``{"t": "devices", "columns": [...], "devices": [...], "sources": [...]}`` after each (re)opening;
+- ``{"t": "layouts", "layouts": [...]}`` and lines that begin with ``#``: see ``profilers.frames``;
 - ``{"t": "sweep", "rows": [...], "events": [...], "late_ns": ..., "skipped": ..., "marks": [...],
   "shut": [...]}``; the same as ``news`` when there is more than samples in it, and as the sign of
   life when no device is there.
@@ -20,12 +21,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from profilers.clocks import Schedule
+from profilers.clocks import LATE_NS, Schedule
+from profilers.frames import Layout, line_of
 from profilers.reading import SIGNALS, Unavailable, is_number
-from profilers.source import Source, SourceError, Sweep
+from profilers.source import FramePass, FrameSource, Source, SourceError, Sweep
 from profilers.sources import make_source
 from profilers.values import Device, DeviceKey, Event, Sample
-from profilers.wire import device_to_json, event_to_json, first_line
+from profilers.wire import device_to_json, event_to_json, first_line, sweep_message
 
 FIRST_RETRY_NS = 1_000_000_000
 LAST_RETRY_NS = 60_000_000_000
@@ -112,6 +114,9 @@ class Probe:
         self._columns: list[str] = []
         self._numbers: dict[DeviceKey, int] = {}
         self._due = time.monotonic_ns()
+        self._framing: FrameSource | None = None
+        self._pass: FramePass | None = None
+        self._layouts: list[Layout] = []
 
     def start(self) -> None:
         """Open the sources and describe what is there."""
@@ -140,6 +145,8 @@ class Probe:
     def sweep(self, marks: Sequence[str]) -> None:
         """Read everything once and say it."""
         late = 0 if marks else max(0, time.monotonic_ns() - self._due)
+        if not marks and late < LATE_NS and self._frame():
+            return
         opened = [attempt.ensure_open() for attempt in self._attempts]
         if any(opened):
             self._describe()
@@ -161,18 +168,50 @@ class Probe:
         shut = [a.as_json() for a in self._attempts if a.source is None]
         calm = bool(rows) and not (events or marks or shut)
         self._say(
-            {
-                "t": "sweep" if calm else "news",
-                "rows": [self._row(sample) for sample in rows.values()],
-                "events": [event_to_json(event) for event in events],
-                "late_ns": late,
-                "skipped": skipped,
-                "marks": list(marks),
-                "shut": shut,
-            }
+            sweep_message(
+                [self._row(sample) for sample in rows.values()],
+                kind="sweep" if calm else "news",
+                events=[event_to_json(event) for event in events],
+                late_ns=late,
+                skipped=skipped,
+                marks=list(marks),
+                shut=shut,
+            )
         )
 
+    def _frame(self) -> bool:
+        """Sweep by a frame, if everything is so ordinary that a frame can say it."""
+        source = self._framing
+        found = None if source is None else source.frame_pass()
+        if source is None or found is None:
+            return False
+        if found is not self._pass:
+            self._lay_out(found)
+        numbers = found.read(time.monotonic_ns())
+        if numbers is None:
+            source.spoil_pass()
+            return False
+        layout = self._layouts[found.form]
+        frame = layout.pack(numbers)
+        skipped = self._schedule.advance()
+        self._due = time.monotonic_ns() + self._schedule.wait_ns()
+        if skipped:
+            self._say(sweep_message(layout.rows(frame), skipped=skipped))
+        else:
+            self._write(line_of(found.form, frame) + b"\n")
+        return True
+
+    def _lay_out(self, found: FramePass) -> None:
+        """Say what the numbers of the next frames are."""
+        devices = [self._numbers[key] for key in found.devices]
+        self._layouts = [Layout.of(self._columns, devices, form) for form in found.forms]
+        self._pass = found
+        self._say({"t": "layouts", "layouts": [layout.as_json() for layout in self._layouts]})
+
     def _describe(self) -> None:
+        only = self._attempts[0].source if len(self._attempts) == 1 else None
+        self._framing = only if isinstance(only, FrameSource) else None
+        self._pass = None
         devices: dict[DeviceKey, Device] = {}
         for attempt in self._attempts:
             for device in attempt.source.devices() if attempt.source else ():
@@ -209,7 +248,9 @@ class Probe:
         return [number, sample.monotonic_ns, sample.wall_ns, sample.period_ns, cells, absent]
 
     def _say(self, message: Mapping[str, Any]) -> None:
-        data = _TO_JSON(message).encode() + b"\n"
+        self._write(_TO_JSON(message).encode() + b"\n")
+
+    def _write(self, data: bytes) -> None:
         while data:
             data = data[os.write(self._out, data) :]
 

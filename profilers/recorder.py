@@ -9,30 +9,32 @@ import contextlib
 import gc
 import json
 import os
-import selectors
+import select
 import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from profilers.clocks import ClockPair, StepWatch, boot_id
+from profilers.clocks import LATE_NS, ClockPair, StepWatch, boot_id
 from profilers.compaction import Compaction
+from profilers.frames import MARK, Layout
 from profilers.journal import Journal
 from profilers.ledger import LedgerError
 from profilers.probe_process import ProbeProcess
-from profilers.spool import Spool, read_spool, rows_of
+from profilers.spool import Spool, message_of, read_spool, rows_of
 from profilers.values import DeviceKey, Event, Gap
 from profilers.wire import CALM, device_from_json, event_from_json, first_line
 
 ROTATE_NS = 3_600_000_000_000
 DRIFT_NS = 600_000_000_000
+LOOK_NS = 500_000_000
+"""How often it looks for what nobody tells it: its parent's end, the time for a new segment ..."""
 FIRST_PAUSE_NS = 100_000_000
 LAST_PAUSE_NS = 30_000_000_000
 COMPACTION_SECONDS = 120
 BATCH_NS = 1_000_000_000
 """Calm sweeps of this long become one batch; they are on disk before (see ``profilers.spool``)."""
-LATE_NS = 20_000_000
 OVERSLEPT_NS = 500_000_000
 
 
@@ -47,7 +49,7 @@ class Recorder:
         self._start_deadline_ns = int(settings["start_deadline_ns"])
         self._node = str(settings["node"])
         self._parent = os.getppid()
-        self._selector = selectors.DefaultSelector()
+        self._poll = select.poll()
         self._probe: ProbeProcess | None = None
         self._due = 0
         self._pause_ns = FIRST_PAUSE_NS
@@ -57,6 +59,7 @@ class Recorder:
         self._keys: list[DeviceKey] = []
         self._names: list[str] = []
         self._columns: list[str] = []
+        self._layouts: list[Layout] = []
         self._dark: dict[DeviceKey, tuple[int, str]] = {}
         self._last_seen: dict[DeviceKey, int] = {}
         self._steps = StepWatch(first)
@@ -67,23 +70,24 @@ class Recorder:
         self._batch = round(BATCH_NS / self._interval_ns)
         self._rotate_at = time.monotonic_ns() + ROTATE_NS
         self._drift_at = time.monotonic_ns() + DRIFT_NS
+        self._look_at = 0
         self._pending_marks: list[str] = []
         self._stop = ""
 
     def run(self) -> None:
         """Record until told to stop, or until the parent is gone."""
-        self._selector.register(0, selectors.EVENT_READ, "control")
+        self._poll.register(0, select.POLLIN)
         os.set_blocking(0, False)
         while not self._stop:
             self._supervise()
-            for key, _ in self._selector.select(self._patience() / 1e9):
-                if key.data == "control":
+            for descriptor, _ in self._poll.poll(self._patience()):
+                if descriptor == 0:
                     self._control()
                 elif self._probe is not None:
                     self._listen()
-            if os.getppid() != self._parent:
-                self._stop = "parent-gone"
-            self._housekeeping()
+            if time.monotonic_ns() >= self._look_at:
+                self._look_at = time.monotonic_ns() + LOOK_NS
+                self._look_around()
         self._finish()
 
     # ---- the probe ----
@@ -95,7 +99,7 @@ class Recorder:
                 self._probe = ProbeProcess(
                     {"sources": self._settings["sources"], "interval_ns": self._interval_ns}
                 )
-                self._selector.register(self._probe.out, selectors.EVENT_READ, "probe")
+                self._poll.register(self._probe.out, select.POLLIN)
                 self._due = time.monotonic_ns() + self._start_deadline_ns
         elif now >= self._due:
             # We wake at the deadline: much later means that we were stopped ourselves.
@@ -108,7 +112,7 @@ class Recorder:
         probe, self._probe = self._probe, None
         assert probe is not None
         self._catch_up()
-        self._selector.unregister(probe.out)
+        self._poll.unregister(probe.out)
         detail = f"{detail}; {probe.kill()}"
         now = time.monotonic_ns()
         since = self._last_sweep if self._last_sweep is not None else now
@@ -127,10 +131,10 @@ class Recorder:
         self._event("recorder-paused", now, seconds=overslept_ns / 1e9)
 
     def _patience(self) -> int:
-        """Return how long nothing may happen before something must be done."""
-        now = time.monotonic_ns()
+        """Return for how many milliseconds nothing may happen before something must be done."""
         until = self._restart_at if self._probe is None else self._due
-        return max(0, min(until - now, 1_000_000_000))
+        left = until - time.monotonic_ns()
+        return max(0, min(-(-left // 1_000_000), 1000))
 
     def _listen(self) -> None:
         assert self._probe is not None
@@ -145,22 +149,26 @@ class Recorder:
 
     def _hear(self, line: bytes) -> None:
         """Keep a calm sweep for the next batch; act on everything else at once."""
-        if line.startswith(CALM) and self._ready and self._batch > 1 and self._spool.keep(line):
+        calm = line.startswith((MARK, CALM)) and self._ready and self._batch > 1
+        if calm and self._spool.keep(line):
             self._due = time.monotonic_ns() + self._interval_ns + self._deadline_ns
             if len(self._spool.waiting) >= self._batch:
                 self._catch_up()
             return
         self._catch_up()
-        message = json.loads(line)
+        message = message_of(line, self._layouts)
         if message["t"] == "devices":
             self._describe(message)
+        elif message["t"] == "layouts":
+            self._layouts = [Layout.from_json(entry) for entry in message["layouts"]]
+            self._describe_spool()
         else:
             self._take([message])
 
     def _catch_up(self) -> None:
         """Turn the sweeps that wait into one batch of the journal."""
         if self._spool.waiting:
-            self._take([json.loads(line) for line in self._spool.waiting])
+            self._take([message_of(line, self._layouts) for line in self._spool.waiting])
             self._spool.clear()
 
     def _describe(self, message: Mapping[str, Any]) -> None:
@@ -171,7 +179,12 @@ class Recorder:
         self._sources = message["sources"]
         self._journal.note("sources", sources=self._sources)
         self._journal.describe(devices)
-        self._spool.describe(self._columns, self._names)
+        self._layouts = []
+        self._describe_spool()
+
+    def _describe_spool(self) -> None:
+        """Only while none is waiting."""
+        self._spool.describe(self._columns, self._names, self._layouts)
 
     def _take(self, messages: list[dict[str, Any]]) -> None:
         """Take sweeps in, oldest first: watch what they say, and record them as one batch."""
@@ -309,7 +322,9 @@ class Recorder:
             )
         )
 
-    def _housekeeping(self) -> None:
+    def _look_around(self) -> None:
+        if os.getppid() != self._parent:
+            self._stop = "parent-gone"
         now = time.monotonic_ns()
         if now >= self._drift_at:
             self._drift_at = now + DRIFT_NS
@@ -323,7 +338,7 @@ class Recorder:
 
     def _finish(self) -> None:
         if self._probe is not None:
-            self._selector.unregister(self._probe.out)
+            self._poll.unregister(self._probe.out)
             self._probe.kill()
         self._catch_up()
         self._spool.close()

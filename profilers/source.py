@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from profilers.errors import ProfilersError
 from profilers.reading import Reason, Unavailable
-from profilers.values import Device, Event, Sample
+from profilers.values import Device, DeviceKey, Event, Sample
 
 
 class SourceError(ProfilersError):
@@ -58,4 +58,33 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Give everything back. Never raises, and may be called twice."""
+        ...
+
+
+class FramePass(Protocol):
+    """A way to read all devices of an instrument at once while everything is ordinary."""
+
+    devices: Sequence[DeviceKey]
+    """The devices, in the order in which it reads them."""
+    forms: Sequence[Sequence[tuple[int, str, bool]]]
+    """The readings of each form of a sweep: place of the device, signal, whether the number is in
+    percent or a whole number in the signal's unit."""
+    form: int
+    """The form of the last reading."""
+
+    def read(self, stamp: int) -> Sequence[int | float] | None:
+        """Return the numbers of a frame (see ``profilers.frames``); None: something is unusual."""
+        ...
+
+
+@runtime_checkable
+class FrameSource(Source, Protocol):
+    """A source that can also give frames."""
+
+    def frame_pass(self) -> FramePass | None:
+        """Return what reads the next sweep, or None where only ``sweep`` may."""
+        ...
+
+    def spoil_pass(self) -> None:
+        """The pass found something unusual: the next sweeps are ordinary ones."""
         ...

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from profilers.clocks import Axis
+from profilers.frames import MARK, Layout, message_of_frame
 from profilers.journal import Row, period_us
 from profilers.wire import absence_text
 
@@ -35,9 +36,14 @@ class Spool:
         self.waiting: list[bytes] = []
         """The sweeps that are kept, oldest first."""
 
-    def describe(self, columns: Sequence[str], names: Sequence[str]) -> None:
+    def describe(
+        self, columns: Sequence[str], names: Sequence[str], layouts: Sequence[Layout] = ()
+    ) -> None:
         """Say what the cells of the next sweeps are. Only while none is waiting."""
-        self._head = json.dumps({"columns": list(columns), "devices": list(names)}).encode() + b"\n"
+        head: dict[str, Any] = {"columns": list(columns), "devices": list(names)}
+        if layouts:
+            head["layouts"] = [layout.as_json() for layout in layouts]
+        self._head = json.dumps(head).encode() + b"\n"
         self.close()
 
     def keep(self, line: bytes) -> bool:
@@ -93,19 +99,29 @@ def read_spool(folder: Path, axis: Axis) -> tuple[Sequence[str], list[Row], int 
     rows: list[Row] = []
     offset = 0
     names: list[str] = []
+    layouts: list[Layout] = []
     for number, line in enumerate(lines):
         try:
             if not line.endswith(b"\n"):
                 return columns, rows, offset
-            entry = json.loads(line)
+            entry = message_of(line, layouts)
             if number == 0:
                 columns, names = [str(c) for c in entry["columns"]], list(entry["devices"])
+                layouts = [Layout.from_json(told) for told in entry.get("layouts", ())]
             else:
                 rows += rows_of(entry, names, axis, width=len(columns))
-        except (ValueError, LookupError, TypeError, RecursionError):
+        except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
             return columns, rows, offset
         offset += len(line)
     return columns, rows, None
+
+
+def message_of(line: bytes, layouts: Sequence[Layout]) -> dict[str, Any]:
+    """Return what a line of the probe says. Raises ``ValueError`` where it says nothing."""
+    if line.startswith(MARK):
+        return message_of_frame(line.rstrip(b"\n"), layouts)
+    message: dict[str, Any] = json.loads(line)
+    return message
 
 
 def rows_of(message: Mapping[str, Any], names: Sequence[str], axis: Axis, width: int) -> list[Row]:

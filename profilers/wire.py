@@ -1,7 +1,7 @@
 """Devices, gaps, events and absences as JSON, for the pipe between processes and for the ledger."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -136,6 +136,28 @@ def absences_from_text(text: str) -> dict[str, Unavailable]:
         reason, _, raw = told.partition(":")
         found[name] = Unavailable(reason=reason_of(reason), raw=_number(raw))
     return found
+
+
+def sweep_message(
+    rows: list[list[Any]],
+    *,
+    kind: str = "sweep",
+    events: Sequence[Mapping[str, Any]] = (),
+    late_ns: int = 0,
+    skipped: int = 0,
+    marks: Sequence[str] = (),
+    shut: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """Return a probe's message about one sweep (see ``profilers.probe``)."""
+    return {
+        "t": kind,
+        "rows": rows,
+        "events": events,
+        "late_ns": late_ns,
+        "skipped": skipped,
+        "marks": marks,
+        "shut": shut,
+    }
 
 
 def first_line(descriptor: int) -> bytes:

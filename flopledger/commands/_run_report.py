@@ -55,9 +55,8 @@ def _tell(made: "RunReport") -> None:
     from flopledger.commands.run_text import steps_lines
     from flopledger.reports.document import visible
 
-    lines = [made.name, *(f"  {line}" for line in steps_lines({"steps": made.section}))]
-    if made.section is None:
-        lines.append("  no step is on record")
+    told = steps_lines({"steps": made.section, "findings": made.findings})
+    lines = [made.name, *(f"  {line}" for line in told or ["no step is on record"])]
     lines += [
         f"  {one.get('code')}: {one.get('message')}"
         for one in made.findings

@@ -8,7 +8,7 @@ import typer
 
 def register(app: typer.Typer) -> None:
     """Hang this verb on the command line."""
-    app.command("amend")(amend)
+    app.command("amend", short_help="Append a correction to a case; nothing is overwritten")(amend)
 
 
 def amend(

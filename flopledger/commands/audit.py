@@ -14,7 +14,9 @@ EXIT_CODES = {"consistent": 0, "inconsistent": 1, "needs-explanation": 3, "undet
 
 def register(app: typer.Typer) -> None:
     """Hang this verb on the command line."""
-    app.command("audit")(audit)
+    app.command("audit", short_help="Does the claim hold? Evidence in, verdict and interval out")(
+        audit
+    )
 
 
 def audit(

@@ -6,16 +6,21 @@ from typing import Annotated
 import typer
 
 group = typer.Typer(
-    help="Scaffold a case file, or check one.", no_args_is_help=True, rich_markup_mode=None
+    help="Scaffold a case file, or check one.\n\nExample: flopledger case new case.toml",
+    short_help="Scaffold a case file, or check one",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 _SCAFFOLD = """\
 schema = "flopledger/case/1"
 title = "{title}"
 
+# Every figure here is an example: put in your own, and where it stands.
+
 # What is said about the compute. Leave the table out to estimate without a claim.
 [claim]
-flop = 1.0e24                  # the figure as printed: its digits are an interval
+flop = 8.4e22                  # the figure as printed: its digits are an interval
 basis = "unknown"              # model | hardware | unknown
 statement = ""                 # verbatim
 source = ""                    # document, page, table
@@ -56,7 +61,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="case")
 
 
-@group.command("new")
+@group.command("new", short_help="A commented case file to start from")
 def new(
     path: Annotated[Path, typer.Argument(metavar="CASE.toml", help="The file to write.")],
     *,
@@ -81,7 +86,7 @@ def new(
     typer.echo(f"wrote {path}; fill it in, then: flopledger case check {path}")
 
 
-@group.command("check")
+@group.command("check", short_help="Is the case well formed, and all that it names there?")
 def check(
     path: Annotated[Path, typer.Argument(metavar="CASE.toml", help="The case file.")],
     *,
@@ -117,7 +122,7 @@ def check(
     )
 
 
-@group.command("schema")
+@group.command("schema", short_help="The JSON Schema of case files, for editors")
 def schema() -> None:
     """Print the JSON Schema of case files, for editors that complete TOML.
 

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Hang this verb on the command line."""
-    app.command("count")(count)
+    app.command("count", short_help="What a training step of a model costs, by op and module")(
+        count
+    )
 
 
 def count(
@@ -44,6 +46,17 @@ def count(
     ] = None,
     audio_frames: Annotated[
         int | None, typer.Option(min=1, help="Spectrogram frames; default: the configuration's.")
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option(min=1, help="Frames of a video; default: the configuration's.")
+    ] = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            help="An input that nothing tells the shape of, as visual_feats=1x36x2048, "
+            "ids=1x64:long, or its numbers: grid_thw=[[1,16,16]].",
+        ),
     ] = None,
     mode: Annotated[str, typer.Option(help="train or forward.")] = "train",
     by: Annotated[str | None, typer.Option(help="op, module or dtype.")] = None,
@@ -94,6 +107,8 @@ def count(
         "latent": None if latent is None else _pixels("--latent", latent),
         "text_tokens": text_tokens,
         "audio_frames": audio_frames,
+        "frames": frames,
+        "given": _stated(given),
     }
     step |= {name: size for name, size in sizes.items() if size is not None}
     if explain is not None:
@@ -188,6 +203,19 @@ def _check(mode: str, by: str | None, recompute: str) -> None:
             raise typer.BadParameter(f"{name} {value}: expected one of {words}")
     if recompute == "full" and mode == "forward":
         raise typer.BadParameter("--recompute full: a forward pass alone computes nothing again")
+
+
+def _stated(texts: list[str] | None) -> dict[str, str] | None:
+    """Take ``name=shape`` apart; what follows the name is read where the model's dtype is known."""
+    if not texts:
+        return None
+    found: dict[str, str] = {}
+    for text in texts:
+        name, _, shape = text.partition("=")
+        if not name.isidentifier() or not shape or name in found:
+            raise typer.BadParameter(f"--input {text[:60]}: expected NAME=SHAPE, each name once")
+        found[name] = shape.strip()
+    return found
 
 
 def _pixels(option: str, text: str) -> tuple[int, int]:

@@ -8,7 +8,9 @@ import typer
 
 def register(app: typer.Typer) -> None:
     """Hang this verb on the command line."""
-    app.command("doctor")(doctor)
+    app.command("doctor", short_help="What can be read on this machine, and what the rest costs")(
+        doctor
+    )
 
 
 def doctor(

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Hang this verb on the command line."""
-    app.command("estimate")(estimate)
+    app.command("estimate", short_help="The same answer without a claim, from whatever is known")(
+        estimate
+    )
 
 
 def estimate(

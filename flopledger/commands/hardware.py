@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from hardware_db import Accelerator, Database
 
 group = typer.Typer(
-    help="What a machine could do: accelerators, their peaks, and the source of each figure.",
+    help="What a machine could do: accelerators, their peaks, and the source of each figure.\n\n"
+    'Example: flopledger hardware explain 1979TFLOP/s --device "H100 SXM" --dtype bf16',
+    short_help="What each accelerator could do, with sources",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -68,7 +70,7 @@ def list_parts(
         _text.print_table(parts, None if dtype is None else dtype_name(dtype))
 
 
-@group.command("show")
+@group.command("show", short_help="One part: its figures, each with its source")
 def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="An id, or any name of a part.")],
     *,
@@ -88,7 +90,7 @@ def show(
         _text.print_part(part)
 
 
-@group.command("match")
+@group.command("match", short_help="Which part each name means: exactly one, or why not")
 def match(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Device names.")],
     *,
@@ -110,7 +112,7 @@ def match(
             typer.echo(f"  {answer['message']}")
 
 
-@group.command("explain")
+@group.command("explain", short_help="A claimed peak: right, or which confusion it is")
 def explain(
     value: Annotated[str, typer.Argument(metavar="VALUE", help="1979TFLOP/s, or plain FLOP/s.")],
     *,
@@ -135,7 +137,7 @@ def explain(
     raise typer.Exit(0 if check.correct else 1 if check.explanations else 3)
 
 
-@group.command("instance")
+@group.command("instance", short_help="Which accelerators a cloud instance has, and how many")
 def instance(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A cloud instance type.")],
     *,
@@ -159,7 +161,7 @@ def instance(
     typer.echo(f"  {found.origin.title}, {found.locator} ({found.origin.accessed})")
 
 
-@group.command("verify")
+@group.command("verify", short_help="Every validation rule over every part and figure")
 def verify(*, as_json: _AsJson = False, hardware_path: _Own = None) -> None:
     """Run every validation rule over every part and figure; exit 1 where the data breaks one.
 

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Hang this verb on the command line."""
-    app.command("import")(import_)
+    app.command("import", short_help="Recorded telemetry of any known format into a run record")(
+        import_
+    )
 
 
 def import_(

@@ -8,7 +8,7 @@ import typer
 
 def register(app: typer.Typer) -> None:
     """Hang this verb on the command line."""
-    app.command("keygen")(keygen)
+    app.command("keygen", short_help="Write flopledger.key and flopledger.pub")(keygen)
 
 
 def keygen(

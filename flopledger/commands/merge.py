@@ -8,7 +8,7 @@ import typer
 
 def register(app: typer.Typer) -> None:
     """Hang this verb on the command line."""
-    app.command("merge")(merge)
+    app.command("merge", short_help="Add up what several sites sealed; raw data stay there")(merge)
 
 
 def merge(

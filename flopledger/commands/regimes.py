@@ -8,7 +8,9 @@ if TYPE_CHECKING:
     from flopledger.regimes import Regime
 
 group = typer.Typer(
-    help="Thresholds and scope rules with their citations.",
+    help="Thresholds and scope rules with their citations.\n\n"
+    "Example: flopledger regimes show eu-systemic-risk-1e25",
+    short_help="Thresholds and scope rules with their citations",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

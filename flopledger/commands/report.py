@@ -8,7 +8,9 @@ import typer
 
 def register(app: typer.Typer) -> None:
     """Hang this verb on the command line."""
-    app.command("report")(report)
+    app.command("report", short_help="An audit or a run as a document: HTML, PDF, forms, tables")(
+        report
+    )
 
 
 def report(

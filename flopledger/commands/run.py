@@ -10,6 +10,7 @@ def register(app: typer.Typer) -> None:
     """Hang this verb on the command line."""
     app.command(
         "run",
+        short_help="Record what the GPUs did while any command ran",
         context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
     )(run)
 

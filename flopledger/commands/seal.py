@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Hang this verb on the command line."""
-    app.command("seal")(seal)
+    app.command("seal", short_help="Case, evidence and report under one signature")(seal)
 
 
 def seal(

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Hang this verb on the command line."""
-    app.command("top")(top)
+    app.command("top", short_help="Devices and runs on this host, live")(top)
 
 
 def top(

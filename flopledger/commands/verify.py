@@ -17,7 +17,9 @@ _SHOWN = 20
 
 def register(app: typer.Typer) -> None:
     """Hang this verb on the command line."""
-    app.command("verify")(verify)
+    app.command("verify", short_help="Check a bundle: signatures, digests, chains, every figure")(
+        verify
+    )
 
 
 def verify(

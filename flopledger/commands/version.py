@@ -7,7 +7,7 @@ import typer
 
 def register(app: typer.Typer) -> None:
     """Hang this verb on the command line."""
-    app.command("version")(version)
+    app.command("version", short_help="Versions of flopledger and of what it works with")(version)
 
 
 def version(

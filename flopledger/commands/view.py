@@ -11,7 +11,7 @@ _LARGEST = 64 << 20  #: bytes of a page; reports are a tenth of it
 
 def register(app: typer.Typer) -> None:
     """Hang this verb on the command line."""
-    app.command("view")(view)
+    app.command("view", short_help="Show a report on 127.0.0.1, read-only, until Ctrl-C")(view)
 
 
 def view(

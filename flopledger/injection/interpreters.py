@@ -1,7 +1,7 @@
 """Python processes that the recorder cannot reach, and why: seen from outside, in ``/proc``.
 
-A child with ``-I``, ``-E`` or ``-S``, or whose environment somebody emptied, never loads our
-``sitecustomize``. It cannot say so itself, so the wrapper looks.
+A child with ``-I``, ``-E`` or ``-S``, or whose environment somebody emptied or changed, never loads
+our ``sitecustomize``. It cannot say so itself, so the wrapper looks.
 """
 
 import contextlib
@@ -11,13 +11,16 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from flopledger.injection.environment import RECORD
+from flopledger.injection.environment import RECORD, leads_to_us
+from flopledger.injection.processes import Seen
 
 _PYTHON = re.compile(r"^(?:python|pypy)[0-9.]*(?:-\w+)?$")
 _TAKES_VALUE = "XWQ"
 _MOST_BYTES = 1 << 20
 EMPTIED = "started without the recorder's environment"
 ISOLATED = "started with -I, -E or -S"
+REPLACED = "started with another PYTHONPATH than the recorder's"
+SILENT = "did not load the recorder"
 
 
 class Interpreters:
@@ -25,39 +28,49 @@ class Interpreters:
 
     def __init__(self, proc: Path = Path("/proc")) -> None:
         self._proc = proc
-        self._programs: dict[int, str] = {}
+        self._programs: dict[int, tuple[str, list[str]]] = {}
         self._out_of_reach: dict[int, str] = {}
+        self._expected: set[int] = set()
 
     def look(self, pids: Iterable[int]) -> None:
         """Look at each process whose program is new; one that executes another is new, too."""
         for pid in pids:
-            program = self._program(pid)
-            if program is None or self._programs.get(pid) == program:
+            program, words = self._program(pid), self._read(pid, "cmdline")
+            if program is None or words is None or self._programs.get(pid) == (program, words):
                 continue
-            self._programs[pid] = program
+            self._programs[pid] = program, words
             self._out_of_reach.pop(pid, None)
+            self._expected.discard(pid)
             if _PYTHON.match(Path(program).name):
-                reason = self._reason(pid)
-                if reason is not None:
-                    self._out_of_reach[pid] = reason
+                self._judge(pid, words)
 
-    @property
-    def out_of_reach(self) -> dict[str, int]:
-        """Reason -> how many processes."""
-        return dict(Counter(self._out_of_reach.values()))
+    def out_of_reach(self, seen: Seen) -> dict[str, int]:
+        """Reason -> how many processes, given those that were heard of.
+
+        A process that had everything it needs and was never heard of did not load the recorder
+        either. Where the list of those that were heard has an end, that cannot be told.
+        """
+        silent = self._expected - seen.pids if seen.complete else set[int]()
+        return dict(Counter([*self._out_of_reach.values(), *(SILENT for _ in silent)]))
+
+    def _judge(self, pid: int, words: list[str]) -> None:
+        environment = self._read(pid, "environ")
+        if environment is None:
+            return
+        variables = dict(entry.partition("=")[::2] for entry in reversed(environment))
+        if RECORD not in variables:
+            self._out_of_reach[pid] = EMPTIED
+        elif isolated(words):
+            self._out_of_reach[pid] = ISOLATED
+        elif not any(map(leads_to_us, variables.get("PYTHONPATH", "").split(os.pathsep))):
+            self._out_of_reach[pid] = REPLACED
+        else:
+            self._expected.add(pid)
 
     def _program(self, pid: int) -> str | None:
         with contextlib.suppress(OSError):
             return str((self._proc / str(pid) / "exe").readlink())
         return None
-
-    def _reason(self, pid: int) -> str | None:
-        environment, words = self._read(pid, "environ"), self._read(pid, "cmdline")
-        if environment is None or words is None:
-            return None
-        if not any(word.startswith(f"{RECORD}=") for word in environment):
-            return EMPTIED
-        return ISOLATED if isolated(words) else None
 
     def _read(self, pid: int, name: str) -> list[str] | None:
         with contextlib.suppress(OSError), (self._proc / str(pid) / name).open("rb") as file:

@@ -15,6 +15,8 @@ from typing import Any
 from flopledger.injection.environment import PROCESSES
 
 MAX_BYTES = 8 << 20
+FULL_BYTES = 1 << 20
+"""From this length on, interpreters no longer say that they have started."""
 MAX_HOSTS = 4096
 _WORD = 300
 
@@ -94,7 +96,7 @@ def _lines(folder: Path) -> Iterator[tuple[str, dict[str, Any] | None]]:
     for path in sorted(folder.glob("*.jsonl"))[:MAX_HOSTS]:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
+        if len(data) >= FULL_BYTES:
             yield path.stem, None
         for raw in data[:MAX_BYTES].splitlines():
             yield path.stem, _parsed(raw)

@@ -29,18 +29,24 @@ def start(run_dir: str, say: Say) -> None:
 
 
 def _wait_for_optimizer(run_dir: str, say: Say) -> None:
+    """Begin as soon as an optimizer is made, or comes out of a pickle."""
     from torch.optim import Optimizer
 
-    made = Optimizer.__init__
+    made = {name: getattr(Optimizer, name) for name in ("__init__", "__setstate__")}
 
-    @functools.wraps(made)
-    def first(self: Any, *arguments: Any, **options: Any) -> None:
-        if Optimizer.__init__ is first:
-            Optimizer.__init__ = made
-            _begin(run_dir, say)
-        made(self, *arguments, **options)
+    def first(name: str) -> Callable[..., None]:
+        @functools.wraps(made[name])
+        def begins(self: Any, *arguments: Any, **options: Any) -> None:
+            if getattr(Optimizer, name) is begins:
+                for each, original in made.items():
+                    setattr(Optimizer, each, original)
+                _begin(run_dir, say)
+            made[name](self, *arguments, **options)
 
-    Optimizer.__init__ = first
+        return begins
+
+    for name in made:
+        setattr(Optimizer, name, first(name))
 
 
 def _after_fork(run_dir: str, say: Say) -> None:
@@ -61,6 +67,7 @@ def _begin(run_dir: str, say: Say) -> None:
         recording = record(Path(run_dir), sampler=False).start()
         _recordings.append(recording)
         atexit.register(_end, recording)
+        _end_at_exec(recording)
         if "multiprocessing.util" in sys.modules:
             from multiprocessing.util import Finalize
 
@@ -71,6 +78,36 @@ def _begin(run_dir: str, say: Say) -> None:
         if os.environ.get("FLOPLEDGER_DEBUG"):
             traceback.print_exc()
         say(run_dir, "refused", reason=f"{type(error).__name__}: {error}")
+
+
+def _end_at_exec(recording: "Recording") -> None:
+    """Close the ledger before the process becomes another program: nothing runs after that.
+
+    All of ``os.exec...`` end in these two. One that fails (``execvp`` tries each folder of ``PATH``)
+    leaves a training that may go on: what cannot be executed closes nothing.
+    """
+    for name in ("execv", "execve"):
+        execute = getattr(os, name)
+
+        @functools.wraps(execute)
+        def closing(path: Any, *words: Any, execute: Any = execute) -> Any:
+            if not recording.active or not _is_program(path):
+                return execute(path, *words)
+            recording.stop("exit")
+            try:
+                return execute(path, *words)
+            except BaseException:
+                recording.start()
+                raise
+
+        setattr(os, name, closing)
+
+
+def _is_program(path: Any) -> bool:
+    try:
+        return isinstance(path, int) or (Path(path).is_file() and os.access(path, os.X_OK))
+    except (TypeError, ValueError, OSError):
+        return False
 
 
 def _end(recording: "Recording") -> None:

@@ -253,16 +253,21 @@ def _integrals(
     seen = sum(covered_seconds(device, *window) for device in devices)
     length = (window[1] - window[0]) / 1e9
     whole = seen >= _WHOLE * length * len(devices)
-    # Without a run's window the sums are of what was seen, and a hole is said beside them.
-    bound: Bound = "at least" if is_run and not whole else "exact"
-    if not whole and (is_run or recording.kind not in _STRETCHES):
+    # Between two recorded stretches of work nothing was meant to be seen: no hole, unless in a run.
+    has_hole = not whole and (is_run or recording.kind not in _STRETCHES)
+    bound: Bound = "at least" if has_hole else "exact"
+    # A cumulative counter that was read on both sides of a hole knows what was drawn in it.
+    known = all(part is not None and part.seconds >= _WHOLE * length for part in drawn)
+    joules_bound: Bound = "exact" if known else bound
+    if has_hole:
         share = seen / (length * len(devices))
         findings.append(
             Finding(
                 code="coverage-gap",
                 severity="info",
                 message=f"{file.name} speaks for {share:.0%} of {length:,.0f} s on {len(devices)} "
-                f"{recording.scope}s: sums are lower bounds",
+                f"{recording.scope}s: "
+                + ("device time is a lower bound" if known else "sums are lower bounds"),
                 evidence=(file.name,),
             )
         )
@@ -270,19 +275,19 @@ def _integrals(
     counted = all(part is not None and part.basis == "counter" for part in drawn)
     grade = Grade.INSTRUMENT if counted else Grade.GAUGE
 
-    def figure(name: str, value: float | str, unit: str | None, how: str) -> Resolved:
+    def figure(name: str, value: float | str, unit: str | None, kind: Bound) -> Resolved:
         fact = Fact(name=name, value=value, unit=unit, file=file.name, locator=where, grade=grade)
-        kind: Bound = bound if unit is not None else "exact"
+        how = f"{file.name}: {where}" + (", seen" if unit == "s" else "")
         return Resolved(
             value=value, unit=unit, facts=(fact,), derivation=how, bound=kind, is_whole_run=is_run
         )
 
     joules = [part.joules for part in drawn if part is not None]
     return Measured(
-        energy_joules=figure("energy_joules", sum(joules), "J", f"{file.name}: {where}")
+        energy_joules=figure("energy_joules", sum(joules), "J", joules_bound)
         if len(joules) == len(devices)
         else None,
-        energy_boundary=figure("energy_boundary", recording.scope, None, f"{file.name}: {where}"),
-        device_seconds=figure("accelerator_seconds", seen, "s", f"{file.name}: {where}, seen"),
+        energy_boundary=figure("energy_boundary", recording.scope, None, "exact"),
+        device_seconds=figure("accelerator_seconds", seen, "s", bound),
         findings=tuple(findings),
     )

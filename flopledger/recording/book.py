@@ -7,19 +7,18 @@ again until a bound, beyond which what was lost is counted and said.
 from __future__ import annotations
 
 import os
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from flopledger.recording.costs import Cost
 from profilers.clocks import ClockPair
 from profilers.ledger import LedgerError
 from profilers.step_identity import DeviceFacts, identity, versions
 from profilers.step_ledger import StepLedger
-
-if TYPE_CHECKING:
-    from flopledger.recording.costs import Cost
+from profilers.steps import Variant
 
 FLUSH_SECONDS = 1.0
 MOST_STEPS = 512
@@ -28,6 +27,9 @@ MOST_WAITING = 100_000
 """Steps that wait for a disk that refuses."""
 
 Entry = Callable[[StepLedger], None]
+Settle = Callable[[Variant], Cost]
+Calls = Sequence[tuple[Cost | Variant, int]]
+"""What was called and how often; a variant stands for its cost, once that is known."""
 
 
 class Row:
@@ -49,7 +51,7 @@ class Row:
         self.samples: int | None = None
         self.said = False
         """Whether the program already said what the step processed."""
-        self.calls: tuple[tuple[Cost, int], ...] = ()
+        self.calls: Calls = ()
 
 
 class Book:
@@ -63,8 +65,11 @@ class Book:
         """Steps so far."""
         self.lost = 0
         """Steps that could not be written."""
+        self._unpriced: list[Calls] = []
+        """Calls that were taken since costs were looked for."""
         self._rows: list[Row] = []
-        self._lines: list[Entry] = []
+        self._lines: list[tuple[Entry, Calls]] = []
+        self._lock = threading.RLock()
         self._flushed = time.monotonic()
         self._pid = os.getpid()
         self._clock = ClockPair.now()
@@ -80,36 +85,55 @@ class Book:
     def add(self, row: Row) -> None:
         """Take a step."""
         self._rows.append(row)
+        self._unpriced.append(row.calls)
         self.steps += 1
-        now = time.monotonic()
-        if len(self._rows) > MOST_STEPS or now - self._flushed >= FLUSH_SECONDS:
-            self.flush(keep=1)
 
-    def line(self, entry: Entry) -> None:
-        """Take a line that is no step."""
-        self._lines.append(entry)
-        if len(self._lines) > MOST_STEPS:
-            self.flush(keep=1)
+    def line(self, entry: Entry, calls: Calls = ()) -> None:
+        """Take a line that is no step, and the calls in it."""
+        self._lines.append((entry, calls))
+        if calls:
+            self._unpriced.append(calls)
 
-    def flush(self, keep: int = 0) -> None:
-        """Write what waits, but for the last steps, about which more may be said."""
+    def price(self, settle: Settle) -> None:
+        """Find the costs of all calls while their models are there."""
+        unpriced, self._unpriced = self._unpriced, []
+        for calls in unpriced:
+            _priced(calls, settle)
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to write."""
+        if len(self._rows) > MOST_STEPS or len(self._lines) > MOST_STEPS:
+            return True
+        return time.monotonic() - self._flushed >= FLUSH_SECONDS
+
+    def flush(self, settle: Settle | None, keep: int = 0) -> None:
+        """Write what waits.
+
+        Args:
+            settle: Finds the cost of a call that has none yet; None where nothing may be counted:
+                then such a call waits, with all that follows.
+            keep: So many of the last steps stay, because more may be said about them.
+
+        """
         if self._closed or os.getpid() != self._pid:
             return
-        self._flushed = time.monotonic()
-        try:
-            ledger = self._open()
-            while self._lines:
-                self._lines[0](ledger)
-                del self._lines[0]
-            while len(self._rows) > keep:
-                count = self._block(len(self._rows) - keep)
-                self._write(ledger, self._rows[:count])
-                del self._rows[:count]
-        except (OSError, LedgerError):
-            surplus = len(self._rows) - MOST_WAITING
-            if surplus > 0:
-                del self._rows[:surplus]
-                self.lost += surplus
+        with self._lock:
+            self._flushed = time.monotonic()
+            try:
+                ledger = self._open()
+                while count := self._block(len(self._rows) - keep, settle):
+                    self._write(ledger, self._rows[:count])
+                    del self._rows[:count]
+                # Last, since counting may have had something to say.
+                while self._lines and _priced(self._lines[0][1], settle):
+                    self._lines[0][0](ledger)
+                    del self._lines[0]
+            except (OSError, LedgerError):
+                surplus = len(self._rows) - MOST_WAITING
+                if surplus > 0:
+                    del self._rows[:surplus]
+                    self.lost += surplus
 
     def _open(self) -> StepLedger:
         if self.ledger is None:
@@ -125,11 +149,16 @@ class Book:
             )
         return self.ledger
 
-    def _block(self, most: int) -> int:
-        """How many rows are consecutive steps."""
-        first = self._rows[0].number
-        count = 1
-        while count < min(most, MOST_STEPS) and self._rows[count].number == first + count:
+    def _block(self, most: int, settle: Settle | None) -> int:
+        """How many of the rows are consecutive steps with known costs."""
+        count = 0
+        calls: Calls = ()
+        for row in self._rows[: max(0, min(most, MOST_STEPS))]:
+            if row.number != self._rows[0].number + count:
+                break
+            if row.calls is not calls and not _priced(row.calls, settle):
+                break
+            calls = row.calls
             count += 1
         return count
 
@@ -147,12 +176,11 @@ class Book:
             calls=calls,
         )
 
-    def numbered(
-        self, ledger: StepLedger, calls: tuple[tuple[Cost, int], ...]
-    ) -> list[tuple[int, int]]:
+    def numbered(self, ledger: StepLedger, calls: Calls) -> list[tuple[int, int]]:
         """Refer to costs by their numbers, and write those that have none."""
-        pairs = []
-        for cost, times in calls:
+        pairs: dict[int, int] = {}
+        for item, times in calls:
+            cost: Cost = item if isinstance(item, Cost) else item.data
             if cost.id is None:
                 cost.id = ledger.cost(
                     model=cost.model[:200],
@@ -167,8 +195,8 @@ class Book:
                     uncounted=cost.uncounted,
                     reason=cost.reason,
                 )
-            pairs.append((cost.id, times))
-        return pairs
+            pairs[cost.id] = pairs.get(cost.id, 0) + times
+        return list(pairs.items())
 
     def device(self, facts: DeviceFacts) -> None:
         """Say what the process computes on."""
@@ -178,14 +206,14 @@ class Book:
             )
         )
 
-    def seal(self, reason: str) -> None:
+    def seal(self, reason: str, settle: Settle) -> None:
         """Write everything and close the ledger."""
         if self._closed or os.getpid() != self._pid:
             return
         if self.lost:
             text = f"{self.lost} steps could not be written: the disk refused them"
-            self._lines.append(lambda ledger: ledger.note("steps-lost", "error", text))
-        self.flush()
+            self.line(lambda ledger: ledger.note("steps-lost", "error", text))
+        self.flush(settle)
         self._closed = True
         with suppress(OSError, LedgerError):
             if self.ledger is not None and not self._rows:
@@ -201,3 +229,13 @@ class Book:
                 self.ledger.close()
         self._rows.clear()
         self._lines.clear()
+
+
+def _priced(calls: Calls, settle: Settle | None) -> bool:
+    """Whether the cost of each call is known; with ``settle`` it is found where it is not."""
+    for item, _ in calls:
+        if isinstance(item, Variant) and not isinstance(item.data, Cost):
+            if settle is None:
+                return False
+            settle(item)
+    return True

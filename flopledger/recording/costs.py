@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,11 @@ FREE_SECONDS = 120.0
 MOST_CALLS_KEPT = 256
 """Captured calls that are kept for a variant that may still come."""
 
+MOST_SPENT = 4096
+"""Stretches of counting that are remembered until the steps around them are told."""
+
 DOUBLED = "a backward was itself differentiated; what that costs is not counted"
+RAISED = "the call raised; how much of its forward was executed is not known"
 TRANSFORMED = "called under a function transform, where gradients do not show"
 
 
@@ -82,6 +87,7 @@ class Costs:
         self._started = time.monotonic()
         self.seconds = 0.0
         """Time that went into counting."""
+        self._spent: deque[tuple[int, int]] = deque(maxlen=MOST_SPENT)
         self._told: set[str] = set()
 
     def see(self, kind: Kind, module: Any, args: Any, kwargs: Any) -> None:
@@ -98,7 +104,7 @@ class Costs:
             self._kept[id(data)] = data
             while len(self._kept) > MOST_CALLS_KEPT:
                 self._kept.pop(next(iter(self._kept))).call = None
-        self.seconds += time.monotonic() - began
+        self.spend(began)
 
     def settle(self, variant: Variant) -> Cost:
         """Return what a variant costs; count it if nobody knows yet."""
@@ -111,8 +117,21 @@ class Costs:
         data: _Data = variant.kind.data
         if data.call is not None:
             data.call.model = None  # a model lives as long as its owner wants, not as we do
-        self.seconds += time.monotonic() - began
+        self.spend(began)
         return cost
+
+    def spend(self, began: float) -> None:
+        """Note that counting took from a moment (monotonic seconds) until now."""
+        ended = time.monotonic()
+        self.seconds += ended - began
+        self._spent.append((int(began * 1e6), int(ended * 1e6)))
+
+    def between(self, start_us: int, end_us: int) -> int:
+        """Microseconds of counting in a stretch of time; what lies before it is forgotten."""
+        spent = self._spent
+        while spent and spent[0][1] <= start_us:
+            spent.popleft()
+        return sum(max(0, min(end, end_us) - max(start, start_us)) for start, end in spent)
 
     def _find(self, variant: Variant) -> Cost:
         kind = variant.kind
@@ -122,17 +141,29 @@ class Costs:
             cost.bounds, cost.reason = (0, None), TRANSFORMED
             self.tell("transformed-call", "warning", f"{kind.model}: {TRANSFORMED}")
             return cost
-        fit = data.family.fits.setdefault((variant.mode, variant.passes, variant.doubled), Fit())
+        key = (variant.mode, variant.passes, variant.doubled)
+        fit = data.family.fits.setdefault(key, Fit())
         figures = fit.predict(data.sizes)
         if figures is not None:
             cost.share = data.family.share
             self._fill(cost, figures, "polynomial")
         else:
             self._count(cost, variant, fit)
+        if variant.raised:
+            self._bound(cost)
         if variant.doubled and cost.flop is not None:
             cost.bounds, cost.reason = (sum(cost.flop.values()), None), DOUBLED
             self.tell("double-backward", "warning", f"{kind.model}: {DOUBLED}")
         return cost
+
+    def _bound(self, cost: Cost) -> None:
+        """A call that raised trained nothing, and executed at most its whole forward."""
+        high = None if cost.flop is None else sum(cost.flop.values())
+        if cost.bounds is not None:
+            high = cost.bounds[1]
+        cost.flop = dict.fromkeys(("forward", "backward", "recompute"), 0)
+        cost.by_dtype, cost.bounds, cost.reason = {}, (0, high), RAISED
+        self.tell("call-raised", "info", f"{cost.model}: {RAISED}")
 
     def _count(self, cost: Cost, variant: Variant, fit: Fit) -> None:
         data: _Data = variant.kind.data

@@ -95,7 +95,7 @@ class Recording:
     @property
     def steps(self) -> int:
         """Optimizer steps of this process that are over, as far as was seen."""
-        return self._recorder.book.steps if self._recorder is not None else 0
+        return self._recorder.steps if self._recorder is not None else 0
 
     def start(self) -> Recording:
         """Begin. Starting twice changes nothing; starting again after a stop is a new ledger."""
@@ -202,7 +202,7 @@ class Recording:
     def flush(self) -> None:
         """Write what waits, so that a reader of the ledger sees every step that is over."""
         if self.active and self._recorder is not None:
-            self._recorder.book.flush()
+            self._recorder.flush()
 
     def summary(self) -> dict[str, Any]:
         """Return what the run's ledgers add up to, those of other ranks and earlier starts included.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from flopledger.recording.book import Book, Row
 from flopledger.recording.costs import Cost, Costs
+from flopledger.recording.heartbeat import Heartbeat
 from profilers.sampler import Sampler, SamplerSettings
 from profilers.step_identity import mesh_of
 from profilers.steps import AsideSeen, Kind, Observer, StepSeen, Variant, now_us
@@ -41,8 +42,7 @@ class Recorder:
         self._stated: dict[Any, Cost] = {}
         self._extra: list[tuple[Cost, int]] = []
         """Calls of this step that the program told us of."""
-        self._counted_seconds = 0.0
-        self._last_calls: tuple[Any, tuple[tuple[Cost, int], ...]] | None = None
+        self._heartbeat = Heartbeat(self._beat)
 
     # ------------------------------------------------------------ beginning and end
 
@@ -50,6 +50,7 @@ class Recorder:
         """Begin to watch."""
         self.observer.start(tuple(models))
         self.active = True
+        self._heartbeat.start()
 
     def sample(
         self,
@@ -77,12 +78,13 @@ class Recorder:
         """End and seal."""
         if not self.active:
             return
+        self._heartbeat.stop()
         try:
             self.observer.stop()
         except Exception as error:  # noqa: BLE001 - never into the program
             self.trouble("the end", error)
         self.active = False
-        self.book.seal(reason)
+        self.book.seal(reason, self.costs.settle)
         if self._sampler is not None:
             with suppress(Exception):  # its record is whole up to here
                 self._sampler.stop(SAMPLER_STOP_SECONDS)
@@ -117,29 +119,20 @@ class Recorder:
         row.number, self._next = self._next, self._next + 1
         row.end_us = seen.end_us
         row.duration_us = seen.end_us - seen.start_us
-        # What counting took since the last step is not the program's waiting.
-        counting_us = round(1e6 * (self.costs.seconds - self._counted_seconds))
-        self._counted_seconds = self.costs.seconds
+        # What counting took is not the program's waiting.
+        counting_us = self.costs.between(seen.before_us, seen.start_us)
         row.wait_us = max(0, seen.start_us - seen.before_us - counting_us)
         row.optimizer = seen.optimizer
         row.tokens, row.tokens_from = seen.tokens, seen.tokens_from
         row.samples = seen.samples
-        row.calls = self._calls(seen.calls) or self._unseen()
+        row.calls = (*seen.calls.items(), *self._told_of()) or self._unseen()
         row.said = seen.tokens_from == "explicit" or seen.number is not None
         self.book.add(row)
 
-    def _calls(self, calls: Mapping[Variant, int]) -> tuple[tuple[Cost, int], ...]:
-        made: dict[int, tuple[Cost, int]] = {}
-        for variant, times in calls.items():
-            cost = variant.data
-            if cost is None:
-                cost = self.costs.settle(variant)
-            made[id(cost)] = (cost, times)
-        if self._extra:
-            for cost, times in self._extra:
-                made[id(cost)] = (cost, made.get(id(cost), (cost, 0))[1] + times)
-            self._extra = []
-        return tuple(made.values())
+    def _told_of(self) -> list[tuple[Cost, int]]:
+        """Take the calls that the program told us of."""
+        extra, self._extra = self._extra, []
+        return extra
 
     def _unseen(self) -> tuple[tuple[Cost, int], ...]:
         """A step in which no module was called: its cost is unknown, and not nothing."""
@@ -150,9 +143,29 @@ class Recorder:
         )
         return ((self._stated.setdefault("unseen", cost), 1),)
 
+    def said(self, tokens: int | None, samples: int | None, number: int | None) -> None:
+        """The program said something while no step is open: of the last one, or a step of its own."""
+        last = self.book.last
+        if last is not None and not last.said and not self._extra:
+            if tokens is not None:
+                last.tokens, last.tokens_from = tokens, "explicit"
+            if samples is not None:
+                last.samples = samples
+            if number is not None:
+                last.number, self._next = number, number + 1
+            last.said = True
+            return
+        at = now_us()
+        self.step(
+            StepSeen(
+                calls={}, optimizer=None, before_us=at, start_us=at, end_us=at, tokens=tokens,
+                tokens_from=None if tokens is None else "explicit", samples=samples, number=number,
+            )
+        )  # fmt: skip
+
     def aside(self, seen: AsideSeen) -> None:
         """Calls that belong to no step are over."""
-        calls = self._calls(seen.calls)
+        calls = [*seen.calls.items(), *(self._told_of() if seen.source == "explicit" else ())]
         book = self.book
 
         def write(ledger: StepLedger) -> None:
@@ -164,7 +177,35 @@ class Recorder:
                 source=seen.source,
             )
 
-        book.line(write)
+        book.line(write, calls)
+
+    def folded(self, *, counting: bool, begun: bool) -> None:
+        """Everything up to now was told: write it, when it is time."""
+        if counting:
+            self.book.price(self.costs.settle)
+        if not counting or self.book.due:
+            # Once the next step has begun, nothing more can be said of the last one.
+            self.book.flush(self.costs.settle if counting else None, keep=0 if begun else 1)
+
+    def _beat(self) -> None:
+        """Once a second, in a thread beside the program."""
+        try:
+            if self.book.due:
+                self.observer.fold(counting=False)
+        except Exception as error:  # noqa: BLE001 - never into the program
+            self.observer.trouble("writing beside the program", error)
+
+    def flush(self) -> None:
+        """Write everything that is over."""
+        self.observer.fold()
+        self.book.flush(self.costs.settle)
+
+    @property
+    def steps(self) -> int:
+        """Steps that are over."""
+        if self.active:
+            self.observer.fold(counting=False)
+        return self.book.steps
 
     def resumed(self, step: int) -> None:
         """An optimizer's own state says that it stepped before."""
@@ -184,26 +225,7 @@ class Recorder:
     def say(self, tokens: int | None, samples: int | None, number: int | None) -> None:
         """What the step that just ended processed."""
         try:
-            if self.observer.say(tokens, samples, number):
-                return
-            last = self.book.last
-            if last is not None and not last.said and not self._extra:
-                if tokens is not None:
-                    last.tokens, last.tokens_from = tokens, "explicit"
-                if samples is not None:
-                    last.samples = samples
-                if number is not None:
-                    last.number, self._next = number, number + 1
-                last.said = True
-                return
-            at = now_us()
-            self.step(
-                StepSeen(
-                    calls={}, optimizer=None, before_us=at, start_us=at, end_us=at, tokens=tokens,
-                    tokens_from=None if tokens is None else "explicit", samples=samples,
-                    number=number,
-                )
-            )  # fmt: skip
+            self.observer.say(tokens, samples, number)
         except Exception as error:  # noqa: BLE001 - never into the program
             self.trouble("step()", error)
 
@@ -221,7 +243,9 @@ class Recorder:
 
     def resume(self, step: int, source: str) -> None:
         """The process goes on after a step; the program's own word comes first."""
-        if self._resumed and source != "explicit":
+        if source == "explicit":
+            self.observer.fold()  # steps that are over have their numbers
+        elif self._resumed:
             return
         self._resumed = self._resumed or source == "explicit"
         self._next = step + 1
@@ -241,7 +265,7 @@ class Recorder:
                 found = counted(function, *args, backward=backward, **kwargs)
             finally:
                 self.observer.here.depth = depth
-                self.costs.seconds += time.monotonic() - began
+                self.costs.spend(began)
             flop = dict(found.by_phase)
             cost = Cost(
                 model=name, mode="train" if backward else "forward", inputs=(), flop=flop,
@@ -277,6 +301,7 @@ class Recorder:
 
     def _add(self, cost: Cost) -> None:
         """One call more in this step; equal costs are written once."""
+        self.observer.fold()  # what is over is told without it
         key = (cost.model, cost.mode, str(cost.flop), str(cost.by_dtype), cost.how, cost.reason)
         self._extra.append((self._stated.setdefault(key, cost), 1))
         if len(self._stated) > 4096:

@@ -54,7 +54,7 @@ def print_summary(report: "AuditReport", console: Console | None = None) -> None
         if table.row_count:
             out.print()
             out.print(Text(heading, style="bold"))
-            out.print(Padding(table, (0, 0, 0, 2)))
+            out.print(Padding(table, (0, 0, 0, 2), expand=False))
     _print_lines(out, "findings", _findings(report))
     _print_lines(
         out, "would change the answer", [Text(visible(line)) for line in report.would_change]
@@ -101,7 +101,8 @@ def _utilisation(report: "AuditReport") -> Table:
 
 
 def _thresholds(report: "AuditReport") -> Table:
-    table = _table("regime", "threshold", "P(exceeded)", "zone", "status")
+    placed = "zone of claim" if report.claim is not None else "zone of estimate"
+    table = _table("regime", "threshold", "P(exceeded)", placed, "status")
     for one in report.standings:
         regime = one.regime
         threshold = f"{regime.comparator} {wording.round_number(one.threshold_flop)}"

@@ -73,5 +73,10 @@ def _about_evidence(report: "AuditReport") -> str:
     for severity in ("error", "warning"):
         for finding in report.findings:
             if finding.severity == severity:
-                return f"{finding.message[0].upper()}{finding.message[1:]}."
+                return _sentence(finding.message)
     return ""
+
+
+def _sentence(text: str) -> str:
+    """Begin with a capital and end with one mark: some findings end by asking."""
+    return f"{text[0].upper()}{text[1:]}{'' if text.endswith(('.', '?')) else '.'}"

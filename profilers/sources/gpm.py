@@ -4,6 +4,8 @@ The samples are **chained**: the second of one pair is the first of the next, so
 interval covers all of the time. A pair of its own for each reading would see a few percent of it.
 """
 
+import ctypes
+import itertools
 import struct
 from collections.abc import Mapping
 from types import ModuleType
@@ -39,6 +41,15 @@ _VALUES = struct.Struct("=" + _METRIC.format("8xd") * len(METRICS))
 _NAMES = tuple(METRICS.values())
 
 
+def request_for(pynvml: ModuleType, request: Any) -> Any:
+    """Fill in what a request for all metrics asks for."""
+    request.version = pynvml.NVML_GPM_METRICS_GET_VERSION
+    request.numMetrics = len(METRICS)
+    for place, number in enumerate(METRICS):
+        request.metrics[place].metricId = number
+    return request
+
+
 class GpmChain:
     """The chain of one device or one of its partitions."""
 
@@ -47,15 +58,19 @@ class GpmChain:
         self._nvml = pynvml
         self._handle = handle
         self._instance = instance
-        self._samples = [pynvml.nvmlGpmSampleAlloc(), pynvml.nvmlGpmSampleAlloc()]
+        self.samples = [pynvml.nvmlGpmSampleAlloc(), pynvml.nvmlGpmSampleAlloc()]
+        """The older one, which begins the next means, and the newer one, to be taken."""
         self._last_ns: int | None = None
-        self._request = pynvml.c_nvmlGpmMetricsGet_t()
-        self._request.version = pynvml.NVML_GPM_METRICS_GET_VERSION
-        self._request.numMetrics = len(METRICS)
-        for place, number in enumerate(METRICS):
-            self._request.metrics[place].metricId = number
+        self._request = request_for(pynvml, pynvml.c_nvmlGpmMetricsGet_t())
         # The binding's attribute access costs more than the call; the layout is fixed by the ABI.
         self._answer = memoryview(self._request).cast("B")
+
+    def getter(self) -> tuple[Any, tuple[Any, ...]]:
+        """Return the function that takes a sample, and the arguments before the sample."""
+        pointer = self._nvml._nvmlGetFunctionPointer
+        if self._instance is None:
+            return pointer("nvmlGpmSampleGet"), (self._handle,)
+        return pointer("nvmlGpmMigSampleGet"), (self._handle, ctypes.c_uint(self._instance))
 
     def supported(self) -> bool:
         """Ask the device whether it has GPM at all."""
@@ -66,16 +81,16 @@ class GpmChain:
 
         Raises the binding's ``NVMLError``.
         """
-        if self._last_ns is not None and monotonic_ns - self._last_ns < MIN_SPACING_NS:
+        if monotonic_ns < self.due_at:
             return {}
-        older, newer = self._samples
+        older, newer = self.samples
         if self._instance is None:
             self._nvml.nvmlGpmSampleGet(self._handle, newer)
         else:
             self._nvml.nvmlGpmMigSampleGet(self._handle, self._instance, newer)
         first = self._last_ns is None
         self._last_ns = monotonic_ns
-        self._samples = [newer, older]
+        self.samples = [newer, older]
         if first:
             why = Unavailable(reason=Reason.GAP, detail="the first sample of a chain")
             return dict.fromkeys(METRICS.values(), why)
@@ -96,12 +111,55 @@ class GpmChain:
             return Unavailable(reason=Reason.UNSUPPORTED, detail=f"GPM metric {number}")
         return Unavailable(reason=Reason.FAILED, detail=f"NVML error {code}")
 
+    @property
+    def due_at(self) -> int:
+        """From when on new means may be asked for; 0: at once."""
+        return 0 if self._last_ns is None else self._last_ns + MIN_SPACING_NS
+
+    def link(self, monotonic_ns: int) -> None:
+        """Somebody else (``PreparedChain``) took the newer sample at this time."""
+        self._last_ns = monotonic_ns
+        self.samples.reverse()
+
     def forget(self) -> None:
         """Break the chain: the next reading is a first one again."""
         self._last_ns = None
 
     def close(self) -> None:
         """Free the samples."""
-        for sample in self._samples:
+        for sample in self.samples:
             self._nvml.nvmlGpmSampleFree(sample)
-        self._samples = []
+        self.samples = []
+
+
+class PreparedChain:
+    """A chain's next link as two calls whose arguments are laid out once for either sample."""
+
+    def __init__(self, pynvml: ModuleType, chain: GpmChain, request: Any) -> None:
+        """Use the request, which lies where the caller wants the answers."""
+        self.chain = chain
+        self.names: tuple[str, ...] = _NAMES
+        self.percent = True
+        self.codes = "24x" + _METRIC.format("4xi8x") * len(METRICS)
+        self.expected: tuple[int, ...] = (0,) * len(METRICS)
+        self.values = "24x" + _METRIC.format("8xd") * len(METRICS)
+        self._place = memoryview(request_for(pynvml, request)).cast("B")[8:24]
+        metrics = pynvml._nvmlGetFunctionPointer("nvmlGpmMetricsGet")
+        get, before = chain.getter()
+        self._links = {
+            id(newer): (
+                struct.pack("=QQ", _address(older), _address(newer)),
+                ((get, (*before, newer)), (metrics, (ctypes.byref(request),))),
+            )
+            for older, newer in itertools.permutations(chain.samples)
+        }
+
+    def calls(self) -> tuple[tuple[Any, tuple[Any, ...]], ...]:
+        """Return the two calls; when both succeeded, tell the chain by ``link``."""
+        pair, calls = self._links[id(self.chain.samples[1])]
+        self._place[:] = pair
+        return calls
+
+
+def _address(sample: Any) -> int:
+    return ctypes.cast(sample, ctypes.c_void_p).value or 0

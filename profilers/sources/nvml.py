@@ -14,6 +14,7 @@ from profilers.reading import Reason
 from profilers.source import SourceError, Sweep
 from profilers.sources.nvml_describe import handles, lost_device, partitions, text
 from profilers.sources.nvml_describe import why as told_why
+from profilers.sources.nvml_frames import FramePass
 from profilers.sources.nvml_unit import SLOW_NS, Unit, dark_sample, units_of
 from profilers.values import Device, DeviceKey, Event
 
@@ -33,6 +34,8 @@ class NvmlSource:
         self._layout: tuple[object, ...] = ()
         self._next_scan = 0
         self._next_xids = 0
+        self._pass: FramePass | None = None
+        self._pass_after = 0
 
     @property
     def name(self) -> str:
@@ -64,6 +67,8 @@ class NvmlSource:
         nvml = self._nvml
         if nvml is None:
             raise SourceError(Reason.ABSENT, "the source is not open")
+        if self._pass is not None:
+            self._pass.leave()
         changed = None
         if time.monotonic_ns() >= self._next_scan:
             try:
@@ -80,14 +85,52 @@ class NvmlSource:
         if any(unit.lost_a_signal() for unit in self._units):
             self._next_scan = 0  # MIG may have been switched: look at once
         if time.monotonic_ns() >= self._next_xids:
-            self._next_xids = time.monotonic_ns() + SLOW_NS // 4
-            self._take_xids(nvml)
+            self._look_for_xids()
         events, self._events = tuple(self._events), []
+        self._prepare_pass(nvml)
         return Sweep(samples=tuple(samples), events=events, devices=changed)
+
+    def frame_pass(self) -> FramePass | None:
+        """Return what reads all devices at once, while nothing else has to be looked at."""
+        now = time.monotonic_ns()
+        nvml = self._nvml
+        if self._pass is None or nvml is None:
+            return None
+        if now >= self._next_scan:
+            try:
+                if self._describe_layout(nvml) != self._layout:
+                    return None  # the sweep looks closer
+            except nvml.NVMLError:
+                return None
+            self._next_scan = now + self._rescan_ns
+        if now >= self._next_xids:
+            self._look_for_xids()
+        return None if self._events else self._pass
+
+    def spoil_pass(self) -> None:
+        """Something was unusual: only sweeps for a second, and then all laid out anew."""
+        if self._pass is not None:
+            self._pass.leave()
+        self._pass = None
+        self._pass_after = time.monotonic_ns() + SLOW_NS
+
+    def _prepare_pass(self, nvml: ModuleType) -> None:
+        """After a sweep: see whether the next ones may be frames."""
+        if self._lost or not self._units or not all(unit.calm for unit in self._units):
+            self._pass = None
+            return
+        if self._pass is None and time.monotonic_ns() >= self._pass_after:
+            try:
+                self._pass = FramePass(nvml, self._units)
+            except (AttributeError, LookupError, TypeError, ValueError, nvml.NVMLError):
+                self.spoil_pass()
+        if self._pass is not None and not self._pass.enter():
+            self._pass = None
 
     def close(self) -> None:
         """Give the library back."""
         nvml, self._nvml = self._nvml, None
+        self._pass = None
         if nvml is None:
             return
         for unit in self._units:
@@ -111,7 +154,7 @@ class NvmlSource:
         assert nvml is not None
         old = {unit.device.key: unit for unit in self._units}
         before = set(old)
-        self._units, self._lost = [], []
+        self._units, self._lost, self._pass = [], [], None
         found: set[DeviceKey] = set()
         for index, handle in handles(nvml, nvml.nvmlDeviceGetCount()):
             if handle is None:
@@ -157,8 +200,10 @@ class NvmlSource:
         except nvml.NVMLError:
             self._event_set = None  # no permission or no support: XIDs go unseen, the rest goes on
 
-    def _take_xids(self, nvml: ModuleType) -> None:
-        if self._event_set is None:
+    def _look_for_xids(self) -> None:
+        self._next_xids = time.monotonic_ns() + SLOW_NS // 4
+        nvml = self._nvml
+        if nvml is None or self._event_set is None:
             return
         for _ in range(64):
             try:

@@ -9,21 +9,38 @@ type), ``read`` returns None and the readers of ``nvml_readers`` ask again, one 
 
 import ctypes
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, Protocol
 
-from profilers.sources.nvml_readers import FIELDS, VALUE_FORMATS, Readers
+from profilers.sources.nvml_readers import FIELDS, VALUE_FORMATS, Reader, Readers
 
 _WHOLE_TYPES = range(1, len(VALUE_FORMATS))
 """Value types that are whole numbers."""
 
 
-class Call(Protocol):
-    """One C function with its arguments, and what it leaves in its buffer."""
+Make = Callable[[Any], Any]
+"""Gives a buffer of a C type: a new one, or a place in a larger one (see ``nvml_frames``)."""
+
+
+class PreparedCall(Protocol):
+    """What a C function answers, and where its buffer holds that."""
 
     names: tuple[str, ...]
     """The signals that it answers."""
+    percent: bool
+    """True when it answers in percent, for signals in permille."""
+    codes: str
+    """Where its buffer holds return codes and value types, as a format of ``struct``."""
+    expected: tuple[int, ...]
+    """What stands there when all is well."""
+    values: str
+    """Where its buffer holds the numbers."""
+
+
+class Call(PreparedCall, Protocol):
+    """One C function with its arguments, and what it leaves in its buffer."""
+
     function: Any
     arguments: tuple[Any, ...]
 
@@ -37,6 +54,11 @@ class _Number:
 
     def __init__(self, function: Any, name: str, cell: Any, *arguments: Any) -> None:
         self.names: tuple[str, ...] = (name,)
+        self.percent = False
+        size = ctypes.sizeof(cell)
+        self.codes = f"{size}x"
+        self.expected: tuple[int, ...] = ()
+        self.values = "Q" if size == 8 else "I"
         self.function = function
         self.arguments = (*arguments, ctypes.byref(cell))
         self._cell = cell
@@ -50,9 +72,12 @@ class _Utilization:
 
     _LAYOUT = struct.Struct("=II")
 
-    def __init__(self, function: Any, handle: Any) -> None:
+    def __init__(self, function: Any, handle: Any, make: Make) -> None:
         self.names: tuple[str, ...] = ("gpu_util_permille", "memory_util_permille")
-        cells = (ctypes.c_uint * 2)()
+        self.percent = True
+        self.codes, self.values = "8x", "II"
+        self.expected: tuple[int, ...] = ()
+        cells = make(ctypes.c_uint * 2)
         self.function = function
         self.arguments = (handle, ctypes.byref(cells))
         self._view = memoryview(cells).cast("B")
@@ -65,9 +90,13 @@ class _Utilization:
 class _Memory:
     """The second version of the structure, which does not count the driver's reserve as used."""
 
-    def __init__(self, nvml: ModuleType, handle: Any) -> None:
+    def __init__(self, nvml: ModuleType, handle: Any, make: Make) -> None:
         self.names: tuple[str, ...] = ("memory_used_bytes",)
-        self._cells = nvml.c_nvmlMemory_v2_t()
+        self.percent = False
+        # Of version, total, reserved, free, used the last one.
+        self.codes, self.values = "40x", "32xQ"
+        self.expected: tuple[int, ...] = ()
+        self._cells = make(nvml.c_nvmlMemory_v2_t)
         self._cells.version = nvml.nvmlMemory_v2
         self.function = nvml._nvmlGetFunctionPointer("nvmlDeviceGetMemoryInfo_v2")
         self.arguments = (handle, ctypes.byref(self._cells))
@@ -79,23 +108,26 @@ class _Memory:
 class _Fields:
     """Several fields with one call."""
 
-    def __init__(self, nvml: ModuleType, handle: Any, names: Sequence[str]) -> None:
+    def __init__(self, nvml: ModuleType, handle: Any, names: Sequence[str], make: Make) -> None:
         self.names: tuple[str, ...] = tuple(names)
+        self.percent = False
         self.function = nvml._nvmlGetFunctionPointer("nvmlDeviceGetFieldValues")
-        array = (nvml.c_nvmlFieldValue_t * len(names))()
+        array = make(nvml.c_nvmlFieldValue_t * len(names))
         for place, name in enumerate(names):
             array[place].fieldId, array[place].scopeId, _ = FIELDS[name]
         self.arguments = (handle, ctypes.c_int32(len(names)), ctypes.byref(array))
         self._view = memoryview(array).cast("B")
-        self._heads = struct.Struct("=" + "24xii8x" * len(names))  # value type, return code
-        self._expected: tuple[int, ...] = ()
+        self.codes = "24xii8x" * len(names)  # value type, return code
+        self._heads = struct.Struct("=" + self.codes)
+        self.expected: tuple[int, ...] = ()
+        self.values = ""
         self._values = struct.Struct("")
         self._factors = [FIELDS[name][2] for name in names]
         self._scaled = any(factor != 1 for factor in self._factors)
 
     def answer(self) -> Sequence[int] | None:
         heads = self._heads.unpack(self._view)
-        if heads != self._expected and not self._learn(heads):
+        if heads != self.expected and not self._learn(heads):
             return None
         values = self._values.unpack(self._view)
         if self._scaled:
@@ -107,8 +139,9 @@ class _Fields:
         types, codes = heads[::2], heads[1::2]
         if any(codes) or not all(kind in _WHOLE_TYPES for kind in types):
             return False
-        self._values = struct.Struct("=" + "".join("32x" + VALUE_FORMATS[t][1:] for t in types))
-        self._expected = heads
+        self.values = "".join("32x" + VALUE_FORMATS[t][1:] for t in types)
+        self._values = struct.Struct("=" + self.values)
+        self.expected = heads
         return True
 
 
@@ -135,45 +168,58 @@ def prepare(nvml: ModuleType, readers: Readers, *, fast: bool) -> Prepared | Non
 
     None where the binding or the driver lacks something: the readers then do all of the work.
     """
-    kept = readers.fast if fast else readers.slow
     try:
-        return Prepared([call for reader in kept for call in _calls(nvml, readers, _word(reader))])
+        return Prepared(calls_of(nvml, readers, readers.fast if fast else readers.slow))
     except (AttributeError, LookupError, TypeError, ValueError, nvml.NVMLError):
         return None
+
+
+def _new(kind: Any) -> Any:
+    return kind()
+
+
+def calls_of(
+    nvml: ModuleType, readers: Readers, kept: Sequence[Reader], make: Make = _new
+) -> list[Call]:
+    """Return the calls that stand for some readers.
+
+    Raises what a binding or a driver that lacks something raises (see ``prepare``).
+    """
+    return [call for reader in kept for call in _calls(nvml, readers, _word(reader), make)]
 
 
 def _word(reader: Any) -> str:
     return str(reader.__name__).lstrip("_")
 
 
-def _calls(nvml: ModuleType, readers: Readers, word: str) -> list[Call]:
+def _calls(nvml: ModuleType, readers: Readers, word: str, make: Make) -> list[Call]:
     """Return the calls that stand for one reader. Raises ``KeyError`` for one that has none."""
     handle, uint, ulong = readers.handle, ctypes.c_uint, ctypes.c_ulonglong
     pointer = nvml._nvmlGetFunctionPointer
     if word in {"fast_fields", "slow_fields"}:
         names = readers.fast_names if word == "fast_fields" else readers.slow_names
-        return [_Fields(nvml, handle, names)] if names else []
+        return [_Fields(nvml, handle, names, make)] if names else []
     if word == "utilization":
-        return [_Utilization(pointer("nvmlDeviceGetUtilizationRates"), handle)]
+        return [_Utilization(pointer("nvmlDeviceGetUtilizationRates"), handle, make)]
     if word == "memory":
-        return [_Memory(nvml, handle)]
+        return [_Memory(nvml, handle, make)]
     if word == "ecc":
         errors = pointer("nvmlDeviceGetTotalEccErrors")
         kinds = (("ecc_corrected", 0), ("ecc_uncorrected", 1))
-        return [_Number(errors, name, ulong(), handle, uint(k), uint(0)) for name, k in kinds]
+        return [_Number(errors, n, make(ulong), handle, uint(k), uint(0)) for n, k in kinds]
     if word == "reasons":
-        return [_Number(_event_reasons(nvml), "event_reasons", ulong(), handle)]
+        return [_Number(_event_reasons(nvml), "event_reasons", make(ulong), handle)]
     function, name, cell, arguments = {
-        "power": ("PowerUsage", "power_mw", uint(), ()),
-        "energy": ("TotalEnergyConsumption", "energy_mj", ulong(), ()),
-        "power_limit": ("EnforcedPowerLimit", "power_limit_mw", uint(), ()),
-        "sm_clock": ("ClockInfo", "sm_clock_mhz", uint(), (uint(nvml.NVML_CLOCK_SM),)),
-        "memory_clock": ("ClockInfo", "memory_clock_mhz", uint(), (uint(nvml.NVML_CLOCK_MEM),)),
+        "power": ("PowerUsage", "power_mw", uint, ()),
+        "energy": ("TotalEnergyConsumption", "energy_mj", ulong, ()),
+        "power_limit": ("EnforcedPowerLimit", "power_limit_mw", uint, ()),
+        "sm_clock": ("ClockInfo", "sm_clock_mhz", uint, (uint(nvml.NVML_CLOCK_SM),)),
+        "memory_clock": ("ClockInfo", "memory_clock_mhz", uint, (uint(nvml.NVML_CLOCK_MEM),)),
         "temperature": (
-            "Temperature", "temperature_c", uint(), (uint(nvml.NVML_TEMPERATURE_GPU),)
+            "Temperature", "temperature_c", uint, (uint(nvml.NVML_TEMPERATURE_GPU),)
         ),
     }[word]  # fmt: skip
-    return [_Number(pointer(f"nvmlDeviceGet{function}"), name, cell, handle, *arguments)]
+    return [_Number(pointer(f"nvmlDeviceGet{function}"), name, make(cell), handle, *arguments)]
 
 
 def _event_reasons(nvml: ModuleType) -> Any:

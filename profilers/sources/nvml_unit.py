@@ -46,17 +46,20 @@ class Unit:
         self.handle = handle
         self._nvml = nvml
         self._parent = parent
-        self._last_ns: int | None = None
-        self._processes: tuple[int, ...] | None = None
+        self.last_ns: int | None = None
+        """The stamp of the last sample; None when the next one is the first of a chain."""
+        self.processes: tuple[int, ...] | None = None
+        """The ids of the processes with a context here, sorted; None where that is not known."""
         self._processes_final: Unavailable | None = None
         self._lost_told = False
-        self._next_slow = 0
+        self.next_slow = 0
+        """From when on the slow signals are due again."""
         self._trouble_until = 0
-        self._chain, gpm_missing = self._make_chain()
-        self._readers = Readers(nvml, handle, is_partition=parent is not None)
-        found = self._readers.probe()
-        self._fast = prepare(nvml, self._readers, fast=True)
-        self._slow = prepare(nvml, self._readers, fast=False)
+        self.chain, gpm_missing = self._make_chain()
+        self.readers = Readers(nvml, handle, is_partition=parent is not None)
+        found = self.readers.probe()
+        self._fast = prepare(nvml, self.readers, fast=True)
+        self._slow = prepare(nvml, self.readers, fast=False)
         if partitioned and not is_number(found["gpu_util_permille"]):
             # The driver says "not supported"; the truth is that the gauge is undefined now.
             undefined = Unavailable(reason=Reason.MIG, detail="undefined while partitioned")
@@ -72,12 +75,12 @@ class Unit:
             missing.setdefault("power_limit_mw", never)
         self._unwanted = [name for name in _ALL if name in missing]
         self.device = replace(device, missing=missing)
-        self._guard = Guard(self.device)
+        self.guard = Guard(self.device)
 
     def sample(self, events: list[Event]) -> Sample:
         """Read everything once."""
         stamp, wall = time.monotonic_ns(), time.time_ns()
-        slow = stamp >= self._next_slow
+        slow = stamp >= self.next_slow
         readings = self._healthy(stamp, slow=slow)
         lost = None
         if readings is None:
@@ -87,16 +90,16 @@ class Unit:
         else:
             readings |= self._activities(stamp)
             if slow:
-                self._next_slow = stamp + SLOW_NS
+                self.next_slow = stamp + SLOW_NS
                 readings |= self._process_count(events)
         for name in self._unwanted:
             readings.pop(name, None)
-        events.extend(self._guard.check(readings, stamp))
-        blind = self._guard.numbers == 0
-        period = 0 if blind or self._last_ns is None else stamp - self._last_ns
-        self._last_ns = None if blind else stamp
-        if blind and self._chain is not None:
-            self._chain.forget()
+        events.extend(self.guard.check(readings, stamp))
+        blind = self.guard.numbers == 0
+        period = 0 if blind or self.last_ns is None else stamp - self.last_ns
+        self.last_ns = None if blind else stamp
+        if blind and self.chain is not None:
+            self.chain.forget()
         return Sample(
             device=self.device.key,
             monotonic_ns=stamp,
@@ -121,7 +124,7 @@ class Unit:
     def _one_by_one(self, *, slow: bool) -> tuple[dict[str, Reading], Unavailable | None]:
         """Read by asking each function; the second answer is why all of the device is lost."""
         readings: dict[str, Reading] = {}
-        for reader in (*self._readers.fast, *self._readers.slow) if slow else self._readers.fast:
+        for reader in (*self.readers.fast, *self.readers.slow) if slow else self.readers.fast:
             answer = reader(readings)
             readings.update(answer)
             if answer and all(map(is_lost, answer.values())):
@@ -136,19 +139,25 @@ class Unit:
         same = device.index == self.device.index and device.mig_mode == self.device.mig_mode
         return same and not self._lost_told and _address(handle) == _address(self.handle)
 
+    @property
+    def calm(self) -> bool:
+        """True when the last sample came by prepared calls and lacked nothing."""
+        prepared = self._fast is not None and self._trouble_until <= (self.last_ns or 0)
+        return prepared and self.last_ns is not None and self.guard.calm
+
     def lost_a_signal(self) -> bool:
         """Say once that something the probe could read is suddenly not offered any more."""
-        lost = Reason.UNSUPPORTED in self._guard.reasons
+        lost = Reason.UNSUPPORTED in self.guard.reasons
         first = lost and not self._lost_told
         self._lost_told = lost
         return first
 
     def close(self) -> None:
         """Give back what the driver lent."""
-        if self._chain is not None:
+        if self.chain is not None:
             with contextlib.suppress(self._nvml.NVMLError):
-                self._chain.close()
-            self._chain = None
+                self.chain.close()
+            self.chain = None
 
     def _make_chain(self) -> tuple[GpmChain | None, dict[str, Reading]]:
         nvml = self._nvml
@@ -172,12 +181,12 @@ class Unit:
         return None, dict.fromkeys(METRICS.values(), why)
 
     def _activities(self, stamp: int) -> dict[str, Reading]:
-        if self._chain is None:
+        if self.chain is None:
             return {}
         try:
-            return self._chain.read(stamp)
+            return self.chain.read(stamp)
         except self._nvml.NVMLError as error:
-            self._chain.forget()
+            self.chain.forget()
             return dict.fromkeys(METRICS.values(), told_why(error))
 
     def _process_count(self, events: list[Event]) -> dict[str, Reading]:
@@ -188,7 +197,7 @@ class Unit:
         try:
             found = self._nvml.nvmlDeviceGetComputeRunningProcesses(self.handle)
         except self._nvml.NVMLError as error:
-            self._processes = None
+            self.processes = None
             why = told_why(error)
             if why.reason in FINAL:
                 self._processes_final = why
@@ -198,7 +207,7 @@ class Unit:
             self._processes_final = Unavailable(reason=Reason.UNSUPPORTED, detail=detail)
             return {"process_count": self._processes_final}
         pids = tuple(sorted({int(process.pid) for process in found}))
-        if pids != self._processes:
+        if pids != self.processes:
             told = " ".join(map(str, pids[:256]))
             event = Event(
                 time_ns=time.monotonic_ns(),
@@ -207,7 +216,7 @@ class Unit:
                 detail={"pids": told},
             )
             events.append(event)
-        self._processes = pids
+        self.processes = pids
         return {"process_count": len(pids)}
 
 

@@ -358,12 +358,21 @@ def test_a_spectrogram_is_turned_where_the_model_reads_frames_by_bins(write):
     assert counted.count.by_module["ctc_head"] > 0
 
 
-def test_a_spectrogram_without_stated_bins_is_asked_for(write):
-    from flopcount.counted_model import count_config
+def test_a_spectrogram_without_stated_bins_is_asked_for():
+    from types import SimpleNamespace
 
-    counted = count_config(write({"model_type": "wav2vec2-bert"}), audio_frames=100)
-    assert counted.count is None
-    assert [finding.code for finding in counted.findings] == ["input-size-unknown"]
+    from flopcount.inputs.makers import Maker
+    from flopcount.inputs.sizes import InputSizeUnknownError, Sizes
+
+    class Listener(torch.nn.Linear):
+        config = SimpleNamespace(model_type="listener")
+
+        def forward(self, input_features):
+            return super().forward(input_features)
+
+    sizes = Sizes(source="here", config=Listener.config, audio_frames=100)
+    with pytest.raises(InputSizeUnknownError, match="the bins of a spectrogram"):
+        Maker(Listener(2, 2), sizes).make("input_features")
 
 
 def test_a_video_model_gets_its_frames(write):

@@ -145,3 +145,25 @@ def test_without_torch_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setattr("flopcount.counting.find_spec", lambda name: None)
     with pytest.raises(flopcount.CountError, match="not installed"):
         flopcount.count(torch.nn.Linear(2, 2), torch.zeros(1, 2))
+
+
+def test_a_cached_table_of_the_count_never_meets_the_callers_tensors():
+    import functools
+
+    class Cached(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Linear(4, 4)
+
+        @functools.lru_cache(maxsize=2)  # noqa: B019
+        def table(self, rows):
+            return torch.ones(rows, 4, device=self.layer.weight.device)
+
+        def forward(self, x):
+            return self.layer(x) + self.table(len(x))
+
+    model = Cached()
+    model(torch.ones(3, 4))  # the caller's table is cached
+    assert flopcount.count(model, torch.ones(3, 4), backward=False).forward == 2 * 3 * 4 * 4
+    assert model(torch.ones(3, 4)).device.type == "cpu"
+    assert model.table(3).sum().item() == 12.0

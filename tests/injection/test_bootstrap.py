@@ -14,6 +14,7 @@ import pytest
 from flopledger.injection import environment, read_processes
 from flopledger.injection.environment import SITE
 
+where = sys.modules["flopledger.injection.environment"]
 CHILD = SITE.parent / "child.py"
 LOOK = """
 import json, os, sys
@@ -150,6 +151,30 @@ def test_nested_wrappers_do_not_pile_up(tmp_path):
     inner = environment(outer, tmp_path / "two")
     assert inner["PYTHONPATH"] == os.pathsep.join([str(SITE), "a", "b"])
     assert inner["FLOPLEDGER_RECORD"].endswith("two")
+
+
+def test_a_read_only_installation_without_byte_code_costs_no_compilation(
+    child, run_dir, monkeypatch, tmp_path
+):
+    installed = tmp_path / "installed" / "site"
+    installed.mkdir(parents=True)
+    shutil.copy(SITE / "sitecustomize.py", installed)
+    shutil.copy(CHILD, installed.parent)
+    (installed / "__pycache__").touch()  # a file: not even root can write byte code there
+    monkeypatch.setattr(where, "SITE", installed)
+    spare, then = environment({}, run_dir)["PYTHONPATH"].split(os.pathsep)
+    assert then == str(installed)
+    inner = environment({"PYTHONPATH": f"{spare}:{then}:a"}, run_dir)["PYTHONPATH"]
+    assert inner == f"{spare}:{then}:a"
+    env = {"PYTHONDONTWRITEBYTECODE": "1"}
+    plain, watched = child("-c", LOOK, plain=True, env=env), child("-vc", LOOK, env=env)
+    assert watched.stdout == plain.stdout
+    assert f"matches {spare}/sitecustomize.py" in watched.stderr
+    assert read_processes(run_dir).python == 1
+    (tmp_path / "torch.py").write_text("__version__ = '9'")
+    assert child("-c", "import torch", env=env).returncode == 0
+    assert read_processes(run_dir).torch == 1
+    where._spare.cache_clear()
 
 
 def test_the_list_of_processes_is_bounded_and_hostile_lines_are_told(run_dir, child):

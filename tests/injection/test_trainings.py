@@ -187,6 +187,43 @@ def test_what_was_not_seen_is_explained(tmp_path, script):
     assert summary["processes"]["out_of_reach"] == {"started with -I, -E or -S": 1}
 
 
+def test_a_child_with_another_pythonpath_is_said_to_be_out_of_reach(tmp_path):
+    (tmp_path / "parent.py").write_text(
+        "import os, subprocess, sys\n"
+        "os.environ['PYTHONPATH'] = os.getcwd()\n"
+        "subprocess.run([sys.executable, '-c', 'import time; time.sleep(0.6)'])\n"
+    )
+    _, summary = run(tmp_path, *PYTHON, "parent.py")
+    replaced = "started with another PYTHONPATH than the recorder's"
+    assert summary["processes"]["out_of_reach"] == {replaced: 1}
+    (finding,) = [f for f in summary["findings"] if f["code"] == "model-flop-unknown"]
+    assert "1 Python process could not be reached" in finding["message"]
+    told = flopledger("report", tmp_path / "out", cwd=tmp_path).stdout
+    assert "no step was seen" in told
+
+
+def test_a_process_that_becomes_another_program_closes_its_ledger(tmp_path, script):
+    script(
+        "if len(sys.argv) == 1:\n"
+        "    train(2)\n"
+        "    try: os.execvp('no-such-program', ['x'])\n"
+        "    except FileNotFoundError: train(1)\n"
+        "    model = build()\n"
+        "    torch.save((model, torch.optim.SGD(model.parameters(), 0.1)), 'both.pt')\n"
+        "    os.execlp(sys.executable, 'python', 'train.py', 'again')\n"
+        "model, optimizer = torch.load('both.pt', weights_only=False)\n"
+        "for _ in range(4):\n"
+        "    model(torch.randn(16, 8)).mean().backward(); optimizer.step(); optimizer.zero_grad()\n"
+    )
+    done, summary = run(tmp_path, *PYTHON, "train.py")
+    assert done.returncode == 0, done.stderr
+    assert [rank["steps"] for rank in summary["steps"]["ranks"]] == [3, 4]
+    assert summary["model_flop"] == 7 * (FORWARD + BACKWARD)
+    assert not {f["code"] for f in summary["findings"]} & {
+        "recording-interrupted", "processes-left-running"
+    }  # fmt: skip
+
+
 def test_a_name_that_is_taken_is_said_and_left_alone(tmp_path, script):
     (tmp_path / "profilers").mkdir()
     (tmp_path / "profilers" / "__init__.py").write_text("mine = True\n")

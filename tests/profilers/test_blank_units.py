@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profilers.importers.blank_units import blanked
+from profilers.importers.blank_units import _by_shape, blanked
 
 UNITS = [(1, b"W"), (2, b"MHz")]
 
@@ -47,3 +47,41 @@ def test_a_long_and_a_short_line_do_not_make_up_for_each_other():
 def test_any_bytes_are_survived(data):
     found = blanked(data, 3, b",", UNITS)
     assert found is None or len(found) == len(data)
+
+
+@st.composite
+def tables(draw):
+    """Lines of three cells, mostly of one shape, with something else in one place at most."""
+    rows = draw(st.integers(1, 6))
+    figure = st.from_regex(r"-?[0-9]{1,4}(\.[0-9]{1,3})?", fullmatch=True)
+    lines = [f"{row % 2}, {draw(figure)} W, {draw(figure)} MHz" for row in range(rows)]
+    spoil = st.sampled_from(["", " ", "W", "H", "[N/A]", "e5", "abc", ",", "\t", "-", "é"])
+    row, at = draw(st.integers(0, rows - 1)), draw(st.integers(0, 20))
+    lines[row] = lines[row][:at] + draw(spoil) + lines[row][at + draw(st.integers(0, 2)) :]
+    return of(*lines)
+
+
+@given(tables())
+def test_lines_of_one_shape_are_blanked_as_cell_by_cell(data):
+    """The two ways agree wherever the quick one answers at all."""
+    quick = _by_shape(data, 3, b",", UNITS)
+    if quick is None:
+        return
+    expected = []
+    for line in data.decode().splitlines():
+        cells = line.split(",")
+        assert len(cells) == 3
+        for place, unit in ((1, " W"), (2, " MHz")):
+            assert cells[place].endswith(unit)
+            cells[place] = cells[place].removesuffix(unit) + " " * len(unit)
+        expected.append(",".join(cells))
+    assert bytes(quick) == of(*expected)
+
+
+def test_a_name_with_a_units_letter_is_left_whole():
+    """``H`` stands in MHz and in the name: the quick way must not blank it there."""
+    data = of("H100, 612.00 W, 1980 MHz", "H100, 70.5 W, 210 MHz")
+    assert _by_shape(data, 3, b",", UNITS) is None
+    assert bytes(blanked(data, 3, b",", UNITS)) == of(
+        "H100, 612.00  , 1980    ", "H100, 70.5  , 210    "
+    )

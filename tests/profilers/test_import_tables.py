@@ -198,6 +198,7 @@ def test_two_unnamed_recordings_are_never_one_device(tmp_path):
 
 cells = st.one_of(
     st.integers(0, 2000).map(str),
+    st.integers(-10, 2**65).map(str),
     st.floats(0, 2000).map(lambda x: f"{x:.2f}"),
     st.floats(0, 1).map(lambda x: f"{x:.6f}"),
     st.sampled_from(["[N/A]", "[Not Supported]", "[Unknown Error]", "[GPU is lost]", "-5", "1e3"]),
@@ -229,6 +230,36 @@ def test_bulk_equals_strict_on_random_tables(tmp_path_factory, rows, units, seed
     for bulk in (False, True):
         try:
             outcomes.append(read(folder, text, bulk=bulk))
+        except ImportFormatError as error:
+            outcomes.append(str(error))
+    strict, fast = outcomes
+    if isinstance(strict, str) or isinstance(fast, str):
+        assert strict == fast
+        return
+    assert same(strict[0], fast[0])
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    whole=st.lists(st.integers(0, 2**63), min_size=200, max_size=300),
+    late=st.sampled_from(["7.25", "1e3", "+3", "[N/A]", "007", "-0", str(2**64), "12 W"]),
+    at=st.integers(0, 199),
+)
+def test_a_column_that_is_whole_for_long(tmp_path_factory, whole, late, at):
+    """Pieces are read as whole numbers until one shows otherwise: the readings do not tell."""
+    words = [str(n if n % 3 else n % 700) for n in whole]
+    words[at] = late
+    lines = ["timestamp, index, power.draw [W], memory.used [MiB]"]
+    for i, word in enumerate(words):
+        stamp = f"2026/01/01 00:{i // 60:02d}:{i % 60:02d}.000"
+        lines.append(f"{stamp}, 0, {word}, {i % 80}")
+    folder = tmp_path_factory.mktemp("whole")
+    outcomes = []
+    for bulk in (False, True):
+        try:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(bulk_module, "BLOCK_BYTES", 1024)
+                outcomes.append(read(folder, "\n".join(lines) + "\n", bulk=bulk))
         except ImportFormatError as error:
             outcomes.append(str(error))
     strict, fast = outcomes

@@ -125,7 +125,7 @@ def test_a_disk_that_refuses_does_not_reach_the_program(
 def test_a_recorder_that_fails_does_not_reach_the_program(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from profilers.steps import Observer
+    from profilers.step_seam import Seam
 
     model = mlp()
     optimizer = sgd(model)
@@ -135,7 +135,7 @@ def test_a_recorder_that_fails_does_not_reach_the_program(
 
     with run.record():
         steps(model, optimizer, 2)
-        monkeypatch.setattr(Observer, "_kind", broken)
+        monkeypatch.setattr(Seam, "key", broken)
         steps(model, optimizer, 2)
         monkeypatch.undo()
         steps(model, optimizer, 2)

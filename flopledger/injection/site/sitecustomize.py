@@ -17,27 +17,26 @@ class _Watch:
 
 
 def _child():
-    if "_flopledger_child" not in sys.modules:
-        module = type(sys)("_flopledger_child")
-        module.__file__ = os.path.join(_HERE, os.pardir, "child.py")
-        with open(module.__file__, "rb") as file:
-            exec(compile(file.read(), module.__file__, "exec"), module.__dict__)
-        sys.modules["_flopledger_child"] = module
-    return sys.modules["_flopledger_child"]
+    child = sys.modules.get("_flopledger_child")
+    if child is None:
+        child = type(sys)("_flopledger_child")
+        child.__file__ = os.path.join(_HOME, os.pardir, "child.py")
+        with open(child.__file__, "rb") as file:
+            exec(compile(file.read(), child.__file__, "exec"), child.__dict__)
+        sys.modules["_flopledger_child"] = child
+    return child
 
 
 def _hello(run_dir):
-    line = '{"event": "python", "pid": %d, "parent": %d}\n' % (os.getpid(), os.getppid())
     path = os.path.join(run_dir, "processes", os.uname()[1] + ".jsonl")
-    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        if os.fstat(file).st_size < 1 << 20:  # a run of a million processes shall not fill the disk
-            os.write(file, line.encode())
-    finally:
-        os.close(file)
+    with open(path, "ab", 0) as file:
+        if file.tell() < 1 << 20:  # a run of a million processes shall not fill the disk
+            line = b'{"event": "python", "pid": %d, "parent": %d}\n'
+            file.write(line % (os.getpid(), os.getppid()))
 
 
 _HERE = os.path.dirname(__file__)
+_HOME = os.path.dirname(os.path.realpath(__file__))  # another place if this one is a link
 try:
     if os.environ.get("FLOPLEDGER_RECORD") and "_flopledger_child" not in sys.modules:
         sys.meta_path.insert(0, _Watch())
@@ -49,7 +48,8 @@ except Exception:
 
 # Python shall find the user's sitecustomize as if this one had never been there: with its result,
 # with its exceptions, and without a module of this name where there is none.
-sys.path[:] = [entry for entry in sys.path if entry != _HERE]
+sys.path[:] = [entry for entry in sys.path if entry not in (_HERE, _HOME)]
 sys.path_importer_cache.pop(_HERE, None)
+sys.path_importer_cache.pop(_HOME, None)
 del sys.modules["sitecustomize"]
 import sitecustomize

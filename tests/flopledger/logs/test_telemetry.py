@@ -88,11 +88,37 @@ def test_a_hole_in_a_recording_is_said_without_a_window_too(written):
     facts = logs.assemble(written({"smi.csv": smi(holed)}))
     # 500 W over the 200 of 300 s that were seen: what the device did in between is not known.
     assert facts.energy_joules.number == pytest.approx(100_000, rel=0.02)
+    assert facts.energy_joules.bound == "at least"
+    assert facts.accelerator_seconds.number == pytest.approx(200, rel=0.02)
+    assert facts.accelerator_seconds.bound == "at least"
     assert "coverage-gap" in codes(facts)
     whole = logs.assemble(written({"smi.csv": smi(range(301))}))
     assert whole.energy_joules.number == pytest.approx(150_000, rel=0.02)
-    assert whole.energy_joules.bound == "exact"
+    assert whole.energy_joules.bound == whole.accelerator_seconds.bound == "exact"
     assert "coverage-gap" not in codes(whole)
+
+
+def counter(seconds):
+    """Readings of an energy counter (mJ) that rises by 500 J a second."""
+    lines = ["# TYPE DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION counter"]
+    name = 'gpu="0",UUID="GPU-11111111-2222-3333-4444-555555555501"'
+    for at in seconds:
+        stamp = (1_767_225_600 + at) * 1000
+        lines.append(f"DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION{{{name}}} {500_000 * (at + 1)} {stamp}")
+        lines.append(f"DCGM_FI_PROF_SM_ACTIVE{{{name}}} 0.9 {stamp}")
+    return "\n".join(lines) + "\n"
+
+
+def test_an_energy_counter_spans_the_hole_that_device_time_has(written):
+    holed = [at for at in range(301) if not 100 <= at < 200]
+    facts = logs.assemble(written({"dcgm.prom": counter(holed)}))
+    # 500 J/s x 300 s, read off the counter before and after the hole.
+    assert facts.energy_joules.number == pytest.approx(150_000, rel=0.02)
+    assert facts.energy_joules.bound == "exact"
+    assert facts.accelerator_seconds.number == pytest.approx(200, rel=0.02)
+    assert facts.accelerator_seconds.bound == "at least"
+    (said,) = [one for one in facts.findings if one.code == "coverage-gap"]
+    assert "device time is a lower bound" in said.message
 
 
 def test_the_driver_names_the_part(written):

@@ -89,8 +89,8 @@ derived_from = ["N/A"]
 """ % ("ab" * 32)
 
 
-def audited(folder: Path, text: str) -> AuditReport:
-    (folder / "dcgm.prom").write_text(dcgm())
+def audited(folder: Path, text: str, recording: str | None = None) -> AuditReport:
+    (folder / "dcgm.prom").write_text(dcgm() if recording is None else recording)
     (folder / "notes.bin").write_bytes(b"\x00\x01 not a log")
     (folder / "case.toml").write_text(text)
     return audit(AuditCase.load(folder / "case.toml"), trace=False)
@@ -102,6 +102,12 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> AuditReport:
 
 
 @pytest.fixture(scope="session")
+def metered(tmp_path_factory: pytest.TempPathFactory) -> AuditReport:
+    """``full`` with a recording that has no hole: its sums are figures, not lower bounds."""
+    return audited(tmp_path_factory.mktemp("metered"), FULL, dcgm(hole=(0, 0)))
+
+
+@pytest.fixture(scope="session")
 def released(tmp_path_factory: pytest.TempPathFactory) -> AuditReport:
     """The case with everything, its provider's word, and a meter on both runs."""
     text = FULL.replace(
@@ -109,7 +115,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> AuditReport:
         'accelerator_hours = 50\nenergy_mwh = 0.04\nenergy_boundary = "node"',
     )
     text = text.replace('kind = "synthetic-data"', 'kind = "finetuning"')
-    return audited(tmp_path_factory.mktemp("released"), text + RELEASE)
+    return audited(tmp_path_factory.mktemp("released"), text + RELEASE, dcgm(hole=(0, 0)))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,378 @@
+"""One maker for each kind of input, found by the name that the library's models give it.
+
+Shapes stand in the comments as (batch, ...). Tensors are on meta; small ones whose numbers steer
+the model (grids of patches, masks, image sizes) are real, on the CPU.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flopcount.inputs.sizes import Sizes
+
+VISION = ("vision_config", "image_encoder_config", "backbone_config", "vit_config")
+AUDIO = ("audio_config", "encoder_config", "audio_encoder_config", "speech_config")
+_CHANNELS = ("num_channels", "in_channels", "in_chans", "num_image_channels")
+_IMAGE = ("image_size", "img_size", "input_size", "crop_size")
+_BINS = (
+    "num_mel_bins",
+    "input_feat_per_channel",
+    "feature_projection_input_dim",
+    "n_mels",
+    "mel_dim",
+    "feature_size",
+    "num_features",
+)
+_MERGES = ("spatial_merge_size", "merge_size", "pooling_kernel_size")
+_FRAMES = ("num_frames", "frames_per_clip")
+
+
+class Maker:
+    """Makes the inputs of one model, each by its name."""
+
+    def __init__(self, model: Any, sizes: Sizes) -> None:
+        self.model = model
+        self.sizes = sizes
+        self.dtype = next(model.parameters()).dtype
+        named = inspect.signature(model.forward).parameters
+        takes = {n: p for n, p in named.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+        self.accepted = set(takes)
+        self.required = [n for n, p in takes.items() if p.default is p.empty]
+        self._done: dict[str, Any] = {}
+
+    def knows(self, name: str) -> bool:
+        """Say whether there is a maker for an input of that name."""
+        return name in MAKERS
+
+    def make(self, name: str) -> Any:
+        """Return the input of that name.
+
+        Raises:
+            InputSizeUnknownError: its size is neither given nor fixed by the configuration.
+        """
+        if name not in self._done:
+            self._done[name] = MAKERS[name](self)
+        return self._done[name]
+
+    # -------------------------------------------------------------- plain tensors
+    def floats(self, *shape: int) -> Any:
+        """A tensor of the model's own dtype, on meta."""
+        import torch
+
+        return torch.zeros(*shape, dtype=self.dtype, device="meta")
+
+    def whole(self, *shape: int) -> Any:
+        """A tensor of integers, on meta."""
+        import torch
+
+        return torch.zeros(*shape, dtype=torch.long, device="meta")
+
+    def ones(self, *shape: int, boolean: bool = False) -> Any:
+        """A mask that hides nothing, with its values."""
+        import torch
+
+        return torch.ones(*shape, dtype=torch.bool if boolean else torch.long)
+
+    def known(self, rows: list[list[int]] | list[int]) -> Any:
+        """Integers that steer the model, with their values."""
+        import torch
+
+        return torch.tensor(rows)
+
+    # -------------------------------------------------------------- text
+    def text(self) -> Any:
+        """Token ids (batch, tokens)."""
+        return self.whole(self.sizes.batch, self.text_length())
+
+    def text_length(self) -> int:
+        """Return the tokens a sample; the tower's own length where it was trained padded to it."""
+        fixed = self.sizes.number("max_position_embeddings", parts=("text_config",))
+        if not is_dual_tower(self.model) or fixed is None or fixed > 256:
+            return self.sizes.tokens()
+        length = self.sizes.sequence
+        if length is None or length > fixed:
+            self.sizes.notes.append(f"the text tower reads {fixed} tokens a sample, its own length")
+            return fixed
+        return length
+
+    def decoder_text(self) -> Any:
+        """Token ids of the decoder (batch, tokens), one row a codebook where there are several."""
+        length = self.sizes.decoder_sequence
+        length = self.sizes.tokens() if length is None else length
+        books = self.sizes.number("num_codebooks", "num_channels", parts=("decoder_config",))
+        if books is not None and getattr(self.model.config, "model_type", "") == "dia":
+            return self.whole(self.sizes.batch, length, books)
+        return self.whole(self.sizes.batch, length)
+
+    def text_mask(self) -> Any:
+        """Mask over the tokens, or over the frames where the main input has frames."""
+        found = self._done.get("input_features", self._done.get("input_values"))
+        if found is not None:
+            return self.ones(self.sizes.batch, found.shape[-1])
+        return self.ones(self.sizes.batch, self.text_length())
+
+    def image_places(self) -> Any:
+        """Which tokens are an image's: as many as the model has queries for one."""
+        queries = self.sizes.number("latent_query_num")
+        length = self.text_length()
+        if queries is None or queries >= length:
+            raise self.sizes.unknown("sequence", f"more than the {queries} tokens of an image")
+        return self.known([[1] * queries + [0] * (length - queries)] * self.sizes.batch)
+
+    def boxes(self) -> Any:
+        """Boxes of the tokens on the page (batch, tokens, 4)."""
+        return self.whole(self.sizes.batch, self.sizes.tokens(), 4)
+
+    # -------------------------------------------------------------- images and videos
+    def image_size(self) -> tuple[int, int]:
+        """Return height and width: the caller's, else the configuration's."""
+        size = self.sizes.image or self.sizes.pair(*_IMAGE, parts=VISION)
+        if size is None:
+            raise self.sizes.unknown("image", "the training image's height and width")
+        return size
+
+    def channels(self) -> int:
+        """Return the image's channels: the configuration's, else three colours."""
+        return self.sizes.number(*_CHANNELS, parts=VISION) or 3
+
+    def frames(self) -> int | None:
+        """Return the frames of a video model's input; None where images are read."""
+        own = [self.model.config, *(getattr(self.model.config, part, None) for part in VISION)]
+        fixed = [getattr(config, name, None) for config in own for name in _FRAMES]
+        found = next((n for n in fixed if isinstance(n, int)), None)
+        return found if found is None else (self.sizes.frames or found)
+
+    def pixels(self) -> Any:
+        """(batch, channels, height, width), or patches, frames or pairs where the model takes those."""
+        b = self.sizes.batch
+        if self.reads_patches():
+            return self.patches()
+        frames = self.frames()
+        if frames is not None:  # the frames come before the channels
+            return self.floats(b, frames, self.channels(), *self.image_size())
+        return self.floats(b, self.channels(), *self.image_size())
+
+    def video(self) -> Any:
+        """(batch, frames, channels, height, width)."""
+        frames = self.frames() or self.sizes.frames
+        if frames is None:
+            raise self.sizes.unknown("frames", "the frames of a video")
+        return self.floats(self.sizes.batch, frames, self.channels(), *self.image_size())
+
+    def reads_patches(self) -> bool:
+        """Say whether the model reads rows of flattened patches instead of images."""
+        steering = {"grid_thw", "image_grid_thw", "spatial_shapes", "pixel_position_ids"}
+        return bool(steering & self.accepted)
+
+    def patch(self) -> tuple[int, int]:
+        """Return height and width of a patch."""
+        found = self.sizes.pair("patch_size", parts=VISION)
+        if found is None:
+            raise self.sizes.unknown(
+                "image", "patches, whose size the configuration does not state"
+            )
+        return found
+
+    def grid(self) -> tuple[int, int]:
+        """Return rows and columns of patches of the image, whole ones after merging."""
+        high, wide = self.patch()
+        number = self.sizes.number("num_patches", parts=VISION)
+        if self.sizes.image is None and number is not None and "spatial_shapes" in self.accepted:
+            side = int(number**0.5)
+            return side, number // side
+        merge = self.sizes.number(*_MERGES, parts=VISION) or 1
+        height, width = self.image_size()
+        rows = max(height // high // merge, 1) * merge
+        return rows, max(width // wide // merge, 1) * merge
+
+    def patches(self) -> Any:
+        """Rows of flattened patches: of all samples in one where a grid comes with them."""
+        rows, columns = self.grid()
+        high, wide = self.patch()
+        width = self.channels() * high * wide
+        if {"grid_thw", "image_grid_thw"} & self.accepted:
+            width *= self.sizes.number("temporal_patch_size", parts=VISION) or 1
+            return self.floats(self.sizes.batch * rows * columns, width)
+        return self.floats(self.sizes.batch, rows * columns, width)
+
+    def grids(self) -> Any:
+        """Frames, rows and columns of patches, a line for each image: (batch, 3)."""
+        return self.known([[1, *self.grid()]] * self.sizes.batch)
+
+    def shapes(self) -> Any:
+        """Rows and columns of patches: (batch, 2)."""
+        return self.known([[*self.grid()]] * self.sizes.batch)
+
+    def patch_places(self) -> Any:
+        """Column and row of each patch: (batch, patches, 2)."""
+        rows, columns = self.grid()
+        places = [[x, y] for y in range(rows) for x in range(columns)]
+        return self.known(places)[None].repeat(self.sizes.batch, 1, 1)
+
+    def pixel_mask(self) -> Any:
+        """Mask over patches or over pixels; hides nothing."""
+        if self.reads_patches():
+            rows, columns = self.grid()
+            return self.ones(self.sizes.batch, rows * columns)
+        return self.ones(self.sizes.batch, *self.image_size())
+
+    def merges(self) -> Any:
+        """How many patches are merged along a side, a number for each image."""
+        merge = self.sizes.number(*_MERGES, parts=VISION) or 1
+        return self.known([merge] * self.sizes.batch)
+
+    def flat_patches(self) -> Any:
+        """Patches with their row and column in front (batch, patches, 2 + pixels)."""
+        high, wide = self.patch()
+        number = self.sizes.number("seq_len", "max_num_patches", parts=VISION)
+        if self.sizes.image is not None or number is None:
+            rows, columns = self.grid()
+            number = rows * columns
+        return self.floats(self.sizes.batch, number, 2 + self.channels() * high * wide)
+
+    def masked_patches(self) -> Any:
+        """Which patches a pre-training hides: none is said by the configuration."""
+        raise self.sizes.unknown("bool_masked_pos", "the patches that pre-training hides")
+
+    # -------------------------------------------------------------- sound
+    def spectrogram(self) -> Any:
+        """(batch, bins, frames)."""
+        bins = self.sizes.number(*_BINS, parts=AUDIO)
+        if bins is None:
+            raise self.sizes.unknown("input_features", "the bins of a spectrogram")
+        return self.floats(self.sizes.batch, bins, self.sound_frames())
+
+    def sound_frames(self) -> int:
+        """Return the frames of a spectrogram: the caller's, else the configuration's."""
+        frames = self.sizes.audio_frames
+        positions = self.sizes.number("max_source_positions", parts=AUDIO)
+        if frames is None and positions is not None and "encoder_layers" in vars(self.model.config):
+            # The convolutions before the encoder halve the frames (Whisper).
+            frames = 2 * positions
+        if frames is None:
+            raise self.sizes.unknown("audio_frames", "the spectrogram frames a sample")
+        return frames
+
+    def sound_mask(self) -> Any:
+        """Mask over a spectrogram's frames; hides nothing."""
+        return self.ones(self.sizes.batch, self.sound_frames())
+
+    def samples(self) -> Any:
+        """Audio samples (batch, samples), or a spectrogram where the configuration fixes one."""
+        config = self.model.config
+        bins, frames = (getattr(config, n, None) for n in ("num_mel_bins", "max_length"))
+        if isinstance(bins, int) and isinstance(frames, int):  # a transformer on spectrograms
+            return self.floats(self.sizes.batch, frames, bins)
+        if self.sizes.sequence is None:
+            raise self.sizes.unknown("sequence", "the audio samples a sample")
+        return self.floats(self.sizes.batch, self.sizes.sequence)
+
+    # -------------------------------------------------------------- series and states
+    def history(self) -> int:
+        """Return the past time steps a sample: the context and the lags that reach behind it."""
+        context = self.sizes.sequence or self.sizes.number("context_length")
+        if context is None:
+            raise self.sizes.unknown("sequence", "the time steps a sample")
+        lags = getattr(self.model.config, "lags_sequence", None)
+        return context + (max(lags) if isinstance(lags, list | tuple) and lags else 0)
+
+    def future(self) -> int:
+        """Return the time steps that are to be predicted."""
+        found = self.sizes.number("prediction_length")
+        if found is None:
+            raise self.sizes.unknown("prediction_length", "the time steps to be predicted")
+        return found
+
+    def series(self, steps: int) -> Any:
+        """Values (batch, steps), with channels behind where the model has several."""
+        channels = self.sizes.number("num_input_channels")
+        width = self.sizes.number("input_size")
+        if channels is not None:
+            return self.floats(self.sizes.batch, steps, channels)
+        if width is not None and width > 1:
+            return self.floats(self.sizes.batch, steps, width)
+        return self.floats(self.sizes.batch, steps)
+
+    def features(self, steps: int) -> Any:
+        """Features of the time steps (batch, steps, features)."""
+        number = getattr(self.model.config, "num_time_features", 0)
+        return self.floats(self.sizes.batch, steps, number)
+
+    def observed(self, steps: int) -> Any:
+        """Which values were observed: all of them."""
+        import torch
+
+        return torch.ones(self.series(steps).shape, dtype=torch.bool)
+
+    def states(self, key: str) -> Any:
+        """What an agent saw or did (batch, steps, width)."""
+        width = self.sizes.number(key)
+        if width is None:
+            raise self.sizes.unknown(key, "the width of an agent's states or actions")
+        return self.floats(self.sizes.batch, self.sizes.tokens(), width)
+
+    def visual_features(self) -> Any:
+        """Features of regions that another model found (batch, regions, width): how many is open."""
+        raise self.sizes.unknown("visual_feats", "the regions an image and their width")
+
+
+def is_dual_tower(model: Any) -> bool:
+    """Contrastive pairs (CLIP, CLAP) read both, other models of two towers run on text alone."""
+    config = model.config
+    both = any(hasattr(config, part) for part in ("vision_config", "audio_config"))
+    return both and hasattr(config, "text_config") and not model.can_generate()
+
+
+def _one(m: Maker) -> Any:
+    return m.floats(m.sizes.batch, m.sizes.tokens(), 1)
+
+
+MAKERS: dict[str, Callable[[Maker], Any]] = {
+    "input_ids": Maker.text,
+    "qformer_input_ids": Maker.text,
+    "decoder_input_ids": Maker.decoder_text,
+    "attention_mask": Maker.text_mask,
+    "bbox": Maker.boxes,
+    "pixel_values": Maker.pixels,
+    "prompt_pixel_values": Maker.pixels,
+    "prompt_masks": Maker.pixels,
+    "pixel_values_videos": Maker.video,
+    "image": Maker.pixels,
+    "pixel_mask": Maker.pixel_mask,
+    "pixel_attention_mask": Maker.pixel_mask,
+    "hidden_states": Maker.patches,
+    "grid_thw": Maker.grids,
+    "image_grid_thw": Maker.grids,
+    "spatial_shapes": Maker.shapes,
+    "target_sizes": Maker.shapes,
+    "pixel_position_ids": Maker.patch_places,
+    "merge_sizes": Maker.merges,
+    "flattened_patches": Maker.flat_patches,
+    "bool_masked_pos": Maker.masked_patches,
+    "input_features": Maker.spectrogram,
+    "spectrogram": Maker.spectrogram,
+    "input_features_mask": Maker.sound_mask,
+    "input_values": Maker.samples,
+    "past_values": lambda m: m.series(m.history()),
+    "past_values_padding": lambda m: m.whole(m.sizes.batch, m.history()),
+    "past_observed_mask": lambda m: m.observed(m.history()),
+    "past_time_features": lambda m: m.features(m.history()),
+    "future_values": lambda m: m.series(m.future()),
+    "future_time_features": lambda m: m.features(m.future()),
+    "freq": lambda m: m.whole(m.sizes.batch, 1),
+    "states": lambda m: m.states("state_dim"),
+    "image_embeds_position_mask": Maker.image_places,
+    "is_longer": lambda m: m.whole(m.sizes.batch, 1),
+    "mm_token_type_ids": lambda m: m.known([[0] * m.text_length()] * m.sizes.batch),
+    "token_type_ids": lambda m: m.known([[0] * m.text_length()] * m.sizes.batch),
+    "audio_input_ids": Maker.text,
+    "actions": lambda m: m.states("act_dim"),
+    "rewards": _one,
+    "returns_to_go": _one,
+    "timesteps": Maker.text,
+    "visual_feats": Maker.visual_features,
+    "visual_pos": Maker.visual_features,
+}

@@ -1,0 +1,178 @@
+"""What a training loop's observer hands on: kinds of calls, what became of them, and steps.
+
+No torch is imported here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from profilers.step_values import Mode
+
+Passes = tuple[tuple[int, ...], ...]
+"""For each backward pass, the output tensors at which it began, by their place."""
+FIRING = 4
+"""Facts of one arrival of a gradient: graph task, grad mode, time (ns), the output's place."""
+RAISED = -1
+"""In place of arrivals: the call raised."""
+
+Call = tuple["Kind", list[int], int, bool]
+"""An outermost call as the hot path notes it, when it begins: its kind, a list for what is still to
+come, the time (ns), and whether it runs inside of a backward. The list gets ``FIRING`` facts for
+each gradient that arrives at an output; of a call without gradients it gets the time of its end; of
+one that raised only ``RAISED``."""
+
+
+def now_us() -> int:
+    """Return the monotonic clock in microseconds."""
+    return time.monotonic_ns() // 1000
+
+
+class Kind:
+    """One kind of call: the same module, flags and shapes."""
+
+    __slots__ = (
+        "aside", "data", "device", "graded", "inputs", "key", "model", "place", "real", "samples",
+        "tokens", "trained", "transformed", "usual", "variants", "watched",
+    )  # fmt: skip
+
+    def __init__(self, model: str, key: Hashable) -> None:
+        self.model = model
+        """Class name of the module."""
+        self.key = key
+        self.place = 0
+        """The same number for all kinds of calls of one module."""
+        self.variants: dict[Hashable, Variant] = {}
+        self.usual: Variant | None = None
+        """Forward, and one backward from the first output."""
+        self.inputs: tuple[str, ...] = ()
+        self.tokens: int | None = None
+        self.samples: int | None = None
+        self.device = "cpu"
+        self.real = True
+        """False for a call that computes nothing: its tensors have no storage."""
+        self.transformed = False
+        """Called under a function transform, where gradients do not show."""
+        self.graded = True
+        """Gradients are enabled."""
+        self.watched = True
+        """A backward may come, and would show."""
+        self.aside = False
+        """Without gradients, and in eval mode: no training."""
+        self.trained: tuple[int, ...] = ()
+        """Ids of a few parameters, by which the model's optimizer is known."""
+        self.data: Any = None
+        """The listener's own."""
+
+    def variant(
+        self, mode: Mode, passes: Passes = (), *, doubled: bool = False, raised: bool = False
+    ) -> Variant:
+        """What became of a call of this kind; the same object for the same."""
+        key = (mode, passes, doubled, raised)
+        found = self.variants.get(key)
+        if found is None:
+            found = self.variants[key] = Variant(self, mode, passes, doubled=doubled, raised=raised)
+        return found
+
+    def became(self, fired: Sequence[int], *, again: bool) -> Variant:
+        """The variant of a call at whose outputs these gradients arrived."""
+        if len(fired) == FIRING and not (again or fired[1] or fired[3]):
+            found = self.usual
+            if found is None:
+                found = self.usual = self.variant("train", ((0,),))
+            return found
+        if not fired:
+            return self.variant("again" if again else "forward")
+        if fired[0] == RAISED:
+            return self.variant("forward", raised=True)
+        tasks: dict[int, set[int]] = {}
+        for at in range(0, len(fired), FIRING):
+            tasks.setdefault(fired[at], set()).add(fired[at + 3])
+        passes = tuple(tuple(sorted(places)) for places in tasks.values())
+        return self.variant("again" if again else "train", passes, doubled=any(fired[1::FIRING]))
+
+
+class Variant:
+    """A kind of call and what became of it."""
+
+    __slots__ = ("data", "doubled", "kind", "mode", "passes", "raised")
+
+    def __init__(
+        self, kind: Kind, mode: Mode, passes: Passes, *, doubled: bool = False, raised: bool = False
+    ) -> None:
+        self.kind = kind
+        self.mode = mode
+        self.passes = passes
+        self.doubled = doubled
+        """A backward was itself recorded for differentiation."""
+        self.raised = raised
+        """The call raised; nobody knows how far it came."""
+        self.data: Any = None
+        """The listener's own."""
+
+
+Bucket = dict[Variant, int]
+
+
+@dataclass(kw_only=True, slots=True)
+class StepSeen:
+    """One step as it was seen. Times in microseconds of the monotonic clock."""
+
+    calls: Bucket
+    optimizer: str | None
+    before_us: int
+    """End of the step before, or the start."""
+    start_us: int
+    """The first call."""
+    end_us: int
+    tokens: int | None
+    tokens_from: str | None
+    samples: int | None
+    number: int | None
+    """The step's number where the program said it."""
+
+
+@dataclass(kw_only=True, slots=True)
+class AsideSeen:
+    """Calls beside training."""
+
+    what: str
+    calls: Bucket
+    start_us: int
+    end_us: int
+    source: str
+
+
+class Listener(Protocol):
+    """Who wants to know."""
+
+    def new_kind(self, kind: Kind, module: Any, args: Any, kwargs: Any) -> None:
+        """A call of a kind that was not seen before is about to run."""
+
+    def settle(self, variant: Variant) -> object:
+        """What became of a call is known for the first time: the moment to count it."""
+
+    def step(self, seen: StepSeen) -> None:
+        """A step is over."""
+
+    def said(self, tokens: int | None, samples: int | None, number: int | None) -> None:
+        """The program said something of a step that was told already."""
+
+    def aside(self, seen: AsideSeen) -> None:
+        """Calls that belong to no step are over."""
+
+    def folded(self, *, counting: bool, begun: bool) -> None:
+        """Everything up to now was told; ``begun``: calls of a further step were already made.
+
+        Without ``counting`` this is another thread than the program's: nothing may be counted.
+        """
+
+    def trouble(self, where: str, error: BaseException) -> None:
+        """The observer failed; the program did not notice."""
+
+    def resumed(self, step: int) -> None:
+        """An optimizer's own state says that it stepped before."""

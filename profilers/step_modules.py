@@ -1,0 +1,224 @@
+"""Which modules exist, and which of them stand before a recorder's seam?
+
+Every module of the process gets a seam at the start, later ones when they are made, copied or
+unpickled. What lies inside a compiled module gets none, for it is part of a graph.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import os
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn.modules.module import (
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
+)
+
+from profilers.step_seam import MOST_INSIDE, SEAM, Seam
+
+if TYPE_CHECKING:
+    from profilers.steps import Observer
+
+Undo = Callable[[], None]
+
+
+class Modules:
+    """Keeps the seams of one observer."""
+
+    def __init__(self, observer: Observer) -> None:
+        """Take whose seams they are."""
+        self.observer = observer
+        self.seams: weakref.WeakSet[Seam] = weakref.WeakSet()
+        self._pid = os.getpid()
+
+    # ------------------------------------------------------------ giving and taking seams
+
+    def sweep(self) -> None:
+        """Give every module of the process its seam."""
+        known: dict[type, bool] = {}
+        modules = []
+        for item in gc.get_objects():
+            kind = type(item)
+            found = known.get(kind)
+            if found is None:
+                found = known[kind] = _is_module_class(kind)
+            if found and _is_whole(item):
+                modules.append(item)
+        inside = inside_compiled(modules)
+        for module in modules:
+            if id(module) not in inside:
+                self.arm(module)
+        self.observer.epoch += 1
+
+    def arm(self, module: Any) -> Seam:
+        """Put a seam before a module's call, unless one of ours is there."""
+        state = module.__dict__
+        present = state.get(SEAM)
+        found = present
+        while type(found) is Seam:
+            if found.observer is self.observer and found.module() is module:
+                return found
+            found = found.inner
+        if type(present) is Seam and present.module() is not module:
+            present = found  # a copied dictionary brought another module's seam along
+        seam = Seam(self.observer, module, present)
+        self.seams.add(seam)
+        state[SEAM] = seam
+        return seam
+
+    def disarm(self, seam: Seam) -> None:
+        """Take a seam out, where nobody has put another one around it."""
+        module = seam.module()
+        self.seams.discard(seam)
+        self.observer.epoch += 1
+        if module is None:
+            return
+        state = module.__dict__
+        present = state.get(SEAM)
+        if present is seam:
+            if seam.inner is None:
+                del state[SEAM]
+            else:
+                state[SEAM] = seam.inner
+
+    def disarm_all(self) -> None:
+        """Leave all modules as they were."""
+        for seam in list(self.seams):
+            self.disarm(seam)
+
+    def within(self, whole: Any) -> tuple[list[dict[str, Any]], list[Seam]]:
+        """The dictionaries and seams of the modules inside a model.
+
+        Compiled ones keep their seam while the model runs: a change there could make torch compile
+        again.
+        """
+        states: list[dict[str, Any]] = []
+        seams: list[Seam] = []
+        surplus: list[Seam] = []
+        for module in whole.modules():
+            state = module.__dict__
+            seam = state.get(SEAM)
+            if module is whole or type(seam) is not Seam or seam.inner is not None:
+                continue
+            if seam.observer is not self.observer or seam.module() is not module:
+                continue
+            if len(states) < MOST_INSIDE:
+                states.append(state)
+                seams.append(seam)
+            else:
+                surplus.append(seam)
+        for seam in surplus:
+            self.disarm(seam)
+        return states, seams
+
+    def restore(self, states: list[dict[str, Any]], seams: list[Seam]) -> None:
+        """Put back the seams inside a model, of which some may be gone since its call began."""
+        for state, seam in zip(states, seams, strict=True):
+            if state.get(SEAM, seam) is not None:
+                continue
+            if seam in self.seams:
+                state[SEAM] = seam
+            else:
+                del state[SEAM]
+
+    def clear_inside(self, whole: Any) -> None:
+        """About to be compiled: what lies inside is going to be part of a graph."""
+        inner = {id(module) for module in whole.modules() if module is not whole}
+        for seam in list(self.seams):
+            if id(seam.module()) in inner:
+                self.disarm(seam)
+
+    # ------------------------------------------------------------ what happens to modules
+
+    def watch(self) -> Iterator[Undo]:
+        """Give modules that are made or copied from now on their seam at once."""
+        yield register_module_module_registration_hook(self._registered).remove
+        yield register_module_parameter_registration_hook(self._registered).remove
+        for name in ("__init__", "__setstate__"):
+            yield wrapped(torch.nn.Module, name, self._made)
+        yield wrapped(torch.nn.Module, "compile", self._compiled)
+        yield _unseen_by_script()
+
+    def _is_ours(self) -> bool:
+        return self.observer.watching and os.getpid() == self._pid
+
+    def _made(self, module: Any) -> None:
+        if self._is_ours() and is_module(module):
+            self.arm(module)
+
+    def _registered(self, _module: Any, name: str, child: Any) -> None:
+        self.observer.epoch += 1
+        if name == "_orig_mod" and isinstance(child, torch.nn.Module):
+            self.clear_inside(child)
+
+    def _compiled(self, module: Any) -> None:
+        """A module was compiled in place: stand before what torch put there."""
+        if self._is_ours():
+            self.arm(module)
+            self.observer.epoch += 1
+            self.clear_inside(module)
+
+
+def is_module(item: Any) -> bool:
+    """Whether something is a module, asked without running any of its code."""
+    return _is_module_class(type(item)) and _is_whole(item)
+
+
+def _is_module_class(kind: type) -> bool:
+    return issubclass(kind, torch.nn.Module) and not issubclass(kind, torch.jit.ScriptModule)
+
+
+def _is_whole(item: Any) -> bool:
+    return "_modules" in object.__getattribute__(item, "__dict__")
+
+
+def inside_compiled(modules: list[Any]) -> set[int]:
+    """Ids of the modules that lie inside a compiled one."""
+    inside: set[int] = set()
+    for module in modules:
+        inner = module.__dict__.get(SEAM)
+        while type(inner) is Seam:
+            inner = inner.inner
+        if inner is not None:
+            inside.update(id(item) for item in module.modules() if item is not module)
+        elif type(module).__name__ == "OptimizedModule":
+            whole = module.__dict__["_modules"].get("_orig_mod")
+            if whole is not None:
+                inside.update(id(item) for item in whole.modules() if item is not whole)
+    return inside
+
+
+def wrapped(owner: Any, name: str, tell: Callable[[Any], None]) -> Undo:
+    """Call ``tell`` after a method of a class; answers what undoes it."""
+    original = owner.__dict__[name]
+
+    @functools.wraps(original)
+    def method(self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        if method.tell is not None:  # type: ignore[attr-defined]
+            method.tell(self)  # type: ignore[attr-defined]
+
+    method.tell = tell  # type: ignore[attr-defined]
+    setattr(owner, name, method)
+
+    def undo() -> None:
+        method.tell = None  # type: ignore[attr-defined]
+        if owner.__dict__.get(name) is method:
+            setattr(owner, name, original)
+
+    return undo
+
+
+def _unseen_by_script() -> Undo:
+    """TorchScript compiles every attribute of a module that is not on its list."""
+    ignored = getattr(sys.modules.get("torch.jit._recursive"), "ignored_attributes", None)
+    if not isinstance(ignored, list):
+        return lambda: None
+    ignored.append(SEAM)
+    return lambda: ignored.remove(SEAM)

@@ -1,0 +1,315 @@
+"""The hot path: what happens at each call of a model while a training is recorded.
+
+A seam is the entry ``_compiled_call_impl`` of one module (design/071). While a call of an outermost
+module runs, the seams of the modules inside it are taken out of their dictionaries in one go, so
+that only the outermost call costs anything. Only facts are noted; :mod:`profilers.step_folding`
+makes steps of them later. The hooks on outputs are made of C functions alone: they cost a
+microsecond and enter no Python frame.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import weakref
+from collections import OrderedDict, deque
+from collections.abc import Hashable
+from functools import partial
+from itertools import repeat
+from operator import attrgetter, setitem
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import compiler as _compiler
+from torch import is_autocast_enabled, is_grad_enabled
+from torch._C import _current_graph_task_id as graph_task
+from torch._C import _get_tracing_state as tracing_state
+from torch._C import _is_any_autocast_enabled as any_autocast
+from torch._C._dynamo.eval_frame import (
+    _FrameAction,
+    _FrameExecStrategy,
+    set_code_exec_strategy,
+)
+from torch.compiler import is_dynamo_compiling
+
+from profilers.step_events import RAISED, Call, Kind
+from profilers.step_signature import MOST_OUTPUTS, Signer, text_of, tokens_of
+
+if TYPE_CHECKING:
+    from profilers.steps import Observer
+
+SEAM = "_compiled_call_impl"
+MOST_KINDS = 4096
+"""Kinds of calls of one module that are remembered; the oldest are forgotten."""
+MOST_EVENTS = 1024
+"""So many facts wait, at most, for their replay."""
+MOST_INSIDE = 8192
+"""So many modules inside one model are silenced while it runs; deeper ones lose their seam."""
+
+signer = Signer(torch.Tensor, torch.strided)
+_requires_grad = attrgetter("requires_grad")
+_plainly = torch._C.DisableTorchFunctionSubclass
+"""Without it, torch asks each parameter's class whether it has a word to say; twice as slow."""
+_now = time.monotonic_ns
+_frame = sys._getframe
+_strided = torch.strided
+_Tensor = torch.Tensor
+_drain = deque[Any](maxlen=0).extend
+_NAME, _NONE = repeat(SEAM), repeat(None)
+_FACTS = tuple(
+    zip(iter(graph_task, -2), iter(is_grad_enabled, 2), iter(_now, -1), repeat(place), strict=False)
+    for place in range(MOST_OUTPUTS)
+)
+"""Endless facts of an arrival (``profilers.step_events.FIRING``), each read when it is taken."""
+
+
+class Here(threading.local):
+    """Whether this thread is inside of an outermost call, or of our own work."""
+
+    depth = 0
+
+
+class Hook(partial):  # type: ignore[type-arg]
+    """The hook on an output: ``next`` of a C iterator, which notes an arrival and answers None."""
+
+    __slots__ = ()
+    __torch_unserializable__ = True  # a saved tensor goes without this hook, and without a warning
+
+
+def hook(tensor: Any, fired: list[int], place: int) -> None:
+    """Have each arrival of the tensor's gradient noted in a list."""
+    watch = Hook(next, map(fired.extend, _FACTS[place]))
+    if type(tensor) is not _Tensor or tensor.is_leaf or tensor._backward_hooks is not None:
+        tensor.register_hook(watch)
+        return
+    hooks: Any = OrderedDict()  # as Tensor.register_hook does, without its handle
+    tensor._backward_hooks = hooks
+    tensor.grad_fn._register_hook_dict(tensor)
+    hooks[RAISED] = watch
+
+
+class Seam:
+    """Stands before one module's call and notes it when it is outermost."""
+
+    __slots__ = (
+        "__weakref__", "device", "epoch", "graph", "inner", "inside", "kind", "kinds", "last_key",
+        "module", "observer", "parameters", "serial", "states",
+    )  # fmt: skip
+
+    def __init__(self, observer: Observer, module: Any, inner: Any) -> None:
+        self.observer = observer
+        self.module = weakref.ref(module)
+        self.inner = inner
+        """What torch, or another recording, had put here."""
+        self.kinds: dict[Hashable, Kind] = {}
+        self.kind: Kind | None = None
+        self.last_key: Hashable = None
+        self.parameters: list[Any] = []
+        self.states: list[dict[str, Any]] = []
+        """Dictionaries of the modules inside, and their seams."""
+        self.inside: list[Seam] = []
+        self.device = "cpu"
+        self.epoch = -1
+        self.serial = -1
+        """The step of the last outermost call."""
+        self.graph = any(kind.__name__ == "GraphModule" for kind in type(module).__mro__)
+
+    def __reduce__(self) -> Any:
+        return type(None), ()  # whoever copies or saves a module gets it without its seam
+
+    def __deepcopy__(self, _memo: Any) -> None:
+        return None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Answer for the module's call."""
+        if is_dynamo_compiling() or _compiler._is_compiling_flag:
+            # Inlined into somebody's graph: nothing of ours may be traced.
+            return onwards(self.inner, self.module(), args, kwargs)
+        # Whoever copied the module's dictionary (data-parallel replicas) calls us for another one.
+        module = _frame(1).f_locals.get("self")
+        if module is None or type(module) is Seam:
+            module = self.module()
+        return self.run(module, args, kwargs)
+
+    def run(self, module: Any, args: Any, kwargs: Any) -> Any:
+        """Call the module, and note the call if it is an outermost one."""
+        observer = self.observer
+        here = observer.here
+        if here.depth or not observer.watching or module is not self.module():
+            return onwards(self.inner, module, args, kwargs)
+        here.depth = 1
+        call, epoch = None, -1
+        states = inside = ()  # type: Any
+        try:
+            call = self.enter(module, args, kwargs)
+            states, inside, epoch = self.states, self.inside, self.epoch
+            _drain(map(setitem, states, _NAME, _NONE))
+            inner = self.inner
+            if inner is None:
+                out = module._call_impl(*args, **kwargs)  # type: ignore[union-attr]
+            else:
+                out = onwards(inner, module, args, kwargs)
+        except BaseException:
+            if call is not None and not call[3]:
+                call[1].append(RAISED)
+            raise
+        finally:
+            if observer.epoch == epoch:
+                _drain(map(setitem, states, _NAME, inside))
+            else:
+                observer.modules.restore(states, inside)
+            here.depth = 0
+        if call is not None:
+            self.leave(call, out)
+        return out
+
+    def enter(self, module: Any, args: Any, kwargs: Any) -> Call | None:
+        """An outermost call is about to run."""
+        observer = self.observer
+        try:
+            if self.epoch != observer.epoch:
+                self.refresh(module)
+            again = graph_task() != -1
+            if again:
+                if self.serial != observer.serial:
+                    return None  # recomputation inside a model that is counted as a whole
+            else:
+                if observer.compiled.stepped:
+                    observer.stepped_in_graph()
+                if observer.boundary:
+                    observer.boundary = False
+                    observer.serial += 1
+                    if observer.overdue:
+                        observer.catch_up()
+            if tracing_state() is not None:
+                return None  # TorchScript records what runs; ours is not the model's
+            if self.graph and not self.parameters:
+                return None  # a piece of compiled code; the model around it was not seen
+            key = self.key(module, args, kwargs)
+            kind = self.kind
+            if kind is None or key != self.last_key:
+                kind = self.kinds.get(key)
+                if kind is None:
+                    kind = self.new_kind(key, module, args, kwargs)
+                self.kind, self.last_key = kind, key
+            if not kind.real:
+                return None
+            self.serial = observer.serial
+            call: Call = (kind, [], _now(), again)
+            observer.log.append(call)
+            return call
+        except Exception as error:  # noqa: BLE001 - never into the program
+            observer.trouble("a call", error)
+            return None
+
+    def key(self, module: Any, args: Any, kwargs: Any) -> tuple[Hashable, ...]:
+        """Everything that the call's cost may depend on."""
+        device = self.device
+        with _plainly():
+            required = tuple(map(_requires_grad, self.parameters))
+        parts: list[Any] = [
+            module.training,
+            is_grad_enabled(),
+            any_autocast() and is_autocast_enabled(device) and torch.get_autocast_dtype(device),
+            required,
+        ]
+        for value in args:
+            if type(value) is _Tensor and value.layout is _strided and not value.is_nested:
+                parts += (value.shape, value.dtype, value.requires_grad)
+            else:
+                signer.add(value, parts)
+        for name, value in kwargs.items():
+            parts.append(name)
+            if type(value) is _Tensor and value.layout is _strided and not value.is_nested:
+                parts += (value.shape, value.dtype, value.requires_grad)
+            else:
+                signer.add(value, parts)
+        return tuple(parts)
+
+    def leave(self, call: Call, out: Any) -> None:
+        """The call is over; watch whether a backward comes."""
+        kind, fired = call[0], call[1]
+        observer = self.observer
+        try:
+            if kind.watched:
+                if type(out) is _Tensor:
+                    if out.requires_grad:
+                        hook(out, fired, 0)
+                else:
+                    self._hook_each(out, fired)
+            else:
+                fired.append(_now())
+            if len(observer.log) > MOST_EVENTS:
+                observer.fold()
+        except Exception as error:  # noqa: BLE001 - never into the program
+            observer.trouble("a call's end", error)
+
+    def _hook_each(self, out: Any, fired: list[int]) -> None:
+        """Put hooks on the outputs that can have a gradient."""
+        hooks = 0
+        for place, tensor in enumerate(signer.outputs(out)):
+            if tensor.requires_grad and hooks < MOST_OUTPUTS and place < MOST_OUTPUTS:
+                hook(tensor, fired, place)
+                hooks += 1
+
+    def refresh(self, module: Any) -> None:
+        """Something was registered somewhere: look at what the model consists of now."""
+        self.parameters = list(module.parameters())
+        self.device = self.parameters[0].device.type if self.parameters else "cpu"
+        self.states, self.inside = self.observer.modules.within(module)
+        self.epoch = self.observer.epoch
+
+    def new_kind(self, key: Hashable, module: Any, args: Any, kwargs: Any) -> Kind:
+        """Describe a kind of call that was not seen before."""
+        kind = Kind(class_name(module), key)
+        tensors = signer.inputs(args, kwargs)
+        kind.place = id(self)
+        kind.inputs = tuple(map(text_of, tensors[:MOST_OUTPUTS]))
+        kind.real = not any(t.is_meta or type(t).__name__ == "FakeTensor" for t in tensors)
+        kind.tokens, kind.samples = tokens_of(kwargs, tensors)
+        kind.device = self.device
+        kind.transformed = torch._C._functorch.peek_interpreter_stack() is not None
+        kind.graded = is_grad_enabled()
+        kind.watched = kind.graded and not kind.transformed
+        kind.aside = not kind.graded and not module.training
+        wanted = [p for p in self.parameters if p.requires_grad]
+        kind.trained = tuple(map(id, wanted[:8] + wanted[-8:]))
+        if len(self.kinds) >= MOST_KINDS:
+            del self.kinds[next(iter(self.kinds))]
+        self.kinds[key] = kind
+        if kind.real:
+            self.observer.fresh = True
+            self.observer.listener.new_kind(kind, module, args, kwargs)
+        return kind
+
+
+def onwards(inner: Any, module: Any, args: Any, kwargs: Any) -> Any:
+    """Call what stands behind a seam."""
+    if inner is None:
+        return module._call_impl(*args, **kwargs)
+    if type(inner) is Seam:
+        return inner.run(module, args, kwargs)
+    return inner(*args, **kwargs)
+
+
+def class_name(module: Any) -> str:
+    """The class of the model inside wrappers that compute nothing."""
+    seen = 0
+    while seen < 4 and type(module).__name__ in (
+        "OptimizedModule", "DistributedDataParallel", "DataParallel",
+    ):  # fmt: skip
+        module = next(iter(module.children()), module)
+        seen += 1
+    return type(module).__name__.removeprefix("FSDP")
+
+
+def uncompiled(*functions: Any, inside: bool) -> None:
+    """Have the compiler leave functions of ours as they are, and what they call if ``inside``."""
+    action = _FrameAction.SKIP if inside else _FrameAction.DEFAULT
+    for function in functions:
+        set_code_exec_strategy(function.__code__, _FrameExecStrategy(_FrameAction.SKIP, action))
+
+
+uncompiled(Seam.__call__, Seam.run, onwards, inside=False)
+uncompiled(Seam.enter, Seam.leave, inside=True)
