@@ -12,6 +12,7 @@ import io
 import os
 import platform
 import random
+import shlex
 import statistics
 import subprocess
 import sys
@@ -61,7 +62,7 @@ def _bytes(folder: Path, *, all_values: bool) -> Iterator[str]:
     bundle.generate_key(folder)
     tiny = folder / "tiny.zip"
     _tiny(tiny, bundle.load_private(folder / "flopledger.key"))
-    yield from _head(all_values=all_values)
+    yield from _head()
     yield from _corruption({"two files and a seal": (tiny, all_values)})
 
 
@@ -73,7 +74,7 @@ def _report(folder: Path, *, all_values: bool) -> Iterator[str]:
     case = AuditCase.load(CASE)
     bundle.seal_case(case, keys=[key], out=whole, trace=False, choices=Choices(html=False))
     bundle.seal_case(case, keys=[key], out=page, trace=False)
-    yield from _head(all_values=all_values)
+    yield from _head()
     yield from _corruption({"two files and a seal": (tiny, all_values), "an audit": (whole, False)})
     yield from _archives(tiny, folder / "hostile.zip")
     yield from _json(tiny, folder / "hostile.zip")
@@ -88,7 +89,7 @@ def _report(folder: Path, *, all_values: bool) -> Iterator[str]:
     )
 
 
-def _head(*, all_values: bool) -> Iterator[str]:
+def _head() -> Iterator[str]:
     versions = ", ".join(
         f"{name} {importlib.metadata.version(name)}" for name in ("cryptography", "msgspec")
     )
@@ -97,7 +98,7 @@ def _head(*, all_values: bool) -> Iterator[str]:
     yield ""
     yield f"Date: {time.strftime('%Y-%m-%d')}. Machine: {_cpu()}, {os.cpu_count()} cores. "
     yield f"Python {platform.python_version()}, {versions}, {openssl.stdout.strip()}."
-    yield f"Command: `python benchmarks/bundle_attacks.py{' --all-values' if all_values else ''}`."
+    yield f"Command: `{shlex.join(['python', 'benchmarks/bundle_attacks.py', *sys.argv[1:]])}`."
     yield "Where the machine did other work meanwhile, times are upper bounds; ratios within a table hold."
     yield ""
 

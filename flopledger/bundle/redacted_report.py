@@ -16,8 +16,9 @@ from flopledger.amendments import Change
 from flopledger.bundle import leaks
 from flopledger.bundle.redaction import Policy, Taken, matches
 from flopledger.bundle.summary import Ends, Identities, SiteSummary
+from flopledger.bundle.taking import OF_FACTS, is_hidden, locator, take
 from flopledger.case_spec import Table
-from flopledger.facts import NAMES, Fact, Finding
+from flopledger.facts import Fact, Finding
 from flopledger.quantity import Interval
 
 if TYPE_CHECKING:
@@ -34,44 +35,6 @@ T = TypeVar("T", bound=Table)
 WITHHELD = "withheld"
 SENTENCE = "(withheld: this sentence names figures)"
 DIGITS = 2  #: to which derived figures are rounded outward
-#: Key of a run in the case -> figures of the run that it becomes.
-_OF_KEYS: dict[str, tuple[str, ...]] = {
-    "tokens": ("tokens",),
-    "samples": ("samples",),
-    "tokens_per_sample": ("tokens_per_sample",),
-    "sequence_length": ("sequence_length",),
-    "precision": ("precision",),
-    "recompute": ("recompute",),
-    "attention": ("attention",),
-    "accelerator": ("accelerator", "accelerator_place"),
-    "accelerator_count": ("device_count",),
-    "accelerator_hours": ("device_seconds",),
-    "wall_clock_hours": ("wall_seconds",),
-    "mfu": ("mfu",),
-    "hfu": ("hfu",),
-    "tokens_per_second_per_accelerator": ("device_throughput",),
-    "flop_per_second_per_accelerator": ("device_rate",),
-    "claimed_flop": ("claimed_flop",),
-    "energy_mwh": ("energy_joules",),
-    "trainable_parameters": ("trainable_parameters",),
-    "synthetic_public": ("synthetic_public",),
-}
-#: Facts whose name is not the figure's own.
-_OF_FACTS = {
-    "accelerator_count": "device_count",
-    "accelerator_seconds": "device_seconds",
-    "tokens_per_second_per_accelerator": "device_throughput",
-    "claimed_flop_per_second_per_accelerator": "device_rate",
-    "claimed_mfu": "mfu",
-    "claimed_hfu": "hfu",
-}
-#: Figures that give another one away by a plain product or quotient of public ones.
-_TIED = {
-    "device_seconds": ("timed_seconds", "wall_seconds", "device_throughput", "device_rate"),
-    "timed_seconds": ("wall_seconds",),
-    "tokens": ("samples", "device_throughput"),
-    "samples": ("tokens",),
-}
 _FIGURE = re.compile(r"\d")
 
 
@@ -116,83 +79,6 @@ def redact(report: "AuditReport", policy: Policy) -> "tuple[AuditReport, Taken]"
     return public, taken
 
 
-def take(report: "AuditReport", policy: Policy) -> Taken:
-    """Find what the policy withholds, synonyms included."""
-    spec = msgspec.to_builtins(report.case.spec)
-    fields: dict[str, set[str]] = {run.figures.name: set() for run in report.runs}
-    keys = {key: value for key, value in _keys(spec) if matches(key, policy.keys)}
-    for key in keys:
-        for owner, name in _run_key(key, fields):
-            fields[owner].update(_OF_KEYS.get(name, ()))
-    for run in report.runs:
-        known = {*NAMES, *(fact.name for fact in run.facts)}
-        names = {name for name in known if matches(name, policy.facts)}
-        fields[run.figures.name].update(_OF_FACTS.get(name, name) for name in names)
-    for mine in fields.values():
-        for name in tuple(mine):
-            mine.update(_TIED.get(name, ()))
-    for key, value in _keys(spec):
-        for owner, name in _run_key(key, fields):
-            if set(_OF_KEYS.get(name, ())) & fields[owner]:
-                keys[key] = value
-    hidden = {
-        fact
-        for run in report.runs
-        for fact in run.facts
-        if _hidden(fact, fields[run.figures.name], policy)
-    }
-    figures = [
-        getattr(run.figures, name)
-        for run in report.runs
-        for name in fields[run.figures.name]
-        if name != "accelerator_place" and getattr(run.figures, name, None) is not None
-    ]
-    values = (*keys.values(), *(fact.value for fact in hidden), *_plain(figures))
-    equal = _equal(report, values, fields)
-    facts = {
-        f"{run.figures.name}: {fact.name} [{number}]": (fact.value, _place(fact))
-        for run in report.runs
-        for number, fact in enumerate(run.facts)
-        if fact in hidden or fact in equal
-    }
-    return Taken(
-        keys=keys,
-        facts=facts,
-        fields={run: frozenset(mine) for run, mine in fields.items()},
-        values=values,
-        equal=equal,
-    )
-
-
-def _equal(
-    report: "AuditReport", values: tuple[Any, ...], fields: dict[str, set[str]]
-) -> frozenset[Fact]:
-    """Find the same figure under other names: a world size of as many ranks as devices, say."""
-    words, numbers = leaks.targets(values)
-    for run in report.runs:
-        for name in run.figures.__slots__:
-            value = getattr(run.figures, name)
-            if name in {"name", "kind", "place", "accelerator_place"} or value is None:
-                continue
-            if any(leaks.find(str(one), words, numbers) for one in _plain([value])):
-                fields[run.figures.name].add(name)
-    return frozenset(
-        fact
-        for run in report.runs
-        for fact in run.facts
-        if leaks.find(str(fact.value), words, numbers) is not None
-    )
-
-
-def _place(fact: Fact) -> str:
-    """Give a fact's place, without the arithmetic of a computed one."""
-    return f"{fact.file}: {_locator(fact)}"
-
-
-def _locator(fact: Fact) -> str:
-    return "computed" if fact.locator.startswith("computed") else fact.locator
-
-
 def summary_of(told: SiteSummary, public: "AuditReport", identities: Identities) -> SiteSummary:
     """Take out of a site's summary what the public report does not say."""
     runs = []
@@ -218,52 +104,15 @@ def summary_of(told: SiteSummary, public: "AuditReport", identities: Identities)
     return msgspec.structs.replace(told, runs=runs)
 
 
-def _keys(spec: dict[str, Any]) -> Iterable[tuple[str, Any]]:
-    """List the case's keys with values, runs by name."""
-    for table, value in spec.items():
-        if table == "run":
-            for run in value:
-                for key, inner in run.items():
-                    if key not in {"name", "kind"} and inner not in (None, [], {}):
-                        yield f"run.{run['name']}.{key}", inner
-        elif table == "model":
-            for name, model in value.items():
-                for key, inner in model.items():
-                    if inner not in (None, {}):
-                        yield f"model.{name}.{key}", inner
-        elif isinstance(value, dict):
-            for key, inner in value.items():
-                if inner not in (None, [], {}):
-                    yield f"{table}.{key}", inner
-
-
-def _run_key(key: str, runs: Iterable[str]) -> list[tuple[str, str]]:
-    """Split "run.NAME.KEY"; names may hold dots."""
-    return [(run, key.removeprefix(f"run.{run}.")) for run in runs if key.startswith(f"run.{run}.")]
-
-
-def _hidden(fact: Fact, fields: set[str] | frozenset[str], policy: Policy) -> bool:
-    return matches(fact.name, policy.facts) or _OF_FACTS.get(fact.name, fact.name) in fields
-
-
 def _facts(facts: Iterable[Fact], taken: Taken, policy: Policy) -> Iterable[Fact]:
     if not policy.hides_figures:
         return facts
     everywhere = {name for mine in taken.fields.values() for name in mine}
     return (
-        replace(fact, locator=_locator(fact))
+        replace(fact, locator=locator(fact))
         for fact in facts
-        if fact not in taken.equal and not _hidden(fact, everywhere, policy)
+        if fact not in taken.equal and not is_hidden(fact, everywhere, policy)
     )
-
-
-def _plain(figures: Iterable[Any]) -> Iterable[Any]:
-    for figure in figures:
-        interval = figure.quantity.interval if hasattr(figure, "quantity") else None
-        if interval is None:
-            yield figure
-        else:
-            yield from (end for end in (interval.low, interval.best, interval.high) if end)
 
 
 def _case(case: "AuditCase", taken: Taken) -> "AuditCase":
@@ -370,7 +219,7 @@ def _estimate(one: "ComputeEstimate", taken: Taken, *, coarse: bool) -> "Compute
         known
         for known in one.inputs
         if known.name not in taken.fields[one.run]
-        and _OF_FACTS.get(known.name, known.name) not in taken.fields[one.run]
+        and OF_FACTS.get(known.name, known.name) not in taken.fields[one.run]
         and leaks.find(f"{known.quantity.interval} {known.source}", words, numbers) is None
     )
     draws = one.draws

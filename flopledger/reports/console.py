@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flopledger.reports import wording
+from flopledger.reports.document import visible
 from flopledger.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -38,13 +39,13 @@ def terminal() -> Console:
 def print_summary(report: "AuditReport", console: Console | None = None) -> None:
     """Print verdict, routes, utilisation, thresholds and findings, in that order."""
     out = console or terminal()
-    out.print(Text(report.case.spec.title, style="bold"))
+    out.print(Text(visible(report.case.spec.title), style="bold"))
     verdict = Text(f" {wording.heading(report).upper()} ", style="bold reverse")
     verdict.stylize(_COLOURS[report.verdict])
     out.print(verdict)
-    out.print(Text(wording.conclusion(report)))
+    out.print(Text(visible(wording.conclusion(report))))
     if report.combined is not None:
-        out.print(Text(f"Combined: {report.combined.rule}.", style="dim"))
+        out.print(Text(visible(f"Combined: {report.combined.rule}."), style="dim"))
     for heading, table in (
         ("routes, 90 % intervals", _routes(report)),
         ("implied utilisation of the dense peak", _utilisation(report)),
@@ -55,7 +56,9 @@ def print_summary(report: "AuditReport", console: Console | None = None) -> None
             out.print(Text(heading, style="bold"))
             out.print(Padding(table, (0, 0, 0, 2), expand=False))
     _print_lines(out, "findings", _findings(report))
-    _print_lines(out, "would change the answer", [Text(line) for line in report.would_change])
+    _print_lines(
+        out, "would change the answer", [Text(visible(line)) for line in report.would_change]
+    )
 
 
 def _table(*columns: str) -> Table:
@@ -69,7 +72,11 @@ def _routes(report: "AuditReport") -> Table:
     table = _table("run", "route", "FLOP", "basis", "independence group")
     for one in report.estimates:
         table.add_row(
-            Text(one.run), one.method, wording.interval(one.flop), one.basis, one.independence_group
+            Text(visible(one.run)),
+            one.method,
+            wording.interval(one.flop),
+            one.basis,
+            one.independence_group,
         )
     if report.combined is not None:
         flop = wording.interval(report.combined.flop)
@@ -85,7 +92,10 @@ def _utilisation(report: "AuditReport") -> Table:
         rates = ", ".join(f"{name} {wording.percent(one)}" for name, one in run.utilisation.items())
         part = run.part.id or f"{run.part.spelled} ({len(run.part.candidates)} parts)"
         table.add_row(
-            Text(run.figures.name), Text(part), rates, ", ".join(run.precision_supported) or "none"
+            Text(visible(run.figures.name)),
+            Text(visible(part)),
+            rates,
+            ", ".join(run.precision_supported) or "none",
         )
     return table
 
@@ -106,7 +116,7 @@ def _findings(report: "AuditReport") -> list[Text]:
         Text.assemble(
             (f"{finding.severity} ", _SEVERITIES[finding.severity]),
             (f"{finding.code}: ", "bold"),
-            finding.message,
+            visible(finding.message),
         )
         for finding in report.findings
     ]

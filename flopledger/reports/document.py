@@ -178,16 +178,25 @@ _UNSEEN = re.compile(
 
 
 _LONGEST = 2000
+_WORD = 300  #: ASCII letters without a space: longer than most addresses, and no word
+#: ASCII only: other scripts write whole paragraphs without a space.
+_ENDLESS = re.compile(rf"[!-~]{{{_WORD + 1},}}")
+
+
+def _cut(text: str, at: int) -> str:
+    return f"{text[:at]}… ({len(text) - at:,} more letters)"
 
 
 def visible(value: Any) -> Any:
     """Give the same value with each unseen character of its strings written out, as ``\\u202e``.
 
-    A string longer than any sentence is cut: evidence decides how long its words are.
+    A string longer than any sentence is cut, and a word longer than any word, so that neither buries
+    the verdict: evidence decides how long its words are.
     """
     if isinstance(value, str):
+        value = _ENDLESS.sub(lambda found: _cut(found[0], _WORD), value)
         if len(value) > _LONGEST:
-            value = f"{value[:_LONGEST]}… ({len(value) - _LONGEST:,} more letters)"
+            value = _cut(value, _LONGEST)
         return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
     if isinstance(value, tuple):
         return tuple(visible(one) for one in value)

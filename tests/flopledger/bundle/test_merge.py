@@ -239,6 +239,12 @@ def test_a_broken_site_is_left_out_and_hurts_nobody(how: str, site: Site, tmp_pa
     assert bundle.verify(tmp_path / "m.zip").ok
 
 
+def test_a_bundle_given_twice_is_said(site: Site, tmp_path: Path) -> None:
+    good = site("good")
+    done = _merged([good, good], tmp_path / "m.zip")
+    assert (done.sites, done.findings[-1].code) == (1, "member-repeated")
+
+
 def test_other_schemas_verdicts_and_name_clashes(site: Site, tmp_path: Path) -> None:
     good = site("good")
     for bad in (

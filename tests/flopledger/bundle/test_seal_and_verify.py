@@ -391,14 +391,14 @@ def test_hostile_options(changes: dict[str, object], sealed: Path, key: bundle.P
 
 
 def test_the_wrong_key_is_no_damage(
-    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    sealed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "other").mkdir()
     bundle.generate_key(tmp_path / "other")
     other = tmp_path / "other" / "flopledger.pub"
-    found = bundle.verify(made, trusted=[bundle.load_public(other)])
+    found = bundle.verify(sealed, trusted=[bundle.load_public(other)])
     assert [problem.code for problem in found.problems] == ["signer"]
     assert found.intact
     assert found.exit_code == 1
-    assert main(["verify", str(made), "--key", str(other)]) == 1
+    assert main(["verify", str(sealed), "--key", str(other)]) == 1
     assert "whole, but NOT signed by whom you named" in capsys.readouterr().out
