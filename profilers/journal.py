@@ -309,6 +309,7 @@ class _Segment:
             self._write(self._encoder.head())
         except OSError:
             os.close(self._descriptor)
+            path.unlink(missing_ok=True)  # nothing is in it
             raise
 
     def append(self, cells: Mapping[str, Sequence[Any]]) -> None:
