@@ -9,7 +9,6 @@ what was differentiated (:func:`count_call`).
 
 from __future__ import annotations
 
-import copy
 import random
 import sys
 import time
@@ -20,66 +19,33 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.nn.modules.module import (
-    register_module_forward_hook,
-    register_module_forward_pre_hook,
-)
-from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import _disable_current_modes
 
-from flopcount.attention_scopes import AttentionScopes
 from flopcount.count import MODEL_PHASES, FlopCount
-from flopcount.dispatch import Counter
 from flopcount.doubles import CpuDoubles, Doubles, FakeDoubles, MetaDoubles, convert_inputs, doubled
-from flopcount.dtypes import dtype_name
+from flopcount.draws import noticing_python_draws
 from flopcount.errors import CountError, FlopcountError
-from flopcount.kernels import recording
 from flopcount.known_values import KnownValues
+from flopcount.live_capture import LiveCall, without_storage
+from flopcount.live_model import as_it_was
+from flopcount.live_watch import LiveWatch, watching
 from flopcount.parallel import unwrap
-from flopcount.scopes import Attention, Scope, Watch, seeing_engines
 from flopcount.shared_layers import Sharing, SharingRefusedError
 from flopcount.summary import summarise
 from flopcount.trace import Step, StepError, _neutral_torch
 
 if TYPE_CHECKING:
-    from flopcount.count import Phase
-    from flopcount.ledger import Ledger, Tally
-    from flopcount.registry import Cost
+    from flopcount.ledger import Ledger
 
 Targets = Callable[[Any], Sequence[Any]]
 """From a model's output to the tensors at which one backward pass began."""
 
-SMALL = 1 << 13
-"""Whole numbers of so many elements are kept by value: models ask questions about them."""
+ASKED = "asks a random number"
+"""In a remark (flopcount.draws): what is computed depends on a draw."""
+REDRAWS = 4
+"""So often a call is counted again with other draws, where they may decide what is computed."""
 MOST_CPU_FLOP = 10**10
 """A model that only runs on real numbers may compute so much, about a tenth of a second."""
-LIBRARIES = frozenset({"torch", "transformers", "peft", "accelerate", "diffusers", "timm"})
-"""Hooks of these take part in the computation; everybody else's might write a log."""
-HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-LOWERED = frozenset({"fp32", "fp16", "bf16"})
-
-
-class LiveTimeoutError(Exception):
-    """A trace took too long; internal."""
-
-
-@dataclass(kw_only=True, slots=True)
-class LiveCall:
-    """One call as it was made. Holds the model, and no storage of its inputs."""
-
-    model: Any
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    gradients: bool
-    """Whether gradients were enabled."""
-    training: tuple[bool, ...]
-    """Each module's flag."""
-    trainable: tuple[bool, ...]
-    """Each parameter's flag."""
-    autocast: tuple[str, str] | None
-    """Device type and short dtype name where autocast was on around the call."""
-    device: str = "cpu"
-    """Device type whose autocast a model may switch on inside the call."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,95 +76,6 @@ class LiveCount:
     method: str
 
 
-def capture(
-    model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, device: str = "cpu"
-) -> LiveCall:
-    """Note a call before it runs. Copies no storage but that of small whole numbers.
-
-    Args:
-        model: The module that is called.
-        args: Its positional inputs.
-        kwargs: Its keyword inputs.
-        device: Type of the device that it computes on, for autocast.
-
-    """
-    given, named = without_storage((args, kwargs))
-    lowered = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device)
-    return LiveCall(
-        model=model,
-        args=given,
-        kwargs=named,
-        gradients=torch.is_grad_enabled(),
-        training=tuple(module.training for module in model.modules()),
-        trainable=tuple(parameter.requires_grad for parameter in model.parameters()),
-        autocast=(device, dtype_name(lowered)) if lowered else None,
-        device=device,
-    )
-
-
-def without_storage(value: Any) -> Any:
-    """The same objects with tensors that hold nothing, however deep the tensors are.
-
-    Caches and batches are copied around their tensors; an object that cannot be copied stays.
-    """
-    memo: dict[int, Any] = {}
-    kept: list[Any] = []
-    with torch.no_grad():
-        for tensor in tensors_within(value):
-            memo[id(tensor)] = _hollow(tensor)
-            kept.append(tensor)
-        leaves, spec = pytree.tree_flatten(value)
-        fresh = []
-        for leaf in leaves:
-            if id(leaf) in memo:
-                fresh.append(memo[id(leaf)])
-            elif isinstance(leaf, torch.nn.Module) or not hasattr(leaf, "__dict__"):
-                fresh.append(leaf)
-            else:
-                fresh.append(_copied(leaf, memo))
-    return pytree.tree_unflatten(fresh, spec)
-
-
-def _copied(leaf: Any, memo: dict[int, Any]) -> Any:
-    if callable(leaf) and not hasattr(leaf, "__getitem__"):
-        return leaf
-    try:
-        return copy.deepcopy(leaf, dict(memo))
-    except Exception:  # noqa: BLE001 - an input of the user's may refuse in any way
-        return leaf
-
-
-def _hollow(tensor: Any) -> Any:
-    if tensor.is_nested or tensor.layout is not torch.strided:
-        return tensor.detach()  # what a product costs is in its lengths
-    whole = not (tensor.is_floating_point() or tensor.is_complex())
-    if whole and tensor.device.type == "cpu" and tensor.numel() <= SMALL:
-        return tensor.detach().clone()
-    fresh = torch.empty_like(tensor.detach(), device="meta")
-    return fresh.requires_grad_(tensor.requires_grad)
-
-
-def tensors_within(value: Any, depth: int = 6, seen: set[int] | None = None) -> Iterator[Any]:
-    """Every tensor in nested containers and in the attributes of objects."""
-    if isinstance(value, torch.Tensor):
-        yield value
-        return
-    if depth < 0 or isinstance(value, str | bytes | int | float | type | None):
-        return
-    seen = set() if seen is None else seen
-    if id(value) in seen or isinstance(value, torch.nn.Module):
-        return
-    seen.add(id(value))
-    if isinstance(value, Mapping):
-        inner = list(value.values())
-    elif isinstance(value, list | tuple | set | frozenset):
-        inner = list(value)
-    else:
-        inner = list(getattr(value, "__dict__", {}).values())
-    for item in inner[:4096]:
-        yield from tensors_within(item, depth - 1, seen)
-
-
 def count_call(
     call: LiveCall, passes: Sequence[Targets] = (), *, seconds: float = 60.0, real: bool = True
 ) -> LiveCount:
@@ -214,15 +91,27 @@ def count_call(
         CountError: when the model raises on every way of tracing it.
 
     """
-    counts = [
-        _climb(call, targets, time.monotonic() + seconds, real=real)
-        for targets in passes or (None,)
-    ]
-    return _merged(counts)
+    deadline = time.monotonic() + seconds
+
+    def counted(seed: int | None = None) -> list[tuple[FlopCount, Ledger]]:
+        each = passes or (None,)
+        return [_climb(call, targets, deadline, real=real, seed=seed) for targets in each]
+
+    counts = counted()
+    found = _merged(counts)
+    dice = [r for _, ledger in counts for r in ledger.remarks if r.startswith("random:")]
+    if not dice:
+        return found
+    if not any(ASKED in remark for remark in dice) and all(
+        _merged(counted(seed)).by_dtype == found.by_dtype for seed in range(REDRAWS)
+    ):
+        return found  # what was drawn is data, and decides nothing
+    reasons = [*([found.reason] if found.reason else ()), dice[0]]
+    return replace(found, bounds=(0, None), reason="; ".join(reasons))
 
 
 def _climb(
-    call: LiveCall, targets: Targets | None, deadline: float, *, real: bool
+    call: LiveCall, targets: Targets | None, deadline: float, *, real: bool, seed: int | None
 ) -> tuple[FlopCount, Ledger]:
     """The first way of tracing that works."""
     failures: list[str] = []
@@ -230,7 +119,7 @@ def _climb(
         if rung == "cpu" and (not real or _is_distributed()):
             continue
         try:
-            with _undisturbed():
+            with _undisturbed(seed):
                 ledger = _on(rung, call, targets, deadline)
         except (StepError, FlopcountError, MemoryError) as failure:
             failures.append(f"{rung}: {_said(failure)}")
@@ -279,9 +168,10 @@ def _trace(
                 model=model, args=(), kwargs={}, backward=call.gradients, loss=None, optimizer=None
             )
             stack.enter_context(_neutral_torch(step))
+            stack.enter_context(noticing_python_draws(watch.ledger.remarks))
             stack.enter_context(doubles)
             stack.enter_context(doubled([model], doubles))
-            _as_it_was(call, model)
+            as_it_was(call, model)
             # A cache among the inputs is written to by each trace: each gets its own.
             given = without_storage((call.args, call.kwargs))
             inputs, named = convert_inputs(given, doubles)
@@ -289,7 +179,7 @@ def _trace(
             watch.on_fakes = isinstance(doubles, FakeDoubles)
             if share and not doubles.has_shards:
                 sharing = Sharing(model, watch)
-            stack.enter_context(_watching(watch, doubles.known))
+            stack.enter_context(watching(watch, doubles.known))
             out = model(*inputs, **named)
             if targets is not None:
                 began = [target for target in targets(out) if target.requires_grad]
@@ -305,177 +195,18 @@ def _trace(
     return watch.ledger
 
 
-def _as_it_was(call: LiveCall, model: Any) -> None:
-    """Give the doubles the call's flags, and take away whatever is not the model's own doing."""
-    whole = call.model
-    for module, training in zip(whole.modules(), call.training, strict=False):
-        if "training" in module.__dict__:
-            module.__dict__["training"] = training
-    for parameter, trainable in zip(whole.parameters(), call.trainable, strict=False):
-        if parameter.is_floating_point() and parameter.requires_grad != trainable:
-            parameter.requires_grad_(trainable)
-    for module in model.modules():
-        state = module.__dict__
-        state.pop("_compiled_call_impl", None)  # also the seam by which the run is seen
-        for table in HOOKS:
-            hooks = state.get(table)
-            for key in [key for key, hook in (hooks or {}).items() if not computes(hook)]:
-                del hooks[key]
-
-
-def computes(hook: Any) -> bool:
-    """Whether a hook belongs to the computation: a library's, and not one that moves shards."""
-    function = getattr(hook, "func", hook)
-    owner = getattr(function, "__self__", None)
-    names = (getattr(function, "__module__", None), type(owner).__module__ if owner else None)
-    known = [str(name) for name in names if name]
-    return any(name.partition(".")[0] in LIBRARIES for name in known) and not any(
-        name.startswith(("torch.distributed.fsdp", "torch.nn.parallel")) for name in known
-    )
-
-
-def foreign_hooks(model: Any) -> tuple[str, ...]:
-    """Names of forward hooks that a count leaves out, because they are the user's own."""
-    found = {
-        f"{getattr(hook, '__qualname__', type(hook).__name__)} on {type(module).__name__}"
-        for module in model.modules()
-        for table in HOOKS[:2]
-        for hook in module.__dict__.get(table, {}).values()
-        if not computes(hook) and not _moves_shards(hook)
-    }
-    return tuple(sorted(found))
-
-
-def _moves_shards(hook: Any) -> bool:
-    owner = getattr(hook, "__self__", None)
-    names = (str(getattr(hook, "__module__", "")), type(owner).__module__)
-    return any(name.startswith(("torch.distributed", "torch.nn.parallel")) for name in names)
-
-
-class LiveWatch(Watch):
-    """A watch with a deadline, that knows what autocast would feed to the matrix units."""
-
-    def __init__(self, model: Any, call: LiveCall, deadline: float, most_flop: int | None) -> None:
-        super().__init__(model, most_flop)
-        self.deadline = deadline
-        self.autocast = call.autocast
-        self.device = call.device
-        self.sharded_dtype = sharded_dtype(call.model)
-        self.lowered: dict[str, str] = {}
-        self.lowering: str | None = None
-        """The dtype of autocast where the model is now, if it is on; Accelerate switches it on
-        inside the outermost module's ``forward``."""
-
-    def enter_module(self, module: Any, args: Any) -> None:
-        """Global forward pre-hook."""
-        if time.monotonic() > self.deadline:
-            raise LiveTimeoutError("the trace took too long and was given up")
-        super().enter_module(module, args)
-
-    def fed(self, dtype: str, phase: Phase, scope: Scope) -> str:
-        """The dtype that enters the matrix unit on the real device.
-
-        Tensors without storage do not take part in autocast. Its state is seen all the same, and
-        every product, convolution and attention is on its list; what follows in the backward pass,
-        recomputation included, has the dtype of its forward.
-        """
-        if dtype not in LOWERED:
-            return dtype
-        if self.sharded_dtype is not None:
-            return self.sharded_dtype
-        if phase != "forward":
-            return self.lowered.get(scope.path, dtype)
-        if self.lowering is not None:
-            self.lowered[scope.path] = self.lowering
-            return self.lowering
-        return dtype
-
-
-class LiveScopes(AttentionScopes):
-    """Sees each function before autocast would, where its state can still be told."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        watch = self.watch
-        assert isinstance(watch, LiveWatch)
-        on = torch.is_autocast_enabled(watch.device)
-        watch.lowering = dtype_name(torch.get_autocast_dtype(watch.device)) if on else None
-        return super().__torch_function__(func, types, args, kwargs)
-
-    def _mask(self, bound: dict[str, Any]) -> Attention:
-        """Attention's products have their queries' dtype, which autocast lowers as well."""
-        watch, found = self.watch, super()._mask(bound)
-        assert isinstance(watch, LiveWatch)
-        phase, scope = watch.here()
-        again = watch.lowered.get(scope.path) if phase == "recompute" else None
-        low = watch.sharded_dtype or watch.lowering or again
-        return replace(found, dtype=low) if low and found.dtype in LOWERED else found
-
-
-class LiveCounter(Counter):
-    """A counter that speaks for autocast and lets nothing out to other ranks."""
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if getattr(func, "namespace", "") in ("c10d", "_c10d_functional"):
-            args, kwargs = pytree.tree_map(_on_meta, (args, kwargs or {}))
-            return func(*args, **kwargs)
-        return super().__torch_dispatch__(func, types, args, kwargs)
-
-    def record(
-        self, op: str, dtype: str, phase: Phase, scope: Scope, cost: Cost, charged: int = 0
-    ) -> Tally:
-        """Add one call to the ledger."""
-        assert isinstance(self.watch, LiveWatch)
-        return super().record(op, self.watch.fed(dtype, phase, scope), phase, scope, cost, charged)
-
-
-def _on_meta(value: Any) -> Any:
-    """Real numbers that a model made itself stay at home, too."""
-    if type(value) is torch.Tensor and value.device.type != "meta":
-        return torch.empty_like(value, device="meta")
-    return value
-
-
-def sharded_dtype(model: Any) -> str | None:
-    """The dtype to which fully sharded modules cast their parameters, where there is a policy."""
-    kind = getattr(sys.modules.get("torch.distributed.fsdp"), "FSDPModule", None)
-    if kind is None:
-        return None
-    for module in model.modules():
-        if isinstance(module, kind):
-            policy = getattr(module._get_fsdp_state(), "_mp_policy", None)
-            dtype = getattr(policy, "param_dtype", None)
-            return dtype_name(dtype) if dtype is not None else None
-    return None
-
-
 @contextmanager
-def _watching(watch: LiveWatch, known: KnownValues) -> Iterator[None]:
-    """Count everything that runs inside; autocast is as it was for the call."""
-    counter = LiveCounter(watch, known)
-    with ExitStack() as stack:
-        before = register_module_forward_pre_hook(watch.enter_module)
-        stack.callback(before.remove)
-        after = register_module_forward_hook(watch.leave_module, always_call=True)
-        stack.callback(after.remove)
-        stack.enter_context(recording(counter.declared))
-        stack.enter_context(seeing_engines(watch))
-        if watch.autocast is not None:
-            dtypes = {"bf16": torch.bfloat16, "fp16": torch.float16}
-            dtype = dtypes.get(watch.autocast[1])
-            stack.enter_context(torch.autocast(watch.autocast[0], dtype=dtype))
-        stack.enter_context(LiveScopes(counter))
-        stack.enter_context(counter)
-        yield
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
+def _undisturbed(seed: int | None) -> Iterator[None]:
     """Keep the generators that are not torch's own; torch's is kept by the trace itself."""
     state = random.getstate()
     numpy = sys.modules.get("numpy")
     legacy = numpy.random.get_state() if numpy is not None else None
     autocast = {kind: torch.is_autocast_enabled(kind) for kind in ("cpu", "cuda")}
     try:
+        if seed is not None:
+            random.seed(seed)
+            if numpy is not None:
+                numpy.random.seed(seed)
         for kind, enabled in autocast.items():
             if enabled:
                 torch.set_autocast_enabled(kind, enabled=False)

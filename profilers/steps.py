@@ -235,12 +235,14 @@ class Observer:
             events = log[:number]
             del log[:number]
             self._looked = 0
-            folding = self._folding
-            folding.replay(events)
-            if counting:
-                self._upkeep()
-            begun = bool(log) or not folding.step.empty
-            self.listener.folded(counting=counting, begun=begun)
+            try:
+                self._folding.replay(events)
+                if counting:
+                    self._upkeep()
+                begun = bool(log) or not self._folding.step.empty
+                self.listener.folded(counting=counting, begun=begun)
+            except Exception as error:  # noqa: BLE001 - never into the program
+                self.trouble("what was seen", error)
 
     def _upkeep(self) -> None:
         now = time.monotonic_ns()

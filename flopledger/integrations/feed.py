@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 LEDGER = "ledger.jsonl"
 POLL_SECONDS = 1.0
+CLOSE_SECONDS = 30.0
+"""How long the end of a training waits for sinks: a tracker may have to make its database first."""
 _LOG = logging.getLogger("flopledger.feed")
 
 
@@ -161,7 +163,7 @@ class Feed:
         self._thread = threading.Thread(target=self._work, name="flopledger-feed", daemon=True)
         self._thread.start()
 
-    def close(self, timeout_seconds: float = 10.0) -> tuple[Delivered, ...]:
+    def close(self, timeout_seconds: float = CLOSE_SECONDS) -> tuple[Delivered, ...]:
         """Read what the ledger holds by now, hand it over, and say what arrived.
 
         Call it after the recording's ``stop``, which writes the last block.

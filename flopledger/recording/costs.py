@@ -15,7 +15,8 @@ from profilers.step_identity import DeviceFacts, device_facts
 from profilers.steps import Kind, Variant, output_tensors
 
 if TYPE_CHECKING:
-    from flopcount.live import LiveCall, LiveCount
+    from flopcount.live import LiveCount
+    from flopcount.live_capture import LiveCall
 
 Note = Callable[[str, str, str], None]
 """Code, severity, message."""
@@ -98,7 +99,7 @@ class Costs:
         data = _Data(family=family, sizes=sizes, call=None, model=weakref.ref(module))
         kind.data = data
         if not kind.transformed:
-            from flopcount.live import capture
+            from flopcount.live_capture import capture
 
             data.call = capture(module, args, kwargs, device=kind.device)
             self._kept[id(data)] = data
@@ -112,7 +113,12 @@ class Costs:
         if isinstance(found, Cost):
             return found
         began = time.monotonic()
-        cost = self._find(variant)
+        try:
+            cost = self._find(variant)
+        except Exception as error:  # noqa: BLE001 - never into the program
+            cost = _unknown(variant, f"{type(error).__name__}: {error}")
+            text = f"{cost.model} was not counted: {cost.reason}"
+            self.tell("recorder-trouble", "error", text[:1000])
         variant.data = cost
         data: _Data = variant.kind.data
         if data.call is not None:
@@ -185,7 +191,8 @@ class Costs:
             self.tell("polynomial-refuted", "warning", text)
 
     def _trace(self, variant: Variant) -> LiveCount:
-        from flopcount.live import count_call, foreign_hooks
+        from flopcount.live import count_call
+        from flopcount.live_model import foreign_hooks
 
         data: _Data = variant.kind.data
         module = data.model()
@@ -225,6 +232,14 @@ class Costs:
         if message not in self._told and len(self._told) < 200:
             self._told.add(message)
             self._note(code, severity, message)
+
+
+def _unknown(variant: Variant, reason: str) -> Cost:
+    kind = variant.kind
+    return Cost(
+        model=kind.model, mode=variant.mode, inputs=kind.inputs, flop=None, bounds=(0, None),
+        reason=reason[:1000],
+    )  # fmt: skip
 
 
 def _outputs_at(places: tuple[int, ...]) -> Callable[[Any], list[Any]]:

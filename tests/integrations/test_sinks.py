@@ -268,14 +268,14 @@ def test_prometheus_is_scraped_on_loopback(need: Need) -> None:
 
     sink = sinks.PrometheusSink(0, labels={"rank": "0"})
     out = sinks.Sinks(sink)
-    assert sink.url is not None
-    assert sink.url.startswith("http://127.0.0.1:")
-    with urllib.request.urlopen(sink.url) as answer:
-        assert answer.read() == b""  # nothing is known, so nothing reads 0
+    assert sink.url is None  # nothing is known, so nothing is served, and no port is taken
     out.emit(_step(7))
     deadline = time.monotonic() + 10
-    while not (text := urllib.request.urlopen(sink.url).read().decode()):
+    while sink.url is None:
         assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert sink.url.startswith("http://127.0.0.1:")
+    text = urllib.request.urlopen(sink.url).read().decode()
     found = {
         (sample.name, sample.labels.get("uuid")): sample
         for family in text_string_to_metric_families(text)
@@ -291,6 +291,31 @@ def test_prometheus_is_scraped_on_loopback(need: Need) -> None:
     assert out.close()[0].complete
     with pytest.raises(OSError):
         urllib.request.urlopen(sink.url, timeout=2)
+
+
+def test_ranks_without_steps_open_nothing(need: Need, tmp_path: Path) -> None:
+    """Every rank of a node runs the same line; only the first is handed steps."""
+    need("prometheus_client", "prometheus")
+    taken = http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
+    made = [sinks.PrometheusSink(taken.server_port) for _ in range(2)]
+    for module, kind, arguments in (
+        ("tensorboard", "TensorBoardSink", (tmp_path / "board",)),
+        ("opentelemetry.sdk", "OpenTelemetrySink", ()),
+        ("wandb", "WandbSink", ()),
+    ):
+        need(module, module)
+        made.append(getattr(sinks, kind)(*arguments))
+    threads = threading.active_count()
+    assert all(report.complete for report in sinks.Sinks(*made).close())
+    assert threading.active_count() == threads
+    assert list(tmp_path.iterdir()) == []
+    # The one that is handed a step and finds its port taken says so, and the run goes on.
+    out = sinks.Sinks(sinks.PrometheusSink(taken.server_port))
+    out.emit(_step(1))
+    (report,) = out.close()
+    assert report.failed == 1
+    assert "in use" in str(report.error)
+    taken.server_close()
 
 
 def test_opentelemetry_follows_the_hardware_conventions(need: Need) -> None:
@@ -324,6 +349,9 @@ def test_opentelemetry_follows_the_hardware_conventions(need: Need) -> None:
     }
     assert found[hw_metrics.HW_POWER].unit == "W"
     assert found[hw_metrics.HW_GPU_UTILIZATION].unit == "1"
+    (busy,) = found[hw_metrics.HW_GPU_UTILIZATION].data.data_points
+    task = hw_attributes.HwGpuTaskValues.GENERAL.value
+    assert dict(busy.attributes or {})[hw_attributes.HW_GPU_TASK] == task
     assert hw_metrics.HW_GPU_MEMORY_USAGE not in found
     flop = found["flopledger.model.flop"]
     assert flop.unit == "{flop}"

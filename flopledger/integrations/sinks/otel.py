@@ -36,6 +36,9 @@ _DEVICES = {
     "memory_used_bytes": ("hw.gpu.memory.usage", "up_down_counter", "By", "GPU memory used."),
 }  # fmt: skip
 
+#: What the conventions ask for beside a device's identity. A driver's utilisation is of all tasks.
+_PARTICULARS = {"utilisation": {"hw.gpu.task": "general"}}
+
 
 class OpenTelemetrySink:
     """Exports through the user's meter provider, or through OTLP over HTTP with its own."""
@@ -58,19 +61,23 @@ class OpenTelemetrySink:
         self._observation = require("opentelemetry.metrics", extra="otel").Observation
         self._attributes = attributes or {}
         self._last: StepMetrics | None = None
-        self._own = provider is None
-        self._provider = provider or _exporting(endpoint, interval_seconds)
-        self._make(self._provider.get_meter("flopledger"))
+        if provider is None:
+            _require_exporter()
+        self._given, self._own_settings = provider, (endpoint, interval_seconds)
+        self._provider: Any = None
 
     def emit(self, metrics: StepMetrics) -> None:
-        """Keep the figures for the next export."""
+        """Keep the figures for the next export; the first ones make the instruments."""
         self._last = metrics
+        if self._provider is None:
+            self._provider = self._given or _exporting(*self._own_settings)
+            self._make(self._provider.get_meter("flopledger"))
 
     def close(self) -> None:
         """Export what is there; shut the provider down if it was made here."""
-        if self._own:
+        if self._provider is not None and self._given is None:
             self._provider.shutdown()
-        else:
+        elif self._provider is not None:
             self._provider.force_flush()
         self._last = None
 
@@ -98,7 +105,7 @@ class OpenTelemetrySink:
             for device in self._last.devices if self._last is not None else ():
                 value = getattr(device, figure)
                 if value is not None:
-                    yield self._observation(value, _identity(device))
+                    yield self._observation(value, _identity(device) | _PARTICULARS.get(figure, {}))
 
         return observe
 
@@ -107,10 +114,16 @@ def _identity(device: DeviceMetrics) -> dict[str, str]:
     return {"hw.id": device.uuid, "hw.type": "gpu", "hw.name": device.name}
 
 
+def _require_exporter() -> tuple[Any, Any, Any]:
+    return (
+        require("opentelemetry.sdk.metrics", extra="otel"),
+        require("opentelemetry.sdk.metrics.export", extra="otel"),
+        require("opentelemetry.exporter.otlp.proto.http.metric_exporter", extra="otel"),
+    )
+
+
 def _exporting(endpoint: str | None, interval_seconds: float) -> Any:
-    sdk = require("opentelemetry.sdk.metrics", extra="otel")
-    export = require("opentelemetry.sdk.metrics.export", extra="otel")
-    otlp = require("opentelemetry.exporter.otlp.proto.http.metric_exporter", extra="otel")
+    sdk, export, otlp = _require_exporter()
     reader = export.PeriodicExportingMetricReader(
         otlp.OTLPMetricExporter(endpoint=endpoint),
         export_interval_millis=interval_seconds * 1000,

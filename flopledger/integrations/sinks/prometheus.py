@@ -29,7 +29,11 @@ _DEVICE_GAUGES = {
 
 
 class PrometheusSink:
-    """Serves ``/metrics`` on loopback. What is not known has no series; it never reads 0."""
+    """Serves ``/metrics`` on loopback from the first step on.
+
+    What is not known has no series; it never reads 0. Every rank of a node may make the same sink:
+    only the one that is handed steps takes the port.
+    """
 
     name = "prometheus"
 
@@ -41,28 +45,24 @@ class PrometheusSink:
         registry: Any = None,
         labels: dict[str, str] | None = None,
     ) -> None:
-        """Serve at ``address``; port 0 takes a free one (see ``url``).
+        """Serve at ``address``; port 0 takes a free one (``url`` says which, once it serves).
 
         With a ``registry`` nothing is served: the figures join what the user's program exports.
         ``labels`` are put on every series (``{"rank": "0"}``).
         """
         self._core = require("prometheus_client.core", extra="prometheus")
+        self._client = require("prometheus_client", extra="prometheus")
+        self._address = port, address
         self._labels = labels or {}
         self._last: StepMetrics | None = None
         self._server: Any = None
         self._thread: Any = None
         self._registry = registry
-        if registry is None:
-            client = require("prometheus_client", extra="prometheus")
-            self._registry = client.CollectorRegistry()
-            self._server, self._thread = client.start_http_server(
-                port, addr=address, registry=self._registry
-            )
-        self._registry.register(self)
+        self._open = False
 
     @property
     def url(self) -> str | None:
-        """Where to scrape; ``None`` with a registry of the user's."""
+        """Where to scrape; ``None`` before the first step, and with a registry of the user's."""
         if self._server is None:
             return None
         host, port = self._server.server_address[:2]
@@ -71,10 +71,23 @@ class PrometheusSink:
     def emit(self, metrics: StepMetrics) -> None:
         """Keep the figures for the next scrape."""
         self._last = metrics
+        if not self._open:
+            self._begin()
+
+    def _begin(self) -> None:
+        if self._registry is None:
+            registry, (port, address) = self._client.CollectorRegistry(), self._address
+            self._server, self._thread = self._client.start_http_server(
+                port, addr=address, registry=registry
+            )
+            self._registry = registry
+        self._registry.register(self)
+        self._open = True
 
     def close(self) -> None:
         """Stop serving."""
-        self._registry.unregister(self)
+        if self._open:
+            self._registry.unregister(self)
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()

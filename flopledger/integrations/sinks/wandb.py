@@ -21,18 +21,28 @@ class WandbSink:
     def __init__(self, run: Any = None, **init: Any) -> None:
         """Give a run; or nothing, for the active one; or ``init`` arguments for a run of its own.
 
-        ``init`` is passed to ``wandb.init`` (``project=``, ``mode="offline"``, ``dir=`` ...).
+        ``init`` is passed to ``wandb.init`` (``project=``, ``mode="offline"``, ``dir=`` ...). Which
+        run is active is asked when the first step is over: a trainer begins its run later than
+        its sinks are made.
         """
-        wandb = require("wandb", extra="wandb")
-        given = run or (None if init else wandb.run)
-        self._own = given is None
-        self._run = given or wandb.init(reinit="create_new", **({"project": "flopledger"} | init))
-        self._run.define_metric(_STEP, hidden=True)
-        self._run.define_metric(f"{PREFIX}*", step_metric=_STEP)
+        self._wandb = require("wandb", extra="wandb")
+        self._given, self._init = run, init
+        self._own = False
+        self._run: Any = None
 
     def emit(self, metrics: StepMetrics) -> None:
         """Log one step."""
+        if self._run is None:
+            self._begin()
         self._run.log({**tagged(metrics), _STEP: metrics.step}, commit=self._own)
+
+    def _begin(self) -> None:
+        given = self._given or (None if self._init else self._wandb.run)
+        settings = {"project": "flopledger", "reinit": "create_new"} | self._init
+        run = given or self._wandb.init(**settings)
+        run.define_metric(_STEP, hidden=True)
+        run.define_metric(f"{PREFIX}*", step_metric=_STEP)
+        self._run, self._own = run, given is None
 
     def close(self) -> None:
         """Finish the run if it was made here."""

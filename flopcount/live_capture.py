@@ -1,0 +1,124 @@
+"""Notes a call of a model as it was made: shapes, flags and settings, and no storage."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils import _pytree as pytree
+
+from flopcount.dtypes import dtype_name
+
+SMALL = 1 << 13
+"""Whole numbers of so many elements are kept by value: models ask questions about them."""
+
+
+@dataclass(kw_only=True, slots=True)
+class LiveCall:
+    """One call as it was made. Holds the model, and no storage of its inputs."""
+
+    model: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    gradients: bool
+    """Whether gradients were enabled."""
+    training: tuple[bool, ...]
+    """Each module's flag."""
+    trainable: tuple[bool, ...]
+    """Each parameter's flag."""
+    autocast: tuple[str, str] | None
+    """Device type and short dtype name where autocast was on around the call."""
+    device: str = "cpu"
+    """Device type whose autocast a model may switch on inside the call."""
+
+
+def capture(
+    model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, device: str = "cpu"
+) -> LiveCall:
+    """Note a call before it runs. Copies no storage but that of small whole numbers.
+
+    Args:
+        model: The module that is called.
+        args: Its positional inputs.
+        kwargs: Its keyword inputs.
+        device: Type of the device that it computes on, for autocast.
+
+    """
+    given, named = without_storage((args, kwargs))
+    lowered = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device)
+    return LiveCall(
+        model=model,
+        args=given,
+        kwargs=named,
+        gradients=torch.is_grad_enabled(),
+        training=tuple(module.training for module in model.modules()),
+        trainable=tuple(parameter.requires_grad for parameter in model.parameters()),
+        autocast=(device, dtype_name(lowered)) if lowered else None,
+        device=device,
+    )
+
+
+def without_storage(value: Any) -> Any:
+    """The same objects with tensors that hold nothing, however deep the tensors are.
+
+    Caches and batches are copied around their tensors; an object that cannot be copied stays.
+    """
+    memo: dict[int, Any] = {}
+    kept: list[Any] = []
+    with torch.no_grad():
+        for tensor in tensors_within(value):
+            memo[id(tensor)] = _hollow(tensor)
+            kept.append(tensor)
+        leaves, spec = pytree.tree_flatten(value)
+        fresh = []
+        for leaf in leaves:
+            if id(leaf) in memo:
+                fresh.append(memo[id(leaf)])
+            elif isinstance(leaf, torch.nn.Module) or not hasattr(leaf, "__dict__"):
+                fresh.append(leaf)
+            else:
+                fresh.append(_copied(leaf, memo))
+    return pytree.tree_unflatten(fresh, spec)
+
+
+def _copied(leaf: Any, memo: dict[int, Any]) -> Any:
+    if callable(leaf) and not hasattr(leaf, "__getitem__"):
+        return leaf
+    try:
+        return copy.deepcopy(leaf, dict(memo))
+    except Exception:  # noqa: BLE001 - an input of the user's may refuse in any way
+        return leaf
+
+
+def _hollow(tensor: Any) -> Any:
+    if tensor.is_nested or tensor.layout is not torch.strided:
+        return tensor.detach()  # what a product costs is in its lengths
+    whole = not (tensor.is_floating_point() or tensor.is_complex())
+    if whole and tensor.device.type == "cpu" and tensor.numel() <= SMALL:
+        return tensor.detach().clone()
+    fresh = torch.empty_like(tensor.detach(), device="meta")
+    return fresh.requires_grad_(tensor.requires_grad)
+
+
+def tensors_within(value: Any, depth: int = 6, seen: set[int] | None = None) -> Iterator[Any]:
+    """Every tensor in nested containers and in the attributes of objects."""
+    if isinstance(value, torch.Tensor):
+        yield value
+        return
+    if depth < 0 or isinstance(value, str | bytes | int | float | type | None):
+        return
+    seen = set() if seen is None else seen
+    if id(value) in seen or isinstance(value, torch.nn.Module):
+        return
+    seen.add(id(value))
+    if isinstance(value, Mapping):
+        inner = list(value.values())
+    elif isinstance(value, list | tuple | set | frozenset):
+        inner = list(value)
+    else:
+        inner = list(getattr(value, "__dict__", {}).values())
+    for item in inner[:4096]:
+        yield from tensors_within(item, depth - 1, seen)

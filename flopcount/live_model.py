@@ -1,0 +1,59 @@
+"""Gives a model that is training the flags of a captured call, and tells whose its hooks are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flopcount.live_capture import LiveCall
+
+LIBRARIES = frozenset({"torch", "transformers", "peft", "accelerate", "diffusers", "timm"})
+"""Hooks of these take part in the computation; everybody else's might write a log."""
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+def as_it_was(call: LiveCall, model: Any) -> None:
+    """Give the doubles the call's flags, and take away whatever is not the model's own doing."""
+    whole = call.model
+    for module, training in zip(whole.modules(), call.training, strict=False):
+        if "training" in module.__dict__:
+            module.__dict__["training"] = training
+    for parameter, trainable in zip(whole.parameters(), call.trainable, strict=False):
+        if parameter.is_floating_point() and parameter.requires_grad != trainable:
+            parameter.requires_grad_(trainable)
+    for module in model.modules():
+        state = module.__dict__
+        state.pop("_compiled_call_impl", None)  # also the seam by which the run is seen
+        for table in HOOKS:
+            hooks = state.get(table)
+            for key in [key for key, hook in (hooks or {}).items() if not computes(hook)]:
+                del hooks[key]
+
+
+def computes(hook: Any) -> bool:
+    """Whether a hook belongs to the computation: a library's, and not one that moves shards."""
+    function = getattr(hook, "func", hook)
+    owner = getattr(function, "__self__", None)
+    names = (getattr(function, "__module__", None), type(owner).__module__ if owner else None)
+    known = [str(name) for name in names if name]
+    return any(name.partition(".")[0] in LIBRARIES for name in known) and not any(
+        name.startswith(("torch.distributed.fsdp", "torch.nn.parallel")) for name in known
+    )
+
+
+def foreign_hooks(model: Any) -> tuple[str, ...]:
+    """Names of forward hooks that a count leaves out, because they are the user's own."""
+    found = {
+        f"{getattr(hook, '__qualname__', type(hook).__name__)} on {type(module).__name__}"
+        for module in model.modules()
+        for table in HOOKS[:2]
+        for hook in module.__dict__.get(table, {}).values()
+        if not computes(hook) and not _moves_shards(hook)
+    }
+    return tuple(sorted(found))
+
+
+def _moves_shards(hook: Any) -> bool:
+    owner = getattr(hook, "__self__", None)
+    names = (str(getattr(hook, "__module__", "")), type(owner).__module__)
+    return any(name.startswith(("torch.distributed", "torch.nn.parallel")) for name in names)
