@@ -29,7 +29,9 @@ class Heard:
         self.words.append(word)
 
 
-def kind(*, trained: bool = True, graded: bool = True, aside: bool = False, tokens: int = 7) -> Kind:
+def kind(
+    *, trained: bool = True, graded: bool = True, aside: bool = False, tokens: int = 7
+) -> Kind:
     made = Kind("Model", ())
     made.trained = (1,) if trained else (2,)
     made.graded = made.watched = graded
@@ -70,7 +72,9 @@ def test_a_plain_loop() -> None:
     fold.finish(30_000)
     assert [(s.before_us, s.start_us, s.end_us) for s in heard.steps] == [(0, 10, 15), (15, 20, 25)]
     assert [told(s.calls) for s in heard.steps] == [[("train", 1)]] * 2
-    assert [(s.tokens, s.tokens_from, s.optimizer) for s in heard.steps] == [(7, "inputs", "SGD")] * 2
+    assert [(s.tokens, s.tokens_from, s.optimizer) for s in heard.steps] == [
+        (7, "inputs", "SGD")
+    ] * 2
 
 
 def test_a_gradient_that_arrives_after_the_step_belongs_to_the_next() -> None:
