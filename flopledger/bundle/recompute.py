@@ -2,7 +2,7 @@
 
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -63,15 +63,20 @@ class Recomputed:
         }
 
 
-def recompute(archive: Archive, told: Statement) -> Recomputed | None:
-    """Repeat the audit. ``None`` for a merge, which verifying always recomputes."""
+def recompute(
+    archive: Archive, told: Statement, revealed: Mapping[str, Path] | None = None
+) -> Recomputed | None:
+    """Repeat the audit. ``None`` for a merge, which verifying always recomputes.
+
+    ``revealed`` are withheld files at hand that match their commitments, by name in the bundle.
+    """
     predicate = told.predicate
     if predicate.kind == "merged":
         return None
     options = predicate.options
     withheld = [one.name for one in predicate.withheld]
     if withheld and options is not None:
-        return _partly(archive, told)
+        return _partly(archive, told, revealed or {})
     if withheld:
         shown = ", ".join(withheld[:5]) + (" ..." if len(withheld) > 5 else "")
         why = f"{len(withheld)} inputs are withheld ({shown}); ask for them and for the reveal file"
@@ -105,10 +110,10 @@ def recompute(archive: Archive, told: Statement) -> Recomputed | None:
     )
 
 
-def _partly(archive: Archive, told: Statement) -> Recomputed:
-    """Repeat what rests on public inputs alone."""
+def _partly(archive: Archive, told: Statement, revealed: Mapping[str, Path]) -> Recomputed:
+    """Repeat what rests on public and revealed inputs alone."""
     with tempfile.TemporaryDirectory(prefix="flopledger-") as draft:
-        part = recompute_part.recompute(archive, told, Path(draft))
+        part = recompute_part.recompute(archive, told, Path(draft), revealed)
     differences = tuple(
         Difference(file=statement.AUDIT, place=place, sealed=old, recomputed=new)
         for place, old, new in part.differences

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 #: Keys of a case that are words about figures and enter none.
 _WORDS = ("sources", "source", "statement", "cost_usd")
 _DIGITS = 2  #: to which a redacted bundle rounds what is derived
+#: Figures that a report computes from rounded ones: they have all digits and mean two.
+_COMPUTED = ("achieved_flop_per_second_per_accelerator", "hardware_flop", "hfu")
 _FACT = ("name", "value", "unit", "file", "locator", "grade")
 _TOTALS = ("verdict", "claim", "combined", "regimes", "sensitivity")
 
@@ -49,13 +51,18 @@ class Part:
     left_out: tuple[LeftOut, ...]
 
 
-def recompute(archive: Archive, told: Statement, root: Path) -> Part:
-    """Repeat what can be repeated; ``root`` is an empty folder for the inputs."""
+def recompute(archive: Archive, told: Statement, root: Path, revealed: Mapping[str, Path]) -> Part:
+    """Repeat what can be repeated; ``root`` is an empty folder for the inputs.
+
+    ``revealed`` are withheld files by their names in the bundle, already held against their
+    commitments: with them what rests on them is repeated, too.
+    """
     from flopledger.reports import json_report
 
-    withheld = _Withheld(told)
+    withheld = _Withheld(told, frozenset(revealed))
     try:
-        case = _case(archive, told, root)
+        _lay_out(archive, root, revealed)
+        case = _case(told, root)
         report = _audit(case, told, root)
     except BundleError as error:
         every = "every figure"
@@ -63,7 +70,7 @@ def recompute(archive: Archive, told: Statement, root: Path) -> Part:
     content = archive.content(statement.AUDIT, limit=strict.MAX_BYTES)
     sealed = strict.loads(content, what=statement.AUDIT)
     again = strict.loads((json_report.dumps(report) + "\n").encode(), what=statement.AUDIT)
-    check = _Check(withheld, present=set(told.digests))
+    check = _Check(withheld, present={*told.digests, *revealed})
     lacking = {run.name: withheld.of_run(run, case.spec) for run in case.spec.run}
     check.facts(sealed, again, [run.evidence for run in case.spec.run if lacking[run.name]])
     for name, gone in lacking.items():
@@ -98,22 +105,34 @@ def _audit(case: "AuditCase", told: Statement, root: Path) -> "AuditReport":
         raise BundleError(f"the public inputs alone cannot be audited: {message}") from None
 
 
-def _case(archive: Archive, told: Statement, root: Path) -> "AuditCase":
-    """Read the case as far as it is public."""
-    from flopledger.bundle.redaction import PUBLIC_CASE
+def _lay_out(archive: Archive, root: Path, revealed: Mapping[str, Path]) -> None:
+    """Put the inputs that are at hand where the case expects them."""
+    import shutil
+
     from flopledger.bundle.verification import extract
+
+    extract(archive, root, prefix=statement.CASE)
+    for name, path in revealed.items():
+        target = root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+
+
+def _case(told: Statement, root: Path) -> "AuditCase":
+    """Read the case as far as it is at hand."""
+    from flopledger.bundle.redaction import PUBLIC_CASE
     from flopledger.case import AuditCase, checked
     from flopledger.case_spec import SCHEMA
     from flopledger.errors import CaseError
 
     options = told.predicate.options
     assert options is not None
-    extract(archive, root, prefix=statement.CASE)
     path = root / options.case
+    public = root / statement.CASE / PUBLIC_CASE
     try:
-        if options.case in told.digests:
+        if path.is_file():
+            public.unlink(missing_ok=True)  # it stands in for the case, and is no evidence
             return replace(AuditCase.load(path, check_files=False), name=path.name)
-        public = root / statement.CASE / PUBLIC_CASE
         if not public.is_file():
             raise BundleError("the case is withheld")
         raw = strict.loads(public.read_bytes(), what=PUBLIC_CASE)
@@ -167,23 +186,24 @@ def _models(run: "RunSpec") -> list[str]:
 class _Withheld:
     """What is withheld, and which figures it touches."""
 
-    def __init__(self, told: Statement) -> None:
+    def __init__(self, told: Statement, revealed: frozenset[str]) -> None:
         options = told.predicate.options
         assert options is not None
         own = {options.case, options.case + ".amendments.jsonl"}
         every = told.predicate.withheld
-        self.case = options.case not in told.digests
-        files = [one.name for one in every if one.kind == "file"]
+        self.hides = any(one.kind != "file" for one in every)
+        files = [one.name for one in every if one.kind == "file" and one.name not in revealed]
+        self.case = options.case in files
         #: Corrections that are withheld beside a public case would be missed in every figure.
         self.ledger = not self.case and bool(own & set(files))
         self.files = [name.removeprefix(statement.CASE) for name in files if name not in own]
+        #: Whoever has the case has its keys, and whoever has every file its facts.
         self.keys = [
             one.name
             for one in every
-            if one.kind == "key" and one.name.rpartition(".")[2] not in _WORDS
+            if self.case and one.kind == "key" and one.name.rpartition(".")[2] not in _WORDS
         ]
-        self.facts = [one.name for one in every if one.kind == "fact"]
-        self.hides = any(one.kind != "file" for one in every)
+        self.facts = [one.name for one in every if files and one.kind == "fact"]
 
     def of_run(self, run: "RunSpec", spec: "CaseSpec") -> list[str]:
         """Name what is withheld of one run's inputs."""
@@ -287,7 +307,7 @@ class _Check:
                 yield from self._differences(f"{place}.{key}", old[key], new.get(key))
         elif isinstance(old, list) and isinstance(new, list):
             yield from self._lists(place, old, new)
-        elif self._same(old, new):
+        elif self._same(old, new, computed=any(key in place for key in _COMPUTED)):
             yield None
         else:
             yield place, old, new
@@ -305,18 +325,22 @@ class _Check:
         for index, (left, right) in enumerate(zip(old, new, strict=True)):
             yield from self._differences(f"{place}[{index}]", left, right)
 
-    def _same(self, old: Any, new: Any) -> bool:
+    def _same(self, old: Any, new: Any, *, computed: bool) -> bool:
         from flopledger.bundle.recompute import same
 
         if same(old, new):
             return True
         numbers = [one for one in (old, new) if isinstance(one, int | float)]
-        if not self._withheld.hides or len(numbers) != 2 or leaks.digits(old) > _DIGITS:
+        if not self._withheld.hides or len(numbers) != 2:
+            return False
+        if leaks.digits(old) > _DIGITS and not computed:
             return False
         # Rounded outward to two digits when it was sealed: within one unit of the second.
         size = max(abs(old), abs(new))
         unit = 10.0 ** (math.floor(math.log10(size)) - _DIGITS + 1) if size else 0.0
-        return bool(abs(old - new) <= max(unit, 0.005 if size < 1 else 0.0) * (1 + 1e-9))
+        # A quotient of a figure rounded so carries up to a tenth of doubt.
+        allowed = 0.1 * size if computed else max(unit, 0.005 if size < 1 else 0.0)
+        return bool(abs(old - new) <= allowed * (1 + 1e-9))
 
 
 def _fact(fact: Mapping[str, Any]) -> tuple[str, ...]:

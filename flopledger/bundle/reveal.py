@@ -8,7 +8,7 @@ remaining item carries its own salt, which says nothing about the others.
 import hashlib
 import hmac
 import secrets as randomness
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from flopledger.bundle.verification import Verification
 
 SCHEMA = "flopledger/reveal/1"
+_MATCHES = "matches"
 Kind = Literal["file", "fact", "key"]
 
 
@@ -138,6 +139,22 @@ def check(found: "Verification", reveal: Path, source: Path) -> Revealed:
     )
 
 
+def recompute(found: "Verification", shown: Revealed, source: Path) -> "Verification":
+    """Repeat the audit with the revealed files that match, and give ``found`` with the outcome."""
+    from flopledger.bundle.archive import Archive
+    from flopledger.bundle.recompute import recompute as repeat
+
+    if found.statement is None:
+        return found
+    files = {
+        one.name: source / one.name.partition("/")[2]
+        for one in shown.items
+        if one.kind == "file" and one.outcome == _MATCHES
+    }
+    with Archive.open(found.path) as archive:
+        return replace(found, recomputed=repeat(archive, found.statement, files))
+
+
 def _shown(item: Item, commitment: str | None, source: Path) -> Shown:
     def shown(outcome: str, *, ok: bool) -> Shown:
         return Shown(kind=item.kind, name=item.name, outcome=outcome, ok=ok)
@@ -152,13 +169,13 @@ def _shown(item: Item, commitment: str | None, source: Path) -> Shown:
         raise BundleError(f"reveal file: {item.name}: a salt has 32 bytes")
     if item.kind != "file":
         same = hmac.compare_digest(_of_value(salt, item.value), commitment)
-        return shown("matches" if same else "DIFFERS", ok=same)
+        return shown(_MATCHES if same else "DIFFERS", ok=same)
     path = source / item.name.partition("/")[2]
     if not path.is_file() or not path.resolve().is_relative_to(source.resolve()):
         return shown("no such file at hand", ok=True)
     with path.open("rb") as file:
         same = hmac.compare_digest(_keyed(salt, file), commitment)
-    return shown("matches" if same else "DIFFERS", ok=same)
+    return shown(_MATCHES if same else "DIFFERS", ok=same)
 
 
 def _of_value(salt: bytes, value: Any) -> str:

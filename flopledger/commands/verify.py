@@ -59,6 +59,8 @@ def verify(
 ) -> int:
     """Check signatures, digests and chains; with --recompute every number, too.
 
+    With --reveal, --recompute uses the revealed files that match their commitments, too.
+
     Exit code 0 it holds, 1 it does not, 2 bad input, 3 it holds, but nobody signed it or the
     figures cannot be compared (another version of the tool, withheld inputs).
 
@@ -72,14 +74,17 @@ def verify(
     found = check(
         bundle,
         trusted=[load_public(path) for path in key or ()],
-        recompute=recompute,
+        recompute=recompute and reveal is None,
         sigstore=_expected(sigstore_identity, sigstore_issuer, sigstore_bundle, sigstore_trust),
     )
     revealed = None
     if reveal is not None:
-        from flopledger.bundle.reveal import check as check_reveal
+        from flopledger.bundle import reveal as revealing
 
-        revealed = check_reveal(found, reveal, reveal.parent if source is None else source)
+        folder = reveal.parent if source is None else source
+        revealed = revealing.check(found, reveal, folder)
+        if recompute:
+            found = revealing.recompute(found, revealed, folder)
     code = found.exit_code
     if revealed is not None and not revealed.ok:
         code = 1
@@ -169,7 +174,9 @@ def _show_recomputed(found: "Recomputed") -> None:
         typer.echo(f"  because: {plain(why)}")
     if found.left_out:
         same = found.compared - len(found.differences)
-        typer.echo(f"  recomputed from public inputs: {same} figures come out as sealed; left out:")
+        typer.echo(
+            f"  recomputed from what is at hand: {same} figures come out as sealed; left out:"
+        )
     for left in found.left_out[:_SHOWN]:
         typer.echo(f"    {plain(left.what)}: {plain(left.why)}")
 

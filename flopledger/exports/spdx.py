@@ -31,6 +31,8 @@ _CREATION = "_:creation"
 _NO_CLOCK = "the creation time is a placeholder: an audit holds no clock"
 #: No licence is concluded by whoever looks at compute; SPDX has a name for saying so.
 _NO_ASSERTION = "expandedlicensing_NoAssertionLicense"
+#: Words that stand for a licence and are no expression.
+_INDIVIDUALS = {"NOASSERTION": _NO_ASSERTION, "NONE": "expandedlicensing_NoneLicense"}
 #: Kinds of a run whose energy SPDX calls energy of fine-tuning.
 _FINETUNING = frozenset({"finetuning", "lora", "rl"})
 _DAY = "releaseTime is known to the day: it is the beginning of that day, UTC."
@@ -162,6 +164,10 @@ def _licence(report: "AuditReport", base: str) -> list[dict[str, Any]]:
     stated = release.of(report)
     if stated.license is None:
         return []
+    concluded = _relation(base, "concluded-licence", "hasConcludedLicense", [_NO_ASSERTION])
+    if stated.license in _INDIVIDUALS:
+        named = [_INDIVIDUALS[stated.license]]
+        return [_relation(base, "declared-licence", "hasDeclaredLicense", named), concluded]
     own = references(stated.license)
     where = stated.license_location or "its address is not stated"
     texts = [
@@ -189,7 +195,7 @@ def _licence(report: "AuditReport", base: str) -> list[dict[str, Any]]:
         *texts,
         expression,
         _relation(base, "declared-licence", "hasDeclaredLicense", [f"{base}#licence"]),
-        _relation(base, "concluded-licence", "hasConcludedLicense", [_NO_ASSERTION]),
+        concluded,
     ]
 
 

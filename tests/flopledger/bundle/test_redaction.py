@@ -244,7 +244,7 @@ def test_the_same_reveal_file_gives_the_same_bytes(
     assert _seal(folder, key, tmp_path / "x.zip", PUBLIC, html=False).read_bytes() == first
 
 
-TWO_RUNS = (
+RUNS = (
     TEXT
     + """
 [[run]]
@@ -253,6 +253,15 @@ kind = "finetuning"
 model = "base"
 tokens = 2.0e9
 evidence = ["dcgm.prom"]
+
+[[run]]
+name = "more"
+kind = "continued"
+model = "base"
+tokens = 1.69e10
+precision = "bf16"
+accelerator = "NVIDIA A100-SXM4-80GB"
+accelerator_hours = 210.0
 """
 )
 HERE = Policy(
@@ -262,37 +271,39 @@ HERE = Policy(
 
 
 @pytest.fixture
-def two_runs(folder: Path) -> Path:
+def runs_folder(folder: Path) -> Path:
     from tests.flopledger.reports.conftest import dcgm
 
-    (folder / "case.toml").write_text(TWO_RUNS)
+    (folder / "case.toml").write_text(RUNS)
     (folder / "dcgm.prom").write_text(dcgm())
     return folder
 
 
 @pytest.mark.parametrize("derived", ["round", "keep"])
 def test_what_is_public_is_recomputed(
-    two_runs: Path, key: bundle.PrivateKey, tmp_path: Path, derived: str
+    runs_folder: Path, key: bundle.PrivateKey, tmp_path: Path, derived: str
 ) -> None:
     policy = msgspec.structs.replace(HERE, derived=derived)
-    out = _seal(two_runs, key, tmp_path / "x.zip", policy, html=False)
+    out = _seal(runs_folder, key, tmp_path / "x.zip", policy, html=False)
     checked = bundle.verify(out, trusted=[key.public], recompute=True)
     assert checked.exit_code == 3
     found = checked.recomputed
     assert found is not None
     assert found.differences == ()
-    assert found.compared > 50  # the second run's estimates and figures, and the facts of its log
+    assert found.compared > 40, (
+        found.left_out
+    )  # the second run's estimates and figures, and the facts of its log
     left = {one.what: one.why for one in found.left_out}
     assert "run.pre-training.tokens" in left["estimate closed-form (model) of run pre-training"]
     assert "the claim's digits as typed" in left["claim"]
-    assert [what for what in left if "run tune" in what] == []
+    assert [what for what in left if "run tune" in what or "run more" in what] == []
 
 
 def test_withheld_files_alone_leave_the_figures(
-    two_runs: Path, key: bundle.PrivateKey, tmp_path: Path
+    runs_folder: Path, key: bundle.PrivateKey, tmp_path: Path
 ) -> None:
     files = Policy(schema=redaction.SCHEMA, audience="x", files=["logs/*"])
-    out = _seal(two_runs, key, tmp_path / "x.zip", files, html=False)
+    out = _seal(runs_folder, key, tmp_path / "x.zip", files, html=False)
     found = bundle.verify(out, recompute=True).recomputed
     assert found is not None
     assert found.differences == ()
@@ -300,7 +311,7 @@ def test_withheld_files_alone_leave_the_figures(
     assert [one.what for one in found.left_out] == ["findings, summary.json"]
     # The telemetry is what the second run's figures rest on.
     needed = Policy(schema=redaction.SCHEMA, audience="x", files=["dcgm.prom"])
-    out = _seal(two_runs, key, tmp_path / "y.zip", needed, html=False)
+    out = _seal(runs_folder, key, tmp_path / "y.zip", needed, html=False)
     found = bundle.verify(out, recompute=True).recomputed
     assert found is not None
     assert found.differences == ()
@@ -320,7 +331,7 @@ def test_withheld_files_alone_leave_the_figures(
     ],
 )
 def test_a_lie_beside_what_is_withheld(
-    two_runs: Path, key: bundle.PrivateKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    runs_folder: Path, key: bundle.PrivateKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     place: tuple[str, str], refuted: bool,
 ) -> None:  # fmt: skip
     """Who signs a figure that public inputs refute is found out; behind withheld ones nobody is."""
@@ -342,11 +353,32 @@ def test_a_lie_beside_what_is_withheld(
         return files | {"report/audit.json": json.dumps(told).encode()}
 
     monkeypatch.setattr(sealing, "rendered", lying)
-    out = _seal(two_runs, key, tmp_path / "x.zip", HERE, html=False)
+    out = _seal(runs_folder, key, tmp_path / "x.zip", HERE, html=False)
     checked = bundle.verify(out, recompute=True)
     assert checked.recomputed is not None
     assert checked.recomputed.refuted is refuted
     assert checked.exit_code == (1 if refuted else 3)
+
+
+def test_who_was_shown_the_inputs_recomputes_all(
+    runs_folder: Path, key: bundle.PrivateKey, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = _seal(runs_folder, key, tmp_path / "x.zip", HERE, html=False)
+    command = ["verify", str(out), "--recompute", "--reveal", str(tmp_path / "x.reveal"), "--json"]
+    assert main([*command, "--from", str(runs_folder)]) == 3
+    told = json.loads(capsys.readouterr().out)
+    assert all(one["outcome"] == "matches" for one in told["revealed"])
+    assert told["recomputed"]["differences"] == []
+    assert [one["what"] for one in told["recomputed"]["left_out"]] == ["findings, summary.json"]
+    # A file that is not what was committed to is no input.
+    (runs_folder / "case.toml").write_text(RUNS.replace("1.0137e12", "2.0137e12"))
+    assert main([*command, "--from", str(runs_folder)]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert {one["outcome"] for one in told["revealed"] if one["name"] == "case/case.toml"} == {
+        "DIFFERS"
+    }
+    assert told["recomputed"]["differences"] == []
+    assert any("run pre-training" in one["what"] for one in told["recomputed"]["left_out"])
 
 
 def test_nothing_public_enough_to_audit(

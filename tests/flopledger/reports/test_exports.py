@@ -256,6 +256,10 @@ def test_the_ai_profile_is_claimed_only_where_it_holds(released: AuditReport) ->
         told = cyclonedx.to_dict(report)["metadata"]["component"]["modelCard"]["properties"]
         assert {"name": "flopledger:release:missing", "value": key} in told
     assert "ai" in _profiles(without(license="MIT", license_location=None))
+    none = spdx.to_dict(without(license="NONE", license_location=None))["@graph"]
+    (declared,) = [one for one in none if one.get("relationshipType") == "hasDeclaredLicense"]
+    assert declared["to"] == ["expandedlicensing_NoneLicense"]
+    assert not [one for one in none if one["type"] == "simplelicensing_LicenseExpression"]
 
 
 def test_the_providers_word_in_every_form(released: AuditReport) -> None:
