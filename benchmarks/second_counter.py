@@ -9,7 +9,7 @@ op shows as a difference.
 
 from __future__ import annotations
 
-from math import prod
+from math import log2, prod
 
 import torch
 import torch.nn.functional as f
@@ -160,6 +160,14 @@ def _einsum_pair(counter, equation, operands, out):
     )
 
 
+def _fourier(counter, args, kwargs, out):
+    """The customary 5 N log2 N of a complex transform of N points."""
+    axes = _get(args, kwargs, 2, "dim", None)
+    axes = range(out.dim()) if axes is None else (axes,) if isinstance(axes, int) else axes
+    points = prod(out.shape[axis] for axis in axes)
+    counter.note(round(5 * prod(out.shape) * log2(points)), (args[0],), out)
+
+
 def _recurrent(counter, func, args, kwargs):
     """A recurrent layer: rows through both matrices; the first step's state needs no gradient."""
     out = func(*args, **kwargs)
@@ -244,6 +252,7 @@ PRODUCTS = {
     f.conv_transpose1d: _transposed,
     f.conv_transpose2d: _transposed,
     f.conv_transpose3d: _transposed,
+    torch.fft.fftn: _fourier,
     torch.linalg.solve_triangular: _solve_triangular,
 }
 for _name in ("_grouped_mm",):

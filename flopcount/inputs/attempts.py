@@ -25,6 +25,7 @@ ONE_SAMPLE = "more than 1 value per channel when training"
 """What torch says where a batch normalisation meets a single number a channel."""
 _OFTEN_MISSED = (
     "attention_mask",
+    "image_attention_mask",
     "input_ids",
     "decoder_input_ids",
     "pixel_values",
@@ -42,7 +43,7 @@ class Attempts:
         self.inputs = inputs
         self.failure: CountError | None = None
         """The latest failure; the caller sets it."""
-        self._first: CountError | None = None
+        self._plain: CountError | None = None  # the complaint before any layout was changed
         self._completions = 0
 
     def __iter__(self) -> Iterator[None]:
@@ -51,8 +52,10 @@ class Attempts:
         yield
         kernels = (_library_attention, _eager_attention, _single_if_asked, _with_tables)
         for change in (None, *kernels, *_LAYOUTS, _single_precision, _with_tables):
-            if change in _LAYOUTS and self.asks_for_values():
-                continue  # the layout is right: the model went as far as to read numbers
+            if change in _LAYOUTS:
+                self._plain = self._plain or self.failure
+                if self.asks_for_values():
+                    continue  # the layout is right: the model went as far as to read numbers
             if change is not None and not change(self):
                 continue
             if change is not None:
@@ -69,9 +72,10 @@ class Attempts:
         return any(word in str(self.failure) for word in words)
 
     def told(self) -> CountError:
-        """Return the failure worth telling: the latest, with what is known to mend it."""
-        assert self.failure is not None
-        text = str(self.failure)
+        """Return the failure worth telling, with what is known to mend it."""
+        failure = self._plain or self.failure
+        assert failure is not None
+        text = str(failure)
         sizes: Any = getattr(self.built.maker, "sizes", None)
         if ONE_SAMPLE in text:
             text += "; a batch normalisation cannot train on one sample: give --batch 2 or more"
@@ -79,7 +83,7 @@ class Attempts:
         if positions is not None and (sizes.sequence or 0) > positions:
             text += f"; the configuration has max_position_embeddings = {positions}"
             text += f", the sequence given has {sizes.sequence}: give a shorter one"
-        return type(self.failure)(text)
+        return type(failure)(text)
 
     def _complete(self) -> bool:
         """Give what the latest complaint misses: by name, or the likeliest where it names nothing."""
@@ -172,7 +176,8 @@ def _channelled(asked: Attempts) -> bool:
 def _stacked(asked: Attempts) -> bool:
     """One image a sample, with the axis that counts a sample's images."""
     found = asked.inputs.get("pixel_values")
-    if found is None or found.dim() != 4:
+    complained = re.search(r"expected [45], got|5D", str(asked.failure))
+    if found is None or found.dim() != 4 or not complained:
         return False
     asked.inputs["pixel_values"] = seen(found[:, None])
     return True
@@ -183,8 +188,10 @@ def _paired(asked: Attempts) -> bool:
     found = asked.inputs.get("pixel_values")
     if found is None or found.dim() != 5 or found.shape[1] != 1:
         return False
+    if "batch_size, 2" not in str(asked.failure):
+        return False
     asked.inputs["pixel_values"] = found.expand(-1, 2, -1, -1, -1)
-    return "2" in str(asked.failure)
+    return True
 
 
 def _boxes_in_fractions(asked: Attempts) -> bool:

@@ -18,9 +18,11 @@ AUDIO = ("audio_config", "encoder_config", "audio_encoder_config", "speech_confi
 _CHANNELS = ("num_channels", "in_channels", "in_chans", "num_image_channels")
 _IMAGE = ("image_size", "img_size", "input_size", "crop_size")
 _BINS = (
+    "feature_projection_input_dim",
+    "input_dim",
     "num_mel_bins",
     "input_feat_per_channel",
-    "feature_projection_input_dim",
+    "model_in_dim",
     "n_mels",
     "mel_dim",
     "feature_size",
@@ -198,6 +200,18 @@ class Maker:
             return self.floats(self.sizes.batch * rows * columns, width)
         return self.floats(self.sizes.batch, rows * columns, width)
 
+    def embedded(self) -> Any:
+        """What another part of a model hands on: patches, frames of sound, or embedded tokens."""
+        if self.reads_patches():
+            return self.patches()
+        b, config = self.sizes.batch, vars(self.model.config)
+        if isinstance(config.get("input_dim"), int):
+            return self.floats(b, self.sound_frames(), config["input_dim"])
+        width = config.get("hidden_size")
+        if not isinstance(width, int):
+            raise self.sizes.unknown("hidden_states", "the width of what is handed on")
+        return self.floats(b, self.sizes.tokens(), width)
+
     def grids(self) -> Any:
         """Frames, rows and columns of patches, a line for each image: (batch, 3)."""
         return self.known([[1, *self.grid()]] * self.sizes.batch)
@@ -335,6 +349,7 @@ MAKERS: dict[str, Callable[[Maker], Any]] = {
     "qformer_input_ids": Maker.text,
     "decoder_input_ids": Maker.decoder_text,
     "attention_mask": Maker.text_mask,
+    "image_attention_mask": lambda m: m.ones(m.sizes.batch, m.text_length(), 1),
     "bbox": Maker.boxes,
     "pixel_values": Maker.pixels,
     "prompt_pixel_values": Maker.pixels,
@@ -343,7 +358,8 @@ MAKERS: dict[str, Callable[[Maker], Any]] = {
     "image": Maker.pixels,
     "pixel_mask": Maker.pixel_mask,
     "pixel_attention_mask": Maker.pixel_mask,
-    "hidden_states": Maker.patches,
+    "hidden_states": Maker.embedded,
+    "inputs_embeds": Maker.embedded,
     "grid_thw": Maker.grids,
     "image_grid_thw": Maker.grids,
     "spatial_shapes": Maker.shapes,

@@ -141,3 +141,14 @@ def test_torch_is_left_as_it_was_even_when_the_model_raises():
         flopcount.count(lambda x: 1 / 0, X)
     flopcount.count(func.grad(loss), W, X)
     assert torch.autograd._engine_run_backward is engine
+
+
+def test_forward_mode_counts_what_torch_multiplies():
+    def tangent(w):
+        return func.jvp(lambda v: X @ v, (w,), (w,))
+
+    # X @ w, X @ tangent, and the zeros that stand for X's missing tangent times w: 3 of 120
+    assert figures(tangent, W, backward=False) == (3 * 120, 0, 0)
+    # forward over reverse, one column of W's 12 numbers each: nothing is unknown
+    counted = flopcount.count(func.hessian(loss), W, X, backward=False)
+    assert counted.uncounted == ()
