@@ -1,6 +1,6 @@
 """What it costs to be watched: the sampler on a stand-in driver, beside the tools that install.
 
-    python benchmarks/profiler_overhead.py [--quick] [--peers VENV]
+    python benchmarks/profiler_overhead.py [--quick] [--peers VENV] [--only cost pairs ...]
 
 Everything is measured in one run on one machine, and ratios are interleaved. The stand-in's own
 work is inside every figure, ours and the peers'. Peers are run from a virtual environment that has
@@ -293,34 +293,66 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a quarter of the time")
     parser.add_argument("--peers", type=Path, help="virtual environment with the peers")
-    parser.add_argument("--pairs", type=int, help="pairs of training blocks; 400 if not given")
+    parser.add_argument("--pairs", type=int, help="pairs of training blocks; 600 if not given")
+    parser.add_argument(
+        "--only", nargs="+", choices=list(PARTS), default=list(PARTS), help="some parts alone"
+    )
     options = parser.parse_args()
-    scale = 0.25 if options.quick else 1.0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         device = "device model=h100\n"
-        build(folder, device * 8 + "set * util 97\nset * tensor 41\nset * power 612000\n")
+        scene = (
+            "set * util 97\nset * sm 80\nset * graphics 97\nset * tensor 41\nset * power 612000\n"
+        )
+        build(folder, device * 8 + scene)
         print(f"machine: {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-        for rate in (1, 10):
-            percent, resident = sampler_cost(folder / f"cost{rate}", 60 * scale, 1 / rate)
-            print(f"sampler, 8 devices, {rate} Hz: {percent:.2f} % of a core, "
-                  f"{max(resident):.0f} MiB resident (recorder and probe)")  # fmt: skip
-        percent, resident = sampler_cost(folder / "flat", 240 * scale, 0.01)
-        flat = " ".join(f"{value:.1f}" for value in resident)
-        print(f"100 Hz for {240 * scale:.0f} s ({24000 * scale:.0f} sweeps): {flat} MiB")
-        if options.peers:
-            for peer, program in PEERS.items():
-                cost = peer_cost(options.peers / "bin" / "python", program, 20 * scale)
-                told = "does not run" if cost is None else f"{cost[0]:.2f} % of a core, "
-                print(f"{peer}: {told}" + (f"{cost[1]:.0f} MiB" if cost else ""))
-        ratios, same = training_pairs(folder / "train", options.pairs or round(400 * scale))
-        middle, low, high = median_interval(ratios)
-        print(f"step time with / without, 10 Hz: median {middle:.4f} of {len(ratios)} pairs "
-              f"(95 % interval {low:.4f} to {high:.4f}), losses identical: {same}")  # fmt: skip
-        share = coverage_under_load(folder / "load", 40 * scale)
-        print(f"covered at 1 Hz with every core busy: {share:.3%}")
-        unreadable, worst, total = kills(folder / "kills", 200)
-        print(f"200 x kill -9 ({total} sweeps): {unreadable} unreadable, at most {worst} lost")
+        for part in options.only:
+            PARTS[part](folder, 0.25 if options.quick else 1.0, options)
+
+
+def part_cost(folder: Path, scale: float, _options: argparse.Namespace) -> None:
+    for rate in (1, 10):
+        percent, resident = sampler_cost(folder / f"cost{rate}", 60 * scale, 1 / rate)
+        print(f"sampler, 8 devices, {rate} Hz: {percent:.2f} % of a core, "
+              f"{max(resident):.0f} MiB resident (recorder and probe)")  # fmt: skip
+    percent, resident = sampler_cost(folder / "flat", 240 * scale, 0.01)
+    flat = " ".join(f"{value:.1f}" for value in resident)
+    print(f"100 Hz for {240 * scale:.0f} s ({24000 * scale:.0f} sweeps): {flat} MiB")
+
+
+def part_peers(_folder: Path, scale: float, options: argparse.Namespace) -> None:
+    if options.peers is None:
+        print("peers: none without --peers VENV")
+        return
+    for peer, program in PEERS.items():
+        cost = peer_cost(options.peers / "bin" / "python", program, 20 * scale)
+        told = "does not run" if cost is None else f"{cost[0]:.2f} % of a core, "
+        print(f"{peer}: {told}" + (f"{cost[1]:.0f} MiB" if cost else ""))
+
+
+def part_pairs(folder: Path, scale: float, options: argparse.Namespace) -> None:
+    ratios, same = training_pairs(folder / "train", options.pairs or round(600 * scale))
+    middle, low, high = median_interval(ratios)
+    resolved = "resolved" if (high - low) / 2 <= 0.005 else "NOT RESOLVED"
+    print(f"step time with / without, 10 Hz: median {middle:.4f} of {len(ratios)} pairs "
+          f"(95 % interval {low:.4f} to {high:.4f}; half a percent is {resolved}), "
+          f"losses identical: {same}")  # fmt: skip
+
+
+def part_coverage(folder: Path, scale: float, _options: argparse.Namespace) -> None:
+    share = coverage_under_load(folder / "load", 40 * scale)
+    print(f"covered at 1 Hz with every core busy: {share:.3%}")
+
+
+def part_kills(folder: Path, _scale: float, _options: argparse.Namespace) -> None:
+    unreadable, worst, total = kills(folder / "kills", 200)
+    print(f"200 x kill -9 ({total} sweeps): {unreadable} unreadable, at most {worst} lost")
+
+
+PARTS = {
+    "cost": part_cost, "peers": part_peers, "pairs": part_pairs, "coverage": part_coverage,
+    "kills": part_kills,
+}  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ It may hang in a driver call or die of one; its recorder then kills it and start
 no state that matters and writes no file. One JSON object a line, on standard output:
 
 - ``{"t": "devices", "columns": [...], "devices": [...], "sources": [...]}`` after each (re)opening;
-- ``{"t": "layouts", "layouts": [...]}`` and lines that begin with ``#``: see ``profilers.frames``;
+- where the settings allow ``frames``: ``{"t": "layouts", "layouts": [...]}`` and lines that begin with
+  ``#`` (see ``profilers.frames``);
 - ``{"t": "sweep", "rows": [...], "events": [...], "late_ns": ..., "skipped": ..., "marks": [...],
   "shut": [...]}``; the same as ``news`` when there is more than samples in it, and as the sign of
   life when no device is there.
@@ -114,6 +115,7 @@ class Probe:
         self._columns: list[str] = []
         self._numbers: dict[DeviceKey, int] = {}
         self._due = time.monotonic_ns()
+        self._frames = bool(settings.get("frames"))
         self._framing: FrameSource | None = None
         self._pass: FramePass | None = None
         self._layouts: list[Layout] = []
@@ -209,7 +211,8 @@ class Probe:
         self._say({"t": "layouts", "layouts": [layout.as_json() for layout in self._layouts]})
 
     def _describe(self) -> None:
-        only = self._attempts[0].source if len(self._attempts) == 1 else None
+        alone = self._frames and len(self._attempts) == 1
+        only = self._attempts[0].source if alone else None
         self._framing = only if isinstance(only, FrameSource) else None
         self._pass = None
         devices: dict[DeviceKey, Device] = {}

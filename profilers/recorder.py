@@ -97,7 +97,11 @@ class Recorder:
         if self._probe is None:
             if now >= self._restart_at:
                 self._probe = ProbeProcess(
-                    {"sources": self._settings["sources"], "interval_ns": self._interval_ns}
+                    {
+                        "sources": self._settings["sources"],
+                        "interval_ns": self._interval_ns,
+                        "frames": True,
+                    }
                 )
                 self._poll.register(self._probe.out, select.POLLIN)
                 self._due = time.monotonic_ns() + self._start_deadline_ns

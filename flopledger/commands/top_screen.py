@@ -32,24 +32,52 @@ def render(view: "View", width: int) -> "Table":
             columns.remove(name)
     if width < 60:
         table.box = None
+    rows = [_cells(device) for device in view.devices]
+    room = _room_for_names(rows, columns, width, boxed=width >= 60)
     for name in columns:
         words = name in {"device", "faults"}
         table.add_column(name, justify="left" if words else "right", no_wrap=name != "faults")
-    for device in view.devices:
-        cells = _cells(device, letters=40 if width >= 80 else 12 if width >= 48 else 8)
-        table.add_row(*(cells[name] for name in columns))
+    for row, device in zip(rows, view.devices, strict=True):
+        named = {**row, "device": _name(device, room)}
+        table.add_row(*(named[name] for name in columns))
     if not view.devices:
         table.add_row("no device can be read here", *[""] * (len(columns) - 1))
+    if "faults" not in columns:
+        # Without a column for them they stand below: a fault must not look like a quiet device.
+        told = [
+            f"{_name(device, 12)}: {row['faults']}"
+            for row, device in zip(rows, view.devices, strict=True)
+            if row["faults"]
+        ]
+        table.caption = "\n".join([*told, *view.notes]) or None
     return table
 
 
-def _cells(view: "DeviceView", *, letters: int) -> dict[str, str]:
+def _room_for_names(
+    rows: "list[dict[str, str]]", columns: list[str], width: int, *, boxed: bool
+) -> int:
+    """Return how wide the first column may be, so that no figure beside it is cut."""
+    between, edges = (3, 2) if boxed else (2, 0)
+    taken = edges
+    for name in columns[1:]:
+        cells = [row[name] for row in rows] if name != "faults" else []
+        taken += between + max(map(len, [name, *cells]), default=0)
+    taken += _WIDTHS["faults"] if "faults" in columns else 0
+    return max(8, width - taken)
+
+
+def _name(view: "DeviceView", room: int) -> str:
+    """Return number, partition and name of a device, cut at the end of the name."""
+    device = view.device
+    name = (device.name or str(device.key)).removeprefix("NVIDIA ")
+    number = "" if device.index is None else str(device.index)
+    part = f"/{device.key.mig[-6:]}" if device.key.mig else ""
+    return f"{number}{part} {name}".strip()[:room].rstrip()
+
+
+def _cells(view: "DeviceView") -> dict[str, str]:
+    """Return what stands in every column but the first."""
     device, get = view.device, view.readings.get
-    name = device.name or str(device.key)
-    name = name.removeprefix("NVIDIA ")
-    number = "" if device.index is None else f"{device.index} "
-    part = f" {device.key.mig[-6:]}" if device.key.mig else ""
-    shown = number + name[:letters].rstrip() + part
     used, whole = get("memory_used_bytes"), device.memory_bytes
     limit = device.power_limit_mw
     faults = [f"{signal}: {reason}" for signal, reason in view.absent.items()]
@@ -58,7 +86,6 @@ def _cells(view: "DeviceView", *, letters: int) -> dict[str, str]:
     if view.age_seconds > 5:
         faults.insert(0, f"silent for {view.age_seconds:.0f} s")
     return {
-        "device": shown,
         "power": _of(get("power_mw"), limit, 1e3, "W"),
         "clock": _of(get("sm_clock_mhz"), device.max_sm_clock_mhz, 1, "MHz"),
         "busy": _percent(get("gpu_util_permille")),

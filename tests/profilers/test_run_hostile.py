@@ -55,7 +55,12 @@ def codes(out: Path) -> list[str]:
 
 def test_srun_and_its_tasks(nvml, tmp_path):
     nvml(DEVICES)
-    task = "import os; r = int(os.environ['SLURM_PROCID']); os.write(1, b'rank %d\\n' % r); raise SystemExit(4 * r)"
+    task = """if True:
+        import os
+        rank = int(os.environ["SLURM_PROCID"])
+        os.write(1, b"rank %d\\n" % rank)
+        raise SystemExit(4 * rank)
+        """
     environment = {**os.environ, "SLURM_JOB_ID": "4711", "SLURM_JOB_NUM_NODES": "1"}
     srun = launcher(tmp_path, SRUN)
     done = profile(tmp_path / "out", srun, "-n2", sys.executable, "-c", task, env=environment)

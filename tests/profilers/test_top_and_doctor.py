@@ -1,5 +1,6 @@
 """The two verbs that look: on a stand-in, on a record, and on nothing."""
 
+import io
 import json
 import os
 import subprocess
@@ -7,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from profilers import Device, DeviceKey
 
 ROOT = Path(__file__).parents[2]
 
@@ -106,7 +109,10 @@ def test_energy_counter_against_power(nvml, tmp_path):
 
 
 def test_a_screen_of_forty_columns_cuts_no_figure(nvml):
-    nvml("device model=h100\nset 0 power 612000\nset 0 util 97\nset 0 tensor 41")
+    nvml(
+        "device model=h100\n" * 15 + "device model=b200\nset * power 612000\nset * util 97\n"
+        "set * tensor 41"
+    )
     environment = {**os.environ, "COLUMNS": "40", "NO_COLOR": "1"}
     command = [sys.executable, str(ROOT / "cli.py"), "top", "--once"]
     done = subprocess.run(
@@ -114,6 +120,38 @@ def test_a_screen_of_forty_columns_cuts_no_figure(nvml):
     )
     assert max(map(len, done.stdout.splitlines())) <= 40
     assert "\x1b" not in done.stdout
-    assert "612/700 W" in done.stdout
-    assert "97.0 %" in done.stdout
-    assert "41.0 %" in done.stdout
+    lines = done.stdout.splitlines()
+    assert sum("612/700 W  97.0 %  41.0 %" in line for line in lines) == 15
+    assert any(line.startswith("15 B200") and "612/1000 W  97.0 %" in line for line in lines)
+    assert "…" not in done.stdout
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_a_lost_device_is_told_at_any_width(width):
+    """Where there is no room for a column of faults they stand below the table."""
+    from rich.console import Console
+
+    from flopledger.commands.top_screen import render
+    from flopledger.top_view import DeviceView, View
+
+    key = DeviceKey(uuid="GPU-3", mig="MIG-11111111-2222-3333-4444-555555555555")
+    well = Device(key=DeviceKey(uuid="GPU-15"), name="NVIDIA B200", index=15, power_limit_mw=10**6)
+    lost = Device(key=key, name="NVIDIA H100 80GB HBM3", index=3)
+    readings = {"power_mw": 612_000, "gpu_util_permille": 970, "tensor_activity_permille": 410}
+    view = View(
+        title="this host",
+        devices=[
+            DeviceView(device=well, readings=readings, absent={}, age_seconds=0.0),
+            DeviceView(device=lost, readings={}, absent={"power_mw": "lost"}, age_seconds=0.0),
+        ],
+        notes=["a note"],
+    )
+    console = Console(width=width, no_color=True, record=True, file=io.StringIO())
+    console.print(render(view, width))
+    text = console.export_text()
+    assert max(map(len, text.splitlines())) <= width
+    assert "LOST" in text
+    assert "3/555555" in text
+    assert "612/1000 W" in text
+    assert "97.0 %" in text
+    assert "a note" in text
