@@ -208,19 +208,25 @@ def interval(ratios: list[float]) -> tuple[float, float]:
     return medians[50], medians[1949]
 
 
-def own_time(one: Loop, steps: int) -> float:
-    """Processor time of the recorder alone on one step, in microseconds (median of blocks)."""
-    found = []
-    for _ in range(15):
-        began = time.thread_time()
-        block_of(one.step, steps)
-        plain = time.thread_time() - began
-        with recorded(one):
-            block_of(one.step, WARM)
-            began = time.thread_time()
-            block_of(one.step, steps)
-            found.append((time.thread_time() - began - plain) / steps * 1e6)
-    return statistics.median(found)
+def switched(one: Loop, rounds: int, steps: int = 12) -> tuple[float, list[float]]:
+    """The recorder on and off in turn within one recording, every few steps.
+
+    Finer than blocks with their own beginning and end, so a busy machine's weather matters less;
+    what stays on in the other turn is one attribute's test. Microseconds of a step, and ratios.
+    """
+    extra, ratios = [], []
+    with tempfile.TemporaryDirectory() as folder, flopledger.record(folder, sampler=False) as run:
+        block_of(one.step, 4 * WARM)
+        observer = run._recorder.observer
+        for place in range(rounds):
+            medians = {}
+            for on in (True, False) if place % 2 else (False, True):
+                observer.watching = on
+                medians[on] = statistics.median([block_of(one.step, 1) for _ in range(steps)][2:])
+            extra.append(1e6 * (medians[True] - medians[False]))
+            ratios.append(medians[True] / medians[False])
+        observer.watching = True
+    return statistics.median(extra), ratios
 
 
 def memory(steps: int) -> list[tuple[int, int, int]]:
@@ -354,9 +360,11 @@ def main() -> None:
     ]
     if options.only in (None, "pairs"):
         told += [*table(options.quick), ""]
-        own = own_time(LOOPS[SMALL][0](), 40)
+        own, ratios = switched(LOOPS[SMALL][0](), 30 if options.quick else 400)
+        low, high = interval(ratios)
         told += [
-            f"Processor time of the recorder itself on a step of the small loop: {own:.0f} µs.",
+            f"The small loop with the recorder switched on and off every 12 steps: {own:.0f} µs of a "
+            f"step, ratio {statistics.median(ratios):.4f} ({low:.4f} to {high:.4f}).",
             "",
         ]
     if options.only in (None, "processes"):

@@ -154,9 +154,9 @@ class Folding:
         if self._late:
             self._go_back(at)
         if self.stepped_at:
+            before = self.stepped_at
             if any(
-                len(call[1]) >= FIRING and call[1][-2] > self.stepped_at
-                for call in self.step.pending
+                before < when <= at for call in self.step.pending for when in call[1][2::FIRING]
             ):
                 self._cut()  # a backward began after the optimizer before: another step's
                 self._go_back(at)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from profilers.step_events import RAISED, AsideSeen, Call, Kind, StepSeen, Variant
@@ -162,6 +162,7 @@ EVENTS = st.lists(
 )
 
 
+@settings(max_examples=400, deadline=None)
 @given(events=EVENTS, cuts=st.sets(st.integers(0, 24)))
 def test_when_it_is_replayed_changes_nothing(events: list[tuple[str, int]], cuts: set[int]) -> None:
     def replayed(cuts: set[int]) -> list[Any]:
