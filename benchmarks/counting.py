@@ -663,7 +663,7 @@ def answers_of(file):
     return {row[0]: row[1:] for row in map(json.loads, Path(file).read_text().splitlines())}
 
 
-MOST_SECONDS = 180
+MOST_SECONDS = 75
 
 
 def timely(build, inputs):

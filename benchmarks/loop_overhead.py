@@ -1,26 +1,31 @@
 """What it costs a training step to be recorded, beside counters that are left on.
 
-    python benchmarks/loop_overhead.py [--quick] [--write]
+    python benchmarks/loop_overhead.py [--quick] [--only pairs|memory|processes] [--write]
 
 Each method is compared with the plain loop in pairs of blocks that follow one another at once, in
 one process, in an order that alternates; the figure is the median of the pairs' ratios with a 95 %
 bootstrap interval, so that a shared machine's weather falls on both sides of each pair. Peers that
 are not installed are named as missing. trainmeter wraps a whole process and cannot be switched on
-and off inside one: it is not in the pairs.
+and off inside one: it is compared process by process, plain and wrapped ones in turn, beside ours
+on the same footing; each process times its own steps.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime as dt
+import gc
+import importlib.util
 import os
 import platform
 import random
 import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -218,24 +223,86 @@ def own_time(one: Loop, steps: int) -> float:
     return statistics.median(found)
 
 
-def memory(steps: int) -> tuple[int, int]:
-    """Growth of the resident set (bytes) over many recorded steps of a tiny model, and the steps."""
+def memory(steps: int) -> list[tuple[int, int, int]]:
+    """Steps, traced bytes and resident bytes at three points of a long recording of a tiny model."""
     model = nn.Linear(4, 4)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
     x = torch.randn(2, 4)
+    found = []
 
     def step() -> None:
         model(x).sum().backward()
         optimizer.step()
 
-    with tempfile.TemporaryDirectory() as folder, flopledger.record(folder, sampler=False):
-        block_of(step, steps // 10)
-        before = resident()
-        block_of(step, steps)
-        grown = resident() - before
-    totals = read_totals(folder)
-    assert totals is None or totals.steps
-    return grown, steps
+    with tempfile.TemporaryDirectory() as folder:
+        with flopledger.record(folder, sampler=False) as run:
+            block_of(step, 1000)
+            tracemalloc.start()
+            done = 1000
+            for mark in (steps // 10, steps // 2, steps):
+                block_of(step, mark - done)
+                done = mark
+                run.flush()
+                gc.collect()
+                found.append((done, tracemalloc.get_traced_memory()[0], resident()))
+            tracemalloc.stop()
+        totals = read_totals(folder)
+        assert totals is not None
+        assert totals.steps == steps
+    return found
+
+
+CHILD = """
+import os, sys, time
+sys.path.insert(0, {root!r})
+sys.path.insert(0, {root!r} + "/benchmarks")
+import torch
+torch.set_num_threads(1)
+import loop_overhead
+one = loop_overhead.LOOPS[loop_overhead.SMALL][0]()
+loop_overhead.block_of(one.step, 60)
+began = time.thread_time()
+loop_overhead.block_of(one.step, {steps})
+with open(os.environ["LOOP_SECONDS"], "w") as file:
+    file.write(str((time.thread_time() - began) / {steps}))
+"""
+
+
+def processes(number: int, steps: int) -> list[str]:
+    """Whole processes in turn: plain, under ``flopledger run``, under trainmeter's ``tm``."""
+    run = [str(ROOT / "cli.py"), "run", "--out", "run", "--"]
+    ways: dict[str, list[str]] = {"plain": [], "flopledger run": run}
+    if importlib.util.find_spec("trainmeter") is not None:
+        ways["trainmeter (tm)"] = ["-m", "trainmeter", "--no-web", "-q", "--"]
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    for turn in range(number):
+        for way in list(ways) if turn % 2 else list(reversed(ways)):
+            seconds[way].append(_process(ways[way], steps))
+    lines = [
+        "| process | processor time of a step, median | ratio to plain, median of turns |",
+        "|---|---|---|",
+    ]
+    for way, found in seconds.items():
+        ratios = [one / plain for one, plain in zip(found, seconds["plain"], strict=True)]
+        low, high = interval(ratios)
+        lines.append(
+            f"| {way} | {1e3 * statistics.median(found):.3f} ms "
+            f"| {statistics.median(ratios):.4f} ({low:.4f} to {high:.4f}) |"
+        )
+    if "trainmeter (tm)" not in ways:
+        lines.append("| trainmeter | not installed | - |")
+    return lines
+
+
+def _process(prefix: list[str], steps: int) -> float:
+    """Run the small loop in a process of its own; seconds of a step by its own clock."""
+    with tempfile.TemporaryDirectory() as folder:
+        script, answer = Path(folder) / "train.py", Path(folder) / "seconds"
+        script.write_text(CHILD.format(root=str(ROOT), steps=steps), encoding="utf-8")
+        command = [sys.executable, *prefix, *([sys.executable] if prefix else []), str(script)]
+        environ = {**os.environ, "PYTHONPATH": str(ROOT), "LOOP_SECONDS": str(answer)}
+        subprocess.run(command, cwd=folder, env=environ, check=True, capture_output=True)
+        return float(answer.read_text(encoding="ascii"))
 
 
 def resident() -> int:
@@ -253,9 +320,10 @@ def table(quick: bool) -> list[str]:
         for method_name, method in METHODS.items():
             one = make()
             block_of(one.step, WARM)
-            number = (3 if quick else 25) if steps < 10 else (9 if quick else 41)
+            ours = method is recorded
+            number = (25 if ours else 7) if steps < 10 else (61 if ours else 21)
             try:
-                ratios, plain = pairs(one, method, steps, number)
+                ratios, plain = pairs(one, method, steps, 3 if quick else number)
             except ImportError as error:
                 lines.append(f"| {name} | {method_name} | - | not installed ({error.name}) | - |")
                 continue
@@ -271,30 +339,41 @@ def table(quick: bool) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true", help="fewer pairs")
+    parser.add_argument("--only", choices=("pairs", "memory", "processes"), help="one part only")
     parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name}")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    lines = table(options.quick)
-    small = LOOPS[SMALL][0]()
-    own = own_time(small, 40)
-    grown, steps = memory(20_000 if options.quick else 100_000)
-    load = os.getloadavg()[0]
     told = [
         "# What it costs a step to be recorded",
         "",
         f"{dt.date.today().isoformat()}; {platform.machine()}, {os.cpu_count()} cores, one thread, "
-        f"load average {load:.1f}; Python {platform.python_version()}, torch {torch.__version__}; "
-        f"`python benchmarks/loop_overhead.py{' --quick' if options.quick else ''}`.",
+        f"load average {os.getloadavg()[0]:.1f}; Python {platform.python_version()}, torch "
+        f"{torch.__version__}; `python benchmarks/loop_overhead.py"
+        f"{' --quick' if options.quick else ''}{f' --only {options.only}' if options.only else ''}`.",
         "",
-        *lines,
-        "",
-        f"Processor time of the recorder itself on a step of the small loop: {own:.0f} µs.",
-        f"Growth of the resident set over {steps:,} recorded steps: {grown / 1024:.0f} KiB.",
-        "",
+    ]
+    if options.only in (None, "pairs"):
+        told += [*table(options.quick), ""]
+        own = own_time(LOOPS[SMALL][0](), 40)
+        told += [
+            f"Processor time of the recorder itself on a step of the small loop: {own:.0f} µs.",
+            "",
+        ]
+    if options.only in (None, "processes"):
+        told += ["Processes in turn, the small loop:", ""]
+        told += [*processes(2 if options.quick else 8, 400), ""]
+    if options.only in (None, "memory"):
+        told += ["| recorded steps of a tiny model | traced | resident |", "|---|---|---|"]
+        told += [
+            f"| {steps:,} | {traced / 1024:,.0f} KiB | {size / 1024:,.0f} KiB |"
+            for steps, traced, size in memory(20_000 if options.quick else 100_000)
+        ]
+        told += [""]
+    told += [
         "Equality with torch's counter on every step of twelve kinds of models is a test: "
-        "`tests/recording/test_kinds.py` (models in `benchmarks/loop_kinds.py`). Retired-FLOP "
-        "counters are not granted on this machine and were not compared. trainmeter wraps a whole "
-        "process and cannot take part in interleaved pairs.",
+        "`tests/recording/test_kinds.py` (models in `benchmarks/loop_kinds.py`), and of eleven "
+        "unlike loops another: `tests/recording/test_strange.py`. Retired-FLOP counters are not "
+        "granted on this machine and were not compared.",
     ]
     print("\n".join(told))
     if options.write:

@@ -282,7 +282,7 @@ def forget_cached(modules: Iterable[Any]) -> None:
     kinds = {kind for module in modules for kind in type(module).__mro__}
     kinds -= {torch.nn.Module, object}
     homes = {kind.__module__ for kind in kinds}
-    places = [vars(kind) for kind in kinds]
+    places: list[Any] = [vars(kind) for kind in kinds]
     places += [vars(sys.modules[home]) for home in homes if _is_users(home)]
     for place in places:
         for held in list(place.values()):
@@ -292,6 +292,7 @@ def forget_cached(modules: Iterable[Any]) -> None:
 
 def _caches(held: Any) -> list[Any]:
     """A cached function, or the cached one inside its wrapper."""
+    held = getattr(held, "__func__", held)  # a static or class method
     inside: list[Any] = [held]
     if isinstance(held, types.FunctionType) and hasattr(held, "__wrapped__"):
         for cell in held.__closure__ or ():

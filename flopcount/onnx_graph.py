@@ -9,6 +9,7 @@ was computed from weights does.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from flopcount.config_file import ConfigError, need_libraries
 from flopcount.counted_model import CountedModel
 from flopcount.errors import FlopcountError
 from flopcount.findings import Finding, name_mismatch
+from flopcount.onnx_folding import MOST_ROUNDS, folded, stored_values, trip_count
 from flopcount.onnx_products import (
     ELEMENTWISE,
     MOVES,
     PRODUCTS,
     SAME_SHAPE,
     Operand,
+    stored_inside,
     weights_inside,
 )
 from flopcount.parameters import ParameterCount
@@ -67,7 +70,7 @@ def count_onnx(
     model = _read(path)
     weights = _weights(model.graph)
     total = sum(operand.numbers for operand in weights.values() if operand.is_float)
-    total += sum(map(weights_inside, model.graph.node))
+    total += sum(map(stored_inside, model.graph.node))
     findings = [f for f in [name_mismatch([path.stem], total)] if f is not None]
     free = _bind(model.graph, weights, batch=batch, sequence=sequence)
     count = None
@@ -81,7 +84,9 @@ def count_onnx(
             )
         )
     else:
-        ledger = _Walk(_inferred(model, path), weights, backward=backward).run()
+        values = stored_values(model.graph)
+        graph = _inferred(model, path, values)
+        ledger = _Walk(graph, weights, values, backward=backward).run()
         note = "attention masks are not visible in a graph: counted in full"
         count = ledger.close(method="onnx", convention=convention, notes=(note,))
     return CountedModel(
@@ -157,32 +162,91 @@ def _bind(
     return free
 
 
-def _inferred(model: Any, path: Path) -> Any:
-    import onnx
-
-    del model.graph.value_info[:]  # sizes that the exporter froze may contradict the new inputs
-    for value in model.graph.output:
-        value.type.tensor_type.ClearField("shape")
-    try:
-        told = onnx.shape_inference.infer_shapes(
-            _plain(model), check_type=False, data_prop=True
-        ).graph
-    except Exception as error:  # noqa: BLE001 - the library raises classes of its own
-        raise OnnxError(f"{path}: its shapes contradict each other: {str(error)[:150]}") from None
+def _inferred(model: Any, path: Path, values: dict[str, Any]) -> Any:
+    """Infer every shape, once more whenever sizes were computed that the inference did not follow."""
+    stored = len(model.graph.initializer)
+    for _ in range(MOST_ROUNDS):
+        told = _told(model, path)
+        shapes = {
+            value.name: _described(value).shape
+            for value in (*told.input, *told.value_info, *told.output)
+        }
+        before = len(values)
+        folded(model.graph.node, values, shapes)
+        fresh = list(values)[before:]
+        if not fresh or not any(shape is None for shape in shapes.values()):
+            break
+        _state(model.graph, {name: values[name] for name in fresh})
+    del model.graph.initializer[stored:]
     model.graph.value_info.extend(told.value_info)
+    for target, source in zip(_bodies(model.graph), _bodies(told), strict=False):
+        target.value_info.extend(source.value_info)
     del model.graph.output[:]
     model.graph.output.extend(told.output)
     return model.graph
 
 
-def _plain(model: Any) -> Any:
-    """The model without operators that onnx infers no shape for and that change none."""
+def _state_loops(graph: Any) -> None:
+    """Tell the inference the shapes of what a loop carries, where no turn changes them."""
     import onnx
 
-    if not any(node.op_type in SAME_SHAPE for node in model.graph.node):
+    for node in graph.node:
+        for body in (a.g for a in node.attribute if node.op_type == "Loop" and a.g.node):
+            for name, given, out in zip(node.output, body.input[2:], body.output[1:], strict=False):
+                shape = _described(given).shape
+                if name and shape is not None and shape == _described(out).shape:
+                    element = given.type.tensor_type.elem_type
+                    graph.value_info.append(
+                        onnx.helper.make_tensor_value_info(name, element, shape)
+                    )
+
+
+def _state(graph: Any, values: dict[str, Any]) -> None:
+    """Let the inference know computed values: the nodes that made them become stored tensors."""
+    from onnx import numpy_helper
+
+    for name, value in values.items():
+        graph.initializer.append(numpy_helper.from_array(value, f"{name}"))
+
+
+def _bodies(graph: Any) -> list[Any]:
+    """The bodies of a graph's loops, in order."""
+    return [
+        a.g for node in graph.node if node.op_type == "Loop" for a in node.attribute if a.g.node
+    ]
+
+
+def _told(model: Any, path: Path) -> Any:
+    import onnx
+
+    del model.graph.value_info[:]  # sizes that the exporter froze may contradict the new inputs
+    for value in model.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    _state_loops(model.graph)
+    try:
+        return onnx.shape_inference.infer_shapes(
+            _plain(model), check_type=False, data_prop=True
+        ).graph
+    except Exception as error:  # noqa: BLE001 - the library raises classes of its own
+        raise OnnxError(f"{path}: its shapes contradict each other: {str(error)[:150]}") from None
+
+
+def _plain(model: Any) -> Any:
+    """The model without operators that onnx infers no shape for and that change none.
+
+    What is a stored tensor already is no longer computed.
+    """
+    import onnx
+
+    stored = {tensor.name for tensor in model.graph.initializer}
+    done = [node for node in model.graph.node if stored.issuperset(node.output)]
+    if not done and not any(node.op_type in SAME_SHAPE for node in model.graph.node):
         return model
     plain = onnx.ModelProto()
     plain.CopyFrom(model)
+    kept = [node for node in plain.graph.node if not stored.issuperset(node.output)]
+    del plain.graph.node[:]
+    plain.graph.node.extend(kept)
     for node in plain.graph.node:
         if node.op_type in SAME_SHAPE:
             node.op_type, node.domain = "Identity", ""
@@ -193,8 +257,16 @@ def _plain(model: Any) -> Any:
 class _Walk:
     """One pass over the nodes in order; each tensor knows its shape and whether it needs a grad."""
 
-    def __init__(self, graph: Any, weights: dict[str, Operand], *, backward: bool) -> None:
-        self.graph, self.backward = graph, backward
+    def __init__(
+        self,
+        graph: Any,
+        weights: dict[str, Operand],
+        values: dict[str, Any],
+        *,
+        backward: bool,
+    ) -> None:
+        self.graph, self.backward, self.values = graph, backward, values
+        self.visited = 0
         self.known: dict[str, Operand] = dict(weights)
         self.ledger = GraphLedger()
         for value in (*graph.input, *graph.value_info, *graph.output):
@@ -214,6 +286,9 @@ class _Walk:
         formula = PRODUCTS.get(kind)
         if kind == "Constant":
             self._constant(node, attributes)
+            return
+        if kind == "Loop" and attributes.get("body") is not None:
+            self._loop(node, attributes["body"], operands)
             return
         if formula is not None:
             self._product(node, formula, operands, outputs, attributes)
@@ -241,6 +316,45 @@ class _Walk:
         if self.backward:
             gradients = formula.gradients(operands, flop)
             self.ledger.add(module, op, dtype, "backward", gradients, attention=attention)
+
+    def _loop(self, node: Any, body: Any, operands: list[Any]) -> None:
+        """Walk the body once for each turn, as far as its counter can be followed."""
+        turns = trip_count(node, body, self.values)
+        if turns is None or turns * len(body.node) > _MOST_NODES:
+            self.ledger.miss(
+                "onnx.Loop", f"{len(body.node)} nodes a turn, an unknown number of turns"
+            )
+            self._mark(node, operands, product=False)
+            return
+        given = {item.name for item in body.input}
+        handed_on = [item.name for item in body.output[1:]]
+        # A stored tensor that the turns replace is a first state; one handed on as it is, a weight.
+        carried = [
+            operand if operand is None or item.name == name else replace(operand, constant=False)
+            for operand, item, name in zip(operands[2:], body.input[2:], handed_on, strict=False)
+        ]
+        inner = {item.name: _described(item) for item in (*body.value_info, *body.output)}
+        inner = {name: operand for name, operand in inner.items() if name not in given}
+        for tensor in body.initializer:
+            shape = tuple(tensor.dims)
+            inner[tensor.name] = Operand(shape=shape, element=tensor.data_type, constant=True)
+        for _ in range(turns):
+            for item, operand in zip(body.input[2:], carried, strict=True):
+                self.known[item.name] = operand or Operand()
+            for name, operand in inner.items():
+                self.known[name] = operand
+            for part in body.node:
+                self.visit(part)
+            carried = [self.known.get(item.name) for item in body.output[1:]][: len(carried)]
+        found = [self.known.get(item.name) for item in body.output[1:]]
+        for name, operand in zip(node.output, found, strict=False):
+            told = self.known.get(name, Operand())
+            self.known[name] = Operand(
+                shape=told.shape,
+                element=told.element,
+                needs_gradient=operand is not None and operand.needs_gradient,
+            )
+        self.ledger.zero += 1
 
     def _mark(self, node: Any, operands: list[Any], *, product: bool) -> None:
         """An output needs a gradient when an operand does, or a weight was multiplied in."""

@@ -165,17 +165,22 @@ def attention(operands: list[Any], _outputs: list[Any], attributes: dict[str, An
 
 
 def recurrent_backward(operands: list[Any], forward: int) -> int:
-    """The state's product has two gradients, the input's a second one if the input needs it."""
+    """The state's product has two gradients, the input's a second one if the input needs it.
+
+    The first step's state is given, not computed: it needs a gradient only if what gave it does.
+    """
     if not any(operand is not None and operand.is_weight for operand in operands[1:3]):
         return 0
     inputs, hidden = operands[0].shape[-1], operands[2].shape[-1]
     of_state = forward // (inputs + hidden) * hidden
     of_input = forward - of_state
-    return int(2 * of_state + of_input * (2 if operands[0].needs_gradient else 1))
+    given = operands[5] if len(operands) > 5 else None
+    first = 0 if given is not None and given.needs_gradient else of_state // operands[0].shape[0]
+    return int(2 * of_state - first + of_input * (2 if operands[0].needs_gradient else 1))
 
 
-SAME_SHAPE = frozenset({"Scaler", "Normalizer", "Imputer", "Binarizer"})
-"""Operators of ``ai.onnx.ml`` with the shape of their input, which onnx does not infer."""
+SAME_SHAPE = frozenset({"Scaler", "Normalizer", "Imputer", "Binarizer", "Erfc"})
+"""Operators outside the standard with the shape of their input, which onnx does not infer."""
 
 
 def weights_inside(node: Any) -> int:
@@ -184,6 +189,14 @@ def weights_inside(node: Any) -> int:
     if product is None or not product.holds_weight:
         return 0
     return sum(len(a.floats) for a in node.attribute if a.name in ("coefficients", "intercepts"))
+
+
+def stored_inside(node: Any) -> int:
+    """Numbers that a model of scikit-learn keeps in attributes, support vectors included."""
+    if node.op_type not in ("SVMClassifier", "SVMRegressor"):
+        return weights_inside(node)
+    kept = ("coefficients", "support_vectors", "rho")
+    return sum(len(item.floats) for item in node.attribute if item.name in kept)
 
 
 def linear_model(operands: list[Any], _outputs: list[Any], attributes: dict[str, Any]) -> int:
@@ -223,7 +236,7 @@ PRODUCTS: dict[str, Product] = {
 _ELEMENTWISE = """
     Abs Acos Acosh Add And Asin Asinh Atan Atanh BatchNormalization BitwiseAnd BitwiseNot
     BitwiseOr BitwiseXor Cast CastLike Ceil Celu Clip Cos Cosh CumSum DequantizeLinear Div
-    Dropout DynamicQuantizeLinear Elu Equal Erf Exp FastGelu Floor Gelu BiasGelu
+    Dropout DynamicQuantizeLinear Elu Equal Erf Erfc Exp FastGelu Floor Gelu BiasGelu
     GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual GroupNormalization HardSigmoid
     HardSwish InstanceNormalization IsInf IsNaN LayerNormalization LeakyRelu Less LessOrEqual
     Log LogSoftmax LpNormalization LRN Max MaxPool AveragePool Mean MeanVarianceNormalization

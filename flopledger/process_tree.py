@@ -5,6 +5,7 @@ device file is the next one; a visible-devices variable says at least what was a
 """
 
 import contextlib
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from flopledger.injection.interpreters import Interpreters
 from profilers.trace import DeviceKey, Trace
 
 PROC = Path("/proc")
+MAX_ENVIRONMENT = 1 << 20
 
 
 class ProcessTree:
@@ -20,6 +22,11 @@ class ProcessTree:
 
     def __init__(self, root: int, proc: Path = PROC) -> None:
         self.pids: set[int] = {root}
+        self.jobs: set[str] = set()
+        """Slurm jobs for which the command started a launcher (``srun``)."""
+        self.nodes = 1
+        """The most nodes that such a job has."""
+        self._strangers: set[int] = set()
         self.device_minors: set[int] = set()
         self.interpreters = Interpreters(proc)
         self._proc = proc
@@ -38,6 +45,9 @@ class ProcessTree:
             seen.add(pid)
             waiting.extend(self.children(pid, self._proc))
             self._device_files(pid)
+            self._launcher(pid)
+            if not waiting and self.jobs:
+                waiting.extend(self._tasks() - seen)
         self.pids |= seen
         self.interpreters.look(seen)
 
@@ -51,6 +61,39 @@ class ProcessTree:
                     found.update(int(w) for w in (task / "children").read_text().split())
         return found
 
+    def _launcher(self, pid: int) -> None:
+        """Remember the job of an ``srun``: its tasks are children of a daemon, not of itself."""
+        with contextlib.suppress(OSError):
+            if (self._proc / str(pid) / "comm").read_text().strip() == "srun":
+                told = self._variables(pid)
+                self.jobs |= {told["SLURM_JOB_ID"]} if "SLURM_JOB_ID" in told else set()
+                nodes = told.get("SLURM_JOB_NUM_NODES", "")
+                self.nodes = max(self.nodes, int(nodes) if nodes.isdecimal() else 1)
+
+    def _tasks(self) -> set[int]:
+        """Return this host's processes that run as tasks of the jobs. Others' cannot be looked into."""
+        found: set[int] = set()
+        step = os.environ.get("SLURM_STEP_ID")  # ours, where we are a task ourselves
+        with contextlib.suppress(OSError):
+            for entry in self._proc.iterdir():
+                if not entry.name.isdigit() or int(entry.name) in self._strangers:
+                    continue
+                told = self._variables(int(entry.name))
+                if not told and not _readable(entry / "environ"):
+                    self._strangers.add(int(entry.name))
+                # The batch script has the job's id, too, but no port of an `srun`.
+                ours = told.get("SLURM_JOB_ID") in self.jobs and "SLURM_SRUN_COMM_PORT" in told
+                if ours and (step is None or told.get("SLURM_STEP_ID") != step):
+                    found.add(int(entry.name))
+        return found
+
+    def _variables(self, pid: int) -> dict[str, str]:
+        with contextlib.suppress(OSError):
+            told = (self._proc / str(pid) / "environ").read_bytes()[:MAX_ENVIRONMENT]
+            pairs = (entry.partition("=") for entry in told.decode("utf-8", "replace").split("\0"))
+            return {name: value for name, _, value in pairs if name.startswith("SLURM_")}
+        return {}
+
     def _device_files(self, pid: int) -> None:
         with contextlib.suppress(OSError):
             for entry in (self._proc / str(pid) / "fd").iterdir():
@@ -58,6 +101,10 @@ class ProcessTree:
                     target = str(entry.readlink())
                     if target.startswith("/dev/nvidia") and target[11:].isdigit():
                         self.device_minors.add(int(target[11:]))
+
+
+def _readable(path: Path) -> bool:
+    return os.access(path, os.R_OK)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -141,10 +141,12 @@ class ProfiledRun:
         from profilers.trace import Trace
 
         started, start_ns, end_ns = times
-        offset = 0
+        offset = unwritten = 0
         try:
             trace = read_record(self.folder)
-            clock = node_records(self.folder)[0].header["clock"]
+            nodes = node_records(self.folder)
+            clock = nodes[0].header["clock"]
+            unwritten = sum(node.unwritten_sweeps for node in nodes)
             offset = clock["wall_ns"] - clock["monotonic_ns"]
         except (ProfilersError, LookupError, OSError) as error:
             trouble.append(f"the record cannot be read back: {error}")
@@ -162,6 +164,8 @@ class ProfiledRun:
             sources=sampler.sources,
             trouble=trouble,
             left_running=ended.left,
+            job_nodes=1 if ended.tree is None else ended.tree.nodes,
+            unwritten_sweeps=unwritten,
         )
         summary = continued(self._earlier, summarise(facts, trace))
         add_steps(summary, self.folder, ended.tree, wanted=self._steps)

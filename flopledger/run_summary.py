@@ -4,6 +4,7 @@
 why. Nothing is rounded up to a whole: a device that was lost counts until it was lost.
 """
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,6 +46,10 @@ class RunFacts:
     trouble: list[str]
     left_running: int = 0
     """Processes that the command left behind when it ended."""
+    job_nodes: int = 1
+    """Nodes of the Slurm job for which the command started ``srun``."""
+    unwritten_sweeps: int = 0
+    """Sweeps that the disk had refused to the end."""
 
 
 class Findings:
@@ -104,8 +109,14 @@ def summarise(facts: RunFacts, trace: "Trace") -> dict[str, Any]:
 def save(summary: Mapping[str, Any], folder: Path) -> None:
     """Write the summary whole or not at all."""
     draft = folder / "summary.json.part"
-    draft.write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    draft.replace(folder / "summary.json")
+    text = json.dumps(summary, indent=2, allow_nan=False) + "\n"
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(folder / "summary.json")
+    except OSError:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise
 
 
 def _device(
@@ -202,6 +213,19 @@ def _tell_company(facts: RunFacts, findings: Findings) -> None:
             "warning",
             f"{key}: the driver listed {number} other process(es) on it; energy, busy time and FLOP "
             "are the device's and may be partly theirs",
+        )
+    if facts.job_nodes > 1:
+        findings.add(
+            "nodes-unseen",
+            "warning",
+            f"the job has {facts.job_nodes} nodes and this record has the devices of one; start the "
+            "profiler on each: `srun flopledger run --out DIR/node-$SLURM_NODEID -- COMMAND`",
+        )
+    if facts.unwritten_sweeps:
+        findings.add(
+            "disk-refused",
+            "warning",
+            f"the disk refused the record to its end; {facts.unwritten_sweeps} sweeps lost",
         )
     if facts.left_running:
         findings.add(

@@ -6,10 +6,11 @@ devices, so that no peak is lost to thinning. A moment without samples stays emp
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -25,6 +26,7 @@ SIGNALS = {
     "gpu_util_permille": ("a kernel resident", "%", 0.1),
     "power_mw": ("board power", "W", 1e-3),
     "power_average_mw": ("board power", "W", 1e-3),
+    "memory_used_bytes": ("memory in use", "GB", 1e-9),
     "sm_clock_mhz": ("clock", "MHz", 1.0),
     "temperature_c": ("temperature", "°C", 1.0),
 }
@@ -94,7 +96,7 @@ def _envelope(
 
     low, high = np.full(moments, np.inf), np.full(moments, -np.inf)
     total, count = np.zeros(moments), np.zeros(moments, np.int64)
-    seen = 0
+    seen, spacing = 0, 0.0
     for device in devices:
         series = device.series.get(signal)
         if series is None or not series.present.any():
@@ -103,6 +105,8 @@ def _envelope(
         known = series.present
         values = series.payload[known].astype(np.float64)
         place = _moments(device.time_ns[known], start, end, moments)
+        if len(values) > 1:
+            spacing = max(spacing, float(np.median(np.diff(device.time_ns[known]))))
         np.minimum.at(low, place, values)
         np.maximum.at(high, place, values)
         total += np.bincount(place, weights=values, minlength=moments)
@@ -111,12 +115,13 @@ def _envelope(
         return None
     label, unit, factor = SIGNALS[signal]
     mean = total / np.maximum(count, 1)
+    rows = _held(count, round(2 * spacing / (end - start) * moments))
     return Envelope(
         label=label,
         unit=unit,
-        low=_known(low * factor, count),
-        mean=_known(mean * factor, count),
-        high=_known(high * factor, count),
+        low=_known(low * factor, rows),
+        mean=_known(mean * factor, rows),
+        high=_known(high * factor, rows),
         samples=int(count.sum()),
         devices=seen,
     )
@@ -131,7 +136,19 @@ def _moments(
     return np.minimum((share * moments).astype(np.int64), moments - 1)
 
 
-def _known(values: "NDArray[np.float64]", count: "NDArray[np.int64]") -> tuple[float | None, ...]:
-    return tuple(
-        float(value) if seen else None for value, seen in zip(values, count.tolist(), strict=True)
-    )
+def _held(count: "NDArray[np.int64]", reach: int) -> list[int | None]:
+    """Give, for each moment, the moment whose values it shows; ``None`` in a gap.
+
+    Signals that change slowly are read seldom. Between two readings that are no farther apart than
+    ``reach`` moments (twice the signal's own pace) the earlier one holds.
+    """
+    known = [at for at, seen in enumerate(count.tolist()) if seen]
+    shown: list[int | None] = [at if seen else None for at, seen in enumerate(count.tolist())]
+    for one, after in pairwise(known):
+        if after - one <= reach:
+            shown[one:after] = [one] * (after - one)
+    return shown
+
+
+def _known(values: "NDArray[np.float64]", rows: "Sequence[int | None]") -> tuple[float | None, ...]:
+    return tuple(None if row is None else float(values[row]) for row in rows)

@@ -30,6 +30,8 @@ SENSOR_GAIN = 0.05
 
 ENERGY_UPDATE_SECONDS = 0.1
 """The energy counter moves about every 100 ms: either end of a stretch may be off by that much."""
+RESOLUTION_NS = 1000
+"""Stamps and periods of a record are whole microseconds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,7 +98,10 @@ def spans_of(trace: DeviceTrace, series: Series, cuts: Ints) -> CounterSpans | N
     found = looks(trace, series)
     if found is None:
         return None
-    start, stop = np.searchsorted(cuts, found.start_ns), np.searchsorted(cuts, found.end_ns)
+    # A period is rounded up, so that the row before may end this much before its own stamp; the cut is
+    # then there, and the counter's number belongs to it.
+    start = np.searchsorted(cuts, found.start_ns - RESOLUTION_NS)
+    stop = np.searchsorted(cuts, found.end_ns - RESOLUTION_NS)
     inside = (found.start_ns >= cuts[0]) & (found.end_ns <= cuts[-1])
     kept = found.whole & inside & (stop > start)
     if not kept.any():

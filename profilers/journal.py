@@ -21,7 +21,7 @@ import errno
 import hashlib
 import os
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -142,8 +142,7 @@ class Journal:
         if rows:
             self._sweeps.append((columns, rows))
         while len(self._sweeps) > PENDING_SWEEPS:
-            self._sweeps.popleft()
-            self._dropped += 1
+            self._dropped += _sweeps_in(self._sweeps.popleft()[1])
         self.flush()
 
     def gap(self, gap: Gap) -> None:
@@ -240,7 +239,8 @@ class Journal:
             self.rotate()
             if self._segment is not None:  # what was refused before found room in a new one
                 self.rotate()
-        self._entry("seal", reason=reason, unwritten_sweeps=len(self._sweeps) + self._dropped)
+        waiting = sum(_sweeps_in(rows) for _, rows in self._sweeps)
+        self._entry("seal", reason=reason, unwritten_sweeps=waiting + self._dropped)
         with contextlib.suppress(OSError):
             self._ledger.sync()
         self._ledger.close()
@@ -309,6 +309,7 @@ class _Segment:
             self._write(self._encoder.head())
         except OSError:
             os.close(self._descriptor)
+            path.unlink(missing_ok=True)  # nothing is in it
             raise
 
     def append(self, cells: Mapping[str, Sequence[Any]]) -> None:
@@ -351,6 +352,11 @@ def _row(sample: Sample, signals: Sequence[str], axis: Axis) -> Row:
         cells.append(round(reading) if known else None)  # type: ignore[arg-type]
     told = absences(sample.readings)
     return str(sample.device), at, offset, period_us(sample.period_ns), cells, told
+
+
+def _sweeps_in(rows: Sequence[Row]) -> int:
+    """Return how many sweeps some rows are: as many as their most frequent device has."""
+    return max(Counter(row[0] for row in rows).values(), default=0)
 
 
 def period_us(period_ns: int) -> int:

@@ -81,6 +81,13 @@ class NodeRecord:
         """True when the recorder ended in order."""
         return bool(self.entries) and self.entries[-1].get("kind") in {"seal", "compacted"}
 
+    @property
+    def unwritten_sweeps(self) -> int:
+        """Sweeps that the disk refused to the end, as the last recorder's seal says."""
+        seals = [entry for entry in self.entries if entry.get("kind") == "seal"]
+        told = seals[-1].get("unwritten_sweeps") if seals else None
+        return told if isinstance(told, int) else 0
+
     def devices(self) -> dict[DeviceKey, Device]:
         """Return every device that was ever described, in its last description."""
         found: dict[DeviceKey, Device] = {}

@@ -19,7 +19,7 @@ from flopcount.inputs.image_tokens import seen
 if TYPE_CHECKING:
     from flopcount.architectures import Architecture
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 40.0
 """Processor time after which a model that raised in every way so far is asked in no further one."""
 ONE_SAMPLE = "more than 1 value per channel when training"
 """What torch says where a batch normalisation meets a single number a channel."""

@@ -1,6 +1,7 @@
 """A run's steps over time as panels: the drawing's rows, decided once for page and print."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from flopledger.recording.series import StepSeries
@@ -48,6 +49,33 @@ def steps_chart(series: StepSeries, peak: float | None) -> TimeChart:
         stretches=tuple(
             Stretch(label=band.what, start=band.start / factor, end=band.end / factor)
             for band in series.bands[:MOST_STRETCHES]
+        ),
+    )
+
+
+def beside(chart: TimeChart, seconds: float, *, after: float, whole: float) -> TimeChart:
+    """Put a drawing onto a longer time axis, so that two of them can be compared by eye.
+
+    Args:
+        chart: A drawing of ``seconds``.
+        seconds: Its own length.
+        after: Seconds from the beginning of the whole to the beginning of this one.
+        whole: Seconds of the whole.
+
+    """
+    own, (factor, unit, words) = clock(seconds)[0], clock(whole)
+
+    def moved(at: float) -> float:
+        return (at * own + after) / factor
+
+    return replace(
+        chart,
+        times=tuple(moved(at) for at in chart.times),
+        span=whole / factor,
+        unit=unit,
+        axis_title=f"{words} from the start of the record",
+        stretches=tuple(
+            replace(one, start=moved(one.start), end=moved(one.end)) for one in chart.stretches
         ),
     )
 

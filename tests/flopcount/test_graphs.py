@@ -107,7 +107,8 @@ def test_recurrent_layers(tmp_path):
     # 5 steps of 2 rows: 24 x 3 for the input, 24 x 6 for the state
     of_input, of_state = 2 * 10 * 24 * 3, 2 * 10 * 24 * 6
     assert counted.count.forward == of_input + of_state
-    assert counted.count.backward == of_input + 2 * of_state
+    # the state given to the first of the 5 steps was not computed and gets no gradient
+    assert counted.count.backward == of_input + of_state + of_state * 4 // 5
 
 
 def test_a_pipeline_of_scikit_learn(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from profilers import Device, DeviceKey, DeviceTrace, Gap, Reason, Sample, Unavailable
+from profilers import Device, DeviceKey, DeviceTrace, Gap, Reason, Sample, Trace, Unavailable
 from profilers.integrals import (
     counter_increase,
     covered_seconds,
@@ -146,3 +146,38 @@ def test_adding_two_windows_gives_the_whole(rises, lost, cut):
     parts = [counter_increase(seen, "energy_mj", *w) for w in ((0, middle), (middle, end))]
     total = sum(part.value for part in parts if part is not None)
     assert total == pytest.approx(0.0 if whole is None else whole.value, rel=1e-9, abs=1e-6)
+
+
+@given(
+    steps=st.lists(st.integers(90_000_001, 110_000_999), min_size=20, max_size=60),
+    first=st.integers(0, 999),
+)
+@settings(max_examples=50, deadline=None)
+def test_a_counter_keeps_its_sum_whatever_the_rounding(steps, first):
+    """600 W from the first look to the last: the spans of the counter hold all of its rise.
+
+    Stamps are cut to microseconds and periods are rounded up, as the journal does; a row's period then
+    begins up to a microsecond before the stamp of the row before it.
+    """
+    from profilers.bounds import contradictions_of, cut_trace
+    from profilers.journal import period_us
+
+    key = DeviceKey(uuid="GPU-1")
+    stamp, samples, before = 10**18 + first, [], None
+    for step in steps:
+        stamp += step
+        at = stamp // 1000 * 1000
+        period = 0 if before is None else period_us(stamp - before) * 1000
+        before = stamp
+        readings = {"energy_mj": 600 * (stamp - 10**18) // 10**6, "power_mw": 600_000}
+        samples.append(
+            Sample(device=key, monotonic_ns=at, wall_ns=at, period_ns=period, readings=readings)
+        )
+    device = DeviceTrace.of_samples(Device(key=key), samples)
+    trace = Trace(devices={key: device})
+    (cut,) = cut_trace(trace).values()
+    spans = cut.pieces.counters["energy_mj"]
+    rise = samples[-1].readings["energy_mj"] - samples[0].readings["energy_mj"]
+    assert spans.delta.sum() == rise
+    assert spans.seconds.sum() == pytest.approx(sum(steps[1:]) / 1e9, abs=1e-6)
+    assert not contradictions_of(trace)

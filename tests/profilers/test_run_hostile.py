@@ -1,0 +1,230 @@
+"""``flopledger run`` where clusters are unkind: srun, full disks, many devices, two nodes, notebooks."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from flopledger.process_tree import ProcessTree
+from flopledger.run_summary import Findings, _tell_company
+from profilers import Device, DeviceKey, Sample, read_record
+from profilers.clocks import ClockPair
+from profilers.journal import Journal
+from profilers.record import node_records, verify
+
+ROOT = Path(__file__).parents[2]
+CLI = str(ROOT / "cli.py")
+DEVICES = "device model=h100\n" * 2 + "set * util 97\nset * power 612000\n"
+
+SRUN = """#!/bin/bash
+# As users see it: tasks with SLURM_* set, the worst exit code passed on.
+shift
+for rank in 0 1; do SLURM_PROCID=$rank SLURM_LOCALID=$rank SLURM_NTASKS=2 "$@" & done
+wait -n; first=$?; wait -n; second=$?
+exit $((first > second ? first : second))
+"""
+
+DETACHED = """#!/bin/bash
+# As it is: the tasks are children of the node's daemon, not of srun.
+echo "$*" > "$QUEUE/asked"
+while [ ! -e "$QUEUE/done" ]; do sleep 0.02; done
+"""
+
+
+def launcher(folder: Path, text: str) -> Path:
+    path = folder / "srun"
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+def profile(out: Path, *command, options=(), **more):
+    words = [sys.executable, CLI, "run", "-q", "--out", str(out), *options, "--"]
+    more = {"capture_output": True, "text": True, "timeout": 120, "check": False} | more
+    return subprocess.run([*words, *map(str, command)], **more)
+
+
+def codes(out: Path) -> list[str]:
+    return [f["code"] for f in json.loads((out / "summary.json").read_text())["findings"]]
+
+
+def test_srun_and_its_tasks(nvml, tmp_path):
+    nvml(DEVICES)
+    task = "import os; r = int(os.environ['SLURM_PROCID']); os.write(1, b'rank %d\\n' % r); raise SystemExit(4 * r)"
+    environment = {**os.environ, "SLURM_JOB_ID": "4711", "SLURM_JOB_NUM_NODES": "1"}
+    srun = launcher(tmp_path, SRUN)
+    done = profile(tmp_path / "out", srun, "-n2", sys.executable, "-c", task, env=environment)
+    assert (done.returncode, sorted(done.stdout.split())) == (4, ["0", "1", "rank", "rank"])
+    told = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert told["processes"]["python"] == 2
+    assert len(told["devices"]) == 2
+    assert "nodes-unseen" not in codes(tmp_path / "out")
+    shown = json.loads((tmp_path / "out" / "run.json").read_text())["environment"]["shown"]
+    assert shown["SLURM_JOB_ID"] == "4711"
+
+
+def test_tasks_of_a_launchers_daemon_belong_to_the_run(tmp_path):
+    """Slurm's tasks hang below its daemon: they are found by the job, others' steps are not."""
+    job = {**os.environ, "SLURM_JOB_ID": "4711", "SLURM_JOB_NUM_NODES": "4", "QUEUE": str(tmp_path)}
+    sleep = ["sleep", "30"]
+    ported = {"SLURM_SRUN_COMM_PORT": "1", "SLURM_STEP_ID": "0"}
+    task = subprocess.Popen(sleep, env=job | ported)
+    batch = subprocess.Popen(sleep, env=job)  # the job's script is no task
+    other = subprocess.Popen(sleep, env=job | ported | {"SLURM_JOB_ID": "99"})
+    srun = subprocess.Popen([launcher(tmp_path, DETACHED), "train"], env=job)
+    try:
+        tree = ProcessTree(srun.pid)
+        until = time.monotonic() + 20
+        while task.pid not in tree.pids:
+            assert time.monotonic() < until
+            tree.look()
+            time.sleep(0.02)
+        assert not {batch.pid, other.pid} & tree.pids
+        assert (tree.jobs, tree.nodes) == ({"4711"}, 4)
+    finally:
+        for process in (task, batch, other, srun):
+            process.kill()
+            process.wait()
+
+
+def test_a_job_of_several_nodes_is_told():
+    """One record has one node's devices: the reader must know that there were more."""
+    from types import SimpleNamespace
+
+    quiet = SimpleNamespace(shared={})
+    findings = Findings()
+    facts = SimpleNamespace(attribution=quiet, left_running=0, job_nodes=4, unwritten_sweeps=7)
+    _tell_company(facts, findings)
+    assert [f["code"] for f in findings.items] == ["nodes-unseen", "disk-refused"]
+    assert "4 nodes" in findings.items[0]["message"]
+    assert "7 sweeps" in findings.items[1]["message"]
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    """A file system of 300 KiB."""
+    place = tmp_path / "tiny"
+    place.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(place)]
+    if shutil.which("mount") is None or subprocess.run(words, capture_output=True).returncode:
+        pytest.skip("NO RIGHT TO MOUNT A SMALL DISK: a full disk is tested by refused writes only")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_a_disk_that_is_full_for_a_while(nvml, tiny_disk):
+    """It fills during the run and has room again before the end: nothing of the record is lost."""
+    nvml(DEVICES)
+    fill = tiny_disk / "fill"
+    script = f"sleep 0.5; head -c 400000 /dev/zero > {fill}; sleep 1; rm {fill}; sleep 0.7"
+    out = tiny_disk / "out"
+    done = profile(out, "bash", "-c", script, options=("--interval", "100ms"))
+    assert done.returncode == 0
+    assert "disk-refused" in codes(out)
+    assert verify(out) == []
+    for device in read_record(out).devices.values():
+        assert device.covered_seconds() > 2.0
+    told = json.loads((out / "summary.json").read_text())
+    assert [d["status"] for d in told["devices"]] == ["ok", "ok"]
+
+
+def test_a_disk_that_stays_full(nvml, tiny_disk):
+    """The command's code is passed on, what was written is whole, and the seal counts the rest."""
+    nvml(DEVICES)
+    script = f"sleep 0.5; head -c 400000 /dev/zero > {tiny_disk}/fill; sleep 1; exit 5"
+    out = tiny_disk / "out"
+    done = profile(out, "bash", "-c", script, options=("--interval", "100ms"))
+    assert done.returncode == 5
+    assert "summary.json could not be written" in done.stderr
+    assert not list(out.glob("*.part"))
+    assert not {p.code for p in verify(out)} - {"unsealed"}
+    assert all(len(device) for device in read_record(out).devices.values())
+    (node,) = node_records(out)
+    if node.sealed:  # its line found room
+        assert node.unwritten_sweeps >= 5  # ten a second
+
+
+def test_a_folder_that_turns_read_only(nvml, tmp_path):
+    """No new file can be made: what is open goes on, and nothing hurts the command."""
+    probe = tmp_path / "probe"
+    probe.mkdir(0o555)
+    if os.access(probe, os.W_OK):
+        pytest.skip("THIS USER WRITES INTO READ-ONLY FOLDERS: try `setpriv --bounding-set -all`")
+    nvml(DEVICES)
+    out = tmp_path / "out"
+    script = f"sleep 0.5; chmod -R a-w {out}; sleep 0.5; exit 6"
+    try:
+        done = profile(out, "bash", "-c", script, options=("--interval", "100ms"))
+        assert done.returncode == 6
+        assert len(read_record(out).devices) == 2
+    finally:
+        for path in (out, *out.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def test_sixteen_devices_one_of_which_is_lost(nvml, tmp_path):
+    """At ten sweeps a second, all of them in one record; the lost one keeps its own story."""
+    script = (
+        "device model=h100\n" * 16 + "set * util 97\nset * power 612000\nfault 3 * code=15 from=2"
+    )
+    path = nvml(script)
+    path.write_text(path.read_text().replace(path.read_text().splitlines()[0], "", 1))
+    done = profile(tmp_path / "out", "sleep", "3", options=("--interval", "100ms"))
+    assert done.returncode == 0
+    told = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert len({d["uuid"] for d in told["devices"]}) == 16
+    assert [d["status"] for d in told["devices"]].count("ok") == 15
+    # 612 W for as long as each was seen; 5 % and the counter's step of 100 ms at either end.
+    for device in told["devices"]:
+        expected = 612 * device["covered_seconds"]
+        assert device["energy_joules"] == pytest.approx(expected, rel=0.05, abs=130)
+
+
+def test_two_nodes_in_one_folder(tmp_path):
+    """Two hosts write beside each other; a device that both recorded counts once."""
+    second = 10**9
+    shared = DeviceKey(uuid="GPU-moved")
+    for node, own in (("a", "GPU-a"), ("b", "GPU-b")):
+        anchor = ClockPair(monotonic_ns=0, wall_ns=1_760_000_000 * second)
+        book = Journal.open(tmp_path, node=node, boot=f"boot-{node}", anchor=anchor)
+        keys = [DeviceKey(uuid=own), shared]
+        book.describe([Device(key=key, node=node) for key in keys])
+        for at in range(1, 6):
+            samples = [
+                Sample(
+                    device=key, monotonic_ns=at * second, wall_ns=None, period_ns=second,
+                    readings={"power_mw": 500_000},
+                )
+                for key in keys
+            ]  # fmt: skip
+            book.sweep(samples)
+        book.seal("stopped")
+    trace = read_record(tmp_path)
+    assert {str(key) for key in trace.devices} == {"GPU-a", "GPU-b", "GPU-moved"}
+    assert [len(d) for d in trace.devices.values()] == [5, 5, 5]
+    assert sum(d.covered_seconds() for d in trace.devices.values()) == 15  # not 20
+    assert verify(tmp_path) == []
+
+
+def test_a_notebook_runner(nvml, tmp_path):
+    """nbclient starts a kernel in a session of its own; it still belongs to the run."""
+    nbformat = pytest.importorskip("nbformat")
+    pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    nvml(DEVICES)
+    book = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell("import os; open('pid', 'w').write(str(os.getpid()))")]
+    )
+    nbformat.write(book, tmp_path / "train.ipynb")
+    runner = "import nbformat, nbclient; b = nbformat.read('train.ipynb', 4); nbclient.execute(b)"
+    out = tmp_path / "out"
+    done = profile(out, sys.executable, "-c", runner, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = json.loads((out / "summary.json").read_text())
+    assert told["processes"]["python"] >= 2  # the runner and the kernel
+    assert (tmp_path / "pid").exists()
