@@ -55,7 +55,7 @@ def redact(report: "AuditReport", policy: Policy) -> "tuple[AuditReport, Taken]"
     change = report.would_change
     public = replace(
         report,
-        case=_case(report.case, taken) if hides else report.case,
+        case=_case(report.case, taken) if policy.hides_case else report.case,
         claim=claim,
         claim_ratio=_coarse(report.claim_ratio)
         if coarse and claim

@@ -51,9 +51,14 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     derived: Literal["round", "keep"] = "round"
 
     @property
-    def hides_figures(self) -> bool:
-        """Whether figures are withheld, and not files alone."""
+    def hides_case(self) -> bool:
+        """Whether the case cannot leave as it is, and not files alone are withheld."""
         return bool(self.facts or self.keys)
+
+    @property
+    def hides_figures(self) -> bool:
+        """Whether figures are withheld; no figure hangs on what the provider says of the release."""
+        return bool(self.facts) or any(not key.startswith("release.") for key in self.keys)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,7 +161,7 @@ def seal(
         audience=None if policy is None else policy.audience,
         notes=["a summary: every input stays with the site"] if choices.summary_only else [],
     )
-    if taken is not None and policy is not None and policy.hides_figures:
+    if taken is not None and policy is not None and policy.hides_case:
         leaks.check(files, predicate, taken.values)
     made = writing.write(
         out, files, predicate, keys, check=lambda found: sealing.unchanged(report, found)
@@ -193,7 +198,7 @@ def _public_inputs(
 ) -> dict[str, Content]:
     """List the inputs that leave. A case with withheld keys leaves as JSON without them."""
     own = {statement.CASE + case.path.name, statement.CASE + case.path.name + ".amendments.jsonl"}
-    hidden = own if policy.hides_figures else set()
+    hidden = own if policy.hides_case else set()
     found: dict[str, Content] = {
         name: path
         for name, path in inputs.items()

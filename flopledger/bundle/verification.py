@@ -185,6 +185,7 @@ def _verify_archive(
     predicate = read.statement.predicate
     problems += _contents(archive, read.statement, notes)
     from flopledger.bundle import tree as trees
+    from flopledger.bundle import vouching
 
     tree: tuple[Node, ...] = ()
     if predicate.kind == "merged" and not problems:
@@ -194,8 +195,8 @@ def _verify_archive(
         notes.append("the sum over the members was repeated and comes out as sealed")
     elif not problems:
         tree = (trees.leaf(read, trusted),)
-    witness = _witness(path, read, sigstore, problems, notes)
-    problems += _identity(signers, trusted, tree, notes, witnessed=witness is not None)
+    witness = vouching.witness(path, read, sigstore, problems, notes)
+    problems += vouching.identity(signers, trusted, tree, notes, witnessed=witness is not None)
     notes += predicate.notes
     if problems:
         return Verification(
@@ -291,14 +292,14 @@ def _digest(archive: Archive, name: str, expected: str) -> list[Problem]:
         for piece in archive.chunks(name):
             digest.update(piece)
     except BundleError as error:
-        return [_problem("digest", name, error)]
+        return [problem_of("digest", name, error)]
     if digest.hexdigest() == expected:
         return []
     message = f"SHA-256 {digest.hexdigest()}, sealed as {expected}"
     return [Problem(code="digest", file=name, message=message)]
 
 
-def _problem(code: str, file: str, error: BundleError) -> Problem:
+def problem_of(code: str, file: str, error: BundleError) -> Problem:
     """Make a problem of an error whose message may name the file, too."""
     return Problem(code=code, file=file, message=str(error).removeprefix(f"{file}: "))
 
@@ -313,13 +314,13 @@ def _contents(archive: Archive, told: Statement, notes: list[str]) -> list[Probl
             data = archive.content(statement.SUMMARY, limit=summary.MAX_BYTES)
             summary.loads(data, what=statement.SUMMARY)
     except BundleError as error:
-        problems.append(_problem("content", statement.SUMMARY, error))
+        problems.append(problem_of("content", statement.SUMMARY, error))
     for name in (statement.AUDIT, statement.FACTS):
         try:
             if name in told.digests and _json(archive, name) is None:
                 raise BundleError("not a JSON object")
         except BundleError as error:
-            problems.append(_problem("content", name, error))
+            problems.append(problem_of("content", name, error))
     for folder in sorted(records.folders(told.digests)):
         problems += _check_chain(archive, folder, notes)
     return problems
@@ -357,81 +358,6 @@ def extract(archive: Archive, root: Path, *, prefix: str) -> None:
         with target.open("xb") as file:
             for piece in archive.chunks(name):
                 file.write(piece)
-
-
-def _witness(
-    path: Path,
-    read: "Seal",
-    sigstore: "Expected | None",
-    problems: list[Problem],
-    notes: list[str],
-) -> "Witness | None":
-    """Check the Sigstore signature that was asked for; mention one that was not."""
-    from flopledger.bundle import transparency
-
-    if sigstore is None:
-        notes += [words for words in (transparency.describe(path),) if words is not None]
-        return None
-    transparency.require()
-    try:
-        return transparency.check(path, read.payload, sigstore)
-    except BundleError as error:
-        where = transparency.beside(path) if sigstore.attestation is None else sigstore.attestation
-        problems.append(_problem("sigstore", where.name, error))
-        return None
-
-
-def _identity(
-    signers: Sequence[Signer],
-    trusted: Sequence[PublicKey],
-    tree: "Sequence[Node]",
-    notes: list[str],
-    *,
-    witnessed: bool,
-) -> list[Problem]:
-    """Ask for every key that the caller named; an identity that signed vouches, too."""
-    if not trusted:
-        if witnessed:
-            return []
-        if signers:
-            notes.append(
-                "untrusted: the signature holds, but whose key it is was not checked: "
-                "give the signer's public key with --key"
-            )
-        elif tree and tree[0].members:
-            notes.append(
-                "untrusted: the members' signatures hold, but whose keys they are was not checked: "
-                "give the signers' public keys with --key"
-            )
-        else:
-            notes.append("unsigned: the digests hold, but anybody can have made this bundle")
-        return []
-    if not signers and tree and tree[0].members:
-        strangers = [leaf for leaf in tree[0].leaves() if not leaf.trusted]
-        return [
-            Problem(
-                code="signer",
-                file=f"{statement.MEMBERS}{leaf.id}",
-                message="no key that was given signed this member of an unsigned merge",
-            )
-            for leaf in strangers
-        ]
-    have = {signer.key_id for signer in signers}
-    below = {name for node in tree for leaf in node.leaves() for name in leaf.signers}
-    problems = [
-        Problem(
-            code="signer",
-            file=statement.SEAL,
-            message=f"the key {key.id} did not sign it; signed by: "
-            f"{', '.join(sorted(have)) or 'nobody'}",
-        )
-        for key in trusted
-        if key.id not in have | below
-    ]
-    if not problems and not any(signer.trusted for signer in signers):
-        message = "none of the keys that were given signed the bundle itself"
-        problems.append(Problem(code="signer", file=statement.SEAL, message=message))
-    return problems
 
 
 def _json(archive: Archive, name: str) -> Mapping[str, Any] | None:

@@ -151,6 +151,32 @@ def test_public_and_authority_from_one_case(
     assert "logs/note.txt" not in kept.runs[0].evidence_digests
 
 
+def test_who_is_reached_how_leaves_the_figures(
+    folder: Path, key: bundle.PrivateKey, tmp_path: Path
+) -> None:
+    """A provider's address is in no sentence and no sum: nothing is rounded for it."""
+    path = folder / "case.toml"
+    path.write_text(path.read_text() + '\n[release]\nprovider_contact = "nightjar@example.org"\n')
+    policy = Policy(
+        schema=redaction.SCHEMA, audience="x", files=["logs/*"], keys=["release.provider_*"]
+    )
+    out = _seal(folder, key, tmp_path / "x.zip", policy)
+    with zipfile.ZipFile(out) as archive:
+        names = archive.namelist()
+        whole = b"".join(archive.read(name) for name in names)
+    assert "case/case.toml" not in names
+    assert b"nightjar@example.org" not in whole
+    assert hashlib.sha256(path.read_bytes()).hexdigest().encode() not in whole
+    found = bundle.verify(out, recompute=True)
+    assert found.audit is not None
+    assert leaks.digits(found.audit["combined"]["flop"]["best"]) > 5
+    assert "(withheld" not in json.dumps(found.audit)
+    assert found.recomputed is not None
+    assert found.recomputed.differences == ()
+    left = [one.what for one in found.recomputed.left_out]
+    assert [what for what in left if "run " in what or what == "combined"] == []
+
+
 def test_synonyms_go_together(folder: Path) -> None:
     from flopledger.case import AuditCase
 
