@@ -6,19 +6,25 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from flopledger.errors import FlopledgerError
 from flopledger.recording.series import read_series
 from flopledger.recording.steps_summary import pace, steps_section
 from flopledger.recording.totals import read_totals
+from flopledger.reports.charts import Stretch, TimeChart
 from flopledger.reports.html import render_document
+from flopledger.reports.run_charts import beside
 from flopledger.reports.run_document import document
 from flopledger.reports.run_report import read_run
+from flopledger.telemetry_view import _envelope
 from profilers.step_ledger import StepLedger, read_steps
-from tests.injection.ledgers import process
+from tests.injection.ledgers import SECOND, process
 
 ROOT = Path(__file__).parents[2]
 
@@ -185,3 +191,40 @@ def test_a_long_run_is_quick_to_read(tmp_path):
     assert made.section["count"] == 200_000
     assert made.series.moments == 240
     assert time.process_time() - began < 12
+
+
+def test_steps_and_devices_share_one_time_axis():
+    # Ten moments of 1 s, that began 110 s after a record of 240 s: 4 minutes in all.
+    chart = TimeChart(
+        title="", times=tuple(n + 0.5 for n in range(10)), span=10.0, panels=(), unit="s",
+        axis_title="", stretches=(Stretch(label="evaluation", start=4.0, end=10.0),),
+    )  # fmt: skip
+    moved = beside(chart, 10.0, after=110.0, whole=240.0)
+    assert (moved.unit, moved.span) == ("min", 4.0)
+    assert moved.times[0] == pytest.approx(110.5 / 60)
+    assert moved.times[-1] == pytest.approx(119.5 / 60)
+    assert moved.stretches[0].start == pytest.approx(114 / 60)
+    assert moved.stretches[0].end == pytest.approx(2.0)
+    # And from minutes of its own.
+    long = replace(chart, times=(1.0,), span=2.5, unit="min", stretches=())
+    assert beside(long, 150.0, after=0.0, whole=150.0).times == (1.0,)
+    assert beside(long, 150.0, after=3600.0, whole=4 * 3600.0).times == (
+        pytest.approx(3660 / 3600),
+    )
+
+
+def test_a_signal_that_is_read_seldom_holds_and_a_gap_stays_a_gap():
+    stamps = np.arange(0, 400) * SECOND // 10  # 40 s at 10 Hz, then nothing until 60 s
+    stamps = np.concatenate([stamps, stamps[:100] + 60 * SECOND])
+    seldom = np.arange(len(stamps)) % 20 == 0  # each 2 s
+    power = SimpleNamespace(
+        payload=np.full(len(stamps), 400_000), present=np.ones(len(stamps), bool)
+    )
+    heat = SimpleNamespace(payload=np.full(len(stamps), 60), present=seldom)
+    device = SimpleNamespace(time_ns=stamps, series={"power_mw": power, "temperature_c": heat})
+    found = {name: _envelope(name, [device], 0, int(stamps[-1]), 140) for name in device.series}
+    for name, value in (("power_mw", 400.0), ("temperature_c", 60.0)):
+        mean = found[name].mean
+        # 70 s in 140 moments: recorded in the first 40 s and the last 10 s.
+        assert set(mean[:77]) == set(mean[122:135]) == {value}
+        assert set(mean[82:119]) == {None}
