@@ -181,7 +181,9 @@ def test_what_is_unusual_is_told_in_words(nvml, tmp_path, fault, signal, reason)
         if sweep["form"] is not None:  # a frame never carries what is not a number within physics
             cells = sweep["cells"][0]
             assert cells["gpu_util_permille"] in (None, 970)
-            assert cells["tensor_activity_permille"] in (None, 410)
+            # A mean over the moment of the change lies between 410 and what is impossible.
+            tensor = cells["tensor_activity_permille"]
+            assert tensor is None or 410 <= tensor <= 1000
     if signal is not None:
         reasons = {s["cells"][0].get(signal) for s in told if s["form"] is None}
         assert reason in reasons
