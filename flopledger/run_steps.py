@@ -43,7 +43,9 @@ def add_steps(
         for name in ("model_flop", "hardware_flop", "mfu", "hfu"):
             summary[name] = section[name]
         findings.extend(as_findings(told))
-    else:
+    if totals is None or not totals.steps:
+        # No step is not a training of 0 FLOP: what ran outside steps stands in the spans.
+        summary.update({"model_flop": None, "hardware_flop": None})
         why = _why_no_steps(seen, unreached) if wanted else "the recorder was left out (--no-steps)"
         findings.append(_finding("model-flop-unknown", "info", f"no step was seen: {why}"))
     findings.extend(_about_processes(seen, unreached))
@@ -51,7 +53,10 @@ def add_steps(
 
 def _why_no_steps(seen: Seen, unreached: dict[str, int]) -> str:
     if seen.recording:
-        why = f"{_processes(seen.recording)} made an optimizer and ended no step with it"
+        why = (
+            f"{_processes(seen.recording)} made an optimizer, and no step of it came into the record "
+            "(none ended, or all in the last second before a kill)"
+        )
     elif seen.refused:
         why = "the recorder could not be started (see the findings)"
     elif seen.torch:

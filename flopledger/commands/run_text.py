@@ -41,7 +41,7 @@ def print_run(summary: dict[str, Any], folder: Path, out: "Console") -> None:
 def steps_lines(summary: dict[str, Any]) -> list[str]:
     """Return what the training did in a few lines, or why no step was seen."""
     steps = summary.get("steps")
-    if not steps:
+    if not steps or not steps["count"]:
         about = ("model-flop-unknown", "python-out-of-reach")
         return [f["message"] for f in summary["findings"] if f["code"] in about]
     redone = f" ({steps['redone']:,} more were done again)" if steps["redone"] else ""

@@ -6,12 +6,14 @@ until then nothing of the recorder is loaded, hooked or written.
 """
 
 import atexit
+import contextlib
 import functools
 import os
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ def _begin(run_dir: str, say: Say) -> None:
         recording = record(Path(run_dir), sampler=False).start()
         _recordings.append(recording)
         atexit.register(_end, recording)
-        _end_at_exec(recording)
+        _end_with_the_program(recording)
         if "multiprocessing.util" in sys.modules:
             from multiprocessing.util import Finalize
 
@@ -80,30 +82,34 @@ def _begin(run_dir: str, say: Say) -> None:
         say(run_dir, "refused", reason=f"{type(error).__name__}: {error}")
 
 
-def _end_at_exec(recording: "Recording") -> None:
-    """Close the ledger before the process becomes another program: nothing runs after that.
+def _end_with_the_program(recording: "Recording") -> None:
+    """Close the ledger where a program ends without its interpreter's end.
 
-    All of ``os.exec...`` end in these two. One that fails (``execvp`` tries each folder of ``PATH``)
-    leaves a training that may go on: what cannot be executed closes nothing.
+    ``os._exit`` runs nothing any more, and all of ``os.exec...`` end in ``execv`` or ``execve``. One
+    that fails (``execvp`` tries each folder of ``PATH``) leaves a training that may go on: what cannot
+    be executed closes nothing.
     """
-    for name in ("execv", "execve"):
-        execute = getattr(os, name)
+    for name in ("execv", "execve", "_exit"):
+        leave = getattr(os, name)
 
-        @functools.wraps(execute)
-        def closing(path: Any, *words: Any, execute: Any = execute) -> Any:
-            if not recording.active or not _is_program(path):
-                return execute(path, *words)
-            recording.stop("exit")
+        @functools.wraps(leave)
+        def closing(*words: Any, leave: Any = leave, **named: Any) -> Any:
+            ends = leave.__name__ == "_exit" or _is_program(*words[:1])
+            # Not from a watchdog's thread: the training's own may hold what the ledger needs.
+            if not (ends and recording.active and current_thread() is main_thread()):
+                return leave(*words, **named)
+            with contextlib.suppress(Exception):
+                recording.stop("exit")
             try:
-                return execute(path, *words)
-            except BaseException:
-                recording.start()
-                raise
+                return leave(*words, **named)
+            finally:
+                with contextlib.suppress(Exception):
+                    recording.start()  # only reached if the program goes on
 
         setattr(os, name, closing)
 
 
-def _is_program(path: Any) -> bool:
+def _is_program(path: Any = None) -> bool:
     try:
         return isinstance(path, int) or (Path(path).is_file() and os.access(path, os.X_OK))
     except (TypeError, ValueError, OSError):

@@ -214,9 +214,10 @@ def test_a_process_that_becomes_another_program_closes_its_ledger(tmp_path, scri
         "model, optimizer = torch.load('both.pt', weights_only=False)\n"
         "for _ in range(4):\n"
         "    model(torch.randn(16, 8)).mean().backward(); optimizer.step(); optimizer.zero_grad()\n"
+        "os._exit(5)\n"
     )
     done, summary = run(tmp_path, *PYTHON, "train.py")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 5, done.stderr
     assert [rank["steps"] for rank in summary["steps"]["ranks"]] == [3, 4]
     assert summary["model_flop"] == 7 * (FORWARD + BACKWARD)
     assert not {f["code"] for f in summary["findings"]} & {
