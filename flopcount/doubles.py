@@ -13,6 +13,7 @@ import types
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -153,7 +154,7 @@ class CpuDoubles(Doubles):
             raise MemoryError("the model is too large to be run on the CPU")
         self.invented = True
         if value.is_floating_point() or value.is_complex():
-            return torch.randn(value.shape).mul_(0.02).to(value.dtype)
+            return invented(value.shape).to(value.dtype)
         return torch.zeros(value.shape, dtype=value.dtype)
 
     def _like(self, value: Any) -> Any:
@@ -162,6 +163,17 @@ class CpuDoubles(Doubles):
             return made
         # Buffers and inputs may be written to; the caller's are not ours.
         return made.detach().clone().requires_grad_(value.requires_grad)
+
+
+BLOCK = 65_537
+"""Random numbers drawn at a time; prime, so that repeated rows of a weight are not alike."""
+
+
+def invented(shape: Any) -> Any:
+    """Small random numbers, drawn once and repeated: drawing each would take most of a trace."""
+    number = prod(shape)
+    block = torch.randn(min(number, BLOCK)).mul_(0.02)
+    return block.repeat(-(-number // BLOCK))[:number].reshape(shape)
 
 
 def convert_inputs(values: Any, doubles: Doubles) -> Any:
