@@ -103,14 +103,21 @@ def text_of(tensor: Any) -> str:
 def tokens_of(kwargs: Mapping[str, Any], tensors: list[Any]) -> tuple[int | None, int | None]:
     """Tokens and samples of one call, by the rule of docs/recording.md.
 
-    Tokens: the size of ``input_ids``, else of the first whole-number matrix (batch x sequence)
-    among the inputs; None without one. Samples: the first axis of that matrix, else of the first
+    Tokens: the size of ``input_ids``, else batch x sequence of ``inputs_embeds``, else the size of
+    the first whole-number matrix (batch x sequence) among the inputs that is no mask (a waveform
+    has one, and no tokens); None without one. Samples: the first axis of that matrix, else of the first
     input tensor that has an axis and needs no gradient: one that needs it comes from another model
     or pipeline stage, where it was counted.
     """
+    embedded = kwargs.get("inputs_embeds")
+    if kwargs.get("input_ids") is None and hasattr(embedded, "dim") and embedded.dim() == 3:
+        return int(embedded.shape[0]) * int(embedded.shape[1]), int(embedded.shape[0])
     named = kwargs.get("input_ids")
+    masks = {id(value) for name, value in kwargs.items() if "mask" in name}
     candidates = [named, *tensors] if named is not None else tensors
     for tensor in candidates:
+        if id(tensor) in masks:
+            continue
         if hasattr(tensor, "dim") and not tensor.is_nested and tensor.dim() == 2:
             dtype = str(tensor.dtype)
             if "int" in dtype:

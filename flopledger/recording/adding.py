@@ -63,19 +63,20 @@ def totals(processes: Iterable[ProcessSteps]) -> RunTotals:
             spans.setdefault(what, Sum()).update(work)
     steps = [_union(executed(t.process) for a in group for t in a) for group in groups]
     whole = not any(missing_ranks(training) for training in found)
-    if not whole:
+    stand = sum(ranges.size for ranges in steps)
+    if not (whole and stand):  # no step is not a training of 0 FLOP
         counted.open_end()
     both = Sum()
     both.update(counted)
     both.update(redone)
     one, again, all_ = counted.work(), redone.work(), both.work()
-    known = whole and one.unknown_calls == 0
+    known = whole and stand > 0 and one.unknown_calls == 0
     attempts = tuple(_attempt(tally) for group in groups for tally in group if tally)
     return RunTotals(
-        steps=sum(ranges.size for ranges in steps),
+        steps=stand,
         redone_steps=sum(attempt.redone_steps for attempt in attempts),
-        tokens=_sum(tallies, "tokens", groups, steps),
-        samples=_sum(tallies, "samples", groups, steps),
+        tokens=_sum(tallies, "tokens", groups, steps) if stand else None,
+        samples=_sum(tallies, "samples", groups, steps) if stand else None,
         model_flop=one.model if known else None,
         hardware_flop=all_.hardware if known and again.unknown_calls == 0 else None,
         model_bounds=one.model_bounds,

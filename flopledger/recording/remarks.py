@@ -26,7 +26,7 @@ def remarks(
         *_damage(tallies),
         *_missing_ranks(found),
         *_unknown(tallies),
-        *_history(found, attempts),
+        *_history(attempts),
         *_twice(twice),
         *_notes(tallies),
     ]
@@ -106,12 +106,13 @@ def _unknown(tallies: Sequence["Tally"]) -> Iterator[RunFinding]:
         )
 
 
-def _history(found: Sequence[Training], attempts: Sequence[AttemptTotals]) -> Iterator[RunFinding]:
-    if len(found) > 1:
+def _history(attempts: Sequence[AttemptTotals]) -> Iterator[RunFinding]:
+    stepped = {attempt.training for attempt in attempts if attempt.steps}
+    if len(stepped) > 1:
         yield RunFinding(
             code="several-trainings",
             severity="info",
-            message=f"{len(found)} separate trainings are in this record; their figures are added",
+            message=f"{len(stepped)} separate trainings are in this record; their figures are added",
         )
     for attempt in attempts:
         if attempt.redone_steps:

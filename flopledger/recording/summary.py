@@ -31,6 +31,9 @@ def summarised(run_dir: Path) -> dict[str, Any]:
     if totals is None or not totals.windows:
         findings.append(_finding("no-steps", "warning", "no step was recorded"))
         return answer
+    if not totals.steps:
+        text = "no optimizer step ended: what ran outside of steps stands in detail.span_flop"
+        findings.append(_finding("no-steps", "warning", text))
     _devices(answer, run_dir, totals)
     telemetry = answer["devices"] or ()
     section, told = steps_section(

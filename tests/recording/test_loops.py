@@ -635,3 +635,16 @@ def test_a_folder_that_cannot_be_is_refused_with_its_name(tmp_path: Path) -> Non
     (tmp_path / "file").touch()
     with pytest.raises(flopledger.FlopledgerError, match="choose another folder"):
         flopledger.record(tmp_path / "file" / "run").start()
+
+
+def test_a_recording_without_a_step_has_no_figure(tmp_path) -> None:
+    """Nothing that ended a step is unknown, not a training of 0 FLOP."""
+    model = torch.nn.Linear(3, 3)
+    with flopledger.record(tmp_path / "run", model=model) as run:
+        model(torch.zeros(2, 3))
+    summary = run.summary()
+    assert summary["steps"] == 0
+    assert (summary["model_flop"], summary["hardware_flop"], summary["tokens"]) == (None,) * 3
+    assert "no-steps" in {finding["code"] for finding in summary["findings"]}
+    # 2 x 2 x 3 x 3 for the product, nothing for its sum: seen, and no part of any step.
+    assert summary["detail"]["span_flop"] == {"unfinished": 36}
