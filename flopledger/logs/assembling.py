@@ -99,8 +99,14 @@ def assemble(evidence: Evidence) -> RunFacts:
 
 
 def unique(findings: list[Finding]) -> tuple[Finding, ...]:
-    """Drop repetitions, order kept."""
-    return tuple(dict.fromkeys(findings))
+    """Join what several files say alike, order kept: one finding with all places."""
+    joined: dict[tuple[str, str, str], Finding] = {}
+    for one in findings:
+        key = (one.code, one.severity, one.message)
+        before = joined.get(key)
+        places = (*(before.evidence if before else ()), *one.evidence)
+        joined[key] = replace(one, evidence=tuple(dict.fromkeys(places)))
+    return tuple(joined.values())
 
 
 def choose(evidence: Evidence, name: str) -> Resolved | None:

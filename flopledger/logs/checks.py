@@ -95,6 +95,7 @@ def arithmetic(
         *_claim_too_low(figures, shape),
         *_evaluation_time(evidence, figures),
         *_batch(figures),
+        *_unfinished(evidence, figures),
     ]
 
 
@@ -331,5 +332,30 @@ def _batch(figures: Mapping[str, Resolved | None]) -> list[Finding]:
             message=f"{steps.number:,.0f} steps x {batch.number:,.0f} samples is "
             f"{steps.number * batch.number:,.0f}, but {samples.number:,.0f} samples were counted",
             evidence=tuple(fact.place for fact in (*steps.facts, *batch.facts, *samples.facts)),
+        )
+    ]
+
+
+#: The last print of a log may lie this share before the end.
+_LAST_PRINT = 0.01
+_SAID = frozenset({"stopped-early", "aborted-run"})
+
+
+def _unfinished(evidence: Evidence, figures: Mapping[str, Resolved | None]) -> list[Finding]:
+    """Say so where a log ends before the steps that it planned, and its reader did not."""
+    steps, planned = figures.get("steps"), evidence.named("planned_steps")
+    if steps is None or not planned or any(one.code in _SAID for one in evidence.findings):
+        return []
+    begun = max((float(fact.value) for fact in evidence.named("first_step")), default=0.0)
+    last, goal = begun + steps.number, min(float(fact.value) for fact in planned)
+    if last >= goal * (1 - _LAST_PRINT):
+        return []
+    return [
+        Finding(
+            code="stopped-early",
+            severity="info",
+            message=f"the log ends at step {last:,.0f} of {goal:,.0f}: the run was stopped, or this "
+            "is a part of its log; what is counted is what the log shows",
+            evidence=(*(fact.place for fact in steps.facts), planned[0].place),
         )
     ]

@@ -35,6 +35,8 @@ _LABELS = (
 )
 #: Copies break long lines; the pieces of one iteration are at most so many.
 _PIECES = 8
+#: Forks before the batch was printed: DeepSpeed's settings, and its steps, stand in the same log.
+_DEEPSPEED_BATCH = re.compile(r"\btrain_batch_size \.{2,80} (\d{1,9})\s*$")
 _BILLIONS = re.compile(r"Total number of parameters in billions: ([\d.]{1,12})")
 
 
@@ -95,6 +97,7 @@ def _iterations(
     """Give the iteration lines, put together again where a copy broke them."""
     begun: tuple[int, str] | None = None
     pieces = 0
+    batch_said = False
     for number, text in short_lines(document):
         if _ITERATION.search(text):
             if begun is not None:
@@ -104,6 +107,9 @@ def _iterations(
             begun, pieces = (begun[0], f"{begun[1].rstrip()} {text.strip()}"), pieces + 1
         else:
             arguments.take(number, text)
+            if not batch_said and (match := _DEEPSPEED_BATCH.search(text)) is not None:
+                batch_said = True
+                notes.fact("global_batch", int(match[1]), line(number))
             if match := _BILLIONS.search(text):
                 billions = parse_positive(match[1])
                 if billions is not None:
