@@ -22,6 +22,7 @@ _NUMBER = re.compile(r"[-+]?[\d.,]{1,30}(?:[eE][-+]?\d{1,4})?|nan")
 _LABELS = (
     "consumed samples",
     "consumed tokens",
+    "actual seqlen",
     "elapsed time per iteration",
     "time per iteration",
     "global batch size",
@@ -151,6 +152,11 @@ def _note_samples(log: StepLog, rows: list[tuple[int, dict[str, str]]], notes: N
         notes.fact("tokens", tokens, line(number))
     if last is None:
         return
+    lengths = {fields.get("actual seqlen") for _, fields in rows}
+    length = parse_count(lengths.pop()) if len(lengths) == 1 else None
+    if tokens is not None and length is not None and length * last == tokens:
+        # Lengths that grow as training goes on would not give the sum.
+        notes.fact("sequence_length", length, line(number))
     before = 0
     if log.first_step:
         first_number, first_fields = rows[0]
