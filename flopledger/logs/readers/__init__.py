@@ -64,6 +64,7 @@ READERS: tuple[Reader, ...] = (
     mlflow_files.PARAM,
     llama_factory.READER,
     slurm.READER,
+    slurm.JSON,
     lightning_csv.READER,
     model_card.READER,
 )
