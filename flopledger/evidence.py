@@ -136,6 +136,32 @@ def join(run: RunFigures, found: RunFacts) -> tuple[RunFigures, list[Finding]]:
     return joined, findings
 
 
+def beyond_the_clock(run: RunFigures) -> list[Finding]:
+    """Find stated device-hours that the stated devices cannot have had in the stated time.
+
+    Fewer are no contradiction: devices fail, and a calendar counts days on which nothing ran.
+    """
+    hours, count, wall = run.device_seconds, run.device_count, run.wall_seconds
+    if hours is None or count is None or wall is None:
+        return []
+    low, most = hours.quantity.interval.low, (count.quantity.interval * wall.quantity.interval).high
+    if low is None or most is None or low <= most * (1 + TOLERANCE):
+        return []
+    message = (
+        f"run {run.name}: {number(low / 3600)} device-hours are stated, but the stated devices had "
+        f"{number(most / 3600)} of them by the clock (a factor {number(low / most)}): more devices, "
+        "more time, or hours of other work"
+    )
+    return [
+        Finding(
+            code="device-time-mismatch",
+            severity="warning",
+            message=message,
+            evidence=(hours.source, count.source, wall.source),
+        )
+    ]
+
+
 def _is_part(stated: Input, read_out: Input, resolved: Resolved) -> bool:
     """Say whether the evidence is a recording of some part of what the case states."""
     low = stated.quantity.interval.low

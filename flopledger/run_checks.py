@@ -391,9 +391,11 @@ def missing_figures(run: RunFigures, estimates: list[ComputeEstimate]) -> list[F
     """Say what keeps this run from having a figure."""
     if speakers(estimates):
         return []
+    bounds = [one.flop for one in estimates if one.bound_only]
+    only = "only bounds" if bounds else "no figure"
     message = (
-        f"run {run.name}: no figure can be given: it takes tokens with a model, or device-hours "
-        "with a disclosed utilisation"
+        f"run {run.name}: {only} can be given: a figure takes tokens with a model, both ends of them, "
+        "or device-hours with a disclosed utilisation"
     )
     return [_finding("tokens-missing", "warning", message, run)]
 
