@@ -114,6 +114,8 @@ def join(run: RunFigures, found: RunFacts) -> tuple[RunFigures, list[Finding]]:
             findings.append(_partial(run, stated, read_out))
         elif not _agree(stated.quantity, read_out.quantity):
             used = name not in _CLAIMS
+            if name == "samples" and _is_size(stated, found.dataset_samples):
+                code = "dataset-size-not-trained"
             findings.append(_mismatch(code, run, stated, read_out, used=used))
             if used:
                 changes[name] = read_out
@@ -160,6 +162,12 @@ def beyond_the_clock(run: RunFigures) -> list[Finding]:
             evidence=(hours.source, count.source, wall.source),
         )
     ]
+
+
+def _is_size(stated: Input, size: Resolved | None) -> bool:
+    """Say whether what is stated as trained on is the size of the data set."""
+    said = stated.quantity.best
+    return size is not None and said is not None and abs(said / size.number - 1) < TOLERANCE
 
 
 def _is_part(stated: Input, read_out: Input, resolved: Resolved) -> bool:
