@@ -234,7 +234,8 @@ def calibration(disclosures: Path) -> list[str]:
     }
     groups["goodput ratio"] = fit_priors.goodputs(known)
     for name, values in groups.items():
-        held = [_holds(values, left_out, generator) for left_out in values]
+        classes = [values] if name == "goodput ratio" else list(groups.values())[:-1]
+        held = [_holds(values, left_out, classes, generator) for left_out in values]
         inside, total = inside + sum(held), total + len(held)
         rows.append(f"| {name} | {len(held)} | {sum(held) / len(held):.0%} |")
     return [
@@ -249,14 +250,24 @@ def calibration(disclosures: Path) -> list[str]:
     ]
 
 
-def _holds(values: dict[str, float], left_out: str, generator: np.random.Generator) -> bool:
-    rest = [math.log(value) for name, value in values.items() if name != left_out]
+def _holds(
+    values: dict[str, float],
+    left_out: str,
+    classes: list[dict[str, float]],
+    generator: np.random.Generator,
+) -> bool:
+    """Say whether the interval holds the run: median of its class, spread of all, both without it."""
+
+    def without(group: dict[str, float]) -> dict[str, float]:
+        return {name: value for name, value in group.items() if name != left_out}
+
+    rest = without(values)
     prior = Prior(
         name="left out",
-        median=math.exp(statistics.fmean(rest)),
-        sigma=statistics.stdev(rest),
+        median=math.exp(statistics.fmean(map(math.log, rest.values()))),
         n=len(rest),
         as_of="",
+        **fit_priors.pooled(without(group) for group in classes),
     )
     low, high = np.quantile(prior.sample(generator, 100_000), [0.05, 0.95])
     return bool(low <= values[left_out] <= high)

@@ -7,6 +7,8 @@ Student-t predictive distribution, so a small sample widens by itself):
 
 - **whole-run utilisation** of one hardware class: ``6 N D / (device-hours x 3600 x dense peak)``,
   dense decoders only, downtime included;
+  The classes have medians of their own and one spread: the handful of runs of a class does not show
+  how far runs lie from their class's median, all of them together do;
 - **goodput ratio** rho: ``device-hours x 3600 x peak x disclosed MFU / 6 N D``. It is above 1
   because an MFU is quoted from steady state while hours are billed in full.
 
@@ -18,6 +20,7 @@ import hashlib
 import json
 import math
 import statistics
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +40,6 @@ CLASSES = {
     "hopper": ("NVIDIA H100 SXM", "NVIDIA H800 SXM", "NVIDIA H200 SXM"),
     "tpu": ("Google TPU v3", "Google TPU v4"),
 }
-#: Narrower than this no prior may be: runs differ in ways a handful of disclosures cannot show.
-FLOOR = {"tpu": 0.25}
 
 
 def main() -> None:
@@ -58,16 +59,15 @@ def main() -> None:
 def fit(disclosures: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Fit every prior; each value has median, sigma, n, records and the date of the data."""
     records = {record["id"]: record for record in disclosures["records"]}
-    fitted = {
-        f"utilisation.{name}": _lognormal(utilisations(records, chips), FLOOR.get(name, 0.0))
-        for name, chips in CLASSES.items()
-    }
+    groups = {name: utilisations(records, chips) for name, chips in CLASSES.items()}
+    spread = pooled(groups.values())
+    fitted = {f"utilisation.{name}": _lognormal(group) | spread for name, group in groups.items()}
     everything = tuple(chip for chips in CLASSES.values() for chip in chips)
     # A part that no class covers: the spread of all classes together, doubled, since none of these
     # runs used it.
-    other = _lognormal(utilisations(records, everything), 0.0)
+    other = _lognormal(utilisations(records, everything))
     fitted["utilisation.other"] = other | {"sigma": round(2 * other["sigma"], 3)}
-    fitted["goodput_ratio"] = _lognormal(goodputs(records), 0.0)
+    fitted["goodput_ratio"] = _lognormal(goodputs(records))
     for value in fitted.values():
         value["as_of"] = disclosures["as_of"]
     return fitted
@@ -91,6 +91,14 @@ def goodputs(records: dict[str, Any]) -> dict[str, float]:
     }
 
 
+def pooled(groups: Iterable[dict[str, float]]) -> dict[str, Any]:
+    """Spread about the medians of the groups, and its degrees of freedom: runs less groups."""
+    kept = [[math.log(value) for value in group.values()] for group in groups if len(group) > 1]
+    squares = sum((one - statistics.fmean(logs)) ** 2 for logs in kept for one in logs)
+    freedom = sum(len(logs) - 1 for logs in kept)
+    return {"sigma": round(math.sqrt(squares / freedom), 3), "freedom": freedom}
+
+
 def _is_usable(record: dict[str, Any]) -> bool:
     """Keep dense decoders with hours and tokens: 6ND does not describe the others."""
     return (
@@ -109,12 +117,13 @@ def _ceiling(record: dict[str, Any]) -> float:
     return float(record["chip_hours"] * 3600 * record["peak_dense_flop_per_s_per_chip"])
 
 
-def _lognormal(values: dict[str, float], floor: float) -> dict[str, Any]:
+def _lognormal(values: dict[str, float]) -> dict[str, Any]:
     logs = [math.log(value) for value in values.values()]
     return {
         "median": round(math.exp(statistics.fmean(logs)), 4),
-        "sigma": round(max(statistics.stdev(logs), floor), 3),
+        "sigma": round(statistics.stdev(logs), 3),
         "n": len(logs),
+        "freedom": len(logs) - 1,
         "records": sorted(values),
     }
 
@@ -123,7 +132,8 @@ def render(fitted: dict[str, dict[str, Any]], digest: str) -> str:
     """Write the priors as TOML, with where they come from."""
     lines = [
         "# Fitted by benchmarks/fit_priors.py; do not edit by hand. A lognormal each: median and",
-        "# sigma (standard deviation of the logarithm) over n published runs.",
+        "# sigma (standard deviation of the logarithm) over n published runs. The classes share one",
+        "# sigma, about their own medians; freedom: degrees of freedom behind sigma.",
         f'disclosures_sha256 = "{digest}"',
     ]
     for name, value in fitted.items():

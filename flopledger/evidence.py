@@ -114,6 +114,8 @@ def join(run: RunFigures, found: RunFacts) -> tuple[RunFigures, list[Finding]]:
             findings.append(_partial(run, stated, read_out))
         elif not _agree(stated.quantity, read_out.quantity):
             used = name not in _CLAIMS
+            if name == "samples" and _is_size(stated, found.dataset_samples):
+                code = "dataset-size-not-trained"
             findings.append(_mismatch(code, run, stated, read_out, used=used))
             if used:
                 changes[name] = read_out
@@ -134,6 +136,38 @@ def join(run: RunFigures, found: RunFacts) -> tuple[RunFigures, list[Finding]]:
     joined = replace(run, **changes)  # type: ignore[arg-type]
     findings += [*part_findings, *_passes_over(joined, found), *_frozen_after_all(joined, found)]
     return joined, findings
+
+
+def beyond_the_clock(run: RunFigures) -> list[Finding]:
+    """Find stated device-hours that the stated devices cannot have had in the stated time.
+
+    Fewer are no contradiction: devices fail, and a calendar counts days on which nothing ran.
+    """
+    hours, count, wall = run.device_seconds, run.device_count, run.wall_seconds
+    if hours is None or count is None or wall is None:
+        return []
+    low, most = hours.quantity.interval.low, (count.quantity.interval * wall.quantity.interval).high
+    if low is None or most is None or low <= most * (1 + TOLERANCE):
+        return []
+    message = (
+        f"run {run.name}: {number(low / 3600)} device-hours are stated, but the stated devices had "
+        f"{number(most / 3600)} of them by the clock (a factor {number(low / most)}): more devices, "
+        "more time, or hours of other work"
+    )
+    return [
+        Finding(
+            code="device-time-mismatch",
+            severity="warning",
+            message=message,
+            evidence=(hours.source, count.source, wall.source),
+        )
+    ]
+
+
+def _is_size(stated: Input, size: Resolved | None) -> bool:
+    """Say whether what is stated as trained on is the size of the data set."""
+    said = stated.quantity.best
+    return size is not None and said is not None and abs(said / size.number - 1) < TOLERANCE
 
 
 def _is_part(stated: Input, read_out: Input, resolved: Resolved) -> bool:

@@ -23,7 +23,7 @@ def audit_run(
     stated = inputs.of_run(case.spec.run[index], place=f"{case.name}: run[{index}]")
     known = evidence.complete(case, index, stated)
     run = known.figures
-    findings = list(known.findings)
+    findings = [*evidence.beyond_the_clock(stated), *known.findings]
     part = _part(run, findings)
     findings += implied_peak.check(run, known.found, part)
     estimates: list[ComputeEstimate] = []

@@ -255,6 +255,10 @@ def counter_check(run: RunFigures, part: Part | None, combined: Combined | None)
         f"run {run.name}: the software's total of {number(stated)} FLOP is {number(ratio)} times the "
         f"estimate of {number(combined.flop.best)}" + (f"; the factor fits: {fits}" if fits else "")
     )
+    if run.recorded_flop is not None:
+        # Every step was counted as it ran; what a framework's estimate says accuses nobody.
+        finding = _finding("counter-implausible", "info", message, run)
+        return Check(verdict=Verdict.UNDETERMINED, findings=(finding,))
     severity: Severity = "error" if outcome is Verdict.INCONSISTENT else "warning"
     finding = _finding("counter-implausible", severity, message, run)
     return Check(verdict=outcome, findings=(finding,))
@@ -387,9 +391,11 @@ def missing_figures(run: RunFigures, estimates: list[ComputeEstimate]) -> list[F
     """Say what keeps this run from having a figure."""
     if speakers(estimates):
         return []
+    bounds = [one.flop for one in estimates if one.bound_only]
+    only = "only bounds" if bounds else "no figure"
     message = (
-        f"run {run.name}: no figure can be given: it takes tokens with a model, or device-hours "
-        "with a disclosed utilisation"
+        f"run {run.name}: {only} can be given: a figure takes tokens with a model, both ends of them, "
+        "or device-hours with a disclosed utilisation"
     )
     return [_finding("tokens-missing", "warning", message, run)]
 

@@ -97,7 +97,7 @@ def _missing_documents(run: RunAudit) -> list[str]:
     answers = []
     if figures.tokens is None and figures.samples is None:
         answers.append("the amount trained (tokens, all epochs) would allow a count")
-    elif figures.model is None:
+    elif figures.model is None and figures.recorded_flop is None:
         answers.append("the model's config.json would allow a count")
     if figures.device_seconds is None:
         answers.append("device-hours with the part's name would allow an independent check")

@@ -43,6 +43,8 @@ _MEMORY_KINDS = ("hbm2", "hbm2e", "hbm3", "hbm3e", "gddr5", "gddr5x", "gddr6", "
 _SIZE = re.compile(r"([1-9]\d{0,3})(gb|gib|g)")
 _POWER = re.compile(r"[1-9]\d{1,3}w(att|atts)?")
 _COUNT_BEFORE = re.compile(r"\s*(\d{1,7})\s*(?:[x×*]\s*|\s)(?=\S)", re.IGNORECASE)
+#: Slurm's generic resources: "gpu:a100:4", with or without the count.
+_GRES = re.compile(r"(?:gres/)?gpu[:/]([a-z][^:]*)(?::(\d{1,7}))?")
 _COUNT_AFTER = re.compile(r"\s*[(\[]?\s*[x×*]\s*(\d{1,7})\s*[)\]]?\s*$", re.IGNORECASE)
 _SLICE = re.compile(r"[1-9]\d{0,5}")
 
@@ -95,11 +97,17 @@ def clean(written: str) -> str | None:
         return None
     text = "".join(_DROPPED.get(c, c) for c in written)
     text = re.sub(r"\((r|tm|c)\)", "", text, flags=re.IGNORECASE).replace("×", "x")
-    return " ".join(text.lower().split()) if text.isascii() and text.isprintable() else None
+    if not (text.isascii() and text.isprintable()):
+        return None
+    text = " ".join(text.lower().split())
+    # "64 GB" is one word, and PCIe is often set with an l.
+    return re.sub(r"\bpcle\b", "pcie", re.sub(r"(?<=\d) (?=gi?b\b)", "", text))
 
 
 def split_count(text: str) -> tuple[str, int | None]:
-    """Take "8x", "8 " or "(x8)" off a name."""
+    """Take "8x", "8 ", "(x8)", or Slurm's "gpu:" and ":8", off a name."""
+    if (resource := _GRES.fullmatch(text)) is not None:
+        return resource[1], int(resource[2] or 1)
     before = _COUNT_BEFORE.match(text)
     if before:
         return text[before.end() :], int(before[1])

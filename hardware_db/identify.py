@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hardware_db import grammar
 from hardware_db.errors import AmbiguousAccelerator, UnknownAccelerator
+from hardware_db.instances import SLICE, TPU_SLICES
 from hardware_db.partitions import mig_slice, split_mig, vgpu_board
 
 if TYPE_CHECKING:
@@ -114,6 +115,9 @@ class Identifier:
         pci = _PCI.fullmatch(text)
         if pci:
             return self.identify_pci(pci[1], subsystem_vendor=pci[2], subsystem=pci[3])
+        tpu = SLICE.fullmatch(text)  # "v4-128" is how Google's tools name a slice of chips
+        if tpu is not None and TPU_SLICES[tpu[1]][0] in self._names:
+            return self._part(TPU_SLICES[tpu[1]][0])
         mig = split_mig(text)
         if mig is not None:
             parent = self.identify(mig.parent, memory_gb=memory_gb, compute_units=compute_units)

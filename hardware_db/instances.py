@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from hardware_db.spec import Accelerator
 
 # TPU slices: part, and how many of what the name counts make one chip.
-_TPU_SLICES = {
+TPU_SLICES = {
     "v2": ("google-tpu-v2", 2), "v3": ("google-tpu-v3", 2), "v4": ("google-tpu-v4", 2),
     "v5p": ("google-tpu-v5p", 2), "v5litepod": ("google-tpu-v5e", 1), "v5e": ("google-tpu-v5e", 1),
     "v6e": ("google-tpu-v6e", 1),
 }  # fmt: skip
-_SLICE = re.compile(r"(?:tpu[ -])?(v2|v3|v4|v5p|v5litepod|v5e|v6e)-([1-9]\d{0,5})")
+SLICE = re.compile(r"(?:tpu[ -])?(v2|v3|v4|v5p|v5litepod|v5e|v6e)-([1-9]\d{0,5})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +95,10 @@ class Instances:
         )
 
     def _slice(self, name: str) -> Instance:
-        found = _SLICE.fullmatch(name.strip().lower())
+        found = SLICE.fullmatch(name.strip().lower())
         if found is None:
             raise self._unknown(name)
-        part_id, per_chip = _TPU_SLICES[found[1]]
+        part_id, per_chip = TPU_SLICES[found[1]]
         count = Fraction(int(found[2]), per_chip)
         if count.denominator != 1:
             raise UnknownInstance(

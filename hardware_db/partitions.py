@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from hardware_db.spec import Accelerator
 
 _MIG = re.compile(
-    r"(?P<parent>.*?)[ ,(-]*\bmig[ :-]*"
+    r"(?P<parent>.*?)(?:[ ,(-]*\bmig[ :-]*|(?<=[a-z0-9])_)"  # Slurm names a slice "a100_1g.5gb"
     r"(?P<n>[1-7])g\.(?P<gb>\d{1,3})gb(?:\+(?:me|gfx)(?:\.all)?|-me)?\)?"
 )
 

@@ -1,69 +1,73 @@
 """The command line. Each verb has a file of its own; this one opens the door and reports errors.
 
 Verb modules import only typer (and rich where they print) at the top: whatever is heavy is imported
-inside the verb, so that ``--help`` answers at once.
+inside the verb, so that ``--help`` answers at once. A call that names its verb loads that one alone.
 """
 
 import os
 import sys
 import traceback
+from collections.abc import Sequence
+from functools import cache
+from importlib import import_module
+from typing import Any
 
 import typer
 
-from flopledger.commands import (
-    amend,
-    audit,
-    case,
-    count,
-    doctor,
-    estimate,
-    hardware,
-    import_,
-    keygen,
-    merge,
-    regimes,
-    report,
-    run,
-    seal,
-    top,
-    verify,
-    version,
-    view,
+#: Modules of the verbs, in the order of the help.
+_VERBS = (
+    "audit",
+    "estimate",
+    "count",
+    "run",
+    "top",
+    "import_",
+    "hardware",
+    "regimes",
+    "doctor",
+    "case",
+    "seal",
+    "verify",
+    "merge",
+    "keygen",
+    "amend",
+    "report",
+    "view",
+    "version",
 )
 
-app = typer.Typer(
-    name="flopledger",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
-for verb in (
-    audit,
-    estimate,
-    count,
-    run,
-    top,
-    import_,
-    hardware,
-    regimes,
-    doctor,
-    case,
-    seal,
-    verify,
-    merge,
-    keygen,
-    amend,
-    report,
-    view,
-    version,
-):
-    verb.register(app)
+
+@cache
+def _opened(verbs: tuple[str, ...]) -> typer.Typer:
+    app = typer.Typer(
+        name="flopledger",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+    for verb in verbs:
+        import_module(f"flopledger.commands.{verb}").register(app)
+    app.callback()(_door)
+    return app
 
 
-@app.callback()
 def _door() -> None:
     """Settle how much compute a model's training took, and whether a claim about it holds."""
+
+
+def door(arguments: Sequence[str] = ()) -> typer.Typer:
+    """Give the command line: with the verb that ``arguments`` begin with, else with all of them."""
+    named = [verb for verb in _VERBS if list(arguments[:1]) == [verb.rstrip("_")]]
+    # The shell's completion asks for the words of every verb.
+    return _opened(tuple(named) if named and "_FLOPLEDGER_COMPLETE" not in os.environ else _VERBS)
+
+
+def __getattr__(name: str) -> Any:
+    """Give ``app``, the whole command line, to who documents or tests it."""
+    if name == "app":
+        return door()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -71,7 +75,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = _take_debug(arguments)
     try:
-        outcome = app(args=arguments, prog_name="flopledger", standalone_mode=False)
+        shown = door(arguments)
+        outcome = shown(args=arguments, prog_name="flopledger", standalone_mode=False)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

@@ -99,8 +99,14 @@ def assemble(evidence: Evidence) -> RunFacts:
 
 
 def unique(findings: list[Finding]) -> tuple[Finding, ...]:
-    """Drop repetitions, order kept."""
-    return tuple(dict.fromkeys(findings))
+    """Join what several files say alike, order kept: one finding with all places."""
+    joined: dict[tuple[str, str, str], Finding] = {}
+    for one in findings:
+        key = (one.code, one.severity, one.message)
+        before = joined.get(key)
+        places = (*(before.evidence if before else ()), *one.evidence)
+        joined[key] = replace(one, evidence=tuple(dict.fromkeys(places)))
+    return tuple(joined.values())
 
 
 def choose(evidence: Evidence, name: str) -> Resolved | None:
@@ -236,10 +242,13 @@ def _amount(
     length = figures["tokens_per_sample"]
     if tokens is None and samples is None and steps is not None and batch is not None:
         samples = _product(steps, batch, "samples", "steps x global batch")
+    if tokens is None and samples is None:
+        samples = _samples_otherwise(evidence, figures)
     text = rules is None or rules.tokens_per_sample is not None
     if length is not None and text:
         bound: Bound = "at most" if rules is not None and rules.padded else length.bound
-        if tokens is None and samples is not None:
+        opposed = samples is not None and {samples.bound, length.bound} == {"at least", "at most"}
+        if tokens is None and samples is not None and not opposed:
             tokens = _product(samples, length, "tokens", "samples x tokens a sample", bound)
         elif (
             samples is None
@@ -254,6 +263,24 @@ def _amount(
                 "tokens / tokens a sample",
             )
     return {"tokens": tokens, "samples": samples}
+
+
+def _samples_otherwise(evidence: Evidence, figures: dict[str, Resolved | None]) -> Resolved | None:
+    """Samples where steps and batch do not tell them: passes over the data, else a bound."""
+    epochs, size, steps = figures["epochs"], figures["dataset_samples"], figures["steps"]
+    if epochs is not None and size is not None:
+        found = _product(epochs, size, "samples", "epochs x size of the data set")
+        return replace(found, value=round(found.number))
+    rate, seconds = choose(evidence, "planned_train_samples_per_second"), figures["timed_seconds"]
+    if rate is not None and seconds is not None and seconds.bound == "exact":
+        how = "samples planned, by rate x seconds; fewer if the run stopped early"
+        planned = _product(rate, seconds, "samples", how, "at most")
+        return replace(planned, value=round(planned.number))
+    each = choose(evidence, "per_process_batch")
+    if steps is not None and each is not None:
+        how = "steps x batch of one process, with as many processes and passes as there were"
+        return _product(steps, each, "samples", how, "at least")
+    return None
 
 
 def _accelerator_seconds(

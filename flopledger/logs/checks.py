@@ -95,6 +95,7 @@ def arithmetic(
         *_claim_too_low(figures, shape),
         *_evaluation_time(evidence, figures),
         *_batch(figures),
+        *_unfinished(evidence, figures),
     ]
 
 
@@ -264,8 +265,8 @@ def _claim_too_low(figures: Mapping[str, Resolved | None], shape: Shape) -> list
     """Find a total that misses most of the model, as counters do whose weights are partitioned."""
     claim, steps = figures.get("claimed_flop"), figures.get("steps")
     weights, implied = _matrix_weights(shape), figures.get("implied_parameters")
-    if claim is None:
-        return []
+    if claim is None or figures.get("recorded_model_flop") is not None:
+        return []  # a run that was counted step by step tells by itself how small its steps are
     if implied is not None and weights is not None and implied.number < _LEAST_SHARE * weights:
         seen = f"{implied.number:.3g} parameters by 6 x tokens, but the shape holds {weights:.3g}"
     elif steps is not None and claim.number < _LEAST_STEP_FLOP * steps.number:
@@ -331,5 +332,30 @@ def _batch(figures: Mapping[str, Resolved | None]) -> list[Finding]:
             message=f"{steps.number:,.0f} steps x {batch.number:,.0f} samples is "
             f"{steps.number * batch.number:,.0f}, but {samples.number:,.0f} samples were counted",
             evidence=tuple(fact.place for fact in (*steps.facts, *batch.facts, *samples.facts)),
+        )
+    ]
+
+
+#: The last print of a log may lie this share before the end.
+_LAST_PRINT = 0.01
+_SAID = frozenset({"stopped-early", "aborted-run"})
+
+
+def _unfinished(evidence: Evidence, figures: Mapping[str, Resolved | None]) -> list[Finding]:
+    """Say so where a log ends before the steps that it planned, and its reader did not."""
+    steps, planned = figures.get("steps"), evidence.named("planned_steps")
+    if steps is None or not planned or any(one.code in _SAID for one in evidence.findings):
+        return []
+    begun = max((float(fact.value) for fact in evidence.named("first_step")), default=0.0)
+    last, goal = begun + steps.number, min(float(fact.value) for fact in planned)
+    if last >= goal * (1 - _LAST_PRINT):
+        return []
+    return [
+        Finding(
+            code="stopped-early",
+            severity="info",
+            message=f"the log ends at step {last:,.0f} of {goal:,.0f}: the run was stopped, or this "
+            "is a part of its log; what is counted is what the log shows",
+            evidence=(*(fact.place for fact in steps.facts), planned[0].place),
         )
     ]

@@ -9,6 +9,7 @@ TAIL_BYTES = 1 << 16  #: appended to the head, since a banner may precede the fi
 TEXT_BYTES = 512 << 20  #: a log that is read line by line
 DOCUMENT_BYTES = 64 << 20  #: a JSON or other document that is read whole
 UNPACKED_BYTES = 256 << 20  #: of a gzip file
+UNPACKING_MEMORY_BYTES = 1 << 28  #: what unpacking may take, where a file names it
 SMALL_BYTES = 4 << 20  #: a configuration or a model card
 HASH_BYTES = 4 << 30  #: a larger file is not hashed
 LINE_CHARACTERS = 1 << 18  #: a longer line is skipped, and its file says so

@@ -1,26 +1,73 @@
-"""Evidence that is packed (gzip) or written in UTF-16, as a PowerShell redirection does.
+"""Evidence that is packed (gzip, xz, bzip2) or written in UTF-16, as a PowerShell redirection does.
 
 Both are turned into plain UTF-8 bytes while they are read, within a bound: a small file may unpack to
 more than any log.
 """
 
 import codecs
-import gzip
 import io
 import zlib
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from flopledger.logs import limits
 from flopledger.logs.evidence import EvidenceError
 
-_GZIP = b"\x1f\x8b\x08"
+_MARKS = {b"\x1f\x8b\x08": "gzip", b"\xfd7zXZ\x00": "xz", b"BZh": "bzip2"}
+#: What the name of a packed file ends with, besides the name of what is in it.
+SUFFIXES = (".gz", ".xz", ".bz2")
 _WIDE = {codecs.BOM_UTF16_LE: ("utf-16-le", 1), codecs.BOM_UTF16_BE: ("utf-16-be", 0)}
 _PIECE = 1 << 16
 
 
 def is_packed(magic: bytes) -> bool:
-    """Say whether the first bytes are those of a gzip file."""
-    return magic.startswith(_GZIP)
+    """Say whether the first bytes are those of a packed file."""
+    return magic.startswith(tuple(_MARKS))
+
+
+class _Packed(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+    def close(self) -> None: ...
+
+
+def _opened(file: BinaryIO, kind: str) -> _Packed:
+    """Open a packed file; the rarer formats are imported when one is met."""
+    if kind == "gzip":
+        import gzip
+
+        return gzip.GzipFile(fileobj=file)
+    if kind == "xz":
+        return _Xz(file)
+    import bz2
+
+    return bz2.BZ2File(file)
+
+
+class _Xz:
+    """An xz file: it names the memory that unpacking it takes, so that is bounded."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        import lzma
+
+        self._file = file
+        self._unpack = lzma.LZMADecompressor(memlimit=limits.UNPACKING_MEMORY_BYTES)
+
+    def read(self, size: int, /) -> bytes:
+        while not self._unpack.eof:
+            piece = self._file.read(_PIECE) if self._unpack.needs_input else b""
+            if self._unpack.needs_input and not piece:
+                raise EOFError("it ends before its end mark")
+            if found := self._unpack.decompress(piece, size):
+                return found
+        return b""
+
+    def close(self) -> None:
+        """Nothing is held besides the file, which its owner closes."""
+
+
+def _damage() -> tuple[type[Exception], ...]:
+    import lzma
+
+    return (EOFError, OSError, zlib.error, lzma.LZMAError)
 
 
 def wide_encoding(magic: bytes) -> str | None:
@@ -31,7 +78,7 @@ def wide_encoding(magic: bytes) -> str | None:
 
 
 def unpacked(file: BinaryIO, name: str) -> io.BufferedReader:
-    """Give the plain bytes of a gzip file."""
+    """Give the plain bytes of a packed file."""
     return io.BufferedReader(_Unpacked(file, name), _PIECE)
 
 
@@ -42,7 +89,10 @@ def narrowed(file: BinaryIO, encoding: str) -> io.BufferedReader:
 
 class _Unpacked(io.RawIOBase):
     def __init__(self, file: BinaryIO, name: str) -> None:
-        self._raw, self._file = file, gzip.GzipFile(fileobj=file)
+        magic = file.read(max(map(len, _MARKS)))
+        file.seek(0)
+        self._kind = next(kind for mark, kind in _MARKS.items() if magic.startswith(mark))
+        self._raw, self._file = file, _opened(file, self._kind)
         self._name, self._count = name, 0
 
     def readable(self) -> bool:
@@ -51,8 +101,10 @@ class _Unpacked(io.RawIOBase):
     def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]
         try:
             piece = self._file.read(len(buffer))
-        except (EOFError, OSError, zlib.error) as error:
-            raise EvidenceError(f"{self._name}: the gzip file is damaged ({error})") from None
+        except _damage() as error:
+            raise EvidenceError(
+                f"{self._name}: the {self._kind} file is damaged ({error})"
+            ) from None
         self._count += len(piece)
         if self._count > limits.UNPACKED_BYTES:
             raise EvidenceError(

@@ -10,6 +10,7 @@ from flopledger.logs import limits, run_records, telemetry
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import Evidence, EvidenceError, EvidenceFile, Source
 from flopledger.logs.notes import Notes
+from flopledger.logs.packed import SUFFIXES
 from flopledger.logs.reader import Reader
 from flopledger.logs.readers import READERS
 
@@ -132,7 +133,9 @@ def recognise(document: Document) -> Reader | None:
     """Find the reader of a file, or ``None``."""
     if document.size_bytes == 0:
         return None
-    name = document.name.removesuffix(".gz") if document.is_packed else document.name
+    name = document.name
+    if document.is_packed:
+        name = next((name.removesuffix(end) for end in SUFFIXES if name.endswith(end)), name)
     # A byte order mark hides the first character that formats are told by.
     head = document.head.removeprefix(codecs.BOM_UTF8)
     for reader in READERS:

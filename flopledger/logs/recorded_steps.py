@@ -5,6 +5,7 @@ what was computed in the processes that were recorded; whether those were the wh
 and the hours tell.
 """
 
+import re
 from typing import TYPE_CHECKING
 
 from flopledger.facts import Grade
@@ -25,6 +26,8 @@ _PRECISIONS = {
 } | {name: name for name in ("bf16", "fp16", "tf32", "fp32", "fp64", "fp8", "fp4", "int8")}
 #: A format that did this share of the work is the run's precision.
 _MAIN = 0.9
+#: The callback's note of the Trainer's own total; every rank and every attempt leaves one.
+_STATED = re.compile(r"total_flos = (\d{1,30}) after step (\d{1,12})")
 #: Findings of the totals that an audit lists under its own words, or that say nothing of evidence.
 _LEFT_OUT = frozenset({"ledger-broken"})
 
@@ -52,6 +55,7 @@ def note(totals: "RunTotals", notes: Notes) -> None:
         notes.fact("recorded_flop_at_least", totals.model_bounds[0], _PLACE)
     if totals.duration_seconds > 0:
         notes.fact("timed_seconds", round(totals.duration_seconds, 6), _PLACE)
+    _note_claim(totals, notes)
     _note_precision(totals, notes)
     _note_devices(totals, notes)
     for one in totals.findings:
@@ -60,6 +64,19 @@ def note(totals: "RunTotals", notes: Notes) -> None:
             notes.finding(
                 one.code, "warning" if severity == "warning" else "info", one.message, "steps"
             )
+
+
+def _note_claim(totals: "RunTotals", notes: Notes) -> None:
+    """Write down the Trainer's own total at its last step: a claim, to be rederived."""
+    stated = [
+        (int(match[2]), int(match[1]))
+        for one in totals.findings
+        if one.code == "stated-total-flos" and (match := _STATED.search(one.message)) is not None
+    ]
+    if stated:
+        step, flop = max(stated)
+        place = f"{_PLACE}: total_flos after step {step:,}"
+        notes.fact("claimed_flop", float(flop), place, grade=Grade.CLAIM)
 
 
 def _note_precision(totals: "RunTotals", notes: Notes) -> None:

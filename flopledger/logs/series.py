@@ -20,6 +20,7 @@ _CONSOLES = (
     "nemo-log",
     "deepspeed-log",
     "maxtext-log",
+    "llm-c-log",
 )
 #: What adds up over the logs of one run, and what joining replaces besides.
 _SUMS = ("samples", "tokens", "timed_seconds", "seen_seconds")
@@ -29,6 +30,8 @@ _REPLACED = frozenset({*_SUMS, "steps", "first_step", "lost_steps", "wall_second
 def settle(evidence: Evidence) -> tuple[Evidence, list[Finding]]:
     """Give the evidence with checkpoints reduced to the latest and consecutive logs joined."""
     evidence, findings = _latest_checkpoint(evidence)
+    evidence, outdated = _finished_later(evidence)
+    findings += outdated
     for format_id in _CONSOLES:
         evidence, joined = _join(evidence, format_id)
         findings += joined
@@ -86,6 +89,42 @@ def _latest_checkpoint(evidence: Evidence) -> tuple[Evidence, list[Finding]]:
         evidence=tuple(sorted(earlier)),
     )
     return replace(evidence, facts=kept, findings=findings), [finding]
+
+
+#: Epochs that differ by less are one number, rounded in two places.
+_SAME_EPOCH = 0.01
+#: What a checkpoint knew of a run that went on: the end has its own figures, or none.
+_OVERTAKEN = frozenset({"steps", "epochs", "claimed_flop", "tokens"})
+
+
+def _finished_later(evidence: Evidence) -> tuple[Evidence, list[Finding]]:
+    """Let the results of a finished run overrule a checkpoint's state that it left behind."""
+    ended = _of(evidence, "epochs", frozenset({"hf-results"}))
+    states = _of(evidence, "epochs", _STATES)
+    if not ended or len(states) != 1:
+        return evidence, []
+    end = max(ended.values())
+    (state, reached), results = next(iter(states.items())), max(ended, key=lambda one: ended[one])
+    if reached >= end * (1 - _SAME_EPOCH):
+        return evidence, []
+    facts = [f for f in evidence.facts if f.file != state or f.name not in _OVERTAKEN]
+    planned = _of(evidence, "planned_epochs", _STATES).get(state)
+    steps = [f for f in evidence.named("planned_steps") if f.file == state]
+    if steps and planned is not None and abs(end / planned - 1) < _SAME_EPOCH:
+        how = f"{steps[0].locator}, all of them done by {results}"
+        facts.append(replace(steps[0], name="steps", locator=how))
+    kept = tuple(
+        finding
+        for finding in evidence.findings
+        if not (finding.code == "stopped-early" and finding.evidence[0].startswith(f"{state}: "))
+    )
+    finding = Finding(
+        code="earlier-checkpoints",
+        severity="info",
+        message=f"{state} is of epoch {reached:.4g}; {results} is of the run's end at epoch {end:.4g}",
+        evidence=(state, results),
+    )
+    return replace(evidence, facts=tuple(facts), findings=kept), [finding]
 
 
 def _of(evidence: Evidence, name: str, formats: frozenset[str]) -> dict[str, float]:

@@ -179,6 +179,7 @@ def node_share() -> priors.Prior:
         median=entry["median"],
         sigma=entry["sigma"],
         n=entry["n"],
+        freedom=entry["n"] - 1,
         as_of=entry["as_of"],
         floor=_NODE_FLOOR,
     )

@@ -26,8 +26,9 @@ class Prior:
 
     name: str
     median: float
-    sigma: float  #: standard deviation of the logarithm over the n runs
-    n: int
+    sigma: float  #: standard deviation of the logarithm about the median
+    n: int  #: runs behind the median
+    freedom: int  #: degrees of freedom behind sigma, which classes of parts may share
     as_of: str  #: date of the disclosures
     floor: float = 0.0  #: the predictive sigma is never below this
 
@@ -43,10 +44,10 @@ class Prior:
         return Interval(low=self.median / factor, best=self.median, high=self.median * factor)
 
     def sample(self, generator: "np.random.Generator", count: int) -> "Samples":
-        """Draw from the Student-t predictive distribution (n - 1 degrees of freedom)."""
+        """Draw from the Student-t predictive distribution."""
         import numpy as np
 
-        draws = generator.standard_t(max(self.n - 1, 1), count)
+        draws = generator.standard_t(max(self.freedom, 1), count)
         return self.median * np.exp(self.predictive_sigma * np.clip(draws, -8, 8))
 
     def describe(self) -> str:
@@ -102,6 +103,7 @@ def _prior(name: str, entry: dict[str, Any], floor: float = _UTILISATION_FLOOR) 
         median=entry["median"],
         sigma=entry["sigma"],
         n=entry["n"],
+        freedom=entry.get("freedom", entry["n"] - 1),
         as_of=entry["as_of"],
         floor=floor,
     )

@@ -81,7 +81,7 @@ class Assembler:
                     f"the rows of {device.key} go back in time across {late} rows; "
                     "sort the file by time, or import its parts one by one with --append"
                 )
-            findings.add("repeated-stamp", f"{device.key} has several rows for one stamp")
+            findings.add("duplicate-lines", f"{device.key} has several rows for one stamp")
             time, rows = time[1:], rows[1:]
         gaps: tuple[Gap, ...] = ()
         if block.period_ns is not None:
@@ -158,7 +158,7 @@ def _ordered(time: Ints, rows: Ints, device: Device, findings: Findings) -> tupl
     fresh = np.concatenate([[True], np.diff(time) > 0])
     if not bool(fresh.all()):
         findings.add(
-            "repeated-stamp",
+            "duplicate-lines",
             f"{device.key} has several rows for one stamp",
             count=int((~fresh).sum()),
         )

@@ -98,7 +98,7 @@ class BySeries:
         kept, first = np.unique(times, return_index=True)
         if len(kept) != len(times):
             self._findings.add(
-                "repeated-stamp",
+                "duplicate-lines",
                 f"{signal} of {one.device.key} has several values for one stamp",
                 count=len(times) - len(kept),
             )

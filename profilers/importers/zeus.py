@@ -55,7 +55,7 @@ def read(opened: Opened, options: Options) -> Recording:
         raise ImportFormatError("has a header and no windows", file=opened.name)
     wall = all(window.start_ns >= _UNIX_FROM_S * 10**9 for window in windows)
     if not wall:
-        findings.add("no-date", "the windows carry a clock since boot, not a date")
+        findings.add("date-unknown", "the windows carry a clock since boot, not a date")
 
     def blocks() -> Iterator[Block]:
         yield rows_of(windows, findings).block()

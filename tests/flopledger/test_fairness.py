@@ -148,3 +148,14 @@ def test_a_bound_on_tokens_accuses_nobody(parameters, tokens, share):
         )
         assert str(report.verdict) in ("consistent", "undetermined")
         assert not [one for one in report.findings if one.severity == "error"]
+
+
+def test_hours_that_the_clock_does_not_hold_are_a_contradiction() -> None:
+    # 64 devices for 1,000 hours are 64,000 device-hours; ten times as many cannot have been.
+    run = A100 | {"tokens": 1e12, "accelerator_count": 64, "wall_clock_hours": 1000}
+    more = answer(run | {"accelerator_hours": 640_000})
+    assert "device-time-mismatch" in {one.code for one in more.findings}
+    assert str(more.verdict) == "needs-explanation"
+    for hours in (64_000, 64_500, 50_000):  # rounding, and devices that failed
+        fits = answer(run | {"accelerator_hours": hours})
+        assert "device-time-mismatch" not in {one.code for one in fits.findings}

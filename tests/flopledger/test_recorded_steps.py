@@ -15,8 +15,10 @@ FORWARD, BACKWARD, RECOMPUTE = 10**14, 2 * 10**14, 10**14
 SECOND = 1_000_000  # in microseconds
 
 
-def recorded(run: Path, *, steps: int = 100, tokens: int = 4096, **options: object) -> Path:
-    """One process on one H100: a step every second."""
+def recorded(
+    run: Path, *, steps: int = 100, tokens: int = 4096, stated: int = 0, **options: object
+) -> Path:
+    """One process on one H100: a step every second; ``stated``: the Trainer's own total."""
     ledger = StepLedger.create(run, versions={}, rank=0, world_size=1, **options)
     ledger.device("cuda", name="NVIDIA H100 80GB HBM3", uuid="GPU-1", memory_bytes=80 << 30)
     cost = ledger.cost(
@@ -40,6 +42,9 @@ def recorded(run: Path, *, steps: int = 100, tokens: int = 4096, **options: obje
         samples=[1] * steps,
         calls=[[(cost, 1)]] * steps,
     )
+    if stated:
+        text = f"transformers' Trainer states total_flos = {stated} after step {steps}; a claim"
+        ledger.note("stated-total-flos", "info", text)
     ledger.seal("finished", steps)
     return ledger.folder
 
@@ -93,6 +98,20 @@ def test_a_record_that_its_devices_cannot_have_done_leaves_no_figure(tmp_path: P
     assert codes(report)["device-time-mismatch"] == "warning"
     # The evidence's own time is used, so the record stands.
     assert report.runs[0].combined is not None
+
+
+def test_the_trainers_own_total_is_rederived_and_accuses_nobody(tmp_path: Path) -> None:
+    # 100 steps of 3e14 FLOP are 3e16; the Trainer counts what its rule counts.
+    recorded(tmp_path / "near", stated=29 * 10**15)
+    report = audited(tmp_path, ["near"])
+    assert report.runs[0].figures.claimed_flop.quantity.best == 2.9e16
+    assert report.runs[0].figures.claimed_flop.grade == "claim"
+    assert "counter-implausible" not in codes(report)
+    recorded(tmp_path / "far", stated=45 * 10**15)
+    report = audited(tmp_path, ["far"])
+    assert codes(report)["counter-implausible"] == "info"
+    assert report.runs[0].model_flop.best == pytest.approx(3e16)  # never averaged in
+    assert str(report.verdict) == "consistent"
 
 
 def test_records_of_several_starts_add_up(tmp_path: Path) -> None:

@@ -94,3 +94,37 @@ def test_a_vgpu_says_that_its_peak_is_only_a_bound() -> None:
     part = hardware_db.identify("GRID V100D-32Q")
     assert part.vgpu
     assert not hardware_db.identify("Tesla V100-PCIE-32GB").vgpu
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("NVIDIA H100-SXM5-96GB", "nvidia-h100-sxm5-96gb"),
+        ("NVIDIA H100 64GB HBM2", "nvidia-h100-sxm5-64gb"),
+        ("NVIDIA A100 SXM4 64 GB", "nvidia-a100-sxm-64gb"),
+        ("Tesla V100-SXM3-H-32GB", "nvidia-v100-sxm3-32gb"),
+        ("NVIDIA L20 PCle", "nvidia-l20"),
+        ("Ascend 910 Pro A", "huawei-ascend-910-pro-a"),
+        ("Ascend 910 Premium A", "huawei-ascend-910-premium-a"),
+        ("v4-128", "google-tpu-v4"),
+        ("v3-8", "google-tpu-v3"),
+        ("v5p-128", "google-tpu-v5p"),
+        ("gpu:tesla_v100-sxm2-16gb:4", "nvidia-v100-sxm2-16gb"),
+        ("gres/gpu:nvidia_h100_80gb_hbm3", "nvidia-h100-sxm5-80gb"),
+        ("nvidia_a100_80gb_pcie_1g.10gb", "nvidia-a100-pcie-80gb-mig-1g.10gb"),
+    ],
+)
+def test_names_of_public_lists(name: str, part: str) -> None:
+    assert hardware_db.identify(name).id == part
+
+
+@pytest.mark.parametrize("name", ["gpu:a100:4", "gpu:a100_1g.5gb", "NVIDIA Volta GV100"])
+def test_names_that_lists_give_to_several_parts(name: str) -> None:
+    with pytest.raises(hardware_db.AmbiguousAccelerator):
+        hardware_db.identify(name)
+
+
+@pytest.mark.parametrize("name", ["v4-", "v9-8", "v4-0", "node v4-128", "gpu:", "gpu:4", "_1g.5gb"])
+def test_what_only_looks_like_a_name(name: str) -> None:
+    with pytest.raises(hardware_db.UnknownAccelerator):
+        hardware_db.identify(name)

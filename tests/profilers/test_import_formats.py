@@ -80,7 +80,7 @@ def test_zeus_windows_by_hand(tmp_path):
     last = cells(trace, DeviceKey(uuid="h/gpu3"), "energy_mj")
     assert last[:2] == [0, 400_000]
     assert last[3].reason is Reason.STALE
-    assert {"overlapping-windows", "zero-energy", "no-date"} <= recording.findings.codes()
+    assert {"overlapping-windows", "zero-energy", "date-unknown"} <= recording.findings.codes()
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def mlflow_run(tmp_path, **files):
 def test_mlflow_nodes_that_overwrite_each_other_are_seen(tmp_path):
     text = "1700000000000 100.0 0\n1700000000000 300.0 0\n1700000010000 nan 1\n"
     trace, recording = read(mlflow_run(tmp_path, gpu_0_power_usage_watts=text))
-    assert "repeated-stamp" in recording.findings.codes()
+    assert "duplicate-lines" in recording.findings.codes()
     (key,) = trace.devices
     power = cells(trace, key, "power_mw")
     assert power[0] == 100_000

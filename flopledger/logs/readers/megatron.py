@@ -22,6 +22,7 @@ _NUMBER = re.compile(r"[-+]?[\d.,]{1,30}(?:[eE][-+]?\d{1,4})?|nan")
 _LABELS = (
     "consumed samples",
     "consumed tokens",
+    "actual seqlen",
     "elapsed time per iteration",
     "time per iteration",
     "global batch size",
@@ -35,6 +36,8 @@ _LABELS = (
 )
 #: Copies break long lines; the pieces of one iteration are at most so many.
 _PIECES = 8
+#: Forks before the batch was printed: DeepSpeed's settings, and its steps, stand in the same log.
+_DEEPSPEED_BATCH = re.compile(r"\btrain_batch_size \.{2,80} (\d{1,9})\s*$")
 _BILLIONS = re.compile(r"Total number of parameters in billions: ([\d.]{1,12})")
 
 
@@ -95,6 +98,7 @@ def _iterations(
     """Give the iteration lines, put together again where a copy broke them."""
     begun: tuple[int, str] | None = None
     pieces = 0
+    batch_said = False
     for number, text in short_lines(document):
         if _ITERATION.search(text):
             if begun is not None:
@@ -104,6 +108,9 @@ def _iterations(
             begun, pieces = (begun[0], f"{begun[1].rstrip()} {text.strip()}"), pieces + 1
         else:
             arguments.take(number, text)
+            if not batch_said and (match := _DEEPSPEED_BATCH.search(text)) is not None:
+                batch_said = True
+                notes.fact("global_batch", int(match[1]), line(number))
             if match := _BILLIONS.search(text):
                 billions = parse_positive(match[1])
                 if billions is not None:
@@ -145,6 +152,11 @@ def _note_samples(log: StepLog, rows: list[tuple[int, dict[str, str]]], notes: N
         notes.fact("tokens", tokens, line(number))
     if last is None:
         return
+    lengths = {fields.get("actual seqlen") for _, fields in rows}
+    length = parse_count(lengths.pop()) if len(lengths) == 1 else None
+    if tokens is not None and length is not None and length * last == tokens:
+        # Lengths that grow as training goes on would not give the sum.
+        notes.fact("sequence_length", length, line(number))
     before = 0
     if log.first_step:
         first_number, first_fields = rows[0]

@@ -64,6 +64,8 @@ class Arguments:
         granularity, number = self._values.get("recompute_granularity", ("", 0))
         if granularity in ("full", "selective"):
             notes.fact("recompute", granularity, line(number))
+        elif self._is("checkpoint_activations"):  # its name until 2022: whole layers
+            notes.fact("recompute", "full", line(self._values["checkpoint_activations"][1]))
         if "num_layers" in self._values and not experts:
             self._note_shape(notes)
 

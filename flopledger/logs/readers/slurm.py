@@ -7,12 +7,19 @@ failed, was cancelled or was pre-empted was held all the same.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from flopledger.facts import Grade
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
-from flopledger.logs.numbers import is_placeholder, parse_count, parse_duration, parse_positive
+from flopledger.logs.numbers import (
+    is_placeholder,
+    parse_count,
+    parse_duration,
+    parse_number,
+    parse_positive,
+)
 from flopledger.logs.reader import Reader
 from flopledger.logs.stepping import short_lines, stamp_seconds
 
@@ -45,7 +52,7 @@ def sniff(head: bytes, _name: str) -> bool:
 class Row:
     """One line of the table."""
 
-    line: int
+    place: str  #: the line, or the key in a document
     cells: dict[str, str]
 
     def get(self, *names: str) -> str | None:
@@ -62,15 +69,19 @@ def read(document: Document, notes: Notes) -> None:
     jobs = [row for row in _rows(document, notes) if _is_job(row)]
     if not jobs:
         raise EvidenceError(f"{document.name}: an sacct header without a job row")
+    _note_jobs(jobs, notes)
+
+
+def _note_jobs(jobs: list[Row], notes: Notes) -> None:
     held, energy = 0.0, 0.0
     counted: list[Row] = []
     for row in jobs:
         seconds, gpus = _elapsed(row), _gpus(row)
         if seconds is not None:
-            notes.fact("wall_seconds", seconds, line(row.line))
+            notes.fact("wall_seconds", seconds, row.place)
         if gpus is not None:
-            notes.fact("allocated_accelerators", gpus, line(row.line), unit="devices")
-        notes.fact("status", row.get("State"), line(row.line))
+            notes.fact("allocated_accelerators", gpus, row.place, unit="devices")
+        notes.fact("status", row.get("State"), row.place)
         if seconds is not None and gpus is not None:
             held += seconds * gpus
             counted.append(row)
@@ -79,11 +90,11 @@ def read(document: Document, notes: Notes) -> None:
                 "device-count-missing",
                 "warning",
                 "the job's AllocTRES names no gres/gpu: not accounted here, or none were held",
-                line(row.line),
+                row.place,
             )
         energy += _energy(row) or 0.0
         _note_end(row, notes)
-    places = ", ".join(line(row.line) for row in counted[:5])
+    places = ", ".join(row.place for row in counted[:5])
     if held > 0:
         notes.fact("accelerator_seconds", held, places, grade=Grade.LOG)
         counts = {_gpus(row) for row in counted}
@@ -91,14 +102,14 @@ def read(document: Document, notes: Notes) -> None:
             notes.fact("accelerator_count", counts.pop(), places)
         _note_part(counted, notes)
     if energy > 0:
-        notes.fact("energy_joules", energy, places or line(jobs[0].line), grade=Grade.INSTRUMENT)
-        notes.fact("energy_boundary", "node", places or line(jobs[0].line))
+        notes.fact("energy_joules", energy, places or jobs[0].place, grade=Grade.INSTRUMENT)
+        notes.fact("energy_boundary", "node", places or jobs[0].place)
     if len(jobs) > 1:
         notes.finding(
             "several-jobs",
             "info",
             f"{len(jobs)} jobs are listed; their GPU-seconds were added up",
-            *(line(row.line) for row in jobs[:5]),
+            *(row.place for row in jobs[:5]),
         )
 
 
@@ -161,7 +172,7 @@ def _rows(document: Document, notes: Notes) -> Iterator[Row]:
             raise EvidenceError(
                 f"{document.name}: line {number}: {len(cells)} cells under {len(header)} columns"
             )
-        yield Row(number, dict(zip(header, (cell.strip() for cell in cells), strict=False)))
+        yield Row(line(number), dict(zip(header, (cell.strip() for cell in cells), strict=False)))
 
 
 def _is_job(row: Row) -> bool:
@@ -202,7 +213,7 @@ def _note_part(rows: list[Row], notes: Notes) -> None:
     for row in rows:
         for match in _GPU.finditer(row.get("AllocTRES", "AllocGRES") or ""):
             if match[1] is not None:
-                notes.fact("accelerator", match[1][1:], line(row.line), grade=Grade.STATEMENT)
+                notes.fact("accelerator", match[1][1:], row.place, grade=Grade.STATEMENT)
                 return
 
 
@@ -227,8 +238,63 @@ def _note_end(row: Row, notes: Notes) -> None:
             "aborted-run",
             "info",
             f"the job ended as {word}; its devices were held all the same",
-            line(row.line),
+            row.place,
         )
 
 
+def sniff_json(head: bytes, _name: str) -> bool:
+    """Recognise ``sacct --json``."""
+    return (
+        head.lstrip()[:1] == b"{"
+        and b'"jobs"' in head
+        and b'"tres"' in head
+        and b'"allocated"' in head
+    )
+
+
+def read_json(document: Document, notes: Notes) -> None:
+    """Write down the same of ``sacct --json``, whose jobs are tables."""
+    content = document.json()
+    jobs = content.get("jobs") if isinstance(content, dict) else None
+    if not isinstance(jobs, list):
+        raise EvidenceError(f"{document.name}: no list of jobs")
+    rows = [
+        Row(f"$.jobs[{index}]", _cells(job))
+        for index, job in enumerate(jobs)
+        if isinstance(job, dict)
+    ]
+    if not rows:
+        raise EvidenceError(f"{document.name}: sacct's answer lists no job")
+    _note_jobs(rows, notes)
+
+
+def _cells(job: dict[str, Any]) -> dict[str, str]:
+    """Give a job of the JSON form the columns of a table."""
+    time, tres, state = job.get("time"), job.get("tres"), job.get("state")
+    if isinstance(state, dict):
+        state = state.get("current")
+    if isinstance(state, list):
+        state = " ".join(str(word) for word in state)
+    cells = {"JobID": str(_number(job.get("job_id")) or ""), "State": str(state or "")}
+    elapsed = _number(time.get("elapsed")) if isinstance(time, dict) else None
+    cells["ElapsedRaw"] = "" if elapsed is None else str(elapsed)
+    listed = tres.get("allocated") if isinstance(tres, dict) else None
+    cells["AllocTRES"] = ",".join(
+        f"{entry.get('type')}{'/' if entry.get('name') else ''}{entry.get('name') or ''}="
+        f"{_number(entry.get('count')) or 0}"
+        for entry in (listed if isinstance(listed, list) else [])
+        if isinstance(entry, dict)
+    )
+    return cells
+
+
+def _number(value: object) -> int | None:
+    """Read a number, which newer versions wrap with whether it is set and whether it ends."""
+    if isinstance(value, dict):
+        value = value.get("number") if value.get("set") and not value.get("infinite") else None
+    number = parse_number(value)
+    return None if number is None else int(number)
+
+
 READER = Reader(format="slurm-sacct", sniff=sniff, read=read)
+JSON = Reader(format="slurm-sacct", sniff=sniff_json, read=read_json)

@@ -242,3 +242,25 @@ def test_evaluations_longer_than_the_run_tell_of_a_resume(written):
     assert "coverage-gap" in codes(facts)
     facts = logs.assemble(written({"trainer_state.json": state([*rows, end(1500.0)])}))
     assert "coverage-gap" not in codes(facts)
+
+
+def results(**changes):
+    figures = {"epoch": 12.22, "train_loss": 0.06, "train_runtime": 16_800.0}
+    return json.dumps(figures | {"train_samples": 6540, "train_samples_per_second": 4.76} | changes)
+
+
+def test_results_alone_tell_the_samples_by_passes_over_the_data(written):
+    facts = logs.assemble(written({"all_results.json": results()}))
+    assert facts.samples.number == 79_919  # 12.22 x 6,540 = 79,918.8
+    assert facts.samples.bound == "exact"
+
+
+def test_planned_samples_are_an_upper_bound_and_a_batch_of_one_process_a_lower_one(written):
+    facts = logs.assemble(written({"all_results.json": results(train_samples=None)}))
+    assert facts.samples.number == 79_968  # 4.76 x 16,800
+    assert facts.samples.bound == "at most"
+    state = {"global_step": 10_000, "max_steps": 10_000, "train_batch_size": 4, "log_history": []}
+    facts = logs.assemble(written({"trainer_state.json": json.dumps(state)}))
+    assert facts.samples.number == 40_000
+    assert facts.samples.bound == "at least"
+    assert facts.tokens is None

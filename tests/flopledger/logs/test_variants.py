@@ -1,8 +1,10 @@
 """One content, many ways in which it reaches an auditor: the same facts, or a clear refusal."""
 
+import bz2
 import codecs
 import gzip
 import json
+import lzma
 
 import pytest
 
@@ -87,17 +89,22 @@ def test_the_same_facts_in_every_dress(written, name, variant):
     assert values(dressed) == values(plain)
 
 
+PACKERS = {".gz": gzip.compress, ".xz": lzma.compress, ".bz2": bz2.compress}
+
+
+@pytest.mark.parametrize("end", PACKERS)
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_packed_file_is_read(written, name):
+def test_a_packed_file_is_read(written, name, end):
     plain = written({name: FORMATS[name]})
-    packed = written({f"{name}.gz": gzip.compress(FORMATS[name].encode())})
+    packed = written({name + end: PACKERS[end](FORMATS[name].encode())})
     assert packed.unread == ()
     assert values(packed) == values(plain)
 
 
-def test_a_packed_file_that_was_cut_is_refused(written):
-    data = gzip.compress("".join(titan(step, step % 60) for step in range(1, 2000)).encode())
-    evidence = written({"titan.log.gz": data[: len(data) // 2]})
+@pytest.mark.parametrize("end", PACKERS)
+def test_a_packed_file_that_was_cut_is_refused(written, end):
+    data = PACKERS[end]("".join(titan(step, step % 60) for step in range(1, 2000)).encode())
+    evidence = written({"titan.log" + end: data[: len(data) // 2]})
     assert evidence.facts == ()
     assert "evidence-unreadable" in codes(evidence)
 
@@ -105,7 +112,16 @@ def test_a_packed_file_that_was_cut_is_refused(written):
 def test_a_bomb_is_refused(written, monkeypatch):
     monkeypatch.setattr("flopledger.logs.limits.UNPACKED_BYTES", 1 << 16)
     text = FORMATS["nano.log"] + "x" * 60 + "\n" + "0\n" * (1 << 16)
-    evidence = written({"nano.log.gz": gzip.compress(text.encode())})
+    for end, pack in PACKERS.items():
+        evidence = written({f"nano.log{end}": pack(text.encode())})
+        assert evidence.facts == ()
+        assert "evidence-unreadable" in codes(evidence)
+
+
+def test_an_xz_file_that_asks_for_memory_is_refused(written, monkeypatch):
+    # Level 9 unpacks with a window of 64 MiB.
+    monkeypatch.setattr("flopledger.logs.limits.UNPACKING_MEMORY_BYTES", 1 << 24)
+    evidence = written({"nano.log.xz": lzma.compress(FORMATS["nano.log"].encode(), preset=9)})
     assert evidence.facts == ()
     assert "evidence-unreadable" in codes(evidence)
 
