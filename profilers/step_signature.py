@@ -109,10 +109,11 @@ def tokens_of(kwargs: Mapping[str, Any], tensors: list[Any]) -> tuple[int | None
     input tensor that has an axis and needs no gradient: one that needs it comes from another model
     or pipeline stage, where it was counted.
     """
-    embedded = kwargs.get("inputs_embeds")
-    if kwargs.get("input_ids") is None and hasattr(embedded, "dim") and embedded.dim() == 3:
-        return int(embedded.shape[0]) * int(embedded.shape[1]), int(embedded.shape[0])
-    named = kwargs.get("input_ids")
+    named, given = kwargs.get("input_ids"), kwargs.get("inputs_embeds")
+    embedded = [t for t in tensors if t is given and not t.is_nested and t.dim() == 3]
+    if named is None and embedded:
+        batch, sequence, _ = embedded[0].shape
+        return int(batch) * int(sequence), int(batch)
     masks = {id(value) for name, value in kwargs.items() if "mask" in name}
     candidates = [named, *tensors] if named is not None else tensors
     for tensor in candidates:
