@@ -109,7 +109,8 @@ def tokens_of(kwargs: Mapping[str, Any], tensors: list[Any]) -> tuple[int | None
     input tensor that has an axis and needs no gradient: one that needs it comes from another model
     or pipeline stage, where it was counted.
     """
-    named, given = kwargs.get("input_ids"), kwargs.get("inputs_embeds")
+    named: Any = kwargs.get("input_ids")
+    given: Any = kwargs.get("inputs_embeds")
     embedded = [t for t in tensors if t is given and not t.is_nested and t.dim() == 3]
     if named is None and embedded:
         batch, sequence, _ = embedded[0].shape
