@@ -54,14 +54,19 @@ def _by_shape(
     if len(cells) != width or delimiter in _FIGURES:
         return None
     letters = {letter for _, unit in units for letter in unit}
+    wider = set()  # how a cell begins whose blank stands before its figure and not before its unit
     for place, unit in units:
         if not cells[place].endswith(b" " + unit):
             return None
         cells[place] = cells[place][: -len(unit)]
+        blanks = len(cells[place]) - len(cells[place].lstrip(b" "))
+        wider.add((delimiter if place else b"\n") + b" " * (blanks + 1))
     if letters & {*_FIGURES, *b"".join(cells)}:
         return None  # a letter that stands elsewhere, too, must not be blanked there
     shape = first.translate(None, _FIGURES)
     if data.translate(None, _FIGURES) != shape * data.count(b"\n"):
+        return None
+    if any(beginning in data for beginning in wider):
         return None
     return data.translate(bytes(ord(" ") if at in letters else at for at in range(256)))
 

@@ -91,21 +91,24 @@ def test_a_daemon_is_left_alone_and_told(tmp_path):
         os.kill(daemon, signal.SIGKILL)
 
 
-def test_orphans_stay_in_the_tree(tmp_path):
-    from flopledger.run_child import AWAITED, run_child
+ADOPTS = """
+import os, signal, sys
+from flopledger.run_child import AWAITED, run_child
 
-    previous = signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
-    try:
-        ended = run_child(
-            [sys.executable, "-c", DAEMON, str(tmp_path / "pid"), "0.3"], mask=previous
-        )
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
-    daemon = int((tmp_path / "pid").read_text())
-    os.kill(daemon, signal.SIGKILL)
-    assert (ended.code, ended.left) == (0, 1)
-    assert daemon in ended.tree.pids
-    os.waitpid(daemon, 0)  # we adopted it
+previous = signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
+ended = run_child([sys.executable, "-c", *sys.argv[1:]], mask=previous)
+daemon = int(open(sys.argv[2]).read())
+os.kill(daemon, signal.SIGKILL)
+os.waitpid(daemon, 0)  # we adopted it
+print(ended.code, ended.left, daemon in ended.tree.pids)
+"""
+
+
+def test_orphans_stay_in_the_tree(tmp_path):
+    """In a process of its own: this one may have adopted other tests' orphans."""
+    words = [sys.executable, "-c", ADOPTS, DAEMON, str(tmp_path / "pid"), "0.3"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "0 1 True\n"
 
 
 def listing(index: int, *lists: tuple[int, str]) -> DeviceTrace:
