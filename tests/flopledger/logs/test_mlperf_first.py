@@ -11,7 +11,7 @@ from .conftest import codes, value
 
 def mark(at, tag, shown=None, name="resnet"):
     text = "" if shown is None else f": {json.dumps(shown)}"
-    return f":::MLPv0.5.0 {name} {1_541_000_000 + at}.25 (/work/train.py:49) {tag}{text}\n"
+    return f":::MLPv0.5.0 {name} {1_541_000_000 + at}.25 (/workspace/train.py:49) {tag}{text}\n"
 
 
 def run(epochs, *, first=0, success=True, evaluations=()):
