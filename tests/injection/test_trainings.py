@@ -210,7 +210,7 @@ def test_a_process_that_becomes_another_program_closes_its_ledger(tmp_path, scri
         "    except FileNotFoundError: train(1)\n"
         "    model = build()\n"
         "    torch.save((model, torch.optim.SGD(model.parameters(), 0.1)), 'both.pt')\n"
-        "    os.execlp(sys.executable, 'python', 'train.py', 'again')\n"
+        "    os.execl(sys.executable, sys.executable, 'train.py', 'again')\n"
         "model, optimizer = torch.load('both.pt', weights_only=False)\n"
         "for _ in range(4):\n"
         "    model(torch.randn(16, 8)).mean().backward(); optimizer.step(); optimizer.zero_grad()\n"
