@@ -120,6 +120,8 @@ class RecordFeed:
 
     def __init__(self, run_dir: Path) -> None:
         self._run_dir = run_dir
+        self._steps_told: list[str] = []
+        self._steps_again = 0.0
 
     def look(self, *, first: bool = False) -> View:
         """Read the record again; wait a second between two looks."""
@@ -153,23 +155,48 @@ class RecordFeed:
             for e in events
             if e.kind != "processes"
         ]
-        notes += self._summary_note()
+        notes += self._summary_note(views)
         return View(devices=views, notes=notes[-6:], title=str(self._run_dir))
 
     def close(self) -> None:
         """Nothing is held open."""
 
-    def _summary_note(self) -> list[str]:
-        """MFU and steps, once somebody has recorded them."""
+    def _summary_note(self, views: Sequence[DeviceView]) -> list[str]:
+        """How far the training has come and its MFU: from the summary, or from its steps so far."""
         try:
             summary = json.loads((self._run_dir / "summary.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            return []
+            return self._steps_so_far(views)
         if not isinstance(summary, dict):
             raise FlopledgerError(f"{self._run_dir}/summary.json is not a summary")
         mfu = summary.get("mfu")
         told = f"ended with exit code {summary.get('exit_code')}"
         return [told if mfu is None else f"{told}; MFU {mfu:.1%}"]
+
+    def _steps_so_far(self, views: Sequence[DeviceView]) -> list[str]:
+        """Return a line on a run that goes on; worked out again after twenty times what it took."""
+        from flopledger.recording.totals import read_totals
+        from flopledger.recording.utilisation import utilisation
+        from profilers.errors import ProfilersError
+
+        start = time.monotonic()
+        if start < self._steps_again:
+            return self._steps_told
+        try:
+            totals = read_totals(self._run_dir)
+        except (ProfilersError, OSError):
+            return self._steps_told  # being written this moment, or no training
+        finally:
+            self._steps_again = time.monotonic() + 20 * (time.monotonic() - start)
+        if totals is None or not totals.steps:
+            return []
+        seen = [{"uuid": v.device.key.uuid, "name": v.device.name} for v in views]
+        used = utilisation(totals, [one for one in seen if one["name"] is not None])
+        rate = f"running: {totals.steps:,} steps"
+        if used.mfu is not None:
+            rate += f", MFU {used.mfu:.1%} of {used.device_count} x {used.name} in {used.dtype}"
+        self._steps_told = [rate]
+        return self._steps_told
 
 
 def _waiting(reading: Any) -> bool:
