@@ -27,6 +27,8 @@ class DeviceView:
     absent: dict[str, str] = field(default_factory=dict)
     """Signal to reason, for what the last sweep could not read."""
     age_seconds: float = 0.0
+    ended: bool = False
+    """The run is over: that nothing more is heard is no fault."""
     peak_mhz: int | None = None
 
 
@@ -98,7 +100,7 @@ class LiveFeed:
                 _update(self._views[number], self._columns, cells, absent)
             for event in message["events"]:
                 if event["event"] != "processes":
-                    told = " ".join(f"{k}={v}" for k, v in event.get("detail", {}).items())
+                    told = " ".join(_details(event.get("detail", {})))
                     self._faults.append(f"{event['event']} {event.get('device', '')} {told}")
         return sweeps
 
@@ -151,10 +153,13 @@ class RecordFeed:
             events.extend(seen.events)
         events.sort(key=lambda e: e.time_ns)
         notes = [
-            f"{e.kind} {e.device or ''} " + " ".join(f"{k}={v}" for k, v in e.detail.items())
+            " ".join([e.kind, *([str(e.device)] if e.device else []), *_details(e.detail)])
             for e in events
             if e.kind != "processes"
         ]
+        ended = (self._run_dir / "summary.json").exists()
+        for view in views:
+            view.ended = ended
         notes += self._summary_note(views)
         return View(devices=views, notes=notes[-6:], title=str(self._run_dir))
 
@@ -197,6 +202,17 @@ class RecordFeed:
             rate += f", MFU {used.mfu:.1%} of {used.device_count} x {used.name} in {used.dtype}"
         self._steps_told = [rate]
         return self._steps_told
+
+
+def _details(detail: Mapping[str, Any]) -> list[str]:
+    """Return what an event carries for people: times in seconds, and nothing that is not there."""
+    return [
+        f"{key.removesuffix('_ns').replace('_', ' ')} {value / 1e9:.2f} s"
+        if key.endswith("_ns") and isinstance(value, int)
+        else f"{key.replace('_', ' ')} {value}"
+        for key, value in detail.items()
+        if value is not None
+    ]
 
 
 def _waiting(reading: Any) -> bool:
