@@ -20,6 +20,11 @@ DEPTHS = [
     "num_decoder_layers",
     "num_encoder_layers",
     "depth",
+    "num_single_layers",
+    "num_mmdit_layers",
+    "num_single_dit_layers",
+    "num_visual_blocks",
+    "num_refiner_layers",
 ]
 
 

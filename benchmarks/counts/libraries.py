@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import inspect
+import json
+import tempfile
+from pathlib import Path
 
 import torch
 
-from benchmarks.counts.families import auto_models
+from benchmarks.counts.families import DEPTHS, auto_models
+from flopcount.inputs.sizes import InputSizeUnknownError
 
 
 def transformers_models(sequence=64):
@@ -42,46 +47,71 @@ def timm_models():
         yield name, build, inputs
 
 
-def diffusers_models():
-    """Yield the denoisers of diffusers that build by default, with inputs they state."""
+WITHOUT_DEFAULTS = {
+    "DreamLiteTransformer2DModel": {"in_channels": 320, "cross_attention_dim": 768},
+    "EasyAnimateTransformer3DModel": {"in_channels": 16, "out_channels": 16, "patch_size": 2},
+    "HiDreamImageTransformer2DModel": {"caption_channels": [4096, 4096], "patch_size": 2},
+    "HunyuanDiT2DModel": {"in_channels": 4, "patch_size": 2},
+    "LatteTransformer3DModel": {
+        "in_channels": 4,
+        "out_channels": 8,
+        "patch_size": 2,
+        "num_layers": 28,
+        "attention_head_dim": 72,
+        "norm_type": "ada_norm_single",
+        "num_embeds_ada_norm": 1000,
+        "caption_channels": 4096,
+        "cross_attention_dim": 1152,
+        "norm_elementwise_affine": False,
+    },
+    "PixArtTransformer2DModel": {"caption_channels": 4096},
+    "Transformer2DModel": {"in_channels": 320, "cross_attention_dim": 768},
+    "TransformerTemporalModel": {"in_channels": 320},
+}
+"""What the defaults leave open, as published configurations state it."""
+
+
+def diffusers_config(cls, layers):
+    """Write a class's defaults as its config.json states them, at most so many layers deep."""
+    taken = inspect.signature(cls.__init__).parameters
+    default = {k: p.default for k, p in taken.items() if p.default is not p.empty}
+    whole = {**default, **WITHOUT_DEFAULTS.get(cls.__name__, {}), "_class_name": cls.__name__}
+    deep = [k for k, v in whole.items() if k in DEPTHS and isinstance(v, int)]
+    return {**whole, **{key: min(whole[key], layers) for key in deep}}
+
+
+def diffusers_models(layers=4):
+    """Yield every transformer and U-Net of diffusers, its defaults as a config.json states them."""
     diffusers = importlib.import_module("diffusers")
-
-    def image(model):
-        config = model.config
-        size = config.sample_size if isinstance(config.sample_size, int) else 32
-        return torch.zeros(1, config.in_channels, size or 32, size or 32)
-
-    def unet_inputs(model):
-        text = torch.zeros(1, 77, model.config.cross_attention_dim)
-        return (image(model), torch.zeros(1), text), {}
-
-    def plain_inputs(model):
-        return (image(model), torch.zeros(1)), {}
-
-    def dit_inputs(model):
-        return (image(model),), {
-            "timestep": torch.zeros(1, dtype=torch.long),
-            "class_labels": torch.zeros(1, dtype=torch.long),
-        }
-
-    kinds = {
-        "UNet2DConditionModel": (
-            lambda: diffusers.UNet2DConditionModel(
-                cross_attention_dim=768, attention_head_dim=8, sample_size=64
-            ),
-            unet_inputs,
-        ),
-        "UNet2DModel": (lambda: diffusers.UNet2DModel(sample_size=32), plain_inputs),
-        "DiTTransformer2DModel": (
-            lambda: diffusers.DiTTransformer2DModel(sample_size=32),
-            dit_inputs,
-        ),
-        "AutoencoderKL": (
-            lambda: diffusers.AutoencoderKL(sample_size=32),
-            lambda m: ((image(m),), {}),
-        ),
+    load = importlib.import_module("flopcount.architectures").load
+    places = ("transformers", "unets")
+    modules = [importlib.import_module(f"diffusers.models.{place}") for place in places]
+    classes = {
+        name: found
+        for module in modules
+        for name, found in vars(module).items()
+        if isinstance(found, type) and issubclass(found, diffusers.ModelMixin)
     }
-    for name, (build, inputs) in kinds.items():
+    for name, cls in sorted(classes.items()):
+        made = {}
+
+        def build(cls=cls, made=made):
+            stated = diffusers_config(cls, layers)
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "config.json"
+                path.write_text(json.dumps(stated))
+                built = made["built"] = load(path)
+            built.model.__dict__["_built_by_flopcount"] = built
+            return built.model
+
+        def inputs(_model=None, made=made):
+            built = made["built"]
+            open_size = {} if built.config.get("sample_size") else {"latent": (32, 32)}
+            try:
+                return (), built.inputs(1, 64, **open_size)
+            except InputSizeUnknownError:
+                return (), built.inputs(1, 64, frames=5, **open_size)
+
         yield name, build, inputs
 
 

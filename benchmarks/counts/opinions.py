@@ -102,7 +102,7 @@ def examine(build, inputs):
         try:
             count, model = counted(model, args, kwargs)
         except flopcount.FlopcountError as error:
-            if built is None:
+            if built is None or built.maker is None:
                 raise
             sizes = built.maker.sizes
             if "give --batch 2" in str(error):
