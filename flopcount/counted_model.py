@@ -324,7 +324,7 @@ def _refuse_foreign(sizes: dict[str, Any], built: Architecture) -> None:
     """Refuse sizes that such a model has not, rather than to leave them unused in silence."""
     known = {"decoder_sequence", "image", "frames", "audio_frames", "given"}
     if built.kind == "diffusers":
-        known = {"latent", "text_tokens"}
+        known = {"latent", "text_tokens", "frames", "given"}
     foreign = sorted(set(sizes) - known)
     if foreign:
         msg = (

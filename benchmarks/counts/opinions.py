@@ -114,7 +114,7 @@ def reason(error, most=300):
 def examine(build, inputs):
     """One model, in fewer layers; whole where it does not run so (it names its layers by number)."""
     verdict = compare(build, inputs)
-    if verdict[0].startswith(RAISES) and hasattr(build, "whole"):
+    if verdict[0].startswith((RAISES, "does not build")) and hasattr(build, "whole"):
         again = compare(build.whole, inputs)
         return again if again[0] == "exact" else verdict
     return verdict
