@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import json
+import re
 import tempfile
 from pathlib import Path
 
@@ -122,6 +123,13 @@ AUTO_HEADS = (
     "MODEL_FOR_TIME_SERIES_PREDICTION_MAPPING",
     "MODEL_MAPPING",
 )
+
+
+def auto_classes():
+    """The families that some Auto class builds; the others are parts of larger models."""
+    auto = importlib.import_module("transformers.models.auto.modeling_auto")
+    tables = [v for k, v in vars(auto).items() if re.fullmatch(r"MODEL_\w*MAPPING_NAMES", k)]
+    return {name for table in tables for name in table}
 
 
 def auto_models(sequence=64, layers=4):
