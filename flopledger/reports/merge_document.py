@@ -187,13 +187,13 @@ def _sites(result: Mapping[str, Any]) -> Section:
             time = None if run["device_seconds"] is None else _hours(_span(run["device_seconds"]))
             rows.append(
                 row(
-                    _site_name(site), str(run["name"]), kind(run["kind"]), interval(span),
-                    time or "not known", _how(run),
+                    _site_name(site), str(run["name"]), interval(span), _how(run),
+                    kind(run["kind"]), time or "not known",
                 )
             )  # fmt: skip
     total = _total(result)
     if total is not None:
-        rows.append(row("Total", "", "", interval(total), "", "", total=True))
+        rows.append(row("Total", "", interval(total), "", "", "", total=True))
         caption = f"total: {interval(total)} FLOP"
         lines.append(
             Line(label="total", span=total, role="combined", value=short(total), caption=caption)
@@ -201,12 +201,13 @@ def _sites(result: Mapping[str, Any]) -> Section:
     note = (
         "The total is of runs that update the model's parameters. The verdict is the hardest of the "
         "sites' own, and asks for an explanation at least where a warning stands below. What a site says "
-        "of itself cannot be checked from its summary beyond what no device can do: its own bundle holds the evidence."
+        "of itself cannot be checked from its summary beyond what no device can do: its own bundle holds "
+        "the evidence."
     )
     table = Table(
         caption="Sites, their runs, and how each counts",
         columns=columns(
-            "~Site", "~Run", "Kind", "#FLOP (90 % interval)", "#Device-hours", "~Counted"
+            "Site", "~Run", "#FLOP (90 % interval)", "~Counted", "Kind", "#Device-hours"
         ),
         rows=tuple(rows),
     )
