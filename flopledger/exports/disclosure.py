@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 SYSTEMIC_RISK = "eu-systemic-risk-1e25"
 _UPDATES = "parameter_update"
-DAY, MEGAWATT_HOUR = 86_400.0, 3.6e9  #: seconds; joules
+DAY, KILOWATT_HOUR, MEGAWATT_HOUR = 86_400.0, 3.6e6, 3.6e9  #: seconds; joules
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,11 +151,8 @@ def energy_bounds(report: "AuditReport") -> dict[str, str]:
     found = {}
     for run in counted(report):
         known = _interval(run.figures.energy_joules)
-        text = (
-            None if known is None or known.best is not None else rounded(known, 3, "kWh", per=3.6e6)
-        )
-        if text is not None:
-            found[run.figures.name] = text
+        if known is not None and known.best is None:
+            found[run.figures.name] = f"{interval(known / KILOWATT_HOUR)} kWh"
     return found
 
 
