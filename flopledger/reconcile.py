@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from flopledger import scope
+from flopledger import scope, throughput
 from flopledger import verdict as bands
 from flopledger.combine import Combined, Pair, combine, pairs
 from flopledger.estimate import ComputeEstimate, Draws
@@ -118,6 +118,7 @@ def reconcile(
         utilisation_check(run, part, estimates, utilisation),
         band_check(run, part, utilisation, experts=work.ALL_EXPERTS in conventions),
         statement_check(run),
+        throughput.check(run),
         power_check(run, part),
         document_check(findings),
         # Time and energy share the utilisation; what sets them apart is power, tested above.

@@ -57,6 +57,7 @@ class Verification:
     statement: Statement | None = None  #: ``None`` where the seal does not hold
     audit: Mapping[str, Any] | None = None  #: the sealed ``audit --json``
     summary: Mapping[str, Any] | None = None  #: the site's summary
+    merged: Mapping[str, Any] | None = None  #: a merge's result, which was repeated
     recomputed: "Recomputed | None" = None
     witness: "Witness | None" = None  #: a Sigstore signature by whom the caller named
     tree: tuple["Node", ...] = field(default=())  #: who signed what; of a merge: its members below
@@ -211,7 +212,8 @@ def _verify_archive(
         recomputed = repeat(archive, read.statement)
     return Verification(
         path=path, problems=(), notes=tuple(notes), signers=signers, id=read.id,
-        statement=read.statement, audit=audit, summary=told, recomputed=recomputed,
+        statement=read.statement, audit=audit, summary=told,
+        merged=_json(archive, statement.MERGED), recomputed=recomputed,
         witness=witness, tree=tree,
     )  # fmt: skip
 

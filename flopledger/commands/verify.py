@@ -188,7 +188,8 @@ def _show_revealed(found: "Revealed") -> None:
 
 def _show_node(node: "Node", depth: int) -> None:
     signed = ", ".join(name[:16] for name in node.signers) or "nobody"
-    typer.echo(f"{'  ' * (depth + 1)}- {plain(node.title)} [{node.kind}] signed by {signed}")
+    name = node.title if node.site in {None, node.title} else f"{node.site}: {node.title}"
+    typer.echo(f"{'  ' * (depth + 1)}- {plain(name)} [{node.kind}] signed by {signed}")
     for member in node.members:
         _show_node(member, depth + 1)
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -90,44 +91,53 @@ def _one(
     end_ns: int | None,
     progress: Callable[[str, int], None],
 ) -> Imported:
-    recording, digest = _opened(file, options, end_ns)
     there = run_dir / TELEMETRY
-    if any(digest[:8] == path.name[-8:] for path in there.glob("node=*")):
-        raise ImportFormatError(
-            "is already in this record; the same content counts once", file=file
-        )
+
+    def refuse(digest: str) -> None:
+        if any(digest[:8] == path.name[-8:] for path in there.glob("node=*")):
+            raise ImportFormatError(
+                "is already in this record; the same content counts once", file=file
+            )
+
     before = {path.name for path in (staging / TELEMETRY).glob("node=*")}
-    try:
-        return store(
-            staging,
-            recording,
-            file=file,
-            sha256=digest,
-            node=options.node,
-            progress=lambda rows: progress(file, rows),
-        )
-    except BaseException:
-        for path in (staging / TELEMETRY).glob("node=*"):
-            if path.name not in before:
-                shutil.rmtree(path, ignore_errors=True)
-        raise
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        try:
+            recording, digest = _opened(file, options, end_ns, beside)
+            return store(
+                staging,
+                recording,
+                file=file,
+                sha256=digest,
+                node=options.node,
+                refuse=refuse,
+                progress=lambda rows: progress(file, rows),
+            )
+        except BaseException:
+            for path in (staging / TELEMETRY).glob("node=*"):
+                if path.name not in before:
+                    shutil.rmtree(path, ignore_errors=True)
+            raise
 
 
-def _opened(file: str, options: Options, end_ns: int | None) -> tuple[Recording, str]:
+def _opened(
+    file: str, options: Options, end_ns: int | None, beside: ThreadPoolExecutor
+) -> tuple[Recording, Future[str]]:
+    """Return a recording and, in the making, the digest of its content."""
     if file.startswith(("http://", "https://")):
         if options.started_ns is None or end_ns is None or options.period_ns is None:
             raise ImportFormatError(
                 "a server needs the range to ask for: --start, --end and --step", file=file
             )
-        return fetch(
+        recording, digest = fetch(
             file,
             start_ns=options.started_ns,
             end_ns=end_ns,
             step_ns=options.period_ns,
             node=options.node,
         )
+        return recording, beside.submit(lambda: digest)
     opened, recording = open_recording(Path(file), options)
-    return recording, opened.digest()
+    return recording, beside.submit(opened.digest)
 
 
 def _settled(run_dir: Path, imported: list[Imported], skipped: list[Skipped]) -> Outcome:

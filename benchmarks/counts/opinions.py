@@ -1,0 +1,135 @@
+"""One model, counted by us and by the second counter on the same inputs."""
+
+from __future__ import annotations
+
+import importlib
+import time
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils import _pytree as pytree
+
+import flopcount
+from benchmarks.second_counter import second_count
+from flopcount.inputs.sizes import InputSizeUnknownError
+
+
+def faked(model):
+    """The model on fake tensors, to be called inside their mode; what is real in it stays real."""
+    state = {}
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if tensor.is_meta:
+            fresh = torch.empty(tensor.shape, dtype=tensor.dtype)
+            state[name] = fresh.requires_grad_(tensor.requires_grad)
+    return lambda *args, **kwargs: torch.func.functional_call(model, state, args, kwargs)
+
+
+def second_opinion(model, args, kwargs, cost=None):
+    """The second counter's figures: on meta, on fake tensors, or on real ones where they are few."""
+
+    def on(device, leaf):
+        small = torch.is_tensor(leaf) and not leaf.is_meta and not leaf.is_floating_point()
+        if not torch.is_tensor(leaf) or (small and device == "cpu"):
+            return leaf
+        return torch.empty_like(leaf, device=device)
+
+    try:
+        return second_count(model, *pytree.tree_map(lambda x: on("meta", x), (args, kwargs)))
+    except Exception:  # noqa: BLE001, S110
+        pass
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            return second_count(
+                faked(model), *pytree.tree_map(lambda x: on("cpu", x), (args, kwargs))
+            )
+    except Exception:
+        weights = sum(p.numel() for p in model.parameters())
+        if cost is None or cost > 15 * 10**11 or weights > 4 * 10**8:
+            raise
+
+    def real(leaf):
+        if not torch.is_tensor(leaf) or not leaf.is_meta:
+            return leaf
+        if not leaf.is_floating_point():
+            return torch.zeros(leaf.shape, dtype=leaf.dtype)
+        block = torch.randn(1 << 16).mul_(0.02).to(leaf.dtype)
+        copies = -(-leaf.numel() // block.numel())
+        return block.repeat(copies)[: leaf.numel()].reshape(leaf.shape)
+
+    state = {
+        name: real(tensor.detach()).requires_grad_(tensor.requires_grad)
+        for name, tensor in (*model.named_parameters(), *model.named_buffers())
+    }
+
+    def called(*positional, **named):
+        return torch.func.functional_call(model, state, positional, named)
+
+    return second_count(called, *pytree.tree_map(real, (args, kwargs)))
+
+
+def counted(model, args, kwargs):
+    """Our count, asked as ``flopledger count`` asks: another attention, layout or dtype if need be."""
+    built = model.__dict__.get("_built_by_flopcount")
+    if built is None:
+        return flopcount.count(model, *args, **kwargs), model
+    count = importlib.import_module("flopcount.counted_model")._traced(
+        built, kwargs, backward=True, convention="dense"
+    )
+    return count, built.model
+
+
+def twice(value):
+    """Two samples instead of one."""
+    if not torch.is_tensor(value) or value.dim() == 0 or value.shape[0] != 1:
+        return value
+    return torch.cat([value, value])
+
+
+def examine(build, inputs):
+    """One model: our count against the second counter's; a verdict and what to say."""
+    try:
+        with torch.device("meta"):
+            model = build()
+    except Exception as error:  # noqa: BLE001
+        return "does not build", f"{type(error).__name__}: {str(error)[:80]}"
+    try:
+        args, kwargs = inputs(model)
+    except flopcount.FlopcountError as error:
+        return "needs inputs that its config does not tell", " ".join(str(error).split())[-160:]
+    started = time.perf_counter()
+    built = model.__dict__.get("_built_by_flopcount")
+    try:
+        try:
+            count, model = counted(model, args, kwargs)
+        except flopcount.FlopcountError as error:
+            if built is None or built.maker is None:
+                raise
+            sizes = built.maker.sizes
+            if "give --batch 2" in str(error):
+                sizes.batch = 2
+                kwargs = {name: twice(value) for name, value in kwargs.items()}
+            elif isinstance(error, InputSizeUnknownError):
+                sizes.sequence = sizes.sequence or 64
+                sizes.image, sizes.audio_frames = sizes.image or (224, 224), 1000
+            else:
+                raise
+            count, model = counted(model, args, kwargs)
+    except flopcount.FlopcountError as error:
+        try:
+            second_opinion(model, args, kwargs)
+        except Exception:  # noqa: BLE001
+            return "raises on these inputs by itself too", " ".join(str(error).split())[-400:]
+        return "not counted", " ".join(str(error).split())[:300]
+    seconds = time.perf_counter() - started
+    try:
+        second = second_opinion(model, args, kwargs, count.forward)
+    except Exception as error:  # noqa: BLE001
+        return "no second opinion", f"{type(error).__name__}: {str(error)[:80]}"
+    said = f"{count.method}, {seconds:.2f} s"
+    if count.uncounted:
+        return "unknown op", ", ".join(item.op for item in count.uncounted)
+    if (count.forward, count.backward) == second:
+        return "exact", said
+    if any("random answers" in note or "invented" in note for note in count.notes):
+        return "differs, both invent values", f"{said}, {count.notes[-1]}"
+    return "differs", f"{said}, ours {count.forward} {count.backward}, second {second}"
