@@ -6,7 +6,7 @@ No torch is imported here.
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -137,6 +137,39 @@ class StepSeen:
 
 
 @dataclass(kw_only=True, slots=True)
+class AlikeSeen:
+    """Several steps in a row that differ in their times only; microseconds, as in ``StepSeen``."""
+
+    calls: Bucket
+    """Of each of them."""
+    optimizer: str
+    before_us: int
+    """End of the step before the first one."""
+    starts_us: list[int]
+    ends_us: list[int]
+    tokens: int | None
+    tokens_from: str | None
+    samples: int | None
+
+    def each(self) -> Iterator[StepSeen]:
+        """Walk over the steps one by one."""
+        before = self.before_us
+        for start, end in zip(self.starts_us, self.ends_us, strict=True):
+            yield StepSeen(
+                calls=self.calls,
+                optimizer=self.optimizer,
+                before_us=before,
+                start_us=start,
+                end_us=end,
+                tokens=self.tokens,
+                tokens_from=self.tokens_from,
+                samples=self.samples,
+                number=None,
+            )
+            before = end
+
+
+@dataclass(kw_only=True, slots=True)
 class AsideSeen:
     """Calls beside training."""
 
@@ -158,6 +191,9 @@ class Listener(Protocol):
 
     def step(self, seen: StepSeen) -> None:
         """A step is over."""
+
+    def alike(self, seen: AlikeSeen) -> None:
+        """Several equal steps are over."""
 
     def said(self, tokens: int | None, samples: int | None, number: int | None) -> None:
         """The program said something of a step that was told already."""

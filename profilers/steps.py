@@ -21,12 +21,13 @@ from torch._C import _current_graph_task_id as graph_task
 from torch.compiler import is_compiling
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from profilers.step_events import AsideSeen, Kind, Listener, StepSeen, Variant, now_us
+from profilers.step_events import AlikeSeen, AsideSeen, Kind, Listener, StepSeen, Variant, now_us
 from profilers.step_folding import Event, Folding, Open
 from profilers.step_modules import Modules
 from profilers.step_seam import Here, signer, uncompiled
 
 __all__ = [
+    "AlikeSeen",
     "AsideSeen",
     "Kind",
     "Listener",

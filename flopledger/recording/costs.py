@@ -132,6 +132,11 @@ class Costs:
         self.seconds += ended - began
         self._spent.append((int(began * 1e6), int(ended * 1e6)))
 
+    @property
+    def remembered(self) -> bool:
+        """Whether something was counted that may lie before a step that was not told yet."""
+        return bool(self._spent)
+
     def between(self, start_us: int, end_us: int) -> int:
         """Microseconds of counting in a stretch of time; what lies before it is forgotten."""
         spent = self._spent

@@ -78,6 +78,8 @@ def test_a_record_of_steps_is_a_count(tmp_path: Path) -> None:
     assert run.figures.device_seconds.quantity.best == pytest.approx(100, rel=0.02)
     # 3e14 FLOP a second on an H100 of 989.4e12
     assert run.utilisation["bf16"].best == pytest.approx(0.303, rel=0.02)
+    recomputed = 1 + RECOMPUTE / (FORWARD + BACKWARD)
+    assert run.hfu["bf16"].best == pytest.approx(run.utilisation["bf16"].best * recomputed)
     assert str(run.verdict) == "consistent"
     assert any(name.endswith("ledger.jsonl") for name in run.evidence_digests)
 
