@@ -155,12 +155,12 @@ def state(
                 "use convention='dense' for a forward pass"
             )
         rule, stated = RULES[convention]
+        facts = facts_of(model, args, kwargs, convention)
         if stated.causal_attention != "none" and not dense.attention_flop:
             raise ConventionError(
                 f"the rule {convention!r} charges attention; the trace found none in the model; "
                 "use convention='dense'"
             )
-        facts = facts_of(model, args, kwargs, convention)
         total = rule(facts)
         terms = rule_terms(dense, facts, convention, total)
     else:

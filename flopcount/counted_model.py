@@ -15,6 +15,7 @@ from flopcount.families import UnknownFamilyError
 from flopcount.findings import Finding
 from flopcount.form_polynomial import polynomial_of
 from flopcount.formula_count import formula_count
+from flopcount.idle_experts import idle_experts
 from flopcount.inputs.attempts import Attempts
 from flopcount.model_inputs import InputSizeUnknownError, reads_images_too
 from flopcount.remembered import NOTE, remembering
@@ -178,6 +179,9 @@ def _counted(
         Finding(code="input-size-assumed", severity="info", message=note)
         for note in (built.maker.sizes.notes if built.maker is not None else ())
     ]
+    if count is not None and sequence is not None and built.kind == "transformers":
+        idle = idle_experts(built.model, built.config, count, batch * sequence, built.path)
+        findings += [] if idle is None else [idle]
     if count is not None and built.kind == "transformers" and reads_images_too(built, inputs):
         findings.append(
             Finding(

@@ -186,7 +186,7 @@ def _shared_width(model: Any, layers: int, hidden: int | None, matrices: int) ->
     """Inner width of the experts that every token passes, a layer, from their matrices."""
     if not layers or not hidden:
         return 0
-    weights = sum(
+    weights: int = sum(
         prod(item.shape)
         for name, item in model.named_parameters()
         if "shared" in name and item.dim() == 2 and item.shape[0] > 1

@@ -81,6 +81,12 @@ def experts_per_token(config: Mapping[str, Any]) -> int | None:
 
 def expert_groups(model: Any) -> Iterator[tuple[int, int]]:
     """Yield (parameters of all experts, number of experts) of each group of routed experts."""
+    for _, stored, number in expert_modules(model):
+        yield stored, number
+
+
+def expert_modules(model: Any) -> Iterator[tuple[str, int, int]]:
+    """Yield the module's name before what :func:`expert_groups` says of it."""
     import torch
 
     for name, module in model.named_modules():
@@ -91,14 +97,14 @@ def expert_groups(model: Any) -> Iterator[tuple[int, int]]:
             if number is not None and p.ndim >= 2 and p.shape[0] % number == 0
         )
         if "Expert" in kind and stored and number is not None:
-            yield stored, number
+            yield name, stored, number
         elif name.rpartition(".")[2] == "experts" and isinstance(
             module, torch.nn.ModuleList | torch.nn.ModuleDict
         ):
             members = [sum(p.numel() for p in member.parameters()) for member in module.children()]
             sizes = [size for size in members if size]  # a dropout beside them is no expert
             if len(sizes) > 1 and len(set(sizes)) == 1:
-                yield sum(sizes), len(sizes)
+                yield name, sum(sizes), len(sizes)
 
 
 def _number_of_experts(module: Any) -> int | None:

@@ -69,7 +69,7 @@ MIXTURES = [
             "d_model": 32,
             "n_heads": 4,
             "n_layers": 2,
-            "attn_config": {"kv_n_heads": 2},
+            "attn_config": {"kv_n_heads": 2, "rope_theta": 10000.0},
             "ffn_config": {"ffn_hidden_size": 48, "moe_num_experts": 4, "moe_top_k": 2},
             "vocab_size": 64,
         },
@@ -85,6 +85,7 @@ MIXTURES = [
             "num_key_value_heads": 2,
             "num_experts": 4,
             "moe_topk": [2, 2],
+            "head_dim": 8,
             "vocab_size": 64,
             "pad_token_id": 0,
         },
@@ -149,3 +150,27 @@ def test_experts_that_are_called_by_name_are_found_with_invented_routing():
         model, x = Routed().to(torch.float64), torch.zeros(512, 8, dtype=torch.float64)
     c = flopcount.count(model, x, backward=False)
     assert c.forward == 2 * 512 * 8 * 4 + 2 * 512 * 8 * (1 << 17)
+
+
+def test_experts_that_all_compute_are_said(tmp_path):
+    # The library's Llama 4 sends every token through every expert and multiplies by zeros.
+    config = {
+        "model_type": "llama4_text",
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "intermediate_size_mlp": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "num_local_experts": 4,
+        "num_experts_per_tok": 1,
+        "vocab_size": 64,
+    }
+    got = counted(tmp_path, config)
+    (finding,) = [f for f in got.findings if f.code == "experts-all-computed"]
+    # 2 layers, 3 of 4 experts idle, 3 matrices, forward and twice that backward.
+    assert f"{2 * 3 * 3 * 2 * 32 * 48 * LENGTH * 3:,}" in finding.message
+    assert "experts-all-computed" not in [
+        f.code for f in counted(tmp_path, MIXTURES[2][0]).findings
+    ]
