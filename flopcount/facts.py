@@ -255,7 +255,7 @@ def _tokens(args: Any, kwargs: Mapping[str, Any], rule: str) -> tuple[int, int]:
 
 
 def _gated(model: Any) -> bool:
-    marks = ("gate_proj", "gate_up_proj", ".w3.", ".w3_", "mlp.w2.")
+    marks = ("gate_proj", "gate_up_proj", ".w3.", ".w3_", "mlp.w2.", "mlp.v1")
     return any(mark in name for name, _ in model.named_parameters() for mark in marks)
 
 
