@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 Passes = tuple[tuple[int, ...], ...]
 """For each backward pass, the output tensors at which it began, by their place."""
-FIRING = 4
-"""Facts of one arrival of a gradient: graph task, grad mode, time (ns), the output's place."""
+FIRING = 5
+"""Facts of one arrival of a gradient: graph task, grad mode, time (ns), the output's place, and what
+the pass was asked for (:mod:`profilers.step_passes`; 0 for everything)."""
 RAISED = -1
 """In place of arrivals: the call raised."""
 
@@ -69,18 +70,27 @@ class Kind:
         """The listener's own."""
 
     def variant(
-        self, mode: Mode, passes: Passes = (), *, doubled: bool = False, raised: bool = False
+        self,
+        mode: Mode,
+        passes: Passes = (),
+        asked: tuple[int, ...] = (),
+        *,
+        doubled: bool = False,
+        raised: bool = False,
     ) -> Variant:
         """What became of a call of this kind; the same object for the same."""
-        key = (mode, passes, doubled, raised)
+        if not any(asked):
+            asked = ()
+        key = (mode, passes, asked, doubled, raised)
         found = self.variants.get(key)
         if found is None:
-            found = self.variants[key] = Variant(self, mode, passes, doubled=doubled, raised=raised)
+            found = Variant(self, mode, passes, asked, doubled=doubled, raised=raised)
+            self.variants[key] = found
         return found
 
     def became(self, fired: Sequence[int], *, again: bool) -> Variant:
         """The variant of a call at whose outputs these gradients arrived."""
-        if len(fired) == FIRING and not (again or fired[1] or fired[3]):
+        if len(fired) == FIRING and not (again or fired[1] or fired[3] or fired[4]):
             found = self.usual
             if found is None:
                 found = self.usual = self.variant("train", ((0,),))
@@ -89,24 +99,35 @@ class Kind:
             return self.variant("again" if again else "forward")
         if fired[0] == RAISED:
             return self.variant("forward", raised=True)
-        tasks: dict[int, set[int]] = {}
+        tasks: dict[tuple[int, int], set[int]] = {}
         for at in range(0, len(fired), FIRING):
-            tasks.setdefault(fired[at], set()).add(fired[at + 3])
+            tasks.setdefault((fired[at], fired[at + 4]), set()).add(fired[at + 3])
         passes = tuple(tuple(sorted(places)) for places in tasks.values())
-        return self.variant("again" if again else "train", passes, doubled=any(fired[1::FIRING]))
+        asked = tuple(number for _, number in tasks)
+        mode: Mode = "again" if again else "train"
+        return self.variant(mode, passes, asked, doubled=any(fired[1::FIRING]))
 
 
 class Variant:
     """A kind of call and what became of it."""
 
-    __slots__ = ("data", "doubled", "kind", "mode", "passes", "raised")
+    __slots__ = ("asked", "data", "doubled", "kind", "mode", "passes", "raised")
 
     def __init__(
-        self, kind: Kind, mode: Mode, passes: Passes, *, doubled: bool = False, raised: bool = False
+        self,
+        kind: Kind,
+        mode: Mode,
+        passes: Passes,
+        asked: tuple[int, ...] = (),
+        *,
+        doubled: bool = False,
+        raised: bool = False,
     ) -> None:
         self.kind = kind
         self.mode = mode
         self.passes = passes
+        self.asked = asked
+        """What each pass was asked for; empty where all were asked for everything."""
         self.doubled = doubled
         """A backward was itself recorded for differentiation."""
         self.raised = raised

@@ -21,7 +21,17 @@ from torch._C import _current_graph_task_id as graph_task
 from torch.compiler import is_compiling
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from profilers.step_events import AlikeSeen, AsideSeen, Kind, Listener, StepSeen, Variant, now_us
+from profilers import step_passes
+from profilers.step_events import (
+    FIRING,
+    AlikeSeen,
+    AsideSeen,
+    Kind,
+    Listener,
+    StepSeen,
+    Variant,
+    now_us,
+)
 from profilers.step_folding import Event, Folding, Open
 from profilers.step_modules import Modules
 from profilers.step_seam import Here, signer, uncompiled
@@ -107,6 +117,7 @@ class Observer:
         self.modules.sweep()
         self._undo = [
             register_optimizer_step_post_hook(self._stepped).remove,
+            step_passes.watch(torch),
             *self.modules.watch(),
         ]
         self.watching = True
@@ -165,7 +176,11 @@ class Observer:
             if len(event) == 4 and event[0].watched:
                 kind, fired, _, again = event
                 usual = kind.usual
-                if usual is not None and len(fired) == 4 and not (again or fired[1] or fired[3]):
+                if (
+                    usual is not None
+                    and len(fired) == FIRING
+                    and not (again or fired[1] or fired[3] or fired[4])
+                ):
                     continue  # counted, for ``usual`` is made where its kind is first counted
                 if not fired or kind.became(fired, again=again).data is None:
                     return True

@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from flopcount.errors import FlopcountError
 from flopcount.live_fit import Fit, Sizes
+from flopcount.live_passes import Wanted
 from profilers.step_identity import DeviceFacts, device_facts
+from profilers.step_passes import FULL, asked_for
 from profilers.steps import Kind, Variant, output_tensors
 
 if TYPE_CHECKING:
@@ -152,14 +154,15 @@ class Costs:
             cost.bounds, cost.reason = (0, None), TRANSFORMED
             self.tell("transformed-call", "warning", f"{kind.model}: {TRANSFORMED}")
             return cost
-        key = (variant.mode, variant.passes, variant.doubled)
+        wanted = [self._wanted(kind, number) for number in variant.asked]
+        key = (variant.mode, variant.passes, variant.doubled, tuple(wanted))
         fit = data.family.fits.setdefault(key, Fit())
         figures = fit.predict(data.sizes)
         if figures is not None:
             cost.share = data.family.share
             self._fill(cost, figures, "polynomial")
         else:
-            self._count(cost, variant, fit)
+            self._count(cost, variant, fit, wanted)
         if variant.raised:
             self._bound(cost)
         if variant.doubled and cost.flop is not None:
@@ -176,10 +179,30 @@ class Costs:
         cost.by_dtype, cost.bounds, cost.reason = {}, (0, high), RAISED
         self.tell("call-raised", "info", f"{cost.model}: {RAISED}")
 
-    def _count(self, cost: Cost, variant: Variant, fit: Fit) -> None:
+    def _wanted(self, kind: Kind, number: int) -> Wanted | None:
+        """What a pass was asked for, said by what is the call's own; None for everything."""
+        if number == FULL:
+            return None
+        asked = asked_for(number)
+        data: _Data = kind.data
+        module = data.model()
+        if asked is None or module is None:
+            return Wanted(known=False)
+        own = [
+            place for place, item in enumerate(module.parameters()) if id(item) in asked.parameters
+        ]
+        return Wanted(
+            parameters=tuple(own),
+            inputs=asked.leaves or len(own) < len(asked.parameters),
+            known=not asked.inner,
+        )
+
+    def _count(
+        self, cost: Cost, variant: Variant, fit: Fit, wanted: Sequence[Wanted | None]
+    ) -> None:
         data: _Data = variant.kind.data
         try:
-            found = self._trace(variant)
+            found = self._trace(variant, wanted)
         except FlopcountError as error:
             low, high = fit.between(data.sizes) if fit.counted and not fit.refuted else (0, None)
             cost.bounds, cost.reason = (low, high), str(error)[:1000]
@@ -195,7 +218,7 @@ class Costs:
             text = f"{cost.model}: a size that was predicted from others costs something else"
             self.tell("polynomial-refuted", "warning", text)
 
-    def _trace(self, variant: Variant) -> LiveCount:
+    def _trace(self, variant: Variant, wanted: Sequence[Wanted | None]) -> LiveCount:
         from flopcount.live import count_call
         from flopcount.live_model import foreign_hooks
 
@@ -211,7 +234,7 @@ class Costs:
             self.tell("hooks-not-counted", "info", text[:1000])
         data.call.model = module
         passes = [_outputs_at(places) for places in variant.passes]
-        return count_call(data.call, passes, seconds=SECONDS)
+        return count_call(data.call, passes, wanted, seconds=SECONDS)
 
     def _fill(self, cost: Cost, figures: Mapping[Any, int], how: str) -> None:
         cost.how = how
