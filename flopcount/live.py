@@ -29,7 +29,7 @@ from flopcount.errors import CountError, FlopcountError
 from flopcount.known_values import KnownValues
 from flopcount.live_capture import LiveCall, tensors_within, without_storage
 from flopcount.live_model import as_it_was
-from flopcount.live_passes import Wanted, doubtful, run_pass
+from flopcount.live_passes import DOUBLED, PERHAPS, Chain, Pass, Wanted, doubtful, run_pass
 from flopcount.live_watch import LiveWatch, watching
 from flopcount.parallel import unwrap
 from flopcount.shared_layers import Sharing, SharingRefusedError
@@ -125,6 +125,36 @@ def count_call(
     return replace(found, bounds=(0, None), reason="; ".join(reasons))
 
 
+def count_chain(
+    call: LiveCall, passes: Sequence[Pass], *, seconds: float = 60.0, real: bool = True
+) -> LiveCount:
+    """Count a captured call of whose backward passes one is differentiated by another.
+
+    Where it cannot be said what was differentiated, the upper bound is open.
+    """
+    deadline = time.monotonic() + seconds
+
+    def counted(*, linear: bool) -> tuple[LiveCount, bool]:
+        chain = Chain(passes, linear=linear)
+        return _merged([_climb(call, None, deadline, chain, real=real, seed=None)]), chain.is_open
+
+    found, is_open = counted(linear=True)
+    if not all(one.linear for one in passes):
+        other, other_is_open = counted(linear=False)
+        if is_open and not other_is_open:
+            return other  # so many gradients can be differentiated in this case alone
+        same = other.by_dtype == found.by_dtype
+        if not (is_open or other_is_open or same):
+            ends = sorted(one.forward + one.backward + one.recompute for one in (found, other))
+            return replace(found, bounds=(ends[0], ends[1]), reason=PERHAPS)
+    if not is_open:
+        return found
+    low = found.forward + found.backward + found.recompute
+    if found.bounds is not None:
+        low = found.bounds[0]
+    return replace(found, bounds=(low, None), reason=DOUBLED)
+
+
 def _between(
     call: LiveCall,
     passes: Sequence[Targets],
@@ -159,7 +189,7 @@ def _climb(
     call: LiveCall,
     targets: Targets | None,
     deadline: float,
-    wanted: Wanted | None,
+    wanted: Wanted | Chain | None,
     *,
     real: bool,
     seed: int | None,
@@ -185,7 +215,11 @@ def _climb(
 
 
 def _on(
-    rung: str, call: LiveCall, targets: Targets | None, deadline: float, wanted: Wanted | None
+    rung: str,
+    call: LiveCall,
+    targets: Targets | None,
+    deadline: float,
+    wanted: Wanted | Chain | None,
 ) -> Ledger:
     def traced(doubles: Doubles, *, share: bool = False, most_flop: int | None = None) -> Ledger:
         return _trace(call, targets, doubles, deadline, wanted, share=share, most_flop=most_flop)
@@ -212,7 +246,7 @@ def _trace(
     targets: Targets | None,
     doubles: Doubles,
     deadline: float,
-    wanted: Wanted | None,
+    wanted: Wanted | Chain | None,
     *,
     share: bool = False,
     most_flop: int | None = None,
@@ -240,13 +274,12 @@ def _trace(
                 sharing = Sharing(model, watch)
             stack.enter_context(watching(watch, doubles.known))
             out = model(*inputs, **named)
-            if targets is not None:
+            through = [item for item in tensors_within((inputs, named)) if item.requires_grad]
+            if isinstance(wanted, Chain):
+                wanted.run(out, model, through)
+            elif targets is not None:
                 began = [target for target in targets(out) if target.requires_grad]
-                if began:
-                    through = [
-                        item for item in tensors_within((inputs, named)) if item.requires_grad
-                    ]
-                    run_pass(began, wanted, model, through)
+                run_pass(began, wanted, model, through)
     except (FlopcountError, SharingRefusedError):
         raise
     except Exception as error:

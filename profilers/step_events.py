@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from profilers.step_values import Mode
 
 Passes = tuple[tuple[int, ...], ...]
-"""For each backward pass, the output tensors at which it began, by their place."""
+"""For each backward pass, the output tensors at which it began, by their place; from
+``MOST_OUTPUTS`` on, the gradients that a differentiable pass before it had found, and from twice that
+on the same where what came into that pass may itself depend on the output."""
 FIRING = 5
 """Facts of one arrival of a gradient: graph task, grad mode, time (ns), the output's place, and what
 the pass was asked for (:mod:`profilers.step_passes`; 0 for everything)."""
@@ -75,12 +77,14 @@ class Kind:
         passes: Passes = (),
         asked: tuple[int, ...] = (),
         *,
-        doubled: bool = False,
+        doubled: tuple[bool, ...] = (),
         raised: bool = False,
     ) -> Variant:
         """What became of a call of this kind; the same object for the same."""
         if not any(asked):
             asked = ()
+        if not any(doubled):
+            doubled = ()
         key = (mode, passes, asked, doubled, raised)
         found = self.variants.get(key)
         if found is None:
@@ -99,13 +103,14 @@ class Kind:
             return self.variant("again" if again else "forward")
         if fired[0] == RAISED:
             return self.variant("forward", raised=True)
-        tasks: dict[tuple[int, int], set[int]] = {}
+        tasks: dict[tuple[int, int, bool], set[int]] = {}
         for at in range(0, len(fired), FIRING):
-            tasks.setdefault((fired[at], fired[at + 4]), set()).add(fired[at + 3])
+            task = (fired[at], fired[at + 4], bool(fired[at + 1]))
+            tasks.setdefault(task, set()).add(fired[at + 3])
         passes = tuple(tuple(sorted(places)) for places in tasks.values())
-        asked = tuple(number for _, number in tasks)
+        asked = tuple(number for _, number, _ in tasks)
         mode: Mode = "again" if again else "train"
-        return self.variant(mode, passes, asked, doubled=any(fired[1::FIRING]))
+        return self.variant(mode, passes, asked, doubled=tuple(graded for _, _, graded in tasks))
 
 
 class Variant:
@@ -120,7 +125,7 @@ class Variant:
         passes: Passes,
         asked: tuple[int, ...] = (),
         *,
-        doubled: bool = False,
+        doubled: tuple[bool, ...] = (),
         raised: bool = False,
     ) -> None:
         self.kind = kind
@@ -129,7 +134,7 @@ class Variant:
         self.asked = asked
         """What each pass was asked for; empty where all were asked for everything."""
         self.doubled = doubled
-        """A backward was itself recorded for differentiation."""
+        """Whether each backward was itself recorded for differentiation; empty where none was."""
         self.raised = raised
         """The call raised; nobody knows how far it came."""
         self.data: Any = None

@@ -8,7 +8,9 @@ imported here; it is handed in by :mod:`profilers.steps`.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +64,43 @@ def number_of(inputs: Sequence[Any], torch: Any) -> int:
     return number
 
 
-def watch(torch: Any) -> Callable[[], None]:
+Differentiated = Callable[[int, tuple[Any, ...], bool], None]
+"""Told of gradients that can be differentiated in their turn, when (ns) their pass began, and whether
+what it began with reached a product unchanged by anything that is not linear."""
+LINEAR = frozenset(
+    {
+        "AddBackward0", "AliasBackward0", "CloneBackward0", "ExpandBackward0", "MeanBackward0",
+        "MeanBackward1", "NegBackward0", "ReshapeAliasBackward0", "SelectBackward0",
+        "SliceBackward0", "SqueezeBackward0", "SqueezeBackward1", "SubBackward0", "SumBackward0",
+        "SumBackward1", "ToCopyBackward0", "TransposeBackward0", "UnsafeViewBackward0",
+        "UnsqueezeBackward0", "ViewBackward0",
+    }
+)  # fmt: skip
+PRODUCTS = frozenset(
+    {"AddmmBackward0", "BmmBackward0", "ConvolutionBackward0", "MmBackward0", "LinearBackward0"}
+)
+MOST_NODES = 64
+
+
+def is_linear(outputs: Sequence[Any], given: Sequence[Any]) -> bool:
+    """Whether each path from a pass's beginning meets nothing but linear nodes before a product."""
+    if any(item is not None and item.requires_grad for item in given):
+        return False
+    waiting = [item.grad_fn for item in outputs]
+    for _ in range(MOST_NODES):
+        if not waiting:
+            return True
+        node = waiting.pop()
+        name = type(node).__name__
+        if node is None or name in PRODUCTS or name == "AccumulateGrad":
+            continue
+        if name not in LINEAR:
+            return False
+        waiting += [following for following, _ in node.next_functions]
+    return False
+
+
+def watch(torch: Any, differentiated: Differentiated) -> Callable[[], None]:
     """Have the cell filled while such a pass runs; answers what undoes it."""
     original = getattr(torch.autograd, "_engine_run_backward", None)
     if original is None:
@@ -70,16 +108,22 @@ def watch(torch: Any) -> Callable[[], None]:
 
     def run_backward(outputs: Any, *rest: Any, **named: Any) -> Any:
         wanted = rest[3] if len(rest) > 3 else None
-        if not wanted or CELL[0]:
+        if not wanted:
             return original(outputs, *rest, **named)
+        outer, began = CELL[0], time.monotonic_ns()
+        if not outer:
+            try:
+                CELL[0] = number_of(wanted, torch)
+            except Exception:  # noqa: BLE001 - never into the program
+                CELL[0] = UNTOLD
         try:
-            CELL[0] = number_of(wanted, torch)
-        except Exception:  # noqa: BLE001 - never into the program
-            CELL[0] = UNTOLD
-        try:
-            return original(outputs, *rest, **named)
+            found = original(outputs, *rest, **named)
         finally:
-            CELL[0] = FULL
+            CELL[0] = outer
+        if rest[2] and type(found) is tuple:
+            with suppress(Exception):  # never into the program
+                differentiated(began, found, is_linear(outputs, rest[0]))
+        return found
 
     torch.autograd._engine_run_backward = run_backward
 

@@ -67,7 +67,7 @@ _FACTS: tuple[Any, ...] = tuple(
         iter(partial(getitem, step_passes.CELL, 0), -1),
         strict=False,
     )
-    for place in range(MOST_OUTPUTS)
+    for place in range(3 * MOST_OUTPUTS)
 )
 """Endless facts of an arrival (``profilers.step_events.FIRING``), each read when it is taken."""
 

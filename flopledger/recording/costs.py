@@ -7,14 +7,15 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from flopcount.errors import FlopcountError
 from flopcount.live_fit import Fit, Sizes
-from flopcount.live_passes import Wanted
+from flopcount.live_passes import DOUBLED, Pass, Wanted
 from profilers.step_identity import DeviceFacts, device_facts
 from profilers.step_passes import FULL, asked_for
-from profilers.steps import Kind, Variant, output_tensors
+from profilers.steps import MOST_OUTPUTS, Kind, Variant, output_tensors
 
 if TYPE_CHECKING:
     from flopcount.live import LiveCount
@@ -33,7 +34,6 @@ MOST_CALLS_KEPT = 256
 MOST_SPENT = 4096
 """Stretches of counting that are remembered until the steps around them are told."""
 
-DOUBLED = "a backward was itself differentiated; what that costs is not counted"
 RAISED = "the call raised; how much of its forward was executed is not known"
 TRANSFORMED = "called under a function transform, where gradients do not show"
 
@@ -165,8 +165,11 @@ class Costs:
             self._count(cost, variant, fit, wanted)
         if variant.raised:
             self._bound(cost)
-        if variant.doubled and cost.flop is not None:
+        late = any(place >= MOST_OUTPUTS for places in variant.passes for place in places)
+        if late and not variant.doubled and cost.flop is not None:
+            # Gradients of an earlier step's backward: what they were gradients of is gone.
             cost.bounds, cost.reason = (sum(cost.flop.values()), None), DOUBLED
+        if cost.reason == DOUBLED:
             self.tell("double-backward", "warning", f"{kind.model}: {DOUBLED}")
         return cost
 
@@ -212,6 +215,8 @@ class Costs:
         figures = _figures(found, variant.mode)
         self._fill(cost, figures, found.method)
         cost.uncounted, cost.bounds, cost.reason = found.uncounted, found.bounds, found.reason
+        if found.reason == DOUBLED:
+            return
         if found.bounds is not None:
             self.tell("cost-bounded", "warning", f"{cost.model} ({cost.mode}): {found.reason}")
         elif not fit.add(data.sizes, figures):
@@ -219,7 +224,7 @@ class Costs:
             self.tell("polynomial-refuted", "warning", text)
 
     def _trace(self, variant: Variant, wanted: Sequence[Wanted | None]) -> LiveCount:
-        from flopcount.live import count_call
+        from flopcount.live import count_call, count_chain
         from flopcount.live_model import foreign_hooks
 
         data: _Data = variant.kind.data
@@ -233,6 +238,19 @@ class Costs:
             text = f"forward hooks of the program are not part of the count: {', '.join(hooks)}"
             self.tell("hooks-not-counted", "info", text[:1000])
         data.call.model = module
+        if variant.doubled:
+            each = zip(variant.passes, wanted or repeat(None), variant.doubled, strict=False)
+            chain = [
+                Pass(
+                    outputs=_outputs_at(places),
+                    gradients=sum(place >= MOST_OUTPUTS for place in places),
+                    linear=not any(place >= 2 * MOST_OUTPUTS for place in places),
+                    wanted=asked,
+                    differentiable=doubled,
+                )
+                for places, asked, doubled in each
+            ]
+            return count_chain(data.call, chain, seconds=SECONDS)
         passes = [_outputs_at(places) for places in variant.passes]
         return count_call(data.call, passes, wanted, seconds=SECONDS)
 
