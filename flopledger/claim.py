@@ -135,7 +135,7 @@ def _against_estimate(
         # A figure with recomputation lies within many margins, and yet is another quantity; where
         # the estimate itself is as wide, nothing tells the two apart.
         hardware = [one for one in fits if one.code == "hardware-flop-claimed-as-model"]
-        near = abs(math.log(ratio)) < max(math.log(1.2), spread)
+        near = abs(math.log(ratio)) < max(math.log(1.2), spread + CONVENTION_TOLERANCE)
         if claim.basis == "hardware" or not hardware or near:
             return outcome, []
         return Verdict.NEEDS_EXPLANATION, [_fit_finding(hardware[0], ratio, claim)]

@@ -66,6 +66,7 @@ WITHOUT_DEFAULTS = {
     },
     "PixArtTransformer2DModel": {"caption_channels": 4096},
     "Transformer2DModel": {"in_channels": 320, "cross_attention_dim": 768},
+    "UNet1DModel": {"extra_in_channels": 16},
     "TransformerTemporalModel": {"in_channels": 320},
 }
 """What the defaults leave open, as published configurations state it."""
@@ -105,12 +106,16 @@ def diffusers_models(layers=4):
             return built.model
 
         def inputs(_model=None, made=made):
-            built = made["built"]
-            open_size = {} if built.config.get("sample_size") else {"latent": (32, 32)}
-            try:
-                return (), built.inputs(1, 64, **open_size)
-            except InputSizeUnknownError:
-                return (), built.inputs(1, 64, frames=5, **open_size)
+            open_sizes = {"text_tokens": 64, "latent": (32, 32), "frames": 5}
+            sizes = {}
+            while True:
+                try:
+                    return (), made["built"].inputs(1, **sizes)
+                except InputSizeUnknownError as error:
+                    asked = [size for size in open_sizes if f"'{size}'" in str(error)]
+                    if not asked or asked[0] in sizes:
+                        raise
+                    sizes[asked[0]] = open_sizes[asked[0]]
 
         yield name, build, inputs
 

@@ -15,13 +15,15 @@ from typing import Any
 from flopcount.errors import FlopcountError
 from flopcount.inputs.sizes import InputSizeUnknownError
 
-_FRAMES_FIRST = ("CogVideoX", "ConsisID", "UNetSpatioTemporal")
+_FRAMES_FIRST = ("AnyFlow", "CogVideoX", "ConsisID", "UNetSpatioTemporal")
 """(batch, frames, channels, height, width); the others have the channels before the frames."""
 _CHANNELS_LAST = ("Kandinsky5", "Kandinsky6")
 """(batch, frames, height, width, channels)."""
 _VIDEO = ("3D", "Video", "Motion", "SpatioTemporal", "I2VGen", "AnyFlow")
 _PACKED = ("img_ids", "img_shapes", "video_coords")
 """Who reads one of these reads a row of tokens, each four neighbours of the latent."""
+_MASKED = ("Kandinsky3", "BriaFibo2", "SanaWM")
+"""Classes that do not run without the mask of the text, although they call it optional."""
 _CHANNELS = ("in_channels", "in_visual_dim", "in_dim", "io_channels")
 _TEXT = (
     "joint_attention_dim",
@@ -34,8 +36,10 @@ _TEXT = (
     "context_in_dim",
     "text_in_dim",
     "in_text_dim",
-    "encoder_hidden_size",
     "cond_token_dim",
+    "dit_text_dim",
+    "condition_dim",
+    "encoder_hidden_size",
     "cross_attention_dim",
 )
 _USUAL = (
@@ -60,6 +64,11 @@ _USUAL = (
     "style",
     "padding_mask",
     "image_embeddings",
+    "global_hidden_states",
+    "text_encoder_layers",
+    "control_hidden_states",
+    "encoder_attention_mask",
+    "mask",
 )
 """Inputs that signatures call optional and training gives wherever the configuration has a place."""
 
@@ -162,9 +171,11 @@ class Denoiser:
 
     def texts(self) -> int:
         """Return the conditioning tokens a sample."""
-        if self.text_tokens is None:
+        fixed = ("max_text_seq_length", "max_sequence_length", "text_len", "num_embeddings")
+        found = self.text_tokens or self.number(*fixed)
+        if found is None:
             raise self.unknown("text_tokens")
-        return self.text_tokens
+        return found
 
     def is_video(self) -> bool:
         """Say whether the latent has frames."""
@@ -196,9 +207,16 @@ class Denoiser:
 
     def noisy(self) -> Any:
         """The latent in the layout of the class."""
+        own = self.number("latent_dim", "audio_acoustic_hidden_dim")
+        if own is not None:  # sound in rows of time steps
+            return self.floats(self.steps(), own)
+        if "proj_embedding" in inspect.signature(self.model.forward).parameters:
+            return self.row("embedding_dim")
         channels = self.need("channels", *_CHANNELS)
         if "1D" in self.name or "Audio" in self.name:
-            return self.floats(channels, self.need("latent", "sample_size"))
+            return self.floats(channels, self.steps())
+        if self.config.get("visual_cond") or self.name.startswith("Kandinsky6"):
+            channels = 2 * channels + 1  # a condition of the same shape and its mask
         high, wide = self.size()
         if self.is_packed():
             frames = self.frame_number() if self.is_video() else 1
@@ -212,10 +230,19 @@ class Denoiser:
             return self.floats(frames, high, wide, channels)
         return self.floats(channels, frames, high, wide)
 
+    def steps(self) -> int:
+        """Return the time steps of a latent of sound."""
+        return self.number("sample_size") or self.size()[0]
+
     def text(self, *keys: str) -> Any:
         """What the text encoder hands on (batch, tokens, width); None where nothing reads it."""
         width = self.number(*(keys or _TEXT))
-        return None if width is None else self.floats(self.texts(), width)
+        if width is None and self.is_packed() is False:
+            width = self.number("hidden_size", "embedding_dim")
+        made = None if width is None else self.floats(self.texts(), width)
+        if made is not None and self.name == "UNetMotionModel":  # the text, once a frame
+            return made.repeat_interleave(self.frame_number(), dim=0)
+        return made
 
     def row(self, *keys: str) -> Any:
         """One vector a sample; None where the configuration has no place for it."""
@@ -257,6 +284,37 @@ def _beside(m: Denoiser) -> Any:
     return {"resolution": m.floats(2), "aspect_ratio": m.floats(1)}
 
 
+def _text_of_t5(m: Denoiser) -> Any:
+    width = m.number("cross_attention_dim_t5", "text_embed_dim_t5")
+    return None if width is None else m.floats(m.number("text_len_t5") or m.texts(), width)
+
+
+def _every_layer(m: Denoiser) -> Any:
+    """The text once for each block, each from another layer of its encoder."""
+    blocks = (m.number("num_layers") or 0) + (m.number("num_single_layers") or 0)
+    return [m.text("text_encoder_dim") for _ in range(blocks)]
+
+
+def _time(m: Denoiser) -> Any:
+    return m.whole(m.frame_number()) if m.name.startswith("AnyFlow") else m.whole()
+
+
+def _control(m: Denoiser) -> Any:
+    channels = m.number("vace_in_channels")
+    return None if channels is None else m.floats(channels, m.frame_number(), *m.size())
+
+
+def _patches(m: Denoiser) -> tuple[int, ...]:
+    step = m.need("patch", "patch_size")
+    return ((m.size()[0] // step) * (m.size()[1] // step),)
+
+
+def _mask(m: Denoiser) -> Any:
+    named = m.name.startswith(_MASKED)
+    taken = inspect.signature(m.model.forward).parameters["encoder_attention_mask"]
+    return m.ones(m.texts()) if named or taken.default is taken.empty else None
+
+
 def _guided(m: Denoiser) -> Any:
     return m.floats() if m.config.get("guidance_embeds") else None
 
@@ -283,26 +341,43 @@ _MAKERS: dict[str, Callable[[Denoiser], Any]] = {
     "hidden_states": Denoiser.noisy,
     "image_latents": Denoiser.noisy,
     "input_ids": lambda m: m.whole(*m.size()),
-    "timestep": Denoiser.whole,
-    "r_timestep": Denoiser.whole,
+    "timestep": _time,
+    "r_timestep": _time,
+    "timestep_r": Denoiser.floats,
     "timestep_ratio": Denoiser.floats,
     "fps": Denoiser.whole,
     "class_labels": _class,
     "encoder_hidden_states": Denoiser.text,
     "encoder_hidden_states_2": lambda m: m.text("text_embed_2_dim"),
-    "encoder_hidden_states_t5": lambda m: m.text("cross_attention_dim_t5", "text_embed_dim_t5"),
-    "encoder_attention_mask": lambda m: m.ones(m.texts()),
+    "encoder_hidden_states_t5": _text_of_t5,
+    "text_bth": Denoiser.text,
+    "text_encoder_layers": _every_layer,
+    "encoder_attention_mask": _mask,
+    "mask": lambda m: m.ones(m.texts()) if m.name.startswith(_MASKED) else None,
     "encoder_mask": lambda m: m.ones(m.texts()),
     "encoder_attention_mask_2": _masked("text_embed_2_dim"),
     "text_embedding_mask": _masked("cross_attention_dim"),
-    "text_embedding_mask_t5": _masked("cross_attention_dim_t5"),
+    "text_embedding_mask_t5": lambda m: m.ones(m.number("text_len_t5") or m.texts()),
     "pooled_projections": lambda m: m.row("pooled_projection_dim", "in_text_dim2"),
     "pooled_text_emb": lambda m: m.row("cond_embed_dim"),
     "clip_text_pooled": lambda m: m.floats(1, m.need("text", "clip_text_pooled_in_channels")),
     "proj_embedding": lambda m: m.row("embedding_proj_dim", "embedding_dim"),
-    "global_hidden_states": lambda m: m.floats(
-        1, m.need("text", "global_states_input_dim", "global_cond_dim")
+    "global_hidden_states": lambda m: (
+        m.row("global_cond_dim")
+        if m.number("global_cond_dim")
+        else (m.floats(1, m.need("text", "global_states_input_dim")))
     ),
+    "context_latents": lambda m: m.floats(
+        m.steps(),
+        m.need("channels", "in_channels") - m.need("channels", "audio_acoustic_hidden_dim"),
+    ),
+    "control_hidden_states": _control,
+    "x": lambda m: [m.floats(m.need("channels", "in_channels"), 1, *m.size())[0]] * m.batch,
+    "t": Denoiser.floats,
+    "cap_feats": lambda m: [m.text()[0]] * m.batch,
+    "text_lens": lambda m: m.ones().long() * m.texts(),
+    "prior_token_id": lambda m: m.whole(*_patches(m)),
+    "prior_token_drop": lambda m: ~m.ones(*_patches(m)),
     "image_embeddings": lambda m: m.row("cross_attention_dim") if "I2V" in m.name else None,
     "micro_conds": lambda m: m.floats(
         m.need("micro_conds", "micro_cond_embed_dim")

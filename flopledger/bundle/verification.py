@@ -96,7 +96,7 @@ class Verification:
             return 1
         if self.unsigned:
             return 3
-        return 3 if self.recomputed is not None and not self.recomputed.same else 0
+        return 3 if self.recomputed is not None and not self.recomputed.complete else 0
 
     def to_dict(self) -> dict[str, Any]:
         """Give the answer of ``verify --json``."""

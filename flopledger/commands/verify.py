@@ -8,6 +8,7 @@ import typer
 if TYPE_CHECKING:
     from flopledger.bundle import Verification
     from flopledger.bundle.recompute import Recomputed
+    from flopledger.bundle.recompute_page import Page
     from flopledger.bundle.reveal import Revealed
     from flopledger.bundle.transparency import Expected
     from flopledger.bundle.tree import Node
@@ -162,6 +163,7 @@ def _show(found: "Verification") -> None:
 def _show_recomputed(found: "Recomputed") -> None:
     if found.same:
         typer.echo(f"  recomputed: all {found.compared} figures come out as sealed")
+        _show_page(found.page)
         return
     for one in found.differences[:_SHOWN]:
         typer.echo(
@@ -179,6 +181,20 @@ def _show_recomputed(found: "Recomputed") -> None:
         )
     for left in found.left_out[:_SHOWN]:
         typer.echo(f"    {plain(left.what)}: {plain(left.why)}")
+
+
+def _show_page(page: "Page | None") -> None:
+    if page is None:
+        typer.echo("  the page: none is sealed")
+    elif page.outcome == "same":
+        typer.echo("  the page: comes out as sealed, byte for byte")
+    elif page.outcome == "partly":
+        typer.echo(
+            f"  the page: its words, tables and static drawings come out as sealed; its live drawings "
+            f"are not compared: {plain(page.why)}"
+        )
+    else:
+        typer.echo(f"  the page: NOT compared: {plain(page.why)}")
 
 
 def _show_revealed(found: "Revealed") -> None:

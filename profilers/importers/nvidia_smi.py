@@ -8,7 +8,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from profilers.importers import identity
 from profilers.importers.bulk import bulk_rows
 from profilers.importers.errors import ImportFormatError
 from profilers.importers.opened import Opened
@@ -90,7 +89,7 @@ def read(opened: Opened, options: Options) -> Recording:
         columns=_chosen(columns, findings),
         zone=options.zone,
         node=options.node,
-        mark=f"nvidia-smi-{identity.mark(opened.head)}",
+        mark=f"nvidia-smi-{opened.mark}",
         is_header=_is_header,
         message=_MESSAGE,
     )

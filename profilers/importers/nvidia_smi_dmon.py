@@ -89,7 +89,7 @@ def _blocks(opened: Opened, options: Options, findings: Findings) -> Iterator[Bl
     rows = Rows()
     state = _State()
     devices: dict[int, Device] = {}
-    mark = f"dmon-{identity.mark(opened.head)}"
+    mark = f"dmon-{opened.mark}"
     pending: tuple[int, str] | None = None
     for number, line in _ended(opened):
         if number > 0 and not line.strip():

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from profilers.importers import identity
 from profilers.importers.errors import ImportFormatError, LimitError
 
 HEAD_BYTES = 64 * 1024
@@ -25,6 +26,13 @@ class Opened:
     """Bytes of the file when it was opened; 0 for a folder. What is appended later is not read."""
     head: bytes
     """The first 64 KiB; empty for a folder."""
+    continues: str | None = None
+    """The mark of an earlier recording that this one continues."""
+
+    @property
+    def mark(self) -> str:
+        """What stands for the host where nobody names it."""
+        return self.continues or identity.mark(self.head)
 
     @property
     def name(self) -> str:

@@ -4,7 +4,7 @@ Memory stays flat: row groups are written as they fill. The columns are those of
 ``profilers.journal``; a figure that is not whole stays a float, nothing is rounded away.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,17 +50,21 @@ def store(
     file: str,
     sha256: Future[str],
     node: str | None = None,
+    about: Mapping[str, object] | None = None,
     refuse: Callable[[str], None] = lambda _: None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Imported:
     """Write a recording into ``run_dir``. ``progress`` is told the rows written so far.
 
     ``file`` and ``sha256`` say what was read; the digest may still be under way, and names the
-    journal once it is known. ``refuse`` is told it then, and raises where it is not wanted. Raises
-    ``ImportFormatError`` where the same content is there already.
+    journal once it is known. ``refuse`` is told it then, and raises where it is not wanted.
+    ``about`` is what else the journal shall say of the file. Raises ``ImportFormatError`` where the
+    same content is there already.
     """
     run_dir.mkdir(parents=True, exist_ok=True)
-    record = _Record(run_dir, recording, file, sha256, safe(node or recording.format), refuse)
+    record = _Record(
+        run_dir, recording, file, sha256, safe(node or recording.format), about or {}, refuse
+    )
     written = _Written(recording.clock)
     segments = Segments(run_dir)
     try:
@@ -110,10 +114,11 @@ class _Record:
         file: str,
         sha256: Future[str],
         host: str,
+        about: Mapping[str, object],
         refuse: Callable[[str], None],
     ) -> None:
         self._run_dir, self._recording, self._file = run_dir, recording, file
-        self._sha256, self._host, self._refuse = sha256, host, refuse
+        self._sha256, self._host, self._about, self._refuse = sha256, host, about, refuse
         self._journal: Journal | None = None
 
     @property
@@ -148,6 +153,7 @@ class _Record:
                     "clock": self._recording.clock.value,
                     "scope": self._recording.scope,
                     **self._recording.facts,
+                    **self._about,
                 }
             },
         )

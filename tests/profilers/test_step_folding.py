@@ -187,7 +187,7 @@ def test_equal_steps_are_taken_at_once_and_told_as_one_by_one(pattern: list[int]
     # may still get a word.
     assert whole.at_once == len(pattern) - 3
     assert whole.steps == [
-        replace(seen, calls={v: n for v, n in zip(whole.steps[0].calls, seen.calls.values())})
+        replace(seen, calls=dict(zip(whole.steps[0].calls, seen.calls.values(), strict=True)))
         for seen in pieces.steps
     ]
 

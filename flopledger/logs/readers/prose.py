@@ -34,6 +34,14 @@ _EXPERTS = re.compile(r"mixture[- ]of[- ]experts|\bMoE\b|\bactive param|activate
 _RULE_CELL = re.compile(r"\s*:?-{2,}:?\s*")
 
 
+#: A longer line is no sentence, and an hour of matching.
+_LINE_CHARACTERS = 1_500
+#: What a text says of its run, it says near its beginning; the rest of a longer one is not read.
+_TEXT_CHARACTERS = 262_144
+#: More figures than this are a data set, not a description.
+_FIGURES = 400
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Piece:
     """A sentence, or a label with its value."""
@@ -49,7 +57,7 @@ def sniff(head: bytes, name: str) -> bool:
         return False
     if not name.lower().endswith(_ENDINGS):
         return False
-    text = head[:262_144].decode("utf-8", "replace")
+    text = head[:_TEXT_CHARACTERS].decode("utf-8", "replace")
     return any(_figures(piece) for piece in _pieces(text))
 
 
@@ -60,13 +68,18 @@ def read(document: Document, notes: Notes) -> None:
 
 def note(text: str, notes: Notes) -> None:
     """Note the figures of a text; a card's reader hands its text over, too."""
+    text = text[:_TEXT_CHARACTERS]
     experts = _EXPERTS.search(text) is not None
+    noted = 0
     for piece in _pieces(text):
+        if noted > _FIGURES:
+            break
         how = "label" if piece.label is not None else "sentence"
         for name, value, unit in _figures(piece):
             if experts and name == "parameters":
                 continue  # of a mixture: all of them, or those that a token meets
             place = f"{line(piece.number)}, {how}"
+            noted += 1
             notes.fact(f"said_{name}", value, place, unit=unit, grade=Grade.STATEMENT)
 
 
@@ -87,7 +100,7 @@ def _pieces(text: str) -> Iterator[_Piece]:
     for number, raw in enumerate(text.splitlines(), start=1):
         if raw.lstrip().startswith(("```", "~~~")):
             fenced = not fenced
-        if fenced or len(raw) > 20_000:
+        if fenced or len(raw) > _LINE_CHARACTERS:
             continue
         plain = _MARKUP.sub("", _LINK.sub(r"\1", raw)).replace("×", "x").replace("\xa0", " ")
         if plain.count("|") >= 2:

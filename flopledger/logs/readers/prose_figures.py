@@ -8,10 +8,11 @@ node) is told apart by the words around it, or not taken.
 import re
 from collections.abc import Callable
 from functools import cache
+from itertools import islice
 
 Figure = tuple[str, float | int | str, str | None]  #: name, value, unit
 
-_N = r"(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)"
+_N = r"(?<![\d.,])(\d{1,3}(?:,\d{3}){1,5}(?:\.\d{1,9})?|\d{1,15}(?:\.\d{1,9})?)"
 _SCALES = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12} | {
     "thousand": 1e3,
     "million": 1e6,
@@ -41,7 +42,12 @@ _NODES = re.compile(
 )
 _EACH = re.compile(r"\b(?:each|per (?:node|machine|server|host))\b|/node", re.I)
 _HOURS_OF = re.compile(rf"s?[ -]*(?:{_DEVICE})?[ -]*(?:hours?|hrs|days)\b", re.I)
-_TIME = re.compile(rf"{_N}\s*-?(weeks?|days?|hours?|hrs?|h|minutes?|mins?)\b", re.I)
+_TIME = re.compile(rf"(?<![\d.,–-]){_N}\s*-?(weeks?|days?|hours?|hrs?|h|minutes?|mins?)\b", re.I)
+_LASTED = re.compile(
+    r"(?:for|took|taking|takes|in|over|lasted|lasting|during|ran|was|is)\s+(?:about|approx\w*\.?|around|"
+    r"roughly|nearly|a total of|total of|just|only|some|under)?\s*$",
+    re.I,
+)
 _SECONDS = {"w": 604_800.0, "d": 86_400.0, "h": 3_600.0, "m": 60.0}
 _DEVICE_HOURS = re.compile(
     rf"{_N}{_SCALE}\s*(?:total\s+|cumulative\s+)?(?:{_PART.pattern}[ -]*)?(?:{_DEVICE})?[ -]?"
@@ -70,7 +76,7 @@ _UTILISATION = re.compile(
     re.I,
 )
 _FLOP = re.compile(
-    rf"(?:{_N}\s*(?:x\s*)?10\s*(?:\^|\*\*)?\s*\{{?(\d\d)\}}?|(\d+(?:\.\d+)?)e\+?(\d\d))"
+    rf"(?:{_N}\s*(?:x\s*)?10\s*(?:\^|\*\*)?\s*\{{?(\d\d)\}}?|(?<![\d.])(\d{{1,9}}(?:\.\d{{1,9}})?)e\+?(\d\d))"
     r"\s*(?:total\s+|training\s+)?FLOPs?\b(?!\s*(?:/|per))",
     re.I,
 )
@@ -88,13 +94,21 @@ _OTHER_PARAMETERS = (
     "over",
     "lora",
 )
+_TRAINED_IN = re.compile(
+    r"\btrain(?:ed|ing)\b.{0,60}?\b(?:in|with|using) (?:full |pure |mixed |mixed[- ]precision )?"
+    r"(bf16|bfloat16|fp16|float16|fp8)\b",
+    re.I,
+)
+#: Another number of devices in the same words: reserved, in use, spare.
+_OTHER_COUNT = re.compile(rf"(?<![\w.])(\d{{1,6}})\s*{_DEVICE}\b(?!\s*(?:each|per|/))", re.I)
+_PARTS = 6  #: names of parts that one sentence is searched for
 _FEWEST_TOKENS = 1e6  #: fewer are of a batch, a window or an answer
 
 
 def of_sentence(text: str) -> list[Figure]:
     """Give the figures that a sentence about training states."""
     found = [*_device_hours(text), *_tokens(text), *_throughput(text), *_utilisation(text)]
-    found += [*_flop(text), *_hardware(text), *_time(text), *_precision(text)]
+    found += [*_flop(text), *_hardware(text), *_time(text, after=_LASTED), *_trained_in(text)]
     return [*found, *of_model(text)]
 
 
@@ -159,10 +173,13 @@ def _device_hours(text: str) -> list[Figure]:
 _COUNT_OF_PART = re.compile(rf"{_N}x\s*{_PART.pattern}.*", re.I)
 
 
-def _time(text: str) -> list[Figure]:
+def _time(text: str, after: re.Pattern[str] | None = None) -> list[Figure]:
+    """Give the durations; in a sentence only those ``after`` a word that says what lasted."""
     plain = _DEVICE_HOURS.sub(lambda m: "" if re.search(_DEVICE, m[0], re.I) else m[0], text)
     plain = re.sub(rf"{_PART.pattern}[ -](?:hours?|days?)", "", plain, flags=re.I)
     found = [one for one in _TIME.finditer(plain) if not _not_of_the_run(plain, one)]
+    if after is not None and (not found or not after.search(plain[: found[0].start()])):
+        return []
     if not found:
         return []
     units = [match[2].lower()[0] for match in found]
@@ -209,6 +226,11 @@ def _flop(text: str) -> list[Figure]:
     return [*found, *(("claimed_flop", one * 8.64e19, "FLOP") for one in days)]
 
 
+def _trained_in(text: str) -> list[Figure]:
+    match = _TRAINED_IN.search(text)
+    return [("precision", _PRECISIONS[match[1].lower()], None)] if match else []
+
+
 def _precision(text: str) -> list[Figure]:
     names = {_PRECISIONS[word.lower()] for word in _PRECISION.findall(text)}
     return [("precision", name, None) for name in names] if len(names) == 1 else []
@@ -216,7 +238,7 @@ def _precision(text: str) -> list[Figure]:
 
 def _hardware(text: str) -> list[Figure]:
     found: list[Figure] = []
-    for match in _PART.finditer(text):
+    for match in islice(_PART.finditer(text), _PARTS):
         name = match[0].strip(" -(").removesuffix("s")
         if not _is_part(name) or _HOURS_OF.match(text[match.end() :]):
             continue
@@ -238,7 +260,10 @@ def _count(text: str, match: re.Match[str]) -> int | None:
         count = int(after[1] or after[2])
     else:
         return None
+    others = {int(one[1]) for one in _OTHER_COUNT.finditer(text[match.end() :])}
     nodes = _NODES.search(text)
+    if others - {count, count * int(nodes[1]) if nodes else count}:
+        return None  # "416 A100 GPUs, using 384 gpus": which of them worked is for people to say
     if nodes is not None:
         number = int(nodes[1])
         inside = re.match(
