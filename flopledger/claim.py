@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: A claim this near (in the logarithm) to a product of stated figures is that product.
 _DERIVED = 0.01
+#: A figure printed more coarsely than this share of it agrees with too much to be recognised.
+_COARSE = 0.03
 #: Utilisations that guidelines and databases assume where nobody measured one.
 _ASSUMED = (0.3, 0.4, 0.5)
 CONVENTION_TOLERANCE = 0.05  #: a claim this near to a convention (in the logarithm) used it
@@ -130,9 +132,11 @@ def _against_estimate(
     outcome = bands.of_claim(distance)
     fits = _fits(value, runs, ratio, spread)
     if outcome is Verdict.CONSISTENT:
-        # A figure with recomputation lies within many margins, and yet is another quantity.
+        # A figure with recomputation lies within many margins, and yet is another quantity; where
+        # the estimate itself is as wide, nothing tells the two apart.
         hardware = [one for one in fits if one.code == "hardware-flop-claimed-as-model"]
-        if claim.basis == "hardware" or not hardware or abs(math.log(ratio)) < math.log(1.2):
+        near = abs(math.log(ratio)) < max(math.log(1.2), spread + CONVENTION_TOLERANCE)
+        if claim.basis == "hardware" or not hardware or near:
             return outcome, []
         return Verdict.NEEDS_EXPLANATION, [_fit_finding(hardware[0], ratio, claim)]
     severity: Severity = "error" if outcome is Verdict.INCONSISTENT else "warning"
@@ -164,7 +168,7 @@ def _derived(claim: Claim, runs: list[RunAudit]) -> list[Finding]:
         (
             name
             for name, rate in products
-            if hours is not None and abs(math.log(value / (hours * rate))) < _DERIVED
+            if hours is not None and _is_printed_of(claim, hours * rate)
         ),
         None,
     )
@@ -177,6 +181,17 @@ def _derived(claim: Claim, runs: list[RunAudit]) -> list[Finding]:
         "nothing, since it was derived from them"
     )
     return [_finding("circular-evidence", "info", message, claim)]
+
+
+def _is_printed_of(claim: Claim, figure: float) -> bool:
+    """Say whether the claim is ``figure`` as people print it: rounded, or cut after its last digit."""
+    value, low, high = claim.flop.best, claim.flop.low, claim.flop.high
+    assert value is not None
+    if abs(math.log(value / figure)) < _DERIVED:
+        return True
+    if low is None or high is None or (high - low) / value > _COARSE:
+        return False
+    return low <= figure <= value + (high - low)
 
 
 def _products(run: RunAudit) -> list[tuple[str, float]]:

@@ -125,6 +125,8 @@ def join(run: RunFigures, found: RunFacts) -> tuple[RunFigures, list[Finding]]:
             changes[name] = str(resolved.value)
     if run.attention is None and found.attention_mask is not None:
         changes["attention"] = str(found.attention_mask.value)
+    if run.mfu is None and run.hfu is None:
+        changes |= _disclosed_utilisation(found)
     if "recorded_flop" not in changes and found.recorded_flop_at_least is not None:
         least = replace(found.recorded_flop_at_least, bound="at least")
         changes["recorded_flop"] = _input("recorded_flop", least)
@@ -223,6 +225,14 @@ def _mismatch(code: str, run: RunFigures, stated: Input, read_out: Input, *, use
         + ("the evidence is used" if used else "the case's figure is the one that is tested"),
         evidence=(stated.source, read_out.source),
     )
+
+
+def _disclosed_utilisation(found: RunFacts) -> dict[str, object]:
+    """Take a utilisation that somebody states; one that the run's software printed is a claim."""
+    for name, resolved in (("mfu", found.claimed_mfu), ("hfu", found.claimed_hfu)):
+        if resolved is not None and resolved.facts[0].grade is Grade.STATEMENT:
+            return {name: _input(name, resolved)}
+    return {}
 
 
 def _sequence(run: RunFigures, found: RunFacts) -> dict[str, object]:

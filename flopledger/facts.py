@@ -79,6 +79,10 @@ NAMES: dict[str, tuple[str | None, str]] = {
     "planned_epochs": ("epochs", "passes asked for"),
     "first_step": ("steps", "where a resumed run began; only what follows is this run's compute"),
     "per_process_batch": ("samples", "samples a forward pass of one process"),
+    "loop_batch": (
+        "samples",
+        "what a loop of one's own calls its batch: a process's, as far as known",
+    ),
     "gradient_accumulation": ("passes", "forward passes an optimizer step"),
     "world_size": ("ranks", "processes that trained"),
     "visible_accelerators": ("devices", "what a host inventory lists; the run may have used fewer"),

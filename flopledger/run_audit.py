@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from flopledger import evidence, implied_peak, inputs, parts, telemetry_view
+from flopledger import evidence, implied_peak, inputs, parts, telemetry_view, throughput
 from flopledger.case import AuditCase
 from flopledger.estimate import ComputeEstimate, Draws
 from flopledger.evidence import Completed
@@ -22,12 +22,13 @@ def audit_run(
     """Audit run ``index`` of ``case``; ``loaded`` holds the case's models by name."""
     stated = inputs.of_run(case.spec.run[index], place=f"{case.name}: run[{index}]")
     known = evidence.complete(case, index, stated)
-    run = known.figures
-    findings = [*evidence.beyond_the_clock(stated), *known.findings]
+    run, derived = throughput.fill(known.figures)
+    findings = [*evidence.beyond_the_clock(stated), *known.findings, *derived]
     part = _part(run, findings)
     findings += implied_peak.check(run, known.found, part)
     estimates: list[ComputeEstimate] = []
     conventions: dict[str, float] = {}
+    known = replace(known, figures=run)
     costs = _costs(case, index, known, loaded, findings, trace=trace)
     own = costs[0][2].cost if costs else None
     beside = passes.of_run(run, loaded, own, draws, trace=trace)

@@ -5,10 +5,11 @@ otherwise stay beside it, and a disagreement that matters becomes a finding. Wha
 computed from others where the arithmetic is exact (steps x batch), and says so.
 """
 
+import math
 from dataclasses import replace
 
 from flopledger.facts import NAMES, Fact, Finding, Grade
-from flopledger.logs import adapters, checks, series, telemetry
+from flopledger.logs import adapters, checks, series, statements, telemetry
 from flopledger.logs.architecture import find_shape
 from flopledger.logs.benchmarks import Benchmark, benchmark
 from flopledger.logs.evidence import Evidence
@@ -54,6 +55,7 @@ _PLAIN = (
 def assemble(evidence: Evidence) -> RunFacts:
     """Choose and compute the figures of the one run that ``evidence`` belongs to."""
     evidence, settled = series.settle(series.add_records(evidence))
+    evidence, said = statements.promote(evidence)
     several = checks.several_runs(evidence)
     seen = telemetry.measure(evidence.telemetry, *_window(evidence))
     evidence = replace(evidence, facts=(*evidence.facts, *seen.names))
@@ -75,13 +77,14 @@ def assemble(evidence: Evidence) -> RunFacts:
     if several is None:
         figures["timed_seconds"] = _timed_seconds(evidence) or _of_record(evidence)
         figures |= _amount(evidence, figures, rules)
+    figures["wall_seconds"] = _whole_job(evidence, figures)
     figures["accelerator_seconds"] = _accelerator_seconds(evidence, figures) or seen.device_seconds
     figures["energy_joules"] = seen.energy_joules or figures["energy_joules"]
     figures["energy_boundary"] = seen.energy_boundary or figures["energy_boundary"]
     figures |= _evaluation(evidence, figures, rules)
     figures |= _from_benchmark(figures, rules)
     figures["implied_parameters"] = _implied_parameters(figures)
-    findings = [*evidence.findings, *settled]
+    findings = [*evidence.findings, *settled, *said]
     findings += [several] if several else []
     findings += seen.findings
     findings += checks.conflicts(figures)
@@ -147,6 +150,19 @@ def _timed_seconds(evidence: Evidence) -> Resolved | None:
     )
 
 
+def _whole_job(evidence: Evidence, figures: dict[str, Resolved | None]) -> Resolved | None:
+    """Take the job that can hold the timed part, where a folder has the times of several."""
+    wall, timed = figures["wall_seconds"], figures.get("timed_seconds")
+    if wall is None or timed is None or wall.number >= timed.number:
+        return wall
+    longer = [fact for fact in evidence.named("wall_seconds") if float(fact.value) >= timed.number]
+    if not longer:
+        return wall
+    return _computed(
+        float(longer[0].value), "s", (longer[0],), f"{longer[0].place}, which holds the timed part"
+    )
+
+
 def _of_record(evidence: Evidence) -> Resolved | None:
     """Take the time of the one watched command, where no log gives a timed part of it."""
     facts = [fact for fact in evidence.named("wall_seconds") if fact.grade is Grade.INSTRUMENT]
@@ -159,11 +175,15 @@ def _of_record(evidence: Evidence) -> Resolved | None:
 
 def _accelerator_count(evidence: Evidence, world: Resolved | None) -> Resolved | None:
     """Prefer what a machine description or the run says to what a host inventory lists."""
-    return (
-        choose(evidence, "accelerator_count")
-        or choose(evidence, "world_size")
-        or world
-        or choose(evidence, "visible_accelerators")
+    figure = choose(evidence, "accelerator_count") or choose(evidence, "world_size") or world
+    listed = choose(evidence, "visible_accelerators")
+    if figure is not None or listed is None or listed.number == 1:
+        return figure or listed
+    if listed.facts[0].locator.startswith("lines "):
+        return listed  # the run itself printed the table that its devices stand in
+    # A host's inventory says what a run could have used; which of them it did use is another matter.
+    return replace(
+        listed, bound="at most", derivation=f"{listed.derivation}, listed and perhaps idle"
     )
 
 
@@ -181,24 +201,61 @@ def _tokens_per_sample(evidence: Evidence, rules: Benchmark | None) -> Resolved 
     )
 
 
+def _each_process(evidence: Evidence) -> Resolved | None:
+    """Give the samples of one process's pass; a loop's own word for it counts where it accumulates."""
+    figure = choose(evidence, "per_process_batch")
+    if figure is not None or choose(evidence, "gradient_accumulation") is None:
+        return figure
+    return choose(evidence, "loop_batch")
+
+
 def _batch_by_rates(evidence: Evidence) -> Resolved | None:
     """Samples a step from the Trainer's rates: what was planned, divided by the same time."""
     rate = choose(evidence, "planned_train_samples_per_second")
     seconds, steps = choose(evidence, "timed_seconds"), choose(evidence, "planned_steps")
-    if rate is None or seconds is None or steps is None:
+    pace = choose(evidence, "planned_train_steps_per_second")
+    if rate is None:
         return None
-    batch = rate.number * seconds.number / steps.number
-    if batch < 0.75 or abs(batch - round(batch)) > max(0.02, 0.01 * batch):
+    if seconds is not None and steps is not None:
+        batch, facts = (
+            rate.number * seconds.number / steps.number,
+            (*rate.facts, *seconds.facts, *steps.facts),
+        )
+    elif pace is not None:
+        batch, facts = rate.number / pace.number, (*rate.facts, *pace.facts)
+    else:
         return None
-    facts = (*rate.facts, *seconds.facts, *steps.facts)
+    whole = _whole_passes(evidence, batch)
+    if whole is None and (
+        batch < 0.75 or abs(batch - round(batch)) > max(0.02, 0.01 * batch) or seconds is None
+    ):
+        return None
     return _computed(
-        round(batch), "samples", facts, "samples a second x seconds / planned steps, rounded"
+        whole or round(batch),
+        "samples",
+        facts,
+        "samples a second / steps a second, rounded to whole passes of the processes",
     )
+
+
+#: The last batch of an epoch is smaller, so a mean batch may lie so far below a full one.
+_SHORT_LAST_BATCH = 0.93
+
+
+def _whole_passes(evidence: Evidence, batch: float) -> int | None:
+    """Round a mean batch up to whole passes of whole processes, where the pass of one is known."""
+    each = _each_process(evidence)
+    if each is None:
+        return None
+    accumulation = choose(evidence, "gradient_accumulation")
+    size = each.number * (accumulation.number if accumulation else 1)
+    multiple = math.ceil(batch / size * (1 - 0.005))
+    return round(multiple * size) if batch >= _SHORT_LAST_BATCH * multiple * size else None
 
 
 def _world(evidence: Evidence, batch: Resolved | None) -> Resolved | None:
     """Processes that trained, by batch arithmetic: global batch / (a process's x accumulation)."""
-    per_process = choose(evidence, "per_process_batch")
+    per_process = _each_process(evidence)
     if batch is None or per_process is None:
         return None
     accumulation = choose(evidence, "gradient_accumulation")
@@ -218,7 +275,7 @@ def _world(evidence: Evidence, batch: Resolved | None) -> Resolved | None:
 
 def _global_batch(evidence: Evidence, count: Resolved | None) -> Resolved | None:
     """Samples a step from the batch of one process, where the number of processes is known."""
-    per_process = choose(evidence, "per_process_batch")
+    per_process = _each_process(evidence)
     world = choose(evidence, "world_size") or count
     if per_process is None or world is None:
         return None
@@ -230,6 +287,7 @@ def _global_batch(evidence: Evidence, count: Resolved | None) -> Resolved | None
         "samples",
         facts,
         f"{per_process.value:,} a process x {world.value:,} processes x {times:,} accumulated",
+        world.bound,
     )
 
 
@@ -247,7 +305,7 @@ def _amount(
     text = rules is None or rules.tokens_per_sample is not None
     if length is not None and text:
         bound: Bound = "at most" if rules is not None and rules.padded else length.bound
-        opposed = samples is not None and {samples.bound, length.bound} == {"at least", "at most"}
+        opposed = samples is not None and _opposed(samples, length)
         if tokens is None and samples is not None and not opposed:
             tokens = _product(samples, length, "tokens", "samples x tokens a sample", bound)
         elif (
@@ -276,7 +334,7 @@ def _samples_otherwise(evidence: Evidence, figures: dict[str, Resolved | None]) 
         how = "samples planned, by rate x seconds; fewer if the run stopped early"
         planned = _product(rate, seconds, "samples", how, "at most")
         return replace(planned, value=round(planned.number))
-    each = choose(evidence, "per_process_batch")
+    each = _each_process(evidence)
     if steps is not None and each is not None:
         how = "steps x batch of one process, with as many processes and passes as there were"
         return _product(steps, each, "samples", how, "at least")
@@ -287,8 +345,9 @@ def _accelerator_seconds(
     evidence: Evidence, figures: dict[str, Resolved | None]
 ) -> Resolved | None:
     seconds, count = figures.get("timed_seconds"), figures["accelerator_count"]
-    if seconds is not None and count is not None:
-        return _product(seconds, count, "s", "timed seconds x accelerators", seconds.bound)
+    opposed = seconds is not None and count is not None and _opposed(seconds, count)
+    if seconds is not None and count is not None and not opposed:
+        return _product(seconds, count, "s", "timed seconds x accelerators")
     return choose(evidence, "accelerator_seconds")
 
 
@@ -345,11 +404,16 @@ def _implied_parameters(figures: dict[str, Resolved | None]) -> Resolved | None:
     )
 
 
+def _opposed(one: Resolved, other: Resolved) -> bool:
+    """Say whether the product of two figures is bounded on neither side."""
+    return {one.bound, other.bound} == {"at least", "at most"}
+
+
 def _product(
     left: Resolved, right: Resolved, unit: str, derivation: str, bound: Bound = "exact"
 ) -> Resolved:
     if bound == "exact":
-        bound = left.bound
+        bound = right.bound if left.bound == "exact" else left.bound
     facts = tuple(dict.fromkeys((*left.facts, *right.facts)))
     value = left.number * right.number
     return _computed(value, unit, facts, f"{derivation}: {left.value:,} x {right.value:,}", bound)

@@ -13,6 +13,9 @@ _METRICS: dict[str, tuple[str, Grade]] = {
     "total_flos": ("claimed_flop", Grade.CLAIM),
     "train_runtime": ("timed_seconds", Grade.LOG),
     "global_step": ("steps", Grade.LOG),
+    "update_step": ("steps", Grade.LOG),
+    "optimizer_step": ("steps", Grade.LOG),
+    "optim_step": ("steps", Grade.LOG),
     "num_input_tokens_seen": ("tokens", Grade.CLAIM),
     "num_tokens": ("tokens", Grade.LOG),
     "tokens_seen": ("tokens", Grade.LOG),
@@ -36,6 +39,12 @@ _WHOLE = frozenset({"steps", "tokens", "samples"})
 _SETTINGS = {
     "per_device_train_batch_size": "per_process_batch",
     "gradient_accumulation_steps": "gradient_accumulation",
+    "micro_batch_size": "per_process_batch",
+    "grad_accum_steps": "gradient_accumulation",
+    "gradient_accumulation": "gradient_accumulation",
+    "accumulate_grad_batches": "gradient_accumulation",
+    # A loop of one's own: of one process where it is accumulated, and perhaps of all where it is not.
+    "batch_size": "loop_batch",
     "max_steps": "planned_steps",
     "global_train_batch_size": "global_batch",
     "global_batch_size": "global_batch",

@@ -18,6 +18,10 @@ _STEP_LINE_CHARACTERS = 4_000
 _RANKS_WITHIN_SECONDS = 5.0
 #: Programs print every step, every ten or every hundred.
 _USUAL_INTERVAL = 100
+#: So far apart, two or three prints are pieces of a log and not its rhythm.
+_LONGEST_INTERVAL = 1_000
+#: A gap of so many intervals is a piece of the log that is not there.
+_HOLE_INTERVALS = 10
 #: Stamps and summed step times may differ by this before it is worth a word.
 _CLOCK_SLACK = 0.1
 
@@ -108,8 +112,11 @@ class StepLog:
             for before, after in pairwise(self.steps)
             if after.step > before.step
         ]
+        usual = int(statistics.median_low(gaps)) if gaps else 0
+        if usual and not (len(gaps) < 3 and usual > _LONGEST_INTERVAL):
+            return usual
         if gaps:
-            return int(statistics.median_low(gaps))
+            return 1
         # A lone print of a low step covers the steps up to it, as the first print of a log does.
         return self.steps[0].step if 0 < self.steps[0].step <= _USUAL_INTERVAL else 1
 
@@ -125,13 +132,28 @@ class StepLog:
         """Steps kept that this log covers."""
         return self.steps[-1].step - self.first_step
 
+    @property
+    def holes(self) -> list[tuple[Step, Step]]:
+        """Pairs of prints between which a piece of the log is missing."""
+        widest = max(_HOLE_INTERVALS * self.interval, _USUAL_INTERVAL)
+        return [
+            (before, after)
+            for before, after in pairwise(self.steps)
+            if after.step - before.step > widest
+        ]
+
     def seconds(self) -> float | None:
-        """Sum the step times, work done again included; ``None`` where a time is missing."""
+        """Sum the step times, work done again included; ``None`` where a time is missing.
+
+        Where a piece of the log is missing, one interval stands for it: no print says how long it took.
+        """
         total, before = 0.0, self.first_step
+        missing = {after.line for _, after in self.holes}
         for step in self.steps:
             if step.seconds is None:
                 return None
-            span = step.step - before if step.step > before else self.interval
+            is_known = step.step > before and step.line not in missing
+            span = step.step - before if is_known else self.interval
             total += step.seconds * span
             before = step.step
         return total or None
@@ -181,7 +203,20 @@ class StepLog:
     def _note_time(self, notes: Notes) -> None:
         summed, stamped = self.seconds(), self.stamped_seconds()
         places = f"lines {self.steps[0].line} to {self.steps[-1].line}"
-        if summed is not None:
+        holes = self.holes
+        if summed is not None and holes:
+            # Unless stamps say more, the time of what is printed is a lower bound.
+            notes.fact("seen_seconds", round(max(summed, stamped or 0.0), 3), places)
+            before, after = holes[0]
+            notes.finding(
+                "coverage-gap",
+                "warning",
+                f"between steps {before.step:,} and {after.step:,} the log is missing: its steps are "
+                "counted, their time is not known, and the time is a lower bound",
+                line(before.line),
+                line(after.line),
+            )
+        elif summed is not None:
             notes.fact("timed_seconds", round(summed, 3), places)
         if stamped is not None:
             notes.fact("wall_seconds", round(stamped, 3), f"{places}, by their stamps")

@@ -20,6 +20,7 @@ from flopledger.inputs import Input, RunFigures
 from flopledger.methods import priors
 from flopledger.parts import Part
 from flopledger.quantity import Interval, Quantity, between, exact
+from flopledger.text import number
 
 if TYPE_CHECKING:
     from flopledger.quantity import Samples
@@ -74,7 +75,7 @@ def estimate(
         rho = priors.goodput_ratio()
         parts["goodput"] = draws.of("goodput_ratio", rho)
         sample = sample / parts["goodput"]
-        assumptions.append(rho.describe())
+        assumptions += [rho.describe(), _by_the_formula(seconds, peak, utilisation)]
     if utilisation.basis == "hardware":
         recomputed = recompute_factor(run.recompute)
         parts["recomputation"] = draws.of(f"{run.name}/recompute", recomputed)
@@ -93,6 +94,18 @@ def estimate(
         draws=sample,
         from_prior=utilisation.stated is None,
         log_variance=log_variances(parts),
+    )
+
+
+def _by_the_formula(seconds: Input, peak: Interval, utilisation: Utilisation) -> str:
+    """State the product as the EU guidelines' formula has it, for whoever reports by it."""
+    assert utilisation.stated is not None
+    flop = seconds.quantity.interval * peak * utilisation.stated.quantity.interval
+    ends = flop.best if flop.best is not None else None
+    words = number(ends) if ends else f"{number(flop.low)} to {number(flop.high)}"
+    return (
+        f"undivided, as N x L x H x U (guidelines, annex A.2.1): {words} FLOP, if the utilisation is the "
+        "average over all the hours"
     )
 
 

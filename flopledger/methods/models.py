@@ -15,11 +15,11 @@ from flopcount import FlopcountError, closed_form
 from flopcount.config_file import ConfigError, find_config, read_json
 from flopledger.case_spec import ModelSpec
 from flopledger.errors import CaseError
-from flopledger.facts import Finding
+from flopledger.facts import Finding, Grade
 from flopledger.inputs import Input, parameters
 from flopledger.logs import RunFacts
 from flopledger.methods.work import SampleCost
-from flopledger.quantity import Z90, Quantity
+from flopledger.quantity import Z90, Quantity, exact
 from flopledger.text import number
 
 #: sd of ln(true / figure): embeddings, routers, norms and conventions that a figure may mean.
@@ -88,7 +88,7 @@ def load(key: str, spec: ModelSpec, config: Path | None, *, place: str) -> Model
 def of_evidence(found: RunFacts, config: Path | None) -> Model | None:
     """Make a model of what a run's evidence says about it; ``None`` if it says nothing."""
     if found.architecture is None and config is None:
-        return None
+        return _of_size(found)
     place = found.architecture_source or found.config_file or "evidence"
     dimensions, reason = None, None
     if config is not None:
@@ -108,6 +108,34 @@ def of_evidence(found: RunFacts, config: Path | None) -> Model | None:
         dimensions=dimensions,
         why_no_dimensions=reason,
         total=None,
+        active=None,
+    )
+
+
+def _of_size(found: RunFacts) -> Model | None:
+    """Make a model of its size alone, which allows 6ND.
+
+    Not of an adapter, whose size is not its model's, and not where a benchmark's rules fix the cost.
+    """
+    size = found.parameters
+    is_adapter = found.kind is not None and found.kind.value == "lora"
+    if size is None or size.number <= 0 or is_adapter or found.benchmark is not None:
+        return None
+    total = Input(
+        name="parameters",
+        quantity=exact(size.number),
+        unit="parameters",
+        source=size.derivation,
+        grade=size.facts[0].grade if size.facts else Grade.STATEMENT,
+    )
+    return Model(
+        key="evidence",
+        spec=ModelSpec(),
+        place=size.derivation,
+        config=None,
+        dimensions=None,
+        why_no_dimensions="the evidence gives the number of parameters and no dimensions",
+        total=total,
         active=None,
     )
 

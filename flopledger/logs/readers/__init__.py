@@ -21,6 +21,7 @@ from flopledger.logs.readers import (
     model_files,
     nanogpt,
     nemo,
+    prose,
     slurm,
     tensorboard,
     torchtitan,
@@ -30,6 +31,7 @@ from flopledger.logs.readers import (
 )
 
 READERS: tuple[Reader, ...] = (
+    model_files.POINTER,
     weights.GGUF,
     weights.SAFETENSORS,
     wandb_log.READER,
@@ -50,10 +52,11 @@ READERS: tuple[Reader, ...] = (
     hf_console.READER,
     deepspeed.READER,
     hf_trainer.STATE,
-    hf_trainer.RESULTS,
+    # A summary of W&B holds the Trainer's results as well, and more.
     wandb_files.METADATA,
     wandb_files.SUMMARY,
     wandb_files.CONFIG,
+    hf_trainer.RESULTS,
     model_files.ADAPTER,
     model_files.CONFIG,
     model_files.AUXILIARY,
@@ -67,4 +70,5 @@ READERS: tuple[Reader, ...] = (
     slurm.JSON,
     lightning_csv.READER,
     model_card.READER,
+    prose.READER,
 )

@@ -1,7 +1,7 @@
 """Model cards: the training sections of a README that the Trainer or a person wrote.
 
-Everything in a card is a statement. Only the lists that the Trainer generates and the headings of
-the standard template are read; prose is left to people.
+Everything in a card is a statement. The lists that the Trainer generates and the headings of the
+standard template are taken; the rest is read as any other text is (``prose.py``), which is weaker.
 """
 
 import re
@@ -11,6 +11,7 @@ from flopledger.logs.document import Document
 from flopledger.logs.notes import Notes, line
 from flopledger.logs.numbers import is_placeholder, parse_count, parse_positive
 from flopledger.logs.reader import Reader
+from flopledger.logs.readers import prose
 
 _HYPERPARAMETER = re.compile(r"\s*[-*]\s*\**([A-Za-z_ ]{3,40}?)\**\s*:\s*\**\s*(.{1,200}?)\**\s*")
 _BASE = re.compile(r"base_model:\s*([^\s\[\]]{1,200})\s*")
@@ -56,11 +57,13 @@ def sniff(head: bytes, name: str) -> bool:
 
 def read(document: Document, notes: Notes) -> None:
     """Write down the hyper-parameters and the stated hardware."""
-    for number, text in enumerate(document.text().splitlines(), start=1):
+    whole = document.text()
+    for number, text in enumerate(whole.splitlines(), start=1):
         if (match := _BASE.fullmatch(text)) or (match := _FINE_TUNED.search(text)):
             notes.fact("base_model", match[1], line(number), grade=Grade.STATEMENT)
         elif match := _HYPERPARAMETER.fullmatch(text):
             _note_item(match[1].strip().lower(), match[2].strip(), line(number), notes)
+    prose.note(whole, notes)
 
 
 def _note_item(key: str, value: str, place: str, notes: Notes) -> None:

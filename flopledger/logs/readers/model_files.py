@@ -107,11 +107,18 @@ _AUXILIARY = (
     b'"_from_model_config"',
     b'"weight_map"',
     b'"added_tokens_decoder"',
+    b'"added_tokens":',
+    b'"eos_token":',
+    b'"bos_token":',
 )
+#: Lists of packages and the like, which loggers leave beside a run.
+_AUXILIARY_NAMES = ("requirements.txt", "conda-environment.yaml", "vocab.json", "merges.txt")
 
 
-def sniff_auxiliary(head: bytes, _name: str) -> bool:
+def sniff_auxiliary(head: bytes, name: str) -> bool:
     """Recognise tokenizers, preprocessors, generation settings and the index of shards."""
+    if name.rsplit("/", 1)[-1] in _AUXILIARY_NAMES:
+        return True
     return head.lstrip()[:1] == b"{" and any(mark in head for mark in _AUXILIARY)
 
 
@@ -119,6 +126,20 @@ def read_nothing(_document: Document, _notes: Notes) -> None:
     """Take nothing: such a file is known, and holds no fact of a run."""
 
 
+def sniff_pointer(head: bytes, _name: str) -> bool:
+    """Recognise what Git LFS leaves in the place of a large file."""
+    return head.startswith(b"version https://git-lfs.github.com/spec/")
+
+
+def read_pointer(document: Document, _notes: Notes) -> None:
+    """Refuse it: the figures are in the file that it stands for."""
+    raise EvidenceError(
+        f"{document.name}: a Git LFS pointer and not the file itself; fetch it (git lfs pull) and hand "
+        "that in"
+    )
+
+
+POINTER = Reader(format="git-lfs-pointer", sniff=sniff_pointer, read=read_pointer)
 AUXILIARY = Reader(format="model-auxiliary", sniff=sniff_auxiliary, read=read_nothing)
 ADAPTER = Reader(format="adapter-config", sniff=sniff_adapter, read=read_adapter)
 CONFIG = Reader(format="model-config", sniff=sniff_config, read=read_config)

@@ -294,3 +294,25 @@ def test_composer_behind_a_rank_label(written):
     assert facts.accelerator_count.number == 16
     assert facts.precision.value == "bf16"
     assert facts.timed_seconds.number == 1800
+
+
+_PRINT = (
+    " iteration {:>8}/  115311 | consumed samples: {:>12} | elapsed time per iteration (s): 100.00 | "
+    "global batch size:  2048 |\n"
+)
+
+
+def test_two_pieces_of_a_log_give_no_time(written) -> None:
+    log = _PRINT.format(3_707, 59_312) + _PRINT.format(85_376, 158_692_272)
+    run = logs.assemble(written({"log.txt": log}))
+    # 81,669 steps lie between: 200 s of them are printed, and nobody knows the rest
+    assert run.timed_seconds is not None
+    assert (run.timed_seconds.value, run.timed_seconds.bound) == (200.0, "at least")
+    assert "coverage-gap" in codes(run)
+
+
+def test_a_log_with_a_steady_rhythm_has_no_hole(written) -> None:
+    log = "".join(_PRINT.format(step, 2_048 * step) for step in range(1_000, 6_000, 1_000))
+    run = logs.assemble(written({"log.txt": log}))
+    assert run.timed_seconds is not None
+    assert (run.timed_seconds.value, run.timed_seconds.bound) == (500_000.0, "exact")

@@ -189,3 +189,58 @@ def test_a_limit_of_length_bounds_the_tokens(written):
     # 100 steps x 16 samples, none longer than 2048
     assert facts.tokens.number == 100 * 16 * 2048
     assert facts.tokens.bound == "at most"
+
+
+_TRAINER_SUMMARY = (
+    '{"train/global_step": 31500, "train/epoch": 250.0, "_timestamp": 1714839710.1, "_runtime": 30466.0, '
+    '"_step": 132, "train_runtime": 28840.6921, "train_samples_per_second": 45.578, '
+    '"train_steps_per_second": 1.092, "total_flos": 1.341237224448e+17, "train_loss": 0.85}'
+)
+_HOST = '{"startedAt": "2024-05-04T07:54:04", "program": "x.py", "gpu": "Tesla T4", "gpu_count": 2}'
+_ARGUMENTS = {"per_device_train_batch_size": 42, "gradient_accumulation_steps": 1}
+_SETTINGS = "wandb_version: 1\n" + "".join(
+    f"{key}:\n  value: {number}\n" for key, number in _ARGUMENTS.items()
+)
+
+
+def test_a_summary_of_a_trainer_is_read_as_a_summary(written) -> None:
+    run = logs.assemble(
+        written({"s.json": _TRAINER_SUMMARY, "m.json": _HOST, "config.yaml": _SETTINGS})
+    )
+    # 45.578 samples a second / 1.092 steps a second = 41.7: one process of 42, its last batch smaller
+    assert run.steps is not None
+    assert run.steps.value == 31_500
+    assert run.global_batch is not None
+    assert run.global_batch.value == 42
+    assert run.accelerator_count is not None
+    assert run.accelerator_count.value == 1
+    assert run.samples is not None
+    assert run.samples.value == 31_500 * 42
+    assert "device-count-mismatch" in codes(run)
+
+
+def test_listed_devices_alone_are_an_upper_bound(written) -> None:
+    run = logs.assemble(written({"m.json": _HOST.replace('"gpu_count": 2', '"gpu_count": 8')}))
+    assert run.accelerator_count is not None
+    assert (run.accelerator_count.value, run.accelerator_count.bound) == (8, "at most")
+
+
+def test_a_loop_of_ones_own(written) -> None:
+    summary = '{"_step": 107124, "_runtime": 1563.0, "_timestamp": 1.0, "train/update_step": 13390}'
+    host = _HOST.replace('"gpu_count": 2', '"gpu_count": 1')
+    keys = {"batch_size": 8, "grad_accum_steps": 8, "max_seq_len": 512}
+    settings = "wandb_version: 1\n" + "".join(f"{k}:\n  value: {v}\n" for k, v in keys.items())
+    run = logs.assemble(written({"s.json": summary, "m.json": host, "config.yaml": settings}))
+    # 13,390 updates x 8 passes x 8 sequences = 856,960; 512 is the longest that one may be
+    assert run.samples is not None
+    assert run.samples.value == 856_960
+    assert run.tokens is not None
+    assert (run.tokens.value, run.tokens.bound) == (856_960 * 512, "at most")
+
+
+def test_a_pointer_is_no_file(written) -> None:
+    text = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n"
+    evidence = written({"adapter_model.safetensors": text})
+    (finding,) = evidence.findings
+    assert finding.code == "evidence-unreadable"
+    assert "Git LFS pointer" in finding.message

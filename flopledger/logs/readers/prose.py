@@ -1,0 +1,132 @@
+"""Prose: what a README, a chronicle or an issue's text says of a training run, in words and tables.
+
+Everything here is somebody's word. A figure is noted under ``said_...`` with its line; whether it is
+used is decided where all evidence is at hand (``flopledger/logs/statements.py``), since a model card may
+well speak of the model that it was fine-tuned from. Plans, wishes, comparisons and examples are no
+statements about a run and are left out; so are code blocks and tables of several runs.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from flopledger.facts import Grade
+from flopledger.logs.document import Document
+from flopledger.logs.notes import Notes, line
+from flopledger.logs.reader import Reader
+from flopledger.logs.readers import prose_figures as figures
+
+_ENDINGS = (".md", ".markdown", ".mdx", ".rst", ".txt", ".html", ".htm")
+_TRAINED = re.compile(r"\b(?:pre-?|post-?|fine-?)?(?:train|tun)(?:ed|ing|s)?\b|\btook\b", re.I)
+#: Words by which a sentence is a plan, a wish, a comparison, or about something else than training.
+_HYPOTHETICAL = re.compile(
+    r"\b(?:can|could|would|should|might|may|will|if|expect\w*|estimat\w*|aims?|plan(?:s|ned)?|goal|"
+    r"compar\w*|than|instead|e\.g\.|for example|recommend\w*|requir\w*|needs?|needed|minimum|"
+    r"inference|serv(?:e|es|ing)|evaluat\w*|benchmark\w*|theoretical\w*|up to|per (?:day|epoch)|"
+    r"intermediate|so far|remaining)\b",
+    re.I,
+)
+_MARKUP = re.compile(r"<[^<>]{0,300}>|[*`~≈]|\\[,;! ]")
+_LINK = re.compile(r"!?\[([^\[\]]{0,300})\]\([^()]{0,600}\)")
+_LABELLED = re.compile(r"\s*(?:[-+•]\s+|\d+\.\s+)?([A-Za-z][^:|]{1,60}?)\s*[:：]\s*(.{1,300})")  # noqa: RUF001
+_SENTENCE_END = re.compile(r"(?<=[.!?;])\s+(?=[A-Z(\[])")
+_EXPERTS = re.compile(r"mixture[- ]of[- ]experts|\bMoE\b|\bactive param|activated param", re.I)
+_RULE_CELL = re.compile(r"\s*:?-{2,}:?\s*")
+
+
+#: A longer line is no sentence, and an hour of matching.
+_LINE_CHARACTERS = 1_500
+#: What a text says of its run, it says near its beginning; the rest of a longer one is not read.
+_TEXT_CHARACTERS = 262_144
+#: More figures than this are a data set, not a description.
+_FIGURES = 400
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Piece:
+    """A sentence, or a label with its value."""
+
+    number: int  #: line
+    text: str
+    label: str | None = None
+
+
+def sniff(head: bytes, name: str) -> bool:
+    """Recognise a text that speaks of a run's hardware, time, tokens or FLOP."""
+    if b"\0" in head[:4096] or head.lstrip()[:1] in (b"{", b"["):
+        return False
+    if not name.lower().endswith(_ENDINGS):
+        return False
+    text = head[:_TEXT_CHARACTERS].decode("utf-8", "replace")
+    return any(_figures(piece) for piece in _pieces(text))
+
+
+def read(document: Document, notes: Notes) -> None:
+    """Note every figure that the text states about training."""
+    note(document.text(), notes)
+
+
+def note(text: str, notes: Notes) -> None:
+    """Note the figures of a text; a card's reader hands its text over, too."""
+    text = text[:_TEXT_CHARACTERS]
+    experts = _EXPERTS.search(text) is not None
+    noted = 0
+    for piece in _pieces(text):
+        if noted > _FIGURES:
+            break
+        how = "label" if piece.label is not None else "sentence"
+        for name, value, unit in _figures(piece):
+            if experts and name == "parameters":
+                continue  # of a mixture: all of them, or those that a token meets
+            place = f"{line(piece.number)}, {how}"
+            noted += 1
+            notes.fact(f"said_{name}", value, place, unit=unit, grade=Grade.STATEMENT)
+
+
+def _figures(piece: _Piece) -> list[tuple[str, float | int | str, str | None]]:
+    if piece.label is not None:
+        return figures.of_label(piece.label, piece.text)
+    if _HYPOTHETICAL.search(piece.text) is None and not _TRAINED.search(piece.text):
+        return figures.of_model(piece.text)
+    if not _TRAINED.search(piece.text) or _HYPOTHETICAL.search(piece.text):
+        return []
+    return figures.of_sentence(piece.text)
+
+
+def _pieces(text: str) -> Iterator[_Piece]:
+    """Cut a text into labels with values, and sentences; tables of several rows are left out."""
+    fenced = False
+    table: list[tuple[int, list[str]]] = []
+    for number, raw in enumerate(text.splitlines(), start=1):
+        if raw.lstrip().startswith(("```", "~~~")):
+            fenced = not fenced
+        if fenced or len(raw) > _LINE_CHARACTERS:
+            continue
+        plain = _MARKUP.sub("", _LINK.sub(r"\1", raw)).replace("×", "x").replace("\xa0", " ")
+        if plain.count("|") >= 2:
+            table.append((number, [cell.strip() for cell in plain.strip().strip("|").split("|")]))
+            continue
+        yield from _of_table(table)
+        table = []
+        match = _LABELLED.fullmatch(plain)
+        if match is not None and figures.is_label(match[1]):
+            yield _Piece(number=number, label=match[1].strip(), text=match[2].strip())
+            continue
+        for sentence in _SENTENCE_END.split(plain):
+            if sentence.strip():
+                yield _Piece(number=number, text=sentence.strip())
+    yield from _of_table(table)
+
+
+def _of_table(rows: list[tuple[int, list[str]]]) -> Iterator[_Piece]:
+    """Give a table of two columns as labels, and one of a single row by its header."""
+    body = [row for row in rows if not all(_RULE_CELL.fullmatch(cell) for cell in row[1])]
+    if len(body) > 1 and all(len(cells) == 2 for _, cells in body):
+        yield from (_Piece(number=number, label=cells[0], text=cells[1]) for number, cells in body)
+    elif len(body) == 2 and len(body[0][1]) == len(body[1][1]):
+        number = body[1][0]
+        pairs = zip(body[0][1], body[1][1], strict=True)
+        yield from (_Piece(number=number, label=head, text=cell) for head, cell in pairs if cell)
+
+
+READER = Reader(format="prose", sniff=sniff, read=read)

@@ -1,0 +1,141 @@
+"""Prose among the evidence: when somebody's words fill what no document of the run gives.
+
+What a text says is used only where nothing better speaks of the same thing, and only where it says one
+thing: of several different figures none is taken. Labels ("Training tokens: 3T") outrank sentences,
+which may be about a checkpoint or somebody else's model.
+"""
+
+from dataclasses import replace
+
+from flopledger.facts import Fact, Finding
+from flopledger.logs.evidence import Evidence
+from flopledger.text import number
+
+_PREFIX = "said_"
+#: What else, if the evidence has it, speaks of the same thing and silences the text.
+_SILENCED_BY = {
+    "tokens": ("tokens", "samples", "steps", "epochs", "benchmark"),
+    "wall_seconds": ("timed_seconds", "wall_seconds", "accelerator_seconds", "started"),
+    "accelerator_seconds": ("timed_seconds", "wall_seconds", "accelerator_seconds", "started"),
+    "accelerator": ("accelerator",),
+    "accelerator_count": ("accelerator_count", "world_size", "visible_accelerators"),
+    "parameters": ("parameters", "parameters_of_shard", "model_type", "benchmark"),
+    "sequence_length": ("sequence_length", "tokens_per_sample", "sequence_limit"),
+    "tokens_per_second_per_accelerator": ("tokens_per_second_per_accelerator",),
+    "precision": ("precision",),
+    "claimed_flop": ("claimed_flop",),
+    "claimed_mfu": ("claimed_mfu",),
+    "claimed_hfu": ("claimed_hfu",),
+}
+#: Amounts and times; in the card of a model that was trained further they may be the original's.
+_OF_THE_BASE = frozenset(
+    {"tokens", "wall_seconds", "accelerator_seconds", "accelerator_count", "accelerator"}
+    | {"tokens_per_second_per_accelerator", "claimed_flop", "claimed_mfu", "claimed_hfu"}
+)
+
+
+def promote(evidence: Evidence) -> tuple[Evidence, list[Finding]]:
+    """Give the evidence with what texts say under its canonical name, where it may be used."""
+    said = [fact for fact in evidence.facts if fact.name.startswith(_PREFIX)]
+    if not said:
+        return evidence, []
+    others = {fact.name for fact in evidence.facts if not fact.name.startswith(_PREFIX)}
+    used: list[Fact] = []
+    findings: list[Finding] = []
+    for name, silencing in _SILENCED_BY.items():
+        facts = [fact for fact in said if fact.name == _PREFIX + name]
+        if not facts or others & set(silencing):
+            continue
+        chosen = _one_figure(facts)
+        if chosen is None:
+            findings.append(_several(name, facts))
+        elif name in _OF_THE_BASE and "base_model" in others:
+            findings.append(_perhaps_of_the_base(name, chosen))
+        else:
+            used.append(replace(chosen, name=name))
+    findings += _data_set(said, used)
+    if used:
+        findings.append(_words(used))
+    return replace(evidence, facts=(*evidence.facts, *used)), findings
+
+
+def _one_figure(facts: list[Fact]) -> Fact | None:
+    """Take the one figure that the labels give, else the one of the sentences; ``None`` of several."""
+    for mark in ("label", "sentence"):
+        group = [fact for fact in facts if fact.locator.endswith(mark)]
+        if group:
+            return group[0] if _agree(group) else None
+    return None
+
+
+def _agree(group: list[Fact]) -> bool:
+    first = group[0].value
+    if isinstance(first, str):
+        # "A100" and "A100-80GB" are one part, said less and more exactly; the longest name speaks.
+        longest = max(group, key=lambda fact: len(str(fact.value)))
+        group[0] = longest
+        return all(_within(str(fact.value), str(longest.value)) for fact in group)
+    return all(abs(float(fact.value) / float(first) - 1) < 0.02 for fact in group)
+
+
+def _within(one: str, other: str) -> bool:
+    short, long = (_letters(one), _letters(other))
+    return short in long
+
+
+def _letters(name: str) -> str:
+    return "".join(one for one in name.lower() if one.isalnum())
+
+
+def _several(name: str, facts: list[Fact]) -> Finding:
+    shown = ", ".join(dict.fromkeys(_shown(fact) for fact in facts[:6]))
+    return Finding(
+        code="prose-ambiguous",
+        severity="warning",
+        message=f"the text gives several figures of {name} ({shown}): none is used; state in the case "
+        "which one is this run's",
+        evidence=tuple(fact.place for fact in facts[:6]),
+    )
+
+
+def _perhaps_of_the_base(name: str, fact: Fact) -> Finding:
+    return Finding(
+        code="prose-ambiguous",
+        severity="warning",
+        message=f"the text gives {name} as {_shown(fact)}, and its model was trained further from "
+        "another: the figure may be the original's and is not used",
+        evidence=(fact.place,),
+    )
+
+
+def _data_set(said: list[Fact], used: list[Fact]) -> list[Finding]:
+    """Name the size of a data set where it is the only word on tokens."""
+    sizes = [fact for fact in said if fact.name == "said_dataset_tokens"]
+    if not sizes or any(fact.name == "tokens" for fact in used):
+        return []
+    message = (
+        f"the text gives {_shown(sizes[0])} tokens as the size of the training data, not as what was "
+        "trained on: passes over it may be several, or a part of one; it is not used"
+    )
+    return [
+        Finding(
+            code="dataset-size-not-trained",
+            severity="info",
+            message=message,
+            evidence=(sizes[0].place,),
+        )
+    ]
+
+
+def _words(used: list[Fact]) -> Finding:
+    shown = ", ".join(f"{fact.name} {_shown(fact)}" for fact in used)
+    return Finding(
+        code="prose-used",
+        severity="info",
+        message=f"read from a text, in somebody's words and rounded as people round: {shown}",
+        evidence=tuple(fact.place for fact in used),
+    )
+
+
+def _shown(fact: Fact) -> str:
+    return str(fact.value) if isinstance(fact.value, str) else number(float(fact.value))

@@ -1,0 +1,82 @@
+"""A stated throughput (tokens a second and device) beside hours and tokens: a test, or an amount.
+
+    throughput x device-seconds = rho x tokens
+
+``rho`` is the factor by which billed hours at a steady pace overstate the work that was kept, the same
+as for a disclosed utilisation (``methods/priors.py``). Where tokens are stated too, the three are held
+against one another; where no document gives an amount, they give one, as wide as ``rho`` is.
+"""
+
+import math
+from dataclasses import replace
+
+from flopledger import verdict as bands
+from flopledger.facts import Finding
+from flopledger.inputs import Input, RunFigures, product
+from flopledger.methods import priors
+from flopledger.quantity import lognormal
+from flopledger.run_checks import Check
+from flopledger.text import number
+from flopledger.verdict import Verdict
+
+#: Name of an amount that was derived from the throughput; it cannot test what it came from.
+DERIVED = "tokens by throughput"
+
+
+def fill(run: RunFigures) -> tuple[RunFigures, list[Finding]]:
+    """Give the run with the tokens that pace and time come to, where nothing else gives an amount."""
+    paced = _paced(run)
+    if paced is None or run.tokens is not None or run.samples is not None:
+        return run, []
+    best = paced.quantity.best
+    assert best is not None
+    rho = priors.goodput_ratio()
+    tokens = replace(
+        paced, name=DERIVED, quantity=lognormal(best / rho.median, rho.predictive_sigma)
+    )
+    message = (
+        f"run {run.name}: no document gives the tokens; {number(best / rho.median)} follow from the "
+        f"stated throughput over the device-hours, divided by {rho.describe()}"
+    )
+    finding = Finding(
+        code="amount-by-throughput", severity="info", message=message, evidence=(paced.source,)
+    )
+    return replace(run, tokens=tokens), [finding]
+
+
+def check(run: RunFigures) -> Check:
+    """Hold tokens, throughput and device-hours against one another, where all three are stated."""
+    paced = _paced(run)
+    tokens = run.tokens.quantity.best if run.tokens is not None else None
+    if paced is None or tokens is None or run.tokens is None or run.tokens.name == DERIVED:
+        return Check(verdict=Verdict.UNDETERMINED)
+    best = paced.quantity.best
+    assert best is not None
+    ratio, rho = best / tokens, priors.goodput_ratio()
+    outcome = bands.of_z(math.log(ratio / rho.median) / rho.predictive_sigma)
+    if outcome is Verdict.CONSISTENT:
+        return Check(verdict=outcome)
+    reading = (
+        "hours of downtime or other work, a best throughput instead of a mean, or a throughput of all "
+        "devices taken for one"
+        if ratio > rho.median
+        else "hours or throughput understated, or tokens overstated"
+    )
+    finding = Finding(
+        code="throughput-mismatch",
+        severity="error" if outcome is Verdict.INCONSISTENT else "warning",
+        message=f"run {run.name}: throughput x device-hours come to {number(best)} tokens, "
+        f"{number(ratio)} times the {number(tokens)} stated: {reading}",
+        evidence=(paced.source, run.tokens.source),
+    )
+    return Check(verdict=outcome, findings=(finding,))
+
+
+def _paced(run: RunFigures) -> Input | None:
+    """Multiply throughput and device time, where both have two sides."""
+    rate, seconds = run.device_throughput, run.device_seconds
+    if rate is None or seconds is None:
+        return None
+    if not (rate.quantity.is_two_sided and seconds.quantity.is_two_sided):
+        return None
+    return product(DERIVED, "tokens", rate, seconds)
