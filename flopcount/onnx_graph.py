@@ -305,6 +305,10 @@ class _Walk:
         for value in (*graph.input, *graph.value_info, *graph.output):
             if value.name not in self.known:
                 self.known[value.name] = _described(value)
+        for name, computed in values.items():
+            told = self.known.get(name, Operand())
+            if told.shape is None:
+                self.known[name] = replace(told, shape=tuple(computed.shape))
 
     def run(self) -> GraphLedger:
         for node in self.graph.node:
@@ -382,7 +386,8 @@ class _Walk:
             self._mark(node, operands, product=False)
             return
         given = {item.name for item in body.input}
-        handed_on = [item.name for item in body.output[1:]]
+        same = {part.output[0]: part.input[0] for part in body.node if part.op_type == "Identity"}
+        handed_on = [same.get(item.name, item.name) for item in body.output[1:]]
         # A stored tensor that the turns replace is a first state; one handed on as it is, a weight.
         carried = [
             operand if operand is None or item.name == name else replace(operand, constant=False)
@@ -395,7 +400,10 @@ class _Walk:
             inner[tensor.name] = Operand(shape=shape, element=tensor.data_type, constant=True)
         for _ in range(turns):
             for item, operand in zip(body.input[2:], carried, strict=True):
-                self.known[item.name] = operand or Operand()
+                state = operand or Operand()
+                if state.shape is None:
+                    state = replace(state, shape=_described(item).shape)
+                self.known[item.name] = state
             for name, operand in inner.items():
                 self.known[name] = operand
             for part in body.node:
