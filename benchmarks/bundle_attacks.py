@@ -77,6 +77,7 @@ def _report(folder: Path, *, all_values: bool) -> Iterator[str]:
     yield from _head()
     yield from _corruption({"two files and a seal": (tiny, all_values), "an audit": (whole, False)})
     yield from _archives(tiny, folder / "hostile.zip")
+    yield from _forgeries(tiny, key, folder)
     yield from _json(tiny, folder / "hostile.zip")
     yield from _speed(
         {
@@ -161,6 +162,31 @@ def _archives(tiny: Path, target: Path) -> Iterator[str]:
             f"| {what} | {len(content):,} | {outcome} | {seconds * 1e3:.1f} | {peak / 1024:,.0f} | "
             f"{took} |"
         )
+    yield ""
+
+
+def _forgeries(tiny: Path, key: bundle.PrivateKey, folder: Path) -> Iterator[str]:
+    """Let somebody without the key, and then its owner, hand in seals that are not what they seem."""
+    (folder / "other").mkdir()
+    bundle.generate_key(folder / "other")
+    other = bundle.load_private(folder / "other" / "flopledger.key")
+    earlier, target = folder / "earlier.zip", folder / "forged.zip"
+    predicate = statement.Predicate(
+        schema=statement.SCHEMA, kind="record", title="e",
+        tool=statement.Tool(version="0", data_digests={}, environment={}),
+    )  # fmt: skip
+    writing.write(earlier, {"record/a": b"0\n"}, predicate, [key])
+    yield "## Seals that are not what they seem"
+    yield ""
+    yield "In the archive's one form, so that `zipfile` takes each of them."
+    yield ""
+    yield "| seal | bytes | `flopledger verify` | ms | peak KiB |"
+    yield "|---|---|---|---|---|"
+    made = attacks.forgeries(tiny.read_bytes(), earlier.read_bytes(), key, other)
+    for what, content in made:
+        target.write_bytes(content)
+        outcome, seconds, peak = _measured(target)
+        yield f"| {what} | {len(content):,} | {outcome} | {seconds * 1e3:.1f} | {peak / 1024:,.0f} |"
     yield ""
 
 

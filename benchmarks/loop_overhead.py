@@ -1,13 +1,15 @@
 """What it costs a training step to be recorded, beside counters that are left on.
 
-    python benchmarks/loop_overhead.py [--quick] [--only pairs|memory|processes] [--write]
+    python benchmarks/loop_overhead.py [--quick] [--only pairs|parts|memory|processes] [--write]
 
 Each method is compared with the plain loop in pairs of blocks that follow one another at once, in
 one process, in an order that alternates; the figure is the median of the pairs' ratios with a 95 %
 bootstrap interval, so that a shared machine's weather falls on both sides of each pair. Peers that
 are not installed are named as missing. trainmeter wraps a whole process and cannot be switched on
 and off inside one: it is compared process by process, plain and wrapped ones in turn, beside ours
-on the same footing; each process times its own steps.
+on the same footing; each process times its own steps. ``parts`` (benchmarks/loop_parts.py) is the
+sharpest: the recorder's own pieces timed where they run, and processor time of single steps with the
+recorder switched on and off.
 """
 
 from __future__ import annotations
@@ -229,6 +231,37 @@ def switched(one: Loop, rounds: int, steps: int = 12) -> tuple[float, list[float
     return statistics.median(extra), ratios
 
 
+def own_cost(quick: bool) -> list[str]:
+    """The recorder's own pieces, and the recorder switched on and off, on both loops."""
+    from loop_parts import alternating, parts
+
+    lines = [
+        "| loop | plain step | call | optimizer's hook | gradient's hook | folding and writing "
+        "| together | of the step | processor time on / off, median |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, (make, _) in LOOPS.items():
+        small = name == SMALL
+        steps = (200 if quick else 3000) if small else (10 if quick else 40)
+        found = parts(make(), steps)
+        ratios = alternating(make(), (5 if quick else 30) if small else (10 if quick else 180))
+        low, high = interval(ratios)
+        lines.append(
+            f"| {name} | {found.plain / 1e3:.2f} ms | {found.call:.1f} µs | {found.optimizer:.1f} µs "
+            f"| {found.gradient:.1f} µs | {found.folding:.1f} µs | **{found.total:.1f} µs** "
+            f"| {100 * found.share:.3f} % | {statistics.median(ratios):.4f} ({low:.4f} to {high:.4f}) |"
+        )
+        print(lines[-1], flush=True)
+    own, ratios = switched(LOOPS[SMALL][0](), 30 if quick else 400)
+    low, high = interval(ratios)
+    return [
+        *lines,
+        "",
+        f"The small loop with the recorder switched on and off every 12 steps: {own:.0f} µs of a "
+        f"step, ratio {statistics.median(ratios):.4f} ({low:.4f} to {high:.4f}).",
+    ]
+
+
 def memory(steps: int) -> list[tuple[int, int, int]]:
     """Steps, traced bytes and resident bytes at three points of a long recording of a tiny model."""
     model = nn.Linear(4, 4)
@@ -345,7 +378,9 @@ def table(quick: bool) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true", help="fewer pairs")
-    parser.add_argument("--only", choices=("pairs", "memory", "processes"), help="one part only")
+    parser.add_argument(
+        "--only", choices=("pairs", "parts", "memory", "processes"), help="one part only"
+    )
     parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name}")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -360,13 +395,8 @@ def main() -> None:
     ]
     if options.only in (None, "pairs"):
         told += [*table(options.quick), ""]
-        own, ratios = switched(LOOPS[SMALL][0](), 30 if options.quick else 400)
-        low, high = interval(ratios)
-        told += [
-            f"The small loop with the recorder switched on and off every 12 steps: {own:.0f} µs of a "
-            f"step, ratio {statistics.median(ratios):.4f} ({low:.4f} to {high:.4f}).",
-            "",
-        ]
+    if options.only in (None, "parts"):
+        told += [*own_cost(options.quick), ""]
     if options.only in (None, "processes"):
         told += ["Processes in turn, the small loop:", ""]
         told += [*processes(2 if options.quick else 8, 400), ""]

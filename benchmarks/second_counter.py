@@ -125,47 +125,93 @@ def _attention(counter, func, args, kwargs):
 
 
 def _einsum(counter, func, args, kwargs):
+    """Contract from left to right, as torch does unless an optimiser of the order is installed."""
     out = func(*args, **kwargs)
     equation, *operands = args
-    operands = (
-        list(operands[0]) if len(operands) == 1 and not torch.is_tensor(operands[0]) else (operands)
-    )
-    if len(operands) == 2:
-        _einsum_pair(counter, equation.replace(" ", ""), operands, out)
-    elif len(operands) > 2:
-        raise NotImplementedError("einsum of three operands")
+    if len(operands) == 1 and not torch.is_tensor(operands[0]):
+        operands = list(operands[0])
+    if len(operands) > 2 and torch.backends.opt_einsum.is_available():
+        raise NotImplementedError("einsum of three operands in an order that is not known here")
+    names, _, kept = equation.replace(" ", "").partition("->")
+    factors = [Factor.of(*pair) for pair in zip(names.split(","), operands, strict=True)]
+    kept = set(kept.replace("...", "")) | {e for f in factors for e in f.sizes if "." in e}
+    while len(factors) > 1:
+        left, right, *rest = factors
+        wanted = kept | {letter for factor in rest for letter in factor.sizes}
+        factors = [left.times(right, wanted, counter, out), *rest]
     return out
 
 
-def _einsum_pair(counter, equation, operands, out):
-    left, _, right = equation.partition("->")
-    names = left.split(",")
-    sizes, where = {}, {}
-    for name, operand in zip(names, operands, strict=True):
-        plain = name.replace("...", "")
-        head, _, tail = name.partition("...")
-        extra = operand.dim() - len(plain)
-        letters = [*head, *(f".{extra - i}" for i in range(extra)), *tail]
-        for letter, size in zip(letters, operand.shape, strict=True):
-            sizes[letter] = max(sizes.get(letter, 1), size)
-            where.setdefault(letter, set()).add(name)
-    both = {letter for letter, owners in where.items() if len(owners) == 2 or names[0] == names[1]}
-    kept = set(right) | {letter for letter in sizes if letter.startswith(".")}
-    contracted = both - kept
-    if not contracted:
-        return
-    alone = {letter for letter in sizes if letter not in kept and letter not in both}
-    counter.note(
-        2 * prod(size for letter, size in sizes.items() if letter not in alone), operands, out
-    )
+class Factor:
+    """One factor of an einsum: the length of each of its axes, and whether it is differentiated."""
+
+    def __init__(self, sizes, requires_grad):
+        self.sizes, self.requires_grad = sizes, requires_grad
+
+    @classmethod
+    def of(cls, name, operand):
+        """Give each axis of an operand its letter; those of an ellipsis are counted from behind."""
+        head, dots, tail = name.partition("...")
+        extra = operand.dim() - len(head) - len(tail)
+        letters = [*head, *(f".{extra - i}" for i in range(extra if dots else 0)), *tail]
+        return cls(dict(zip(letters, operand.shape, strict=True)), operand.requires_grad)
+
+    def times(self, other, wanted, counter, out):
+        """Note the product of two factors if it sums over an axis; answer what is left of them.
+
+        An axis of one element sums nothing, and an axis of one factor alone is summed beforehand.
+        """
+        mine, theirs = self.sizes, other.sizes
+        whole = {k: max(mine.get(k, 1), theirs.get(k, 1)) for k in {**mine, **theirs}}
+        summed = {k for k in mine if min(mine[k], theirs.get(k, 1)) > 1 and k not in wanted}
+        if summed:
+            flop = 2 * prod(n for k, n in whole.items() if k in wanted or k in summed)
+            counter.note(flop, (self, other), out)
+        left = {k: n for k, n in whole.items() if k in wanted}
+        return Factor(left, self.requires_grad or other.requires_grad)
 
 
-def _fourier(counter, args, kwargs, out):
-    """The customary 5 N log2 N of a complex transform of N points."""
-    axes = _get(args, kwargs, 2, "dim", None)
-    axes = range(out.dim()) if axes is None else (axes,) if isinstance(axes, int) else axes
-    points = prod(out.shape[axis] for axis in axes)
-    counter.note(round(5 * prod(out.shape) * log2(points)), (args[0],), out)
+def _cdist(counter, args, kwargs, out):
+    """Euclidean distances: the products of the two sets' points."""
+    x1, x2 = _get(args, kwargs, 0, "x1"), _get(args, kwargs, 1, "x2")
+    counter.note(2 * prod(out.shape) * x1.shape[-1], (x1, x2), out)
+
+
+def _vector(counter, args, kwargs, out):
+    """Matrix times vector; the matrix's gradient is an outer product and sums nothing."""
+    matrix = _get(args, kwargs, 0, "input")
+    counter.note(2 * prod(matrix.shape), (_get(args, kwargs, 1, "vec"),), out)
+
+
+def _fourier(own_axes, *, of_input=False):
+    """The customary 5 N log2 N of a complex transform of N points, half of it for a real one."""
+
+    def handler(counter, args, kwargs, out):
+        x = args[0]
+        whole = x if of_input else out
+        axes = _get(args, kwargs, 2, "dim", own_axes)
+        axes = range(out.dim()) if axes is None else (axes,) if isinstance(axes, int) else axes
+        points = prod(whole.shape[axis] for axis in axes)
+        # Transforms over several axes are carried out on complex numbers from the start.
+        several = own_axes != -1 and not of_input
+        half = not out.is_complex() or not (x.is_complex() or several)
+        flop = round(5 * prod(whole.shape) * log2(points)) if points > 1 else 0
+        counter.note(flop // 2 if half else flop, (x,), out)
+
+    return handler
+
+
+def _windows(counter, args, kwargs, out):
+    """Transform of real windows: n_fft points, as many windows as the result has frames."""
+    points = _get(args, kwargs, 1, "n_fft")
+    frames = prod(out.shape[:-2]) * out.shape[-1]
+    counter.note(round(5 * points * frames * log2(points)) // 2, (args[0],), out)
+
+
+def _from_windows(counter, args, kwargs, out):
+    points, frames = _get(args, kwargs, 1, "n_fft"), args[0].shape[-1]
+    number = points * frames * prod(args[0].shape[:-2])
+    counter.note(round(5 * number * log2(points)) // 2, (args[0],), out)
 
 
 def _recurrent(counter, func, args, kwargs):
@@ -252,9 +298,19 @@ PRODUCTS = {
     f.conv_transpose1d: _transposed,
     f.conv_transpose2d: _transposed,
     f.conv_transpose3d: _transposed,
-    torch.fft.fftn: _fourier,
+    torch.cdist: _cdist,
+    torch.mv: _vector,
+    T.mv: _vector,
+    torch.stft: _windows,
+    T.stft: _windows,
+    torch.istft: _from_windows,
+    T.istft: _from_windows,
     torch.linalg.solve_triangular: _solve_triangular,
 }
+for _suffix, _axes in (("fft", -1), ("fft2", (-2, -1)), ("fftn", None)):
+    for _kind in ("", "i", "r", "ir"):
+        _handler = _fourier(_axes, of_input=_kind == "r")
+        PRODUCTS[getattr(torch.fft, _kind + _suffix)] = _handler
 for _name in ("_grouped_mm",):
     if hasattr(torch, _name):
         PRODUCTS[getattr(torch, _name)] = _grouped
@@ -281,4 +337,5 @@ def second_count(model, args, kwargs, loss=None):
     if torch.is_tensor(own):
         return counter.totals([own])
     leaves = torch.utils._pytree.tree_leaves(out)
-    return counter.totals([t for t in leaves if torch.is_tensor(t) and t.is_floating_point()])
+    tensors = [leaf for leaf in leaves if torch.is_tensor(leaf)]
+    return counter.totals([t for t in tensors if t.is_floating_point() or t.is_complex()])

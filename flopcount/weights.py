@@ -29,7 +29,6 @@ _SCALE = re.compile(
 )
 _INTEGERS = {"I64", "I32", "U32", "U64", "I16", "U16", "BOOL", "LongStorage", "IntStorage",
              "BoolStorage", "ShortStorage"}  # fmt: skip
-_OTHER_FILES = ("training_args", "adapter", "optimizer", "scheduler", "rng_state")
 _SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.(safetensors|bin|gguf)$")
 
 

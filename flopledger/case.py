@@ -64,7 +64,8 @@ class AuditCase:
         case = cls(
             spec=parse(text, name=str(path), corrections=corrections),
             path=where.resolve(),
-            name=str(path),
+            # Reports name the case: where it lies on this machine is nobody's business.
+            name=where.name if where.is_absolute() else str(path),
             sha256=sha256,
             claim_text=amendments.claim_text(corrections, _claim_text(text)),
             allow_outside=allow_outside,

@@ -15,6 +15,12 @@ from profilers.trace import DeviceKey, Trace
 
 PROC = Path("/proc")
 MAX_ENVIRONMENT = 1 << 20
+LAUNCHERS = frozenset(
+    {"srun", "sbatch", "salloc", "qsub", "bsub", "jsrun", "aprun", "flux", "kubectl", "ssh", "pdsh"}
+)
+"""Programs whose work is done by others' processes, as a rule on other hosts."""
+_ERRANDS = frozenset({"git", "rsync", "scp", "sftp", "git-remote-ssh"})
+"""Programs that use ``ssh`` to carry files, not to compute."""
 
 
 class ProcessTree:
@@ -26,6 +32,8 @@ class ProcessTree:
         """Slurm jobs for which the command started a launcher (``srun``)."""
         self.nodes = 1
         """The most nodes that such a job has."""
+        self.elsewhere: set[str] = set()
+        """Launchers whose work this host does not see; not an ``srun`` inside a job of this host."""
         self._strangers: set[int] = set()
         self.device_minors: set[int] = set()
         self.interpreters = Interpreters(proc)
@@ -62,13 +70,20 @@ class ProcessTree:
         return found
 
     def _launcher(self, pid: int) -> None:
-        """Remember the job of an ``srun``: its tasks are children of a daemon, not of itself."""
-        with contextlib.suppress(OSError):
-            if (self._proc / str(pid) / "comm").read_text().strip() == "srun":
-                told = self._variables(pid)
-                self.jobs |= {told["SLURM_JOB_ID"]} if "SLURM_JOB_ID" in told else set()
-                nodes = told.get("SLURM_JOB_NUM_NODES", "")
-                self.nodes = max(self.nodes, int(nodes) if nodes.isdecimal() else 1)
+        """Remember who hands its work to others: their tasks are no children of ours.
+
+        The tasks of an ``srun`` inside a job are found on this host by the job.
+        """
+        name = _name(self._proc, pid)
+        if name not in LAUNCHERS:
+            return
+        told = self._variables(pid) if name == "srun" else {}
+        if "SLURM_JOB_ID" in told:
+            self.jobs.add(told["SLURM_JOB_ID"])
+            nodes = told.get("SLURM_JOB_NUM_NODES", "")
+            self.nodes = max(self.nodes, int(nodes) if nodes.isdecimal() else 1)
+        elif name != "ssh" or _name(self._proc, _parent(self._proc, pid)) not in _ERRANDS:
+            self.elsewhere.add(name)
 
     def _tasks(self) -> set[int]:
         """Return this host's processes that run as tasks of the jobs. Others' cannot be looked into."""
@@ -101,6 +116,20 @@ class ProcessTree:
                     target = str(entry.readlink())
                     if target.startswith("/dev/nvidia") and target[11:].isdigit():
                         self.device_minors.add(int(target[11:]))
+
+
+def _name(proc: Path, pid: int) -> str:
+    """Return a program's name; an empty one where it is gone."""
+    with contextlib.suppress(OSError):
+        return (proc / str(pid) / "comm").read_text(errors="replace").strip()
+    return ""
+
+
+def _parent(proc: Path, pid: int) -> int:
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        # The name before it may hold blanks and brackets; its last bracket is the field's end.
+        return int((proc / str(pid) / "stat").read_text().rpartition(")")[2].split()[1])
+    return 0
 
 
 def _readable(path: Path) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from flopledger.errors import FlopledgerError
-from flopledger.process_tree import attribute
+from flopledger.process_tree import LAUNCHERS, attribute
 from flopledger.run_child import AWAITED, Ended, run_child
 from flopledger.run_launches import continued, earlier_summary, manifest_name
 from flopledger.run_manifest import manifest, redacted
@@ -165,6 +165,7 @@ class ProfiledRun:
             trouble=trouble,
             left_running=ended.left,
             job_nodes=1 if ended.tree is None else ended.tree.nodes,
+            elsewhere=_elsewhere(self.command, ended),
             unwritten_sweeps=unwritten,
         )
         summary = continued(self._earlier, summarise(facts, trace))
@@ -196,6 +197,16 @@ class ProfiledRun:
                 f"{self.folder}: cannot hold a record ({error.strerror}); choose another --out"
             ) from error
         return earlier_summary(self.folder) if append else None
+
+
+def _elsewhere(command: Sequence[str], ended: Ended) -> frozenset[str]:
+    """Return the launchers whose work was not seen; the command itself may end before a look."""
+    seen = set() if ended.tree is None else ended.tree.elsewhere
+    jobs = set() if ended.tree is None else ended.tree.jobs
+    own = Path(command[0]).name
+    if own in LAUNCHERS and not (own == "srun" and (jobs or "SLURM_JOB_ID" in os.environ)):
+        seen = seen | {own}
+    return frozenset(seen)
 
 
 def _fresh_folder(program: str) -> Path:

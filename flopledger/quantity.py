@@ -99,11 +99,6 @@ class Quantity:
     spread: Spread
 
     @property
-    def is_exact(self) -> bool:
-        """Whether it is one number."""
-        return self.spread is Spread.EXACT
-
-    @property
     def is_two_sided(self) -> bool:
         """Whether it can be sampled; a bound cannot."""
         return self.spread is not Spread.BOUND

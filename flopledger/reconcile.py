@@ -94,6 +94,19 @@ class RunAudit:
         factor = device_time.recompute_factor(self.figures.recompute)
         return self.combined.flop * factor.interval
 
+    @property
+    def hfu(self) -> dict[str, Interval] | None:
+        """As ``utilisation``, with recomputation; ``None`` where that is not known."""
+        figures, recorded = self.figures, self.figures.recorded_hardware_flop
+        if recorded is None and figures.recompute is not None:
+            factor = device_time.recompute_factor(figures.recompute).interval
+            return {name: value * factor for name, value in self.utilisation.items()}
+        if recorded is None or self.part is None or figures.device_seconds is None:
+            return None
+        rate = recorded.quantity.interval / figures.device_seconds.quantity.interval
+        peaks = {name: self.part.peak(name) for name in self.utilisation}
+        return {name: rate / peak for name, peak in peaks.items() if peak is not None}
+
 
 def reconcile(
     run: RunFigures,

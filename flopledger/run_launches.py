@@ -66,10 +66,15 @@ def _sum(launches: list[dict[str, Any]], name: str) -> float | None:
     return sum(numbers) if len(numbers) == len(values) else None
 
 
-def _both_ends(first: Any, second: Any) -> list[float] | None:
+def _both_ends(first: Any, second: Any) -> list[float | None] | None:
     if not isinstance(first, list) or not isinstance(second, list) or len(first) != 2:
         return None
-    return [first[0] + second[0], first[1] + second[1]]
+    return [_both(one, two) for one, two in zip(first, second, strict=True)]
+
+
+def _both(one: float | None, two: float | None) -> float | None:
+    """Add two ends; an end that is open stays open."""
+    return None if one is None or two is None else one + two
 
 
 def _bounds(first: Any, second: Any) -> dict[str, Any] | None:
@@ -81,15 +86,16 @@ def _bounds(first: Any, second: Any) -> dict[str, Any] | None:
         return {
             **second,
             "grade": second["grade"] if first["grade"] == second["grade"] else "mixed",
-            "low": first["low"] + second["low"],
-            "high": first["high"] + second["high"],
+            **_ends(first, second),
+            "hard": _ends(first["hard"], second["hard"]),
             "by_precision": {
-                name: {
-                    end: first["by_precision"][name][end] + second["by_precision"][name][end]
-                    for end in ("low", "high")
-                }
+                name: _ends(first["by_precision"][name], second["by_precision"][name])
                 for name in sorted(precisions)
             },
         }
     except (KeyError, TypeError, AttributeError):
         return None
+
+
+def _ends(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, float | None]:
+    return {end: _both(first[end], second[end]) for end in ("low", "high")}

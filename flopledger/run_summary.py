@@ -48,6 +48,8 @@ class RunFacts:
     """Processes that the command left behind when it ended."""
     job_nodes: int = 1
     """Nodes of the Slurm job for which the command started ``srun``."""
+    elsewhere: frozenset[str] = frozenset()
+    """Launchers that the command started and whose work no process of this host is."""
     unwritten_sweeps: int = 0
     """Sweeps that the disk had refused to the end."""
 
@@ -89,6 +91,14 @@ def summarise(facts: RunFacts, trace: "Trace") -> dict[str, Any]:
         )
     _tell_company(facts, findings)
     _tell_events(trace, devices, findings)
+    bounds = _flop_bounds(facts, trace, devices, findings)
+    energy_bounds = _energy_bounds(energies)
+    if facts.elsewhere or facts.job_nodes > 1:
+        # What other hosts drew and computed belongs to the run, too: no sum over this one is its own.
+        total = None
+        known = facts.attribution.evidence != "none"
+        energy_bounds = [energy_bounds[0], None] if known and energy_bounds else None
+        bounds = _open_above(bounds) if known and bounds else None
     return {
         "schema": SCHEMA,
         "command": facts.command,
@@ -96,10 +106,10 @@ def summarise(facts: RunFacts, trace: "Trace") -> dict[str, Any]:
         "started": facts.started,
         "duration_seconds": facts.duration_seconds,
         "energy_joules": total,
-        "energy_bounds_joules": _energy_bounds(energies),
+        "energy_bounds_joules": energy_bounds,
         "model_flop": None,
         "hardware_flop": None,
-        "flop_bounds": _flop_bounds(facts, trace, devices, findings),
+        "flop_bounds": bounds,
         "devices": entries,
         "attribution": facts.attribution.evidence,
         "findings": findings.items,
@@ -221,6 +231,15 @@ def _tell_company(facts: RunFacts, findings: Findings) -> None:
             f"the job has {facts.job_nodes} nodes and this record has the devices of one; start the "
             "profiler on each: `srun flopledger run --out DIR/node-$SLURM_NODEID -- COMMAND`",
         )
+    if facts.elsewhere:
+        names = ", ".join(sorted(facts.elsewhere))
+        findings.add(
+            "work-elsewhere",
+            "warning",
+            f"the command handed work to {names}: what that ran on other hosts, or under a daemon of "
+            "this one, was not seen, so the run's energy and FLOP have no sum here; start the "
+            "profiler there instead, for Slurm `srun flopledger run --out DIR -- COMMAND`",
+        )
     if facts.unwritten_sweeps:
         findings.add(
             "disk-refused",
@@ -296,6 +315,14 @@ def _flop_bounds(
     for one in contradictions:
         findings.add(one.code, "warning", f"{one.device}: {one.message}")
     return told
+
+
+def _open_above(bounds: dict[str, Any]) -> dict[str, Any]:
+    """Return bounds without their upper ends: work that was not seen has none."""
+    return {
+        name: _open_above(value) if isinstance(value, dict) else value
+        for name, value in bounds.items()
+    } | ({"high": None} if "high" in bounds else {})
 
 
 def _part(seen: "DeviceTrace", findings: Findings) -> "Accelerator | None":

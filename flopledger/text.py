@@ -2,17 +2,30 @@
 
 from flopledger.quantity import Interval
 
+#: Stands where a sentence stood that holds what a policy withholds.
+WITHHELD_SENTENCE = "(withheld: this sentence names figures)"
+
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Write a figure with a few significant digits, exponents without padding: ``3.8e25``."""
+    """Write a figure with a few significant digits, exponents without padding: ``3.8e25``.
+
+    A figure that has fewer is not given more: ``1.1e24`` as it was typed, or rounded, is no 1.10e24.
+    """
     if value is None:
         return "not known"
     if value == 0:
         return "0"
     if 0.001 <= abs(value) < 1e6:
         return f"{value:,.{digits}g}" if value < 1000 else f"{value:,.0f}"
+    digits = min(digits, max(significant(value), 2))
     mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
     return f"{mantissa}e{int(exponent)}"
+
+
+def significant(value: float) -> int:
+    """Count the significant digits of the shortest spelling of ``value``."""
+    mantissa = f"{value!r}".lower().partition("e")[0].replace(".", "")
+    return len(mantissa.strip("-0"))
 
 
 def round_number(value: float) -> str:

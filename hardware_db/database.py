@@ -98,7 +98,7 @@ class Database:
         self, claimed_flop_per_second: float, device: Accelerator | str, dtype: str
     ) -> PeakCheck:
         """Why a claimed peak is not the sourced one, or that it is; see explain.explain_peak."""
-        part = self.identify(device) if isinstance(device, str) else device
+        part = self.identify_compute(device) if isinstance(device, str) else device
         return explain_peak(claimed_flop_per_second, part, dtype, self.accelerators())
 
     def instance(self, name: str) -> Instance:

@@ -64,11 +64,6 @@ class AmbiguousAccelerator(HardwareError):
         self.question = question
         self.common = common
 
-    def common_peak(self, dtype: str, *, sparse: bool = False) -> float | None:
-        """FLOP/s that every candidate is rated at, or None where they differ or one has no path."""
-        low, high = self.peak_range(dtype, sparse=sparse) or (None, None)
-        return low if low == high else None
-
     def peak_range(self, dtype: str, *, sparse: bool = False) -> tuple[float, float] | None:
         """Lowest and highest rated FLOP/s over the candidates; None if one of them has no path."""
         try:

@@ -43,8 +43,8 @@ _MEMORY_KINDS = ("hbm2", "hbm2e", "hbm3", "hbm3e", "gddr5", "gddr5x", "gddr6", "
 _SIZE = re.compile(r"([1-9]\d{0,3})(gb|gib|g)")
 _POWER = re.compile(r"[1-9]\d{1,3}w(att|atts)?")
 _COUNT_BEFORE = re.compile(r"\s*(\d{1,7})\s*(?:[x×*]\s*|\s)(?=\S)", re.IGNORECASE)
-#: Slurm's generic resources: "gpu:a100:4", with or without the count.
-_GRES = re.compile(r"(?:gres/)?gpu[:/]([a-z][^:]*)(?::(\d{1,7}))?")
+#: Slurm's generic resources: "gpu:a100:4" in a job, "gres/gpu:a100=4" in its account.
+_GRES = re.compile(r"(?:gres/)?gpu[:/]([a-z][^:=]*)(?:[:=](\d{1,7}))?")
 _COUNT_AFTER = re.compile(r"\s*[(\[]?\s*[x×*]\s*(\d{1,7})\s*[)\]]?\s*$", re.IGNORECASE)
 _SLICE = re.compile(r"[1-9]\d{0,5}")
 

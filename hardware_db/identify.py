@@ -19,10 +19,15 @@ if TYPE_CHECKING:
     from hardware_db.spec import Accelerator
 
 _PCI = re.compile(
-    r"(?:pci[ :]*)?(?:0x)?(?:10de|1002)[: ](?:0x)?([0-9a-f]{4})"
-    r"(?:[ ,:/]+(?:subsystem[ :]*)?(?:0x)?([0-9a-f]{4})[: ](?:0x)?([0-9a-f]{4}))?"
+    r"(?:pci[ :]*)?(?:0x)?(?P<vendor>10de|1002)[: ](?:0x)?(?P<device>[0-9a-f]{4})"
+    r"(?:[ ,:/]+(?:subsystem[ :]*)?(?:0x)?(?P<board_vendor>[0-9a-f]{4})[: ](?:0x)?(?P<board>[0-9a-f]{4}))?"
 )
-
+#: NVML and nvidia-smi print device and vendor as one number: "0x233010DE".
+_PCI_NUMBER = re.compile(
+    r"0x(?P<device>[0-9a-f]{4})(?P<vendor>10de|1002)"
+    r"(?:[ ,:/]+(?:subsystem[ :]*)?0x(?P<board>[0-9a-f]{4})(?P<board_vendor>[0-9a-f]{4}))?"
+)
+_PCI_VENDORS = {"10de": "NVIDIA", "1002": "AMD"}
 
 _PLURAL = re.compile(r"\b((?:\d+x)?[A-Z]+\d+[A-Z]*)s\b")
 _ALIKE = 0.4  # share of common letter pairs from which on a name is worth mentioning
@@ -86,16 +91,23 @@ class Identifier:
         raise self._ambiguous(name, found)
 
     def identify_pci(
-        self, device: str, *, subsystem_vendor: str | None = None, subsystem: str | None = None
+        self,
+        device: str,
+        *,
+        subsystem_vendor: str | None = None,
+        subsystem: str | None = None,
+        vendor: str = "10de",
     ) -> Accelerator:
-        """The part with these PCI ids (four hexadecimal digits each)."""
+        """The part with these PCI ids (four hexadecimal digits each), of NVIDIA unless said."""
         ids = [i.lower().removeprefix("0x") for i in (device, subsystem_vendor, subsystem) if i]
         found = self._pci.get(tuple(ids)) or self._pci.get((ids[0],)) or []
         found = [i for i in found if tuple(ids) not in self._names[i].pci_not]
         if not found:
             by_board = {p for key, parts in self._pci.items() if key[0] == ids[0] for p in parts}
             found = sorted(by_board) if len(ids) == 1 else []
-        shown = f"PCI {':'.join(ids)}"
+        # Device ids are each vendor's own: 1002:2330 is no H100.
+        found = [i for i in found if self._names[i].vendor == _PCI_VENDORS.get(vendor)]
+        shown = f"PCI {':'.join((vendor, *ids))}"
         if len(found) == 1:
             return self._part(found[0])
         if not found:
@@ -112,13 +124,18 @@ class Identifier:
         self, name: str, text: str, memory_gb: float | None, compute_units: int | None
     ) -> Accelerator | None:
         """Names that are not simply a part's: PCI ids, MIG slices, vGPU profiles, devices."""
-        pci = _PCI.fullmatch(text)
+        pci = _PCI.fullmatch(text) or _PCI_NUMBER.fullmatch(text)
         if pci:
-            return self.identify_pci(pci[1], subsystem_vendor=pci[2], subsystem=pci[3])
+            return self.identify_pci(
+                pci["device"],
+                subsystem_vendor=pci["board_vendor"],
+                subsystem=pci["board"],
+                vendor=pci["vendor"],
+            )
         tpu = SLICE.fullmatch(text)  # "v4-128" is how Google's tools name a slice of chips
         if tpu is not None and TPU_SLICES[tpu[1]][0] in self._names:
             return self._part(TPU_SLICES[tpu[1]][0])
-        mig = split_mig(text)
+        mig = split_mig(text) or split_mig(grammar.split_count(text)[0])
         if mig is not None:
             parent = self.identify(mig.parent, memory_gb=memory_gb, compute_units=compute_units)
             return mig_slice(parent, mig, query=name)

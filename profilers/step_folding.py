@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import sys
 from bisect import insort
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from profilers.step_events import (
     FIRING,
+    AlikeSeen,
     AsideSeen,
     Bucket,
     Call,
@@ -113,19 +114,76 @@ class Folding:
 
     # ------------------------------------------------------------ replay
 
-    def replay(self, events: Iterable[Event]) -> None:
+    def replay(self, events: Sequence[Event]) -> None:
         """Take what happened since the last replay."""
         if self._lingering:
             self._look_back()
-        for event in events:
+        place, number = 0, len(events)
+        while place < number:
+            event = events[place]
             if len(event) == 4:
+                taken = self._alike(events, place)
+                if taken:
+                    place += taken
+                    continue
                 self._called(event)
             elif event[0] is None:
                 self._word(event[1], event[2])
             else:
                 self._stepped(event[0], event[1])
+            place += 1
         if self._late:
             self._go_back(FOREVER)
+
+    def _alike(self, events: Sequence[Event], place: int) -> int:
+        """Take steps that are all alike at once, as most are; answers how many facts they were.
+
+        Such a step is one or more calls of one kind, one backward through each, and an optimizer's
+        step that ends it, for a further call follows. Whatever else happens is told one by one.
+        """
+        first: Any = events[place]
+        usual = first[0].usual
+        if usual is None or self.spans or self._late or self._said or self.aside.calls:
+            return 0
+        if self.stepped_at:
+            if any(
+                any(when > self.stepped_at for when in call[1][2::FIRING])
+                for call in self.step.pending
+            ):
+                return 0  # a backward ran on after the optimizer: it belongs to the next step
+        elif self.step.start or not self.step.empty:
+            return 0
+        times = 1
+        number = len(events)
+        while place + times < number and events[place + times][0] is first[0]:
+            times += 1
+        if place + times >= number:
+            return 0
+        name = events[place + times][0]
+        if type(name) is not str:
+            return 0
+        starts, ends = _alike(events, place, times, usual, name)
+        if not starts:
+            return 0
+        if self.stepped_at:
+            self.close(self.stepped_at)
+        before, self.ended = self.ended, ends[-1]
+        kind = usual.kind
+        self.listener.alike(
+            AlikeSeen(
+                calls={usual: times},
+                optimizer=name,
+                before_us=before // 1000,
+                starts_us=[
+                    min(start, end) // 1000 for start, end in zip(starts, ends, strict=True)
+                ],
+                ends_us=[end // 1000 for end in ends],
+                tokens=None if kind.tokens is None else times * kind.tokens,
+                tokens_from=None if kind.tokens is None else "inputs",
+                samples=None if kind.samples is None else times * kind.samples,
+            )
+        )
+        return len(starts) * (times + 1)
 
     def _called(self, call: Call) -> None:
         kind, fired, began, again = call
@@ -198,12 +256,13 @@ class Folding:
     def _arrived_late(self, call: Call, known: int) -> None:
         kind, fired, _, _ = call
         done = fired[known - FIRING] if known else -1
-        tasks: dict[int, tuple[int, set[int]]] = {}
+        tasks: dict[int, tuple[int, set[int], int]] = {}
         for at in range(known, len(fired), FIRING):
             if fired[at] != done:
-                tasks.setdefault(fired[at], (fired[at + 2], set()))[1].add(fired[at + 3])
-        for when, places in tasks.values():
-            variant = kind.variant("backward", (tuple(sorted(places)),))
+                facts = (fired[at + 2], set[int](), fired[at + 4])
+                tasks.setdefault(fired[at], facts)[1].add(fired[at + 3])
+        for when, places, asked in tasks.values():
+            variant = kind.variant("backward", (tuple(sorted(places)),), (asked,))
             insort(self._late, _Late(when, variant))
 
     def _go_back(self, until: int) -> None:
@@ -261,7 +320,7 @@ class Folding:
         for call in pending:
             kind, fired, _, again = call
             known = len(fired)
-            while known >= FIRING and fired[known - 2] > until:
+            while known >= FIRING and fired[known - FIRING + 2] > until:
                 known -= FIRING
             variant = kind.became(fired if known == len(fired) else fired[:known], again=again)
             open_.calls[variant] = open_.calls.get(variant, 0) + 1
@@ -350,3 +409,31 @@ def _end_of(open_: Open, otherwise: int) -> int:
     """The end of the last call, if it is known."""
     last: Any = open_.last
     return max(last[0], otherwise) if last else otherwise
+
+
+def _alike(
+    events: Sequence[Any], place: int, times: int, usual: Variant, name: str
+) -> tuple[list[int], list[int]]:
+    """Beginnings and ends of the steps from a place on that are ``times`` usual calls and ``name``."""
+    starts: list[int] = []
+    ends: list[int] = []
+    kind, most, references = usual.kind, _UNHOOKED + 1, sys.getrefcount
+    last = len(events) - times - 1
+    while place < last:
+        end = events[place + times]
+        after = events[place + times + 1]
+        if len(end) != 2 or end[0] != name or len(after) != 4 or after[3]:
+            break
+        until = end[1]
+        for call in events[place : place + times]:
+            if call[0] is not kind or call[3]:
+                return starts, ends
+            fired = call[1]
+            if len(fired) != FIRING or fired[1] or fired[3] or fired[4] or fired[2] > until:
+                return starts, ends
+            if references(call[1]) > most:
+                return starts, ends  # its graph is still there: a further backward may come
+        starts.append(events[place][2])
+        ends.append(until)
+        place += times + 1
+    return starts, ends

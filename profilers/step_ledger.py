@@ -9,7 +9,8 @@ import os
 import platform
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +54,19 @@ STEPS = "steps"
 LEDGER = "ledger.jsonl"
 
 
-def run_lengths(values: Sequence[Any]) -> list[list[Any]]:
-    """Return ``[[how many, value], ...]`` of a column."""
-    runs: list[list[Any]] = []
-    for value in values:
-        if runs and runs[-1][1] == value:
-            runs[-1][0] += 1
+Runs = Iterable[tuple[int, Any]]
+"""A column as ``(how many, value)``."""
+
+
+def run_lengths(runs: Runs) -> list[list[Any]]:
+    """Return ``[[how many, value], ...]`` of a column, with neighbours that are equal as one."""
+    joined: list[list[Any]] = []
+    for number, value in runs:
+        if joined and joined[-1][1] == value:
+            joined[-1][0] += number
         else:
-            runs.append([1, value])
-    return runs
+            joined.append([number, value])
+    return joined
 
 
 def now_us() -> int:
@@ -208,7 +213,33 @@ class StepLedger:
         samples: Sequence[int | None],
         calls: Sequence[Sequence[tuple[int, int]]],
     ) -> None:
-        """Write a block of consecutive steps, given as columns."""
+        """Write a block of consecutive steps, given as columns with a value for each step."""
+        self.block(
+            first=first,
+            end_us=end_us,
+            duration_us=duration_us,
+            wait_us=wait_us,
+            optimizer=zip(repeat(1), optimizer),
+            tokens=zip(repeat(1), tokens),
+            tokens_from=zip(repeat(1), tokens_from),
+            samples=zip(repeat(1), samples),
+            calls=zip(repeat(1), calls),
+        )
+
+    def block(
+        self,
+        *,
+        first: int,
+        end_us: Sequence[int],
+        duration_us: Sequence[int],
+        wait_us: Sequence[int],
+        optimizer: Runs,
+        tokens: Runs,
+        tokens_from: Runs,
+        samples: Runs,
+        calls: Runs,
+    ) -> None:
+        """Write a block of consecutive steps; what seldom changes comes as runs of equal values."""
         self._ledger.append(
             {
                 "kind": "steps",

@@ -81,11 +81,6 @@ class ClosedForm:
         return sum(t.forward + t.backward for t in self.terms if t.is_causal)
 
     @property
-    def attention_score_flop(self) -> int:
-        """Forward and backward FLOP of all attention scores, masked or not."""
-        return sum(t.forward + t.backward for t in self.terms if t.is_attention_score)
-
-    @property
     def masked_forward(self) -> int:
         """Forward FLOP with only the pairs that the causal and sliding masks leave."""
         return sum(term.masked_forward for term in self.terms)

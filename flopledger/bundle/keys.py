@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 PRIVATE_NAME, PUBLIC_NAME = "flopledger.key", "flopledger.pub"
 PASSPHRASE_VARIABLE = "FLOPLEDGER_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable
 MAX_BYTES = 64 << 10  #: no PEM file of one key is longer
+_FIELD = 2**255 - 19
+#: y of a point of order 8: doubled it must have y = 0, so d y^4 + 2 y^2 - 1 = 0 on the curve.
+_ORDER_8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
+#: y of the eight points whose order divides 8. As a public key such a point verifies signatures that
+#: anybody can make over anything, so whoever shows it binds itself to nothing.
+_WEAK = frozenset({0, 1, _FIELD - 1, _ORDER_8, _FIELD - _ORDER_8})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -196,6 +202,12 @@ def _parse_public(data: bytes, where: str) -> "Ed25519PublicKey":
         ) from None
     if not isinstance(key, Ed25519PublicKey):
         raise BundleError(f"{where}: {_kind(key)}; seals are signed with Ed25519")
+    height = int.from_bytes(key.public_bytes_raw(), "little") & ((1 << 255) - 1)
+    if height in _WEAK or height >= _FIELD:
+        raise BundleError(
+            f"{where}: a key for which anybody can make signatures, or not in its one form; "
+            "`flopledger keygen` writes a sound one"
+        )
     return key
 
 

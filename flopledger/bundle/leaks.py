@@ -14,16 +14,23 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from flopledger.bundle import statement
 from flopledger.bundle.errors import BundleError
 from flopledger.bundle.statement import Predicate
+from flopledger.case_spec import Attention, Basis, Boundary, Kind, Recompute
+from flopledger.text import significant
 
 #: Shorter words are parts of other words.
 MIN_WORD = 4
+#: Words that every report is written with: `device` stands in its keys, `full` in its sentences. To
+#: find one tells nothing, and the figure or key that it was is left out of the report itself.
+OWN_WORDS = frozenset(
+    word for kind in (Attention, Basis, Boundary, Kind, Recompute) for word in get_args(kind)
+)
 #: A figure that agrees to this many digits with a withheld one tells it.
 DIGITS = 3
 _CONVERSIONS = (1.0, 3600.0, 1 / 3600.0, 24.0, 1 / 24.0, 3.6e9, 1 / 3.6e9)
@@ -64,18 +71,12 @@ def find(text: str, words: Iterable[str], numbers: Iterable[float]) -> str | Non
     return None
 
 
-def digits(value: float) -> int:
-    """Count the significant digits of the shortest spelling of ``value``."""
-    mantissa = f"{value!r}".lower().partition("e")[0].replace(".", "").replace("-", "")
-    return len(mantissa.strip("0"))
-
-
 def targets(withheld: Iterable[Any]) -> tuple[set[str], set[float]]:
     """Give the words and numbers to search for."""
     words: set[str] = set()
     numbers: set[float] = set()
     for value in _leaves(withheld):
-        if isinstance(value, str) and len(value) >= MIN_WORD:
+        if isinstance(value, str) and len(value) >= MIN_WORD and value not in OWN_WORDS:
             words.add(value)
         elif _searchable(value):
             numbers |= {float(value) * factor for factor in _CONVERSIONS}
@@ -85,7 +86,7 @@ def targets(withheld: Iterable[Any]) -> tuple[set[str], set[float]]:
 def _searchable(value: Any) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
         return False
-    return digits(float(value)) >= DIGITS or value >= 1e6
+    return significant(float(value)) >= DIGITS or value >= 1e6
 
 
 def _leaves(value: Any) -> Iterator[Any]:
@@ -130,7 +131,7 @@ def _near(value: float, logs: list[float]) -> bool:
 
     Figures below 1e5 must be the same: coordinates and dates are too many for anything less.
     """
-    shown = digits(value)
+    shown = significant(value)
     if shown < DIGITS:
         return False
     unit = 10.0 ** (math.floor(math.log10(value)) - shown + 1)

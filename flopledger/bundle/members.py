@@ -133,4 +133,6 @@ def node_of(
         node, below = node_of(stubs[name].seal, stubs, trusted, depth=depth + 1, built=built)
         members.append(node)
         reached |= below | {name}
-    return leaf(seal, trusted, tuple(members)), reached
+    stub = stubs.get(seal.id)
+    called = None if stub is None or stub.site is None else stub.site.site
+    return leaf(seal, trusted, tuple(members), site=called), reached

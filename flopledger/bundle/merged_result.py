@@ -18,21 +18,25 @@ def result_of(title: str, stubs: Iterable[Stub]) -> tuple[dict[str, Any], Interv
         ((stub.seal.id, stub) for stub in stubs if stub.site is not None), key=lambda one: one[0]
     )
     parts = [
-        Part(site=name, audit=stub.site.audit, run=run)
+        Part(site=name, called=stub.site.site, audit=stub.site.audit, run=run)
         for name, stub in sites
         if stub.site is not None
         for run in stub.site.runs
     ]
     parts, pairs = totals.without_duplicates(parts)
     timed, overlaps = totals.with_overlaps(parts)
-    findings = [*_duplicates(pairs), *_overlaps(overlaps), *_sites(sites), *_open(parts)]
-    flop = totals.total(_counted(parts, "parameter_update"))
+    findings = [
+        *_duplicates(pairs), *_overlaps(overlaps), *_words(parts), *_sites(sites), *_open(parts),
+    ]  # fmt: skip
+    counted = _counted(parts, "parameter_update")
+    flop = totals.total(counted)
     result = {
         "schema": SCHEMA,
         "title": title,
         "verdict": _verdict(sites, findings),
         "combined": None if flop is None else {"flop": _ends(flop), "level": 0.9},
-        "known": _known(_counted(parts, "parameter_update")),
+        "known": _known(counted),
+        "errors": totals.errors(counted),
         "device_seconds": _ends(totals.device_seconds(timed)),
         "sites": [_site(name, stub, timed) for name, stub in sites],
         "findings": [
@@ -134,7 +138,7 @@ def _site(name: str, stub: Stub, parts: Sequence[Part]) -> dict[str, Any]:
 
 def _duplicates(pairs: Iterable[tuple[str, str, bool]]) -> Iterable[Finding]:
     for kept, dropped, disputed in pairs:
-        message = f"{dropped} rests on the same evidence as {kept}: counted once"
+        message = f"the run {dropped} rests on the same evidence as {kept}: counted once"
         if disputed:
             message += "; the two state different things, each end is taken at its highest"
             yield Finding(code="duplicate-disputed", severity="warning", message=message)
@@ -145,10 +149,20 @@ def _duplicates(pairs: Iterable[tuple[str, str, bool]]) -> Iterable[Finding]:
 def _overlaps(overlaps: Iterable[totals.Overlap]) -> Iterable[Finding]:
     for one in overlaps:
         message = (
-            f"{one.first} and {one.second} claim the same device for {one.seconds:,.0f} "
+            f"the runs {one.first} and {one.second} claim the same device for {one.seconds:,.0f} "
             "device-seconds: counted once in the low end and the best figure, twice in the high end"
         )
         yield Finding(code="overlapping-device-time", severity="warning", message=message)
+
+
+def _words(parts: Sequence[Part]) -> Iterable[Finding]:
+    for group in totals.same_words(parts):
+        names = ", ".join(one.label for one in group[:5]) + (" ..." if len(group) > 5 else "")
+        message = (
+            f"the runs {names} have no evidence and the same words about them; they may be one run "
+            "told several times, so the low end counts one site's, best figure and high end count all"
+        )
+        yield Finding(code="same-words", severity="info", message=message)
 
 
 def _sites(sites: Sequence[tuple[str, Stub]]) -> Iterable[Finding]:

@@ -169,11 +169,23 @@ def check(
         for key, value in again.items()
         if strict.line(told.get(key)) != strict.line(value)
     ]
+    if not _is_list_of_excluded(told.get("excluded")):
+        faults.append((statement.MERGED, "excluded: not a list of files with digest and reason"))
     strangers = sorted(set(told) - set(again) - {"excluded"})
     faults += [(statement.MERGED, f"{key}: does not belong there") for key in strangers]
     if seal.statement.predicate.verdict != again["verdict"]:
         faults.append((statement.MANIFEST, f"the verdict is {again['verdict']}"))
     return node, faults
+
+
+def _is_list_of_excluded(told: Any) -> bool:
+    """Check the one part of a result that does not follow from the sites."""
+    return isinstance(told, list) and all(
+        isinstance(one, dict)
+        and set(one) == {"sha256", "file", "reason"}
+        and all(isinstance(value, str) for value in one.values())
+        for one in told
+    )
 
 
 def _take(pool: _Pool, path: Path, trusted: Sequence[PublicKey]) -> None:
@@ -185,7 +197,9 @@ def _take(pool: _Pool, path: Path, trusted: Sequence[PublicKey]) -> None:
     try:
         if not found.ok:
             first = found.problems[0]
-            raise BundleError(f"its seal does not hold: {first.file}: {first.message}")
+            place = "" if first.file == path.name else f"{first.file}: "
+            message = first.message.removeprefix(f"{path}: ")
+            raise BundleError(f"its seal does not hold: {place}{message}")
         with Archive.open(path) as archive:
             seal = read_seal(archive)
             if seal.problems or seal.id != found.id:

@@ -5,14 +5,18 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flopledger import __version__
-from flopledger.bundle import recompute_part, statement, strict, writing
+from flopledger.bundle import recompute_page, recompute_part, statement, strict, writing
 from flopledger.bundle.archive import Archive
 from flopledger.bundle.errors import BundleError
+from flopledger.bundle.recompute_page import Page
 from flopledger.bundle.recompute_part import LeftOut
 from flopledger.bundle.statement import Statement, Tool
+
+if TYPE_CHECKING:
+    from flopledger.auditing import AuditReport
 
 #: Other processors and library versions round the last bits otherwise; no figure has ten digits.
 ROUNDING = 1e-9
@@ -38,6 +42,12 @@ class Recomputed:
     explanations: tuple[str, ...] = ()  #: what differs about the tool, or stands in the way
     compared: int = 0  #: figures and words
     left_out: tuple[LeftOut, ...] = ()  #: what cannot be recomputed, since inputs are withheld
+    page: Page | None = None  #: what came of the page; ``None``: there is none, or figures differ
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything came out as sealed, the page to the last byte."""
+        return self.same and (self.page is None or self.page.outcome == "same")
 
     @property
     def refuted(self) -> bool:
@@ -59,6 +69,7 @@ class Recomputed:
                 for one in self.differences
             ],
             "explanations": list(self.explanations),
+            "page": None if self.page is None else self.page.to_dict(),
             "left_out": [{"what": one.what, "why": one.why} for one in self.left_out],
         }
 
@@ -100,13 +111,24 @@ def recompute(
         compared += sum(one is None for one in outcome)
         differences += [one for one in outcome if one is not None]
     explanations = tuple(_explanations(predicate.tool, files.tool)) if differences else ()
-    if not differences:
-        differences += _pages(archive, files, predicate.tool)
+    page = None
+    if not differences and files.report is not None and statement.HTML in told.digests:
+        old = archive.content(statement.HTML, limit=strict.MAX_BYTES)
+        page = recompute_page.compare(old, files.report, predicate.tool, files.tool)
+        if page.outcome == "differs":
+            explanations = (page.why,) if page.why else ()
+            differences.append(
+                Difference(
+                    file=statement.HTML, place=f"byte {page.place}", sealed=page.sealed,
+                    recomputed=page.rendered,
+                )
+            )  # fmt: skip
     return Recomputed(
         same=not differences,
         differences=tuple(differences[:MAX_DIFFERENCES]),
         explanations=explanations,
         compared=compared + len(differences),
+        page=page,
     )
 
 
@@ -132,7 +154,7 @@ def _partly(archive: Archive, told: Statement, revealed: Mapping[str, Path]) -> 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Again:
     tool: Tool
-    html: bytes | None
+    report: "AuditReport | None"
 
 
 def _impossible(error: BundleError, sealed: Tool) -> Recomputed:
@@ -173,7 +195,7 @@ def _record(archive: Archive, told: Statement, root: Path) -> tuple[dict[str, An
     if statement.SUMMARY not in told.digests:
         raise BundleError(f"{statement.SUMMARY} is not in the bundle")
     loaded = strict.loads(summary.dumps(again), what=statement.SUMMARY)
-    return {statement.SUMMARY: loaded}, _Again(tool=writing.tool(_tables(), {}), html=None)
+    return {statement.SUMMARY: loaded}, _Again(tool=writing.tool(_tables(), {}), report=None)
 
 
 def _audit(archive: Archive, told: Statement, root: Path) -> tuple[dict[str, Any], _Again]:
@@ -203,12 +225,11 @@ def _audit(archive: Archive, told: Statement, root: Path) -> tuple[dict[str, Any
     except (FlopledgerError, FlopcountError, HardwareError, ProfilersError) as error:
         message = str(error).replace(f"{root}/", "")
         raise BundleError(f"the sealed inputs cannot be audited: {message}") from None
-    html = statement.HTML in told.digests
-    files = rendered(report, html=html)
+    files = rendered(report, html=False)
     again = {
         name: strict.loads(content, what=name)
         for name, content in files.items()
-        if isinstance(content, bytes) and name != statement.HTML
+        if isinstance(content, bytes)
     }
     if not {*files, statement.SUMMARY} <= set(told.digests):
         raise BundleError("report, facts or summary are not in the bundle")
@@ -219,28 +240,7 @@ def _audit(archive: Archive, told: Statement, root: Path) -> tuple[dict[str, Any
         report, summary.Identities(None), site=sealed["site"], guessable=False
     )
     again[statement.SUMMARY] = strict.loads(summary.dumps(summed), what=statement.SUMMARY)
-    page = files.get(statement.HTML)
-    tool = writing.tool(report.data_digests, report.environment)
-    return again, _Again(tool=tool, html=page if isinstance(page, bytes) else None)
-
-
-def _pages(archive: Archive, again: _Again, sealed: Tool) -> list[Difference]:
-    """Compare the page, byte for byte, where the same libraries drew it."""
-    if again.html is None or sealed != again.tool:
-        return []
-    old = archive.content(statement.HTML, limit=strict.MAX_BYTES)
-    if old == again.html:
-        return []
-    at = next(
-        (n for n, (a, b) in enumerate(zip(old, again.html, strict=False)) if a != b),
-        min(len(old), len(again.html)),
-    )
-    shown = [
-        part[max(at - 20, 0) : at + 60].decode("utf-8", "replace") for part in (old, again.html)
-    ]
-    return [
-        Difference(file=statement.HTML, place=f"byte {at}", sealed=shown[0], recomputed=shown[1])
-    ]
+    return again, _Again(tool=writing.tool(report.data_digests, report.environment), report=report)
 
 
 def _explanations(sealed: Tool, mine: Tool) -> Iterator[str]:

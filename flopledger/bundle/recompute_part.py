@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from flopledger.bundle import leaks, statement, strict
+from flopledger.bundle import statement, strict
 from flopledger.bundle.archive import Archive
 from flopledger.bundle.errors import BundleError
 from flopledger.bundle.statement import Statement
+from flopledger.text import significant
 
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
@@ -333,7 +334,7 @@ class _Check:
         numbers = [one for one in (old, new) if isinstance(one, int | float)]
         if not self._withheld.hides or len(numbers) != 2:
             return False
-        if leaks.digits(old) > _DIGITS and not computed:
+        if significant(old) > _DIGITS and not computed:
             return False
         # Rounded outward to two digits when it was sealed: within one unit of the second.
         size = max(abs(old), abs(new))

@@ -20,6 +20,7 @@ from flopledger.bundle.taking import OF_FACTS, is_hidden, locator, take
 from flopledger.case_spec import Table
 from flopledger.facts import Fact, Finding
 from flopledger.quantity import Interval
+from flopledger.text import WITHHELD_SENTENCE
 
 if TYPE_CHECKING:
     from flopledger.amendments import Amendment
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=Table)
 WITHHELD = "withheld"
-SENTENCE = "(withheld: this sentence names figures)"
 DIGITS = 2  #: to which derived figures are rounded outward
 _FIGURE = re.compile(r"\d")
 
@@ -51,7 +51,7 @@ def redact(report: "AuditReport", policy: Policy) -> "tuple[AuditReport, Taken]"
             statement=None if "claim.statement" in taken.keys else claim.statement,
             source=None if "claim.source" in taken.keys else claim.source,
         )
-    findings = report.findings
+    findings = tuple(_finding(one) for one in report.findings) if hides else report.findings
     change = report.would_change
     public = replace(
         report,
@@ -66,7 +66,7 @@ def redact(report: "AuditReport", policy: Policy) -> "tuple[AuditReport, Taken]"
         combined=_combined(report.combined, coarse=coarse, hides=hides),
         standings=tuple(_standing(one, coarse=coarse) for one in report.standings),
         facts=tuple(_facts(report.facts, taken, policy)),
-        findings=tuple(_finding(one) for one in findings) if hides else findings,
+        findings=(_told(report, taken, policy, coarse=coarse), *findings),
         sensitivity=tuple(
             replace(one, log_variance_share=round(one.log_variance_share, 2)) if coarse else one
             for one in report.sensitivity
@@ -77,6 +77,31 @@ def redact(report: "AuditReport", policy: Policy) -> "tuple[AuditReport, Taken]"
         crossings=() if hides else report.crossings,
     )
     return public, taken
+
+
+def _told(report: "AuditReport", taken: Taken, policy: Policy, *, coarse: bool) -> Finding:
+    """Say on the report itself that it is not the whole, for whom it was made and what that changes."""
+    named = [name for run in report.runs for name in run.evidence_digests]
+    counts = (
+        (len(taken.keys), "key of the case", "keys of the case"),
+        (len(taken.facts), "fact", "facts"),
+        (
+            sum(matches(name, policy.files) for name in set(named)),
+            "evidence file",
+            "evidence files",
+        ),
+    )
+    parts = ", ".join(
+        f"{count} {one if count == 1 else many}" for count, one, many in counts if count
+    )
+    message = f"made for {policy.audience!r}: withheld here are {parts or 'no figures'}"
+    if coarse:
+        message += (
+            "; results are rounded outward to two digits, and sentences that name figures left out"
+        )
+    elif policy.hides_figures:
+        message += "; sentences that name figures are left out"
+    return Finding(code="figures-withheld", severity="info", message=message)
 
 
 def summary_of(told: SiteSummary, public: "AuditReport", identities: Identities) -> SiteSummary:
@@ -266,7 +291,7 @@ def _finding(one: Finding) -> Finding:
 
 
 def _sentence(text: str) -> str:
-    return SENTENCE if _FIGURE.search(text) else text
+    return WITHHELD_SENTENCE if _FIGURE.search(text) else text
 
 
 def _outward(interval: Interval) -> Interval:

@@ -72,6 +72,7 @@ class RunSummary(Table, frozen=True):
     kind: Kind
     synthetic_public: bool | None = None
     digest: Digest | None = None  #: of its evidence; ``None``: nothing to tell duplicates by
+    stated: bool = False  #: the run has no evidence: the digest is of what the case says of it
     accelerator: Text | None = None
     device_seconds: Ends | None = None
     flop: Ends | None = None
@@ -279,11 +280,13 @@ def _run(
     if flop is None and bounds:
         flop = _bounds(bounds)
     time = figures.device_seconds
+    digest, stated = _digest(report, index, run, identities, guessable=guessable)
     return RunSummary(
         name=figures.name,
         kind=figures.kind,  # type: ignore[arg-type]
         synthetic_public=figures.synthetic_public,
-        digest=_digest(report, index, run, identities, guessable=guessable),
+        digest=digest,
+        stated=stated,
         accelerator=None if run.part is None else run.part.id,
         device_seconds=None if time is None else _ends(time.quantity.interval),
         flop=None if flop is None else _ends(flop),
@@ -295,15 +298,15 @@ def _run(
 
 def _digest(
     report: "AuditReport", index: int, run: "RunAudit", identities: Identities, *, guessable: bool
-) -> str | None:
+) -> tuple[str | None, bool]:
     """Name the run by its evidence; without evidence, by what the case states of it."""
     if guessable and not identities.is_secret:
-        return None
+        return None, False
     if run.evidence_digests:
-        return identities.run(run.evidence_digests.values())
+        return identities.run(run.evidence_digests.values()), False
     spec = msgspec.to_builtins(report.case.spec.run[index])
     stated = {key: value for key, value in spec.items() if key not in {"name", "sources"}}
-    return identities.run([hashlib.sha256(strict.line(stated)).hexdigest()])
+    return identities.run([hashlib.sha256(strict.line(stated)).hexdigest()]), True
 
 
 def _shared(run: "RunAudit") -> dict[str, float]:

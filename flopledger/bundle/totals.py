@@ -18,6 +18,9 @@ so every end of a sum takes the highest that was stated for the same work:
 - runs of one digest (and kind) rest on the same evidence: they count once, each end at its highest.
   Where they differ in anything, their device windows deduct nothing from others, since one of them
   is false;
+- runs without evidence of which two sites state the same (the digest is of their words) may be one
+  or several: the low end counts the site that states most of it, best figure and high end count
+  all. Within one site they are as many as the site lists;
 - device time that several runs claim counts once in ``low``, at the highest low rate, once in
   ``best``, at the highest best rate, and as often as it is claimed in ``high`` (a device can be
   shared). A run's rate is its FLOP over the sum of its windows. Runs that overlap add end by end.
@@ -43,6 +46,7 @@ class Part:
     """One run in a sum."""
 
     site: str  #: id of the site's statement
+    called: str = ""  #: what the site calls itself
     audit: str  #: names compare only under one audit id
     run: RunSummary
     repeated: float = 0.0  #: share of its device time that a larger best figure counts already
@@ -53,7 +57,12 @@ class Part:
     @property
     def label(self) -> str:
         """Name it in messages."""
-        return f"{self.site[:12]}: {self.run.name}"
+        name = self.called if len(self.called) <= 60 else self.called[:60] + "…"
+        return (
+            f"{name} ({self.site[:12]}): {self.run.name}"
+            if name
+            else f"{self.site[:12]}: {self.run.name}"
+        )
 
     def end(self, name: str) -> float:
         """Give an end of its figure, 0 where there is none."""
@@ -77,7 +86,7 @@ def without_duplicates(parts: Sequence[Part]) -> tuple[list[Part], list[tuple[st
     pairs: list[tuple[str, str, bool]] = []
     for part in _sorted(parts):
         run = part.run
-        if run.digest is None:
+        if run.digest is None or run.stated:
             found.append(part)
         else:
             groups[part.audit, run.digest, run.kind, run.synthetic_public].append(part)
@@ -89,6 +98,39 @@ def without_duplicates(parts: Sequence[Part]) -> tuple[list[Part], list[tuple[st
             pairs.append((kept.label, other.label, disputed))
             found.append(replace(other, duplicate_of=kept.label))
     return _sorted(found), sorted(pairs)
+
+
+def same_words(parts: Sequence[Part]) -> list[list[Part]]:
+    """Group the runs without evidence of which several sites state the same."""
+    groups: dict[tuple[Any, ...], list[Part]] = defaultdict(list)
+    for part in _sorted(parts):
+        run = part.run
+        if run.stated and run.digest is not None and part.duplicate_of is None:
+            groups[part.audit, run.digest, run.kind, run.synthetic_public].append(part)
+    return [group for group in groups.values() if len({one.site for one in group}) > 1]
+
+
+def _once_below(parts: Sequence[Part]) -> list[Part]:
+    """Let the low end count each group of `same_words` once: the site that states most of it."""
+    dropped: set[tuple[str, str]] = set()
+    touched: set[tuple[str, str]] = set()
+    for group in same_words(parts):
+        sums: dict[str, float] = defaultdict(float)
+        for one in group:
+            sums[one.site] += one.end("low")
+        kept = max(sorted(sums), key=lambda site: sums[site])
+        touched |= {(one.site, one.run.name) for one in group}
+        dropped |= {(one.site, one.run.name) for one in group if one.site != kept}
+    return [
+        replace(
+            part,
+            overlaps=True,
+            repeated_low=1.0 if (part.site, part.run.name) in dropped else part.repeated_low,
+        )
+        if (part.site, part.run.name) in touched
+        else part
+        for part in parts
+    ]
 
 
 def with_overlaps(parts: Sequence[Part]) -> tuple[list[Part], list[Overlap]]:
@@ -133,7 +175,7 @@ def with_overlaps(parts: Sequence[Part]) -> tuple[list[Part], list[Overlap]]:
         Overlap(first=parts[one].label, second=parts[two].label, seconds=math.fsum(pieces))
         for (one, two), pieces in shared.items()
     ]
-    return found, sorted(overlaps, key=lambda one: (one.first, one.second))
+    return _once_below(found), sorted(overlaps, key=lambda one: (one.first, one.second))
 
 
 def total(parts: Iterable[Part]) -> Interval | None:
@@ -159,6 +201,52 @@ def total(parts: Iterable[Part]) -> Interval | None:
     return Interval(
         low=min(max(low, least), middle), best=middle, high=max(min(high, most), middle)
     )
+
+
+def errors(parts: Iterable[Part]) -> dict[str, Any] | None:
+    """Say how the total's half-widths came about; ``None`` where the total has no best figure.
+
+    ``shared`` lists, for each input that several sites may get wrong in the same way, the half-widths
+    that add linearly; ``independent`` and ``common`` are the ends if nothing, and if everything, were
+    shared. Runs that claim the same device time add end by end and stand under ``end_by_end``.
+    """
+    counted = [part for part in parts if part.duplicate_of is None]
+    if not counted or any(part.run.flop is None or part.run.flop.best is None for part in counted):
+        return None
+    alone = [part for part in counted if not part.overlaps]
+    together = [part for part in counted if part.overlaps]
+    ends: dict[str, dict[str, float]] = {"shared": {}, "own": {}, "end_by_end": {}}
+    shared: dict[str, dict[str, float]] = {}
+    for side in ("down", "up"):
+        widths = [(one.run, _width(one, side)) for one in alone]
+        by_input: dict[str, list[float]] = defaultdict(list)
+        own: list[float] = []
+        for run, width in widths:
+            own.append(width * math.sqrt(max(1.0 - math.fsum(run.shared.values()), 0.0)))
+            for name, share in run.shared.items():
+                by_input[name].append(width * math.sqrt(share))
+        for name, found in by_input.items():
+            shared.setdefault(name, {})[side] = math.fsum(found)
+        ends["own"][side] = _quadrature(own)
+        ends["end_by_end"][side] = math.fsum(_width(one, side) for one in together)
+        rest = ends["end_by_end"][side]
+        everything = [width for _, width in widths]
+        ends.setdefault("independent", {})[side] = _quadrature(everything) + rest
+        ends.setdefault("common", {})[side] = math.fsum(everything) + rest
+    return {**ends, "shared": dict(sorted(shared.items()))}
+
+
+def _width(part: Part, side: str) -> float:
+    best = part.end("best")
+    if side == "up":
+        return (
+            part.end("high") - best * (1 - part.repeated)
+            if part.overlaps
+            else part.end("high") - best
+        )
+    if part.overlaps:
+        return best * (1 - part.repeated) - part.end("low") * (1 - part.repeated_low)
+    return best - part.end("low")
 
 
 def device_seconds(parts: Iterable[Part]) -> Interval | None:
@@ -200,11 +288,15 @@ def _widths(parts: Sequence[tuple[RunSummary, float]]) -> float:
             shared[name].append(width * math.sqrt(share))
         own.append(width * math.sqrt(max(left, 0.0)))
     sums = [math.fsum(widths) for _, widths in sorted(shared.items())]
-    scale = max([*sums, *own], default=0.0)
-    if scale == 0:
+    return _quadrature([*sums, *own])
+
+
+def _quadrature(widths: Sequence[float]) -> float:
+    scale = max(widths, default=0.0)
+    if scale <= 0:
         return 0.0
     # Scaled, so that no square leaves the range of a double.
-    return scale * math.sqrt(math.fsum((width / scale) ** 2 for width in (*sums, *own)))
+    return scale * math.sqrt(math.fsum((width / scale) ** 2 for width in widths))
 
 
 def _bounds(flops: Sequence[tuple[Part, Ends]]) -> Interval | None:

@@ -1,7 +1,7 @@
 """Who signed what: a bundle, and below a merge its members, down to the sites."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from flopledger.bundle.keys import PublicKey
@@ -20,6 +20,7 @@ class Node:
     kind: str
     verdict: str | None
     signers: tuple[str, ...]  #: key ids
+    site: str | None = None  #: what a site below a merge calls itself
     trusted: bool  #: whether a key that the caller named is among them
     members: tuple["Node", ...] = ()
 
@@ -30,6 +31,14 @@ class Node:
         for member in self.members:
             yield from member.leaves()
 
+    def knowing(self, keys: frozenset[str]) -> "Node":
+        """Give the same tree with the signatures of these keys (ids) marked as trusted."""
+        return replace(
+            self,
+            trusted=bool(keys & set(self.signers)),
+            members=tuple(member.knowing(keys) for member in self.members),
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Give it as plain values."""
         return {
@@ -37,13 +46,20 @@ class Node:
             "title": self.title,
             "kind": self.kind,
             "verdict": self.verdict,
+            "site": self.site,
             "signers": list(self.signers),
             "trusted": self.trusted,
             "members": [member.to_dict() for member in self.members],
         }
 
 
-def leaf(seal: "Seal", trusted: Sequence[PublicKey], members: tuple[Node, ...] = ()) -> Node:
+def leaf(
+    seal: "Seal",
+    trusted: Sequence[PublicKey],
+    members: tuple[Node, ...] = (),
+    *,
+    site: str | None = None,
+) -> Node:
     """Describe one seal."""
     predicate = seal.statement.predicate
     ids = tuple(key.id for key in seal.signers)
@@ -52,6 +68,7 @@ def leaf(seal: "Seal", trusted: Sequence[PublicKey], members: tuple[Node, ...] =
         title=predicate.title,
         kind=predicate.kind,
         verdict=predicate.verdict,
+        site=site,
         signers=ids,
         trusted=any(key.id in ids for key in trusted),
         members=members,

@@ -57,6 +57,7 @@ class Verification:
     statement: Statement | None = None  #: ``None`` where the seal does not hold
     audit: Mapping[str, Any] | None = None  #: the sealed ``audit --json``
     summary: Mapping[str, Any] | None = None  #: the site's summary
+    merged: Mapping[str, Any] | None = None  #: a merge's result, which was repeated
     recomputed: "Recomputed | None" = None
     witness: "Witness | None" = None  #: a Sigstore signature by whom the caller named
     tree: tuple["Node", ...] = field(default=())  #: who signed what; of a merge: its members below
@@ -95,7 +96,7 @@ class Verification:
             return 1
         if self.unsigned:
             return 3
-        return 3 if self.recomputed is not None and not self.recomputed.same else 0
+        return 3 if self.recomputed is not None and not self.recomputed.complete else 0
 
     def to_dict(self) -> dict[str, Any]:
         """Give the answer of ``verify --json``."""
@@ -211,7 +212,8 @@ def _verify_archive(
         recomputed = repeat(archive, read.statement)
     return Verification(
         path=path, problems=(), notes=tuple(notes), signers=signers, id=read.id,
-        statement=read.statement, audit=audit, summary=told, recomputed=recomputed,
+        statement=read.statement, audit=audit, summary=told,
+        merged=_json(archive, statement.MERGED), recomputed=recomputed,
         witness=witness, tree=tree,
     )  # fmt: skip
 

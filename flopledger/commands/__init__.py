@@ -4,6 +4,8 @@ Verb modules import only typer (and rich where they print) at the top: whatever 
 inside the verb, so that ``--help`` answers at once. A call that names its verb loads that one alone.
 """
 
+import errno
+import io
 import os
 import sys
 import traceback
@@ -71,24 +73,47 @@ def __getattr__(name: str) -> Any:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one verb; return its exit code (0 done, 1 inconsistent, 2 bad input, 3 undetermined)."""
+    """Run one verb; return its exit code, as docs/reference/command-line.md lists them."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = _take_debug(arguments)
+    _print_anything()
     try:
         shown = door(arguments)
         outcome = shown(args=arguments, prog_name="flopledger", standalone_mode=False)
+        if isinstance(sys.stdout, io.TextIOBase):  # it is None where the caller closed it
+            sys.stdout.flush()  # a full disk is told here, not by Python while it exits
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader of our output went away (`| head`): not an error, but Python would complain
-        # once more while flushing at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _reader_went_away()
+    except SystemExit as end:  # rich turns a broken pipe into this, with the code of a verdict
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
+        return _reader_went_away()
     except Exception as error:  # noqa: BLE001 - the one place where an error becomes a message
         if debug:
             traceback.print_exc()
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            _drop_output()
         return _report(error)
     return outcome if isinstance(outcome, int) else 0
+
+
+def _print_anything() -> None:
+    """Let every title be printed: what the terminal's encoding lacks is written as its number."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.encoding.lower() != "utf-8":
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _reader_went_away() -> int:
+    """End as other tools do when `| head` has seen enough: 128 and SIGPIPE, which is no verdict."""
+    _drop_output()
+    return 141
+
+
+def _drop_output() -> None:
+    """Send what is still to be written nowhere; Python would complain while flushing at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _take_debug(arguments: list[str]) -> bool:
@@ -113,10 +138,11 @@ def _report(error: Exception) -> int:
     if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error of the command line
         error.show()
         return 2
-    if isinstance(
-        error, FlopledgerError | FlopcountError | HardwareError | ProfilersError | OSError
-    ):
+    if isinstance(error, FlopledgerError | FlopcountError | HardwareError | ProfilersError):
         typer.echo(f"error: {error}", err=True)
+        return 2
+    if isinstance(error, OSError):
+        typer.echo(f"error: {error.filename or 'output'}: {error.strerror or error}", err=True)
         return 2
     typer.echo(
         f"error: flopledger failed on its own account: {type(error).__name__}: {error}\n"

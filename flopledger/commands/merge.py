@@ -23,6 +23,11 @@ def merge(
         typer.Option("--trust", help="Leave out sites that none of these public keys signed."),
     ] = None,
     title: Annotated[str, typer.Option("--title", help="Title.")] = "Federated audit",
+    html: Annotated[Path | None, typer.Option("--html", help="Write the merge's page.")] = None,
+    pdf: Annotated[Path | None, typer.Option("--pdf", help="Write it as PDF.")] = None,
+    markdown: Annotated[
+        Path | None, typer.Option("--markdown", help="Write it as Markdown.")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the merged result as JSON.")
     ] = False,
@@ -33,23 +38,28 @@ def merge(
     finding. Exit code 0 done, 1 a bundle's seal does not verify or the verdict is inconsistent,
     2 bad input.
 
-    Example: flopledger merge site-a.zip site-b.zip --out all.zip
+    Example: flopledger merge site-a.zip site-b.zip --out all.zip --html all.html
     """
     import json
 
     from flopledger.bundle import load_public
     from flopledger.bundle import merge as add_up
     from flopledger.commands import _keys
+    from flopledger.commands import _merge_page as merge_page
+    from flopledger.commands.audit import check_target
     from flopledger.commands.verify import plain
     from flopledger.text import interval
 
-    done = add_up(
-        bundles,
-        out=out,
-        keys=_keys.private(key or []),
-        trusted=[load_public(path) for path in trust or ()],
-        title=title,
-    )
+    pages = {"--html": html, "--pdf": pdf, "--markdown": markdown}
+    for option, target in pages.items():
+        check_target(target, option, merge_page.SUFFIXES[option[2:]])
+    trusted = [load_public(path) for path in trust or ()]
+    signing = _keys.private(key or [])
+    done = add_up(bundles, out=out, keys=signing, trusted=trusted, title=title)
+    known = [*trusted, *(one.public for one in signing)]
+    for option, target in pages.items():
+        if target is not None:
+            merge_page.write(out, option[2:], target, known)
     if as_json:
         typer.echo(json.dumps(done.to_dict(), indent=2, ensure_ascii=False))
         return done.exit_code

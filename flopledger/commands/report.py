@@ -15,7 +15,11 @@ def register(app: typer.Typer) -> None:
 
 def report(
     case: Annotated[
-        Path, typer.Argument(metavar="CASE.toml|RUN_DIR", help="The case file, or a run's folder.")
+        Path,
+        typer.Argument(
+            metavar="CASE.toml|RUN_DIR|MERGED.zip",
+            help="The case file, a run's folder, or a merged bundle.",
+        ),
     ],
     *,
     form: Annotated[
@@ -33,6 +37,10 @@ def report(
         Path | None, typer.Option("--html", help="The same as --format html --out FILE.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    key: Annotated[
+        list[Path] | None,
+        typer.Option("--key", help="Of a merge: public key whose owner you know (repeatable)."),
+    ] = None,
     created: Annotated[
         str | None, typer.Option(help="Creation time that an SPDX document states.")
     ] = None,
@@ -51,7 +59,8 @@ def report(
 ) -> int:
     """Write an audit as a document: for readers, for an authority, for a bill of materials.
 
-    Of a run's folder: what the training did, over time (html, pdf, markdown, json), or in a few
+    Of a merged bundle: total, sites, and who signed what, after every seal was checked (html, pdf,
+    markdown). Of a run's folder: what the training did, over time (html, pdf, markdown, json), or in a few
     lines. Exit code 0 once it is written, whatever the verdict; 2 for bad input.
 
     Example: flopledger report examples/llama-3.1-405b/case.toml --format article-52 --out notice.pdf
@@ -68,6 +77,8 @@ def report(
         asked = form is not None or out is not None or as_json
         return report_run(case, _form(form, out, as_json=as_json) if asked else None, out)
     name = _form(form, out, as_json=as_json)
+    if case.suffix.lower() == ".zip":
+        return _merge(case, name, out, key or [])
     _check(name, out)
     made = audited(case, seed=seed, regime=regime, trace=trace, allow_outside=allow_outside)
     suffix = None if out is None else out.suffix
@@ -78,6 +89,31 @@ def report(
         return 0
     write_whole(out, content)
     typer.echo(f"{name}: {out}", err=True)
+    return 0
+
+
+def _merge(bundle: Path, form: str, out: Path | None, keys: list[Path]) -> int:
+    """Write the page of a merged bundle."""
+    from flopledger.bundle import load_public
+    from flopledger.commands import _merge_page as merge_page
+    from flopledger.commands.audit import check_target
+    from flopledger.errors import FlopledgerError
+    from flopledger.reports import write_whole
+
+    if form not in merge_page.SUFFIXES:
+        raise FlopledgerError(
+            f"--format {form}: a merge is written as {', '.join(merge_page.SUFFIXES)}"
+        )
+    if out is None and form != "markdown":
+        raise FlopledgerError(f"--format {form} needs --out FILE{merge_page.SUFFIXES[form][0]}")
+    check_target(out, "--out", merge_page.SUFFIXES[form])
+    content = merge_page.rendered(bundle, form, [load_public(path) for path in keys])
+    if out is None:
+        assert isinstance(content, str)
+        typer.echo(content, nl=False)
+        return 0
+    write_whole(out, content)
+    typer.echo(f"{form}: {out}", err=True)
     return 0
 
 

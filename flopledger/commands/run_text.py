@@ -24,18 +24,19 @@ def print_run(summary: dict[str, Any], folder: Path, out: "Console") -> None:
         out.print("  executed FLOP: no bound (see the findings)")
     else:
         out.print(
-            f"  executed FLOP between {bounds['low']:.3g} and {bounds['high']:.3g} "
-            f"({bounds['grade']}; dense, any precision)",
+            f"  executed FLOP {_range(bounds)} ({bounds['grade']}; dense, any precision)",
             soft_wrap=True,
         )
-        each = ", ".join(
-            f"{name} {ends['low']:.3g} to {ends['high']:.3g}"
-            for name, ends in bounds["by_precision"].items()
-        )
+        each = ", ".join(f"{name} {_range(ends)}" for name, ends in bounds["by_precision"].items())
         out.print(f"    if all of it was: {each}", soft_wrap=True)
     for finding in summary["findings"]:
         if finding["severity"] != "info":
             out.print(f"  {finding['code']}: {finding['message']}", soft_wrap=True, markup=False)
+
+
+def _range(ends: dict[str, Any]) -> str:
+    low, high = ends["low"], ends["high"]
+    return f"at least {low:.3g}" if high is None else f"{low:.3g} to {high:.3g}"
 
 
 def steps_lines(summary: dict[str, Any]) -> list[str]:

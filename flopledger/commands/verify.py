@@ -8,6 +8,7 @@ import typer
 if TYPE_CHECKING:
     from flopledger.bundle import Verification
     from flopledger.bundle.recompute import Recomputed
+    from flopledger.bundle.recompute_page import Page
     from flopledger.bundle.reveal import Revealed
     from flopledger.bundle.transparency import Expected
     from flopledger.bundle.tree import Node
@@ -162,6 +163,7 @@ def _show(found: "Verification") -> None:
 def _show_recomputed(found: "Recomputed") -> None:
     if found.same:
         typer.echo(f"  recomputed: all {found.compared} figures come out as sealed")
+        _show_page(found.page)
         return
     for one in found.differences[:_SHOWN]:
         typer.echo(
@@ -181,6 +183,20 @@ def _show_recomputed(found: "Recomputed") -> None:
         typer.echo(f"    {plain(left.what)}: {plain(left.why)}")
 
 
+def _show_page(page: "Page | None") -> None:
+    if page is None:
+        typer.echo("  the page: none is sealed")
+    elif page.outcome == "same":
+        typer.echo("  the page: comes out as sealed, byte for byte")
+    elif page.outcome == "partly":
+        typer.echo(
+            f"  the page: its words, tables and static drawings come out as sealed; its live drawings "
+            f"are not compared: {plain(page.why)}"
+        )
+    else:
+        typer.echo(f"  the page: NOT compared: {plain(page.why)}")
+
+
 def _show_revealed(found: "Revealed") -> None:
     for one in found.items:
         typer.echo(f"  revealed {one.kind} {plain(one.name)}: {one.outcome}")
@@ -188,7 +204,8 @@ def _show_revealed(found: "Revealed") -> None:
 
 def _show_node(node: "Node", depth: int) -> None:
     signed = ", ".join(name[:16] for name in node.signers) or "nobody"
-    typer.echo(f"{'  ' * (depth + 1)}- {plain(node.title)} [{node.kind}] signed by {signed}")
+    name = node.title if node.site in {None, node.title} else f"{node.site}: {node.title}"
+    typer.echo(f"{'  ' * (depth + 1)}- {plain(name)} [{node.kind}] signed by {signed}")
     for member in node.members:
         _show_node(member, depth + 1)
 

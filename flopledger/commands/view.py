@@ -18,7 +18,8 @@ def view(
     what: Annotated[
         Path,
         typer.Argument(
-            metavar="REPORT.html|CASE.toml|RUN_DIR", help="A report, a case, or a run's record."
+            metavar="REPORT.html|CASE.toml|RUN_DIR|MERGED.zip",
+            help="A report, a case, a run's record, or a merged bundle.",
         ),
     ],
     *,
@@ -60,9 +61,13 @@ def page(what: Path, *, trace: bool) -> bytes:
         if what.stat().st_size > _LARGEST:
             raise FlopledgerError(f"{what}: larger than {_LARGEST >> 20} MB, so no report of ours")
         return what.read_bytes()
+    if what.is_file() and what.suffix.lower() == ".zip":
+        from flopledger.commands import _merge_page as merge_page
+
+        return str(merge_page.rendered(what, "html", ())).encode()
     if not what.is_dir() and what.suffix.lower() != ".toml":
         raise FlopledgerError(
-            f"{what}: expected a report (.html), a case (.toml) or a run's folder"
+            f"{what}: expected a report (.html), a case (.toml), a run's folder or a merged bundle (.zip)"
         )
     from flopledger.auditing import audit
     from flopledger.case import AuditCase

@@ -107,17 +107,22 @@ def _considerations(report: "AuditReport") -> dict[str, Any]:
     used = _energy(report)
     if used:
         made["environmentalConsiderations"] = {"energyConsumptions": used}
+    bounds = disclosure.energy_bounds(report)
+    if bounds:
+        made.setdefault("environmentalConsiderations", {})["properties"] = [
+            {"name": f"flopledger:energy-bound:{run}", "value": text}
+            for run, text in bounds.items()
+        ]
     return made
 
 
 def _properties(report: "AuditReport") -> list[dict[str, str]]:
     found = {"verdict": str(report.verdict)}
-    found |= _figure("training-compute", disclosure.updates(report))
+    found |= _figure("training-compute", disclosure.compute(report))
     for one in report.standings:
         name = f"regime:{one.regime.id}"
         found[f"{name}:threshold-flop"] = f"{one.threshold_flop:g}"
-        likely = one.probability_exceeded
-        found[f"{name}:probability-exceeded"] = "not known" if likely is None else f"{likely:.4g}"
+        found[f"{name}:probability-exceeded"] = disclosure.chance(one.probability_exceeded)
     date = release.of(report).date
     found["release:date"] = "not known" if date is None else date.isoformat()
     found |= _energy_bounds(report)
@@ -129,7 +134,9 @@ def _properties(report: "AuditReport") -> list[dict[str, str]]:
 
 def _figure(name: str, flop: "Interval | None") -> dict[str, str]:
     ends: dict[str, float | None] = dict.fromkeys(("flop", "flop-low-90", "flop-high-90"))
-    if flop is not None:
+    if flop is not None and flop.best is None:
+        ends = {"flop": None, "flop-at-least": flop.low, "flop-at-most": flop.high}
+    elif flop is not None:
         ends = {"flop": flop.best, "flop-low-90": flop.low, "flop-high-90": flop.high}
     return {
         f"{name}:{key}": "not known" if value is None else f"{value:.6g}"
@@ -185,12 +192,10 @@ def _evidence(report: "AuditReport") -> list[tuple[str, str]]:
 
 
 def _file(name: str, digest: str) -> dict[str, Any]:
-    return {
-        "type": "file",
-        "bom-ref": f"file:{name}:{digest[:12]}",
-        "name": name,
-        "hashes": [{"alg": "SHA-256", "content": digest}],
-    }
+    made: dict[str, Any] = {"type": "file", "bom-ref": f"file:{name}:{digest[:12]}", "name": name}
+    if disclosure.digest(digest) is not None:
+        made["hashes"] = [{"alg": "SHA-256", "content": digest}]
+    return made
 
 
 def _declarations(report: "AuditReport") -> dict[str, Any]:
@@ -204,8 +209,9 @@ def _declarations(report: "AuditReport") -> dict[str, Any]:
                 "reasoning": f"as stated; found {wording.heading(report)}",
             }
         )
-    flop = disclosure.updates(report)
-    stated = "not known" if flop is None else f"{interval(flop)} FLOP (90 % interval)"
+    flop = disclosure.compute(report)
+    kind = "90 % interval" if flop is not None and flop.best is not None else "bounds"
+    stated = "not known" if flop is None else f"{interval(flop)} FLOP ({kind})"
     claims.append(
         {
             "bom-ref": _ESTIMATE,

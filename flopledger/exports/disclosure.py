@@ -1,5 +1,7 @@
 """The figures that disclosure forms ask for, each known or with what it would take to know it."""
 
+import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,8 +18,10 @@ if TYPE_CHECKING:
     from flopledger.ledgers import Standing
     from flopledger.reconcile import RunAudit
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 SYSTEMIC_RISK = "eu-systemic-risk-1e25"
-DAY, MEGAWATT_HOUR = 86_400.0, 3.6e9  #: seconds; joules
+_UPDATES = "parameter_update"
+DAY, KILOWATT_HOUR, MEGAWATT_HOUR = 86_400.0, 3.6e6, 3.6e9  #: seconds; joules
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +38,7 @@ class Total:
 
     figure: Interval | None
     missing: tuple[str, ...]  #: runs without the figure
+    least: float | None = None  #: what the known runs alone come to: no sum over all is smaller
 
 
 def significant(value: float, digits: int) -> str:
@@ -53,22 +58,41 @@ def updates(report: "AuditReport") -> Interval | None:
     return None if report.combined is None else report.combined.flop
 
 
+def compute(report: "AuditReport") -> Interval | None:
+    """Give the same with bounds where there is no figure; ``None`` where nothing is known."""
+    figure = updates(report)
+    if figure is not None:
+        return figure
+    found = next((one.flop for one in report.standings if one.regime.ledger == _UPDATES), None)
+    return None if found is None or (found.low is None and found.high is None) else found
+
+
 def cumulative(report: "AuditReport") -> "Standing | None":
     """Find where the case stands against the presumption of systemic risk (annex A.1 (b))."""
     return next((one for one in report.standings if one.regime.id == SYSTEMIC_RISK), None)
 
 
 def total(report: "AuditReport", read: "Callable[[RunFigures], Interval | None]") -> Total:
-    """Add one figure over the runs that count cumulatively."""
-    figure: Interval | None = None
+    """Add one figure, which is never negative, over the runs that count cumulatively."""
+    found: list[Interval] = []
     missing = []
     for run in counted(report):
         value = read(run.figures)
         if value is None:
             missing.append(run.figures.name)
         else:
-            figure = value if figure is None else figure + value
-    return Total(figure=None if missing else figure, missing=tuple(missing))
+            found.append(value)
+    least = math.fsum(one.low or 0.0 for one in found) or None
+    if missing or not found:
+        return Total(figure=None, missing=tuple(missing), least=least)
+    bests = [one.best for one in found if one.best is not None]
+    highs = [one.high for one in found if one.high is not None]
+    figure = Interval(
+        low=least,
+        best=math.fsum(bests) if len(bests) == len(found) else None,
+        high=math.fsum(highs) if len(highs) == len(found) else None,
+    )
+    return Total(figure=figure, missing=(), least=least)
 
 
 def counted(report: "AuditReport") -> "list[RunAudit]":
@@ -112,9 +136,47 @@ def energy(report: "AuditReport") -> Total:
     return total(report, lambda run: _interval(run.energy_joules))
 
 
+def energy_words(report: "AuditReport", digits: int) -> str | None:
+    """Write the energy, or the bound that is known of it: no run uses less than nothing."""
+    found = energy(report)
+    text = rounded(found.figure, digits, "MWh", per=MEGAWATT_HOUR)
+    if text is not None or found.least is None:
+        return text
+    least = f"at least {significant(found.least / MEGAWATT_HOUR, digits)} MWh"
+    return f"{least} (nothing measured of {', '.join(found.missing)})"
+
+
+def energy_bounds(report: "AuditReport") -> dict[str, str]:
+    """List the runs of whose energy only a bound is known, in kWh: formats have no field for these."""
+    found = {}
+    for run in counted(report):
+        known = _interval(run.figures.energy_joules)
+        if known is not None and known.best is None:
+            found[run.figures.name] = f"{interval(known / KILOWATT_HOUR)} kWh"
+    return found
+
+
+def chance(share: float | None) -> str:
+    """Write a probability for a machine, without more certainty than draws and bounds can show."""
+    if share is None:
+        return "not known"
+    if share < 0.001:
+        return "< 0.001"
+    return "> 0.999" if share > 0.999 else f"{share:.3g}"
+
+
+def digest(text: str) -> str | None:
+    """Give a SHA-256; ``None`` for the word that stands where a digest would tell something withheld."""
+    return text if _SHA256.fullmatch(text) else None
+
+
 def energy_boundaries(report: "AuditReport") -> tuple[str, ...]:
     """Name what the energy was measured at: device, node or rack."""
-    found = {run.figures.energy_boundary or "boundary not stated" for run in counted(report)}
+    found = {
+        run.figures.energy_boundary or "boundary not stated"
+        for run in counted(report)
+        if run.figures.energy_joules is not None
+    }
     return tuple(sorted(found))
 
 
@@ -166,6 +228,8 @@ def methodology(report: "AuditReport") -> tuple[str, ...]:
         "closed-form": "operations were computed from the model's dimensions and multiplied by what was "
         "trained (annex A.2.2)",
         "device-time": "devices x time x dense peak x utilisation (annex A.2.1)",
+        "energy": "measured energy over the power that a device draws when it trains gives device time, "
+        "and that times dense peak and utilisation the operations",
         "tensor-activity": "executed operations were integrated from the devices' activity counters",
     }
     for one in report.estimates:

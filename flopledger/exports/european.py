@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from flopledger import __version__
 from flopledger.exports import disclosure, release
-from flopledger.exports.disclosure import DAY, MEGAWATT_HOUR, Answer
+from flopledger.exports.disclosure import DAY, Answer
 from flopledger.reports import wording
 from flopledger.reports.content.provenance import command
 from flopledger.reports.document import (
@@ -233,7 +233,7 @@ def _known(text: str | None, needed: str) -> Answer:
 
 
 def _updates(report: "AuditReport", digits: int) -> Answer:
-    text = disclosure.rounded(disclosure.updates(report), digits, "FLOP")
+    text = disclosure.rounded(disclosure.compute(report), digits, "FLOP")
     return _known(text, disclosure.missing_compute(report))
 
 
@@ -246,7 +246,7 @@ def _cumulative(report: "AuditReport") -> Answer:
 
 
 def _uncertainty(report: "AuditReport") -> Answer:
-    flop = disclosure.updates(report)
+    flop = disclosure.compute(report)
     text = None if flop is None else disclosure.uncertainty(flop)
     return _known(text, disclosure.missing_compute(report))
 
@@ -285,7 +285,10 @@ def _hardware(report: "AuditReport") -> Answer:
         if (text := disclosure.rounded(days, 1, f"{name} days")) is not None
     ]
     needed = f"device-hours and the part of {_names(missing)}" if missing or not parts else ""
-    return Answer(text=" and ".join(parts) or None, needed=needed)
+    text = " and ".join(parts)
+    if text and missing:
+        text += f" (without {_names(missing)})"
+    return Answer(text=text or None, needed=needed)
 
 
 def _parameters(report: "AuditReport") -> Answer:
@@ -293,21 +296,23 @@ def _parameters(report: "AuditReport") -> Answer:
         f"{interval(one.quantity.interval)} {one.name.replace('_', ' ')}"
         for one in disclosure.parameters(report)
     ]
-    return _known("; ".join(found) or None, "the model's parameter count or configuration")
+    return _known(
+        "; ".join(found) or None, "the parameter count; flopledger count gives it of dimensions"
+    )
 
 
 def _energy(report: "AuditReport") -> Answer:
     found = disclosure.energy(report)
-    text = disclosure.rounded(found.figure, 2, "MWh", per=MEGAWATT_HOUR)
+    text = disclosure.energy_words(report, 2)
     needed = (
         f"measured energy of {_names(found.missing)}: a meter's or the devices' counters, with the "
         "boundary (device, node, facility). This tool derives no energy from compute"
     )
-    return _known(text, needed)
+    return Answer(text=text, needed=needed if text is None or found.missing else "")
 
 
 def _energy_method(report: "AuditReport") -> Answer:
-    if disclosure.energy(report).figure is None:
+    if disclosure.energy_words(report, 2) is None:
         return Answer(text=None, needed="the energy itself")
     sources = dict.fromkeys(
         run.figures.energy_joules.source

@@ -36,18 +36,24 @@ def render(report: "AuditReport") -> str:
 
 def _metadata(report: "AuditReport") -> str:
     """Write YAML whose every value is JSON, which is YAML too and needs no quoting of its own."""
-    flop = disclosure.updates(report)
+    flop = disclosure.compute(report)
+    known = flop is not None and flop.best is not None
     fields: dict[str, object] = {
-        "flop": None if flop is None else flop.best,
-        "flop_90_percent": None if flop is None else [flop.low, flop.high],
+        "flop": flop.best if flop is not None and known else None,
+        "flop_90_percent": [flop.low, flop.high] if flop is not None and known else None,
+    }
+    if flop is not None and not known:
+        fields |= {"flop_at_least": flop.low, "flop_at_most": flop.high}
+    fields |= {
         "verdict": str(report.verdict),
         "tool": f"flopledger {__version__}",
         "case_sha256": report.case.sha256,
     }
-    energy = disclosure.energy(report).figure
-    fields["energy_mwh"] = (
-        None if energy is None or energy.best is None else energy.best / MEGAWATT_HOUR
-    )
+    total = disclosure.energy(report)
+    energy = None if total.figure is None else total.figure.best
+    fields["energy_mwh"] = None if energy is None else energy / MEGAWATT_HOUR
+    if energy is None and total.least is not None:
+        fields["energy_mwh_at_least"] = total.least / MEGAWATT_HOUR
     lines = [f"  {name}: {json.dumps(value)}" for name, value in fields.items()]
     return "\n".join(["---", *_licence(report), "training_compute:", *lines, "---", ""])
 
@@ -88,13 +94,15 @@ def _section(report: "AuditReport") -> str:
 
 
 def _compute(report: "AuditReport") -> str:
-    text = disclosure.rounded(disclosure.updates(report), 2, "FLOP")
+    text = disclosure.rounded(disclosure.compute(report), 2, "FLOP")
     return text or f"not known: {escape(disclosure.missing_compute(report))} would give it"
 
 
 def _doubt(report: "AuditReport") -> str:
-    flop = disclosure.updates(report)
-    return "not known" if flop is None else f"{interval(flop)} FLOP, 90 % interval"
+    flop = disclosure.compute(report)
+    if flop is None:
+        return "not known"
+    return f"{interval(flop)} FLOP, {'90 % interval' if flop.best is not None else 'bounds only'}"
 
 
 def _hardware(report: "AuditReport") -> str:
@@ -115,10 +123,10 @@ def _time(report: "AuditReport") -> str:
 
 
 def _energy(report: "AuditReport") -> str:
-    text = disclosure.rounded(disclosure.energy(report).figure, 2, "MWh", per=MEGAWATT_HOUR)
+    text = disclosure.energy_words(report, 2)
     if text is None:
         return "not known: no measurement covers every run"
-    return f"{text}, measured at: {', '.join(disclosure.energy_boundaries(report))}"
+    return f"{escape(text)}, measured at: {', '.join(disclosure.energy_boundaries(report))}"
 
 
 def _verdict(report: "AuditReport") -> str:

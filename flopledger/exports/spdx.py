@@ -241,7 +241,7 @@ def _released(report: "AuditReport", base: str) -> dict[str, Any]:
 
 
 def _about(report: "AuditReport") -> str:
-    flop = disclosure.updates(report)
+    flop = disclosure.compute(report)
     stated = disclosure.rounded(flop, 2, "FLOP")
     if flop is None or stated is None:
         return f"Training compute not known; needed: {disclosure.missing_compute(report)}."
@@ -251,18 +251,23 @@ def _about(report: "AuditReport") -> str:
 
 def _entries(report: "AuditReport") -> dict[str, str]:
     found = {"flopledger:verdict": str(report.verdict)}
-    found |= _ends("flopledger:trainingFlop", disclosure.updates(report))
+    found |= _ends("flopledger:trainingFlop", disclosure.compute(report))
+    for run, text in disclosure.energy_bounds(report).items():
+        found[f"flopledger:energyBound:{run}"] = text
     for one in report.standings:
-        likely = one.probability_exceeded
         name = f"flopledger:probabilityExceeded:{one.regime.id}"
-        found[name] = "not known" if likely is None else f"{likely:.4g}"
+        found[name] = disclosure.chance(one.probability_exceeded)
     return found
 
 
 def _ends(name: str, flop: "Interval | None") -> dict[str, str]:
     if flop is None:
         return {name: "not known"}
-    ends = {name: flop.best, f"{name}Low90": flop.low, f"{name}High90": flop.high}
+    ends: dict[str, float | None] = {name: flop.best}
+    if flop.best is None:
+        ends |= {f"{name}AtLeast": flop.low, f"{name}AtMost": flop.high}
+    else:
+        ends |= {f"{name}Low90": flop.low, f"{name}High90": flop.high}
     return {key: "not known" if end is None else f"{end:.6g}" for key, end in ends.items()}
 
 
@@ -301,7 +306,11 @@ def _files(report: "AuditReport", base: str) -> list[dict[str, Any]]:
             "spdxId": f"{base}#file-{digest[:16]}-{at}",
             "creationInfo": _CREATION,
             "name": name,
-            "verifiedUsing": [{"type": "Hash", "algorithm": "sha256", "hashValue": digest}],
         }
+        | (
+            {}
+            if disclosure.digest(digest) is None
+            else {"verifiedUsing": [{"type": "Hash", "algorithm": "sha256", "hashValue": digest}]}
+        )
         for at, (name, digest) in enumerate(sorted(found.items()))
     ]

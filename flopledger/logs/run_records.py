@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 FORMAT = "run-record"
 #: Entries of a record's folder that its own reader takes care of.
-OWN = frozenset({"telemetry", "steps", "summary.json", "run.json", "imports.jsonl"})
+OWN = frozenset({"telemetry", "steps", "processes", "summary.json", "run.json", "imports.jsonl"})
 #: Damage by which a record was changed after it was written; the rest is an end that was cut off.
 _ALTERED = frozenset({"broken-chain", "digest-mismatch", "missing-segment", "unknown-segment"})
 #: A summary may differ from its own record by rounding, and by no more.
 _SAME = 0.02
-#: Stands for step ledgers whose chain is broken.
-_ALTERED_STEPS: Any = object()
+#: Stands for step ledgers or telemetry whose chain is broken.
+_WORTHLESS: Any = object()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -60,10 +60,11 @@ def read(folder: Path, notes: Notes) -> RunRecord | None:
 
     try:
         totals = _totals(folder, notes)
-        if totals is _ALTERED_STEPS:
+        if totals is _WORTHLESS:
             return None
         record = _telemetry(folder, notes) if has_telemetry(folder) else None
-        if record is None and (totals is None or has_telemetry(folder)):
+        # Steps stand by themselves where no device could be read, and not beside altered telemetry.
+        if record is _WORTHLESS or (record is None and totals is None):
             return None
     except (ProfilersError, OSError, ValueError, LookupError, TypeError) as error:
         raise EvidenceError(f"{notes.file}: not a readable run record ({error})") from None
@@ -84,7 +85,7 @@ def _totals(folder: Path, notes: Notes) -> "RunTotals | None":
         notes.finding(
             one.code, "error", f"{one.message}; nothing was taken from this record", "steps"
         )
-    return _ALTERED_STEPS if altered else totals
+    return _WORTHLESS if altered else totals
 
 
 def _telemetry(folder: Path, notes: Notes) -> RunRecord | None:
@@ -102,7 +103,7 @@ def _telemetry(folder: Path, notes: Notes) -> RunRecord | None:
             problem.file,
         )
     if altered:
-        return None
+        return _WORTHLESS  # type: ignore[no-any-return]
     trace = read_record(folder)
     seen = {key for key, device in trace.devices.items() if len(device) and not key.mig}
     if not seen:

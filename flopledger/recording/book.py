@@ -11,7 +11,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from flopledger.recording.costs import Cost
 from profilers.clocks import ClockPair
@@ -33,18 +35,19 @@ Calls = Sequence[tuple[Cost | Variant, int]]
 
 
 class Row:
-    """One step, as it will be written."""
+    """One step, or several in a row that differ in their times only, as they will be written."""
 
     __slots__ = (
-        "calls", "duration_us", "end_us", "number", "optimizer", "said", "samples", "tokens",
-        "tokens_from", "wait_us",
+        "calls", "durations_us", "ends_us", "number", "optimizer", "said", "samples", "tokens",
+        "tokens_from", "waits_us",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.number = 0
-        self.end_us = 0
-        self.duration_us = 0
-        self.wait_us = 0
+        """Of the first one."""
+        self.ends_us: list[int] = []
+        self.durations_us: list[int] = []
+        self.waits_us: list[int] = []
         self.optimizer: str | None = None
         self.tokens: int | None = None
         self.tokens_from: str | None = None
@@ -52,6 +55,23 @@ class Row:
         self.said = False
         """Whether the program already said what the step processed."""
         self.calls: Calls = ()
+
+    @property
+    def steps(self) -> int:
+        """How many."""
+        return len(self.ends_us)
+
+    def part(self, count: int) -> Row:
+        """Split the first ``count`` steps off."""
+        first = Row()
+        for name in Row.__slots__:
+            setattr(first, name, getattr(self, name))
+        for name in ("ends_us", "durations_us", "waits_us"):
+            column = getattr(self, name)
+            setattr(first, name, column[:count])
+            setattr(self, name, column[count:])
+        self.number += count
+        return first
 
 
 class Book:
@@ -68,6 +88,8 @@ class Book:
         self._unpriced: list[Calls] = []
         """Calls that were taken since costs were looked for."""
         self._rows: list[Row] = []
+        self._waiting = 0
+        """Steps in them."""
         self._lines: list[tuple[Entry, Calls]] = []
         self._lock = threading.RLock()
         self._flushed = time.monotonic()
@@ -80,13 +102,19 @@ class Book:
     @property
     def last(self) -> Row | None:
         """The last step, while it is not written."""
-        return self._rows[-1] if self._rows else None
+        if not self._rows:
+            return None
+        row = self._rows[-1]
+        if row.steps > 1:
+            self._rows.insert(-1, row.part(row.steps - 1))
+        return row
 
     def add(self, row: Row) -> None:
-        """Take a step."""
+        """Take a step, or several."""
         self._rows.append(row)
         self._unpriced.append(row.calls)
-        self.steps += 1
+        self.steps += row.steps
+        self._waiting += row.steps
 
     def line(self, entry: Entry, calls: Calls = ()) -> None:
         """Take a line that is no step, and the calls in it."""
@@ -103,7 +131,7 @@ class Book:
     @property
     def due(self) -> bool:
         """Whether it is time to write."""
-        if len(self._rows) > MOST_STEPS or len(self._lines) > MOST_STEPS:
+        if self._waiting > MOST_STEPS or len(self._lines) > MOST_STEPS:
             return True
         return time.monotonic() - self._flushed >= FLUSH_SECONDS
 
@@ -122,18 +150,21 @@ class Book:
             self._flushed = time.monotonic()
             try:
                 ledger = self._open()
-                while count := self._block(len(self._rows) - keep, settle):
-                    self._write(ledger, self._rows[:count])
-                    del self._rows[:count]
+                while rows := self._block(self._waiting - keep, settle):
+                    try:
+                        self._write(ledger, rows)
+                    except (OSError, LedgerError):
+                        self._rows[:0] = rows
+                        raise
+                    self._waiting -= sum(row.steps for row in rows)
                 # Last, since counting may have had something to say.
                 while self._lines and _priced(self._lines[0][1], settle):
                     self._lines[0][0](ledger)
                     del self._lines[0]
             except (OSError, LedgerError):
-                surplus = len(self._rows) - MOST_WAITING
-                if surplus > 0:
-                    del self._rows[:surplus]
-                    self.lost += surplus
+                while self._waiting > MOST_WAITING:
+                    self.lost += self._rows[0].steps
+                    self._waiting -= self._rows.pop(0).steps
 
     def _open(self) -> StepLedger:
         if self.ledger is None:
@@ -149,31 +180,39 @@ class Book:
             )
         return self.ledger
 
-    def _block(self, most: int, settle: Settle | None) -> int:
-        """How many of the rows are consecutive steps with known costs."""
-        count = 0
+    def _block(self, most: int, settle: Settle | None) -> list[Row]:
+        """Take the first rows that are consecutive steps with known costs."""
+        taken: list[Row] = []
+        room = min(most, MOST_STEPS)
         calls: Calls = ()
-        for row in self._rows[: max(0, min(most, MOST_STEPS))]:
-            if row.number != self._rows[0].number + count:
+        following = 0
+        for row in self._rows:
+            if room <= 0 or (taken and row.number != following):
                 break
             if row.calls is not calls and not _priced(row.calls, settle):
                 break
             calls = row.calls
-            count += 1
-        return count
+            following = row.number + row.steps
+            taken.append(row.part(room) if row.steps > room else row)
+            room -= taken[-1].steps
+        whole = len(taken) - (bool(taken) and taken[-1] is not self._rows[len(taken) - 1])
+        del self._rows[:whole]
+        return taken
 
     def _write(self, ledger: StepLedger, rows: list[Row]) -> None:
-        calls = [self.numbered(ledger, row.calls) for row in rows]
-        ledger.steps(
+        def runs(name: str) -> list[tuple[int, Any]]:
+            return [(row.steps, getattr(row, name)) for row in rows]
+
+        ledger.block(
             first=rows[0].number,
-            end_us=[row.end_us for row in rows],
-            duration_us=[row.duration_us for row in rows],
-            wait_us=[row.wait_us for row in rows],
-            optimizer=[row.optimizer for row in rows],
-            tokens=[row.tokens for row in rows],
-            tokens_from=[row.tokens_from for row in rows],
-            samples=[row.samples for row in rows],
-            calls=calls,
+            end_us=list(chain.from_iterable(row.ends_us for row in rows)),
+            duration_us=list(chain.from_iterable(row.durations_us for row in rows)),
+            wait_us=list(chain.from_iterable(row.waits_us for row in rows)),
+            optimizer=runs("optimizer"),
+            tokens=runs("tokens"),
+            tokens_from=runs("tokens_from"),
+            samples=runs("samples"),
+            calls=[(row.steps, self.numbered(ledger, row.calls)) for row in rows],
         )
 
     def numbered(self, ledger: StepLedger, calls: Calls) -> list[tuple[int, int]]:

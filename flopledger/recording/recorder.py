@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from operator import sub
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from flopledger.recording.costs import Cost, Costs
 from flopledger.recording.heartbeat import Heartbeat
 from profilers.sampler import Sampler, SamplerSettings
 from profilers.step_identity import mesh_of
-from profilers.steps import AsideSeen, Kind, Observer, StepSeen, Variant, now_us
+from profilers.steps import AlikeSeen, AsideSeen, Kind, Observer, StepSeen, Variant, now_us
 
 if TYPE_CHECKING:
     from profilers.step_ledger import StepLedger
@@ -117,17 +118,37 @@ class Recorder:
         if seen.number is not None:
             self._next = seen.number
         row.number, self._next = self._next, self._next + 1
-        row.end_us = seen.end_us
-        row.duration_us = seen.end_us - seen.start_us
-        # What counting took is not the program's waiting.
-        counting_us = self.costs.between(seen.before_us, seen.start_us)
-        row.wait_us = max(0, seen.start_us - seen.before_us - counting_us)
+        row.ends_us = [seen.end_us]
+        row.durations_us = [seen.end_us - seen.start_us]
+        row.waits_us = [self._waited(seen.before_us, seen.start_us)]
         row.optimizer = seen.optimizer
         row.tokens, row.tokens_from = seen.tokens, seen.tokens_from
         row.samples = seen.samples
         row.calls = (*seen.calls.items(), *self._told_of()) or self._unseen()
         row.said = seen.tokens_from == "explicit" or seen.number is not None
         self.book.add(row)
+
+    def alike(self, seen: AlikeSeen) -> None:
+        """Several equal steps are over."""
+        if self._extra or self.costs.remembered:
+            for one in seen.each():
+                self.step(one)
+            return
+        row = Row()
+        starts, ends = seen.starts_us, seen.ends_us
+        row.number, self._next = self._next, self._next + len(ends)
+        row.ends_us = ends
+        row.durations_us = list(map(sub, ends, starts))
+        row.waits_us = [max(0, us) for us in map(sub, starts, [seen.before_us, *ends[:-1]])]
+        row.optimizer = seen.optimizer
+        row.tokens, row.tokens_from = seen.tokens, seen.tokens_from
+        row.samples = seen.samples
+        row.calls = tuple(seen.calls.items())
+        self.book.add(row)
+
+    def _waited(self, before_us: int, start_us: int) -> int:
+        """The program's waiting before a step; what counting took is none of it."""
+        return max(0, start_us - before_us - self.costs.between(before_us, start_us))
 
     def _told_of(self) -> list[tuple[Cost, int]]:
         """Take the calls that the program told us of."""

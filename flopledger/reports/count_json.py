@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from flopcount.counted_model import CountedModel
 
 SCHEMA = "flopledger/count/1"
-VIEWS = ("op", "module", "dtype")
 
 
 def count_answer(model: "CountedModel", crosscheck: Sequence[Any] = ()) -> dict[str, Any]:

@@ -32,10 +32,10 @@ Words = tuple[Inline, ...]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Paragraph:
-    """A few sentences."""
+    """A few sentences, or a heading inside a section."""
 
     words: Words
-    role: Literal["plain", "note"] = "plain"
+    role: Literal["plain", "note", "heading"] = "plain"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +43,22 @@ class Bullets:
     """A list without order."""
 
     items: tuple[Words, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Branch:
+    """One point of a tree, with what hangs on it."""
+
+    words: Words
+    branches: tuple["Branch", ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tree:
+    """Lists within lists; ``caption`` is for readers who do not see it."""
+
+    caption: str
+    branches: tuple[Branch, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +115,7 @@ class Card:
     resolves: Words
 
 
-Block = Paragraph | Bullets | Table | Pairs | Figure | Card
+Block = Paragraph | Bullets | Tree | Table | Pairs | Figure | Card
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

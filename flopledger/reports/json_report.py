@@ -150,6 +150,7 @@ def _run(run: "RunAudit") -> dict[str, Any]:
         "passes": [{"name": one.name, "flop": _figure(one.flop)} for one in run.passes],
         "achieved_flop_per_second_per_accelerator": None if rate is None else _figure(rate),
         "utilisation": {name: _figure(value) for name, value in run.utilisation.items()},
+        "hfu": None if run.hfu is None else {k: _figure(v) for k, v in run.hfu.items()},
         "precision_supported": list(run.precision_supported),
         "status": figures.status,
         "evidence_sha256": dict(run.evidence_digests),

@@ -5,6 +5,7 @@ import re
 from flopledger.reports.charts import TimeChart
 from flopledger.reports.document import (
     Block,
+    Branch,
     Bullets,
     Card,
     Code,
@@ -14,6 +15,7 @@ from flopledger.reports.document import (
     Paragraph,
     Strong,
     Table,
+    Tree,
     Words,
 )
 
@@ -86,10 +88,14 @@ def _quote(document: Document) -> str:
 
 def _block(block: Block) -> str:
     match block:
+        case Paragraph(role="heading"):
+            return f"### {_set(block.words)}"
         case Paragraph():
             return _set(block.words)
         case Bullets():
             return "\n".join(f"- {_set(item)}" for item in block.items)
+        case Tree():
+            return "\n".join(_branches(block.branches, ""))
         case Table():
             return _table(block)
         case Pairs():
@@ -98,6 +104,14 @@ def _block(block: Block) -> str:
             return _card(block)
         case Figure():
             return _figure(block)
+
+
+def _branches(branches: tuple[Branch, ...], indent: str) -> list[str]:
+    lines = []
+    for branch in branches:
+        lines.append(f"{indent}- {_set(branch.words)}")
+        lines += _branches(branch.branches, f"{indent}  ")
+    return lines
 
 
 def _table(table: Table) -> str:

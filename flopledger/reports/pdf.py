@@ -14,6 +14,7 @@ from flopledger.errors import FlopledgerError
 from flopledger.reports import svg
 from flopledger.reports.document import (
     Block,
+    Branch,
     Bullets,
     Card,
     Code,
@@ -23,6 +24,7 @@ from flopledger.reports.document import (
     Paragraph,
     Strong,
     Table,
+    Tree,
     Words,
     plain,
     sentence,
@@ -30,7 +32,7 @@ from flopledger.reports.document import (
 
 _BREAK = "\N{ZERO WIDTH SPACE}"
 _LONGEST = 18  #: letters of one word before it may break anywhere
-_PAPER = svg.Layout(width=760, left=160, right=120, row=27, letters=26)
+_PAPER = svg.Layout(width=760, left=250, right=120, row=27, letters=34)
 
 
 def render(document: Document) -> bytes:
@@ -91,6 +93,8 @@ def _block(block: Block) -> dict[str, Any]:
             return {"kind": "paragraph", "role": block.role, "words": _words(block.words)}
         case Bullets():
             return {"kind": "bullets", "items": [_words(item) for item in block.items]}
+        case Tree():
+            return {"kind": "tree", "branches": _branches(block.branches)}
         case Table():
             return _table(block)
         case Pairs():
@@ -113,6 +117,13 @@ def _block(block: Block) -> dict[str, Any]:
                 "alt": f"{block.chart.title}. {block.chart.description}",
                 "caption": _words(block.caption),
             }
+
+
+def _branches(branches: tuple[Branch, ...]) -> list[dict[str, Any]]:
+    return [
+        {"words": _words(branch.words), "branches": _branches(branch.branches)}
+        for branch in branches
+    ]
 
 
 def _table(table: Table) -> dict[str, Any]:

@@ -5,7 +5,7 @@ their rows, so that a telephone shows letters of the same size. Labels are escap
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 from flopledger.quantity import Interval
@@ -32,13 +32,13 @@ class Layout:
     """Sizes in the drawing's own units."""
 
     width: int
-    left: int  #: room for labels; 0: labels stand above their rows
+    left: int  #: most room for labels; 0: labels stand above their rows
     right: int  #: room for values
     row: int
     letters: int  #: of a label, before it is cut
 
 
-WIDE = Layout(width=860, left=190, right=150, row=30, letters=30)
+WIDE = Layout(width=860, left=280, right=150, row=30, letters=38)
 NARROW = Layout(width=380, left=0, right=0, row=46, letters=44)
 _TOP, _BOTTOM, _MARGIN = 30, 46, 14
 
@@ -87,7 +87,20 @@ def _field(axis: Axis, layout: Layout, top: float, base: float) -> _Field:
     )
 
 
+#: Room of a letter in the drawing's units: the page's face at 13 px, in which `m` and `w` take 12.
+_LETTER = 7.0
+
+
+def _fitted(chart: Chart, layout: Layout) -> Layout:
+    """Give the labels the room that they take, so that none is cut and none of the axis is lost."""
+    if not layout.left:
+        return layout
+    longest = max((len(cut(row.label, layout.letters)) for row in chart.rows), default=0)
+    return replace(layout, left=min(max(round(24 + _LETTER * longest), 90), layout.left))
+
+
 def _rows(chart: Chart, layout: Layout) -> tuple[int, list[str]]:
+    layout = _fitted(chart, layout)
     lanes = _lanes(chart, layout)
     top = _TOP + 15 * (max(lanes, default=0))
     base = top + layout.row * len(chart.rows) + 6

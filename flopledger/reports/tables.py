@@ -12,6 +12,7 @@ from flopledger.quantity import Interval
 
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
+    from flopledger.inputs import Input
 
 Value = str | float | int | bool | None
 Record = dict[str, Value]
@@ -27,13 +28,16 @@ class Records:
 
 
 _FLOP = ("flop_low", "flop_best", "flop_high")
+#: The best figure bears the bare name; where there is none, an end alone is the bound that is known.
+_SECONDS = ("accelerator_seconds", "accelerator_seconds_low", "accelerator_seconds_high")
+_JOULES = ("energy_joules", "energy_joules_low", "energy_joules_high")
 _COLUMNS = {
     "estimates": (
         "run", "method", "basis", *_FLOP, "bound_only", "independence_group", "assumptions",
     ),
     "runs": (
-        "run", "kind", "accelerator", *_FLOP, "accelerator_seconds", "energy_joules",
-        "energy_boundary", "verdict", "status",
+        "run", "kind", "accelerator", *_FLOP, *_SECONDS, *_JOULES, "energy_boundary", "verdict",
+        "status",
     ),
     "regimes": (
         "id", "name", "comparator", "threshold_flop", "ledger", *_FLOP, "probability_exceeded",
@@ -49,7 +53,7 @@ NAMES = tuple(_COLUMNS)
 NUMBERS = frozenset(
     {
         *_FLOP, "low", "best", "high", "threshold_flop", "probability_exceeded",
-        "accelerator_seconds", "energy_joules", "log_variance_share",
+        *_SECONDS, *_JOULES, "log_variance_share",
     }
 )  # fmt: skip
 
@@ -71,6 +75,13 @@ def _ends(interval: Interval | None) -> Record:
     if interval is None:
         return dict.fromkeys(_FLOP)
     return {"flop_low": interval.low, "flop_best": interval.best, "flop_high": interval.high}
+
+
+def _ranged(names: tuple[str, str, str], known: "Input | None") -> Record:
+    if known is None:
+        return dict.fromkeys(names)
+    interval = known.quantity.interval
+    return dict(zip(names, (interval.best, interval.low, interval.high), strict=True))
 
 
 def _estimates(report: "AuditReport") -> Iterable[Record]:
@@ -105,8 +116,8 @@ def _runs(report: "AuditReport") -> Iterable[Record]:
             "kind": figures.kind,
             "accelerator": None if run.part is None else run.part.id,
             **_ends(None if run.combined is None else run.combined.flop),
-            "accelerator_seconds": None if seconds is None else seconds.quantity.best,
-            "energy_joules": None if energy is None else energy.quantity.best,
+            **_ranged(_SECONDS, seconds),
+            **_ranged(_JOULES, energy),
             "energy_boundary": figures.energy_boundary,
             "verdict": str(run.verdict),
             "status": figures.status,

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from flopledger.text import interval, number, percent, round_number
+from flopledger.text import WITHHELD_SENTENCE, interval, number, percent, round_number
 from flopledger.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TITLES",
+    "chance",
     "conclusion",
     "heading",
     "interval",
@@ -37,7 +38,11 @@ def heading(report: "AuditReport") -> str:
 
 def probability(standing: "Standing") -> str:
     """Write a probability without pretending to more certainty than the draws can show."""
-    share = standing.probability_exceeded
+    return chance(standing.probability_exceeded)
+
+
+def chance(share: float | None) -> str:
+    """Write a probability, 0 to 1; ``None`` is one that nothing settles."""
     if share is None:
         return "not determined"
     if share < 0.001:
@@ -57,7 +62,11 @@ def _about_claim(report: "AuditReport") -> str:
     claimed = interval(report.claim.flop) if report.claim.flop.best is None else ""
     claimed = claimed or number(report.claim.flop.best)
     if combined is None:
-        return f"The claim of {claimed} FLOP can be neither confirmed nor estimated."
+        if report.verdict is Verdict.INCONSISTENT:
+            return (
+                f"The claim of {claimed} FLOP stands against evidence that allows no one estimate."
+            )
+        return f"The claim of {claimed} FLOP can be neither confirmed nor refuted: no estimate is possible."
     words = {
         Verdict.CONSISTENT: "agrees with",
         Verdict.NEEDS_EXPLANATION: "must be explained beside",
@@ -72,8 +81,11 @@ def _about_evidence(report: "AuditReport") -> str:
         return ""
     for severity in ("error", "warning"):
         for finding in report.findings:
-            if finding.severity == severity:
-                return _sentence(finding.message)
+            if finding.severity != severity:
+                continue
+            if finding.message == WITHHELD_SENTENCE:
+                return f"The finding {finding.code} says why; the figures in it are withheld here."
+            return _sentence(finding.message)
     return ""
 
 

@@ -7,7 +7,6 @@ so columns that we do not read are passed over and those that we read are checke
 import re
 from collections.abc import Sequence
 
-from profilers.importers import identity
 from profilers.importers.bulk import bulk_rows
 from profilers.importers.errors import ImportFormatError
 from profilers.importers.opened import Opened
@@ -73,7 +72,7 @@ def read(opened: Opened, options: Options) -> Recording:
         columns=tuple(_column(title, known) for title in titles),
         stamp="unix-s",
         node=options.node,
-        mark=f"amd-smi-{identity.mark(opened.head)}",
+        mark=f"amd-smi-{opened.mark}",
         vendor="amd",
         is_header=_is_header,
     )

@@ -5,13 +5,15 @@ place of every delimiter says which column a cell is in, so a unit in the wrong 
 its unit or a line of another length is noticed: then nothing is blanked, and slower readers decide.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 _FIGURES = b"0123456789.-abcdef"
 """What differs from line to line: figures, and ids in hexadecimal."""
+
+_CACHED = 256 * 1024
 
 
 def blanked(
@@ -63,12 +65,25 @@ def _by_shape(
         wider.add((delimiter if place else b"\n") + b" " * (blanks + 1))
     if letters & {*_FIGURES, *b"".join(cells)}:
         return None  # a letter that stands elsewhere, too, must not be blanked there
-    shape = first.translate(None, _FIGURES)
-    if data.translate(None, _FIGURES) != shape * data.count(b"\n"):
-        return None
     if any(beginning in data for beginning in wider):
         return None
-    return data.translate(bytes(ord(" ") if at in letters else at for at in range(256)))
+    shape = first.translate(None, _FIGURES)
+    blank = bytes(ord(" ") if at in letters else at for at in range(256))
+    done = []
+    for some in _some_lines(data):
+        if some.translate(None, _FIGURES) != shape * some.count(b"\n"):
+            return None
+        done.append(some.translate(blank))
+    return b"".join(done)
+
+
+def _some_lines(data: bytes) -> Iterator[bytes]:
+    """Cut a piece into whole lines that fit a processor's cache; other threads run in between."""
+    start = 0
+    while start < len(data):
+        end = data.rfind(b"\n", start, start + _CACHED) + 1 or data.index(b"\n", start) + 1
+        yield data[start:end]
+        start = end
 
 
 def _blank(text: NDArray[np.uint8], ends: NDArray[np.int64], unit: bytes) -> bool:

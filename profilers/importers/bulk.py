@@ -6,9 +6,13 @@ and only that block, through the strict path, which reads it or refuses it with 
 paths give equal readings; a test compares them on random tables.
 """
 
+import math
+import os
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +29,12 @@ from profilers.importers.table import Column, Role, Table, cell_reading, device,
 from profilers.reading import SIGNALS, Reason, Unavailable
 from profilers.trace import Device, Series
 
-BLOCK_BYTES = 8 * 1024 * 1024
+BLOCK_BYTES = 4 * 1024 * 1024
+_AHEAD = 2
+"""Pieces that are parsed before their turn."""
+_NARROW = 1 << 16
+"""Combinations of identities up to which a table of them all is faster than a sort."""
+_MOST_INDEX = 99_999
 _EXACT = {"cycles", "bytes", "FLOP"}
 """Units whose figures may pass 2^53, where a float would lose their last bits."""
 _DISTINCT_WORDS = 10_000
@@ -44,6 +53,7 @@ def bulk_rows(
 ) -> Iterator[Block]:
     """Read a table fast, with the same outcome as ``table.rows``."""
     reader = _Bulk(table, opened.name)
+    above = _LinesAbove(opened, skip_lines)
     offset = 0
     for piece in _ahead(reader, _byte_blocks(opened, skip_lines)):
         data = piece.data
@@ -55,22 +65,32 @@ def bulk_rows(
             if len(block):
                 yield block
         except (_UnsureError, pa.ArrowInvalid):
-            text = data.decode("utf-8", errors="replace").splitlines()
-            numbered = enumerate(text, start=skip_lines + 1 + _lines(opened, skip_lines, offset))
+            text = data.decode("utf-8", errors="replace").removesuffix("\n").split("\n")
+            numbered = enumerate((line.rstrip("\r") for line in text), start=above(offset) + 1)
             yield from rows(table, numbered, findings, opened.name, torn_tail=piece.last)
         offset += len(data)
 
 
-def _lines(opened: Opened, skip_lines: int, until: int) -> int:
-    """Count the lines of the first ``until`` bytes below the header (only asked when in doubt)."""
-    count = 0
-    with opened.path.open("rb") as stream:
-        for _ in range(skip_lines):
-            stream.readline(MAX_LINE)
-        while until > 0 and (data := stream.read(min(until, BLOCK_BYTES))):
-            count += data.count(b"\n")
-            until -= len(data)
-    return count
+class _LinesAbove:
+    """Counts lines, but only up to a place that somebody asks for, and no line twice."""
+
+    def __init__(self, opened: Opened, skip_lines: int) -> None:
+        self._opened, self._skip = opened, skip_lines
+        self._until, self._lines = 0, skip_lines
+
+    def __call__(self, until: int) -> int:
+        """Return how many lines stand above a byte, counted from the end of the header."""
+        with self._opened.path.open("rb") as stream:
+            for _ in range(self._skip):
+                stream.readline(MAX_LINE)
+            stream.seek(self._until, os.SEEK_CUR)
+            while self._until < until:
+                data = stream.read(min(until - self._until, BLOCK_BYTES))
+                if not data:
+                    break  # the file was cut short meanwhile
+                self._lines += data.count(b"\n")
+                self._until += len(data)
+        return self._lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +102,7 @@ class _Piece:
 
 
 def _ahead(reader: "_Bulk", pieces: Iterator[tuple[bytes, bool]]) -> Iterator[_Piece]:
-    """Read and parse the next piece while this one becomes columns: two pieces in memory."""
+    """Read and parse the next pieces while this one becomes columns: three pieces in memory."""
 
     def following() -> _Piece | None:
         piece = next(pieces, None)
@@ -94,23 +114,32 @@ def _ahead(reader: "_Bulk", pieces: Iterator[tuple[bytes, bool]]) -> Iterator[_P
             return _Piece(*piece, cells=None)
 
     with ThreadPoolExecutor(max_workers=1) as pool:
-        coming = pool.submit(following)
-        while (piece := coming.result()) is not None:
-            coming = pool.submit(following)
+        coming = deque(pool.submit(following) for _ in range(_AHEAD))
+        while (piece := coming.popleft().result()) is not None:
+            coming.append(pool.submit(following))
             yield piece
 
 
 def _byte_blocks(opened: Opened, skip_lines: int) -> Iterator[tuple[bytes, bool]]:
-    """Yield the file in whole lines of about 16 MiB, each with whether it is the last piece."""
+    """Yield the file in whole lines of about 4 MiB, each with whether it is the last piece."""
     with opened.path.open("rb") as stream:
         for _ in range(skip_lines):
             stream.readline(MAX_LINE)
-        data = stream.read(BLOCK_BYTES)
-        while data:
-            data += stream.readline(MAX_LINE)
-            following = stream.read(BLOCK_BYTES)
-            yield data, not following
-            data = following
+        at = stream.tell()
+        while at < opened.size:
+            end = _line_end(stream, min(at + BLOCK_BYTES, opened.size), opened.size)
+            stream.seek(at)
+            data = stream.read(end - at)  # one read of the whole piece: nothing is put together
+            if not data:
+                return  # the file was cut short meanwhile
+            at += len(data)
+            yield data, at >= opened.size
+
+
+def _line_end(stream: BinaryIO, at: int, size: int) -> int:
+    """Return where the line around byte ``at`` ends; a line beyond ``MAX_LINE`` ends there."""
+    stream.seek(at)
+    return min(at + len(stream.readline(MAX_LINE)), size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +165,13 @@ class _Bulk:
         # One signal in two columns needs the strict path's choice between them, row by row.
         signals = [table.columns[i].signal for i in self.used if table.columns[i].signal]
         self.whole = any(pa.types.is_int64(kind) for kind in self.types.values())
+        self.whole_ids = {
+            self.names[i]
+            for i in self.used
+            if table.columns[i].role is Role.INDEX
+            or (table.columns[i].role is Role.STAMP and table.stamp != "civil")
+        }
+        """Device numbers and Unix stamps: nearly always whole numbers, and then read as such."""
         self.possible = len(set(signals)) == len(signals)
         self.words = sorted({*units.MISSING, *table.missing} - {""})
         self.nulls = ["", *self.words, *(f" {word}" for word in self.words)]
@@ -182,7 +218,7 @@ class _Bulk:
 
         A column counts as whole until a piece shows otherwise; that piece is then read again.
         """
-        kinds = {name for name, kind in types.items() if pa.types.is_float64(kind)}
+        kinds = {name for name, kind in types.items() if pa.types.is_float64(kind)} | self.whole_ids
         first = bytes(data[:MAX_LINE]).split(b"\n", 1)[0].split(self.delimiter)
         if len(first) == len(self.names):
             told = {n for n, cell in zip(self.names, first, strict=True) if b"." in cell}
@@ -292,15 +328,12 @@ class _Bulk:
                 self._described.append(device(self.table, {}, {}, self.file, 0))
             return np.zeros(rows_here, np.int32)
         combined = np.zeros(rows_here, np.int64)
-        words: list[list[str]] = []
+        words: list[Sequence[str]] = []
         for place in self.identity:
-            coded = table.column(self.names[place]).unify_dictionaries().combine_chunks()
-            if coded.null_count:
-                raise _UnsureError
-            values = [value.strip() for value in coded.dictionary.to_pylist()]
+            coded, values = _coded(table.column(self.names[place]))
             words.append(values)
-            combined = combined * max(len(values), 1) + coded.indices.to_numpy()
-        found, first, back = np.unique(combined, return_index=True, return_inverse=True)
+            combined = coded if len(words) == 1 else combined * max(len(values), 1) + coded
+        found, first, back = _distinct(combined, math.prod(len(values) for values in words))
         places = np.zeros(len(found), np.int32)
         for slot in np.argsort(first):  # in the order of the file, as the strict path has them
             told: list[str] = []
@@ -325,6 +358,37 @@ class _Bulk:
             self._described.append(device(self.table, titles, facts, self.file, 0))
             self._devices[told] = place
         return place
+
+
+def _coded(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], Sequence[str]]:
+    """Return a column's distinct texts and, for each row, the place of its own among them."""
+    if column.null_count:
+        raise _UnsureError
+    if pa.types.is_int64(column.type):
+        numbers: NDArray[np.int64] = column.combine_chunks().to_numpy()
+        low, high = (int(numbers.min()), int(numbers.max())) if len(numbers) else (0, 0)
+        if low < 0 or high > _MOST_INDEX:
+            raise _UnsureError
+        return numbers, [str(number) for number in range(high + 1)]
+    coded = column.unify_dictionaries().combine_chunks()
+    values = [value.strip() for value in coded.dictionary.to_pylist()]
+    return coded.indices.to_numpy().astype(np.int64), values
+
+
+def _distinct(
+    codes: NDArray[np.int64], span: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the distinct codes, the first row of each, and each row's place among them."""
+    if span > _NARROW:
+        found, first, back = np.unique(codes, return_index=True, return_inverse=True)
+        return found, first, back
+    rows = np.arange(len(codes))
+    first_of = np.full(span, -1, np.int64)
+    first_of[codes[::-1]] = rows[::-1]  # of several assignments to one place the last one stays
+    found = np.flatnonzero(first_of >= 0)
+    place_of = np.zeros(span, np.int64)
+    place_of[found] = np.arange(len(found))
+    return found, first_of[found], place_of[codes]
 
 
 def _plain(cells: pa.Array) -> _Parsed:

@@ -144,7 +144,7 @@ def _row(
 
 
 def _device(named: dict[str, str], which: int, opened: Opened, options: Options) -> Device:
-    mark = f"codecarbon-{identity.mark(opened.head)}"
+    mark = f"codecarbon-{opened.mark}"
     slot = "node" if which == 1 else "gpus"
     key = identity.slot_key(options.node, slot, fallback=mark)
     model = named.get("gpu_model", "")

@@ -4,15 +4,18 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from profilers.importers.errors import ImportFormatError
+from profilers.importers.opened import open_file
 from profilers.importers.options import Options
 from profilers.importers.prometheus_range import fetch
 from profilers.importers.recording import Recording
-from profilers.importers.registry import open_recording
+from profilers.importers.registry import read
+from profilers.importers.repeats import Earlier, continued, earlier, refuse_repeats
 from profilers.importers.store import Imported, store
 from profilers.journal import TELEMETRY
 
@@ -90,44 +93,94 @@ def _one(
     end_ns: int | None,
     progress: Callable[[str, int], None],
 ) -> Imported:
-    recording, digest = _opened(file, options, end_ns)
     there = run_dir / TELEMETRY
-    if any(digest[:8] == path.name[-8:] for path in there.glob("node=*")):
-        raise ImportFormatError(
-            "is already in this record; the same content counts once", file=file
-        )
-    before = {path.name for path in (staging / TELEMETRY).glob("node=*")}
-    try:
-        return store(
-            staging,
-            recording,
-            file=file,
-            sha256=digest,
-            node=options.node,
-            progress=lambda rows: progress(file, rows),
-        )
-    except BaseException:
-        for path in (staging / TELEMETRY).glob("node=*"):
-            if path.name not in before:
-                shutil.rmtree(path, ignore_errors=True)
-        raise
+
+    def refuse(digest: str) -> None:
+        if any(digest[:8] == path.name[-8:] for path in there.glob("node=*")):
+            raise ImportFormatError(
+                "is already in this record; the same content counts once", file=file
+            )
+
+    mine = staging / TELEMETRY
+    before = {path.name for path in mine.glob("node=*")}
+    known = earlier([*there.glob("node=*"), *mine.glob("node=*")])
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        try:
+            source = _opened(file, options, end_ns, known, beside)
+            stored = store(
+                staging,
+                source.recording,
+                file=file,
+                sha256=source.digest,
+                node=source.node,
+                about=source.about,
+                refuse=refuse,
+                progress=lambda rows: progress(file, rows),
+            )
+            refuse_repeats(stored, known)
+        except BaseException:
+            for path in mine.glob("node=*"):
+                if path.name not in before:
+                    shutil.rmtree(path, ignore_errors=True)
+            raise
+    return stored
 
 
-def _opened(file: str, options: Options, end_ns: int | None) -> tuple[Recording, str]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Source:
+    """One recording, about to be read."""
+
+    recording: Recording
+    digest: Future[str]
+    """In the making, beside the reading."""
+    node: str | None
+    """The host that the user named, for this file or for the one that it continues."""
+    about: Mapping[str, object]
+    """What the journal shall say of it, so that a later copy is known."""
+
+
+def _opened(
+    file: str,
+    options: Options,
+    end_ns: int | None,
+    known: Sequence[Earlier],
+    beside: ThreadPoolExecutor,
+) -> _Source:
     if file.startswith(("http://", "https://")):
         if options.started_ns is None or end_ns is None or options.period_ns is None:
             raise ImportFormatError(
                 "a server needs the range to ask for: --start, --end and --step", file=file
             )
-        return fetch(
+        recording, digest = fetch(
             file,
             start_ns=options.started_ns,
             end_ns=end_ns,
             step_ns=options.period_ns,
             node=options.node,
         )
-    opened, recording = open_recording(Path(file), options)
-    return recording, opened.digest()
+        return _Source(
+            recording=recording,
+            digest=beside.submit(lambda: digest),
+            node=options.node,
+            about={"bytes": 0, "stated_node": options.node},
+        )
+    opened = open_file(Path(file))
+    if not opened.is_folder and (one := continued(opened, known)) is not None:
+        if options.node not in (None, one.node):
+            raise ImportFormatError(
+                f"continues {one.file}, which was imported "
+                f"{f'with --node {one.node}' if one.node else 'without --node'}; say the same "
+                "here, or import it into a record of its own",
+                file=file,
+            )
+        opened = replace(opened, continues=one.mark)
+        options = replace(options, node=one.node)
+    return _Source(
+        recording=read(opened, options),
+        digest=beside.submit(opened.digest),
+        node=options.node,
+        about={"bytes": opened.size, "mark": opened.mark, "stated_node": options.node},
+    )
 
 
 def _settled(run_dir: Path, imported: list[Imported], skipped: list[Skipped]) -> Outcome:

@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from profilers.importers import identity, stamps, units
+from profilers.importers import stamps, units
 from profilers.importers.bulk import bulk_rows
 from profilers.importers.errors import ImportFormatError
 from profilers.importers.opened import Opened
@@ -80,7 +80,7 @@ def read(opened: Opened, options: Options) -> Recording:
         delimiter=delimiter,
         zone=zone,
         node=options.node or device.get("host"),
-        mark=f"csv-{identity.mark(opened.head)}",
+        mark=f"csv-{opened.mark}",
         vendor=device.get("vendor"),
         only_device="gpu?" if not ({"uuid", "index"} & set(device)) else None,
         is_header=lambda cells: headed and [c.strip() for c in cells] == titles,

@@ -56,7 +56,7 @@ def _blocks(opened: Opened, options: Options, findings: Findings) -> Iterator[Bl
     rows = Rows()
     total = 0
     measuring: bool | None = None
-    mark = f"mlperf-{identity.mark(opened.head)}"
+    mark = f"mlperf-{opened.mark}"
     for number, line in opened.text_lines():
         if MARK not in line:
             continue

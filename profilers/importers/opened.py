@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from profilers.importers import identity
 from profilers.importers.errors import ImportFormatError, LimitError
 
 HEAD_BYTES = 64 * 1024
@@ -22,9 +23,16 @@ class Opened:
 
     path: Path
     size: int
-    """Bytes of the file; 0 for a folder."""
+    """Bytes of the file when it was opened; 0 for a folder. What is appended later is not read."""
     head: bytes
     """The first 64 KiB; empty for a folder."""
+    continues: str | None = None
+    """The mark of an earlier recording that this one continues."""
+
+    @property
+    def mark(self) -> str:
+        """What stands for the host where nobody names it."""
+        return self.continues or identity.mark(self.head)
 
     @property
     def name(self) -> str:
@@ -47,10 +55,11 @@ class Opened:
 
     def text_lines(self) -> Iterator[tuple[int, str]]:
         """Walk over all lines with their numbers; refuses a line beyond 1 MiB."""
-        number = 0
+        number, left = 0, self.size
         with self.path.open("rb") as stream:
             rest = b""
-            while chunk := stream.read(_CHUNK):
+            while chunk := stream.read(min(_CHUNK, left)):
+                left -= len(chunk)
                 data = rest + chunk
                 cut = data.rfind(b"\n") + 1
                 rest = data[cut:]
@@ -86,12 +95,13 @@ class Opened:
                 "split the file or export fewer series",
                 file=self.name,
             )
-        return self.path.read_bytes()
+        with self.path.open("rb") as stream:
+            return stream.read(self.size)
 
     def digest(self) -> str:
         """Return the SHA-256 of the content; of a folder, of its files' names and digests."""
         if not self.is_folder:
-            return _digest(self.path)
+            return _digest(self.path, self.size)
         total = hashlib.sha256()
         for path in sorted(p for p in self.path.rglob("*") if p.is_file() and not p.is_symlink()):
             total.update(f"{_digest(path)}  {path.relative_to(self.path).as_posix()}\n".encode())
@@ -122,6 +132,12 @@ def open_file(path: Path) -> Opened:
     return Opened(path=path, size=status.st_size, head=head)
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _digest(path: Path, size: int | None = None) -> str:
+    """Return the SHA-256 of a file, or of its first ``size`` bytes where it may still grow."""
+    total = hashlib.sha256()
+    left = path.stat().st_size if size is None else size
+    with path.open("rb", buffering=0) as stream:
+        while chunk := stream.read(min(_CHUNK, left)):
+            total.update(chunk)
+            left -= len(chunk)
+    return total.hexdigest()

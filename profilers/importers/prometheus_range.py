@@ -44,7 +44,7 @@ def read(opened: Opened, options: Options) -> Recording:
 
     def blocks() -> Iterator[Block]:
         rows = BySeries(findings)
-        mark = f"prometheus-{identity.mark(opened.head)}"
+        mark = f"prometheus-{opened.mark}"
         take_answer(opened.whole(MAX_ANSWER), rows, findings, opened.name, options.node, mark)
         yield rows.block()
 

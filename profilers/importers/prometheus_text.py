@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from profilers.importers import identity, units
+from profilers.importers import units
 from profilers.importers.errors import ImportFormatError
 from profilers.importers.gather import BySeries
 from profilers.importers.metric_names import UNDEFINED_UNDER_MIG, is_blank
@@ -74,7 +74,7 @@ class _Reader:
     def __init__(self, opened: Opened, options: Options, findings: Findings) -> None:
         self.opened, self.options, self.findings = opened, options, findings
         self.rows = BySeries(findings)
-        self.mark = f"prometheus-{identity.mark(opened.head)}"
+        self.mark = f"prometheus-{opened.mark}"
         self.unit = "unix-s" if _is_open_metrics(opened) else "unix-ms"
         self._series: dict[str, _Series | None] = {}
         self._in_scrape: set[str] = set()

@@ -19,6 +19,7 @@ from profilers.importers import (
     zeus,
 )
 from profilers.importers.errors import ImportFormatError, UnknownFormatError
+from profilers.importers.hints import hint
 from profilers.importers.opened import Opened, open_file
 from profilers.importers.options import Options
 from profilers.importers.recording import Recording
@@ -75,16 +76,23 @@ def open_recording(path: Path, options: Options | None = None) -> tuple[Opened, 
     """
     chosen = options or Options()
     opened = open_file(path)
+    return opened, read(opened, chosen)
+
+
+def read(opened: Opened, chosen: Options) -> Recording:
+    """Read an opened file; raises as ``open_recording`` does."""
     found = recognise(opened)
     if found is not None:
-        return opened, found.read(opened, chosen)
+        return found.read(opened, chosen)
     if chosen.mapping is not None and not opened.is_folder:
-        return opened, mapping.read(opened, chosen)
+        return mapping.read(opened, chosen)
     if opened.is_folder:
         raise UnknownFormatError(
             "is no MLflow run (meta.yaml beside metrics/system); give a run's own folder, or files",
             file=opened.name,
         )
+    if (told := hint(opened)) is not None:
+        raise UnknownFormatError(told, file=opened.name)
     raise UnknownFormatError(
         f"is of no format that is read here ({_names(FORMATS)}); for a CSV file of your own give "
         "--mapping",

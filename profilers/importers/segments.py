@@ -7,6 +7,7 @@ earlier ones are cast when everything was read, and nothing is rounded.
 
 import hashlib
 import os
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,17 +18,20 @@ import pyarrow.parquet as pq
 from profilers.journal import Journal
 
 ROW_GROUP = 1 << 18
+_BEHIND = 2
+"""Row groups that may wait to be compressed."""
 _TEXTS = ("device", "unavailable")
 
 
 class Segments:
     """Collects tables until a row group is full and compresses it beside the reading of the next.
 
-    Nothing is acknowledged in the journal before ``close``; ``abandon`` leaves no file behind.
+    What is written are drafts in ``folder`` until ``close`` hands them to a journal; ``abandon``
+    leaves no file behind.
     """
 
-    def __init__(self, journal: Journal, row_group: int | None = None) -> None:
-        self._journal = journal
+    def __init__(self, folder: Path, row_group: int | None = None) -> None:
+        self._folder = folder
         self._row_group = ROW_GROUP if row_group is None else row_group
         self._waiting: list[pa.Table] = []
         self._waiting_rows = 0
@@ -35,7 +39,7 @@ class Segments:
         self._file: Any = None
         self._schema: Any = None
         self._pool = ThreadPoolExecutor(max_workers=1)
-        self._pending: Future[None] | None = None
+        self._pending: deque[Future[None]] = deque()
 
     def add(self, table: pa.Table) -> None:
         """Take a table; write when a row group is full."""
@@ -44,8 +48,8 @@ class Segments:
         if self._waiting_rows >= self._row_group:
             self._write()
 
-    def close(self) -> None:
-        """Write what waits, give all segments the same types and acknowledge them."""
+    def close(self, journal: Journal) -> None:
+        """Write what waits, give all segments the same types and put them into the journal."""
         if self._waiting:
             self._write()
         self._end()
@@ -53,7 +57,7 @@ class Segments:
         for path, schema in self._drafts:
             if any(field.type != types[field.name] for field in schema):
                 _rewrite(path, schema, types, self._row_group)
-            self._acknowledge(path)
+            _acknowledge(path, journal)
         self._drafts = []
 
     def abandon(self) -> None:
@@ -64,15 +68,6 @@ class Segments:
             self._file = None
         for path, _ in self._drafts:
             path.unlink(missing_ok=True)
-
-    def _acknowledge(self, draft: Path) -> None:
-        with draft.open("rb") as stream:
-            os.fsync(stream.fileno())
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        rows = pq.read_metadata(draft).num_rows
-        path = draft.with_suffix("")
-        draft.replace(path)
-        self._journal.compacted(file=path.name, sha256=digest, rows=rows, of=[])
 
     def _write(self) -> None:
         table = pa.concat_tables(self._waiting, promote_options="permissive")
@@ -85,19 +80,18 @@ class Segments:
                 table = fitted
         if self._file is None:
             self._begin(table.schema)
-        self._settle()
-        self._pending = self._pool.submit(
-            self._file.write_table, table, row_group_size=self._row_group
+        self._settle(_BEHIND - 1)
+        self._pending.append(
+            self._pool.submit(self._file.write_table, table, row_group_size=self._row_group)
         )
 
-    def _settle(self) -> None:
-        pending, self._pending = self._pending, None
-        if pending is not None:
-            pending.result()
+    def _settle(self, behind: int = 0) -> None:
+        """Wait until at most so many row groups are still being written."""
+        while len(self._pending) > behind:
+            self._pending.popleft().result()
 
     def _begin(self, schema: pa.Schema) -> None:
-        path = self._journal.next_parquet()
-        draft = path.with_suffix(".parquet.part")
+        draft = self._folder / f"draft-{len(self._drafts):06d}.parquet.part"
         self._schema = schema
         self._drafts.append((draft, schema))
         self._file = _writer(draft, schema)
@@ -107,6 +101,16 @@ class Segments:
             self._settle()
             self._file.close()
             self._file = None
+
+
+def _acknowledge(draft: Path, journal: Journal) -> None:
+    with draft.open("rb") as stream:
+        os.fsync(stream.fileno())
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    rows = pq.read_metadata(draft).num_rows
+    path = journal.next_parquet()
+    draft.replace(path)
+    journal.compacted(file=path.name, sha256=digest, rows=rows, of=[])
 
 
 def _writer(path: Path, schema: pa.Schema) -> Any:

@@ -26,8 +26,7 @@ def epoch_type(unit: str) -> pa.DataType:
 
 
 def epoch_column(cells: pa.Array, unit: str) -> Ints | None:
-    """Return Unix nanoseconds of a column read as ``epoch_type``."""
-    assert unit in EPOCH_UNITS
+    """Return Unix nanoseconds of a column read as ``epoch_type``, or as whole numbers of ``unit``."""
     if cells.null_count:
         return None
     if pa.types.is_decimal(cells.type):
@@ -37,9 +36,10 @@ def epoch_column(cells: pa.Array, unit: str) -> Ints | None:
         if bool((high != 0).any()):
             return None
         time: Ints = low.astype(np.int64)
-    else:
-        time = cells.to_numpy().astype(np.int64)
-    return time if _plausible(time) else None
+        return time if _plausible(time) else None
+    factor = EPOCH_UNITS[unit]
+    told: Ints = cells.to_numpy()
+    return told * factor if _plausible(told, _LATEST_NS // factor) else None
 
 
 def civil_column(cells: pa.Array, zone: tzinfo | None) -> Ints | None:
@@ -91,8 +91,8 @@ def _minutes(text: NDArray[np.uint8]) -> Ints | None:
     return np.repeat(minutes, np.diff(np.append(starts, text.shape[1])))
 
 
-def _plausible(time: Ints) -> bool:
-    return not len(time) or bool(time.min() >= 0 and time.max() <= _LATEST_NS)
+def _plausible(time: Ints, latest: int = _LATEST_NS) -> bool:
+    return not len(time) or bool(time.min() >= 0 and time.max() <= latest)
 
 
 def _separated(text: NDArray[np.uint8]) -> bool:

@@ -4,7 +4,8 @@ Memory stays flat: row groups are written as they fill. The columns are those of
 ``profilers.journal``; a figure that is not whole stays a float, nothing is rounded away.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,61 +48,49 @@ def store(
     recording: Recording,
     *,
     file: str,
-    sha256: str,
+    sha256: Future[str],
     node: str | None = None,
+    about: Mapping[str, object] | None = None,
+    refuse: Callable[[str], None] = lambda _: None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Imported:
     """Write a recording into ``run_dir``. ``progress`` is told the rows written so far.
 
-    ``file`` and ``sha256`` say what was read. Raises ``ImportFormatError`` where the same content
-    is there already.
+    ``file`` and ``sha256`` say what was read; the digest may still be under way, and names the
+    journal once it is known. ``refuse`` is told it then, and raises where it is not wanted.
+    ``about`` is what else the journal shall say of the file. Raises ``ImportFormatError`` where the
+    same content is there already.
     """
-    host = safe(node or recording.format)
-    folder = node_folder(run_dir, host, sha256)
-    if (folder / LEDGER).exists():
-        raise ImportFormatError(
-            f"is already in this record ({folder.name}); the same content counts once",
-            file=file,
-        )
-    journal = Journal.open(
-        run_dir,
-        node=host,
-        boot=sha256,
-        anchor=ClockPair(monotonic_ns=0, wall_ns=0),
-        about={
-            "imported": {
-                "file": Path(file).name,
-                "sha256": sha256,
-                "format": recording.format,
-                "parser": PARSER_VERSION,
-                "clock": recording.clock.value,
-                "scope": recording.scope,
-                **recording.facts,
-            }
-        },
+    run_dir.mkdir(parents=True, exist_ok=True)
+    record = _Record(
+        run_dir, recording, file, sha256, safe(node or recording.format), about or {}, refuse
     )
-    written = _Written(journal, recording.clock)
-    segments = Segments(journal)
+    written = _Written(recording.clock)
+    segments = Segments(run_dir)
     try:
         assembler = Assembler(recording)
         for block in recording.blocks:
             if parts := list(assembler.stretches(block)):
                 segments.add(written.add(block, parts))
+                for gap in (gap for part in parts for gap in part.gaps):
+                    record.journal.gap(gap)
                 progress(written.rows)
-        segments.close()
+            if sha256.done():
+                _ = record.journal  # content that is there already is refused before all is read
         if not written.rows:
             raise ImportFormatError("holds no sample of any device", file=file)
-        _tell(journal, written, recording)
+        segments.close(record.journal)
+        _tell(record.journal, written, recording)
     finally:
         segments.abandon()
-        journal.seal("imported")
+        record.seal()
     return Imported(
         file=file,
         format=recording.format,
-        sha256=sha256,
+        sha256=sha256.result(),
         clock=recording.clock.value,
         scope=recording.scope,
-        folder=folder,
+        folder=record.journal.folder,
         rows=written.rows,
         devices=tuple(written.devices.values()),
         first_ns=written.first_ns,
@@ -109,6 +98,65 @@ def store(
         covered_seconds=written.covered_ns / 1e9,
         findings=tuple(recording.findings),
     )
+
+
+class _Record:
+    """The journal of one recording, opened when something is to be written or its name is known.
+
+    Its name and its first line carry the content's digest. Waiting for that before the first row
+    is read would leave all but one processor idle.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        recording: Recording,
+        file: str,
+        sha256: Future[str],
+        host: str,
+        about: Mapping[str, object],
+        refuse: Callable[[str], None],
+    ) -> None:
+        self._run_dir, self._recording, self._file = run_dir, recording, file
+        self._sha256, self._host, self._about, self._refuse = sha256, host, about, refuse
+        self._journal: Journal | None = None
+
+    @property
+    def journal(self) -> Journal:
+        if self._journal is None:
+            self._journal = self._opened(self._sha256.result())
+        return self._journal
+
+    def seal(self) -> None:
+        if self._journal is not None:
+            self._journal.seal("imported")
+
+    def _opened(self, digest: str) -> Journal:
+        self._refuse(digest)
+        folder = node_folder(self._run_dir, self._host, digest)
+        if (folder / LEDGER).exists():
+            raise ImportFormatError(
+                f"is already in this record ({folder.name}); the same content counts once",
+                file=self._file,
+            )
+        return Journal.open(
+            self._run_dir,
+            node=self._host,
+            boot=digest,
+            anchor=ClockPair(monotonic_ns=0, wall_ns=0),
+            about={
+                "imported": {
+                    "file": Path(self._file).name,
+                    "sha256": digest,
+                    "format": self._recording.format,
+                    "parser": PARSER_VERSION,
+                    "clock": self._recording.clock.value,
+                    "scope": self._recording.scope,
+                    **self._recording.facts,
+                    **self._about,
+                }
+            },
+        )
 
 
 def _tell(journal: Journal, written: "_Written", recording: Recording) -> None:
@@ -126,7 +174,6 @@ def _tell(journal: Journal, written: "_Written", recording: Recording) -> None:
 class _Written:
     """What was written so far of one recording."""
 
-    journal: Journal
     clock: Clock
     rows: int = 0
     first_ns: int | None = None
@@ -135,10 +182,8 @@ class _Written:
     devices: dict[DeviceKey, Device] = field(default_factory=dict)
 
     def add(self, block: Block, parts: Sequence[Stretch]) -> pa.Table:
-        """Count a block, record its gaps and return its table."""
+        """Count a block and return its table."""
         for part in parts:
-            for gap in part.gaps:
-                self.journal.gap(gap)
             device = block.devices[part.place]
             self.devices[device.key] = device
             first = int(part.time_ns[0] - part.period_ns[0])

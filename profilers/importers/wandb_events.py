@@ -38,7 +38,7 @@ def read(opened: Opened, options: Options) -> Recording:
 
 def _blocks(opened: Opened, options: Options, findings: Findings) -> Iterator[Block]:
     rows = BySeries(findings)
-    mark = f"wandb-{identity.mark(opened.head)}"
+    mark = f"wandb-{opened.mark}"
     pending: tuple[int, str] | None = None
     for number, line in opened.text_lines():
         if pending is not None:

@@ -77,7 +77,7 @@ class _Log:
         self.opened, self.options, self.findings = opened, options, findings
         self.rows = BySeries(findings)
         self._host: str | None = None
-        self._run = identity.mark(opened.head)
+        self._run = opened.mark
         self._nvidia: list[bytes] = []
         self._devices: dict[tuple[int, str | None], Device] = {}
 

@@ -47,7 +47,7 @@ def read(opened: Opened, options: Options) -> Recording:
         gpus.append(int(found[1]))
     if len(set(gpus)) != len(gpus):
         raise ImportFormatError("a GPU stands twice in the header", file=opened.name, line=1)
-    mark = f"zeus-{identity.mark(opened.head)}"
+    mark = f"zeus-{opened.mark}"
     devices = [identity.gpu(uuid=None, index=g, node=options.node, fallback=mark) for g in gpus]
     findings = Findings()
     windows = list(_windows(opened, header, devices, findings))

@@ -3,7 +3,7 @@
 import pytest
 
 import flopcount
-from benchmarks.counting_cases import CASES
+from benchmarks.counts.derived import CASES
 from flopcount.doubles import CpuDoubles
 from flopcount.known_values import KnownValues
 from flopcount.summary import summarise

@@ -125,6 +125,17 @@ def test_a_hardware_claim_is_held_against_hardware_flop(run_audit) -> None:
     assert run_audit(lie + text).verdict is Verdict.INCONSISTENT
 
 
+def test_hardware_utilisation_stands_beside_the_model_s(run_audit) -> None:
+    # 6e21 FLOP in 2e4 h x 3600 s of 312e12 FLOP/s: 0.2671; recomputed in full: 4/3 of it, 0.3561
+    devices = {"accelerator": '"NVIDIA A100-SXM4-80GB"', "accelerator_hours": "2e4"}
+    text = MODEL + _run(tokens="1e12", precision='"bf16"', **devices)
+    (run,) = run_audit(text.replace("tokens", 'recompute = "full"\ntokens')).runs
+    assert run.utilisation["bf16"].best == pytest.approx(0.2671, rel=0.02)
+    assert run.hfu["bf16"].best == pytest.approx(run.utilisation["bf16"].best * 4 / 3)
+    (run,) = run_audit(text).runs
+    assert run.hfu is None  # nobody says whether anything was recomputed
+
+
 def test_one_run_without_figure_leaves_the_sum_open(run_audit) -> None:
     text = MODEL + _run(tokens="1e12") + '[[run]]\nname = "second"\nmodel = "m"\n'
     report = run_audit(text)

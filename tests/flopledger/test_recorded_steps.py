@@ -7,6 +7,7 @@ import pytest
 
 from flopledger.auditing import AuditReport, audit
 from flopledger.case import AuditCase
+from flopledger.commands import main
 from profilers.step_ledger import StepLedger
 
 HEAD = 'schema = "flopledger/case/1"\ntitle = "t"\n'
@@ -78,8 +79,26 @@ def test_a_record_of_steps_is_a_count(tmp_path: Path) -> None:
     assert run.figures.device_seconds.quantity.best == pytest.approx(100, rel=0.02)
     # 3e14 FLOP a second on an H100 of 989.4e12
     assert run.utilisation["bf16"].best == pytest.approx(0.303, rel=0.02)
+    recomputed = 1 + RECOMPUTE / (FORWARD + BACKWARD)
+    assert run.hfu["bf16"].best == pytest.approx(run.utilisation["bf16"].best * recomputed)
     assert str(run.verdict) == "consistent"
     assert any(name.endswith("ledger.jsonl") for name in run.evidence_digests)
+
+
+def test_steps_stand_where_no_device_could_be_read(tmp_path: Path) -> None:
+    """As ``flopledger run`` leaves it on a machine without a driver: telemetry without a sample."""
+    nowhere = "dcgm=http://127.0.0.1:9/metrics"
+    words = ["run", "-q", "--source", nowhere, "--out", str(tmp_path / "rec"), "--", "true"]
+    assert main(words) == 0
+    recorded(tmp_path / "rec")
+    report = audited(tmp_path, ["rec"])
+    assert report.combined.flop.best == pytest.approx(100 * (FORWARD + BACKWARD))
+    assert codes(report)["no-devices"] == "warning"
+    assert "evidence-unread" not in codes(report)
+    (journal,) = (tmp_path / "rec/telemetry").glob("node=*/journal.jsonl")
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join([*lines[:1], *lines[2:]]))  # a line gone: the record is altered
+    assert audited(tmp_path, ["rec"]).combined is None
 
 
 def test_a_claim_is_held_against_the_record(tmp_path: Path) -> None:

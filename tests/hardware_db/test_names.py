@@ -52,6 +52,9 @@ def test_the_answers_are_parts_on_record() -> None:
         ("PCI 10DE:20B2 10DE:1463", "nvidia-a100-sxm4-80gb"),
         ("10de:20b0 10de:134f", "nvidia-a100-sxm4-40gb"),
         ("10de:2204 1458:403b", "nvidia-rtx-3090"),
+        ("0x233010DE 0x16C110DE", "nvidia-h100-sxm5-80gb"),  # as NVML prints it
+        ("0x20B210DE", "nvidia-a100-sxm4-80gb"),
+        ("1002:74a1", "amd-mi300x"),
     ],
 )
 def test_pci_ids_mean_one_part(pci: str, part: str) -> None:
@@ -59,10 +62,15 @@ def test_pci_ids_mean_one_part(pci: str, part: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "pci", ["10de:20b0 10de:1450", "10de:1e90", "10de:2330 10de:ffff", "10de:0000"]
-)
+    "pci",
+    [
+        "10de:20b0 10de:1450", "10de:1e90", "10de:2330 10de:ffff", "10de:0000",
+        "0x20b010de 0x145010de", "1002:2330", "10de:74a1",
+    ],
+)  # fmt: skip
 def test_pci_ids_of_other_boards_are_unknown(pci: str) -> None:
-    # 20b0 with subsystem 1450 is an engineering board; 1e90 is a laptop chip of the desktop's name
+    # 20b0 with subsystem 1450 is an engineering board; 1e90 is a laptop chip of the desktop's name;
+    # 2330 is NVIDIA's number of the H100, and 74a1 AMD's of the MI300X
     with pytest.raises(UnknownAccelerator):
         hardware_db.identify(pci)
 

@@ -1,9 +1,12 @@
 """The command line as others rely on it: verbs, options, exit codes, speed of --help."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 import typer
@@ -118,6 +121,58 @@ def test_bad_usage_is_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
 def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", "no-such-file.toml", "--debug"]) == 2
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["hardware list", "hardware list --csv", "doctor"])
+def test_a_reader_that_goes_away_is_no_verdict(verb: str, root: Path) -> None:
+    # A pipe that nobody reads any more: text of the console (rich) and plain text (typer) alike.
+    read, write = os.pipe()
+    os.close(read)
+    done = _flopledger(verb.split(), root, stdout=write)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("verb", ["regimes list", "version", "--help"])
+def test_a_full_disk_is_an_error(verb: str, root: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = _flopledger(verb.split(), root, stdout=full)
+    assert (done.returncode, done.stderr) == (2, "error: output: No space left on device\n")
+
+
+def test_a_closed_stdout_is_no_error(root: Path) -> None:
+    words = [sys.executable, "-m", "flopledger", "version"]
+    done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *words], cwd=root, timeout=60)
+    assert done.returncode == 0
+
+
+def test_every_title_can_be_printed(root: Path, tmp_path: Path) -> None:
+    text = (root / "examples/opt-175b/case.toml").read_text("utf-8")
+    title = 'title = "F\u00e4lle \u2265 \u4e2d"'
+    case = tmp_path / "case.toml"
+    case.write_text(re.sub(r"^title = .*$", title, text, flags=re.M), "utf-8")
+    done = _flopledger(
+        ["estimate", "--no-trace", str(case)],
+        root,
+        PYTHONIOENCODING="ascii",
+        stdout=subprocess.PIPE,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == r"F\xe4lle \u2265 \u4e2d"
+
+
+def _flopledger(
+    words: list[str], root: Path, stdout: int | TextIO, **environment: str
+) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "flopledger", *words],
+        cwd=root,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        env={**os.environ, **environment},
+    )
 
 
 def test_talk_stays_off_stdout(

@@ -123,4 +123,5 @@ def test_a_ledger_that_is_written_while_it_is_killed(tmp_path):
         lines = next(run.glob("steps/*/ledger.jsonl")).read_bytes().count(b"\n")
         assert written == lines - 2  # header and cost
         totals = read_totals(run)
-        assert totals.model_flop == 3 * written
+        # Killed before its first step, it has no figure: a busy machine gets no further.
+        assert totals.model_flop == (3 * written or None)

@@ -147,3 +147,72 @@ def test_wrong_options(tmp_path, capsys, options, said):
 def test_help_shows_an_example(capsys):
     assert main(["import", "--help"]) == 0
     assert "Example: flopledger import" in capsys.readouterr().out
+
+
+def by_index(path, rows, *, first=0, watts=100, stamp="2026/01/01 00:{m:02d}:{s:02d}.{ms:03d}"):
+    """A log of two GPUs that are known by their number only."""
+    lines = ["timestamp, index, power.draw [W], utilization.gpu [%]"]
+    lines += [
+        f"{stamp.format(m=i // 60, s=i % 60, ms=gpu)}, {gpu}, {watts + i % 50}.25 W, 50 %"
+        for i in range(first, first + rows)
+        for gpu in (0, 1)
+    ]
+    path.write_text("\n".join(lines) + "\n")
+    return str(path)
+
+
+@pytest.mark.parametrize("rows", [5, 900])  # below and above the first 64 KiB
+def test_a_log_that_has_grown_is_still_the_same_two_devices(tmp_path, rows):
+    out = tmp_path / "run"
+    import_files([by_index(tmp_path / "gpu.csv", rows)], out)
+    before = read_record(out).devices
+    import_files([by_index(tmp_path / "gpu.csv", 3 * rows)], out, append=True)
+    after = read_record(out).devices
+    assert set(after) == set(before)
+    assert len(after) == 2
+    assert {len(device) for device in after.values()} == {3 * rows}
+    assert verify(out) == []
+
+
+def test_both_copies_in_one_call(tmp_path):
+    short, long = by_index(tmp_path / "a.csv", 5), by_index(tmp_path / "b.csv", 9)
+    import_files([short, long], tmp_path / "run")
+    assert len(read_record(tmp_path / "run").devices) == 2
+
+
+@pytest.mark.parametrize(("first", "rows"), [(0, 20), (10, 40)])
+def test_a_copy_that_nobody_can_place_is_refused(tmp_path, capsys, first, rows):
+    """A shorter copy, or one whose beginning was rotated away."""
+    out = tmp_path / "run"
+    assert main(["import", by_index(tmp_path / "a.csv", 40), "--out", str(out)]) == 0
+    other = by_index(tmp_path / "b.csv", rows, first=first)
+    command = ["import", other, "--out", str(out), "--append"]
+    assert main(command) == 2
+    assert "repeats rows of a.csv" in capsys.readouterr().err
+    assert len(read_record(out).devices) == 2
+    assert main([*command, "--node", "n2"]) == 2  # the first is still of an unknown host
+
+
+def test_two_hosts_of_one_minute_are_two_hosts(tmp_path):
+    out = tmp_path / "run"
+    import_files([by_index(tmp_path / "a.csv", 40)], out)
+    import_files([by_index(tmp_path / "b.csv", 40, watts=101)], out, append=True)
+    assert len(read_record(out).devices) == 4
+
+
+def test_hosts_that_are_named_may_be_alike(tmp_path):
+    out = tmp_path / "run"
+    one, two = by_index(tmp_path / "a.csv", 40), by_index(tmp_path / "b.csv", 30)
+    import_files([one], out, Options(node="n1"))
+    import_files([two], out, Options(node="n2"), append=True)
+    assert len(read_record(out).devices) == 4
+
+
+def test_a_log_that_has_grown_keeps_the_host_it_was_given(tmp_path, capsys):
+    out = tmp_path / "run"
+    import_files([by_index(tmp_path / "a.csv", 5)], out, Options(node="n1"))
+    grown = by_index(tmp_path / "a.csv", 9)
+    assert main(["import", grown, "--out", str(out), "--append", "--node", "n2"]) == 2
+    assert "with --node n1" in capsys.readouterr().err
+    import_files([grown], out, append=True)
+    assert {str(key) for key in read_record(out).devices} == {"n1/gpu0", "n1/gpu1"}

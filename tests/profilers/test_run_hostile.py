@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from flopledger.process_tree import ProcessTree
+from flopledger.profiled_run import _elsewhere
+from flopledger.run_child import Ended
+from flopledger.run_launches import continued
 from flopledger.run_summary import Findings, _tell_company
 from profilers import Device, DeviceKey, Sample, read_record
 from profilers.clocks import ClockPair
@@ -97,13 +100,83 @@ def test_tasks_of_a_launchers_daemon_belong_to_the_run(tmp_path):
             process.wait()
 
 
+AWAY = """#!/bin/sh
+# A launcher with an allocation of its own: the work runs in another session, with another
+# environment, as it would on another host.
+env -i PATH="$PATH" setsid sleep 0.3 </dev/null >/dev/null 2>&1 &
+wait $!
+"""
+
+
+def test_work_that_ran_elsewhere_has_no_figures_here(nvml, tmp_path):
+    """Without a job of this host, nothing says where srun's tasks are: no sum, no ceiling, no 0."""
+    nvml(DEVICES)
+    command = ["sh", "-c", f"{launcher(tmp_path, AWAY)}; true"]
+    environment = {name: v for name, v in os.environ.items() if not name.startswith("SLURM_")}
+    assert profile(tmp_path / "out", *command, env=environment).returncode == 0
+    told = json.loads((tmp_path / "out" / "summary.json").read_text())
+    (found,) = [f for f in told["findings"] if f["code"] == "work-elsewhere"]
+    assert "handed work to srun" in found["message"]
+    assert told["energy_joules"] is None
+    assert told["energy_bounds_joules"] is None
+    assert told["flop_bounds"] is None
+    assert len(told["devices"]) == 2  # the host's, and said so
+
+
+def test_a_launcher_that_ended_before_anybody_looked(monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    ended = Ended(code=0, tree=ProcessTree(1))
+    assert _elsewhere(["/usr/bin/srun", "true"], ended) == {"srun"}
+    assert _elsewhere(["python", "srun"], ended) == set()
+    monkeypatch.setenv("SLURM_JOB_ID", "4711")  # its tasks are found by the job
+    assert _elsewhere(["srun", "true"], ended) == set()
+
+
+def test_a_launcher_that_carries_files_is_none(tmp_path):
+    """``git`` and ``rsync`` use ssh, too; what they fetch is no computation."""
+    proc = tmp_path / "proc"
+    for pid, parent, name in ((10, 1, "sh"), (11, 10, "git"), (12, 11, "ssh"), (13, 10, "ssh")):
+        (proc / str(pid) / "task").mkdir(parents=True)
+        (proc / str(pid) / "comm").write_text(f"{name}\n")
+        (proc / str(pid) / "stat").write_text(f"{pid} (a) b) S {parent} 1 1")
+    tree = ProcessTree(12, proc)
+    tree.look()
+    assert tree.elsewhere == set()
+    tree = ProcessTree(13, proc)
+    tree.look()
+    assert tree.elsewhere == {"ssh"}
+
+
+def test_launches_add_up_end_by_end():
+    """1 to 3 and 10 to 30 are 11 to 33; an end that is open stays open, for `hard`, too."""
+
+    def launch(low, high, hard):
+        ends = {"low": low, "high": high}
+        told = {"hard": {"low": 0.0, "high": hard}, "by_precision": {"bf16": ends}}
+        return {
+            "started": "", "duration_seconds": 1.0, "exit_code": 0, "command": [],
+            "energy_joules": 1.0, "energy_bounds_joules": [low, high],
+            "flop_bounds": {**ends, **told, "grade": "gauge"},
+        }  # fmt: skip
+
+    both = continued(continued(None, launch(1.0, 3.0, 4.0)), launch(10.0, 30.0, 40.0))
+    assert both["energy_bounds_joules"] == [11.0, 33.0]
+    assert both["flop_bounds"]["hard"] == {"low": 0.0, "high": 44.0}
+    assert both["flop_bounds"]["by_precision"]["bf16"] == {"low": 11.0, "high": 33.0}
+    both = continued(continued(None, launch(1.0, None, None)), launch(10.0, 30.0, 40.0))
+    assert both["energy_bounds_joules"] == [11.0, None]
+    assert both["flop_bounds"]["high"] is both["flop_bounds"]["hard"]["high"] is None
+
+
 def test_a_job_of_several_nodes_is_told():
     """One record has one node's devices: the reader must know that there were more."""
     from types import SimpleNamespace
 
     quiet = SimpleNamespace(shared={})
     findings = Findings()
-    facts = SimpleNamespace(attribution=quiet, left_running=0, job_nodes=4, unwritten_sweeps=7)
+    facts = SimpleNamespace(
+        attribution=quiet, left_running=0, job_nodes=4, unwritten_sweeps=7, elsewhere=frozenset()
+    )
     _tell_company(facts, findings)
     assert [f["code"] for f in findings.items] == ["nodes-unseen", "disk-refused"]
     assert "4 nodes" in findings.items[0]["message"]

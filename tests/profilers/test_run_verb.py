@@ -139,8 +139,10 @@ def test_only_the_devices_of_the_process_tree_count(nvml, tmp_path, monkeypatch)
 def test_signals_are_passed_and_the_record_is_kept(nvml, tmp_path, number, code):
     nvml("device model=h100")
     out = tmp_path / "out"
+    # A shell starts what it puts into the background with SIGINT ignored, tests included.
     program = subprocess.Popen(
-        [sys.executable, str(ROOT / "cli.py"), "run", "-q", "--out", str(out), "--", "sleep", "60"]
+        [sys.executable, str(ROOT / "cli.py"), "run", "-q", "--out", str(out), "--", "sleep", "60"],
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     until = time.monotonic() + 20
     while not _child_runs(program.pid) and time.monotonic() < until:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from profilers.step_events import RAISED, AsideSeen, Call, Kind, StepSeen, Variant
+from profilers.step_events import RAISED, AlikeSeen, AsideSeen, Call, Kind, StepSeen, Variant
 from profilers.step_folding import Folding
 
 
@@ -18,9 +19,14 @@ class Heard:
         self.steps: list[StepSeen] = []
         self.asides: list[AsideSeen] = []
         self.words: list[Any] = []
+        self.at_once = 0
 
     def step(self, seen: StepSeen) -> None:
         self.steps.append(seen)
+
+    def alike(self, seen: AlikeSeen) -> None:
+        self.at_once += len(seen.ends_us)
+        self.steps += seen.each()
 
     def aside(self, seen: AsideSeen) -> None:
         self.asides.append(seen)
@@ -53,7 +59,7 @@ def call(kind: Kind, at: int, *backwards: int, again: bool = False) -> Call:
     """A call at a time (µs), and the times at which a gradient arrived."""
     fired: list[int] = []
     for task, time in enumerate(backwards):
-        fired += [task, False, time * 1000, 0]
+        fired += [task, False, time * 1000, 0, 0]
     return kind, fired, at * 1000, again
 
 
@@ -156,6 +162,36 @@ def test_words_add_up_and_a_late_word_is_of_the_last_step() -> None:
     assert heard.words == [(5, None, None)]
 
 
+@settings(max_examples=200, deadline=None)
+@given(pattern=st.lists(st.sampled_from([1, 1, 1, 2, 3]), min_size=3, max_size=40))
+def test_equal_steps_are_taken_at_once_and_told_as_one_by_one(pattern: list[int]) -> None:
+    def replayed(*, at_once: bool) -> Heard:
+        heard, model = Heard(), kind()
+        fold = folding(heard)
+        events: list[Any] = []
+        at = 0
+        for calls in pattern:
+            for _ in range(calls):
+                events.append(call(model, at + 10, at + 12))
+                at += 10
+            events.append(step("SGD", at + 5))
+            at += 10
+        for piece in [events] if at_once else [[event] for event in events]:
+            fold.replay(piece)
+        fold.finish(1000 * at)
+        return heard
+
+    whole, pieces = replayed(at_once=True), replayed(at_once=False)
+    assert pieces.at_once == 0
+    # The first one is told, and so its kind's usual outcome known, when the second began; the last one
+    # may still get a word.
+    assert whole.at_once == len(pattern) - 3
+    assert whole.steps == [
+        replace(seen, calls=dict(zip(whole.steps[0].calls, seen.calls.values(), strict=True)))
+        for seen in pieces.steps
+    ]
+
+
 EVENTS = st.lists(
     st.tuples(st.sampled_from(["call", "kept", "A", "B", "eval"]), st.integers(1, 60)),
     max_size=24,
@@ -163,8 +199,10 @@ EVENTS = st.lists(
 
 
 @settings(max_examples=400, deadline=None)
-@given(events=EVENTS, cuts=st.sets(st.integers(0, 24)))
-def test_when_it_is_replayed_changes_nothing(events: list[tuple[str, int]], cuts: set[int]) -> None:
+@given(events=EVENTS, cuts=st.sets(st.integers(0, 24)), held=st.booleans())
+def test_when_it_is_replayed_changes_nothing(
+    events: list[tuple[str, int]], cuts: set[int], held: bool
+) -> None:
     def replayed(cuts: set[int]) -> list[Any]:
         heard = Heard()
         fold = folding(heard)
@@ -182,7 +220,12 @@ def test_when_it_is_replayed_changes_nothing(events: list[tuple[str, int]], cuts
         for made in calls:
             if len(made) == 4:
                 made[1].clear()
-        hooks = [made[1].extend for made in calls if len(made) == 4]  # as autograd's graph does
+        # As autograd's graph does; freed, it holds the lists of those alone that still wait.
+        hooks = [
+            made[1].extend
+            for made, (what, _) in zip(calls, events, strict=True)
+            if len(made) == 4 and (held or what == "kept")
+        ]
         batch: list[Any] = []
         for place, made in enumerate(calls):
             now = 10 * place + 1

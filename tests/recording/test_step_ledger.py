@@ -222,9 +222,10 @@ def test_no_line_makes_the_reader_raise(
 
 @given(st.lists(st.sampled_from([None, 1, 2])))
 def test_runs_say_the_same_as_the_column(column: list[int | None]) -> None:
-    runs = run_lengths(column)
+    runs = run_lengths((1, value) for value in column)
     assert [value for count, value in runs for _ in range(count)] == column
     assert all(a[1] != b[1] for a, b in pairwise(runs))
+    assert run_lengths(runs) == runs
 
 
 def test_bytes_that_are_no_ledger_are_none(tmp_path: Path) -> None:

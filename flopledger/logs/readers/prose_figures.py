@@ -82,7 +82,6 @@ _FLOP = re.compile(
 )
 _FLOP_DAYS = re.compile(rf"{_N}\s*(?:peta|P)FLOPS?(?:/s)?[ -]days", re.I)
 _PARAMETERS = re.compile(rf"{_N}{_SCALE}[ -]?(?:parameters?|params?)\b", re.I)
-_LENGTH = re.compile(rf"\b(?:sequence|seq\.?)[ _-]len(?:gth)?\D{{0,12}}{_N}", re.I)
 _PRECISIONS = {"bf16": "bf16", "bfloat16": "bf16", "fp16": "fp16", "float16": "fp16", "fp8": "fp8"}
 _PRECISION = re.compile(r"\b(bf16|bfloat16|fp16|float16|fp8)\b", re.I)
 _OTHER_PARAMETERS = (

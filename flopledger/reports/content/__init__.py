@@ -13,6 +13,7 @@ from flopledger.reports.content import (
     sensitivity,
     sources,
     telemetry,
+    terms,
     thresholds,
     utilisation,
 )
@@ -36,6 +37,7 @@ _ORDER = (
     sources.facts,
     sources.register,
     amendments.section,
+    terms.section,
     provenance.section,
 )
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from flopledger.reports.document import Column, Paragraph, Row, Section, Table
-from flopledger.text import number
+from flopledger.text import number, significant
 
 if TYPE_CHECKING:
     from flopledger.amendments import Amendment
@@ -47,17 +47,11 @@ def _row(one: "Amendment") -> Row:
     )
 
 
-def _typed(value: float) -> str:
-    """Write a number with the digits that it has, and no more: a correction may be in the last."""
-    digits = f"{value!r}".lower().partition("e")[0].replace(".", "").strip("-0")
-    return number(value, max(len(digits), 2))
-
-
 def _value(value: Any) -> str:
     if value is None:
         return "absent"
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return _typed(value)
+        return number(value, max(significant(value), 2))  # a correction may be in the last digit
     if isinstance(value, dict):
         return ", ".join(f"{key} {_value(inner)}" for key, inner in value.items())
     if isinstance(value, list):

@@ -31,13 +31,13 @@ def section(report: "AuditReport") -> Section:
     """List what favours the provider first, then every route's own assumptions."""
     favourable = favours_provider(report)
     blocks: list[Block] = [
-        Paragraph(words=(Strong("In the provider's favour"),)),
+        Paragraph(words=("In the provider's favour",), role="heading"),
         Bullets(items=tuple((line,) for line in favourable)),
     ]
     by_route = [_of_route(one.run, one.method, one.assumptions) for one in report.estimates]
     items = tuple(item for item in by_route if item is not None)
     if items:
-        blocks += [Paragraph(words=(Strong("By route"),)), Bullets(items=items)]
+        blocks += [Paragraph(words=("By route",), role="heading"), Bullets(items=items)]
     return Section(key="assumptions", title="Assumptions", blocks=tuple(blocks))
 
 

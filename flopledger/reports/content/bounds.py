@@ -7,7 +7,17 @@ these bounds one hostile log could make a page that no reader opens.
 from dataclasses import replace
 
 from flopledger.reports.charts import Chart
-from flopledger.reports.document import Block, Bullets, Card, Figure, Paragraph, Section, Table
+from flopledger.reports.document import (
+    Block,
+    Branch,
+    Bullets,
+    Card,
+    Figure,
+    Paragraph,
+    Section,
+    Table,
+    Tree,
+)
 
 MOST_ROWS, MOST_ITEMS, MOST_CARDS, MOST_LINES = 500, 300, 150, 40
 _ELSEWHERE = "the JSON and CSV forms of this report hold all of them"
@@ -26,6 +36,8 @@ def bounded(section: Section) -> Section:
             blocks += _table(block)
         elif isinstance(block, Bullets):
             blocks += _bullets(block)
+        elif isinstance(block, Tree):
+            blocks += _tree(block)
         else:
             blocks.append(_figure(block) if isinstance(block, Figure) else block)
     if cards > MOST_CARDS:
@@ -46,6 +58,29 @@ def _bullets(bullets: Bullets) -> list[Block]:
     if more <= 0:
         return [bullets]
     return [replace(bullets, items=bullets.items[:MOST_ITEMS]), _note(more, "entries")]
+
+
+def _tree(tree: Tree) -> list[Block]:
+    """Keep the first points in the order of reading; the depth is bounded where the tree is made."""
+    left, lost = MOST_ITEMS, 0
+
+    def kept(branches: tuple[Branch, ...]) -> tuple[Branch, ...]:
+        nonlocal left, lost
+        found = []
+        for branch in branches:
+            if left <= 0:
+                lost += _size(branch)
+                continue
+            left -= 1
+            found.append(replace(branch, branches=kept(branch.branches)))
+        return tuple(found)
+
+    cut = replace(tree, branches=kept(tree.branches))
+    return [cut, _note(lost, "entries")] if lost else [tree]
+
+
+def _size(branch: Branch) -> int:
+    return 1 + sum(_size(one) for one in branch.branches)
 
 
 def _figure(figure: Figure) -> Figure:

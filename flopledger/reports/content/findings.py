@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from flopledger.reports.document import Block, Card, Paragraph, Section, sentence
 from flopledger.reports.explanations import explain
+from flopledger.text import WITHHELD_SENTENCE
 
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
@@ -31,7 +32,7 @@ def _card(one: "Finding", *, known: bool) -> Card:
         severity=one.severity,
         code=one.code,
         message=sentence(one.message),
-        places=one.evidence,
+        places=tuple(place for place in one.evidence if place != WITHHELD_SENTENCE),
         meaning=() if text is None else text.meaning,
         resolves=() if text is None else text.resolves,
     )

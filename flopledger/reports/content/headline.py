@@ -33,7 +33,10 @@ def document(report: "AuditReport", sections: tuple[Section, ...]) -> Document:
 def _stats(report: "AuditReport") -> tuple[Stat, ...]:
     found = []
     if report.claim is not None:
-        found.append(_claimed(report.claim))
+        amended = any(
+            change.key.startswith("claim") for one in report.amendments for change in one.changes
+        )
+        found.append(_claimed(report.claim, amended=amended))
     if report.combined is not None:
         flop = report.combined.flop
         ends = f"90 %: {number(flop.low)} to {number(flop.high)} FLOP"
@@ -48,8 +51,9 @@ def _stats(report: "AuditReport") -> tuple[Stat, ...]:
     return (*found, _highest(report))
 
 
-def _claimed(claim: "Claim") -> Stat:
-    basis = "basis not stated" if claim.basis == "unknown" else f"{claim.basis} FLOP"
+def _claimed(claim: "Claim", *, amended: bool) -> Stat:
+    basis = "FLOP, basis not stated" if claim.basis == "unknown" else f"{claim.basis} FLOP"
+    basis += ", as amended" if amended else ""
     value = number(claim.flop.best) if claim.flop.best is not None else wording.interval(claim.flop)
     return Stat(label="Claimed", value=value, note=basis)
 

@@ -12,11 +12,23 @@ if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
     from flopledger.reconcile import RunAudit
 
-_NAMES = {
+NAMES = {
     "parameter_update": "Parameter updates",
     "eu_cumulative": "EU cumulative",
     "us_state": "US states",
     "cumulative": "Cumulative",
+}
+#: Kinds of run, where the case's own word is none of a reader's.
+_KINDS = {
+    "pretraining": "pre-training",
+    "continued": "continued training",
+    "finetuning": "fine-tuning",
+    "lora": "fine-tuning by adapters",
+    "rl": "reinforcement learning",
+    "synthetic-data": "making synthetic data",
+    "parent": "training of a parent model",
+    "merged": "weights merged in",
+    "auxiliary": "training of an auxiliary model",
 }
 _NOTE = (
     "Parameter updates: what updated the model itself. EU cumulative: everything that contributed to its "
@@ -36,7 +48,7 @@ def section(report: "AuditReport") -> Section | None:
         rows.append(_base_row(report, names))
     sums = {one.regime.ledger: one.flop for one in report.standings}
     rows.append(row("Sum", "", "", *(shown(sums[name], 2) for name in names), total=True))
-    titles = [f"#{_NAMES.get(name, name)}" for name in names]
+    titles = [f"#{NAMES.get(name, name)}" for name in names]
     blocks: list[Block] = [
         Table(
             caption="Runs and the ledgers that count them",
@@ -58,7 +70,7 @@ def section(report: "AuditReport") -> Section | None:
 def _run_row(run: "RunAudit", names: list[str]) -> Row:
     flop = _best(None if run.combined is None else run.combined.flop)
     counted = ["counted" if scope.counts(run.figures, name) else "not counted" for name in names]
-    return row(run.figures.name, run.figures.kind, flop, *counted)
+    return row(run.figures.name, kind(run.figures.kind), flop, *counted)
 
 
 def _base_row(report: "AuditReport", names: list[str]) -> Row:
@@ -75,3 +87,8 @@ def _best(flop: Interval | None) -> str:
     if flop is None:
         return "not known"
     return interval(flop, 2) if flop.best is None else number(flop.best)
+
+
+def kind(word: str) -> str:
+    """Say a run's kind in words."""
+    return _KINDS.get(word, word)

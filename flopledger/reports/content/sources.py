@@ -1,5 +1,6 @@
 """Where every figure was read: inputs of the routes, facts of the evidence, the files themselves."""
 
+import re
 from typing import TYPE_CHECKING
 
 from flopledger.reports.document import (
@@ -37,7 +38,7 @@ def inputs(report: "AuditReport") -> Section | None:
                 interval(known.quantity.interval, 6),
                 known.unit,
                 str(known.grade),
-                known.source,
+                _source(known.source, run.figures.name, report),
             )
             for known in seen.values()
         ]
@@ -49,6 +50,18 @@ def inputs(report: "AuditReport") -> Section | None:
         rows=tuple(rows),
     )
     return Section(key="inputs", title="Inputs and their sources", blocks=(table,))
+
+
+def _source(source: str, run: str, report: "AuditReport") -> str:
+    """Say of a figure that was corrected which amendment gave it: its source said something else."""
+    numbers = [
+        str(one.number)
+        for one in report.amendments
+        for change in one.changes
+        if change.key.startswith(f"run.{run}.")
+        and re.search(rf"\]\.{re.escape(change.key.removeprefix(f'run.{run}.'))}\b", source)
+    ]
+    return f"{source}; as amended (no. {', '.join(numbers)})" if numbers else source
 
 
 def facts(report: "AuditReport") -> Section | None:
@@ -85,7 +98,7 @@ def _value(value: float | int | str | bool, unit: str | None) -> str:
         return _digits(float(value)) if abs(value) < 1e300 else str(value)
     if unit == "unix s":
         return f"{value:.3f}".rstrip("0").rstrip(".")
-    return f"{value:,.0f}" if value == int(value) else _digits(value)
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.10g}"
 
 
 def _digits(value: float) -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from flopledger.reports import wording
 from flopledger.reports.charts import Chart, Line, Role, ends
 from flopledger.reports.content.figures import shown
+from flopledger.reports.content.ledgers import NAMES
 from flopledger.reports.content.routes import flop_axis
 from flopledger.reports.document import (
     Block,
@@ -92,8 +93,8 @@ def _table(report: "AuditReport") -> Table:
         rows=tuple(
             row(
                 one.regime.name,
-                f"{one.regime.comparator} {round_number(one.threshold_flop)}",
-                one.regime.ledger.replace("_", " "),
+                _limit(one),
+                NAMES.get(one.regime.ledger, one.regime.ledger),
                 shown(one.flop, 2),
                 wording.probability(one),
                 one.zone or "not known",
@@ -104,12 +105,16 @@ def _table(report: "AuditReport") -> Table:
     )
 
 
+def _limit(one: "Standing") -> str:
+    sign = {">=": "≥", "<=": "≤"}.get(one.regime.comparator, one.regime.comparator)
+    return f"{sign} {round_number(one.threshold_flop)}"
+
+
 def _citation(one: "Standing") -> Words:
     regime = one.regime
-    limit = f"{regime.comparator} {round_number(one.threshold_flop)}"
     conditions = f" Conditions: {regime.conditions}." if regime.conditions else ""
     return (
         Code(regime.id),
-        f" ({limit}): {regime.citation}. {regime.confidence.capitalize()}, checked {regime.as_of}."
+        f" ({_limit(one)}): {regime.citation}. {regime.confidence.capitalize()}, checked {regime.as_of}."
         f"{conditions}",
     )

@@ -3,15 +3,22 @@
 Shared by the tests and by ``benchmarks/bundle_attacks.py``.
 """
 
+import base64
+import functools
+import hashlib
 import io
 import json
 import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from flopledger.bundle.archive import Archive, Writer
+
+if TYPE_CHECKING:
+    from flopledger.bundle.keys import PrivateKey
 
 Files = list[tuple[str, bytes]]
 
@@ -70,6 +77,13 @@ def structural(good: bytes) -> Iterator[tuple[str, bytes]]:
     yield "entries that overlap", _overlapping()
     yield "a quoted entry: one content under ten names", _quoted()
     yield "a gap between entries", _gap(good)
+    yield "entries in another order", canonical([files[1], files[0], *files[2:]])
+    yield "two directories", _two_directories(good)
+    yield "two end records", good + good[-22:]
+    yield "a zip64 end record and its locator", _zip64_end(good)
+    yield "a data descriptor that lies about the size", _lying_descriptor(good)
+    yield "a folder with the mode of a file", zipped([*files, ("report/", b"")])
+    yield "a local header with another name", _renamed_locally(good)
 
 
 def named(good: bytes) -> Iterator[tuple[str, bytes]]:
@@ -90,12 +104,18 @@ def named(good: bytes) -> Iterator[tuple[str, bytes]]:
         "a trailing dot": "report/evil.",
         "a decomposed letter": "report/re\u0301sume\u0301",
         "a very long name": "report/" + "a/" * 400 + "a",
+        "a name with a NUL": "report/evil.html\0.txt",
+        "a name of spaces": "report/ ",
+        "an alternate data stream": "C:evil",
     }
     for what, name in tricks.items():
         yield what, _raw([*files, (name, b"x")])
     yield "the same name twice", _raw([*files, files[0]])
     yield "names that differ in case", _raw([*files, ("readme.TXT", b"x")])
     yield "names that differ in Unicode form", _raw([*files, ("\uff32EADME.txt", b"x")])
+    yield "twins by ligature", _raw([*files, ("case/file", b"x"), ("case/\ufb01le", b"x")])
+    yield "twins by a sharp s", _raw([*files, ("case/strasse", b"x"), ("case/stra\u00dfe", b"x")])
+    yield "twins by width", _raw([*files, ("case/a", b"x"), ("case/\uff41", b"x")])
     yield "a file that is also a folder", _raw([*files, ("README.txt/inner", b"x")])
 
 
@@ -187,6 +207,62 @@ def _gap(good: bytes) -> bytes:
     return good[:start] + b"smuggle" + good[start:-22] + end
 
 
+def _two_directories(good: bytes) -> bytes:
+    """Let a second directory follow the first: which of them a reader takes is its own choice."""
+    *head, count, length, start, comment = struct.unpack("<4sHHHHIIH", good[-22:])
+    directory = good[start : start + length]
+    end = struct.pack("<4sHHHHIIH", *head, count, length, start + length, comment)
+    return good[: start + length] + directory.replace(b"README", b"README"[::-1]) + end
+
+
+def _zip64_end(good: bytes) -> bytes:
+    """Put zip64 records before the end record, which then points past them by all ones."""
+    signature, disk, first, here, count, length, start, comment = struct.unpack(
+        "<4sHHHHIIH", good[-22:]
+    )
+    at = len(good) - 22
+    record = struct.pack("<4sQHHIIQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, here, count, length, start)
+    locator = struct.pack("<4sIQI", b"PK\6\7", 0, at, 1)
+    end = struct.pack(
+        "<4sHHHHIIH", signature, disk, first, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, comment
+    )
+    return good[:-22] + record + locator + end
+
+
+def _lying_descriptor(good: bytes) -> bytes:
+    """Say in the first local header that sizes follow the content, and let other sizes follow."""
+    files = files_of(good)
+    name, content = files[0]
+    raw = name.encode()
+    header = struct.pack("<4sHHHHHIIIHH", b"PK\3\4", 20, 0x0808, 0, 0, 33, 0, 0, 0, len(raw), 0)
+    descriptor = struct.pack("<4sIII", b"PK\7\10", zlib.crc32(b""), 0, 0)
+    body = header + raw + content + descriptor
+    rest = _raw(files[1:])
+    entry = struct.pack(
+        "<4sBBHHHHHIIIHHHHHII", b"PK\1\2", 20, 3, 20, 0x0808, 0, 0, 33, zlib.crc32(content),
+        len(content), len(content), len(raw), 0, 0, 0, 0, 0o100644 << 16, 0,
+    ) + raw  # fmt: skip
+    *head, _, count, length, start, comment = struct.unpack("<4sHHHHIIH", rest[-22:])
+    directory = b""
+    at = start
+    while at < start + length:
+        name_length = struct.unpack_from("<H", rest, at + 28)[0]
+        one = bytearray(rest[at : at + 46 + name_length])
+        offset = struct.unpack_from("<I", one, 42)[0] + len(body)
+        struct.pack_into("<I", one, 42, offset)
+        directory += bytes(one)
+        at += 46 + name_length
+    end = struct.pack(
+        "<4sHHHHIIH", *head, count + 1, count + 1, len(entry) + len(directory),
+        len(body) + start, comment,
+    )  # fmt: skip
+    return body + rest[:start] + entry + directory + end
+
+
+def _renamed_locally(good: bytes) -> bytes:
+    return good.replace(b"README.txt", b"readme.TXT", 1)
+
+
 def _raw(files: Files) -> bytes:
     """Write entries in the bundle's form without its checks of names."""
     from flopledger.bundle.archive import Entry, _tail
@@ -244,3 +320,193 @@ def _kernel_bomb() -> bytes:
     )  # fmt: skip
     end = struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 1000, 1000, len(directory), len(body), 0)
     return body + directory + end
+
+
+def forgeries(
+    good: bytes, earlier: bytes, key: "PrivateKey", other: "PrivateKey"
+) -> Iterator[tuple[str, bytes]]:
+    """Give bundles in their one form whose seal is not what it seems.
+
+    ``good`` is signed by ``key``; ``earlier`` is another bundle signed by it. ``other`` is the
+    forger's own key.
+    """
+    from flopledger.bundle import envelope, statement, strict
+
+    files = dict(files_of(good))
+    payload = files[statement.MANIFEST]
+    own = f"{statement.SIGNERS}{key.public.id}.pub"
+    theirs = f"{statement.SIGNERS}{other.public.id}.pub"
+    message = envelope.pae(envelope.PAYLOAD_TYPE.encode(), payload)
+    true = key.sign(message)
+
+    def with_seal(*signatures: tuple[str, bytes], **keys: bytes) -> bytes:
+        return _resealed(files, payload, signatures, keys)
+
+    def told(change: Callable[[dict[str, Any]], object]) -> bytes:
+        """Let the forger with the key itself sign another statement."""
+        raw = strict.loads(payload, what="manifest")
+        change(raw)
+        new = strict.dumps(raw)
+        signature = key.sign(envelope.pae(envelope.PAYLOAD_TYPE.encode(), new))
+        whole = files | {statement.MANIFEST: new}
+        return _resealed(whole, new, ((key.public.id, signature),), {own: key.public.pem})
+
+    id_ = key.public.id
+    yield (
+        "another key's signature under this key's id",
+        with_seal((id_, other.sign(message)), **{own: key.public.pem}),
+    )
+    yield (
+        "another key under this key's id",
+        with_seal((id_, other.sign(message)), **{own: other.public.pem}),
+    )
+    yield (
+        "one good signature and a bad one",
+        with_seal(
+            *sorted(((id_, true), (other.public.id, true))),
+            **{own: key.public.pem, theirs: other.public.pem},
+        ),
+    )
+    yield (
+        "the payload signed without its type",
+        with_seal((id_, key.sign(payload)), **{own: key.public.pem}),
+    )
+    yield (
+        "a signature over another payload type",
+        with_seal(
+            (id_, key.sign(envelope.pae(b"application/json", payload))), **{own: key.public.pem}
+        ),
+    )
+    yield "a signature made malleable", with_seal((id_, _malleable(true)), **{own: key.public.pem})
+    yield "a signature one byte too long", with_seal((id_, true + b"\0"), **{own: key.public.pem})
+    yield "an empty signature", with_seal((id_, b""), **{own: key.public.pem})
+    yield "a signer whose key is not there", with_seal((id_, true))
+    yield (
+        "a key that signed nothing",
+        with_seal((id_, true), **{own: key.public.pem, theirs: other.public.pem}),
+    )
+    weak = _weak_key()
+    weak_id = hashlib.sha256(_der(weak)).hexdigest()
+    yield (
+        "a key for which anybody can sign",
+        with_seal((weak_id, weak + bytes(32)), **{f"{statement.SIGNERS}{weak_id}.pub": _pem(weak)}),
+    )
+    for kind, pem in _other_keys().items():
+        yield f"a signer's key of kind {kind}", with_seal((id_, true), **{own: pem})
+    yield "the bundle as a file of itself", canonical([*files.items(), ("report/inner.zip", good)])
+    yield (
+        "the seal under a second name",
+        canonical([*files.items(), ("members/seal.dsse.json", files[statement.SEAL])]),
+    )
+    before = dict(files_of(earlier))
+    seal = {name: before[name] for name in (statement.SEAL, statement.MANIFEST, own)}
+    yield "the seal of an earlier bundle", canonical(list((files | seal).items()))
+    yield (
+        "the signatures of an earlier bundle",
+        _resealed(
+            files,
+            payload,
+            tuple(
+                (one.key_id, one.value)
+                for one in envelope.loads(before[statement.SEAL], what="s").signatures
+            ),
+            {own: key.public.pem},
+        ),
+    )
+    yield (
+        "another manifest beside the seal",
+        canonical(list((files | {statement.MANIFEST: before[statement.MANIFEST]}).items())),
+    )
+    raw = json.loads(files[statement.SEAL])
+    for what, change in (
+        ("the payload type of another kind", {"payloadType": "application/json"}),
+        ("a payload type in capitals", {"payloadType": envelope.PAYLOAD_TYPE.upper()}),
+        ("a key beside those of DSSE", {"unsigned": True}),
+    ):
+        content = strict.dumps(raw | change)
+        yield what, canonical(list((files | {statement.SEAL: content}).items()))
+    yield (
+        "an older predicate",
+        told(lambda one: one.update(predicateType=str(one["predicateType"]).replace("/v1", "/v0"))),
+    )
+    yield (
+        "an older statement",
+        told(lambda one: one.update(_type="https://in-toto.io/Statement/v0.1")),
+    )
+    yield "an older schema", told(lambda one: one["predicate"].update(schema="flopledger/bundle/0"))
+    yield "a kind that is none", told(lambda one: one["predicate"].update(kind="trusted"))
+    yield "a file by MD5", told(lambda one: one["subject"][0].update(digest={"md5": "0" * 32}))
+    yield (
+        "a file by two digests",
+        told(lambda one: one["subject"][0]["digest"].update(sha1="0" * 40)),
+    )
+    yield (
+        "a subject that is not there",
+        told(lambda one: one["subject"].append({"name": "case/x", "digest": {"sha256": "0" * 64}})),
+    )
+    yield "no subjects", told(lambda one: one.update(subject=[]))
+    yield (
+        "a subject of another bundle",
+        told(lambda one: one["subject"][0].update(digest={"sha256": "0" * 64})),
+    )
+
+
+def _resealed(
+    files: dict[str, bytes],
+    payload: bytes,
+    signatures: "Sequence[tuple[str, bytes]]",
+    keys: dict[str, bytes],
+) -> bytes:
+    from flopledger.bundle import statement, strict
+
+    told = {
+        "payload": base64.b64encode(payload).decode(),
+        "payloadType": "application/vnd.in-toto+json",
+        "signatures": [
+            {"keyid": name, "sig": base64.b64encode(value).decode()} for name, value in signatures
+        ],
+    }
+    kept = {
+        name: content for name, content in files.items() if not name.startswith(statement.SIGNERS)
+    }
+    whole = kept | {statement.SEAL: strict.dumps(told)} | dict(sorted(keys.items()))
+    return canonical(list(whole.items()))
+
+
+def _malleable(signature: bytes) -> bytes:
+    """Add the group's order to the second half: the same point, another number."""
+    order = 2**252 + 27742317777372353535851937790883648493
+    second = int.from_bytes(signature[32:], "little") + order
+    return signature[:32] + second.to_bytes(32, "little")
+
+
+def _weak_key() -> bytes:
+    """Give the neutral point: R = A = 0 and S = 0 satisfy S B = R + k A for every message."""
+    return b"\1" + bytes(31)
+
+
+def _der(raw: bytes) -> bytes:
+    return bytes.fromhex("302a300506032b6570032100") + raw
+
+
+def _pem(raw: bytes) -> bytes:
+    body = base64.b64encode(_der(raw))
+    return b"-----BEGIN PUBLIC KEY-----\n" + body + b"\n-----END PUBLIC KEY-----\n"
+
+
+@functools.cache
+def _other_keys() -> dict[str, bytes]:
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    pem, spki = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    private = Ed25519PrivateKey.generate().private_bytes(
+        pem, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"secret")
+    )
+    return {
+        "RSA": rsa.generate_private_key(65537, 2048).public_key().public_bytes(pem, spki),
+        "EC": ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(pem, spki),
+        "private and encrypted": private,
+        "text": b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
+    }

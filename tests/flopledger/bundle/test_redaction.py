@@ -19,6 +19,7 @@ from flopledger.bundle import BundleError, leaks, redaction
 from flopledger.bundle.redaction import Policy, Redaction
 from flopledger.bundle.sealing import Choices
 from flopledger.commands import main
+from flopledger.text import significant
 from tests.flopledger.bundle.conftest import MakeCase
 
 #: 1.0137e12 tokens is low in entropy: 4 digits and a power of ten.
@@ -120,13 +121,13 @@ def test_exact_results_do_not_give_the_figure_back(
     ]
     figures += [end for ends in audit_["combined"]["intervals"].values() for end in ends]
     assert figures
-    assert {leaks.digits(value) for value in figures} <= {1, 2}
+    assert {significant(value) for value in figures} <= {1, 2}
     assert audit_["runs"][0]["tokens"] is None
     assert audit_["crossings"] == []
-    assert leaks.digits(audit_["claim"]["ratio_to_estimate"]) <= 2
+    assert significant(audit_["claim"]["ratio_to_estimate"]) <= 2
     told = bundle.verify(out).summary
     assert told is not None
-    assert leaks.digits(told["runs"][0]["flop"]["best"]) <= 2
+    assert significant(told["runs"][0]["flop"]["best"]) <= 2
     assert told["runs"][0]["digest"] is None
 
 
@@ -169,7 +170,7 @@ def test_who_is_reached_how_leaves_the_figures(
     assert hashlib.sha256(path.read_bytes()).hexdigest().encode() not in whole
     found = bundle.verify(out, recompute=True)
     assert found.audit is not None
-    assert leaks.digits(found.audit["combined"]["flop"]["best"]) > 5
+    assert significant(found.audit["combined"]["flop"]["best"]) > 5
     assert "(withheld" not in json.dumps(found.audit)
     assert found.recomputed is not None
     assert found.recomputed.differences == ()
@@ -469,7 +470,7 @@ def test_the_verb(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
 @given(st.floats(1e6, 1e30), st.sampled_from(["{!r}", "{:.3g}", "{:,.0f}", "{:e}", "{:.4E}"]))
 def test_every_spelling_of_a_figure_is_found(value: float, spelling: str) -> None:
     text = spelling.format(value)
-    if leaks.digits(float(text.replace(",", ""))) < leaks.DIGITS:
+    if significant(float(text.replace(",", ""))) < leaks.DIGITS:
         return
     words, numbers = leaks.targets([value])
     assert leaks.find(f"<td>{text}</td>", words, numbers) is not None

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import flopledger
 from flopledger import bundle
+from flopledger.auditing import audit
 from flopledger.bundle import BundleError, envelope, statement, writing
 from flopledger.bundle.sealing import Choices, countersign
 from flopledger.commands import main
@@ -260,6 +261,67 @@ def test_a_changed_page_is_caught_by_recomputing(
     assert checked.exit_code == 1
     assert checked.recomputed is not None
     assert checked.recomputed.differences[0].file == "report/report.html"
+
+
+def test_another_drawing_library_is_no_forgery(
+    make_case: MakeCase, key: bundle.PrivateKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A verifier with another plotly: words, tables and static drawings are held, no more is said."""
+    from flopledger.reports import html
+
+    out = tmp_path / "x.zip"
+    bundle.seal_case(make_case(), keys=[key], out=out, trace=False)
+    own = html._plotly_library()
+    other = own.replace("plotly.js v", "plotly.js v9.", 1) + "\n// more"
+    monkeypatch.setattr(html, "_plotly_library", lambda: other)
+    checked = bundle.verify(out, recompute=True)
+    assert checked.recomputed is not None
+    assert checked.recomputed.same
+    assert checked.recomputed.page is not None
+    assert checked.recomputed.page.outcome == "partly"
+    assert "plotly.js 9." in checked.recomputed.page.why
+    assert checked.exit_code == 3
+    # A changed word is still found, and the libraries are named beside it.
+    page = dict(attacks.files_of(out.read_bytes()))["report/report.html"]
+    _forge(out, key, {"report/report.html": page.replace(b"<h1", b"<h1 hidden", 1)})
+    checked = bundle.verify(out, recompute=True)
+    assert checked.recomputed is not None
+    assert checked.recomputed.differences[0].file == "report/report.html"
+    assert "drawing library" in checked.recomputed.explanations[0]
+    assert checked.exit_code == 3
+
+
+def test_a_page_of_another_machine(
+    make_case: MakeCase, key: bundle.PrivateKey, tmp_path: Path
+) -> None:
+    """Python and numpy stand in the provenance; under their sealed names the page is the same."""
+    from dataclasses import replace
+
+    report = audit(replace(make_case(), name="case.toml"), trace=False)
+    elsewhere = replace(report, environment={"python": "3.99.0", "numpy": "9.9"})
+    out = tmp_path / "x.zip"
+    bundle.seal_report(elsewhere, keys=[key], out=out)
+    checked = bundle.verify(out, recompute=True)
+    assert checked.recomputed is not None
+    assert checked.recomputed.page is not None
+    assert checked.recomputed.page.outcome == "same"
+    assert checked.exit_code == 0
+
+
+def test_a_page_of_another_version_is_not_compared(
+    make_case: MakeCase, key: bundle.PrivateKey, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever lies about the version gets 3, which is not 0, and the page is named."""
+    out = tmp_path / "x.zip"
+    bundle.seal_case(make_case(), keys=[key], out=out, trace=False)
+    files = dict(attacks.files_of(out.read_bytes()))
+    told = statement.loads(files["manifest.json"]).predicate
+    tool = msgspec.structs.replace(told.tool, data_digests=told.tool.data_digests | {"x": "0" * 64})
+    _forge(out, key, {"report/report.html": b"<h1>lies</h1>"}, tool=tool)
+    assert main(["verify", str(out), "--recompute"]) == 3
+    said = capsys.readouterr().out
+    assert "figures come out as sealed" in said
+    assert "the page: NOT compared: sealed with other data tables" in said
 
 
 def test_several_signers(

@@ -18,7 +18,7 @@ from flopledger.sensitivity import Share
 
 ORDER = [
     "routes", "findings", "thresholds", "ledgers", "utilisation", "sensitivity", "change",
-    "telemetry", "assumptions", "inputs", "facts", "evidence", "provenance",
+    "telemetry", "assumptions", "inputs", "facts", "evidence", "terms", "provenance",
 ]  # fmt: skip
 
 

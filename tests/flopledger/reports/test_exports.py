@@ -8,13 +8,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from flopledger.auditing import AuditReport
+from flopledger import bundle
+from flopledger.auditing import AuditReport, audit
+from flopledger.bundle.redaction import SCHEMA, Policy
+from flopledger.case import AuditCase
 from flopledger.errors import FlopledgerError
 from flopledger.exports import (
     FORMATS,
     cyclonedx,
     disclosure,
     european,
+    forms,
     model_card,
     release,
     render,
@@ -68,9 +72,10 @@ def test_annex_xi(full: AuditReport, usual: AuditReport) -> None:
     answer, needed = _field(made, "2(e)")
     assert answer == "not known"
     assert "measured energy of run pre-training" in needed
-    # One of two runs has no meter: the sum is not known, and the run is named.
+    # One of two runs has no meter: what the other drew is a bound of the sum, and the run is named.
+    # 1000 s of 1200 were seen: 1000 x (503 W + 553 W) = 1.06e6 J = 2.9e-4 MWh.
     answer, needed = _field(european.annex_xi(full), "2(e)")
-    assert answer == "not known"
+    assert answer == "at least 2.9e-4 MWh (nothing measured of pre-training)"
     assert "pre-training" in needed
     assert "rollouts" not in needed
 
@@ -165,9 +170,11 @@ def test_cyclonedx_energy(full: AuditReport, metered: AuditReport) -> None:
     (used,) = card["considerations"]["environmentalConsiderations"]["energyConsumptions"]
     # 1200 s x (503 W + 553 W) / 3.6e6 = 0.352 kWh; the pre-training has no meter and no entry.
     assert used["activityEnergyCost"] == {"value": pytest.approx(0.352, rel=0.01), "unit": "kWh"}
-    # The form has no word for "at least": a recording with a hole gives no entry.
+    # The form has no word for "at least": a recording with a hole gives no entry, but a property.
     holed = cyclonedx.to_dict(full)["metadata"]["component"]["modelCard"]
-    assert "considerations" not in holed
+    assert holed["considerations"]["environmentalConsiderations"] == {
+        "properties": [{"name": "flopledger:energy-bound:rollouts", "value": "at least 0.293 kWh"}]
+    }
     values = {one["name"]: one["value"] for one in card["properties"]}
     assert metered.combined is not None
     assert metered.combined.flop.best is not None
@@ -324,3 +331,67 @@ def test_formats_refuse_what_they_cannot(usual: AuditReport) -> None:
     with pytest.raises(FlopledgerError, match=r"written as \.json"):
         render(usual, "cyclonedx", ".xml")
     assert set(FORMATS) >= {"annex-xi", "code-of-practice", "article-52", "cyclonedx", "spdx"}
+
+
+ONE_SIDED = """schema = "flopledger/case/1"
+title = "One-sided"
+[model.m]
+parameters = 8e9
+[[run]]
+name = "pre-training"
+model = "m"
+tokens = { at_least = 15e12 }
+accelerator = "NVIDIA H100 80GB HBM3"
+accelerator_hours = { at_most = 2e6 }
+energy_mwh = { at_least = 700 }
+[[run]]
+name = "tuning"
+kind = "finetuning"
+model = "m"
+tokens = 1e10
+energy_mwh = { at_most = 5 }
+"""
+
+
+def test_bounds_are_said_as_bounds(tmp_path: Path) -> None:
+    """No figure, yet something is known: 6 x 8e9 x 15e12 = 7.2e23 FLOP at least, 700 MWh at least."""
+    (tmp_path / "case.toml").write_text(ONE_SIDED)
+    made = audit(AuditCase.load(tmp_path / "case.toml"), trace=False)
+    assert made.combined is None
+    form = european.annex_xi(made)
+    assert _field(form, "2(d) Computational")[0].startswith("at least 7.2e23 FLOP and at most ")
+    assert _field(form, "2(e)")[0] == "at least 7.0e2 MWh"
+    row = made.to_frame("runs").iloc[0]
+    # 700 MWh x 3.6e9 J; 2e6 h x 3600 s
+    assert (row.energy_joules_low, row.accelerator_seconds_high) == (700 * 3.6e9, 7.2e9)
+    assert row[["energy_joules", "energy_joules_high", "accelerator_seconds"]].isna().all()
+    card = cyclonedx.to_dict(made)["metadata"]["component"]["modelCard"]
+    told = {one["name"]: one["value"] for one in card["properties"]}
+    assert told["flopledger:training-compute:flop"] == "not known"
+    assert told["flopledger:training-compute:flop-at-least"].startswith("7.2")
+    assert "flopledger:training-compute:flop-low-90" not in told
+    # Bounds decide, and still nobody says 1.
+    assert told["flopledger:regime:eu-gpai-1e23:probability-exceeded"] == "> 0.999"
+    bounds = card["considerations"]["environmentalConsiderations"]
+    assert {one["value"] for one in bounds["properties"]} == {
+        "at least 700,000 kWh", "at most 5,000 kWh",
+    }  # fmt: skip
+    text = model_card.render(made)
+    assert "energy_mwh_at_least: 700.0" in text
+    assert "flop: null" in text
+
+
+def test_a_withheld_digest_is_no_digest(released: AuditReport) -> None:
+    policy = Policy(schema=SCHEMA, audience="public", keys=["run.*.tokens"])
+    public = bundle.redact(released, policy)
+    for made in (cyclonedx.to_dict(public), spdx.to_dict(public)):
+        text = json.dumps(made)
+        assert '"withheld"' not in text
+        assert released.case.sha256 not in text
+
+
+def test_where_the_case_lies_is_in_no_document(full: AuditReport) -> None:
+    folder = str(full.case.folder)
+    for name in ("html", "markdown", "json", "csv", "annex-xi", "spdx", "cyclonedx", "model-card"):
+        suffix = {"annex-xi": ".md"}.get(name)
+        assert folder not in str(forms.render(full, name, suffix, created=None)), name

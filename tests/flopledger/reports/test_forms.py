@@ -32,7 +32,7 @@ def test_the_pdf_says_what_the_page_says(full: AuditReport, tmp_path: Path) -> N
     assert places == sorted(places)
     for stat in made.stats:
         assert stat.value in text
-    assert "claim of 6.20e19 FLOP" in text
+    assert "claim of 6.2e19 FLOP" in text
 
 
 def test_the_pdf_is_accessible_and_has_no_clock(usual: AuditReport, tmp_path: Path) -> None:

@@ -1,0 +1,95 @@
+"""Every model of a library against the second counter, resumable and within a time."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+from benchmarks.counts.families import auto_classes
+from benchmarks.counts.libraries import LIBRARIES
+from benchmarks.counts.opinions import examine
+from benchmarks.counts.page import write
+from benchmarks.counts.peers import quiet
+
+
+def answers_of(file):
+    """What an earlier run of the same coverage found, by model."""
+    if not file or not Path(file).exists():
+        return {}
+    return {row[0]: row[1:] for row in map(json.loads, Path(file).read_text().splitlines())}
+
+
+MOST_SECONDS = 60
+"""Of processor time: on a busy machine the same model needs the same."""
+
+
+class OutOfTimeError(BaseException):
+    """No failure of the model, so that nothing on the way takes it for one."""
+
+
+def timely(build, inputs):
+    """One model, given up after a minute: one that does not end must not stop the others."""
+
+    def late(*_):
+        raise OutOfTimeError
+
+    before = signal.signal(signal.SIGPROF, late)
+    signal.setitimer(signal.ITIMER_PROF, MOST_SECONDS)
+    try:
+        return examine(build, inputs)
+    except OutOfTimeError:
+        return "not within the time", f"{MOST_SECONDS} s"
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
+def share(tally):
+    """How many are exact, of those that can be compared and of those that build."""
+    compared = sum(tally[kind] for kind in ("exact", "differs", "unknown op", "not counted"))
+    built = sum(tally.values()) - tally["does not build"]
+    named = ", ".join(f"{kind} {number}" for kind, number in tally.most_common())
+    return (
+        f"**{tally['exact']} of {compared} that build, run on inputs found by rule and have a second "
+        f"opinion are exact, forward and backward**; {built} build. {named[0].upper()}{named[1:]}."
+    )
+
+
+def run_coverage(options):
+    """Every model of a library, against the second counter."""
+    tally, usual, rows = Counter(), Counter(), []
+    models = LIBRARIES[options.library]
+    automatic = auto_classes() if options.library == "auto" else set()
+    known = answers_of(options.resume)
+    started, late = time.perf_counter(), 0
+    for number, (name, build, inputs) in enumerate(models()):
+        if options.only and name not in options.only:
+            continue
+        if number % options.every or not options.start <= number < options.end:
+            continue
+        if name in known:
+            verdict, said = known[name]
+        elif time.perf_counter() - started > 60 * options.minutes:
+            late += 1
+            continue
+        else:
+            answer = quiet(timely, build, inputs)
+            verdict, said = answer if isinstance(answer, tuple) else ("benchmark failed", answer)
+            if options.resume:
+                with Path(options.resume).open("a") as file:
+                    file.write(json.dumps([name, verdict, said]) + "\n")
+        tally[verdict] += 1
+        usual[verdict] += name in automatic
+        if verdict != "exact":
+            rows.append(f"| {name} | {verdict} | {' '.join(said.split()).replace('|', '/')} |")
+            print(rows[-1], flush=True)
+    body = share(tally)
+    if automatic:
+        body += f"\n\nThe {usual.total()} that an Auto class of the library builds: {share(+usual)}"
+    if late:
+        body += f"\n\nNot reached within {options.minutes} minutes: {late}."
+    body += "\n\n| model | verdict | |\n|---|---|---|\n" + "\n".join(rows)
+    write(f"coverage-{options.library}{'-again' if options.only else ''}", body)

@@ -1,0 +1,180 @@
+"""One model, counted by us and by the second counter on the same inputs."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import gc
+import importlib
+import re
+import time
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils import _pytree as pytree
+
+import flopcount
+from benchmarks.second_counter import second_count
+from flopcount.inputs.sizes import InputSizeUnknownError
+
+
+def faked(model):
+    """The model on fake tensors, to be called inside their mode; what is real in it stays real."""
+    state = {}
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if tensor.is_meta:
+            fresh = torch.empty(tensor.shape, dtype=tensor.dtype)
+            state[name] = fresh.requires_grad_(tensor.requires_grad)
+    return lambda *args, **kwargs: torch.func.functional_call(model, state, args, kwargs)
+
+
+def forget_tensors():
+    """Empty the caches in which models keep tensors of an earlier pass, on whatever device."""
+    for found in gc.get_objects():
+        if type(found) is functools._lru_cache_wrapper:  # isinstance would ask deprecated proxies
+            place = getattr(found, "__module__", None) or ""
+            if place.startswith(("transformers.models", "transformers.utils.generic")):
+                found.cache_clear()
+
+
+MOST_REAL_FLOP = 15 * 10**11
+MOST_REAL_WEIGHTS = 15 * 10**8
+"""What a pass on real tensors may cost: half a minute of one core and 3 GB."""
+
+
+def second_opinion(model, args, kwargs, cost=None):
+    """The second counter's figures: on meta, on fake tensors, or on real ones where they are few."""
+
+    def on(device, leaf):
+        small = torch.is_tensor(leaf) and not leaf.is_meta and not leaf.is_floating_point()
+        if not torch.is_tensor(leaf) or (small and device == "cpu"):
+            return leaf
+        return torch.empty_like(leaf, device=device)
+
+    try:
+        return second_count(model, *pytree.tree_map(lambda x: on("meta", x), (args, kwargs)))
+    except Exception:  # noqa: BLE001, S110
+        pass
+    try:
+        forget_tensors()
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            return second_count(
+                faked(model), *pytree.tree_map(lambda x: on("cpu", x), (args, kwargs))
+            )
+    except Exception:
+        weights = sum(p.numel() for p in model.parameters())
+        if cost is None or cost > MOST_REAL_FLOP or weights > MOST_REAL_WEIGHTS:
+            raise
+    forget_tensors()
+
+    def real(leaf):
+        if not torch.is_tensor(leaf) or not leaf.is_meta:
+            return leaf
+        if not leaf.is_floating_point():
+            return torch.zeros(leaf.shape, dtype=leaf.dtype)
+        block = torch.randn(1 << 16).mul_(0.02).to(leaf.dtype)
+        copies = -(-leaf.numel() // block.numel())
+        return block.repeat(copies)[: leaf.numel()].reshape(leaf.shape)
+
+    state = {
+        name: real(tensor.detach()).requires_grad_(tensor.requires_grad)
+        for name, tensor in (*model.named_parameters(), *model.named_buffers())
+    }
+
+    def called(*positional, **named):
+        return torch.func.functional_call(model, state, positional, named)
+
+    return second_count(called, *pytree.tree_map(real, (args, kwargs)))
+
+
+def counted(model, args, kwargs):
+    """Our count, asked as ``flopledger count`` asks: another attention, layout or dtype if need be."""
+    built = model.__dict__.get("_built_by_flopcount")
+    if built is None:
+        return flopcount.count(model, *args, **kwargs), model
+    count = importlib.import_module("flopcount.counted_model")._traced(
+        built, kwargs, backward=True, convention="dense"
+    )
+    return count, built.model
+
+
+def twice(value):
+    """Two samples instead of one."""
+    if not torch.is_tensor(value) or value.dim() == 0 or value.shape[0] != 1:
+        return value
+    return torch.cat([value, value])
+
+
+def reason(error, most=300):
+    """The end of what an error says, without the folder of its configuration."""
+    said = " ".join(re.sub(r"\S+/config\.json: ", "", str(error)).split())
+    return f"{type(error).__name__}: {said[:most]}"
+
+
+def examine(build, inputs):
+    """One model, in fewer layers; whole where it does not run so (it names its layers by number)."""
+    verdict = compare(build, inputs)
+    if verdict[0].startswith((RAISES, "does not build")) and hasattr(build, "whole"):
+        again = compare(build.whole, inputs)
+        return again if again[0] == "exact" else verdict
+    return verdict
+
+
+RAISES = "raises on these inputs"
+
+
+def compare(build, inputs):
+    """One model: our count against the second counter's; a verdict and what to say."""
+    try:
+        with torch.device("meta"):
+            model = build()
+    except Exception as error:  # noqa: BLE001
+        return "does not build", reason(error)
+    try:
+        args, kwargs = inputs(model)
+    except flopcount.FlopcountError as error:
+        none = "no forward pass of its own"
+        known = none if none in str(error) else "needs inputs that its config does not tell"
+        return known, reason(error)
+    built = model.__dict__.pop("_built_by_flopcount", None)
+    untouched = copy.deepcopy(model)  # some models keep a tensor of a pass in an attribute
+    model.__dict__["_built_by_flopcount"] = built
+    started = time.perf_counter()
+    try:
+        try:
+            count, model = counted(model, args, kwargs)
+        except flopcount.FlopcountError as error:
+            if built is None or built.maker is None:
+                raise
+            sizes = built.maker.sizes
+            if "give --batch 2" in str(error):
+                sizes.batch = 2
+                kwargs = {name: twice(value) for name, value in kwargs.items()}
+            elif isinstance(error, InputSizeUnknownError):
+                sizes.sequence = sizes.sequence or 64
+                sizes.image, sizes.audio_frames = sizes.image or (224, 224), 1000
+            else:
+                raise
+            count, model = counted(model, args, kwargs)
+    except flopcount.FlopcountError as error:
+        try:
+            second_opinion(model, args, kwargs)
+        except Exception:  # noqa: BLE001
+            return f"{RAISES} by itself too", reason(error)
+        return "not counted", reason(error)
+    seconds = time.perf_counter() - started
+    try:
+        second = second_opinion(model, args, kwargs, count.forward)
+    except Exception:  # noqa: BLE001
+        try:
+            second = second_opinion(untouched, args, kwargs, count.forward)
+        except Exception as error:  # noqa: BLE001
+            return "no second opinion", reason(error)
+    said = f"{count.method}, {seconds:.2f} s"
+    if count.uncounted:
+        return "unknown op", ", ".join(item.op for item in count.uncounted)
+    if (count.forward, count.backward) == second:
+        return "exact", said
+    if any("random answers" in note or "invented" in note for note in count.notes):
+        return "differs, both invent values", f"{said}, {count.notes[-1]}"
+    return "differs", f"{said}, ours {count.forward} {count.backward}, second {second}"

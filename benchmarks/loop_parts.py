@@ -1,0 +1,186 @@
+"""What of a recorded step is the recorder's own, part by part and by direct clocks.
+
+A ratio of two step times resolves no better than the machine is steady: on a shared one, some percent.
+Here the pieces that a recording adds to a step are timed where they run, each a few microseconds long
+and so seldom interrupted, and their medians are added; divided by the plain step's median, they
+resolve a hundredth of a percent. What they cannot see is what a recording costs by what it pushes out
+of the caches: for that, :func:`alternating` switches the recorder on and off step by step and compares
+processor time of the thread.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import optimizer as optimizers
+
+import flopledger
+from profilers.step_seam import hook
+
+now = time.perf_counter_ns
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Microseconds of a step; medians, but the folding's mean, which is seldom and long."""
+
+    call: float
+    """Before and after the model's forward."""
+    optimizer: float
+    gradient: float
+    folding: float
+    """Making steps of the notes and writing them: processor time of all of it, divided by the steps."""
+    plain: float
+    """The whole step with the recorder off."""
+
+    @property
+    def total(self) -> float:
+        """Microseconds that a recording adds."""
+        return self.call + self.optimizer + self.gradient + self.folding
+
+    @property
+    def share(self) -> float:
+        """Part of the plain step."""
+        return self.total / self.plain
+
+
+class _Stopwatch:
+    """Stands where the model's forward begins and ends."""
+
+    def __init__(self, model: Any) -> None:
+        self.inside = model._call_impl
+        self.begun = self.ended = 0
+        model.__dict__["_call_impl"] = self
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self.begun = now()
+        out = self.inside(*args, **kwargs)
+        self.ended = now()
+        return out
+
+
+def parts(one: Any, steps: int) -> Parts:
+    """Time the recorder's pieces over ``steps`` recorded and as many plain steps of a loop."""
+    watch = _Stopwatch(one.model)
+    call: dict[bool, list[int]] = {True: [], False: []}
+    whole: list[int] = []
+    hooks: list[int] = []
+    folds = [0]
+    with tempfile.TemporaryDirectory() as folder, flopledger.record(folder, sampler=False) as run:
+        observer = run._recorder.observer
+        for _ in range(30):
+            one.step()
+        _clocked_hook(hooks)
+        _clocked_folds(observer, folds)
+        recorded = 0
+        for place in range(steps // 10):
+            for on in (True, False) if place % 2 else (False, True):
+                _one_by_one(one, watch, observer, call[on], whole, on=on)
+                recorded += 10 * on
+        observer.watching = True
+        observer.fold()
+    del one.model.__dict__["_call_impl"]
+    middle = statistics.median
+    clock = middle([-(now() - now()) for _ in range(1000)])
+    return Parts(
+        call=(middle(call[True]) - middle(call[False])) / 1e3,
+        optimizer=(middle(hooks) - clock) / 1e3,
+        gradient=_gradient_us(),
+        folding=folds[0] / 1e3 / recorded,
+        plain=middle(whole) / 1e3,
+    )
+
+
+def _one_by_one(
+    one: Any, watch: _Stopwatch, observer: Any, call: list[int], whole: list[int], *, on: bool
+) -> None:
+    """Ten steps with the recorder on, or ten without its seam."""
+    observer.watching = on
+    state, seam = one.model.__dict__, one.model.__dict__["_compiled_call_impl"]
+    if not on:
+        del state["_compiled_call_impl"]
+    for _ in range(10):
+        begun = now()
+        loss = _forward(one, watch, call)
+        loss.backward()
+        one.optimizer.step()
+        one.optimizer.zero_grad()
+        if not on:
+            whole.append(now() - begun)
+    state["_compiled_call_impl"] = seam
+
+
+def _forward(one: Any, watch: _Stopwatch, call: list[int]) -> Any:
+    tokens, wanted = one.batch[:, :-1], one.batch[:, 1:].flatten()
+    begun = now()
+    logits = one.model(tokens)
+    ended = now()
+    call.append(watch.begun - begun + ended - watch.ended)
+    return nn.functional.cross_entropy(logits.flatten(0, 1), wanted)
+
+
+def _clocked_hook(found: list[int]) -> None:
+    """Time the hook of every optimizer."""
+    hooks = optimizers._global_optimizer_post_hooks
+    for key, original in list(hooks.items()):
+
+        def clocked(*args: Any, original: Any = original) -> None:
+            begun = now()
+            original(*args)
+            found.append(now() - begun)
+
+        hooks[key] = clocked
+
+
+def _clocked_folds(observer: Any, sum_ns: list[int]) -> None:
+    original = observer.fold
+
+    def clocked(**kwargs: Any) -> None:
+        begun = time.thread_time_ns()
+        original(**kwargs)
+        sum_ns[0] += time.thread_time_ns() - begun
+
+    observer.fold = clocked
+
+
+def _gradient_us(times: int = 3000) -> float:
+    """What making and running the hook on one output adds, in microseconds."""
+    x = torch.ones(1, requires_grad=True)
+    found: dict[bool, list[int]] = {True: [], False: []}
+    for place in range(2 * times):
+        begun = now()
+        out = x * 2
+        if place % 2:
+            hook(out, [], 0)
+        out.backward()
+        found[bool(place % 2)].append(now() - begun)
+    return (statistics.median(found[True]) - statistics.median(found[False])) / 1e3
+
+
+def alternating(one: Any, seconds: float) -> list[float]:
+    """Ratios of the thread's processor time, recorder on over off, for neighbouring steps."""
+    ratios = []
+    with tempfile.TemporaryDirectory() as folder, flopledger.record(folder, sampler=False) as run:
+        for _ in range(4):
+            one.step()
+        observer = run._recorder.observer
+        until = time.monotonic() + seconds
+        place = 0
+        while time.monotonic() < until or place < 4:
+            spent: dict[bool, int] = {True: 0, False: 0}
+            order = (True, False, False, True) if place % 2 else (False, True, True, False)
+            for on in order:
+                observer.watching = on
+                begun = time.thread_time_ns()
+                one.step()
+                spent[on] += time.thread_time_ns() - begun
+            ratios.append(spent[True] / spent[False])
+            place += 1
+        observer.watching = True
+    return ratios

@@ -1,0 +1,106 @@
+"""The pages agree with the house: links lead somewhere, and every command line that they show exists."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+import typer
+
+from flopledger.commands import app
+
+_ROOT = Path(__file__).parents[2]
+_PAGES = sorted(
+    path
+    for folder in ("docs", "design", "examples", "benchmarks")
+    for path in (_ROOT / folder).rglob("*.md")
+) + [_ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")]
+#: What a shell does with what stands behind it is not ours.
+_ENDS = {"|", "&&", ";", "#", ">", "||", "--"}
+
+
+def _name(page: Path) -> str:
+    return page.relative_to(_ROOT).as_posix()
+
+
+@pytest.mark.parametrize("page", _PAGES, ids=_name)
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text("utf-8"))
+    local = [link for link in links if not re.match(r"[a-z]+:", link)]
+    assert [link for link in local if not (page.parent / link).exists()] == []
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    text = (_ROOT / "README.md").read_text("utf-8")
+    pages = [_name(page) for page in _PAGES if page.is_relative_to(_ROOT / "docs")]
+    assert [page for page in pages if f"({page})" not in text] == []
+
+
+@pytest.mark.parametrize("page", _PAGES, ids=_name)
+def test_command_lines_exist(page: Path) -> None:
+    wrong = [
+        line for line in _command_lines(page.read_text("utf-8")) if _fault(shlex.split(line, True))
+    ]
+    assert wrong == []
+
+
+def test_the_reference_names_every_option() -> None:
+    rows = re.findall(
+        r"^\| (`.*`).* \|", (_ROOT / "docs/reference/command-line.md").read_text("utf-8"), re.M
+    )
+    for verb, options in _verbs().items():
+        here = [row for row in rows if re.match(rf"`{verb}\b", row)]
+        said = {flag for row in here for flag in re.findall(r"--[a-z][a-z-]+", row)}
+        said |= {flag.replace("--no-", "--") for flag in said}
+        if " " not in verb:
+            real = {flag for flag in options if flag.startswith("--")}
+            assert sorted(real - said - {f"--no-{flag[2:]}" for flag in real}) == [], verb
+            assert sorted(said - real - {flag.replace("--no-", "--") for flag in real}) == [], verb
+
+
+def test_a_wrong_command_line_is_seen() -> None:
+    lines = _command_lines("```\n$ flopledger adit x\n```\nand `flopledger audit --htm F` or\n")
+    assert [_fault(shlex.split(line)) for line in lines] == ["adit", "--htm"]
+
+
+def _command_lines(text: str) -> Iterator[str]:
+    """Lines of code blocks, and code in sentences, that call flopledger with a verb."""
+    text = text.replace("\\\n", " ")
+    blocks = re.findall(r"^```[a-z]*\n(.*?)^```", text, re.M | re.S)
+    lines = [line.strip().removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    lines += re.findall(r"`([^`\n]+)`", prose)
+    return (line for line in lines if re.match(r"flopledger [a-z]", line))
+
+
+def _fault(words: list[str]) -> str | None:
+    """The first word that the command line does not know: a verb or an option."""
+    verbs = _verbs()
+    name = " ".join(words[1:3])
+    if name not in verbs:
+        name = words[1].rstrip(",;:")
+    if name not in verbs:
+        return words[1]
+    for word in words[2:]:
+        if word in _ENDS:
+            return None
+        option = re.match(r"--[a-z][a-z-]*", word)
+        if option and option[0] not in verbs[name] | {"--debug", "--help"}:
+            return option[0]
+    return None
+
+
+@cache
+def _verbs() -> dict[str, set[str]]:
+    """Options of every verb; a verb of a group stands with its group's name."""
+    found: dict[str, set[str]] = {}
+    for name, command in typer.main.get_command(app).commands.items():
+        inner = getattr(command, "commands", {})
+        found[name] = set()
+        for verb, leaf in inner.items() or {"": command}.items():
+            options = {flag for one in leaf.params for flag in (*one.opts, *one.secondary_opts)}
+            found[f"{name} {verb}".strip()] = options
+            found[name] |= options
+    return found
