@@ -67,9 +67,14 @@ def report(
     """
     from flopledger.auditing import DEFAULT_SEED, audit
     from flopledger.case import AuditCase
+    from flopledger.errors import FlopledgerError
     from flopledger.exports import render
     from flopledger.reports import write_whole
 
+    if not case.exists():
+        raise FlopledgerError(
+            f"{case}: no such file; give a case, a merged bundle or a run's record"
+        )
     if html is not None:
         form, out = _html(form, out, html, as_json=as_json)
     if case.is_dir():
