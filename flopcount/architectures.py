@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 from flopcount import causal_attention
 from flopcount.closed_form import Dimensions, DimensionsError
 from flopcount.config_file import ConfigError, find_config, need_libraries, read_json
+from flopcount.families import UnknownFamilyError, translated
 from flopcount.findings import Finding, name_mismatch
+from flopcount.model_classes import class_of, library_class
 from flopcount.parameters import ParameterCount, count_parameters
 
 if TYPE_CHECKING:
@@ -28,15 +30,6 @@ LARGEST_INTEGER = 10**9
 MOST_LAYERS = 2000
 _DEEPEST_NESTING = 4
 _TOTALS = {"total_flos", "max_length", "num_parameters", "total_size", "model_max_length"}
-_HEADS = {
-    "MODEL_FOR_CAUSAL_LM_MAPPING": "a causal language model",
-    "MODEL_FOR_MASKED_LM_MAPPING": "a masked language model",
-    "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING": "a sequence-to-sequence model",
-    "MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING": "a speech-to-text model",
-    "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING": "a vision-language model",
-    "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING": "an image classifier",
-    "MODEL_MAPPING": "a bare model without a head",
-}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,23 +83,25 @@ def load(path: str | Path) -> Architecture:
         return load_diffusion(file, config)
     check_sizes(config, file)
     need_libraries(file, "torch", "transformers")
-    findings = _remote_code(config, file)
+    config, findings = translated(config, file)
+    findings += _remote_code(config, file)
     with quiet_and_offline():
         parsed, model_type = _parse(config, file)
         dropped = _keep_layers(parsed)
-        cls, assumption = _class_of(config, parsed, file)
+        cls, assumption = class_of(config, parsed, file)
         model = _build(cls, parsed, file)
-    dimensions, reason = _dimensions(cls, parsed)
+    untied = _untie(model, config)
+    dimensions, reason = _dimensions(cls, parsed, untied=untied is not None)
     built = Architecture(
         path=file,
         model_type=model_type,
         class_name=cls.__name__,
         config=config,
         model=model,
-        parameters=count_parameters(model, config),
+        parameters=count_parameters(model, {**parsed.to_dict(), **config}),
         dimensions=dimensions,
         no_closed_form=reason,
-        assumptions=tuple(note for note in (assumption, dropped) if note),
+        assumptions=tuple(note for note in (assumption, dropped, untied) if note),
         findings=findings,
         rebuild=lambda: _rebuilt(cls, parsed),
     )
@@ -183,7 +178,7 @@ def _remote_code(config: Mapping[str, Any], file: Path) -> list[Finding]:
 
     model_type = config.get("model_type")
     names = config.get("architectures") or []
-    if model_type in CONFIG_MAPPING and names and _library_class(names[0]) is not None:
+    if model_type in CONFIG_MAPPING and names and library_class(names[0]) is not None:
         return [
             Finding(
                 code="remote-code-not-run",
@@ -202,18 +197,7 @@ def _remote_code(config: Mapping[str, Any], file: Path) -> list[Finding]:
         "  remote code is never run: state the dimensions (architecture = {...}) instead, "
         "or give a class of your own as package.module:factory"
     )
-    raise ConfigError(msg)
-
-
-def _library_class(name: object) -> Any:
-    """Return the transformers model class of that name, or None."""
-    import transformers
-
-    if not isinstance(name, str) or not name.isidentifier():
-        return None
-    found = getattr(transformers, name, None)
-    is_model = isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)
-    return found if is_model else None
+    raise UnknownFamilyError(msg)
 
 
 def _left_out(config: Mapping[str, Any], model: Any, file: Path) -> list[Finding]:
@@ -236,6 +220,21 @@ def _left_out(config: Mapping[str, Any], model: Any, file: Path) -> list[Finding
     ]
 
 
+def _untie(model: Any, config: Mapping[str, Any]) -> str | None:
+    """Give the output head a weight of its own where the file says so and the library ties.
+
+    The library ties every T5, its published successors (T5 1.1, Flan, mT5) have two tables.
+    """
+    import torch
+
+    head = model.get_output_embeddings()
+    table = model.get_input_embeddings() if config.get("tie_word_embeddings") is False else None
+    if head is None or table is None or getattr(head, "weight", None) is not table.weight:
+        return None
+    head.weight = torch.nn.Parameter(torch.empty_like(table.weight))
+    return "tie_word_embeddings = false: the output head has a weight of its own, as the file says"
+
+
 def _parse(config: Mapping[str, Any], file: Path) -> tuple[Any, str]:
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
@@ -245,7 +244,7 @@ def _parse(config: Mapping[str, Any], file: Path) -> tuple[Any, str]:
             f"{file}: model_type = {str(model_type)[:60]!r} is not known to the installed library\n"
             "  update transformers, or state the dimensions (architecture = {...}) instead"
         )
-        raise ConfigError(msg)
+        raise UnknownFamilyError(msg)
     left_out = ("auto_map", "quantization_config")
     keys = {k: _plain(v) for k, v in config.items() if k not in left_out}
     try:
@@ -289,81 +288,16 @@ def _refused(file: Path, what: str, error: BaseException) -> ConfigError:
     )
 
 
-def _class_of(config: Mapping[str, Any], parsed: Any, file: Path) -> tuple[Any, str | None]:
-    """Return the class that was trained, and the assumption made where the file names none."""
-    import transformers
-
-    names = config.get("architectures")
-    if isinstance(names, list) and names:
-        cls = _library_class(names[0])
-        if cls is not None and isinstance(parsed, _config_class(cls)):
-            return cls, None
-        reason = f"architectures = {str(names)[:80]} is no class of the library for this family"
-    else:
-        reason = "architectures is not stated"
-    for mapping in _likely_heads(parsed):
-        table = getattr(transformers, mapping, None)
-        if table is not None and type(parsed) in table:
-            cls = table[type(parsed)]
-            cls = cls[0] if isinstance(cls, tuple) else cls
-            return cls, f"{reason}: built as {_HEADS[mapping]} ({cls.__name__})"
-    cls = _namesake(parsed)
-    if cls is not None:
-        return cls, f"{reason}: built as the library's {cls.__name__}"
-    msg = f'{file}: {reason}\n  state architectures = ["..."] with a class of transformers'
-    raise ConfigError(msg)
-
-
-def _namesake(parsed: Any) -> Any:
-    """Return the model beside a configuration's class: its namesake, else the first written there.
-
-    Towers of larger models (a text encoder, a vision tower) stand in no table of the library.
-    """
-    import importlib
-
-    from transformers import PreTrainedModel
-
-    place = type(parsed).__module__.replace(".configuration_", ".modeling_")
-    try:
-        module = importlib.import_module(place)
-    except ImportError:
-        return None
-    stem = type(parsed).__name__.removesuffix("Config")
-    fitting: list[Any] = [
-        found
-        for name, found in vars(module).items()
-        if isinstance(found, type)
-        and issubclass(found, PreTrainedModel)
-        and getattr(found, "config_class", None) is type(parsed)
-        and not name.endswith("PreTrainedModel")
-    ]
-    namesakes = [found for found in fitting if found.__name__ in (f"{stem}Model", stem)]
-    return next(iter(namesakes or fitting), None)
-
-
-def _likely_heads(parsed: Any) -> list[str]:
-    """Order the heads by what such a configuration is usually trained with."""
-    heads = list(_HEADS)
-    first: list[str] = []
-    if getattr(parsed, "is_encoder_decoder", False):
-        first = heads[2:4]
-    elif not getattr(parsed, "is_decoder", True):
-        first = heads[1:2]
-    elif hasattr(parsed, "text_config"):
-        first = ["MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING", "MODEL_MAPPING"]
-    return first + [head for head in heads if head not in first]
-
-
-def _config_class(cls: Any) -> Any:
-    return cls.config_class if isinstance(cls.config_class, type) else object
-
-
 def _build(cls: Any, parsed: Any, file: Path) -> Any:
-    """Build on meta; attention that names its mask where the class lets us, else as it is."""
+    """Build on meta; attention that names its mask where the class lets us, else as it is.
+
+    A class with attention of its own would take our name for it, build no mask and attend in full.
+    """
     import torch
 
     failures: list[Exception] = []
-    for attention in (causal_attention.register(), "sdpa", "eager", None):
+    named = (causal_attention.register(),) if _takes_attentions(cls) else ()
+    for attention in (*named, "sdpa", "eager", None):
         keywords = {} if attention is None else {"attn_implementation": attention}
         try:
             with torch.device("meta"):
@@ -373,6 +307,12 @@ def _build(cls: Any, parsed: Any, file: Path) -> Any:
             continue
         return model.to(device="meta").train()
     raise _refused(file, f"{cls.__name__} cannot be built", failures[-1]) from None
+
+
+def _takes_attentions(cls: Any) -> bool:
+    """Whether the library says that a class calls whichever attention it is told to."""
+    says = getattr(cls, "_can_set_attn_implementation", None)
+    return says is None or bool(says())
 
 
 def _rebuilt(cls: Any, parsed: Any) -> Any:
@@ -386,10 +326,13 @@ def _rebuilt(cls: Any, parsed: Any) -> Any:
     return without_real_weights(model).train()
 
 
-def _dimensions(cls: Any, parsed: Any) -> tuple[Dimensions | None, str | None]:
+def _dimensions(cls: Any, parsed: Any, *, untied: bool) -> tuple[Dimensions | None, str | None]:
     """Read the closed form's dimensions from the library's complete configuration."""
+    stated = {**parsed.to_dict(), "architectures": [cls.__name__]}
+    if untied:
+        stated["tie_word_embeddings"] = False
     try:
-        return Dimensions.from_config({**parsed.to_dict(), "architectures": [cls.__name__]}), None
+        return Dimensions.from_config(stated), None
     except DimensionsError as error:
         return None, str(error)
 

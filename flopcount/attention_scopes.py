@@ -22,6 +22,10 @@ BLOCKED = -10_000.0
 """An additive mask below this forbids a pair: the least value that half precision masks use."""
 
 
+READING = frozenset({torch.Tensor.tolist, torch.Tensor.__format__})
+"""Functions that read a tensor's memory into Python, e.g. into the name of an expert."""
+
+
 class AttentionScopes(TorchFunctionMode):  # type: ignore[misc]
     """Notes which products belong to ``scaled_dot_product_attention``, whatever kernel runs."""
 
@@ -37,12 +41,12 @@ class AttentionScopes(TorchFunctionMode):  # type: ignore[misc]
             return self.attend(func, args, kwargs)
         if func is torch.ops.higher_order.flex_attention:
             return flex.attend(self.counter, args, kwargs)
-        if func is torch.Tensor.tolist:
+        if func in READING:
             self.counter.asks(args[0])
-        if func is torch.Tensor.tolist and args[0].device.type == "meta":
+        if func in READING and args[0].device.type == "meta":
             # Reads memory without any op, so it can be answered only here.
             with torch._C.DisableTorchFunction(), _disable_current_modes():
-                return self.known.value(args[0]).tolist()
+                return func(self.known.value(args[0]), *args[1:], **kwargs)
         out = func(*args, **kwargs)
         if func is torch.tensor and out.is_meta:
             self._remember_stated(out, args)

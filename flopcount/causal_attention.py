@@ -40,7 +40,29 @@ def attend(
         and getattr(module, "is_causal", False)
     ):
         attention_mask = _window_mask(query, length, window)
+    if attention_mask is None and settings.get("position_bias") is not None:
+        is_causal = bool(getattr(module, "is_causal", False))
+        attention_mask = _biased_mask(settings.pop("position_bias"), query, key, is_causal)
     return sdpa_attention_forward(module, query, key, value, attention_mask, **settings)
+
+
+def _biased_mask(bias: Any, query: Any, key: Any, is_causal: bool) -> Any:
+    """A learned bias joins the scores (T5): beside it stands no mask but the layer's own."""
+    import torch
+
+    from flopcount.dtypes import dtype_name
+    from flopcount.scopes import Attention
+
+    length, keys = query.shape[-2], key.shape[-2]
+    pairs = allowed = length * keys
+    if is_causal and length == keys:
+        place = torch.arange(length, device=query.device)
+        bias = torch.where(place[:, None] >= place[None, :], bias, torch.finfo(key.dtype).min)
+        allowed = causal_pairs(length)
+    mask = bias.contiguous()
+    if mask.device.type == "meta":
+        mask._flopcount_attention = Attention(allowed, pairs, dtype_name(query.dtype))
+    return mask
 
 
 def _window_mask(query: Any, length: int, window: int) -> Any:

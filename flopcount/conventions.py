@@ -156,6 +156,11 @@ def state(
             )
         rule, stated = RULES[convention]
         facts = facts_of(model, args, kwargs, convention)
+        if stated.causal_attention != "none" and not dense.attention_flop:
+            raise ConventionError(
+                f"the rule {convention!r} charges attention; the trace found none in the model; "
+                "use convention='dense'"
+            )
         total = rule(facts)
         terms = rule_terms(dense, facts, convention, total)
     else:

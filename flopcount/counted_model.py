@@ -6,20 +6,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flopcount.architectures import Architecture, load, names_of, quiet_and_offline
-from flopcount.closed_form import ClosedForm, Dimensions, DimensionsError
+from flopcount.architectures import Architecture, load, quiet_and_offline
+from flopcount.closed_form import ClosedForm
 from flopcount.closed_form import count as closed_form_count
-from flopcount.config_file import ConfigError, MissingLibraryError, find_config, read_json
-from flopcount.errors import ConventionError, CountError, FlopcountError
-from flopcount.findings import Finding, name_mismatch
-from flopcount.formula_count import formula_count, formula_parameters
+from flopcount.config_file import ConfigError, MissingLibraryError, find_config
+from flopcount.errors import CountError, FlopcountError
+from flopcount.families import UnknownFamilyError
+from flopcount.findings import Finding
+from flopcount.form_polynomial import polynomial_of
+from flopcount.formula_count import formula_count
+from flopcount.idle_experts import idle_experts
 from flopcount.inputs.attempts import Attempts
 from flopcount.model_inputs import InputSizeUnknownError, reads_images_too
 from flopcount.remembered import NOTE, remembering
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from flopcount.count import FlopCount
     from flopcount.parameters import ParameterCount
 
@@ -94,9 +95,11 @@ def count_config(
             return _beside_weights(compute(), file)
         question = {**step, "recompute": recompute, **sizes}
         counted, known = remembering(CountedModel, file, question, compute)
-    except MissingLibraryError as error:
+    except (MissingLibraryError, UnknownFamilyError) as error:
         if recompute:
             raise
+        from flopcount.formula_config import count_by_formula
+
         return count_by_formula(path, missing=error, **step, **sizes)
     if known and counted.count is not None:
         notes = (*counted.count.notes, NOTE)
@@ -112,84 +115,6 @@ def _beside_weights(counted: CountedModel, file: Path) -> CountedModel:
         return counted
     stored = compare_with_config(file.parent, counted.parameters)
     return counted if stored is None else replace(counted, findings=(*counted.findings, stored))
-
-
-def count_by_formula(
-    path: str | Path,
-    *,
-    batch: int = 1,
-    sequence: int | None = None,
-    backward: bool = True,
-    convention: str = "dense",
-    missing: MissingLibraryError | None = None,
-    **sizes: Any,
-) -> CountedModel:
-    """Count from the closed form alone: at once, without torch, and the answer says so.
-
-    Args:
-        path: a config.json or its folder.
-        batch: samples.
-        sequence: tokens a sample.
-        backward: whether the backward pass is part of the step.
-        convention: ``dense``, ``masked`` or ``hardware``.
-        missing: why nothing was traced, when not by choice.
-        **sizes: further input sizes, see :func:`count_config`.
-
-    Raises:
-        DimensionsError: the family has no closed form.
-        MissingLibraryError: the same, where a library was missing.
-    """
-    file = find_config(Path(path))
-    config = read_json(file)
-    try:
-        dimensions = Dimensions.from_config(config)
-    except DimensionsError as error:
-        if missing is None:
-            raise
-        raise MissingLibraryError(f"{missing}\n  and without them: {error}") from None
-    reason = "nothing was traced, as asked" if missing is None else str(missing)
-    findings = [
-        Finding(
-            code="trace-missing",
-            severity="info" if missing is None else "warning",
-            message=f"counted by the closed form alone: {reason}",
-            evidence=(str(file),),
-        )
-    ]
-    form: ClosedForm | None = None
-    count: FlopCount | None = None
-    try:
-        form = closed_form_count(dimensions, batch=batch, sequence=sequence, **sizes)
-        count = formula_count(form, backward=backward, convention=convention)
-    except (DimensionsError, ConventionError):
-        raise
-    except FlopcountError as error:
-        findings.append(Finding(code="input-size-unknown", severity="info", message=str(error)))
-    any_size = form or _at_any_size(dimensions)
-    parameters = None if any_size is None else formula_parameters(any_size.parameters)
-    if parameters is not None:
-        mismatch = name_mismatch(names_of(config, file), parameters.total)
-        findings += [] if mismatch is None else [mismatch]
-    return CountedModel(
-        name=str(config.get("_class_name") or config.get("model_type")),
-        kind="diffusers" if "_class_name" in config else "transformers",
-        source=file,
-        batch=batch,
-        sequence=sequence,
-        parameters=parameters,
-        count=count,
-        closed_form=form,
-        findings=tuple(findings),
-        assumptions=dimensions.assumptions,
-    )
-
-
-def _at_any_size(dimensions: Dimensions) -> ClosedForm | None:
-    """Parameters do not depend on the input: read them off the form at a token size."""
-    try:
-        return closed_form_count(dimensions, sequence=1, latent=(64, 64), text_tokens=1)
-    except FlopcountError:
-        return None
 
 
 def count_architecture(
@@ -254,6 +179,9 @@ def _counted(
         Finding(code="input-size-assumed", severity="info", message=note)
         for note in (built.maker.sizes.notes if built.maker is not None else ())
     ]
+    if count is not None and sequence is not None and built.kind == "transformers":
+        idle = idle_experts(built.model, built.config, count, batch * sequence, built.path)
+        findings += [] if idle is None else [idle]
     if count is not None and built.kind == "transformers" and reads_images_too(built, inputs):
         findings.append(
             Finding(
@@ -279,7 +207,7 @@ def _counted(
         no_closed_form=reason,
         findings=tuple(findings),
         assumptions=built.assumptions,
-        polynomial=_polynomial(built, form, count, backward=backward, sizes=sizes),
+        polynomial=polynomial_of(built, form, count, backward=backward, sizes=sizes),
     )
 
 
@@ -324,7 +252,7 @@ def _refuse_foreign(sizes: dict[str, Any], built: Architecture) -> None:
     """Refuse sizes that such a model has not, rather than to leave them unused in silence."""
     known = {"decoder_sequence", "image", "frames", "audio_frames", "given"}
     if built.kind == "diffusers":
-        known = {"latent", "text_tokens"}
+        known = {"latent", "text_tokens", "frames", "given"}
     foreign = sorted(set(sizes) - known)
     if foreign:
         msg = (
@@ -332,48 +260,6 @@ def _refuse_foreign(sizes: dict[str, Any], built: Architecture) -> None:
             f"  known: batch, sequence, {', '.join(sorted(known))}"
         )
         raise FlopcountError(msg)
-
-
-def _polynomial(
-    built: Architecture,
-    form: ClosedForm | None,
-    count: FlopCount | None,
-    *,
-    backward: bool,
-    sizes: dict[str, Any],
-) -> tuple[tuple[int, int, int], ...] | None:
-    """Expand the closed form in batch and sequence, where it meets the trace at this point.
-
-    The trace is the independent check: a form that misses it by one FLOP gives no polynomial.
-    """
-    dimensions = built.dimensions
-    if form is None or count is None or dimensions is None:
-        return None
-    traced = count.forward + count.backward
-    if traced != (form.total if backward else form.forward) or count.convention.name != "dense":
-        return None
-
-    def total(batch: int, sequence: int) -> int:
-        at = closed_form_count(dimensions, batch=batch, sequence=sequence, **sizes)
-        return at.total if backward else at.forward
-
-    try:
-        return expand(total)
-    except FlopcountError:
-        return None
-
-
-def expand(total: Callable[[int, int], int]) -> tuple[tuple[int, int, int], ...] | None:
-    """Expand batch x (c + b s + a s^2) from three points; None where five more points deny it."""
-    one, two, three = (total(1, length) for length in (1, 2, 3))
-    a, odd = divmod(three - 2 * two + one, 2)
-    b = two - one - 3 * a
-    c = one - a - b
-    # A scan in chunks is a polynomial only within its first chunk: look far out as well.
-    for batch, length in ((3, 5), (1, 7), (2, 257), (1, 1009), (1, 65537)):
-        if odd or total(batch, length) != batch * (c + length * b + length * length * a):
-            return None
-    return tuple((k, 1, power) for k, power in ((c, 0), (b, 1), (a, 2)) if k)
 
 
 def _checkpoint_layers(built: Architecture) -> None:

@@ -59,6 +59,8 @@ class Product:
     number: int
     mask: Any = None
     blocks: bool = False
+    unclear: bool = False
+    """A mask of unknown values took part."""
 
 
 class Counter(TorchDispatchMode):  # type: ignore[misc]
@@ -281,13 +283,17 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         """An operand of known values that joins the scores before their softmax is their mask."""
         product = self._product
         assert product is not None
+        choosing = 1 if name.startswith("aten::masked_fill") else 0
         for position, operand in enumerate(tensors(args)):
-            if hasattr(operand, ATTRIBUTE) and operand.dim() and operand.shape[-1] == product.width:
-                if name.startswith("aten::masked_fill"):
-                    if position == 1:
-                        product.mask, product.blocks = operand, True
-                elif name != "aten::where" or (position == 0 and operand.dtype == torch.bool):
-                    product.mask = operand
+            if not operand.dim() or operand.shape[-1] != product.width:
+                continue
+            if not hasattr(operand, ATTRIBUTE):
+                product.unclear |= operand.dtype == torch.bool and position == choosing
+            elif name.startswith("aten::masked_fill"):
+                if position == 1:
+                    product.mask, product.blocks = operand, True
+            elif name != "aten::where" or (position == 0 and operand.dtype == torch.bool):
+                product.mask = operand
 
     def _saw_softmax(self, scope: Scope, size: int) -> None:
         """A softmax over the result of the product before it makes that product the scores."""
@@ -295,6 +301,7 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         if product is None or product.path != scope.path or product.size != size:
             return
         mask = UNMASKED
+        self.known.unknown_masks += product.unclear
         if product.mask is not None:
             mask = allowed_by(self.known, product.mask, None)
             if product.blocks and mask.exact:

@@ -8,6 +8,7 @@ from math import prod
 from typing import Any
 
 from flopcount.errors import ConventionError
+from flopcount.parameters import expert_groups, experts_per_token
 
 NAMES = {
     "layers": ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "num_decoder_layers"),
@@ -15,6 +16,7 @@ NAMES = {
     "heads": ("num_attention_heads", "n_head", "n_heads", "num_heads", "decoder_attention_heads"),
     "kv_heads": ("num_key_value_heads", "n_kv_heads", "num_kv_heads", "multi_query_group_num"),
     "ffn": (
+        "intermediate_size_mlp",
         "intermediate_size",
         "n_inner",
         "ffn_dim",
@@ -23,9 +25,7 @@ NAMES = {
         "ffn_hidden_size",
     ),
     "vocabulary": ("vocab_size", "padded_vocab_size"),
-    "experts": ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts"),
-    "experts_per_token": ("num_experts_per_tok", "top_k", "num_experts_per_token", "moe_top_k"),
-    "expert_ffn": ("moe_intermediate_size", "expert_ffn_dim"),
+    "expert_ffn": ("moe_intermediate_size", "expert_ffn_dim", "intermediate_size"),
 }
 
 
@@ -146,14 +146,52 @@ def facts_of(model: Any, args: Any, kwargs: Mapping[str, Any], rule: str) -> Fac
         )
     config = config.get_text_config() if hasattr(config, "get_text_config") else config
     batch, sequence = _tokens(args, kwargs, rule)
+    _refuse_mixers(config, rule)
     dims = {name: _first(config, names) for name, names in NAMES.items()}
+    groups = list(expert_groups(model))
+    matrices = 3 if _gated(model) else 2
     return Facts(
         batch=batch,
         sequence=sequence,
-        parameters=_parameters(model, dims["experts"]),
-        ffn_matrices=3 if _gated(model) else 2,
-        **_derived(config, dims),
+        parameters=_parameters(model, sum(size for size, _ in groups)),
+        ffn_matrices=matrices,
+        experts=groups[0][1] if groups else None,
+        experts_per_token=experts_per_token(config.to_dict()) if groups else None,
+        expert_layers=len(groups),
+        shared_ffn=_shared_width(model, len(groups), dims["hidden"], matrices),
+        **_derived(config, dims, bool(groups)),
     )
+
+
+def _refuse_mixers(config: Any, rule: str) -> None:
+    """A rule that charges attention in every layer says nothing of layers that have none.
+
+    Raises:
+        ConventionError: some layers mix positions otherwise.
+
+    """
+    if rule in ("hf-trainer", "6nd"):
+        return
+    for name in ("layer_types", "layers_block_type"):
+        kinds = {str(kind) for kind in getattr(config, name, None) or []}
+        others = sorted(k for k in kinds if "attention" not in k or k.startswith("linear"))
+        if others:
+            raise ConventionError(
+                f"the rule {rule!r} charges attention in every layer; found layers of "
+                f"{', '.join(others)[:80]}; use convention='dense'"
+            )
+
+
+def _shared_width(model: Any, layers: int, hidden: int | None, matrices: int) -> int:
+    """Inner width of the experts that every token passes, a layer, from their matrices."""
+    if not layers or not hidden:
+        return 0
+    weights: int = sum(
+        prod(item.shape)
+        for name, item in model.named_parameters()
+        if "shared" in name and item.dim() == 2 and item.shape[0] > 1
+    )
+    return weights // (layers * hidden * matrices)
 
 
 def _first(config: Any, names: tuple[str, ...]) -> int | None:
@@ -164,9 +202,9 @@ def _first(config: Any, names: tuple[str, ...]) -> int | None:
     return None
 
 
-def _derived(config: Any, dims: dict[str, int | None]) -> dict[str, Any]:
+def _derived(config: Any, dims: dict[str, int | None], has_experts: bool) -> dict[str, Any]:
     """Dimensions that a config states in roundabout ways."""
-    hidden, heads, experts = dims["hidden"], dims["heads"], dims["experts"]
+    hidden, heads = dims["hidden"], dims["heads"]
     head = _first(config, ("head_dim", "kv_channels"))
     if head is None and hidden is not None and heads:
         head = hidden // heads
@@ -176,28 +214,20 @@ def _derived(config: Any, dims: dict[str, int | None]) -> dict[str, Any]:
     if latent is not None and rope is not None and plain is not None:
         head = rope + plain
     value = _first(config, ("v_head_dim",)) if latent is not None else None
-    expert_ffn = dims["expert_ffn"] if dims["expert_ffn"] is not None else dims["ffn"]
-    shared = _first(config, ("shared_expert_intermediate_size",))
-    if shared is None:
-        shared = (_first(config, ("n_shared_experts", "num_shared_experts")) or 0) * (
-            expert_ffn or 0
-        )
-    layers = dims["layers"] or 0
-    dense_first = _first(config, ("first_k_dense_replace",)) or 0
+    nested = getattr(config, "ffn_config", None)  # DBRX keeps its experts' sizes apart
+    expert_ffn = _first(nested, ("ffn_hidden_size",)) or dims["expert_ffn"] or dims["ffn"]
     return {
         "layers": dims["layers"],
         "hidden": hidden,
         "heads": heads,
-        "kv_heads": dims["kv_heads"] or heads,
+        "kv_heads": dims["kv_heads"]
+        or _first(getattr(config, "attn_config", None), ("kv_n_heads",))
+        or heads,
         "head_dim": head,
         "value_dim": value if value is not None else head,
         "ffn": dims["ffn"] if dims["ffn"] is not None else (4 * hidden if hidden else None),
         "vocabulary": dims["vocabulary"],
-        "experts": experts,
-        "experts_per_token": dims["experts_per_token"] if experts else None,
-        "expert_ffn": expert_ffn if experts else None,
-        "shared_ffn": shared if experts else 0,
-        "expert_layers": layers - dense_first if experts else 0,
+        "expert_ffn": expert_ffn if has_experts else None,
         "q_lora_rank": _first(config, ("q_lora_rank",)),
         "kv_lora_rank": latent,
         "rope_dim": rope,
@@ -225,11 +255,11 @@ def _tokens(args: Any, kwargs: Mapping[str, Any], rule: str) -> tuple[int, int]:
 
 
 def _gated(model: Any) -> bool:
-    marks = ("gate_proj", "gate_up_proj", ".w3.", ".w3_", "mlp.w2.")
+    marks = ("gate_proj", "gate_up_proj", ".w3.", ".w3_", "mlp.w2.", "mlp.v1")
     return any(mark in name for name, _ in model.named_parameters() for mark in marks)
 
 
-def _parameters(model: Any, experts: int | None) -> Parameters:
+def _parameters(model: Any, experts: int) -> Parameters:
     sizes = {name: prod(item.shape) for name, item in model.named_parameters()}
     shapes = {name: tuple(item.shape) for name, item in model.named_parameters()}
     tables = {
@@ -241,23 +271,12 @@ def _parameters(model: Any, experts: int | None) -> Parameters:
     head_weight = getattr(head, "weight", None)
     tied = {name for name, item in model.named_parameters() if item is head_weight} & tables
     positions = {name for name in tables if "position" in name or "wpe" in name}
-    routed = [
-        sizes[name]
-        for name, shape in shapes.items()
-        if experts and ((len(shape) == 3 and shape[0] == experts) or _of_one_expert(name))
-    ]
     return Parameters(
         total=sum(sizes.values()),
         embedding=sum(sizes.get(name, 0) for name in tables - tied),
         tied_embedding=sum(sizes[name] for name in tied),
         position=sum(sizes.get(name, 0) for name in positions),
         vectors=sum(sizes[name] for name, shape in shapes.items() if len(shape) < 2),
-        experts=sum(routed),
+        experts=experts,
         hf_counted=sum(size for name, size in sizes.items() if name not in tables),
     )
-
-
-def _of_one_expert(name: str) -> bool:
-    """Whether a parameter belongs to an expert kept as a module of its own."""
-    before, found, after = name.partition(".experts.")
-    return bool(found and before and after[:1].isdigit())

@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -26,8 +27,9 @@ from flopcount.doubles import CpuDoubles, Doubles, FakeDoubles, MetaDoubles, con
 from flopcount.draws import noticing_python_draws
 from flopcount.errors import CountError, FlopcountError
 from flopcount.known_values import KnownValues
-from flopcount.live_capture import LiveCall, without_storage
+from flopcount.live_capture import LiveCall, tensors_within, without_storage
 from flopcount.live_model import as_it_was
+from flopcount.live_passes import DOUBLED, PERHAPS, Chain, Pass, Wanted, doubtful, run_pass
 from flopcount.live_watch import LiveWatch, watching
 from flopcount.parallel import unwrap
 from flopcount.shared_layers import Sharing, SharingRefusedError
@@ -77,13 +79,19 @@ class LiveCount:
 
 
 def count_call(
-    call: LiveCall, passes: Sequence[Targets] = (), *, seconds: float = 60.0, real: bool = True
+    call: LiveCall,
+    passes: Sequence[Targets] = (),
+    wanted: Sequence[Wanted | None] = (),
+    *,
+    seconds: float = 60.0,
+    real: bool = True,
 ) -> LiveCount:
     """Count a captured call.
 
     Args:
         call: The call.
         passes: For each backward pass through it, the outputs at which the pass began.
+        wanted: For each, what it was asked for; empty where all were asked for everything.
         seconds: After so long a trace is given up.
         real: Whether small real numbers may be computed with where nothing else works.
 
@@ -94,9 +102,16 @@ def count_call(
     deadline = time.monotonic() + seconds
 
     def counted(seed: int | None = None) -> list[tuple[FlopCount, Ledger]]:
-        each = passes or (None,)
-        return [_climb(call, targets, deadline, real=real, seed=seed) for targets in each]
+        each = zip(passes or (None,), wanted or repeat(None), strict=False)
+        return [
+            _climb(call, targets, deadline, asked, real=real, seed=seed) for targets, asked in each
+        ]
 
+    inputs = [item for item in tensors_within((call.args, call.kwargs)) if item.requires_grad]
+    for number, asked in enumerate(wanted):
+        reason = doubtful(asked, inputs)
+        if reason is not None:
+            return _between(call, passes, wanted, number, reason, seconds=seconds, real=real)
     counts = counted()
     found = _merged(counts)
     dice = [r for _, ledger in counts for r in ledger.remarks if r.startswith("random:")]
@@ -110,8 +125,74 @@ def count_call(
     return replace(found, bounds=(0, None), reason="; ".join(reasons))
 
 
+def count_chain(
+    call: LiveCall, passes: Sequence[Pass], *, seconds: float = 60.0, real: bool = True
+) -> LiveCount:
+    """Count a captured call of whose backward passes one is differentiated by another.
+
+    Where it cannot be said what was differentiated, the upper bound is open.
+    """
+    deadline = time.monotonic() + seconds
+
+    def counted(*, linear: bool) -> tuple[LiveCount, bool]:
+        chain = Chain(passes, linear=linear)
+        return _merged([_climb(call, None, deadline, chain, real=real, seed=None)]), chain.is_open
+
+    found, is_open = counted(linear=True)
+    if not all(one.linear for one in passes):
+        other, other_is_open = counted(linear=False)
+        if is_open and not other_is_open:
+            return other  # so many gradients can be differentiated in this case alone
+        same = other.by_dtype == found.by_dtype
+        if not (is_open or other_is_open or same):
+            ends = sorted(one.forward + one.backward + one.recompute for one in (found, other))
+            return replace(found, bounds=(ends[0], ends[1]), reason=PERHAPS)
+    if not is_open:
+        return found
+    low = found.forward + found.backward + found.recompute
+    if found.bounds is not None:
+        low = found.bounds[0]
+    return replace(found, bounds=(low, None), reason=DOUBLED)
+
+
+def _between(
+    call: LiveCall,
+    passes: Sequence[Targets],
+    wanted: Sequence[Wanted | None],
+    number: int,
+    reason: str,
+    *,
+    seconds: float,
+    real: bool,
+) -> LiveCount:
+    """The least that a call with a doubtful pass cost, and the most: without that pass, and whole."""
+    fewer = [*passes[:number], *passes[number + 1 :]]
+    rest = [*wanted[:number], *wanted[number + 1 :]]
+    least = count_call(call, fewer or (_nowhere,), rest, seconds=seconds, real=real)
+    whole = [*wanted[:number], None, *wanted[number + 1 :]]
+    most = count_call(call, passes, whole, seconds=seconds, real=real)
+    low = least.forward + least.backward + least.recompute
+    high: int | None = most.forward + most.backward + most.recompute
+    if least.bounds is not None:
+        low = least.bounds[0]
+    if most.bounds is not None:
+        high = most.bounds[1]
+    reasons = dict.fromkeys(text for text in (reason, least.reason, most.reason) if text)
+    return replace(least, bounds=(low, high), reason="; ".join(reasons))
+
+
+def _nowhere(_out: Any) -> Sequence[Any]:
+    return ()
+
+
 def _climb(
-    call: LiveCall, targets: Targets | None, deadline: float, *, real: bool, seed: int | None
+    call: LiveCall,
+    targets: Targets | None,
+    deadline: float,
+    wanted: Wanted | Chain | None,
+    *,
+    real: bool,
+    seed: int | None,
 ) -> tuple[FlopCount, Ledger]:
     """The first way of tracing that works."""
     failures: list[str] = []
@@ -120,7 +201,7 @@ def _climb(
             continue
         try:
             with _undisturbed(seed):
-                ledger = _on(rung, call, targets, deadline)
+                ledger = _on(rung, call, targets, deadline, wanted)
         except (StepError, FlopcountError, MemoryError) as failure:
             failures.append(f"{rung}: {_said(failure)}")
             if time.monotonic() > deadline:
@@ -133,20 +214,31 @@ def _climb(
     )
 
 
-def _on(rung: str, call: LiveCall, targets: Targets | None, deadline: float) -> Ledger:
+def _on(
+    rung: str,
+    call: LiveCall,
+    targets: Targets | None,
+    deadline: float,
+    wanted: Wanted | Chain | None,
+) -> Ledger:
+    def traced(doubles: Doubles, *, share: bool = False, most_flop: int | None = None) -> Ledger:
+        return _trace(call, targets, doubles, deadline, wanted, share=share, most_flop=most_flop)
+
     if rung == "fake":
-        return _trace(call, targets, FakeDoubles(KnownValues()), deadline)
+        return traced(FakeDoubles(KnownValues()))
     if rung == "cpu":
-        doubles = CpuDoubles(KnownValues(), most_bytes=1 << 28)
-        return _trace(call, targets, doubles, deadline, most_flop=MOST_CPU_FLOP)
+        return traced(CpuDoubles(KnownValues(), most_bytes=1 << 28), most_flop=MOST_CPU_FLOP)
     if rung == "meta-invented":
-        return _trace(call, targets, MetaDoubles(KnownValues(inventing=True)), deadline)
-    if not any(key.startswith("output_") and value for key, value in call.kwargs.items()):
+        return traced(MetaDoubles(KnownValues(inventing=True)))
+    # Equal layers are not equal to a pass that was asked for one of them.
+    if wanted is None and not any(
+        key.startswith("output_") and value for key, value in call.kwargs.items()
+    ):
         try:
-            return _trace(call, targets, MetaDoubles(KnownValues()), deadline, share=True)
+            return traced(MetaDoubles(KnownValues()), share=True)
         except (SharingRefusedError, StepError):
             pass  # the unshared trace decides
-    return _trace(call, targets, MetaDoubles(KnownValues()), deadline)
+    return traced(MetaDoubles(KnownValues()))
 
 
 def _trace(
@@ -154,6 +246,7 @@ def _trace(
     targets: Targets | None,
     doubles: Doubles,
     deadline: float,
+    wanted: Wanted | Chain | None,
     *,
     share: bool = False,
     most_flop: int | None = None,
@@ -181,10 +274,12 @@ def _trace(
                 sharing = Sharing(model, watch)
             stack.enter_context(watching(watch, doubles.known))
             out = model(*inputs, **named)
-            if targets is not None:
+            through = [item for item in tensors_within((inputs, named)) if item.requires_grad]
+            if isinstance(wanted, Chain):
+                wanted.run(out, model, through)
+            elif targets is not None:
                 began = [target for target in targets(out) if target.requires_grad]
-                if began:
-                    torch.autograd.backward(began, [torch.ones_like(item) for item in began])
+                run_pass(began, wanted, model, through)
     except (FlopcountError, SharingRefusedError):
         raise
     except Exception as error:

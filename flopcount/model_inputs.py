@@ -90,7 +90,7 @@ def _wanted(model: Any, maker: Maker, given: Mapping[str, Any]) -> list[str]:
     wanted: list[str] = ["input_ids" if name == "decoder_input_ids" else name for name in named]
     wanted = [name for name in wanted if name in maker.accepted or name in maker.required]
     if not wanted and not maker.required:
-        usual = ("input_ids", "pixel_values")
+        usual = ("input_ids", "pixel_values", "flattened_patches")
         wanted = [str(name) for name in usual if name in maker.accepted][:1]
     wanted += maker.required
     if "pixel_values" in maker.accepted and (is_dual_tower(model) or _reads_one_page(model)):

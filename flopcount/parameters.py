@@ -10,6 +10,7 @@ _TOP_K = (
     "num_experts_per_tok", "num_experts_per_token", "experts_per_token", "moe_topk", "moe_top_k",
     "top_k_experts", "moe_k", "num_selected_experts", "expert_top_k",
 )  # fmt: skip
+_FIXED = {"switch_transformers": 1, "nllb-moe": 2}
 _NESTED = ("text_config", "llm_config", "language_config", "ffn_config", "thinker_config")
 
 
@@ -44,7 +45,7 @@ def count_parameters(model: Any, config: Mapping[str, Any]) -> ParameterCount:
     }
     total = sum(p.numel() for p in distinct.values())
     embedded = sum(tables.values())
-    experts = list(_expert_groups(model))
+    experts = list(expert_groups(model))
     chosen = experts_per_token(config)
     active: int | None = total
     if experts and chosen is None:
@@ -64,6 +65,8 @@ def experts_per_token(config: Mapping[str, Any]) -> int | None:
     """Return the number of routed experts that a token passes, as the config names it."""
     for name in _TOP_K:
         value = config.get(name)
+        if isinstance(value, list) and value and all(item == value[0] for item in value):
+            value = value[0]  # one number a layer
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:
             return value
     for name in _NESTED:
@@ -72,27 +75,45 @@ def experts_per_token(config: Mapping[str, Any]) -> int | None:
             found = experts_per_token(inner)
             if found is not None:
                 return found
-    # Families that route to one expert have no key for it.
-    return 1 if config.get("model_type") in ("switch_transformers",) else None
+    # Families that have no key for it: their routers choose one, or two, and nothing else.
+    return _FIXED.get(str(config.get("model_type")))
 
 
-def _expert_groups(model: Any) -> Iterator[tuple[int, int]]:
+def expert_groups(model: Any) -> Iterator[tuple[int, int]]:
     """Yield (parameters of all experts, number of experts) of each group of routed experts."""
+    for _, stored, number in expert_modules(model):
+        yield stored, number
+
+
+def expert_modules(model: Any) -> Iterator[tuple[str, int, int]]:
+    """Yield the module's name before what :func:`expert_groups` says of it."""
     import torch
 
     for name, module in model.named_modules():
-        number = getattr(module, "num_experts", None)
+        kind, number = type(module).__name__, _number_of_experts(module)
         stored = sum(
             p.numel()
             for p in module.parameters(recurse=False)
-            if isinstance(number, int) and p.ndim >= 2 and p.shape[0] == number
+            if number is not None and p.ndim >= 2 and p.shape[0] % number == 0
         )
-        if "Experts" in type(module).__name__ and stored and isinstance(number, int) and number > 1:
-            yield stored, number
+        if "Expert" in kind and stored and number is not None:
+            yield name, stored, number
         elif name.rpartition(".")[2] == "experts" and isinstance(
             module, torch.nn.ModuleList | torch.nn.ModuleDict
         ):
-            members = list(module.children())
-            sizes = {sum(p.numel() for p in member.parameters()) for member in members}
-            if len(members) > 1 and len(sizes) == 1:
-                yield sizes.pop() * len(members), len(members)
+            members = [sum(p.numel() for p in member.parameters()) for member in module.children()]
+            sizes = [size for size in members if size]  # a dropout beside them is no expert
+            if len(sizes) > 1 and len(set(sizes)) == 1:
+                yield name, sum(sizes), len(sizes)
+
+
+def _number_of_experts(module: Any) -> int | None:
+    """The number that a module holding all experts in one tensor gives itself.
+
+    The tensor's first axis is the expert, or (DBRX) experts and their rows in one.
+    """
+    for name in ("num_experts", "moe_num_experts"):
+        number = getattr(module, name, None)
+        if isinstance(number, int) and not isinstance(number, bool) and number > 1:
+            return number
+    return None

@@ -27,7 +27,7 @@ PASSING = frozenset(
 """Ops whose result holds nothing but elements of their first argument."""
 WHOLE = frozenset({"alias", "detach", "clone", "_to_copy", "view", "_unsafe_view", "contiguous"})
 """Those of them that keep every element in its order."""
-CHOOSING = frozenset({"topk", "sort", "argmax", "argsort"})
+CHOOSING = frozenset({"topk", "sort", "argsort", "argmax", "argmin", "max", "min"})
 ROOMY = frozenset({torch.int16, torch.int32, torch.int64, torch.float32, torch.float64})
 """Dtypes in which no number of an expert is rounded."""
 FOLLOWED = PASSING | CHOOSING | {"histc", "bincount", "cumsum"}
@@ -90,10 +90,12 @@ def _keeps_whole_numbers(name: str, first: Any, out: Any) -> bool:
 
 def _choose(name: str, scores: Any, args: Any, kwargs: Any, out: Any) -> None:
     """Indices along one axis lie below its length."""
-    position = {"topk": 2, "sort": 1, "argmax": 1, "argsort": 1}[name]
-    default = None if name == "argmax" else -1
+    position = 2 if name == "topk" else 1
+    default = -1 if name in ("topk", "sort", "argsort") else None
     axis = kwargs.get("dim", args[position] if len(args) > position else default)
-    if not isinstance(axis, int) or isinstance(axis, bool):  # another overload, or the flat argmax
+    if not isinstance(axis, int) or isinstance(
+        axis, bool
+    ):  # another overload, or over all elements
         return
     indices = out[1] if isinstance(out, list | tuple) else out
     setattr(indices, BELOW, int(scores.shape[axis]) if scores.dim() else 1)

@@ -12,6 +12,7 @@ from flopledger import (
     planning,
     regimes,
     sensitivity,
+    shared_evidence,
 )
 from flopledger import verdict as bands
 from flopledger.case import AuditCase
@@ -144,6 +145,10 @@ def audit(
     standings = tuple(one for one in placed if one is not None)
     findings += _straddling(standings) + _modifier(standings)
     crossings = planning.crossings(standings, runs, original)
+    shared = shared_evidence.findings(runs)
+    findings += shared
+    if shared:
+        tests.append(Verdict.NEEDS_EXPLANATION)
     verdict = bands.worst(tests) if claim is not None or total is not None else _bare(tests)
     return AuditReport(
         case=case,

@@ -87,7 +87,7 @@ def combine(estimates: list[ComputeEstimate], run: str, draws: Draws) -> Combine
         return None
     firm = [route for route in routes if not route.from_prior] or routes
     if not all(pair.agrees for pair in pairs(estimates)):
-        result = _mixture(routes, run, draws)
+        result = _mixture(routes, firm, run, draws)
     elif len(firm) == 1:
         result = _alone(firm[0], [route for route in routes if route is not firm[0]])
     else:
@@ -155,7 +155,10 @@ def _weighted(routes: list[ComputeEstimate], run: str, draws: Draws) -> Combined
     )
 
 
-def _mixture(routes: list[ComputeEstimate], run: str, draws: Draws) -> Combined:
+def _mixture(
+    routes: list[ComputeEstimate], firm: list[ComputeEstimate], run: str, draws: Draws
+) -> Combined:
+    """Keep every route; where a prior alone disagrees, the best figure stays that of the documents."""
     import numpy as np
 
     choice = draws.generator(f"{run}/mixture").integers(0, len(routes), draws.count)
@@ -164,12 +167,17 @@ def _mixture(routes: list[ComputeEstimate], run: str, draws: Draws) -> Combined:
     lows = [route.flop.low for route in routes if route.flop.low is not None]
     highs = [route.flop.high for route in routes if route.flop.high is not None]
     (middle,) = quantiles(sample, (0.5,))
+    documented = None
+    if len(firm) < len(routes) and all(_pair(*two).agrees for two in combinations(firm, 2)):
+        documented = _alone(firm[0], []) if len(firm) == 1 else _weighted(firm, run, draws)
+        middle = documented.flop.best or middle
     flop = Interval(low=min(lows), best=min(max(middle, min(lows)), max(highs)), high=max(highs))
     names = " and ".join(route.method for route in routes)
     return Combined(
         flop=flop,
         draws=sample,
-        rule=f"{names} disagree: both are kept, nothing is averaged",
+        rule=f"{names} disagree: both are kept, nothing is averaged"
+        + ("; the best figure is the documents', since a prior moves none" if documented else ""),
         weights=tuple((route, 1 / len(routes)) for route in routes),
     )
 
@@ -189,8 +197,10 @@ def _cut(result: Combined, low: float | None, high: float | None) -> Combined | 
         return None
     # Resampling keeps every ledger's draws the same length.
     kept = np.resize(result.draws[keep], result.draws.shape)
+    best = result.flop.best
+    inside = best is not None and (low or 0.0) <= best <= (math.inf if high is None else high)
     return Combined(
-        flop=summarize(kept),
+        flop=summarize(kept, best if inside else None),
         draws=kept,
         rule=f"{result.rule}; cut by a bound",
         weights=result.weights,

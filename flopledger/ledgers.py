@@ -74,7 +74,23 @@ def total(
     names = [run.figures.name for run in runs if scope.counts(run.figures, ledger)]
     if len(runs) == len(parts) == len(figures) == 1 and figures[0][1] == 1:
         return figures[0][0]
-    return Combined(flop=summarize(sample), rule=f"sum of {', '.join(names)}", draws=sample)
+    bests = [None if one is None else (one.flop.best, share) for one, share in figures]
+    best = _sum_of_bests(bests, base if len(parts) > len(figures) else None)
+    return Combined(flop=summarize(sample, best), rule=f"sum of {', '.join(names)}", draws=sample)
+
+
+def _sum_of_bests(
+    figures: "list[tuple[float | None, float] | None]", base: Quantity | None
+) -> float | None:
+    """Add the best figures, so that a total is what its parts come to; ``None`` if one is missing."""
+    total_best = 0.0
+    for figure in figures:
+        if figure is None or figure[0] is None:
+            return None
+        total_best += figure[0] * figure[1]
+    if base is None:
+        return total_best
+    return None if base.best is None else total_best + base.best
 
 
 def standing(

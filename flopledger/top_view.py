@@ -27,6 +27,8 @@ class DeviceView:
     absent: dict[str, str] = field(default_factory=dict)
     """Signal to reason, for what the last sweep could not read."""
     age_seconds: float = 0.0
+    ended: bool = False
+    """The run is over: that nothing more is heard is no fault."""
     peak_mhz: int | None = None
 
 
@@ -98,7 +100,7 @@ class LiveFeed:
                 _update(self._views[number], self._columns, cells, absent)
             for event in message["events"]:
                 if event["event"] != "processes":
-                    told = " ".join(f"{k}={v}" for k, v in event.get("detail", {}).items())
+                    told = " ".join(_details(event.get("detail", {})))
                     self._faults.append(f"{event['event']} {event.get('device', '')} {told}")
         return sweeps
 
@@ -120,6 +122,8 @@ class RecordFeed:
 
     def __init__(self, run_dir: Path) -> None:
         self._run_dir = run_dir
+        self._steps_told: list[str] = []
+        self._steps_again = 0.0
 
     def look(self, *, first: bool = False) -> View:
         """Read the record again; wait a second between two looks."""
@@ -149,27 +153,66 @@ class RecordFeed:
             events.extend(seen.events)
         events.sort(key=lambda e: e.time_ns)
         notes = [
-            f"{e.kind} {e.device or ''} " + " ".join(f"{k}={v}" for k, v in e.detail.items())
+            " ".join([e.kind, *([str(e.device)] if e.device else []), *_details(e.detail)])
             for e in events
             if e.kind != "processes"
         ]
-        notes += self._summary_note()
+        ended = (self._run_dir / "summary.json").exists()
+        for view in views:
+            view.ended = ended
+        notes += self._summary_note(views)
         return View(devices=views, notes=notes[-6:], title=str(self._run_dir))
 
     def close(self) -> None:
         """Nothing is held open."""
 
-    def _summary_note(self) -> list[str]:
-        """MFU and steps, once somebody has recorded them."""
+    def _summary_note(self, views: Sequence[DeviceView]) -> list[str]:
+        """How far the training has come and its MFU: from the summary, or from its steps so far."""
         try:
             summary = json.loads((self._run_dir / "summary.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            return []
+            return self._steps_so_far(views)
         if not isinstance(summary, dict):
             raise FlopledgerError(f"{self._run_dir}/summary.json is not a summary")
         mfu = summary.get("mfu")
         told = f"ended with exit code {summary.get('exit_code')}"
         return [told if mfu is None else f"{told}; MFU {mfu:.1%}"]
+
+    def _steps_so_far(self, views: Sequence[DeviceView]) -> list[str]:
+        """Return a line on a run that goes on; worked out again after twenty times what it took."""
+        from flopledger.recording.totals import read_totals
+        from flopledger.recording.utilisation import utilisation
+        from profilers.errors import ProfilersError
+
+        start = time.monotonic()
+        if start < self._steps_again:
+            return self._steps_told
+        try:
+            totals = read_totals(self._run_dir)
+        except (ProfilersError, OSError):
+            return self._steps_told  # being written this moment, or no training
+        finally:
+            self._steps_again = time.monotonic() + 20 * (time.monotonic() - start)
+        if totals is None or not totals.steps:
+            return []
+        seen = [{"uuid": v.device.key.uuid, "name": v.device.name} for v in views]
+        used = utilisation(totals, [one for one in seen if one["name"] is not None])
+        rate = f"running: {totals.steps:,} steps"
+        if used.mfu is not None:
+            rate += f", MFU {used.mfu:.1%} of {used.device_count} x {used.name} in {used.dtype}"
+        self._steps_told = [rate]
+        return self._steps_told
+
+
+def _details(detail: Mapping[str, Any]) -> list[str]:
+    """Return what an event carries for people: times in seconds, and nothing that is not there."""
+    return [
+        f"{key.removesuffix('_ns').replace('_', ' ')} {value / 1e9:.2f} s"
+        if key.endswith("_ns") and isinstance(value, int)
+        else f"{key.replace('_', ' ')} {value}"
+        for key, value in detail.items()
+        if value is not None
+    ]
 
 
 def _waiting(reading: Any) -> bool:

@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from profilers.step_values import Mode
 
 Passes = tuple[tuple[int, ...], ...]
-"""For each backward pass, the output tensors at which it began, by their place."""
-FIRING = 4
-"""Facts of one arrival of a gradient: graph task, grad mode, time (ns), the output's place."""
+"""For each backward pass, the output tensors at which it began, by their place; from
+``MOST_OUTPUTS`` on, the gradients that a differentiable pass before it had found, and from twice that
+on the same where what came into that pass may itself depend on the output."""
+FIRING = 5
+"""Facts of one arrival of a gradient: graph task, grad mode, time (ns), the output's place, and what
+the pass was asked for (:mod:`profilers.step_passes`; 0 for everything)."""
 RAISED = -1
 """In place of arrivals: the call raised."""
 
@@ -69,18 +72,29 @@ class Kind:
         """The listener's own."""
 
     def variant(
-        self, mode: Mode, passes: Passes = (), *, doubled: bool = False, raised: bool = False
+        self,
+        mode: Mode,
+        passes: Passes = (),
+        asked: tuple[int, ...] = (),
+        *,
+        doubled: tuple[bool, ...] = (),
+        raised: bool = False,
     ) -> Variant:
         """What became of a call of this kind; the same object for the same."""
-        key = (mode, passes, doubled, raised)
+        if not any(asked):
+            asked = ()
+        if not any(doubled):
+            doubled = ()
+        key = (mode, passes, asked, doubled, raised)
         found = self.variants.get(key)
         if found is None:
-            found = self.variants[key] = Variant(self, mode, passes, doubled=doubled, raised=raised)
+            found = Variant(self, mode, passes, asked, doubled=doubled, raised=raised)
+            self.variants[key] = found
         return found
 
     def became(self, fired: Sequence[int], *, again: bool) -> Variant:
         """The variant of a call at whose outputs these gradients arrived."""
-        if len(fired) == FIRING and not (again or fired[1] or fired[3]):
+        if len(fired) == FIRING and not (again or fired[1] or fired[3] or fired[4]):
             found = self.usual
             if found is None:
                 found = self.usual = self.variant("train", ((0,),))
@@ -89,26 +103,38 @@ class Kind:
             return self.variant("again" if again else "forward")
         if fired[0] == RAISED:
             return self.variant("forward", raised=True)
-        tasks: dict[int, set[int]] = {}
+        tasks: dict[tuple[int, int, bool], set[int]] = {}
         for at in range(0, len(fired), FIRING):
-            tasks.setdefault(fired[at], set()).add(fired[at + 3])
+            task = (fired[at], fired[at + 4], bool(fired[at + 1]))
+            tasks.setdefault(task, set()).add(fired[at + 3])
         passes = tuple(tuple(sorted(places)) for places in tasks.values())
-        return self.variant("again" if again else "train", passes, doubled=any(fired[1::FIRING]))
+        asked = tuple(number for _, number, _ in tasks)
+        mode: Mode = "again" if again else "train"
+        return self.variant(mode, passes, asked, doubled=tuple(graded for _, _, graded in tasks))
 
 
 class Variant:
     """A kind of call and what became of it."""
 
-    __slots__ = ("data", "doubled", "kind", "mode", "passes", "raised")
+    __slots__ = ("asked", "data", "doubled", "kind", "mode", "passes", "raised")
 
     def __init__(
-        self, kind: Kind, mode: Mode, passes: Passes, *, doubled: bool = False, raised: bool = False
+        self,
+        kind: Kind,
+        mode: Mode,
+        passes: Passes,
+        asked: tuple[int, ...] = (),
+        *,
+        doubled: tuple[bool, ...] = (),
+        raised: bool = False,
     ) -> None:
         self.kind = kind
         self.mode = mode
         self.passes = passes
+        self.asked = asked
+        """What each pass was asked for; empty where all were asked for everything."""
         self.doubled = doubled
-        """A backward was itself recorded for differentiation."""
+        """Whether each backward was itself recorded for differentiation; empty where none was."""
         self.raised = raised
         """The call raised; nobody knows how far it came."""
         self.data: Any = None

@@ -147,7 +147,8 @@ class Folding:
             return 0
         if self.stepped_at:
             if any(
-                call[1][2::FIRING] and call[1][-2] > self.stepped_at for call in self.step.pending
+                any(when > self.stepped_at for when in call[1][2::FIRING])
+                for call in self.step.pending
             ):
                 return 0  # a backward ran on after the optimizer: it belongs to the next step
         elif self.step.start or not self.step.empty:
@@ -255,12 +256,13 @@ class Folding:
     def _arrived_late(self, call: Call, known: int) -> None:
         kind, fired, _, _ = call
         done = fired[known - FIRING] if known else -1
-        tasks: dict[int, tuple[int, set[int]]] = {}
+        tasks: dict[int, tuple[int, set[int], int]] = {}
         for at in range(known, len(fired), FIRING):
             if fired[at] != done:
-                tasks.setdefault(fired[at], (fired[at + 2], set()))[1].add(fired[at + 3])
-        for when, places in tasks.values():
-            variant = kind.variant("backward", (tuple(sorted(places)),))
+                facts = (fired[at + 2], set[int](), fired[at + 4])
+                tasks.setdefault(fired[at], facts)[1].add(fired[at + 3])
+        for when, places, asked in tasks.values():
+            variant = kind.variant("backward", (tuple(sorted(places)),), (asked,))
             insort(self._late, _Late(when, variant))
 
     def _go_back(self, until: int) -> None:
@@ -318,7 +320,7 @@ class Folding:
         for call in pending:
             kind, fired, _, again = call
             known = len(fired)
-            while known >= FIRING and fired[known - 2] > until:
+            while known >= FIRING and fired[known - FIRING + 2] > until:
                 known -= FIRING
             variant = kind.became(fired if known == len(fired) else fired[:known], again=again)
             open_.calls[variant] = open_.calls.get(variant, 0) + 1
@@ -427,7 +429,7 @@ def _alike(
             if call[0] is not kind or call[3]:
                 return starts, ends
             fired = call[1]
-            if len(fired) != FIRING or fired[1] or fired[3] or fired[2] > until:
+            if len(fired) != FIRING or fired[1] or fired[3] or fired[4] or fired[2] > until:
                 return starts, ends
             if references(call[1]) > most:
                 return starts, ends  # its graph is still there: a further backward may come

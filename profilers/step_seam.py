@@ -17,7 +17,7 @@ from collections import OrderedDict, deque
 from collections.abc import Hashable
 from functools import partial
 from itertools import repeat
-from operator import attrgetter, setitem
+from operator import attrgetter, getitem, setitem
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -33,6 +33,7 @@ from torch._C._dynamo.eval_frame import (
 )
 from torch.compiler import is_dynamo_compiling
 
+from profilers import step_passes
 from profilers.step_events import RAISED, Call, Kind
 from profilers.step_signature import MOST_OUTPUTS, Signer, text_of, tokens_of
 
@@ -57,9 +58,16 @@ _strided = torch.strided
 _Tensor = torch.Tensor
 _drain = deque[Any](maxlen=0).extend
 _NAME, _NONE = repeat(SEAM), repeat(None)
-_FACTS = tuple(
-    zip(iter(graph_task, -2), iter(is_grad_enabled, 2), iter(_now, -1), repeat(place), strict=False)
-    for place in range(MOST_OUTPUTS)
+_FACTS: tuple[Any, ...] = tuple(
+    zip(
+        iter(graph_task, -2),
+        iter(is_grad_enabled, 2),
+        iter(_now, -1),
+        repeat(place),
+        iter(partial(getitem, step_passes.CELL, 0), -1),
+        strict=False,
+    )
+    for place in range(3 * MOST_OUTPUTS)
 )
 """Endless facts of an arrival (``profilers.step_events.FIRING``), each read when it is taken."""
 

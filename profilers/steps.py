@@ -21,12 +21,24 @@ from torch._C import _current_graph_task_id as graph_task
 from torch.compiler import is_compiling
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from profilers.step_events import AlikeSeen, AsideSeen, Kind, Listener, StepSeen, Variant, now_us
+from profilers import step_passes
+from profilers.step_events import (
+    FIRING,
+    AlikeSeen,
+    AsideSeen,
+    Kind,
+    Listener,
+    StepSeen,
+    Variant,
+    now_us,
+)
 from profilers.step_folding import Event, Folding, Open
 from profilers.step_modules import Modules
-from profilers.step_seam import Here, signer, uncompiled
+from profilers.step_seam import Here, hook, signer, uncompiled
+from profilers.step_signature import MOST_OUTPUTS
 
 __all__ = [
+    "MOST_OUTPUTS",
     "AlikeSeen",
     "AsideSeen",
     "Kind",
@@ -107,6 +119,7 @@ class Observer:
         self.modules.sweep()
         self._undo = [
             register_optimizer_step_post_hook(self._stepped).remove,
+            step_passes.watch(torch, self._differentiated),
             *self.modules.watch(),
         ]
         self.watching = True
@@ -165,11 +178,38 @@ class Observer:
             if len(event) == 4 and event[0].watched:
                 kind, fired, _, again = event
                 usual = kind.usual
-                if usual is not None and len(fired) == 4 and not (again or fired[1] or fired[3]):
+                if (
+                    usual is not None
+                    and len(fired) == FIRING
+                    and not (again or fired[1] or fired[3] or fired[4])
+                ):
                     continue  # counted, for ``usual`` is made where its kind is first counted
                 if not fired or kind.became(fired, again=again).data is None:
                     return True
         return False
+
+    def _differentiated(self, began: int, gradients: tuple[Any, ...], linear: bool) -> None:
+        """A differentiable backward is over: watch whether its gradients are differentiated.
+
+        Only where it went through a single call; of several, it cannot be said which gradient is
+        whose, and such calls keep an open bound.
+        """
+        try:
+            if not self.watching or self.here.depth:
+                return
+            calls = [
+                event
+                for event in self.log
+                if len(event) == 4 and len(event[1]) >= FIRING
+                and event[1][1 - FIRING] and event[1][2 - FIRING] >= began
+            ]  # fmt: skip
+            if len(calls) != 1:
+                return
+            for place, gradient in enumerate(gradients[:MOST_OUTPUTS]):
+                if isinstance(gradient, torch.Tensor) and gradient.requires_grad:
+                    hook(gradient, calls[0][1], MOST_OUTPUTS * (1 if linear else 2) + place)
+        except Exception as error:  # noqa: BLE001 - never into the program
+            self.trouble("a differentiable backward", error)
 
     def stepped_in_graph(self) -> None:
         """A compiled optimizer stepped since the last call."""

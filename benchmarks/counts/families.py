@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
+import re
 import tempfile
 from pathlib import Path
 
@@ -47,7 +49,12 @@ def shallow(config, layers):
 HALF_ROTARY = {"rope_parameters": {"partial_rotary_factor": 0.5}}
 # What default configurations leave open or set at odds with each other, as published ones state it.
 STATED = {
-    "deepseek_v2": {"num_experts_per_tok": 6, "n_group": 8, "topk_group": 3},
+    "deepseek_v2": {
+        "moe_intermediate_size": 1408,
+        "num_experts_per_tok": 6,
+        "n_group": 8,
+        "topk_group": 3,
+    },
     "esm": {"vocab_size": 33, "pad_token_id": 1, "mask_token_id": 32},
     "blip-2": {"image_token_index": 50265},
     "instructblip": {"image_token_index": 50265},
@@ -61,9 +68,13 @@ STATED = {
     "lfm2_moe": {"layer_types": ["full_attention"] * 4, "num_hidden_layers": 4},
     "ministral": {"head_dim": 128},
     "glm4v_text": HALF_ROTARY,
-    "glm4v_moe_text": HALF_ROTARY,
+    "glm4v_moe_text": {**HALF_ROTARY, "head_dim": 128},
+    "llama4_vision_model": {"hidden_size": 1408},
+    "granitemoehybrid": {"layer_types": ["mamba", "attention"] * 2, "num_hidden_layers": 4},
+    "rf_detr": {"backbone_config": {"image_size": 560}},
     "glm_image_text": HALF_ROTARY,
-    **{key: {"text_config": HALF_ROTARY} for key in ("glm4v", "glm4v_moe", "glm46v", "glmga")},
+    **{key: {"text_config": HALF_ROTARY} for key in ("glm4v", "glm46v", "glmga")},
+    "glm4v_moe": {"text_config": {**HALF_ROTARY, "head_dim": 128}},
     "xmod": {"default_language": "en_XX"},
 }
 
@@ -114,6 +125,13 @@ AUTO_HEADS = (
 )
 
 
+def auto_classes():
+    """The families that some Auto class builds; the others are parts of larger models."""
+    auto = importlib.import_module("transformers.models.auto.modeling_auto")
+    tables = [v for k, v in vars(auto).items() if re.fullmatch(r"MODEL_\w*MAPPING_NAMES", k)]
+    return {name for table in tables for name in table}
+
+
 def auto_models(sequence=64, layers=4):
     """Yield every family of transformers under its usual head, as a config.json would build it."""
     from flopcount.architectures import load
@@ -122,9 +140,9 @@ def auto_models(sequence=64, layers=4):
     for name in configs.CONFIG_MAPPING_NAMES:
         made = {}
 
-        def build(name=name, made=made):
+        def build(name=name, made=made, depths=(layers, None)):
             failure = None
-            for depth in (layers, None):
+            for depth in depths:
                 with tempfile.TemporaryDirectory() as folder:
                     path = Path(folder) / "config.json"
                     path.write_text(json.dumps(auto_config(name, depth), default=str))
@@ -146,11 +164,12 @@ def auto_models(sequence=64, layers=4):
             failure = None
             for batch in (1, 2):
                 for text in (None, length, 4 * sequence):
-                    for sizes in ({}, {"image": (224, 224), "audio_frames": 1000}):
+                    for sizes in ({}, {"image": (224, 224), "audio_frames": 1000, "frames": 8}):
                         try:
                             return (), built.inputs(batch, text, **sizes, **pair)
                         except InputSizeUnknownError as error:
                             failure = error
             raise failure
 
+        build.whole = functools.partial(build, depths=(None,))
         yield name, build, inputs

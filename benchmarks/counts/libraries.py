@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import json
@@ -47,6 +48,7 @@ def timm_models():
         yield name, build, inputs
 
 
+MOST_LAYERS = 1000
 WITHOUT_DEFAULTS = {
     "DreamLiteTransformer2DModel": {"in_channels": 320, "cross_attention_dim": 768},
     "EasyAnimateTransformer3DModel": {"in_channels": 16, "out_channels": 16, "patch_size": 2},
@@ -66,7 +68,7 @@ WITHOUT_DEFAULTS = {
     },
     "PixArtTransformer2DModel": {"caption_channels": 4096},
     "Transformer2DModel": {"in_channels": 320, "cross_attention_dim": 768},
-    "UNet1DModel": {"extra_in_channels": 16},
+    "UNet1DModel": {"extra_in_channels": 64},
     "TransformerTemporalModel": {"in_channels": 320},
 }
 """What the defaults leave open, as published configurations state it."""
@@ -96,7 +98,7 @@ def diffusers_models(layers=4):
     for name, cls in sorted(classes.items()):
         made = {}
 
-        def build(cls=cls, made=made):
+        def build(cls=cls, made=made, layers=layers):
             stated = diffusers_config(cls, layers)
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "config.json"
@@ -117,6 +119,7 @@ def diffusers_models(layers=4):
                         raise
                     sizes[asked[0]] = open_sizes[asked[0]]
 
+        build.whole = functools.partial(build, layers=MOST_LAYERS)
         yield name, build, inputs
 
 

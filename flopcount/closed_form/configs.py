@@ -3,8 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from flopcount.closed_form.dialects_decoder import DECODERS
+from flopcount.closed_form.dialects_custom import CUSTOM
+from flopcount.closed_form.dialects_decoder import DENSE
 from flopcount.closed_form.dialects_diffusion import DIFFUSERS
+from flopcount.closed_form.dialects_experts import MIXTURES
+from flopcount.closed_form.dialects_gpt import EARLY
 from flopcount.closed_form.dialects_other import OTHERS
 from flopcount.closed_form.dialects_state_space import STATE_SPACES
 from flopcount.closed_form.dimensions import Dimensions, DimensionsError
@@ -12,13 +15,15 @@ from flopcount.closed_form.fields import Fields
 from flopcount.closed_form.reading import complete
 
 _ALIASES = {
-    "kimi_k2": "deepseek_v3",
     "llava_llama": "llama",
     "code_llama": "llama",
     "mt5": "t5",
     "camembert": "roberta",
     "xlm-roberta": "roberta",
 }
+_LANGUAGE_HEADS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "ChatGLMModel")
+"""Endings of classes that end in the vocabulary; ChatGLM's files name the body and mean it."""
+DECODERS = {**DENSE, **MIXTURES, **EARLY, **CUSTOM}
 DIALECTS: dict[str, Callable[[Fields], dict[str, Any]]] = {
     **DECODERS,
     **OTHERS,
@@ -34,6 +39,8 @@ def read_config(config: Mapping[str, Any] | Any) -> Dimensions:
         raise DimensionsError(msg)
     fields = Fields(config)
     name = fields.text("model_type") or fields.text("_class_name")
+    if name is None and "ssm_cfg" in fields:
+        name = "mamba_ssm"  # the library of that name writes no family
     if name is None:
         msg = (
             "config.json: neither 'model_type' (transformers) nor '_class_name' (diffusers)\n"
@@ -71,7 +78,7 @@ def _need_language_head(fields: Fields) -> None:
     """
     names = fields.items("architectures") or []
     name = names[0] if names and isinstance(names[0], str) else ""
-    if name and not name.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")):
+    if name and not name.endswith(_LANGUAGE_HEADS):
         msg = (
             f"config.json: architectures = ['{name[:60]}']: this head has no closed form here\n"
             "  known: ...ForCausalLM, ...LMHeadModel; use the traced count"

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from flopcount.closed_form.dialects_decoder import few_layers, llama
+from flopcount.closed_form.dialects_common import few_layers, llama
 from flopcount.closed_form.dimensions import DimensionsError
 from flopcount.closed_form.fields import Fields
 

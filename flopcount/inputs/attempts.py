@@ -30,6 +30,7 @@ _OFTEN_MISSED = (
     "decoder_input_ids",
     "pixel_values",
     "input_features",
+    "input_features_mask",
     "bbox",
 )
 _MOST_COMPLETIONS = 4

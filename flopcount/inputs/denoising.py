@@ -239,7 +239,8 @@ class Denoiser:
         width = self.number(*(keys or _TEXT))
         if width is None and self.is_packed() is False:
             width = self.number("hidden_size", "embedding_dim")
-        made = None if width is None else self.floats(self.texts(), width)
+        length = self.steps() if self.name == "MiniMaxMusic3Transformer1DModel" else None
+        made = None if width is None else self.floats(length or self.texts(), width)
         if made is not None and self.name == "UNetMotionModel":  # the text, once a frame
             return made.repeat_interleave(self.frame_number(), dim=0)
         return made
@@ -296,7 +297,13 @@ def _every_layer(m: Denoiser) -> Any:
 
 
 def _time(m: Denoiser) -> Any:
-    return m.whole(m.frame_number()) if m.name.startswith("AnyFlow") else m.whole()
+    """The time of the noise: one a sample, or one a frame where frames are noisy apart."""
+    if m.name.startswith("AnyFlow"):
+        return m.whole(m.frame_number())
+    if m.name.startswith("SanaWM"):
+        return m.whole(1, m.frame_number())
+    # It hands the type of this number on to its layers.
+    return m.floats() if m.name == "HunyuanDiT2DModel" else m.whole()
 
 
 def _control(m: Denoiser) -> Any:

@@ -12,9 +12,7 @@ from math import prod
 from typing import Any
 
 from flopcount.errors import FlopcountError
-from flopcount.inputs.makers import Maker, is_dual_tower
-
-_TOKEN_KEYS = ("image_token_id", "image_token_index", "media_placeholder_token_id")
+from flopcount.inputs.makers import TOKEN_KEYS, Maker, is_dual_tower
 
 
 def takes_image(model: Any, maker: Maker, inputs: Mapping[str, Any]) -> bool:
@@ -28,7 +26,7 @@ def takes_image(model: Any, maker: Maker, inputs: Mapping[str, Any]) -> bool:
 
 def image_token(model: Any) -> int | None:
     """Return the id of the token that stands for an image, where the configuration states one."""
-    for key in _TOKEN_KEYS:
+    for key in TOKEN_KEYS:
         found = getattr(model.config, key, None)
         if isinstance(found, int) and found >= 0:
             return found

@@ -10,17 +10,20 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from flopcount.errors import FlopcountError
+
 if TYPE_CHECKING:
     from flopcount.inputs.sizes import Sizes
 
 VISION = ("vision_config", "image_encoder_config", "backbone_config", "vit_config")
 AUDIO = ("audio_config", "encoder_config", "audio_encoder_config", "speech_config")
 _CHANNELS = ("num_channels", "in_channels", "in_chans", "num_image_channels")
-_IMAGE = ("image_size", "img_size", "input_size", "crop_size")
+_IMAGE = ("image_size", "img_size", "input_size", "crop_size", "max_img_size")
 _BINS = (
     "feature_projection_input_dim",
     "input_dim",
     "num_mel_bins",
+    "input_feat_size",
     "input_feat_per_channel",
     "model_in_dim",
     "n_mels",
@@ -28,6 +31,7 @@ _BINS = (
     "feature_size",
     "num_features",
 )
+TOKEN_KEYS = ("image_token_id", "image_token_index", "media_placeholder_token_id")
 _MERGES = ("spatial_merge_size", "merge_size", "pooling_kernel_size")
 _FRAMES = ("num_frames", "frames_per_clip")
 
@@ -38,8 +42,15 @@ class Maker:
     def __init__(self, model: Any, sizes: Sizes) -> None:
         self.model = model
         self.sizes = sizes
-        self.dtype = next(model.parameters()).dtype
+        first = next(model.parameters(), None)
         named = inspect.signature(model.forward).parameters
+        if first is None or list(named) == ["input"]:
+            # The signature of a module that has no forward pass of its own.
+            raise FlopcountError(
+                f"{sizes.source}: '{type(model).__name__}' has no forward pass of its own\n"
+                "  give the configuration of one of its parts, or package.module:factory"
+            )
+        self.dtype = first.dtype
         takes = {n: p for n, p in named.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
         self.accepted = set(takes)
         self.required = [n for n, p in takes.items() if p.default is p.empty]
@@ -86,8 +97,23 @@ class Maker:
 
     # -------------------------------------------------------------- text
     def text(self) -> Any:
-        """Token ids (batch, tokens)."""
-        return self.whole(self.sizes.batch, self.text_length())
+        """Token ids (batch, tokens), with the codebooks where the layers read several at once."""
+        config, batch = self.model.config, self.sizes.batch
+        books = vars(config).get("num_codebooks")
+        family = str(getattr(config, "model_type", ""))
+        if isinstance(books, int) and family.startswith("musicgen"):
+            return self.whole(batch * books, self.text_length())
+        if isinstance(books, int) and family == "kyutai_speech_to_text":  # and the text itself
+            return self.whole(batch, self.text_length(), books + 1)
+        if family == "dia_decoder":
+            return self.whole(batch, self.text_length(), config.num_channels)
+        return self.whole(batch, self.text_length())
+
+    def text_only(self) -> Any:
+        """Token ids of a model whose one input may be anything: text if it has a vocabulary."""
+        if self.sizes.number("vocab_size") is None or not self.model.config.vocab_size:
+            raise self.sizes.unknown("inputs", "what the model reads")
+        return self.text()
 
     def text_length(self) -> int:
         """Return the tokens a sample; the tower's own length where it was trained padded to it."""
@@ -134,6 +160,8 @@ class Maker:
         size = self.sizes.image or self.sizes.pair(*_IMAGE, parts=VISION)
         if size is None:
             raise self.sizes.unknown("image", "the training image's height and width")
+        if "prompt_pixel_values" in self.accepted:  # the prompt is the other half of the picture
+            return size[0] // 2, size[1]
         return size
 
     def channels(self) -> int:
@@ -196,7 +224,7 @@ class Maker:
         high, wide = self.patch()
         width = self.channels() * high * wide
         if {"grid_thw", "image_grid_thw"} & self.accepted:
-            width *= self.sizes.number("temporal_patch_size", parts=VISION) or 1
+            width *= self.sizes.number("temporal_patch_size", "patch_temporal", parts=VISION) or 1
             return self.floats(self.sizes.batch * rows * columns, width)
         return self.floats(self.sizes.batch, rows * columns, width)
 
@@ -240,8 +268,11 @@ class Maker:
 
     def flat_patches(self) -> Any:
         """Patches with their row and column in front (batch, patches, 2 + pixels)."""
-        high, wide = self.patch()
         number = self.sizes.number("seq_len", "max_num_patches", parts=VISION)
+        stated = self.sizes.number("patch_embed_hidden_size", parts=VISION)
+        if stated is not None and number is not None and self.sizes.image is None:
+            return self.floats(self.sizes.batch, number, 2 + stated)
+        high, wide = self.patch()
         if self.sizes.image is not None or number is None:
             rows, columns = self.grid()
             number = rows * columns
@@ -257,13 +288,16 @@ class Maker:
         bins = self.sizes.number(*_BINS, parts=AUDIO)
         if bins is None:
             raise self.sizes.unknown("input_features", "the bins of a spectrogram")
+        bins *= self.sizes.number("num_stacked_frames", parts=AUDIO) or 1
         return self.floats(self.sizes.batch, bins, self.sound_frames())
 
     def sound_frames(self) -> int:
         """Return the frames of a spectrogram: the caller's, else the configuration's."""
         frames = self.sizes.audio_frames
         positions = self.sizes.number("max_source_positions", parts=AUDIO)
-        if frames is None and positions is not None and "encoder_layers" in vars(self.model.config):
+        own = vars(self.model.config)
+        halved = "encoder_layers" in own or "num_mel_bins" in own
+        if frames is None and positions is not None and halved:
             # The convolutions before the encoder halve the frames (Whisper).
             frames = 2 * positions
         if frames is None:
@@ -337,6 +371,8 @@ def is_dual_tower(model: Any) -> bool:
     """Contrastive pairs (CLIP, CLAP) read both, other models of two towers run on text alone."""
     config = model.config
     both = any(hasattr(config, part) for part in ("vision_config", "audio_config"))
+    if any(isinstance(getattr(config, key, None), int) for key in TOKEN_KEYS):
+        return False  # an image stands between the words instead
     return both and hasattr(config, "text_config") and not model.can_generate()
 
 
@@ -370,6 +406,9 @@ MAKERS: dict[str, Callable[[Maker], Any]] = {
     "bool_masked_pos": Maker.masked_patches,
     "input_features": Maker.spectrogram,
     "spectrogram": Maker.spectrogram,
+    "audio_mel": lambda m: m.spectrogram().transpose(1, 2),
+    "audio_mel_mask": lambda m: ~m.ones(m.sizes.batch, m.sound_frames(), boolean=True),
+    "inputs": Maker.text_only,
     "input_features_mask": Maker.sound_mask,
     "input_values": Maker.samples,
     "past_values": lambda m: m.series(m.history()),

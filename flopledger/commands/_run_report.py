@@ -14,7 +14,7 @@ FORMS = {"html": (".html", ".htm"), "pdf": (".pdf",), "markdown": (".md",), "jso
 
 def report_run(folder: Path, form: str | None, out: Path | None) -> int:
     """Write the report of the run in ``folder``; without a form tell it on the terminal."""
-    from flopledger.commands.audit import check_target
+    from flopledger.commands._audited import check_target
     from flopledger.errors import FlopledgerError
     from flopledger.reports import write_whole
     from flopledger.reports.run_report import read_run

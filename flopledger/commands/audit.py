@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flopledger.commands._audited import audited, check_target
+
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
 
@@ -61,10 +63,6 @@ def audit(
 
     Example: flopledger audit examples/llama-3.1-405b/case.toml --html report.html
     """
-    from flopledger.auditing import DEFAULT_SEED
-    from flopledger.auditing import audit as run_audit
-    from flopledger.case import AuditCase
-
     targets = [one for one in (html, pdf, markdown, csv) if one is not None]
     check_target(html)
     if key is not None and bundle is None:
@@ -73,13 +71,7 @@ def audit(
     check_target(markdown, "--markdown", (".md",))
     if csv is None or not csv.is_dir():
         check_target(csv, "--csv", (".csv",))
-    loaded = AuditCase.load(case, allow_outside=allow_outside)
-    report = run_audit(
-        loaded,
-        seed=DEFAULT_SEED if seed is None else seed,
-        regime_ids=tuple(regime or ()),
-        trace=trace,
-    )
+    report = audited(case, seed=seed, regime=regime, trace=trace, allow_outside=allow_outside)
     show(report, as_json=as_json)
     for target in targets:
         report.save(target)
@@ -109,31 +101,3 @@ def show(report: "AuditReport", *, as_json: bool) -> None:
     from flopledger.reports.console import print_summary
 
     print_summary(report)
-
-
-def check_target(
-    path: Path | None, option: str = "--html", suffixes: tuple[str, ...] = (".html", ".htm")
-) -> None:
-    """Refuse an unusable target before the work, not after it."""
-    from flopledger.errors import FlopledgerError
-
-    if path is None:
-        return
-    if path.suffix.lower() not in suffixes:
-        raise FlopledgerError(f"{option} {path}: expected a name that ends in {suffixes[0]}")
-    if not path.parent.is_dir():
-        raise FlopledgerError(f"{option} {path}: no such folder {path.parent}; create it first")
-    if path.suffix.lower() == ".pdf":
-        require_typst()
-
-
-def require_typst() -> None:
-    """Say before the work, not after it, that the PDF's typesetter is missing."""
-    from importlib.util import find_spec
-
-    from flopledger.errors import FlopledgerError
-
-    if find_spec("typst") is None:
-        raise FlopledgerError(
-            "PDF reports need typst, which is not installed: pip install 'flopledger[pdf]'"
-        )

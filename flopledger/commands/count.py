@@ -137,7 +137,7 @@ def count(
 
 def _quick(model: str, convention: str, step: dict[str, Any]) -> "CountedModel":
     """Count by the closed form, which only a configuration has."""
-    from flopcount.counted_model import count_by_formula
+    from flopcount.formula_config import count_by_formula
 
     path = Path(model)
     if not path.is_dir() and path.suffix.lower() != ".json":

@@ -59,7 +59,12 @@ def _examine(dcgm: str | None, seconds: float | None) -> dict[str, Any]:
 
     from profilers.probe_process import spawn
 
-    found: dict[str, Any] = {"schema": "flopledger/doctor/1", "host": _host(), "sources": []}
+    found: dict[str, Any] = {
+        "schema": "flopledger/doctor/1",
+        "host": _host(),
+        "calibrated": seconds is not None,
+        "sources": [],
+    }
     for name in ("nvml", "dcgm", "amd", "cpu"):
         options = {"url": dcgm} if name == "dcgm" and dcgm else {}
         process = spawn(
@@ -69,17 +74,24 @@ def _examine(dcgm: str | None, seconds: float | None) -> dict[str, Any]:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
+        patience = 30 + 2 * (seconds or 0)
         try:
-            answer, _ = process.communicate(timeout=30 + 2 * (seconds or 0))
+            answer, _ = process.communicate(timeout=patience)
             found["sources"].append(json.loads(answer))
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
-            found["sources"].append(_failed(name, "timed_out", "the library did not answer"))
+            found["sources"].append(
+                _failed(name, "timed_out", f"the library did not answer within {patience:.0f} s")
+            )
         except ValueError:
             detail = f"the library ended its process (code {process.returncode})"
             found["sources"].append(_failed(name, "failed", detail))
     return found
+
+
+_STUCK = frozenset({"timed_out", "failed", "forbidden", "lost"})
+"""Reasons that say nothing about what is in the machine."""
 
 
 def _failed(name: str, reason: str, detail: str) -> dict[str, Any]:
@@ -127,8 +139,19 @@ def _print(answer: dict[str, Any]) -> None:
                 say(f"    no {missing['signal']} ({missing['reason']}): {missing['cost']}")
             if (energy := device.get("energy")) is not None:
                 say(f"    {_energy_text(energy)}")
-    if not any(source["open"] and source["name"] != "cpu" for source in answer["sources"]):
-        say("No GPU can be read here: only recorded evidence can be audited on this machine.")
+    gpus = [source for source in answer["sources"] if source["name"] != "cpu"]
+    if any(source["open"] for source in gpus):
+        return
+    stuck = [s["name"] for s in gpus if s["reason"] in _STUCK]
+    if stuck:
+        say(
+            f"Whether there is a GPU is not known: {' and '.join(stuck)} did not answer in order. Look at "
+            "the driver (`nvidia-smi`, the kernel's log) and ask again."
+        )
+        return
+    say("No GPU can be read here: only recorded evidence can be audited on this machine.")
+    if answer["calibrated"]:
+        say("Nothing was calibrated.")
 
 
 def _energy_text(energy: dict[str, Any]) -> str:

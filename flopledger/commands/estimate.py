@@ -60,7 +60,8 @@ def estimate(
     Example: flopledger estimate --parameters 8e9 --tokens 15e12 --sequence 8192
     """
     from flopledger.auditing import DEFAULT_SEED, audit
-    from flopledger.commands.audit import check_target, show
+    from flopledger.commands._audited import check_target
+    from flopledger.commands.audit import show
 
     check_target(html)
     run = {

@@ -65,8 +65,7 @@ def report(
 
     Example: flopledger report examples/llama-3.1-405b/case.toml --format article-52 --out notice.pdf
     """
-    from flopledger.auditing import DEFAULT_SEED, audit
-    from flopledger.case import AuditCase
+    from flopledger.commands._audited import audited
     from flopledger.errors import FlopledgerError
     from flopledger.exports import render
     from flopledger.reports import write_whole
@@ -86,12 +85,7 @@ def report(
     if case.suffix.lower() == ".zip":
         return _merge(case, name, out, key or [])
     _check(name, out)
-    made = audit(
-        AuditCase.load(case, allow_outside=allow_outside),
-        seed=DEFAULT_SEED if seed is None else seed,
-        regime_ids=tuple(regime or ()),
-        trace=trace,
-    )
+    made = audited(case, seed=seed, regime=regime, trace=trace, allow_outside=allow_outside)
     suffix = None if out is None else out.suffix
     content = render(made, name, suffix, created=created)
     if out is None:
@@ -107,7 +101,7 @@ def _merge(bundle: Path, form: str, out: Path | None, keys: list[Path]) -> int:
     """Write the page of a merged bundle."""
     from flopledger.bundle import load_public
     from flopledger.commands import _merge_page as merge_page
-    from flopledger.commands.audit import check_target
+    from flopledger.commands._audited import check_target
     from flopledger.errors import FlopledgerError
     from flopledger.reports import write_whole
 
@@ -160,7 +154,7 @@ def _form(form: str | None, out: Path | None, *, as_json: bool) -> str:
 
 def _check(name: str, out: Path | None) -> None:
     """Refuse what cannot be written before the work, not after it."""
-    from flopledger.commands.audit import check_target
+    from flopledger.commands._audited import check_target
     from flopledger.errors import FlopledgerError
     from flopledger.exports import FORMATS
 

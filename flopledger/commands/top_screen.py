@@ -83,7 +83,7 @@ def _cells(view: "DeviceView") -> dict[str, str]:
     faults = [f"{signal}: {reason}" for signal, reason in view.absent.items()]
     if faults and not view.readings:
         faults = [next(iter(view.absent.values())).upper()]
-    if view.age_seconds > 5:
+    if view.age_seconds > 5 and not view.ended:
         faults.insert(0, f"silent for {view.age_seconds:.0f} s")
     return {
         "power": _of(get("power_mw"), limit, 1e3, "W"),

@@ -125,6 +125,7 @@ def _properties(report: "AuditReport") -> list[dict[str, str]]:
         found[f"{name}:probability-exceeded"] = disclosure.chance(one.probability_exceeded)
     date = release.of(report).date
     found["release:date"] = "not known" if date is None else date.isoformat()
+    found |= _energy_bounds(report)
     missing = release.missing(report)
     if missing:
         found["release:missing"] = ", ".join(missing)
@@ -141,6 +142,21 @@ def _figure(name: str, flop: "Interval | None") -> dict[str, str]:
         f"{name}:{key}": "not known" if value is None else f"{value:.6g}"
         for key, value in ends.items()
     }
+
+
+def _energy_bounds(report: "AuditReport") -> dict[str, str]:
+    """List energy that is known on one side only: the standard's field takes a figure, no bound."""
+    found = {}
+    for run in disclosure.counted(report):
+        known = run.figures.energy_joules
+        if known is None or known.quantity.best is not None:
+            continue
+        ends = known.quantity.interval
+        for word, joules in (("at-least", ends.low), ("at-most", ends.high)):
+            if joules is not None:
+                name = f"energy:{run.figures.name}:{word}-kwh"
+                found[name] = f"{joules / KILOWATT_HOUR:.6g}"
+    return found
 
 
 def _energy(report: "AuditReport") -> list[dict[str, Any]]:

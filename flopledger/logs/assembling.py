@@ -179,6 +179,8 @@ def _accelerator_count(evidence: Evidence, world: Resolved | None) -> Resolved |
     listed = choose(evidence, "visible_accelerators")
     if figure is not None or listed is None or listed.number == 1:
         return figure or listed
+    if listed.facts[0].locator.startswith("lines "):
+        return listed  # the run itself printed the table that its devices stand in
     # A host's inventory says what a run could have used; which of them it did use is another matter.
     return replace(
         listed, bound="at most", derivation=f"{listed.derivation}, listed and perhaps idle"

@@ -18,6 +18,10 @@ from flopledger.logs.readers import READERS
 _UNEXPECTED = (ValueError, LookupError, TypeError, ArithmeticError, AttributeError, RecursionError)
 
 
+#: Every checkpoint folder holds these again; nobody wonders at their copies.
+_REPEATED_BY_CHECKPOINTS = frozenset({"model-auxiliary", "model-config", "adapter-config"})
+
+
 def read(files: Sequence[EvidenceFile]) -> Evidence:
     """Read every file, folders walked, and keep all that was found side by side.
 
@@ -63,11 +67,17 @@ def read(files: Sequence[EvidenceFile]) -> Evidence:
             and document.is_plain
             and telemetry.is_telemetry(document)
         )
+        digest = document.sha256()
+        copied = _copied(digest, sources) if reader is not None or recorded else None
         sources[document.name] = Source(
             format="telemetry" if recorded else reader.format if reader else None,
-            sha256=document.sha256(),
+            sha256=digest,
             size_bytes=document.size_bytes,
         )
+        if copied is not None:
+            if reader is None or reader.format not in _REPEATED_BY_CHECKPOINTS:
+                refused.append(_copy(document.name, copied))
+            continue
         if recorded:
             recordings.append(EvidenceFile(path=document.path, name=document.name, zone=zone))
             continue
@@ -80,9 +90,24 @@ def read(files: Sequence[EvidenceFile]) -> Evidence:
     return Evidence(
         facts=tuple(fact for notes in everything for fact in notes.facts),
         findings=(*refused, *(item for notes in everything for item in notes.findings)),
-        unread=(*unread, *(finding.evidence[0] for finding in refused)),
+        unread=(*unread, *(one.evidence[0] for one in refused if one.code != "duplicate-evidence")),
         telemetry=tuple(recordings),
         sources=sources,
+    )
+
+
+def _copied(digest: str | None, sources: dict[str, Source]) -> str | None:
+    """Give the name of the file that was read already with the very same bytes."""
+    same = (name for name, one in sources.items() if digest is not None and one.sha256 == digest)
+    return next(same, None)
+
+
+def _copy(name: str, original: str) -> Finding:
+    return Finding(
+        code="duplicate-evidence",
+        severity="info",
+        message=f"{name}: the same bytes as {original}; read once",
+        evidence=(name, original),
     )
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from flopcount.errors import FlopcountError
 from flopcount.live_fit import Fit, Sizes
+from flopcount.live_passes import DOUBLED, Pass, Wanted
 from profilers.step_identity import DeviceFacts, device_facts
-from profilers.steps import Kind, Variant, output_tensors
+from profilers.step_passes import FULL, asked_for
+from profilers.steps import MOST_OUTPUTS, Kind, Variant, output_tensors
 
 if TYPE_CHECKING:
     from flopcount.live import LiveCount
@@ -31,7 +34,6 @@ MOST_CALLS_KEPT = 256
 MOST_SPENT = 4096
 """Stretches of counting that are remembered until the steps around them are told."""
 
-DOUBLED = "a backward was itself differentiated; what that costs is not counted"
 RAISED = "the call raised; how much of its forward was executed is not known"
 TRANSFORMED = "called under a function transform, where gradients do not show"
 
@@ -152,18 +154,22 @@ class Costs:
             cost.bounds, cost.reason = (0, None), TRANSFORMED
             self.tell("transformed-call", "warning", f"{kind.model}: {TRANSFORMED}")
             return cost
-        key = (variant.mode, variant.passes, variant.doubled)
+        wanted = [self._wanted(kind, number) for number in variant.asked]
+        key = (variant.mode, variant.passes, variant.doubled, tuple(wanted))
         fit = data.family.fits.setdefault(key, Fit())
         figures = fit.predict(data.sizes)
         if figures is not None:
             cost.share = data.family.share
             self._fill(cost, figures, "polynomial")
         else:
-            self._count(cost, variant, fit)
+            self._count(cost, variant, fit, wanted)
         if variant.raised:
             self._bound(cost)
-        if variant.doubled and cost.flop is not None:
+        late = any(place >= MOST_OUTPUTS for places in variant.passes for place in places)
+        if late and not variant.doubled and cost.flop is not None:
+            # Gradients of an earlier step's backward: what they were gradients of is gone.
             cost.bounds, cost.reason = (sum(cost.flop.values()), None), DOUBLED
+        if cost.reason == DOUBLED:
             self.tell("double-backward", "warning", f"{kind.model}: {DOUBLED}")
         return cost
 
@@ -176,10 +182,30 @@ class Costs:
         cost.by_dtype, cost.bounds, cost.reason = {}, (0, high), RAISED
         self.tell("call-raised", "info", f"{cost.model}: {RAISED}")
 
-    def _count(self, cost: Cost, variant: Variant, fit: Fit) -> None:
+    def _wanted(self, kind: Kind, number: int) -> Wanted | None:
+        """What a pass was asked for, said by what is the call's own; None for everything."""
+        if number == FULL:
+            return None
+        asked = asked_for(number)
+        data: _Data = kind.data
+        module = data.model()
+        if asked is None or module is None:
+            return Wanted(known=False)
+        own = [
+            place for place, item in enumerate(module.parameters()) if id(item) in asked.parameters
+        ]
+        return Wanted(
+            parameters=tuple(own),
+            inputs=asked.leaves or len(own) < len(asked.parameters),
+            known=not asked.inner,
+        )
+
+    def _count(
+        self, cost: Cost, variant: Variant, fit: Fit, wanted: Sequence[Wanted | None]
+    ) -> None:
         data: _Data = variant.kind.data
         try:
-            found = self._trace(variant)
+            found = self._trace(variant, wanted)
         except FlopcountError as error:
             low, high = fit.between(data.sizes) if fit.counted and not fit.refuted else (0, None)
             cost.bounds, cost.reason = (low, high), str(error)[:1000]
@@ -189,14 +215,16 @@ class Costs:
         figures = _figures(found, variant.mode)
         self._fill(cost, figures, found.method)
         cost.uncounted, cost.bounds, cost.reason = found.uncounted, found.bounds, found.reason
+        if found.reason == DOUBLED:
+            return
         if found.bounds is not None:
             self.tell("cost-bounded", "warning", f"{cost.model} ({cost.mode}): {found.reason}")
         elif not fit.add(data.sizes, figures):
             text = f"{cost.model}: a size that was predicted from others costs something else"
             self.tell("polynomial-refuted", "warning", text)
 
-    def _trace(self, variant: Variant) -> LiveCount:
-        from flopcount.live import count_call
+    def _trace(self, variant: Variant, wanted: Sequence[Wanted | None]) -> LiveCount:
+        from flopcount.live import count_call, count_chain
         from flopcount.live_model import foreign_hooks
 
         data: _Data = variant.kind.data
@@ -210,8 +238,21 @@ class Costs:
             text = f"forward hooks of the program are not part of the count: {', '.join(hooks)}"
             self.tell("hooks-not-counted", "info", text[:1000])
         data.call.model = module
+        if variant.doubled:
+            each = zip(variant.passes, wanted or repeat(None), variant.doubled, strict=False)
+            chain = [
+                Pass(
+                    outputs=_outputs_at(places),
+                    gradients=sum(place >= MOST_OUTPUTS for place in places),
+                    linear=not any(place >= 2 * MOST_OUTPUTS for place in places),
+                    wanted=asked,
+                    differentiable=doubled,
+                )
+                for places, asked, doubled in each
+            ]
+            return count_chain(data.call, chain, seconds=SECONDS)
         passes = [_outputs_at(places) for places in variant.passes]
-        return count_call(data.call, passes, seconds=SECONDS)
+        return count_call(data.call, passes, wanted, seconds=SECONDS)
 
     def _fill(self, cost: Cost, figures: Mapping[Any, int], how: str) -> None:
         cost.how = how

@@ -17,6 +17,7 @@ from profilers.importers.table import Column, Role, Table, rows, split
 
 NAME = "nvidia-smi-csv"
 _LOOK_ROWS = 200
+_PRINTED = frozenset({"%", "W", "MHz", "MiB"})
 
 _SIGNALS: dict[str, tuple[str, str, str]] = {
     # nvidia-smi's field: our signal, unit of the figure, unit as printed
@@ -54,7 +55,10 @@ _ROLES = {
     "gpu_name": Role.NAME,
     "pci.bus_id": Role.BUS,
     "gpu_bus_id": Role.BUS,
+    "hostname": Role.NODE,
+    "host": Role.NODE,
 }
+"""The last two are no fields of nvidia-smi, but what people put before its rows."""
 _KNOWN_BUT_UNUSED = re.compile(
     r"count|pstate|serial|vbios_version|fan\.speed|compute_cap|compute_mode|display_\w+|"
     r"persistence_mode|accounting\.\w+|inforom\.[\w.]+|gom\.[\w.]+|pci\.[\w.]+|pcie\.[\w.]+|"
@@ -62,9 +66,11 @@ _KNOWN_BUT_UNUSED = re.compile(
     r"memory\.(?:free|reserved)|utilization\.\w+|encoder\.[\w.]+|ecc\.[\w.]+|retired_pages\.[\w.]+|"
     r"temperature\.[\w.]+|power\.[\w.]+|clocks[\w.]*|clocks_(?:throttle|event)_reasons[\w.]*|"
     r"mig\.[\w.]+|fabric\.[\w.]+|gsp\.[\w.]+|c2c\.[\w.]+|driver_model\.[\w.]+|module\.[\w.]+|"
-    r"hostname|vgpu[\w.]*|protected_memory\.[\w.]+|enforced\.power\.limit|addressing_mode|"
+    r"vgpu[\w.]*|protected_memory\.[\w.]+|enforced\.power\.limit|addressing_mode|"
     r"remapped_rows[\w.]*|gpu_recovery_action|platform[\w.]*|dramEncryption[\w.]*"
 )
+_DELIMITERS = (",", ";", "\t")
+_ROW_NUMBERS = ("", "Unnamed: 0")
 _TITLE = re.compile(r"([A-Za-z0-9_.]+)(?: \[([^\]]{1,8})\])?")
 _MESSAGE = re.compile(
     r"^(?:Unable to determine|Failed to initialize NVML|NVIDIA-SMI has failed|"
@@ -82,11 +88,12 @@ def read(opened: Opened, options: Options) -> Recording:
     """Open a recording; the header is checked at once, the rows while they are read."""
     header = _header(opened.lines)
     assert header is not None
-    above, titles = header
+    above, titles, delimiter = header
     findings = Findings()
-    columns = _with_units(_columns(titles, opened), opened, above)
+    columns = _with_units(_columns(titles, opened), opened, above, delimiter)
     table = Table(
         columns=_chosen(columns, findings),
+        delimiter=delimiter,
         zone=options.zone,
         node=options.node,
         mark=f"nvidia-smi-{opened.mark}",
@@ -118,27 +125,41 @@ def read(opened: Opened, options: Options) -> Recording:
     return Recording(format=NAME, clock=clock, blocks=blocks, findings=findings)
 
 
-def _header(lines: Sequence[str]) -> tuple[int, list[str]] | None:
-    """Return how many lines stand above the header, and its titles."""
+def _header(lines: Sequence[str]) -> tuple[int, list[str], str] | None:
+    """Return how many lines stand above the header, its titles, and what is between them."""
     for above, line in enumerate(lines[:20]):
-        cells = [cell.strip() for cell in line.split(",")]
-        if _is_header(cells):
-            return above, cells
+        for delimiter in _DELIMITERS:
+            cells = _titles(line.split(delimiter))
+            if _is_header(cells):
+                return above, cells, delimiter
         if "," in line and not _MESSAGE.search(line):
             return None
     return None
 
 
+def _titles(cells: Sequence[str]) -> list[str]:
+    return [cell.strip().strip('"').strip() for cell in cells]
+
+
 def _is_header(cells: Sequence[str]) -> bool:
-    """Say whether cells are titles: at least one that only nvidia-smi writes, no figures."""
-    names = [found[1] for cell in cells if (found := _TITLE.fullmatch(cell.strip()))]
+    """Say whether cells are titles: at least one that only nvidia-smi writes, no figures.
+
+    The first one may be the empty title of the row numbers that pandas writes.
+    """
+    titles = _titles(cells)
+    if titles and titles[0] in _ROW_NUMBERS:
+        titles = titles[1:]
+    names = [found[1] for cell in titles if (found := _TITLE.fullmatch(cell))]
     own = [n for n in names if n in _SIGNALS or n in _FACTS or n in ("pci.bus_id", "gpu_uuid")]
-    return len(names) == len(cells) and bool(own)
+    return len(names) == len(titles) and bool(own)
 
 
 def _columns(titles: Sequence[str], opened: Opened) -> tuple[Column, ...]:
     found = []
-    for title in titles:
+    for place, title in enumerate(titles):
+        if place == 0 and title in _ROW_NUMBERS:
+            found.append(Column(title=title, role=Role.SKIP))
+            continue
         matched = _TITLE.fullmatch(title)
         assert matched is not None
         name, printed = matched[1], matched[2] or ""
@@ -170,26 +191,29 @@ def _columns(titles: Sequence[str], opened: Opened) -> tuple[Column, ...]:
     return tuple(found)
 
 
-def _with_units(columns: Sequence[Column], opened: Opened, above: int) -> tuple[Column, ...]:
-    """Give the columns the units that the cells carry: all of them do, or (``nounits``) none."""
-    printed = {"%", "W", "MHz", "MiB"}
+def _with_units(
+    columns: Sequence[Column], opened: Opened, above: int, delimiter: str
+) -> tuple[Column, ...]:
+    """Give each column the unit that its cells carry; none where they are bare (``nounits``)."""
+    suffixed: set[int] = set()
     rows_seen = 0
     for line in opened.lines[above + 1 : above + 1 + _LOOK_ROWS]:
         if not line.strip() or _MESSAGE.search(line):
             continue
         rows_seen += 1
-        cells = split(line, ",", opened.name, above + 2)
-        if len(cells) == len(columns) and any(
-            column.unit in printed and cell.strip().endswith(column.unit)
-            for column, cell in zip(columns, cells, strict=True)
-        ):
-            return tuple(
-                replace(column, suffix=column.unit) if column.unit in printed else column
-                for column in columns
-            )
+        cells = split(line, delimiter, opened.name, above + 2)
+        if len(cells) == len(columns):
+            suffixed |= {
+                place
+                for place, (column, cell) in enumerate(zip(columns, cells, strict=True))
+                if column.unit in _PRINTED and cell.strip().endswith(column.unit)
+            }
     if not rows_seen:
         raise ImportFormatError("has a header and no rows", file=opened.name)
-    return tuple(columns)
+    return tuple(
+        replace(column, suffix=column.unit) if place in suffixed else column
+        for place, column in enumerate(columns)
+    )
 
 
 def _chosen(columns: Sequence[Column], findings: Findings) -> tuple[Column, ...]:

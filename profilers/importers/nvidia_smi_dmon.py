@@ -1,7 +1,8 @@
-"""``nvidia-smi dmon``: two comment lines of names and units, repeated, and rows of figures.
+"""``nvidia-smi dmon`` and ``dcgmi dmon``: lines of names and units, repeated, and rows of figures.
 
 With ``-o DT`` rows carry date and local time; with ``-o T`` only the time of day; without either
 there is no time at all, and the user must state when it began and how far apart the rows are.
+``dcgmi dmon`` never writes one; its columns are DCGM's short names, its figures DCGM's units.
 """
 
 import re
@@ -37,17 +38,50 @@ _PRINTED = {"MB": "MiB", "errs": "count"}
 """dmon prints MB for 2^20 bytes."""
 
 
+_DCGM = {
+    "power": ("power_mw", "W"),
+    "powr": ("power_mw", "W"),
+    "totec": ("energy_mj", "mJ"),
+    "tmptr": ("temperature_c", "C"),
+    "mmtmp": ("memory_temperature_c", "C"),
+    "gputl": ("gpu_util_permille", "%"),
+    "mcutl": ("memory_util_permille", "%"),
+    "smclk": ("sm_clock_mhz", "MHz"),
+    "mmclk": ("memory_clock_mhz", "MHz"),
+    "fbusd": ("memory_used_bytes", "MiB"),
+    "gract": ("graphics_activity_permille", "ratio"),
+    "smact": ("sm_activity_permille", "ratio"),
+    "smocc": ("sm_occupancy_permille", "ratio"),
+    "tenso": ("tensor_activity_permille", "ratio"),
+    "drama": ("dram_activity_permille", "ratio"),
+    "fp64a": ("fp64_activity_permille", "ratio"),
+    "fp32a": ("fp32_activity_permille", "ratio"),
+    "fp16a": ("fp16_activity_permille", "ratio"),
+}
+_OF_PLACE = frozenset({"gpu", "date", "time"})
+
+
 def recognise(opened: Opened) -> bool:
     """Say whether a line of the head is dmon's line of names."""
     return any(_names(line) is not None for line in opened.lines[:20])
 
 
 def _names(line: str) -> list[str] | None:
-    words = line.lstrip("# \t").split()
-    lowered = [word.lower() for word in words]
-    if not line.lstrip().startswith("#") or "gpu" not in lowered[:3]:
+    """Return the names of a header line in small letters, the device's as ``gpu``."""
+    if not line.lstrip().startswith("#"):
         return None
-    return lowered if {"pwr", "sm", "mclk", "pclk", "fb", "gtemp"} & set(lowered) else None
+    names = [word.lower() for word in _words(line.lstrip().lstrip("#"))]
+    if names[:1] == ["entity"]:
+        return ["gpu", *names[1:]] if _DCGM.keys() & set(names) else None
+    # `pmon` has rows of processes, not of devices.
+    if "gpu" not in names[:3] or "pid" in names:
+        return None
+    return names if {"pwr", "sm", "mclk", "pclk", "fb", "gtemp"} & set(names) else None
+
+
+def _words(line: str) -> list[str]:
+    """Split a row; ``--format csv`` puts commas between the words."""
+    return line.replace(",", " ").split()
 
 
 @dataclass(slots=True)
@@ -122,12 +156,19 @@ def _line(
     last: bool,
 ) -> None:
     if line.lstrip().startswith("#"):
-        _header(number, line, state, opened)
+        _header(number, line, state, opened, findings)
         return
     if state.names is None:
         findings.add("tool-message", line.strip()[:200], line=number)
         return
-    words = line.split()
+    words = _words(line)
+    if words[0].upper() in {
+        "GPU",
+        "ID",
+    }:  # `dcgmi`: the rows' own prefix, and the header's second line
+        words = words[1:]
+        if not words:
+            return
     if len(words) != len(state.names):
         if last and len(words) < len(state.names):
             findings.add("torn-tail", "the last row is cut short", line=number)
@@ -155,15 +196,17 @@ def _line(
     rows.add(devices[index], time, _readings(named, opened, number))
 
 
-def _header(number: int, line: str, state: _State, opened: Opened) -> None:
+def _header(number: int, line: str, state: _State, opened: Opened, findings: Findings) -> None:
     names = _names(line)
     if names is not None:
         if len(set(names)) != len(names):
             raise ImportFormatError("a name stands twice", file=opened.name, line=number)
-        # Later drivers add columns (and GPM metrics by their own names): passed over by name.
+        # Later drivers add columns (and GPM metrics by their own names): passed over, and said so.
+        if state.names is None and (left := [n for n in names if _signal(n) is None]):
+            findings.add("metric-unread", f"no reader for {', '.join(left)[:200]}", line=number)
         state.names = names
         return
-    words = line.lstrip("# \t").split()
+    words = _words(line.lstrip("# \t"))
     if state.names is not None and len(words) == len(state.names) and "Idx" in words:
         for name, unit in zip(state.names, words, strict=True):
             wanted = _SIGNALS.get(name)
@@ -195,12 +238,17 @@ def _time(named: dict[str, str], index: int, state: _State, options: Options) ->
     return found[0] + state.day * _DAY_NS
 
 
+def _signal(name: str) -> tuple[str, str] | None:
+    """Return what a column means; an empty pair for those that say where and when."""
+    return ("", "") if name in _OF_PLACE else _SIGNALS.get(name) or _DCGM.get(name)
+
+
 def _readings(named: dict[str, str], opened: Opened, number: int) -> dict[str, Reading]:
     readings: dict[str, Reading] = {}
     for name, word in named.items():
-        if name not in _SIGNALS:
+        if name not in _SIGNALS and name not in _DCGM:
             continue
-        signal, printed = _SIGNALS[name]
+        signal, printed = _SIGNALS.get(name) or _DCGM[name]
         reading = units.reading(signal, word, _PRINTED.get(printed, printed))
         if reading is None:
             raise ImportFormatError(

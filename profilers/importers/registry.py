@@ -19,6 +19,7 @@ from profilers.importers import (
     zeus,
 )
 from profilers.importers.errors import ImportFormatError, UnknownFormatError
+from profilers.importers.hints import hint
 from profilers.importers.opened import Opened, open_file
 from profilers.importers.options import Options
 from profilers.importers.recording import Recording
@@ -90,6 +91,8 @@ def read(opened: Opened, chosen: Options) -> Recording:
             "is no MLflow run (meta.yaml beside metrics/system); give a run's own folder, or files",
             file=opened.name,
         )
+    if (told := hint(opened)) is not None:
+        raise UnknownFormatError(told, file=opened.name)
     raise UnknownFormatError(
         f"is of no format that is read here ({_names(FORMATS)}); for a CSV file of your own give "
         "--mapping",

@@ -121,7 +121,7 @@ def test_closed_form_and_trace_agree(tmp_path, family, name, keys, sizes):
 
 
 def test_a_scan_in_chunks_is_no_polynomial(tmp_path):
-    from flopcount.counted_model import expand
+    from flopcount.form_polynomial import expand
 
     config = transformers.AutoConfig.for_model("mamba2", **CASES[28][2]).to_dict()
     d = Dimensions.from_config(config)

@@ -160,3 +160,53 @@ def test_refusals():
         flopcount.count(layer, x, convention="megatron")
     with pytest.raises(flopcount.ConventionError, match="one trace"):
         flopcount.explain(flopcount.count(layer, x), flopcount.count(layer, torch.zeros(2, 4)))
+
+
+def test_rules_read_the_experts_from_the_model_whatever_the_config_calls_them():
+    from transformers import DbrxConfig, DbrxForCausalLM
+
+    config = DbrxConfig(
+        d_model=32,
+        n_heads=4,
+        n_layers=2,
+        vocab_size=64,
+        attn_config={"kv_n_heads": 2, "rope_theta": 1e4, "clip_qkv": 8},
+        ffn_config={"ffn_hidden_size": 48, "moe_num_experts": 4, "moe_top_k": 2},
+        attn_implementation="eager",
+    )
+    with torch.device("meta"):
+        model = DbrxForCausalLM(config)
+        ids = torch.zeros(1, 16, dtype=torch.long)
+    c = flopcount.count(model, ids, labels=ids, use_cache=False, convention="megatron")
+    # Weights a token: 2 layers of attention (4 + 2 x 2 + 4 heads of 8) and 2 experts of 3
+    # matrices, and the head; attention's half: 3 x layers x 2 heads' widths x sequence.
+    weights = 2 * (32 * 8 * (4 + 2 * 2 + 4) + 2 * 3 * 32 * 48) + 32 * 64
+    assert c.total == 16 * (6 * weights + 3 * 2 * 4 * (8 + 8) * 16)
+
+
+def test_a_rule_that_charges_attention_everywhere_declines_a_hybrid():
+    from transformers import BambaConfig, BambaForCausalLM
+
+    config = BambaConfig(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        attn_layer_indices=[1],
+        mamba_n_heads=8,
+        mamba_d_head=8,
+        mamba_n_groups=1,
+        mamba_d_state=8,
+        mamba_chunk_size=16,
+    )
+    with torch.device("meta"):
+        model = BambaForCausalLM(config)
+        ids = torch.zeros(1, 16, dtype=torch.long)
+    for rule in ("megatron", "torchtitan", "nanogpt"):
+        with pytest.raises(flopcount.ConventionError, match="found layers of"):
+            flopcount.count(model, ids, labels=ids, use_cache=False, convention=rule)
+    total = sum(p.numel() for p in model.parameters())
+    c = flopcount.count(model, ids, labels=ids, use_cache=False, convention="6nd")
+    assert c.total == 6 * total * 16

@@ -159,3 +159,17 @@ def test_hours_that_the_clock_does_not_hold_are_a_contradiction() -> None:
     for hours in (64_000, 64_500, 50_000):  # rounding, and devices that failed
         fits = answer(run | {"accelerator_hours": hours})
         assert "device-time-mismatch" not in {one.code for one in fits.findings}
+
+
+def test_a_prior_that_disagrees_widens_and_does_not_move(run_audit) -> None:
+    # 6 * 7e9 * 1e10 = 4.2e20 in 4000 A100-hours is a utilisation of 0.09: a published run has 0.2 to 0.6
+    report = run_audit(
+        '[model.m]\nparameters = 7e9\n[[run]]\nname = "r"\nmodel = "m"\ntokens = 1e10\n'
+        'accelerator = "NVIDIA A100-SXM4-80GB"\naccelerator_hours = 4000\nprecision = "bf16"\n'
+    )
+    (run,) = report.runs
+    assert run.combined.flop.best == pytest.approx(4.2e20)
+    # what the hours could hold stays inside the interval: 4000 * 3600 * 312e12 * 0.364 = 1.6e21
+    assert run.combined.flop.high > 1.6e21
+    assert "the best figure is the documents'" in run.combined.rule
+    assert "unexplained-compute" in {one.code for one in report.findings}

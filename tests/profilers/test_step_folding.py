@@ -59,7 +59,7 @@ def call(kind: Kind, at: int, *backwards: int, again: bool = False) -> Call:
     """A call at a time (µs), and the times at which a gradient arrived."""
     fired: list[int] = []
     for task, time in enumerate(backwards):
-        fired += [task, False, time * 1000, 0]
+        fired += [task, False, time * 1000, 0, 0]
     return kind, fired, at * 1000, again
 
 

@@ -6,9 +6,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from flopledger.top_view import DeviceView, RecordFeed
 from profilers import Device, DeviceKey
 
 ROOT = Path(__file__).parents[2]
@@ -94,6 +96,35 @@ def test_doctor_survives_a_library_that_crashes(nvml):
     told = json.loads(done.stdout)["sources"][0]
     assert (told["open"], told["reason"]) == (False, "failed")
     assert "-11" in told["detail"]
+    done = flopledger("doctor")
+    # A driver that crashes is no proof that there is no GPU.
+    assert "Whether there is a GPU is not known: nvml" in done.stdout
+    assert "No GPU can be read here" not in done.stdout
+
+
+def test_top_tells_the_steps_and_the_mfu_of_a_run_that_goes_on(tmp_path, monkeypatch):
+    """Without summary.json a run goes on: its steps so far speak, against the devices on the screen."""
+    asked = []
+
+    def so_far(folder):
+        asked.append(folder)
+        return SimpleNamespace(steps=1234)
+
+    def used(totals, devices):
+        assert [device["name"] for device in devices] == ["NVIDIA H100 80GB HBM3"]
+        return SimpleNamespace(mfu=0.4123, device_count=1, name="NVIDIA H100", dtype="bf16")
+
+    monkeypatch.setattr("flopledger.recording.totals.read_totals", so_far)
+    monkeypatch.setattr("flopledger.recording.utilisation.utilisation", used)
+    feed = RecordFeed(tmp_path)
+    views = [DeviceView(Device(key=DeviceKey(uuid="GPU-1"), name="NVIDIA H100 80GB HBM3"))]
+    line = "running: 1,234 steps, MFU 41.2% of 1 x NVIDIA H100 in bf16"
+    assert feed._summary_note(views) == [line]
+    feed._steps_again = float("inf")  # not yet time to work it out again
+    assert feed._summary_note(views) == [line]
+    assert asked == [tmp_path]
+    (tmp_path / "summary.json").write_text('{"exit_code": 0, "mfu": 0.4}')
+    assert feed._summary_note(views) == ["ended with exit code 0; MFU 40.0%"]
 
 
 def test_energy_counter_against_power(nvml, tmp_path):

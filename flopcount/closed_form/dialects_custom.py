@@ -1,0 +1,222 @@
+"""The config.json dialects of families whose code comes with their weights.
+
+That code is never run, so the closed form is the count. Each reader follows what the family's
+published configuration states; the published number of parameters is met to the unit.
+"""
+
+from collections.abc import Callable
+
+from flopcount.closed_form.dialects_common import Reading, experts, few_layers, llama, plain
+from flopcount.closed_form.dialects_experts import deepseek
+from flopcount.closed_form.dialects_gpt import gpt2
+from flopcount.closed_form.dimensions import DimensionsError
+from flopcount.closed_form.fields import Fields
+
+
+def _biased(f: Fields) -> Reading:
+    """InternLM: one switch for the biases of attention."""
+    bias = f.flag("bias", default=True)
+    return llama(f) | {"qkv_bias": bias, "output_bias": bias}
+
+
+def _internlm2(f: Fields) -> Reading:
+    bias = f.flag("bias")
+    return llama(f) | {"qkv_bias": bias, "output_bias": bias}
+
+
+def _qwen(f: Fields) -> Reading:
+    """The first Qwen states both halves of its gated layer as one width."""
+    return {
+        "kind": "decoder",
+        "layers": f.integer("num_hidden_layers"),
+        "hidden": f.integer("hidden_size"),
+        "heads": f.integer("num_attention_heads"),
+        "head_dim": f.maybe_integer("kv_channels"),
+        "ffn": f.integer("intermediate_size") // 2,
+        "ffn_matrices": 3,
+        "vocabulary": f.integer("vocab_size"),
+        "tied_embeddings": f.flag("tie_word_embeddings"),
+        "qkv_bias": True,
+        "output_bias": not f.flag("no_bias", default=True),
+        "ffn_bias": not f.flag("no_bias", default=True),
+    }
+
+
+def _chatglm(f: Fields) -> Reading:
+    """ChatGLM 2 and 3 and GLM-4; the first ChatGLM states no ``ffn_hidden_size``."""
+    heads, bias = f.integer("num_attention_heads"), f.flag("add_bias_linear")
+    shared = f.integer("multi_query_group_num") if f.flag("multi_query_attention") else heads
+    return {
+        "kind": "decoder",
+        "layers": f.integer("num_layers"),
+        "hidden": f.integer("hidden_size"),
+        "heads": heads,
+        "kv_heads": shared,
+        "head_dim": f.integer("kv_channels"),
+        "ffn": f.integer("ffn_hidden_size"),
+        "ffn_matrices": 3,
+        "vocabulary": f.integer("padded_vocab_size", "vocab_size"),
+        "tied_embeddings": f.flag("tie_word_embeddings"),
+        "norm_width": 1 if f.flag("rmsnorm", default=True) else 2,
+        "final_norm": f.flag("post_layer_norm", default=True),
+        "qkv_bias": bias or f.flag("add_qkv_bias"),
+        "output_bias": bias,
+        "ffn_bias": bias,
+    }
+
+
+def _minicpm(f: Fields) -> Reading:
+    reading = llama(f, tied=True)
+    if "num_experts" in f:
+        reading = experts(f, reading, "num_experts")
+    return reading
+
+
+def _deepseek_moe(f: Fields) -> Reading:
+    """DeepSeek-MoE, before latent attention: a Llama with fine-grained and shared experts."""
+    reading = llama(f)
+    if "n_routed_experts" not in f:
+        return reading
+    if (f.maybe_integer("moe_layer_freq") or 1) != 1:
+        raise DimensionsError("config.json: moe_layer_freq above 1 has no closed form here")
+    return experts(f, reading, "n_routed_experts") | {
+        "shared_experts": f.maybe_integer("n_shared_experts", least=0) or 0,
+        "dense_layers": min(
+            f.maybe_integer("first_k_dense_replace", least=0) or 0, reading["layers"]
+        ),
+    }
+
+
+def _bailing(f: Fields) -> Reading:
+    """Ling: experts after the first dense layers, shared ones beside them."""
+    reading = experts(f, llama(f), "num_experts")
+    bias = f.flag("use_bias")
+    return reading | {
+        "shared_experts": f.maybe_integer("num_shared_experts", least=0) or 0,
+        "dense_layers": min(
+            f.maybe_integer("first_k_dense_replace", least=0) or 0, reading["layers"]
+        ),
+        "qkv_bias": f.flag("use_qkv_bias"),
+        "output_bias": bias,
+        "ffn_bias": bias,
+        "qk_norm": "head" if f.flag("use_qk_norm") else "none",
+    }
+
+
+def _grok(f: Fields) -> Reading:
+    """Grok-1: norms before and after each of both parts of a layer."""
+    return experts(f, llama(f, tied=True), "num_experts") | {"norms_per_layer": 4}
+
+
+def _old_olmo(f: Fields) -> Reading:
+    """OLMo before the library knew it; a gated layer's width is stated for both halves."""
+    hidden, heads = f.integer("d_model"), f.integer("n_heads")
+    gated = (f.text("activation_type") or "swiglu") == "swiglu"
+    width = f.maybe_integer("mlp_hidden_size") or f.integer("mlp_ratio") * hidden
+    bias = f.flag("include_bias")
+    affine = f.flag("layer_norm_with_affine", default=(f.text("layer_norm_type") == "rms"))
+    return {
+        "kind": "decoder",
+        "layers": f.integer("n_layers"),
+        "hidden": hidden,
+        "heads": heads,
+        "kv_heads": f.maybe_integer("n_kv_heads") or (1 if f.flag("multi_query_attention") else heads),
+        "ffn": width // 2 if gated else width,
+        "ffn_matrices": 3 if gated else 2,
+        "vocabulary": f.integer("embedding_size", "vocab_size"),
+        "tied_embeddings": f.flag("weight_tying", default=True),
+        "norm_width": (2 if bias else 1) if affine else 0,
+        "qkv_bias": bias,
+        "output_bias": bias,
+        "ffn_bias": bias,
+    }  # fmt: skip
+
+
+def _jais(f: Fields) -> Reading:
+    """A GPT-2 with a gated feed-forward and, instead of a position table, slopes."""
+    reading = gpt2(f)
+    return reading | {
+        "ffn_matrices": 3 if f.text("activation_function") == "swiglu" else 2,
+        "position_rows": reading["position_rows"]
+        if (f.text("position_embedding_type") or "learned") == "learned"
+        else 0,
+    }
+
+
+def _exaone(f: Fields) -> Reading:
+    return {
+        "kind": "decoder",
+        "layers": f.integer("num_layers", "num_hidden_layers"),
+        "hidden": f.integer("hidden_size"),
+        "heads": f.integer("num_attention_heads"),
+        "kv_heads": f.maybe_integer("num_key_value_heads"),
+        "head_dim": f.maybe_integer("head_dim"),
+        "ffn": f.integer("intermediate_size"),
+        "ffn_matrices": 3,
+        "vocabulary": f.integer("vocab_size"),
+        "tied_embeddings": f.flag("tie_word_embeddings"),
+    }
+
+
+def _orion(f: Fields) -> Reading:
+    return plain(llama(f)) | {"ffn_matrices": 3}
+
+
+def _original_mamba(f: Fields) -> Reading:
+    """The files of mamba_ssm, which name no family: ``d_model``, ``n_layer`` and ``ssm_cfg``."""
+    hidden, mixer = f.integer("d_model"), f.nested("ssm_cfg")
+    if f.items("attn_layer_idx") or f.maybe_integer("d_intermediate", least=0):
+        raise DimensionsError("config.json: attention between Mamba layers has no closed form here")
+    multiple = f.maybe_integer("pad_vocab_size_multiple") or 8
+    second = mixer.text("layer") == "Mamba2"
+    inner = (mixer.maybe_integer("expand") or 2) * hidden
+    details: Reading = {
+        "kernel": mixer.maybe_integer("d_conv") or 4,
+        "bias": False,
+        "conv_bias": True,
+    }
+    if second:
+        width = mixer.maybe_integer("headdim") or 64
+        details |= {
+            "form": "mamba2",
+            "mixer_heads": inner // width,
+            "mixer_head_dim": width,
+            "groups": mixer.maybe_integer("ngroups") or 1,
+            "chunk": mixer.maybe_integer("chunk_size") or 256,
+        }
+    else:
+        details |= {"form": "mamba", "inner": inner, "step_rank": -(-hidden // 16)}
+    return {
+        "kind": "ssm",
+        "layers": few_layers(f.integer("n_layer")),
+        "hidden": hidden,
+        "vocabulary": -(-f.integer("vocab_size") // multiple) * multiple,
+        "tied_embeddings": f.flag("tie_embeddings", default=True),
+        "state_size": mixer.maybe_integer("d_state") or (128 if second else 16),
+        "norms_per_layer": 1,
+        "norm_width": 1 if f.flag("rms_norm", default=True) else 2,
+        "details": details,
+    }  # fmt: skip
+
+
+CUSTOM: dict[str, Callable[[Fields], Reading]] = {
+    "Yi": llama,
+    "aquila": llama,
+    "baichuan": llama,
+    "skywork": llama,
+    "xverse": llama,
+    "internlm": _biased,
+    "internlm2": _internlm2,
+    "qwen": _qwen,
+    "chatglm": _chatglm,
+    "minicpm": _minicpm,
+    "deepseek": _deepseek_moe,
+    "kimi_k2": deepseek,
+    "bailing_moe": _bailing,
+    "grok-1": _grok,
+    "hf_olmo": _old_olmo,
+    "jais": _jais,
+    "exaone": _exaone,
+    "orion": _orion,
+    "mamba_ssm": _original_mamba,
+}

@@ -1,0 +1,117 @@
+"""A config.json counted by its closed form alone: at once, without torch, without foreign code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flopcount.architectures import names_of
+from flopcount.closed_form import ClosedForm, Dimensions, DimensionsError
+from flopcount.closed_form import count as closed_form_count
+from flopcount.config_file import ConfigError, MissingLibraryError, find_config, read_json
+from flopcount.counted_model import CountedModel
+from flopcount.errors import ConventionError, FlopcountError
+from flopcount.families import UnknownFamilyError
+from flopcount.findings import Finding, name_mismatch
+from flopcount.form_polynomial import form_polynomial
+from flopcount.formula_count import formula_count, formula_parameters
+
+if TYPE_CHECKING:
+    from flopcount.count import FlopCount
+
+
+def count_by_formula(
+    path: str | Path,
+    *,
+    batch: int = 1,
+    sequence: int | None = None,
+    backward: bool = True,
+    convention: str = "dense",
+    missing: MissingLibraryError | UnknownFamilyError | None = None,
+    **sizes: Any,
+) -> CountedModel:
+    """Count from the closed form alone: at once, without torch, and the answer says so.
+
+    Args:
+        path: a config.json or its folder.
+        batch: samples.
+        sequence: tokens a sample.
+        backward: whether the backward pass is part of the step.
+        convention: ``dense``, ``masked`` or ``hardware``.
+        missing: why nothing was traced, when not by choice: a library that is not installed, or a
+            family that the installed one does not know.
+        **sizes: further input sizes, see :func:`count_config`.
+
+    Raises:
+        DimensionsError: the family has no closed form.
+        ConfigError: ``missing`` with that reason, where nothing was traced.
+    """
+    file = find_config(Path(path))
+    config = read_json(file)
+    try:
+        dimensions = Dimensions.from_config(config)
+    except DimensionsError as error:
+        if missing is None:
+            raise
+        raise type(missing)(f"{missing}\n  and no closed form stands in: {error}") from None
+    findings = [_why_no_trace(missing, config, file)]
+    form: ClosedForm | None = None
+    count: FlopCount | None = None
+    try:
+        form = closed_form_count(dimensions, batch=batch, sequence=sequence, **sizes)
+        count = formula_count(form, backward=backward, convention=convention)
+    except (DimensionsError, ConventionError):
+        raise
+    except FlopcountError as error:
+        findings.append(Finding(code="input-size-unknown", severity="info", message=str(error)))
+    any_size = form or _at_any_size(dimensions)
+    parameters = None if any_size is None else formula_parameters(any_size.parameters)
+    if parameters is not None:
+        mismatch = name_mismatch(names_of(config, file), parameters.total)
+        findings += [] if mismatch is None else [mismatch]
+    return CountedModel(
+        name=str(
+            config.get("_class_name") or config.get("model_type") or "a model without a family"
+        ),
+        kind="diffusers" if "_class_name" in config else "transformers",
+        source=file,
+        batch=batch,
+        sequence=sequence,
+        parameters=parameters,
+        count=count,
+        closed_form=form,
+        findings=tuple(findings),
+        assumptions=dimensions.assumptions,
+        polynomial=None
+        if count is None
+        else form_polynomial(dimensions, backward, convention, sizes),
+    )
+
+
+def _why_no_trace(missing: ConfigError | None, config: dict[str, Any], file: Path) -> Finding:
+    if isinstance(missing, UnknownFamilyError):
+        what = "asks for code of its own" if config.get("auto_map") else "is of a foreign family"
+        return Finding(
+            code="remote-code-not-run",
+            severity="warning",
+            message=(
+                f"the file {what}, which was not run; the family "
+                f"'{str(config.get('model_type'))[:60]}' is counted by its closed form alone"
+            ),
+            evidence=(str(file),),
+        )
+    reason = "nothing was traced, as asked" if missing is None else str(missing)
+    return Finding(
+        code="trace-missing",
+        severity="info" if missing is None else "warning",
+        message=f"counted by the closed form alone: {reason}",
+        evidence=(str(file),),
+    )
+
+
+def _at_any_size(dimensions: Dimensions) -> ClosedForm | None:
+    """Parameters do not depend on the input: read them off the form at a token size."""
+    try:
+        return closed_form_count(dimensions, sequence=1, latent=(64, 64), text_tokens=1)
+    except FlopcountError:
+        return None

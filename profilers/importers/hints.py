@@ -1,0 +1,70 @@
+"""What a file that nobody reads looks like, and how to record the same in a form that is read.
+
+A refusal that names the tool and the cure is worth more than a list of formats. Nothing is read by
+these rules, so they may be generous.
+"""
+
+import re
+from collections.abc import Sequence
+
+from profilers.importers.opened import Opened
+
+_MAPPING = "give --mapping with what its columns mean"
+_RULES: Sequence[tuple[str, str]] = (
+    (r"<nvidia_smi_log>", "is nvidia-smi's XML, one moment; record `nvidia-smi --query-gpu=... -l 1`"),
+    (
+        r"=+NVSMI LOG=+|\| NVIDIA-SMI \d",
+        "is nvidia-smi's page for people, one moment; record "
+        "`nvidia-smi --query-gpu=timestamp,uuid,power.draw,utilization.gpu --format=csv -l 1`",
+    ),
+    (
+        r"^#\s*gpu\s.*\bpid\b",
+        "is `nvidia-smi pmon`: shares of processes, which do not add up to a device; record "
+        "`nvidia-smi dmon -o DT`",
+    ),
+    (
+        r"^\d{4}[-/]\d\d[-/]\d\d[ T]\d\d:\d\d:\d\d[^\n]*, [^\n]*(?: W| %| MiB|\d)\s*$",
+        "has rows with stamps and no header (`--format=csv,noheader`), so nothing says what its columns "
+        f"are; put the header above them, or {_MAPPING} (header = false)",
+    ),
+    (
+        r"^\"?device\"?,.*(?:GPU use|Temperature \(Sensor|Power \(W\))|\"card\d+\"\s*:",
+        "is rocm-smi's answer, which carries no time; record `amd-smi metric --csv --watch 1`",
+    ),
+    (
+        r"\"(?:gfx_activity|socket_power)\"",
+        "is amd-smi's JSON, which carries no time; record `amd-smi metric --csv --watch 1`",
+    ),
+    (
+        r"\"query_time\"[^}]*\"gpus\"",
+        "is gpustat's JSON; record nvidia-smi itself, which gpustat asks as well",
+    ),
+    (r"cuda:\d+ \(gpu:\d+\)/", f"is nvitop's collector; {_MAPPING}, one device a mapping"),
+    (r"\bnv_gpu_(?:utilization|power_usage)\b", "is Triton's page; record dcgm-exporter beside it"),
+    (
+        r"^(?:# (?:HELP|TYPE) |[a-zA-Z_:][a-zA-Z0-9_:]*(?:\{[^}\n]*\})? [-+0-9.eE]+)",
+        "is Prometheus text without a metric of DCGM or nvidia_gpu_exporter; export the GPU's metrics, or "
+        "ask the server itself (http://host:9090 with --start --end --step)",
+    ),
+    (r"^Time,\d\d-\d\d-\d{4} .*,Watts,", "is the log of a power meter (PTDaemon): node power; "
+     "import MLPerf's own `:::MLLOG` power log"),
+    (r"system[./]gpu\.\d+\.", "is an export of W&B's charts; import the run's `.wandb` file instead"),
+    (r"\"resourceMetrics\"", "is OpenTelemetry's JSON; import the Prometheus side of the collector"),
+)  # fmt: skip
+_COMPILED = tuple((re.compile(pattern, re.MULTILINE), told) for pattern, told in _RULES)
+_LOOK = 16_384
+
+
+def hint(opened: Opened) -> str | None:
+    """Return what a file seems to be and what to do; None where nothing is known of it."""
+    head = opened.head
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return (
+            "is UTF-16 text, as PowerShell's `>` writes it; convert it to UTF-8 (`iconv -f utf-16`)"
+        )
+    if head.startswith((b"\x1f\x8b", b"PK\x03\x04", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")):
+        return "is compressed; unpack it first"
+    if head.startswith(b"PAR1"):
+        return "is Parquet; write it as CSV and give --mapping"
+    text = head[:_LOOK].decode("utf-8-sig", errors="replace")
+    return next((told for pattern, told in _COMPILED if pattern.search(text)), None)

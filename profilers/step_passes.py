@@ -1,0 +1,134 @@
+"""Backward passes that were asked for some gradients only, as ``torch.autograd.grad`` is.
+
+Such a pass costs less than one that reaches every parameter. Whom it was asked for is known where
+it begins, in Python; which calls it went through is known where gradients arrive, in hooks that are
+C functions alone. So the beginning puts a number into a cell, and each arrival reads it. No torch is
+imported here; it is handed in by :mod:`profilers.steps`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+FULL = 0
+"""The number of a pass that reaches everything."""
+UNTOLD = 1
+"""Of one among more kinds of passes than are remembered."""
+MOST_ASKED = 4096
+CELL = [FULL]
+"""What the pass that runs was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """For whose gradients a pass was asked."""
+
+    parameters: frozenset[int]
+    """Ids of parameters."""
+    leaves: bool
+    """For those of other leaves: inputs, or what became inputs."""
+    inner: bool
+    """For those of results, which may lie anywhere."""
+
+
+_NUMBERS: dict[Asked, int] = {}
+_ASKED: list[Asked] = []
+
+
+def asked_for(number: int) -> Asked | None:
+    """What a pass was asked for; None where it is not remembered."""
+    return _ASKED[number - 2] if 2 <= number < len(_ASKED) + 2 else None
+
+
+def number_of(inputs: Sequence[Any], torch: Any) -> int:
+    """The number of a pass that was asked for these tensors' gradients; the same for the same."""
+    parameters, leaves, inner = [], False, False
+    for item in inputs:
+        if isinstance(item, torch.nn.Parameter):
+            parameters.append(id(item))
+        elif isinstance(item, torch.Tensor) and item.is_leaf:
+            leaves = True
+        else:
+            inner = True
+    asked = Asked(frozenset(parameters), leaves, inner)
+    number = _NUMBERS.get(asked)
+    if number is None:
+        if len(_ASKED) >= MOST_ASKED:
+            return UNTOLD
+        _ASKED.append(asked)
+        number = _NUMBERS[asked] = len(_ASKED) + 1
+    return number
+
+
+Differentiated = Callable[[int, tuple[Any, ...], bool], None]
+"""Told of gradients that can be differentiated in their turn, when (ns) their pass began, and whether
+what it began with reached a product unchanged by anything that is not linear."""
+LINEAR = frozenset(
+    {
+        "AddBackward0", "AliasBackward0", "CloneBackward0", "ExpandBackward0", "MeanBackward0",
+        "MeanBackward1", "NegBackward0", "ReshapeAliasBackward0", "SelectBackward0",
+        "SliceBackward0", "SqueezeBackward0", "SqueezeBackward1", "SubBackward0", "SumBackward0",
+        "SumBackward1", "ToCopyBackward0", "TransposeBackward0", "UnsafeViewBackward0",
+        "UnsqueezeBackward0", "ViewBackward0",
+    }
+)  # fmt: skip
+PRODUCTS = frozenset(
+    {"AddmmBackward0", "BmmBackward0", "ConvolutionBackward0", "MmBackward0", "LinearBackward0"}
+)
+MOST_NODES = 64
+
+
+def is_linear(outputs: Sequence[Any], given: Sequence[Any]) -> bool:
+    """Whether each path from a pass's beginning meets nothing but linear nodes before a product."""
+    if any(item is not None and item.requires_grad for item in given):
+        return False
+    waiting = [item.grad_fn for item in outputs]
+    for _ in range(MOST_NODES):
+        if not waiting:
+            return True
+        node = waiting.pop()
+        name = type(node).__name__
+        if node is None or name in PRODUCTS or name == "AccumulateGrad":
+            continue
+        if name not in LINEAR:
+            return False
+        waiting += [following for following, _ in node.next_functions]
+    return False
+
+
+def watch(torch: Any, differentiated: Differentiated) -> Callable[[], None]:
+    """Have the cell filled while such a pass runs; answers what undoes it."""
+    original = getattr(torch.autograd, "_engine_run_backward", None)
+    if original is None:
+        return lambda: None
+
+    def run_backward(outputs: Any, *rest: Any, **named: Any) -> Any:
+        wanted = rest[3] if len(rest) > 3 else None
+        if not wanted:
+            return original(outputs, *rest, **named)
+        outer, began = CELL[0], time.monotonic_ns()
+        if not outer:
+            try:
+                CELL[0] = number_of(wanted, torch)
+            except Exception:  # noqa: BLE001 - never into the program
+                CELL[0] = UNTOLD
+        try:
+            found = original(outputs, *rest, **named)
+        finally:
+            CELL[0] = outer
+        if rest[2] and type(found) is tuple:
+            with suppress(Exception):  # never into the program
+                differentiated(began, found, is_linear(outputs, rest[0]))
+        return found
+
+    torch.autograd._engine_run_backward = run_backward
+
+    def undo() -> None:
+        if torch.autograd._engine_run_backward is run_backward:
+            torch.autograd._engine_run_backward = original
+
+    return undo

@@ -1,0 +1,91 @@
+"""Inputs of diffusers' denoisers: found by name, counted to the FLOP that the second counter finds."""
+
+import json
+
+import pytest
+
+import flopcount
+from benchmarks.second_counter import second_count
+from flopcount.architectures import load
+from flopcount.inputs.sizes import InputSizeUnknownError
+
+pytest.importorskip("diffusers")
+
+SMALL = {"num_attention_heads": 2, "attention_head_dim": 16, "num_layers": 2}
+ROTARY = {**SMALL, "axes_dims_rope": [4, 6, 6]}
+DENOISERS = {
+    # a row of tokens, two texts, guidance
+    "FluxTransformer2DModel": (
+        {**ROTARY, "num_single_layers": 1, "in_channels": 16, "joint_attention_dim": 24,
+         "pooled_projection_dim": 12, "guidance_embeds": True},
+        {"latent": (8, 8), "text_tokens": 5},
+    ),
+    # frames before channels, the configuration fixes their number
+    "CogVideoXTransformer3DModel": (
+        {**SMALL, "in_channels": 4, "out_channels": 4, "time_embed_dim": 8, "text_embed_dim": 12,
+         "sample_height": 8, "sample_width": 8, "sample_frames": 9, "max_text_seq_length": 6},
+        {},
+    ),
+    # channels before frames
+    "WanTransformer3DModel": (
+        {**SMALL, "in_channels": 4, "out_channels": 4, "text_dim": 12, "freq_dim": 8,
+         "ffn_dim": 40},
+        {"latent": (8, 8), "text_tokens": 5, "frames": 3},
+    ),
+    # a time-embedded condition of image sizes
+    "CogView4Transformer2DModel": (
+        {**SMALL, "in_channels": 4, "out_channels": 4, "text_embed_dim": 12, "time_embed_dim": 8,
+         "condition_dim": 4, "pos_embed_max_size": 8, "rope_axes_dim": [4, 4], "sample_size": 8},
+        {"text_tokens": 5},
+    ),
+    # lists of samples
+    "ZImageTransformer2DModel": (
+        {"in_channels": 4, "dim": 64, "n_layers": 1, "n_refiner_layers": 1, "n_heads": 2,
+         "n_kv_heads": 2, "cap_feat_dim": 12, "axes_dims": [8, 12, 12], "axes_lens": [64, 32, 32]},
+        {"latent": (8, 8), "text_tokens": 5},
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture
+def built(tmp_path):
+    def build(name, keys):
+        path = tmp_path / "config.json"
+        path.write_text(json.dumps({"_class_name": name, **keys}))
+        return load(path)
+
+    return build
+
+
+@pytest.mark.parametrize("name", DENOISERS)
+def test_a_denoiser_runs_on_the_inputs_made_for_it(built, name):
+    keys, sizes = DENOISERS[name]
+    model = built(name, keys)
+    inputs = model.inputs(1, **sizes)
+    count = flopcount.count(model.model, **inputs)
+    assert count.forward > 0
+    assert (count.forward, count.backward) == second_count(built(name, keys).model, (), inputs)
+
+
+def test_frames_that_nothing_fixes_are_asked_for(built):
+    keys, sizes = DENOISERS["WanTransformer3DModel"]
+    model = built("WanTransformer3DModel", keys)
+    with pytest.raises(InputSizeUnknownError, match=r"'frames'.*\n.*--frames"):
+        model.inputs(1, latent=sizes["latent"], text_tokens=5)
+
+
+def test_an_input_of_unknown_kind_is_named_and_may_be_stated(built):
+    keys = {"hidden_size": 32, "num_layers": 1, "num_attention_heads": 2, "intermediate_size": 48}
+    model = built("MiniMaxMusic3RVQDepthDecoder", keys)
+    with pytest.raises(flopcount.FlopcountError, match="reads 'inputs_embeds'"):
+        model.inputs(1)
+    made = model.inputs(1, given={"inputs_embeds": "1x8x32"})
+    assert tuple(made["inputs_embeds"].shape) == (1, 8, 32)
+    with pytest.raises(flopcount.FlopcountError, match="takes no input eyes"):
+        model.inputs(1, given={"eyes": "1x2"})
+
+
+def test_what_is_no_model_of_the_library_is_declined(built):
+    for name in ("DDPMScheduler", "StableDiffusionXLPipeline", "os", "no such"):
+        with pytest.raises(flopcount.FlopcountError, match="no model of the installed diffusers"):
+            built(name, {})

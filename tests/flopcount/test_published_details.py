@@ -1,0 +1,176 @@
+"""What published files state in roundabout ways: masks, ties, the experts that a token meets."""
+
+import json
+
+import pytest
+
+pytestmark = pytest.mark.trace
+LENGTH = 32
+CAUSAL = {
+    "bloom": {"hidden_size": 32, "n_layer": 2, "n_head": 4, "vocab_size": 64},
+    "xglm": {"d_model": 32, "num_layers": 2, "attention_heads": 4, "ffn_dim": 64, "vocab_size": 64},
+    "codegen": {"n_embd": 32, "n_layer": 2, "n_head": 4, "rotary_dim": 4, "vocab_size": 64},
+    "gpt_neox_japanese": {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "vocab_size": 64,
+    },
+}
+
+
+def counted(folder, config, **sizes):
+    from flopcount.counted_model import count_config
+
+    (folder / "config.json").write_text(json.dumps(config))
+    return count_config(folder, batch=1, sequence=LENGTH, **sizes)
+
+
+@pytest.mark.parametrize("family", CAUSAL)
+def test_attention_of_a_familys_own_is_causal_too(tmp_path, family):
+    count = counted(tmp_path, {"model_type": family, **CAUSAL[family]}).count
+    # 2 layers, scores and values, forward and twice that backward, 2 x 32 channels a pair.
+    pairs = LENGTH * LENGTH
+    assert count.attention_flop == 2 * 2 * 3 * 2 * 32 * pairs
+    allowed = LENGTH * (LENGTH + 1) // 2
+    assert count.total - count.masked_total == 2 * 2 * 3 * 2 * 32 * (pairs - allowed)
+
+
+def test_a_learned_bias_hides_no_mask(tmp_path):
+    sizes = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_heads": 4, "num_layers": 2}
+    got = counted(tmp_path, {"model_type": "t5", "vocab_size": 64, **sizes})
+    assert got.count.masked_total == got.closed_form.masked_total < got.count.total
+    assert got.count.notes == ()
+
+
+def test_a_mask_of_unknown_values_is_said(tmp_path):
+    # GPT-Neo's windows are a buffer of the model, which has no values on meta.
+    sizes = {"hidden_size": 32, "num_layers": 2, "num_heads": 4, "window_size": 8}
+    config = {"model_type": "gpt_neo", **sizes, "attention_types": [[["global", "local"], 1]]}
+    got = counted(tmp_path, {**config, "vocab_size": 64, "max_position_embeddings": 64})
+    assert any(note.startswith("masked:") for note in got.count.notes)
+
+
+def test_an_untied_head_is_untied_although_the_library_ties_it(tmp_path):
+    config = {"model_type": "t5", "d_model": 32, "d_kv": 8, "d_ff": 64, "num_heads": 4}
+    config |= {"num_layers": 1, "vocab_size": 64}
+    tied = counted(tmp_path, config)
+    untied = counted(tmp_path, {**config, "tie_word_embeddings": False})
+    assert untied.parameters.total - tied.parameters.total == 64 * 32
+    assert untied.closed_form.parameters.total == untied.parameters.total
+    assert untied.count.total == tied.count.total
+
+
+MIXTURES = [
+    # experts' parameters: layers x experts x matrices x hidden x width; idle = all but the chosen
+    (
+        {
+            "model_type": "dbrx",
+            "d_model": 32,
+            "n_heads": 4,
+            "n_layers": 2,
+            "attn_config": {"kv_n_heads": 2, "rope_theta": 10000.0},
+            "ffn_config": {"ffn_hidden_size": 48, "moe_num_experts": 4, "moe_top_k": 2},
+            "vocab_size": 64,
+        },
+        2 * (4 - 2) * 3 * 32 * 48,
+    ),
+    (
+        {
+            "model_type": "hunyuan_v1_moe",
+            "hidden_size": 32,
+            "intermediate_size": 48,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "num_experts": 4,
+            "moe_topk": [2, 2],
+            "head_dim": 8,
+            "vocab_size": 64,
+            "pad_token_id": 0,
+        },
+        2 * (4 - 2) * 3 * 32 * 48,
+    ),
+    (
+        # Nothing in the file says how many a token passes: the library's default, 2, holds.
+        {
+            "model_type": "phimoe",
+            "hidden_size": 32,
+            "intermediate_size": 48,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "num_local_experts": 4,
+            "vocab_size": 64,
+        },
+        2 * (4 - 2) * 3 * 32 * 48,
+    ),
+]
+
+
+@pytest.mark.parametrize(("config", "idle"), MIXTURES, ids=[c["model_type"] for c, _ in MIXTURES])
+def test_the_experts_that_a_token_leaves_out(tmp_path, config, idle):
+    from flopcount.architectures import load
+
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    parameters = load(tmp_path).parameters
+    assert parameters.total - parameters.active == idle
+
+
+def test_experts_chosen_by_a_maximum_are_counted_exactly(tmp_path):
+    # PhiMoE takes the greatest score, hides it and takes the greatest again.
+    got = counted(tmp_path, MIXTURES[2][0])
+    assert got.count.flop_bounds is None
+    assert got.count.forward == got.closed_form.forward
+
+
+def test_experts_that_are_called_by_name_are_found_with_invented_routing():
+    # NLLB and Switch look an expert up as f"expert_{index}", which reads a tensor's memory.
+    import torch
+
+    import flopcount
+
+    class Routed(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.router = torch.nn.Linear(8, 4)
+            self.experts = torch.nn.ModuleDict(
+                {f"expert_{i}": torch.nn.Linear(8, 1 << 17) for i in range(4)}
+            )
+
+        def forward(self, x):
+            chosen = self.router(x).argmax(-1)
+            out = x.new_zeros(x.shape[0], 1 << 17)
+            for index in torch.unique(chosen):
+                rows = torch.where(chosen == index)[0]
+                out = out.index_add(0, rows, self.experts[f"expert_{index}"](x[rows]))
+            return out
+
+    with torch.device("meta"):
+        model, x = Routed().to(torch.float64), torch.zeros(512, 8, dtype=torch.float64)
+    c = flopcount.count(model, x, backward=False)
+    assert c.forward == 2 * 512 * 8 * 4 + 2 * 512 * 8 * (1 << 17)
+
+
+def test_experts_that_all_compute_are_said(tmp_path):
+    # The library's Llama 4 sends every token through every expert and multiplies by zeros.
+    config = {
+        "model_type": "llama4_text",
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "intermediate_size_mlp": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "num_local_experts": 4,
+        "num_experts_per_tok": 1,
+        "vocab_size": 64,
+    }
+    got = counted(tmp_path, config)
+    (finding,) = [f for f in got.findings if f.code == "experts-all-computed"]
+    # 2 layers, 3 of 4 experts idle, 3 matrices, forward and twice that backward.
+    assert f"{2 * 3 * 3 * 2 * 32 * 48 * LENGTH * 3:,}" in finding.message
+    assert "experts-all-computed" not in [
+        f.code for f in counted(tmp_path, MIXTURES[2][0]).findings
+    ]
