@@ -91,9 +91,12 @@ def count(
 
     Example: flopledger count config.json --batch 1 --sequence 8192 --by module
     """
+    from flopcount import conventions
     from flopcount.sources import count_source
 
     _check(mode, by, recompute)
+    for name in (convention, *(explain or ())):
+        conventions.check(name)
     step: dict[str, Any] = {
         "batch": batch,
         "sequence": sequence,

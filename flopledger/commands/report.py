@@ -66,9 +66,14 @@ def report(
     Example: flopledger report examples/llama-3.1-405b/case.toml --format article-52 --out notice.pdf
     """
     from flopledger.commands._audited import audited
+    from flopledger.errors import FlopledgerError
     from flopledger.exports import render
     from flopledger.reports import write_whole
 
+    if not case.exists():
+        raise FlopledgerError(
+            f"{case}: no such file; give a case, a merged bundle or a run's record"
+        )
     if html is not None:
         form, out = _html(form, out, html, as_json=as_json)
     if case.is_dir():

@@ -233,6 +233,7 @@ def test_explain_leads_from_one_convention_to_the_other(run, config):
         (["{config}", "--image", "wide"], "--image"),
         (["{config}", "--sequence", "0"], "sequence"),
         (["{config}", "--sequence", "8", "--convention", "folklore"], "folklore"),
+        (["{config}", "--convention", "folklore"], "folklore"),
         (["{readme}", "--quick"], "--quick"),
         (["{config}", "--sequence", "8", "--quick", "--recompute", "full"], "--quick"),
         (["{config}", "--html", "x.html"], "input size is unknown"),
