@@ -322,6 +322,12 @@ def _mask(m: Denoiser) -> Any:
     return m.ones(m.texts()) if named or taken.default is taken.empty else None
 
 
+def _text_places(m: Denoiser) -> Any:
+    import torch
+
+    return torch.arange(m.texts())
+
+
 def _guided(m: Denoiser) -> Any:
     return m.floats() if m.config.get("guidance_embeds") else None
 
@@ -407,7 +413,7 @@ _MAKERS: dict[str, Callable[[Denoiser], Any]] = {
     "target_size": lambda m: m.floats(2),
     "crop_coords": lambda m: m.floats(2),
     "visual_rope_pos": Denoiser.positions,
-    "text_rope_pos": lambda m: __import__("torch").arange(m.texts()),
+    "text_rope_pos": _text_places,
     "padding_mask": lambda m: (
         m.ones(1, *m.size())[:1].float() if m.config.get("concat_padding_mask") else None
     ),
