@@ -24,7 +24,7 @@ def formula_count(
     if convention not in ("dense", "masked", "hardware"):
         msg = (
             f"the convention '{convention}' needs a traced model; the closed form knows dense and "
-            "masked\n  pip install 'flopledger[trace]'"
+            "masked\n  choose one of them; where only torch is missing: pip install 'flopledger[trace]'"
         )
         raise ConventionError(msg)
     entries = [_entry(term, "forward") for term in form.terms]
