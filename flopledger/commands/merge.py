@@ -46,7 +46,7 @@ def merge(
     from flopledger.bundle import merge as add_up
     from flopledger.commands import _keys
     from flopledger.commands import _merge_page as merge_page
-    from flopledger.commands.audit import check_target
+    from flopledger.commands._audited import check_target
     from flopledger.commands.verify import plain
     from flopledger.text import interval
 

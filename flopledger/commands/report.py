@@ -96,7 +96,7 @@ def _merge(bundle: Path, form: str, out: Path | None, keys: list[Path]) -> int:
     """Write the page of a merged bundle."""
     from flopledger.bundle import load_public
     from flopledger.commands import _merge_page as merge_page
-    from flopledger.commands.audit import check_target
+    from flopledger.commands._audited import check_target
     from flopledger.errors import FlopledgerError
     from flopledger.reports import write_whole
 
