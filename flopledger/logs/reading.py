@@ -19,7 +19,9 @@ _UNEXPECTED = (ValueError, LookupError, TypeError, ArithmeticError, AttributeErr
 
 
 #: Every checkpoint folder holds these again; nobody wonders at their copies.
-_REPEATED_BY_CHECKPOINTS = frozenset({"model-auxiliary", "model-config", "adapter-config"})
+_REPEATED_BY_CHECKPOINTS = frozenset(
+    {"model-auxiliary", "model-config", "adapter-config", "model-card", "hf-results", "prose"}
+)
 
 
 def read(files: Sequence[EvidenceFile]) -> Evidence:

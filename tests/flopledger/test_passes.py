@@ -58,7 +58,7 @@ def test_all_passes_are_the_run_and_ledgers_hold_their_share(run_audit):
 def test_the_open_question_is_put_with_its_weight(run_audit):
     (message,) = [one.message for one in run_audit(RL).findings if one.code == "scope-assumption"]
     assert "annex A.1" in message
-    for word in ("rollouts 6.40e21", "reference 1.60e21", "reward 1.60e21"):
+    for word in ("rollouts 6.4e21", "reference 1.6e21", "reward 1.6e21"):
         assert word in message
 
 

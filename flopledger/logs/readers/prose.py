@@ -40,6 +40,8 @@ _LINE_CHARACTERS = 1_500
 _TEXT_CHARACTERS = 262_144
 #: More figures than this are a data set, not a description.
 _FIGURES = 400
+#: Unit -> a figure that no run has had; a larger one is a slip or a joke.
+_LARGEST = {"tokens": 1e17, "parameters": 1e15, "devices": 1e7, "s": 1e14, "FLOP": 1e32}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +80,8 @@ def note(text: str, notes: Notes) -> None:
         for name, value, unit in _figures(piece):
             if experts and name == "parameters":
                 continue  # of a mixture: all of them, or those that a token meets
+            if not isinstance(value, str) and not 0 < value < _LARGEST.get(unit or "", 1e9):
+                continue  # "0 days": nothing is known by it
             place = f"{line(piece.number)}, {how}"
             noted += 1
             notes.fact(f"said_{name}", value, place, unit=unit, grade=Grade.STATEMENT)

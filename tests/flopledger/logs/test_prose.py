@@ -151,6 +151,12 @@ def test_what_is_not_a_figure_of_the_run(assembled: Assemble, sentence: str, nam
     assert getattr(assembled(notes_dot_md=sentence), name) is None
 
 
+@pytest.mark.parametrize("name", ["wall_seconds", "accelerator_count", "claimed_flop"])
+def test_nothing_and_too_much_are_no_figures(assembled: Assemble, name: str) -> None:
+    text = "We trained for 0 days on 0 A100 with 1e99 FLOPs, and 0.0 GPU hours."
+    assert getattr(assembled(notes_dot_md=text), name) is None
+
+
 def test_several_figures_are_none(assembled: Assemble) -> None:
     run = assembled(
         notes_dot_md="The 3B was trained on 1T tokens. The 7B was trained on 500B tokens."
