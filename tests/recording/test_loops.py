@@ -7,7 +7,6 @@ and 512 for its input's. The first layer of a model needs no input gradient.
 from __future__ import annotations
 
 import copy
-import gc
 import pickle
 import threading
 from typing import TYPE_CHECKING, Any
@@ -590,7 +589,6 @@ def test_stated_and_counted_work_joins_the_step(run: Run) -> None:
 
 
 def test_a_function_transform_is_said(run: Run) -> None:
-    gc.collect()  # an earlier test's optimizer would be waited for
     model = mlp()
     parameters = dict(model.named_parameters())
 
