@@ -121,3 +121,13 @@ def test_the_summary_fits_any_terminal(report: AuditReport, width: int) -> None:
     text = sink.getvalue()
     assert max(map(len, text.splitlines())) <= width
     assert "NEEDS EXPLANATION" in text
+
+
+def test_figures_have_the_digits_that_they_were_given() -> None:
+    from flopledger.text import number
+
+    assert number(1.1e24) == "1.1e24"
+    assert number(8.0e23) == "8.0e23"
+    assert number(1.234567e24) == "1.23e24"
+    assert number(15e12, 6) == "1.5e13"
+    assert number(1.299999999e-7) == "1.30e-7"

@@ -98,7 +98,9 @@ def _value(value: float | int | str | bool, unit: str | None) -> str:
         return _digits(float(value)) if abs(value) < 1e300 else str(value)
     if unit == "unix s":
         return f"{value:.3f}".rstrip("0").rstrip(".")
-    return f"{value:,.0f}" if value == int(value) else f"{value:,.10g}"
+    if value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:,.10g}" if abs(value) >= 1e-4 else _digits(value)
 
 
 def _digits(value: float) -> str:

@@ -525,3 +525,23 @@ def test_the_same_figure_in_another_fact(shared: Path, tmp_path: Path) -> None:
     public = bundle.redact(report, policy)
     assert [fact for fact in public.facts if fact.value == 512 or "512" in fact.locator] == []
     assert [fact.name for fact in public.facts] != []
+
+
+def test_words_of_the_format_are_no_leak() -> None:
+    """`energy_boundary = "device"` is withheld; `device_seconds` is a key of every summary."""
+    words, _ = leaks.targets(["device", "node", "full", "nightjar"])
+    assert words == {"nightjar"}
+
+
+def test_a_redacted_report_says_that_it_is_one(folder: Path) -> None:
+    from flopledger.case import AuditCase
+    from flopledger.reports import content, markdown
+
+    report = audit(AuditCase.load(folder / "case.toml"), trace=False)
+    policy = Policy(schema=redaction.SCHEMA, audience="the public", keys=["run.*.tokens"])
+    public = bundle.redact(report, policy)
+    (told,) = [one for one in public.findings if one.code == "figures-withheld"]
+    assert told.message.startswith("made for 'the public': withheld here are 1 key of the case")
+    text = markdown.render(content.document(public))
+    assert "rounded outward to two digits" in text
+    assert "figures-withheld" not in {one.code for one in report.findings}
