@@ -90,6 +90,26 @@ def from_scratch(folder: Path) -> float:
     return timed(lambda: subprocess.run(command, cwd=ROOT, capture_output=True, check=False))
 
 
+def merges(folder: Path) -> list[tuple[int, float, int]]:
+    """Time the page of a merge, bundle to page, for 4 and for 400 sites: (sites, seconds, bytes)."""
+    from flopledger import bundle
+    from flopledger.commands import _merge_page
+    from tests.flopledger.reports.test_merge_document import sealed_site
+
+    bundle.generate_key(folder / "keys")
+    key = bundle.load_private(folder / "keys" / "flopledger.key")
+    found = []
+    for count in (4, 400):
+        paths = [sealed_site(folder, key, f"site {number}") for number in range(count)]
+        out = folder / f"{count}.zip"
+        bundle.merge(paths, out=out, keys=[key])
+        seconds = statistics.median(
+            timed(lambda o=out: _merge_page.rendered(o, "html", ())) for _ in range(3)
+        )
+        found.append((count, seconds, len(_merge_page.rendered(out, "html", ()))))
+    return found
+
+
 def main() -> int:
     usual = audit(AuditCase.load(ROOT / "examples/opt-175b/case.toml"), trace=False)
     with tempfile.TemporaryDirectory() as name:
@@ -97,6 +117,7 @@ def main() -> int:
         reports = {"usual": usual, "telemetry": with_telemetry(folder)}
         found = rounds(reports)
         whole = statistics.median(from_scratch(folder) for _ in range(3))
+        merged = merges(folder)
     yardstick = statistics.median(found["plotly"])
     print(
         "| form | usual, ms | of plotly's page | with telemetry, ms | usual, kB | telemetry, kB |"
@@ -112,6 +133,10 @@ def main() -> int:
         )
     print(f"\nplotly's page: {1000 * yardstick:.0f} ms, {len(plotly_page()) / 1000:,.0f} kB")
     print(f"`flopledger audit --html` from a fresh process: {whole:.2f} s (target: 3 s)")
+    for count, seconds, size in merged:
+        print(
+            f"a merge of {count} sites, checked and set as a page: {seconds:.2f} s, {size / 1000:,.0f} kB"
+        )
     largest = max(len(render(report, "html")) for report in reports.values())
     return int(whole > 3 or largest > 6_000_000)
 

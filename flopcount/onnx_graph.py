@@ -174,16 +174,40 @@ def _inferred(model: Any, path: Path, values: dict[str, Any]) -> Any:
         before = len(values)
         folded(model.graph.node, values, shapes)
         fresh = list(values)[before:]
-        if not fresh or not any(shape is None for shape in shapes.values()):
+        seeded = _seed_bodies(model.graph, shapes)
+        if not seeded and (not fresh or not any(shape is None for shape in shapes.values())):
             break
         _state(model.graph, {name: values[name] for name in fresh})
     del model.graph.initializer[stored:]
     model.graph.value_info.extend(told.value_info)
     for target, source in zip(_bodies(model.graph), _bodies(told), strict=False):
+        del target.value_info[:]
         target.value_info.extend(source.value_info)
+        del target.output[:]
+        target.output.extend(source.output)
     del model.graph.output[:]
     model.graph.output.extend(told.output)
     return model.graph
+
+
+def _seed_bodies(graph: Any, shapes: dict[str, Any]) -> bool:
+    """Give a loop's body the shapes of what goes into it, where its own inputs state none.
+
+    Exporters that know a state's size leave it out of the body; a state that a turn changes in
+    size contradicts the body's own output and is then told by the inference.
+    """
+    known = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer} | shapes
+    seeded = False
+    for node in graph.node:
+        for body in (a.g for a in node.attribute if node.op_type == "Loop" and a.g.node):
+            for name, given in zip(node.input[2:], body.input[2:], strict=False):
+                shape = known.get(name)
+                if shape and _described(given).shape is None:
+                    del given.type.tensor_type.shape.dim[:]
+                    for size in shape:
+                        given.type.tensor_type.shape.dim.add().dim_value = size
+                    seeded = True
+    return seeded
 
 
 def _state_loops(graph: Any) -> None:
@@ -210,9 +234,13 @@ def _state(graph: Any, values: dict[str, Any]) -> None:
 
 
 def _bodies(graph: Any) -> list[Any]:
-    """The bodies of a graph's loops, in order."""
+    """The bodies of a graph's loops and the branches of its choices, in order."""
     return [
-        a.g for node in graph.node if node.op_type == "Loop" for a in node.attribute if a.g.node
+        a.g
+        for node in graph.node
+        if node.op_type in ("Loop", "If")
+        for a in node.attribute
+        if a.g.node
     ]
 
 
@@ -222,6 +250,11 @@ def _told(model: Any, path: Path) -> Any:
     del model.graph.value_info[:]  # sizes that the exporter froze may contradict the new inputs
     for value in model.graph.output:
         value.type.tensor_type.ClearField("shape")
+    for body in _bodies(model.graph):
+        del body.value_info[:]
+        for value in body.output:
+            if _described(value).shape is None:
+                value.type.tensor_type.ClearField("shape")
     _state_loops(model.graph)
     try:
         return onnx.shape_inference.infer_shapes(
@@ -272,6 +305,10 @@ class _Walk:
         for value in (*graph.input, *graph.value_info, *graph.output):
             if value.name not in self.known:
                 self.known[value.name] = _described(value)
+        for name, computed in values.items():
+            told = self.known.get(name, Operand())
+            if told.shape is None:
+                self.known[name] = replace(told, shape=tuple(computed.shape))
 
     def run(self) -> GraphLedger:
         for node in self.graph.node:
@@ -289,6 +326,10 @@ class _Walk:
             return
         if kind == "Loop" and attributes.get("body") is not None:
             self._loop(node, attributes["body"], operands)
+            return
+        branches = (attributes.get("then_branch"), attributes.get("else_branch"))
+        if kind == "If" and all(branches) and self._branches(branches):
+            self._mark(node, operands, product=False)
             return
         if formula is not None:
             self._product(node, formula, operands, outputs, attributes)
@@ -317,6 +358,24 @@ class _Walk:
             gradients = formula.gradients(operands, flop)
             self.ledger.add(module, op, dtype, "backward", gradients, attention=attention)
 
+    def _branches(self, branches: tuple[Any, ...]) -> bool:
+        """Walk both branches of an ``If``; where both cost the same, either is the count."""
+        before, ledgers = self.ledger, []
+        for branch in branches:
+            self.ledger = GraphLedger()
+            self.known |= _weights(branch)
+            for item in (*branch.value_info, *branch.output):
+                self.known[item.name] = _described(item)
+            for part in branch.node:
+                self.visit(part)
+            ledgers.append(self.ledger)
+        self.ledger = before
+        first, second = ledgers
+        if first.unknown or second.unknown or first.costs() != second.costs():
+            return False
+        before.join(first)
+        return True
+
     def _loop(self, node: Any, body: Any, operands: list[Any]) -> None:
         """Walk the body once for each turn, as far as its counter can be followed."""
         turns = trip_count(node, body, self.values)
@@ -327,7 +386,8 @@ class _Walk:
             self._mark(node, operands, product=False)
             return
         given = {item.name for item in body.input}
-        handed_on = [item.name for item in body.output[1:]]
+        same = {part.output[0]: part.input[0] for part in body.node if part.op_type == "Identity"}
+        handed_on = [same.get(item.name, item.name) for item in body.output[1:]]
         # A stored tensor that the turns replace is a first state; one handed on as it is, a weight.
         carried = [
             operand if operand is None or item.name == name else replace(operand, constant=False)
@@ -340,7 +400,10 @@ class _Walk:
             inner[tensor.name] = Operand(shape=shape, element=tensor.data_type, constant=True)
         for _ in range(turns):
             for item, operand in zip(body.input[2:], carried, strict=True):
-                self.known[item.name] = operand or Operand()
+                state = operand or Operand()
+                if state.shape is None:
+                    state = replace(state, shape=_described(item).shape)
+                self.known[item.name] = state
             for name, operand in inner.items():
                 self.known[name] = operand
             for part in body.node:

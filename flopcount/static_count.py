@@ -33,6 +33,24 @@ class GraphLedger:
         calls, seen = self.unknown.get(op, (0, ()))
         self.unknown[op] = (calls + 1, (*seen, shapes)[:4])
 
+    def costs(self) -> dict[tuple[str, str], int]:
+        """FLOP by dtype and phase."""
+        sums: dict[tuple[str, str], int] = {}
+        for (_, _, dtype, phase), (_, flop, _) in self.lines.items():
+            sums[dtype, phase] = sums.get((dtype, phase), 0) + flop
+        return sums
+
+    def join(self, other: GraphLedger) -> None:
+        """Enter all that another walk found."""
+        for key, found in other.lines.items():
+            line = self.lines.setdefault(key, [0, 0, 0])
+            line[:] = [mine + theirs for mine, theirs in zip(line, found, strict=True)]
+        for op, (calls, shapes) in other.unknown.items():
+            before, seen = self.unknown.get(op, (0, ()))
+            self.unknown[op] = (before + calls, (*seen, *shapes)[:4])
+        self.elementwise += other.elementwise
+        self.zero += other.zero
+
     def close(self, *, method: str, convention: str, notes: tuple[str, ...]) -> FlopCount:
         """Draw the sums.
 

@@ -17,7 +17,7 @@ from typing import Any
 from flopledger.errors import FlopledgerError
 from flopledger.process_tree import LAUNCHERS, attribute
 from flopledger.run_child import AWAITED, Ended, run_child
-from flopledger.run_launches import continued, earlier_summary, manifest_name
+from flopledger.run_launches import continued, earlier_summary, manifest_name, one_at_a_time
 from flopledger.run_manifest import manifest, redacted
 from flopledger.run_steps import add_steps
 from flopledger.run_summary import RunFacts, save, summarise
@@ -168,13 +168,25 @@ class ProfiledRun:
             elsewhere=_elsewhere(self.command, ended),
             unwritten_sweeps=unwritten,
         )
-        summary = continued(self._earlier, summarise(facts, trace))
-        add_steps(summary, self.folder, ended.tree, wanted=self._steps)
+        own = summarise(facts, trace)
+        summary = own
         try:
-            save(summary, self.folder)
+            with one_at_a_time(self.folder):
+                # Read now: a launch on another node may have ended while this one ran.
+                summary = continued(self._latest(), own)
+                add_steps(summary, self.folder, ended.tree, wanted=self._steps)
+                save(summary, self.folder)
         except OSError as error:
             _tell(f"summary.json could not be written into {self.folder}: {error.strerror}")
         return summary
+
+    def _latest(self) -> dict[str, Any] | None:
+        """Return what the launches that are over have summed up."""
+        try:
+            return earlier_summary(self.folder) or self._earlier
+        except FlopledgerError as error:
+            _tell(str(error))
+            return self._earlier
 
     def _take_folder(self, *, append: bool) -> dict[str, Any] | None:
         """Create the folder, or refuse one that already holds a record.

@@ -11,6 +11,7 @@ from flopledger.inputs import RunFigures
 from flopledger.methods import device_time, work
 from flopledger.methods.passes import Pass
 from flopledger.parts import Part
+from flopledger.power_checks import power_check
 from flopledger.quantity import Interval
 from flopledger.run_checks import (
     architecture_route,
@@ -22,7 +23,6 @@ from flopledger.run_checks import (
     missing_figures,
     pair_check,
     plausible_precisions,
-    power_check,
     statement_check,
     utilisation_check,
 )

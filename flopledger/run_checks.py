@@ -73,7 +73,7 @@ def utilisation_check(
     )
     severity: Severity = "error" if outcome is Verdict.INCONSISTENT else "warning"
     return Check(
-        verdict=outcome, findings=(_finding("implausible-utilisation", severity, message, run),)
+        verdict=outcome, findings=(finding_of("implausible-utilisation", severity, message, run),)
     )
 
 
@@ -106,7 +106,7 @@ def band_check(
         f"hours; published runs on this class of part reached {low:.0%} to {high:.0%}: {reading}"
     )
     return Check(
-        verdict=Verdict.NEEDS_EXPLANATION, findings=(_finding(code, "warning", message, run),)
+        verdict=Verdict.NEEDS_EXPLANATION, findings=(finding_of(code, "warning", message, run),)
     )
 
 
@@ -135,7 +135,7 @@ def _beyond_ceiling(
         f"{number(limit)}: {number(route.flop.low / limit, 2)} times too much; device time is "
         "understated or work is overstated"
     )
-    return _finding("exceeds-physical-limit", "error", message, run)
+    return finding_of("exceeds-physical-limit", "error", message, run)
 
 
 def _infer_precision(run: RunFigures, utilisation: dict[str, Interval]) -> Check:
@@ -149,7 +149,7 @@ def _infer_precision(run: RunFigures, utilisation: dict[str, Interval]) -> Check
         hopeless = least > bands.SUSTAINABLE_UTILISATION
         outcome = Verdict.INCONSISTENT if hopeless else Verdict.NEEDS_EXPLANATION
         severity: Severity = "error" if hopeless else "warning"
-        finding = _finding("implausible-utilisation", severity, message, run)
+        finding = finding_of("implausible-utilisation", severity, message, run)
         return Check(verdict=outcome, findings=(finding,))
     if all(interval.low is None for interval in utilisation.values()):
         return _upper_bounds_only(run, utilisation, rates)
@@ -157,7 +157,7 @@ def _infer_precision(run: RunFigures, utilisation: dict[str, Interval]) -> Check
     message = f"run {run.name}: precision not stated; implied utilisation by precision: {rates}"
     if excluded:
         message += f"; {' and '.join(excluded)} excluded, so {' or '.join(plausible)} was used"
-    finding = _finding("precision-inferred", "warning" if excluded else "info", message, run)
+    finding = finding_of("precision-inferred", "warning" if excluded else "info", message, run)
     return Check(verdict=Verdict.CONSISTENT, findings=(finding,))
 
 
@@ -171,14 +171,14 @@ def _upper_bounds_only(run: RunFigures, utilisation: dict[str, Interval], rates:
     )
     return Check(
         verdict=Verdict.CONSISTENT if clear else Verdict.UNDETERMINED,
-        findings=(_finding("precision-inferred", "info", message, run),),
+        findings=(finding_of("precision-inferred", "info", message, run),),
     )
 
 
 def statement_check(run: RunFigures) -> Check:
     """Test figures that refute themselves (a utilisation above 1), or that nobody reached."""
     found = [
-        _finding(
+        finding_of(
             "implausible-utilisation",
             "error",
             f"run {run.name}: a disclosed {stated.name.upper()} of {stated.quantity.interval.low:g} "
@@ -197,7 +197,7 @@ def statement_check(run: RunFigures) -> Check:
         f"run {run.name}: a disclosed MFU of {high:g} is above anything published over a run (0.60); "
         "ask for its peak, its precision and the stretch of the run that it was measured on"
     )
-    finding = _finding("implausible-utilisation", "warning", message, run)
+    finding = finding_of("implausible-utilisation", "warning", message, run)
     return Check(verdict=Verdict.NEEDS_EXPLANATION, findings=(finding,))
 
 
@@ -241,7 +241,7 @@ def counter_check(run: RunFigures, part: Part | None, combined: Combined | None)
             f"run {run.name}: the software's total of {number(stated)} FLOP exceeds the "
             f"{number(seconds * ceiling.value)} that its devices could do ({ceiling.basis})"
         )
-        finding = _finding("counter-implausible", "error", message, run)
+        finding = finding_of("counter-implausible", "error", message, run)
         return Check(verdict=Verdict.INCONSISTENT, findings=(finding,))
     if combined is None or combined.flop.best is None:
         return Check(verdict=Verdict.UNDETERMINED)
@@ -257,10 +257,10 @@ def counter_check(run: RunFigures, part: Part | None, combined: Combined | None)
     )
     if run.recorded_flop is not None:
         # Every step was counted as it ran; what a framework's estimate says accuses nobody.
-        finding = _finding("counter-implausible", "info", message, run)
+        finding = finding_of("counter-implausible", "info", message, run)
         return Check(verdict=Verdict.UNDETERMINED, findings=(finding,))
     severity: Severity = "error" if outcome is Verdict.INCONSISTENT else "warning"
-    finding = _finding("counter-implausible", severity, message, run)
+    finding = finding_of("counter-implausible", severity, message, run)
     return Check(verdict=outcome, findings=(finding,))
 
 
@@ -289,7 +289,7 @@ def pair_check(run: RunFigures, pair: Pair) -> Check:
             f"the work needs more than the {source} gave: {source} understated or work overstated"
         )
     message = f"run {run.name}: {relation}: {reading}"
-    found = [_finding(code, severity, message, run)]
+    found = [finding_of(code, severity, message, run)]
     tokens = run.tokens.quantity.best if run.tokens is not None else None
     extra = () if tokens is None else (fingerprints.per_trillion_tokens(tokens),)
     epochs = run.epochs.quantity.best if run.epochs is not None else None
@@ -304,7 +304,7 @@ def pair_check(run: RunFigures, pair: Pair) -> Check:
         words = (
             f"run {run.name}: the factor {number(pair.ratio)} fits: {fit.reason}. A question to ask"
         )
-        found.append(_finding(fit.code, "info", words, run))
+        found.append(finding_of(fit.code, "info", words, run))
     return Check(verdict=outcome, findings=tuple(found))
 
 
@@ -317,14 +317,14 @@ def circular_figures(run: RunFigures, part: Part | None) -> list[Finding]:
             f"run {run.name}: the stated energy is {repeated.words}: derived from the hours, so it "
             "is no second line of evidence"
         )
-        found.append(_finding("circular-evidence", "info", message, run))
+        found.append(finding_of("circular-evidence", "info", message, run))
     price = _round_price(run)
     if price is not None:
         message = (
             f"run {run.name}: the stated cost is device-hours x {price:.2f} USD: derived from the "
             "hours, so it is no second line of evidence"
         )
-        found.append(_finding("circular-evidence", "info", message, run))
+        found.append(finding_of("circular-evidence", "info", message, run))
     return found
 
 
@@ -340,40 +340,6 @@ def _round_price(run: RunFigures) -> float | None:
     return nearest if nearest > 0 and abs(price / nearest - 1) < 0.002 else None
 
 
-#: Mean power over rated power by boundary: what asks for an explanation below, above, and what no
-#: training run can draw. A power limit caps boards; nodes and sites have other loads beside them.
-_POWER_BANDS = {
-    "device": (0.15, 1.1, 1.5),
-    "node": (0.25, 1.8, 2.5),
-    "rack": (0.25, 2.0, 3.0),
-    "facility": (0.25, 2.5, 3.5),
-    None: (0.15, 2.5, 3.5),
-}
-
-
-def power_check(run: RunFigures, part: Part | None) -> Check:
-    """Test energy against hours by the mean power that the two imply."""
-    share = energy.mean_power_share(run, part)
-    if share is None or part is None or energy.circularity(run, part) is not None:
-        return Check(verdict=Verdict.UNDETERMINED)
-    low, high, impossible = _POWER_BANDS[run.energy_boundary]
-    if low <= share <= high:
-        return Check(verdict=Verdict.CONSISTENT)
-    outcome = Verdict.INCONSISTENT if share > impossible else Verdict.NEEDS_EXPLANATION
-    reading = (
-        "hours are understated, or the energy is of more than this run"
-        if share > high
-        else "the devices stood idle, the hours are overstated, or the energy is of a part of them"
-    )
-    message = (
-        f"run {run.name}: energy over device-hours is {number(share, 2)} of the rated board power "
-        f"(energy of: {run.energy_boundary or 'not stated what'}); training draws {low:g} to "
-        f"{high:g}: {reading}"
-    )
-    severity: Severity = "error" if outcome is Verdict.INCONSISTENT else "warning"
-    return Check(verdict=outcome, findings=(_finding("power-implausible", severity, message, run),))
-
-
 def assumed_scope(run: RunFigures, passes: tuple[Pass, ...]) -> list[Finding]:
     """State the reading that a run's place in the ledgers rests on, with what it weighs."""
     found = []
@@ -384,7 +350,7 @@ def assumed_scope(run: RunFigures, passes: tuple[Pass, ...]) -> list[Finding]:
     if reading is not None:
         listed = ", ".join(f"{one.name} {number(one.flop.best)} FLOP" for one in passes)
         found.append(f"run {run.name}: beside training: {listed}; {reading}")
-    return [_finding("scope-assumption", "info", message, run) for message in found]
+    return [finding_of("scope-assumption", "info", message, run) for message in found]
 
 
 def missing_figures(run: RunFigures, estimates: list[ComputeEstimate]) -> list[Finding]:
@@ -397,8 +363,9 @@ def missing_figures(run: RunFigures, estimates: list[ComputeEstimate]) -> list[F
         f"run {run.name}: {only} can be given: a figure takes tokens with a model, both ends of them, "
         "or device-hours with a disclosed utilisation"
     )
-    return [_finding("tokens-missing", "warning", message, run)]
+    return [finding_of("tokens-missing", "warning", message, run)]
 
 
-def _finding(code: str, severity: Severity, message: str, run: RunFigures) -> Finding:
+def finding_of(code: str, severity: Severity, message: str, run: RunFigures) -> Finding:
+    """Give a finding about a run, with the run as its place."""
     return Finding(code=code, severity=severity, message=message, evidence=(run.place,))

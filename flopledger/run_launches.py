@@ -5,7 +5,9 @@ the same time; ``launches`` keeps each one. A figure that one launch lacks is la
 """
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,30 @@ _KEPT = ("started", "duration_seconds", "exit_code", "command", "energy_joules",
 
 
 def manifest_name(folder: Path) -> str:
-    """Return the name under which this launch is described: ``run.json``, ``run-2.json`` ..."""
+    """Claim the name under which this launch is described: ``run.json``, ``run-2.json`` ..."""
     number, name = 1, "run.json"
-    while (folder / name).exists():
-        number += 1
-        name = f"run-{number}.json"
-    return name
+    while True:
+        try:
+            (folder / name).touch(exist_ok=False)
+        except FileExistsError:
+            number += 1
+            name = f"run-{number}.json"
+        else:
+            return name
+
+
+@contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Let launches that end together (a node each) add to the summary one after the other."""
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def earlier_summary(folder: Path) -> dict[str, Any] | None:

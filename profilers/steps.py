@@ -159,34 +159,26 @@ class Observer:
             known = self.optimizers.get(id(optimizer))
             if known is None or known[0]() is not optimizer:
                 known = self._new_optimizer(optimizer)
-            name = known[1]
+            name, log = known[1], self.log
             at = time.monotonic_ns()
-            self.log.append((name, at))
-            unseen = self.boundary and name == self._by
+            log.append((name, at))
+            due = self.fresh or self._wary or at > self._due or (self.boundary and name == self._by)
             self.boundary = True
             self._by = name
-            if self.fresh or unseen or self._wary or at > self._due or self._surprising():
+            # Whether something became of a call of this step that was never counted for its kind.
+            first, self._looked = self._looked, len(log)
+            for event in log[first:]:
+                if len(event) != 4 or not event[0].watched:
+                    continue
+                kind, fired, _, again = event
+                unusual = again or len(fired) != FIRING or fired[1] or fired[3] or fired[4]
+                if kind.usual is not None and not unusual:
+                    continue  # counted, for ``usual`` is made where its kind is first counted
+                due = due or not fired or kind.became(fired, again=again).data is None
+            if due:
                 self.catch_up()
         except Exception as error:  # noqa: BLE001 - never into the program
             self.trouble("an optimizer's step", error)
-
-    def _surprising(self) -> bool:
-        """Whether something became of a call of this step that was never counted for its kind."""
-        log, first = self.log, self._looked
-        self._looked = len(log)
-        for event in log[first:]:
-            if len(event) == 4 and event[0].watched:
-                kind, fired, _, again = event
-                usual = kind.usual
-                if (
-                    usual is not None
-                    and len(fired) == FIRING
-                    and not (again or fired[1] or fired[3] or fired[4])
-                ):
-                    continue  # counted, for ``usual`` is made where its kind is first counted
-                if not fired or kind.became(fired, again=again).data is None:
-                    return True
-        return False
 
     def _differentiated(self, began: int, gradients: tuple[Any, ...], linear: bool) -> None:
         """A differentiable backward is over: watch whether its gradients are differentiated.

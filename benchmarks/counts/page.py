@@ -13,12 +13,17 @@ from benchmarks.counts.peers import versions
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 
+def asked():
+    """The command's own words, without where on this machine a file lies."""
+    return " ".join(Path(word).name if "/" in word else word for word in sys.argv[1:])
+
+
 def write(part, body):
     """One section of results with its date, machine, command and versions."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     head = (
         f"## Counting: {part}\n\n{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, "
-        f"{os.cpu_count()} cores. `python benchmarks/counting.py {' '.join(sys.argv[1:])}`\n\n"
+        f"{os.cpu_count()} cores. `python benchmarks/counting.py {asked()}`\n\n"
         f"{versions()}\n\n"
     )
     (RESULTS / f"counting-{part}.md").write_text(head + body + "\n", encoding="utf-8")

@@ -24,6 +24,10 @@ MAX_DEPTH, MAX_NODES = 32, 10_000
 #: More than any device of the hardware database can do in a second, in any precision; a run that
 #: needs more of each of its device-seconds is no measurement.
 MAX_FLOP_PER_DEVICE_SECOND = 1e18
+#: Letters of a site's own names, which the merged result repeats.
+MAX_LETTERS = 1_000_000
+#: Stretches of device time, each as often as runs of one site claim it: what settling them costs.
+MAX_CLAIMS = 500_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +48,7 @@ def check_stub(stub: Stub, trusted: Sequence[PublicKey]) -> None:
         raise BundleError("nobody signed it")
     if trusted and not any(key.id in stub.signatures for key in trusted):
         raise BundleError(f"{stub.site.site}: none of the trusted keys signed it")
+    _check_costs(stub.site)
     for run in stub.site.runs:
         time = None if run.device_seconds is None else run.device_seconds.high
         least = None if run.flop is None else run.flop.low
@@ -52,6 +57,30 @@ def check_stub(stub: Stub, trusted: Sequence[PublicKey]) -> None:
                 f"run {run.name!r}: at least {least:.3g} FLOP in {time:.3g} device-seconds; "
                 "no device computes that fast"
             )
+
+
+def _check_costs(site: SiteSummary) -> None:
+    """Refuse a summary that would keep everybody else's from being added up, or checked again."""
+    letters = sum(len(run.name) + sum(map(len, run.shared)) for run in site.runs)
+    if letters > MAX_LETTERS:
+        raise BundleError(f"its names have {letters:,} letters; at most {MAX_LETTERS:,} are merged")
+    edges: dict[str, list[tuple[float, int]]] = {}
+    for run in site.runs:
+        for device in run.devices:
+            found = edges.setdefault(device.id, [])
+            found += [(start, 1) for start, _ in device.windows]
+            found += [(end, -1) for _, end in device.windows]
+    claims = 0
+    for found in edges.values():
+        claimed = 0
+        for _, step in sorted(found):
+            claimed += step
+            claims += claimed if claimed > 1 else 0
+            if claims > MAX_CLAIMS:
+                raise BundleError(
+                    f"its runs claim the same devices more than {MAX_CLAIMS:,} times over, which is "
+                    "more than a merge settles"
+                )
 
 
 def stubs_of(archive: Archive, seal: "Seal") -> Iterable[Stub]:

@@ -1,5 +1,6 @@
 """The result of a merge: a pure function of the sites, whatever their order and nesting."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from flopledger.facts import Finding
 from flopledger.quantity import Interval
 
 SCHEMA = "flopledger/merged/1"
+MAX_OVERLAPS = 200  #: that are listed one by one; all of them are settled
 
 
 def result_of(title: str, stubs: Iterable[Stub]) -> tuple[dict[str, Any], Interval | None]:
@@ -93,10 +95,13 @@ def _regimes(parts: Sequence[Part]) -> list[dict[str, Any]]:
     from flopledger.verdict import zone
 
     found = []
-    for regime in regimes.default_regimes():
-        if regime.rule is not None:
-            continue
-        flop = totals.total(_counted(parts, regime.ledger))
+    chosen = [regime for regime in regimes.default_regimes() if regime.rule is None]
+    sums = {
+        ledger: totals.total(_counted(parts, ledger))
+        for ledger in sorted({regime.ledger for regime in chosen})
+    }
+    for regime in chosen:
+        flop = sums[regime.ledger]
         if flop is None:
             continue
         best = flop.best
@@ -146,12 +151,17 @@ def _duplicates(pairs: Iterable[tuple[str, str, bool]]) -> Iterable[Finding]:
             yield Finding(code="duplicate-run", severity="info", message=message)
 
 
-def _overlaps(overlaps: Iterable[totals.Overlap]) -> Iterable[Finding]:
-    for one in overlaps:
+def _overlaps(overlaps: Sequence[totals.Overlap]) -> Iterable[Finding]:
+    for one in overlaps[:MAX_OVERLAPS]:
         message = (
             f"the runs {one.first} and {one.second} claim the same device for {one.seconds:,.0f} "
             "device-seconds: counted once in the low end and the best figure, twice in the high end"
         )
+        yield Finding(code="overlapping-device-time", severity="warning", message=message)
+    more = overlaps[MAX_OVERLAPS:]
+    if more:
+        seconds = math.fsum(one.seconds for one in more)
+        message = f"{len(more):,} more pairs of runs claim the same device for {seconds:,.0f} device-seconds"
         yield Finding(code="overlapping-device-time", severity="warning", message=message)
 
 

@@ -110,7 +110,13 @@ def merge(
     result["excluded"] = [
         {"sha256": digest, "file": file, "reason": reason} for digest, file, reason in excluded
     ]
-    files: dict[str, Content] = {statement.MERGED: strict.dumps(result)}
+    told = strict.dumps(result)
+    if len(told) > strict.MAX_BYTES:
+        raise BundleError(
+            f"the merged result has {len(told):,} bytes, more than a verifier reads "
+            f"({strict.MAX_BYTES:,}); merge fewer sites, or those with fewer runs"
+        )
+    files: dict[str, Content] = {statement.MERGED: told}
     for name in sorted(pool.stubs):
         files |= files_of(pool.stubs[name])
     predicate = Predicate(

@@ -32,7 +32,6 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from typing import Any
 
 import msgspec
@@ -157,8 +156,11 @@ def with_overlaps(parts: Sequence[Part]) -> tuple[list[Part], list[Overlap]]:
                 rates = {n: (parts[n].end(end) / seen[n], parts[n].label) for n in runs}
                 for number in runs - {max(rates, key=lambda n: rates[n])}:
                     lost[number].append(seconds)
-            for pair in combinations(sorted(runs), 2):
-                shared[pair].append(seconds)
+            # One pair a run, with the one that counts the time: all pairs of many runs are too many.
+            rates = {n: (parts[n].end("best") / seen[n], parts[n].label) for n in runs}
+            counts_it = max(rates, key=lambda n: rates[n])
+            for number in runs - {counts_it}:
+                shared[min(counts_it, number), max(counts_it, number)].append(seconds)
     touched = {number for pair in shared for number in pair}
     found = [
         replace(
@@ -189,12 +191,15 @@ def total(parts: Iterable[Part]) -> Interval | None:
     alone = [part for part in counted if not part.overlaps]
     together = [part for part in counted if part.overlaps]
     middle = math.fsum(part.end("best") * (1 - part.repeated) for part in counted)
-    low = middle - _widths([(one.run, one.end("best") - one.end("low")) for one in alone])
-    high = middle + _widths([(one.run, one.end("high") - one.end("best")) for one in alone])
-    for part in together:
-        best = part.end("best") * (1 - part.repeated)
-        low += part.end("low") * (1 - part.repeated_low) - best
-        high += part.end("high") - best
+    low, high = (
+        middle
+        + sign
+        * (
+            _widths([(one.run, _width(one, side)) for one in alone])
+            + math.fsum(_width(one, side) for one in together)
+        )
+        for sign, side in ((-1, "down"), (1, "up"))
+    )
     # Neither wider than end by end nor crossed, whatever the last bits of differences say.
     least = math.fsum(part.end("low") * (1 - part.repeated_low) for part in counted)
     most = math.fsum(part.end("high") for part in counted)
@@ -213,40 +218,29 @@ def errors(parts: Iterable[Part]) -> dict[str, Any] | None:
     counted = [part for part in parts if part.duplicate_of is None]
     if not counted or any(part.run.flop is None or part.run.flop.best is None for part in counted):
         return None
-    alone = [part for part in counted if not part.overlaps]
-    together = [part for part in counted if part.overlaps]
-    ends: dict[str, dict[str, float]] = {"shared": {}, "own": {}, "end_by_end": {}}
-    shared: dict[str, dict[str, float]] = {}
+    told: dict[str, Any] = {
+        name: {} for name in ("shared", "own", "end_by_end", "independent", "common")
+    }
     for side in ("down", "up"):
-        widths = [(one.run, _width(one, side)) for one in alone]
-        by_input: dict[str, list[float]] = defaultdict(list)
-        own: list[float] = []
-        for run, width in widths:
-            own.append(width * math.sqrt(max(1.0 - math.fsum(run.shared.values()), 0.0)))
-            for name, share in run.shared.items():
-                by_input[name].append(width * math.sqrt(share))
-        for name, found in by_input.items():
-            shared.setdefault(name, {})[side] = math.fsum(found)
-        ends["own"][side] = _quadrature(own)
-        ends["end_by_end"][side] = math.fsum(_width(one, side) for one in together)
-        rest = ends["end_by_end"][side]
-        everything = [width for _, width in widths]
-        ends.setdefault("independent", {})[side] = _quadrature(everything) + rest
-        ends.setdefault("common", {})[side] = math.fsum(everything) + rest
-    return {**ends, "shared": dict(sorted(shared.items()))}
+        alone = [(one.run, _width(one, side)) for one in counted if not one.overlaps]
+        rest = math.fsum(_width(one, side) for one in counted if one.overlaps)
+        shared, own = _split(alone)
+        for name, widths in shared.items():
+            told["shared"].setdefault(name, {})[side] = math.fsum(widths)
+        everything = [width for _, width in alone]
+        told["own"][side] = _quadrature(own)
+        told["end_by_end"][side] = rest
+        told["independent"][side] = _quadrature(everything) + rest
+        told["common"][side] = math.fsum(everything) + rest
+    return told
 
 
 def _width(part: Part, side: str) -> float:
-    best = part.end("best")
+    """Give one half of a run's interval, what others count of it already left out."""
+    best = part.end("best") * (1 - part.repeated)
     if side == "up":
-        return (
-            part.end("high") - best * (1 - part.repeated)
-            if part.overlaps
-            else part.end("high") - best
-        )
-    if part.overlaps:
-        return best * (1 - part.repeated) - part.end("low") * (1 - part.repeated_low)
-    return best - part.end("low")
+        return part.end("high") - best
+    return best - part.end("low") * (1 - part.repeated_low)
 
 
 def device_seconds(parts: Iterable[Part]) -> Interval | None:
@@ -280,6 +274,14 @@ def probability_above(flop: Interval, limit: float) -> float | None:
 
 def _widths(parts: Sequence[tuple[RunSummary, float]]) -> float:
     """Add half-widths: linearly within a shared input, in quadrature between everything else."""
+    shared, own = _split(parts)
+    return _quadrature([*(math.fsum(widths) for widths in shared.values()), *own])
+
+
+def _split(
+    parts: Sequence[tuple[RunSummary, float]],
+) -> tuple[dict[str, list[float]], list[float]]:
+    """Split half-widths into those of shared inputs, by name in order, and the runs' own."""
     shared: dict[str, list[float]] = defaultdict(list)
     own: list[float] = []
     for run, width in parts:
@@ -287,8 +289,7 @@ def _widths(parts: Sequence[tuple[RunSummary, float]]) -> float:
         for name, share in run.shared.items():
             shared[name].append(width * math.sqrt(share))
         own.append(width * math.sqrt(max(left, 0.0)))
-    sums = [math.fsum(widths) for _, widths in sorted(shared.items())]
-    return _quadrature([*sums, *own])
+    return dict(sorted(shared.items())), own
 
 
 def _quadrature(widths: Sequence[float]) -> float:

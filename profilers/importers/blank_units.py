@@ -49,29 +49,27 @@ def _by_shape(
     """Do the same where all lines are alike but for their figures, which is nearly always so.
 
     Without its digits (and the letters of hexadecimal ids) such a line is one shape, repeated: then the
-    first line speaks for all of them. Both passes are plain loops over the bytes.
+    first line speaks for all of them. Both passes are plain loops over the bytes. Where a blank stands
+    before its figure rather than behind it, the figure is the same; within it, it is none to any reader.
     """
     first = data[: data.index(b"\n") + 1]
     cells = first[:-1].split(delimiter)
     if len(cells) != width or delimiter in _FIGURES:
         return None
     letters = {letter for _, unit in units for letter in unit}
-    wider = set()  # how a cell begins whose blank stands before its figure and not before its unit
     for place, unit in units:
         if not cells[place].endswith(b" " + unit):
             return None
         cells[place] = cells[place][: -len(unit)]
-        blanks = len(cells[place]) - len(cells[place].lstrip(b" "))
-        wider.add((delimiter if place else b"\n") + b" " * (blanks + 1))
     if letters & {*_FIGURES, *b"".join(cells)}:
         return None  # a letter that stands elsewhere, too, must not be blanked there
-    if any(beginning in data for beginning in wider):
-        return None
     shape = first.translate(None, _FIGURES)
+    repeated = shape * (_CACHED // len(shape) + 1)
     blank = bytes(ord(" ") if at in letters else at for at in range(256))
     done = []
     for some in _some_lines(data):
-        if some.translate(None, _FIGURES) != shape * some.count(b"\n"):
+        bare = some.translate(None, _FIGURES)
+        if len(bare) % len(shape) or not repeated.startswith(bare):
             return None
         done.append(some.translate(blank))
     return b"".join(done)

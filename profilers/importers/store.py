@@ -78,7 +78,10 @@ def store(
             if sha256.done():
                 _ = record.journal  # content that is there already is refused before all is read
         if not written.rows:
-            raise ImportFormatError("holds no sample of any device", file=file)
+            told = "; ".join(finding.message for finding in recording.findings)
+            raise ImportFormatError(
+                f"holds no sample of any device{f' ({told[:400]})' if told else ''}", file=file
+            )
         segments.close(record.journal)
         _tell(record.journal, written, recording)
     finally:

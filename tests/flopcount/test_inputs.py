@@ -175,3 +175,26 @@ def test_a_tower_without_architectures_is_its_namesake(count):
     counted = count({"model_type": "siglip_text_model", **TOWER, "vocab_size": 100}, sequence=8)
     assert counted.name == "SiglipTextModel"
     assert any("built as the library's SiglipTextModel" in note for note in counted.assumptions)
+
+
+def test_layers_that_read_several_codebooks_get_a_row_of_each(count):
+    config = {"model_type": "musicgen_decoder", "hidden_size": 16, "ffn_dim": 32, "vocab_size": 50,
+              "num_hidden_layers": 1, "num_attention_heads": 2, "num_codebooks": 3}  # fmt: skip
+    counted = count({**config, "architectures": ["MusicgenForCausalLM"]}, sequence=8)
+    # one layer over 8 steps, the books summed before it; three heads of 16 x 50
+    assert counted.count.by_module["lm_heads"] == 3 * (3 * 2 * 8 * 16 * 50)
+
+
+def test_patches_whose_width_the_configuration_states_need_no_image_size(count):
+    config = {"model_type": "pix2struct_vision_model", "hidden_size": 16, "d_ff": 32, "d_kv": 8,
+              "patch_embed_hidden_size": 12, "num_hidden_layers": 1, "num_attention_heads": 2,
+              "seq_len": 10}  # fmt: skip
+    counted = count(config)
+    # 10 patches of 12 numbers, projected to 16: forward and the weight's gradient
+    assert counted.count.by_module["embeddings"] == 2 * (2 * 10 * 12 * 16)
+
+
+def test_a_model_without_a_forward_pass_is_named(count):
+    with pytest.raises(FlopcountError, match="'ChameleonVQVAE' has no forward pass of its own"):
+        count({"model_type": "chameleon_vqgan", "base_channels": 32, "num_res_blocks": 1,
+               "channel_multiplier": [1]})  # fmt: skip

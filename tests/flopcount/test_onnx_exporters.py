@@ -147,3 +147,69 @@ def test_sizes_that_would_fill_the_memory_are_not_evaluated(tmp_path):
               scalar("step", 1), floats("w", 3, 3)]  # fmt: skip
     counted = count(saved(tmp_path / "huge.onnx", nodes, {"x": [4, 3]}, stored, "y"))
     assert counted.count.forward == 2 * 4 * 3 * 3
+
+
+def subgraph(name, nodes, inputs, outputs, stored=()):
+    # JAX's exporter writes what a body reads and hands on without any size.
+    def value(n, kind):
+        return onnx.helper.make_tensor_value_info(n, kind, None)
+
+    return onnx.helper.make_graph(
+        nodes,
+        name,
+        [value(n, kind) for n, kind in inputs],
+        [value(n, kind) for n, kind in outputs],
+        list(stored),
+    )
+
+
+def test_a_loop_as_jax_exports_a_scan(tmp_path):
+    # The weight is carried and handed on by an Identity, the first state is a computed zero.
+    body = subgraph(
+        "body",
+        [
+            node("Identity", ["go"], ["go_on"]),
+            node("Identity", ["w"], ["w_on"]),
+            node("Slice", ["w", "from", "to", "axis"], ["half"]),
+            node("Gemm", ["h", "half"], ["y"]),
+            node("Tanh", ["y"], ["h_on"]),
+        ],
+        [("i", INT), ("go", BOOL), ("w", FLOAT), ("h", FLOAT)],
+        [("go_on", BOOL), ("w_on", FLOAT), ("h_on", FLOAT)],
+        [ints("from", 0), ints("to", 8), ints("axis", 1)],
+    )
+    nodes = [
+        node("ConstantOfShape", ["sizes"], ["zeros"]),
+        node("Add", ["x", "zeros"], ["start"]),
+        node("Loop", ["turns", "yes", "weight", "start"], ["w_end", "out"], body=body),
+    ]
+    yes = onnx.numpy_helper.from_array(np.array(True), "yes")
+    stored = [ints("sizes", 4, 8), scalar("turns", 5), yes, floats("weight", 8, 16)]
+    counted = count(saved(tmp_path / "a.onnx", nodes, {"x": [4, 8]}, stored, "out"))
+    # 5 turns of (4 x 8) by (8 x 8); the weight's gradient each, the state's but for the first.
+    assert counted.count.forward == 5 * 2 * 4 * 8 * 8
+    assert counted.count.backward == (5 + 4) * 2 * 4 * 8 * 8
+    assert counted.count.uncounted == ()
+
+
+def test_a_choice_counts_where_both_branches_cost_the_same(tmp_path):
+    def branch(name, width):
+        product = node("MatMul", ["x", f"{name}_w"], [f"{name}_y"])
+        last = node("ReduceSum", [f"{name}_y"], [f"{name}_out"])
+        return subgraph(
+            name, [product, last], [], [(f"{name}_out", FLOAT)], [floats(f"{name}_w", 8, width)]
+        )
+
+    def graph(other, path):
+        choice = node(
+            "If", ["which"], ["y"], then_branch=branch("a", 16), else_branch=branch("b", other)
+        )
+        which = onnx.numpy_helper.from_array(np.array(True), "which")
+        return count(saved(path, [choice], {"x": [4, 8]}, [which], "y"))
+
+    same = graph(16, tmp_path / "same.onnx")
+    assert same.count.forward == 2 * 4 * 8 * 16
+    assert same.count.uncounted == ()
+    different = graph(32, tmp_path / "different.onnx")
+    assert different.count.forward == 0
+    assert [unknown.op for unknown in different.count.uncounted] == ["onnx.If"]

@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flopledger.estimate import Draws, quantiles
 from flopledger.quantity import between
 
 
+@settings(deadline=None)  # the first call imports numpy's own
 @given(st.lists(st.floats(1e-9, 1e9), min_size=1, max_size=60), st.floats(0, 1))
 def test_quantiles_are_numpys(values: list[float], level: float) -> None:
     draws = np.array(values)

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -302,3 +303,61 @@ def test_a_resumed_run_continues_its_total(tmp_path, script):
     )
     assert (out / "run-2.json").exists()
     assert read_totals(out).model_flop == 14 * one
+
+
+NODE = (
+    "import torch.distributed as dist\n"
+    "dist.init_process_group('gloo')\n"
+    "model = torch.nn.parallel.DistributedDataParallel(build())\n"
+    "train(int(sys.argv[1]), model)\n"
+    "dist.destroy_process_group()\n"
+)
+
+
+def test_two_nodes_at_once_add_to_one_record(tmp_path, script):
+    """Each node has a wrapper of its own; none of their launches may be lost."""
+    script(NODE)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    nodes = [
+        subprocess.Popen(
+            [sys.executable, str(ROOT / "cli.py"), "run", "-q", "--append", "--out", "out", "--",
+             sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--node-rank", str(node),
+             "--nproc-per-node", "1", "--master-addr", "127.0.0.1", "--master-port", str(port),
+             "train.py", "6"],
+            cwd=tmp_path, env={**os.environ, **ENVIRONMENT},
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )
+        for node in range(2)
+    ]  # fmt: skip
+    for node in nodes:
+        _, told = node.communicate(timeout=240)
+        assert node.returncode == 0, told
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert [launch["exit_code"] for launch in summary["launches"]] == [0, 0]
+    assert summary["duration_seconds"] == pytest.approx(
+        sum(launch["duration_seconds"] for launch in summary["launches"])
+    )
+    assert {path.name for path in (tmp_path / "out").glob("run*.json")} == {
+        "run.json",
+        "run-2.json",
+    }
+    assert [(rank["rank"], rank["steps"]) for rank in summary["steps"]["ranks"]] == [(0, 6), (1, 6)]
+    assert summary["model_flop"] == 2 * 6 * (FORWARD + BACKWARD)
+
+
+def test_nodes_one_after_the_other_are_one_training(tmp_path, script):
+    """Ranks of a job without collectives, launched in turn: each is missing until it is there."""
+    script("train(5)\n")
+    for rank, known in ((0, None), (1, 2 * 5 * (FORWARD + BACKWARD))):
+        job = {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": "0"}
+        done = flopledger(
+            "run", "-q", "--append", "--out", tmp_path / "out", "--", *PYTHON, "train.py",
+            cwd=tmp_path, env=job,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+        assert summary["model_flop"] == known
+    assert len(summary["launches"]) == 2
+    assert summary["steps"]["count"] == 5

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from profilers.importers import ImportFormatError, Options, collect, open_recording
 from profilers.importers.blank_units import _by_shape, blanked
 
 UNITS = [(1, b"W"), (2, b"MHz")]
@@ -80,10 +81,22 @@ def test_lines_of_one_shape_are_blanked_as_cell_by_cell(data):
     assert bytes(quick) == of(*expected)
 
 
-def test_a_unit_without_its_blank_is_left_to_the_strict_reader():
-    """``,  70.5W`` has the letters and blanks of ``, 612.00 W``, in another order."""
-    assert _by_shape(of("0, 612.00 W, 1980 MHz", "1,  70.5W, 210 MHz"), 3, b",", UNITS) is None
-    assert blanked(of("0, 612.00 W, 1980 MHz", "1,  70.5W, 210 MHz"), 3, b",", UNITS) is None
+@pytest.mark.parametrize("cell", ["  70.5W", "   W", " W", " 7 0W", " 7 0 W", "70.5 W", " -W"])
+def test_blanks_in_other_places_never_make_another_figure(tmp_path, cell):
+    """Lines of one shape whose blanks stand elsewhere: read as the strict reader does, or refused."""
+    path = tmp_path / "gpu.csv"
+    rows = [f"2026/01/01 00:00:{second:02d}.000, 0, 612.00 W" for second in range(20)]
+    rows[7] = rows[7].replace(" 612.00 W", cell)
+    path.write_text("\n".join(["timestamp, index, power.draw [W]", *rows]) + "\n")
+
+    def outcome(*, bulk):
+        try:
+            (seen,) = collect([open_recording(path, Options(bulk=bulk))[1]]).devices.values()
+        except ImportFormatError as error:
+            return str(error)
+        return [seen.reading("power_mw", row) for row in range(len(seen))]
+
+    assert outcome(bulk=True) == outcome(bulk=False)
 
 
 def test_a_name_with_a_units_letter_is_left_whole():

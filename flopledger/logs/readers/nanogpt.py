@@ -25,7 +25,7 @@ _ITER = re.compile(
     r"\biter (\d{1,10}): loss ([\d.naif]{1,20}), time ([\d.]{1,20})ms(?:, mfu (-?[\d.]{1,12})%)?"
 )
 _CHAT = re.compile(
-    r"\bstep (\d{1,10})(?:/(\d{1,10}))?[^|]{0,40}\|.{0,60}?loss: ([\d.naif]{1,20}) .{0,120}?"
+    r"\bstep\s{1,9}(\d{1,10})(?:/(\d{1,10}))?[^|]{0,40}\|.{0,60}?loss: ([\d.naif]{1,20}) .{0,120}?"
     r"dt: ([\d.]{1,20})ms \| tok/sec: ([\d,.]{1,20})(?: \| (?:bf16_)?mfu: (-?[\d.]{1,12}))?"
 )
 _PARAMETERS = re.compile(r"number of parameters: ([\d.]{1,20})M\b", re.IGNORECASE)
@@ -41,6 +41,7 @@ _LINES = {
     "num_heads:": "architecture.heads",
     "num_kv_heads:": "architecture.kv_heads",
     "Total batch size": "tokens_per_step",
+    "total desired batch size:": "tokens_per_step",
 }
 _VALUE = re.compile(r"\s{0,4}:?\s{0,4}([\d,]{1,24})\b")
 
@@ -52,7 +53,9 @@ def sniff_gpt(head: bytes, _name: str) -> bool:
 
 def sniff_chat(head: bytes, _name: str) -> bool:
     """Recognise a step of nanochat."""
-    return re.search(rb"\bstep \d{1,10}.{0,200}dt: [\d.]{1,20}ms \| tok/sec:", head) is not None
+    return (
+        re.search(rb"\bstep\s{1,9}\d{1,10}.{0,200}dt: [\d.]{1,20}ms \| tok/sec:", head) is not None
+    )
 
 
 def read_gpt(document: Document, notes: Notes) -> None:

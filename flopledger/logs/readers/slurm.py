@@ -25,6 +25,7 @@ from flopledger.logs.stepping import short_lines, stamp_seconds
 
 _JOB_COLUMNS = ("JobID", "JobIDRaw")
 _GPU = re.compile(r"(?:^|,)gres/gpu(:[^=,]{1,60})?=(\d{1,7})(?=,|$)")
+_SLICE = re.compile(r"(?<![0-9a-z])\d{1,2}g\.\d{1,3}gb", re.IGNORECASE)
 _MULTIPLE = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9}
 
 
@@ -75,13 +76,19 @@ def read(document: Document, notes: Notes) -> None:
 def _note_jobs(jobs: list[Row], notes: Notes) -> None:
     held, energy = 0.0, 0.0
     counted: list[Row] = []
+    # The starts of one requeued job: its time is their sum, and its last word the job's.
+    restarted = len(jobs) > 1 and len({row.get("JobIDRaw", "JobID") for row in jobs}) == 1
+    if restarted and all(_elapsed(row) is not None for row in jobs):
+        places = ", ".join(row.place for row in jobs[:5])
+        notes.fact("wall_seconds", sum(_elapsed(row) or 0.0 for row in jobs), places)
     for row in jobs:
         seconds, gpus = _elapsed(row), _gpus(row)
-        if seconds is not None:
+        if seconds is not None and not restarted:
             notes.fact("wall_seconds", seconds, row.place)
         if gpus is not None:
             notes.fact("allocated_accelerators", gpus, row.place, unit="devices")
-        notes.fact("status", row.get("State"), row.place)
+        if not restarted or row is jobs[-1]:
+            notes.fact("status", row.get("State"), row.place)
         if seconds is not None and gpus is not None:
             held += seconds * gpus
             counted.append(row)
@@ -89,7 +96,9 @@ def _note_jobs(jobs: list[Row], notes: Notes) -> None:
             notes.finding(
                 "device-count-missing",
                 "warning",
-                "the job's AllocTRES names no gres/gpu: not accounted here, or none were held",
+                "the job's AllocTRES is cut to its column's width: print it with --parsable2"
+                if (row.get("AllocTRES", "AllocGRES") or "").endswith("+")
+                else "the job's AllocTRES names no gres/gpu: not accounted here, or none were held",
                 row.place,
             )
         energy += _energy(row) or 0.0
@@ -108,7 +117,9 @@ def _note_jobs(jobs: list[Row], notes: Notes) -> None:
         notes.finding(
             "several-jobs",
             "info",
-            f"{len(jobs)} jobs are listed; their GPU-seconds were added up",
+            f"{len(jobs)} starts of one job are listed; their GPU-seconds were added up"
+            if restarted
+            else f"{len(jobs)} jobs are listed; their GPU-seconds were added up",
             *(row.place for row in jobs[:5]),
         )
 
@@ -213,7 +224,16 @@ def _note_part(rows: list[Row], notes: Notes) -> None:
     for row in rows:
         for match in _GPU.finditer(row.get("AllocTRES", "AllocGRES") or ""):
             if match[1] is not None:
-                notes.fact("accelerator", match[1][1:], row.place, grade=Grade.STATEMENT)
+                name = match[1][1:]
+                notes.fact("accelerator", name, row.place, grade=Grade.STATEMENT)
+                if _SLICE.search(name):
+                    notes.finding(
+                        "unit-ambiguity",
+                        "warning",
+                        f"{name}: slices of GPUs (MIG) are counted as devices; the peak of the whole "
+                        "part is an upper bound for one",
+                        row.place,
+                    )
                 return
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,11 @@ def _site(folder: Path, key: bundle.PrivateKey, name: str, *runs: dict[str, Any]
     content = {statement.SUMMARY: json.dumps(told).encode()}
     writing.write(out, content, predicate, [key])
     return out
+
+
+def sealed_site(folder: Path, key: bundle.PrivateKey, name: str) -> Path:
+    """Seal an honest site with one run."""
+    return _site(folder, key, name, _run(digest=_hex(name)))
 
 
 def _run(name: str = "run", **changes: Any) -> dict[str, Any]:
@@ -214,3 +220,44 @@ def test_the_same_words_without_evidence_are_not_proof(
     assert alone.total is not None
     assert alone.total.best == pytest.approx(2e22)
     assert "same-words" not in {one.code for one in alone.findings}
+
+
+def test_one_site_cannot_keep_the_others_from_being_added_up(
+    key: bundle.PrivateKey, tmp_path: Path
+) -> None:
+    """Runs that claim one device thousands of times, names of megabytes: left out, and soon."""
+    windows = [[10.0 * n, 10.0 * n + 5] for n in range(256)]
+    gpu = [{"id": _hex("g"), "windows": windows}]
+    good = sealed_site(tmp_path, key, "good")
+    bad = [
+        _site(tmp_path, key, "greedy", *[_run(f"{n}", devices=gpu) for n in range(400)]),
+        _site(tmp_path, key, "long", *[_run(f"{n:05}" + "x" * 480) for n in range(2100)]),
+        _site(tmp_path, key, "inputs", *[
+            _run(f"{n}", shared={f"{n} {k} " + "y" * 480: 0.001 for k in range(100)})
+            for n in range(21)
+        ]),
+    ]  # fmt: skip
+    began = time.process_time()
+    done = bundle.merge([good, *bad], out=tmp_path / "m.zip", keys=[key])
+    assert time.process_time() - began < 30
+    assert done.excluded == 3
+    assert done.total == bundle.merge([good], out=tmp_path / "n.zip", keys=[key]).total
+    assert bundle.verify(tmp_path / "m.zip").ok
+
+
+def test_many_overlaps_are_settled_and_listed_in_short(
+    key: bundle.PrivateKey, tmp_path: Path
+) -> None:
+    """300 runs of 1e22 on one device for the same 100 s count as one, below and at best."""
+    gpu = [{"id": _hex("g"), "windows": [[0.0, 100.0]]}]
+    sites = [
+        _site(tmp_path, key, f"s{n}", _run(digest=_hex(f"d{n}"), devices=gpu)) for n in range(300)
+    ]
+    done = bundle.merge(sites, out=tmp_path / "m.zip", keys=[key])
+    assert done.total is not None
+    assert (done.total.low, done.total.best) == (pytest.approx(0.9e22), pytest.approx(1e22))
+    assert done.total.high == pytest.approx(300 * 1.2e22)
+    told = [one.message for one in done.findings if one.code == "overlapping-device-time"]
+    # 299 pairs with the one that counts: 200 by name, 99 in a sentence.
+    assert len(told) == 201
+    assert told[-1].startswith("99 more pairs")
