@@ -18,10 +18,14 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False,
     calibrate: Annotated[
         bool,
-        typer.Option("--calibrate", help="Measure call latency and energy counter against power."),
+        typer.Option(
+            "--calibrate",
+            help="Measure call latency, energy counter against power, known matrix products.",
+        ),
     ] = False,
     seconds: Annotated[
-        float, typer.Option("--seconds", min=1, max=600, help="How long to watch with --calibrate.")
+        float,
+        typer.Option("--seconds", min=1, max=600, help="How long each check of --calibrate lasts."),
     ] = 10.0,
     out: Annotated[
         Path | None,
@@ -54,11 +58,6 @@ def doctor(
 
 def _examine(dcgm: str | None, seconds: float | None) -> dict[str, Any]:
     """Ask every instrument in a process of its own: a driver that hangs must not hang us."""
-    import json
-    import subprocess
-
-    from profilers.probe_process import spawn
-
     found: dict[str, Any] = {
         "schema": "flopledger/doctor/1",
         "host": _host(),
@@ -67,35 +66,69 @@ def _examine(dcgm: str | None, seconds: float | None) -> dict[str, Any]:
     }
     for name in ("nvml", "dcgm", "amd", "cpu"):
         options = {"url": dcgm} if name == "dcgm" and dcgm else {}
-        process = spawn(
-            "profilers.examine",
-            json.dumps({"name": name, "options": options, "seconds": seconds}),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        patience = 30 + 2 * (seconds or 0)
+        request = {"name": name, "options": options, "seconds": seconds}
         try:
-            answer, _ = process.communicate(timeout=patience)
-            found["sources"].append(json.loads(answer))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            found["sources"].append(
-                _failed(name, "timed_out", f"the library did not answer within {patience:.0f} s")
-            )
-        except ValueError:
-            detail = f"the library ended its process (code {process.returncode})"
-            found["sources"].append(_failed(name, "failed", detail))
+            told = _ask("profilers.examine", request, 30 + 2 * (seconds or 0))
+        except _UnansweredError as error:
+            told = {"name": name, "open": False, "reason": error.reason, "detail": error.detail}
+            told["devices"] = []
+        found["sources"].append(told)
+    if seconds is not None:
+        found["products"] = _products(found["sources"][0], seconds)
     return found
+
+
+def _products(nvml: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """Multiply known matrices, where there is a device to do it."""
+    if not nvml["open"]:
+        return {"tried": False, "reason": f"NVML: {nvml['detail']}", "checks": []}
+    try:
+        # Six precisions, the start of CUDA, and products that a small part takes long for.
+        return _ask("flopledger.known_products", {"seconds": seconds}, 120 + 12 * seconds)
+    except _UnansweredError as error:
+        return {"tried": False, "reason": error.detail, "checks": []}
+
+
+class _UnansweredError(Exception):
+    """A process that was asked and did not answer in order."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+def _ask(module: str, request: dict[str, Any], patience: float) -> dict[str, Any]:
+    """Run one of our modules as a process and return the JSON that it prints."""
+    import json
+    import subprocess
+
+    from profilers.probe_process import spawn
+
+    process = spawn(
+        module,
+        json.dumps(request),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        answer, _ = process.communicate(timeout=patience)
+    except subprocess.TimeoutExpired as error:
+        process.kill()
+        process.communicate()
+        detail = f"the library did not answer within {patience:.0f} s"
+        raise _UnansweredError("timed_out", detail) from error
+    try:
+        told: dict[str, Any] = json.loads(answer)
+    except ValueError as error:
+        detail = f"the library ended its process (code {process.returncode})"
+        raise _UnansweredError("failed", detail) from error
+    return told
 
 
 _STUCK = frozenset({"timed_out", "failed", "forbidden", "lost"})
 """Reasons that say nothing about what is in the machine."""
-
-
-def _failed(name: str, reason: str, detail: str) -> dict[str, Any]:
-    return {"name": name, "open": False, "reason": reason, "detail": detail, "devices": []}
 
 
 def _host() -> dict[str, Any]:
@@ -139,6 +172,8 @@ def _print(answer: dict[str, Any]) -> None:
                 say(f"    no {missing['signal']} ({missing['reason']}): {missing['cost']}")
             if (energy := device.get("energy")) is not None:
                 say(f"    {_energy_text(energy)}")
+    for line in _product_lines(answer.get("products")):
+        say(line)
     gpus = [source for source in answer["sources"] if source["name"] != "cpu"]
     if any(source["open"] for source in gpus):
         return
@@ -163,3 +198,24 @@ def _energy_text(energy: dict[str, Any]) -> str:
         f"energy counter {counter:.1f} W, power readings {power:.1f} W "
         f"({counter / power - 1:+.1%}); the counter moves every {update:.0f} ms"
     )
+
+
+def _product_lines(products: dict[str, Any] | None) -> list[str]:
+    """Say how the known products lie to their bounds; nothing where none were asked for."""
+    if products is None:
+        return []
+    if not products["tried"]:
+        return [f"known matrix products: not tried ({products['reason']})"]
+    return [
+        f"known matrix products on {products['device']}:",
+        *(f"  {check['precision']}: {_product_text(check)}" for check in products["checks"]),
+    ]
+
+
+def _product_text(check: dict[str, Any]) -> str:
+    if check["inside"] is None:
+        return f"not possible ({check['reason']})"
+    low, high = check["bounds"]["low"], check["bounds"]["high"]
+    allowed = f"{low:.3g} to {high:.3g}" if high is not None else f"at least {low:.3g}"
+    verdict = "inside" if check["inside"] else f"{check['off']:.2g} times off"
+    return f"{check['flop']:.4g} FLOP done, {allowed} by the instruments: {verdict}"

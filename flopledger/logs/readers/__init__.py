@@ -4,6 +4,7 @@ from flopledger.logs.reader import Reader
 from flopledger.logs.readers import (
     composer,
     deepspeed,
+    doctor,
     hf_console,
     hf_trainer,
     lightning_csv,
@@ -33,6 +34,7 @@ from flopledger.logs.readers import (
 
 READERS: tuple[Reader, ...] = (
     model_files.POINTER,
+    doctor.READER,
     weights.GGUF,
     weights.SAFETENSORS,
     wandb_log.READER,
