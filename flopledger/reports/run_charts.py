@@ -28,7 +28,9 @@ def steps_chart(series: StepSeries, peak: float | None) -> TimeChart:
     panels = [_step_time(series)]
     if series.loss is not None:
         low, mean, high = zip(*series.loss, strict=True)
-        panels.insert(0, _panel("loss", "", low, mean, high))
+        loss = _panel("loss", "", low, mean, high)
+        least = min((value for value in low if value is not None), default=0.0)
+        panels.insert(0, replace(loss, bottom=-round_up(-least) if least < 0 else 0.0))
     if series.tokens_per_second is not None:
         panels.append(_rate("tokens", series.tokens_per_second, "tokens/s"))
     if any(series.flop_per_second):
@@ -152,7 +154,6 @@ def _panel(
         mean=mean,
         high=high,
         top=top if top is not None and most <= top * (1 + 1e-6) else round_up(most),
-        bottom=-round_up(-least) if least < 0 else 0.0,
         caption=f"{label}: mean {number(middle)}{sign}, lowest {number(least)}, highest {number(most)}",
     )
 

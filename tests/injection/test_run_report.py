@@ -158,6 +158,10 @@ def test_no_loss_is_no_panel_and_no_line_crosses_a_pause(tmp_path):
     assert series.loss is None
     assert "loss" not in {panel.label for panel in steps_chart(series, None).panels}
     assert "oss:" not in caption(series)
+    # Rounding may leave a share a hair below 0 or above 100 %; the axis does not follow it.
+    odd = replace(series, step_share=(-1e-16, 1 + 1e-9, *series.step_share[2:]))
+    inside = steps_chart(odd, None).panels[-1]
+    assert (inside.bottom, inside.top) == (0.0, 100.0)
     _told(tmp_path / "paused", [(9.3, 2.0)])
     _told(tmp_path / "paused", [(9.3, 1.0)], at=14.4, first=41, resume=40)
     series = read_series(read_steps(tmp_path / "paused"))
