@@ -25,6 +25,7 @@ from profilers.step_values import (
     StepBlock,
     StepCost,
     StepDevice,
+    StepLosses,
     StepNote,
     StepResume,
     StepSpan,
@@ -41,6 +42,7 @@ __all__ = [
     "StepCost",
     "StepDevice",
     "StepLedger",
+    "StepLosses",
     "StepNote",
     "StepResume",
     "StepSpan",
@@ -267,6 +269,11 @@ class StepLedger:
         """Write a stretch of time that is no training, or that the user named."""
         about = {"what": what, "start_us": start_us, "end_us": end_us, "source": source}
         self._ledger.append({"kind": "span", **about, "calls": [list(pair) for pair in calls]})
+
+    def losses(self, told: Sequence[tuple[int, float | None]]) -> None:
+        """Write losses that the program told: when (us), and what; None where it is not finite."""
+        at, value = [at for at, _ in told], [value for _, value in told]
+        self._ledger.append({"kind": "losses", "at_us": at, "value": value})
 
     def note(self, code: str, severity: str, message: str) -> None:
         """Write something that a reader must know."""

@@ -4,6 +4,7 @@ Every field is checked for type and range, columns for equal length, runs for th
 numbers for their existence; what does not fit ends the reading of that ledger there, and is said.
 """
 
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from profilers.step_values import (
     StepBlock,
     StepCost,
     StepDevice,
+    StepLosses,
     StepNote,
     StepResume,
     StepSpan,
@@ -37,6 +39,7 @@ MOST_STEPS = 1 << 20
 """Steps in one block."""
 MOST_FLOP = 10**40
 MOST_TIME_US = 1 << 62
+MOST_LOSS = 1e100
 
 
 class StepsError(ProfilersError):
@@ -94,6 +97,7 @@ class _Reader:
         self.costs: dict[int, StepCost] = {}
         self.blocks: list[StepBlock] = []
         self.spans: list[StepSpan] = []
+        self.losses: list[StepLosses] = []
         self.notes: list[StepNote] = []
         self.sealed: str | None = None
         self.problems: list[str] = []
@@ -135,6 +139,8 @@ class _Reader:
             self.blocks.append(_block(entry, self.costs))
         elif kind == "span":
             self.spans.append(_span(entry, self.costs))
+        elif kind == "losses":
+            self.losses.append(_losses(entry))
         elif kind == "note":
             self.notes.append(_note(entry))
         elif kind == "seal":
@@ -159,6 +165,7 @@ class _Reader:
             costs=self.costs,
             blocks=tuple(self.blocks),
             spans=tuple(self.spans),
+            losses=tuple(self.losses),
             notes=tuple(self.notes),
             sealed=self.sealed,
             problems=tuple(self.problems),
@@ -277,6 +284,22 @@ def _span(entry: Mapping[str, Any], costs: Mapping[int, StepCost]) -> StepSpan:
         calls=_calls(entry.get("calls"), "calls", costs),
         source=_text(entry, "source"),
     )
+
+
+def _losses(entry: Mapping[str, Any]) -> StepLosses:
+    at = _times(entry, "at_us")
+    value = tuple(_finite(item) for item in _items(entry, "value", MOST_STEPS))
+    if len(value) != len(at):
+        raise _Wrong(f"value has {len(value)} entries and at_us {len(at)}")
+    return StepLosses(at_us=at, value=value)
+
+
+def _finite(value: Any) -> float | None:
+    if value is not None and (type(value) is not float or not math.isfinite(value)):
+        raise _Wrong("a loss is no finite number")
+    if value is not None and abs(value) > MOST_LOSS:
+        raise _Wrong(f"a loss beyond {MOST_LOSS:.0e}")
+    return value
 
 
 def _note(entry: Mapping[str, Any]) -> StepNote:

@@ -148,6 +148,16 @@ class StepSpan:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class StepLosses:
+    """Losses that the program told, as columns of equal length. A claim: nothing is counted from it."""
+
+    at_us: tuple[int, ...]
+    """When it was told, in microseconds on the process's monotonic clock."""
+    value: tuple[float | None, ...]
+    """None where the program told something that is not finite."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StepNote:
     """Something that a reader of the record must know."""
 
@@ -202,6 +212,7 @@ class ProcessSteps:
     costs: Mapping[int, StepCost]
     blocks: tuple[StepBlock, ...]
     spans: tuple[StepSpan, ...]
+    losses: tuple[StepLosses, ...]
     notes: tuple[StepNote, ...]
     sealed: str | None
     """Why the recording ended; None after a kill."""

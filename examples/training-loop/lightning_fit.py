@@ -45,6 +45,7 @@ def main(folder: Path) -> int:
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
+        enable_model_summary=False,
         default_root_dir=folder,
     )
     trainer.fit(

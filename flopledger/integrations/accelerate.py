@@ -29,8 +29,9 @@ except ImportError as error:
 class FlopledgerTracker(GeneralTracker):  # type: ignore[misc]
     """Records between ``init_trackers`` and ``end_training``, on every process.
 
-    A tracker receives what others computed; this one takes none of it: a loss is no evidence of
-    compute, and a FLOP figure that a script logs is a claim.
+    A tracker receives what others computed; this one keeps a number that is called ``loss`` or
+    ``train_loss``, to be drawn over time, and nothing else: a FLOP figure that a script logs is a
+    claim.
     """
 
     name = "flopledger"
@@ -70,7 +71,10 @@ class FlopledgerTracker(GeneralTracker):  # type: ignore[misc]
         """Take nothing: hyperparameters are in the shapes that were seen."""
 
     def log(self, values: Mapping[str, Any], step: int | None = None, **kwargs: Any) -> None:
-        """Take nothing: steps are seen by themselves."""
+        """Keep the loss, if it is a number; steps are seen by themselves."""
+        loss = values.get("loss", values.get("train_loss"))
+        if self._session is not None and isinstance(loss, int | float):
+            self._session.recording.loss(loss)
 
     def finish(self) -> None:
         """End; ``end_training`` calls this."""

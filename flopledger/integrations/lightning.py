@@ -5,7 +5,7 @@ from flopledger.integrations.lightning import FlopledgerCallback
 trainer = lightning.Trainer(..., callbacks=[FlopledgerCallback("runs/today")])
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from flopledger.recording import Recording
 
 try:
     from lightning.pytorch.callbacks import Callback
+    from torch import Tensor
 except ImportError as error:
     if error.name not in (None, "lightning"):
         raise
@@ -58,6 +59,17 @@ class FlopledgerCallback(Callback):  # type: ignore[misc]
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin, where no sanity check did."""
         self._begin(trainer, pl_module)
+
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Keep the loss where that is possible without waiting for a device."""
+        loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
+        if self._session is not None and loss is not None:
+            if isinstance(loss, Tensor) and loss.device.type == "cpu":
+                # Lightning has divided it by the micro-batches of a step.
+                loss = loss.detach() * trainer.accumulate_grad_batches
+            self._session.recording.loss(loss)
 
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
         """Keep validation apart."""

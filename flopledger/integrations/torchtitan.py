@@ -48,6 +48,7 @@ class RecordedMetrics:
     ) -> None:
         """Log as ever, with the counted figures of the last step that reached the ledger."""
         latest = self._session.latest
+        self._session.recording.loss(global_avg_loss)
         counted = tagged(latest) | {"flopledger/step": latest.step} if latest is not None else {}
         self._processor.log(
             step,

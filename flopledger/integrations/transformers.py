@@ -76,6 +76,11 @@ class FlopledgerCallback(TrainerCallback):  # type: ignore[misc]
         """Begin the span of what the Trainer decided to do next."""
         self._between(control)
 
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        """Keep the loss that the Trainer just read from the device for its own log."""
+        if self._session is not None and logs and isinstance(logs.get("loss"), int | float):
+            self._session.recording.loss(logs["loss"])
+
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """The same at the end of an epoch."""
         self._between(control)

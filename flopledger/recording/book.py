@@ -91,6 +91,7 @@ class Book:
         self._waiting = 0
         """Steps in them."""
         self._lines: list[tuple[Entry, Calls]] = []
+        self._losses: list[tuple[int, float | None]] = []
         self._lock = threading.RLock()
         self._flushed = time.monotonic()
         self._pid = os.getpid()
@@ -121,6 +122,10 @@ class Book:
         self._lines.append((entry, calls))
         if calls:
             self._unpriced.append(calls)
+
+    def loss(self, at_us: int, value: float | None) -> None:
+        """Take a loss that the program told."""
+        self._losses.append((at_us, value))
 
     def price(self, settle: Settle) -> None:
         """Find the costs of all calls while their models are there."""
@@ -161,10 +166,14 @@ class Book:
                 while self._lines and _priced(self._lines[0][1], settle):
                     self._lines[0][0](ledger)
                     del self._lines[0]
+                while told := self._losses[:MOST_STEPS]:
+                    ledger.losses(told)
+                    del self._losses[: len(told)]
             except (OSError, LedgerError):
                 while self._waiting > MOST_WAITING:
                     self.lost += self._rows[0].steps
                     self._waiting -= self._rows.pop(0).steps
+                del self._losses[:-MOST_WAITING]
 
     def _open(self) -> StepLedger:
         if self.ledger is None:
@@ -268,6 +277,7 @@ class Book:
                 self.ledger.close()
         self._rows.clear()
         self._lines.clear()
+        self._losses.clear()
 
 
 def _priced(calls: Calls, settle: Settle | None) -> bool:

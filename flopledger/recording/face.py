@@ -126,7 +126,11 @@ class Recording:
             self._recorder.stop(reason)
 
     def step(
-        self, tokens: int | None = None, samples: int | None = None, number: int | None = None
+        self,
+        tokens: int | None = None,
+        samples: int | None = None,
+        number: int | None = None,
+        loss: Any = None,
     ) -> None:
         """Say what the step that just ended processed on this rank.
 
@@ -138,10 +142,22 @@ class Recording:
             tokens: Tokens of this step on this rank; None leaves what was seen.
             samples: Samples likewise.
             number: The step's number, where the loop counts differently (a resumed run).
+            loss: The step's loss, as for :meth:`loss`.
 
         """
         if self.active and self._recorder is not None:
             self._recorder.say(tokens, samples, number)
+        if loss is not None:
+            self.loss(loss)
+
+    def loss(self, value: Any) -> None:
+        """Tell the training's loss as it is now, to be drawn over time in the run's report.
+
+        A number, or a tensor of one element in the processor's memory. A tensor on another device
+        is not read, because that would wait for the device; a note says so once.
+        """
+        if self.active and self._recorder is not None:
+            self._recorder.loss(value)
 
     @contextmanager
     def span(self, what: str) -> Iterator[None]:

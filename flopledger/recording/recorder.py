@@ -18,6 +18,7 @@ from flopledger.recording.costs import Cost, Costs
 from flopledger.recording.heartbeat import Heartbeat
 from profilers.sampler import Sampler, SamplerSettings
 from profilers.step_identity import mesh_of
+from profilers.step_losses import UnreadableError, read_loss
 from profilers.steps import AlikeSeen, AsideSeen, Kind, Observer, StepSeen, Variant, now_us
 
 if TYPE_CHECKING:
@@ -249,6 +250,16 @@ class Recorder:
             self.observer.say(tokens, samples, number)
         except Exception as error:  # noqa: BLE001 - never into the program
             self.trouble("step()", error)
+
+    def loss(self, value: Any) -> None:
+        """The loss as the program knows it now."""
+        try:
+            self.book.loss(now_us(), read_loss(value))
+        except UnreadableError as error:
+            text = f"a loss was told as {error}; hand over a number, as you log it"
+            self.costs.tell("loss-unread", "info", text)
+        except Exception as error:  # noqa: BLE001 - never into the program
+            self.trouble("loss()", error)
 
     @contextmanager
     def span(self, what: str) -> Iterator[None]:

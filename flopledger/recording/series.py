@@ -11,7 +11,7 @@ from fractions import Fraction
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from flopledger.recording.attempts import last_activity
+from flopledger.recording.attempts import last_activity, recorded_once
 from profilers.step_ledger import ProcessSteps, StepCost
 
 if TYPE_CHECKING:
@@ -52,6 +52,12 @@ class StepSeries:
     """Known model FLOP, steps that were done again included: what was going on, not what stands."""
     flop_total: tuple[float | None, ...]
     """Known FLOP from the beginning to the end of the moment, likewise."""
+    loss: tuple[tuple[float | None, float | None, float | None], ...] | None
+    """Least, mean and greatest loss told in the moment, by any process; between two moments in
+    which one was told, the straight line. None where no loss is on record."""
+    losses: int
+    """Losses that were told."""
+    losses_not_finite: int
     step_share: tuple[float | None, ...]
     """Share of the processes' time that lay in steps."""
     bands: tuple[Band, ...]
@@ -62,7 +68,9 @@ def read_series(processes: Sequence[ProcessSteps], moments: int = MOMENTS) -> St
     """Thin a run's steps to ``moments`` moments; None where there are none."""
     import numpy as np
 
-    columns = [_Columns(process) for process in processes if process.blocks]
+    # A program that records itself below `flopledger run` tells the same steps twice, and its loss once.
+    kept, _ = recorded_once(processes)
+    columns = [_Columns(process) for process in kept if process.blocks]
     if not columns:
         return None
     start = min(column.start for column in columns)
@@ -88,8 +96,13 @@ def read_series(processes: Sequence[ProcessSteps], moments: int = MOMENTS) -> St
         tokens_per_second=None if tokens is None else _cells(tokens / width, there),
         flop_per_second=_cells(flop / width, there),
         flop_total=_cells(np.cumsum(flop), np.ones(moments, bool)),
+        loss=_losses(processes, edges, there),
+        losses=sum(len(told.at_us) for process in processes for told in process.losses),
+        losses_not_finite=sum(
+            told.value.count(None) for process in processes for told in process.losses
+        ),
         step_share=_cells(in_steps / np.where(there, alive, 1.0), there),
-        bands=_bands(processes, start, alive / width, edges),
+        bands=_bands(kept, start, alive / width, edges),
     )
 
 
@@ -178,20 +191,88 @@ def _cells(values: "Floats", there: Any) -> tuple[float | None, ...]:
 def _durations(
     columns: Sequence[_Columns], edges: "Floats"
 ) -> tuple[tuple[float | None, float | None, float | None], ...]:
+    thin = _Envelope(edges)
+    for column in columns:
+        thin.add(column.ends, column.durations)
+    return thin.cells()
+
+
+class _Envelope:
+    """Values at times, as least, mean and greatest of each moment."""
+
+    def __init__(self, edges: "Floats") -> None:
+        import numpy as np
+
+        self.edges = edges
+        self.moments = len(edges) - 1
+        self.low, self.high = np.full(self.moments, np.inf), np.full(self.moments, -np.inf)
+        self.total, self.count = np.zeros(self.moments), np.zeros(self.moments)
+
+    def places(self, times: "Floats") -> Any:
+        """Return the moment of each time."""
+        import numpy as np
+
+        return np.clip(np.searchsorted(self.edges, times, side="left") - 1, 0, self.moments - 1)
+
+    def add(self, times: "Floats", values: "Floats") -> None:
+        """Take values in."""
+        import numpy as np
+
+        place = self.places(times)
+        np.minimum.at(self.low, place, values)
+        np.maximum.at(self.high, place, values)
+        self.total += np.bincount(place, weights=values, minlength=self.moments)
+        self.count += np.bincount(place, minlength=self.moments)
+
+    def bridge(self, barred: Any) -> None:
+        """Join moments by straight lines over those in which nothing was told, unless barred."""
+        import numpy as np
+
+        known = np.flatnonzero(self.count)
+        if not len(known):
+            return
+        empty = np.flatnonzero(self.count == 0)
+        walls = np.cumsum(barred)
+        after = np.searchsorted(known, empty)
+        for at, right in zip(empty.tolist(), after.tolist(), strict=True):
+            if 0 < right < len(known):
+                before, behind = known[right - 1], known[right]
+                if walls[before] == walls[behind]:
+                    share = (at - before) / (behind - before)
+                    ends = [self.total[place] / self.count[place] for place in (before, behind)]
+                    mean = ends[0] + share * (ends[1] - ends[0])
+                    self.low[at] = self.high[at] = self.total[at] = mean
+        self.count += (self.count == 0) & np.isfinite(self.low)
+
+    def cells(self) -> tuple[tuple[float | None, float | None, float | None], ...]:
+        """Return the moments; None where nothing was seen."""
+        import numpy as np
+
+        seen = self.count > 0
+        mean = self.total / np.where(seen, self.count, 1.0)
+        columns = (_cells(part, seen) for part in (self.low, mean, self.high))
+        return tuple(zip(*columns, strict=True))
+
+
+def _losses(
+    processes: Sequence[ProcessSteps], edges: "Floats", there: Any
+) -> tuple[tuple[float | None, float | None, float | None], ...] | None:
     import numpy as np
 
-    moments = len(edges) - 1
-    low, high = np.full(moments, np.inf), np.full(moments, -np.inf)
-    total, count = np.zeros(moments), np.zeros(moments)
-    for column in columns:
-        place = np.clip(np.searchsorted(edges, column.ends, side="left") - 1, 0, moments - 1)
-        np.minimum.at(low, place, column.durations)
-        np.maximum.at(high, place, column.durations)
-        total += np.bincount(place, weights=column.durations, minlength=moments)
-        count += np.bincount(place, minlength=moments)
-    seen = count > 0
-    mean = total / np.where(seen, count, 1.0)
-    return tuple(zip(_cells(low, seen), _cells(mean, seen), _cells(high, seen), strict=True))
+    thin = _Envelope(edges)
+    barred = ~there  # no line through a time in which nobody trained, nor through a loss of NaN
+    for process in processes:
+        for told in process.losses:
+            at = np.array([process.wall_at(time) for time in told.at_us]) / 1e9
+            value = np.array([np.nan if one is None else one for one in told.value])
+            known = np.isfinite(value)
+            thin.add(at[known], value[known])
+            barred[thin.places(at[~known])] = True
+    barred &= thin.count == 0
+    if not thin.count.any():
+        return None
+    thin.bridge(barred)
+    return thin.cells()
 
 
 def _bands(

@@ -86,8 +86,9 @@ class Panel:
     low: tuple[float | None, ...]
     mean: tuple[float | None, ...]
     high: tuple[float | None, ...]
-    top: float  #: of the axis, which starts at 0
+    top: float  #: of the axis
     caption: str
+    bottom: float = 0.0  #: of the axis: 0, or below where values are
 
     def stretches(self) -> list[list[int]]:
         """Split the moments at the gaps."""

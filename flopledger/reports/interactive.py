@@ -120,7 +120,7 @@ def _target(go: Any, row: Line, name: str) -> Any:
 def _over_time(go: Any, chart: TimeChart) -> Any:
     from plotly.subplots import make_subplots
 
-    titles = [f"{_plain(panel.label)}, {_plain(panel.unit)}" for panel in chart.panels]
+    titles = [", ".join(filter(None, (_plain(p.label), _plain(p.unit)))) for p in chart.panels]
     made = make_subplots(
         rows=len(chart.panels), cols=1, shared_xaxes=True, vertical_spacing=0.06,
         subplot_titles=titles,
@@ -142,7 +142,9 @@ def _over_time(go: Any, chart: TimeChart) -> Any:
             ),
             row=at, col=1,
         )  # fmt: skip
-        made.update_yaxes(range=[0, panel.top], gridcolor=_GRID, zeroline=False, row=at, col=1)
+        made.update_yaxes(
+            range=[panel.bottom, panel.top], gridcolor=_GRID, zeroline=False, row=at, col=1
+        )
     for band in chart.stretches:
         made.add_vrect(
             x0=band.start, x1=band.end, row="all", col=1, line_width=0, layer="below",

@@ -26,6 +26,11 @@ def steps_chart(series: StepSeries, peak: float | None) -> TimeChart:
     """
     factor, unit, words = clock(series.seconds)
     panels = [_step_time(series)]
+    if series.loss is not None:
+        low, mean, high = zip(*series.loss, strict=True)
+        loss = _panel("loss", "", low, mean, high)
+        least = min((value for value in low if value is not None), default=0.0)
+        panels.insert(0, replace(loss, bottom=-round_up(-least) if least < 0 else 0.0))
     if series.tokens_per_second is not None:
         panels.append(_rate("tokens", series.tokens_per_second, "tokens/s"))
     if any(series.flop_per_second):
@@ -98,8 +103,16 @@ def caption(series: StepSeries) -> str:
         f"Thinned for display: {series.steps:,} steps of all processes over "
         f"{number(series.seconds / factor)} {words} from {began} are shown as {series.moments} moments. "
         "For step times the line is the mean and the band runs from the shortest to the longest step; "
-        f"rates are over each moment.{bands} Every figure rests on the full ledgers."
+        f"rates are over each moment.{_about_loss(series)}{bands} Every figure rests on the full ledgers."
     )
+
+
+def _about_loss(series: StepSeries) -> str:
+    if series.loss is None:
+        return ""
+    wrong = series.losses_not_finite
+    gaps = f", {wrong:,} of them not finite (gaps)" if wrong else ""
+    return f" Loss: as the program told it, {series.losses:,} times{gaps}; no figure rests on it."
 
 
 def _step_time(series: StepSeries) -> Panel:
@@ -133,14 +146,15 @@ def _panel(
     most = max((value for value in high if value is not None), default=0.0)
     least = min((value for value in low if value is not None), default=0.0)
     middle = sum(known) / len(known) if known else 0.0
+    sign = f" {unit}" if unit else ""
     return Panel(
         label=label,
         unit=unit,
         low=low,
         mean=mean,
         high=high,
-        top=top if top is not None and most <= top else round_up(most),
-        caption=f"{label}: mean {number(middle)} {unit}, lowest {number(least)}, highest {number(most)}",
+        top=top if top is not None and most <= top * (1 + 1e-6) else round_up(most),
+        caption=f"{label}: mean {number(middle)}{sign}, lowest {number(least)}, highest {number(most)}",
     )
 
 

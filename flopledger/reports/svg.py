@@ -249,7 +249,8 @@ def _panel(chart: TimeChart, panel: Panel, layout: Layout, top: float) -> list[s
     field = _field(chart.axis, _flat(layout), top, base)
 
     def y(value: float) -> float:
-        return base - min(max(value / panel.top, 0.0), 1.0) * _PANEL
+        share = (value - panel.bottom) / (panel.top - panel.bottom)
+        return base - min(max(share, 0.0), 1.0) * _PANEL
 
     body = [
         f'<text class="label" x="{field.left}" y="{top - 9:.1f}">{escape(panel.label)}'
@@ -262,13 +263,14 @@ def _panel(chart: TimeChart, panel: Panel, layout: Layout, top: float) -> list[s
             f'height="{_PANEL}"><title>{escape(band.label)}</title></rect>'
         )
     for share in (0.0, 0.5, 1.0):
-        at = y(panel.top * share)
+        value = panel.bottom + (panel.top - panel.bottom) * share
+        at = y(value)
         body.append(
             f'<line class="grid" x1="{field.left}" y1="{at:.1f}" x2="{field.right}" y2="{at:.1f}"/>'
         )
         body.append(
             f'<text class="tick" x="{field.left - 6}" y="{at + 4:.1f}" text-anchor="end">'
-            f"{panel.top * share:.4g}</text>"
+            f"{value:.4g}</text>"
         )
     for stretch in panel.stretches():
         xs = [field.x(chart.times[at]) for at in stretch]

@@ -19,10 +19,11 @@ from flopledger.recording.steps_summary import pace, steps_section
 from flopledger.recording.totals import read_totals
 from flopledger.reports.charts import Stretch, TimeChart
 from flopledger.reports.html import render_document
-from flopledger.reports.run_charts import beside
+from flopledger.reports.run_charts import beside, caption, steps_chart
 from flopledger.reports.run_document import document
 from flopledger.reports.run_report import read_run
 from flopledger.telemetry_view import _envelope
+from profilers.ledger import Ledger
 from profilers.step_ledger import StepLedger, read_steps
 from tests.injection.ledgers import SECOND, process
 
@@ -122,6 +123,58 @@ def test_pace(tmp_path):
     # The last quarter second holds five whole steps.
     assert pace(tmp_path, last_seconds=0.25) == pytest.approx(5 * 300 / 0.25 * 86400)
     assert pace(tmp_path / "nothing") is None
+
+
+def _told(run, losses, **options):
+    """Write forty steps from 5 s to 9.4 s of the clock, and losses at seconds of that clock."""
+    folder = process(run, steps=40, seal=None, **options)
+    ledger = StepLedger(folder, Ledger.open(folder / "ledger.jsonl"))
+    ledger.losses([(round(at * 1e6), value) for at, value in losses])
+    ledger.close()
+
+
+def test_losses_over_time(tmp_path):
+    # Twenty moments of 0.22 s. Two losses in the second moment, one in the sixth: the moments
+    # between lie on the line from their mean (4 + 2) / 2 = 3 to 1.
+    _told(tmp_path, [(5.23, 4.0), (5.33, 2.0), (6.2, 1.0), (7.0, None), (8.0, -1.0)])
+    series = read_series(read_steps(tmp_path))
+    assert series.moments == 20
+    assert series.loss[0] == (None, None, None)
+    assert series.loss[1] == (2.0, 3.0, 4.0)
+    assert [mean for _, mean, _ in series.loss[1:6]] == pytest.approx([3.0, 2.5, 2.0, 1.5, 1.0])
+    # No line leads through what was not finite (7.0 s: the tenth moment).
+    assert [mean for _, mean, _ in series.loss[6:13]] == [None] * 7
+    assert series.loss[13] == (-1.0, -1.0, -1.0)
+    assert (series.losses, series.losses_not_finite) == (5, 1)
+    panel = steps_chart(series, None).panels[0]
+    assert (panel.label, panel.bottom, panel.top) == ("loss", -1.0, 4.0)
+    words = caption(series)
+    assert "as the program told it, 5 times, 1 of them not finite" in words
+
+
+def test_no_loss_is_no_panel_and_no_line_crosses_a_pause(tmp_path):
+    process(tmp_path / "none", steps=40)
+    series = read_series(read_steps(tmp_path / "none"))
+    assert series.loss is None
+    assert "loss" not in {panel.label for panel in steps_chart(series, None).panels}
+    assert "oss:" not in caption(series)
+    # Rounding may leave a share a hair below 0 or above 100 %; the axis does not follow it.
+    odd = replace(series, step_share=(-1e-16, 1 + 1e-9, *series.step_share[2:]))
+    inside = steps_chart(odd, None).panels[-1]
+    assert (inside.bottom, inside.top) == (0.0, 100.0)
+    _told(tmp_path / "paused", [(9.3, 2.0)])
+    _told(tmp_path / "paused", [(9.3, 1.0)], at=14.4, first=41, resume=40)
+    series = read_series(read_steps(tmp_path / "paused"))
+    means = [mean for _, mean, _ in series.loss]
+    assert [mean for mean in means if mean is not None] == [2.0, 1.0]
+
+
+def test_steps_that_two_ledgers_of_one_process_tell_are_drawn_once(tmp_path):
+    process(tmp_path, steps=40)
+    process(tmp_path, at=0.01, steps=40)
+    series = read_series(read_steps(tmp_path))
+    assert series.steps == 40
+    assert series.flop_total[-1] == pytest.approx(40 * 300)
 
 
 def test_the_page_is_whole_offline_and_the_same_each_time(tmp_path):

@@ -25,6 +25,7 @@ def test_between_init_and_end(tmp_path: Path) -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     model, optimizer, data = accelerator.prepare(model, optimizer, data)
     accelerator.init_trackers("project", config={"lr": 0.1})
+    logged = []
     for batch in data:
         with accelerator.accumulate(model):
             loss = model(batch).square().mean()
@@ -32,6 +33,7 @@ def test_between_init_and_end(tmp_path: Path) -> None:
             optimizer.step()
             optimizer.zero_grad()
         accelerator.log({"loss": loss.item(), "flop": 1e30}, step=1)
+        logged.append(loss.item())
     assert accelerator.get_tracker("flopledger", unwrap=True) is tracker.tracker
     accelerator.end_training()
     totals = read_totals(tmp_path / "run")
@@ -42,6 +44,7 @@ def test_between_init_and_end(tmp_path: Path) -> None:
     assert totals.model_flop == 8 * (512 + 512)
     (process,) = read_steps(tmp_path / "run")
     assert process.sealed == "finished"
+    assert [value for told in process.losses for value in told.value] == logged
 
 
 def test_resuming(tmp_path: Path) -> None:

@@ -23,13 +23,16 @@ class Net(lightning.LightningModule):  # type: ignore[misc, name-defined]
         self.net = torch.nn.Sequential(
             torch.nn.Linear(16, 32), torch.nn.ReLU(), torch.nn.Linear(32, 4)
         )
+        self.losses: list[float] = []
 
     def forward(self, x: Any) -> Any:
         return self.net(x)
 
     def training_step(self, batch: Any, _: int) -> Any:
         x, y = batch
-        return torch.nn.functional.cross_entropy(self(x), y)
+        loss = torch.nn.functional.cross_entropy(self(x), y)
+        self.losses.append(loss.item())
+        return loss
 
     def validation_step(self, batch: Any, _: int) -> None:
         x, y = batch
@@ -68,7 +71,8 @@ def _flop() -> tuple[int, int]:
 def test_steps_accumulation_and_validation(tmp_path: Path) -> None:
     callback = FlopledgerCallback(tmp_path / "run")
     trainer = _trainer(tmp_path, callback, accumulate_grad_batches=2, max_epochs=2, max_steps=-1)
-    trainer.fit(Net(), _loader(6), _loader(2))
+    net = Net()
+    trainer.fit(net, _loader(6), _loader(2))
     totals = read_totals(tmp_path / "run")
     assert totals is not None
     train, forward = _flop()
@@ -79,6 +83,9 @@ def test_steps_accumulation_and_validation(tmp_path: Path) -> None:
     assert totals.span_flop["evaluation"] == (2 * 2 + 2) * forward
     (process,) = read_steps(tmp_path / "run")
     assert process.sealed == "finished"
+    # Each micro-batch's own loss, although Lightning halves it for its backward.
+    assert len(net.losses) == 12
+    assert [value for told in process.losses for value in told.value] == net.losses
 
 
 def test_by_hand() -> None:

@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch", reason='pip install "flopledger[trace]"')
 
 from flopledger.integrations import torchtitan
 from flopledger.recording.totals import read_totals
+from profilers.step_ledger import read_steps
 
 pytestmark = pytest.mark.trace
 
@@ -89,3 +90,5 @@ def test_counted_figures_stand_beside_the_estimate(tmp_path: Path) -> None:
     totals = read_totals(tmp_path / "run")
     assert totals is not None
     assert (totals.steps, totals.model_flop) == (step, 1024 * step)
+    (process,) = read_steps(tmp_path / "run")
+    assert [v for told in process.losses for v in told.value] == [1.0] * len(inner.logged)

@@ -80,6 +80,10 @@ def test_accumulation_evaluation_and_saving(tmp_path: Path) -> None:
     assert [span.what for span in process.spans].count("checkpoint") == 2
     (claim,) = [note for note in process.notes if note.code == "stated-total-flos"]
     assert f"total_flos = {int(trainer.state.total_flos)} " in claim.message
+    # The loss that the Trainer logged after steps 2 and 4; not the evaluation's, nor the mean at the end.
+    logged = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert [value for told in process.losses for value in told.value] == logged
+    assert len(logged) == 2
     # 6 x parameters without the input table x tokens: another rule, so another number
     assert int(trainer.state.total_flos) != totals.model_flop
 

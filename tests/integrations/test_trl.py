@@ -1,5 +1,6 @@
 """TRL's trainers with the same callback: fine-tuning, preferences, and reinforcement learning."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ torch = pytest.importorskip("torch", reason='pip install "flopledger[trl]"')
 pytest.importorskip("trl", reason='pip install "flopledger[trl]"')
 datasets = pytest.importorskip("datasets", reason='pip install "flopledger[trl]"')
 
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, addmm_flop
 
 from flopledger.integrations.transformers import FlopledgerCallback
 from flopledger.recording.totals import read_totals
@@ -22,6 +23,19 @@ USUAL = {
     "use_cpu": True, "bf16": False, "disable_tqdm": True, "gradient_checkpointing": False,
     "logging_steps": 1,
 }  # fmt: skip
+
+
+def _counter() -> FlopCounterMode:
+    """Give torch's own counter, with its own rule for addmm for the in-place one as well.
+
+    TRL's own loss adds the gradients of its logits up with ``addmm_``, which torch's counter
+    passes over without a word.
+    """
+
+    def rule(*shapes: Any, **_: Any) -> int:
+        return int(addmm_flop(*shapes))
+
+    return FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: rule})
 
 
 def _words(count: int, length: int = 12) -> list[str]:
@@ -44,14 +58,11 @@ def test_supervised_fine_tuning(tmp_path: Path) -> None:
     trainer.train()
     totals = read_totals(tmp_path / "run")
     assert totals is not None
-    # TRL's own loss makes logits only where there are labels (2 x 12 of 2 x 13 tokens), and makes
-    # them again in its backward; both times by mm(out=), for which torch's counter has no rule.
-    unseen = 2 * (2 * (2 * 12) * 32 * 64)
-    with FlopCounterMode(display=False) as counter:
+    with _counter() as counter:
         trainer.compute_loss(model, batch).backward()
     assert totals.steps == 2
     assert totals.tokens == 2 * batch["input_ids"].numel()
-    assert totals.model_flop == 2 * (counter.get_total_flops() + unseen)
+    assert totals.model_flop == 2 * counter.get_total_flops()
 
 
 def test_preferences_with_a_reference_model(tmp_path: Path) -> None:
@@ -82,50 +93,96 @@ def test_preferences_with_a_reference_model(tmp_path: Path) -> None:
     assert backward == pytest.approx(forward, rel=0.15)
 
 
-def test_rollouts_are_counted_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from transformers import GenerationMixin
-    from trl import GRPOConfig, GRPOTrainer
+def _reward(completions: list[str], **_: Any) -> list[float]:
+    return [float(len(text)) for text in completions]
 
-    generate, seen = GenerationMixin.generate, []
 
-    def counted(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with FlopCounterMode(display=False) as counter:
-            answer = generate(self, *args, **kwargs)
-        seen.append(counter.get_total_flops())
-        return answer
+def _reinforce(folder: Path, kind: str, changes: dict[str, Any], *callbacks: Any) -> Any:
+    """Train three steps; the same numbers are drawn each time."""
+    import trl
 
-    monkeypatch.setattr(GenerationMixin, "generate", counted)
-
-    def reward(completions: list[str], **_: Any) -> list[float]:
-        return [float(len(text)) for text in completions]
-
-    folder = str(tmp_path / "model")  # from which TRL loads the reference model, too
-    tiny.llama().save_pretrained(folder)
-    tiny.tokenizer().save_pretrained(folder)
-    trainer = GRPOTrainer(
-        model=folder,
-        reward_funcs=reward,
-        args=GRPOConfig(
-            output_dir=str(tmp_path / "out"),
-            num_generations=2,
-            max_completion_length=4,
-            beta=0.1,  # with a reference model
-            use_vllm=False,
-            model_init_kwargs=tiny.PLAIN,
-            **USUAL,
+    model = str(folder / "model")  # from which TRL loads the reference model, too
+    tiny.llama().save_pretrained(model)
+    tiny.tokenizer().save_pretrained(model)
+    usual = {
+        "num_generations": 2, "max_completion_length": 6, "model_init_kwargs": tiny.PLAIN,
+        "seed": 7, "max_steps": 3,
+    }  # fmt: skip
+    prompts = [" ".join(f"w{(row * 5 + n) % 60}" for n in range(3 + row % 4)) for row in range(12)]
+    trainer = getattr(trl, f"{kind}Trainer")(
+        model=model,
+        reward_funcs=_reward,
+        args=getattr(trl, f"{kind}Config")(
+            output_dir=str(folder / "out"), **(USUAL | usual | changes)
         ),
-        train_dataset=datasets.Dataset.from_dict({"prompt": _words(8, 6)}),
+        train_dataset=datasets.Dataset.from_dict({"prompt": prompts}),
         processing_class=tiny.tokenizer(),
-        callbacks=[FlopledgerCallback(tmp_path / "run")],
+        callbacks=list(callbacks),
     )
     trainer.train()
+    return trainer
+
+
+def _counted(folder: Path, kind: str, changes: dict[str, Any]) -> tuple[list[int], list[int]]:
+    """Train without a recording and under torch's counter: FLOP of steps, and of rollouts."""
+    from transformers import GenerationMixin, Trainer, TrainerCallback
+
+    generate, training_step = GenerationMixin.generate, Trainer.training_step
+    passes: list[int] = []
+    rollouts: list[int] = []
+    ends: list[int] = []
+
+    def generated(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with _counter() as counter:
+            answer = generate(self, *args, **kwargs)
+        rollouts.append(counter.get_total_flops())
+        return answer
+
+    def trained(self: Any, *args: Any, **kwargs: Any) -> Any:
+        before = sum(rollouts)
+        with _counter() as counter:
+            answer = training_step(self, *args, **kwargs)
+        passes.append(counter.get_total_flops() - (sum(rollouts) - before))
+        return answer
+
+    class Steps(TrainerCallback):  # type: ignore[misc]
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            ends.append(len(passes))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(GenerationMixin, "generate", generated)
+        patch.setattr(Trainer, "training_step", trained)
+        _reinforce(folder, kind, changes, Steps())
+    return [sum(passes[a:b]) for a, b in pairwise([0, *ends])], rollouts
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("GRPO", {"beta": 0.1}),  # with a reference model
+        ("GRPO", {"beta": 0.0, "gradient_accumulation_steps": 2, "num_iterations": 2}),
+        ("RLOO", {"beta": 0.1}),
+    ],
+)
+def test_each_step_of_reinforcement_learning(
+    kind: str, changes: dict[str, Any], tmp_path: Path
+) -> None:
+    steps, rollouts = _counted(tmp_path / "counted", kind, changes)
+    trainer = _reinforce(tmp_path, kind, changes, FlopledgerCallback(tmp_path / "run"))
+    (process,) = read_steps(tmp_path / "run")
+
+    def flop(calls: Any) -> int:
+        parts = [process.costs[cost].model_flop for cost, _ in calls]
+        assert None not in parts
+        return int(sum(part * times for part, (_, times) in zip(parts, calls, strict=True)))
+
+    # Every step, for its own length; every rollout apart: the prefill, then a token at a time.
+    assert [flop(step.calls) for step in process.steps()] == steps
+    assert [flop(span.calls) for span in process.spans if span.what == "generation"] == rollouts
+    assert len(steps) == 3
+    assert min(*steps, *rollouts) > 0
     totals = read_totals(tmp_path / "run")
     assert totals is not None
-    (process,) = read_steps(tmp_path / "run")
-    assert totals.steps == 2
-    assert [span.what for span in process.spans].count("generation") == 2
-    # Prefill and every token after it, whose cache is one longer each time.
-    assert len(seen) == 2
-    assert totals.span_flop["generation"] == sum(seen) > 0
-    assert totals.model_flop is not None
-    assert totals.model_flop == totals.phases["forward"] + totals.phases["backward"]
+    assert (totals.model_flop, totals.span_flop["generation"]) == (sum(steps), sum(rollouts))
+    logged = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert [value for told in process.losses for value in told.value] == logged

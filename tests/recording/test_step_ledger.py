@@ -105,6 +105,23 @@ def test_each_start_is_a_ledger_of_its_own(tmp_path: Path) -> None:
     assert len(read_steps(tmp_path)) == 2
 
 
+def test_losses_come_back_and_are_believed_no_further_than_they_are_numbers(tmp_path: Path) -> None:
+    ledger = StepLedger.create(tmp_path / "good")
+    ledger.losses([(10, 2.5), (20, None)])
+    ledger.seal("finished", 0)
+    (process,) = read_steps(tmp_path / "good")
+    assert (process.losses[0].at_us, process.losses[0].value) == ((10, 20), (2.5, None))
+    for place, (at, value) in enumerate(
+        [([1], [1]), ([1], [True]), ([1], ["2"]), ([1], [1e300]), ([1, 2], [1.0]), ([-1], [1.0])]
+    ):
+        ledger = StepLedger.create(tmp_path / str(place))
+        ledger._ledger.append({"kind": "losses", "at_us": at, "value": value})
+        ledger.close()
+        (process,) = read_steps(tmp_path / str(place))
+        assert process.problems
+        assert not process.losses
+
+
 def test_no_steps_no_ledgers(tmp_path: Path) -> None:
     assert read_steps(tmp_path) == ()
 
