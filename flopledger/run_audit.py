@@ -48,7 +48,7 @@ def audit_run(
             estimates.append(work.with_passes(one, beside))
             conventions |= work.conventions(method, run, costed)
     amount_known = any(not one.bound_only for one in estimates)
-    seen, contradictions = tensor_activity.estimate(run, known.telemetry, part)
+    seen, contradictions = tensor_activity.estimate(run, known.telemetry, part, known.coverage)
     estimates += seen
     findings += contradictions
     by_time = device_time.estimate(run, part, draws, amount_known=amount_known)
@@ -57,6 +57,12 @@ def audit_run(
     by_energy = energy.estimate(run, part, draws, amount_known=amount_known)
     if by_energy is not None:
         estimates.append(by_energy)
+    estimates = [
+        one
+        if all(figure.is_whole_run for figure in one.inputs)
+        else replace(one, is_whole_run=False)
+        for one in estimates
+    ]
     audited = reconcile(
         run,
         part,

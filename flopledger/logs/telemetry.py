@@ -14,7 +14,8 @@ from flopledger.logs import run_records
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceFile
 from flopledger.logs.notes import Notes
-from flopledger.logs.run_facts import Bound, Resolved
+from flopledger.logs.run_facts import Bound, Recorded, Resolved
+from flopledger.text import number, share
 
 if TYPE_CHECKING:
     from profilers.importers import Options
@@ -33,6 +34,7 @@ class Measured:
     energy_joules: Resolved | None = None
     energy_boundary: Resolved | None = None
     device_seconds: Resolved | None = None  #: seconds seen, summed over devices
+    recorded: Recorded | None = None  #: how much they saw
     names: tuple[Fact, ...] = ()  #: of the devices, as the driver spelled them
     findings: tuple[Finding, ...] = field(default_factory=tuple)
 
@@ -75,8 +77,26 @@ def measure(files: Sequence[EvidenceFile], started: float | None, ended: float |
         energy_joules=_sum(energies, "J") if energies else None,
         energy_boundary=kept[0].energy_boundary if energies else None,
         device_seconds=_sum(times, "s") if times and _boundary(kept[0]) == "device" else None,
+        recorded=_joined([part.recorded for part in kept if part.recorded is not None]),
         names=tuple(fact for recording in opened for fact in _names(recording)),
         findings=findings,
+    )
+
+
+def _joined(parts: Sequence[Recorded]) -> Recorded | None:
+    """Add up recordings of different devices."""
+    if not parts:
+        return None
+    windows = [part.window_seconds for part in parts]
+    return Recorded(
+        scope=parts[0].scope,
+        devices=sum(part.devices for part in parts),
+        device_seconds=sum(part.device_seconds for part in parts),
+        files=tuple(name for part in parts for name in part.files),
+        window_seconds=None
+        if any(window is None for window in windows)
+        else max(window for window in windows if window is not None),
+        is_watched=all(part.is_watched for part in parts),
     )
 
 
@@ -260,18 +280,17 @@ def _integrals(
     known = all(part is not None and part.seconds >= _WHOLE * length for part in drawn)
     joules_bound: Bound = "exact" if known else bound
     if has_hole:
-        share = seen / (length * len(devices))
         findings.append(
             Finding(
                 code="coverage-gap",
                 severity="info",
-                message=f"{file.name} speaks for {share:.0%} of {length:,.0f} s on {len(devices)} "
-                f"{recording.scope}s: "
+                message=f"{file.name} speaks for {share(seen / (length * len(devices)))} of "
+                f"{number(length, 4)} s on {len(devices)} {recording.scope}s: "
                 + ("device time is a lower bound" if known else "sums are lower bounds"),
                 evidence=(file.name,),
             )
         )
-    where = f"{recording.kind}, {len(devices)} {recording.scope}s over {length:,.3f} s"
+    where = f"{recording.kind}, {len(devices)} {recording.scope}s over {number(length, 4)} s"
     counted = all(part is not None and part.basis == "counter" for part in drawn)
     grade = Grade.INSTRUMENT if counted else Grade.GAUGE
 
@@ -283,7 +302,16 @@ def _integrals(
         )
 
     joules = [part.joules for part in drawn if part is not None]
+    extent = seen if recording.kind in _STRETCHES else _extent(recording, devices, window)
     return Measured(
+        recorded=Recorded(
+            scope=recording.scope,
+            devices=len(devices),
+            device_seconds=extent,
+            files=(file.name,),
+            window_seconds=length if is_run else None,
+            is_watched=recording.is_whole_run,
+        ),
         energy_joules=figure("energy_joules", sum(joules), "J", joules_bound)
         if len(joules) == len(devices)
         else None,
@@ -291,3 +319,13 @@ def _integrals(
         device_seconds=figure("accelerator_seconds", seen, "s", bound),
         findings=tuple(findings),
     )
+
+
+def _extent(recording: _Opened, devices: "list[DeviceTrace]", window: tuple[int, int]) -> float:
+    """Add up the devices' time from first to last sample inside ``window``, holes included."""
+    if recording.is_whole_run and recording.window is not None:
+        spans = [recording.window] * len(devices)
+    else:
+        spans = [(int(one.time_ns[0] - one.period_ns[0]), int(one.time_ns[-1])) for one in devices]
+    start, end = window
+    return sum(max(0, min(last, end) - max(first, start)) for first, last in spans) / 1e9
