@@ -74,7 +74,9 @@ def complete(case: AuditCase, index: int, run: RunFigures) -> Completed:
     return Completed(
         figures=figures,
         found=found,
-        telemetry=telemetry.read(evidence.telemetry),
+        telemetry=telemetry.read(
+            [one for one in evidence.telemetry if one.name not in found.repeated_recordings]
+        ),
         coverage=seen,
         facts=(*evidence.facts, *_derived(found, evidence)),
         findings=(

@@ -121,6 +121,7 @@ def _costs(
     model = loaded[run.model] if run.model is not None else _model_of(case, index, known)
     costs: _Costs = []
     if model is not None:
+        findings += models.active_above_total(model)
         if trace and model.config is not None:
             traced = counted.cost(model, run.sequence_length)
             findings += traced.findings

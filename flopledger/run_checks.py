@@ -222,6 +222,7 @@ def statement_check(run: RunFigures) -> Check:
 MISMATCHES = frozenset(
     {
         "accelerator-mismatch",
+        "active-exceeds-total",
         "amount-mismatch",
         "device-count-mismatch",
         "device-time-mismatch",

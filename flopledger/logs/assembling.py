@@ -94,6 +94,7 @@ def assemble(evidence: Evidence) -> RunFacts:
     return RunFacts(
         **figures,
         recorded=recorded,
+        repeated_recordings=seen.repeats,
         architecture=shape.architecture,
         architecture_source=shape.source,
         input=shape.input,

@@ -83,6 +83,7 @@ class RunFacts:
     implied_parameters: Resolved | None = None  #: claimed FLOP / (6 tokens)
     energy_joules: Resolved | None = None
     energy_boundary: Resolved | None = None
+    repeated_recordings: tuple[str, ...] = ()  #: files that repeat rows of another one
     recorded: Recorded | None = None  #: extent of the telemetry that energy and time may come from
     attention_mask: Resolved | None = None  #: "blocks": thinned out by an amount that is not known
     recorded_model_flop: Resolved | None = None  #: counted by this tool while the run went

@@ -10,6 +10,7 @@ import re
 import pytest
 
 from flopledger import text
+from flopledger.exports import render
 from flopledger.quantity import Interval
 from flopledger.verdict import Verdict
 
@@ -223,3 +224,65 @@ def test_far_apart_is_said_without_a_figure():
 
 def test_a_tiny_utilisation_is_not_nought():
     assert text.percent(Interval(low=None, best=2e-6, high=None)) == "2.0e-4%"
+
+
+def by_index(content):
+    """The same recording without UUIDs."""
+    return re.sub(
+        "GPU-[0-9-]*5555(..),", lambda found: f"{int(found[1])},", content.replace("uuid", "index")
+    )
+
+
+def varying(content):
+    """The same with another power in each row, as meters read."""
+    count = iter(range(10**6))
+    return re.sub(r"350\.00 W", lambda _: f"{330 + next(count) % 37}.00 W", content)
+
+
+def test_an_older_copy_of_a_grown_log_counts_once(with_telemetry):
+    grown = varying(by_index(smi()))
+    old = "".join(grown.splitlines(keepends=True)[:401])
+    figures = f"accelerator_hours = 0.333\ntokens = {TOKENS}"
+    alone = with_telemetry(figures, grown)
+    both = with_telemetry(figures, old, grown)
+    for name in ("device_seconds", "energy_joules"):
+        assert (
+            getattr(both.runs[0].figures, name).quantity
+            == getattr(alone.runs[0].figures, name).quantity
+        )
+    assert [one.flop for one in both.estimates] == [one.flop for one in alone.estimates]
+    told = [one for one in both.findings if one.code == "device-identity-unknown"]
+    assert [one.severity for one in told] == ["info"]
+
+
+def test_two_hosts_by_index_stay_two(with_telemetry):
+    one, two = by_index(smi()), varying(by_index(smi()))
+    report = with_telemetry(f"tokens = {TOKENS}", one, two)
+    assert report.runs[0].figures.device_seconds.quantity.best == pytest.approx(2400, rel=0.01)
+    told = [one for one in report.findings if one.code == "device-identity-unknown"]
+    assert [one.severity for one in told] == ["warning"]
+
+
+def test_a_bound_on_energy_keeps_its_side_in_tables_and_documents(with_telemetry):
+    pytest.importorskip("pandas")
+    # two of 32 devices, 2 x 600 s x 350 W = 420 kJ at least = 0.1167 kWh
+    report = with_telemetry(f"accelerator_count = 32\ntokens = {TOKENS}")
+    frame = report.to_frame("runs")
+    assert frame["energy_joules_low"][0] == pytest.approx(420_000, rel=0.01)
+    assert frame["energy_joules_high"].isna().all()
+    assert frame["energy_joules"].isna().all()
+    made = json.loads(render(report, "cyclonedx"))
+    card = made["metadata"]["component"]["modelCard"]
+    told = {one["name"]: one["value"] for one in card["properties"]}
+    assert float(told["flopledger:energy:r:at-least-kwh"]) == pytest.approx(0.1167, rel=0.01)
+    assert "flopledger:energy:r:at-most-kwh" not in told
+
+
+def test_more_active_parameters_than_there_are(run_audit):
+    model = "[model.m]\nparameters = 8e9\nactive_parameters = 70e9\n"
+    run = '[[run]]\nname = "r"\nmodel = "m"\ntokens = 1e12\n'
+    report = run_audit(model + run)
+    assert "active-exceeds-total" in codes(report)
+    assert report.runs[0].verdict is Verdict.NEEDS_EXPLANATION
+    honest = run_audit(model.replace("70e9", "[7e9, 9e9]") + run)
+    assert "active-exceeds-total" not in codes(honest)
