@@ -84,10 +84,28 @@ def judge(claim: Claim, runs: list[RunAudit], total: Combined | None) -> Judgeme
         outcome = _one_sided(claim, total)
     else:
         outcome, found = _against_estimate(claim, value, runs, ratio, spread)
+    counted = [run for run in runs if counts(run.figures, claim.ledger)]
+    if outcome is Verdict.INCONSISTENT and any(run.may_be_of_a_sample for run in counted):
+        outcome, found = _only_asked(found)
     if refuted:
         outcome = Verdict.INCONSISTENT
     found += _derived(claim, runs)
     return Judgement(verdict=outcome, findings=(*refuted, *found), ratio=model_ratio)
+
+
+def _only_asked(found: list[Finding]) -> tuple[Verdict, list[Finding]]:
+    """Ask, where the estimate may be of a sample of the run: its recordings are all there is."""
+    softened = [
+        replace(
+            one,
+            severity="warning",
+            message=f"{one.message}, which may be of a sample of the run",
+        )
+        if one.severity == "error"
+        else one
+        for one in found
+    ]
+    return Verdict.NEEDS_EXPLANATION, softened
 
 
 _MILDER = (Verdict.CONSISTENT, Verdict.NEEDS_EXPLANATION, Verdict.INCONSISTENT)
@@ -263,11 +281,13 @@ def _ceiling(run: RunAudit) -> float | None:
     ceiling = part.ceiling(run.figures.precision) if part is not None else None
     if seconds is None or ceiling is None or seconds.quantity.interval.high is None:
         return None
+    if not seconds.is_whole_run:
+        return None
     return seconds.quantity.interval.high * ceiling.value
 
 
 def _floor(run: RunAudit) -> float:
-    lows = [one.flop.low for one in run.estimates if one.bound_only and one.flop.low is not None]
+    lows = [one.flop.low for one in run.estimates if one.is_firm_bound and one.flop.low is not None]
     return max(lows, default=0.0)
 
 

@@ -83,6 +83,10 @@ def pairs(estimates: list[ComputeEstimate]) -> list[Pair]:
 def combine(estimates: list[ComputeEstimate], run: str, draws: Draws) -> Combined | None:
     """Combine the estimates of one run; ``None`` where only bounds, or contradictions, are left."""
     routes = speakers(estimates)
+    # What may be of a sample stands in for the run only where nothing is of the whole.
+    if any(route.is_whole_run for route in routes):
+        estimates = [one for one in estimates if one.is_whole_run]
+        routes = speakers(estimates)
     if not routes:
         return None
     firm = [route for route in routes if not route.from_prior] or routes
@@ -92,9 +96,11 @@ def combine(estimates: list[ComputeEstimate], run: str, draws: Draws) -> Combine
         result = _alone(firm[0], [route for route in routes if route is not firm[0]])
     else:
         result = _weighted(firm, run, draws)
-    low = max((one.flop.low for one in estimates if one.bound_only and one.flop.low), default=None)
+    low = max(
+        (one.flop.low for one in estimates if one.is_firm_bound and one.flop.low), default=None
+    )
     high = min(
-        (one.flop.high for one in estimates if one.bound_only and one.flop.high), default=None
+        (one.flop.high for one in estimates if one.is_firm_bound and one.flop.high), default=None
     )
     if any(_cut(_alone(route, []), low, high) is None for route in firm):
         # A bound that rules out a whole route is a contradiction: what a prior leaves standing

@@ -42,6 +42,14 @@ class ComputeEstimate:
     from_prior: bool = False
     #: log variance that each input contributes, for the sensitivity table
     log_variance: tuple[tuple[str, float], ...] = ()
+    #: False where it is of what was recorded, and nothing shows that this is the whole run: it cuts
+    #: nothing off and refutes nobody
+    is_whole_run: bool = True
+
+    @property
+    def is_firm_bound(self) -> bool:
+        """Whether it is a bound of the whole run."""
+        return self.bound_only and self.is_whole_run
 
 
 class Draws:

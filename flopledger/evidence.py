@@ -9,14 +9,15 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from flopledger import telemetry
+from flopledger import coverage, telemetry
 from flopledger.case import AuditCase
+from flopledger.coverage import Coverage
 from flopledger.facts import Fact, Finding, Grade
 from flopledger.inputs import Input, RunFigures
 from flopledger.logs import Evidence, EvidenceFile, Resolved, RunFacts
 from flopledger.quantity import Quantity, at_least, at_most, exact
 from flopledger.telemetry import Telemetry
-from flopledger.text import number
+from flopledger.text import factor, number, share
 
 TOLERANCE = 0.02
 
@@ -48,6 +49,7 @@ class Completed:
     figures: RunFigures
     found: RunFacts
     telemetry: Telemetry | None  #: recordings among the evidence
+    coverage: Coverage | None = None  #: how much of the run they saw
     facts: tuple[Fact, ...]
     findings: tuple[Finding, ...]
     digests: dict[str, str]  #: SHA-256 of each evidence file that was read
@@ -65,13 +67,24 @@ def complete(case: AuditCase, index: int, run: RunFigures) -> Completed:
 
     evidence = read(files)
     found = assemble(evidence)
+    seen = coverage.judge(run, found)
+    found = coverage.qualify(found, seen)
     figures, findings = join(run, found)
+    told = any(one.code == "coverage-gap" for one in findings)
     return Completed(
         figures=figures,
         found=found,
-        telemetry=telemetry.read(evidence.telemetry),
+        telemetry=telemetry.read(
+            [one for one in evidence.telemetry if one.name not in found.repeated_recordings]
+        ),
+        coverage=seen,
         facts=(*evidence.facts, *_derived(found, evidence)),
-        findings=(*_unread(evidence), *found.findings, *findings),
+        findings=(
+            *_unread(evidence),
+            *found.findings,
+            *findings,
+            *_seen_in_part(run, found, seen, told=told),
+        ),
         digests={
             name: source.sha256
             for name, source in evidence.sources.items()
@@ -153,7 +166,7 @@ def beyond_the_clock(run: RunFigures) -> list[Finding]:
         return []
     message = (
         f"run {run.name}: {number(low / 3600)} device-hours are stated, but the stated devices had "
-        f"{number(most / 3600)} of them by the clock (a factor {number(low / most)}): more devices, "
+        f"{number(most / 3600)} of them by the clock (a factor {factor(low / most)}): more devices, "
         "more time, or hours of other work"
     )
     return [
@@ -162,6 +175,34 @@ def beyond_the_clock(run: RunFigures) -> list[Finding]:
             severity="warning",
             message=message,
             evidence=(hours.source, count.source, wall.source),
+        )
+    ]
+
+
+def _seen_in_part(
+    run: RunFigures, found: RunFacts, seen: Coverage | None, *, told: bool
+) -> list[Finding]:
+    """Say what recordings cannot bound, unless that was ``told`` beside a stated figure already."""
+    recorded = found.recorded
+    if seen is None or recorded is None or seen.covers == "whole":
+        return []
+    if seen.covers == "part" and told:
+        return []
+    if seen.covers == "part":
+        message = (
+            f"run {run.name}: {seen.words}: what the telemetry saw is a part of the run; its sums are "
+            "lower bounds and bound nothing from above"
+        )
+        return [
+            Finding(code="coverage-gap", severity="info", message=message, evidence=recorded.files)
+        ]
+    message = (
+        f"run {run.name}: nothing shows that the telemetry covers the whole run ({seen.words}): its "
+        "sums are of what was recorded, and what contradicts them is a question, no refutation"
+    )
+    return [
+        Finding(
+            code="coverage-unknown", severity="warning", message=message, evidence=recorded.files
         )
     ]
 
@@ -187,9 +228,9 @@ def _partial(run: RunFigures, stated: Input, read_out: Input) -> Finding:
     return Finding(
         code="coverage-gap",
         severity="info",
-        message=f"run {run.name}: the recording holds {two / one:.2%} of the stated {stated.name} "
+        message=f"run {run.name}: the recording holds {share(two / one)} of the stated {stated.name} "
         f"({number(two)} of {number(one)} {stated.unit}): a sample of the run, which confirms neither "
-        "figure; the stated one is used",
+        "figure and bounds nothing from above; the stated one is used",
         evidence=(stated.source, read_out.source),
     )
 
@@ -202,6 +243,8 @@ def _input(name: str, resolved: Resolved) -> Input:
         unit=resolved.unit or "1",
         source=resolved.derivation,
         grade=resolved.facts[0].grade if resolved.facts else Grade.STATEMENT,
+        # Other parts of a log's figures are of the run; sums of a recording may be of a sample.
+        is_whole_run=resolved.is_whole_run or resolved.bound == "at least",
     )
 
 
@@ -216,12 +259,12 @@ def _agree(stated: Quantity, read_out: Quantity) -> bool:
 def _mismatch(code: str, run: RunFigures, stated: Input, read_out: Input, *, used: bool) -> Finding:
     one = stated.quantity.best or stated.quantity.interval.low or stated.quantity.interval.high
     two = read_out.quantity.interval.best or read_out.quantity.interval.low
-    factor = "" if not one or not two else f" (a factor {number(max(one / two, two / one))})"
+    ratio = "" if not one or not two else f" (a factor {factor(max(one / two, two / one))})"
     return Finding(
         code=code,
         severity="warning",
         message=f"run {run.name}: {stated.name} is stated as {number(one)}, the evidence gives "
-        f"{number(two)}{factor}; "
+        f"{number(two)}{ratio}; "
         + ("the evidence is used" if used else "the case's figure is the one that is tested"),
         evidence=(stated.source, read_out.source),
     )

@@ -29,6 +29,8 @@ class Input:
     unit: str
     source: str  #: place of the figure, and the document that the case cites for it
     grade: Grade = Grade.STATEMENT
+    #: False for sums of a recording that nothing shows to cover the run: they refute nobody
+    is_whole_run: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,6 +177,7 @@ def product(name: str, unit: str, left: Input, right: Input) -> Input:
         unit=unit,
         source=f"{left.source} x {right.source}",
         grade=left.grade,
+        is_whole_run=left.is_whole_run and right.is_whole_run,
     )
 
 

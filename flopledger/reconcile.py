@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from flopledger import scope, throughput
 from flopledger import verdict as bands
-from flopledger.combine import Combined, Pair, combine, pairs
+from flopledger.combine import Combined, Pair, combine, pairs, speakers
 from flopledger.estimate import ComputeEstimate, Draws
 from flopledger.facts import Fact, Finding
 from flopledger.inputs import RunFigures
@@ -14,7 +14,9 @@ from flopledger.parts import Part
 from flopledger.power_checks import power_check
 from flopledger.quantity import Interval
 from flopledger.run_checks import (
+    Check,
     architecture_route,
+    as_question,
     assumed_scope,
     band_check,
     circular_figures,
@@ -64,12 +66,18 @@ class RunAudit:
         firm = [one for one in self.estimates if one.draws is not None and not one.from_prior]
         if any(one.basis == "model" for one in firm):
             return Interval(low=None, best=None, high=None)  # contradicted, so not known at all
-        bounds = [one.flop for one in self.estimates if one.bound_only]
+        bounds = [one.flop for one in self.estimates if one.is_firm_bound]
         low = max((bound.low for bound in bounds if bound.low is not None), default=None)
         high = min((bound.high for bound in bounds if bound.high is not None), default=None)
         if low is not None and high is not None and low > high:
             return Interval(low=None, best=None, high=None)
         return Interval(low=low, best=None, high=high)
+
+    @property
+    def may_be_of_a_sample(self) -> bool:
+        """Whether its figure rests on recordings alone that nothing shows to cover the run."""
+        routes = speakers(list(self.estimates))
+        return bool(routes) and not any(route.is_whole_run for route in routes)
 
     def share(self, ledger: str) -> float:
         """Share of this run's compute that ``ledger`` holds: all of it, or less some passes."""
@@ -127,15 +135,20 @@ def reconcile(
     combined = combine(estimates, run.name, draws)
     documented = combine([one for one in estimates if not one.from_prior], run.name, draws)
     counter = counter_check(run, part, combined)
-    checks = [
+    by_time = [
         utilisation_check(run, part, estimates, utilisation),
         band_check(run, part, utilisation, experts=work.ALL_EXPERTS in conventions),
-        statement_check(run),
         throughput.check(run),
         power_check(run, part),
+    ]
+    if run.device_seconds is not None and not run.device_seconds.is_whole_run:
+        by_time = [as_question(check) for check in by_time]
+    checks = [
+        *by_time,
+        statement_check(run),
         document_check(findings),
         # Time and energy share the utilisation; what sets them apart is power, tested above.
-        *(pair_check(run, pair) for pair in compared if not _both_by_device(pair)),
+        *(_pair_check(run, pair) for pair in compared if not _both_by_device(pair)),
     ]
     found = [
         *findings,
@@ -164,6 +177,11 @@ def reconcile(
         facts=facts,
         evidence_digests=evidence_digests or {},
     )
+
+
+def _pair_check(run: RunFigures, pair: Pair) -> Check:
+    check = pair_check(run, pair)
+    return check if pair.first.is_whole_run and pair.second.is_whole_run else as_question(check)
 
 
 def _both_by_device(pair: Pair) -> bool:

@@ -48,7 +48,7 @@ def audit_run(
             estimates.append(work.with_passes(one, beside))
             conventions |= work.conventions(method, run, costed)
     amount_known = any(not one.bound_only for one in estimates)
-    seen, contradictions = tensor_activity.estimate(run, known.telemetry, part)
+    seen, contradictions = tensor_activity.estimate(run, known.telemetry, part, known.coverage)
     estimates += seen
     findings += contradictions
     by_time = device_time.estimate(run, part, draws, amount_known=amount_known)
@@ -57,6 +57,12 @@ def audit_run(
     by_energy = energy.estimate(run, part, draws, amount_known=amount_known)
     if by_energy is not None:
         estimates.append(by_energy)
+    estimates = [
+        one
+        if all(figure.is_whole_run for figure in one.inputs)
+        else replace(one, is_whole_run=False)
+        for one in estimates
+    ]
     audited = reconcile(
         run,
         part,
@@ -115,6 +121,7 @@ def _costs(
     model = loaded[run.model] if run.model is not None else _model_of(case, index, known)
     costs: _Costs = []
     if model is not None:
+        findings += models.active_above_total(model)
         if trace and model.config is not None:
             traced = counted.cost(model, run.sequence_length)
             findings += traced.findings

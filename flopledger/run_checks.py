@@ -1,7 +1,7 @@
 """The comparisons that a run is put through. Each gives a verdict and says what it found."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flopledger import fingerprints, scope
 from flopledger import verdict as bands
@@ -13,7 +13,7 @@ from flopledger.methods import energy, priors, work
 from flopledger.methods.passes import Pass
 from flopledger.parts import Part
 from flopledger.quantity import Interval
-from flopledger.text import number, percent
+from flopledger.text import factor, number, percent, sigmas
 from flopledger.verdict import Verdict
 
 
@@ -23,6 +23,23 @@ class Check:
 
     verdict: Verdict
     findings: tuple[Finding, ...] = ()
+
+
+def as_question(check: Check) -> Check:
+    """Soften what rests on a recording that nothing shows to cover the run: it can only ask."""
+    if check.verdict is not Verdict.INCONSISTENT:
+        return check
+    findings = tuple(
+        replace(
+            one,
+            severity="warning",
+            message=f"{one.message}; or the telemetry saw only a part of the run",
+        )
+        if one.severity == "error"
+        else one
+        for one in check.findings
+    )
+    return Check(verdict=Verdict.NEEDS_EXPLANATION, findings=findings)
 
 
 def architecture_route(estimates: list[ComputeEstimate]) -> ComputeEstimate | None:
@@ -132,7 +149,7 @@ def _beyond_ceiling(
         return None
     message = (
         f"run {run.name}: {route.method} finds at least {number(route.flop.low)} FLOP, but {words} "
-        f"{number(limit)}: {number(route.flop.low / limit, 2)} times too much; device time is "
+        f"{number(limit)}: {factor(route.flop.low / limit)} times too much; device time is "
         "understated or work is overstated"
     )
     return finding_of("exceeds-physical-limit", "error", message, run)
@@ -205,6 +222,7 @@ def statement_check(run: RunFigures) -> Check:
 MISMATCHES = frozenset(
     {
         "accelerator-mismatch",
+        "active-exceeds-total",
         "amount-mismatch",
         "device-count-mismatch",
         "device-time-mismatch",
@@ -236,7 +254,8 @@ def counter_check(run: RunFigures, part: Part | None, combined: Combined | None)
         return Check(verdict=Verdict.UNDETERMINED)
     ceiling = part.ceiling(run.precision) if part is not None else None
     seconds = run.device_seconds.quantity.interval.high if run.device_seconds else None
-    if ceiling is not None and seconds is not None and stated > seconds * ceiling.value:
+    is_whole = run.device_seconds is not None and run.device_seconds.is_whole_run
+    if is_whole and ceiling and seconds is not None and stated > seconds * ceiling.value:
         message = (
             f"run {run.name}: the software's total of {number(stated)} FLOP exceeds the "
             f"{number(seconds * ceiling.value)} that its devices could do ({ceiling.basis})"
@@ -252,7 +271,7 @@ def counter_check(run: RunFigures, part: Part | None, combined: Combined | None)
         return Check(verdict=outcome)
     fits = "; ".join(one.reason for one in fingerprints.matching(ratio, spread=spread))
     message = (
-        f"run {run.name}: the software's total of {number(stated)} FLOP is {number(ratio)} times the "
+        f"run {run.name}: the software's total of {number(stated)} FLOP is {factor(ratio)} times the "
         f"estimate of {number(combined.flop.best)}" + (f"; the factor fits: {fits}" if fits else "")
     )
     if run.recorded_flop is not None:
@@ -274,7 +293,7 @@ def pair_check(run: RunFigures, pair: Pair) -> Check:
         outcome = Verdict.NEEDS_EXPLANATION
     severity: Severity = "error" if outcome is Verdict.INCONSISTENT else "warning"
     relation = (
-        f"{pair.second.method} / {pair.first.method} = {pair.ratio:.2f} ({pair.z:+.1f} sigma)"
+        f"{pair.second.method} / {pair.first.method} = {factor(pair.ratio)} ({sigmas(pair.z)})"
     )
     source = "energy" if "energy" in (pair.first.method, pair.second.method) else "hours"
     if pair.ratio > 1:
@@ -302,7 +321,7 @@ def pair_check(run: RunFigures, pair: Pair) -> Check:
         extra=extra,
     ):
         words = (
-            f"run {run.name}: the factor {number(pair.ratio)} fits: {fit.reason}. A question to ask"
+            f"run {run.name}: the factor {factor(pair.ratio)} fits: {fit.reason}. A question to ask"
         )
         found.append(finding_of(fit.code, "info", words, run))
     return Check(verdict=outcome, findings=tuple(found))

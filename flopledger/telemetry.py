@@ -5,7 +5,7 @@ rates of the part. The profilers pillar returns device integrals and knows no pe
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from flopledger.logs import EvidenceFile
@@ -13,7 +13,7 @@ from flopledger.parts import Part
 
 if TYPE_CHECKING:
     from profilers.bounds import FlopBounds
-    from profilers.trace import Trace
+    from profilers.trace import DeviceKey, Trace
 
 _VECTOR_PRECISIONS = ("fp64", "fp32", "fp16")
 
@@ -24,6 +24,8 @@ class Telemetry:
 
     trace: "Trace"
     names: tuple[str, ...]  #: the files
+    #: meters of nodes and racks among them: they draw power, and execute nothing
+    meters: "frozenset[DeviceKey]" = frozenset()
 
     @property
     def place(self) -> str:
@@ -45,7 +47,11 @@ def read(files: Sequence[EvidenceFile]) -> Telemetry | None:
     try:
         records = [file for file in files if run_records.is_record(file.path)]
         others = [file for file in files if file not in records]
-        trace = collect([open_recording(file.path, options(file))[1] for file in others])
+        opened = [open_recording(file.path, options(file))[1] for file in others]
+        trace = collect(one for one in opened if one.scope == "device")
+        of_nodes = collect(one for one in opened if one.scope != "device")
+        meters = set(of_nodes.devices)
+        trace = trace.merge(of_nodes) if trace.devices else of_nodes
         for file in records:
             record = run_records.read(file.path, Notes(file.name))
             if record is None or record.trace is None:
@@ -53,6 +59,7 @@ def read(files: Sequence[EvidenceFile]) -> Telemetry | None:
             used = {
                 key: device for key, device in record.trace.devices.items() if key in record.used
             }
+            meters |= set(used) if record.scope != "device" else set()
             ends = record.trace.started_ns, record.trace.ended_ns
             trace = trace.merge(
                 Trace(
@@ -66,7 +73,13 @@ def read(files: Sequence[EvidenceFile]) -> Telemetry | None:
     except ProfilersError:
         return None
     return (
-        Telemetry(trace=trace, names=tuple(file.name for file in files)) if trace.devices else None
+        Telemetry(
+            trace=trace,
+            names=tuple(file.name for file in files),
+            meters=frozenset(meters),
+        )
+        if trace.devices
+        else None
     )
 
 
@@ -83,4 +96,10 @@ def executed(telemetry: Telemetry, part: Part, precision: str | None) -> "FlopBo
     if tensor is None or not known:
         return None
     rates = Rates(tensor=tensor, vector=max(high for _, high in known))
-    return executed_flop(telemetry.trace, rates, Limits(max_clock_hz=part.max_clock_hz))
+    devices = {
+        key: one for key, one in telemetry.trace.devices.items() if key not in telemetry.meters
+    }
+    if not devices:
+        return None
+    trace = replace(telemetry.trace, devices=devices)
+    return executed_flop(trace, rates, Limits(max_clock_hz=part.max_clock_hz))

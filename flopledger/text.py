@@ -22,6 +22,31 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{mantissa}e{int(exponent)}"
 
 
+def factor(value: float) -> str:
+    """Write by how much two figures differ: two digits where they are a hundred times apart.
+
+    Nobody knows a ratio of 527,484 to its last digit; what matters is that it is half a million.
+    """
+    if 100 <= value < 1e6:
+        return f"{float(f'{value:.1e}'):,.0f}"
+    return number(value, 3 if 0.01 <= value < 100 else 2)
+
+
+def share(value: float) -> str:
+    """Write a share of a whole: ``38%``, ``0.7%``, and never ``0.00%`` of something that is there."""
+    if 0 < value < 1e-4:
+        return "less than 0.01%"
+    if value < 0.1:
+        return f"{number(100 * value, 2)}%"
+    # The last per cent before the whole says whether something is missing.
+    return f"{100 * value:.3g}%" if value < 0.995 else f"{100 * value:.4g}%"
+
+
+def sigmas(z: float) -> str:
+    """Write a distance in standard deviations; far out, its size says nothing more."""
+    return f"{z:+.1f} sigma" if abs(z) <= 10 else "more than 10 sigma apart"
+
+
 def significant(value: float) -> int:
     """Count the significant digits of the shortest spelling of ``value``."""
     mantissa = f"{value!r}".lower().partition("e")[0].replace(".", "")
@@ -50,9 +75,13 @@ def interval(value: Interval, digits: int = 3) -> str:
 def percent(value: Interval) -> str:
     """Write a utilisation."""
     if value.best is not None:
-        return f"{value.best:.1%}"
+        return _per_cent(value.best)
     if value.low is not None and value.high is not None:
-        return f"{value.low:.1%} to {value.high:.1%}"
+        return f"{_per_cent(value.low)} to {_per_cent(value.high)}"
     if value.low is not None:
-        return f"at least {value.low:.1%}"
-    return "not known" if value.high is None else f"at most {value.high:.1%}"
+        return f"at least {_per_cent(value.low)}"
+    return "not known" if value.high is None else f"at most {_per_cent(value.high)}"
+
+
+def _per_cent(value: float) -> str:
+    return f"{value:.1%}" if value == 0 or 0.001 <= value < 10 else f"{factor(100 * value)}%"

@@ -275,7 +275,7 @@ def _run(
     report: "AuditReport", index: int, run: "RunAudit", identities: Identities, *, guessable: bool
 ) -> RunSummary:
     figures = run.figures
-    bounds = [one for one in run.estimates if one.bound_only]
+    bounds = [one for one in run.estimates if one.is_firm_bound]
     flop = run.combined.flop if run.combined is not None else None
     if flop is None and bounds:
         flop = _bounds(bounds)

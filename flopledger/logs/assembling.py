@@ -78,6 +78,10 @@ def assemble(evidence: Evidence) -> RunFacts:
     figures["accelerator_seconds"] = _accelerator_seconds(evidence, figures) or seen.device_seconds
     figures["energy_joules"] = seen.energy_joules or figures["energy_joules"]
     figures["energy_boundary"] = seen.energy_boundary or figures["energy_boundary"]
+    nodes = [int(fact.value) for fact in evidence.named("nodes")]
+    recorded = seen.recorded
+    if recorded is not None and nodes:
+        recorded = replace(recorded, nodes_of_run=max(nodes))
     figures |= _evaluation(evidence, figures, rules)
     figures |= _from_benchmark(figures, rules)
     figures["implied_parameters"] = _implied_parameters(figures)
@@ -89,6 +93,8 @@ def assemble(evidence: Evidence) -> RunFacts:
     findings += checks.visible_devices(evidence, figures["accelerator_count"])
     return RunFacts(
         **figures,
+        recorded=recorded,
+        repeated_recordings=seen.repeats,
         architecture=shape.architecture,
         architecture_source=shape.source,
         input=shape.input,

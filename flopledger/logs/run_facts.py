@@ -31,6 +31,25 @@ class Resolved:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Recorded:
+    """How much the recordings of a run saw; what share of it that is, others must tell."""
+
+    scope: str  #: device, node or rack
+    devices: int  #: of that scope
+    device_seconds: float  #: from first to last sample of each, inside the run's window
+    files: tuple[str, ...]
+    #: of the run's log, or of a watched command; ``None``: nobody says when the run was
+    window_seconds: float | None = None
+    is_watched: bool = False  #: a command was watched from its start to its end
+    nodes_of_run: int | None = None  #: as the run's other evidence has it
+
+    @property
+    def seconds(self) -> float:
+        """Mean length of what was recorded of a device."""
+        return self.device_seconds / self.devices
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunFacts:
     """The figures of one run that methods need. ``None``: the evidence does not give it."""
 
@@ -64,6 +83,8 @@ class RunFacts:
     implied_parameters: Resolved | None = None  #: claimed FLOP / (6 tokens)
     energy_joules: Resolved | None = None
     energy_boundary: Resolved | None = None
+    repeated_recordings: tuple[str, ...] = ()  #: files that repeat rows of another one
+    recorded: Recorded | None = None  #: extent of the telemetry that energy and time may come from
     attention_mask: Resolved | None = None  #: "blocks": thinned out by an amount that is not known
     recorded_model_flop: Resolved | None = None  #: counted by this tool while the run went
     recorded_hardware_flop: Resolved | None = None

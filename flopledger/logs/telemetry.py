@@ -14,7 +14,8 @@ from flopledger.logs import run_records
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceFile
 from flopledger.logs.notes import Notes
-from flopledger.logs.run_facts import Bound, Resolved
+from flopledger.logs.run_facts import Bound, Recorded, Resolved
+from flopledger.text import number, share
 
 if TYPE_CHECKING:
     from profilers.importers import Options
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 #: A window seen for less than this is seen in part.
 _WHOLE = 0.98
+#: So many equal rows, every signal of every device, are a copy and no coincidence.
+_ROWS = 5
 #: Recordings of stretches of work; between two of them nothing was meant to be seen.
 _STRETCHES = {"zeus", "codecarbon"}
 
@@ -33,6 +36,8 @@ class Measured:
     energy_joules: Resolved | None = None
     energy_boundary: Resolved | None = None
     device_seconds: Resolved | None = None  #: seconds seen, summed over devices
+    recorded: Recorded | None = None  #: how much they saw
+    repeats: tuple[str, ...] = ()  #: files that are older copies of another one, left out
     names: tuple[Fact, ...] = ()  #: of the devices, as the driver spelled them
     findings: tuple[Finding, ...] = field(default_factory=tuple)
 
@@ -64,7 +69,7 @@ def measure(files: Sequence[EvidenceFile], started: float | None, ended: float |
     """
     if not files:
         return Measured()
-    opened, findings = _united([_open(file) for file in files])
+    opened, findings, repeats = _united([_open(file) for file in files])
     found = [_one(recording, started, ended) for recording in opened]
     findings = (*findings, *(finding for part in found for finding in part.findings))
     parts = [part for part in found if part.energy_boundary is not None]
@@ -75,8 +80,27 @@ def measure(files: Sequence[EvidenceFile], started: float | None, ended: float |
         energy_joules=_sum(energies, "J") if energies else None,
         energy_boundary=kept[0].energy_boundary if energies else None,
         device_seconds=_sum(times, "s") if times and _boundary(kept[0]) == "device" else None,
+        recorded=_joined([part.recorded for part in kept if part.recorded is not None]),
+        repeats=repeats,
         names=tuple(fact for recording in opened for fact in _names(recording)),
         findings=findings,
+    )
+
+
+def _joined(parts: Sequence[Recorded]) -> Recorded | None:
+    """Add up recordings of different devices."""
+    if not parts:
+        return None
+    windows = [part.window_seconds for part in parts]
+    return Recorded(
+        scope=parts[0].scope,
+        devices=sum(part.devices for part in parts),
+        device_seconds=sum(part.device_seconds for part in parts),
+        files=tuple(name for part in parts for name in part.files),
+        window_seconds=None
+        if any(window is None for window in windows)
+        else max(window for window in windows if window is not None),
+        is_watched=all(part.is_watched for part in parts),
     )
 
 
@@ -144,8 +168,13 @@ def _open(file: EvidenceFile) -> _Opened | Finding:
     )
 
 
-def _united(found: "list[_Opened | Finding]") -> tuple[list[_Opened], tuple[Finding, ...]]:
-    """Join what several files say about one device; say where nobody can tell devices apart."""
+def _united(
+    found: "list[_Opened | Finding]",
+) -> tuple[list[_Opened], tuple[Finding, ...], tuple[str, ...]]:
+    """Join what several files say about one device; say where nobody can tell devices apart.
+
+    Gives the recordings, what was noticed, and the files that repeat another one.
+    """
     opened = [one for one in found if isinstance(one, _Opened)]
     findings = [one for one in found if isinstance(one, Finding)]
     first: dict[tuple[str, DeviceKey], _Opened] = {}
@@ -156,6 +185,19 @@ def _united(found: "list[_Opened | Finding]") -> tuple[list[_Opened], tuple[Find
                 owner.devices[key] = owner.devices[key].merged(device)
                 del recording.devices[key]
     unnamed = [one for one in opened if one.devices and not any(map(_has_identity, one.devices))]
+    copies = _copies(unnamed[:50])
+    for copy, longer in copies:
+        copy.devices = {}
+        findings.append(
+            Finding(
+                code="device-identity-unknown",
+                severity="info",
+                message=f"every row of {copy.file.name} stands in {longer.file.name}, too: an older "
+                "copy of the same recording; its devices are counted once",
+                evidence=(copy.file.name, longer.file.name),
+            )
+        )
+    unnamed = [one for one in unnamed if one.devices]
     twice = [
         (one, two)
         for one, two in combinations(unnamed[:50], 2)
@@ -173,7 +215,51 @@ def _united(found: "list[_Opened | Finding]") -> tuple[list[_Opened], tuple[Find
                 evidence=(one.file.name, two.file.name),
             )
         )
-    return [one for one in opened if one.devices or one.findings], tuple(findings)
+    repeats = tuple(copy.file.name for copy, _ in copies)
+    kept = [one for one in opened if one.devices or one.findings]
+    return kept, tuple(findings), repeats
+
+
+def _copies(unnamed: list[_Opened]) -> list[tuple[_Opened, _Opened]]:
+    """Pair each recording that another one holds whole with that other one."""
+    ordered = sorted(unnamed, key=lambda one: sum(len(seen) for seen in one.devices.values()))
+    found = []
+    for place, one in enumerate(ordered):
+        longer = next((other for other in ordered[place + 1 :] if _holds(other, one)), None)
+        if longer is not None:
+            found.append((one, longer))
+    return found
+
+
+def _holds(longer: _Opened, one: _Opened) -> bool:
+    """Say whether every device and row of ``one`` stands in ``longer``, place by place."""
+    if longer.kind != one.kind:
+        return False
+    there = {_slot(key): seen for key, seen in longer.devices.items()}
+    return all(
+        _slot(key) in there and _has_rows(there[_slot(key)], seen)
+        for key, seen in one.devices.items()
+    )
+
+
+def _slot(key: "DeviceKey") -> tuple[str, str]:
+    return key.uuid.rpartition("/")[2], key.mig
+
+
+def _has_rows(longer: "DeviceTrace", one: "DeviceTrace") -> bool:
+    import numpy as np
+
+    _, at, there = np.intersect1d(one.time_ns, longer.time_ns, return_indices=True)
+    signals = set(one.series) & set(longer.series)
+    if len(at) < len(one) or len(at) < _ROWS or not signals:
+        return False
+    pairs = [
+        (one.series[name].masked[at].filled(-1), longer.series[name].masked[there].filled(-1))
+        for name in signals
+    ]
+    # Readings that never change, as of idle boards, tell nobody which machine they are of.
+    has_life = any(len(np.unique(mine)) > 1 for mine, _ in pairs)
+    return has_life and all(np.array_equal(mine, other) for mine, other in pairs)
 
 
 def _has_identity(key: "DeviceKey") -> bool:
@@ -260,18 +346,17 @@ def _integrals(
     known = all(part is not None and part.seconds >= _WHOLE * length for part in drawn)
     joules_bound: Bound = "exact" if known else bound
     if has_hole:
-        share = seen / (length * len(devices))
         findings.append(
             Finding(
                 code="coverage-gap",
                 severity="info",
-                message=f"{file.name} speaks for {share:.0%} of {length:,.0f} s on {len(devices)} "
-                f"{recording.scope}s: "
+                message=f"{file.name} speaks for {share(seen / (length * len(devices)))} of "
+                f"{number(length, 4)} s on {len(devices)} {recording.scope}s: "
                 + ("device time is a lower bound" if known else "sums are lower bounds"),
                 evidence=(file.name,),
             )
         )
-    where = f"{recording.kind}, {len(devices)} {recording.scope}s over {length:,.3f} s"
+    where = f"{recording.kind}, {len(devices)} {recording.scope}s over {number(length, 4)} s"
     counted = all(part is not None and part.basis == "counter" for part in drawn)
     grade = Grade.INSTRUMENT if counted else Grade.GAUGE
 
@@ -283,7 +368,16 @@ def _integrals(
         )
 
     joules = [part.joules for part in drawn if part is not None]
+    extent = seen if recording.kind in _STRETCHES else _extent(recording, devices, window)
     return Measured(
+        recorded=Recorded(
+            scope=recording.scope,
+            devices=len(devices),
+            device_seconds=extent,
+            files=(file.name,),
+            window_seconds=length if is_run else None,
+            is_watched=recording.is_whole_run,
+        ),
         energy_joules=figure("energy_joules", sum(joules), "J", joules_bound)
         if len(joules) == len(devices)
         else None,
@@ -291,3 +385,13 @@ def _integrals(
         device_seconds=figure("accelerator_seconds", seen, "s", bound),
         findings=tuple(findings),
     )
+
+
+def _extent(recording: _Opened, devices: "list[DeviceTrace]", window: tuple[int, int]) -> float:
+    """Add up the devices' time from first to last sample inside ``window``, holes included."""
+    if recording.is_whole_run and recording.window is not None:
+        spans = [recording.window] * len(devices)
+    else:
+        spans = [(int(one.time_ns[0] - one.period_ns[0]), int(one.time_ns[-1])) for one in devices]
+    start, end = window
+    return sum(max(0, min(last, end) - max(first, start)) for first, last in spans) / 1e9

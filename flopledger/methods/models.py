@@ -266,6 +266,23 @@ def compare_parameters(model: Model, costed: Costed) -> list[Finding]:
     return found
 
 
+def active_above_total(model: Model) -> list[Finding]:
+    """Find more parameters active for a token than the model has: swapped, or of two models."""
+    if model.active is None or model.total is None:
+        return []
+    active, total = model.active.quantity.interval.low, model.total.quantity.interval.high
+    if active is None or total is None or active <= total:
+        return []
+    message = (
+        f"{model.place}: {number(active)} parameters are stated to be active of {number(total)} in all: "
+        "the two are swapped, or of different models; the work is counted by the active ones as stated"
+    )
+    places = (model.active.source, model.total.source)
+    return [
+        Finding(code="active-exceeds-total", severity="warning", message=message, evidence=places)
+    ]
+
+
 def _six_nd(model: Model) -> Costed | None:
     stated = model.active or model.total
     if stated is None:

@@ -6,6 +6,7 @@ Executed FLOP include recomputation, padding and everything else that ran: they 
 above, and never say what was trained. The hard end holds whatever the sensors may have missed.
 """
 
+from flopledger.coverage import Coverage
 from flopledger.estimate import ComputeEstimate
 from flopledger.facts import Finding
 from flopledger.inputs import RunFigures
@@ -26,12 +27,15 @@ _UNTRUSTED = frozenset(
 
 
 def estimate(
-    run: RunFigures, telemetry: Telemetry | None, part: Part | None
+    run: RunFigures,
+    telemetry: Telemetry | None,
+    part: Part | None,
+    extent: Coverage | None = None,
 ) -> tuple[tuple[ComputeEstimate, ...], tuple[Finding, ...]]:
     """Give the hard bound and, where gauges allow one, the two-sided figure of executed FLOP.
 
     Beside them stand the contradictions within the telemetry itself: a counter that is at fault, or
-    gauges that cannot all be true.
+    gauges that cannot all be true. Of a part of the run (``extent``) only the lower end is of the run.
     """
     if telemetry is None or part is None:
         return (), ()
@@ -49,24 +53,36 @@ def estimate(
     )
     if bounds.hard.high is None or any(one.code in _UNTRUSTED for one in bounds.findings):
         return (), findings
-    coverage = bounds.coverage
+    coverage, covers = bounds.coverage, extent.covers if extent is not None else "unknown"
     notes = (
         f"telemetry: {telemetry.place}",
         f"precision {run.precision or 'open: every one of the part is allowed for'}",
         "coverage of the device-seconds: "
         + ("not known" if coverage is None else f"{coverage:.1%}, the rest at full rate"),
+        *(
+            ()
+            if extent is None or covers == "whole"
+            else (f"of what was recorded: {extent.words}",)
+        ),
     )
-    hard = _estimate(run, Interval(low=None, best=None, high=bounds.hard.high), notes, bound=True)
     seen = bounds.estimated
+    if covers == "part":
+        if seen is None or seen.low <= 0:
+            return (), findings
+        least = Interval(low=seen.low, best=None, high=None)
+        return (_estimate(run, least, notes, bound=True, is_whole=False),), findings
+    most = Interval(low=None, best=None, high=bounds.hard.high)
+    hard = _estimate(run, most, notes, bound=True, is_whole=covers == "whole")
     if seen is None or seen.high is None or seen.low <= 0:
         return (hard,), findings
     flop = Interval(low=seen.low, best=(seen.low * seen.high) ** 0.5, high=seen.high)
     gauges = "gauges taken as representative of the time between samples"
-    return (hard, _estimate(run, flop, (*notes, gauges), bound=False)), findings
+    told = _estimate(run, flop, (*notes, gauges), bound=False, is_whole=covers == "whole")
+    return (hard, told), findings
 
 
 def _estimate(
-    run: RunFigures, flop: Interval, notes: tuple[str, ...], *, bound: bool
+    run: RunFigures, flop: Interval, notes: tuple[str, ...], *, bound: bool, is_whole: bool
 ) -> ComputeEstimate:
     return ComputeEstimate(
         method="tensor-activity",
@@ -77,4 +93,5 @@ def _estimate(
         independence_group=GROUP,
         inputs=(),
         assumptions=notes,
+        is_whole_run=is_whole,
     )

@@ -8,6 +8,7 @@ import pytest
 from flopledger.auditing import AuditReport, audit
 from flopledger.case import AuditCase
 from flopledger.commands import main
+from flopledger.verdict import Verdict
 
 HEAD = 'schema = "flopledger/case/1"\ntitle = "t"\n[[run]]\nname = "r"\n'
 UUIDS = (
@@ -135,3 +136,46 @@ def test_the_folder_of_a_record_may_lie_deeper(record: Path) -> None:
     report = audited(record.parent, ["all"])
     assert report.runs[0].figures.device_count.quantity.best == 2
     assert not any(finding.code == "evidence-unread" for finding in report.findings)
+
+
+def watched(record: Path) -> None:
+    """Make the imported record one of a command that was watched from its start to its end."""
+    summary = {
+        "schema": "flopledger/run-summary/1",
+        "exit_code": 0,
+        "duration_seconds": float(SECONDS),
+        "attribution": "processes",
+        "devices": [{"uuid": uuid} for uuid in UUIDS],
+    }
+    (record / "summary.json").write_text(json.dumps(summary))
+
+
+WORK = 'accelerator = "NVIDIA H100 80GB HBM3"\nprecision = "bf16"\nmodel = "m"\n'
+#: 40 % of the peak for 80 device-seconds, at 6e9 FLOP a token
+TOKENS = 0.4 * 989.4e12 * 2 * SECONDS / 6e9
+
+
+def worked(folder: Path, figures: str) -> AuditReport:
+    return audited(folder, ["rec"], f"{WORK}{figures}\n[model.m]\nparameters = 1e9")
+
+
+def test_one_nodes_record_of_a_larger_job_refutes_nothing(record: Path) -> None:
+    watched(record)
+    figures = f"accelerator_count = 32\nwall_clock_hours = {SECONDS / 3600}\ntokens = {16 * TOKENS}"
+    report = worked(record.parent, figures)
+    assert report.runs[0].verdict is not Verdict.INCONSISTENT
+    assert report.runs[0].figures.device_count.quantity.best == 32
+    assert report.runs[0].figures.device_seconds.quantity.best == pytest.approx(32 * SECONDS)
+    assert codes(report)["coverage-gap"] == "info"
+
+
+def test_a_record_of_the_whole_catches_tokens_and_hours(record: Path) -> None:
+    watched(record)
+    assert worked(record.parent, f"tokens = {TOKENS}").runs[0].verdict is not Verdict.INCONSISTENT
+    lie = worked(record.parent, f"tokens = {3 * TOKENS}")
+    assert lie.runs[0].verdict is Verdict.INCONSISTENT
+    # Three times the hours of a command that was watched to its end, on all of its devices.
+    hours = f"accelerator_count = 2\naccelerator_hours = {3 * 2 * SECONDS / 3600}"
+    report = worked(record.parent, f"{hours}\ntokens = {TOKENS}")
+    assert codes(report)["device-time-mismatch"] == "warning"
+    assert report.runs[0].figures.device_seconds.quantity.best == pytest.approx(80, rel=0.03)

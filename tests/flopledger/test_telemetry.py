@@ -55,8 +55,11 @@ def test_tensor_activity_bounds_the_work(tmp_path: Path) -> None:
 
 
 def test_work_beyond_the_telemetry_is_refuted(tmp_path: Path) -> None:
-    # 6 * 1e9 * 1e9 = 6e18 FLOP, where the pipes cannot have done more than about 1e17
-    figures = 'precision = "bf16"\naccelerator = "NVIDIA H100 80GB HBM3"\ntokens = 1e9'
+    # 6 * 1e9 * 1e9 = 6e18 FLOP, where the pipes cannot have done more than about 1e17 in the 99 s
+    figures = (
+        'precision = "bf16"\naccelerator = "NVIDIA H100 80GB HBM3"\ntokens = 1e9\n'
+        "accelerator_hours = 0.0275"
+    )
     report = _audit(tmp_path, "dcgm.prom", _dcgm(0.5), figures)
     assert report.verdict is Verdict.INCONSISTENT
     assert "exceeds-physical-limit" in {one.code for one in report.findings}
