@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from flopcount import flex
 from flopcount.dtypes import dtype_name
 from flopcount.formulas.attention import causal_pairs
+from flopcount.higher_order import UNROLLED
 from flopcount.known_values import KnownValues, UnknownValueError
 from flopcount.scopes import Attention, Scope
 
@@ -41,6 +42,11 @@ class AttentionScopes(TorchFunctionMode):  # type: ignore[misc]
             return self.attend(func, args, kwargs)
         if func is torch.ops.higher_order.flex_attention:
             return flex.attend(self.counter, args, kwargs)
+        loop = UNROLLED.get(func)
+        if loop is not None:
+            # Further down each body would first have to be traced for its gradient.
+            with self:
+                return loop(self.counter, *args, **kwargs)
         if func in READING:
             self.counter.asks(args[0])
         if func in READING and args[0].device.type == "meta":

@@ -29,6 +29,7 @@ from flopcount.kernels import recording
 from flopcount.known_values import ATTRIBUTE, KnownValues, UnknownValueError
 from flopcount.ledger import Tally, UnknownTally, ZeroTally
 from flopcount.meta_kernels import rescue
+from flopcount.originals import Originals
 from flopcount.parallel import dtensor_type, is_sharded
 from flopcount.registry import Cost, evaluate, find
 from flopcount.scopes import UNMASKED, Attention, Scope, Watch, next_number, seeing_engines
@@ -72,6 +73,7 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         super().__init__()
         self.watch = watch
         self.known = known
+        self.originals = Originals()
         self._rules: dict[Any, Rule] = {}
         self._inside_shards = 0
         self._drawn = False
@@ -158,6 +160,12 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
             self.watch.ledger.remarks.append(draws.asked(self.watch.here()[1].path))
 
     def _execute(self, func: Any, args: Any, kwargs: Any) -> Any:
+        self.originals.before(func, args, kwargs)
+        out = self._run(func, args, kwargs)
+        self.originals.after(args, kwargs, out)
+        return out
+
+    def _run(self, func: Any, args: Any, kwargs: Any) -> Any:
         try:
             return func(*args, **kwargs)
         except (RuntimeError, NotImplementedError):
@@ -386,6 +394,7 @@ def watching(watch: Watch, known: KnownValues) -> Iterator[Counter]:
     """Count everything that runs inside, and leave torch as it was found."""
     counter = Counter(watch, known)
     with ExitStack() as stack:
+        stack.callback(counter.originals.put_back)
         before = register_module_forward_pre_hook(watch.enter_module)
         stack.callback(before.remove)
         after = register_module_forward_hook(watch.leave_module, always_call=True)

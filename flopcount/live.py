@@ -20,7 +20,6 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.utils._python_dispatch import _disable_current_modes
 
 from flopcount.count import MODEL_PHASES, FlopCount
 from flopcount.doubles import CpuDoubles, Doubles, FakeDoubles, MetaDoubles, convert_inputs, doubled
@@ -34,7 +33,7 @@ from flopcount.live_watch import LiveWatch, watching
 from flopcount.parallel import unwrap
 from flopcount.shared_layers import Sharing, SharingRefusedError
 from flopcount.summary import summarise
-from flopcount.trace import Step, StepError, _neutral_torch
+from flopcount.trace import Step, StepError, _neutral_torch, unseen
 
 if TYPE_CHECKING:
     from flopcount.ledger import Ledger
@@ -305,8 +304,7 @@ def _undisturbed(seed: int | None) -> Iterator[None]:
         for kind, enabled in autocast.items():
             if enabled:
                 torch.set_autocast_enabled(kind, enabled=False)
-        # A checkpoint or a mode of the program that is open around us must not see our tensors.
-        with _disable_current_modes(), torch.autograd.graph.saved_tensors_hooks(_same, _same):
+        with unseen():
             yield
     finally:
         for kind, enabled in autocast.items():
@@ -315,10 +313,6 @@ def _undisturbed(seed: int | None) -> Iterator[None]:
         random.setstate(state)
         if numpy is not None:
             numpy.random.set_state(legacy)
-
-
-def _same(value: Any) -> Any:
-    return value
 
 
 def _is_distributed() -> bool:

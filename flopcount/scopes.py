@@ -14,11 +14,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.utils.checkpoint
 
 from flopcount.ledger import Ledger, Local
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import FrameType
 
     from flopcount.count import Phase
 
@@ -68,6 +70,8 @@ class Engine:
 
 ROOT = Scope("")
 UNMASKED = Attention(1, 1, exact=False)
+CHECKPOINT = torch.utils.checkpoint.__file__
+AUTOGRAD = torch.autograd.__file__
 
 
 class Watch:
@@ -114,15 +118,16 @@ class Watch:
             return "optimizer", ROOT
         if torch._C._current_graph_task_id() == -1:
             return "forward", self.stack[-1]
-        if self._computes_again():
+        if self._computes_again(sys._getframe()):
             return "recompute", self.stack[-1]
         return "backward", self._of_node(torch._C._current_autograd_node())
 
-    def _computes_again(self) -> bool:
+    def _computes_again(self, frame: FrameType) -> bool:
         """Whether a forward runs inside the engine.
 
-        Gradients are off in a backward unless it is to be differentiated itself (a penalty on
-        gradients, a function transform); then only a module that runs tells a recomputation.
+        A checkpoint among the callers tells it: gradients are off inside the forward of a function
+        with a backward of its own. So do gradients that are on, unless the backward is to be
+        differentiated itself (a penalty on gradients); then only a module that runs tells it.
         """
         if not self.engines:
             # Nobody tells of engines: a graph that is kept, or a transform, has gradients on too.
@@ -130,7 +135,7 @@ class Watch:
             transformed = torch._C._functorch.peek_interpreter_stack() is not None
             return bool(torch.is_grad_enabled()) and not kept and not transformed
         engine = self.engines[-1]
-        if engine.again:
+        if engine.again or _checkpoint_calls(frame):
             return True
         if engine.differentiable:
             return len(self.stack) > engine.depth
@@ -147,7 +152,7 @@ class Watch:
             differentiable=bool(args[3]) if len(args) > 3 else False,
             depth=len(self.stack),
             # A gradient that a checkpointed forward asks for is asked for a second time.
-            again=inside and self._computes_again(),
+            again=inside and self._computes_again(sys._getframe(1)),
         )
         self.engines.append(engine)
         try:
@@ -179,6 +184,21 @@ class Watch:
             self.failed_at = self.stack[-1].path
         if len(self.stack) > 1:
             self.pop()
+
+
+def _checkpoint_calls(frame: FrameType | None) -> bool:
+    """Whether a checkpoint repeats its forward, between a frame and the engine that calls it.
+
+    A checkpoint also starts an engine of its own for what it has repeated; that is no repetition.
+    """
+    called = ""
+    while frame is not None and frame.f_code is not Watch.run_engine.__code__:
+        name = frame.f_code.co_filename
+        if name == CHECKPOINT and called != AUTOGRAD:
+            return True
+        called = name
+        frame = frame.f_back
+    return False
 
 
 def next_number() -> int:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import _disable_current_modes
 
 from flopcount.dispatch import watching
 from flopcount.doubles import Doubles, FakeDoubles, MetaDoubles, convert_inputs, doubled, reachable
@@ -120,6 +121,8 @@ def _neutral_torch(step: Step) -> Iterator[None]:
         # What a model would warn of when it really runs is none of a count's business.
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
+        stack.enter_context(unseen())
+        stack.enter_context(_kept_settings())
         stack.enter_context(torch.inference_mode(mode=False))
         stack.enter_context(torch.set_grad_enabled(step.backward))
         stack.enter_context(torch.compiler.set_stance("force_eager"))
@@ -127,6 +130,36 @@ def _neutral_torch(step: Step) -> Iterator[None]:
         stack.enter_context(_flex_attention_anywhere())
         stack.enter_context(_quiet_fakes())
         yield
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+@contextmanager
+def unseen() -> Iterator[None]:
+    """No checkpoint or mode of the program that is open around us sees our tensors."""
+    with ExitStack() as stack:
+        stack.enter_context(_disable_current_modes())
+        # Only where there are any: function transforms refuse hooks, whatever they do.
+        if torch._C._autograd._top_saved_tensors_default_hooks(False) is not None:  # noqa: FBT003
+            stack.enter_context(torch.autograd.graph.saved_tensors_hooks(_same, _same))
+        yield
+
+
+@contextmanager
+def _kept_settings() -> Iterator[None]:
+    """What a forward may set for the whole program, set back."""
+    dtype, precision = torch.get_default_dtype(), torch.get_float32_matmul_precision()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warning = torch.is_deterministic_algorithms_warn_only_enabled()
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(dtype)
+        if precision != torch.get_float32_matmul_precision():
+            torch.set_float32_matmul_precision(precision)
+        torch.use_deterministic_algorithms(deterministic, warn_only=warning)
 
 
 @contextmanager

@@ -152,3 +152,104 @@ def test_forward_mode_counts_what_torch_multiplies():
     # forward over reverse, one column of W's 12 numbers each: nothing is unknown
     counted = flopcount.count(func.hessian(loss), W, X, backward=False)
     assert counted.uncounted == ()
+
+
+class Product(torch.autograd.Function):
+    """A product with a backward of its own; gradients are off inside its forward."""
+
+    @staticmethod
+    def forward(ctx, x, w):
+        ctx.save_for_backward(x, w)
+        return x @ w
+
+    @staticmethod
+    def backward(ctx, gradient):
+        x, w = ctx.saved_tensors
+        return gradient @ w.t(), x.t() @ gradient
+
+
+# A reentrant checkpoint repeats all (180), another only as far as something was kept (120), and two
+# of those serve each other.
+RECOMPUTED = {
+    (False, False): 120,
+    (False, True): 180 + 180,
+    (True, False): 180 + 120,
+    (True, True): 180 + 180,
+}
+
+
+@pytest.mark.parametrize("outer", [False, True])
+@pytest.mark.parametrize("inner", [False, True])
+def test_what_a_checkpoint_repeats_without_gradients_is_recomputed(outer, inner):
+    x, w = X.clone().requires_grad_(), W.clone().requires_grad_()
+
+    def once(x):
+        return checkpoint(lambda x: Product.apply(x, w).tanh(), x, use_reentrant=outer)
+
+    # forward 120, two gradients of 120, and the product once more
+    assert figures(once, x) == (120, 240, 120)
+
+    def nested(x):
+        within = lambda x: checkpoint(  # noqa: E731
+            lambda x: torch.tanh(Product.apply(x, w)) @ V, x, use_reentrant=inner
+        )
+        return checkpoint(lambda x: within(x) * 2, x, use_reentrant=outer)
+
+    step = flopcount.count(nested, x)
+    # The second product (60) has a gradient for its input only; the first has both.
+    assert (step.forward, step.backward) == (180, 60 + 240)
+    assert step.recompute == RECOMPUTED[outer, inner]
+
+
+def test_a_checkpoint_over_a_function_is_seen_in_a_backward_that_is_differentiated():
+    def step(x, repeat):
+        block = lambda x: torch.tanh(x @ W) @ V  # noqa: E731
+        score = checkpoint(block, x, use_reentrant=False) if repeat else block(x)
+        (slope,) = torch.autograd.grad(score.sum(), x, create_graph=True)
+        return score.sum() + slope.pow(2).sum()
+
+    x = X.clone().requires_grad_()
+    plain = figures(lambda x: step(x, False), x)
+    assert plain[2] == 0
+    # Both backward passes need the hidden layer again; the last product has nothing to keep.
+    assert figures(lambda x: step(x, True), x) == (*plain[:2], 2 * 120)
+
+
+S = torch.ones(4, 4)
+"""``S @ S`` costs 128."""
+
+
+@pytest.mark.parametrize(("sign", "products"), [(1, 1), (-1, 2)])
+def test_a_branch_costs_its_own_gradient(sign, products):
+    from torch._higher_order_ops import cond
+
+    def step(x):
+        return cond(x.sum() > 0, lambda x: x @ x, lambda x: x @ x @ x, (x,))
+
+    expected = (products * 128, products * 2 * 128, 0)
+    assert figures(step, (sign * S).requires_grad_()) == expected
+
+
+def test_loops_cost_their_own_gradients():
+    from torch._higher_order_ops import map as over_rows
+    from torch._higher_order_ops import scan, while_loop
+
+    x, w = S.clone().requires_grad_(), W.clone().requires_grad_()
+
+    def power(x):
+        body = lambda i, x: (i + 1, torch.tanh(x @ x))  # noqa: E731
+        return while_loop(lambda i, _: i < 5, body, (torch.tensor(0), x))[1]
+
+    assert figures(power, x) == (5 * 128, 5 * 2 * 128, 0)
+
+    # (2, 4) @ (4, 5) is 80, for each of three rows
+    rows = torch.ones(3, 2, 4, requires_grad=True)
+    assert figures(lambda x: over_rows(lambda row, w: row @ w, x, w), rows) == (240, 480, 0)
+
+    def recurrent(x, steps):
+        step = lambda h, row: (torch.tanh(h @ x + row), h.clone())  # noqa: E731
+        return scan(step, torch.zeros_like(steps[0]), steps)
+
+    # (2, 4) @ (4, 4) is 64: six gradients of the weight, five of a state; the first needs none
+    steps = torch.ones(6, 2, 4, requires_grad=True)
+    assert figures(lambda s: recurrent(x, s), steps) == (6 * 64, 6 * 64 + 5 * 64, 0)
