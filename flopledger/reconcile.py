@@ -201,5 +201,9 @@ def implied_utilisation(
         peak = part.peak(precision)
         if peak is None:
             continue
-        found[precision] = route.flop / run.device_seconds.quantity.interval / peak
+        implied = route.flop / run.device_seconds.quantity.interval / peak
+        # Of a sample's time: "at most nine thousand times the peak" says nothing.
+        is_of_sample = run.device_seconds.quantity.interval.high is None
+        if not is_of_sample or (implied.high is not None and implied.high <= 1):
+            found[precision] = implied
     return found
