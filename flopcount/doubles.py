@@ -140,8 +140,10 @@ class FakeDoubles(Doubles):
 class CpuDoubles(Doubles):
     """Real numbers: the caller's own where they are on the CPU, invented ones where not."""
 
-    def __init__(self, known: KnownValues, most_bytes: int = 1 << 30) -> None:
+    def __init__(self, known: KnownValues, most_bytes: int = 1 << 30, draw: int = 0) -> None:
         super().__init__(known)
+        self.generator = torch.Generator().manual_seed(draw)
+        self.size = SIZES[draw]
         self.left = most_bytes
         self.invented = False
 
@@ -154,7 +156,7 @@ class CpuDoubles(Doubles):
             raise MemoryError("the model is too large to be run on the CPU")
         self.invented = True
         if value.is_floating_point() or value.is_complex():
-            return invented(value.shape).to(value.dtype)
+            return invented(value.shape, self.generator, self.size).to(value.dtype)
         return torch.zeros(value.shape, dtype=value.dtype)
 
     def _like(self, value: Any) -> Any:
@@ -165,14 +167,16 @@ class CpuDoubles(Doubles):
         return made.detach().clone().requires_grad_(value.requires_grad)
 
 
+SIZES = (0.02, 0.2, 1.0)
+"""Standard deviation of what is invented, by draw: small numbers all pass or all fail a threshold."""
 BLOCK = 65_537
 """Random numbers drawn at a time; prime, so that repeated rows of a weight are not alike."""
 
 
-def invented(shape: Any) -> Any:
-    """Small random numbers, drawn once and repeated: drawing each would take most of a trace."""
+def invented(shape: Any, generator: Any, size: float) -> Any:
+    """Random numbers, drawn once and repeated: drawing each would take most of a trace."""
     number = prod(shape)
-    block = torch.randn(min(number, BLOCK)).mul_(0.02)
+    block = torch.randn(min(number, BLOCK), generator=generator, device="cpu").mul_(size)
     return block.repeat(-(-number // BLOCK))[:number].reshape(shape)
 
 

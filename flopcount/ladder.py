@@ -8,9 +8,10 @@ routing in models too large to run). A rung is left when the model raises on it.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from flopcount.doubles import CpuDoubles, FakeDoubles, MetaDoubles
+from flopcount.doubles import SIZES, CpuDoubles, FakeDoubles, MetaDoubles
 from flopcount.errors import CountError
 from flopcount.known_values import KnownValues
 from flopcount.rescale import scaled
@@ -61,9 +62,26 @@ def _rung(name: str, step: Step) -> tuple[Ledger, tuple[str, ...]]:
         return ledger, ("meta-invented: control flow that depends on data got random answers",)
     doubles = CpuDoubles(KnownValues())
     ledger = trace(step, doubles, most_flop=MOST_CPU_FLOP)
-    if doubles.invented:
-        return ledger, ("cpu: weights or inputs without values were replaced by invented ones",)
-    return ledger, ()
+    if not doubles.invented:
+        return ledger, ()
+    told = "cpu: weights or inputs without values were replaced by invented ones"
+    found = {_flop(ledger)}
+    for draw in range(1, len(SIZES)):
+        with suppress(StepError):  # larger numbers may overflow
+            other = trace(step, CpuDoubles(KnownValues(), draw=draw), most_flop=MOST_CPU_FLOP)
+            found.add(_flop(other))
+    if len(found) == 1:
+        return ledger, (told,)
+    ledger.is_one_draw = True
+    return ledger, (
+        told,
+        f"random: the figure depends on them: inventions cost between {min(found)} and "
+        f"{max(found)} FLOP; give weights and inputs with values",
+    )
+
+
+def _flop(ledger: Ledger) -> int:
+    return sum(tally.flop for tally in ledger.lines.values())
 
 
 def _certain(first: StepError, second: StepError) -> bool:

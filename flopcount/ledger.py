@@ -99,6 +99,8 @@ class Ledger:
     remarks: list[str] = field(default_factory=list)
     has_optimizer: bool = False
     local: Local | None = None
+    is_one_draw: bool = False
+    """The figure depends on values that were invented: nothing bounds it."""
 
     def below(self, path: str, phase: Phase | None = None) -> Ledger:
         """The part inside one module, its path removed from the keys."""

@@ -50,6 +50,27 @@ def test_a_model_on_meta_is_run_with_invented_weights_and_says_so():
     count = flopcount.count(model, torch.zeros(2, 6, dtype=torch.long, device="meta"))
     assert count.total == cost(2, 6)
     assert any("invented" in note for note in count.notes)
+    assert count.flop_bounds is None
+
+
+class Choosing(nn.Module):
+    """Computes only with rows that pass a threshold."""
+
+    def __init__(self):
+        super().__init__()
+        self.gate, self.head = nn.Linear(8, 4, bias=False), nn.Linear(8, 8, bias=False)
+
+    def forward(self, x):
+        return self.head(x[self.gate(x).softmax(-1).amax(-1) > 0.4])
+
+
+def test_a_figure_that_hangs_on_invented_values_says_so():
+    count = flopcount.count(Choosing().to("meta"), torch.zeros(50, 8, device="meta"))
+    assert count.flop_bounds == (0, None)
+    assert any(note.startswith("random:") for note in count.notes)
+    # With values nothing is invented: no row of zeros passes.
+    count = flopcount.count(Choosing(), torch.zeros(50, 8), backward=False)
+    assert (count.total, count.flop_bounds) == (2 * 50 * 8 * 4, None)
 
 
 class Routed(nn.Module):
