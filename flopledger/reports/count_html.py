@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from flopcount.counted_model import CountedModel
 
 _MOST_BOXES = 20_000
+ROOT = "(whole)"
+"""No module can be called so by an attribute; many are called "model", and two boxes of one name
+make an empty plot."""
 
 
 def write_icicle(model: "CountedModel", path: Path) -> None:
@@ -29,11 +32,10 @@ def write_icicle(model: "CountedModel", path: Path) -> None:
     paths = list(modules)
     figure = go.Figure(
         go.Icicle(
-            ids=[html.escape(path) or "model" for path in paths],
+            ids=[html.escape(path) or ROOT for path in paths],
             labels=[html.escape(path.rpartition(".")[2]) or name for path in paths],
             parents=[
-                "" if not path else html.escape(path.rpartition(".")[0]) or "model"
-                for path in paths
+                "" if not path else html.escape(path.rpartition(".")[0]) or ROOT for path in paths
             ],
             values=list(modules.values()),
             branchvalues="total",

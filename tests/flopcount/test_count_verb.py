@@ -302,3 +302,21 @@ def test_help_names_every_option_and_imports_no_torch():
     assert "HEAVY []" in done.stdout
     assert all(option in done.stdout for option in OPTIONS)
     assert "Example:" in done.stdout
+
+
+def test_a_module_called_model_has_a_box_of_its_own(tmp_path):
+    from types import SimpleNamespace
+
+    import torch
+
+    import flopcount
+    from flopledger.reports.count_html import write_icicle
+
+    inner = torch.nn.Sequential()
+    inner.add_module("model", torch.nn.Linear(4, 4))
+    count = flopcount.count(inner, torch.zeros(2, 4))
+    page = tmp_path / "page.html"
+    write_icicle(SimpleNamespace(count=count, name="Named"), page)
+    # The root and the module of that name: two ids, and the root is the parent of the other.
+    assert '"ids":["(whole)","model"]' in page.read_text()
+    assert '"parents":["","(whole)"]' in page.read_text()
