@@ -40,6 +40,7 @@ def main():
     coverage.add_argument("--end", type=int, default=1 << 30)
     coverage.add_argument("--every", type=int, default=1)
     coverage.add_argument("--minutes", type=float, default=600)
+    coverage.add_argument("--seconds", type=float, default=60, help="of the processor, a model")
     coverage.add_argument("--resume", help="a file of answers, read first and added to")
     coverage.add_argument("--only", nargs="*", help="names to examine again")
     coverage.set_defaults(run=run_coverage)

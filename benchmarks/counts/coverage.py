@@ -22,26 +22,25 @@ def answers_of(file):
     return {row[0]: row[1:] for row in map(json.loads, Path(file).read_text().splitlines())}
 
 
-MOST_SECONDS = 60
-"""Of processor time: on a busy machine the same model needs the same."""
-
-
 class OutOfTimeError(BaseException):
     """No failure of the model, so that nothing on the way takes it for one."""
 
 
-def timely(build, inputs):
-    """One model, given up after a minute: one that does not end must not stop the others."""
+def timely(build, inputs, most):
+    """One model, given up after ``most`` seconds of processor time, the same on a busy machine.
+
+    One that does not end must not stop the others.
+    """
 
     def late(*_):
         raise OutOfTimeError
 
     before = signal.signal(signal.SIGPROF, late)
-    signal.setitimer(signal.ITIMER_PROF, MOST_SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, most)
     try:
         return examine(build, inputs)
     except OutOfTimeError:
-        return "not within the time", f"{MOST_SECONDS} s"
+        return "not within the time", f"{most:g} s"
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, before)
@@ -76,7 +75,7 @@ def run_coverage(options):
             late += 1
             continue
         else:
-            answer = quiet(timely, build, inputs)
+            answer = quiet(timely, build, inputs, options.seconds)
             verdict, said = answer if isinstance(answer, tuple) else ("benchmark failed", answer)
             if options.resume:
                 with Path(options.resume).open("a") as file:
