@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from flopledger.commands._deliver import deliver
+
 if TYPE_CHECKING:
     from flopledger.reports.run_report import RunReport
 
@@ -16,7 +18,6 @@ def report_run(folder: Path, form: str | None, out: Path | None) -> int:
     """Write the report of the run in ``folder``; without a form tell it on the terminal."""
     from flopledger.commands._audited import check_target
     from flopledger.errors import FlopledgerError
-    from flopledger.reports import write_whole
     from flopledger.reports.run_report import read_run
 
     if form is not None and form not in FORMS:
@@ -30,13 +31,7 @@ def report_run(folder: Path, form: str | None, out: Path | None) -> int:
         _tell(made)
         return 0
     content = _rendered(made, form)
-    if out is None:
-        assert isinstance(content, str)
-        typer.echo(content, nl=False)
-        return 0
-    write_whole(out, content)
-    typer.echo(f"{form}: {out}", err=True)
-    return 0
+    return deliver(content, form, out)
 
 
 def _rendered(made: "RunReport", form: str) -> str | bytes:

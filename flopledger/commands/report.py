@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from flopledger.commands._deliver import deliver
+
 
 def register(app: typer.Typer) -> None:
     """Hang this verb on the command line."""
@@ -68,7 +70,6 @@ def report(
     from flopledger.commands._audited import audited
     from flopledger.errors import FlopledgerError
     from flopledger.exports import render
-    from flopledger.reports import write_whole
 
     if not case.exists():
         raise FlopledgerError(
@@ -88,13 +89,7 @@ def report(
     made = audited(case, seed=seed, regime=regime, trace=trace, allow_outside=allow_outside)
     suffix = None if out is None else out.suffix
     content = render(made, name, suffix, created=created)
-    if out is None:
-        assert isinstance(content, str)
-        typer.echo(content, nl=False)
-        return 0
-    write_whole(out, content)
-    typer.echo(f"{name}: {out}", err=True)
-    return 0
+    return deliver(content, name, out)
 
 
 def _merge(bundle: Path, form: str, out: Path | None, keys: list[Path]) -> int:
@@ -103,7 +98,6 @@ def _merge(bundle: Path, form: str, out: Path | None, keys: list[Path]) -> int:
     from flopledger.commands import _merge_page as merge_page
     from flopledger.commands._audited import check_target
     from flopledger.errors import FlopledgerError
-    from flopledger.reports import write_whole
 
     if form not in merge_page.SUFFIXES:
         raise FlopledgerError(
@@ -113,13 +107,7 @@ def _merge(bundle: Path, form: str, out: Path | None, keys: list[Path]) -> int:
         raise FlopledgerError(f"--format {form} needs --out FILE{merge_page.SUFFIXES[form][0]}")
     check_target(out, "--out", merge_page.SUFFIXES[form])
     content = merge_page.rendered(bundle, form, [load_public(path) for path in keys])
-    if out is None:
-        assert isinstance(content, str)
-        typer.echo(content, nl=False)
-        return 0
-    write_whole(out, content)
-    typer.echo(f"{form}: {out}", err=True)
-    return 0
+    return deliver(content, form, out)
 
 
 def _html(form: str | None, out: Path | None, html: Path, *, as_json: bool) -> tuple[str, Path]:

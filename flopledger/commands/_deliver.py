@@ -1,0 +1,21 @@
+"""Where a written form goes: the terminal or a file."""
+
+from pathlib import Path
+
+import typer
+
+
+def deliver(content: str | bytes, form: str, out: Path | None) -> int:
+    """Print ``content`` or write it whole to ``out``; returns the exit code 0.
+
+    Forms that are bytes have a file: their verbs ask for ``--out`` first.
+    """
+    if out is None:
+        assert isinstance(content, str)
+        typer.echo(content, nl=False)
+        return 0
+    from flopledger.reports import write_whole
+
+    write_whole(out, content)
+    typer.echo(f"{form}: {out}", err=True)
+    return 0
