@@ -54,6 +54,9 @@ class _Row:
     seconds: float | None
     stamp: float | None
     pace: float | None
+    printed: (
+        int  #: hash of the line; 0 where neither time nor stamp tells a copy from work done again
+    )
 
 
 def sniff(head: bytes, name: str) -> bool:
@@ -78,6 +81,7 @@ def _row(number: int, text: str) -> _Row | None:
     seconds = parse_positive(time[1]) if time is not None else None
     if seconds is not None and time is not None and time[2].lower().startswith("m"):
         seconds = seconds / 1000
+    stamp = stamp_seconds(text)
     return _Row(
         number=number,
         step=int(step[1]),
@@ -85,7 +89,8 @@ def _row(number: int, text: str) -> _Row | None:
         epoch=int(epoch[1]) if epoch is not None else None,
         loss=loss[1],
         seconds=float(seconds) if seconds is not None else None,
-        stamp=stamp_seconds(text),
+        stamp=stamp,
+        printed=hash(text) if seconds is not None or stamp is not None else 0,
         pace=float(found) if pace is not None and (found := parse_positive(pace[1])) else None,
     )
 
@@ -124,7 +129,14 @@ def read(document: Document, notes: Notes) -> None:
     log = StepLog()
     for row, step in zip(rows, steps, strict=True):
         log.add(
-            Step(step=step, line=row.number, mark=row.loss, seconds=row.seconds, stamp=row.stamp)
+            Step(
+                step=step,
+                line=row.number,
+                mark=row.loss,
+                seconds=row.seconds,
+                stamp=row.stamp,
+                printed=row.printed,
+            )
         )
     log.note(notes, zero_based=min(steps) == 0)
     totals = {row.total for row in rows if row.total is not None}

@@ -68,6 +68,7 @@ def read(document: Document, notes: Notes) -> None:
         step = Step(
             step=int(match[1]),
             line=number,
+            printed=hash(text),
             mark=fields.get("lm loss", text),
             seconds=_seconds(fields),
             stamp=stamp_seconds(text),

@@ -37,6 +37,7 @@ def read(document: Document, notes: Notes) -> None:
         step = Step(
             step=int(index) + 1,
             line=number,
+            printed=hash(text),
             mark=fields.get("reduced_train_loss", text),
             seconds=float(seconds) if seconds else None,
         )

@@ -67,10 +67,24 @@ class Row:
 
 def read(document: Document, notes: Notes) -> None:
     """Write down GPU-seconds, time and energy of the jobs, one fact a job."""
-    jobs = [row for row in _rows(document, notes) if _is_job(row)]
+    jobs = _once([row for row in _rows(document, notes) if _is_job(row)], notes)
     if not jobs:
         raise EvidenceError(f"{document.name}: an sacct header without a job row")
     _note_jobs(jobs, notes)
+
+
+def _once(jobs: list[Row], notes: Notes) -> list[Row]:
+    """Drop rows that are there twice, as where two tables were put together."""
+    kept: dict[tuple[str, ...], Row] = {}
+    again = [row for row in jobs if kept.setdefault(tuple(row.cells.values()), row) is not row]
+    if again:
+        notes.finding(
+            "duplicate-lines",
+            "info",
+            f"{len(again)} rows repeat another to the letter; each was counted once",
+            *(row.place for row in again[:5]),
+        )
+    return list(kept.values())
 
 
 def _note_jobs(jobs: list[Row], notes: Notes) -> None:
