@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.counts.families import DEPTHS, auto_models
+from benchmarks.counts.stated_diffusers import INPUTS
 from flopcount.inputs.sizes import InputSizeUnknownError
 
 
@@ -107,7 +108,10 @@ def diffusers_models(layers=4):
             built.model.__dict__["_built_by_flopcount"] = built
             return built.model
 
-        def inputs(_model=None, made=made):
+        def inputs(_model=None, made=made, name=name):
+            stated = INPUTS.get(name)
+            if stated is not None:
+                return (), stated.inputs(made["built"])
             open_sizes = {"text_tokens": 64, "latent": (32, 32), "frames": 5}
             sizes = {}
             while True:
