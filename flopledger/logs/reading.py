@@ -17,7 +17,10 @@ from flopledger.logs.readers import READERS
 #: What a fault of a reader on hostile content looks like. One bad file must not end an audit.
 _UNEXPECTED = (ValueError, LookupError, TypeError, ArithmeticError, AttributeError, RecursionError)
 
-
+#: Known files that hold no fact of a run.
+_SAY_NOTHING = frozenset(
+    {"model-auxiliary", "mlflow-other", "mlflow-metric", "mlflow-param", "model-card", "prose"}
+)
 #: Every checkpoint folder holds these again; nobody wonders at their copies.
 _REPEATED_BY_CHECKPOINTS = frozenset(
     {"model-auxiliary", "model-config", "adapter-config", "model-card", "hf-results", "prose"}
@@ -186,6 +189,14 @@ def _read_one(reader: Reader, document: Document) -> Notes:
             "error",
             f"{document.name}: the {reader.format} reader met content that it does not expect "
             f"({type(error).__name__}); nothing was taken from this file",
+            "the file",
+        )
+    if not notes.facts and not notes.findings and reader.format not in _SAY_NOTHING:
+        notes.finding(
+            "no-facts",
+            "warning",
+            f"read as {reader.format}, and nothing was found in it that an audit can use: its marks are "
+            "there, its figures are not",
             "the file",
         )
     if document.skipped_lines:

@@ -25,7 +25,7 @@ _HOLE_INTERVALS = 10
 #: Stamps and summed step times may differ by this before it is worth a word.
 _CLOCK_SLACK = 0.1
 
-_STAMP = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)[ T](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,6}))?")
+_STAMP = re.compile(r"(\d{4})[-/]?(\d\d)[-/]?(\d\d)[ T](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,6}))?")
 
 
 def short_lines(document: Document) -> Iterator[tuple[int, str]]:
@@ -165,16 +165,22 @@ class StepLog:
             return None
         return stamps[-1] - stamps[0]
 
-    def note(self, notes: Notes, *, zero_based: bool = False) -> None:
-        """Write down steps, restarts and time. ``zero_based``: step 0 is the first one done."""
+    def note(
+        self, notes: Notes, *, zero_based: bool = False, passes: int = 1, timed: bool = True
+    ) -> None:
+        """Write down steps, restarts and time.
+
+        ``zero_based``: step 0 is the first one done. ``passes``: what was printed are forward passes,
+        so many an optimizer step. ``timed``: no better word on the time stands elsewhere in the log.
+        """
         if not self.steps:
             return
         first, last = self.steps[0], self.steps[-1]
         done = self.covered_steps + (1 if zero_based else 0)
         if done > 0:
-            notes.fact("steps", done, line(last.line))
-        if self.first_step > 0:
-            notes.fact("first_step", self.first_step, line(first.line))
+            notes.fact("steps", done // passes or None, line(last.line))
+        if self.first_step >= passes:
+            notes.fact("first_step", self.first_step // passes, line(first.line))
             notes.finding(
                 "resumed-run",
                 "info",
@@ -190,7 +196,7 @@ class StepLog:
                 *(line(number) for number in self.repeated[:5]),
             )
         if self.lost_steps:
-            notes.fact("lost_steps", self.lost_steps, line(self.restarts[-1]))
+            notes.fact("lost_steps", self.lost_steps // passes or None, line(self.restarts[-1]))
             notes.finding(
                 "repeated-steps",
                 "warning",
@@ -198,7 +204,8 @@ class StepLog:
                 "compute spent that is not in the model",
                 *(line(number) for number in self.restarts[:5]),
             )
-        self._note_time(notes)
+        if timed:
+            self._note_time(notes)
 
     def _note_time(self, notes: Notes) -> None:
         summed, stamped = self.seconds(), self.stamped_seconds()

@@ -33,7 +33,12 @@ _LABELS = (
     "tflops",
     "tokens per gpu",
     "tokens/sec/gpu",
+    "approx flops per gpu",
 )
+#: GPT-NeoX begins its line with the rate: the whole batch divided by the same time.
+_RATE_BEFORE = re.compile(r"\bsamples/sec: (\d{1,9}\.\d{1,6}) \|")
+_NEOX_UNITS = re.compile(r"([\d.]{1,12})\s?(G|T|P)FLOPS", re.IGNORECASE)
+_POWERS = {"G": 1e9, "T": 1e12, "P": 1e15}
 #: Copies break long lines; the pieces of one iteration are at most so many.
 _PIECES = 8
 #: Forks before the batch was printed: DeepSpeed's settings, and its steps, stand in the same log.
@@ -53,6 +58,7 @@ def read(document: Document, notes: Notes) -> None:
     """Write down iterations, samples, time, stated rates and the arguments."""
     log, arguments = StepLog(), Arguments()
     rows: list[tuple[int, dict[str, str]]] = []
+    rates: list[tuple[float, float]] = []
     planned = None
     for number, text in _iterations(document, arguments, notes):
         match = _ITERATION.search(text)
@@ -68,6 +74,8 @@ def read(document: Document, notes: Notes) -> None:
         planned = (int(match[2]), number)
         if log.add(step):
             rows.append((number, fields))
+            if (rate := _RATE_BEFORE.search(text[: match.start()])) and step.seconds:
+                rates.append((float(rate[1]), step.seconds))
     arguments.note(notes)
     if not log.steps:
         if not arguments:
@@ -79,6 +87,7 @@ def read(document: Document, notes: Notes) -> None:
     _note_samples(log, rows, notes)
     _note_rates(rows, notes)
     _note_energy(log, rows, notes)
+    _note_batch_by_rate(log, rates, notes)
 
 
 def _fields(text: str) -> dict[str, str]:
@@ -87,7 +96,9 @@ def _fields(text: str) -> dict[str, str]:
     for cell in text.split("|"):
         label, _, value = cell.rpartition(":")
         label = label.strip().lower()
-        if label.startswith(_LABELS) and (match := _NUMBER.match(value.strip())) is not None:
+        if label == "approx flops per gpu" and (rate := _NEOX_UNITS.search(value)) is not None:
+            found[label] = repr(float(rate[1]) * _POWERS[rate[2].upper()])
+        elif label.startswith(_LABELS) and (match := _NUMBER.match(value.strip())) is not None:
             found[label] = match[0]
     return found
 
@@ -173,7 +184,7 @@ def _note_rates(rows: list[tuple[int, dict[str, str]]], notes: Notes) -> None:
     model, hardware, tokens = [], [], []
     for _, fields in rows:
         for label, value in fields.items():
-            if not label.startswith(("throughput", "tflops", "tokens")):
+            if not label.startswith(("throughput", "tflops", "tokens", "approx flops")):
                 continue
             rate = parse_positive(value)
             if rate is None:
@@ -182,6 +193,8 @@ def _note_rates(rows: list[tuple[int, dict[str, str]]], notes: Notes) -> None:
                 model.append(rate * 1e12)
             elif label == "tflops":
                 hardware.append(rate * 1e12)
+            elif label == "approx flops per gpu":
+                hardware.append(float(rate))
             elif label.startswith(("tokens per gpu", "tokens/sec/gpu")):
                 tokens.append(float(rate))
     place = f"lines {rows[0][0]} to {rows[-1][0]}: median"
@@ -192,14 +205,25 @@ def _note_rates(rows: list[tuple[int, dict[str, str]]], notes: Notes) -> None:
         notes.finding(
             "hardware-flop-claimed-as-model",
             "info",
-            "the rate is printed as TFLOPs, which in older versions counts recomputation: test a "
-            "factor of 4/3 before calling it model FLOP",
+            "the rate is printed as TFLOPs or approx flops, which in older versions counts "
+            "recomputation: test a factor of 4/3 before calling it model FLOP",
             f"line {rows[0][0]}",
         )
     for label, code in (("number of skipped iterations", "skipped_steps"),):
         total = sum(parse_count(fields.get(label)) or 0 for _, fields in rows)
         if total:
-            notes.fact(code, total, place)
+            notes.fact(code, total, place.replace("median", "sum"))
+
+
+def _note_batch_by_rate(log: StepLog, rates: list[tuple[float, float]], notes: Notes) -> None:
+    """Give the batch by rate x time, where nothing printed it and every line agrees."""
+    if not rates or any(fact.name == "global_batch" for fact in notes.facts):
+        return
+    batches = [rate * seconds for rate, seconds in rates]
+    whole = round(batches[-1])
+    if whole > 0 and all(abs(batch - whole) < max(0.2, 0.002 * whole) for batch in batches):
+        place = f"lines {log.steps[0].line} to {log.steps[-1].line}: samples/sec x seconds"
+        notes.fact("global_batch", whole, place)
 
 
 def _note_energy(log: StepLog, rows: list[tuple[int, dict[str, str]]], notes: Notes) -> None:

@@ -113,6 +113,13 @@ def _note_jobs(jobs: list[Row], notes: Notes) -> None:
     if energy > 0:
         notes.fact("energy_joules", energy, places or jobs[0].place, grade=Grade.INSTRUMENT)
         notes.fact("energy_boundary", "node", places or jobs[0].place)
+    if all(_elapsed(row) is None for row in jobs):
+        notes.finding(
+            "not-evidence-alone",
+            "warning",
+            "the table has no time of a job: print it with --format=JobID,State,ElapsedRaw,AllocTRES",
+            jobs[0].place,
+        )
     if len(jobs) > 1:
         notes.finding(
             "several-jobs",
