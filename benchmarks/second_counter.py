@@ -48,7 +48,22 @@ class SecondCounter(TorchFunctionMode):
             for flop, gradients, node, out in self.products
             if node is not None and not reached.isdisjoint(_nodes(node, out))
         )
-        return forward, backward
+        return forward, backward + sum(map(_own_backward, reached))
+
+
+def _own_backward(node):
+    """FLOP of a gradient that a model computes itself, in a function of its own.
+
+    No mathematics tells what its author wrote; it is called, once, and the products in it counted.
+    """
+    function = getattr(node, "_forward_cls", None)
+    if function is None:
+        return 0
+    results = node._input_metadata
+    gradients = [torch.zeros(r.shape, dtype=r.dtype, device=r.device) for r in results]
+    with torch.no_grad(), SecondCounter() as counter:
+        function.backward(node, *gradients)
+    return sum(flop for flop, *_ in counter.products)
 
 
 def _nodes(node, out):

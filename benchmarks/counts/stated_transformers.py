@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
+
+import torch
 
 from benchmarks.counts.stated_inputs import Stated
 
+SMALL_STEP = {"intermediate_size": 1024, "num_attention_heads": 8, "num_sliding_attention_heads": 8}
+SMALL_GLM = {
+    "hidden_size": 512,
+    "intermediate_size": 1024,
+    "moe_intermediate_size": 256,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 8,
+    "linear_num_heads": 8,
+    "index_n_heads": 8,
+    "n_routed_experts": 8,
+    "num_experts_per_tok": 2,
+    "vocab_size": 2048,
+}
 HALF_ROTARY = {"rope_parameters": {"partial_rotary_factor": 0.5}}
 # What default configurations leave open or set at odds with each other, as published ones state it.
 CONFIGS: dict[str, dict[str, Any]] = {
@@ -36,6 +52,327 @@ CONFIGS: dict[str, dict[str, Any]] = {
     **{key: {"text_config": HALF_ROTARY} for key in ("glm4v", "glm46v", "glmga")},
     "glm4v_moe": {"text_config": {**HALF_ROTARY, "head_dim": 128}},
     "xmod": {"default_language": "en_XX"},
+    "vitmatte": {"hidden_size": 768},
+    "t5gemma2": {"encoder": {"vision_config": {"image_size": 896, "patch_size": 14}}},
+    "step3p7": {"text_config": {"sliding_window": 512}},
+    "qwen3_omni_moe_text": {"num_attention_heads": 32, "head_dim": 128},
+    "qwen3_omni_moe_thinker": {
+        "vision_start_token_id": 151652,
+        "text_config": {"num_attention_heads": 32, "head_dim": 128, "vocab_size": 152064},
+    },
+    "deepseek_ocr2_vision": {
+        "encoder_config": {
+            "hidden_size": 896,
+            "intermediate_size": 4864,
+            "num_attention_heads": 14,
+            "num_key_value_heads": 2,
+        }
+    },
+    "lw_detr": {"projector_scale_factors": [1.0]},
+    "uvdoc": {"backbone_config": {"out_features": [f"stage{n}" for n in range(1, 7)]}},
+    "pp_ocrv6_small_det": {"backbone_config": {"out_features": [f"stage{n}" for n in range(1, 5)]}},
+    "pp_doclayout_v2": {"class_thresholds": [0.5] * 25, "class_order": list(range(25))},
+    # Eight experts instead of hundreds: which ones are chosen takes real weights in memory.
+    "longcat_flash": {
+        "n_routed_experts": 8,
+        "zero_expert_num": 4,
+        "moe_topk": 4,
+        "hidden_size": 512,
+        "ffn_hidden_size": 1024,
+        "expert_ffn_hidden_size": 256,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 8,
+        "vocab_size": 2048,
+    },
+    "nllb-moe": {
+        "num_experts": 8,
+        "vocab_size": 2048,
+        "encoder_ffn_dim": 1024,
+        "decoder_ffn_dim": 1024,
+    },
+    "step3p5": {"n_routed_experts": 8, "num_experts_per_tok": 2, "hidden_size": 512, **SMALL_STEP},
+    "glm5_next": {"text_config": SMALL_GLM},
+    "glm5_next_text": SMALL_GLM,
 }
 
-INPUTS = dict[str, Stated]()
+SPOKEN = "in training it compares with a recording: every word's duration, pitch and energy"
+SPEECH = {
+    "duration_labels": json.dumps([[2] * 64]),
+    "pitch_labels": "1x64x1",
+    "energy_labels": "1x64x1",
+    "spectrogram_labels": "1x128x80",
+}
+OTHER_PART = "rows that another part of the model hands on"
+"""A tower's own configuration does not state what comes to it from elsewhere."""
+
+SEEN = f"{OTHER_PART}: one level of 72 by 72 cells and 32 words"
+DETR = {
+    "vision_features": "1x5184x256",
+    "text_features": "1x32x256",
+    "vision_pos_encoding": "1x5184x256",
+    "spatial_shapes": "[[72, 72]]",
+}
+
+
+def meta(*shape, dtype=torch.bfloat16):
+    """A tensor without storage."""
+    return torch.zeros(*shape, dtype=dtype, device="meta")
+
+
+def detr_features(_model):
+    """Features and places of the cells, in lists by level, and the words' features."""
+    cells = [meta(1, 256, 72, 72)]
+    return {
+        "vision_features": cells,
+        "vision_pos_embeds": [meta(1, 256, 72, 72)],
+        "text_features": meta(1, 32, 256),
+    }
+
+
+def mask_features(_model):
+    """Queries of objects, the tower's three levels, the encoder's cells and the words' features."""
+    return {
+        "decoder_queries": meta(1, 200, 256),
+        "backbone_features": [meta(1, 256, side, side) for side in (288, 144, 72)],
+        "encoder_hidden_states": meta(1, 5184, 256),
+        "prompt_features": meta(1, 32, 256),
+    }
+
+
+def bytes_of(model):
+    """64 bytes, embedded: the local parts of BLT get them so."""
+    return {"inputs_embeds": meta(1, 64, model.config.hidden_size)}
+
+
+INPUTS = {
+    "blip_2_qformer": Stated(
+        why=f"{OTHER_PART}: 32 queries beside a ViT-g's 257 patches, as in BLIP-2",
+        given={"query_embeds": "1x32x768", "encoder_hidden_states": "1x257x1408"},
+    ),
+    "granite_speech5_ctc": Stated(
+        why="four frames of the spectrogram are stacked to a row, which only the processor knows",
+        given={"input_features": "1x256x320"},
+    ),
+    "granite_speech5_encoder": Stated(
+        why="four frames of the spectrogram are stacked to a row, which only the processor knows",
+        given={"input_features": "1x256x320"},
+    ),
+    "gemma4_audio": Stated(
+        why="128 bins of the spectrogram, which only the processor knows",
+        given={
+            "input_features": "1x512x128",
+            "attention_mask": json.dumps([[True] * 512]),
+        },
+    ),
+    "inkling2_vision": Stated(
+        why="cells of merged patches with the colours last, as its processor makes them",
+        given={"pixel_values": "64x40x40x3", "image_grid_thw": "[[1, 8, 8]]"},
+    ),
+    "inkling_vision": Stated(
+        why="patches of two frames with the colours last, as its processor makes them",
+        given={"pixel_values": "64x2x40x40x3"},
+    ),
+    "jev": Stated(
+        why="which tokens close a question and how many options each question has",
+        given={
+            "marks": "[[16, 32, 48]]",
+            "num_options": "[[2, 6, 4]]",
+            "question_type_ids": "[[0, 1, 2]]",
+        },
+    ),
+    "lxmert": Stated(
+        why=f"{OTHER_PART}: 36 regions from a detector",
+        given={"visual_feats": "1x36x2048", "visual_pos": "1x36x4"},
+    ),
+    "muse_glimmer_assistant": Stated(
+        why=f"{OTHER_PART}: a block of 16 guesses after 64 tokens, five layers of the main model",
+        given={"noise_embeds": "1x16x6656", "context_hidden_states": "1x64x33280"},
+    ),
+    "omdet-turbo": Stated(
+        why="the words of eight classes and of the task, which another modality's user chooses",
+        given={
+            "classes_input_ids": json.dumps([[row] * 77 for row in range(8)]),
+            "classes_attention_mask": json.dumps([[1] * 77] * 8),
+            "tasks_input_ids": json.dumps([[9] * 77]),
+            "tasks_attention_mask": json.dumps([[1] * 77]),
+            "classes_structure": "[8]",
+        },
+    ),
+    "pi0": Stated(
+        why="how many cameras there are and the tokens between which their images stand",
+        given={
+            "noise": "1x50x32",
+            "timestep": "1",
+            "input_ids": json.dumps([[257152] * 256 + [5] * 48]),
+            "pixel_values": "1x1x3x224x224",
+            "pixel_attention_mask": "[[true]]",
+            "attention_mask": json.dumps([[1] * 304]),
+        },
+    ),
+    "voxtral_realtime": Stated(
+        why="frames of sound for every token", sizes={"audio_frames": 512, "sequence": 64}
+    ),
+    "speech-encoder-decoder": Stated(
+        why="its one input is sound or features, whichever the encoder reads",
+        given={"input_values": "1x15360"},
+        sizes={"decoder_sequence": 16},
+    ),
+    "pe_video": Stated(why="the frames of a video", sizes={"frames": 4, "image": (336, 336)}),
+    "pe_video_encoder": Stated(
+        why="the frames of a video", sizes={"frames": 4, "image": (336, 336)}
+    ),
+    "pe_audio": Stated(
+        why="the tower reads sound of one channel", given={"input_values": "1x1x38400"}
+    ),
+    "pe_audio_video": Stated(
+        why="three inputs, of which two are enough to run it",
+        given={"input_values": "1x1x38400", "pixel_values_videos": "1x20x3x336x336"},
+    ),
+    "pe_audio_video_encoder": Stated(
+        why="sound and the frames that were seen beside it",
+        given={"input_values": "1x1x38400", "pixel_values_videos": "1x20x3x336x336"},
+    ),
+    "mimi_decoder": Stated(
+        why=f"{OTHER_PART}: frames of the quantiser", given={"latents": "1x512x16"}
+    ),
+    "pocket_tts_audio_tokenizer_decoder": Stated(
+        why=f"{OTHER_PART}: frames of the quantiser", given={"latents": "1x32x16"}
+    ),
+    "vibevoice_acoustic_tokenizer_decoder": Stated(
+        why=f"{OTHER_PART}: frames of the encoder", given={"hidden_states": "1x64x4"}
+    ),
+    "vibevoice_acoustic_tokenizer_encoder": Stated(
+        why="sound under the name of hidden states", given={"hidden_states": "1x1x12800"}
+    ),
+    "fastspeech2_conformer": Stated(why=SPOKEN, given=SPEECH),
+    "fastspeech2_conformer_with_hifigan": Stated(why=SPOKEN, given=SPEECH),
+    "fastspeech2_conformer_hifigan": Stated(
+        why=f"{OTHER_PART}: a spectrogram by frames", given={"spectrogram": "1x64x80"}
+    ),
+    "speecht5_hifigan": Stated(
+        why=f"{OTHER_PART}: a spectrogram by frames", given={"spectrogram": "1x64x80"}
+    ),
+    "glm_image": Stated(
+        why="places of the picture's tokens, which are none in a text alone",
+        given={"position_ids": "3x1x64:long"},
+    ),
+    "glm_image_vision": Stated(
+        why="a smaller picture than 2048 pixels", sizes={"image": (256, 256)}
+    ),
+    "xcodec2": Stated(
+        why="the same second of sound twice: samples of one channel, features of 320 samples each",
+        given={"input_values": "1x1x6400", "input_features": "1x20x160"},
+    ),
+    "dots3_note_audio_encoder": Stated(
+        why="how long each piece of sound is before it was padded",
+        given={"input_features": "1x128x256", "chunk_sample_lengths": "[40960]"},
+    ),
+    "mllama_vision_model": Stated(
+        why="tiles of a picture and which of them are no padding",
+        given={
+            "pixel_values": "1x1x4x3x448x448",
+            "aspect_ratio_ids": "[[6]]",
+            "aspect_ratio_mask": "[[[1, 1, 1, 1]]]",
+        },
+    ),
+    "molmo2_adapter": Stated(
+        why=f"{OTHER_PART}: 729 patches of two layers, pooled by fours",
+        given={
+            "image_features": "1x729x2304",
+            "pooled_patches_idx": json.dumps([[4 * i + j for j in range(4)] for i in range(182)]),
+        },
+    ),
+    "molmo2_vision": Stated(
+        why="rows of patches, as its processor cuts them", given={"pixel_values": "1x729x588"}
+    ),
+    "idefics2_perceiver": Stated(
+        why=f"{OTHER_PART}: 70 by 70 patches, all of them picture",
+        given={"context": "1x4900x4096", "attention_mask": json.dumps([[1] * 4900])},
+    ),
+    "florence_vision": Stated(
+        why="a picture under the name of hidden states", given={"hidden_states": "1x3x768x768"}
+    ),
+    "qwen2_5_omni_audio_encoder": Stated(
+        why="frames of all recordings in one row, and how many each has",
+        given={"input_features": "128x400", "feature_lens": "[400]", "aftercnn_lens": "[200]"},
+    ),
+    "qwen3_omni_moe_audio_encoder": Stated(
+        why="frames of all recordings in one row, and how many each has",
+        given={"input_features": "128x400", "feature_lens": "[400]"},
+    ),
+    "qwen2_5_omni_dit": Stated(
+        why=f"{OTHER_PART}: codes, the speaker and a recording of the voice",
+        given={
+            "hidden_states": "1x64x80",
+            "condition_vector": "1x100x80",
+            "speaker_embedding": "1x64x192",
+            "quantized_code": "1x32:long",
+            "time_step": "1",
+        },
+    ),
+    "qwen2_5_omni_bigvgan": Stated(
+        why=f"{OTHER_PART}: a spectrogram by bins", given={"mel_spectrogram": "1x80x64"}
+    ),
+    "qwen2_5_omni_token2wav": Stated(
+        why=f"{OTHER_PART}: codes, the speaker and a recording of the voice",
+        given={"code": "1x32:long", "conditioning": "1x192", "reference_mel": "1x100x80"},
+    ),
+    "sam3_detr_decoder": Stated(why=SEEN, given=DETR),
+    "sam3_lite_text_detr_decoder": Stated(why=SEEN, given=DETR),
+    "sam3_detr_encoder": Stated(why=SEEN, made=detr_features),
+    "sam3_lite_text_detr_encoder": Stated(why=SEEN, made=detr_features),
+    "sam3_mask_decoder": Stated(why=SEEN, made=mask_features),
+    "sam3_lite_text_mask_decoder": Stated(why=SEEN, made=mask_features),
+    "unlimited_ocr_vision_encoder": Stated(
+        why=f"{OTHER_PART}: patches of the tower before it", given={"patch_embeds": "1x1024x16x16"}
+    ),
+    "xclip_vision_model": Stated(
+        why="a video's frames one after the other", given={"pixel_values": "8x3x224x224"}
+    ),
+    "rag": Stated(
+        why="what a retriever found: five documents and their scores",
+        given={
+            "context_input_ids": "5x64:long",
+            "context_attention_mask": json.dumps([[1] * 64] * 5),
+            "doc_scores": "1x5",
+        },
+        sizes={"decoder_sequence": 16},
+    ),
+    "moshi_depth": Stated(
+        why=f"{OTHER_PART}: one step of the main decoder and the codes of its codebooks",
+        given={"input_ids": "64x8:long", "last_hidden_state": "64x1x4096"},
+    ),
+    "phi4_multimodal_audio": Stated(
+        why="frames that are no padding",
+        given={"hidden_states": "1x512x80", "mask": json.dumps([[True] * 512])},
+    ),
+    "qwen3_omni_moe_talker_code_predictor": Stated(
+        why=f"{OTHER_PART}: the talker's state and the first code",
+        given={"inputs_embeds": "1x2x1024"},
+    ),
+    "blt_local_encoder": Stated(
+        why="which patch each byte belongs to, which an entropy model decides",
+        made=lambda model: {
+            **bytes_of(model),
+            "patch_ids": torch.arange(64)[None] // 4,
+            "num_patches": 16,
+        },
+    ),
+    "blt_local_decoder": Stated(
+        why=f"{OTHER_PART}: 16 patches of four bytes",
+        made=lambda model: {**bytes_of(model), "patch_embeds": meta(1, 16, 2048)},
+    ),
+    "dia_decoder": Stated(
+        why=f"{OTHER_PART}: the encoder's rows", given={"encoder_hidden_states": "1x32x1024"}
+    ),
+    "deepseek_ocr2_encoder": Stated(
+        why=f"{OTHER_PART}: 256 patches and as many queries",
+        made=lambda _: {"inputs_embeds": meta(1, 512, 4096), "num_patches": 256},
+    ),
+    "inkling_audio": Stated(
+        why="codes of the spectrogram, 80 a frame", given={"audio_input_ids": "1x64x80:long"}
+    ),
+    "janus_vqgan": Stated(
+        why="a picture of as many tokens as its decoder reads", sizes={"image": (512, 512)}
+    ),
+}
