@@ -287,7 +287,9 @@ def _multi_head(counter, func, args, kwargs):
     counter.note(2 * pairs * width, (operand, operand), result)
     counter.note(2 * pairs * width, (operand, operand), result)
     counter.note(
-        2 * prod(query.shape[:-1]) * width * width, (operand, given["out_proj_weight"]), result
+        2 * prod(query.shape[:-1]) * given["out_proj_weight"].numel(),
+        (operand, given["out_proj_weight"]),
+        result,
     )
     return out
 
