@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from flopledger import coverage, telemetry
+from flopledger import coverage, job_width, telemetry
 from flopledger.case import AuditCase
 from flopledger.coverage import Coverage
 from flopledger.facts import Fact, Finding, Grade
@@ -67,23 +67,31 @@ def complete(case: AuditCase, index: int, run: RunFigures) -> Completed:
 
     evidence = read(files)
     found = assemble(evidence)
-    seen = coverage.judge(run, found)
+    recorded = telemetry.read(
+        [one for one in evidence.telemetry if one.name not in found.repeated_recordings]
+    )
+    launch = job_width.read(evidence.telemetry, found.recorded.devices if found.recorded else 0)
+    found = coverage.of_the_job(found, evidence, launch)
+    signs = coverage.Signs(
+        launch=launch,
+        from_idle_to_idle=telemetry.from_idle_to_idle(recorded),
+        declared=case.spec.run[index].telemetry_covers,
+    )
+    seen = coverage.judge(run, found, signs)
     found = coverage.qualify(found, seen)
     figures, findings = join(run, found)
     told = any(one.code == "coverage-gap" for one in findings)
     return Completed(
         figures=figures,
         found=found,
-        telemetry=telemetry.read(
-            [one for one in evidence.telemetry if one.name not in found.repeated_recordings]
-        ),
+        telemetry=recorded,
         coverage=seen,
         facts=(*evidence.facts, *_derived(found, evidence)),
         findings=(
             *_unread(evidence),
             *found.findings,
             *findings,
-            *_seen_in_part(run, found, seen, told=told),
+            *coverage.findings(run, found, seen, told=told),
         ),
         digests={
             name: source.sha256
@@ -175,34 +183,6 @@ def beyond_the_clock(run: RunFigures) -> list[Finding]:
             severity="warning",
             message=message,
             evidence=(hours.source, count.source, wall.source),
-        )
-    ]
-
-
-def _seen_in_part(
-    run: RunFigures, found: RunFacts, seen: Coverage | None, *, told: bool
-) -> list[Finding]:
-    """Say what recordings cannot bound, unless that was ``told`` beside a stated figure already."""
-    recorded = found.recorded
-    if seen is None or recorded is None or seen.covers == "whole":
-        return []
-    if seen.covers == "part" and told:
-        return []
-    if seen.covers == "part":
-        message = (
-            f"run {run.name}: {seen.words}: what the telemetry saw is a part of the run; its sums are "
-            "lower bounds and bound nothing from above"
-        )
-        return [
-            Finding(code="coverage-gap", severity="info", message=message, evidence=recorded.files)
-        ]
-    message = (
-        f"run {run.name}: nothing shows that the telemetry covers the whole run ({seen.words}): its "
-        "sums are of what was recorded, and what contradicts them is a question, no refutation"
-    )
-    return [
-        Finding(
-            code="coverage-unknown", severity="warning", message=message, evidence=recorded.files
         )
     ]
 

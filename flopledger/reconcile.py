@@ -128,8 +128,9 @@ def reconcile(
     evidence_digests: dict[str, str] | None = None,
     evaluation_flop: Interval | None = None,
     passes: tuple[Pass, ...] = (),
+    beside: tuple[Check, ...] = (),
 ) -> RunAudit:
-    """Compare the estimates of one run and combine them."""
+    """Compare the estimates of one run and combine them; ``beside`` are tests made elsewhere."""
     compared = pairs(estimates)
     utilisation = implied_utilisation(run, part, estimates)
     combined = combine(estimates, run.name, draws)
@@ -145,6 +146,7 @@ def reconcile(
         by_time = [as_question(check) for check in by_time]
     checks = [
         *by_time,
+        *beside,
         statement_check(run),
         document_check(findings),
         # Time and energy share the utilisation; what sets them apart is power, tested above.

@@ -224,6 +224,7 @@ MISMATCHES = frozenset(
         "accelerator-mismatch",
         "active-exceeds-total",
         "amount-mismatch",
+        "coverage-unproven",
         "device-count-mismatch",
         "device-time-mismatch",
         "precision-unsupported",
