@@ -118,7 +118,7 @@ def _note_amounts(log: StepLog, amounts: _Amounts, two_sided: int | None, notes:
     if two_sided is None:
         notes.fact("tokens", words, f"{place}: wpb x updates")
     else:
-        notes.fact("target_tokens", words, f"{place}: wpb x updates", unit="tokens")
+        notes.fact("target_tokens", words, f"{place}: wpb x updates")
         notes.finding(
             "unit-ambiguity",
             "info",
