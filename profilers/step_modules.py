@@ -92,6 +92,13 @@ class Modules:
         for seam in list(self.seams):
             self.disarm(seam)
 
+    def known(self) -> Iterator[Any]:
+        """Walk over the modules that have a seam."""
+        for seam in list(self.seams):
+            module = seam.module()
+            if module is not None:
+                yield module
+
     def within(self, whole: Any) -> tuple[list[dict[str, Any]], list[Seam]]:
         """The dictionaries and seams of the modules inside a model.
 
