@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from profilers.steps import Observer
 
 Undo = Callable[[], None]
+MAKING = ("__init__", "__setstate__")
+"""By these an object comes to be, or comes back."""
 
 
 class Modules:
@@ -147,7 +149,7 @@ class Modules:
         """Give modules that are made or copied from now on their seam at once."""
         yield register_module_module_registration_hook(self._registered).remove
         yield register_module_parameter_registration_hook(self._registered).remove
-        for name in ("__init__", "__setstate__"):
+        for name in MAKING:
             yield wrapped(torch.nn.Module, name, self._made)
         yield wrapped(torch.nn.Module, "compile", self._compiled)
         yield _unseen_by_script()

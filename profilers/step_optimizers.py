@@ -2,23 +2,18 @@
 
 Those that exist at the start are looked for once; later ones are noticed when they are made or
 unpickled. An optimizer that is left over from another model (or is garbage that nobody collected
-yet) must not keep a program's own word from ending a step.
+yet) must not keep a program's own word from ending a step. No torch is imported here.
 """
 
 from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from profilers.step_events import Kind
-from profilers.step_modules import wrapped
-
-OTHERS_READ = 4
-"""So many parameters' states are asked how often an optimizer stepped."""
+if TYPE_CHECKING:
+    from profilers.step_events import Kind
 
 
 class Optimizers:
@@ -31,13 +26,15 @@ class Optimizers:
         self._stepped: dict[int, tuple[Any, str]] = {}
         self._trained: set[int] = set()
 
-    def watch(self) -> Iterator[Callable[[], None]]:
-        """Look for those that exist, and notice those that are made from now on."""
+    def look(self, optimizers: type) -> None:
+        """Look for those that exist."""
         for item in gc.get_objects():
-            if issubclass(type(item), torch.optim.Optimizer):
+            if issubclass(type(item), optimizers):
                 self._living.add(item)
-        for name in ("__init__", "__setstate__"):
-            yield wrapped(torch.optim.Optimizer, name, self._living.add)
+
+    def made(self, optimizer: Any) -> None:
+        """One was made or unpickled."""
+        self._living.add(optimizer)
 
     @property
     def any_stepped(self) -> bool:
@@ -104,16 +101,3 @@ class Optimizers:
 def _parameters(optimizer: Any) -> set[int]:
     groups = getattr(optimizer, "param_groups", ())
     return {id(parameter) for group in groups for parameter in group["params"]}
-
-
-def steps_before(optimizer: Any) -> int:
-    """How often an optimizer had stepped before the step that it just made, by its own state."""
-    most = 0
-    for state in list(optimizer.state.values())[:OTHERS_READ]:
-        step = state.get("step") if isinstance(state, Mapping) else None
-        if isinstance(step, torch.Tensor):
-            # A tensor on another device is not read: that would wait for the device.
-            step = int(step.item()) if step.device.type == "cpu" and step.numel() == 1 else None
-        if isinstance(step, int | float):
-            most = max(most, int(step))
-    return max(0, most - 1)

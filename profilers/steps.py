@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -31,8 +31,8 @@ from profilers.step_events import (
     now_us,
 )
 from profilers.step_folding import Event, Folding, Open
-from profilers.step_modules import Modules
-from profilers.step_optimizers import Optimizers, steps_before
+from profilers.step_modules import MAKING, Modules, wrapped
+from profilers.step_optimizers import Optimizers
 from profilers.step_seam import Here, hook, signer, uncompiled
 from profilers.step_signature import MOST_OUTPUTS
 
@@ -115,11 +115,12 @@ class Observer:
         for model in models:
             self.modules.arm(model)
         self.modules.sweep()
+        self.optimizers.look(torch.optim.Optimizer)
         self._undo = [
             register_optimizer_step_post_hook(self._stepped).remove,
             step_passes.watch(torch, self._differentiated),
             *self.modules.watch(),
-            *self.optimizers.watch(),
+            *(wrapped(torch.optim.Optimizer, name, self.optimizers.made) for name in MAKING),
         ]
         self.watching = True
 
@@ -232,7 +233,7 @@ class Observer:
 
     def _resumed(self, optimizer: Any) -> None:
         """Tell how often the first optimizer had stepped before."""
-        before = steps_before(optimizer)
+        before = _steps_before(optimizer)
         if before and self.optimizers.number == 1:
             self.listener.resumed(before)
 
@@ -319,6 +320,19 @@ class _Inside:
 
     def __exit__(self, *_: object) -> None:
         self.here.depth = self.depth
+
+
+def _steps_before(optimizer: Any) -> int:
+    """How often an optimizer had stepped before the step that it just made, by its own state."""
+    most = 0
+    for state in list(optimizer.state.values())[:4]:
+        step = state.get("step") if isinstance(state, Mapping) else None
+        if isinstance(step, torch.Tensor):
+            # A tensor on another device is not read: that would wait for the device.
+            step = int(step.item()) if step.device.type == "cpu" and step.numel() == 1 else None
+        if isinstance(step, int | float):
+            most = max(most, int(step))
+    return max(0, most - 1)
 
 
 def output_tensors(out: Any) -> list[Any]:
