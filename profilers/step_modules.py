@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from profilers.steps import Observer
 
 Undo = Callable[[], None]
+MAKING = ("__init__", "__setstate__")
+"""By these an object comes to be, or comes back."""
 
 
 class Modules:
@@ -92,6 +94,13 @@ class Modules:
         for seam in list(self.seams):
             self.disarm(seam)
 
+    def known(self) -> Iterator[Any]:
+        """Walk over the modules that have a seam."""
+        for seam in list(self.seams):
+            module = seam.module()
+            if module is not None:
+                yield module
+
     def within(self, whole: Any) -> tuple[list[dict[str, Any]], list[Seam]]:
         """The dictionaries and seams of the modules inside a model.
 
@@ -140,7 +149,7 @@ class Modules:
         """Give modules that are made or copied from now on their seam at once."""
         yield register_module_module_registration_hook(self._registered).remove
         yield register_module_parameter_registration_hook(self._registered).remove
-        for name in ("__init__", "__setstate__"):
+        for name in MAKING:
             yield wrapped(torch.nn.Module, name, self._made)
         yield wrapped(torch.nn.Module, "compile", self._compiled)
         yield _unseen_by_script()

@@ -8,10 +8,8 @@ program. Of this pillar only this module, the seam and the modules import torch.
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
-import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -33,7 +31,8 @@ from profilers.step_events import (
     now_us,
 )
 from profilers.step_folding import Event, Folding, Open
-from profilers.step_modules import Modules
+from profilers.step_modules import MAKING, Modules, wrapped
+from profilers.step_optimizers import Optimizers
 from profilers.step_seam import Here, hook, signer, uncompiled
 from profilers.step_signature import MOST_OUTPUTS
 
@@ -87,13 +86,12 @@ class Observer:
         """Whether a new kind of call was seen since the last optimizer step."""
         self.compiled = _Compiled()
         self.modules = Modules(self)
-        self.optimizers: dict[int, tuple[Any, str]] = {}
-        self._trained: set[int] = set()
+        self.optimizers = Optimizers(self.modules.known)
         self._folding = Folding(
             listener,
-            is_trained=lambda kind: not self._trained.isdisjoint(kind.trained),
-            any_trained=lambda: bool(self._trained),
-            ends_by_word=lambda: not (self.automatic and self._expects_optimizer()),
+            is_trained=self.optimizers.trains,
+            any_trained=lambda: self.optimizers.any_trained,
+            ends_by_word=lambda kinds: not (automatic and self.optimizers.expected(kinds)),
         )
         self._lock = threading.RLock()
         self._by = ""
@@ -117,10 +115,12 @@ class Observer:
         for model in models:
             self.modules.arm(model)
         self.modules.sweep()
+        self.optimizers.look(torch.optim.Optimizer)
         self._undo = [
             register_optimizer_step_post_hook(self._stepped).remove,
             step_passes.watch(torch, self._differentiated),
             *self.modules.watch(),
+            *(wrapped(torch.optim.Optimizer, name, self.optimizers.made) for name in MAKING),
         ]
         self.watching = True
 
@@ -156,10 +156,8 @@ class Observer:
         if not self.watching or not self.automatic:
             return
         try:
-            known = self.optimizers.get(id(optimizer))
-            if known is None or known[0]() is not optimizer:
-                known = self._new_optimizer(optimizer)
-            name, log = known[1], self.log
+            name = self.optimizers.known(optimizer) or self._new_optimizer(optimizer)
+            log = self.log
             at = time.monotonic_ns()
             log.append((name, at))
             due = self.fresh or self._wary or at > self._due or (self.boundary and name == self._by)
@@ -208,10 +206,9 @@ class Observer:
         self.compiled.stepped = False
         if not self.automatic:
             return
-        if not self.optimizers:
-            for item in gc.get_objects():
-                if issubclass(type(item), torch.optim.Optimizer):
-                    self._new_optimizer(item)
+        if not self.optimizers.any_stepped:
+            for optimizer in self.optimizers.learn_living():
+                self._resumed(optimizer)
         self.log.append(("compiled", time.monotonic_ns()))
         self.boundary = True
         self.catch_up()
@@ -229,24 +226,16 @@ class Observer:
                     self.listener.settle(variant)
             self._wary = self._folding.wary
 
-    def _new_optimizer(self, optimizer: Any) -> tuple[Any, str]:
-        name = type(optimizer).__name__
-        same = sum(1 for ref, other in self.optimizers.values() if other.split("#")[0] == name)
-        name = f"{name}#{same + 1}" if same else name
-        known = (weakref.ref(optimizer), name)
-        self.optimizers[id(optimizer)] = known
-        for group in optimizer.param_groups:
-            self._trained.update(map(id, group["params"]))
-        before = _steps_before(optimizer)
-        if before and len(self.optimizers) == 1:
-            self.listener.resumed(before)
-        return known
+    def _new_optimizer(self, optimizer: Any) -> str:
+        name = self.optimizers.learn(optimizer)
+        self._resumed(optimizer)
+        return name
 
-    def _expects_optimizer(self) -> bool:
-        """Whether an optimizer will step by itself: then a word is of one of several batches."""
-        return bool(self.optimizers) or any(
-            issubclass(type(item), torch.optim.Optimizer) for item in gc.get_objects()
-        )
+    def _resumed(self, optimizer: Any) -> None:
+        """Tell how often the first optimizer had stepped before."""
+        before = _steps_before(optimizer)
+        if before and self.optimizers.number == 1:
+            self.listener.resumed(before)
 
     # ------------------------------------------------------------ replay
 
@@ -291,7 +280,7 @@ class Observer:
     def say(self, tokens: int | None, samples: int | None, number: int | None) -> None:
         """The program says what a step processed."""
         self.log.append((None, (tokens, samples, number), time.monotonic_ns()))
-        if self.fresh or not self.optimizers or len(self.log) > 1024:
+        if self.fresh or not self.optimizers.any_stepped or len(self.log) > 1024:
             self.fold()
 
     def begin_span(self, what: str) -> Open:
