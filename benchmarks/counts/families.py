@@ -117,6 +117,9 @@ def auto_models(sequence=64, layers=4):
                     path.write_text(json.dumps(auto_config(name, depth), default=str))
                     try:
                         built = made["built"] = load(path)
+                        stated = INPUTS.get(name)
+                        if stated is not None and stated.around is not None:
+                            return stated.around(built.model)
                         built.model.__dict__["_built_by_flopcount"] = built
                         return built.model
                     except flopcount.FlopcountError as error:

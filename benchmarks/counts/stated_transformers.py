@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from typing import Any
 
 import torch
 
 from benchmarks.counts.stated_inputs import Stated
+
+
+def stages(number):
+    """All stages of a backbone, where its default hands on the last one only."""
+    named = [f"stage{index}" for index in range(1, number + 1)]
+    return {"out_features": named, "out_indices": list(range(1, number + 1))}
+
 
 SMALL_STEP = {"intermediate_size": 1024, "num_attention_heads": 8, "num_sliding_attention_heads": 8}
 SMALL_GLM = {
@@ -49,6 +57,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "granitemoehybrid": {"layer_types": ["mamba", "attention"] * 2, "num_hidden_layers": 4},
     "rf_detr": {"backbone_config": {"image_size": 560}},
     "glm_image_text": HALF_ROTARY,
+    "glm_image": {"text_config": HALF_ROTARY},
     **{key: {"text_config": HALF_ROTARY} for key in ("glm4v", "glm46v", "glmga")},
     "glm4v_moe": {"text_config": {**HALF_ROTARY, "head_dim": 128}},
     "xmod": {"default_language": "en_XX"},
@@ -68,9 +77,16 @@ CONFIGS: dict[str, dict[str, Any]] = {
             "num_key_value_heads": 2,
         }
     },
-    "lw_detr": {"projector_scale_factors": [1.0]},
-    "uvdoc": {"backbone_config": {"out_features": [f"stage{n}" for n in range(1, 7)]}},
-    "pp_ocrv6_small_det": {"backbone_config": {"out_features": [f"stage{n}" for n in range(1, 5)]}},
+    "lw_detr": {
+        "projector_scale_factors": [1.0],
+        "projector_in_channels": [256],
+        "num_feature_levels": 1,
+    },
+    # The default misspells its backbone's key.
+    "edgetam_vision_model": {"backbone_config": {"architecture": "repvit_m1"}},
+    "edgetam": {"vision_config": {"backbone_config": {"architecture": "repvit_m1"}}},
+    "uvdoc": {"backbone_config": stages(6)},
+    "pp_ocrv6_small_det": {"backbone_config": stages(4)},
     "pp_doclayout_v2": {"class_thresholds": [0.5] * 25, "class_order": list(range(25))},
     # Eight experts instead of hundreds: which ones are chosen takes real weights in memory.
     "longcat_flash": {
@@ -84,6 +100,19 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "num_key_value_heads": 8,
         "vocab_size": 2048,
     },
+    "jev": {
+        "hidden_size": 1024,
+        "text_config": {
+            "hidden_size": 1024,
+            "intermediate_size": 2048,
+            "vocab_size": 2048,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 1,
+        },
+    },
+    "blt": {"encoder_hash_byte_group_vocab": 1024},
+    "slanet": {"max_text_length": 16},
+    "slanext": {"max_text_length": 16},
     "nllb-moe": {
         "num_experts": 8,
         "vocab_size": 2048,
@@ -97,14 +126,15 @@ CONFIGS: dict[str, dict[str, Any]] = {
 
 SPOKEN = "in training it compares with a recording: every word's duration, pitch and energy"
 SPEECH = {
-    "duration_labels": json.dumps([[2] * 64]),
-    "pitch_labels": "1x64x1",
-    "energy_labels": "1x64x1",
-    "spectrogram_labels": "1x128x80",
+    "duration_labels": json.dumps([[2] * 16]),
+    "pitch_labels": json.dumps([[[0.0]] * 16]),
+    "energy_labels": json.dumps([[[0.0]] * 16]),
+    "spectrogram_labels": json.dumps([[[0.0] * 80] * 32]),
 }
 OTHER_PART = "rows that another part of the model hands on"
 """A tower's own configuration does not state what comes to it from elsewhere."""
 
+FEW_POINTS = "a small picture: it finds points in it and works on those, with real numbers"
 SEEN = f"{OTHER_PART}: one level of 72 by 72 cells and 32 words"
 DETR = {
     "vision_features": "1x5184x256",
@@ -142,6 +172,45 @@ def mask_features(_model):
 def bytes_of(model):
     """64 bytes, embedded: the local parts of BLT get them so."""
     return {"inputs_embeds": meta(1, 64, model.config.hidden_size)}
+
+
+class Tracked(torch.nn.Module):
+    """A tracker of objects with a session of its own in every pass, on the video's device."""
+
+    def __init__(self, model):
+        super().__init__()
+        model.set_attn_implementation("sdpa")
+        self.model = model
+        self.config = model.config
+
+    def forward(self, video):
+        """Track one object, pointed at in the first frame, through all frames."""
+        place = importlib.import_module(type(self.model).__module__)
+        kind = getattr(place, type(self.model).__name__.replace("Model", "InferenceSession"))
+        device, (height, width) = video.device, video.shape[-2:]
+        session = kind(
+            video=video,
+            video_height=height,
+            video_width=width,
+            inference_device=device,
+            inference_state_device=device,
+            video_storage_device=device,
+            dtype=video.dtype,
+        )
+        point = {
+            "point_coords": torch.ones(1, 1, 1, 2, device=device, dtype=video.dtype),
+            "point_labels": torch.ones(1, 1, 1, device=device, dtype=torch.int32),
+        }
+        session.add_point_inputs(session.obj_id_to_idx(1), 0, point)
+        session.obj_with_new_inputs = [1]
+        return [self.model(session, frame_idx=index).pred_masks for index in range(len(video))]
+
+
+def two_frames(model):
+    """A video of two frames of the size that the model's tower reads."""
+    side = getattr(model.config.vision_config, "image_size", None) or model.config.image_size
+    side = side if isinstance(side, int) else side[0]
+    return {"video": meta(2, 3, side, side)}
 
 
 INPUTS = {
@@ -244,8 +313,8 @@ INPUTS = {
     "vibevoice_acoustic_tokenizer_encoder": Stated(
         why="sound under the name of hidden states", given={"hidden_states": "1x1x12800"}
     ),
-    "fastspeech2_conformer": Stated(why=SPOKEN, given=SPEECH),
-    "fastspeech2_conformer_with_hifigan": Stated(why=SPOKEN, given=SPEECH),
+    "fastspeech2_conformer": Stated(why=SPOKEN, given=SPEECH, sizes={"sequence": 16}),
+    "fastspeech2_conformer_with_hifigan": Stated(why=SPOKEN, given=SPEECH, sizes={"sequence": 16}),
     "fastspeech2_conformer_hifigan": Stated(
         why=f"{OTHER_PART}: a spectrogram by frames", given={"spectrogram": "1x64x80"}
     ),
@@ -374,5 +443,23 @@ INPUTS = {
     ),
     "janus_vqgan": Stated(
         why="a picture of as many tokens as its decoder reads", sizes={"image": (512, 512)}
+    ),
+    "lw_detr_vit": Stated(
+        why=f"{OTHER_PART}: embedded patches, a row for each of 16 windows",
+        given={"hidden_states": "16x16x768"},
+    ),
+    **{
+        name: Stated(
+            why="a session that remembers frames: two of them, one object pointed at in the first",
+            made=two_frames,
+            around=Tracked,
+        )
+        for name in ("sam2_video", "sam3_tracker_video", "edgetam_video")
+    },
+    "superglue": Stated(why=FEW_POINTS, sizes={"image": (64, 64)}),
+    "lightglue": Stated(why=FEW_POINTS, sizes={"image": (64, 64)}),
+    "vits": Stated(
+        why="eight tokens: it speaks as long as its random numbers say, sample by sample",
+        sizes={"sequence": 8},
     ),
 }
