@@ -70,9 +70,10 @@ def test_embeddings_are_given_instead_of_tokens(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config))
     tokens = count_config(tmp_path, sequence=8).count
     rows = count_config(tmp_path, sequence=8, given={"inputs_embeds": "1x8x32"}).count
-    assert rows.forward == tokens.forward
-    # Rows from elsewhere need no gradient: q, k and v (32 to 32 each) give none to their input.
-    assert tokens.backward - rows.backward == 3 * 2 * 8 * 32 * 32
+    # Rows from elsewhere need no gradient, but the weight of the norm before q, k and v does.
+    assert (rows.forward, rows.backward) == (tokens.forward, tokens.backward)
+    # MLP 3·32·64, attention 4·32·32, head 32·100 a token; scores and values 2·8·8·32
+    assert rows.forward == 2 * (8 * (3 * 32 * 64 + 4 * 32 * 32 + 32 * 100) + 2 * 8 * 8 * 32)
 
 
 def test_flattened_patches_become_small_images_where_a_convolution_reads_them(tmp_path):
