@@ -10,7 +10,8 @@ import tempfile
 from pathlib import Path
 
 import flopcount
-from benchmarks.counts.stated_transformers import CONFIGS, INPUTS
+from benchmarks.counts.stated_configs import CONFIGS
+from benchmarks.counts.stated_transformers import INPUTS
 from flopcount.inputs.sizes import InputSizeUnknownError
 
 DEPTHS = [
@@ -146,5 +147,6 @@ def auto_models(sequence=64, layers=4):
                             failure = error
             raise failure
 
+        build.real = name in INPUTS and INPUTS[name].real
         build.whole = functools.partial(build, depths=(None,))
         yield name, build, inputs
