@@ -9,9 +9,11 @@ op shows as a difference.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from math import log2, prod
 
 import torch
+import torch.nn.attention.flex_attention
 import torch.nn.functional as f
 from torch.overrides import TorchFunctionMode
 
@@ -345,10 +347,29 @@ SPECIAL = {
 }
 
 
+def _plain_attention(query, key, value, *_, enable_gqa=False, **__):
+    """What flex attention is without its mask: two products of every query with every key."""
+    if enable_gqa:
+        times = query.shape[-3] // key.shape[-3]
+        key, value = (x.repeat_interleave(times, dim=-3) for x in (key, value))
+    return torch.matmul(torch.softmax(torch.matmul(query, key.mT), dim=-1), value)
+
+
+@contextmanager
+def plain_flex_attention():
+    """Inside, flex attention is what it computes: its own form has no backward on the CPU."""
+    home = torch.nn.attention.flex_attention
+    original, home.flex_attention = home.flex_attention, _plain_attention
+    try:
+        yield
+    finally:
+        home.flex_attention = original
+
+
 def second_count(model, args, kwargs, loss=None):
     """Forward and backward FLOP of a step on meta tensors, by the second counter."""
     counter = SecondCounter()
-    with counter, torch.enable_grad():
+    with plain_flex_attention(), counter, torch.enable_grad():
         out = model(*args, **kwargs)
     own = loss(out) if loss is not None else getattr(out, "loss", None)
     if torch.is_tensor(own):

@@ -21,6 +21,7 @@ from flopcount.dispatch import watching
 from flopcount.doubles import Doubles, FakeDoubles, MetaDoubles, convert_inputs, doubled, reachable
 from flopcount.draws import noticing_python_draws
 from flopcount.errors import CountError, FlopcountError
+from flopcount.helpers import kept_helpers
 from flopcount.known_values import KnownValues
 from flopcount.scopes import Watch
 from flopcount.shared_layers import Sharing, SharingRefusedError
@@ -101,6 +102,7 @@ def _run(step: Step, doubles: Doubles, watch: Watch, *, share: bool) -> Sharing 
         stack.enter_context(doubles)
         stack.enter_context(autocast_as_on(doubles))
         stack.enter_context(doubled(reachable(step.model), doubles))
+        stack.enter_context(kept_helpers([step.args, step.kwargs]))
         inputs, named = convert_inputs((step.args, step.kwargs), doubles)
         watch.has_shards = doubles.has_shards
         watch.on_fakes = isinstance(doubles, FakeDoubles)

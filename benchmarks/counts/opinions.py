@@ -111,21 +111,28 @@ class Seeded(torch.nn.Module):
         return self.model(*args, **kwargs)
 
 
+def with_weights(model):
+    """A model of the same configuration with real weights, single precision, in training."""
+    if not hasattr(type(model), "_from_config"):  # of diffusers
+        return type(model).from_config(dict(model.config)).float().train()
+    for attention in ("sdpa", "eager", None):
+        chosen = {} if attention is None else {"attn_implementation": attention}
+        try:
+            config = copy.deepcopy(model.config)
+            return type(model)._from_config(config, dtype=torch.float32, **chosen).train()
+        except Exception:
+            if attention is None:
+                raise
+    return None
+
+
 def on_same_values(model, kwargs):
     """Both counts of one model with real weights on the same real inputs: (ours, second).
 
     For models whose work depends on values: on invented ones, two counters see two models.
     """
     torch.manual_seed(0)
-    for attention in ("sdpa", "eager", None):
-        chosen = {} if attention is None else {"attn_implementation": attention}
-        try:
-            config = copy.deepcopy(model.config)
-            fresh = type(model)._from_config(config, dtype=torch.float32, **chosen).train()
-            break
-        except Exception:
-            if attention is None:
-                raise
+    fresh = with_weights(model)
 
     def single(leaf):
         found = real(leaf, 1.0)

@@ -20,14 +20,17 @@ SIDE = 16
 """Patches along a side of a latent."""
 FRAMES = 3
 CONFIGS: dict[str, dict[str, Any]] = {
+    "BriaFibo2Transformer2DModel": {"dim": 512, "n_heads": 4, "cap_feat_dim": 512},
     "DreamLiteTransformer2DModel": {"in_channels": 320, "cross_attention_dim": 768},
     "EasyAnimateTransformer3DModel": {"in_channels": 16, "out_channels": 16, "patch_size": 2},
     "HiDreamImageTransformer2DModel": {
         "in_channels": 16,
-        "caption_channels": [4096, 4096],
+        "num_attention_heads": 4,
+        "caption_channels": [512, 512],
+        "text_emb_dim": 256,
         "patch_size": 2,
         "axes_dims_rope": [64, 32, 32],
-        "llama_layers": [*range(32), *[31] * 16],
+        "llama_layers": [*range(8)],
     },
     "HunyuanDiT2DModel": {
         "in_channels": 4,
@@ -35,9 +38,11 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "hidden_size": 1408,
         "sample_size": 128,
     },
+    "HunyuanVideo15Transformer3DModel": {"num_attention_heads": 4},
     "HunyuanVideoFramepackTransformer3DModel": {
         "has_image_proj": True,
         "has_clean_x_embedder": True,
+        "num_attention_heads": 4,
     },
     "LatteTransformer3DModel": {
         "in_channels": 4,
@@ -52,6 +57,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "norm_elementwise_affine": False,
     },
     "LuminaNextDiT2DModel": {"num_kv_heads": 8},
+    "MochiTransformer3DModel": {"num_attention_heads": 4},
     "OmniGenTransformer2DModel": {
         "rope_scaling": {"type": "su", "short_factor": [1.0] * 48, "long_factor": [1.0] * 48}
     },
@@ -59,7 +65,12 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "Transformer2DModel": {"in_channels": 320, "cross_attention_dim": 768},
     "TransformerTemporalModel": {"in_channels": 320},
     "UNet1DModel": {"extra_in_channels": 64},
+    "WanAnimateTransformer3DModel": {"inject_face_latents_blocks": 4},
+    "WanAnimate2Transformer3DModel": {"dim": 512, "num_heads": 4, "ffn_dim": 1024},
 }
+"""As published; narrower by a whole number of heads where the second opinion needs real numbers
+(Bria, HiDream, Hunyuan-Video 1.5, FramePack, Mochi, Wan-Animate 2), with as many texts and
+insertions as four layers take."""
 
 
 def noise(model: Any, *shape: int, dtype: torch.dtype | None = None) -> torch.Tensor:
@@ -102,8 +113,8 @@ def hunyuan_video_15(model: Any) -> dict[str, Any]:
     """From text alone: the pipeline hands on 729 image tokens, all zero."""
     config = model.config
     return {
-        "hidden_states": noise(model, 1, config.in_channels, FRAMES, SIDE, SIDE),
-        "timestep": when(1),
+        "hidden_states": noise(model, 1, config.in_channels, FRAMES, SIDE // 2, SIDE // 2),
+        "timestep": torch.full((1,), 500.0, dtype=model.dtype),
         "encoder_hidden_states": noise(model, 1, TEXT, config.text_embed_dim),
         "encoder_attention_mask": torch.ones(1, TEXT, dtype=torch.long),
         "encoder_hidden_states_2": noise(model, 1, 2 * TEXT, config.text_embed_2_dim),
@@ -114,7 +125,7 @@ def hunyuan_video_15(model: Any) -> dict[str, Any]:
 
 def framepack(model: Any) -> dict[str, Any]:
     """Nine new frames, and history: two clean, two halved, sixteen quartered, as the pipeline cuts it."""
-    config, side = model.config, SIDE * model.config.patch_size
+    config, side = model.config, SIDE // 2 * model.config.patch_size
     frames = {"clean": 2, "history_2x": 2, "history_4x": 16}
     after = torch.arange(1 + 16 + 2 + 1, 1 + 16 + 2 + 1 + 9)
     where = {"4x": torch.arange(1, 17), "2x": torch.arange(17, 19), "clean": torch.tensor([0, 19])}
@@ -320,6 +331,14 @@ INPUTS: dict[str, Stated] = {
     "Cosmos3OmniTransformer": Stated(
         why="where each token of text and film sits in their common row", made=cosmos3
     ),
+    "BriaFibo2Transformer2DModel": Stated(
+        why="a small latent, for the second opinion runs on real numbers",
+        sizes={"latent": (16, 16), "text_tokens": 16},
+    ),
+    "HiDreamImageTransformer2DModel": Stated(
+        why="a small latent, for routing runs on real numbers",
+        sizes={"latent": (16, 16), "text_tokens": 16},
+    ),
     "HunyuanVideo15Transformer3DModel": Stated(
         why="729 image tokens, of another model; whether they are all zero is asked",
         made=hunyuan_video_15,
@@ -342,6 +361,10 @@ INPUTS: dict[str, Stated] = {
     "LuminaNextDiT2DModel": Stated(why="the rotary table is an input", made=lumina_next),
     "MiniMaxH3Transformer3DModel": Stated(
         why="where each token of text, film and sound sits in their common row", made=minimax_h3
+    ),
+    "MochiTransformer3DModel": Stated(
+        why="a small latent, for the second opinion runs on real numbers",
+        sizes={"latent": (16, 16), "frames": 2},
     ),
     "OmniGenTransformer2DModel": Stated(
         why="which tokens of the row are images, and what each may see", made=omnigen

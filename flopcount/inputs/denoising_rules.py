@@ -54,7 +54,7 @@ def _axes(m: Denoiser) -> Any:
 
 def _encodings(m: Denoiser) -> Any:
     """What encoders hand on, each with its mask."""
-    return [(m.floats(m.texts(), m.need("text", "d_model")), m.ones(m.texts()).float())]
+    return [(m.floats(m.texts(), m.need("text", "d_model")), m.floats(m.texts()))]
 
 
 _WAN_STRIDE = 4
