@@ -37,6 +37,10 @@ class Role(enum.StrEnum):
     SKIP = "skip"
 
 
+IDENTITY = frozenset({Role.UUID, Role.MIG, Role.INDEX, Role.NODE, Role.BUS, Role.NAME})
+"""Roles of the columns that tell devices apart."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Column:
     """One column: what it is for and how its cells are written."""
@@ -109,11 +113,7 @@ class _Strict:
         self.table, self.findings, self.file = table, findings, file
         self.rows = Rows()
         self._devices: dict[tuple[str, ...], Device] = {}
-        self._identity = [
-            i
-            for i, column in enumerate(table.columns)
-            if column.role in (Role.UUID, Role.MIG, Role.INDEX, Role.NODE, Role.BUS, Role.NAME)
-        ]
+        self._identity = [i for i, column in enumerate(table.columns) if column.role in IDENTITY]
         self._signals = [i for i, c in enumerate(table.columns) if c.role is Role.SIGNAL]
         self._facts = [i for i, c in enumerate(table.columns) if c.role is Role.FACT]
         self._stamp = table.place(Role.STAMP)
