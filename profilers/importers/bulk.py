@@ -180,7 +180,7 @@ class _Bulk:
         """Make a block of a parsed piece."""
         stamps = table.column(self.names[self._stamp()]).combine_chunks()
         if self.table.stamp == "civil":
-            time = civil_column(stamps, self.table.zone)
+            time = civil_column(stamps, self.table.zone, zoned=self.table.zoned)
         else:
             time = epoch_column(stamps, self.table.stamp)
         if time is None:

@@ -66,6 +66,8 @@ class Table:
     delimiter: str = ","
     zone: tzinfo | None = None
     """Zone of stamps that carry none; None: unknown."""
+    zoned: bool = False
+    """The stamps carry their zone; then each of them must."""
     node: str | None = None
     """Host, where no column names it."""
     mark: str = "recording"
@@ -79,6 +81,11 @@ class Table:
     """Lines that the tool itself prints between the rows."""
     missing: Mapping[str, Unavailable] = field(default_factory=dict)
     """The format's own words for a missing figure, beside the usual ones."""
+
+    @property
+    def dated(self) -> bool:
+        """True where civil stamps are moments: their zone is written or was stated."""
+        return self.zoned or self.zone is not None
 
     def place(self, role: Role) -> int | None:
         """Return the position of the first column with a role."""
@@ -181,6 +188,8 @@ class _Strict:
         if self.table.stamp == "civil":
             found = stamps.civil(cell, self.table.zone)
             time = None if found is None else found[0]
+            if found is not None and found[1] != self.table.dated:
+                raise self._half_zoned(number, cell)
         else:
             time = stamps.epoch(cell, self.table.stamp)
         if time is None:
@@ -202,6 +211,15 @@ class _Strict:
             known = device(self.table, titles, facts, self.file, number)
             self._devices[told] = known
         return known
+
+    def _half_zoned(self, number: int, cell: str) -> ImportFormatError:
+        here, there = ("no zone", "one") if self.table.zoned else ("a zone", "none")
+        return ImportFormatError(
+            f"the stamp {cell[:40]!r} has {here} and those above have {there}; state the zone of those "
+            "without one (--zone)",
+            file=self.file,
+            line=number,
+        )
 
     def _misfit(self, number: int, column: Column, cell: str) -> ImportFormatError:
         wanted = {Role.STAMP: "a stamp", Role.SIGNAL: f"a figure in {column.unit}"}
