@@ -139,6 +139,7 @@ class _Strict:
             return
         cells = split(text, self.table.delimiter, self.file, number)
         if self.table.is_header(cells):
+            self._same_header(number, cells)
             self.findings.add("repeated-header", "the header is repeated", line=number)
             return
         if len(cells) != len(self.table.columns):
@@ -211,6 +212,21 @@ class _Strict:
             known = device(self.table, titles, facts, self.file, number)
             self._devices[told] = known
         return known
+
+    def _same_header(self, number: int, cells: Sequence[str]) -> None:
+        """Refuse a header that is not the first one again: rows below it would be misread."""
+        titles = [column.title for column in self.table.columns]
+        found = [cell.strip().strip('"').strip() for cell in cells]
+        if found != titles:
+            place = next((i for i, t in enumerate(found) if titles[i : i + 1] != [t]), len(found))
+            here = repr(found[place]) if place < len(found) else "nothing"
+            there = repr(titles[place]) if place < len(titles) else "nothing"
+            raise ImportFormatError(
+                f"another header begins here (column {place + 1} is {here}, in the first one {there}); "
+                "split the file at this line and import the parts with --append",
+                file=self.file,
+                line=number,
+            )
 
     def _half_zoned(self, number: int, cell: str) -> ImportFormatError:
         here, there = ("no zone", "one") if self.table.zoned else ("a zone", "none")
