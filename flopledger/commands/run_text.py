@@ -10,10 +10,7 @@ if TYPE_CHECKING:
 def print_run(summary: dict[str, Any], folder: Path, out: "Console") -> None:
     """Print the summary of a run in a few lines. Unknown figures are said to be unknown."""
     out.print()
-    out.print(
-        f"flopledger: {duration(summary['duration_seconds'])}, exit code {summary['exit_code']}, "
-        f"record in {folder}"
-    )
+    out.print(f"flopledger: {_time(summary)}, exit code {summary['exit_code']}, record in {folder}")
     for line in steps_lines(summary):
         out.print(f"  {line}", soft_wrap=True, markup=False)
     for device in summary["devices"]:
@@ -95,6 +92,15 @@ def _device(device: dict[str, Any]) -> str:
     parts.append("tensor activity unknown" if tensor is None else f"tensor {tensor:.1%}")
     parts.append(f"seen {duration(device['covered_seconds'])}")
     return ", ".join(parts)
+
+
+def _time(summary: dict[str, Any]) -> str:
+    """Return the wall time, and beside it that of all nodes where several ran at once."""
+    wall, nodes = summary["duration_seconds"], summary.get("node_seconds")
+    if wall is None or nodes is None or nodes - wall < 0.05:
+        return duration(wall)
+    launches = len(summary.get("launches") or [])
+    return f"{duration(wall)} of wall time ({duration(nodes)} over {launches} launches)"
 
 
 def duration(seconds: float | None) -> str:

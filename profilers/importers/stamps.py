@@ -1,6 +1,7 @@
 """Stamps of foreign tools to nanoseconds. A zone that nobody wrote down stays unknown."""
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -54,6 +55,19 @@ def civil(text: str, stated: tzinfo | None = None) -> tuple[int, bool] | None:
     if not 0 <= whole < _LATEST_S * 10**9:
         return None
     return whole + int((found[7] or "0").ljust(9, "0")), bool(written or stated)
+
+
+def zoned(cells: Iterable[str]) -> bool:
+    """Say whether the first civil stamp among some cells has its zone written behind it."""
+    return next((found[1] for cell in cells if (found := civil(cell)) is not None), False)
+
+
+def zone_behind(text: str) -> str:
+    """Return what stands behind the figures of a civil stamp: ``Z``, `` +02:00`` or nothing."""
+    found = _CIVIL.fullmatch(text.strip())
+    return (
+        "" if found is None or found[8] is None else text.strip()[found.end(7 if found[7] else 6) :]
+    )
 
 
 def epoch(text: str, unit: str) -> int | None:

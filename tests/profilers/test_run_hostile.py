@@ -154,7 +154,7 @@ def test_launches_add_up_end_by_end():
         ends = {"low": low, "high": high}
         told = {"hard": {"low": 0.0, "high": hard}, "by_precision": {"bf16": ends}}
         return {
-            "started": "", "duration_seconds": 1.0, "exit_code": 0, "command": [],
+            "started": "2026-07-23T12:00:00+00:00", "duration_seconds": 1.0, "exit_code": 0, "command": [],
             "energy_joules": 1.0, "energy_bounds_joules": [low, high],
             "flop_bounds": {**ends, **told, "grade": "gauge"},
         }  # fmt: skip
@@ -166,6 +166,29 @@ def test_launches_add_up_end_by_end():
     both = continued(continued(None, launch(1.0, None, None)), launch(10.0, 30.0, 40.0))
     assert both["energy_bounds_joules"] == [11.0, None]
     assert both["flop_bounds"]["high"] is both["flop_bounds"]["hard"]["high"] is None
+
+
+@pytest.mark.parametrize(
+    ("starts", "wall"),
+    [
+        ((0, 100), 60 + 30),  # one after the other: a pause is no running time
+        ((0, 10), 60),  # the second inside the first
+        ((0, 45), 75),  # 60, and 15 of 30 beyond it
+        ((45, 0), 30 + 60),  # the later one told first: 0 to 30, then 45 to 105
+        ((0, 60), 90),  # end to end
+        (("", 0), None),  # one that does not say when: no wall time, and the sum stays
+    ],
+)
+def test_wall_time_and_the_seconds_of_all_nodes(starts, wall):
+    base = {"exit_code": 0, "command": [], "energy_joules": 1.0, "energy_bounds_joules": None}
+    both = None
+    for start, seconds in zip(starts, (60.0, 30.0), strict=True):
+        told = f"2026-07-23T12:{start // 60:02d}:{start % 60:02d}+00:00" if start != "" else ""
+        launch = {**base, "started": told, "duration_seconds": seconds, "flop_bounds": None}
+        both = continued(both, launch)
+    assert both["duration_seconds"] == wall
+    assert both["node_seconds"] == 90.0
+    assert both["started"] == both["launches"][0]["started"]
 
 
 def test_a_job_of_several_nodes_is_told():
@@ -289,20 +312,81 @@ def test_two_nodes_in_one_folder(tmp_path):
     assert verify(tmp_path) == []
 
 
-def test_a_notebook_runner(nvml, tmp_path):
-    """nbclient starts a kernel in a session of its own; it still belongs to the run."""
+BOOKS = {
+    "trains": """import os, torch
+open("pid", "w").write(str(os.getpid()))
+model = torch.nn.Linear(8, 8)
+optimizer = torch.optim.SGD(model.parameters(), 0.1)
+for _ in range(4):
+    optimizer.zero_grad()
+    model(torch.ones(2, 8)).sum().backward()
+    optimizer.step()
+""",
+    "raises": "raise ValueError('as planned')",
+    "dies": "import os; os.kill(os.getpid(), 9)",
+}
+
+
+@pytest.fixture
+def books(tmp_path):
+    """Notebooks of one cell each, in the folder of the test."""
     nbformat = pytest.importorskip("nbformat")
-    pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")
+    for name, code in BOOKS.items():
+        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+        nbformat.write(book, tmp_path / f"{name}.ipynb")
+    return tmp_path
+
+
+RUNNERS = {
+    "nbconvert": (
+        "-m",
+        "nbconvert",
+        "--to",
+        "notebook",
+        "--execute",
+        "--output",
+        "done",
+        "{}.ipynb",
+    ),
+    "nbclient": (
+        "-c",
+        "import nbformat, nbclient; nbclient.execute(nbformat.read('{}.ipynb', 4))",
+    ),
+    "papermill": ("-m", "papermill", "--kernel", "python3", "{}.ipynb", "done.ipynb"),
+}
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_a_notebook_runner(nvml, books, runner):
+    """The kernel has a session of its own; it still belongs to the run, with its steps and device."""
+    pytest.importorskip(runner)
+    pytest.importorskip("torch")
     nvml(DEVICES)
-    book = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell("import os; open('pid', 'w').write(str(os.getpid()))")]
-    )
-    nbformat.write(book, tmp_path / "train.ipynb")
-    runner = "import nbformat, nbclient; b = nbformat.read('train.ipynb', 4); nbclient.execute(b)"
-    out = tmp_path / "out"
-    done = profile(out, sys.executable, "-c", runner, cwd=tmp_path)
+    out = books / "out"
+    words = [word.format("trains") for word in RUNNERS[runner]]
+    done = profile(out, sys.executable, *words, cwd=books)
     assert done.returncode == 0, done.stderr
     told = json.loads((out / "summary.json").read_text())
     assert told["processes"]["python"] >= 2  # the runner and the kernel
-    assert (tmp_path / "pid").exists()
+    assert told["processes"]["recording"] == 1
+    assert (books / "pid").exists()
+    # Four steps of a layer of 8 by 8 on 2 rows: 2 x 2 x 8 x 8 = 256 forward and as many for the weights'
+    # gradient; the input needs none.
+    assert told["steps"]["count"] == 4
+    assert told["model_flop"] == 4 * (256 + 256)
+    assert len(told["devices"]) == 2
+
+
+@pytest.mark.parametrize("book", ["raises", "dies"])
+def test_a_notebook_that_fails(nvml, books, book):
+    """Its runner's exit code comes through, and the record is whole."""
+    pytest.importorskip("nbconvert")
+    nvml(DEVICES)
+    out = books / "out"
+    words = [word.format(book) for word in RUNNERS["nbconvert"]]
+    bare = subprocess.run([sys.executable, *words], cwd=books, capture_output=True, check=False)
+    done = profile(out, sys.executable, *words, cwd=books)
+    assert done.returncode == bare.returncode != 0
+    assert json.loads((out / "summary.json").read_text())["exit_code"] == bare.returncode
+    assert verify(out) == []
