@@ -9,7 +9,7 @@ from flopledger import verdict as bands
 from flopledger.case import AuditCase
 from flopledger.combine import Combined
 from flopledger.facts import Finding, Severity
-from flopledger.fingerprints import Fingerprint
+from flopledger.fingerprints import Context, Fingerprint
 from flopledger.inputs import quantity
 from flopledger.methods import work
 from flopledger.quantity import Interval, printed
@@ -326,53 +326,24 @@ def _totals(
     counted = [run for run in runs if counts(run.figures, ledger)]
     names = {name for run in counted for name in run.conventions}
     for name in sorted(names):
-        if name != work.ALL_EXPERTS and all(name in run.conventions for run in counted):
+        if name not in work.TRAPS and all(name in run.conventions for run in counted):
             yield name, sum(run.conventions[name] for run in counted)
 
 
 def _fits(value: float, runs: list[RunAudit], ratio: float, spread: float) -> list[Fingerprint]:
-    extra: list[Fingerprint] = []
-    if len(runs) == 1:
-        extra = [*_expert_counts(value, runs[0], ratio), *_other_peaks(runs[0])]
-        epochs = runs[0].figures.epochs
-        passes = epochs.quantity.best if epochs is not None else None
-        if passes is not None and passes > 1.2:
-            extra.append(fingerprints.several_epochs(passes))
-    return fingerprints.matching(ratio, spread=spread, extra=tuple(extra))
-
-
-def _expert_counts(value: float, run: RunAudit, ratio: float) -> list[Fingerprint]:
-    figure = run.conventions.get(work.ALL_EXPERTS)
-    if figure is None:
-        return []
-    reason = "all experts were counted, not the active ones"
-    return [
-        Fingerprint(
-            code="experts-all-counted",
-            factor=figure * ratio / value,
-            tolerance=0.05,
-            reason=reason,
-        )
-    ]
-
-
-def _other_peaks(run: RunAudit) -> list[Fingerprint]:
-    """List the factors by which a claim would be off that used another peak of the part."""
-    stated = run.figures.precision
-    peak = run.part.peak(stated) if run.part is not None and stated is not None else None
-    if run.part is None or peak is None or peak.best is None:
-        return []
-    others = {name: run.part.peak(name) for name in (*run.part.precisions(), "fp32")}
-    return [
-        fingerprints.other_peak(other.best / peak.best, name)
-        for name, other in others.items()
-        if other is not None and other.best is not None and other.best != peak.best
-    ]
+    """List known mistakes that the ratio fits; of several runs only those that none of them decides."""
+    if len(runs) != 1:
+        return fingerprints.matching(ratio, spread=spread, known=fingerprints.UNITS)
+    (run,) = runs
+    context = Context(
+        run=run.figures, part=run.part, conventions=run.conventions, estimate=value / ratio
+    )
+    return fingerprints.of_total(value, context, spread=spread)
 
 
 def _fit_finding(fit: Fingerprint, ratio: float, claim: Claim) -> Finding:
     message = (
-        f"claim / estimate = {number(ratio)} fits a factor of {number(fit.factor)}: {fit.reason}. A question "
+        f"claim / estimate = {number(ratio)} fits a factor of {number(fit.factor)}: {fit.words}. A question "
         "to ask, not a correction"
     )
     return _finding(fit.code, "warning", message, claim)

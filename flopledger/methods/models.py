@@ -55,6 +55,8 @@ class Costed:
     findings: tuple[Finding, ...] = ()
     parameters_total: float | None = None
     parameters_active: float | None = None
+    parameters_core: float | None = None  #: those that a token meets, without the lookup tables
+    has_two_halves: bool = False  #: encoder and decoder: a token meets one of them
 
 
 def load(key: str, spec: ModelSpec, config: Path | None, *, place: str) -> Model:
@@ -204,6 +206,10 @@ def _closed_form(model: Model, sequence: int | None, sizes: dict[str, Any]) -> C
         assumptions=form.assumptions,
         parameters_total=form.parameters.total,
         parameters_active=form.parameters.active,
+        parameters_core=None
+        if model.dimensions.kind == "encoder-decoder"
+        else form.parameters.active_without_embeddings,
+        has_two_halves=model.dimensions.kind == "encoder-decoder",
     )
 
 
