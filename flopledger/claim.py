@@ -120,6 +120,8 @@ def judge_by_ledgers(
     explains (rollouts, synthetic data or the original counted in) is no lie, and is said to be that.
     """
     first = judge(claim, runs, totals[0][1])
+    if totals[0][1] is None and first.verdict is Verdict.UNDETERMINED:
+        return _by_another_ledger(claim, runs, totals[1:]) or first
     best, words = first, ""
     for name, total in totals[1:]:
         if best.verdict not in _MILDER[1:] or total is None:
@@ -134,6 +136,22 @@ def judge_by_ledgers(
     )
     finding = _finding("claim-convention", "info", message, claim)
     return replace(best, findings=(*best.findings, finding))
+
+
+def _by_another_ledger(
+    claim: Claim, runs: list[RunAudit], totals: "list[tuple[str, Combined | None]]"
+) -> Judgement | None:
+    """Judge by the first other total, where no run of the case updated parameters (or none has a figure)."""
+    name, total = next(((name, total) for name, total in totals if total is not None), ("", None))
+    if total is None or any(counts(run.figures, "parameter_update") for run in runs):
+        return None
+    judged = judge(replace(claim, ledger="eu_cumulative"), runs, total)
+    message = (
+        f"no run of the case updated parameters: the claim was held against {name} "
+        f"({number(total.flop.best)} FLOP)"
+    )
+    finding = _finding("claim-convention", "info", message, claim)
+    return replace(judged, findings=(*judged.findings, finding))
 
 
 def _against_estimate(

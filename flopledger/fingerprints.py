@@ -299,7 +299,8 @@ def _of_hours(value: float, context: Context) -> Iterable[Fingerprint]:
             reason=f"the {name} was used",
             backed=()
             if product is None
-            else (f"the figure is device-hours x that peak x {product}",) * 2,
+            else (f"the figure is device-hours x that peak x {product}",),
+            weight=1.0 if product is not None and "stated" in product else 0.0,
             opposed=() if seconds is not None else ("no hours are stated to multiply it with",),
         )
     for share, words in shares[len(stated) :]:
@@ -311,7 +312,8 @@ def _of_hours(value: float, context: Context) -> Iterable[Fingerprint]:
                 factor=value / context.estimate,
                 tolerance=0.04,
                 reason="a utilisation of 1 was assumed",
-                backed=(f"the figure is device-hours x the dense peak x {words}",) * 2,
+                backed=(f"the figure is device-hours x the dense peak x {words}",),
+                weight=0.5,
             )
 
 
