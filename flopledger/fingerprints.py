@@ -351,37 +351,45 @@ ROUTES = (
         tolerance=0.12,
         reason="node-hours stated as device-hours (4 devices a node)",
     ),
-    Fingerprint(
-        code="unit-ambiguity",
-        factor=1 / 3600,
-        tolerance=0.3,
-        reason="hours stated in seconds' place, or tokens in thousands' place",
-    ),
-    Fingerprint(
-        code="unit-ambiguity",
-        factor=1e-3,
-        tolerance=0.3,
-        reason="a slip of a metric prefix: hours in thousands, or tokens a thousand times too many",
-    ),
-    Fingerprint(
-        code="unit-ambiguity",
-        factor=1e-6,
-        tolerance=0.3,
-        reason="a slip of a metric prefix: hours in millions, or tokens a million times too many",
-    ),
-    Fingerprint(
-        code="unit-ambiguity",
-        factor=1e3,
-        tolerance=0.3,
-        reason="a slip of a metric prefix: hours a thousand times too many, or tokens in thousands",
-    ),
-    Fingerprint(
-        code="unit-ambiguity",
-        factor=1e6,
-        tolerance=0.3,
-        reason="a slip of a metric prefix: hours a million times too many, or tokens in millions",
-    ),
 )
+
+
+#: Beyond this factor between hours and work no downtime and no fast chip is left to explain it.
+ABSURD = 20.0
+#: Slips that put hours or tokens wrong by so much: (device-time over work, what was written).
+_SLIPS = (
+    (1 / 3600, "hours of a figure in seconds' place (or seconds divided by 3,600 twice)"),
+    (3600.0, "seconds written as hours"),
+    (1e-3, "hours in thousands written as hours, or tokens a thousand times too many"),
+    (1e3, "tokens in thousands written as tokens, or hours a thousand times too many"),
+    (1e-6, "hours in millions written as hours, or tokens a million times too many"),
+    (1e6, "tokens in millions written as tokens, or hours a million times too many"),
+    (1e-9, "tokens a billion times too many, such as billions written twice"),
+    (1e9, "tokens in billions written as tokens, or parameters in billions"),
+    (1e12, "tokens in trillions written as tokens"),
+    (1 / 24, "days written as hours"),
+)
+
+
+def absurd(ratio: float, run: RunFigures) -> list[Fingerprint]:
+    """List the slips of units that set device-time over work so far off, closest first.
+
+    A utilisation is known to a factor of two at best, so a slip need not fit better than that.
+    """
+    slips = list(_SLIPS)
+    count = run.device_count.quantity.best if run.device_count is not None else None
+    if count is not None and count >= 4:
+        words = f"hours of the clock written as device-hours (the run had {count:,.0f} devices)"
+        slips.append((1 / count, words))
+    if run.sequence_length is not None and run.sequence_length > 16:
+        length = run.sequence_length
+        slips.append((float(length), f"samples of {length:,} tokens written as tokens"))
+        slips.append((1 / length, f"tokens multiplied by the {length:,} of a sample once more"))
+    found = [
+        Fingerprint(code="unit-ambiguity", factor=factor, tolerance=0.8, reason=reason)
+        for factor, reason in slips
+    ]
+    return matching(ratio, spread=0.0, known=tuple(found))
 
 
 def wall_for_device_hours(devices: float) -> Fingerprint:

@@ -340,6 +340,8 @@ def pair_check(run: RunFigures, pair: Pair) -> Check:
         )
     message = f"run {run.name}: {relation}: {reading}"
     found = [finding_of(code, severity, message, run)]
+    if not 1 / fingerprints.ABSURD < pair.ratio < fingerprints.ABSURD:
+        return Check(verdict=outcome, findings=(*found, _slip(run, pair)))
     tokens = run.tokens.quantity.best if run.tokens is not None else None
     extra = () if tokens is None else (fingerprints.per_trillion_tokens(tokens),)
     epochs = run.epochs.quantity.best if run.epochs is not None else None
@@ -359,6 +361,19 @@ def pair_check(run: RunFigures, pair: Pair) -> Check:
         )
         found.append(finding_of(fit.code, "info", words, run))
     return Check(verdict=outcome, findings=tuple(found))
+
+
+def _slip(run: RunFigures, pair: Pair) -> Finding:
+    """Say that figures so far apart are in wrong units, and in which, where one fits."""
+    known = fingerprints.absurd(pair.ratio, run)
+    likely = "; or ".join(one.reason for one in known[:3])
+    message = (
+        f"run {run.name}: {pair.second.method} and {pair.first.method} differ by a factor of "
+        f"{factor(max(pair.ratio, 1 / pair.ratio))}, which no utilisation explains: one of hours, tokens "
+        "and parameters is in another unit, or of another run"
+        + (f"; likeliest: {likely}" if likely else "")
+    )
+    return finding_of("unit-ambiguity", "warning", message, run)
 
 
 def circular_figures(run: RunFigures, part: Part | None) -> list[Finding]:

@@ -103,6 +103,7 @@ def estimate(
     if run.trainable_parameters is not None:
         known = (*known, run.trainable_parameters)
     notes = (*assumptions, *notes)
+    detail = "the model traced" if method == "counted" else ""
     if not (samples.quantity.is_two_sided and cost.scale.is_two_sided and mask.best is not None):
         return ComputeEstimate(
             method=method,
@@ -113,6 +114,7 @@ def estimate(
             independence_group=GROUP,
             inputs=known,
             assumptions=notes,
+            detail=detail,
         )
     parts: dict[str, Samples] = {
         shown.name: draws.of(f"{run.name}/amount", samples.quantity),
@@ -133,6 +135,7 @@ def estimate(
         assumptions=notes,
         draws=sample,
         log_variance=log_variances(parts),
+        detail=detail,
     )
 
 
@@ -164,6 +167,7 @@ def recorded(run: RunFigures, draws: Draws) -> ComputeEstimate | None:
             "again are not in it",
         ),
         draws=sample,
+        detail="steps as they ran",
         log_variance=() if sample is None else log_variances({"recorded count": sample}),
     )
 

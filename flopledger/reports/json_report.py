@@ -102,6 +102,7 @@ def _claim(claim: "Claim", ratio: float | None) -> dict[str, Any]:
 def _estimate(one: "ComputeEstimate") -> dict[str, Any]:
     return {
         "method": one.method,
+        "detail": one.detail or None,
         "run": one.run,
         "basis": one.basis,
         "flop": _ends(one.flop),
