@@ -201,6 +201,7 @@ def _standing(standing: "Standing") -> dict[str, Any]:
         "zone_of": standing.zone_of,
         "status": regime.status,
         "in_force": regime.in_force,
+        "ended": regime.ended,
         "citation": regime.citation,
     }
 
