@@ -77,6 +77,7 @@ def judge(claim: Claim, runs: list[RunAudit], total: Combined | None) -> Judgeme
         outcome = Verdict.INCONSISTENT if refuted else Verdict.UNDETERMINED
         return Judgement(verdict=outcome, findings=tuple(refuted), ratio=None)
     spread = _spread(total)
+    value = _nearest(claim, total.flop.best) or value
     model_ratio = value / total.flop.best
     ratio = model_ratio / _recompute_factor(claim, runs, model_ratio)
     found: list[Finding] = []
@@ -106,6 +107,21 @@ def _only_asked(found: list[Finding]) -> tuple[Verdict, list[Finding]]:
         for one in found
     ]
     return Verdict.NEEDS_EXPLANATION, softened
+
+
+#: A range wider than this (high over low) was claimed as a range; a narrower one is how a figure is printed.
+_RANGE = 1.2
+
+
+def _nearest(claim: Claim, estimate: float) -> float | None:
+    """Give the figure within a claimed range that lies nearest to the estimate: the range is the claim.
+
+    ``None`` for a single figure, whose printed digits stand for a narrow interval.
+    """
+    low, high = claim.flop.low, claim.flop.high
+    if low is None or high is None or high / low <= _RANGE:
+        return None
+    return min(max(estimate, low), high)
 
 
 _MILDER = (Verdict.CONSISTENT, Verdict.NEEDS_EXPLANATION, Verdict.INCONSISTENT)
@@ -281,7 +297,7 @@ def _against_bounds(claim: Claim, runs: list[RunAudit]) -> list[Finding]:
         if claim.flop.low is not None and claim.flop.low > limit:
             message = (
                 f"the claim of {number(claim.flop.low)} FLOP exceeds the {number(limit)} FLOP that all "
-                "stated device-hours could do at maximum clock"
+                "stated device-hours (or the energy) could do at maximum clock"
             )
             found.append(_finding("exceeds-physical-limit", "error", message, claim))
     floor = sum(_floor(run) for run in counted)
@@ -295,13 +311,18 @@ def _against_bounds(claim: Claim, runs: list[RunAudit]) -> list[Finding]:
 
 
 def _ceiling(run: RunAudit) -> float | None:
+    """Give the most that hours or energy of the whole run allow; ``None`` where neither tells."""
     seconds, part = run.figures.device_seconds, run.part
     ceiling = part.ceiling(run.figures.precision) if part is not None else None
-    if seconds is None or ceiling is None or seconds.quantity.interval.high is None:
-        return None
-    if not seconds.is_whole_run:
-        return None
-    return seconds.quantity.interval.high * ceiling.value
+    limits = [
+        one.flop.high
+        for one in run.estimates
+        if one.method == "energy" and one.is_firm_bound and one.flop.high is not None
+    ]
+    if ceiling is not None and seconds is not None and seconds.is_whole_run:
+        high = seconds.quantity.interval.high
+        limits += [] if high is None else [high * ceiling.value]
+    return min(limits, default=None)
 
 
 def _floor(run: RunAudit) -> float:

@@ -289,6 +289,23 @@ def active_above_total(model: Model) -> list[Finding]:
     ]
 
 
+def trained_above_total(model: Model, trainable: Input | None) -> list[Finding]:
+    """Find more trained parameters than the model has: they are of another model, or in another unit."""
+    if trainable is None or model.total is None:
+        return []
+    trained, total = trainable.quantity.interval.low, model.total.quantity.interval.high
+    if trained is None or total is None or trained <= total:
+        return []
+    message = (
+        f"{model.place}: {number(trained)} parameters are stated to be trained of a model of "
+        f"{number(total)}: the two are of different models, or one is in another unit"
+    )
+    places = (trainable.source, model.total.source)
+    return [
+        Finding(code="active-exceeds-total", severity="warning", message=message, evidence=places)
+    ]
+
+
 def _six_nd(model: Model) -> Costed | None:
     stated = model.active or model.total
     if stated is None:
