@@ -167,8 +167,10 @@ def beyond_the_clock(run: RunFigures) -> list[Finding]:
     Fewer are no contradiction: devices fail, and a calendar counts days on which nothing ran.
     """
     hours, count, wall = run.device_seconds, run.device_count, run.wall_seconds
-    if hours is None or count is None or wall is None:
+    if hours is None or wall is None:
         return []
+    if count is None:
+        return _below_the_clock(run, hours, wall)
     low, most = hours.quantity.interval.low, (count.quantity.interval * wall.quantity.interval).high
     if low is None or most is None or low <= most * (1 + TOLERANCE):
         return []
@@ -183,6 +185,25 @@ def beyond_the_clock(run: RunFigures) -> list[Finding]:
             severity="warning",
             message=message,
             evidence=(hours.source, count.source, wall.source),
+        )
+    ]
+
+
+def _below_the_clock(run: RunFigures, hours: Input, wall: Input) -> list[Finding]:
+    """Find device-hours that one device alone would exceed in the stated time."""
+    most, clock = hours.quantity.interval.high, wall.quantity.interval.low
+    if most is None or clock is None or most >= clock * (1 - TOLERANCE):
+        return []
+    message = (
+        f"run {run.name}: {number(most / 3600)} device-hours are stated, and {number(clock / 3600)} hours by "
+        "the clock: less than one device; the device-hours are in thousands, or of a part of the time"
+    )
+    return [
+        Finding(
+            code="device-time-mismatch",
+            severity="warning",
+            message=message,
+            evidence=(hours.source, wall.source),
         )
     ]
 

@@ -135,7 +135,7 @@ def reconcile(
     utilisation = implied_utilisation(run, part, estimates)
     combined = combine(estimates, run.name, draws)
     documented = combine([one for one in estimates if not one.from_prior], run.name, draws)
-    counter = counter_check(run, part, combined)
+    counter = counter_check(run, part, combined, conventions)
     by_time = [
         utilisation_check(run, part, estimates, utilisation),
         band_check(run, part, utilisation, experts=work.ALL_EXPERTS in conventions),

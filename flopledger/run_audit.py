@@ -124,6 +124,7 @@ def _costs(
     costs: _Costs = []
     if model is not None:
         findings += models.active_above_total(model)
+        findings += models.trained_above_total(model, run.trainable_parameters)
         if trace and model.config is not None:
             traced = counted.cost(model, run.sequence_length)
             findings += traced.findings

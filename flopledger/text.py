@@ -84,4 +84,6 @@ def percent(value: Interval) -> str:
 
 
 def _per_cent(value: float) -> str:
+    if value >= 10:  # no utilisation any more, but a slip of units: "940,000%" hides that
+        return f"{factor(value)} times 100%"
     return f"{value:.1%}" if value == 0 or 0.001 <= value < 10 else f"{factor(100 * value)}%"

@@ -48,6 +48,8 @@ def check(run: RunFigures) -> Check:
     """Hold tokens, throughput and device-hours against one another, where all three are stated."""
     paced = _paced(run)
     tokens = run.tokens.quantity.best if run.tokens is not None else None
+    if (paced is None or tokens is None) and (beyond := _by_bounds(run)) is not None:
+        return beyond
     if paced is None or tokens is None or run.tokens is None or run.tokens.name == DERIVED:
         return Check(verdict=Verdict.UNDETERMINED)
     best = paced.quantity.best
@@ -70,6 +72,35 @@ def check(run: RunFigures) -> Check:
         evidence=(paced.source, run.tokens.source),
     )
     return Check(verdict=outcome, findings=(finding,))
+
+
+def _by_bounds(run: RunFigures) -> Check | None:
+    """Test what is known on one side only: a pace that cannot have made the tokens, or has made more."""
+    rate, seconds, tokens = run.device_throughput, run.device_seconds, run.tokens
+    if rate is None or seconds is None or tokens is None or tokens.name == DERIVED:
+        return None
+    paced, said = rate.quantity.interval * seconds.quantity.interval, tokens.quantity.interval
+    rho = priors.goodput_ratio()
+    most = math.exp(bands.AGREE_Z * rho.predictive_sigma) * rho.median
+    least = rho.median**2 / most
+    if paced.high is not None and said.low is not None and paced.high < said.low * least:
+        relation = (
+            f"at most {number(paced.high)} tokens, where at least {number(said.low)} are stated"
+        )
+    elif paced.low is not None and said.high is not None and paced.low > said.high * most:
+        relation = (
+            f"at least {number(paced.low)} tokens, where at most {number(said.high)} are stated"
+        )
+    else:
+        return None
+    finding = Finding(
+        code="throughput-mismatch",
+        severity="warning",
+        message=f"run {run.name}: throughput x device-hours come to {relation}: one of the three is "
+        "misstated",
+        evidence=(rate.source, seconds.source, tokens.source),
+    )
+    return Check(verdict=Verdict.NEEDS_EXPLANATION, findings=(finding,))
 
 
 def _paced(run: RunFigures) -> Input | None:

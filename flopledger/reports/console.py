@@ -73,7 +73,7 @@ def _routes(report: "AuditReport") -> Table:
     for one in report.estimates:
         table.add_row(
             Text(visible(one.run)),
-            one.method,
+            one.title,
             wording.interval(one.flop),
             one.basis,
             one.independence_group,
