@@ -83,6 +83,11 @@ NAMES: dict[str, tuple[str | None, str]] = {
     "planned_epochs": ("epochs", "passes asked for"),
     "first_step": ("steps", "where a resumed run began; only what follows is this run's compute"),
     "per_process_batch": ("samples", "samples a forward pass of one process"),
+    "micro_batch": (
+        "samples",
+        "samples a forward pass of one replica, which may be several devices",
+    ),
+    "final_global_batch": ("samples", "samples an optimizer step at the end of a batch that grew"),
     "loop_batch": (
         "samples",
         "what a loop of one's own calls its batch: a process's, as far as known",

@@ -1,6 +1,5 @@
 """Evidence files in, facts out. Formats are recognised by content; one format a file."""
 
-import codecs
 import pathlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -166,8 +165,7 @@ def recognise(document: Document) -> Reader | None:
     name = document.name
     if document.is_packed:
         name = next((name.removesuffix(end) for end in SUFFIXES if name.endswith(end)), name)
-    # A byte order mark hides the first character that formats are told by.
-    head = document.head.removeprefix(codecs.BOM_UTF8)
+    head = document.printed_head
     for reader in READERS:
         if reader.sniff(head, name):
             return reader

@@ -60,6 +60,7 @@ class Step:
     mark: str  #: what tells a repeated print from repeated work: the loss as printed
     seconds: float | None = None  #: of one step, averaged over the steps since the last print
     stamp: float | None = None
+    printed: int = 0  #: hash of the whole line; the same line again is a copy, not work done again
 
 
 class StepLog:
@@ -71,6 +72,7 @@ class StepLog:
         self.repeated: list[int] = []  #: lines that another rank had printed
         self.restarts: list[int] = []  #: lines where the count fell back
         self._seen: dict[int, Step] = {}
+        self._prints: set[tuple[int, int]] = set()  #: steps with the hashes of their lines
 
     def add(self, step: Step) -> bool:
         """Take a printed step in; ``False`` for one that another rank printed already."""
@@ -85,6 +87,8 @@ class StepLog:
             self._fallbacks.append((self.steps[-1].step, step.step))
             self.restarts.append(step.line)
         self._seen[step.step] = step
+        if step.printed:
+            self._prints.add((step.step, step.printed))
         self.steps.append(step)
         return True
 
@@ -93,6 +97,8 @@ class StepLog:
         before = self._seen.get(step.step)
         if before is None:
             return False
+        if step.printed and (step.step, step.printed) in self._prints:
+            return True
         if step.stamp is not None and before.stamp is not None:
             return abs(step.stamp - before.stamp) <= _RANKS_WITHIN_SECONDS
         last = self.steps[-1].step

@@ -36,7 +36,13 @@ def read(document: Document, notes: Notes) -> None:
     for number, text in short_lines(document):
         if match := _TIMER.search(text):
             rate = parse_positive(match[2])
-            step = Step(step=int(match[1]), line=number, mark=match[3], stamp=stamp_seconds(text))
+            step = Step(
+                step=int(match[1]),
+                line=number,
+                mark=match[3],
+                stamp=stamp_seconds(text),
+                printed=hash(text),
+            )
             if log.add(step) and rate is not None:
                 rates.append(float(rate))
             if (both := _MICRO_STEP.search(text)) and int(both[2]):

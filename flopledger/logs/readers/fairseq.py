@@ -92,7 +92,9 @@ def _take(
     if step is None:
         return
     mark = fields.get("loss", text)
-    if not log.add(Step(step=step, line=number, mark=mark, stamp=stamp_seconds(text))):
+    if not log.add(
+        Step(step=step, line=number, mark=mark, stamp=stamp_seconds(text), printed=hash(text))
+    ):
         return
     amounts.words.append(parse_positive(fields.get("wpb")))
     amounts.sentences.append(parse_positive(fields.get("bsz")))

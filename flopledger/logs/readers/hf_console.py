@@ -36,7 +36,7 @@ _NAMES = {
 }
 #: kohya's scripts say the same in English and Japanese: ``num epochs / epoch数: 150``.
 _KOHYA = re.compile(
-    r"^\s{2,4}(num train images \* repeats|num reg images|num batches per epoch|num epochs|"
+    r"^\s{0,4}(num train images \* repeats|num reg images|num batches per epoch|num epochs|"
     r"batch size per device|gradient accumulation steps|total optimization steps)\b[^:=\d]{0,3}/"
     r"[^:=]{1,40}[:=]\s{0,3}([\d, ]{1,60}?)\s*$"
 )

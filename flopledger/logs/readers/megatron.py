@@ -39,6 +39,7 @@ _LABELS = (
 _RATE_BEFORE = re.compile(r"\bsamples/sec: (\d{1,9}\.\d{1,6}) \|")
 _NEOX_UNITS = re.compile(r"([\d.]{1,12})\s?(G|T|P)FLOPS", re.IGNORECASE)
 _POWERS = {"G": 1e9, "T": 1e12, "P": 1e15}
+_MOMENT = re.compile(r"\[(before the start of training step|after training is done)\] datetime: ")
 #: Copies break long lines; the pieces of one iteration are at most so many.
 _PIECES = 8
 #: Forks before the batch was printed: DeepSpeed's settings, and its steps, stand in the same log.
@@ -67,6 +68,7 @@ def read(document: Document, notes: Notes) -> None:
         step = Step(
             step=int(match[1]),
             line=number,
+            printed=hash(text),
             mark=fields.get("lm loss", text),
             seconds=_seconds(fields),
             stamp=stamp_seconds(text),
@@ -110,6 +112,7 @@ def _iterations(
     begun: tuple[int, str] | None = None
     pieces = 0
     batch_said = False
+    moments: dict[str, tuple[float, int]] = {}  #: of "before" the first, of "after" the last
     for number, text in short_lines(document):
         if _ITERATION.search(text):
             if begun is not None:
@@ -119,6 +122,10 @@ def _iterations(
             begun, pieces = (begun[0], f"{begun[1].rstrip()} {text.strip()}"), pieces + 1
         else:
             arguments.take(number, text)
+            if (moment := _MOMENT.search(text)) and (stamp := stamp_seconds(text)) is not None:
+                moments.setdefault(moment[1][0], (stamp, number))
+                if moment[1][0] == "a":
+                    moments["a"] = (stamp, number)
             if not batch_said and (match := _DEEPSPEED_BATCH.search(text)) is not None:
                 batch_said = True
                 notes.fact("global_batch", int(match[1]), line(number))
@@ -128,6 +135,9 @@ def _iterations(
                     notes.fact("parameters", round(billions * 1e9), line(number))
     if begun is not None:
         yield begun
+    if len(moments) == 2 and moments["a"][0] > moments["b"][0]:
+        place = f"lines {moments['b'][1]} to {moments['a'][1]}, before and after training"
+        notes.fact("wall_seconds", moments["a"][0] - moments["b"][0], place)
 
 
 def _is_piece(begun: str, text: str) -> bool:
@@ -149,13 +159,20 @@ def _seconds(fields: dict[str, str]) -> float | None:
     return None
 
 
+def _batches(rows: list[tuple[int, dict[str, str]]]) -> list[tuple[int, int]]:
+    """Give the batches that were printed, each with its line."""
+    found = ((number, parse_count(fields.get("global batch size"))) for number, fields in rows)
+    return [(number, batch) for number, batch in found if batch is not None]
+
+
 def _note_samples(log: StepLog, rows: list[tuple[int, dict[str, str]]], notes: Notes) -> None:
-    batch = None
-    for number, fields in reversed(rows):
-        batch = parse_count(fields.get("global batch size"))
-        if batch is not None:
-            notes.fact("global_batch", batch, line(number))
-            break
+    batches = _batches(rows)
+    if len({batch for _, batch in batches}) > 1:
+        # A batch that grows is no factor of the whole run; the consumed samples are its amount.
+        notes.facts[:] = [fact for fact in notes.facts if fact.name != "global_batch"]
+        notes.fact("final_global_batch", batches[-1][1], line(batches[-1][0]), unit="samples")
+    elif batches:
+        notes.fact("global_batch", batches[-1][1], line(batches[-1][0]))
     number, fields = rows[-1]
     last = parse_count(fields.get("consumed samples"))
     tokens = parse_count(fields.get("consumed tokens"))
@@ -172,9 +189,9 @@ def _note_samples(log: StepLog, rows: list[tuple[int, dict[str, str]]], notes: N
     if log.first_step:
         first_number, first_fields = rows[0]
         first = parse_count(first_fields.get("consumed samples"))
-        if first is None or batch is None:
+        if first is None or not batches:
             return
-        before = first - batch * log.interval
+        before = first - batches[0][1] * log.interval
         notes.fact("samples_before", before, line(first_number), unit="samples")
     if last > before:
         notes.fact("samples", last - before, line(number))

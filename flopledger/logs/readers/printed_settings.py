@@ -5,6 +5,7 @@ Only whole numbers under names that say what they are. The first print counts, a
 
 import re
 
+from flopledger.facts import Grade
 from flopledger.logs.notes import Notes, line
 from flopledger.logs.numbers import parse_count
 
@@ -25,6 +26,9 @@ _NAMES = {
     "block_size": "sequence_limit",
     "max_seq_len": "sequence_limit",
     "max_seq_length": "sequence_limit",
+    "max_sequence_length": "sequence_limit",
+    "sequence_len": "sequence_limit",
+    "cutoff_len": "sequence_limit",
     "iterations": "planned_steps",
     "max_iters": "planned_steps",
     "max_steps": "planned_steps",
@@ -39,7 +43,9 @@ _NAMES = {
     "global_batch_size": "global_batch",
     "global_train_batch_size": "global_batch",
     "total_train_batch_size": "global_batch",
+    "global_batch_size_in_sequences": "global_batch",
     "micro_batch_size": "per_process_batch",
+    "device_train_microbatch_size": "per_process_batch",
     "per_device_train_batch_size": "per_process_batch",
     "train_micro_batch_size_per_gpu": "per_process_batch",
     "batch_size_per_gpu": "per_process_batch",
@@ -98,6 +104,9 @@ class PrintedSettings:
         if value is not None:
             self._found.setdefault(name, (value, number))
 
+    def __len__(self) -> int:
+        return len(self._found)
+
     def value(self, name: str) -> int | None:
         """Give one of them."""
         return self._found[name][0] if name in self._found else None
@@ -106,12 +115,12 @@ class PrintedSettings:
         """Give the line of one of them."""
         return line(self._found[name][1])
 
-    def note(self, notes: Notes) -> None:
-        """Write them down."""
+    def note(self, notes: Notes, grade: Grade = Grade.LOG) -> None:
+        """Write them down, but what a better line of the log gave already."""
         given = {fact.name for fact in notes.facts}
         for name, (value, number) in self._found.items():
             if name not in given:
-                notes.fact(name, value, line(number), unit=_UNITS.get(name))
+                notes.fact(name, value, line(number), unit=_UNITS.get(name), grade=grade)
         if self._looped is not None:
             notes.finding(
                 "layers-run-again",

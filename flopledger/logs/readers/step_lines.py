@@ -92,6 +92,7 @@ def _take(kind: StepFormat, seen: _Seen, number: int, text: str, match: re.Match
     one = Step(
         step=step,
         line=number,
+        printed=hash(text),
         mark=found.get("loss", text),
         seconds=seconds,
         stamp=stamp_seconds(text),

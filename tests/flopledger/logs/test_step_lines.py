@@ -292,3 +292,48 @@ def test_marks_without_figures_are_said(written):
 def test_a_table_of_jobs_without_time_is_said(written):
     table = "JobID|JobName|State|ExitCode|NNodes\n1|a|COMPLETED|0:0|1\n"
     assert "not-evidence-alone" in codes(written({"sacct.txt": table}))
+
+
+LAUNCHED = {
+    "torchrun": "[rank0]:",
+    "torchelastic": "[default0]:",
+    "srun": " 0: ",
+    "ray": "(TaskRunner pid=16292) ",
+    "colour": "\x1b[32m",
+}
+
+
+@pytest.mark.parametrize("prefix", LAUNCHED.values(), ids=LAUNCHED)
+def test_what_a_launcher_sets_before_lines_changes_nothing(written, prefix):
+    rows = "".join(
+        f"Train: 0 [{step:4d}/100 (  1%)]  Loss: 6.{step} (6.9)  "
+        "Time: 0.500s,  128.00/s  (0.500s,  128.00/s)\n"
+        for step in (0, 50, 99)
+    )
+    plain = run(written({"a.log": rows}))
+    dressed = written({"b.log": "".join(f"{prefix}{one}\n" for one in rows.splitlines())})
+    assert dressed.sources["b.log"].format == "timm-log"
+    facts = run(dressed)
+    assert facts.timed_seconds.number == plain.timed_seconds.number == pytest.approx(50)
+    assert facts.steps.number == plain.steps.number == 100
+
+
+def test_a_log_put_twice_into_one_file_is_one_run(written):
+    rows = "".join(
+        f"Epoch 1 | iter {4 * one} step {one} | loss train: 3.{one}, val: n/a | "
+        f"iter time: {200 + one}.11 ms (step)\n"
+        for one in range(1, 31)
+    )
+    once, twice = run(written({"a.log": rows})), written({"b.log": rows + rows})
+    assert run(twice).steps.number == once.steps.number == 30
+    assert run(twice).timed_seconds.number == once.timed_seconds.number
+    assert value(twice, "gradient_accumulation") == 4
+    assert twice.named("lost_steps") == ()
+    assert "duplicate-lines" in codes(twice)
+
+
+def test_a_table_of_jobs_put_together_twice_counts_each_once(written):
+    table = "JobID|State|ElapsedRaw|AllocTRES\n7|COMPLETED|100|gres/gpu=8\n8|FAILED|10|gres/gpu=8\n"
+    evidence = written({"sacct.txt": table + table})
+    assert run(evidence).accelerator_seconds.number == 8 * 110
+    assert "duplicate-lines" in codes(evidence)
