@@ -65,6 +65,10 @@ class KnownValues:
 
     def __init__(self, *, inventing: bool = False) -> None:
         self.inventing = inventing
+        self.answers = "given"
+        """How a count of a running loop answers questions whose answers its data decides."""
+        self.read: list[Any] = []
+        """Tensors whose own values were needed for some answer."""
         self._generator = torch.Generator().manual_seed(0)
         self._epoch = 0
         self._written: dict[int, int] = {}
@@ -175,6 +179,7 @@ class KnownValues:
         if origin is None:
             raise UnknownValueError
         if origin.op is None:
+            self.read.append(origin.args)
             return origin.args
         self._spend(prod(tensor.shape))
         # Tensors of one multi-output op share a replay; its arguments outlive it.

@@ -6,7 +6,7 @@ No torch is imported here.
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -40,7 +40,7 @@ class Kind:
 
     __slots__ = (
         "aside", "data", "device", "graded", "inputs", "key", "model", "place", "real", "samples",
-        "tokens", "trained", "transformed", "usual", "variants", "watched",
+        "seam", "tokens", "trained", "transformed", "usual", "variants", "watched",
     )  # fmt: skip
 
     def __init__(self, model: str, key: Hashable) -> None:
@@ -49,6 +49,8 @@ class Kind:
         self.key = key
         self.place = 0
         """The same number for all kinds of calls of one module."""
+        self.seam: Callable[[], Any] = lambda: None
+        """Weak reference to what stands before the module."""
         self.variants: dict[Hashable, Variant] = {}
         self.usual: Variant | None = None
         """Forward, and one backward from the first output."""

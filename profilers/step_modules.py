@@ -15,10 +15,12 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.compiler import is_dynamo_compiling
 from torch.nn.modules.module import (
     register_module_module_registration_hook,
     register_module_parameter_registration_hook,
 )
+from torch.nn.utils import stateless
 
 from profilers.step_seam import MOST_INSIDE, SEAM, Seam
 
@@ -153,6 +155,11 @@ class Modules:
             yield wrapped(torch.nn.Module, name, self._made)
         yield wrapped(torch.nn.Module, "compile", self._compiled)
         yield _unseen_by_script()
+        yield _exchanging(self._exchanged)
+
+    def _exchanged(self) -> None:
+        """A model's parameters were exchanged for one call, or put back."""
+        self.observer.epoch += 1
 
     def _is_ours(self) -> bool:
         return self.observer.watching and os.getpid() == self._pid
@@ -220,6 +227,44 @@ def wrapped(owner: Any, name: str, tell: Callable[[Any], None]) -> Undo:
         method.tell = None  # type: ignore[attr-defined]
         if owner.__dict__.get(name) is method:
             setattr(owner, name, original)
+
+    return undo
+
+
+class _Exchange:
+    """torch's own exchange of parameters (``torch.func.functional_call``), told of at both ends."""
+
+    def __init__(self, exchange: Any, tell: Callable[[], None]) -> None:
+        self.exchange = exchange
+        self.tell = tell
+
+    def __enter__(self) -> Any:
+        entered = self.exchange.__enter__()
+        self.tell()
+        return entered
+
+    def __exit__(self, *error: Any) -> Any:
+        self.tell()
+        return self.exchange.__exit__(*error)
+
+
+def _exchanging(tell: Callable[[], None]) -> Undo:
+    """Tell where a call is made with other parameters than the module's own."""
+    original = getattr(stateless, "_reparametrize_module", None)
+    if original is None:
+        return lambda: None
+
+    @functools.wraps(original)
+    def exchange(*args: Any, **kwargs: Any) -> Any:
+        if is_dynamo_compiling():
+            return original(*args, **kwargs)
+        return _Exchange(original(*args, **kwargs), tell)
+
+    stateless._reparametrize_module = exchange
+
+    def undo() -> None:
+        if stateless._reparametrize_module is exchange:
+            stateless._reparametrize_module = original
 
     return undo
 

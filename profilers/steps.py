@@ -74,7 +74,7 @@ class Observer:
         self.here = Here()
         self.log: list[Event] = []
         """What happened since the last replay."""
-        self.epoch = 0
+        self.epoch = 1
         """Rises when a module, parameter or seam comes or goes anywhere."""
         self.serial = 0
         """Rises with the first call after an optimizer's step."""
