@@ -36,8 +36,13 @@ from typing import Any
 
 import msgspec
 
+from flopledger.bundle.errors import BundleError
 from flopledger.bundle.summary import DeviceWindows, Ends, RunSummary
 from flopledger.quantity import Z90, Interval
+
+#: Stretches of device time, each as often as a run claims it, that one sum settles. The largest single
+#: site may hold (`members.MAX_CLAIMS`) fits several times; a minute's work is not exceeded.
+MAX_CLAIMS = 5_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,19 +153,34 @@ def with_overlaps(parts: Sequence[Part]) -> tuple[list[Part], list[Overlap]]:
         "low": defaultdict(list),
     }
     shared: dict[tuple[int, int], list[float]] = defaultdict(list)
+    # Who counts a stretch: the highest rate, by name where rates are equal.
+    places = {
+        end: _places(
+            [(part.end(end) / time, part.label) for part, time in zip(parts, seen, strict=True)]
+        )
+        for end in repeated
+    }
+    settled = 0
     for claim in claims.values():
         if len(claim) < 2:
             continue
         for seconds, runs in _segments(claim):
+            settled += len(runs)
+            if settled > MAX_CLAIMS:
+                raise BundleError(
+                    f"the bundles claim the same devices more than {MAX_CLAIMS:,} times over, which is "
+                    "more than a merge settles; merge fewer, or name whom you know with --trust"
+                )
             for end, lost in repeated.items():
-                rates = {n: (parts[n].end(end) / seen[n], parts[n].label) for n in runs}
-                for number in runs - {max(rates, key=lambda n: rates[n])}:
-                    lost[number].append(seconds)
+                counts_it = max(runs, key=places[end].__getitem__)
+                for number in runs:
+                    if number != counts_it:
+                        lost[number].append(seconds)
             # One pair a run, with the one that counts the time: all pairs of many runs are too many.
-            rates = {n: (parts[n].end("best") / seen[n], parts[n].label) for n in runs}
-            counts_it = max(rates, key=lambda n: rates[n])
-            for number in runs - {counts_it}:
-                shared[min(counts_it, number), max(counts_it, number)].append(seconds)
+            counts_it = max(runs, key=places["best"].__getitem__)
+            for number in runs:
+                if number != counts_it:
+                    shared[min(counts_it, number), max(counts_it, number)].append(seconds)
     touched = {number for pair in shared for number in pair}
     found = [
         replace(
@@ -337,7 +357,7 @@ def _highest(group: Sequence[Part], kept: Part, *, disputed: bool) -> RunSummary
 
 def _segments(
     claims: Sequence[tuple[int, DeviceWindows]],
-) -> Iterable[tuple[float, frozenset[int]]]:
+) -> Iterable[tuple[float, tuple[int, ...]]]:
     """Cut one device's time into stretches that two or more runs claim."""
     edges = sorted(
         edge
@@ -348,11 +368,20 @@ def _segments(
     open_now: dict[int, int] = defaultdict(int)
     last = 0.0
     for time, step, number in edges:
-        runs = frozenset(n for n, count in open_now.items() if count > 0)
-        if len(runs) > 1 and time > last:
-            yield time - last, runs
+        if len(open_now) > 1 and time > last:
+            yield time - last, tuple(open_now)
         open_now[number] += step
+        if open_now[number] == 0:  # else a day of short windows would be walked by every edge
+            del open_now[number]
         last = time
+
+
+def _places(values: Sequence[tuple[float, str]]) -> list[int]:
+    """Give each value's place in ascending order."""
+    places = [0] * len(values)
+    for place, number in enumerate(sorted(range(len(values)), key=lambda n: values[n])):
+        places[number] = place
+    return places
 
 
 def _seen_seconds(run: RunSummary) -> float:

@@ -56,11 +56,6 @@ def total_of(result: Mapping[str, Any]) -> Interval | None:
     return None if result["combined"] is None else ends_of(result["combined"]["flop"])
 
 
-def plural(count: int, word: str) -> str:
-    """Count things."""
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
-
-
 def hours(time: Interval) -> str:
     """Write device-seconds as hours."""
     scaled = [None if end is None else end / 3600 for end in (time.low, time.best, time.high)]
