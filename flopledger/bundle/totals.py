@@ -167,10 +167,7 @@ def with_overlaps(parts: Sequence[Part]) -> tuple[list[Part], list[Overlap]]:
         for seconds, runs in _segments(claim):
             settled += len(runs)
             if settled > MAX_CLAIMS:
-                raise BundleError(
-                    f"the bundles claim the same devices more than {MAX_CLAIMS:,} times over, which is "
-                    "more than a merge settles; merge fewer, or name whom you know with --trust"
-                )
+                raise _too_many(parts, repeated["low"])
             for end, lost in repeated.items():
                 counts_it = max(runs, key=places[end].__getitem__)
                 for number in runs:
@@ -198,6 +195,20 @@ def with_overlaps(parts: Sequence[Part]) -> tuple[list[Part], list[Overlap]]:
         for (one, two), pieces in shared.items()
     ]
     return _once_below(found), sorted(overlaps, key=lambda one: (one.first, one.second))
+
+
+def _too_many(parts: Sequence[Part], lost: dict[int, list[float]]) -> BundleError:
+    """Name the site that claims most of what others claim, too."""
+    by_site: dict[str, int] = defaultdict(int)
+    for number, part in enumerate(parts):
+        by_site[part.site] += len(lost[number])
+    worst = max(sorted(by_site), key=lambda site: by_site[site])
+    called = next(part.called for part in parts if part.site == worst)[:60]
+    return BundleError(
+        f"the bundles claim the same devices more than {MAX_CLAIMS:,} times over, which is more than a "
+        f"merge settles; most of it the site {called!r} ({worst[:12]}): leave it out, or name the keys "
+        "that you know with --trust"
+    )
 
 
 def total(parts: Iterable[Part]) -> Interval | None:
