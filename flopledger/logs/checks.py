@@ -232,8 +232,8 @@ def _claim_of_values(
             code="counter-implausible",
             severity="error",
             message=f"the software's total of {number(claim.number)} FLOP is 6 x {number(implied)} "
-            f"parameters x {samples.number:,.0f} samples x {values:,} {what}: the counter took every value of "
-            "the input for a token, which is some hundred times too many",
+            f"parameters x {samples.number:,.0f} samples x {values:,} {what}: the counter took every "
+            "value of the input for a token, which is some hundred times too many",
             evidence=tuple(fact.place for fact in claim.facts),
         )
     ]
