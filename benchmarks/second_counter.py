@@ -89,12 +89,18 @@ def _get(args, kwargs, position, name, default=None):
 
 def _linear(counter, args, kwargs, out):
     x, weight = _get(args, kwargs, 0, "input"), _get(args, kwargs, 1, "weight")
-    counter.note(2 * prod(x.shape) * weight.shape[0], (x, weight), out)
+    if weight.dim() == 1:
+        _vector(counter, (x, weight), {}, out)
+    else:
+        counter.note(2 * prod(x.shape) * weight.shape[0], (x, weight), out)
 
 
 def _matmul(counter, args, kwargs, out):
     a, b = _get(args, kwargs, 0, "input"), _get(args, kwargs, 1, "other")
     b = kwargs.get("mat2", b) if b is None else b
+    if b.dim() == 1 < a.dim():
+        _vector(counter, (a, b), {}, out)
+        return
     counter.note(2 * prod(out.shape) * a.shape[-1], (a, b), out)
 
 
@@ -249,6 +255,17 @@ def _recurrent(counter, func, args, kwargs):
     return out
 
 
+def _cell(counter, func, args, kwargs):
+    """One step of a recurrent layer, a function of its own: both matrices, both operands."""
+    out = func(*args, **kwargs)
+    result = out if torch.is_tensor(out) else out[0]
+    x, state, into, hidden = args[:4]
+    state = state if torch.is_tensor(state) else state[0]
+    for rows, matrix in ((x, into), (state, hidden)):
+        counter.note(2 * prod(rows.shape[:-1]) * matrix.numel(), (rows, matrix), result)
+    return out
+
+
 def _solve_triangular(counter, args, kwargs, out):
     """n FLOP an element; as much for the right side's gradient, a product for the matrix's."""
     matrix, right = _get(args, kwargs, 0, "A"), _get(args, kwargs, 1, "B")
@@ -340,6 +357,10 @@ SPECIAL = {
     torch._VF.gru: _recurrent,
     torch._VF.rnn_tanh: _recurrent,
     torch._VF.rnn_relu: _recurrent,
+    torch._VF.lstm_cell: _cell,
+    torch._VF.gru_cell: _cell,
+    torch._VF.rnn_tanh_cell: _cell,
+    torch._VF.rnn_relu_cell: _cell,
 }
 
 
