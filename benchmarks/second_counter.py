@@ -212,14 +212,28 @@ def _fourier(own_axes, *, of_input=False):
         whole = x if of_input else out
         axes = _get(args, kwargs, 2, "dim", own_axes)
         axes = range(out.dim()) if axes is None else (axes,) if isinstance(axes, int) else axes
-        points = prod(whole.shape[axis] for axis in axes)
+        lengths = _get(args, kwargs, 1, "n", kwargs.get("s"))
+        lengths = (lengths,) if isinstance(lengths, int) else lengths
+        shape = list(whole.shape)
+        if of_input and lengths is not None:  # padded, or cut
+            for axis, length in zip(axes, lengths, strict=True):
+                shape[axis] = length
+        points = prod(shape[axis] for axis in axes)
         # Transforms over several axes are carried out on complex numbers from the start.
         several = own_axes != -1 and not of_input
         half = not out.is_complex() or not (x.is_complex() or several)
-        flop = round(5 * prod(whole.shape) * log2(points)) if points > 1 else 0
+        flop = round(5 * prod(shape) * log2(points)) if points > 1 else 0
         counter.note(flop // 2 if half else flop, (x,), out)
+        if of_input:
+            _whole_gradient(counter, flop, x, out)
 
     return handler
+
+
+def _whole_gradient(counter, flop, x, out):
+    """Torch transforms the gradient of half a spectrum as a whole one of complex numbers."""
+    if x.requires_grad:
+        counter.products.append((flop - flop // 2, -1, out.grad_fn, out))
 
 
 def _windows(counter, args, kwargs, out):

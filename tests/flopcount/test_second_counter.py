@@ -45,6 +45,10 @@ STEPS = {
     # 5·16·4 a row, half for real ones; the gradient is a transform as well
     "complex": (torch.fft.fft, (grad(8, 16, dtype=torch.complex64),), 2560, 2560),
     "real": (torch.fft.rfft, (plain(8, 16),), 1280, 0),
+    # half of 5·16·4 a row; the gradient of half a spectrum is transformed as a whole one
+    "real, with a gradient": (torch.fft.rfft, (grad(8, 16),), 1280, 2560),
+    # padded to 32 points: half of 5·32·5 a row
+    "padded": (lambda x: torch.fft.rfft(x, n=32), (plain(8, 16),), 3200, 0),
     "back to real": (
         lambda x: torch.fft.irfft(x, n=16),
         (plain(8, 9).to(torch.complex64),),
