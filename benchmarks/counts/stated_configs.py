@@ -25,6 +25,7 @@ SMALL_STEP = {
     "num_sliding_attention_heads": 8,
 }
 SMALL_GLM = {
+    "pad_token_id": 0,
     "hidden_size": 512,
     "intermediate_size": 1024,
     "moe_intermediate_size": 256,

@@ -67,7 +67,7 @@ class Tracked(torch.nn.Module):
     def __init__(self, model):
         super().__init__()
         model.set_attn_implementation("sdpa")
-        self.model = model
+        self.model = model.eval()  # in training it hands on nothing to the next frame
         self.config = model.config
 
     def forward(self, video):

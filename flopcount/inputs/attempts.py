@@ -242,7 +242,7 @@ def _boxes_in_fractions(asked: Attempts) -> bool:
 
 def _single_precision(asked: Attempts) -> bool:
     """Single precision, for an op that has no kernel in bf16."""
-    if next(asked.built.model.parameters()).dtype.itemsize == 4:
+    if all(p.dtype.itemsize >= 4 for p in asked.built.model.parameters()):
         return False
     asked.built.model.float()
     for name, value in asked.inputs.items():
