@@ -292,6 +292,25 @@ def _solve_triangular(counter, args, kwargs, out):
         counter.products.append((0 if right.requires_grad else flop, -1, out.grad_fn, out))
 
 
+def _orthogonal(counter, func, args, kwargs):
+    """Householder reflections, then the thin factor formed of them, 2 m n n - 2/3 n n n each.
+
+    Golub and Van Loan. The gradient of a tall matrix through that factor alone: two products of
+    m n n multiply-adds and one triangular solve.
+    """
+    out = func(*args, **kwargs)
+    rows, columns = args[0].shape[-2:]
+    if rows < columns or len(args) > 1 or kwargs:
+        raise NotImplementedError("a wide or complete orthogonal factor")
+    number = prod(args[0].shape[:-2])
+    each = (6 * rows * columns**2 - 2 * columns**3) // 3
+    counter.note(2 * number * each, (), out[0])
+    if args[0].requires_grad:
+        work = 5 * number * rows * columns**2
+        counter.products.append((work, -1, out[0].grad_fn, out[0]))
+    return out
+
+
 def _multi_head(counter, func, args, kwargs):
     """Three projections, attention, one projection, all inside one function of torch."""
     out = func(*args, **kwargs)
@@ -371,6 +390,7 @@ SPECIAL = {
     torch.functional.einsum: _einsum,
     torch.einsum: _einsum,
     f.multi_head_attention_forward: _multi_head,
+    torch.linalg.qr: _orthogonal,
     torch._VF.lstm: _recurrent,
     torch._VF.gru: _recurrent,
     torch._VF.rnn_tanh: _recurrent,

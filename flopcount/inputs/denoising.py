@@ -63,6 +63,11 @@ def denoiser_inputs(denoiser: Denoiser, given: Mapping[str, Any]) -> dict[str, A
         InputSizeUnknownError: a size is neither given nor in the configuration.
         FlopcountError: the model reads something of a kind that is not known.
     """
+    if _does_nothing(denoiser.model.forward):
+        raise FlopcountError(
+            f"{denoiser.source}: '{denoiser.name}' has no forward pass of its own\n"
+            "  it holds parts of another model; count the model that they are put into"
+        )
     taken = inspect.signature(denoiser.model.forward).parameters
     needed = [name for name, p in taken.items() if p.default is p.empty]
     foreign = sorted(set(given) - set(taken))
@@ -85,3 +90,9 @@ def denoiser_inputs(denoiser: Denoiser, given: Mapping[str, Any]) -> dict[str, A
         if value is not None or name in needed:
             made[name] = value
     return made
+
+
+def _does_nothing(forward: Any) -> bool:
+    """Say whether a forward pass calls nothing and answers nothing."""
+    code = getattr(forward, "__code__", None)
+    return code is not None and not code.co_names and set(code.co_consts) <= {None, forward.__doc__}

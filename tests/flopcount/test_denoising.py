@@ -122,6 +122,12 @@ def test_an_input_of_unknown_kind_is_named_and_may_be_stated(built):
         model.inputs(1, given={"eyes": "1x2"})
 
 
+def test_parts_without_a_forward_pass_are_said_to_have_none(built):
+    model = built("MotionAdapter", {"block_out_channels": [32], "motion_num_attention_heads": 2})
+    with pytest.raises(flopcount.FlopcountError, match="no forward pass of its own"):
+        model.inputs(1)
+
+
 def test_what_is_no_model_of_the_library_is_declined(built):
     for name in ("DDPMScheduler", "StableDiffusionXLPipeline", "os", "no such"):
         with pytest.raises(flopcount.FlopcountError, match="no model of the installed diffusers"):
