@@ -12,7 +12,7 @@ from profilers.importers.bulk_figures import UnsureError
 from profilers.importers.table import IDENTITY, Role, Table, device
 
 if TYPE_CHECKING:
-    from profilers.trace import Device
+    from profilers.trace import Device, DeviceKey
 
 _NARROW = 1 << 16
 """Combinations of identities up to which a table of them all is faster than a sort."""
@@ -26,6 +26,7 @@ class Devices:
         self._table, self._file, self._names = table, file, names
         self._identity = [i for i, column in enumerate(table.columns) if column.role in IDENTITY]
         self._places: dict[tuple[str, ...], int] = {}
+        self._by_key: dict[DeviceKey, int] = {}
         self.described: list[Device] = []
 
     def codes(self, cells: pa.Table) -> NDArray[np.int32]:
@@ -63,8 +64,11 @@ class Devices:
                 for i, column in enumerate(columns)
                 if column.role is Role.FACT
             }
-            place = len(self.described)
-            self.described.append(device(self._table, titles, facts, self._file, 0))
+            found = device(self._table, titles, facts, self._file, 0)
+            # One UUID under two numbers (a renumbering, files put together) is one device.
+            place = self._by_key.setdefault(found.key, len(self.described))
+            if place == len(self.described):
+                self.described.append(found)
             self._places[told] = place
         return place
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from profilers.importers.stamps import EPOCH_UNITS, zone_behind
+from profilers.importers.stamps import COARSER_NS, EPOCH_UNITS, zone_behind
 from profilers.importers.stamps import zone as named_zone
 
 Ints = NDArray[np.int64]
@@ -37,10 +37,13 @@ def epoch_column(cells: pa.Array, unit: str) -> Ints | None:
         if bool((high != 0).any()):
             return None
         time: Ints = low.astype(np.int64)
-        return time if _plausible(time) else None
-    factor = EPOCH_UNITS[unit]
-    told: Ints = cells.to_numpy()
-    return told * factor if _plausible(told, _LATEST_NS // factor) else None
+    else:
+        factor = EPOCH_UNITS[unit]
+        told: Ints = cells.to_numpy()
+        if not _plausible(told, _LATEST_NS // factor):
+            return None
+        time = told * factor
+    return time if _plausible(time) and not (unit != "unix-s" and _coarser(time)) else None
 
 
 def civil_column(cells: pa.Array, zone: tzinfo | None, *, zoned: bool = False) -> Ints | None:
@@ -106,6 +109,11 @@ def _minutes(text: NDArray[np.uint8]) -> Ints | None:
 
 def _plausible(time: Ints, latest: int = _LATEST_NS) -> bool:
     return not len(time) or bool(time.min() >= 0 and time.max() <= latest)
+
+
+def _coarser(time: Ints) -> bool:
+    """Say whether stamps may be of a coarser unit, for the strict path to judge one by one."""
+    return bool(len(time)) and bool(time.min() < COARSER_NS * 100 and time.max() >= COARSER_NS)
 
 
 def _separated(text: NDArray[np.uint8]) -> bool:

@@ -15,6 +15,8 @@ _CIVIL = re.compile(
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EPOCH_UNITS = {"unix-s": 10**9, "unix-ms": 10**6, "unix-us": 10**3, "unix-ns": 1}
+COARSER_NS = 10**15
+"""From here (11.6 days after 1970) to a hundredfold lie stamps of a unit a thousand times coarser."""
 _LATEST_S = 1 << 33  # the year 2242: beyond it no stamp is believed, and 64 bits are not left
 
 
@@ -77,8 +79,14 @@ def epoch(text: str, unit: str) -> int | None:
 
 
 def epoch_ns(value: Decimal, unit: str) -> int | None:
-    """Return nanoseconds of a Unix stamp, or None where it is outside 1970 to 2242."""
+    """Return nanoseconds of a Unix stamp, or None where it is outside 1970 to 2242.
+
+    Seconds that are taken for milliseconds fall into 1970 to 1973, and their like for the finer units:
+    no stamp either. Counted from a start of its own, a recording may have up to eleven days.
+    """
     result = int(value * EPOCH_UNITS[unit])
+    if unit != "unix-s" and COARSER_NS <= result < COARSER_NS * 100:
+        return None
     return result if 0 <= result < _LATEST_S * 10**9 else None
 
 

@@ -20,6 +20,7 @@ from profilers.trace import Device
 
 BLOCK_ROWS = 50_000
 MAX_DEVICES = 100_000
+_DECIMAL_COMMA = re.compile(r"[+-]?[\d.]*\d,\d")
 
 
 class Role(enum.StrEnum):
@@ -239,6 +240,13 @@ class _Strict:
 
     def _misfit(self, number: int, column: Column, cell: str) -> ImportFormatError:
         wanted = {Role.STAMP: "a stamp", Role.SIGNAL: f"a figure in {column.unit}"}
+        if column.role is Role.SIGNAL and _DECIMAL_COMMA.match(cell.strip()):
+            return ImportFormatError(
+                f"column {column.title!r} holds {cell.strip()[:60]!r}, a decimal comma, which might as well "
+                "part thousands; write figures with a point (LC_ALL=C)",
+                file=self.file,
+                line=number,
+            )
         return ImportFormatError(
             f"column {column.title!r} holds {cell.strip()[:60]!r}, which is not "
             f"{wanted.get(column.role, column.role.value)}; the header does not fit this row",
