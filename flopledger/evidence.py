@@ -70,7 +70,8 @@ def complete(case: AuditCase, index: int, run: RunFigures) -> Completed:
     recorded = telemetry.read(
         [one for one in evidence.telemetry if one.name not in found.repeated_recordings]
     )
-    launch = job_width.read(evidence.telemetry, found.recorded.devices if found.recorded else 0)
+    found = coverage.of_ledgers(found, [file.name for file in files if file.path.is_dir()])
+    launch = job_width.read(files, found.recorded.devices if found.recorded else 0)
     found = coverage.of_the_job(found, evidence, launch)
     signs = coverage.Signs(
         launch=launch,
