@@ -18,6 +18,7 @@ audit asks for the document that would show it; and where the recording looks li
 launch on one host, from idle to idle), the two contradict one another.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -231,7 +232,7 @@ def findings(
     said = []
     if not told:
         message = (
-            f"run {run.name}: {seen.words}: what the telemetry saw is a part of the run; its sums are "
+            f"run {run.name}: {seen.words}: what was recorded is a part of the run; its sums are "
             "lower bounds and bound nothing from above"
         )
         said.append(
@@ -250,6 +251,23 @@ def findings(
 
 #: What a record says of itself, and other documents may say of the whole job.
 _OF_JOB = ("accelerator_count", "accelerator_seconds", "timed_seconds", "wall_seconds")
+
+
+def of_ledgers(found: RunFacts, records: Sequence[str]) -> RunFacts:
+    """Take a record that holds steps alone for what it is, too: of its own ranks, and of one launch."""
+    count, seconds = found.accelerator_count, found.timed_seconds
+    if found.recorded is not None or count is None or seconds is None or not records:
+        return found
+    own = Recorded(
+        scope="device",
+        devices=int(count.number),
+        device_seconds=seconds.number * int(count.number),
+        files=tuple(records),
+        window_seconds=seconds.number,
+        is_watched=True,
+    )
+    is_counted = own.devices > 0 and _own(count, own) and _own(seconds, own)
+    return replace(found, recorded=own) if is_counted else found
 
 
 def of_the_job(found: RunFacts, evidence: Evidence, launch: Launch | None) -> RunFacts:
@@ -308,7 +326,7 @@ def qualify(found: RunFacts, coverage: Coverage | None) -> RunFacts:
     if seen is None or coverage is None:
         return found
     changes: dict[str, object] = {}
-    launched = seen.is_watched and coverage.time_short
+    launched = seen.is_watched and (coverage.time_short or coverage.devices_short)
     for name in ("accelerator_seconds", "energy_joules", *(_OF_LAUNCH if launched else ())):
         figure: Resolved | None = getattr(found, name)
         if figure is None or not _own(figure, seen):

@@ -70,7 +70,8 @@ def complete(case: AuditCase, index: int, run: RunFigures) -> Completed:
     recorded = telemetry.read(
         [one for one in evidence.telemetry if one.name not in found.repeated_recordings]
     )
-    launch = job_width.read(evidence.telemetry, found.recorded.devices if found.recorded else 0)
+    found = coverage.of_ledgers(found, [file.name for file in files if file.path.is_dir()])
+    launch = job_width.read(files, found.recorded.devices if found.recorded else 0)
     found = coverage.of_the_job(found, evidence, launch)
     signs = coverage.Signs(
         launch=launch,
@@ -170,7 +171,7 @@ def beyond_the_clock(run: RunFigures) -> list[Finding]:
     if hours is None or wall is None:
         return []
     if count is None:
-        return _below_the_clock(run, hours, wall)
+        return _without_count(run, hours, wall)
     low, most = hours.quantity.interval.low, (count.quantity.interval * wall.quantity.interval).high
     if low is None or most is None or low <= most * (1 + TOLERANCE):
         return []
@@ -189,14 +190,26 @@ def beyond_the_clock(run: RunFigures) -> list[Finding]:
     ]
 
 
-def _below_the_clock(run: RunFigures, hours: Input, wall: Input) -> list[Finding]:
-    """Find device-hours that one device alone would exceed in the stated time."""
+#: No run had as many devices; the largest clusters on record have a few hundred thousand.
+_MOST_DEVICES = 1e6
+
+
+def _without_count(run: RunFigures, hours: Input, wall: Input) -> list[Finding]:
+    """Find device-hours that come to less than one device by the clock, or to more than there are."""
     most, clock = hours.quantity.interval.high, wall.quantity.interval.low
-    if most is None or clock is None or most >= clock * (1 - TOLERANCE):
+    least, whole = hours.quantity.interval.low, wall.quantity.interval.high
+    if most is not None and clock is not None and most < clock * (1 - TOLERANCE):
+        words = "less than one device; the device-hours are in thousands, or of a part of the time"
+    elif least is not None and whole is not None and least > whole * _MOST_DEVICES:
+        words = f"{number(least / whole)} devices, more than any run had; one of the two is in another unit"
+    else:
         return []
+    one, two = most or least, clock or whole
+    assert one is not None
+    assert two is not None
     message = (
-        f"run {run.name}: {number(most / 3600)} device-hours are stated, and {number(clock / 3600)} hours by "
-        "the clock: less than one device; the device-hours are in thousands, or of a part of the time"
+        f"run {run.name}: {number(one / 3600)} device-hours are stated, and {number(two / 3600)} hours by "
+        f"the clock: {words}"
     )
     return [
         Finding(

@@ -25,6 +25,7 @@ from flopledger.run_checks import (
     missing_figures,
     pair_check,
     plausible_precisions,
+    price_check,
     statement_check,
     utilisation_check,
 )
@@ -147,6 +148,8 @@ def reconcile(
     checks = [
         *by_time,
         *beside,
+        throughput.pace_check(run, part, estimates),
+        price_check(run),
         statement_check(run),
         document_check(findings),
         # Time and energy share the utilisation; what sets them apart is power, tested above.

@@ -11,11 +11,13 @@ import math
 from dataclasses import replace
 
 from flopledger import verdict as bands
+from flopledger.estimate import ComputeEstimate
 from flopledger.facts import Finding
 from flopledger.inputs import Input, RunFigures, product
 from flopledger.methods import priors
+from flopledger.parts import Part
 from flopledger.quantity import lognormal
-from flopledger.run_checks import Check
+from flopledger.run_checks import Check, architecture_route
 from flopledger.text import number
 from flopledger.verdict import Verdict
 
@@ -70,6 +72,32 @@ def check(run: RunFigures) -> Check:
         message=f"run {run.name}: throughput x device-hours come to {number(best)} tokens, "
         f"{number(ratio)} times the {number(tokens)} stated: {reading}",
         evidence=(paced.source, run.tokens.source),
+    )
+    return Check(verdict=outcome, findings=(finding,))
+
+
+def pace_check(run: RunFigures, part: Part | None, estimates: list[ComputeEstimate]) -> Check:
+    """Hold a stated pace against the part's peak: tokens/s x FLOP a token is FLOP/s of a device."""
+    rate, tokens, route = run.device_throughput, run.tokens, architecture_route(estimates)
+    peak = part.peak(run.precision) if part is not None else None
+    if rate is None or tokens is None or route is None or peak is None or peak.high is None:
+        return Check(verdict=Verdict.UNDETERMINED)
+    best, flop, amount = rate.quantity.interval.low, route.flop.low, tokens.quantity.interval
+    if best is None or flop is None or amount.low is None:
+        return Check(verdict=Verdict.UNDETERMINED)
+    share = best * flop / amount.low / peak.high
+    outcome = bands.of_utilisation(share)
+    if outcome is Verdict.CONSISTENT:
+        return Check(verdict=Verdict.UNDETERMINED)
+    message = (
+        f"run {run.name}: {number(best)} tokens a second and device are at least {number(share)} times the "
+        f"part's dense peak: a throughput of all devices taken for one, or of another model"
+    )
+    finding = Finding(
+        code="throughput-mismatch",
+        severity="error" if outcome is Verdict.INCONSISTENT else "warning",
+        message=message,
+        evidence=(rate.source,),
     )
     return Check(verdict=outcome, findings=(finding,))
 

@@ -44,6 +44,8 @@ _NODE_FLOOR = 0.15
 PUE = (1.05, 1.6)
 #: From the least that boards draw to what a site draws for nodes.
 UNSTATED_SHARE = (0.5, 1.9)
+#: No single device is rated higher.
+_MOST_WATTS = 3000.0
 #: Round overheads that published energies were multiplied with.
 _ROUND_PUE = (1.0, 1.05, 1.08, 1.09, 1.1, 1.12, 1.15, 1.2, 1.25, 1.3, 1.4, 1.5, 1.58)
 #: A product of printed figures hits its factors within this; a meter does not.
@@ -167,7 +169,9 @@ def circularity(run: RunFigures, part: Part | None) -> Circularity | None:
         if abs(math.log(watts / (tdp * pue))) < tolerance:
             return Circularity(watts=tdp, pue=pue)
     nearest = round(watts / 10) * 10.0
-    if nearest and abs(watts / nearest - 1) < 5e-4:
+    # Every large number is near a round one: only what a device can be said to draw is a rating.
+    most = UNSTATED_SHARE[1] * max(rated, default=_MOST_WATTS / UNSTATED_SHARE[1])
+    if 0 < nearest <= most and abs(watts / nearest - 1) < 5e-4:
         return Circularity(watts=nearest, pue=1.0)
     return None
 

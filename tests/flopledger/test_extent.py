@@ -12,6 +12,7 @@ import pytest
 
 from flopledger import job_width
 from flopledger.logs import EvidenceFile
+from flopledger.verdict import Verdict
 from profilers.step_ledger import StepLedger
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
@@ -148,3 +149,68 @@ def test_a_manifest_that_is_none(tmp_path, content):
     (tmp_path / "steps" / "rank=0" / "ledger.jsonl").write_text(content)
     launch = job_width.read([EvidenceFile(path=tmp_path, name="rec")], 8)
     assert launch is None or not launch.goes_beyond
+
+
+STEP_FLOP, STEP_TOKENS, STEPS = 3 * 10**14, 4096, 100
+
+
+def ledger(folder, world_size):
+    """One rank's ledger: a step a second on one H100, 3e14 FLOP and 4,096 tokens each."""
+    made = StepLedger.create(folder, rank=0, world_size=world_size)
+    made.device("cuda", name="NVIDIA H100 80GB HBM3", uuid="GPU-1", memory_bytes=80 << 30)
+    flop = {"forward": STEP_FLOP // 3, "backward": 2 * STEP_FLOP // 3, "recompute": 0}
+    cost = made.cost(
+        model="m", mode="train", inputs=[], flop=flop, by_dtype={"bf16": STEP_FLOP}, how="meta"
+    )
+    header = json.loads((made.folder / "ledger.jsonl").read_text().splitlines()[0])
+    start = int(header["clock"]["monotonic_ns"]) // 1000
+    made.steps(
+        first=1,
+        end_us=[start + 10**6 * (index + 1) for index in range(STEPS)],
+        duration_us=[10**6] * STEPS,
+        wait_us=[0] * STEPS,
+        optimizer=["AdamW"] * STEPS,
+        tokens=[STEP_TOKENS] * STEPS,
+        tokens_from=["inputs"] * STEPS,
+        samples=[1] * STEPS,
+        calls=[[(cost, 1)]] * STEPS,
+    )
+    made.seal("finished", STEPS)
+
+
+@pytest.fixture
+def counted(run_audit, tmp_path):
+    """Audit a record that holds the steps of one rank and no telemetry."""
+
+    def audited(world_size, count, hours, tokens):
+        ledger(tmp_path / "rec", world_size)
+        return run_audit(
+            '[[run]]\nname = "r"\nevidence = ["rec"]\n'
+            f"accelerator_count = {count}\naccelerator_hours = {hours}\ntokens = {tokens}\n"
+        )
+
+    return audited
+
+
+def test_the_steps_of_one_rank_are_a_part_of_its_job(counted):
+    # One of sixteen ranks; the whole took 16 x 100 s and 16 x 409,600 tokens.
+    report = counted(16, 16, 16 * 100 / 3600, 16 * 409_600)
+    figures = report.runs[0].figures
+    assert "device-count-mismatch" not in codes(report)
+    assert (figures.device_count.quantity.best, figures.tokens.quantity.best) == (16, 16 * 409_600)
+    # Ranks that counted themselves, and a case that says otherwise
+    assert (
+        codes(counted(16, 64, 16 * 100 / 3600, 16 * 409_600))["device-count-mismatch"] == "warning"
+    )
+
+
+def test_the_steps_of_one_launch_are_a_part_of_its_training(counted):
+    # Thirty-six launches as long as this one, or a lie: the stated figures stand, and it is asked.
+    report = counted(1, 1, 1.0, 36 * 409_600)
+    assert report.runs[0].figures.tokens.quantity.best == 36 * 409_600
+    assert codes(report)["device-time-mismatch"] == "warning"
+    assert report.runs[0].verdict is not Verdict.INCONSISTENT
+    # Thirty-six times the hours for the very tokens that were counted: the record is of the whole.
+    lie = counted(1, 1, 1.0, 409_600)
+    assert lie.runs[0].figures.device_seconds.quantity.best == pytest.approx(100, rel=0.01)
+    assert codes(lie)["device-time-mismatch"] == "warning"

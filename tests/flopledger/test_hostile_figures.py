@@ -115,3 +115,35 @@ def test_slips_of_units_are_named(run_audit, figures, words):
     assert f"likeliest: {words}" in told.message
     for one in report.findings:
         assert "000%" not in one.message
+
+
+@pytest.mark.parametrize(
+    ("figures", "code"),
+    [
+        # 373 kW a device: near a round number as every large one is, and no rating of anything
+        ("accelerator_hours = 8e4\nenergy_mwh = 29840", "power-implausible"),
+        ("accelerator_hours = 8e4\nenergy_mwh = 89.6", "power-implausible"),  # 1,120 W, 2.8 x 400
+        # 2e6 tokens/s x 4.2e10 FLOP = 8.4e16 FLOP/s on a part of 3.1e14
+        ("tokens_per_second_per_accelerator = 2e6", "throughput-mismatch"),
+        ("accelerator_hours = 8e4\ncost_usd = 150", "unit-ambiguity"),  # 0.2 cents an hour
+        ("accelerator_hours = 8e4\ncost_usd = 1.5e8", "unit-ambiguity"),  # 1,900 USD an hour
+        ("accelerator_hours = 8e4\nwall_clock_hours = 0.05", "device-time-mismatch"),
+    ],
+)
+def test_figures_that_no_device_has(run_audit, figures, code):
+    report = run_audit(f"{MODEL}{RUN}{ON_A100}tokens = 1e12\n{figures}\n")
+    assert code in codes(report)
+    assert report.runs[0].verdict in (Verdict.NEEDS_EXPLANATION, Verdict.INCONSISTENT)
+
+
+@pytest.mark.parametrize(
+    "figures",
+    [
+        "accelerator_hours = 8e4\nenergy_mwh = 30\ncost_usd = 1.5e5\nwall_clock_hours = 100",
+        "accelerator_hours = 8e4\ntokens_per_second_per_accelerator = 4000",
+        "tokens_per_second_per_accelerator = 4000",
+    ],
+)
+def test_ordinary_figures_are_left_in_peace(run_audit, figures):
+    report = run_audit(f"{MODEL}{RUN}{ON_A100}tokens = 1e12\n{figures}\n")
+    assert codes(report) == {}
