@@ -12,6 +12,8 @@ from flopledger.logs.evidence import Evidence
 _FORMAT = "tensorboard-events"
 #: Last values: what a later file says includes the earlier.
 _LAST = ("steps", "tokens", "samples", "claimed_flop", "last_logged_step", "planned_steps")
+#: A share of the files' time that is as good as all of it.
+_NEARLY_ALL = 0.99
 _TIMES = frozenset({"wall_seconds", "timed_seconds", "events_begin", "events_end"})
 
 
@@ -31,11 +33,13 @@ def join(evidence: Evidence) -> tuple[Evidence, list[Finding]]:
     place = f"the union of {len(files)} files' spans"
     kept.append(_fact("wall_seconds", round(total, 6), ", ".join(files), place))
     timed = [f for f in evidence.named("timed_seconds") if f.file in files]
-    if len(timed) == len(files) and gaps == len(files) - 1:
+    known = {fact.file for fact in timed}
+    covered = sum(end - begin for file, (begin, end) in spans if file in known)
+    if covered >= _NEARLY_ALL * total:
+        # What is left is an evaluation after the end, or an attempt that broke off at once.
         seconds = sum(float(fact.value) for fact in timed)
-        kept.append(
-            _fact("timed_seconds", seconds, ", ".join(files), f"the sum of {len(files)} files")
-        )
+        names = ", ".join(fact.file for fact in timed)
+        kept.append(_fact("timed_seconds", seconds, names, f"the sum of {len(timed)} files"))
     else:
         # A process that was killed wrote no time of its own, so the rest is not the whole.
         kept.append(_fact("seen_seconds", round(total, 6), ", ".join(files), place))

@@ -42,7 +42,7 @@ def stamp_seconds(text: str) -> float | None:
     match = _STAMP.search(text)
     if match is None:
         return None
-    year, month, day, hour, minute, second = (int(match[group]) for group in range(1, 7))
+    year, month, day, hour, minute, second = map(int, match.groups()[:6])
     fraction = float(f"0.{match[7]}") if match[7] else 0.0
     try:
         moment = dt.datetime(year, month, day, hour, minute, min(second, 59), tzinfo=dt.UTC)

@@ -74,7 +74,8 @@ def sniff(head: bytes, name: str) -> bool:
 
 
 def _row(number: int, text: str) -> _Row | None:
-    loss, step = _LOSS.search(text), _STEP.search(text)
+    loss = _LOSS.search(text)
+    step = _STEP.search(text) if loss is not None else None
     if loss is None or step is None:
         return None
     time, pace, epoch = _TIME.search(text), _PACE.search(text), _EPOCH.search(text)

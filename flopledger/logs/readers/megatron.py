@@ -5,6 +5,7 @@ The unit of the iteration time stands in its label, (ms) or (s). ``throughput pe
 """
 
 import re
+import sys
 from collections.abc import Iterator
 
 from flopledger.facts import Grade
@@ -99,9 +100,9 @@ def _fields(text: str) -> dict[str, str]:
         label, _, value = cell.rpartition(":")
         label = label.strip().lower()
         if label == "approx flops per gpu" and (rate := _NEOX_UNITS.search(value)) is not None:
-            found[label] = repr(float(rate[1]) * _POWERS[rate[2].upper()])
+            found[sys.intern(label)] = repr(float(rate[1]) * _POWERS[rate[2].upper()])
         elif label.startswith(_LABELS) and (match := _NUMBER.match(value.strip())) is not None:
-            found[label] = match[0]
+            found[sys.intern(label)] = match[0]  # one word for all lines: there may be a million
     return found
 
 

@@ -98,3 +98,13 @@ def test_a_file_cut_anywhere_is_read_so_far(written, name, part):
     assert not codes(evidence) - {"torn-tail", "no-facts"}
     whole = read_files(FIXTURES, name)
     assert len(evidence.facts) <= len(whole.facts)
+
+
+def test_an_evaluation_after_the_end_leaves_the_trainers_time(written):
+    rows = (scalar(100.0, 1, loss=3.0), scalar(1100.0, 90, train__train_runtime=1005.0))
+    after = events(scalar(1200.0, 90, eval__loss=1.0), scalar(1200.5, 90, eval__runtime=1.0))
+    facts = logs.assemble(written({"runs/e1": events(*rows), "runs/e2": after}))
+    # 1000.5 s of scalars; the Trainer's own time is its whole process
+    assert facts.timed_seconds.number == 1005
+    assert facts.timed_seconds.bound == "exact"
+    assert facts.steps.number == 90
