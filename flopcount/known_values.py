@@ -63,13 +63,13 @@ class KnownValues:
     needs it: routing then sends each row somewhere, though not where real data would.
     """
 
-    def __init__(self, *, inventing: bool = False) -> None:
+    def __init__(self, *, inventing: bool = False, draw: int = 0) -> None:
         self.inventing = inventing
         self.answers = "given"
         """How a count of a running loop answers questions whose answers its data decides."""
         self.read: list[Any] = []
         """Tensors whose own values were needed for some answer."""
-        self._generator = torch.Generator().manual_seed(0)
+        self._generator = torch.Generator().manual_seed(draw)
         self._epoch = 0
         self._written: dict[int, int] = {}
         self._work = 0

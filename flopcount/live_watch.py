@@ -154,7 +154,8 @@ class LiveCounter(Counter):
         if watch.asked > MOST_ASKED or time.monotonic() > watch.deadline:
             raise LiveTimeoutError("the trace took too long and was given up")
         if type(out) is int:
-            self._depends(SIZE)
+            # An invented batch is drawn anew for each answer; real numbers are what they are.
+            self._depends(f"a value that {DATA}" if self.known.inventing else SIZE)
             return out
         self._depends(f"a value that {DATA}")
         if self.known.answers == "given":

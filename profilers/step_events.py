@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from profilers.step_outside import Product
     from profilers.step_values import Mode
 
 Passes = tuple[tuple[int, ...], ...]
@@ -213,6 +214,12 @@ class Listener(Protocol):
 
     def new_kind(self, kind: Kind, module: Any, args: Any, kwargs: Any) -> None:
         """A call of a kind that was not seen before is about to run."""
+
+    def outside(self, variant: Variant, products: tuple[Product, ...]) -> None:
+        """The program computed these products itself, and a backward went through them."""
+
+    def unclear(self, works: tuple[str, ...]) -> None:
+        """The program computed something itself whose cost is not known."""
 
     def settle(self, variant: Variant) -> object:
         """What became of a call is known for the first time: the moment to count it."""

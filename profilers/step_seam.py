@@ -33,7 +33,7 @@ from torch._C._dynamo.eval_frame import (
 )
 from torch.compiler import is_dynamo_compiling
 
-from profilers import step_passes
+from profilers import step_outside, step_passes
 from profilers.step_events import RAISED, Call, Kind
 from profilers.step_signature import MOST_OUTPUTS, Signer, text_of, tokens_of
 
@@ -88,6 +88,8 @@ class Hook(partial):  # type: ignore[type-arg]
 def hook(tensor: Any, fired: list[int], place: int) -> None:
     """Have each arrival of the tensor's gradient noted in a list."""
     watch = Hook(next, map(fired.extend, _FACTS[place]))
+    if place < MOST_OUTPUTS:
+        step_outside.mark(tensor)
     if type(tensor) is not _Tensor or tensor.is_leaf or tensor._backward_hooks is not None:
         tensor.register_hook(watch)
         return

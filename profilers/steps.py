@@ -12,14 +12,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch._C import _current_graph_task_id as graph_task
 from torch.compiler import is_compiling
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from profilers import step_passes
+from profilers import step_outside, step_passes
 from profilers.step_events import (
     FIRING,
     AlikeSeen,
@@ -35,6 +35,9 @@ from profilers.step_modules import MAKING, Modules, wrapped
 from profilers.step_optimizers import Optimizers
 from profilers.step_seam import Here, hook, signer, uncompiled
 from profilers.step_signature import MOST_OUTPUTS
+
+if TYPE_CHECKING:
+    from profilers.step_outside import Product
 
 __all__ = [
     "MOST_OUTPUTS",
@@ -55,6 +58,13 @@ SEARCH_NS = 10_000_000_000
 """So often, at most, modules are looked for because a step had no call."""
 REFRESH_NS = 10_000_000_000
 """So often the list of a model's parameters is read again."""
+
+
+LOOKS = 16
+"""So many steps in a row are looked at for products outside of modules: at the start, after a new
+kind of call, once a second, and as long as there are some."""
+MOST_OUTSIDE = 4096
+"""So many sets of products outside of modules are told by the same name."""
 
 
 class _Compiled:
@@ -97,6 +107,10 @@ class Observer:
         self._by = ""
         self._looked = 0
         """Place in the log up to which the outcomes of calls were looked at."""
+        self._outside: dict[tuple[Product, ...], Kind] = {}
+        self._looks = LOOKS
+        self._derived = False
+        """A backward of this step can itself be differentiated: the graph is more than forwards."""
         self._wary = False
         """A backward may come for a call of an earlier step."""
         self._due = 0
@@ -118,11 +132,12 @@ class Observer:
         self.optimizers.look(torch.optim.Optimizer)
         self._undo = [
             register_optimizer_step_post_hook(self._stepped).remove,
-            step_passes.watch(torch, self._differentiated),
+            step_passes.watch(torch, self._differentiated, self._begins),
             *self.modules.watch(),
             *(wrapped(torch.optim.Optimizer, name, self.optimizers.made) for name in MAKING),
         ]
         self.watching = True
+        step_passes.LOOKING[0], self._looks = True, LOOKS
 
     def stop(self) -> None:
         """End: close what is open, and leave torch and the modules as they were."""
@@ -162,6 +177,10 @@ class Observer:
             log.append((name, at))
             due = self.fresh or self._wary or at > self._due or (self.boundary and name == self._by)
             self.boundary = True
+            self._derived = False
+            if step_passes.LOOKING[0]:
+                self._looks = LOOKS if self.fresh else self._looks - 1
+                step_passes.LOOKING[0] = self._looks > 0
             self._by = name
             # Whether something became of a call of this step that was never counted for its kind.
             first, self._looked = self._looked, len(log)
@@ -200,6 +219,30 @@ class Observer:
                     hook(gradient, calls[0][1], MOST_OUTPUTS * (1 if linear else 2) + place)
         except Exception as error:  # noqa: BLE001 - never into the program
             self.trouble("a differentiable backward", error)
+
+    def _begins(self, outputs: Any, whole: bool) -> None:
+        """A backward is about to begin: see what lies between it and the calls that were seen."""
+        self._derived |= not whole
+        if not self.watching or self.here.depth or self._derived or graph_task() != -1:
+            return
+        if torch._C._functorch.peek_interpreter_stack() is not None:
+            return
+        products, other = step_outside.outside(outputs)
+        if products or other:
+            self._looks = LOOKS
+        if other:
+            self.listener.unclear(other)
+        if not products:
+            return
+        kind = self._outside.get(products)
+        if kind is None:
+            kind = Kind("outside of modules", products)
+            kind.watched = False
+            self.listener.outside(kind.variant("forward"), products)
+            if len(self._outside) < MOST_OUTSIDE:
+                self._outside[products] = kind
+        now = time.monotonic_ns()
+        self.log.append((kind, [now], now, False))
 
     def stepped_in_graph(self) -> None:
         """A compiled optimizer stepped since the last call."""
@@ -269,6 +312,7 @@ class Observer:
     def _upkeep(self) -> None:
         now = time.monotonic_ns()
         self._due = now + FOLD_NS
+        step_passes.LOOKING[0], self._looks = True, LOOKS
         if self._folding.unseen and now >= self._search:
             self._folding.unseen = False
             self._search = now + SEARCH_NS

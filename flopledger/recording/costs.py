@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
+from flopcount.dtypes import dtype_name
 from flopcount.errors import FlopcountError
 from flopcount.live_fit import Fit, Sizes
 from flopcount.live_passes import DOUBLED, Pass, Wanted
@@ -21,6 +22,7 @@ from profilers.steps import MOST_OUTPUTS, Kind, Variant, output_tensors
 if TYPE_CHECKING:
     from flopcount.live import LiveCount
     from flopcount.live_capture import LiveCall
+    from profilers.step_outside import Product
 
 Note = Callable[[str, str, str], None]
 """Code, severity, message."""
@@ -172,6 +174,17 @@ class Costs:
         while spent and spent[0][1] <= start_us:
             spent.popleft()
         return sum(max(0, min(end, end_us) - max(start, start_us)) for start, end in spent)
+
+    def outside(self, variant: Variant, products: Sequence[Product]) -> None:
+        """Products that the program computed itself, whose sizes were read from their graph."""
+        figures: dict[Any, int] = {}
+        for dtype, forward, backward in products:
+            for phase, flop in (("forward", forward), ("backward", backward)):
+                key = phase, dtype_name(dtype)
+                figures[key] = figures.get(key, 0) + flop
+        cost = Cost(model=variant.kind.model, mode="train", inputs=(), flop=None)
+        self._fill(cost, figures, "graph")
+        variant.data = cost
 
     def _find(self, variant: Variant) -> Cost:
         kind = variant.kind
