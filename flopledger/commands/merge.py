@@ -48,6 +48,7 @@ def merge(
     from flopledger.commands import _merge_page as merge_page
     from flopledger.commands._audited import check_bundle, check_target
     from flopledger.commands.verify import plain
+    from flopledger.reports.merge_sections import hard_verdicts
     from flopledger.text import interval, plural
 
     check_bundle(out)
@@ -68,6 +69,8 @@ def merge(
     total = "not known" if done.total is None else interval(done.total)
     sites, runs = plural(done.sites, "site"), plural(done.runs, "run")
     typer.echo(f"{out}: {sites}, {runs}, total {total} FLOP: {done.verdict}")
+    for line in hard_verdicts(done.result):
+        typer.echo(f"  {plain(line)}")
     for finding in done.findings:
         typer.echo(f"  {finding.severity} {finding.code}: {plain(finding.message)}")
     return done.exit_code

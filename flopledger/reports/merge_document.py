@@ -61,15 +61,13 @@ def _lead(result: Mapping[str, Any]) -> str:
     sites = plural(len(result["sites"]), "site")
     said = "state together" if len(result["sites"]) != 1 else "states"
     known = "nothing that adds up to a figure" if total is None else f"{interval(total)} FLOP"
-    parts = [f"{sites} {said} {known}."]
+    parts = [f"{sites} {said} {known}.", *merge_sections.hard_verdicts(result)]
     if result["excluded"]:
         left = plural(len(result["excluded"]), "bundle")
-        was = "was" if len(result["excluded"]) == 1 else "were"
-        parts.append(
-            f"{left} {was} left out and adds nothing."
-            if was == "was"
-            else f"{left} {was} left out and add nothing."
+        ending = (
+            "was left out and adds" if len(result["excluded"]) == 1 else "were left out and add"
         )
+        parts.append(f"{left} {ending} nothing.")
     worst = next(
         (one for one in merge_sections.worst_first(result) if one["severity"] != "info"), None
     )

@@ -71,6 +71,15 @@ def _site_name(site: Mapping[str, Any]) -> str:
     return f"{str(site['site'])[:60]} ({str(site['id'])[:12]})"
 
 
+def hard_verdicts(result: Mapping[str, Any]) -> Iterator[str]:
+    """Say which sites' own audits found what makes the verdict hard."""
+    for verdict in ("inconsistent", "needs-explanation"):
+        found = [_site_name(site) for site in result["sites"] if site["verdict"] == verdict]
+        if found:
+            named = ", ".join(found[:3]) + (f" and {len(found) - 3:,} more" if found[3:] else "")
+            yield f"By its own audit {mark(verdict)}: {named}."
+
+
 def sites(result: Mapping[str, Any]) -> Section:
     """Show every run of every site, and how it counts."""
     lines, rows = [], []
