@@ -28,6 +28,9 @@ FACTORIES = frozenset(
     aten::logspace aten::tril_indices aten::triu_indices aten::_tensor_constant""".split()  # noqa: SIM905
 )
 
+SIZES = (1.0, 1e4, -1e4)
+"""Of what is invented, by draw: all pass or all fail a threshold in one of them."""
+
 
 class UnknownValueError(Exception):
     """A value that the trace cannot know; internal."""
@@ -65,6 +68,7 @@ class KnownValues:
 
     def __init__(self, *, inventing: bool = False, draw: int = 0) -> None:
         self.inventing = inventing
+        self._size = SIZES[draw]
         self.answers = "given"
         """How a count of a running loop answers questions whose answers its data decides."""
         self.read: list[Any] = []
@@ -192,7 +196,8 @@ class KnownValues:
     def _invent(self, tensor: Any) -> Origin:
         """A random value, the same for every question about this tensor."""
         self._spend(prod(tensor.shape))
-        made = torch.rand(tuple(tensor.shape), generator=self._generator).to(tensor.dtype)
+        made = torch.rand(tuple(tensor.shape), generator=self._generator).mul_(self._size)
+        made = made.to(tensor.dtype)
         origin = Origin(None, made, None, None, -1, self._epoch)
         setattr(tensor, ATTRIBUTE, origin)
         return origin

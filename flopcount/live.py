@@ -47,6 +47,8 @@ READS = "values of inputs were asked for"
 """A remark."""
 ASKED = "asks a random number"
 """In a remark (flopcount.draws): what is computed depends on a draw."""
+RUNGS = ("meta", "fake", "cpu", "meta-invented")
+"""Ways of tracing, in the order in which they are tried."""
 REDRAWS = 4
 """So often a call is counted again with other draws, where they may decide what is computed."""
 MOST_CPU_FLOP = 10**10
@@ -107,10 +109,14 @@ def count_call(
     """
     deadline = time.monotonic() + seconds
 
-    def counted(seed: int | None = None, answers: str = "given") -> list[Counted]:
+    def counted(
+        seed: int | None = None, answers: str = "given", rungs: Sequence[str] = RUNGS
+    ) -> list[Counted]:
         each = zip(passes or (None,), wanted or repeat(None), strict=False)
         return [
-            _climb(call, targets, deadline, asked, real=real, seed=seed, answers=answers)
+            _climb(
+                call, targets, deadline, asked, real=real, seed=seed, answers=answers, rungs=rungs
+            )
             for targets, asked in each
         ]
 
@@ -122,9 +128,14 @@ def count_call(
     counts = counted()
     found = _merged(counts)
     asked_for = [r for _, ledger in counts for r in ledger.remarks if r.startswith("data:")]
-    if asked_for and not any(SIZE in remark for remark in asked_for):
-        others = [_otherwise(partial(counted, answers=answers)) for answers in FAR]
-        if all(other is None or other.by_dtype == found.by_dtype for other in others[1:]):
+    if asked_for:
+        # Sizes that data decides are drawn three times; a doubtful answer is turned into others.
+        sized = any(SIZE in remark for remark in asked_for)
+        rungs = RUNGS[-1:] if sized else RUNGS
+        others = [_otherwise(partial(counted, answers=each, rungs=rungs)) for each in FAR]
+        if all(
+            other.by_dtype == found.by_dtype if other is not None else not sized for other in others
+        ):
             found = replace(found, bounds=_bounds(counts, _total(found))[0], reason=None)
     dice = [r for _, ledger in counts for r in ledger.remarks if r.startswith("random:")]
     if not dice:
@@ -221,10 +232,11 @@ def _climb(
     real: bool,
     seed: int | None,
     answers: str = "given",
+    rungs: Sequence[str] = RUNGS,
 ) -> Counted:
     """The first way of tracing that works."""
     failures: list[str] = []
-    for rung in ("meta", "fake", "cpu", "meta-invented"):
+    for rung in rungs:
         if rung == "cpu" and (not real or _is_distributed()):
             continue
         try:
