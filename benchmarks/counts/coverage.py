@@ -60,7 +60,8 @@ def share(tally, by_statement):
     return (
         f"**{tally['exact']} of the {built} that build and have a forward pass are exact, forward "
         f"and backward ({tally['exact'] / max(built, 1):.1%})**: {tally['exact'] - by_statement} on "
-        f"inputs made by rule, {by_statement} on inputs that the benchmark states. {named[0].upper()}{named[1:]}."
+        f"inputs made by rule, {by_statement} on inputs that the benchmark states. "
+        f"{named[0].upper()}{named[1:]}."
     )
 
 
