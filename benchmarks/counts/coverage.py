@@ -102,4 +102,7 @@ def run_coverage(options):
     if late:
         body += f"\n\nNot reached within {options.minutes} minutes: {late}."
     body += "\n\n| model | verdict | |\n|---|---|---|\n" + "\n".join(rows)
+    if stated:
+        body += "\n\nInputs that no rule knows, as stated:\n\n| model | why |\n|---|---|\n"
+        body += "\n".join(f"| {name} | {stated[name].why} |" for name in sorted(stated))
     write(f"coverage-{options.library}{'-again' if options.only else ''}", body)
