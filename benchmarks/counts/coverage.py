@@ -60,7 +60,8 @@ def share(tally, by_statement):
     return (
         f"**{tally['exact']} of the {built} that build and have a forward pass are exact, forward "
         f"and backward ({tally['exact'] / max(built, 1):.1%})**: {tally['exact'] - by_statement} on "
-        f"inputs made by rule, {by_statement} on inputs that the benchmark states. {named[0].upper()}{named[1:]}."
+        f"inputs made by rule, {by_statement} on inputs that the benchmark states. "
+        f"{named[0].upper()}{named[1:]}."
     )
 
 
@@ -101,4 +102,7 @@ def run_coverage(options):
     if late:
         body += f"\n\nNot reached within {options.minutes} minutes: {late}."
     body += "\n\n| model | verdict | |\n|---|---|---|\n" + "\n".join(rows)
+    if stated:
+        body += "\n\nInputs that no rule knows, as stated:\n\n| model | why |\n|---|---|\n"
+        body += "\n".join(f"| {name} | {stated[name].why} |" for name in sorted(stated))
     write(f"coverage-{options.library}{'-again' if options.only else ''}", body)
