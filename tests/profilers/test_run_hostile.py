@@ -286,6 +286,54 @@ def test_sixteen_devices_one_of_which_is_lost(nvml, tmp_path):
         assert device["energy_joules"] == pytest.approx(expected, rel=0.05, abs=130)
 
 
+def test_two_hosts_in_namespaces_of_their_own(nvml, tmp_path):
+    """Two hosts without a network between them record one run at once, and it is one record."""
+    words = ["unshare", "-rnu", "sh", "-c", "hostname host-a && hostname"]
+    if shutil.which("unshare") is None or subprocess.run(words, capture_output=True).returncode:
+        pytest.skip("NO NAMESPACES: two nodes are tested by two journals in one folder only")
+    out = tmp_path / "out"
+    nvml("")
+    hosts = []
+    for host, watts in (("host-a", 300_000), ("host-b", 500_000)):
+        script = tmp_path / f"{host}.txt"
+        script.write_text(
+            f"device model=h100 uuid=GPU-{host}\nset 0 power {watts}\nset 0 util 90\n"
+        )
+        command = f'hostname {host} && exec "$0" "$@"'
+        words = [sys.executable, CLI, "run", "-q", "--append", "--out", out, "--interval", "100ms"]
+        hosts.append(
+            subprocess.Popen(
+                ["unshare", "-rnu", "sh", "-c", command, *map(str, words), "--", "sleep", "2"],
+                env={**os.environ, "FLOPLEDGER_NVML_SCRIPT": str(script)},
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    for host in hosts:
+        _, told = host.communicate(timeout=120)
+        assert host.returncode == 0, told
+    assert {record.node for record in node_records(out)} == {"host-a", "host-b"}
+    assert verify(out) == []
+    devices = read_record(out).devices
+    assert {str(key): seen.device.node for key, seen in devices.items()} == {
+        "GPU-host-a": "host-a",
+        "GPU-host-b": "host-b",
+    }
+    told = json.loads((out / "summary.json").read_text())
+    assert len(told["launches"]) == 2
+    # Each launch counts its own host's device, for as long as it lasted itself: 300 W and 500 W. The
+    # counter moves by a tenth of a second at either end.
+    per_launch = sorted(
+        (launch["energy_joules"] / launch["duration_seconds"], launch["duration_seconds"])
+        for launch in told["launches"]
+    )
+    for (watts, seconds), rated in zip(per_launch, (300, 500), strict=True):
+        assert watts == pytest.approx(rated, abs=0.25 * rated / seconds)
+    assert told["energy_joules"] == pytest.approx(
+        sum(launch["energy_joules"] for launch in told["launches"])
+    )
+
+
 def test_two_nodes_in_one_folder(tmp_path):
     """Two hosts write beside each other; a device that both recorded counts once."""
     second = 10**9
