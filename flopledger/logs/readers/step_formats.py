@@ -67,6 +67,23 @@ STEP_FORMATS: tuple[StepFormat, ...] = (
         ),
         zero_based=True,
     ),
+    # Epoch: [0][  11/5005]	Time  0.431 ( 0.500)	Data  0.001 ( 0.010)	Loss 6.9e+00 (7.0e+00)
+    StepFormat(
+        format="imagenet-example-log",
+        mark="Epoch: [",
+        line=_pattern(
+            r"\bEpoch: \[(?P<epoch>\d{1,6})\]\[\s{0,9}(?P<step>\d{1,9})/(?P<each>\d{1,9})\]\s{1,4}"
+            r"Time\s{1,4}(?P<s>[\d.]{1,12}) \(\s{0,6}(?P<mean>[\d.]{1,12})\).{0,120}?"
+            r"\bLoss (?P<loss><F>)"
+        ),
+        mean_of_epoch=True,
+    ),
+    # step:12 - actor/pg_loss:0.01 - ... - timing_s/step:61.2 - perf/throughput:836.6
+    StepFormat(
+        format="verl-log",
+        mark="timing_s/step:",
+        line=_pattern(r"\bstep:(?P<step>\d{1,9}) - .{0,3900}?\btiming_s/step:(?P<s>[\d.]{1,12})"),
+    ),
     # Iter(train) [1510/2046]  lr: 3.4e-05  eta: 0:29:39  time: 24.9128 ... loss: 0.7818
     StepFormat(
         format="mmengine-log",

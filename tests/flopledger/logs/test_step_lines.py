@@ -375,3 +375,27 @@ def test_olmo_core_names_its_pace_otherwise(written):
     assert facts.tokens.number == 30_000
     assert facts.tokens_per_second_per_accelerator.number == 46_000
     assert facts.claimed_mfu.number == pytest.approx(0.382)
+
+
+def test_the_imagenet_example_prints_the_mean_since_the_epoch_began(written):
+    # Two epochs of 20 batches, printed at batches 1 and 11; the means say 2 s, then (2 + 10 x 0.5) / 11.
+    text = ""
+    for epoch in range(2):
+        for step, mean in ((1, 2.0), (11, 7 / 11)):
+            text += f"Epoch: [{epoch}][ {step}/20]\tTime  0.500 ( {mean:.6f})\tData  0.1 ( 0.1)\t"
+            text += f"Loss 6.{step}e+00 (7.0e+00)\tAcc@1   0.00 (  0.00)\n"
+    evidence = written({"train.log": text})
+    assert evidence.sources["train.log"].format == "imagenet-example-log"
+    # 20 batches of the first epoch and 11 of the second
+    assert value(evidence, "steps") == 31
+
+
+def test_verl_prints_a_step_and_its_time(written):
+    text = "".join(
+        f"step:{step} - actor/pg_loss:0.0{step} - perf/mfu/actor:0.4 - timing_s/step:61.5 - "
+        "perf/throughput:836.6\n"
+        for step in range(1, 5)
+    )
+    evidence = written({"console.log": text})
+    assert value(evidence, "steps") == 4
+    assert value(evidence, "timed_seconds") == 4 * 61.5
