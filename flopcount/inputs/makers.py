@@ -166,10 +166,11 @@ class Maker:
 
     def _pyramid(self) -> tuple[int, int] | None:
         """Return the side of an image whose smallest copy fills one patch of a pyramid."""
-        ratios = getattr(self.model.config, "scaled_images_ratios", None)
+        ratios: Any = getattr(self.model.config, "scaled_images_ratios", None)
         patch = self.sizes.number("patch_size")
-        stated = isinstance(ratios, list | tuple) and bool(ratios)
-        if patch is None or not stated or not all(_is_share(ratio) for ratio in ratios):
+        if patch is None or not isinstance(ratios, list | tuple) or not ratios:
+            return None
+        if not all(_is_share(ratio) for ratio in ratios):
             return None
         side = round(patch / min(ratios))
         return side, side
