@@ -91,12 +91,18 @@ def _get(args, kwargs, position, name, default=None):
 
 def _linear(counter, args, kwargs, out):
     x, weight = _get(args, kwargs, 0, "input"), _get(args, kwargs, 1, "weight")
-    counter.note(2 * prod(x.shape) * weight.shape[0], (x, weight), out)
+    if weight.dim() == 1:
+        _vector(counter, (x, weight), {}, out)
+    else:
+        counter.note(2 * prod(x.shape) * weight.shape[0], (x, weight), out)
 
 
 def _matmul(counter, args, kwargs, out):
     a, b = _get(args, kwargs, 0, "input"), _get(args, kwargs, 1, "other")
     b = kwargs.get("mat2", b) if b is None else b
+    if b.dim() == 1 < a.dim():
+        _vector(counter, (a, b), {}, out)
+        return
     counter.note(2 * prod(out.shape) * a.shape[-1], (a, b), out)
 
 
@@ -208,14 +214,28 @@ def _fourier(own_axes, *, of_input=False):
         whole = x if of_input else out
         axes = _get(args, kwargs, 2, "dim", own_axes)
         axes = range(out.dim()) if axes is None else (axes,) if isinstance(axes, int) else axes
-        points = prod(whole.shape[axis] for axis in axes)
+        lengths = _get(args, kwargs, 1, "n", kwargs.get("s"))
+        lengths = (lengths,) if isinstance(lengths, int) else lengths
+        shape = list(whole.shape)
+        if of_input and lengths is not None:  # padded, or cut
+            for axis, length in zip(axes, lengths, strict=True):
+                shape[axis] = length
+        points = prod(shape[axis] for axis in axes)
         # Transforms over several axes are carried out on complex numbers from the start.
         several = own_axes != -1 and not of_input
         half = not out.is_complex() or not (x.is_complex() or several)
-        flop = round(5 * prod(whole.shape) * log2(points)) if points > 1 else 0
+        flop = round(5 * prod(shape) * log2(points)) if points > 1 else 0
         counter.note(flop // 2 if half else flop, (x,), out)
+        if of_input:
+            _whole_gradient(counter, flop, x, out)
 
     return handler
+
+
+def _whole_gradient(counter, flop, x, out):
+    """Torch transforms the gradient of half a spectrum as a whole one of complex numbers."""
+    if x.requires_grad:
+        counter.products.append((flop - flop // 2, -1, out.grad_fn, out))
 
 
 def _windows(counter, args, kwargs, out):
@@ -248,6 +268,17 @@ def _recurrent(counter, func, args, kwargs):
         # -1 marks work that exists in the backward only
         later = 2 * (rows - first) * hidden.numel()
         counter.products.append((later, -1, out[0].grad_fn, out[0]))
+    return out
+
+
+def _cell(counter, func, args, kwargs):
+    """One step of a recurrent layer, a function of its own: both matrices, both operands."""
+    out = func(*args, **kwargs)
+    result = out if torch.is_tensor(out) else out[0]
+    x, state, into, hidden = args[:4]
+    state = state if torch.is_tensor(state) else state[0]
+    for rows, matrix in ((x, into), (state, hidden)):
+        counter.note(2 * prod(rows.shape[:-1]) * matrix.numel(), (rows, matrix), result)
     return out
 
 
@@ -364,6 +395,10 @@ SPECIAL = {
     torch._VF.gru: _recurrent,
     torch._VF.rnn_tanh: _recurrent,
     torch._VF.rnn_relu: _recurrent,
+    torch._VF.lstm_cell: _cell,
+    torch._VF.gru_cell: _cell,
+    torch._VF.rnn_tanh_cell: _cell,
+    torch._VF.rnn_relu_cell: _cell,
 }
 
 

@@ -113,6 +113,11 @@ class MetaDoubles(Doubles):
         if value.layout in SPARSE:
             # What a product costs is in how many elements are stored, which meta forgets.
             return value
+        if type(value) is torch.Tensor and value.is_contiguous():
+            # What empty_like would answer, without its eightfold time: a model has many weights.
+            return torch.empty_strided(
+                value.shape, value.stride(), dtype=value.dtype, device="meta"
+            )
         return torch.empty_like(value, device="meta")
 
 

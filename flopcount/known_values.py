@@ -28,6 +28,9 @@ FACTORIES = frozenset(
     aten::logspace aten::tril_indices aten::triu_indices aten::_tensor_constant""".split()  # noqa: SIM905
 )
 
+SIZES = (1.0, 1e4, -1e4)
+"""Of what is invented, by draw: all pass or all fail a threshold in one of them."""
+
 
 class UnknownValueError(Exception):
     """A value that the trace cannot know; internal."""
@@ -63,9 +66,14 @@ class KnownValues:
     needs it: routing then sends each row somewhere, though not where real data would.
     """
 
-    def __init__(self, *, inventing: bool = False) -> None:
+    def __init__(self, *, inventing: bool = False, draw: int = 0) -> None:
         self.inventing = inventing
-        self._generator = torch.Generator().manual_seed(0)
+        self._size = SIZES[draw]
+        self.answers = "given"
+        """How a count of a running loop answers questions whose answers its data decides."""
+        self.read: list[Any] = []
+        """Tensors whose own values were needed for some answer."""
+        self._generator = torch.Generator().manual_seed(draw)
         self._epoch = 0
         self._written: dict[int, int] = {}
         self._work = 0
@@ -175,6 +183,7 @@ class KnownValues:
         if origin is None:
             raise UnknownValueError
         if origin.op is None:
+            self.read.append(origin.args)
             return origin.args
         self._spend(prod(tensor.shape))
         # Tensors of one multi-output op share a replay; its arguments outlive it.
@@ -187,7 +196,8 @@ class KnownValues:
     def _invent(self, tensor: Any) -> Origin:
         """A random value, the same for every question about this tensor."""
         self._spend(prod(tensor.shape))
-        made = torch.rand(tuple(tensor.shape), generator=self._generator).to(tensor.dtype)
+        made = torch.rand(tuple(tensor.shape), generator=self._generator).mul_(self._size)
+        made = made.to(tensor.dtype)
         origin = Origin(None, made, None, None, -1, self._epoch)
         setattr(tensor, ATTRIBUTE, origin)
         return origin

@@ -88,8 +88,6 @@ def _wanted(model: Any, maker: Maker, given: Mapping[str, Any]) -> list[str]:
     main = model.main_input_name
     named = [main] if isinstance(main, str) else list(main)
     wanted: list[str] = ["input_ids" if name == "decoder_input_ids" else name for name in named]
-    if "inputs_embeds" in given:  # the tokens themselves are then refused
-        wanted = [name for name in wanted if name != "input_ids"]
     wanted = [name for name in wanted if name in maker.accepted or name in maker.required]
     if not wanted and not maker.required:
         usual = ("input_ids", "pixel_values", "flattened_patches")
@@ -109,6 +107,8 @@ def _wanted(model: Any, maker: Maker, given: Mapping[str, Any]) -> list[str]:
         wanted.append("image_grid_thw")
     if "spatial_shapes" in wanted and "pixel_attention_mask" in maker.accepted:
         wanted.append("pixel_attention_mask")
+    if "inputs_embeds" in given:
+        wanted = [name for name in wanted if name != "input_ids"]  # a model refuses both
     return [name for name in dict.fromkeys(wanted) if maker.knows(name)]
 
 

@@ -54,12 +54,14 @@ def share(tally, by_statement):
         tally: models by verdict.
         by_statement: the exact ones whose inputs the benchmark states.
     """
-    built = sum(tally.values()) - tally["does not build"]
+    none = ("does not build", "no forward pass of its own")  # torch's own raises in the second case
+    built = sum(tally.values()) - sum(map(tally.get, none, (0, 0)))
     named = ", ".join(f"{kind} {number}" for kind, number in tally.most_common())
     return (
-        f"**{tally['exact']} of the {built} that build are exact, forward and backward "
-        f"({tally['exact'] / max(built, 1):.1%})**: {tally['exact'] - by_statement} on inputs made by "
-        f"rule, {by_statement} on inputs that the benchmark states. {named[0].upper()}{named[1:]}."
+        f"**{tally['exact']} of the {built} that build and have a forward pass are exact, forward "
+        f"and backward ({tally['exact'] / max(built, 1):.1%})**: {tally['exact'] - by_statement} on "
+        f"inputs made by rule, {by_statement} on inputs that the benchmark states. "
+        f"{named[0].upper()}{named[1:]}."
     )
 
 
@@ -100,4 +102,7 @@ def run_coverage(options):
     if late:
         body += f"\n\nNot reached within {options.minutes} minutes: {late}."
     body += "\n\n| model | verdict | |\n|---|---|---|\n" + "\n".join(rows)
+    if stated:
+        body += "\n\nInputs that no rule knows, as stated:\n\n| model | why |\n|---|---|\n"
+        body += "\n".join(f"| {name} | {stated[name].why} |" for name in sorted(stated))
     write(f"coverage-{options.library}{'-again' if options.only else ''}", body)

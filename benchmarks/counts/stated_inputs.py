@@ -25,6 +25,12 @@ class Stated:
     """Sizes by name: batch, sequence, decoder_sequence, image, frames, audio_frames, latent ..."""
     made: Callable[[Any], Mapping[str, Any]] | None = None
     """All inputs at once, from the model, where texts cannot write them."""
+    real: bool = False
+    """Whether both counters get a model with real weights and real inputs, the same, because what
+    it computes depends on them."""
+    around: Callable[[Any], Any] | None = None
+    """A module around the model, as a user's factory would write one, where its pass needs more
+    than tensors (a session that remembers a video's frames)."""
 
     def inputs(self, built: Any, **usual: Any) -> dict[str, Any]:
         """Return the keyword arguments of one step.

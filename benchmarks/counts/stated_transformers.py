@@ -1,110 +1,27 @@
-"""Stated configuration keys and inputs of families of transformers."""
+"""Stated inputs of families of transformers."""
 
 from __future__ import annotations
 
+import importlib
 import json
-from typing import Any
 
 import torch
 
 from benchmarks.counts.stated_inputs import Stated
 
-SMALL_STEP = {"intermediate_size": 1024, "num_attention_heads": 8, "num_sliding_attention_heads": 8}
-SMALL_GLM = {
-    "hidden_size": 512,
-    "intermediate_size": 1024,
-    "moe_intermediate_size": 256,
-    "num_attention_heads": 8,
-    "num_key_value_heads": 8,
-    "linear_num_heads": 8,
-    "index_n_heads": 8,
-    "n_routed_experts": 8,
-    "num_experts_per_tok": 2,
-    "vocab_size": 2048,
-}
-HALF_ROTARY = {"rope_parameters": {"partial_rotary_factor": 0.5}}
-# What default configurations leave open or set at odds with each other, as published ones state it.
-CONFIGS: dict[str, dict[str, Any]] = {
-    "deepseek_v2": {
-        "moe_intermediate_size": 1408,
-        "num_experts_per_tok": 6,
-        "n_group": 8,
-        "topk_group": 3,
-    },
-    "esm": {"vocab_size": 33, "pad_token_id": 1, "mask_token_id": 32},
-    "blip-2": {"image_token_index": 50265},
-    "instructblip": {"image_token_index": 50265},
-    "instructblipvideo": {"image_token_index": 50265, "video_token_index": 50265},
-    "informer": {"prediction_length": 24},
-    "autoformer": {"prediction_length": 24},
-    "time_series_transformer": {"prediction_length": 24},
-    "hunyuan_v1_dense": {"head_dim": 128},
-    "hunyuan_v1_moe": {"head_dim": 128, "num_experts": 8, "moe_topk": 2},
-    "dots1": {"n_routed_experts": 8, "n_shared_experts": 2, "num_experts_per_tok": 2},
-    "lfm2_moe": {"layer_types": ["full_attention"] * 4, "num_hidden_layers": 4},
-    "ministral": {"head_dim": 128},
-    "glm4v_text": HALF_ROTARY,
-    "glm4v_moe_text": {**HALF_ROTARY, "head_dim": 128},
-    "llama4_vision_model": {"hidden_size": 1408},
-    "granitemoehybrid": {"layer_types": ["mamba", "attention"] * 2, "num_hidden_layers": 4},
-    "rf_detr": {"backbone_config": {"image_size": 560}},
-    "glm_image_text": HALF_ROTARY,
-    **{key: {"text_config": HALF_ROTARY} for key in ("glm4v", "glm46v", "glmga")},
-    "glm4v_moe": {"text_config": {**HALF_ROTARY, "head_dim": 128}},
-    "xmod": {"default_language": "en_XX"},
-    "vitmatte": {"hidden_size": 768},
-    "t5gemma2": {"encoder": {"vision_config": {"image_size": 896, "patch_size": 14}}},
-    "step3p7": {"text_config": {"sliding_window": 512}},
-    "qwen3_omni_moe_text": {"num_attention_heads": 32, "head_dim": 128},
-    "qwen3_omni_moe_thinker": {
-        "vision_start_token_id": 151652,
-        "text_config": {"num_attention_heads": 32, "head_dim": 128, "vocab_size": 152064},
-    },
-    "deepseek_ocr2_vision": {
-        "encoder_config": {
-            "hidden_size": 896,
-            "intermediate_size": 4864,
-            "num_attention_heads": 14,
-            "num_key_value_heads": 2,
-        }
-    },
-    "lw_detr": {"projector_scale_factors": [1.0]},
-    "uvdoc": {"backbone_config": {"out_features": [f"stage{n}" for n in range(1, 7)]}},
-    "pp_ocrv6_small_det": {"backbone_config": {"out_features": [f"stage{n}" for n in range(1, 5)]}},
-    "pp_doclayout_v2": {"class_thresholds": [0.5] * 25, "class_order": list(range(25))},
-    # Eight experts instead of hundreds: which ones are chosen takes real weights in memory.
-    "longcat_flash": {
-        "n_routed_experts": 8,
-        "zero_expert_num": 4,
-        "moe_topk": 4,
-        "hidden_size": 512,
-        "ffn_hidden_size": 1024,
-        "expert_ffn_hidden_size": 256,
-        "num_attention_heads": 8,
-        "num_key_value_heads": 8,
-        "vocab_size": 2048,
-    },
-    "nllb-moe": {
-        "num_experts": 8,
-        "vocab_size": 2048,
-        "encoder_ffn_dim": 1024,
-        "decoder_ffn_dim": 1024,
-    },
-    "step3p5": {"n_routed_experts": 8, "num_experts_per_tok": 2, "hidden_size": 512, **SMALL_STEP},
-    "glm5_next": {"text_config": SMALL_GLM},
-    "glm5_next_text": SMALL_GLM,
-}
-
 SPOKEN = "in training it compares with a recording: every word's duration, pitch and energy"
 SPEECH = {
-    "duration_labels": json.dumps([[2] * 64]),
-    "pitch_labels": "1x64x1",
-    "energy_labels": "1x64x1",
-    "spectrogram_labels": "1x128x80",
+    "duration_labels": json.dumps([[2] * 16]),
+    "pitch_labels": json.dumps([[[0.0]] * 16]),
+    "energy_labels": json.dumps([[[0.0]] * 16]),
+    "spectrogram_labels": json.dumps([[[0.0] * 80] * 32]),
 }
 OTHER_PART = "rows that another part of the model hands on"
 """A tower's own configuration does not state what comes to it from elsewhere."""
 
+FEW_POINTS = "a small picture: it finds points in it and works on those, with real numbers"
+BEST_BOXES = "a small picture: it goes on with what it found best in it, with real numbers"
+ENDS = "it writes a table's structure until it writes its end"
 SEEN = f"{OTHER_PART}: one level of 72 by 72 cells and 32 words"
 DETR = {
     "vision_features": "1x5184x256",
@@ -142,6 +59,45 @@ def mask_features(_model):
 def bytes_of(model):
     """64 bytes, embedded: the local parts of BLT get them so."""
     return {"inputs_embeds": meta(1, 64, model.config.hidden_size)}
+
+
+class Tracked(torch.nn.Module):
+    """A tracker of objects with a session of its own in every pass, on the video's device."""
+
+    def __init__(self, model):
+        super().__init__()
+        model.set_attn_implementation("sdpa")
+        self.model = model.eval()  # in training it hands on nothing to the next frame
+        self.config = model.config
+
+    def forward(self, video):
+        """Track one object, pointed at in the first frame, through all frames."""
+        place = importlib.import_module(type(self.model).__module__)
+        kind = getattr(place, type(self.model).__name__.replace("Model", "InferenceSession"))
+        device, (height, width) = video.device, video.shape[-2:]
+        session = kind(
+            video=video,
+            video_height=height,
+            video_width=width,
+            inference_device=device,
+            inference_state_device=device,
+            video_storage_device=device,
+            dtype=video.dtype,
+        )
+        point = {
+            "point_coords": torch.ones(1, 1, 1, 2, device=device, dtype=video.dtype),
+            "point_labels": torch.ones(1, 1, 1, device=device, dtype=torch.int32),
+        }
+        session.add_point_inputs(session.obj_id_to_idx(1), 0, point)
+        session.obj_with_new_inputs = [1]
+        return [self.model(session, frame_idx=index).pred_masks for index in range(len(video))]
+
+
+def two_frames(model):
+    """A video of two frames of the size that the model's tower reads."""
+    side = getattr(model.config.vision_config, "image_size", None) or model.config.image_size
+    side = side if isinstance(side, int) else side[0]
+    return {"video": meta(2, 3, side, side)}
 
 
 INPUTS = {
@@ -214,7 +170,7 @@ INPUTS = {
     ),
     "speech-encoder-decoder": Stated(
         why="its one input is sound or features, whichever the encoder reads",
-        given={"input_values": "1x15360"},
+        given={"inputs": "1x15360"},
         sizes={"decoder_sequence": 16},
     ),
     "pe_video": Stated(why="the frames of a video", sizes={"frames": 4, "image": (336, 336)}),
@@ -236,7 +192,7 @@ INPUTS = {
         why=f"{OTHER_PART}: frames of the quantiser", given={"latents": "1x512x16"}
     ),
     "pocket_tts_audio_tokenizer_decoder": Stated(
-        why=f"{OTHER_PART}: frames of the quantiser", given={"latents": "1x32x16"}
+        why=f"{OTHER_PART}: frames of the quantiser", given={"latents": "1x512x16"}
     ),
     "vibevoice_acoustic_tokenizer_decoder": Stated(
         why=f"{OTHER_PART}: frames of the encoder", given={"hidden_states": "1x64x4"}
@@ -244,8 +200,8 @@ INPUTS = {
     "vibevoice_acoustic_tokenizer_encoder": Stated(
         why="sound under the name of hidden states", given={"hidden_states": "1x1x12800"}
     ),
-    "fastspeech2_conformer": Stated(why=SPOKEN, given=SPEECH),
-    "fastspeech2_conformer_with_hifigan": Stated(why=SPOKEN, given=SPEECH),
+    "fastspeech2_conformer": Stated(why=SPOKEN, given=SPEECH, sizes={"sequence": 16}),
+    "fastspeech2_conformer_with_hifigan": Stated(why=SPOKEN, given=SPEECH, sizes={"sequence": 16}),
     "fastspeech2_conformer_hifigan": Stated(
         why=f"{OTHER_PART}: a spectrogram by frames", given={"spectrogram": "1x64x80"}
     ),
@@ -375,4 +331,53 @@ INPUTS = {
     "janus_vqgan": Stated(
         why="a picture of as many tokens as its decoder reads", sizes={"image": (512, 512)}
     ),
+    "lw_detr_vit": Stated(
+        why=f"{OTHER_PART}: embedded patches, a row for each of 16 windows",
+        given={"hidden_states": "16x16x768"},
+    ),
+    **{
+        name: Stated(
+            why="a session that remembers frames: two of them, one object pointed at in the first",
+            made=two_frames,
+            around=Tracked,
+        )
+        for name in ("sam2_video", "sam3_tracker_video", "edgetam_video")
+    },
+    "superglue": Stated(why=FEW_POINTS, given={"pixel_values": "1x2x3x64x64"}, real=True),
+    "lightglue": Stated(why=FEW_POINTS, given={"pixel_values": "1x2x3x64x64"}, real=True),
+    "vits": Stated(
+        why="eight tokens: it speaks as long as its random numbers say, sample by sample",
+        sizes={"sequence": 8},
+        real=True,
+    ),
+    **{
+        name: Stated(why=BEST_BOXES, given={"pixel_values": "1x3x224x224"}, real=True)
+        for name in (
+            "d_fine",
+            "deimv2",
+            "rt_detr",
+            "rt_detr_v2",
+            "pp_doclayout_v2",
+            "pp_doclayout_v4",
+            "slanet",
+        )
+    },
+    "slanext": Stated(why=ENDS, given={"pixel_values": "1x3x512x512"}, real=True),
+    "autoformer": Stated(
+        why="its delays are those of the series that is read", sizes={"sequence": 24}, real=True
+    ),
+    "blt": Stated(
+        why="which patch each byte belongs to, which an entropy model decides", real=True
+    ),
+    **{
+        name: Stated(why="which experts read which token", sizes={"sequence": 16}, real=True)
+        for name in (
+            "longcat_flash",
+            "nllb-moe",
+            "step3p5",
+            "step3p7",
+            "glm5_next",
+            "glm5_next_text",
+        )
+    },
 }

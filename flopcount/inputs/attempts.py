@@ -51,7 +51,13 @@ class Attempts:
         """Yield for each attempt; whoever asks stops at the first that succeeds."""
         started = time.process_time()
         yield
-        kernels = (_single_if_asked, _library_attention, _eager_attention, _with_tables)
+        kernels = (
+            _single_if_asked,
+            _plain_words,
+            _library_attention,
+            _eager_attention,
+            _with_tables,
+        )
         for change in (None, *kernels, *_LAYOUTS, _single_precision, _with_tables):
             if change in _LAYOUTS:
                 self._plain = self._plain or self.failure
@@ -131,6 +137,24 @@ def _build_masks(model: Any) -> None:
         config: Any = getattr(module, "config", None)
         if getattr(config, "_attn_implementation_internal", None) == NAME:
             config._attn_implementation_internal = "eager"
+
+
+def _plain_words(asked: Attempts) -> bool:
+    """Token ids with values, none of them a special token, for a model that looks for those."""
+    import torch
+
+    maker, ids = asked.built.maker, asked.inputs.get("input_ids")
+    if maker is None or ids is None or not ids.is_meta or not asked.asks_for_values():
+        return False
+    stated = [
+        value
+        for config in maker.sizes.configs()
+        for key, value in vars(config).items()
+        if key.endswith(("token_id", "token_index", "_id"))
+    ]
+    word = next(number for number in range(len(stated) + 1) if number not in stated)
+    asked.inputs["input_ids"] = torch.full(ids.shape, word)
+    return True
 
 
 def _with_tables(asked: Attempts) -> bool:
@@ -218,7 +242,7 @@ def _boxes_in_fractions(asked: Attempts) -> bool:
 
 def _single_precision(asked: Attempts) -> bool:
     """Single precision, for an op that has no kernel in bf16."""
-    if next(asked.built.model.parameters()).dtype.itemsize == 4:
+    if all(p.dtype.itemsize >= 4 for p in asked.built.model.parameters()):
         return False
     asked.built.model.float()
     for name, value in asked.inputs.items():

@@ -111,7 +111,7 @@ class Maker:
 
     def text_only(self) -> Any:
         """Token ids of a model whose one input may be anything: text if it has a vocabulary."""
-        if self.sizes.number("vocab_size") is None or not self.model.config.vocab_size:
+        if not getattr(self.model.config, "vocab_size", None):
             raise self.sizes.unknown("inputs", "what the model reads")
         return self.text()
 
