@@ -25,6 +25,8 @@ def codes(report):
             Verdict.CONSISTENT,
         ),  # 4.9 / 4.2 = 1.17, 1.03 after the estimate's own 14 %
         ("[1e23, 1e25]", Verdict.INCONSISTENT),
+        # one digit, 1.5 to 2.5 as people round, and no range: 4.2 / 2 = 2.1 times too little
+        ("2e22", Verdict.INCONSISTENT),
         ("[1e20, 1e22]", Verdict.INCONSISTENT),
         ("{ at_least = 1e22 }", Verdict.CONSISTENT),
         ("{ at_most = 1e22 }", Verdict.INCONSISTENT),
