@@ -22,6 +22,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{mantissa}e{int(exponent)}"
 
 
+def plural(count: int, word: str) -> str:
+    """Count things: ``1 run``, ``2 runs``."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
 def factor(value: float) -> str:
     """Write by how much two figures differ: two digits where they are a hundred times apart.
 
