@@ -40,6 +40,7 @@ class Claim:
     source: str | None
     place: str
     ledger: str = "parameter_update"  #: whose total it is held against
+    is_range: bool = False  #: claimed as a range, and not one figure whose digits stand for one
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +66,7 @@ def stated(case: AuditCase) -> Claim | None:
         statement=spec.statement,
         source=spec.source,
         place=f"{case.name}: claim.flop",
+        is_range=not isinstance(spec.flop, float),
     )
 
 
@@ -109,17 +111,13 @@ def _only_asked(found: list[Finding]) -> tuple[Verdict, list[Finding]]:
     return Verdict.NEEDS_EXPLANATION, softened
 
 
-#: A range wider than this (high over low) was claimed as a range; a narrower one is how a figure is printed.
-_RANGE = 1.2
-
-
 def _nearest(claim: Claim, estimate: float) -> float | None:
     """Give the figure within a claimed range that lies nearest to the estimate: the range is the claim.
 
-    ``None`` for a single figure, whose printed digits stand for a narrow interval.
+    ``None`` for a single figure: "1e22" may stand for 0.5e22 to 1.5e22, and is no claim of that range.
     """
     low, high = claim.flop.low, claim.flop.high
-    if low is None or high is None or high / low <= _RANGE:
+    if low is None or high is None or not claim.is_range:
         return None
     return min(max(estimate, low), high)
 

@@ -300,7 +300,8 @@ def _of_hours(value: float, context: Context) -> Iterable[Fingerprint]:
             backed=()
             if product is None
             else (f"the figure is device-hours x that peak x {product}",),
-            weight=1.0 if product is not None and "stated" in product else 0.0,
+            # Hours that come to the figure with no share of that peak speak against it.
+            weight=-0.3 if product is None else 1.0 if "stated" in product else 0.0,
             opposed=() if seconds is not None else ("no hours are stated to multiply it with",),
         )
     for share, words in shares[len(stated) :]:

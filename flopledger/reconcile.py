@@ -143,6 +143,7 @@ def reconcile(
         throughput.check(run),
         power_check(run, part),
     ]
+    by_time = [throughput.without_circle(run, check) for check in by_time]
     if run.device_seconds is not None and not run.device_seconds.is_whole_run:
         by_time = [as_question(check) for check in by_time]
     checks = [
@@ -153,7 +154,11 @@ def reconcile(
         statement_check(run),
         document_check(findings),
         # Time and energy share the utilisation; what sets them apart is power, tested above.
-        *(_pair_check(run, pair) for pair in compared if not _both_by_device(pair)),
+        *(
+            throughput.without_circle(run, _pair_check(run, pair))
+            for pair in compared
+            if not _both_by_device(pair)
+        ),
     ]
     found = [
         *findings,
