@@ -361,9 +361,11 @@ class _Inside:
 
     def __enter__(self) -> None:
         self.depth, self.here.depth = self.here.depth, 1
+        step_passes.OURS.depth += 1
 
     def __exit__(self, *_: object) -> None:
         self.here.depth = self.depth
+        step_passes.OURS.depth -= 1
 
 
 def _steps_before(optimizer: Any) -> int:
