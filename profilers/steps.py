@@ -171,7 +171,11 @@ class Observer:
         if not self.watching or not self.automatic:
             return
         try:
-            name = self.optimizers.known(optimizer) or self._new_optimizer(optimizer)
+            known = self.optimizers.stepped.get(id(optimizer))
+            if known is None or known[0]() is not optimizer:
+                name = self._new_optimizer(optimizer)
+            else:
+                name = known[1]
             log = self.log
             at = time.monotonic_ns()
             log.append((name, at))
