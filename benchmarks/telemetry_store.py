@@ -1,6 +1,7 @@
 """How fast recorded telemetry becomes a record, in how much memory and how many bytes.
 
     python benchmarks/telemetry_store.py [--rows 2000000] [--flat 5000000] [--write RESULTS.md]
+    python benchmarks/telemetry_store.py --only memory --flat 50000000   # 4 GB of CSV on disk
 
 Four questions, each against what the field has:
 
@@ -42,6 +43,7 @@ from profilers.importers.prometheus_text import read as read_prometheus
 
 DEVICES = 8
 CHUNK = 400_000
+PARTS = ("rates", "prometheus", "bytes", "memory")
 MAPPING = """schema = "flopledger/mapping/1"
 [time]
 column = "ms"
@@ -305,15 +307,20 @@ def report(arguments: argparse.Namespace) -> str:
         f"load average {os.getloadavg()[0]:.1f}",
         "",
         f"    python benchmarks/telemetry_store.py --rows {arguments.rows} "
-        f"--flat {arguments.flat} --rounds {arguments.rounds}",
+        f"--flat {arguments.flat} --rounds {arguments.rounds} --only {' '.join(arguments.only)}",
         "",
     ]
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         folder = Path(name)
-        lines += [*rate_table(folder, arguments.rows, arguments.rounds), ""]
-        lines += [*prometheus_rate(folder, arguments.rows // 10, arguments.rounds), ""]
-        lines += [bytes_a_sample(folder, arguments.rows), ""]
-        lines += [*memory_table(folder, arguments.flat), ""]
+        for part in arguments.only:
+            if part == "rates":
+                lines += [*rate_table(folder, arguments.rows, arguments.rounds), ""]
+            elif part == "prometheus":
+                lines += [*prometheus_rate(folder, arguments.rows // 10, arguments.rounds), ""]
+            elif part == "bytes":
+                lines += [bytes_a_sample(folder, arguments.rows), ""]
+            else:
+                lines += [*memory_table(folder, arguments.flat), ""]
     return "\n".join(lines)
 
 
@@ -321,6 +328,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--flat", type=int, default=5_000_000, help="rows of the memory test")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="parts to measure")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", default=None, help="where the temporary files go")
     parser.add_argument("--write", type=Path, default=None)

@@ -136,17 +136,20 @@ class ProfiledRun:
         times: tuple[str, int, int],
         trouble: list[str],
     ) -> dict[str, Any]:
+        from profilers.clocks import boot_id
         from profilers.errors import ProfilersError
-        from profilers.record import node_records, read_record
+        from profilers.journal import node_folder
+        from profilers.record import read_node, read_node_trace
         from profilers.trace import Trace
 
         started, start_ns, end_ns = times
         offset = unwritten = 0
         try:
-            trace = read_record(self.folder)
-            nodes = node_records(self.folder)
-            clock = nodes[0].header["clock"]
-            unwritten = sum(node.unwritten_sweeps for node in nodes)
+            # Of this node alone: the launches of others in the same record count their own devices.
+            node = read_node(node_folder(self.folder, self._settings.node, boot_id()))
+            trace = read_node_trace(node)
+            clock = node.header["clock"]
+            unwritten = node.unwritten_sweeps
             offset = clock["wall_ns"] - clock["monotonic_ns"]
         except (ProfilersError, LookupError, OSError) as error:
             trouble.append(f"the record cannot be read back: {error}")

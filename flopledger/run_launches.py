@@ -2,12 +2,16 @@
 
 The figures at the top of ``summary.json`` are over all launches, so that energy and FLOP speak of
 the same time; ``launches`` keeps each one. A figure that one launch lacks is lacking in the sum.
+Launches at the same time (a node each) share their seconds: ``duration_seconds`` is wall time, in which
+each moment counts once, and ``node_seconds`` adds the launches up.
 """
 
 import json
+import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +68,14 @@ def continued(earlier: Mapping[str, Any] | None, summary: dict[str, Any]) -> dic
     """Return a launch's summary with everything that came before it added in."""
     launch = {name: summary[name] for name in _KEPT}
     if earlier is None:
-        return {**summary, "launches": [launch]}
+        return {**summary, "node_seconds": summary["duration_seconds"], "launches": [launch]}
     before = [one for one in earlier.get("launches") or [] if isinstance(one, dict)]
     launches = [*(before or [{name: earlier.get(name) for name in _KEPT}]), launch]
     return {
         **summary,
         "started": launches[0].get("started"),
-        "duration_seconds": _sum(launches, "duration_seconds"),
+        "duration_seconds": wall_seconds(launches),
+        "node_seconds": _sum(launches, "duration_seconds"),
         "energy_joules": _sum(launches, "energy_joules"),
         "energy_bounds_joules": _both_ends(
             earlier.get("energy_bounds_joules"), summary["energy_bounds_joules"]
@@ -78,6 +83,26 @@ def continued(earlier: Mapping[str, Any] | None, summary: dict[str, Any]) -> dic
         "flop_bounds": _bounds(earlier.get("flop_bounds"), summary["flop_bounds"]),
         "launches": launches,
     }
+
+
+def wall_seconds(launches: Iterable[Mapping[str, Any]]) -> float | None:
+    """Return the seconds in which any launch ran; None where one does not say when it did."""
+    spans = []
+    for launch in launches:
+        length, told = launch.get("duration_seconds"), launch.get("started")
+        if not isinstance(length, int | float) or not isinstance(told, str):
+            return None
+        try:
+            start = datetime.fromisoformat(told).timestamp()
+        except ValueError:
+            return None
+        spans.append((start, start + length, length))
+    total, until = 0.0, -math.inf
+    for start, end, length in sorted(spans):
+        # A launch by itself keeps its monotonic length to the last digit.
+        total += length if start >= until else max(0.0, end - until)
+        until = max(until, end)
+    return total
 
 
 def _sum(launches: list[dict[str, Any]], name: str) -> float | None:

@@ -9,13 +9,18 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flopledger.errors import FlopledgerError
-from profilers.values import Device
+from profilers.values import Device, DeviceKey, Event
 from profilers.wire import device_from_json
 
+if TYPE_CHECKING:
+    from profilers.trace import DeviceTrace
+
 FIRST_LOOK_SECONDS = 20.0
+NOTES = 6
+"""Lines of notes on the screen."""
 
 
 @dataclass(slots=True)
@@ -121,47 +126,45 @@ class RecordFeed:
     """The record in a run's folder, as far as it has come."""
 
     def __init__(self, run_dir: Path) -> None:
+        from profilers.tail import RecordTail
+
         self._run_dir = run_dir
+        self._tail = RecordTail(run_dir)
+        self._views: dict[DeviceKey, DeviceView] = {}
+        self._last_ns: dict[DeviceKey, int] = {}
+        self._events: list[Event] = []
         self._steps_told: list[str] = []
         self._steps_again = 0.0
 
     def look(self, *, first: bool = False) -> View:
-        """Read the record again; wait a second between two looks."""
-        from profilers.reading import is_number
-        from profilers.record import read_record
-        from profilers.trace import Unavailable
-
+        """Read what the record has got since the last look; wait a second between two looks."""
         if not first:
             time.sleep(1.0)
-        trace = read_record(self._run_dir)
-        views = []
-        for seen in trace.devices.values():
-            view = DeviceView(seen.device)
+        news = self._tail.news()
+        for key, device in news.devices.items():
+            self._view(device).device = device
+            self._last_ns.setdefault(key, 0)
+        for seen in news.traces:
             if len(seen):
-                view.age_seconds = time.time() - int(seen.time_ns[-1]) / 1e9
-                for name, series in seen.series.items():
-                    rows = series.present.nonzero()[0]
-                    last = seen.reading(name, len(seen) - 1)
-                    if is_number(last) or _waiting(last):
-                        if len(rows):
-                            view.readings[name] = series.payload[rows[-1]].item()
-                    elif isinstance(last, Unavailable) and name not in seen.device.missing:
-                        view.absent[name] = last.reason.value
-            views.append(view)
-        events = list(trace.events)
-        for seen in trace.devices.values():
-            events.extend(seen.events)
-        events.sort(key=lambda e: e.time_ns)
-        notes = [
-            " ".join([e.kind, *([str(e.device)] if e.device else []), *_details(e.detail)])
-            for e in events
-            if e.kind != "processes"
-        ]
+                self._last_ns[seen.device.key] = int(seen.time_ns[-1])
+                _update_from(self._view(seen.device), seen)
+        told = [event for event in news.events if event.kind != "processes"]
+        self._events = sorted([*self._events, *told], key=lambda event: event.time_ns)[-NOTES:]
+        views = list(self._views.values())
         ended = (self._run_dir / "summary.json").exists()
         for view in views:
             view.ended = ended
+            if last := self._last_ns.get(view.device.key):
+                view.age_seconds = time.time() - last / 1e9
+        notes = [
+            " ".join([e.kind, *([str(e.device)] if e.device else []), *_details(e.detail)])
+            for e in self._events
+        ]
         notes += self._summary_note(views)
-        return View(devices=views, notes=notes[-6:], title=str(self._run_dir))
+        return View(devices=views, notes=notes[-NOTES:], title=str(self._run_dir))
+
+    def _view(self, device: Device) -> DeviceView:
+        return self._views.setdefault(device.key, DeviceView(device))
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -202,6 +205,22 @@ class RecordFeed:
             rate += f", MFU {used.mfu:.1%} of {used.device_count} x {used.name} in {used.dtype}"
         self._steps_told = [rate]
         return self._steps_told
+
+
+def _update_from(view: DeviceView, seen: "DeviceTrace") -> None:
+    """Take a device's newest rows into its view; what was not asked in them stays as it was."""
+    from profilers.reading import Unavailable
+
+    for name, series in seen.series.items():
+        last = seen.reading(name, len(seen) - 1)
+        present = series.present.nonzero()[0]
+        if not isinstance(last, Unavailable) or _waiting(last):
+            if len(present):
+                view.readings[name] = series.payload[present[-1]].item()
+                view.absent.pop(name, None)
+        elif name not in seen.device.missing:
+            view.readings.pop(name, None)
+            view.absent[name] = last.reason.value
 
 
 def _details(detail: Mapping[str, Any]) -> list[str]:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flopledger.text import number
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -10,14 +12,11 @@ if TYPE_CHECKING:
 def print_run(summary: dict[str, Any], folder: Path, out: "Console") -> None:
     """Print the summary of a run in a few lines. Unknown figures are said to be unknown."""
     out.print()
-    out.print(
-        f"flopledger: {duration(summary['duration_seconds'])}, exit code {summary['exit_code']}, "
-        f"record in {folder}"
-    )
+    out.print(f"flopledger: {_time(summary)}, exit code {summary['exit_code']}, record in {folder}")
     for line in steps_lines(summary):
         out.print(f"  {line}", soft_wrap=True, markup=False)
     for device in summary["devices"]:
-        out.print(f"  {_device(device)}", soft_wrap=True)
+        out.print(f"  {_device(device)}", soft_wrap=True, markup=False)
     out.print(f"  energy {joules(summary['energy_joules'])}", soft_wrap=True)
     bounds = summary["flop_bounds"]
     if bounds is None:
@@ -36,7 +35,7 @@ def print_run(summary: dict[str, Any], folder: Path, out: "Console") -> None:
 
 def _range(ends: dict[str, Any]) -> str:
     low, high = ends["low"], ends["high"]
-    return f"at least {low:.3g}" if high is None else f"{low:.3g} to {high:.3g}"
+    return f"at least {number(low)}" if high is None else f"{number(low)} to {number(high)}"
 
 
 def steps_lines(summary: dict[str, Any]) -> list[str]:
@@ -70,9 +69,11 @@ def steps_lines(summary: dict[str, Any]) -> list[str]:
 
 def _flop(steps: dict[str, Any], name: str) -> str:
     if steps[name] is not None:
-        return f"{steps[name]:.4g}"
+        return number(steps[name], 4)
     low, high = steps[f"{name}_bounds"]
-    return f"at least {low:.4g}" if high is None else f"{low:.4g} to {high:.4g}"
+    return (
+        f"at least {number(low, 4)}" if high is None else f"{number(low, 4)} to {number(high, 4)}"
+    )
 
 
 def _dtypes(steps: dict[str, Any]) -> str:
@@ -95,6 +96,15 @@ def _device(device: dict[str, Any]) -> str:
     parts.append("tensor activity unknown" if tensor is None else f"tensor {tensor:.1%}")
     parts.append(f"seen {duration(device['covered_seconds'])}")
     return ", ".join(parts)
+
+
+def _time(summary: dict[str, Any]) -> str:
+    """Return the wall time, and beside it that of all nodes where several ran at once."""
+    wall, nodes = summary["duration_seconds"], summary.get("node_seconds")
+    if wall is None or nodes is None or nodes - wall < 0.05:
+        return duration(wall)
+    launches = len(summary.get("launches") or [])
+    return f"{duration(wall)} of wall time ({duration(nodes)} over {launches} launches)"
 
 
 def duration(seconds: float | None) -> str:

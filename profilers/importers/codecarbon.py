@@ -32,6 +32,8 @@ _NEEDED = {"timestamp", "project_name", "duration", "emissions", "energy_consume
 class _Row:
     line: int
     end_ns: int
+    dated: bool
+    """The stamp is a moment: its zone is written or was stated."""
     duration: Decimal
     energy: Reading  # millijoules
     run: str
@@ -66,7 +68,13 @@ def read(opened: Opened, options: Options) -> Recording:
         raise ImportFormatError("has a header and no rows", file=opened.name)
     if which == 1:
         findings.add("total-energy", "the energy holds CPU and memory (often modelled), not GPUs")
-    if options.zone is None:
+    dated = all(row.dated for row in rows)
+    if not dated and any(row.dated for row in rows):
+        raise ImportFormatError(
+            "some stamps have a zone and others have none; state the zone of those (--zone)",
+            file=opened.name,
+        )
+    if not dated:
         findings.add("zone-unknown", "local stamps without a zone; dates may be hours off")
     findings.add("host-devices", "CodeCarbon counts all GPUs of the host unless it was restricted")
 
@@ -75,7 +83,7 @@ def read(opened: Opened, options: Options) -> Recording:
 
     return Recording(
         format=NAME,
-        clock=Clock.LOCAL if options.zone is None else Clock.WALL,
+        clock=Clock.WALL if dated else Clock.LOCAL,
         blocks=blocks(),
         findings=findings,
         scope="node" if which == 1 else "devices-together",
@@ -136,6 +144,7 @@ def _row(
     return _Row(
         line=number,
         end_ns=stamp[0],
+        dated=stamp[1],
         duration=duration,
         energy=energy,
         run=named.get("run_id", "") or f"line {number}",

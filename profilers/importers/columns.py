@@ -15,11 +15,14 @@ from profilers.wire import absences
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+TEXT = pa.dictionary(pa.int32(), pa.string())
+
 
 def table_of_block(block: Block, parts: Sequence[Stretch], clock: Clock) -> pa.Table:
     """Return the block's rows by device and time in the record's columns.
 
-    Times are whole microseconds, as everywhere in the record. The wall clock is the axis itself
+    Times are whole microseconds, as everywhere in the record. Texts come as dictionaries, as they are
+    stored; a reader of the file sees plain text. The wall clock is the axis itself
     where the recording's stamps are Unix time, and unknown (null) otherwise.
     """
     rows = np.concatenate([part.rows for part in parts])
@@ -28,7 +31,7 @@ def table_of_block(block: Block, parts: Sequence[Stretch], clock: Clock) -> pa.T
     )
     names = pa.array([str(device.key) for device in block.devices], pa.string())
     columns = {
-        "device": pa.DictionaryArray.from_arrays(codes, names).cast(pa.string()),
+        "device": pa.DictionaryArray.from_arrays(codes, names),
         "time_us": pa.array(np.concatenate([part.time_ns for part in parts]) // 1000),
         "wall_offset_us": pa.array(np.zeros(len(rows), np.int64))
         if clock is Clock.WALL
@@ -51,7 +54,7 @@ def table_of_block(block: Block, parts: Sequence[Stretch], clock: Clock) -> pa.T
 def _absences(partial: dict[str, Series], rows: int) -> pa.Array:
     """Return one text a row; rows that lack the same for the same reasons share it."""
     if not partial:
-        return pa.nulls(rows, pa.string())
+        return pa.nulls(rows, TEXT)
     which: NDArray[np.int64] = np.zeros(rows, np.int64)
     kinds: list[dict[str, int]] = [{}]
     for name, series in partial.items():
@@ -65,5 +68,9 @@ def _absences(partial: dict[str, Series], rows: int) -> pa.Array:
         absences({name: partial[name].palette[code - 1] for name, code in kind.items()})
         for kind in kinds
     ]
-    whole = pa.array(texts, pa.string())
-    return pa.DictionaryArray.from_arrays(which.astype(np.int32), whole).cast(pa.string())
+    # What lacks nothing is no text: a null among the places, because one among the texts is not stored.
+    places = pa.array(
+        which.astype(np.int32), mask=np.array([text is None for text in texts])[which]
+    )
+    whole = pa.array([text or "" for text in texts], pa.string())
+    return pa.DictionaryArray.from_arrays(places, whole)

@@ -39,6 +39,16 @@ _RULES: Sequence[tuple[str, str]] = (
         r"\"query_time\"[^}]*\"gpus\"",
         "is gpustat's JSON; record nvidia-smi itself, which gpustat asks as well",
     ),
+    (
+        r'"device_name"\s*:[^}]*"(?:gpu_clock|power_draw)"',
+        "is nvtop's snapshot, one moment without a time; record "
+        "`nvidia-smi --query-gpu=timestamp,uuid,power.draw,utilization.gpu --format=csv -l 1`",
+    ),
+    (
+        r'\A"?(?:Time|time)"?[,;]"?[^\n]*(?:\{[^\n]*=|DCGM_FI|GPU \d)',
+        "is a table that Grafana exported: figures as its panel rounded them, thinned to its width; ask "
+        f"Prometheus itself (http://host:9090 with --start --end --step), or {_MAPPING}",
+    ),
     (r"cuda:\d+ \(gpu:\d+\)/", f"is nvitop's collector; {_MAPPING}, one device a mapping"),
     (r"\bnv_gpu_(?:utilization|power_usage)\b", "is Triton's page; record dcgm-exporter beside it"),
     (
@@ -66,5 +76,10 @@ def hint(opened: Opened) -> str | None:
         return "is compressed; unpack it first"
     if head.startswith(b"PAR1"):
         return "is Parquet; write it as CSV and give --mapping"
+    if b"\0" in head or sum(byte < 9 for byte in head[:4096]) > 8:
+        return (
+            "is binary (a remote-write or remote-read message of Prometheus, perhaps); ask the server's "
+            "range API instead: http://host:9090 with --start --end --step"
+        )
     text = head[:_LOOK].decode("utf-8-sig", errors="replace")
     return next((told for pattern, told in _COMPILED if pattern.search(text)), None)

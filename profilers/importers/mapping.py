@@ -37,6 +37,7 @@ from profilers.reading import SIGNALS, Reason, Unavailable
 NAME = "mapped-csv"
 SCHEMA = "flopledger/mapping/1"
 MAX_MAPPING = 64 * 1024
+_LOOK_ROWS = 200
 _TOP = {"schema", "delimiter", "header", "time", "device", "signals", "missing"}
 _DEVICE_ROLES = {
     "uuid": Role.UUID,
@@ -71,6 +72,10 @@ def read(opened: Opened, options: Options) -> Recording:
     zone = stamps.zone(told["zone"]) if told.get("zone") else options.zone
     device = mapping.get("device", {})
     findings = Findings()
+    place = titles.index(told["column"])
+    rows_seen = [
+        line.replace('"', "").split(delimiter) for line in opened.lines[int(headed) : _LOOK_ROWS]
+    ]
     table = Table(
         columns=tuple(
             wanted[title] if title in wanted else Column(title=title, role=Role.SKIP)
@@ -79,6 +84,7 @@ def read(opened: Opened, options: Options) -> Recording:
         stamp=str(told.get("format")),
         delimiter=delimiter,
         zone=zone,
+        zoned=civil and stamps.zoned(row[place] for row in rows_seen if len(row) > place),
         node=options.node or device.get("host"),
         mark=f"csv-{opened.mark}",
         vendor=device.get("vendor"),
@@ -88,7 +94,8 @@ def read(opened: Opened, options: Options) -> Recording:
     )
     if table.only_device:
         findings.add("device-unnamed", "no device column: the rows are taken for one device")
-    if civil and zone is None:
+    dated = not civil or table.dated
+    if not dated:
         findings.add("zone-unknown", "local stamps without a zone; dates may be hours off")
     skip = 1 if headed else 0
     blocks = (
@@ -98,7 +105,7 @@ def read(opened: Opened, options: Options) -> Recording:
             table, ((n, t) for n, t in opened.text_lines() if n > skip), findings, opened.name
         )
     )
-    clock = Clock.LOCAL if civil and zone is None else Clock.WALL
+    clock = Clock.WALL if dated else Clock.LOCAL
     return Recording(format=NAME, clock=clock, blocks=blocks, findings=findings)
 
 

@@ -15,7 +15,9 @@ _MORE = {
     "DEV_CLOCK_THROTTLE_REASONS": ("event_reasons", "mask"),
     "DEV_CLOCKS_EVENT_REASONS": ("event_reasons", "mask"),
     "DEV_POWER_USAGE_INSTANT": ("power_mw", "W"),
+    "DEV_BOARD_POWER_RAW_WATTS": ("power_mw", "W"),
     "DEV_ENFORCED_POWER_LIMIT": ("power_limit_mw", "W"),
+    "DEV_BOARD_POWER_LIMIT_ENFORCED_WATTS": ("power_limit_mw", "W"),
     "DEV_ECC_SBE_VOL_TOTAL": ("ecc_corrected", "count"),
     "DEV_ECC_DBE_VOL_TOTAL": ("ecc_uncorrected", "count"),
 }

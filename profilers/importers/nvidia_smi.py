@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from profilers.importers import stamps
 from profilers.importers.bulk import bulk_rows
 from profilers.importers.errors import ImportFormatError
 from profilers.importers.opened import Opened
@@ -95,6 +96,7 @@ def read(opened: Opened, options: Options) -> Recording:
         columns=_chosen(columns, findings),
         delimiter=delimiter,
         zone=options.zone,
+        zoned=_zoned(columns, opened, above, delimiter),
         node=options.node,
         mark=f"nvidia-smi-{opened.mark}",
         is_header=_is_header,
@@ -109,7 +111,7 @@ def read(opened: Opened, options: Options) -> Recording:
             "device-unnamed", "no index, uuid or bus id: the rows are taken for one device"
         )
         table = replace(table, only_device="gpu?")
-    if options.zone is None:
+    if not table.dated:
         findings.add("zone-unknown", "local stamps without a zone; dates may be hours off")
     blocks = (
         bulk_rows(table, opened, findings, skip_lines=above + 1)
@@ -121,7 +123,7 @@ def read(opened: Opened, options: Options) -> Recording:
             opened.name,
         )
     )
-    clock = Clock.LOCAL if options.zone is None else Clock.WALL
+    clock = Clock.WALL if table.dated else Clock.LOCAL
     return Recording(format=NAME, clock=clock, blocks=blocks, findings=findings)
 
 
@@ -214,6 +216,14 @@ def _with_units(
         replace(column, suffix=column.unit) if place in suffixed else column
         for place, column in enumerate(columns)
     )
+
+
+def _zoned(columns: Sequence[Column], opened: Opened, above: int, delimiter: str) -> bool:
+    """Say whether the stamps carry their zone, which nvidia-smi's own do not."""
+    place = next((i for i, column in enumerate(columns) if column.role is Role.STAMP), None)
+    lines = opened.lines[above + 1 : above + 1 + _LOOK_ROWS]
+    cells = [_titles(line.split(delimiter)) for line in lines]
+    return place is not None and stamps.zoned(row[place] for row in cells if len(row) > place)
 
 
 def _chosen(columns: Sequence[Column], findings: Findings) -> tuple[Column, ...]:

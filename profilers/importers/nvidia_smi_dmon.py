@@ -39,8 +39,8 @@ _PRINTED = {"MB": "MiB", "errs": "count"}
 
 
 _DCGM = {
+    # Short names and units as in dcgmlib/src/dcgm_fields.cpp of DCGM (July 2026).
     "power": ("power_mw", "W"),
-    "powr": ("power_mw", "W"),
     "totec": ("energy_mj", "mJ"),
     "tmptr": ("temperature_c", "C"),
     "mmtmp": ("memory_temperature_c", "C"),

@@ -53,6 +53,13 @@ class Opened:
         found = text.splitlines()
         return found if self.size <= len(self.head) or len(found) < 2 else found[:-1]
 
+    @property
+    def ends_a_line(self) -> bool:
+        """True where the last byte ends a line: nothing was cut off behind it."""
+        with self.path.open("rb") as stream:
+            stream.seek(max(self.size - 1, 0))
+            return stream.read(1) == b"\n"
+
     def text_lines(self) -> Iterator[tuple[int, str]]:
         """Walk over all lines with their numbers; refuses a line beyond 1 MiB."""
         number, left = 0, self.size

@@ -10,7 +10,7 @@ import math
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -103,7 +103,18 @@ def take_answer(
     raw: bytes, rows: BySeries, findings: Findings, file: str, node: str | None, mark: str
 ) -> None:
     """Add every series of an answer to ``rows``."""
-    result = _result(raw, file)
+    take_series(_result(raw, file), rows, findings, file, node, mark)
+
+
+def take_series(
+    result: Iterable[Any],
+    rows: BySeries,
+    findings: Findings,
+    file: str,
+    node: str | None,
+    mark: str,
+) -> None:
+    """Add series as the API writes them: ``{"metric": {...}, "values": [[seconds, "figure"], ...]}``."""
     partitioned: set[str] = set()
     for series in result:
         labels, points = _series(series, file)

@@ -29,6 +29,8 @@ _STALE = Unavailable(reason=Reason.STALE, detail="NaN")
 _MIG = Unavailable(reason=Reason.MIG, detail="undefined for a partitioned device")
 BLANK = Unavailable(reason=Reason.UNSUPPORTED, detail="DCGM's code for no value")
 _SHORTEST_BLANK = 10
+_FIRST_S, _LEAST_MS = 10**9, 10**11
+"""Between them a stamp is in seconds from 2001 on; as milliseconds it would be 1970 to 1973."""
 MAX_SERIES = 1_000_000
 
 
@@ -54,8 +56,14 @@ def read(opened: Opened, options: Options) -> Recording:
 
 def _blocks(opened: Opened, options: Options, findings: Findings) -> Iterator[Block]:
     reader = _Reader(opened, options, findings)
-    for number, line in opened.text_lines():
-        reader.line(number, line)
+    cut_short = not opened.ends_a_line
+    before: tuple[int, str] | None = None
+    for line in opened.text_lines():
+        if before is not None:
+            reader.line(*before)
+        before = line
+    if before is not None and not (cut_short and reader.torn(*before)):
+        reader.line(*before)
     reader.partitioned()
     if not reader.rows.points:
         raise ImportFormatError("holds no sample of a device that we read", file=opened.name)
@@ -112,6 +120,14 @@ class _Reader:
         known.times.append(time)
         known.readings.append(reading)
 
+    def torn(self, number: int, line: str) -> bool:
+        """Say whether a last line without its end lacks something: a stamp like those before it."""
+        words = line.rpartition("}")[2].split()
+        if line.startswith("#") or (len(words) == 2 and len(words[1]) == len(self._last_stamp[0])):
+            return False
+        self.findings.add("torn-tail", "the last sample is cut short", line=number)
+        return True
+
     def _know(self, number: int, series: str) -> "_Series | None":
         name, _, inside = series.partition("{")
         wanted = signal_of(name.strip())
@@ -143,6 +159,15 @@ class _Reader:
         if text == self._last_stamp[0]:  # samples of one scrape share their stamp
             return self._last_stamp[1]
         value = units.number(text)
+        if value is not None and self.unit == "unix-ms" and _FIRST_S <= value < _LEAST_MS:
+            if self._last_stamp[0]:
+                raise self._refused(
+                    number, f"{text[:40]!r} is in seconds, those above in milliseconds"
+                )
+            self.unit = "unix-s"
+            self.findings.add(
+                "stamp-unit", "the stamps are Unix seconds, not the milliseconds of the text format"
+            )
         time = None if value is None else epoch_ns(value, self.unit)
         if time is None:
             raise self._refused(number, f"{text[:40]!r} is no stamp in {self.unit}")

@@ -121,6 +121,7 @@ def _writer(path: Path, schema: pa.Schema) -> Any:
         compression="zstd",
         compression_level=1,
         use_dictionary=[name for name in _TEXTS if name in schema.names],
+        store_schema=False,  # a dictionary is how texts are stored, not what a reader should see
         column_encoding=dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
         # Queries are narrowed by device and time; the least and most of a gauge narrow nothing.
         write_statistics=[name for name in ("device", "time_us") if name in schema.names],
@@ -157,7 +158,8 @@ def _united(schemas: list[pa.Schema]) -> dict[str, pa.DataType]:
 
 def _rewrite(path: Path, schema: pa.Schema, types: dict[str, pa.DataType], row_group: int) -> None:
     """Write a segment again in wider types, a row group at a time."""
-    wide = pa.schema([pa.field(field.name, types[field.name]) for field in schema])
+    kinds = {name: getattr(kind, "value_type", kind) for name, kind in types.items()}
+    wide = pa.schema([pa.field(field.name, kinds[field.name]) for field in schema])
     again = path.with_suffix(".again")
     with pq.ParquetFile(path) as source, _writer(again, wide) as target:
         for number in range(source.num_row_groups):

@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from profilers.importers.stamps import EPOCH_UNITS
+from profilers.importers.stamps import COARSER_NS, EPOCH_UNITS, zone_behind
+from profilers.importers.stamps import zone as named_zone
 
 Ints = NDArray[np.int64]
 _PLACES = {"Y": (0, 4), "m": (5, 7), "d": (8, 10), "H": (11, 13), "M": (14, 16)}
@@ -36,22 +37,37 @@ def epoch_column(cells: pa.Array, unit: str) -> Ints | None:
         if bool((high != 0).any()):
             return None
         time: Ints = low.astype(np.int64)
-        return time if _plausible(time) else None
-    factor = EPOCH_UNITS[unit]
-    told: Ints = cells.to_numpy()
-    return told * factor if _plausible(told, _LATEST_NS // factor) else None
+    else:
+        factor = EPOCH_UNITS[unit]
+        told: Ints = cells.to_numpy()
+        if not _plausible(told, _LATEST_NS // factor):
+            return None
+        time = told * factor
+    return time if _plausible(time) and not (unit != "unix-s" and _coarser(time)) else None
 
 
-def civil_column(cells: pa.Array, zone: tzinfo | None) -> Ints | None:
-    """Return nanoseconds of ``YYYY/MM/DD HH:MM:SS.fff`` in one fixed width, or None."""
+def civil_column(cells: pa.Array, zone: tzinfo | None, *, zoned: bool = False) -> Ints | None:
+    """Return nanoseconds of ``YYYY/MM/DD HH:MM:SS.fff`` in one fixed width, or None.
+
+    ``zoned``: a zone stands behind each stamp, and all have the same one.
+    """
     if not len(cells) or cells.null_count:
         return None
     ends = np.frombuffer(cells.buffers()[1], np.int32)[cells.offset : cells.offset + len(cells) + 1]
     widths = np.diff(ends)
     width = int(widths[0])
-    if not bool((widths == width).all()) or not 19 <= width <= 30:
+    if not bool((widths == width).all()) or not 19 <= width <= 40:
         return None
     raw = np.frombuffer(cells.buffers()[2], np.uint8)[ends[0] : ends[-1]].reshape(-1, width)
+    behind = zone_behind(raw[0].tobytes().decode("ascii", errors="replace"))
+    if zoned != bool(behind):
+        return None
+    if behind:
+        written = raw[:, width - len(behind) :]
+        if not bool((written == written[0]).all()):
+            return None
+        raw, width = raw[:, : width - len(behind)], width - len(behind)
+        zone = UTC if behind.strip() == "Z" else named_zone(behind.strip())
     blank = 0
     while blank < width - 19 and bool((raw[:, blank] == ord(" ")).all()):
         blank += 1
@@ -93,6 +109,11 @@ def _minutes(text: NDArray[np.uint8]) -> Ints | None:
 
 def _plausible(time: Ints, latest: int = _LATEST_NS) -> bool:
     return not len(time) or bool(time.min() >= 0 and time.max() <= latest)
+
+
+def _coarser(time: Ints) -> bool:
+    """Say whether stamps may be of a coarser unit, for the strict path to judge one by one."""
+    return bool(len(time)) and bool(time.min() < COARSER_NS * 100 and time.max() >= COARSER_NS)
 
 
 def _separated(text: NDArray[np.uint8]) -> bool:

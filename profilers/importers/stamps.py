@@ -1,6 +1,7 @@
 """Stamps of foreign tools to nanoseconds. A zone that nobody wrote down stays unknown."""
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -14,6 +15,8 @@ _CIVIL = re.compile(
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EPOCH_UNITS = {"unix-s": 10**9, "unix-ms": 10**6, "unix-us": 10**3, "unix-ns": 1}
+COARSER_NS = 10**15
+"""From here (11.6 days after 1970) to a hundredfold lie stamps of a unit a thousand times coarser."""
 _LATEST_S = 1 << 33  # the year 2242: beyond it no stamp is believed, and 64 bits are not left
 
 
@@ -56,6 +59,19 @@ def civil(text: str, stated: tzinfo | None = None) -> tuple[int, bool] | None:
     return whole + int((found[7] or "0").ljust(9, "0")), bool(written or stated)
 
 
+def zoned(cells: Iterable[str]) -> bool:
+    """Say whether the first civil stamp among some cells has its zone written behind it."""
+    return next((found[1] for cell in cells if (found := civil(cell)) is not None), False)
+
+
+def zone_behind(text: str) -> str:
+    """Return what stands behind the figures of a civil stamp: ``Z``, `` +02:00`` or nothing."""
+    found = _CIVIL.fullmatch(text.strip())
+    return (
+        "" if found is None or found[8] is None else text.strip()[found.end(7 if found[7] else 6) :]
+    )
+
+
 def epoch(text: str, unit: str) -> int | None:
     """Read a Unix stamp in ``unix-s``, ``-ms``, ``-us`` or ``-ns``; None: no plausible stamp."""
     value = number(text.strip())
@@ -63,8 +79,14 @@ def epoch(text: str, unit: str) -> int | None:
 
 
 def epoch_ns(value: Decimal, unit: str) -> int | None:
-    """Return nanoseconds of a Unix stamp, or None where it is outside 1970 to 2242."""
+    """Return nanoseconds of a Unix stamp, or None where it is outside 1970 to 2242.
+
+    Seconds that are taken for milliseconds fall into 1970 to 1973, and their like for the finer units:
+    no stamp either. Counted from a start of its own, a recording may have up to eleven days.
+    """
     result = int(value * EPOCH_UNITS[unit])
+    if unit != "unix-s" and COARSER_NS <= result < COARSER_NS * 100:
+        return None
     return result if 0 <= result < _LATEST_S * 10**9 else None
 
 

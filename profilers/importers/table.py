@@ -20,6 +20,7 @@ from profilers.trace import Device
 
 BLOCK_ROWS = 50_000
 MAX_DEVICES = 100_000
+_DECIMAL_COMMA = re.compile(r"[+-]?[\d.]*\d,\d")
 
 
 class Role(enum.StrEnum):
@@ -35,6 +36,10 @@ class Role(enum.StrEnum):
     SIGNAL = "signal"
     FACT = "fact"
     SKIP = "skip"
+
+
+IDENTITY = frozenset({Role.UUID, Role.MIG, Role.INDEX, Role.NODE, Role.BUS, Role.NAME})
+"""Roles of the columns that tell devices apart."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +67,8 @@ class Table:
     delimiter: str = ","
     zone: tzinfo | None = None
     """Zone of stamps that carry none; None: unknown."""
+    zoned: bool = False
+    """The stamps carry their zone; then each of them must."""
     node: str | None = None
     """Host, where no column names it."""
     mark: str = "recording"
@@ -75,6 +82,11 @@ class Table:
     """Lines that the tool itself prints between the rows."""
     missing: Mapping[str, Unavailable] = field(default_factory=dict)
     """The format's own words for a missing figure, beside the usual ones."""
+
+    @property
+    def dated(self) -> bool:
+        """True where civil stamps are moments: their zone is written or was stated."""
+        return self.zoned or self.zone is not None
 
     def place(self, role: Role) -> int | None:
         """Return the position of the first column with a role."""
@@ -109,11 +121,7 @@ class _Strict:
         self.table, self.findings, self.file = table, findings, file
         self.rows = Rows()
         self._devices: dict[tuple[str, ...], Device] = {}
-        self._identity = [
-            i
-            for i, column in enumerate(table.columns)
-            if column.role in (Role.UUID, Role.MIG, Role.INDEX, Role.NODE, Role.BUS, Role.NAME)
-        ]
+        self._identity = [i for i, column in enumerate(table.columns) if column.role in IDENTITY]
         self._signals = [i for i, c in enumerate(table.columns) if c.role is Role.SIGNAL]
         self._facts = [i for i, c in enumerate(table.columns) if c.role is Role.FACT]
         self._stamp = table.place(Role.STAMP)
@@ -132,6 +140,7 @@ class _Strict:
             return
         cells = split(text, self.table.delimiter, self.file, number)
         if self.table.is_header(cells):
+            self._same_header(number, cells)
             self.findings.add("repeated-header", "the header is repeated", line=number)
             return
         if len(cells) != len(self.table.columns):
@@ -181,6 +190,8 @@ class _Strict:
         if self.table.stamp == "civil":
             found = stamps.civil(cell, self.table.zone)
             time = None if found is None else found[0]
+            if found is not None and found[1] != self.table.dated:
+                raise self._half_zoned(number, cell)
         else:
             time = stamps.epoch(cell, self.table.stamp)
         if time is None:
@@ -203,8 +214,39 @@ class _Strict:
             self._devices[told] = known
         return known
 
+    def _same_header(self, number: int, cells: Sequence[str]) -> None:
+        """Refuse a header that is not the first one again: rows below it would be misread."""
+        titles = [column.title for column in self.table.columns]
+        found = [cell.strip().strip('"').strip() for cell in cells]
+        if found != titles:
+            place = next((i for i, t in enumerate(found) if titles[i : i + 1] != [t]), len(found))
+            here = repr(found[place]) if place < len(found) else "nothing"
+            there = repr(titles[place]) if place < len(titles) else "nothing"
+            raise ImportFormatError(
+                f"another header begins here (column {place + 1} is {here}, in the first one {there}); "
+                "split the file at this line and import the parts with --append",
+                file=self.file,
+                line=number,
+            )
+
+    def _half_zoned(self, number: int, cell: str) -> ImportFormatError:
+        here, there = ("no zone", "one") if self.table.zoned else ("a zone", "none")
+        return ImportFormatError(
+            f"the stamp {cell[:40]!r} has {here} and those above have {there}; state the zone of those "
+            "without one (--zone)",
+            file=self.file,
+            line=number,
+        )
+
     def _misfit(self, number: int, column: Column, cell: str) -> ImportFormatError:
         wanted = {Role.STAMP: "a stamp", Role.SIGNAL: f"a figure in {column.unit}"}
+        if column.role is Role.SIGNAL and _DECIMAL_COMMA.match(cell.strip()):
+            return ImportFormatError(
+                f"column {column.title!r} holds {cell.strip()[:60]!r}, a decimal comma, which might as well "
+                "part thousands; write figures with a point (LC_ALL=C)",
+                file=self.file,
+                line=number,
+            )
         return ImportFormatError(
             f"column {column.title!r} holds {cell.strip()[:60]!r}, which is not "
             f"{wanted.get(column.role, column.role.value)}; the header does not fit this row",

@@ -2,8 +2,11 @@
 
 Through Linux perf events, system-wide, so the kernel must grant it (root, ``CAP_PERFMON``, or
 ``kernel.perf_event_paranoid`` at most 0) and the machine must have counters at all, which many
-virtual machines do not. Event codes: Intel FP_ARITH_INST_RETIRED (0xC7; an FMA counts twice by
-itself), AMD Zen "retired SSE/AVX FLOPs" (0x03). Not verified on hardware (see the docs).
+virtual machines do not. Event codes: Intel FP_ARITH_INST_RETIRED (0xC7, the unit mask names width
+and precision, and an FMA counts twice by itself; Intel SDM volume 3B, performance-monitoring events
+of the Core generations), AMD PMCx003 "Retired SSE/AVX FLOPs" (unit mask 0x0F: add, multiply,
+divide, multiply-add, the last as two; AMD Processor Programming Reference of family 17h and later).
+Not verified on hardware (see the docs).
 """
 
 import ctypes

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from profilers.importers import ImportFormatError, Options, collect, open_recording, units
+from profilers.importers import ImportFormatError, Options, collect, open_recording, pieces, units
 from profilers.importers import bulk as bulk_module
 from profilers.importers.stamps import zone
 from profilers.reading import Reason, Unavailable, is_number
@@ -258,7 +258,7 @@ def test_a_column_that_is_whole_for_long(tmp_path_factory, whole, late, at):
     for bulk in (False, True):
         try:
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(bulk_module, "BLOCK_BYTES", 1024)
+                patch.setattr(pieces, "PIECE_BYTES", 1024)
                 outcomes.append(read(folder, "\n".join(lines) + "\n", bulk=bulk))
         except ImportFormatError as error:
             outcomes.append(str(error))
@@ -281,7 +281,7 @@ def test_blocks_are_seamless(tmp_path, monkeypatch):
         )
     text = "\n".join(lines) + "\n"
     strict, _ = read(tmp_path, text, bulk=False)
-    monkeypatch.setattr(bulk_module, "BLOCK_BYTES", 4096)
+    monkeypatch.setattr(pieces, "PIECE_BYTES", 4096)
     fast, _ = read(tmp_path, text, bulk=True)
     assert same(strict, fast)
     lines[2500] = lines[2500].replace(" %", " apples")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flopledger.commands import main
-from profilers.importers import Options, bulk, collect, import_files, open_recording, segments
+from profilers.importers import Options, collect, import_files, open_recording, pieces, segments
 from profilers.record import read_record, verify
 from profilers.trace import DeviceKey
 
@@ -117,7 +117,7 @@ def test_the_same_content_twice_in_one_call_counts_once(tmp_path, capsys):
 def test_row_groups_and_new_columns_begin_new_segments(tmp_path, monkeypatch):
     """Small row groups; a device whose later blocks bring other types."""
     monkeypatch.setattr(segments, "ROW_GROUP", 50)
-    monkeypatch.setattr(bulk, "BLOCK_BYTES", 2000)
+    monkeypatch.setattr(pieces, "PIECE_BYTES", 2000)
     path = smi(tmp_path / "a.csv", rows=300, power=lambda i: f"{i}.{'0' if i < 150 else '12345'} W")
     import_files([path], tmp_path / "run")
     seen = read_record(tmp_path / "run").devices[DeviceKey(uuid=UUID)]

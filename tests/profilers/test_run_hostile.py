@@ -154,7 +154,7 @@ def test_launches_add_up_end_by_end():
         ends = {"low": low, "high": high}
         told = {"hard": {"low": 0.0, "high": hard}, "by_precision": {"bf16": ends}}
         return {
-            "started": "", "duration_seconds": 1.0, "exit_code": 0, "command": [],
+            "started": "2026-07-23T12:00:00+00:00", "duration_seconds": 1.0, "exit_code": 0, "command": [],
             "energy_joules": 1.0, "energy_bounds_joules": [low, high],
             "flop_bounds": {**ends, **told, "grade": "gauge"},
         }  # fmt: skip
@@ -166,6 +166,29 @@ def test_launches_add_up_end_by_end():
     both = continued(continued(None, launch(1.0, None, None)), launch(10.0, 30.0, 40.0))
     assert both["energy_bounds_joules"] == [11.0, None]
     assert both["flop_bounds"]["high"] is both["flop_bounds"]["hard"]["high"] is None
+
+
+@pytest.mark.parametrize(
+    ("starts", "wall"),
+    [
+        ((0, 100), 60 + 30),  # one after the other: a pause is no running time
+        ((0, 10), 60),  # the second inside the first
+        ((0, 45), 75),  # 60, and 15 of 30 beyond it
+        ((45, 0), 30 + 60),  # the later one told first: 0 to 30, then 45 to 105
+        ((0, 60), 90),  # end to end
+        (("", 0), None),  # one that does not say when: no wall time, and the sum stays
+    ],
+)
+def test_wall_time_and_the_seconds_of_all_nodes(starts, wall):
+    base = {"exit_code": 0, "command": [], "energy_joules": 1.0, "energy_bounds_joules": None}
+    both = None
+    for start, seconds in zip(starts, (60.0, 30.0), strict=True):
+        told = f"2026-07-23T12:{start // 60:02d}:{start % 60:02d}+00:00" if start != "" else ""
+        launch = {**base, "started": told, "duration_seconds": seconds, "flop_bounds": None}
+        both = continued(both, launch)
+    assert both["duration_seconds"] == wall
+    assert both["node_seconds"] == 90.0
+    assert both["started"] == both["launches"][0]["started"]
 
 
 def test_a_job_of_several_nodes_is_told():
@@ -263,6 +286,54 @@ def test_sixteen_devices_one_of_which_is_lost(nvml, tmp_path):
         assert device["energy_joules"] == pytest.approx(expected, rel=0.05, abs=130)
 
 
+def test_two_hosts_in_namespaces_of_their_own(nvml, tmp_path):
+    """Two hosts without a network between them record one run at once, and it is one record."""
+    words = ["unshare", "-rnu", "sh", "-c", "hostname host-a && hostname"]
+    if shutil.which("unshare") is None or subprocess.run(words, capture_output=True).returncode:
+        pytest.skip("NO NAMESPACES: two nodes are tested by two journals in one folder only")
+    out = tmp_path / "out"
+    nvml("")
+    hosts = []
+    for host, watts in (("host-a", 300_000), ("host-b", 500_000)):
+        script = tmp_path / f"{host}.txt"
+        script.write_text(
+            f"device model=h100 uuid=GPU-{host}\nset 0 power {watts}\nset 0 util 90\n"
+        )
+        command = f'hostname {host} && exec "$0" "$@"'
+        words = [sys.executable, CLI, "run", "-q", "--append", "--out", out, "--interval", "100ms"]
+        hosts.append(
+            subprocess.Popen(
+                ["unshare", "-rnu", "sh", "-c", command, *map(str, words), "--", "sleep", "2"],
+                env={**os.environ, "FLOPLEDGER_NVML_SCRIPT": str(script)},
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    for host in hosts:
+        _, told = host.communicate(timeout=120)
+        assert host.returncode == 0, told
+    assert {record.node for record in node_records(out)} == {"host-a", "host-b"}
+    assert verify(out) == []
+    devices = read_record(out).devices
+    assert {str(key): seen.device.node for key, seen in devices.items()} == {
+        "GPU-host-a": "host-a",
+        "GPU-host-b": "host-b",
+    }
+    told = json.loads((out / "summary.json").read_text())
+    assert len(told["launches"]) == 2
+    # Each launch counts its own host's device, for as long as it lasted itself: 300 W and 500 W. The
+    # counter moves by a tenth of a second at either end.
+    per_launch = sorted(
+        (launch["energy_joules"] / launch["duration_seconds"], launch["duration_seconds"])
+        for launch in told["launches"]
+    )
+    for (watts, seconds), rated in zip(per_launch, (300, 500), strict=True):
+        assert watts == pytest.approx(rated, abs=0.25 * rated / seconds)
+    assert told["energy_joules"] == pytest.approx(
+        sum(launch["energy_joules"] for launch in told["launches"])
+    )
+
+
 def test_two_nodes_in_one_folder(tmp_path):
     """Two hosts write beside each other; a device that both recorded counts once."""
     second = 10**9
@@ -289,20 +360,81 @@ def test_two_nodes_in_one_folder(tmp_path):
     assert verify(tmp_path) == []
 
 
-def test_a_notebook_runner(nvml, tmp_path):
-    """nbclient starts a kernel in a session of its own; it still belongs to the run."""
+BOOKS = {
+    "trains": """import os, torch
+open("pid", "w").write(str(os.getpid()))
+model = torch.nn.Linear(8, 8)
+optimizer = torch.optim.SGD(model.parameters(), 0.1)
+for _ in range(4):
+    optimizer.zero_grad()
+    model(torch.ones(2, 8)).sum().backward()
+    optimizer.step()
+""",
+    "raises": "raise ValueError('as planned')",
+    "dies": "import os; os.kill(os.getpid(), 9)",
+}
+
+
+@pytest.fixture
+def books(tmp_path):
+    """Notebooks of one cell each, in the folder of the test."""
     nbformat = pytest.importorskip("nbformat")
-    pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")
+    for name, code in BOOKS.items():
+        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+        nbformat.write(book, tmp_path / f"{name}.ipynb")
+    return tmp_path
+
+
+RUNNERS = {
+    "nbconvert": (
+        "-m",
+        "nbconvert",
+        "--to",
+        "notebook",
+        "--execute",
+        "--output",
+        "done",
+        "{}.ipynb",
+    ),
+    "nbclient": (
+        "-c",
+        "import nbformat, nbclient; nbclient.execute(nbformat.read('{}.ipynb', 4))",
+    ),
+    "papermill": ("-m", "papermill", "--kernel", "python3", "{}.ipynb", "done.ipynb"),
+}
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_a_notebook_runner(nvml, books, runner):
+    """The kernel has a session of its own; it still belongs to the run, with its steps and device."""
+    pytest.importorskip(runner)
+    pytest.importorskip("torch")
     nvml(DEVICES)
-    book = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell("import os; open('pid', 'w').write(str(os.getpid()))")]
-    )
-    nbformat.write(book, tmp_path / "train.ipynb")
-    runner = "import nbformat, nbclient; b = nbformat.read('train.ipynb', 4); nbclient.execute(b)"
-    out = tmp_path / "out"
-    done = profile(out, sys.executable, "-c", runner, cwd=tmp_path)
+    out = books / "out"
+    words = [word.format("trains") for word in RUNNERS[runner]]
+    done = profile(out, sys.executable, *words, cwd=books)
     assert done.returncode == 0, done.stderr
     told = json.loads((out / "summary.json").read_text())
     assert told["processes"]["python"] >= 2  # the runner and the kernel
-    assert (tmp_path / "pid").exists()
+    assert told["processes"]["recording"] == 1
+    assert (books / "pid").exists()
+    # Four steps of a layer of 8 by 8 on 2 rows: 2 x 2 x 8 x 8 = 256 forward and as many for the weights'
+    # gradient; the input needs none.
+    assert told["steps"]["count"] == 4
+    assert told["model_flop"] == 4 * (256 + 256)
+    assert len(told["devices"]) == 2
+
+
+@pytest.mark.parametrize("book", ["raises", "dies"])
+def test_a_notebook_that_fails(nvml, books, book):
+    """Its runner's exit code comes through, and the record is whole."""
+    pytest.importorskip("nbconvert")
+    nvml(DEVICES)
+    out = books / "out"
+    words = [word.format(book) for word in RUNNERS["nbconvert"]]
+    bare = subprocess.run([sys.executable, *words], cwd=books, capture_output=True, check=False)
+    done = profile(out, sys.executable, *words, cwd=books)
+    assert done.returncode == bare.returncode != 0
+    assert json.loads((out / "summary.json").read_text())["exit_code"] == bare.returncode
+    assert verify(out) == []

@@ -118,8 +118,10 @@ def test_a_hang_is_a_gap_and_the_energy_is_still_known(nvml, tmp_path):
     told = summary(out)
     (device,) = told["devices"]
     assert device["status"] == "partial"
-    assert [gap["reason"] for gap in device["gaps"]] == ["timed_out"]
-    assert device["gaps"][0]["end"] - device["gaps"][0]["start"] > 0.9
+    # A loaded machine may add gaps of its own; the hang's is the long one, and has its own reason.
+    hang = max(device["gaps"], key=lambda gap: gap["end"] - gap["start"])
+    assert hang["reason"] == "timed_out"
+    assert hang["end"] - hang["start"] > 0.9
     assert "coverage-gap" in codes(told)
     seconds = told["duration_seconds"]
     # The script's clock, and with it the counter, begins within the command: between its start and 6 s
