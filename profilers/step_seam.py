@@ -33,8 +33,9 @@ from torch._C._dynamo.eval_frame import (
 )
 from torch.compiler import is_dynamo_compiling
 
-from profilers import step_outside, step_passes
+from profilers import step_passes
 from profilers.step_events import RAISED, Call, Kind
+from profilers.step_outside import MARK
 from profilers.step_signature import MOST_OUTPUTS, Signer, text_of, tokens_of
 
 if TYPE_CHECKING:
@@ -88,8 +89,9 @@ class Hook(partial):  # type: ignore[type-arg]
 def hook(tensor: Any, fired: list[int], place: int) -> None:
     """Have each arrival of the tensor's gradient noted in a list."""
     watch = Hook(next, map(fired.extend, _FACTS[place]))
-    if place < MOST_OUTPUTS:
-        step_outside.mark(tensor)
+    node = tensor.grad_fn
+    if node is not None and place < MOST_OUTPUTS:
+        node.metadata[MARK] = True  # what lies behind it is counted with the call
     if type(tensor) is not _Tensor or tensor.is_leaf or tensor._backward_hooks is not None:
         tensor.register_hook(watch)
         return
