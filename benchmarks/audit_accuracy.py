@@ -32,6 +32,7 @@ from flopledger import __version__
 from flopledger.auditing import AuditReport, audit
 from flopledger.case import AuditCase
 from flopledger.errors import FlopledgerError
+from flopledger.methods import work
 from flopledger.methods.priors import Prior
 from flopledger.text import number
 
@@ -117,7 +118,9 @@ def accuracy(known: list[dict[str, Any]], honest: dict[str, AuditReport | None])
         route = next((one for one in report.estimates if one.method == "closed-form"), None)
         if route is None or not route.flop.best:
             continue
-        options = {**report.runs[0].conventions, "attention in full": route.flop.best}
+        known_ones = report.runs[0].conventions.items()
+        options = {name: flop for name, flop in known_ones if name not in work.TRAPS}
+        options["attention in full"] = route.flop.best
         name, figure = min(options.items(), key=lambda item: abs(math.log(claim / item[1])))
         ratios.append(abs(math.log(figure / claim)))
         inside.append(route.flop.contains(claim))

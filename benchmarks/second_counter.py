@@ -9,9 +9,11 @@ op shows as a difference.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from math import log2, prod
 
 import torch
+import torch.nn.attention.flex_attention
 import torch.nn.functional as f
 from torch.overrides import TorchFunctionMode
 
@@ -48,7 +50,22 @@ class SecondCounter(TorchFunctionMode):
             for flop, gradients, node, out in self.products
             if node is not None and not reached.isdisjoint(_nodes(node, out))
         )
-        return forward, backward
+        return forward, backward + sum(map(_own_backward, reached))
+
+
+def _own_backward(node):
+    """FLOP of a gradient that a model computes itself, in a function of its own.
+
+    No mathematics tells what its author wrote; it is called, once, and the products in it counted.
+    """
+    function = getattr(node, "_forward_cls", None)
+    if function is None:
+        return 0
+    results = node._input_metadata
+    gradients = [torch.zeros(r.shape, dtype=r.dtype, device=r.device) for r in results]
+    with torch.no_grad(), SecondCounter() as counter:
+        function.backward(node, *gradients)
+    return sum(flop for flop, *_ in counter.products)
 
 
 def _nodes(node, out):
@@ -74,12 +91,18 @@ def _get(args, kwargs, position, name, default=None):
 
 def _linear(counter, args, kwargs, out):
     x, weight = _get(args, kwargs, 0, "input"), _get(args, kwargs, 1, "weight")
-    counter.note(2 * prod(x.shape) * weight.shape[0], (x, weight), out)
+    if weight.dim() == 1:
+        _vector(counter, (x, weight), {}, out)
+    else:
+        counter.note(2 * prod(x.shape) * weight.shape[0], (x, weight), out)
 
 
 def _matmul(counter, args, kwargs, out):
     a, b = _get(args, kwargs, 0, "input"), _get(args, kwargs, 1, "other")
     b = kwargs.get("mat2", b) if b is None else b
+    if b.dim() == 1 < a.dim():
+        _vector(counter, (a, b), {}, out)
+        return
     counter.note(2 * prod(out.shape) * a.shape[-1], (a, b), out)
 
 
@@ -191,14 +214,28 @@ def _fourier(own_axes, *, of_input=False):
         whole = x if of_input else out
         axes = _get(args, kwargs, 2, "dim", own_axes)
         axes = range(out.dim()) if axes is None else (axes,) if isinstance(axes, int) else axes
-        points = prod(whole.shape[axis] for axis in axes)
+        lengths = _get(args, kwargs, 1, "n", kwargs.get("s"))
+        lengths = (lengths,) if isinstance(lengths, int) else lengths
+        shape = list(whole.shape)
+        if of_input and lengths is not None:  # padded, or cut
+            for axis, length in zip(axes, lengths, strict=True):
+                shape[axis] = length
+        points = prod(shape[axis] for axis in axes)
         # Transforms over several axes are carried out on complex numbers from the start.
         several = own_axes != -1 and not of_input
         half = not out.is_complex() or not (x.is_complex() or several)
-        flop = round(5 * prod(whole.shape) * log2(points)) if points > 1 else 0
+        flop = round(5 * prod(shape) * log2(points)) if points > 1 else 0
         counter.note(flop // 2 if half else flop, (x,), out)
+        if of_input:
+            _whole_gradient(counter, flop, x, out)
 
     return handler
+
+
+def _whole_gradient(counter, flop, x, out):
+    """Torch transforms the gradient of half a spectrum as a whole one of complex numbers."""
+    if x.requires_grad:
+        counter.products.append((flop - flop // 2, -1, out.grad_fn, out))
 
 
 def _windows(counter, args, kwargs, out):
@@ -234,6 +271,17 @@ def _recurrent(counter, func, args, kwargs):
     return out
 
 
+def _cell(counter, func, args, kwargs):
+    """One step of a recurrent layer, a function of its own: both matrices, both operands."""
+    out = func(*args, **kwargs)
+    result = out if torch.is_tensor(out) else out[0]
+    x, state, into, hidden = args[:4]
+    state = state if torch.is_tensor(state) else state[0]
+    for rows, matrix in ((x, into), (state, hidden)):
+        counter.note(2 * prod(rows.shape[:-1]) * matrix.numel(), (rows, matrix), result)
+    return out
+
+
 def _solve_triangular(counter, args, kwargs, out):
     """n FLOP an element; as much for the right side's gradient, a product for the matrix's."""
     matrix, right = _get(args, kwargs, 0, "A"), _get(args, kwargs, 1, "B")
@@ -242,6 +290,25 @@ def _solve_triangular(counter, args, kwargs, out):
     if matrix.requires_grad:
         counter.products.append((2 * flop, -1, out.grad_fn, out))
         counter.products.append((0 if right.requires_grad else flop, -1, out.grad_fn, out))
+
+
+def _orthogonal(counter, func, args, kwargs):
+    """Householder reflections, then the thin factor formed of them, 2 m n n - 2/3 n n n each.
+
+    Golub and Van Loan. The gradient of a tall matrix through that factor alone: two products of
+    m n n multiply-adds and one triangular solve.
+    """
+    out = func(*args, **kwargs)
+    rows, columns = args[0].shape[-2:]
+    if rows < columns or len(args) > 1 or kwargs:
+        raise NotImplementedError("a wide or complete orthogonal factor")
+    number = prod(args[0].shape[:-2])
+    each = (6 * rows * columns**2 - 2 * columns**3) // 3
+    counter.note(2 * number * each, (), out[0])
+    if args[0].requires_grad:
+        work = 5 * number * rows * columns**2
+        counter.products.append((work, -1, out[0].grad_fn, out[0]))
+    return out
 
 
 def _multi_head(counter, func, args, kwargs):
@@ -272,7 +339,9 @@ def _multi_head(counter, func, args, kwargs):
     counter.note(2 * pairs * width, (operand, operand), result)
     counter.note(2 * pairs * width, (operand, operand), result)
     counter.note(
-        2 * prod(query.shape[:-1]) * width * width, (operand, given["out_proj_weight"]), result
+        2 * prod(query.shape[:-1]) * given["out_proj_weight"].numel(),
+        (operand, given["out_proj_weight"]),
+        result,
     )
     return out
 
@@ -321,17 +390,41 @@ SPECIAL = {
     torch.functional.einsum: _einsum,
     torch.einsum: _einsum,
     f.multi_head_attention_forward: _multi_head,
+    torch.linalg.qr: _orthogonal,
     torch._VF.lstm: _recurrent,
     torch._VF.gru: _recurrent,
     torch._VF.rnn_tanh: _recurrent,
     torch._VF.rnn_relu: _recurrent,
+    torch._VF.lstm_cell: _cell,
+    torch._VF.gru_cell: _cell,
+    torch._VF.rnn_tanh_cell: _cell,
+    torch._VF.rnn_relu_cell: _cell,
 }
+
+
+def _plain_attention(query, key, value, *_, enable_gqa=False, **__):
+    """What flex attention is without its mask: two products of every query with every key."""
+    if enable_gqa:
+        times = query.shape[-3] // key.shape[-3]
+        key, value = (x.repeat_interleave(times, dim=-3) for x in (key, value))
+    return torch.matmul(torch.softmax(torch.matmul(query, key.mT), dim=-1), value)
+
+
+@contextmanager
+def plain_flex_attention():
+    """Inside, flex attention is what it computes: its own form has no backward on the CPU."""
+    home = torch.nn.attention.flex_attention
+    original, home.flex_attention = home.flex_attention, _plain_attention
+    try:
+        yield
+    finally:
+        home.flex_attention = original
 
 
 def second_count(model, args, kwargs, loss=None):
     """Forward and backward FLOP of a step on meta tensors, by the second counter."""
     counter = SecondCounter()
-    with counter, torch.enable_grad():
+    with plain_flex_attention(), counter, torch.enable_grad():
         out = model(*args, **kwargs)
     own = loss(out) if loss is not None else getattr(out, "loss", None)
     if torch.is_tensor(own):

@@ -227,8 +227,12 @@ def _untie(model: Any, config: Mapping[str, Any]) -> str | None:
     """
     import torch
 
-    head = model.get_output_embeddings()
-    table = model.get_input_embeddings() if config.get("tie_word_embeddings") is False else None
+    if config.get("tie_word_embeddings") is not False:
+        return None
+    try:
+        head, table = model.get_output_embeddings(), model.get_input_embeddings()
+    except NotImplementedError:  # a part of a model, without tables of its own
+        return None
     if head is None or table is None or getattr(head, "weight", None) is not table.weight:
         return None
     head.weight = torch.nn.Parameter(torch.empty_like(table.weight))

@@ -152,6 +152,7 @@ def _counted(
 ) -> CountedModel:
     """The count without what lies beside the configuration."""
     _refuse_foreign(sizes, built)
+    plain = {name: size for name, size in sizes.items() if name not in ("given", "frames")}
     findings = list(built.findings)
     count: FlopCount | None = None
     if recompute:
@@ -160,9 +161,9 @@ def _counted(
         inputs = built.inputs(batch, sequence, **sizes)
         count = _traced(built, inputs, backward=backward, convention=convention)
     except CountError as error:
-        form, _ = _by_formula(built, batch=batch, sequence=sequence, sizes=sizes)
-        if form is None or recompute:
-            raise
+        form, _ = _by_formula(built, batch=batch, sequence=sequence, sizes=plain)
+        if form is None or recompute or sizes.get("given"):
+            raise  # a form knows nothing of stated inputs
         note = f"counted by the closed form, because the model could not be traced: {error}"
         count = formula_count(form, backward=backward, convention=convention, notes=(note,))
     except InputSizeUnknownError as error:
@@ -193,8 +194,7 @@ def _counted(
                 ),
             )
         )
-    sizes = {name: size for name, size in sizes.items() if name not in ("given", "frames")}
-    form, reason = _by_formula(built, batch=batch, sequence=sequence, sizes=sizes)
+    form, reason = _by_formula(built, batch=batch, sequence=sequence, sizes=plain)
     return CountedModel(
         name=built.class_name,
         kind=built.kind,
@@ -207,7 +207,7 @@ def _counted(
         no_closed_form=reason,
         findings=tuple(findings),
         assumptions=built.assumptions,
-        polynomial=polynomial_of(built, form, count, backward=backward, sizes=sizes),
+        polynomial=polynomial_of(built, form, count, backward=backward, sizes=plain),
     )
 
 

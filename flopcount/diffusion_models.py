@@ -16,7 +16,8 @@ from flopcount.architectures import Architecture, check_sizes, names_of, quiet_a
 from flopcount.closed_form import Dimensions, DimensionsError
 from flopcount.config_file import ConfigError, MissingLibraryError
 from flopcount.findings import name_mismatch
-from flopcount.inputs.denoising import Denoiser
+from flopcount.inputs.denoiser import Denoiser
+from flopcount.inputs.denoising import denoiser_inputs
 from flopcount.inputs.stated import stated_inputs
 from flopcount.parameters import count_parameters
 
@@ -60,7 +61,8 @@ class DiffusionModel(Architecture):
             text_tokens=sequence if text_tokens is None else text_tokens,
             frames=frames,
         )
-        return denoiser.inputs(stated_inputs(given or {}, next(self.model.parameters()).dtype))
+        stated = stated_inputs(given or {}, next(self.model.parameters()).dtype)
+        return denoiser_inputs(denoiser, stated)
 
 
 def load_diffusion(path: Path, config: dict[str, Any]) -> DiffusionModel:

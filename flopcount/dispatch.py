@@ -22,8 +22,6 @@ from torch.utils.flop_counter import flop_registry
 from flopcount import draws, flex, formulas, routing  # noqa: F401  (formulas register themselves)
 from flopcount.attention_scopes import AttentionScopes, allowed_by
 from flopcount.dtypes import dtype_name
-from flopcount.formulas.known_unknown import KNOWN_UNKNOWN
-from flopcount.formulas.zero import Rule, zero_rule
 from flopcount.higher_order import run_higher_order
 from flopcount.kernels import recording
 from flopcount.known_values import ATTRIBUTE, KnownValues, UnknownValueError
@@ -31,12 +29,14 @@ from flopcount.ledger import Tally, UnknownTally, ZeroTally
 from flopcount.meta_kernels import rescue
 from flopcount.originals import Originals
 from flopcount.parallel import dtensor_type, is_sharded
-from flopcount.registry import Cost, evaluate, find
+from flopcount.registry import Cost, evaluate
+from flopcount.rules import resolve
 from flopcount.scopes import UNMASKED, Attention, Scope, Watch, next_number, seeing_engines
 from flopcount.tensors import elements, shape_text, tensors
 
 if TYPE_CHECKING:
     from flopcount.count import Phase
+    from flopcount.formulas.zero import Rule
 
 SOFTMAX = frozenset({"aten::_softmax", "aten::_safe_softmax"})
 MASKING = frozenset(
@@ -337,27 +337,6 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         bound = 2 * elements((args, list(kwargs.values()))) * elements(out)
         tally = self.watch.ledger.unknown.setdefault((scope.path, op, phase), UnknownTally())
         tally.add(UnknownTally(1, bound, {shapes: None}))
-
-
-def resolve(func: Any) -> Rule:
-    """How to treat an op: by formula, zero with a reason, by decomposition, or unknown."""
-    name = func._schema.name
-    op = name.replace("::", ".")
-    for candidate in (name, name.removesuffix("_")):
-        if find(candidate) is not None:
-            return Rule("formula", candidate, op)
-    if name in KNOWN_UNKNOWN:
-        return Rule("unknown", name, op, KNOWN_UNKNOWN[name])
-    return Rule("decompose", name, op) if _is_composite(func) else zero_rule(func, op)
-
-
-def _is_composite(func: Any) -> bool:
-    """Whether an op is written in terms of others; primitives of the interpreter are not."""
-    key = "CompositeImplicitAutograd"
-    try:
-        return bool(torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), key))
-    except RuntimeError:  # e.g. prim::device and aten::sym_size, which the dispatcher lacks
-        return False
 
 
 def is_sharded_call(types: Any) -> bool:

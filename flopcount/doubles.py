@@ -23,8 +23,11 @@ from torch.utils import _pytree as pytree
 if TYPE_CHECKING:
     from flopcount.known_values import KnownValues
 from flopcount.errors import CountError
+from flopcount.helpers import kept_helpers
 from flopcount.parallel import drop_hooks, fully_sharded_meshes, gathered, is_sharded
 
+MODULE_KEYS = frozenset(vars(torch.nn.Module()))
+"""What every module holds."""
 SPARSE = (
     torch.sparse_coo,
     torch.sparse_csr,
@@ -110,6 +113,11 @@ class MetaDoubles(Doubles):
         if value.layout in SPARSE:
             # What a product costs is in how many elements are stored, which meta forgets.
             return value
+        if type(value) is torch.Tensor and value.is_contiguous():
+            # What empty_like would answer, without its eightfold time: a model has many weights.
+            return torch.empty_strided(
+                value.shape, value.stride(), dtype=value.dtype, device="meta"
+            )
         return torch.empty_like(value, device="meta")
 
 
@@ -262,7 +270,9 @@ def doubled(roots: list[Any], doubles: Doubles) -> Iterator[None]:
     written = [(table, dict(table.items())) for module in scripts for table in _tables(module)]
     saved = [(m, m.__dict__) for m in modules.values() if not isinstance(m, torch.jit.ScriptModule)]
     holders = [root for root in roots if not isinstance(root, torch.nn.Module)]
+    helpers = kept_helpers(_plain(state) for _, state in saved)
     held = [_held(holder) for holder in holders]
+    helpers.__enter__()
     try:
         for holder, tensor in zip(holders, held, strict=True):
             _hold(holder, doubles(tensor))
@@ -279,6 +289,7 @@ def doubled(roots: list[Any], doubles: Doubles) -> Iterator[None]:
             _exchange_attributes(module.__dict__, doubles)
         yield
     finally:
+        helpers.__exit__(None, None, None)
         for module, state in saved:
             module.__dict__ = state
         for table, tensors in written:
@@ -287,6 +298,11 @@ def doubled(roots: list[Any], doubles: Doubles) -> Iterator[None]:
         for holder, tensor in zip(holders, held, strict=True):
             _hold(holder, tensor)
         forget_cached(modules.values())
+
+
+def _plain(state: dict[str, Any]) -> list[Any]:
+    """What a module holds beside torch's own tables."""
+    return [value for key, value in state.items() if key not in MODULE_KEYS]
 
 
 def forget_cached(modules: Iterable[Any]) -> None:

@@ -9,6 +9,7 @@ unknown inputs and memory that was written to since have no value.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -27,6 +28,9 @@ FACTORIES = frozenset(
     aten::logspace aten::tril_indices aten::triu_indices aten::_tensor_constant""".split()  # noqa: SIM905
 )
 
+SIZES = (1.0, 1e4, -1e4)
+"""Of what is invented, by draw: all pass or all fail a threshold in one of them."""
+
 
 class UnknownValueError(Exception):
     """A value that the trace cannot know; internal."""
@@ -44,6 +48,17 @@ class Origin:
     epoch: int
 
 
+@dataclass(frozen=True, slots=True)
+class OnCopy:
+    """An op that writes to its first argument, done to a copy of it."""
+
+    op: Any
+
+    def __call__(self, first: Any, *rest: Any, **named: Any) -> Any:
+        """Answer the copy, written to."""
+        return self.op(first.clone(), *rest, **named)
+
+
 class KnownValues:
     """Remembers origins and replays them.
 
@@ -51,9 +66,14 @@ class KnownValues:
     needs it: routing then sends each row somewhere, though not where real data would.
     """
 
-    def __init__(self, *, inventing: bool = False) -> None:
+    def __init__(self, *, inventing: bool = False, draw: int = 0) -> None:
         self.inventing = inventing
-        self._generator = torch.Generator().manual_seed(0)
+        self._size = SIZES[draw]
+        self.answers = "given"
+        """How a count of a running loop answers questions whose answers its data decides."""
+        self.read: list[Any] = []
+        """Tensors whose own values were needed for some answer."""
+        self._generator = torch.Generator().manual_seed(draw)
         self._epoch = 0
         self._written: dict[int, int] = {}
         self._work = 0
@@ -67,7 +87,13 @@ class KnownValues:
     def observe(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
         """Note the origin of a result, or that memory was written."""
         if func._schema.is_mutable:
+            before = self._before(func, args, kwargs)
             self._forget_written(func, args, kwargs)
+            if before is not None:
+                again = Origin(
+                    OnCopy(func), (before, *args[1:]), kwargs, None, _storage(args[0]), self._epoch
+                )
+                setattr(args[0], ATTRIBUTE, again)
             return
         first = args[0] if args else None
         if isinstance(first, torch.Tensor):
@@ -80,7 +106,7 @@ class KnownValues:
         leaves = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if _is_tensor(leaf)]
         if not leaves and func._schema.name not in FACTORIES:
             return
-        if torch.Tag.nondeterministic_seeded in func.tags:
+        if _is_random(func):
             return
         if all(hasattr(leaf, ATTRIBUTE) or leaf.device.type == "cpu" for leaf in leaves):
             self._attach(func, args, kwargs, out)
@@ -92,6 +118,26 @@ class KnownValues:
                 storage = _storage(result)
                 origin = Origin(func, args, kwargs, index, storage, self._epoch)
                 setattr(result, ATTRIBUTE, origin)
+
+    def _before(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """A stand-in for the old value of a tensor that is written to, if all that matters is known.
+
+        Not for a view: its base and the base's other views would have to change with it.
+        """
+        arguments = func._schema.arguments
+        writes = [a for a in arguments if a.alias_info is not None and a.alias_info.is_write]
+        if writes != arguments[:1] or not args or not _is_tensor(args[0]) or args[0]._is_view():
+            return None
+        leaves = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if _is_tensor(leaf)]
+        known = all(hasattr(leaf, ATTRIBUTE) or leaf.device.type == "cpu" for leaf in leaves)
+        if args[0].device.type != "meta" or not known or _is_random(func):
+            return None
+        origin: Origin = getattr(args[0], ATTRIBUTE)
+        if self._written.get(origin.storage, -1) > origin.epoch:
+            return None
+        stand_in = torch.empty(0, device="meta").new_empty(args[0].shape, dtype=args[0].dtype)
+        setattr(stand_in, ATTRIBUTE, dataclasses.replace(origin, storage=-1))
+        return stand_in
 
     def _forget_written(self, func: Any, args: Any, kwargs: Any) -> None:
         self._epoch += 1
@@ -124,7 +170,7 @@ class KnownValues:
             UnknownValueError: when an argument's value cannot be known.
 
         """
-        return self._replay(func, args, kwargs, {})
+        return self._replay(func, args, kwargs, {}, self._epoch)
 
     def _value(self, tensor: Any, memo: dict[int, Any]) -> Any:
         if tensor.device.type == "cpu" and type(tensor) is torch.Tensor:
@@ -137,26 +183,32 @@ class KnownValues:
         if origin is None:
             raise UnknownValueError
         if origin.op is None:
+            self.read.append(origin.args)
             return origin.args
         self._spend(prod(tensor.shape))
         # Tensors of one multi-output op share a replay; its arguments outlive it.
         key = id(origin.args) if origin.args else id(origin)
         if key not in memo:
-            memo[key] = self._replay(origin.op, origin.args, origin.kwargs, memo)
+            memo[key] = self._replay(origin.op, origin.args, origin.kwargs, memo, origin.epoch)
         result = memo[key]
         return result if origin.index is None else result[origin.index]
 
     def _invent(self, tensor: Any) -> Origin:
         """A random value, the same for every question about this tensor."""
         self._spend(prod(tensor.shape))
-        made = torch.rand(tuple(tensor.shape), generator=self._generator).to(tensor.dtype)
+        made = torch.rand(tuple(tensor.shape), generator=self._generator).mul_(self._size)
+        made = made.to(tensor.dtype)
         origin = Origin(None, made, None, None, -1, self._epoch)
         setattr(tensor, ATTRIBUTE, origin)
         return origin
 
-    def _replay(self, func: Any, args: Any, kwargs: Any, memo: dict[int, Any]) -> Any:
+    def _replay(self, func: Any, args: Any, kwargs: Any, memo: dict[int, Any], epoch: int) -> Any:
+        """Run an op that was first run at an epoch; what was written to since is another value."""
+
         def real(value: Any) -> Any:
             if _is_tensor(value):
+                if value.device.type == "meta" and self._written.get(_storage(value), -1) > epoch:
+                    raise UnknownValueError
                 return self._value(value, memo)
             if isinstance(value, torch.device):
                 return torch.device("cpu")
@@ -180,6 +232,10 @@ def _has_whole_numbers(out: Any) -> bool:
     """Whether a result has a tensor of integers or truth values."""
     items = out if isinstance(out, list | tuple) else (out,)
     return any(_is_tensor(item) and not item.is_floating_point() for item in items)
+
+
+def _is_random(func: Any) -> bool:
+    return torch.Tag.nondeterministic_seeded in func.tags
 
 
 def _is_tensor(value: Any) -> bool:

@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ from flopcount.known_values import KnownValues
 from flopcount.live_capture import LiveCall, tensors_within, without_storage
 from flopcount.live_model import as_it_was
 from flopcount.live_passes import DOUBLED, PERHAPS, Chain, Pass, Wanted, doubtful, run_pass
-from flopcount.live_watch import LiveWatch, watching
+from flopcount.live_watch import FAR, SIZE, LiveWatch, OptimizerInsideError, follow_data, watching
 from flopcount.parallel import unwrap
 from flopcount.shared_layers import Sharing, SharingRefusedError
 from flopcount.summary import summarise
@@ -38,11 +39,16 @@ from flopcount.trace import Step, StepError, _neutral_torch, unseen
 if TYPE_CHECKING:
     from flopcount.ledger import Ledger
 
+Counted = tuple[FlopCount, "Ledger"]
 Targets = Callable[[Any], Sequence[Any]]
 """From a model's output to the tensors at which one backward pass began."""
 
+READS = "values of inputs were asked for"
+"""A remark."""
 ASKED = "asks a random number"
 """In a remark (flopcount.draws): what is computed depends on a draw."""
+RUNGS = ("meta", "fake", "cpu", "meta-invented")
+"""Ways of tracing, in the order in which they are tried."""
 REDRAWS = 4
 """So often a call is counted again with other draws, where they may decide what is computed."""
 MOST_CPU_FLOP = 10**10
@@ -63,6 +69,8 @@ class LiveCount:
         reason: Why there are bounds, or what a reader should know.
         world_size: Ranks that work on this call together.
         method: The rung that traced.
+        reads: Whether values of the inputs were asked for: other values of the same shapes may
+            cost something else.
 
     """
 
@@ -75,6 +83,7 @@ class LiveCount:
     reason: str | None
     world_size: int
     method: str
+    reads: bool = False
 
 
 def count_call(
@@ -100,10 +109,15 @@ def count_call(
     """
     deadline = time.monotonic() + seconds
 
-    def counted(seed: int | None = None) -> list[tuple[FlopCount, Ledger]]:
+    def counted(
+        seed: int | None = None, answers: str = "given", rungs: Sequence[str] = RUNGS
+    ) -> list[Counted]:
         each = zip(passes or (None,), wanted or repeat(None), strict=False)
         return [
-            _climb(call, targets, deadline, asked, real=real, seed=seed) for targets, asked in each
+            _climb(
+                call, targets, deadline, asked, real=real, seed=seed, answers=answers, rungs=rungs
+            )
+            for targets, asked in each
         ]
 
     inputs = [item for item in tensors_within((call.args, call.kwargs)) if item.requires_grad]
@@ -113,6 +127,16 @@ def count_call(
             return _between(call, passes, wanted, number, reason, seconds=seconds, real=real)
     counts = counted()
     found = _merged(counts)
+    asked_for = [r for _, ledger in counts for r in ledger.remarks if r.startswith("data:")]
+    if asked_for:
+        # Sizes that data decides are drawn three times; a doubtful answer is turned into others.
+        sized = any(SIZE in remark for remark in asked_for)
+        rungs = RUNGS[-1:] if sized else RUNGS
+        others = [_otherwise(partial(counted, answers=each, rungs=rungs)) for each in FAR]
+        if all(
+            other.by_dtype == found.by_dtype if other is not None else not sized for other in others
+        ):
+            found = replace(found, bounds=_bounds(counts, _total(found))[0], reason=None)
     dice = [r for _, ledger in counts for r in ledger.remarks if r.startswith("random:")]
     if not dice:
         return found
@@ -122,6 +146,21 @@ def count_call(
         return found  # what was drawn is data, and decides nothing
     reasons = [*([found.reason] if found.reason else ()), dice[0]]
     return replace(found, bounds=(0, None), reason="; ".join(reasons))
+
+
+def _otherwise(counted: Callable[[], list[Counted]]) -> LiveCount | None:
+    """What a call costs if questions for data are answered otherwise; None where it raises then.
+
+    A model that raises at another answer checks its numbers and decides nothing by them.
+    """
+    try:
+        return _merged(counted())
+    except CountError:
+        return None
+
+
+def _total(found: LiveCount) -> int:
+    return found.forward + found.backward + found.recompute
 
 
 def count_chain(
@@ -192,16 +231,20 @@ def _climb(
     *,
     real: bool,
     seed: int | None,
-) -> tuple[FlopCount, Ledger]:
+    answers: str = "given",
+    rungs: Sequence[str] = RUNGS,
+) -> Counted:
     """The first way of tracing that works."""
     failures: list[str] = []
-    for rung in ("meta", "fake", "cpu", "meta-invented"):
+    for rung in rungs:
         if rung == "cpu" and (not real or _is_distributed()):
             continue
         try:
             with _undisturbed(seed):
-                ledger = _on(rung, call, targets, deadline, wanted)
+                ledger = _on(rung, call, targets, deadline, wanted, answers)
         except (StepError, FlopcountError, MemoryError) as failure:
+            if isinstance(getattr(failure, "error", None), OptimizerInsideError):
+                raise CountError(f"{_said(failure)}; what it does cannot be run again") from None
             failures.append(f"{rung}: {_said(failure)}")
             if time.monotonic() > deadline:
                 break
@@ -219,8 +262,10 @@ def _on(
     targets: Targets | None,
     deadline: float,
     wanted: Wanted | Chain | None,
+    answers: str,
 ) -> Ledger:
     def traced(doubles: Doubles, *, share: bool = False, most_flop: int | None = None) -> Ledger:
+        doubles.known.answers = answers
         return _trace(call, targets, doubles, deadline, wanted, share=share, most_flop=most_flop)
 
     if rung == "fake":
@@ -228,7 +273,7 @@ def _on(
     if rung == "cpu":
         return traced(CpuDoubles(KnownValues(), most_bytes=1 << 28), most_flop=MOST_CPU_FLOP)
     if rung == "meta-invented":
-        return traced(MetaDoubles(KnownValues(inventing=True)))
+        return traced(MetaDoubles(KnownValues(inventing=True, draw=list(FAR).index(answers))))
     # Equal layers are not equal to a pass that was asked for one of them.
     if wanted is None and not any(
         key.startswith("output_") and value for key, value in call.kwargs.items()
@@ -267,6 +312,9 @@ def _trace(
             # A cache among the inputs is written to by each trace: each gets its own.
             given = without_storage((call.args, call.kwargs))
             inputs, named = convert_inputs(given, doubles)
+            if isinstance(doubles, CpuDoubles):
+                watch.on_numbers = True
+                follow_data([*model.parameters(), *tensors_within((inputs, named))])
             watch.has_shards = doubles.has_shards
             watch.on_fakes = isinstance(doubles, FakeDoubles)
             if share and not doubles.has_shards:
@@ -286,7 +334,15 @@ def _trace(
     if sharing is not None:
         sharing.settle()
     watch.ledger.local = watch.local if watch.has_shards else None
+    own = {_place(item) for item in tensors_within(given)}
+    if isinstance(doubles, CpuDoubles) or any(_place(item) in own for item in doubles.known.read):
+        watch.ledger.remarks.append(READS)
     return watch.ledger
+
+
+def _place(tensor: Any) -> int:
+    """Where a tensor's numbers lie."""
+    return int(tensor.untyped_storage().data_ptr()) if type(tensor) is torch.Tensor else 0
 
 
 @contextmanager
@@ -321,7 +377,7 @@ def _is_distributed() -> bool:
     return bool(distributed.is_available() and distributed.is_initialized())
 
 
-def _merged(counts: list[tuple[FlopCount, Ledger]]) -> LiveCount:
+def _merged(counts: list[Counted]) -> LiveCount:
     """One forward, and the backward of every pass."""
     first = counts[0][0]
     by_dtype: dict[str, dict[str, int]] = {
@@ -335,6 +391,10 @@ def _merged(counts: list[tuple[FlopCount, Ledger]]) -> LiveCount:
     recompute = sum(count.recompute for count, _ in counts)
     total = first.forward + backward + recompute
     bounds, reasons = _bounds(counts, total)
+    asked_for = [r for _, ledger in counts for r in ledger.remarks if r.startswith("data:")]
+    if asked_for:
+        bounds = (0, None)
+        reasons.append(asked_for[0].removeprefix("data: "))
     if first.method == "meta-invented":
         reasons.append("control flow that depends on data got random answers")
     return LiveCount(
@@ -347,12 +407,11 @@ def _merged(counts: list[tuple[FlopCount, Ledger]]) -> LiveCount:
         reason="; ".join(reasons) or None,
         world_size=first.per_rank.world_size if first.per_rank is not None else 1,
         method=first.method,
+        reads=any(READS in ledger.remarks for _, ledger in counts),
     )
 
 
-def _bounds(
-    counts: list[tuple[FlopCount, Ledger]], total: int
-) -> tuple[tuple[int, int | None] | None, list[str]]:
+def _bounds(counts: list[Counted], total: int) -> tuple[tuple[int, int | None] | None, list[str]]:
     """Least and greatest hardware FLOP, and why they differ."""
     low, high, reasons = total, total, []
     is_open = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from torch.nn.modules.module import (
     register_module_forward_hook,
     register_module_forward_pre_hook,
 )
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.utils import _pytree as pytree
 
 from flopcount.attention_scopes import AttentionScopes
@@ -21,6 +22,7 @@ from flopcount.dispatch import Counter
 from flopcount.dtypes import dtype_name
 from flopcount.kernels import recording
 from flopcount.scopes import Attention, Scope, Watch, seeing_engines
+from flopcount.tensors import tensors
 
 if TYPE_CHECKING:
     from flopcount.count import Phase
@@ -30,10 +32,26 @@ if TYPE_CHECKING:
     from flopcount.registry import Cost
 
 LOWERED = frozenset({"fp32", "fp16", "bf16"})
+DATA = "depends on data"
+"""In a remark: a model asked for a value that another batch may answer otherwise."""
+SIZE = "a size that depends on data"
+"""The same, where the answer is how many elements there are."""
+MOST_ASKED = 10_000
+"""So many questions of one trace are answered: a loop that waits for an answer must end."""
+FOLLOWS_DATA = "_flopcount_data"
+SIZED = frozenset(
+    {"aten::nonzero", "aten::masked_select", "aten::unique_consecutive", "aten::_unique2"}
+)
+FAR = {"given": 0.0, "high": 1e30, "low": -1e30}
+"""What is answered to a question for a number, beside the truth."""
 
 
 class LiveTimeoutError(Exception):
     """A trace took too long; internal."""
+
+
+class OptimizerInsideError(Exception):
+    """An optimizer was about to step on the run's own weights; internal."""
 
 
 class LiveWatch(Watch):
@@ -45,6 +63,9 @@ class LiveWatch(Watch):
         self.autocast = call.autocast
         self.device = call.device
         self.sharded_dtype = sharded_dtype(call.model)
+        self.on_numbers = False
+        """Real or invented numbers are computed with, of which some stand for the run's data."""
+        self.asked = 0
         self.lowered: dict[str, str] = {}
         self.lowering: str | None = None
         """The dtype of autocast where the model is now, if it is on; Accelerate switches it on
@@ -104,12 +125,70 @@ class LiveCounter(Counter):
             return func(*args, **kwargs)
         return super().__torch_dispatch__(func, types, args, kwargs)
 
+    def _write(self, func: Any, rule: Any, args: Any, kwargs: Any, out: Any) -> None:
+        """Follow what depends on data, as far as real or invented numbers are computed with."""
+        super()._write(func, rule, args, kwargs, out)
+        watch = self.watch
+        assert isinstance(watch, LiveWatch)
+        if not watch.on_numbers:
+            return
+        if not any(hasattr(tensor, FOLLOWS_DATA) for tensor in tensors((args, kwargs))):
+            return
+        for tensor in tensors(out):
+            setattr(tensor, FOLLOWS_DATA, True)
+        chosen = func is _INDEX and any(
+            item is not None and item.dtype == torch.bool for item in args[1]
+        )
+        if rule.name in SIZED or chosen:
+            self._depends(SIZE)
+
+    def _execute(self, func: Any, args: Any, kwargs: Any) -> Any:
+        out = super()._execute(func, args, kwargs)
+        watch = self.watch
+        assert isinstance(watch, LiveWatch)
+        if func is not _ASKING or not (
+            self.known.inventing or (watch.on_numbers and hasattr(args[0], FOLLOWS_DATA))
+        ):
+            return out
+        watch.asked += 1
+        if watch.asked > MOST_ASKED or time.monotonic() > watch.deadline:
+            raise LiveTimeoutError("the trace took too long and was given up")
+        if type(out) is int:
+            # An invented batch is drawn anew for each answer; real numbers are what they are.
+            self._depends(f"a value that {DATA}" if self.known.inventing else SIZE)
+            return out
+        self._depends(f"a value that {DATA}")
+        if self.known.answers == "given" or self.known.inventing:
+            return out
+        return not out if type(out) is bool else FAR[self.known.answers]
+
+    def _depends(self, what: str) -> None:
+        where = self.watch.here()[1].path or "the model"
+        remark = f"data: {where} asks for {what}"
+        if remark not in self.watch.ledger.remarks:
+            self.watch.ledger.remarks.append(remark)
+
     def record(
         self, op: str, dtype: str, phase: Phase, scope: Scope, cost: Cost, charged: int = 0
     ) -> Tally:
         """Add one call to the ledger."""
         assert isinstance(self.watch, LiveWatch)
         return super().record(op, self.watch.fed(dtype, phase, scope), phase, scope, cost, charged)
+
+
+_ASKING = torch.ops.aten._local_scalar_dense.default
+_INDEX = torch.ops.aten.index.Tensor
+
+
+def follow_data(values: Iterable[Any]) -> None:
+    """Mark the weights and inputs whose values another step may change."""
+    for value in values:
+        if value.is_floating_point():
+            setattr(value, FOLLOWS_DATA, True)
+
+
+def _no_step(optimizer: Any, *_: Any) -> None:
+    raise OptimizerInsideError(f"the call steps {type(optimizer).__name__} by itself")
 
 
 def _on_meta(value: Any) -> Any:
@@ -141,6 +220,7 @@ def watching(watch: LiveWatch, known: KnownValues) -> Iterator[None]:
         stack.callback(before.remove)
         after = register_module_forward_hook(watch.leave_module, always_call=True)
         stack.callback(after.remove)
+        stack.callback(register_optimizer_step_pre_hook(_no_step).remove)
         stack.enter_context(recording(counter.declared))
         stack.enter_context(seeing_engines(watch))
         if watch.autocast is not None:

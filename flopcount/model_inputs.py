@@ -107,6 +107,8 @@ def _wanted(model: Any, maker: Maker, given: Mapping[str, Any]) -> list[str]:
         wanted.append("image_grid_thw")
     if "spatial_shapes" in wanted and "pixel_attention_mask" in maker.accepted:
         wanted.append("pixel_attention_mask")
+    if "inputs_embeds" in given:
+        wanted = [name for name in wanted if name != "input_ids"]  # a model refuses both
     return [name for name in dict.fromkeys(wanted) if maker.knows(name)]
 
 

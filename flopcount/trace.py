@@ -16,10 +16,12 @@ import torch
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import _disable_current_modes
 
+from flopcount.autocasting import autocast_as_on
 from flopcount.dispatch import watching
 from flopcount.doubles import Doubles, FakeDoubles, MetaDoubles, convert_inputs, doubled, reachable
 from flopcount.draws import noticing_python_draws
 from flopcount.errors import CountError, FlopcountError
+from flopcount.helpers import kept_helpers
 from flopcount.known_values import KnownValues
 from flopcount.scopes import Watch
 from flopcount.shared_layers import Sharing, SharingRefusedError
@@ -98,7 +100,9 @@ def _run(step: Step, doubles: Doubles, watch: Watch, *, share: bool) -> Sharing 
         stack.enter_context(_neutral_torch(step))
         stack.enter_context(noticing_python_draws(watch.ledger.remarks))
         stack.enter_context(doubles)
+        stack.enter_context(autocast_as_on(doubles))
         stack.enter_context(doubled(reachable(step.model), doubles))
+        stack.enter_context(kept_helpers([step.args, step.kwargs]))
         inputs, named = convert_inputs((step.args, step.kwargs), doubles)
         watch.has_shards = doubles.has_shards
         watch.on_fakes = isinstance(doubles, FakeDoubles)

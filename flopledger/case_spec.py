@@ -96,6 +96,8 @@ class RunSpec(Table, frozen=True):
     value_model: str | None = None  #: trained beside the policy
     evidence: list[str] = []
     telemetry_zone: str | None = None  #: of local stamps in recordings: "UTC", "+02:00", IANA name
+    #: what the recordings among the evidence are of, where nothing else tells: of all, or of a part
+    telemetry_covers: Literal["whole", "part"] | None = None
     sources: dict[str, str] = {}
 
 

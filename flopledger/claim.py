@@ -9,7 +9,7 @@ from flopledger import verdict as bands
 from flopledger.case import AuditCase
 from flopledger.combine import Combined
 from flopledger.facts import Finding, Severity
-from flopledger.fingerprints import Fingerprint
+from flopledger.fingerprints import Context, Fingerprint
 from flopledger.inputs import quantity
 from flopledger.methods import work
 from flopledger.quantity import Interval, printed
@@ -77,6 +77,7 @@ def judge(claim: Claim, runs: list[RunAudit], total: Combined | None) -> Judgeme
         outcome = Verdict.INCONSISTENT if refuted else Verdict.UNDETERMINED
         return Judgement(verdict=outcome, findings=tuple(refuted), ratio=None)
     spread = _spread(total)
+    value = _nearest(claim, total.flop.best) or value
     model_ratio = value / total.flop.best
     ratio = model_ratio / _recompute_factor(claim, runs, model_ratio)
     found: list[Finding] = []
@@ -108,6 +109,21 @@ def _only_asked(found: list[Finding]) -> tuple[Verdict, list[Finding]]:
     return Verdict.NEEDS_EXPLANATION, softened
 
 
+#: A range wider than this (high over low) was claimed as a range; a narrower one is how a figure is printed.
+_RANGE = 1.2
+
+
+def _nearest(claim: Claim, estimate: float) -> float | None:
+    """Give the figure within a claimed range that lies nearest to the estimate: the range is the claim.
+
+    ``None`` for a single figure, whose printed digits stand for a narrow interval.
+    """
+    low, high = claim.flop.low, claim.flop.high
+    if low is None or high is None or high / low <= _RANGE:
+        return None
+    return min(max(estimate, low), high)
+
+
 _MILDER = (Verdict.CONSISTENT, Verdict.NEEDS_EXPLANATION, Verdict.INCONSISTENT)
 
 
@@ -120,6 +136,8 @@ def judge_by_ledgers(
     explains (rollouts, synthetic data or the original counted in) is no lie, and is said to be that.
     """
     first = judge(claim, runs, totals[0][1])
+    if totals[0][1] is None and first.verdict is Verdict.UNDETERMINED:
+        return _by_another_ledger(claim, runs, totals[1:]) or first
     best, words = first, ""
     for name, total in totals[1:]:
         if best.verdict not in _MILDER[1:] or total is None:
@@ -134,6 +152,22 @@ def judge_by_ledgers(
     )
     finding = _finding("claim-convention", "info", message, claim)
     return replace(best, findings=(*best.findings, finding))
+
+
+def _by_another_ledger(
+    claim: Claim, runs: list[RunAudit], totals: "list[tuple[str, Combined | None]]"
+) -> Judgement | None:
+    """Judge by the first other total, where no run of the case updated parameters (or none has a figure)."""
+    name, total = next(((name, total) for name, total in totals if total is not None), ("", None))
+    if total is None or any(counts(run.figures, "parameter_update") for run in runs):
+        return None
+    judged = judge(replace(claim, ledger="eu_cumulative"), runs, total)
+    message = (
+        f"no run of the case updated parameters: the claim was held against {name} "
+        f"({number(total.flop.best)} FLOP)"
+    )
+    finding = _finding("claim-convention", "info", message, claim)
+    return replace(judged, findings=(*judged.findings, finding))
 
 
 def _against_estimate(
@@ -263,7 +297,7 @@ def _against_bounds(claim: Claim, runs: list[RunAudit]) -> list[Finding]:
         if claim.flop.low is not None and claim.flop.low > limit:
             message = (
                 f"the claim of {number(claim.flop.low)} FLOP exceeds the {number(limit)} FLOP that all "
-                "stated device-hours could do at maximum clock"
+                "stated device-hours (or the energy) could do at maximum clock"
             )
             found.append(_finding("exceeds-physical-limit", "error", message, claim))
     floor = sum(_floor(run) for run in counted)
@@ -277,13 +311,18 @@ def _against_bounds(claim: Claim, runs: list[RunAudit]) -> list[Finding]:
 
 
 def _ceiling(run: RunAudit) -> float | None:
+    """Give the most that hours or energy of the whole run allow; ``None`` where neither tells."""
     seconds, part = run.figures.device_seconds, run.part
     ceiling = part.ceiling(run.figures.precision) if part is not None else None
-    if seconds is None or ceiling is None or seconds.quantity.interval.high is None:
-        return None
-    if not seconds.is_whole_run:
-        return None
-    return seconds.quantity.interval.high * ceiling.value
+    limits = [
+        one.flop.high
+        for one in run.estimates
+        if one.method == "energy" and one.is_firm_bound and one.flop.high is not None
+    ]
+    if ceiling is not None and seconds is not None and seconds.is_whole_run:
+        high = seconds.quantity.interval.high
+        limits += [] if high is None else [high * ceiling.value]
+    return min(limits, default=None)
 
 
 def _floor(run: RunAudit) -> float:
@@ -326,53 +365,24 @@ def _totals(
     counted = [run for run in runs if counts(run.figures, ledger)]
     names = {name for run in counted for name in run.conventions}
     for name in sorted(names):
-        if name != work.ALL_EXPERTS and all(name in run.conventions for run in counted):
+        if name not in work.TRAPS and all(name in run.conventions for run in counted):
             yield name, sum(run.conventions[name] for run in counted)
 
 
 def _fits(value: float, runs: list[RunAudit], ratio: float, spread: float) -> list[Fingerprint]:
-    extra: list[Fingerprint] = []
-    if len(runs) == 1:
-        extra = [*_expert_counts(value, runs[0], ratio), *_other_peaks(runs[0])]
-        epochs = runs[0].figures.epochs
-        passes = epochs.quantity.best if epochs is not None else None
-        if passes is not None and passes > 1.2:
-            extra.append(fingerprints.several_epochs(passes))
-    return fingerprints.matching(ratio, spread=spread, extra=tuple(extra))
-
-
-def _expert_counts(value: float, run: RunAudit, ratio: float) -> list[Fingerprint]:
-    figure = run.conventions.get(work.ALL_EXPERTS)
-    if figure is None:
-        return []
-    reason = "all experts were counted, not the active ones"
-    return [
-        Fingerprint(
-            code="experts-all-counted",
-            factor=figure * ratio / value,
-            tolerance=0.05,
-            reason=reason,
-        )
-    ]
-
-
-def _other_peaks(run: RunAudit) -> list[Fingerprint]:
-    """List the factors by which a claim would be off that used another peak of the part."""
-    stated = run.figures.precision
-    peak = run.part.peak(stated) if run.part is not None and stated is not None else None
-    if run.part is None or peak is None or peak.best is None:
-        return []
-    others = {name: run.part.peak(name) for name in (*run.part.precisions(), "fp32")}
-    return [
-        fingerprints.other_peak(other.best / peak.best, name)
-        for name, other in others.items()
-        if other is not None and other.best is not None and other.best != peak.best
-    ]
+    """List known mistakes that the ratio fits; of several runs only those that none of them decides."""
+    if len(runs) != 1:
+        return fingerprints.matching(ratio, spread=spread, known=fingerprints.UNITS)
+    (run,) = runs
+    context = Context(
+        run=run.figures, part=run.part, conventions=run.conventions, estimate=value / ratio
+    )
+    return fingerprints.of_total(value, context, spread=spread)
 
 
 def _fit_finding(fit: Fingerprint, ratio: float, claim: Claim) -> Finding:
     message = (
-        f"claim / estimate = {number(ratio)} fits a factor of {number(fit.factor)}: {fit.reason}. A question "
+        f"claim / estimate = {number(ratio)} fits a factor of {number(fit.factor)}: {fit.words}. A question "
         "to ask, not a correction"
     )
     return _finding(fit.code, "warning", message, claim)

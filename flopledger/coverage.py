@@ -11,20 +11,46 @@ recording bounds a run from above only where it is *shown* to cover it, in time 
 
 Where less was seen, the sums are lower bounds. Where nothing tells, they are what was recorded, and
 refute nobody: they can only ask.
+
+That the run was larger than its recording may itself be the lie. Where the evidence shows it (a log's
+world size, the record's own launch, a scheduler), it is believed; where the case alone says so, the
+audit asks for the document that would show it; and where the recording looks like all there was (one
+launch on one host, from idle to idle), the two contradict one another.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from flopledger.facts import Fact, Finding, Grade
 from flopledger.inputs import Input, RunFigures
-from flopledger.logs import RunFacts
+from flopledger.job_width import Launch
+from flopledger.logs import Evidence, RunFacts
 from flopledger.logs.run_facts import Recorded, Resolved
-from flopledger.text import number
+from flopledger.methods import priors
+from flopledger.text import number, share
 
 #: Seen for less than this is seen in part: clocks and sampling periods differ by some seconds.
 WHOLE = 0.98
 
 Covers = Literal["whole", "part", "unknown"]
+
+_WIDTH = (
+    "the scheduler's record of the job, the launcher's arguments, a log that gives the world size, or "
+    "the recordings of the other devices"
+)
+_TIME = (
+    "the run's log or the scheduler's record with start and end, or the recordings of the rest of the "
+    "time"
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """Why a part may be all there was, and what would show that it is not."""
+
+    code: str  #: coverage-unproven, or the mismatch that the recording's own signs speak for
+    words: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,44 +60,264 @@ class Coverage:
     covers: Covers
     words: str  #: why, for findings and assumptions
     devices_short: bool = False
+    time_short: bool = False
+    #: what only the case says of the rest; empty where the evidence shows it
+    questions: tuple[Question, ...] = ()
 
 
-def judge(run: RunFigures, found: RunFacts) -> Coverage | None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Signs:
+    """What the recordings themselves show of their extent."""
+
+    launch: Launch | None = None
+    #: all devices idle at the first and at the last sample: a job from its start to its end
+    from_idle_to_idle: bool = False
+    declared: Literal["whole", "part"] | None = None  #: the case's own word
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Extent:
+    """One size of the run, and whether its evidence shows it."""
+
+    value: float
+    is_shown: bool
+
+
+def judge(run: RunFigures, found: RunFacts, signs: Signs | None = None) -> Coverage | None:
     """Hold what was recorded against what case and logs say; ``None`` without a recording.
 
-    What the recording itself says of time and devices is no witness for it.
+    What the recording itself says of time and devices is no witness for it; how its job was launched
+    is one.
     """
-    seen = found.recorded
+    seen, signs = found.recorded, signs or Signs()
     if seen is None:
         return None
+    if signs.declared == "whole":
+        return Coverage(covers="whole", words="the case says that the recording is of all of it")
     total = _amount(run.device_seconds, _other(found.accelerator_seconds, seen))
-    count = _devices(run, found, seen)
-    length = _length(run, found, seen, total)
-    if count is not None and seen.devices < count:
-        words = f"{seen.devices:,} of {number(count)} {seen.scope}s were recorded"
-        return Coverage(covers="part", words=words, devices_short=True)
-    if seen.seconds < WHOLE * (length or 0.0):
-        words = f"{number(seen.seconds)} of {number(length)} s were recorded"
-        return Coverage(covers="part", words=words)
+    count = _devices(run, found, seen, signs.launch)
+    length = _length(run, found, seen, total, count)
+    parts: list[str] = []
+    questions: list[Question] = []
+    devices_short = count is not None and seen.devices < count.value
+    if count is not None and devices_short:
+        parts.append(f"{seen.devices:,} of {number(count.value)} {seen.scope}s were recorded")
+        questions += _ask_width(seen, count, signs)
+    time_short = length is not None and seen.seconds < WHOLE * length.value
+    if length is not None and time_short:
+        parts.append(f"{number(seen.seconds)} of {number(length.value)} s were recorded")
+        questions += _ask_time(seen, seen.seconds / length.value, length, signs)
+    if parts:
+        return Coverage(
+            covers="part",
+            words=" and ".join(parts),
+            devices_short=devices_short,
+            time_short=time_short,
+            questions=tuple(questions),
+        )
     if count is not None and length is not None:
         return Coverage(covers="whole", words="the recording is as long and as wide as the run")
+    return _by_amount(seen, total, signs) or _unknown(seen, length, count, signs)
+
+
+def _by_amount(seen: Recorded, total: _Extent | None, signs: Signs) -> Coverage | None:
+    """Judge by device-time, where neither time nor devices are known apart."""
     if total is not None and seen.scope == "device":
-        enough = seen.device_seconds >= WHOLE * total
-        if enough or not seen.is_watched:
-            words = (
-                f"{number(seen.device_seconds / 3600)} of {number(total / 3600)} device-hours were "
-                "recorded"
-            )
-            return Coverage(covers="whole" if enough else "part", words=words)
-    elif seen.is_watched:
+        enough = seen.device_seconds >= WHOLE * total.value
+        if not enough and seen.is_watched:
+            return None
+        words = (
+            f"{number(seen.device_seconds / 3600)} of {number(total.value / 3600)} device-hours were "
+            "recorded"
+        )
+        if enough:
+            return Coverage(covers="whole", words=words)
+        asked = _ask_time(seen, seen.device_seconds / total.value, total, signs)
+        return Coverage(covers="part", words=words, time_short=True, questions=asked)
+    if seen.is_watched:
         return Coverage(covers="whole", words="the command was watched from its start to its end")
+    return None
+
+
+def _unknown(
+    seen: Recorded, length: _Extent | None, count: _Extent | None, signs: Signs
+) -> Coverage:
     missing = [
         what
         for what, known in (("how long it took", length), (f"its number of {seen.scope}s", count))
         if known is None
     ]
     words = f"the run's documents do not say {' nor '.join(missing)}"
+    if signs.declared == "part":
+        asked = Question(code="coverage-unproven", words=f"what share it is: {_TIME}, and {_WIDTH}")
+        return Coverage(covers="part", words="the case calls it a part", questions=(asked,))
     return Coverage(covers="unknown", words=words)
+
+
+def _ask_width(seen: Recorded, count: _Extent, signs: Signs) -> tuple[Question, ...]:
+    """Ask for what shows that the run had more devices than were recorded."""
+    if count.is_shown or seen.devices / count.value >= _billed():
+        return ()
+    launch = signs.launch
+    if launch is not None and launch.devices is not None and signs.declared != "part":
+        return (
+            Question(
+                code="device-count-mismatch",
+                words=f"the record is of {launch.devices:,} {seen.scope}s ({launch.words}), where "
+                f"{number(count.value)} are stated: the count is overstated, or the record is of one "
+                f"launch among several; what would show it: {_WIDTH}",
+            ),
+        )
+    words = (
+        f"only the case says that there were {number(count.value)}; what would show it: {_WIDTH}"
+    )
+    return (Question(code="coverage-unproven", words=words),)
+
+
+def _ask_time(
+    seen: Recorded, recorded: float, extent: _Extent, signs: Signs
+) -> tuple[Question, ...]:
+    """Ask for what shows that the run took longer than its recording."""
+    if extent.is_shown or recorded >= _billed():
+        return ()
+    how = None
+    if signs.launch is not None and signs.launch.is_continued:
+        how = None
+    elif seen.is_watched:
+        how = "the record is of a command that was watched from its start to its end"
+    elif signs.from_idle_to_idle:
+        how = "the devices were idle when the recording began and when it ended, as around a whole job"
+    if how is None or signs.declared == "part":
+        words = f"only the case says that the run took more; what would show it: {_TIME}"
+        return (Question(code="coverage-unproven", words=words),)
+    return (
+        Question(
+            code="device-time-mismatch",
+            words=f"{how}, and the recording holds {share(recorded)} of the stated time: the hours are "
+            f"overstated, or this is one launch among several; what would show it: {_TIME}",
+        ),
+    )
+
+
+def _billed() -> float:
+    """Give the share of billed time that steps may take in an honest run: 1 over the goodput ratio.
+
+    Less of the run than this was not merely waiting, starting or held in reserve.
+    """
+    high = priors.goodput_ratio().interval.high
+    assert high is not None
+    return 1 / high
+
+
+def findings(
+    run: RunFigures, found: RunFacts, seen: Coverage | None, *, told: bool
+) -> list[Finding]:
+    """Say what the recordings cannot bound (unless ``told`` beside a stated figure), and ask."""
+    recorded = found.recorded
+    if seen is None or recorded is None or seen.covers == "whole":
+        return []
+    if seen.covers == "unknown":
+        message = (
+            f"run {run.name}: nothing shows that the telemetry covers the whole run ({seen.words}): "
+            "its sums are of what was recorded, and what contradicts them is a question, no refutation"
+        )
+        return [
+            Finding(
+                code="coverage-unknown",
+                severity="warning",
+                message=message,
+                evidence=recorded.files,
+            )
+        ]
+    said = []
+    if not told:
+        message = (
+            f"run {run.name}: {seen.words}: what was recorded is a part of the run; its sums are "
+            "lower bounds and bound nothing from above"
+        )
+        said.append(
+            Finding(code="coverage-gap", severity="info", message=message, evidence=recorded.files)
+        )
+    return said + [
+        Finding(
+            code=one.code,
+            severity="warning",
+            message=f"run {run.name}: {seen.words}: {one.words}",
+            evidence=recorded.files,
+        )
+        for one in seen.questions
+    ]
+
+
+#: What a record says of itself, and other documents may say of the whole job.
+_OF_JOB = ("accelerator_count", "accelerator_seconds", "timed_seconds", "wall_seconds")
+
+
+def of_ledgers(found: RunFacts, records: Sequence[str]) -> RunFacts:
+    """Take a record that holds steps alone for what it is, too: of its own ranks, and of one launch."""
+    count, seconds = found.accelerator_count, found.timed_seconds
+    if found.recorded is not None or count is None or seconds is None or not records:
+        return found
+    own = Recorded(
+        scope="device",
+        devices=int(count.number),
+        device_seconds=seconds.number * int(count.number),
+        files=tuple(records),
+        window_seconds=seconds.number,
+        is_watched=True,
+    )
+    is_counted = own.devices > 0 and _own(count, own) and _own(seconds, own)
+    return replace(found, recorded=own) if is_counted else found
+
+
+def of_the_job(found: RunFacts, evidence: Evidence, launch: Launch | None) -> RunFacts:
+    """Let a job's documents speak where a record speaks of its own host and time alone.
+
+    A record counts the devices of its host: beside a scheduler that gives more, or ranks that counted
+    themselves, that is no contradiction.
+    """
+    seen = found.recorded
+    if seen is None:
+        return found
+    changes: dict[str, object] = {}
+    for name in _OF_JOB:
+        figure: Resolved | None = getattr(found, name)
+        if figure is None or not _own(figure, seen):
+            continue
+        larger = [
+            fact
+            for fact in evidence.named(name)
+            if not _is_of(fact, seen)
+            and isinstance(fact.value, int | float)
+            and fact.value > figure.number
+        ]
+        if larger:
+            fact = max(larger, key=lambda one: float(one.value))
+            changes[name] = Resolved(
+                value=fact.value, unit=fact.unit, facts=(fact,), derivation=fact.place
+            )
+    ranks = launch.devices if launch is not None and launch.is_certain else None
+    if ranks is not None and ranks > seen.devices and "accelerator_count" not in changes:
+        assert launch is not None
+        place, _, locator = launch.places[0].partition(": ")
+        fact = Fact(
+            name="world_size", value=ranks, unit=None, file=place, locator=locator, grade=Grade.LOG
+        )
+        changes["accelerator_count"] = Resolved(
+            value=ranks, unit="devices", facts=(fact,), derivation=f"{fact.place}, world size"
+        )
+    told = tuple(
+        one
+        for one in found.findings
+        if "accelerator_count" not in changes
+        or one.code != "device-count-mismatch"
+        or not one.message.startswith("accelerator count:")
+    )
+    return replace(found, **changes, findings=told)  # type: ignore[arg-type]
+
+
+#: Figures of a record that are those of its own launch.
+_OF_LAUNCH = ("timed_seconds", "wall_seconds", "tokens", "samples", "recorded_model_flop")
 
 
 def qualify(found: RunFacts, coverage: Coverage | None) -> RunFacts:
@@ -80,7 +326,8 @@ def qualify(found: RunFacts, coverage: Coverage | None) -> RunFacts:
     if seen is None or coverage is None:
         return found
     changes: dict[str, object] = {}
-    for name in ("accelerator_seconds", "energy_joules"):
+    launched = seen.is_watched and (coverage.time_short or coverage.devices_short)
+    for name in ("accelerator_seconds", "energy_joules", *(_OF_LAUNCH if launched else ())):
         figure: Resolved | None = getattr(found, name)
         if figure is None or not _own(figure, seen):
             continue
@@ -90,44 +337,83 @@ def qualify(found: RunFacts, coverage: Coverage | None) -> RunFacts:
             bound="at least" if coverage.covers == "part" else figure.bound,
         )
     count = found.accelerator_count
-    if coverage.devices_short and count is not None and _own(count, seen):
+    is_ranks = count is not None and any(fact.name == "world_size" for fact in count.facts)
+    if coverage.devices_short and count is not None and _own(count, seen) and not is_ranks:
         changes["accelerator_count"] = replace(count, is_whole_run=False)
     return replace(found, **changes)  # type: ignore[arg-type]
 
 
 def _own(figure: Resolved, seen: Recorded) -> bool:
     """Say whether a figure rests on a recording: a record's count and clock are its own."""
-    return any(
-        fact.file == name or fact.file.startswith(f"{name}/")
-        for fact in figure.facts
-        for name in seen.files
-    )
+    return any(_is_of(fact, seen) for fact in figure.facts)
+
+
+def _is_of(fact: Fact, seen: Recorded) -> bool:
+    return any(fact.file == name or fact.file.startswith(f"{name}/") for name in seen.files)
 
 
 def _other(figure: Resolved | None, seen: Recorded) -> Resolved | None:
     return None if figure is None or _own(figure, seen) else figure
 
 
-def _amount(stated: Input | None, read_out: Resolved | None) -> float | None:
+def _amount(stated: Input | None, read_out: Resolved | None) -> _Extent | None:
     """Give the least that other documents say; a log's word goes before the case's."""
     if read_out is not None and read_out.bound != "at most":
-        return read_out.number
-    return None if stated is None else stated.quantity.interval.low
+        return _Extent(value=read_out.number, is_shown=True)
+    low = None if stated is None else stated.quantity.interval.low
+    return None if low is None else _Extent(value=low, is_shown=False)
 
 
-def _devices(run: RunFigures, found: RunFacts, seen: Recorded) -> float | None:
-    if seen.scope == "device":
-        return _amount(run.device_count, _other(found.accelerator_count, seen))
-    return seen.nodes_of_run if seen.scope == "node" else None
+def _devices(
+    run: RunFigures, found: RunFacts, seen: Recorded, launch: Launch | None
+) -> _Extent | None:
+    """Give the devices of the run: by its logs, by its launch, or as the case has it."""
+    if seen.scope != "device":
+        nodes = seen.nodes_of_run if seen.scope == "node" else None
+        return None if nodes is None else _Extent(value=nodes, is_shown=True)
+    told = _amount(run.device_count, _other(found.accelerator_count, seen))
+    if launch is None or (told is not None and told.is_shown):
+        return told
+    if launch.is_certain and launch.devices is not None:
+        return _Extent(value=launch.devices, is_shown=True)
+    if not launch.goes_beyond:
+        return told
+    # The record shows that there was more; how much of it, only as far as it says.
+    if told is None:
+        return None if launch.devices is None else _Extent(value=launch.devices, is_shown=True)
+    enough = launch.devices is None or told.value <= launch.devices / _billed()
+    return _Extent(value=max(told.value, launch.devices or 0.0), is_shown=enough)
 
 
-def _length(run: RunFigures, found: RunFacts, seen: Recorded, total: float | None) -> float | None:
+def _length(
+    run: RunFigures,
+    found: RunFacts,
+    seen: Recorded,
+    total: _Extent | None,
+    count: _Extent | None,
+) -> _Extent | None:
     """Give how long the run took (s): by its window, else as stated, else device-time by devices."""
-    if seen.window_seconds is not None:
-        return seen.window_seconds
-    timed = _amount(run.timed_seconds, _other(found.timed_seconds, seen))
-    wall = _amount(run.wall_seconds, _other(found.wall_seconds, seen))
-    if timed is not None or wall is not None:
-        return timed if timed is not None else wall
-    count = _amount(run.device_count, _other(found.accelerator_count, seen))
-    return total / count if total is not None and count else None
+    logged = _other(found.timed_seconds, seen) or _other(found.wall_seconds, seen)
+    window = seen.window_seconds
+    if window is not None and not seen.is_watched:
+        return _Extent(value=window, is_shown=True)
+    if logged is not None and logged.bound != "at most":
+        return _Extent(value=logged.number, is_shown=True)
+    told = _amount(run.timed_seconds, None) or _amount(run.wall_seconds, None)
+    if told is None and total is not None and count is not None and count.value:
+        told = _Extent(value=total.value / count.value, is_shown=total.is_shown)
+    if window is None:
+        return told
+    # A watched command is all of its run, unless more was stated than it saw: in time, and in tokens.
+    if told is None or told.value * WHOLE <= window or _has_all_tokens(run, found, seen):
+        return _Extent(value=window, is_shown=True)
+    return told
+
+
+def _has_all_tokens(run: RunFigures, found: RunFacts, seen: Recorded) -> bool:
+    """Say whether the record counted as many tokens as the run is said to have processed."""
+    stated = run.tokens.quantity.interval.low if run.tokens is not None else None
+    counted = found.tokens
+    if stated is None or counted is None or not _own(counted, seen):
+        return False
+    return counted.number >= WHOLE * stated

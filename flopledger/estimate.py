@@ -45,6 +45,13 @@ class ComputeEstimate:
     #: False where it is of what was recorded, and nothing shows that this is the whole run: it cuts
     #: nothing off and refutes nobody
     is_whole_run: bool = True
+    #: what tells it from another route of the same method: what was counted, and how
+    detail: str = ""
+
+    @property
+    def title(self) -> str:
+        """The route's name for readers."""
+        return f"{self.method} ({self.detail})" if self.detail else self.method
 
     @property
     def is_firm_bound(self) -> bool:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from flopledger import coverage, telemetry
+from flopledger import coverage, job_width, telemetry
 from flopledger.case import AuditCase
 from flopledger.coverage import Coverage
 from flopledger.facts import Fact, Finding, Grade
@@ -67,23 +67,32 @@ def complete(case: AuditCase, index: int, run: RunFigures) -> Completed:
 
     evidence = read(files)
     found = assemble(evidence)
-    seen = coverage.judge(run, found)
+    recorded = telemetry.read(
+        [one for one in evidence.telemetry if one.name not in found.repeated_recordings]
+    )
+    found = coverage.of_ledgers(found, [file.name for file in files if file.path.is_dir()])
+    launch = job_width.read(files, found.recorded.devices if found.recorded else 0)
+    found = coverage.of_the_job(found, evidence, launch)
+    signs = coverage.Signs(
+        launch=launch,
+        from_idle_to_idle=telemetry.from_idle_to_idle(recorded),
+        declared=case.spec.run[index].telemetry_covers,
+    )
+    seen = coverage.judge(run, found, signs)
     found = coverage.qualify(found, seen)
     figures, findings = join(run, found)
     told = any(one.code == "coverage-gap" for one in findings)
     return Completed(
         figures=figures,
         found=found,
-        telemetry=telemetry.read(
-            [one for one in evidence.telemetry if one.name not in found.repeated_recordings]
-        ),
+        telemetry=recorded,
         coverage=seen,
         facts=(*evidence.facts, *_derived(found, evidence)),
         findings=(
             *_unread(evidence),
             *found.findings,
             *findings,
-            *_seen_in_part(run, found, seen, told=told),
+            *coverage.findings(run, found, seen, told=told),
         ),
         digests={
             name: source.sha256
@@ -159,8 +168,10 @@ def beyond_the_clock(run: RunFigures) -> list[Finding]:
     Fewer are no contradiction: devices fail, and a calendar counts days on which nothing ran.
     """
     hours, count, wall = run.device_seconds, run.device_count, run.wall_seconds
-    if hours is None or count is None or wall is None:
+    if hours is None or wall is None:
         return []
+    if count is None:
+        return _without_count(run, hours, wall)
     low, most = hours.quantity.interval.low, (count.quantity.interval * wall.quantity.interval).high
     if low is None or most is None or low <= most * (1 + TOLERANCE):
         return []
@@ -179,30 +190,33 @@ def beyond_the_clock(run: RunFigures) -> list[Finding]:
     ]
 
 
-def _seen_in_part(
-    run: RunFigures, found: RunFacts, seen: Coverage | None, *, told: bool
-) -> list[Finding]:
-    """Say what recordings cannot bound, unless that was ``told`` beside a stated figure already."""
-    recorded = found.recorded
-    if seen is None or recorded is None or seen.covers == "whole":
+#: No run had as many devices; the largest clusters on record have a few hundred thousand.
+_MOST_DEVICES = 1e6
+
+
+def _without_count(run: RunFigures, hours: Input, wall: Input) -> list[Finding]:
+    """Find device-hours that come to less than one device by the clock, or to more than there are."""
+    most, clock = hours.quantity.interval.high, wall.quantity.interval.low
+    least, whole = hours.quantity.interval.low, wall.quantity.interval.high
+    if most is not None and clock is not None and most < clock * (1 - TOLERANCE):
+        words = "less than one device; the device-hours are in thousands, or of a part of the time"
+    elif least is not None and whole is not None and least > whole * _MOST_DEVICES:
+        words = f"{number(least / whole)} devices, more than any run had; one of the two is in another unit"
+    else:
         return []
-    if seen.covers == "part" and told:
-        return []
-    if seen.covers == "part":
-        message = (
-            f"run {run.name}: {seen.words}: what the telemetry saw is a part of the run; its sums are "
-            "lower bounds and bound nothing from above"
-        )
-        return [
-            Finding(code="coverage-gap", severity="info", message=message, evidence=recorded.files)
-        ]
+    one, two = most or least, clock or whole
+    assert one is not None
+    assert two is not None
     message = (
-        f"run {run.name}: nothing shows that the telemetry covers the whole run ({seen.words}): its "
-        "sums are of what was recorded, and what contradicts them is a question, no refutation"
+        f"run {run.name}: {number(one / 3600)} device-hours are stated, and {number(two / 3600)} hours by "
+        f"the clock: {words}"
     )
     return [
         Finding(
-            code="coverage-unknown", severity="warning", message=message, evidence=recorded.files
+            code="device-time-mismatch",
+            severity="warning",
+            message=message,
+            evidence=(hours.source, wall.source),
         )
     ]
 

@@ -76,9 +76,18 @@ NAMES: dict[str, tuple[str | None, str]] = {
     "evaluation_tokens": ("tokens", "forward-only work inside the timed window"),
     "evaluation_seconds": ("s", "part of the timed window that was evaluation"),
     "seen_seconds": ("s", "from start to the last event of a log that breaks off"),
+    "events_begin": ("unix s", "first scalar of an event file"),
+    "events_end": ("unix s", "last scalar of an event file"),
+    "last_logged_step": ("steps", "highest step of an event file, in its program's own count"),
+    "target_tokens": ("tokens", "tokens of the target alone, where a source was encoded besides"),
     "planned_epochs": ("epochs", "passes asked for"),
     "first_step": ("steps", "where a resumed run began; only what follows is this run's compute"),
     "per_process_batch": ("samples", "samples a forward pass of one process"),
+    "micro_batch": (
+        "samples",
+        "samples a forward pass of one replica, which may be several devices",
+    ),
+    "final_global_batch": ("samples", "samples an optimizer step at the end of a batch that grew"),
     "loop_batch": (
         "samples",
         "what a loop of one's own calls its batch: a process's, as far as known",

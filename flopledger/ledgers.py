@@ -37,7 +37,9 @@ class Standing:
     threshold_flop: float  #: the regime's own, or what its rule makes of this case
     flop: Interval  #: of the regime's ledger; all ends ``None`` where nothing is known
     probability_exceeded: float | None  #: ``None`` where neither figure nor bound settles it
-    zone: str | None  #: of the bare report under the 30 % margin: below, indeterminate, above
+    #: of the bare report under the 30 % margin: below, indeterminate, above; ``None`` without a figure
+    #: and for a regime that is no longer in force
+    zone: str | None
     zone_of: str | None  #: what was placed in the zone: "claim" or "estimate"
 
 
@@ -121,7 +123,8 @@ def standing(
         threshold_flop=bare,
         flop=flop,
         probability_exceeded=probability,
-        zone=None if reported is None else zone(reported, bare),
+        # A regime that ended places nobody: it is "not in force", which is not "below".
+        zone=None if reported is None or regime.ended is not None else zone(reported, bare),
         zone_of=source,
     )
 

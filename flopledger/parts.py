@@ -115,6 +115,31 @@ class Part:
             and all(_peak(candidate, name) is not None for candidate in self.candidates)
         )
 
+    def other_rates(self, precision: str) -> list[tuple[str, float]]:
+        """List the rates of the part that get taken for its dense peak at ``precision``, by name."""
+        chip = self.candidates[0]
+        right = _peak(chip, precision)
+        found = [
+            (
+                f"sparse {precision} peak",
+                _or_none(lambda: chip.peak_flop_per_second(precision, sparse=True)),
+            )
+        ]
+        others = (*self.precisions(), "fp32")
+        found += [(f"{name} peak", _peak(chip, name)) for name in others if name != precision]
+        found += [
+            (
+                f"{name} peak of the vector units",
+                _or_none(lambda name=name: chip.peak_flop_per_second(name, engine="vector")),  # type: ignore[misc]
+            )
+            for name in ("fp16", "fp32")
+        ]
+        if right is not None and chip.devices_per_package > 1:
+            each = right / chip.devices_per_package
+            found.append((f"{precision} peak of one {chip.device_kind} of the part", each))
+        rates = {name: rate for name, rate in found if rate is not None and rate != right}
+        return list(rates.items())
+
     def as_input(self, precision: str | None) -> Input:
         """The peak as a figure with its source, for the table of inputs."""
         peak = self.peak(precision)

@@ -23,6 +23,10 @@ _POWER_BANDS = {
 }
 
 
+#: Mean power so many times the rated one, or so small a part of it, is no way to run a device.
+_SLIP = 30.0
+
+
 def power_check(run: RunFigures, part: Part | None) -> Check:
     """Test energy against hours by the mean power that the two imply."""
     share = energy.mean_power_share(run, part)
@@ -37,6 +41,9 @@ def power_check(run: RunFigures, part: Part | None) -> Check:
         if share > high
         else "the devices stood idle, the hours are overstated, or the energy is of a part of them"
     )
+    if not 1 / _SLIP < share < _SLIP:
+        unit = "kWh written as MWh" if share > 1 else "GWh written as MWh"
+        reading = f"a slip of a unit ({unit}, hours of the clock as device-hours), or {reading}"
     message = (
         f"run {run.name}: energy over device-hours is {number(share, 2)} of the rated board power "
         f"(energy of: {run.energy_boundary or 'not stated what'}); training draws {low:g} to "

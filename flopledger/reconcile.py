@@ -25,6 +25,7 @@ from flopledger.run_checks import (
     missing_figures,
     pair_check,
     plausible_precisions,
+    price_check,
     statement_check,
     utilisation_check,
 )
@@ -128,13 +129,14 @@ def reconcile(
     evidence_digests: dict[str, str] | None = None,
     evaluation_flop: Interval | None = None,
     passes: tuple[Pass, ...] = (),
+    beside: tuple[Check, ...] = (),
 ) -> RunAudit:
-    """Compare the estimates of one run and combine them."""
+    """Compare the estimates of one run and combine them; ``beside`` are tests made elsewhere."""
     compared = pairs(estimates)
     utilisation = implied_utilisation(run, part, estimates)
     combined = combine(estimates, run.name, draws)
     documented = combine([one for one in estimates if not one.from_prior], run.name, draws)
-    counter = counter_check(run, part, combined)
+    counter = counter_check(run, part, combined, conventions)
     by_time = [
         utilisation_check(run, part, estimates, utilisation),
         band_check(run, part, utilisation, experts=work.ALL_EXPERTS in conventions),
@@ -145,6 +147,9 @@ def reconcile(
         by_time = [as_question(check) for check in by_time]
     checks = [
         *by_time,
+        *beside,
+        throughput.pace_check(run, part, estimates),
+        price_check(run),
         statement_check(run),
         document_check(findings),
         # Time and energy share the utilisation; what sets them apart is power, tested above.

@@ -14,6 +14,7 @@ from flopledger.methods.models import Costed, Model
 from flopledger.parts import Part
 from flopledger.quantity import Interval, point
 from flopledger.reconcile import RunAudit, reconcile
+from flopledger.sample_checks import pace_check
 
 
 def audit_run(
@@ -48,9 +49,9 @@ def audit_run(
             estimates.append(work.with_passes(one, beside))
             conventions |= work.conventions(method, run, costed)
     amount_known = any(not one.bound_only for one in estimates)
-    seen, contradictions = tensor_activity.estimate(run, known.telemetry, part, known.coverage)
-    estimates += seen
-    findings += contradictions
+    seen = tensor_activity.estimate(run, known.telemetry, part, known.coverage)
+    estimates += seen.estimates
+    findings += seen.findings
     by_time = device_time.estimate(run, part, draws, amount_known=amount_known)
     if by_time is not None:
         estimates.append(by_time)
@@ -74,6 +75,7 @@ def audit_run(
         evidence_digests=known.digests,
         evaluation_flop=_evaluation(known.found, costs),
         passes=beside,
+        beside=(pace_check(run, estimates, seen.pace, known.coverage),),
     )
     return replace(audited, telemetry=telemetry_view.thin(known.telemetry))
 
@@ -122,6 +124,7 @@ def _costs(
     costs: _Costs = []
     if model is not None:
         findings += models.active_above_total(model)
+        findings += models.trained_above_total(model, run.trainable_parameters)
         if trace and model.config is not None:
             traced = counted.cost(model, run.sequence_length)
             findings += traced.findings

@@ -116,6 +116,14 @@ def band_check(
         code, reading = "unexplained-compute", "hours overstated or idle, or work left out"
     elif run.precision in ("bf16", "fp16") and sixteen.low is not None and sixteen.low > high:
         code, reading = "implausible-utilisation", "hours understated, or tokens overstated"
+    elif part is not None and (named := _as_named(sixteen, part, run.precision)) is not None:
+        if named.high is None or named.high >= low:
+            return Check(verdict=Verdict.CONSISTENT)
+        code, sixteen = "unit-ambiguity", named
+        reading = (
+            f"they fit only if the hours are of each of its {part.candidates[0].device_kind}s; say of "
+            "what they are, or hours are overstated"
+        )
     else:
         return Check(verdict=Verdict.CONSISTENT)
     message = (
@@ -125,6 +133,19 @@ def band_check(
     return Check(
         verdict=Verdict.NEEDS_EXPLANATION, findings=(finding_of(code, "warning", message, run),)
     )
+
+
+def _as_named(spanned: Interval, part: Part, precision: str | None) -> Interval | None:
+    """Read a utilisation that spans a part and its devices by the part alone, which is what was named.
+
+    ``None`` where one name means one device, so that nothing is spanned.
+    """
+    peak = part.peak(precision or "bf16")
+    if peak is None or not peak.low or not peak.high or spanned.high is None:
+        return None
+    if all(candidate.devices_per_package == 1 for candidate in part.candidates):
+        return None
+    return Interval(low=spanned.low, best=None, high=spanned.high * peak.low / peak.high)
 
 
 def _beyond_ceiling(
@@ -224,6 +245,7 @@ MISMATCHES = frozenset(
         "accelerator-mismatch",
         "active-exceeds-total",
         "amount-mismatch",
+        "coverage-unproven",
         "device-count-mismatch",
         "device-time-mismatch",
         "precision-unsupported",
@@ -244,7 +266,12 @@ def document_check(findings: list[Finding]) -> Check:
     return Check(verdict=Verdict.UNDETERMINED)
 
 
-def counter_check(run: RunFigures, part: Part | None, combined: Combined | None) -> Check:
+def counter_check(
+    run: RunFigures,
+    part: Part | None,
+    combined: Combined | None,
+    conventions: dict[str, float] | None = None,
+) -> Check:
     """Test the total that the run's own software states (`total_flos` and the like).
 
     It is rederived, never used: a claim like any other, and the bands of a claim apply.
@@ -269,7 +296,11 @@ def counter_check(run: RunFigures, part: Part | None, combined: Combined | None)
     outcome = bands.of_claim(math.exp(max(0.0, abs(math.log(ratio)) - spread)))
     if outcome is Verdict.CONSISTENT:
         return Check(verdict=outcome)
-    fits = "; ".join(one.reason for one in fingerprints.matching(ratio, spread=spread))
+    context = fingerprints.Context(
+        run=run, part=part, conventions=conventions or {}, estimate=combined.flop.best
+    )
+    known = fingerprints.of_total(stated, context, spread=spread)
+    fits = "; ".join(one.words for one in known)
     message = (
         f"run {run.name}: the software's total of {number(stated)} FLOP is {factor(ratio)} times the "
         f"estimate of {number(combined.flop.best)}" + (f"; the factor fits: {fits}" if fits else "")
@@ -309,11 +340,16 @@ def pair_check(run: RunFigures, pair: Pair) -> Check:
         )
     message = f"run {run.name}: {relation}: {reading}"
     found = [finding_of(code, severity, message, run)]
+    if not 1 / fingerprints.ABSURD < pair.ratio < fingerprints.ABSURD:
+        return Check(verdict=outcome, findings=(*found, _slip(run, pair)))
     tokens = run.tokens.quantity.best if run.tokens is not None else None
     extra = () if tokens is None else (fingerprints.per_trillion_tokens(tokens),)
     epochs = run.epochs.quantity.best if run.epochs is not None else None
     if epochs is not None and epochs > 1.2:
         extra = (*extra, fingerprints.several_epochs(epochs))
+    devices = run.device_count.quantity.best if run.device_count is not None else None
+    if devices is not None and devices >= 4:
+        extra = (*extra, fingerprints.wall_for_device_hours(devices))
     for fit in fingerprints.matching(
         pair.ratio,
         spread=abs(math.log(pair.ratio) / pair.z),
@@ -321,10 +357,23 @@ def pair_check(run: RunFigures, pair: Pair) -> Check:
         extra=extra,
     ):
         words = (
-            f"run {run.name}: the factor {factor(pair.ratio)} fits: {fit.reason}. A question to ask"
+            f"run {run.name}: the factor {factor(pair.ratio)} fits: {fit.words}. A question to ask"
         )
         found.append(finding_of(fit.code, "info", words, run))
     return Check(verdict=outcome, findings=tuple(found))
+
+
+def _slip(run: RunFigures, pair: Pair) -> Finding:
+    """Say that figures so far apart are in wrong units, and in which, where one fits."""
+    known = fingerprints.absurd(pair.ratio, run)
+    likely = "; or ".join(one.reason for one in known[:3])
+    message = (
+        f"run {run.name}: {pair.second.method} and {pair.first.method} differ by a factor of "
+        f"{factor(max(pair.ratio, 1 / pair.ratio))}, which no utilisation explains: one of hours, tokens "
+        "and parameters is in another unit, or of another run"
+        + (f"; likeliest: {likely}" if likely else "")
+    )
+    return finding_of("unit-ambiguity", "warning", message, run)
 
 
 def circular_figures(run: RunFigures, part: Part | None) -> list[Finding]:
@@ -345,6 +394,29 @@ def circular_figures(run: RunFigures, part: Part | None) -> list[Finding]:
         )
         found.append(finding_of("circular-evidence", "info", message, run))
     return found
+
+
+#: What an hour of any accelerator has cost, bought or rented, with room on both sides (USD).
+_PRICES = (0.02, 100.0)
+
+
+def price_check(run: RunFigures) -> Check:
+    """Ask where cost over device-hours is no price that anybody charged or paid."""
+    seconds, cost = run.device_seconds, run.cost_usd
+    if seconds is None or cost is None:
+        return Check(verdict=Verdict.UNDETERMINED)
+    price = cost.quantity.interval / seconds.quantity.interval * 3600.0
+    too_low = price.high is not None and price.high < _PRICES[0]
+    too_high = price.low is not None and price.low > _PRICES[1]
+    if not (too_low or too_high):
+        return Check(verdict=Verdict.UNDETERMINED)
+    shown = price.best or (price.high if too_low else price.low)
+    message = (
+        f"run {run.name}: the stated cost is {number(shown)} USD a device-hour, which no accelerator costs: "
+        "cost or hours are in another unit, or of another run"
+    )
+    finding = finding_of("unit-ambiguity", "warning", message, run)
+    return Check(verdict=Verdict.NEEDS_EXPLANATION, findings=(finding,))
 
 
 def _round_price(run: RunFigures) -> float | None:

@@ -55,7 +55,10 @@ def redacted(command: Sequence[str]) -> list[str]:
 def environment_digest(environment: Mapping[str, str]) -> dict[str, Any]:
     """Return one digest over all variables, and those that decide where training runs."""
     whole = "\0".join(f"{name}={environment[name]}" for name in sorted(environment))
-    telling = re.compile(r"^(CUDA_|NCCL_|NVIDIA_VISIBLE|HIP_|ROCR_|SLURM_|OMP_|WORLD_SIZE$|RANK$)")
+    telling = re.compile(
+        r"^(CUDA_|NCCL_|NVIDIA_VISIBLE|HIP_|ROCR_|SLURM_|OMP_|PMI_SIZE$|OMPI_COMM_WORLD_SIZE$|"
+        r"(LOCAL_)?WORLD_SIZE$|RANK$|NNODES$|NODE_RANK$)"
+    )
     return {
         "sha256": hashlib.sha256(whole.encode("utf-8", "surrogateescape")).hexdigest(),
         "variables": len(environment),

@@ -13,7 +13,7 @@ from flopledger.parts import Part
 
 if TYPE_CHECKING:
     from profilers.bounds import FlopBounds
-    from profilers.trace import DeviceKey, Trace
+    from profilers.trace import DeviceKey, DeviceTrace, Trace
 
 _VECTOR_PRECISIONS = ("fp64", "fp32", "fp16")
 
@@ -103,3 +103,43 @@ def executed(telemetry: Telemetry, part: Part, precision: str | None) -> "FlopBo
         return None
     trace = replace(telemetry.trace, devices=devices)
     return executed_flop(trace, rates, Limits(max_clock_hz=part.max_clock_hz))
+
+
+def recorded_seconds(telemetry: Telemetry) -> float:
+    """Add up the time from first to last sample of each device, holes included."""
+    spans = (
+        int(one.time_ns[-1]) - int(one.time_ns[0] - one.period_ns[0])
+        for key, one in telemetry.trace.devices.items()
+        if key not in telemetry.meters and len(one)
+    )
+    return sum(spans) / 1e9
+
+
+#: Share of the time a kernel is resident, and of the power in work, below which a device idles.
+_IDLE_BUSY, _IDLE_POWER = 0.05, 0.5
+#: So many samples at each end, and a busy middle of as many: fewer show nothing.
+_ENDS = 2
+
+
+def from_idle_to_idle(telemetry: Telemetry | None) -> bool:
+    """Say whether all devices were idle when the recording began and ended, and busy between."""
+    if telemetry is None:
+        return False
+    devices = [one for key, one in telemetry.trace.devices.items() if key not in telemetry.meters]
+    return bool(devices) and all(_idles_at_both_ends(one) for one in devices)
+
+
+def _idles_at_both_ends(device: "DeviceTrace") -> bool:
+    import numpy as np
+
+    for name in ("gpu_util_permille", "power_mw"):
+        if name not in device.series:
+            continue
+        known = device.series[name].masked.compressed()
+        if len(known) < 3 * _ENDS:
+            continue
+        busy = float(np.median(known[_ENDS:-_ENDS]))
+        idle = 1000 * _IDLE_BUSY if name == "gpu_util_permille" else _IDLE_POWER * busy
+        ends = max(known[:_ENDS].max(), known[-_ENDS:].max())
+        return bool(ends < idle < busy)
+    return False

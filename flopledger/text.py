@@ -22,6 +22,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{mantissa}e{int(exponent)}"
 
 
+def plural(count: int, word: str) -> str:
+    """Count things: ``1 run``, ``2 runs``."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
 def factor(value: float) -> str:
     """Write by how much two figures differ: two digits where they are a hundred times apart.
 
@@ -84,4 +89,6 @@ def percent(value: Interval) -> str:
 
 
 def _per_cent(value: float) -> str:
+    if value >= 10:  # no utilisation any more, but a slip of units: "940,000%" hides that
+        return f"{factor(value)} times 100%"
     return f"{value:.1%}" if value == 0 or 0.001 <= value < 10 else f"{factor(100 * value)}%"

@@ -11,11 +11,13 @@ import math
 from dataclasses import replace
 
 from flopledger import verdict as bands
+from flopledger.estimate import ComputeEstimate
 from flopledger.facts import Finding
 from flopledger.inputs import Input, RunFigures, product
 from flopledger.methods import priors
+from flopledger.parts import Part
 from flopledger.quantity import lognormal
-from flopledger.run_checks import Check
+from flopledger.run_checks import Check, architecture_route
 from flopledger.text import number
 from flopledger.verdict import Verdict
 
@@ -48,6 +50,8 @@ def check(run: RunFigures) -> Check:
     """Hold tokens, throughput and device-hours against one another, where all three are stated."""
     paced = _paced(run)
     tokens = run.tokens.quantity.best if run.tokens is not None else None
+    if (paced is None or tokens is None) and (beyond := _by_bounds(run)) is not None:
+        return beyond
     if paced is None or tokens is None or run.tokens is None or run.tokens.name == DERIVED:
         return Check(verdict=Verdict.UNDETERMINED)
     best = paced.quantity.best
@@ -70,6 +74,61 @@ def check(run: RunFigures) -> Check:
         evidence=(paced.source, run.tokens.source),
     )
     return Check(verdict=outcome, findings=(finding,))
+
+
+def pace_check(run: RunFigures, part: Part | None, estimates: list[ComputeEstimate]) -> Check:
+    """Hold a stated pace against the part's peak: tokens/s x FLOP a token is FLOP/s of a device."""
+    rate, tokens, route = run.device_throughput, run.tokens, architecture_route(estimates)
+    peak = part.peak(run.precision) if part is not None else None
+    if rate is None or tokens is None or route is None or peak is None or peak.high is None:
+        return Check(verdict=Verdict.UNDETERMINED)
+    best, flop, amount = rate.quantity.interval.low, route.flop.low, tokens.quantity.interval
+    if best is None or flop is None or amount.low is None:
+        return Check(verdict=Verdict.UNDETERMINED)
+    share = best * flop / amount.low / peak.high
+    outcome = bands.of_utilisation(share)
+    if outcome is Verdict.CONSISTENT:
+        return Check(verdict=Verdict.UNDETERMINED)
+    message = (
+        f"run {run.name}: {number(best)} tokens a second and device are at least {number(share)} times the "
+        f"part's dense peak: a throughput of all devices taken for one, or of another model"
+    )
+    finding = Finding(
+        code="throughput-mismatch",
+        severity="error" if outcome is Verdict.INCONSISTENT else "warning",
+        message=message,
+        evidence=(rate.source,),
+    )
+    return Check(verdict=outcome, findings=(finding,))
+
+
+def _by_bounds(run: RunFigures) -> Check | None:
+    """Test what is known on one side only: a pace that cannot have made the tokens, or has made more."""
+    rate, seconds, tokens = run.device_throughput, run.device_seconds, run.tokens
+    if rate is None or seconds is None or tokens is None or tokens.name == DERIVED:
+        return None
+    paced, said = rate.quantity.interval * seconds.quantity.interval, tokens.quantity.interval
+    rho = priors.goodput_ratio()
+    most = math.exp(bands.AGREE_Z * rho.predictive_sigma) * rho.median
+    least = rho.median**2 / most
+    if paced.high is not None and said.low is not None and paced.high < said.low * least:
+        relation = (
+            f"at most {number(paced.high)} tokens, where at least {number(said.low)} are stated"
+        )
+    elif paced.low is not None and said.high is not None and paced.low > said.high * most:
+        relation = (
+            f"at least {number(paced.low)} tokens, where at most {number(said.high)} are stated"
+        )
+    else:
+        return None
+    finding = Finding(
+        code="throughput-mismatch",
+        severity="warning",
+        message=f"run {run.name}: throughput x device-hours come to {relation}: one of the three is "
+        "misstated",
+        evidence=(rate.source, seconds.source, tokens.source),
+    )
+    return Check(verdict=Verdict.NEEDS_EXPLANATION, findings=(finding,))
 
 
 def _paced(run: RunFigures) -> Input | None:

@@ -6,11 +6,12 @@ No torch is imported here.
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from profilers.step_outside import Product
     from profilers.step_values import Mode
 
 Passes = tuple[tuple[int, ...], ...]
@@ -40,7 +41,7 @@ class Kind:
 
     __slots__ = (
         "aside", "data", "device", "graded", "inputs", "key", "model", "place", "real", "samples",
-        "tokens", "trained", "transformed", "usual", "variants", "watched",
+        "seam", "tokens", "trained", "transformed", "usual", "variants", "watched",
     )  # fmt: skip
 
     def __init__(self, model: str, key: Hashable) -> None:
@@ -49,6 +50,8 @@ class Kind:
         self.key = key
         self.place = 0
         """The same number for all kinds of calls of one module."""
+        self.seam: Callable[[], Any] = lambda: None
+        """Weak reference to what stands before the module."""
         self.variants: dict[Hashable, Variant] = {}
         self.usual: Variant | None = None
         """Forward, and one backward from the first output."""
@@ -211,6 +214,12 @@ class Listener(Protocol):
 
     def new_kind(self, kind: Kind, module: Any, args: Any, kwargs: Any) -> None:
         """A call of a kind that was not seen before is about to run."""
+
+    def outside(self, variant: Variant, products: tuple[Product, ...]) -> None:
+        """The program computed these products itself, and a backward went through them."""
+
+    def unclear(self, works: tuple[str, ...]) -> None:
+        """The program computed something itself whose cost is not known."""
 
     def settle(self, variant: Variant) -> object:
         """What became of a call is known for the first time: the moment to count it."""

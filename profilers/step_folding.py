@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from bisect import insort
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,7 +83,7 @@ class Folding:
         *,
         is_trained: Callable[[Kind], bool],
         any_trained: Callable[[], bool],
-        ends_by_word: Callable[[], bool],
+        ends_by_word: Callable[[Iterable[Kind]], bool],
     ) -> None:
         """Take who is told, and three questions.
 
@@ -91,7 +91,8 @@ class Folding:
             listener: Who is told.
             is_trained: Whether an optimizer trains the model of a kind of call.
             any_trained: Whether any optimizer is known.
-            ends_by_word: Whether a step ends when the program says so, since no optimizer shows it.
+            ends_by_word: Whether a step of these kinds of calls ends when the program says so, since
+                no optimizer will show it.
 
         """
         self.listener = listener
@@ -237,8 +238,12 @@ class Folding:
             self._said["number"] = number
         if self.stepped_at:
             self.close(self.stepped_at)
-        elif self.ends_by_word():
+        elif self.ends_by_word(self._called_kinds()):
             self.close(at)
+
+    def _called_kinds(self) -> set[Kind]:
+        step = self.step
+        return {variant.kind for variant in step.calls} | {call[0] for call in step.pending}
 
     # ------------------------------------------------------------ backward passes that come late
 

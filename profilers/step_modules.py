@@ -15,10 +15,12 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.compiler import is_dynamo_compiling
 from torch.nn.modules.module import (
     register_module_module_registration_hook,
     register_module_parameter_registration_hook,
 )
+from torch.nn.utils import stateless
 
 from profilers.step_seam import MOST_INSIDE, SEAM, Seam
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from profilers.steps import Observer
 
 Undo = Callable[[], None]
+MAKING = ("__init__", "__setstate__")
+"""By these an object comes to be, or comes back."""
 
 
 class Modules:
@@ -92,6 +96,13 @@ class Modules:
         for seam in list(self.seams):
             self.disarm(seam)
 
+    def known(self) -> Iterator[Any]:
+        """Walk over the modules that have a seam."""
+        for seam in list(self.seams):
+            module = seam.module()
+            if module is not None:
+                yield module
+
     def within(self, whole: Any) -> tuple[list[dict[str, Any]], list[Seam]]:
         """The dictionaries and seams of the modules inside a model.
 
@@ -140,10 +151,15 @@ class Modules:
         """Give modules that are made or copied from now on their seam at once."""
         yield register_module_module_registration_hook(self._registered).remove
         yield register_module_parameter_registration_hook(self._registered).remove
-        for name in ("__init__", "__setstate__"):
+        for name in MAKING:
             yield wrapped(torch.nn.Module, name, self._made)
         yield wrapped(torch.nn.Module, "compile", self._compiled)
         yield _unseen_by_script()
+        yield _exchanging(self._exchanged)
+
+    def _exchanged(self) -> None:
+        """A model's parameters were exchanged for one call, or put back."""
+        self.observer.epoch += 1
 
     def _is_ours(self) -> bool:
         return self.observer.watching and os.getpid() == self._pid
@@ -211,6 +227,44 @@ def wrapped(owner: Any, name: str, tell: Callable[[Any], None]) -> Undo:
         method.tell = None  # type: ignore[attr-defined]
         if owner.__dict__.get(name) is method:
             setattr(owner, name, original)
+
+    return undo
+
+
+class _Exchange:
+    """torch's own exchange of parameters (``torch.func.functional_call``), told of at both ends."""
+
+    def __init__(self, exchange: Any, tell: Callable[[], None]) -> None:
+        self.exchange = exchange
+        self.tell = tell
+
+    def __enter__(self) -> Any:
+        entered = self.exchange.__enter__()
+        self.tell()
+        return entered
+
+    def __exit__(self, *error: Any) -> Any:
+        self.tell()
+        return self.exchange.__exit__(*error)
+
+
+def _exchanging(tell: Callable[[], None]) -> Undo:
+    """Tell where a call is made with other parameters than the module's own."""
+    original = getattr(stateless, "_reparametrize_module", None)
+    if original is None:
+        return lambda: None
+
+    @functools.wraps(original)
+    def exchange(*args: Any, **kwargs: Any) -> Any:
+        if is_dynamo_compiling():
+            return original(*args, **kwargs)
+        return _Exchange(original(*args, **kwargs), tell)
+
+    stateless._reparametrize_module = exchange
+
+    def undo() -> None:
+        if stateless._reparametrize_module is exchange:
+            stateless._reparametrize_module = original
 
     return undo
 

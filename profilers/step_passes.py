@@ -100,14 +100,31 @@ def is_linear(outputs: Sequence[Any], given: Sequence[Any]) -> bool:
     return False
 
 
-def watch(torch: Any, differentiated: Differentiated) -> Callable[[], None]:
-    """Have the cell filled while such a pass runs; answers what undoes it."""
+LOOKING = [False]
+"""Whether somebody wants to see the graph before a pass that reaches everything."""
+
+
+def watch(
+    torch: Any, differentiated: Differentiated, begins: Callable[[Any, bool], None]
+) -> Callable[[], None]:
+    """Have the cell filled while such a pass runs; answers what undoes it.
+
+    Args:
+        torch: The module.
+        differentiated: Told of gradients that can be differentiated.
+        begins: Told of a pass that begins while ``LOOKING``: of its outputs, and whether it reaches
+            everything and nothing of it can be differentiated.
+
+    """
     original = getattr(torch.autograd, "_engine_run_backward", None)
     if original is None:
         return lambda: None
 
     def run_backward(outputs: Any, *rest: Any, **named: Any) -> Any:
         wanted = rest[3] if len(rest) > 3 else None
+        if LOOKING[0]:
+            with suppress(Exception):  # never into the program
+                begins(outputs, not (wanted or rest[2]))
         if not wanted:
             return original(outputs, *rest, **named)
         outer, began = CELL[0], time.monotonic_ns()

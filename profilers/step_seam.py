@@ -33,7 +33,7 @@ from torch._C._dynamo.eval_frame import (
 )
 from torch.compiler import is_dynamo_compiling
 
-from profilers import step_passes
+from profilers import step_outside, step_passes
 from profilers.step_events import RAISED, Call, Kind
 from profilers.step_signature import MOST_OUTPUTS, Signer, text_of, tokens_of
 
@@ -88,6 +88,8 @@ class Hook(partial):  # type: ignore[type-arg]
 def hook(tensor: Any, fired: list[int], place: int) -> None:
     """Have each arrival of the tensor's gradient noted in a list."""
     watch = Hook(next, map(fired.extend, _FACTS[place]))
+    if place < MOST_OUTPUTS:
+        step_outside.mark(tensor)
     if type(tensor) is not _Tensor or tensor.is_leaf or tensor._backward_hooks is not None:
         tensor.register_hook(watch)
         return
@@ -101,8 +103,8 @@ class Seam:
     """Stands before one module's call and notes it when it is outermost."""
 
     __slots__ = (
-        "__weakref__", "device", "epoch", "graph", "inner", "inside", "kind", "kinds", "last_key",
-        "module", "observer", "parameters", "serial", "states",
+        "__weakref__", "by_value", "device", "epoch", "graph", "inner", "inside", "kind", "kinds", "last_key",
+        "module", "observer", "parameters", "serial", "states", "trainer",
     )  # fmt: skip
 
     def __init__(self, observer: Observer, module: Any, inner: Any) -> None:
@@ -118,6 +120,10 @@ class Seam:
         """Dictionaries of the modules inside, and their seams."""
         self.inside: list[Seam] = []
         self.device = "cpu"
+        self.by_value = True
+        """Whether the values of whole numbers among the inputs may decide what a call costs."""
+        self.trainer = False
+        """It steps an optimizer by itself: a loop, and no model."""
         self.epoch = -1
         self.serial = -1
         """The step of the last outermost call."""
@@ -144,7 +150,9 @@ class Seam:
         """Call the module, and note the call if it is an outermost one."""
         observer = self.observer
         here = observer.here
-        if here.depth or not observer.watching or module is not self.module():
+        if self.epoch < 0 and not here.depth:
+            self.look(module)
+        if here.depth or not observer.watching or self.trainer or module is not self.module():
             return onwards(self.inner, module, args, kwargs)
         here.depth = 1
         call, epoch = None, -1
@@ -233,6 +241,8 @@ class Seam:
                 parts += (value.shape, value.dtype, value.requires_grad)
             else:
                 signer.add(value, parts)
+        if self.by_value:
+            parts.append(signer.values(args, kwargs))
         return tuple(parts)
 
     def leave(self, call: Call, out: Any) -> None:
@@ -261,6 +271,12 @@ class Seam:
                 hook(tensor, fired, place)
                 hooks += 1
 
+    def look(self, module: Any) -> None:
+        """The first outermost call: is this a model, or a loop in a module's clothes?"""
+        self.epoch = 0
+        items = tuple(getattr(module, "__dict__", {}).values())
+        self.trainer = any(issubclass(type(item), torch.optim.Optimizer) for item in items)
+
     def refresh(self, module: Any) -> None:
         """Something was registered somewhere: look at what the model consists of now."""
         self.parameters = list(module.parameters())
@@ -273,6 +289,7 @@ class Seam:
         kind = Kind(class_name(module), key)
         tensors = signer.inputs(args, kwargs)
         kind.place = id(self)
+        kind.seam = weakref.ref(self)
         kind.inputs = tuple(map(text_of, tensors[:MOST_OUTPUTS]))
         kind.real = not any(t.is_meta or type(t).__name__ == "FakeTensor" for t in tensors)
         kind.tokens, kind.samples = tokens_of(kwargs, tensors)

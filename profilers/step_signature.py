@@ -4,6 +4,7 @@ No torch is imported here; the class of tensors is handed in by :mod:`profilers.
 """
 
 from collections.abc import Mapping
+from hashlib import blake2b
 from typing import Any
 
 PLAIN = (int, str, bool, bytes, type(None))
@@ -14,10 +15,20 @@ MOST_OUTPUTS = 16
 """Output tensors whose gradients are watched."""
 
 
+SMALL = 1 << 13
+"""Whole numbers of so many elements are looked at by value (as many as flopcount.live_capture keeps)."""
+
+
+class Values(bytes):
+    """What whole numbers among the inputs are; no size, and apart from them."""
+
+    __slots__ = ()
+
+
 class Signer:
     """Writes signatures of inputs and finds the tensors in outputs."""
 
-    def __init__(self, tensor: type, strided: Any) -> None:
+    def __init__(self, tensor: Any, strided: Any) -> None:
         """Take torch's class of tensors and its name of the usual layout."""
         self._tensor = tensor
         self._strided = strided
@@ -62,6 +73,21 @@ class Signer:
         parts.append(value.shape)
         parts.append(value.dtype)
         parts.append(value.requires_grad)
+
+    def values(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Values:
+        """The small whole numbers among the inputs, in the processor's own memory, by value."""
+        found: list[Any] = self.inputs(args, kwargs)
+        whole = [
+            tensor.numpy().tobytes()
+            for tensor in found
+            if type(tensor) is self._tensor
+            and tensor.device.type == "cpu"
+            and not (tensor.is_floating_point() or tensor.is_complex() or tensor.is_quantized)
+            and not tensor.is_nested
+            and tensor.layout is self._strided
+            and tensor.numel() <= SMALL
+        ]
+        return Values(blake2b(b"|".join(whole), digest_size=16).digest() if whole else b"")
 
     def outputs(self, value: Any) -> list[Any]:
         """Every tensor of an output, always in the same order, the same for any tensors."""

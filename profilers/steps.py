@@ -8,20 +8,18 @@ program. Of this pillar only this module, the seam and the modules import torch.
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
-import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch._C import _current_graph_task_id as graph_task
 from torch.compiler import is_compiling
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from profilers import step_passes
+from profilers import step_outside, step_passes
 from profilers.step_events import (
     FIRING,
     AlikeSeen,
@@ -33,9 +31,13 @@ from profilers.step_events import (
     now_us,
 )
 from profilers.step_folding import Event, Folding, Open
-from profilers.step_modules import Modules
+from profilers.step_modules import MAKING, Modules, wrapped
+from profilers.step_optimizers import Optimizers
 from profilers.step_seam import Here, hook, signer, uncompiled
 from profilers.step_signature import MOST_OUTPUTS
+
+if TYPE_CHECKING:
+    from profilers.step_outside import Product
 
 __all__ = [
     "MOST_OUTPUTS",
@@ -58,6 +60,13 @@ REFRESH_NS = 10_000_000_000
 """So often the list of a model's parameters is read again."""
 
 
+LOOKS = 16
+"""So many steps in a row are looked at for products outside of modules: at the start, after a new
+kind of call, once a second, and as long as there are some."""
+MOST_OUTSIDE = 4096
+"""So many sets of products outside of modules are told by the same name."""
+
+
 class _Compiled:
     """Whether an optimizer stepped inside of compiled code, which sets this and nothing else."""
 
@@ -75,7 +84,7 @@ class Observer:
         self.here = Here()
         self.log: list[Event] = []
         """What happened since the last replay."""
-        self.epoch = 0
+        self.epoch = 1
         """Rises when a module, parameter or seam comes or goes anywhere."""
         self.serial = 0
         """Rises with the first call after an optimizer's step."""
@@ -87,18 +96,21 @@ class Observer:
         """Whether a new kind of call was seen since the last optimizer step."""
         self.compiled = _Compiled()
         self.modules = Modules(self)
-        self.optimizers: dict[int, tuple[Any, str]] = {}
-        self._trained: set[int] = set()
+        self.optimizers = Optimizers(self.modules.known)
         self._folding = Folding(
             listener,
-            is_trained=lambda kind: not self._trained.isdisjoint(kind.trained),
-            any_trained=lambda: bool(self._trained),
-            ends_by_word=lambda: not (self.automatic and self._expects_optimizer()),
+            is_trained=self.optimizers.trains,
+            any_trained=lambda: self.optimizers.any_trained,
+            ends_by_word=lambda kinds: not (automatic and self.optimizers.expected(kinds)),
         )
         self._lock = threading.RLock()
         self._by = ""
         self._looked = 0
         """Place in the log up to which the outcomes of calls were looked at."""
+        self._outside: dict[tuple[Product, ...], Kind] = {}
+        self._looks = LOOKS
+        self._derived = False
+        """A backward of this step can itself be differentiated: the graph is more than forwards."""
         self._wary = False
         """A backward may come for a call of an earlier step."""
         self._due = 0
@@ -117,12 +129,15 @@ class Observer:
         for model in models:
             self.modules.arm(model)
         self.modules.sweep()
+        self.optimizers.look(torch.optim.Optimizer)
         self._undo = [
             register_optimizer_step_post_hook(self._stepped).remove,
-            step_passes.watch(torch, self._differentiated),
+            step_passes.watch(torch, self._differentiated, self._begins),
             *self.modules.watch(),
+            *(wrapped(torch.optim.Optimizer, name, self.optimizers.made) for name in MAKING),
         ]
         self.watching = True
+        step_passes.LOOKING[0], self._looks = True, LOOKS
 
     def stop(self) -> None:
         """End: close what is open, and leave torch and the modules as they were."""
@@ -156,14 +171,16 @@ class Observer:
         if not self.watching or not self.automatic:
             return
         try:
-            known = self.optimizers.get(id(optimizer))
-            if known is None or known[0]() is not optimizer:
-                known = self._new_optimizer(optimizer)
-            name, log = known[1], self.log
+            name = self.optimizers.known(optimizer) or self._new_optimizer(optimizer)
+            log = self.log
             at = time.monotonic_ns()
             log.append((name, at))
             due = self.fresh or self._wary or at > self._due or (self.boundary and name == self._by)
             self.boundary = True
+            self._derived = False
+            if step_passes.LOOKING[0]:
+                self._looks = LOOKS if self.fresh else self._looks - 1
+                step_passes.LOOKING[0] = self._looks > 0
             self._by = name
             # Whether something became of a call of this step that was never counted for its kind.
             first, self._looked = self._looked, len(log)
@@ -203,15 +220,38 @@ class Observer:
         except Exception as error:  # noqa: BLE001 - never into the program
             self.trouble("a differentiable backward", error)
 
+    def _begins(self, outputs: Any, whole: bool) -> None:
+        """A backward is about to begin: see what lies between it and the calls that were seen."""
+        self._derived |= not whole
+        if not self.watching or self.here.depth or self._derived or graph_task() != -1:
+            return
+        if torch._C._functorch.peek_interpreter_stack() is not None:
+            return
+        products, other = step_outside.outside(outputs)
+        if products or other:
+            self._looks = LOOKS
+        if other:
+            self.listener.unclear(other)
+        if not products:
+            return
+        kind = self._outside.get(products)
+        if kind is None:
+            kind = Kind("outside of modules", products)
+            kind.watched = False
+            self.listener.outside(kind.variant("forward"), products)
+            if len(self._outside) < MOST_OUTSIDE:
+                self._outside[products] = kind
+        now = time.monotonic_ns()
+        self.log.append((kind, [now], now, False))
+
     def stepped_in_graph(self) -> None:
         """A compiled optimizer stepped since the last call."""
         self.compiled.stepped = False
         if not self.automatic:
             return
-        if not self.optimizers:
-            for item in gc.get_objects():
-                if issubclass(type(item), torch.optim.Optimizer):
-                    self._new_optimizer(item)
+        if not self.optimizers.any_stepped:
+            for optimizer in self.optimizers.learn_living():
+                self._resumed(optimizer)
         self.log.append(("compiled", time.monotonic_ns()))
         self.boundary = True
         self.catch_up()
@@ -229,24 +269,16 @@ class Observer:
                     self.listener.settle(variant)
             self._wary = self._folding.wary
 
-    def _new_optimizer(self, optimizer: Any) -> tuple[Any, str]:
-        name = type(optimizer).__name__
-        same = sum(1 for ref, other in self.optimizers.values() if other.split("#")[0] == name)
-        name = f"{name}#{same + 1}" if same else name
-        known = (weakref.ref(optimizer), name)
-        self.optimizers[id(optimizer)] = known
-        for group in optimizer.param_groups:
-            self._trained.update(map(id, group["params"]))
-        before = _steps_before(optimizer)
-        if before and len(self.optimizers) == 1:
-            self.listener.resumed(before)
-        return known
+    def _new_optimizer(self, optimizer: Any) -> str:
+        name = self.optimizers.learn(optimizer)
+        self._resumed(optimizer)
+        return name
 
-    def _expects_optimizer(self) -> bool:
-        """Whether an optimizer will step by itself: then a word is of one of several batches."""
-        return bool(self.optimizers) or any(
-            issubclass(type(item), torch.optim.Optimizer) for item in gc.get_objects()
-        )
+    def _resumed(self, optimizer: Any) -> None:
+        """Tell how often the first optimizer had stepped before."""
+        before = _steps_before(optimizer)
+        if before and self.optimizers.number == 1:
+            self.listener.resumed(before)
 
     # ------------------------------------------------------------ replay
 
@@ -280,6 +312,7 @@ class Observer:
     def _upkeep(self) -> None:
         now = time.monotonic_ns()
         self._due = now + FOLD_NS
+        step_passes.LOOKING[0], self._looks = True, LOOKS
         if self._folding.unseen and now >= self._search:
             self._folding.unseen = False
             self._search = now + SEARCH_NS
@@ -291,7 +324,7 @@ class Observer:
     def say(self, tokens: int | None, samples: int | None, number: int | None) -> None:
         """The program says what a step processed."""
         self.log.append((None, (tokens, samples, number), time.monotonic_ns()))
-        if self.fresh or not self.optimizers or len(self.log) > 1024:
+        if self.fresh or not self.optimizers.any_stepped or len(self.log) > 1024:
             self.fold()
 
     def begin_span(self, what: str) -> Open:

@@ -10,6 +10,8 @@ import tempfile
 from pathlib import Path
 
 import flopcount
+from benchmarks.counts.stated_configs import CONFIGS
+from benchmarks.counts.stated_transformers import INPUTS
 from flopcount.inputs.sizes import InputSizeUnknownError
 
 DEPTHS = [
@@ -46,39 +48,6 @@ def shallow(config, layers):
     return result
 
 
-HALF_ROTARY = {"rope_parameters": {"partial_rotary_factor": 0.5}}
-# What default configurations leave open or set at odds with each other, as published ones state it.
-STATED = {
-    "deepseek_v2": {
-        "moe_intermediate_size": 1408,
-        "num_experts_per_tok": 6,
-        "n_group": 8,
-        "topk_group": 3,
-    },
-    "esm": {"vocab_size": 33, "pad_token_id": 1, "mask_token_id": 32},
-    "blip-2": {"image_token_index": 50265},
-    "instructblip": {"image_token_index": 50265},
-    "instructblipvideo": {"image_token_index": 50265, "video_token_index": 50265},
-    "informer": {"prediction_length": 24},
-    "autoformer": {"prediction_length": 24},
-    "time_series_transformer": {"prediction_length": 24},
-    "hunyuan_v1_dense": {"head_dim": 128},
-    "hunyuan_v1_moe": {"head_dim": 128, "num_experts": 8, "moe_topk": 2},
-    "dots1": {"n_routed_experts": 8, "n_shared_experts": 2, "num_experts_per_tok": 2},
-    "lfm2_moe": {"layer_types": ["full_attention"] * 4, "num_hidden_layers": 4},
-    "ministral": {"head_dim": 128},
-    "glm4v_text": HALF_ROTARY,
-    "glm4v_moe_text": {**HALF_ROTARY, "head_dim": 128},
-    "llama4_vision_model": {"hidden_size": 1408},
-    "granitemoehybrid": {"layer_types": ["mamba", "attention"] * 2, "num_hidden_layers": 4},
-    "rf_detr": {"backbone_config": {"image_size": 560}},
-    "glm_image_text": HALF_ROTARY,
-    **{key: {"text_config": HALF_ROTARY} for key in ("glm4v", "glm46v", "glmga")},
-    "glm4v_moe": {"text_config": {**HALF_ROTARY, "head_dim": 128}},
-    "xmod": {"default_language": "en_XX"},
-}
-
-
 def merged(config, stated):
     """The configuration with what is stated, in nested ones too."""
     result = dict(config)
@@ -93,7 +62,7 @@ def auto_config(name, layers):
     transformers = importlib.import_module("transformers")
     configs = importlib.import_module("transformers.models.auto.configuration_auto")
     parsed = configs.CONFIG_MAPPING[name]()
-    written = merged(parsed.to_dict(), STATED.get(name, {}))
+    written = merged(parsed.to_dict(), CONFIGS.get(name, {}))
     if not written.get("architectures"):
         for table in AUTO_HEADS:
             found = getattr(transformers, table, {})
@@ -121,6 +90,7 @@ AUTO_HEADS = (
     "MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING",
     "MODEL_FOR_KEYPOINT_DETECTION_MAPPING",
     "MODEL_FOR_TIME_SERIES_PREDICTION_MAPPING",
+    "MODEL_FOR_TABLE_RECOGNITION_MAPPING",
     "MODEL_MAPPING",
 )
 
@@ -148,14 +118,20 @@ def auto_models(sequence=64, layers=4):
                     path.write_text(json.dumps(auto_config(name, depth), default=str))
                     try:
                         built = made["built"] = load(path)
+                        stated = INPUTS.get(name)
+                        if stated is not None and stated.around is not None:
+                            return stated.around(built.model)
                         built.model.__dict__["_built_by_flopcount"] = built
                         return built.model
                     except flopcount.FlopcountError as error:
                         failure = failure or error
             raise failure
 
-        def inputs(_model=None, made=made):
+        def inputs(_model=None, made=made, name=name):
+            stated = INPUTS.get(name)
             built = made["built"]
+            if stated is not None:
+                return (), stated.inputs(built, sequence=sequence)
             pair = {"decoder_sequence": 16} if built.config.get("is_encoder_decoder") else {}
             positions = built.config.get("max_position_embeddings")
             length = min(sequence, positions if isinstance(positions, int) else sequence)
@@ -171,5 +147,6 @@ def auto_models(sequence=64, layers=4):
                             failure = error
             raise failure
 
+        build.real = name in INPUTS and INPUTS[name].real
         build.whole = functools.partial(build, depths=(None,))
         yield name, build, inputs

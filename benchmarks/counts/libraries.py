@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.counts.families import DEPTHS, auto_models
+from benchmarks.counts.stated_diffusers import CONFIGS, INPUTS
 from flopcount.inputs.sizes import InputSizeUnknownError
 
 
@@ -49,36 +50,13 @@ def timm_models():
 
 
 MOST_LAYERS = 1000
-WITHOUT_DEFAULTS = {
-    "DreamLiteTransformer2DModel": {"in_channels": 320, "cross_attention_dim": 768},
-    "EasyAnimateTransformer3DModel": {"in_channels": 16, "out_channels": 16, "patch_size": 2},
-    "HiDreamImageTransformer2DModel": {"caption_channels": [4096, 4096], "patch_size": 2},
-    "HunyuanDiT2DModel": {"in_channels": 4, "patch_size": 2},
-    "LatteTransformer3DModel": {
-        "in_channels": 4,
-        "out_channels": 8,
-        "patch_size": 2,
-        "num_layers": 28,
-        "attention_head_dim": 72,
-        "norm_type": "ada_norm_single",
-        "num_embeds_ada_norm": 1000,
-        "caption_channels": 4096,
-        "cross_attention_dim": 1152,
-        "norm_elementwise_affine": False,
-    },
-    "PixArtTransformer2DModel": {"caption_channels": 4096},
-    "Transformer2DModel": {"in_channels": 320, "cross_attention_dim": 768},
-    "UNet1DModel": {"extra_in_channels": 64},
-    "TransformerTemporalModel": {"in_channels": 320},
-}
-"""What the defaults leave open, as published configurations state it."""
 
 
 def diffusers_config(cls, layers):
     """Write a class's defaults as its config.json states them, at most so many layers deep."""
     taken = inspect.signature(cls.__init__).parameters
     default = {k: p.default for k, p in taken.items() if p.default is not p.empty}
-    whole = {**default, **WITHOUT_DEFAULTS.get(cls.__name__, {}), "_class_name": cls.__name__}
+    whole = {**default, **CONFIGS.get(cls.__name__, {}), "_class_name": cls.__name__}
     deep = [k for k, v in whole.items() if k in DEPTHS and isinstance(v, int)]
     return {**whole, **{key: min(whole[key], layers) for key in deep}}
 
@@ -107,7 +85,10 @@ def diffusers_models(layers=4):
             built.model.__dict__["_built_by_flopcount"] = built
             return built.model
 
-        def inputs(_model=None, made=made):
+        def inputs(_model=None, made=made, name=name):
+            stated = INPUTS.get(name)
+            if stated is not None:
+                return (), stated.inputs(made["built"])
             open_sizes = {"text_tokens": 64, "latent": (32, 32), "frames": 5}
             sizes = {}
             while True:

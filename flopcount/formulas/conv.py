@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from math import prod
 
+from flopcount.errors import CountError
 from flopcount.registry import Call, call_formula
 
 Shape = tuple[int, ...]
@@ -24,13 +25,20 @@ def products(x: Shape, weight: Shape, out: Shape, *, transposed: bool) -> int:
 
 @call_formula("aten::convolution", "aten::_convolution", "aten::convolution_overrideable")
 def convolution(call: Call) -> int:
-    """The general op that every ``nn.ConvNd`` reaches."""
-    return products(
-        call.shape("input"),
-        call.shape("weight"),
-        call.out_shape(),
-        transposed=bool(call.arguments["transposed"]),
-    )
+    """The general op that every ``nn.ConvNd`` reaches.
+
+    Raises:
+        CountError: the channels do not fit, which the meta kernel of a transposed one overlooks.
+
+    """
+    x, weight = call.shape("input"), call.shape("weight")
+    transposed = bool(call.arguments["transposed"])
+    if transposed and x[1 - len(weight)] != weight[0]:
+        raise CountError(
+            f"a transposed convolution with a weight of {weight} reads {weight[0]} channels; "
+            f"its input has {x[1 - len(weight)]}: give an input of the right shape"
+        )
+    return products(x, weight, call.out_shape(), transposed=transposed)
 
 
 @call_formula(

@@ -48,16 +48,23 @@ def semi_structured(call: Call) -> int:
     "mkldnn::_linear_pointwise",
     "onednn::linear_dynamic_fp16",
     "onednn::linear_relu_dynamic_fp16",
+    "quantized::linear_dynamic_fp16",
+    "quantized::linear_relu_dynamic_fp16",
+    "quantized::linear_with_input_q_dq_qweight_dq_output_fp32",
+    "quantized::linear_with_input_q_dq_qweight_dq_relu_output_fp32",
+)
+def packed_linear(x: Any, *_: Any, out: Any, **__: Any) -> int:
+    """``x (…, k)`` times a packed weight, to ``(…, n)``."""
+    return 2 * int(prod(x.shape)) * int(out.shape[-1])
+
+
+@formula(
     "quantized::linear",
     "quantized::linear_relu",
     "quantized::linear_dynamic",
     "quantized::linear_relu_dynamic",
-    "quantized::linear_dynamic_fp16",
-    "quantized::linear_relu_dynamic_fp16",
     "quantized::linear_leaky_relu",
     "quantized::linear_tanh",
-    "quantized::linear_with_input_q_dq_qweight_dq_output_fp32",
-    "quantized::linear_with_input_q_dq_qweight_dq_relu_output_fp32",
     "_quantized::linear",
     "_quantized::linear_dynamic",
     "onednn::qlinear_pointwise",
@@ -66,9 +73,9 @@ def semi_structured(call: Call) -> int:
     "sparse::qlinear_dynamic",
     "sparse::qlinear_relu_dynamic",
 )
-def packed_linear(x: Any, *_: Any, out: Any, **__: Any) -> int:
-    """``x (…, k)`` times a packed weight, to ``(…, n)``."""
-    return 2 * int(prod(x.shape)) * int(out.shape[-1])
+def packed_int8_linear(x: Any, *_: Any, out: Any, **__: Any) -> Cost:
+    """The same in whole numbers: an activation that is not yet quantised becomes so on the way."""
+    return Cost(packed_linear(x, out=out), dtype="int8")
 
 
 @formula("bitsandbytes::int8_linear_matmul", "bitsandbytes::int8_scaled_mm")

@@ -9,9 +9,8 @@ FLOP for each element that an arithmetic op writes (or, for reductions, reads).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +57,7 @@ FAMILIES = (
         _mkldnn_transpose _pack_padded_sequence _pin_memory _reshape _reshape_alias _resize_output
         _stack _to_copy _to _unsafe_index _unsafe_index_put _unsafe_masked_index
         _unsafe_masked_index_put_accumulate _unsafe_view _index_put_impl alias arange as_strided
+        shallow_copy_data
         as_strided_scatter block_diag cat channel_shuffle clone col2im col_indices ccol_indices
         complex constant_pad_nd copy crow_indices row_indices detach diag_embed diagonal
         diagonal_backward diagonal_scatter empty empty_like empty_permuted empty_quantized
@@ -312,20 +312,24 @@ def _stems(base: str) -> Iterable[str]:
     yield stem.removesuffix("_copy")
 
 
-def _tags(func: Any) -> set[str]:
-    """Tags of any overload: torch tags ``add.Tensor`` and forgets ``add.out``."""
-    packet = func._overloadpacket
-    found: set[str] = set()
-    for overload in packet.overloads():
-        # TorchScript-only overloads are listed and cannot be looked up.
-        with suppress(AttributeError, RuntimeError):
-            found |= {str(tag).rpartition(".")[2] for tag in getattr(packet, overload).tags}
-    return found
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What torch itself says of an op.
+
+    Attributes:
+        composite: Whether it is written in terms of other ops.
+        view: Whether its result shares memory with an argument.
+        tags: Tags of any of its overloads: torch tags ``add.Tensor`` and forgets ``add.out``.
+
+    """
+
+    composite: bool
+    view: bool
+    tags: frozenset[str]
 
 
-def zero_rule(func: Any, op: str) -> Rule:
+def zero_rule(name: str, op: str, traits: Traits) -> Rule:
     """Zero with its reason, or unknown."""
-    name = func._schema.name
     namespace, _, base = name.partition("::")
     if namespace in NAMESPACES:
         return Rule("zero", name, op, NAMESPACES[namespace])
@@ -342,11 +346,10 @@ def zero_rule(func: Any, op: str) -> Rule:
         return Rule("zero", name, op, family.reason, family.per_element, on_input=family.on_input)
     if namespace == "prims" and base not in PRIMS_WITH_PRODUCTS:
         return Rule("zero", name, op, "arithmetic on single elements", 1)
-    tags = _tags(func)
-    if "pointwise" in tags:
+    if "pointwise" in traits.tags:
         return Rule("zero", name, op, "arithmetic on single elements", 1)
-    if "reduction" in tags:
+    if "reduction" in traits.tags:
         return Rule("zero", name, op, "reduces elements", 1, on_input=True)
-    if getattr(func, "is_view", False):
+    if traits.view:
         return Rule("zero", name, op, "moves or creates data")
     return Rule("unknown", name, op)

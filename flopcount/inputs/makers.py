@@ -111,7 +111,7 @@ class Maker:
 
     def text_only(self) -> Any:
         """Token ids of a model whose one input may be anything: text if it has a vocabulary."""
-        if self.sizes.number("vocab_size") is None or not self.model.config.vocab_size:
+        if not getattr(self.model.config, "vocab_size", None):
             raise self.sizes.unknown("inputs", "what the model reads")
         return self.text()
 
@@ -157,12 +157,21 @@ class Maker:
     # -------------------------------------------------------------- images and videos
     def image_size(self) -> tuple[int, int]:
         """Return height and width: the caller's, else the configuration's."""
-        size = self.sizes.image or self.sizes.pair(*_IMAGE, parts=VISION)
+        size = self.sizes.image or self._pyramid() or self.sizes.pair(*_IMAGE, parts=VISION)
         if size is None:
             raise self.sizes.unknown("image", "the training image's height and width")
         if "prompt_pixel_values" in self.accepted:  # the prompt is the other half of the picture
             return size[0] // 2, size[1]
         return size
+
+    def _pyramid(self) -> tuple[int, int] | None:
+        """Return the side of an image whose smallest copy fills one patch of a pyramid."""
+        ratios = getattr(self.model.config, "scaled_images_ratios", None)
+        patch = self.sizes.number("patch_size")
+        if not isinstance(ratios, list | tuple) or not ratios or patch is None:
+            return None
+        side = round(patch / min(ratios))
+        return side, side
 
     def channels(self) -> int:
         """Return the image's channels: the configuration's, else three colours."""
@@ -300,6 +309,9 @@ class Maker:
         if frames is None and positions is not None and halved:
             # The convolutions before the encoder halve the frames (Whisper).
             frames = 2 * positions
+        each = self.sizes.number("audio_length_per_tok")
+        if each is not None and self.sizes.sequence is not None:  # one token for so many frames
+            return each * self.sizes.sequence
         if frames is None:
             raise self.sizes.unknown("audio_frames", "the spectrogram frames a sample")
         return frames
@@ -362,6 +374,21 @@ class Maker:
             raise self.sizes.unknown(key, "the width of an agent's states or actions")
         return self.floats(self.sizes.batch, self.sizes.tokens(), width)
 
+    def stated(self, key: str) -> int:
+        """Return a size that the configuration states under its own name.
+
+        Raises:
+            InputSizeUnknownError: it does not.
+        """
+        found = self.sizes.number(key)
+        if found is None:
+            raise self.sizes.unknown(key, "which the configuration states for such a model")
+        return found
+
+    def task(self) -> Any:
+        """Token ids of the words that name a task, padded to their fixed length."""
+        return self.whole(self.sizes.batch, self.stated("task_seq_len"))
+
     def visual_features(self) -> Any:
         """Features of regions that another model found (batch, regions, width): how many is open."""
         raise self.sizes.unknown("visual_feats", "the regions an image and their width")
@@ -370,7 +397,8 @@ class Maker:
 def is_dual_tower(model: Any) -> bool:
     """Contrastive pairs (CLIP, CLAP) read both, other models of two towers run on text alone."""
     config = model.config
-    both = any(hasattr(config, part) for part in ("vision_config", "audio_config"))
+    towers = ("vision_config", "audio_config", "video_config")
+    both = any(getattr(config, part, None) is not None for part in towers)
     if any(isinstance(getattr(config, key, None), int) for key in TOKEN_KEYS):
         return False  # an image stands between the words instead
     return both and hasattr(config, "text_config") and not model.can_generate()
@@ -428,6 +456,8 @@ MAKERS: dict[str, Callable[[Maker], Any]] = {
     "rewards": _one,
     "returns_to_go": _one,
     "timesteps": Maker.text,
+    "task_inputs": Maker.task,
+    "state": lambda m: m.floats(m.sizes.batch, m.stated("max_state_dim")),
     "visual_feats": Maker.visual_features,
     "visual_pos": Maker.visual_features,
 }

@@ -26,11 +26,12 @@ def result_of(title: str, stubs: Iterable[Stub]) -> tuple[dict[str, Any], Interv
         for run in stub.site.runs
     ]
     parts, pairs = totals.without_duplicates(parts)
-    timed, overlaps = totals.with_overlaps(parts)
+    settle = _Settled()
+    timed, overlaps = settle(parts)
     findings = [
         *_duplicates(pairs), *_overlaps(overlaps), *_words(parts), *_sites(sites), *_open(parts),
     ]  # fmt: skip
-    counted = _counted(parts, "parameter_update")
+    counted = _counted(parts, "parameter_update", settle)
     flop = totals.total(counted)
     result = {
         "schema": SCHEMA,
@@ -44,9 +45,23 @@ def result_of(title: str, stubs: Iterable[Stub]) -> tuple[dict[str, Any], Interv
         "findings": [
             {"code": one.code, "severity": one.severity, "message": one.message} for one in findings
         ],
-        "regimes": _regimes(parts),
+        "regimes": _regimes(parts, settle),
     }
     return result, flop
+
+
+class _Settled:
+    """Settles shared device time once for each set of runs: most ledgers count the same ones."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[int, ...], tuple[list[Part], list[totals.Overlap]]] = {}
+
+    def __call__(self, parts: Sequence[Part]) -> tuple[list[Part], list[totals.Overlap]]:
+        # The parts outlive this object, so an id is one part's alone.
+        key = tuple(map(id, parts))
+        if key not in self._found:
+            self._found[key] = totals.with_overlaps(parts)
+        return self._found[key]
 
 
 def _known(parts: Sequence[Part]) -> dict[str, Any]:
@@ -69,7 +84,7 @@ def _verdict(sites: Sequence[tuple[str, Stub]], findings: Sequence[Finding]) -> 
     return str(worst(tests))
 
 
-def _counted(parts: Sequence[Part], ledger: str) -> list[Part]:
+def _counted(parts: Sequence[Part], ledger: str, settle: _Settled) -> list[Part]:
     """Pick the runs that a ledger counts, and settle among them who counts shared device time."""
     from flopledger.inputs import RunFigures
     from flopledger.scope import counts
@@ -87,17 +102,17 @@ def _counted(parts: Sequence[Part], ledger: str) -> list[Part]:
             ledger,
         )
     ]
-    return totals.with_overlaps(counted)[0]
+    return settle(counted)[0]
 
 
-def _regimes(parts: Sequence[Part]) -> list[dict[str, Any]]:
+def _regimes(parts: Sequence[Part], settle: _Settled) -> list[dict[str, Any]]:
     from flopledger import regimes
     from flopledger.verdict import zone
 
     found = []
     chosen = [regime for regime in regimes.default_regimes() if regime.rule is None]
     sums = {
-        ledger: totals.total(_counted(parts, ledger))
+        ledger: totals.total(_counted(parts, ledger, settle))
         for ledger in sorted({regime.ledger for regime in chosen})
     }
     for regime in chosen:

@@ -36,8 +36,13 @@ from typing import Any
 
 import msgspec
 
+from flopledger.bundle.errors import BundleError
 from flopledger.bundle.summary import DeviceWindows, Ends, RunSummary
 from flopledger.quantity import Z90, Interval
+
+#: Stretches of device time, each as often as a run claims it, that one sum settles. The largest single
+#: site may hold (`members.MAX_CLAIMS`) fits several times; a minute's work is not exceeded.
+MAX_CLAIMS = 5_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,19 +153,31 @@ def with_overlaps(parts: Sequence[Part]) -> tuple[list[Part], list[Overlap]]:
         "low": defaultdict(list),
     }
     shared: dict[tuple[int, int], list[float]] = defaultdict(list)
+    # Who counts a stretch: the highest rate, by name where rates are equal.
+    places = {
+        end: _places(
+            [(part.end(end) / time, part.label) for part, time in zip(parts, seen, strict=True)]
+        )
+        for end in repeated
+    }
+    settled = 0
     for claim in claims.values():
         if len(claim) < 2:
             continue
         for seconds, runs in _segments(claim):
+            settled += len(runs)
+            if settled > MAX_CLAIMS:
+                raise _too_many(parts, repeated["low"])
             for end, lost in repeated.items():
-                rates = {n: (parts[n].end(end) / seen[n], parts[n].label) for n in runs}
-                for number in runs - {max(rates, key=lambda n: rates[n])}:
-                    lost[number].append(seconds)
+                counts_it = max(runs, key=places[end].__getitem__)
+                for number in runs:
+                    if number != counts_it:
+                        lost[number].append(seconds)
             # One pair a run, with the one that counts the time: all pairs of many runs are too many.
-            rates = {n: (parts[n].end("best") / seen[n], parts[n].label) for n in runs}
-            counts_it = max(rates, key=lambda n: rates[n])
-            for number in runs - {counts_it}:
-                shared[min(counts_it, number), max(counts_it, number)].append(seconds)
+            counts_it = max(runs, key=places["best"].__getitem__)
+            for number in runs:
+                if number != counts_it:
+                    shared[min(counts_it, number), max(counts_it, number)].append(seconds)
     touched = {number for pair in shared for number in pair}
     found = [
         replace(
@@ -178,6 +195,20 @@ def with_overlaps(parts: Sequence[Part]) -> tuple[list[Part], list[Overlap]]:
         for (one, two), pieces in shared.items()
     ]
     return _once_below(found), sorted(overlaps, key=lambda one: (one.first, one.second))
+
+
+def _too_many(parts: Sequence[Part], lost: dict[int, list[float]]) -> BundleError:
+    """Name the site that claims most of what others claim, too."""
+    by_site: dict[str, int] = defaultdict(int)
+    for number, part in enumerate(parts):
+        by_site[part.site] += len(lost[number])
+    worst = max(sorted(by_site), key=lambda site: by_site[site])
+    called = next(part.called for part in parts if part.site == worst)[:60]
+    return BundleError(
+        f"the bundles claim the same devices more than {MAX_CLAIMS:,} times over, which is more than a "
+        f"merge settles; most of it the site {called!r} ({worst[:12]}): leave it out, or name the keys "
+        "that you know with --trust"
+    )
 
 
 def total(parts: Iterable[Part]) -> Interval | None:
@@ -337,7 +368,7 @@ def _highest(group: Sequence[Part], kept: Part, *, disputed: bool) -> RunSummary
 
 def _segments(
     claims: Sequence[tuple[int, DeviceWindows]],
-) -> Iterable[tuple[float, frozenset[int]]]:
+) -> Iterable[tuple[float, tuple[int, ...]]]:
     """Cut one device's time into stretches that two or more runs claim."""
     edges = sorted(
         edge
@@ -348,11 +379,20 @@ def _segments(
     open_now: dict[int, int] = defaultdict(int)
     last = 0.0
     for time, step, number in edges:
-        runs = frozenset(n for n, count in open_now.items() if count > 0)
-        if len(runs) > 1 and time > last:
-            yield time - last, runs
+        if len(open_now) > 1 and time > last:
+            yield time - last, tuple(open_now)
         open_now[number] += step
+        if open_now[number] == 0:  # else a day of short windows would be walked by every edge
+            del open_now[number]
         last = time
+
+
+def _places(values: Sequence[tuple[float, str]]) -> list[int]:
+    """Give each value's place in ascending order."""
+    places = [0] * len(values)
+    for place, number in enumerate(sorted(range(len(values)), key=lambda n: values[n])):
+        places[number] = place
+    return places
 
 
 def _seen_seconds(run: RunSummary) -> float:

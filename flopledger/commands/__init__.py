@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -54,7 +54,21 @@ def _opened(verbs: tuple[str, ...]) -> typer.Typer:
     return app
 
 
-def _door() -> None:
+def _tell(wanted: bool) -> None:
+    if wanted:
+        from flopledger import __version__
+
+        typer.echo(f"flopledger {__version__}")
+        raise typer.Exit
+
+
+def _door(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_tell, is_eager=True, help="Say which version this is."),
+    ] = False,
+) -> None:
     """Settle how much compute a model's training took, and whether a claim about it holds."""
 
 
@@ -95,7 +109,7 @@ def main(argv: list[str] | None = None) -> int:
             traceback.print_exc()
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             _drop_output()
-        return _report(error)
+        return _report(error, arguments)
     return outcome if isinstance(outcome, int) else 0
 
 
@@ -125,7 +139,21 @@ def _take_debug(arguments: list[str]) -> bool:
     return True
 
 
-def _report(error: Exception) -> int:
+def _say_what_was_found(error: Any, arguments: Sequence[str]) -> None:
+    """Add the value to a usage error that says only what it should have been."""
+    names = getattr(getattr(error, "param", None), "opts", ())
+    for name in names:
+        for at, word in enumerate(arguments):
+            value = arguments[at + 1] if word == name and at + 1 < len(arguments) else None
+            if word.startswith(f"{name}="):
+                value = word.partition("=")[2]
+            if value is not None and repr(value) not in error.message:
+                numbers = "parse string as a number" in error.message
+                error.message += f" (found {value[:60]!r}{'; write 8e9' if numbers else ''})"
+                return
+
+
+def _report(error: Exception, arguments: Sequence[str]) -> int:
     from flopcount.errors import FlopcountError
     from flopledger.errors import FlopledgerError
     from hardware_db.errors import HardwareError
@@ -136,6 +164,7 @@ def _report(error: Exception) -> int:
     if isinstance(error, typer.Abort):
         return 130
     if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error of the command line
+        _say_what_was_found(error, arguments)
         error.show()
         return 2
     if isinstance(error, FlopledgerError | FlopcountError | HardwareError | ProfilersError):

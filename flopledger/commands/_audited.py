@@ -1,5 +1,6 @@
 """What every verb that audits a case does alike: load, audit, and refuse an unusable target first."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,8 +40,24 @@ def check_target(
         raise FlopledgerError(f"{option} {path}: expected a name that ends in {suffixes[0]}")
     if not path.parent.is_dir():
         raise FlopledgerError(f"{option} {path}: no such folder {path.parent}; create it first")
+    if path.is_dir():
+        raise FlopledgerError(f"{option} {path}: a folder; give the name of a file")
+    if not os.access(path.parent, os.W_OK):
+        raise FlopledgerError(f"{option} {path}: the folder {path.parent} cannot be written to")
     if path.suffix.lower() == ".pdf":
         require_typst()
+
+
+def check_bundle(path: Path | None, option: str = "--out") -> None:
+    """Refuse a bundle's name that no verb would take for a bundle afterwards."""
+    from flopledger.errors import FlopledgerError
+
+    if path is None:
+        return
+    if path.suffix.lower() != ".zip":
+        raise FlopledgerError(f"{option} {path}: expected a name that ends in .zip")
+    if path.is_dir():
+        raise FlopledgerError(f"{option} {path}: a folder; give the name of a file")
 
 
 def require_typst() -> None:

@@ -1,5 +1,6 @@
 """A count on the terminal: what it comes to, where it goes, what to doubt."""
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -8,6 +9,7 @@ from rich.table import Table
 
 from flopledger.reports.console import terminal
 from flopledger.reports.count_json import rows
+from flopledger.text import number
 
 if TYPE_CHECKING:
     from flopcount.counted_model import CountedModel
@@ -29,14 +31,21 @@ def show(counted: "CountedModel", opinions: list[Any], *, by: str | None, depth:
     for line in (*counted.assumptions, *(counted.count.notes if counted.count else ())):
         talk.print(f"note: {escape(line)}")
     for finding in counted.findings:
-        talk.print(f"{finding.severity}: {finding.code}: {escape(finding.message)}")
+        talk.print(f"{finding.severity}: {finding.code}: {escape(_as_option(finding.message))}")
+
+
+def _as_option(message: str) -> str:
+    """Name a size as the command line does, where the message names the argument of Python."""
+    return re.sub(
+        r"\bgive (\w+)=\.\.\.", lambda found: f"give --{found[1].replace('_', '-')} N", message
+    )
 
 
 def figure(value: int | None) -> str:
     """Write an exact whole number with its size beside it; None is 'unknown', not 0."""
     if value is None:
         return _UNKNOWN
-    return f"{value:,}" if abs(value) < 10**6 else f"{value:,}  ({value:.4g})"
+    return f"{value:,}" if abs(value) < 10**6 else f"{value:,}  ({number(value, 4)})"
 
 
 def _head(counted: "CountedModel") -> Table:

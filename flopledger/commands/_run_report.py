@@ -48,10 +48,13 @@ def _rendered(made: "RunReport", form: str) -> str | bytes:
 
 def _tell(made: "RunReport") -> None:
     from flopledger.commands.run_text import steps_lines
+    from flopledger.reports.content.telemetry import extent
     from flopledger.reports.document import visible
 
     told = steps_lines({"steps": made.section, "findings": made.findings})
     lines = [made.name, *(f"  {line}" for line in told or ["no step is on record"])]
+    if made.telemetry is not None:
+        lines.append(f"  telemetry: {extent(made.telemetry)}")
     lines += [
         f"  {one.get('code')}: {one.get('message')}"
         for one in made.findings

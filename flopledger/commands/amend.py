@@ -38,6 +38,8 @@ def amend(
     import json
 
     from flopledger import amendments
+    from flopledger.reports.content.amendments import written
+    from flopledger.reports.document import visible
 
     done = amendments.append(
         case, author=author, reason=reason, text="\n".join(change or ()),
@@ -55,4 +57,4 @@ def amend(
         return
     typer.echo(f"{amendments.ledger_of(case)}: amendment {done.number}, {done.time}")
     for one in done.changes:
-        typer.echo(f"  {one.key}: {one.old!r} -> {one.new!r}")
+        typer.echo(f"  {one.key}: {visible(written(one.old))} -> {visible(written(one.new))}")

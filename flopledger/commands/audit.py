@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flopledger.commands._audited import audited, check_target
+from flopledger.commands._audited import audited, check_bundle, check_target
 
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
@@ -67,6 +67,7 @@ def audit(
     check_target(html)
     if key is not None and bundle is None:
         raise typer.BadParameter("signs a bundle; give --bundle F.zip, too", param_hint="--key")
+    check_bundle(bundle, "--bundle")
     check_target(pdf, "--pdf", (".pdf",))
     check_target(markdown, "--markdown", (".md",))
     if csv is None or not csv.is_dir():

@@ -102,6 +102,7 @@ def check(
     import json
 
     from flopledger.case import AuditCase
+    from flopledger.text import plural
 
     case = AuditCase.load(path, allow_outside=allow_outside)
     files = sum(len(case.evidence(index)) for index in range(len(case.spec.run)))
@@ -117,8 +118,8 @@ def check(
         typer.echo(json.dumps(answer))
         return
     typer.echo(
-        f"{path}: valid; {answer['models']} model(s), {answer['runs']} run(s), "
-        f"{answer['evidence_files']} evidence file(s)"
+        f"{path}: valid; {plural(len(case.spec.model), 'model')}, "
+        f"{plural(len(case.spec.run), 'run')}, {plural(files, 'evidence file')}"
     )
 
 

@@ -23,8 +23,9 @@ def count(
     model: Annotated[
         str,
         typer.Argument(
+            metavar="MODEL",
             help="config.json or its folder, .onnx, .pt2, package.module:factory, or weights "
-            "(.safetensors, .gguf, .bin, .pt: parameters only)."
+            "(.safetensors, .gguf, .bin, .pt: parameters only).",
         ),
     ],
     *,
@@ -93,8 +94,10 @@ def count(
     """
     from flopcount import conventions
     from flopcount.sources import count_source
+    from flopledger.commands._audited import check_target
 
     _check(mode, by, recompute)
+    check_target(html)
     for name in (convention, *(explain or ())):
         conventions.check(name)
     step: dict[str, Any] = {
@@ -155,6 +158,7 @@ def _waiting(model: str, convention: str, step: dict[str, Any]) -> "Iterator[Non
     from rich.markup import escape
 
     from flopcount.errors import FlopcountError
+    from flopledger.text import number
 
     talk = Console(stderr=True, highlight=False)
     if not talk.is_terminal:
@@ -166,7 +170,9 @@ def _waiting(model: str, convention: str, step: dict[str, Any]) -> "Iterator[Non
         except (FlopcountError, typer.BadParameter):
             form = None
         if form is not None:
-            status.update(f"by the closed form {form.total:.4g} FLOP; tracing to be exact ...")
+            status.update(
+                f"by the closed form {number(form.total, 4)} FLOP; tracing to be exact ..."
+            )
         yield
 
 

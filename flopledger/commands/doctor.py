@@ -215,7 +215,9 @@ def _product_lines(products: dict[str, Any] | None) -> list[str]:
 def _product_text(check: dict[str, Any]) -> str:
     if check["inside"] is None:
         return f"not possible ({check['reason']})"
+    from flopledger.text import number
+
     low, high = check["bounds"]["low"], check["bounds"]["high"]
-    allowed = f"{low:.3g} to {high:.3g}" if high is not None else f"at least {low:.3g}"
+    allowed = f"{number(low)} to {number(high)}" if high is not None else f"at least {number(low)}"
     verdict = "inside" if check["inside"] else f"{check['off']:.2g} times off"
-    return f"{check['flop']:.4g} FLOP done, {allowed} by the instruments: {verdict}"
+    return f"{number(check['flop'], 4)} FLOP done, {allowed} by the instruments: {verdict}"

@@ -1,5 +1,6 @@
 """``flopledger estimate``: the audit's answer without a claim, from a case or from the options."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,6 +63,7 @@ def estimate(
     from flopledger.auditing import DEFAULT_SEED, audit
     from flopledger.commands._audited import check_target
     from flopledger.commands.audit import show
+    from flopledger.errors import CaseError
 
     check_target(html)
     run = {
@@ -80,8 +82,12 @@ def estimate(
         "active_parameters": active_parameters,
         "config": None if config is None else str(config.absolute()),
     }
+    try:
+        described = _case(case, run, model, kind)
+    except CaseError as error:
+        raise CaseError(_by_option(str(error))) from None
     report = audit(
-        _case(case, run, model, kind),
+        described,
         seed=DEFAULT_SEED if seed is None else seed,
         trace=trace,
     )
@@ -115,7 +121,20 @@ def _case(path: Path | None, run: dict[str, Any], model: dict[str, Any], kind: s
         return AuditCase.load(path).without_claim()
     if not known and not described:
         raise CaseError("nothing to estimate from: give a case file, or options such as --tokens")
-    return AuditCase.of_options(_with_model(known | {"name": "run", "kind": kind}, described))
+    return AuditCase.of_options(_with_model(known | {"name": "1", "kind": kind}, described))
+
+
+#: Options that are called otherwise than the key of a case that they stand for.
+_OPTIONS = {"sequence_length": "sequence"}
+
+
+def _by_option(message: str) -> str:
+    """Name the option that was given, where a message names the key of a case made of options."""
+    found = re.match(r"options: (?:run\[0\]|model\.model)\.(\w+)", message)
+    if found is None:
+        return message
+    option = _OPTIONS.get(found[1], found[1]).replace("_", "-")
+    return f"--{option}{message[found.end() :]}"
 
 
 def _with_model(run: dict[str, Any], described: dict[str, Any]) -> dict[str, Any]:

@@ -46,10 +46,13 @@ def merge(
     from flopledger.bundle import merge as add_up
     from flopledger.commands import _keys
     from flopledger.commands import _merge_page as merge_page
-    from flopledger.commands._audited import check_target
+    from flopledger.commands._audited import check_bundle, check_target
     from flopledger.commands.verify import plain
-    from flopledger.text import interval
+    from flopledger.reports.merge_sections import hard_verdicts
+    from flopledger.text import interval, plural
 
+    check_bundle(out)
+    _spare(bundles, out)
     pages = {"--html": html, "--pdf": pdf, "--markdown": markdown}
     for option, target in pages.items():
         check_target(target, option, merge_page.SUFFIXES[option[2:]])
@@ -64,9 +67,18 @@ def merge(
         typer.echo(json.dumps(done.to_dict(), indent=2, ensure_ascii=False))
         return done.exit_code
     total = "not known" if done.total is None else interval(done.total)
-    sites = f"{done.sites} site{'' if done.sites == 1 else 's'}"
-    runs = f"{done.runs} run{'' if done.runs == 1 else 's'}"
+    sites, runs = plural(done.sites, "site"), plural(done.runs, "run")
     typer.echo(f"{out}: {sites}, {runs}, total {total} FLOP: {done.verdict}")
+    for line in hard_verdicts(done.result):
+        typer.echo(f"  {plain(line)}")
     for finding in done.findings:
         typer.echo(f"  {finding.severity} {finding.code}: {plain(finding.message)}")
     return done.exit_code
+
+
+def _spare(bundles: list[Path], out: Path) -> None:
+    """Refuse to write the merge over what a site sealed."""
+    from flopledger.errors import FlopledgerError
+
+    if out.exists() and any(one.exists() and one.samefile(out) for one in bundles):
+        raise FlopledgerError(f"--out {out}: one of the bundles to merge; give another name")

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flopledger.text import number
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -14,7 +16,7 @@ def print_run(summary: dict[str, Any], folder: Path, out: "Console") -> None:
     for line in steps_lines(summary):
         out.print(f"  {line}", soft_wrap=True, markup=False)
     for device in summary["devices"]:
-        out.print(f"  {_device(device)}", soft_wrap=True)
+        out.print(f"  {_device(device)}", soft_wrap=True, markup=False)
     out.print(f"  energy {joules(summary['energy_joules'])}", soft_wrap=True)
     bounds = summary["flop_bounds"]
     if bounds is None:
@@ -33,7 +35,7 @@ def print_run(summary: dict[str, Any], folder: Path, out: "Console") -> None:
 
 def _range(ends: dict[str, Any]) -> str:
     low, high = ends["low"], ends["high"]
-    return f"at least {low:.3g}" if high is None else f"{low:.3g} to {high:.3g}"
+    return f"at least {number(low)}" if high is None else f"{number(low)} to {number(high)}"
 
 
 def steps_lines(summary: dict[str, Any]) -> list[str]:
@@ -67,9 +69,11 @@ def steps_lines(summary: dict[str, Any]) -> list[str]:
 
 def _flop(steps: dict[str, Any], name: str) -> str:
     if steps[name] is not None:
-        return f"{steps[name]:.4g}"
+        return number(steps[name], 4)
     low, high = steps[f"{name}_bounds"]
-    return f"at least {low:.4g}" if high is None else f"{low:.4g} to {high:.4g}"
+    return (
+        f"at least {number(low, 4)}" if high is None else f"{number(low, 4)} to {number(high, 4)}"
+    )
 
 
 def _dtypes(steps: dict[str, Any]) -> str:

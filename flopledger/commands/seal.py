@@ -78,6 +78,7 @@ def seal(
     """
     from flopledger.bundle import redaction, sealing
     from flopledger.commands import _keys
+    from flopledger.commands._audited import check_bundle
 
     if sigstore:
         _announce(sigstore_trust)
@@ -87,6 +88,7 @@ def seal(
         return
     if not key or out is None:
         raise _lacking("--key" if not key else "--out")
+    check_bundle(out)
     keys = _keys.private(key)
     chosen = sealing.Choices(
         html=html, site=site, audit_id=_keys.secret(audit_id_file), summary_only=summary,

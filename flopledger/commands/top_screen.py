@@ -84,7 +84,7 @@ def _cells(view: "DeviceView") -> dict[str, str]:
     if faults and not view.readings:
         faults = [next(iter(view.absent.values())).upper()]
     if view.age_seconds > 5 and not view.ended:
-        faults.insert(0, f"silent for {view.age_seconds:.0f} s")
+        faults.insert(0, f"silent for {_age(view.age_seconds)}")
     return {
         "power": _of(get("power_mw"), limit, 1e3, "W"),
         "clock": _of(get("sm_clock_mhz"), device.max_sm_clock_mhz, 1, "MHz"),
@@ -94,6 +94,13 @@ def _cells(view: "DeviceView") -> dict[str, str]:
         "temp": "-" if get("temperature_c") is None else f"{get('temperature_c')} C",
         "faults": ", ".join(faults[:2]),
     }
+
+
+def _age(seconds: float) -> str:
+    """Return how long ago something was; of an old recording nobody counts the seconds."""
+    if seconds < 600:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 3600:.0f} h" if seconds < 2 * 86400 else f"{seconds / 86400:,.0f} days"
 
 
 def _of(value: float | None, whole: float | None, unit: float, name: str) -> str:

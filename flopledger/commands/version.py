@@ -4,6 +4,9 @@ from typing import Annotated
 
 import typer
 
+#: What the figures or the look of an answer may hang on.
+_COMPANIONS = ("numpy", "torch", "transformers", "plotly", "typst", "nvidia-ml-py")
+
 
 def register(app: typer.Typer) -> None:
     """Hang this verb on the command line."""
@@ -22,5 +25,23 @@ def version(
 
     from flopledger import __version__
 
-    answer = {"flopledger": __version__, "python": platform.python_version()}
-    typer.echo(json.dumps(answer) if as_json else "\n".join(f"{k} {v}" for k, v in answer.items()))
+    answer: dict[str, str | None] = {
+        "flopledger": __version__,
+        "python": platform.python_version(),
+    }
+    answer |= {name: _installed(name) for name in _COMPANIONS}
+    if as_json:
+        typer.echo(json.dumps(answer))
+        return
+    for name, found in answer.items():
+        typer.echo(f"{name} {found or 'not installed'}")
+
+
+def _installed(name: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as found
+
+    try:
+        return found(name)
+    except PackageNotFoundError:
+        return None

@@ -7,6 +7,7 @@ from flopledger.facts import Fact, Finding
 from flopledger.logs.architecture import Shape
 from flopledger.logs.evidence import Evidence
 from flopledger.logs.run_facts import Resolved
+from flopledger.text import number
 
 #: Two numbers closer than this are one number, printed twice.
 _SAME = 0.005
@@ -230,9 +231,9 @@ def _claim_of_values(
         Finding(
             code="counter-implausible",
             severity="error",
-            message=f"claimed {claim.number:.4g} FLOP is 6 x {implied:.4g} parameters x "
-            f"{samples.number:,.0f} samples x {values:,} {what}: the counter took every value of "
-            "the input for a token, which is some hundred times too many",
+            message=f"the software's total of {number(claim.number)} FLOP is 6 x {number(implied)} "
+            f"parameters x {samples.number:,.0f} samples x {values:,} {what}: the counter took every "
+            "value of the input for a token, which is some hundred times too many",
             evidence=tuple(fact.place for fact in claim.facts),
         )
     ]

@@ -13,6 +13,14 @@ from typing import Any
 from flopledger.logs import limits, packed
 from flopledger.logs.evidence import EvidenceError
 
+#: What launchers set before each line: torchrun's ranks, Ray's workers. The rank is no part of the line.
+_LAUNCHER = re.compile(
+    r"^\s{0,3}(?:\[(?:rank|default|Rank )\d{1,5}\]: ?|\(\w{1,60} pid=\d{1,9}(?:, ip=[\d.]{7,15})?\) )"
+)
+#: srun --label sets the task's number, padded to one width.
+_LABEL = re.compile(r"^\s{0,5}\d{1,6}: ")
+_LABELLED_SHARE = 0.9
+_LABELLED_BYTES = 1 << 16
 _ANSI = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 
 
@@ -41,6 +49,29 @@ class Document:
                 file.seek(-limits.TAIL_BYTES, 2)
                 head += b"\n" + file.read(limits.TAIL_BYTES)
         return head
+
+    @cached_property
+    def _has_labels(self) -> bool:
+        return _is_labelled(self.head[:_LABELLED_BYTES].decode("utf-8", "replace"))
+
+    @cached_property
+    def printed_head(self) -> bytes:
+        """The head as ``lines`` would give it: without colours and what launchers set before lines."""
+        head = self.head.removeprefix(codecs.BOM_UTF8)
+        if b"\0" in head[:4096] or not self._is_dressed(head):
+            return head
+        lines = (_clean(one) for one in head.splitlines())
+        plain = (_LABEL.sub("", one) for one in lines) if self._has_labels else lines
+        return "\n".join(plain).encode()
+
+    def _is_dressed(self, head: bytes) -> bool:
+        beginning = head[:_LABELLED_BYTES]
+        return (
+            self._has_labels
+            or b"\x1b[" in beginning
+            or b" pid=" in beginning
+            or re.search(rb"(?m)^\s{0,3}\[(?:rank|default|Rank )\d{1,5}\]:", beginning) is not None
+        )
 
     @property
     def is_plain(self) -> bool:
@@ -75,10 +106,12 @@ class Document:
     def lines(self) -> Iterator[tuple[int, str]]:
         """Give ``(line number, text)``, with colour codes, NULs and bad UTF-8 taken out.
 
+        What a launcher set before every line (``[rank0]:``, ``(Worker pid=1)``) is taken off, too.
         A carriage return ends a piece of a line too: progress bars rewrite one line many times.
         """
         self._require(limits.TEXT_BYTES, "a log")
         self.skipped_lines = 0
+        labelled = self._has_labels
         with self.open() as file:
             number = 0
             while piece := file.readline(limits.LINE_CHARACTERS + 1):
@@ -93,7 +126,8 @@ class Document:
                     continue
                 piece = piece.rstrip(b"\r\n")
                 for part in piece.split(b"\r") if b"\r" in piece else (piece,):
-                    yield number, _clean(part)
+                    text = _clean(part)
+                    yield number, _LABEL.sub("", text) if labelled else text
 
     def text(self, limit: int = limits.SMALL_BYTES) -> str:
         """Give the whole file as text."""
@@ -139,4 +173,14 @@ def _clean(piece: bytes) -> str:
     text = piece.decode("utf-8", "replace")
     if "\0" in text:
         text = text.replace("\0", "")
-    return _ANSI.sub("", text) if "\x1b" in text else text
+    text = _ANSI.sub("", text) if "\x1b" in text else text
+    if "]:" in text[:20] or " pid=" in text[:80]:
+        text = _LAUNCHER.sub("", text)
+    return text
+
+
+def _is_labelled(head: str) -> bool:
+    """Say whether nearly every line of a beginning bears a task's number."""
+    lines = [text for text in head.splitlines()[:400] if text.strip()]
+    labelled = sum(_LABEL.match(text) is not None for text in lines)
+    return len(lines) > 2 and labelled >= _LABELLED_SHARE * len(lines)

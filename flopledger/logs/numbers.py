@@ -48,7 +48,7 @@ def parse_number(text: object) -> int | float | None:
         value = float(plain)
         if not math.isfinite(value):
             return None
-        return value if any(mark in plain for mark in ".eE") else int(plain)
+        return value if "." in plain or "e" in plain or "E" in plain else int(plain)
     except ValueError:
         return None
 

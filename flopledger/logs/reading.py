@@ -1,6 +1,5 @@
 """Evidence files in, facts out. Formats are recognised by content; one format a file."""
 
-import codecs
 import pathlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,10 @@ from flopledger.logs.readers import READERS
 #: What a fault of a reader on hostile content looks like. One bad file must not end an audit.
 _UNEXPECTED = (ValueError, LookupError, TypeError, ArithmeticError, AttributeError, RecursionError)
 
-
+#: Known files that hold no fact of a run.
+_SAY_NOTHING = frozenset(
+    {"model-auxiliary", "mlflow-other", "mlflow-metric", "mlflow-param", "model-card", "prose"}
+)
 #: Every checkpoint folder holds these again; nobody wonders at their copies.
 _REPEATED_BY_CHECKPOINTS = frozenset(
     {"model-auxiliary", "model-config", "adapter-config", "model-card", "hf-results", "prose"}
@@ -163,8 +165,7 @@ def recognise(document: Document) -> Reader | None:
     name = document.name
     if document.is_packed:
         name = next((name.removesuffix(end) for end in SUFFIXES if name.endswith(end)), name)
-    # A byte order mark hides the first character that formats are told by.
-    head = document.head.removeprefix(codecs.BOM_UTF8)
+    head = document.printed_head
     for reader in READERS:
         if reader.sniff(head, name):
             return reader
@@ -186,6 +187,14 @@ def _read_one(reader: Reader, document: Document) -> Notes:
             "error",
             f"{document.name}: the {reader.format} reader met content that it does not expect "
             f"({type(error).__name__}); nothing was taken from this file",
+            "the file",
+        )
+    if not notes.facts and not notes.findings and reader.format not in _SAY_NOTHING:
+        notes.finding(
+            "no-facts",
+            "warning",
+            f"read as {reader.format}, and nothing was found in it that an audit can use: its marks are "
+            "there, its figures are not",
             "the file",
         )
     if document.skipped_lines:

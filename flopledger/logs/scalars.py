@@ -21,6 +21,22 @@ _METRICS: dict[str, tuple[str, Grade]] = {
     "tokens_seen": ("tokens", Grade.LOG),
     "consumed_tokens": ("tokens", Grade.LOG),
     "time/token": ("tokens", Grade.LOG),
+    "total_tokens": ("tokens", Grade.LOG),
+    "total_tokens_seen": ("tokens", Grade.LOG),
+    "n_tokens_seen": ("tokens", Grade.LOG),
+    "num_tokens_seen": ("tokens", Grade.LOG),
+    "throughput/total_tokens": ("tokens", Grade.LOG),
+    "throughput/total tokens": ("tokens", Grade.LOG),
+    "throughput/device/tokens_per_sec": ("tokens_per_second_per_accelerator", Grade.LOG),
+    "throughput/device/tokens_per_second": ("tokens_per_second_per_accelerator", Grade.LOG),
+    "throughput/device/TPS": ("tokens_per_second_per_accelerator", Grade.LOG),
+    "throughput(tps)": ("tokens_per_second_per_accelerator", Grade.LOG),
+    "throughput/device/flops_per_sec": ("claimed_flop_per_second_per_accelerator", Grade.CLAIM),
+    "runtime/flops_per_sec_per_gpu": ("claimed_flop_per_second_per_accelerator", Grade.CLAIM),
+    "TFLOPS_per_GPU": ("claimed_flop_per_second_per_accelerator", Grade.CLAIM),
+    "mfu(%)": ("claimed_mfu", Grade.CLAIM),
+    "batch-size": ("global_batch", Grade.LOG),
+    "world-size": ("world_size", Grade.LOG),
     "consumed_samples": ("samples", Grade.LOG),
     "consumed-train-samples": ("samples", Grade.LOG),
     "consumed_train_samples": ("samples", Grade.LOG),
@@ -33,7 +49,9 @@ _UNITS = {
     "planned_train_samples_per_second": "samples/s",
     "planned_train_steps_per_second": "1/s",
 }
-_WHOLE = frozenset({"steps", "tokens", "samples"})
+_WHOLE = frozenset({"steps", "tokens", "samples", "global_batch", "world_size"})
+#: Tags in another unit than the canonical name's.
+_FACTORS = {"TFLOPS_per_GPU": 1e12, "mfu(%)": 0.01}
 
 #: Trainer argument -> canonical name of a whole number.
 _SETTINGS = {
@@ -75,7 +93,9 @@ def note_metric(tag: str, value: object, locator: str, notes: Notes) -> None:
     number = parse_count(number) if name in _WHOLE else parse_positive(number)
     if number is None:
         return
-    if name == "claimed_mfu" and number > 1.5:
+    if (factor := _FACTORS.get(_plain(tag))) is not None:
+        number = number * factor
+    elif name == "claimed_mfu" and number > 1.5:
         number = number / 100  # a percentage
     notes.fact(name, number, locator, grade=grade, unit=_UNITS.get(name))
 
@@ -85,7 +105,7 @@ def note_setting(key: str, value: object, locator: str, notes: Notes) -> None:
     plain = key.rsplit("/", 1)[-1]
     if plain in _SETTINGS:
         notes.fact(_SETTINGS[plain], parse_count(value), locator)
-    elif plain in ("bf16", "fp16", "fp8") and str(value).strip().lower() == "true":
+    elif plain in ("bf16", "fp16", "fp8") and str(value).strip().lower() in ("true", "1", "1.0"):
         notes.fact("precision", plain, locator)
 
 

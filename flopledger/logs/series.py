@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from flopledger.facts import NAMES, Fact, Finding, Grade
+from flopledger.logs import event_files
 from flopledger.logs.evidence import Evidence
 
 _STATES = frozenset({"hf-trainer-state"})
@@ -32,6 +33,8 @@ def settle(evidence: Evidence) -> tuple[Evidence, list[Finding]]:
     evidence, findings = _latest_checkpoint(evidence)
     evidence, outdated = _finished_later(evidence)
     findings += outdated
+    evidence, joined = event_files.join(evidence)
+    findings += joined
     for format_id in _CONSOLES:
         evidence, joined = _join(evidence, format_id)
         findings += joined

@@ -25,7 +25,7 @@ _HOLE_INTERVALS = 10
 #: Stamps and summed step times may differ by this before it is worth a word.
 _CLOCK_SLACK = 0.1
 
-_STAMP = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)[ T](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,6}))?")
+_STAMP = re.compile(r"(\d{4})[-/]?(\d\d)[-/]?(\d\d)[ T](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,6}))?")
 
 
 def short_lines(document: Document) -> Iterator[tuple[int, str]]:
@@ -42,7 +42,7 @@ def stamp_seconds(text: str) -> float | None:
     match = _STAMP.search(text)
     if match is None:
         return None
-    year, month, day, hour, minute, second = (int(match[group]) for group in range(1, 7))
+    year, month, day, hour, minute, second = map(int, match.groups()[:6])
     fraction = float(f"0.{match[7]}") if match[7] else 0.0
     try:
         moment = dt.datetime(year, month, day, hour, minute, min(second, 59), tzinfo=dt.UTC)
@@ -60,6 +60,7 @@ class Step:
     mark: str  #: what tells a repeated print from repeated work: the loss as printed
     seconds: float | None = None  #: of one step, averaged over the steps since the last print
     stamp: float | None = None
+    printed: int = 0  #: hash of the whole line; the same line again is a copy, not work done again
 
 
 class StepLog:
@@ -71,6 +72,7 @@ class StepLog:
         self.repeated: list[int] = []  #: lines that another rank had printed
         self.restarts: list[int] = []  #: lines where the count fell back
         self._seen: dict[int, Step] = {}
+        self._prints: set[tuple[int, int]] = set()  #: steps with the hashes of their lines
 
     def add(self, step: Step) -> bool:
         """Take a printed step in; ``False`` for one that another rank printed already."""
@@ -85,6 +87,8 @@ class StepLog:
             self._fallbacks.append((self.steps[-1].step, step.step))
             self.restarts.append(step.line)
         self._seen[step.step] = step
+        if step.printed:
+            self._prints.add((step.step, step.printed))
         self.steps.append(step)
         return True
 
@@ -93,6 +97,8 @@ class StepLog:
         before = self._seen.get(step.step)
         if before is None:
             return False
+        if step.printed and (step.step, step.printed) in self._prints:
+            return True
         if step.stamp is not None and before.stamp is not None:
             return abs(step.stamp - before.stamp) <= _RANKS_WITHIN_SECONDS
         last = self.steps[-1].step
@@ -165,16 +171,22 @@ class StepLog:
             return None
         return stamps[-1] - stamps[0]
 
-    def note(self, notes: Notes, *, zero_based: bool = False) -> None:
-        """Write down steps, restarts and time. ``zero_based``: step 0 is the first one done."""
+    def note(
+        self, notes: Notes, *, zero_based: bool = False, passes: int = 1, timed: bool = True
+    ) -> None:
+        """Write down steps, restarts and time.
+
+        ``zero_based``: step 0 is the first one done. ``passes``: what was printed are forward passes,
+        so many an optimizer step. ``timed``: no better word on the time stands elsewhere in the log.
+        """
         if not self.steps:
             return
         first, last = self.steps[0], self.steps[-1]
         done = self.covered_steps + (1 if zero_based else 0)
         if done > 0:
-            notes.fact("steps", done, line(last.line))
-        if self.first_step > 0:
-            notes.fact("first_step", self.first_step, line(first.line))
+            notes.fact("steps", done // passes or None, line(last.line))
+        if self.first_step >= passes:
+            notes.fact("first_step", self.first_step // passes, line(first.line))
             notes.finding(
                 "resumed-run",
                 "info",
@@ -190,7 +202,7 @@ class StepLog:
                 *(line(number) for number in self.repeated[:5]),
             )
         if self.lost_steps:
-            notes.fact("lost_steps", self.lost_steps, line(self.restarts[-1]))
+            notes.fact("lost_steps", self.lost_steps // passes or None, line(self.restarts[-1]))
             notes.finding(
                 "repeated-steps",
                 "warning",
@@ -198,7 +210,8 @@ class StepLog:
                 "compute spent that is not in the model",
                 *(line(number) for number in self.restarts[:5]),
             )
-        self._note_time(notes)
+        if timed:
+            self._note_time(notes)
 
     def _note_time(self, notes: Notes) -> None:
         summed, stamped = self.seconds(), self.stamped_seconds()

@@ -139,6 +139,7 @@ def _costed(built: "Architecture", count: "FlopCount", sequence: int | None, len
         ),
         parameters_total=built.parameters.total,
         parameters_active=built.parameters.active,
+        has_two_halves=bool(getattr(built.model.config, "is_encoder_decoder", False)),
     )
 
 

@@ -27,7 +27,7 @@ from flopledger.facts import Grade
 from flopledger.inputs import Input, RunFigures
 from flopledger.methods import device_time, priors
 from flopledger.parts import Part
-from flopledger.quantity import Quantity, between, exact
+from flopledger.quantity import Interval, Quantity, between, exact
 from flopledger.text import number
 
 if TYPE_CHECKING:
@@ -36,12 +36,16 @@ if TYPE_CHECKING:
 GROUP = "energy meter"
 #: A board in training: half of its rated power to all of it.
 DEVICE_SHARE = (0.5, 1.0)
+#: Below this share of its rated power no board computes at its full rate, whatever its power limit.
+LEAST_SHARE = 0.3
 #: Three submitters with one kind of node each: no narrower than this (ln).
 _NODE_FLOOR = 0.15
 #: A site's overhead over its computers, where it is not stated; hyperscale to an old machine room.
 PUE = (1.05, 1.6)
 #: From the least that boards draw to what a site draws for nodes.
 UNSTATED_SHARE = (0.5, 1.9)
+#: No single device is rated higher.
+_MOST_WATTS = 3000.0
 #: Round overheads that published energies were multiplied with.
 _ROUND_PUE = (1.0, 1.05, 1.08, 1.09, 1.1, 1.12, 1.15, 1.2, 1.25, 1.3, 1.4, 1.5, 1.58)
 #: A product of printed figures hits its factors within this; a meter does not.
@@ -70,11 +74,11 @@ def estimate(
 ) -> ComputeEstimate | None:
     """Estimate from energy; ``None`` without energy, part, rated power, or any utilisation."""
     joules = run.energy_joules
-    if joules is None or part is None or not joules.quantity.is_two_sided:
+    if joules is None or part is None:
         return None
     utilisation = device_time.utilisation_of(run, part, amount_known=amount_known)
-    if utilisation is None:
-        return None
+    if utilisation is None or not joules.quantity.is_two_sided:
+        return bound(run, part)
     peak, power = device_time.peak_of(run, part, utilisation), rated_power(part)
     if peak is None or power is None:
         return None
@@ -117,6 +121,33 @@ def estimate(
     )
 
 
+def bound(run: RunFigures, part: Part) -> ComputeEstimate | None:
+    """Give what the energy can have paid for at most: the ceiling's rate at the least power.
+
+    No board computes at its full rate on three tenths of its rated power: measured runs take three
+    times as many joules a FLOP as this allows, or more. Overheads in the energy only widen it.
+    """
+    joules, power, ceiling = run.energy_joules, rated_power(part), part.ceiling(run.precision)
+    if joules is None or power is None or ceiling is None or joules.quantity.interval.high is None:
+        return None
+    watts = power.quantity.interval.low
+    assert watts is not None
+    most = joules.quantity.interval.high / (LEAST_SHARE * watts) * ceiling.value
+    return ComputeEstimate(
+        method="energy",
+        run=run.name,
+        basis="hardware",
+        bound_only=True,
+        flop=Interval(low=None, best=None, high=most),
+        independence_group=GROUP if circularity(run, part) is None else device_time.GROUP,
+        inputs=(joules, power, part.as_input(run.precision)),
+        assumptions=(
+            ceiling.basis,
+            f"no device computes at that rate below {LEAST_SHARE:.0%} of its rated power",
+        ),
+    )
+
+
 def circularity(run: RunFigures, part: Part | None) -> Circularity | None:
     """Find the round power (and overhead) by which a stated energy was derived from the hours.
 
@@ -138,7 +169,9 @@ def circularity(run: RunFigures, part: Part | None) -> Circularity | None:
         if abs(math.log(watts / (tdp * pue))) < tolerance:
             return Circularity(watts=tdp, pue=pue)
     nearest = round(watts / 10) * 10.0
-    if nearest and abs(watts / nearest - 1) < 5e-4:
+    # Every large number is near a round one: only what a device can be said to draw is a rating.
+    most = UNSTATED_SHARE[1] * max(rated, default=_MOST_WATTS / UNSTATED_SHARE[1])
+    if 0 < nearest <= most and abs(watts / nearest - 1) < 5e-4:
         return Circularity(watts=nearest, pue=1.0)
     return None
 

@@ -55,6 +55,8 @@ class Costed:
     findings: tuple[Finding, ...] = ()
     parameters_total: float | None = None
     parameters_active: float | None = None
+    parameters_core: float | None = None  #: those that a token meets, without the lookup tables
+    has_two_halves: bool = False  #: encoder and decoder: a token meets one of them
 
 
 def load(key: str, spec: ModelSpec, config: Path | None, *, place: str) -> Model:
@@ -204,6 +206,10 @@ def _closed_form(model: Model, sequence: int | None, sizes: dict[str, Any]) -> C
         assumptions=form.assumptions,
         parameters_total=form.parameters.total,
         parameters_active=form.parameters.active,
+        parameters_core=None
+        if model.dimensions.kind == "encoder-decoder"
+        else form.parameters.active_without_embeddings,
+        has_two_halves=model.dimensions.kind == "encoder-decoder",
     )
 
 
@@ -278,6 +284,23 @@ def active_above_total(model: Model) -> list[Finding]:
         "the two are swapped, or of different models; the work is counted by the active ones as stated"
     )
     places = (model.active.source, model.total.source)
+    return [
+        Finding(code="active-exceeds-total", severity="warning", message=message, evidence=places)
+    ]
+
+
+def trained_above_total(model: Model, trainable: Input | None) -> list[Finding]:
+    """Find more trained parameters than the model has: they are of another model, or in another unit."""
+    if trainable is None or model.total is None:
+        return []
+    trained, total = trainable.quantity.interval.low, model.total.quantity.interval.high
+    if trained is None or total is None or trained <= total:
+        return []
+    message = (
+        f"{model.place}: {number(trained)} parameters are stated to be trained of a model of "
+        f"{number(total)}: the two are of different models, or one is in another unit"
+    )
+    places = (trainable.source, model.total.source)
     return [
         Finding(code="active-exceeds-total", severity="warning", message=message, evidence=places)
     ]

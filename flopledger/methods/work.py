@@ -29,8 +29,12 @@ EXACTLY_ONE = exact(1.0)
 #: Runs that only run the model forward.
 FORWARD_ONLY = frozenset({"synthetic-data", "evaluation"})
 GROUP = "architecture x amount trained"
-#: A total that no convention supports, but that careless reports quote for mixtures of experts.
+#: Totals that no convention supports, but that careless reports quote: for mixtures of experts, for
+#: models whose tokens meet one of two halves, where weights were frozen, where nothing was trained.
 ALL_EXPERTS = "6ND over all experts"
+BOTH_HALVES = "6ND over encoder and decoder alike"
+ALL_TRAINED = "every weight trained"
+TRAPS = frozenset({ALL_EXPERTS, BOTH_HALVES, ALL_TRAINED})
 ArchitectureMethod = Literal["counted", "closed-form"]
 
 
@@ -99,6 +103,7 @@ def estimate(
     if run.trainable_parameters is not None:
         known = (*known, run.trainable_parameters)
     notes = (*assumptions, *notes)
+    detail = "the model traced" if method == "counted" else ""
     if not (samples.quantity.is_two_sided and cost.scale.is_two_sided and mask.best is not None):
         return ComputeEstimate(
             method=method,
@@ -109,6 +114,7 @@ def estimate(
             independence_group=GROUP,
             inputs=known,
             assumptions=notes,
+            detail=detail,
         )
     parts: dict[str, Samples] = {
         shown.name: draws.of(f"{run.name}/amount", samples.quantity),
@@ -129,6 +135,7 @@ def estimate(
         assumptions=notes,
         draws=sample,
         log_variance=log_variances(parts),
+        detail=detail,
     )
 
 
@@ -160,6 +167,7 @@ def recorded(run: RunFigures, draws: Draws) -> ComputeEstimate | None:
             "again are not in it",
         ),
         draws=sample,
+        detail="steps as they ran",
         log_variance=() if sample is None else log_variances({"recorded count": sample}),
     )
 
@@ -253,14 +261,15 @@ def _one_sided(flop: Interval) -> Interval:
 def conventions(method: ArchitectureMethod, run: RunFigures, costed: "Costed") -> dict[str, float]:
     """Give the totals that an honest publisher may quote for this run: name -> FLOP.
 
-    Empty where the amount is unknown, or where the rules of thumb do not describe the run (frozen
-    weights, forward passes only).
+    Empty where the amount is unknown. Where the rules of thumb do not describe the run (frozen weights,
+    forward passes only), and beside the conventions, the totals of ``TRAPS`` that a mistake would give.
     """
     samples = amount(run, costed.cost)
-    partial = run.trainable_parameters is not None or run.kind in {*FORWARD_ONLY, "lora"}
-    if samples is None or samples.quantity.best is None or partial:
+    if samples is None or samples.quantity.best is None:
         return {}
     count, cost = samples.quantity.best, costed.cost
+    if run.trainable_parameters is not None or run.kind in {*FORWARD_ONLY, "lora"}:
+        return {ALL_TRAINED: count * cost.total}
     attention = cost.attention_forward + cost.attention_backward
     totals = {
         f"{method}, attention in full": count * cost.total,
@@ -274,6 +283,10 @@ def conventions(method: ArchitectureMethod, run: RunFigures, costed: "Costed") -
     if active is not None and everything is not None and active < everything:
         totals["6ND over active parameters"] = 6 * active * tokens
         totals[ALL_EXPERTS] = 6 * everything * tokens
+    elif everything is not None and costed.has_two_halves:
+        totals[BOTH_HALVES] = 6 * everything * tokens
     elif everything is not None:
         totals["6ND"] = 6 * everything * tokens
+    if costed.parameters_core is not None:
+        totals["6ND without embeddings"] = 6 * costed.parameters_core * tokens
     return totals

@@ -10,16 +10,19 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
+from flopcount.dtypes import dtype_name
 from flopcount.errors import FlopcountError
 from flopcount.live_fit import Fit, Sizes
 from flopcount.live_passes import DOUBLED, Pass, Wanted
 from profilers.step_identity import DeviceFacts, device_facts
 from profilers.step_passes import FULL, asked_for
+from profilers.step_signature import Values
 from profilers.steps import MOST_OUTPUTS, Kind, Variant, output_tensors
 
 if TYPE_CHECKING:
     from flopcount.live import LiveCount
     from flopcount.live_capture import LiveCall
+    from profilers.step_outside import Product
 
 Note = Callable[[str, str, str], None]
 """Code, severity, message."""
@@ -33,6 +36,11 @@ MOST_CALLS_KEPT = 256
 
 MOST_SPENT = 4096
 """Stretches of counting that are remembered until the steps around them are told."""
+
+MOST_ALIKE = 8
+"""So many counts agree before the values of whole numbers are believed to decide nothing."""
+MOST_SIZES = 64
+FOREVER = 1 << 40
 
 RAISED = "the call raised; how much of its forward was executed is not known"
 TRANSFORMED = "called under a function transform, where gradients do not show"
@@ -62,6 +70,14 @@ class _Family:
     """Kinds of calls that differ in sizes only."""
 
     fits: dict[Hashable, Fit] = field(default_factory=dict)
+    reads: bool | None = None
+    """Whether values of whole numbers decide what a call costs; None before anything was counted."""
+    costs: dict[Hashable, Cost] = field(default_factory=dict)
+    """Exact ones, so that calls that are alike share a line of the ledger."""
+    known: dict[Hashable, dict[Any, int]] = field(default_factory=dict)
+    """What sizes cost when they were counted first."""
+    alike: int = 0
+    """So often other values of the same sizes cost the same."""
     share: tuple[int, int] = (1, 1)
 
 
@@ -71,6 +87,8 @@ class _Data:
 
     family: _Family
     sizes: Sizes
+    values: Values
+    """Of whole numbers among the inputs."""
     call: LiveCall | None
     model: Any
     """Weak reference to the module."""
@@ -96,10 +114,13 @@ class Costs:
     def see(self, kind: Kind, module: Any, args: Any, kwargs: Any) -> None:
         """A call of a new kind is about to run: note what a count will need."""
         began = time.monotonic()
-        abstract, sizes = abstracted(kind.key)
+        abstract, sizes, values = abstracted(kind.key)
         family = self._families.setdefault(module, {}).setdefault(abstract, _Family())
-        data = _Data(family=family, sizes=sizes, call=None, model=weakref.ref(module))
+        data = _Data(
+            family=family, sizes=sizes, values=values, call=None, model=weakref.ref(module)
+        )
         kind.data = data
+        self._look_closer(kind)
         if not kind.transformed:
             from flopcount.live_capture import capture
 
@@ -108,6 +129,14 @@ class Costs:
             while len(self._kept) > MOST_CALLS_KEPT:
                 self._kept.pop(next(iter(self._kept))).call = None
         self.spend(began)
+
+    def _look_closer(self, kind: Kind) -> None:
+        """Have values looked at as long as those of some family of calls may matter."""
+        data: _Data = kind.data
+        seam, module = kind.seam(), data.model()
+        if seam is not None and module is not None:
+            families = self._families.get(module, {}).values()
+            seam.by_value = any(family.reads is not False for family in families)
 
     def settle(self, variant: Variant) -> Cost:
         """Return what a variant costs; count it if nobody knows yet."""
@@ -146,6 +175,17 @@ class Costs:
             spent.popleft()
         return sum(max(0, min(end, end_us) - max(start, start_us)) for start, end in spent)
 
+    def outside(self, variant: Variant, products: Sequence[Product]) -> None:
+        """Products that the program computed itself, whose sizes were read from their graph."""
+        figures: dict[Any, int] = {}
+        for dtype, forward, backward in products:
+            for phase, flop in (("forward", forward), ("backward", backward)):
+                key = phase, dtype_name(dtype)
+                figures[key] = figures.get(key, 0) + flop
+        cost = Cost(model=variant.kind.model, mode="train", inputs=(), flop=None)
+        self._fill(cost, figures, "graph")
+        variant.data = cost
+
     def _find(self, variant: Variant) -> Cost:
         kind = variant.kind
         data: _Data = kind.data
@@ -155,7 +195,12 @@ class Costs:
             self.tell("transformed-call", "warning", f"{kind.model}: {TRANSFORMED}")
             return cost
         wanted = [self._wanted(kind, number) for number in variant.asked]
-        key = (variant.mode, variant.passes, variant.doubled, tuple(wanted))
+        key: tuple[Hashable, ...] = (variant.mode, variant.passes, variant.doubled, tuple(wanted))
+        if data.family.reads:
+            key = (*key, data.values)
+        exact = (*key, data.sizes)
+        if not variant.raised and exact in data.family.costs:
+            return data.family.costs[exact]
         fit = data.family.fits.setdefault(key, Fit())
         figures = fit.predict(data.sizes)
         if figures is not None:
@@ -169,6 +214,8 @@ class Costs:
         if late and not variant.doubled and cost.flop is not None:
             # Gradients of an earlier step's backward: what they were gradients of is gone.
             cost.bounds, cost.reason = (sum(cost.flop.values()), None), DOUBLED
+        if cost.bounds is None and cost.flop is not None and len(data.family.costs) < MOST_SIZES:
+            data.family.costs[exact] = cost
         if cost.reason == DOUBLED:
             self.tell("double-backward", "warning", f"{kind.model}: {DOUBLED}")
         return cost
@@ -207,12 +254,15 @@ class Costs:
         try:
             found = self._trace(variant, wanted)
         except FlopcountError as error:
+            data.family.reads = data.family.reads or False
+            self._look_closer(variant.kind)
             low, high = fit.between(data.sizes) if fit.counted and not fit.refuted else (0, None)
             cost.bounds, cost.reason = (low, high), str(error)[:1000]
             self.tell("cost-unknown", "warning", f"{cost.model} ({cost.mode}): {cost.reason}")
             return
         data.family.share = cost.share = (1, found.world_size)
         figures = _figures(found, variant.mode)
+        self._read_or_not(variant, found, figures)
         self._fill(cost, figures, found.method)
         cost.uncounted, cost.bounds, cost.reason = found.uncounted, found.bounds, found.reason
         if found.reason == DOUBLED:
@@ -222,6 +272,24 @@ class Costs:
         elif not fit.add(data.sizes, figures):
             text = f"{cost.model}: a size that was predicted from others costs something else"
             self.tell("polynomial-refuted", "warning", text)
+
+    def _read_or_not(self, variant: Variant, found: LiveCount, figures: Mapping[Any, int]) -> None:
+        """Whether other whole numbers of the same shapes might cost something else."""
+        data: _Data = variant.kind.data
+        family = data.family
+        if not found.reads:
+            family.reads = family.reads or False
+        elif family.reads is None:
+            family.reads = True
+        if family.reads:
+            what = (variant.mode, variant.passes, data.sizes)
+            known = family.known.setdefault(what, dict(figures))
+            family.alike = family.alike + 1 if known == figures else -FOREVER
+            if family.alike > MOST_ALIKE:
+                family.reads = False
+            while len(family.known) > MOST_SIZES:
+                del family.known[next(iter(family.known))]
+        self._look_closer(variant.kind)
 
     def _trace(self, variant: Variant, wanted: Sequence[Wanted | None]) -> LiveCount:
         from flopcount.live import count_call, count_chain
@@ -308,14 +376,17 @@ def _figures(found: LiveCount, mode: str) -> dict[Any, int]:
     return figures
 
 
-def abstracted(key: Hashable) -> tuple[Hashable, Sizes]:
-    """Split a signature into what never changes within a family, and its sizes."""
+def abstracted(key: Hashable) -> tuple[Hashable, Sizes, Values]:
+    """Split a signature into what never changes within a family, its sizes, and its values."""
     fixed: list[Hashable] = []
     sizes: list[int] = []
+    values = Values()
     assert isinstance(key, tuple)
     part: Any
     for part in key:
-        if type(part) is int:
+        if type(part) is Values:
+            values = part
+        elif type(part) is int:
             fixed.append("whole number")
             sizes.append(part)
         elif type(part).__name__ == "Size":
@@ -323,4 +394,4 @@ def abstracted(key: Hashable) -> tuple[Hashable, Sizes]:
             sizes.extend(part)
         else:
             fixed.append(part)
-    return tuple(fixed), tuple(sizes)
+    return tuple(fixed), tuple(sizes), values

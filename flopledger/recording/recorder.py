@@ -23,6 +23,7 @@ from profilers.steps import AlikeSeen, AsideSeen, Kind, Observer, StepSeen, Vari
 
 if TYPE_CHECKING:
     from profilers.step_ledger import StepLedger
+    from profilers.step_outside import Product
 
 DRIVERS = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"))
 SAMPLER_STOP_SECONDS = 20.0
@@ -108,6 +109,15 @@ class Recorder:
         if mesh is not None and len(mesh) > len(self.book.mesh or ()):
             self.book.mesh = mesh
         self.costs.see(kind, module, args, kwargs)
+
+    def outside(self, variant: Variant, products: tuple[Product, ...]) -> None:
+        """The program computed these products itself."""
+        self.costs.outside(variant, products)
+
+    def unclear(self, works: tuple[str, ...]) -> None:
+        """The program computed something itself whose cost is not known."""
+        text = f"the program computed this outside of its modules, uncounted: {', '.join(works)}"
+        self.costs.tell("work-outside-modules", "warning", text)
 
     def settle(self, variant: Variant) -> Cost:
         """Count what became of a call."""

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from flopledger.reports import wording
 from flopledger.reports.document import visible
+from flopledger.reports.ordering import worst_first
 from flopledger.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def _routes(report: "AuditReport") -> Table:
     for one in report.estimates:
         table.add_row(
             Text(visible(one.run)),
-            one.method,
+            one.title,
             wording.interval(one.flop),
             one.basis,
             one.independence_group,
@@ -118,7 +119,7 @@ def _findings(report: "AuditReport") -> list[Text]:
             (f"{finding.code}: ", "bold"),
             visible(finding.message),
         )
-        for finding in report.findings
+        for finding in worst_first(report.findings)
     ]
 
 

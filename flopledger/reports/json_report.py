@@ -102,6 +102,7 @@ def _claim(claim: "Claim", ratio: float | None) -> dict[str, Any]:
 def _estimate(one: "ComputeEstimate") -> dict[str, Any]:
     return {
         "method": one.method,
+        "detail": one.detail or None,
         "run": one.run,
         "basis": one.basis,
         "flop": _ends(one.flop),
@@ -200,6 +201,7 @@ def _standing(standing: "Standing") -> dict[str, Any]:
         "zone_of": standing.zone_of,
         "status": regime.status,
         "in_force": regime.in_force,
+        "ended": regime.ended,
         "citation": regime.citation,
     }
 

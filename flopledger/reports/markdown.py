@@ -35,7 +35,8 @@ def render(document: Document) -> str:
     if document.stats:
         parts.append(
             "\n".join(
-                f"- **{escape(one.label)}:** {escape(one.value)} ({escape(one.note)})"
+                f"- **{escape(one.label)}:** {escape(one.value)}"
+                + (f" ({escape(one.note)})" if one.note else "")
                 for one in document.stats
             )
         )

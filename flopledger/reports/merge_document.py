@@ -19,7 +19,7 @@ from flopledger.reports.document import (
     visible,
 )
 from flopledger.reports.wording import chance
-from flopledger.text import interval, number, round_number
+from flopledger.text import interval, number, plural, round_number
 
 if TYPE_CHECKING:
     from flopledger.bundle.verification import Verification
@@ -58,18 +58,16 @@ def document(found: "Verification") -> Document:
 
 def _lead(result: Mapping[str, Any]) -> str:
     total = merge_sections.total_of(result)
-    sites = merge_sections.plural(len(result["sites"]), "site")
+    sites = plural(len(result["sites"]), "site")
     said = "state together" if len(result["sites"]) != 1 else "states"
     known = "nothing that adds up to a figure" if total is None else f"{interval(total)} FLOP"
-    parts = [f"{sites} {said} {known}."]
+    parts = [f"{sites} {said} {known}.", *merge_sections.hard_verdicts(result)]
     if result["excluded"]:
-        left = merge_sections.plural(len(result["excluded"]), "bundle")
-        was = "was" if len(result["excluded"]) == 1 else "were"
-        parts.append(
-            f"{left} {was} left out and adds nothing."
-            if was == "was"
-            else f"{left} {was} left out and add nothing."
+        left = plural(len(result["excluded"]), "bundle")
+        ending = (
+            "was left out and adds" if len(result["excluded"]) == 1 else "were left out and add"
         )
+        parts.append(f"{left} {ending} nothing.")
     worst = next(
         (one for one in merge_sections.worst_first(result) if one["severity"] != "info"), None
     )
@@ -89,7 +87,7 @@ def _stats(result: Mapping[str, Any]) -> tuple[Stat, ...]:
         )
     else:
         figure = merge_sections.ends_of(known["flop"])
-        note = f"{merge_sections.plural(known['runs_without_figure'], 'run')} without a figure"
+        note = f"{plural(known['runs_without_figure'], 'run')} without a figure"
         if known["flop"] is not None:
             note += f"; the others: {interval(figure)} FLOP"
         value = "not known" if total is None else short(total)
@@ -105,8 +103,8 @@ def _stats(result: Mapping[str, Any]) -> tuple[Stat, ...]:
         Stat(
             label="Sites",
             value=str(len(result["sites"])),
-            note=f"{merge_sections.plural(runs, 'run')}; "
-            f"{merge_sections.plural(left, 'bundle') if left else 'no bundle'} left out",
+            note=f"{plural(runs, 'run')}; "
+            f"{plural(left, 'bundle') if left else 'no bundle'} left out",
         ),
         Stat(
             label="Device time",

@@ -27,6 +27,7 @@ from flopledger.reports.document import (
     sentence,
 )
 from flopledger.reports.explanations import explain
+from flopledger.reports.ordering import rank
 from flopledger.reports.wording import chance
 from flopledger.text import interval, number, round_number
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from flopledger.bundle.tree import Node
     from flopledger.bundle.verification import Verification
 
-_ORDER = {"error": 0, "warning": 1, "info": 2}
 _MARKS = {"needs-explanation": "needs explanation"}
 _KEY = 16  #: hexadecimal digits of a key's or statement's id that are printed
 
@@ -56,11 +56,6 @@ def total_of(result: Mapping[str, Any]) -> Interval | None:
     return None if result["combined"] is None else ends_of(result["combined"]["flop"])
 
 
-def plural(count: int, word: str) -> str:
-    """Count things."""
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
-
-
 def hours(time: Interval) -> str:
     """Write device-seconds as hours."""
     scaled = [None if end is None else end / 3600 for end in (time.low, time.best, time.high)]
@@ -69,11 +64,20 @@ def hours(time: Interval) -> str:
 
 def worst_first(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Order the findings by severity."""
-    return sorted(result["findings"], key=lambda one: _ORDER.get(one["severity"], 2))
+    return sorted(result["findings"], key=lambda one: rank(one["severity"], one["code"]))
 
 
 def _site_name(site: Mapping[str, Any]) -> str:
     return f"{str(site['site'])[:60]} ({str(site['id'])[:12]})"
+
+
+def hard_verdicts(result: Mapping[str, Any]) -> Iterator[str]:
+    """Say which sites' own audits found what makes the verdict hard."""
+    for verdict in ("inconsistent", "needs-explanation"):
+        found = [_site_name(site) for site in result["sites"] if site["verdict"] == verdict]
+        if found:
+            named = ", ".join(found[:3]) + (f" and {len(found) - 3:,} more" if found[3:] else "")
+            yield f"By its own audit {mark(verdict)}: {named}."
 
 
 def sites(result: Mapping[str, Any]) -> Section:

@@ -33,7 +33,7 @@ from flopledger.reports.run_words import (
     percent,
     rate,
 )
-from flopledger.text import number
+from flopledger.text import number, plural
 
 MOST_FINDINGS = 60
 _Drawn = tuple[str, TimeChart, str, int, float]
@@ -237,7 +237,7 @@ def _provenance(report: RunReport) -> Section:
         nodes = sorted({rank.node for rank in report.totals.ranks})
         told = ", ".join(nodes[:8]) + (" ..." if len(nodes) > 8 else "")
         ledgers = len(report.totals.ranks)
-        found = f"{ledgers} ledger{'' if ledgers == 1 else 's'}, written on {told}"
+        found = f"{plural(ledgers, 'ledger')}, written on {told}"
         pairs.append(("Steps", (found,)))
     return Section(key="provenance", title="Provenance", blocks=(Pairs(rows=tuple(pairs)),))
 

@@ -10,6 +10,7 @@ from flopledger.errors import FlopledgerError
 from flopledger.recording.series import StepSeries, read_series
 from flopledger.recording.steps_summary import as_findings, steps_section
 from flopledger.recording.totals import RunTotals
+from flopledger.reports.ordering import rank
 from profilers.errors import ProfilersError
 
 if TYPE_CHECKING:
@@ -136,5 +137,6 @@ def _merged(
     for one in (*new, *old):
         key = (str(one.get("code")), str(one.get("message")))
         seen.setdefault(key, one)
-    order = {"error": 0, "warning": 1, "info": 2}
-    return tuple(sorted(seen.values(), key=lambda one: order.get(str(one.get("severity")), 3)))
+    return tuple(
+        sorted(seen.values(), key=lambda one: rank(str(one.get("severity")), str(one.get("code"))))
+    )

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from flopledger.reports.document import sentence
+from flopledger.reports.ordering import worst_first
 from flopledger.text import WITHHELD_SENTENCE, interval, number, percent, round_number
 from flopledger.verdict import Verdict
 
@@ -79,16 +81,9 @@ def _about_claim(report: "AuditReport") -> str:
 def _about_evidence(report: "AuditReport") -> str:
     if report.verdict is Verdict.CONSISTENT:
         return ""
-    for severity in ("error", "warning"):
-        for finding in report.findings:
-            if finding.severity != severity:
-                continue
-            if finding.message == WITHHELD_SENTENCE:
-                return f"The finding {finding.code} says why; the figures in it are withheld here."
-            return _sentence(finding.message)
-    return ""
-
-
-def _sentence(text: str) -> str:
-    """Begin with a capital and end with one mark: some findings end by asking."""
-    return f"{text[0].upper()}{text[1:]}{'' if text.endswith(('.', '?')) else '.'}"
+    finding = next(iter(worst_first(report.findings)), None)
+    if finding is None or finding.severity == "info":
+        return ""
+    if finding.message == WITHHELD_SENTENCE:
+        return f"The finding {finding.code} says why; the figures in it are withheld here."
+    return f"{sentence(finding.message)}{'' if finding.message.endswith(('.', '?')) else '.'}"

@@ -62,6 +62,46 @@ def test_tensors_beside_a_function(real):
     assert all(bool((item == 1).all()) for item in (held, *listed, *table.values()))
 
 
+class Table:
+    """No module: a table that is made at the first call and moved to where the input is."""
+
+    def __init__(self):
+        self.rows, self.calls = None, []
+
+    def __call__(self, x):
+        self.calls.append(x)
+        if self.rows is None or self.rows[0].device != x.device:
+            self.rows = [torch.ones(4, device=x.device)]
+        return self.rows[0]
+
+
+class Holding(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner, self.table = nn.Linear(4, 4), Table()
+
+    def forward(self, x, cache=None):
+        if cache is not None:
+            cache.rows = [x]
+        return self.inner(x) * self.table(x)
+
+
+def test_plain_objects_beside_modules_and_inputs():
+    model, cache = Holding(), Table()
+    for _ in range(2):
+        # one product forward (2 x 2 x 4 x 4), one for the weight's gradient
+        count = flopcount.count(model, X, cache=cache)
+        assert (count.forward, count.backward) == (64, 64)
+        assert model.table.rows is None
+        assert model.table.calls == []
+        assert cache.rows is None
+    model(X)
+    rows = model.table.rows
+    flopcount.count(model, X)
+    assert model.table.rows is rows
+    assert rows[0].device.type == "cpu"
+
+
 def test_a_step_that_raises_after_writing():
     model = Writing(True)
     value = model.inner.weight.detach().clone()

@@ -147,3 +147,12 @@ def test_a_complex_convolution_is_what_torch_makes_of_it():
 def test_a_transform_knows_its_complex_numbers_itself():
     points = torch.zeros(2, 64, dtype=torch.complex64)
     assert flopcount.count(torch.fft.fft, points, backward=False).forward == 5 * 2 * 64 * 6
+
+
+def test_channels_that_do_not_fit_a_transposed_convolution_are_told():
+    """Torch's kernel without storage looks at nothing: real tensors would raise."""
+    model = nn.ConvTranspose1d(8, 8, 4, stride=2, groups=8, device="meta")
+    with pytest.raises(flopcount.FlopcountError, match="reads 8 channels; its input has 2"):
+        flopcount.count(model, torch.zeros(1, 2, 5, device="meta"))
+    # 2 · 8 channels · 5 places · kernel 4, one channel a group; batched or not
+    assert flopcount.count(model, torch.zeros(8, 5, device="meta")).forward == 320

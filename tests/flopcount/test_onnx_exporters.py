@@ -213,3 +213,36 @@ def test_a_choice_counts_where_both_branches_cost_the_same(tmp_path):
     different = graph(32, tmp_path / "different.onnx")
     assert different.count.forward == 0
     assert [unknown.op for unknown in different.count.uncounted] == ["onnx.If"]
+
+
+def test_a_first_state_as_large_as_an_activation_is_given_and_not_computed(tmp_path):
+    # As torch's scripting exporter writes the second layer of a GRU: zeros, their batch read off
+    # the first layer's result. Nothing differentiates a size.
+    steps, batch, wide, hidden = 7, 4, 24, 32
+    nodes = [
+        node("GRU", ["x", "w1", "r1"], ["h1"], hidden_size=hidden),
+        node("Reshape", ["h1", "flat"], ["x2"]),
+        node("Shape", ["x2"], ["sizes"]),
+        node("Gather", ["sizes", "second"], ["batch"], axis=0),
+        node("Concat", ["one", "batch", "hidden"], ["state_sizes"], axis=0),
+        node("Expand", ["zero", "state_sizes"], ["state"]),
+        node("GRU", ["x2", "w2", "r2", "", "", "state"], ["y"], hidden_size=hidden),
+    ]
+    stored = [
+        floats("w1", 1, 3 * hidden, wide),
+        floats("r1", 1, 3 * hidden, hidden),
+        floats("w2", 1, 3 * hidden, hidden),
+        floats("r2", 1, 3 * hidden, hidden),
+        floats("zero", 1, 1, 1),
+        ints("flat", steps, batch, hidden),
+        ints("second", 1),
+        ints("one", 1),
+        ints("hidden", hidden),
+    ]
+    counted = count(saved(tmp_path / "a.onnx", nodes, {"x": [steps, batch, wide]}, stored, "y"))
+    into, state = 2 * steps * batch * 3 * hidden * wide, 2 * steps * batch * 3 * hidden * hidden
+    assert counted.count.forward == (into + state) + (state + state)
+    # weights: all products once more; states: the second layer's input, and of both recurrent
+    # products every step but the first, whose state is given; x needs none
+    later = state * (steps - 1) // steps
+    assert counted.count.backward == (into + 3 * state) + state + 2 * later

@@ -1,25 +1,11 @@
-"""Every op of the installed torch is counted, zero with a reason, or a known unknown."""
+"""Every op of torch is counted, zero with a reason, or a known unknown: of this torch and others."""
 
+import pytest
 import torch
 
-from flopcount.dispatch import resolve
 from flopcount.formulas.known_unknown import KNOWN_UNKNOWN
-
-
-def aten_ops():
-    """Yield each overload of the aten and prims namespaces that can be called."""
-    for name in sorted({op.split(".")[0] for op in torch._C._dispatch_get_all_op_names()}):
-        namespace, _, base = name.partition("::")
-        if namespace not in ("aten", "prims"):
-            continue
-        packet = getattr(getattr(torch.ops, namespace), base, None)
-        for overload in packet.overloads() if packet is not None else ():
-            try:
-                op = getattr(packet, overload)
-                torch._C._dispatch_has_kernel_for_dispatch_key(op.name(), "CPU")
-            except (AttributeError, RuntimeError):
-                continue  # listed for TorchScript only
-            yield op
+from flopcount.rules import resolve, rule_for, traits_of
+from tests.flopcount.list_ops import FOLDER, aten_ops, described, listed
 
 
 def test_no_op_is_without_a_rule():
@@ -34,6 +20,36 @@ def test_no_op_is_without_a_rule():
             assert rule.reason
     assert strays == set()
     assert seen > 2500
+
+
+def test_the_lists_cover_two_versions_and_this_one_where_it_is_listed():
+    lists = {path.stem: path for path in FOLDER.glob("torch-*.txt")}
+    assert {"torch-2.13.0", "torch-2.14.1"} <= set(lists)
+    here = lists.get("torch-" + torch.__version__.partition("+")[0])
+    if here is None:
+        pytest.skip(f"torch {torch.__version__} is not listed: python tests/flopcount/list_ops.py")
+    found = {(op._schema.name, described(traits_of(op))) for op in aten_ops()}
+    assert found == {(name, described(traits)) for name, traits in listed(here)}
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("torch-*.txt")), ids=lambda path: path.stem)
+def test_no_listed_op_of_any_version_is_without_a_rule(path):
+    # by name and by what that version says of the op, so that one torch checks the others' ops
+    rules = [rule_for(name, lambda traits=traits: traits) for name, traits in listed(path)]
+    assert len(rules) > 1700
+    strays = {rule.name for rule in rules if rule.kind == "unknown"} - set(KNOWN_UNKNOWN)
+    assert strays == set()
+    assert all(rule.reason for rule in rules if rule.kind == "zero")
+
+
+def test_what_version_2_14_added_is_known():
+    old, new = (dict(listed(FOLDER / f"torch-{v}.txt")) for v in ("2.13.0", "2.14.1"))
+    added = {name: rule_for(name, lambda name=name: new[name]).kind for name in set(new) - set(old)}
+    assert added == {
+        "aten::linalg_matrix_sqrth": "unknown",  # goes through an eigenvalue decomposition
+        "aten::linalg_polar": "unknown",  # goes through a singular value decomposition
+        "aten::shallow_copy_data_": "zero",  # another tensor's memory, nothing computed
+    }
 
 
 def test_ops_that_torch_misses_have_formulas():

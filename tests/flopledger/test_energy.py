@@ -40,8 +40,11 @@ def test_energy_becomes_time_by_the_power_of_a_node(run_audit):
 
 def test_without_amount_or_utilisation_energy_gives_no_figure(run_audit):
     text = WORK.replace("tokens = 2.0e12\n", "")
-    assert of_method(run_audit(f"{text}energy_mwh = 97.77"), "energy") is None
-    assert of_method(run_audit(f"{text}energy_mwh = 97.77\nmfu = 0.4"), "energy") is not None
+    report = run_audit(f"{text}energy_mwh = 97.77")
+    bound = of_method(report, "energy")
+    assert bound.bound_only
+    assert (bound.flop.low, bound.flop.best, report.combined) == (None, None, None)
+    assert not of_method(run_audit(f"{text}energy_mwh = 97.77\nmfu = 0.4"), "energy").bound_only
 
 
 @pytest.mark.parametrize("boundary", ["device", "node", "facility", None])

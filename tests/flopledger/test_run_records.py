@@ -178,4 +178,6 @@ def test_a_record_of_the_whole_catches_tokens_and_hours(record: Path) -> None:
     hours = f"accelerator_count = 2\naccelerator_hours = {3 * 2 * SECONDS / 3600}"
     report = worked(record.parent, f"{hours}\ntokens = {TOKENS}")
     assert codes(report)["device-time-mismatch"] == "warning"
-    assert report.runs[0].figures.device_seconds.quantity.best == pytest.approx(80, rel=0.03)
+    # One launch of three, or a lie: the stated 240 s stand, and the audit asks.
+    assert report.runs[0].figures.device_seconds.quantity.best == pytest.approx(240, rel=0.03)
+    assert report.runs[0].verdict is Verdict.NEEDS_EXPLANATION

@@ -101,7 +101,7 @@ def test_doctor_tells_products(capsys):
     lines = _product_lines({"tried": True, "device": "NVIDIA H100", "checks": checks})
     assert lines == [
         "known matrix products on NVIDIA H100:",
-        "  bf16: 4e+15 FLOP done, 3e+15 to 5e+15 by the instruments: inside",
-        "  fp16: 9e+15 FLOP done, 3e+15 to 5e+15 by the instruments: 1.8 times off",
+        "  bf16: 4.0e15 FLOP done, 3.0e15 to 5.0e15 by the instruments: inside",
+        "  fp16: 9.0e15 FLOP done, 3.0e15 to 5.0e15 by the instruments: 1.8 times off",
         "  fp8: not possible (RuntimeError: not on this part)",
     ]

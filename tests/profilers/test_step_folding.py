@@ -51,7 +51,7 @@ def folding(heard: Heard) -> Folding:
         heard,  # type: ignore[arg-type]
         is_trained=lambda kind: kind.trained == (1,),
         any_trained=lambda: True,
-        ends_by_word=lambda: False,
+        ends_by_word=lambda _: False,
     )
 
 

@@ -13,7 +13,9 @@ _TIMER = re.compile(
     r"(?:global_step=|timer\.py:\d{1,6}:stop\] \d{1,10}/)(\d{1,10}), "
     r"RunningAvgSamplesPerSec=([\d.eE+]{1,30}), CurrSamplesPerSec=([\d.eE+]{1,30})"
 )
-_CONFIG = re.compile(r"\s{1,6}([a-z_0-9]{3,60}) \.{2,80} (\S.{0,80}?)\s*$")
+_CONFIG = re.compile(r"\s{1,6}([a-z_0-9]{3,60}) (?:\.{2,80}| ) ?(\S.{0,80}?)\s*$")
+_MICRO_STEP = re.compile(r"\bmicro_step=(\d{1,10})/global_step=(\d{1,10}),")
+_PARAMETERS = re.compile(r"\b[Tt]otal number of model parameters: ([\d,]{4,20})")
 _SKIPPED = re.compile(r"\bstep=(\d{1,10}), skipped=(\d{1,10})\b")
 _PROFILE = re.compile(
     r"^\s{0,4}([A-Za-z][^:]{3,100}):\s{1,60}([\d.,]{1,20})\s{0,3}([KMGTP]?(?:FLOPS|ms|us|s)?)\s*$"
@@ -30,19 +32,34 @@ def read(document: Document, notes: Notes) -> None:
     """Write down steps, samples, rates and what the profile of one step says."""
     log, rates = StepLog(), []
     skipped: tuple[int, int] | None = None
+    passes: set[float] = set()
     for number, text in short_lines(document):
         if match := _TIMER.search(text):
             rate = parse_positive(match[2])
-            step = Step(step=int(match[1]), line=number, mark=match[3], stamp=stamp_seconds(text))
+            step = Step(
+                step=int(match[1]),
+                line=number,
+                mark=match[3],
+                stamp=stamp_seconds(text),
+                printed=hash(text),
+            )
             if log.add(step) and rate is not None:
                 rates.append(float(rate))
+            if (both := _MICRO_STEP.search(text)) and int(both[2]):
+                passes.add(int(both[1]) / int(both[2]))
         elif match := _SKIPPED.search(text):
             skipped = (int(match[2]), number)
         elif match := _CONFIG.search(text):
             _note_setting(match[1], match[2], line(number), notes)
+        elif match := _PARAMETERS.search(text):
+            notes.fact("parameters", parse_count(match[1]), line(number))
         elif match := _PROFILE.match(text):
             _note_profile(match, line(number), notes)
     log.note(notes)
+    printed = {fact.name for fact in notes.facts}
+    if len(passes) == 1 and "gradient_accumulation" not in printed:
+        place = f"line {log.steps[-1].line}, micro_step / global_step"
+        notes.fact("gradient_accumulation", parse_count(passes.pop()), place)
     if skipped is not None and skipped[0]:
         notes.fact("skipped_steps", skipped[0], line(skipped[1]))
     if rates:

@@ -34,9 +34,24 @@ _NAMES = {
     "Total optimization steps": "planned_steps",
     "Number of trainable parameters": "trainable_parameters",
 }
+#: kohya's scripts say the same in English and Japanese: ``num epochs / epoch数: 150``.
+_KOHYA = re.compile(
+    r"^\s{0,4}(num train images \* repeats|num reg images|num batches per epoch|num epochs|"
+    r"batch size per device|gradient accumulation steps|total optimization steps)\b[^:=\d]{0,3}/"
+    r"[^:=]{1,40}[:=]\s{0,3}([\d, ]{1,60}?)\s*$"
+)
+_KOHYA_NAMES = {
+    "num train images * repeats": "dataset_samples",
+    "num epochs": "planned_epochs",
+    "batch size per device": "per_process_batch",
+    "gradient accumulation steps": "gradient_accumulation",
+    "total optimization steps": "planned_steps",
+}
 #: A row of a dictionary as Python prints it; newer versions print the numbers as words.
 _CELL = re.compile(r"'([a-z_]{2,40})': '?([-+\d.eE]{1,30}|nan)'?")
 _END = re.compile(r"\{'train_runtime': '?\d")
+_MARKS = rb"Num examples\s{0,3}=|Total optimization steps\s{0,3}=|\{'loss': |Instantaneous batch size per "
+_ROW = re.compile(r"\{'loss': '?[\d.naif]{1,20}'?, .{0,200}'epoch': ")
 _METRIC = re.compile(r"\b(train_runtime|train_samples|total_flos)\s{0,30}=\s{1,12}(\S.{0,40}?)\s*$")
 _BAR = re.compile(r"(\d{1,9})/(\d{1,9}) \[((?:\d{1,4}:)?\d{1,3}:\d\d)<")
 #: DeepSpeed prints its own plan; where the Trainer's is not in the log, this one stands for it.
@@ -66,6 +81,7 @@ class _Training:
     plan: dict[str, tuple[int, int]] = field(default_factory=dict)  #: name -> (value, line)
     begun: int = 0  #: where a resumed one went on
     bar: tuple[int, int, float] | None = None  #: step, line, seconds
+    other_bar: tuple[int, int, float, int] | None = None  #: the last one seen, and its length
     epoch: tuple[float, int] | None = None
     tokens: tuple[int, int] | None = None
     runtime: tuple[float, int] | None = None
@@ -79,11 +95,15 @@ class _Training:
 
 def sniff(head: bytes, _name: str) -> bool:
     """Recognise the plan or the last row."""
-    if head.lstrip()[:1] == b"{" and b"'train_runtime'" not in head:
-        return False
-    return (
-        b"***** Running training *****" in head
-        or re.search(rb"\{'train_runtime': '?\d", head) is not None
+    if head.lstrip()[:2] == b'{"':
+        return False  # a document of JSON
+    if re.search(rb"\{'train_runtime': '?\d|\{'loss': '?[\d.]{1,20}'?, .{0,200}'epoch': ", head):
+        return True
+    # DeepSpeed-Chat and others print the banner, and not the Trainer's plan below it.
+    if b"running training /" in head and b"total optimization steps /" in head:
+        return True  # kohya's
+    return b"***** Running training *****" in head and (
+        re.search(_MARKS, head) is not None or b"train_runtime" in head
     )
 
 
@@ -108,7 +128,7 @@ def read(document: Document, notes: Notes) -> None:
             words.setdefault("precision", ("fp16" if "fp16" in launched[1] else "bf16", number))
             continue
         if (launched and (not trainings or trainings[-1].is_under_way)) or (
-            not trainings and _END.search(text)
+            not trainings and (_END.search(text) or _ROW.search(text) or _KOHYA.search(text))
         ):
             trainings.append(_Training(line=number))  # the plan was not printed
         if not trainings:
@@ -134,7 +154,11 @@ def read(document: Document, notes: Notes) -> None:
 
 
 def _take(one: _Training, section: str, number: int, text: str) -> None:
-    if section in ("training", "") and (match := _PLAN.search(text)) is not None:
+    if (match := _KOHYA.search(text)) is not None and match[1] in _KOHYA_NAMES:
+        value = parse_count(match[2].split(",")[0])  # batches of several data sets are a list
+        if value is not None and "," not in match[2]:
+            one.plan[_KOHYA_NAMES[match[1]]] = (value, number)
+    elif section in ("training", "") and (match := _PLAN.search(text)) is not None:
         value = parse_count(match[2])
         if value is not None and not one.is_under_way:
             one.plan[_NAMES[match[1]]] = (value, number)  # an attempt that did no step is none
@@ -150,6 +174,12 @@ def _take(one: _Training, section: str, number: int, text: str) -> None:
         # Evaluations draw bars of their own, of other lengths.
         if int(match[2]) == planned and seconds is not None and int(match[1]):
             one.bar = (int(match[1]), number, seconds)
+        elif seconds is not None:
+            one.other_bar = (int(match[1]), number, seconds, int(match[2]))
+    if not planned and one.other_bar is not None and _ROW.search(text):
+        # Without a plan, the bar that rows of losses stand beside is the training's.
+        one.bar = one.other_bar[:3]
+        one.plan["planned_steps"] = (one.other_bar[3], one.other_bar[1])
 
 
 def _take_row(one: _Training, text: str, number: int) -> None:

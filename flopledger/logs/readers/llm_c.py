@@ -53,6 +53,7 @@ def read(document: Document, notes: Notes) -> None:
                 Step(
                     step=int(match[1]),
                     line=number,
+                    printed=hash(text),
                     mark=match[3],
                     seconds=milliseconds / 1000 if milliseconds is not None else None,
                 )

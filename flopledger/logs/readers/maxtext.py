@@ -44,6 +44,7 @@ def read(document: Document, notes: Notes) -> None:
         step = Step(
             step=int(match[1]) + 1,
             line=number,
+            printed=hash(text),
             mark=f"{loss[1] if loss else ''} {match[2]}",
             seconds=float(seconds) if seconds else None,
             stamp=stamp_seconds(text),

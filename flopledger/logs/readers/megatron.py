@@ -5,6 +5,7 @@ The unit of the iteration time stands in its label, (ms) or (s). ``throughput pe
 """
 
 import re
+import sys
 from collections.abc import Iterator
 
 from flopledger.facts import Grade
@@ -33,7 +34,13 @@ _LABELS = (
     "tflops",
     "tokens per gpu",
     "tokens/sec/gpu",
+    "approx flops per gpu",
 )
+#: GPT-NeoX begins its line with the rate: the whole batch divided by the same time.
+_RATE_BEFORE = re.compile(r"\bsamples/sec: (\d{1,9}\.\d{1,6}) \|")
+_NEOX_UNITS = re.compile(r"([\d.]{1,12})\s?(G|T|P)FLOPS", re.IGNORECASE)
+_POWERS = {"G": 1e9, "T": 1e12, "P": 1e15}
+_MOMENT = re.compile(r"\[(before the start of training step|after training is done)\] datetime: ")
 #: Copies break long lines; the pieces of one iteration are at most so many.
 _PIECES = 8
 #: Forks before the batch was printed: DeepSpeed's settings, and its steps, stand in the same log.
@@ -53,6 +60,7 @@ def read(document: Document, notes: Notes) -> None:
     """Write down iterations, samples, time, stated rates and the arguments."""
     log, arguments = StepLog(), Arguments()
     rows: list[tuple[int, dict[str, str]]] = []
+    rates: list[tuple[float, float]] = []
     planned = None
     for number, text in _iterations(document, arguments, notes):
         match = _ITERATION.search(text)
@@ -61,6 +69,7 @@ def read(document: Document, notes: Notes) -> None:
         step = Step(
             step=int(match[1]),
             line=number,
+            printed=hash(text),
             mark=fields.get("lm loss", text),
             seconds=_seconds(fields),
             stamp=stamp_seconds(text),
@@ -68,6 +77,8 @@ def read(document: Document, notes: Notes) -> None:
         planned = (int(match[2]), number)
         if log.add(step):
             rows.append((number, fields))
+            if (rate := _RATE_BEFORE.search(text[: match.start()])) and step.seconds:
+                rates.append((float(rate[1]), step.seconds))
     arguments.note(notes)
     if not log.steps:
         if not arguments:
@@ -79,6 +90,7 @@ def read(document: Document, notes: Notes) -> None:
     _note_samples(log, rows, notes)
     _note_rates(rows, notes)
     _note_energy(log, rows, notes)
+    _note_batch_by_rate(log, rates, notes)
 
 
 def _fields(text: str) -> dict[str, str]:
@@ -87,8 +99,10 @@ def _fields(text: str) -> dict[str, str]:
     for cell in text.split("|"):
         label, _, value = cell.rpartition(":")
         label = label.strip().lower()
-        if label.startswith(_LABELS) and (match := _NUMBER.match(value.strip())) is not None:
-            found[label] = match[0]
+        if label == "approx flops per gpu" and (rate := _NEOX_UNITS.search(value)) is not None:
+            found[sys.intern(label)] = repr(float(rate[1]) * _POWERS[rate[2].upper()])
+        elif label.startswith(_LABELS) and (match := _NUMBER.match(value.strip())) is not None:
+            found[sys.intern(label)] = match[0]  # one word for all lines: there may be a million
     return found
 
 
@@ -99,6 +113,7 @@ def _iterations(
     begun: tuple[int, str] | None = None
     pieces = 0
     batch_said = False
+    moments: dict[str, tuple[float, int]] = {}  #: of "before" the first, of "after" the last
     for number, text in short_lines(document):
         if _ITERATION.search(text):
             if begun is not None:
@@ -108,6 +123,10 @@ def _iterations(
             begun, pieces = (begun[0], f"{begun[1].rstrip()} {text.strip()}"), pieces + 1
         else:
             arguments.take(number, text)
+            if (moment := _MOMENT.search(text)) and (stamp := stamp_seconds(text)) is not None:
+                moments.setdefault(moment[1][0], (stamp, number))
+                if moment[1][0] == "a":
+                    moments["a"] = (stamp, number)
             if not batch_said and (match := _DEEPSPEED_BATCH.search(text)) is not None:
                 batch_said = True
                 notes.fact("global_batch", int(match[1]), line(number))
@@ -117,6 +136,9 @@ def _iterations(
                     notes.fact("parameters", round(billions * 1e9), line(number))
     if begun is not None:
         yield begun
+    if len(moments) == 2 and moments["a"][0] > moments["b"][0]:
+        place = f"lines {moments['b'][1]} to {moments['a'][1]}, before and after training"
+        notes.fact("wall_seconds", moments["a"][0] - moments["b"][0], place)
 
 
 def _is_piece(begun: str, text: str) -> bool:
@@ -138,13 +160,20 @@ def _seconds(fields: dict[str, str]) -> float | None:
     return None
 
 
+def _batches(rows: list[tuple[int, dict[str, str]]]) -> list[tuple[int, int]]:
+    """Give the batches that were printed, each with its line."""
+    found = ((number, parse_count(fields.get("global batch size"))) for number, fields in rows)
+    return [(number, batch) for number, batch in found if batch is not None]
+
+
 def _note_samples(log: StepLog, rows: list[tuple[int, dict[str, str]]], notes: Notes) -> None:
-    batch = None
-    for number, fields in reversed(rows):
-        batch = parse_count(fields.get("global batch size"))
-        if batch is not None:
-            notes.fact("global_batch", batch, line(number))
-            break
+    batches = _batches(rows)
+    if len({batch for _, batch in batches}) > 1:
+        # A batch that grows is no factor of the whole run; the consumed samples are its amount.
+        notes.facts[:] = [fact for fact in notes.facts if fact.name != "global_batch"]
+        notes.fact("final_global_batch", batches[-1][1], line(batches[-1][0]), unit="samples")
+    elif batches:
+        notes.fact("global_batch", batches[-1][1], line(batches[-1][0]))
     number, fields = rows[-1]
     last = parse_count(fields.get("consumed samples"))
     tokens = parse_count(fields.get("consumed tokens"))
@@ -161,9 +190,9 @@ def _note_samples(log: StepLog, rows: list[tuple[int, dict[str, str]]], notes: N
     if log.first_step:
         first_number, first_fields = rows[0]
         first = parse_count(first_fields.get("consumed samples"))
-        if first is None or batch is None:
+        if first is None or not batches:
             return
-        before = first - batch * log.interval
+        before = first - batches[0][1] * log.interval
         notes.fact("samples_before", before, line(first_number), unit="samples")
     if last > before:
         notes.fact("samples", last - before, line(number))
@@ -173,7 +202,7 @@ def _note_rates(rows: list[tuple[int, dict[str, str]]], notes: Notes) -> None:
     model, hardware, tokens = [], [], []
     for _, fields in rows:
         for label, value in fields.items():
-            if not label.startswith(("throughput", "tflops", "tokens")):
+            if not label.startswith(("throughput", "tflops", "tokens", "approx flops")):
                 continue
             rate = parse_positive(value)
             if rate is None:
@@ -182,6 +211,8 @@ def _note_rates(rows: list[tuple[int, dict[str, str]]], notes: Notes) -> None:
                 model.append(rate * 1e12)
             elif label == "tflops":
                 hardware.append(rate * 1e12)
+            elif label == "approx flops per gpu":
+                hardware.append(float(rate))
             elif label.startswith(("tokens per gpu", "tokens/sec/gpu")):
                 tokens.append(float(rate))
     place = f"lines {rows[0][0]} to {rows[-1][0]}: median"
@@ -192,14 +223,25 @@ def _note_rates(rows: list[tuple[int, dict[str, str]]], notes: Notes) -> None:
         notes.finding(
             "hardware-flop-claimed-as-model",
             "info",
-            "the rate is printed as TFLOPs, which in older versions counts recomputation: test a "
-            "factor of 4/3 before calling it model FLOP",
+            "the rate is printed as TFLOPs or approx flops, which in older versions counts "
+            "recomputation: test a factor of 4/3 before calling it model FLOP",
             f"line {rows[0][0]}",
         )
     for label, code in (("number of skipped iterations", "skipped_steps"),):
         total = sum(parse_count(fields.get(label)) or 0 for _, fields in rows)
         if total:
-            notes.fact(code, total, place)
+            notes.fact(code, total, place.replace("median", "sum"))
+
+
+def _note_batch_by_rate(log: StepLog, rates: list[tuple[float, float]], notes: Notes) -> None:
+    """Give the batch by rate x time, where nothing printed it and every line agrees."""
+    if not rates or any(fact.name == "global_batch" for fact in notes.facts):
+        return
+    batches = [rate * seconds for rate, seconds in rates]
+    whole = round(batches[-1])
+    if whole > 0 and all(abs(batch - whole) < max(0.2, 0.002 * whole) for batch in batches):
+        place = f"lines {log.steps[0].line} to {log.steps[-1].line}: samples/sec x seconds"
+        notes.fact("global_batch", whole, place)
 
 
 def _note_energy(log: StepLog, rows: list[tuple[int, dict[str, str]]], notes: Notes) -> None:

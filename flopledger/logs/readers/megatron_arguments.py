@@ -16,7 +16,8 @@ _COUNTS = {
     "world_size": "world_size",
     "seq_length": "sequence_length",
     "global_batch_size": "global_batch",
-    "micro_batch_size": "per_process_batch",
+    # Of a group of tensor and pipeline ranks, so no factor beside the world's size.
+    "micro_batch_size": "micro_batch",
     "train_iters": "planned_steps",
     "num_layers": "architecture.layers",
     "hidden_size": "architecture.hidden",

@@ -11,17 +11,25 @@ from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
 from flopledger.logs.numbers import parse_positive
 from flopledger.logs.reader import Reader
+from flopledger.logs.readers.printed_settings import PrintedSettings
 from flopledger.logs.smi_table import SmiTable
 from flopledger.logs.source_text import SourceText
 from flopledger.logs.stepping import short_lines
 
-_STEP = re.compile(r"^step:(\d{1,10})/(\d{1,10}) .{0,80}?train_time:([\d.]{1,20})(ms|s)\b")
+_STEP = re.compile(
+    r"^(?:step:)?(\d{1,10})/(\d{1,10}) .{0,80}?train_time:\s?([\d.]{1,20})(ms|s|m)\b"
+)
+#: A later program prints its time in tenths of minutes, and whole where it stops.
+_STOP = re.compile(r"\btrain_time:\s?([\d.]{1,20})(ms|s)\b.{0,20}?\bstep:\s?(\d{1,10})/(\d{1,10})")
+_SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0}
 
 
 def sniff(head: bytes, _name: str) -> bool:
     """Recognise the step lines."""
     return (
-        re.search(rb"(?m)^step:\d{1,10}/\d{1,10} .{0,80}?train_time:[\d.]{1,20}m?s\b", head)
+        re.search(
+            rb"(?m)^(?:step:)?\d{1,10}/\d{1,10} .{0,80}?train_time:\s?[\d.]{1,20}(?:ms|s|m)\b", head
+        )
         is not None
     )
 
@@ -36,26 +44,30 @@ class _Clock:
         self.step = 0
         self.planned = 0
 
-    def take(self, number: int, match: re.Match[str]) -> None:
-        step, seconds = int(match[1]), parse_positive(match[3])
+    def take(self, number: int, step: int, planned: int, clock: tuple[str, str]) -> None:
+        seconds = parse_positive(clock[0])
         if seconds is not None:
-            seconds = seconds / 1000 if match[4] == "ms" else float(seconds)
+            seconds = round(seconds * _SECONDS[clock[1]], 6)
             if self.seconds is not None and seconds < self.seconds and step >= self.step:
                 self.reset = (self.step, number)
             self.seconds = seconds
-        self.step, self.planned, self.line = max(step, self.step), int(match[2]), number
+        self.step, self.planned, self.line = max(step, self.step), planned, number
 
 
 def read(document: Document, notes: Notes) -> None:
     """Write down steps, time, GPUs, shape, batch and precision."""
-    source, table, clock = SourceText(), SmiTable(), _Clock()
+    source, table, clock, settings = SourceText(), SmiTable(), _Clock(), PrintedSettings()
     for number, text in short_lines(document):
         if match := _STEP.match(text):
-            clock.take(number, match)
+            clock.take(number, int(match[1]), int(match[2]), (match[3], match[4]))
+            continue
+        if clock.line and (match := _STOP.search(text)):
+            clock.take(number, int(match[3]), int(match[4]), (match[1], match[2]))
             continue
         table.take(number, text)
         if clock.line == 0:
             source.take(number, text)
+            settings.take(number, text)
     if clock.line == 0:
         raise EvidenceError(f"{document.name}: no step line")
     table.note(notes)
@@ -73,9 +85,18 @@ def read(document: Document, notes: Notes) -> None:
             f"{clock.step:,} steps, and leaves validation out",
             line(after),
         )
-    _note_shape(source, notes)
-    _note_batch(source, len(table.devices) or None, clock.step, notes)
-    _note_precision(source, notes)
+    settings.note(notes)
+    # Settings that were printed outrank the source, whose defaults the environment may overrule.
+    each = settings.value("tokens_per_step")
+    if each is not None and clock.step:
+        place = f"{settings.place('tokens_per_step')} x {clock.step:,} steps"
+        notes.fact("tokens", each * clock.step, place)
+    has_source = source.has("import torch", "nn.Module") is not None
+    if has_source or each is None:
+        _note_shape(source, notes)
+        _note_precision(source, notes)
+    if each is None:
+        _note_batch(source, len(table.devices) or None, clock.step, notes)
 
 
 def _note_shape(source: SourceText, notes: Notes) -> None:

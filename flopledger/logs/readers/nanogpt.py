@@ -72,6 +72,7 @@ def read_gpt(document: Document, notes: Notes) -> None:
         step = Step(
             step=int(match[1]),
             line=number,
+            printed=hash(text),
             mark=f"{match[2]} {match[3]}",
             seconds=seconds / 1000 if seconds else None,
         )
@@ -163,6 +164,7 @@ def read_chat(document: Document, notes: Notes) -> None:
         step = Step(
             step=int(match[1]),
             line=number,
+            printed=hash(text),
             mark=f"{match[3]} {match[4]}",
             seconds=seconds / 1000 if seconds else None,
         )

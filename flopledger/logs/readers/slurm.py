@@ -67,10 +67,24 @@ class Row:
 
 def read(document: Document, notes: Notes) -> None:
     """Write down GPU-seconds, time and energy of the jobs, one fact a job."""
-    jobs = [row for row in _rows(document, notes) if _is_job(row)]
+    jobs = _once([row for row in _rows(document, notes) if _is_job(row)], notes)
     if not jobs:
         raise EvidenceError(f"{document.name}: an sacct header without a job row")
     _note_jobs(jobs, notes)
+
+
+def _once(jobs: list[Row], notes: Notes) -> list[Row]:
+    """Drop rows that are there twice, as where two tables were put together."""
+    kept: dict[tuple[str, ...], Row] = {}
+    again = [row for row in jobs if kept.setdefault(tuple(row.cells.values()), row) is not row]
+    if again:
+        notes.finding(
+            "duplicate-lines",
+            "info",
+            f"{len(again)} rows repeat another to the letter; each was counted once",
+            *(row.place for row in again[:5]),
+        )
+    return list(kept.values())
 
 
 def _note_jobs(jobs: list[Row], notes: Notes) -> None:
@@ -113,6 +127,14 @@ def _note_jobs(jobs: list[Row], notes: Notes) -> None:
     if energy > 0:
         notes.fact("energy_joules", energy, places or jobs[0].place, grade=Grade.INSTRUMENT)
         notes.fact("energy_boundary", "node", places or jobs[0].place)
+    _note_restarts(jobs, notes)
+    if all(_elapsed(row) is None for row in jobs):
+        notes.finding(
+            "not-evidence-alone",
+            "warning",
+            "the table has no time of a job: print it with --format=JobID,State,ElapsedRaw,AllocTRES",
+            jobs[0].place,
+        )
     if len(jobs) > 1:
         notes.finding(
             "several-jobs",
@@ -260,6 +282,29 @@ def _note_end(row: Row, notes: Notes) -> None:
             f"the job ended as {word}; its devices were held all the same",
             row.place,
         )
+    elif word in ("RUNNING", "SUSPENDED", "COMPLETING"):
+        notes.finding(
+            "coverage-gap",
+            "warning",
+            f"the job was {word} when the table was printed: its time so far is a lower bound",
+            row.place,
+        )
+
+
+def _note_restarts(jobs: list[Row], notes: Notes) -> None:
+    """Say where a job was started again and the table shows its last start alone."""
+    for row in jobs:
+        starts = parse_count(row.get("Restarts"))
+        job = row.get("JobIDRaw", "JobID")
+        listed = sum(row.get("JobIDRaw", "JobID") == job for row in jobs)
+        if starts is not None and listed < starts + 1 and row is jobs[-1]:
+            notes.finding(
+                "coverage-gap",
+                "warning",
+                f"the job was started again {starts} times and {listed} of its starts are listed: print "
+                "the others with sacct --duplicates",
+                row.place,
+            )
 
 
 def sniff_json(head: bytes, _name: str) -> bool:

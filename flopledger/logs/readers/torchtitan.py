@@ -51,7 +51,13 @@ def read(document: Document, notes: Notes) -> None:
             continue
         words = {found[1]: found for found in _FIELD.finditer(text)}
         mark = words["loss"][2] if "loss" in words else text
-        step = Step(step=int(match[1]), line=number, mark=mark, stamp=stamp_seconds(text))
+        step = Step(
+            step=int(match[1]),
+            line=number,
+            mark=mark,
+            stamp=stamp_seconds(text),
+            printed=hash(text),
+        )
         if log.add(step):
             rows.append(_row(words))
     if not log.steps:

@@ -4,21 +4,27 @@ Only the header is read. A shard counts for itself; the shards of one model are 
 of them are there. An adapter's file gives the trainable parameters.
 """
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from flopledger.facts import Grade
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes
+from flopledger.logs.numbers import parse_count, parse_positive
 from flopledger.logs.reader import Reader
 
 if TYPE_CHECKING:
     from flopcount.headers import StoredTensor
 
 SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.(?:safetensors|gguf)$")
-_ADAPTER = re.compile(r"(?:^|\.)(?:lora_[AB]|lora_magnitude_vector|prompt_embeddings)(?:\.|$)")
+_ADAPTER = re.compile(
+    r"(?:^|\.)(?:lora_[AB]|lora_magnitude_vector|prompt_embeddings|lora_up|"
+    r"lora_down)(?:\.|$)|\.alpha$"
+)
 
 
 def sniff_safetensors(head: bytes, _name: str) -> bool:
@@ -36,6 +42,52 @@ def read_safetensors(document: Document, notes: Notes) -> None:
     from flopcount.headers import safetensors_file
 
     _note(_tensors(lambda: safetensors_file.read(document.path), document), document, notes)
+    _note_training(_metadata(document), notes)
+
+
+#: What kohya's scripts write of their training into the header -> canonical name.
+_TRAINING = {
+    "ss_steps": "steps",
+    "ss_epoch": "epochs",
+    "ss_max_train_steps": "planned_steps",
+    "ss_num_epochs": "planned_epochs",
+    "ss_num_train_images": "dataset_samples",
+    "ss_batch_size_per_device": "per_process_batch",
+    "ss_gradient_accumulation_steps": "gradient_accumulation",
+    "ss_network_dim": "adapter_rank",
+}
+_METADATA_BYTES = 16 << 20
+
+
+def _metadata(document: Document) -> dict[str, Any]:
+    """Give the free text of the header, of which whoever holds the file may have written any part."""
+    with document.open() as file:
+        length = int.from_bytes(file.read(8), "little")
+        raw = file.read(min(length, _METADATA_BYTES))
+    try:
+        found = json.loads(raw).get("__metadata__")
+    except (ValueError, RecursionError, AttributeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _note_training(metadata: dict[str, Any], notes: Notes) -> None:
+    """Write down what a diffusion adapter's file says of its training: a statement, not a log."""
+    grade = Grade.STATEMENT
+    for key, name in _TRAINING.items():
+        value = parse_count(metadata.get(key))
+        notes.fact(name, value, f"header, __metadata__.{key}", grade=grade)
+    begun = parse_positive(metadata.get("ss_training_started_at"))
+    ended = parse_positive(metadata.get("ss_training_finished_at"))
+    if begun is not None and ended is not None and ended > begun:
+        place = "header, ss_training_finished_at - ss_training_started_at"
+        notes.fact("wall_seconds", round(ended - begun, 3), place, grade=grade)
+    word = metadata.get("ss_mixed_precision")
+    if word in ("bf16", "fp16"):
+        notes.fact("precision", word, "header, __metadata__.ss_mixed_precision", grade=grade)
+    notes.fact(
+        "base_model", metadata.get("ss_sd_model_name"), "header, ss_sd_model_name", grade=grade
+    )
 
 
 def read_gguf(document: Document, notes: Notes) -> None:
@@ -71,6 +123,9 @@ def _note(tensors: "tuple[StoredTensor, ...]", document: Document, notes: Notes)
     types = Counter(tensor.dtype for tensor in tensors)
     place = f"header, {len(tensors)} tensors"
     notes.fact("stored_dtype", ",".join(sorted(types)), place)
+    is_adapter = bool(tensors) and all(_ADAPTER.search(tensor.name) for tensor in tensors)
+    if is_adapter:  # a scale that kohya stores beside its matrices is not trained
+        tensors = tuple(tensor for tensor in tensors if not tensor.name.endswith(".alpha"))
     counted = Weights(files=(document.path,), tensors=tensors).parameters
     if counted is None:
         notes.finding(
@@ -79,7 +134,7 @@ def _note(tensors: "tuple[StoredTensor, ...]", document: Document, notes: Notes)
             "weights are packed several to a number: the header does not tell the parameters",
             place,
         )
-    elif tensors and all(_ADAPTER.search(tensor.name) for tensor in tensors):
+    elif is_adapter:
         notes.fact("trainable_parameters", counted.total, place)
     elif SHARD.search(document.name):
         notes.fact("parameters_of_shard", counted.total, place, unit="parameters")

@@ -36,7 +36,7 @@ def section(report: "AuditReport") -> Section | None:
 
 
 def _row(one: "Amendment") -> Row:
-    changes = "; ".join(f"{c.key}: {_value(c.old)} → {_value(c.new)}" for c in one.changes)
+    changes = "; ".join(f"{c.key}: {written(c.old)} → {written(c.new)}" for c in one.changes)
     return Row(
         cells=(
             (str(one.number),),
@@ -47,13 +47,14 @@ def _row(one: "Amendment") -> Row:
     )
 
 
-def _value(value: Any) -> str:
+def written(value: Any) -> str:
+    """Write what a key held, with every digit that it had."""
     if value is None:
         return "absent"
     if isinstance(value, int | float) and not isinstance(value, bool):
         return number(value, max(significant(value), 2))  # a correction may be in the last digit
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_value(inner)}" for key, inner in value.items())
+        return ", ".join(f"{key} {written(inner)}" for key, inner in value.items())
     if isinstance(value, list):
-        return " to ".join(_value(inner) for inner in value)
+        return " to ".join(written(inner) for inner in value)
     return str(value)

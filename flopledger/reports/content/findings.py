@@ -4,21 +4,19 @@ from typing import TYPE_CHECKING
 
 from flopledger.reports.document import Block, Card, Paragraph, Section, sentence
 from flopledger.reports.explanations import explain
+from flopledger.reports.ordering import worst_first
 from flopledger.text import WITHHELD_SENTENCE
 
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
     from flopledger.facts import Finding
 
-_ORDER = {"error": 0, "warning": 1, "info": 2}
-
 
 def section(report: "AuditReport") -> Section:
     """Show each finding once; its code is explained at the first card that bears it."""
-    ordered = sorted(dict.fromkeys(report.findings), key=lambda one: _ORDER[one.severity])
     explained: set[str] = set()
     blocks: list[Block] = []
-    for one in ordered:
+    for one in worst_first(report.findings):
         blocks.append(_card(one, known=one.code in explained))
         explained.add(one.code)
     if not blocks:

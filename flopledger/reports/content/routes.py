@@ -47,7 +47,7 @@ def chart(report: "AuditReport") -> Chart | None:
     several = len(report.runs) > 1
     lines = [
         _line(
-            f"{one.run}: {one.method}" if several else one.method,
+            f"{one.run}: {one.title}" if several else one.title,
             one.flop,
             "bound" if one.bound_only else "route",
         )
@@ -103,7 +103,7 @@ def short(flop: Interval) -> str:
 def _table(report: "AuditReport") -> Table:
     rows = [
         row(
-            one.method,
+            one.title,
             one.run,
             interval(one.flop),
             "bound" if one.bound_only else one.basis,

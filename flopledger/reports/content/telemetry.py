@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from flopledger.reports.charts import Panel, TimeChart, clock, round_up
 from flopledger.reports.document import Block, Figure, Paragraph, Section
-from flopledger.text import number
+from flopledger.text import number, plural
 
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
@@ -65,15 +65,18 @@ def _panel(one: "Envelope") -> Panel:
 
 def caption(view: "TelemetryView") -> str:
     """Say what is drawn and how it was thinned."""
+    return (
+        f"Down-sampled for display: {extent(view)} are shown as {view.moments} moments. The line is the "
+        "mean over samples and devices, the band runs from the lowest sample to the highest; a break is a "
+        "time without samples. Every figure rests on the full recording."
+    )
+
+
+def extent(view: "TelemetryView") -> str:
+    """Say how many samples there are, of how many devices and from when."""
     samples = max(one.samples for one in view.envelopes)
     devices = max(one.devices for one in view.envelopes)
     began = datetime.fromtimestamp(view.started_ns // 10**9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     length = view.seconds
     span = f"{number(length / 3600)} hours" if length >= 3600 else f"{number(length)} seconds"
-    return (
-        f"Down-sampled for display: {samples:,} samples of {devices} device{'s' if devices != 1 else ''} "
-        f"over {span} from {began} are shown as {view.moments} moments. The line is the mean over samples "
-        "and devices, the band runs from the lowest sample to the highest; a break is a time without "
-        "samples. "
-        "Every figure rests on the full recording."
-    )
+    return f"{samples:,} samples of {plural(devices, 'device')} over {span} from {began}"

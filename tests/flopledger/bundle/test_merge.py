@@ -195,6 +195,24 @@ def test_overlapping_device_time_counts_once_below_and_twice_above(
     assert done.verdict == "needs-explanation"
 
 
+def test_too_much_shared_device_time_is_refused_by_name(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten windows of one device, told by three runs: 30 claims, and 20 where two tell them."""
+
+    def of(name: str) -> dict[str, Any]:
+        windows = [[float(start), start + 0.5] for start in range(10)]
+        return _run(name, digest=_hex(name), devices=[{"id": _hex("x"), "windows": windows}])
+
+    honest, other = site("honest", of("h")), site("other", of("o"))
+    greedy = site("greedy", of("g"), _run("apart", digest=_hex("apart")))
+    monkeypatch.setattr(totals, "MAX_CLAIMS", 20)
+    assert _merged([honest, other], tmp_path / "m.zip").sites == 2
+    with pytest.raises(BundleError, match=r"more than 20 times over.*the site '\w+'.*--trust"):
+        _merged([honest, other, greedy], tmp_path / "n.zip")
+    assert not (tmp_path / "n.zip").exists()
+
+
 def test_claiming_anothers_devices_cannot_shrink_its_run(site: Site, tmp_path: Path) -> None:
     devices = [{"id": _hex("gpu"), "windows": [[0.0, 100.0]]}]
     honest = site("a", _run(digest=_hex("a"), devices=devices))
@@ -392,6 +410,11 @@ def test_the_verb(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     tree = json.loads(capsys.readouterr().out)["tree"]
     assert sorted(member["title"] for member in tree[0]["members"]) == ["a", "b"]
     assert main(["merge", str(tmp_path / "none.zip"), "--out", str(out)]) == 2
+    sealed = (tmp_path / "a.zip").read_bytes()
+    assert main(["merge", str(tmp_path / "a.zip"), "--out", str(tmp_path / "a.zip")]) == 2
+    assert main(["merge", str(tmp_path / "a.zip"), "--out", str(tmp_path / "a.txt")]) == 2
+    assert (tmp_path / "a.zip").read_bytes() == sealed
+    assert not (tmp_path / "a.txt").exists()
 
 
 _ENDS = (

@@ -52,3 +52,41 @@ def test_a_header_that_lies_is_refused(written):
     data = struct.pack("<Q", len(header)) + header.encode() + b"\0" * 10
     evidence = written({"model.safetensors": data})
     assert "evidence-unreadable" in codes(evidence)
+
+
+def test_what_kohya_writes_into_the_header(written):
+    tensors = {
+        "lora_unet_q.lora_down.weight": {
+            "dtype": "F16",
+            "shape": [4, 320],
+            "data_offsets": [0, 2560],
+        },
+        "lora_unet_q.lora_up.weight": {
+            "dtype": "F16",
+            "shape": [320, 4],
+            "data_offsets": [2560, 5120],
+        },
+        "lora_unet_q.alpha": {"dtype": "F16", "shape": [], "data_offsets": [5120, 5122]},
+    }
+    metadata = {
+        "ss_steps": "1600",
+        "ss_epoch": "10",
+        "ss_batch_size_per_device": "2",
+        "ss_gradient_accumulation_steps": "1",
+        "ss_training_started_at": "1690000000.5",
+        "ss_training_finished_at": "1690001200.5",
+        "ss_mixed_precision": "fp16",
+        "ss_sd_model_name": "None",
+        "ss_network_dim": "4",
+    }
+    header = json.dumps({"__metadata__": metadata, **tensors}).encode()
+    data = len(header).to_bytes(8, "little") + header + bytes(5122)
+    evidence = written({"lora.safetensors": data})
+    facts = logs.assemble(evidence)
+    assert value(evidence, "trainable_parameters") == 4 * 320 * 2  # the scale is not trained
+    assert facts.steps.number == 1600
+    assert facts.wall_seconds.number == 1200
+    assert facts.precision.value == "fp16"
+    assert evidence.named("base_model") == ()  # "None" is a placeholder
+    # how many processes there were is not written
+    assert facts.samples.bound == "at least"

@@ -150,7 +150,7 @@ def test_a_flood_is_cut_and_counted(full: AuditReport) -> None:
         for i in range(20_000)
     )
     findings = tuple(
-        Finding(code="evidence-unread", severity="warning", message=f"file {i}: {'x' * 5000}")
+        Finding(code="evidence-conflict", severity="warning", message=f"file {i}: {'x' * 5000}")
         for i in range(5_000)
     )
     flooded = dataclasses.replace(full, facts=facts, findings=findings)

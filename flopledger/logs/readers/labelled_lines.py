@@ -1,0 +1,170 @@
+"""Step lines of a program that is not known, read by their labels.
+
+``step 12/500 | loss 2.31 | step-time 27.8 sec | tokens-per-second 75,474``: the step, and what has its
+unit beside it. A number whose label does not say its unit is not taken, and a finding says that the
+program was guessed at. This reader comes after all that know theirs.
+"""
+
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+
+from flopledger.logs.document import Document
+from flopledger.logs.evidence import EvidenceError
+from flopledger.logs.notes import Notes, line
+from flopledger.logs.numbers import parse_positive
+from flopledger.logs.reader import Reader
+from flopledger.logs.readers.printed_settings import PrintedSettings
+from flopledger.logs.stepping import Step, StepLog, median, short_lines, stamp_seconds
+
+_STEP = re.compile(
+    r"(?<![\w/-])(?:global[ _-]?|train(?:ing)?[ _/-]?|optimizer[ _-]?)?(?:step|iter(?:ation)?|update)s?"
+    r"['\"\])]?\s{0,2}[:=#]?\s{0,2}[\[(]?\s{0,6}(\d{1,10})(?:\s{0,3}(?:/|of)\s{0,3}(\d{1,10}))?(?![\w.])",
+    re.IGNORECASE,
+)
+_LOSS = re.compile(
+    r"\bloss\w{0,12}['\"]?\s{0,3}[:= ]\s{0,3}(-?[\d.]{1,20}(?:e[-+]?\d{1,3})?|nan)", re.I
+)
+_TIME = re.compile(
+    r"\b(?:dt|(?:step|iter(?:ation)?|batch)[ _-]?time|time[ _-](?:per|of)[ _-](?:step|iter(?:ation)?)|"
+    r"time/(?:step|iter))['\"]?\s{0,3}[:= ]\s{0,3}([\d.]{1,15})\s{0,2}(ms|msec|s|sec|seconds)\b",
+    re.IGNORECASE,
+)
+_PACE = re.compile(
+    r"\b(?:tok(?:en)?s?[ _/-]{0,2}(?:per[ _-])?s(?:ec(?:ond)?)?)['\"]?\s{0,3}[:= ]\s{0,3}"
+    r"([\d,]{1,18}(?:\.\d{1,6})?)(?![\w.])",
+    re.IGNORECASE,
+)
+_EPOCH = re.compile(
+    r"\bepochs?['\"]?\s{0,2}[:=#]?\s{0,2}[\[(]?\s{0,4}(\d{1,6})(?![\w.])", re.IGNORECASE
+)
+#: So many steps with a loss are a log; fewer may be a sentence about one.
+_ENOUGH = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What one line says."""
+
+    number: int
+    step: int
+    total: int | None
+    epoch: int | None
+    loss: str
+    seconds: float | None
+    stamp: float | None
+    pace: float | None
+    printed: (
+        int  #: hash of the line; 0 where neither time nor stamp tells a copy from work done again
+    )
+
+
+def sniff(head: bytes, name: str) -> bool:
+    """Recognise several steps with losses, in a text that is no program and no document of JSON."""
+    if b"\0" in head[:4096] or name.lower().endswith(
+        (".py", ".ipynb", ".json", ".md", ".html", ".rst")
+    ):
+        return False
+    found = 0
+    for text in head.decode("utf-8", "replace").splitlines():
+        found += _row(0, text[:4000]) is not None
+        if found >= _ENOUGH:
+            return True
+    return False
+
+
+def _row(number: int, text: str) -> _Row | None:
+    loss = _LOSS.search(text)
+    step = _STEP.search(text) if loss is not None else None
+    if loss is None or step is None:
+        return None
+    time, pace, epoch = _TIME.search(text), _PACE.search(text), _EPOCH.search(text)
+    seconds = parse_positive(time[1]) if time is not None else None
+    if seconds is not None and time is not None and time[2].lower().startswith("m"):
+        seconds = seconds / 1000
+    stamp = stamp_seconds(text)
+    return _Row(
+        number=number,
+        step=int(step[1]),
+        total=int(step[2]) if step[2] else None,
+        epoch=int(epoch[1]) if epoch is not None else None,
+        loss=loss[1],
+        seconds=float(seconds) if seconds is not None else None,
+        stamp=stamp,
+        printed=hash(text) if seconds is not None or stamp is not None else 0,
+        pace=float(found) if pace is not None and (found := parse_positive(pace[1])) else None,
+    )
+
+
+def read(document: Document, notes: Notes) -> None:
+    """Write down steps, and time where its unit is printed."""
+    rows: list[_Row] = []
+    settings = PrintedSettings()
+    for number, text in short_lines(document):
+        row = _row(number, text)
+        if row is not None:
+            rows.append(row)
+        elif not rows:
+            settings.take(number, text)
+    if not rows:
+        raise EvidenceError(f"{document.name}: step lines in its first part alone")
+    settings.note(notes)
+    place = f"lines {rows[0].number} to {rows[-1].number}"
+    notes.finding(
+        "program-unknown",
+        "info",
+        "the program that wrote this log is not known: steps, and times with their unit, were read by "
+        "their labels; nothing else was",
+        place,
+    )
+    steps = _counted(rows)
+    if steps is None:
+        notes.finding(
+            "unit-ambiguity",
+            "warning",
+            "the step starts again in each epoch and the steps of an epoch are not printed: the steps "
+            "are not taken",
+            place,
+        )
+        return
+    log = StepLog()
+    for row, step in zip(rows, steps, strict=True):
+        log.add(
+            Step(
+                step=step,
+                line=row.number,
+                mark=row.loss,
+                seconds=row.seconds,
+                stamp=row.stamp,
+                printed=row.printed,
+            )
+        )
+    log.note(notes, zero_based=min(steps) == 0)
+    totals = {row.total for row in rows if row.total is not None}
+    if len(totals) == 1 and steps == [row.step for row in rows]:
+        notes.fact("planned_steps", totals.pop(), line(rows[-1].number))
+    paces = [row.pace for row in rows if row.pace is not None]
+    # Of one device or of all of them: the line does not say.
+    notes.fact("tokens_per_second", median(paces), f"{place}: median", unit="tokens/s")
+
+
+def _counted(rows: list[_Row]) -> list[int] | None:
+    """Give the steps since the run began, where they start again in each epoch; ``None`` if unknown."""
+    starts_again = any(
+        after.step < before.step
+        and after.epoch is not None
+        and before.epoch is not None
+        and after.epoch == before.epoch + 1
+        for before, after in pairwise(rows)
+    )
+    if not starts_again:
+        return [row.step for row in rows]
+    each = {row.total for row in rows}
+    if len(each) != 1 or (total := each.pop()) is None or any(row.epoch is None for row in rows):
+        return None
+    first = min(row.epoch for row in rows if row.epoch is not None)
+    base = 1 if first >= 1 else 0
+    return [(row.epoch - base) * total + row.step for row in rows if row.epoch is not None]
+
+
+READER = Reader(format="labelled-log", sniff=sniff, read=read)

@@ -1,0 +1,55 @@
+"""A recording of a part against the whole: at what pace did the devices work while they were seen?
+
+Sums of a part bound nothing from above, but its pace can be held against the pace that work over hours
+comes to. Executed FLOP include recomputation (a third at most), and billed hours hold waiting: an honest
+recording shows up to 4/3 x the goodput ratio's upper end times the pace of the whole, and never a pace
+at which the devices cannot have done the work. Which stretch was recorded somebody chose: it asks.
+"""
+
+import math
+
+from flopledger.coverage import Coverage
+from flopledger.estimate import ComputeEstimate
+from flopledger.inputs import RunFigures
+from flopledger.methods import priors
+from flopledger.methods.device_time import recompute_factor
+from flopledger.quantity import Interval
+from flopledger.run_checks import Check, architecture_route, finding_of
+from flopledger.text import factor, number
+from flopledger.verdict import Verdict
+
+
+def pace_check(
+    run: RunFigures,
+    estimates: list[ComputeEstimate],
+    pace: Interval | None,
+    coverage: Coverage | None,
+) -> Check:
+    """Hold the recorded ``pace`` (executed FLOP/s a device) against work over hours."""
+    route, seconds = architecture_route(estimates), run.device_seconds
+    if pace is None or coverage is None or coverage.covers != "part":
+        return Check(verdict=Verdict.UNDETERMINED)
+    if route is None or seconds is None:
+        return Check(verdict=Verdict.UNDETERMINED)
+    whole = route.flop / seconds.quantity.interval
+    most = recompute_factor(run.recompute).interval.high
+    waiting = priors.goodput_ratio().interval.high
+    assert most is not None
+    assert waiting is not None
+    above, below = pace.low or 0.0, pace.high or math.inf
+    if whole.low is not None and whole.low > below:
+        message = (
+            f"run {run.name}: the work over the stated device-hours is {number(whole.low)} FLOP/s a "
+            f"device, but while they were recorded the devices could do {number(below)} at most: hours "
+            "understated, work overstated, or a slow stretch was recorded"
+        )
+    elif whole.high is not None and above > whole.high * most * waiting:
+        message = (
+            f"run {run.name}: while they were recorded the devices executed {number(above)} FLOP/s each "
+            f"or more, {factor(above / whole.high)} times what the work comes to over the stated "
+            "device-hours: hours or devices overstated, work left out, or the best stretch was recorded"
+        )
+    else:
+        return Check(verdict=Verdict.CONSISTENT)
+    finding = finding_of("sample-pace-mismatch", "warning", message, run)
+    return Check(verdict=Verdict.NEEDS_EXPLANATION, findings=(finding,))

@@ -1,0 +1,103 @@
+"""Which optimizers exist, what do they train, and will one of them end the step that is open?
+
+Those that exist at the start are looked for once; later ones are noticed when they are made or
+unpickled. An optimizer that is left over from another model (or is garbage that nobody collected
+yet) must not keep a program's own word from ending a step. No torch is imported here.
+"""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from profilers.step_events import Kind
+
+
+class Optimizers:
+    """The optimizers of this process, as one observer knows them."""
+
+    def __init__(self, modules: Callable[[], Iterable[Any]]) -> None:
+        """Take what answers every module that is known."""
+        self._modules = modules
+        self._living: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._stepped: dict[int, tuple[Any, str]] = {}
+        self._trained: set[int] = set()
+
+    def look(self, optimizers: type) -> None:
+        """Look for those that exist."""
+        for item in gc.get_objects():
+            if issubclass(type(item), optimizers):
+                self._living.add(item)
+
+    def made(self, optimizer: Any) -> None:
+        """One was made or unpickled."""
+        self._living.add(optimizer)
+
+    @property
+    def any_stepped(self) -> bool:
+        """Whether one stepped."""
+        return bool(self._stepped)
+
+    @property
+    def any_trained(self) -> bool:
+        """Whether the parameters of one that stepped are known."""
+        return bool(self._trained)
+
+    def trains(self, kind: Kind) -> bool:
+        """Whether an optimizer that stepped trains the model of a kind of call."""
+        return not self._trained.isdisjoint(kind.trained)
+
+    def known(self, optimizer: Any) -> str | None:
+        """The name of one that stepped before."""
+        found = self._stepped.get(id(optimizer))
+        return found[1] if found is not None and found[0]() is optimizer else None
+
+    def learn(self, optimizer: Any) -> str:
+        """One steps for the first time; answers its name."""
+        name = type(optimizer).__name__
+        same = sum(1 for _, other in self._stepped.values() if other.split("#")[0] == name)
+        name = f"{name}#{same + 1}" if same else name
+        self._stepped[id(optimizer)] = (weakref.ref(optimizer), name)
+        self._living.add(optimizer)
+        self._trained.update(_parameters(optimizer))
+        return name
+
+    def learn_living(self) -> Iterator[Any]:
+        """One stepped where it cannot be seen which: learn all; answers the new ones."""
+        for optimizer in list(self._living):
+            if self.known(optimizer) is None:
+                self.learn(optimizer)
+                yield optimizer
+
+    @property
+    def number(self) -> int:
+        """How many stepped."""
+        return len(self._stepped)
+
+    def expected(self, kinds: Iterable[Kind]) -> bool:
+        """Whether one is going to step on the models of these calls.
+
+        Either it trains one of them, or it stepped in this recording and its parameters are no
+        module's at all: then they are copies in another precision, or shards, of those that are.
+        """
+        called = {place for kind in kinds for place in kind.trained}
+        mine = {each: _parameters(each) for each in list(self._living)}
+        if any(not called.isdisjoint(parameters) for parameters in mine.values()):
+            return True
+        stepped = [mine[each] for each in mine if mine[each] and self.known(each) is not None]
+        if not stepped:
+            return False
+        owned = {
+            id(parameter)
+            for module in self._modules()
+            for parameter in module.__dict__.get("_parameters", {}).values()
+        }
+        return any(owned.isdisjoint(parameters) for parameters in stepped)
+
+
+def _parameters(optimizer: Any) -> set[int]:
+    groups = getattr(optimizer, "param_groups", ())
+    return {id(parameter) for group in groups for parameter in group["params"]}

@@ -1,0 +1,83 @@
+"""Products that no module's call shows: a contrastive loss, a tied head written into the loop.
+
+Where a backward pass begins, the graph is walked from there to the outputs of the calls that were
+seen, which carry a mark. What lies between was computed by the program itself, and each product's
+sizes are in the graph. As long as nothing is found the walk is made only now and then. No torch is
+imported here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import prod
+from typing import Any
+
+MARK = "flopledger-output"
+DONE = "flopledger-counted"
+MOST_NODES = 4096
+"""A graph outside of modules with more nodes is not walked to its end."""
+OPERANDS = {
+    "MmBackward0": (0, 1),
+    "AddmmBackward0": (1, 2),
+    "BmmBackward0": (0, 1),
+    "BaddbmmBackward0": (1, 2),
+}
+"""Places of both factors of a product among what a node leads on to."""
+OTHERS = ("ConvolutionBackward", "ScaledDotProduct", "AddbmmBackward", "LinearBackward")
+"""Work whose cost the graph alone does not say."""
+
+Product = tuple[str, int, int]
+"""Dtype that went in, FLOP of the forward, FLOP of the backward."""
+
+
+def mark(tensor: Any) -> None:
+    """An output of a call that was seen: what lies behind it is counted with the call."""
+    node = tensor.grad_fn
+    if node is not None:
+        node.metadata[MARK] = True
+
+
+def outside(outputs: Iterable[Any]) -> tuple[tuple[Product, ...], tuple[str, ...]]:
+    """Products between where a pass begins and the calls that were seen, and what is no product.
+
+    Returns:
+        The products, and names of other work that was found and whose cost is not known.
+
+    """
+    found: list[Product] = []
+    other: set[str] = set()
+    waiting = [tensor.grad_fn for tensor in outputs if getattr(tensor, "grad_fn", None) is not None]
+    seen = set(waiting)
+    while waiting:
+        node = waiting.pop()
+        facts = node.metadata
+        if MARK in facts:
+            continue
+        name = type(node).__name__
+        if name in OPERANDS:
+            found.append(_product(node, name, again=DONE in facts))
+            facts[DONE] = True
+        elif name.startswith(OTHERS):
+            other.add(name)
+        for following, _ in node.next_functions:
+            if following is not None and following not in seen:
+                seen.add(following)
+                waiting.append(following)
+        if len(seen) > MOST_NODES:
+            other.add(f"a graph of more than {MOST_NODES} nodes")
+            break
+    return tuple(sorted(found)), tuple(sorted(other))
+
+
+def _product(node: Any, name: str, *, again: bool) -> Product:
+    """``(…, m, k)`` times ``(…, k, n)``: 2mkn FLOP, and again for each factor's gradient."""
+    out = node._input_metadata[0]
+    edges = [node.next_functions[place] for place in OPERANDS[name]]
+    inner = next(
+        int(following._input_metadata[number].shape[-1 - place])
+        for place, (following, number) in enumerate(edges)
+        if following is not None
+    )
+    flop = 2 * prod(map(int, out.shape)) * inner
+    times = sum(following is not None for following, _ in edges)
+    return str(out.dtype), 0 if again else flop, flop * times
