@@ -81,6 +81,7 @@ def continued(earlier: Mapping[str, Any] | None, summary: dict[str, Any]) -> dic
             earlier.get("energy_bounds_joules"), summary["energy_bounds_joules"]
         ),
         "flop_bounds": _bounds(earlier.get("flop_bounds"), summary["flop_bounds"]),
+        "devices": _devices(earlier.get("devices"), summary.get("devices")),
         "launches": launches,
     }
 
@@ -103,6 +104,47 @@ def wall_seconds(launches: Iterable[Mapping[str, Any]]) -> float | None:
         total += length if start >= until else max(0.0, end - until)
         until = max(until, end)
     return total
+
+
+def _devices(earlier: Any, later: Any) -> list[dict[str, Any]]:
+    """Return each device of any launch once, with what all launches saw of it."""
+    found: dict[tuple[Any, Any], dict[str, Any]] = {}
+    for entry in [*(earlier if isinstance(earlier, list) else []), *(later or [])]:
+        if isinstance(entry, dict):
+            key = (entry.get("uuid"), entry.get("mig"))
+            found[key] = _device(found[key], entry) if key in found else entry
+    return list(found.values())
+
+
+def _device(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """Add up what two launches saw of one device; what one of them lacks is lacking."""
+    bases = {first.get("energy_basis"), second.get("energy_basis")}
+    fine = {first.get("status"), second.get("status")} == {"ok"}
+    return {
+        **second,
+        **{
+            name: _sum([first, second], name)
+            for name in ("energy_joules", "busy_seconds", "covered_seconds")
+        },
+        "energy_basis": second.get("energy_basis") if len(bases) == 1 else "mixed",
+        "energy_bounds_joules": _both_ends(
+            first.get("energy_bounds_joules"), second.get("energy_bounds_joules")
+        ),
+        "tensor_activity": _mean(first, second),
+        "status": second.get("status") if fine or second.get("status") == "lost" else "partial",
+        "gaps": [*(first.get("gaps") or []), *(second.get("gaps") or [])],
+    }
+
+
+def _mean(first: Mapping[str, Any], second: Mapping[str, Any]) -> float | None:
+    """Return the tensor activity of two launches, each by the time for which it was seen."""
+    shared = seconds = 0.0
+    for one in (first, second):
+        share, covered = one.get("tensor_activity"), one.get("covered_seconds")
+        if not isinstance(share, int | float) or not isinstance(covered, int | float):
+            return None
+        shared, seconds = shared + share * covered, seconds + covered
+    return shared / seconds if seconds else None
 
 
 def _sum(launches: list[dict[str, Any]], name: str) -> float | None:

@@ -191,6 +191,39 @@ def test_wall_time_and_the_seconds_of_all_nodes(starts, wall):
     assert both["started"] == both["launches"][0]["started"]
 
 
+def test_devices_of_several_launches_are_each_there_once():
+    """One device in both launches adds up; one of the first alone stays; what is lacking is lacking."""
+
+    def seen(uuid, joules, **more):
+        entry = {
+            "uuid": uuid, "mig": None, "energy_joules": joules, "energy_basis": "counter",
+            "energy_bounds_joules": [joules, None], "busy_seconds": 3.0, "covered_seconds": 4.0,
+            "tensor_activity": 0.25, "status": "ok", "gaps": [],
+        }  # fmt: skip
+        return {**entry, **more}
+
+    def launch(*devices):
+        told = {"started": "2026-07-23T12:00:00Z", "duration_seconds": 4.0, "exit_code": 0}
+        lacking = dict.fromkeys(("energy_joules", "energy_bounds_joules", "flop_bounds"))
+        return {**told, **lacking, "command": [], "devices": list(devices)}
+
+    gap = {"start": 1.0, "end": 2.0, "reason": "lost"}
+    first = launch(seen("GPU-a", 10.0), seen("GPU-b", 20.0), seen("GPU-c", None))
+    again = seen(
+        "GPU-a", 30.0, tensor_activity=0.5, covered_seconds=12.0, gaps=[gap], status="partial"
+    )
+    both = continued(continued(None, first), launch(again, seen("GPU-c", 1.0), seen("GPU-d", 2.0)))
+    found = {entry["uuid"]: entry for entry in both["devices"]}
+    assert {uuid: entry["energy_joules"] for uuid, entry in found.items()} == {
+        "GPU-a": 40.0, "GPU-b": 20.0, "GPU-c": None, "GPU-d": 2.0,
+    }  # fmt: skip
+    assert found["GPU-a"]["energy_bounds_joules"] == [40.0, None]
+    assert (found["GPU-a"]["covered_seconds"], found["GPU-a"]["busy_seconds"]) == (16.0, 6.0)
+    assert found["GPU-a"]["tensor_activity"] == (0.25 * 4 + 0.5 * 12) / 16
+    assert (found["GPU-a"]["status"], found["GPU-a"]["gaps"]) == ("partial", [gap])
+    assert len(both["devices"]) == 4
+
+
 def test_a_job_of_several_nodes_is_told():
     """One record has one node's devices: the reader must know that there were more."""
     from types import SimpleNamespace
@@ -321,6 +354,7 @@ def test_two_hosts_in_namespaces_of_their_own(nvml, tmp_path):
     }
     told = json.loads((out / "summary.json").read_text())
     assert len(told["launches"]) == 2
+    assert {device["uuid"] for device in told["devices"]} == {"GPU-host-a", "GPU-host-b"}
     # Each launch counts its own host's device, for as long as it lasted itself: 300 W and 500 W. The
     # counter moves by a tenth of a second at either end.
     per_launch = sorted(
