@@ -22,6 +22,7 @@ from torch.utils.flop_counter import flop_registry
 from flopcount import draws, flex, formulas, routing  # noqa: F401  (formulas register themselves)
 from flopcount.attention_scopes import AttentionScopes, allowed_by
 from flopcount.dtypes import dtype_name
+from flopcount.elementwise import result_on_meta
 from flopcount.higher_order import run_higher_order
 from flopcount.kernels import recording
 from flopcount.known_values import ATTRIBUTE, KnownValues, UnknownValueError
@@ -166,6 +167,9 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         return out
 
     def _run(self, func: Any, args: Any, kwargs: Any) -> Any:
+        short = result_on_meta(func, args, kwargs)
+        if short is not None:
+            return short
         try:
             return func(*args, **kwargs)
         except (RuntimeError, NotImplementedError):
