@@ -10,8 +10,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from flopledger.commands import doctor
 from flopledger.top_view import DeviceView, RecordFeed
 from profilers import Device, DeviceKey
+from tests.profilers.conftest import build_stub
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,6 +102,96 @@ def test_doctor_survives_a_library_that_crashes(nvml):
     # A driver that crashes is no proof that there is no GPU.
     assert "Whether there is a GPU is not known: nvml" in done.stdout
     assert "No GPU can be read here" not in done.stdout
+
+
+DRIVERS = {
+    "no driver": (
+        "init 9",
+        [
+            "nvml: absent - NVML does not start: NVML error 9 (Driver Not Loaded)",
+            "install NVIDIA's",
+        ],
+    ),
+    "no permission at all": ("init 4", ["nvml: forbidden", "/dev/nvidiactl"]),
+    "no permission for one device": (
+        "device model=a100\nfault 0 nvmlDeviceGetHandleByIndex_v2 code=4",
+        ["nothing can be read - forbidden", "Insufficient Permissions", "counts as unseen"],
+    ),
+    "no permission for GPM": (
+        "fault 0 nvmlGpmSampleGet code=4",
+        ["H100", "19 signals", "tensor_activity_permille (forbidden", "NVreg_Restrict", "no lower"],
+    ),
+    "no permission for processes": (
+        "fault 0 nvmlDeviceGetComputeRunningProcesses_v3 code=4",
+        ["no process_count (forbidden", "whether others shared them is unknown"],
+    ),
+    "lost": (
+        "device model=a100\nfault 0 * code=15",
+        ["A100", "2 devices", "nothing can be read - lost", "GPU is lost", "reset the device"],
+    ),
+    "unknown code": (
+        "fault 0 nvmlDeviceGetClockInfo code=4711",
+        ["no sm_clock_mhz (failed: NVML error 4711", "every bound uses the highest clock"],
+    ),
+    "neither energy nor power": (
+        "fault 0 nvmlDeviceGetFieldValues code=3\nfault 0 nvmlDeviceGetPowerUsage code=3\n"
+        "fault 0 nvmlDeviceGetTotalEnergyConsumption code=3",
+        ["no energy_mj (unsupported): energy is unknown", "no power_mw (unsupported): energy is"],
+    ),
+    "segfault": (
+        "fault 0 nvmlDeviceGetUUID segv",
+        ["failed", "SIGSEGV", "install both from one package"],
+    ),
+    "MIG": ("mig 0 2 -5000", ["3 devices", "2 x NVIDIA H100", "the whole device has it"]),
+    "GPM unsupported": ("gpm=0", ["19 signals", "NVML has it from Hopper on"]),
+    "old library": ("", ["no tensor_activity_permille", "newer driver", "driver 450.80.02"]),
+}
+"""What is written into the script behind one H100, and what the terminal must then show."""
+
+
+@pytest.mark.parametrize("fault", DRIVERS)
+def test_doctor_says_each_fault_of_a_driver_in_words(nvml, tmp_path, fault):
+    more, words = DRIVERS[fault]
+    if fault == "old library":
+        library = build_stub(tmp_path / "old", "-DOMIT_GPM", "-DOMIT_EVENT_REASONS")
+        nvml("driver 450.80.02\ndevice model=h100", library)
+    else:
+        nvml("device model=h100" + (f" {more}" if "=" in more.split()[0] else f"\n{more}"))
+    shown = "\n".join(doctor._source_lines(doctor._source("nvml", {}, None)))
+    assert [word for word in words if word not in shown] == [], shown
+
+
+def test_doctor_does_not_wait_for_a_driver_that_hangs(nvml, monkeypatch):
+    nvml("device model=h100\nfault 0 nvmlDeviceGetUUID hang")
+    monkeypatch.setattr(doctor, "_PATIENCE", 3.0)
+    shown = "\n".join(doctor._source_lines(doctor._source("nvml", {}, None)))
+    assert "nvml: timed_out - the library did not answer within 3 s" in shown
+    assert "the kernel's log" in shown
+
+
+def test_doctor_says_by_whom_it_asks_and_which_library(nvml):
+    nvml("device model=h100")
+    done = flopledger("doctor")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"asked as {'root' if os.geteuid() == 0 else 'user'}" in done.stdout
+    assert "nvml (driver 580.65.06, NVML 13.580.65.06, CUDA 13.0): 1 device," in done.stdout
+
+
+def test_permissions_are_read_from_the_kernel_and_the_driver(tmp_path):
+    from profilers.permissions import permissions, sentence
+
+    for name in ("dev/nvidia0", "dev/nvidiactl", "proc/driver/nvidia/params"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "proc/driver/nvidia/params").write_text("Mobile: 4\nRmProfilingAdminOnly: 1\n")
+    told = permissions(tmp_path)
+    assert told["device_files"] == {"nvidia0": True, "nvidiactl": True}
+    assert told["profiling_for_root_only"] is True
+    assert told["perf_event_paranoid"] is None  # this kernel does not say
+    assert "keeps performance counters for root" in sentence(told)
+    closed = told | {"device_files": {"nvidia0": False}, "root": False, "user": 1000}
+    assert "user 1000, not root; 0 of 1 GPU device files" in sentence(closed)
+    assert permissions(tmp_path / "nothing")["profiling_for_root_only"] is None
 
 
 def test_top_tells_the_steps_and_the_mfu_of_a_run_that_goes_on(tmp_path, monkeypatch):
