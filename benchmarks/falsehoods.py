@@ -155,3 +155,125 @@ def _peak(name: str, precision: str) -> float | None:
         except hardware_db.HardwareError:
             return None
     return max(peaks)
+
+
+#: Sizes of swapped parts and precisions fall between those that figures are multiplied with.
+_BINS = (("1.25 to 1.75", 1.25, 1.75), ("1.75 to 2.5", 1.75, 2.5), ("2.5 to 4", 2.5, 4.0)) + (
+    ("4 to 7", 4.0, 7.0),
+    ("above 7", 7.0, 1e6),
+)
+
+
+def table(lies: list[Lie]) -> list[str]:
+    """Tabulate the share of lies caught, by size and direction, and name those of 3 that were not."""
+    rows = []
+    for factor in FACTORS:
+        for sign, size in (("x", factor), ("/", 1 / factor)):
+            told = [lie for lie in lies if math.isclose(lie.size, size) and lie.kind in KINDS[:4]]
+            cells = [_cell([one for one in told if one.kind == kind]) for kind in KINDS[:4]]
+            rows.append(f"| {sign} {factor:g} | {' | '.join(cells)} |")
+    swapped = []
+    for words, low, high in _BINS:
+        told = [lie for lie in lies if lie.kind in KINDS[4:] and low <= lie.factor < high]
+        cells = [
+            _cell([lie for lie in told if lie.kind == kind and (lie.size > 1) == up])
+            for kind in KINDS[4:]
+            for up in (True, False)
+        ]
+        swapped.append(f"| {words} | {' | '.join(cells)} |")
+    barred = [lie for lie in lies if lie.factor == NO_PATH]
+    three = [lie for lie in lies if 2.5 <= lie.factor < 4]
+    missed = [lie for lie in three if lie.outcome not in CAUGHT]
+    return [
+        "## Lies caught",
+        "",
+        f"{len({lie.record for lie in lies})} honest records with two independent routes, one figure "
+        f"falsified at a time: {len(lies)} lies. Share not called consistent (in brackets: called "
+        "inconsistent); n.",
+        "",
+        "| lie | claim | hours | devices (by the clock) | tokens |",
+        "|---|---|---|---|---|",
+        *rows,
+        "",
+        "Part and precision swapped, by the ratio of the dense peaks. A slower part than the true one "
+        "raises the implied utilisation, a faster one lowers it.",
+        "",
+        "| ratio | faster part | slower part | faster precision | slower precision |",
+        "|---|---|---|---|---|",
+        *swapped,
+        f"| no such path in the part | | | {_cell(barred)} | |",
+        "",
+        f"**Of the {len(three)} lies of factor 3 (swaps: 2.5 to 4), {_share(three):.1%} are caught.** "
+        "What is missed leaves every route where honest runs are:",
+        "",
+        *(f"- {lie.record}: {lie.kind} {lie.told} (x {lie.size:.2g})" for lie in missed),
+        "",
+    ]
+
+
+def _share(lies: list[Lie]) -> float:
+    return Tally([lie.outcome for lie in lies]).share(CAUGHT)
+
+
+def _cell(lies: list[Lie]) -> str:
+    if not lies:
+        return "-"
+    tally = Tally([lie.outcome for lie in lies])
+    return f"{tally.share(CAUGHT):.0%} ({tally.share(REFUTED):.0%}); {len(lies)}"
+
+
+_COLOURS = {
+    "claim": "#d9480f",
+    "hours": "#3b82c4",
+    "count": "#2b8a3e",
+    "tokens": "#6d4aff",
+    "part": "#c2255c",
+    "precision": "#868e96",
+}
+_WIDTH, _HEIGHT, _LEFT, _TOP = 560, 320, 60, 20
+
+
+def curve(lies: list[Lie]) -> str:
+    """Draw the share caught against the size of the lie, up and down together, as SVG."""
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
+        'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="#fff"/>'
+    ]
+    for share in (0, 0.25, 0.5, 0.75, 1):
+        _, y = _place(1.0, share)
+        parts.append(
+            f'<line x1="{_LEFT}" x2="{_WIDTH - 90}" y1="{y}" y2="{y}" stroke="#ddd"/>'
+            f'<text x="{_LEFT - 8}" y="{y + 4}" text-anchor="end">{share:.0%}</text>'
+        )
+    for factor in FACTORS:
+        x, y = _place(factor, 0)
+        parts.append(f'<text x="{x}" y="{y + 18}" text-anchor="middle">{factor:g}</text>')
+    parts.append(
+        f'<text x="{_LEFT}" y="{_HEIGHT - 8}">size of the lie (factor, up and down together)</text>'
+    )
+    for index, (kind, colour) in enumerate(_COLOURS.items()):
+        points = [_place(size, share) for size, share in _points(kind, lies)]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        y = _TOP + 16 + 18 * index
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts.append(f'<text x="{_WIDTH - 82}" y="{y}" fill="{colour}">{kind}</text>')
+    return "".join([*parts, "</svg>\n"])
+
+
+def _points(kind: str, lies: list[Lie]) -> list[tuple[float, float]]:
+    """Give (size, share caught): at each factor, or of each bin at its lies' geometric mean."""
+    own = [lie for lie in lies if lie.kind == kind and lie.factor != NO_PATH]
+    if kind in KINDS[:4]:
+        groups = [[one for one in own if math.isclose(one.factor, size)] for size in FACTORS]
+    else:
+        groups = [[one for one in own if low <= one.factor < high] for _, low, high in _BINS]
+    found = []
+    for group in filter(None, groups):
+        mean = math.exp(sum(math.log(lie.factor) for lie in group) / len(group))
+        found.append((min(mean, FACTORS[-1]), _share(group)))
+    return found
+
+
+def _place(factor: float, share: float) -> tuple[float, float]:
+    x = _LEFT + math.log(factor) / math.log(FACTORS[-1]) * (_WIDTH - _LEFT - 90)
+    return x, _TOP + (1 - share) * (_HEIGHT - _TOP - 50)
