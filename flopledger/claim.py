@@ -9,7 +9,7 @@ from flopledger import verdict as bands
 from flopledger.case import AuditCase
 from flopledger.combine import Combined
 from flopledger.facts import Finding, Severity
-from flopledger.fingerprints import Context, Fingerprint
+from flopledger.fingerprints import Context, Counted, Fingerprint
 from flopledger.inputs import quantity
 from flopledger.methods import work
 from flopledger.quantity import Interval, printed
@@ -188,7 +188,7 @@ def _against_estimate(
         near = abs(math.log(ratio)) < max(math.log(1.2), spread + CONVENTION_TOLERANCE)
         if claim.basis == "hardware" or not hardware or near:
             return outcome, []
-        return Verdict.NEEDS_EXPLANATION, [_fit_finding(hardware[0], ratio, claim)]
+        return Verdict.NEEDS_EXPLANATION, [_fit_finding(fits[0], ratio, claim)]
     severity: Severity = "error" if outcome is Verdict.INCONSISTENT else "warning"
     direction = "above" if ratio > 1 else "below"
     factor = max(ratio, 1 / ratio)
@@ -368,14 +368,39 @@ def _totals(
 
 
 def _fits(value: float, runs: list[RunAudit], ratio: float, spread: float) -> list[Fingerprint]:
-    """List known mistakes that the ratio fits; of several runs only those that none of them decides."""
-    if len(runs) != 1:
-        return fingerprints.matching(ratio, spread=spread, known=fingerprints.UNITS)
-    (run,) = runs
-    context = Context(
-        run=run.figures, part=run.part, conventions=run.conventions, estimate=value / ratio
+    """List known mistakes that the ratio fits; of several runs only those about one as a whole."""
+    estimate = value / ratio
+    if len(runs) == 1:
+        return fingerprints.of_total(value, _context(runs[0], estimate), spread=spread)
+    each = [(run, run.combined.flop.best) for run in runs if run.combined is not None]
+    counted = [
+        Counted(
+            context=_context(run, flop),
+            updates=_held(run, flop, "parameter_update"),
+            cumulative=_held(run, flop, "eu_cumulative"),
+        )
+        for run, flop in each
+        if flop
+    ]
+    known = (*fingerprints.UNITS, *fingerprints.of_runs(counted, estimate))
+    return fingerprints.matching(ratio, spread=spread, known=known)
+
+
+def _held(run: RunAudit, flop: float, ledger: str) -> float:
+    return flop * run.share(ledger) if counts(run.figures, ledger) else 0.0
+
+
+def _context(run: RunAudit, estimate: float) -> Context:
+    """Gather what the case says of a run, for the mistakes that a total of it may hold."""
+    best = run.combined.flop.best if run.combined is not None else None
+    return Context(
+        run=run.figures,
+        part=run.part,
+        conventions=run.conventions,
+        estimate=estimate,
+        passes=run.passes,
+        trained=None if best is None or not run.passes else best * run.share("parameter_update"),
     )
-    return fingerprints.of_total(value, context, spread=spread)
 
 
 def _fit_finding(fit: Fingerprint, ratio: float, claim: Claim) -> Finding:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from flopledger import scope, throughput
 from flopledger import verdict as bands
 from flopledger.combine import Combined, Pair, combine, pairs, speakers
+from flopledger.cost_checks import circular_figures, price_check
 from flopledger.estimate import ComputeEstimate, Draws
 from flopledger.facts import Fact, Finding
 from flopledger.inputs import RunFigures
@@ -19,16 +20,12 @@ from flopledger.run_checks import (
     as_question,
     assumed_scope,
     band_check,
-    circular_figures,
-    counter_check,
-    document_check,
     missing_figures,
     pair_check,
     plausible_precisions,
-    price_check,
-    statement_check,
     utilisation_check,
 )
+from flopledger.statement_checks import counter_check, document_check, statement_check
 from flopledger.telemetry_view import TelemetryView
 from flopledger.verdict import Verdict
 
