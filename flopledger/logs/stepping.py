@@ -170,7 +170,9 @@ class StepLog:
             if step.seconds is None:
                 return None
             is_known = step.step > before and step.line not in missing
-            span = step.step - before if is_known else self.interval
+            # A print of step 0 is of that step alone, and it is the slow one that compiles.
+            alone = 1 if step.step == 0 else self.interval
+            span = step.step - before if is_known else alone
             total += step.seconds * span
             before = step.step
         return total or None

@@ -19,9 +19,7 @@ from flopledger.logs.stepping import Step, StepLog, short_lines, stamp_seconds
 _INNER = "train_inner | {"
 _BAR = re.compile(r"\bepoch (\d{1,6}):?\s{1,6}(\d{1,9}) / (\d{1,9}) loss=")
 _FIELDS = ("num_updates", "wpb", "bsz", "loss", "wall")
-_FIELD = re.compile(
-    rf"\b({'|'.join(_FIELDS)})\b\"?\s?[:=]\s?\"?([\d.,e+]{{1,24}}|nan|inf)"
-)
+_FIELD = re.compile(rf"\b({'|'.join(_FIELDS)})\b\"?\s?[:=]\s?\"?([\d.,e+]{{1,24}}|nan|inf)")
 _DONE = re.compile(r"\bdone training in ([\d.]{1,15}) seconds")
 _OVERFLOW = "gradient overflow detected"
 _TRANSLATION = re.compile(

@@ -9,6 +9,7 @@ import re
 from itertools import pairwise
 from typing import NamedTuple
 
+from flopledger.logs import limits
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
@@ -22,9 +23,7 @@ _STEP = re.compile(
     r"(?<![\w/-])(?:global[ _-]?|train(?:ing)?[ _/-]?|optimizer[ _-]?)?(?:step|iter(?:ation)?|update)s?"
     r"['\"\])]?\s{0,2}[:=#]?\s{0,2}[\[(]?\s{0,6}(\d{1,10})(?:\s{0,3}(?:/|of)\s{0,3}(\d{1,10}))?(?![\w.])",
 )
-_LOSS = re.compile(
-    r"\bloss\w{0,12}['\"]?\s{0,3}[:= ]\s{0,3}(-?[\d.]{1,20}(?:e[-+]?\d{1,3})?|nan)"
-)
+_LOSS = re.compile(r"\bloss\w{0,12}['\"]?\s{0,3}[:= ]\s{0,3}(-?[\d.]{1,20}(?:e[-+]?\d{1,3})?|nan)")
 _TIME = re.compile(
     r"\b(?:dt|(?:step|iter(?:ation)?|batch)[ _-]?time|time[ _-](?:per|of)[ _-](?:step|iter(?:ation)?)|"
     r"time/(?:step|iter))['\"]?\s{0,3}[:= ]\s{0,3}([\d.]{1,15})\s{0,2}(ms|msec|s|sec|seconds)\b",
@@ -33,9 +32,7 @@ _PACE = re.compile(
     r"\b(?:tok(?:en)?s?[ _/-]{0,2}(?:per[ _-])?s(?:ec(?:ond)?)?)['\"]?\s{0,3}[:= ]\s{0,3}"
     r"([\d,]{1,18}(?:\.\d{1,6})?)(?![\w.])",
 )
-_EPOCH = re.compile(
-    r"\bepochs?['\"]?\s{0,2}[:=#]?\s{0,2}[\[(]?\s{0,4}(\d{1,6})(?![\w.])"
-)
+_EPOCH = re.compile(r"\bepochs?['\"]?\s{0,2}[:=#]?\s{0,2}[\[(]?\s{0,4}(\d{1,6})(?![\w.])")
 #: What stands before the word in ``optimizer_step`` and ``iteration time``.
 _BEFORE = 10
 #: So many steps with a loss are a log; fewer may be a sentence about one.
@@ -114,6 +111,11 @@ def read(document: Document, notes: Notes) -> None:
     for number, text in short_lines(document):
         row = _row(number, text)
         if row is not None:
+            if len(rows) >= limits.STEPS:
+                raise EvidenceError(
+                    f"{document.name}: more than {limits.STEPS:,} printed steps; hand in an extract, and "
+                    "say so"
+                )
             rows.append(row)
         elif not rows:
             settings.take(number, text)

@@ -205,7 +205,11 @@ def _iterations(
                 moments.setdefault(moment[1][0], (stamp, number))
                 if moment[1][0] == "a":
                     moments["a"] = (stamp, number)
-            if not batch_said and "train_batch_size" in text and (match := _DEEPSPEED_BATCH.search(text)) is not None:
+            if (
+                not batch_said
+                and "train_batch_size" in text
+                and (match := _DEEPSPEED_BATCH.search(text)) is not None
+            ):
                 batch_said = True
                 notes.fact("global_batch", int(match[1]), line(number))
             if "in billions" in text and (match := _BILLIONS.search(text)):
@@ -242,7 +246,9 @@ def _note_samples(log: StepLog, rows: _Rows, notes: Notes) -> None:
     if rows.last_batch is not None and rows.batch_varies:
         # A batch that grows is no factor of the whole run; the consumed samples are its amount.
         notes.facts[:] = [fact for fact in notes.facts if fact.name != "global_batch"]
-        notes.fact("final_global_batch", rows.last_batch[1], line(rows.last_batch[0]), unit="samples")
+        notes.fact(
+            "final_global_batch", rows.last_batch[1], line(rows.last_batch[0]), unit="samples"
+        )
     elif rows.last_batch is not None:
         notes.fact("global_batch", rows.last_batch[1], line(rows.last_batch[0]))
     number, fields = rows.last
