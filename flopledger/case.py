@@ -284,7 +284,7 @@ def _check_number(where: str, number: Number) -> None:
             )
         values = [getattr(number, key) for key in sorted(given - {"relative"})]
         if number.relative is not None and not 0 <= number.relative < 10:
-            raise CaseError(f"{where}.relative: found {number.relative:g}; 0.05 means 5 %")
+            raise CaseError(f"{where}.relative: found {number.relative:g}; 0.05 means 5%")
     else:
         values = list(number) if isinstance(number, tuple) else [number]
     for value in values:

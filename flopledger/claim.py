@@ -329,7 +329,7 @@ def _floor(run: RunAudit) -> float:
 
 
 def _spread(total: Combined) -> float:
-    """Give half the 90 % interval of the estimate, in the logarithm."""
+    """Give half the 90% interval of the estimate, in the logarithm."""
     assert total.flop.low is not None
     assert total.flop.high is not None
     return math.log(total.flop.high / total.flop.low) / 2

@@ -2,7 +2,7 @@
 
 What the case leaves out comes from the evidence. Where both speak, the evidence (a log of the run,
 graded higher than somebody's word) is used if it is the better kind of source, the other value stays
-visible, and a disagreement of more than 2 % is a finding.
+visible, and a disagreement of more than 2% is a finding.
 """
 
 import math
@@ -204,7 +204,7 @@ def _input(name: str, resolved: Resolved) -> Input:
 
 
 def _agree(stated: Quantity, read_out: Quantity) -> bool:
-    """Say whether two figures can be the same, within 2 %."""
+    """Say whether two figures can be the same, within 2%."""
     one, two = stated.interval, read_out.interval
     above = one.low is not None and two.high is not None and one.low > two.high * (1 + TOLERANCE)
     below = one.high is not None and two.low is not None and one.high < two.low * (1 - TOLERANCE)

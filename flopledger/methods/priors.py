@@ -39,7 +39,7 @@ class Prior:
 
     @property
     def interval(self) -> Interval:
-        """The central 90 % of the normal approximation, for display."""
+        """The central 90% of the normal approximation, for display."""
         factor = math.exp(Z90 * self.predictive_sigma)
         return Interval(low=self.median / factor, best=self.median, high=self.median * factor)
 
@@ -54,7 +54,7 @@ class Prior:
         """Say in one line what is assumed and how thin the ice is."""
         ends = self.interval
         return (
-            f"{self.name}: median {number(self.median)}, 90 % {number(ends.low)} to {number(ends.high)} "
+            f"{self.name}: median {number(self.median)}, 90% {number(ends.low)} to {number(ends.high)} "
             f"(fitted on {self.n} published runs, {self.as_of})"
         )
 
