@@ -62,7 +62,7 @@ def read_only_installation() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def empty_site(compiled: bool) -> Iterator[str]:
+def empty_site(*, compiled: bool) -> Iterator[str]:
     """Make a folder with an empty ``sitecustomize``, with byte code or where none can be."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "sitecustomize.py"
@@ -79,12 +79,12 @@ def main(rounds: int) -> None:
     print(f"Python {platform.python_version()}, {os.cpu_count()} CPUs, {rounds} rounds each")
     plain = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     still = {**plain, "PYTHONDONTWRITEBYTECODE": "1"}
-    with tempfile.TemporaryDirectory() as folder, empty_site(True) as empty:
+    with tempfile.TemporaryDirectory() as folder, empty_site(compiled=True) as empty:
         prepare(Path(folder))
         peers = {"plain": plain, "empty": {**plain, "PYTHONPATH": empty}}
         ours = environment(plain, Path(folder))
         compare("no torch", "pass", {**peers, "ours": ours}, rounds)
-        with read_only_installation(), empty_site(False) as uncompiled:
+        with read_only_installation(), empty_site(compiled=False) as uncompiled:
             peers = {"plain": still, "empty": {**still, "PYTHONPATH": empty}}
             ours = environment(still, Path(folder))
             compare("no torch, read-only installation", "pass", {**peers, "ours": ours}, rounds)
