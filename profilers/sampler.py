@@ -178,4 +178,5 @@ class Sampler:
             # The raw file: a buffer's lock may be a thread's that is not here, and a descriptor
             # closed behind a file's back makes its finaliser complain (aloud since Python 3.13).
             with contextlib.suppress(OSError):
-                getattr(pipe, "raw", pipe).close()
+                if pipe is not None:
+                    getattr(pipe, "raw", pipe).close()
