@@ -1,7 +1,7 @@
 """nanoGPT and nanochat console logs.
 
 nanoGPT divides one GPU's share by the BF16 peak of an A100 (312 TFLOP/s, a constant in its source),
-whatever the GPU, and prints -100 % until it has measured.
+whatever the GPU, and prints -100% until it has measured.
 """
 
 import math
