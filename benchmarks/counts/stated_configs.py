@@ -39,6 +39,12 @@ SMALL_GLM = {
 }
 THINKER = {"num_attention_heads": 32, "head_dim": 128, "vocab_size": 152064}
 SHARED_EXPERT = {"shared_expert_intermediate_size": 768}
+HALVING = [
+    [[3, 96, 96, 1, True]],
+    [[3, 96, 96, 2, False], [3, 96, 96, 1, False]],
+    [[3, 96, 192, 2, False], *[[3, 192, 192, 1, again] for again in (True, False) * 3]],
+    [[3, 192, 384, 2, False], [3, 384, 384, 1, True], [3, 384, 384, 1, False]],
+]
 HALF_ROTARY = {"rope_parameters": {"partial_rotary_factor": 0.5}}
 # What default configurations leave open or set at odds with each other, as published ones state it.
 CONFIGS: dict[str, dict[str, Any]] = {
@@ -103,8 +109,9 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "edgetam_vision_model": {"backbone_config": {"architecture": "repvit_m1"}},
     "edgetam": {"vision_config": {"backbone_config": {"architecture": "repvit_m1"}}},
     "uvdoc": {"backbone_config": stages(6)},
+    # The default's strides are those of a reader of lines; a detector's pyramid halves at each stage.
     "pp_ocrv6_small_det": {
-        "backbone_config": stages(4),
+        "backbone_config": {**stages(4), "block_configs": HALVING},
         "layer_list_out_channels": [96, 96, 192, 384],
     },
     "pp_doclayout_v2": {"class_thresholds": [0.5] * 25, "class_order": list(range(25))},
