@@ -23,7 +23,13 @@ NUMBERS = (int, float)
 BINARY = frozenset({aten.mul.Tensor, aten.add.Tensor, aten.sub.Tensor, aten.div.Tensor})
 SCALED = frozenset({aten.mul.Scalar, aten.add.Scalar, aten.div.Scalar, aten.pow.Tensor_Scalar})
 UNARY = frozenset(
-    {aten.rsqrt.default, aten.neg.default, aten.silu.default, aten.sigmoid.default, aten.exp.default}
+    {
+        aten.rsqrt.default,
+        aten.neg.default,
+        aten.silu.default,
+        aten.sigmoid.default,
+        aten.exp.default,
+    }
 )
 SHORT = BINARY | SCALED | UNARY
 
