@@ -32,7 +32,7 @@ from flopcount.originals import Originals
 from flopcount.parallel import dtensor_type, is_sharded
 from flopcount.pieces import Pieces, noticed, on_all
 from flopcount.registry import Cost, evaluate
-from flopcount.rules import resolve
+from flopcount.rules import is_mutable, parameters_of, resolve
 from flopcount.scopes import UNMASKED, Attention, Scope, Watch, next_number, seeing_engines
 from flopcount.tensors import elements, shape_text, tensors
 
@@ -139,8 +139,7 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         """Count an op on this rank's shards for the local figure only."""
         if rule.kind != "formula":
             return
-        parameters = [argument.name for argument in func._schema.arguments]
-        cost = evaluate(rule.name, args, kwargs, out, parameters)
+        cost = evaluate(rule.name, args, kwargs, out, parameters_of(func))
         self.watch.local.add(self.watch.here()[0], cost.flop)
 
     def _write(self, func: Any, rule: Rule, args: Any, kwargs: Any, out: Any) -> None:
@@ -150,7 +149,7 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         if self._drawn or draws.is_draw(func):
             self._drawn = True
             draws.follow(func, list(tensors(args)), list(tensors(out)))
-        if func._schema.is_mutable:
+        if is_mutable(func):
             routing.forget(args[0] if args else None)
         elif (short := rule.name.removeprefix("aten::")) in routing.FOLLOWED:
             routing.follow(short, args, kwargs, out)
@@ -204,7 +203,7 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
                 self._saw_softmax(scope, prod(out.shape))
 
     def _counted(self, func: Any, rule: Rule, args: Any, kwargs: Any, out: Any) -> None:
-        parameters = [argument.name for argument in func._schema.arguments]
+        parameters = parameters_of(func)
         phase, scope = self.watch.here()
         if "grouped_mm" in rule.name:
             self._read_routing({**dict(zip(parameters, args, strict=False)), **kwargs}.get("offs"))
