@@ -158,7 +158,10 @@ def _peak(name: str, precision: str) -> float | None:
 
 
 #: Sizes of swapped parts and precisions fall between those that figures are multiplied with.
-_BINS = (("1.25 to 1.75", 1.25, 1.75), ("1.75 to 2.5", 1.75, 2.5), ("2.5 to 4", 2.5, 4.0)) + (
+_BINS = (
+    ("1.25 to 1.75", 1.25, 1.75),
+    ("1.75 to 2.5", 1.75, 2.5),
+    ("2.5 to 4", 2.5, 4.0),
     ("4 to 7", 4.0, 7.0),
     ("above 7", 7.0, 1e6),
 )

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from flopledger import coverage, job_width, telemetry
+from flopledger import coverage, job_width, log_parts, telemetry
 from flopledger.case import AuditCase
 from flopledger.coverage import Coverage
 from flopledger.facts import Fact, Finding, Grade
@@ -78,7 +78,8 @@ def complete(case: AuditCase, index: int, run: RunFigures) -> Completed:
         from_idle_to_idle=telemetry.from_idle_to_idle(recorded),
         declared=case.spec.run[index].telemetry_covers,
     )
-    seen = coverage.judge(run, found, signs)
+    found, partial = log_parts.judge(run, evidence, found)
+    seen = log_parts.narrowed(coverage.judge(run, found, signs), is_part=bool(partial))
     found = coverage.qualify(found, seen)
     figures, findings = join(run, found)
     told = any(one.code == "coverage-gap" for one in findings)
@@ -92,6 +93,7 @@ def complete(case: AuditCase, index: int, run: RunFigures) -> Completed:
             *_unread(evidence),
             *found.findings,
             *findings,
+            *partial,
             *coverage.findings(run, found, seen, told=told),
         ),
         digests={

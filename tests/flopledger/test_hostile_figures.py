@@ -2,6 +2,7 @@
 
 import pytest
 
+from flopledger.errors import CaseError
 from flopledger.verdict import Verdict
 
 MODEL = "[model.m]\nparameters = 7e9\n"
@@ -159,3 +160,53 @@ def test_an_amount_that_came_from_the_hours_does_not_confirm_them(run_audit, hou
     )
     assert report.combined is not None
     assert report.verdict is Verdict.UNDETERMINED
+
+
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ("pue = 0.9", "at least 1"),
+        ("pue = [0.5, 0.8]", "at least 1"),
+        ("accelerator_count = 0.5", "accelerator_hours"),
+        ("accelerator_count = { at_most = 0.9 }", "at least 1"),
+    ],
+)
+def test_what_nothing_has_is_refused(run_audit, line, words):
+    with pytest.raises(CaseError, match=words):
+        run_audit(f'[model.m]\nparameters = 1e9\n[[run]]\nname = "r"\nmodel = "m"\n{line}\n')
+
+
+def test_fewer_tokens_than_a_sequence_has_are_asked_about(run_audit):
+    report = run_audit(
+        '[claim]\nflop = 9e10\n[model.m]\nparameters = 1e9\n[[run]]\nname = "r"\nmodel = "m"\n'
+        "tokens = 15\nsequence_length = 4096\n"
+    )
+    assert "amount-mismatch" in {one.code for one in report.findings}
+    assert str(report.verdict) == "needs-explanation"
+
+
+@pytest.mark.parametrize(
+    "hours, verdict",
+    # 100 devices x 100 h are 10,000 device-hours by the clock.
+    [(10_000, "undetermined"), (7_000, "undetermined"), (4_000, "mismatch"), (11_000, "mismatch")],
+)
+def test_hours_devices_and_the_clock_are_of_one_run(run_audit, hours, verdict):
+    report = run_audit(
+        f'[[run]]\nname = "r"\naccelerator_hours = {hours}\naccelerator_count = 100\n'
+        "wall_clock_hours = 100\n"
+    )
+    found = "device-time-mismatch" in {one.code for one in report.findings}
+    assert found is (verdict == "mismatch")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["accelerator_count = 3072", "cost_usd = 1e6", "energy_mwh = 100"],
+)
+def test_what_nothing_stands_beside_confirms_nothing(run_audit, line):
+    report = run_audit(
+        f'[claim]\nflop = 6e21\n[[run]]\nname = "r"\n{line}\n'
+        'accelerator = "NVIDIA H100 80GB HBM3"\n'
+    )
+    assert str(report.verdict) == "undetermined"
+    assert any("would allow" in one for one in report.would_change)
