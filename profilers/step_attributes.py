@@ -403,8 +403,7 @@ def _form(value: Any, depth: int = 3) -> Hashable:
         return *value, *(_form(item, depth - 1) for item in list(value.values())[:MOST_ITEMS])
     if isinstance(value, list | tuple) and depth:
         return type(value), *(_form(item, depth - 1) for item in value[:MOST_ITEMS])
-    known: Hashable = value if type(value) in PLAIN else type(value)
-    return known
+    return value if type(value) in PLAIN else type(value).__name__
 
 
 def _hollow(value: Any, torch: Any) -> Any:

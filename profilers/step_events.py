@@ -218,11 +218,10 @@ class Listener(Protocol):
     def new_kind(self, kind: Kind, module: Any, args: Any, kwargs: Any) -> None:
         """A call of a kind that was not seen before is about to run."""
 
-    def outside(self, variant: Variant, products: tuple[Product, ...]) -> None:
-        """The program computed these products itself, and a backward went through them."""
-
-    def unclear(self, works: tuple[str, ...]) -> None:
-        """The program computed something itself whose cost is not known."""
+    def outside(
+        self, variant: Variant, products: tuple[Product, ...], other: tuple[str, ...]
+    ) -> None:
+        """The program computed these products itself, and other work whose cost is not known."""
 
     def settle(self, variant: Variant) -> object:
         """What became of a call is known for the first time: the moment to count it."""

@@ -184,8 +184,11 @@ class Costs:
             spent.popleft()
         return sum(max(0, min(end, end_us) - max(start, start_us)) for start, end in spent)
 
-    def outside(self, variant: Variant, products: Sequence[Product]) -> None:
-        """Products that the program computed itself, whose sizes were read from their graph."""
+    def outside(self, variant: Variant, products: Sequence[Product], other: Sequence[str]) -> None:
+        """Products that the program computed itself, whose sizes were read from their graph.
+
+        Where there is ``other`` work, whose cost the graph does not say, the upper end is open.
+        """
         figures: dict[Any, int] = {}
         for dtype, forward, backward in products:
             for phase, flop in (("forward", forward), ("backward", backward)):
@@ -193,6 +196,16 @@ class Costs:
                 figures[key] = figures.get(key, 0) + flop
         cost = Cost(model=variant.kind.model, mode="train", inputs=(), flop=None)
         self._fill(cost, figures, "graph")
+        if other:
+            text = (
+                f"the program computed this outside of its modules, uncounted: {', '.join(other)}"
+            )
+            cost.bounds, cost.reason, cost.uncounted = (
+                (sum(figures.values()), None),
+                text,
+                tuple(other),
+            )
+            self.tell("work-outside-modules", "warning", text)
         variant.data = cost
 
     def _find(self, variant: Variant) -> Cost:
