@@ -83,7 +83,7 @@ def _namesake(parsed: Any) -> Any:
         if isinstance(found, type)
         and issubclass(found, PreTrainedModel)
         and getattr(found, "config_class", None) is type(parsed)
-        and not name.endswith("PreTrainedModel")
+        and "PreTrainedModel" not in name  # the library's common ancestors, which build nothing
     ]
     namesakes = [found for found in fitting if found.__name__ in (f"{stem}Model", stem)]
     return next(iter(namesakes or fitting), None)

@@ -171,7 +171,11 @@ class Observer:
         if not self.watching or not self.automatic:
             return
         try:
-            name = self.optimizers.known(optimizer) or self._new_optimizer(optimizer)
+            known = self.optimizers.stepped.get(id(optimizer))
+            if known is None or known[0]() is not optimizer:
+                name = self._new_optimizer(optimizer)
+            else:
+                name = known[1]
             log = self.log
             at = time.monotonic_ns()
             log.append((name, at))
@@ -361,9 +365,11 @@ class _Inside:
 
     def __enter__(self) -> None:
         self.depth, self.here.depth = self.here.depth, 1
+        step_passes.OURS.depth += 1
 
     def __exit__(self, *_: object) -> None:
         self.here.depth = self.depth
+        step_passes.OURS.depth -= 1
 
 
 def _steps_before(optimizer: Any) -> int:

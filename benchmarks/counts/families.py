@@ -120,6 +120,8 @@ def auto_models(sequence=64, layers=4):
                         built = made["built"] = load(path)
                         stated = INPUTS.get(name)
                         if stated is not None and stated.around is not None:
+                            if stated.tables:
+                                built.model = built.rebuild()
                             return stated.around(built.model)
                         built.model.__dict__["_built_by_flopcount"] = built
                         return built.model

@@ -37,6 +37,8 @@ SMALL_GLM = {
     "num_experts_per_tok": 2,
     "vocab_size": 2048,
 }
+THINKER = {"num_attention_heads": 32, "head_dim": 128, "vocab_size": 152064}
+SHARED_EXPERT = {"shared_expert_intermediate_size": 768}
 HALF_ROTARY = {"rope_parameters": {"partial_rotary_factor": 0.5}}
 # What default configurations leave open or set at odds with each other, as published ones state it.
 CONFIGS: dict[str, dict[str, Any]] = {
@@ -77,8 +79,13 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "qwen3_omni_moe_text": {"num_attention_heads": 32, "head_dim": 128},
     "qwen3_omni_moe_thinker": {
         "vision_start_token_id": 151652,
-        "text_config": {"num_attention_heads": 32, "head_dim": 128, "vocab_size": 152064},
+        "text_config": THINKER,
     },
+    "qwen3_omni_moe": {
+        "thinker_config": {"vision_start_token_id": 151652, "text_config": THINKER},
+        "talker_config": {"spatial_merge_size": 2, "text_config": SHARED_EXPERT},
+    },
+    "qwen3_omni_moe_talker_text": SHARED_EXPERT,
     "deepseek_ocr2_vision": {
         "encoder_config": {
             "hidden_size": 896,
@@ -96,7 +103,10 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "edgetam_vision_model": {"backbone_config": {"architecture": "repvit_m1"}},
     "edgetam": {"vision_config": {"backbone_config": {"architecture": "repvit_m1"}}},
     "uvdoc": {"backbone_config": stages(6)},
-    "pp_ocrv6_small_det": {"backbone_config": stages(4)},
+    "pp_ocrv6_small_det": {
+        "backbone_config": stages(4),
+        "layer_list_out_channels": [96, 96, 192, 384],
+    },
     "pp_doclayout_v2": {"class_thresholds": [0.5] * 25, "class_order": list(range(25))},
     # Eight experts instead of hundreds: which ones are chosen takes real weights in memory.
     "longcat_flash": {

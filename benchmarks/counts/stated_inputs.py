@@ -31,6 +31,8 @@ class Stated:
     around: Callable[[Any], Any] | None = None
     """A module around the model, as a user's factory would write one, where its pass needs more
     than tensors (a session that remembers a video's frames)."""
+    tables: bool = False
+    """Whether the small constants inside of ``around`` need their values, not only their shapes."""
 
     def inputs(self, built: Any, **usual: Any) -> dict[str, Any]:
         """Return the keyword arguments of one step.

@@ -8,6 +8,7 @@ import json
 import torch
 
 from benchmarks.counts.stated_inputs import Stated
+from benchmarks.counts.stated_parts import INPUTS as IN_PARTS
 
 SPOKEN = "in training it compares with a recording: every word's duration, pitch and energy"
 SPEECH = {
@@ -101,6 +102,7 @@ def two_frames(model):
 
 
 INPUTS = {
+    **IN_PARTS,
     "blip_2_qformer": Stated(
         why=f"{OTHER_PART}: 32 queries beside a ViT-g's 257 patches, as in BLIP-2",
         given={"query_embeds": "1x32x768", "encoder_hidden_states": "1x257x1408"},

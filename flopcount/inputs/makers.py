@@ -166,9 +166,11 @@ class Maker:
 
     def _pyramid(self) -> tuple[int, int] | None:
         """Return the side of an image whose smallest copy fills one patch of a pyramid."""
-        ratios = getattr(self.model.config, "scaled_images_ratios", None)
+        ratios: Any = getattr(self.model.config, "scaled_images_ratios", None)
         patch = self.sizes.number("patch_size")
-        if not isinstance(ratios, list | tuple) or not ratios or patch is None:
+        if patch is None or not isinstance(ratios, list | tuple) or not ratios:
+            return None
+        if not all(_is_share(ratio) for ratio in ratios):
             return None
         side = round(patch / min(ratios))
         return side, side
@@ -310,8 +312,9 @@ class Maker:
             # The convolutions before the encoder halve the frames (Whisper).
             frames = 2 * positions
         each = self.sizes.number("audio_length_per_tok")
-        if each is not None and self.sizes.sequence is not None:  # one token for so many frames
-            return each * self.sizes.sequence
+        tokens = self.sizes.sequence if self.sizes.audio_frames is None else None
+        if each is not None and tokens is not None:  # one token for so many frames
+            return each * tokens
         if frames is None:
             raise self.sizes.unknown("audio_frames", "the spectrogram frames a sample")
         return frames
@@ -402,6 +405,10 @@ def is_dual_tower(model: Any) -> bool:
     if any(isinstance(getattr(config, key, None), int) for key in TOKEN_KEYS):
         return False  # an image stands between the words instead
     return both and hasattr(config, "text_config") and not model.can_generate()
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and 0.001 <= value <= 1
 
 
 def _one(m: Maker) -> Any:

@@ -27,6 +27,8 @@ _SEVERITIES = {"error": "red", "warning": "yellow", "info": "dim"}
 
 #: Columns where there is no terminal to ask: a pipe or a file should lose nothing to folding.
 PIPE_WIDTH = 160
+#: Columns below which tables keep their figures whole and leave out what the report says, too.
+NARROW = 60
 
 
 def terminal() -> Console:
@@ -48,9 +50,9 @@ def print_summary(report: "AuditReport", console: Console | None = None) -> None
     if report.combined is not None:
         out.print(Text(visible(f"Combined: {report.combined.rule}."), style="dim"))
     for heading, table in (
-        ("routes, 90 % intervals", _routes(report)),
+        ("routes, 90% intervals", _routes(report, narrow=out.width < NARROW)),
         ("implied utilisation of the dense peak", _utilisation(report)),
-        ("thresholds", _thresholds(report)),
+        ("thresholds", _thresholds(report, narrow=out.width < NARROW)),
     ):
         if table.row_count:
             out.print()
@@ -69,19 +71,21 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _routes(report: "AuditReport") -> Table:
-    table = _table("run", "route", "FLOP", "basis", "independence group")
+def _routes(report: "AuditReport", *, narrow: bool) -> Table:
+    told = ("run", "route", "FLOP", "basis", "independence group")
+    table = _table(*told[: 3 if narrow else 5])
     for one in report.estimates:
-        table.add_row(
+        cells = (
             Text(visible(one.run)),
             one.title,
             wording.interval(one.flop),
             one.basis,
             one.independence_group,
         )
+        table.add_row(*cells[: len(table.columns)])
     if report.combined is not None:
-        flop = wording.interval(report.combined.flop)
-        table.add_row("all", "combined", flop, "model", "", style="bold")
+        row = ("all", "combined", wording.interval(report.combined.flop), "model", "")
+        table.add_row(*row[: len(table.columns)], style="bold")
     return table
 
 
@@ -101,14 +105,15 @@ def _utilisation(report: "AuditReport") -> Table:
     return table
 
 
-def _thresholds(report: "AuditReport") -> Table:
+def _thresholds(report: "AuditReport", *, narrow: bool) -> Table:
     placed = "zone of claim" if report.claim is not None else "zone of estimate"
-    table = _table("regime", "threshold", "P(exceeded)", placed, "status")
+    told = ("regime", "threshold", "P(exceeded)", placed, "status")
+    table = _table(*told[: 3 if narrow else 5])
     for one in report.standings:
         regime = one.regime
         threshold = f"{regime.comparator} {wording.round_number(one.threshold_flop)}"
         row = (regime.id, threshold, wording.probability(one), one.zone or "-", regime.status)
-        table.add_row(*row)
+        table.add_row(*row[: len(table.columns)])
     return table
 
 

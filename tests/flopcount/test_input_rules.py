@@ -39,9 +39,16 @@ def test_the_smallest_copy_of_a_pyramid_fills_one_patch():
     assert made(model, "pixel_values", image=(256, 256)) == (1, 3, 256, 256)
 
 
+@pytest.mark.parametrize("ratios", [[0], ["x"], [], [-1], "half", [float("nan")]])
+def test_a_pyramid_that_makes_no_sense_is_none(ratios):
+    model = Reader(patch_size=32, scaled_images_ratios=ratios, image_size=64)
+    assert made(model, "pixel_values") == (1, 3, 64, 64)
+
+
 def test_a_spectrogram_is_as_long_as_the_tokens_it_stands_beside():
     model = Reader(audio_length_per_tok=8, num_mel_bins=80)
     assert made(model, "input_features", sequence=5) == (1, 80, 40)
+    assert made(model, "input_features", sequence=5, audio_frames=48) == (1, 80, 48)
 
 
 def test_sizes_under_their_own_names_are_found():

@@ -1,10 +1,12 @@
 """The inputs that a configuration needs: found by rule, stated by the user, or asked for."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from flopcount.errors import FlopcountError
+from flopcount.model_classes import class_of
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -175,6 +177,15 @@ def test_a_tower_without_architectures_is_its_namesake(count):
     counted = count({"model_type": "siglip_text_model", **TOWER, "vocab_size": 100}, sequence=8)
     assert counted.name == "SiglipTextModel"
     assert any("built as the library's SiglipTextModel" in note for note in counted.assumptions)
+
+
+def test_a_common_ancestor_of_a_library_is_no_model():
+    from transformers import Qwen2_5OmniConfig
+
+    # beside it stand Qwen2_5OmniPreTrainedModel and ...PreTrainedModelForConditionalGeneration
+    cls, note = class_of({}, Qwen2_5OmniConfig(), Path("config.json"))
+    assert cls.__name__ == "Qwen2_5OmniForConditionalGeneration"
+    assert note == "architectures is not stated: built as the library's " + cls.__name__
 
 
 def test_layers_that_read_several_codebooks_get_a_row_of_each(count):

@@ -25,6 +25,8 @@ def codes(report):
             Verdict.CONSISTENT,
         ),  # 4.9 / 4.2 = 1.17, 1.03 after the estimate's own 14 %
         ("[1e23, 1e25]", Verdict.INCONSISTENT),
+        # one digit, 1.5 to 2.5 as people round, and no range: 4.2 / 2 = 2.1 times too little
+        ("2e22", Verdict.INCONSISTENT),
         ("[1e20, 1e22]", Verdict.INCONSISTENT),
         ("{ at_least = 1e22 }", Verdict.CONSISTENT),
         ("{ at_most = 1e22 }", Verdict.INCONSISTENT),
@@ -125,6 +127,7 @@ def test_slips_of_units_are_named(run_audit, figures, words):
         ("accelerator_hours = 8e4\nenergy_mwh = 89.6", "power-implausible"),  # 1,120 W, 2.8 x 400
         # 2e6 tokens/s x 4.2e10 FLOP = 8.4e16 FLOP/s on a part of 3.1e14
         ("tokens_per_second_per_accelerator = 2e6", "throughput-mismatch"),
+        ("tokens_per_second_per_accelerator = 3", "throughput-mismatch"),
         ("accelerator_hours = 8e4\ncost_usd = 150", "unit-ambiguity"),  # 0.2 cents an hour
         ("accelerator_hours = 8e4\ncost_usd = 1.5e8", "unit-ambiguity"),  # 1,900 USD an hour
         ("accelerator_hours = 8e4\nwall_clock_hours = 0.05", "device-time-mismatch"),
@@ -147,3 +150,12 @@ def test_figures_that_no_device_has(run_audit, figures, code):
 def test_ordinary_figures_are_left_in_peace(run_audit, figures):
     report = run_audit(f"{MODEL}{RUN}{ON_A100}tokens = 1e12\n{figures}\n")
     assert codes(report) == {}
+
+
+@pytest.mark.parametrize("hours", [1e4, 1e5, 1e6])
+def test_an_amount_that_came_from_the_hours_does_not_confirm_them(run_audit, hours):
+    report = run_audit(
+        f"{MODEL}{RUN}{ON_A100}accelerator_hours = {hours}\ntokens_per_second_per_accelerator = 3000\n"
+    )
+    assert report.combined is not None
+    assert report.verdict is Verdict.UNDETERMINED

@@ -13,6 +13,7 @@ from flopledger.errors import FlopledgerError
 from flopledger.reports import html, json_report, svg
 from flopledger.reports.console import print_summary
 from flopledger.reports.content import routes
+from flopledger.text import number
 
 HOSTILE = '</script><script>alert(1)</script><img src=x onerror=alert(2)>" onload="alert(3)'
 
@@ -121,11 +122,14 @@ def test_the_summary_fits_any_terminal(report: AuditReport, width: int) -> None:
     text = sink.getvalue()
     assert max(map(len, text.splitlines())) <= width
     assert "NEEDS EXPLANATION" in text
+    # A figure is never folded in its middle.
+    assert report.combined is not None
+    for end in (report.combined.flop.low, report.combined.flop.best, report.combined.flop.high):
+        assert number(end) in text
+    assert ("independence group" in text) == (width > 40)
 
 
 def test_figures_have_the_digits_that_they_were_given() -> None:
-    from flopledger.text import number
-
     assert number(1.1e24) == "1.1e24"
     assert number(8.0e23) == "8.0e23"
     assert number(1.234567e24) == "1.23e24"

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ import pytest
 from flopledger.commands import doctor
 from flopledger.top_view import DeviceView, RecordFeed
 from profilers import Device, DeviceKey
+from profilers.importers import Options, import_files
 from tests.profilers.conftest import build_stub
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +49,7 @@ def test_top_fits_its_terminal(nvml, width):
     assert "612/700 W" in done.stdout
     if width >= 80:
         assert "1755/1980 MHz" in done.stdout
-        assert "41.2 %" in done.stdout
+        assert "41.2%" in done.stdout
 
 
 def test_top_as_json_tells_reasons(nvml):
@@ -219,6 +221,20 @@ def test_top_tells_the_steps_and_the_mfu_of_a_run_that_goes_on(tmp_path, monkeyp
     assert feed._summary_note(views) == ["ended with exit code 0; MFU 40.0%"]
 
 
+def test_an_imported_record_has_ended(tmp_path):
+    made = {"stamp": "2026/01/01 00:00:0{}.000", "row": "0, NVIDIA H100 80GB HBM3, 350.00 W"}
+    rows = [f"{made['stamp'].format(second)}, {made['row']}" for second in range(5)]
+    text = "\n".join(["timestamp, index, name, power.draw [W]", *rows, ""])
+    (tmp_path / "gpu.csv").write_text(text)
+    out = tmp_path / "run"
+    import_files([str(tmp_path / "gpu.csv")], out, Options(zone=UTC))
+    view = RecordFeed(out).look(first=True)
+    assert [one.ended for one in view.devices] == [True]
+    assert "imported from recordings; nothing more is to come" in view.notes
+    (out / "run.json").write_text("{}")  # a run is added to it, and goes on
+    assert [one.ended for one in RecordFeed(out).look(first=True).devices] == [False]
+
+
 def test_energy_counter_against_power(nvml, tmp_path):
     from tests.profilers.conftest import start_clock
 
@@ -244,8 +260,8 @@ def test_a_screen_of_forty_columns_cuts_no_figure(nvml):
     assert max(map(len, done.stdout.splitlines())) <= 40
     assert "\x1b" not in done.stdout
     lines = done.stdout.splitlines()
-    assert sum("612/700 W  97.0 %  41.0 %" in line for line in lines) == 15
-    assert any(line.startswith("15 B200") and "612/1000 W  97.0 %" in line for line in lines)
+    assert sum("612/700 W  97.0%   41.0%" in line for line in lines) == 15
+    assert any(line.startswith("15 B200") and "612/1000 W  97.0%" in line for line in lines)
     assert "…" not in done.stdout
 
 
@@ -276,5 +292,5 @@ def test_a_lost_device_is_told_at_any_width(width):
     assert "LOST" in text
     assert "3/555555" in text
     assert "612/1000 W" in text
-    assert "97.0 %" in text
+    assert "97.0%" in text
     assert "a note" in text
