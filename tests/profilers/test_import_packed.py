@@ -11,9 +11,10 @@ from profilers.importers.errors import ImportFormatError, LimitError
 from profilers.importers.into import import_files
 from profilers.importers.options import Options
 
+UUID = "GPU-00000000-0000-0000-0000-000000000001"
 HEADER = "timestamp, uuid, power.draw [W], utilization.gpu [%]\n"
 LOG = HEADER + "".join(
-    f"2026/03/01 12:{second // 60:02d}:{second % 60:02d}.000, GPU-00000000-0000-0000-0000-000000000001, {300 + second % 7}.00 W, 90 %\n"
+    f"2026/03/01 12:{second // 60:02d}:{second % 60:02d}.000, {UUID}, {300 + second % 7}.00 W, 90 %\n"
     for second in range(1800)
 )
 
