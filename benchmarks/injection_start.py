@@ -13,6 +13,7 @@ import contextlib
 import os
 import platform
 import py_compile
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -76,6 +77,8 @@ def empty_site(*, compiled: bool) -> Iterator[str]:
 
 def main(rounds: int) -> None:
     """Run the four cases."""
+    # Ended from outside, the installation must be put back as it was.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     print(f"Python {platform.python_version()}, {os.cpu_count()} CPUs, {rounds} rounds each")
     plain = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     still = {**plain, "PYTHONDONTWRITEBYTECODE": "1"}
