@@ -5,8 +5,8 @@
 
 Every record becomes a case as an auditor would write it: dimensions or parameters, tokens, hours,
 part, precision, utilisation; the published FLOP figure is the claim. Then each honest record is
-falsified in one figure (claim, hours or tokens, times and over 1.5, 2, 3, 5, 10; another precision;
-another part) and audited again. Closed forms only, so that no torch is needed.
+falsified in one figure (`falsehoods.py`) and audited again. Closed forms only, so that no torch is
+needed.
 
 Read with care: the priors were fitted on the same records. The calibration table therefore refits
 them without the record under test.
@@ -19,14 +19,14 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import falsehoods
 import fit_priors
 import numpy as np
 import records
+from falsehoods import Tally
 
 from flopledger import __version__
 from flopledger.auditing import AuditReport, audit
@@ -35,22 +35,6 @@ from flopledger.errors import FlopledgerError
 from flopledger.methods import work
 from flopledger.methods.priors import Prior
 from flopledger.text import number
-
-FACTORS = (1.5, 2.0, 3.0, 5.0, 10.0)
-CAUGHT = {"inconsistent", "needs-explanation"}
-
-
-@dataclass(slots=True)
-class Tally:
-    """Outcomes of one kind of lie at one size."""
-
-    outcomes: list[str] = field(default_factory=list)
-
-    def share(self, accepted: set[str]) -> float:
-        """Share of the outcomes in ``accepted``; NaN without any."""
-        if not self.outcomes:
-            return math.nan
-        return sum(one in accepted for one in self.outcomes) / len(self.outcomes)
 
 
 def main() -> int:
@@ -63,12 +47,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder))
         honest = {one["id"]: bench.audit(records.case_text(one)) for one in known}
-        lies = tell_lies(bench, known, honest)
+        lies = falsehoods.tell(bench.verdict, known, honest)
     lines = [
         *header(options),
         *accuracy(known, honest),
         *verdicts(known, honest),
-        *detection(lies),
+        *falsehoods.table(lies),
         *calibration(options.disclosures),
         *speed(known),
     ]
@@ -78,7 +62,7 @@ def main() -> int:
         options.write.parent.mkdir(exist_ok=True)
         options.write.write_text(text)
     if options.plot:
-        options.plot.write_text(curve(lies))
+        options.plot.write_text(falsehoods.curve(lies))
     return 0
 
 
@@ -96,6 +80,11 @@ class Bench:
         except FlopledgerError as error:
             print(f"refused: {error}", file=sys.stderr)
             return None
+
+    def verdict(self, text: str) -> str:
+        """The verdict on a case; "refused" for bad input, which is caught, too."""
+        report = self.audit(text)
+        return "refused" if report is None else str(report.verdict)
 
 
 def header(options: argparse.Namespace) -> list[str]:
@@ -172,61 +161,6 @@ def verdicts(known: list[dict[str, Any]], honest: dict[str, AuditReport | None])
     ]
 
 
-def tell_lies(
-    bench: Bench, known: list[dict[str, Any]], honest: dict[str, AuditReport | None]
-) -> dict[tuple[str, str], Tally]:
-    """Falsify each record that has two independent routes and is called consistent."""
-    found: dict[tuple[str, str], Tally] = {}
-    for record in known:
-        report = honest[record["id"]]
-        if report is None or report.verdict != "consistent" or not report.runs[0].pairs:
-            continue
-        for kind, size, text in falsified(record):
-            lied = bench.audit(text)
-            outcome = "refused" if lied is None else str(lied.verdict)
-            found.setdefault((kind, size), Tally()).outcomes.append(outcome)
-    return found
-
-
-def falsified(record: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Yield (kind, size, case) for every lie that the record allows."""
-    claim = record["disclosed_training_flop"] or records.six_nd(record)
-    honest = {**record, "disclosed_training_flop": claim}
-    for factor in FACTORS:
-        for size, times in ((f"x {factor:g}", factor), (f"/ {factor:g}", 1 / factor)):
-            for kind, key in (
-                ("claim", "disclosed_training_flop"),
-                ("hours", "chip_hours"),
-                ("tokens", "train_tokens_seen_count"),
-            ):
-                yield kind, size, records.case_text({**honest, key: honest[key] * times})
-
-
-def detection(lies: dict[tuple[str, str], Tally]) -> list[str]:
-    """Tabulate the share of lies caught, by size."""
-    rows = []
-    for factor in FACTORS:
-        for sign in ("x", "/"):
-            size = f"{sign} {factor:g}"
-            cells = [lies.get((kind, size), Tally()) for kind in ("claim", "hours", "tokens")]
-            shown = (
-                f"{one.share(CAUGHT):.0%} ({one.share({'inconsistent'}):.0%})" for one in cells
-            )
-            rows.append(f"| {size} | {' | '.join(shown)} |")
-    number_of = max((len(one.outcomes) for one in lies.values()), default=0)
-    return [
-        "## Lies caught",
-        "",
-        f"{number_of} honest records with two independent routes, one figure falsified at a time. "
-        "Share not called consistent (in brackets: called inconsistent).",
-        "",
-        "| lie | claim | hours | tokens |",
-        "|---|---|---|---|",
-        *rows,
-        "",
-    ]
-
-
 def calibration(disclosures: Path) -> list[str]:
     """Count how often a 90 % prior interval holds the run that was left out of its fit."""
     known = {record["id"]: record for record in records.load(disclosures)}
@@ -292,45 +226,6 @@ def speed(known: list[dict[str, Any]]) -> list[str]:
         f"One closed-form audit with 100,000 draws a quantity: {statistics.median(times):.2f} s "
         "(median of 5, imports done).",
     ]
-
-
-def curve(lies: dict[tuple[str, str], Tally]) -> str:
-    """Draw the share caught against the size of the lie."""
-    width, height, left, top = 560, 320, 60, 20
-    colours = {"claim": "#d9480f", "hours": "#3b82c4", "tokens": "#6d4aff"}
-
-    def place(factor: float, share: float) -> tuple[float, float]:
-        x = left + math.log(factor) / math.log(10) * (width - left - 90)
-        return x, top + (1 - share) * (height - top - 50)
-
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-        'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="#fff"/>'
-    ]
-    for share in (0, 0.25, 0.5, 0.75, 1):
-        _, y = place(1.0, share)
-        parts.append(
-            f'<line x1="{left}" x2="{width - 90}" y1="{y}" y2="{y}" stroke="#ddd"/>'
-            f'<text x="{left - 8}" y="{y + 4}" text-anchor="end">{share:.0%}</text>'
-        )
-    for factor in FACTORS:
-        x, y = place(factor, 0)
-        parts.append(f'<text x="{x}" y="{y + 18}" text-anchor="middle">{factor:g}</text>')
-    parts.append(
-        f'<text x="{left}" y="{height - 8}">size of the lie (factor, up and down together)</text>'
-    )
-    for index, (kind, colour) in enumerate(colours.items()):
-        points = []
-        for factor in FACTORS:
-            both = [lies.get((kind, f"{sign} {factor:g}"), Tally()) for sign in ("x", "/")]
-            merged = Tally([outcome for one in both for outcome in one.outcomes])
-            points.append(place(factor, merged.share(CAUGHT)))
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts.append(
-            f'<text x="{width - 82}" y="{top + 16 + 18 * index}" fill="{colour}">{kind}</text>'
-        )
-    return "".join([*parts, "</svg>\n"])
 
 
 if __name__ == "__main__":

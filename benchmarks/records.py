@@ -32,14 +32,17 @@ def six_nd(record: dict[str, Any]) -> float | None:
 
 
 def case_text(record: dict[str, Any]) -> str:
-    """Write the record as an auditor would: what is known, nothing that was derived from it."""
+    """Write the record as an auditor would: what is known, nothing that was derived from it.
+
+    A record with ``clock`` (keys of a case) is written with those in place of its device-hours.
+    """
     lines = ['schema = "flopledger/case/1"', f"title = {json.dumps(record['name'])}"]
     if record["disclosed_training_flop"]:
         lines += ["[claim]", f"flop = {_number(record['disclosed_training_flop'])}"]
     lines += ["[model.m]", *_model(record), "[[run]]", 'name = "training"', 'model = "m"']
     figures = {
         "tokens": record["train_tokens_seen_count"],
-        "accelerator_hours": record["chip_hours"],
+        **(record.get("clock") or {"accelerator_hours": record["chip_hours"]}),
         "mfu": record["disclosed_mfu_fraction"],
         "hfu": record["disclosed_hfu_fraction"],
     }

@@ -39,7 +39,8 @@ def autocast_as_on(doubles: Doubles) -> Iterator[None]:
         AutocastOnMetaError: on meta, where an autocast that is open already changes types.
 
     """
-    on_meta = isinstance(doubles, MetaDoubles)
+    # The last rung has no other to send to: there the types stay the tensors' own.
+    on_meta = isinstance(doubles, MetaDoubles) and not doubles.known.inventing
     ambient = _ambient()
     if on_meta and (ambient is not None or _is_low("cpu")):
         raise AutocastOnMetaError

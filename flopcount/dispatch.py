@@ -22,6 +22,7 @@ from torch.utils.flop_counter import flop_registry
 from flopcount import draws, flex, formulas, routing  # noqa: F401  (formulas register themselves)
 from flopcount.attention_scopes import AttentionScopes, allowed_by
 from flopcount.dtypes import dtype_name
+from flopcount.elementwise import result_on_meta
 from flopcount.higher_order import run_higher_order
 from flopcount.kernels import recording
 from flopcount.known_values import ATTRIBUTE, KnownValues, UnknownValueError
@@ -29,8 +30,9 @@ from flopcount.ledger import Tally, UnknownTally, ZeroTally
 from flopcount.meta_kernels import rescue
 from flopcount.originals import Originals
 from flopcount.parallel import dtensor_type, is_sharded
+from flopcount.pieces import Pieces, noticed, on_all
 from flopcount.registry import Cost, evaluate
-from flopcount.rules import resolve
+from flopcount.rules import is_mutable, parameters_of, resolve
 from flopcount.scopes import UNMASKED, Attention, Scope, Watch, next_number, seeing_engines
 from flopcount.tensors import elements, shape_text, tensors
 
@@ -76,6 +78,8 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         self.originals = Originals()
         self._rules: dict[Any, Rule] = {}
         self._inside_shards = 0
+        self.pieces = Pieces()
+        self._ranks = 1
         self._drawn = False
         self._product: Product | None = None
         self._softmax: tuple[Product, Attention] | None = None
@@ -104,9 +108,16 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
             if self.watch.on_fakes or not any(isinstance(t, FakeTensor) for t in tensors(args)):
                 self._local(func, rule, args, kwargs, out)
             return out
+        if not self.watch.has_shards:
+            self._write(func, rule, args, kwargs, out)
+            return out
+        self._ranks = ranks = self.pieces.of(tensors((args, kwargs)))
         self._write(func, rule, args, kwargs, out)
-        if self.watch.has_shards:
-            self._local(func, rule, args, kwargs, out)
+        self._ranks = 1
+        if ranks > 1:
+            for tensor in tensors(out):
+                self.pieces.mark(tensor, ranks)
+        self._local(func, rule, args, kwargs, out)
         return out
 
     def _sharded(self, func: Any, rule: Rule, args: Any, kwargs: Any) -> Any:
@@ -128,8 +139,7 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         """Count an op on this rank's shards for the local figure only."""
         if rule.kind != "formula":
             return
-        parameters = [argument.name for argument in func._schema.arguments]
-        cost = evaluate(rule.name, args, kwargs, out, parameters)
+        cost = evaluate(rule.name, args, kwargs, out, parameters_of(func))
         self.watch.local.add(self.watch.here()[0], cost.flop)
 
     def _write(self, func: Any, rule: Rule, args: Any, kwargs: Any, out: Any) -> None:
@@ -139,7 +149,7 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         if self._drawn or draws.is_draw(func):
             self._drawn = True
             draws.follow(func, list(tensors(args)), list(tensors(out)))
-        if func._schema.is_mutable:
+        if is_mutable(func):
             routing.forget(args[0] if args else None)
         elif (short := rule.name.removeprefix("aten::")) in routing.FOLLOWED:
             routing.follow(short, args, kwargs, out)
@@ -166,6 +176,9 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         return out
 
     def _run(self, func: Any, args: Any, kwargs: Any) -> Any:
+        short = result_on_meta(func, args, kwargs)
+        if short is not None:
+            return short
         try:
             return func(*args, **kwargs)
         except (RuntimeError, NotImplementedError):
@@ -180,7 +193,7 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         phase, scope = self.watch.here()
         amount = 0
         if rule.per_element:
-            amount = rule.per_element * elements(args if rule.on_input else out)
+            amount = rule.per_element * elements(args if rule.on_input else out) * self._ranks
         key = (scope.path, rule.reason, phase)
         self.watch.ledger.zero.setdefault(key, ZeroTally()).add(ZeroTally(1, amount))
         if self._product is not None and phase != "backward" and not _is_ragged((out,)):
@@ -190,17 +203,17 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
                 self._saw_softmax(scope, prod(out.shape))
 
     def _counted(self, func: Any, rule: Rule, args: Any, kwargs: Any, out: Any) -> None:
-        parameters = [argument.name for argument in func._schema.arguments]
+        parameters = parameters_of(func)
         phase, scope = self.watch.here()
         if "grouped_mm" in rule.name:
             self._read_routing({**dict(zip(parameters, args, strict=False)), **kwargs}.get("offs"))
         needs = _needs() if phase == "backward" else None
-        cost = evaluate(rule.name, args, kwargs, out, parameters, needs)
+        cost = on_all(evaluate(rule.name, args, kwargs, out, parameters, needs), self._ranks)
         first = next(tensors((args, kwargs)), None)
         dtype = cost.dtype or (dtype_name(first.dtype) if first is not None else "unknown")
         theirs = flop_registry.get(func._overloadpacket)
         charged = theirs(*args, **kwargs, out_val=out) if theirs is not None else 0
-        tally = self.record(rule.op, dtype, phase, scope, cost, int(charged))
+        tally = self.record(rule.op, dtype, phase, scope, cost, int(charged) * self._ranks)
         if rule.name in BATCHED and phase != "backward" and scope.attention is None:
             self._saw_product(scope, args, out, tally, cost.flop)
 
@@ -229,7 +242,7 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
                 first, second, times = args[1], args[2], sum(map(bool, args[3]))
             pairs = zip(first.unbind(), second.unbind(), strict=True)
             flop = sum(2 * int(a.numel()) * int(b.shape[-1]) for a, b in pairs)
-        flop *= times
+        flop *= times * self._ranks
         self.record(op, dtype_name(first.dtype), phase, scope, Cost(flop))
 
     def record(
@@ -334,7 +347,7 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         """Name an op that no rule covers, with shapes and a bound."""
         phase, scope = self.watch.here()
         shapes = f"{shape_text((args, kwargs))} -> {shape_text(out)}"
-        bound = 2 * elements((args, list(kwargs.values()))) * elements(out)
+        bound = 2 * elements((args, list(kwargs.values()))) * elements(out) * self._ranks
         tally = self.watch.ledger.unknown.setdefault((scope.path, op, phase), UnknownTally())
         tally.add(UnknownTally(1, bound, {shapes: None}))
 
@@ -381,5 +394,6 @@ def watching(watch: Watch, known: KnownValues) -> Iterator[Counter]:
         stack.enter_context(seeing_engines(watch))
         stack.enter_context(recording(counter.declared))
         stack.enter_context(AttentionScopes(counter))
+        stack.enter_context(noticed(counter.pieces))
         stack.enter_context(counter)
         yield counter

@@ -23,11 +23,16 @@ from torch.utils import _pytree as pytree
 if TYPE_CHECKING:
     from flopcount.known_values import KnownValues
 from flopcount.errors import CountError
-from flopcount.helpers import kept_helpers
+from flopcount.helpers import PLAIN, kept_helpers
 from flopcount.parallel import drop_hooks, fully_sharded_meshes, gathered, is_sharded
 
 MODULE_KEYS = frozenset(vars(torch.nn.Module()))
 """What every module holds."""
+OWN = frozenset({dict, list, set, OrderedDict})
+"""What a module may write to in its forward, and gets a copy of.
+
+Subclasses keep more than their items (a config, for one) and are left alone.
+"""
 SPARSE = (
     torch.sparse_coo,
     torch.sparse_csr,
@@ -270,7 +275,7 @@ def doubled(roots: list[Any], doubles: Doubles) -> Iterator[None]:
     written = [(table, dict(table.items())) for module in scripts for table in _tables(module)]
     saved = [(m, m.__dict__) for m in modules.values() if not isinstance(m, torch.jit.ScriptModule)]
     holders = [root for root in roots if not isinstance(root, torch.nn.Module)]
-    helpers = kept_helpers(_plain(state) for _, state in saved)
+    helpers = kept_helpers(value for _, state in saved for value in _plain(state))
     held = [_held(holder) for holder in holders]
     helpers.__enter__()
     try:
@@ -281,7 +286,9 @@ def doubled(roots: list[Any], doubles: Doubles) -> Iterator[None]:
                 table[name] = doubles(tensor)
         for module, state in saved:
             # The module works on a copy of its dictionary; the original is never written.
-            module.__dict__ = {key: _own(value) for key, value in state.items()}
+            module.__dict__ = {
+                key: value.copy() if type(value) in OWN else value for key, value in state.items()
+            }
             if doubles.meshes:
                 drop_hooks(module.__dict__)
             _exchange(module.__dict__, doubles)
@@ -367,14 +374,6 @@ def _hold(holder: Any, tensor: Any) -> None:
         holder.cell_contents = tensor
 
 
-def _own(value: Any) -> Any:
-    """A copy of a list, dict or set: a module may write to its own in its forward.
-
-    Subclasses keep more than their items (a config, for one) and are left alone.
-    """
-    return value.copy() if type(value) in (dict, list, set, OrderedDict) else value
-
-
 def _exchange(state: dict[str, Any], doubles: Doubles) -> None:
     for table in ("_parameters", "_buffers"):
         tensors = state[table]
@@ -386,6 +385,8 @@ def _exchange(state: dict[str, Any], doubles: Doubles) -> None:
 def _exchange_attributes(state: dict[str, Any], doubles: Doubles) -> None:
     """Tensors that a module keeps beside its tables, e.g. ``LSTM._flat_weights``."""
     for key, value in state.items():
+        if key in MODULE_KEYS or type(value) in PLAIN:
+            continue
         if _is_held(value):
             state[key] = doubles(value)
         elif type(value) is list and value and isinstance(value[0], torch.Tensor):

@@ -12,6 +12,7 @@ import random
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -28,6 +29,7 @@ def follow(func: Any, given: list[Any], results: list[Any]) -> None:
                 setattr(tensor, MARK, True)
 
 
+@cache
 def is_draw(func: Any) -> bool:
     """Whether an op draws random numbers."""
     return torch.Tag.nondeterministic_seeded in func.tags

@@ -22,6 +22,10 @@ MOST = 100_000
 """Objects that are looked at; a model that holds a whole program is not searched to its end."""
 OTHERS = (torch.nn.Module, torch.Tensor, type, types.ModuleType, types.FunctionType)
 CONTAINERS = (list, dict, set)
+PLAIN = frozenset(
+    {type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size}
+)
+"""What holds nothing that could be written to: most of what there is, so it is asked for first."""
 
 
 @contextmanager
@@ -34,7 +38,8 @@ def kept_helpers(roots: Iterable[Any]) -> Iterator[None]:
     """
     found: dict[int, Any] = {}
     for root in roots:
-        _collect(root, found, DEPTH)
+        if type(root) not in PLAIN:
+            _collect(root, found, DEPTH)
     objects = [(item, dict(vars(item))) for item in found.values() if hasattr(item, "__dict__")]
     containers = [(item, item.copy()) for item in found.values() if type(item) in CONTAINERS]
     try:
@@ -60,7 +65,8 @@ def _collect(value: Any, found: dict[int, Any], depth: int) -> None:
         return
     found[id(value)] = value
     for item in inside[:1000]:
-        _collect(item, found, depth - 1)
+        if type(item) not in PLAIN:
+            _collect(item, found, depth - 1)
 
 
 def _is_helper(value: Any) -> bool:

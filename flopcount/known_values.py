@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
+from flopcount.rules import is_mutable
+
 ATTRIBUTE = "_flopcount_origin"
 MOST_ELEMENTS = 1 << 27
 """No single tensor of a replay may be larger."""
@@ -86,7 +88,7 @@ class KnownValues:
 
     def observe(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
         """Note the origin of a result, or that memory was written."""
-        if func._schema.is_mutable:
+        if is_mutable(func):
             before = self._before(func, args, kwargs)
             self._forget_written(func, args, kwargs)
             if before is not None:

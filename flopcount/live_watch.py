@@ -21,6 +21,7 @@ from flopcount.attention_scopes import AttentionScopes
 from flopcount.dispatch import Counter
 from flopcount.dtypes import dtype_name
 from flopcount.kernels import recording
+from flopcount.pieces import noticed
 from flopcount.scopes import Attention, Scope, Watch, seeing_engines
 from flopcount.tensors import tensors
 
@@ -228,5 +229,6 @@ def watching(watch: LiveWatch, known: KnownValues) -> Iterator[None]:
             dtype = dtypes.get(watch.autocast[1])
             stack.enter_context(torch.autocast(watch.autocast[0], dtype=dtype))
         stack.enter_context(LiveScopes(counter))
+        stack.enter_context(noticed(counter.pieces))
         stack.enter_context(counter)
         yield

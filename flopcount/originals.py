@@ -13,6 +13,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import _disable_current_modes
 
+from flopcount.rules import is_mutable
 from flopcount.tensors import tensors
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Originals:
 
     def before(self, func: Any, args: Any, kwargs: Any) -> None:
         """Keep what an op is about to write to."""
-        if not func._schema.is_mutable:
+        if not is_mutable(func):
             return
         named = zip(func._schema.arguments, args, strict=False)
         given = [*named, *((a, kwargs[a.name]) for a in func._schema.arguments if a.name in kwargs)]

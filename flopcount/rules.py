@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import torch
@@ -11,6 +12,18 @@ import torch
 from flopcount.formulas.known_unknown import KNOWN_UNKNOWN
 from flopcount.formulas.zero import Rule, Traits, zero_rule
 from flopcount.registry import find
+
+
+@cache
+def is_mutable(func: Any) -> bool:
+    """Whether an op writes to an argument; torch makes its schema anew at every question."""
+    return bool(func._schema.is_mutable)
+
+
+@cache
+def parameters_of(func: Any) -> tuple[str, ...]:
+    """Names of an op's arguments."""
+    return tuple(argument.name for argument in func._schema.arguments)
 
 
 def resolve(func: Any) -> Rule:

@@ -31,6 +31,7 @@ NUMBERED = frozenset(
 )
 """Attributes in which like layers may differ: their own number."""
 PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size)
+SIMPLE = frozenset(PLAIN)
 APPENDED_CACHES = frozenset({"DynamicCache"})
 """Objects that a layer may write to because each layer writes its own row and reads no other."""
 
@@ -285,7 +286,7 @@ def like_layers(model: Any, paths: dict[int, str]) -> list[list[Any]]:
             if key is not None and len(members) >= FEWEST and len(set(map(id, members))) >= FEWEST:
                 families[(id(module), key)] = members
                 for member in members:
-                    inside.update(id(inner) for inner in member.modules())
+                    inside.update(id(inner) for _, inner in _members(member))
     return [members for members in families.values() if all(id(m) in paths for m in members)]
 
 
@@ -299,7 +300,7 @@ def _records_inner_outputs(model: Any) -> bool:
 def fingerprint(module: Any) -> Any:
     """A value that like layers share; None for a layer that must not be shared."""
     parts: list[Any] = []
-    for name, inner in module.named_modules():
+    for name, inner in _members(module):
         state = inner.__dict__
         if isinstance(inner, torch.jit.ScriptModule):
             return None
@@ -318,6 +319,21 @@ def fingerprint(module: Any) -> Any:
     return tuple(parts)
 
 
+def _members(module: Any) -> list[tuple[str, Any]]:
+    """As ``named_modules``, each once, without a generator inside a generator for every storey."""
+    found: list[tuple[str, Any]] = []
+    seen: set[int] = set()
+    waiting = [("", module)]
+    while waiting:
+        name, inner = waiting.pop()
+        if inner is not None and id(inner) not in seen:
+            seen.add(id(inner))
+            found.append((name, inner))
+            below = inner.__dict__.get("_modules") or inner._modules
+            waiting += [(f"{name}.{key}", held) for key, held in reversed(below.items())]
+    return found
+
+
 HOOKS = (
     "_forward_hooks",
     "_forward_pre_hooks",
@@ -330,7 +346,7 @@ INTERNAL = frozenset({"_parameters", "_buffers", "_modules", "training", *HOOKS}
 
 def _setting(value: Any) -> Any:
     """An attribute as something comparable: plain values by value, everything else by identity."""
-    if isinstance(value, PLAIN):
+    if type(value) in SIMPLE or isinstance(value, PLAIN):
         return (type(value).__name__, value)
     if type(value) in (tuple, list):
         return (type(value).__name__, *map(_setting, value))

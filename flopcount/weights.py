@@ -166,7 +166,7 @@ def count_weights(path: Path) -> CountedModel:
 
 
 def compare_with_config(folder: Path, parameters: ParameterCount) -> Finding | None:
-    """Compare what a config builds with what the weights beside it hold; within 1 % is agreement.
+    """Compare what a config builds with what the weights beside it hold; within 1% is agreement.
 
     A multi-token-prediction module or a value head that the library's class leaves out shows here.
     """

@@ -241,7 +241,7 @@ def _modifier(standings: tuple[Standing, ...]) -> list[Finding]:
 
 
 def _straddling(standings: tuple[Standing, ...]) -> list[Finding]:
-    """Name each threshold that the 90 % interval does not clear."""
+    """Name each threshold that the 90% interval does not clear."""
     return [
         Finding(
             code="straddles-threshold",

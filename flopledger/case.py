@@ -208,9 +208,35 @@ def _check_run(where: str, run: RunSpec, spec: CaseSpec) -> None:
         _check_zone(f"{where}.telemetry_zone", run.telemetry_zone)
     if run.sequence_length is not None and run.sequence_length < 1:
         raise CaseError(f"{where}.sequence_length: found {run.sequence_length}, must be at least 1")
+    _check_possible(where, run)
     if run.tokens is not None and run.samples is not None and run.tokens_per_sample is not None:
         raise CaseError(f"{where}: tokens and samples x tokens_per_sample both given; keep one")
     _check_sources(where, run, run.sources)
+
+
+def _check_possible(where: str, run: RunSpec) -> None:
+    """Refuse figures that nothing in the world has, and that a slip of units explains."""
+    if run.pue is not None and (most := _most(run.pue)) < 1:
+        raise CaseError(
+            f"{where}.pue: found {most:g}, must be at least 1: all of a site's energy over that of its "
+            "computers"
+        )
+    if run.accelerator_count is not None and (most := _most(run.accelerator_count)) < 1:
+        raise CaseError(
+            f"{where}.accelerator_count: found {most:g}, must be at least 1; the part of a device's time "
+            "that a run had is stated in accelerator_hours"
+        )
+
+
+def _most(number: Number) -> float:
+    """The largest figure that a number of the case leaves open."""
+    if isinstance(number, tuple):
+        return number[1]
+    if not isinstance(number, NumberSpec):
+        return number
+    if number.value is not None and number.relative is not None:
+        return number.value * (1 + number.relative)
+    return math.inf if number.at_most is None else number.at_most
 
 
 def _check_zone(where: str, name: str) -> None:
@@ -258,7 +284,7 @@ def _check_number(where: str, number: Number) -> None:
             )
         values = [getattr(number, key) for key in sorted(given - {"relative"})]
         if number.relative is not None and not 0 <= number.relative < 10:
-            raise CaseError(f"{where}.relative: found {number.relative:g}; 0.05 means 5 %")
+            raise CaseError(f"{where}.relative: found {number.relative:g}; 0.05 means 5%")
     else:
         values = list(number) if isinstance(number, tuple) else [number]
     for value in values:

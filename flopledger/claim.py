@@ -9,7 +9,7 @@ from flopledger import verdict as bands
 from flopledger.case import AuditCase
 from flopledger.combine import Combined
 from flopledger.facts import Finding, Severity
-from flopledger.fingerprints import Context, Fingerprint
+from flopledger.fingerprints import Context, Counted, Fingerprint
 from flopledger.inputs import quantity
 from flopledger.methods import work
 from flopledger.quantity import Interval, printed
@@ -40,6 +40,7 @@ class Claim:
     source: str | None
     place: str
     ledger: str = "parameter_update"  #: whose total it is held against
+    is_range: bool = False  #: claimed as a range, and not one figure whose digits stand for one
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +66,7 @@ def stated(case: AuditCase) -> Claim | None:
         statement=spec.statement,
         source=spec.source,
         place=f"{case.name}: claim.flop",
+        is_range=not isinstance(spec.flop, float),
     )
 
 
@@ -109,17 +111,13 @@ def _only_asked(found: list[Finding]) -> tuple[Verdict, list[Finding]]:
     return Verdict.NEEDS_EXPLANATION, softened
 
 
-#: A range wider than this (high over low) was claimed as a range; a narrower one is how a figure is printed.
-_RANGE = 1.2
-
-
 def _nearest(claim: Claim, estimate: float) -> float | None:
     """Give the figure within a claimed range that lies nearest to the estimate: the range is the claim.
 
-    ``None`` for a single figure, whose printed digits stand for a narrow interval.
+    ``None`` for a single figure: "1e22" may stand for 0.5e22 to 1.5e22, and is no claim of that range.
     """
     low, high = claim.flop.low, claim.flop.high
-    if low is None or high is None or high / low <= _RANGE:
+    if low is None or high is None or not claim.is_range:
         return None
     return min(max(estimate, low), high)
 
@@ -190,7 +188,7 @@ def _against_estimate(
         near = abs(math.log(ratio)) < max(math.log(1.2), spread + CONVENTION_TOLERANCE)
         if claim.basis == "hardware" or not hardware or near:
             return outcome, []
-        return Verdict.NEEDS_EXPLANATION, [_fit_finding(hardware[0], ratio, claim)]
+        return Verdict.NEEDS_EXPLANATION, [_fit_finding(fits[0], ratio, claim)]
     severity: Severity = "error" if outcome is Verdict.INCONSISTENT else "warning"
     direction = "above" if ratio > 1 else "below"
     factor = max(ratio, 1 / ratio)
@@ -331,7 +329,7 @@ def _floor(run: RunAudit) -> float:
 
 
 def _spread(total: Combined) -> float:
-    """Give half the 90 % interval of the estimate, in the logarithm."""
+    """Give half the 90% interval of the estimate, in the logarithm."""
     assert total.flop.low is not None
     assert total.flop.high is not None
     return math.log(total.flop.high / total.flop.low) / 2
@@ -370,14 +368,39 @@ def _totals(
 
 
 def _fits(value: float, runs: list[RunAudit], ratio: float, spread: float) -> list[Fingerprint]:
-    """List known mistakes that the ratio fits; of several runs only those that none of them decides."""
-    if len(runs) != 1:
-        return fingerprints.matching(ratio, spread=spread, known=fingerprints.UNITS)
-    (run,) = runs
-    context = Context(
-        run=run.figures, part=run.part, conventions=run.conventions, estimate=value / ratio
+    """List known mistakes that the ratio fits; of several runs only those about one as a whole."""
+    estimate = value / ratio
+    if len(runs) == 1:
+        return fingerprints.of_total(value, _context(runs[0], estimate), spread=spread)
+    each = [(run, run.combined.flop.best) for run in runs if run.combined is not None]
+    counted = [
+        Counted(
+            context=_context(run, flop),
+            updates=_held(run, flop, "parameter_update"),
+            cumulative=_held(run, flop, "eu_cumulative"),
+        )
+        for run, flop in each
+        if flop
+    ]
+    known = (*fingerprints.UNITS, *fingerprints.of_runs(counted, estimate))
+    return fingerprints.matching(ratio, spread=spread, known=known)
+
+
+def _held(run: RunAudit, flop: float, ledger: str) -> float:
+    return flop * run.share(ledger) if counts(run.figures, ledger) else 0.0
+
+
+def _context(run: RunAudit, estimate: float) -> Context:
+    """Gather what the case says of a run, for the mistakes that a total of it may hold."""
+    best = run.combined.flop.best if run.combined is not None else None
+    return Context(
+        run=run.figures,
+        part=run.part,
+        conventions=run.conventions,
+        estimate=estimate,
+        passes=run.passes,
+        trained=None if best is None or not run.passes else best * run.share("parameter_update"),
     )
-    return fingerprints.of_total(value, context, spread=spread)
 
 
 def _fit_finding(fit: Fingerprint, ratio: float, claim: Claim) -> Finding:

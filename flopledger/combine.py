@@ -4,7 +4,7 @@
    direct method (a traced count before a closed form).
 2. Groups that agree confirm one another: their logarithms are averaged, each weighted by its
    inverse variance. "Agree" means that the ratio of their medians is within 2.33 standard
-   deviations (99 %) of its expected spread.
+   deviations (99%) of its expected spread.
    A route that rests on a prior over other runs confirms and does not move the figure: what other
    runs did is no evidence about this one.
 3. Groups that disagree are kept side by side: the result is the mixture of both, so the interval
@@ -58,7 +58,7 @@ LEVELS = (0.5, 0.9, 0.95)
 
 
 def at_levels(combined: Combined) -> dict[float, tuple[float, float]]:
-    """Give the central intervals of a result at 50, 90 and 95 %."""
+    """Give the central intervals of a result at 50, 90 and 95%."""
     found = {}
     for level in LEVELS:
         low, high = quantiles(combined.draws, ((1 - level) / 2, (1 + level) / 2))
@@ -117,7 +117,7 @@ def _pair(one: ComputeEstimate, two: ComputeEstimate) -> Pair:
 
 
 def log_moments(one: ComputeEstimate) -> tuple[float, float]:
-    """Give median and robust standard deviation (from the 90 % interval) of the logarithm."""
+    """Give median and robust standard deviation (from the 90% interval) of the logarithm."""
     assert one.draws is not None
     low, middle, high = (math.log(value) for value in quantiles(one.draws, (0.05, 0.5, 0.95)))
     return middle, (high - low) / (2 * Z90)

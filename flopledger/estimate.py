@@ -81,7 +81,7 @@ class Draws:
 
 
 def summarize(draws: "Samples", best: float | None = None) -> Interval:
-    """Give the central 90 % of a sample; ``best`` is its median unless said otherwise."""
+    """Give the central 90% of a sample; ``best`` is its median unless said otherwise."""
     low, middle, high = quantiles(draws, (0.05, 0.5, 0.95))
     chosen = middle if best is None else best
     return Interval(low=min(low, chosen), best=chosen, high=max(high, chosen))

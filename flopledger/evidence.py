@@ -2,14 +2,14 @@
 
 What the case leaves out comes from the evidence. Where both speak, the evidence (a log of the run,
 graded higher than somebody's word) is used if it is the better kind of source, the other value stays
-visible, and a disagreement of more than 2 % is a finding.
+visible, and a disagreement of more than 2% is a finding.
 """
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from flopledger import coverage, job_width, telemetry
+from flopledger import coverage, job_width, log_parts, telemetry
 from flopledger.case import AuditCase
 from flopledger.coverage import Coverage
 from flopledger.facts import Fact, Finding, Grade
@@ -78,7 +78,8 @@ def complete(case: AuditCase, index: int, run: RunFigures) -> Completed:
         from_idle_to_idle=telemetry.from_idle_to_idle(recorded),
         declared=case.spec.run[index].telemetry_covers,
     )
-    seen = coverage.judge(run, found, signs)
+    found, partial = log_parts.judge(run, evidence, found)
+    seen = log_parts.narrowed(coverage.judge(run, found, signs), is_part=bool(partial))
     found = coverage.qualify(found, seen)
     figures, findings = join(run, found)
     told = any(one.code == "coverage-gap" for one in findings)
@@ -92,6 +93,7 @@ def complete(case: AuditCase, index: int, run: RunFigures) -> Completed:
             *_unread(evidence),
             *found.findings,
             *findings,
+            *partial,
             *coverage.findings(run, found, seen, told=told),
         ),
         digests={
@@ -162,65 +164,6 @@ def join(run: RunFigures, found: RunFacts) -> tuple[RunFigures, list[Finding]]:
     return joined, findings
 
 
-def beyond_the_clock(run: RunFigures) -> list[Finding]:
-    """Find stated device-hours that the stated devices cannot have had in the stated time.
-
-    Fewer are no contradiction: devices fail, and a calendar counts days on which nothing ran.
-    """
-    hours, count, wall = run.device_seconds, run.device_count, run.wall_seconds
-    if hours is None or wall is None:
-        return []
-    if count is None:
-        return _without_count(run, hours, wall)
-    low, most = hours.quantity.interval.low, (count.quantity.interval * wall.quantity.interval).high
-    if low is None or most is None or low <= most * (1 + TOLERANCE):
-        return []
-    message = (
-        f"run {run.name}: {number(low / 3600)} device-hours are stated, but the stated devices had "
-        f"{number(most / 3600)} of them by the clock (a factor {factor(low / most)}): more devices, "
-        "more time, or hours of other work"
-    )
-    return [
-        Finding(
-            code="device-time-mismatch",
-            severity="warning",
-            message=message,
-            evidence=(hours.source, count.source, wall.source),
-        )
-    ]
-
-
-#: No run had as many devices; the largest clusters on record have a few hundred thousand.
-_MOST_DEVICES = 1e6
-
-
-def _without_count(run: RunFigures, hours: Input, wall: Input) -> list[Finding]:
-    """Find device-hours that come to less than one device by the clock, or to more than there are."""
-    most, clock = hours.quantity.interval.high, wall.quantity.interval.low
-    least, whole = hours.quantity.interval.low, wall.quantity.interval.high
-    if most is not None and clock is not None and most < clock * (1 - TOLERANCE):
-        words = "less than one device; the device-hours are in thousands, or of a part of the time"
-    elif least is not None and whole is not None and least > whole * _MOST_DEVICES:
-        words = f"{number(least / whole)} devices, more than any run had; one of the two is in another unit"
-    else:
-        return []
-    one, two = most or least, clock or whole
-    assert one is not None
-    assert two is not None
-    message = (
-        f"run {run.name}: {number(one / 3600)} device-hours are stated, and {number(two / 3600)} hours by "
-        f"the clock: {words}"
-    )
-    return [
-        Finding(
-            code="device-time-mismatch",
-            severity="warning",
-            message=message,
-            evidence=(hours.source, wall.source),
-        )
-    ]
-
-
 def _is_size(stated: Input, size: Resolved | None) -> bool:
     """Say whether what is stated as trained on is the size of the data set."""
     said = stated.quantity.best
@@ -263,7 +206,7 @@ def _input(name: str, resolved: Resolved) -> Input:
 
 
 def _agree(stated: Quantity, read_out: Quantity) -> bool:
-    """Say whether two figures can be the same, within 2 %."""
+    """Say whether two figures can be the same, within 2%."""
     one, two = stated.interval, read_out.interval
     above = one.low is not None and two.high is not None and one.low > two.high * (1 + TOLERANCE)
     below = one.high is not None and two.low is not None and one.high < two.low * (1 - TOLERANCE)

@@ -78,6 +78,7 @@ NAMES: dict[str, tuple[str | None, str]] = {
     "seen_seconds": ("s", "from start to the last event of a log that breaks off"),
     "events_begin": ("unix s", "first scalar of an event file"),
     "events_end": ("unix s", "last scalar of an event file"),
+    "events_first_step": ("steps", "step of the first scalar of an event file"),
     "last_logged_step": ("steps", "highest step of an event file, in its program's own count"),
     "target_tokens": ("tokens", "tokens of the target alone, where a source was encoded besides"),
     "planned_epochs": ("epochs", "passes asked for"),

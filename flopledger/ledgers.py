@@ -37,7 +37,7 @@ class Standing:
     threshold_flop: float  #: the regime's own, or what its rule makes of this case
     flop: Interval  #: of the regime's ledger; all ends ``None`` where nothing is known
     probability_exceeded: float | None  #: ``None`` where neither figure nor bound settles it
-    #: of the bare report under the 30 % margin: below, indeterminate, above; ``None`` without a figure
+    #: of the bare report under the 30% margin: below, indeterminate, above; ``None`` without a figure
     #: and for a regime that is no longer in force
     zone: str | None
     zone_of: str | None  #: what was placed in the zone: "claim" or "estimate"

@@ -242,7 +242,7 @@ def _ceiling(accelerator: hardware_db.Accelerator, precision: str) -> Ceiling | 
     rated = _peak(accelerator, precision)
     if rated is None:
         return None
-    basis = f"{accelerator.name} {precision} rated peak + 20 % (its maximum clock is not on record)"
+    basis = f"{accelerator.name} {precision} rated peak + 20% (its maximum clock is not on record)"
     return Ceiling(value=rated * MARGIN_OVER_RATED, basis=basis)
 
 

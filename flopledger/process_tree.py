@@ -145,8 +145,8 @@ class Attribution:
     """``driver-process-list``, ``device-files``, ``visible-devices``, or ``none``: then every device
     is returned, because nothing says which ones were not used."""
     shared: Mapping[DeviceKey, int]
-    """Devices on which the driver listed processes of others, too, and how many. Complete only
-    with the driver's process list as evidence."""
+    """Devices on which the driver listed processes of others, too, and how many. Empty in a
+    container where the driver lists no process of the run: the numbers there are the host's."""
 
 
 def attribute(
@@ -157,10 +157,22 @@ def attribute(
         return Attribution(used=frozenset(trace.devices), evidence="none", shared={})
     used, evidence = _used_devices(trace, tree, environment)
     shared = {}
-    if evidence == "driver-process-list":
+    # A driver lists processes by the host's numbers: in a container, ours may be among the others.
+    if evidence == "driver-process-list" or _host_numbers(PROC):
         strangers = {key: _listed(trace, key) - tree.pids for key in used}
         shared = {key: len(pids) for key, pids in strangers.items() if pids}
     return Attribution(used=frozenset(used), evidence=evidence, shared=shared)
+
+
+_FIRST_NAMESPACE = "pid:[4026531836]"
+"""The kernel's name of the host's own namespace of process numbers (``PROC_PID_INIT_INO``)."""
+
+
+def _host_numbers(proc: Path) -> bool:
+    try:
+        return str((proc / "self/ns/pid").readlink()) == _FIRST_NAMESPACE
+    except OSError:
+        return False
 
 
 def _listed(trace: Trace, key: DeviceKey) -> set[int]:

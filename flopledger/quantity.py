@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Samples = NDArray[np.float64]
 
-#: Half-width of a central 90 % interval of the normal distribution, in standard deviations.
+#: Half-width of a central 90% interval of the normal distribution, in standard deviations.
 Z90 = 1.6448536269514722
 
 
@@ -32,7 +32,7 @@ class Spread(StrEnum):
 
     EXACT = "exact"
     UNIFORM = "uniform in the logarithm"
-    LOGNORMAL = "lognormal, ends are the central 90 %"
+    LOGNORMAL = "lognormal, ends are the central 90%"
     BOUND = "a bound only"
 
 
@@ -146,7 +146,7 @@ def between(low: float, high: float) -> Quantity:
 
 
 def relative(value: float, error: float) -> Quantity:
-    """Give ``value`` with a relative error: 90 % lies between value / (1 + e) and value (1 + e)."""
+    """Give ``value`` with a relative error: 90% lies between value / (1 + e) and value (1 + e)."""
     _require_positive(value)
     if not 0 <= error < 10:
         raise QuantityError(f"a relative error lies between 0 and 10, found {error:g}")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from flopledger import scope, throughput
 from flopledger import verdict as bands
 from flopledger.combine import Combined, Pair, combine, pairs, speakers
+from flopledger.cost_checks import circular_figures, price_check
 from flopledger.estimate import ComputeEstimate, Draws
 from flopledger.facts import Fact, Finding
 from flopledger.inputs import RunFigures
@@ -19,16 +20,12 @@ from flopledger.run_checks import (
     as_question,
     assumed_scope,
     band_check,
-    circular_figures,
-    counter_check,
-    document_check,
     missing_figures,
     pair_check,
     plausible_precisions,
-    price_check,
-    statement_check,
     utilisation_check,
 )
+from flopledger.statement_checks import counter_check, document_check, statement_check
 from flopledger.telemetry_view import TelemetryView
 from flopledger.verdict import Verdict
 
@@ -143,6 +140,7 @@ def reconcile(
         throughput.check(run),
         power_check(run, part),
     ]
+    by_time = [throughput.without_circle(run, check) for check in by_time]
     if run.device_seconds is not None and not run.device_seconds.is_whole_run:
         by_time = [as_question(check) for check in by_time]
     checks = [
@@ -153,7 +151,11 @@ def reconcile(
         statement_check(run),
         document_check(findings),
         # Time and energy share the utilisation; what sets them apart is power, tested above.
-        *(_pair_check(run, pair) for pair in compared if not _both_by_device(pair)),
+        *(
+            throughput.without_circle(run, _pair_check(run, pair))
+            for pair in compared
+            if not _both_by_device(pair)
+        ),
     ]
     found = [
         *findings,

@@ -2,7 +2,15 @@
 
 from dataclasses import replace
 
-from flopledger import evidence, implied_peak, inputs, parts, telemetry_view, throughput
+from flopledger import (
+    clock_checks,
+    evidence,
+    implied_peak,
+    inputs,
+    parts,
+    telemetry_view,
+    throughput,
+)
 from flopledger.case import AuditCase
 from flopledger.estimate import ComputeEstimate, Draws
 from flopledger.evidence import Completed
@@ -24,7 +32,8 @@ def audit_run(
     stated = inputs.of_run(case.spec.run[index], place=f"{case.name}: run[{index}]")
     known = evidence.complete(case, index, stated)
     run, derived = throughput.fill(known.figures)
-    findings = [*evidence.beyond_the_clock(stated), *known.findings, *derived]
+    findings = [*clock_checks.beyond_the_clock(stated), *known.findings, *derived]
+    findings += clock_checks.less_than_a_sequence(run)
     part = _part(run, findings)
     findings += implied_peak.check(run, known.found, part)
     estimates: list[ComputeEstimate] = []

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 
 from flopledger import fingerprints, scope
 from flopledger import verdict as bands
-from flopledger.combine import Combined, Pair, speakers
+from flopledger.combine import Pair, speakers
 from flopledger.estimate import ComputeEstimate
 from flopledger.facts import Finding, Severity
 from flopledger.inputs import RunFigures
-from flopledger.methods import energy, priors, work
+from flopledger.methods import priors, work
 from flopledger.methods.passes import Pass
 from flopledger.parts import Part
 from flopledger.quantity import Interval
@@ -111,7 +111,7 @@ def band_check(
         return Check(verdict=Verdict.UNDETERMINED)
     if run.kind not in _LIKE_DISCLOSED or run.precision not in (None, "bf16", "fp16", "fp8"):
         return Check(verdict=Verdict.UNDETERMINED)
-    low, high = band
+    low, high = band.low, band.high
     if sixteen.high is not None and sixteen.high < low:
         code, reading = "unexplained-compute", "hours overstated or idle, or work left out"
     elif run.precision in ("bf16", "fp16") and sixteen.low is not None and sixteen.low > high:
@@ -128,7 +128,7 @@ def band_check(
         return Check(verdict=Verdict.CONSISTENT)
     message = (
         f"run {run.name}: the work is {percent(sixteen)} of the dense 16-bit peak over the stated "
-        f"hours; published runs on this class of part reached {low:.0%} to {high:.0%}: {reading}"
+        f"hours; published runs on {band.runs_on} reached {low:.0%} to {high:.0%}: {reading}"
     )
     return Check(
         verdict=Verdict.NEEDS_EXPLANATION, findings=(finding_of(code, "warning", message, run),)
@@ -213,107 +213,6 @@ def _upper_bounds_only(run: RunFigures, utilisation: dict[str, Interval], rates:
     )
 
 
-def statement_check(run: RunFigures) -> Check:
-    """Test figures that refute themselves (a utilisation above 1), or that nobody reached."""
-    found = [
-        finding_of(
-            "implausible-utilisation",
-            "error",
-            f"run {run.name}: a disclosed {stated.name.upper()} of {stated.quantity.interval.low:g} "
-            "exceeds the peak itself; per cent written as a fraction, or the wrong peak",
-            run,
-        )
-        for stated in (run.mfu, run.hfu)
-        if stated is not None and (stated.quantity.interval.low or 0) > 1
-    ]
-    if found:
-        return Check(verdict=Verdict.INCONSISTENT, findings=tuple(found))
-    high = run.mfu.quantity.interval.low if run.mfu is not None else None
-    if high is None or high <= bands.PLAUSIBLE_UTILISATION:
-        return Check(verdict=Verdict.UNDETERMINED)
-    message = (
-        f"run {run.name}: a disclosed MFU of {high:g} is above anything published over a run (0.60); "
-        "ask for its peak, its precision and the stretch of the run that it was measured on"
-    )
-    finding = finding_of("implausible-utilisation", "warning", message, run)
-    return Check(verdict=Verdict.NEEDS_EXPLANATION, findings=(finding,))
-
-
-#: Findings by which documents contradict one another, or the part that they name.
-MISMATCHES = frozenset(
-    {
-        "accelerator-mismatch",
-        "active-exceeds-total",
-        "amount-mismatch",
-        "coverage-unproven",
-        "device-count-mismatch",
-        "device-time-mismatch",
-        "precision-unsupported",
-        "broken-chain",
-        "digest-mismatch",
-        "missing-segment",
-        "unknown-segment",
-        "record-mismatch",
-        "ledger-broken",
-    }
-)
-
-
-def document_check(findings: list[Finding]) -> Check:
-    """Ask for an explanation where documents disagree, or state what the part cannot do."""
-    if any(one.code in MISMATCHES and one.severity != "info" for one in findings):
-        return Check(verdict=Verdict.NEEDS_EXPLANATION)
-    return Check(verdict=Verdict.UNDETERMINED)
-
-
-def counter_check(
-    run: RunFigures,
-    part: Part | None,
-    combined: Combined | None,
-    conventions: dict[str, float] | None = None,
-) -> Check:
-    """Test the total that the run's own software states (`total_flos` and the like).
-
-    It is rederived, never used: a claim like any other, and the bands of a claim apply.
-    """
-    stated = None if run.claimed_flop is None else run.claimed_flop.quantity.best
-    if stated is None:
-        return Check(verdict=Verdict.UNDETERMINED)
-    ceiling = part.ceiling(run.precision) if part is not None else None
-    seconds = run.device_seconds.quantity.interval.high if run.device_seconds else None
-    is_whole = run.device_seconds is not None and run.device_seconds.is_whole_run
-    if is_whole and ceiling and seconds is not None and stated > seconds * ceiling.value:
-        message = (
-            f"run {run.name}: the software's total of {number(stated)} FLOP exceeds the "
-            f"{number(seconds * ceiling.value)} that its devices could do ({ceiling.basis})"
-        )
-        finding = finding_of("counter-implausible", "error", message, run)
-        return Check(verdict=Verdict.INCONSISTENT, findings=(finding,))
-    if combined is None or combined.flop.best is None:
-        return Check(verdict=Verdict.UNDETERMINED)
-    ratio = stated / combined.flop.best
-    spread = math.log((combined.flop.high or stated) / (combined.flop.low or stated)) / 2
-    outcome = bands.of_claim(math.exp(max(0.0, abs(math.log(ratio)) - spread)))
-    if outcome is Verdict.CONSISTENT:
-        return Check(verdict=outcome)
-    context = fingerprints.Context(
-        run=run, part=part, conventions=conventions or {}, estimate=combined.flop.best
-    )
-    known = fingerprints.of_total(stated, context, spread=spread)
-    fits = "; ".join(one.words for one in known)
-    message = (
-        f"run {run.name}: the software's total of {number(stated)} FLOP is {factor(ratio)} times the "
-        f"estimate of {number(combined.flop.best)}" + (f"; the factor fits: {fits}" if fits else "")
-    )
-    if run.recorded_flop is not None:
-        # Every step was counted as it ran; what a framework's estimate says accuses nobody.
-        finding = finding_of("counter-implausible", "info", message, run)
-        return Check(verdict=Verdict.UNDETERMINED, findings=(finding,))
-    severity: Severity = "error" if outcome is Verdict.INCONSISTENT else "warning"
-    finding = finding_of("counter-implausible", severity, message, run)
-    return Check(verdict=outcome, findings=(finding,))
-
-
 def pair_check(run: RunFigures, pair: Pair) -> Check:
     """Test two independent routes against one another."""
     outcome = bands.of_z(pair.z)
@@ -330,8 +229,8 @@ def pair_check(run: RunFigures, pair: Pair) -> Check:
     if pair.ratio > 1:
         code = "unexplained-compute"
         reading = (
-            f"the {source} could hold more compute than the work accounts for: downtime, other runs, "
-            "teacher passes, or work that was left out"
+            f"the {source} could hold more compute than the work accounts for: {_unstated(run)}downtime, "
+            "other runs, or work that was left out"
         )
     else:
         code = "implausible-utilisation"
@@ -363,6 +262,21 @@ def pair_check(run: RunFigures, pair: Pair) -> Check:
     return Check(verdict=outcome, findings=tuple(found))
 
 
+def _unstated(run: RunFigures) -> str:
+    """Name the passes that runs of such a kind make, where the case gives none of them."""
+    stated = (run.rollout_tokens, run.reference_model, run.reward_model, run.teacher_model)
+    if any(one is not None for one in stated):
+        return ""
+    if run.kind == "rl":
+        return (
+            "rollouts and the passes of reference and reward models (rollout_tokens, reference_model and "
+            "reward_model are not stated), "
+        )
+    if run.kind == "distillation":
+        return "the teacher's forward passes (teacher_model is not stated), "
+    return "passes of a teacher, generated data, "
+
+
 def _slip(run: RunFigures, pair: Pair) -> Finding:
     """Say that figures so far apart are in wrong units, and in which, where one fits."""
     known = fingerprints.absurd(pair.ratio, run)
@@ -374,61 +288,6 @@ def _slip(run: RunFigures, pair: Pair) -> Finding:
         + (f"; likeliest: {likely}" if likely else "")
     )
     return finding_of("unit-ambiguity", "warning", message, run)
-
-
-def circular_figures(run: RunFigures, part: Part | None) -> list[Finding]:
-    """Notice figures that were derived from the hours: they repeat them, they add nothing."""
-    found = []
-    repeated = energy.circularity(run, part)
-    if repeated is not None:
-        message = (
-            f"run {run.name}: the stated energy is {repeated.words}: derived from the hours, so it "
-            "is no second line of evidence"
-        )
-        found.append(finding_of("circular-evidence", "info", message, run))
-    price = _round_price(run)
-    if price is not None:
-        message = (
-            f"run {run.name}: the stated cost is device-hours x {price:.2f} USD: derived from the "
-            "hours, so it is no second line of evidence"
-        )
-        found.append(finding_of("circular-evidence", "info", message, run))
-    return found
-
-
-#: What an hour of any accelerator has cost, bought or rented, with room on both sides (USD).
-_PRICES = (0.02, 100.0)
-
-
-def price_check(run: RunFigures) -> Check:
-    """Ask where cost over device-hours is no price that anybody charged or paid."""
-    seconds, cost = run.device_seconds, run.cost_usd
-    if seconds is None or cost is None:
-        return Check(verdict=Verdict.UNDETERMINED)
-    price = cost.quantity.interval / seconds.quantity.interval * 3600.0
-    too_low = price.high is not None and price.high < _PRICES[0]
-    too_high = price.low is not None and price.low > _PRICES[1]
-    if not (too_low or too_high):
-        return Check(verdict=Verdict.UNDETERMINED)
-    shown = price.best or (price.high if too_low else price.low)
-    message = (
-        f"run {run.name}: the stated cost is {number(shown)} USD a device-hour, which no accelerator costs: "
-        "cost or hours are in another unit, or of another run"
-    )
-    finding = finding_of("unit-ambiguity", "warning", message, run)
-    return Check(verdict=Verdict.NEEDS_EXPLANATION, findings=(finding,))
-
-
-def _round_price(run: RunFigures) -> float | None:
-    """Find the round hourly price (a multiple of 5 cents) by which a cost was derived."""
-    seconds, cost = run.device_seconds, run.cost_usd
-    if seconds is None or cost is None:
-        return None
-    if seconds.quantity.best is None or cost.quantity.best is None:
-        return None
-    price = cost.quantity.best / (seconds.quantity.best / 3600)
-    nearest = round(price / 0.05) * 0.05
-    return nearest if nearest > 0 and abs(price / nearest - 1) < 0.002 else None
 
 
 def assumed_scope(run: RunFigures, passes: tuple[Pass, ...]) -> list[Finding]:

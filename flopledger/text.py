@@ -47,6 +47,41 @@ def share(value: float) -> str:
     return f"{100 * value:.3g}%" if value < 0.995 else f"{100 * value:.4g}%"
 
 
+def chance(probability: float | None) -> str:
+    """Write a probability, and no more certainty than draws can show; ``None``: nothing settles it."""
+    if probability is None:
+        return "not determined"
+    if probability < 0.001:
+        return "< 0.1%"
+    return "> 99.9%" if probability > 0.999 else f"{probability:.1%}"
+
+
+def with_unit(value: float | None, unit: str) -> str:
+    """Write a figure and its unit: ``700 W``, ``37%``."""
+    return f"{number(value)}{'' if unit in {'', '%'} else ' '}{unit}"
+
+
+def duration(seconds: float | None) -> str:
+    """Write a duration: ``48.5 s``, ``12 min 05 s``, ``7 h 30 min``, ``54.0 days``."""
+    if seconds is None:
+        return "not known"
+    if seconds < 120:
+        return f"{number(seconds)} s"
+    hours, rest = divmod(round(seconds), 3600)
+    if hours >= 72:
+        return f"{seconds / 86400:,.1f} days"
+    return f"{hours} h {rest // 60:02d} min" if hours else f"{rest // 60} min {rest % 60:02d} s"
+
+
+def energy(joules: float | None) -> str:
+    """Write an energy: J, kJ, or kWh from a tenth of one on."""
+    if joules is None:
+        return "not known"
+    if joules >= 360_000:
+        return f"{number(joules / 3.6e6)} kWh"
+    return f"{number(joules / 1000)} kJ" if joules >= 1000 else f"{number(joules)} J"
+
+
 def sigmas(z: float) -> str:
     """Write a distance in standard deviations; far out, its size says nothing more."""
     return f"{z:+.1f} sigma" if abs(z) <= 10 else "more than 10 sigma apart"
@@ -70,6 +105,8 @@ def interval(value: Interval, digits: int = 3) -> str:
     if low is not None and low == high:
         return number(low, digits)
     ends = f"{number(low, digits)} to {number(high, digits)}"
+    if best is not None and number(low, digits) == number(best, digits) == number(high, digits):
+        return number(best, digits)  # the ends differ in digits that are not shown
     if best is not None:
         return f"{number(best, digits)} ({ends})"
     if low is None:
@@ -80,15 +117,18 @@ def interval(value: Interval, digits: int = 3) -> str:
 def percent(value: Interval) -> str:
     """Write a utilisation."""
     if value.best is not None:
-        return _per_cent(value.best)
+        return per_cent(value.best)
     if value.low is not None and value.high is not None:
-        return f"{_per_cent(value.low)} to {_per_cent(value.high)}"
+        return f"{per_cent(value.low)} to {per_cent(value.high)}"
     if value.low is not None:
-        return f"at least {_per_cent(value.low)}"
-    return "not known" if value.high is None else f"at most {_per_cent(value.high)}"
+        return f"at least {per_cent(value.low)}"
+    return f"at most {per_cent(value.high)}"
 
 
-def _per_cent(value: float) -> str:
+def per_cent(value: float | None) -> str:
+    """Write a ratio to a tenth of a per cent: ``37.3%``; ``0.04%`` where that would hide it."""
+    if value is None:
+        return "not known"
     if value >= 10:  # no utilisation any more, but a slip of units: "940,000%" hides that
         return f"{factor(value)} times 100%"
     return f"{value:.1%}" if value == 0 or 0.001 <= value < 10 else f"{factor(100 * value)}%"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flopledger.errors import FlopledgerError
+from flopledger.text import per_cent
 from profilers.values import Device, DeviceKey, Event
 from profilers.wire import device_from_json
 
@@ -151,7 +152,7 @@ class RecordFeed:
         told = [event for event in news.events if event.kind != "processes"]
         self._events = sorted([*self._events, *told], key=lambda event: event.time_ns)[-NOTES:]
         views = list(self._views.values())
-        ended = (self._run_dir / "summary.json").exists()
+        ended = _is_over(self._run_dir)
         for view in views:
             view.ended = ended
             if last := self._last_ns.get(view.device.key):
@@ -174,12 +175,14 @@ class RecordFeed:
         try:
             summary = json.loads((self._run_dir / "summary.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
+            if _is_over(self._run_dir):
+                return ["imported from recordings; nothing more is to come"]
             return self._steps_so_far(views)
         if not isinstance(summary, dict):
             raise FlopledgerError(f"{self._run_dir}/summary.json is not a summary")
         mfu = summary.get("mfu")
         told = f"ended with exit code {summary.get('exit_code')}"
-        return [told if mfu is None else f"{told}; MFU {mfu:.1%}"]
+        return [told if mfu is None else f"{told}; MFU {per_cent(mfu)}"]
 
     def _steps_so_far(self, views: Sequence[DeviceView]) -> list[str]:
         """Return a line on a run that goes on; worked out again after twenty times what it took."""
@@ -202,9 +205,19 @@ class RecordFeed:
         used = utilisation(totals, [one for one in seen if one["name"] is not None])
         rate = f"running: {totals.steps:,} steps"
         if used.mfu is not None:
-            rate += f", MFU {used.mfu:.1%} of {used.device_count} x {used.name} in {used.dtype}"
+            rate += (
+                f", MFU {per_cent(used.mfu)} of {used.device_count} x {used.name} in {used.dtype}"
+            )
         self._steps_told = [rate]
         return self._steps_told
+
+
+def _is_over(run_dir: Path) -> bool:
+    """Say whether nothing more is to come: a run ended, or all of it was imported from recordings."""
+    if (run_dir / "summary.json").exists():
+        return True
+    own = ("run.json", "steps")
+    return (run_dir / "imports.jsonl").exists() and not any((run_dir / x).exists() for x in own)
 
 
 def _update_from(view: DeviceView, seen: "DeviceTrace") -> None:
@@ -228,9 +241,11 @@ def _details(detail: Mapping[str, Any]) -> list[str]:
     return [
         f"{key.removesuffix('_ns').replace('_', ' ')} {value / 1e9:.2f} s"
         if key.endswith("_ns") and isinstance(value, int)
+        else f"{value}"
+        if key == "message"
         else f"{key.replace('_', ' ')} {value}"
         for key, value in detail.items()
-        if value is not None
+        if value is not None and (key, value) != ("count", 1)
     ]
 
 

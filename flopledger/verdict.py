@@ -5,12 +5,12 @@ made: refusing is a result.
 
 | test | consistent | needs explanation | inconsistent |
 |---|---|---|---|
-| routes against one another | 99 % band | up to 4 sigma | beyond |
+| routes against one another | 99% band | up to 4 sigma | beyond |
 | implied utilisation | up to 0.60 | up to 0.80 | above (1 is impossible) |
-| claim against the estimate | within 15 % of a convention | up to a factor 1.5 | beyond |
+| claim against the estimate | within 15% of a convention | up to a factor 1.5 | beyond |
 | claim against what hours allow | below the ceiling | - | above |
 
-The claim's bands begin where the estimate's own 95 % doubt ends. 0.60 is above every whole-run
+The claim's bands begin where the estimate's own 95% doubt ends. 0.60 is above every whole-run
 utilisation of the disclosures but two suspect ones; no published kernel sustains 0.80 over a run.
 """
 
@@ -68,7 +68,7 @@ def of_claim(distance: float) -> Verdict:
 
 
 def zone(reported: float, threshold: float) -> str:
-    """Place a bare reported figure under the guidelines' margin of 30 % of the report.
+    """Place a bare reported figure under the guidelines' margin of 30% of the report.
 
     A report R is compatible with any truth in [0.7 R, 1.3 R]: below if even 1.3 R stays below the
     threshold, above if even 0.7 R exceeds it.

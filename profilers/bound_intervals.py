@@ -1,7 +1,7 @@
 """Intervals that are bounds: closed, non-negative, perhaps open above. Addition adds ends.
 
-Adding ends is deliberate. One gain error shared by sensors of a type is linear across devices: 5 %
-on 16,384 GPUs stays 5 %. Only independent noise would add in quadrature, and no bound here is one.
+Adding ends is deliberate. One gain error shared by sensors of a type is linear across devices: 5%
+on 16,384 GPUs stays 5%. Only independent noise would add in quadrature, and no bound here is one.
 """
 
 import math

@@ -7,12 +7,12 @@ about a real driver. Known matrix products need the parts' rates: ``flopledger.k
 import itertools
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from profilers.reading import Unavailable
+from profilers.reading import Reading, Reason, Unavailable
 from profilers.source import Source
-from profilers.values import Device
+from profilers.values import Device, DeviceKey
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,20 +89,98 @@ def _energy_check(device: Device, rows: list[tuple[int, object, object]]) -> Ene
 
 COSTS = {
     "tensor_activity_permille": "FLOP is bounded by clock and utilisation only: no lower bound",
-    "mma_cycles_active": "no raw cycle counters: sampled activity instead of exact integrals",
+    "mma_cycles_active": "no raw cycle counters (DCGM 4.6 or later has them): sampled activity "
+    "instead of exact integrals",
     "sm_clock_mhz": "every bound uses the highest clock: up to about 1.4 times wider",
     "energy_mj": "energy is integrated from power readings, which alias with the load",
     "power_mw": "no check of the energy counter",
     "gpu_util_permille": "busy time is unknown: the upper bound covers all of the time",
     "event_reasons": "why a clock was held is unknown",
-    "process_count": "devices cannot be attributed to a run by the driver's process list",
+    "process_count": "devices cannot be attributed to a run by the driver's process list, and "
+    "whether others shared them is unknown",
+    "memory_used_bytes": "whether a model was loaded at all goes unseen",
     "ecc_uncorrected": "memory errors go unseen",
+    "temperature_c": "a device that slowed down from heat is told only by its event reasons",
+    "cpu_retired_flop": "no count of what the CPU computed",
 }
 """What a missing signal costs an auditor."""
 
+_NO_ENERGY = "energy is unknown: no joules, and no bound on FLOP from them"
+_PARTITION = "the whole device has it: what one partition drew or did of that is unknown"
 
-def missing_costs(device: Device) -> list[tuple[str, Unavailable, str]]:
-    """Return (signal, why it is missing, what that costs) for what matters on a device."""
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Missing:
+    """A signal that cannot be read here and matters."""
+
+    signal: str
+    why: Unavailable
+    cost: str
+    """What an auditor loses."""
+    mend: str
+    """What would bring it; empty where nothing does."""
+
+
+def answers(source: Source) -> dict[DeviceKey, dict[str, Reading]]:
+    """Return what each device answers to one sweep, after one that asks everything.
+
+    A mean or a slow signal may be ``pending`` in the second; the first one's answer then speaks.
+    """
+    first = {sample.device: dict(sample.readings) for sample in source.sweep().samples}
+    for sample in source.sweep().samples:
+        known = first.setdefault(sample.device, {})
+        for name, reading in sample.readings.items():
+            if not (isinstance(reading, Unavailable) and reading.reason is Reason.PENDING):
+                known[name] = reading
+    return first
+
+
+def refusals(device: Device, readings: Mapping[str, Reading]) -> dict[str, Unavailable]:
+    """Return every signal of the device's kind that gives no number here, and why."""
+    return dict(device.missing) | {
+        name: reading
+        for name, reading in readings.items()
+        if isinstance(reading, Unavailable) and reading.reason is not Reason.PENDING
+    }
+
+
+def missing_costs(device: Device, refused: Mapping[str, Unavailable]) -> list[Missing]:
+    """Return what matters of the refused signals, what it costs and what mends it."""
+    names = (
+        ["cpu_retired_flop"]
+        if device.vendor == "cpu"
+        else [n for n in COSTS if n != "cpu_retired_flop"]
+    )
     return [
-        (name, device.missing[name], cost) for name, cost in COSTS.items() if name in device.missing
+        Missing(
+            signal=name,
+            why=refused[name],
+            cost=_cost(name, device, refused),
+            mend=_mend(name, refused[name]),
+        )
+        for name in names
+        if name in refused
     ]
+
+
+def _cost(name: str, device: Device, refused: Mapping[str, Unavailable]) -> str:
+    if name in {"energy_mj", "power_mw"} and {"energy_mj", "power_mw"} <= refused.keys():
+        return _PARTITION if device.key.mig else _NO_ENERGY
+    return COSTS[name]
+
+
+def _mend(name: str, why: Unavailable) -> str:
+    if why.reason is Reason.FORBIDDEN:
+        if name == "tensor_activity_permille":
+            return (
+                "run as root, or load the driver with NVreg_RestrictProfilingToAdminUsers=0, "
+                "or read a dcgm-exporter"
+            )
+        return "ask with more rights (root, or a container with the device's capabilities)"
+    if why.reason is Reason.LOST:
+        return "reset the device or boot the host; the kernel's log has an XID"
+    if "Function Not Found" in why.detail:
+        return "a newer driver: the installed library has no such function"
+    if name == "tensor_activity_permille" and why.reason is Reason.UNSUPPORTED:
+        return "NVML has it from Hopper on; before, a dcgm-exporter may have it (--dcgm URL)"
+    return ""

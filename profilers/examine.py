@@ -9,9 +9,15 @@ import os
 import sys
 from typing import Any
 
-from profilers.calibration import energy_checks, missing_costs, sweep_latency
+from profilers.calibration import (
+    answers,
+    energy_checks,
+    missing_costs,
+    refusals,
+    sweep_latency,
+)
 from profilers.reading import SIGNALS
-from profilers.source import SourceError
+from profilers.source import Source, SourceError, VersionedSource
 from profilers.sources import make_source
 
 
@@ -21,6 +27,10 @@ def examine(request: dict[str, Any]) -> dict[str, Any]:
     try:
         source = make_source(name, request.get("options", {}))
         source.open()
+        try:
+            return {"name": name, "open": True, **_described(source, request.get("seconds"))}
+        finally:
+            source.close()
     except SourceError as error:
         why = error.unavailable
         return {
@@ -30,35 +40,47 @@ def examine(request: dict[str, Any]) -> dict[str, Any]:
             "detail": why.detail,
             "devices": [],
         }
-    try:
-        latency = sweep_latency(source)
-        seconds = request.get("seconds")
-        checks = {c.device.key: c for c in energy_checks(source, seconds)} if seconds else {}
-        devices = []
-        for device in source.devices():
-            entry: dict[str, Any] = {
-                "key": str(device.key),
-                "name": device.name,
-                "driver": device.driver_version,
-                "readable": sum(signal not in device.missing for signal in SIGNALS),
-                "signals": [signal for signal in SIGNALS if signal not in device.missing],
-                "missing": [
-                    {"signal": s, "reason": why.reason.value, "detail": why.detail, "cost": cost}
-                    for s, why, cost in missing_costs(device)
-                ],
-            }
-            if (check := checks.get(device.key)) is not None:
-                entry["energy"] = {
-                    "seconds": check.seconds,
-                    "counter_watts": check.counter_watts,
-                    "power_watts": check.power_watts,
-                    "update_ms": check.update_ms,
+
+
+def _described(source: Source, seconds: float | None) -> dict[str, Any]:
+    readings = answers(source)
+    latency = sweep_latency(source)
+    checks = {c.device.key: c for c in energy_checks(source, seconds)} if seconds else {}
+    devices = []
+    for device in source.devices():
+        known = readings.get(device.key, {})
+        refused = refusals(device, known)
+        signals = [signal for signal in SIGNALS if signal in known and signal not in refused]
+        entry: dict[str, Any] = {
+            "key": str(device.key),
+            "name": device.name,
+            "driver": device.driver_version,
+            "readable": len(signals),
+            "signals": signals,
+            "missing": [
+                {
+                    "signal": one.signal,
+                    "reason": one.why.reason.value,
+                    "detail": one.why.detail,
+                    "cost": one.cost,
+                    "mend": one.mend,
                 }
-            devices.append(entry)
-    finally:
-        source.close()
-    sweep = {"median_ms": latency.median_ms, "worst_ms": latency.worst_ms}
-    return {"name": name, "open": True, "sweep": sweep, "devices": devices}
+                for one in missing_costs(device, refused)
+            ],
+        }
+        if (check := checks.get(device.key)) is not None:
+            entry["energy"] = {
+                "seconds": check.seconds,
+                "counter_watts": check.counter_watts,
+                "power_watts": check.power_watts,
+                "update_ms": check.update_ms,
+            }
+        devices.append(entry)
+    return {
+        "library": source.library() if isinstance(source, VersionedSource) else None,
+        "sweep": {"median_ms": latency.median_ms, "worst_ms": latency.worst_ms},
+        "devices": devices,
+    }
 
 
 if __name__ == "__main__":

@@ -114,9 +114,13 @@ class Journal:
         )
         return journal
 
-    def describe(self, devices: Sequence[Device]) -> None:
-        """Record the devices and begin a segment whose columns fit them."""
-        self._entry("devices", devices=[device_to_json(device) for device in devices])
+    def describe(self, devices: Sequence[Device], since_ns: int | None = None) -> None:
+        """Record the devices and begin a segment whose columns fit them.
+
+        ``since_ns``: the monotonic stamp from which on samples are of this description.
+        """
+        since = {} if since_ns is None else {"time_ns": self.axis.at(since_ns)}
+        self._entry("devices", devices=[device_to_json(device) for device in devices], **since)
         offered = [n for n in SIGNALS if any(n not in device.missing for device in devices)]
         if tuple(offered) != self._signals:
             self.rotate()

@@ -114,7 +114,7 @@ class Probe:
         self._out = out
         self._columns: list[str] = []
         self._numbers: dict[DeviceKey, int] = {}
-        self._due = time.monotonic_ns()
+        self._due = self._began = time.monotonic_ns()
         self._frames = bool(settings.get("frames"))
         self._framing: FrameSource | None = None
         self._pass: FramePass | None = None
@@ -146,7 +146,8 @@ class Probe:
 
     def sweep(self, marks: Sequence[str]) -> None:
         """Read everything once and say it."""
-        late = 0 if marks else max(0, time.monotonic_ns() - self._due)
+        self._began = time.monotonic_ns()
+        late = 0 if marks else max(0, self._began - self._due)
         if not marks and late < LATE_NS and self._frame():
             return
         opened = [attempt.ensure_open() for attempt in self._attempts]
@@ -231,6 +232,7 @@ class Probe:
         self._say(
             {
                 "t": "devices",
+                "since_ns": self._began,
                 "columns": self._columns,
                 "devices": [device_to_json(device) for device in devices.values()],
                 "sources": [attempt.as_json() for attempt in self._attempts],

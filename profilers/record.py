@@ -4,7 +4,8 @@ A record is read up to its first damage: a torn tail costs the sweep in flight, 
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,6 +98,22 @@ class NodeRecord:
                     device = device_from_json(item)
                     found[device.key] = device
         return found
+
+    def described(self, key: DeviceKey) -> list[tuple[int, Mapping[str, Unavailable]]]:
+        """Return from when on (axis nanoseconds) which signals a device missed, in order of time.
+
+        Empty where that never changed, or where the descriptions carry no time (imports).
+        """
+        found: list[tuple[int, Mapping[str, Unavailable]]] = []
+        for entry in self.entries:
+            since = entry.get("time_ns")
+            if entry.get("kind") != "devices" or not isinstance(since, int):
+                continue
+            for item in entry["devices"]:
+                device = device_from_json(item)
+                if device.key == key and (not found or found[-1][1] != device.missing):
+                    found.append((since, device.missing))
+        return sorted(found, key=operator.itemgetter(0)) if len(found) > 1 else []
 
     def gaps(self) -> list[Gap]:
         """Return the recorded gaps."""
@@ -280,7 +297,8 @@ def read_node_trace(record: NodeRecord) -> Trace:
         for word in dict.fromkeys(words):
             key = DeviceKey.parse(word)
             device = devices.setdefault(key, Device(key=key, node=record.node))
-            traces[key] = device_trace_of(table.filter(pa.array(names == word)), device)
+            rows = table.filter(pa.array(names == word))
+            traces[key] = device_trace_of(rows, device, record.described(key))
     for key, device in devices.items():
         seen = traces.get(key) or DeviceTrace.of_samples(device, [])
         traces[key] = DeviceTrace(
@@ -302,8 +320,16 @@ def read_node_trace(record: NodeRecord) -> Trace:
     )
 
 
-def device_trace_of(table: "pa.Table", device: Device) -> DeviceTrace:
-    """Turn one device's rows of a segment (see ``profilers.journal``) into columns with reasons."""
+def device_trace_of(
+    table: "pa.Table",
+    device: Device,
+    described: Sequence[tuple[int, Mapping[str, Unavailable]]] = (),
+) -> DeviceTrace:
+    """Turn one device's rows of a segment (see ``profilers.journal``) into columns with reasons.
+
+    ``described`` is what it missed from which time on, where that changed: a signal that was not
+    there yet is no pending one, whose time the next number would cover.
+    """
     times = np.asarray(table.column("time_us").to_numpy(), np.int64)
     # A stamp that two segments repeat (a recorder that was restarted within it) counts once.
     _, rows = np.unique(times, return_index=True)
@@ -313,7 +339,9 @@ def device_trace_of(table: "pa.Table", device: Device) -> DeviceTrace:
     told = _told_absences(texts)
     offsets = table.column("wall_offset_us")
     series = {
-        name: _series_of(table.column(name), name, told.get(name, {}), device)
+        name: _series_of(
+            table.column(name), told.get(name, {}), _general(name, device, described, times)
+        )
         for name in table.schema.names
         if name not in _CLOCKS
     }
@@ -335,8 +363,26 @@ def _told_absences(texts: Sequence[str | None]) -> dict[str, dict[int, Unavailab
     return told
 
 
+def _general(
+    name: str,
+    device: Device,
+    described: Sequence[tuple[int, Mapping[str, Unavailable]]],
+    times: Ints,
+) -> Callable[[int], Unavailable]:
+    """Return why a cell without a word of its own is empty, by its row."""
+    reasons = [missing.get(name, NOT_ASKED) for _, missing in described]
+    if len(set(reasons)) < 2:
+        always = reasons[0] if reasons else device.missing.get(name, NOT_ASKED)
+        return lambda _: always
+    since = np.array([at for at, _ in described], np.int64) // 1000 * 1000  # as stamps are kept
+    which = np.maximum(np.searchsorted(since, times, "right") - 1, 0)
+    return lambda row: reasons[which[row]]
+
+
 def _series_of(
-    column: "pa.ChunkedArray", name: str, told: Mapping[int, Unavailable], device: Device
+    column: "pa.ChunkedArray",
+    told: Mapping[int, Unavailable],
+    general: Callable[[int], Unavailable],
 ) -> Series:
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -345,10 +391,10 @@ def _series_of(
     whole = not pa.types.is_floating(column.type)
     filled = pc.fill_null(column, 0 if whole else 0.0).to_numpy()
     codes = np.zeros(len(missing), np.uint32)
-    general = device.missing.get(name, NOT_ASKED)
     palette: dict[Unavailable, int] = {}
     for row in np.flatnonzero(missing).tolist():
-        codes[row] = palette.setdefault(told.get(row, general), len(palette) + 1)
+        why = told[row] if row in told else general(row)
+        codes[row] = palette.setdefault(why, len(palette) + 1)
     payload: Any = filled.astype(np.int64 if whole else np.float64)
     return Series(payload=payload, codes=codes, palette=tuple(palette))
 

@@ -182,7 +182,7 @@ class Recorder:
         self._columns = list(message["columns"])
         self._sources = message["sources"]
         self._journal.note("sources", sources=self._sources)
-        self._journal.describe(devices)
+        self._journal.describe(devices, message["since_ns"])
         self._layouts = []
         self._describe_spool()
 

@@ -173,7 +173,10 @@ class Sampler:
         process, self._process = self._process, None
         if process is None:
             return
+        process.returncode = 0  # waiting for it is the parent's; else Python warns here
         for pipe in (process.stdin, process.stdout):
-            with contextlib.suppress(OSError, ValueError):
+            # The raw file: a buffer's lock may be a thread's that is not here, and a descriptor
+            # closed behind a file's back makes its finaliser complain (aloud since Python 3.13).
+            with contextlib.suppress(OSError):
                 if pipe is not None:
-                    os.close(pipe.fileno())
+                    getattr(pipe, "raw", pipe).close()

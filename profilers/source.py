@@ -88,3 +88,12 @@ class FrameSource(Source, Protocol):
     def spoil_pass(self) -> None:
         """The pass found something unusual: the next sweeps are ordinary ones."""
         ...
+
+
+@runtime_checkable
+class VersionedSource(Source, Protocol):
+    """A source that knows the versions of the library behind it."""
+
+    def library(self) -> str | None:
+        """Return names and versions in one line; None where the library tells none."""
+        ...

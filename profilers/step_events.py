@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from profilers.step_attributes import State
     from profilers.step_outside import Product
     from profilers.step_values import Mode
 
@@ -41,7 +42,7 @@ class Kind:
 
     __slots__ = (
         "aside", "data", "device", "graded", "inputs", "key", "model", "place", "real", "samples",
-        "seam", "tokens", "trained", "transformed", "usual", "variants", "watched",
+        "seam", "state", "tokens", "trained", "transformed", "usual", "variants", "watched",
     )  # fmt: skip
 
     def __init__(self, model: str, key: Hashable) -> None:
@@ -52,6 +53,8 @@ class Kind:
         """The same number for all kinds of calls of one module."""
         self.seam: Callable[[], Any] = lambda: None
         """Weak reference to what stands before the module."""
+        self.state: State | None = None
+        """Attributes of the module when it was called."""
         self.variants: dict[Hashable, Variant] = {}
         self.usual: Variant | None = None
         """Forward, and one backward from the first output."""
@@ -215,11 +218,10 @@ class Listener(Protocol):
     def new_kind(self, kind: Kind, module: Any, args: Any, kwargs: Any) -> None:
         """A call of a kind that was not seen before is about to run."""
 
-    def outside(self, variant: Variant, products: tuple[Product, ...]) -> None:
-        """The program computed these products itself, and a backward went through them."""
-
-    def unclear(self, works: tuple[str, ...]) -> None:
-        """The program computed something itself whose cost is not known."""
+    def outside(
+        self, variant: Variant, products: tuple[Product, ...], other: tuple[str, ...]
+    ) -> None:
+        """The program computed these products itself, and other work whose cost is not known."""
 
     def settle(self, variant: Variant) -> object:
         """What became of a call is known for the first time: the moment to count it."""

@@ -23,7 +23,8 @@ class Optimizers:
         """Take what answers every module that is known."""
         self._modules = modules
         self._living: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._stepped: dict[int, tuple[Any, str]] = {}
+        self.stepped: dict[int, tuple[Any, str]] = {}
+        """A weak reference and a name by id; read by the hot path."""
         self._trained: set[int] = set()
 
     def look(self, optimizers: type) -> None:
@@ -39,7 +40,7 @@ class Optimizers:
     @property
     def any_stepped(self) -> bool:
         """Whether one stepped."""
-        return bool(self._stepped)
+        return bool(self.stepped)
 
     @property
     def any_trained(self) -> bool:
@@ -52,15 +53,15 @@ class Optimizers:
 
     def known(self, optimizer: Any) -> str | None:
         """The name of one that stepped before."""
-        found = self._stepped.get(id(optimizer))
+        found = self.stepped.get(id(optimizer))
         return found[1] if found is not None and found[0]() is optimizer else None
 
     def learn(self, optimizer: Any) -> str:
         """One steps for the first time; answers its name."""
         name = type(optimizer).__name__
-        same = sum(1 for _, other in self._stepped.values() if other.split("#")[0] == name)
+        same = sum(1 for _, other in self.stepped.values() if other.split("#")[0] == name)
         name = f"{name}#{same + 1}" if same else name
-        self._stepped[id(optimizer)] = (weakref.ref(optimizer), name)
+        self.stepped[id(optimizer)] = (weakref.ref(optimizer), name)
         self._living.add(optimizer)
         self._trained.update(_parameters(optimizer))
         return name
@@ -75,7 +76,7 @@ class Optimizers:
     @property
     def number(self) -> int:
         """How many stepped."""
-        return len(self._stepped)
+        return len(self.stepped)
 
     def expected(self, kinds: Iterable[Kind]) -> bool:
         """Whether one is going to step on the models of these calls.

@@ -13,6 +13,7 @@ from math import prod
 from typing import Any
 
 MARK = "flopledger-output"
+"""In a node's metadata: the output of a call that was seen (profilers.step_seam)."""
 DONE = "flopledger-counted"
 MOST_NODES = 4096
 """A graph outside of modules with more nodes is not walked to its end."""
@@ -28,13 +29,6 @@ OTHERS = ("ConvolutionBackward", "ScaledDotProduct", "AddbmmBackward", "LinearBa
 
 Product = tuple[str, int, int]
 """Dtype that went in, FLOP of the forward, FLOP of the backward."""
-
-
-def mark(tensor: Any) -> None:
-    """An output of a call that was seen: what lies behind it is counted with the call."""
-    node = tensor.grad_fn
-    if node is not None:
-        node.metadata[MARK] = True
 
 
 def outside(outputs: Iterable[Any]) -> tuple[tuple[Product, ...], tuple[str, ...]]:

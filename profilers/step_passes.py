@@ -8,6 +8,7 @@ imported here; it is handed in by :mod:`profilers.steps`.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -100,6 +101,13 @@ def is_linear(outputs: Sequence[Any], given: Sequence[Any]) -> bool:
     return False
 
 
+class Ours(threading.local):
+    """Whether some recording is counting in this thread: such passes are no part of the program."""
+
+    depth = 0
+
+
+OURS = Ours()
 LOOKING = [False]
 """Whether somebody wants to see the graph before a pass that reaches everything."""
 
@@ -122,7 +130,7 @@ def watch(
 
     def run_backward(outputs: Any, *rest: Any, **named: Any) -> Any:
         wanted = rest[3] if len(rest) > 3 else None
-        if LOOKING[0]:
+        if LOOKING[0] and not OURS.depth:
             with suppress(Exception):  # never into the program
                 begins(outputs, not (wanted or rest[2]))
         if not wanted:

@@ -33,8 +33,10 @@ from torch._C._dynamo.eval_frame import (
 )
 from torch.compiler import is_dynamo_compiling
 
-from profilers import step_outside, step_passes
+from profilers import step_passes
+from profilers.step_attributes import Attributes
 from profilers.step_events import RAISED, Call, Kind
+from profilers.step_outside import MARK
 from profilers.step_signature import MOST_OUTPUTS, Signer, text_of, tokens_of
 
 if TYPE_CHECKING:
@@ -72,6 +74,12 @@ _FACTS: tuple[Any, ...] = tuple(
 """Endless facts of an arrival (``profilers.step_events.FIRING``), each read when it is taken."""
 
 
+class Shapes(tuple[Any, ...]):
+    """Shapes of parameters; part of what a model is, and no sizes of a call."""
+
+    __slots__ = ()
+
+
 class Here(threading.local):
     """Whether this thread is inside of an outermost call, or of our own work."""
 
@@ -88,8 +96,9 @@ class Hook(partial):  # type: ignore[type-arg]
 def hook(tensor: Any, fired: list[int], place: int) -> None:
     """Have each arrival of the tensor's gradient noted in a list."""
     watch = Hook(next, map(fired.extend, _FACTS[place]))
-    if place < MOST_OUTPUTS:
-        step_outside.mark(tensor)
+    node = tensor.grad_fn
+    if node is not None and place < MOST_OUTPUTS:
+        node.metadata[MARK] = True  # what lies behind it is counted with the call
     if type(tensor) is not _Tensor or tensor.is_leaf or tensor._backward_hooks is not None:
         tensor.register_hook(watch)
         return
@@ -103,8 +112,8 @@ class Seam:
     """Stands before one module's call and notes it when it is outermost."""
 
     __slots__ = (
-        "__weakref__", "by_value", "device", "epoch", "graph", "inner", "inside", "kind", "kinds", "last_key",
-        "module", "observer", "parameters", "serial", "states", "trainer",
+        "__weakref__", "attributes", "by_value", "device", "epoch", "graph", "inner", "inside", "kind",
+        "kinds", "last_key", "module", "observer", "parameters", "serial", "shapes", "states", "trainer",
     )  # fmt: skip
 
     def __init__(self, observer: Observer, module: Any, inner: Any) -> None:
@@ -116,6 +125,10 @@ class Seam:
         self.kind: Kind | None = None
         self.last_key: Hashable = None
         self.parameters: list[Any] = []
+        self.shapes: Hashable = ()
+        """Of the parameters."""
+        self.attributes: Any = None
+        """What the program may have changed (profilers.step_attributes), from the first call on."""
         self.states: list[dict[str, Any]] = []
         """Dictionaries of the modules inside, and their seams."""
         self.inside: list[Seam] = []
@@ -229,6 +242,8 @@ class Seam:
             is_grad_enabled(),
             any_autocast() and is_autocast_enabled(device) and torch.get_autocast_dtype(device),
             required,
+            self.shapes,
+            self.attributes.now(module),
         ]
         for value in args:
             if type(value) is _Tensor and value.layout is _strided and not value.is_nested:
@@ -281,6 +296,10 @@ class Seam:
         """Something was registered somewhere: look at what the model consists of now."""
         self.parameters = list(module.parameters())
         self.device = self.parameters[0].device.type if self.parameters else "cpu"
+        self.shapes = Shapes(tuple(parameter.shape) for parameter in self.parameters)
+        if self.attributes is None:
+            self.attributes = Attributes(torch)
+        self.attributes.forget()
         self.states, self.inside = self.observer.modules.within(module)
         self.epoch = self.observer.epoch
 
@@ -290,6 +309,7 @@ class Seam:
         tensors = signer.inputs(args, kwargs)
         kind.place = id(self)
         kind.seam = weakref.ref(self)
+        kind.state = self.attributes.now(module)
         kind.inputs = tuple(map(text_of, tensors[:MOST_OUTPUTS]))
         kind.real = not any(t.is_meta or type(t).__name__ == "FakeTensor" for t in tensors)
         kind.tokens, kind.samples = tokens_of(kwargs, tensors)

@@ -107,7 +107,7 @@ class Observer:
         self._by = ""
         self._looked = 0
         """Place in the log up to which the outcomes of calls were looked at."""
-        self._outside: dict[tuple[Product, ...], Kind] = {}
+        self._outside: dict[tuple[tuple[Product, ...], tuple[str, ...]], Kind] = {}
         self._looks = LOOKS
         self._derived = False
         """A backward of this step can itself be differentiated: the graph is more than forwards."""
@@ -171,7 +171,11 @@ class Observer:
         if not self.watching or not self.automatic:
             return
         try:
-            name = self.optimizers.known(optimizer) or self._new_optimizer(optimizer)
+            known = self.optimizers.stepped.get(id(optimizer))
+            if known is None or known[0]() is not optimizer:
+                name = self._new_optimizer(optimizer)
+            else:
+                name = known[1]
             log = self.log
             at = time.monotonic_ns()
             log.append((name, at))
@@ -230,17 +234,15 @@ class Observer:
         products, other = step_outside.outside(outputs)
         if products or other:
             self._looks = LOOKS
-        if other:
-            self.listener.unclear(other)
-        if not products:
+        if not (products or other):
             return
-        kind = self._outside.get(products)
+        kind = self._outside.get((products, other))
         if kind is None:
-            kind = Kind("outside of modules", products)
+            kind = Kind("outside of modules", (products, other))
             kind.watched = False
-            self.listener.outside(kind.variant("forward"), products)
+            self.listener.outside(kind.variant("forward"), products, other)
             if len(self._outside) < MOST_OUTSIDE:
-                self._outside[products] = kind
+                self._outside[products, other] = kind
         now = time.monotonic_ns()
         self.log.append((kind, [now], now, False))
 
@@ -361,9 +363,11 @@ class _Inside:
 
     def __enter__(self) -> None:
         self.depth, self.here.depth = self.here.depth, 1
+        step_passes.OURS.depth += 1
 
     def __exit__(self, *_: object) -> None:
         self.here.depth = self.depth
+        step_passes.OURS.depth -= 1
 
 
 def _steps_before(optimizer: Any) -> int:

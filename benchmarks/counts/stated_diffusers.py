@@ -62,6 +62,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "rope_scaling": {"type": "su", "short_factor": [1.0] * 48, "long_factor": [1.0] * 48}
     },
     "PixArtTransformer2DModel": {"caption_channels": 4096},
+    "QwenImage21Transformer2DModel": {"num_attention_heads": 4},
     "Transformer2DModel": {"in_channels": 320, "cross_attention_dim": 768},
     "TransformerTemporalModel": {"in_channels": 320},
     "UNet1DModel": {"extra_in_channels": 64},
@@ -69,7 +70,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "WanAnimate2Transformer3DModel": {"dim": 512, "num_heads": 4, "ffn_dim": 1024},
 }
 """As published; narrower by a whole number of heads where the second opinion needs real numbers
-(Bria, HiDream, Hunyuan-Video 1.5, FramePack, Mochi, Wan-Animate 2), with as many texts and
+(Bria, HiDream, Hunyuan-Video 1.5, FramePack, Mochi, Qwen-Image 2.1, Wan-Animate 2), with as many texts and
 insertions as four layers take."""
 
 

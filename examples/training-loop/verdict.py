@@ -48,6 +48,7 @@ def audited(
         extra=extra,
     )
     (folder / "case.toml").write_text(text)
-    print(f"steps {summary['steps']}, tokens {summary['tokens']}, FLOP {summary['model_flop']:.4g}")
+    done = ", ".join(f"{name} {summary[name]:,}" for name in ("steps", "tokens", "model_flop"))
+    print(f"recorded: {done}")
     command = [sys.executable, "-m", "flopledger", "audit", str(folder / "case.toml")]
     return subprocess.run(command, check=False).returncode

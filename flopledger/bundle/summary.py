@@ -48,7 +48,7 @@ Time = Annotated[float, msgspec.Meta(ge=0, le=1e11)]  #: unix seconds, up to the
 
 
 class Ends(Table, frozen=True):
-    """A 90 % interval, or a bound with an open end."""
+    """A 90% interval, or a bound with an open end."""
 
     low: Figure | None
     best: Figure | None

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from flopledger.reports.console import terminal
 from flopledger.reports.count_json import rows
-from flopledger.text import number
+from flopledger.text import number, per_cent
 
 if TYPE_CHECKING:
     from flopcount.counted_model import CountedModel
@@ -83,7 +83,7 @@ def _view(counted: "CountedModel", view: str, depth: int) -> Table:
         if view == "module" and name:
             level = name.count(".") + 1
             shown = "  " * level + name.rpartition(".")[2]
-        table.add_row(escape(shown), f"{flop:,}", f"{share:.1%}")
+        table.add_row(escape(shown), f"{flop:,}", per_cent(share))
     return table
 
 

@@ -12,6 +12,22 @@ if TYPE_CHECKING:
     from flopcount.counted_model import CountedModel
 
 
+def _two_conventions(pair: tuple[str, str] | None) -> tuple[str, str] | None:
+    """Check --explain's words early: a forgotten one takes the option behind it for its own."""
+    from flopcount import conventions
+    from flopcount.errors import FlopcountError
+
+    try:
+        for name in pair or ():
+            conventions.check(name)
+    except FlopcountError as error:
+        found = " and ".join(repr(name[:60]) for name in pair or ())
+        raise typer.BadParameter(
+            f"takes two conventions, as --explain megatron torch; found {found}: {error}"
+        ) from error
+    return pair
+
+
 def register(app: typer.Typer) -> None:
     """Hang this verb on the command line."""
     app.command("count", short_help="What a training step of a model costs, by op and module")(
@@ -73,7 +89,10 @@ def count(
     ] = "dense",
     explain: Annotated[
         tuple[str, str] | None,
-        typer.Option(help="Two conventions, whose difference is told term by term."),
+        typer.Option(
+            callback=_two_conventions,
+            help="Two conventions, whose difference is told term by term: megatron torch.",
+        ),
     ] = None,
     crosscheck: Annotated[
         bool, typer.Option("--crosscheck", help="Ask fvcore, torch's counter and the formula too.")
@@ -98,8 +117,7 @@ def count(
 
     _check(mode, by, recompute)
     check_target(html)
-    for name in (convention, *(explain or ())):
-        conventions.check(name)
+    conventions.check(convention)
     step: dict[str, Any] = {
         "batch": batch,
         "sequence": sequence,

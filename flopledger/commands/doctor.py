@@ -66,16 +66,29 @@ def _examine(dcgm: str | None, seconds: float | None) -> dict[str, Any]:
     }
     for name in ("nvml", "dcgm", "amd", "cpu"):
         options = {"url": dcgm} if name == "dcgm" and dcgm else {}
-        request = {"name": name, "options": options, "seconds": seconds}
-        try:
-            told = _ask("profilers.examine", request, 30 + 2 * (seconds or 0))
-        except _UnansweredError as error:
-            told = {"name": name, "open": False, "reason": error.reason, "detail": error.detail}
-            told["devices"] = []
-        found["sources"].append(told)
+        found["sources"].append(_source(name, options, seconds))
     if seconds is not None:
         found["products"] = _products(found["sources"][0], seconds)
     return found
+
+
+def _source(name: str, options: dict[str, Any], seconds: float | None) -> dict[str, Any]:
+    """Ask one instrument; one that does not answer in order is one that did not open."""
+    request = {"name": name, "options": options, "seconds": seconds}
+    try:
+        return _ask("profilers.examine", request, _PATIENCE + 2 * (seconds or 0))
+    except _UnansweredError as error:
+        return {
+            "name": name,
+            "open": False,
+            "reason": error.reason,
+            "detail": error.detail,
+            "devices": [],
+        }
+
+
+_PATIENCE = 30.0
+"""Seconds that a driver may take to answer everything once."""
 
 
 def _products(nvml: dict[str, Any], seconds: float) -> dict[str, Any]:
@@ -122,9 +135,15 @@ def _ask(module: str, request: dict[str, Any], patience: float) -> dict[str, Any
     try:
         told: dict[str, Any] = json.loads(answer)
     except ValueError as error:
-        detail = f"the library ended its process (code {process.returncode})"
+        detail = f"the library ended its process ({_end(process.returncode)})"
         raise _UnansweredError("failed", detail) from error
     return told
+
+
+def _end(code: int) -> str:
+    import signal
+
+    return f"code {code}" if code >= 0 else f"{signal.Signals(-code).name}, code {code}"
 
 
 _STUCK = frozenset({"timed_out", "failed", "forbidden", "lost"})
@@ -135,8 +154,9 @@ def _host() -> dict[str, Any]:
     from importlib.metadata import PackageNotFoundError, version
 
     from flopledger.run_manifest import host
+    from profilers.permissions import permissions
 
-    answer = host()
+    answer = {**host(), "permissions": permissions()}
     for package in ("nvidia-ml-py", "pyarrow", "torch", "amdsmi"):
         try:
             answer[package] = version(package)
@@ -148,6 +168,8 @@ def _host() -> dict[str, Any]:
 def _print(answer: dict[str, Any]) -> None:
     from rich.console import Console
 
+    from profilers.permissions import sentence
+
     out = Console(highlight=False)
 
     def say(text: str) -> None:
@@ -157,21 +179,10 @@ def _print(answer: dict[str, Any]) -> None:
     say(f"{host['name']}: {host['system']}, {host['cpu'] or 'unknown CPU'} x {host['cpu_count']}")
     versions = [f"{n} {host[n] or 'not installed'}" for n in ("nvidia-ml-py", "amdsmi", "torch")]
     say(f"  {', '.join(versions)}")
+    say(f"  {sentence(host['permissions'])}")
     for source in answer["sources"]:
-        if not source["open"]:
-            say(f"{source['name']}: {source['reason']} - {source['detail']}")
-            continue
-        latency = source["sweep"]
-        say(
-            f"{source['name']}: {len(source['devices'])} devices, "
-            f"a sweep takes {latency['median_ms']:.1f} ms (worst {latency['worst_ms']:.1f} ms)"
-        )
-        for device in source["devices"]:
-            say(f"  {device['name'] or 'device'} {device['key']}: {device['readable']} signals")
-            for missing in device["missing"]:
-                say(f"    no {missing['signal']} ({missing['reason']}): {missing['cost']}")
-            if (energy := device.get("energy")) is not None:
-                say(f"    {_energy_text(energy)}")
+        for line in _source_lines(source):
+            say(line)
     for line in _product_lines(answer.get("products")):
         say(line)
     gpus = [source for source in answer["sources"] if source["name"] != "cpu"]
@@ -187,6 +198,82 @@ def _print(answer: dict[str, Any]) -> None:
     say("No GPU can be read here: only recorded evidence can be audited on this machine.")
     if answer["calibrated"]:
         say("Nothing was calibrated.")
+
+
+def _source_lines(source: dict[str, Any]) -> list[str]:
+    """Say what one instrument gives; devices that give the same are said once."""
+    if not source["open"]:
+        lines = [f"{source['name']}: {source['reason']} - {source['detail']}"]
+        mend = _MENDS.get((source["name"], source["reason"]))
+        return [*lines, f"  to mend: {mend}"] if mend else lines
+    latency, devices = source["sweep"], source["devices"]
+    library = f" ({source['library']})" if source.get("library") else ""
+    lines = [
+        f"{source['name']}{library}: {_count(len(devices), 'device')}, "
+        f"a sweep takes {latency['median_ms']:.1f} ms (worst {latency['worst_ms']:.1f} ms)"
+    ]
+    alike: dict[str, list[dict[str, Any]]] = {}
+    for device in devices:
+        alike.setdefault(repr((device["name"], device["signals"], device["missing"])), []).append(
+            device
+        )
+    for group in alike.values():
+        lines += _device_lines(group)
+    return lines
+
+
+_MENDS = {
+    ("nvml", "absent"): "install NVIDIA's driver and load it (`nvidia-smi` must answer); in a "
+    "container, start it with the GPUs (`--gpus all`) and the capability `utility`",
+    ("nvml", "forbidden"): "ask as a user who may open /dev/nvidiactl and /dev/nvidia*, or as root",
+    (
+        "nvml",
+        "timed_out",
+    ): "the driver hangs: look at the kernel's log; a reset or a boot is needed",
+    ("nvml", "failed"): "the driver and its library may not fit: install both from one package",
+    ("nvml", "lost"): "reset the device or boot the host; the kernel's log has an XID",
+    ("dcgm", "absent"): "only where a dcgm-exporter runs; name it with --dcgm URL",
+}
+"""What brings an instrument that did not open."""
+
+
+def _device_lines(group: list[dict[str, Any]]) -> list[str]:
+    """Say what devices that are alike give, and what each missing signal costs."""
+    one = group[0]
+    name, missing = one["name"] or "device", one["missing"]
+    keys = " ".join(device["key"] for device in group)
+    many = f"{len(group)} x {name}" if len(group) > 1 else f"{name} {keys}"
+    if one["readable"] == 0:
+        why = missing[0] if missing else {"reason": "unknown", "detail": "", "mend": ""}
+        lines = [f"  {many}: nothing can be read - {why['reason']}: {why['detail']}"]
+        lines.append(
+            "    its time counts as unseen: no FLOP, no energy, no busy time is known of it"
+        )
+        missing = []
+        if why["mend"]:
+            lines.append(f"    to mend: {why['mend']}")
+    else:
+        lines = [f"  {many}: {_count(one['readable'], 'signal')}"]
+    if len(group) > 1:
+        lines.append(f"    {keys}")
+    for gone in missing:
+        lines.append(f"    no {gone['signal']} ({_why(gone)}): {gone['cost']}")
+        if gone["mend"]:
+            lines.append(f"      to mend: {gone['mend']}")
+    return [
+        *lines,
+        *(f"    {_energy_text(d['energy'])}" for d in group if d.get("energy") is not None),
+    ]
+
+
+def _why(gone: dict[str, Any]) -> str:
+    """Return the reason, with the library's own words where they say more."""
+    plain = gone["reason"] in {"unsupported", "mig"} or not gone["detail"]
+    return gone["reason"] if plain else f"{gone['reason']}: {gone['detail']}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _energy_text(energy: dict[str, Any]) -> str:

@@ -57,7 +57,10 @@ def list_parts(
     """
     from hardware_db.export import plain_part, to_csv
 
-    parts = _matching(_database(hardware_path).accelerators(), vendor, family, min_memory, name)
+    every = _database(hardware_path).accelerators()
+    _check_known("--vendor", vendor, {part.vendor for part in every})
+    _check_known("--family", family, {part.family for part in every})
+    parts = _matching(every, vendor, family, min_memory, name)
     if dtype is not None:
         parts = _by_peak(parts, dtype)
     if as_csv:
@@ -191,6 +194,14 @@ def _database(paths: list[Path] | None) -> "Database":
     from hardware_db.database import Database, default_database, variable_paths
 
     return Database.load([*variable_paths(), *paths]) if paths else default_database()
+
+
+def _check_known(option: str, wanted: str | None, known: set[str]) -> None:
+    """Refuse a word that no part bears: an empty table would read as "they have none"."""
+    if wanted is None or wanted.casefold() in {word.casefold() for word in known}:
+        return
+    words = ", ".join(sorted(known, key=str.casefold))
+    raise typer.BadParameter(f"{option} {wanted[:60]!r}: no part has it; on record are {words}")
 
 
 def _matching(

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flopledger.text import number
+from flopledger.text import duration, energy, number, per_cent
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,7 +17,7 @@ def print_run(summary: dict[str, Any], folder: Path, out: "Console") -> None:
         out.print(f"  {line}", soft_wrap=True, markup=False)
     for device in summary["devices"]:
         out.print(f"  {_device(device)}", soft_wrap=True, markup=False)
-    out.print(f"  energy {joules(summary['energy_joules'])}", soft_wrap=True)
+    out.print(f"  energy {energy(summary['energy_joules'])}", soft_wrap=True)
     bounds = summary["flop_bounds"]
     if bounds is None:
         out.print("  executed FLOP: no bound (see the findings)")
@@ -56,12 +56,12 @@ def steps_lines(summary: dict[str, Any]) -> list[str]:
     lines.append(f"model FLOP {model}, hardware FLOP {hardware}{_dtypes(steps)}")
     basis = steps["mfu_basis"]
     if basis is not None and steps["mfu"] is not None:
-        hfu = "" if steps["hfu"] is None else f", HFU {steps['hfu']:.1%}"
+        hfu = "" if steps["hfu"] is None else f", HFU {per_cent(steps['hfu'])}"
         lines.append(
-            f"MFU {steps['mfu']:.1%}{hfu} of {basis['count']} × {basis['name']} in {basis['dtype']}"
+            f"MFU {per_cent(steps['mfu'])}{hfu} of {basis['count']} × {basis['name']} in {basis['dtype']}"
         )
     shares = sorted(steps["time_shares"].items(), key=lambda pair: -pair[1])
-    told = ", ".join(f"{share:.1%} {what}" for what, share in shares if share >= 0.001)
+    told = ", ".join(f"{per_cent(share)} {what}" for what, share in shares if share >= 0.001)
     if told:
         lines.append(f"time: {told}")
     return lines
@@ -83,17 +83,15 @@ def _dtypes(steps: dict[str, Any]) -> str:
     shares = {name: flop / whole for name, flop in steps["hardware_by_dtype"].items()}
     if len(shares) == 1:
         return f", all in {next(iter(shares))}"
-    return ", " + ", ".join(f"{share:.1%} {name}" for name, share in shares.items())
+    return ", " + ", ".join(f"{per_cent(share)} {name}" for name, share in shares.items())
 
 
 def _device(device: dict[str, Any]) -> str:
     name = device["name"] or "device"
     parts = [f"{name} {device['mig'] or device['uuid']}: {device['status']}"]
-    parts.append(joules(device["energy_joules"]))
-    busy = device["busy_seconds"]
-    parts.append("busy time unknown" if busy is None else f"busy {duration(busy)}")
-    tensor = device["tensor_activity"]
-    parts.append("tensor activity unknown" if tensor is None else f"tensor {tensor:.1%}")
+    parts.append(f"energy {energy(device['energy_joules'])}")
+    parts.append(f"busy {duration(device['busy_seconds'])}")
+    parts.append(f"tensor {per_cent(device['tensor_activity'])}")
     parts.append(f"seen {duration(device['covered_seconds'])}")
     return ", ".join(parts)
 
@@ -105,22 +103,3 @@ def _time(summary: dict[str, Any]) -> str:
         return duration(wall)
     launches = len(summary.get("launches") or [])
     return f"{duration(wall)} of wall time ({duration(nodes)} over {launches} launches)"
-
-
-def duration(seconds: float | None) -> str:
-    """Return a duration for people."""
-    if seconds is None:
-        return "unknown"
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    hours, rest = divmod(round(seconds), 3600)
-    return f"{hours} h {rest // 60:02d} min" if hours else f"{rest // 60} min {rest % 60:02d} s"
-
-
-def joules(value: float | None) -> str:
-    """Return an energy for people: J, kJ, or kWh from a tenth of one on."""
-    if value is None:
-        return "unknown (see the findings)"
-    if value >= 360_000:
-        return f"{value / 3.6e6:,.2f} kWh"
-    return f"{value / 1000:,.2f} kJ" if value >= 1000 else f"{value:.1f} J"

@@ -112,4 +112,4 @@ def _of(value: float | None, whole: float | None, unit: float, name: str) -> str
 
 
 def _percent(permille: float | None) -> str:
-    return "-" if permille is None else f"{permille / 10:.1f} %"
+    return "-" if permille is None else f"{permille / 10:.1f}%"

@@ -210,7 +210,7 @@ def _declarations(report: "AuditReport") -> dict[str, Any]:
             }
         )
     flop = disclosure.compute(report)
-    kind = "90 % interval" if flop is not None and flop.best is not None else "bounds"
+    kind = "90% interval" if flop is not None and flop.best is not None else "bounds"
     stated = "not known" if flop is None else f"{interval(flop)} FLOP ({kind})"
     claims.append(
         {

@@ -206,14 +206,14 @@ def rounded(figure: Interval | None, digits: int, unit: str, *, per: float = 1.0
 
 
 def uncertainty(figure: Interval) -> str:
-    """Say how sure a figure is, and whether that is within the guidelines' 30 %."""
+    """Say how sure a figure is, and whether that is within the guidelines' 30%."""
     if figure.best is None or figure.low is None or figure.high is None:
         return f"bounds only: {interval(figure)} FLOP"
     low, high = figure.low / figure.best - 1, figure.high / figure.best - 1
     within = "within" if max(-low, high) <= 0.30 else "outside"
     return (
-        f"90 % of the probability lies between {number(figure.low)} and {number(figure.high)} FLOP "
-        f"({low:+.0%} to {high:+.0%}): {within} the 30 % margin of annex A.2 of the guidelines"
+        f"90% of the probability lies between {number(figure.low)} and {number(figure.high)} FLOP "
+        f"({low:+.0%} to {high:+.0%}): {within} the 30% margin of annex A.2 of the guidelines"
     )
 
 

@@ -102,7 +102,7 @@ def _doubt(report: "AuditReport") -> str:
     flop = disclosure.compute(report)
     if flop is None:
         return "not known"
-    return f"{interval(flop)} FLOP, {'90 % interval' if flop.best is not None else 'bounds only'}"
+    return f"{interval(flop)} FLOP, {'90% interval' if flop.best is not None else 'bounds only'}"
 
 
 def _hardware(report: "AuditReport") -> str:

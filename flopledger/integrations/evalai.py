@@ -108,7 +108,7 @@ def evaluate(
 def scores(found: dict[str, Any], split: Split) -> dict[str, float]:
     """Turn what was found into the columns of the leaderboard.
 
-    The score is 1 / (1 + S) with S the interval score (Gneiting and Raftery 2007) of the 90 %
+    The score is 1 / (1 + S) with S the interval score (Gneiting and Raftery 2007) of the 90%
     interval in decades: its width, plus 20 times the distance by which it misses the truth. It is
     best for the honest interval: a narrower one misses more often than it gains. Without a seal
     that holds, with figures that do not repeat, or against an inconsistent verdict it is 0. So is

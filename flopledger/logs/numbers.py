@@ -40,6 +40,8 @@ def parse_number(text: object) -> int | float | None:
         return text if math.isfinite(text) else None
     if not isinstance(text, str) or len(text) > limits.NUMBER_CHARACTERS:
         return None
+    if len(text) < 16 and text.isascii() and text.replace(".", "", 1).isdecimal():
+        return float(text) if "." in text else int(text)  # nearly every number of a long log
     text = text.strip()
     if not _NUMBER.fullmatch(text):
         return None

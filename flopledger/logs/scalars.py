@@ -69,6 +69,8 @@ _SETTINGS = {
     "max_seq_len": "sequence_limit",
     "max_seq_length": "sequence_limit",
     "seq_length": "sequence_length",
+    "block_size": "sequence_limit",
+    "max_iters": "planned_steps",
     "world_size": "world_size",
 }
 

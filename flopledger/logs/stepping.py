@@ -3,9 +3,10 @@
 import datetime as dt
 import re
 import statistics
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 from flopledger.logs import limits
 from flopledger.logs.document import Document
@@ -42,17 +43,25 @@ def stamp_seconds(text: str) -> float | None:
     match = _STAMP.search(text)
     if match is None:
         return None
-    year, month, day, hour, minute, second = map(int, match.groups()[:6])
-    fraction = float(f"0.{match[7]}") if match[7] else 0.0
+    year, month, day, hours, minutes, seconds, fraction = match.groups()
+    midnight = _midnight(year, month, day)
+    hour, minute = int(hours), int(minutes)
+    if midnight is None or hour > 23 or minute > 59:
+        return None
+    whole = midnight + hour * 3600 + minute * 60 + min(int(seconds), 59)
+    return whole + float(f"0.{fraction}") if fraction else whole
+
+
+@lru_cache(maxsize=512)
+def _midnight(year: str, month: str, day: str) -> float | None:
+    """Give the seconds at which a day begins; a log has few days and very many lines."""
     try:
-        moment = dt.datetime(year, month, day, hour, minute, min(second, 59), tzinfo=dt.UTC)
+        return dt.datetime(int(year), int(month), int(day), tzinfo=dt.UTC).timestamp()
     except ValueError:
         return None
-    return moment.timestamp() + fraction
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One printed step."""
 
     step: int
@@ -72,7 +81,7 @@ class StepLog:
         self.repeated: list[int] = []  #: lines that another rank had printed
         self.restarts: list[int] = []  #: lines where the count fell back
         self._seen: dict[int, Step] = {}
-        self._prints: set[tuple[int, int]] = set()  #: steps with the hashes of their lines
+        self._prints: set[tuple[int, int]] = set()  #: steps done again, with earlier lines' hashes
 
     def add(self, step: Step) -> bool:
         """Take a printed step in; ``False`` for one that another rank printed already."""
@@ -86,9 +95,9 @@ class StepLog:
         if self.steps and step.step <= self.steps[-1].step:
             self._fallbacks.append((self.steps[-1].step, step.step))
             self.restarts.append(step.line)
+        if step.printed and step.step in self._seen:
+            self._prints.add((step.step, self._seen[step.step].printed))
         self._seen[step.step] = step
-        if step.printed:
-            self._prints.add((step.step, step.printed))
         self.steps.append(step)
         return True
 
@@ -97,7 +106,9 @@ class StepLog:
         before = self._seen.get(step.step)
         if before is None:
             return False
-        if step.printed and (step.step, step.printed) in self._prints:
+        if step.printed and (
+            step.printed == before.printed or (step.step, step.printed) in self._prints
+        ):
             return True
         if step.stamp is not None and before.stamp is not None:
             return abs(step.stamp - before.stamp) <= _RANKS_WITHIN_SECONDS
@@ -159,7 +170,9 @@ class StepLog:
             if step.seconds is None:
                 return None
             is_known = step.step > before and step.line not in missing
-            span = step.step - before if is_known else self.interval
+            # A print of step 0 is of that step alone, and it is the slow one that compiles.
+            alone = 1 if step.step == 0 else self.interval
+            span = step.step - before if is_known else alone
             total += step.seconds * span
             before = step.step
         return total or None
@@ -246,6 +259,6 @@ class StepLog:
             )
 
 
-def median(values: list[float]) -> float | None:
+def median(values: Sequence[float]) -> float | None:
     """Give the middle of what was printed, or ``None``."""
     return statistics.median(values) if values else None

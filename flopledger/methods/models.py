@@ -241,9 +241,9 @@ def between(costs: list[Costed], lengths: list[int]) -> Costed:
 
 
 def compare_parameters(model: Model, costed: Costed) -> list[Finding]:
-    """Say so where the stated parameter count and the configuration disagree by more than 1 %.
+    """Say so where the stated parameter count and the configuration disagree by more than 1%.
 
-    An "active" count may leave the embeddings out, so it may lie up to 20 % below the built one.
+    An "active" count may leave the embeddings out, so it may lie up to 20% below the built one.
     """
     pairs = (
         ("parameters", model.total, costed.parameters_total, 0.01),

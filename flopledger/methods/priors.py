@@ -39,7 +39,7 @@ class Prior:
 
     @property
     def interval(self) -> Interval:
-        """The central 90 % of the normal approximation, for display."""
+        """The central 90% of the normal approximation, for display."""
         factor = math.exp(Z90 * self.predictive_sigma)
         return Interval(low=self.median / factor, best=self.median, high=self.median * factor)
 
@@ -54,25 +54,49 @@ class Prior:
         """Say in one line what is assumed and how thin the ice is."""
         ends = self.interval
         return (
-            f"{self.name}: median {number(self.median)}, 90 % {number(ends.low)} to {number(ends.high)} "
+            f"{self.name}: median {number(self.median)}, 90% {number(ends.low)} to {number(ends.high)} "
             f"(fitted on {self.n} published runs, {self.as_of})"
         )
 
 
-#: Published runs lie within so many standard deviations of the median (in the logarithm).
-_BAND = 2.5
+#: Published runs lie within so many standard deviations of the median (in the logarithm): all of them
+#: in their own class, and 30 of 31 where a run is left out of the fit that it is held against.
+_BAND = 2.0
 #: Mixtures of experts reach lower than the dense models that the priors were fitted on: routing and
 #: the exchange of tokens cost time and no FLOP. Nothing about them lets a run reach higher.
-_EXPERTS_SIGMA = 0.40
+_EXPERTS_SIGMA = 0.50
 
 
-def band(architecture: str | None, *, experts: bool) -> tuple[float, float] | None:
-    """Utilisations of published runs at 16 bit, lowest and highest; ``None`` for other classes."""
-    prior = utilisation(architecture)
-    if prior.name.endswith("(other)"):
-        return None
-    below = max(prior.sigma, _EXPERTS_SIGMA) if experts else prior.sigma
-    return prior.median / math.exp(_BAND * below), prior.median * math.exp(_BAND * prior.sigma)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Band:
+    """Utilisations that published runs reached at 16 bit, and of which parts those runs were."""
+
+    low: float
+    high: float
+    runs_on: str
+
+
+def band(architecture: str | None, *, experts: bool) -> Band:
+    """Give the utilisations of published runs on one class of part.
+
+    For a class that no run was published of, those of every class together: what no run has reached
+    anywhere is worth a question there, too.
+    """
+    table, own = _table()["utilisation"], _class_of(architecture)
+    names = [name for name in table if name != "other"] if own == "other" else [own]
+    ends = [_ends(table[name], experts=experts) for name in names]
+    return Band(
+        low=min(low for low, _ in ends),
+        high=max(high for _, high in ends),
+        runs_on="any class of part" if own == "other" else "this class of part",
+    )
+
+
+def _ends(entry: dict[str, Any], *, experts: bool) -> tuple[float, float]:
+    """Lowest and highest utilisation of one class."""
+    sigma = entry["sigma"]
+    below = max(sigma, _EXPERTS_SIGMA) if experts else sigma
+    return entry["median"] / math.exp(_BAND * below), entry["median"] * math.exp(_BAND * sigma)
 
 
 #: How an architecture key of the hardware database begins -> class of the fit.
@@ -88,9 +112,13 @@ def of_images() -> Prior:
 
 def utilisation(architecture: str | None) -> Prior:
     """Whole-run model FLOP utilisation for one hardware architecture, downtime included."""
-    key = (architecture or "").lower()
-    name = next((group for start, group in _CLASSES if key.startswith(start)), "other")
+    name = _class_of(architecture)
     return _prior(f"whole-run utilisation ({name})", _table()["utilisation"][name])
+
+
+def _class_of(architecture: str | None) -> str:
+    key = (architecture or "").lower()
+    return next((group for start, group in _CLASSES if key.startswith(start)), "other")
 
 
 def goodput_ratio() -> Prior:

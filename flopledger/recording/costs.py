@@ -6,6 +6,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,8 @@ Note = Callable[[str, str, str], None]
 
 SECONDS = 60.0
 """A single count may take so long."""
+TRIAL_SECONDS = 5.0
+"""The same, where another value of an attribute is tried."""
 FREE_SECONDS = 120.0
 """All counts together may take so long, and beyond it a twentieth of the run."""
 MOST_CALLS_KEPT = 256
@@ -40,7 +43,10 @@ MOST_SPENT = 4096
 MOST_ALIKE = 8
 """So many counts agree before the values of whole numbers are believed to decide nothing."""
 MOST_SIZES = 64
+MOST_FAMILIES = 1024
+"""Of one module: more are attributes that change always, and the oldest are forgotten."""
 FOREVER = 1 << 40
+NOTHING: Mapping[Any, Any] = {}
 
 RAISED = "the call raised; how much of its forward was executed is not known"
 TRANSFORMED = "called under a function transform, where gradients do not show"
@@ -115,7 +121,10 @@ class Costs:
         """A call of a new kind is about to run: note what a count will need."""
         began = time.monotonic()
         abstract, sizes, values = abstracted(kind.key)
-        family = self._families.setdefault(module, {}).setdefault(abstract, _Family())
+        families = self._families.setdefault(module, {})
+        family = families.setdefault(abstract, _Family())
+        while len(families) > MOST_FAMILIES:
+            del families[next(iter(families))]
         data = _Data(
             family=family, sizes=sizes, values=values, call=None, model=weakref.ref(module)
         )
@@ -175,8 +184,11 @@ class Costs:
             spent.popleft()
         return sum(max(0, min(end, end_us) - max(start, start_us)) for start, end in spent)
 
-    def outside(self, variant: Variant, products: Sequence[Product]) -> None:
-        """Products that the program computed itself, whose sizes were read from their graph."""
+    def outside(self, variant: Variant, products: Sequence[Product], other: Sequence[str]) -> None:
+        """Products that the program computed itself, whose sizes were read from their graph.
+
+        Where there is ``other`` work, whose cost the graph does not say, the upper end is open.
+        """
         figures: dict[Any, int] = {}
         for dtype, forward, backward in products:
             for phase, flop in (("forward", forward), ("backward", backward)):
@@ -184,6 +196,16 @@ class Costs:
                 figures[key] = figures.get(key, 0) + flop
         cost = Cost(model=variant.kind.model, mode="train", inputs=(), flop=None)
         self._fill(cost, figures, "graph")
+        if other:
+            text = (
+                f"the program computed this outside of its modules, uncounted: {', '.join(other)}"
+            )
+            cost.bounds, cost.reason, cost.uncounted = (
+                (sum(figures.values()), None),
+                text,
+                tuple(other),
+            )
+            self.tell("work-outside-modules", "warning", text)
         variant.data = cost
 
     def _find(self, variant: Variant) -> Cost:
@@ -263,6 +285,7 @@ class Costs:
         data.family.share = cost.share = (1, found.world_size)
         figures = _figures(found, variant.mode)
         self._read_or_not(variant, found, figures)
+        self._try_attributes(variant, found, wanted)
         self._fill(cost, figures, found.method)
         cost.uncounted, cost.bounds, cost.reason = found.uncounted, found.bounds, found.reason
         if found.reason == DOUBLED:
@@ -272,6 +295,26 @@ class Costs:
         elif not fit.add(data.sizes, figures):
             text = f"{cost.model}: a size that was predicted from others costs something else"
             self.tell("polynomial-refuted", "warning", text)
+
+    def _try_attributes(
+        self, variant: Variant, found: LiveCount, wanted: Sequence[Wanted | None]
+    ) -> None:
+        """Attributes that had many values: does a call cost something else with others?"""
+        seam = variant.kind.seam()
+        if seam is None or found.bounds is not None:
+            return
+        for name, others in seam.attributes.probes():
+            decides = not others
+            for value in others:
+                try:
+                    other = self._trace(variant, wanted, {name: value})
+                except FlopcountError:
+                    decides = True
+                else:
+                    decides = other.by_dtype != found.by_dtype or other.bounds is not None
+                if decides:
+                    break
+            seam.attributes.judge(name, decides=decides)
 
     def _read_or_not(self, variant: Variant, found: LiveCount, figures: Mapping[Any, int]) -> None:
         """Whether other whole numbers of the same shapes might cost something else."""
@@ -291,7 +334,20 @@ class Costs:
                 del family.known[next(iter(family.known))]
         self._look_closer(variant.kind)
 
-    def _trace(self, variant: Variant, wanted: Sequence[Wanted | None]) -> LiveCount:
+    def _trace(
+        self,
+        variant: Variant,
+        wanted: Sequence[Wanted | None],
+        changed: Mapping[tuple[int, Any], Any] = NOTHING,
+    ) -> LiveCount:
+        """Count a call as it was made, but for attributes that are changed on purpose."""
+        state = variant.kind.state
+        with nullcontext() if state is None else state.restored(changed):
+            return self._counted(variant, wanted, TRIAL_SECONDS if changed else SECONDS)
+
+    def _counted(
+        self, variant: Variant, wanted: Sequence[Wanted | None], seconds: float
+    ) -> LiveCount:
         from flopcount.live import count_call, count_chain
         from flopcount.live_model import foreign_hooks
 
@@ -318,9 +374,9 @@ class Costs:
                 )
                 for places, asked, doubled in each
             ]
-            return count_chain(data.call, chain, seconds=SECONDS)
+            return count_chain(data.call, chain, seconds=seconds)
         passes = [_outputs_at(places) for places in variant.passes]
-        return count_call(data.call, passes, wanted, seconds=SECONDS)
+        return count_call(data.call, passes, wanted, seconds=seconds)
 
     def _fill(self, cost: Cost, figures: Mapping[Any, int], how: str) -> None:
         cost.how = how

@@ -110,14 +110,11 @@ class Recorder:
             self.book.mesh = mesh
         self.costs.see(kind, module, args, kwargs)
 
-    def outside(self, variant: Variant, products: tuple[Product, ...]) -> None:
-        """The program computed these products itself."""
-        self.costs.outside(variant, products)
-
-    def unclear(self, works: tuple[str, ...]) -> None:
-        """The program computed something itself whose cost is not known."""
-        text = f"the program computed this outside of its modules, uncounted: {', '.join(works)}"
-        self.costs.tell("work-outside-modules", "warning", text)
+    def outside(
+        self, variant: Variant, products: tuple[Product, ...], other: tuple[str, ...]
+    ) -> None:
+        """The program computed this itself."""
+        self.costs.outside(variant, products, other)
 
     def settle(self, variant: Variant) -> Cost:
         """Count what became of a call."""

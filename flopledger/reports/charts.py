@@ -209,5 +209,5 @@ def _linear_ticks(axis: Axis, most: int) -> list[tuple[float, str]]:
     count = math.floor((axis.last - axis.first) / step + 1e-9)
     found = [axis.first + step * place for place in range(count + 1)]
     if axis.percent:
-        return [(tick, f"{100 * tick:.3g} %") for tick in found]
+        return [(tick, f"{100 * tick:.3g}%") for tick in found]
     return [(tick, f"{tick:.4g}") for tick in found]

@@ -50,7 +50,7 @@ def print_summary(report: "AuditReport", console: Console | None = None) -> None
     if report.combined is not None:
         out.print(Text(visible(f"Combined: {report.combined.rule}."), style="dim"))
     for heading, table in (
-        ("routes, 90 % intervals", _routes(report, narrow=out.width < NARROW)),
+        ("routes, 90% intervals", _routes(report, narrow=out.width < NARROW)),
         ("implied utilisation of the dense peak", _utilisation(report)),
         ("thresholds", _thresholds(report, narrow=out.width < NARROW)),
     ):

@@ -51,7 +51,7 @@ def document(found: "Verification") -> Document:
         stats=_stats(result),
         sections=tuple(bounded(one) for one in sections if one is not None),
         footer=f"flopledger {__version__}. FLOP is a count; a multiply-add is 2 FLOP. Intervals hold "
-        "90 % of the probability unless they say otherwise. Raw data stayed with the sites.",
+        "90% of the probability unless they say otherwise. Raw data stayed with the sites.",
     )
     return cast("Document", visible(made))
 
@@ -83,7 +83,7 @@ def _stats(result: Mapping[str, Any]) -> tuple[Stat, ...]:
         first = Stat(
             label="Total",
             value=number(total.best),
-            note=f"90 %: {number(total.low)} to {number(total.high)} FLOP that update parameters",
+            note=f"90%: {number(total.low)} to {number(total.high)} FLOP that update parameters",
         )
     else:
         figure = merge_sections.ends_of(known["flop"])

@@ -113,7 +113,7 @@ def sites(result: Mapping[str, Any]) -> Section:
     table = Table(
         caption="Sites, their runs, and how each counts",
         columns=columns(
-            "Site", "~Run", "#FLOP (90 % interval)", "~Counted", "Kind", "#Device-hours"
+            "Site", "~Run", "#FLOP (90% interval)", "~Counted", "Kind", "#Device-hours"
         ),
         rows=tuple(rows),
     )
@@ -121,7 +121,7 @@ def sites(result: Mapping[str, Any]) -> Section:
     drawing = _chart(lines, result)
     if drawing is not None:
         text = (
-            "90 % intervals as the sites state them, a dot at the best figure; a dashed line is a bound. "
+            "90% intervals as the sites state them, a dot at the best figure; a dashed line is a bound. "
             "Dotted lines are the legal thresholds nearby."
         )
         blocks.insert(0, Figure(key="sites", chart=drawing, caption=(text,)))
@@ -133,7 +133,7 @@ def _how(run: Mapping[str, Any]) -> str:
         return f"not again: the same evidence as {run['duplicate_of']}"
     if run["repeated"]:
         return (
-            f"all but the {100 * run['repeated']:.3g} % of its device time that another run counts"
+            f"all but the {100 * run['repeated']:.3g}% of its device time that another run counts"
         )
     return "in full" if run["flop"] is not None else "has no figure"
 
@@ -274,7 +274,7 @@ def thresholds(result: Mapping[str, Any]) -> Section | None:
     )
     note = (
         "The probability is that of the regime's own ledger, over all sites, exceeding its threshold. The "
-        "zone is a legal reading of the bare total under the 30 % margin of the EU guidelines "
+        "zone is a legal reading of the bare total under the 30% margin of the EU guidelines "
         "(C(2025) 5045 final, annex A.2). `flopledger regimes show ID` cites each rule."
     )
     from flopledger.reports.document import words

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from flopledger.recording.series import StepSeries
 from flopledger.reports.charts import Panel, Stretch, TimeChart, clock, round_up
-from flopledger.text import number
+from flopledger.text import number, with_unit
 
 _PREFIXES = (
     (1e24, "Y"), (1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"),
@@ -146,7 +146,6 @@ def _panel(
     most = max((value for value in high if value is not None), default=0.0)
     least = min((value for value in low if value is not None), default=0.0)
     middle = sum(known) / len(known) if known else 0.0
-    sign = f" {unit}" if unit else ""
     return Panel(
         label=label,
         unit=unit,
@@ -154,7 +153,7 @@ def _panel(
         mean=mean,
         high=high,
         top=top if top is not None and most <= top * (1 + 1e-6) else round_up(most),
-        caption=f"{label}: mean {number(middle)}{sign}, lowest {number(least)}, highest {number(most)}",
+        caption=f"{label}: mean {with_unit(middle, unit)}, lowest {number(least)}, highest {number(most)}",
     )
 
 

@@ -26,14 +26,11 @@ from flopledger.reports.explanations import explain
 from flopledger.reports.run_report import RunReport
 from flopledger.reports.run_words import (
     count,
-    duration,
-    energy,
     model_or_bounds,
     per_day,
-    percent,
     rate,
 )
-from flopledger.text import number, plural
+from flopledger.text import duration, energy, number, per_cent, plural
 
 MOST_FINDINGS = 60
 _Drawn = tuple[str, TimeChart, str, int, float]
@@ -99,7 +96,7 @@ def _lead(report: RunReport) -> str:
     if section["mfu"] is None or basis is None:
         return f"{done}."
     return (
-        f"{done}: {section['mfu']:.1%} of what {basis['count']} × {basis['name']} can do in "
+        f"{done}: {per_cent(section['mfu'])} of what {basis['count']} × {basis['name']} can do in "
         f"{basis['dtype']}."
     )
 
@@ -123,7 +120,7 @@ def _stats(report: RunReport) -> tuple[Stat, ...]:
             _amount(section),
             Stat(
                 label="Goodput",
-                value=percent(section["goodput"]),
+                value=per_cent(section["goodput"]),
                 note="of the processes' time went into steps that stand",
             ),
         ]
@@ -150,12 +147,12 @@ def _amount(section: Mapping[str, Any]) -> Stat:
 def _utilisation(section: Mapping[str, Any]) -> Stat:
     if section["mfu"] is None:
         return Stat(label="MFU", value="not known", note="no peak of the devices, or no FLOP")
-    hfu = "" if section["hfu"] is None else f"HFU {section['hfu']:.1%}; "
+    hfu = "" if section["hfu"] is None else f"HFU {per_cent(section['hfu'])}; "
     basis = section["mfu_basis"]
     rated = number(basis["peak_flop_per_second"])
     return Stat(
         label="MFU",
-        value=percent(section["mfu"]),
+        value=per_cent(section["mfu"]),
         note=f"{hfu}peak {rated} FLOP/s in {basis['dtype']}",
     )
 

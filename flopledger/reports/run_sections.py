@@ -14,8 +14,8 @@ from flopledger.reports.document import (
     row,
 )
 from flopledger.reports.run_report import RunReport
-from flopledger.reports.run_words import duration, energy, figure, moment, percent
-from flopledger.text import number
+from flopledger.reports.run_words import figure, moment
+from flopledger.text import duration, energy, number, per_cent
 
 MOST_RANKS = 64
 _PHASES = (
@@ -38,7 +38,7 @@ def time(report: RunReport) -> Section | None:
         return None
     shares: Mapping[str, float] = report.section["time_shares"]
     rows = [
-        row(_SHARES.get(what, what), f"{share:.1%}")
+        row(_SHARES.get(what, what), per_cent(share))
         for what, share in sorted(shares.items(), key=lambda pair: -pair[1])
         if share > 0 or what == "steps"
     ]
@@ -168,7 +168,7 @@ def _rank_row(totals: RunTotals, place: int) -> Row:
         str(one.attempt + 1),
         f"{one.steps:,}",
         number(one.counted.model),
-        percent(share),
+        per_cent(share),
         one.sealed or "without a word (killed, or still running)",
     )
 
@@ -186,7 +186,7 @@ def devices(report: RunReport) -> Section | None:
             str(one.get("status") or ""),
             energy(figure(one, "energy_joules")),
             duration(figure(one, "busy_seconds")),
-            percent(figure(one, "tensor_activity")),
+            per_cent(figure(one, "tensor_activity")),
             duration(figure(one, "covered_seconds")),
         )
         for one in found[:MOST_RANKS]

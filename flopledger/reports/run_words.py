@@ -7,27 +7,6 @@ from typing import Any
 from flopledger.text import number
 
 
-def duration(seconds: float | None) -> str:
-    """Write a duration for people."""
-    if seconds is None:
-        return "not known"
-    if seconds < 120:
-        return f"{number(seconds)} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    hours = seconds / 3600
-    return f"{hours:,.1f} h" if hours < 72 else f"{hours / 24:,.1f} days"
-
-
-def energy(joules: float | None) -> str:
-    """Write an energy for people."""
-    if joules is None:
-        return "not known"
-    if joules >= 360_000:
-        return f"{number(joules / 3.6e6)} kWh"
-    return f"{number(joules / 1000)} kJ" if joules >= 1000 else f"{number(joules)} J"
-
-
 def model_or_bounds(section: Mapping[str, Any], name: str) -> str:
     """Write a FLOP figure, or its bounds where it is not known."""
     if section[name] is not None:
@@ -50,11 +29,6 @@ def count(value: int | None) -> str:
 def rate(value: float | None, words: str) -> str:
     """Write a rate; nothing where it is not known."""
     return "" if value is None else f"{number(value)} {words}"
-
-
-def percent(share: float | None) -> str:
-    """Write a share."""
-    return "not known" if share is None else f"{share:.1%}"
 
 
 def figure(entry: Mapping[str, Any], name: str) -> float | None:

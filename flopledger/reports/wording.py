@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from flopledger.reports.document import sentence
 from flopledger.reports.ordering import worst_first
-from flopledger.text import WITHHELD_SENTENCE, interval, number, percent, round_number
+from flopledger.text import WITHHELD_SENTENCE, chance, interval, number, percent, round_number
 from flopledger.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -41,15 +41,6 @@ def heading(report: "AuditReport") -> str:
 def probability(standing: "Standing") -> str:
     """Write a probability without pretending to more certainty than the draws can show."""
     return chance(standing.probability_exceeded)
-
-
-def chance(share: float | None) -> str:
-    """Write a probability, 0 to 1; ``None`` is one that nothing settles."""
-    if share is None:
-        return "not determined"
-    if share < 0.001:
-        return "< 0.1 %"
-    return "> 99.9 %" if share > 0.999 else f"{share:.1%}".replace("%", " %")
 
 
 def conclusion(report: "AuditReport") -> str:

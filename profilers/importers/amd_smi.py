@@ -66,7 +66,7 @@ def read(opened: Opened, options: Options) -> Recording:
         known["mem"] = ("memory_temperature_c", "C")  # beside the other temperatures
     if "gfx_activity" in titles:
         findings.add(
-            "activity-unproven", "gfx activity is constant at 100 % on some parts; upper bound only"
+            "activity-unproven", "gfx activity is constant at 100% on some parts; upper bound only"
         )
     table = Table(
         columns=tuple(_column(title, known) for title in titles),

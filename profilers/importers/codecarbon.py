@@ -6,7 +6,6 @@ together; ``gpu_power`` is the last sample and not read. The oldest generation h
 cumulative. The stamp is the end of the row, local time. Coordinates and place names are not read.
 """
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -42,11 +41,14 @@ class _Row:
 
 def recognise(opened: Opened) -> bool:
     """Say whether the first line has the columns that every generation has."""
-    return bool(opened.lines) and set(_titles(opened.lines[0])).issuperset(_NEEDED)
+    try:
+        return bool(opened.lines) and set(_titles(opened, 1, opened.lines[0])).issuperset(_NEEDED)
+    except ImportFormatError:
+        return False
 
 
-def _titles(line: str) -> list[str]:
-    return [cell.strip() for cell in next(csv.reader([line]), [])]
+def _titles(opened: Opened, number: int, line: str) -> list[str]:
+    return [cell.strip() for cell in split(line, ",", opened.name, number)]
 
 
 def generation(titles: list[str]) -> int:
@@ -58,7 +60,7 @@ def generation(titles: list[str]) -> int:
 
 def read(opened: Opened, options: Options) -> Recording:
     """Open an emissions file."""
-    titles = _titles(opened.lines[0])
+    titles = _titles(opened, 1, opened.lines[0])
     if len(set(titles)) != len(titles):
         raise ImportFormatError("a column stands twice in the header", file=opened.name, line=1)
     findings = Findings()
@@ -100,7 +102,7 @@ def _rows(
             raise ImportFormatError(f"more than {MAX_LINES} rows", file=opened.name)
         if number == 1 or not line.strip():
             continue
-        if _titles(line) == titles:
+        if _titles(opened, number, line) == titles:
             findings.add("repeated-header", "the header is repeated", line=number)
             continue
         if pending is not None:

@@ -59,6 +59,11 @@ _RULES: Sequence[tuple[str, str]] = (
     (r"^Time,\d\d-\d\d-\d{4} .*,Watts,", "is the log of a power meter (PTDaemon): node power; "
      "import MLPerf's own `:::MLLOG` power log"),
     (r"system[./]gpu\.\d+\.", "is an export of W&B's charts; import the run's `.wandb` file instead"),
+    (
+        r"\A1\d{9}(?:\.\d+)?,\d+(?:\.\d+)?(?:,\d+(?:\.\d+)?)*\r?\n1\d{9}(?:\.\d+)?,",
+        "has rows of a Unix time and figures and no header, as Zeus' PowerMonitor wrote them (watts of "
+        f"each GPU in order), but others do, too; put a header above them and {_MAPPING}",
+    ),
     (r"\"resourceMetrics\"", "is OpenTelemetry's JSON; import the Prometheus side of the collector"),
 )  # fmt: skip
 _COMPILED = tuple((re.compile(pattern, re.MULTILINE), told) for pattern, told in _RULES)
@@ -72,8 +77,12 @@ def hint(opened: Opened) -> str | None:
         return (
             "is UTF-16 text, as PowerShell's `>` writes it; convert it to UTF-8 (`iconv -f utf-16`)"
         )
-    if head.startswith((b"\x1f\x8b", b"PK\x03\x04", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")):
-        return "is compressed; unpack it first"
+    if head.startswith(b"PK\x03\x04"):
+        return "is a zip archive; unpack it (`unzip`) and give the recordings in it"
+    if head.startswith((b"BZh", b"\xfd7zXZ")):
+        return "is compressed by bzip2 or xz; unpack it (`bunzip2 -k`, `unxz -k`) first"
+    if head.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd")):
+        return "is an archive within an archive; unpack it first"
     if head.startswith(b"PAR1"):
         return "is Parquet; write it as CSV and give --mapping"
     if b"\0" in head or sum(byte < 9 for byte in head[:4096]) > 8:

@@ -64,8 +64,7 @@ def import_files(
     if run_dir.exists() and not run_dir.is_dir():
         raise ImportFormatError("is no folder", file=str(run_dir))
     chosen = options or Options()
-    run_dir.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{run_dir.name}-", dir=run_dir.parent))
+    staging = _draft(run_dir)
     imported: list[Imported] = []
     skipped: list[Skipped] = []
     try:
@@ -83,6 +82,17 @@ def import_files(
         return _settled(run_dir, imported, skipped)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _draft(run_dir: Path) -> Path:
+    """Make the hidden folder beside ``run_dir``; where that cannot be, it is ``run_dir`` that fails."""
+    try:
+        run_dir.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f".{run_dir.name}-", dir=run_dir.parent))
+    except OSError as error:
+        raise ImportFormatError(
+            f"cannot be written ({error.strerror or error}); name another folder", file=str(run_dir)
+        ) from error
 
 
 def _one(

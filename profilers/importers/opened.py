@@ -8,6 +8,7 @@ from pathlib import Path
 
 from profilers.importers import identity
 from profilers.importers.errors import ImportFormatError, LimitError
+from profilers.importers.packed import Unpacked, unpack
 
 HEAD_BYTES = 64 * 1024
 MAX_BYTES = 256 * 1024**3
@@ -28,6 +29,10 @@ class Opened:
     """The first 64 KiB; empty for a folder."""
     continues: str | None = None
     """The mark of an earlier recording that this one continues."""
+    packed: Path | None = None
+    """The archive that the content was unpacked from; all else here speaks of the content."""
+    held: Unpacked | None = None
+    """The temporary file at ``path`` that lives as long as this does; None for a file as it came."""
 
     @property
     def mark(self) -> str:
@@ -37,7 +42,7 @@ class Opened:
     @property
     def name(self) -> str:
         """The path as the user gave it, for messages."""
-        return str(self.path)
+        return str(self.packed or self.path)
 
     @property
     def is_folder(self) -> bool:
@@ -116,7 +121,7 @@ class Opened:
 
 
 def open_file(path: Path) -> Opened:
-    """Look at a path: a regular file or a folder, never a pipe or a device."""
+    """Look at a path: a regular file, unpacked where it is gzip or zstd, or a folder; never a pipe."""
     try:
         status = path.stat()
     except OSError as error:
@@ -134,9 +139,18 @@ def open_file(path: Path) -> Opened:
     try:
         with path.open("rb") as stream:
             head = stream.read(HEAD_BYTES)
+        held = unpack(path, head)
     except OSError as error:
         raise ImportFormatError(f"cannot be read: {error.strerror}", file=str(path)) from error
-    return Opened(path=path, size=status.st_size, head=head)
+    if held is None:
+        return Opened(path=path, size=status.st_size, head=head)
+    content = held.path
+    size = content.stat().st_size
+    if size == 0:
+        raise ImportFormatError("is an archive of nothing", file=str(path))
+    with content.open("rb") as stream:
+        head = stream.read(HEAD_BYTES)
+    return Opened(path=content, size=size, head=head, packed=path, held=held)
 
 
 def _digest(path: Path, size: int | None = None) -> str:

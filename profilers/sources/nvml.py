@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
-from profilers.reading import Reason
+from profilers.reading import Reason, Unavailable
 from profilers.source import SourceError, Sweep
-from profilers.sources.nvml_describe import handles, lost_device, partitions, text
+from profilers.sources.nvml_describe import handles, lost_device, maybe, partitions, text
 from profilers.sources.nvml_describe import why as told_why
 from profilers.sources.nvml_frames import FramePass
 from profilers.sources.nvml_unit import SLOW_NS, Unit, dark_sample, units_of
@@ -27,7 +27,7 @@ class NvmlSource:
         self._rescan_ns = round(rescan_seconds * 1e9)
         self._nvml: ModuleType | None = None
         self._units: list[Unit] = []
-        self._lost: list[Device] = []
+        self._lost: list[tuple[Device, Unavailable]] = []
         self._known: dict[int, Device] = {}  # place to device, also across a reopening
         self._events: list[Event] = []
         self._event_set: Any = None
@@ -60,7 +60,20 @@ class NvmlSource:
 
     def devices(self) -> Sequence[Device]:
         """Return what the last scan found."""
-        return [*(unit.device for unit in self._units), *self._lost]
+        return [*(unit.device for unit in self._units), *(device for device, _ in self._lost)]
+
+    def library(self) -> str | None:
+        """Return the versions of driver, NVML and CUDA; None where none of them answers."""
+        nvml = self._nvml
+        if nvml is None:
+            return None
+        cuda = maybe(nvml, lambda: int(nvml.nvmlSystemGetCudaDriverVersion()))
+        told = {
+            "driver": maybe(nvml, lambda: text(nvml.nvmlSystemGetDriverVersion())),
+            "NVML": maybe(nvml, lambda: text(nvml.nvmlSystemGetNVMLVersion())),
+            "CUDA": None if cuda is None else f"{cuda // 1000}.{cuda % 1000 // 10}",
+        }
+        return ", ".join(f"{name} {value}" for name, value in told.items() if value) or None
 
     def sweep(self) -> Sweep:
         """Read every device once."""
@@ -81,7 +94,7 @@ class NvmlSource:
                     raise SourceError(why.reason, f"NVML lists no devices: {why.detail}") from None
             self._next_scan = time.monotonic_ns() + self._rescan_ns
         samples = [unit.sample(self._events) for unit in self._units]
-        samples += [dark_sample(device) for device in self._lost]
+        samples += [dark_sample(device, why) for device, why in self._lost]
         if any(unit.lost_a_signal() for unit in self._units):
             self._next_scan = 0  # MIG may have been switched: look at once
         if time.monotonic_ns() >= self._next_xids:
@@ -147,7 +160,8 @@ class NvmlSource:
     def _describe_layout(self, nvml: ModuleType) -> tuple[object, ...]:
         """Return what changes when a device appears, goes, or is partitioned."""
         count = nvml.nvmlDeviceGetCount()
-        return (count, *(len(partitions(nvml, h)) for _, h in handles(nvml, count) if h))
+        found = (handle for _, handle in handles(nvml, count))
+        return (count, *(len(partitions(nvml, h)) for h in found if not isinstance(h, Unavailable)))
 
     def _scan(self) -> None:
         nvml = self._nvml
@@ -157,9 +171,9 @@ class NvmlSource:
         self._units, self._lost, self._pass = [], [], None
         found: set[DeviceKey] = set()
         for index, handle in handles(nvml, nvml.nvmlDeviceGetCount()):
-            if handle is None:
+            if isinstance(handle, Unavailable):
                 # A device that answers not even its name keeps the one that it had.
-                self._lost.append(self._known.get(index) or lost_device(index))
+                self._lost.append((self._known.get(index) or lost_device(index), handle))
                 continue
             for unit in units_of(nvml, index, handle, old):
                 if unit.device.key in found:
@@ -177,7 +191,7 @@ class NvmlSource:
         if before:
             for key in found - before:
                 self._tell("device-appeared", key)
-            for key in before - found - {device.key for device in self._lost}:
+            for key in before - found - {device.key for device, _ in self._lost}:
                 self._tell("device-vanished", key)
         self._layout = self._describe_layout(nvml)
         self._next_scan = time.monotonic_ns() + self._rescan_ns

@@ -53,13 +53,20 @@ def text(value: str | bytes) -> str:
 
 
 def handles(nvml: ModuleType, count: int) -> list[tuple[int, Any]]:
-    """Return (index, handle); the handle is None for a device that is there but lost."""
+    """Return (index, handle), or (index, ``Unavailable``) for a device that gives none.
+
+    Such a device is ``forbidden`` where the driver says that this user may not, and ``lost`` with
+    any other word: it is counted, so it is there.
+    """
     found: list[tuple[int, Any]] = []
     for index in range(count):
         try:
             found.append((index, nvml.nvmlDeviceGetHandleByIndex(index)))
-        except nvml.NVMLError:
-            found.append((index, None))
+        except nvml.NVMLError as error:
+            told = why(error)
+            reason = Reason.FORBIDDEN if told.reason is Reason.FORBIDDEN else Reason.LOST
+            detail = f"the driver gives no handle for this device: {told.detail}"
+            found.append((index, Unavailable(reason=reason, detail=detail)))
     return found
 
 

@@ -257,9 +257,8 @@ def offered(device: Device) -> list[str]:
     return [name for name in _ALL if name not in device.missing]
 
 
-def dark_sample(device: Device) -> Sample:
-    """Return a sample of a device that has no handle any more."""
-    why = Unavailable(reason=Reason.LOST, detail="the driver gives no handle for this device")
+def dark_sample(device: Device, why: Unavailable) -> Sample:
+    """Return a sample of a device that has no handle, or none any more, and why."""
     return Sample(
         device=device.key,
         monotonic_ns=time.monotonic_ns(),

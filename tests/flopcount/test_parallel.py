@@ -78,3 +78,61 @@ def test_fully_sharded_counts_as_the_plain_model_and_still_runs(mesh):
 def test_data_parallel_wrappers_are_looked_through(mesh):
     model = nn.parallel.DistributedDataParallel(MLP())
     assert flopcount.count(model, torch.zeros(4, 64)).forward == FORWARD
+
+
+class Attention(nn.Module):
+    """Attention that knows its width and not its heads, as tensor parallel models are written."""
+
+    def __init__(self):
+        super().__init__()
+        self.q, self.k, self.v, self.o = (nn.Linear(64, 64) for _ in range(4))
+
+    def forward(self, x):
+        q, k, v = (
+            layer(x).view(*x.shape[:2], -1, 8).transpose(1, 2) for layer in (self.q, self.k, self.v)
+        )
+        seen = nn.functional.scaled_dot_product_attention(q, k, v)
+        return x + self.o(seen.transpose(1, 2).flatten(2))
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_heads_that_left_their_sharded_tensors_count_on_every_rank(mesh, device):
+    from torch.distributed.tensor.parallel import (
+        ColwiseParallel,
+        RowwiseParallel,
+        parallelize_module,
+    )
+
+    with torch.device(device):
+        model = nn.Sequential(Attention(), nn.Linear(64, 64))
+    columns = {f"0.{name}": ColwiseParallel() for name in "qkv"}
+    plan = {**columns, "0.o": RowwiseParallel()}
+    model = parallelize_module(model, mesh, plan)
+    count = flopcount.count(model, torch.zeros(2, 10, 64))
+    # Five linears 2·20·64·64 = 163840; scores and values of all 8 heads 2·2·(2·8)·10·10·8 = 51200
+    heads = 2 * 2 * (2 * 8) * 10 * 10 * 8
+    assert count.forward == 5 * 163840 + heads
+    # The input needs no gradient: q, k and v cost their weights only.
+    assert count.backward == (2 * 5 - 3) * 163840 + 2 * heads
+    rank = count.per_rank
+    # The last linear is on every rank, on the same data.
+    assert rank.forward == (4 * 163840 + heads) // 8 + 163840
+    assert rank.replicated == 7 * 3 * 163840
+
+
+def test_a_plain_layer_between_sharded_ones(mesh):
+    from torch.distributed.tensor.parallel import (
+        ColwiseParallel,
+        RowwiseParallel,
+        parallelize_module,
+    )
+
+    model = nn.Sequential(nn.Linear(64, 256), nn.Linear(32, 32), nn.Linear(256, 64))
+    plan = {"0": ColwiseParallel(), "2": RowwiseParallel()}
+    model = parallelize_module(model, mesh, plan)
+    count = flopcount.count(model, torch.zeros(4, 64))
+    # Each of eight ranks has a plain 32 x 32 layer over its own 32 of 256 columns: 8·2·4·32·32.
+    between = 8 * 2 * 4 * 32 * 32
+    assert count.forward == FORWARD + between
+    assert count.backward == BACKWARD + 2 * between
+    assert count.per_rank.replicated == 0

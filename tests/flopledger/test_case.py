@@ -26,7 +26,7 @@ RUN = '[[run]]\nname = "a"\n'
         (RUN + "tokens = true", r"run\[0\]\.tokens.*true or false"),
         (RUN + "tokens = [3, 2]", r"a range is \[low, high\]"),
         (RUN + "tokens = { at_least = 1, relative = 2 }", "at_least.*relative"),
-        (RUN + "tokens = { value = 1e12, relative = 50 }", "0.05 means 5 %"),
+        (RUN + "tokens = { value = 1e12, relative = 50 }", "0.05 means 5%"),
         (RUN + 'precision = "bf17"', "choose from fp64.*bf16"),
         (RUN + 'model = "b"', r"no \[model\.b\]"),
         (RUN + "sequence_length = 0", "at least 1"),

@@ -2,6 +2,7 @@
 
 import pytest
 
+from flopledger.errors import CaseError
 from flopledger.verdict import Verdict
 
 MODEL = "[model.m]\nparameters = 7e9\n"
@@ -25,6 +26,8 @@ def codes(report):
             Verdict.CONSISTENT,
         ),  # 4.9 / 4.2 = 1.17, 1.03 after the estimate's own 14 %
         ("[1e23, 1e25]", Verdict.INCONSISTENT),
+        # one digit, 1.5 to 2.5 as people round, and no range: 4.2 / 2 = 2.1 times too little
+        ("2e22", Verdict.INCONSISTENT),
         ("[1e20, 1e22]", Verdict.INCONSISTENT),
         ("{ at_least = 1e22 }", Verdict.CONSISTENT),
         ("{ at_most = 1e22 }", Verdict.INCONSISTENT),
@@ -125,6 +128,7 @@ def test_slips_of_units_are_named(run_audit, figures, words):
         ("accelerator_hours = 8e4\nenergy_mwh = 89.6", "power-implausible"),  # 1,120 W, 2.8 x 400
         # 2e6 tokens/s x 4.2e10 FLOP = 8.4e16 FLOP/s on a part of 3.1e14
         ("tokens_per_second_per_accelerator = 2e6", "throughput-mismatch"),
+        ("tokens_per_second_per_accelerator = 3", "throughput-mismatch"),
         ("accelerator_hours = 8e4\ncost_usd = 150", "unit-ambiguity"),  # 0.2 cents an hour
         ("accelerator_hours = 8e4\ncost_usd = 1.5e8", "unit-ambiguity"),  # 1,900 USD an hour
         ("accelerator_hours = 8e4\nwall_clock_hours = 0.05", "device-time-mismatch"),
@@ -147,3 +151,62 @@ def test_figures_that_no_device_has(run_audit, figures, code):
 def test_ordinary_figures_are_left_in_peace(run_audit, figures):
     report = run_audit(f"{MODEL}{RUN}{ON_A100}tokens = 1e12\n{figures}\n")
     assert codes(report) == {}
+
+
+@pytest.mark.parametrize("hours", [1e4, 1e5, 1e6])
+def test_an_amount_that_came_from_the_hours_does_not_confirm_them(run_audit, hours):
+    report = run_audit(
+        f"{MODEL}{RUN}{ON_A100}accelerator_hours = {hours}\ntokens_per_second_per_accelerator = 3000\n"
+    )
+    assert report.combined is not None
+    assert report.verdict is Verdict.UNDETERMINED
+
+
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ("pue = 0.9", "at least 1"),
+        ("pue = [0.5, 0.8]", "at least 1"),
+        ("accelerator_count = 0.5", "accelerator_hours"),
+        ("accelerator_count = { at_most = 0.9 }", "at least 1"),
+    ],
+)
+def test_what_nothing_has_is_refused(run_audit, line, words):
+    with pytest.raises(CaseError, match=words):
+        run_audit(f'[model.m]\nparameters = 1e9\n[[run]]\nname = "r"\nmodel = "m"\n{line}\n')
+
+
+def test_fewer_tokens_than_a_sequence_has_are_asked_about(run_audit):
+    report = run_audit(
+        '[claim]\nflop = 9e10\n[model.m]\nparameters = 1e9\n[[run]]\nname = "r"\nmodel = "m"\n'
+        "tokens = 15\nsequence_length = 4096\n"
+    )
+    assert "amount-mismatch" in {one.code for one in report.findings}
+    assert str(report.verdict) == "needs-explanation"
+
+
+@pytest.mark.parametrize(
+    "hours, verdict",
+    # 100 devices x 100 h are 10,000 device-hours by the clock.
+    [(10_000, "undetermined"), (7_000, "undetermined"), (4_000, "mismatch"), (11_000, "mismatch")],
+)
+def test_hours_devices_and_the_clock_are_of_one_run(run_audit, hours, verdict):
+    report = run_audit(
+        f'[[run]]\nname = "r"\naccelerator_hours = {hours}\naccelerator_count = 100\n'
+        "wall_clock_hours = 100\n"
+    )
+    found = "device-time-mismatch" in {one.code for one in report.findings}
+    assert found is (verdict == "mismatch")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["accelerator_count = 3072", "cost_usd = 1e6", "energy_mwh = 100"],
+)
+def test_what_nothing_stands_beside_confirms_nothing(run_audit, line):
+    report = run_audit(
+        f'[claim]\nflop = 6e21\n[[run]]\nname = "r"\n{line}\n'
+        'accelerator = "NVIDIA H100 80GB HBM3"\n'
+    )
+    assert str(report.verdict) == "undetermined"
+    assert any("would allow" in one for one in report.would_change)

@@ -200,3 +200,103 @@ flop = 5e22
     report = run_audit(text)
     assert str(report.verdict) == "consistent"
     assert "claim-convention" in codes(report)
+
+
+#: 8e9 parameters: 3e11 tokens trained on, four epochs over the rollouts; 2e11 tokens generated.
+MISTAKEN = f"""{MODELS}
+[[run]]
+name = "rl"
+kind = "rl"
+model = "policy"
+tokens = 3e11
+rollout_tokens = 2e11
+reference_model = "policy"
+reward_model = "policy"
+epochs = 4
+"""
+T, G, REF, REW = 6 * 8e9 * 3e11, 2 * 8e9 * 2e11, 2 * 8e9 * 3e11, 2 * 8e9 * 2e11
+DISTILLED = f"""{MODELS}
+[[run]]
+name = "d"
+kind = "distillation"
+model = "policy"
+teacher_model = "teacher"
+tokens = 1e11
+"""
+STUDENT, TEACHER = 6 * 8e9 * 1e11, 2 * 70e9 * 1e11
+SEVERAL = f"""{MODELS}
+[[run]]
+name = "first"
+model = "policy"
+tokens = 1e12
+[[run]]
+name = "second"
+kind = "continued"
+model = "policy"
+tokens = 1e12
+[[run]]
+name = "data"
+kind = "synthetic-data"
+model = "teacher"
+tokens = 3e11
+"""
+STAGE, DATA = 6 * 8e9 * 1e12, 2 * 70e9 * 3e11
+
+
+@pytest.mark.parametrize(
+    "case, claim, words",
+    [
+        # 6 instead of 2 FLOP for each generated token: 2 G more
+        (MISTAKEN, T + 3 * G + REF + REW, "generation was counted as training"),
+        (MISTAKEN, 3 * G, "every generated token was counted as trained on"),
+        (MISTAKEN, T + G, "the passes of reference and reward were left out"),
+        (MISTAKEN, T / 4, "trained on 4 times over were counted once"),
+        (MISTAKEN, 4 * T, "epochs over the same rollouts were counted in twice"),
+        (DISTILLED, STUDENT + 3 * TEACHER, "the teacher's forward passes were counted as training"),
+        (SEVERAL, 2 * STAGE + 3 * DATA, "counted as training in run data"),
+        (SEVERAL, STAGE, "was left out"),
+    ],
+)
+def test_the_mistake_is_named_first(run_audit, case, claim, words):
+    report = run_audit(f"[claim]\nflop = {claim:.6g}\n{case}")
+    assert str(report.verdict) in ("needs-explanation", "inconsistent")
+    fits = [one.message for one in report.findings if "A question to ask" in one.message]
+    assert words in fits[0]
+
+
+@pytest.mark.parametrize(
+    "case, claim",
+    [
+        (MISTAKEN, T),
+        (MISTAKEN, T + G + REF + REW),
+        (DISTILLED, STUDENT),
+        (DISTILLED, STUDENT + TEACHER),
+        (SEVERAL, 2 * STAGE),
+        (SEVERAL, 2 * STAGE + DATA),
+    ],
+)
+def test_an_honest_case_names_no_mistake(run_audit, case, claim):
+    report = run_audit(f"[claim]\nflop = {claim:.6g}\n{case}")
+    assert str(report.verdict) == "consistent"
+    assert not any("A question to ask" in one.message for one in report.findings)
+
+
+@pytest.mark.parametrize(
+    "kind, words", [("rl", "rollout_tokens"), ("distillation", "teacher_model")]
+)
+def test_hours_beyond_the_training_point_to_the_passes_that_nobody_stated(run_audit, kind, words):
+    # 8e9 x 6 x 3e11 = 1.44e22 FLOP are 0.064 of 200,000 A100-hours at 312e12.
+    text = f"""{MODELS}
+[[run]]
+name = "r"
+kind = "{kind}"
+model = "policy"
+tokens = 3e11
+accelerator = "NVIDIA A100-SXM4-80GB"
+precision = "bf16"
+accelerator_hours = 200000
+"""
+    (message,) = [
+        one.message for one in run_audit(text).findings if one.code == "unexplained-compute"
+    ]
+    assert words in message

@@ -116,6 +116,8 @@ def test_what_is_explained_lies_within_one_per_cent(
         ("312 TOPS", 312e12),
         ("312 teraflops", 312e12),
         ("67 GFLOP/s", 67e9),
+        ("67 gigaflops/s", 67e9),
+        ("312 TOP/s", 312e12),
         ("2.5 PFLOP per second", 2.5e15),
     ],
 )
@@ -124,8 +126,14 @@ def test_rates_as_people_write_them(text: str, value: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "fast", "-3 TFLOPS", "1979 TB/s", "1e999", "0", "12 12", "9" * 500]
+    "text", ["", "fast", "-3 TFLOPS", "1979 TB/s", "1e999", "0", "12 12", "9" * 500, "1979"]
 )
 def test_what_is_no_rate_is_refused(text: str) -> None:
     with pytest.raises(HardwareError):
+        parse_flop_per_second(text)
+
+
+@pytest.mark.parametrize("text", ["1979TFLOP", "1979 TOP", "2 exaflop", "1e15 FLOP"])
+def test_a_count_is_no_rate(text: str) -> None:
+    with pytest.raises(HardwareError, match="count of operations"):
         parse_flop_per_second(text)

@@ -9,6 +9,7 @@ import pytest
 
 from flopledger.commands import main
 from profilers.importers import Options, collect, import_files, open_recording, pieces, segments
+from profilers.importers.errors import ImportFormatError
 from profilers.record import read_record, verify
 from profilers.trace import DeviceKey
 
@@ -216,3 +217,14 @@ def test_a_log_that_has_grown_keeps_the_host_it_was_given(tmp_path, capsys):
     assert "with --node n1" in capsys.readouterr().err
     import_files([grown], out, append=True)
     assert {str(key) for key in read_record(out).devices} == {"n1/gpu0", "n1/gpu1"}
+
+
+def test_a_place_that_cannot_be_written_is_named_as_it_was_given(tmp_path, monkeypatch):
+    (tmp_path / "gpu.csv").write_text("timestamp, index, power.draw [W]\n")
+
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied", str(tmp_path / ".out-x1y2"))
+
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    with pytest.raises(ImportFormatError, match=r"/out: cannot be written \(Permission denied\)"):
+        import_files([str(tmp_path / "gpu.csv")], tmp_path / "out")

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from profilers import DeviceKey, Reason, Unavailable
+from profilers.integrals import mean_integral
 from profilers.record import verify
 from tests.profilers.conftest import build_stub
 
@@ -320,3 +321,82 @@ def test_a_library_with_a_dozen_functions_still_gives_what_it_has(nvml, record, 
     assert len(numbers(trace, ONE, "energy_mj")) >= 6
     assert reasons(trace, ONE, "tensor_activity_permille") == [Reason.UNSUPPORTED]
     assert trace.devices[ONE].device.mig_mode is None
+
+
+def test_a_device_that_this_user_may_not_open_is_forbidden(nvml, record):
+    nvml("device model=h100\ndevice model=a100\nfault 0 nvmlDeviceGetHandleByIndex_v2 code=4")
+    trace = record(0.5)
+    closed = DeviceKey(uuid=f"{os.uname().nodename}/0")
+    assert reasons(trace, closed, "power_mw") == [Reason.FORBIDDEN]
+    assert [gap.reason for gap in trace.devices[closed].gaps] == ["forbidden"]
+    assert trace.devices[closed].covered_seconds() == 0
+    assert len(numbers(trace, TWO, "power_mw")) >= 4
+
+
+@pytest.mark.parametrize(
+    ("code", "words"), [(4, "Insufficient Permissions"), (4711, "NVML error 4711")]
+)
+def test_an_init_that_fails_is_kept_in_the_librarys_words(nvml, record, tmp_path, code, words):
+    nvml(f"device model=h100\ninit {code}")
+    assert record(0.3).devices == {}
+    told = (next((tmp_path / "run/telemetry").iterdir()) / "journal.jsonl").read_text()
+    assert words in told
+
+
+def test_mig_switched_off_brings_the_whole_device_back(nvml, record):
+    nvml("device model=h100\nset 0 util 50\nmig 0 2 -5000 1.0")
+    trace = record(2.2)
+    whole = trace.devices[ONE]
+    parts = [key for key in trace.devices if key.mig]
+    assert len(parts) == 2
+    assert reasons(trace, ONE, "gpu_util_permille")[0] is Reason.MIG
+    assert numbers(trace, ONE, "gpu_util_permille")[-1] == 500
+    # The first number after the switch does not speak for the time in which there was none.
+    start, _ = whole.spans("gpu_util_permille")
+    assert whole.time_ns[0] + 500_000_000 < start[whole.series["gpu_util_permille"].present].min()
+    assert Reason.PENDING not in reasons(trace, ONE, "gpu_util_permille")
+    for key in parts:  # they end where the device is whole again
+        assert trace.devices[key].time_ns[-1] < whole.time_ns[-1] - 500_000_000
+    assert {event.device for event in events(trace, "device-vanished")} == set(parts)
+
+
+def test_a_symbol_that_a_newer_library_has_is_found_after_a_restart(nvml, record, tmp_path):
+    """The driver is replaced while we run; the old probe ends, the next one asks anew."""
+    folder = build_stub(tmp_path / "driver", "-DOMIT_GPM")
+    newer = build_stub(tmp_path / "newer")
+    nvml("device model=h100\nset 0 tensor 25", folder)
+
+    def replace(sampler):
+        time.sleep(0.5)
+        (newer / "libnvidia-ml.so.1").replace(folder / "libnvidia-ml.so.1")
+        (probe,) = psutil.Process(sampler.pid).children()
+        probe.send_signal(signal.SIGKILL)
+
+    trace = record(2.5, during=replace)
+    seen = trace.devices[ONE]
+    first = seen.reading("tensor_activity_permille", 0)
+    assert isinstance(first, Unavailable)
+    assert first.reason is Reason.UNSUPPORTED
+    assert numbers(trace, ONE, "tensor_activity_permille")[-1] == 250
+    # 25 % of the time since the restart, and nothing of the time before it.
+    known = mean_integral(seen, "tensor_activity_permille", seen.time_ns[0], seen.time_ns[-1])
+    assert known.seconds < (seen.time_ns[-1] - seen.time_ns[0]) / 1e9 - 0.4
+
+
+def test_a_call_longer_than_the_interval_is_lateness_on_record(nvml, record):
+    # 250 ms a sweep where one is due every 100 ms: two of three ticks pass by.
+    nvml("device model=h100\nfault 0 nvmlDeviceGetUtilizationRates delay=250 from=0.2")
+    trace = record(2.0)
+    assert trace.gaps == ()
+    assert len(events(trace, "late")) == 1
+    (total,) = events(trace, "late-total")
+    assert total.detail["sweeps"] >= 3
+    assert total.detail["skipped"] >= 6
+
+
+def test_an_error_counter_that_goes_back_is_a_reset(nvml, record):
+    nvml("device model=h100\nset 0 ecc_corrected 100 -5000 1.2\nset 0 ecc_corrected 5 1.2")
+    trace = record(3.6)
+    assert Reason.RESET in reasons(trace, ONE, "ecc_corrected")
+    assert set(numbers(trace, ONE, "ecc_corrected")) == {100, 5}
+    assert [e.detail["signal"] for e in events(trace, "counter-reset")] == ["ecc_corrected"]

@@ -1,5 +1,6 @@
 """``flopledger run`` around whole families of processes: pipes, daemons, torchrun, terminals."""
 
+import datetime as dt
 import json
 import os
 import pty
@@ -14,7 +15,8 @@ import psutil
 import pytest
 
 from flopledger.process_tree import ProcessTree, attribute
-from profilers import Device, DeviceKey, DeviceTrace, Event, Trace
+from profilers import Device, DeviceKey, DeviceTrace, Event, Trace, read_record
+from profilers.integrals import energy
 from tests.profilers.conftest import start_clock
 
 ROOT = Path(__file__).parents[2]
@@ -196,21 +198,67 @@ def test_a_stopped_command_goes_on(tmp_path):
     assert summary(tmp_path / "out")["exit_code"] == 0
 
 
-def test_two_runs_at_once_on_one_device(nvml, tmp_path):
-    nvml("device model=h100\nset 0 power 300000")
+@pytest.mark.parametrize("known_by", ["driver-process-list", "visible-devices"])
+def test_two_runs_at_once_on_one_device(nvml, tmp_path, monkeypatch, known_by):
+    """Each sees the whole device, and says so: neither takes the other's joules for its own."""
+    told = tmp_path / "pids"
+    told.write_text("")
+    nvml(f"device model=h100\nset 0 power 300000\nset 0 util 80\nprocess 0 @{told}")
     start_clock(tmp_path)
-    words = [sys.executable, CLI, "run", "-q", "--interval", "100ms"]
+    words = [sys.executable, CLI, "run", "-q", "--interval", "100ms", "--out"]
+    if known_by == "visible-devices":
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+        told.write_text("999999\n")  # the driver names one process, and it is neither run's
+        work = "sleep 2.5"
+    else:
+        work = f"echo $$ >> {told}; sleep 2.5; :"
     runs = [
-        subprocess.Popen([*words, "--out", str(tmp_path / name), "--", "sleep", "1"])
+        subprocess.Popen([*words, str(tmp_path / name), "--", "sh", "-c", work])
         for name in ("one", "two")
     ]
-    assert [run.wait(60) for run in runs] == [0, 0]
+    assert [run.wait(90) for run in runs] == [0, 0]
+    starts, ends = [], []
     for name in ("one", "two"):
-        (device,) = summary(tmp_path / name)["devices"]
-        assert device["status"] == "ok"
-        # Each sees the whole device: 300 W for its own second or so, and says whose it is.
-        seconds = summary(tmp_path / name)["duration_seconds"]
+        ours = summary(tmp_path / name)
+        (device,) = ours["devices"]
+        assert (device["status"], ours["attribution"]) == ("ok", known_by)
+        # The whole device: 300 W for its own seconds or so.
+        seconds = ours["duration_seconds"]
         assert device["energy_joules"] == pytest.approx(300 * seconds, abs=300 * 0.15)
+        (shared,) = [one for one in ours["findings"] if one["code"] == "device-shared"]
+        assert "1 other process(es)" in shared["message"]
+        assert shared["severity"] == "warning"
+        starts.append(dt.datetime.fromisoformat(ours["started"]).timestamp())
+        ends.append(starts[-1] + seconds)
+    assert max(starts) < min(ends), "the runs did not overlap: the test shows nothing"
+    # Both records together: the device's seconds count once.
+    traces = [read_record(tmp_path / name) for name in ("one", "two")]
+    (both,) = traces[0].merge(traces[1]).devices.values()
+    drawn = energy(both, both.time_ns[0], both.time_ns[-1])
+    span = (both.time_ns[-1] - both.time_ns[0]) / 1e9
+    assert drawn.joules == pytest.approx(300 * span, abs=300 * 0.15)
+
+
+def test_two_launches_into_one_record_do_not_add_a_device_up_twice(nvml, tmp_path):
+    nvml("device model=h100\nset 0 power 300000")
+    start_clock(tmp_path)
+    words = [sys.executable, CLI, "run", "-q", "--interval", "100ms", "--append", "--out"]
+    out = tmp_path / "out"
+    runs = [
+        subprocess.Popen([*words, str(out), "--", "sh", "-c", f"sleep {seconds}"])
+        for seconds in (2.5, 3)
+    ]
+    assert [run.wait(90) for run in runs] == [0, 0]
+    assert len(list((out / "telemetry").glob("node=*"))) == 1  # one sampler a node
+    told = summary(out)
+    assert len(told["launches"]) == 2
+    low, high = told["energy_bounds_joules"]
+    assert told["energy_joules"] is None
+    # A launch's own low end is its counter's figure less two edges of 0.1 s and the sensor's error.
+    longest = max(one["energy_joules"] for one in told["launches"])
+    assert 0.8 * longest < low <= longest
+    assert high >= 300 * told["duration_seconds"]
+    assert "launches-share-devices" in codes(told)
 
 
 TRAIN = """

@@ -191,6 +191,89 @@ def test_wall_time_and_the_seconds_of_all_nodes(starts, wall):
     assert both["started"] == both["launches"][0]["started"]
 
 
+def test_devices_of_several_launches_are_each_there_once():
+    """One device in both launches adds up; one of the first alone stays; what is lacking is lacking."""
+
+    def seen(uuid, joules, **more):
+        entry = {
+            "uuid": uuid, "mig": None, "energy_joules": joules, "energy_basis": "counter",
+            "energy_bounds_joules": [joules, None], "busy_seconds": 3.0, "covered_seconds": 4.0,
+            "tensor_activity": 0.25, "status": "ok", "gaps": [],
+        }  # fmt: skip
+        return {**entry, **more}
+
+    def launch(*devices, minute=0):
+        told = {
+            "started": f"2026-07-23T12:{minute:02d}:00Z",
+            "duration_seconds": 4.0,
+            "exit_code": 0,
+        }
+        lacking = dict.fromkeys(("energy_joules", "energy_bounds_joules", "flop_bounds"))
+        return {**told, **lacking, "command": [], "devices": list(devices)}
+
+    gap = {"start": 1.0, "end": 2.0, "reason": "lost"}
+    first = launch(seen("GPU-a", 10.0), seen("GPU-b", 20.0), seen("GPU-c", None))
+    again = seen(
+        "GPU-a", 30.0, tensor_activity=0.5, covered_seconds=12.0, gaps=[gap], status="partial"
+    )
+    second = launch(again, seen("GPU-c", 1.0), seen("GPU-d", 2.0), minute=1)
+    both = continued(continued(None, first), second)
+    found = {entry["uuid"]: entry for entry in both["devices"]}
+    assert {uuid: entry["energy_joules"] for uuid, entry in found.items()} == {
+        "GPU-a": 40.0, "GPU-b": 20.0, "GPU-c": None, "GPU-d": 2.0,
+    }  # fmt: skip
+    assert found["GPU-a"]["energy_bounds_joules"] == [40.0, None]
+    assert (found["GPU-a"]["covered_seconds"], found["GPU-a"]["busy_seconds"]) == (16.0, 6.0)
+    assert found["GPU-a"]["tensor_activity"] == (0.25 * 4 + 0.5 * 12) / 16
+    assert (found["GPU-a"]["status"], found["GPU-a"]["gaps"]) == ("partial", [gap])
+    assert len(both["devices"]) == 4
+
+
+def _launch_of(uuid, second, joules, low, high, *codes):
+    """Four seconds of one device, from a second on."""
+    ends = {"low": low, "high": high}
+    return {
+        "started": f"2026-07-23T12:00:{second:02d}+00:00", "duration_seconds": 4.0, "exit_code": 0,
+        "command": [], "energy_joules": joules, "energy_bounds_joules": [joules, joules + 1],
+        "flop_bounds": {**ends, "hard": ends, "by_precision": {"bf16": ends}, "grade": "gauge"},
+        "devices": [
+            {
+                "uuid": uuid, "mig": None, "energy_joules": joules, "energy_basis": "counter",
+                "energy_bounds_joules": [joules, joules + 1], "busy_seconds": 3.0, "covered_seconds": 4.0,
+                "tensor_activity": 0.25, "status": "ok", "gaps": [],
+            }
+        ],
+        "findings": [{"code": code, "severity": "info", "message": "", "evidence": []} for code in codes],
+    }  # fmt: skip
+
+
+def test_launches_at_once_on_one_device_have_bounds_and_no_sum():
+    """100 J and 70 J of one device at the same time are 100 to 101 + 71 = 172 J, never 170 J."""
+    first = _launch_of("GPU-a", 0, 100.0, 5.0, 9.0)
+    both = continued(continued(None, first), _launch_of("GPU-a", 2, 70.0, 4.0, 8.0))
+    (device,) = both["devices"]
+    for told in (both, device):
+        assert told["energy_joules"] is None
+        assert told["energy_bounds_joules"] == [100.0, 172.0]
+    assert (device["busy_seconds"], device["tensor_activity"]) == (None, None)
+    assert both["flop_bounds"]["hard"] == {"low": 5.0, "high": 17.0}
+    assert [f["code"] for f in both["findings"]] == ["launches-share-devices"]
+    # Another device, or a later time, is no company: 100 + 70.
+    for other in (_launch_of("GPU-b", 2, 70.0, 4.0, 8.0), _launch_of("GPU-a", 4, 70.0, 4.0, 8.0)):
+        both = continued(continued(None, first), other)
+        assert both["energy_joules"] == 170.0
+        assert both["findings"] == []
+
+
+def test_findings_of_every_launch_stay_each_with_its_number():
+    folded = None
+    for number, codes in enumerate((["coverage-gap"], [], ["energy-missing", "coverage-gap"])):
+        folded = continued(folded, _launch_of("GPU-a", 10 * number, 1.0, 1.0, 2.0, *codes))
+        folded["findings"].append({"code": "of-the-whole-folder"})  # as the steps' are, each time
+    told = [(one["code"], one.get("launch")) for one in folded["findings"][:-1]]
+    assert told == [("coverage-gap", 1), ("energy-missing", 3), ("coverage-gap", 3)]
+
+
 def test_a_job_of_several_nodes_is_told():
     """One record has one node's devices: the reader must know that there were more."""
     from types import SimpleNamespace
@@ -321,6 +404,7 @@ def test_two_hosts_in_namespaces_of_their_own(nvml, tmp_path):
     }
     told = json.loads((out / "summary.json").read_text())
     assert len(told["launches"]) == 2
+    assert {device["uuid"] for device in told["devices"]} == {"GPU-host-a", "GPU-host-b"}
     # Each launch counts its own host's device, for as long as it lasted itself: 300 W and 500 W. The
     # counter moves by a tenth of a second at either end.
     per_launch = sorted(

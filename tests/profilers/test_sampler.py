@@ -75,6 +75,30 @@ time.sleep(30)
 """
 
 
+FORKS = """
+import gc, os, sys
+from pathlib import Path
+from profilers.sampler import Sampler, SamplerSettings
+sampler = Sampler(Path(sys.argv[1]), SamplerSettings(interval_seconds=0.1, node="n1"))
+sampler.start()
+assert sampler.wait_ready(60)
+child = os.fork()
+if child == 0:
+    gc.collect()
+    os._exit(0)
+os.waitpid(child, 0)
+assert sampler.stop(60)
+"""
+
+
+def test_a_forked_child_lets_go_of_the_sampler_without_a_word(nvml, tmp_path):
+    nvml("device model=h100")
+    words = [sys.executable, "-W", "always::ResourceWarning", "-c", FORKS, str(tmp_path / "run")]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, timeout=90, check=False)
+    # From Python 3.13 on a file whose descriptor is gone complains without the option, too.
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("way", ["plain", "fork"])
 def test_a_killed_parent_leaves_a_sealed_record(nvml, tmp_path, way):
     nvml("device model=h100")

@@ -258,3 +258,16 @@ def test_a_count_steps_no_optimizer(run: Run) -> None:
         recorded = trained()
     assert torch.equal(alone, recorded)
     assert None in run.flop  # not known, and never zero
+
+
+def test_a_convolution_in_the_loop_leaves_the_upper_end_open(run: Run) -> None:
+    model, kernel = nn.Linear(16, 16), torch.randn(1, 1, 3, requires_grad=True)
+    optimizer = sgd(model)
+    with run.record():
+        for _ in range(3):
+            F.conv1d(model(torch.randn(4, 16)).unsqueeze(1), kernel).sum().backward()
+            optimizer.step()
+    process = run.process
+    for step in process.steps():
+        assert None in {(process.costs[cost].bounds or (0, 0))[1] for cost, _ in step.calls}
+    assert "work-outside-modules" in run.notes()

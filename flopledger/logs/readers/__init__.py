@@ -58,10 +58,11 @@ READERS: tuple[Reader, ...] = (
     olmo.READER,
     nanogpt.GPT,
     nanogpt.CHAT,
+    fairseq.READER,
+    # PaddleNLP prints the Trainer's plan, and step lines of its own.
+    *step_lines.READERS,
     hf_console.READER,
     deepspeed.READER,
-    fairseq.READER,
-    *step_lines.READERS,
     hf_trainer.STATE,
     # A summary of W&B holds the Trainer's results as well, and more.
     wandb_files.METADATA,

@@ -4,6 +4,7 @@
 source are not in it. ``num_updates`` leaves out steps whose gradients overflowed.
 """
 
+import json
 import re
 from dataclasses import dataclass, field
 
@@ -15,11 +16,10 @@ from flopledger.logs.reader import Reader
 from flopledger.logs.readers.printed_settings import PrintedSettings
 from flopledger.logs.stepping import Step, StepLog, short_lines, stamp_seconds
 
-_JSON = re.compile(r"\btrain_inner \| \{")
+_INNER = "train_inner | {"
 _BAR = re.compile(r"\bepoch (\d{1,6}):?\s{1,6}(\d{1,9}) / (\d{1,9}) loss=")
-_FIELD = re.compile(
-    r"\b(num_updates|wpb|bsz|loss|wall|wps)\b\"?\s?[:=]\s?\"?([\d.,e+]{1,24}|nan|inf)"
-)
+_FIELDS = ("num_updates", "wpb", "bsz", "loss", "wall")
+_FIELD = re.compile(rf"\b({'|'.join(_FIELDS)})\b\"?\s?[:=]\s?\"?([\d.,e+]{{1,24}}|nan|inf)")
 _DONE = re.compile(r"\bdone training in ([\d.]{1,15}) seconds")
 _OVERFLOW = "gradient overflow detected"
 _TRANSLATION = re.compile(
@@ -53,10 +53,10 @@ def read(document: Document, notes: Notes) -> None:
     log, amounts, settings = StepLog(), _Amounts(), PrintedSettings()
     overflows, two_sided = [], None
     for number, text in short_lines(document):
-        match = _BAR.search(text)
-        if match is None and _JSON.search(text) is None:
+        match = _BAR.search(text) if " / " in text else None
+        if match is None and _INNER not in text:
             overflows += [number] if _OVERFLOW in text else []
-            two_sided = two_sided or (number if _TRANSLATION.search(text) else None)
+            two_sided = two_sided or (number if _is_two_sided(text) else None)
             if not log.steps:
                 settings.take(number, text)
                 if half := _HALF.search(text):
@@ -64,7 +64,9 @@ def read(document: Document, notes: Notes) -> None:
             elif done := _DONE.search(text):
                 notes.fact("timed_seconds", parse_positive(done[1]), line(number))
             continue
-        fields = {found[1]: found[2].rstrip(",") for found in _FIELD.finditer(text)}
+        fields = _inner_fields(text) if match is None else None
+        if fields is None:
+            fields = {found[1]: found[2].rstrip(",") for found in _FIELD.finditer(text)}
         _take(log, amounts, number, text, (fields, match))
     if not log.steps:
         raise EvidenceError(f"{document.name}: fairseq's marks but no update")
@@ -76,6 +78,21 @@ def read(document: Document, notes: Notes) -> None:
     _note_amounts(log, amounts, two_sided, notes)
     if overflows:
         notes.fact("skipped_steps", len(overflows), line(overflows[-1]))
+
+
+def _inner_fields(text: str) -> dict[str, str] | None:
+    """Give the fields of a ``train_inner`` line, or ``None`` where it is cut or no JSON."""
+    try:
+        found = json.loads(text[text.index(_INNER) + len(_INNER) - 1 :])
+    except (ValueError, RecursionError):
+        return None
+    return {name: found[name] for name in _FIELDS if isinstance(found.get(name), str)}
+
+
+def _is_two_sided(text: str) -> bool:
+    """Say whether a line tells of a translation, whose source is not among the words."""
+    may_be = "source" in text or "ictionary" in text
+    return may_be and _TRANSLATION.search(text) is not None
 
 
 def _take(

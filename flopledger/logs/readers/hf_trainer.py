@@ -124,6 +124,15 @@ def _note_tokens(state: dict[str, Any], rows: list[dict[str, Any]], notes: Notes
             place,
         )
     notes.fact("tokens", total, place)
+    read_at, done = parse_count(rows[index].get("step")), parse_count(state.get("global_step"))
+    if read_at is not None and done is not None and read_at < done:
+        notes.finding(
+            "coverage-gap",
+            "info",
+            f"{key} was last written at step {read_at:,} of {done:,}: the tokens of "
+            f"{done - read_at:,} steps are not in it",
+            place,
+        )
 
 
 def _accumulate(counts: list[int]) -> tuple[int | None, int | None, int]:

@@ -6,9 +6,10 @@ program was guessed at. This reader comes after all that know theirs.
 """
 
 import re
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
+from flopledger.logs import limits
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
@@ -17,33 +18,28 @@ from flopledger.logs.reader import Reader
 from flopledger.logs.readers.printed_settings import PrintedSettings
 from flopledger.logs.stepping import Step, StepLog, median, short_lines, stamp_seconds
 
+#: They look at a line in small letters, from where a word stands that they cannot do without.
 _STEP = re.compile(
     r"(?<![\w/-])(?:global[ _-]?|train(?:ing)?[ _/-]?|optimizer[ _-]?)?(?:step|iter(?:ation)?|update)s?"
     r"['\"\])]?\s{0,2}[:=#]?\s{0,2}[\[(]?\s{0,6}(\d{1,10})(?:\s{0,3}(?:/|of)\s{0,3}(\d{1,10}))?(?![\w.])",
-    re.IGNORECASE,
 )
-_LOSS = re.compile(
-    r"\bloss\w{0,12}['\"]?\s{0,3}[:= ]\s{0,3}(-?[\d.]{1,20}(?:e[-+]?\d{1,3})?|nan)", re.I
-)
+_LOSS = re.compile(r"\bloss\w{0,12}['\"]?\s{0,3}[:= ]\s{0,3}(-?[\d.]{1,20}(?:e[-+]?\d{1,3})?|nan)")
 _TIME = re.compile(
     r"\b(?:dt|(?:step|iter(?:ation)?|batch)[ _-]?time|time[ _-](?:per|of)[ _-](?:step|iter(?:ation)?)|"
     r"time/(?:step|iter))['\"]?\s{0,3}[:= ]\s{0,3}([\d.]{1,15})\s{0,2}(ms|msec|s|sec|seconds)\b",
-    re.IGNORECASE,
 )
 _PACE = re.compile(
     r"\b(?:tok(?:en)?s?[ _/-]{0,2}(?:per[ _-])?s(?:ec(?:ond)?)?)['\"]?\s{0,3}[:= ]\s{0,3}"
     r"([\d,]{1,18}(?:\.\d{1,6})?)(?![\w.])",
-    re.IGNORECASE,
 )
-_EPOCH = re.compile(
-    r"\bepochs?['\"]?\s{0,2}[:=#]?\s{0,2}[\[(]?\s{0,4}(\d{1,6})(?![\w.])", re.IGNORECASE
-)
+_EPOCH = re.compile(r"\bepochs?['\"]?\s{0,2}[:=#]?\s{0,2}[\[(]?\s{0,4}(\d{1,6})(?![\w.])")
+#: What stands before the word in ``optimizer_step`` and ``iteration time``.
+_BEFORE = 10
 #: So many steps with a loss are a log; fewer may be a sentence about one.
 _ENOUGH = 3
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(NamedTuple):
     """What one line says."""
 
     number: int
@@ -73,14 +69,26 @@ def sniff(head: bytes, name: str) -> bool:
     return False
 
 
+def _found(
+    pattern: re.Pattern[str], small: str, *words: str, before: int = 0
+) -> re.Match[str] | None:
+    """Search from the first of the words on; a search of the whole line costs ten times as much."""
+    places = [place for word in words if (place := small.find(word)) >= 0]
+    return pattern.search(small, max(0, min(places) - before)) if places else None
+
+
 def _row(number: int, text: str) -> _Row | None:
-    loss = _LOSS.search(text)
-    step = _STEP.search(text) if loss is not None else None
-    if loss is None or step is None:
+    small = text.lower()
+    loss = _found(_LOSS, small, "loss")
+    if loss is None:
         return None
-    time, pace, epoch = _TIME.search(text), _PACE.search(text), _EPOCH.search(text)
+    step = _found(_STEP, small, "step", "iter", "update", before=_BEFORE)
+    if step is None:
+        return None
+    time = _found(_TIME, small, "time", "dt", before=_BEFORE)
+    pace, epoch = _found(_PACE, small, "tok"), _found(_EPOCH, small, "epoch")
     seconds = parse_positive(time[1]) if time is not None else None
-    if seconds is not None and time is not None and time[2].lower().startswith("m"):
+    if seconds is not None and time is not None and time[2].startswith("m"):
         seconds = seconds / 1000
     stamp = stamp_seconds(text)
     return _Row(
@@ -103,6 +111,11 @@ def read(document: Document, notes: Notes) -> None:
     for number, text in short_lines(document):
         row = _row(number, text)
         if row is not None:
+            if len(rows) >= limits.STEPS:
+                raise EvidenceError(
+                    f"{document.name}: more than {limits.STEPS:,} printed steps; hand in an extract, and "
+                    "say so"
+                )
             rows.append(row)
         elif not rows:
             settings.take(number, text)

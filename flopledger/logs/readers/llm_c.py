@@ -1,7 +1,7 @@
 """llm.c console logs: a table of settings, then a line a step.
 
 ``total batch size`` counts tokens. The printed MFU is of one process's share at the part's own peak
-where llm.c knows the part, and -100 % where it does not.
+where llm.c knows the part, and -100% where it does not.
 """
 
 import re

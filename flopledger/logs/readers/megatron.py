@@ -5,8 +5,9 @@ The unit of the iteration time stands in its label, (ms) or (s). ``throughput pe
 """
 
 import re
-import sys
+from array import array
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from flopledger.facts import Grade
 from flopledger.logs.document import Document
@@ -19,6 +20,9 @@ from flopledger.logs.stepping import Step, StepLog, median, short_lines, stamp_s
 
 _ITERATION = re.compile(r"\biteration\s{1,12}(\d{1,10})/\s{0,12}(\d{1,10})\s{0,4}\|")
 _NUMBER = re.compile(r"[-+]?[\d.,]{1,30}(?:[eE][-+]?\d{1,4})?|nan")
+#: Labels that are remembered; a log that has more of them is none of Megatron's.
+_KNOWN_LABELS = 1_000
+_RATES = ("throughput", "tflops", "tokens", "approx flops")
 #: What is read of an iteration; a line holds as much again.
 _LABELS = (
     "consumed samples",
@@ -48,6 +52,10 @@ _DEEPSPEED_BATCH = re.compile(r"\btrain_batch_size \.{2,80} (\d{1,9})\s*$")
 _BILLIONS = re.compile(r"Total number of parameters in billions: ([\d.]{1,12})")
 
 
+def _doubles() -> "array[float]":
+    return array("d")
+
+
 def sniff(head: bytes, _name: str) -> bool:
     """Recognise an iteration line, or the dump of arguments."""
     return (
@@ -59,13 +67,14 @@ def sniff(head: bytes, _name: str) -> bool:
 def read(document: Document, notes: Notes) -> None:
     """Write down iterations, samples, time, stated rates and the arguments."""
     log, arguments = StepLog(), Arguments()
-    rows: list[tuple[int, dict[str, str]]] = []
+    rows = _Rows()
     rates: list[tuple[float, float]] = []
+    labels: dict[str, str | None] = {}
     planned = None
     for number, text in _iterations(document, arguments, notes):
         match = _ITERATION.search(text)
         assert match is not None
-        fields = _fields(text[match.end() :])
+        fields = _fields(text[match.end() :], labels)
         step = Step(
             step=int(match[1]),
             line=number,
@@ -76,8 +85,12 @@ def read(document: Document, notes: Notes) -> None:
         )
         planned = (int(match[2]), number)
         if log.add(step):
-            rows.append((number, fields))
-            if (rate := _RATE_BEFORE.search(text[: match.start()])) and step.seconds:
+            rows.add(number, fields)
+            if (
+                "samples/sec" in text
+                and (rate := _RATE_BEFORE.search(text[: match.start()]))
+                and step.seconds
+            ):
                 rates.append((float(rate[1]), step.seconds))
     arguments.note(notes)
     if not log.steps:
@@ -93,16 +106,77 @@ def read(document: Document, notes: Notes) -> None:
     _note_batch_by_rate(log, rates, notes)
 
 
-def _fields(text: str) -> dict[str, str]:
-    """Split ``label: value |`` cells; of "now/mean", as some forks print, the first is taken."""
+@dataclass(slots=True)
+class _Rows:
+    """What the iteration lines said; a log may have a million of them, so their texts are not kept."""
+
+    first: tuple[int, dict[str, str]] = (0, {})
+    last: tuple[int, dict[str, str]] = (0, {})
+    #: Batches that were printed: the first, the last with its line, and whether they differ.
+    first_batch: int | None = None
+    last_batch: tuple[int, int] | None = None
+    batch_varies: bool = False
+    lengths: set[str | None] = field(default_factory=set)
+    skipped: int = 0
+    model: "array[float]" = field(default_factory=_doubles)
+    hardware: "array[float]" = field(default_factory=_doubles)
+    tokens: "array[float]" = field(default_factory=_doubles)
+    #: Joules an iteration and device, line by line; shorter than the lines where one lacks it.
+    energy: "array[float]" = field(default_factory=_doubles)
+
+    def add(self, number: int, fields: dict[str, str]) -> None:
+        """Take the fields of one line in."""
+        if not self.first[0]:
+            self.first = (number, fields)
+        self.last = (number, fields)
+        batch = parse_count(fields.get("global batch size"))
+        if batch is not None:
+            self.first_batch = self.first_batch or batch
+            self.batch_varies |= batch != self.first_batch
+            self.last_batch = (number, batch)
+        if len(self.lengths) < 2:
+            self.lengths.add(fields.get("actual seqlen"))
+        for label, value in fields.items():
+            if label == "number of skipped iterations":
+                self.skipped += parse_count(value) or 0
+            elif label.startswith(_RATES) and (rate := parse_positive(value)) is not None:
+                self._add_rate(label, rate)
+        if (energy := parse_positive(fields.get("energy per gpu (j/iter/gpu)"))) is not None:
+            self.energy.append(energy)
+
+    def _add_rate(self, label: str, rate: float) -> None:
+        if label.startswith("throughput per gpu (tflop"):
+            self.model.append(rate * 1e12)
+        elif label == "tflops":
+            self.hardware.append(rate * 1e12)
+        elif label == "approx flops per gpu":
+            self.hardware.append(rate)
+        elif label.startswith(("tokens per gpu", "tokens/sec/gpu")):
+            self.tokens.append(rate)
+
+
+def _fields(text: str, labels: dict[str, str | None]) -> dict[str, str]:
+    """Split ``label: value |`` cells; of "now/mean", as some forks print, the first is taken.
+
+    ``labels`` remembers what a label is called in lower case, ``None`` for one that is not read: the same
+    labels stand in every line.
+    """
     found = {}
     for cell in text.split("|"):
-        label, _, value = cell.rpartition(":")
-        label = label.strip().lower()
+        printed, _, value = cell.rpartition(":")
+        if printed in labels:
+            label = labels[printed]
+        else:
+            known = printed.strip().lower()
+            label = known if known.startswith(_LABELS) else None
+            if len(labels) < _KNOWN_LABELS:
+                labels[printed] = label
+        if label is None:
+            continue
         if label == "approx flops per gpu" and (rate := _NEOX_UNITS.search(value)) is not None:
-            found[sys.intern(label)] = repr(float(rate[1]) * _POWERS[rate[2].upper()])
-        elif label.startswith(_LABELS) and (match := _NUMBER.match(value.strip())) is not None:
-            found[sys.intern(label)] = match[0]  # one word for all lines: there may be a million
+            found[label] = repr(float(rate[1]) * _POWERS[rate[2].upper()])
+        elif (match := _NUMBER.match(value.strip())) is not None:
+            found[label] = match[0]
     return found
 
 
@@ -115,7 +189,7 @@ def _iterations(
     batch_said = False
     moments: dict[str, tuple[float, int]] = {}  #: of "before" the first, of "after" the last
     for number, text in short_lines(document):
-        if _ITERATION.search(text):
+        if "iteration" in text and _ITERATION.search(text):
             if begun is not None:
                 yield begun
             begun, pieces = (number, text), 1
@@ -123,14 +197,22 @@ def _iterations(
             begun, pieces = (begun[0], f"{begun[1].rstrip()} {text.strip()}"), pieces + 1
         else:
             arguments.take(number, text)
-            if (moment := _MOMENT.search(text)) and (stamp := stamp_seconds(text)) is not None:
+            if (
+                "datetime: " in text
+                and (moment := _MOMENT.search(text))
+                and (stamp := stamp_seconds(text)) is not None
+            ):
                 moments.setdefault(moment[1][0], (stamp, number))
                 if moment[1][0] == "a":
                     moments["a"] = (stamp, number)
-            if not batch_said and (match := _DEEPSPEED_BATCH.search(text)) is not None:
+            if (
+                not batch_said
+                and "train_batch_size" in text
+                and (match := _DEEPSPEED_BATCH.search(text)) is not None
+            ):
                 batch_said = True
                 notes.fact("global_batch", int(match[1]), line(number))
-            if match := _BILLIONS.search(text):
+            if "in billions" in text and (match := _BILLIONS.search(text)):
                 billions = parse_positive(match[1])
                 if billions is not None:
                     notes.fact("parameters", round(billions * 1e9), line(number))
@@ -160,77 +242,53 @@ def _seconds(fields: dict[str, str]) -> float | None:
     return None
 
 
-def _batches(rows: list[tuple[int, dict[str, str]]]) -> list[tuple[int, int]]:
-    """Give the batches that were printed, each with its line."""
-    found = ((number, parse_count(fields.get("global batch size"))) for number, fields in rows)
-    return [(number, batch) for number, batch in found if batch is not None]
-
-
-def _note_samples(log: StepLog, rows: list[tuple[int, dict[str, str]]], notes: Notes) -> None:
-    batches = _batches(rows)
-    if len({batch for _, batch in batches}) > 1:
+def _note_samples(log: StepLog, rows: _Rows, notes: Notes) -> None:
+    if rows.last_batch is not None and rows.batch_varies:
         # A batch that grows is no factor of the whole run; the consumed samples are its amount.
         notes.facts[:] = [fact for fact in notes.facts if fact.name != "global_batch"]
-        notes.fact("final_global_batch", batches[-1][1], line(batches[-1][0]), unit="samples")
-    elif batches:
-        notes.fact("global_batch", batches[-1][1], line(batches[-1][0]))
-    number, fields = rows[-1]
+        notes.fact(
+            "final_global_batch", rows.last_batch[1], line(rows.last_batch[0]), unit="samples"
+        )
+    elif rows.last_batch is not None:
+        notes.fact("global_batch", rows.last_batch[1], line(rows.last_batch[0]))
+    number, fields = rows.last
     last = parse_count(fields.get("consumed samples"))
     tokens = parse_count(fields.get("consumed tokens"))
     if tokens is not None and log.first_step == 0:
         notes.fact("tokens", tokens, line(number))
     if last is None:
         return
-    lengths = {fields.get("actual seqlen") for _, fields in rows}
-    length = parse_count(lengths.pop()) if len(lengths) == 1 else None
+    length = parse_count(fields.get("actual seqlen")) if len(rows.lengths) == 1 else None
     if tokens is not None and length is not None and length * last == tokens:
         # Lengths that grow as training goes on would not give the sum.
         notes.fact("sequence_length", length, line(number))
     before = 0
     if log.first_step:
-        first_number, first_fields = rows[0]
+        first_number, first_fields = rows.first
         first = parse_count(first_fields.get("consumed samples"))
-        if first is None or not batches:
+        if first is None or rows.first_batch is None:
             return
-        before = first - batches[0][1] * log.interval
+        before = first - rows.first_batch * log.interval
         notes.fact("samples_before", before, line(first_number), unit="samples")
     if last > before:
         notes.fact("samples", last - before, line(number))
 
 
-def _note_rates(rows: list[tuple[int, dict[str, str]]], notes: Notes) -> None:
-    model, hardware, tokens = [], [], []
-    for _, fields in rows:
-        for label, value in fields.items():
-            if not label.startswith(("throughput", "tflops", "tokens", "approx flops")):
-                continue
-            rate = parse_positive(value)
-            if rate is None:
-                continue
-            if label.startswith("throughput per gpu (tflop"):
-                model.append(rate * 1e12)
-            elif label == "tflops":
-                hardware.append(rate * 1e12)
-            elif label == "approx flops per gpu":
-                hardware.append(float(rate))
-            elif label.startswith(("tokens per gpu", "tokens/sec/gpu")):
-                tokens.append(float(rate))
-    place = f"lines {rows[0][0]} to {rows[-1][0]}: median"
+def _note_rates(rows: _Rows, notes: Notes) -> None:
+    place = f"lines {rows.first[0]} to {rows.last[0]}: median"
     name = "claimed_flop_per_second_per_accelerator"
-    notes.fact(name, median(model or hardware), place, grade=Grade.CLAIM)
-    notes.fact("tokens_per_second_per_accelerator", median(tokens), place)
-    if hardware and not model:
+    notes.fact(name, median(rows.model or rows.hardware), place, grade=Grade.CLAIM)
+    notes.fact("tokens_per_second_per_accelerator", median(rows.tokens), place)
+    if rows.hardware and not rows.model:
         notes.finding(
             "hardware-flop-claimed-as-model",
             "info",
             "the rate is printed as TFLOPs or approx flops, which in older versions counts "
             "recomputation: test a factor of 4/3 before calling it model FLOP",
-            f"line {rows[0][0]}",
+            f"line {rows.first[0]}",
         )
-    for label, code in (("number of skipped iterations", "skipped_steps"),):
-        total = sum(parse_count(fields.get(label)) or 0 for _, fields in rows)
-        if total:
-            notes.fact(code, total, place.replace("median", "sum"))
+    if rows.skipped:
+        notes.fact("skipped_steps", rows.skipped, place.replace("median", "sum"))
 
 
 def _note_batch_by_rate(log: StepLog, rates: list[tuple[float, float]], notes: Notes) -> None:
@@ -244,17 +302,16 @@ def _note_batch_by_rate(log: StepLog, rates: list[tuple[float, float]], notes: N
         notes.fact("global_batch", whole, place)
 
 
-def _note_energy(log: StepLog, rows: list[tuple[int, dict[str, str]]], notes: Notes) -> None:
+def _note_energy(log: StepLog, rows: _Rows, notes: Notes) -> None:
     """Add up the energy of all devices, which is printed as a mean of iterations and devices."""
     world = next((fact.value for fact in notes.facts if fact.name == "world_size"), None)
+    if len(rows.energy) != len(log.steps) or not isinstance(world, int):
+        return
     total, before = 0.0, log.first_step
-    for step, (_, fields) in zip(log.steps, rows, strict=True):
-        each = parse_positive(fields.get("energy per gpu (j/iter/gpu)"))
-        if each is None or not isinstance(world, int):
-            return
+    for step, each in zip(log.steps, rows.energy, strict=True):
         total += each * world * (step.step - before if step.step > before else log.interval)
         before = step.step
-    place = f"lines {rows[0][0]} to {rows[-1][0]}"
+    place = f"lines {rows.first[0]} to {rows.last[0]}"
     notes.fact("energy_joules", round(total, 3), place, grade=Grade.GAUGE)
     notes.fact("energy_boundary", "device", place)
 

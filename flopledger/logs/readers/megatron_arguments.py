@@ -1,5 +1,6 @@
 """The arguments that Megatron-LM prints before it trains: shape, batch, world, precision."""
 
+import math
 import re
 
 from flopledger.logs.notes import Notes, line
@@ -26,6 +27,8 @@ _COUNTS = {
     "ffn_hidden_size": "architecture.ffn",
     "padded_vocab_size": "architecture.vocabulary",
 }
+#: Degrees whose product, with that of context, is the number of ranks.
+_DEGREES = ("data_parallel_size", "tensor_model_parallel_size", "pipeline_model_parallel_size")
 
 
 class Arguments:
@@ -57,6 +60,7 @@ class Arguments:
                 continue
             value, number = self._values[argument]
             notes.fact(name, parse_count(value), line(number))
+        self._note_world(notes)
         for name in ("fp8", "bf16", "fp16"):
             value, number = self._values.get(name, ("", 0))
             if value not in ("", "False", "None"):
@@ -69,6 +73,17 @@ class Arguments:
             notes.fact("recompute", "full", line(self._values["checkpoint_activations"][1]))
         if "num_layers" in self._values and not experts:
             self._note_shape(notes)
+
+    def _note_world(self, notes: Notes) -> None:
+        """Multiply the degrees of parallelism, where no world size was printed; experts share ranks."""
+        degrees = [self._values.get(name) for name in _DEGREES]
+        if "world_size" in self._values or any(one is None for one in degrees):
+            return
+        context = self._values.get("context_parallel_size", ("1", 0))[0]
+        sizes = [parse_count(text) for text in (*(one[0] for one in degrees if one), context)]
+        if all(size for size in sizes):
+            number = self._values[_DEGREES[0]][1]
+            notes.fact("world_size", math.prod(size for size in sizes if size), line(number))
 
     def _note_shape(self, notes: Notes) -> None:
         number = self._values["num_layers"][1]

@@ -1,7 +1,7 @@
 """nanoGPT and nanochat console logs.
 
 nanoGPT divides one GPU's share by the BF16 peak of an A100 (312 TFLOP/s, a constant in its source),
-whatever the GPU, and prints -100 % until it has measured.
+whatever the GPU, and prints -100% until it has measured.
 """
 
 import math
@@ -22,8 +22,11 @@ NANOGPT_PEAK = 312e12
 NANOCHAT_PEAK = 989e12
 
 _ITER = re.compile(
-    r"\biter (\d{1,10}): loss ([\d.naif]{1,20}), time ([\d.]{1,20})ms(?:, mfu (-?[\d.]{1,12})%)?"
+    r"\biter (\d{1,10}): loss ([\d.naif]{1,20})(?: [A-Za-z]{1,12})?, time ([\d.]{1,20})ms"
+    r"(?:, mfu (-?[\d.]{1,12})%)?"
 )
+#: An evaluation runs inside the iteration that is printed next.
+_EVALUATION = re.compile(r"\bstep (\d{1,10}): train loss [\d.naif]{1,20}")
 _CHAT = re.compile(
     r"\bstep\s{1,9}(\d{1,10})(?:/(\d{1,10}))?[^|]{0,40}\|.{0,60}?loss: ([\d.naif]{1,20}) .{0,120}?"
     r"dt: ([\d.]{1,20})ms \| tok/sec: ([\d,.]{1,20})(?: \| (?:bf16_)?mfu: (-?[\d.]{1,12}))?"
@@ -48,7 +51,12 @@ _VALUE = re.compile(r"\s{0,4}:?\s{0,4}([\d,]{1,24})\b")
 
 def sniff_gpt(head: bytes, _name: str) -> bool:
     """Recognise an iteration of nanoGPT."""
-    return re.search(rb"\biter \d{1,10}: loss [\d.]{1,20}, time [\d.]{1,20}ms", head) is not None
+    return (
+        re.search(
+            rb"\biter \d{1,10}: loss [\d.]{1,20}(?: [A-Za-z]{1,12})?, time [\d.]{1,20}ms", head
+        )
+        is not None
+    )
 
 
 def sniff_chat(head: bytes, _name: str) -> bool:
@@ -61,14 +69,19 @@ def sniff_chat(head: bytes, _name: str) -> bool:
 def read_gpt(document: Document, notes: Notes) -> None:
     """Write down iterations, their time, and what the printed MFU stands for."""
     log, utilisation, source = StepLog(), [], SourceText()
+    evaluated = None
     for number, text in short_lines(document):
-        match = _ITER.search(text)
+        match = _ITER.search(text) if "iter " in text else None
         if match is None:
+            if "train loss" in text and (evaluation := _EVALUATION.search(text)):
+                evaluated = int(evaluation[1])
             _note_line(text, number, notes)
             if not log.steps:
                 source.take(number, text)
             continue
         seconds = parse_positive(match[3])
+        if seconds is not None and evaluated == int(match[1]):
+            seconds = _spread(seconds, evaluated, log)
         step = Step(
             step=int(match[1]),
             line=number,
@@ -100,6 +113,19 @@ def read_gpt(document: Document, notes: Notes) -> None:
         "the printed MFU is of 312 TFLOP/s (A100, BF16) whatever the GPU, and of one GPU's share",
         place,
     )
+
+
+def _spread(milliseconds: float, step: int, log: StepLog) -> float:
+    """Give the mean time of the iterations since the last print, where this one held an evaluation.
+
+    The time printed is of one iteration. It stands for those before it too, but an evaluation of
+    seconds was not in each of them: they took what the iteration printed before took.
+    """
+    before = log.steps[-1] if log.steps else None
+    if before is None or before.seconds is None or step - before.step < 2:
+        return milliseconds
+    span = step - before.step
+    return (milliseconds + (span - 1) * before.seconds * 1000) / span
 
 
 def _note_configuration(source: SourceText, notes: Notes) -> None:

@@ -4,6 +4,8 @@
         throughput/total_tokens=419,430,400
         throughput/device/tokens_per_second=8,500
 
+OLMo-core says ``throughput/device/TPS`` and counts tokens under the same name as OLMo.
+
 Totals are of the whole run since step 0, so a resumed log's share of them is what its own steps did.
 """
 
@@ -45,7 +47,7 @@ def read(document: Document, notes: Notes) -> None:
                 continue
             if key == "throughput/total_tokens":
                 total = (log.steps[-1].step, int(value), number)
-            elif key == "throughput/device/tokens_per_second":
+            elif key in ("throughput/device/tokens_per_second", "throughput/device/tps"):
                 paces.append(float(value))
             elif key == "throughput/device/mfu":
                 utilisation.append(float(value) / (100 if value > 1.5 else 1))

@@ -67,6 +67,10 @@ _SENTENCES = (
         re.compile(r"\b[Nn]umber of trainable param(?:eter)?s:? (\d[\d,]{3,20})"),
         "trainable_parameters",
     ),
+    (re.compile(r"\bTotal optimization steps = (\d{1,12})"), "planned_steps"),
+    (re.compile(r"\bInstantaneous batch size per device = (\d{1,9})"), "per_process_batch"),
+    (re.compile(r"\bTotal train batch size \([^()]{1,60}\) = (\d{1,9})"), "global_batch"),
+    (re.compile(r"\bGradient Accumulation steps = (\d{1,9})"), "gradient_accumulation"),
     (re.compile(r"\(num\. trained: (\d[\d,]{3,20})\)"), "trainable_parameters"),
 )
 _UNITS = {"tokens_per_step": "tokens"}

@@ -19,6 +19,7 @@ class StepFormat:
     """One program's step line."""
 
     format: str  #: id of the reader
+    mark: str  #: stands in every such line; a line without it is not searched
     line: re.Pattern[str]
     zero_based: bool = False  #: its first step is called 0
     epochs_from: int = 0  #: what its first epoch is called
@@ -37,6 +38,7 @@ STEP_FORMATS: tuple[StepFormat, ...] = (
     # iter 1 step 1: loss 10.9746, iter time: 605.32ms (optimizer.step)
     StepFormat(
         format="litgpt-log",
+        mark="iter time:",
         line=_pattern(
             r"\biter (?P<passes>\d{1,12})(?: \|)? st[Ee]p (?P<step>\d{1,12})(?: \||:) loss"
             r"[^\d]{0,20}(?P<loss><F>).{0,80}?iter time: (?P<ms>[\d.]{1,15}) ?ms(?P<stepped>.{0,14}step\))?"
@@ -46,6 +48,7 @@ STEP_FORMATS: tuple[StepFormat, ...] = (
     # Train: 0 [  50/1251 (  4%)]  Loss: 6.9 (6.95)  Time: 0.4s, 2560.1/s (0.5s, 2048.0/s)
     StepFormat(
         format="timm-log",
+        mark="Train: ",
         line=_pattern(
             r"\bTrain: (?P<epoch>\d{1,6}) \[\s{0,6}(?P<step>\d{1,9})/(?P<each>\d{1,9}) .{0,40}?"
             r"Loss:\s{1,4}(?P<loss><F>) .{0,60}?Time: (?P<s>[\d.]{1,12})s,\s{1,9}(?P<rate>[\d.]{1,12})/s"
@@ -57,15 +60,34 @@ STEP_FORMATS: tuple[StepFormat, ...] = (
     # Epoch: [0]  [ 10/1251]  eta: 0:10:00  lr: 0.001  loss: 6.9 (6.9)  time: 0.48  data: 0.01
     StepFormat(
         format="metric-logger-log",
+        mark="Epoch: [",
         line=_pattern(
             r"\bEpoch: \[(?P<epoch>\d{1,6})\]\s{1,4}\[\s{0,9}(?P<step>\d{1,9})/(?P<each>\d{1,9})\]"
             r"\s{1,4}eta: .{0,300}?\bloss: (?P<loss><F>).{0,300}?\btime: (?P<s>[\d.]{1,12})"
         ),
         zero_based=True,
     ),
+    # Epoch: [0][  11/5005]	Time  0.431 ( 0.500)	Data  0.001 ( 0.010)	Loss 6.9e+00 (7.0e+00)
+    StepFormat(
+        format="imagenet-example-log",
+        mark="Epoch: [",
+        line=_pattern(
+            r"\bEpoch: \[(?P<epoch>\d{1,6})\]\[\s{0,9}(?P<step>\d{1,9})/(?P<each>\d{1,9})\]\s{1,4}"
+            r"Time\s{1,4}(?P<s>[\d.]{1,12}) \(\s{0,6}(?P<mean>[\d.]{1,12})\).{0,120}?"
+            r"\bLoss (?P<loss><F>)"
+        ),
+        mean_of_epoch=True,
+    ),
+    # step:12 - actor/pg_loss:0.01 - ... - timing_s/step:61.2 - perf/throughput:836.6
+    StepFormat(
+        format="verl-log",
+        mark="timing_s/step:",
+        line=_pattern(r"\bstep:(?P<step>\d{1,9}) - .{0,3900}?\btiming_s/step:(?P<s>[\d.]{1,12})"),
+    ),
     # Iter(train) [1510/2046]  lr: 3.4e-05  eta: 0:29:39  time: 24.9128 ... loss: 0.7818
     StepFormat(
         format="mmengine-log",
+        mark="Iter",
         line=_pattern(
             r"\bIter(?:\(train\))? \[\s{0,9}(?P<step>\d{1,9})/(?P<total>\d{1,9})\].{0,160}?"
             r"\btime: (?P<s>[\d.]{1,12}).{0,300}?\bloss: (?P<loss><F>)"
@@ -74,6 +96,7 @@ STEP_FORMATS: tuple[StepFormat, ...] = (
     # Epoch(train)  [3][ 50/7330]  lr: 2e-02  eta: 1 day, 1:00:00  time: 0.4884 ... loss: 1.2
     StepFormat(
         format="mmengine-log",
+        mark="Epoch",
         line=_pattern(
             r"\bEpoch(?:\(train\))?\s{1,4}\[(?P<epoch>\d{1,6})\]\s{0,3}\[\s{0,9}(?P<step>\d{1,9})/"
             r"(?P<each>\d{1,9})\].{0,160}?\btime: (?P<s>[\d.]{1,12}).{0,300}?\bloss: (?P<loss><F>)"
@@ -83,6 +106,7 @@ STEP_FORMATS: tuple[StepFormat, ...] = (
     # eta: 0:30:00  iter: 19  total_loss: 1.2 ... time: 0.3  data_time: 0.01  lr: 0.02
     StepFormat(
         format="detectron2-log",
+        mark="total_loss: ",
         line=_pattern(
             r"\beta: .{0,40}?\biter: (?P<step>\d{1,9})\s{1,4}total_loss: (?P<loss><F>).{0,400}?"
             r"\btime: (?P<s>[\d.]{1,12})"
@@ -92,6 +116,7 @@ STEP_FORMATS: tuple[StepFormat, ...] = (
     # epoch: 1/100, iter: 240/983, mem: 7746Mb, iter_time: 8.711s, data_time: 8.409s, total_loss: 5.8
     StepFormat(
         format="yolox-log",
+        mark="iter_time: ",
         line=_pattern(
             r"\bepoch: (?P<epoch>\d{1,6})/\d{1,6}, iter: (?P<step>\d{1,9})/(?P<each>\d{1,9}), .{0,40}?"
             r"iter_time: (?P<s>[\d.]{1,12})s, .{0,60}?total_loss: (?P<loss><F>)"
@@ -101,6 +126,7 @@ STEP_FORMATS: tuple[StepFormat, ...] = (
     # Iter 36: Train loss 4.040, Learning Rate 2e-08, It/sec 1.472, Tokens/sec 67.7, Trained Tokens 1656
     StepFormat(
         format="mlx-log",
+        mark="Trained Tokens",
         line=_pattern(
             r"\bIter (?P<step>\d{1,9}): Train loss (?P<loss><F>), .{0,60}?It/sec (?P<pace>[\d.]{1,12}), "
             r"Tokens/sec (?P<token_rate>[\d.]{1,15}), Trained Tokens (?P<tokens>[\d.]{1,18})"
@@ -109,6 +135,7 @@ STEP_FORMATS: tuple[StepFormat, ...] = (
     # loss: 10.9, learning_rate: 3e-05, global_step: 10, interval_runtime: 15.4, ...
     StepFormat(
         format="paddlenlp-log",
+        mark="interval_samples_per_second: ",
         line=_pattern(
             r"\bloss: (?P<loss><F>), .{0,80}?\bglobal_step: (?P<step>\d{1,9}), .{0,400}?"
             r"\binterval_samples_per_second: (?P<rate>[\d.]{1,18}), .{0,200}?"

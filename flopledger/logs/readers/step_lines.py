@@ -52,7 +52,7 @@ def _text(head: bytes) -> str:
 
 def sniff(kind: StepFormat, head: bytes, _name: str) -> bool:
     """Recognise a step line."""
-    if b"\0" in head[:4096]:
+    if kind.mark.encode() not in head or b"\0" in head[:4096]:
         return False
     return any(kind.line.search(text[:4000]) for text in _text(head).splitlines())
 
@@ -61,7 +61,7 @@ def read(kind: StepFormat, document: Document, notes: Notes) -> None:
     """Write down steps, their time, and what the program prints of its settings."""
     seen, settings = _Seen(), PrintedSettings()
     for number, text in short_lines(document):
-        match = kind.line.search(text)
+        match = kind.line.search(text) if kind.mark in text else None
         if match is not None:
             _take(kind, seen, number, text, match)
             continue
@@ -196,7 +196,7 @@ def _note_gpus(text: str, number: int, notes: Notes) -> None:
 
 
 def _note_end(text: str, number: int, notes: Notes) -> None:
-    for pattern in _ENDS:
+    for pattern in _ENDS if "raining " in text else ():
         match = pattern.search(text)
         if match is None:
             continue
@@ -210,7 +210,7 @@ def _note_end(text: str, number: int, notes: Notes) -> None:
                 whole = int(days.split()[0]) * 86400 if days else 0
                 notes.fact("timed_seconds", seconds + whole, line(number))
         return
-    if match := _TOTAL_TOKENS.search(text):
+    if "Total tokens" in text and (match := _TOTAL_TOKENS.search(text)):
         notes.fact("tokens", parse_count(match[1]), line(number))
 
 

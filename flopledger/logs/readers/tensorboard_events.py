@@ -40,6 +40,7 @@ def read(document: Document, notes: Notes) -> None:
     texts: dict[str, str] = {}
     settings: dict[str, object] = {}
     highest = back = 0
+    begun: int | None = None
     with document.open() as file:
         for record in tfrecords(file, tail):
             count += 1
@@ -54,12 +55,15 @@ def read(document: Document, notes: Notes) -> None:
             # The file's own head and its hyper-parameters are no part of the run's time.
             if event.scalars:
                 first = first or event.wall_time
+                begun = event.step if begun is None else begun
                 last = max(last, event.wall_time)
                 back += event.step < highest
                 highest = max(highest, event.step)
                 for tag, value in event.scalars.items():
                     values[tag] = (value, event.step)
     _note(first, last, count, values, notes)
+    if begun is not None and begun >= 0 and last > first > 0:
+        notes.fact("events_first_step", begun, "the first event with a figure")
     _note_steps(values, texts, notes)
     _note_settings(texts, settings, notes)
     if back:

@@ -52,7 +52,7 @@ def favours_provider(report: "AuditReport") -> tuple[str, ...]:
     found: list[str] = []
     if report.claim is not None:
         found.append(
-            "The claim is held against the estimate only after the estimate's own 90 % doubt is taken off, "
+            "The claim is held against the estimate only after the estimate's own 90% doubt is taken off, "
             f"and then agrees within a factor of {bands.CLAIM_AGREES:g}."
         )
     found.append(

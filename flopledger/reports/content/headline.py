@@ -26,7 +26,7 @@ def document(report: "AuditReport", sections: tuple[Section, ...]) -> Document:
         stats=_stats(report),
         sections=sections,
         footer=f"flopledger {__version__}. FLOP is a count; a multiply-add is 2 FLOP. Intervals hold "
-        "90 % of the probability unless they say otherwise.",
+        "90% of the probability unless they say otherwise.",
     )
 
 
@@ -39,7 +39,7 @@ def _stats(report: "AuditReport") -> tuple[Stat, ...]:
         found.append(_claimed(report.claim, amended=amended))
     if report.combined is not None:
         flop = report.combined.flop
-        ends = f"90 %: {number(flop.low)} to {number(flop.high)} FLOP"
+        ends = f"90%: {number(flop.low)} to {number(flop.high)} FLOP"
         found.append(Stat(label="Estimated", value=number(flop.best), note=ends))
     else:
         found.append(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
 
 _CAPTION = (
-    "90 % intervals, a dot at the best figure. Routes of one independence group share an origin and do "
+    "90% intervals, a dot at the best figure. Routes of one independence group share an origin and do "
     "not confirm one another. A dashed line is a bound: nothing is known on its open side. Dotted lines "
     "are the legal thresholds nearby."
 )
@@ -118,6 +118,6 @@ def _table(report: "AuditReport") -> Table:
         rows.append(row("claim", "", interval(report.claim.flop), basis, "what is tested"))
     return Table(
         caption="Estimates by route",
-        columns=columns("Route", "Run", "#FLOP (90 % interval)", "Basis", "Independence group"),
+        columns=columns("Route", "Run", "#FLOP (90% interval)", "Basis", "Independence group"),
         rows=tuple(rows),
     )

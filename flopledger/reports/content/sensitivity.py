@@ -8,7 +8,7 @@ from flopledger.reports.charts import Chart, Line, Rule, ends
 from flopledger.reports.content.figures import shown
 from flopledger.reports.content.routes import flop_axis
 from flopledger.reports.document import Bullets, Figure, Section, Table, columns, row, sentence
-from flopledger.text import number
+from flopledger.text import number, per_cent
 
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _MOST = 12  #: bars; what is left is said in a sentence
 _LEAST = 0.0005  #: share below which an input is as good as exact
 _CAPTION = (
-    "Each bar moves one input over its own 90 % range and leaves all others at their best figure; at the "
+    "Each bar moves one input over its own 90% range and leaves all others at their best figure; at the "
     "right its share of the variance of the total's logarithm. To first order, largest first."
 )
 
@@ -33,7 +33,7 @@ def section(report: "AuditReport") -> Section | None:
         return None
     table = Table(
         caption="Share of the log variance by input",
-        columns=columns("Input", "#Share of the log variance", "#Total over its 90 % range"),
+        columns=columns("Input", "#Share of the log variance", "#Total over its 90% range"),
         rows=tuple(
             row(share.input, _share(share), shown(_swing(share, total))) for share in shares
         ),
@@ -79,7 +79,7 @@ def _chart(shares: "tuple[Share, ...]", total: Interval) -> Chart | None:
 
 
 def _swing(share: "Share", total: Interval) -> Interval:
-    """Give the total over one input's 90 % range, the others held.
+    """Give the total over one input's 90% range, the others held.
 
     The total's standard deviation in the logarithm is ln(high / low) / (2 x 1.645); an input with
     the share s of the variance has sqrt(s) of it.
@@ -94,4 +94,4 @@ def _swing(share: "Share", total: Interval) -> Interval:
 
 def _share(share: "Share") -> str:
     value = share.log_variance_share
-    return "< 0.1 %" if value < 0.001 else f"{100 * value:.1f} %"
+    return "< 0.1%" if value < 0.001 else per_cent(value)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from flopledger.reports.charts import Panel, TimeChart, clock, round_up
 from flopledger.reports.document import Block, Figure, Paragraph, Section
-from flopledger.text import number, plural
+from flopledger.text import number, plural, with_unit
 
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
@@ -58,7 +58,7 @@ def _panel(one: "Envelope") -> Panel:
         mean=one.mean,
         high=one.high,
         top=100.0 if one.unit == "%" and max(highs) <= 100 else round_up(1.04 * max(highs)),
-        caption=f"{one.label}: mean {number(middle)} {one.unit}, lowest {number(min(lows))}, highest "
+        caption=f"{one.label}: mean {with_unit(middle, one.unit)}, lowest {number(min(lows))}, highest "
         f"{number(max(highs))}{gaps}",
     )
 

@@ -12,7 +12,7 @@ _ALWAYS = {
     "1e24 is a 1 with 24 zeros. FLOP/s is how many of them a device does in a second",
     "model FLOP, hardware FLOP": "what the model's mathematics needs; the same with what was computed "
     "again to save memory. Thresholds speak of the first",
-    "90 % interval": "the figure lies between these two ends with a probability of 90 %, by the errors "
+    "90% interval": "the figure lies between these two ends with a probability of 90%, by the errors "
     "that were put in; a bound says of one side only that it cannot lie beyond",
     "ledger": "a sum over those runs that one rule counts; rules differ, so one model has several",
     "independence group": "where a figure comes from in the end; two of one group cannot confirm each "

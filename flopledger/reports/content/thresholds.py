@@ -38,7 +38,7 @@ def section(report: "AuditReport") -> Section | None:
     of = "claim" if report.claim is not None else "estimate"
     note = (
         "The probability is that of the regime's own ledger exceeding its threshold. The zone is a legal "
-        f"reading of the bare {of} under the 30 % margin of the EU guidelines (C(2025) 5045 final, "
+        f"reading of the bare {of} under the 30% margin of the EU guidelines (C(2025) 5045 final, "
         "annex A.2). The two are never merged."
     )
     blocks: tuple[Block, ...] = (

@@ -29,7 +29,7 @@ def section(report: "AuditReport") -> Section:
     lines = tuple(line for run in used for line in _lines(run, several=len(used) > 1))
     caption = (
         "Work over device time × dense peak, at each precision that the part has. The shaded band is the "
-        "prior: it holds 90 % of what published 16-bit runs on this class of hardware reach, downtime "
+        "prior: it holds 90% of what published 16-bit runs on this class of hardware reach, downtime "
         "included, and is no evidence about this run. Red is implausible at that precision; a whole run at "
         "1 is impossible."
     )
@@ -52,7 +52,7 @@ def _chart(lines: tuple[Line, ...]) -> Chart:
         Rule(
             at=bands.PLAUSIBLE_UTILISATION, label=f"plausible to {bands.PLAUSIBLE_UTILISATION:.0%}"
         ),
-        Rule(at=1.0, label="100 %"),
+        Rule(at=1.0, label="100%"),
     )
     return Chart(
         title="Implied utilisation by precision",
@@ -123,7 +123,7 @@ def _table(used: "list[RunAudit]") -> Table:
             "Run",
             "Accelerator",
             "#Work over dense peak",
-            "#90 % interval",
+            "#90% interval",
             "Plausible",
         ),
         rows=tuple(rows),

@@ -179,6 +179,21 @@ def test_nanogpt_assumes_an_a100(written):
     assert "assumed-peak" in codes(evidence)
 
 
+def test_an_iteration_that_holds_an_evaluation_stands_for_itself(written):
+    # A fork of nanoGPT: a unit after the loss. Iteration 0 compiles; 250 holds an evaluation of 7 s.
+    log = "step 0: train loss 6.1854 BPC, val loss 6.1780 BPC\n"
+    log += "iter 0: loss 6.1551 BPC, time 60000.00ms, mfu -100.00%\n"
+    log += "".join(
+        f"iter {i}: loss 3.{i} BPC, time 50.00ms, mfu 7.0%\n" for i in range(10, 250, 10)
+    )
+    log += "step 250: train loss 2.8548 BPC, val loss 2.9973 BPC\n"
+    log += "iter 250: loss 2.9519 BPC, time 7050.00ms, mfu 6.35%\n"
+    evidence = written({"output.log": log})
+    assert value(evidence, "steps") == 251
+    # 60 s of iteration 0, 249 iterations of 0.05 s, 7.05 s of the last
+    assert value(evidence, "timed_seconds") == pytest.approx(60 + 249 * 0.05 + 7.05)
+
+
 def test_nanochat(written):
     log = "num_layers: 20\nmodel_dim: 1280\nnum_heads: 10\nVocab size: 65,536\n"
     log += "Total batch size 524,288 => gradient accumulation steps: 1\n"

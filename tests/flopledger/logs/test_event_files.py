@@ -108,3 +108,30 @@ def test_an_evaluation_after_the_end_leaves_the_trainers_time(written):
     assert facts.timed_seconds.number == 1005
     assert facts.timed_seconds.bound == "exact"
     assert facts.steps.number == 90
+
+
+def test_folders_that_begin_anew_are_several_runs(written):
+    # two trials of a search: each in a folder of its own, each from step 1 on
+    first = events(scalar(100.0, 1, tokens_seen=1e3), scalar(160.0, 60, tokens_seen=6e4))
+    second = events(scalar(1000.0, 1, tokens_seen=1e3), scalar(1090.0, 90, tokens_seen=9e4))
+    evidence = written({"runs/a/e1": first, "runs/b/e2": second})
+    facts = logs.assemble(evidence)
+    assert facts.tokens is None
+    assert facts.wall_seconds is None
+    assert facts.timed_seconds is None
+    assert "several-runs" in codes(facts)
+
+
+def test_one_folder_is_one_run_even_where_it_begins_anew(written):
+    first = events(scalar(100.0, 1, tokens_seen=1e3), scalar(160.0, 60, tokens_seen=6e4))
+    second = events(scalar(1000.0, 1, tokens_seen=1e3), scalar(1090.0, 90, tokens_seen=9e4))
+    facts = logs.assemble(written({"runs/a/e1": first, "runs/a/e2": second}))
+    assert facts.wall_seconds.number == 60 + 90
+    assert "several-runs" not in codes(facts)
+
+
+def test_a_folder_inside_a_runs_folder_belongs_to_it(written):
+    run = events(scalar(100.0, 5, loss=3.0), scalar(160.0, 50, loss=2.0))
+    inner = events(scalar(170.0, 1, metric=1.0), scalar(171.0, 1, metric=1.0))
+    facts = logs.assemble(written({"runs/a/e": run, "runs/a/extra/e": inner}))
+    assert facts.wall_seconds.number == 60 + 1

@@ -337,3 +337,65 @@ def test_a_table_of_jobs_put_together_twice_counts_each_once(written):
     evidence = written({"sacct.txt": table + table})
     assert run(evidence).accelerator_seconds.number == 8 * 110
     assert "duplicate-lines" in codes(evidence)
+
+
+def test_paddlenlp_prints_the_trainers_plan_and_lines_of_its_own(written):
+    log = """[2022-08-31 14:25:42,867] [    INFO] - ***** Running training *****
+[2022-08-31 14:25:42,867] [    INFO] -   Num examples = 391783
+[2022-08-31 14:25:42,867] [    INFO] -   Instantaneous batch size per device = 64
+[2022-08-31 14:25:42] [    INFO] -   Total train batch size (w. parallel, distributed & accumulation) = 64
+[2022-08-31 14:25:42,867] [    INFO] -   Total optimization steps = 306100.0
+"""
+    log += "".join(
+        f"[2022-08-31 14:26:{step:02d},741] [    INFO] - loss: 1.2{step}, learning_rate: 2.9e-05, "
+        f"global_step: {step}, interval_runtime: 5.0, interval_samples_per_second: 12.8, "
+        "interval_steps_per_second: 2.0, epoch: 0.0016\n"
+        for step in (10, 20, 30)
+    )
+    evidence = written({"paddle.log": log})
+    facts = run(evidence)
+    assert evidence.sources["paddle.log"].format == "paddlenlp-log"
+    assert facts.steps.number == 30
+    # two steps a second, though its rate counts one batch of ten: 12.8 x 5 s = 64, not 640
+    assert facts.timed_seconds.number == 15
+    assert facts.samples.number == 30 * 64
+    assert value(evidence, "planned_steps") == 306100
+
+
+def test_olmo_core_names_its_pace_otherwise(written):
+    log = "".join(
+        f"2025-06-26 10:0{step // 10}:00.123\thost:0\tolmo_core:967\tINFO\t"
+        f"[step={step}/1000,epoch=1,eta=1h]\n"
+        f"    throughput/device/TPS=46,000\n    throughput/total tokens={step * 1000:,}\n"
+        "    throughput/device/MFU=38.2\n"
+        for step in (10, 20, 30)
+    )
+    evidence = written({"core.log": log})
+    facts = run(evidence)
+    assert facts.tokens.number == 30_000
+    assert facts.tokens_per_second_per_accelerator.number == 46_000
+    assert facts.claimed_mfu.number == pytest.approx(0.382)
+
+
+def test_the_imagenet_example_prints_the_mean_since_the_epoch_began(written):
+    # Two epochs of 20 batches, printed at batches 1 and 11; the means say 2 s, then (2 + 10 x 0.5) / 11.
+    text = ""
+    for epoch in range(2):
+        for step, mean in ((1, 2.0), (11, 7 / 11)):
+            text += f"Epoch: [{epoch}][ {step}/20]\tTime  0.500 ( {mean:.6f})\tData  0.1 ( 0.1)\t"
+            text += f"Loss 6.{step}e+00 (7.0e+00)\tAcc@1   0.00 (  0.00)\n"
+    evidence = written({"train.log": text})
+    assert evidence.sources["train.log"].format == "imagenet-example-log"
+    # 20 batches of the first epoch and 11 of the second
+    assert value(evidence, "steps") == 31
+
+
+def test_verl_prints_a_step_and_its_time(written):
+    text = "".join(
+        f"step:{step} - actor/pg_loss:0.0{step} - perf/mfu/actor:0.4 - timing_s/step:61.5 - "
+        "perf/throughput:836.6\n"
+        for step in range(1, 5)
+    )
+    evidence = written({"console.log": text})
+    assert value(evidence, "steps") == 4
+    assert value(evidence, "timed_seconds") == 4 * 61.5

@@ -264,3 +264,10 @@ def test_planned_samples_are_an_upper_bound_and_a_batch_of_one_process_a_lower_o
     assert facts.samples.number == 40_000
     assert facts.samples.bound == "at least"
     assert facts.tokens is None
+
+
+def test_tokens_written_before_the_last_step_are_said_to_be_short(written):
+    # 1000 steps in all, the counter last written at step 5
+    evidence = written({"trainer_state.json": state([{"num_tokens": 500.0, "step": 5}])})
+    assert value(evidence, "tokens") == 500
+    assert "coverage-gap" in codes(evidence)

@@ -145,9 +145,9 @@ def test_bounds_are_given_as_bounds(full: AuditReport) -> None:
 def test_the_margin_of_the_guidelines_is_tested() -> None:
     from flopledger.quantity import Interval
 
-    assert "within the 30 %" in disclosure.uncertainty(Interval(low=0.8, best=1.0, high=1.29))
-    assert "outside the 30 %" in disclosure.uncertainty(Interval(low=0.8, best=1.0, high=1.31))
-    assert "outside the 30 %" in disclosure.uncertainty(Interval(low=0.69, best=1.0, high=1.1))
+    assert "within the 30%" in disclosure.uncertainty(Interval(low=0.8, best=1.0, high=1.29))
+    assert "outside the 30%" in disclosure.uncertainty(Interval(low=0.8, best=1.0, high=1.31))
+    assert "outside the 30%" in disclosure.uncertainty(Interval(low=0.69, best=1.0, high=1.1))
 
 
 @pytest.mark.parametrize("case", ["full", "usual", "nothing_known", "hostile", "released"])

@@ -13,7 +13,7 @@ typedef struct { int device, q; double value, from, to; } setting;
 typedef struct { int device; char function[64]; char action[8]; double amount, from, to;
                  long first, last, seen; } fault;
 typedef struct { int device; double from, to; int count; } window;
-typedef struct { int device; unsigned pid; uint64_t bytes; double from, to; } process;
+typedef struct { int device; unsigned pid; uint64_t bytes; double from, to; char file[256]; } process;
 typedef struct { int device; uint64_t code; double at; } xid;
 typedef struct { int rows; double *at; double *value[QUANTITIES]; double *sum[QUANTITIES]; } trace;
 
@@ -180,7 +180,8 @@ int load_script(void) {
             sscanf(tail, " %lf", &from);
             resets[n_resets++] = (window){device, from, to, 0};
         } else if (!strcmp(word, "process")) {
-            process p = {device, 0, 0, -FOREVER, FOREVER};
+            process p = {device, 0, 0, -FOREVER, FOREVER, ""};
+            sscanf(tail, " @%255s", p.file);  /* their numbers stand in a file */
             sscanf(tail, " %u %lf %lf %lf", &p.pid, &value, &p.from, &p.to);
             p.bytes = (uint64_t)value;
             processes[n_processes++] = p;
@@ -281,11 +282,14 @@ int present(int device, double at) {
 
 int processes_of(int device, double at, unsigned *pids, uint64_t *bytes, int room) {
     int found = 0;
-    for (int n = 0; n < n_processes && found < room; n++)
-        if (covers(processes[n].device, device, processes[n].from, processes[n].to, at)) {
-            pids[found] = processes[n].pid;
-            bytes[found++] = processes[n].bytes;
-        }
+    for (int n = 0; n < n_processes && found < room; n++) {
+        process *p = &processes[n];
+        if (!covers(p->device, device, p->from, p->to, at)) continue;
+        FILE *file = p->file[0] ? fopen(p->file, "r") : NULL;
+        if (!p->file[0]) { pids[found] = p->pid; bytes[found++] = p->bytes; }
+        while (file && found < room && fscanf(file, "%u", &pids[found]) == 1) bytes[found++] = 0;
+        if (file) fclose(file);
+    }
     return found;
 }
 

@@ -1,0 +1,161 @@
+"""Mistakes about what a pass is, which weights a token meets, and how much was trained on."""
+
+from collections.abc import Iterable
+
+from flopledger.fingerprints.fingerprint import Context, Fingerprint
+from flopledger.inputs import RunFigures
+from flopledger.methods import work
+
+
+def _is_partial(run: RunFigures) -> bool:
+    return run.kind == "lora" or run.trainable_parameters is not None
+
+
+def of_passes(context: Context) -> Iterable[Fingerprint]:
+    """List mistakes about what a pass is: recomputation, frozen weights, forward passes, 2 or 1 FLOP."""
+    run = context.run
+    partial, forward_only = _is_partial(run), run.kind in work.FORWARD_ONLY
+    recomputes = run.recompute in ("full", "selective")
+    yield Fingerprint(
+        code="hardware-flop-claimed-as-model",
+        factor=4 / 3,
+        tolerance=0.06,
+        reason="recomputed activations were counted: 8 instead of 6 FLOP a weight and token",
+        backed=(f"the run recomputes ({run.recompute})",) if recomputes else (),
+        opposed=(
+            *(("nothing was recomputed, as the case says",) if run.recompute == "none" else ()),
+            *(("weights are frozen: one more forward pass is 6 to 4",) if partial else ()),
+            *(("only forward passes were made",) if forward_only else ()),
+        ),
+    )
+    trained = context.conventions.get(work.ALL_TRAINED)
+    if partial:
+        exact = trained / context.estimate if trained else 1.5
+        yield Fingerprint(
+            code="frozen-parameters",
+            # Software that leaves the embeddings out of N comes to less than 6 on every weight.
+            factor=exact * 0.95,
+            tolerance=0.13,
+            reason="frozen weights were counted at 6 FLOP a weight and token, and cost 4",
+            backed=(
+                f"the run is of kind {run.kind}"
+                if run.kind == "lora"
+                else "the case states trainable parameters",
+            ),
+        )
+    elif not forward_only:
+        yield Fingerprint(
+            code="frozen-parameters",
+            factor=1.5,
+            tolerance=0.04,
+            reason="frozen weights were counted 6 instead of 4 FLOP a weight and token",
+            opposed=(f"nothing says that the {run.kind} run froze any",),
+            weight=-0.5 if run.kind in ("pretraining", "continued") else 0.0,
+        )
+    if forward_only and trained:
+        yield Fingerprint(
+            code="backward-counted",
+            factor=trained / context.estimate,
+            tolerance=0.06,
+            reason="backward passes were counted where only forward ones were made",
+            backed=(f"the run is of kind {run.kind}",),
+        )
+    yield Fingerprint(
+        code="forward-only-counted",
+        factor=1 / 3,
+        tolerance=0.05,
+        reason="only the forward pass was counted",
+        opposed=("only forward passes were made",) if forward_only else (),
+    )
+    yield Fingerprint(
+        code="utilisation-assumed",
+        factor=3.0,
+        tolerance=0.05,
+        reason="a utilisation of 1 was assumed, or backward passes were added to a training total",
+        weight=-0.5,
+    )
+    for factor, reason in (
+        (0.5, "multiply-adds were counted as one FLOP, and are two"),
+        (2.0, "multiply-adds were counted as two in a figure that had them as two already"),
+    ):
+        yield Fingerprint(
+            code="multiply-adds-counted",
+            factor=factor,
+            tolerance=0.05,
+            reason=reason,
+            weight=0.0 if factor < 1 else -0.6,
+        )
+
+
+def of_size(context: Context) -> Iterable[Fingerprint]:
+    """List mistakes about which weights a token meets."""
+    everything = context.conventions.get(work.ALL_EXPERTS)
+    if everything:
+        yield Fingerprint(
+            code="experts-all-counted",
+            factor=everything / context.estimate,
+            tolerance=0.06,
+            reason="all experts were counted, not the active ones",
+            backed=("the model is a mixture of experts",),
+        )
+    halves = context.conventions.get(work.BOTH_HALVES)
+    if halves:
+        yield Fingerprint(
+            code="encoder-decoder-doubled",
+            factor=halves / context.estimate,
+            tolerance=0.08,
+            reason="every token was counted through encoder and decoder, and meets one of them",
+            backed=("the model has an encoder and a decoder",),
+        )
+
+
+def of_amount(context: Context) -> Iterable[Fingerprint]:
+    """List mistakes about how much was trained on."""
+    run = context.run
+    epochs = run.epochs.quantity.best if run.epochs is not None else None
+    if epochs is not None and epochs > 1.2 and run.kind != "rl":
+        for passes in (1 / epochs, epochs):
+            yield several_epochs(passes)
+    length = run.sequence_length
+    if length is not None and length > 16:
+        for factor, words in (
+            (1 / length, "samples were taken for tokens"),
+            (float(length), "tokens were taken for samples"),
+        ):
+            yield Fingerprint(
+                code="unit-ambiguity",
+                factor=factor,
+                tolerance=0.05,
+                reason=words,
+                backed=(f"a sample has {length:,} tokens",),
+            )
+    tokens = run.tokens.quantity.best if run.tokens is not None else None
+    if tokens is not None and tokens > 1.2e12 and run.device_seconds is not None:
+        yield per_trillion_tokens(tokens)
+
+
+def several_epochs(epochs: float) -> Fingerprint:
+    """The size of the data set in the place of all the tokens that were seen, or passes counted twice."""
+    passes = max(epochs, 1 / epochs)
+    return Fingerprint(
+        code="dataset-size-not-trained",
+        factor=epochs,
+        tolerance=0.06,
+        reason=f"the data set was passed over {passes:.3g} times, and "
+        + (
+            "its size stands for the tokens seen"
+            if epochs < 1
+            else "the stated tokens are its size, where the other figure holds every pass"
+        ),
+        backed=(f"{passes:.3g} epochs are stated",),
+    )
+
+
+def per_trillion_tokens(tokens: float) -> Fingerprint:
+    """Hours that were quoted for each trillion tokens instead of the whole run."""
+    return Fingerprint(
+        code="unit-ambiguity",
+        factor=1e12 / tokens,
+        tolerance=0.12,
+        reason=f"hours quoted per trillion tokens (the run processed {tokens / 1e12:.3g})",
+    )

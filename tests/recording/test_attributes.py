@@ -1,0 +1,343 @@
+"""Attributes that change what a call does, between steps whose inputs look the same.
+
+Each step equals torch's own counter on the same step.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import nn  # noqa: E402
+
+from tests.recording.conftest import sgd  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.recording.conftest import Run
+    from tests.recording.test_strange import Mark
+
+WIDTH = 8
+DEPTH = [3]
+"""A global by which a model below is told how deep it is."""
+
+
+class Block(nn.Module):
+    """May be passed over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(WIDTH, WIDTH)
+        self.active = True
+
+    def forward(self, x: Any) -> Any:
+        return self.layer(x).relu() if self.active else x
+
+
+class Stack(nn.Module):
+    """As deep as its settings say."""
+
+    def __init__(self, settings: Any, depth_of: Callable[[Any], int]) -> None:
+        super().__init__()
+        self.settings = settings
+        self.blocks = nn.ModuleList([Block() for _ in range(4)])
+        self.depth_of = depth_of
+
+    def forward(self, x: Any) -> Any:
+        for block in self.blocks[: self.depth_of(self.settings)]:
+            x = block(x)
+        return x
+
+
+def trained(mark: Mark, model: Any, change: Callable[[int], object], steps: int = 8) -> None:
+    optimizer = sgd(model)
+    for step in range(steps):
+        change(step)
+        model(torch.randn(5, WIDTH)).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        mark()
+
+
+def an_own_attribute(mark: Mark) -> None:
+    class Deep(Stack):
+        depth = 4
+
+        def forward(self, x: Any) -> Any:
+            for block in self.blocks[: self.depth]:
+                x = block(x)
+            return x
+
+    model = Deep(None, int)
+    trained(mark, model, lambda step: setattr(model, "depth", 1 + step % 3))
+
+
+def a_layer_switched_off(mark: Mark) -> None:
+    model = Stack(4, int)
+    trained(mark, model, lambda step: setattr(model.blocks[2], "active", step % 2 == 0))
+
+
+def a_settings_object(mark: Mark) -> None:
+    settings = types.SimpleNamespace(depth=4)
+    model = Stack(settings, lambda given: given.depth)
+    trained(mark, model, lambda step: setattr(settings, "depth", 1 + step // 2))
+
+
+def settings_with_slots(mark: Mark) -> None:
+    @dataclasses.dataclass(slots=True)
+    class Settings:
+        depth: int = 4
+
+    settings = Settings()
+    model = Stack(settings, lambda given: given.depth)
+    trained(mark, model, lambda step: setattr(settings, "depth", 1 + step // 2))
+
+
+def nested_settings(mark: Mark) -> None:
+    settings = {"encoder": {"depths": [4, 9]}}
+    model = Stack(settings, lambda given: given["encoder"]["depths"][0])
+    trained(mark, model, lambda step: settings["encoder"]["depths"].__setitem__(0, 1 + step % 4))
+
+
+def a_list_that_grows(mark: Mark) -> None:
+    settings: list[int] = []
+    model = Stack(settings, len)
+    trained(mark, model, lambda step: settings.append(step), steps=4)
+
+
+def a_constant_of_the_class(mark: Mark) -> None:
+    class Settings:
+        depth = 4
+
+    model = Stack(Settings, lambda given: given.depth)
+    trained(mark, model, lambda step: setattr(Settings, "depth", 1 + step // 2))
+
+
+def a_variable_around_it(mark: Mark) -> None:
+    depth = 1
+
+    class Deep(Stack):
+        def forward(self, x: Any) -> Any:
+            for block in self.blocks[:depth]:
+                x = block(x)
+            return x
+
+    def change(step: int) -> None:
+        nonlocal depth
+        depth = 1 + step % 4
+
+    trained(mark, Deep(None, int), change)
+
+
+def a_global(mark: Mark) -> None:
+    class Deep(Stack):
+        def forward(self, x: Any) -> Any:
+            for block in self.blocks[: DEPTH[0]]:
+                x = block(x)
+            return x
+
+    trained(mark, Deep(None, int), lambda step: DEPTH.__setitem__(0, 1 + step // 2))
+
+
+def a_part_in_eval_mode(mark: Mark) -> None:
+    class Auxiliary(Block):
+        def forward(self, x: Any) -> Any:
+            return self.layer(self.layer(x)) if self.training else self.layer(x)
+
+    model = nn.Sequential(Block(), Auxiliary())
+    trained(mark, model, lambda step: model[1].train(step % 3 == 0))
+
+
+def another_forward(mark: Mark) -> None:
+    model = Stack(4, int)
+    other = types.MethodType(lambda self, x: self.layer(self.layer(x)), model.blocks[0])
+    trained(
+        mark, model, lambda step: setattr(model.blocks[0], "forward", other) if step == 3 else None
+    )
+
+
+def a_method_of_a_plain_layer(mark: Mark) -> None:
+    model = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH))
+    other = types.MethodType(lambda self, x: x @ self.weight @ self.weight, model[1])
+    trained(mark, model, lambda step: setattr(model[1], "forward", other) if step == 3 else None)
+
+
+def layers_taken_away(mark: Mark) -> None:
+    model = Stack(4, int)
+    trained(mark, model, lambda step: model.blocks.__delitem__(-1) if step in (2, 5) else None)
+
+
+def a_wider_layer(mark: Mark) -> None:
+    model = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH))
+
+    def change(step: int) -> None:
+        model[0] = nn.Linear(WIDTH, WIDTH * (1 + step // 3))
+        model[1] = nn.Linear(WIDTH * (1 + step // 3), WIDTH)
+
+    trained(mark, model, change)
+
+
+def a_hidden_state(mark: Mark) -> None:
+    """The memory grows; the input never does."""
+
+    class Memory(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(WIDTH, WIDTH)
+            self.past: Any = None
+
+        def forward(self, x: Any) -> Any:
+            whole = x if self.past is None else torch.cat([self.past, x])
+            self.past = whole.detach()[-12:]
+            return self.layer(whole)
+
+    trained(mark, Memory(), lambda step: None)
+
+
+def hidden_states_in_a_tuple(mark: Mark) -> None:
+    class Memory(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(WIDTH, WIDTH)
+            self.past: Any = ()
+
+        def forward(self, x: Any) -> Any:
+            whole = torch.cat([*self.past, x])
+            self.past = (*self.past, x.detach())[-2:]
+            return self.layer(whole)
+
+    trained(mark, Memory(), lambda step: None)
+
+
+def changed_within_a_step(mark: Mark) -> None:
+    """Counted when the step is over: each call as it was made."""
+    settings = types.SimpleNamespace(depth=4)
+    model = Stack(settings, lambda given: given.depth)
+    optimizer = sgd(model)
+    for first, second in ((1, 4), (4, 2), (3, 3)):
+        for depth in (first, second):
+            settings.depth = depth
+            model(torch.randn(5, WIDTH)).sum().backward()
+        settings.depth = 0
+        optimizer.step()
+        mark()
+
+
+def a_counter_that_decides_late(mark: Mark) -> None:
+    class Late(Block):
+        calls = 0
+
+        def forward(self, x: Any) -> Any:
+            self.calls += 1
+            return self.layer(self.layer(x)) if self.calls > 14 else self.layer(x)
+
+    trained(mark, Late(), lambda step: None, steps=18)
+
+
+def annealed(mark: Mark) -> None:
+    """A number that falls each step, and half-way a threshold is met."""
+
+    class Annealed(Block):
+        heat = 1.0
+
+        def forward(self, x: Any) -> Any:
+            return self.layer(x) if self.heat > 0.3 else self.layer(self.layer(x))
+
+    model = Annealed()
+    trained(mark, model, lambda step: setattr(model, "heat", 0.95**step), steps=40)
+
+
+def a_random_depth(mark: Mark) -> None:
+    settings = types.SimpleNamespace(depth=4)
+    model = Stack(settings, lambda given: given.depth)
+    trained(mark, model, lambda step: setattr(settings, "depth", 1 + (step * 7) % 4), steps=20)
+
+
+LOOPS = [
+    an_own_attribute, a_layer_switched_off, a_settings_object, settings_with_slots, nested_settings,
+    a_list_that_grows, a_constant_of_the_class, a_variable_around_it, a_global, a_part_in_eval_mode,
+    another_forward, a_method_of_a_plain_layer, layers_taken_away, a_wider_layer, a_hidden_state,
+    hidden_states_in_a_tuple, changed_within_a_step, a_counter_that_decides_late, annealed, a_random_depth,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("loop", LOOPS, ids=lambda loop: loop.__name__)
+def test_each_step_equals_the_counter(run: Run, loop: Callable[[Mark], None]) -> None:
+    expected: list[int] = []
+    with torch.utils.flop_counter.FlopCounterMode(display=False) as counter:
+        before = [0]
+
+        def mark() -> None:
+            expected.append(int(counter.get_total_flops()) - before[0])
+            before[0] = int(counter.get_total_flops())
+
+        loop(mark)
+    with run.record():
+        loop(lambda: None)
+    assert run.flop == expected
+    assert len(set(expected)) > 1  # otherwise the loop tests nothing
+    assert {cost.bounds for cost in run.process.costs.values()} == {None}
+
+
+def test_numbers_that_decide_nothing_are_left_alone(run: Run) -> None:
+    """A counter, a temperature and a history cost a few counts at the beginning, and then none."""
+
+    class Busy(Block):
+        def __init__(self) -> None:
+            super().__init__()
+            self.calls, self.heat = 0, 1.0
+            self.history: list[float] = []
+
+        def forward(self, x: Any) -> Any:
+            self.calls += 1
+            self.heat *= 0.999
+            self.history.append(self.heat)
+            return self.layer(x) * self.heat
+
+    model = Busy()
+    optimizer = sgd(model)
+    x = torch.randn(5, WIDTH)
+    with run.record() as recording:
+        for _ in range(40):
+            model(x).sum().backward()
+            optimizer.step()
+        kinds = len(model.__dict__["_compiled_call_impl"].kinds)
+        for _ in range(100):
+            model(x).sum().backward()
+            optimizer.step()
+        assert len(model.__dict__["_compiled_call_impl"].kinds) == kinds
+        assert recording._recorder.observer.serial > 100
+    assert run.flop == [2 * (2 * 5 * WIDTH * WIDTH)] * 140  # forward and weights; no gradient of x
+    assert len(model.history) == 140  # no count wrote there
+    assert run.notes() == set()
+
+
+def test_memory_of_a_model_is_not_kept_alive(run: Run) -> None:
+    import weakref
+
+    class Memory(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(WIDTH, WIDTH)
+            self.past: Any = None
+
+        def forward(self, x: Any) -> Any:
+            self.past = (x.detach().clone(),)
+            return self.layer(x)
+
+    model = Memory()
+    optimizer = sgd(model)
+    kept = []
+    with run.record():
+        for _ in range(4):
+            model(torch.randn(5, WIDTH)).sum().backward()
+            kept.append(weakref.ref(model.past[0]))
+            optimizer.step()
+        model.past = None
+        assert [ref() for ref in kept] == [None] * 4

@@ -1,0 +1,68 @@
+"""A tensor parallel attention, recorded as rank 0 of a made-up group of eight."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import flopledger  # noqa: E402
+from profilers.step_ledger import read_steps  # noqa: E402
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+nn = torch.nn
+
+
+class Attention(nn.Module):  # type: ignore[name-defined,misc]
+    """Knows the width of a head and not how many there are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.k, self.v, self.o = (nn.Linear(64, 64) for _ in range(4))
+
+    def forward(self, x: Any) -> Any:
+        q, k, v = (
+            layer(x).view(*x.shape[:2], -1, 8).transpose(1, 2) for layer in (self.q, self.k, self.v)
+        )
+        seen = nn.functional.scaled_dot_product_attention(q, k, v)
+        return x + self.o(seen.transpose(1, 2).flatten(2))
+
+
+@pytest.fixture
+def mesh() -> Any:
+    import torch.distributed as dist
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    dist.init_process_group("fake", rank=0, world_size=8, store=FakeStore())
+    yield init_device_mesh("cpu", (8,), mesh_dim_names=("tp",))
+    dist.destroy_process_group()
+
+
+def test_a_rank_has_its_eighth_of_the_attention(mesh: Any, tmp_path: Path) -> None:
+    from torch.distributed.tensor.parallel import (
+        ColwiseParallel,
+        RowwiseParallel,
+        parallelize_module,
+    )
+
+    model = nn.Sequential(nn.Linear(64, 64), Attention())
+    columns = {f"1.{name}": ColwiseParallel() for name in "qkv"}
+    parallelize_module(model, mesh, {**columns, "1.o": RowwiseParallel()})
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, foreach=False)
+    with flopledger.record(tmp_path, sampler=False):
+        for _ in range(3):
+            model(torch.randn(2, 10, 64)).sum().backward()
+            optimizer.step()
+    (process,) = read_steps(tmp_path)
+    assert len(list(process.steps())) == 3
+    (cost,) = process.costs.values()
+    # Five linears 2·20·64·64, heads 2·2·(2·8)·10·10·8; the first layer's input needs no gradient.
+    linear, heads = 2 * 20 * 64 * 64, 2 * 2 * (2 * 8) * 10 * 10 * 8
+    assert cost.model_flop is not None
+    assert 8 * cost.model_flop == (3 * 5 - 1) * linear + 3 * heads
+    assert (cost.bounds, cost.share) == (None, (1, 8))
