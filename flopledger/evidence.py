@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from flopledger import coverage, job_width, log_parts, telemetry
+from flopledger import coverage, job_width, log_parts, recorded_figures, telemetry
 from flopledger.case import AuditCase
 from flopledger.coverage import Coverage
 from flopledger.facts import Fact, Finding, Grade
@@ -70,9 +70,9 @@ def complete(case: AuditCase, index: int, run: RunFigures) -> Completed:
     recorded = telemetry.read(
         [one for one in evidence.telemetry if one.name not in found.repeated_recordings]
     )
-    found = coverage.of_ledgers(found, [file.name for file in files if file.path.is_dir()])
+    found = recorded_figures.of_ledgers(found, [file.name for file in files if file.path.is_dir()])
     launch = job_width.read(files, found.recorded.devices if found.recorded else 0)
-    found = coverage.of_the_job(found, evidence, launch)
+    found = recorded_figures.of_the_job(found, evidence, launch)
     signs = coverage.Signs(
         launch=launch,
         from_idle_to_idle=telemetry.from_idle_to_idle(recorded),
@@ -80,7 +80,7 @@ def complete(case: AuditCase, index: int, run: RunFigures) -> Completed:
     )
     found, partial = log_parts.judge(run, evidence, found)
     seen = log_parts.narrowed(coverage.judge(run, found, signs), is_part=bool(partial))
-    found = coverage.qualify(found, seen)
+    found = recorded_figures.qualify(found, seen)
     figures, findings = join(run, found)
     told = any(one.code == "coverage-gap" for one in findings)
     return Completed(
