@@ -229,7 +229,7 @@ class Seam:
             observer.log.append(call)
             return call
         except Exception as error:  # noqa: BLE001 - never into the program
-            observer.trouble("a call", error)
+            observer.missed(error)
             return None
 
     def key(self, module: Any, args: Any, kwargs: Any) -> tuple[Hashable, ...]:

@@ -234,8 +234,16 @@ class Observer:
         products, other = step_outside.outside(outputs)
         if products or other:
             self._looks = LOOKS
-        if not (products or other):
-            return
+            self._note_outside(products, other)
+
+    def missed(self, error: Exception) -> None:
+        """A call could not be noted: whatever else the step shows, its upper end is open."""
+        self.trouble("a call", error)
+        with suppress(Exception):  # never into the program
+            self._note_outside((), ("a call that the recorder failed on",))
+
+    def _note_outside(self, products: tuple[Product, ...], other: tuple[str, ...]) -> None:
+        """Note work of the step that belongs to no call."""
         kind = self._outside.get((products, other))
         if kind is None:
             kind = Kind("outside of modules", (products, other))

@@ -195,11 +195,10 @@ class Costs:
                 key = phase, dtype_name(dtype)
                 figures[key] = figures.get(key, 0) + flop
         cost = Cost(model=variant.kind.model, mode="train", inputs=(), flop=None)
-        self._fill(cost, figures, "graph")
+        if products:
+            self._fill(cost, figures, "graph")
         if other:
-            text = (
-                f"the program computed this outside of its modules, uncounted: {', '.join(other)}"
-            )
+            text = f"not counted, being no call of a module that was seen: {', '.join(other)}"
             cost.bounds, cost.reason, cost.uncounted = (
                 (sum(figures.values()), None),
                 text,

@@ -192,9 +192,10 @@ def test_a_recorder_that_fails_does_not_reach_the_program(
         steps(model, optimizer, 2)
         monkeypatch.undo()
         steps(model, optimizer, 2)
-    assert {"recorder-trouble", "calls-unseen"} <= run.notes()
+    assert {"recorder-trouble", "work-outside-modules"} <= run.notes()
     assert run.flop[-1] == 5 * 512
-    assert None in run.flop
+    # The graph shows what was differentiated; what else the missed calls did is not known.
+    assert run.flop[2:4] == [None, None]
 
 
 def test_counting_draws_no_random_numbers_and_leaves_gradients(run: Run) -> None:
