@@ -126,9 +126,14 @@ def percent(value: Interval) -> str:
 
 
 def per_cent(value: float | None) -> str:
-    """Write a ratio to a tenth of a per cent: ``37.3%``; ``0.04%`` where that would hide it."""
+    """Write a ratio to a tenth of a per cent: ``37.3%``; ``0.04%`` where that would hide it.
+
+    Below a hundredth of a per cent it is ``< 0.01%``: what is there is not nothing, and no more matters.
+    """
     if value is None:
         return "not known"
     if value >= 10:  # no utilisation any more, but a slip of units: "940,000%" hides that
         return f"{factor(value)} times 100%"
-    return f"{value:.1%}" if value == 0 or 0.001 <= value < 10 else f"{factor(100 * value)}%"
+    if 0 < value < 1e-4:
+        return "< 0.01%"
+    return f"{value:.1%}" if value == 0 or value >= 0.001 else f"{factor(100 * value)}%"
