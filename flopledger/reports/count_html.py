@@ -39,6 +39,8 @@ def write_icicle(model: "CountedModel", path: Path) -> None:
             ],
             values=list(modules.values()),
             branchvalues="total",
+            sort=False,  # in the order of the model; by size, equal layers stand as 0, 1, 10, 11
+            root={"color": "lightgrey"},  # else the whole model is a box of white on white
             tiling={"orientation": "v"},
             maxdepth=6,
             hovertemplate="%{id}<br>%{value:,} FLOP<br>%{percentRoot:.2%} of all<extra></extra>",
