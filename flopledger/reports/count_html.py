@@ -29,7 +29,7 @@ def write_icicle(model: "CountedModel", path: Path) -> None:
 
     modules = dict(list(model.count.by_module.items())[:_MOST_BOXES])
     name = html.escape(model.name)
-    paths = list(modules)
+    paths = sorted(modules, key=lambda path: (-modules[path], _numbered(path)))
     figure = go.Figure(
         go.Icicle(
             ids=[html.escape(path) or ROOT for path in paths],
@@ -37,9 +37,9 @@ def write_icicle(model: "CountedModel", path: Path) -> None:
             parents=[
                 "" if not path else html.escape(path.rpartition(".")[0]) or ROOT for path in paths
             ],
-            values=list(modules.values()),
+            values=[modules[path] for path in paths],
             branchvalues="total",
-            sort=False,  # in the order of the model; by size, equal layers stand as 0, 1, 10, 11
+            sort=False,  # plotly's order of equal layers is 0, 1, 10, 11
             root={"color": "lightgrey"},  # else the whole model is a box of white on white
             tiling={"orientation": "v"},
             maxdepth=6,
@@ -53,3 +53,8 @@ def write_icicle(model: "CountedModel", path: Path) -> None:
     path.write_text(
         figure.to_html(include_plotlyjs=True, full_html=True, div_id="flop"), encoding="utf-8"
     )
+
+
+def _numbered(path: str) -> list[tuple[int, str]]:
+    """Sort key of a module's path: layers by number."""
+    return [(int(part) if part.isdecimal() else -1, part) for part in path.split(".")]

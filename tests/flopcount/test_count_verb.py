@@ -320,3 +320,16 @@ def test_a_module_called_model_has_a_box_of_its_own(tmp_path):
     # The root and the module of that name: two ids, and the root is the parent of the other.
     assert '"ids":["(whole)","model"]' in page.read_text()
     assert '"parents":["","(whole)"]' in page.read_text()
+
+
+def test_boxes_stand_by_size_and_then_by_number_with_their_own_figures(tmp_path):
+    from types import SimpleNamespace
+
+    from flopledger.reports.count_html import write_icicle
+
+    modules = {"": 70, "10": 10, "2": 10, "9": 50}
+    count = SimpleNamespace(by_module=modules, forward=30, backward=40)
+    page = tmp_path / "page.html"
+    write_icicle(SimpleNamespace(count=count, name="Named"), page)
+    assert '"ids":["(whole)","9","2","10"]' in page.read_text()
+    assert '"values":[70,50,10,10]' in page.read_text()
