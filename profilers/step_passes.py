@@ -15,6 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from profilers.step_outside import MARK
+
 FULL = 0
 """The number of a pass that reaches everything."""
 UNTOLD = 1
@@ -113,7 +115,10 @@ LOOKING = [False]
 
 
 def watch(
-    torch: Any, differentiated: Differentiated, begins: Callable[[Any, bool], None]
+    torch: Any,
+    differentiated: Differentiated,
+    begins: Callable[[Any, bool], None],
+    begins_within: Callable[[], None],
 ) -> Callable[[], None]:
     """Have the cell filled while such a pass runs; answers what undoes it.
 
@@ -122,17 +127,24 @@ def watch(
         differentiated: Told of gradients that can be differentiated.
         begins: Told of a pass that begins while ``LOOKING``: of its outputs, and whether it reaches
             everything and nothing of it can be differentiated.
+        begins_within: Told of a pass that begins at no output of a call, but inside of one, as the
+            second pass of a zero-bubble pipeline does: no hook of ours sees where it goes.
 
     """
     original = getattr(torch.autograd, "_engine_run_backward", None)
     if original is None:
         return lambda: None
+    GradientEdge = torch.autograd.graph.GradientEdge  # noqa: N806 - torch's name
 
     def run_backward(outputs: Any, *rest: Any, **named: Any) -> Any:
         wanted = rest[3] if len(rest) > 3 else None
         if LOOKING[0] and not OURS.depth:
             with suppress(Exception):  # never into the program
                 begins(outputs, not (wanted or rest[2]))
+        if GradientEdge in map(type, outputs) and not OURS.depth:
+            with suppress(Exception):  # never into the program
+                if any(type(e) is GradientEdge and MARK not in e.node.metadata for e in outputs):
+                    begins_within()
         if not wanted:
             return original(outputs, *rest, **named)
         outer, began = CELL[0], time.monotonic_ns()

@@ -132,7 +132,7 @@ class Observer:
         self.optimizers.look(torch.optim.Optimizer)
         self._undo = [
             register_optimizer_step_post_hook(self._stepped).remove,
-            step_passes.watch(torch, self._differentiated, self._begins),
+            step_passes.watch(torch, self._differentiated, self._begins, self._begins_within),
             *self.modules.watch(),
             *(wrapped(torch.optim.Optimizer, name, self.optimizers.made) for name in MAKING),
         ]
@@ -235,6 +235,11 @@ class Observer:
         if products or other:
             self._looks = LOOKS
             self._note_outside(products, other)
+
+    def _begins_within(self) -> None:
+        """A backward begins inside of a call: what it computes is seen by nobody."""
+        if self.watching and not self.here.depth:
+            self._note_outside((), ("a backward that begins inside of a model",))
 
     def missed(self, error: Exception) -> None:
         """A call could not be noted: whatever else the step shows, its upper end is open."""

@@ -271,3 +271,23 @@ def test_a_convolution_in_the_loop_leaves_the_upper_end_open(run: Run) -> None:
     for step in process.steps():
         assert None in {(process.costs[cost].bounds or (0, 0))[1] for cost, _ in step.calls}
     assert "work-outside-modules" in run.notes()
+
+
+def test_a_backward_that_begins_inside_of_a_model_opens_the_upper_end(run: Run) -> None:
+    """As the second pass of a zero-bubble pipeline: gradients of weights, from kept inner gradients."""
+    first, second = torch.nn.Linear(8, 16), torch.nn.Linear(16, 4)
+    model = torch.nn.Sequential(first, second)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    x = torch.randn(4, 8, requires_grad=True)
+    with run.record():
+        out = model(x)
+        node = out.grad_fn.next_functions[1][0]  # of the hidden state
+        hidden = torch.autograd.graph.GradientEdge(node, 0)
+        (inner,) = torch.autograd.grad(out.sum(), [hidden], retain_graph=True)
+        (first.weight.grad,) = torch.autograd.grad(
+            [hidden], [torch.autograd.graph.get_gradient_edge(first.weight)], grad_outputs=[inner]
+        )
+        optimizer.step()
+    assert "work-outside-modules" in run.notes()
+    costs = [run.process.costs[cost] for step in run.process.steps() for cost, _ in step.calls]
+    assert any(cost.bounds is not None and cost.bounds[1] is None for cost in costs)
