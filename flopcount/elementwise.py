@@ -58,6 +58,7 @@ def _is_plain(value: Any) -> bool:
         and value.layout is torch.strided
         and not value.is_nested
         and value.is_contiguous()
+        and value.numel() > 0  # strides of nothing are torch's own choice
     )
 
 

@@ -191,7 +191,12 @@ class KnownValues:
         # Tensors of one multi-output op share a replay; its arguments outlive it.
         key = id(origin.args) if origin.args else id(origin)
         if key not in memo:
-            memo[key] = self._replay(origin.op, origin.args, origin.kwargs, memo, origin.epoch)
+            try:
+                memo[key] = self._replay(origin.op, origin.args, origin.kwargs, memo, origin.epoch)
+            except UnknownValueError:  # something that it came from was written to since
+                if not (self.inventing and tensor.is_floating_point()):
+                    raise
+                return self._invent(tensor).args
         result = memo[key]
         return result if origin.index is None else result[origin.index]
 

@@ -29,7 +29,10 @@ def test_the_lists_cover_two_versions_and_this_one_where_it_is_listed():
     if here is None:
         pytest.skip(f"torch {torch.__version__} is not listed: python tests/flopcount/list_ops.py")
     found = {(op._schema.name, described(traits_of(op))) for op in aten_ops()}
-    assert found == {(name, described(traits)) for name, traits in listed(here)}
+    known = {(name, described(traits)) for name, traits in listed(here)}
+    assert known <= found
+    # torch's compiler adds prims of its own when it is imported; aten is the same from the start.
+    assert {name for name, _ in found - known if not name.startswith("prims::")} == set()
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("torch-*.txt")), ids=lambda path: path.stem)

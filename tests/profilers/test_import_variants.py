@@ -114,7 +114,7 @@ PMON = """# gpu        pid  type    sm   mem   enc   dec   command
         (smi(TITLES, ("23/07/2026 12:00:09", "0", "490.00 W", "89 %")), "not a stamp"),
         (smi(("timestamp", "index", "memory.used [MB]"), ("@", "0", "1 MB")), "is in MB"),
         (smi(TITLES, ("@", "0", "490.00 W", "89 %")).encode("utf-16"), "UTF-16"),
-        (b"\x1f\x8b\x08\x00 and so on", "compressed"),
+        (b"\x1f\x8b\x08\x00 and so on", "damaged gzip archive"),
         ("<?xml version='1.0' ?>\n<nvidia_smi_log><gpu/></nvidia_smi_log>\n", "XML"),
         ("=====NVSMI LOG=====\n\nTimestamp : Thu Jul 23 2026\n", "page for people"),
         ('{"card0": {"GPU use (%)": "82"}}', "rocm-smi"),

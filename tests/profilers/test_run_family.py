@@ -244,9 +244,14 @@ def test_two_launches_into_one_record_do_not_add_a_device_up_twice(nvml, tmp_pat
     start_clock(tmp_path)
     words = [sys.executable, CLI, "run", "-q", "--interval", "100ms", "--append", "--out"]
     out = tmp_path / "out"
+    # Each waits for the other, so that they overlap on the busiest machine.
+    meet = "touch {mine}; until [ -e {other} ]; do sleep 0.1; done; sleep {seconds}"
+    a, b = tmp_path / "a", tmp_path / "b"
     runs = [
-        subprocess.Popen([*words, str(out), "--", "sh", "-c", f"sleep {seconds}"])
-        for seconds in (2.5, 3)
+        subprocess.Popen(
+            [*words, str(out), "--", "sh", "-c", meet.format(mine=m, other=o, seconds=s)]
+        )
+        for m, o, s in ((a, b, 2.5), (b, a, 3))
     ]
     assert [run.wait(90) for run in runs] == [0, 0]
     assert len(list((out / "telemetry").glob("node=*"))) == 1  # one sampler a node
