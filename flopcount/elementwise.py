@@ -57,18 +57,23 @@ def _is_plain(value: Any) -> bool:
         and value.dtype in FLOATING
         and value.layout is torch.strided
         and not value.is_nested
-        and value.is_contiguous()
         and value.numel() > 0  # strides of nothing are torch's own choice
+        # Not is_contiguous(), which lets axes of one element have any stride; torch keeps those.
+        and value.stride() == _strides(value.shape)
     )
 
 
 def _like(tensor: Any) -> Any:
-    shape = tensor.shape
+    return EMPTY(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=tensor.device)
+
+
+def _strides(shape: Any) -> tuple[int, ...]:
+    """Strides of a tensor as it is made."""
     strides, step = [], 1
     for size in reversed(shape):
         strides.append(step)
-        step *= max(size, 1)
-    return EMPTY(shape, strides[::-1], dtype=tensor.dtype, device=tensor.device)
+        step *= size
+    return tuple(strides[::-1])
 
 
 def _spreads_over(small: Any, large: Any) -> bool:
