@@ -100,44 +100,45 @@ class Attributes:
         self._clear()
 
     def _clear(self) -> None:
-        self._dicts: list[Any] = []
-        self._names: list[Any] = []
-        self._last: list[Any] = []
+        self.state: State | None = None
+        self.dicts: list[Any] = []
+        self.names: list[Any] = []
+        self.last: list[Any] = []
         self._slots: list[Any] = []
         self._slot_names: list[str] = []
         self._tensors: list[Place] = []
         """Places of tensors, and of containers of tensors, which are never held."""
         self._forms: list[Any] = []
-        self._sized: list[Any] = []
-        self._sizes: list[int] = []
+        self.sized: list[Any] = []
+        self.sizes: list[int] = []
+        self.more = False
+        """Whether ``now`` has more to compare than what dictionaries hold."""
         self._owners: dict[int, Name] = {}
         """By a container's id, where it is kept."""
         self._objects: dict[int, Any] = {}
         """What was looked at, by id; kept, so that an id stays its own."""
         self._seen: set[Name] = set()
         self._places: list[Place] = []
-        self._state: State | None = None
 
     # ------------------------------------------------------------ the hot path
 
-    def now(self, module: Any) -> State:
-        """The state in which a call finds its model."""
-        state = self._state
-        try:
-            if (
-                state is not None
-                and all(map(is_, map(getitem, self._dicts, self._names), self._last))
-                and list(map(len, self._sized)) == self._sizes
-                and (not self._slots or self._slots_are_same())
-                and (not self._tensors or self._tensors_are_alike())
-            ):
+    def now(self, module: Any, *, same: bool = False) -> State:
+        """The state in which a call finds its model.
+
+        Args:
+            module: The model.
+            same: What dictionaries hold is known to be as it was (``Seam.key`` compares it itself,
+                which saves a call of Python on each step).
+
+        """
+        state = self.state
+        with suppress(AttributeError, LookupError, TypeError, ValueError):  # it is no longer there
+            if state is not None and same and self._slots_are_same() and self._tensors_are_alike():
                 return state
-        except (AttributeError, LookupError, TypeError, ValueError):
-            state = None  # something is no longer there
         return self._look(module)
 
     def _slots_are_same(self) -> bool:
-        values = self._last[len(self._dicts) :]
+        values = self.last[len(self.dicts) :]
         return all(map(is_, map(getattr, self._slots, self._slot_names), values))
 
     def _tensors_are_alike(self) -> bool:
@@ -145,19 +146,19 @@ class Attributes:
 
     def _look(self, module: Any) -> State:
         """Something changed: find out what."""
-        for container, size in zip(self._sized, self._sizes, strict=True):
+        for container, size in zip(self.sized, self.sizes, strict=True):
             if len(container) != size and id(container) in self._owners:
                 self._drifted(self._owners[id(container)], len(container))
-        before = dict(zip(map(_named, self._places), self._last, strict=True))
+        before = dict(zip(map(_named, self._places), self.last, strict=True))
         self._clear()
         self._gather(module)
-        for place, value in zip(self._places, self._last, strict=True):
+        for place, value in zip(self._places, self.last, strict=True):
             name = _named(place)
             if before.get(name, value) is not value and type(value) in PLAIN:
                 self._drifted(name, value)
-        values = list(map(_kept, self._last))
-        layout = *self._names, *self._slot_names, *(name for _, name in self._tensors)
-        key = layout, tuple(map(_canonical, values)), tuple(self._forms), tuple(self._sizes)
+        values = list(map(_kept, self.last))
+        layout = *self.names, *self._slot_names, *(name for _, name in self._tensors)
+        key = layout, tuple(map(_canonical, values)), tuple(self._forms), tuple(self.sizes)
         state = self._states.get(key)
         if state is None:
             hollow = [_hollow(holder[name], self._torch) for holder, name in self._tensors]
@@ -166,7 +167,7 @@ class Attributes:
             self._states[key] = state
             while len(self._states) > MOST_STATES:
                 del self._states[next(iter(self._states))]
-        self._state = state
+        self.state = state
         return state
 
     # ------------------------------------------------------------ what changes always
@@ -196,7 +197,7 @@ class Attributes:
 
     def forget(self) -> None:
         """Look at everything anew at the next call."""
-        self._state = None
+        self.state = None
 
     def _idle(self, name: Name) -> bool:
         """Whether it is known to decide nothing."""
@@ -209,10 +210,10 @@ class Attributes:
         classes: dict[type, None] = {}
         for part in module.modules():
             table = part.__dict__
-            self._sized.append(table)
+            self.sized.append(table)
             children = table.get("_modules")
             if children:
-                self._sized.append(children)
+                self.sized.append(children)
             kind = type(part)
             home = kind.__module__
             if home.startswith("torch.nn.modules") and kind.__name__ in INERT:
@@ -227,12 +228,13 @@ class Attributes:
             classes.update(dict.fromkeys(k for k in kind.__mro__ if _root(k) not in LIBRARIES))
         for kind in classes:
             self._class(kind)
-        places = [*zip(self._dicts, self._names, strict=True)]
+        places = [*zip(self.dicts, self.names, strict=True)]
         self._places = [*places, *zip(self._slots, self._slot_names, strict=True)]
-        values = list(map(getitem, self._dicts, self._names))
-        self._last = [*values, *map(getattr, self._slots, self._slot_names)]
+        values = list(map(getitem, self.dicts, self.names))
+        self.last = [*values, *map(getattr, self._slots, self._slot_names)]
         self._forms = [_form(holder[name]) for holder, name in self._tensors]
-        self._sizes = list(map(len, self._sized))
+        self.sizes = list(map(len, self.sized))
+        self.more = bool(self._slots or self._tensors)
 
     def _table(
         self, table: Mapping[Any, Any], depth: int, leave: frozenset[str] = frozenset()
@@ -244,7 +246,7 @@ class Attributes:
     def _take(self, holder: Any, name: Any, value: Any, depth: int) -> None:
         """Watch what a dictionary or list holds at a name."""
         kind = type(value)
-        if len(self._dicts) > MOST_PLACES or self._idle((id(holder), name)):
+        if len(self.dicts) > MOST_PLACES or self._idle((id(holder), name)):
             return
         if _holds(value, self._torch.Tensor):
             self._objects[id(holder)] = holder
@@ -264,15 +266,15 @@ class Attributes:
         if (id(holder), name) not in self._seen:
             self._seen.add((id(holder), name))
             self._objects[id(holder)] = holder
-            self._dicts.append(holder)
-            self._names.append(name)
+            self.dicts.append(holder)
+            self.names.append(name)
 
     def _inside(self, value: Any, owner: Name, depth: int) -> None:
         if id(value) in self._owners:
             return
         self._objects[id(value)] = value
         self._owners[id(value)] = owner
-        self._sized.append(value)
+        self.sized.append(value)
         if isinstance(value, dict) and depth:
             self._table(value, depth - 1)
         elif isinstance(value, list) and depth:

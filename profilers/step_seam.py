@@ -17,7 +17,7 @@ from collections import OrderedDict, deque
 from collections.abc import Hashable
 from functools import partial
 from itertools import repeat
-from operator import attrgetter, getitem, setitem
+from operator import attrgetter, getitem, is_, setitem
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -234,7 +234,17 @@ class Seam:
 
     def key(self, module: Any, args: Any, kwargs: Any) -> tuple[Hashable, ...]:
         """Everything that the call's cost may depend on."""
-        device = self.device
+        device, watched = self.device, self.attributes
+        state = watched.state
+        try:
+            same = (
+                all(map(is_, map(getitem, watched.dicts, watched.names), watched.last))
+                and list(map(len, watched.sized)) == watched.sizes
+            )
+        except (AttributeError, LookupError, TypeError, ValueError):
+            same = False  # something is no longer there
+        if state is None or watched.more or not same:
+            state = watched.now(module, same=same)
         with _plainly():
             required = tuple(map(_requires_grad, self.parameters))
         parts: list[Any] = [
@@ -243,7 +253,7 @@ class Seam:
             any_autocast() and is_autocast_enabled(device) and torch.get_autocast_dtype(device),
             required,
             self.shapes,
-            self.attributes.now(module),
+            state,
         ]
         for value in args:
             if type(value) is _Tensor and value.layout is _strided and not value.is_nested:
@@ -309,7 +319,7 @@ class Seam:
         tensors = signer.inputs(args, kwargs)
         kind.place = id(self)
         kind.seam = weakref.ref(self)
-        kind.state = self.attributes.now(module)
+        kind.state = self.attributes.state  # that of the key
         kind.inputs = tuple(map(text_of, tensors[:MOST_OUTPUTS]))
         kind.real = not any(t.is_meta or type(t).__name__ == "FakeTensor" for t in tensors)
         kind.tokens, kind.samples = tokens_of(kwargs, tensors)
