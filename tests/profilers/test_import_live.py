@@ -107,7 +107,7 @@ def test_wandb_as_installed(nvml, tmp_path):
     nvml(SCRIPT)
     start_clock(tmp_path)
     # The collector starts beside the run, and on a busy machine long after it.
-    for steps in ("10", "50", "150"):
+    for steps in ("10", "50", "150", "180"):
         folder = tmp_path / steps
         folder.mkdir()
         _watched(python, WANDB, folder, steps, WANDB_ERROR_REPORTING="false")
@@ -118,9 +118,7 @@ def test_wandb_as_installed(nvml, tmp_path):
             if all(len(device) >= 3 for device in trace.devices.values()):
                 break
     else:
-        pytest.skip(
-            "W&B'S COLLECTOR WROTE LESS THAN THREE STATISTICS IN A MINUTE: try an idle machine"
-        )
+        pytest.fail("W&B wrote less than three statistics of a device in any of four runs")
     h100 = next(key for key in trace.devices if key.uuid.endswith("01"))
     assert len(trace.devices) == 2
     assert trace.devices[h100].device.name == "NVIDIA H100 80GB HBM3"
