@@ -1,15 +1,18 @@
 """Products that no module's call shows: a contrastive loss, a tied head written into the loop.
 
-Where a backward pass begins, the graph is walked from there to the outputs of the calls that were
-seen, which carry a mark. What lies between was computed by the program itself, and each product's
-sizes are in the graph. As long as nothing is found the walk is made only now and then. No torch is
-imported here.
+Where a backward pass begins, the graph is walked from there to the calls that were seen. Autograd
+numbers its nodes as they are made, so what a call made lies between two numbers, whatever it returns;
+its outputs carry a mark besides, since each thread has numbers of its own. What lies before them was
+computed by the program itself, and each product's sizes are in the graph. As long as nothing is found
+the walk is made only now and then. No torch is imported here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from math import prod
+from operator import itemgetter
 from typing import Any
 
 MARK = "flopledger-output"
@@ -27,12 +30,20 @@ OPERANDS = {
 OTHERS = ("ConvolutionBackward", "ScaledDotProduct", "AddbmmBackward", "LinearBackward")
 """Work whose cost the graph alone does not say."""
 
+Span = tuple[int, int]
+"""Numbers of the first node that a call made, and of the first one after it."""
 Product = tuple[str, int, int]
 """Dtype that went in, FLOP of the forward, FLOP of the backward."""
 
 
-def outside(outputs: Iterable[Any]) -> tuple[tuple[Product, ...], tuple[str, ...]]:
+def outside(
+    outputs: Iterable[Any], spans: Sequence[Span]
+) -> tuple[tuple[Product, ...], tuple[str, ...]]:
     """Products between where a pass begins and the calls that were seen, and what is no product.
+
+    Args:
+        outputs: Tensors at which the pass begins.
+        spans: Of each call that was seen.
 
     Returns:
         The products, and names of other work that was found and whose cost is not known.
@@ -40,12 +51,17 @@ def outside(outputs: Iterable[Any]) -> tuple[tuple[Product, ...], tuple[str, ...
     """
     found: list[Product] = []
     other: set[str] = set()
+    calls = sorted(spans)
     waiting = [tensor.grad_fn for tensor in outputs if getattr(tensor, "grad_fn", None) is not None]
     seen = set(waiting)
     while waiting:
         node = waiting.pop()
         facts = node.metadata
         if MARK in facts:
+            continue
+        if _is_within(node, calls):
+            # What it asks of the call is not known: only outputs that were found are watched.
+            other.add("a backward into a model by no output that was seen")
             continue
         name = type(node).__name__
         if name in OPERANDS:
@@ -61,6 +77,13 @@ def outside(outputs: Iterable[Any]) -> tuple[tuple[Product, ...], tuple[str, ...
             other.add(f"a graph of more than {MOST_NODES} nodes")
             break
     return tuple(sorted(found)), tuple(sorted(other))
+
+
+def _is_within(node: Any, calls: Sequence[Span]) -> bool:
+    """Whether a call that was seen made a node."""
+    number = node._sequence_nr()
+    place = bisect_right(calls, number, key=itemgetter(0)) - 1
+    return place >= 0 and number < calls[place][1]
 
 
 def _product(node: Any, name: str, *, again: bool) -> Product:

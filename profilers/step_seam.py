@@ -26,6 +26,7 @@ from torch import is_autocast_enabled, is_grad_enabled
 from torch._C import _current_graph_task_id as graph_task
 from torch._C import _get_tracing_state as tracing_state
 from torch._C import _is_any_autocast_enabled as any_autocast
+from torch._C._autograd import _get_sequence_nr as _sequence
 from torch._C._dynamo.eval_frame import (
     _FrameAction,
     _FrameExecStrategy,
@@ -172,6 +173,7 @@ class Seam:
         states = inside = ()  # type: Any
         try:
             call = self.enter(module, args, kwargs)
+            first = _sequence()
             states, inside, epoch = self.states, self.inside, self.epoch
             _drain(map(setitem, states, _NAME, _NONE))
             inner = self.inner
@@ -190,6 +192,7 @@ class Seam:
                 observer.modules.restore(states, inside)
             here.depth = 0
         if call is not None:
+            observer.spans.append((first, _sequence()))
             self.leave(call, out)
         return out
 

@@ -291,3 +291,51 @@ def test_a_backward_that_begins_inside_of_a_model_opens_the_upper_end(run: Run) 
     assert "work-outside-modules" in run.notes()
     costs = [run.process.costs[cost] for step in run.process.steps() for cost, _ in step.calls]
     assert any(cost.bounds is not None and cost.bounds[1] is None for cost in costs)
+
+
+class Sealed:
+    """An output whose tensor nobody finds: it has neither items nor a dictionary."""
+
+    __slots__ = ("hidden",)
+
+    def __init__(self, hidden: torch.Tensor) -> None:
+        self.hidden = hidden
+
+
+@pytest.mark.parametrize(
+    ("wrap", "loss", "is_open"),
+    [
+        (lambda h: [h * 1.0, h * 2.0], sum, False),
+        (lambda h: [h * float(n) for n in range(40)], sum, True),  # only the first are watched
+        (lambda h: [h * float(n) for n in range(40)], lambda out: out[30], True),
+        (Sealed, lambda out: out.hidden, True),
+    ],
+)
+def test_products_inside_of_a_call_are_never_counted_twice(
+    run: Run, wrap: Any, loss: Any, is_open: bool
+) -> None:
+    """Where a backward enters a model by an output that nobody watches, the upper end is open."""
+
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(8, 16), nn.Linear(16, 8)
+
+        def forward(self, x: torch.Tensor) -> Any:
+            return wrap(self.second(torch.relu(self.first(x))))
+
+    model = Two()
+    optimizer = sgd(model)
+    with run.record():
+        for _ in range(3):
+            loss(model(torch.randn(4, 8))).sum().backward()
+            optimizer.step()
+    forward = 2 * 4 * 8 * 16 * 2
+    most = forward + 1024 + 2048  # the first layer's input asks for no gradient
+    for step in run.process.steps():
+        costs = [run.process.costs[cost] for cost, _ in step.calls]
+        bounds = [cost.bounds for cost in costs if cost.bounds is not None]
+        assert any(high is None for _, high in bounds) == is_open
+        counted = sum(int(cost.model_flop or 0) for cost in costs)
+        assert forward <= counted <= most
+        assert is_open or counted == most
