@@ -2,6 +2,9 @@
 
 A rotary table that is built at the first call, a cache of keys: such an object is no module, and
 what a trace leaves in it (tensors without storage) would meet the caller's real ones afterwards.
+
+Only what got other tensors is put back. A model may lead to a logger, a queue or a trainer, which
+other threads of the caller's write to while the trace runs: theirs is not ours to take back.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import operator
 import types
 from contextlib import contextmanager
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,7 +34,7 @@ PLAIN = frozenset(
 
 @contextmanager
 def kept_helpers(roots: Iterable[Any]) -> Iterator[None]:
-    """Afterwards, every plain object reachable from the roots has its attributes back.
+    """Afterwards, every plain object reachable from the roots that got tensors is as it was.
 
     Args:
         roots: what modules hold as attributes, and inputs.
@@ -46,27 +50,34 @@ def kept_helpers(roots: Iterable[Any]) -> Iterator[None]:
         yield
     finally:
         for item, before in objects:
-            now = vars(item)
-            if now.keys() != before.keys() or any(now[key] is not before[key] for key in before):
-                now.clear()
-                now.update(before)
-        for item, copy in containers:
-            _refill(item, copy)
+            _refill(vars(item), before)
+        for item, before in containers:
+            _refill(item, before)
 
 
 def _collect(value: Any, found: dict[int, Any], depth: int) -> None:
     if depth < 0 or id(value) in found or len(found) > MOST:
         return
-    if type(value) in CONTAINERS or isinstance(value, tuple):
-        inside = list(value.values()) if isinstance(value, dict) else list(value)
-    elif _is_helper(value):
-        inside = list(vars(value).values())
-    else:
+    inside = _inside(value)
+    if not inside and not _is_kept(value):
         return
     found[id(value)] = value
     for item in inside[:1000]:
         if type(item) not in PLAIN:
             _collect(item, found, depth - 1)
+
+
+def _inside(value: Any) -> list[Any]:
+    """What a container or a helper holds."""
+    if isinstance(value, dict) and type(value) in CONTAINERS:
+        return list(value.values())
+    if type(value) in CONTAINERS or isinstance(value, tuple):
+        return list(value)
+    return list(vars(value).values()) if _is_helper(value) else []
+
+
+def _is_kept(value: Any) -> bool:
+    return type(value) in CONTAINERS or _is_helper(value)
 
 
 def _is_helper(value: Any) -> bool:
@@ -77,15 +88,44 @@ def _is_helper(value: Any) -> bool:
     return home not in {"torch", "builtins", "functools", "typing"}
 
 
-def _refill(container: Any, copy: Any) -> None:
-    """Give a container its items back, unless it still has them."""
+def _refill(container: Any, before: Any) -> None:
+    """Give a container its items back, if tensors came or went."""
+    if _is_same(container, before):
+        return
+    if not any(_holds_tensor(item, DEPTH) for item in _changed(container, before)):
+        return
     if isinstance(container, list):
-        if len(container) != len(copy) or any(map(operator.is_not, container, copy)):
-            container[:] = copy
-    elif isinstance(container, set):
-        if container != copy:
-            container.clear()
-            container.update(copy)
-    elif container.keys() != copy.keys() or any(container[k] is not copy[k] for k in copy):
+        container[:] = before
+    else:
         container.clear()
-        container.update(copy)
+        container.update(before)
+
+
+def _is_same(container: Any, before: Any) -> bool:
+    """Whether each item is the one that it was, compared in C: lists may be long."""
+    if isinstance(container, set):
+        return bool(container == before)
+    if isinstance(container, dict):
+        if container.keys() != before.keys():
+            return False
+        return not any(map(operator.is_not, map(container.get, before), before.values()))
+    return len(container) == len(before) and not any(map(operator.is_not, container, before))
+
+
+def _changed(container: Any, before: Any) -> list[Any]:
+    """Items that are not where they were, or no longer there."""
+    if isinstance(container, dict):
+        pairs = [(container.get(key), before.get(key)) for key in {**before, **container}]
+    elif isinstance(container, list):
+        pairs = list(zip_longest(container, before))
+    else:
+        pairs = [(item, None) for item in container ^ before]
+    return [item for now, then in pairs if now is not then for item in (now, then)]
+
+
+def _holds_tensor(value: Any, depth: int) -> bool:
+    if isinstance(value, torch.Tensor):
+        return True
+    if depth < 0 or type(value) in PLAIN:
+        return False
+    return any(_holds_tensor(item, depth - 1) for item in _inside(value)[:1000])

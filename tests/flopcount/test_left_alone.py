@@ -135,3 +135,44 @@ def test_settings_that_a_forward_changes():
     assert not torch.are_deterministic_algorithms_enabled()
     assert not torch.is_deterministic_algorithms_warn_only_enabled()
     assert torch.get_float32_matmul_precision() == "highest"
+
+
+class Tracker:
+    """What a trainer or a logger is to a model: reachable, and written to by other threads."""
+
+    def __init__(self):
+        self.sent, self.queue, self.keys = 0, [], None
+
+
+def test_what_others_write_meanwhile_stays():
+    tracker = Tracker()
+
+    class Led(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.trainer = nn.Linear(4, 4), tracker
+
+        def forward(self, x):
+            tracker.sent += 1  # as another thread might, while the count runs
+            tracker.queue.append("row")
+            return self.inner(x)
+
+    flopcount.count(Led(), X)
+    assert tracker.sent == len(tracker.queue) > 0
+
+
+def test_a_helper_that_got_tensors_is_as_it_was_altogether():
+    """A cache counts what it holds: one without the other would be neither."""
+    cache = Tracker()
+
+    class Caching(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Linear(4, 4)
+
+        def forward(self, x, cache):
+            cache.keys, cache.sent = x, cache.sent + len(x)
+            return self.inner(x)
+
+    flopcount.count(Caching(), X, cache=cache)
+    assert (cache.keys, cache.sent) == (None, 0)
