@@ -30,7 +30,7 @@ from flopcount.ledger import Tally, UnknownTally, ZeroTally
 from flopcount.meta_kernels import rescue
 from flopcount.originals import Originals
 from flopcount.parallel import dtensor_type, is_sharded
-from flopcount.pieces import Pieces, noticed, on_all
+from flopcount.pieces import Pieces, left_after, noticed, on_all
 from flopcount.registry import Cost, evaluate
 from flopcount.rules import is_mutable, parameters_of, resolve
 from flopcount.scopes import UNMASKED, Attention, Scope, Watch, next_number, seeing_engines
@@ -115,8 +115,9 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         self._write(func, rule, args, kwargs, out)
         self._ranks = 1
         if ranks > 1:
+            left = left_after(func, args, ranks)
             for tensor in tensors(out):
-                self.pieces.mark(tensor, ranks)
+                self.pieces.mark(tensor, left)
         self._local(func, rule, args, kwargs, out)
         return out
 

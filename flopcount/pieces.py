@@ -14,6 +14,7 @@ from functools import wraps
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from flopcount.parallel import dtensor_type
@@ -82,6 +83,26 @@ def _ranks(value: Any) -> int:
     """Over how many ranks a sharded tensor is divided, as pieces or as summands."""
     sizes = zip(value.placements, value.device_mesh.shape, strict=True)
     return prod(size for placement, size in sizes if not placement.is_replicate())
+
+
+def left_after(func: Any, args: Any, ranks: int) -> int:
+    """Of how many pieces a result is one: gathering or adding up makes a whole of a group's pieces.
+
+    Args:
+        func: The op.
+        args: Its positional arguments, as ``torch.distributed._functional_collectives`` gives them.
+        ranks: Of how many pieces its input is one.
+
+    """
+    if func.namespace != "_c10d_functional":
+        return ranks
+    name = func._opname
+    if name.startswith("all_gather_into_tensor"):
+        return max(1, ranks // int(args[1]))
+    if name.startswith("all_reduce"):
+        group = torch.distributed.distributed_c10d._resolve_process_group(args[2])
+        return max(1, ranks // int(group.size()))
+    return ranks
 
 
 def on_all(cost: Cost, ranks: int) -> Cost:

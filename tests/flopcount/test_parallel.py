@@ -136,3 +136,27 @@ def test_a_plain_layer_between_sharded_ones(mesh):
     assert count.forward == FORWARD + between
     assert count.backward == BACKWARD + 2 * between
     assert count.per_rank.replicated == 0
+
+
+@pytest.mark.parametrize("how", ["gathered", "added up"])
+def test_what_a_collective_made_whole_counts_once_again(mesh, how):
+    """Eight ranks that compute the same product of the same whole compute it once for the model."""
+    import torch.distributed._functional_collectives as collectives
+    from torch.distributed.tensor.parallel import ColwiseParallel, parallelize_module
+
+    class Whole(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.up, self.down = nn.Linear(64, 256), nn.Linear(256, 64)
+
+        def forward(self, x):
+            piece = self.up(x)  # 32 of 256 columns, a plain tensor
+            if how == "gathered":
+                return self.down(collectives.all_gather_tensor(piece, gather_dim=1, group=mesh))
+            summand = piece @ torch.ones(32, 256)
+            return self.down(collectives.all_reduce(summand, "sum", mesh))
+
+    model = parallelize_module(Whole(), mesh, {"up": ColwiseParallel()})
+    # The summands are 8 products of 4 x 32 by 32 x 256.
+    summands = 0 if how == "gathered" else 8 * 2 * 4 * 32 * 256
+    assert flopcount.count(model, torch.zeros(4, 64)).forward == FORWARD + summands
