@@ -82,6 +82,43 @@ def by_counter(function: Callable[[], Any]) -> int:
     return int(counter.get_total_flops())
 
 
+Mark = Callable[[], None]
+"""What a loop calls at the end of each of its steps."""
+
+
+def steps_by_counter(loop: Callable[[Mark], None]) -> list[int]:
+    """FLOP of each step by torch's counter."""
+    found: list[int] = []
+    counters = [FlopCounterMode(display=False)]
+    counters[0].__enter__()
+
+    def mark() -> None:
+        done = counters.pop()
+        done.__exit__(None, None, None)
+        found.append(int(done.get_total_flops()))
+        counters.append(FlopCounterMode(display=False))
+        counters[0].__enter__()
+
+    try:
+        loop(mark)
+    finally:
+        counters[0].__exit__(None, None, None)
+    return found
+
+
+def recorded_as_counted(run: Run, loop: Callable[[Mark], None]) -> list[int]:
+    """Record a loop: each step is exactly what torch's counter says of it, and nothing is remarked."""
+    torch.manual_seed(0)
+    expected = steps_by_counter(loop)
+    torch.manual_seed(0)
+    with run.record():  # the models are gone when it ends
+        loop(lambda: None)
+    assert run.flop == expected
+    assert run.process.notes == ()
+    assert {cost.bounds for cost in run.process.costs.values()} == {None}
+    return expected
+
+
 def mlp(width: int = 8, depth: int = 2) -> Any:
     """A small model: ``depth`` linear layers of ``width`` x ``width``."""
     layers: list[Any] = []

@@ -15,13 +15,12 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
-from tests.recording.conftest import sgd  # noqa: E402
+from tests.recording.conftest import recorded_as_counted, sgd  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.recording.conftest import Run
-    from tests.recording.test_strange import Mark
+    from tests.recording.conftest import Mark, Run
 
 WIDTH = 8
 DEPTH = [3]
@@ -269,20 +268,8 @@ LOOPS = [
 
 @pytest.mark.parametrize("loop", LOOPS, ids=lambda loop: loop.__name__)
 def test_each_step_equals_the_counter(run: Run, loop: Callable[[Mark], None]) -> None:
-    expected: list[int] = []
-    with torch.utils.flop_counter.FlopCounterMode(display=False) as counter:
-        before = [0]
-
-        def mark() -> None:
-            expected.append(int(counter.get_total_flops()) - before[0])
-            before[0] = int(counter.get_total_flops())
-
-        loop(mark)
-    with run.record():
-        loop(lambda: None)
-    assert run.flop == expected
+    expected = recorded_as_counted(run, loop)
     assert len(set(expected)) > 1  # otherwise the loop tests nothing
-    assert {cost.bounds for cost in run.process.costs.values()} == {None}
 
 
 def test_numbers_that_decide_nothing_are_left_alone(run: Run) -> None:

@@ -15,13 +15,10 @@ from torch.nn import functional  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 from torch.utils.flop_counter import flop_registry  # noqa: E402
 
-from tests.recording.conftest import sgd  # noqa: E402
-from tests.recording.test_strange import by_counter  # noqa: E402
+from tests.recording.conftest import recorded_as_counted, sgd  # noqa: E402
 
 if TYPE_CHECKING:
-    from tests.recording.conftest import Run
-
-Mark = Callable[[], None]
+    from tests.recording.conftest import Mark, Run
 
 
 def net(*sizes: int) -> Any:
@@ -105,13 +102,7 @@ LOOPS = [
 
 @pytest.mark.parametrize("loop", LOOPS, ids=lambda loop: loop.__name__)
 def test_each_step_is_what_the_counter_says(run: Run, loop: Callable[[Mark], None]) -> None:
-    torch.manual_seed(0)
-    expected = by_counter(loop)
-    torch.manual_seed(0)
-    with run.record():
-        loop(lambda: None)
-    assert run.flop == expected
-    assert run.process.notes == ()
+    recorded_as_counted(run, loop)
 
 
 def test_adversarial_examples(run: Run) -> None:

@@ -14,13 +14,13 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402, N812
 
-from tests.recording.conftest import sgd  # noqa: E402
-from tests.recording.test_strange import Mark, Net, by_counter, ids  # noqa: E402
+from tests.recording.conftest import recorded_as_counted, sgd  # noqa: E402
+from tests.recording.test_strange import Net, ids  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.recording.conftest import Run
+    from tests.recording.conftest import Mark, Run
 
 
 def packed_by_lengths(mark: Mark) -> None:
@@ -169,14 +169,7 @@ LOOPS = [
 
 @pytest.mark.parametrize("loop", LOOPS, ids=lambda loop: loop.__name__)
 def test_each_step_is_what_the_counter_says(run: Run, loop: Callable[[Mark], None]) -> None:
-    torch.manual_seed(0)
-    expected = by_counter(loop)
-    torch.manual_seed(0)
-    with run.record():
-        loop(lambda: None)
-    assert run.flop == expected
-    assert run.process.notes == ()
-    assert all(cost.bounds is None for cost in run.process.costs.values())
+    recorded_as_counted(run, loop)
 
 
 @pytest.mark.parametrize("asked", ["a number", "a size"])

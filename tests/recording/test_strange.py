@@ -11,14 +11,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
-from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
-from tests.recording.conftest import mlp, sgd  # noqa: E402
+from tests.recording.conftest import mlp, recorded_as_counted, sgd  # noqa: E402
 
 if TYPE_CHECKING:
-    from tests.recording.conftest import Run
+    from tests.recording.conftest import Mark, Run
 
-Mark = Callable[[], None]
 ONE = 512
 """One product of a layer of 8 x 8 on 4 rows: 2·4·8·8 FLOP."""
 
@@ -223,35 +221,9 @@ LOOPS = [
 ]
 
 
-def by_counter(loop: Callable[[Mark], None]) -> list[int]:
-    """FLOP of each step by torch's counter."""
-    found: list[int] = []
-    counters = [FlopCounterMode(display=False)]
-    counters[0].__enter__()
-
-    def mark() -> None:
-        done = counters.pop()
-        done.__exit__(None, None, None)
-        found.append(int(done.get_total_flops()))
-        counters.append(FlopCounterMode(display=False))
-        counters[0].__enter__()
-
-    try:
-        loop(mark)
-    finally:
-        counters[0].__exit__(None, None, None)
-    return found
-
-
 @pytest.mark.parametrize("loop", LOOPS, ids=lambda loop: loop.__name__)
 def test_each_step_is_what_the_counter_says(run: Run, loop: Callable[[Mark], None]) -> None:
-    torch.manual_seed(0)
-    expected = by_counter(loop)
-    torch.manual_seed(0)
-    with run.record():  # the models are gone when it ends
-        loop(lambda: None)
-    assert run.flop == expected
-    assert run.process.notes == ()
+    recorded_as_counted(run, loop)
 
 
 def test_a_model_that_throws_dice_has_an_open_bound(run: Run) -> None:
