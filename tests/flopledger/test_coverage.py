@@ -223,7 +223,7 @@ def test_far_apart_is_said_without_a_figure():
 
 
 def test_a_tiny_utilisation_is_not_nought():
-    assert text.percent(Interval(low=None, best=2e-6, high=None)) == "2.0e-4%"
+    assert text.percent(Interval(low=None, best=2e-6, high=None)) == "< 0.01%"
 
 
 def by_index(content):

@@ -41,6 +41,11 @@ def _python(library: str) -> str:
     return os.environ[variable]
 
 
+def _alone() -> dict[str, str]:
+    """Return the environment without W&B's: a run of this process left its collector's address."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+
+
 def _watched(python: str, program: str, folder: Path, *arguments: str, **environment: str) -> None:
     done = subprocess.run(
         [python, "-c", program, str(folder), *arguments],
@@ -48,7 +53,7 @@ def _watched(python: str, program: str, folder: Path, *arguments: str, **environ
         text=True,
         timeout=90,
         cwd=folder,
-        env={**os.environ, "HOME": str(folder), **environment},
+        env={**_alone(), "HOME": str(folder), **environment},
     )
     assert done.returncode == 0, done.stderr[-2000:]
 
@@ -107,7 +112,7 @@ def test_wandb_as_installed(nvml, tmp_path):
     nvml(SCRIPT)
     start_clock(tmp_path)
     # The collector starts beside the run, and on a busy machine long after it.
-    for steps in ("10", "50", "150", "180"):
+    for steps in ("10", "50", "150"):
         folder = tmp_path / steps
         folder.mkdir()
         _watched(python, WANDB, folder, steps, WANDB_ERROR_REPORTING="false")
@@ -118,7 +123,7 @@ def test_wandb_as_installed(nvml, tmp_path):
             if all(len(device) >= 3 for device in trace.devices.values()):
                 break
     else:
-        pytest.fail("W&B wrote less than three statistics of a device in any of four runs")
+        pytest.fail("W&B wrote less than three statistics of a device in any of three runs")
     h100 = next(key for key in trace.devices if key.uuid.endswith("01"))
     assert len(trace.devices) == 2
     assert trace.devices[h100].device.name == "NVIDIA H100 80GB HBM3"
