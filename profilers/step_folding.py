@@ -320,8 +320,8 @@ class Folding:
     def _settle(self, open_: Open, until: int) -> tuple[int | None, int | None]:
         """Turn pending calls into counts; return the tokens and samples that were trained on."""
         pending, open_.pending = open_.pending, []
-        tokens: dict[int, int] = {}
-        samples: dict[int, int] = {}
+        tokens: dict[tuple[bool, int], int] = {}
+        samples: dict[tuple[bool, int], int] = {}
         for call in pending:
             kind, fired, _, again = call
             known = len(fired)
@@ -335,12 +335,12 @@ class Folding:
             if _references(call) > _UNHOOKED + 1:  # one more: the local name ``fired``
                 self._lingering.append((call, known))
             if variant.passes:
-                place = kind.place
+                place = (bool(kind.trained), kind.place)
                 if kind.tokens is not None:
                     tokens[place] = tokens.get(place, 0) + kind.tokens
                 if kind.samples is not None:
                     samples[place] = samples.get(place, 0) + kind.samples
-        return max(tokens.values(), default=None), max(samples.values(), default=None)
+        return _most(tokens), _most(samples)
 
     # ------------------------------------------------------------ beside training
 
@@ -408,6 +408,12 @@ class Folding:
             kind.became(list(fired), again=again) for kind, fired, _, again in self.step.pending
         ]
         return [*pending, *self.step.calls, *self.aside.calls]
+
+
+def _most(counted: dict[tuple[bool, int], int]) -> int | None:
+    """Of several models the one with most; what has nothing to train (a loss) does not say how much was."""
+    models = [number for (trained, _), number in counted.items() if trained]
+    return max(models or counted.values(), default=None)
 
 
 def _end_of(open_: Open, otherwise: int) -> int:
