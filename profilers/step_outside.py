@@ -12,6 +12,7 @@ is found the walk is made only now and then. No torch is imported here.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from math import prod
 from operator import itemgetter
@@ -24,6 +25,8 @@ MARK = "flopledger-output"
 DONE = "flopledger-counted"
 CLEAN = (-1, -1)
 """As a mark: nothing that the program computed itself went into the call."""
+MOST_SPANS = 4096
+"""So many calls are remembered by what they added to the graph."""
 MOST_NODES = 4096
 """A graph outside of modules with more nodes is not walked to its end."""
 MOST_WITHIN = 1 << 17
@@ -61,14 +64,35 @@ Product = tuple[str, int, int]
 """Dtype that went in, FLOP of the forward, FLOP of the backward."""
 
 
+class Spans:
+    """What the last calls added to the graph, oldest first."""
+
+    def __init__(self) -> None:
+        self.fresh: deque[Span] = deque(maxlen=MOST_SPANS)
+        """Where the hot path puts them."""
+        self._known: list[Span] = []
+        self._tangled = False
+        """Calls of several threads, each with numbers of its own, lie side by side."""
+
+    def ascending(self) -> Sequence[Span]:
+        """All of them, by their numbers."""
+        known, fresh = self._known, self.fresh
+        while fresh:
+            span = fresh.popleft()
+            self._tangled |= bool(known) and span < known[-1]
+            known.append(span)
+        del known[:-MOST_SPANS]
+        return sorted(known) if self._tangled else known
+
+
 def outside(
-    outputs: Iterable[Any], spans: Sequence[Span]
+    outputs: Iterable[Any], calls: Sequence[Span]
 ) -> tuple[tuple[Product, ...], tuple[str, ...]]:
     """Products between where a pass begins and the calls that were seen, and what is no product.
 
     Args:
         outputs: Tensors at which the pass begins.
-        spans: Of each call that was seen.
+        calls: Of each call that was seen, in ascending order.
 
     Returns:
         The products, and names of other work that was found and whose cost is not known.
@@ -76,7 +100,7 @@ def outside(
     """
     found: list[Product] = []
     other: set[str] = set()
-    for node, name in _own_nodes(outputs, sorted(spans), other):
+    for node, name in _own_nodes(outputs, calls, other):
         if name in FACTORS:
             found.append(_product(node, name, again=DONE in node.metadata))
             node.metadata[DONE] = True
@@ -87,10 +111,10 @@ def outside(
     return tuple(sorted(found)), tuple(sorted(other))
 
 
-def mark_of(span: Span, inputs: Iterable[Any], spans: Sequence[Span]) -> Span:
+def mark_of(span: Span, inputs: Iterable[Any], calls: Sequence[Span]) -> Span:
     """The mark of a call's outputs: ``CLEAN`` where its inputs come from other calls alone."""
     other: set[str] = set()
-    for node, name in _own_nodes(inputs, sorted(spans), other, FEW_NODES):
+    for node, name in _own_nodes(inputs, calls, other, FEW_NODES):
         if name in FACTORS or _is_work(node, name):
             return span
     return span if other else CLEAN
