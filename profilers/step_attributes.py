@@ -7,7 +7,8 @@ identity; only where one differs is looked closer. No torch is imported here.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+import os
+from collections.abc import Hashable, Iterator, Mapping, Set
 from contextlib import contextmanager, suppress
 from types import FunctionType
 from typing import Any
@@ -23,6 +24,7 @@ from profilers.step_places import (
     Place,
     canonical,
     form_of,
+    has_graph,
     holds,
     hollow,
     is_settings,
@@ -52,12 +54,24 @@ INERT = frozenset(
 """Modules of torch whose attributes decide nothing of their products."""
 
 
+ENVIRONMENT = frozenset({"environ", "getenv"})
+"""Names by which the process's environment is read."""
+
+
 class State:
     """All attributes of a model at one time; one object for the same."""
 
-    __slots__ = ("_forms", "_places", "_values")
+    __slots__ = ("_contents", "_forms", "_places", "_values")
 
-    def __init__(self, places: list[Place], values: list[Any], forms: dict[Name, Any]) -> None:
+    def __init__(
+        self,
+        places: list[Place],
+        values: list[Any],
+        forms: dict[Name, Any],
+        contents: list[tuple[Any, Any]],
+    ) -> None:
+        self._contents = contents
+        """Lists and sets of plain values, which may have grown since, and what was in them."""
         self._places = places
         self._values = values
         self._forms = forms
@@ -67,7 +81,12 @@ class State:
     def restored(self, changed: Mapping[Name, Any]) -> Iterator[None]:
         """Inside, the model has these attributes again, but for some that are changed on purpose."""
         undo: list[tuple[Place, Any]] = []
+        filled: list[tuple[Any, Any]] = []
         try:
+            for container, inside in self._contents:
+                if len(container) != len(inside):
+                    filled.append((container, container.copy()))
+                    _fill(container, inside)
             for place, value in zip(self._places, self._values, strict=True):
                 name = named(place)
                 wanted = changed.get(name, value)
@@ -82,13 +101,22 @@ class State:
         finally:
             for place, present in reversed(undo):
                 write(place, present)
+            for container, inside in filled:
+                _fill(container, inside)
+
+
+def _fill(container: Any, inside: Any) -> None:
+    container.clear()
+    (container.extend if type(container) is list else container.update)(inside)
 
 
 class Attributes:
     """Watches the attributes of one model."""
 
-    def __init__(self, torch: Any) -> None:
+    def __init__(self, torch: Any, moving: Set[Name] = frozenset()) -> None:
+        """Take torch, and the places of buffers that the program exchanges."""
         self._torch = torch
+        self._moving = moving
         self._own = frozenset(vars(torch.nn.Module())) - {"training"}
         self._states: dict[Hashable, State] = {}
         self._judged: dict[Name, tuple[bool, Any]] = {}
@@ -109,10 +137,14 @@ class Attributes:
         """Places that are compared by their form: tensors and containers of them, which are never
         held, and what is made anew for each call."""
         self._forms: list[Any] = []
+        self._still: list[Place] = []
+        """Buffers, which are not compared until the program exchanges one."""
         self.sized: list[Any] = []
         self.sizes: list[int] = []
         self.more = False
         """Whether there is something to compare beside items and sizes (``alike``)."""
+        self.graphs = False
+        """Whether a tensor among them has a graph of its own: a backward may go on there."""
         self._owners: dict[int, Name] = {}
         """By a container's id, where it is kept."""
         self._objects: dict[int, Any] = {}
@@ -162,9 +194,17 @@ class Attributes:
         state = self._states.get(key)
         if state is None:
             places = [(holder, name) for holder, name, _ in self._all()]
-            shapes = [hollow(holder[name], self._torch) for holder, name in self._tensors]
-            forms = dict(zip(map(named, self._tensors), self._forms, strict=True))
-            state = State([*places, *self._tensors], [*values, *shapes], forms)
+            tensors = [*self._tensors, *self._still]
+            shapes = [hollow(holder[name], self._torch) for holder, name in tensors]
+            forms = {named(place): form_of(place[0][place[1]]) for place in tensors}
+            contents = [
+                (container, container.copy())
+                for container in self.sized
+                if type(container) in (list, set)
+                and len(container) <= MOST_ITEMS
+                and all(type(item) in PLAIN for item in container)
+            ]
+            state = State([*places, *tensors], [*values, *shapes], forms, contents)
             self._states[key] = state
             while len(self._states) > MOST_STATES:
                 del self._states[next(iter(self._states))]
@@ -233,6 +273,7 @@ class Attributes:
                 self.sized.append(children)
             kind = type(part)
             home = kind.__module__
+            self._buffers(table.get("_buffers"))
             if home.startswith("torch.nn.modules") and kind.__name__ in INERT:
                 continue
             if home.startswith("torch.") and not home.startswith("torch.nn.modules"):
@@ -248,6 +289,14 @@ class Attributes:
         self._forms = [form_of(holder[name]) for holder, name in self._tensors]
         self.sizes = list(map(len, self.sized))
         self.more = bool(self._fields or self._tensors)
+        self.graphs = any(has_graph(form) for form in self._forms)
+
+    def _buffers(self, buffers: Any) -> None:
+        for name in buffers or ():
+            moves = (id(buffers), name) in self._moving
+            if buffers[name] is not None and len(self._still) < MOST_ITEMS:
+                self._objects[id(buffers)] = buffers
+                (self._tensors if moves else self._still).append((buffers, name))
 
     def _table(
         self, table: Mapping[Any, Any], depth: int, leave: frozenset[str] = frozenset()
@@ -268,6 +317,8 @@ class Attributes:
             self._watch(holder, name, value)
             if isinstance(value, type) and depth and root_of(value) not in LIBRARIES:
                 self._class(value)
+            elif kind is FunctionType:
+                self._look_into(value)
         elif isinstance(value, list | dict | set):
             self._watch(holder, name, value)
             self._inside(value, (id(holder), name), depth)
@@ -326,12 +377,29 @@ class Attributes:
             elif isinstance(function, FunctionType) and function.__module__ == kind.__module__:
                 self._function(function)
 
+    def _look_into(self, function: FunctionType) -> None:
+        home = function.__module__ or ""
+        if id(function) not in self._objects and home.partition(".")[0] not in LIBRARIES:
+            self._objects[id(function)] = function
+            self._function(function)
+
     def _function(self, function: FunctionType) -> None:
-        """Settings that a method reads from its module's globals or from around it."""
+        """Settings that a method reads from its module's globals or from around it.
+
+        Also those that it reads by a function of its own module, and the environment's.
+        """
         world = function.__globals__
         for name in names_in(function.__code__):
             value = world.get(name)
-            if name in world and (type(value) in PLAIN or type(value) in (list, dict)):
+            kind: type = type(value)
+            if name in ENVIRONMENT:
+                self._table(os.environ._data, 0)  # type: ignore[attr-defined]
+            if name not in world:
+                continue
+            if isinstance(value, FunctionType):
+                if value.__module__ == function.__module__:
+                    self._look_into(value)
+            elif kind in PLAIN or kind in (list, dict) or root_of(kind) not in LIBRARIES:
                 self._take(world, name, value, 1)
         for cell in function.__closure__ or ():
             with suppress(ValueError):  # an empty cell
