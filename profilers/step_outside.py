@@ -10,6 +10,7 @@ the walk is made only now and then. No torch is imported here.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterable, Sequence
 from math import prod
 from operator import itemgetter
@@ -18,6 +19,8 @@ from typing import Any
 MARK = "flopledger-output"
 """In a node's metadata: the output of a call that was seen (profilers.step_seam)."""
 DONE = "flopledger-counted"
+MOST_SPANS = 4096
+"""So many calls are remembered by what they added to the graph."""
 MOST_NODES = 4096
 """A graph outside of modules with more nodes is not walked to its end."""
 OPERANDS = {
@@ -36,14 +39,35 @@ Product = tuple[str, int, int]
 """Dtype that went in, FLOP of the forward, FLOP of the backward."""
 
 
+class Spans:
+    """What the last calls added to the graph, oldest first."""
+
+    def __init__(self) -> None:
+        self.fresh: deque[Span] = deque(maxlen=MOST_SPANS)
+        """Where the hot path puts them."""
+        self._known: list[Span] = []
+        self._tangled = False
+        """Calls of several threads, each with numbers of its own, lie side by side."""
+
+    def ascending(self) -> Sequence[Span]:
+        """All of them, by their numbers."""
+        known, fresh = self._known, self.fresh
+        while fresh:
+            span = fresh.popleft()
+            self._tangled |= bool(known) and span < known[-1]
+            known.append(span)
+        del known[:-MOST_SPANS]
+        return sorted(known) if self._tangled else known
+
+
 def outside(
-    outputs: Iterable[Any], spans: Sequence[Span]
+    outputs: Iterable[Any], calls: Sequence[Span]
 ) -> tuple[tuple[Product, ...], tuple[str, ...]]:
     """Products between where a pass begins and the calls that were seen, and what is no product.
 
     Args:
         outputs: Tensors at which the pass begins.
-        spans: Of each call that was seen.
+        calls: Of each call that was seen, in ascending order.
 
     Returns:
         The products, and names of other work that was found and whose cost is not known.
@@ -51,7 +75,6 @@ def outside(
     """
     found: list[Product] = []
     other: set[str] = set()
-    calls = sorted(spans)
     waiting = [tensor.grad_fn for tensor in outputs if getattr(tensor, "grad_fn", None) is not None]
     seen = set(waiting)
     while waiting:

@@ -13,11 +13,11 @@ import sys
 import threading
 import time
 import weakref
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Hashable
 from functools import partial
 from itertools import repeat
-from operator import attrgetter, getitem, is_, setitem
+from operator import attrgetter, getitem
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -54,13 +54,11 @@ MOST_INSIDE = 8192
 signer = Signer(torch.Tensor, torch.strided)
 _requires_grad = attrgetter("requires_grad")
 _plainly = torch._C.DisableTorchFunctionSubclass
-"""Without it, torch asks each parameter's class whether it has a word to say; twice as slow."""
+"""Without it, torch asks a parameter's class, if that is none of its own, for its word."""
 _now = time.monotonic_ns
 _frame = sys._getframe
 _strided = torch.strided
 _Tensor = torch.Tensor
-_drain = deque[Any](maxlen=0).extend
-_NAME, _NONE = repeat(SEAM), repeat(None)
 _FACTS: tuple[Any, ...] = tuple(
     zip(
         iter(graph_task, -2),
@@ -105,7 +103,7 @@ def hook(tensor: Any, fired: list[int], place: int) -> None:
         return
     hooks: Any = OrderedDict()  # as Tensor.register_hook does, without its handle
     tensor._backward_hooks = hooks
-    tensor.grad_fn._register_hook_dict(tensor)
+    node._register_hook_dict(tensor)
     hooks[RAISED] = watch
 
 
@@ -114,7 +112,8 @@ class Seam:
 
     __slots__ = (
         "__weakref__", "attributes", "by_value", "device", "epoch", "graph", "inner", "inside", "kind",
-        "kinds", "last_key", "module", "observer", "parameters", "serial", "shapes", "states", "trainer",
+        "kinds", "last_key", "module", "observer", "parameters", "plain", "serial", "shapes", "states",
+        "trainer",
     )  # fmt: skip
 
     def __init__(self, observer: Observer, module: Any, inner: Any) -> None:
@@ -126,6 +125,8 @@ class Seam:
         self.kind: Kind | None = None
         self.last_key: Hashable = None
         self.parameters: list[Any] = []
+        self.plain = True
+        """Whether all of them are of torch's own class."""
         self.shapes: Hashable = ()
         """Of the parameters."""
         self.attributes: Any = None
@@ -175,7 +176,8 @@ class Seam:
             call = self.enter(module, args, kwargs)
             first = _sequence()
             states, inside, epoch = self.states, self.inside, self.epoch
-            _drain(map(setitem, states, _NAME, _NONE))
+            for state in states:
+                state[SEAM] = None
             inner = self.inner
             if inner is None:
                 out = module._call_impl(*args, **kwargs)  # type: ignore[union-attr]
@@ -186,11 +188,12 @@ class Seam:
                 call[1].append(RAISED)
             raise
         finally:
+            here.depth = 0
             if observer.epoch == epoch:
-                _drain(map(setitem, states, _NAME, inside))
+                for state, seam in zip(states, inside, strict=True):
+                    state[SEAM] = seam
             else:
                 observer.modules.restore(states, inside)
-            here.depth = 0
         if call is not None:
             observer.spans.append((first, _sequence()))
             self.leave(call, out)
@@ -240,16 +243,23 @@ class Seam:
         device, watched = self.device, self.attributes
         state = watched.state
         try:
-            same = (
-                all(map(is_, map(getitem, watched.dicts, watched.names), watched.last))
-                and list(map(len, watched.sized)) == watched.sizes
-            )
+            for holder, name, value in watched.items:
+                if holder[name] is not value:
+                    state = None
+                    break
+            if list(map(len, watched.sized)) != watched.sizes or (
+                watched.more and not watched.alike()
+            ):
+                state = None
         except (AttributeError, LookupError, TypeError, ValueError):
-            same = False  # something is no longer there
-        if state is None or watched.more or not same:
-            state = watched.now(module, same=same)
-        with _plainly():
+            state = None  # something is no longer there
+        if state is None:
+            state = watched.look(module)
+        if self.plain:
             required = tuple(map(_requires_grad, self.parameters))
+        else:
+            with _plainly():
+                required = tuple(map(_requires_grad, self.parameters))
         parts: list[Any] = [
             module.training,
             is_grad_enabled(),
@@ -308,6 +318,7 @@ class Seam:
     def refresh(self, module: Any) -> None:
         """Something was registered somewhere: look at what the model consists of now."""
         self.parameters = list(module.parameters())
+        self.plain = all(type(parameter) is torch.nn.Parameter for parameter in self.parameters)
         self.device = self.parameters[0].device.type if self.parameters else "cpu"
         self.shapes = Shapes(tuple(parameter.shape) for parameter in self.parameters)
         if self.attributes is None:
