@@ -76,6 +76,7 @@ NAMES: dict[str, tuple[str | None, str]] = {
     "evaluation_tokens": ("tokens", "forward-only work inside the timed window"),
     "evaluation_seconds": ("s", "part of the timed window that was evaluation"),
     "seen_seconds": ("s", "from start to the last event of a log that breaks off"),
+    "stamps_begin": ("s", "stamp of the first step that a log shows; its zone is unknown"),
     "events_begin": ("unix s", "first scalar of an event file"),
     "events_end": ("unix s", "last scalar of an event file"),
     "events_first_step": ("steps", "step of the first scalar of an event file"),
