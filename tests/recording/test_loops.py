@@ -34,6 +34,29 @@ def test_a_plain_loop(run: Run) -> None:
     assert summary["duration_seconds"] > 0
 
 
+class Own(torch.nn.Module):
+    """A loss as a module of the program's own."""
+
+    def forward(self, given: Any, wanted: Any) -> Any:
+        return torch.nn.functional.cross_entropy(given, wanted)
+
+
+@pytest.mark.parametrize("loss", [torch.nn.CrossEntropyLoss(), Own()], ids=["torch's", "own"])
+def test_a_loss_module_says_nothing_of_how_many_samples_there_were(run: Run, loss: Any) -> None:
+    """It is called with a row for each token; the batch has 2 samples of 6 tokens."""
+    model = torch.nn.Sequential(torch.nn.Embedding(8, 8), torch.nn.Linear(8, 8))
+    optimizer = sgd(model)
+    tokens = torch.randint(0, 8, (2, 6))
+    with run.record():
+        for _ in range(3):
+            loss(model(tokens).flatten(0, 1), tokens.flatten()).backward()
+            optimizer.step()
+    # 12 rows: forward 2·12·8·8, and again for the weight's gradient and the embedding's.
+    assert run.flop == [3 * 2 * 12 * 8 * 8] * 3
+    assert {(step.samples, step.tokens) for step in run.process.steps()} == {(2, 12)}
+    assert run.notes() == set()
+
+
 def test_models_and_optimizers_made_after_the_start(run: Run) -> None:
     with run.record():
         model = mlp()
