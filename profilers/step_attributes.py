@@ -7,8 +7,10 @@ identity; only where one differs is looked closer. No torch is imported here.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
+from operator import is_
 from types import FunctionType
 from typing import Any
 
@@ -22,6 +24,7 @@ from profilers.step_places import (
     Name,
     Place,
     canonical,
+    content_of,
     form_of,
     holds,
     hollow,
@@ -31,6 +34,7 @@ from profilers.step_places import (
     names_in,
     others,
     read,
+    refill,
     root_of,
     write,
 )
@@ -55,19 +59,29 @@ INERT = frozenset(
 class State:
     """All attributes of a model at one time; one object for the same."""
 
-    __slots__ = ("_forms", "_places", "_values")
+    __slots__ = ("_contents", "_forms", "_places", "_values")
 
-    def __init__(self, places: list[Place], values: list[Any], forms: dict[Name, Any]) -> None:
+    def __init__(
+        self,
+        places: list[Place],
+        values: list[Any],
+        forms: dict[Name, Any],
+        contents: list[tuple[Any, Any]],
+    ) -> None:
         self._places = places
         self._values = values
         self._forms = forms
         """What tensors among them look like."""
+        self._contents = contents
+        """Containers and what was in them (``profilers.step_places.content_of``)."""
 
     @contextmanager
     def restored(self, changed: Mapping[Name, Any]) -> Iterator[None]:
         """Inside, the model has these attributes again, but for some that are changed on purpose."""
-        undo: list[tuple[Place, Any]] = []
+        undo: list[Callable[[], None]] = []
         try:
+            for container, content in self._contents:
+                refill(container, content, undo)
             for place, value in zip(self._places, self._values, strict=True):
                 name = named(place)
                 wanted = changed.get(name, value)
@@ -76,12 +90,12 @@ class State:
                     continue
                 if name in self._forms and form_of(present) == self._forms[name]:
                     continue
-                undo.append((place, present))
+                undo.append(partial(write, place, present))
                 write(place, wanted)
             yield
         finally:
-            for place, present in reversed(undo):
-                write(place, present)
+            for one in reversed(undo):
+                one()
 
 
 class Attributes:
@@ -97,6 +111,9 @@ class Attributes:
         self.suspects: dict[Name, tuple[Any, ...]] = {}
         """Attributes of many values, of which nobody knows yet whether they decide."""
         self._renewals: dict[Name, int] = {}
+        self._contents: dict[frozenset[Any], frozenset[Any]] = {}
+        self._tables: list[Any] = []
+        """Dictionaries of the model's parts."""
         self._clear()
 
     def _clear(self) -> None:
@@ -155,21 +172,35 @@ class Attributes:
                 elif type(value) in (list, dict) and type(known) is type(value):
                     self._renewed((id(holder), name))
         del kept_alive
-        values = [kept(value) for _, _, value in self._all()]
+        values = [value for _, _, value in self._all()]
         names = tuple(name for _, name, _ in self._all())
         layout = names, tuple(name for _, name in self._tensors)
-        key = layout, tuple(map(canonical, values)), tuple(self._forms), tuple(self.sizes)
+        key = (
+            layout,
+            tuple(canonical(kept(value)) for value in values),
+            tuple(self._forms),
+            tuple(self.sizes),
+        )
         state = self._states.get(key)
         if state is None:
             places = [(holder, name) for holder, name, _ in self._all()]
             shapes = [hollow(holder[name], self._torch) for holder, name in self._tensors]
             forms = dict(zip(map(named, self._tensors), self._forms, strict=True))
-            state = State([*places, *self._tensors], [*values, *shapes], forms)
+            contents = [(each, self._same(content_of(each))) for each in self.sized]
+            state = State([*places, *self._tensors], [*values, *shapes], forms, contents)
             self._states[key] = state
             while len(self._states) > MOST_STATES:
                 del self._states[next(iter(self._states))]
         self.state = state
         return state
+
+    def _same(self, content: Any) -> Any:
+        """Modules of a class have the same names, and keep them once."""
+        if type(content) is not frozenset:
+            return content
+        while len(self._contents) > MOST_STATES:
+            del self._contents[next(iter(self._contents))]
+        return self._contents.setdefault(content, content)
 
     def _all(self) -> Iterator[tuple[Any, Any, Any]]:
         yield from self.items
@@ -215,6 +246,13 @@ class Attributes:
     def forget(self) -> None:
         """Look at everything anew at the next call."""
         self.state = None
+
+    def refresh(self, module: Any) -> None:
+        """Something was registered somewhere: look at everything anew if the model has other parts."""
+        tables = [part.__dict__ for part in module.modules()]
+        if len(tables) != len(self._tables) or not all(map(is_, tables, self._tables)):
+            self._tables = tables
+            self.forget()
 
     def _idle(self, name: Name) -> bool:
         """Whether it is known to decide nothing."""

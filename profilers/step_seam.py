@@ -335,7 +335,7 @@ class Seam:
         self.shapes = Shapes(tuple(parameter.shape) for parameter in self.parameters)
         if self.attributes is None:
             self.attributes = Attributes(torch)
-        self.attributes.forget()
+        self.attributes.refresh(module)
         self.states, self.inside = self.observer.modules.within(module)
         self.epoch = self.observer.epoch
 
