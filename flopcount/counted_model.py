@@ -49,6 +49,8 @@ class CountedModel:
     assumptions: tuple[str, ...] = ()
     polynomial: tuple[tuple[int, int, int], ...] | None = None
     """Terms (coefficient, power of batch, power of sequence) of the dense total, exact."""
+    no_polynomial: str | None = None
+    """Why there are none."""
 
 
 def count_config(
@@ -196,6 +198,7 @@ def _counted(
             )
         )
     form, reason = _by_formula(built, batch=batch, sequence=sequence, sizes=plain)
+    polynomial, why_none = polynomial_of(built, form, count, backward=backward, sizes=plain)
     return CountedModel(
         name=built.class_name,
         kind=built.kind,
@@ -208,7 +211,8 @@ def _counted(
         no_closed_form=reason,
         findings=tuple(findings),
         assumptions=(*built.assumptions, *_precision(built.config, count)),
-        polynomial=polynomial_of(built, form, count, backward=backward, sizes=plain),
+        polynomial=polynomial,
+        no_polynomial=why_none,
     )
 
 

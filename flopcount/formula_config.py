@@ -71,6 +71,9 @@ def count_by_formula(
     if parameters is not None:
         mismatch = name_mismatch(names_of(config, file), parameters.total)
         findings += [] if mismatch is None else [mismatch]
+    polynomial, why_none = form_polynomial(dimensions, backward, convention, sizes)
+    if count is None:
+        polynomial, why_none = None, "the input size is not known, so nothing was counted"
     return CountedModel(
         name=str(
             config.get("_class_name") or config.get("model_type") or "a model without a family"
@@ -84,9 +87,8 @@ def count_by_formula(
         closed_form=form,
         findings=tuple(findings),
         assumptions=dimensions.assumptions,
-        polynomial=None
-        if count is None
-        else form_polynomial(dimensions, backward, convention, sizes),
+        polynomial=polynomial,
+        no_polynomial=why_none,
     )
 
 

@@ -77,6 +77,8 @@ NAMES: dict[str, tuple[str | None, str]] = {
     "evaluation_seconds": ("s", "part of the timed window that was evaluation"),
     "seen_seconds": ("s", "from start to the last event of a log that breaks off"),
     "stamps_begin": ("s", "stamp of the first step that a log shows; its zone is unknown"),
+    "recorded_from": ("unix s", "when the first recorded process began to train"),
+    "recorded_until": ("unix s", "when a recorded process last did anything"),
     "events_begin": ("unix s", "first scalar of an event file"),
     "events_end": ("unix s", "last scalar of an event file"),
     "events_first_step": ("steps", "step of the first scalar of an event file"),

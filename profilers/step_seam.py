@@ -37,7 +37,7 @@ from torch.compiler import is_dynamo_compiling
 from profilers import step_passes
 from profilers.step_attributes import Attributes
 from profilers.step_events import RAISED, Call, Kind
-from profilers.step_outside import MARK
+from profilers.step_outside import CLEAN, MARK, Span, mark_of
 from profilers.step_signature import MOST_OUTPUTS, Signer, text_of, tokens_of
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ _now = time.monotonic_ns
 _frame = sys._getframe
 _strided = torch.strided
 _Tensor = torch.Tensor
+_looking = step_passes.LOOKING
 _FACTS: tuple[Any, ...] = tuple(
     zip(
         iter(graph_task, -2),
@@ -92,12 +93,12 @@ class Hook(partial):  # type: ignore[type-arg]
     __torch_unserializable__ = True  # a saved tensor goes without this hook, and without a warning
 
 
-def hook(tensor: Any, fired: list[int], place: int) -> None:
+def hook(tensor: Any, fired: list[int], place: int, mark: Span = CLEAN) -> None:
     """Have each arrival of the tensor's gradient noted in a list."""
     watch = Hook(next, map(fired.extend, _FACTS[place]))
     node = tensor.grad_fn
     if node is not None and place < MOST_OUTPUTS:
-        node.metadata[MARK] = True  # what lies behind it is counted with the call
+        node.metadata.setdefault(MARK, mark)  # what lies behind it is counted with the call
     if type(tensor) is not _Tensor or tensor.is_leaf or tensor._backward_hooks is not None:
         tensor.register_hook(watch)
         return
@@ -195,14 +196,19 @@ class Seam:
             else:
                 observer.modules.restore(states, inside)
         if call is not None:
-            observer.spans.append((first, _sequence()))
-            self.leave(call, out)
+            mark = (first, _sequence())
+            observer.spans.append(mark)
+            if _looking[0]:
+                mark = self.mark(mark, args, kwargs)
+            self.leave(call, out, mark)
         return out
 
     def enter(self, module: Any, args: Any, kwargs: Any) -> Call | None:
         """An outermost call is about to run."""
         observer = self.observer
         try:
+            if tracing_state() is not None:
+                return None  # TorchScript records what runs, even a shape that is asked for
             if self.epoch != observer.epoch:
                 self.refresh(module)
             again = graph_task() != -1
@@ -217,8 +223,6 @@ class Seam:
                     observer.serial += 1
                     if observer.overdue:
                         observer.catch_up()
-            if tracing_state() is not None:
-                return None  # TorchScript records what runs; ours is not the model's
             if self.graph and not self.parameters:
                 return None  # a piece of compiled code; the model around it was not seen
             key = self.key(module, args, kwargs)
@@ -283,7 +287,15 @@ class Seam:
             parts.append(signer.values(args, kwargs))
         return tuple(parts)
 
-    def leave(self, call: Call, out: Any) -> None:
+    def mark(self, span: Span, args: Any, kwargs: Any) -> Span:
+        """The mark of a call's outputs, while graphs are looked at."""
+        try:
+            return mark_of(span, signer.inputs(args, kwargs), self.observer.calls())
+        except Exception as error:  # noqa: BLE001 - never into the program
+            self.observer.trouble("a call's inputs", error)
+            return span
+
+    def leave(self, call: Call, out: Any, mark: Span) -> None:
         """The call is over; watch whether a backward comes."""
         kind, fired = call[0], call[1]
         observer = self.observer
@@ -291,9 +303,9 @@ class Seam:
             if kind.watched:
                 if type(out) is _Tensor:
                     if out.requires_grad:
-                        hook(out, fired, 0)
+                        hook(out, fired, 0, mark)
                 else:
-                    self._hook_each(out, fired)
+                    self._hook_each(out, fired, mark)
             else:
                 fired.append(_now())
             if len(observer.log) > MOST_EVENTS:
@@ -301,12 +313,12 @@ class Seam:
         except Exception as error:  # noqa: BLE001 - never into the program
             observer.trouble("a call's end", error)
 
-    def _hook_each(self, out: Any, fired: list[int]) -> None:
+    def _hook_each(self, out: Any, fired: list[int], mark: Span) -> None:
         """Put hooks on the outputs that can have a gradient."""
         hooks = 0
         for place, tensor in enumerate(signer.outputs(out)):
             if tensor.requires_grad and hooks < MOST_OUTPUTS and place < MOST_OUTPUTS:
-                hook(tensor, fired, place)
+                hook(tensor, fired, place, mark)
                 hooks += 1
 
     def look(self, module: Any) -> None:
@@ -381,4 +393,4 @@ def uncompiled(*functions: Any, inside: bool) -> None:
 
 
 uncompiled(Seam.__call__, Seam.run, onwards, inside=False)
-uncompiled(Seam.enter, Seam.leave, inside=True)
+uncompiled(Seam.enter, Seam.mark, Seam.leave, inside=True)

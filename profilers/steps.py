@@ -84,8 +84,8 @@ class Observer:
         self.here = Here()
         self.log: list[Event] = []
         """What happened since the last replay."""
-        self._spans = step_outside.Spans()
-        self.spans = self._spans.fresh
+        spans = step_outside.Spans()
+        self.spans, self.calls = spans.fresh, spans.ascending
         """What calls that were seen added to the graph (profilers.step_outside)."""
         self.epoch = 1
         """Rises when a module, parameter or seam comes or goes anywhere."""
@@ -234,7 +234,7 @@ class Observer:
             return
         if torch._C._functorch.peek_interpreter_stack() is not None:
             return
-        products, other = step_outside.outside(outputs, self._spans.ascending())
+        products, other = step_outside.outside(outputs, self.calls())
         if products or other:
             self._looks = LOOKS
             self._note_outside(products, other)

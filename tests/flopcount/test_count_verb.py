@@ -145,6 +145,7 @@ def test_unknown_input_size_is_null(run, config):
     assert set(found["flop"].values()) == {None}
     assert found["by_op"] is None
     assert found["polynomial"] is None
+    assert "not known" in found["no_polynomial"]
     assert found["parameters"]["total"] == 1000 * 64 * 2 + 64 + 3 * (
         64 * (64 + 2 * 32 + 64) + 8 * 64 + 8 * 3 * 64 * 96 + 2 * 64
     )
