@@ -82,10 +82,10 @@ def crossings(
         if not counted or any(best is None for best in bests):
             continue
         *before, last = [best for best in bests if best is not None]
-        held = sum(before) + _base(standing, original)
-        if not last:
+        base = _base(standing, original)
+        if base is None or not last:
             continue
-        share = (standing.threshold_flop - held) / last
+        share = (standing.threshold_flop - sum(before) - base) / last
         # A record of a run that still goes on is asked for the day, however far away it is.
         farthest = math.inf if counted[-1].figures.recorded_flop is not None else _NEAR
         if share > farthest:
@@ -94,10 +94,11 @@ def crossings(
     return tuple(found)
 
 
-def _base(standing: Standing, original: Original | None) -> float:
-    if original is None or original.flop is None or not scope.counts_base(standing.regime.ledger):
+def _base(standing: Standing, original: Original | None) -> float | None:
+    """Give what the ledger begins with, ``None`` where that is not known."""
+    if original is None or not scope.counts_base(standing.regime.ledger):
         return 0.0
-    return original.flop.best or 0.0
+    return original.held.best
 
 
 def _crossing(regime: str, run: RunAudit, share: float | None) -> Crossing:
