@@ -1,0 +1,99 @@
+"""Passes that begin inside of a model: the second half of a zero-bubble pipeline's backward.
+
+Such a schedule asks first for the gradients of a stage's inputs, keeps the inner gradients at which the
+ways to the weights part, and later begins there, for the weights alone. No output is on that way, so no
+hook of ours sees it; but the graph says which products lie on it, and for which factor. No torch is
+imported here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from math import prod
+from typing import Any
+
+from profilers.step_outside import MARK, MOST_NODES, OPERANDS, Product
+
+_WORK = re.compile("mm|mv|dot|conv|attention|rnn|lstm|gru|linear|cdist|linalg|cudnn|mkldnn", re.I)
+"""In the names of nodes whose cost may be more than elementwise."""
+
+
+def within(
+    edges: Iterable[Any], wanted: Iterable[Any]
+) -> tuple[tuple[Product, ...], tuple[str, ...]]:
+    """Products of a pass from edges inside of a graph to the gradients of some weights.
+
+    Args:
+        edges: ``GradientEdge`` at which the pass begins. One that is an output of a call that was seen
+            (and what lies behind such an output) is told of by that call.
+        wanted: ``GradientEdge`` of each weight.
+
+    Returns:
+        The products, each with its backward alone, and what else there is whose cost is not known.
+
+    """
+    targets = [getattr(edge, "node", None) for edge in wanted]
+    # Anything but a weight of our own may lie anywhere, and a spread one has its full size in the graph.
+    if not all(type(node).__name__ == "AccumulateGrad" for node in targets) or any(
+        hasattr(node.variable, "placements") for node in targets
+    ):
+        return (), ("a backward that begins inside of a model",)
+    starts = [edge.node for edge in edges if MARK not in edge.node.metadata]
+    useful = _leading_to(targets, starts)
+    if useful is None:
+        return (), (f"a backward inside of a model over more than {MOST_NODES} nodes",)
+    found: list[Product] = []
+    other: set[str] = set()
+    waiting = [node for node in starts if node in useful]
+    seen = set(waiting)
+    while waiting:
+        node = waiting.pop()
+        name = type(node).__name__
+        if name in OPERANDS:
+            found.append(_product(node, name, useful))
+        elif _WORK.search(name) or hasattr(node, "_forward_cls"):  # written in Python
+            other.add(name)
+        for following, _ in node.next_functions:
+            if following in useful and following not in seen and MARK not in following.metadata:
+                seen.add(following)
+                waiting.append(following)
+    return tuple(sorted(found)), tuple(sorted(other))
+
+
+def _leading_to(targets: list[Any], starts: list[Any]) -> set[Any] | None:
+    """Return the nodes on a way from a start to a target; None where there are too many."""
+    before: dict[Any, list[Any]] = {node: [] for node in starts}
+    waiting = list(before)
+    while waiting:
+        node = waiting.pop()
+        for following, _ in node.next_functions:
+            if following is None:
+                continue
+            if following not in before:
+                before[following] = []
+                waiting.append(following)
+            before[following].append(node)
+        if len(before) > MOST_NODES:
+            return None
+    waiting = [node for node in targets if node in before]
+    useful = set(waiting)
+    while waiting:
+        for node in before[waiting.pop()]:
+            if node not in useful:
+                useful.add(node)
+                waiting.append(node)
+    return useful
+
+
+def _product(node: Any, name: str, useful: set[Any]) -> Product:
+    """``(…, m, k)`` times ``(…, k, n)``: 2mkn FLOP for each factor whose gradient leads on."""
+    out = node._input_metadata[0]
+    edges = [node.next_functions[place] for place in OPERANDS[name]]
+    inner = next(
+        int(following._input_metadata[number].shape[-1 - place])
+        for place, (following, number) in enumerate(edges)
+        if following is not None
+    )
+    times = sum(following in useful for following, _ in edges)
+    return str(out.dtype), 0, 2 * prod(map(int, out.shape)) * inner * times
