@@ -50,9 +50,10 @@ def asked_for(number: int) -> Asked | None:
 def number_of(inputs: Sequence[Any], torch: Any) -> int:
     """The number of a pass that was asked for these tensors' gradients; the same for the same."""
     parameters, leaves, inner = [], False, False
-    for item in inputs:
-        if type(item) is torch.autograd.graph.GradientEdge:
-            item = getattr(item.node, "variable", None)  # noqa: PLW2901 - the leaf that it means
+    edge = torch.autograd.graph.GradientEdge
+    for given in inputs:
+        # An edge means a leaf, or something inside.
+        item = getattr(given.node, "variable", None) if type(given) is edge else given
         if isinstance(item, torch.nn.Parameter):
             parameters.append(id(item))
         elif isinstance(item, torch.Tensor) and item.is_leaf:

@@ -33,9 +33,9 @@ def within(
         The products, each with its backward alone, and what else there is whose cost is not known.
 
     """
-    targets = [getattr(edge, "node", None) for edge in wanted]
-    # Anything but a weight of our own may lie anywhere, and a spread one has its full size in the graph.
-    if not all(type(node).__name__ == "AccumulateGrad" for node in targets) or any(
+    targets: list[Any] = [getattr(edge, "node", None) for edge in wanted]
+    # Anything but a leaf may lie anywhere, and a weight that is spread has its full size in the graph.
+    if not all(hasattr(node, "variable") for node in targets) or any(
         hasattr(node.variable, "placements") for node in targets
     ):
         return (), ("a backward that begins inside of a model",)

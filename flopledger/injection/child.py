@@ -16,8 +16,8 @@ OURS = ("flopledger", "flopcount", "profilers", "hardware_db")
 HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 """The folder that holds our packages. It never comes onto ``sys.path``."""
 OLDEST = (3, 11)
-RUN_DIR: str
-"""The run's folder as the process began with it; set by whoever executes this file."""
+RUN_DIR = globals().get("RUN_DIR", "")
+"""The run's folder as the process began with it; whoever executes this file sets it before."""
 
 
 def find_torch(watch: Any, name: str, path: Any, target: Any) -> Any:

@@ -136,7 +136,11 @@ class Experts(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.expert, self.last = nn.Linear(WIDTH, WIDTH), Block(), nn.Linear(WIDTH, WIDTH)
+        self.first, self.expert, self.last = (
+            nn.Linear(WIDTH, WIDTH),
+            Block(),
+            nn.Linear(WIDTH, WIDTH),
+        )
 
     def forward(self, x: Any) -> Any:
         from torch.distributed.nn.functional import all_to_all_single
@@ -163,9 +167,7 @@ def pipeline(kind: str, per_rank: int = 1, depth: int = 4) -> list[float]:
         per = depth // count
         layers = [*([whole.first] if index == 0 else []), *whole.blocks[index * per :][:per]]
         layers += [whole.last] if index == count - 1 else []
-        return pipelining.PipelineStage(
-            nn.Sequential(*layers), index, count, torch.device("cpu")
-        )
+        return pipelining.PipelineStage(nn.Sequential(*layers), index, count, torch.device("cpu"))
 
     def loss_of(out: Any, target: Any) -> Any:
         return (out - target).square().mean()
