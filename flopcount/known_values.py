@@ -10,6 +10,7 @@ unknown inputs and memory that was written to since have no value.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -140,6 +141,12 @@ class KnownValues:
         stand_in = torch.empty(0, device="meta").new_empty(args[0].shape, dtype=args[0].dtype)
         setattr(stand_in, ATTRIBUTE, dataclasses.replace(origin, storage=-1))
         return stand_in
+
+    def forget(self, written: Iterable[Any]) -> None:
+        """Something that is not known was written into these tensors."""
+        self._epoch += 1
+        for tensor in written:
+            self._forget(tensor)
 
     def _forget_written(self, func: Any, args: Any, kwargs: Any) -> None:
         self._epoch += 1

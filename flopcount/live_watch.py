@@ -21,6 +21,7 @@ from flopcount.attention_scopes import AttentionScopes
 from flopcount.dispatch import Counter
 from flopcount.dtypes import dtype_name
 from flopcount.kernels import recording
+from flopcount.known_values import UnknownValueError
 from flopcount.pieces import noticed
 from flopcount.scopes import Attention, Scope, Watch, seeing_engines
 from flopcount.tensors import tensors
@@ -40,6 +41,8 @@ SIZE = "a size that depends on data"
 MOST_ASKED = 10_000
 """So many questions of one trace are answered: a loop that waits for an answer must end."""
 FOLLOWS_DATA = "_flopcount_data"
+RECEIVED = "_flopcount_received"
+"""On whole numbers that come from other ranks, and on what was computed of them."""
 SIZED = frozenset(
     {"aten::nonzero", "aten::masked_select", "aten::unique_consecutive", "aten::_unique2"}
 )
@@ -66,6 +69,8 @@ class LiveWatch(Watch):
         self.sharded_dtype = sharded_dtype(call.model)
         self.on_numbers = False
         """Real or invented numbers are computed with, of which some stand for the run's data."""
+        self.received = False
+        """Other ranks sent whole numbers."""
         self.asked = 0
         self.lowered: dict[str, str] = {}
         self.lowering: str | None = None
@@ -122,15 +127,40 @@ class LiveCounter(Counter):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if getattr(func, "namespace", "") in ("c10d", "_c10d_functional"):
+            if func.namespace == "c10d":
+                self._receives(list(tensors(args)))
             args, kwargs = pytree.tree_map(_on_meta, (args, kwargs or {}))
             return func(*args, **kwargs)
         return super().__torch_dispatch__(func, types, args, kwargs)
+
+    def _receives(self, written: list[Any]) -> None:
+        """What other ranks sent is written here, whatever the op's schema says: nobody knows it.
+
+        Of numbers that are no data, such as how many rows come, none is invented either.
+        """
+        watch = self.watch
+        assert isinstance(watch, LiveWatch)
+        self.known.forget(written)
+        for tensor in written:
+            if not tensor.is_floating_point():
+                watch.received = True
+                setattr(tensor, RECEIVED, True)
+
+    def asks(self, tensor: Any) -> None:
+        """Note a question; one that only other ranks could answer ends the trace."""
+        if hasattr(tensor, RECEIVED):
+            raise UnknownValueError("the model asks for whole numbers that other ranks sent")
+        super().asks(tensor)
 
     def _write(self, func: Any, rule: Any, args: Any, kwargs: Any, out: Any) -> None:
         """Follow what depends on data, as far as real or invented numbers are computed with."""
         super()._write(func, rule, args, kwargs, out)
         watch = self.watch
         assert isinstance(watch, LiveWatch)
+        if watch.received and any(hasattr(item, RECEIVED) for item in tensors((args, kwargs))):
+            for tensor in tensors(out):
+                if not tensor.is_floating_point():
+                    setattr(tensor, RECEIVED, True)
         if not watch.on_numbers:
             return
         if not any(hasattr(tensor, FOLLOWS_DATA) for tensor in tensors((args, kwargs))):

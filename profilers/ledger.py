@@ -5,6 +5,7 @@ it. A line that a crash cut short is told apart from a broken chain: it has no e
 followed by a line that continues from the last good one.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -88,8 +89,12 @@ def _parsed(raw: bytes) -> dict[str, Any] | None:
 class Ledger:
     """The writing end. Appends whole lines with one system call each."""
 
-    def __init__(self, descriptor: int, *, seq: int, prev: str, entries: list[Line]) -> None:
+    def __init__(
+        self, path: Path, descriptor: int, *, seq: int, prev: str, entries: list[Line]
+    ) -> None:
+        self._path = path
         self._descriptor = descriptor
+        self._file = _identity(descriptor)
         self._seq = seq
         self._prev = prev
         self.earlier = entries
@@ -100,7 +105,7 @@ class Ledger:
         """Open for appending; raise ``LedgerError`` if another process has it or it is broken."""
         import fcntl
 
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        descriptor = _opened(path, os.O_CREAT)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -120,25 +125,63 @@ class Ledger:
         if (size := path.stat().st_size) and not _ends_with_newline(descriptor, size):
             os.write(descriptor, b"\n")  # close the line that a crash left open
         prev = entries[-1].digest if entries else GENESIS
-        return cls(descriptor, seq=len(entries), prev=prev, entries=entries)
+        return cls(path, descriptor, seq=len(entries), prev=prev, entries=entries)
 
     def append(self, entry: Mapping[str, Any]) -> None:
         """Add one entry. Raises ``OSError`` when the disk is full, and then nothing was added."""
         line = json.dumps({"seq": self._seq, "prev": self._prev, **entry}, allow_nan=False)
         raw = line.encode()
-        append_whole(self._descriptor, raw + b"\n")
+        append_whole(self._ours(), raw + b"\n")
         self._seq += 1
         self._prev = hashlib.sha256(raw).hexdigest()
 
     def sync(self) -> None:
         """Wait until the disk has everything."""
-        os.fsync(self._descriptor)
+        os.fsync(self._ours())
 
     def close(self) -> None:
         """Let go of the file and of its lock."""
-        if self._descriptor >= 0:
+        if self._is_ours():
             os.close(self._descriptor)
-            self._descriptor = -1
+        self._descriptor = -1
+
+    def _ours(self) -> int:
+        """Return the descriptor, of a file that is opened anew where somebody closed it.
+
+        A program that becomes a daemon closes whatever is open, and the next file that it opens gets
+        our number: its checkpoint must not get our lines.
+        """
+        if not self._is_ours():
+            descriptor = _opened(self._path)
+            if _identity(descriptor) != self._file:
+                os.close(descriptor)
+                raise OSError(errno.ESTALE, "another file has taken its place", str(self._path))
+            self._descriptor = descriptor
+        return self._descriptor
+
+    def _is_ours(self) -> bool:
+        try:
+            return self._descriptor >= 0 and _identity(self._descriptor) == self._file
+        except OSError:
+            return False
+
+
+def _opened(path: Path, flags: int = 0) -> int:
+    """Open for appending, never as one of the streams that a program has closed."""
+    import fcntl
+
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | flags, 0o644)
+    if descriptor > 2:
+        return descriptor
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+    finally:
+        os.close(descriptor)
+
+
+def _identity(descriptor: int) -> tuple[int, int]:
+    found = os.fstat(descriptor)
+    return found.st_dev, found.st_ino
 
 
 def append_whole(descriptor: int, data: bytes) -> None:

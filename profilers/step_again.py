@@ -3,7 +3,7 @@
 A checkpoint within a model belongs to the model's own count; one that the loop put around a call does
 not. The node of the graph that is being differentiated tells: its number lies among those that some
 call made. Where that was a call of a model around the one that is called again, the checkpoint is the
-model's own.
+model's own. No torch is imported here; its inner part is handed in.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from typing import Any
 
-from torch import _C
-
 CACHING = "_CachedTorchDispatchMode"
 """torch's mode of a selective checkpoint, which hands out what was kept in place of computing it."""
 
@@ -22,16 +20,19 @@ STOP = "_StopRecomputationError"
 """torch's, by which it ends a recomputation as soon as it has what was needed."""
 
 
-def is_models_own(module: Any, calls: Sequence[tuple[int, int, int]], seams: Iterable[Any]) -> bool:
+def is_models_own(
+    inner: Any, module: Any, calls: Sequence[tuple[int, int, int]], seams: Iterable[Any]
+) -> bool:
     """Whether a model around this module made the checkpoint.
 
     Args:
+        inner: ``torch._C``.
         module: What is called again.
         calls: Spans of the calls that were seen, in ascending order, each with its seam's id.
         seams: Those that live.
 
     """
-    node = _C._current_autograd_node()
+    node = inner._current_autograd_node()
     if node is None:
         return False
     number = node._sequence_nr()
@@ -42,9 +43,9 @@ def is_models_own(module: Any, calls: Sequence[tuple[int, int, int]], seams: Ite
     return whole is not None and whole is not module and any(m is module for m in whole.modules())
 
 
-def is_partial() -> bool:
+def is_partial(inner: Any) -> bool:
     """Whether some of what is called again is kept, and only the rest computed."""
     return any(
-        type(_C._get_dispatch_stack_at(place)).__name__ == CACHING
-        for place in range(_C._len_torch_dispatch_stack())
+        type(inner._get_dispatch_stack_at(place)).__name__ == CACHING
+        for place in range(inner._len_torch_dispatch_stack())
     )

@@ -8,8 +8,10 @@ identity; only where one differs is looked closer. No torch is imported here.
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Iterator, Mapping, Set
+from collections.abc import Callable, Hashable, Iterator, Mapping, Set
 from contextlib import contextmanager, suppress
+from functools import partial
+from operator import is_
 from types import FunctionType
 from typing import Any
 
@@ -23,6 +25,7 @@ from profilers.step_places import (
     Name,
     Place,
     canonical,
+    content_of,
     form_of,
     has_graph,
     holds,
@@ -33,6 +36,7 @@ from profilers.step_places import (
     names_in,
     others,
     read,
+    refill,
     root_of,
     write,
 )
@@ -70,23 +74,20 @@ class State:
         forms: dict[Name, Any],
         contents: list[tuple[Any, Any]],
     ) -> None:
-        self._contents = contents
-        """Lists and sets of plain values, which may have grown since, and what was in them."""
         self._places = places
         self._values = values
         self._forms = forms
         """What tensors among them look like."""
+        self._contents = contents
+        """Containers and what was in them (``profilers.step_places.content_of``)."""
 
     @contextmanager
     def restored(self, changed: Mapping[Name, Any]) -> Iterator[None]:
         """Inside, the model has these attributes again, but for some that are changed on purpose."""
-        undo: list[tuple[Place, Any]] = []
-        filled: list[tuple[Any, Any]] = []
+        undo: list[Callable[[], None]] = []
         try:
-            for container, inside in self._contents:
-                if len(container) != len(inside):
-                    filled.append((container, container.copy()))
-                    _fill(container, inside)
+            for container, content in self._contents:
+                refill(container, content, undo)
             for place, value in zip(self._places, self._values, strict=True):
                 name = named(place)
                 wanted = changed.get(name, value)
@@ -95,19 +96,12 @@ class State:
                     continue
                 if name in self._forms and form_of(present) == self._forms[name]:
                     continue
-                undo.append((place, present))
+                undo.append(partial(write, place, present))
                 write(place, wanted)
             yield
         finally:
-            for place, present in reversed(undo):
-                write(place, present)
-            for container, inside in filled:
-                _fill(container, inside)
-
-
-def _fill(container: Any, inside: Any) -> None:
-    container.clear()
-    (container.extend if type(container) is list else container.update)(inside)
+            for one in reversed(undo):
+                one()
 
 
 class Attributes:
@@ -116,7 +110,7 @@ class Attributes:
     def __init__(self, torch: Any, moving: Set[Name] = frozenset()) -> None:
         """Take torch, and the places of buffers that the program exchanges."""
         self._torch = torch
-        self._moving = moving
+        self._moving, self._moved = moving, 0
         self._own = frozenset(vars(torch.nn.Module())) - {"training"}
         self._states: dict[Hashable, State] = {}
         self._judged: dict[Name, tuple[bool, Any]] = {}
@@ -125,6 +119,9 @@ class Attributes:
         self.suspects: dict[Name, tuple[Any, ...]] = {}
         """Attributes of many values, of which nobody knows yet whether they decide."""
         self._renewals: dict[Name, int] = {}
+        self._contents: dict[frozenset[Any], frozenset[Any]] = {}
+        self._tables: list[Any] = []
+        """Dictionaries of the model's parts."""
         self._clear()
 
     def _clear(self) -> None:
@@ -187,29 +184,36 @@ class Attributes:
                 elif type(value) in (list, dict) and type(known) is type(value):
                     self._renewed((id(holder), name))
         del kept_alive
-        values = [kept(value) for _, _, value in self._all()]
+        values = [value for _, _, value in self._all()]
         names = tuple(name for _, name, _ in self._all())
         layout = names, tuple(name for _, name in self._tensors)
-        key = layout, tuple(map(canonical, values)), tuple(self._forms), tuple(self.sizes)
+        key = (
+            layout,
+            tuple(canonical(kept(value)) for value in values),
+            tuple(self._forms),
+            tuple(self.sizes),
+        )
         state = self._states.get(key)
         if state is None:
             places = [(holder, name) for holder, name, _ in self._all()]
             tensors = [*self._tensors, *self._still]
             shapes = [hollow(holder[name], self._torch) for holder, name in tensors]
             forms = {named(place): form_of(place[0][place[1]]) for place in tensors}
-            contents = [
-                (container, container.copy())
-                for container in self.sized
-                if type(container) in (list, set)
-                and len(container) <= MOST_ITEMS
-                and all(type(item) in PLAIN for item in container)
-            ]
+            contents = [(each, self._same(content_of(each))) for each in self.sized]
             state = State([*places, *tensors], [*values, *shapes], forms, contents)
             self._states[key] = state
             while len(self._states) > MOST_STATES:
                 del self._states[next(iter(self._states))]
         self.state = state
         return state
+
+    def _same(self, content: Any) -> Any:
+        """Modules of a class have the same names, and keep them once."""
+        if type(content) is not frozenset:
+            return content
+        while len(self._contents) > MOST_STATES:
+            del self._contents[next(iter(self._contents))]
+        return self._contents.setdefault(content, content)
 
     def _all(self) -> Iterator[tuple[Any, Any, Any]]:
         yield from self.items
@@ -255,6 +259,18 @@ class Attributes:
     def forget(self) -> None:
         """Look at everything anew at the next call."""
         self.state = None
+
+    def refresh(self, module: Any) -> None:
+        """Something was registered somewhere: look at everything anew if the model has other parts."""
+        tables = [part.__dict__ for part in module.modules()]
+        known = self._tables
+        if (
+            len(tables) != len(known)
+            or len(self._moving) != self._moved
+            or not all(map(is_, tables, known))
+        ):
+            self._tables, self._moved = tables, len(self._moving)
+            self.forget()
 
     def _idle(self, name: Name) -> bool:
         """Whether it is known to decide nothing."""

@@ -51,7 +51,10 @@ def asked_for(number: int) -> Asked | None:
 def number_of(inputs: Sequence[Any], torch: Any) -> int:
     """The number of a pass that was asked for these tensors' gradients; the same for the same."""
     parameters, leaves, inner = [], False, False
-    for item in inputs:
+    edge = torch.autograd.graph.GradientEdge
+    for given in inputs:
+        # An edge means a leaf, or something inside.
+        item = getattr(given.node, "variable", None) if type(given) is edge else given
         if isinstance(item, torch.nn.Parameter):
             parameters.append(id(item))
         elif isinstance(item, torch.Tensor) and item.is_leaf:
@@ -124,7 +127,7 @@ def watch(
     torch: Any,
     differentiated: Differentiated,
     begins: Callable[[Any, bool], None],
-    begins_within: Callable[[], None],
+    begins_within: Callable[[Sequence[Any], Sequence[Any]], None],
 ) -> Callable[[], None]:
     """Have the cell filled while such a pass runs; answers what undoes it.
 
@@ -133,8 +136,8 @@ def watch(
         differentiated: Told of gradients that can be differentiated.
         begins: Told of a pass that begins while ``LOOKING``: of its outputs, and whether it reaches
             everything and nothing of it can be differentiated.
-        begins_within: Told of a pass that begins at no output of a call, but inside of one, as the
-            second pass of a zero-bubble pipeline does: no hook of ours sees where it goes.
+        begins_within: Told of a pass that begins at no output of a call, but inside of one: of where
+            it begins and for what it was asked. No hook of ours sees where it goes.
 
     """
     original = getattr(torch.autograd, "_engine_run_backward", None)
@@ -156,7 +159,7 @@ def watch(
         if GradientEdge in map(type, outputs) and not OURS.depth:
             with suppress(Exception):  # never into the program
                 if any(type(e) is GradientEdge and MARK not in e.node.metadata for e in outputs):
-                    begins_within()
+                    begins_within([e for e in outputs if type(e) is GradientEdge], wanted or ())
         if not wanted:
             return original(outputs, *rest, **named)
         outer, began = CELL[0], time.monotonic_ns()

@@ -7,8 +7,10 @@ A place is a dictionary, a list, a cell or an object, and the name of what it ho
 from __future__ import annotations
 
 import sys
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
+from operator import is_
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
 from typing import Any
 
@@ -66,6 +68,35 @@ def write(place: Place, value: Any) -> None:
             setattr(holder, name, value)
         else:
             object.__setattr__(holder, name, value)
+
+
+def content_of(container: Any) -> Any:
+    """What is in a container: of a dictionary the names only."""
+    if isinstance(container, dict):
+        return frozenset(container)
+    return container.copy() if len(container) <= MOST_ITEMS else None
+
+
+def refill(container: Any, content: Any, undo: list[Callable[[], None]]) -> None:
+    """Have a container hold no more and no less than it did; what undoes it joins a list."""
+    if content is None:
+        return
+    if isinstance(container, dict):
+        later = [name for name in container if name not in content]
+        undo.extend(partial(write, (container, name), container.pop(name)) for name in later)
+    elif isinstance(container, list) and not (
+        len(container) == len(content) and all(map(is_, container, content))
+    ):
+        undo.append(partial(container.__setitem__, slice(None), container.copy()))
+        container[:] = content
+    elif isinstance(container, set) and container != content:
+        undo.append(partial(_refill_set, container, container.copy()))
+        _refill_set(container, content)
+
+
+def _refill_set(container: set[Any], content: set[Any]) -> None:
+    container.clear()
+    container.update(content)
 
 
 def is_plain(value: Any, depth: int = 3) -> bool:

@@ -217,7 +217,7 @@ class Seam:
             again = graph_task() != -1
             if again:
                 if self.serial < 0 or step_again.is_models_own(
-                    module, observer.calls(), observer.modules.seams
+                    torch._C, module, observer.calls(), observer.modules.seams
                 ):
                     return None  # recomputation inside a model that is counted as a whole
             else:
@@ -241,7 +241,7 @@ class Seam:
                 return None
             self.serial = observer.serial
             call: Call = (kind, [], _now(), again)
-            if again and step_again.is_partial():
+            if again and step_again.is_partial(torch._C):
                 call[1].append(RAISED)
             observer.log.append(call)
             return call
@@ -346,7 +346,7 @@ class Seam:
         self.shapes = self.now()
         if self.attributes is None:
             self.attributes = Attributes(torch, self.observer.modules.moving)
-        self.attributes.forget()
+        self.attributes.refresh(module)
         self.states, self.inside = self.observer.modules.within(module)
         self.epoch = self.observer.epoch
 

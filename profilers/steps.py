@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from torch._C import _current_graph_task_id as graph_task
 from torch.compiler import is_compiling
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from profilers import step_outside, step_passes
+from profilers import step_outside, step_passes, step_within
 from profilers.step_events import (
     FIRING,
     AlikeSeen,
@@ -240,10 +240,12 @@ class Observer:
             step_passes.LOOKING[0], self._looks = True, LOOKS
             self._note_outside(products, other)
 
-    def _begins_within(self) -> None:
-        """A backward begins inside of a call: what it computes is seen by nobody."""
+    def _begins_within(self, edges: Sequence[Any], wanted: Sequence[Any]) -> None:
+        """A backward begins inside of a call: the graph alone says what it computes."""
         if self.watching and not self.here.depth:
-            self.unseen("a backward that begins inside of a model")
+            products, other = step_within.within(edges, wanted)
+            if products or other:
+                self._note_outside(products, other)
 
     def missed(self, error: Exception) -> None:
         """A call could not be noted: whatever else the step shows, its upper end is open."""

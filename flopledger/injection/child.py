@@ -16,6 +16,8 @@ OURS = ("flopledger", "flopcount", "profilers", "hardware_db")
 HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 """The folder that holds our packages. It never comes onto ``sys.path``."""
 OLDEST = (3, 11)
+RUN_DIR = globals().get("RUN_DIR", "")
+"""The run's folder as the process began with it; whoever executes this file sets it before."""
 
 
 def find_torch(watch: Any, name: str, path: Any, target: Any) -> Any:
@@ -52,7 +54,7 @@ def _found_by_others(ours: Any, name: str, path: Any = None, target: Any = None)
 
 def begin() -> None:
     """Start recording this process, or say in the run's folder why not. Never raises."""
-    run_dir = os.environ.get("FLOPLEDGER_RECORD", "")
+    run_dir = RUN_DIR
     try:
         torch = str(getattr(sys.modules.get("torch"), "__version__", "unknown"))
         say(run_dir, "torch", torch=torch, python=sys.version.split()[0])
@@ -81,6 +83,8 @@ def _obstacle() -> str | None:
     """Make our packages importable; return why that cannot be, or None."""
     if sys.version_info[:2] < OLDEST:
         return "the recorder needs Python {}.{} or later".format(*OLDEST)
+    if "torch.optim" not in sys.modules:  # PyTorch brings it; nothing of another module is imported
+        return "its module torch is not PyTorch: it has no torch.optim"
     borrowed = _Borrowed()
     homes = {name: _home(borrowed, name) for name in OURS}
     own = homes["flopledger"]

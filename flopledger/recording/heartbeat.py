@@ -8,6 +8,7 @@ of forks beside threads.
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import weakref
 from collections.abc import Callable
@@ -53,6 +54,8 @@ class Heartbeat:
             thread.join()
 
     def _run(self) -> None:
+        # Signals are the program's: one that it blocks must wait for it and not end it by way of us.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         while not self._ended.wait(self._seconds):
             self._beat()
 

@@ -146,6 +146,18 @@ def test_a_folder_that_cannot_be_written_changes_nothing(child, run_dir, tmp_pat
     assert (watched.returncode, watched.stdout, watched.stderr) == (0, "9\n", "")
 
 
+def test_another_module_by_the_name_of_torch_is_left_alone(child, run_dir, tmp_path):
+    package = tmp_path / "torch"
+    package.mkdir()
+    (package / "__init__.py").write_text("__version__ = '9'")
+    (package / "optim.py").write_text("print('imported by somebody else')")
+    done = child("-c", "import torch; print(torch.__version__)")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "9\n", "")
+    assert read_processes(run_dir).refused == {
+        "its module torch is not PyTorch: it has no torch.optim": 1
+    }
+
+
 def test_nested_wrappers_do_not_pile_up(tmp_path):
     outer = environment({"PYTHONPATH": "a:b"}, tmp_path / "one")
     inner = environment(outer, tmp_path / "two")

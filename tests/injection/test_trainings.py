@@ -165,6 +165,23 @@ def test_a_program_that_records_itself_into_the_same_folder_counts_once(tmp_path
     assert summary["model_flop"] == 5 * (FORWARD + BACKWARD)
 
 
+def test_a_program_that_cleans_up_behind_itself(tmp_path):
+    """It empties its environment and closes what it did not open; its files stay its own."""
+    (tmp_path / "train.py").write_text(
+        "import os, time\n"
+        "os.environ.clear()\n" + MODEL + "train(3); time.sleep(1.2); train(1)\n"
+        "os.closerange(3, 256)\n"
+        "files = [open(f'own{n}', 'wb') for n in range(8)]\n"
+        "train(2); time.sleep(1.2)\n"
+        "print([os.fstat(file.fileno()).st_size for file in files])\n"
+    )
+    done, summary = run(tmp_path, *PYTHON, "train.py")
+    assert (done.returncode, done.stdout) == (0, f"{[0] * 8}\n"), done.stderr
+    assert summary["steps"]["count"] == 6
+    assert summary["model_flop"] == 6 * (FORWARD + BACKWARD)
+    assert "recording-interrupted" not in {finding["code"] for finding in summary["findings"]}
+
+
 def test_what_was_not_seen_is_explained(tmp_path, script):
     script("print('imported')\n")
     for number, (command, told) in enumerate(

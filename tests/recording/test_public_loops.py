@@ -266,20 +266,43 @@ def test_a_convolution_in_the_loop_leaves_the_upper_end_open(run: Run) -> None:
     assert "work-outside-modules" in run.notes()
 
 
-def test_a_backward_that_begins_inside_of_a_model_opens_the_upper_end(run: Run) -> None:
-    """As the second pass of a zero-bubble pipeline: gradients of weights, from kept inner gradients."""
-    first, second = torch.nn.Linear(8, 16), torch.nn.Linear(16, 4)
-    model = torch.nn.Sequential(first, second)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+def test_the_second_half_of_a_zero_bubble_backward(run: Run) -> None:
+    """Gradients of the input first; those of the weights later, from kept inner gradients."""
+    first, second = nn.Linear(8, 16), nn.Linear(16, 4)
+    model = nn.Sequential(first, nn.ReLU(), second)
+    optimizer = sgd(model)
+    edge = torch.autograd.graph.get_gradient_edge
+    with run.record():
+        for _ in range(3):
+            x = torch.randn(4, 8, requires_grad=True)
+            out = model(x)
+            # The product of the first layer: from the second one's input through the ReLU.
+            inner = out.grad_fn.next_functions[1][0].next_functions[0][0]
+            kept: list[Any] = []
+            handle = inner.register_prehook(kept.extend)
+            torch.autograd.grad(out.sum(), [x], retain_graph=True)
+            handle.remove()
+            begins = torch.autograd.graph.GradientEdge(inner, 0)
+            (first.weight.grad,) = torch.autograd.grad([begins], [edge(first.weight)], kept)
+            (second.weight.grad,) = torch.autograd.grad(
+                [edge(out)], [edge(second.weight)], [torch.ones_like(out)]
+            )
+            optimizer.step()
+    # Forward, gradients of inputs, gradients of weights: torch's counter cannot be left on here.
+    assert run.flop == 3 * [3 * 2 * 4 * (8 * 16 + 16 * 4)]
+    assert run.notes() == set()
+
+
+def test_a_backward_from_inside_to_what_is_no_weight_opens_the_upper_end(run: Run) -> None:
+    first, second = nn.Linear(8, 16), nn.Linear(16, 4)
+    model = nn.Sequential(first, second)
+    optimizer = sgd(model)
     x = torch.randn(4, 8, requires_grad=True)
     with run.record():
         out = model(x)
-        node = out.grad_fn.next_functions[1][0]  # of the hidden state
-        hidden = torch.autograd.graph.GradientEdge(node, 0)
-        (inner,) = torch.autograd.grad(out.sum(), [hidden], retain_graph=True)
-        (first.weight.grad,) = torch.autograd.grad(
-            [hidden], [torch.autograd.graph.get_gradient_edge(first.weight)], grad_outputs=[inner]
-        )
+        hidden = torch.autograd.graph.GradientEdge(out.grad_fn.next_functions[1][0], 0)
+        torch.autograd.grad([hidden], [x], grad_outputs=[torch.ones(4, 16)], retain_graph=True)
+        out.sum().backward()
         optimizer.step()
     assert "work-outside-modules" in run.notes()
     costs = [run.process.costs[cost] for step in run.process.steps() for cost, _ in step.calls]

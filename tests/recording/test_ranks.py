@@ -7,11 +7,13 @@ gradient of the first layer, 2·8·256 = 4,096: 143,360.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,13 @@ ONE = 73_728 + 143_360
 """A training step of 8 rows through two blocks."""
 DEEP = 2 * 8 * (512 + 8 * 1024) * 3 - 4096
 """The same through four blocks."""
+DEEPER = 2 * 8 * (512 + 16 * 1024) * 3 - 4096
+"""The same through eight blocks, in stages of which each rank has two."""
+EXPERT = 2 * 8 * (512 + 2048) * 3 - 4096
+"""A step of one rank that has a block of its own: what it sends away, it gets from others."""
+PIPELINES = {
+    "gpipe": DEEP, "1f1b": DEEP, "interleaved": DEEPER, "zero-bubble": DEEPER, "zbv": DEEPER,
+}  # fmt: skip
 
 
 def torchrun(ranks: int, kinds: str, folder: Path, *options: str, ok: bool = True) -> None:
@@ -55,21 +64,38 @@ def totals_of(folder: Path) -> RunTotals:
     return totals
 
 
+def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """Have a folder made once for all test processes."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"ranks-{name}"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "made").exists():
+            make(folder)
+            (folder / "made").touch()
+    return folder
+
+
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two ranks: each kind once with a recording and once without."""
-    folder = tmp_path_factory.mktemp("two")
-    kinds = "ddp,uneven,fsdp,tp,gpipe,1f1b"
-    torchrun(2, kinds, folder, "record", "count")
-    torchrun(2, kinds, folder, "plain", "count")
-    return folder
+
+    def make(folder: Path) -> None:
+        kinds = ",".join(["ddp", "uneven", "fsdp", "tp", "experts", *PIPELINES])
+        torchrun(2, kinds, folder, "record", "count")
+        torchrun(2, kinds, folder, "plain", "count")
+
+    return once(tmp_path_factory, "two", make)
 
 
 @pytest.fixture(scope="module")
 def four(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("four")
-    torchrun(4, "ddp,fsdp+tp,gpipe", folder, "record", "sample")
-    return folder
+    def make(folder: Path) -> None:
+        kinds = ",".join(["ddp", "uneven", "fsdp", "tp", "fsdp+tp", "experts", *PIPELINES])
+        torchrun(4, kinds, folder, "record", "sample")
+
+    return once(tmp_path_factory, "four", make)
 
 
 @pytest.mark.parametrize(
@@ -79,27 +105,59 @@ def four(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("uneven", (4 + 2) * ONE, (4 + 2) * 8),
         ("fsdp", 3 * 2 * ONE, 3 * 2 * 8),
         ("tp", 3 * ONE, 3 * 8),  # both ranks work on one batch
+        ("experts", 3 * 2 * EXPERT, 3 * 2 * 8),
     ],
 )
 def test_two_ranks_add_up_to_the_whole(two: Path, kind: str, flop: int, samples: int) -> None:
-    totals = totals_of(two / kind)
+    add_up(two / kind, 2, flop, samples)
+
+
+@pytest.mark.parametrize(
+    ("kind", "flop", "samples"),
+    [
+        ("ddp", 3 * 2 * 4 * ONE, 3 * 2 * 4 * 8),
+        ("uneven", (4 + 3 * 2) * ONE, (4 + 3 * 2) * 8),
+        ("fsdp", 3 * 4 * ONE, 3 * 4 * 8),
+        ("tp", 3 * ONE, 3 * 8),
+        ("fsdp+tp", 3 * 2 * ONE, 3 * 2 * 8),  # two batches, each on two ranks
+        ("experts", 3 * 4 * EXPERT, 3 * 4 * 8),
+    ],
+)
+def test_four_ranks_add_up_to_the_whole(four: Path, kind: str, flop: int, samples: int) -> None:
+    add_up(four / kind, 4, flop, samples)
+
+
+def add_up(folder: Path, ranks: int, flop: int, samples: int) -> None:
+    totals = totals_of(folder)
     assert totals.model_flop == totals.hardware_flop == flop
+    assert totals.model_bounds == totals.hardware_bounds == (flop, flop)
     assert totals.samples == samples
-    assert len(totals.ranks) == 2
+    assert [rank.rank for rank in totals.ranks] == list(range(ranks))
 
 
-@pytest.mark.parametrize("kind", ["gpipe", "1f1b"])
-def test_the_stages_of_a_pipeline_make_one_model(two: Path, kind: str) -> None:
-    processes = read_steps(two / kind)
+@pytest.mark.parametrize("ranks", ["two", "four"])
+@pytest.mark.parametrize("kind", PIPELINES)
+def test_the_stages_of_a_pipeline_make_one_model(
+    kind: str, ranks: str, request: pytest.FixtureRequest
+) -> None:
+    folder = request.getfixturevalue(ranks) / kind
+    whole = PIPELINES[kind]
     by_step: dict[int, Any] = {}
+    processes = read_steps(folder)
     for process in processes:
+        assert process.notes == ()
         for step in process.steps():
             flop = sum(process.costs[c].model_flop * n for c, n in step.calls)  # type: ignore[operator]
             by_step[step.number] = by_step.get(step.number, 0) + flop
     # Before the first step the stages try a microbatch to learn its shapes; that is work, too.
-    assert by_step[1] > DEEP
-    assert by_step[2] == by_step[3] == DEEP
-    assert totals_of(two / kind).samples in (3 * 8, 3 * 8 + 2)
+    assert by_step[1] > whole
+    assert by_step[2] == by_step[3] == whole
+    totals = totals_of(folder)
+    assert totals.model_flop == sum(by_step.values())
+    # Forward alone: a third of the whole and of the input's gradient, which nobody asked for.
+    learned = (whole + 4096) // 3 // 4
+    assert totals.phases["forward"] == 3 * (whole + 4096) // 3 + learned
+    assert totals.samples in (3 * 8, 3 * 8 + 2)
 
 
 def test_what_shards_are_computed_in(two: Path) -> None:
@@ -109,7 +167,7 @@ def test_what_shards_are_computed_in(two: Path) -> None:
     assert {cost.share for cost in first.costs.values()} == {(1, 2)}
 
 
-@pytest.mark.parametrize("kind", ["ddp", "uneven", "fsdp", "tp", "gpipe", "1f1b"])
+@pytest.mark.parametrize("kind", ["ddp", "uneven", "fsdp", "tp", "experts", *PIPELINES])
 def test_the_same_losses_and_the_same_collectives(two: Path, kind: str) -> None:
     for rank in range(2):
         told = [
@@ -136,14 +194,10 @@ def test_the_same_global_batch_in_one_process(two: Path) -> None:
     assert totals_of(two / "fsdp").model_flop == 3 * whole
 
 
-def test_four_ranks(four: Path) -> None:
-    assert totals_of(four / "ddp").model_flop == 3 * 2 * 4 * ONE
-    both = totals_of(four / "fsdp+tp")
-    assert both.model_flop == 3 * 2 * ONE  # two batches, each on two ranks
-    assert both.samples == 3 * 2 * 8
-    assert read_steps(four / "fsdp+tp")[0].mesh == {"dp": 2, "tp": 2}
-    assert [process.rank for process in read_steps(four / "fsdp+tp")] == [0, 1, 2, 3]
-    assert len(read_steps(four / "gpipe")) == 4
+def test_two_dimensions_of_four_ranks(four: Path) -> None:
+    processes = read_steps(four / "fsdp+tp")
+    assert [process.rank for process in processes] == [0, 1, 2, 3]
+    assert {(process.mesh or {})["dp"] * (process.mesh or {})["tp"] for process in processes} == {4}
 
 
 def test_a_rank_that_dies_leaves_what_it_did(tmp_path: Path) -> None:

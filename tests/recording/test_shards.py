@@ -66,3 +66,35 @@ def test_a_rank_has_its_eighth_of_the_attention(mesh: Any, tmp_path: Path) -> No
     assert cost.model_flop is not None
     assert 8 * cost.model_flop == (3 * 5 - 1) * linear + 3 * heads
     assert (cost.bounds, cost.share) == (None, (1, 8))
+
+
+@pytest.mark.parametrize("made", [torch.zeros, torch.empty])
+def test_what_other_ranks_send_is_not_known(mesh: Any, tmp_path: Path, made: Any) -> None:
+    """As many rows as others send to this rank's expert: no figure, and none of stale memory."""
+    import torch.distributed as dist
+
+    class Experts(nn.Module):  # type: ignore[name-defined,misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.expert = nn.Linear(16, 16), nn.Linear(16, 16)
+
+        def forward(self, x: Any) -> Any:
+            x = self.first(x)
+            counts = made(8, dtype=torch.long)
+            dist.all_to_all_single(counts, torch.ones(8, dtype=torch.long))
+            rows = sum(n for n in counts.tolist() if 0 <= n < 100)
+            return x.sum() + self.expert(x.new_zeros(rows, 16)).sum()
+
+    model = Experts()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    with flopledger.record(tmp_path, sampler=False):
+        for _ in range(3):
+            model(torch.randn(4, 16)).backward()
+            optimizer.step()
+    (process,) = read_steps(tmp_path)
+    costs = [process.costs[cost] for step in process.steps() for cost, _ in step.calls]
+    assert costs
+    for cost in costs:
+        assert cost.bounds is not None
+        assert cost.bounds[1] is None
+        assert cost.model_flop is None or cost.model_flop < 10**6

@@ -20,6 +20,7 @@ def _child():
     child = sys.modules.get("_flopledger_child")
     if child is None:
         child = type(sys)("_flopledger_child")
+        child.RUN_DIR = _RUN_DIR
         child.__file__ = os.path.join(_HOME, os.pardir, "child.py")
         with open(child.__file__, "rb") as file:
             exec(compile(file.read(), child.__file__, "exec"), child.__dict__)
@@ -27,22 +28,23 @@ def _child():
     return child
 
 
-def _hello(run_dir):
-    path = os.path.join(run_dir, "processes", os.uname()[1] + ".jsonl")
+def _hello():
+    path = os.path.join(_RUN_DIR, "processes", os.uname()[1] + ".jsonl")
     with open(path, "ab", 0) as file:
         if file.tell() < 1 << 20:  # a run of a million processes shall not fill the disk
             line = b'{"event": "python", "pid": %d, "parent": %d}\n'
             file.write(line % (os.getpid(), os.getppid()))
 
 
+_RUN_DIR = os.environ.get("FLOPLEDGER_RECORD")  # now: a program may empty its environment
 _HERE = os.path.dirname(__file__)
 _HOME = os.path.dirname(os.path.realpath(__file__))  # another place if this one is a link
 try:
-    if os.environ.get("FLOPLEDGER_RECORD") and "_flopledger_child" not in sys.modules:
+    if _RUN_DIR and "_flopledger_child" not in sys.modules:
         sys.meta_path.insert(0, _Watch())
         if "torch" in sys.modules:  # a .pth file was faster
             _child().begin()
-        _hello(os.environ["FLOPLEDGER_RECORD"])
+        _hello()
 except Exception:
     pass
 

@@ -131,34 +131,59 @@ def two_dimensions() -> list[float]:
     return steps(model)
 
 
-def pipeline(kind: str) -> list[float]:
-    """A stage on each rank, four microbatches to a step."""
+class Experts(nn.Module):
+    """An expert on each rank, to which every rank sends an equal part of its rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.expert, self.last = (
+            nn.Linear(WIDTH, WIDTH),
+            Block(),
+            nn.Linear(WIDTH, WIDTH),
+        )
+
+    def forward(self, x: Any) -> Any:
+        from torch.distributed.nn.functional import all_to_all_single
+
+        x = self.first(x)
+        there = self.expert(all_to_all_single(torch.empty_like(x), x))
+        return self.last(x + all_to_all_single(torch.empty_like(there), there))
+
+
+def pipeline(kind: str, per_rank: int = 1, depth: int = 4) -> list[float]:
+    """Four microbatches to a step; a ``V`` schedule gives the first rank the last stage, too."""
     from torch.distributed import pipelining
+    from torch.distributed.pipelining import schedules
 
     rank, world = dist.get_rank(), dist.get_world_size()
     torch.manual_seed(0)
-    whole = Model(depth=4)
-    per = 4 // world
-    parts = list(whole.blocks)[rank * per : (rank + 1) * per]
-    layers = [*([whole.first] if rank == 0 else []), *parts]
-    layers += [whole.last] if rank == world - 1 else []
-    stage = pipelining.PipelineStage(nn.Sequential(*layers), rank, world, torch.device("cpu"))
+    whole = Model(depth=depth)
+    count = world * per_rank
+    mine = [rank + world * number for number in range(per_rank)]
+    if kind == "ScheduleZBVZeroBubble":
+        mine = [rank, count - 1 - rank]
+
+    def stage(index: int) -> Any:
+        per = depth // count
+        layers = [*([whole.first] if index == 0 else []), *whole.blocks[index * per :][:per]]
+        layers += [whole.last] if index == count - 1 else []
+        return pipelining.PipelineStage(nn.Sequential(*layers), index, count, torch.device("cpu"))
 
     def loss_of(out: Any, target: Any) -> Any:
         return (out - target).square().mean()
 
-    schedule = getattr(pipelining, kind)(stage, n_microbatches=4, loss_fn=loss_of)
-    optimizer = torch.optim.SGD(stage.submod.parameters(), lr=0.01)
+    stages = [stage(index) for index in mine]
+    schedule = getattr(schedules, kind)(
+        stages if per_rank > 1 else stages[0], n_microbatches=4, loss_fn=loss_of
+    )
+    parameters = [p for stage in stages for p in stage.submod.parameters()]
+    optimizer = torch.optim.SGD(parameters, lr=0.01)
     losses: list[float] = []
     for _ in range(3):
         x = torch.randn(ROWS, WIDTH)
         found: list[Any] = []
-        if rank == 0:
-            schedule.step(x)
-        elif rank == world - 1:
-            schedule.step(target=torch.zeros(ROWS, WIDTH), losses=found)
-        else:
-            schedule.step()
+        last = {"target": torch.zeros(ROWS, WIDTH), "losses": found} if count - 1 in mine else {}
+        schedule.step(*([x] if 0 in mine else []), **last)
         optimizer.step()
         optimizer.zero_grad()
         losses += [float(loss.detach()) for loss in found]
@@ -190,6 +215,10 @@ KINDS = {
     "fsdp+tp": two_dimensions,
     "gpipe": lambda: pipeline("ScheduleGPipe"),
     "1f1b": lambda: pipeline("Schedule1F1B"),
+    "interleaved": lambda: pipeline("ScheduleInterleaved1F1B", 2, 8),
+    "zero-bubble": lambda: pipeline("ScheduleInterleavedZeroBubble", 2, 8),
+    "zbv": lambda: pipeline("ScheduleZBVZeroBubble", 2, 8),
+    "experts": lambda: steps(Experts()),
     "dies": dies,
 }
 
