@@ -56,6 +56,25 @@ def _after_fork(run_dir: str, say: Say) -> None:
     if _recordings:
         _recordings.clear()
         _wait_for_optimizer(run_dir, say)
+        _wait_for_step(run_dir, say)
+
+
+def _wait_for_step(run_dir: str, say: Say) -> None:
+    """Begin where the fork goes on with its parent's optimizer, as a daemon does.
+
+    The calls of that first step were seen by nobody: it has no figure, and the others have.
+    """
+    from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+    first = [True]
+
+    # It stays where it is: torch is walking over its hooks when it calls this one.
+    def begins(*_: Any) -> None:
+        if first and not _recordings:
+            _begin(run_dir, say)
+        first.clear()
+
+    register_optimizer_step_pre_hook(begins)
 
 
 def _begin(run_dir: str, say: Say) -> None:
