@@ -1,6 +1,6 @@
 """What it costs a training step to be recorded, beside counters that are left on.
 
-    python benchmarks/loop_overhead.py [--quick] [--only pairs|parts|memory|processes] [--write]
+    python benchmarks/loop_overhead.py [--quick] [--only pairs|parts|hot|memory|processes] [--write]
 
 Each method is compared with the plain loop in pairs of blocks that follow one another at once, in
 one process, in an order that alternates; the figure is the median of the pairs' ratios with a 95 %
@@ -9,7 +9,8 @@ are not installed are named as missing. trainmeter wraps a whole process and can
 and off inside one: it is compared process by process, plain and wrapped ones in turn, beside ours
 on the same footing; each process times its own steps. ``parts`` (benchmarks/loop_parts.py) is the
 sharpest: the recorder's own pieces timed where they run, and processor time of single steps with the
-recorder switched on and off.
+recorder switched on and off. ``hot`` is what recording adds to steps whose forward is empty, for models
+of several sizes: least processor time, which a busy machine changes least; good for comparing versions.
 """
 
 from __future__ import annotations
@@ -26,11 +27,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,78 +41,11 @@ from torch import nn  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 import flopledger  # noqa: E402
+from benchmarks.loop_models import HOT, LOOPS, SMALL, Loop, block_of  # noqa: E402
 from flopledger.recording.totals import read_totals  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "loop_overhead.md"
 WARM = 6
-
-
-class Block(nn.Module):
-    """A transformer block with causal attention."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
-        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-
-    def forward(self, x: Any) -> Any:
-        batch, length, width = x.shape
-        q, k, v = (
-            part.view(batch, length, self.heads, -1).transpose(1, 2)
-            for part in self.qkv(self.norms[0](x)).chunk(3, dim=-1)
-        )
-        seen = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + self.out(seen.transpose(1, 2).reshape(batch, length, width))
-        return x + self.down(nn.functional.gelu(self.up(self.norms[1](x))))
-
-
-class Gpt(nn.Module):
-    """A small decoder."""
-
-    def __init__(self, width: int, depth: int, vocabulary: int = 1024) -> None:
-        super().__init__()
-        self.embed = nn.Embedding(vocabulary, width)
-        self.blocks = nn.ModuleList([Block(width, 4) for _ in range(depth)])
-        self.norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, vocabulary, bias=False)
-
-    def forward(self, tokens: Any) -> Any:
-        x = self.embed(tokens)
-        for block in self.blocks:
-            x = block(x)
-        return self.head(self.norm(x))
-
-
-@dataclass
-class Loop:
-    """A model, its optimizer and the batch that it sees."""
-
-    model: Any
-    optimizer: Any
-    batch: Any
-
-    def step(self) -> None:
-        logits = self.model(self.batch[:, :-1])
-        loss = nn.functional.cross_entropy(logits.flatten(0, 1), self.batch[:, 1:].flatten())
-        loss.backward()
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-
-
-def loop(width: int, depth: int, batch: int, length: int) -> Loop:
-    torch.manual_seed(0)
-    model = Gpt(width, depth)
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
-    return Loop(model, optimizer, torch.randint(0, 1024, (batch, length + 1)))
-
-
-SMALL = "GPT, 0.4 M parameters, 1 x 16 (a few ms)"
-LOOPS = {
-    SMALL: (lambda: loop(64, 3, 1, 16), 40),
-    "GPT, 10 M parameters, 4 x 128": (lambda: loop(320, 8, 4, 128), 2),
-}
 
 
 @contextmanager
@@ -172,14 +104,6 @@ METHODS = {
     "Hugging Face total_flos": total_flos,
     "DeepSpeed profiler on each step": deepspeed_on,
 }
-
-
-def block_of(step: Callable[[], None], number: int) -> float:
-    """Seconds of a block of steps."""
-    began = time.perf_counter()
-    for _ in range(number):
-        step()
-    return time.perf_counter() - began
 
 
 def pairs(one: Loop, method: Any, steps: int, number: int) -> tuple[list[float], float]:
@@ -260,6 +184,25 @@ def own_cost(quick: bool) -> list[str]:
         f"The small loop with the recorder switched on and off every 12 steps: {own:.0f} µs of a "
         f"step, ratio {statistics.median(ratios):.4f} ({low:.4f} to {high:.4f}).",
     ]
+
+
+def hot_paths(quick: bool) -> list[str]:
+    """What recording adds to a step of several models by processor time alone."""
+    from loop_parts import hot_us
+
+    lines = [
+        "| model | modules | parameters | calls in a step | added to a step, least | median |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, (make, calls) in HOT.items():
+        one = make()
+        least, median = hot_us(one, calls, 10 if quick else 150)
+        lines.append(
+            f"| {name} | {sum(1 for _ in one.model.modules())} "
+            f"| {sum(1 for _ in one.model.parameters())} | {calls} | {least:.1f} µs | {median:.1f} µs |"
+        )
+        print(lines[-1], flush=True)
+    return lines
 
 
 def memory(steps: int) -> list[tuple[int, int, int]]:
@@ -379,7 +322,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true", help="fewer pairs")
     parser.add_argument(
-        "--only", choices=("pairs", "parts", "memory", "processes"), help="one part only"
+        "--only",
+        choices=("pairs", "parts", "hot", "memory", "processes"),
+        help="one part only",
     )
     parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name}")
     options = parser.parse_args()
@@ -397,6 +342,8 @@ def main() -> None:
         told += [*table(options.quick), ""]
     if options.only in (None, "parts"):
         told += [*own_cost(options.quick), ""]
+    if options.only in (None, "hot"):
+        told += [*hot_paths(options.quick), ""]
     if options.only in (None, "processes"):
         told += ["Processes in turn, the small loop:", ""]
         told += [*processes(2 if options.quick else 8, 400), ""]

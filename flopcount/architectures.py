@@ -18,7 +18,7 @@ from flopcount import causal_attention
 from flopcount.closed_form import Dimensions, DimensionsError
 from flopcount.config_file import ConfigError, find_config, need_libraries, read_json
 from flopcount.families import UnknownFamilyError, translated
-from flopcount.findings import Finding, name_mismatch
+from flopcount.findings import Finding, name_mismatch, prediction_left_out
 from flopcount.model_classes import class_of, library_class
 from flopcount.parameters import ParameterCount, count_parameters
 
@@ -202,22 +202,9 @@ def _remote_code(config: Mapping[str, Any], file: Path) -> list[Finding]:
 
 def _left_out(config: Mapping[str, Any], model: Any, file: Path) -> list[Finding]:
     """Tell when the file states prediction modules that the library's class does not build."""
-    stated = config.get("num_nextn_predict_layers")
-    if not isinstance(stated, int) or stated < 1:
-        return []
-    if any("mtp" in name or "nextn" in name for name, _ in model.named_modules()):
-        return []
-    return [
-        Finding(
-            code="module-left-out",
-            severity="warning",
-            message=(
-                f"num_nextn_predict_layers = {stated}: the library's class builds no multi-token "
-                "prediction; if it was trained, parameters and FLOP were higher than counted here"
-            ),
-            evidence=(str(file),),
-        )
-    ]
+    found = prediction_left_out(config, file)
+    built = any("mtp" in name or "nextn" in name for name, _ in model.named_modules())
+    return [] if found is None or built else [found]
 
 
 def _untie(model: Any, config: Mapping[str, Any]) -> str | None:

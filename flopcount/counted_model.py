@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,8 @@ class CountedModel:
     assumptions: tuple[str, ...] = ()
     polynomial: tuple[tuple[int, int, int], ...] | None = None
     """Terms (coefficient, power of batch, power of sequence) of the dense total, exact."""
+    no_polynomial: str | None = None
+    """Why there are none."""
 
 
 def count_config(
@@ -195,6 +198,7 @@ def _counted(
             )
         )
     form, reason = _by_formula(built, batch=batch, sequence=sequence, sizes=plain)
+    polynomial, why_none = polynomial_of(built, form, count, backward=backward, sizes=plain)
     return CountedModel(
         name=built.class_name,
         kind=built.kind,
@@ -206,9 +210,29 @@ def _counted(
         closed_form=form,
         no_closed_form=reason,
         findings=tuple(findings),
-        assumptions=built.assumptions,
-        polynomial=polynomial_of(built, form, count, backward=backward, sizes=plain),
+        assumptions=(*built.assumptions, *_precision(built.config, count)),
+        polynomial=polynomial,
+        no_polynomial=why_none,
     )
+
+
+def _precision(config: Mapping[str, Any], count: FlopCount | None) -> list[str]:
+    """Tell where ``bf16`` in the split by dtype is our choice and not the file's word."""
+    if count is None or "bf16" not in count.by_dtype:
+        return []
+    nested = config.get("text_config")
+    parts = [config, nested] if isinstance(nested, Mapping) else [config]
+    stated = next((p[k] for p in parts for k in ("dtype", "torch_dtype") if p.get(k)), None)
+    notes = []
+    if stated is None:
+        notes.append("the file states no dtype: products are listed as bf16")
+    elif stated not in ("bfloat16", "bf16", "torch.bfloat16"):
+        notes.append(
+            f"the file stores {str(stated)[:40]}: products are listed as bf16 all the same"
+        )
+    if config.get("quantization_config"):
+        notes.append("quantization_config is not applied: products are listed as bf16")
+    return notes
 
 
 def _traced(

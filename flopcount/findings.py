@@ -1,8 +1,9 @@
 """What a reader of a count should know besides the number."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 _BILLION = {"b": 10**9, "m": 10**6}
 _SIZE = re.compile(
@@ -43,6 +44,22 @@ def name_mismatch(names: list[str], parameters: int) -> Finding | None:
             "a shrunk test model, another model's config, or a wrong name"
         ),
         evidence=(name[:200],),
+    )
+
+
+def prediction_left_out(config: Mapping[str, Any], file: object) -> Finding | None:
+    """Tell of multi-token prediction that the file states and that was not counted."""
+    stated = config.get("num_nextn_predict_layers")
+    if type(stated) is not int or stated < 1:
+        return None
+    return Finding(
+        code="module-left-out",
+        severity="warning",
+        message=(
+            f"num_nextn_predict_layers = {stated}: multi-token prediction is not in this count; "
+            "if it was trained, parameters and FLOP were higher than counted here"
+        ),
+        evidence=(str(file),),
     )
 
 

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from flopcount.count import FlopCount
 
 
+Terms = tuple[tuple[int, int, int], ...]
+"""Coefficient, power of batch, power of sequence."""
+PROBE = "flopcount.polynomial(built.model, built.inputs) may find one from small traces"
+
+
 def polynomial_of(
     built: Architecture,
     form: ClosedForm | None,
@@ -22,39 +27,46 @@ def polynomial_of(
     *,
     backward: bool,
     sizes: dict[str, Any],
-) -> tuple[tuple[int, int, int], ...] | None:
+) -> tuple[Terms | None, str | None]:
     """Expand the closed form in batch and sequence, where it meets the trace at this point.
 
     The trace is the independent check: a form that misses it by one FLOP gives no polynomial.
+
+    Returns:
+        The terms, or None and the reason why there are none.
     """
     dimensions = built.dimensions
-    if form is None or count is None or dimensions is None:
-        return None
+    if count is None:
+        return None, "the input size is not known, so nothing was counted"
+    if form is None or dimensions is None:
+        return None, f"there is no closed form to expand; {PROBE}"
     traced = count.forward + count.backward
-    if traced != (form.total if backward else form.forward) or count.convention.name != "dense":
-        return None
-
-    return form_polynomial(dimensions, backward, "dense", sizes)
+    if traced != (form.total if backward else form.forward):
+        return None, f"the closed form misses the trace at this size; {PROBE}"
+    return form_polynomial(dimensions, backward, count.convention.name, sizes)
 
 
 def form_polynomial(
     dimensions: Dimensions, backward: bool, convention: str, sizes: dict[str, Any]
-) -> tuple[tuple[int, int, int], ...] | None:
-    """Expand the closed form's dense total; None for another rule, or where it is no polynomial."""
+) -> tuple[Terms | None, str | None]:
+    """Expand the closed form's dense total; None and the reason where it is no polynomial."""
     if convention != "dense":
-        return None
+        return None, f"the polynomial is of the dense total, and '{convention}' was asked for"
 
     def total(batch: int, sequence: int) -> int:
         at = closed_form_count(dimensions, batch=batch, sequence=sequence, **sizes)
         return at.total if backward else at.forward
 
     try:
-        return expand(total)
-    except FlopcountError:
-        return None
+        terms = expand(total)
+    except FlopcountError as error:
+        return None, str(error)
+    if terms is None:
+        return None, "the total is no polynomial of the sequence: the model works in chunks of it"
+    return terms, None
 
 
-def expand(total: Callable[[int, int], int]) -> tuple[tuple[int, int, int], ...] | None:
+def expand(total: Callable[[int, int], int]) -> Terms | None:
     """Expand batch x (c + b s + a s^2) from three points; None where five more points deny it."""
     one, two, three = (total(1, length) for length in (1, 2, 3))
     a, odd = divmod(three - 2 * two + one, 2)

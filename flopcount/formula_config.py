@@ -12,7 +12,7 @@ from flopcount.config_file import ConfigError, MissingLibraryError, find_config,
 from flopcount.counted_model import CountedModel
 from flopcount.errors import ConventionError, FlopcountError
 from flopcount.families import UnknownFamilyError
-from flopcount.findings import Finding, name_mismatch
+from flopcount.findings import Finding, name_mismatch, prediction_left_out
 from flopcount.form_polynomial import form_polynomial
 from flopcount.formula_count import formula_count, formula_parameters
 
@@ -55,6 +55,8 @@ def count_by_formula(
             raise
         raise type(missing)(f"{missing}\n  and no closed form stands in: {error}") from None
     findings = [_why_no_trace(missing, config, file)]
+    left_out = prediction_left_out(config, file)
+    findings += [] if left_out is None else [left_out]
     form: ClosedForm | None = None
     count: FlopCount | None = None
     try:
@@ -69,6 +71,9 @@ def count_by_formula(
     if parameters is not None:
         mismatch = name_mismatch(names_of(config, file), parameters.total)
         findings += [] if mismatch is None else [mismatch]
+    polynomial, why_none = form_polynomial(dimensions, backward, convention, sizes)
+    if count is None:
+        polynomial, why_none = None, "the input size is not known, so nothing was counted"
     return CountedModel(
         name=str(
             config.get("_class_name") or config.get("model_type") or "a model without a family"
@@ -82,9 +87,8 @@ def count_by_formula(
         closed_form=form,
         findings=tuple(findings),
         assumptions=dimensions.assumptions,
-        polynomial=None
-        if count is None
-        else form_polynomial(dimensions, backward, convention, sizes),
+        polynomial=polynomial,
+        no_polynomial=why_none,
     )
 
 

@@ -9,50 +9,25 @@ what was differentiated (:func:`count_call`).
 
 from __future__ import annotations
 
-import random
-import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import repeat
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import torch
+from flopcount.count import MODEL_PHASES
+from flopcount.errors import CountError
+from flopcount.live_capture import LiveCall, tensors_within
+from flopcount.live_passes import DOUBLED, PERHAPS, Chain, Pass, Wanted, doubtful
+from flopcount.live_rungs import READS, RUNGS, Counted, Targets, climb
+from flopcount.live_watch import FAR, SIZE
 
-from flopcount.count import MODEL_PHASES, FlopCount
-from flopcount.doubles import CpuDoubles, Doubles, FakeDoubles, MetaDoubles, convert_inputs, doubled
-from flopcount.draws import noticing_python_draws
-from flopcount.errors import CountError, FlopcountError
-from flopcount.known_values import KnownValues
-from flopcount.live_capture import LiveCall, tensors_within, without_storage
-from flopcount.live_model import as_it_was
-from flopcount.live_passes import DOUBLED, PERHAPS, Chain, Pass, Wanted, doubtful, run_pass
-from flopcount.live_watch import FAR, SIZE, LiveWatch, OptimizerInsideError, follow_data, watching
-from flopcount.parallel import unwrap
-from flopcount.shared_layers import Sharing, SharingRefusedError
-from flopcount.summary import summarise
-from flopcount.trace import Step, StepError, _neutral_torch, unseen
-
-if TYPE_CHECKING:
-    from flopcount.ledger import Ledger
-
-Counted = tuple[FlopCount, "Ledger"]
-Targets = Callable[[Any], Sequence[Any]]
-"""From a model's output to the tensors at which one backward pass began."""
-
-READS = "values of inputs were asked for"
-"""A remark."""
 ASKED = "asks a random number"
 """In a remark (flopcount.draws): what is computed depends on a draw."""
-RUNGS = ("meta", "fake", "cpu", "meta-invented")
-"""Ways of tracing, in the order in which they are tried."""
 REDRAWS = 4
 """So often a call is counted again with other draws, where they may decide what is computed."""
-MOST_CPU_FLOP = 10**10
-"""A model that only runs on real numbers may compute so much, about a tenth of a second."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,7 +89,7 @@ def count_call(
     ) -> list[Counted]:
         each = zip(passes or (None,), wanted or repeat(None), strict=False)
         return [
-            _climb(
+            climb(
                 call, targets, deadline, asked, real=real, seed=seed, answers=answers, rungs=rungs
             )
             for targets, asked in each
@@ -174,7 +149,7 @@ def count_chain(
 
     def counted(*, linear: bool) -> tuple[LiveCount, bool]:
         chain = Chain(passes, linear=linear)
-        return _merged([_climb(call, None, deadline, chain, real=real, seed=None)]), chain.is_open
+        return _merged([climb(call, None, deadline, chain, real=real, seed=None)]), chain.is_open
 
     found, is_open = counted(linear=True)
     if not all(one.linear for one in passes):
@@ -221,160 +196,6 @@ def _between(
 
 def _nowhere(_out: Any) -> Sequence[Any]:
     return ()
-
-
-def _climb(
-    call: LiveCall,
-    targets: Targets | None,
-    deadline: float,
-    wanted: Wanted | Chain | None,
-    *,
-    real: bool,
-    seed: int | None,
-    answers: str = "given",
-    rungs: Sequence[str] = RUNGS,
-) -> Counted:
-    """The first way of tracing that works."""
-    failures: list[str] = []
-    for rung in rungs:
-        if rung == "cpu" and (not real or _is_distributed()):
-            continue
-        try:
-            with _undisturbed(seed):
-                ledger = _on(rung, call, targets, deadline, wanted, answers)
-        except (StepError, FlopcountError, MemoryError) as failure:
-            if isinstance(getattr(failure, "error", None), OptimizerInsideError):
-                raise CountError(f"{_said(failure)}; what it does cannot be run again") from None
-            failures.append(f"{rung}: {_said(failure)}")
-            if time.monotonic() > deadline:
-                break
-            continue
-        return summarise(ledger, method=rung, notes=tuple(failures)), ledger
-    raise CountError(
-        f"the model raised on every way of tracing it; {'; '.join(failures)}; "
-        "check that it runs on these inputs by itself, or state its cost"
-    )
-
-
-def _on(
-    rung: str,
-    call: LiveCall,
-    targets: Targets | None,
-    deadline: float,
-    wanted: Wanted | Chain | None,
-    answers: str,
-) -> Ledger:
-    def traced(doubles: Doubles, *, share: bool = False, most_flop: int | None = None) -> Ledger:
-        doubles.known.answers = answers
-        return _trace(call, targets, doubles, deadline, wanted, share=share, most_flop=most_flop)
-
-    if rung == "fake":
-        return traced(FakeDoubles(KnownValues()))
-    if rung == "cpu":
-        return traced(CpuDoubles(KnownValues(), most_bytes=1 << 28), most_flop=MOST_CPU_FLOP)
-    if rung == "meta-invented":
-        return traced(MetaDoubles(KnownValues(inventing=True, draw=list(FAR).index(answers))))
-    # Equal layers are not equal to a pass that was asked for one of them.
-    if wanted is None and not any(
-        key.startswith("output_") and value for key, value in call.kwargs.items()
-    ):
-        try:
-            return traced(MetaDoubles(KnownValues()), share=True)
-        except (SharingRefusedError, StepError):
-            pass  # the unshared trace decides
-    return traced(MetaDoubles(KnownValues()))
-
-
-def _trace(
-    call: LiveCall,
-    targets: Targets | None,
-    doubles: Doubles,
-    deadline: float,
-    wanted: Wanted | Chain | None,
-    *,
-    share: bool = False,
-    most_flop: int | None = None,
-) -> Ledger:
-    """Run the call on doubles, as it was made."""
-    model = unwrap(call.model)
-    watch = LiveWatch(model, call, deadline, most_flop)
-    sharing: Sharing | None = None
-    try:
-        with ExitStack() as stack:
-            step = Step(
-                model=model, args=(), kwargs={}, backward=call.gradients, loss=None, optimizer=None
-            )
-            stack.enter_context(_neutral_torch(step))
-            stack.enter_context(noticing_python_draws(watch.ledger.remarks))
-            stack.enter_context(doubles)
-            stack.enter_context(doubled([model], doubles))
-            as_it_was(call, model)
-            # A cache among the inputs is written to by each trace: each gets its own.
-            given = without_storage((call.args, call.kwargs))
-            inputs, named = convert_inputs(given, doubles)
-            if isinstance(doubles, CpuDoubles):
-                watch.on_numbers = True
-                follow_data([*model.parameters(), *tensors_within((inputs, named))])
-            watch.has_shards = doubles.has_shards
-            watch.on_fakes = isinstance(doubles, FakeDoubles)
-            if share and not doubles.has_shards:
-                sharing = Sharing(model, watch)
-            stack.enter_context(watching(watch, doubles.known))
-            out = model(*inputs, **named)
-            through = [item for item in tensors_within((inputs, named)) if item.requires_grad]
-            if isinstance(wanted, Chain):
-                wanted.run(out, model, through)
-            elif targets is not None:
-                began = [target for target in targets(out) if target.requires_grad]
-                run_pass(began, wanted, model, through)
-    except (FlopcountError, SharingRefusedError):
-        raise
-    except Exception as error:
-        raise StepError(error, watch.failed_at or "") from error
-    if sharing is not None:
-        sharing.settle()
-    watch.ledger.local = watch.local if watch.has_shards else None
-    own = {_place(item) for item in tensors_within(given)}
-    if isinstance(doubles, CpuDoubles) or any(_place(item) in own for item in doubles.known.read):
-        watch.ledger.remarks.append(READS)
-    return watch.ledger
-
-
-def _place(tensor: Any) -> int:
-    """Where a tensor's numbers lie."""
-    return int(tensor.untyped_storage().data_ptr()) if type(tensor) is torch.Tensor else 0
-
-
-@contextmanager
-def _undisturbed(seed: int | None) -> Iterator[None]:
-    """Keep the generators that are not torch's own; torch's is kept by the trace itself."""
-    state = random.getstate()
-    numpy = sys.modules.get("numpy")
-    legacy = numpy.random.get_state() if numpy is not None else None
-    autocast = {kind: torch.is_autocast_enabled(kind) for kind in ("cpu", "cuda")}
-    try:
-        if seed is not None:
-            random.seed(seed)
-            if numpy is not None:
-                numpy.random.seed(seed)
-        for kind, enabled in autocast.items():
-            if enabled:
-                torch.set_autocast_enabled(kind, enabled=False)
-        with unseen():
-            yield
-    finally:
-        for kind, enabled in autocast.items():
-            if enabled:
-                torch.set_autocast_enabled(kind, enabled=True)
-        random.setstate(state)
-        if numpy is not None:
-            numpy.random.set_state(legacy)
-
-
-def _is_distributed() -> bool:
-    """Whether other ranks exist, with whom a computation on real numbers might talk."""
-    distributed = torch.distributed
-    return bool(distributed.is_available() and distributed.is_initialized())
 
 
 def _merged(counts: list[Counted]) -> LiveCount:
@@ -428,10 +249,3 @@ def _bounds(counts: list[Counted], total: int) -> tuple[tuple[int, int | None] |
     if low == high and not is_open:
         return None, reasons
     return (low, None if is_open else high), reasons
-
-
-def _said(failure: BaseException) -> str:
-    error = getattr(failure, "error", failure)
-    where = getattr(failure, "where", "")
-    text = " ".join(str(error).split())[:200]
-    return f"{type(error).__name__}{f' in {where}' if where else ''}: {text}"

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from flopcount.errors import FlopcountError
 from flopcount.inputs.image_tokens import add_image, takes_image
-from flopcount.inputs.makers import Maker, is_dual_tower
+from flopcount.inputs.makers import Maker
 from flopcount.inputs.sizes import InputSizeUnknownError, Sizes
+from flopcount.inputs.text import is_dual_tower
 
 if TYPE_CHECKING:
     from flopcount.architectures import Architecture

@@ -15,7 +15,7 @@ from fractions import Fraction
 from math import inf
 from typing import Any
 
-from flopcount.errors import CountError, NotPolynomialError
+from flopcount.errors import CountError, FlopcountError, NotPolynomialError
 
 Count = Callable[[int, int], int]
 Term = tuple[Fraction, int, int]
@@ -23,8 +23,14 @@ DEGREES = ((1, 2), (2, 2), (2, 4))
 """Powers of batch and sequence that are tried: language models, contrastive losses, image sides."""
 STEPS = (8, 16, 32, 64, 256, 512)
 """Spacings of the probed lengths; a model that works in blocks is exact at their multiples only."""
+BASES = (0, 64, 512)
+"""Lengths above which is probed, the least first: an image may need so many tokens for itself."""
 FAR = (4096, 2048, 1000, 500, 248)
 """Lengths of the last check, the greatest that the model takes."""
+
+
+class NoInputsError(CountError):
+    """There are no inputs of this size; a longer sequence may have some."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,7 +123,10 @@ def polynomial(
     from flopcount.counting import count
 
     def at(batch: int, sequence: int) -> int:
-        made = make_inputs(batch, sequence)
+        try:
+            made = make_inputs(batch, sequence)
+        except FlopcountError as error:
+            raise NoInputsError(str(error)) from error
         args, kwargs = _call(made)
         return count(
             model, *args, backward=backward, loss=loss, convention=convention, **kwargs
@@ -159,7 +168,7 @@ def find(count: Count, *, windows: tuple[int, ...] = ()) -> Polynomial:
     failure: Exception | None = None
     for step in STEPS:
         try:
-            pieces = _pieces(at, step, windows)
+            pieces = _above_a_base(at, step, windows)
         except (CountError, NotPolynomialError) as error:
             failure = failure if isinstance(failure, NotPolynomialError) else error
             continue
@@ -168,17 +177,28 @@ def find(count: Count, *, windows: tuple[int, ...] = ()) -> Polynomial:
     raise failure
 
 
-def _pieces(at: Count, step: int, windows: tuple[int, ...]) -> tuple[Piece, ...]:
+def _above_a_base(at: Count, step: int, windows: tuple[int, ...]) -> tuple[Piece, ...]:
+    """The pieces above the least base at which there are inputs."""
+    for base in BASES:
+        try:
+            return _pieces(at, step, base, tuple(w for w in windows if w > base))
+        except NoInputsError:
+            if base == BASES[-1]:
+                raise
+    raise AssertionError  # the loop returns or raises
+
+
+def _pieces(at: Count, step: int, base: int, windows: tuple[int, ...]) -> tuple[Piece, ...]:
     """One polynomial if one suffices, else one on each side of each window."""
     try:
-        whole = _fit(at, step, 0, None)
+        whole = _fit(at, step, base, None)
         if all(_holds(at, whole, window + (-window) % step + step) for window in windows):
             return (whole,)
     except NotPolynomialError:
         if not windows:
             raise
     pieces: list[Piece] = []
-    low = 0
+    low = base
     for window in (*windows, None):
         pieces.append(_fit(at, step, low, window))
         low = window or 0

@@ -11,6 +11,7 @@ from flopledger import (
     ledgers,
     planning,
     regimes,
+    scope,
     sensitivity,
     shared_evidence,
 )
@@ -143,7 +144,7 @@ def audit(
         ledgers.standing(regime, runs, draws, original=original, claim=claim) for regime in chosen
     ]
     standings = tuple(one for one in placed if one is not None)
-    findings += _straddling(standings) + _modifier(standings)
+    findings += _straddling(standings) + _modifier(standings) + _unstated_original(runs, original)
     crossings = planning.crossings(standings, runs, original)
     shared = shared_evidence.findings(runs)
     findings += shared
@@ -234,10 +235,36 @@ def _modifier(standings: tuple[Standing, ...]) -> list[Finding]:
             f"({number(one.threshold_flop)}) with probability {one.probability_exceeded:.0%}",
         )
         for one in standings
-        if one.regime.rule == ONE_THIRD
-        and one.probability_exceeded is not None
-        and one.probability_exceeded > 0.5
+        if one.regime.rule == ONE_THIRD and one.probability_exceeded is not None and _likely(one)
     ]
+
+
+def _likely(one: Standing) -> bool:
+    """Say whether the best figure, which no seed moves, is above the threshold; else ask the chance."""
+    if one.flop.best is not None:
+        return one.flop.best > one.threshold_flop
+    return one.probability_exceeded is not None and one.probability_exceeded > 0.5
+
+
+def _unstated_original(runs: list[RunAudit], original: Original | None) -> list[Finding]:
+    """Say so where a model was trained further and nobody states what it began with."""
+    further = [run.figures for run in runs if run.figures.kind in scope.FURTHER]
+    begun = any(run.figures.kind in ("pretraining", "merged") for run in runs)
+    if original is not None:
+        known = original.flop is not None
+        words = "cumulative figures are lower bounds"
+    else:
+        known = begun or not further
+        words = "cumulative figures are of what is in the case alone, and more was spent"
+    if known:
+        return []
+    names = ", ".join(figures.name for figures in further) or "the model"
+    message = (
+        f"{names}: trained further from a model whose own compute the case does not state: {words}; "
+        "[base_model] flop states it"
+    )
+    places = tuple(figures.place for figures in further)
+    return [Finding(code="original-unstated", severity="info", message=message, evidence=places)]
 
 
 def _straddling(standings: tuple[Standing, ...]) -> list[Finding]:

@@ -3,7 +3,7 @@
 Case file and evidence both end here; the methods see only these values.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flopledger.case_spec import ModelSpec, Number, NumberSpec, RunSpec
 from flopledger.facts import Grade
@@ -179,6 +179,29 @@ def product(name: str, unit: str, left: Input, right: Input) -> Input:
         grade=left.grade,
         is_whole_run=left.is_whole_run and right.is_whole_run,
     )
+
+
+#: Kinds of run whose sequences are filled to their length; others pad or cut samples of any length.
+_FILLED = frozenset({"pretraining", "continued", "parent"})
+
+
+def with_tokens(run: RunFigures) -> RunFigures:
+    """Multiply samples by the length that the case states, where no tokens are given.
+
+    For models of which the parameters alone are known: a cost by dimensions is of a sample.
+    """
+    each = run.tokens_per_sample
+    if each is None and run.sequence_length is not None:
+        length = exact if run.kind in _FILLED else at_most
+        each = Input(
+            name="tokens_per_sample",
+            quantity=length(run.sequence_length),
+            unit="tokens",
+            source=f"{run.place}.sequence_length",
+        )
+    if run.tokens is not None or run.samples is None or each is None:
+        return run
+    return replace(run, tokens=product("tokens", "tokens", run.samples, each))
 
 
 def _joint_spread(left: Input, right: Input, interval: Interval) -> Spread:

@@ -7,7 +7,7 @@ from flopledger import scope
 from flopledger.claim import Claim
 from flopledger.combine import Combined
 from flopledger.estimate import Draws, summarize
-from flopledger.quantity import Interval, Quantity, exact
+from flopledger.quantity import Interval, Quantity, Spread, exact
 from flopledger.reconcile import RunAudit
 from flopledger.regimes import Regime
 from flopledger.verdict import zone
@@ -27,6 +27,13 @@ class Original:
 
     flop: Quantity | None
     systemic_risk: bool
+
+    @property
+    def held(self) -> Quantity:
+        """What a cumulative ledger begins with: an amount that is open where nobody states it, never 0."""
+        return self.flop or Quantity(
+            interval=Interval(low=None, best=None, high=None), spread=Spread.BOUND
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,7 +113,7 @@ def standing(
     """Place a case against one regime; ``None`` where the regime does not speak of such a case."""
     if regime.rule == ONE_THIRD and original is None:
         return None
-    base = None if original is None else original.flop
+    base = None if original is None else original.held
     threshold = _threshold(regime, original)
     figure = total(runs, draws, regime.ledger, base)
     if figure is None:

@@ -5,8 +5,11 @@ will be met. For a single run whose FLOP grow with its tokens the crossing is a 
 
     tokens at the threshold = tokens x (threshold - what other runs already hold) / FLOP of the run
     hours at the threshold  = wall-clock hours x the same share
+
+A record tells when it was made, so the crossing of a run that goes on has a date, too.
 """
 
+import datetime as dt
 import math
 from dataclasses import dataclass
 
@@ -15,8 +18,12 @@ from flopledger.ledgers import Original, Standing
 from flopledger.reconcile import RunAudit
 from flopledger.text import number
 
-#: Thresholds further above the run than this factor (below: its square) are left out.
+#: Thresholds further above the run than this factor are left out.
 _NEAR = 10.0
+#: One that is crossed in the run's first percent needs no sentence of its own.
+_WORTH_SAYING = 0.01
+#: No date is given beyond this: no run goes on so long.
+_LONGEST_YEARS = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,29 +32,37 @@ class Crossing:
 
     regime: str
     run: str
-    share_of_run: float  #: below 1: within the run as stated; above: if it went on
+    #: below 1: within the run as stated; above: if it went on; ``None``: what it builds on had crossed it
+    share_of_run: float | None
     tokens: float | None  #: processed by then; ``None`` where the run is not counted in tokens
     wall_clock_hours: float | None  #: by then, at the run's mean pace; ``None``: time not known
+    date: dt.date | None = None  #: UTC, if the run goes on without a pause; of a record alone
 
 
 def sentences(found: tuple[Crossing, ...]) -> tuple[str, ...]:
     """Say each crossing once, however many regimes share it."""
-    grouped: dict[tuple[float, float | None], list[Crossing]] = {}
+    grouped: dict[tuple[float | None, float | None], list[Crossing]] = {}
     for one in found:
+        if one.share_of_run is not None and one.share_of_run < _WORTH_SAYING:
+            continue
         grouped.setdefault((one.share_of_run, one.tokens), []).append(one)
     return tuple(_sentence(group) for group in grouped.values())
 
 
 def _sentence(group: list[Crossing]) -> str:
     one = group[0]
+    names = ", ".join(other.regime for other in group)
+    if one.share_of_run is None:
+        return f"{names}: crossed before run {one.run} by what it builds on"
     when = [] if one.tokens is None else [f"{number(one.tokens)} tokens"]
     if one.wall_clock_hours is not None:
         when.append(f"{number(one.wall_clock_hours)} hours at the mean pace")
     after = " or ".join(when) or f"{number(one.share_of_run)} of the run"
-    names = ", ".join(other.regime for other in group)
+    day = "" if one.date is None else f", {one.date}"
     if one.share_of_run <= 1:
-        return f"{names}: crossed after {after} ({one.share_of_run:.0%} of run {one.run})"
-    return f"{names}: not before {after} ({number(one.share_of_run)} times run {one.run})"
+        return f"{names}: crossed after {after}{day} ({one.share_of_run:.0%} of run {one.run})"
+    day = day and f"{day} if it goes on"
+    return f"{names}: not before {after}{day} ({number(one.share_of_run)} times run {one.run})"
 
 
 def crossings(
@@ -67,24 +82,31 @@ def crossings(
         if not counted or any(best is None for best in bests):
             continue
         *before, last = [best for best in bests if best is not None]
-        held = sum(before) + _base(standing, original)
-        share = (standing.threshold_flop - held) / last
+        base = _base(standing, original)
+        if base is None or not last:
+            continue
+        share = (standing.threshold_flop - sum(before) - base) / last
         # A record of a run that still goes on is asked for the day, however far away it is.
         farthest = math.inf if counted[-1].figures.recorded_flop is not None else _NEAR
-        if not 1 / _NEAR**2 <= share <= farthest:
+        if share > farthest:
             continue
-        found.append(_crossing(standing.regime.id, counted[-1], share))
+        found.append(_crossing(standing.regime.id, counted[-1], share if share > 0 else None))
     return tuple(found)
 
 
-def _base(standing: Standing, original: Original | None) -> float:
-    if original is None or original.flop is None or not scope.counts_base(standing.regime.ledger):
+def _base(standing: Standing, original: Original | None) -> float | None:
+    """Give what the ledger begins with, ``None`` where that is not known."""
+    if original is None or not scope.counts_base(standing.regime.ledger):
         return 0.0
-    return original.flop.best or 0.0
+    return original.held.best
 
 
-def _crossing(regime: str, run: RunAudit, share: float) -> Crossing:
+def _crossing(regime: str, run: RunAudit, share: float | None) -> Crossing:
     figures = run.figures
+    if share is None:
+        return Crossing(
+            regime=regime, run=figures.name, share_of_run=None, tokens=None, wall_clock_hours=None
+        )
     tokens = figures.tokens.quantity.best if figures.tokens is not None else None
     time = figures.wall_seconds or figures.timed_seconds
     seconds = time.quantity.best if time is not None else None
@@ -97,4 +119,18 @@ def _crossing(regime: str, run: RunAudit, share: float) -> Crossing:
         share_of_run=share,
         tokens=None if tokens is None else tokens * share,
         wall_clock_hours=None if seconds is None else seconds / 3600 * share,
+        date=None if seconds is None else _date(run, seconds, share),
     )
+
+
+def _date(run: RunAudit, seconds: float, share: float) -> dt.date | None:
+    """Give the day of the crossing: inside the record by its clock, or after it at the mean pace."""
+    told = {fact.name: fact.value for fact in run.facts}
+    begun, ended = told.get("recorded_from"), told.get("recorded_until")
+    if not (isinstance(begun, int | float) and isinstance(ended, int | float)):
+        return None
+    later = (share - 1) * seconds
+    if later > _LONGEST_YEARS * 366 * 86400:
+        return None
+    moment = begun + share * (ended - begun) if share <= 1 else ended + later
+    return dt.datetime.fromtimestamp(moment, dt.UTC).date()

@@ -31,7 +31,7 @@ def audit_run(
     """Audit run ``index`` of ``case``; ``loaded`` holds the case's models by name."""
     stated = inputs.of_run(case.spec.run[index], place=f"{case.name}: run[{index}]")
     known = evidence.complete(case, index, stated)
-    run, derived = throughput.fill(known.figures)
+    run, derived = throughput.fill(_counted_in_tokens(known.figures, loaded))
     findings = [*clock_checks.beyond_the_clock(stated), *known.findings, *derived]
     findings += clock_checks.less_than_a_sequence(run)
     part = _part(run, findings)
@@ -87,6 +87,12 @@ def audit_run(
         beside=(pace_check(run, estimates, seen.pace, known.coverage),),
     )
     return replace(audited, telemetry=telemetry_view.thin(known.telemetry))
+
+
+def _counted_in_tokens(run: RunFigures, loaded: dict[str, Model]) -> RunFigures:
+    model = loaded.get(run.model) if run.model is not None else None
+    by_parameters = model is not None and model.dimensions is None and model.config is None
+    return inputs.with_tokens(run) if by_parameters else run
 
 
 def _part(run: RunFigures, findings: list[Finding]) -> Part | None:

@@ -16,6 +16,9 @@ Ledger = Literal["parameter_update", "eu_cumulative", "us_state", "cumulative"]
 
 _UPDATES = frozenset({"pretraining", "continued", "finetuning", "lora", "distillation", "rl"})
 
+#: Kinds of run that go on from a model that was there before.
+FURTHER = frozenset({"continued", "finetuning", "lora", "rl"})
+
 #: Kinds of run that each ledger counts.
 _COUNTED: dict[str, frozenset[str]] = {
     "parameter_update": _UPDATES,

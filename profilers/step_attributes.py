@@ -2,36 +2,49 @@
 
 Shapes and flags of the inputs say nothing of them. So each is a part of what tells one kind of call from
 another (design/107). On the hot path all of a model's attributes are compared with what they were, by
-identity and in C; only where one differs is looked closer. No torch is imported here.
+identity; only where one differs is looked closer. No torch is imported here.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from operator import getitem, is_
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
+from functools import partial
+from operator import is_
+from types import FunctionType
 from typing import Any
 
-PLAIN = frozenset({bool, int, float, complex, str, bytes, type(None)})
-CALLABLES = (FunctionType, BuiltinFunctionType, MethodType, type)
+from profilers.step_places import (
+    CALLABLES,
+    KEPT,
+    LIBRARIES,
+    MISSING,
+    MOST_ITEMS,
+    PLAIN,
+    Name,
+    Place,
+    canonical,
+    content_of,
+    form_of,
+    holds,
+    hollow,
+    is_settings,
+    kept,
+    named,
+    names_in,
+    others,
+    read,
+    refill,
+    root_of,
+    write,
+)
+
 MOST_PLACES = 50_000
-MOST_ITEMS = 256
-"""Entries of one container or object that are looked at."""
 MOST_STATES = 256
 DRIFTING = 8
 """After so many different values, it is tried whether an attribute decides anything."""
-FOREIGN = frozenset(
-    {
-        "accelerate", "concurrent", "datasets", "deepspeed", "flopledger", "lightning", "logging", "mlflow",
-        "numpy", "pandas", "profilers", "pytorch_lightning", "threading", "tokenizers", "torch", "tqdm",
-        "wandb", "weakref",
-    }
-)  # fmt: skip
-"""Objects of these packages are no settings."""
-LIBRARIES = FOREIGN | {"diffusers", "peft", "timm", "torchvision", "transformers"}
-"""Nobody changes their classes' constants in mid-run."""
+RENEWALS = 2
+"""After so many other lists in its place, a list is compared by what it holds."""
 INERT = frozenset(
     {
         "AlphaDropout", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "CrossEntropyLoss", "Dropout",
@@ -42,47 +55,47 @@ INERT = frozenset(
 )  # fmt: skip
 """Modules of torch whose attributes decide nothing of their products."""
 
-Place = tuple[Any, Any]
-"""A dictionary, list, cell or object, and the name of what it holds."""
-Name = tuple[int, Any]
-"""The same for looking it up: the holder's id."""
-
-
-KEPT = object()
-"""In place of a value: a container or an object, whose contents are places of their own."""
-MISSING = object()
-
 
 class State:
     """All attributes of a model at one time; one object for the same."""
 
-    __slots__ = ("_forms", "_places", "_values")
+    __slots__ = ("_contents", "_forms", "_places", "_values")
 
-    def __init__(self, places: list[Place], values: list[Any], forms: dict[Name, Any]) -> None:
+    def __init__(
+        self,
+        places: list[Place],
+        values: list[Any],
+        forms: dict[Name, Any],
+        contents: list[tuple[Any, Any]],
+    ) -> None:
         self._places = places
         self._values = values
         self._forms = forms
         """What tensors among them look like."""
+        self._contents = contents
+        """Containers and what was in them (``profilers.step_places.content_of``)."""
 
     @contextmanager
     def restored(self, changed: Mapping[Name, Any]) -> Iterator[None]:
         """Inside, the model has these attributes again, but for some that are changed on purpose."""
-        undo: list[tuple[Place, Any]] = []
+        undo: list[Callable[[], None]] = []
         try:
+            for container, content in self._contents:
+                refill(container, content, undo)
             for place, value in zip(self._places, self._values, strict=True):
-                name = _named(place)
+                name = named(place)
                 wanted = changed.get(name, value)
-                present = _read(place)
+                present = read(place)
                 if wanted is KEPT or present is wanted:
                     continue
-                if name in self._forms and _form(present) == self._forms[name]:
+                if name in self._forms and form_of(present) == self._forms[name]:
                     continue
-                undo.append((place, present))
-                _write(place, wanted)
+                undo.append(partial(write, place, present))
+                write(place, wanted)
             yield
         finally:
-            for place, present in reversed(undo):
-                _write(place, present)
+            for one in reversed(undo):
+                one()
 
 
 class Attributes:
@@ -97,78 +110,101 @@ class Attributes:
         self._drift: dict[Name, dict[Hashable, None]] = {}
         self.suspects: dict[Name, tuple[Any, ...]] = {}
         """Attributes of many values, of which nobody knows yet whether they decide."""
+        self._renewals: dict[Name, int] = {}
+        self._contents: dict[frozenset[Any], frozenset[Any]] = {}
+        self._tables: list[Any] = []
+        """Dictionaries of the model's parts."""
         self._clear()
 
     def _clear(self) -> None:
         self.state: State | None = None
-        self.dicts: list[Any] = []
-        self.names: list[Any] = []
-        self.last: list[Any] = []
-        self._slots: list[Any] = []
-        self._slot_names: list[str] = []
+        self.items: list[tuple[Any, Any, Any]] = []
+        """Dictionary or list, key, and what it holds there."""
+        self._fields: list[tuple[Any, str, Any]] = []
+        """Object, name, and what it has there."""
         self._tensors: list[Place] = []
-        """Places of tensors, and of containers of tensors, which are never held."""
+        """Places that are compared by their form: tensors and containers of them, which are never
+        held, and what is made anew for each call."""
         self._forms: list[Any] = []
         self.sized: list[Any] = []
         self.sizes: list[int] = []
         self.more = False
-        """Whether ``now`` has more to compare than what dictionaries hold."""
+        """Whether there is something to compare beside items and sizes (``alike``)."""
         self._owners: dict[int, Name] = {}
         """By a container's id, where it is kept."""
         self._objects: dict[int, Any] = {}
         """What was looked at, by id; kept, so that an id stays its own."""
         self._seen: set[Name] = set()
-        self._places: list[Place] = []
 
     # ------------------------------------------------------------ the hot path
 
-    def now(self, module: Any, *, same: bool = False) -> State:
-        """The state in which a call finds its model.
+    def alike(self) -> bool:
+        """Whether fields are what they were, and tensors look as they looked.
 
-        Args:
-            module: The model.
-            same: What dictionaries hold is known to be as it was (``Seam.key`` compares it itself,
-                which saves a call of Python on each step).
+        Items and sizes, which every model has, are compared in ``Seam.key`` itself.
+
+        Raises:
+            AttributeError, LookupError, TypeError, ValueError: Something is no longer there.
 
         """
-        state = self.state
-        with suppress(AttributeError, LookupError, TypeError, ValueError):  # it is no longer there
-            if state is not None and same and self._slots_are_same() and self._tensors_are_alike():
-                return state
-        return self._look(module)
+        for holder, name, value in self._fields:
+            if getattr(holder, name) is not value:
+                return False
+        for (holder, name), form in zip(self._tensors, self._forms, strict=True):
+            if form_of(holder[name]) != form:
+                return False
+        return True
 
-    def _slots_are_same(self) -> bool:
-        values = self.last[len(self.dicts) :]
-        return all(map(is_, map(getattr, self._slots, self._slot_names), values))
-
-    def _tensors_are_alike(self) -> bool:
-        return [_form(holder[name]) for holder, name in self._tensors] == self._forms
-
-    def _look(self, module: Any) -> State:
-        """Something changed: find out what."""
+    def look(self, module: Any) -> State:
+        """Something changed: find out what, and answer the state in which a call finds its model."""
         for container, size in zip(self.sized, self.sizes, strict=True):
             if len(container) != size and id(container) in self._owners:
                 self._drifted(self._owners[id(container)], len(container))
-        before = dict(zip(map(_named, self._places), self.last, strict=True))
+        before = {(id(holder), name): value for holder, name, value in self._all()}
+        kept_alive = self._objects  # so that no id of before means another object now
         self._clear()
         self._gather(module)
-        for place, value in zip(self._places, self.last, strict=True):
-            name = _named(place)
-            if before.get(name, value) is not value and type(value) in PLAIN:
-                self._drifted(name, value)
-        values = list(map(_kept, self.last))
-        layout = *self.names, *self._slot_names, *(name for _, name in self._tensors)
-        key = layout, tuple(map(_canonical, values)), tuple(self._forms), tuple(self.sizes)
+        for holder, name, value in self._all():
+            known = before.get((id(holder), name), value)
+            if known is not value:
+                if type(value) in PLAIN:
+                    self._drifted((id(holder), name), value)
+                elif type(value) in (list, dict) and type(known) is type(value):
+                    self._renewed((id(holder), name))
+        del kept_alive
+        values = [value for _, _, value in self._all()]
+        names = tuple(name for _, name, _ in self._all())
+        layout = names, tuple(name for _, name in self._tensors)
+        key = (
+            layout,
+            tuple(canonical(kept(value)) for value in values),
+            tuple(self._forms),
+            tuple(self.sizes),
+        )
         state = self._states.get(key)
         if state is None:
-            hollow = [_hollow(holder[name], self._torch) for holder, name in self._tensors]
-            forms = dict(zip(map(_named, self._tensors), self._forms, strict=True))
-            state = State([*self._places, *self._tensors], [*values, *hollow], forms)
+            places = [(holder, name) for holder, name, _ in self._all()]
+            shapes = [hollow(holder[name], self._torch) for holder, name in self._tensors]
+            forms = dict(zip(map(named, self._tensors), self._forms, strict=True))
+            contents = [(each, self._same(content_of(each))) for each in self.sized]
+            state = State([*places, *self._tensors], [*values, *shapes], forms, contents)
             self._states[key] = state
             while len(self._states) > MOST_STATES:
                 del self._states[next(iter(self._states))]
         self.state = state
         return state
+
+    def _same(self, content: Any) -> Any:
+        """Modules of a class have the same names, and keep them once."""
+        if type(content) is not frozenset:
+            return content
+        while len(self._contents) > MOST_STATES:
+            del self._contents[next(iter(self._contents))]
+        return self._contents.setdefault(content, content)
+
+    def _all(self) -> Iterator[tuple[Any, Any, Any]]:
+        yield from self.items
+        yield from self._fields
 
     # ------------------------------------------------------------ what changes always
 
@@ -182,12 +218,24 @@ class Attributes:
         while len(self._drift) > MOST_ITEMS:
             del self._drift[next(iter(self._drift))]
 
+    def _renewed(self, name: Name) -> None:
+        """A list or dictionary gave way to another one of its type, as where a call begins with ``[]``."""
+        self._renewals[name] = self._renewals.get(name, 0) + 1
+        while len(self._renewals) > MOST_ITEMS:
+            del self._renewals[next(iter(self._renewals))]
+
+    def _is_made_anew(self, name: Name, value: Any) -> bool:
+        """Whether a container is replaced so often that its contents are compared, and not itself."""
+        if self._renewals.get(name, 0) <= RENEWALS or type(value) not in (list, dict):
+            return False
+        return len(value) <= MOST_ITEMS and hollow(value, self._torch) is not KEPT
+
     def probes(self) -> Iterator[tuple[Name, tuple[Any, ...]]]:
         """Attributes of which nobody knows whether they decide, and other values to try."""
         for name, seen in list(self.suspects.items()):
             holder = self._objects.get(name[0])
-            value = MISSING if holder is None else _read((holder, name[1]))
-            yield name, _others(value, seen)
+            value = MISSING if holder is None else read((holder, name[1]))
+            yield name, others(value, seen)
 
     def judge(self, name: Name, *, decides: bool) -> None:
         """Say whether an attribute of many values decides anything; one that does not is left alone."""
@@ -198,6 +246,13 @@ class Attributes:
     def forget(self) -> None:
         """Look at everything anew at the next call."""
         self.state = None
+
+    def refresh(self, module: Any) -> None:
+        """Something was registered somewhere: look at everything anew if the model has other parts."""
+        tables = [part.__dict__ for part in module.modules()]
+        if len(tables) != len(self._tables) or not all(map(is_, tables, self._tables)):
+            self._tables = tables
+            self.forget()
 
     def _idle(self, name: Name) -> bool:
         """Whether it is known to decide nothing."""
@@ -225,16 +280,12 @@ class Attributes:
                 if kind is object:
                     continue  # a wrapper, whose bookkeeping is its own
             self._table(table, 3, self._own)
-            classes.update(dict.fromkeys(k for k in kind.__mro__ if _root(k) not in LIBRARIES))
+            classes.update(dict.fromkeys(k for k in kind.__mro__ if root_of(k) not in LIBRARIES))
         for kind in classes:
             self._class(kind)
-        places = [*zip(self.dicts, self.names, strict=True)]
-        self._places = [*places, *zip(self._slots, self._slot_names, strict=True)]
-        values = list(map(getitem, self.dicts, self.names))
-        self.last = [*values, *map(getattr, self._slots, self._slot_names)]
-        self._forms = [_form(holder[name]) for holder, name in self._tensors]
+        self._forms = [form_of(holder[name]) for holder, name in self._tensors]
         self.sizes = list(map(len, self.sized))
-        self.more = bool(self._slots or self._tensors)
+        self.more = bool(self._fields or self._tensors)
 
     def _table(
         self, table: Mapping[Any, Any], depth: int, leave: frozenset[str] = frozenset()
@@ -246,28 +297,27 @@ class Attributes:
     def _take(self, holder: Any, name: Any, value: Any, depth: int) -> None:
         """Watch what a dictionary or list holds at a name."""
         kind = type(value)
-        if len(self.dicts) > MOST_PLACES or self._idle((id(holder), name)):
+        if len(self.items) > MOST_PLACES or self._idle((id(holder), name)):
             return
-        if _holds(value, self._torch.Tensor):
+        if holds(value, self._torch.Tensor) or self._is_made_anew((id(holder), name), value):
             self._objects[id(holder)] = holder
             self._tensors.append((holder, name))
         elif kind in PLAIN or isinstance(value, (tuple, *CALLABLES)):
-            self._watch(holder, name)
-            if isinstance(value, type) and depth and _root(value) not in LIBRARIES:
+            self._watch(holder, name, value)
+            if isinstance(value, type) and depth and root_of(value) not in LIBRARIES:
                 self._class(value)
         elif isinstance(value, list | dict | set):
-            self._watch(holder, name)
+            self._watch(holder, name, value)
             self._inside(value, (id(holder), name), depth)
-        elif _is_settings(kind) and not isinstance(value, self._torch.nn.Module):
-            self._watch(holder, name)
+        elif is_settings(kind) and not isinstance(value, self._torch.nn.Module):
+            self._watch(holder, name, value)
             self._object(value, (id(holder), name), depth)
 
-    def _watch(self, holder: Any, name: Any) -> None:
+    def _watch(self, holder: Any, name: Any, value: Any) -> None:
         if (id(holder), name) not in self._seen:
             self._seen.add((id(holder), name))
             self._objects[id(holder)] = holder
-            self.dicts.append(holder)
-            self.names.append(name)
+            self.items.append((holder, name, value))
 
     def _inside(self, value: Any, owner: Name, depth: int) -> None:
         if id(value) in self._owners:
@@ -292,16 +342,15 @@ class Attributes:
             names = vars(kind).get("__slots__", ())
             for name in (names,) if isinstance(names, str) else tuple(names):
                 if type(getattr(value, name, self)) in PLAIN:
-                    self._slot(value, name)
-            if _root(kind) not in LIBRARIES:
+                    self._field(value, name)
+            if root_of(kind) not in LIBRARIES:
                 self._class(kind)
 
-    def _slot(self, holder: Any, name: str) -> None:
+    def _field(self, holder: Any, name: str) -> None:
         if not self._idle((id(holder), name)) and (id(holder), name) not in self._seen:
             self._seen.add((id(holder), name))
             self._objects[id(holder)] = holder
-            self._slots.append(holder)
-            self._slot_names.append(name)
+            self._fields.append((holder, name, getattr(holder, name)))
 
     def _class(self, kind: type) -> None:
         """Constants of a class, and what its methods read of their module and closures."""
@@ -311,14 +360,14 @@ class Attributes:
         for name, value in list(vars(kind).items()):
             function = getattr(value, "__func__", value)
             if type(value) in PLAIN and not name.startswith("__"):
-                self._slot(kind, name)
+                self._field(kind, name)
             elif isinstance(function, FunctionType) and function.__module__ == kind.__module__:
                 self._function(function)
 
     def _function(self, function: FunctionType) -> None:
         """Settings that a method reads from its module's globals or from around it."""
         world = function.__globals__
-        for name in _names(function.__code__):
+        for name in names_in(function.__code__):
             value = world.get(name)
             if name in world and (type(value) in PLAIN or type(value) in (list, dict)):
                 self._take(world, name, value, 1)
@@ -326,116 +375,6 @@ class Attributes:
             with suppress(ValueError):  # an empty cell
                 value = cell.cell_contents
                 if type(value) in PLAIN:
-                    self._slot(cell, "cell_contents")
-                elif type(value) in (list, dict) and not _holds(value, self._torch.Tensor):
+                    self._field(cell, "cell_contents")
+                elif type(value) in (list, dict) and not holds(value, self._torch.Tensor):
                     self._inside(value, (id(cell), "cell_contents"), 1)
-
-
-def _named(place: Place) -> Name:
-    return id(place[0]), place[1]
-
-
-def _read(place: Place) -> Any:
-    holder, name = place
-    try:
-        return holder[name] if isinstance(holder, list | dict) else getattr(holder, name)
-    except (AttributeError, LookupError, ValueError):
-        return MISSING
-
-
-def _write(place: Place, value: Any) -> None:
-    holder, name = place
-    with suppress(AttributeError, LookupError, TypeError):
-        if value is MISSING:
-            if isinstance(holder, dict):
-                del holder[name]
-        elif isinstance(holder, list | dict):
-            holder[name] = value
-        elif isinstance(holder, type):
-            setattr(holder, name, value)
-        else:
-            object.__setattr__(holder, name, value)
-
-
-def _is_plain(value: Any, depth: int = 3) -> bool:
-    if type(value) in PLAIN:
-        return True
-    return depth > 0 and type(value) is tuple and all(_is_plain(item, depth - 1) for item in value)
-
-
-def _kept(value: Any) -> Any:
-    """The value, where it can be put back by itself."""
-    return value if _is_plain(value) or isinstance(value, CALLABLES) else KEPT
-
-
-def _canonical(value: Any) -> Hashable:
-    return value if type(value) in PLAIN or type(value) is tuple else id(value)
-
-
-def _others(value: Any, seen: Sequence[Any]) -> tuple[Any, ...]:
-    """Values that an attribute could have, near and far; none where nobody can say."""
-    kind = type(value)
-    if kind is int:
-        return (value + 1, value + 2, value + 3, 0, 1 << 20)
-    if kind is float:
-        return (0.0, 0.5, 1.0, 2.0 * value, 1e6)
-    if kind in (str, bytes):
-        return tuple(seen[-4:])
-    if kind is list:
-        return ([], value + value)
-    return ({},) if kind is dict else ()
-
-
-def _holds(value: Any, tensor: type, depth: int = 2) -> bool:
-    """Whether something is a tensor or a container of tensors."""
-    if isinstance(value, tensor):
-        return True
-    if not depth or not isinstance(value, list | tuple | dict):
-        return False
-    items = list(value.values()) if isinstance(value, dict) else value
-    return any(_holds(item, tensor, depth - 1) for item in items[:MOST_ITEMS])
-
-
-def _form(value: Any, depth: int = 3) -> Hashable:
-    """Shapes of tensors and their order, however they are kept."""
-    shape = getattr(value, "shape", None)
-    if shape is not None:
-        return "nested" if getattr(value, "is_nested", False) else (tuple(shape), value.dtype)
-    if isinstance(value, dict) and depth:
-        return *value, *(_form(item, depth - 1) for item in list(value.values())[:MOST_ITEMS])
-    if isinstance(value, list | tuple) and depth:
-        return type(value), *(_form(item, depth - 1) for item in value[:MOST_ITEMS])
-    return value if type(value) in PLAIN else type(value).__name__
-
-
-def _hollow(value: Any, torch: Any) -> Any:
-    """The same without storage."""
-    if isinstance(value, torch.Tensor):
-        if value.is_nested:
-            return KEPT
-        return torch.empty(value.shape, dtype=value.dtype, device="meta")
-    if isinstance(value, dict):
-        return {key: _hollow(item, torch) for key, item in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(_hollow(item, torch) for item in value)
-    return value if type(value) in PLAIN else KEPT
-
-
-def _root(kind: type) -> str:
-    return kind.__module__.partition(".")[0]
-
-
-def _is_settings(kind: type) -> bool:
-    """Whether objects of a class may be a model's settings."""
-    if "config" in kind.__name__.lower() or kind.__module__ in ("argparse", "types"):
-        return True
-    root = _root(kind)
-    return root not in FOREIGN and root not in sys.stdlib_module_names
-
-
-def _names(code: CodeType) -> Iterator[str]:
-    """Global names that a function and those inside of it read."""
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _names(constant)

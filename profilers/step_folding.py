@@ -7,12 +7,12 @@ happens. No torch is imported here.
 
 from __future__ import annotations
 
-import sys
 from bisect import insort
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from profilers.step_equal import UNHOOKED, equal_steps, references
 from profilers.step_events import (
     FIRING,
     AlikeSeen,
@@ -35,14 +35,6 @@ ASIDE_NS = 10_000_000_000
 MOST_LINGERING = 64
 """Calls of earlier steps for which a further backward may still come."""
 FOREVER = 1 << 62
-
-
-def _references(call: Call) -> int:
-    return sys.getrefcount(call[1])
-
-
-_UNHOOKED = _references((Kind("", ()), [], 0, False))
-"""References to a call's list while no hook holds it."""
 
 
 @dataclass(slots=True)
@@ -163,7 +155,7 @@ class Folding:
         name = events[place + times][0]
         if type(name) is not str:
             return 0
-        starts, ends = _alike(events, place, times, usual, name)
+        starts, ends = equal_steps(events, place, times, usual, name)
         if not starts:
             return 0
         if self.stepped_at:
@@ -254,7 +246,7 @@ class Folding:
             now = len(call[1])
             if now > known:
                 self._arrived_late(call, known)
-            if _references(call) > _UNHOOKED:
+            if references(call) > UNHOOKED:
                 kept.append((call, now))
         self._lingering = kept[-MOST_LINGERING:]
 
@@ -320,8 +312,8 @@ class Folding:
     def _settle(self, open_: Open, until: int) -> tuple[int | None, int | None]:
         """Turn pending calls into counts; return the tokens and samples that were trained on."""
         pending, open_.pending = open_.pending, []
-        tokens: dict[int, int] = {}
-        samples: dict[int, int] = {}
+        tokens: dict[tuple[bool, int], int] = {}
+        samples: dict[tuple[bool, int], int] = {}
         for call in pending:
             kind, fired, _, again = call
             known = len(fired)
@@ -332,15 +324,15 @@ class Folding:
             if known < len(fired):
                 self._arrived_late(call, known)
                 known = len(fired)
-            if _references(call) > _UNHOOKED + 1:  # one more: the local name ``fired``
+            if references(call) > UNHOOKED + 1:  # one more: the local name ``fired``
                 self._lingering.append((call, known))
             if variant.passes:
-                place = kind.place
+                place = (bool(kind.trained), kind.place)
                 if kind.tokens is not None:
                     tokens[place] = tokens.get(place, 0) + kind.tokens
                 if kind.samples is not None:
                     samples[place] = samples.get(place, 0) + kind.samples
-        return max(tokens.values(), default=None), max(samples.values(), default=None)
+        return _most(tokens), _most(samples)
 
     # ------------------------------------------------------------ beside training
 
@@ -410,35 +402,13 @@ class Folding:
         return [*pending, *self.step.calls, *self.aside.calls]
 
 
+def _most(counted: dict[tuple[bool, int], int]) -> int | None:
+    """Of several models the one with most; what has nothing to train (a loss) does not say how much was."""
+    models = [number for (trained, _), number in counted.items() if trained]
+    return max(models or counted.values(), default=None)
+
+
 def _end_of(open_: Open, otherwise: int) -> int:
     """The end of the last call, if it is known."""
     last: Any = open_.last
     return max(last[0], otherwise) if last else otherwise
-
-
-def _alike(
-    events: Sequence[Any], place: int, times: int, usual: Variant, name: str
-) -> tuple[list[int], list[int]]:
-    """Beginnings and ends of the steps from a place on that are ``times`` usual calls and ``name``."""
-    starts: list[int] = []
-    ends: list[int] = []
-    kind, most, references = usual.kind, _UNHOOKED + 1, sys.getrefcount
-    last = len(events) - times - 1
-    while place < last:
-        end = events[place + times]
-        after = events[place + times + 1]
-        if len(end) != 2 or end[0] != name or len(after) != 4 or after[3]:
-            break
-        until = end[1]
-        for call in events[place : place + times]:
-            if call[0] is not kind or call[3]:
-                return starts, ends
-            fired = call[1]
-            if len(fired) != FIRING or fired[1] or fired[3] or fired[4] or fired[2] > until:
-                return starts, ends
-            if references(call[1]) > most:
-                return starts, ends  # its graph is still there: a further backward may come
-        starts.append(events[place][2])
-        ends.append(until)
-        place += times + 1
-    return starts, ends

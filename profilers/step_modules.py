@@ -30,6 +30,16 @@ if TYPE_CHECKING:
 Undo = Callable[[], None]
 MAKING = ("__init__", "__setstate__")
 """By these an object comes to be, or comes back."""
+FREE = frozenset(
+    f"torch.nn.modules.{name}"
+    for name in (
+        "activation", "batchnorm", "channelshuffle", "container", "distance", "dropout", "flatten",
+        "instancenorm", "loss", "normalization", "padding", "pixelshuffle", "pooling", "upsampling",
+    )
+)  # fmt: skip
+"""torch's modules without matrix products, by where their classes are."""
+NOT_FREE = frozenset({"MultiheadAttention", "Sequential", "Container"})
+"""Classes from there that have products, or whatever lies inside of them."""
 
 
 class Modules:
@@ -56,7 +66,7 @@ class Modules:
                 modules.append(item)
         inside = inside_compiled(modules)
         for module in modules:
-            if id(module) not in inside:
+            if id(module) not in inside and not is_free(module):
                 self.arm(module)
         self.observer.epoch += 1
 
@@ -97,11 +107,12 @@ class Modules:
             self.disarm(seam)
 
     def known(self) -> Iterator[Any]:
-        """Walk over the modules that have a seam."""
+        """Walk over the modules that have a seam, and what lies inside of them and needs none."""
         for seam in list(self.seams):
             module = seam.module()
             if module is not None:
                 yield module
+                yield from _free_within(module)
 
     def within(self, whole: Any) -> tuple[list[dict[str, Any]], list[Seam]]:
         """The dictionaries and seams of the modules inside a model.
@@ -165,7 +176,7 @@ class Modules:
         return self.observer.watching and os.getpid() == self._pid
 
     def _made(self, module: Any) -> None:
-        if self._is_ours() and is_module(module):
+        if self._is_ours() and is_module(module) and not is_free(module):
             self.arm(module)
 
     def _registered(self, _module: Any, name: str, child: Any) -> None:
@@ -192,6 +203,23 @@ def _is_module_class(kind: type) -> bool:
 
 def _is_whole(item: Any) -> bool:
     return "_modules" in object.__getattribute__(item, "__dict__")
+
+
+def is_free(module: Any) -> bool:
+    """Whether a module is torch's own of a kind that computes no products: nobody need see its calls."""
+    kind = type(module)
+    return (
+        kind.__module__ in FREE
+        and kind.__name__ not in NOT_FREE
+        and "forward" not in object.__getattribute__(module, "__dict__")
+    )
+
+
+def _free_within(module: Any) -> Iterator[Any]:
+    for child in list(module.__dict__.get("_modules", {}).values()):
+        if child is not None and is_free(child):
+            yield child
+            yield from _free_within(child)
 
 
 def inside_compiled(modules: list[Any]) -> set[int]:

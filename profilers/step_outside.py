@@ -2,33 +2,61 @@
 
 Where a backward pass begins, the graph is walked from there to the calls that were seen. Autograd
 numbers its nodes as they are made, so what a call made lies between two numbers, whatever it returns;
-its outputs carry a mark besides, since each thread has numbers of its own. What lies before them was
-computed by the program itself, and each product's sizes are in the graph. As long as nothing is found
-the walk is made only now and then. No torch is imported here.
+its outputs carry these numbers as a mark, since each thread has numbers of its own. What lies before
+them was computed by the program itself, and each product's sizes are in the graph. The program may
+also have computed what it gave to a call (logits, for a criterion that is a module): there the walk
+goes on through the call, unless its inputs were seen to come from other calls alone. As long as nothing
+is found the walk is made only now and then. No torch is imported here.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from math import prod
 from operator import itemgetter
 from typing import Any
 
+from profilers.step_functions import is_harmless
+
 MARK = "flopledger-output"
-"""In a node's metadata: the output of a call that was seen (profilers.step_seam)."""
+"""In a node's metadata: the output of a call that was seen (profilers.step_seam), and its span."""
 DONE = "flopledger-counted"
+CLEAN = (-1, -1)
+"""As a mark: nothing that the program computed itself went into the call."""
+MOST_SPANS = 4096
+"""So many calls are remembered by what they added to the graph."""
 MOST_NODES = 4096
 """A graph outside of modules with more nodes is not walked to its end."""
-OPERANDS = {
-    "MmBackward0": (0, 1),
-    "AddmmBackward0": (1, 2),
-    "BmmBackward0": (0, 1),
-    "BaddbmmBackward0": (1, 2),
+MOST_WITHIN = 1 << 17
+"""The same, of nodes that calls made."""
+FEW_NODES = 64
+"""So many nodes before a call are looked at, to see whether it has to be walked through."""
+FACTORS: dict[str, tuple[tuple[int, int], tuple[int, ...]]] = {
+    "MmBackward0": ((0, 1), (0, 1)),
+    "AddmmBackward0": ((1, 2), (1, 2)),
+    "BmmBackward0": ((0, 1), (0, 1)),
+    "BaddbmmBackward0": ((1, 2), (1, 2)),
+    "MvBackward0": ((0, 1), (1,)),
+    "AddmvBackward0": ((1, 2), (2,)),
+    "DotBackward0": ((0, 1), ()),
 }
-"""Places of both factors of a product among what a node leads on to."""
-OTHERS = ("ConvolutionBackward", "ScaledDotProduct", "AddbmmBackward", "LinearBackward")
-"""Work whose cost the graph alone does not say."""
+"""Places of both factors of a product among what a node leads on to, and of those whose gradient is
+a product in its turn."""
+OTHERS = (
+    "Addbmm", "Cdist", "Cholesky", "Conv", "CppFunction", "Cudnn", "EfficientAttention", "EuclideanDist",
+    "Fft",
+    "FlashAttention", "GroupedMm", "LinalgCholesky", "LinalgDet", "LinalgEig", "LinalgHouseholder",
+    "LinalgInv", "LinalgLdl", "LinalgLstsq", "LinalgLu", "LinalgMatrixExp", "LinalgPinv", "LinalgQr",
+    "LinalgSlogdet", "LinalgSolve", "LinalgSvd", "LinearBackward", "Lu", "Miopen", "Mkldnn",
+    "NativeMultiHead", "Ormqr", "ScaledDotProduct", "ScaledMm", "SlowConv", "Smm", "SparseAddmm",
+    "SparseMm", "SparseSampled", "SparseSparse", "Sspaddmm", "TransformerEncoder", "TriangularSolve",
+    "Trilinear",
+)  # fmt: skip
+"""Work whose cost the graph alone does not say; names of nodes begin so."""
+UNWATCHED = "a backward into a model by no output that was seen"
+AGAIN = "a product of the program's own in a checkpoint, which may be computed again"
 
 Span = tuple[int, int]
 """Numbers of the first node that a call made, and of the first one after it."""
@@ -36,14 +64,35 @@ Product = tuple[str, int, int]
 """Dtype that went in, FLOP of the forward, FLOP of the backward."""
 
 
+class Spans:
+    """What the last calls added to the graph, oldest first."""
+
+    def __init__(self) -> None:
+        self.fresh: deque[Span] = deque(maxlen=MOST_SPANS)
+        """Where the hot path puts them."""
+        self._known: list[Span] = []
+        self._tangled = False
+        """Calls of several threads, each with numbers of its own, lie side by side."""
+
+    def ascending(self) -> Sequence[Span]:
+        """All of them, by their numbers."""
+        known, fresh = self._known, self.fresh
+        while fresh:
+            span = fresh.popleft()
+            self._tangled |= bool(known) and span < known[-1]
+            known.append(span)
+        del known[:-MOST_SPANS]
+        return sorted(known) if self._tangled else known
+
+
 def outside(
-    outputs: Iterable[Any], spans: Sequence[Span]
+    outputs: Iterable[Any], calls: Sequence[Span]
 ) -> tuple[tuple[Product, ...], tuple[str, ...]]:
     """Products between where a pass begins and the calls that were seen, and what is no product.
 
     Args:
         outputs: Tensors at which the pass begins.
-        spans: Of each call that was seen.
+        calls: Of each call that was seen, in ascending order.
 
     Returns:
         The products, and names of other work that was found and whose cost is not known.
@@ -51,32 +100,69 @@ def outside(
     """
     found: list[Product] = []
     other: set[str] = set()
-    calls = sorted(spans)
-    waiting = [tensor.grad_fn for tensor in outputs if getattr(tensor, "grad_fn", None) is not None]
-    seen = set(waiting)
-    while waiting:
-        node = waiting.pop()
-        facts = node.metadata
-        if MARK in facts:
-            continue
-        if _is_within(node, calls):
-            # What it asks of the call is not known: only outputs that were found are watched.
-            other.add("a backward into a model by no output that was seen")
-            continue
-        name = type(node).__name__
-        if name in OPERANDS:
-            found.append(_product(node, name, again=DONE in facts))
-            facts[DONE] = True
-        elif name.startswith(OTHERS):
+    for node, name in _own_nodes(outputs, calls, other):
+        if name in FACTORS:
+            found.append(_product(node, name, again=DONE in node.metadata))
+            node.metadata[DONE] = True
+            if _is_checkpointed(node):
+                other.add(AGAIN)
+        elif _is_work(node, name):
             other.add(name)
-        for following, _ in node.next_functions:
-            if following is not None and following not in seen:
-                seen.add(following)
-                waiting.append(following)
-        if len(seen) > MOST_NODES:
-            other.add(f"a graph of more than {MOST_NODES} nodes")
-            break
     return tuple(sorted(found)), tuple(sorted(other))
+
+
+def mark_of(span: Span, inputs: Iterable[Any], calls: Sequence[Span]) -> Span:
+    """The mark of a call's outputs: ``CLEAN`` where its inputs come from other calls alone."""
+    other: set[str] = set()
+    for node, name in _own_nodes(inputs, calls, other, FEW_NODES):
+        if name in FACTORS or _is_work(node, name):
+            return span
+    return span if other else CLEAN
+
+
+def _own_nodes(
+    tensors: Iterable[Any], calls: Sequence[Span], other: set[str], most: int = MOST_NODES
+) -> Iterator[tuple[Any, str]]:
+    """Nodes that the program made itself, from tensors back; what is not followed joins ``other``."""
+    waiting: list[tuple[Any, Span | None]] = []
+    seen: set[Any] = set()
+    own = 0
+
+    def follow(node: Any, through: Span | None) -> None:
+        call = _call_of(node, through)
+        if call is None and _is_within(node, calls):
+            # What it asks of the call is not known: only outputs that were found are watched.
+            other.add(UNWATCHED)
+        elif call is not CLEAN and node not in seen:
+            seen.add(node)
+            waiting.append((node, call))
+
+    for tensor in tensors:
+        node = getattr(tensor, "grad_fn", None)
+        if node is not None:
+            follow(node, None)
+    while waiting:
+        node, call = waiting.pop()
+        if call is None:
+            own += 1
+            yield node, type(node).__name__
+        for following, _ in node.next_functions:
+            if following is not None:
+                follow(following, call)
+        if own > most or len(seen) > MOST_WITHIN:
+            other.add(f"a graph of more than {most} nodes")
+            return
+
+
+def _call_of(node: Any, through: Span | None) -> Span | None:
+    """The call that made a node, where a walk may know: by its mark, or the call it came through."""
+    number = node._sequence_nr()
+    mark: Span | None = node.metadata.get(MARK)
+    if mark is not None and mark[0] <= number:  # later calls may hand on what others made
+        return mark
+    if through is not None and through[0] <= number < through[1]:
+        return through
+    return None
 
 
 def _is_within(node: Any, calls: Sequence[Span]) -> bool:
@@ -86,15 +172,32 @@ def _is_within(node: Any, calls: Sequence[Span]) -> bool:
     return place >= 0 and number < calls[place][1]
 
 
+def _is_work(node: Any, name: str) -> bool:
+    """Whether a node stands for work whose cost it does not say."""
+    function = getattr(type(node), "_forward_cls", None)
+    if function is None:
+        return name.lstrip("_").startswith(OTHERS)
+    return not is_harmless(function, node)
+
+
+def _is_checkpointed(node: Any) -> bool:
+    """Whether what a node needs is not kept but computed again (a checkpoint that is not reentrant)."""
+    return any(
+        type(getattr(getattr(node, name, None), "data", None)).__name__ == "_Holder"
+        for name in ("_raw_saved_self", "_raw_saved_mat1", "_raw_saved_mat2", "_raw_saved_vec")
+    )
+
+
 def _product(node: Any, name: str, *, again: bool) -> Product:
     """``(…, m, k)`` times ``(…, k, n)``: 2mkn FLOP, and again for each factor's gradient."""
     out = node._input_metadata[0]
-    edges = [node.next_functions[place] for place in OPERANDS[name]]
+    factors, costly = FACTORS[name]
     inner = next(
-        int(following._input_metadata[number].shape[-1 - place])
-        for place, (following, number) in enumerate(edges)
+        int(shape[-1 - place] if len(shape) > place else shape[0])
+        for place, (following, number) in enumerate(map(node.next_functions.__getitem__, factors))
         if following is not None
+        for shape in (following._input_metadata[number].shape,)
     )
     flop = 2 * prod(map(int, out.shape)) * inner
-    times = sum(following is not None for following, _ in edges)
+    times = sum(node.next_functions[place][0] is not None for place in costly)
     return str(out.dtype), 0 if again else flop, flop * times

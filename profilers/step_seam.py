@@ -13,11 +13,11 @@ import sys
 import threading
 import time
 import weakref
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Hashable
 from functools import partial
 from itertools import repeat
-from operator import attrgetter, getitem, is_, setitem
+from operator import attrgetter, getitem
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -37,7 +37,7 @@ from torch.compiler import is_dynamo_compiling
 from profilers import step_passes
 from profilers.step_attributes import Attributes
 from profilers.step_events import RAISED, Call, Kind
-from profilers.step_outside import MARK
+from profilers.step_outside import CLEAN, MARK, Span, mark_of
 from profilers.step_signature import MOST_OUTPUTS, Signer, text_of, tokens_of
 
 if TYPE_CHECKING:
@@ -54,13 +54,12 @@ MOST_INSIDE = 8192
 signer = Signer(torch.Tensor, torch.strided)
 _requires_grad = attrgetter("requires_grad")
 _plainly = torch._C.DisableTorchFunctionSubclass
-"""Without it, torch asks each parameter's class whether it has a word to say; twice as slow."""
+"""Without it, torch asks a parameter's class, if that is none of its own, for its word."""
 _now = time.monotonic_ns
 _frame = sys._getframe
 _strided = torch.strided
 _Tensor = torch.Tensor
-_drain = deque[Any](maxlen=0).extend
-_NAME, _NONE = repeat(SEAM), repeat(None)
+_looking = step_passes.LOOKING
 _FACTS: tuple[Any, ...] = tuple(
     zip(
         iter(graph_task, -2),
@@ -94,18 +93,18 @@ class Hook(partial):  # type: ignore[type-arg]
     __torch_unserializable__ = True  # a saved tensor goes without this hook, and without a warning
 
 
-def hook(tensor: Any, fired: list[int], place: int) -> None:
+def hook(tensor: Any, fired: list[int], place: int, mark: Span = CLEAN) -> None:
     """Have each arrival of the tensor's gradient noted in a list."""
     watch = Hook(next, map(fired.extend, _FACTS[place]))
     node = tensor.grad_fn
     if node is not None and place < MOST_OUTPUTS:
-        node.metadata[MARK] = True  # what lies behind it is counted with the call
+        node.metadata.setdefault(MARK, mark)  # what lies behind it is counted with the call
     if type(tensor) is not _Tensor or tensor.is_leaf or tensor._backward_hooks is not None:
         tensor.register_hook(watch)
         return
     hooks: Any = OrderedDict()  # as Tensor.register_hook does, without its handle
     tensor._backward_hooks = hooks
-    tensor.grad_fn._register_hook_dict(tensor)
+    node._register_hook_dict(tensor)
     hooks[RAISED] = watch
 
 
@@ -114,7 +113,8 @@ class Seam:
 
     __slots__ = (
         "__weakref__", "attributes", "by_value", "device", "epoch", "graph", "inner", "inside", "kind",
-        "kinds", "last_key", "module", "observer", "parameters", "serial", "shapes", "states", "trainer",
+        "kinds", "last_key", "module", "observer", "parameters", "plain", "serial", "shapes", "states",
+        "trainer",
     )  # fmt: skip
 
     def __init__(self, observer: Observer, module: Any, inner: Any) -> None:
@@ -126,6 +126,8 @@ class Seam:
         self.kind: Kind | None = None
         self.last_key: Hashable = None
         self.parameters: list[Any] = []
+        self.plain = True
+        """Whether all of them are of torch's own class."""
         self.shapes: Hashable = ()
         """Of the parameters."""
         self.attributes: Any = None
@@ -175,7 +177,8 @@ class Seam:
             call = self.enter(module, args, kwargs)
             first = _sequence()
             states, inside, epoch = self.states, self.inside, self.epoch
-            _drain(map(setitem, states, _NAME, _NONE))
+            for state in states:
+                state[SEAM] = None
             inner = self.inner
             if inner is None:
                 out = module._call_impl(*args, **kwargs)  # type: ignore[union-attr]
@@ -186,20 +189,26 @@ class Seam:
                 call[1].append(RAISED)
             raise
         finally:
+            here.depth = 0
             if observer.epoch == epoch:
-                _drain(map(setitem, states, _NAME, inside))
+                for state, seam in zip(states, inside, strict=True):
+                    state[SEAM] = seam
             else:
                 observer.modules.restore(states, inside)
-            here.depth = 0
         if call is not None:
-            observer.spans.append((first, _sequence()))
-            self.leave(call, out)
+            mark = (first, _sequence())
+            observer.spans.append(mark)
+            if _looking[0]:
+                mark = self.mark(mark, args, kwargs)
+            self.leave(call, out, mark)
         return out
 
     def enter(self, module: Any, args: Any, kwargs: Any) -> Call | None:
         """An outermost call is about to run."""
         observer = self.observer
         try:
+            if tracing_state() is not None:
+                return None  # TorchScript records what runs, even a shape that is asked for
             if self.epoch != observer.epoch:
                 self.refresh(module)
             again = graph_task() != -1
@@ -214,8 +223,6 @@ class Seam:
                     observer.serial += 1
                     if observer.overdue:
                         observer.catch_up()
-            if tracing_state() is not None:
-                return None  # TorchScript records what runs; ours is not the model's
             if self.graph and not self.parameters:
                 return None  # a piece of compiled code; the model around it was not seen
             key = self.key(module, args, kwargs)
@@ -240,16 +247,23 @@ class Seam:
         device, watched = self.device, self.attributes
         state = watched.state
         try:
-            same = (
-                all(map(is_, map(getitem, watched.dicts, watched.names), watched.last))
-                and list(map(len, watched.sized)) == watched.sizes
-            )
+            for holder, name, value in watched.items:
+                if holder[name] is not value:
+                    state = None
+                    break
+            if list(map(len, watched.sized)) != watched.sizes or (
+                watched.more and not watched.alike()
+            ):
+                state = None
         except (AttributeError, LookupError, TypeError, ValueError):
-            same = False  # something is no longer there
-        if state is None or watched.more or not same:
-            state = watched.now(module, same=same)
-        with _plainly():
+            state = None  # something is no longer there
+        if state is None:
+            state = watched.look(module)
+        if self.plain:
             required = tuple(map(_requires_grad, self.parameters))
+        else:
+            with _plainly():
+                required = tuple(map(_requires_grad, self.parameters))
         parts: list[Any] = [
             module.training,
             is_grad_enabled(),
@@ -273,7 +287,15 @@ class Seam:
             parts.append(signer.values(args, kwargs))
         return tuple(parts)
 
-    def leave(self, call: Call, out: Any) -> None:
+    def mark(self, span: Span, args: Any, kwargs: Any) -> Span:
+        """The mark of a call's outputs, while graphs are looked at."""
+        try:
+            return mark_of(span, signer.inputs(args, kwargs), self.observer.calls())
+        except Exception as error:  # noqa: BLE001 - never into the program
+            self.observer.trouble("a call's inputs", error)
+            return span
+
+    def leave(self, call: Call, out: Any, mark: Span) -> None:
         """The call is over; watch whether a backward comes."""
         kind, fired = call[0], call[1]
         observer = self.observer
@@ -281,9 +303,9 @@ class Seam:
             if kind.watched:
                 if type(out) is _Tensor:
                     if out.requires_grad:
-                        hook(out, fired, 0)
+                        hook(out, fired, 0, mark)
                 else:
-                    self._hook_each(out, fired)
+                    self._hook_each(out, fired, mark)
             else:
                 fired.append(_now())
             if len(observer.log) > MOST_EVENTS:
@@ -291,12 +313,12 @@ class Seam:
         except Exception as error:  # noqa: BLE001 - never into the program
             observer.trouble("a call's end", error)
 
-    def _hook_each(self, out: Any, fired: list[int]) -> None:
+    def _hook_each(self, out: Any, fired: list[int], mark: Span) -> None:
         """Put hooks on the outputs that can have a gradient."""
         hooks = 0
         for place, tensor in enumerate(signer.outputs(out)):
             if tensor.requires_grad and hooks < MOST_OUTPUTS and place < MOST_OUTPUTS:
-                hook(tensor, fired, place)
+                hook(tensor, fired, place, mark)
                 hooks += 1
 
     def look(self, module: Any) -> None:
@@ -308,11 +330,12 @@ class Seam:
     def refresh(self, module: Any) -> None:
         """Something was registered somewhere: look at what the model consists of now."""
         self.parameters = list(module.parameters())
+        self.plain = all(type(parameter) is torch.nn.Parameter for parameter in self.parameters)
         self.device = self.parameters[0].device.type if self.parameters else "cpu"
         self.shapes = Shapes(tuple(parameter.shape) for parameter in self.parameters)
         if self.attributes is None:
             self.attributes = Attributes(torch)
-        self.attributes.forget()
+        self.attributes.refresh(module)
         self.states, self.inside = self.observer.modules.within(module)
         self.epoch = self.observer.epoch
 
@@ -370,4 +393,4 @@ def uncompiled(*functions: Any, inside: bool) -> None:
 
 
 uncompiled(Seam.__call__, Seam.run, onwards, inside=False)
-uncompiled(Seam.enter, Seam.leave, inside=True)
+uncompiled(Seam.enter, Seam.mark, Seam.leave, inside=True)

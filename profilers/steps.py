@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -38,7 +37,7 @@ from profilers.step_seam import Here, hook, signer, uncompiled
 from profilers.step_signature import MOST_OUTPUTS
 
 if TYPE_CHECKING:
-    from profilers.step_outside import Product, Span
+    from profilers.step_outside import Product
 
 __all__ = [
     "MOST_OUTPUTS",
@@ -64,8 +63,6 @@ REFRESH_NS = 10_000_000_000
 LOOKS = 16
 """So many steps in a row are looked at for products outside of modules: at the start, after a new
 kind of call, once a second, and as long as there are some."""
-MOST_SPANS = 4096
-"""So many calls are remembered by what they added to the graph."""
 MOST_OUTSIDE = 4096
 """So many sets of products outside of modules are told by the same name."""
 
@@ -86,9 +83,10 @@ class Observer:
         self.watching = False
         self.here = Here()
         self.log: list[Event] = []
-        self.spans: deque[Span] = deque(maxlen=MOST_SPANS)
-        """What calls that were seen added to the graph (profilers.step_outside)."""
         """What happened since the last replay."""
+        spans = step_outside.Spans()
+        self.spans, self.calls = spans.fresh, spans.ascending
+        """What calls that were seen added to the graph (profilers.step_outside)."""
         self.epoch = 1
         """Rises when a module, parameter or seam comes or goes anywhere."""
         self.serial = 0
@@ -236,7 +234,7 @@ class Observer:
             return
         if torch._C._functorch.peek_interpreter_stack() is not None:
             return
-        products, other = step_outside.outside(outputs, tuple(self.spans))
+        products, other = step_outside.outside(outputs, self.calls())
         if products or other:
             self._looks = LOOKS
             self._note_outside(products, other)

@@ -67,7 +67,9 @@ def read_config(config: Mapping[str, Any] | Any) -> Dimensions:
         raise DimensionsError(msg)
     if _ALIASES.get(name, name) in DECODERS:
         _need_language_head(fields)
-    return complete(Dimensions(**dialect(fields)))
+    reading = dialect(fields)
+    fields.refuse_unread(name)
+    return complete(Dimensions(**reading))
 
 
 def _need_language_head(fields: Fields) -> None:

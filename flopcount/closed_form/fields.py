@@ -1,11 +1,17 @@
 """Reading single keys of a config.json, whose writer is not trusted."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from flopcount.closed_form.dimensions import LARGEST, DimensionsError
 
 _LARGEST_LIST = 100_000
+_DECIDING = re.compile(
+    r"(num|n|moe_num)_(local_|routed_|shared_)?experts|moe_top_k|num_experts_per_tok"
+    r"|(moe|shared_expert|moe_shared_expert|shared)_intermediate_size|(q|kv)_lora_rank|multi_gate"
+)
+"""Keys that change what a model multiplies, whatever the family: no form may pass them over."""
 
 
 class Fields:
@@ -13,9 +19,30 @@ class Fields:
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._config = config
+        self._read: set[str] = set()
+
+    def _value(self, key: str) -> Any:
+        self._read.add(key)
+        return self._config.get(key)
 
     def __contains__(self, key: str) -> bool:
-        return self._config.get(key) is not None
+        return self._value(key) is not None
+
+    def refuse_unread(self, family: str) -> None:
+        """Decline a file that states experts or ranks which the family's form never looked at.
+
+        Raises:
+            DimensionsError: one is there; the form would be that of another model.
+        """
+        for key, value in self._config.items():
+            if key in self._read or not _DECIDING.fullmatch(str(key)):
+                continue
+            if value is True or (type(value) is not bool and value not in (None, 0, 1)):
+                msg = (
+                    f"config.json: {key} = {_short(value)}: the closed form of '{family[:60]}' "
+                    "does not know this key\n  use the traced count, or state the dimensions"
+                )
+                raise DimensionsError(msg)
 
     @property
     def size(self) -> int:
@@ -40,8 +67,9 @@ class Fields:
 
     def maybe_integer(self, *names: str, least: int = 1) -> int | None:
         """Return the first of the names that is present, or None."""
+        self._read.update(names)
         for name in names:
-            value = self._config.get(name)
+            value = self._value(name)
             if value is None:
                 continue
             if isinstance(value, bool) or not isinstance(value, int):
@@ -60,7 +88,7 @@ class Fields:
 
     def flag(self, name: str, default: bool = False) -> bool:
         """Return a true-or-false key, ``default`` (the library's own) where it is left out."""
-        value = self._config.get(name)
+        value = self._value(name)
         if value is None:
             return default
         if not isinstance(value, bool):
@@ -70,7 +98,7 @@ class Fields:
 
     def number(self, name: str, default: float) -> float:
         """Return a number, ``default`` (the library's own) where it is left out."""
-        value = self._config.get(name)
+        value = self._value(name)
         if value is None:
             return default
         if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > LARGEST:
@@ -80,7 +108,7 @@ class Fields:
 
     def text(self, name: str) -> str | None:
         """Return a string, or None where it is left out or something else."""
-        value = self._config.get(name)
+        value = self._value(name)
         return value if isinstance(value, str) else None
 
     def items(self, name: str) -> list[Any] | None:
@@ -89,7 +117,7 @@ class Fields:
         Raises:
             DimensionsError: something else than a list, or one of an impossible length.
         """
-        value = self._config.get(name)
+        value = self._value(name)
         if value is None:
             return None
         if not isinstance(value, list | tuple) or len(value) > _LARGEST_LIST:
@@ -99,12 +127,13 @@ class Fields:
 
     def nested(self, name: str) -> "Fields":
         """Return the object under ``name``; an empty one where it is left out."""
-        value = self._config.get(name)
+        value = self._value(name)
         return Fields(value if isinstance(value, Mapping) else {})
 
     def pair(self, name: str, default: int | None = None) -> tuple[int, int] | None:
         """Return a size that is written as one number or as two."""
-        value = self._config.get(name, default)
+        value = self._value(name)
+        value = default if value is None else value
         if value is None:
             return None
         if isinstance(value, list | tuple) and len(value) == 2:

@@ -9,10 +9,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flopcount.errors import FlopcountError
-from flopcount.inputs.makers import TOKEN_KEYS, Maker, is_dual_tower
+from flopcount.inputs.text import TOKEN_KEYS, is_dual_tower
+
+if TYPE_CHECKING:
+    from flopcount.inputs.makers import Maker
 
 
 def takes_image(model: Any, maker: Maker, inputs: Mapping[str, Any]) -> bool:

@@ -52,11 +52,7 @@ def _head(counted: "CountedModel") -> Table:
     table = Table(show_header=False, box=None, pad_edge=False)
     count, parameters = counted.count, counted.parameters
     table.add_row("model", escape(counted.name))
-    table.add_row(
-        "inputs",
-        f"batch {counted.batch}, sequence "
-        f"{counted.sequence if counted.sequence is not None else 'not given'}",
-    )
+    table.add_row("inputs", _inputs(counted))
     if parameters is not None:
         table.add_row("parameters", figure(parameters.total))
         if parameters.active != parameters.total:
@@ -71,6 +67,17 @@ def _head(counted: "CountedModel") -> Table:
         low, high = count.flop_bounds
         table.add_row("  bounds", f"{figure(low)} to {figure(high)}")
     return table
+
+
+def _inputs(counted: "CountedModel") -> str:
+    """The sizes of the step; a model that was counted without a sequence reads none."""
+    if counted.sequence is not None:
+        return f"batch {counted.batch}, sequence {counted.sequence}"
+    wants = any(
+        finding.code == "input-size-unknown" and "'sequence'" in finding.message
+        for finding in counted.findings
+    )
+    return f"batch {counted.batch}" + (", sequence not given" if wants else "")
 
 
 def _view(counted: "CountedModel", view: str, depth: int) -> Table:

@@ -21,8 +21,8 @@ def estimate(
     case: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[CASE.toml | RUN_DIR]",
-            help="A case file, whose claim is ignored, or a run's record.",
+            metavar="[CASE.toml | RUN_DIR | LOG]",
+            help="A case file, whose claim is ignored, a run's record, or a log.",
         ),
     ] = None,
     *,
@@ -33,7 +33,12 @@ def estimate(
     config: Annotated[Path | None, typer.Option(help="The model's config.json.")] = None,
     tokens: Annotated[float | None, typer.Option(help="Tokens processed, all epochs.")] = None,
     sequence: Annotated[int | None, typer.Option(help="Training sequence length.")] = None,
-    kind: Annotated[str, typer.Option(help="Kind of run: pretraining, lora, ...")] = "pretraining",
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            help="Kind of run: pretraining, lora, ...; without it what the evidence says, else pretraining."
+        ),
+    ] = None,
     trainable_parameters: Annotated[
         float | None, typer.Option(help="Parameters that receive gradients, if not all.")
     ] = None,
@@ -53,7 +58,7 @@ def estimate(
     """Estimate training compute as an interval, from whatever is known.
 
     Of a run's record it says what was counted so far, and when each threshold will be crossed at
-    the pace seen.
+    the pace seen. A log or another document of a run is read as a case's evidence would be.
 
     Exit code 0 if there is a figure, 1 if the inputs contradict each other, 2 for bad input,
     3 if no figure can be given.
@@ -76,6 +81,7 @@ def estimate(
         "accelerator_hours": accelerator_hours,
         "wall_clock_hours": wall_clock_hours,
         "mfu": mfu,
+        "kind": kind,
     }
     model = {
         "parameters": parameters,
@@ -83,7 +89,7 @@ def estimate(
         "config": None if config is None else str(config.absolute()),
     }
     try:
-        described = _case(case, run, model, kind)
+        described = _case(case, run, model)
     except CaseError as error:
         raise CaseError(_by_option(str(error))) from None
     report = audit(
@@ -100,20 +106,20 @@ def estimate(
     return 3 if report.combined is None else 0
 
 
-def _case(path: Path | None, run: dict[str, Any], model: dict[str, Any], kind: str) -> "AuditCase":
+def _case(path: Path | None, run: dict[str, Any], model: dict[str, Any]) -> "AuditCase":
     """Take the case from the file without its claim, or make one of the options."""
     from flopledger.case import AuditCase
     from flopledger.errors import CaseError
 
     known = {key: value for key, value in run.items() if value is not None}
     described = {key: value for key, value in model.items() if value is not None}
-    if path is not None and path.is_dir():
+    if path is not None and (path.is_dir() or _is_evidence(path)):
         run_options = known | {
             "name": path.name or "run",
-            "kind": kind,
-            "evidence": [_record(path)],
+            "evidence": [_record(path) if path.is_dir() else str(path.absolute())],
         }
-        return AuditCase.of_options(_with_model(run_options, described))
+        content = _with_model(run_options, described)
+        return AuditCase.of_options({"title": f"Estimate of {path.name or path}"} | content)
     if path is not None:
         if known or described:
             given = ", ".join(f"--{key.replace('_', '-')}" for key in (*known, *described))
@@ -121,7 +127,17 @@ def _case(path: Path | None, run: dict[str, Any], model: dict[str, Any], kind: s
         return AuditCase.load(path).without_claim()
     if not known and not described:
         raise CaseError("nothing to estimate from: give a case file, or options such as --tokens")
-    return AuditCase.of_options(_with_model(known | {"name": "1", "kind": kind}, described))
+    return AuditCase.of_options(_with_model(known | {"name": "1"}, described))
+
+
+def _is_evidence(path: Path) -> bool:
+    """Say whether a file is one that a case would list, and no case; a missing one is a case."""
+    from flopledger.logs.document import Document
+    from flopledger.logs.reading import recognise
+
+    if path.suffix == ".toml" or not path.is_file():
+        return False
+    return recognise(Document(path, path.name)) is not None
 
 
 #: Options that are called otherwise than the key of a case that they stand for.

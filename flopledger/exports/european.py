@@ -332,11 +332,15 @@ def _crossing(report: "AuditReport") -> Answer:
     if not found:
         return Answer(text=None, needed="tokens and pace of the run that crosses it, if any does")
     (one,) = found
+    if one.share_of_run is None:
+        return Answer(text=f"before run {one.run}, by what it builds on")
     when = [f"after {one.share_of_run:.0%} of run {one.run}"]
     if one.tokens is not None:
         when.append(f"at {number(one.tokens)} tokens")
     if one.wall_clock_hours is not None:
         when.append(f"after {number(one.wall_clock_hours)} hours at the mean pace")
+    if one.date is not None:
+        when.append(f"on {one.date}")
     later = "" if one.share_of_run <= 1 else " (only if the run went on beyond what is stated)"
     return Answer(text=f"{', '.join(when)}{later}")
 

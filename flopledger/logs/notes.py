@@ -15,6 +15,7 @@ class Notes:
         self.file = file
         self.facts: list[Fact] = []
         self.findings: list[Finding] = []
+        self.withheld: set[str] = set()  #: names that are not written down any more
 
     def fact(
         self,
@@ -32,7 +33,7 @@ class Notes:
             return None
         if isinstance(value, str):
             value = " ".join(value.split())[:_WORD_CHARACTERS]
-        if len(self.facts) >= limits.FACTS_PER_FILE:
+        if name in self.withheld or len(self.facts) >= limits.FACTS_PER_FILE:
             return None
         unit = NAMES[name][0] if name in NAMES and unit is None else unit
         fact = Fact(name=name, value=value, unit=unit, file=self.file, locator=locator, grade=grade)

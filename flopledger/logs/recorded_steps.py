@@ -55,6 +55,11 @@ def note(totals: "RunTotals", notes: Notes) -> None:
         notes.fact("recorded_flop_at_least", totals.model_bounds[0], _PLACE)
     if totals.duration_seconds > 0:
         notes.fact("timed_seconds", round(totals.duration_seconds, 6), _PLACE)
+        for name, moment in (
+            ("recorded_from", min(start for start, _ in totals.windows)),
+            ("recorded_until", max(end for _, end in totals.windows)),
+        ):
+            notes.fact(name, round(moment / 1e9, 3), _PLACE)
     _note_claim(totals, notes)
     _note_precision(totals, notes)
     _note_devices(totals, notes)

@@ -11,6 +11,7 @@ from itertools import pairwise
 from flopledger.facts import NAMES, Fact, Finding, Grade
 from flopledger.logs import event_files
 from flopledger.logs.evidence import Evidence
+from flopledger.logs.stepping import ENDED
 
 _STATES = frozenset({"hf-trainer-state"})
 _CONSOLES = (
@@ -22,6 +23,11 @@ _CONSOLES = (
     "deepspeed-log",
     "maxtext-log",
     "llm-c-log",
+    "nanotron-log",
+    "olmo-log",
+    "litgpt-log",
+    "mmengine-log",
+    "labelled-log",
 )
 #: What adds up over the logs of one run, and what joining replaces besides.
 _SUMS = ("samples", "tokens", "timed_seconds", "seen_seconds")
@@ -145,21 +151,36 @@ class _Part:
     file: str
     begin: float
     end: float
+    at: float | None  #: stamp of its first step
+    planned: float | None
+    seconds: float | None
+
+
+#: Ranks and nodes of one job print their first step within this time of one another.
+_SAME_START_SECONDS = 60.0
+#: Sums of step times that differ by less are of the same steps, printed by several ranks.
+_SAME_SECONDS = 0.01
 
 
 def _join(evidence: Evidence, format_id: str) -> tuple[Evidence, list[Finding]]:
     formats = frozenset({format_id})
-    steps, first = _of(evidence, "steps", formats), _of(evidence, "first_step", formats)
-    parts = [
-        _Part(file, first.get(file, 0.0), first.get(file, 0.0) + count)
-        for file, count in steps.items()
-    ]
-    parts.sort(key=lambda part: (part.begin, part.end))
-    if len(parts) < 2 or not _is_chain(parts):
+    parts = _parts(evidence, formats)
+    if len(parts) < 2:
         return evidence, []
+    evidence, parts, findings = _without_copies(evidence, parts)
+    if len(parts) < 2:
+        return evidence, findings
+    if _are_several_runs(parts):
+        files = {part.file for part in parts}
+        kept_facts = tuple(
+            f for f in evidence.facts if f.file not in files or f.name not in _REPLACED
+        )
+        return replace(evidence, facts=kept_facts), [*findings, _several(parts)]
+    if not _is_chain(parts):
+        return evidence, findings
     files = {part.file for part in parts}
-    again = sum(max(0.0, before.end - after.begin) for before, after in pairwise(parts))
-    kept = parts[-1].end - parts[0].begin
+    kept = max(part.end for part in parts) - parts[0].begin
+    again = sum(part.end - part.begin for part in parts) - kept
     facts = [f for f in evidence.facts if f.file not in files or f.name not in _REPLACED]
     facts += _joined(evidence, parts, kept, again)
     finding = Finding(
@@ -169,11 +190,114 @@ def _join(evidence: Evidence, format_id: str) -> tuple[Evidence, list[Finding]]:
         + (f"; {again:,.0f} steps were done again" if again else ""),
         evidence=tuple(part.file for part in parts),
     )
-    return replace(evidence, facts=tuple(facts)), [finding]
+    return replace(evidence, facts=tuple(facts)), [*findings, finding]
+
+
+def _parts(evidence: Evidence, formats: frozenset[str]) -> list[_Part]:
+    """List the logs of one format, by their steps and then by their clocks."""
+    first, stamps, planned, seconds = (
+        _of(evidence, name, formats)
+        for name in ("first_step", "stamps_begin", "planned_steps", "timed_seconds")
+    )
+    parts = [
+        _Part(
+            file=file,
+            begin=first.get(file, 0.0),
+            end=first.get(file, 0.0) + count,
+            at=stamps.get(file),
+            planned=planned.get(file),
+            seconds=seconds.get(file),
+        )
+        for file, count in _of(evidence, "steps", formats).items()
+    ]
+    has_clocks = all(part.at is not None for part in parts)
+    return sorted(
+        parts, key=lambda one: (one.at or 0.0 if has_clocks else 0.0, one.begin, one.end, one.file)
+    )
+
+
+def _without_copies(
+    evidence: Evidence, parts: list[_Part]
+) -> tuple[Evidence, list[_Part], list[Finding]]:
+    """Keep one log of those that ranks or nodes of one job wrote of the same steps."""
+    kept: list[_Part] = []
+    copies: dict[str, str] = {}
+    for part in sorted(parts, key=lambda one: (-one.end, one.file)):
+        original = next((one for one in kept if _is_copy(part, one)), None)
+        if original is None:
+            kept.append(part)
+        else:
+            copies[part.file] = original.file
+    if not copies:
+        return evidence, parts, []
+    facts = tuple(f for f in evidence.facts if f.file not in copies or f.name not in _REPLACED)
+    findings = tuple(
+        one
+        for one in evidence.findings
+        if not (one.evidence and all(place.split(": ")[0] in copies for place in one.evidence))
+    )
+    finding = Finding(
+        code="duplicate-evidence",
+        severity="info",
+        message=f"{len(copies)} logs show the steps of another at the same time, as ranks and nodes of "
+        "one job print them; each step was counted once",
+        evidence=tuple(f"{copy}: as {original}" for copy, original in sorted(copies.items())[:20]),
+    )
+    left = [part for part in parts if part.file not in copies]
+    return replace(evidence, facts=facts, findings=findings), left, [finding]
+
+
+def _is_copy(part: _Part, original: _Part) -> bool:
+    """Say whether ``part`` shows what ``original`` shows, which is no shorter.
+
+    Without clocks the same steps in the same time are; a log that breaks off sooner may be an attempt.
+    """
+    if part.begin != original.begin:
+        return False
+    if part.at is not None and original.at is not None:
+        return abs(part.at - original.at) <= _SAME_START_SECONDS
+    if part.end != original.end or part.seconds is None or original.seconds is None:
+        return False
+    return abs(part.seconds - original.seconds) <= _SAME_SECONDS * original.seconds
+
+
+def _are_several_runs(parts: Sequence[_Part]) -> bool:
+    """Say whether a log begins at step 0 after another, by the clock, had done all that it planned."""
+    return any(
+        before.at is not None
+        and after.at is not None
+        and after.begin == 0
+        and before.planned is not None
+        and before.end >= ENDED * before.planned
+        for before, after in pairwise(parts)
+    )
+
+
+def _several(parts: Sequence[_Part]) -> Finding:
+    files = tuple(part.file for part in parts)
+    return Finding(
+        code="several-runs",
+        severity="error",
+        message=f"{', '.join(files[:5])}: a run begins at step 0 after another had ended as planned; no "
+        "amount and no time is taken from them: give each its own [[run]], since all of them are compute "
+        "spent",
+        evidence=files,
+    )
 
 
 def _is_chain(parts: Sequence[_Part]) -> bool:
-    """Say whether each log goes on where the one before stopped, or fell back and went further."""
+    """Say whether each log goes on where the work stood, or fell back.
+
+    Clocks tell the order, so that an attempt may also end before the one that it repeats. One that
+    begins where the first began may be another run.
+    """
+    if all(part.at is not None for part in parts):
+        reached = parts[0].end
+        for part in parts[1:]:
+            if not parts[0].begin < part.begin <= reached:
+                return False
+            reached = max(reached, part.end)
+        return True
     return all(
         before.begin < after.begin <= before.end < after.end for before, after in pairwise(parts)
     )

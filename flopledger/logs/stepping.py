@@ -25,6 +25,10 @@ _LONGEST_INTERVAL = 1_000
 _HOLE_INTERVALS = 10
 #: Stamps and summed step times may differ by this before it is worth a word.
 _CLOCK_SLACK = 0.1
+#: A run that comes so near to its planned steps has done them.
+ENDED = 0.99
+#: What nobody may add up or choose from where a log holds several runs.
+_OF_ONE_RUN = ("steps", "samples", "tokens", "timed_seconds", "seen_seconds", "wall_seconds")
 
 _STAMP = re.compile(r"(\d{4})[-/]?(\d\d)[-/]?(\d\d)[ T](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,6}))?")
 
@@ -70,6 +74,7 @@ class Step(NamedTuple):
     seconds: float | None = None  #: of one step, averaged over the steps since the last print
     stamp: float | None = None
     printed: int = 0  #: hash of the whole line; the same line again is a copy, not work done again
+    planned: int | None = None  #: steps that the run means to do, where its lines say so
 
 
 class StepLog:
@@ -80,6 +85,7 @@ class StepLog:
         self._fallbacks: list[tuple[int, int]] = []  #: last step before, first step after
         self.repeated: list[int] = []  #: lines that another rank had printed
         self.restarts: list[int] = []  #: lines where the count fell back
+        self.other_runs: list[int] = []  #: lines where another run begins
         self._seen: dict[int, Step] = {}
         self._prints: set[tuple[int, int]] = set()  #: steps done again, with earlier lines' hashes
 
@@ -95,6 +101,8 @@ class StepLog:
         if self.steps and step.step <= self.steps[-1].step:
             self._fallbacks.append((self.steps[-1].step, step.step))
             self.restarts.append(step.line)
+            if self._is_another_run(self.steps[-1], step):
+                self.other_runs.append(step.line)
         if step.printed and step.step in self._seen:
             self._prints.add((step.step, self._seen[step.step].printed))
         self._seen[step.step] = step
@@ -115,6 +123,16 @@ class StepLog:
         last = self.steps[-1].step
         near = last - step.step <= 2 * self.interval
         return last == step.step or (near and before.mark == step.mark)
+
+    def _is_another_run(self, before: Step, step: Step) -> bool:
+        """Tell another run in the same file from a run that was started again from its beginning.
+
+        A run that had done what it planned has nothing to do again, and one that plans another number
+        of steps from the start is another.
+        """
+        if before.planned is None or step.step > max(self.interval, 1):
+            return False
+        return before.step >= ENDED * before.planned or step.planned != before.planned
 
     @property
     def lost_steps(self) -> int:
@@ -195,6 +213,19 @@ class StepLog:
         if not self.steps:
             return
         first, last = self.steps[0], self.steps[-1]
+        if first.stamp is not None:
+            notes.fact("stamps_begin", first.stamp, line(first.line))
+        if self.other_runs:
+            notes.withheld.update(_OF_ONE_RUN)
+            notes.finding(
+                "several-runs",
+                "error",
+                f"the log holds {len(self.other_runs) + 1} runs: the count of steps begins again after "
+                "the end, or with another plan; no amount and no time is taken from it: cut it, and give "
+                "each run its own [[run]], since all of them are compute spent",
+                *(line(number) for number in (first.line, *self.other_runs[:20])),
+            )
+            return
         done = self.covered_steps + (1 if zero_based else 0)
         if done > 0:
             notes.fact("steps", done // passes or None, line(last.line))

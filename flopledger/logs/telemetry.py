@@ -4,6 +4,7 @@ Files of devices and files of nodes never add up with each other: devices win, s
 covers more than the run's part of it.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -27,6 +28,9 @@ _WHOLE = 0.98
 _ROWS = 5
 #: Recordings of stretches of work; between two of them nothing was meant to be seen.
 _STRETCHES = {"zeus", "codecarbon"}
+#: Scope of an importer whose meter covers all devices of a host, and how it counts them in their name.
+_TOGETHER = "devices-together"
+_COUNTED = re.compile(r"\b(\d{1,3}) x\s")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,7 +112,8 @@ def _names(recording: "_Opened") -> Iterator[Fact]:
     """The part that a recording names; a run's record has told its own."""
     if recording.scope != "device" or recording.kind == run_records.FORMAT:
         return
-    for name in sorted({one.device.name for one in recording.devices.values() if one.device.name}):
+    names = {one.device.name for one in recording.devices.values() if one.device.name}
+    for name in sorted({_COUNTED.sub("", name).strip() for name in names}):
         yield Fact(
             name="accelerator",
             value=name,
@@ -125,8 +130,9 @@ class _Opened:
 
     file: EvidenceFile
     kind: str  #: the importer's format, or that of a run record
-    scope: str  #: device, node or rack
+    scope: str  #: device, node or rack; group: devices of an unknown number, metered together
     devices: "dict[DeviceKey, DeviceTrace]"
+    each: int = 1  #: devices behind one row of ``devices``, where a meter sums them up
     is_whole_run: bool = False
     window: tuple[int, int] | None = None  #: of a watched command; else what was recorded
     findings: tuple[Finding, ...] = ()
@@ -156,16 +162,29 @@ def _open(file: EvidenceFile) -> _Opened | Finding:
         return Finding(
             code="evidence-unreadable", severity="error", message=str(error), evidence=(file.name,)
         )
+    devices = {key: device for key, device in trace.devices.items() if len(device)}
+    scope, each = recording.scope, 1
+    if scope == _TOGETHER:
+        counts = {_count_in_name(device.device.name) for device in devices.values()}
+        known = counts.pop() if len(counts) == 1 else None
+        scope, each = ("group", 1) if known is None else ("device", known)
     return _Opened(
         file=file,
         kind=recording.format,
-        scope=recording.scope,
-        devices={key: device for key, device in trace.devices.items() if len(device)},
+        scope=scope,
+        each=each,
+        devices=devices,
         findings=tuple(
             Finding(code=one.code, severity="info", message=one.message, evidence=(file.name,))
             for one in recording.findings
         ),
     )
+
+
+def _count_in_name(name: str | None) -> int | None:
+    """Add up the devices that a name counts: ``4 x NVIDIA A100`` are four."""
+    counts = [int(match[1]) for match in _COUNTED.finditer(name or "")]
+    return sum(counts) or None
 
 
 def _united(
@@ -340,6 +359,8 @@ def _integrals(
     length = (window[1] - window[0]) / 1e9
     whole = seen >= _WHOLE * length * len(devices)
     # Between two recorded stretches of work nothing was meant to be seen: no hole, unless in a run.
+    count = len(devices) * recording.each
+    boundary = "device" if recording.scope == "group" else recording.scope
     has_hole = not whole and (is_run or recording.kind not in _STRETCHES)
     bound: Bound = "at least" if has_hole else "exact"
     # A cumulative counter that was read on both sides of a hole knows what was drawn in it.
@@ -351,12 +372,12 @@ def _integrals(
                 code="coverage-gap",
                 severity="info",
                 message=f"{file.name} speaks for {share(seen / (length * len(devices)))} of "
-                f"{number(length, 4)} s on {len(devices)} {recording.scope}s: "
+                f"{number(length, 4)} s on {count} {recording.scope}s: "
                 + ("device time is a lower bound" if known else "sums are lower bounds"),
                 evidence=(file.name,),
             )
         )
-    where = f"{recording.kind}, {len(devices)} {recording.scope}s over {number(length, 4)} s"
+    where = f"{recording.kind}, {count} {recording.scope}s over {number(length, 4)} s"
     counted = all(part is not None and part.basis == "counter" for part in drawn)
     grade = Grade.INSTRUMENT if counted else Grade.GAUGE
 
@@ -372,8 +393,8 @@ def _integrals(
     return Measured(
         recorded=Recorded(
             scope=recording.scope,
-            devices=len(devices),
-            device_seconds=extent,
+            devices=count,
+            device_seconds=extent * recording.each,
             files=(file.name,),
             window_seconds=length if is_run else None,
             is_watched=recording.is_whole_run,
@@ -381,8 +402,11 @@ def _integrals(
         energy_joules=figure("energy_joules", sum(joules), "J", joules_bound)
         if len(joules) == len(devices)
         else None,
-        energy_boundary=figure("energy_boundary", recording.scope, None, "exact"),
-        device_seconds=figure("accelerator_seconds", seen, "s", bound),
+        energy_boundary=figure("energy_boundary", boundary, None, "exact"),
+        # A meter of all devices of a host does not say which of them the run used.
+        device_seconds=figure("accelerator_seconds", seen, "s", bound)
+        if recording.each == 1 and recording.scope != "group"
+        else None,
         findings=tuple(findings),
     )
 

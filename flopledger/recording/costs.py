@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -15,15 +14,17 @@ from flopcount.dtypes import dtype_name
 from flopcount.errors import FlopcountError
 from flopcount.live_fit import Fit, Sizes
 from flopcount.live_passes import DOUBLED, Pass, Wanted
+from flopledger.recording.cost import Cost, abstracted, figures_of, unknown
+from flopledger.recording.spending import Spending
 from profilers.step_identity import DeviceFacts, device_facts
 from profilers.step_passes import FULL, asked_for
-from profilers.step_signature import Values
 from profilers.steps import MOST_OUTPUTS, Kind, Variant, output_tensors
 
 if TYPE_CHECKING:
     from flopcount.live import LiveCount
     from flopcount.live_capture import LiveCall
     from profilers.step_outside import Product
+    from profilers.step_signature import Values
 
 Note = Callable[[str, str, str], None]
 """Code, severity, message."""
@@ -32,13 +33,8 @@ SECONDS = 60.0
 """A single count may take so long."""
 TRIAL_SECONDS = 5.0
 """The same, where another value of an attribute is tried."""
-FREE_SECONDS = 120.0
-"""All counts together may take so long, and beyond it a twentieth of the run."""
 MOST_CALLS_KEPT = 256
 """Captured calls that are kept for a variant that may still come."""
-
-MOST_SPENT = 4096
-"""Stretches of counting that are remembered until the steps around them are told."""
 
 MOST_ALIKE = 8
 """So many counts agree before the values of whole numbers are believed to decide nothing."""
@@ -50,25 +46,6 @@ NOTHING: Mapping[Any, Any] = {}
 
 RAISED = "the call raised; how much of its forward was executed is not known"
 TRANSFORMED = "called under a function transform, where gradients do not show"
-
-
-@dataclass(kw_only=True, slots=True)
-class Cost:
-    """What one variant of a call costs, as the ledger writes it."""
-
-    model: str
-    mode: str
-    inputs: tuple[str, ...]
-    flop: dict[str, int] | None
-    by_dtype: dict[str, int] = field(default_factory=dict)
-    recompute_by_dtype: dict[str, int] = field(default_factory=dict)
-    share: tuple[int, int] = (1, 1)
-    how: str = "unknown"
-    bounds: tuple[int, int | None] | None = None
-    uncounted: tuple[str, ...] = ()
-    reason: str | None = None
-    id: int | None = None
-    """Its number in the ledger, once written."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -111,10 +88,7 @@ class Costs:
         )
         self._kept: dict[int, _Data] = {}
         self._devices: dict[str, DeviceFacts] = {}
-        self._started = time.monotonic()
-        self.seconds = 0.0
-        """Time that went into counting."""
-        self._spent: deque[tuple[int, int]] = deque(maxlen=MOST_SPENT)
+        self.spending = Spending()
         self._told: set[str] = set()
 
     def see(self, kind: Kind, module: Any, args: Any, kwargs: Any) -> None:
@@ -137,7 +111,7 @@ class Costs:
             self._kept[id(data)] = data
             while len(self._kept) > MOST_CALLS_KEPT:
                 self._kept.pop(next(iter(self._kept))).call = None
-        self.spend(began)
+        self.spending.spend(began)
 
     def _look_closer(self, kind: Kind) -> None:
         """Have values looked at as long as those of some family of calls may matter."""
@@ -156,33 +130,15 @@ class Costs:
         try:
             cost = self._find(variant)
         except Exception as error:  # noqa: BLE001 - never into the program
-            cost = _unknown(variant, f"{type(error).__name__}: {error}")
+            cost = unknown(variant, f"{type(error).__name__}: {error}")
             text = f"{cost.model} was not counted: {cost.reason}"
             self.tell("recorder-trouble", "error", text[:1000])
         variant.data = cost
         data: _Data = variant.kind.data
         if data.call is not None:
             data.call.model = None  # a model lives as long as its owner wants, not as we do
-        self.spend(began)
+        self.spending.spend(began)
         return cost
-
-    def spend(self, began: float) -> None:
-        """Note that counting took from a moment (monotonic seconds) until now."""
-        ended = time.monotonic()
-        self.seconds += ended - began
-        self._spent.append((int(began * 1e6), int(ended * 1e6)))
-
-    @property
-    def remembered(self) -> bool:
-        """Whether something was counted that may lie before a step that was not told yet."""
-        return bool(self._spent)
-
-    def between(self, start_us: int, end_us: int) -> int:
-        """Microseconds of counting in a stretch of time; what lies before it is forgotten."""
-        spent = self._spent
-        while spent and spent[0][1] <= start_us:
-            spent.popleft()
-        return sum(max(0, min(end, end_us) - max(start, start_us)) for start, end in spent)
 
     def outside(self, variant: Variant, products: Sequence[Product], other: Sequence[str]) -> None:
         """Products that the program computed itself, whose sizes were read from their graph.
@@ -282,7 +238,7 @@ class Costs:
             self.tell("cost-unknown", "warning", f"{cost.model} ({cost.mode}): {cost.reason}")
             return
         data.family.share = cost.share = (1, found.world_size)
-        figures = _figures(found, variant.mode)
+        figures = figures_of(found, variant.mode)
         self._read_or_not(variant, found, figures)
         self._try_attributes(variant, found, wanted)
         self._fill(cost, figures, found.method)
@@ -354,7 +310,7 @@ class Costs:
         module = data.model()
         if data.call is None or module is None:
             raise FlopcountError("the call was forgotten before it was known what became of it")
-        if self.seconds > max(FREE_SECONDS, 0.05 * (time.monotonic() - self._started)):
+        if self.spending.too_much:
             raise FlopcountError("too many kinds of calls: counting them would slow the run")
         hooks = foreign_hooks(module)
         if hooks:
@@ -403,50 +359,9 @@ class Costs:
             self._note(code, severity, message)
 
 
-def _unknown(variant: Variant, reason: str) -> Cost:
-    kind = variant.kind
-    return Cost(
-        model=kind.model, mode=variant.mode, inputs=kind.inputs, flop=None, bounds=(0, None),
-        reason=reason[:1000],
-    )  # fmt: skip
-
-
 def _outputs_at(places: tuple[int, ...]) -> Callable[[Any], list[Any]]:
     def chosen(out: Any) -> list[Any]:
         found = output_tensors(out)
         return [found[place] for place in places if place < len(found)]
 
     return chosen
-
-
-def _figures(found: LiveCount, mode: str) -> dict[Any, int]:
-    """The parts of a count that belong to a mode, by phase and dtype."""
-    figures: dict[Any, int] = {}
-    for phase, by_dtype in found.by_dtype.items():
-        if mode == "backward" and phase == "forward":
-            continue
-        as_phase = "recompute" if mode == "again" and phase == "forward" else phase
-        for dtype, flop in by_dtype.items():
-            figures[as_phase, dtype] = figures.get((as_phase, dtype), 0) + flop
-    return figures
-
-
-def abstracted(key: Hashable) -> tuple[Hashable, Sizes, Values]:
-    """Split a signature into what never changes within a family, its sizes, and its values."""
-    fixed: list[Hashable] = []
-    sizes: list[int] = []
-    values = Values()
-    assert isinstance(key, tuple)
-    part: Any
-    for part in key:
-        if type(part) is Values:
-            values = part
-        elif type(part) is int:
-            fixed.append("whole number")
-            sizes.append(part)
-        elif type(part).__name__ == "Size":
-            fixed.append(("sizes", len(part)))
-            sizes.extend(part)
-        else:
-            fixed.append(part)
-    return tuple(fixed), tuple(sizes), values

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flopledger.recording.book import Book, Row
-from flopledger.recording.costs import Cost, Costs
+from flopledger.recording.cost import Cost
+from flopledger.recording.costs import Costs
 from flopledger.recording.heartbeat import Heartbeat
 from profilers.sampler import Sampler, SamplerSettings
 from profilers.step_identity import mesh_of
@@ -138,7 +139,7 @@ class Recorder:
 
     def alike(self, seen: AlikeSeen) -> None:
         """Several equal steps are over."""
-        if self._extra or self.costs.remembered:
+        if self._extra or self.costs.spending.remembered:
             for one in seen.each():
                 self.step(one)
             return
@@ -156,7 +157,7 @@ class Recorder:
 
     def _waited(self, before_us: int, start_us: int) -> int:
         """The program's waiting before a step; what counting took is none of it."""
-        return max(0, start_us - before_us - self.costs.between(before_us, start_us))
+        return max(0, start_us - before_us - self.costs.spending.between(before_us, start_us))
 
     def _told_of(self) -> list[tuple[Cost, int]]:
         """Take the calls that the program told us of."""
@@ -304,7 +305,7 @@ class Recorder:
                 found = counted(function, *args, backward=backward, **kwargs)
             finally:
                 self.observer.here.depth = depth
-                self.costs.spend(began)
+                self.costs.spending.spend(began)
             flop = dict(found.by_phase)
             cost = Cost(
                 model=name, mode="train" if backward else "forward", inputs=(), flop=flop,

@@ -42,6 +42,7 @@ def count_answer(model: "CountedModel", crosscheck: Sequence[Any] = ()) -> dict[
             "variables": ["batch", "sequence"],
             "terms": [list(term) for term in model.polynomial],
         },
+        "no_polynomial": model.no_polynomial,
         "closed_form": _closed_form(model),
         "crosscheck": [dataclasses.asdict(opinion) for opinion in crosscheck],
         "assumptions": list(model.assumptions),

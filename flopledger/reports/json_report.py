@@ -70,6 +70,7 @@ def to_dict(report: "AuditReport") -> dict[str, Any]:
                 "tokens": one.tokens,
                 "share_of_run": one.share_of_run,
                 "wall_clock_hours": one.wall_clock_hours,
+                "date": None if one.date is None else one.date.isoformat(),
             }
             for one in report.crossings
         ],

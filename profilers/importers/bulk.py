@@ -17,6 +17,7 @@ import pyarrow.csv as pacsv
 from numpy.typing import NDArray
 
 from profilers.importers import units
+from profilers.importers.bulk_cells import DistinctCells
 from profilers.importers.bulk_devices import Devices
 from profilers.importers.bulk_figures import (
     Mask,
@@ -31,15 +32,17 @@ from profilers.importers.opened import MAX_LINE, Opened
 from profilers.importers.pieces import LinesAbove, byte_pieces
 from profilers.importers.recording import Block, Findings
 from profilers.importers.stamp_columns import civil_column, epoch_column, epoch_type
-from profilers.importers.table import Column, Role, Table, cell_reading, misfit, rows
+from profilers.importers.table import Column, Role, Table, misfit, rows
 from profilers.reading import SIGNALS, Unavailable
 from profilers.trace import Series
 
 _AHEAD = 2
 """Pieces that are parsed before their turn."""
+_DICTIONARY = pa.dictionary(pa.int32(), pa.string())
+_FEW = 1000
+"""Distinct cells of a column, in a mebibyte, up to which they are read one by one."""
 _EXACT = {"cycles", "bytes", "FLOP"}
 """Units whose figures may pass 2^53, where a float would lose their last bits."""
-_DISTINCT_WORDS = 10_000
 
 
 def bulk_rows(
@@ -121,29 +124,38 @@ class _Bulk:
         ]
         self.devices = Devices(table, file, self.names)
         self._fractions: set[str] = set()
+        self._cells: dict[str, DistinctCells] = {}
 
     def _type(self, column: Column) -> pa.DataType:
         if column.role is Role.STAMP:
             return pa.binary() if self.table.stamp == "civil" else epoch_type(self.table.stamp)
         if column.role is Role.SIGNAL:
             if column.suffix or column.unit == "mask":
-                return pa.string()
+                return _DICTIONARY
             large = SIGNALS[column.signal].unit in _EXACT
             exact = large and units.factor(column.signal, column.unit) == 1
             return pa.int64() if exact else pa.float64()
-        return pa.dictionary(pa.int32(), pa.string())
+        return _DICTIONARY
 
     def parse(self, data: bytes) -> pa.Table:
         """Let pyarrow split and convert a piece; raises where a cell does not fit its type."""
+        if not self.possible:
+            raise UnsureError
         # pyarrow reads 0x10 as sixteen where it expects a whole number: a figure that nobody wrote.
         hexadecimal = (b"x" in data or b"X" in data) and (b"0x" in data or b"0X" in data)
-        if not self.possible or (self.whole and hexadecimal):
+        if self.whole and hexadecimal:
             raise UnsureError
         table = self._figures(data, floats=hexadecimal)
         for name, unit in self.with_units:
-            bare = self._bare(name, table.column(name), unit, floats=hexadecimal)
-            if bare is not None:
-                table = table.set_column(table.column_names.index(name), name, bare)
+            cells = table.column(name)
+            if pa.types.is_dictionary(cells.type):
+                if max(len(chunk.dictionary) for chunk in cells.chunks) <= _FEW:
+                    continue  # each distinct cell will be read once, strictly
+                self.types[name] = pa.string()
+                cells = cells.cast(pa.string())
+            bare = self._bare(name, cells, unit, floats=hexadecimal)
+            cells = cells if bare is None else bare
+            table = table.set_column(table.column_names.index(name), name, cells)
         return table
 
     def _figures(self, data: bytes, *, floats: bool) -> pa.Table:
@@ -215,11 +227,11 @@ class _Bulk:
 
     def _series(self, table: pa.Table, place: int, data: bytes) -> Series:
         column = self.table.columns[place]
+        if pa.types.is_dictionary(table.column(self.names[place]).type):
+            return self._words(table.column(self.names[place]), column)
         cells = table.column(self.names[place]).combine_chunks()
         if column.suffix and pa.types.is_string(cells.type):
             parsed = suffixed(cells, column.suffix, self.words)
-        elif column.unit == "mask":
-            return self._words(cells, column)
         else:
             parsed = plain(cells)
         present = parsed.present
@@ -232,16 +244,10 @@ class _Bulk:
         refuse(column.signal, values, present, codes, palette)
         return Series(payload=values, codes=codes, palette=tuple(palette))
 
-    def _words(self, cells: pa.Array, column: Column) -> Series:
-        """Read a column of few distinct words (bit masks) through the strict reader."""
-        coded = cells.dictionary_encode()
-        if cells.null_count or len(coded.dictionary) > _DISTINCT_WORDS:
-            raise UnsureError
-        read = [cell_reading(column, word.strip()) for word in coded.dictionary.to_pylist()]
-        known = [one for one in read if one is not None]
-        if len(known) != len(read):
-            raise UnsureError
-        return Series.of_readings(known).take(coded.indices.to_numpy().astype(np.int64))
+    def _words(self, cells: pa.ChunkedArray, column: Column) -> Series:
+        """Read a column of few distinct cells through the strict reader, each of them once."""
+        seen = self._cells.setdefault(column.title, DistinctCells(self.table, column))
+        return seen.series(cells)
 
     def _absent(
         self,

@@ -179,10 +179,7 @@ class _Strict:
         self.rows.add(self._device(number, cells), time, readings)
 
     def _reading(self, column: Column, cell: str) -> Reading | None:
-        bare = cell.strip()
-        if bare in self.table.missing:
-            return self.table.missing[bare]
-        return cell_reading(column, bare)
+        return table_reading(self.table, column, cell.strip())
 
     def _time(self, number: int, cells: Sequence[str]) -> int:
         assert self._stamp is not None
@@ -263,6 +260,11 @@ def split(text: str, delimiter: str, file: str, number: int) -> list[str]:
         return next(csv.reader([text], delimiter=delimiter, skipinitialspace=True, strict=True))
     except csv.Error as error:
         raise ImportFormatError(f"is no CSV row: {error}", file=file, line=number) from error
+
+
+def table_reading(table: Table, column: Column, bare: str) -> Reading | None:
+    """Read one trimmed cell, the format's own words for a missing figure included."""
+    return table.missing[bare] if bare in table.missing else cell_reading(column, bare)
 
 
 def cell_reading(column: Column, bare: str) -> Reading | None:

@@ -145,6 +145,7 @@ def test_unknown_input_size_is_null(run, config):
     assert set(found["flop"].values()) == {None}
     assert found["by_op"] is None
     assert found["polynomial"] is None
+    assert "not known" in found["no_polynomial"]
     assert found["parameters"]["total"] == 1000 * 64 * 2 + 64 + 3 * (
         64 * (64 + 2 * 32 + 64) + 8 * 64 + 8 * 3 * 64 * 96 + 2 * 64
     )
@@ -174,6 +175,26 @@ def test_tables_fold_equal_layers(run, config):
     assert "100.0%" in out
     _, by_op, _ = run(config, "--sequence", "16", "--by", "op")
     assert "aten._grouped_mm" in by_op
+
+
+def test_a_model_of_images_is_not_asked_for_a_sequence(run, tmp_path):
+    vit = {"model_type": "vit", "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
+           "intermediate_size": 48, "image_size": 32, "patch_size": 16}  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(vit))
+    code, out, _ = run(str(tmp_path))
+    assert code == 0
+    assert "sequence" not in out
+
+
+def test_what_the_file_does_not_say_of_dtypes_is_said(run, config, tmp_path):
+    assert "sequence not given" in run(config)[1]
+    told = answer(run, config, "--sequence", "16")
+    assert told["by_dtype"].keys() == {"bf16"}
+    assert "the file states no dtype: products are listed as bf16" in told["assumptions"]
+    for key, note in (("float32", "stores float32"), ("bfloat16", None)):
+        (tmp_path / "config.json").write_text(json.dumps({**MIXTRAL, "torch_dtype": key}))
+        notes = answer(run, config, "--sequence", "16")["assumptions"]
+        assert [note in text for text in notes if "bf16" in text] == ([True] if note else [])
 
 
 def test_csv(run, config):

@@ -62,7 +62,7 @@ def test_sizes_under_their_own_names_are_found():
 
 
 def test_a_tower_that_is_left_out_makes_no_pair():
-    from flopcount.inputs.makers import is_dual_tower
+    from flopcount.inputs.text import is_dual_tower
 
     text = SimpleNamespace()
     assert is_dual_tower(Reader(text_config=text, vision_config=text))

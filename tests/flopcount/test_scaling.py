@@ -47,6 +47,21 @@ def test_a_window_makes_two_pieces():
         assert found(batch=3, sequence=sequence) == count(3, sequence)
 
 
+def test_an_image_that_fills_the_shortest_sequences_moves_the_probes_up():
+    table = nn.Embedding(9, 4)
+
+    def inputs(batch, sequence):
+        if sequence < 40:
+            raise flopcount.FlopcountError("the image alone makes 40 tokens")
+        return torch.zeros(batch, sequence, dtype=torch.long, device="meta")
+
+    found = flopcount.polynomial(nn.Sequential(table, nn.Linear(4, 9)), inputs)
+    assert found(batch=2, sequence=77) == 2 * 77 * 3 * 2 * 4 * 9
+    assert found.pieces[0].step == 1
+    with pytest.raises(flopcount.NotPolynomialError, match="64 to any"):
+        found(batch=1, sequence=30)
+
+
 def test_what_is_no_polynomial_is_refused():
     with pytest.raises(flopcount.NotPolynomialError, match="no polynomial"):
         find(lambda n, s: n * s * s.bit_length())

@@ -221,3 +221,11 @@ def test_samples_of_text_need_their_length(run_audit) -> None:
     with_length = run_audit(MODEL + _run(samples="1e6", tokens_per_sample="2048"))
     assert with_length.estimates[0].flop.best == pytest.approx(1.2288e19)
     assert run_audit(MODEL + _run(samples="1e6")).estimates == []
+    by_sequences = run_audit(MODEL + _run(samples="1e6", sequence_length="2048"))
+    assert by_sequences.estimates[0].flop.best == pytest.approx(1.2288e19)
+    # Fine-tuning pads and cuts: its sequences are at most so long.
+    (bound,) = run_audit(
+        MODEL + _run(samples="1e6", sequence_length="2048", kind='"finetuning"')
+    ).estimates
+    assert (bound.bound_only, bound.flop.best) == (True, None)
+    assert bound.flop.high == pytest.approx(1.2288e19)

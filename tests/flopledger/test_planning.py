@@ -1,8 +1,11 @@
 """Where a run crosses a threshold, and how results are reported at several levels."""
 
+import json
+
 import pytest
 
 from flopledger.combine import at_levels
+from flopledger.commands import main
 
 
 def _crossings(report) -> dict:
@@ -42,6 +45,26 @@ def test_earlier_runs_and_the_original_come_first(run_audit) -> None:
     assert one.share_of_run == pytest.approx(0.5, rel=0.03)
 
 
+def test_what_others_had_crossed_before_is_said(run_audit) -> None:
+    report = run_audit(
+        "[base_model]\nflop = 2e25\n[model.m]\nparameters = 4e11\n"
+        '[[run]]\nname = "r"\nkind = "continued"\nmodel = "m"\ntokens = 1e12\n'
+    )
+    assert _crossings(report)["eu-systemic-risk-1e25"].share_of_run is None
+    assert any(
+        "eu-systemic-risk-1e25" in one and "before run r" in one for one in report.would_change
+    )
+
+
+def test_a_threshold_in_the_first_percent_is_in_the_answer(run_audit) -> None:
+    # 6 * 2e12 * 1e14 = 1.2e27; 1e23 after 8.33e9 tokens
+    report = run_audit(
+        '[model.m]\nparameters = 2e12\n[[run]]\nname = "r"\nmodel = "m"\ntokens = 1e14\n'
+    )
+    assert _crossings(report)["eu-gpai-1e23"].tokens == pytest.approx(8.33e9, rel=0.01)
+    assert not any("eu-gpai-1e23" in one for one in report.would_change)
+
+
 def test_intervals_nest(run_audit) -> None:
     report = run_audit(
         '[model.m]\nparameters = 1e9\n[[run]]\nname = "r"\nmodel = "m"\ntokens = 1e9\n'
@@ -61,3 +84,42 @@ def test_hours_per_trillion_tokens_are_recognised(run_audit) -> None:
     )
     assert report.verdict == "inconsistent"
     assert any("per trillion tokens" in one.message for one in report.findings)
+
+
+def test_a_log_is_enough_for_an_estimate(tmp_path, capsys) -> None:
+    log = tmp_path / "train.log"
+    log.write_text(
+        "".join(
+            f"completed step: {step}, seconds: 2.0, TFLOP/s/device: 120.0, Tokens/s/device: 4096.0, "
+            f"total_weights: 131072, loss: {9 - step / 10:.2f}\n"
+            for step in range(10)
+        )
+    )
+    assert main(["estimate", str(log), "--parameters", "1e9", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    # 6 * 1e9 * 10 * 131,072
+    assert answer["combined"]["flop"]["best"] == pytest.approx(6e9 * 1_310_720)
+    assert answer["title"] == "Estimate of train.log"
+    # A case is told by its name, whatever is in it, and what nobody reads is no evidence.
+    other = tmp_path / "notes.bin"
+    other.write_bytes(b"\0\1\2")
+    assert main(["estimate", str(other), "--parameters", "1e9"]) == 2
+
+
+def test_the_kind_of_run_is_the_evidences_unless_said(tmp_path, capsys) -> None:
+    (tmp_path / "adapter_config.json").write_text(
+        '{"peft_type": "LORA", "r": 8, "target_modules": ["q"]}'
+    )
+    given = [
+        "estimate",
+        str(tmp_path / "adapter_config.json"),
+        "--parameters",
+        "1e9",
+        "--tokens",
+        "1e9",
+    ]
+    given += ["--trainable-parameters", "1e6"]
+    for kind, each in (([], 4 * 1e9 + 6e6), (["--kind", "pretraining"], 4 * 1e9 + 2e6)):
+        assert main([*given, *kind, "--json"]) == 0
+        answer = json.loads(capsys.readouterr().out)
+        assert answer["combined"]["flop"]["best"] == pytest.approx(each * 1e9, rel=1e-4)

@@ -1,5 +1,6 @@
 """Step ledgers of a run record as evidence: counted while the run went, added up, checked."""
 
+import datetime as dt
 import json
 from pathlib import Path
 
@@ -170,6 +171,22 @@ def test_the_record_of_a_run_says_when_a_threshold_will_be_crossed(
     # 1e23 / 3e14 FLOP a second = 3.33e8 s = 92,593 hours
     assert crossing["wall_clock_hours"] == pytest.approx(1e23 / 3e14 / 3600, rel=0.02)
     assert crossing["tokens"] == pytest.approx(1e23 / 3e14 * 4096, rel=0.02)
+    # That is 10.6 years after the record; 1e25 would take a thousand, which is no date.
+    ended = next(fact["value"] for fact in answer["facts"] if fact["name"] == "recorded_until")
+    day = dt.datetime.fromisoformat(f"{crossing['date']}T00:00:00+00:00").timestamp()
+    assert day == pytest.approx(ended + 1e23 / 3e14, abs=2 * 86400 + 0.02 * 1e23 / 3e14)
+    far = next(one for one in answer["crossings"] if one["regime"] == "eu-systemic-risk-1e25")
+    assert far["date"] is None
+
+
+def test_a_threshold_that_was_crossed_inside_the_record(tmp_path: Path) -> None:
+    # The original holds all but 1.5e16 of 1e25: half of the 100 steps of 3e14.
+    recorded(tmp_path / "rec")
+    report = audited(tmp_path, ["rec"], head="[base_model]\nflop = 9.999999985e24\n")
+    crossing = next(one for one in report.crossings if one.regime == "eu-systemic-risk-1e25")
+    assert crossing.share_of_run == pytest.approx(0.5, abs=0.02)
+    begun = next(fact.value for fact in report.facts if fact.name == "recorded_from")
+    assert crossing.date == dt.datetime.fromtimestamp(begun + 50, dt.UTC).date()
 
 
 def test_a_folder_without_a_record_is_bad_input(

@@ -165,3 +165,37 @@ def test_open_questions_of_scope_are_named(run_audit, kind: str) -> None:
         f'[model.m]\nparameters = 1e9\n[[run]]\nname = "r"\nkind = "{kind}"\nmodel = "m"\ntokens = 1e9\n'
     )
     assert "scope-assumption" in {one.code for one in report.findings}
+
+
+def test_an_original_of_unknown_compute_is_no_zero(run_audit) -> None:
+    run = '[model.m]\nparameters = 1e11\n[[run]]\nname = "r"\nkind = "finetuning"\nmodel = "m"\n'
+    report = run_audit(f"[base_model]\n{run}tokens = 1e11\n")
+    chances = {one.regime.id: one.probability_exceeded for one in report.standings}
+    # 6 * 1e11 * 1e11 = 6e22 updated parameters; what came before is open, and may be anything.
+    assert chances["eu-gpai-1e23"] == pytest.approx(0, abs=1e-3)
+    assert chances["eu-systemic-risk-1e25"] is None
+    assert chances["us-ca-sb53-1e26"] is None
+    assert {one.regime for one in report.crossings} == {"eu-gpai-1e23", "eu-modifier-one-third"}
+    assert "original-unstated" in {one.code for one in report.findings}
+    # What is known may be enough: 6 * 1e11 * 2e13 = 1.2e25.
+    report = run_audit(f"[base_model]\n{run}tokens = 2e13\n")
+    chances = {one.regime.id: one.probability_exceeded for one in report.standings}
+    assert chances["eu-systemic-risk-1e25"] == 1.0
+    # Nobody who states the original is told so, nor who lists the run that it was made by.
+    stated = run_audit(f"[base_model]\nflop = 1e24\n{run}tokens = 1e11\n")
+    own = run_audit(f'{run}tokens = 1e11\n[[run]]\nname = "p"\nmodel = "m"\ntokens = 1e12\n')
+    for one in (stated, own):
+        assert "original-unstated" not in {finding.code for finding in one.findings}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_seed_decides_who_is_a_provider(run_audit, seed) -> None:
+    # A third of 3e24 is 1e24, of which the modification takes 0.999 and 1.001.
+    for share, provides in ((0.999, False), (1.001, True)):
+        report = run_audit(
+            "[base_model]\nflop = 3e24\n[model.m]\nparameters = 1e11\n"
+            f'[[run]]\nname = "r"\nkind = "continued"\nmodel = "m"\ntokens = {share * 1e24 / 6e11!r}\n',
+            seed=seed,
+        )
+        told = "modifier-becomes-provider" in {one.code for one in report.findings}
+        assert told is provides

@@ -70,3 +70,39 @@ def test_a_damaged_recording_is_a_finding(tmp_path: Path) -> None:
     report = _audit(tmp_path, "zeus.csv", broken, "tokens = 1e9")
     assert {"evidence-unreadable", "evidence-unread"} & {one.code for one in report.findings}
     assert report.combined is not None
+
+
+CODECARBON = (
+    "timestamp,project_name,run_id,duration,emissions,emissions_rate,cpu_power,gpu_power,ram_power,"
+    "cpu_energy,gpu_energy,ram_energy,energy_consumed,country_name,country_iso_code,region,cloud_provider,"
+    "cloud_region,os,python_version,codecarbon_version,cpu_count,cpu_model,gpu_count,gpu_model,longitude,"
+    "latitude,ram_total_size,tracking_mode,on_cloud,pue\n"
+    "2025-03-04T12:00:00,p,aaaa,7200.0,1.2,0.0001,100,2800.0,50,0.2,5.6,0.1,5.9,France,FRA,idf,,,Linux,3.11,"
+    "2.8.0,64,AMD EPYC,8,{model},0,0,512,machine,N,1.0\n"
+)
+
+
+@pytest.mark.parametrize(("model", "covered"), [("8 x NVIDIA A100-SXM4-80GB", True), ("", False)])
+def test_a_meter_of_all_devices_of_a_host(tmp_path: Path, model: str, covered: bool) -> None:
+    figures = 'tokens = 7e8\naccelerator_count = 8\nwall_clock_hours = 2\nprecision = "bf16"\n'
+    if not covered:
+        figures += 'accelerator = "NVIDIA A100-SXM4-80GB"\n'
+    report = _audit(tmp_path, "emissions.csv", CODECARBON.format(model=model), figures)
+    run = report.runs[0].figures
+    # 5.6 kWh of the GPUs, CPU and memory left out
+    assert run.energy_joules is not None
+    assert run.energy_joules.quantity.best == pytest.approx(5.6 * 3.6e6)
+    assert run.energy_boundary == "device"
+    assert run.device_seconds is not None
+    assert run.device_seconds.quantity.best == 8 * 7200  # as stated: who used them it does not say
+    assert report.runs[0].part is not None
+    assert report.runs[0].part.id == "nvidia-a100-sxm4-80gb"
+    told = {one.code for one in report.findings}
+    assert ("coverage-unknown" in told) is not covered
+
+
+def test_a_meter_of_half_of_the_devices(tmp_path: Path) -> None:
+    figures = 'tokens = 7e8\naccelerator_count = 16\nwall_clock_hours = 2\nprecision = "bf16"\n'
+    content = CODECARBON.format(model="8 x NVIDIA A100-SXM4-80GB")
+    report = _audit(tmp_path, "emissions.csv", content, figures)
+    assert "8 of 16 devices were recorded" in " ".join(one.message for one in report.findings)

@@ -1,11 +1,16 @@
 """Stamps that carry their zone are moments; those that do not keep their differences only."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
+import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from profilers.importers import ImportFormatError, Options, collect, open_recording
+from profilers.importers import ImportFormatError, Options, collect, open_recording, stamps
 from profilers.importers.recording import Clock
+from profilers.importers.stamp_columns import civil_column
 from profilers.importers.stamps import zone
 
 TITLES = "timestamp, index, power.draw [W]"
@@ -100,3 +105,27 @@ def test_a_table_of_ones_own(tmp_path):
     assert (clock, unknown) == (Clock.WALL, False)
     bare = text.replace("Z", "")
     assert outcome(tmp_path, bare, mapping=mapping)[:2] == (Clock.LOCAL, True)
+
+
+@given(data=st.data())
+def test_columns_of_stamps_are_what_each_stamp_is(data):
+    """Rows of one second are read once; what differs within them must not be lost by that."""
+    places = data.draw(st.sampled_from([0, 1, 3, 9]))
+    zone = data.draw(st.sampled_from([None, ZoneInfo("Europe/Berlin")]))
+    rows = data.draw(st.integers(1, 12))
+    begin = data.draw(st.datetimes(datetime(1971, 1, 2), datetime(2030, 1, 1)))
+    told = []
+    for _ in range(rows):
+        begin += timedelta(seconds=data.draw(st.sampled_from([0, 0, 0, 1, 59, 86_400])))
+        fraction = f".{data.draw(st.integers(0, 10**places - 1)):0{places}d}" if places else ""
+        told.append(f"{begin:%Y/%m/%d %H:%M:%S}{fraction}")
+    row = data.draw(st.integers(0, rows - 1))
+    at = data.draw(st.integers(0, len(told[0]) - 1))
+    spoil = data.draw(st.sampled_from(["", "", "-", " ", "T", "9", ",", "a", "6"]))
+    told[row] = told[row][:at] + (spoil or told[row][at]) + told[row][at + 1 :]
+    found = civil_column(pa.array([text.encode() for text in told], pa.binary()), zone)
+    alone = [stamps.civil(text, zone) for text in told]
+    if found is not None:
+        assert [one and one[0] for one in alone] == found.tolist()
+    elif not spoil:
+        raise AssertionError(f"not read: {told}")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profilers.importers import ImportFormatError, Options, collect, open_recording
+from profilers.importers import ImportFormatError, Options, bulk, collect, open_recording
 from profilers.importers.bulk_figures import written_alike
 
 CELLS = [" 612.00 W", " 70.5 W", " 3 W"]
@@ -74,8 +74,9 @@ def spoilt(draw):
     return cells
 
 
-@given(cells=spoilt())
-def test_the_strict_reader_says_the_same(tmp_path_factory, cells):
+@given(cells=spoilt(), few=st.sampled_from([1, 3, 1000]))
+def test_the_strict_reader_says_the_same(tmp_path_factory, cells, few):
+    """``few``: distinct cells up to which a column is read cell by cell, and not as a whole."""
     lines = ["timestamp, index, power.draw [W], clocks.sm [MHz]"]
     # Enough rows in order that one odd cell is no wrong header.
     good = [[" 612.00 W", " 1980 MHz"]] * 12
@@ -95,4 +96,24 @@ def test_the_strict_reader_says_the_same(tmp_path_factory, cells):
             for row in range(len(seen))
         ]
 
-    assert outcome(bulk=True) == outcome(bulk=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bulk, "_FEW", few)
+        assert outcome(bulk=True) == outcome(bulk=False)
+
+
+def test_what_a_column_does_not_have_any_more_is_no_absence(tmp_path, monkeypatch):
+    """Cells are remembered over pieces of a file; an absence of an earlier piece stays there."""
+    monkeypatch.setattr("profilers.importers.pieces.PIECE_BYTES", 100)
+    cells = ["50 %", "[N/A]", *["60 %", "0 %"] * 20]
+    rows = [f"2026/01/01 00:00:{n:02d}.000, 0, {cell}" for n, cell in enumerate(cells)]
+    path = tmp_path / "gpu.csv"
+    path.write_text("\n".join(["timestamp, index, utilization.gpu [%]", *rows]) + "\n")
+    (_, recording) = open_recording(path)
+    blocks = [block.series["gpu_util_permille"] for block in recording.blocks]
+    assert len(blocks) > 3
+    absent = [[why.reason for why in series.palette] for series in blocks]
+    assert absent[0] == ["unsupported"]
+    assert not any(absent[1:])
+    read = [series.at(row) for series in blocks for row in range(len(series))]
+    assert read[0] == 500
+    assert read[2:] == [600, 0] * 20  # permille

@@ -129,3 +129,20 @@ def mlp(width: int = 8, depth: int = 2) -> Any:
 
 def sgd(*models: Any) -> Any:
     return torch.optim.SGD([p for model in models for p in model.parameters()], lr=1e-3)
+
+
+ONE = 512
+"""FLOP of one product of one layer of ``mlp()`` on ``batch()``: 4 rows times 8 x 8, 2·4·8·8."""
+TRAIN = 5 * ONE
+"""Two layers: two forward, two weight gradients, one input gradient."""
+
+
+def batch() -> Any:
+    return torch.randn(4, 8)
+
+
+def train(model: Any, optimizer: Any, steps: int = 1) -> None:
+    for _ in range(steps):
+        model(batch()).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()

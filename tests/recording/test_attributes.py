@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
+from profilers.step_attributes import Attributes  # noqa: E402
 from tests.recording.conftest import recorded_as_counted, sgd  # noqa: E402
 
 if TYPE_CHECKING:
@@ -258,11 +259,36 @@ def a_random_depth(mark: Mark) -> None:
     trained(mark, model, lambda step: setattr(settings, "depth", 1 + (step * 7) % 4), steps=20)
 
 
+def a_plan_made_anew(mark: Mark) -> None:
+    """A list and a dictionary that another one replaces before each call, and after it."""
+    model = Stack({"depth": [1, 1]}, lambda given: sum(given["depth"]))
+    optimizer = sgd(model)
+    for step in range(16):
+        model.settings = {"depth": [1, (step * 5) % 4]}
+        model(torch.randn(5, WIDTH)).sum().backward()
+        model.settings = {"depth": [0, 0]}
+        optimizer.step()
+        mark()
+
+
+def a_plan_changed_before_the_optimizers_step(mark: Mark) -> None:
+    """What is in the containers when a call is counted is not what was in them when it was made."""
+    model = Stack([1], lambda given: len(given))
+    optimizer = sgd(model)
+    for step in range(12):
+        model.settings.extend([1] * (step % 3))
+        model(torch.randn(5, WIDTH)).sum().backward()
+        del model.settings[1:]
+        optimizer.step()
+        mark()
+
+
 LOOPS = [
     an_own_attribute, a_layer_switched_off, a_settings_object, settings_with_slots, nested_settings,
     a_list_that_grows, a_constant_of_the_class, a_variable_around_it, a_global, a_part_in_eval_mode,
     another_forward, a_method_of_a_plain_layer, layers_taken_away, a_wider_layer, a_hidden_state,
     hidden_states_in_a_tuple, changed_within_a_step, a_counter_that_decides_late, annealed, a_random_depth,
+    a_plan_made_anew, a_plan_changed_before_the_optimizers_step,
 ]  # fmt: skip
 
 
@@ -302,6 +328,37 @@ def test_numbers_that_decide_nothing_are_left_alone(run: Run) -> None:
         assert recording._recorder.observer.serial > 100
     assert run.flop == [2 * (2 * 5 * WIDTH * WIDTH)] * 140  # forward and weights; no gradient of x
     assert len(model.history) == 140  # no count wrote there
+    assert run.notes() == set()
+
+
+def test_a_list_made_anew_by_each_call_is_compared_by_what_it_holds(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise all attributes would be gathered again at each call."""
+
+    class Collecting(Block):
+        def forward(self, x: Any) -> Any:
+            self.losses: list[Any] = []
+            self.maps: dict[str, Any] = {}
+            out = self.layer(x)
+            self.maps["out"] = out.detach()
+            self.losses.append(0.5)
+            return out
+
+    looks = []
+    look = Attributes.look
+    monkeypatch.setattr(Attributes, "look", lambda *given: looks.append(1) or look(*given))
+    model = Collecting()
+    optimizer = sgd(model)
+    x = torch.randn(5, WIDTH)
+    with run.record():
+        for step in range(40):
+            if step == 12:
+                looks.clear()
+            model(x).sum().backward()
+            optimizer.step()
+    assert looks == []
+    assert run.flop == [2 * (2 * 5 * WIDTH * WIDTH)] * 40
     assert run.notes() == set()
 
 

@@ -47,6 +47,27 @@ _KOHYA_NAMES = {
     "gradient accumulation steps": "gradient_accumulation",
     "total optimization steps": "planned_steps",
 }
+#: Unsloth prints a plan of its own beside its picture, several cells a line.
+_UNSLOTH = re.compile(
+    r"\b(Num examples|Num Epochs|Total steps|Batch size per device|Gradient [Aa]ccumulation steps|"
+    r"Total batch size(?: \([\d x]{1,40}\))?|Num GPUs(?: used)?|Data Parallel GPUs|"
+    r"Number of trainable parameters|"
+    r"Trainable parameters) = (\d[\d,]{0,20})\b"
+)
+#: Lines of the picture that holds the plan.
+_PICTURE_LINES = 5
+_UNSLOTH_NAMES = {
+    "Num examples": "dataset_samples",
+    "Num Epochs": "planned_epochs",
+    "Total steps": "planned_steps",
+    "Batch size per device": "per_process_batch",
+    "Gradient accumulation steps": "gradient_accumulation",
+    "Total batch size": "global_batch",
+    "Num GPUs": "world_size",
+    "Data Parallel GPUs": "replicas",
+    "Number of trainable parameters": "trainable_parameters",
+    "Trainable parameters": "trainable_parameters",
+}
 #: A row of a dictionary as Python prints it; newer versions print the numbers as words.
 _CELL = re.compile(r"'([a-z_]{2,40})': '?([-+\d.eE]{1,30}|nan)'?")
 _END = re.compile(r"\{'train_runtime': '?\d")
@@ -102,6 +123,8 @@ def sniff(head: bytes, _name: str) -> bool:
     # DeepSpeed-Chat and others print the banner, and not the Trainer's plan below it.
     if b"running training /" in head and b"total optimization steps /" in head:
         return True  # kohya's
+    if b"Unsloth - " in head and b"| Num GPUs" in head and b"Batch size per device = " in head:
+        return True
     return b"***** Running training *****" in head and (
         re.search(_MARKS, head) is not None or b"train_runtime" in head
     )
@@ -110,7 +133,7 @@ def sniff(head: bytes, _name: str) -> bool:
 def read(document: Document, notes: Notes) -> None:
     """Write down the plan, the steps done, the time and what the program says of itself."""
     trainings: list[_Training] = []
-    section, configs = "", Configs()
+    section, picture, configs = "", 0, Configs()
     words: dict[str, tuple[str, int]] = {}
     for number, text in short_lines(document):
         configs.take(number, text)
@@ -131,7 +154,15 @@ def read(document: Document, notes: Notes) -> None:
             not trainings and (_END.search(text) or _ROW.search(text) or _KOHYA.search(text))
         ):
             trainings.append(_Training(line=number))  # the plan was not printed
+        if "Unsloth - " in text:
+            picture = _PICTURE_LINES
+            if not trainings or trainings[-1].is_under_way:
+                trainings.append(_Training(line=number))
         if not trainings:
+            continue
+        if picture:
+            picture -= 1
+            _take_unsloth(trainings[-1], number, text)
             continue
         if launched is not None:
             trainings[-1].plan[_DEEPSPEED_NAMES[launched[1]]] = (int(launched[2]), number)
@@ -198,6 +229,23 @@ def _take_row(one: _Training, text: str, number: int) -> None:
             float(runtime),
             number,
         )  # every rank prints its own; the longest held the job
+
+
+def _take_unsloth(one: _Training, number: int, text: str) -> None:
+    for match in _UNSLOTH.finditer(text):
+        value = parse_count(match[2])
+        word = (
+            match[1]
+            .partition(" (")[0]
+            .removesuffix(" used")
+            .replace("Accumulation", "accumulation")
+        )
+        if value is not None and not one.is_under_way:
+            one.plan[_UNSLOTH_NAMES[word]] = (value, number)
+    if "replicas" in one.plan:  # of a model that may lie on several devices
+        replicas, place = one.plan.pop("replicas")
+        each, _ = one.plan.get("world_size", (1, place))
+        one.plan["world_size"] = (each * replicas, place)
 
 
 def _take_metric(one: _Training, name: str, text: str, number: int) -> None:

@@ -19,6 +19,8 @@ from flopledger.logs.readers.megatron_arguments import Arguments
 from flopledger.logs.stepping import Step, StepLog, median, short_lines, stamp_seconds
 
 _ITERATION = re.compile(r"\biteration\s{1,12}(\d{1,10})/\s{0,12}(\d{1,10})\s{0,4}\|")
+#: A fork writes ``consumed_samples= 768`` for ``consumed samples: 768``.
+_EQUALS = re.compile(r"\biteration=\s{0,12}\d{1,10}/\s{0,12}\d{1,10}\s{0,4}\|")
 _NUMBER = re.compile(r"[-+]?[\d.,]{1,30}(?:[eE][-+]?\d{1,4})?|nan")
 #: Labels that are remembered; a log that has more of them is none of Megatron's.
 _KNOWN_LABELS = 1_000
@@ -59,7 +61,8 @@ def _doubles() -> "array[float]":
 def sniff(head: bytes, _name: str) -> bool:
     """Recognise an iteration line, or the dump of arguments."""
     return (
-        re.search(rb"\biteration\s{1,12}\d{1,10}/\s{0,12}\d{1,10}\s{0,4}\|", head) is not None
+        re.search(rb"\biteration(?:\s|=)\s{0,12}\d{1,10}/\s{0,12}\d{1,10}\s{0,4}\|", head)
+        is not None
         or b"------------------------ arguments ------------------------" in head
     )
 
@@ -82,6 +85,7 @@ def read(document: Document, notes: Notes) -> None:
             mark=fields.get("lm loss", text),
             seconds=_seconds(fields),
             stamp=stamp_seconds(text),
+            planned=int(match[2]),
         )
         planned = (int(match[2]), number)
         if log.add(step):
@@ -189,6 +193,8 @@ def _iterations(
     batch_said = False
     moments: dict[str, tuple[float, int]] = {}  #: of "before" the first, of "after" the last
     for number, text in short_lines(document):
+        if "iteration=" in text and _EQUALS.search(text):
+            text = _spelled(text)
         if "iteration" in text and _ITERATION.search(text):
             if begun is not None:
                 yield begun
@@ -221,6 +227,14 @@ def _iterations(
     if len(moments) == 2 and moments["a"][0] > moments["b"][0]:
         place = f"lines {moments['b'][1]} to {moments['a'][1]}, before and after training"
         notes.fact("wall_seconds", moments["a"][0] - moments["b"][0], place)
+
+
+def _spelled(text: str) -> str:
+    """Spell a fork's ``key_with_unit=value`` as Megatron itself does."""
+    text = text.replace("iteration=", "iteration ", 1).replace(
+        "_iteration_ms=", " iteration (ms): "
+    )
+    return text.replace("_", " ").replace("=", ": ")
 
 
 def _is_piece(begun: str, text: str) -> bool:

@@ -343,7 +343,24 @@ def _epochs(window: Window, limit: int) -> tuple[int | float, str] | None:
             continue
         if count and count <= limit and (best is None or count > best[0]):
             best = (int(count) if count == int(count) else count, line(event.line))
+    if best is not None and best[0] == int(best[0]) and _evaluates_epoch_zero(window):
+        return int(best[0]) + 1, best[1]
     return best
+
+
+def _evaluates_epoch_zero(window: Window) -> bool:
+    """Say whether the evaluation after the first epoch is numbered 0, so that epoch n is one of n + 1.
+
+    Most programs number the epoch that starts from 0 and what was evaluated by the epochs done.
+    """
+    begun = False
+    for event in window.inside:
+        if event.metadata.get("epoch_num") != 0:
+            continue
+        if event.key == "eval_accuracy" and begun:
+            return True
+        begun = begun or event.key == "epoch_start"
+    return False
 
 
 def _note_evaluation(window: Window, rules: Benchmark | None, notes: Notes) -> None:

@@ -193,6 +193,7 @@ def read_chat(document: Document, notes: Notes) -> None:
             printed=hash(text),
             mark=f"{match[3]} {match[4]}",
             seconds=seconds / 1000 if seconds else None,
+            planned=parse_count(match[2]),
         )
         planned = parse_count(match[2])
         has_own_peak = has_own_peak or "bf16_mfu:" in text

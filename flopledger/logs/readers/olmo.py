@@ -38,7 +38,14 @@ def read(document: Document, notes: Notes) -> None:
         if match := _STEP.search(text):
             step = parse_count(match[1])
             is_new = step is not None and log.add(
-                Step(step=step, line=number, mark="", stamp=stamp_seconds(text), printed=hash(text))
+                Step(
+                    step=step,
+                    line=number,
+                    mark="",
+                    stamp=stamp_seconds(text),
+                    printed=hash(text),
+                    planned=parse_count(match[2]),
+                )
             )
             planned = parse_count(match[2]) or planned
         elif is_new and (match := _VALUE.fullmatch(text)):

@@ -96,6 +96,7 @@ def _take(kind: StepFormat, seen: _Seen, number: int, text: str, match: re.Match
         mark=found.get("loss", text),
         seconds=seconds,
         stamp=stamp_seconds(text),
+        planned=int(found["total"]) if "total" in found else None,
     )
     if not seen.log.add(one):
         return

@@ -44,10 +44,11 @@ def read(document: Document, notes: Notes) -> None:
     """Write down steps, rates, what they imply, and the set-up lines."""
     log = StepLog()
     rows: list[dict[str, float]] = []
+    planned: int | None = None
     for number, text in short_lines(document):
         match = _STEP.search(text)
         if match is None or not _RATE.search(text):
-            _note_setup(text, number, notes)
+            planned = _note_setup(text, number, notes) or planned
             continue
         words = {found[1]: found for found in _FIELD.finditer(text)}
         mark = words["loss"][2] if "loss" in words else text
@@ -57,6 +58,7 @@ def read(document: Document, notes: Notes) -> None:
             mark=mark,
             stamp=stamp_seconds(text),
             printed=hash(text),
+            planned=planned,
         )
         if log.add(step):
             rows.append(_row(words))
@@ -102,15 +104,17 @@ def _note_rates(rows: list[dict[str, float]], place: str, notes: Notes) -> None:
         notes.fact("implied_memory_bytes", round(memory * _GIB), f"{place}: median")
 
 
-def _note_setup(text: str, number: int, notes: Notes) -> None:
-    """Read the lines that describe the run before its first step."""
+def _note_setup(text: str, number: int, notes: Notes) -> int | None:
+    """Read the lines that describe the run before its first step; give the steps that it plans."""
     place = line(number)
     if match := _TRAINING.search(text):
         notes.fact("per_process_batch", parse_count(match[1]), place)
         notes.fact("global_batch", parse_count(match[2]), place)
         notes.fact("sequence_length", parse_count(match[3]), place)
-        notes.fact("planned_steps", parse_count(match[4]), place)
-    elif match := _PARAMETERS.search(text):
+        planned = parse_count(match[4])
+        notes.fact("planned_steps", planned, place)
+        return planned
+    if match := _PARAMETERS.search(text):
         notes.fact("parameters", parse_count(match[1]), place)
     elif match := _PEAK.search(text):
         notes.fact(
@@ -123,6 +127,7 @@ def _note_setup(text: str, number: int, notes: Notes) -> None:
         sizes = [parse_count(word) for word in match[1].split(",")]
         if all(sizes):
             notes.fact("world_size", math.prod(size for size in sizes if size), place)
+    return None
 
 
 READER = Reader(format="torchtitan-log", sniff=sniff, read=read)

@@ -1,5 +1,7 @@
 """Console logs of the Trainer: plans, ranks, restarts and what breaks off."""
 
+import pytest
+
 from flopledger import logs
 
 from .conftest import codes, value
@@ -128,3 +130,31 @@ def test_the_block_of_metrics_alone(written):
     # 86,400 + 7,200 + 180 + 4.5 s
     assert value(found, "timed_seconds") == 93_784.5
     assert value(found, "claimed_flop") == 1.234567e15
+
+
+UNSLOTH = """==((====))==  Unsloth - 2x faster free finetuning | Num GPUs used = 1
+   \\\\   /|    Num examples = 5,000 | Num Epochs = 4 | Total steps = 624
+O^O/ \\_/ \\    Batch size per device = 8 | Gradient accumulation steps = 4
+\\        /    Data Parallel GPUs = 2 | Total batch size (8 x 4 x 2) = 64
+ "-____-"     Trainable parameters = 41,943,040 of 8,072,204,288 (0.52% trained)
+"""
+UNSLOTH_OF_2024 = """==((====))==  Unsloth - 2x faster free finetuning | Num GPUs = 1
+   \\\\   /|    Num examples = 500 | Num Epochs = 1
+O^O/ \\_/ \\    Batch size per device = 2 | Gradient Accumulation steps = 4
+\\        /    Total batch size = 8 | Total steps = 60
+ "-____-"     Number of trainable parameters = 41,943,040
+"""
+
+
+@pytest.mark.parametrize(
+    ("plan", "steps", "batch", "devices"), [(UNSLOTH, 624, 64, 2), (UNSLOTH_OF_2024, 60, 8, 1)]
+)
+def test_the_plan_in_unsloths_picture(written, plan, steps, batch, devices):
+    rows = "{'loss': 1.2, 'grad_norm': 0.3, 'learning_rate': 0.0001, 'epoch': 0.5}\n"
+    end = "{'train_runtime': 900.0, 'train_loss': 0.9, 'epoch': %.1f}\n" % (4 if steps > 60 else 1)
+    facts = logs.assemble(written({"train.log": plan + rows + end}))
+    assert facts.steps.number == steps
+    assert facts.samples.number == steps * batch
+    assert facts.trainable_parameters.number == 41_943_040
+    assert facts.accelerator_count.number == devices
+    assert facts.timed_seconds.number == 900

@@ -280,3 +280,14 @@ def test_ranks_that_logged_their_start_are_the_devices(written, ranks, fits):
     log += settings("gpt3", 8) + event("run_start", 0) + event("run_stop", 9, status="success")
     # Two nodes of eight are described.
     assert ("device-count-mismatch" not in codes(run(written, log, system()))) == fits
+
+
+@pytest.mark.parametrize(("first", "done"), [(0, 3), (1, 3)])
+def test_evaluations_that_number_the_first_epoch_zero(written, first, done):
+    # Three epochs either way: evaluated as 0, 1, 2, or as 1, 2, 3.
+    log = settings("retinanet", 256, train_samples=1_170_301) + event("run_start", 0)
+    for epoch in range(3):
+        log += event("epoch_start", epoch * 100, epoch_num=epoch)
+        log += event("eval_accuracy", epoch * 100 + 90, 0.3, epoch_num=epoch + first)
+    log += event("run_stop", 300, status="success")
+    assert run(written, log).samples.number == done * 1_170_301

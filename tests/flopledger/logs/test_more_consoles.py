@@ -100,3 +100,18 @@ def test_a_printed_mfu_above_one_is_a_wrong_peak(run_audit, tmp_path):
     # 1757 TFLOP/s / 5.6314 = 312: the A100's, as programs assume it for a name they do not know
     (peak,) = [one for one in report.facts if one.name == "implied_peak_flop_per_second"]
     assert peak.value == pytest.approx(312e12, rel=1e-3)
+
+
+def test_a_fork_of_megatron_that_spells_with_equals_signs(written):
+    log = "".join(
+        f"[2025-09-11 14:{step // 4:02d}:{step % 4 * 15:02d},646][I][training.py:1] "
+        f"iteration={step:8d}/    2000 | "
+        f"consumed_samples={step * 768:12d} | consumed_tokens={step * 768 * 4096:12d} | "
+        f"elapsed_time_per_iteration_ms=14287.5 | learning_rate=0.00024 | global_batch_size=  768 | "
+        f"lm loss={9 - step / 100:.6f} | actual_seqlen= 4096 | number_of_skipped_iterations=  0 | "
+        f"number_of_nan_iterations=  0 |\n"
+        for step in range(1, 51)
+    )
+    facts = logs.assemble(written({"run.log": log}))
+    assert facts.tokens.number == 50 * 768 * 4096
+    assert facts.timed_seconds.number == pytest.approx(50 * 14.2875)

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from flopledger import logs
 
 from .conftest import codes
@@ -43,6 +45,73 @@ def test_logs_of_two_runs_are_not_joined(written):
     facts = logs.assemble(written(files))
     assert "joined-logs" not in codes(facts)
     assert "evidence-conflict" in codes(facts)
+
+
+def test_nodes_of_two_jobs_are_one_run(written):
+    # Four nodes print what one does; the second job goes on from the checkpoint at 80.
+    jobs = {"j1": job(range(10, 110, 10)), "j2": job(range(90, 510, 10), 2)}
+    files = {
+        f"{name}-n{node}.log": f"node {node}\n{text}"
+        for name, text in jobs.items()
+        for node in range(4)
+    }
+    facts = logs.assemble(written(files))
+    assert facts.steps.number == 500
+    assert facts.samples.number == 500 * 64
+    assert facts.timed_seconds.number == 520  # 20 steps twice, and none of them four times
+    assert {"joined-logs", "duplicate-evidence"} <= codes(facts)
+    assert not {"evidence-conflict", "clock-disagreement"} & codes(facts)
+
+
+def test_an_attempt_that_broke_off_inside_of_another_was_spent(written):
+    # 1 to 100; from 70 to 90 again, killed; from 70 to 200.
+    files = {
+        "a.log": job(range(10, 110, 10), 1),
+        "b.log": job(range(80, 100, 10), 2),
+        "c.log": job(range(80, 210, 10), 3),
+    }
+    facts = logs.assemble(written(files))
+    assert facts.steps.number == 200
+    assert facts.timed_seconds.number == 100 + 20 + 130
+    assert "joined-logs" in codes(facts)
+
+
+def test_copies_without_clocks_are_of_the_same_steps_and_time(written):
+    lines = "".join(
+        f"completed step: {step}, seconds: 2.0, TFLOP/s/device: 120.0, total_weights: 4096, "
+        f"loss: {9 - step / 10:.2f}\n"
+        for step in range(10)
+    )
+    facts = logs.assemble(
+        written({"p0.log": f"process 0\n{lines}", "p1.log": f"process 1\n{lines}"})
+    )
+    assert facts.tokens.number == 10 * 4096
+    assert facts.timed_seconds.number == 20
+    assert "duplicate-evidence" in codes(facts)
+    # Another run of the same plan takes another time; nobody says which of them is meant.
+    other = lines.replace("seconds: 2.0", "seconds: 3.0")
+    facts = logs.assemble(written({"p0.log": f"process 0\n{lines}", "p1.log": other}))
+    assert "clock-disagreement" in codes(facts)
+
+
+@pytest.mark.parametrize("in_one_file", [True, False])
+def test_a_run_after_one_that_had_ended_is_another(written, in_one_file):
+    first, second = job(range(10, 510, 10), 1), job(range(10, 510, 10), 2)
+    files = {"a.log": first + second} if in_one_file else {"a.log": first, "b.log": second}
+    facts = logs.assemble(written(files))
+    assert (facts.steps, facts.samples, facts.timed_seconds) == (None, None, None)
+    assert "several-runs" in codes(facts)
+
+
+def test_another_plan_from_the_start_is_another_run(written):
+    other = job(range(10, 60, 10), 2).replace("/  500 |", "/   50 |")
+    facts = logs.assemble(written({"a.log": job(range(10, 210, 10)) + other}))
+    assert facts.samples is None
+    assert "several-runs" in codes(facts)
+    # A run that had not ended and begins again is done again.
+    facts = logs.assemble(written({"a.log": job(range(10, 210, 10)) + job(range(10, 510, 10), 2)}))
+    assert facts.steps.number == 500
+    assert facts.timed_seconds.number == 700
 
 
 def state(step, tokens):

@@ -1,0 +1,80 @@
+"""What a program's own ``autograd.Function`` may compute, read from its code.
+
+One that reverses a gradient or rounds straight through costs no product; one that fuses a head with
+its loss does. Which it is cannot be seen in a graph. So the names in its code are read: where all of
+them are known to compute no product, it is harmless. No torch is imported here.
+"""
+
+from __future__ import annotations
+
+import dis
+from functools import lru_cache
+from itertools import pairwise
+from types import CodeType
+from typing import Any
+
+TORCH = ("torch.distributed", "torch.nn.parallel", "torch.nn.utils", "torch.cuda")
+"""Functions of these modules of torch move tensors and compute no product."""
+CHECKPOINT = "torch.utils.checkpoint"
+KNOWN = frozenset(
+    """abs all_gather all_reduce append arange argmax bfloat16 bool cat ceil chunk clamp clamp_ clamp_max
+    clamp_min clone contiguous cos cuda detach device dim div div_ dtype empty_like enable_grad exp expand
+    expand_as F fill_ flatten float floor functional gather ge get_rank get_world_size gt half int le len
+    list log long lt mark_dirty mark_non_differentiable masked_fill max mean min mul mul_ narrow ndim
+    needs_input_grad neg new_zeros nn no_grad numel ones ones_like permute pow range relu repeat reshape
+    round save_for_backward saved_tensors scatter set_materialize_grads shape sigmoid sign sin size softmax
+    split sqrt square squeeze stack sub sum super tanh torch to transpose tuple type_as unsqueeze view view_as
+    where zeros zeros_like zip""".split()  # noqa: SIM905
+)
+"""Names that compute no product."""
+PRODUCTS = ("@", "@=")
+
+
+def is_harmless(function: type, node: Any) -> bool:
+    """Whether a node of a class of ``autograd.Function`` stands for no product that nobody saw."""
+    home = getattr(function, "__module__", "")
+    if home == CHECKPOINT:
+        run = getattr(node, "run_function", None)
+        return hasattr(getattr(getattr(run, "func", run), "__self__", run), "_modules")
+    return home.startswith(TORCH) or (not home.startswith("torch.") and _is_plain(function))
+
+
+@lru_cache(maxsize=1024)
+def _is_plain(function: type) -> bool:
+    codes = [
+        getattr(getattr(item, "__func__", item), "__code__", None)
+        for kind in function.__mro__
+        if kind.__module__.partition(".")[0] != "torch"
+        for item in vars(kind).values()
+        if callable(item) or hasattr(item, "__func__")
+    ]
+    return all(isinstance(code, CodeType) and _computes_nothing(code) for code in codes)
+
+
+def _is_product(step: dis.Instruction) -> bool:
+    return "MATRIX_MULTIPLY" in step.opname or (
+        step.opname == "BINARY_OP" and step.argrepr in PRODUCTS
+    )
+
+
+def _computes_nothing(code: CodeType) -> bool:
+    names: set[str] = set()
+    kept: set[str] = set()
+    steps = list(dis.get_instructions(code))
+    for one, other in pairwise(steps):
+        if {one.opname, other.opname} == {"PUSH_NULL", "LOAD_FAST"}:
+            return False  # calls what it was given
+    for step in steps:
+        if step.opname == "STORE_ATTR":
+            kept.add(step.argval)
+        elif step.opname == "LOAD_METHOD" and step.argval in kept:
+            return False
+        elif step.opname.startswith(
+            ("LOAD_ATTR", "LOAD_DEREF", "LOAD_GLOBAL", "LOAD_METHOD", "LOAD_NAME")
+        ):
+            names.add(step.argval)
+        elif step.opname.startswith("IMPORT") or _is_product(step):
+            return False
+        if isinstance(step.argval, CodeType) and not _computes_nothing(step.argval):
+            return False
+    return names <= KNOWN | kept

@@ -1,0 +1,208 @@
+"""A recording's life: how it begins and ends, and what it leaves of models, threads, processes and files."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import flopledger  # noqa: E402
+from tests.recording.conftest import TRAIN, Run, batch, mlp, sgd, train  # noqa: E402
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_an_exception_ends_the_record_in_order(run: Run) -> None:
+    model = mlp()
+    optimizer = sgd(model)
+
+    def broken() -> None:
+        with run.record():
+            train(model, optimizer, 2)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        broken()
+    assert run.process.sealed == "raised KeyboardInterrupt"
+    assert run.flop == [TRAIN, TRAIN]
+
+
+def test_a_decorated_function(run: Run) -> None:
+    model = mlp()
+
+    @run.record()
+    def fit() -> str:
+        train(model, sgd(model), 2)
+        return "done"
+
+    assert fit() == "done"
+    assert run.flop == [TRAIN, TRAIN]
+
+
+def test_recording_twice_into_one_folder_adds_a_ledger(run: Run) -> None:
+    model = mlp()
+    optimizer = sgd(model)
+    for _ in range(2):
+        with run.record():
+            train(model, optimizer, 2)
+    totals = run.totals
+    assert len(totals.ranks) == 2
+
+
+def test_two_recordings_at_once_see_the_same(run: Run, tmp_path: Path) -> None:
+    model = mlp()
+    optimizer = sgd(model)
+    other = Run(tmp_path / "other")
+    with run.record():
+        train(model, optimizer)
+        with other.record():
+            train(model, optimizer, 2)
+        train(model, optimizer)
+    assert run.flop == [TRAIN] * 4
+    assert other.flop == [TRAIN] * 2
+
+
+def test_nothing_stays_behind(run: Run) -> None:
+    import gc
+
+    model = mlp()
+    before = [dict(module.__dict__) for module in model.modules()]
+    made = torch.nn.Module.__init__
+    with run.record():
+        train(model, sgd(model), 2)
+    assert torch.nn.Module.__init__ is made
+    gc.collect()
+    for module, state in zip(model.modules(), before, strict=True):
+        assert module.__dict__.keys() == state.keys()
+        assert module._compiled_call_impl is None
+    assert not any(type(item).__name__ == "Seam" for item in gc.get_objects())
+
+
+def test_a_recorded_model_can_be_copied_saved_and_shared(run: Run, tmp_path: Path) -> None:
+    model = mlp()
+    optimizer = sgd(model)
+    with run.record():
+        train(model, optimizer)
+        twin = copy.deepcopy(model)
+        shallow = copy.copy(model)
+        again = pickle.loads(pickle.dumps(model))
+        torch.save(model, tmp_path / "model.pt")
+        loaded = torch.load(tmp_path / "model.pt", weights_only=False)
+        with pytest.warns(DeprecationWarning, match="jit"):
+            scripted = torch.jit.trace(model, batch(), check_trace=False)
+        model.share_memory()
+        x = batch()
+        expected = model(x)
+        for other in (twin, shallow, again, loaded, scripted):
+            assert torch.equal(other(x), expected)
+        assert list(model.state_dict()) == list(twin.state_dict())
+        train(twin, sgd(twin))
+    assert b"flopledger" not in pickle.dumps(model)
+    assert run.process.notes == ()
+
+
+def test_a_dropped_model_is_not_kept_alive(run: Run) -> None:
+    import gc
+    import weakref
+
+    with run.record():
+        model = mlp()
+        train(model, sgd(model), 2)
+        other = mlp()
+        gone = weakref.ref(model)
+        del model
+        train(other, sgd(other), 2)
+        gc.collect()
+        assert gone() is None
+    assert run.flop == [TRAIN] * 4
+
+
+def test_threads(run: Run) -> None:
+    models = [mlp() for _ in range(4)]
+    with run.record():
+        threads = [
+            threading.Thread(target=lambda m=model: [m(batch()).sum().backward() for _ in range(5)])
+            for model in models
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        sgd(*models).step()
+    assert run.flop == [4 * 5 * TRAIN]
+
+
+def test_data_loader_workers_write_nothing(run: Run) -> None:
+    class Rows(torch.utils.data.Dataset):
+        def __len__(self) -> int:
+            return 8
+
+        def __getitem__(self, index: int) -> Any:
+            return helper(torch.ones(8)).detach()
+
+    helper, model = mlp(), mlp()
+    optimizer = sgd(model)
+    with run.record():
+        train(model, optimizer)
+        loader = torch.utils.data.DataLoader(
+            Rows(), batch_size=4, num_workers=2, multiprocessing_context="fork"
+        )
+        for rows in loader:
+            model(rows).sum().backward()
+            optimizer.step()
+    assert run.flop == [TRAIN] * 3
+
+
+def test_resume_is_explicit_or_read_from_the_optimizer(run: Run, tmp_path: Path) -> None:
+    model = mlp()
+    optimizer = torch.optim.Adam(model.parameters())
+    train(model, optimizer, 5)
+    with run.record():
+        train(model, optimizer, 2)
+    assert [step.number for step in run.process.steps()] == [6, 7]
+    assert run.process.resumes[0].source == "optimizer-state"
+    other = Run(tmp_path / "other")
+    with other.record() as recording:
+        recording.resume(100)
+        train(model, optimizer, 2)
+    assert [step.number for step in other.process.steps()] == [101, 102]
+
+
+def test_starting_and_stopping_by_hand(run: Run) -> None:
+    model = mlp()
+    optimizer = sgd(model)
+    recording = run.record().start()
+    assert recording.start() is recording
+    train(model, optimizer)
+    assert recording.active
+    recording.stop("enough")
+    recording.stop()
+    train(model, optimizer)
+    recording.step(tokens=5)
+    assert run.flop == [TRAIN]
+    assert run.process.sealed == "enough"
+
+
+def test_a_folder_that_cannot_be_is_refused_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(flopledger.FlopledgerError, match="choose another folder"):
+        flopledger.record(tmp_path / "file" / "run").start()
+
+
+def test_a_recording_without_a_step_has_no_figure(tmp_path) -> None:
+    """Nothing that ended a step is unknown, not a training of 0 FLOP."""
+    model = torch.nn.Linear(3, 3)
+    with flopledger.record(tmp_path / "run", model=model) as run:
+        model(torch.zeros(2, 3))
+    summary = run.summary()
+    assert summary["steps"] == 0
+    assert (summary["model_flop"], summary["hardware_flop"], summary["tokens"]) == (None,) * 3
+    assert "no-steps" in {finding["code"] for finding in summary["findings"]}
+    # 2 x 2 x 3 x 3 for the product, nothing for its sum: seen, and no part of any step.
+    assert summary["detail"]["span_flop"] == {"unfinished": 36}
