@@ -102,11 +102,11 @@ def outside(
     other: set[str] = set()
     for node, name in _own_nodes(outputs, calls, other):
         if name in FACTORS:
-            found.append(_product(node, name, again=DONE in node.metadata))
+            found.append(product(node, name, again=DONE in node.metadata))
             node.metadata[DONE] = True
             if _is_checkpointed(node):
                 other.add(AGAIN)
-        elif _is_work(node, name):
+        elif is_work(node, name):
             other.add(name)
     return tuple(sorted(found)), tuple(sorted(other))
 
@@ -115,7 +115,7 @@ def mark_of(span: Span, inputs: Iterable[Any], calls: Sequence[Span]) -> Span:
     """The mark of a call's outputs: ``CLEAN`` where its inputs come from other calls alone."""
     other: set[str] = set()
     for node, name in _own_nodes(inputs, calls, other, FEW_NODES):
-        if name in FACTORS or _is_work(node, name):
+        if name in FACTORS or is_work(node, name):
             return span
     return span if other else CLEAN
 
@@ -172,7 +172,7 @@ def _is_within(node: Any, calls: Sequence[Span]) -> bool:
     return place >= 0 and number < calls[place][1]
 
 
-def _is_work(node: Any, name: str) -> bool:
+def is_work(node: Any, name: str) -> bool:
     """Whether a node stands for work whose cost it does not say."""
     function = getattr(type(node), "_forward_cls", None)
     if function is None:
@@ -188,7 +188,7 @@ def _is_checkpointed(node: Any) -> bool:
     )
 
 
-def _product(node: Any, name: str, *, again: bool) -> Product:
+def product(node: Any, name: str, *, again: bool) -> Product:
     """``(…, m, k)`` times ``(…, k, n)``: 2mkn FLOP, and again for each factor's gradient."""
     out = node._input_metadata[0]
     factors, costly = FACTORS[name]

@@ -8,15 +8,10 @@ imported here.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from math import prod
 from typing import Any
 
-from profilers.step_outside import MARK, MOST_NODES, OPERANDS, Product
-
-_WORK = re.compile("mm|mv|dot|conv|attention|rnn|lstm|gru|linear|cdist|linalg|cudnn|mkldnn", re.I)
-"""In the names of nodes whose cost may be more than elementwise."""
+from profilers.step_outside import FACTORS, MARK, MOST_NODES, Product, is_work, product
 
 
 def within(
@@ -50,9 +45,9 @@ def within(
     while waiting:
         node = waiting.pop()
         name = type(node).__name__
-        if name in OPERANDS:
-            found.append(_product(node, name, useful))
-        elif _WORK.search(name) or hasattr(node, "_forward_cls"):  # written in Python
+        if name in FACTORS:
+            found.append(_towards(useful, node, name))
+        elif is_work(node, name):
             other.add(name)
         for following, _ in node.next_functions:
             if following in useful and following not in seen and MARK not in following.metadata:
@@ -86,14 +81,10 @@ def _leading_to(targets: list[Any], starts: list[Any]) -> set[Any] | None:
     return useful
 
 
-def _product(node: Any, name: str, useful: set[Any]) -> Product:
-    """``(…, m, k)`` times ``(…, k, n)``: 2mkn FLOP for each factor whose gradient leads on."""
-    out = node._input_metadata[0]
-    edges = [node.next_functions[place] for place in OPERANDS[name]]
-    inner = next(
-        int(following._input_metadata[number].shape[-1 - place])
-        for place, (following, number) in enumerate(edges)
-        if following is not None
-    )
-    times = sum(following in useful for following, _ in edges)
-    return str(out.dtype), 0, 2 * prod(map(int, out.shape)) * inner * times
+def _towards(useful: set[Any], node: Any, name: str) -> Product:
+    """A product's backward for those factors alone whose gradient leads on."""
+    dtype, _, flop = product(node, name, again=True)
+    factors = [node.next_functions[place][0] for place in FACTORS[name][1]]
+    factors = [factor for factor in factors if factor is not None]
+    wanted = sum(factor in useful for factor in factors)
+    return dtype, 0, flop * wanted // len(factors) if factors else 0
