@@ -71,7 +71,10 @@ def script(tmp_path):
 
 def test_numbers_and_randomness_are_the_same_bit_for_bit(tmp_path, script):
     script(
-        "import numpy, random\n"
+        "import inspect, numpy, random, traceback\n"
+        "print(inspect.signature(torch.optim.Optimizer))\n"
+        "try: torch.optim.SGD([])  # the first of all\n"
+        "except ValueError: traceback.print_exc()\n"
         "random.seed(1); numpy.random.seed(2)\n"
         "dropout = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.Dropout(0.3),\n"
         "                              torch.nn.Linear(16, 4))\n"
