@@ -102,7 +102,7 @@ def outside(
     other: set[str] = set()
     for node, name in _own_nodes(outputs, calls, other):
         if name in FACTORS:
-            found.append(product(node, name, again=DONE in node.metadata))
+            found.append(_product(node, name, again=DONE in node.metadata))
             node.metadata[DONE] = True
             if _is_checkpointed(node):
                 other.add(AGAIN)
@@ -188,16 +188,20 @@ def _is_checkpointed(node: Any) -> bool:
     )
 
 
-def product(node: Any, name: str, *, again: bool) -> Product:
-    """``(…, m, k)`` times ``(…, k, n)``: 2mkn FLOP, and again for each factor's gradient."""
-    out = node._input_metadata[0]
-    factors, costly = FACTORS[name]
+def forward_flop(node: Any, name: str) -> int:
+    """``(…, m, k)`` times ``(…, k, n)``: 2mkn FLOP, from the sizes that a product's node keeps."""
+    factors, _ = FACTORS[name]
     inner = next(
         int(shape[-1 - place] if len(shape) > place else shape[0])
         for place, (following, number) in enumerate(map(node.next_functions.__getitem__, factors))
         if following is not None
         for shape in (following._input_metadata[number].shape,)
     )
-    flop = 2 * prod(map(int, out.shape)) * inner
-    times = sum(node.next_functions[place][0] is not None for place in costly)
-    return str(out.dtype), 0 if again else flop, flop * times
+    return 2 * prod(map(int, node._input_metadata[0].shape)) * inner
+
+
+def _product(node: Any, name: str, *, again: bool) -> Product:
+    """The product, and once more for each factor's gradient that is a product in its turn."""
+    flop = forward_flop(node, name)
+    times = sum(node.next_functions[place][0] is not None for place in FACTORS[name][1])
+    return str(node._input_metadata[0].dtype), 0 if again else flop, flop * times

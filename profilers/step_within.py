@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from profilers.step_outside import FACTORS, MARK, MOST_NODES, Product, is_work, product
+from profilers.step_outside import FACTORS, MARK, MOST_NODES, Product, forward_flop, is_work
 
 
 def within(
@@ -46,8 +46,8 @@ def within(
         node = waiting.pop()
         name = type(node).__name__
         if name in FACTORS:
-            found.append(_towards(useful, node, name))
-        elif is_work(node, name):
+            found.append(_product(node, name, useful))
+        elif hasattr(node, "_forward_cls") or is_work(node, name):  # Python's may do anything
             other.add(name)
         for following, _ in node.next_functions:
             if following in useful and following not in seen and MARK not in following.metadata:
@@ -81,10 +81,7 @@ def _leading_to(targets: list[Any], starts: list[Any]) -> set[Any] | None:
     return useful
 
 
-def _towards(useful: set[Any], node: Any, name: str) -> Product:
-    """A product's backward for those factors alone whose gradient leads on."""
-    dtype, _, flop = product(node, name, again=True)
-    factors = [node.next_functions[place][0] for place in FACTORS[name][1]]
-    factors = [factor for factor in factors if factor is not None]
-    wanted = sum(factor in useful for factor in factors)
-    return dtype, 0, flop * wanted // len(factors) if factors else 0
+def _product(node: Any, name: str, useful: set[Any]) -> Product:
+    """The backward alone: a product for each factor whose gradient leads on."""
+    times = sum(node.next_functions[place][0] in useful for place in FACTORS[name][1])
+    return str(node._input_metadata[0].dtype), 0, forward_flop(node, name) * times
