@@ -262,7 +262,7 @@ def _walk(
         raise EvidenceError(f"{name}: cannot be listed ({error.strerror})") from None
     if run_records.is_record(folder):
         yield EvidenceFile(path=folder, name=name)
-        entries = [entry for entry in entries if entry.name not in run_records.OWN]
+        entries = [entry for entry in entries if not run_records.is_own(entry.name)]
     elif (folder / "metrics" / "system").is_dir() and (folder / "meta.yaml").is_file():
         yield EvidenceFile(path=folder, name=f"{name.rstrip('/')}/metrics/system")
     elif folder.name == "metrics" and (folder.parent / "meta.yaml").is_file():

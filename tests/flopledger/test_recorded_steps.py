@@ -11,6 +11,7 @@ import pytest
 from flopledger.auditing import AuditReport, audit
 from flopledger.case import AuditCase
 from flopledger.commands import main
+from flopledger.logs import run_records
 from profilers.step_ledger import StepLedger
 
 HEAD = 'schema = "flopledger/case/1"\ntitle = "t"\n'
@@ -257,3 +258,8 @@ def test_a_folder_without_a_record_is_bad_input(
 
     assert main(["estimate", str(tmp_path)]) == 2
     assert "without a run record" in capsys.readouterr().err
+
+
+def test_each_launch_of_a_record_has_a_file_that_its_reader_knows():
+    assert all(map(run_records.is_own, ("run.json", "run-2.json", "run-17.json", "steps")))
+    assert not any(map(run_records.is_own, ("run-old.json", "run-2.json.bak", "trainer.log")))
