@@ -185,6 +185,7 @@ def test_the_greatest_number_of_a_type_is_no_reading(monkeypatch):
     smi = types.ModuleType("amdsmi")
     smi.amdsmi_init = smi.amdsmi_shut_down = lambda: None
     smi.amdsmi_get_processor_handles = lambda: ["h"]
+    smi.amdsmi_get_gpu_device_uuid = smi.amdsmi_get_gpu_device_bdf = lambda h: None
     smi.amdsmi_get_gpu_asic_info = lambda h: {"market_name": "N/A"}
     smi.amdsmi_get_gpu_activity = lambda h: {"gfx_activity": 65_535, "umc_activity": 2**32 - 1}
     smi.amdsmi_get_power_info = lambda h: {
