@@ -15,8 +15,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import compiler as _compiler
 from torch._C import _current_graph_task_id as graph_task
-from torch.compiler import is_compiling
+from torch.compiler import is_dynamo_compiling
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from profilers import step_outside, step_passes, step_within
@@ -169,7 +170,7 @@ class Observer:
 
     def _stepped(self, optimizer: Any, _args: Any, _kwargs: Any) -> None:
         """Global optimizer hook: a step is over unless another optimizer follows at once."""
-        if is_compiling():
+        if is_dynamo_compiling() or _compiler._is_compiling_flag:
             self.compiled.stepped = True  # becomes part of the graph: nothing else may
             return
         if not self.watching or not self.automatic:

@@ -28,15 +28,16 @@ class Interpreters:
 
     def __init__(self, proc: Path = Path("/proc")) -> None:
         self._proc = proc
-        self._programs: dict[int, tuple[str, list[str]]] = {}
+        self._programs: dict[int, tuple[str, tuple[str, ...]]] = {}
         self._out_of_reach: dict[int, str] = {}
         self._expected: set[int] = set()
 
     def look(self, pids: Iterable[int]) -> None:
         """Look at each process whose program is new; one that executes another is new, too."""
         for pid in pids:
-            program, words = self._program(pid), self._read(pid, "cmdline")
-            if program is None or words is None or self._programs.get(pid) == (program, words):
+            program, told = self._program(pid), self._read(pid, "cmdline")
+            words = tuple(told or ())
+            if program is None or told is None or self._programs.get(pid) == (program, words):
                 continue
             self._programs[pid] = program, words
             self._out_of_reach.pop(pid, None)
@@ -48,12 +49,18 @@ class Interpreters:
         """Reason -> how many processes, given those that were heard of.
 
         A process that had everything it needs and was never heard of did not load the recorder
-        either. Where the list of those that were heard has an end, that cannot be told.
+        either, unless it is a fork of one that did: a data loader's worker is no interpreter of its
+        own. Where the list of those that were heard has an end, that cannot be told.
         """
-        silent = self._expected - seen.pids if seen.complete else set[int]()
-        return dict(Counter([*self._out_of_reach.values(), *(SILENT for _ in silent)]))
+        heard = {self._programs[pid] for pid in self._expected & seen.pids}
+        silent = [
+            SILENT
+            for pid in self._expected - seen.pids
+            if seen.complete and self._programs[pid] not in heard
+        ]
+        return dict(Counter([*self._out_of_reach.values(), *silent]))
 
-    def _judge(self, pid: int, words: list[str]) -> None:
+    def _judge(self, pid: int, words: tuple[str, ...]) -> None:
         environment = self._read(pid, "environ")
         if environment is None:
             return

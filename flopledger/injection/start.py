@@ -34,21 +34,36 @@ def _wait_for_optimizer(run_dir: str, say: Say) -> None:
     """Begin as soon as an optimizer is made, or comes out of a pickle."""
     from torch.optim import Optimizer
 
-    made = {name: getattr(Optimizer, name) for name in ("__init__", "__setstate__")}
+    made = {name: vars(Optimizer)[name] for name in ("__init__", "__setstate__")}
 
-    def first(name: str) -> Callable[..., None]:
-        @functools.wraps(made[name])
-        def begins(self: Any, *arguments: Any, **options: Any) -> None:
-            if getattr(Optimizer, name) is begins:
-                for each, original in made.items():
-                    setattr(Optimizer, each, original)
-                _begin(run_dir, say)
-            made[name](self, *arguments, **options)
+    def begins() -> None:
+        if isinstance(vars(Optimizer)["__init__"], _First):
+            for name, original in made.items():
+                setattr(Optimizer, name, original)
+            _begin(run_dir, say)
 
-        return begins
+    for name, original in made.items():
+        setattr(Optimizer, name, _First(original, begins))
 
-    for name in made:
-        setattr(Optimizer, name, first(name))
+
+class _First:
+    """In a method's place until it is asked for: whatever it raises then shows no frame of ours."""
+
+    def __init__(self, method: Callable[..., None], begins: Callable[[], None]) -> None:
+        self._method = method
+        self._begins = begins
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Callable[..., None]:
+        if instance is not None:
+            self._begins()
+            return self._method.__get__(instance, owner)  # type: ignore[no-any-return]
+
+        @functools.wraps(self._method)
+        def called_by_name(*arguments: Any, **options: Any) -> None:
+            self._begins()
+            self._method(*arguments, **options)
+
+        return called_by_name
 
 
 def _after_fork(run_dir: str, say: Say) -> None:
@@ -56,6 +71,25 @@ def _after_fork(run_dir: str, say: Say) -> None:
     if _recordings:
         _recordings.clear()
         _wait_for_optimizer(run_dir, say)
+        _wait_for_step(run_dir, say)
+
+
+def _wait_for_step(run_dir: str, say: Say) -> None:
+    """Begin where the fork goes on with its parent's optimizer, as a daemon does.
+
+    The calls of that first step were seen by nobody: it has no figure, and the others have.
+    """
+    from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+    first = [True]
+
+    # It stays where it is: torch is walking over its hooks when it calls this one.
+    def begins(*_: Any) -> None:
+        if first and not _recordings:
+            _begin(run_dir, say)
+        first.clear()
+
+    register_optimizer_step_pre_hook(begins)
 
 
 def _begin(run_dir: str, say: Say) -> None:

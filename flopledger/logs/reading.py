@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from flopledger.facts import Finding
-from flopledger.logs import limits, run_records, telemetry
+from flopledger.logs import limits, record_copies, run_records, telemetry
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import Evidence, EvidenceError, EvidenceFile, Source
 from flopledger.logs.notes import Notes
@@ -20,6 +20,8 @@ _UNEXPECTED = (ValueError, LookupError, TypeError, ArithmeticError, AttributeErr
 _SAY_NOTHING = frozenset(
     {"model-auxiliary", "mlflow-other", "mlflow-metric", "mlflow-param", "model-card", "prose"}
 )
+#: Why something was left out that a reader knows well.
+_EXPLAINED = frozenset({"duplicate-evidence", "record-forked", "record-overlaps"})
 #: Every checkpoint folder holds these again; nobody wonders at their copies.
 _REPEATED_BY_CHECKPOINTS = frozenset(
     {"model-auxiliary", "model-config", "adapter-config", "model-card", "hf-results", "prose"}
@@ -40,7 +42,13 @@ def read(files: Sequence[EvidenceFile]) -> Evidence:
     total = 0
     refused: list[Finding] = []
     zone = next((file.zone for file in files), None)
-    for document in _documents(files, refused):
+    documents = list(_documents(files, refused))
+    copies = record_copies.left_out([one for one in documents if isinstance(one, EvidenceFile)])
+    for document in documents:
+        if isinstance(document, EvidenceFile) and document.name in copies:
+            refused.append(copies[document.name])
+            sources |= _record_sources(document)
+            continue
         if isinstance(document, EvidenceFile) and not run_records.is_record(document.path):
             recordings.append(replace(document, zone=zone))  # an MLflow run's system metrics
             continue
@@ -94,7 +102,7 @@ def read(files: Sequence[EvidenceFile]) -> Evidence:
     return Evidence(
         facts=tuple(fact for notes in everything for fact in notes.facts),
         findings=(*refused, *(item for notes in everything for item in notes.findings)),
-        unread=(*unread, *(one.evidence[0] for one in refused if one.code != "duplicate-evidence")),
+        unread=(*unread, *(one.evidence[0] for one in refused if one.code not in _EXPLAINED)),
         telemetry=tuple(recordings),
         sources=sources,
     )
@@ -254,7 +262,7 @@ def _walk(
         raise EvidenceError(f"{name}: cannot be listed ({error.strerror})") from None
     if run_records.is_record(folder):
         yield EvidenceFile(path=folder, name=name)
-        entries = [entry for entry in entries if entry.name not in run_records.OWN]
+        entries = [entry for entry in entries if not run_records.is_own(entry.name)]
     elif (folder / "metrics" / "system").is_dir() and (folder / "meta.yaml").is_file():
         yield EvidenceFile(path=folder, name=f"{name.rstrip('/')}/metrics/system")
     elif folder.name == "metrics" and (folder.parent / "meta.yaml").is_file():

@@ -7,6 +7,7 @@ and how the command ended.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 FORMAT = "run-record"
 #: Entries of a record's folder that its own reader takes care of.
-OWN = frozenset({"telemetry", "steps", "processes", "summary.json", "run.json", "imports.jsonl"})
+_OWN = re.compile(r"telemetry|steps|processes|summary\.json|run(-[0-9]+)?\.json|imports\.jsonl")
 #: Damage by which a record was changed after it was written; the rest is an end that was cut off.
 _ALTERED = frozenset({"broken-chain", "digest-mismatch", "missing-segment", "unknown-segment"})
 #: A summary may differ from its own record by rounding, and by no more.
@@ -42,6 +43,11 @@ class RunRecord:
     scope: str  #: what its meters stand for: device, node or rack
     is_whole_run: bool  #: a command was watched from its start to its end
     used: "frozenset[DeviceKey]" = field(default_factory=frozenset)  #: the run's devices
+
+
+def is_own(name: str) -> bool:
+    """Say whether a record's own reader takes care of an entry; each launch has a ``run-2.json``."""
+    return _OWN.fullmatch(name) is not None
 
 
 def is_record(folder: Path) -> bool:

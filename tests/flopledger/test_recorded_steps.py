@@ -1,7 +1,9 @@
 """Step ledgers of a run record as evidence: counted while the run went, added up, checked."""
 
 import datetime as dt
+import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from flopledger.auditing import AuditReport, audit
 from flopledger.case import AuditCase
 from flopledger.commands import main
+from flopledger.logs import run_records
 from profilers.step_ledger import StepLedger
 
 HEAD = 'schema = "flopledger/case/1"\ntitle = "t"\n'
@@ -142,6 +145,65 @@ def test_records_of_several_starts_add_up(tmp_path: Path) -> None:
     assert report.runs[0].model_flop.best == pytest.approx(150 * (FORWARD + BACKWARD))
 
 
+def copied(tmp_path: Path, name: str = "copy") -> Path:
+    """Lay a copy of the record ``rec`` beside it; return the copy's one ledger."""
+    shutil.copytree(tmp_path / "rec", tmp_path / name)
+    (ledger,) = tmp_path.glob(f"{name}/steps/*/ledger.jsonl")
+    return ledger
+
+
+def rechained(ledger: Path, old: bytes, new: bytes) -> None:
+    """Change a ledger and make its chain hold again, as whoever writes it can."""
+    prev, lines = "0" * 64, []
+    for line in ledger.read_bytes().replace(old, new).splitlines():
+        line = json.dumps(json.loads(line) | {"prev": prev}).encode()
+        prev = hashlib.sha256(line).hexdigest()
+        lines.append(line + b"\n")
+    ledger.write_bytes(b"".join(lines))
+
+
+@pytest.mark.parametrize("order", [["rec", "copy"], ["copy", "rec"]])
+@pytest.mark.parametrize("kept", [None, -1, -300])
+def test_a_record_and_a_copy_of_it_count_once(tmp_path: Path, order: list[str], kept: int) -> None:
+    """``kept``: bytes of the copy, which was taken while the run went."""
+    recorded(tmp_path / "rec")
+    ledger = copied(tmp_path)
+    ledger.write_bytes(ledger.read_bytes()[:kept])
+    report = audited(tmp_path, order)
+    assert report.runs[0].figures.tokens.quantity.best == 100 * 4096
+    assert report.runs[0].model_flop.best == pytest.approx(100 * (FORWARD + BACKWARD))
+    assert codes(report)["duplicate-evidence"] == "info"
+
+
+def test_two_ends_of_one_ledger_do_not_add_up(tmp_path: Path) -> None:
+    recorded(tmp_path / "rec")
+    rechained(copied(tmp_path), b"4096", b"8192")
+    report = audited(tmp_path, ["rec", "copy"])
+    assert codes(report)["record-forked"] == "error"
+    assert report.runs[0].model_flop.best == pytest.approx(100 * (FORWARD + BACKWARD))
+
+
+def test_an_altered_copy_does_not_hide_the_record(tmp_path: Path) -> None:
+    recorded(tmp_path / "rec")
+    ledger = copied(tmp_path)
+    ledger.write_bytes(ledger.read_bytes().replace(b"4096", b"40960"))  # the longer one
+    report = audited(tmp_path, ["copy", "rec"])
+    assert codes(report)["ledger-broken"] == "error"
+    assert report.runs[0].figures.tokens.quantity.best == 100 * 4096
+
+
+def test_records_that_share_a_rank_are_not_added_up(tmp_path: Path) -> None:
+    recorded(tmp_path / "rec")
+    copied(tmp_path)
+    recorded(tmp_path / "rec", steps=70)
+    recorded(tmp_path / "copy", steps=60)
+    report = audited(tmp_path, ["rec", "copy"])
+    assert codes(report)["record-overlaps"] == "error"
+    alone = audited(tmp_path, ["rec"])  # the longer one
+    assert report.runs[0].figures.tokens == alone.runs[0].figures.tokens
+    assert report.runs[0].model_flop == alone.runs[0].model_flop
+
+
 def test_a_changed_ledger_gives_nothing(tmp_path: Path) -> None:
     folder = recorded(tmp_path / "rec")
     path = folder / "ledger.jsonl"
@@ -196,3 +258,8 @@ def test_a_folder_without_a_record_is_bad_input(
 
     assert main(["estimate", str(tmp_path)]) == 2
     assert "without a run record" in capsys.readouterr().err
+
+
+def test_each_launch_of_a_record_has_a_file_that_its_reader_knows():
+    assert all(map(run_records.is_own, ("run.json", "run-2.json", "run-17.json", "steps")))
+    assert not any(map(run_records.is_own, ("run-old.json", "run-2.json.bak", "trainer.log")))

@@ -71,7 +71,10 @@ def script(tmp_path):
 
 def test_numbers_and_randomness_are_the_same_bit_for_bit(tmp_path, script):
     script(
-        "import numpy, random\n"
+        "import inspect, numpy, random, traceback\n"
+        "print(inspect.signature(torch.optim.Optimizer))\n"
+        "try: torch.optim.SGD([])  # the first of all\n"
+        "except ValueError: traceback.print_exc()\n"
         "random.seed(1); numpy.random.seed(2)\n"
         "dropout = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.Dropout(0.3),\n"
         "                              torch.nn.Linear(16, 4))\n"
@@ -180,6 +183,33 @@ def test_a_program_that_cleans_up_behind_itself(tmp_path):
     assert summary["steps"]["count"] == 6
     assert summary["model_flop"] == 6 * (FORWARD + BACKWARD)
     assert "recording-interrupted" not in {finding["code"] for finding in summary["findings"]}
+
+
+def test_a_fork_that_goes_on_with_its_parents_optimizer(tmp_path, script):
+    """A daemon: forked twice, everything closed, and the training is the grandchild's."""
+    script(
+        "import time\n"
+        "model = build()\n"
+        "optimizer = torch.optim.AdamW(model.parameters())\n"
+        "if os.fork(): os.wait(); sys.exit()\n"
+        "os.setsid()\n"
+        "if pid := os.fork(): os.waitpid(pid, 0); sys.exit()\n"
+        "os.closerange(3, 256); own = open('own', 'wb')\n"
+        "for _ in range(4):\n"
+        "    model(torch.randn(16, 8)).square().mean().backward()\n"
+        "    optimizer.step(); optimizer.zero_grad()\n"
+        "time.sleep(1.2); print(os.fstat(own.fileno()).st_size)\n"
+    )
+    done, summary = run(tmp_path, *PYTHON, "train.py")
+    assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr
+    steps = summary["steps"]
+    # Nobody saw the first step's call.
+    assert steps["count"] == 4
+    assert steps["model_flop"] is None
+    assert steps["model_flop_bounds"] == [3 * (FORWARD + BACKWARD), None]
+    codes = {finding["code"] for finding in summary["findings"]}
+    assert "calls-unseen" in codes
+    assert "python-out-of-reach" not in codes
 
 
 def test_what_was_not_seen_is_explained(tmp_path, script):

@@ -1,7 +1,6 @@
-"""The examples of a training loop end with the verdict that they promise."""
+"""The examples of a training loop end with the verdict that they promise; FSDP2 is in test_two_ranks."""
 
 import importlib.util
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -64,20 +63,3 @@ def _imported(path: Path) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def test_fsdp2_under_torchrun(root: Path, tmp_path: Path) -> None:
-    pytest.importorskip("transformers", reason='pip install "flopledger[trace]"')
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
-        str(root / FOLDER / "fsdp2.py"), str(tmp_path),
-    ]  # fmt: skip
-    env = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
-    assert "CONSISTENT" in done.stdout
-    totals = read_totals(tmp_path / "run")
-    assert totals is not None
-    assert totals.steps == 10
-    # 2 ranks, 10 steps of 4 sequences of 64 tokens each
-    assert totals.tokens == 2 * 10 * 4 * 64

@@ -1,8 +1,5 @@
 """The callback in transformers' real Trainer, against torch's own counter."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -233,44 +230,6 @@ def test_a_failure_and_a_second_training(tmp_path: Path) -> None:
     assert first.sealed == "another call of train()"
     assert (len(list(first.steps())), len(list(second.steps()))) == (2, 4)
     assert GenerationMixin.generate is original
-
-
-_DDP = """
-import sys
-from pathlib import Path
-from transformers import Trainer, TrainingArguments
-from flopledger.integrations.transformers import FlopledgerCallback
-from tests.integrations import tiny
-
-folder = Path(sys.argv[1])
-args = TrainingArguments(
-    output_dir=str(folder / "out"), per_device_train_batch_size=2, max_steps=3, report_to="none",
-    save_strategy="no", use_cpu=True, ddp_backend="gloo", disable_tqdm=True,
-)
-callback = FlopledgerCallback(folder / "run")
-Trainer(
-    model=tiny.llama(), args=args, train_dataset=tiny.text(24), callbacks=[callback]
-).train()
-"""
-
-
-def test_two_ranks_of_ddp(tmp_path: Path, root: Path) -> None:
-    script = tmp_path / "train.py"
-    script.write_text(_DDP)
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
-        str(script), str(tmp_path),
-    ]  # fmt: skip
-    env = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=180)
-    assert done.returncode == 0, done.stderr[-3000:]
-    totals = read_totals(tmp_path / "run")
-    assert totals is not None
-    flop = _counted(tiny.llama(), _batch(tiny.text(2)))
-    assert totals.steps == 3
-    assert totals.model_flop == 2 * 3 * flop  # each rank does its own batch
-    assert totals.tokens == 2 * 3 * 2 * 16
-    assert {rank.rank for rank in totals.ranks} == {0, 1}
 
 
 @pytest.fixture(autouse=True)
