@@ -21,15 +21,12 @@ from flopcount.families import UnknownFamilyError, translated
 from flopcount.findings import Finding, name_mismatch, prediction_left_out
 from flopcount.model_classes import class_of, library_class
 from flopcount.parameters import ParameterCount, count_parameters
+from flopcount.stated_sizes import check_sizes, left_open, without_manner
 
 if TYPE_CHECKING:
     from flopcount.counted_model import CountedModel
 
-LARGEST_INTEGER = 10**9
-"""No size in a config is larger, except parameter totals, which are no size of a module."""
-MOST_LAYERS = 2000
 _DEEPEST_NESTING = 4
-_TOTALS = {"total_flos", "max_length", "num_parameters", "total_size", "model_max_length"}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -101,7 +98,7 @@ def load(path: str | Path) -> Architecture:
         parameters=count_parameters(model, {**parsed.to_dict(), **config}),
         dimensions=dimensions,
         no_closed_form=reason,
-        assumptions=tuple(note for note in (assumption, dropped, untied) if note),
+        assumptions=tuple(n for n in (assumption, left_open(config, parsed), dropped, untied) if n),
         findings=findings,
         rebuild=lambda: _rebuilt(cls, parsed),
     )
@@ -141,33 +138,6 @@ def quiet_and_offline() -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def check_sizes(config: Mapping[str, Any], file: Path) -> None:
-    """Refuse sizes that would keep a builder busy for ever: meta tensors are free, modules not."""
-    for key, value in _walk(config):
-        if not isinstance(value, int):
-            continue
-        if abs(value) > LARGEST_INTEGER and key not in _TOTALS:
-            shown = f"{value:.3g}" if abs(value) < 10**30 else "a huge integer"
-            msg = f"{file}: {key} = {shown}\n  no size of a real model is so large"
-            raise ConfigError(msg)
-        if value > MOST_LAYERS and "layers" in key.rpartition(".")[2]:
-            msg = f"{file}: {key} = {value}\n  more than {MOST_LAYERS} layers are not built"
-            raise ConfigError(msg)
-    for key in ("num_experts", "num_local_experts", "n_routed_experts"):
-        number = config.get(key)
-        if isinstance(number, int) and number > 100_000:
-            msg = f"{file}: {key} = {number}\n  more than 100,000 experts are not built"
-            raise ConfigError(msg)
-
-
-def _walk(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, inner in value.items():
-        if isinstance(inner, Mapping):
-            yield from _walk(inner, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", inner
 
 
 def _remote_code(config: Mapping[str, Any], file: Path) -> list[Finding]:
@@ -238,6 +208,7 @@ def _parse(config: Mapping[str, Any], file: Path) -> tuple[Any, str]:
         raise UnknownFamilyError(msg)
     left_out = ("auto_map", "quantization_config")
     keys = {k: _plain(v) for k, v in config.items() if k not in left_out}
+    keys = without_manner(keys)
     try:
         return CONFIG_MAPPING[model_type].from_dict(keys), model_type
     except Exception as error:  # noqa: BLE001 - a validator may raise anything; reported

@@ -33,6 +33,7 @@ def count(
             "a model is traced with torch, which is not installed; "
             "pip install 'flopledger[trace]', or count from dimensions with flopcount.closed_form"
         )
+    from flopcount.exchange import replayable
     from flopcount.parallel import unwrap
     from flopcount.trace import Step
 
@@ -43,8 +44,8 @@ def count(
         )
     step = Step(
         model=unwrap(model),
-        args=args,
-        kwargs=kwargs,
+        args=replayable(args),
+        kwargs=replayable(kwargs),
         backward=backward,
         loss=loss,
         optimizer=optimizer,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flopcount.architectures import Architecture, check_sizes, names_of, quiet_and_offline
+from flopcount.architectures import Architecture, names_of, quiet_and_offline
 from flopcount.closed_form import Dimensions, DimensionsError
 from flopcount.config_file import ConfigError, MissingLibraryError
 from flopcount.findings import name_mismatch
@@ -20,6 +20,7 @@ from flopcount.inputs.denoiser import Denoiser
 from flopcount.inputs.denoising import denoiser_inputs
 from flopcount.inputs.stated import stated_inputs
 from flopcount.parameters import count_parameters
+from flopcount.stated_sizes import check_sizes, left_to_diffusers
 
 
 @dataclass(slots=True, kw_only=True)
@@ -112,6 +113,7 @@ def load_diffusion(path: Path, config: dict[str, Any]) -> DiffusionModel:
         reason = str(error)
     parameters = count_parameters(model, config)
     mismatch = name_mismatch(names_of(config, path), parameters.total)
+    open_sizes = left_to_diffusers(config, complete)
     return DiffusionModel(
         path=path,
         kind="diffusers",
@@ -122,6 +124,7 @@ def load_diffusion(path: Path, config: dict[str, Any]) -> DiffusionModel:
         parameters=parameters,
         dimensions=dimensions,
         no_closed_form=reason,
+        assumptions=() if open_sizes is None else (open_sizes,),
         findings=[] if mismatch is None else [mismatch],
     )
 

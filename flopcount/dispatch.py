@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -22,7 +22,7 @@ from torch.utils.flop_counter import flop_registry
 from flopcount import draws, flex, formulas, routing  # noqa: F401  (formulas register themselves)
 from flopcount.attention_scopes import AttentionScopes, allowed_by
 from flopcount.dtypes import dtype_name
-from flopcount.elementwise import result_on_meta
+from flopcount.formulas.packed_attention import LENGTHS, VALUES
 from flopcount.higher_order import run_higher_order
 from flopcount.kernels import recording
 from flopcount.known_values import ATTRIBUTE, KnownValues, UnknownValueError
@@ -32,6 +32,7 @@ from flopcount.originals import Originals
 from flopcount.parallel import dtensor_type, is_sharded
 from flopcount.pieces import Pieces, left_after, noticed, on_all
 from flopcount.registry import Cost, evaluate
+from flopcount.repeated_ops import RepeatedOps
 from flopcount.rules import is_mutable, parameters_of, resolve
 from flopcount.scopes import UNMASKED, Attention, Scope, Watch, next_number, seeing_engines
 from flopcount.tensors import elements, shape_text, tensors
@@ -45,6 +46,8 @@ MASKING = frozenset(
     {"aten::add", "aten::add_", "aten::masked_fill", "aten::masked_fill_", "aten::where"}
 )
 BATCHED = frozenset({"aten::bmm", "aten::baddbmm"})
+DECIDING = LENGTHS | {"offs"}
+"""Arguments whose values decide what an op costs."""
 RAGGED = frozenset(
     {"aten.linear", "aten.linear_backward", "aten.bmm", "aten.matmul", "aten.matmul_backward"}
 )
@@ -77,6 +80,7 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         self.known = known
         self.originals = Originals()
         self._rules: dict[Any, Rule] = {}
+        self._repeated = RepeatedOps()
         self._inside_shards = 0
         self.pieces = Pieces()
         self._ranks = 1
@@ -177,11 +181,8 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         return out
 
     def _run(self, func: Any, args: Any, kwargs: Any) -> Any:
-        short = result_on_meta(func, args, kwargs)
-        if short is not None:
-            return short
         try:
-            return func(*args, **kwargs)
+            return self._repeated.run(func, args, kwargs)
         except (RuntimeError, NotImplementedError):
             if not any(tensor.device.type == "meta" for tensor in tensors((args, kwargs))):
                 raise
@@ -206,8 +207,8 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
     def _counted(self, func: Any, rule: Rule, args: Any, kwargs: Any, out: Any) -> None:
         parameters = parameters_of(func)
         phase, scope = self.watch.here()
-        if "grouped_mm" in rule.name:
-            self._read_routing({**dict(zip(parameters, args, strict=False)), **kwargs}.get("offs"))
+        if asked := DECIDING.intersection(parameters):
+            self._read({**dict(zip(parameters, args, strict=False)), **kwargs}, asked)
         needs = _needs() if phase == "backward" else None
         cost = on_all(evaluate(rule.name, args, kwargs, out, parameters, needs), self._ranks)
         first = next(tensors((args, kwargs)), None)
@@ -215,16 +216,23 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         theirs = flop_registry.get(func._overloadpacket)
         charged = theirs(*args, **kwargs, out_val=out) if theirs is not None else 0
         tally = self.record(rule.op, dtype, phase, scope, cost, int(charged) * self._ranks)
+        if cost.ahead:
+            later: Phase = "backward" if phase == "forward" else phase
+            self.record(rule.op, dtype, later, scope, Cost(cost.ahead))
         if rule.name in BATCHED and phase != "backward" and scope.attention is None:
             self._saw_product(scope, args, out, tally, cost.flop)
 
-    def _read_routing(self, ends: Any) -> None:
-        """Read where the groups end from the values behind them, where nothing proves it."""
-        if ends is None or self.known.inventing or routing.last_of(ends) is not None:
-            return
-        if ends.device.type == "meta":
+    def _read(self, arguments: dict[str, Any], asked: Iterable[str]) -> None:
+        """Read the values of arguments that decide what an op costs, where they are known."""
+        for name in asked:
+            tensor = arguments.get(name)
+            if tensor is None or self.known.inventing or tensor.device.type != "meta":
+                continue
             with suppress(UnknownValueError):
-                routing.note_last(ends, int(self.known.value(ends)[-1]))
+                if name != "offs":
+                    setattr(tensor, VALUES, self.known.value(tensor).tolist())
+                elif routing.last_of(tensor) is None:
+                    routing.note_last(tensor, int(self.known.value(tensor)[-1]))
 
     def _ragged(self, op: str, args: Any) -> None:
         """A product of strided nested tensors, which have elements and no common shape."""

@@ -3,8 +3,9 @@
 A rotary table that is built at the first call, a cache of keys: such an object is no module, and
 what a trace leaves in it (tensors without storage) would meet the caller's real ones afterwards.
 
-Only what got other tensors is put back. A model may lead to a logger, a queue or a trainer, which
-other threads of the caller's write to while the trace runs: theirs is not ours to take back.
+Tensors in them stay the caller's own, and get their gradients back. For the rest, only what got
+other tensors is put back. A model may lead to a logger, a queue or a trainer, which other threads of
+the caller's write to while the trace runs: theirs is not ours to take back.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ DEPTH = 4
 """How far objects inside objects are followed."""
 MOST = 100_000
 """Objects that are looked at; a model that holds a whole program is not searched to its end."""
+MOST_INSIDE = 1000
+"""Of what one container holds."""
 OTHERS = (torch.nn.Module, torch.Tensor, type, types.ModuleType, types.FunctionType)
 CONTAINERS = (list, dict, set)
 PLAIN = frozenset(
@@ -43,28 +46,35 @@ def kept_helpers(roots: Iterable[Any]) -> Iterator[None]:
     found: dict[int, Any] = {}
     for root in roots:
         if type(root) not in PLAIN:
-            _collect(root, found, DEPTH)
+            collect(root, found, DEPTH)
     objects = [(item, dict(vars(item))) for item in found.values() if hasattr(item, "__dict__")]
     containers = [(item, item.copy()) for item in found.values() if type(item) in CONTAINERS]
+    held = [item for kept in found.values() for item in _inside(kept)[:MOST_INSIDE]]
+    leaves = [item for item in held if isinstance(item, torch.Tensor) and item.requires_grad]
+    gradients = [(leaf, leaf.grad) for leaf in leaves if leaf.is_leaf]
     try:
         yield
     finally:
+        for leaf, gradient in gradients:
+            if leaf.grad is not gradient:
+                leaf.grad = gradient
         for item, before in objects:
             _refill(vars(item), before)
         for item, before in containers:
             _refill(item, before)
 
 
-def _collect(value: Any, found: dict[int, Any], depth: int) -> None:
+def collect(value: Any, found: dict[int, Any], depth: int) -> None:
+    """Add to ``found``, by id, the containers and helpers that a value leads to."""
     if depth < 0 or id(value) in found or len(found) > MOST:
         return
     inside = _inside(value)
     if not inside and not _is_kept(value):
         return
     found[id(value)] = value
-    for item in inside[:1000]:
+    for item in inside[:MOST_INSIDE]:
         if type(item) not in PLAIN:
-            _collect(item, found, depth - 1)
+            collect(item, found, depth - 1)
 
 
 def _inside(value: Any) -> list[Any]:
@@ -90,7 +100,7 @@ def _is_helper(value: Any) -> bool:
 
 def _refill(container: Any, before: Any) -> None:
     """Give a container its items back, if tensors came or went."""
-    if _is_same(container, before):
+    if is_same(container, before):
         return
     if not any(_holds_tensor(item, DEPTH) for item in _changed(container, before)):
         return
@@ -101,11 +111,11 @@ def _refill(container: Any, before: Any) -> None:
         container.update(before)
 
 
-def _is_same(container: Any, before: Any) -> bool:
+def is_same(container: Any, before: Any) -> bool:
     """Whether each item is the one that it was, compared in C: lists may be long."""
     if isinstance(container, set):
         return bool(container == before)
-    if isinstance(container, dict):
+    if isinstance(container, dict | types.MappingProxyType):
         if container.keys() != before.keys():
             return False
         return not any(map(operator.is_not, map(container.get, before), before.values()))
@@ -128,4 +138,4 @@ def _holds_tensor(value: Any, depth: int) -> bool:
         return True
     if depth < 0 or type(value) in PLAIN:
         return False
-    return any(_holds_tensor(item, depth - 1) for item in _inside(value)[:1000])
+    return any(_holds_tensor(item, depth - 1) for item in _inside(value)[:MOST_INSIDE])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -82,6 +82,27 @@ def without_storage(value: Any) -> Any:
             else:
                 fresh.append(_copied(leaf, memo))
     return pytree.tree_unflatten(fresh, spec)
+
+
+def with_number(call: LiveCall, number: float) -> LiveCall | None:
+    """The same call with another number for those that are given by themselves; None without any.
+
+    Such as a temperature, a ratio, or the number of the step in a tensor of one element.
+    """
+    changed = False
+
+    def other(leaf: Any) -> Any:
+        nonlocal changed
+        if type(leaf) is float:
+            changed = True
+            return float(number)
+        if isinstance(leaf, torch.Tensor) and leaf.numel() == 1 and not leaf.is_meta:
+            changed = True
+            return torch.full_like(leaf, number if leaf.dtype.is_floating_point else int(number))
+        return leaf
+
+    args, kwargs = pytree.tree_map(other, (call.args, call.kwargs))
+    return replace(call, args=args, kwargs=kwargs) if changed else None
 
 
 def _copied(leaf: Any, memo: dict[int, Any]) -> Any:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import combinations_with_replacement
+from math import gcd
 from typing import Any
 
 Sizes = tuple[int, ...]
@@ -23,7 +24,7 @@ Monomial = tuple[int, ...]
 SPARE = 2
 """Counts beyond those that fix the polynomial: they check it."""
 REACH = 2
-"""A size may exceed the counted ones by this factor before it is counted itself."""
+"""A size may exceed the counted ones by this factor before it is counted itself; none may be less."""
 MOST_KEPT = 64
 
 
@@ -127,14 +128,23 @@ class _Model:
     variables: _Variables
     basis: tuple[Monomial, ...]
     coefficients: dict[Any, tuple[Fraction, ...]]
+    least: tuple[int, ...]
     greatest: tuple[int, ...]
+    strides: tuple[int, ...]
+    """All counted values of a variable lie whole strides apart."""
 
     def at(self, sizes: Sizes) -> dict[Any, int] | None:
-        """The figures, where the size is not far outside of the counted ones."""
+        """The figures, where the size is like the counted ones.
+
+        Not far above them, not below (a window may be longer than the sequence there), and between
+        them only at their own distance: what is padded to multiples of 8 costs nothing more at 8, 16
+        and 24, and something at 9.
+        """
         values = self.variables.values(sizes) if self._fits(sizes) else None
         if values is None:
             return None
-        if any(v > REACH * most for v, most in zip(values, self.greatest, strict=True)):
+        limits = zip(values, self.least, self.greatest, self.strides, strict=True)
+        if any(v < low or v > REACH * top or (v - low) % stride for v, low, top, stride in limits):
             return None
         return self._figures(values)
 
@@ -173,9 +183,19 @@ def _fitted(counted: Sequence[tuple[Sizes, dict[Any, int]]]) -> _Model | None:
         columns = [[figures.get(key, 0) for _, figures in counted] for key in keys]
         solved = _solve([_row(basis, point) for point in points], columns)
         if solved is not None:
-            greatest = tuple(max(column) for column in zip(*points, strict=True))
-            found = dict(zip(keys, map(tuple, solved), strict=True))
-            return _Model(variables, basis, found, greatest)
+            ranges = list(zip(*points, strict=True))
+            least = tuple(map(min, ranges))
+            return _Model(
+                variables=variables,
+                basis=basis,
+                coefficients=dict(zip(keys, map(tuple, solved), strict=True)),
+                least=least,
+                greatest=tuple(map(max, ranges)),
+                strides=tuple(
+                    gcd(*(value - low for value in column))
+                    for column, low in zip(ranges, least, strict=True)
+                ),
+            )
     return None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -41,16 +43,22 @@ def computes(hook: Any) -> bool:
     )
 
 
-def foreign_hooks(model: Any) -> tuple[str, ...]:
-    """Names of forward hooks that a count leaves out, because they are the user's own."""
+def foreign_hooks(model: Any, tables: Sequence[str] = HOOKS[:2]) -> tuple[tuple[str, Any], ...]:
+    """Hooks that a count leaves out, because they are the user's own, with their names.
+
+    Args:
+        model: The model.
+        tables: Where hooks are kept, of a module; ``_backward_hooks`` are those of parameters, too.
+
+    """
     found = {
-        f"{getattr(hook, '__qualname__', type(hook).__name__)} on {type(module).__name__}"
-        for module in model.modules()
-        for table in HOOKS[:2]
-        for hook in module.__dict__.get(table, {}).values()
+        f"{getattr(hook, '__qualname__', type(hook).__name__)} on {type(owner).__name__}": hook
+        for owner in (*model.modules(), *(model.parameters() if HOOKS[2] in tables else ()))
+        for table in tables
+        for hook in (getattr(owner, table, None) or {}).values()
         if not computes(hook) and not _moves_shards(hook)
     }
-    return tuple(sorted(found))
+    return tuple(sorted(found.items(), key=itemgetter(0)))
 
 
 def _moves_shards(hook: Any) -> bool:

@@ -16,16 +16,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from flopcount.count import FlopCount
-from flopcount.doubles import CpuDoubles, Doubles, FakeDoubles, MetaDoubles, convert_inputs, doubled
+from flopcount.doubles import CpuDoubles, Doubles, FakeDoubles, MetaDoubles
 from flopcount.draws import noticing_python_draws
 from flopcount.errors import CountError, FlopcountError
+from flopcount.exchange import convert_inputs, doubled
 from flopcount.known_values import KnownValues
+from flopcount.layer_numbers import SharingRefusedError
 from flopcount.live_capture import LiveCall, tensors_within, without_storage
 from flopcount.live_model import as_it_was
 from flopcount.live_passes import Chain, Wanted, run_pass
 from flopcount.live_watch import FAR, LiveWatch, OptimizerInsideError, follow_data, watching
 from flopcount.parallel import unwrap
-from flopcount.shared_layers import Sharing, SharingRefusedError
+from flopcount.shared_layers import Sharing
 from flopcount.summary import summarise
 from flopcount.trace import Step, StepError, _neutral_torch, unseen
 

@@ -28,7 +28,10 @@ def is_sharded(value: Any) -> bool:
 
 
 def unwrap(model: Any) -> Any:
-    """The model inside data-parallel wrappers, which compute nothing of their own."""
+    """The model inside data-parallel wrappers, which compute nothing of their own, or an export."""
+    export = getattr(sys.modules.get("torch.export"), "ExportedProgram", None)
+    if export is not None and isinstance(model, export):
+        return model.module()
     wrappers = (torch.nn.parallel.DistributedDataParallel, torch.nn.DataParallel)
     while isinstance(model, wrappers):
         model = model.module

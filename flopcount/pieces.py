@@ -109,13 +109,4 @@ def on_all(cost: Cost, ranks: int) -> Cost:
     """What a call costs on all ranks that hold a piece."""
     if ranks == 1:
         return cost
-    return replace(
-        cost,
-        flop=cost.flop * ranks,
-        attention=cost.attention * ranks,
-        masked=None if cost.masked is None else cost.masked * ranks,
-        rescored=cost.rescored * ranks,
-        rows=cost.rows * ranks,
-        padded=cost.padded * ranks,
-        low=cost.low * ranks,
-    )
+    return replace(cost.times(ranks), rows=cost.rows * ranks, padded=cost.padded * ranks)

@@ -35,6 +35,7 @@ class Cost:
         exact: False when the figure rests on data that the trace did not have; it is then the
             greatest that the call can cost.
         low: The least that the call can cost, where it is not exact.
+        ahead: FLOP beside ``flop`` that belong to the backward and are executed in the forward.
 
     """
 
@@ -47,6 +48,7 @@ class Cost:
     padded: int = 0
     exact: bool = True
     low: int = 0
+    ahead: int = 0
 
     def times(self, number: int) -> Cost:
         """The same call with every figure of FLOP multiplied."""
@@ -58,6 +60,7 @@ class Cost:
             masked=masked,
             rescored=self.rescored * number,
             low=self.low * number,
+            ahead=self.ahead * number,
         )
 
 

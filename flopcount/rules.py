@@ -43,6 +43,7 @@ def rule_for(name: str, traits: Callable[[], Traits]) -> Rule:
     return Rule("decompose", name, op) if said.composite else zero_rule(name, op, said)
 
 
+@cache
 def traits_of(func: Any) -> Traits:
     """What the installed torch says of an op."""
     packet = func._overloadpacket

@@ -132,7 +132,7 @@ def polynomial(
             model, *args, backward=backward, loss=loss, convention=convention, **kwargs
         ).total
 
-    return find(at, windows=_windows(model))
+    return find(at, windows=_windows(model), blocks=_blocks(model))
 
 
 def _call(made: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -150,8 +150,26 @@ def _windows(model: Any) -> tuple[int, ...]:
     return tuple(sorted({v for v in values if isinstance(v, int) and 1 < v <= 1 << 16}))
 
 
-def find(count: Count, *, windows: tuple[int, ...] = ()) -> Polynomial:
+def _blocks(model: Any) -> tuple[int, ...]:
+    """Sides of the blocks that a model cuts its input into, from its config: patches, merged ones."""
+    config = getattr(model, "config", None)
+    blocks = set()
+    for part in (config, getattr(config, "vision_config", None)):
+        patch, merge = getattr(part, "patch_size", None), getattr(part, "spatial_merge_size", 1)
+        if type(patch) is int and type(merge) is int and 1 < patch * merge <= 1 << 10:
+            blocks.add(patch * merge)
+    return tuple(sorted(blocks))
+
+
+def find(
+    count: Count, *, windows: tuple[int, ...] = (), blocks: tuple[int, ...] = ()
+) -> Polynomial:
     """Find the polynomial of any exact count of batch and sequence length.
+
+    Args:
+        count: the exact count at a batch and a length.
+        windows: lengths beyond which the model may do something else.
+        blocks: lengths of which the model may take multiples only.
 
     Raises:
         NotPolynomialError: when no polynomial of the tried degrees predicts the check points.
@@ -166,7 +184,7 @@ def find(count: Count, *, windows: tuple[int, ...] = ()) -> Polynomial:
         return seen[(batch, sequence)]
 
     failure: Exception | None = None
-    for step in STEPS:
+    for step in (STEPS[0], *(block for block in blocks if block not in STEPS), *STEPS[1:]):
         try:
             pieces = _above_a_base(at, step, windows)
         except (CountError, NotPolynomialError) as error:
@@ -224,9 +242,9 @@ def _fit(at: Count, step: int, low: int, high: int | None) -> Piece:
             )
         values = {(b, s): Fraction(at(b, s)) for b in batches for s in lengths}
         piece = Piece(
-            low=max(low, 1) if low else step if step > STEPS[0] else 1,
+            low=max(low, 1) if low else 1 if step == STEPS[0] else step,
             high=high,
-            step=step if step > STEPS[0] else 1,
+            step=1 if step == STEPS[0] else step,
             terms=_interpolate(values, batches, lengths),
         )
         wrong = [(b, s) for b, s in checks if piece.value(b, s) != at(b, s)]

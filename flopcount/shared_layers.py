@@ -12,32 +12,26 @@ another way) raises :class:`SharingRefusedError`, and the step is traced again w
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils import _pytree as pytree
 
+from flopcount.exchange import MODULE_KEYS
+from flopcount.layer_numbers import NUMBERED, SharingRefusedError, hide
+from flopcount.left_behind import Places
+
 if TYPE_CHECKING:
-    from flopcount.ledger import Ledger
     from flopcount.scopes import Watch
 
 FEWEST = 4
 """Families smaller than this are traced in full."""
-NUMBERED = frozenset(
-    """layer_idx layer_id layer_index layer_number layer_num block_idx block_id block_index idx
-    index i layer depth_idx module_name""".split()  # noqa: SIM905
-)
-"""Attributes in which like layers may differ: their own number."""
 PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size)
 SIMPLE = frozenset(PLAIN)
 APPENDED_CACHES = frozenset({"DynamicCache"})
 """Objects that a layer may write to because each layer writes its own row and reads no other."""
-
-
-class SharingRefusedError(Exception):
-    """The step cannot be counted by sharing; internal, the caller traces without."""
 
 
 class Family:
@@ -48,6 +42,7 @@ class Family:
         self.calls: list[RealCall] = []
         self.skipped: list[SkippedCall] = []
         self.seen: set[str] = set()
+        self.members: dict[str, Any] = {}
 
 
 class RealCall:
@@ -60,7 +55,8 @@ class RealCall:
         self.spec: Any = None
         self.leaves: list[Any] = []
         self.fired: set[int] = set()
-        self.forward: Ledger | None = None
+        self.leaves_more = False
+        """Whether it left anything behind beside its results."""
 
     def finish(self, out: Any) -> None:
         """Note the results' shapes and watch which of them receive a gradient."""
@@ -123,8 +119,11 @@ class Sharing:
             self.families.append(family)
             for module in members:
                 path = watch.paths[id(module)]
+                family.members[path] = module
                 # The double's own dictionary takes the replacement and is dropped with it.
                 module.__dict__["forward"] = self._forward(family, path, module.forward)
+                for _, inner in _members(module):
+                    hide(inner)
 
     def _forward(self, family: Family, path: str, original: Callable[..., Any]) -> Any:
         def forward(*args: Any, **kwargs: Any) -> Any:
@@ -142,15 +141,24 @@ class Sharing:
         if path in family.seen:
             raise SharingRefusedError(f"{path} runs twice in one step")
         family.seen.add(path)
-        inputs = Signature(args, kwargs, self.handed_on)
+        with torch._C.DisableTorchFunction():  # our own questions are not the model's
+            inputs = Signature(args, kwargs, self.handed_on)
         model_call = family.calls[-1] if len(family.calls) >= 2 else None
-        if model_call is not None and inputs.repeats(model_call.inputs):
-            _require_equal(family, "forward")
-            out = self._skip(family, model_call, path, inputs)
+        if (
+            model_call is not None
+            and not model_call.leaves_more
+            and inputs.repeats(model_call.inputs)
+        ):
+            if not family.skipped:
+                _require_equal(family, "forward")
+            with torch._C.DisableTorchFunction():
+                out = self._skip(family, model_call, path, inputs)
         else:
             call = RealCall(path, inputs)
             outside = self.watch.ledger.calls_outside(path)
+            places = Places(inner for _, inner in _members(family.members[path]))
             out = original(*args, **kwargs)
+            call.leaves_more = places.are_changed()
             if self.watch.ledger.calls_outside(path) != outside:
                 raise SharingRefusedError(f"{path} runs modules that lie outside it")
             call.finish(out)
@@ -302,20 +310,17 @@ def fingerprint(module: Any) -> Any:
     parts: list[Any] = []
     for name, inner in _members(module):
         state = inner.__dict__
-        if isinstance(inner, torch.jit.ScriptModule):
-            return None
-        if any(state.get(hooks) for hooks in HOOKS):
+        if isinstance(inner, torch.jit.ScriptModule) or any(map(state.get, HOOKS)):
             return None
         parts.append((name, type(inner), inner.training))
         parts += [
-            (key, tuple(tensor.shape), tensor.dtype, tensor.requires_grad)
+            (key, tensor.shape, tensor.dtype, tensor.requires_grad)
             for table in (state["_parameters"], state["_buffers"])
             for key, tensor in table.items()
             if tensor is not None
         ]
-        for key, value in state.items():
-            if key not in INTERNAL and key not in NUMBERED:
-                parts.append((key, _setting(value)))
+        # What every module holds are its tables and hooks, and what to do when it is saved.
+        parts += [(key, _setting(state[key])) for key in state if key not in KNOWN]
     return tuple(parts)
 
 
@@ -341,17 +346,18 @@ HOOKS = (
     "_backward_pre_hooks",
     "forward",
 )
-INTERNAL = frozenset({"_parameters", "_buffers", "_modules", "training", *HOOKS})
+KNOWN = MODULE_KEYS | NUMBERED
 
 
 def _setting(value: Any) -> Any:
     """An attribute as something comparable: plain values by value, everything else by identity."""
-    if type(value) in SIMPLE or isinstance(value, PLAIN):
-        return (type(value).__name__, value)
-    if type(value) in (tuple, list):
-        return (type(value).__name__, *map(_setting, value))
-    if type(value) in (set, frozenset):
-        return (type(value).__name__, *sorted(map(repr, value)))
-    if type(value) is dict or type(value).__name__ == "OrderedDict":
+    kind = type(value)
+    if kind in SIMPLE or isinstance(value, PLAIN):
+        return (kind, value)
+    if kind in (tuple, list):
+        return (kind, *map(_setting, value))
+    if kind in (set, frozenset):
+        return (kind, *sorted(map(repr, value)))
+    if kind in (dict, OrderedDict):
         return ("dict", *((repr(key), _setting(item)) for key, item in value.items()))
     return ("object", id(value))

@@ -18,13 +18,15 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from flopcount.autocasting import autocast_as_on
 from flopcount.dispatch import watching
-from flopcount.doubles import Doubles, FakeDoubles, MetaDoubles, convert_inputs, doubled, reachable
+from flopcount.doubles import Doubles, FakeDoubles, MetaDoubles
 from flopcount.draws import noticing_python_draws
 from flopcount.errors import CountError, FlopcountError
+from flopcount.exchange import convert_inputs, doubled, reachable
 from flopcount.helpers import kept_helpers
 from flopcount.known_values import KnownValues
+from flopcount.layer_numbers import SharingRefusedError
 from flopcount.scopes import Watch
-from flopcount.shared_layers import Sharing, SharingRefusedError
+from flopcount.shared_layers import Sharing
 
 if TYPE_CHECKING:
     from flopcount.ledger import Ledger

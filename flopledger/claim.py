@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from flopledger import fingerprints
+from flopledger import derived_claims, fingerprints
 from flopledger import verdict as bands
 from flopledger.case import AuditCase
 from flopledger.combine import Combined
@@ -21,12 +21,6 @@ from flopledger.verdict import Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: A claim this near (in the logarithm) to a product of stated figures is that product.
-_DERIVED = 0.01
-#: A figure printed more coarsely than this share of it agrees with too much to be recognised.
-_COARSE = 0.03
-#: Utilisations that guidelines and databases assume where nobody measured one.
-_ASSUMED = (0.3, 0.4, 0.5)
 CONVENTION_TOLERANCE = 0.05  #: a claim this near to a convention (in the logarithm) used it
 
 
@@ -92,7 +86,9 @@ def judge(claim: Claim, runs: list[RunAudit], total: Combined | None) -> Judgeme
         outcome, found = _only_asked(found)
     if refuted:
         outcome = Verdict.INCONSISTENT
-    found += _derived(claim, runs)
+    if len(runs) == 1:
+        counts_of_it = [figure for _, figure in _totals(runs)]
+        found += derived_claims.derived(claim, runs[0], counts_of_it)
     return Judgement(verdict=outcome, findings=(*refuted, *found), ratio=model_ratio)
 
 
@@ -198,81 +194,6 @@ def _against_estimate(
     )
     found = [_finding("claim-contradicted", severity, message, claim)]
     return outcome, found + [_fit_finding(one, ratio, claim) for one in fits]
-
-
-def _derived(claim: Claim, runs: list[RunAudit]) -> list[Finding]:
-    """Notice a claim that is device-time x a rate: it agrees with the hours by construction.
-
-    Only where it is not the count as well: a figure that two routes give is nobody's derivation.
-    """
-    value = claim.flop.best
-    if value is None or len(runs) != 1:
-        return []
-    (run,) = runs
-    if any(abs(math.log(value / figure)) < _DERIVED for _, figure in _totals(runs) if figure > 0):
-        return []
-    seconds = run.figures.device_seconds
-    hours = seconds.quantity.best if seconds is not None else None
-    products = _products(run)
-    words = next(
-        (
-            name
-            for name, rate in products
-            if hours is not None and _is_printed_of(claim, hours * rate)
-        ),
-        None,
-    )
-    if words is None:
-        words = _geometric_mean(value, run)
-    if words is None:
-        return []
-    message = (
-        f"the claim of {number(value, 4)} FLOP is {words}: its agreement with the hours confirms "
-        "nothing, since it was derived from them"
-    )
-    return [_finding("circular-evidence", "info", message, claim)]
-
-
-def _is_printed_of(claim: Claim, figure: float) -> bool:
-    """Say whether the claim is ``figure`` as people print it: rounded, or cut after its last digit."""
-    value, low, high = claim.flop.best, claim.flop.low, claim.flop.high
-    assert value is not None
-    if abs(math.log(value / figure)) < _DERIVED:
-        return True
-    if low is None or high is None or (high - low) / value > _COARSE:
-        return False
-    return low <= figure <= value + (high - low)
-
-
-def _products(run: RunAudit) -> list[tuple[str, float]]:
-    """List the rates a device that a claim may have been multiplied up from."""
-    figures, found = run.figures, []
-    rate = figures.device_rate.quantity.best if figures.device_rate is not None else None
-    if rate is not None:
-        found.append(("device-hours x the stated FLOP/s", rate))
-    peak = run.part.peak(figures.precision) if run.part is not None else None
-    if peak is None or peak.best is None:
-        return found
-    for stated, word in ((figures.mfu, "MFU"), (figures.hfu, "HFU")):
-        if stated is not None and stated.quantity.best is not None:
-            found.append(
-                (f"device-hours x peak x the stated {word}", peak.best * stated.quantity.best)
-            )
-    found += [
-        (f"device-hours x peak x an assumed {share:g}", peak.best * share) for share in _ASSUMED
-    ]
-    return found
-
-
-def _geometric_mean(value: float, run: RunAudit) -> str | None:
-    """Notice a figure between two routes: their geometric mean, as databases publish it."""
-    for pair in run.pairs:
-        one, two = pair.first.flop.best, pair.second.flop.best
-        if one is None or two is None or abs(math.log(one / two)) < 0.1 or pair.second.from_prior:
-            continue
-        if abs(math.log(value / math.sqrt(one * two))) < _DERIVED:
-            return f"the geometric mean of {pair.first.method} and {pair.second.method}"
-    return None
 
 
 def _one_sided(claim: Claim, total: Combined) -> Verdict:

@@ -8,16 +8,18 @@ visible, and a disagreement of more than 2% is a finding.
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from flopledger import coverage, job_width, log_parts, recorded_figures, telemetry
 from flopledger.case import AuditCase
-from flopledger.coverage import Coverage
 from flopledger.facts import Fact, Finding, Grade
 from flopledger.inputs import Input, RunFigures
 from flopledger.logs import Evidence, EvidenceFile, Resolved, RunFacts
 from flopledger.quantity import Quantity, at_least, at_most, exact
-from flopledger.telemetry import Telemetry
 from flopledger.text import factor, number, share
+
+if TYPE_CHECKING:
+    from flopledger.coverage import Coverage
+    from flopledger.telemetry import Telemetry
 
 TOLERANCE = 0.02
 
@@ -48,8 +50,8 @@ class Completed:
 
     figures: RunFigures
     found: RunFacts
-    telemetry: Telemetry | None  #: recordings among the evidence
-    coverage: Coverage | None = None  #: how much of the run they saw
+    telemetry: "Telemetry | None"  #: recordings among the evidence
+    coverage: "Coverage | None" = None  #: how much of the run they saw
     facts: tuple[Fact, ...]
     findings: tuple[Finding, ...]
     digests: dict[str, str]  #: SHA-256 of each evidence file that was read
@@ -63,6 +65,8 @@ def complete(case: AuditCase, index: int, run: RunFigures) -> Completed:
         return Completed(
             figures=run, found=RunFacts(), telemetry=None, facts=(), findings=(), digests={}
         )
+    # A case without evidence need not wait for what reads it.
+    from flopledger import coverage, job_width, log_parts, recorded_figures, telemetry
     from flopledger.logs import assemble, read
 
     evidence = read(files)

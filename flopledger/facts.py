@@ -77,6 +77,7 @@ NAMES: dict[str, tuple[str | None, str]] = {
     "evaluation_seconds": ("s", "part of the timed window that was evaluation"),
     "seen_seconds": ("s", "from start to the last event of a log that breaks off"),
     "stamps_begin": ("s", "stamp of the first step that a log shows; its zone is unknown"),
+    "log_opening": (None, "digest of a log's first steps as printed, where they have no stamps"),
     "recorded_from": ("unix s", "when the first recorded process began to train"),
     "recorded_until": ("unix s", "when a recorded process last did anything"),
     "events_begin": ("unix s", "first scalar of an event file"),

@@ -34,7 +34,7 @@ def judge(
     steps, more = found.steps, _more(run, found)
     if steps is None or not steps.number or more is None or more <= 1 + _SAME:
         return found, ()
-    begun = max((float(fact.value) for fact in evidence.named("first_step")), default=0.0)
+    begun = _begun(found, steps)
     planned = max((float(fact.value) for fact in evidence.named("planned_steps")), default=0.0)
     last = begun + steps.number
     if begun == 0 and last >= planned * (1 - _SAME):
@@ -46,6 +46,16 @@ def judge(
         if figure is not None and figure.bound == "exact":
             changes[name] = replace(figure, bound="at least")
     return replace(found, **changes), tuple(findings)  # type: ignore[arg-type]
+
+
+def _begun(found: RunFacts, steps: Resolved) -> float:
+    """Give the step before the first one of the log that the steps were taken from."""
+    first = found.first_step
+    if first is None:
+        return 0.0
+    facts = (*first.facts, *first.alternatives)
+    same = [fact for fact in facts if fact.file == steps.facts[0].file]
+    return float(same[0].value) if same else 0.0
 
 
 def narrowed(coverage: Coverage | None, *, is_part: bool) -> Coverage | None:

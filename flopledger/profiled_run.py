@@ -18,9 +18,10 @@ from flopledger.errors import FlopledgerError
 from flopledger.process_tree import LAUNCHERS, attribute
 from flopledger.run_child import AWAITED, Ended, run_child
 from flopledger.run_launches import continued, earlier_summary, manifest_name, one_at_a_time
-from flopledger.run_manifest import manifest, redacted
+from flopledger.run_manifest import manifest
 from flopledger.run_steps import add_steps
 from flopledger.run_summary import RunFacts, save, summarise
+from flopledger.secret_values import redacted
 from profilers.sampler import Sampler, SamplerError, SamplerSettings
 
 READY_SECONDS = 15.0

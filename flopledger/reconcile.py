@@ -1,6 +1,7 @@
 """Set the routes of one run side by side: do they agree, and what would their difference mean?"""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from flopledger import scope, throughput
 from flopledger import verdict as bands
@@ -26,8 +27,10 @@ from flopledger.run_checks import (
     utilisation_check,
 )
 from flopledger.statement_checks import counter_check, document_check, statement_check
-from flopledger.telemetry_view import TelemetryView
 from flopledger.verdict import Verdict
+
+if TYPE_CHECKING:
+    from flopledger.telemetry_view import TelemetryView
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -54,7 +57,7 @@ class RunAudit:
     passes: tuple[Pass, ...] = ()
     facts: tuple[Fact, ...] = ()  #: everything that its evidence says, conflicts included
     evidence_digests: dict[str, str] = field(default_factory=dict)  #: SHA-256 by file name
-    telemetry: TelemetryView | None = None  #: its recordings, thinned for display
+    telemetry: "TelemetryView | None" = None  #: its recordings, thinned for display
 
     @property
     def model_flop(self) -> Interval:

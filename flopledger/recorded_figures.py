@@ -12,6 +12,8 @@ from flopledger.logs.run_facts import Recorded, Resolved
 if TYPE_CHECKING:
     from flopledger.coverage import Coverage
 
+#: Where a record's ledgers lie in it: the beginning of the place of every fact that is read from them.
+LEDGERS = "steps/rank="
 #: What a record says of itself, and other documents may say of the whole job.
 _OF_JOB = ("accelerator_count", "accelerator_seconds", "timed_seconds", "wall_seconds")
 
@@ -21,6 +23,8 @@ def of_ledgers(found: RunFacts, records: Sequence[str]) -> RunFacts:
     count, seconds = found.accelerator_count, found.timed_seconds
     if found.recorded is not None or count is None or seconds is None or not records:
         return found
+    if not all(fact.locator.startswith(LEDGERS) for one in (count, seconds) for fact in one.facts):
+        return found  # a folder of plain logs
     own = Recorded(
         scope="device",
         devices=int(count.number),

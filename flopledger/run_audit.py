@@ -8,7 +8,6 @@ from flopledger import (
     implied_peak,
     inputs,
     parts,
-    telemetry_view,
     throughput,
 )
 from flopledger.case import AuditCase
@@ -86,6 +85,10 @@ def audit_run(
         passes=beside,
         beside=(pace_check(run, estimates, seen.pace, known.coverage),),
     )
+    if known.telemetry is None:
+        return audited
+    from flopledger import telemetry_view
+
     return replace(audited, telemetry=telemetry_view.thin(known.telemetry))
 
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from flopledger.secret_values import names_a_secret, redacted, without_secrets
+
 SCHEMA = "flopledger/run/1"
-_SECRET = re.compile(r"(?i)(token|secret|passw|(api|access|private)[-_]?key|credential|auth)")
-_HIDDEN = "<redacted>"
 _PACKAGES = (
     "torch", "transformers", "accelerate", "lightning", "deepspeed", "megatron-core", "jax",
     "tensorflow", "numpy", "nvidia-ml-py", "pyarrow", "flopledger",
@@ -33,25 +33,6 @@ def manifest(command: Sequence[str], environment: Mapping[str, str]) -> dict[str
     }
 
 
-def redacted(command: Sequence[str]) -> list[str]:
-    """Return the command line with the values of secret-looking options hidden."""
-    shown: list[str] = []
-    hide_next = False
-    for word in command:
-        if hide_next and not word.startswith("-"):
-            shown.append(_HIDDEN)
-            hide_next = False
-            continue
-        hide_next = False
-        name, equals, _ = word.partition("=")
-        if _SECRET.search(name) and (name.startswith("-") or equals):
-            shown.append(f"{name}={_HIDDEN}" if equals else word)
-            hide_next = not equals
-        else:
-            shown.append(word)
-    return shown
-
-
 def environment_digest(environment: Mapping[str, str]) -> dict[str, Any]:
     """Return one digest over all variables, and those that decide where training runs."""
     whole = "\0".join(f"{name}={environment[name]}" for name in sorted(environment))
@@ -63,9 +44,9 @@ def environment_digest(environment: Mapping[str, str]) -> dict[str, Any]:
         "sha256": hashlib.sha256(whole.encode("utf-8", "surrogateescape")).hexdigest(),
         "variables": len(environment),
         "shown": {
-            name: value
+            name: without_secrets(value)
             for name, value in sorted(environment.items())
-            if telling.match(name) and not _SECRET.search(name)
+            if telling.match(name) and not names_a_secret(name)
         },
     }
 

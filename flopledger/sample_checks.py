@@ -7,8 +7,8 @@ at which the devices cannot have done the work. Which stretch was recorded someb
 """
 
 import math
+from typing import TYPE_CHECKING
 
-from flopledger.coverage import Coverage
 from flopledger.estimate import ComputeEstimate
 from flopledger.inputs import RunFigures
 from flopledger.methods import priors
@@ -18,12 +18,15 @@ from flopledger.run_checks import Check, architecture_route, finding_of
 from flopledger.text import factor, number
 from flopledger.verdict import Verdict
 
+if TYPE_CHECKING:
+    from flopledger.coverage import Coverage
+
 
 def pace_check(
     run: RunFigures,
     estimates: list[ComputeEstimate],
     pace: Interval | None,
-    coverage: Coverage | None,
+    coverage: "Coverage | None",
 ) -> Check:
     """Hold the recorded ``pace`` (executed FLOP/s a device) against work over hours."""
     route, seconds = architecture_route(estimates), run.device_seconds

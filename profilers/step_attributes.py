@@ -7,7 +7,8 @@ identity; only where one differs is looked closer. No torch is imported here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+import os
+from collections.abc import Callable, Hashable, Iterator, Mapping, Set
 from contextlib import contextmanager, suppress
 from functools import partial
 from operator import is_
@@ -26,6 +27,7 @@ from profilers.step_places import (
     canonical,
     content_of,
     form_of,
+    has_graph,
     holds,
     hollow,
     is_settings,
@@ -54,6 +56,10 @@ INERT = frozenset(
     }
 )  # fmt: skip
 """Modules of torch whose attributes decide nothing of their products."""
+
+
+ENVIRONMENT = frozenset({"environ", "getenv"})
+"""Names by which the process's environment is read."""
 
 
 class State:
@@ -101,8 +107,10 @@ class State:
 class Attributes:
     """Watches the attributes of one model."""
 
-    def __init__(self, torch: Any) -> None:
+    def __init__(self, torch: Any, moving: Set[Name] = frozenset()) -> None:
+        """Take torch, and the places of buffers that the program exchanges."""
         self._torch = torch
+        self._moving, self._moved = moving, 0
         self._own = frozenset(vars(torch.nn.Module())) - {"training"}
         self._states: dict[Hashable, State] = {}
         self._judged: dict[Name, tuple[bool, Any]] = {}
@@ -126,10 +134,14 @@ class Attributes:
         """Places that are compared by their form: tensors and containers of them, which are never
         held, and what is made anew for each call."""
         self._forms: list[Any] = []
+        self._still: list[Place] = []
+        """Buffers, which are not compared until the program exchanges one."""
         self.sized: list[Any] = []
         self.sizes: list[int] = []
         self.more = False
         """Whether there is something to compare beside items and sizes (``alike``)."""
+        self.graphs = False
+        """Whether a tensor among them has a graph of its own: a backward may go on there."""
         self._owners: dict[int, Name] = {}
         """By a container's id, where it is kept."""
         self._objects: dict[int, Any] = {}
@@ -184,10 +196,11 @@ class Attributes:
         state = self._states.get(key)
         if state is None:
             places = [(holder, name) for holder, name, _ in self._all()]
-            shapes = [hollow(holder[name], self._torch) for holder, name in self._tensors]
-            forms = dict(zip(map(named, self._tensors), self._forms, strict=True))
+            tensors = [*self._tensors, *self._still]
+            shapes = [hollow(holder[name], self._torch) for holder, name in tensors]
+            forms = {named(place): form_of(place[0][place[1]]) for place in tensors}
             contents = [(each, self._same(content_of(each))) for each in self.sized]
-            state = State([*places, *self._tensors], [*values, *shapes], forms, contents)
+            state = State([*places, *tensors], [*values, *shapes], forms, contents)
             self._states[key] = state
             while len(self._states) > MOST_STATES:
                 del self._states[next(iter(self._states))]
@@ -250,8 +263,13 @@ class Attributes:
     def refresh(self, module: Any) -> None:
         """Something was registered somewhere: look at everything anew if the model has other parts."""
         tables = [part.__dict__ for part in module.modules()]
-        if len(tables) != len(self._tables) or not all(map(is_, tables, self._tables)):
-            self._tables = tables
+        known = self._tables
+        if (
+            len(tables) != len(known)
+            or len(self._moving) != self._moved
+            or not all(map(is_, tables, known))
+        ):
+            self._tables, self._moved = tables, len(self._moving)
             self.forget()
 
     def _idle(self, name: Name) -> bool:
@@ -271,6 +289,7 @@ class Attributes:
                 self.sized.append(children)
             kind = type(part)
             home = kind.__module__
+            self._buffers(table.get("_buffers"))
             if home.startswith("torch.nn.modules") and kind.__name__ in INERT:
                 continue
             if home.startswith("torch.") and not home.startswith("torch.nn.modules"):
@@ -286,6 +305,14 @@ class Attributes:
         self._forms = [form_of(holder[name]) for holder, name in self._tensors]
         self.sizes = list(map(len, self.sized))
         self.more = bool(self._fields or self._tensors)
+        self.graphs = any(has_graph(form) for form in self._forms)
+
+    def _buffers(self, buffers: Any) -> None:
+        for name in buffers or ():
+            moves = (id(buffers), name) in self._moving
+            if buffers[name] is not None and len(self._still) < MOST_ITEMS:
+                self._objects[id(buffers)] = buffers
+                (self._tensors if moves else self._still).append((buffers, name))
 
     def _table(
         self, table: Mapping[Any, Any], depth: int, leave: frozenset[str] = frozenset()
@@ -306,6 +333,8 @@ class Attributes:
             self._watch(holder, name, value)
             if isinstance(value, type) and depth and root_of(value) not in LIBRARIES:
                 self._class(value)
+            elif kind is FunctionType:
+                self._look_into(value)
         elif isinstance(value, list | dict | set):
             self._watch(holder, name, value)
             self._inside(value, (id(holder), name), depth)
@@ -364,12 +393,29 @@ class Attributes:
             elif isinstance(function, FunctionType) and function.__module__ == kind.__module__:
                 self._function(function)
 
+    def _look_into(self, function: FunctionType) -> None:
+        home = function.__module__ or ""
+        if id(function) not in self._objects and home.partition(".")[0] not in LIBRARIES:
+            self._objects[id(function)] = function
+            self._function(function)
+
     def _function(self, function: FunctionType) -> None:
-        """Settings that a method reads from its module's globals or from around it."""
+        """Settings that a method reads from its module's globals or from around it.
+
+        Also those that it reads by a function of its own module, and the environment's.
+        """
         world = function.__globals__
         for name in names_in(function.__code__):
             value = world.get(name)
-            if name in world and (type(value) in PLAIN or type(value) in (list, dict)):
+            kind: type = type(value)
+            if name in ENVIRONMENT:
+                self._table(os.environ._data, 0)  # type: ignore[attr-defined]
+            if name not in world:
+                continue
+            if isinstance(value, FunctionType):
+                if value.__module__ == function.__module__:
+                    self._look_into(value)
+            elif kind in PLAIN or kind in (list, dict) or root_of(kind) not in LIBRARIES:
                 self._take(world, name, value, 1)
         for cell in function.__closure__ or ():
             with suppress(ValueError):  # an empty cell

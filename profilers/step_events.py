@@ -23,7 +23,10 @@ FIRING = 5
 """Facts of one arrival of a gradient: graph task, grad mode, time (ns), the output's place, and what
 the pass was asked for (:mod:`profilers.step_passes`; 0 for everything)."""
 RAISED = -1
-"""In place of arrivals: the call raised."""
+"""In place of arrivals: the call raised; or, in a backward, only some of it was computed again."""
+
+STOPPED = -2
+"""The same, where torch's checkpoint stopped it as soon as it had what was needed."""
 
 Call = tuple["Kind", list[int], int, bool]
 """An outermost call as the hot path notes it, when it begins: its kind, a list for what is still to
@@ -85,16 +88,18 @@ class Kind:
         *,
         doubled: tuple[bool, ...] = (),
         raised: bool = False,
+        stopped: bool = False,
     ) -> Variant:
         """What became of a call of this kind; the same object for the same."""
         if not any(asked):
             asked = ()
         if not any(doubled):
             doubled = ()
-        key = (mode, passes, asked, doubled, raised)
+        key = (mode, passes, asked, doubled, raised, stopped)
         found = self.variants.get(key)
         if found is None:
             found = Variant(self, mode, passes, asked, doubled=doubled, raised=raised)
+            found.stopped = stopped
             self.variants[key] = found
         return found
 
@@ -108,7 +113,9 @@ class Kind:
         if not fired:
             return self.variant("again" if again else "forward")
         if fired[0] == RAISED:
-            return self.variant("forward", raised=True)
+            return self.variant("again" if again else "forward", raised=True)
+        if fired[0] == STOPPED:
+            return self.variant("again", stopped=True)
         tasks: dict[tuple[int, int, bool], set[int]] = {}
         for at in range(0, len(fired), FIRING):
             task = (fired[at], fired[at + 4], bool(fired[at + 1]))
@@ -122,7 +129,7 @@ class Kind:
 class Variant:
     """A kind of call and what became of it."""
 
-    __slots__ = ("asked", "data", "doubled", "kind", "mode", "passes", "raised")
+    __slots__ = ("asked", "data", "doubled", "kind", "mode", "passes", "raised", "stopped")
 
     def __init__(
         self,
@@ -143,6 +150,8 @@ class Variant:
         """Whether each backward was itself recorded for differentiation; empty where none was."""
         self.raised = raised
         """The call raised; nobody knows how far it came."""
+        self.stopped = False
+        """A checkpoint stopped it when it had recomputed what was needed."""
         self.data: Any = None
         """The listener's own."""
 

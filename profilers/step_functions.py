@@ -1,4 +1,4 @@
-"""What a program's own ``autograd.Function`` may compute, read from its code.
+"""What a program's own ``autograd.Function``, or its hook, may compute, read from its code.
 
 One that reverses a gradient or rounds straight through costs no product; one that fuses a head with
 its loss does. Which it is cannot be seen in a graph. So the names in its code are read: where all of
@@ -10,7 +10,7 @@ from __future__ import annotations
 import dis
 from functools import lru_cache
 from itertools import pairwise
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Any
 
 TORCH = ("torch.distributed", "torch.nn.parallel", "torch.nn.utils", "torch.cuda")
@@ -28,6 +28,12 @@ KNOWN = frozenset(
 )
 """Names that compute no product."""
 PRODUCTS = ("@", "@=")
+WORK = frozenset(
+    """addbmm addmm addmv baddbmm bilinear bmm cdist chain_matmul conv1d conv2d conv3d corrcoef cov dot einsum
+    inner linear matmul matrix_exp matrix_power mm multi_dot mv scaled_dot_product_attention
+    tensordot""".split()  # noqa: SIM905
+)
+"""Names of products."""
 
 
 def is_harmless(function: type, node: Any) -> bool:
@@ -41,14 +47,14 @@ def is_harmless(function: type, node: Any) -> bool:
 
 @lru_cache(maxsize=1024)
 def _is_plain(function: type) -> bool:
-    codes = [
-        getattr(getattr(item, "__func__", item), "__code__", None)
+    items = [
+        getattr(item, "__func__", item)
         for kind in function.__mro__
         if kind.__module__.partition(".")[0] != "torch"
         for item in vars(kind).values()
-        if callable(item) or hasattr(item, "__func__")
     ]
-    return all(isinstance(code, CodeType) and _computes_nothing(code) for code in codes)
+    codes = [item.__code__ for item in items if isinstance(item, FunctionType)]
+    return bool(codes) and _computes_nothing(*codes)
 
 
 def _is_product(step: dis.Instruction) -> bool:
@@ -57,24 +63,52 @@ def _is_product(step: dis.Instruction) -> bool:
     )
 
 
-def _computes_nothing(code: CodeType) -> bool:
+def may_compute(hook: Any) -> bool:
+    """Whether a hook of the program's may compute products: what it returns takes part in the model.
+
+    One that returns nothing and names no product only looks on, as those do that keep activations.
+    """
+    function = getattr(hook, "func", hook)
+    code = getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
+    if not isinstance(code, CodeType):
+        return True
+    return not _computes_nothing(code) and not (_only_looks(code) and _returns_nothing(code))
+
+
+def _only_looks(code: CodeType) -> bool:
+    return WORK.isdisjoint(code.co_names) and not any(
+        _is_product(step) or (isinstance(step.argval, CodeType) and not _only_looks(step.argval))
+        for step in dis.get_instructions(code)
+    )
+
+
+def _returns_nothing(code: CodeType) -> bool:
+    steps = list(dis.get_instructions(code))
+    return all(
+        one.opname == "LOAD_CONST" and one.argval is None
+        for one, other in pairwise(steps)
+        if other.opname == "RETURN_VALUE"
+    ) and all(step.argval is None for step in steps if step.opname == "RETURN_CONST")
+
+
+def _computes_nothing(*codes: CodeType) -> bool:
     names: set[str] = set()
     kept: set[str] = set()
-    steps = list(dis.get_instructions(code))
-    for one, other in pairwise(steps):
-        if {one.opname, other.opname} == {"PUSH_NULL", "LOAD_FAST"}:
-            return False  # calls what it was given
-    for step in steps:
-        if step.opname == "STORE_ATTR":
-            kept.add(step.argval)
-        elif step.opname == "LOAD_METHOD" and step.argval in kept:
-            return False
-        elif step.opname.startswith(
-            ("LOAD_ATTR", "LOAD_DEREF", "LOAD_GLOBAL", "LOAD_METHOD", "LOAD_NAME")
-        ):
-            names.add(step.argval)
-        elif step.opname.startswith("IMPORT") or _is_product(step):
-            return False
-        if isinstance(step.argval, CodeType) and not _computes_nothing(step.argval):
-            return False
-    return names <= KNOWN | kept
+    waiting = list(codes)
+    while waiting:
+        steps = list(dis.get_instructions(waiting.pop()))
+        for one, other in pairwise(steps):
+            if {one.opname, other.opname} == {"PUSH_NULL", "LOAD_FAST"}:
+                return False  # calls what it was given
+        for step in steps:
+            if step.opname.startswith("IMPORT") or _is_product(step):
+                return False
+            if isinstance(step.argval, CodeType):
+                waiting.append(step.argval)
+            elif step.opname == "STORE_ATTR":
+                kept.add(step.argval)
+            elif step.opname == "LOAD_METHOD":
+                names.add(f"{step.argval}()")
+            elif step.opname.startswith(("LOAD_ATTR", "LOAD_DEREF", "LOAD_GLOBAL", "LOAD_NAME")):
+                names.add(step.argval)
+    return names <= KNOWN | kept | {f"{name}()" for name in KNOWN}

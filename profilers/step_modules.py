@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.compiler import is_dynamo_compiling
 from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
     register_module_module_registration_hook,
     register_module_parameter_registration_hook,
 )
@@ -42,6 +43,13 @@ NOT_FREE = frozenset({"MultiheadAttention", "Sequential", "Container"})
 """Classes from there that have products, or whatever lies inside of them."""
 
 
+OWN = frozenset(vars(torch.nn.Module()))
+"""Attributes that every module has."""
+MOST_MOVING = 4096
+MOST_HIDDEN = 64
+"""Items of one container that are looked at for modules."""
+
+
 class Modules:
     """Keeps the seams of one observer."""
 
@@ -49,6 +57,8 @@ class Modules:
         """Take whose seams they are."""
         self.observer = observer
         self.seams: weakref.WeakSet[Seam] = weakref.WeakSet()
+        self.moving: set[tuple[int, str]] = set()
+        """Buffers that the program exchanged, by the id of what holds them, and their name."""
         self._pid = os.getpid()
 
     # ------------------------------------------------------------ giving and taking seams
@@ -139,6 +149,29 @@ class Modules:
             self.disarm(seam)
         return states, seams
 
+    def hidden(self, whole: Any) -> Iterator[Any]:
+        """Modules that a model holds unregistered, as in a list: no children, and yet parts of it."""
+        seen = set(map(id, whole.modules()))
+        for part in whole.modules():
+            for name, value in part.__dict__.items():
+                if type(value) not in (list, tuple, dict) or name in OWN:
+                    continue
+                for item in list(value.values() if isinstance(value, dict) else value)[
+                    :MOST_HIDDEN
+                ]:
+                    if isinstance(item, torch.nn.Module) and id(item) not in seen:
+                        seen.update(map(id, item.modules()))
+                        yield item
+
+    def reshaped(self) -> bool:
+        """Whether a parameter's data were exchanged for some of another shape, which nothing tells."""
+        found = False
+        for seam in list(self.seams):
+            if seam.parameters and seam.epoch == self.observer.epoch and seam.shapes != seam.now():
+                found = True
+                self.observer.epoch += 1
+        return found
+
     def restore(self, states: list[dict[str, Any]], seams: list[Seam]) -> None:
         """Put back the seams inside a model, of which some may be gone since its call began."""
         for state, seam in zip(states, seams, strict=True):
@@ -162,9 +195,11 @@ class Modules:
         """Give modules that are made or copied from now on their seam at once."""
         yield register_module_module_registration_hook(self._registered).remove
         yield register_module_parameter_registration_hook(self._registered).remove
+        yield register_module_buffer_registration_hook(self._moved).remove
         for name in MAKING:
             yield wrapped(torch.nn.Module, name, self._made)
         yield wrapped(torch.nn.Module, "compile", self._compiled)
+        yield wrapped(torch.nn.Module, "_apply", self._converted)
         yield _unseen_by_script()
         yield _exchanging(self._exchanged)
 
@@ -178,6 +213,19 @@ class Modules:
     def _made(self, module: Any) -> None:
         if self._is_ours() and is_module(module) and not is_free(module):
             self.arm(module)
+
+    def _moved(self, module: Any, name: str, _buffer: Any) -> None:
+        """A buffer gets another tensor, perhaps of another shape: a memory bank that grows."""
+        buffers = module.__dict__["_buffers"]
+        place = (id(buffers), name)
+        if name in buffers and place not in self.moving and len(self.moving) < MOST_MOVING:
+            self.moving.add(place)
+            self.observer.epoch += 1
+
+    def _converted(self, _module: Any) -> None:
+        """Parameters got another dtype or device in place (``model.half()``)."""
+        if self._is_ours():
+            self.observer.epoch += 1
 
     def _registered(self, _module: Any, name: str, child: Any) -> None:
         self.observer.epoch += 1
@@ -243,10 +291,11 @@ def wrapped(owner: Any, name: str, tell: Callable[[Any], None]) -> Undo:
     original = owner.__dict__[name]
 
     @functools.wraps(original)
-    def method(self: Any, *args: Any, **kwargs: Any) -> None:
-        original(self, *args, **kwargs)
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        found = original(self, *args, **kwargs)
         if method.tell is not None:  # type: ignore[attr-defined]
             method.tell(self)  # type: ignore[attr-defined]
+        return found
 
     method.tell = tell  # type: ignore[attr-defined]
     setattr(owner, name, method)

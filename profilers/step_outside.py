@@ -23,7 +23,7 @@ from profilers.step_functions import is_harmless
 MARK = "flopledger-output"
 """In a node's metadata: the output of a call that was seen (profilers.step_seam), and its span."""
 DONE = "flopledger-counted"
-CLEAN = (-1, -1)
+CLEAN = (-1, -1, -1)
 """As a mark: nothing that the program computed itself went into the call."""
 MOST_SPANS = 4096
 """So many calls are remembered by what they added to the graph."""
@@ -58,8 +58,8 @@ OTHERS = (
 UNWATCHED = "a backward into a model by no output that was seen"
 AGAIN = "a product of the program's own in a checkpoint, which may be computed again"
 
-Span = tuple[int, int]
-"""Numbers of the first node that a call made, and of the first one after it."""
+Span = tuple[int, int, int]
+"""Numbers of the first node that a call made, and of the first one after it; and whose call it was."""
 Product = tuple[str, int, int]
 """Dtype that went in, FLOP of the forward, FLOP of the backward."""
 

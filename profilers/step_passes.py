@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from profilers.step_outside import MARK
@@ -115,6 +116,11 @@ class Ours(threading.local):
 OURS = Ours()
 LOOKING = [False]
 """Whether somebody wants to see the graph before a pass that reaches everything."""
+MOST_ROOTS = 256
+_ROOTS: set[tuple[type, ...]] = set()
+"""How graphs ended so far, by their last node and those that lead to it: a new way, as with a further
+term of the loss, is looked at."""
+_node = itemgetter(0)
 
 
 def watch(
@@ -141,9 +147,15 @@ def watch(
 
     def run_backward(outputs: Any, *rest: Any, **named: Any) -> Any:
         wanted = rest[3] if len(rest) > 3 else None
-        if LOOKING[0] and not OURS.depth:
-            with suppress(Exception):  # never into the program
-                begins(outputs, not (wanted or rest[2]))
+        if not OURS.depth:
+            try:
+                node = outputs[0].grad_fn
+                root = (type(node), *map(type, map(_node, node.next_functions)))
+                if LOOKING[0] or (root not in _ROOTS and len(_ROOTS) < MOST_ROOTS):
+                    _ROOTS.add(root)
+                    begins(outputs, not (wanted or rest[2]))
+            except Exception:  # noqa: BLE001, S110 - never into the program
+                pass
         if GradientEdge in map(type, outputs) and not OURS.depth:
             with suppress(Exception):  # never into the program
                 if any(type(e) is GradientEdge and MARK not in e.node.metadata for e in outputs):
@@ -165,6 +177,7 @@ def watch(
                 differentiated(began, found, is_linear(outputs, rest[0]))
         return found
 
+    _ROOTS.clear()
     torch.autograd._engine_run_backward = run_backward
 
     def undo() -> None:

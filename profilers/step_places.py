@@ -37,6 +37,8 @@ Name = tuple[int, Any]
 KEPT = object()
 """In place of a value: a container or an object, whose contents are places of their own."""
 MISSING = object()
+GRAPH = "requires a gradient"
+"""In the form of a tensor."""
 
 
 def named(place: Place) -> Name:
@@ -142,7 +144,11 @@ def form_of(value: Any, depth: int = 3) -> Hashable:
     """Shapes of tensors and their order, however they are kept."""
     shape = getattr(value, "shape", None)
     if shape is not None:
-        return "nested" if getattr(value, "is_nested", False) else (tuple(shape), value.dtype)
+        if getattr(value, "is_nested", False):
+            return "nested"
+        if getattr(value, "requires_grad", False):
+            return tuple(shape), value.dtype, GRAPH
+        return tuple(shape), value.dtype
     if isinstance(value, dict) and depth:
         return (
             len(value),
@@ -154,14 +160,23 @@ def form_of(value: Any, depth: int = 3) -> Hashable:
     return value if type(value) in PLAIN else type(value).__name__
 
 
+def has_graph(form: Any) -> bool:
+    """Whether a tensor of a form can be differentiated further."""
+    return isinstance(form, tuple) and (
+        (len(form) == 3 and form[2] is GRAPH) or any(map(has_graph, form))
+    )
+
+
 def hollow(value: Any, torch: Any) -> Any:
     """The same without storage."""
+    made: Any
     if isinstance(value, torch.Tensor):
         if value.is_nested:
             return KEPT
-        return torch.empty(value.shape, dtype=value.dtype, device="meta")
+        made = torch.empty(value.shape, dtype=value.dtype, device="meta")
+        return made.requires_grad_(value.requires_grad)
     if isinstance(value, dict):
-        made: Any = {key: hollow(item, torch) for key, item in value.items()}
+        made = {key: hollow(item, torch) for key, item in value.items()}
         return KEPT if any(item is KEPT for item in made.values()) else made
     if type(value) in (list, tuple):
         made = [hollow(item, torch) for item in value]

@@ -32,11 +32,12 @@ from torch._C._dynamo.eval_frame import (
     _FrameExecStrategy,
     set_code_exec_strategy,
 )
+from torch.autograd import forward_ad
 from torch.compiler import is_dynamo_compiling
 
-from profilers import step_passes
+from profilers import step_again, step_passes
 from profilers.step_attributes import Attributes
-from profilers.step_events import RAISED, Call, Kind
+from profilers.step_events import RAISED, STOPPED, Call, Kind
 from profilers.step_outside import CLEAN, MARK, Span, mark_of
 from profilers.step_signature import MOST_OUTPUTS, Signer, text_of, tokens_of
 
@@ -184,9 +185,11 @@ class Seam:
                 out = module._call_impl(*args, **kwargs)  # type: ignore[union-attr]
             else:
                 out = onwards(inner, module, args, kwargs)
-        except BaseException:
+        except BaseException as error:
             if call is not None and not call[3]:
                 call[1].append(RAISED)
+            elif call is not None and type(error).__name__ == step_again.STOP:
+                call[1].append(STOPPED)
             raise
         finally:
             here.depth = 0
@@ -196,7 +199,7 @@ class Seam:
             else:
                 observer.modules.restore(states, inside)
         if call is not None:
-            mark = (first, _sequence())
+            mark = (first, _sequence(), id(self))
             observer.spans.append(mark)
             if _looking[0]:
                 mark = self.mark(mark, args, kwargs)
@@ -208,12 +211,14 @@ class Seam:
         observer = self.observer
         try:
             if tracing_state() is not None:
-                return None  # TorchScript records what runs, even a shape that is asked for
+                return None  # TorchScript records whatever runs, even a shape that is asked for
             if self.epoch != observer.epoch:
                 self.refresh(module)
             again = graph_task() != -1
             if again:
-                if self.serial != observer.serial:
+                if self.serial < 0 or step_again.is_models_own(
+                    torch._C, module, observer.calls(), observer.modules.seams
+                ):
                     return None  # recomputation inside a model that is counted as a whole
             else:
                 if observer.compiled.stepped:
@@ -236,6 +241,8 @@ class Seam:
                 return None
             self.serial = observer.serial
             call: Call = (kind, [], _now(), again)
+            if again and step_again.is_partial(torch._C):
+                call[1].append(RAISED)
             observer.log.append(call)
             return call
         except Exception as error:  # noqa: BLE001 - never into the program
@@ -290,6 +297,8 @@ class Seam:
     def mark(self, span: Span, args: Any, kwargs: Any) -> Span:
         """The mark of a call's outputs, while graphs are looked at."""
         try:
+            if self.attributes.graphs:
+                return span  # what it kept of an earlier call leads on
             return mark_of(span, signer.inputs(args, kwargs), self.observer.calls())
         except Exception as error:  # noqa: BLE001 - never into the program
             self.observer.trouble("a call's inputs", error)
@@ -332,12 +341,18 @@ class Seam:
         self.parameters = list(module.parameters())
         self.plain = all(type(parameter) is torch.nn.Parameter for parameter in self.parameters)
         self.device = self.parameters[0].device.type if self.parameters else "cpu"
-        self.shapes = Shapes(tuple(parameter.shape) for parameter in self.parameters)
+        for part in self.observer.modules.hidden(module):
+            self.parameters += part.parameters()
+        self.shapes = self.now()
         if self.attributes is None:
-            self.attributes = Attributes(torch)
+            self.attributes = Attributes(torch, self.observer.modules.moving)
         self.attributes.refresh(module)
         self.states, self.inside = self.observer.modules.within(module)
         self.epoch = self.observer.epoch
+
+    def now(self) -> Shapes:
+        """What the parameters look like."""
+        return Shapes((tuple(item.shape), item.dtype) for item in self.parameters)
 
     def new_kind(self, key: Hashable, module: Any, args: Any, kwargs: Any) -> Kind:
         """Describe a kind of call that was not seen before."""
@@ -350,7 +365,10 @@ class Seam:
         kind.real = not any(t.is_meta or type(t).__name__ == "FakeTensor" for t in tensors)
         kind.tokens, kind.samples = tokens_of(kwargs, tensors)
         kind.device = self.device
-        kind.transformed = torch._C._functorch.peek_interpreter_stack() is not None
+        kind.transformed = (
+            torch._C._functorch.peek_interpreter_stack() is not None
+            or forward_ad._current_level >= 0
+        )
         kind.graded = is_grad_enabled()
         kind.watched = kind.graded and not kind.transformed
         kind.aside = not kind.graded and not module.training

@@ -3,14 +3,18 @@
 No torch is imported here; the class of tensors is handed in by :mod:`profilers.steps`.
 """
 
+from collections import deque
 from collections.abc import Mapping
 from hashlib import blake2b
+from itertools import islice
 from typing import Any
 
 PLAIN = (int, str, bool, bytes, type(None))
 DEPTH = 6
 MOST_ITEMS = 64
 """Items of one container that are looked at; caches repeat themselves after the first layers."""
+MOST_BRIEF = 1 << 16
+"""The same, of long lists: lengths, images."""
 MOST_OUTPUTS = 16
 """Output tensors whose gradients are watched."""
 
@@ -21,6 +25,12 @@ SMALL = 1 << 13
 
 class Values(bytes):
     """What whole numbers among the inputs are; no size, and apart from them."""
+
+    __slots__ = ()
+
+
+class Numbers(Values):
+    """The same with numbers that are given beside tensors, which nobody can see being asked for."""
 
     __slots__ = ()
 
@@ -48,19 +58,50 @@ class Signer:
             for key, item in list(value.items())[:MOST_ITEMS]:
                 parts.append(key if isinstance(key, str | int) else type(key))
                 self.add(item, parts, depth - 1)
-        elif isinstance(value, list | tuple):
+        elif isinstance(value, list | tuple | deque):
             parts.append(kind)
             parts.append(len(value))
-            for item in value[:MOST_ITEMS]:
+            for item in islice(value, MOST_ITEMS):
                 self.add(item, parts, depth - 1)
+            if len(value) > MOST_ITEMS:
+                parts.append(tuple(map(self._brief, islice(value, MOST_ITEMS, MOST_BRIEF))))
+        elif isinstance(value, set | frozenset | range):
+            parts.append(value if kind is range else frozenset(value))
+        elif kind.__module__ == "numpy":
+            self._add_array(value, parts)
+        elif callable(value):
+            self._add_callable(value, parts)
         else:
             parts.append(kind)
             inner = getattr(value, "__dict__", None)
-            if inner and not callable(value):
+            if inner:
                 for key, item in list(inner.items())[:MOST_ITEMS]:
                     if not isinstance(item, int | float) or isinstance(item, bool):
                         parts.append(key)
                         self.add(item, parts, depth - 2)
+
+    def _brief(self, value: Any) -> Any:
+        """One of very many items."""
+        if isinstance(value, self._tensor):
+            return "nested" if value.is_nested else (tuple(value.shape), value.requires_grad)
+        return value if type(value) in PLAIN else type(value)
+
+    def _add_array(self, value: Any, parts: list[Any]) -> None:
+        shape = getattr(value, "shape", None)
+        parts.append(type(value))
+        if shape == () and value.dtype.kind in "biu":
+            parts.append(value.item())
+        elif shape is not None:
+            parts += (len(shape), *shape, str(value.dtype))
+
+    def _add_callable(self, value: Any, parts: list[Any]) -> None:
+        """A function by its code, for it may be made anew for each call; a module by what it is."""
+        parts.append(getattr(value, "__code__", type(value)))
+        modules = getattr(value, "modules", None)
+        if isinstance(getattr(value, "__dict__", {}).get("_parameters"), dict) and modules:
+            parts.append(str(id(value)))
+            parts.append(tuple(module.training for module in modules()))
+            parts += [(tuple(p.shape), p.dtype, p.requires_grad) for p in value.parameters()]
 
     def _add_tensor(self, value: Any, parts: list[Any]) -> None:
         if value.is_nested or value.layout is not self._strided:
@@ -75,7 +116,8 @@ class Signer:
         parts.append(value.requires_grad)
 
     def values(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Values:
-        """The small whole numbers among the inputs, in the processor's own memory, by value."""
+        """Numbers among the inputs by value: small whole ones in the processor's own memory, and
+        those beside tensors that ``add`` leaves out."""
         found: list[Any] = self.inputs(args, kwargs)
         whole = [
             tensor.numpy().tobytes()
@@ -87,7 +129,33 @@ class Signer:
             and tensor.layout is self._strided
             and tensor.numel() <= SMALL
         ]
-        return Values(blake2b(b"|".join(whole), digest_size=16).digest() if whole else b"")
+        numbers: list[bytes] = []
+        for value in (*args, *kwargs.values()):
+            self._numbers(value, numbers, DEPTH)
+        kind = Numbers if numbers else Values
+        whole += numbers
+        return kind(blake2b(b"|".join(whole), digest_size=16).digest() if whole else b"")
+
+    def _numbers(self, value: Any, found: list[bytes], depth: int) -> None:
+        """Numbers that are no sizes: with a fraction, or in an object or array."""
+        kind = type(value)
+        if kind is float:
+            found.append(repr(value).encode())
+        elif kind is self._tensor or kind in PLAIN or depth < 0 or callable(value):
+            return
+        elif isinstance(value, Mapping | list | tuple | deque):
+            items = value.values() if isinstance(value, Mapping) else value
+            for item in islice(items, MOST_ITEMS):
+                self._numbers(item, found, depth - 1)
+        elif kind.__module__ == "numpy":
+            if getattr(value, "size", SMALL + 1) <= SMALL and value.dtype.kind in "biuf":
+                found.append(value.tobytes())
+        elif not isinstance(value, self._tensor):
+            for item in islice(getattr(value, "__dict__", {}).values(), MOST_ITEMS):
+                if type(item) is int:
+                    found.append(repr(item).encode())
+                else:
+                    self._numbers(item, found, depth - 2)
 
     def outputs(self, value: Any) -> list[Any]:
         """Every tensor of an output, always in the same order, the same for any tensors."""

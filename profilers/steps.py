@@ -15,8 +15,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import compiler as _compiler
 from torch._C import _current_graph_task_id as graph_task
-from torch.compiler import is_compiling
+from torch.compiler import is_dynamo_compiling
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from profilers import step_outside, step_passes, step_within
@@ -149,6 +150,7 @@ class Observer:
         try:
             if self.compiled.stepped:
                 self.stepped_in_graph()
+            self._due = 0
             self.fold(whole=True)
             with self._lock, _Inside(self.here):
                 self._folding.finish(time.monotonic_ns())
@@ -168,7 +170,7 @@ class Observer:
 
     def _stepped(self, optimizer: Any, _args: Any, _kwargs: Any) -> None:
         """Global optimizer hook: a step is over unless another optimizer follows at once."""
-        if is_compiling():
+        if is_dynamo_compiling() or _compiler._is_compiling_flag:
             self.compiled.stepped = True  # becomes part of the graph: nothing else may
             return
         if not self.watching or not self.automatic:
@@ -236,7 +238,7 @@ class Observer:
             return
         products, other = step_outside.outside(outputs, self.calls())
         if products or other:
-            self._looks = LOOKS
+            step_passes.LOOKING[0], self._looks = True, LOOKS
             self._note_outside(products, other)
 
     def _begins_within(self, edges: Sequence[Any], wanted: Sequence[Any]) -> None:
@@ -249,8 +251,12 @@ class Observer:
     def missed(self, error: Exception) -> None:
         """A call could not be noted: whatever else the step shows, its upper end is open."""
         self.trouble("a call", error)
+        self.unseen("a call that the recorder failed on")
+
+    def unseen(self, what: str) -> None:
+        """Something was computed that belongs to no call: the step's upper end is open."""
         with suppress(Exception):  # never into the program
-            self._note_outside((), ("a call that the recorder failed on",))
+            self._note_outside((), (what,))
 
     def _note_outside(self, products: tuple[Product, ...], other: tuple[str, ...]) -> None:
         """Note work of the step that belongs to no call."""
@@ -312,6 +318,8 @@ class Observer:
         """
         with self._lock, _Inside(self.here):
             log = self.log
+            if counting and log and time.monotonic_ns() > self._due:
+                self._look_at_shapes()
             number = len(log)
             if number and not whole:
                 last = log[number - 1]
@@ -328,6 +336,12 @@ class Observer:
                 self.listener.folded(counting=counting, begun=begun)
             except Exception as error:  # noqa: BLE001 - never into the program
                 self.trouble("what was seen", error)
+
+    def _look_at_shapes(self) -> None:
+        """Parameters whose data were exchanged for others of another shape, some calls ago."""
+        if self.modules.reshaped():
+            self.unseen("calls of a model whose parameters had got another shape")
+            self.log.insert(0, self.log.pop())  # it belongs to the first step that is not told yet
 
     def _upkeep(self) -> None:
         now = time.monotonic_ns()

@@ -21,7 +21,7 @@ def llama(
 ) -> Reading:
     """Read what nearly all decoders share. The keyword arguments are the library's defaults."""
     hidden, heads = f.integer("hidden_size"), f.integer("num_attention_heads")
-    width = f.maybe_integer("head_dim") or head_dim or hidden // heads
+    width = f.maybe_integer("head_dim") or head_dim
     bias = f.flag("attention_bias", attention_bias)
     mlp_bias = f.flag("mlp_bias")
     return {
@@ -30,7 +30,7 @@ def llama(
         "hidden": hidden,
         "heads": heads,
         "kv_heads": f.maybe_integer("num_key_value_heads") or heads,
-        "head_dim": width,
+        "head_dim": width,  # None: hidden / heads, which must come out even
         "ffn": f.integer("intermediate_size"),
         "ffn_matrices": 3,
         "vocabulary": f.integer("vocab_size"),
@@ -49,12 +49,29 @@ def _windows(f: Fields) -> Reading:
     if not window or f.flag("use_sliding_window", default=True) is False:
         return {}
     if types is not None:
+        checked_layers(f, types, ("sliding_attention", "full_attention"))
         sliding = sum(kind == "sliding_attention" for kind in types)
         if sliding == 0:
             return {}
         return {"sliding_window": window, "full_attention_layers": len(types) - sliding}
     every = f.maybe_integer("sliding_window_pattern", "_sliding_window_pattern")
     return {"sliding_window": window, "sliding_window_every": every}
+
+
+def checked_layers(f: Fields, types: list[Any], known: tuple[str, ...]) -> None:
+    """Refuse a list of layer kinds that is too short, too long, or names a kind of its own.
+
+    Raises:
+        DimensionsError: the layers that it tells are not the model's.
+    """
+    layers = f.integer("num_hidden_layers")
+    if len(types) != layers:
+        msg = f"config.json: layer_types names {len(types)} layers of num_hidden_layers = {layers}"
+        raise DimensionsError(f"{msg}\n  mend one of them")
+    for kind in types:
+        if kind not in known:
+            msg = f"config.json: layer_types has {str(kind)[:40]!r}"
+            raise DimensionsError(f"{msg}\n  known here: {', '.join(known)}")
 
 
 def plain(reading: Reading, *, ffn_bias: bool = False, layer_norm: bool = True) -> Reading:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from flopcount.closed_form.dialects_common import few_layers, llama
+from flopcount.closed_form.dialects_common import checked_layers, few_layers, llama
 from flopcount.closed_form.dimensions import DimensionsError
 from flopcount.closed_form.fields import Fields
 
@@ -175,6 +175,7 @@ def _bamba(f: Fields) -> Reading:
 def _granite_hybrid(f: Fields) -> Reading:
     reading = llama(f) | {"kind": "ssm", "state_size": f.integer("mamba_d_state")}
     types = f.items("layer_types") or f.items("layers_block_type") or []
+    checked_layers(f, types, ("mamba", "linear_attention", "attention", "full_attention"))
     attention = sum(kind in ("attention", "full_attention") for kind in types)
     details = _mamba2_of_bamba(f) | {
         "attention_layers": attention,

@@ -126,7 +126,7 @@ def _complete_attention(d: Dimensions, filled: dict[str, Any], assumed: list[str
         filled["heads"] = heads
         assumed.append("heads is not stated: the heads together are as wide as hidden")
     if d.head_dim is None:
-        if hidden % heads:
+        if hidden % heads or hidden < heads:
             raise DimensionsError(
                 f"architecture: hidden = {hidden} is no multiple of heads = {heads}\n"
                 "  state head_dim = ..., or mend one of the two"

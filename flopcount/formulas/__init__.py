@@ -7,7 +7,9 @@ from flopcount.formulas import (
     fused,
     grouped,
     linalg,
+    losses,
     matmul,
+    packed_attention,
     quantized,
     recurrent,
 )
@@ -19,7 +21,9 @@ __all__ = [
     "fused",
     "grouped",
     "linalg",
+    "losses",
     "matmul",
+    "packed_attention",
     "quantized",
     "recurrent",
 ]

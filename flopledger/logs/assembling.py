@@ -44,6 +44,7 @@ _PLAIN = (
     "epochs",
     "dataset_samples",
     "steps",
+    "first_step",
     "global_batch",
     "accelerator",
 )

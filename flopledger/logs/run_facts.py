@@ -59,6 +59,7 @@ class RunFacts:
     epochs: Resolved | None = None  #: passes over the data set
     dataset_samples: Resolved | None = None  #: size of the data set
     steps: Resolved | None = None  #: optimizer steps done
+    first_step: Resolved | None = None  #: where a log of a later part begins
     global_batch: Resolved | None = None  #: samples an optimizer step
     timed_seconds: Resolved | None = None  #: wall clock of the timed part
     wall_seconds: Resolved | None = None  #: wall clock of the whole job

@@ -154,6 +154,7 @@ class _Part:
     at: float | None  #: stamp of its first step
     planned: float | None
     seconds: float | None
+    opening: str | None  #: digest of its first steps, where they have no stamps
 
 
 #: Ranks and nodes of one job print their first step within this time of one another.
@@ -199,6 +200,7 @@ def _parts(evidence: Evidence, formats: frozenset[str]) -> list[_Part]:
         _of(evidence, name, formats)
         for name in ("first_step", "stamps_begin", "planned_steps", "timed_seconds")
     )
+    openings = {fact.file: str(fact.value) for fact in evidence.named("log_opening")}
     parts = [
         _Part(
             file=file,
@@ -207,6 +209,7 @@ def _parts(evidence: Evidence, formats: frozenset[str]) -> list[_Part]:
             at=stamps.get(file),
             planned=planned.get(file),
             seconds=seconds.get(file),
+            opening=openings.get(file),
         )
         for file, count in _of(evidence, "steps", formats).items()
     ]
@@ -250,12 +253,15 @@ def _without_copies(
 def _is_copy(part: _Part, original: _Part) -> bool:
     """Say whether ``part`` shows what ``original`` shows, which is no shorter.
 
-    Without clocks the same steps in the same time are; a log that breaks off sooner may be an attempt.
+    Without clocks those are copies that begin with the same losses and times, or that show the same steps
+    in the same time; a log that breaks off sooner may be an attempt else.
     """
     if part.begin != original.begin:
         return False
     if part.at is not None and original.at is not None:
         return abs(part.at - original.at) <= _SAME_START_SECONDS
+    if part.opening is not None and part.opening == original.opening:
+        return True
     if part.end != original.end or part.seconds is None or original.seconds is None:
         return False
     return abs(part.seconds - original.seconds) <= _SAME_SECONDS * original.seconds
@@ -291,16 +297,13 @@ def _is_chain(parts: Sequence[_Part]) -> bool:
     Clocks tell the order, so that an attempt may also end before the one that it repeats. One that
     begins where the first began may be another run.
     """
-    if all(part.at is not None for part in parts):
-        reached = parts[0].end
-        for part in parts[1:]:
-            if not parts[0].begin < part.begin <= reached:
-                return False
-            reached = max(reached, part.end)
-        return True
-    return all(
-        before.begin < after.begin <= before.end < after.end for before, after in pairwise(parts)
-    )
+    has_clocks = all(part.at is not None for part in parts)
+    reached = parts[0].end
+    for part in parts[1:]:
+        if not parts[0].begin < part.begin <= reached or (part.end <= reached and not has_clocks):
+            return False
+        reached = max(reached, part.end)
+    return True
 
 
 def _joined(evidence: Evidence, parts: Sequence[_Part], kept: float, again: float) -> list[Fact]:

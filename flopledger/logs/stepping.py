@@ -1,6 +1,7 @@
 """Step lines of a console log: repeated by ranks, done again after restarts, averaged."""
 
 import datetime as dt
+import hashlib
 import re
 import statistics
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,8 @@ _LONGEST_INTERVAL = 1_000
 _HOLE_INTERVALS = 10
 #: Stamps and summed step times may differ by this before it is worth a word.
 _CLOCK_SLACK = 0.1
+#: So many steps tell one log from another.
+_OPENING = 5
 #: A run that comes so near to its planned steps has done them.
 ENDED = 0.99
 #: What nobody may add up or choose from where a log holds several runs.
@@ -134,6 +137,11 @@ class StepLog:
             return False
         return before.step >= ENDED * before.planned or step.planned != before.planned
 
+    def _opening(self) -> str:
+        """Digest losses and times of the first steps: copies of one log begin with the same."""
+        seen = [(step.step, step.mark, step.seconds) for step in self.steps[:_OPENING]]
+        return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
+
     @property
     def lost_steps(self) -> int:
         """Steps that were done again: a print covers the interval before it."""
@@ -215,6 +223,8 @@ class StepLog:
         first, last = self.steps[0], self.steps[-1]
         if first.stamp is not None:
             notes.fact("stamps_begin", first.stamp, line(first.line))
+        elif len(self.steps) >= _OPENING:
+            notes.fact("log_opening", self._opening(), line(first.line))
         if self.other_runs:
             notes.withheld.update(_OF_ONE_RUN)
             notes.finding(

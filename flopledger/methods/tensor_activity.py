@@ -9,15 +9,15 @@ above, and never say what was trained. The hard end holds whatever the sensors m
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flopledger.coverage import Coverage
 from flopledger.estimate import ComputeEstimate
 from flopledger.facts import Finding
 from flopledger.inputs import RunFigures
 from flopledger.parts import Part
 from flopledger.quantity import Interval
-from flopledger.telemetry import Telemetry, executed, recorded_seconds
 
 if TYPE_CHECKING:
+    from flopledger.coverage import Coverage
+    from flopledger.telemetry import Telemetry
     from profilers.bounds import FlopBounds
 
 GROUP = "device telemetry"
@@ -44,9 +44,9 @@ class Activity:
 
 def estimate(
     run: RunFigures,
-    telemetry: Telemetry | None,
+    telemetry: "Telemetry | None",
     part: Part | None,
-    extent: Coverage | None = None,
+    extent: "Coverage | None" = None,
 ) -> Activity:
     """Give the hard bound and, where gauges allow one, the two-sided figure of executed FLOP.
 
@@ -55,6 +55,8 @@ def estimate(
     """
     if telemetry is None or part is None:
         return Activity()
+    from flopledger.telemetry import executed, recorded_seconds
+
     bounds = executed(telemetry, part, run.precision)
     if bounds is None:
         return Activity()

@@ -62,7 +62,7 @@ def abstracted(key: Hashable) -> tuple[Hashable, Sizes, Values]:
     assert isinstance(key, tuple)
     part: Any
     for part in key:
-        if type(part) is Values:
+        if isinstance(part, Values):
             values = part
         elif type(part) is int:
             fixed.append("whole number")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, field
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field, replace
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,10 @@ from flopcount.live_fit import Fit, Sizes
 from flopcount.live_passes import DOUBLED, Pass, Wanted
 from flopledger.recording.cost import Cost, abstracted, figures_of, unknown
 from flopledger.recording.spending import Spending
+from profilers.step_functions import may_compute
 from profilers.step_identity import DeviceFacts, device_facts
 from profilers.step_passes import FULL, asked_for
+from profilers.step_signature import Numbers
 from profilers.steps import MOST_OUTPUTS, Kind, Variant, output_tensors
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ MOST_CALLS_KEPT = 256
 
 MOST_ALIKE = 8
 """So many counts agree before the values of whole numbers are believed to decide nothing."""
+FAR_NUMBERS = (0.0, 0.5, 1.0, 1e6)
+"""Then these are tried in place of numbers that stand by themselves."""
 MOST_SIZES = 64
 MOST_FAMILIES = 1024
 """Of one module: more are attributes that change always, and the oldest are forgotten."""
@@ -45,6 +49,7 @@ FOREVER = 1 << 40
 NOTHING: Mapping[Any, Any] = {}
 
 RAISED = "the call raised; how much of its forward was executed is not known"
+PARTIAL = "a selective checkpoint kept some of what would have been computed again"
 TRANSFORMED = "called under a function transform, where gradients do not show"
 
 
@@ -172,7 +177,9 @@ class Costs:
             self.tell("transformed-call", "warning", f"{kind.model}: {TRANSFORMED}")
             return cost
         wanted = [self._wanted(kind, number) for number in variant.asked]
-        key: tuple[Hashable, ...] = (variant.mode, variant.passes, variant.doubled, tuple(wanted))
+        key: tuple[Hashable, ...] = (
+            variant.mode, variant.passes, variant.doubled, tuple(wanted), variant.stopped,
+        )  # fmt: skip
         if data.family.reads:
             key = (*key, data.values)
         exact = (*key, data.sizes)
@@ -203,7 +210,12 @@ class Costs:
         if cost.bounds is not None:
             high = cost.bounds[1]
         cost.flop = dict.fromkeys(("forward", "backward", "recompute"), 0)
-        cost.by_dtype, cost.bounds, cost.reason = {}, (0, high), RAISED
+        cost.by_dtype, cost.recompute_by_dtype, cost.bounds = {}, {}, (0, high)
+        if cost.mode == "again":
+            cost.reason = PARTIAL
+            self.tell("cost-bounded", "info", f"{cost.model}: {PARTIAL}")
+            return
+        cost.reason = RAISED
         self.tell("call-raised", "info", f"{cost.model}: {RAISED}")
 
     def _wanted(self, kind: Kind, number: int) -> Wanted | None:
@@ -237,9 +249,10 @@ class Costs:
             cost.bounds, cost.reason = (low, high), str(error)[:1000]
             self.tell("cost-unknown", "warning", f"{cost.model} ({cost.mode}): {cost.reason}")
             return
+        found = self._with_hooks(variant, found)
         data.family.share = cost.share = (1, found.world_size)
         figures = figures_of(found, variant.mode)
-        self._read_or_not(variant, found, figures)
+        self._read_or_not(variant, found, figures, wanted)
         self._try_attributes(variant, found, wanted)
         self._fill(cost, figures, found.method)
         cost.uncounted, cost.bounds, cost.reason = found.uncounted, found.bounds, found.reason
@@ -250,6 +263,18 @@ class Costs:
         elif not fit.add(data.sizes, figures):
             text = f"{cost.model}: a size that was predicted from others costs something else"
             self.tell("polynomial-refuted", "warning", text)
+
+    def _with_hooks(self, variant: Variant, found: LiveCount) -> LiveCount:
+        """With an open end where hooks of the program, which are left out, may compute products."""
+        from flopcount.live_model import HOOKS, foreign_hooks
+
+        module = variant.kind.data.model()
+        names = [name for name, hook in foreign_hooks(module, HOOKS) if may_compute(hook)]
+        if not names:
+            return found
+        low = found.bounds[0] if found.bounds else found.forward + found.backward + found.recompute
+        reasons = [*([found.reason] if found.reason else ()), f"hooks: {', '.join(names)}"]
+        return replace(found, bounds=(low, None), reason="; ".join(reasons)[:1000])
 
     def _try_attributes(
         self, variant: Variant, found: LiveCount, wanted: Sequence[Wanted | None]
@@ -271,11 +296,17 @@ class Costs:
                     break
             seam.attributes.judge(name, decides=decides)
 
-    def _read_or_not(self, variant: Variant, found: LiveCount, figures: Mapping[Any, int]) -> None:
+    def _read_or_not(
+        self,
+        variant: Variant,
+        found: LiveCount,
+        figures: Mapping[Any, int],
+        wanted: Sequence[Wanted | None],
+    ) -> None:
         """Whether other whole numbers of the same shapes might cost something else."""
         data: _Data = variant.kind.data
         family = data.family
-        if not found.reads:
+        if not (found.reads or isinstance(data.values, Numbers)):
             family.reads = family.reads or False
         elif family.reads is None:
             family.reads = True
@@ -284,10 +315,33 @@ class Costs:
             known = family.known.setdefault(what, dict(figures))
             family.alike = family.alike + 1 if known == figures else -FOREVER
             if family.alike > MOST_ALIKE:
-                family.reads = False
+                family.reads = self._decides_far_away(variant, found, wanted)
+                family.alike = -FOREVER
             while len(family.known) > MOST_SIZES:
                 del family.known[next(iter(family.known))]
         self._look_closer(variant.kind)
+
+    def _decides_far_away(
+        self, variant: Variant, found: LiveCount, wanted: Sequence[Wanted | None]
+    ) -> bool:
+        """Whether a call costs something else with numbers far from those that came so far."""
+        from flopcount.live_capture import with_number
+
+        data: _Data = variant.kind.data
+        call = data.call
+        if call is None:
+            return False
+        try:
+            for number in FAR_NUMBERS:
+                data.call = with_number(call, number)
+                if data.call is None:
+                    return False
+                with suppress(FlopcountError):  # one that is refused says nothing
+                    if self._trace(variant, wanted).by_dtype != found.by_dtype:
+                        return True
+        finally:
+            data.call = call
+        return False
 
     def _trace(
         self,
@@ -312,11 +366,15 @@ class Costs:
             raise FlopcountError("the call was forgotten before it was known what became of it")
         if self.spending.too_much:
             raise FlopcountError("too many kinds of calls: counting them would slow the run")
-        hooks = foreign_hooks(module)
+        hooks = [name for name, _ in foreign_hooks(module)]
         if hooks:
             text = f"forward hooks of the program are not part of the count: {', '.join(hooks)}"
             self.tell("hooks-not-counted", "info", text[:1000])
         data.call.model = module
+        if variant.stopped:
+            from flopcount.live_checkpoint import count_stopped
+
+            return count_stopped(data.call, seconds=seconds)
         if variant.doubled:
             each = zip(variant.passes, wanted or repeat(None), variant.doubled, strict=False)
             chain = [

@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from profilers.importers.bulk_figures import UnsureError
+from profilers.importers.errors import ImportFormatError
 from profilers.importers.table import IDENTITY, Role, Table, device
 
 if TYPE_CHECKING:
@@ -64,7 +65,10 @@ class Devices:
                 for i, column in enumerate(columns)
                 if column.role is Role.FACT
             }
-            found = device(self._table, titles, facts, self._file, 0)
+            try:
+                found = device(self._table, titles, facts, self._file, 0)
+            except ImportFormatError as error:
+                raise UnsureError from error  # the strict path knows the line
             # One UUID under two numbers (a renumbering, files put together) is one device.
             place = self._by_key.setdefault(found.key, len(self.described))
             if place == len(self.described):

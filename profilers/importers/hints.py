@@ -68,6 +68,8 @@ _RULES: Sequence[tuple[str, str]] = (
 )  # fmt: skip
 _COMPILED = tuple((re.compile(pattern, re.MULTILINE), told) for pattern, told in _RULES)
 _LOOK = 16_384
+_BINARY = 64
+"""What is text for so many bytes was meant as text."""
 
 
 def hint(opened: Opened) -> str | None:
@@ -85,6 +87,13 @@ def hint(opened: Opened) -> str | None:
         return "is an archive within an archive; unpack it first"
     if head.startswith(b"PAR1"):
         return "is Parquet; write it as CSV and give --mapping"
+    if b"\r" in head and b"\n" not in head:
+        return "has lines that end in a carriage return alone; convert them (`tr '\\r' '\\n'`)"
+    if b"\0" in head and head[:_BINARY].isascii() and b"\0" not in head[:_BINARY]:
+        return (
+            "begins as text and holds zero bytes later, as files do after a crash or a lost disk; keep "
+            "what is before them (`tr -d '\\0'`)"
+        )
     if b"\0" in head or sum(byte < 9 for byte in head[:4096]) > 8:
         return (
             "is binary (a remote-write or remote-read message of Prometheus, perhaps); ask the server's "

@@ -55,7 +55,10 @@ class Opened:
         if b"\0" in self.head:
             return []
         text = self.head.decode("utf-8-sig", errors="replace")
-        found = text.splitlines()
+        # Not `splitlines`, which ends lines at other characters, too: the readers do not.
+        found = [line.rstrip("\r") for line in text.split("\n")]
+        if not found[-1]:
+            return found[:-1]
         return found if self.size <= len(self.head) or len(found) < 2 else found[:-1]
 
     @property

@@ -16,7 +16,7 @@ DECIMALS = 6
 
 _FLOAT_SAFE = 2**53 / 10**DECIMALS
 _STEP = Decimal(1).scaleb(-DECIMALS)
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?")
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _LONGEST_NUMBER = 64
 
 SCALES: Mapping[str, Mapping[str, Decimal]] = {

@@ -2,6 +2,13 @@
 
 Its import can raise without the shared library, and whole functions are missing on some parts:
 everything is asked once and then known to be there or not. Not verified on hardware (see the docs).
+
+Names and units after ``amdsmi_interface.py``, ``amdsmi.h`` and ``amd_smi.cc`` (October 2024), read in
+November 2026: activities in percent; ``current_socket_power`` (MI300 and later) and
+``average_socket_power`` (before, and Radeon) in watts; ``energy_accumulator`` (``power`` in older ones)
+in steps of ``counter_resolution`` microjoules; ``clk`` (``cur_clk``) in MHz; temperatures in whole
+degrees; VRAM in bytes. What a part does not have is the greatest number of its type in one version and
+"N/A" in another.
 """
 
 import importlib
@@ -16,6 +23,9 @@ from profilers.reading import SIGNALS, Reading, Reason, Unavailable
 from profilers.source import SourceError, Sweep
 from profilers.values import Device, DeviceKey, Event, Sample
 
+_NOT_THERE = frozenset({2**16 - 1, 2**32 - 1, 2**64 - 1})
+"""What the driver's table holds where a part has no such reading."""
+_NO_NAME = (None, "", "N/A")
 _SIGNALS = (
     "gpu_util_permille", "memory_util_permille", "power_mw", "energy_mj", "sm_clock_mhz",
     "memory_clock_mhz", "temperature_c", "memory_used_bytes",
@@ -89,7 +99,7 @@ class _Unit:
         node = platform.node()
         self.device = Device(
             key=DeviceKey(uuid=str(uuid) if uuid else f"{node}/amd{index}"),
-            name=str(asic["market_name"]) if asic.get("market_name") else None,
+            name=str(asic["market_name"]) if asic.get("market_name") not in _NO_NAME else None,
             vendor="amd",
             index=index,
             node=node,
@@ -124,11 +134,13 @@ class _Unit:
         def power() -> list[Any]:
             found = smi.amdsmi_get_power_info(handle)
             socket = found.get("current_socket_power", "N/A")
-            return [socket if isinstance(socket, int | float) else found["average_socket_power"]]
+            return [socket if _is_there(socket) else found["average_socket_power"]]
 
         def energy() -> list[Any]:
             found = smi.amdsmi_get_energy_count(handle)
             count = found.get("energy_accumulator", found.get("power"))
+            if not _is_there(count):
+                return [count]
             return [count * found["counter_resolution"] / 1000]  # microjoules to millijoules
 
         def clock(kind: str) -> list[Any]:
@@ -168,11 +180,15 @@ def _ask(
         return dict.fromkeys(names, why)
     absent = Unavailable(reason=Reason.UNSUPPORTED, detail="amdsmi answers N/A")
     return {
-        name: round(value * factor)
-        if isinstance(value, int | float) and not isinstance(value, bool)
-        else absent
+        name: round(value * factor) if _is_there(value) else absent
         for name, value in zip(names, values, strict=True)
     }
+
+
+def _is_there(value: Any) -> bool:
+    return (
+        isinstance(value, int | float) and not isinstance(value, bool) and value not in _NOT_THERE
+    )
 
 
 def _quietly(call: Callable[..., Any], *arguments: Any) -> Any:

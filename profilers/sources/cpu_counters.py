@@ -2,10 +2,20 @@
 
 Through Linux perf events, system-wide, so the kernel must grant it (root, ``CAP_PERFMON``, or
 ``kernel.perf_event_paranoid`` at most 0) and the machine must have counters at all, which many
-virtual machines do not. Event codes: Intel FP_ARITH_INST_RETIRED (0xC7, the unit mask names width
-and precision, and an FMA counts twice by itself; Intel SDM volume 3B, performance-monitoring events
-of the Core generations), AMD PMCx003 "Retired SSE/AVX FLOPs" (unit mask 0x0F: add, multiply,
-divide, multiply-add, the last as two; AMD Processor Programming Reference of family 17h and later).
+virtual machines do not. Which event counts what is the processor's own matter, and an event that means
+something else gives a number all the same: so a processor that is not known here is refused.
+
+Codes after the Linux kernel's ``tools/perf/pmu-events/arch/x86`` (read in November 2026):
+
+- Intel ``FP_ARITH_INST_RETIRED`` (0xC7; broadwell to sapphirerapids ``floating-point.json``): the unit
+  mask names width and precision, a count is one operation an element, an FMA counts twice by itself.
+  Masks of one weight are read together (0x18 ``4_FLOPS``, 0x60 ``8_FLOPS``), so that five counters do.
+  AMX tiles and FP16 vectors (0xCF) are not in it. On hybrid parts 0xC7 is another event on the small
+  cores, and before Broadwell there is none.
+- AMD ``fp_ret_sse_avx_ops`` (PMCx003; ``amdzen1`` to ``amdzen6``), multiply-add as two. Zen 1: four bits
+  for single precision and four for double, all 0xFF. Zen 2 and 3: 0x0F for every precision. Zen 4: 0x1F,
+  bit 4 being multiply-adds of BF16. Zen 5 and 6: 0x0F is all, the higher bits choose a format.
+
 Not verified on hardware (see the docs).
 """
 
@@ -14,7 +24,7 @@ import os
 import platform
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from profilers.reading import SIGNALS, Reading, Reason, Unavailable
@@ -28,10 +38,17 @@ _TIMES = 0b11  # total time enabled and running, beside the value
 
 # (event | umask << 8, FLOP for each count)
 _INTEL = (
-    (0xC7 | 0x01 << 8, 1), (0xC7 | 0x02 << 8, 1), (0xC7 | 0x04 << 8, 2), (0xC7 | 0x08 << 8, 4),
-    (0xC7 | 0x10 << 8, 4), (0xC7 | 0x20 << 8, 8), (0xC7 | 0x40 << 8, 8), (0xC7 | 0x80 << 8, 16),
+    (0xC7 | 0x03 << 8, 1), (0xC7 | 0x04 << 8, 2), (0xC7 | 0x18 << 8, 4), (0xC7 | 0x60 << 8, 8),
+    (0xC7 | 0x80 << 8, 16),
 )  # fmt: skip
-_AMD = ((0x03 | 0x0F << 8, 1),)
+_INTEL_MODELS = frozenset({
+    0x3D, 0x47, 0x4F, 0x56,  # Broadwell
+    0x4E, 0x5E, 0x55, 0x8E, 0x9E, 0xA5, 0xA6,  # Skylake to Comet Lake, and Cascade and Cooper Lake
+    0x6A, 0x6C, 0x7D, 0x7E, 0x8C, 0x8D, 0xA7,  # Ice, Tiger and Rocket Lake
+    0x8F, 0xCF, 0xAD, 0xAE,  # Sapphire, Emerald and Granite Rapids
+})  # fmt: skip
+"""Models of family 6 in which 0xC7 is FP_ARITH_INST_RETIRED on every core."""
+_ZEN_1_UNTIL, _ZEN_3_MODELS = 0x2F, ((0x00, 0x0F), (0x20, 0x2F), (0x40, 0x5F))
 
 
 class CpuCounterSource:
@@ -50,12 +67,8 @@ class CpuCounterSource:
 
     def open(self) -> None:
         """Open the counters on every CPU. Raises ``SourceError``."""
-        vendor, model = _cpu()
-        events = {"GenuineIntel": _INTEL, "AuthenticAMD": _AMD}.get(vendor)
-        if events is None:
-            raise SourceError(
-                Reason.UNSUPPORTED, f"no FLOP events are known for the CPU vendor {vendor!r}"
-            )
+        cpu_facts = _cpu()
+        events = events_of(cpu_facts)
         try:
             for cpu in sorted(os.sched_getaffinity(0)):
                 for code, weight in events:
@@ -67,7 +80,7 @@ class CpuCounterSource:
         node = platform.node()
         self._device = Device(
             key=DeviceKey(uuid=f"{node}/cpu"),
-            name=model,
+            name=cpu_facts.get("model name"),
             vendor="cpu",
             node=node,
             missing={name: missing for name in SIGNALS if name != "cpu_retired_flop"},
@@ -115,13 +128,49 @@ def _refusal(error: OSError) -> SourceError:
     return SourceError(Reason.ABSENT, f"CPU counters cannot be opened: {error}")
 
 
-def _cpu() -> tuple[str, str | None]:
+def events_of(cpu: Mapping[str, str]) -> tuple[tuple[int, int], ...]:
+    """Return the events of a processor and the FLOP of a count, by its lines in ``/proc/cpuinfo``.
+
+    Raises ``SourceError`` where it is none of those whose events are known.
+    """
+    vendor, family, model = (
+        cpu.get("vendor_id", "unknown"),
+        _number(cpu, "cpu family"),
+        _number(cpu, "model"),
+    )
+    if vendor == "GenuineIntel" and family == 6 and model in _INTEL_MODELS:
+        return _INTEL
+    mask = _zen_mask(family, model) if vendor == "AuthenticAMD" else None
+    if mask is None:
+        raise SourceError(
+            Reason.UNSUPPORTED,
+            f"no event that counts FLOP on every core is known for this CPU ({vendor}, family {family}, "
+            f"model {model})",
+        )
+    return ((0x03 | mask << 8, 1),)
+
+
+def _zen_mask(family: int, model: int) -> int | None:
+    """Return the unit mask that stands for all FLOP of an AMD processor."""
+    if family == 0x17:
+        return 0xFF if model <= _ZEN_1_UNTIL else 0x0F
+    if family == 0x19:
+        return 0x0F if any(low <= model <= high for low, high in _ZEN_3_MODELS) else 0x1F
+    return 0x0F if family == 0x1A else None
+
+
+def _number(cpu: Mapping[str, str], name: str) -> int:
+    text = cpu.get(name, "")
+    return int(text) if text.isdecimal() else -1
+
+
+def _cpu() -> dict[str, str]:
     text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     found = {}
     for line in text.split("\n\n")[0].splitlines():
         name, _, value = line.partition(":")
         found[name.strip()] = value.strip()
-    return found.get("vendor_id", "unknown"), found.get("model name")
+    return found
 
 
 def _open_counter(code: int, cpu: int) -> int:

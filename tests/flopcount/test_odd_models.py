@@ -5,6 +5,8 @@
 
 import dataclasses
 import random
+from collections import UserDict
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -156,3 +158,47 @@ def test_channels_that_do_not_fit_a_transposed_convolution_are_told():
         flopcount.count(model, torch.zeros(1, 2, 5, device="meta"))
     # 2 · 8 channels · 5 places · kernel 4, one channel a group; batched or not
     assert flopcount.count(model, torch.zeros(8, 5, device="meta")).forward == 320
+
+
+# ------------------------------------------------------------------ inputs
+@pytest.mark.parametrize("source", [iter, lambda items: (item for item in items)])
+def test_an_iterator_is_read_from_its_beginning_by_each_rung(source):
+    """Asking a value of an unknown weight ends the trace on meta; the next one reads all five again."""
+    layer = nn.Linear(4, 5, device="meta")
+
+    def model(batches):
+        results = [layer(x) for x in batches]
+        return torch.stack([y if y.sum() > 1e9 else 2 * y for y in results])
+
+    count = flopcount.count(model, source([X] * 5))
+    assert count.method != "meta"
+    assert (count.forward, count.backward) == (5 * 120, 5 * 120)
+
+
+@pytest.mark.parametrize(
+    "wrap", [Output, Holder, lambda x: UserDict(x=x), lambda x: SimpleNamespace(x=x)]
+)
+def test_a_tensor_inside_an_input_keeps_its_gradient(wrap):
+    x = torch.zeros(3, 4, requires_grad=True)
+    given = wrap(x)
+    inside = next(key for key, value in vars(given).items() if value is not None)
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Linear(4, 5)
+
+        def forward(self, held):
+            found = vars(held)[inside]
+            return self.inner(found if torch.is_tensor(found) else found["x"])
+
+    count = flopcount.count(Model(), given)
+    assert (count.forward, count.backward) == (120, 240)
+    assert x.grad is None
+
+
+def test_an_exported_program_is_counted_itself():
+    program = torch.export.export(nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 5)), (X,))
+    # 2·3·(4·6 + 6·5); backward twice that less the first layer's input gradient
+    count = flopcount.count(program, X)
+    assert (count.forward, count.backward) == (324, 2 * 324 - 144)

@@ -37,6 +37,14 @@ def test_blocks_are_exact_at_their_multiples_and_refused_between():
         found(batch=1, sequence=100)
 
 
+def test_patches_of_an_odd_side_are_met_at_their_multiples():
+    # patches of 14, merged two by two: no power of two hits a side that both divide
+    found = find(lambda n, s: n * 3 * (s // 28) ** 4, blocks=(28,))
+    assert found(batch=2, sequence=448) == 2 * 3 * 16**4
+    with pytest.raises(flopcount.NotPolynomialError, match="steps of 28"):
+        found(batch=1, sequence=30)
+
+
 def test_a_window_makes_two_pieces():
     def count(n, s):
         return n * (5 * s + 2 * sum(min(i + 1, 64) for i in range(s)))

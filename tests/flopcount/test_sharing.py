@@ -9,6 +9,7 @@ import flopcount
 from flopcount import shared_layers
 from flopcount.doubles import MetaDoubles
 from flopcount.known_values import KnownValues
+from flopcount.layer_numbers import SharingRefusedError
 from flopcount.summary import summarise
 from flopcount.trace import Step, trace
 
@@ -97,12 +98,134 @@ def test_a_layer_that_looks_alike_and_differs_is_found_out():
     model = Stack(8)
     model.layers = nn.ModuleList(Sneaky(i) for i in range(8))
     step = Step(model=model, args=(IDS,), kwargs={}, backward=True, loss=None)
-    with pytest.raises(shared_layers.SharingRefusedError):
+    with pytest.raises(SharingRefusedError):
         trace(step, MetaDoubles(KnownValues()), share=True)
     assert flopcount.count(model, IDS).total == both(Stack(8), IDS)[1].total - (
         # layer 1 has no attention: projections 4·2·12·16², scores and values 4·(2·4·6·6·4)
         3 * (8 * 12 * 256 + 4 * 1152)
     )
+
+
+# ------------------------------------------------------------------ what makes equal layers unequal
+KINDS = "--+-+---"
+
+
+class Plain(nn.Module):
+    """Runs its matrix once, and once more where something beside its input says so."""
+
+    times = 0
+
+    def __init__(self, number, shared):
+        super().__init__()
+        self.layer_idx, self.shared = number, shared
+        self.inner = nn.Linear(16, 16)
+
+    def forward(self, x):
+        x = self.inner(x)
+        return self.inner(x) if self.twice(x) else x
+
+    def twice(self, x):
+        return False
+
+
+class ByNumber(Plain):
+    def twice(self, x):
+        return self.layer_idx in (2, 4)
+
+
+class ByKind(Plain):
+    def twice(self, x):
+        return KINDS[self.layer_idx] == "+"
+
+
+class ByName(Plain):
+    def twice(self, x):
+        return f"layers.{self.layer_idx}" in ("layers.2", "layers.4")
+
+
+class ByWhatAllHold(Plain):
+    def twice(self, x):
+        self.shared.number += 1
+        return self.shared.number in (3, 5)
+
+
+class ByAList(Plain):
+    def twice(self, x):
+        self.shared.items.append(x)
+        return len(self.shared.items) in (3, 5)
+
+
+class ByItsClass(Plain):
+    def twice(self, x):
+        ByItsClass.times += 1
+        return ByItsClass.times in (3, 5)
+
+
+class ByAGlobal(Plain):
+    def twice(self, x):
+        global KINDS
+        KINDS = KINDS[1:] + KINDS[:1]
+        return KINDS[-1] == "+"
+
+
+class Shared:
+    def __init__(self):
+        self.number, self.items = 0, []
+
+
+@pytest.mark.parametrize(
+    "kind", [ByNumber, ByKind, ByName, ByWhatAllHold, ByAList, ByItsClass, ByAGlobal]
+)
+def test_what_decides_beside_the_input(kind):
+    """Eight layers of 2·3·16·16, two of which run twice, and their backward; none may be shared."""
+    shared = Shared()
+    model = nn.Sequential(*(kind(number, shared) for number in range(8)))
+    count = flopcount.count(model, torch.zeros(3, 16, requires_grad=True))
+    assert (count.forward, count.backward) == (10 * 1536, 20 * 1536)
+    assert shared.items == []
+
+
+def test_what_a_layer_keeps_for_the_model_is_kept_by_each():
+    class Keeping(Plain):
+        kept = None
+
+        def twice(self, x):
+            self.kept = x
+            return False
+
+    class Reading(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.ModuleList(Keeping(number, None) for number in range(8))
+            self.head = nn.Linear(16, 4)
+
+        def forward(self, x):
+            for layer in self.layers:
+                x = layer(x)
+            return [self.head(layer.kept) for layer in self.layers if layer.kept is not None]
+
+    # 8 layers of 2·3·16·16 and 8 heads of 2·3·16·4
+    assert flopcount.count(Reading(), torch.zeros(3, 16)).forward == 8 * 1536 + 8 * 384
+
+
+def test_a_list_that_two_modules_hold_stays_one_list():
+    class Writer(nn.Module):
+        def __init__(self, notes):
+            super().__init__()
+            self.notes, self.inner = notes, nn.Linear(16, 16)
+
+        def forward(self, x):
+            self.notes.append(self.inner(x))
+            return x
+
+    class Reader(Writer):
+        def forward(self, x):
+            return sum(self.inner(note) for note in self.notes[1:])
+
+    notes = [0]
+    model = nn.Sequential(Writer(notes), Writer(notes), Reader(notes))
+    assert flopcount.count(model, torch.zeros(3, 16)).forward == 4 * 1536
+    assert notes == [0]
 
 
 def test_a_layer_whose_result_is_not_used():

@@ -116,3 +116,24 @@ def test_without_stated_hours_its_time_is_a_lower_bound(run_audit, tmp_path):
     # 51 prints of 20 steps: 1,020 steps x 10 s x 50 devices, at the least
     assert seconds.quantity.interval.low == pytest.approx(510_000)
     assert seconds.quantity.interval.high is None
+
+
+def test_a_folder_of_logs_is_its_logs(run_audit, tmp_path):
+    # A job to step 6,000 and one from 5,001 on: a thousand steps twice.
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    (folder / "a.log").write_text(log(20, 6_000, 10_000, world_size=50))
+    (folder / "b.log").write_text(log(5_020, 10_000, 10_000, world_size=50))
+    told = []
+    for evidence in ('["logs"]', '["logs/a.log", "logs/b.log"]'):
+        report = run_audit(
+            CASE.replace('["log.txt"]', evidence)
+            + f"tokens = {50 * TOKENS}\naccelerator_hours = {HOURS}\n"
+        )
+        assert report.runs[0].figures.tokens.quantity.best == TOKENS
+        assert (
+            codes(report)["amount-mismatch"] == "warning"
+        )  # fifty times what the planned steps come to
+        assert "coverage-unknown" not in codes(report)  # nothing was recorded
+        told.append(sorted((one.code, one.message) for one in report.findings))
+    assert told[0] == told[1]

@@ -247,3 +247,27 @@ def test_seconds_are_no_milliseconds(tmp_path):
     assert mine(MS)[0] == {"gpu0": pytest.approx(20)}
     assert mine(range(0, 5000, 1000))[0] == {"gpu0": pytest.approx(20)}  # since a start of its own
     assert "is not a stamp" in mine(m // 1000 for m in MS)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (table([row(0), row(1)], end="\r"), "carriage return alone"),
+        (table([row(0), row(1)]) + "\0" * 4096, "zero bytes later"),
+    ],
+)
+def test_damage_to_a_whole_file_is_named(tmp_path, content, told):
+    assert told in outcome(tmp_path, content, bulk=True)
+
+
+@pytest.mark.parametrize("cell", ["\uff11\uff10\uff10.00 W", "\u0661\u0660\u0660 W"])
+@pytest.mark.parametrize("bulk", [True, False])
+def test_digits_of_other_scripts_are_no_figures(tmp_path, cell, bulk):
+    rows = [row(0), row(1), row(2, watts=cell), row(3)]
+    assert f"4: column 'power.draw [W]' holds '{cell}'" in outcome(tmp_path, table(rows), bulk=bulk)
+
+
+@pytest.mark.parametrize("bulk", [True, False])
+def test_a_uuid_that_is_none_is_told_with_its_line(tmp_path, bulk):
+    rows = [[*row(0)[:2], "MIG-11111111-2222-3333-4444-555555555500", *row(0)[3:]]]
+    assert ":2: the UUID is 'MIG-" in outcome(tmp_path, table(rows), bulk=bulk)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from profilers import DeviceKey, Reason, SourceError, Unavailable
 from profilers.clocks import ClockPair, Schedule, StepWatch
 from profilers.sources import make_source
+from profilers.sources.cpu_counters import events_of
 from profilers.sources.prometheus_text import metrics
 
 LABELS = 'gpu="0",UUID="GPU-7",device="nvidia0",modelName="NVIDIA H100 80GB HBM3",Hostname="node7"'
@@ -177,6 +178,78 @@ def test_amd_with_a_library_that_knows_half(monkeypatch):
     assert device.missing["memory_util_permille"].reason is Reason.UNSUPPORTED
     assert device.missing["memory_used_bytes"].reason is Reason.FORBIDDEN
     assert device.missing["sm_clock_mhz"].reason is Reason.UNSUPPORTED
+
+
+def test_the_greatest_number_of_a_type_is_no_reading(monkeypatch):
+    """An MI250 has no current power: 65,535 is not 65 kW, and its mean power is read instead."""
+    smi = types.ModuleType("amdsmi")
+    smi.amdsmi_init = smi.amdsmi_shut_down = lambda: None
+    smi.amdsmi_get_processor_handles = lambda: ["h"]
+    smi.amdsmi_get_gpu_device_uuid = smi.amdsmi_get_gpu_device_bdf = lambda h: None
+    smi.amdsmi_get_gpu_asic_info = lambda h: {"market_name": "N/A"}
+    smi.amdsmi_get_gpu_activity = lambda h: {"gfx_activity": 65_535, "umc_activity": 2**32 - 1}
+    smi.amdsmi_get_power_info = lambda h: {
+        "current_socket_power": 65_535,
+        "average_socket_power": 410,
+    }
+    smi.amdsmi_get_energy_count = lambda h: {
+        "energy_accumulator": 2**64 - 1,
+        "counter_resolution": 15.3,
+    }
+    monkeypatch.setitem(sys.modules, "amdsmi", smi)
+    source = make_source("amd", {})
+    source.open()
+    (device,) = source.devices()
+    assert device.name is None
+    assert source.sweep().samples[0].readings == {"power_mw": 410_000}
+    gone = ("gpu_util_permille", "memory_util_permille", "energy_mj")
+    assert {device.missing[name].reason for name in gone} == {Reason.UNSUPPORTED}
+
+
+@pytest.mark.parametrize(
+    ("family", "model", "mask"),
+    [
+        (23, 1, 0xFF),  # Zen 1: single and double precision have four bits each
+        (23, 0x31, 0x0F),  # Zen 2
+        (25, 0x01, 0x0F),  # Zen 3 (Milan)
+        (25, 0x50, 0x0F),  # Zen 3 (Cezanne)
+        (25, 0x11, 0x1F),  # Zen 4 (Genoa): BF16 multiply-adds are a bit of their own
+        (25, 0xA0, 0x1F),  # Zen 4c (Bergamo)
+        (26, 0x02, 0x0F),  # Zen 5 (Turin): higher bits choose a format
+    ],
+)
+def test_what_amd_counts_as_all_flop(family, model, mask):
+    cpu = {"vendor_id": "AuthenticAMD", "cpu family": str(family), "model": str(model)}
+    assert events_of(cpu) == ((0x03 | mask << 8, 1),)
+
+
+def test_what_intel_counts_is_weighted_by_its_elements():
+    cpu = {"vendor_id": "GenuineIntel", "cpu family": "6", "model": str(0x8F)}
+    # Bits: scalar double, scalar single, 128-bit double and single, 256-bit, 512-bit likewise.
+    elements = [1, 1, 2, 4, 4, 8, 8, 16]
+    seen = [None] * 8
+    for code, weight in events_of(cpu):
+        assert code & 0xFF == 0xC7
+        for bit in range(8):
+            if code >> 8 >> bit & 1:
+                assert seen[bit] is None
+                seen[bit] = weight
+    assert seen == elements
+
+
+@pytest.mark.parametrize(
+    "cpu",
+    [
+        {"vendor_id": "GenuineIntel", "cpu family": "6", "model": str(0x97)},  # hybrid
+        {"vendor_id": "GenuineIntel", "cpu family": "6", "model": str(0x3F)},  # before Broadwell
+        {"vendor_id": "AuthenticAMD", "cpu family": "21", "model": "2"},
+        {"vendor_id": "ARM", "cpu family": "x", "model": "y"},
+        {},
+    ],
+)
+def test_another_cpu_is_refused_because_its_event_means_something_else(cpu):
+    with pytest.raises(SourceError, match="no event that counts FLOP"):
+        events_of(cpu)
 
 
 def test_cpu_counters_are_there_or_say_why():

@@ -108,9 +108,11 @@ def read(document: Document, notes: Notes) -> None:
     """Write down steps, and time where its unit is printed."""
     rows: list[_Row] = []
     settings = PrintedSettings()
+    ends = ["", ""]  #: the first step line and the last
     for number, text in short_lines(document):
         row = _row(number, text)
         if row is not None:
+            ends = [ends[0] or text, text]
             if len(rows) >= limits.STEPS:
                 raise EvidenceError(
                     f"{document.name}: more than {limits.STEPS:,} printed steps; hand in an extract, and "
@@ -121,6 +123,7 @@ def read(document: Document, notes: Notes) -> None:
             settings.take(number, text)
     if not rows:
         raise EvidenceError(f"{document.name}: step lines in its first part alone")
+    settings.take_constant(*zip((rows[0].number, rows[-1].number), ends, strict=True))
     settings.note(notes)
     place = f"lines {rows[0].number} to {rows[-1].number}"
     notes.finding(

@@ -103,6 +103,16 @@ class PrintedSettings:
         if self._looped is None and _LOOPED.search(text):
             self._looped = number
 
+    def take_constant(self, *lines: tuple[int, str]) -> None:
+        """Look at lines that repeat their settings: what they say alike is one."""
+        looked = [PrintedSettings() for _ in lines]
+        for one, (number, text) in zip(looked, lines, strict=True):
+            one.take(number, text)
+        first = looked[0]
+        for name, (value, number) in first._found.items():
+            if all(one.value(name) == value for one in looked[1:]):
+                self._keep(name, str(value), number)
+
     def _keep(self, name: str, word: str, number: int) -> None:
         value = parse_count(word.replace("_", ""))
         if value is not None:

@@ -140,3 +140,16 @@ def test_nemo_of_2023_has_no_step_time(written):
     facts = run(written({"nemo.log": row}))
     assert facts.timed_seconds.number == pytest.approx(9 * 3600 + 7 * 60 + 58)
     assert facts.timed_seconds.bound == "at least"
+
+
+def test_settings_that_every_step_line_repeats(written):
+    log = "".join(
+        f"step={step} loss={9 - step / 100:.2f} step_time=2.0s global_batch_size=256 seq_len=2048 "
+        f"micro_batch_size={step}\n"
+        for step in range(1, 101)
+    )
+    facts = logs.assemble(written({"run.log": log}))
+    assert facts.tokens.number == 100 * 256 * 2048
+    assert facts.timed_seconds.number == 200
+    # What changes from line to line is no setting.
+    assert written({"run.log": log}).named("per_process_batch") == ()

@@ -1,8 +1,11 @@
 """One run in several files."""
 
 import json
+import re
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from flopledger import logs
 
@@ -112,6 +115,38 @@ def test_another_plan_from_the_start_is_another_run(written):
     facts = logs.assemble(written({"a.log": job(range(10, 210, 10)) + job(range(10, 510, 10), 2)}))
     assert facts.steps.number == 500
     assert facts.timed_seconds.number == 700
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    jobs=st.lists(st.tuples(st.integers(0, 3), st.integers(1, 4)), min_size=1, max_size=4),
+    nodes=st.integers(1, 3),
+    cut=st.integers(0, 2),
+    has_clocks=st.booleans(),
+)
+def test_whatever_jobs_and_copies(tmp_path_factory, jobs, nodes, cut, has_clocks):
+    """Each job goes on some checkpoints before the end of what was done, and reaches beyond it."""
+    folder = tmp_path_factory.mktemp("jobs")
+    done, spent, names = 0, 0, []
+    for day, (back, further) in enumerate(jobs, start=1):
+        begin = max(0, done - 100 * back)
+        if day > 1 and begin == 0:
+            break  # from the start again: nobody can tell that from another run
+        end = done + 100 * further
+        for node in range(nodes):
+            # A copy may lack its last lines.
+            text = job(range(begin + 10, end + 1 - 10 * (cut if node else 0), 10), day)
+            if not has_clocks:
+                text = re.sub(r"\[[^]]*\] ", "", text).replace("lm loss: ", f"lm loss: {day}")
+            names.append(f"{node}-{day}.log")
+            (folder / names[-1]).write_text(f"node {node}\n{text.replace('/  500', '/ 9999')}")
+        spent += end - begin
+        done = end
+    files = [logs.EvidenceFile(path=folder / name, name=name) for name in sorted(names)]
+    facts = logs.assemble(logs.read(files))
+    assert facts.steps.number == done
+    assert facts.samples.number == done * 64
+    assert facts.timed_seconds.number == spent
 
 
 def state(step, tokens):
