@@ -86,7 +86,8 @@ def closed_form_opinion(counted: CountedModel) -> Opinion:
 def torch_opinion(model: Any, inputs: dict[str, Any], ours: FlopCount) -> Opinion:
     """Run torch's FlopCounterMode over the same forward pass, and compare operator by operator."""
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
+
+    from flopcount.torch_counter import FlopCounterMode
 
     try:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
