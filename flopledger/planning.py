@@ -133,4 +133,7 @@ def _date(run: RunAudit, seconds: float, share: float) -> dt.date | None:
     if later > _LONGEST_YEARS * 366 * 86400:
         return None
     moment = begun + share * (ended - begun) if share <= 1 else ended + later
-    return dt.datetime.fromtimestamp(moment, dt.UTC).date()
+    try:
+        return dt.datetime.fromtimestamp(moment, dt.UTC).date()
+    except (OverflowError, ValueError, OSError):  # a record's clock may say anything
+        return None

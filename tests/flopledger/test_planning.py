@@ -1,11 +1,14 @@
 """Where a run crosses a threshold, and how results are reported at several levels."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
+from flopledger import planning
 from flopledger.combine import at_levels
 from flopledger.commands import main
+from flopledger.facts import Fact, Grade
 
 
 def _crossings(report) -> dict:
@@ -123,3 +126,12 @@ def test_the_kind_of_run_is_the_evidences_unless_said(tmp_path, capsys) -> None:
         assert main([*given, *kind, "--json"]) == 0
         answer = json.loads(capsys.readouterr().out)
         assert answer["combined"]["flop"]["best"] == pytest.approx(each * 1e9, rel=1e-4)
+
+
+@pytest.mark.parametrize("moment", [1e18, -1e18])
+def test_a_clock_of_no_world_gives_no_date(moment) -> None:
+    facts = tuple(
+        Fact(name=name, value=moment, unit="unix s", file="r", locator="l", grade=Grade.LOG)
+        for name in ("recorded_from", "recorded_until")
+    )
+    assert planning._date(SimpleNamespace(facts=facts), 10.0, 0.5) is None
