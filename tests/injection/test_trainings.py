@@ -102,6 +102,16 @@ def test_numbers_and_randomness_are_the_same_bit_for_bit(tmp_path, script):
     assert summary["processes"]["recording"] == 1
 
 
+def test_a_build_for_gpus_without_triton_is_not_told_of(tmp_path, script):
+    """torch's own counter warns of it when it is imported, which the program did not ask for."""
+    script(
+        "torch.version.cuda, sys.modules['triton'] = '13.0', None\n"
+        "train(2); print('torch.utils.flop_counter' in sys.modules)\n"
+    )
+    done, _ = run(tmp_path, *PYTHON, "train.py")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
+
+
 def _without_addresses(text):
     """A loader's address differs from process to process."""
     return re.sub(r"0x[0-9a-f]{9,}", "0x", text)
