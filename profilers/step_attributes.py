@@ -199,7 +199,9 @@ class Attributes:
             tensors = [*self._tensors, *self._still]
             shapes = [hollow(holder[name], self._torch) for holder, name in tensors]
             forms = {named(place): form_of(place[0][place[1]]) for place in tensors}
-            contents = [(each, self._same(content_of(each))) for each in self.sized]
+            # Not of parts whose attributes decide nothing: a state would keep their weights alive.
+            known = [each for each in self.sized if id(each) in self._objects]
+            contents = [(each, self._same(content_of(each))) for each in known]
             state = State([*places, *tensors], [*values, *shapes], forms, contents)
             self._states[key] = state
             while len(self._states) > MOST_STATES:

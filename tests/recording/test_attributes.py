@@ -385,3 +385,22 @@ def test_memory_of_a_model_is_not_kept_alive(run: Run) -> None:
             optimizer.step()
         model.past = None
         assert [ref() for ref in kept] == [None] * 4
+
+
+def test_a_layer_that_was_replaced_is_not_kept_alive(run: Run) -> None:
+    import gc
+    import weakref
+
+    model = nn.Sequential(Block(), nn.Linear(WIDTH, WIDTH))
+    with run.record():
+        optimizer = sgd(model)
+        model(torch.randn(5, WIDTH)).sum().backward()
+        optimizer.step()
+        weight = weakref.ref(model[1].weight)
+        model[1] = nn.Linear(WIDTH, WIDTH)
+        optimizer = sgd(model)
+        for _ in range(2):
+            model(torch.randn(5, WIDTH)).sum().backward()
+            optimizer.step()
+        gc.collect()
+        assert weight() is None
