@@ -17,7 +17,6 @@ from torch.nn.modules.module import (
     register_module_forward_pre_hook,
 )
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from flopcount import draws, flex, formulas, routing  # noqa: F401  (formulas register themselves)
 from flopcount.attention_scopes import AttentionScopes, allowed_by
@@ -36,6 +35,7 @@ from flopcount.repeated_ops import RepeatedOps
 from flopcount.rules import is_mutable, parameters_of, resolve
 from flopcount.scopes import UNMASKED, Attention, Scope, Watch, next_number, seeing_engines
 from flopcount.tensors import elements, shape_text, tensors
+from flopcount.torch_counter import flop_registry
 
 if TYPE_CHECKING:
     from flopcount.count import Phase

@@ -8,7 +8,6 @@ for a device.
 from __future__ import annotations
 
 import functools
-import logging
 import os
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -103,7 +102,6 @@ class Recording:
         if self.active:
             return self
         try:
-            _import_counter()
             from flopledger.recording.recorder import Recorder
         except ImportError as error:
             raise RecordError(
@@ -257,19 +255,6 @@ class Recording:
     def _forget(self) -> None:
         if self._recorder is not None:
             self._recorder.forget()
-
-
-def _import_counter() -> None:
-    """Import torch's own counter without a word; flopcount says beside each figure what it charges.
-
-    A build for GPUs tells of a missing triton on stderr there, and the program did not ask for it.
-    """
-    log = logging.getLogger("torch.utils.flop_counter")
-    was, log.disabled = log.disabled, True
-    try:
-        import torch.utils.flop_counter  # noqa: F401
-    finally:
-        log.disabled = was
 
 
 def _listed(model: Any) -> tuple[Any, ...]:
