@@ -1,4 +1,8 @@
-"""Operators that take functions: their bodies run under the counter."""
+"""Operators that take functions: their bodies run under the counter.
+
+What later versions of torch tell an operator beside these arguments (which of them it writes to) does
+not change what its body computes.
+"""
 
 from __future__ import annotations
 
@@ -36,13 +40,20 @@ def _truth(counter: Counter, predicate: Any) -> bool:
     return bool(predicate)
 
 
-def _cond(counter: Counter, pred: Any, true_fn: Any, false_fn: Any, operands: Any = ()) -> Any:
+def _cond(
+    counter: Counter, pred: Any, true_fn: Any, false_fn: Any, operands: Any = (), **_: Any
+) -> Any:
     """Run the branch that the predicate chooses."""
     return (true_fn if _truth(counter, pred) else false_fn)(*operands)
 
 
 def _while_loop(
-    counter: Counter, cond_fn: Any, body_fn: Any, carried_inputs: Any, additional_inputs: Any = ()
+    counter: Counter,
+    cond_fn: Any,
+    body_fn: Any,
+    carried_inputs: Any,
+    additional_inputs: Any = (),
+    **_: Any,
 ) -> Any:
     """Run the body as long as the condition holds."""
     carried = carried_inputs
@@ -52,7 +63,7 @@ def _while_loop(
 
 
 def _scan(
-    _counter: Counter, combine_fn: Any, init: Any, xs: Any, additional_inputs: Any = ()
+    _counter: Counter, combine_fn: Any, init: Any, xs: Any, additional_inputs: Any = (), **_: Any
 ) -> Any:
     """Carry a state over the leading axis of ``xs`` and stack what each step answers."""
     steps = pytree.tree_leaves(xs)[0].shape[0]
@@ -65,7 +76,7 @@ def _scan(
     return [*state, *results]
 
 
-def _map(_counter: Counter, f: Any, xs: Any, pos_args: Any = ()) -> Any:
+def _map(_counter: Counter, f: Any, xs: Any, pos_args: Any = (), **_: Any) -> Any:
     """Apply a function along the leading axis and stack the results."""
     rows = [f(*(x[step] for x in xs), *pos_args) for step in range(xs[0].shape[0])]
     if isinstance(rows[0], torch.Tensor):

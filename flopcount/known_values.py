@@ -31,6 +31,18 @@ FACTORIES = frozenset(
     aten::logspace aten::tril_indices aten::triu_indices aten::_tensor_constant""".split()  # noqa: SIM905
 )
 
+COLLECTIVES = frozenset({"c10d", "_c10d_functional", "_c10d_functional_autograd", "_dtensor"})
+"""Namespaces of ops whose results come from other ranks. Those of ``c10d`` write to what they are
+given and do not say so."""
+UNFILLED = frozenset(
+    """aten::empty_like aten::new_empty aten::new_empty_strided aten::empty_quantized
+    aten::resize""".split()  # noqa: SIM905
+)
+"""What they make holds whatever the memory held."""
+ZEROS = torch.ops.aten.zeros.default
+OVERWRITING = frozenset({"aten::copy_", "aten::fill_", "aten::zero_"})
+"""Of what they write to, no old value is left."""
+
 SIZES = (1.0, 1e4, -1e4)
 """Of what is invented, by draw: all pass or all fail a threshold in one of them."""
 
@@ -89,6 +101,12 @@ class KnownValues:
 
     def observe(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
         """Note the origin of a result, or that memory was written."""
+        if func.namespace == "c10d":
+            self._epoch += 1
+            for tensor in pytree.tree_leaves((args, kwargs)):
+                self._forget(tensor)
+        if func.namespace in COLLECTIVES or func._schema.name in UNFILLED:
+            return
         if is_mutable(func):
             before = self._before(func, args, kwargs)
             self._forget_written(func, args, kwargs)
@@ -131,14 +149,21 @@ class KnownValues:
         writes = [a for a in arguments if a.alias_info is not None and a.alias_info.is_write]
         if writes != arguments[:1] or not args or not _is_tensor(args[0]) or args[0]._is_view():
             return None
-        leaves = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if _is_tensor(leaf)]
+        overwrites = func._schema.name in OVERWRITING
+        read = (args[1:], kwargs) if overwrites else (args, kwargs)
+        leaves = [leaf for leaf in pytree.tree_leaves(read) if _is_tensor(leaf)]
         known = all(hasattr(leaf, ATTRIBUTE) or leaf.device.type == "cpu" for leaf in leaves)
         if args[0].device.type != "meta" or not known or _is_random(func):
             return None
-        origin: Origin = getattr(args[0], ATTRIBUTE)
+        shape, dtype = args[0].shape, args[0].dtype
+        if overwrites:
+            like = {"dtype": dtype, "device": torch.device("cpu")}
+            origin = Origin(ZEROS, (list(shape),), like, None, -1, self._epoch)
+        else:
+            origin = getattr(args[0], ATTRIBUTE)
         if self._written.get(origin.storage, -1) > origin.epoch:
             return None
-        stand_in = torch.empty(0, device="meta").new_empty(args[0].shape, dtype=args[0].dtype)
+        stand_in = torch.empty(0, device="meta").new_empty(shape, dtype=dtype)
         setattr(stand_in, ATTRIBUTE, dataclasses.replace(origin, storage=-1))
         return stand_in
 

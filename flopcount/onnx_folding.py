@@ -8,6 +8,7 @@ evaluated here, node by node, and inference runs again with the answers.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 MOST_ELEMENTS = 4096
@@ -30,18 +31,27 @@ def stored_values(graph: Any) -> dict[str, Any]:
         size = 1
         for side in tensor.dims:
             size *= side
-        if size <= MOST_ELEMENTS and not tensor.external_data:
-            found[tensor.name] = numpy_helper.to_array(tensor)
+        if 0 <= size <= MOST_ELEMENTS and not tensor.external_data:
+            with suppress(ValueError, TypeError, KeyError):  # fewer bytes than sizes, no such type
+                found[tensor.name] = numpy_helper.to_array(tensor)
     return found
 
 
-def folded(nodes: Iterable[Any], values: dict[str, Any], shapes: Mapping[str, Any]) -> bool:
-    """Evaluate what follows from known values and shapes; add it to ``values``; say if any did."""
+def folded(
+    nodes: Iterable[Any],
+    values: dict[str, Any],
+    shapes: Mapping[str, Any],
+    evaluators: dict[int, Any] | None = None,
+) -> bool:
+    """Evaluate what follows from known values and shapes; add it to ``values``; say if any did.
+
+    ``evaluators`` keeps what evaluates a node, for whoever asks for the same nodes again.
+    """
     import numpy as np
 
     progress = False
     for node in nodes:
-        if node.output[0] in values:
+        if not node.output or node.output[0] in values:
             continue
         if node.op_type == "Shape" and not node.attribute:
             shape = shapes.get(node.input[0])
@@ -52,11 +62,11 @@ def folded(nodes: Iterable[Any], values: dict[str, Any], shapes: Mapping[str, An
         names = [name for name in node.input if name]
         if node.op_type not in _FOLDABLE or any(name not in values for name in names):
             continue
-        progress |= _evaluate(node, values)
+        progress |= _evaluate(node, values, {} if evaluators is None else evaluators)
     return progress
 
 
-def _evaluate(node: Any, values: dict[str, Any]) -> bool:
+def _evaluate(node: Any, values: dict[str, Any], evaluators: dict[int, Any]) -> bool:
     """Evaluate one node; False where its answer is large or the evaluator refuses it."""
     from onnx.reference import ReferenceEvaluator
 
@@ -64,7 +74,9 @@ def _evaluate(node: Any, values: dict[str, Any]) -> bool:
         return False
     try:
         inputs = {name: values[name] for name in node.input if name}
-        answers = ReferenceEvaluator(node).run(None, inputs)
+        if id(node) not in evaluators:
+            evaluators[id(node)] = ReferenceEvaluator(node)
+        answers = evaluators[id(node)].run(None, inputs)
     except Exception:  # noqa: BLE001 - an evaluator of foreign graphs may raise anything
         return False
     if any(getattr(answer, "size", MOST_ELEMENTS + 1) > MOST_ELEMENTS for answer in answers):
@@ -90,7 +102,10 @@ def _is_large(node: Any, values: Mapping[str, Any]) -> bool:
     return size > MOST_ELEMENTS**2
 
 
-MOST_TURNS = 100_000
+MOST_TURNS = 20_000
+"""Turns of a loop whose condition is followed; one of the longest recurrences over time has 16,384."""
+MOST_EVALUATIONS = 24_000
+"""Nodes that are evaluated for it: a few seconds."""
 
 
 def trip_count(node: Any, body: Any, values: Mapping[str, Any]) -> int | None:
@@ -99,27 +114,31 @@ def trip_count(node: Any, body: Any, values: Mapping[str, Any]) -> int | None:
     The condition of a recurrence over time is arithmetic on a counter: it is followed turn by turn.
     """
     limit = values.get(node.input[0]) if node.input[0] else None
-    most = MOST_TURNS if limit is None else min(int(limit), MOST_TURNS)
+    if limit is not None and limit.size != 1:
+        return None
+    most = MOST_TURNS if limit is None else min(int(limit.item()), MOST_TURNS)
     condition: Any = values.get(node.input[1], True) if node.input[1] else True
     start = {**values, **stored_values(body)}
     carried = [values.get(name) for name in node.input[2:]]
     parts = _steering(body)
+    evaluators: dict[int, Any] = {}
+    most = min(most, MOST_EVALUATIONS // max(len(parts), 1))
     for turn in range(most):
         if not bool(condition):
             return turn
         if not parts:  # the condition is handed on as it came
-            return most if limit is not None and int(limit) <= MOST_TURNS else None
+            return None if limit is None else max(int(limit.item()), 0)
         now = dict(start)
         steering = [turn, condition, *carried]
         for item, value in zip(body.input, steering, strict=True):
             if value is not None:
                 now[item.name] = _array(value)
-        folded(parts, now, {})
+        folded(parts, now, {}, evaluators)
         condition = now.get(body.output[0].name)
         if condition is None:
             return None
         carried = [now.get(item.name) for item in body.output[1 : 1 + len(carried)]]
-    return most if limit is not None and int(limit) <= MOST_TURNS else None
+    return most if limit is not None and int(limit.item()) == most else None
 
 
 def _array(value: Any) -> Any:

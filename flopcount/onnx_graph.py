@@ -18,6 +18,7 @@ from flopcount.counted_model import CountedModel
 from flopcount.findings import Finding, name_mismatch
 from flopcount.onnx_folding import stored_values, trip_count
 from flopcount.onnx_products import (
+    ATTENTIONS,
     ELEMENTWISE,
     MOVES,
     PRODUCTS,
@@ -27,6 +28,7 @@ from flopcount.onnx_products import (
 )
 from flopcount.onnx_shapes import (
     MOST_NODES,
+    OnnxError,
     bind_sizes,
     described,
     inferred,
@@ -69,7 +71,11 @@ def count_onnx(
     findings = [f for f in [name_mismatch([path.stem], total)] if f is not None]
     free = bind_sizes(model.graph, weights, batch=batch, sequence=sequence)
     count = None
-    if free:
+    if not free:
+        ledger = _walked(model, path, weights, backward=backward)
+        note = "attention masks are not visible in a graph: counted in full"
+        count = ledger.close(method="onnx", convention=convention, notes=(note,))
+    else:
         findings.append(
             Finding(
                 code="input-size-unknown",
@@ -78,12 +84,6 @@ def count_onnx(
                 "give --sequence, or export the model with fixed sizes",
             )
         )
-    else:
-        values = stored_values(model.graph)
-        graph = inferred(model, path, values)
-        ledger = _Walk(graph, weights, values, backward=backward).run()
-        note = "attention masks are not visible in a graph: counted in full"
-        count = ledger.close(method="onnx", convention=convention, notes=(note,))
     return CountedModel(
         name=path.name,
         kind="onnx",
@@ -103,6 +103,27 @@ def count_onnx(
     )
 
 
+def _walked(model: Any, path: Path, weights: dict[str, Operand], *, backward: bool) -> GraphLedger:
+    """Walk the graph; where it is put together wrongly, say so.
+
+    Raises:
+        OnnxError: a node lacks what every such node has (an output, an input, a body's answer), or
+            loops take too many turns.
+    """
+    try:
+        values = stored_values(model.graph)
+        graph = inferred(model, path, values)
+        return _Walk(graph, weights, values, backward=backward).run()
+    except OnnxError as error:
+        text = str(error)
+        raise OnnxError(text if text.startswith(str(path)) else f"{path}: {text}") from None
+    except (IndexError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        what = f"{type(error).__name__}: {str(error)[:120]}"
+        raise OnnxError(
+            f"{path}: no well-formed graph ({what})\n  export the model anew"
+        ) from error
+
+
 class _Walk:
     """One pass over the nodes in order; each tensor knows its shape and whether it needs a grad."""
 
@@ -115,7 +136,7 @@ class _Walk:
         backward: bool,
     ) -> None:
         self.graph, self.backward, self.values = graph, backward, values
-        self.visited = 0
+        self.visits = 0
         self.known: dict[str, Operand] = dict(weights)
         self.ledger = GraphLedger()
         for value in (*graph.input, *graph.value_info, *graph.output):
@@ -132,6 +153,10 @@ class _Walk:
         return self.ledger
 
     def visit(self, node: Any) -> None:
+        self.visits += 1
+        if self.visits > MOST_NODES:
+            msg = "its loops within loops take too many turns to walk, and no two turns are alike"
+            raise OnnxError(msg)
         operands = [self.known.get(name) if name else None for name in node.input]
         outputs = [self.known.get(name) for name in node.output]
         attributes = {item.name: _attribute(item) for item in node.attribute}
@@ -142,6 +167,9 @@ class _Walk:
             return
         if kind == "Loop" and attributes.get("body") is not None:
             self._loop(node, attributes["body"], operands)
+            return
+        if kind == "Scan" and attributes.get("body") is not None:
+            self._scan(node, attributes, operands)
             return
         branches = (attributes.get("then_branch"), attributes.get("else_branch"))
         if kind == "If" and all(branches) and self._branches(branches):
@@ -168,7 +196,7 @@ class _Walk:
             return
         module, op = _module(node), f"onnx.{node.op_type}"
         dtype = operands[0].dtype if operands[0] else "unknown"
-        attention = node.op_type in ("Attention", "MultiHeadAttention")
+        attention = node.op_type in ATTENTIONS
         self.ledger.add(module, op, dtype, "forward", flop, attention=attention)
         if self.backward:
             gradients = formula.gradients(operands, flop)
@@ -201,21 +229,61 @@ class _Walk:
             )
             self._mark(node, operands, product=False)
             return
+        self._walk_turns(node, body, turns, operands[2:], skipped=2, answered=1)
+
+    def _scan(self, node: Any, attributes: dict[str, Any], operands: list[Any]) -> None:
+        """Walk the body of a ``Scan`` once for each slice of what it scans."""
+        body, number = attributes["body"], int(attributes.get("num_scan_inputs") or 0)
+        states, scanned = operands[: len(operands) - number], operands[len(operands) - number :]
+        axes = attributes.get("scan_input_axes") or [0] * number
+        slices, turns = [], set()
+        for operand, axis in zip(scanned, axes, strict=False):
+            shape = operand.shape if operand is not None else None
+            if shape is None or not -len(shape) <= axis < len(shape):
+                break
+            turns.add(int(shape[axis]))
+            left = [size for place, size in enumerate(shape) if place != axis % len(shape)]
+            slices.append(replace(operand, shape=tuple(left)))
+        fits = len(slices) == number and len(turns) == 1 and len(body.input) == len(operands)
+        if not fits or min(turns) * len(body.node) > MOST_NODES:
+            self.ledger.miss("onnx.Scan", f"{len(body.node)} nodes a turn, of {number} inputs")
+            self._mark(node, operands, product=False)
+            return
+        for item, piece in zip(body.input[len(states) :], slices, strict=True):
+            self.known[item.name] = piece
+        self._walk_turns(node, body, min(turns), states, skipped=0, answered=0)
+
+    def _walk_turns(
+        self, node: Any, body: Any, turns: int, states: list[Any], *, skipped: int, answered: int
+    ) -> None:
+        """Visit a body so often, its states handed on from turn to turn.
+
+        Args:
+            node: the operator whose outputs are the last states and what the turns collected.
+            body: its graph.
+            turns: how often.
+            states: operands of the first states.
+            skipped: inputs of the body before the states (a counter, a condition).
+            answered: outputs of the body before them (a condition).
+        """
+        own = body.input[skipped : skipped + len(states)]
         given = {item.name for item in body.input}
         same = {part.output[0]: part.input[0] for part in body.node if part.op_type == "Identity"}
-        handed_on = [same.get(item.name, item.name) for item in body.output[1:]]
+        handed_on = [same.get(item.name, item.name) for item in body.output[answered:]]
         # A stored tensor that the turns replace is a first state; one handed on as it is, a weight.
         carried = [
             operand if operand is None or item.name == name else replace(operand, constant=False)
-            for operand, item, name in zip(operands[2:], body.input[2:], handed_on, strict=False)
+            for operand, item, name in zip(states, own, handed_on, strict=False)
         ]
         inner = {item.name: described(item) for item in (*body.value_info, *body.output)}
         inner = {name: operand for name, operand in inner.items() if name not in given}
         for tensor in body.initializer:
             shape = tuple(tensor.dims)
             inner[tensor.name] = Operand(shape=shape, element=tensor.data_type, constant=True)
-        for _ in range(turns):
-            for item, operand in zip(body.input[2:], carried, strict=True):
+        whole = self.ledger
+        for turn in range(turns):
+            self.ledger = GraphLedger()
+            for item, operand in zip(own, carried, strict=True):
                 state = operand or Operand()
                 if state.shape is None:
                     state = replace(state, shape=described(item).shape)
@@ -224,8 +292,14 @@ class _Walk:
                 self.known[name] = operand
             for part in body.node:
                 self.visit(part)
-            carried = [self.known.get(item.name) for item in body.output[1:]][: len(carried)]
-        found = [self.known.get(item.name) for item in body.output[1:]]
+            found = [self.known.get(item.name) for item in body.output[answered:]]
+            settled, carried = found[: len(carried)] == carried, found[: len(carried)]
+            # What comes out as it went in makes every further turn cost what this one did.
+            whole.join(self.ledger, times=turns - turn if settled else 1)
+            if settled:
+                break
+        self.ledger = whole
+        found = [self.known.get(item.name) for item in body.output[answered:]]
         for name, operand in zip(node.output, found, strict=False):
             told = self.known.get(name, Operand())
             self.known[name] = Operand(

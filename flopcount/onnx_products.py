@@ -79,8 +79,9 @@ class Product:
         """Return the forward FLOP, None where a shape is missing or does not fit."""
         try:
             return self.formula(operands, outputs, attributes)
-        except (AttributeError, IndexError, TypeError, ZeroDivisionError, KeyError):
-            # A missing operand or shape: None has no shape, a short tuple no such axis.
+        except (AttributeError, IndexError, TypeError, ValueError, ZeroDivisionError, KeyError):
+            # A missing operand or shape: None has no shape, a short tuple no such axis, and an
+            # equation more letters than an operand axes.
             return None
 
 
@@ -149,19 +150,28 @@ def recurrent(gates: int) -> Formula:
     return formula
 
 
-def attention(operands: list[Any], _outputs: list[Any], attributes: dict[str, Any]) -> int | None:
-    """Scores and values of every query-key pair; three- or four-dimensional operands."""
-    query, key, value = (operand.shape for operand in operands[:3])
-    if len(query) == 4:
-        batch, heads, queries, width = query
-        return 2 * int(batch * heads * queries * key[-2] * (width + value[-1]))
-    heads = attributes.get("q_num_heads") or attributes.get("num_heads")
-    kv_heads = attributes.get("kv_num_heads") or heads
-    if heads is None or len(key) != 3:
-        return None
-    batch, queries, _ = query
-    per_pair = query[-1] + value[-1] // kv_heads * heads
-    return 2 * int(batch * queries * key[1] * per_pair)
+def attention(past_at: int) -> Formula:
+    """Scores and values of every query-key pair; three- or four-dimensional operands.
+
+    ``past_at``: the operand that holds the keys of earlier positions, where there is one.
+    """
+
+    def formula(operands: list[Any], _outputs: list[Any], attributes: dict[str, Any]) -> int | None:
+        query, key, value = (operand.shape for operand in operands[:3])
+        past = operands[past_at] if len(operands) > past_at else None
+        keys = key[-2] + (0 if past is None else past.shape[-2])
+        if len(query) == 4:
+            batch, heads, queries, width = query
+            return 2 * int(batch * heads * queries * keys * (width + value[-1]))
+        heads = attributes.get("q_num_heads") or attributes.get("num_heads")
+        kv_heads = attributes.get("kv_num_heads") or heads
+        if heads is None or len(key) != 3:
+            return None
+        batch, queries, _ = query
+        per_pair = query[-1] + value[-1] // kv_heads * heads
+        return 2 * int(batch * queries * keys * per_pair)
+
+    return formula
 
 
 def recurrent_backward(operands: list[Any], forward: int) -> int:
@@ -210,6 +220,7 @@ def support_vectors(operands: list[Any], _outputs: list[Any], attributes: dict[s
     return 2 * int(operands[0].shape[0]) * numbers
 
 
+ATTENTIONS = frozenset({"Attention", "MultiHeadAttention", "GroupQueryAttention"})
 PRODUCTS: dict[str, Product] = {
     "MatMul": Product(matmul),
     "MatMulInteger": Product(matmul),
@@ -226,8 +237,9 @@ PRODUCTS: dict[str, Product] = {
     "LSTM": Product(recurrent(4), backward=recurrent_backward),
     "GRU": Product(recurrent(3), backward=recurrent_backward),
     "RNN": Product(recurrent(1), backward=recurrent_backward),
-    "Attention": Product(attention, multiplied=3),
-    "MultiHeadAttention": Product(attention, multiplied=3),
+    "Attention": Product(attention(4), multiplied=3),
+    "MultiHeadAttention": Product(attention(6), multiplied=3),
+    "GroupQueryAttention": Product(attention(3), multiplied=3),
     "LinearClassifier": Product(linear_model, multiplied=1, holds_weight=True),
     "LinearRegressor": Product(linear_model, multiplied=1, holds_weight=True),
     "SVMClassifier": Product(support_vectors, multiplied=1),

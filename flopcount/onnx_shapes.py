@@ -18,7 +18,9 @@ _BATCH = re.compile(r"^(n|b|batch|batch_?size|unk__0|unknown_batch)$", re.IGNORE
 _SEQUENCE = re.compile(
     r"^(s|t|l|seq|seq(uence)?_?(len(gth)?)?|tokens|time|max_?len(gth)?)$", re.IGNORECASE
 )
-MOST_NODES = 2_000_000
+MOST_NODES = 500_000
+MOST_CALLS_DEEP = 100
+"""Functions that call functions: exporters write a few levels."""
 
 
 class OnnxError(FlopcountError):
@@ -36,6 +38,7 @@ def read_graph(path: Path) -> Any:
         raise OnnxError(f"{path}: {size:,} bytes; no graph is larger than {LARGEST_FILE:,}")
     need_libraries(path, "onnx")
     import onnx
+    import onnx.inliner
 
     try:
         model = onnx.load(str(path), load_external_data=False)
@@ -45,7 +48,44 @@ def read_graph(path: Path) -> Any:
         raise OnnxError(f"{path}: a graph without a node\n  cut off, or no ONNX file")
     if len(model.graph.node) > MOST_NODES:
         raise OnnxError(f"{path}: {len(model.graph.node):,} nodes; no model has so many")
-    return model
+    for tensor in model.graph.initializer:
+        known = tensor.data_type in onnx.TensorProto.DataType.values()
+        if not known or any(side < 0 for side in tensor.dims):
+            what = f"sizes {list(tensor.dims)[:6]}, data type {tensor.data_type}"
+            raise OnnxError(f"{path}: the stored tensor '{tensor.name[:80]}' has {what}")
+    return _without_functions(model, path) if model.functions else model
+
+
+def _without_functions(model: Any, path: Path) -> Any:
+    """Put the nodes of the graph's own functions in their calls' place.
+
+    Raises:
+        OnnxError: a function calls itself, or calls of calls make more nodes than any model has.
+    """
+    import onnx
+
+    made = {(f.domain, f.name): f for f in model.functions}
+    sizes: dict[tuple[str, str], int] = {}
+
+    def size(nodes: Any, above: tuple[tuple[str, str], ...]) -> int:
+        total = 0
+        for node in nodes:
+            key = (node.domain, node.op_type)
+            if key in above or len(above) > MOST_CALLS_DEEP:
+                raise OnnxError(f"{path}: the function '{key[1][:80]}' calls itself, or too deep")
+            if key in made and key not in sizes:
+                sizes[key] = size(made[key].node, (*above, key))
+            total += sizes.get(key, 1)
+            for attribute in node.attribute:
+                total += size(attribute.g.node, above)
+        return total
+
+    if size(model.graph.node, ()) > MOST_NODES:
+        raise OnnxError(f"{path}: its functions call each other into too many nodes")
+    try:
+        return onnx.inliner.inline_local_functions(model)
+    except Exception as error:  # noqa: BLE001 - the library raises classes of its own
+        raise OnnxError(f"{path}: its functions cannot be read: {str(error)[:150]}") from None
 
 
 def weights_of(graph: Any) -> dict[str, Operand]:
@@ -157,11 +197,11 @@ def _state(graph: Any, values: dict[str, Any]) -> None:
 
 
 def _bodies(graph: Any) -> list[Any]:
-    """The bodies of a graph's loops and the branches of its choices, in order."""
+    """The bodies of a graph's loops and scans and the branches of its choices, in order."""
     return [
         a.g
         for node in graph.node
-        if node.op_type in ("Loop", "If")
+        if node.op_type in ("Loop", "Scan", "If")
         for a in node.attribute
         if a.g.node
     ]

@@ -30,6 +30,10 @@ class Originals:
 
     def before(self, func: Any, args: Any, kwargs: Any) -> None:
         """Keep what an op is about to write to."""
+        if func.namespace == "c10d":  # these write to what they are given and do not say so
+            for tensor, storage in _stored((args, kwargs)):
+                if storage._cdata not in self._made:
+                    self._keep(tensor, storage)
         if not is_mutable(func):
             return
         named = zip(func._schema.arguments, args, strict=False)

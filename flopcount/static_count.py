@@ -40,16 +40,18 @@ class GraphLedger:
             sums[dtype, phase] = sums.get((dtype, phase), 0) + flop
         return sums
 
-    def join(self, other: GraphLedger) -> None:
-        """Enter all that another walk found."""
+    def join(self, other: GraphLedger, times: int = 1) -> None:
+        """Enter all that another walk found, so many times."""
+        if times == 0:
+            return
         for key, found in other.lines.items():
             line = self.lines.setdefault(key, [0, 0, 0])
-            line[:] = [mine + theirs for mine, theirs in zip(line, found, strict=True)]
+            line[:] = [mine + times * theirs for mine, theirs in zip(line, found, strict=True)]
         for op, (calls, shapes) in other.unknown.items():
             before, seen = self.unknown.get(op, (0, ()))
-            self.unknown[op] = (before + calls, (*seen, *shapes)[:4])
-        self.elementwise += other.elementwise
-        self.zero += other.zero
+            self.unknown[op] = (before + times * calls, (*seen, *shapes)[:4])
+        self.elementwise += times * other.elementwise
+        self.zero += times * other.zero
 
     def close(self, *, method: str, convention: str, notes: tuple[str, ...]) -> FlopCount:
         """Draw the sums.

@@ -19,7 +19,7 @@ from flopledger.process_tree import ProcessTree
 
 PASSED = (
     signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT,
-    signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT, signal.SIGWINCH,
+    signal.SIGUSR1, signal.SIGUSR2, signal.SIGTSTP, signal.SIGCONT, signal.SIGWINCH,
 )  # fmt: skip
 AWAITED = {*PASSED, signal.SIGCHLD}
 """Signals that must be blocked while a child runs: they are taken one by one."""
@@ -103,6 +103,11 @@ def _pass_on(child: "subprocess.Popen[bytes]", got: signal.struct_siginfo) -> No
     # The terminal already told the whole group, the child included.
     if got.si_code != FROM_KERNEL and child.poll() is None:
         child.send_signal(got.si_signo)
+    if got.si_signo == signal.SIGTSTP:
+        # Stop as well, as without us; not by SIGSTOP, which a group without a shell would not survive.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTSTP})
+        os.kill(os.getpid(), signal.SIGTSTP)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
 
 
 def _adopt_orphans(*, on: bool) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dis
 from functools import lru_cache
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -34,6 +34,12 @@ WORK = frozenset(
     tensordot""".split()  # noqa: SIM905
 )
 """Names of products."""
+
+
+NOTING = frozenset({"add", "append", "appendleft", "extend", "info", "put", "update", "write"})
+"""Methods that keep something and return nothing that matters."""
+FRAME = frozenset({"RESUME", "COPY_FREE_VARS", "MAKE_CELL", "PUSH_NULL"})
+"""Instructions that say nothing."""
 
 
 def is_harmless(function: type, node: Any) -> bool:
@@ -83,12 +89,18 @@ def _only_looks(code: CodeType) -> bool:
 
 
 def _returns_nothing(code: CodeType) -> bool:
-    steps = list(dis.get_instructions(code))
-    return all(
+    steps = [step for step in dis.get_instructions(code) if step.opname not in FRAME]
+    if all(step.argval is None for step in steps if step.opname == "RETURN_CONST") and all(
         one.opname == "LOAD_CONST" and one.argval is None
         for one, other in pairwise(steps)
         if other.opname == "RETURN_VALUE"
-    ) and all(step.argval is None for step in steps if step.opname == "RETURN_CONST")
+    ):
+        return True
+    # ``lambda *_: seen.append(...)``
+    attributes = takewhile(lambda step: step.opname in ("LOAD_ATTR", "LOAD_METHOD"), steps[1:])
+    names = [step.argval for step in attributes]
+    ends = [step.opname for step in steps[-2:]]
+    return bool(names) and names[-1] in NOTING and ends == ["CALL", "RETURN_VALUE"]
 
 
 def _computes_nothing(*codes: CodeType) -> bool:

@@ -16,7 +16,8 @@ import numpy as np
 
 from profilers.clocks import Axis, ClockPair
 from profilers.journal import LEDGER, TELEMETRY
-from profilers.record import RecordError, device_trace_of, table_of_rows
+from profilers.record import RecordError
+from profilers.record_columns import device_trace_of, table_of_rows
 from profilers.spool import read_spool
 from profilers.trace import Device, DeviceKey, DeviceTrace, Event
 from profilers.wire import device_from_json, event_from_json

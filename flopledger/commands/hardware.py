@@ -50,8 +50,8 @@ def list_parts(
     ] = False,
     as_json: _AsJson = False,
     hardware_path: _Own = None,
-) -> None:
-    """List the accelerators on record; options narrow the list.
+) -> int:
+    """List the accelerators on record; options narrow the list. Exit code 1 where none is left.
 
     Example: flopledger hardware list --family hopper --dtype bf16
     """
@@ -67,10 +67,18 @@ def list_parts(
         typer.echo(to_csv(parts), nl=False)
     elif as_json:
         _print_json([plain_part(part) for part in parts])
-    else:
+    elif parts:
         from hardware_db import dtype_name
 
         _text.print_table(parts, None if dtype is None else dtype_name(dtype))
+    if parts:
+        return 0
+    typer.echo(
+        f"no part on record fits all of the options ({len(every)} without any); leave one out, or ask "
+        "`flopledger hardware match NAME` what a name means",
+        err=True,
+    )
+    return 1
 
 
 @group.command("show", short_help="One part: its figures, each with its source")

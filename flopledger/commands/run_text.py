@@ -43,9 +43,11 @@ def steps_lines(summary: dict[str, Any]) -> list[str]:
     steps = summary.get("steps")
     if not steps or not steps["count"]:
         about = ("model-flop-unknown", "python-out-of-reach")
-        return [f["message"] for f in summary["findings"] if f["code"] in about]
+        why = [f["message"] for f in summary["findings"] if f["code"] in about]
+        return [*(why or ["no step ended"]), *_beside(steps)] if steps else why
     redone = f" ({steps['redone']:,} more were done again)" if steps["redone"] else ""
-    first = [f"{steps['count']:,} steps in {duration(steps['duration_seconds'])}{redone}"]
+    number_of = "1 step" if steps["count"] == 1 else f"{steps['count']:,} steps"
+    first = [f"{number_of} in {duration(steps['duration_seconds'])}{redone}"]
     if steps["tokens"] is not None:
         rate = steps["tokens_per_second"]
         first.append(f"{steps['tokens']:,} tokens" + (f", {rate:,.4g} a second" if rate else ""))
@@ -54,6 +56,7 @@ def steps_lines(summary: dict[str, Any]) -> list[str]:
     lines = [", ".join(first)]
     model, hardware = _flop(steps, "model_flop"), _flop(steps, "hardware_flop")
     lines.append(f"model FLOP {model}, hardware FLOP {hardware}{_dtypes(steps)}")
+    lines += _beside(steps)
     basis = steps["mfu_basis"]
     if basis is not None and steps["mfu"] is not None:
         hfu = "" if steps["hfu"] is None else f", HFU {per_cent(steps['hfu'])}"
@@ -65,6 +68,17 @@ def steps_lines(summary: dict[str, Any]) -> list[str]:
     if told:
         lines.append(f"time: {told}")
     return lines
+
+
+def _beside(steps: dict[str, Any]) -> list[str]:
+    """What was computed outside of steps: evaluation, rollouts, and what no optimizer's step ended."""
+    told = ", ".join(f"{what} {number(flop, 4)} FLOP" for what, flop in _spans(steps))
+    return [f"beside the steps: {told}"] if told else []
+
+
+def _spans(steps: dict[str, Any]) -> list[tuple[str, int]]:
+    found = [(what, flop) for what, flop in steps["span_flop"].items() if flop]
+    return sorted(found, key=lambda pair: -pair[1])
 
 
 def _flop(steps: dict[str, Any], name: str) -> str:

@@ -39,7 +39,8 @@ class Devices:
 
     def look(self) -> Iterator[DeviceMetrics]:
         """Read the record's ends. A node without a record has no devices."""
-        from profilers.record import device_trace_of, node_records
+        from profilers.record import node_records
+        from profilers.record_columns import device_trace_of
 
         try:
             records = [one for one in node_records(self._run_dir) if one.node == self._node]

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from flopcount.errors import FlopcountError
+
 onnx = pytest.importorskip("onnx")
 pytestmark = pytest.mark.trace
 FLOAT, INT, BOOL = 1, 7, 9
@@ -246,3 +248,198 @@ def test_a_first_state_as_large_as_an_activation_is_given_and_not_computed(tmp_p
     # products every step but the first, whose state is given; x needs none
     later = state * (steps - 1) // steps
     assert counted.count.backward == (into + 3 * state) + state + 2 * later
+
+
+def test_a_scan_is_walked_slice_by_slice(tmp_path):
+    # A recurrent layer over 5 steps: x (5, 3, 4) scanned, the state (3, 8) carried.
+    body = subgraph(
+        "body",
+        [
+            node("MatMul", ["x_t", "w"], ["in"]),
+            node("MatMul", ["h", "r"], ["back"]),
+            node("Add", ["in", "back"], ["sum"]),
+            node("Tanh", ["sum"], ["h_on"]),
+            node("Identity", ["h_on"], ["y_t"]),
+        ],
+        [("h", FLOAT), ("x_t", FLOAT)],
+        [("h_on", FLOAT), ("y_t", FLOAT)],
+    )
+    nodes = [node("Scan", ["start", "x"], ["h_end", "y"], body=body, num_scan_inputs=1)]
+    stored = [floats("start", 3, 8), floats("w", 4, 8), floats("r", 8, 8)]
+    counted = count(saved(tmp_path / "a.onnx", nodes, {"x": [5, 3, 4]}, stored, "y")).count
+    into, state = 2 * 3 * 4 * 8, 2 * 3 * 8 * 8
+    assert counted.forward == 5 * (into + state)
+    # each weight's gradient at each step; the state's but for the first, which is given
+    assert counted.backward == 5 * (into + state) + 4 * state
+    assert counted.uncounted == ()
+    # along another axis: 3 slices of (5, 4)
+    nodes = [
+        node("Scan", ["other", "x"], ["h_end", "y"], body=body, num_scan_inputs=1,
+             scan_input_axes=[1])
+    ]  # fmt: skip
+    stored[0] = floats("other", 5, 8)
+    counted = count(saved(tmp_path / "b.onnx", nodes, {"x": [5, 3, 4]}, stored, "y")).count
+    assert counted.forward == 3 * 2 * 5 * 8 * (4 + 8)
+
+
+def test_a_scan_of_slices_that_do_not_fit_is_named(tmp_path):
+    body = subgraph(
+        "body", [node("Identity", ["x_t"], ["y_t"])], [("x_t", FLOAT)], [("y_t", FLOAT)]
+    )
+    for inputs, number in ((["x"], 7), (["x", "z"], 2), ([], 1)):
+        nodes = [node("Scan", inputs, ["y"], body=body, num_scan_inputs=number)]
+        path = saved(tmp_path / "a.onnx", nodes, {"x": [5, 3], "z": [4, 3]}, [], "y")
+        assert [u.op for u in count(path).count.uncounted] == ["onnx.Scan"]
+
+
+def test_keys_of_earlier_positions_are_multiplied_too(tmp_path):
+    # 2 samples, 4 heads of 8, 3 queries, 3 keys now and 5 before: 8 keys each
+    shape, before = [2, 4, 3, 8], [2, 4, 5, 8]
+    sizes = {"q": shape, "k": shape, "v": shape, "pk": before, "pv": before}
+    nodes = [node("Attention", ["q", "k", "v", "", "pk", "pv"], ["y", "nk", "nv"])]
+    counted = count(saved(tmp_path / "a.onnx", nodes, sizes, [], "y"), backward=False).count
+    assert counted.forward == 2 * 2 * 4 * 3 * 8 * (8 + 8)
+
+
+def test_quantised_products_and_their_bytes(tmp_path):
+    def eight(name, *shape):
+        return onnx.numpy_helper.from_array(np.ones(shape, np.uint8), name)
+
+    def one(name):
+        return onnx.numpy_helper.from_array(np.array(1, np.float32), name)
+
+    def zero(name):
+        return onnx.numpy_helper.from_array(np.array(0, np.uint8), name)
+
+    nodes = [
+        node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        node("QLinearConv", ["q", "s", "z", "w", "s", "z", "s", "z"], ["c"], kernel_shape=[3, 3]),
+        node("Reshape", ["c", "flat"], ["rows"]),
+        node("QLinearMatMul", ["rows", "s", "z", "m", "s", "z", "s", "z"], ["p"]),
+        node("MatMulInteger", ["p", "n", "z", "z"], ["i"]),
+        node("Cast", ["i"], ["y"], to=FLOAT),
+    ]
+    stored = [one("s"), zero("z"), eight("w", 6, 3, 3, 3), eight("m", 6, 10), eight("n", 10, 7)]
+    stored.append(ints("flat", 2 * 4 * 4, 6))
+    path = saved(tmp_path / "a.onnx", nodes, {"x": [2, 3, 6, 6]}, stored, "y")
+    counted = count(path, backward=False).count
+    conv, first, second = 2 * (2 * 6 * 4 * 4) * 27, 2 * 32 * 6 * 10, 2 * 32 * 10 * 7
+    assert counted.forward == conv + first + second
+    assert dict(counted.by_dtype) == {"uint8": conv + first + second}
+
+
+def test_weights_in_a_file_that_is_not_there_are_not_needed(tmp_path):
+    weight = floats("w", 16, 32)
+    path = saved(tmp_path / "a.onnx", [node("MatMul", ["x", "w"], ["y"])], {"x": [4, 16]},
+                 [weight], "y")  # fmt: skip
+    model = onnx.load(str(path))
+    onnx.external_data_helper.convert_model_to_external_data(
+        model, location="weights.bin", size_threshold=0
+    )
+    onnx.save(model, path)
+    (tmp_path / "weights.bin").unlink()
+    counted = count(path)
+    assert counted.parameters.total == 16 * 32
+    assert counted.count.total == 2 * (2 * 4 * 16 * 32)
+
+
+def test_choices_within_choices_end(tmp_path):
+    inner = subgraph("leaf", [node("Neg", ["x"], ["o"])], [], [("o", FLOAT)])
+    for _ in range(40):
+        choice = node("If", ["which"], ["o"], then_branch=inner, else_branch=inner)
+        if choice.ByteSize() > 100_000:
+            break
+        inner = subgraph("deeper", [choice], [], [("o", FLOAT)])
+    which = onnx.numpy_helper.from_array(np.array(True), "which")
+    choice = node("If", ["which"], ["y"], then_branch=inner, else_branch=inner)
+    path = saved(tmp_path / "a.onnx", [choice], {"x": [4, 8]}, [which], "y")
+    assert count(path).count.total == 0
+
+
+def test_turns_that_are_alike_are_multiplied(tmp_path):
+    # 1000 turns of 1000 turns of (4 x 16) by (16 x 16): walked a few times each
+    def turns(*nodes):
+        state = onnx.helper.make_tensor_value_info("h", FLOAT, [4, 16])
+        out = onnx.helper.make_tensor_value_info("h2", FLOAT, [4, 16])
+        flags = [onnx.helper.make_tensor_value_info(n, k, []) for n, k in (("i", INT), ("c", BOOL))]
+        go_on = onnx.helper.make_tensor_value_info("c2", BOOL, [])
+        same = node("Identity", ["c"], ["c2"])
+        return onnx.helper.make_graph([same, *nodes], "b", [*flags, state], [go_on, out])
+
+    inner = turns(node("MatMul", ["h", "w"], ["h2"]))
+    outer = turns(node("Loop", ["n", "", "h"], ["h2"], body=inner))
+    nodes = [node("Loop", ["n", "", "x"], ["y"], body=outer)]
+    stored = [floats("w", 16, 16), scalar("n", 1000)]
+    counted = count(saved(tmp_path / "a.onnx", nodes, {"x": [4, 16]}, stored, "y")).count
+    once = 2 * 4 * 16 * 16
+    assert counted.forward == 10**6 * once
+    # the weight's gradient in every turn, the state's in all but the first
+    assert counted.backward == (2 * 10**6 - 1) * once
+
+
+def test_functions_of_the_file_stand_for_their_nodes(tmp_path):
+    def file(*functions, call="F"):
+        path = saved(tmp_path / "a.onnx", [node(call, ["x", "w"], ["y"], domain="own")],
+                     {"x": [4, 16]}, [floats("w", 16, 32)], "y")  # fmt: skip
+        model = onnx.load(str(path))
+        model.opset_import.append(onnx.helper.make_opsetid("own", 1))
+        model.functions.extend(functions)
+        onnx.save(model, path)
+        return path
+
+    def function(name, *nodes):
+        versions = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("own", 1)]
+        return onnx.helper.make_function("own", name, ["a", "b"], ["c"], list(nodes), versions)
+
+    counted = count(file(function("F", node("MatMul", ["a", "b"], ["c"])))).count
+    assert counted.forward == 2 * 4 * 16 * 32
+    with pytest.raises(FlopcountError, match="calls itself"):
+        count(file(function("F", node("F", ["a", "b"], ["c"], domain="own"))))
+    # each of 40 calls the next one twice: 2**40 nodes
+    tower = [
+        function(f"F{i}", node(f"F{i + 1}", ["a", "b"], ["m"], domain="own"),
+                 node(f"F{i + 1}", ["a", "b"], ["c"], domain="own"))
+        for i in range(40)
+    ]  # fmt: skip
+    tower.append(function("F40", node("MatMul", ["a", "b"], ["c"])))
+    with pytest.raises(FlopcountError, match="too many nodes"):
+        count(file(*tower, call="F0"))
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda tensor: tensor.dims.__setitem__(0, -16), r"sizes \[-16, 32\]"),
+        (lambda tensor: setattr(tensor, "data_type", 99), "data type 99"),
+    ],
+)
+def test_stored_tensors_that_cannot_be(tmp_path, change, word):
+    path = saved(tmp_path / "a.onnx", [node("MatMul", ["x", "w"], ["y"])], {"x": [4, 16]},
+                 [floats("w", 16, 32)], "y")  # fmt: skip
+    model = onnx.load(str(path))
+    change(model.graph.initializer[0])
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(FlopcountError, match=word):
+        count(path)
+
+
+def test_numbers_that_do_not_fit_are_named_or_passed_over(tmp_path):
+    # a number of turns that is a list, an equation with more letters than axes, too few bytes
+    body = subgraph("b", [node("Identity", ["go"], ["go_on"])], [("i", INT), ("go", BOOL)],
+                    [("go_on", BOOL)])  # fmt: skip
+    short = ints("short", 1, 2)
+    short.raw_data = b"abc"
+    nodes = [
+        node("Loop", ["turns", ""], [], body=body),
+        node("Einsum", ["x", "w"], ["y"], equation="abcdefg,hi->a"),
+    ]
+    stored = [ints("turns", 5, 6), floats("w", 16, 32), short]
+    counted = count(saved(tmp_path / "a.onnx", nodes, {"x": [4, 16]}, stored, "y")).count
+    assert [unknown.op for unknown in counted.uncounted] == ["onnx.Einsum", "onnx.Loop"]
+
+
+def test_a_node_without_what_it_needs_is_an_error_of_the_file(tmp_path):
+    for nodes in ([node("Loop", [], ["y"], body=subgraph("b", [node("Neg", ["x"], ["z"])], [], []))],
+                  [node("Constant", [], []), node("Neg", ["x"], ["y"])]):  # fmt: skip
+        with pytest.raises(FlopcountError, match=r"no well-formed graph|contradict each other"):
+            count(saved(tmp_path / "a.onnx", nodes, {"x": [4, 16]}, [], "y"))

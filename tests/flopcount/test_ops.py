@@ -245,3 +245,54 @@ def test_vmap_gradient_penalty_and_transformed_functions():
     assert count.forward == 96
     assert count.backward in (192, 288)
     assert count.recompute == 0
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(
+    ("window", "pairs"), [((-1, -1), 83), ((-1, 0), 49), ((2, 0), 36), ((1, 1), 13 + 7 + 19)]
+)
+def test_packed_attention_goes_by_its_lengths_and_window(window, pairs, known):
+    """3, 5 and 7 tokens: 9 + 25 + 49 pairs; causal 6 + 15 + 28; two back 6 + 12 + 18; one beside."""
+    varlen = pytest.importorskip("torch.nn.attention.varlen")
+    q = torch.zeros(15, 2, 8, dtype=torch.bfloat16, requires_grad=True)
+    starts = torch.tensor([0, 3, 8, 15], dtype=torch.int32, device="cpu" if known else "meta")
+    count = flopcount.count(
+        lambda q, starts: varlen.varlen_attn(q, q, q, starts, starts, 7, 7, window_size=window),
+        q,
+        starts,
+    )
+    a_pair = 2 * 2 * 2 * 8  # scores and values, 2 heads of 8
+    if known:
+        assert (count.forward, count.backward) == (83 * a_pair, 2 * 83 * a_pair)
+        assert count.masked_total == 3 * pairs * a_pair
+        assert count.flop_bounds is None
+    else:  # as if each of the 15 saw the longest; at least itself
+        assert count.flop_bounds == (3 * 15 * a_pair, 3 * 15 * 7 * a_pair)
+
+
+@pytest.mark.parametrize("keys", range(5))
+@pytest.mark.parametrize("queries", range(1, 5))
+def test_pairs_within_a_window(queries, keys):
+    from flopcount.formulas.packed_attention import pairs_within
+
+    for left in (None, 0, 1, 3):
+        for right in (None, 0, 2):
+            seen = sum(
+                (left is None or key >= place - left) and (right is None or key <= place + right)
+                for place in range(keys - queries, keys)
+                for key in range(keys)
+            )
+            assert pairs_within(queries, keys, left, right) == seen
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_a_loss_fused_with_its_layer(trained):
+    options = pytest.importorskip("torch.nn").LinearCrossEntropyOptions(batch_chunk_size=4)
+    loss = torch.nn.LinearCrossEntropyLoss(16, 50, options=options)
+    for parameter in loss.parameters():
+        parameter.requires_grad_(trained)
+    x, target = torch.zeros(12, 16, requires_grad=True), torch.zeros(12, dtype=torch.long)
+    count = flopcount.count(loss, x, target)
+    logits = 2 * 12 * 16 * 50
+    assert (count.forward, count.backward) == (logits, (1 + trained) * logits)
+    assert count.uncounted == ()

@@ -160,3 +160,61 @@ def test_what_a_collective_made_whole_counts_once_again(mesh, how):
     # The summands are 8 products of 4 x 32 by 32 x 256.
     summands = 0 if how == "gathered" else 8 * 2 * 4 * 32 * 256
     assert flopcount.count(model, torch.zeros(4, 64)).forward == FORWARD + summands
+
+
+def test_sequence_parallel_ranks_sum_to_the_global_figure(mesh):
+    """Norms on pieces of the sequence, gathered before and scattered after each pair of linears."""
+    from torch.distributed.tensor import Replicate, Shard
+    from torch.distributed.tensor.parallel import (
+        ColwiseParallel,
+        RowwiseParallel,
+        SequenceParallel,
+        parallelize_module,
+    )
+
+    model = nn.Sequential(nn.Embedding(16, 64), nn.LayerNorm(64), MLP(), nn.LayerNorm(64))
+    plan = {
+        "0": RowwiseParallel(input_layouts=Replicate(), output_layouts=Shard(1)),
+        "1": SequenceParallel(),
+        "2.up": ColwiseParallel(input_layouts=Shard(1)),
+        "2.down": RowwiseParallel(output_layouts=Shard(1)),
+        "3": SequenceParallel(),
+    }
+    model = parallelize_module(model, mesh, plan)
+    count = flopcount.count(model, torch.zeros(2, 8, dtype=torch.long))
+    # 16 rows where MLP above has 4; its input comes from a trained table and needs a gradient.
+    assert (count.forward, count.backward) == (4 * FORWARD, 8 * FORWARD)
+    assert (count.per_rank.forward, count.per_rank.backward) == (FORWARD // 2, FORWARD)
+    assert count.per_rank.replicated == 0
+
+
+@pytest.fixture
+def alone():
+    """A real process group of one."""
+    dist.init_process_group("gloo", rank=0, world_size=1, store=dist.HashStore())
+    yield
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("how", ["in place", "exchanged", "functional"])
+def test_what_other_ranks_say_is_not_known_without_them(alone, how):
+    """How many rows come is what an all-to-all answers: memory that nothing filled tells nothing."""
+    import torch.distributed._functional_collectives as collectives
+
+    expert = nn.Linear(64, 64)
+
+    def model(x):
+        mine = torch.full((1,), 3, device=x.device)
+        if how == "functional":
+            theirs = collectives.all_reduce(mine, "sum", dist.group.WORLD)
+        elif how == "in place":
+            theirs = mine
+            dist.all_reduce(theirs)
+        else:
+            theirs = torch.empty_like(mine)
+            dist.all_to_all_single(theirs, mine)
+        return expert(x[: int(theirs.sum())])
+
+    count = flopcount.count(model, torch.zeros(8, 64))
+    assert count.method == "cpu"
+    assert (count.forward, count.backward) == (2 * 3 * 64 * 64, 2 * 3 * 64 * 64)

@@ -111,6 +111,24 @@ def test_list_filters_and_exports(capsys: pytest.CaptureFixture[str]) -> None:
     assert "nvidia-h100-sxm5-80gb" in run(capsys, "list", "--vendor", "nvidia")[1]
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--name", "zork"),
+        ("--name", "h100", "--min-memory", "500"),
+        ("--name", "a100", "--dtype", "fp8"),
+    ],
+)
+def test_a_list_of_nothing_is_no_success(
+    capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
+) -> None:
+    code, out, told = run(capsys, "list", *options)
+    assert (code, out) == (1, "")
+    assert "no part on record fits" in told
+    code, out, _ = run(capsys, "list", *options, "--json")
+    assert (code, json.loads(out)) == (1, [])
+
+
 def test_verify(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "verify")
     assert code == 0

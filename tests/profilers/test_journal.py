@@ -19,7 +19,6 @@ from profilers import (
     SIGNALS,
     Device,
     DeviceKey,
-    DeviceTrace,
     Event,
     Gap,
     Reason,
@@ -31,7 +30,7 @@ from profilers.clocks import ClockPair
 from profilers.compact import compact, read_stream
 from profilers.journal import Journal, node_folder
 from profilers.ledger import LedgerError
-from profilers.record import append_table, node_records, read_record, table_of, verify
+from profilers.record import node_records, read_record, verify
 
 SECOND = 1_000_000_000
 WALL = 1_800_000_000 * SECOND
@@ -267,20 +266,6 @@ def test_a_read_only_folder_is_an_error_at_the_start(tmp_path):
     blocker.write_text("")
     with pytest.raises(OSError):
         journal(blocker)
-
-
-def test_tables_of_imports_keep_their_reasons(tmp_path):
-    lost = Unavailable(reason=Reason.LOST)
-    trace = DeviceTrace.of_samples(
-        DEVICE, [sample(1, power_mw=0.25), sample(2, power_mw=lost), sample(3, power_mw=7)]
-    )
-    book = journal(tmp_path)
-    book.describe([DEVICE])
-    append_table(book, table_of(trace))
-    book.seal("imported")
-    seen = read_record(tmp_path).devices[GPU]
-    assert [seen.reading("power_mw", row) for row in range(3)] == [0.25, lost, 7.0]
-    assert verify(tmp_path) == []
 
 
 KILLED = """

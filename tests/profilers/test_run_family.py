@@ -198,6 +198,21 @@ def test_a_stopped_command_goes_on(tmp_path):
     assert summary(tmp_path / "out")["exit_code"] == 0
 
 
+def test_a_stop_that_is_sent_to_us_reaches_the_command(tmp_path):
+    """As a scheduler suspends a job by the number of the process that it started."""
+    up = tmp_path / "up"
+    work = (
+        "import pathlib, signal, sys, time; signal.signal(signal.SIGTSTP, lambda *_: sys.exit(44)); "
+        f"pathlib.Path({str(up)!r}).touch(); time.sleep(30)"
+    )
+    words = [sys.executable, CLI, "run", "-q", "--no-steps", "--out", str(tmp_path / "out"), "--"]
+    # A session of its own: there the kernel does not stop us, and nobody has to send SIGCONT.
+    program = subprocess.Popen([*words, sys.executable, "-c", work], start_new_session=True)
+    wait_for(up.exists)
+    program.send_signal(signal.SIGTSTP)
+    assert program.wait(30) == 44
+
+
 @pytest.mark.parametrize("known_by", ["driver-process-list", "visible-devices"])
 def test_two_runs_at_once_on_one_device(nvml, tmp_path, monkeypatch, known_by):
     """Each sees the whole device, and says so: neither takes the other's joules for its own."""

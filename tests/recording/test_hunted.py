@@ -20,6 +20,7 @@ from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402, N812
 from torch.utils.checkpoint import checkpoint  # noqa: E402
 
+from profilers.step_functions import may_compute  # noqa: E402
 from tests.recording.conftest import mlp, recorded_as_counted, sgd, steps_by_counter  # noqa: E402
 
 if TYPE_CHECKING:
@@ -424,6 +425,32 @@ def test_hooks_that_only_look_leave_the_count_exact(run: Run) -> None:
         sgd(model).step()
     low, high = run.totals.hardware_bounds
     assert low == high == sum(run.flop)
+
+
+def looks(_module: Any, _given: Any, out: Any) -> None:
+    DEPTHS[:] = [int(out.detach().numel())]
+
+
+def covers(_module: Any, given: Any, _out: Any) -> None:
+    DEPTHS[:] = (given[0].T @ given[0]).tolist()
+
+
+@pytest.mark.parametrize(
+    ("hook", "computes"),
+    [
+        (looks, False),
+        (lambda _module, _given, out: DEPTHS.append(out.detach().mean()), False),
+        (lambda _module, _given, out: out.float(), False),
+        (lambda slope: slope * 2, False),
+        (covers, True),
+        (lambda slope: slope @ slope, True),
+        (lambda _module, _given, out: DEPTHS.append(out @ out.T), True),
+        (lambda _module, given, out: out + present_depth(given), True),
+        (print, True),
+    ],
+)  # fmt: skip
+def test_hooks_are_told_apart_by_their_code(hook: Any, computes: bool) -> None:
+    assert may_compute(hook) == computes
 
 
 def test_a_selective_checkpoint_around_a_call_has_bounds(run: Run) -> None:
