@@ -55,10 +55,9 @@ def _held(name: str, other: str, ledgers: dict[str, dict[str, _Ledger]]) -> Find
     shared = mine.keys() & theirs.keys()
     if not shared:
         return None
-    forked = [first for first in shared if not _begins(theirs[first], mine[first])]
-    if any(_is_broken(one[first].path) for first in forked for one in (mine, theirs)):
+    if any(_is_broken(one[first].path) for first in shared for one in (mine, theirs)):
         return None  # the reader will take nothing from the one whose chain does not hold
-    if forked:
+    if not all(_begins(theirs[first], mine[first]) for first in shared):
         return _finding(
             "record-forked",
             f"{name} and {other} hold ledgers of one process that begin alike and differ later: one was "

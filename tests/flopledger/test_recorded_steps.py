@@ -183,10 +183,13 @@ def test_two_ends_of_one_ledger_do_not_add_up(tmp_path: Path) -> None:
     assert report.runs[0].model_flop.best == pytest.approx(100 * (FORWARD + BACKWARD))
 
 
-def test_an_altered_copy_does_not_hide_the_record(tmp_path: Path) -> None:
+@pytest.mark.parametrize("appended", [False, True])
+def test_an_altered_copy_does_not_hide_the_record(tmp_path: Path, appended: bool) -> None:
     recorded(tmp_path / "rec")
     ledger = copied(tmp_path)
-    ledger.write_bytes(ledger.read_bytes().replace(b"4096", b"40960"))  # the longer one
+    whole = ledger.read_bytes()  # the altered one is the longer one, each time
+    more = b'{"seq": 999, "prev": "0"}\n'
+    ledger.write_bytes(whole + more if appended else whole.replace(b"4096", b"40960"))
     report = audited(tmp_path, ["copy", "rec"])
     assert codes(report)["ledger-broken"] == "error"
     assert report.runs[0].figures.tokens.quantity.best == 100 * 4096
