@@ -14,6 +14,9 @@ COLOURS = {
     "claim": "#d9602b",
     "doubt": "#d4483b",
 }
+#: The axis's length in pixels on a page that is not wide; on a wider one labels have room to spare.
+_AXIS = 480
+_LANE = 14
 _QUIET, _GRID, _BAND = "#8a8f98", "rgba(138,143,152,0.25)", "rgba(160,140,90,0.20)"
 
 
@@ -42,11 +45,12 @@ def _intervals(go: Any, chart: Chart) -> Any:
         if row.target is not None:
             made.add_trace(_target(go, row, name))
         made.add_trace(_trace(go, chart.axis, row, name))
-    for rule in chart.rules:
+    lanes = chart.lanes(0, _AXIS, _AXIS)
+    for rule, lane in zip(chart.rules, lanes, strict=True):
         made.add_vline(x=rule.at, line={"color": _QUIET, "dash": "dot", "width": 1.5})
         made.add_annotation(
             x=_place(chart.axis, rule.at), y=1, yref="paper", yanchor="bottom",
-            text=_plain(rule.label), showarrow=False, font={"size": 11},
+            yshift=_LANE * lane, text=_plain(rule.label), showarrow=False, font={"size": 11},
         )  # fmt: skip
     for name, row in zip(names, chart.rows, strict=True):
         made.add_annotation(
@@ -68,8 +72,10 @@ def _intervals(go: Any, chart: Chart) -> Any:
         type="category", categoryorder="array", categoryarray=names[::-1],
         gridcolor="rgba(0,0,0,0)", fixedrange=True, automargin=True,
     )  # fmt: skip
+    above = _LANE * max(lanes, default=0)
     made.update_layout(
-        height=120 + 38 * len(chart.rows), margin={"l": 24, "r": 140, "t": 40, "b": 52}
+        height=120 + above + 38 * len(chart.rows),
+        margin={"l": 24, "r": 140, "t": 40 + above, "b": 52},
     )
     return made
 

@@ -101,7 +101,8 @@ def _fitted(chart: Chart, layout: Layout) -> Layout:
 
 def _rows(chart: Chart, layout: Layout) -> tuple[int, list[str]]:
     layout = _fitted(chart, layout)
-    lanes = _lanes(chart, layout)
+    across = _field(chart.axis, layout, 0, 0)
+    lanes = chart.lanes(across.left, across.right, layout.width)
     top = _TOP + 15 * (max(lanes, default=0))
     base = top + layout.row * len(chart.rows) + 6
     field = _field(chart.axis, layout, top, base)
@@ -120,20 +121,6 @@ def _rows(chart: Chart, layout: Layout) -> tuple[int, list[str]]:
     for index, row in enumerate(chart.rows):
         body += _row(field, layout, row, top + layout.row * index)
     return round(base + _BOTTOM), body
-
-
-def _lanes(chart: Chart, layout: Layout) -> list[int]:
-    """Give each rule's label a lane above the rows, so that no two labels touch."""
-    field = _field(chart.axis, layout, 0, 0)
-    taken: list[float] = []  # right end of the last label in each lane
-    lanes = []
-    for rule in chart.rules:
-        half = len(rule.label) * 5.8 / 2 + 4
-        x = min(max(field.x(rule.at), half), layout.width - half)
-        lane = next((at for at, end in enumerate(taken) if x - half > end), len(taken))
-        taken[lane : lane + 1] = [x + half]
-        lanes.append(lane)
-    return lanes
 
 
 def _frame(field: _Field, layout: Layout, title: str) -> list[str]:
