@@ -139,7 +139,6 @@ class CpuDoubles(Doubles):
         self.size = SIZES[draw]
         self.left = most_bytes
         self.invented = False
-        self._versions: list[tuple[Any, int]] = []
 
     def make(self, value: Any) -> Any:
         """Weights share the caller's memory; nothing writes to them in a step."""
@@ -153,15 +152,7 @@ class CpuDoubles(Doubles):
             return invented(value.shape, self.generator, self.size).to(value.dtype)
         return torch.zeros(value.shape, dtype=value.dtype)
 
-    def __exit__(self, *exception: object) -> None:
-        for tensor, version in self._versions:
-            if tensor._version != version:  # a double counts the writes to the memory it shares
-                torch._C._autograd._unsafe_set_version_counter((tensor,), (version,))
-        super().__exit__(*exception)
-
     def _like(self, value: Any) -> Any:
-        if not value.is_inference():
-            self._versions.append((value, value._version))
         made = super()._like(value)
         if isinstance(value, torch.nn.Parameter):
             return made

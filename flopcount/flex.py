@@ -36,6 +36,8 @@ def attend(counter: Counter, args: Any, kwargs: Any) -> Any:
         if isinstance(item, torch.Tensor) and item.requires_grad
     ]
     pairs = _allowed_pairs(query, key, block_mask)
+    if pairs is None and block_mask is not None:  # every pair counts as allowed, and a note says so
+        counter.known.unknown_masks += 1
     return _Flex.apply(counter, pairs, query, key, value, *buffers)
 
 
