@@ -28,6 +28,7 @@ from flopcount.onnx_products import (
 )
 from flopcount.onnx_shapes import (
     MOST_NODES,
+    MOST_TURNED,
     OnnxError,
     bind_sizes,
     described,
@@ -223,7 +224,7 @@ class _Walk:
     def _loop(self, node: Any, body: Any, operands: list[Any]) -> None:
         """Walk the body once for each turn, as far as its counter can be followed."""
         turns = trip_count(node, body, self.values)
-        if turns is None or turns * len(body.node) > MOST_NODES:
+        if turns is None or turns * len(body.node) > MOST_TURNED:
             self.ledger.miss(
                 "onnx.Loop", f"{len(body.node)} nodes a turn, an unknown number of turns"
             )
@@ -245,7 +246,7 @@ class _Walk:
             left = [size for place, size in enumerate(shape) if place != axis % len(shape)]
             slices.append(replace(operand, shape=tuple(left)))
         fits = len(slices) == number and len(turns) == 1 and len(body.input) == len(operands)
-        if not fits or min(turns) * len(body.node) > MOST_NODES:
+        if not fits or min(turns) * len(body.node) > MOST_TURNED:
             self.ledger.miss("onnx.Scan", f"{len(body.node)} nodes a turn, of {number} inputs")
             self._mark(node, operands, product=False)
             return

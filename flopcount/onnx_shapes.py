@@ -19,6 +19,8 @@ _SEQUENCE = re.compile(
     r"^(s|t|l|seq|seq(uence)?_?(len(gth)?)?|tokens|time|max_?len(gth)?)$", re.IGNORECASE
 )
 MOST_NODES = 500_000
+MOST_TURNED = 100 * MOST_NODES
+"""Nodes of a loop times its turns; most loops are alike after the second turn and end there."""
 MOST_CALLS_DEEP = 100
 """Functions that call functions: exporters write a few levels."""
 
