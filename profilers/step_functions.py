@@ -36,6 +36,8 @@ WORK = frozenset(
 """Names of products."""
 
 
+BOUND = "NULL|self"
+"""In an instruction's words since Python 3.12: an attribute that is called."""
 NOTING = frozenset({"add", "append", "appendleft", "extend", "info", "put", "update", "write"})
 """Methods that keep something and return nothing that matters."""
 FRAME = frozenset({"RESUME", "COPY_FREE_VARS", "MAKE_CELL", "PUSH_NULL"})
@@ -110,7 +112,8 @@ def _computes_nothing(*codes: CodeType) -> bool:
     while waiting:
         steps = list(dis.get_instructions(waiting.pop()))
         for one, other in pairwise(steps):
-            if {one.opname, other.opname} == {"PUSH_NULL", "LOAD_FAST"}:
+            loads, pushes = sorted((one.opname, other.opname))
+            if pushes == "PUSH_NULL" and loads.startswith("LOAD_FAST"):
                 return False  # calls what it was given
         for step in steps:
             if step.opname.startswith("IMPORT") or _is_product(step):
@@ -119,7 +122,7 @@ def _computes_nothing(*codes: CodeType) -> bool:
                 waiting.append(step.argval)
             elif step.opname == "STORE_ATTR":
                 kept.add(step.argval)
-            elif step.opname == "LOAD_METHOD":
+            elif step.opname == "LOAD_METHOD" or BOUND in step.argrepr:
                 names.add(f"{step.argval}()")
             elif step.opname.startswith(("LOAD_ATTR", "LOAD_DEREF", "LOAD_GLOBAL", "LOAD_NAME")):
                 names.add(step.argval)
