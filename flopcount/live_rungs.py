@@ -165,8 +165,9 @@ def _trace(
 
 
 def _place(tensor: Any) -> int:
-    """Where a tensor's numbers lie."""
-    return int(tensor.untyped_storage().data_ptr()) if type(tensor) is torch.Tensor else 0
+    """Where a tensor's numbers lie; 0 of one that has no such place, as sparse ones."""
+    dense = type(tensor) is torch.Tensor and tensor.layout is torch.strided
+    return int(tensor.untyped_storage().data_ptr()) if dense else 0
 
 
 @contextmanager

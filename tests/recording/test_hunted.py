@@ -479,3 +479,29 @@ def test_a_trace_by_torchscript_is_the_same(run: Run) -> None:
         recorded = str(torch.jit.trace(model, x).graph)
     assert alone.count("\n") == recorded.count("\n")
     assert alone.rpartition("return")[2] == recorded.rpartition("return")[2]
+
+
+class Graph(nn.Module):
+    """One layer of a graph network: neighbours' features summed by a sparse matrix."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(8, 4)
+
+    def forward(self, neighbours: Any, x: Any) -> Any:
+        return torch.sparse.mm(neighbours, self.linear(x))
+
+
+def test_a_sparse_input_is_counted_by_its_entries(run: Run) -> None:
+    model = Graph()
+    optimizer = sgd(model)
+    places = torch.tensor([[0, 1, 2], [1, 2, 0]])
+    neighbours = torch.sparse_coo_tensor(places, torch.ones(3), (4, 4), check_invariants=True)
+    with run.record():
+        for _ in range(2):
+            model(neighbours, torch.randn(4, 8)).sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    # the linear and its weight's gradient: 2 x (2 x 4 x 8 x 4) = 512; three entries times a row of
+    # four, there and back: 2 x (2 x 3 x 4) = 48
+    assert run.totals.model_flop == 2 * 560
