@@ -60,10 +60,14 @@ class _First:
 
         @functools.wraps(self._method)
         def called_by_name(*arguments: Any, **options: Any) -> None:
-            self._begins()
-            self._method(*arguments, **options)
+            self(*arguments, **options)
 
         return called_by_name
+
+    def __call__(self, *arguments: Any, **options: Any) -> None:
+        """Stand in for the method where it is called by name, or by what wraps it."""
+        self._begins()
+        self._method(*arguments, **options)
 
 
 def _after_fork(run_dir: str, say: Say) -> None:

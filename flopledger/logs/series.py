@@ -214,9 +214,12 @@ def _parts(evidence: Evidence, formats: frozenset[str]) -> list[_Part]:
         for file, count in _of(evidence, "steps", formats).items()
     ]
     has_clocks = all(part.at is not None for part in parts)
-    return sorted(
-        parts, key=lambda one: (one.at or 0.0 if has_clocks else 0.0, one.begin, one.end, one.file)
-    )
+
+    def order(one: _Part) -> tuple[float, float, str]:
+        # Without clocks each is taken to reach beyond those before it, wherever it began.
+        return (one.at or 0.0, one.begin, one.file) if has_clocks else (one.end, one.begin, one.file)
+
+    return sorted(parts, key=order)
 
 
 def _without_copies(
