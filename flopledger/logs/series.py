@@ -217,7 +217,9 @@ def _parts(evidence: Evidence, formats: frozenset[str]) -> list[_Part]:
 
     def order(one: _Part) -> tuple[float, float, str]:
         # Without clocks each is taken to reach beyond those before it, wherever it began.
-        return (one.at or 0.0, one.begin, one.file) if has_clocks else (one.end, one.begin, one.file)
+        return (
+            (one.at or 0.0, one.begin, one.file) if has_clocks else (one.end, one.begin, one.file)
+        )
 
     return sorted(parts, key=order)
 
