@@ -45,11 +45,6 @@ class Doubles(AbstractContextManager["Doubles"]):
         """A double of something that is no tensor; most things are their own."""
         return value
 
-    def already(self, value: Any) -> Any:
-        """The double of a tensor that was converted before, else the value itself."""
-        found = self._done.get(id(value))
-        return value if found is None else found[1]
-
     def _like(self, value: Any) -> Any:
         with torch.no_grad():
             if self.meshes and is_sharded(value):
