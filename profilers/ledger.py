@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,13 +150,18 @@ class Ledger:
         """Return the descriptor, of a file that is opened anew where somebody closed it.
 
         A program that becomes a daemon closes whatever is open, and the next file that it opens gets
-        our number: its checkpoint must not get our lines.
+        our number: its checkpoint must not get our lines. The lock went with the file and is taken
+        again, unless a fork still holds it.
         """
+        import fcntl
+
         if not self._is_ours():
             descriptor = _opened(self._path)
             if _identity(descriptor) != self._file:
                 os.close(descriptor)
                 raise OSError(errno.ESTALE, "another file has taken its place", str(self._path))
+            with suppress(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._descriptor = descriptor
         return self._descriptor
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from profilers.ledger import Ledger, Line, read_ledger
+from profilers.ledger import Ledger, LedgerError, Line, read_ledger
 
 
 def entries(path: Path) -> list[int]:
@@ -25,6 +25,8 @@ def test_a_descriptor_that_became_the_programs_file_is_left_alone(tmp_path: Path
     assert own == number
     ledger.append({"n": 2})
     ledger.sync()
+    with pytest.raises(LedgerError):  # the lock went with the first descriptor and is held again
+        Ledger.open(tmp_path / "ledger.jsonl")
     os.close(ledger._descriptor)
     other = os.open(tmp_path / "log", os.O_RDWR | os.O_CREAT)
     ledger.close()
