@@ -22,13 +22,13 @@ from flopledger.logs.reader import Reader
 from flopledger.logs.stepping import Step, StepLog, median, short_lines, stamp_seconds
 
 _STEP = re.compile(r"\biteration: (\d{1,10}) / (\d{1,10}) \| consumed_tokens: ")
-_CELL = re.compile(r"\b([a-z_]{2,40}): ([\d.]{1,12})([KMGBTPE]?)(?= \||\s*$)")
+_CELL = re.compile(r"\b([a-z_]{2,40}): (\d{1,10}(?:\.\d{1,6})?)([KMGBTPE]?)(?= \||\s*$)")
 _POWERS = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
 _STAMP = re.compile(r"\b(\d\d)/(\d\d)/(\d{4}) (\d\d:\d\d:\d\d)")
 #: The configuration as Python prints it.
 _SETTING = re.compile(
     r"\b(sequence_length|micro_batch_size|batch_accumulation_per_replica|dp|pp|tp|context_parallel_size)="
-    r"(\d{1,9})\b"
+    r"([1-9]\d{0,8})\b"
 )
 #: Half a unit of the third digit, of 100.
 _DIGITS = 0.005
@@ -122,7 +122,7 @@ def _note_batch(log: StepLog, rows: _Rows, notes: Notes) -> None:
     length = said.get("sequence_length")
     if length is not None:
         notes.fact("sequence_length", length, where)
-    elif each is not None and batch is not None:
+    elif each is not None and batch is not None and each >= batch:
         power = 2 ** round(math.log2(each / batch))
         if abs(each / batch / power - 1) <= _DIGITS:
             length = power

@@ -64,3 +64,19 @@ def test_ranks_print_the_same(written):
     evidence = written({"run.log": steps(100, 512, 4096) + steps(100, 512, 4096, rank=4)})
     assert value(evidence, "steps") == 100
     assert "duplicate-lines" in codes(evidence)
+
+
+@pytest.mark.parametrize("batch", ["5.1.2", "...", "0"])
+def test_a_damaged_cell_costs_itself_and_no_line_more(written, batch):
+    whole = steps(100, 512, 4096)
+    log = whole.replace("global_batch_size: 512", f"global_batch_size: {batch}", 1)
+    facts = logs.assemble(written({"run.log": log}))
+    assert facts.steps.number == 100
+    assert facts.timed_seconds.number == pytest.approx(302)
+
+
+def test_a_configuration_without_replicas_is_none(written):
+    log = CONFIG.replace("dp=16", "dp=0") + steps(100, 512, 2048)
+    facts = logs.assemble(written({"run.log": log}))
+    assert facts.global_batch.number == 512
+    assert facts.tokens.number == pytest.approx(100 * 512 * 2048, rel=0.005)
