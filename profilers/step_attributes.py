@@ -63,9 +63,13 @@ ENVIRONMENT = frozenset({"environ", "getenv"})
 
 
 class State:
-    """All attributes of a model at one time; one object for the same."""
+    """All attributes of a model at one time; one object for the same.
 
-    __slots__ = ("_contents", "_forms", "_places", "_values")
+    It holds the model's dictionaries, and with them its weights, so nothing but the model's own seam may
+    hold it for long.
+    """
+
+    __slots__ = ("__weakref__", "_contents", "_forms", "_places", "_values", "token")
 
     def __init__(
         self,
@@ -74,6 +78,8 @@ class State:
         forms: dict[Name, Any],
         contents: list[tuple[Any, Any]],
     ) -> None:
+        self.token = object()
+        """Stands for it where nothing may be held."""
         self._places = places
         self._values = values
         self._forms = forms

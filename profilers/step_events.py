@@ -22,6 +22,8 @@ on the same where what came into that pass may itself depend on the output."""
 FIRING = 5
 """Facts of one arrival of a gradient: graph task, grad mode, time (ns), the output's place, and what
 the pass was asked for (:mod:`profilers.step_passes`; 0 for everything)."""
+SURE = 8
+"""So many calls alike, reached by as many backward passes alike, make a model settled."""
 RAISED = -1
 """In place of arrivals: the call raised; or, in a backward, only some of it was computed again."""
 
@@ -44,8 +46,9 @@ class Kind:
     """One kind of call: the same module, flags and shapes."""
 
     __slots__ = (
-        "aside", "data", "device", "graded", "inputs", "key", "model", "place", "real", "samples",
-        "seam", "state", "tokens", "trained", "transformed", "usual", "variants", "watched",
+        "aside", "data", "device", "graded", "inputs", "key", "model", "nodes", "place", "real", "samples",
+        "seam", "state", "sure", "tokens", "trained", "transformed", "trust", "usual", "variants", "watched",
+        "ways",
     )  # fmt: skip
 
     def __init__(self, model: str, key: Hashable) -> None:
@@ -56,8 +59,16 @@ class Kind:
         """The same number for all kinds of calls of one module."""
         self.seam: Callable[[], Any] = lambda: None
         """Weak reference to what stands before the module."""
-        self.state: State | None = None
-        """Attributes of the module when it was called."""
+        self.sure = 0
+        """So many backward passes in a row came by a way that is known (profilers.step_ways)."""
+        self.trust = SURE
+        """So many are asked for before calls of this kind go without a hook."""
+        self.nodes = -1
+        """What one call adds to the graph."""
+        self.ways: dict[int, tuple[int, ...]] = {}
+        """By how many nodes the graph got between the call and its backward."""
+        self.state: Callable[[], State | None] | None = None
+        """Weak reference to the attributes of the module when it was called."""
         self.variants: dict[Hashable, Variant] = {}
         self.usual: Variant | None = None
         """Forward, and one backward from the first output."""

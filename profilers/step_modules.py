@@ -46,6 +46,7 @@ NOT_FREE = frozenset({"MultiheadAttention", "Sequential", "Container"})
 OWN = frozenset(vars(torch.nn.Module()))
 """Attributes that every module has."""
 MOST_MOVING = 4096
+MOST_PARTS = 1 << 16
 MOST_HIDDEN = 64
 """Items of one container that are looked at for modules."""
 
@@ -59,6 +60,8 @@ class Modules:
         self.seams: weakref.WeakSet[Seam] = weakref.WeakSet()
         self.moving: set[tuple[int, str]] = set()
         """Buffers that the program exchanged, by the id of what holds them, and their name."""
+        self.parts: dict[int, weakref.ref[Any]] = {}
+        """What models that were called consist of, by id."""
         self._pid = os.getpid()
 
     # ------------------------------------------------------------ giving and taking seams
@@ -149,6 +152,13 @@ class Modules:
             self.disarm(seam)
         return states, seams
 
+    def consists(self, whole: Any) -> None:
+        """Remember what a model consists of."""
+        if len(self.parts) > MOST_PARTS:
+            self.parts = {key: ref for key, ref in self.parts.items() if ref() is not None}
+        for part in whole.modules():
+            self.parts[id(part)] = weakref.ref(part)
+
     def hidden(self, whole: Any) -> Iterator[Any]:
         """Modules that a model holds unregistered, as in a list: no children, and yet parts of it."""
         seen = set(map(id, whole.modules()))
@@ -216,6 +226,8 @@ class Modules:
 
     def _moved(self, module: Any, name: str, _buffer: Any) -> None:
         """A buffer gets another tensor, perhaps of another shape: a memory bank that grows."""
+        if is_dynamo_compiling():
+            return
         buffers = module.__dict__["_buffers"]
         place = (id(buffers), name)
         if name in buffers and place not in self.moving and len(self.moving) < MOST_MOVING:
@@ -227,8 +239,12 @@ class Modules:
         if self._is_ours():
             self.observer.epoch += 1
 
-    def _registered(self, _module: Any, name: str, child: Any) -> None:
-        self.observer.epoch += 1
+    def _registered(self, module: Any, name: str, child: Any) -> None:
+        if is_dynamo_compiling():
+            return  # a guard on what is counted here would have torch compile again and again
+        known = self.parts.get(id(module))
+        if known is not None and known() is module:
+            self.observer.epoch += 1  # else no model that was called has got a new part
         if name == "_orig_mod" and isinstance(child, torch.nn.Module):
             self.clear_inside(child)
 

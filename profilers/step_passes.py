@@ -14,9 +14,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from profilers.step_outside import MARK
+
+if TYPE_CHECKING:
+    from profilers.step_ways import Ways
 
 FULL = 0
 """The number of a pass that reaches everything."""
@@ -117,10 +120,20 @@ OURS = Ours()
 LOOKING = [False]
 """Whether somebody wants to see the graph before a pass that reaches everything."""
 MOST_ROOTS = 256
-_ROOTS: set[tuple[type, ...]] = set()
-"""How graphs ended so far, by their last node and those that lead to it: a new way, as with a further
-term of the loss, is looked at."""
+_ROOTS: set[tuple[Any, ...]] = set()
+"""How graphs ended so far: how many nodes they got since the last call, their last node, and those that
+lead to it. A new end, as with a further term of the loss, is looked at."""
 _node = itemgetter(0)
+
+
+def is_new(outputs: Any, added: int) -> bool:
+    """Whether a graph ends as none did before, or got another number of nodes after the last call."""
+    node = outputs[0].grad_fn
+    root = (added, type(node), *map(type, map(_node, node.next_functions)))
+    if root in _ROOTS or len(_ROOTS) >= MOST_ROOTS:
+        return False
+    _ROOTS.add(root)
+    return True
 
 
 def watch(
@@ -128,16 +141,18 @@ def watch(
     differentiated: Differentiated,
     begins: Callable[[Any, bool], None],
     begins_within: Callable[[Sequence[Any], Sequence[Any]], None],
+    ways: Ways,
 ) -> Callable[[], None]:
     """Have the cell filled while such a pass runs; answers what undoes it.
 
     Args:
         torch: The module.
         differentiated: Told of gradients that can be differentiated.
-        begins: Told of a pass that begins while ``LOOKING``: of its outputs, and whether it reaches
-            everything and nothing of it can be differentiated.
+        begins: Told of a pass that begins while ``LOOKING``, or that is unlike those before it: of its
+            outputs, and whether it reaches everything and nothing of it can be differentiated.
         begins_within: Told of a pass that begins at no output of a call, but inside of one: of where
             it begins and for what it was asked. No hook of ours sees where it goes.
+        ways: Knows the calls that wait for their backward without a hook.
 
     """
     original = getattr(torch.autograd, "_engine_run_backward", None)
@@ -145,23 +160,35 @@ def watch(
         return lambda: None
     GradientEdge = torch.autograd.graph.GradientEdge  # noqa: N806 - torch's name
 
+    waiting, reached = ways.waiting, ways.reached
+
     def run_backward(outputs: Any, *rest: Any, **named: Any) -> Any:
+        if waiting and reached(outputs, rest):
+            return original(outputs, *rest, **named)
+        return unusual(outputs, rest, named)
+
+    def unusual(outputs: Any, rest: tuple[Any, ...], named: dict[str, Any]) -> Any:
         wanted = rest[3] if len(rest) > 3 else None
+        whole, way = not (wanted or rest[2]), None
+        looking = whole and LOOKING[0] and not OURS.depth
         if not OURS.depth:
-            try:
-                node = outputs[0].grad_fn
-                root = (type(node), *map(type, map(_node, node.next_functions)))
-                if LOOKING[0] or (root not in _ROOTS and len(_ROOTS) < MOST_ROOTS):
-                    _ROOTS.add(root)
-                    begins(outputs, not (wanted or rest[2]))
-            except Exception:  # noqa: BLE001, S110 - never into the program
-                pass
+            with suppress(Exception):  # never into the program
+                if waiting:
+                    ways.attach(outputs)
+                if looking:
+                    way = ways.look(outputs)
+                if LOOKING[0] or not whole or is_new(outputs, ways.added()):
+                    begins(outputs, whole)
         if GradientEdge in map(type, outputs) and not OURS.depth:
             with suppress(Exception):  # never into the program
                 if any(type(e) is GradientEdge and MARK not in e.node.metadata for e in outputs):
                     begins_within([e for e in outputs if type(e) is GradientEdge], wanted or ())
         if not wanted:
-            return original(outputs, *rest, **named)
+            found = original(outputs, *rest, **named)
+            if looking:
+                with suppress(Exception):  # never into the program
+                    ways.learn(way)
+            return found
         outer, began = CELL[0], time.monotonic_ns()
         if not outer:
             try:

@@ -13,11 +13,8 @@ import sys
 import threading
 import time
 import weakref
-from collections import OrderedDict
 from collections.abc import Hashable
-from functools import partial
-from itertools import repeat
-from operator import attrgetter, getitem
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -26,7 +23,7 @@ from torch import is_autocast_enabled, is_grad_enabled
 from torch._C import _current_graph_task_id as graph_task
 from torch._C import _get_tracing_state as tracing_state
 from torch._C import _is_any_autocast_enabled as any_autocast
-from torch._C._autograd import _get_sequence_nr as _sequence
+from torch._C._autograd import _get_sequence_nr as sequence
 from torch._C._dynamo.eval_frame import (
     _FrameAction,
     _FrameExecStrategy,
@@ -37,9 +34,10 @@ from torch.compiler import is_dynamo_compiling
 
 from profilers import step_again, step_passes
 from profilers.step_attributes import Attributes
-from profilers.step_events import RAISED, STOPPED, Call, Kind
-from profilers.step_outside import CLEAN, MARK, Span, mark_of
-from profilers.step_signature import MOST_OUTPUTS, Signer, text_of, tokens_of
+from profilers.step_events import RAISED, STOPPED, SURE, Call, Kind
+from profilers.step_hooks import hook
+from profilers.step_outside import Span, mark_of
+from profilers.step_signature import MOST_OUTPUTS, PLAIN, Signer, text_of, tokens_of
 
 if TYPE_CHECKING:
     from profilers.steps import Observer
@@ -56,23 +54,14 @@ signer = Signer(torch.Tensor, torch.strided)
 _requires_grad = attrgetter("requires_grad")
 _plainly = torch._C.DisableTorchFunctionSubclass
 """Without it, torch asks a parameter's class, if that is none of its own, for its word."""
+_look = attrgetter("shape", "dtype", "requires_grad", "layout")
+_held = sys.getrefcount
+_ident = threading.get_ident
 _now = time.monotonic_ns
 _frame = sys._getframe
 _strided = torch.strided
 _Tensor = torch.Tensor
 _looking = step_passes.LOOKING
-_FACTS: tuple[Any, ...] = tuple(
-    zip(
-        iter(graph_task, -2),
-        iter(is_grad_enabled, 2),
-        iter(_now, -1),
-        repeat(place),
-        iter(partial(getitem, step_passes.CELL, 0), -1),
-        strict=False,
-    )
-    for place in range(3 * MOST_OUTPUTS)
-)
-"""Endless facts of an arrival (``profilers.step_events.FIRING``), each read when it is taken."""
 
 
 class Shapes(tuple[Any, ...]):
@@ -81,41 +70,38 @@ class Shapes(tuple[Any, ...]):
     __slots__ = ()
 
 
+Lane = tuple[Any, ...]
+
+
 class Here(threading.local):
     """Whether this thread is inside of an outermost call, or of our own work."""
 
     depth = 0
 
 
-class Hook(partial):  # type: ignore[type-arg]
-    """The hook on an output: ``next`` of a C iterator, which notes an arrival and answers None."""
+class _Held:
+    """Asks how many hold what stands before a module's call, where only the module does."""
 
-    __slots__ = ()
-    __torch_unserializable__ = True  # a saved tensor goes without this hook, and without a warning
+    def __call__(self) -> int:
+        return _held(self)
 
 
-def hook(tensor: Any, fired: list[int], place: int, mark: Span = CLEAN) -> None:
-    """Have each arrival of the tensor's gradient noted in a list."""
-    watch = Hook(next, map(fired.extend, _FACTS[place]))
-    node = tensor.grad_fn
-    if node is not None and place < MOST_OUTPUTS:
-        node.metadata.setdefault(MARK, mark)  # what lies behind it is counted with the call
-    if type(tensor) is not _Tensor or tensor.is_leaf or tensor._backward_hooks is not None:
-        tensor.register_hook(watch)
-        return
-    hooks: Any = OrderedDict()  # as Tensor.register_hook does, without its handle
-    tensor._backward_hooks = hooks
-    node._register_hook_dict(tensor)
-    hooks[RAISED] = watch
+def _held_by_one() -> int:
+    module = torch.nn.Identity()
+    module.__dict__[SEAM] = _Held()
+    return int(module())
+
+
+ALONE = _held_by_one()
 
 
 class Seam:
     """Stands before one module's call and notes it when it is outermost."""
 
     __slots__ = (
-        "__weakref__", "attributes", "by_value", "device", "epoch", "graph", "inner", "inside", "kind",
-        "kinds", "last_key", "module", "observer", "parameters", "plain", "serial", "shapes", "states",
-        "trainer",
+        "__weakref__", "alike", "attributes", "by_value", "device", "epoch", "graph", "inner", "inside",
+        "kind", "kinds", "lane", "last_key", "module", "observer", "parameters", "plain", "serial",
+        "shapes", "states", "trainer",
     )  # fmt: skip
 
     def __init__(self, observer: Observer, module: Any, inner: Any) -> None:
@@ -126,6 +112,10 @@ class Seam:
         self.kinds: dict[Hashable, Kind] = {}
         self.kind: Kind | None = None
         self.last_key: Hashable = None
+        self.alike = 0
+        """So many calls in a row were of the same kind."""
+        self.lane: Lane | None = None
+        """What a settled model's calls are compared with (``settle``)."""
         self.parameters: list[Any] = []
         self.plain = True
         """Whether all of them are of torch's own class."""
@@ -157,11 +147,104 @@ class Seam:
         if is_dynamo_compiling() or _compiler._is_compiling_flag:
             # Inlined into somebody's graph: nothing of ours may be traced.
             return onwards(self.inner, self.module(), args, kwargs)
+        lane = self.lane
+        if lane is None or _held(self) != ALONE:
+            return self.usual(args, kwargs)
+        (
+            kind, training, graded, cast, required, parameters, watched, state, items, sized, sizes,
+            given, named, pairs, busy, waiting,
+        ) = lane  # fmt: skip
+        observer = self.observer
+        module: Any = self.module()
+        place = 0
+        try:
+            for type_, look in given:
+                value = args[place]
+                if (
+                    type(value) is not type_
+                    or (_look(value) if type_ is _Tensor else value) != look
+                ):
+                    raise LookupError
+                place += 1
+            for name, type_, look in named:
+                value = kwargs[name]
+                if (
+                    type(value) is not type_
+                    or (_look(value) if type_ is _Tensor else value) != look
+                ):
+                    raise LookupError
+            for holder, name, value in items:
+                if holder[name] is not value:
+                    raise LookupError
+            same = (
+                not (busy or waiting or _looking[0] or observer.settled or observer.overdue)
+                and not self.by_value
+                and len(observer.log) < MOST_EVENTS
+                and observer.watching
+                and not observer.compiled.stepped
+                and self.epoch == observer.epoch
+                and watched.state is state
+                and module.training is training
+                and is_grad_enabled() is graded
+                and (any_autocast() and self.cast()) == cast
+                and len(args) == place
+                and len(kwargs) == len(named)
+                and tracing_state() is None
+                and graph_task() == -1
+                and _ident() == observer.thread
+                and list(map(len, sized)) == sizes
+                and not (watched.more and not watched.alike())
+                and tuple(map(_requires_grad, parameters)) == required
+            )
+        except Exception:  # noqa: BLE001 - something is no longer there
+            same = False
+        if not same:
+            return self.usual(args, kwargs)
+        if observer.boundary:
+            observer.boundary = False
+            observer.serial += 1
+        serial = self.serial = observer.serial
+        call: Call = (kind, [], _now(), False)
+        observer.log.append(call)
+        epoch = observer.epoch
+        observer.settled = True
+        first = sequence()
+        try:
+            for table, _ in pairs:
+                table[SEAM] = None
+            out = module._call_impl(*args, **kwargs)
+        except BaseException:
+            call[1].append(RAISED)
+            raise
+        finally:
+            observer.settled = False
+            if observer.epoch == epoch:
+                for table, seam in pairs:
+                    table[SEAM] = seam
+            else:
+                observer.modules.restore(self.states, self.inside)
+        last = sequence()
+        span = (first, last, id(self))
+        observer.spans.append(span)
+        observer.ways.end = last
+        if type(out) is _Tensor and out.requires_grad and last - first == kind.nodes:
+            waiting.append((span, call, serial))
+        else:
+            self.leave(call, out, span, span)
+        return out
+
+    def usual(self, args: Any, kwargs: Any) -> Any:
+        """Answer for a call of which nothing is known beforehand."""
         # Whoever copied the module's dictionary (data-parallel replicas) calls us for another one.
-        module = _frame(1).f_locals.get("self")
+        module = _frame(2).f_locals.get("self")
         if module is None or type(module) is Seam:
             module = self.module()
         return self.run(module, args, kwargs)
+
+    def cast(self) -> Any:
+        """The precision to which products are cast, or False."""
+        device = self.device
+        return any_autocast() and is_autocast_enabled(device) and torch.get_autocast_dtype(device)
 
     def run(self, module: Any, args: Any, kwargs: Any) -> Any:
         """Call the module, and note the call if it is an outermost one."""
@@ -169,14 +252,20 @@ class Seam:
         here = observer.here
         if self.epoch < 0 and not here.depth:
             self.look(module)
-        if here.depth or not observer.watching or self.trainer or module is not self.module():
+        if (
+            observer.inside()
+            or not observer.watching
+            or self.trainer
+            or module is not self.module()
+        ):
             return onwards(self.inner, module, args, kwargs)
         here.depth = 1
+        observer.busy.append(None)
         call, epoch = None, -1
         states = inside = ()  # type: Any
         try:
             call = self.enter(module, args, kwargs)
-            first = _sequence()
+            first = sequence()
             states, inside, epoch = self.states, self.inside, self.epoch
             for state in states:
                 state[SEAM] = None
@@ -193,17 +282,19 @@ class Seam:
             raise
         finally:
             here.depth = 0
+            observer.busy.pop()
             if observer.epoch == epoch:
                 for state, seam in zip(states, inside, strict=True):
                     state[SEAM] = seam
             else:
                 observer.modules.restore(states, inside)
         if call is not None:
-            mark = (first, _sequence(), id(self))
-            observer.spans.append(mark)
+            mark = span = (first, sequence(), id(self))
+            observer.spans.append(span)
+            observer.ways.end = span[1]
             if _looking[0]:
-                mark = self.mark(mark, args, kwargs)
-            self.leave(call, out, mark)
+                mark = self.mark(span, args, kwargs)
+            self.leave(call, out, mark, span)
         return out
 
     def enter(self, module: Any, args: Any, kwargs: Any) -> Call | None:
@@ -237,8 +328,13 @@ class Seam:
                 if kind is None:
                     kind = self.new_kind(key, module, args, kwargs)
                 self.kind, self.last_key = kind, key
+                self.alike = 0
+            self.alike += 1
             if not kind.real:
                 return None
+            settled = kind.sure >= kind.trust and self.alike >= SURE and not (again or _looking[0])
+            if settled and (self.lane is None or self.lane[0] is not kind):
+                self.lane = self.settle(kind, key, module, args, kwargs)
             self.serial = observer.serial
             call: Call = (kind, [], _now(), again)
             if again and step_again.is_partial(torch._C):
@@ -251,7 +347,7 @@ class Seam:
 
     def key(self, module: Any, args: Any, kwargs: Any) -> tuple[Hashable, ...]:
         """Everything that the call's cost may depend on."""
-        device, watched = self.device, self.attributes
+        watched = self.attributes
         state = watched.state
         try:
             for holder, name, value in watched.items:
@@ -266,6 +362,7 @@ class Seam:
             state = None  # something is no longer there
         if state is None:
             state = watched.look(module)
+            self.lane = None
         if self.plain:
             required = tuple(map(_requires_grad, self.parameters))
         else:
@@ -274,10 +371,10 @@ class Seam:
         parts: list[Any] = [
             module.training,
             is_grad_enabled(),
-            any_autocast() and is_autocast_enabled(device) and torch.get_autocast_dtype(device),
+            self.cast(),
             required,
             self.shapes,
-            state,
+            state.token,
         ]
         for value in args:
             if type(value) is _Tensor and value.layout is _strided and not value.is_nested:
@@ -304,7 +401,37 @@ class Seam:
             self.observer.trouble("a call's inputs", error)
             return span
 
-    def leave(self, call: Call, out: Any, mark: Span) -> None:
+    def settle(self, kind: Kind, key: Any, module: Any, args: Any, kwargs: Any) -> Lane | None:
+        """What the calls of a kind are compared with from now on, if that is enough to know them by."""
+        if self.inner is not None or self.by_value or not self.plain or not kind.watched:
+            return None
+        if not all(
+            type(value) is _Tensor or type(value) in PLAIN for value in (*args, *kwargs.values())
+        ):
+            return None
+        looks = [(type(v), _look(v) if type(v) is _Tensor else v) for v in args]
+        named = [(n, type(v), _look(v) if type(v) is _Tensor else v) for n, v in kwargs.items()]
+        watched = self.attributes
+        return (
+            kind,
+            module.training,
+            key[1],
+            key[2],
+            key[3],
+            self.parameters,
+            watched,
+            watched.state,
+            watched.items,
+            watched.sized,
+            watched.sizes,
+            looks,
+            named,
+            list(zip(self.states, self.inside, strict=True)),
+            self.observer.busy,
+            self.observer.ways.waiting,
+        )
+
+    def leave(self, call: Call, out: Any, mark: Span, span: Span) -> None:
         """The call is over; watch whether a backward comes."""
         kind, fired = call[0], call[1]
         observer = self.observer
@@ -313,6 +440,8 @@ class Seam:
                 if type(out) is _Tensor:
                     if out.requires_grad:
                         hook(out, fired, 0, mark)
+                        if _looking[0]:
+                            observer.ways.hooked(span, call)
                 else:
                     self._hook_each(out, fired, mark)
             else:
@@ -338,6 +467,7 @@ class Seam:
 
     def refresh(self, module: Any) -> None:
         """Something was registered somewhere: look at what the model consists of now."""
+        self.lane = None
         self.parameters = list(module.parameters())
         self.plain = all(type(parameter) is torch.nn.Parameter for parameter in self.parameters)
         self.device = self.parameters[0].device.type if self.parameters else "cpu"
@@ -347,6 +477,7 @@ class Seam:
         if self.attributes is None:
             self.attributes = Attributes(torch, self.observer.modules.moving)
         self.attributes.refresh(module)
+        self.observer.modules.consists(module)
         self.states, self.inside = self.observer.modules.within(module)
         self.epoch = self.observer.epoch
 
@@ -360,7 +491,7 @@ class Seam:
         tensors = signer.inputs(args, kwargs)
         kind.place = id(self)
         kind.seam = weakref.ref(self)
-        kind.state = self.attributes.state  # that of the key
+        kind.state = weakref.ref(self.attributes.state)  # that of the key
         kind.inputs = tuple(map(text_of, tensors[:MOST_OUTPUTS]))
         kind.real = not any(t.is_meta or type(t).__name__ == "FakeTensor" for t in tensors)
         kind.tokens, kind.samples = tokens_of(kwargs, tensors)
@@ -410,5 +541,5 @@ def uncompiled(*functions: Any, inside: bool) -> None:
         set_code_exec_strategy(function.__code__, _FrameExecStrategy(_FrameAction.SKIP, action))
 
 
-uncompiled(Seam.__call__, Seam.run, onwards, inside=False)
+uncompiled(Seam.__call__, Seam.usual, Seam.run, onwards, inside=False)
 uncompiled(Seam.enter, Seam.mark, Seam.leave, inside=True)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import compiler as _compiler
 from torch._C import _current_graph_task_id as graph_task
+from torch._C._autograd import _get_sequence_nr as sequence
 from torch.compiler import is_dynamo_compiling
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
@@ -32,10 +33,13 @@ from profilers.step_events import (
     now_us,
 )
 from profilers.step_folding import Event, Folding, Open
+from profilers.step_hooks import hook, hook_node
 from profilers.step_modules import MAKING, Modules, wrapped
 from profilers.step_optimizers import Optimizers
-from profilers.step_seam import Here, hook, signer, uncompiled
+from profilers.step_passes import LOOKING
+from profilers.step_seam import Here, signer, uncompiled
 from profilers.step_signature import MOST_OUTPUTS
+from profilers.step_ways import Ways
 
 if TYPE_CHECKING:
     from profilers.step_outside import Product
@@ -88,6 +92,13 @@ class Observer:
         spans = step_outside.Spans()
         self.spans, self.calls = spans.fresh, spans.ascending
         """What calls that were seen added to the graph (profilers.step_outside)."""
+        self.ways = Ways(hook_node, sequence, self.unseen, LOOKING)
+        self.busy: list[None] = []
+        """One for each call that runs and is not settled, and for each time that we work ourselves."""
+        self.settled = False
+        """A settled call runs."""
+        self.thread = threading.get_ident()
+        """Whose calls may be settled."""
         self.epoch = 1
         """Rises when a module, parameter or seam comes or goes anywhere."""
         self.serial = 0
@@ -136,12 +147,14 @@ class Observer:
         self.optimizers.look(torch.optim.Optimizer)
         self._undo = [
             register_optimizer_step_post_hook(self._stepped).remove,
-            step_passes.watch(torch, self._differentiated, self._begins, self._begins_within),
+            step_passes.watch(
+                torch, self._differentiated, self._begins, self._begins_within, self.ways
+            ),
             *self.modules.watch(),
             *(wrapped(torch.optim.Optimizer, name, self.optimizers.made) for name in MAKING),
         ]
         self.watching = True
-        step_passes.LOOKING[0], self._looks = True, LOOKS
+        LOOKING[0], self._looks = True, LOOKS
 
     def stop(self) -> None:
         """End: close what is open, and leave torch and the modules as they were."""
@@ -152,7 +165,7 @@ class Observer:
                 self.stepped_in_graph()
             self._due = 0
             self.fold(whole=True)
-            with self._lock, _Inside(self.here):
+            with self._lock, _Inside(self):
                 self._folding.finish(time.monotonic_ns())
         except Exception as error:  # noqa: BLE001 - never into the program
             self.trouble("stop", error)
@@ -161,6 +174,10 @@ class Observer:
             undo()
         self._undo = []
         self.modules.disarm_all()
+
+    def inside(self) -> bool:
+        """Whether this thread is inside of an outermost call, or of our own work."""
+        return bool(self.here.depth) or (self.settled and threading.get_ident() == self.thread)
 
     def forked(self) -> None:
         """In a forked child: see nothing any more."""
@@ -182,21 +199,28 @@ class Observer:
             else:
                 name = known[1]
             log = self.log
+            first, last = self._looked, len(log)
             at = time.monotonic_ns()
             log.append((name, at))
+            self._looked = last + 1
             due = self.fresh or self._wary or at > self._due or (self.boundary and name == self._by)
             self.boundary = True
             self._derived = False
-            if step_passes.LOOKING[0]:
+            if LOOKING[0]:
                 self._looks = LOOKS if self.fresh else self._looks - 1
-                step_passes.LOOKING[0] = self._looks > 0
+                LOOKING[0] = self._looks > 0
+            if self.ways.waiting:
+                self.ways.stepped(self.serial)
             self._by = name
             # Whether something became of a call of this step that was never counted for its kind.
-            first, self._looked = self._looked, len(log)
-            for event in log[first:]:
-                if len(event) != 4 or not event[0].watched:
+            while first < last:
+                event = log[first]
+                first += 1
+                if len(event) != 4:
                     continue
                 kind, fired, _, again = event
+                if not kind.watched:
+                    continue
                 unusual = again or len(fired) != FIRING or fired[1] or fired[3] or fired[4]
                 if kind.usual is not None and not unusual:
                     continue  # counted, for ``usual`` is made where its kind is first counted
@@ -213,7 +237,7 @@ class Observer:
         whose, and such calls keep an open bound.
         """
         try:
-            if not self.watching or self.here.depth:
+            if not self.watching or self.inside():
                 return
             calls = [
                 event
@@ -232,18 +256,18 @@ class Observer:
     def _begins(self, outputs: Any, whole: bool) -> None:
         """A backward is about to begin: see what lies between it and the calls that were seen."""
         self._derived |= not whole
-        if not self.watching or self.here.depth or self._derived or graph_task() != -1:
+        if not self.watching or self.inside() or self._derived or graph_task() != -1:
             return
         if torch._C._functorch.peek_interpreter_stack() is not None:
             return
         products, other = step_outside.outside(outputs, self.calls())
         if products or other:
-            step_passes.LOOKING[0], self._looks = True, LOOKS
+            LOOKING[0], self._looks = True, LOOKS
             self._note_outside(products, other)
 
     def _begins_within(self, edges: Sequence[Any], wanted: Sequence[Any]) -> None:
         """A backward begins inside of a call: the graph alone says what it computes."""
-        if self.watching and not self.here.depth:
+        if self.watching and not self.inside():
             products, other = step_within.within(edges, wanted)
             if products or other:
                 self._note_outside(products, other)
@@ -287,7 +311,7 @@ class Observer:
         self.overdue = graph_task() != -1
         if self.overdue:
             return
-        with self._lock, _Inside(self.here):
+        with self._lock, _Inside(self):
             self.fold()
             self.fresh = False
             for variant in self._folding.open_variants():
@@ -316,7 +340,7 @@ class Observer:
             whole: Whether to take a call that still runs, too.
 
         """
-        with self._lock, _Inside(self.here):
+        with self._lock, _Inside(self):
             log = self.log
             if counting and log and time.monotonic_ns() > self._due:
                 self._look_at_shapes()
@@ -346,7 +370,7 @@ class Observer:
     def _upkeep(self) -> None:
         now = time.monotonic_ns()
         self._due = now + FOLD_NS
-        step_passes.LOOKING[0], self._looks = True, LOOKS
+        LOOKING[0], self._looks = True, LOOKS
         if self._folding.unseen and now >= self._search:
             self._folding.unseen = False
             self._search = now + SEARCH_NS
@@ -370,7 +394,7 @@ class Observer:
     def end_span(self, open_: Open) -> None:
         """The span is over."""
         self.fold()
-        with self._lock, _Inside(self.here):
+        with self._lock, _Inside(self):
             self._folding.end_span(open_, time.monotonic_ns())
 
     # ------------------------------------------------------------ trouble
@@ -387,18 +411,20 @@ class Observer:
 class _Inside:
     """What runs inside is ours and no training."""
 
-    __slots__ = ("depth", "here")
+    __slots__ = ("busy", "depth", "here")
 
-    def __init__(self, here: Here) -> None:
-        self.here = here
+    def __init__(self, observer: Observer) -> None:
+        self.here, self.busy = observer.here, observer.busy
         self.depth = 0
 
     def __enter__(self) -> None:
+        self.busy.append(None)
         self.depth, self.here.depth = self.here.depth, 1
         step_passes.OURS.depth += 1
 
     def __exit__(self, *_: object) -> None:
         self.here.depth = self.depth
+        self.busy.pop()
         step_passes.OURS.depth -= 1
 
 

@@ -350,7 +350,10 @@ class Costs:
         changed: Mapping[tuple[int, Any], Any] = NOTHING,
     ) -> LiveCount:
         """Count a call as it was made, but for attributes that are changed on purpose."""
-        state = variant.kind.state
+        held = variant.kind.state
+        state = held() if held is not None else None
+        if state is None and held is not None:
+            raise FlopcountError("what the model's attributes were is forgotten")
         with nullcontext() if state is None else state.restored(changed):
             return self._counted(variant, wanted, TRIAL_SECONDS if changed else SECONDS)
 

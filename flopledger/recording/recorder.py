@@ -83,12 +83,16 @@ class Recorder:
         if not self.active:
             return
         self._heartbeat.stop()
+        seams = list(
+            self.observer.modules.seams
+        )  # what they know of their models is still asked for
         try:
             self.observer.stop()
         except Exception as error:  # noqa: BLE001 - never into the program
             self.trouble("the end", error)
         self.active = False
         self.book.seal(reason, self.costs.settle)
+        del seams
         if self._sampler is not None:
             with suppress(Exception):  # its record is whole up to here
                 self._sampler.stop(SAMPLER_STOP_SECONDS)

@@ -66,9 +66,9 @@ def test_the_hot_path_is_short(run: Run) -> None:
         sys.setprofile(profile)
         steps(model, optimizer, 100)
         sys.setprofile(None)
-    # The seam and what it runs, its entry, the key, the end and its hook; the backward's beginning;
-    # the optimizer's hook. Making steps of the notes, once a second, may fall into these hundred.
-    assert 8 <= counts["ours"] / 100 < 9
+    # The seam; the backward's beginning, and whether it reaches the call; the optimizer's hook.
+    # Making steps of the notes, once a second, may fall into these hundred.
+    assert 4 <= counts["ours"] / 100 < 5
 
 
 KILLED = """

@@ -1,0 +1,61 @@
+"""Hooks that note where a gradient arrives, made of C functions alone: none enters a Python frame."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from functools import partial
+from itertools import repeat
+from operator import getitem
+from typing import Any
+
+import torch
+from torch import is_grad_enabled
+from torch._C import _current_graph_task_id as graph_task
+
+from profilers import step_passes
+from profilers.step_events import RAISED
+from profilers.step_outside import CLEAN, MARK, Span
+from profilers.step_signature import MOST_OUTPUTS
+
+_Tensor = torch.Tensor
+_FACTS: tuple[Any, ...] = tuple(
+    zip(
+        iter(graph_task, -2),
+        iter(is_grad_enabled, 2),
+        iter(time.monotonic_ns, -1),
+        repeat(place),
+        iter(partial(getitem, step_passes.CELL, 0), -1),
+        strict=False,
+    )
+    for place in range(3 * MOST_OUTPUTS)
+)
+"""Endless facts of an arrival (``profilers.step_events.FIRING``), each read when it is taken."""
+
+
+class Hook(partial):  # type: ignore[type-arg]
+    """The hook on an output: ``next`` of a C iterator, which notes an arrival and answers None."""
+
+    __slots__ = ()
+    __torch_unserializable__ = True  # a saved tensor goes without this hook, and without a warning
+
+
+def hook(tensor: Any, fired: list[int], place: int, mark: Span = CLEAN) -> None:
+    """Have each arrival of the tensor's gradient noted in a list."""
+    watch = Hook(next, map(fired.extend, _FACTS[place]))
+    node = tensor.grad_fn
+    if node is not None and place < MOST_OUTPUTS:
+        node.metadata.setdefault(MARK, mark)  # what lies behind it is counted with the call
+    if type(tensor) is not _Tensor or node is None or tensor._backward_hooks is not None:
+        tensor.register_hook(watch)
+        return
+    hooks: Any = OrderedDict()  # as Tensor.register_hook does, without its handle
+    tensor._backward_hooks = hooks
+    node._register_hook_dict(tensor)
+    hooks[RAISED] = watch
+
+
+def hook_node(node: Any, fired: list[int], mark: Span) -> None:
+    """The same where only the node is at hand that made the one output of a call."""
+    node.metadata.setdefault(MARK, mark)
+    node.register_prehook(Hook(next, map(fired.extend, _FACTS[0])))
