@@ -21,14 +21,17 @@ import torch
 from torch import compiler as _compiler
 from torch import is_autocast_enabled, is_grad_enabled
 from torch._C import _current_graph_task_id as graph_task
+from torch._C import _get_dispatch_mode as _dispatch_mode
 from torch._C import _get_tracing_state as tracing_state
 from torch._C import _is_any_autocast_enabled as any_autocast
+from torch._C import _len_torch_dispatch_stack as modes
 from torch._C._autograd import _get_sequence_nr as sequence
 from torch._C._dynamo.eval_frame import (
     _FrameAction,
     _FrameExecStrategy,
     set_code_exec_strategy,
 )
+from torch._C._functorch import peek_interpreter_stack as interpreters
 from torch.autograd import forward_ad
 from torch.compiler import is_dynamo_compiling
 
@@ -59,6 +62,7 @@ _held = sys.getrefcount
 _ident = threading.get_ident
 _now = time.monotonic_ns
 _frame = sys._getframe
+_FAKE = torch._C._TorchDispatchModeKey.FAKE
 _strided = torch.strided
 _Tensor = torch.Tensor
 _looking = step_passes.LOOKING
@@ -190,6 +194,9 @@ class Seam:
                 and len(args) == place
                 and len(kwargs) == len(named)
                 and tracing_state() is None
+                and interpreters() is None
+                and forward_ad._current_level < 0
+                and not modes()
                 and graph_task() == -1
                 and _ident() == observer.thread
                 and list(map(len, sized)) == sizes
@@ -375,6 +382,8 @@ class Seam:
             required,
             self.shapes,
             state.token,
+            transformed(),
+            is_fake(),
         ]
         for value in args:
             if type(value) is _Tensor and value.layout is _strided and not value.is_nested:
@@ -493,13 +502,12 @@ class Seam:
         kind.seam = weakref.ref(self)
         kind.state = weakref.ref(self.attributes.state)  # that of the key
         kind.inputs = tuple(map(text_of, tensors[:MOST_OUTPUTS]))
-        kind.real = not any(t.is_meta or type(t).__name__ == "FakeTensor" for t in tensors)
+        kind.real = not (
+            is_fake() or any(t.is_meta or type(t).__name__ == "FakeTensor" for t in tensors)
+        )
         kind.tokens, kind.samples = tokens_of(kwargs, tensors)
         kind.device = self.device
-        kind.transformed = (
-            torch._C._functorch.peek_interpreter_stack() is not None
-            or forward_ad._current_level >= 0
-        )
+        kind.transformed = transformed()
         kind.graded = is_grad_enabled()
         kind.watched = kind.graded and not kind.transformed
         kind.aside = not kind.graded and not module.training
@@ -512,6 +520,16 @@ class Seam:
             self.observer.fresh = True
             self.observer.listener.new_kind(kind, module, args, kwargs)
         return kind
+
+
+def transformed() -> bool:
+    """Whether a function transform is active, under which gradients do not show."""
+    return interpreters() is not None or forward_ad._current_level >= 0
+
+
+def is_fake() -> bool:
+    """Whether whatever is computed has no values."""
+    return modes() and _dispatch_mode(_FAKE) is not None
 
 
 def onwards(inner: Any, module: Any, args: Any, kwargs: Any) -> Any:

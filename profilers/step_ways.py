@@ -1,7 +1,7 @@
 """Which way leads from a loss to the call that it was made of, where all steps are alike.
 
-A hook on each output is the dearest part of a step's recording. So the call of a settled model (``SURE`` passes
-in a row came to it by a way that is known) gets none, but waits here until a backward begins. If
+A hook on each output is the dearest part of a step's recording. So the call of a settled model (``SURE``
+passes in a row came to it by a way that is known) gets none, but waits here until a backward begins. If
 the graph got as many nodes since the call as it always does, and the known way leads to the call's last
 node, the gradient is going to arrive there. Any other pass (another loss, a graph that is kept or
 differentiated, several calls at once) is walked from its beginning, and the outputs that it reaches get
@@ -52,6 +52,8 @@ class Ways:
         self._hook, self._sequence, self._unseen, self._looking = hook, sequence, unseen, looking
         self.waiting: list[Waiting] = []
         """Settled calls that no backward reached yet; hardly ever more than one."""
+        self.began = 0
+        """When (ns) the last pass began that reached a call by a way."""
         self.end = 0
         """The number of the node that came next when the last call had ended."""
         self._hooked: list[Hooked] = []
@@ -80,7 +82,7 @@ class Ways:
         except Exception:  # noqa: BLE001 - whatever it is, it is no usual pass
             return False
         self.waiting.clear()
-        now = time.monotonic_ns()
+        now = self.began = time.monotonic_ns()
         call[1].extend((now, 0, now, 0, 0))  # the time stands for the engine's number of the pass
         return True
 
