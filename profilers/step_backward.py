@@ -54,18 +54,20 @@ class Backwards:
         except Exception as error:  # noqa: BLE001 - never into the program
             observer.trouble("a differentiable backward", error)
 
-    def begins(self, outputs: Any, whole: bool) -> None:
+    def begins(self, outputs: Any, whole: bool) -> bool:
         """A backward is about to begin: see what lies between it and the calls that were seen."""
         observer = self._observer
         observer.derived |= not whole
         if not observer.watching or observer.inside() or observer.derived or graph_task() != -1:
-            return
+            return True
         if torch._C._functorch.peek_interpreter_stack() is not None:
-            return
+            return True
         products, other = step_outside.outside(outputs, observer.calls())
-        if products or other:
-            LOOKING[0], observer.looks = True, LOOKS
-            observer.note_outside(products, other)
+        if not products and not other:
+            return False
+        LOOKING[0], observer.looks = True, LOOKS
+        observer.note_outside(products, other)
+        return True
 
     def begins_within(self, edges: Sequence[Any], wanted: Sequence[Any]) -> None:
         """A backward begins inside of a call: the graph alone says what it computes."""

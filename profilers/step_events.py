@@ -46,7 +46,8 @@ class Kind:
     """One kind of call: the same module, flags and shapes."""
 
     __slots__ = (
-        "aside", "data", "device", "graded", "inputs", "key", "model", "nodes", "place", "real", "samples",
+        "arrivals", "aside", "data", "device", "entry", "graded", "inputs", "kept", "key", "made", "model",
+        "nodes", "place", "real", "samples",
         "seam", "state", "sure", "tokens", "trained", "transformed", "trust", "usual", "variants", "watched",
         "ways",
     )  # fmt: skip
@@ -64,7 +65,15 @@ class Kind:
         self.trust = SURE
         """So many are asked for before calls of this kind go without a hook."""
         self.nodes = -1
-        """What one call adds to the graph."""
+        """How many nodes one call adds to the graph."""
+        self.made: tuple[tuple[int, int], ...] = ()
+        """Its outputs (``profilers.step_ways.Outputs``)."""
+        self.kept: type = object
+        """In what they are handed out."""
+        self.entry = 0
+        """How far before the call's end the node was made by which backward passes come."""
+        self.arrivals: tuple[int, ...] = ()
+        """Places of the outputs at which gradients then arrive, in their order."""
         self.ways: dict[int, tuple[int, ...]] = {}
         """By how many nodes the graph got between the call and its backward."""
         self.state: Callable[[], State | None] | None = None

@@ -60,7 +60,7 @@ def hook(tensor: Any, fired: list[int], place: int, mark: Span = CLEAN) -> None:
     hooks[RAISED] = watch
 
 
-def hook_node(node: Any, fired: list[int], mark: Span) -> None:
-    """The same where only the node is at hand that made the one output of a call."""
+def hook_node(node: Any, fired: list[int], place: int, mark: Span) -> None:
+    """The same where only the node is at hand that made an output of a call."""
     node.metadata.setdefault(MARK, mark)
-    node.register_prehook(Hook(next, map(fired.extend, _FACTS[0])))
+    node.register_prehook(Hook(next, map(fired.extend, _FACTS[place])))

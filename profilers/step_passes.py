@@ -116,28 +116,27 @@ class Ours(threading.local):
 OURS = Ours()
 LOOKING = [False]
 """Whether somebody wants to see the graph before a pass that reaches everything."""
-MOST_ROOTS = 256
-_ROOTS: set[tuple[Any, ...]] = set()
-"""How graphs ended so far: how many nodes they got since the last call, their last node, and those that
-lead to it. A new end, as with a further term of the loss, is looked at."""
+MOST_ROOTS = 4096
+Root = tuple[Any, ...]
+_CLEAN: set[Root] = set()
+"""Ends of graphs that had no product of the program's own: how many nodes they got since the last call,
+their last node, and those that lead to it. Any other, as with a further term of the loss, is looked at."""
 _node = itemgetter(0)
 
 
-def is_new(outputs: Any, added: int) -> bool:
-    """Whether a graph ends as none did before, or got another number of nodes after the last call."""
+def root_of(outputs: Any, added: int) -> Root:
+    """How a graph ends that got so many nodes since the last call."""
     node = outputs[0].grad_fn
-    root = (added, type(node), *map(type, map(_node, node.next_functions)))
-    if root in _ROOTS or len(_ROOTS) >= MOST_ROOTS:
-        return False
-    _ROOTS.add(root)
-    return True
+    following = () if node is None else map(_node, node.next_functions)
+    return len(outputs), added, type(node), *map(type, following)
 
 
 class Told(Protocol):
     """Who wants to know of backward passes."""
 
-    def begins(self, outputs: Any, whole: bool) -> None:
-        """One begins while ``LOOKING``, or is unlike those before it.
+    def begins(self, outputs: Any, whole: bool) -> bool:
+        """One begins while ``LOOKING``, or is unlike those before it; answers whether the next like it
+        is of interest, too.
 
         Args:
             outputs: Tensors at which it begins.
@@ -204,8 +203,12 @@ def watch(torch: Any, told: Told, ways: Ways) -> Callable[[], None]:
                     ways.attach(outputs)
                 if looking:
                     way = ways.look(outputs)
-                if LOOKING[0] or not whole or is_new(outputs, ways.added()):
-                    told.begins(outputs, whole)
+                root = root_of(outputs, ways.added())
+                if LOOKING[0] or not whole or root not in _CLEAN:
+                    if told.begins(outputs, whole):
+                        _CLEAN.discard(root)
+                    elif len(_CLEAN) < MOST_ROOTS:
+                        _CLEAN.add(root)
             with suppress(Exception):
                 edges = [each for each in outputs if type(each) is GradientEdge]
                 if any(MARK not in each.node.metadata for each in edges):
@@ -231,7 +234,7 @@ def watch(torch: Any, told: Told, ways: Ways) -> Callable[[], None]:
                 told.differentiated(began, found, is_linear(outputs, rest[0]))
         return found
 
-    _ROOTS.clear()
+    _CLEAN.clear()
     torch.autograd._engine_run_backward = run_backward
 
     def undo() -> None:

@@ -86,17 +86,19 @@ class Here(threading.local):
 class _Held:
     """Asks how many hold what stands before a module's call, where only the module does."""
 
-    def __call__(self) -> int:
+    def __call__(self, *_: Any, **__: Any) -> int:
         return _held(self)
 
 
-def _held_by_one() -> int:
+def _held_by_one(**named: Any) -> int:
     module = torch.nn.Identity()
     module.__dict__[SEAM] = _Held()
-    return int(module())
+    return int(module(None, **named))
 
 
-ALONE = _held_by_one()
+ALONE, ALONE_NAMED = _held_by_one(), _held_by_one(named=None)
+"""References to a seam in its call, without and with named arguments, if no other module got a copy of
+its dictionary; such a one would be called in its place."""
 
 
 class Seam:
@@ -152,7 +154,7 @@ class Seam:
             # Inlined into somebody's graph: nothing of ours may be traced.
             return onwards(self.inner, self.module(), args, kwargs)
         lane = self.lane
-        if lane is None or _held(self) != ALONE:
+        if lane is None or _held(self) != (ALONE_NAMED if kwargs else ALONE):
             return self.usual(args, kwargs)
         (
             kind, training, graded, cast, required, parameters, watched, state, items, sized, sizes,
@@ -234,7 +236,7 @@ class Seam:
         span = (first, last, id(self))
         observer.spans.append(span)
         observer.ways.end = last
-        if type(out) is _Tensor and out.requires_grad and last - first == kind.nodes:
+        if type(out) is kind.kept and last - first == kind.nodes:
             waiting.append((span, call, serial))
         else:
             self.leave(call, out, span, span)
@@ -449,10 +451,14 @@ class Seam:
                 if type(out) is _Tensor:
                     if out.requires_grad:
                         hook(out, fired, 0, mark)
-                        if _looking[0]:
-                            observer.ways.hooked(span, call)
+                        if _looking[0] and out.grad_fn is not None:
+                            kind.kept = _Tensor
+                            observer.ways.hooked(span, call, ((0, out),))
                 else:
-                    self._hook_each(out, fired, mark)
+                    hooked = self._hook_each(out, fired, mark)
+                    if _looking[0] and hooked:
+                        kind.kept = type(out)
+                        observer.ways.hooked(span, call, hooked)
             else:
                 fired.append(_now())
             if len(observer.log) > MOST_EVENTS:
@@ -460,13 +466,14 @@ class Seam:
         except Exception as error:  # noqa: BLE001 - never into the program
             observer.trouble("a call's end", error)
 
-    def _hook_each(self, out: Any, fired: list[int], mark: Span) -> None:
-        """Put hooks on the outputs that can have a gradient."""
-        hooks = 0
-        for place, tensor in enumerate(signer.outputs(out)):
-            if tensor.requires_grad and hooks < MOST_OUTPUTS and place < MOST_OUTPUTS:
+    def _hook_each(self, out: Any, fired: list[int], mark: Span) -> list[tuple[int, Any]]:
+        """Put hooks on the outputs that can have a gradient; answers them with their places."""
+        hooked: list[tuple[int, Any]] = []
+        for place, tensor in enumerate(signer.outputs(out)[:MOST_OUTPUTS]):
+            if tensor.requires_grad and tensor.grad_fn is not None:
                 hook(tensor, fired, place, mark)
-                hooks += 1
+                hooked.append((place, tensor))
+        return hooked
 
     def look(self, module: Any) -> None:
         """The first outermost call: is this a model, or a loop in a module's clothes?"""
