@@ -199,12 +199,13 @@ def watch(torch: Any, told: Told, ways: Ways) -> Callable[[], None]:
         looking = whole and LOOKING[0] and not ours
         if not ours:
             with suppress(Exception):  # never into the program
-                if waiting:
+                unlike = bool(waiting)
+                if unlike:
                     ways.attach(outputs)
                 if looking:
                     way = ways.look(outputs)
                 root = root_of(outputs, ways.added())
-                if LOOKING[0] or not whole or root not in _CLEAN:
+                if LOOKING[0] or unlike or not whole or root not in _CLEAN:
                     if told.begins(outputs, whole):
                         _CLEAN.discard(root)
                     elif len(_CLEAN) < MOST_ROOTS:

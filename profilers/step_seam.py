@@ -164,6 +164,8 @@ class Seam:
         module: Any = self.module()
         place = 0
         try:
+            if tracing_state() is not None:
+                raise LookupError  # even comparing a shape is written down
             for type_, look in given:
                 value = args[place]
                 if (
@@ -195,7 +197,6 @@ class Seam:
                 and (any_autocast() and self.cast()) == cast
                 and len(args) == place
                 and len(kwargs) == len(named)
-                and tracing_state() is None
                 and interpreters() is None
                 and forward_ad._current_level < 0
                 and not modes()
@@ -216,9 +217,9 @@ class Seam:
         call: Call = (kind, [], _now(), False)
         observer.log.append(call)
         epoch = observer.epoch
-        observer.settled = True
         first = sequence()
         try:
+            observer.settled = True
             for table, _ in pairs:
                 table[SEAM] = None
             out = module._call_impl(*args, **kwargs)
@@ -237,7 +238,7 @@ class Seam:
         observer.spans.append(span)
         observer.ways.end = last
         if type(out) is kind.kept and last - first == kind.nodes:
-            waiting.append((span, call, serial))
+            waiting.append((span, call, serial, call[1]))
         else:
             self.leave(call, out, span, span)
         return out
@@ -370,6 +371,8 @@ class Seam:
         except (AttributeError, LookupError, TypeError, ValueError):
             state = None  # something is no longer there
         if state is None:
+            if watched.has_other_parts(module):
+                self.refresh(module)  # a part was exchanged or went, and nothing told
             state = watched.look(module)
             self.lane = None
         if self.plain:

@@ -12,25 +12,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from profilers.step_events import FIRING, Call, Kind
 from profilers.step_outside import MOST_WITHIN, Span
 
+_node = itemgetter(0)
 MOST_WAYS = 64
 FEW_NODES = 256
 """A way that has more nodes beside it is not learned."""
 AGE = 16
 """After so many steps without a backward, a call is not waited for any more."""
 
-Way = tuple[int, ...]
-"""At each node from the last one on, which of those that lead to it."""
+Way = tuple[tuple[int, tuple[type, ...]], ...]
+"""At each node from the last one on, which of those that lead to it, and what all of them are."""
 Outputs = tuple[tuple[int, int], ...]
 """Place of each output that has a hook, and how many nodes before the call's end its own was made."""
 
 
 Found = tuple[int, Way, int]
 """How many nodes the graph got after a call, the way to it, and how far before its end the way enters."""
+Waiting = tuple[Span, Call, int, list[int]]
+"""A settled call that no backward reached yet, its step (``Observer.serial``), and the list that is going to
+get its facts, for whose sake the call is remembered (``profilers.step_equal.references``)."""
 Hooked = tuple[Span, Call, Outputs | None]
 """A call, what it added to the graph, and its outputs if each can be told by its node alone."""
 
@@ -48,15 +53,15 @@ class Ways:
         """Take what the hot path needs.
 
         Args:
-            hook: Puts a hook on a node: the node, the list for its facts, the output's place, the call's span.
+            hook: Puts a hook on a node; takes the list for its facts, the output's place, the call's span.
             sequence: The number that the graph's next node will have.
             unseen: Told that a step's upper end is open.
             looking: ``profilers.step_passes.LOOKING``.
 
         """
         self._hook, self._sequence, self._unseen, self._looking = hook, sequence, unseen, looking
-        self.waiting: list[tuple[Span, Call, int]] = []
-        """Settled calls that no backward reached yet, and their steps (``Observer.serial``)."""
+        self.waiting: list[Waiting] = []
+        """Hardly ever more than one."""
         self._rest: dict[int, Outputs] = {}
         """Of a call that was reached by some outputs, the others; by the call's end."""
         self._hooked: list[Hooked] = []
@@ -80,10 +85,13 @@ class Ways:
         try:
             if self._looking[0] or rest[1] or rest[2] or rest[3]:
                 return False
-            ((span, call, _),), (output,) = self.waiting, outputs
+            ((span, call, _, _),), (output,) = self.waiting, outputs
             node = output.grad_fn
-            for place in call[0].ways[self._sequence() - span[1]]:
-                node = node.next_functions[place][0]
+            for place, types in call[0].ways[self._sequence() - span[1]]:
+                following = node.next_functions
+                if tuple(map(type, map(_node, following))) != types:
+                    return False
+                node = following[place][0]
             if node._sequence_nr() != span[1] - call[0].entry:
                 return False
         except Exception:  # noqa: BLE001 - whatever it is, it is no usual pass
@@ -134,7 +142,7 @@ class Ways:
                     continue
                 if number not in own or (entry is not None and entry[1] != number):
                     return None
-                entry = entry or ((*way, place), number)
+                entry = entry or ((*way, (place, _types(node))), number)
         if nodes >= FEW_NODES:
             return None
         if entry is None:  # the pass begins at an output
@@ -169,7 +177,7 @@ class Ways:
 
     def attach(self, outputs: Sequence[Any]) -> None:
         """Put hooks where a pass is going to reach calls that wait."""
-        ends: dict[int, tuple[tuple[Span, Call, int], int]] = {}
+        ends: dict[int, tuple[Waiting, int]] = {}
         for one in self.waiting:
             end = one[0][1]
             for place, number in self._rest.get(end, one[1][0].made):
@@ -179,7 +187,7 @@ class Ways:
             nodes += 1
             found = ends.pop(node._sequence_nr(), None)
             if found is not None:
-                (span, call, _), place = found
+                (span, call, *_), place = found
                 self._hook(node, call[1], place, span)
                 distrust(call[0])
             if not ends:
@@ -188,7 +196,7 @@ class Ways:
             self._unseen(f"a backward over more than {MOST_WITHIN} nodes")
         self._keep(ends)
 
-    def _keep(self, ends: Mapping[int, tuple[tuple[Span, Call, int], int]]) -> None:
+    def _keep(self, ends: Mapping[int, tuple[Waiting, int]]) -> None:
         """Wait on for what was not reached."""
         rest: dict[int, list[tuple[int, int]]] = {}
         for number, (one, place) in ends.items():
@@ -214,6 +222,11 @@ def distrust(kind: Kind) -> None:
         seam.lane = None
 
 
+def _types(node: Any) -> tuple[type, ...]:
+    """What leads to a node."""
+    return tuple(map(type, map(_node, node.next_functions)))
+
+
 def _walk(outputs: Sequence[Any], least: int, most: int) -> Iterator[tuple[Any, Way]]:
     """Nodes that lead to outputs and have at least a number, breadth first, and the way to each.
 
@@ -227,10 +240,11 @@ def _walk(outputs: Sequence[Any], least: int, most: int) -> Iterator[tuple[Any, 
     seen = {node for node, _ in found}
     for node, way in found:
         yield node, way
+        types = _types(node)
         for place, (following, _) in enumerate(node.next_functions):
             if following is None or following in seen or following._sequence_nr() < least:
                 continue
             if len(seen) >= most:
                 return
             seen.add(following)
-            found.append((following, (*way, place)))
+            found.append((following, (*way, (place, types))))

@@ -317,9 +317,9 @@ class Observer:
                 self.trouble("what was seen", error)
 
     def _look_at_shapes(self) -> None:
-        """Parameters whose data were exchanged for others of another shape, some calls ago."""
+        """Parts or data of parameters that were exchanged past torch's own ways, some calls ago."""
         if self.modules.reshaped():
-            self.unseen("calls of a model whose parameters had got another shape")
+            self.unseen("calls of a model whose parts or parameters had been exchanged")
             self.log.insert(0, self.log.pop())  # it belongs to the first step that is not told yet
 
     def _upkeep(self) -> None:
