@@ -260,6 +260,9 @@ def _rank(tally: Tally) -> RankTotals:
         inside = in_steps.within(span.start_us, span.end_us)
         between[span.what] += span.end_us - span.start_us - inside
     told = tally.step_us + tally.redone_us + between.total()
+    # Spans of one process may overlap, and a ledger may say anything: never below nothing.
+    rest = max(0, (last - start) // 1000 - told)
+    own = min(rest, _own_us(process))
     return RankTotals(
         rank=process.rank,
         world_size=process.world_size,
@@ -278,10 +281,26 @@ def _rank(tally: Tally) -> RankTotals:
         step_seconds=tally.step_us / 1e6,
         redone_seconds=tally.redone_us / 1e6,
         span_seconds={what: us / 1e6 for what, us in between.items()},
-        # Spans of one process may overlap, and a ledger may say anything: never below nothing.
-        wait_seconds=max(0.0, (last - start) / 1e9 - told / 1e6),
+        recorder_seconds=own / 1e6,
+        wait_seconds=(rest - own) / 1e6,
         sealed=process.sealed,
     )
+
+
+def _own_us(process: ProcessSteps) -> int:
+    """Return microseconds that the recorder took between steps: what lies there and is no waiting.
+
+    Where a number was left out, steps may be missing, and nothing can be said of the time.
+    """
+    before, following, own = process.monotonic_ns // 1000, None, 0
+    for block in process.blocks:
+        rows = zip(block.end_us, block.duration_us, block.wait_us, strict=True)
+        for number, (end, duration, wait) in enumerate(rows, start=block.first):
+            # A step that was only said has no length, and what lies before it is the program's.
+            if duration > 0 and number == (following or number):
+                own += max(0, end - duration - wait - before)
+            before, following = end, number + 1
+    return own
 
 
 def _pauses(training: Training) -> float:

@@ -206,3 +206,14 @@ def test_a_recording_without_a_step_has_no_figure(tmp_path) -> None:
     assert "no-steps" in {finding["code"] for finding in summary["findings"]}
     # 2 x 2 x 3 x 3 for the product, nothing for its sum: seen, and no part of any step.
     assert summary["detail"]["span_flop"] == {"unfinished": 36}
+
+
+def test_a_short_run_does_not_call_counting_waiting(run: Run) -> None:
+    model = mlp()
+    optimizer = sgd(model)
+    with run.record() as recording:
+        train(model, optimizer, 3)
+    shares = recording.summary()["detail"]["time_shares"]
+    # The loop waits for nothing; what lies between its steps is the recorder's start and one count.
+    assert shares["recorder"] > shares["waiting"]
+    assert sum(shares.values()) == pytest.approx(1.0)
