@@ -10,6 +10,7 @@ from flopledger.recording.attempts import (
     Training,
     executed,
     last_activity,
+    lost,
     missing_ranks,
     recorded_once,
     superseded,
@@ -66,6 +67,12 @@ def totals(processes: Iterable[ProcessSteps]) -> RunTotals:
     stand = sum(ranges.size for ranges in steps)
     if not (whole and stand):  # no step is not a training of 0 FLOP
         counted.open_end()
+    lacking = {who: steps for training in found for who, steps in lost(training).items()}
+    for training in found:
+        for attempt in training.attempts:
+            cut = sum(lacking.get(id(process), 0) for process in attempt.processes.values())
+            if cut:  # in upper ends alone: their ranks took them with them
+                counted.perhaps(cut * _greatest(attempt.processes.values()))
     both = Sum()
     both.update(counted)
     both.update(redone)
@@ -96,7 +103,7 @@ def totals(processes: Iterable[ProcessSteps]) -> RunTotals:
         windows=_windows(tallies),
         pause_seconds=sum(_pauses(training) for training in found),
         devices=_devices(tally.process for tally in tallies),
-        findings=remarks(found, tallies, attempts, twice),
+        findings=remarks(found, tallies, attempts, twice, sum(lacking.values())),
     )
 
 
@@ -135,6 +142,20 @@ def _count(tally: Tally, covered: Ranges) -> Tally:
         for cost, times in span.calls:
             work.add(process.costs[cost], times)
     return tally
+
+
+def _greatest(processes: Iterable[ProcessSteps]) -> Fraction:
+    """Return the hardware FLOP of the dearest step that a rank did; what is unknown is left out."""
+    steps = (
+        sum(
+            (times * (process.costs[cost].hardware_flop or Fraction(0)) for cost, times in calls),
+            Fraction(0),
+        )
+        for process in processes
+        for block in process.blocks
+        for _, calls in block.calls
+    )
+    return max(steps, default=Fraction(0))
 
 
 def _placed(first: int, runs: Sequence[tuple[int, _T]]) -> Iterable[tuple[int, int, _T]]:
