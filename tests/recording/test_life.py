@@ -217,3 +217,17 @@ def test_a_short_run_does_not_call_counting_waiting(run: Run) -> None:
     # The loop waits for nothing; what lies between its steps is the recorder's start and one count.
     assert shares["recorder"] > shares["waiting"]
     assert sum(shares.values()) == pytest.approx(1.0)
+
+
+def test_a_program_that_goes_elsewhere_takes_no_record_with_it(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    model = mlp()
+    with flopledger.record(run.path.name, sampler=False) as recording:
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        train(model, sgd(model))
+    assert run.flop == [TRAIN]
+    assert recording.summary()["model_flop"] == TRAIN
+    assert not list((tmp_path / "elsewhere").iterdir())
