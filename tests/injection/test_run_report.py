@@ -308,3 +308,21 @@ def test_a_signal_that_is_read_seldom_holds_and_a_gap_stays_a_gap():
         # 70 s in 140 moments: recorded in the first 40 s and the last 10 s.
         assert set(mean[:77]) == set(mean[122:135]) == {value}
         assert set(mean[82:119]) == {None}
+
+
+def test_a_sitecustomize_that_prints_does_not_disturb_the_sampler(tmp_path, monkeypatch, capfd):
+    from flopledger.commands import main
+
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text("print('hello from the site')\n")
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    nowhere = "dcgm=http://127.0.0.1:9/metrics"
+    words = ["run", "-q", "--source", nowhere, "--out", str(tmp_path / "rec"), "--", "true"]
+    assert main(words) == 0, capfd.readouterr().err
+    summary = json.loads((tmp_path / "rec" / "summary.json").read_text())
+    codes = [one["code"] for one in summary["findings"]]
+    # The probe was understood as well: the source that is not there was asked, and no probe ended.
+    assert "source-unavailable" in codes
+    (journal,) = (tmp_path / "rec" / "telemetry").glob("node=*/journal.jsonl")
+    assert "probe-ended" not in journal.read_text()
