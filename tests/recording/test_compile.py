@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning"),
     pytest.mark.filterwarnings("ignore:`torch.jit"),
-    # torch says so of Python 3.13.0 when it compiles, and makes an error of its own of it.
-    pytest.mark.filterwarnings("ignore:Guards may run slower"),
 ]
 TRAIN = 5 * 512
 """Two layers of 8 x 8 on 4 rows; see test_loops."""
