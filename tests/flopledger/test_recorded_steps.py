@@ -3,6 +3,7 @@
 import datetime as dt
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -186,7 +187,8 @@ def copied(tmp_path: Path, name: str = "copy") -> Path:
 def rechained(ledger: Path, old: bytes, new: bytes) -> None:
     """Change a ledger and make its chain hold again, as whoever writes it can."""
     prev, lines = "0" * 64, []
-    for line in ledger.read_bytes().replace(old, new).splitlines():
+    # Whole numbers only: the same digits inside of a clock's would make it another process's ledger.
+    for line in re.sub(rb"\b%b\b" % old, new, ledger.read_bytes()).splitlines():
         line = json.dumps(json.loads(line) | {"prev": prev}).encode()
         prev = hashlib.sha256(line).hexdigest()
         lines.append(line + b"\n")

@@ -94,7 +94,7 @@ def test_a_recorded_model_can_be_copied_saved_and_shared(run: Run, tmp_path: Pat
         again = pickle.loads(pickle.dumps(model))
         torch.save(model, tmp_path / "model.pt")
         loaded = torch.load(tmp_path / "model.pt", weights_only=False)
-        with pytest.warns(DeprecationWarning, match="jit"):
+        with pytest.warns(Warning, match="jit"):
             scripted = torch.jit.trace(model, batch(), check_trace=False)
         model.share_memory()
         x = batch()
