@@ -8,6 +8,7 @@ them are known to compute no product, it is harmless. No torch is imported here.
 from __future__ import annotations
 
 import dis
+import sys
 from functools import lru_cache
 from itertools import pairwise, takewhile
 from types import CodeType, FunctionType
@@ -36,6 +37,10 @@ WORK = frozenset(
 """Names of products."""
 
 
+NULL_LAST = sys.version_info >= (3, 13)
+"""Whether what is called stands before the ``PUSH_NULL`` of its call, and no more behind it."""
+CALLED = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_ATTR", "MAKE_FUNCTION")
+"""Loads of what may be called, whose names are looked at."""
 BOUND = "NULL|self"
 """In an instruction's words since Python 3.12: an attribute that is called."""
 NOTING = frozenset({"add", "append", "appendleft", "extend", "info", "put", "update", "write"})
@@ -102,7 +107,12 @@ def _returns_nothing(code: CodeType) -> bool:
     attributes = takewhile(lambda step: step.opname in ("LOAD_ATTR", "LOAD_METHOD"), steps[1:])
     names = [step.argval for step in attributes]
     ends = [step.opname for step in steps[-2:]]
-    return bool(names) and names[-1] in NOTING and ends == ["CALL", "RETURN_VALUE"]
+    return (
+        bool(names)
+        and names[-1] in NOTING
+        and ends[0] in ("CALL", "CALL_KW")
+        and ends[1] == "RETURN_VALUE"
+    )
 
 
 def _computes_nothing(*codes: CodeType) -> bool:
@@ -112,8 +122,12 @@ def _computes_nothing(*codes: CodeType) -> bool:
     while waiting:
         steps = list(dis.get_instructions(waiting.pop()))
         for one, other in pairwise(steps):
-            loads, pushes = sorted((one.opname, other.opname))
-            if pushes == "PUSH_NULL" and loads.startswith("LOAD_FAST"):
+            null, callee = (other, one) if NULL_LAST else (one, other)
+            if null.opname != "PUSH_NULL":
+                continue
+            if NULL_LAST and callee.opname == "LOAD_ATTR":
+                names.add(f"{callee.argval}()")
+            elif not callee.opname.startswith(CALLED):
                 return False  # calls what it was given
         for step in steps:
             if step.opname.startswith("IMPORT") or _is_product(step):
