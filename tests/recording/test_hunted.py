@@ -20,7 +20,7 @@ from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402, N812
 from torch.utils.checkpoint import checkpoint  # noqa: E402
 
-from profilers.step_functions import may_compute  # noqa: E402
+from profilers.step_functions import may_compute, may_replace  # noqa: E402
 from tests.recording.conftest import mlp, recorded_as_counted, sgd, steps_by_counter  # noqa: E402
 
 if TYPE_CHECKING:
@@ -451,6 +451,26 @@ def covers(_module: Any, given: Any, _out: Any) -> None:
 )  # fmt: skip
 def test_hooks_are_told_apart_by_their_code(hook: Any, computes: bool) -> None:
     assert may_compute(hook) == computes
+
+
+@pytest.mark.parametrize(
+    ("hook", "replaces"),
+    [
+        (looks, False),
+        (lambda _module, _given, out: DEPTHS.append(out.detach().mean()), False),
+        (lambda _module, _given, out: 0.5 * out.float(), False),
+        (lambda _module, given, _out: given[0], True),
+        (lambda _module, _given, out: out[:1], True),
+        (lambda _module, _given, out: out.detach(), True),
+        (lambda _module, given: (torch.cat([given[0], given[0]]),), True),
+        (lambda _module, _given, out: out + present_depth(), True),
+        (print, True),
+    ],
+)  # fmt: skip
+def test_hooks_that_hand_on_something_else_are_told_by_their_code(
+    hook: Any, replaces: bool
+) -> None:
+    assert may_replace(hook) == replaces
 
 
 def test_a_selective_checkpoint_around_a_call_has_bounds(run: Run) -> None:
