@@ -153,7 +153,7 @@ class Attributes:
         self._renewals: dict[Name, int] = {}
         self._contents: dict[frozenset[Any], frozenset[Any]] = {}
         self._tables: list[Any] = []
-        """Dictionaries of the model's parts, and of hooks on them."""
+        """Dictionaries of the model's parts."""
         self._clear()
 
     def _clear(self) -> None:
@@ -321,12 +321,15 @@ class Attributes:
         """Something was registered somewhere: look at everything anew if the model has other parts."""
         parts = list(module.modules())
         tables = [part.__dict__ for part in parts]
-        tables += [hooks for _, hooks in tables_of(parts, self._hooked)]
+        hooks = [hooks for _, hooks in tables_of(parts, self._hooked)]
+        watched = [hooks for _, hooks in self._hooks]
         known = self._tables
         if (
             len(tables) != len(known)
             or len(self._moving) != self._moved
             or not all(map(is_, tables, known))
+            or len(hooks) != len(watched)
+            or not all(map(is_, hooks, watched))
         ):
             self._tables, self._moved = tables, len(self._moving)
             self.forget()
