@@ -8,13 +8,22 @@ identity; only where one differs is looked closer. No torch is imported here.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable, Iterator, Mapping, Set
+from collections.abc import Callable, Container, Hashable, Iterator, Mapping, Set
 from contextlib import contextmanager, suppress
 from functools import partial
 from operator import is_
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any
 
+from profilers.step_methods import (
+    Kinds,
+    code_of,
+    functions_of,
+    methods_of,
+    names_of,
+    outline_of,
+    tables_of,
+)
 from profilers.step_places import (
     CALLABLES,
     KEPT,
@@ -24,16 +33,18 @@ from profilers.step_places import (
     PLAIN,
     Name,
     Place,
+    Table,
     canonical,
     content_of,
     form_of,
     has_graph,
     holds,
     hollow,
+    is_known,
+    is_own,
     is_settings,
     kept,
     named,
-    names_in,
     others,
     read,
     refill,
@@ -43,6 +54,8 @@ from profilers.step_places import (
 
 MOST_PLACES = 50_000
 MOST_STATES = 256
+MOST_FUNCTIONS = 256
+"""Functions beside methods in which settings are looked for."""
 DRIFTING = 8
 """After so many different values, it is tried whether an attribute decides anything."""
 RENEWALS = 2
@@ -69,7 +82,7 @@ class State:
     hold it for long.
     """
 
-    __slots__ = ("__weakref__", "_contents", "_forms", "_places", "_values", "token")
+    __slots__ = ("__weakref__", "_contents", "_forms", "_kinds", "_places", "_values", "token")
 
     def __init__(
         self,
@@ -77,6 +90,7 @@ class State:
         values: list[Any],
         forms: dict[Name, Any],
         contents: list[tuple[Any, Any]],
+        kinds: Kinds,
     ) -> None:
         self.token = object()
         """Stands for it where nothing may be held."""
@@ -86,12 +100,15 @@ class State:
         """What tensors among them look like."""
         self._contents = contents
         """Containers and what was in them (``profilers.step_places.content_of``)."""
+        self._kinds = kinds
+        """Classes of the model's parts."""
 
     @contextmanager
     def restored(self, changed: Mapping[Name, Any]) -> Iterator[None]:
         """Inside, the model has these attributes again, but for some that are changed on purpose."""
         undo: list[Callable[[], None]] = []
         try:
+            self._kinds.give_back(undo)
             for container, content in self._contents:
                 refill(container, content, undo)
             for place, value in zip(self._places, self._values, strict=True):
@@ -113,9 +130,18 @@ class State:
 class Attributes:
     """Watches the attributes of one model."""
 
-    def __init__(self, torch: Any, moving: Set[Name] = frozenset()) -> None:
-        """Take torch, and the places of buffers that the program exchanges."""
-        self._torch = torch
+    def __init__(
+        self, torch: Any, moving: Set[Name] = frozenset(), hooked: Container[int] = ()
+    ) -> None:
+        """Take torch, the places of buffers that the program exchanges, and where it puts hooks.
+
+        Args:
+            torch: The module.
+            moving: Buffers, by the id of what holds them, and their name.
+            hooked: Ids of dictionaries into which hooks were put.
+
+        """
+        self._torch, self._hooked = torch, hooked
         self._moving, self._moved = moving, 0
         self._own = frozenset(vars(torch.nn.Module())) - {"training"}
         self._states: dict[Hashable, State] = {}
@@ -133,7 +159,15 @@ class Attributes:
     def _clear(self) -> None:
         self.state: State | None = None
         self.items: list[tuple[Any, Any, Any]] = []
-        """Dictionary or list, key, and what it holds there."""
+        """Dictionary or list, key, and what it holds there; also what classes have, and hooks."""
+        self._items: list[tuple[Any, Any, Any]] = []
+        """Without those of classes and hooks."""
+        self._methods: list[tuple[type, str, Any]] = []
+        self._hooks: list[tuple[int, dict[Any, Any]]] = []
+        self._classes: list[type] = []
+        """The program's own."""
+        self._kinds = Kinds(())
+        self._functions = 0
         self._fields: list[tuple[Any, str, Any]] = []
         """Object, name, and what it has there."""
         self._tensors: list[Place] = []
@@ -142,7 +176,9 @@ class Attributes:
         self._forms: list[Any] = []
         self._still: list[Place] = []
         """Buffers, which are not compared until the program exchanges one."""
+        self._containers: list[Any] = []
         self.sized: list[Any] = []
+        """These, classes, dictionaries of hooks, and what says whether parts changed their class."""
         self.sizes: list[int] = []
         self.more = False
         """Whether there is something to compare beside items and sizes (``alike``)."""
@@ -195,9 +231,12 @@ class Attributes:
         layout = names, tuple(name for _, name in self._tensors)
         key = (
             layout,
-            tuple(canonical(kept(value)) for value in values),
+            tuple(map(_signed, values)),
             tuple(self._forms),
-            tuple(self.sizes),
+            tuple(map(len, self._containers)),
+            self._kinds.kinds,
+            tuple((kind, name, code_of(value)) for kind, name, value in self._methods),
+            tuple((place, *map(_hook_code, hooks.values())) for place, hooks in self._hooks),
         )
         state = self._states.get(key)
         if state is None:
@@ -206,9 +245,19 @@ class Attributes:
             shapes = [hollow(holder[name], self._torch) for holder, name in tensors]
             forms = {named(place): form_of(place[0][place[1]]) for place in tensors}
             # Not of parts whose attributes decide nothing: a state would keep their weights alive.
-            known = [each for each in self.sized if id(each) in self._objects]
+            known = [each for each in self._containers if id(each) in self._objects]
+            known += [*map(Table, self._classes), *(hooks for _, hooks in self._hooks)]
             contents = [(each, self._same(content_of(each))) for each in known]
-            state = State([*places, *tensors], [*values, *shapes], forms, contents)
+            more: list[tuple[Place, Any]] = [
+                ((Table(kind), name), value) for kind, name, value in self._methods
+            ]
+            for _, hooks in self._hooks:
+                more += [((hooks, key), outline_of(hook)) for key, hook in hooks.items()]
+            state = State(
+                [*places, *tensors, *(place for place, _ in more)],
+                [*values, *shapes, *(value for _, value in more)],
+                forms, contents, self._kinds,
+            )  # fmt: skip
             self._states[key] = state
             while len(self._states) > MOST_STATES:
                 del self._states[next(iter(self._states))]
@@ -224,7 +273,7 @@ class Attributes:
         return self._contents.setdefault(content, content)
 
     def _all(self) -> Iterator[tuple[Any, Any, Any]]:
-        yield from self.items
+        yield from self._items
         yield from self._fields
 
     # ------------------------------------------------------------ what changes always
@@ -276,9 +325,17 @@ class Attributes:
             self.forget()
 
     def has_other_parts(self, module: Any) -> bool:
-        """Whether the model consists of other modules than when it was looked at."""
-        tables = [part.__dict__ for part in module.modules()]
-        return len(tables) != len(self._tables) or not all(map(is_, tables, self._tables))
+        """Whether the model consists of other modules, or has other hooks, than when it was looked at."""
+        parts = list(module.modules())
+        tables = [part.__dict__ for part in parts]
+        hooks = [hooks for _, hooks in tables_of(parts, self._hooked)]
+        watched = [hooks for _, hooks in self._hooks]
+        return (
+            len(tables) != len(self._tables)
+            or len(hooks) != len(watched)
+            or not all(map(is_, tables, self._tables))
+            or not all(map(is_, hooks, watched))
+        )
 
     def _idle(self, name: Name) -> bool:
         """Whether it is known to decide nothing."""
@@ -289,16 +346,22 @@ class Attributes:
     def _gather(self, module: Any) -> None:
         nn = self._torch.nn
         classes: dict[type, None] = {}
-        for part in module.modules():
+        called: dict[type, None] = {}
+        """Classes of libraries by whose ``forward`` a part is called."""
+        parts = list(module.modules())
+        for part in parts:
             table = part.__dict__
-            self.sized.append(table)
+            self._containers.append(table)
             children = table.get("_modules")
             if children:
-                self.sized.append(children)
+                self._containers.append(children)
                 self.items += [(children, name, child) for name, child in children.items()]
             kind = type(part)
             home = kind.__module__
             self._buffers(table.get("_buffers"))
+            entry = next(each for each in kind.__mro__ if "forward" in vars(each))
+            if entry is not nn.Module and root_of(entry) in LIBRARIES:
+                called[entry] = None
             if home.startswith("torch.nn.modules") and kind.__name__ in INERT:
                 continue
             if home.startswith("torch.") and not home.startswith("torch.nn.modules"):
@@ -311,6 +374,25 @@ class Attributes:
             classes.update(dict.fromkeys(k for k in kind.__mro__ if root_of(k) not in LIBRARIES))
         for kind in classes:
             self._class(kind)
+        self._classes = [kind for kind in classes if not is_known(root_of(kind))]
+        self._methods = methods_of(self._classes, called)
+        for _, _, value in self._methods:
+            for function in functions_of(value):
+                self._look_into(function)
+        self._hooks = tables_of(parts, self._hooked)
+        self._kinds = Kinds(parts)
+        self._finish()
+
+    def _finish(self) -> None:
+        """Everything was found: have it compared."""
+        tables = {kind: vars(kind) for kind, _, _ in self._methods}
+        self.items = [
+            *self._items,
+            *((tables[kind], name, value) for kind, name, value in self._methods),
+            *((hooks, key, hook) for _, hooks in self._hooks for key, hook in hooks.items()),
+        ]
+        hooks = [hooks for _, hooks in self._hooks]
+        self.sized = [*self._containers, *map(vars, self._classes), *hooks, self._kinds]
         self._forms = [form_of(holder[name]) for holder, name in self._tensors]
         self.sizes = list(map(len, self.sized))
         self.more = bool(self._fields or self._tensors)
@@ -333,7 +415,7 @@ class Attributes:
     def _take(self, holder: Any, name: Any, value: Any, depth: int) -> None:
         """Watch what a dictionary or list holds at a name."""
         kind = type(value)
-        if len(self.items) > MOST_PLACES or self._idle((id(holder), name)):
+        if len(self._items) > MOST_PLACES or self._idle((id(holder), name)):
             return
         if holds(value, self._torch.Tensor) or self._is_made_anew((id(holder), name), value):
             self._objects[id(holder)] = holder
@@ -355,14 +437,14 @@ class Attributes:
         if (id(holder), name) not in self._seen:
             self._seen.add((id(holder), name))
             self._objects[id(holder)] = holder
-            self.items.append((holder, name, value))
+            self._items.append((holder, name, value))
 
     def _inside(self, value: Any, owner: Name, depth: int) -> None:
         if id(value) in self._owners:
             return
         self._objects[id(value)] = value
         self._owners[id(value)] = owner
-        self.sized.append(value)
+        self._containers.append(value)
         if isinstance(value, dict) and depth:
             self._table(value, depth - 1)
         elif isinstance(value, list) and depth:
@@ -403,33 +485,75 @@ class Attributes:
                 self._function(function)
 
     def _look_into(self, function: FunctionType) -> None:
-        home = function.__module__ or ""
-        if id(function) not in self._objects and home.partition(".")[0] not in LIBRARIES:
+        if id(function) in self._objects or root_of(function) in LIBRARIES:
+            return
+        self._functions += 1
+        if self._functions <= MOST_FUNCTIONS:
             self._objects[id(function)] = function
             self._function(function)
 
     def _function(self, function: FunctionType) -> None:
         """Settings that a method reads from its module's globals or from around it.
 
-        Also those that it reads by a function of its own module, and the environment's.
+        Also those that it reads by a function or module of the program's, and the environment's.
         """
-        world = function.__globals__
-        for name in names_in(function.__code__):
-            value = world.get(name)
-            kind: type = type(value)
+        world, names = function.__globals__, names_of(function.__code__)
+        for name in names:
             if name in ENVIRONMENT:
-                self._table(os.environ._data, 0)  # type: ignore[attr-defined]
-            if name not in world:
-                continue
-            if isinstance(value, FunctionType):
-                if value.__module__ == function.__module__:
-                    self._look_into(value)
-            elif kind in PLAIN or kind in (list, dict) or root_of(kind) not in LIBRARIES:
-                self._take(world, name, value, 1)
+                table = os.environ._data  # type: ignore[attr-defined]
+                self._inside(table, (id(table), name), 1)
+            if isinstance(world.get(name), ModuleType):
+                self._module(world[name], function)
+            elif name in world:
+                self._global(world, name, function)
         for cell in function.__closure__ or ():
             with suppress(ValueError):  # an empty cell
-                value = cell.cell_contents
-                if type(value) in PLAIN:
-                    self._field(cell, "cell_contents")
-                elif type(value) in (list, dict) and not holds(value, self._torch.Tensor):
-                    self._inside(value, (id(cell), "cell_contents"), 1)
+                self._around(cell, cell.cell_contents, function)
+
+    def _global(self, world: dict[str, Any], name: str, function: FunctionType) -> None:
+        """What a function reads from its module, or by the name of another one."""
+        value = world[name]
+        kind: type = type(value)
+        if kind is FunctionType:
+            self._watch(world, name, value)
+            self._called(value, function)
+        elif kind in PLAIN or kind in (list, dict) or root_of(kind) not in LIBRARIES:
+            self._take(world, name, value, 1)
+
+    def _called(self, value: FunctionType, function: FunctionType) -> None:
+        """A function that another one calls."""
+        if value.__module__ == function.__module__ or is_own(value):
+            self._look_into(value)
+
+    def _module(self, module: ModuleType, function: FunctionType) -> None:
+        """What a function reads of another module of the program's, as in ``ops.attend(x)``."""
+        if not is_known(module.__name__.partition(".")[0]):
+            for name in names_of(function.__code__):
+                if name in vars(module) and not isinstance(vars(module)[name], ModuleType):
+                    self._global(vars(module), name, function)
+
+    def _around(self, cell: Any, value: Any, function: FunctionType) -> None:
+        """What a function reads from around it."""
+        kind = type(value)
+        if kind in PLAIN:
+            self._field(cell, "cell_contents")
+        elif kind is FunctionType:
+            if not hasattr(function, "__wrapped__"):  # nobody exchanges what a decorator wraps
+                self._field(cell, "cell_contents")
+            self._called(value, function)
+        elif kind is ModuleType:
+            self._module(value, function)
+        elif kind in (list, dict) and not holds(value, self._torch.Tensor):
+            self._inside(value, (id(cell), "cell_contents"), 1)
+
+
+def _signed(value: Any) -> Hashable:
+    """What stands for a value in the key of a state."""
+    found = kept(value)
+    return code_of(found) if isinstance(found, CALLABLES) else canonical(found)
+
+
+def _hook_code(hook: Any) -> Hashable:
+    """What stands for a hook, of which nothing but its code matters."""
+    outline = outline_of(hook)
+    return getattr(outline, "__code__", id(outline))

@@ -8,6 +8,7 @@ them are known to compute no product, it is harmless. No torch is imported here.
 from __future__ import annotations
 
 import dis
+import sys
 from functools import lru_cache
 from itertools import pairwise, takewhile
 from types import CodeType, FunctionType
@@ -27,6 +28,13 @@ KNOWN = frozenset(
     where zeros zeros_like zip""".split()  # noqa: SIM905
 )
 """Names that compute no product."""
+ELEMENTWISE = frozenset(
+    """abs add bfloat16 clamp clone contiguous cos div exp F float float16 float32 functional half mul neg nn
+    relu sigmoid sin sqrt square sub tanh to torch""".split()  # noqa: SIM905
+)
+"""Names that leave a tensor its shape and its gradient."""
+TAKING_APART = ("BINARY_SLICE", "BINARY_SUBSCR", "UNPACK")
+"""Instructions by which a part of something is taken, also with later words behind them."""
 PRODUCTS = ("@", "@=")
 WORK = frozenset(
     """addbmm addmm addmv baddbmm bilinear bmm cdist chain_matmul conv1d conv2d conv3d corrcoef cov dot einsum
@@ -36,6 +44,13 @@ WORK = frozenset(
 """Names of products."""
 
 
+NULL_LAST = sys.version_info >= (3, 13)
+"""Whether what is called stands before the ``PUSH_NULL`` of its call, and no more behind it."""
+CALLED = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_ATTR", "MAKE_FUNCTION")
+"""Loads of what may be called, whose names are looked at."""
+NAMING = ("LOAD_ATTR", "LOAD_CLOSURE", "LOAD_DEREF", "LOAD_GLOBAL", "LOAD_METHOD", "LOAD_NAME")
+LEAST_GIVEN = 3
+"""Module, inputs and output: what a forward hook is given, and one before a forward is not."""
 BOUND = "NULL|self"
 """In an instruction's words since Python 3.12: an attribute that is called."""
 NOTING = frozenset({"add", "append", "appendleft", "extend", "info", "put", "update", "write"})
@@ -83,6 +98,32 @@ def may_compute(hook: Any) -> bool:
     return not _computes_nothing(code) and not (_only_looks(code) and _returns_nothing(code))
 
 
+def may_replace(hook: Any) -> bool:
+    """Whether a forward hook may hand on something else than the output that it was given.
+
+    Another input or output, a part of it, or one without its graph: how much of the model comes to be
+    computed with it, and differentiated, cannot be known. Code that is not understood may do so.
+    """
+    function = getattr(hook, "func", hook)
+    code = getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
+    if not isinstance(code, CodeType):
+        return True
+    if _returns_nothing(code):
+        return False
+    given = code.co_varnames[: code.co_argcount]
+    for step in dis.get_instructions(code):
+        name = step.argval
+        if _is_product(step) or step.opname.startswith(TAKING_APART) or step.argrepr == "[]":
+            return True
+        if step.opname.startswith(("LOAD_FAST", "STORE_FAST")):
+            used = (name,) if isinstance(name, str) else name
+            if any(each in given[:-1] or each not in code.co_varnames for each in used):
+                return True
+        elif step.opname.startswith(NAMING) and name not in ELEMENTWISE:
+            return True
+    return len(given) < LEAST_GIVEN
+
+
 def _only_looks(code: CodeType) -> bool:
     return WORK.isdisjoint(code.co_names) and not any(
         _is_product(step) or (isinstance(step.argval, CodeType) and not _only_looks(step.argval))
@@ -102,7 +143,12 @@ def _returns_nothing(code: CodeType) -> bool:
     attributes = takewhile(lambda step: step.opname in ("LOAD_ATTR", "LOAD_METHOD"), steps[1:])
     names = [step.argval for step in attributes]
     ends = [step.opname for step in steps[-2:]]
-    return bool(names) and names[-1] in NOTING and ends == ["CALL", "RETURN_VALUE"]
+    return (
+        bool(names)
+        and names[-1] in NOTING
+        and ends[0] in ("CALL", "CALL_KW")
+        and ends[1] == "RETURN_VALUE"
+    )
 
 
 def _computes_nothing(*codes: CodeType) -> bool:
@@ -112,8 +158,12 @@ def _computes_nothing(*codes: CodeType) -> bool:
     while waiting:
         steps = list(dis.get_instructions(waiting.pop()))
         for one, other in pairwise(steps):
-            loads, pushes = sorted((one.opname, other.opname))
-            if pushes == "PUSH_NULL" and loads.startswith("LOAD_FAST"):
+            null, callee = (other, one) if NULL_LAST else (one, other)
+            if null.opname != "PUSH_NULL":
+                continue
+            if NULL_LAST and callee.opname == "LOAD_ATTR":
+                names.add(f"{callee.argval}()")
+            elif not callee.opname.startswith(CALLED):
                 return False  # calls what it was given
         for step in steps:
             if step.opname.startswith("IMPORT") or _is_product(step):

@@ -16,6 +16,10 @@ from typing import Any
 
 PLAIN = frozenset({bool, int, float, complex, str, bytes, type(None)})
 CALLABLES = (FunctionType, BuiltinFunctionType, MethodType, type)
+DESCRIPTORS = (*CALLABLES, staticmethod, classmethod, property)
+"""What a class may have as a method."""
+ENTRIES = ("forward", "__call__")
+"""Methods by which a part is called."""
 MOST_ITEMS = 256
 """Entries of one container or object that are looked at."""
 FOREIGN = frozenset(
@@ -41,6 +45,15 @@ GRAPH = "requires a gradient"
 """In the form of a tensor."""
 
 
+class Table:
+    """A class as a place: what it has itself, and not what it inherits."""
+
+    __slots__ = ("kind",)
+
+    def __init__(self, kind: type) -> None:
+        self.kind = kind
+
+
 def named(place: Place) -> Name:
     """A place by its holder's id."""
     return id(place[0]), place[1]
@@ -49,6 +62,8 @@ def named(place: Place) -> Name:
 def read(place: Place) -> Any:
     """What a place holds; ``MISSING`` without."""
     holder, name = place
+    if type(holder) is Table:
+        return vars(holder.kind).get(name, MISSING)
     try:
         return holder[name] if isinstance(holder, list | dict) else getattr(holder, name)
     except (AttributeError, LookupError, ValueError):
@@ -59,7 +74,12 @@ def write(place: Place, value: Any) -> None:
     """Have a place hold a value, or nothing if it is ``MISSING``."""
     holder, name = place
     with suppress(AttributeError, LookupError, TypeError):
-        if value is MISSING:
+        if type(holder) is Table:
+            if value is MISSING:
+                delattr(holder.kind, name)
+            else:
+                setattr(holder.kind, name, value)
+        elif value is MISSING:
             if isinstance(holder, dict):
                 del holder[name]
         elif isinstance(holder, list | dict):
@@ -71,7 +91,13 @@ def write(place: Place, value: Any) -> None:
 
 
 def content_of(container: Any) -> Any:
-    """What is in a container: of a dictionary the names only."""
+    """What is in a container: of a dictionary the names only, of a class those of its methods."""
+    if type(container) is Table:
+        return frozenset(
+            name
+            for name, value in vars(container.kind).items()
+            if isinstance(value, DESCRIPTORS) and (name in ENTRIES or not name.startswith("__"))
+        )
     if isinstance(container, dict):
         return frozenset(container)
     return container.copy() if len(container) <= MOST_ITEMS else None
@@ -81,7 +107,11 @@ def refill(container: Any, content: Any, undo: list[Callable[[], None]]) -> None
     """Have a container hold no more and no less than it did; what undoes it joins a list."""
     if content is None:
         return
-    if isinstance(container, dict):
+    if type(container) is Table:
+        for name in content_of(container) - content:
+            undo.append(partial(write, (container, name), read((container, name))))
+            write((container, name), MISSING)
+    elif isinstance(container, dict):
         later = [name for name in container if name not in content]
         undo.extend(partial(write, (container, name), container.pop(name)) for name in later)
     elif isinstance(container, list) and not (
@@ -113,7 +143,9 @@ def kept(value: Any) -> Any:
 
 def canonical(value: Any) -> Hashable:
     """What stands for a value in the key of a state."""
-    return value if type(value) in PLAIN or type(value) is tuple else id(value)
+    if type(value) is tuple:
+        return tuple(map(canonical, value))
+    return (type(value), value) if type(value) in PLAIN else id(value)
 
 
 def others(value: Any, seen: Sequence[Any]) -> tuple[Any, ...]:
@@ -184,9 +216,19 @@ def hollow(value: Any, torch: Any) -> Any:
     return value if type(value) in PLAIN else KEPT
 
 
-def root_of(kind: type) -> str:
-    """The package of a class."""
-    return kind.__module__.partition(".")[0]
+def root_of(item: type | FunctionType) -> str:
+    """The package of a class or function."""
+    return (item.__module__ or "").partition(".")[0]
+
+
+def is_known(root: str) -> bool:
+    """Whether a package is a library, or Python's own."""
+    return root in LIBRARIES or root in sys.stdlib_module_names
+
+
+def is_own(function: FunctionType) -> bool:
+    """Whether a function is the program's, and no library's."""
+    return not (is_known(root_of(function)) or "-packages" in function.__code__.co_filename)
 
 
 def is_settings(kind: type) -> bool:

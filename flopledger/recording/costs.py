@@ -16,7 +16,7 @@ from flopcount.live_fit import Fit, Sizes
 from flopcount.live_passes import DOUBLED, Pass, Wanted
 from flopledger.recording.cost import Cost, abstracted, figures_of, unknown
 from flopledger.recording.spending import Spending
-from profilers.step_functions import may_compute
+from profilers.step_functions import may_compute, may_replace
 from profilers.step_identity import DeviceFacts, device_facts
 from profilers.step_passes import FULL, asked_for
 from profilers.step_signature import Numbers
@@ -249,7 +249,6 @@ class Costs:
             cost.bounds, cost.reason = (low, high), str(error)[:1000]
             self.tell("cost-unknown", "warning", f"{cost.model} ({cost.mode}): {cost.reason}")
             return
-        found = self._with_hooks(variant, found)
         data.family.share = cost.share = (1, found.world_size)
         figures = figures_of(found, variant.mode)
         self._read_or_not(variant, found, figures, wanted)
@@ -265,14 +264,21 @@ class Costs:
             self.tell("polynomial-refuted", "warning", text)
 
     def _with_hooks(self, variant: Variant, found: LiveCount) -> LiveCount:
-        """With an open end where hooks of the program, which are left out, may compute products."""
+        """With open ends where hooks of the program, which are left out, may compute products.
+
+        Where one may hand on something else than it was given, nothing is known.
+        """
         from flopcount.live_model import HOOKS, foreign_hooks
 
         module = variant.kind.data.model()
-        names = [name for name, hook in foreign_hooks(module, HOOKS) if may_compute(hook)]
+        others = {name for name, hook in foreign_hooks(module) if may_replace(hook)}
+        hooks = foreign_hooks(module, HOOKS)
+        names = [name for name, hook in hooks if name in others or may_compute(hook)]
         if not names:
             return found
         low = found.bounds[0] if found.bounds else found.forward + found.backward + found.recompute
+        if others:
+            low = 0
         reasons = [*([found.reason] if found.reason else ()), f"hooks: {', '.join(names)}"]
         return replace(found, bounds=(low, None), reason="; ".join(reasons)[:1000])
 
@@ -355,7 +361,8 @@ class Costs:
         if state is None and held is not None:
             raise FlopcountError("what the model's attributes were is forgotten")
         with nullcontext() if state is None else state.restored(changed):
-            return self._counted(variant, wanted, TRIAL_SECONDS if changed else SECONDS)
+            found = self._counted(variant, wanted, TRIAL_SECONDS if changed else SECONDS)
+            return self._with_hooks(variant, found)
 
     def _counted(
         self, variant: Variant, wanted: Sequence[Wanted | None], seconds: float

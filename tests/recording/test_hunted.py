@@ -20,7 +20,7 @@ from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402, N812
 from torch.utils.checkpoint import checkpoint  # noqa: E402
 
-from profilers.step_functions import is_harmless, may_compute  # noqa: E402
+from profilers.step_functions import is_harmless, may_compute, may_replace  # noqa: E402
 from tests.recording.conftest import mlp, recorded_as_counted, sgd, steps_by_counter  # noqa: E402
 
 if TYPE_CHECKING:
@@ -482,6 +482,26 @@ def test_own_functions_are_told_apart_by_their_code(forward: Any, harmless: bool
     """What is called is found wherever its Python keeps the mark of a call."""
     own = type("Own", (torch.autograd.Function,), {"forward": staticmethod(forward)})
     assert is_harmless(own, None) == harmless
+
+
+@pytest.mark.parametrize(
+    ("hook", "replaces"),
+    [
+        (looks, False),
+        (lambda _module, _given, out: DEPTHS.append(out.detach().mean()), False),
+        (lambda _module, _given, out: 0.5 * out.float(), False),
+        (lambda _module, given, _out: given[0], True),
+        (lambda _module, _given, out: out[:1], True),
+        (lambda _module, _given, out: out.detach(), True),
+        (lambda _module, given: (torch.cat([given[0], given[0]]),), True),
+        (lambda _module, _given, out: out + present_depth(), True),
+        (print, True),
+    ],
+)  # fmt: skip
+def test_hooks_that_hand_on_something_else_are_told_by_their_code(
+    hook: Any, replaces: bool
+) -> None:
+    assert may_replace(hook) == replaces
 
 
 def test_a_selective_checkpoint_around_a_call_has_bounds(run: Run) -> None:
