@@ -30,6 +30,7 @@ from typing import Any
 import torch
 
 from flopcount.errors import CountError
+from flopcount.exchange import MODULE_KEYS
 from flopcount.helpers import PLAIN
 from flopcount.live_model import LIBRARIES
 
@@ -65,7 +66,7 @@ class Kept:
         for module in model.modules():
             kinds.update(dict.fromkeys(type(module).__mro__))
             for name, value in list(module.__dict__.items()):
-                if type(value) not in PLAIN and not name.startswith("_"):
+                if type(value) not in PLAIN and name not in MODULE_KEYS:
                     self.look(value, DEPTH)
         for kind in kinds:
             self._kind(kind)
@@ -75,7 +76,16 @@ class Kept:
         kind = type(value)
         if kind in PLAIN or depth < 0 or id(value) in self._seen or len(self._seen) > MOST:
             return
-        if isinstance(value, (torch.Tensor, torch.nn.Module, types.ModuleType)):
+        if isinstance(value, types.ModuleType):
+            return
+        if isinstance(value, torch.Tensor):
+            self._gradient(value)
+            return
+        if isinstance(
+            value, torch.nn.Module
+        ):  # hidden, or another model: its tensors are no doubles
+            for parameter in value.parameters():
+                self._gradient(parameter)
             return
         self._seen[id(value)] = value
         if self._generator(value):
@@ -98,6 +108,17 @@ class Kept:
             self._kind(value)
         else:
             self._object(value, depth)
+
+    def _gradient(self, tensor: torch.Tensor) -> None:
+        if not (tensor.is_leaf and tensor.requires_grad):
+            return
+        gradient = tensor.grad
+
+        def undo() -> None:
+            if tensor.grad is not gradient:
+                tensor.grad = gradient
+
+        self._values.append(undo)
 
     def _each(self, values: Iterable[Any], depth: int) -> None:
         for item in list(values)[:MOST_INSIDE]:

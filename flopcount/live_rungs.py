@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -67,7 +68,9 @@ def climb(
             continue
         try:
             with _undisturbed(seed), kept_beside(call.model):
-                ledger = _on(rung, call, targets, deadline, wanted, answers)
+                # In a context of its own: what a forward sets in context variables stays there.
+                own = copy_context()
+                ledger = own.run(_on, rung, call, targets, deadline, wanted, answers)
         except (StepError, FlopcountError, MemoryError) as failure:
             if isinstance(getattr(failure, "error", None), OptimizerInsideError):
                 raise CountError(f"{_said(failure)}; what it does cannot be run again") from None
