@@ -16,6 +16,7 @@ import builtins
 import copy
 import gc
 import io
+import itertools
 import logging
 import os
 import random
@@ -354,14 +355,18 @@ def _put_environment(before: dict[str, str]) -> None:
     os.environ.update({k: v for k, v in before.items() if os.environ.get(k) != v})
 
 
+COPIED = (type(iter([])), type(iter(())), type(iter(range(0))), itertools.count, itertools.repeat)
+"""Iterators whose copies share nothing with them."""
+
+
 class _Unreadable:
-    """Stands for a generator, of which nothing can be read twice."""
+    """Stands for a generator and the like, of which nothing can be read twice."""
 
     def __iter__(self) -> _Unreadable:
         return self
 
     def __next__(self) -> Any:
-        raise CountError("the model reads from a generator, which cannot be read once more")
+        raise CountError("the model reads from an iterator, which cannot be read once more")
 
 
 @contextmanager
@@ -373,9 +378,7 @@ def _lent_iterators(model: Any) -> Iterator[None]:
             if isinstance(value, Iterator) and type(value).__module__ in ("builtins", "itertools"):
                 lent.append((module.__dict__, name, value))
     for table, name, value in lent:
-        table[name] = _Unreadable()
-        with suppress(Exception):  # a generator
-            table[name] = copy.copy(value)
+        table[name] = copy.copy(value) if type(value) in COPIED else _Unreadable()
     try:
         yield
     finally:
