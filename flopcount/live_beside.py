@@ -355,7 +355,13 @@ def _put_environment(before: dict[str, str]) -> None:
     os.environ.update({k: v for k, v in before.items() if os.environ.get(k) != v})
 
 
-COPIED = (type(iter([])), type(iter(())), type(iter(range(0))), itertools.count, itertools.repeat)
+COPIED: tuple[Any, ...] = (
+    type(iter([])),
+    type(iter(())),
+    type(iter(range(0))),
+    itertools.count,
+    itertools.repeat,
+)
 """Iterators whose copies share nothing with them."""
 
 
