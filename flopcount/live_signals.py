@@ -21,6 +21,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 _interrupt: Callable[[int], None] = _thread.interrupt_main  # type: ignore[assignment]
+MARK = "_flopledger_from_outside"
+"""On what a handler of a signal raised: nobody who shields the program from us may keep it."""
 NUMBERS = tuple(sorted(signal.valid_signals()))
 
 
@@ -44,6 +46,8 @@ class _Signals:
         except BaseException as error:
             self.open = False  # a second Ctrl-C waits until what the first one ended is put back
             self.error = error
+            with suppress(AttributeError):
+                setattr(error, MARK, True)
             raise
 
     def install(self) -> None:

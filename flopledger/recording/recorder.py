@@ -13,6 +13,7 @@ from operator import sub
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flopcount.live_signals import MARK
 from flopledger.recording.book import Book, Row
 from flopledger.recording.cost import Cost
 from flopledger.recording.costs import Costs
@@ -263,6 +264,8 @@ class Recorder:
             import traceback
 
             traceback.print_exception(error)
+        if not self.costs.last and hasattr(error, MARK):
+            raise error  # a timeout of the program's, which came while we worked
 
     # ------------------------------------------------------------ what the program tells
 
