@@ -315,7 +315,7 @@ def _silent() -> Iterator[None]:
     """Nothing that this thread prints, logs or writes to files is seen."""
     me = threading.get_ident()
     streams = [(name, getattr(sys, name)) for name in ("stdout", "stderr")]
-    handle, opened = logging.Logger.handle, builtins.open
+    handle, opened, opened_by_io = logging.Logger.handle, builtins.open, io.open
 
     def handled(logger: Any, record: Any) -> None:
         if threading.get_ident() != me:
@@ -337,7 +337,7 @@ def _silent() -> Iterator[None]:
         builtins.open = io.open = nowhere
         yield
     finally:
-        builtins.open = io.open = opened
+        builtins.open, io.open = opened, opened_by_io
         logging.Logger.handle = handle  # type: ignore[method-assign]
         now = dict(muted)
         for name, stream in streams:
