@@ -50,7 +50,8 @@ class Doubles(AbstractContextManager["Doubles"]):
             if self.meshes and is_sharded(value):
                 fresh = gathered(value, self.meshes)
             else:
-                fresh = self.make(value.detach())
+                # ``data`` and not ``detach()``: a write to the double is no new version of the original.
+                fresh = self.make(value.data)
         self.has_shards |= is_sharded(fresh)
         if isinstance(value, torch.nn.Parameter):
             double = torch.nn.Parameter(fresh, requires_grad=value.requires_grad)

@@ -103,15 +103,19 @@ def count_call(
     counts = counted()
     found = _merged(counts)
     asked_for = [r for _, ledger in counts for r in ledger.remarks if r.startswith("data:")]
-    if asked_for:
+    invented = found.method == RUNGS[-1]  # a size may hang on what was invented, asked for or not
+    if asked_for or invented:
         # Sizes that data decides are drawn three times; a doubtful answer is turned into others.
-        sized = any(SIZE in remark for remark in asked_for)
+        sized = not asked_for or any(SIZE in remark for remark in asked_for)
         rungs = RUNGS[-1:] if sized else RUNGS
         others = [_otherwise(partial(counted, answers=each, rungs=rungs)) for each in FAR]
         if all(
             other.by_dtype == found.by_dtype if other is not None else not sized for other in others
         ):
-            found = replace(found, bounds=_bounds(counts, _total(found))[0], reason=None)
+            told = None if asked_for else found.reason
+            found = replace(found, bounds=_bounds(counts, _total(found))[0], reason=told)
+        elif not asked_for:
+            found = replace(found, bounds=(0, None))
     dice = [r for _, ledger in counts for r in ledger.remarks if r.startswith("random:")]
     if not dice:
         return found

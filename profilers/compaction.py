@@ -60,7 +60,8 @@ class Compaction:
             process.communicate()
             return
         if process.returncode == 0:
-            self._journal.compacted(**json.loads(answer))
+            # The last line: a user's own sitecustomize may print before.
+            self._journal.compacted(**json.loads(answer.splitlines()[-1]))
             return
         now = self._journal.axis.at(time.monotonic_ns())
         detail = {"code": process.returncode}

@@ -40,6 +40,7 @@ class ProbeProcess:
         self.out = self._process.stdout.fileno()
         os.set_blocking(self.out, False)
         self._buffer = b""
+        self._begun = False
         self.pid = self._process.pid
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(settings).encode() + b"\n")
@@ -68,6 +69,11 @@ class ProbeProcess:
             if len(data) < 1 << 16:
                 break  # that was all; asking once more would only say so
         *found, self._buffer = self._buffer.split(b"\n")
+        while found and not self._begun:
+            # A user's own sitecustomize may print before our module begins.
+            self._begun = found[0].startswith(b"{")
+            if not self._begun:
+                del found[0]
         return found if found or not ended else None
 
     def messages(self) -> list[dict[str, Any]] | None:

@@ -148,7 +148,8 @@ class Sampler:
                 self._buffer += data
                 *lines, rest = bytes(self._buffer).split(b"\n")
                 self._buffer = bytearray(rest)
-                messages = [json.loads(line) for line in lines]
+                # A user's own sitecustomize may print before our module begins.
+                messages = [json.loads(line) for line in lines if line.startswith(b"{")]
                 for message in messages:
                     self._learn(message)
                 if any(wanted(message) for message in messages):

@@ -270,15 +270,15 @@ class Attributes:
 
     def refresh(self, module: Any) -> None:
         """Something was registered somewhere: look at everything anew if the model has other parts."""
-        tables = [part.__dict__ for part in module.modules()]
-        known = self._tables
-        if (
-            len(tables) != len(known)
-            or len(self._moving) != self._moved
-            or not all(map(is_, tables, known))
-        ):
-            self._tables, self._moved = tables, len(self._moving)
+        if self.has_other_parts(module) or len(self._moving) != self._moved:
+            self._tables = [part.__dict__ for part in module.modules()]
+            self._moved = len(self._moving)
             self.forget()
+
+    def has_other_parts(self, module: Any) -> bool:
+        """Whether the model consists of other modules than when it was looked at."""
+        tables = [part.__dict__ for part in module.modules()]
+        return len(tables) != len(self._tables) or not all(map(is_, tables, self._tables))
 
     def _idle(self, name: Name) -> bool:
         """Whether it is known to decide nothing."""
@@ -295,6 +295,7 @@ class Attributes:
             children = table.get("_modules")
             if children:
                 self.sized.append(children)
+                self.items += [(children, name, child) for name, child in children.items()]
             kind = type(part)
             home = kind.__module__
             self._buffers(table.get("_buffers"))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from profilers.step_attributes import State
     from profilers.step_outside import Product
     from profilers.step_values import Mode
+    from profilers.step_ways import Way
 
 Passes = tuple[tuple[int, ...], ...]
 """For each backward pass, the output tensors at which it began, by their place; from
@@ -46,7 +47,8 @@ class Kind:
     """One kind of call: the same module, flags and shapes."""
 
     __slots__ = (
-        "aside", "data", "device", "graded", "inputs", "key", "model", "nodes", "place", "real", "samples",
+        "arrivals", "aside", "data", "device", "entry", "graded", "inputs", "kept", "key", "made", "model",
+        "nodes", "place", "real", "samples",
         "seam", "state", "sure", "tokens", "trained", "transformed", "trust", "usual", "variants", "watched",
         "ways",
     )  # fmt: skip
@@ -64,8 +66,16 @@ class Kind:
         self.trust = SURE
         """So many are asked for before calls of this kind go without a hook."""
         self.nodes = -1
-        """What one call adds to the graph."""
-        self.ways: dict[int, tuple[int, ...]] = {}
+        """How many nodes one call adds to the graph."""
+        self.made: tuple[tuple[int, int], ...] = ()
+        """Its outputs (``profilers.step_ways.Outputs``)."""
+        self.kept: type = object
+        """In what they are handed out."""
+        self.entry = 0
+        """How far before the call's end the node was made by which backward passes come."""
+        self.arrivals: tuple[int, ...] = ()
+        """Places of the outputs at which gradients then arrive, in their order."""
+        self.ways: dict[int, Way] = {}
         """By how many nodes the graph got between the call and its backward."""
         self.state: Callable[[], State | None] | None = None
         """Weak reference to the attributes of the module when it was called."""

@@ -41,12 +41,17 @@ class Hook(partial):  # type: ignore[type-arg]
 
 
 def hook(tensor: Any, fired: list[int], place: int, mark: Span = CLEAN) -> None:
-    """Have each arrival of the tensor's gradient noted in a list."""
-    watch = Hook(next, map(fired.extend, _FACTS[place]))
+    """Have each arrival of the tensor's gradient noted in a list.
+
+    A leaf gets none: behind it there is nothing to be computed, and it may live as long as the program.
+    """
     node = tensor.grad_fn
-    if node is not None and place < MOST_OUTPUTS:
+    if node is None:
+        return
+    watch = Hook(next, map(fired.extend, _FACTS[place]))
+    if place < MOST_OUTPUTS:
         node.metadata.setdefault(MARK, mark)  # what lies behind it is counted with the call
-    if type(tensor) is not _Tensor or node is None or tensor._backward_hooks is not None:
+    if type(tensor) is not _Tensor or tensor._backward_hooks is not None:
         tensor.register_hook(watch)
         return
     hooks: Any = OrderedDict()  # as Tensor.register_hook does, without its handle
@@ -55,7 +60,7 @@ def hook(tensor: Any, fired: list[int], place: int, mark: Span = CLEAN) -> None:
     hooks[RAISED] = watch
 
 
-def hook_node(node: Any, fired: list[int], mark: Span) -> None:
-    """The same where only the node is at hand that made the one output of a call."""
+def hook_node(node: Any, fired: list[int], place: int, mark: Span) -> None:
+    """The same where only the node is at hand that made an output of a call."""
     node.metadata.setdefault(MARK, mark)
-    node.register_prehook(Hook(next, map(fired.extend, _FACTS[0])))
+    node.register_prehook(Hook(next, map(fired.extend, _FACTS[place])))

@@ -174,10 +174,14 @@ class Modules:
                         yield item
 
     def reshaped(self) -> bool:
-        """Whether a parameter's data were exchanged for some of another shape, which nothing tells."""
+        """Whether a part, or a parameter's data by some of another shape, was exchanged: nothing tells."""
         found = False
         for seam in list(self.seams):
-            if seam.parameters and seam.epoch == self.observer.epoch and seam.shapes != seam.now():
+            if seam.epoch != self.observer.epoch or not seam.parameters:
+                continue
+            module = seam.module()
+            other = module is not None and seam.attributes.has_other_parts(module)
+            if other or seam.shapes != seam.now():
                 found = True
                 self.observer.epoch += 1
         return found
@@ -234,6 +238,10 @@ class Modules:
             self.moving.add(place)
             self.observer.epoch += 1
 
+    def _is_part(self, module: Any) -> bool:
+        known = self.parts.get(id(module))
+        return known is not None and known() is module
+
     def _converted(self, _module: Any) -> None:
         """Parameters got another dtype or device in place (``model.half()``)."""
         if self._is_ours():
@@ -242,9 +250,8 @@ class Modules:
     def _registered(self, module: Any, name: str, child: Any) -> None:
         if is_dynamo_compiling():
             return  # a guard on what is counted here would have torch compile again and again
-        known = self.parts.get(id(module))
-        if known is not None and known() is module:
-            self.observer.epoch += 1  # else no model that was called has got a new part
+        if not self.observer.inside() or self._is_part(module):
+            self.observer.epoch += 1  # else a call makes a list for itself: ``self.layers[:depth]``
         if name == "_orig_mod" and isinstance(child, torch.nn.Module):
             self.clear_inside(child)
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from profilers.step_outside import MARK
 
@@ -74,9 +74,6 @@ def number_of(inputs: Sequence[Any], torch: Any) -> int:
     return number
 
 
-Differentiated = Callable[[int, tuple[Any, ...], bool], None]
-"""Told of gradients that can be differentiated in their turn, when (ns) their pass began, and whether
-what it began with reached a product unchanged by anything that is not linear."""
 LINEAR = frozenset(
     {
         "AddBackward0", "AliasBackward0", "CloneBackward0", "ExpandBackward0", "MeanBackward0",
@@ -119,39 +116,63 @@ class Ours(threading.local):
 OURS = Ours()
 LOOKING = [False]
 """Whether somebody wants to see the graph before a pass that reaches everything."""
-MOST_ROOTS = 256
-_ROOTS: set[tuple[Any, ...]] = set()
-"""How graphs ended so far: how many nodes they got since the last call, their last node, and those that
-lead to it. A new end, as with a further term of the loss, is looked at."""
+MOST_ROOTS = 4096
+Root = tuple[Any, ...]
+_CLEAN: set[Root] = set()
+"""Ends of graphs that had no product of the program's own: how many nodes they got since the last call,
+their last node, and those that lead to it. Any other, as with a further term of the loss, is looked at."""
 _node = itemgetter(0)
 
 
-def is_new(outputs: Any, added: int) -> bool:
-    """Whether a graph ends as none did before, or got another number of nodes after the last call."""
+def root_of(outputs: Any, added: int) -> Root:
+    """How a graph ends that got so many nodes since the last call."""
     node = outputs[0].grad_fn
-    root = (added, type(node), *map(type, map(_node, node.next_functions)))
-    if root in _ROOTS or len(_ROOTS) >= MOST_ROOTS:
-        return False
-    _ROOTS.add(root)
-    return True
+    following = () if node is None else map(_node, node.next_functions)
+    return len(outputs), added, type(node), *map(type, following)
 
 
-def watch(
-    torch: Any,
-    differentiated: Differentiated,
-    begins: Callable[[Any, bool], None],
-    begins_within: Callable[[Sequence[Any], Sequence[Any]], None],
-    ways: Ways,
-) -> Callable[[], None]:
-    """Have the cell filled while such a pass runs; answers what undoes it.
+class Told(Protocol):
+    """Who wants to know of backward passes."""
+
+    def begins(self, outputs: Any, whole: bool) -> bool:
+        """One begins while ``LOOKING``, or is unlike those before it; answers whether the next like it
+        is of interest, too.
+
+        Args:
+            outputs: Tensors at which it begins.
+            whole: Whether it reaches everything and nothing of it can be differentiated.
+
+        """
+
+    def begins_within(self, edges: Sequence[Any], wanted: Sequence[Any]) -> None:
+        """One begins at no output of a call, but inside of one, where no hook of ours sees it.
+
+        Args:
+            edges: Where it begins.
+            wanted: For whose gradients it was asked.
+
+        """
+
+    def differentiated(self, began: int, gradients: tuple[Any, ...], linear: bool) -> None:
+        """Gradients can be differentiated in their turn.
+
+        Args:
+            began: When (ns) their pass began.
+            gradients: They.
+            linear: Whether what it began with reached a product unchanged by anything not linear.
+
+        """
+
+    def raised(self, began: int) -> None:
+        """One that began then (ns) broke off."""
+
+
+def watch(torch: Any, told: Told, ways: Ways) -> Callable[[], None]:
+    """Have the cell filled while a pass runs that was asked for something; answers what undoes it.
 
     Args:
         torch: The module.
-        differentiated: Told of gradients that can be differentiated.
-        begins: Told of a pass that begins while ``LOOKING``, or that is unlike those before it: of its
-            outputs, and whether it reaches everything and nothing of it can be differentiated.
-        begins_within: Told of a pass that begins at no output of a call, but inside of one: of where
-            it begins and for what it was asked. No hook of ours sees where it goes.
+        told: Who is told of passes.
         ways: Knows the calls that wait for their backward without a hook.
 
     """
@@ -163,48 +184,58 @@ def watch(
     waiting, reached = ways.waiting, ways.reached
 
     def run_backward(outputs: Any, *rest: Any, **named: Any) -> Any:
-        if waiting and reached(outputs, rest):
+        if not waiting or not reached(outputs, rest):
+            return unusual(outputs, rest, named)
+        try:
             return original(outputs, *rest, **named)
-        return unusual(outputs, rest, named)
+        except BaseException:
+            told.raised(ways.began)
+            raise
 
     def unusual(outputs: Any, rest: tuple[Any, ...], named: dict[str, Any]) -> Any:
         wanted = rest[3] if len(rest) > 3 else None
         whole, way = not (wanted or rest[2]), None
-        looking = whole and LOOKING[0] and not OURS.depth
-        if not OURS.depth:
+        ours = OURS.depth
+        looking = whole and LOOKING[0] and not ours
+        if not ours:
             with suppress(Exception):  # never into the program
-                if waiting:
+                unlike = bool(waiting)
+                if unlike:
                     ways.attach(outputs)
                 if looking:
                     way = ways.look(outputs)
-                if LOOKING[0] or not whole or is_new(outputs, ways.added()):
-                    begins(outputs, whole)
-        if GradientEdge in map(type, outputs) and not OURS.depth:
-            with suppress(Exception):  # never into the program
-                if any(type(e) is GradientEdge and MARK not in e.node.metadata for e in outputs):
-                    begins_within([e for e in outputs if type(e) is GradientEdge], wanted or ())
-        if not wanted:
-            found = original(outputs, *rest, **named)
-            if looking:
-                with suppress(Exception):  # never into the program
-                    ways.learn(way)
-            return found
+                root = root_of(outputs, ways.added())
+                if LOOKING[0] or unlike or not whole or root not in _CLEAN:
+                    if told.begins(outputs, whole):
+                        _CLEAN.discard(root)
+                    elif len(_CLEAN) < MOST_ROOTS:
+                        _CLEAN.add(root)
+            with suppress(Exception):
+                edges = [each for each in outputs if type(each) is GradientEdge]
+                if any(MARK not in each.node.metadata for each in edges):
+                    told.begins_within(edges, wanted or ())
         outer, began = CELL[0], time.monotonic_ns()
-        if not outer:
+        if wanted and not outer:
             try:
                 CELL[0] = number_of(wanted, torch)
             except Exception:  # noqa: BLE001 - never into the program
                 CELL[0] = UNTOLD
         try:
             found = original(outputs, *rest, **named)
+        except BaseException:
+            if not ours:
+                told.raised(began)
+            raise
         finally:
             CELL[0] = outer
-        if rest[2] and type(found) is tuple:
-            with suppress(Exception):  # never into the program
-                differentiated(began, found, is_linear(outputs, rest[0]))
+        with suppress(Exception):  # never into the program
+            if looking:
+                ways.learn(way)
+            if wanted and rest[2] and type(found) is tuple:
+                told.differentiated(began, found, is_linear(outputs, rest[0]))
         return found
 
-    _ROOTS.clear()
+    _CLEAN.clear()
     torch.autograd._engine_run_backward = run_backward
 
     def undo() -> None:

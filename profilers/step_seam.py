@@ -21,14 +21,17 @@ import torch
 from torch import compiler as _compiler
 from torch import is_autocast_enabled, is_grad_enabled
 from torch._C import _current_graph_task_id as graph_task
+from torch._C import _get_dispatch_mode as _dispatch_mode
 from torch._C import _get_tracing_state as tracing_state
 from torch._C import _is_any_autocast_enabled as any_autocast
+from torch._C import _len_torch_dispatch_stack as modes
 from torch._C._autograd import _get_sequence_nr as sequence
 from torch._C._dynamo.eval_frame import (
     _FrameAction,
     _FrameExecStrategy,
     set_code_exec_strategy,
 )
+from torch._C._functorch import peek_interpreter_stack as interpreters
 from torch.autograd import forward_ad
 from torch.compiler import is_dynamo_compiling
 
@@ -59,6 +62,7 @@ _held = sys.getrefcount
 _ident = threading.get_ident
 _now = time.monotonic_ns
 _frame = sys._getframe
+_FAKE = torch._C._TorchDispatchModeKey.FAKE
 _strided = torch.strided
 _Tensor = torch.Tensor
 _looking = step_passes.LOOKING
@@ -82,17 +86,19 @@ class Here(threading.local):
 class _Held:
     """Asks how many hold what stands before a module's call, where only the module does."""
 
-    def __call__(self) -> int:
+    def __call__(self, *_: Any, **__: Any) -> int:
         return _held(self)
 
 
-def _held_by_one() -> int:
+def _held_by_one(**named: Any) -> int:
     module = torch.nn.Identity()
     module.__dict__[SEAM] = _Held()
-    return int(module())
+    return int(module(None, **named))
 
 
-ALONE = _held_by_one()
+ALONE, ALONE_NAMED = _held_by_one(), _held_by_one(named=None)
+"""References to a seam in its call, without and with named arguments, if no other module got a copy of
+its dictionary; such a one would be called in its place."""
 
 
 class Seam:
@@ -148,7 +154,7 @@ class Seam:
             # Inlined into somebody's graph: nothing of ours may be traced.
             return onwards(self.inner, self.module(), args, kwargs)
         lane = self.lane
-        if lane is None or _held(self) != ALONE:
+        if lane is None or _held(self) != (ALONE_NAMED if kwargs else ALONE):
             return self.usual(args, kwargs)
         (
             kind, training, graded, cast, required, parameters, watched, state, items, sized, sizes,
@@ -158,6 +164,8 @@ class Seam:
         module: Any = self.module()
         place = 0
         try:
+            if tracing_state() is not None:
+                raise LookupError  # even comparing a shape is written down
             for type_, look in given:
                 value = args[place]
                 if (
@@ -189,7 +197,9 @@ class Seam:
                 and (any_autocast() and self.cast()) == cast
                 and len(args) == place
                 and len(kwargs) == len(named)
-                and tracing_state() is None
+                and interpreters() is None
+                and forward_ad._current_level < 0
+                and not modes()
                 and graph_task() == -1
                 and _ident() == observer.thread
                 and list(map(len, sized)) == sizes
@@ -207,9 +217,9 @@ class Seam:
         call: Call = (kind, [], _now(), False)
         observer.log.append(call)
         epoch = observer.epoch
-        observer.settled = True
         first = sequence()
         try:
+            observer.settled = True
             for table, _ in pairs:
                 table[SEAM] = None
             out = module._call_impl(*args, **kwargs)
@@ -227,8 +237,8 @@ class Seam:
         span = (first, last, id(self))
         observer.spans.append(span)
         observer.ways.end = last
-        if type(out) is _Tensor and out.requires_grad and last - first == kind.nodes:
-            waiting.append((span, call, serial))
+        if type(out) is kind.kept and last - first == kind.nodes:
+            waiting.append((span, call, serial, call[1]))
         else:
             self.leave(call, out, span, span)
         return out
@@ -361,6 +371,8 @@ class Seam:
         except (AttributeError, LookupError, TypeError, ValueError):
             state = None  # something is no longer there
         if state is None:
+            if watched.has_other_parts(module):
+                self.refresh(module)  # a part was exchanged or went, and nothing told
             state = watched.look(module)
             self.lane = None
         if self.plain:
@@ -375,6 +387,8 @@ class Seam:
             required,
             self.shapes,
             state.token,
+            transformed(),
+            is_fake(),
         ]
         for value in args:
             if type(value) is _Tensor and value.layout is _strided and not value.is_nested:
@@ -440,10 +454,14 @@ class Seam:
                 if type(out) is _Tensor:
                     if out.requires_grad:
                         hook(out, fired, 0, mark)
-                        if _looking[0]:
-                            observer.ways.hooked(span, call)
+                        if _looking[0] and out.grad_fn is not None:
+                            kind.kept = _Tensor
+                            observer.ways.hooked(span, call, ((0, out),))
                 else:
-                    self._hook_each(out, fired, mark)
+                    hooked = self._hook_each(out, fired, mark)
+                    if _looking[0] and hooked:
+                        kind.kept = type(out)
+                        observer.ways.hooked(span, call, hooked)
             else:
                 fired.append(_now())
             if len(observer.log) > MOST_EVENTS:
@@ -451,13 +469,14 @@ class Seam:
         except Exception as error:  # noqa: BLE001 - never into the program
             observer.trouble("a call's end", error)
 
-    def _hook_each(self, out: Any, fired: list[int], mark: Span) -> None:
-        """Put hooks on the outputs that can have a gradient."""
-        hooks = 0
-        for place, tensor in enumerate(signer.outputs(out)):
-            if tensor.requires_grad and hooks < MOST_OUTPUTS and place < MOST_OUTPUTS:
+    def _hook_each(self, out: Any, fired: list[int], mark: Span) -> list[tuple[int, Any]]:
+        """Put hooks on the outputs that can have a gradient; answers them with their places."""
+        hooked: list[tuple[int, Any]] = []
+        for place, tensor in enumerate(signer.outputs(out)[:MOST_OUTPUTS]):
+            if tensor.requires_grad and tensor.grad_fn is not None:
                 hook(tensor, fired, place, mark)
-                hooks += 1
+                hooked.append((place, tensor))
+        return hooked
 
     def look(self, module: Any) -> None:
         """The first outermost call: is this a model, or a loop in a module's clothes?"""
@@ -493,13 +512,12 @@ class Seam:
         kind.seam = weakref.ref(self)
         kind.state = weakref.ref(self.attributes.state)  # that of the key
         kind.inputs = tuple(map(text_of, tensors[:MOST_OUTPUTS]))
-        kind.real = not any(t.is_meta or type(t).__name__ == "FakeTensor" for t in tensors)
+        kind.real = not (
+            is_fake() or any(t.is_meta or type(t).__name__ == "FakeTensor" for t in tensors)
+        )
         kind.tokens, kind.samples = tokens_of(kwargs, tensors)
         kind.device = self.device
-        kind.transformed = (
-            torch._C._functorch.peek_interpreter_stack() is not None
-            or forward_ad._current_level >= 0
-        )
+        kind.transformed = transformed()
         kind.graded = is_grad_enabled()
         kind.watched = kind.graded and not kind.transformed
         kind.aside = not kind.graded and not module.training
@@ -512,6 +530,16 @@ class Seam:
             self.observer.fresh = True
             self.observer.listener.new_kind(kind, module, args, kwargs)
         return kind
+
+
+def transformed() -> bool:
+    """Whether a function transform is active, under which gradients do not show."""
+    return interpreters() is not None or forward_ad._current_level >= 0
+
+
+def is_fake() -> bool:
+    """Whether whatever is computed has no values."""
+    return modes() and _dispatch_mode(_FAKE) is not None
 
 
 def onwards(inner: Any, module: Any, args: Any, kwargs: Any) -> Any:

@@ -10,6 +10,8 @@ from itertools import islice
 from typing import Any
 
 PLAIN = (int, str, bool, bytes, type(None))
+NAMES = ("device", "dtype", "layout", "memory_format")
+"""torch's types whose values are names of something."""
 DEPTH = 6
 MOST_ITEMS = 64
 """Items of one container that are looked at; caches repeat themselves after the first layers."""
@@ -48,9 +50,15 @@ class Signer:
         kind = type(value)
         if kind is self._tensor or isinstance(value, self._tensor):
             self._add_tensor(value, parts)
-        elif kind in PLAIN:
+        elif kind is int:
             parts.append(value)
-        elif kind is float or depth < 0:
+        elif kind in PLAIN or (kind.__module__ == "torch" and kind.__name__ in NAMES):
+            parts += (kind, value)  # with its type, for True is equal to 1
+        elif kind is slice:
+            parts.append(kind)
+            for item in (value.start, value.stop, value.step):
+                self.add(item, parts, depth - 1)
+        elif kind is float or kind is complex or depth < 0:
             parts.append(kind)  # a number that changes each step is no new kind of call
         elif isinstance(value, Mapping):
             parts.append(kind)
@@ -139,7 +147,7 @@ class Signer:
     def _numbers(self, value: Any, found: list[bytes], depth: int) -> None:
         """Numbers that are no sizes: with a fraction, or in an object or array."""
         kind = type(value)
-        if kind is float:
+        if kind is float or kind is complex:
             found.append(repr(value).encode())
         elif kind is self._tensor or kind in PLAIN or depth < 0 or callable(value):
             return

@@ -1,7 +1,7 @@
 """Which way leads from a loss to the call that it was made of, where all steps are alike.
 
-A hook on each output is the dearest part of a step's recording. So the call of a settled model (``SURE`` passes
-in a row came to it by a way that is known) gets none, but waits here until a backward begins. If
+A hook on each output is the dearest part of a step's recording. So the call of a settled model (``SURE``
+passes in a row came to it by a way that is known) gets none, but waits here until a backward begins. If
 the graph got as many nodes since the call as it always does, and the known way leads to the call's last
 node, the gradient is going to arrive there. Any other pass (another loss, a graph that is kept or
 differentiated, several calls at once) is walked from its beginning, and the outputs that it reaches get
@@ -11,23 +11,33 @@ their hooks then. No torch is imported here.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from profilers.step_events import FIRING, Call, Kind
 from profilers.step_outside import MOST_WITHIN, Span
 
+_node = itemgetter(0)
 MOST_WAYS = 64
 FEW_NODES = 256
 """A way that has more nodes beside it is not learned."""
 AGE = 16
 """After so many steps without a backward, a call is not waited for any more."""
 
-Way = tuple[int, ...]
-"""At each node from the last one on, which of those that lead to it."""
-Hooked = tuple[Span, Call]
-Waiting = tuple[Span, Call, int]
-"""A call, what it added to the graph, and the step (``Observer.serial``) that it belongs to."""
+Way = tuple[tuple[int, tuple[type, ...]], ...]
+"""At each node from the last one on, which of those that lead to it, and what all of them are."""
+Outputs = tuple[tuple[int, int], ...]
+"""Place of each output that has a hook, and how many nodes before the call's end its own was made."""
+
+
+Found = tuple[int, Way, int]
+"""How many nodes the graph got after a call, the way to it, and how far before its end the way enters."""
+Waiting = tuple[Span, Call, int, list[int]]
+"""A settled call that no backward reached yet, its step (``Observer.serial``), and the list that is going to
+get its facts, for whose sake the call is remembered (``profilers.step_equal.references``)."""
+Hooked = tuple[Span, Call, Outputs | None]
+"""A call, what it added to the graph, and its outputs if each can be told by its node alone."""
 
 
 class Ways:
@@ -35,7 +45,7 @@ class Ways:
 
     def __init__(
         self,
-        hook: Callable[[Any, list[int], Span], None],
+        hook: Callable[[Any, list[int], int, Span], None],
         sequence: Callable[[], int],
         unseen: Callable[[str], None],
         looking: list[bool],
@@ -43,7 +53,7 @@ class Ways:
         """Take what the hot path needs.
 
         Args:
-            hook: Puts a hook on a node: the node, the list for its facts, and the call's span.
+            hook: Puts a hook on a node; takes the list for its facts, the output's place, the call's span.
             sequence: The number that the graph's next node will have.
             unseen: Told that a step's upper end is open.
             looking: ``profilers.step_passes.LOOKING``.
@@ -51,11 +61,15 @@ class Ways:
         """
         self._hook, self._sequence, self._unseen, self._looking = hook, sequence, unseen, looking
         self.waiting: list[Waiting] = []
-        """Settled calls that no backward reached yet; hardly ever more than one."""
+        """Hardly ever more than one."""
+        self._rest: dict[int, Outputs] = {}
+        """Of a call that was reached by some outputs, the others; by the call's end."""
+        self._hooked: list[Hooked] = []
+        """Calls with hooks, while graphs are looked at."""
+        self.began = 0
+        """When (ns) the last pass began that reached a call by a way."""
         self.end = 0
         """The number of the node that came next when the last call had ended."""
-        self._hooked: list[Hooked] = []
-        """Calls with a hook on their one output, while graphs are looked at."""
 
     # ------------------------------------------------------------ the hot path
 
@@ -71,17 +85,21 @@ class Ways:
         try:
             if self._looking[0] or rest[1] or rest[2] or rest[3]:
                 return False
-            ((span, call, _),), (output,) = self.waiting, outputs
+            ((span, call, _, _),), (output,) = self.waiting, outputs
             node = output.grad_fn
-            for place in call[0].ways[self._sequence() - span[1]]:
-                node = node.next_functions[place][0]
-            if node._sequence_nr() != span[1] - 1:
+            for place, types in call[0].ways[self._sequence() - span[1]]:
+                following = node.next_functions
+                if tuple(map(type, map(_node, following))) != types:
+                    return False
+                node = following[place][0]
+            if node._sequence_nr() != span[1] - call[0].entry:
                 return False
         except Exception:  # noqa: BLE001 - whatever it is, it is no usual pass
             return False
         self.waiting.clear()
-        now = time.monotonic_ns()
-        call[1].extend((now, 0, now, 0, 0))  # the time stands for the engine's number of the pass
+        now = self.began = time.monotonic_ns()
+        for place in call[0].arrivals:
+            call[1].extend((now, 0, now, place, 0))  # the time stands for the engine's number, too
         return True
 
     def added(self) -> int:
@@ -90,60 +108,101 @@ class Ways:
 
     # ------------------------------------------------------------ learning
 
-    def hooked(self, span: Span, call: Call) -> None:
-        """A call ended whose one output has a hook."""
-        for _, other in self._hooked:
+    def hooked(self, span: Span, call: Call, outputs: Sequence[tuple[int, Any]]) -> None:
+        """A call ended whose outputs, each with its place, have hooks."""
+        for _, other, _ in self._hooked:
             if not other[1]:
                 other[0].sure = call[0].sure = 0  # two calls and no backward between them
-        self._hooked = [*self._hooked[-3:], (span, call)]
+        back = tuple((place, span[1] - tensor.grad_fn._sequence_nr()) for place, tensor in outputs)
+        numbers = {number for _, number in back}
+        own = all(0 < number <= span[1] - span[0] for number in numbers)
+        made = back if own and len(numbers) == len(back) else None
+        self._hooked = [*self._hooked[-3:], (span, call, made)]
 
-    def look(self, outputs: Sequence[Any]) -> tuple[int, Way] | None:
-        """The way that a pass is about to go, and by what it is known, if the pass is a plain one."""
+    def look(self, outputs: Sequence[Any]) -> Found | None:
+        """The way of a pass that is about to begin, if it is a plain one."""
         new = [one for one in self._hooked if not one[1][1]]
-        if len(new) == 1 and len(outputs) == 1:
-            last = new[0][0][1]
-            for node, way in _walk(outputs, last - 1, FEW_NODES):
-                if node._sequence_nr() == last - 1:
-                    return self._sequence() - last, way
-        for _, call in new:
-            call[0].sure = 0
-        return None
+        for _, call, _ in new[1:]:
+            call[0].sure = new[0][1][0].sure = 0
+        if len(new) != 1 or len(outputs) != 1:
+            return None
+        (first, end, _), _, made = new[0]
+        own = {end - number for _, number in made or ()}
+        return self._entry(outputs, first, end, own)
 
-    def learn(self, found: tuple[int, Way] | None) -> None:
+    def _entry(self, outputs: Sequence[Any], first: int, end: int, own: set[int]) -> Found | None:
+        """The way to the only node of a call to which the graph leads, if that is one of its outputs."""
+        entry: tuple[Way, int] | None = None
+        nodes = 0
+        for node, way in _walk(outputs, end, FEW_NODES):
+            nodes += 1
+            for place, (following, _) in enumerate(node.next_functions):
+                number = -1 if following is None else following._sequence_nr()
+                if not first <= number < end:
+                    continue
+                if number not in own or (entry is not None and entry[1] != number):
+                    return None
+                entry = entry or ((*way, (place, _types(node))), number)
+        if nodes >= FEW_NODES:
+            return None
+        if entry is None:  # the pass begins at an output
+            node = outputs[0].grad_fn
+            if node is None or node._sequence_nr() not in own:
+                return None
+            entry = (), node._sequence_nr()
+        return self._sequence() - end, entry[0], end - entry[1]
+
+    def learn(self, found: Found | None) -> None:
         """The pass is over: did it reach its call by the way that was found?"""
-        for span, (kind, fired, _, _) in self._hooked:
+        for span, (kind, fired, _, _), made in self._hooked:
             if not fired:
                 continue
-            nodes = span[1] - span[0]
-            usual = len(fired) == FIRING and not (fired[1] or fired[3] or fired[4])
-            if found is None or not usual or nodes != kind.nodes:
-                kind.sure, kind.nodes = 0, nodes
-            elif kind.ways.get(found[0]) != found[1]:
+            usual = not any(fired[1::FIRING]) and not any(fired[4::FIRING])
+            if found is None or made is None or not usual or len(set(fired[::FIRING])) != 1:
+                kind.sure, kind.made = 0, ()
+                continue
+            added, way, entry = found
+            facts = span[1] - span[0], entry, tuple(fired[3::FIRING]), made
+            if facts != (kind.nodes, kind.entry, kind.arrivals, kind.made):
                 kind.sure = 0
-                if len(kind.ways) < MOST_WAYS:
-                    kind.ways[found[0]] = found[1]
-            else:
+                kind.nodes, kind.entry, kind.arrivals, kind.made = facts
+                kind.ways = {}
+            if kind.ways.get(added) == way:
                 kind.sure += 1
+            elif len(kind.ways) < MOST_WAYS:
+                kind.ways[added] = way
         self._hooked = [one for one in self._hooked if not one[1][1]]
 
     # ------------------------------------------------------------ what is not as it always was
 
     def attach(self, outputs: Sequence[Any]) -> None:
         """Put hooks where a pass is going to reach calls that wait."""
-        ends = {one[0][1] - 1: one for one in self.waiting}
-        number = 0
+        ends: dict[int, tuple[Waiting, int]] = {}
+        for one in self.waiting:
+            end = one[0][1]
+            for place, number in self._rest.get(end, one[1][0].made):
+                ends[end - number] = one, place
+        nodes = 0
         for node, _ in _walk(outputs, min(ends), MOST_WITHIN):
-            number += 1
+            nodes += 1
             found = ends.pop(node._sequence_nr(), None)
             if found is not None:
-                span, call, _ = found
-                self._hook(node, call[1], span)
-                self.waiting.remove(found)
+                (span, call, *_), place = found
+                self._hook(node, call[1], place, span)
                 distrust(call[0])
             if not ends:
-                return
-        if number >= MOST_WITHIN:
+                break
+        if nodes >= MOST_WITHIN:
             self._unseen(f"a backward over more than {MOST_WITHIN} nodes")
+        self._keep(ends)
+
+    def _keep(self, ends: Mapping[int, tuple[Waiting, int]]) -> None:
+        """Wait on for what was not reached."""
+        rest: dict[int, list[tuple[int, int]]] = {}
+        for number, (one, place) in ends.items():
+            rest.setdefault(one[0][1], []).append((place, one[0][1] - number))
+        self._rest = {end: tuple(outputs) for end, outputs in rest.items()}
+        self.waiting[:] = [one for one in self.waiting if one[0][1] in rest]
 
     def stepped(self, serial: int) -> None:
         """An optimizer stepped, and calls still wait: they were for something else."""
@@ -151,6 +210,7 @@ class Ways:
             distrust(one[1][0])
             if serial - one[2] > AGE:
                 self.waiting.remove(one)
+                self._rest.pop(one[0][1], None)
 
 
 def distrust(kind: Kind) -> None:
@@ -160,6 +220,11 @@ def distrust(kind: Kind) -> None:
     seam = kind.seam()
     if seam is not None:
         seam.lane = None
+
+
+def _types(node: Any) -> tuple[type, ...]:
+    """What leads to a node."""
+    return tuple(map(type, map(_node, node.next_functions)))
 
 
 def _walk(outputs: Sequence[Any], least: int, most: int) -> Iterator[tuple[Any, Way]]:
@@ -175,10 +240,11 @@ def _walk(outputs: Sequence[Any], least: int, most: int) -> Iterator[tuple[Any, 
     seen = {node for node, _ in found}
     for node, way in found:
         yield node, way
+        types = _types(node)
         for place, (following, _) in enumerate(node.next_functions):
             if following is None or following in seen or following._sequence_nr() < least:
                 continue
             if len(seen) >= most:
                 return
             seen.add(following)
-            found.append((following, (*way, place)))
+            found.append((following, (*way, (place, types))))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,8 @@ from torch._C._autograd import _get_sequence_nr as sequence
 from torch.compiler import is_dynamo_compiling
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from profilers import step_outside, step_passes, step_within
+from profilers import step_outside, step_passes
+from profilers.step_backward import LOOKS, Backwards
 from profilers.step_events import (
     FIRING,
     AlikeSeen,
@@ -33,7 +34,7 @@ from profilers.step_events import (
     now_us,
 )
 from profilers.step_folding import Event, Folding, Open
-from profilers.step_hooks import hook, hook_node
+from profilers.step_hooks import hook_node
 from profilers.step_modules import MAKING, Modules, wrapped
 from profilers.step_optimizers import Optimizers
 from profilers.step_passes import LOOKING
@@ -65,9 +66,6 @@ REFRESH_NS = 10_000_000_000
 """So often the list of a model's parameters is read again."""
 
 
-LOOKS = 16
-"""So many steps in a row are looked at for products outside of modules: at the start, after a new
-kind of call, once a second, and as long as there are some."""
 MOST_OUTSIDE = 4096
 """So many sets of products outside of modules are told by the same name."""
 
@@ -123,8 +121,9 @@ class Observer:
         self._looked = 0
         """Place in the log up to which the outcomes of calls were looked at."""
         self._outside: dict[tuple[tuple[Product, ...], tuple[str, ...]], Kind] = {}
-        self._looks = LOOKS
-        self._derived = False
+        self.looks = LOOKS
+        """So many steps more are looked at."""
+        self.derived = False
         """A backward of this step can itself be differentiated: the graph is more than forwards."""
         self._wary = False
         """A backward may come for a call of an earlier step."""
@@ -147,14 +146,12 @@ class Observer:
         self.optimizers.look(torch.optim.Optimizer)
         self._undo = [
             register_optimizer_step_post_hook(self._stepped).remove,
-            step_passes.watch(
-                torch, self._differentiated, self._begins, self._begins_within, self.ways
-            ),
+            step_passes.watch(torch, Backwards(self), self.ways),
             *self.modules.watch(),
             *(wrapped(torch.optim.Optimizer, name, self.optimizers.made) for name in MAKING),
         ]
         self.watching = True
-        LOOKING[0], self._looks = True, LOOKS
+        LOOKING[0], self.looks = True, LOOKS
 
     def stop(self) -> None:
         """End: close what is open, and leave torch and the modules as they were."""
@@ -205,10 +202,10 @@ class Observer:
             self._looked = last + 1
             due = self.fresh or self._wary or at > self._due or (self.boundary and name == self._by)
             self.boundary = True
-            self._derived = False
+            self.derived = False
             if LOOKING[0]:
-                self._looks = LOOKS if self.fresh else self._looks - 1
-                LOOKING[0] = self._looks > 0
+                self.looks = LOOKS if self.fresh else self.looks - 1
+                LOOKING[0] = self.looks > 0
             if self.ways.waiting:
                 self.ways.stepped(self.serial)
             self._by = name
@@ -230,48 +227,6 @@ class Observer:
         except Exception as error:  # noqa: BLE001 - never into the program
             self.trouble("an optimizer's step", error)
 
-    def _differentiated(self, began: int, gradients: tuple[Any, ...], linear: bool) -> None:
-        """A differentiable backward is over: watch whether its gradients are differentiated.
-
-        Only where it went through a single call; of several, it cannot be said which gradient is
-        whose, and such calls keep an open bound.
-        """
-        try:
-            if not self.watching or self.inside():
-                return
-            calls = [
-                event
-                for event in self.log
-                if len(event) == 4 and len(event[1]) >= FIRING
-                and event[1][1 - FIRING] and event[1][2 - FIRING] >= began
-            ]  # fmt: skip
-            if len(calls) != 1:
-                return
-            for place, gradient in enumerate(gradients[:MOST_OUTPUTS]):
-                if isinstance(gradient, torch.Tensor) and gradient.requires_grad:
-                    hook(gradient, calls[0][1], MOST_OUTPUTS * (1 if linear else 2) + place)
-        except Exception as error:  # noqa: BLE001 - never into the program
-            self.trouble("a differentiable backward", error)
-
-    def _begins(self, outputs: Any, whole: bool) -> None:
-        """A backward is about to begin: see what lies between it and the calls that were seen."""
-        self._derived |= not whole
-        if not self.watching or self.inside() or self._derived or graph_task() != -1:
-            return
-        if torch._C._functorch.peek_interpreter_stack() is not None:
-            return
-        products, other = step_outside.outside(outputs, self.calls())
-        if products or other:
-            LOOKING[0], self._looks = True, LOOKS
-            self._note_outside(products, other)
-
-    def _begins_within(self, edges: Sequence[Any], wanted: Sequence[Any]) -> None:
-        """A backward begins inside of a call: the graph alone says what it computes."""
-        if self.watching and not self.inside():
-            products, other = step_within.within(edges, wanted)
-            if products or other:
-                self._note_outside(products, other)
-
     def missed(self, error: Exception) -> None:
         """A call could not be noted: whatever else the step shows, its upper end is open."""
         self.trouble("a call", error)
@@ -280,9 +235,9 @@ class Observer:
     def unseen(self, what: str) -> None:
         """Something was computed that belongs to no call: the step's upper end is open."""
         with suppress(Exception):  # never into the program
-            self._note_outside((), (what,))
+            self.note_outside((), (what,))
 
-    def _note_outside(self, products: tuple[Product, ...], other: tuple[str, ...]) -> None:
+    def note_outside(self, products: tuple[Product, ...], other: tuple[str, ...]) -> None:
         """Note work of the step that belongs to no call."""
         kind = self._outside.get((products, other))
         if kind is None:
@@ -362,15 +317,15 @@ class Observer:
                 self.trouble("what was seen", error)
 
     def _look_at_shapes(self) -> None:
-        """Parameters whose data were exchanged for others of another shape, some calls ago."""
+        """Parts or data of parameters that were exchanged past torch's own ways, some calls ago."""
         if self.modules.reshaped():
-            self.unseen("calls of a model whose parameters had got another shape")
+            self.unseen("calls of a model whose parts or parameters had been exchanged")
             self.log.insert(0, self.log.pop())  # it belongs to the first step that is not told yet
 
     def _upkeep(self) -> None:
         now = time.monotonic_ns()
         self._due = now + FOLD_NS
-        LOOKING[0], self._looks = True, LOOKS
+        LOOKING[0], self.looks = True, LOOKS
         if self._folding.unseen and now >= self._search:
             self._folding.unseen = False
             self._search = now + SEARCH_NS

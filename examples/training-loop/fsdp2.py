@@ -20,7 +20,7 @@ SEQUENCE, STEPS, BATCH = 64, 10, 4
 
 def main(folder: Path) -> int:
     dist.init_process_group("gloo")
-    rank = dist.get_rank()
+    rank, world = dist.get_rank(), dist.get_world_size()
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     config = LlamaConfig(
@@ -47,7 +47,7 @@ def main(folder: Path) -> int:
     return audited(
         folder,
         run.summary(),
-        title="FSDP2 on two ranks",
+        title=f"FSDP2 on {world} ranks",
         model='config = "config.json"',
         sequence_length=SEQUENCE,
     )

@@ -119,6 +119,7 @@ def _numbers(tensor: Any) -> list[int] | None:
     "aten::_flash_attention_forward",
     "aten::_flash_attention_forward_no_dropout_inplace",
     "aten::_efficient_attention_forward",
+    "aten::_cudnn_attention_forward_no_dropout_inplace",
     "torch_attn::_varlen_attn",
     "torch_attn::_varlen_attn_out",
 )

@@ -14,11 +14,12 @@ from flopcount.formulas.conv import products
 from flopcount.registry import Call, Cost, call_formula, formula
 
 
-@call_formula("aten::_scaled_mm", "aten::_scaled_mm_v2")
+@call_formula("aten::_scaled_mm", "aten::_scaled_mm_v2", "aten::_scaled_addmm")
 def scaled_mm(call: Call) -> int:
     """fp8 product with scales; a byte of packed fp4 holds two elements of ``k``."""
-    m, k = call.shape("self")
-    packed = 2 if "float4" in str(call.arguments["self"].dtype) else 1
+    left = "mat1" if "mat1" in call.arguments else "self"  # in an addmm ``self`` is added
+    m, k = call.shape(left)
+    packed = 2 if "float4" in str(call.arguments[left].dtype) else 1
     return 2 * m * k * packed * call.shape("mat2")[1]
 
 

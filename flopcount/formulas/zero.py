@@ -118,11 +118,12 @@ FAMILIES = (
     ),
     _family(
         "draws random numbers",
-        """_fused_dropout _philox_key_fold_in _philox_key_split _philox_normal _philox_uniform
-        _sample_dirichlet _standard_gamma _standard_gamma_grad _dirichlet_grad bernoulli binomial
-        cauchy exponential geometric log_normal multinomial native_dropout native_dropout_backward
-        normal normal_functional poisson rand rand_like randint randint_like randn randn_like random
-        randperm uniform _masked_scale rrelu_with_noise rrelu_with_noise_backward
+        """_fused_dropout _philox_key_fold_in _philox_key_split _philox_normal _philox_randint
+        _philox_uniform _sample_dirichlet _standard_gamma _standard_gamma_grad
+        _dirichlet_grad bernoulli binomial cauchy exponential geometric log_normal
+        multinomial native_dropout native_dropout_backward normal normal_functional
+        poisson rand rand_like randint randint_like randn randn_like random randperm
+        uniform _masked_scale rrelu_with_noise rrelu_with_noise_backward
         rrelu_with_noise_functional""",
         1,
     ),

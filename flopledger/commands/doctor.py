@@ -133,7 +133,8 @@ def _ask(module: str, request: dict[str, Any], patience: float) -> dict[str, Any
         detail = f"the library did not answer within {patience:.0f} s"
         raise _UnansweredError("timed_out", detail) from error
     try:
-        told: dict[str, Any] = json.loads(answer)
+        # The last line: a user's own sitecustomize may print before.
+        told: dict[str, Any] = json.loads(b"".join(answer.splitlines()[-1:]))
     except ValueError as error:
         detail = f"the library ended its process ({_end(process.returncode)})"
         raise _UnansweredError("failed", detail) from error

@@ -55,7 +55,8 @@ class _First:
 
     def __get__(self, instance: Any, owner: type | None = None) -> Callable[..., None]:
         if instance is not None:
-            self._begins()
+            if not isinstance(instance, type):  # ``inspect`` of Python 3.13 binds it to the class
+                self._begins()
             return self._method.__get__(instance, owner)  # type: ignore[no-any-return]
 
         @functools.wraps(self._method)

@@ -32,6 +32,16 @@ _STATED = re.compile(r"total_flos = (\d{1,30}) after step (\d{1,12})")
 _LEFT_OUT = frozenset({"ledger-broken"})
 
 
+#: Bounds as wide as this are no wider than the count's own spread in an audit.
+_EXACT = 1.02
+
+
+def _is_figure(totals: "RunTotals") -> bool:
+    """Whether the model FLOP are a figure, and not only what lies between bounds."""
+    low, high = totals.model_bounds
+    return totals.model_flop is not None and high is not None and high <= _EXACT * low
+
+
 def note(totals: "RunTotals", notes: Notes) -> None:
     """Write the totals down."""
     for name, value, unit in (
@@ -39,7 +49,7 @@ def note(totals: "RunTotals", notes: Notes) -> None:
         ("tokens", totals.tokens, None),
         ("samples", totals.samples, None),
         ("lost_steps", totals.redone_steps, None),
-        ("recorded_model_flop", totals.model_flop, None),
+        ("recorded_model_flop", totals.model_flop if _is_figure(totals) else None, None),
         ("recorded_hardware_flop", totals.hardware_flop, None),
         ("evaluation_flop", totals.span_flop.get("evaluation"), None),
     ):
@@ -51,7 +61,7 @@ def note(totals: "RunTotals", notes: Notes) -> None:
     for dtype, flop in totals.by_dtype.items():
         if flop:
             notes.fact(f"recorded_flop.{dtype}", flop, _PLACE, unit="FLOP")
-    if totals.model_flop is None and totals.model_bounds[0]:
+    if not _is_figure(totals) and totals.model_bounds[0]:
         notes.fact("recorded_flop_at_least", totals.model_bounds[0], _PLACE)
     if totals.duration_seconds > 0:
         notes.fact("timed_seconds", round(totals.duration_seconds, 6), _PLACE)

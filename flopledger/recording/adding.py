@@ -10,6 +10,7 @@ from flopledger.recording.attempts import (
     Training,
     executed,
     last_activity,
+    lost,
     missing_ranks,
     recorded_once,
     superseded,
@@ -66,6 +67,12 @@ def totals(processes: Iterable[ProcessSteps]) -> RunTotals:
     stand = sum(ranges.size for ranges in steps)
     if not (whole and stand):  # no step is not a training of 0 FLOP
         counted.open_end()
+    lacking = {who: steps for training in found for who, steps in lost(training).items()}
+    for training in found:
+        for attempt in training.attempts:
+            cut = sum(lacking.get(id(process), 0) for process in attempt.processes.values())
+            if cut:  # in upper ends alone: their ranks took them with them
+                counted.perhaps(cut * _greatest(attempt.processes.values()))
     both = Sum()
     both.update(counted)
     both.update(redone)
@@ -96,7 +103,7 @@ def totals(processes: Iterable[ProcessSteps]) -> RunTotals:
         windows=_windows(tallies),
         pause_seconds=sum(_pauses(training) for training in found),
         devices=_devices(tally.process for tally in tallies),
-        findings=remarks(found, tallies, attempts, twice),
+        findings=remarks(found, tallies, attempts, twice, sum(lacking.values())),
     )
 
 
@@ -135,6 +142,20 @@ def _count(tally: Tally, covered: Ranges) -> Tally:
         for cost, times in span.calls:
             work.add(process.costs[cost], times)
     return tally
+
+
+def _greatest(processes: Iterable[ProcessSteps]) -> Fraction:
+    """Return the hardware FLOP of the dearest step that a rank did; what is unknown is left out."""
+    steps = (
+        sum(
+            (times * (process.costs[cost].hardware_flop or Fraction(0)) for cost, times in calls),
+            Fraction(0),
+        )
+        for process in processes
+        for block in process.blocks
+        for _, calls in block.calls
+    )
+    return max(steps, default=Fraction(0))
 
 
 def _placed(first: int, runs: Sequence[tuple[int, _T]]) -> Iterable[tuple[int, int, _T]]:
@@ -260,6 +281,9 @@ def _rank(tally: Tally) -> RankTotals:
         inside = in_steps.within(span.start_us, span.end_us)
         between[span.what] += span.end_us - span.start_us - inside
     told = tally.step_us + tally.redone_us + between.total()
+    # Spans of one process may overlap, and a ledger may say anything: never below nothing.
+    rest = max(0, (last - start) // 1000 - told)
+    own = min(rest, _own_us(process))
     return RankTotals(
         rank=process.rank,
         world_size=process.world_size,
@@ -278,10 +302,26 @@ def _rank(tally: Tally) -> RankTotals:
         step_seconds=tally.step_us / 1e6,
         redone_seconds=tally.redone_us / 1e6,
         span_seconds={what: us / 1e6 for what, us in between.items()},
-        # Spans of one process may overlap, and a ledger may say anything: never below nothing.
-        wait_seconds=max(0.0, (last - start) / 1e9 - told / 1e6),
+        recorder_seconds=own / 1e6,
+        wait_seconds=(rest - own) / 1e6,
         sealed=process.sealed,
     )
+
+
+def _own_us(process: ProcessSteps) -> int:
+    """Return microseconds that the recorder took between steps: what lies there and is no waiting.
+
+    Where a number was left out, steps may be missing, and nothing can be said of the time.
+    """
+    before, following, own = process.monotonic_ns // 1000, None, 0
+    for block in process.blocks:
+        rows = zip(block.end_us, block.duration_us, block.wait_us, strict=True)
+        for number, (end, duration, wait) in enumerate(rows, start=block.first):
+            # A step that was only said has no length, and what lies before it is the program's.
+            if duration > 0 and number == (following or number):
+                own += max(0, end - duration - wait - before)
+            before, following = end, number + 1
+    return own
 
 
 def _pauses(training: Training) -> float:

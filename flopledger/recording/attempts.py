@@ -182,3 +182,30 @@ def executed(process: ProcessSteps) -> Ranges:
     for block in process.blocks:
         steps.add(block.first, block.first + len(block))
     return steps
+
+
+def lost(training: Training) -> dict[int, int]:
+    """Return, for each process that was cut off (by ``id``), how many steps its ledger lacks.
+
+    They are those that other ranks of its attempt did after its last one, and that no later attempt
+    did again: a killed process takes its last second with it, and its neighbours go on writing.
+    """
+    again = superseded(training)
+    lacking: dict[int, int] = {}
+    for attempt in training.attempts:
+        done = Ranges()
+        for process in attempt.processes.values():
+            done.update(executed(process))
+        for process in attempt.processes.values():
+            if process.sealed is not None:
+                continue
+            last = max((end for _, end in executed(process)), default=0)
+            after = Ranges.of((max(low, last), high) for low, high in done)
+            gone = sum(
+                high - low
+                for start, end in after
+                for low, high in again[id(process)].gaps(start, end)
+            )
+            if gone:
+                lacking[id(process)] = gone
+    return lacking

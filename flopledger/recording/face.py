@@ -109,6 +109,7 @@ class Recording:
                 'install it: pip install "flopledger[trace]"'
             ) from error
         try:
+            self.path = self.path.absolute()  # the program may go elsewhere
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RecordError(

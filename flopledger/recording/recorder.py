@@ -36,6 +36,7 @@ class Recorder:
 
     def __init__(self, run_dir: Path, *, automatic: bool) -> None:
         """Name the run's folder; nothing starts yet."""
+        self._began = time.monotonic()
         self.run_dir = run_dir
         self.book = Book(run_dir)
         self.costs = Costs(self.note)
@@ -56,6 +57,7 @@ class Recorder:
         self.observer.start(tuple(models))
         self.active = True
         self._heartbeat.start()
+        self.costs.spending.spend(self._began)
 
     def sample(
         self,
@@ -68,6 +70,7 @@ class Recorder:
             return
         if os.environ.get("LOCAL_RANK", "0") != "0":
             return  # the node's first rank does it; should it be missing, so is the sampling
+        began = time.monotonic()
         try:
             settings = SamplerSettings(interval_seconds=interval_seconds)
             if sources is not None:
@@ -78,6 +81,7 @@ class Recorder:
             self.note("sampler-trouble", "warning", f"devices are not sampled: {error}")
             return
         self._sampler = sampler
+        self.costs.spending.spend(began)
 
     def stop(self, reason: str) -> None:
         """End and seal."""

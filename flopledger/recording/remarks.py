@@ -20,10 +20,11 @@ def remarks(
     tallies: Sequence["Tally"],
     attempts: Sequence[AttemptTotals],
     twice: Sequence[ProcessSteps],
+    lost: int,
 ) -> tuple[RunFinding, ...]:
     """Return the findings of a run, worst first."""
     every = [
-        *_damage(tallies),
+        *_damage(tallies, lost),
         *_missing_ranks(found),
         *_unknown(tallies),
         *_history(attempts),
@@ -34,7 +35,7 @@ def remarks(
     return tuple(sorted(every, key=lambda finding: order.get(finding.severity, 3)))
 
 
-def _damage(tallies: Sequence["Tally"]) -> Iterator[RunFinding]:
+def _damage(tallies: Sequence["Tally"], lost: int) -> Iterator[RunFinding]:
     broken, open_ = [], []
     for tally in tallies:
         process = tally.process
@@ -53,12 +54,19 @@ def _damage(tallies: Sequence["Tally"]) -> Iterator[RunFinding]:
             evidence=tuple(broken[:MOST]),
         )
     if open_:
+        told = (
+            f"; {_many(lost, 'step')} of these ranks that other ranks did, too, "
+            f"{'is' if lost == 1 else 'are'} missing: the bounds hold so many of the greatest that was "
+            "seen, and no other figure does"
+            if lost
+            else ""
+        )
         yield RunFinding(
             code="recording-interrupted",
             severity="warning",
             message=f"{_many(len(open_), 'process', 'processes')} left the ledger open "
             "(killed, still running, or a full disk): what came after the last line is missing, about "
-            "a second of steps after a kill",
+            f"a second of steps after a kill{told}",
             evidence=tuple(open_[:MOST]),
         )
 

@@ -70,16 +70,20 @@ def time_shares(totals: RunTotals) -> dict[str, float]:
     """Return where the processes' time went; the shares add up to one.
 
     ``steps`` is training that stands; ``redone`` was done again later; spans have their names;
-    ``waiting`` is what lies between steps otherwise (data, start-up, logging); ``pauses`` lie
-    between a training's attempts.
+    ``recorder`` is what recording itself took between steps (its start, counting new kinds of
+    calls); ``waiting`` is what lies there otherwise (data, start-up, logging); ``pauses`` lie
+    between a training's attempts. A span of such a name is told as ``span waiting``.
     """
-    seconds: dict[str, float] = {"steps": 0.0, "redone": 0.0, "waiting": 0.0}
+    own = ("steps", "redone", "recorder", "waiting", "pauses")
+    seconds = dict.fromkeys(own, 0.0)
     for rank in totals.ranks:
         seconds["steps"] += rank.step_seconds
         seconds["redone"] += rank.redone_seconds
+        seconds["recorder"] += rank.recorder_seconds
         seconds["waiting"] += rank.wait_seconds
         for what, span in rank.span_seconds.items():
-            seconds[what] = seconds.get(what, 0.0) + span
+            name = f"span {what}" if what in own else what
+            seconds[name] = seconds.get(name, 0.0) + span
     width = max((len(attempt.ranks) for attempt in totals.attempts), default=1)
     seconds["pauses"] = totals.pause_seconds * width
     whole = sum(seconds.values())

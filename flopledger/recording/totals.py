@@ -57,6 +57,8 @@ class RankTotals:
     """In steps that were done again later, and waiting for them."""
     span_seconds: Mapping[str, float]
     """Between steps, by the span's name: evaluation, checkpoint, data, the user's words."""
+    recorder_seconds: float
+    """Between steps, in which the recorder itself started and counted."""
     wait_seconds: float
     """Everything else between its start and its last end: loading data, start-up, logging."""
     sealed: str | None

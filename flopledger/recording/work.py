@@ -96,6 +96,11 @@ class Sum:
         """Say that there is more than what was added."""
         self._model.high = self._hardware.high = None
 
+    def perhaps(self, most: Fraction) -> None:
+        """Say that there may be so much more."""
+        self._model.add(Fraction(0), most)
+        self._hardware.add(Fraction(0), most)
+
     def work(self) -> Work:
         """Return the sum in whole FLOP."""
         return Work(

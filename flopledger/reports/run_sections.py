@@ -27,6 +27,7 @@ _PHASES = (
 _SHARES = {
     "steps": "training steps that stand",
     "redone": "steps that were done again later",
+    "recorder": "recording itself: its start, counting new kinds of calls",
     "waiting": "waiting: data, start-up, logging",
     "pauses": "pauses between attempts",
 }

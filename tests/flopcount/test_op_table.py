@@ -22,9 +22,9 @@ def test_no_op_is_without_a_rule():
     assert seen > 2500
 
 
-def test_the_lists_cover_two_versions_and_this_one_where_it_is_listed():
+def test_the_lists_cover_three_versions_and_this_one_where_it_is_listed():
     lists = {path.stem: path for path in FOLDER.glob("torch-*.txt")}
-    assert {"torch-2.13.0", "torch-2.14.1"} <= set(lists)
+    assert {"torch-2.13.0", "torch-2.14.1", "torch-2.15.0"} <= set(lists)
     here = lists.get("torch-" + torch.__version__.partition("+")[0])
     if here is None:
         pytest.skip(f"torch {torch.__version__} is not listed: python tests/flopcount/list_ops.py")
@@ -55,6 +55,18 @@ def test_what_version_2_14_added_is_known():
     }
 
 
+def test_what_version_2_15_added_is_known():
+    old, new = (dict(listed(FOLDER / f"torch-{v}.txt")) for v in ("2.14.1", "2.15.0"))
+    added = {name: rule_for(name, lambda name=name: new[name]).kind for name in set(new) - set(old)}
+    assert added == {
+        "aten::_cudnn_attention_forward_no_dropout_inplace": "formula",
+        "aten::_philox_randint": "zero",
+        "aten::_philox_randint_": "zero",
+        "aten::_scaled_addmm": "formula",
+        "aten::_scaled_addmm_": "formula",
+    }
+
+
 def test_ops_that_torch_misses_have_formulas():
     # the product-bearing ops that torch's own counter knows no formula for
     missed = [
@@ -62,6 +74,7 @@ def test_ops_that_torch_misses_have_formulas():
         "_scaled_grouped_mm",
         "_scaled_grouped_mm_v2",
         "_scaled_mm_v2",
+        "_scaled_addmm",
         "_int_mm",
         "_weight_int8pack_mm",
         "_weight_int4pack_mm",

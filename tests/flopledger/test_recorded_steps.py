@@ -3,6 +3,7 @@
 import datetime as dt
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -21,7 +22,13 @@ SECOND = 1_000_000  # in microseconds
 
 
 def recorded(
-    run: Path, *, steps: int = 100, tokens: int = 4096, stated: int = 0, **options: object
+    run: Path,
+    *,
+    steps: int = 100,
+    tokens: int = 4096,
+    stated: int = 0,
+    bounds: tuple[int, int | None] | None = None,
+    **options: object,
 ) -> Path:
     """One process on one H100: a step every second; ``stated``: the Trainer's own total."""
     ledger = StepLedger.create(run, versions={}, rank=0, world_size=1, **options)
@@ -33,6 +40,7 @@ def recorded(
         flop={"forward": FORWARD, "backward": BACKWARD, "recompute": RECOMPUTE},
         by_dtype={"bf16": FORWARD + BACKWARD},
         recompute_by_dtype={"bf16": RECOMPUTE},
+        bounds=bounds,
         how="meta",
     )
     start = ledger_start(ledger)
@@ -87,6 +95,30 @@ def test_a_record_of_steps_is_a_count(tmp_path: Path) -> None:
     assert run.hfu["bf16"].best == pytest.approx(run.utilisation["bf16"].best * recomputed)
     assert str(run.verdict) == "consistent"
     assert any(name.endswith("ledger.jsonl") for name in run.evidence_digests)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "routes"),
+    [
+        ((FORWARD + BACKWARD, None), "at least"),  # nobody knows how much more
+        ((0, None), "none"),  # routing was invented: the figure is one of many
+        ((FORWARD + BACKWARD, (FORWARD + BACKWARD) * 101 // 100), "counted"),
+    ],
+)
+def test_a_figure_with_wide_bounds_is_no_count(
+    tmp_path: Path, bounds: tuple[int, int | None], routes: str
+) -> None:
+    recorded(tmp_path / "rec", bounds=bounds)
+    claim = "[claim]\nflop = 3.0e15\n"  # a tenth of the figure
+    report = audited(tmp_path, ["rec"], head=claim)
+    assert (report.combined is not None) is (routes == "counted")
+    (run,) = report.runs
+    found = run.figures.recorded_flop
+    if routes == "none":
+        assert found is None
+        assert "claim-contradicted" not in codes(report)
+        return
+    assert codes(report)["claim-contradicted"] == "error"  # below what is certain
 
 
 def test_steps_stand_where_no_device_could_be_read(tmp_path: Path) -> None:
@@ -155,7 +187,8 @@ def copied(tmp_path: Path, name: str = "copy") -> Path:
 def rechained(ledger: Path, old: bytes, new: bytes) -> None:
     """Change a ledger and make its chain hold again, as whoever writes it can."""
     prev, lines = "0" * 64, []
-    for line in ledger.read_bytes().replace(old, new).splitlines():
+    # Whole numbers only: the same digits inside of a clock's would make it another process's ledger.
+    for line in re.sub(rb"\b%b\b" % old, new, ledger.read_bytes()).splitlines():
         line = json.dumps(json.loads(line) | {"prev": prev}).encode()
         prev = hashlib.sha256(line).hexdigest()
         lines.append(line + b"\n")

@@ -83,6 +83,33 @@ def test_the_section_of_the_summary(tmp_path):
     json.dumps(section, allow_nan=False)
 
 
+def test_what_the_recorder_took_is_no_waiting_of_the_program(tmp_path):
+    ledger = StepLedger.create(tmp_path)
+    flop = {"forward": 1, "backward": 2, "recompute": 0}
+    cost = ledger.cost(model="M", mode="train", inputs=[], how="meta", flop=flop)
+    from profilers.step_ledger import read_process
+
+    begin = read_process(ledger.folder).monotonic_ns // 1000
+    ledger.steps(
+        # Ends 2, 5 and 6 s. Before the steps lie 1.5, 2.5 and 0.5 s, of these the program's own 0.5,
+        # 0.5 and 0.5 s. The last one was only said, long after: what lies before it is no counting.
+        first=1, end_us=[begin + s * 1_000_000 for s in (2, 5, 6, 10)],
+        duration_us=[500_000] * 3 + [0], wait_us=[500_000] * 3 + [0],
+        optimizer=["A"] * 3 + [None], tokens=[8] * 4, tokens_from=["inputs"] * 4, samples=[1] * 4,
+        calls=[[(cost, 1)]] * 4,
+    )  # fmt: skip
+    # Spans of ours and of the program may bear one name.
+    ledger.span("waiting", start_us=begin + 6_000_000, end_us=begin + 7_000_000)
+    ledger.seal("finished", 4)
+    section, _ = steps_section(read_totals(tmp_path))
+    shares = section["time_shares"]
+    assert shares["steps"] == pytest.approx(1.5 / 10)
+    assert shares["recorder"] == pytest.approx(3.0 / 10)  # 1.5 - 0.5 and 2.5 - 0.5
+    assert shares["span waiting"] == pytest.approx(1 / 10)
+    assert shares["waiting"] == pytest.approx(4.5 / 10)  # three halves, and 3 s before the last
+    assert section["goodput"] == shares["steps"]
+
+
 def test_utilisation_stands_on_the_device_that_the_ledger_names(tmp_path):
     ledger = StepLedger.create(tmp_path)
     ledger.device("cuda", name="NVIDIA H100 80GB HBM3", uuid="GPU-1", memory_bytes=85 << 30)
@@ -281,3 +308,21 @@ def test_a_signal_that_is_read_seldom_holds_and_a_gap_stays_a_gap():
         # 70 s in 140 moments: recorded in the first 40 s and the last 10 s.
         assert set(mean[:77]) == set(mean[122:135]) == {value}
         assert set(mean[82:119]) == {None}
+
+
+def test_a_sitecustomize_that_prints_does_not_disturb_the_sampler(tmp_path, monkeypatch, capfd):
+    from flopledger.commands import main
+
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text("print('hello from the site')\n")
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    nowhere = "dcgm=http://127.0.0.1:9/metrics"
+    words = ["run", "-q", "--source", nowhere, "--out", str(tmp_path / "rec"), "--", "true"]
+    assert main(words) == 0, capfd.readouterr().err
+    summary = json.loads((tmp_path / "rec" / "summary.json").read_text())
+    codes = [one["code"] for one in summary["findings"]]
+    # The probe was understood as well: the source that is not there was asked, and no probe ended.
+    assert "source-unavailable" in codes
+    (journal,) = (tmp_path / "rec" / "telemetry").glob("node=*/journal.jsonl")
+    assert "probe-ended" not in journal.read_text()

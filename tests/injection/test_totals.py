@@ -269,3 +269,27 @@ def test_ranges_are_sets(pieces, low, high):
     assert {n for a, b in ranges.gaps(low, high) for n in range(a, b)} == asked - plain
     assert all(a < b for a, b in ranges)
     assert (low in ranges) == (low in plain)
+
+
+def test_steps_that_a_killed_rank_took_with_it_are_in_the_upper_bound(tmp_path):
+    # Rank 0 wrote ten steps and sealed; rank 1 was killed, and its ledger ends after seven. A step of
+    # a rank costs 300 FLOP: 17 of them are known, and three more were done by rank 0.
+    process(tmp_path, rank=0, world=2, steps=10)
+    process(tmp_path, rank=1, world=2, steps=7, seal=None, pid=101)
+    totals = read_totals(tmp_path)
+    assert totals.model_flop == 17 * 300
+    assert totals.model_bounds == totals.hardware_bounds == (17 * 300, 20 * 300)
+    (told,) = (one for one in totals.findings if one.code == "recording-interrupted")
+    assert "3 steps of these ranks" in told.message
+    # Both ranks come back from the checkpoint after step 6: nothing that stands is missing then.
+    for rank in range(2):
+        process(tmp_path, at=100, rank=rank, world=2, steps=4, first=7, resume=6, pid=200 + rank)
+    totals = read_totals(tmp_path)
+    assert totals.model_flop == 20 * 300
+    assert totals.model_bounds == (20 * 300, 20 * 300)
+
+
+def test_a_rank_that_ended_early_in_order_lacks_nothing(tmp_path):
+    process(tmp_path, rank=0, world=2, steps=10)
+    process(tmp_path, rank=1, world=2, steps=7, pid=101)
+    assert read_totals(tmp_path).model_bounds == (17 * 300, 17 * 300)

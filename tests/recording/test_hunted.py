@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit")
 torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402, N812
 from torch.utils.checkpoint import checkpoint  # noqa: E402
 
-from profilers.step_functions import may_compute  # noqa: E402
+from profilers.step_functions import is_harmless, may_compute  # noqa: E402
 from tests.recording.conftest import mlp, recorded_as_counted, sgd, steps_by_counter  # noqa: E402
 
 if TYPE_CHECKING:
@@ -172,6 +172,7 @@ def the_environment(mark: Mark) -> None:
         del os.environ["FLOPLEDGER_TEST_DEPTH"]
 
 
+KEPT: dict[str, Any] = {}
 DEPTHS: list[int] = []
 
 
@@ -442,6 +443,8 @@ def covers(_module: Any, given: Any, _out: Any) -> None:
         (lambda _module, _given, out: DEPTHS.append(out.detach().mean()), False),
         (lambda _module, _given, out: out.float(), False),
         (lambda slope: slope * 2, False),
+        (lambda _module, _given, out: F.relu(out), False),
+        (lambda _module, _given, out: KEPT.update(out=out), False),
         (covers, True),
         (lambda slope: slope @ slope, True),
         (lambda _module, _given, out: DEPTHS.append(out @ out.T), True),
@@ -451,6 +454,34 @@ def covers(_module: Any, given: Any, _out: Any) -> None:
 )  # fmt: skip
 def test_hooks_are_told_apart_by_their_code(hook: Any, computes: bool) -> None:
     assert may_compute(hook) == computes
+
+
+def in_turn(ctx: Any, layers: Any, x: Any) -> Any:
+    ctx.layers = layers
+    for layer in layers:
+        x = layer(2 * x)
+    return x
+
+
+def spread(ctx: Any, layer: Any, x: Any) -> Any:
+    ctx.layer = layer
+    return ctx.layer(*[2 * x])
+
+
+@pytest.mark.parametrize(
+    ("forward", "harmless"),
+    [
+        (lambda _ctx, x: F.relu(x).clamp(max=6), True),
+        (lambda _ctx, x: F.linear(x, x), False),
+        (in_turn, False),
+        (spread, False),
+        (lambda _ctx, layers, x: layers[0](2 * x), False),
+    ],
+)
+def test_own_functions_are_told_apart_by_their_code(forward: Any, harmless: bool) -> None:
+    """What is called is found wherever its Python keeps the mark of a call."""
+    own = type("Own", (torch.autograd.Function,), {"forward": staticmethod(forward)})
+    assert is_harmless(own, None) == harmless
 
 
 def test_a_selective_checkpoint_around_a_call_has_bounds(run: Run) -> None:

@@ -94,7 +94,7 @@ def test_a_recorded_model_can_be_copied_saved_and_shared(run: Run, tmp_path: Pat
         again = pickle.loads(pickle.dumps(model))
         torch.save(model, tmp_path / "model.pt")
         loaded = torch.load(tmp_path / "model.pt", weights_only=False)
-        with pytest.warns(DeprecationWarning, match="jit"):
+        with pytest.warns(Warning, match="jit"):
             scripted = torch.jit.trace(model, batch(), check_trace=False)
         model.share_memory()
         x = batch()
@@ -206,3 +206,28 @@ def test_a_recording_without_a_step_has_no_figure(tmp_path) -> None:
     assert "no-steps" in {finding["code"] for finding in summary["findings"]}
     # 2 x 2 x 3 x 3 for the product, nothing for its sum: seen, and no part of any step.
     assert summary["detail"]["span_flop"] == {"unfinished": 36}
+
+
+def test_a_short_run_does_not_call_counting_waiting(run: Run) -> None:
+    model = mlp()
+    optimizer = sgd(model)
+    with run.record() as recording:
+        train(model, optimizer, 3)
+    shares = recording.summary()["detail"]["time_shares"]
+    # The loop waits for nothing; what lies between its steps is the recorder's start and one count.
+    assert shares["recorder"] > shares["waiting"]
+    assert sum(shares.values()) == pytest.approx(1.0)
+
+
+def test_a_program_that_goes_elsewhere_takes_no_record_with_it(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    model = mlp()
+    with flopledger.record(run.path.name, sampler=False) as recording:
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        train(model, sgd(model))
+    assert run.flop == [TRAIN]
+    assert recording.summary()["model_flop"] == TRAIN
+    assert not list((tmp_path / "elsewhere").iterdir())

@@ -322,3 +322,55 @@ def test_energies_and_forces(run: Run) -> None:
             model(torch.randn(4, 3)).sum().backward()
             optimizer.step()
     assert run.flop == [expected] * 2
+
+
+class Routed(torch.nn.Module):
+    """Each row goes to the expert that its own numbers choose."""
+
+    def __init__(self, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.gate = torch.nn.Linear(16, len(widths), bias=False)
+        self.experts = torch.nn.ModuleList(
+            torch.nn.Sequential(
+                torch.nn.Linear(16, width, bias=False), torch.nn.Linear(width, 16, bias=False)
+            )
+            for width in widths
+        )
+
+    def forward(self, x: Any) -> Any:
+        share, chosen = self.gate(x).softmax(-1).max(-1)
+        out = torch.zeros_like(x)
+        for number, expert in enumerate(self.experts):
+            rows = (chosen == number).nonzero()[:, 0]
+            out = out.index_add(0, rows, expert(x[rows]) * share[rows, None])
+        return out
+
+
+@pytest.mark.parametrize("widths", [(8, 8, 8, 8), (8, 16, 24, 32)])
+def test_routing_among_ranks_is_exact_where_all_ways_cost_the_same(
+    run: Run, widths: tuple[int, ...]
+) -> None:
+    # With other ranks about, nothing is computed on real numbers: the routing is invented.
+    distributed = torch.distributed
+    distributed.init_process_group("gloo", rank=0, world_size=1, store=distributed.HashStore())
+    try:
+        model = Routed(widths)
+        optimizer = sgd(model)
+        with run.record():
+            for _ in range(2):
+                model(torch.randn(24, 16)).square().sum().backward()
+                optimizer.step()
+                optimizer.zero_grad()
+    finally:
+        distributed.destroy_process_group()
+    costs = run.process.costs.values()
+    assert {cost.how for cost in costs} == {"meta-invented"}
+    if len(set(widths)) > 1:
+        assert {cost.bounds for cost in costs} == {(0, None)}
+        assert "cost-bounded" in run.notes()
+        return
+    # The gate forward and for its weight; an expert's first layer likewise, its second for its input too.
+    one = 2 * 24 * 16 * 4 * 2 + 2 * 24 * 16 * 8 * (2 + 3)
+    assert run.flop == [one, one]
+    assert {cost.bounds for cost in costs} == {None}
+    assert "cost-bounded" not in run.notes()

@@ -1,0 +1,92 @@
+"""What an observer does where a backward pass begins, ends or breaks off (profilers.step_passes)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch._C import _current_graph_task_id as graph_task
+
+from profilers import step_outside, step_within
+from profilers.step_events import FIRING
+from profilers.step_hooks import hook
+from profilers.step_passes import LOOKING
+from profilers.step_signature import MOST_OUTPUTS
+
+if TYPE_CHECKING:
+    from profilers.steps import Observer
+
+LOOKS = 16
+"""So many steps in a row are looked at for products outside of modules: at the start, after a new
+kind of call, once a second, and as long as there are some."""
+
+
+class Backwards:
+    """Is told of each pass that is unlike those before it."""
+
+    def __init__(self, observer: Observer) -> None:
+        """Take for whom."""
+        self._observer = observer
+
+    def differentiated(self, began: int, gradients: tuple[Any, ...], linear: bool) -> None:
+        """A differentiable backward is over: watch whether its gradients are differentiated.
+
+        Only where it went through a single call; of several, it cannot be said which gradient is
+        whose, and such calls keep an open bound.
+        """
+        observer = self._observer
+        try:
+            if not observer.watching or observer.inside():
+                return
+            calls = [
+                event
+                for event in observer.log
+                if len(event) == 4 and len(event[1]) >= FIRING
+                and event[1][1 - FIRING] and event[1][2 - FIRING] >= began
+            ]  # fmt: skip
+            if len(calls) != 1:
+                return
+            for place, gradient in enumerate(gradients[:MOST_OUTPUTS]):
+                if isinstance(gradient, torch.Tensor) and gradient.requires_grad:
+                    hook(gradient, calls[0][1], MOST_OUTPUTS * (1 if linear else 2) + place)
+        except Exception as error:  # noqa: BLE001 - never into the program
+            observer.trouble("a differentiable backward", error)
+
+    def begins(self, outputs: Any, whole: bool) -> bool:
+        """A backward is about to begin: see what lies between it and the calls that were seen."""
+        observer = self._observer
+        observer.derived |= not whole
+        if not observer.watching or observer.inside() or observer.derived or graph_task() != -1:
+            return True
+        if torch._C._functorch.peek_interpreter_stack() is not None:
+            return True
+        products, other = step_outside.outside(outputs, observer.calls())
+        if not products and not other:
+            return False
+        LOOKING[0], observer.looks = True, LOOKS
+        observer.note_outside(products, other)
+        return True
+
+    def begins_within(self, edges: Sequence[Any], wanted: Sequence[Any]) -> None:
+        """A backward begins inside of a call: the graph alone says what it computes."""
+        observer = self._observer
+        if observer.watching and not observer.inside():
+            products, other = step_within.within(edges, wanted)
+            if products or other:
+                observer.note_outside(products, other)
+
+    def raised(self, began: int) -> None:
+        """A backward that began then (ns) broke off, nobody knows where: its least is nothing."""
+        observer = self._observer
+        with suppress(Exception):  # never into the program, which is raising already
+            if not observer.watching or observer.inside():
+                return
+            for event in observer.log:
+                if len(event) != 4:
+                    continue
+                fired = event[1]
+                while len(fired) >= FIRING and fired[2 - FIRING] >= began:
+                    del fired[-FIRING:]
+            observer.unseen("a backward that raised")
