@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import functools
+import types
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +14,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from flopcount.dtypes import dtype_name
+from flopcount.helpers import PLAIN
 
 SMALL = 1 << 13
 """Whole numbers of so many elements are kept by value: models ask questions about them."""
@@ -77,7 +81,7 @@ def without_storage(value: Any) -> Any:
         for leaf in leaves:
             if id(leaf) in memo:
                 fresh.append(memo[id(leaf)])
-            elif isinstance(leaf, torch.nn.Module) or not hasattr(leaf, "__dict__"):
+            elif isinstance(leaf, torch.nn.Module) or type(leaf) in PLAIN:
                 fresh.append(leaf)
             else:
                 fresh.append(_copied(leaf, memo))
@@ -106,12 +110,66 @@ def with_number(call: LiveCall, number: float) -> LiveCall | None:
 
 
 def _copied(leaf: Any, memo: dict[int, Any]) -> Any:
+    if isinstance(leaf, types.FunctionType):
+        return _closed_over(leaf, memo)
+    if not _has_attributes(leaf):
+        return leaf
+    if isinstance(leaf, functools.partial):
+        args, kwargs = _exchanged((leaf.args, leaf.keywords), memo)
+        return functools.partial(leaf.func, *args, **kwargs)
     if callable(leaf) and not hasattr(leaf, "__getitem__"):
         return leaf
     try:
         return copy.deepcopy(leaf, dict(memo))
     except Exception:  # noqa: BLE001 - an input of the user's may refuse in any way
+        return _shallow(leaf, memo)
+
+
+def _exchanged(values: Any, memo: dict[int, Any]) -> Any:
+    """Nested values with what stands for their tensors."""
+    return pytree.tree_map(lambda value: memo.get(id(value), value), values)
+
+
+def _shallow(leaf: Any, memo: dict[int, Any]) -> Any:
+    """An object that refuses to be copied with all that it holds, with its own tensors exchanged."""
+    try:
+        fresh = copy.copy(leaf)
+        fresh.__dict__ = _exchanged(dict(vars(leaf)), memo)
+    except Exception:  # noqa: BLE001 - it may refuse that, too
         return leaf
+    return fresh
+
+
+def _has_attributes(value: Any) -> bool:
+    return hasattr(value, "__dict__") or any("__slots__" in vars(k) for k in type(value).__mro__)
+
+
+def _closed_over(function: types.FunctionType, memo: dict[int, Any]) -> Any:
+    """The same function around tensors without storage, if it is around any."""
+    held = _around(function)
+    if not any(id(tensor) in memo for tensor in tensors_within(held)):
+        return function
+    around, defaults, named = _exchanged(held, memo)
+    cells = tuple(types.CellType(item) for item in around)
+    fresh = types.FunctionType(
+        function.__code__, function.__globals__, function.__name__, defaults or None, cells or None
+    )
+    fresh.__kwdefaults__ = named or None
+    fresh.__dict__.update(function.__dict__)
+    return fresh
+
+
+def _around(function: types.FunctionType) -> tuple[list[Any], tuple[Any, ...], dict[str, Any]]:
+    """What a function closes over, and its defaults."""
+    cells = [_content(cell) for cell in function.__closure__ or ()]
+    return cells, function.__defaults__ or (), function.__kwdefaults__ or {}
+
+
+def _content(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # nothing yet
+        return None
 
 
 def _hollow(tensor: Any) -> Any:
@@ -139,7 +197,23 @@ def tensors_within(value: Any, depth: int = 6, seen: set[int] | None = None) -> 
         inner = list(value.values())
     elif isinstance(value, list | tuple | set | frozenset):
         inner = list(value)
+    elif isinstance(value, types.FunctionType):
+        inner = list(_around(value))
+    elif isinstance(value, functools.partial):
+        inner = [value.args, value.keywords]
     else:
         inner = list(getattr(value, "__dict__", {}).values())
+        inner += _slots(value)
     for item in inner[:4096]:
         yield from tensors_within(item, depth - 1, seen)
+
+
+def _slots(value: Any) -> list[Any]:
+    """What an object keeps in slots."""
+    found: list[Any] = []
+    for kind in type(value).__mro__:
+        names = vars(kind).get("__slots__", ())
+        for name in (names,) if isinstance(names, str) else tuple(names):
+            with suppress(AttributeError):
+                found.append(getattr(value, name))
+    return found

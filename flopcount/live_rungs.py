@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,9 +23,11 @@ from flopcount.errors import CountError, FlopcountError
 from flopcount.exchange import convert_inputs, doubled
 from flopcount.known_values import KnownValues
 from flopcount.layer_numbers import SharingRefusedError
+from flopcount.live_beside import kept_beside
 from flopcount.live_capture import LiveCall, tensors_within, without_storage
 from flopcount.live_model import as_it_was
 from flopcount.live_passes import Chain, Wanted, run_pass
+from flopcount.live_signals import arrived, let_through
 from flopcount.live_watch import FAR, LiveWatch, OptimizerInsideError, follow_data, watching
 from flopcount.parallel import unwrap
 from flopcount.shared_layers import Sharing
@@ -64,8 +67,10 @@ def climb(
         if rung == "cpu" and (not real or _is_distributed()):
             continue
         try:
-            with _undisturbed(seed):
-                ledger = _on(rung, call, targets, deadline, wanted, answers)
+            with _undisturbed(seed), kept_beside(call.model):
+                # In a context of its own: what a forward sets in context variables stays there.
+                own = copy_context()
+                ledger = own.run(_on, rung, call, targets, deadline, wanted, answers)
         except (StepError, FlopcountError, MemoryError) as failure:
             if isinstance(getattr(failure, "error", None), OptimizerInsideError):
                 raise CountError(f"{_said(failure)}; what it does cannot be run again") from None
@@ -144,16 +149,20 @@ def _trace(
             if share and not doubles.has_shards:
                 sharing = Sharing(model, watch)
             stack.enter_context(watching(watch, doubles.known))
-            out = model(*inputs, **named)
-            through = [item for item in tensors_within((inputs, named)) if item.requires_grad]
-            if isinstance(wanted, Chain):
-                wanted.run(out, model, through)
-            elif targets is not None:
-                began = [target for target in targets(out) if target.requires_grad]
-                run_pass(began, wanted, model, through)
+            with let_through():
+                out = model(*inputs, **named)
+                through = [item for item in tensors_within((inputs, named)) if item.requires_grad]
+                if isinstance(wanted, Chain):
+                    wanted.run(out, model, through)
+                elif targets is not None:
+                    began = [target for target in targets(out) if target.requires_grad]
+                    run_pass(began, wanted, model, through)
     except (FlopcountError, SharingRefusedError):
         raise
-    except Exception as error:
+    except BaseException as error:
+        if arrived():
+            raise
+        # Whatever the model's own code raises, SystemExit too, is a failure of this way of tracing.
         raise StepError(error, watch.failed_at or "") from error
     if sharing is not None:
         sharing.settle()

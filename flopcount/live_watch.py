@@ -247,6 +247,7 @@ def watching(watch: LiveWatch, known: KnownValues) -> Iterator[None]:
     """Count everything that runs inside; autocast is as it was for the call."""
     counter = LiveCounter(watch, known)
     with ExitStack() as stack:
+        stack.callback(counter.originals.put_back)
         before = register_module_forward_pre_hook(watch.enter_module)
         stack.callback(before.remove)
         after = register_module_forward_hook(watch.leave_module, always_call=True)

@@ -65,7 +65,7 @@ class Step:
 class StepError(Exception):
     """A rung failed; internal. ``where`` is the module that raised first."""
 
-    def __init__(self, error: Exception, where: str) -> None:
+    def __init__(self, error: BaseException, where: str) -> None:
         super().__init__(str(error))
         self.error = error
         self.where = where

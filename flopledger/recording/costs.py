@@ -94,6 +94,8 @@ class Costs:
         self._kept: dict[int, _Data] = {}
         self._devices: dict[str, DeviceFacts] = {}
         self.spending = Spending()
+        self.last = False
+        """The recording ends: what cannot be counted now never will be."""
         self._told: set[str] = set()
 
     def see(self, kind: Kind, module: Any, args: Any, kwargs: Any) -> None:
@@ -131,10 +133,23 @@ class Costs:
         found = variant.data
         if isinstance(found, Cost):
             return found
+        from flopcount.live_signals import held_back
+
+        with held_back():  # a Ctrl-C arrives when the model is put back
+            return self._settled(variant)
+
+    def _settled(self, variant: Variant) -> Cost:
+        from flopcount.live_signals import arrived
+
         began = time.monotonic()
         try:
+            if arrived():
+                raise FlopcountError("the program was interrupted before it could be counted")
             cost = self._find(variant)
-        except Exception as error:  # noqa: BLE001 - never into the program
+        except BaseException as error:
+            if arrived() and not self.last:
+                raise  # not counted yet, and another time it may be
+            # Never into the program, whatever its model raised when it was run again.
             cost = unknown(variant, f"{type(error).__name__}: {error}")
             text = f"{cost.model} was not counted: {cost.reason}"
             self.tell("recorder-trouble", "error", text[:1000])

@@ -13,6 +13,7 @@ from operator import sub
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flopcount.live_signals import MARK
 from flopledger.recording.book import Book, Row
 from flopledger.recording.cost import Cost
 from flopledger.recording.costs import Costs
@@ -86,6 +87,13 @@ class Recorder:
         """End and seal."""
         if not self.active:
             return
+        from flopcount.live_signals import held_back
+
+        self.costs.last = True
+        with held_back():  # a Ctrl-C arrives when the ledger is sealed
+            self._stop(reason)
+
+    def _stop(self, reason: str) -> None:
         self._heartbeat.stop()
         seams = list(
             self.observer.modules.seams
@@ -95,7 +103,10 @@ class Recorder:
         except Exception as error:  # noqa: BLE001 - never into the program
             self.trouble("the end", error)
         self.active = False
-        self.book.seal(reason, self.costs.settle)
+        try:
+            self.book.seal(reason, self.costs.settle)
+        except Exception as error:  # noqa: BLE001 - never into the program
+            self.observer.trouble("sealing", error)
         del seams
         if self._sampler is not None:
             with suppress(Exception):  # its record is whole up to here
@@ -257,6 +268,8 @@ class Recorder:
             import traceback
 
             traceback.print_exception(error)
+        if not self.costs.last and hasattr(error, MARK):
+            raise error  # a timeout of the program's, which came while we worked
 
     # ------------------------------------------------------------ what the program tells
 
@@ -303,30 +316,43 @@ class Recorder:
         self, function: Callable[..., Any], args: Any, kwargs: Any, *, backward: bool
     ) -> None:
         """A computation that no module's call shows."""
+        from flopcount.live_signals import held_back
+
+        with held_back():  # a Ctrl-C arrives when everything is put back
+            cost = self._counted(function, args, kwargs, backward=backward)
+        self._add(cost)
+
+    def _counted(
+        self, function: Callable[..., Any], args: Any, kwargs: Any, *, backward: bool
+    ) -> Cost:
+        from flopcount import count as counted
+        from flopcount.live_signals import arrived, let_through
+
         name = getattr(function, "__qualname__", type(function).__name__)
         try:
-            from flopcount import count as counted
-
             began = time.monotonic()
             depth, self.observer.here.depth = self.observer.here.depth, 1
             try:
-                found = counted(function, *args, backward=backward, **kwargs)
+                with let_through():
+                    found = counted(function, *args, backward=backward, **kwargs)
             finally:
                 self.observer.here.depth = depth
                 self.costs.spending.spend(began)
             flop = dict(found.by_phase)
-            cost = Cost(
+            return Cost(
                 model=name, mode="train" if backward else "forward", inputs=(), flop=flop,
                 by_dtype=dict(found.by_dtype), how=found.method,
                 uncounted=tuple(item.op for item in found.uncounted), bounds=found.flop_bounds,
             )  # fmt: skip
-        except Exception as error:  # noqa: BLE001 - never into the program
+        except BaseException as error:
+            if arrived():
+                raise
+            # Never into the program, whatever the function raised.
             text = f"{name}: {type(error).__name__}: {error}"[:1000]
-            cost = Cost(
+            self.costs.tell("cost-unknown", "warning", text)
+            return Cost(
                 model=name, mode="train", inputs=(), flop=None, bounds=(0, None), reason=text
             )
-            self.costs.tell("cost-unknown", "warning", text)
-        self._add(cost)
 
     def state(self, flop: dict[str, int], dtype: str | None, name: str) -> None:
         """FLOP that only the program knows."""
