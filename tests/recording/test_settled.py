@@ -95,6 +95,33 @@ def an_attribute_says_less_blocks() -> Steps:
     return lambda: step(9), lambda: step(1)
 
 
+def a_part_is_exchanged_past_the_register() -> Steps:
+    model = Net()
+    optimizer, head, wide = sgd(model), model.head, nn.Linear(8, 32)
+
+    def step(part: Any) -> None:
+        model._modules["head"] = part
+        fit(optimizer, model(x()).square().mean())
+
+    return lambda: step(head), lambda: step(wide)
+
+
+def a_block_is_taken_out_and_put_back() -> Steps:
+    model = Net()
+    optimizer = sgd(model)
+
+    def usual() -> None:
+        fit(optimizer, model(x()).square().mean())
+
+    def without() -> None:
+        block = model.blocks[0]
+        del model.blocks[0]
+        usual()
+        model.blocks.insert(0, block)
+
+    return usual, without
+
+
 def the_loss_gets_a_product_deep_down() -> Steps:
     """The graph's last nodes are the same."""
     model, weight = Net(), nn.Parameter(torch.randn(4, 4))
@@ -243,6 +270,7 @@ def outputs_are_kept_for_later_steps() -> Steps:
 
 LOOPS = [
     a_layer_is_frozen, one_weight_is_frozen_in_place_of_another, an_attribute_says_less_blocks,
+    a_part_is_exchanged_past_the_register, a_block_is_taken_out_and_put_back,
     the_loss_gets_a_product_deep_down, a_graph_is_gone_through_twice, the_first_of_two_calls_is_used,
     the_later_of_two_models_goes_first, a_target_without_gradients, parts_are_called_by_themselves,
     another_batch_size_and_a_gradient_of_the_input, a_flag_is_true_in_place_of_one,
