@@ -1,0 +1,343 @@
+"""Models that settled, of which something is asked that was not asked before.
+
+Calls that were alike for long are recorded by a shorter way. Each loop here makes such calls, then does
+something else for a step or some, and goes back. Each step equals torch's own counter on the same step.
+"""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import nn  # noqa: E402
+
+from tests.recording.conftest import mlp, sgd, steps_by_counter  # noqa: E402
+
+if TYPE_CHECKING:
+    from tests.recording.conftest import Mark, Run
+
+ALIKE = 21
+"""Steps after which a model has settled: those that are looked at in any case, and some."""
+THEN = "BAABBA"
+"""What follows: usual steps and others."""
+
+Steps = tuple[Callable[[], None], Callable[[], None]]
+"""The usual step, and the other one."""
+
+
+class Net(nn.Module):
+    """Blocks, as many as it is told, and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(mlp(8, 1) for _ in range(3))
+        self.head = nn.Linear(8, 4)
+        self.depth = 9
+
+    def forward(self, x: Any) -> Any:
+        for block in self.blocks[: self.depth]:
+            x = block(x)
+        self.hidden = x.detach()
+        return self.head(x)
+
+
+def x(rows: int = 4) -> Any:
+    return torch.randn(rows, 8)
+
+
+def fit(optimizer: Any, loss: Any) -> None:
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def a_layer_is_frozen() -> Steps:
+    model = Net()
+    optimizer = sgd(model)
+
+    def usual() -> None:
+        fit(optimizer, model(x()).square().mean())
+
+    def frozen() -> None:
+        model.blocks[0].requires_grad_(requires_grad=False)
+        usual()
+        model.blocks[0].requires_grad_(requires_grad=True)
+
+    return usual, frozen
+
+
+def one_weight_is_frozen_in_place_of_another() -> Steps:
+    """As many are frozen as before, and they cost another amount."""
+    model = Net()
+    optimizer, one, other = sgd(model), model.blocks[1][0].weight, model.head.weight
+
+    def step(frozen: Any, trained: Any) -> None:
+        frozen.requires_grad, trained.requires_grad = False, True
+        fit(optimizer, model(x()).square().mean())
+
+    return lambda: step(one, other), lambda: step(other, one)
+
+
+def an_attribute_says_less_blocks() -> Steps:
+    model = Net()
+    optimizer = sgd(model)
+
+    def step(depth: int) -> None:
+        model.depth = depth
+        fit(optimizer, model(x()).square().mean())
+
+    return lambda: step(9), lambda: step(1)
+
+
+def a_part_is_exchanged_past_the_register() -> Steps:
+    model = Net()
+    optimizer, head, wide = sgd(model), model.head, nn.Linear(8, 32)
+
+    def step(part: Any) -> None:
+        model._modules["head"] = part
+        fit(optimizer, model(x()).square().mean())
+
+    return lambda: step(head), lambda: step(wide)
+
+
+def a_block_is_taken_out_and_put_back() -> Steps:
+    model = Net()
+    optimizer = sgd(model)
+
+    def usual() -> None:
+        fit(optimizer, model(x()).square().mean())
+
+    def without() -> None:
+        block = model.blocks[0]
+        del model.blocks[0]
+        usual()
+        model.blocks.insert(0, block)
+
+    return usual, without
+
+
+def the_loss_gets_a_product_deep_down() -> Steps:
+    """The graph's last nodes are the same."""
+    model, weight = Net(), nn.Parameter(torch.randn(4, 4))
+    optimizer = torch.optim.SGD([*model.parameters(), weight], lr=1e-2)
+
+    def step(out: Any) -> None:
+        fit(optimizer, out.tanh().sin().square().mean())
+
+    return lambda: step(model(x())), lambda: step(model(x()) @ weight)
+
+
+def a_graph_is_gone_through_twice() -> Steps:
+    model = Net()
+    optimizer = sgd(model)
+
+    def twice() -> None:
+        loss = model(x()).square().mean()
+        loss.backward(retain_graph=True)
+        fit(optimizer, loss)
+
+    return lambda: fit(optimizer, model(x()).square().mean()), twice
+
+
+def the_first_of_two_calls_is_used() -> Steps:
+    model = Net()
+    optimizer = sgd(model)
+
+    def first() -> None:
+        used = model(x())
+        model(x())
+        fit(optimizer, used.square().mean())
+
+    return lambda: fit(optimizer, model(x()).square().mean()), first
+
+
+def the_later_of_two_models_goes_first() -> Steps:
+    """And then once more."""
+    model, other = Net(), mlp()
+    optimizer = sgd(model, other)
+
+    def step(*, reverse: bool) -> None:
+        one, two = model(x()).mean(), other(x()).mean()
+        if reverse:
+            two.backward(retain_graph=True)
+            one.backward()
+        else:
+            one.backward()
+        fit(optimizer, two)
+
+    return lambda: step(reverse=False), lambda: step(reverse=True)
+
+
+def a_target_without_gradients() -> Steps:
+    model = Net()
+    optimizer = sgd(model)
+
+    def with_target() -> None:
+        given = x()
+        with torch.no_grad():
+            target = model(given) + model.head(given)
+        fit(optimizer, (model(given) - target).square().mean())
+
+    return lambda: fit(optimizer, model(x()).square().mean()), with_target
+
+
+def parts_are_called_by_themselves() -> Steps:
+    model = Net()
+    optimizer = sgd(model)
+
+    def parts() -> None:
+        fit(optimizer, model(x()).mean() + model.head(model.blocks[1](x(3))).mean())
+
+    return lambda: fit(optimizer, model(x()).mean()), parts
+
+
+def another_batch_size_and_a_gradient_of_the_input() -> Steps:
+    model = Net()
+    optimizer = sgd(model)
+
+    def step(given: Any) -> None:
+        fit(optimizer, model(given).square().mean())
+
+    return lambda: step(x()), lambda: step(x(7).requires_grad_())
+
+
+def a_flag_is_true_in_place_of_one() -> Steps:
+    class Told(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.other = nn.Linear(8, 8), nn.Linear(8, 8)
+
+        def forward(self, given: Any, told: Any) -> Any:
+            return self.other(self.one(given)) if told is True else self.one(given)
+
+    model = Told()
+    optimizer = sgd(model)
+    return lambda: fit(optimizer, model(x(), 1).mean()), lambda: fit(
+        optimizer, model(x(), True).mean()
+    )
+
+
+def a_gradient_is_differentiated() -> Steps:
+    model = mlp()
+    optimizer, weights = sgd(model), list(model.parameters())
+
+    def penalty() -> None:
+        loss = model(x()).square().mean()
+        slopes = torch.autograd.grad(loss, weights, create_graph=True)
+        fit(optimizer, loss + sum(slope.square().sum() for slope in slopes))
+
+    return lambda: fit(optimizer, model(x()).square().mean()), penalty
+
+
+def a_copy_is_trained() -> Steps:
+    model = Net()
+    optimizer, copies = sgd(model), list[tuple[Any, Any]]()
+
+    def copied() -> None:
+        if not copies:
+            twin = copy.deepcopy(model)
+            twin.depth = 2
+            copies.append((twin, sgd(twin)))
+        twin, own = copies[0]
+        fit(own, twin(x()).square().mean())
+
+    return lambda: fit(optimizer, model(x()).square().mean()), copied
+
+
+def outputs_are_kept_for_later_steps() -> Steps:
+    """Steps of another optimizer lie between the calls and their one backward."""
+    model, other = mlp(), nn.Linear(2, 2)
+    optimizer, kept = sgd(other), list[Any]()
+
+    def usual() -> None:
+        losses = [out.mean() for out in kept]
+        kept.clear()
+        sum(losses, model(x()).mean()).backward()
+        optimizer.step()
+
+    def keeps() -> None:
+        kept.append(model(x()))
+        optimizer.step()
+
+    return usual, keeps
+
+
+LOOPS = [
+    a_layer_is_frozen, one_weight_is_frozen_in_place_of_another, an_attribute_says_less_blocks,
+    a_part_is_exchanged_past_the_register, a_block_is_taken_out_and_put_back,
+    the_loss_gets_a_product_deep_down, a_graph_is_gone_through_twice, the_first_of_two_calls_is_used,
+    the_later_of_two_models_goes_first, a_target_without_gradients, parts_are_called_by_themselves,
+    another_batch_size_and_a_gradient_of_the_input, a_flag_is_true_in_place_of_one,
+    a_gradient_is_differentiated, a_copy_is_trained, outputs_are_kept_for_later_steps,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("loop", LOOPS, ids=lambda loop: loop.__name__)
+def test_each_step_is_what_the_counter_says(run: Run, loop: Callable[[], Steps]) -> None:
+    def counted(mark: Mark) -> None:
+        usual, other = loop()
+        for which in "A" + THEN:
+            usual() if which == "A" else other()
+            mark()
+
+    first, *then = steps_by_counter(counted)
+    with run.record():
+        usual, other = loop()
+        for which in "A" * ALIKE + THEN:
+            usual() if which == "A" else other()
+        del usual, other
+    assert run.flop == [first] * ALIKE + then
+    assert len(set(then)) > 1  # the other step costs another amount
+    assert run.process.notes == ()
+    assert {cost.bounds for cost in run.process.costs.values()} == {None}
+
+
+def test_a_settled_call_gets_no_hook_and_keeps_nothing_alive(run: Run) -> None:
+    """Else the loops above would prove nothing of the shorter way."""
+    model = Net()
+    optimizer = sgd(model)
+    with run.record():
+        for _ in range(ALIKE):
+            fit(optimizer, model(x()).square().mean())
+        given = x()
+        out = model(given)
+        left = [weakref.ref(given), weakref.ref(out)]
+        hooks = out._backward_hooks
+        fit(optimizer, out.square().mean())
+        del given, out
+        alive = [reference() is not None for reference in left]
+    assert hooks is None
+    assert alive == [False, False]
+    assert len(set(run.flop)) == 1
+
+
+def test_a_backward_that_breaks_off_is_no_whole_one(run: Run) -> None:
+    """A hook of the program raises behind the loss and before the model."""
+    model = mlp()
+    optimizer = sgd(model)
+
+    def raises(_slope: Any) -> None:
+        raise ValueError("breaks off")
+
+    with run.record():
+        for _ in range(ALIKE):
+            fit(optimizer, (model(x()) * 2).mean())
+        doubled = model(x()) * 2
+        doubled.register_hook(raises)
+        with pytest.raises(ValueError, match="breaks off"):
+            doubled.mean().backward()
+        optimizer.step()
+    *usual, last = run.process.steps()
+    costs = run.process.costs
+    assert {int(sum(costs[c].hardware_flop or 0 for c, _ in step.calls)) for step in usual} == {
+        5 * 512  # two products of 2·4·8·8 FLOP forward, two for the weights, one between them
+    }
+    bounds = [costs[c].bounds or (costs[c].hardware_flop,) * 2 for c, _ in last.calls]
+    assert sum(low for low, _ in bounds if low is not None) <= 2 * 512  # the forward alone
+    assert all(high is None or high >= 2 * 512 for _, high in bounds)
