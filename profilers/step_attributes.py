@@ -264,6 +264,10 @@ class Attributes:
         self.state = state
         return state
 
+    def _canonical(self, value: Any) -> Hashable:
+        """What stands for a value in a state's key; a part of the model is told from any other."""
+        return id(value) if isinstance(value, self._torch.nn.Module) else canonical(kept(value))
+
     def _same(self, content: Any) -> Any:
         """Modules of a class have the same names, and keep them once."""
         if type(content) is not frozenset:
