@@ -319,17 +319,12 @@ class Attributes:
 
     def refresh(self, module: Any) -> None:
         """Something was registered somewhere: look at everything anew if the model has other parts."""
-        parts = list(module.modules())
-        tables = [part.__dict__ for part in parts]
-        hooks = [hooks for _, hooks in tables_of(parts, self._hooked)]
-        watched = [hooks for _, hooks in self._hooks]
+        tables = [part.__dict__ for part in module.modules()]
         known = self._tables
         if (
             len(tables) != len(known)
             or len(self._moving) != self._moved
             or not all(map(is_, tables, known))
-            or len(hooks) != len(watched)
-            or not all(map(is_, hooks, watched))
         ):
             self._tables, self._moved = tables, len(self._moving)
             self.forget()
