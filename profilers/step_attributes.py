@@ -329,17 +329,9 @@ class Attributes:
             self.forget()
 
     def has_other_parts(self, module: Any) -> bool:
-        """Whether the model consists of other modules, or has other hooks, than when it was looked at."""
-        parts = list(module.modules())
-        tables = [part.__dict__ for part in parts]
-        hooks = [hooks for _, hooks in tables_of(parts, self._hooked)]
-        watched = [hooks for _, hooks in self._hooks]
-        return (
-            len(tables) != len(self._tables)
-            or len(hooks) != len(watched)
-            or not all(map(is_, tables, self._tables))
-            or not all(map(is_, hooks, watched))
-        )
+        """Whether the model consists of other modules than when it was looked at."""
+        tables = [part.__dict__ for part in module.modules()]
+        return len(tables) != len(self._tables) or not all(map(is_, tables, self._tables))
 
     def _idle(self, name: Name) -> bool:
         """Whether it is known to decide nothing."""

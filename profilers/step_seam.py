@@ -317,10 +317,16 @@ class Seam:
                 self.refresh(module)
             again = graph_task() != -1
             if again:
-                if self.serial < 0 or step_again.is_models_own(
+                first = self.serial < 0
+                if first and is_grad_enabled():
+                    return None  # recomputation inside a model that is counted as a whole
+                if step_again.is_models_own(
                     torch._C, module, observer.calls(), observer.modules.seams
                 ):
-                    return None  # recomputation inside a model that is counted as a whole
+                    return None  # likewise
+                if first:  # by a hook of the program's: nothing is known of it beforehand
+                    observer.unseen("a module that was first called inside of a backward")
+                    return None
             else:
                 if observer.compiled.stepped:
                     observer.stepped_in_graph()

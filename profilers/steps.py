@@ -361,6 +361,8 @@ class Observer:
             self._told.add(text)
             with suppress(Exception):  # there is nobody left to tell
                 self.listener.trouble(where, error)
+        if hasattr(error, "_flopledger_from_outside"):
+            raise error  # a handler of a signal raised it: a timeout of the program's, not ours
 
 
 class _Inside:

@@ -103,7 +103,7 @@ def test_a_model_that_ends_the_program_without_real_numbers(run: Run, rung: str)
     assert run.totals.steps == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGALRM])
 def test_an_interrupt_during_a_count_arrives_and_the_model_is_whole(
     run: Run, number: signal.Signals
 ) -> None:
@@ -113,10 +113,12 @@ def test_an_interrupt_during_a_count_arrives_and_the_model_is_whole(
         if weight.is_meta and next(first, False):
             os.kill(os.getpid(), number)
 
-    def ends(_number: int, _frame: Any) -> None:
-        sys.exit(7)
+    def ends(number: int, _frame: Any) -> None:
+        raise TimeoutError if number == signal.SIGALRM else SystemExit
 
-    expected = KeyboardInterrupt if number == signal.SIGINT else SystemExit
+    expected = {signal.SIGINT: KeyboardInterrupt, signal.SIGALRM: TimeoutError}.get(
+        number, SystemExit
+    )
     before = None if number == signal.SIGINT else signal.signal(number, ends)
     handler = signal.getsignal(number)
     model = Raising(odd)
