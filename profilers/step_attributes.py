@@ -176,6 +176,8 @@ class Attributes:
         self._forms: list[Any] = []
         self._still: list[Place] = []
         """Buffers, which are not compared until the program exchanges one."""
+        self._children: list[tuple[Any, str, Any]] = []
+        """Parts where their parents hold them; compared, and no part of a state, which would keep them."""
         self._containers: list[Any] = []
         self.sized: list[Any] = []
         """These, classes, dictionaries of hooks, and what says whether parts changed their class."""
@@ -234,6 +236,7 @@ class Attributes:
             tuple(map(_signed, values)),
             tuple(self._forms),
             tuple(map(len, self._containers)),
+            tuple((type(child), id(child)) for _, _, child in self._children),
             self._kinds.kinds,
             tuple((kind, name, code_of(value)) for kind, name, value in self._methods),
             tuple((place, *map(_hook_code, hooks.values())) for place, hooks in self._hooks),
@@ -263,10 +266,6 @@ class Attributes:
                 del self._states[next(iter(self._states))]
         self.state = state
         return state
-
-    def _canonical(self, value: Any) -> Hashable:
-        """What stands for a value in a state's key; a part of the model is told from any other."""
-        return id(value) if isinstance(value, self._torch.nn.Module) else canonical(kept(value))
 
     def _same(self, content: Any) -> Any:
         """Modules of a class have the same names, and keep them once."""
@@ -351,7 +350,7 @@ class Attributes:
             children = table.get("_modules")
             if children:
                 self._containers.append(children)
-                self.items += [(children, name, child) for name, child in children.items()]
+                self._children += [(children, name, child) for name, child in children.items()]
             kind = type(part)
             home = kind.__module__
             self._buffers(table.get("_buffers"))
@@ -384,6 +383,7 @@ class Attributes:
         tables = {kind: vars(kind) for kind, _, _ in self._methods}
         self.items = [
             *self._items,
+            *self._children,
             *((tables[kind], name, value) for kind, name, value in self._methods),
             *((hooks, key, hook) for _, hooks in self._hooks for key, hook in hooks.items()),
         ]

@@ -23,12 +23,15 @@ from torch.nn.modules.module import (
 )
 from torch.nn.utils import stateless
 
+from profilers.step_methods import HOOKS
 from profilers.step_seam import MOST_INSIDE, SEAM, Seam
 
 if TYPE_CHECKING:
     from profilers.steps import Observer
 
 Undo = Callable[[], None]
+HOOKING = ("register_forward_hook", "register_forward_pre_hook")
+"""By these a module gets hooks on its calls."""
 MAKING = ("__init__", "__setstate__")
 """By these an object comes to be, or comes back."""
 FREE = frozenset(
@@ -60,6 +63,8 @@ class Modules:
         self.seams: weakref.WeakSet[Seam] = weakref.WeakSet()
         self.moving: set[tuple[int, str]] = set()
         """Buffers that the program exchanged, by the id of what holds them, and their name."""
+        self.hooked: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+        """Where the program put hooks on parts of models that were called, by id."""
         self.parts: dict[int, weakref.ref[Any]] = {}
         """What models that were called consist of, by id."""
         self._pid = os.getpid()
@@ -214,6 +219,8 @@ class Modules:
             yield wrapped(torch.nn.Module, name, self._made)
         yield wrapped(torch.nn.Module, "compile", self._compiled)
         yield wrapped(torch.nn.Module, "_apply", self._converted)
+        for name in HOOKING:
+            yield wrapped(torch.nn.Module, name, self._hooked)
         yield _unseen_by_script()
         yield _exchanging(self._exchanged)
 
@@ -246,6 +253,19 @@ class Modules:
         """Parameters got another dtype or device in place (``model.half()``)."""
         if self._is_ours():
             self.observer.epoch += 1
+
+    def _hooked(self, module: Any) -> None:
+        """A part got a hook. The dictionary that holds it is compared from now on, also when it is empty."""
+        known = self.parts.get(id(module))
+        if is_dynamo_compiling() or known is None or known() is not module:
+            return
+        for name in HOOKS:
+            hooks = module.__dict__[name]
+            if hooks and id(hooks) not in self.hooked:
+                self.hooked[id(hooks)] = hooks
+                for seam in list(self.seams):
+                    if seam.attributes is not None:
+                        seam.attributes.forget()
 
     def _registered(self, module: Any, name: str, child: Any) -> None:
         if is_dynamo_compiling():

@@ -207,6 +207,7 @@ def watch(torch: Any, told: Told, ways: Ways) -> Callable[[], None]:
                 root = root_of(outputs, ways.added())
                 if LOOKING[0] or unlike or not whole or root not in _CLEAN:
                     if told.begins(outputs, whole):
+                        way = None  # to be looked at the next time, too
                         _CLEAN.discard(root)
                     elif len(_CLEAN) < MOST_ROOTS:
                         _CLEAN.add(root)

@@ -499,8 +499,9 @@ class Seam:
         for part in self.observer.modules.hidden(module):
             self.parameters += part.parameters()
         self.shapes = self.now()
+        modules = self.observer.modules
         if self.attributes is None:
-            self.attributes = Attributes(torch, self.observer.modules.moving)
+            self.attributes = Attributes(torch, modules.moving, modules.hooked)
         self.attributes.refresh(module)
         self.observer.modules.consists(module)
         self.states, self.inside = self.observer.modules.within(module)

@@ -5,8 +5,10 @@ Nothing in the model's own dictionaries changes then. Each step equals torch's o
 
 from __future__ import annotations
 
+import gc
 import os
 import types
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +18,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from profilers.step_methods import Kinds, methods_of  # noqa: E402
-from tests.recording.conftest import recorded_as_counted, sgd  # noqa: E402
+from tests.recording.conftest import recorded_as_counted, sgd, steps_by_counter  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -258,3 +260,76 @@ def test_parts_that_change_their_class_are_found_and_held_by_nobody() -> None:
     assert len(kinds) == 0
     del other, model
     assert len(kinds) == 1
+
+
+def hooked(put: Callable[[Any], Any], *, first: bool = False) -> Callable[[Mark], None]:
+    """A loop in whose later steps a hook is put for a while, and in which it is gone before the count."""
+
+    def loop(mark: Mark) -> None:
+        model, _ = model_of(once)
+        optimizer = sgd(model)
+        for step in range(8):
+            handles = [put(model)] if step in (3, 5, 6) or (first and not step) else []
+            model(torch.randn(4, WIDTH)).sum().backward()
+            for handle in handles:
+                handle.remove()
+            optimizer.step()
+            optimizer.zero_grad()
+            mark()
+
+    return loop
+
+
+HOOKED = {
+    "the whole's input": lambda m: m.register_forward_pre_hook(
+        lambda _, given: torch.cat(given * 2)
+    ),
+    "a part's output": lambda m: m[1].register_forward_hook(lambda _, given, out: given[0]),
+    "less of it": lambda m: m[0].register_forward_hook(lambda _, given, out: out[:1]),
+    "a plain layer": lambda m: m[0].layer.register_forward_hook(lambda _, given, out: out.detach()),
+}
+
+
+@pytest.mark.parametrize("name", HOOKED)
+@pytest.mark.parametrize("first", [False, True])
+def test_a_hook_put_in_mid_run_opens_both_ends_of_its_steps(
+    run: Run, name: str, first: bool
+) -> None:
+    loop = hooked(HOOKED[name], first=first)
+    expected = steps_by_counter(loop)
+    with run.record():
+        loop(lambda: None)
+    process = run.process
+    for number, (step, true) in enumerate(zip(process.steps(), expected, strict=True)):
+        ((cost, _),) = step.calls
+        told = process.costs[cost]
+        if number in (3, 5, 6) or (first and not number):
+            assert told.bounds == (0, None)
+        else:
+            assert (told.bounds, told.hardware_flop) == (None, true)
+
+
+def test_a_hook_that_looks_on_leaves_all_steps_exact_and_is_not_kept(run: Run) -> None:
+    class Kept:
+        """Of a hook."""
+
+    born: list[Any] = []
+
+    def put(model: Any) -> Any:
+        kept = Kept()
+        born.append(weakref.ref(kept))
+        seen = [kept]
+        return model[0].register_forward_hook(lambda _, given, out: seen.append(out))
+
+    loop = hooked(put)
+    expected = steps_by_counter(loop)
+    born.clear()
+    with run.record():
+        loop(lambda: assert_all_gone(born))
+    assert run.flop == expected
+    assert "cost-bounded" not in run.notes()
+
+
+def assert_all_gone(born: list[Any]) -> None:
+    gc.collect()
+    assert [ref() for ref in born[:-1]] == [None] * len(born[:-1])
