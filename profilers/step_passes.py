@@ -118,9 +118,9 @@ LOOKING = [False]
 """Whether somebody wants to see the graph before a pass that reaches everything."""
 MOST_ROOTS = 4096
 Root = tuple[Any, ...]
-_CLEAN: set[Root] = set()
-"""Ends of graphs that had no product of the program's own: how many nodes they got since the last call,
-their last node, and those that lead to it. Any other, as with a further term of the loss, is looked at."""
+_CLEAN: dict[Root, bool] = {}
+"""Ends of graphs: how many nodes they got since the last call, their last node, and those that lead to it;
+and whether none of them ever had a product of the program's own. All others are looked at each time."""
 _node = itemgetter(0)
 
 
@@ -205,12 +205,12 @@ def watch(torch: Any, told: Told, ways: Ways) -> Callable[[], None]:
                 if looking:
                     way = ways.look(outputs)
                 root = root_of(outputs, ways.added())
-                if LOOKING[0] or unlike or not whole or root not in _CLEAN:
-                    if told.begins(outputs, whole):
+                if LOOKING[0] or unlike or not whole or not _CLEAN.get(root):
+                    found = told.begins(outputs, whole)
+                    if found:
                         way = None  # to be looked at the next time, too
-                        _CLEAN.discard(root)
-                    elif len(_CLEAN) < MOST_ROOTS:
-                        _CLEAN.add(root)
+                    if len(_CLEAN) < MOST_ROOTS or root in _CLEAN:
+                        _CLEAN[root] = not found and _CLEAN.get(root, True)
             with suppress(Exception):
                 edges = [each for each in outputs if type(each) is GradientEdge]
                 if any(MARK not in each.node.metadata for each in edges):
