@@ -23,8 +23,9 @@ from torch.nn.modules.module import (
 )
 from torch.nn.utils import stateless
 
+from profilers.step_asked import SEAM
 from profilers.step_methods import HOOKS
-from profilers.step_seam import MOST_INSIDE, SEAM, Seam
+from profilers.step_seam import MOST_INSIDE, Seam
 
 if TYPE_CHECKING:
     from profilers.steps import Observer

@@ -19,33 +19,43 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import compiler as _compiler
-from torch import is_autocast_enabled, is_grad_enabled
-from torch._C import _current_graph_task_id as graph_task
-from torch._C import _get_dispatch_mode as _dispatch_mode
-from torch._C import _get_tracing_state as tracing_state
-from torch._C import _is_any_autocast_enabled as any_autocast
-from torch._C import _len_torch_dispatch_stack as modes
-from torch._C._autograd import _get_sequence_nr as sequence
+from torch import is_grad_enabled
 from torch._C._dynamo.eval_frame import (
     _FrameAction,
     _FrameExecStrategy,
     set_code_exec_strategy,
 )
-from torch._C._functorch import peek_interpreter_stack as interpreters
 from torch.autograd import forward_ad
 from torch.compiler import is_dynamo_compiling
 
 from profilers import step_again, step_passes
+from profilers.step_asked import (
+    ALONE,
+    ALONE_NAMED,
+    SEAM,
+    any_autocast,
+    cast_to,
+    graph_task,
+    held_by,
+    interpreters,
+    is_fake,
+    look_of,
+    modes,
+    sequence,
+    tracing_state,
+    transformed,
+)
 from profilers.step_attributes import Attributes
 from profilers.step_events import RAISED, STOPPED, SURE, Call, Kind
 from profilers.step_hooks import hook
 from profilers.step_outside import Span, mark_of
-from profilers.step_signature import MOST_OUTPUTS, PLAIN, Signer, text_of, tokens_of
+from profilers.step_settled import Lane, lane_of
+from profilers.step_signature import MOST_OUTPUTS, Signer, text_of, tokens_of
 
 if TYPE_CHECKING:
+    from profilers.step_settled import Lane
     from profilers.steps import Observer
 
-SEAM = "_compiled_call_impl"
 MOST_KINDS = 4096
 """Kinds of calls of one module that are remembered; the oldest are forgotten."""
 MOST_EVENTS = 1024
@@ -57,12 +67,9 @@ signer = Signer(torch.Tensor, torch.strided)
 _requires_grad = attrgetter("requires_grad")
 _plainly = torch._C.DisableTorchFunctionSubclass
 """Without it, torch asks a parameter's class, if that is none of its own, for its word."""
-_look = attrgetter("shape", "dtype", "requires_grad", "layout")
-_held = sys.getrefcount
 _ident = threading.get_ident
 _now = time.monotonic_ns
 _frame = sys._getframe
-_FAKE = torch._C._TorchDispatchModeKey.FAKE
 _strided = torch.strided
 _Tensor = torch.Tensor
 _looking = step_passes.LOOKING
@@ -74,31 +81,10 @@ class Shapes(tuple[Any, ...]):
     __slots__ = ()
 
 
-Lane = tuple[Any, ...]
-
-
 class Here(threading.local):
     """Whether this thread is inside of an outermost call, or of our own work."""
 
     depth = 0
-
-
-class _Held:
-    """Asks how many hold what stands before a module's call, where only the module does."""
-
-    def __call__(self, *_: Any, **__: Any) -> int:
-        return _held(self)
-
-
-def _held_by_one(**named: Any) -> int:
-    module = torch.nn.Identity()
-    module.__dict__[SEAM] = _Held()
-    return int(module(None, **named))
-
-
-ALONE, ALONE_NAMED = _held_by_one(), _held_by_one(named=None)
-"""References to a seam in its call, without and with named arguments, if no other module got a copy of
-its dictionary; such a one would be called in its place."""
 
 
 class Seam:
@@ -121,7 +107,7 @@ class Seam:
         self.alike = 0
         """So many calls in a row were of the same kind."""
         self.lane: Lane | None = None
-        """What a settled model's calls are compared with (``settle``)."""
+        """What a settled model's calls are compared with (profilers.step_settled)."""
         self.parameters: list[Any] = []
         self.plain = True
         """Whether all of them are of torch's own class."""
@@ -154,7 +140,7 @@ class Seam:
             # Inlined into somebody's graph: nothing of ours may be traced.
             return onwards(self.inner, self.module(), args, kwargs)
         lane = self.lane
-        if lane is None or _held(self) != (ALONE_NAMED if kwargs else ALONE):
+        if lane is None or held_by(self) != (ALONE_NAMED if kwargs else ALONE):
             return self.usual(args, kwargs)
         (
             kind, training, graded, cast, required, parameters, watched, state, items, sized, sizes,
@@ -170,7 +156,7 @@ class Seam:
                 value = args[place]
                 if (
                     type(value) is not type_
-                    or (_look(value) if type_ is _Tensor else value) != look
+                    or (look_of(value) if type_ is _Tensor else value) != look
                 ):
                     raise LookupError
                 place += 1
@@ -178,7 +164,7 @@ class Seam:
                 value = kwargs[name]
                 if (
                     type(value) is not type_
-                    or (_look(value) if type_ is _Tensor else value) != look
+                    or (look_of(value) if type_ is _Tensor else value) != look
                 ):
                     raise LookupError
             for holder, name, value in items:
@@ -194,7 +180,7 @@ class Seam:
                 and watched.state is state
                 and module.training is training
                 and is_grad_enabled() is graded
-                and (any_autocast() and self.cast()) == cast
+                and (any_autocast() and cast_to(self.device)) == cast
                 and len(args) == place
                 and len(kwargs) == len(named)
                 and interpreters() is None
@@ -250,11 +236,6 @@ class Seam:
         if module is None or type(module) is Seam:
             module = self.module()
         return self.run(module, args, kwargs)
-
-    def cast(self) -> Any:
-        """The precision to which products are cast, or False."""
-        device = self.device
-        return any_autocast() and is_autocast_enabled(device) and torch.get_autocast_dtype(device)
 
     def run(self, module: Any, args: Any, kwargs: Any) -> Any:
         """Call the module, and note the call if it is an outermost one."""
@@ -350,7 +331,7 @@ class Seam:
                 return None
             settled = kind.sure >= kind.trust and self.alike >= SURE and not (again or _looking[0])
             if settled and (self.lane is None or self.lane[0] is not kind):
-                self.lane = self.settle(kind, key, module, args, kwargs)
+                self.lane = lane_of(self, kind, module, args, kwargs)
             self.serial = observer.serial
             call: Call = (kind, [], _now(), again)
             if again and step_again.is_partial(torch._C):
@@ -389,7 +370,7 @@ class Seam:
         parts: list[Any] = [
             module.training,
             is_grad_enabled(),
-            self.cast(),
+            cast_to(self.device),
             required,
             self.shapes,
             state.token,
@@ -420,36 +401,6 @@ class Seam:
         except Exception as error:  # noqa: BLE001 - never into the program
             self.observer.trouble("a call's inputs", error)
             return span
-
-    def settle(self, kind: Kind, key: Any, module: Any, args: Any, kwargs: Any) -> Lane | None:
-        """What the calls of a kind are compared with from now on, if that is enough to know them by."""
-        if self.inner is not None or self.by_value or not self.plain or not kind.watched:
-            return None
-        if not all(
-            type(value) is _Tensor or type(value) in PLAIN for value in (*args, *kwargs.values())
-        ):
-            return None
-        looks = [(type(v), _look(v) if type(v) is _Tensor else v) for v in args]
-        named = [(n, type(v), _look(v) if type(v) is _Tensor else v) for n, v in kwargs.items()]
-        watched = self.attributes
-        return (
-            kind,
-            module.training,
-            key[1],
-            key[2],
-            key[3],
-            self.parameters,
-            watched,
-            watched.state,
-            watched.items,
-            watched.sized,
-            watched.sizes,
-            looks,
-            named,
-            list(zip(self.states, self.inside, strict=True)),
-            self.observer.busy,
-            self.observer.ways.waiting,
-        )
 
     def leave(self, call: Call, out: Any, mark: Span, span: Span) -> None:
         """The call is over; watch whether a backward comes."""
@@ -537,16 +488,6 @@ class Seam:
             self.observer.fresh = True
             self.observer.listener.new_kind(kind, module, args, kwargs)
         return kind
-
-
-def transformed() -> bool:
-    """Whether a function transform is active, under which gradients do not show."""
-    return interpreters() is not None or forward_ad._current_level >= 0
-
-
-def is_fake() -> bool:
-    """Whether whatever is computed has no values."""
-    return modes() and _dispatch_mode(_FAKE) is not None
 
 
 def onwards(inner: Any, module: Any, args: Any, kwargs: Any) -> Any:

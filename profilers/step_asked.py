@@ -1,0 +1,75 @@
+"""What torch is asked at each call of a model: nothing that reads a device, or that a tracer sees."""
+
+from __future__ import annotations
+
+import sys
+from operator import attrgetter
+from typing import Any
+
+import torch
+from torch import is_autocast_enabled
+from torch._C import _current_graph_task_id as graph_task
+from torch._C import _get_dispatch_mode as _dispatch_mode
+from torch._C import _get_tracing_state as tracing_state
+from torch._C import _is_any_autocast_enabled as any_autocast
+from torch._C import _len_torch_dispatch_stack as modes
+from torch._C._autograd import _get_sequence_nr as sequence
+from torch._C._functorch import peek_interpreter_stack as interpreters
+from torch.autograd import forward_ad
+
+__all__ = [
+    "ALONE",
+    "ALONE_NAMED",
+    "SEAM",
+    "any_autocast",
+    "cast_to",
+    "graph_task",
+    "held_by",
+    "interpreters",
+    "is_fake",
+    "look_of",
+    "modes",
+    "sequence",
+    "tracing_state",
+    "transformed",
+]
+
+SEAM = "_compiled_call_impl"
+"""The entry of a module's dictionary that torch asks before it calls the module (design/071)."""
+
+look_of = attrgetter("shape", "dtype", "requires_grad", "layout")
+held_by = sys.getrefcount
+_FAKE = torch._C._TorchDispatchModeKey.FAKE
+
+
+def cast_to(device: str) -> Any:
+    """The precision to which products on a type of device are cast, or False."""
+    return any_autocast() and is_autocast_enabled(device) and torch.get_autocast_dtype(device)
+
+
+def transformed() -> bool:
+    """Whether a function transform is active, under which gradients do not show."""
+    return interpreters() is not None or forward_ad._current_level >= 0
+
+
+def is_fake() -> bool:
+    """Whether whatever is computed has no values."""
+    return modes() and _dispatch_mode(_FAKE) is not None
+
+
+class _Held:
+    """Asks how many hold what stands before a module's call, where only the module does."""
+
+    def __call__(self, *_: Any, **__: Any) -> int:
+        return held_by(self)
+
+
+def _held_by_one(**named: Any) -> int:
+    module = torch.nn.Identity()
+    module.__dict__[SEAM] = _Held()
+    return int(module(None, **named))
+
+
+ALONE, ALONE_NAMED = _held_by_one(), _held_by_one(named=None)
+"""References to a seam in its call, without and with named arguments, if no other module got a copy of
+its dictionary; such a one would be called in its place."""
