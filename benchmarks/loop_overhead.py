@@ -137,21 +137,23 @@ def interval(ratios: list[float]) -> tuple[float, float]:
 def switched(one: Loop, rounds: int, steps: int = 12) -> tuple[float, list[float]]:
     """The recorder on and off in turn within one recording, every few steps.
 
-    Finer than blocks with their own beginning and end, so a busy machine's weather matters less;
-    what stays on in the other turn is one attribute's test. Microseconds of a step, and ratios.
+    Finer than blocks with their own beginning and end, so a busy machine's weather matters less.
+    Microseconds of a step, and ratios.
     """
+    from loop_parts import Switch
+
     extra, ratios = [], []
-    with tempfile.TemporaryDirectory() as folder, flopledger.record(folder, sampler=False) as run:
-        block_of(one.step, 4 * WARM)
-        observer = run._recorder.observer
+    with tempfile.TemporaryDirectory() as folder, flopledger.record(folder, sampler=False):
+        block_of(one.step, 6 * WARM)
+        switch = Switch(one.model)
         for place in range(rounds):
             medians = {}
             for on in (True, False) if place % 2 else (False, True):
-                observer.watching = on
+                switch.turn(on=on)
                 medians[on] = statistics.median([block_of(one.step, 1) for _ in range(steps)][2:])
             extra.append(1e6 * (medians[True] - medians[False]))
             ratios.append(medians[True] / medians[False])
-        observer.watching = True
+        switch.turn(on=True)
     return statistics.median(extra), ratios
 
 
@@ -160,7 +162,7 @@ def own_cost(quick: bool) -> list[str]:
     from loop_parts import alternating, parts
 
     lines = [
-        "| loop | plain step | call | optimizer's hook | gradient's hook | folding and writing "
+        "| loop | plain step | call | optimizer's hook | backward's beginning | folding and writing "
         "| together | of the step | processor time on / off, median |",
         "|---|---|---|---|---|---|---|---|---|",
     ]

@@ -21,9 +21,30 @@ from torch import nn
 from torch.optim import optimizer as optimizers
 
 import flopledger
-from profilers.step_seam import hook
+from profilers.step_asked import SEAM
+from profilers.step_ways import Ways
 
 now = time.perf_counter_ns
+
+
+class Switch:
+    """Takes a recorder's hooks out of a loop, and puts them back: off is a loop that nobody records."""
+
+    def __init__(self, model: Any) -> None:
+        tables = [module.__dict__ for module in model.modules()]
+        self._seams = [(table, table[SEAM]) for table in tables if SEAM in table]
+        self._hooks = dict(optimizers._global_optimizer_post_hooks)
+        self._engine = torch.autograd._engine_run_backward
+
+    def turn(self, *, on: bool) -> None:
+        """Have the steps from now on recorded or not."""
+        for table, seam in self._seams:
+            table[SEAM] = seam if on else None
+        optimizers._global_optimizer_post_hooks.clear()
+        if on:
+            optimizers._global_optimizer_post_hooks.update(self._hooks)
+        plain = torch.autograd.graph._engine_run_backward
+        torch.autograd._engine_run_backward = self._engine if on else plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +55,7 @@ class Parts:
     """Before and after the model's forward."""
     optimizer: float
     gradient: float
+    """Where the backward begins: whether it goes the known way to the call."""
     folding: float
     """Making steps of the notes and writing them: processor time of all of it, divided by the steps."""
     plain: float
@@ -71,7 +93,17 @@ def parts(one: Any, steps: int) -> Parts:
     call: dict[bool, list[int]] = {True: [], False: []}
     whole: list[int] = []
     hooks: list[int] = []
+    ways: list[int] = []
     folds = [0]
+    reached = Ways.reached
+
+    def clocked(*args: Any) -> bool:
+        begun = now()
+        found = reached(*args)
+        ways.append(now() - begun)
+        return found
+
+    Ways.reached = clocked  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory() as folder, flopledger.record(folder, sampler=False) as run:
         observer = run._recorder.observer
         for _ in range(30):
@@ -79,41 +111,37 @@ def parts(one: Any, steps: int) -> Parts:
         _clocked_hook(hooks)
         _clocked_folds(observer, folds)
         recorded = 0
+        switch = Switch(one.model)
         for place in range(steps // 10):
             for on in (True, False) if place % 2 else (False, True):
-                _one_by_one(one, watch, observer, call[on], whole, on=on)
+                switch.turn(on=on)
+                _ten(one, watch, call[on], None if on else whole)
                 recorded += 10 * on
-        observer.watching = True
+        switch.turn(on=True)
         observer.fold()
+    Ways.reached = reached  # type: ignore[method-assign]
     del one.model.__dict__["_call_impl"]
     middle = statistics.median
     clock = middle([-(now() - now()) for _ in range(1000)])
     return Parts(
         call=(middle(call[True]) - middle(call[False])) / 1e3,
         optimizer=(middle(hooks) - clock) / 1e3,
-        gradient=_gradient_us(),
+        gradient=(middle(ways) - clock) / 1e3,
         folding=folds[0] / 1e3 / recorded,
         plain=middle(whole) / 1e3,
     )
 
 
-def _one_by_one(
-    one: Any, watch: _Stopwatch, observer: Any, call: list[int], whole: list[int], *, on: bool
-) -> None:
-    """Ten steps with the recorder on, or ten without its seam."""
-    observer.watching = on
-    state, seam = one.model.__dict__, one.model.__dict__["_compiled_call_impl"]
-    if not on:
-        del state["_compiled_call_impl"]
+def _ten(one: Any, watch: _Stopwatch, call: list[int], whole: list[int] | None) -> None:
+    """Ten steps; without a recorder the whole steps are timed, too."""
     for _ in range(10):
         begun = now()
         loss = _forward(one, watch, call)
         loss.backward()
         one.optimizer.step()
         one.optimizer.zero_grad()
-        if not on:
+        if whole is not None:
             whole.append(now() - begun)
-    state["_compiled_call_impl"] = seam
 
 
 def _forward(one: Any, watch: _Stopwatch, call: list[int]) -> Any:
@@ -149,40 +177,26 @@ def _clocked_folds(observer: Any, sum_ns: list[int]) -> None:
     observer.fold = clocked
 
 
-def _gradient_us(times: int = 3000) -> float:
-    """What making and running the hook on one output adds, in microseconds."""
-    x = torch.ones(1, requires_grad=True)
-    found: dict[bool, list[int]] = {True: [], False: []}
-    for place in range(2 * times):
-        begun = now()
-        out = x * 2
-        if place % 2:
-            hook(out, [], 0)
-        out.backward()
-        found[bool(place % 2)].append(now() - begun)
-    return (statistics.median(found[True]) - statistics.median(found[False])) / 1e3
-
-
 def alternating(one: Any, seconds: float) -> list[float]:
     """Ratios of the thread's processor time, recorder on over off, for neighbouring steps."""
     ratios = []
-    with tempfile.TemporaryDirectory() as folder, flopledger.record(folder, sampler=False) as run:
-        for _ in range(4):
+    with tempfile.TemporaryDirectory() as folder, flopledger.record(folder, sampler=False):
+        for _ in range(30):
             one.step()
-        observer = run._recorder.observer
+        switch = Switch(one.model)
         until = time.monotonic() + seconds
         place = 0
         while time.monotonic() < until or place < 4:
             spent: dict[bool, int] = {True: 0, False: 0}
             order = (True, False, False, True) if place % 2 else (False, True, True, False)
             for on in order:
-                observer.watching = on
+                switch.turn(on=on)
                 begun = time.thread_time_ns()
                 one.step()
                 spent[on] += time.thread_time_ns() - begun
             ratios.append(spent[True] / spent[False])
             place += 1
-        observer.watching = True
+        switch.turn(on=True)
     return ratios
 
 
@@ -223,6 +237,8 @@ def hot_us(one: Any, calls: int, rounds: int, steps: int = 20) -> tuple[float, f
                     hook_(one.optimizer, (), {})
             return (time.thread_time_ns() - begun) / 1e3 / steps
 
+        for _ in range(3):  # the empty forward is another one: settled anew
+            block(on=True)
         found: dict[bool, list[float]] = {True: [], False: []}
         for _ in range(rounds):
             found[True].append(block(on=True))
