@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +31,29 @@ def seeded() -> Iterator[None]:
     torch.manual_seed(0)
     yield
     torch.set_num_threads(threads)
+
+
+OWN = "FLOPLEDGER_TEST_ALONE"
+
+
+def in_its_own_interpreter(test: Callable[..., None]) -> Callable[..., None]:
+    """Run a test where no other one ran before: what others leave in a process may take the longer way."""
+
+    @functools.wraps(test)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        if OWN in os.environ:
+            test(*args, **kwargs)
+            return
+        node = os.environ["PYTEST_CURRENT_TEST"].rpartition(" ")[0]
+        environ = {key: value for key, value in os.environ.items() if "PYTEST" not in key}
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", node],
+            cwd=Path(__file__).parents[2], env={**environ, OWN: "1"}, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout[-3000:]
+
+    return wrapped
 
 
 @pytest.fixture

@@ -26,6 +26,14 @@ ONE = 512
 """One product of a layer of 8 x 8 on 4 rows: 2·4·8·8 FLOP."""
 
 
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """A shell's job in the background inherits an interrupt that is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Own(BaseException):
     """Somebody's own way out."""
 

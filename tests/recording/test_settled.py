@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
-from tests.recording.conftest import mlp, sgd, steps_by_counter  # noqa: E402
+from tests.recording.conftest import in_its_own_interpreter, mlp, sgd, steps_by_counter  # noqa: E402
 
 if TYPE_CHECKING:
     from tests.recording.conftest import Mark, Run
@@ -298,6 +298,7 @@ def test_each_step_is_what_the_counter_says(run: Run, loop: Callable[[], Steps])
     assert {cost.bounds for cost in run.process.costs.values()} == {None}
 
 
+@in_its_own_interpreter
 def test_a_settled_call_gets_no_hook_and_keeps_nothing_alive(run: Run) -> None:
     """Else the loops above would prove nothing of the shorter way."""
     model = Net()
