@@ -205,7 +205,9 @@ def test_a_child_without_torch_pays_less_than_two_milliseconds(run_dir, tmp_path
     plain = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     watched = environment(plain, run_dir)
     least = {"plain": 9.0, "watched": 9.0}
-    for _ in range(40):
+    for turn in range(200):
+        if turn > 40 and least["watched"] - least["plain"] < 0.002:
+            break  # a busy machine takes longer to show the least
         for name, env in (("plain", plain), ("watched", watched)):
             least[name] = min(least[name], _seconds(env))
     assert least["watched"] - least["plain"] < 0.002
