@@ -109,7 +109,7 @@ def _collect_function(function: Any, roots: list[Any], seen: set[int], depth: in
                 roots.append(cell)
             else:
                 _collect(cell.cell_contents, roots, seen, depth - 1)
-    for name in sorted(_names(function.__code__, 4)):
+    for name in sorted(names_in(function.__code__, 4)):
         item = function.__globals__.get(name)
         if _is_held(item):
             roots.append((function.__globals__, name))
@@ -117,12 +117,12 @@ def _collect_function(function: Any, roots: list[Any], seen: set[int], depth: in
             _collect(item, roots, seen, depth - 1)
 
 
-def _names(code: types.CodeType, depth: int) -> set[str]:
+def names_in(code: types.CodeType, depth: int) -> set[str]:
     """Global names that a function uses, in its comprehensions and inner functions too."""
     names = set(code.co_names)
     for constant in code.co_consts if depth else ():
         if isinstance(constant, types.CodeType):
-            names |= _names(constant, depth - 1)
+            names |= names_in(constant, depth - 1)
     return names
 
 

@@ -31,7 +31,7 @@ from typing import Any
 import torch
 
 from flopcount.errors import CountError
-from flopcount.exchange import MODULE_KEYS
+from flopcount.exchange import MODULE_KEYS, names_in
 from flopcount.helpers import PLAIN
 from flopcount.live_model import LIBRARIES
 
@@ -200,7 +200,7 @@ class Kept:
         if (function.__module__ or "").partition(".")[0] in LEFT:
             return
         world = function.__globals__
-        for name in _names(function.__code__, 3):
+        for name in sorted(names_in(function.__code__, 4)):
             if name in world:
                 self._name(world, name, depth)
         for cell in function.__closure__ or ():
@@ -223,14 +223,6 @@ class Kept:
         for undo in (*self._values, *(self._containers if alone else ())):
             with suppress(Exception):  # an object of the program's may refuse in any way
                 undo()
-
-
-def _names(code: types.CodeType, depth: int) -> set[str]:
-    names = set(code.co_names)
-    for constant in code.co_consts if depth else ():
-        if isinstance(constant, types.CodeType):
-            names |= _names(constant, depth - 1)
-    return names
 
 
 def _reset(generator: torch.Generator, state: torch.Tensor) -> None:

@@ -95,9 +95,8 @@ class Recorder:
 
     def _stop(self, reason: str) -> None:
         self._heartbeat.stop()
-        seams = list(
-            self.observer.modules.seams
-        )  # what they know of their models is still asked for
+        # What they know of their models is still asked for.
+        seams = list(self.observer.modules.seams)
         try:
             self.observer.stop()
         except Exception as error:  # noqa: BLE001 - never into the program
