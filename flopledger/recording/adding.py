@@ -63,7 +63,8 @@ def totals(processes: Iterable[ProcessSteps]) -> RunTotals:
         for what, work in tally.spans.items():
             spans.setdefault(what, Sum()).update(work)
     steps = [_union(executed(t.process) for a in group for t in a) for group in groups]
-    whole = not any(missing_ranks(training) for training in found)
+    given_up = any(note.code == "steps-lost" for process in kept for note in process.notes)
+    whole = not (given_up or any(missing_ranks(training) for training in found))
     stand = sum(ranges.size for ranges in steps)
     if not (whole and stand):  # no step is not a training of 0 FLOP
         counted.open_end()
