@@ -9,6 +9,7 @@ from typing import TypeVar
 from flopledger.recording.attempts import (
     Training,
     executed,
+    goes_on_after,
     last_activity,
     lost,
     missing_ranks,
@@ -250,7 +251,7 @@ def _attempt(tallies: list[Tally]) -> AttemptTotals:
     processes = [tally.process for tally in tallies]
     done = _union(executed(process) for process in processes)
     ends = list(done)
-    resumes = [r.step for p in processes for r in p.resumes[:1] if r.step > 0]
+    resumes = [step for process in processes if (step := goes_on_after(process)) > 0]
     counted, redone = Sum(), Sum()
     for tally in tallies:
         counted.update(tally.counted)

@@ -28,8 +28,6 @@ MOST_STEPS = 512
 """Steps in one block."""
 MOST_WAITING = 100_000
 """Steps, and lines, that wait for a disk that refuses."""
-FIRST_LINES = 100
-"""Of the lines that wait, these are never given up: devices, and where a resumed run goes on."""
 GONE = (errno.ENOENT, errno.ESTALE)
 """What the disk says of a ledger that was removed, or in whose place lies another file."""
 
@@ -97,6 +95,7 @@ class Book:
         self._following = 1
         """The number after the last of them."""
         self._devices: list[Entry] = []
+        self._heads: list[Entry] = []
         self._unpriced: list[Calls] = []
         """Calls that were taken since costs were looked for."""
         self._rows: list[Row] = []
@@ -128,6 +127,16 @@ class Book:
         self._unpriced.append(row.calls)
         self.steps += row.steps
         self._waiting += row.steps
+
+    def shift(self, by: int) -> None:
+        """Give the steps that wait greater numbers."""
+        with self._lock:
+            for row in self._rows:
+                row.number += by
+
+    def head(self, entry: Entry) -> None:
+        """Take a line that a reader needs before the steps that wait."""
+        self._heads.append(entry)
 
     def line(self, entry: Entry, calls: Calls = ()) -> None:
         """Take a line that is no step, and the calls in it."""
@@ -170,7 +179,7 @@ class Book:
             while self._waiting > MOST_WAITING:
                 self.lost += self._rows[0].steps
                 self._waiting -= self._rows.pop(0).steps
-            del self._lines[FIRST_LINES:-MOST_WAITING]
+            del self._lines[:-MOST_WAITING]
             del self._losses[:-MOST_WAITING]
 
     def _written(self, settle: Settle | None, keep: int) -> bool:
@@ -189,6 +198,9 @@ class Book:
             text = f"{self.lost} steps are lost ({self.refusal}): no figure holds them"
             ledger.note("steps-lost", "error", text)
             self.lost = 0
+        while self._heads:
+            self._heads[0](ledger)
+            del self._heads[0]
         while rows := self._block(self._waiting - keep, settle):
             try:
                 self._write(ledger, rows)
@@ -217,10 +229,8 @@ class Book:
         self.lost += self._kept
         self._kept = 0
         following = self._rows[0].number if self._rows else self._following
-        self._lines[:0] = [
-            (lambda ledger: ledger.resume(following - 1, "removed"), ()),
-            *((entry, ()) for entry in self._devices),
-        ]
+        goes_on: Entry = lambda ledger: ledger.resume(following - 1, "removed")  # noqa: E731
+        self._heads[:0] = [goes_on, *self._devices]
 
     @property
     def withheld(self) -> int:
@@ -308,7 +318,7 @@ class Book:
             )
 
         self._devices.append(write)
-        self.line(write)
+        self.head(write)
 
     def seal(self, reason: str, settle: Settle) -> None:
         """Write everything and close the ledger."""

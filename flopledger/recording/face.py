@@ -177,7 +177,7 @@ class Recording:
     def resume(self, step: int) -> None:
         """Say that this process continues after ``step``, e.g. from a checkpoint."""
         if self.active and self._recorder is not None:
-            self._recorder.resume(step, "explicit")
+            self._recorder.resume(step)
 
     def count(
         self, function: Callable[..., Any], *args: Any, backward: bool = True, **kwargs: Any

@@ -179,6 +179,31 @@ def test_resume_is_explicit_or_read_from_the_optimizer(run: Run, tmp_path: Path)
     assert [step.number for step in other.process.steps()] == [101, 102]
 
 
+@pytest.mark.parametrize(("turns", "before"), [(0, 4), (1, 8), (3, 16)])
+def test_where_several_optimizers_go_on(run: Run, tmp_path: Path, turns: int, before: int) -> None:
+    """Four rounds: optimizers that step together make 4 steps, taking turns 4 x (1 + turns)."""
+    first, second = mlp(), mlp()
+    optimizers = [torch.optim.Adam(model.parameters()) for model in (first, second)]
+
+    def rounds(count: int) -> None:
+        for _ in range(count):
+            if turns:
+                train(first, optimizers[0], turns)
+                train(second, optimizers[1])
+            else:
+                (first(batch()).sum() + second(batch()).sum()).backward()
+                for optimizer in optimizers:
+                    optimizer.step()
+
+    with run.record():
+        rounds(4)
+    assert [step.number for step in run.process.steps()][-1] == before
+    again = Run(tmp_path / "again")
+    with again.record():
+        rounds(1)
+    assert next(again.process.steps()).number == before + 1
+
+
 def test_starting_and_stopping_by_hand(run: Run) -> None:
     model = mlp()
     optimizer = sgd(model)
