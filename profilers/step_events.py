@@ -292,4 +292,4 @@ class Listener(Protocol):
         """The observer failed; the program did not notice."""
 
     def resumed(self, step: int) -> None:
-        """An optimizer's own state says that it stepped before."""
+        """The state of an optimizer that is new here says that it stepped before."""

@@ -318,9 +318,9 @@ class Observer:
         return name
 
     def _resumed(self, optimizer: Any) -> None:
-        """Tell how often the first optimizer had stepped before."""
+        """Tell how often an optimizer that is new here had stepped before."""
         before = _steps_before(optimizer)
-        if before and self.optimizers.number == 1:
+        if before:
             self.listener.resumed(before)
 
     # ------------------------------------------------------------ replay
