@@ -5,13 +5,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from flopledger.facts import Finding
-from flopledger.logs import limits, record_copies, run_records, telemetry
+from flopledger.logs import limits, record_copies, run_records
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import Evidence, EvidenceError, EvidenceFile, Source
 from flopledger.logs.notes import Notes
 from flopledger.logs.packed import SUFFIXES
 from flopledger.logs.reader import Reader
 from flopledger.logs.readers import READERS
+from flopledger.logs.telemetry_files import is_telemetry
 
 #: What a fault of a reader on hostile content looks like. One bad file must not end an audit.
 _UNEXPECTED = (ValueError, LookupError, TypeError, ArithmeticError, AttributeError, RecursionError)
@@ -77,7 +78,7 @@ def read(files: Sequence[EvidenceFile]) -> Evidence:
             and damage is None
             and document.size_bytes > 0
             and document.is_plain
-            and telemetry.is_telemetry(document)
+            and is_telemetry(document)
         )
         digest = document.sha256()
         copied = _copied(digest, sources) if reader is not None or recorded else None
