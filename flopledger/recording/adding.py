@@ -47,6 +47,7 @@ class Tally:
     tokens_known: Ranges = field(default_factory=Ranges)
     """Numbers of the steps that stand and whose tokens are known."""
     samples: Fraction = field(default_factory=Fraction)
+    samples_known: Ranges = field(default_factory=Ranges)
 
 
 def totals(processes: Iterable[ProcessSteps]) -> RunTotals:
