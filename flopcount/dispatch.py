@@ -34,7 +34,7 @@ from flopcount.repeated_ops import RepeatedOps
 from flopcount.rules import is_mutable, parameters_of, resolve
 from flopcount.scopes import Scope, Watch, seeing_engines
 from flopcount.tensors import elements, shape_text, tensors
-from flopcount.torch_counter import flop_registry
+from flopcount.torch_counter import charge_of
 from flopcount.written_attention import BATCHED, WrittenAttention
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
     """Writes each op into the ledger of a :class:`Watch`."""
 
     supports_higher_order_operators = True
+    charges = True
+    """Whether it notes what torch's own counter charges."""
 
     def __init__(self, watch: Watch, known: KnownValues) -> None:
         super().__init__()
@@ -188,9 +190,8 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         cost = on_all(evaluate(rule.name, args, kwargs, out, parameters, needs), self._ranks)
         first = next(tensors((args, kwargs)), None)
         dtype = cost.dtype or (dtype_name(first.dtype) if first is not None else "unknown")
-        theirs = flop_registry.get(func._overloadpacket)
-        charged = theirs(*args, **kwargs, out_val=out) if theirs is not None else 0
-        tally = self.record(rule.op, dtype, phase, scope, cost, int(charged) * self._ranks)
+        theirs = charge_of(func._overloadpacket, args, kwargs, out) if self.charges else 0
+        tally = self.record(rule.op, dtype, phase, scope, cost, theirs * self._ranks)
         if cost.ahead:
             later: Phase = "backward" if phase == "forward" else phase
             self.record(rule.op, dtype, later, scope, Cost(cost.ahead))
