@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -28,7 +29,14 @@ from flopcount.live_capture import LiveCall, tensors_within, without_storage
 from flopcount.live_model import as_it_was
 from flopcount.live_passes import Chain, Wanted, run_pass
 from flopcount.live_signals import arrived, let_through
-from flopcount.live_watch import FAR, LiveWatch, OptimizerInsideError, follow_data, watching
+from flopcount.live_watch import (
+    FAR,
+    LiveWatch,
+    OptimizerInsideError,
+    ThreadInsideError,
+    follow_data,
+    watching,
+)
 from flopcount.parallel import unwrap
 from flopcount.shared_layers import Sharing
 from flopcount.summary import summarise
@@ -67,12 +75,14 @@ def climb(
         if rung == "cpu" and (not real or _is_distributed()):
             continue
         try:
-            with _undisturbed(seed), kept_beside(call.model):
+            with _undisturbed(seed), _no_threads():
                 # In a context of its own: what a forward sets in context variables stays there.
                 own = copy_context()
                 ledger = own.run(_on, rung, call, targets, deadline, wanted, answers)
         except (StepError, FlopcountError, MemoryError) as failure:
-            if isinstance(getattr(failure, "error", None), OptimizerInsideError):
+            if isinstance(
+                getattr(failure, "error", None), OptimizerInsideError | ThreadInsideError
+            ):
                 raise CountError(f"{_said(failure)}; what it does cannot be run again") from None
             failures.append(f"{rung}: {_said(failure)}")
             if time.monotonic() > deadline:
@@ -95,7 +105,10 @@ def _on(
 ) -> Ledger:
     def traced(doubles: Doubles, *, share: bool = False, most_flop: int | None = None) -> Ledger:
         doubles.known.answers = answers
-        return _trace(call, targets, doubles, deadline, wanted, share=share, most_flop=most_flop)
+        with kept_beside(call.model):
+            return _trace(
+                call, targets, doubles, deadline, wanted, share=share, most_flop=most_flop
+            )
 
     if rung == "fake":
         return traced(FakeDoubles(KnownValues()))
@@ -203,6 +216,24 @@ def _undisturbed(seed: int | None) -> Iterator[None]:
         random.setstate(state)
         if numpy is not None:
             numpy.random.set_state(legacy)
+
+
+@contextmanager
+def _no_threads() -> Iterator[None]:
+    """Have this thread start no other: what that does, on the run's own weights, would happen twice."""
+    original, here = threading.Thread.start, threading.get_ident()
+
+    def start(self: threading.Thread) -> None:
+        if threading.get_ident() == here:
+            raise ThreadInsideError(f"the model starts a thread ({self.name})")
+        original(self)
+
+    threading.Thread.start = start  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        if threading.Thread.start is start:
+            threading.Thread.start = original  # type: ignore[method-assign]
 
 
 def _is_distributed() -> bool:
