@@ -25,7 +25,7 @@ from flopcount.exchange import convert_inputs, doubled
 from flopcount.known_values import KnownValues
 from flopcount.layer_numbers import SharingRefusedError
 from flopcount.live_beside import kept_beside
-from flopcount.live_capture import LiveCall, tensors_within, without_storage
+from flopcount.live_capture import SMALL, LiveCall, tensors_within, without_storage
 from flopcount.live_model import as_it_was
 from flopcount.live_passes import Chain, Wanted, run_pass
 from flopcount.live_signals import arrived, let_through
@@ -154,6 +154,7 @@ def _trace(
             # A cache among the inputs is written to by each trace: each gets its own.
             given = without_storage((call.args, call.kwargs))
             inputs, named = convert_inputs(given, doubles)
+            unconverted = any(map(_is_real, tensors_within((inputs, named))))
             if isinstance(doubles, CpuDoubles):
                 watch.on_numbers = True
                 follow_data([*model.parameters(), *tensors_within((inputs, named))])
@@ -181,9 +182,18 @@ def _trace(
         sharing.settle()
     watch.ledger.local = watch.local if watch.has_shards else None
     own = {_place(item) for item in tensors_within(given)}
-    if isinstance(doubles, CpuDoubles) or any(_place(item) in own for item in doubles.known.read):
+    if (
+        unconverted  # its numbers are read without a question
+        or isinstance(doubles, CpuDoubles)
+        or any(_place(item) in own for item in doubles.known.read)
+    ):
         watch.ledger.remarks.append(READS)
     return watch.ledger
+
+
+def _is_real(tensor: Any) -> bool:
+    """Whether a tensor has numbers, as one in a closure keeps them."""
+    return type(tensor) is torch.Tensor and not tensor.is_meta and tensor.numel() <= SMALL
 
 
 def _place(tensor: Any) -> int:
