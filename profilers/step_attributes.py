@@ -8,13 +8,14 @@ identity; only where one differs is looked closer. No torch is imported here.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Container, Hashable, Iterator, Mapping, Set
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager, suppress
 from functools import partial
 from operator import is_
 from types import FunctionType, ModuleType
 from typing import Any
 
+from profilers.step_functions import WORK
 from profilers.step_methods import (
     Kinds,
     code_of,
@@ -375,9 +376,20 @@ class Attributes:
         for _, _, value in self._methods:
             for function in functions_of(value):
                 self._look_into(function)
+        self._products(called)
         self._hooks = tables_of(parts, self._hooked)
         self.kinds = Kinds(parts)
         self._finish()
+
+    def _products(self, called: Iterable[type]) -> None:
+        """torch's own functions of products that the code names: a program may replace ``F.linear``."""
+        functions = [each for _, _, value in self._methods for each in functions_of(value)]
+        for kind in called:
+            functions += [each for each in vars(kind).values() if isinstance(each, FunctionType)]
+        names = {name for each in functions for name in names_of(each.__code__)}
+        for module in (self._torch, self._torch.nn.functional):
+            for name in sorted(names & WORK & vars(module).keys()):
+                self._global(vars(module), name, functions[0])
 
     def _finish(self) -> None:
         """Everything was found: have it compared."""

@@ -277,7 +277,9 @@ class Seam:
         if call is not None:
             mark = span = (first, sequence(), id(self))
             observer.spans.append(span)
-            observer.ways.end = span[1]
+            ways = observer.ways
+            ways.between += first - ways.end
+            ways.end = span[1]
             if _looking[0]:
                 mark = self.mark(span, args, kwargs)
             self.leave(call, out, mark, span)
@@ -403,6 +405,7 @@ class Seam:
         observer = self.observer
         try:
             if kind.watched:
+                observer.ways.newest = fired
                 if type(out) is _Tensor:
                     if out.requires_grad:
                         hook(out, fired, 0, mark)
@@ -480,7 +483,7 @@ class Seam:
             del self.kinds[next(iter(self.kinds))]
         self.kinds[key] = kind
         if kind.real:
-            self.observer.fresh = True
+            self.observer.fresh = _looking[0] = True
             self.observer.listener.new_kind(kind, module, args, kwargs)
         return kind
 

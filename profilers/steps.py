@@ -28,6 +28,7 @@ from profilers.step_events import (
     FIRING,
     AlikeSeen,
     AsideSeen,
+    Call,
     Kind,
     Listener,
     StepSeen,
@@ -67,6 +68,7 @@ REFRESH_NS = 10_000_000_000
 """So often the list of a model's parameters is read again."""
 
 
+EXCHANGED = "calls of a model whose parts or parameters had been exchanged"
 MOST_OUTSIDE = 4096
 """So many sets of products outside of modules are told by the same name."""
 
@@ -128,7 +130,7 @@ class Observer:
         spans = step_outside.Spans()
         self.spans, self.calls = spans.fresh, spans.ascending
         """What calls that were seen added to the graph (profilers.step_outside)."""
-        self.ways = Ways(hook_node, sequence, self.unseen, LOOKING)
+        self.ways = Ways(hook_node, sequence, self.unseen, self._bypassed, LOOKING)
         self.busy: list[None] = []
         """One for each call that runs and is not settled, and for each time that we work ourselves."""
         self.settled = False
@@ -275,8 +277,26 @@ class Observer:
         with suppress(Exception):  # never into the program
             self.note_outside((), (what,))
 
+    def _bypassed(self, kind: Kind) -> None:
+        """An optimizer stepped after a settled model's call, and no backward was seen since.
+
+        Perhaps one began past torch's Python functions: where the model is trained and has gradients.
+        """
+        seam = kind.seam()
+        if seam is None or not self.optimizers.trains(kind):
+            return
+        if any(parameter.grad is not None for parameter in seam.parameters):
+            with self._lock:
+                self.unseen("a call of a model, and no backward before the optimizer stepped")
+                if len(self.log) > 1 and len(self.log[-2]) == 2:
+                    self.log[-2:] = self.log[:-3:-1]  # it belongs to the step that just ended
+
     def note_outside(self, products: tuple[Product, ...], other: tuple[str, ...]) -> None:
         """Note work of the step that belongs to no call."""
+        self.log.append(self._beside(products, other))
+
+    def _beside(self, products: tuple[Product, ...], other: tuple[str, ...]) -> Call:
+        """What stands in the log for such work."""
         kind = self._outside.get((products, other))
         if kind is None:
             kind = Kind("outside of modules", (products, other))
@@ -285,7 +305,7 @@ class Observer:
             if len(self._outside) < MOST_OUTSIDE:
                 self._outside[products, other] = kind
         now = time.monotonic_ns()
-        self.log.append((kind, [now], now, False))
+        return kind, [now], now, False
 
     def stepped_in_graph(self) -> None:
         """A compiled optimizer stepped since the last call."""
@@ -355,10 +375,21 @@ class Observer:
                 self.trouble("what was seen", error)
 
     def _look_at_shapes(self) -> None:
-        """Parts or data of parameters that were exchanged past torch's own ways, some calls ago."""
-        if self.modules.reshaped():
-            self.unseen("calls of a model whose parts or parameters had been exchanged")
-            self.log.insert(0, self.log.pop())  # it belongs to the first step that is not told yet
+        """Parts or data of parameters that were exchanged past torch's own ways, some calls ago.
+
+        Nobody knows when: each step with such a call since the last replay gets an open end.
+        """
+        changed = self.modules.reshaped()
+        called = False
+        for place in range(len(self.log) - 1, -1, -1) if changed else ():
+            event = self.log[place]
+            if len(event) == 4:
+                called |= event[0].place in changed
+            elif called:  # an optimizer's step, and calls of the next one behind it
+                self.log.insert(place + 1, self._beside((), (EXCHANGED,)))
+                called = False
+        if called:
+            self.log.insert(0, self._beside((), (EXCHANGED,)))
 
     def _upkeep(self) -> None:
         now = time.monotonic_ns()
