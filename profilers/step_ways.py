@@ -45,8 +45,8 @@ class Ways:
     """The calls of one observer that wait for their backward."""
 
     __slots__ = (
-        "_bypassed", "_hook", "_hooked", "_looking", "_rest", "_sequence", "_unseen", "began", "between", "end",
-        "newest", "waiting",
+        "_bypassed", "_hook", "_hooked", "_looking", "_rest", "_sequence", "_unseen", "began", "between",
+        "end", "newest", "waiting",
     )  # fmt: skip
 
     def __init__(
