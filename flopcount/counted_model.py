@@ -174,29 +174,10 @@ def _counted(
     if count is not None and count.method == "closed-form":
         message = "; ".join(count.notes)
         findings.append(Finding(code="trace-failed", severity="warning", message=message))
-    findings += [
-        Finding(code="random-computation", severity="warning", message=note)
-        for note in (count.notes if count is not None else ())
-        if note.startswith("random: ")
-    ]
-    findings += [
-        Finding(code="input-size-assumed", severity="info", message=note)
-        for note in (built.maker.sizes.notes if built.maker is not None else ())
-    ]
-    if count is not None and sequence is not None and built.kind == "transformers":
-        idle = idle_experts(built.model, built.config, count, batch * sequence, built.path)
-        findings += [] if idle is None else [idle]
-    if count is not None and built.kind == "transformers" and reads_images_too(built, inputs):
-        findings.append(
-            Finding(
-                code="coverage-gap",
-                severity="warning",
-                message=(
-                    "the model also reads images; only text was given, so its image tower is in "
-                    "the parameters and not in the FLOP; give an image size to count one a sample"
-                ),
-            )
-        )
+    findings += _drawn_or_assumed(built, count)
+    if count is not None and built.kind == "transformers":
+        tokens = None if sequence is None else batch * sequence
+        findings += _left_idle(built, count, tokens, inputs)
     form, reason = _by_formula(built, batch=batch, sequence=sequence, sizes=plain)
     polynomial, why_none = polynomial_of(built, form, count, backward=backward, sizes=plain)
     return CountedModel(
@@ -214,6 +195,42 @@ def _counted(
         polynomial=polynomial,
         no_polynomial=why_none,
     )
+
+
+def _drawn_or_assumed(built: Architecture, count: FlopCount | None) -> list[Finding]:
+    """What of a count rests on random numbers or on sizes that nobody gave."""
+    drawn = [
+        Finding(code="random-computation", severity="warning", message=note)
+        for note in (count.notes if count is not None else ())
+        if note.startswith("random: ")
+    ]
+    assumed = [
+        Finding(code="input-size-assumed", severity="info", message=note)
+        for note in (built.maker.sizes.notes if built.maker is not None else ())
+    ]
+    return drawn + assumed
+
+
+def _left_idle(
+    built: Architecture, count: FlopCount, tokens: int | None, inputs: Any
+) -> list[Finding]:
+    """Parts of a model that these inputs do not reach: experts, the tower of images."""
+    found = []
+    if tokens is not None:
+        idle = idle_experts(built.model, built.config, count, tokens, built.path)
+        found += [] if idle is None else [idle]
+    if reads_images_too(built, inputs):
+        found.append(
+            Finding(
+                code="coverage-gap",
+                severity="warning",
+                message=(
+                    "the model also reads images; only text was given, so its image tower is in "
+                    "the parameters and not in the FLOP; give an image size to count one a sample"
+                ),
+            )
+        )
+    return found
 
 
 def _precision(config: Mapping[str, Any], count: FlopCount | None) -> list[str]:

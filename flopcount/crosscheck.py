@@ -87,10 +87,10 @@ def torch_opinion(model: Any, inputs: dict[str, Any], ours: FlopCount) -> Opinio
     """Run torch's FlopCounterMode over the same forward pass, and compare operator by operator."""
     import torch
 
-    from flopcount.torch_counter import FlopCounterMode
+    from flopcount.torch_counter import torch_counter
 
     try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        with torch.no_grad(), torch_counter().FlopCounterMode(display=False) as counter:
             model(**inputs)
     except Exception as error:  # noqa: BLE001 - the other counter may fail in any way
         return _failed("torch", "counter-failed", f"{type(error).__name__}: {str(error)[:150]}")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from functools import cache
-from math import prod
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,60 +17,40 @@ from torch.nn.modules.module import (
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from flopcount import draws, flex, formulas, routing  # noqa: F401  (formulas register themselves)
-from flopcount.attention_scopes import AttentionScopes, allowed_by
+from flopcount.attention_scopes import AttentionScopes
 from flopcount.dtypes import dtype_name
 from flopcount.formulas.packed_attention import LENGTHS, VALUES
 from flopcount.higher_order import run_higher_order
 from flopcount.kernels import recording
-from flopcount.known_values import ATTRIBUTE, KnownValues, UnknownValueError
+from flopcount.known_values import KnownValues, UnknownValueError
 from flopcount.ledger import Tally, UnknownTally, ZeroTally
 from flopcount.meta_kernels import rescue
 from flopcount.originals import Originals
 from flopcount.parallel import dtensor_type, is_sharded
 from flopcount.pieces import Pieces, left_after, noticed, on_all
+from flopcount.ragged import RAGGED, is_ragged, ragged_product
 from flopcount.registry import Cost, evaluate
 from flopcount.repeated_ops import RepeatedOps
 from flopcount.rules import is_mutable, parameters_of, resolve
-from flopcount.scopes import UNMASKED, Attention, Scope, Watch, next_number, seeing_engines
+from flopcount.scopes import Scope, Watch, seeing_engines
 from flopcount.tensors import elements, shape_text, tensors
-from flopcount.torch_counter import flop_registry
+from flopcount.torch_counter import charge_of
+from flopcount.written_attention import BATCHED, WrittenAttention
 
 if TYPE_CHECKING:
     from flopcount.count import Phase
     from flopcount.formulas.zero import Rule
 
-SOFTMAX = frozenset({"aten::_softmax", "aten::_safe_softmax"})
-MASKING = frozenset(
-    {"aten::add", "aten::add_", "aten::masked_fill", "aten::masked_fill_", "aten::where"}
-)
-BATCHED = frozenset({"aten::bmm", "aten::baddbmm"})
 DECIDING = LENGTHS | {"offs"}
 """Arguments whose values decide what an op costs."""
-RAGGED = frozenset(
-    {"aten.linear", "aten.linear_backward", "aten.bmm", "aten.matmul", "aten.matmul_backward"}
-)
-
-
-@dataclass(slots=True)
-class Product:
-    """A batched product that may turn out to be part of attention written out by hand."""
-
-    path: str
-    size: int
-    width: int
-    tally: Tally
-    flop: int
-    number: int
-    mask: Any = None
-    blocks: bool = False
-    unclear: bool = False
-    """A mask of unknown values took part."""
 
 
 class Counter(TorchDispatchMode):  # type: ignore[misc]
     """Writes each op into the ledger of a :class:`Watch`."""
 
     supports_higher_order_operators = True
+    charges = True
+    """Whether it notes what torch's own counter charges."""
 
     def __init__(self, watch: Watch, known: KnownValues) -> None:
         super().__init__()
@@ -85,8 +63,7 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         self.pieces = Pieces()
         self._ranks = 1
         self._drawn = False
-        self._product: Product | None = None
-        self._softmax: tuple[Product, Attention] | None = None
+        self._attention = WrittenAttention(watch, known)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -97,7 +74,7 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         rule = self._rules.get(func)
         if rule is None:
             rule = self._rules[func] = resolve(func)
-        if rule.kind == "decompose" and not _is_ragged(args):
+        if rule.kind == "decompose" and not is_ragged(args):
             with self:
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
@@ -162,10 +139,13 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
             self.asks(args[0])
         if rule.kind == "zero":
             self._zero(rule, args, out)
-        elif rule.kind == "formula" and not _is_ragged(args):
+        elif rule.kind == "formula" and not is_ragged(args):
             self._counted(func, rule, args, kwargs, out)
         elif rule.op in RAGGED:
-            self._ragged(rule.op, args)
+            flop, first = ragged_product(rule.op, args)
+            phase, scope = self.watch.here()
+            dtype = dtype_name(first.dtype)
+            self.record(rule.op, dtype, phase, scope, Cost(flop * self._ranks))
         else:
             self.unknown(rule.op, args, kwargs, out)
 
@@ -198,11 +178,8 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
             amount = rule.per_element * elements(args if rule.on_input else out) * self._ranks
         key = (scope.path, rule.reason, phase)
         self.watch.ledger.zero.setdefault(key, ZeroTally()).add(ZeroTally(1, amount))
-        if self._product is not None and phase != "backward" and not _is_ragged((out,)):
-            if rule.name in MASKING:
-                self._saw_mask(args, rule.name)
-            elif rule.name in SOFTMAX:
-                self._saw_softmax(scope, prod(out.shape))
+        if phase != "backward":
+            self._attention.costless(rule.name, scope, args, out)
 
     def _counted(self, func: Any, rule: Rule, args: Any, kwargs: Any, out: Any) -> None:
         parameters = parameters_of(func)
@@ -213,14 +190,13 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
         cost = on_all(evaluate(rule.name, args, kwargs, out, parameters, needs), self._ranks)
         first = next(tensors((args, kwargs)), None)
         dtype = cost.dtype or (dtype_name(first.dtype) if first is not None else "unknown")
-        theirs = flop_registry.get(func._overloadpacket)
-        charged = theirs(*args, **kwargs, out_val=out) if theirs is not None else 0
-        tally = self.record(rule.op, dtype, phase, scope, cost, int(charged) * self._ranks)
+        theirs = charge_of(func._overloadpacket, args, kwargs, out) if self.charges else 0
+        tally = self.record(rule.op, dtype, phase, scope, cost, theirs * self._ranks)
         if cost.ahead:
             later: Phase = "backward" if phase == "forward" else phase
             self.record(rule.op, dtype, later, scope, Cost(cost.ahead))
         if rule.name in BATCHED and phase != "backward" and scope.attention is None:
-            self._saw_product(scope, args, out, tally, cost.flop)
+            self._attention.product(scope, args, out, tally, cost.flop)
 
     def _read(self, arguments: dict[str, Any], asked: Iterable[str]) -> None:
         """Read the values of arguments that decide what an op costs, where they are known."""
@@ -233,26 +209,6 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
                     setattr(tensor, VALUES, self.known.value(tensor).tolist())
                 elif routing.last_of(tensor) is None:
                     routing.note_last(tensor, int(self.known.value(tensor)[-1]))
-
-    def _ragged(self, op: str, args: Any) -> None:
-        """A product of strided nested tensors, which have elements and no common shape."""
-        phase, scope = self.watch.here()
-        first, second = args[:2]
-        times = 1
-        if op == "aten.linear":
-            flop = 2 * int(first.numel()) * int(second.shape[0])
-        elif op == "aten.linear_backward":
-            flop, times = (
-                2 * int(first.numel()) * int(args[2].shape[0]),
-                sum(map(bool, args[3][:2])),
-            )
-        else:
-            if op == "aten.matmul_backward":
-                first, second, times = args[1], args[2], sum(map(bool, args[3]))
-            pairs = zip(first.unbind(), second.unbind(), strict=True)
-            flop = sum(2 * int(a.numel()) * int(b.shape[-1]) for a, b in pairs)
-        flop *= times * self._ranks
-        self.record(op, dtype_name(first.dtype), phase, scope, Cost(flop))
 
     def record(
         self, op: str, dtype: str, phase: Phase, scope: Scope, cost: Cost, charged: int = 0
@@ -292,59 +248,6 @@ class Counter(TorchDispatchMode):  # type: ignore[misc]
             if watch.spent > watch.most_flop:
                 raise RuntimeError("the step costs too much to be run on the CPU at full size")
 
-    # -------------------------------------------- attention written out by hand
-    def _saw_product(self, scope: Scope, args: Any, out: Any, tally: Tally, flop: int) -> None:
-        """Remember a batched product; after a softmax it is attention's value product."""
-        product = Product(
-            scope.path, prod(out.shape), out.shape[-1], tally, flop, next_number() - 1
-        )
-        if self._softmax is not None:
-            scores, mask = self._softmax
-            sizes = [prod(item.shape) for item in tensors(args)]
-            self._softmax = None
-            if scores.path == scope.path and scores.size in sizes:
-                self._belongs(product, mask)
-                return
-        if len(args) > 2 and hasattr(args[0], ATTRIBUTE):
-            product.mask = args[0]  # the addend of baddbmm
-        self._product = product
-
-    def _saw_mask(self, args: Any, name: str) -> None:
-        """An operand of known values that joins the scores before their softmax is their mask."""
-        product = self._product
-        assert product is not None
-        choosing = 1 if name.startswith("aten::masked_fill") else 0
-        for position, operand in enumerate(tensors(args)):
-            if not operand.dim() or operand.shape[-1] != product.width:
-                continue
-            if not hasattr(operand, ATTRIBUTE):
-                product.unclear |= operand.dtype == torch.bool and position == choosing
-            elif name.startswith("aten::masked_fill"):
-                if position == 1:
-                    product.mask, product.blocks = operand, True
-            elif name != "aten::where" or (position == 0 and operand.dtype == torch.bool):
-                product.mask = operand
-
-    def _saw_softmax(self, scope: Scope, size: int) -> None:
-        """A softmax over the result of the product before it makes that product the scores."""
-        product, self._product = self._product, None
-        if product is None or product.path != scope.path or product.size != size:
-            return
-        mask = UNMASKED
-        self.known.unknown_masks += product.unclear
-        if product.mask is not None:
-            mask = allowed_by(self.known, product.mask, None)
-            if product.blocks and mask.exact:
-                mask = Attention(mask.pairs - mask.allowed, mask.pairs)
-        self._belongs(product, mask)
-        self._softmax = (product, mask)
-
-    def _belongs(self, product: Product, mask: Attention) -> None:
-        """Count a product that was recorded before as part of attention."""
-        product.tally.attention += product.flop
-        product.tally.masked -= product.flop - product.flop * mask.allowed // mask.pairs
-        self.watch.attention_nodes[product.number] = mask
-
     def declared(self, name: str, cost: Cost, given: Any, out: Any) -> None:
         """Count a call of a function that ``flopcount.kernel`` decorates."""
         phase, scope = self.watch.here()
@@ -365,11 +268,6 @@ def is_sharded_call(types: Any) -> bool:
     """Whether an op was called on sharded tensors."""
     kind = dtensor_type()
     return kind is not None and any(issubclass(item, kind) for item in types)
-
-
-def _is_ragged(args: Any) -> bool:
-    """Whether an argument is a strided nested tensor."""
-    return any(item.is_nested and item.layout is torch.strided for item in tensors(args))
 
 
 @cache

@@ -2,9 +2,10 @@
 
 A counter, a list of what was seen, a generator of random numbers of the model's own: the run must find
 each as it was, wherever the code of the model keeps it: in attributes of its parts, in objects that
-those hold, in attributes of its classes, in globals and variables around that its functions name. Values
-are put back, and not objects, so that everybody who holds one still holds it. What is printed or logged
-meanwhile is thrown away, and files that are opened for writing lead nowhere.
+those hold, in attributes of its classes, in globals and variables around that its functions name. What
+it sets for the whole program (:mod:`flopcount.live_settings`), reads from iterators
+(:mod:`flopcount.live_iterators`) and writes to the outside (:mod:`flopcount.live_silence`) are rooms of
+their own.
 
 Lists, dictionaries and the like may belong to other threads as well (a queue): where there are any, only
 numbers, texts and generators are put back.
@@ -12,28 +13,34 @@ numbers, texts and generators are put back.
 
 from __future__ import annotations
 
-import builtins
 import copy
-import gc
-import io
-import itertools
-import logging
-import os
 import random
 import sys
 import threading
 import types
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import torch
 
-from flopcount.errors import CountError
 from flopcount.exchange import MODULE_KEYS, names_in
 from flopcount.helpers import PLAIN
+from flopcount.live_iterators import lent_iterators
 from flopcount.live_model import LIBRARIES
+from flopcount.live_settings import kept_settings
+from flopcount.live_silence import silent
+from flopcount.live_undo import (
+    Undo,
+    put_entries,
+    reset_generator,
+    take_away,
+    undo_bytes,
+    undo_list,
+    undo_set,
+    undo_table,
+)
 
 MOST = 20_000
 """Objects that are looked at."""
@@ -47,7 +54,6 @@ LISTS = (list, deque)
 OURS = "flopledger"
 """Name of the thread that writes beside the program."""
 LEFT = LIBRARIES | {"builtins", "functools", "typing", "threading", "logging", "numpy"}
-Undo = Callable[[], None]
 
 
 class Kept:
@@ -92,14 +98,14 @@ class Kept:
         if self._generator(value):
             return
         if kind in TABLES:
-            self._containers.append(_undo_table(value))
+            self._containers.append(undo_table(value))
             self._each(value.values(), depth)
         elif kind in LISTS or kind is tuple or kind is set:
             if kind is not tuple:
-                self._containers.append(_undo_list(value) if kind in LISTS else _undo_set(value))
+                self._containers.append(undo_list(value) if kind in LISTS else undo_set(value))
             self._each(value, depth)
         elif kind is bytearray:
-            self._containers.append(_undo_bytes(value))
+            self._containers.append(undo_bytes(value))
         elif isinstance(value, types.FunctionType):
             self._function(value, depth)
         elif isinstance(value, types.MethodType):
@@ -131,7 +137,7 @@ class Kept:
         if isinstance(value, torch.Generator):
             if value.device.type == "cpu":  # another device's is not read: that would wait for it
                 state = value.get_state()
-                self._values.append(lambda: _reset(value, state))
+                self._values.append(lambda: reset_generator(value, state))
         elif isinstance(value, random.Random):
             numbers = value.getstate()
             self._values.append(lambda: value.setstate(numbers))
@@ -167,8 +173,8 @@ class Kept:
     def _plain(self, holder: dict[str, Any], table: dict[str, Any], depth: int) -> None:
         before = {name: value for name, value in table.items() if type(value) in PLAIN}
         names = frozenset(table)
-        self._values.append(lambda: _put(holder, before))
-        self._containers.append(lambda: _take_away(holder, names))
+        self._values.append(lambda: put_entries(holder, before))
+        self._containers.append(lambda: take_away(holder, names))
         self._each(table.values(), depth)
 
     def _attribute(self, holder: Any, name: str, value: Any, depth: int) -> None:
@@ -210,7 +216,7 @@ class Kept:
     def _name(self, world: dict[str, Any], name: str, depth: int) -> None:
         value = world[name]
         if type(value) in PLAIN:
-            self._values.append(lambda: _put(world, {name: value}))
+            self._values.append(lambda: put_entries(world, {name: value}))
         else:
             self.look(value, min(depth - 1, 3))
 
@@ -225,208 +231,6 @@ class Kept:
                 undo()
 
 
-def _reset(generator: torch.Generator, state: torch.Tensor) -> None:
-    if not torch.equal(generator.get_state(), state):
-        generator.set_state(state)
-
-
-def _put(table: dict[str, Any], before: dict[str, Any]) -> None:
-    for name, value in before.items():
-        if table.get(name, table) is not value:
-            table[name] = value
-
-
-def _take_away(table: dict[str, Any], names: frozenset[str]) -> None:
-    for name in [name for name in table if name not in names]:
-        del table[name]
-
-
-def _undo_table(table: Any) -> Undo:
-    before = dict(table)
-
-    def undo() -> None:
-        if len(table) != len(before) or any(
-            table.get(k, table) is not v for k, v in before.items()
-        ):
-            table.clear()
-            table.update(before)
-
-    return undo
-
-
-def _undo_list(items: Any) -> Undo:
-    before = list(items)
-
-    def undo() -> None:
-        if len(items) != len(before) or any(
-            a is not b for a, b in zip(items, before, strict=False)
-        ):
-            items.clear()
-            items.extend(before)
-
-    return undo
-
-
-def _undo_set(items: set[Any]) -> Undo:
-    before = set(items)
-
-    def undo() -> None:
-        if items != before:
-            items.clear()
-            items.update(before)
-
-    return undo
-
-
-def _undo_bytes(items: bytearray) -> Undo:
-    before = bytes(items)
-
-    def undo() -> None:
-        if items != before:
-            items[:] = before
-
-    return undo
-
-
-class _Muted:
-    """A stream that one thread's writing does not reach."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream, self._thread = stream, threading.get_ident()
-
-    def write(self, text: Any) -> Any:
-        """Write, from another thread."""
-        return len(text) if threading.get_ident() == self._thread else self._stream.write(text)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Nothing that this thread prints, logs or writes to files is seen."""
-    me = threading.get_ident()
-    streams = [(name, getattr(sys, name)) for name in ("stdout", "stderr")]
-    handle, opened, opened_by_io = logging.Logger.handle, builtins.open, io.open
-
-    def handled(logger: Any, record: Any) -> None:
-        if threading.get_ident() != me:
-            handle(logger, record)
-
-    def nowhere(file: Any, mode: str = "r", *rest: Any, **named: Any) -> Any:
-        if threading.get_ident() == me and any(letter in mode for letter in "wax+"):
-            binary = "b" if "b" in mode else ""
-            return opened(
-                os.devnull, f"r+{binary}" if "+" in mode else f"w{binary}", *rest, **named
-            )
-        return opened(file, mode, *rest, **named)
-
-    muted = [(name, _Muted(stream)) for name, stream in streams if stream is not None]
-    try:
-        for name, stream in muted:
-            setattr(sys, name, stream)
-        logging.Logger.handle = handled  # type: ignore[method-assign,assignment]
-        builtins.open = io.open = nowhere
-        yield
-    finally:
-        builtins.open, io.open = opened, opened_by_io
-        logging.Logger.handle = handle  # type: ignore[method-assign]
-        now = dict(muted)
-        for name, stream in streams:
-            if getattr(sys, name, None) is now.get(name):
-                setattr(sys, name, stream)
-
-
-def _set_device(context: Any) -> None:
-    torch.set_default_device(None if context is None else context.device)
-
-
-def _put_environment(before: dict[str, str]) -> None:
-    for name in set(os.environ) - set(before):
-        del os.environ[name]
-    os.environ.update({k: v for k, v in before.items() if os.environ.get(k) != v})
-
-
-COPIED: tuple[Any, ...] = (
-    type(iter([])),
-    type(iter(())),
-    type(iter(range(0))),
-    itertools.count,
-    itertools.repeat,
-)
-"""Iterators whose copies share nothing with them."""
-
-
-class _Unreadable:
-    """Stands for a generator and the like, of which nothing can be read twice."""
-
-    def __iter__(self) -> _Unreadable:
-        return self
-
-    def __next__(self) -> Any:
-        raise CountError("the model reads from an iterator, which cannot be read once more")
-
-
-@contextmanager
-def _lent_iterators(model: Any) -> Iterator[None]:
-    """Modules read from copies of their iterators."""
-    lent: list[tuple[dict[str, Any], str, Any]] = []
-    for module in model.modules():
-        for name, value in module.__dict__.items():
-            if isinstance(value, Iterator) and type(value).__module__ in ("builtins", "itertools"):
-                lent.append((module.__dict__, name, value))
-    for table, name, value in lent:
-        table[name] = copy.copy(value) if type(value) in COPIED else _Unreadable()
-    try:
-        yield
-    finally:
-        for table, name, value in lent:
-            table[name] = value
-
-
-SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (
-    (lambda: torch._GLOBAL_DEVICE_CONTEXT.__dict__.get("device_context"), _set_device),
-    (torch.is_grad_enabled, torch._C._set_grad_enabled),
-    (torch.is_warn_always_enabled, torch.set_warn_always),
-    (torch.is_anomaly_enabled, torch._C.set_anomaly_enabled),
-    (torch.is_autocast_cache_enabled, torch.set_autocast_cache_enabled),
-    (torch._C._get_cublas_allow_tf32, torch._C._set_cublas_allow_tf32),
-    (torch._C._get_cudnn_allow_tf32, torch._C._set_cudnn_allow_tf32),
-    (torch._C._get_cudnn_enabled, torch._C._set_cudnn_enabled),
-    (torch._C._get_cudnn_benchmark, torch._C._set_cudnn_benchmark),
-    (torch._C._get_cudnn_deterministic, torch._C._set_cudnn_deterministic),
-    (torch._C._get_flash_sdp_enabled, torch._C._set_sdp_use_flash),
-    (torch._C._get_mem_efficient_sdp_enabled, torch._C._set_sdp_use_mem_efficient),
-    (torch._C._get_math_sdp_enabled, torch._C._set_sdp_use_math),
-    (torch.get_num_threads, torch.set_num_threads),
-    (gc.isenabled, lambda on: gc.enable() if on else gc.disable()),
-    (sys.getrecursionlimit, sys.setrecursionlimit),
-    (sys.gettrace, sys.settrace),
-    (sys.getprofile, sys.setprofile),
-    (sys.getswitchinterval, sys.setswitchinterval),
-    (lambda: logging.root.manager.disable, logging.disable),
-    (os.getcwd, os.chdir),
-    (lambda: dict(os.environ), _put_environment),
-)
-"""What a forward may set for the whole program: how it is read, and how it is set."""
-
-
-@contextmanager
-def _kept_settings() -> Iterator[None]:
-    """A setting is written only where it changed."""
-    before: list[tuple[Callable[[], Any], Callable[[Any], Any], Any]] = []
-    for get, put in SETTINGS:
-        with suppress(Exception):  # a folder may be gone
-            before.append((get, put, get()))
-    try:
-        yield
-    finally:
-        for get, put, value in before:
-            with suppress(Exception):
-                if get() != value:
-                    put(value)
-
-
 @contextmanager
 def kept_beside(model: Any) -> Iterator[None]:
     """Inside, a model's forward may do what it likes; afterwards all is as it was."""
@@ -434,7 +238,7 @@ def kept_beside(model: Any) -> Iterator[None]:
     kept.model(model)
     with ExitStack() as stack:
         stack.callback(kept.put_back)
-        stack.enter_context(_kept_settings())
-        stack.enter_context(_lent_iterators(model))
-        stack.enter_context(_silent())
+        stack.enter_context(kept_settings())
+        stack.enter_context(lent_iterators(model))
+        stack.enter_context(silent())
         yield

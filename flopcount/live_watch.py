@@ -129,6 +129,10 @@ class LiveScopes(AttentionScopes):
 class LiveCounter(Counter):
     """A counter that speaks for autocast and lets nothing out to other ranks."""
 
+    charges = (
+        False  # no figure of a step asks for it, and importing torch's counter may print a line
+    )
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if getattr(func, "namespace", "") in ("c10d", "_c10d_functional"):
             if func.namespace == "c10d":

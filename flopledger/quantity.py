@@ -84,12 +84,6 @@ class Interval:
         """Say whether ``value`` lies inside, ends included."""
         return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
 
-    def hull(self, other: "Interval") -> "Interval":
-        """Give the smallest interval that holds both; it has no best figure of its own."""
-        low = None if None in (self.low, other.low) else min(self.low or 0.0, other.low or 0.0)
-        high = None if None in (self.high, other.high) else max(self.high or 0.0, other.high or 0.0)
-        return Interval(low=low, best=None, high=high)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Quantity:

@@ -137,17 +137,8 @@ def reconcile(
     combined = combine(estimates, run.name, draws)
     documented = combine([one for one in estimates if not one.from_prior], run.name, draws)
     counter = counter_check(run, part, combined, conventions)
-    by_time = [
-        utilisation_check(run, part, estimates, utilisation),
-        band_check(run, part, utilisation, experts=work.ALL_EXPERTS in conventions),
-        throughput.check(run),
-        power_check(run, part),
-    ]
-    by_time = [throughput.without_circle(run, check) for check in by_time]
-    if run.device_seconds is not None and not run.device_seconds.is_whole_run:
-        by_time = [as_question(check) for check in by_time]
     checks = [
-        *by_time,
+        *_checks_by_time(run, part, estimates, utilisation, conventions),
         *beside,
         throughput.pace_check(run, part, estimates),
         price_check(run),
@@ -187,6 +178,26 @@ def reconcile(
         facts=facts,
         evidence_digests=evidence_digests or {},
     )
+
+
+def _checks_by_time(
+    run: RunFigures,
+    part: Part | None,
+    estimates: list[ComputeEstimate],
+    utilisation: dict[str, Interval],
+    conventions: dict[str, float],
+) -> list[Check]:
+    """Hold the work against the time that it took; of a part of a run they only ask."""
+    found = [
+        utilisation_check(run, part, estimates, utilisation),
+        band_check(run, part, utilisation, experts=work.ALL_EXPERTS in conventions),
+        throughput.check(run),
+        power_check(run, part),
+    ]
+    found = [throughput.without_circle(run, check) for check in found]
+    if run.device_seconds is not None and not run.device_seconds.is_whole_run:
+        return [as_question(check) for check in found]
+    return found
 
 
 def _pair_check(run: RunFigures, pair: Pair) -> Check:

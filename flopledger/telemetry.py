@@ -39,7 +39,7 @@ def read(files: Sequence[EvidenceFile]) -> Telemetry | None:
         return None
     from flopledger.logs import run_records
     from flopledger.logs.notes import Notes
-    from flopledger.logs.telemetry import options
+    from flopledger.logs.telemetry_files import options
     from profilers import ProfilersError
     from profilers.importers import collect, open_recording
     from profilers.trace import Trace

@@ -35,7 +35,6 @@ class DeviceView:
     age_seconds: float = 0.0
     ended: bool = False
     """The run is over: that nothing more is heard is no fault."""
-    peak_mhz: int | None = None
 
 
 @dataclass(slots=True)

@@ -64,11 +64,6 @@ class Database:
         """Ids of all parts, the shipped ones first."""
         return (*self._index.ids, *self._own_ids)
 
-    @property
-    def own_ids(self) -> tuple[str, ...]:
-        """Ids of the parts that a user added."""
-        return self._own_ids
-
     def part(self, part_id: str) -> Accelerator:
         """The part with this id; raises HardwareError where there is none."""
         if part_id not in self._parts:

@@ -22,11 +22,6 @@ def device_integrals(cut: Cut) -> DeviceIntegrals:
         active_cycles_estimated={
             pipe: _interval(column) for pipe, column in pieces.active_estimate.items()
         },
-        counted_cycles={
-            name: float(spans.delta.sum())
-            for name, spans in pieces.counters.items()
-            if name != "energy_mj"
-        },
         energy_joules=_energy(cut),
         energy_joules_estimated=_energy_estimated(cut),
     )

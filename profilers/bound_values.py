@@ -46,9 +46,6 @@ class DeviceIntegrals:
     """B4: pipe-busy cycles by pipe, hard."""
     active_cycles_estimated: Mapping[str, Interval]
     """B4 with activity and clock taken as representative."""
-    counted_cycles: Mapping[str, float]
-    """B3: increase of each cycle counter between looks, as the instrument counts them: of one SM or
-    summed over all, see ``Rates.sm_count``."""
     energy_joules: Interval | None
     """Energy between looks at the counter, with gain and edges; None: no counter, or nobody knows
     the highest power, which bounds the edges."""

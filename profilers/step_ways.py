@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
-from profilers.step_events import FIRING, Call, Kind
+from profilers.step_events import FIRING, Call, Kind, together
 from profilers.step_functions import is_own
 from profilers.step_outside import MOST_WITHIN, Span
 
@@ -43,6 +43,11 @@ Hooked = tuple[Span, Call, Outputs | None]
 
 class Ways:
     """The calls of one observer that wait for their backward."""
+
+    __slots__ = (
+        "_bypassed", "_hook", "_hooked", "_looking", "_rest", "_sequence", "_unseen", "began", "between",
+        "end", "newest", "waiting",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -106,8 +111,7 @@ class Ways:
             return False
         self.waiting.clear()
         now = self.began = time.monotonic_ns()
-        for place in call[0].arrivals:
-            call[1].extend((now, 0, now, place, 0))  # the time stands for the engine's number, too
+        call[1].extend((now, 0, now, call[0].arrived, 0))  # the time is the engine's number, too
         return True
 
     def added(self) -> tuple[int, int]:
@@ -173,10 +177,10 @@ class Ways:
                 kind.sure, kind.made = 0, ()
                 continue
             added, way, entry = found
-            facts = span[1] - span[0], entry, tuple(fired[3::FIRING]), made
-            if facts != (kind.nodes, kind.entry, kind.arrivals, kind.made):
-                kind.sure = 0
-                kind.nodes, kind.entry, kind.arrivals, kind.made = facts
+            facts = span[1] - span[0], entry, together(fired[3::FIRING]), made
+            if facts != (kind.nodes, kind.entry, kind.arrived, kind.made):
+                kind.sure, kind.usual = 0, None
+                kind.nodes, kind.entry, kind.arrived, kind.made = facts
                 kind.ways = {}
             if kind.ways.get(added) == way:
                 kind.sure += 1

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import torch
 from torch import compiler as _compiler
@@ -81,6 +82,43 @@ class _Compiled:
 class Observer:
     """Watches one process for one recording."""
 
+    # What each call and each step reads comes first, for it fills few lines of a cache.
+    __slots__ = (
+        "__weakref__",
+        "_due",
+        "_folding",
+        "_last",
+        "_lock",
+        "_looked",
+        "_outside",
+        "_refresh",
+        "_search",
+        "_told",
+        "_undo",
+        "_wary",
+        "automatic",
+        "boundary",
+        "busy",
+        "calls",
+        "compiled",
+        "derived",
+        "epoch",
+        "fresh",
+        "here",
+        "listener",
+        "log",
+        "looks",
+        "modules",
+        "optimizers",
+        "overdue",
+        "serial",
+        "settled",
+        "spans",
+        "thread",
+        "watching",
+        "ways",
+    )  # fmt: skip
+
     def __init__(self, listener: Listener, *, automatic: bool = True) -> None:
         """Take who is told, and whether optimizers end steps by themselves."""
         self.listener = listener
@@ -119,7 +157,8 @@ class Observer:
             ends_by_word=lambda kinds: not (automatic and self.optimizers.expected(kinds)),
         )
         self._lock = threading.RLock()
-        self._by = ""
+        self._last: tuple[Callable[[], Any], str] = (lambda: None), ""
+        """The optimizer that stepped last, and its name."""
         self._looked = 0
         """Place in the log up to which the outcomes of calls were looked at."""
         self._outside: dict[tuple[tuple[Product, ...], tuple[str, ...]], Kind] = {}
@@ -192,17 +231,17 @@ class Observer:
         if not self.watching or not self.automatic:
             return
         try:
-            known = self.optimizers.stepped.get(id(optimizer))
-            if known is None or known[0]() is not optimizer:
-                name = self._new_optimizer(optimizer)
-            else:
-                name = known[1]
+            before, name = self._last
+            same = before() is optimizer
+            if not same:
+                name = self.optimizers.known(optimizer) or self._new_optimizer(optimizer)
+                self._last = ref(optimizer), name
             log = self.log
             first, last = self._looked, len(log)
             at = time.monotonic_ns()
             log.append((name, at))
             self._looked = last + 1
-            due = self.fresh or self._wary or at > self._due or (self.boundary and name == self._by)
+            due = self.fresh or self._wary or at > self._due or (self.boundary and same)
             self.boundary = True
             self.derived = False
             if LOOKING[0]:
@@ -210,7 +249,6 @@ class Observer:
                 LOOKING[0] = self.looks > 0
             if self.ways.waiting:
                 self.ways.stepped(self.serial)
-            self._by = name
             # Whether something became of a call of this step that was never counted for its kind.
             while first < last:
                 event = log[first]
@@ -220,8 +258,8 @@ class Observer:
                 kind, fired, _, again = event
                 if not kind.watched:
                     continue
-                unusual = again or len(fired) != FIRING or fired[1] or fired[3] or fired[4]
-                if kind.usual is not None and not unusual:
+                usual = len(fired) == FIRING and fired[3] == kind.arrived
+                if usual and kind.usual is not None and not (again or fired[1] or fired[4]):
                     continue  # counted, for ``usual`` is made where its kind is first counted
                 due = due or not fired or kind.became(fired, again=again).data is None
             if due:
@@ -300,9 +338,9 @@ class Observer:
         return name
 
     def _resumed(self, optimizer: Any) -> None:
-        """Tell how often the first optimizer had stepped before."""
+        """Tell how often an optimizer that is new here had stepped before."""
         before = _steps_before(optimizer)
-        if before and self.optimizers.number == 1:
+        if before:
             self.listener.resumed(before)
 
     # ------------------------------------------------------------ replay

@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from flopledger.bundle import summary, totals
+from flopledger.bundle import counted_once, summary, totals
+from flopledger.bundle.counted_once import Part
 from flopledger.bundle.members import Stub
-from flopledger.bundle.totals import Part
 from flopledger.facts import Finding
 from flopledger.quantity import Interval
 
@@ -25,7 +25,7 @@ def result_of(title: str, stubs: Iterable[Stub]) -> tuple[dict[str, Any], Interv
         if stub.site is not None
         for run in stub.site.runs
     ]
-    parts, pairs = totals.without_duplicates(parts)
+    parts, pairs = counted_once.without_duplicates(parts)
     settle = _Settled()
     timed, overlaps = settle(parts)
     findings = [
@@ -54,13 +54,13 @@ class _Settled:
     """Settles shared device time once for each set of runs: most ledgers count the same ones."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[int, ...], tuple[list[Part], list[totals.Overlap]]] = {}
+        self._found: dict[tuple[int, ...], tuple[list[Part], list[counted_once.Overlap]]] = {}
 
-    def __call__(self, parts: Sequence[Part]) -> tuple[list[Part], list[totals.Overlap]]:
+    def __call__(self, parts: Sequence[Part]) -> tuple[list[Part], list[counted_once.Overlap]]:
         # The parts outlive this object, so an id is one part's alone.
         key = tuple(map(id, parts))
         if key not in self._found:
-            self._found[key] = totals.with_overlaps(parts)
+            self._found[key] = counted_once.with_overlaps(parts)
         return self._found[key]
 
 
@@ -166,7 +166,7 @@ def _duplicates(pairs: Iterable[tuple[str, str, bool]]) -> Iterable[Finding]:
             yield Finding(code="duplicate-run", severity="info", message=message)
 
 
-def _overlaps(overlaps: Sequence[totals.Overlap]) -> Iterable[Finding]:
+def _overlaps(overlaps: Sequence[counted_once.Overlap]) -> Iterable[Finding]:
     for one in overlaps[:MAX_OVERLAPS]:
         message = (
             f"the runs {one.first} and {one.second} claim the same device for {one.seconds:,.0f} "
@@ -181,7 +181,7 @@ def _overlaps(overlaps: Sequence[totals.Overlap]) -> Iterable[Finding]:
 
 
 def _words(parts: Sequence[Part]) -> Iterable[Finding]:
-    for group in totals.same_words(parts):
+    for group in counted_once.same_words(parts):
         names = ", ".join(one.label for one in group[:5]) + (" ..." if len(group) > 5 else "")
         message = (
             f"the runs {names} have no evidence and the same words about them; they may be one run "

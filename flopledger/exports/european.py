@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from flopledger import __version__
 from flopledger.exports import disclosure, release
-from flopledger.exports.disclosure import DAY, Answer
+from flopledger.exports import european_answers as answers
+from flopledger.exports.disclosure import Answer
 from flopledger.reports import wording
 from flopledger.reports.content.provenance import command
 from flopledger.reports.document import (
@@ -27,7 +28,6 @@ from flopledger.reports.document import (
     columns,
     row,
 )
-from flopledger.text import interval, number
 
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
@@ -46,21 +46,21 @@ def annex_xi(report: "AuditReport") -> Document:
         ("1(b) Acceptable use policies", release.answer(report, "acceptable_use")),
         ("1(c) Date of release", release.answer(report, "date")),
         ("1(c) Methods of distribution", release.answer(report, "distribution")),
-        ("1(d) Number of parameters", _parameters(report)),
+        ("1(d) Number of parameters", answers.parameters(report)),
         ("1(e) Modality of inputs", release.answer(report, "input_modalities")),
         ("1(e) Modality of outputs", release.answer(report, "output_modalities")),
         ("1(f) Licence", release.answer(report, "license")),
-        ("2(d) Computational resources: floating-point operations", _updates(report, 2)),
-        ("2(d) Cumulative training compute (Article 51(2))", _cumulative(report)),
-        ("2(d) Training time, wall clock", _wall_clock(report)),
-        ("2(d) Training time, hardware", _hardware(report)),
-        ("2(e) Known or estimated energy consumption", _energy(report)),
+        ("2(d) Computational resources: floating-point operations", answers.updates(report, 2)),
+        ("2(d) Cumulative training compute (Article 51(2))", answers.cumulative(report)),
+        ("2(d) Training time, wall clock", answers.wall_clock(report)),
+        ("2(d) Training time, hardware", answers.hardware(report)),
+        ("2(e) Known or estimated energy consumption", answers.energy(report)),
     ]
     return _draft(
         kind="Annex XI technical documentation: compute fields",
         title=f"Technical documentation: {release.name(report)}",
         sections=(
-            _answers("fields", "Annex XI, section 1", rows),
+            _fields("fields", "Annex XI, section 1", rows),
             _method(report),
             _basis(report),
         ),
@@ -71,7 +71,7 @@ def code_of_practice(report: "AuditReport") -> Document:
     """Draft the compute and energy fields of the Model Documentation Form, for both readers."""
     flop = disclosure.updates(report)
     best = None if flop is None else flop.best
-    magnitude = _known(
+    magnitude = answers.answered(
         None
         if best is None
         else f"{disclosure.order_of_magnitude(best)} floating-point operations",
@@ -91,37 +91,40 @@ def code_of_practice(report: "AuditReport") -> Document:
     properties = [
         ("Input modalities", release.answer(report, "input_modalities")),
         ("Output modalities", release.answer(report, "output_modalities")),
-        ("Total model size, parameters", _parameters(report)),
+        ("Total model size, parameters", answers.parameters(report)),
         ("Distribution channels", release.answer(report, "distribution")),
         ("License", release.answer(report, "license")),
         ("Acceptable use policy", release.answer(report, "acceptable_use")),
         ("Intended uses", release.answer(report, "intended_use")),
     ]
     time = [
-        ("Training time, wall clock days (AI Office)", _wall_clock(report)),
-        ("Training time, hardware days (AI Office)", _hardware(report)),
-        ("Training time, range (national authorities)", _months(report)),
+        ("Training time, wall clock days (AI Office)", answers.wall_clock(report)),
+        ("Training time, hardware days (AI Office)", answers.hardware(report)),
+        ("Training time, range (national authorities)", answers.months(report)),
     ]
     compute = [
-        ("Amount of computation, two significant figures (AI Office)", _updates(report, 2)),
+        ("Amount of computation, two significant figures (AI Office)", answers.updates(report, 2)),
         ("Amount of computation, order of magnitude (national authorities)", magnitude),
-        ("Uncertainty", _uncertainty(report)),
+        ("Uncertainty", answers.uncertainty(report)),
     ]
     energy = [
-        ("Amount of energy used for training, MWh, two significant figures", _energy(report)),
-        ("Energy methodology", _energy_method(report)),
+        (
+            "Amount of energy used for training, MWh, two significant figures",
+            answers.energy(report),
+        ),
+        ("Energy methodology", answers.energy_method(report)),
         ("Benchmarked computation used for inference", inference),
     ]
     return _draft(
         kind="Code of Practice, Model Documentation Form: compute and energy fields",
         title=f"Model documentation: {release.name(report)}",
         sections=(
-            _answers("general", "General information", general),
-            _answers("properties", "Properties, distribution and use", properties),
-            _answers("time", "Training time", time),
-            _answers("compute", "Amount of computation used for training", compute),
+            _fields("general", "General information", general),
+            _fields("properties", "Properties, distribution and use", properties),
+            _fields("time", "Training time", time),
+            _fields("compute", "Amount of computation used for training", compute),
             _method(report),
-            _answers("energy", "Energy", energy),
+            _fields("energy", "Energy", energy),
             _basis(report),
         ),
     )
@@ -149,19 +152,19 @@ def article_52(report: "AuditReport") -> Document:
         ),
     ]
     condition: list[tuple[str, Answer]] = [
-        ("Cumulative training compute, two significant figures", _cumulative(report)),
-        ("Uncertainty", _cumulative_uncertainty(report)),
+        ("Cumulative training compute, two significant figures", answers.cumulative(report)),
+        ("Uncertainty", answers.cumulative_uncertainty(report)),
         ("Threshold", Answer(text="more than 1e25 FLOP (Article 51(2))")),
         (
             "Probability that the threshold is exceeded, on the evidence of this case",
-            _known(
+            answers.answered(
                 None if standing is None or standing.probability_exceeded is None
                 else wording.probability(standing),
                 "figures or bounds for every run that counts, or an audit that includes "
                 f"{disclosure.SYSTEMIC_RISK}",
             ),
         ),
-        ("When the threshold is crossed", _crossing(report)),
+        ("When the threshold is crossed", answers.crossing(report)),
     ]  # fmt: skip
     arguments = Paragraph(
         words=(
@@ -173,8 +176,8 @@ def article_52(report: "AuditReport") -> Document:
         kind="Article 52(1) notification",
         title=f"Notification: {release.name(report)}",
         sections=(
-            _answers("parties", "Who notifies, of what", parties),
-            _answers("condition", "The condition of Article 51(1)(a)", condition),
+            _fields("parties", "Who notifies, of what", parties),
+            _fields("condition", "The condition of Article 51(1)(a)", condition),
             _ledger(report),
             _method(report),
             Section(key="arguments", title="Rebuttal", blocks=(arguments,)),
@@ -209,7 +212,7 @@ def _draft(
     )
 
 
-def _answers(key: str, title: str, rows: list[tuple[str, Answer]]) -> Section:
+def _fields(key: str, title: str, rows: list[tuple[str, Answer]]) -> Section:
     return Section(
         key=key,
         title=title,
@@ -226,123 +229,6 @@ def _answers(key: str, title: str, rows: list[tuple[str, Answer]]) -> Section:
 def _answer_row(field: str, answer: Answer) -> Row:
     text: Strong | str = Strong(answer.text) if answer.text is not None else NOT_KNOWN
     return row(field, text, answer.needed)
-
-
-def _known(text: str | None, needed: str) -> Answer:
-    return Answer(text=text, needed="" if text is not None else needed)
-
-
-def _updates(report: "AuditReport", digits: int) -> Answer:
-    text = disclosure.rounded(disclosure.compute(report), digits, "FLOP")
-    return _known(text, disclosure.missing_compute(report))
-
-
-def _cumulative(report: "AuditReport") -> Answer:
-    standing = disclosure.cumulative(report)
-    if standing is None:
-        return Answer(text=None, needed=f"an audit that includes {disclosure.SYSTEMIC_RISK}")
-    text = disclosure.rounded(standing.flop, 2, "FLOP")
-    return _known(text, disclosure.missing_compute(report))
-
-
-def _uncertainty(report: "AuditReport") -> Answer:
-    flop = disclosure.compute(report)
-    text = None if flop is None else disclosure.uncertainty(flop)
-    return _known(text, disclosure.missing_compute(report))
-
-
-def _cumulative_uncertainty(report: "AuditReport") -> Answer:
-    standing = disclosure.cumulative(report)
-    known = standing is not None and (standing.flop.low or standing.flop.high) is not None
-    text = disclosure.uncertainty(standing.flop) if standing is not None and known else None
-    return _known(text, disclosure.missing_compute(report))
-
-
-def _wall_clock(report: "AuditReport") -> Answer:
-    found = disclosure.total(report, disclosure.wall_clock)
-    text = disclosure.rounded(found.figure, 1, "days, runs one after another", per=DAY)
-    return _known(text, f"wall-clock hours of {_names(found.missing)}")
-
-
-def _months(report: "AuditReport") -> Answer:
-    """Place the wall clock in the form's ranges."""
-    figure = disclosure.total(report, disclosure.wall_clock)
-    days = None if figure.figure is None else figure.figure.best
-    if days is None:
-        return Answer(text=None, needed=f"wall-clock hours of {_names(figure.missing)}")
-    months = days / DAY / 30.44
-    ranges = ((1, "less than 1 month"), (3, "1 to 3 months"), (6, "3 to 6 months"))
-    return Answer(
-        text=next((text for limit, text in ranges if months < limit), "more than 6 months")
-    )
-
-
-def _hardware(report: "AuditReport") -> Answer:
-    found, missing = disclosure.device_days(report)
-    parts = [
-        text
-        for name, days in found.items()
-        if (text := disclosure.rounded(days, 1, f"{name} days")) is not None
-    ]
-    needed = f"device-hours and the part of {_names(missing)}" if missing or not parts else ""
-    text = " and ".join(parts)
-    if text and missing:
-        text += f" (without {_names(missing)})"
-    return Answer(text=text or None, needed=needed)
-
-
-def _parameters(report: "AuditReport") -> Answer:
-    found = [
-        f"{interval(one.quantity.interval)} {one.name.replace('_', ' ')}"
-        for one in disclosure.parameters(report)
-    ]
-    return _known(
-        "; ".join(found) or None, "the parameter count; flopledger count gives it of dimensions"
-    )
-
-
-def _energy(report: "AuditReport") -> Answer:
-    found = disclosure.energy(report)
-    text = disclosure.energy_words(report, 2)
-    needed = (
-        f"measured energy of {_names(found.missing)}: a meter's or the devices' counters, with the "
-        "boundary (device, node, facility). This tool derives no energy from compute"
-    )
-    return Answer(text=text, needed=needed if text is None or found.missing else "")
-
-
-def _energy_method(report: "AuditReport") -> Answer:
-    if disclosure.energy_words(report, 2) is None:
-        return Answer(text=None, needed="the energy itself")
-    sources = dict.fromkeys(
-        run.figures.energy_joules.source
-        for run in disclosure.counted(report)
-        if run.figures.energy_joules is not None
-    )
-    where = ", ".join(disclosure.energy_boundaries(report))
-    return Answer(text=f"as given in {'; '.join(sources)} (measured at: {where})")
-
-
-def _names(runs: tuple[str, ...]) -> str:
-    return f"run {', '.join(runs)}" if runs else "every run"
-
-
-def _crossing(report: "AuditReport") -> Answer:
-    found = [one for one in report.crossings if one.regime == disclosure.SYSTEMIC_RISK]
-    if not found:
-        return Answer(text=None, needed="tokens and pace of the run that crosses it, if any does")
-    (one,) = found
-    if one.share_of_run is None:
-        return Answer(text=f"before run {one.run}, by what it builds on")
-    when = [f"after {one.share_of_run:.0%} of run {one.run}"]
-    if one.tokens is not None:
-        when.append(f"at {number(one.tokens)} tokens")
-    if one.wall_clock_hours is not None:
-        when.append(f"after {number(one.wall_clock_hours)} hours at the mean pace")
-    if one.date is not None:
-        when.append(f"on {one.date}")
-    later = "" if one.share_of_run <= 1 else " (only if the run went on beyond what is stated)"
-    return Answer(text=f"{', '.join(when)}{later}")
 
 
 def _position(report: "AuditReport") -> str:

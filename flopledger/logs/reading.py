@@ -1,17 +1,18 @@
 """Evidence files in, facts out. Formats are recognised by content; one format a file."""
 
-import pathlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from flopledger.facts import Finding
-from flopledger.logs import limits, record_copies, run_records, telemetry
+from flopledger.logs import limits, record_copies, run_records
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import Evidence, EvidenceError, EvidenceFile, Source
 from flopledger.logs.notes import Notes
 from flopledger.logs.packed import SUFFIXES
 from flopledger.logs.reader import Reader
 from flopledger.logs.readers import READERS
+from flopledger.logs.telemetry_files import is_telemetry
+from flopledger.logs.walking import documents_in
 
 #: What a fault of a reader on hostile content looks like. One bad file must not end an audit.
 _UNEXPECTED = (ValueError, LookupError, TypeError, ArithmeticError, AttributeError, RecursionError)
@@ -35,77 +36,102 @@ def read(files: Sequence[EvidenceFile]) -> Evidence:
     too, with a finding ``evidence-unreadable``. Raises ``EvidenceError`` where a file or folder
     cannot be opened at all, leaves its folder, or the whole exceeds the limits.
     """
-    everything: list[Notes] = []
-    unread: list[str] = []
-    recordings: list[EvidenceFile] = []
-    sources: dict[str, Source] = {}
-    total = 0
-    refused: list[Finding] = []
-    zone = next((file.zone for file in files), None)
-    documents = list(_documents(files, refused))
+    found = _Found(zone=next((file.zone for file in files), None))
+    documents = list(documents_in(files, found.refused))
     copies = record_copies.left_out([one for one in documents if isinstance(one, EvidenceFile)])
     for document in documents:
-        if isinstance(document, EvidenceFile) and document.name in copies:
-            refused.append(copies[document.name])
-            sources |= _record_sources(document)
-            continue
-        if isinstance(document, EvidenceFile) and not run_records.is_record(document.path):
-            recordings.append(replace(document, zone=zone))  # an MLflow run's system metrics
-            continue
-        if isinstance(document, EvidenceFile):
-            notes, is_sound = _read_record(document)
-            everything.append(notes)
-            sources |= _record_sources(document)
-            unread += _unreadable(notes, document.name)
-            if is_sound:
-                recordings.append(document)
-            continue
-        if document.name in sources:
-            continue
+        if isinstance(document, Document):
+            found.file(document)
+        elif document.name in copies:
+            found.refused.append(copies[document.name])
+            found.sources |= _record_sources(document)
+        elif run_records.is_record(document.path):
+            found.record(document)
+        else:
+            found.recorded(document)  # an MLflow run's system metrics
+    return found.evidence()
+
+
+@dataclass
+class _Found:
+    """What was found so far."""
+
+    zone: str | None
+    notes: list[Notes] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+    telemetry: list[EvidenceFile] = field(default_factory=list)
+    sources: dict[str, Source] = field(default_factory=dict)
+    refused: list[Finding] = field(default_factory=list)
+    size_bytes: int = 0
+    """Of the files that are read whole."""
+
+    def record(self, folder: EvidenceFile) -> None:
+        """Read a run's own record."""
+        notes, is_sound = _read_record(folder)
+        self.sources |= _record_sources(folder)
+        self._take(notes, folder.name)
+        if is_sound:
+            self.telemetry.append(folder)
+
+    def recorded(self, file: EvidenceFile) -> None:
+        """Keep telemetry for later, in the zone that the case states."""
+        self.telemetry.append(replace(file, zone=self.zone))
+
+    def file(self, document: Document) -> None:
+        """Read one file, unless it was read under this name or another."""
+        if document.name in self.sources:
+            return
         reader, damage = _recognised(document)
         if damage is not None:
-            everything.append(damage)
+            self.notes.append(damage)
         if reader is not None and not reader.header_only:
-            total += document.size_bytes
-        if total > limits.TOTAL_BYTES:
-            raise EvidenceError(
-                f"{document.name}: the evidence exceeds {limits.TOTAL_BYTES:,} bytes in all; "
-                "hand in fewer files"
-            )
-        recorded = (
-            reader is None
-            and damage is None
-            and document.size_bytes > 0
-            and document.is_plain
-            and telemetry.is_telemetry(document)
-        )
+            self._spend(document)
+        is_telemetry = reader is None and damage is None and _is_telemetry(document)
         digest = document.sha256()
-        copied = _copied(digest, sources) if reader is not None or recorded else None
-        sources[document.name] = Source(
-            format="telemetry" if recorded else reader.format if reader else None,
+        copied = _copied(digest, self.sources) if reader is not None or is_telemetry else None
+        self.sources[document.name] = Source(
+            format="telemetry" if is_telemetry else reader.format if reader else None,
             sha256=digest,
             size_bytes=document.size_bytes,
         )
         if copied is not None:
             if reader is None or reader.format not in _REPEATED_BY_CHECKPOINTS:
-                refused.append(_copy(document.name, copied))
-            continue
-        if recorded:
-            recordings.append(EvidenceFile(path=document.path, name=document.name, zone=zone))
-            continue
-        if reader is None:
-            unread.append(document.name)
-            continue
-        notes = _read_one(reader, document)
-        everything.append(notes)
-        unread += _unreadable(notes, document.name)
-    return Evidence(
-        facts=tuple(fact for notes in everything for fact in notes.facts),
-        findings=(*refused, *(item for notes in everything for item in notes.findings)),
-        unread=(*unread, *(one.evidence[0] for one in refused if one.code not in _EXPLAINED)),
-        telemetry=tuple(recordings),
-        sources=sources,
-    )
+                self.refused.append(_copy(document.name, copied))
+        elif is_telemetry:
+            self.recorded(EvidenceFile(path=document.path, name=document.name))
+        elif reader is None:
+            self.unread.append(document.name)
+        else:
+            self._take(_read_one(reader, document), document.name)
+
+    def evidence(self) -> Evidence:
+        """Give everything, in the order in which it was met."""
+        return Evidence(
+            facts=tuple(fact for notes in self.notes for fact in notes.facts),
+            findings=(*self.refused, *(item for notes in self.notes for item in notes.findings)),
+            unread=(
+                *self.unread,
+                *(one.evidence[0] for one in self.refused if one.code not in _EXPLAINED),
+            ),
+            telemetry=tuple(self.telemetry),
+            sources=self.sources,
+        )
+
+    def _take(self, notes: Notes, name: str) -> None:
+        self.notes.append(notes)
+        self.unread += _unreadable(notes, name)
+
+    def _spend(self, document: Document) -> None:
+        self.size_bytes += document.size_bytes
+        if self.size_bytes > limits.TOTAL_BYTES:
+            raise EvidenceError(
+                f"{document.name}: the evidence exceeds {limits.TOTAL_BYTES:,} bytes in all; "
+                "hand in fewer files"
+            )
+
+
+def _is_telemetry(document: Document) -> bool:
+    return document.size_bytes > 0 and document.is_plain and is_telemetry(document)
 
 
 def _copied(digest: str | None, sources: dict[str, Source]) -> str | None:
@@ -214,90 +240,3 @@ def _read_one(reader: Reader, document: Document) -> Notes:
             "the file",
         )
     return notes
-
-
-@dataclass
-class _Budget:
-    files: int
-
-    def spend(self, name: str) -> None:
-        self.files -= 1
-        if self.files < 0:
-            raise EvidenceError(
-                f"{name}: more than {limits.FILES:,} files of evidence; name the ones that matter"
-            )
-
-
-def _documents(
-    files: Sequence[EvidenceFile], refused: list[Finding]
-) -> Iterator[Document | EvidenceFile]:
-    """Give the files, folders walked; a run record is given as the folder that it is."""
-    budget = _Budget(limits.FILES)
-    for file in files:
-        if file.path.is_dir():
-            yield from _walk(file.path.resolve(), file.path, file.name, budget, refused)
-        elif file.path.is_file():
-            budget.spend(file.name)
-            yield Document(file.path, file.name)
-        else:
-            raise EvidenceError(
-                f"{file.name}: neither a file nor a folder; check the path in the case"
-            )
-
-
-def _walk(
-    root: pathlib.Path,
-    folder: pathlib.Path,
-    name: str,
-    budget: _Budget,
-    refused: list[Finding],
-    depth: int = 0,
-) -> Iterator[Document | EvidenceFile]:
-    """Give the regular files under ``folder``; a link must stay under ``root``."""
-    if depth > limits.FOLDER_DEPTH:
-        raise EvidenceError(f"{name}: folders nested deeper than {limits.FOLDER_DEPTH}")
-    try:
-        entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
-    except OSError as error:
-        raise EvidenceError(f"{name}: cannot be listed ({error.strerror})") from None
-    if run_records.is_record(folder):
-        yield EvidenceFile(path=folder, name=name)
-        entries = [entry for entry in entries if not run_records.is_own(entry.name)]
-    elif (folder / "metrics" / "system").is_dir() and (folder / "meta.yaml").is_file():
-        yield EvidenceFile(path=folder, name=f"{name.rstrip('/')}/metrics/system")
-    elif folder.name == "metrics" and (folder.parent / "meta.yaml").is_file():
-        entries = [entry for entry in entries if entry.name != "system"]
-    for entry in entries:
-        inside = f"{name.rstrip('/')}/{entry.name}"
-        reason = _refusal(root, entry)
-        if reason is not None:
-            refused.append(
-                Finding(
-                    code="evidence-refused",
-                    severity="info",
-                    message=f"{inside}: {reason}; copy the file in if it matters",
-                    evidence=(inside,),
-                )
-            )
-        elif entry.is_dir():
-            # A link to a folder above would be walked for ever; its files are met anyway.
-            if not entry.is_symlink():
-                yield from _walk(root, entry, inside, budget, refused, depth + 1)
-        else:
-            budget.spend(inside)
-            yield Document(entry, inside)
-
-
-def _refusal(root: pathlib.Path, entry: pathlib.Path) -> str | None:
-    """Say why an entry of a folder is not looked at, or give ``None``.
-
-    W&B's own run folders hold a link into a cache, so one such link must not stop an audit.
-    """
-    if entry.is_symlink():
-        try:
-            target = entry.resolve(strict=True)
-        except (OSError, RuntimeError):
-            return "a link that leads nowhere"
-        if not target.is_relative_to(root):
-            return "a link that leaves the evidence folder"
-    return None if entry.is_dir() or entry.is_file() else "neither a file nor a folder"

@@ -50,7 +50,11 @@ def cost(model: Model, sequence: int | None) -> Traced:
     if find_spec("torch") is None or find_spec("transformers") is None:
         message = (
             f"{model.place}: not traced, torch or transformers is missing "
-            "(pip install 'flopledger[trace]'); the closed form stands alone"
+            "(pip install 'flopledger[trace]'); "
+        ) + (
+            "the closed form stands alone"
+            if model.dimensions is not None
+            else f"there is no closed form either: {model.why_no_dimensions}"
         )
         return Traced(costed=None, findings=(_finding("trace-missing", message, model),))
     from flopcount import architectures

@@ -32,15 +32,6 @@ class Regime:
     #: ``"one-third-of-original"``: the threshold depends on the model that was modified
     rule: str | None
 
-    def exceeded_by(self, flop: float) -> bool:
-        """Compare strictly or not, as the text says."""
-        return flop > self.threshold_flop if self.comparator == ">" else flop >= self.threshold_flop
-
-    def is_in_force(self, date: str) -> bool:
-        """Say whether the regime applied on ``date`` (YYYY-MM-DD)."""
-        started = self.in_force is not None and self.in_force <= date
-        return started and (self.ended is None or date < self.ended)
-
 
 @cache
 def all_regimes() -> tuple[Regime, ...]:

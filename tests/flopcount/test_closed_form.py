@@ -89,6 +89,8 @@ def test_mixtral_counts_the_experts_that_a_token_passes():
     # 46.7e9 in all, as published; 12.9e9 active: 6 of 8 experts of 3 * 4096 * 14336 left out
     assert form.parameters.total == 46_702_792_704
     assert form.parameters.active == 46_702_792_704 - 32 * 6 * 3 * 4096 * 14336
+    assert form.six_nd_active == 6 * form.parameters.active * 2048
+    assert form.six_nd == 6 * form.parameters.total * 2048
     weights = form.parameters.active_in_products
     attention = 12 * 32 * 4096 * 2048
     assert form.total == (6 * weights + attention) * 2048

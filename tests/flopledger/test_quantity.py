@@ -37,12 +37,6 @@ def test_products_and_quotients_hold_every_member(
     assert total.low / slack <= x + y <= total.high * slack
 
 
-@given(intervals, intervals)
-def test_hull_holds_both(a: Interval, b: Interval) -> None:
-    hull = a.hull(b)
-    assert all(hull.contains(end) for end in (a.low, a.high, b.low, b.high))
-
-
 def test_open_ends_stay_open() -> None:
     tokens = at_least(15e12).interval
     assert (tokens * point(6 * 8e9)) == Interval(low=15e12 * 6 * 8e9, best=None, high=None)

@@ -102,14 +102,17 @@ def test_numbers_and_randomness_are_the_same_bit_for_bit(tmp_path, script):
     assert summary["processes"]["recording"] == 1
 
 
-def test_a_build_for_gpus_without_triton_is_not_told_of(tmp_path, script):
-    """torch's own counter warns of it when it is imported, which the program did not ask for."""
+def test_of_a_missing_triton_the_program_hears_what_it_would_hear(tmp_path, script):
+    """torch's own counter warns of it when it is imported, in a build for GPUs; we do not import it."""
     script(
         "torch.version.cuda, sys.modules['triton'] = '13.0', None\n"
         "train(2); print('torch.utils.flop_counter' in sys.modules)\n"
+        "import torch.utils.flop_counter\n"
     )
-    done, _ = run(tmp_path, *PYTHON, "train.py")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
+    done, summary = run(tmp_path, *PYTHON, "train.py")
+    assert (done.returncode, done.stdout) == (0, "False\n")
+    assert done.stderr.count("triton not found") == 1
+    assert summary["model_flop"] == 2 * (FORWARD + BACKWARD)
 
 
 def _without_addresses(text):

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flopledger import bundle
-from flopledger.bundle import BundleError, statement, summary, totals, writing
+from flopledger.bundle import BundleError, counted_once, statement, summary, totals, writing
+from flopledger.bundle.counted_once import Part
 from flopledger.bundle.members import MAX_FLOP_PER_DEVICE_SECOND
 from flopledger.bundle.summary import DeviceWindows, Ends, Identities, RunSummary
-from flopledger.bundle.totals import Part
 from flopledger.commands import main
 from flopledger.quantity import Interval
 from tests.flopledger.bundle import attacks
@@ -206,7 +206,7 @@ def test_too_much_shared_device_time_is_refused_by_name(
 
     honest, other = site("honest", of("h")), site("other", of("o"))
     greedy = site("greedy", of("g"), _run("apart", digest=_hex("apart")))
-    monkeypatch.setattr(totals, "MAX_CLAIMS", 20)
+    monkeypatch.setattr(counted_once, "MAX_CLAIMS", 20)
     assert _merged([honest, other], tmp_path / "m.zip").sites == 2
     with pytest.raises(BundleError, match=r"more than 20 times over.*the site '\w+'.*--trust"):
         _merged([honest, other, greedy], tmp_path / "n.zip")
@@ -445,8 +445,8 @@ def _parts(runs: list[RunSummary], prefix: str = "") -> list[Part]:
 
 
 def _sum(parts: list[Part]) -> Interval | None:
-    kept, _ = totals.without_duplicates(parts)
-    counted, _ = totals.with_overlaps([part for part in kept if part.run.kind != "failed"])
+    kept, _ = counted_once.without_duplicates(parts)
+    counted, _ = counted_once.with_overlaps([part for part in kept if part.run.kind != "failed"])
     return totals.total(counted)
 
 

@@ -1,0 +1,115 @@
+"""Attention that a model writes out by hand: a product, a mask, a softmax and a second product.
+
+What of it is seen in the order of ops is marked in the ledger as part of attention, after it was counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from flopcount.attention_scopes import allowed_by
+from flopcount.known_values import ATTRIBUTE, KnownValues
+from flopcount.ragged import is_ragged
+from flopcount.scopes import UNMASKED, Attention, Scope, Watch, next_number
+from flopcount.tensors import tensors
+
+if TYPE_CHECKING:
+    from flopcount.ledger import Tally
+
+SOFTMAX = frozenset({"aten::_softmax", "aten::_safe_softmax"})
+MASKING = frozenset(
+    {"aten::add", "aten::add_", "aten::masked_fill", "aten::masked_fill_", "aten::where"}
+)
+BATCHED = frozenset({"aten::bmm", "aten::baddbmm"})
+
+
+@dataclass(slots=True)
+class Product:
+    """A batched product that may turn out to be part of attention written out by hand."""
+
+    path: str
+    size: int
+    width: int
+    tally: Tally
+    flop: int
+    number: int
+    mask: Any = None
+    blocks: bool = False
+    unclear: bool = False
+    """A mask of unknown values took part."""
+
+
+class WrittenAttention:
+    """Follows ops from the product that makes scores to the one that takes the values."""
+
+    def __init__(self, watch: Watch, known: KnownValues) -> None:
+        self._watch = watch
+        self._known = known
+        self._last: Product | None = None
+        """The last batched product, which may have made scores."""
+        self._scores: tuple[Product, Attention] | None = None
+        """Of which a softmax was just taken."""
+
+    def product(self, scope: Scope, args: Any, out: Any, tally: Tally, flop: int) -> None:
+        """Remember a batched product; after a softmax it is attention's value product."""
+        product = Product(
+            scope.path, prod(out.shape), out.shape[-1], tally, flop, next_number() - 1
+        )
+        if self._scores is not None:
+            scores, mask = self._scores
+            sizes = [prod(item.shape) for item in tensors(args)]
+            self._scores = None
+            if scores.path == scope.path and scores.size in sizes:
+                self._belongs(product, mask)
+                return
+        if len(args) > 2 and hasattr(args[0], ATTRIBUTE):
+            product.mask = args[0]  # the addend of baddbmm
+        self._last = product
+
+    def costless(self, name: str, scope: Scope, args: Any, out: Any) -> None:
+        """An op without products ran, which may mask scores or take their softmax."""
+        product = self._last
+        if product is None or is_ragged((out,)):
+            return
+        if name in MASKING:
+            self._joins(product, args, name)
+        elif name in SOFTMAX:
+            self._is_scores(scope, prod(out.shape))
+
+    def _joins(self, product: Product, args: Any, name: str) -> None:
+        """An operand of known values that joins the scores before their softmax is their mask."""
+        choosing = 1 if name.startswith("aten::masked_fill") else 0
+        for position, operand in enumerate(tensors(args)):
+            if not operand.dim() or operand.shape[-1] != product.width:
+                continue
+            if not hasattr(operand, ATTRIBUTE):
+                product.unclear |= operand.dtype == torch.bool and position == choosing
+            elif name.startswith("aten::masked_fill"):
+                if position == 1:
+                    product.mask, product.blocks = operand, True
+            elif name != "aten::where" or (position == 0 and operand.dtype == torch.bool):
+                product.mask = operand
+
+    def _is_scores(self, scope: Scope, size: int) -> None:
+        """A softmax over the result of the product before it makes that product the scores."""
+        product, self._last = self._last, None
+        if product is None or product.path != scope.path or product.size != size:
+            return
+        mask = UNMASKED
+        self._known.unknown_masks += product.unclear
+        if product.mask is not None:
+            mask = allowed_by(self._known, product.mask, None)
+            if product.blocks and mask.exact:
+                mask = Attention(mask.pairs - mask.allowed, mask.pairs)
+        self._belongs(product, mask)
+        self._scores = (product, mask)
+
+    def _belongs(self, product: Product, mask: Attention) -> None:
+        """Count a product that was recorded before as part of attention."""
+        product.tally.attention += product.flop
+        product.tally.masked -= product.flop - product.flop * mask.allowed // mask.pairs
+        self._watch.attention_nodes[product.number] = mask

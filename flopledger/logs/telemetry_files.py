@@ -1,0 +1,140 @@
+"""Recorded telemetry among a run's evidence, opened by the telemetry pillar or as a run's own record."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flopledger.facts import Fact, Finding, Grade
+from flopledger.logs import run_records
+from flopledger.logs.document import Document
+from flopledger.logs.evidence import EvidenceFile
+from flopledger.logs.notes import Notes
+
+if TYPE_CHECKING:
+    from profilers.importers import Options
+    from profilers.trace import DeviceKey, DeviceTrace
+
+#: Scope of an importer whose meter covers all devices of a host, and how it counts them in their name.
+_TOGETHER = "devices-together"
+_COUNTED = re.compile(r"\b(\d{1,3}) x\s")
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class Recording:
+    """One file or record, read."""
+
+    file: EvidenceFile
+    kind: str  #: the importer's format, or that of a run record
+    scope: str  #: device, node or rack; group: devices of an unknown number, metered together
+    devices: "dict[DeviceKey, DeviceTrace]"
+    each: int = 1  #: devices behind one row of ``devices``, where a meter sums them up
+    is_whole_run: bool = False
+    window: tuple[int, int] | None = None  #: of a watched command; else what was recorded
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Beginning and end of what it speaks for, in ns of its clock; there must be a sample."""
+        if self.window is not None:
+            return self.window
+        devices = [device for device in self.devices.values() if len(device)]
+        starts = [int(device.time_ns[0] - device.period_ns[0]) for device in devices]
+        return min(starts), max(int(device.time_ns[-1]) for device in devices)
+
+
+def is_telemetry(document: Document) -> bool:
+    """Say whether an importer of the telemetry pillar claims the file."""
+    from profilers.errors import ProfilersError
+    from profilers.importers import Opened, recognise
+
+    head = document.head[: 64 * 1024]
+    opened = Opened(path=document.path, size=document.size_bytes, head=head)
+    try:
+        return recognise(opened) is not None
+    except (ProfilersError, ValueError):
+        return False
+
+
+def options(file: EvidenceFile) -> "Options":
+    """Give what the case states about a recording: the zone of stamps that carry none."""
+    from profilers.importers import Options, stamps
+
+    return Options(zone=None if file.zone is None else stamps.zone(file.zone))
+
+
+def opened(file: EvidenceFile) -> Recording | Finding:
+    """Read one file or record; a finding tells why it cannot be read."""
+    from profilers.errors import ProfilersError
+
+    if file.path.is_dir() and run_records.is_record(file.path):
+        return _record(file)
+    try:
+        return _imported(file)
+    except ProfilersError as error:
+        return Finding(
+            code="evidence-unreadable", severity="error", message=str(error), evidence=(file.name,)
+        )
+
+
+def _record(file: EvidenceFile) -> Recording:
+    """Read a run's own record; without devices where it says nothing of them."""
+    record = run_records.read(file.path, Notes(file.name))
+    if record is None or record.trace is None or record.scope == "mixed":
+        return Recording(file=file, kind=run_records.FORMAT, scope="device", devices={})
+    start, end = record.trace.started_ns, record.trace.ended_ns
+    return Recording(
+        file=file,
+        kind=run_records.FORMAT,
+        scope=record.scope,
+        devices={key: record.trace.devices[key] for key in record.used},
+        is_whole_run=record.is_whole_run,
+        window=(start, end) if start is not None and end is not None else None,
+    )
+
+
+def _imported(file: EvidenceFile) -> Recording:
+    """Read a file by the importer of the telemetry pillar that claims it."""
+    from profilers.importers import collect, open_recording
+
+    _, recording = open_recording(file.path, options(file))
+    trace = collect([recording])
+    devices = {key: device for key, device in trace.devices.items() if len(device)}
+    scope, each = recording.scope, 1
+    if scope == _TOGETHER:
+        counts = {_count_in_name(device.device.name) for device in devices.values()}
+        known = counts.pop() if len(counts) == 1 else None
+        scope, each = ("group", 1) if known is None else ("device", known)
+    return Recording(
+        file=file,
+        kind=recording.format,
+        scope=scope,
+        each=each,
+        devices=devices,
+        findings=tuple(
+            Finding(code=one.code, severity="info", message=one.message, evidence=(file.name,))
+            for one in recording.findings
+        ),
+    )
+
+
+def _count_in_name(name: str | None) -> int | None:
+    """Add up the devices that a name counts: ``4 x NVIDIA A100`` are four."""
+    counts = [int(match[1]) for match in _COUNTED.finditer(name or "")]
+    return sum(counts) or None
+
+
+def names_of(recording: Recording) -> Iterator[Fact]:
+    """The part that a recording names; a run's record has told its own."""
+    if recording.scope != "device" or recording.kind == run_records.FORMAT:
+        return
+    names = {one.device.name for one in recording.devices.values() if one.device.name}
+    for name in sorted({_COUNTED.sub("", name).strip() for name in names}):
+        yield Fact(
+            name="accelerator",
+            value=name,
+            unit=None,
+            file=recording.file.name,
+            locator=f"{recording.kind}, name of the device",
+            grade=Grade.INSTRUMENT,
+        )
