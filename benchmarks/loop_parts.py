@@ -13,7 +13,9 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,6 +25,7 @@ from torch.optim import optimizer as optimizers
 import flopledger
 from profilers.step_asked import SEAM
 from profilers.step_ways import Ways
+from profilers.steps import Observer
 
 now = time.perf_counter_ns
 
@@ -116,7 +119,7 @@ def parts(one: Any, steps: int) -> Parts:
         for _ in range(30):
             one.step()
         _clocked_hook(hooks)
-        _clocked_folds(observer, folds)
+        folds_as_they_were = _clocked_folds(folds)
         recorded = 0
         switch = Switch(one.model)
         for place in range(steps // 10):
@@ -126,6 +129,7 @@ def parts(one: Any, steps: int) -> Parts:
                 recorded += 10 * on
         switch.turn(on=True)
         observer.fold()
+        folds_as_they_were()
     Ways.reached = reached  # type: ignore[method-assign]
     del one.model.__dict__["_call_impl"]
     middle = statistics.median
@@ -173,15 +177,17 @@ def _clocked_hook(found: list[int]) -> None:
         hooks[key] = clocked
 
 
-def _clocked_folds(observer: Any, sum_ns: list[int]) -> None:
-    original = observer.fold
+def _clocked_folds(sum_ns: list[int]) -> Callable[[], None]:
+    """Time them; answers what undoes it."""
+    original = Observer.fold
 
-    def clocked(**kwargs: Any) -> None:
+    def clocked(observer: Any, **kwargs: Any) -> None:
         begun = time.thread_time_ns()
-        original(**kwargs)
+        original(observer, **kwargs)
         sum_ns[0] += time.thread_time_ns() - begun
 
-    observer.fold = clocked
+    Observer.fold = clocked  # type: ignore[method-assign]
+    return partial(setattr, Observer, "fold", original)
 
 
 def alternating(one: Any, seconds: float) -> list[float]:

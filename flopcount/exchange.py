@@ -53,7 +53,7 @@ def replayable(values: Any) -> Any:
         once = isinstance(value, Iterator) and type(value).__module__ in ("builtins", "itertools")
         return Replay(value) if once else value
 
-    return pytree.tree_map(replay, values)
+    return pytree.tree_map(replay, values, is_leaf=is_size)
 
 
 def convert_inputs(values: Any, doubles: Doubles) -> Any:
@@ -64,7 +64,12 @@ def convert_inputs(values: Any, doubles: Doubles) -> Any:
             return (convert_inputs(item, doubles) for item in value)
         return doubles(value)
 
-    return pytree.tree_map(double, values)
+    return pytree.tree_map(double, values, is_leaf=is_size)
+
+
+def is_size(value: Any) -> bool:
+    """Whether something is a ``torch.Size``, of which torch's own way of rebuilding makes a tuple."""
+    return type(value) is torch.Size
 
 
 def reachable(model: Any) -> list[Any]:

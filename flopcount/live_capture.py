@@ -14,6 +14,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from flopcount.dtypes import dtype_name
+from flopcount.exchange import is_size
 from flopcount.helpers import PLAIN
 
 SMALL = 1 << 13
@@ -76,7 +77,7 @@ def without_storage(value: Any) -> Any:
         for tensor in tensors_within(value):
             memo[id(tensor)] = _hollow(tensor)
             kept.append(tensor)
-        leaves, spec = pytree.tree_flatten(value)
+        leaves, spec = pytree.tree_flatten(value, is_leaf=is_size)
         fresh = []
         for leaf in leaves:
             if id(leaf) in memo:
@@ -105,7 +106,7 @@ def with_number(call: LiveCall, number: float) -> LiveCall | None:
             return torch.full_like(leaf, number if leaf.dtype.is_floating_point else int(number))
         return leaf
 
-    args, kwargs = pytree.tree_map(other, (call.args, call.kwargs))
+    args, kwargs = pytree.tree_map(other, (call.args, call.kwargs), is_leaf=is_size)
     return replace(call, args=args, kwargs=kwargs) if changed else None
 
 
@@ -127,7 +128,7 @@ def _copied(leaf: Any, memo: dict[int, Any]) -> Any:
 
 def _exchanged(values: Any, memo: dict[int, Any]) -> Any:
     """Nested values with what stands for their tensors."""
-    return pytree.tree_map(lambda value: memo.get(id(value), value), values)
+    return pytree.tree_map(lambda value: memo.get(id(value), value), values, is_leaf=is_size)
 
 
 def _shallow(leaf: Any, memo: dict[int, Any]) -> Any:

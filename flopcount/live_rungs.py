@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,11 +25,18 @@ from flopcount.exchange import convert_inputs, doubled
 from flopcount.known_values import KnownValues
 from flopcount.layer_numbers import SharingRefusedError
 from flopcount.live_beside import kept_beside
-from flopcount.live_capture import LiveCall, tensors_within, without_storage
+from flopcount.live_capture import SMALL, LiveCall, tensors_within, without_storage
 from flopcount.live_model import as_it_was
 from flopcount.live_passes import Chain, Wanted, run_pass
 from flopcount.live_signals import arrived, let_through
-from flopcount.live_watch import FAR, LiveWatch, OptimizerInsideError, follow_data, watching
+from flopcount.live_watch import (
+    FAR,
+    LiveWatch,
+    OptimizerInsideError,
+    ThreadInsideError,
+    follow_data,
+    watching,
+)
 from flopcount.parallel import unwrap
 from flopcount.shared_layers import Sharing
 from flopcount.summary import summarise
@@ -67,12 +75,14 @@ def climb(
         if rung == "cpu" and (not real or _is_distributed()):
             continue
         try:
-            with _undisturbed(seed), kept_beside(call.model):
+            with _undisturbed(seed), _no_threads():
                 # In a context of its own: what a forward sets in context variables stays there.
                 own = copy_context()
                 ledger = own.run(_on, rung, call, targets, deadline, wanted, answers)
         except (StepError, FlopcountError, MemoryError) as failure:
-            if isinstance(getattr(failure, "error", None), OptimizerInsideError):
+            if isinstance(
+                getattr(failure, "error", None), OptimizerInsideError | ThreadInsideError
+            ):
                 raise CountError(f"{_said(failure)}; what it does cannot be run again") from None
             failures.append(f"{rung}: {_said(failure)}")
             if time.monotonic() > deadline:
@@ -95,7 +105,10 @@ def _on(
 ) -> Ledger:
     def traced(doubles: Doubles, *, share: bool = False, most_flop: int | None = None) -> Ledger:
         doubles.known.answers = answers
-        return _trace(call, targets, doubles, deadline, wanted, share=share, most_flop=most_flop)
+        with kept_beside(call.model):
+            return _trace(
+                call, targets, doubles, deadline, wanted, share=share, most_flop=most_flop
+            )
 
     if rung == "fake":
         return traced(FakeDoubles(KnownValues()))
@@ -141,6 +154,7 @@ def _trace(
             # A cache among the inputs is written to by each trace: each gets its own.
             given = without_storage((call.args, call.kwargs))
             inputs, named = convert_inputs(given, doubles)
+            unconverted = any(map(_is_real, tensors_within((inputs, named))))
             if isinstance(doubles, CpuDoubles):
                 watch.on_numbers = True
                 follow_data([*model.parameters(), *tensors_within((inputs, named))])
@@ -168,9 +182,18 @@ def _trace(
         sharing.settle()
     watch.ledger.local = watch.local if watch.has_shards else None
     own = {_place(item) for item in tensors_within(given)}
-    if isinstance(doubles, CpuDoubles) or any(_place(item) in own for item in doubles.known.read):
+    if (
+        unconverted  # its numbers are read without a question
+        or isinstance(doubles, CpuDoubles)
+        or any(_place(item) in own for item in doubles.known.read)
+    ):
         watch.ledger.remarks.append(READS)
     return watch.ledger
+
+
+def _is_real(tensor: Any) -> bool:
+    """Whether a tensor has numbers, as one in a closure keeps them."""
+    return type(tensor) is torch.Tensor and not tensor.is_meta and tensor.numel() <= SMALL
 
 
 def _place(tensor: Any) -> int:
@@ -203,6 +226,24 @@ def _undisturbed(seed: int | None) -> Iterator[None]:
         random.setstate(state)
         if numpy is not None:
             numpy.random.set_state(legacy)
+
+
+@contextmanager
+def _no_threads() -> Iterator[None]:
+    """Have this thread start no other: what that does, on the run's own weights, would happen twice."""
+    original, here = threading.Thread.start, threading.get_ident()
+
+    def start(self: threading.Thread) -> None:
+        if threading.get_ident() == here:
+            raise ThreadInsideError(f"the model starts a thread ({self.name})")
+        original(self)
+
+    threading.Thread.start = start  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        if threading.Thread.start is start:
+            threading.Thread.start = original  # type: ignore[method-assign]
 
 
 def _is_distributed() -> bool:

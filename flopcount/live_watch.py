@@ -58,6 +58,10 @@ class OptimizerInsideError(Exception):
     """An optimizer was about to step on the run's own weights; internal."""
 
 
+class ThreadInsideError(Exception):
+    """A model's forward was about to start a thread for the second time; internal."""
+
+
 class LiveWatch(Watch):
     """A watch with a deadline, that knows what autocast would feed to the matrix units."""
 

@@ -142,6 +142,11 @@ def checked(raw: dict[str, Any], *, name: str) -> CaseSpec:
 def _read(path: Path) -> bytes:
     if not path.exists():
         raise CaseError(f"{path}: no such file; `flopledger case new` writes one to start from")
+    if path.is_dir():
+        raise CaseError(
+            f"{path}: a folder; a case is a TOML file, in which a run's folder is named as evidence "
+            f"(without a claim: `flopledger estimate {path}`)"
+        )
     if not path.is_file():
         raise CaseError(f"{path}: not a regular file; a case is a TOML file")
     if path.stat().st_size > MAX_BYTES:

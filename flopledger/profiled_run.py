@@ -86,9 +86,14 @@ class ProfiledRun:
     def run(self) -> dict[str, Any]:
         """Run it to its end; return the summary, which is also in ``summary.json``."""
         about = manifest(self.command, os.environ)
-        (self.folder / manifest_name(self.folder)).write_text(
-            json.dumps(about, indent=2) + "\n", encoding="utf-8"
-        )
+        path = self.folder / manifest_name(self.folder)
+        try:
+            path.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise RunError(
+                f"{path}: cannot be written ({error.strerror}), so the command was not started; make "
+                "room, or choose another --out"
+            ) from error
         sampler = Sampler(self.folder, self._settings)
         # Blocked from here on: nothing may end us between the child's start and the record's end.
         previous = signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)

@@ -156,6 +156,7 @@ class Ledger:
         import fcntl
 
         if not self._is_ours():
+            # Removed, it raises FileNotFoundError here, too.
             descriptor = _opened(self._path)
             if _identity(descriptor) != self._file:
                 os.close(descriptor)
@@ -163,7 +164,18 @@ class Ledger:
             with suppress(BlockingIOError):
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._descriptor = descriptor
+        elif os.fstat(self._descriptor).st_nlink == 0:  # what is written here, nobody can read
+            raise FileNotFoundError(errno.ENOENT, "the ledger was removed", str(self._path))
         return self._descriptor
+
+    @property
+    def in_place(self) -> bool:
+        """Whether its path still leads to it; a folder may be moved or removed meanwhile."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == self._file
 
     def _is_ours(self) -> bool:
         try:

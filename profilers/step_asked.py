@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 from torch import is_autocast_enabled
+from torch._C import _are_functorch_transforms_active as transforms
 from torch._C import _current_graph_task_id as graph_task
 from torch._C import _get_dispatch_mode as _dispatch_mode
 from torch._C import _get_tracing_state as tracing_state
 from torch._C import _is_any_autocast_enabled as any_autocast
 from torch._C import _len_torch_dispatch_stack as modes
 from torch._C._autograd import _get_sequence_nr as sequence
-from torch._C._functorch import peek_interpreter_stack as interpreters
 from torch.autograd import forward_ad
 
 __all__ = [
@@ -25,13 +25,13 @@ __all__ = [
     "cast_to",
     "graph_task",
     "held_by",
-    "interpreters",
     "is_fake",
     "look_of",
     "modes",
     "sequence",
     "tracing_state",
     "transformed",
+    "transforms",
 ]
 
 SEAM = "_compiled_call_impl"
@@ -49,7 +49,7 @@ def cast_to(device: str) -> Any:
 
 def transformed() -> bool:
     """Whether a function transform is active, under which gradients do not show."""
-    return interpreters() is not None or forward_ad._current_level >= 0
+    return bool(transforms()) or forward_ad._current_level >= 0
 
 
 def is_fake() -> bool:

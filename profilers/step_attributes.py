@@ -8,13 +8,14 @@ identity; only where one differs is looked closer. No torch is imported here.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Container, Hashable, Iterator, Mapping, Set
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager, suppress
 from functools import partial
 from operator import is_
 from types import FunctionType, ModuleType
 from typing import Any
 
+from profilers.step_functions import WORK
 from profilers.step_methods import (
     Kinds,
     code_of,
@@ -166,7 +167,8 @@ class Attributes:
         self._hooks: list[tuple[int, dict[Any, Any]]] = []
         self._classes: list[type] = []
         """The program's own."""
-        self._kinds = Kinds(())
+        self.kinds = Kinds(())
+        """Classes of the parts; the last of what is ``sized``."""
         self._functions = 0
         self._fields: list[tuple[Any, str, Any]] = []
         """Object, name, and what it has there."""
@@ -237,7 +239,7 @@ class Attributes:
             tuple(self._forms),
             tuple(map(len, self._containers)),
             tuple((type(child), id(child)) for _, _, child in self._children),
-            self._kinds.kinds,
+            self.kinds.kinds,
             tuple((kind, name, code_of(value)) for kind, name, value in self._methods),
             tuple((place, *map(_hook_code, hooks.values())) for place, hooks in self._hooks),
         )
@@ -259,7 +261,7 @@ class Attributes:
             state = State(
                 [*places, *tensors, *(place for place, _ in more)],
                 [*values, *shapes, *(value for _, value in more)],
-                forms, contents, self._kinds,
+                forms, contents, self.kinds,
             )  # fmt: skip
             self._states[key] = state
             while len(self._states) > MOST_STATES:
@@ -374,9 +376,20 @@ class Attributes:
         for _, _, value in self._methods:
             for function in functions_of(value):
                 self._look_into(function)
+        self._products(called)
         self._hooks = tables_of(parts, self._hooked)
-        self._kinds = Kinds(parts)
+        self.kinds = Kinds(parts)
         self._finish()
+
+    def _products(self, called: Iterable[type]) -> None:
+        """torch's own functions of products that the code names: a program may replace ``F.linear``."""
+        functions = [each for _, _, value in self._methods for each in functions_of(value)]
+        for kind in called:
+            functions += [each for each in vars(kind).values() if isinstance(each, FunctionType)]
+        names = {name for each in functions for name in names_of(each.__code__)}
+        for module in (self._torch, self._torch.nn.functional):
+            for name in sorted(names & WORK & vars(module).keys()):
+                self._global(vars(module), name, functions[0])
 
     def _finish(self) -> None:
         """Everything was found: have it compared."""
@@ -388,7 +401,7 @@ class Attributes:
             *((hooks, key, hook) for _, hooks in self._hooks for key, hook in hooks.items()),
         ]
         hooks = [hooks for _, hooks in self._hooks]
-        self.sized = [*self._containers, *map(vars, self._classes), *hooks, self._kinds]
+        self.sized = [*self._containers, *map(vars, self._classes), *hooks, self.kinds]
         self._forms = [form_of(holder[name]) for holder, name in self._tensors]
         self.sizes = list(map(len, self.sized))
         self.more = bool(self._fields or self._tensors)

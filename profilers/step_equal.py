@@ -28,6 +28,7 @@ def equal_steps(
     starts: list[int] = []
     ends: list[int] = []
     kind, most, counted = usual.kind, UNHOOKED + 1, sys.getrefcount
+    usually = kind.arrived
     last = len(events) - times - 1
     while place < last:
         end = events[place + times]
@@ -39,7 +40,9 @@ def equal_steps(
             if call[0] is not kind or call[3]:
                 return starts, ends
             fired = call[1]
-            if len(fired) != FIRING or fired[1] or fired[3] or fired[4] or fired[2] > until:
+            if len(fired) != FIRING or fired[3] != usually or fired[2] > until:
+                return starts, ends
+            if fired[1] or fired[4]:
                 return starts, ends
             if counted(call[1]) > most:
                 return starts, ends  # its graph is still there: a further backward may come

@@ -21,8 +21,9 @@ Passes = tuple[tuple[int, ...], ...]
 ``MOST_OUTPUTS`` on, the gradients that a differentiable pass before it had found, and from twice that
 on the same where what came into that pass may itself depend on the output."""
 FIRING = 5
-"""Facts of one arrival of a gradient: graph task, grad mode, time (ns), the output's place, and what
-the pass was asked for (:mod:`profilers.step_passes`; 0 for everything)."""
+"""Facts of one arrival of a gradient: graph task, grad mode, time (ns), the output's place (or several
+in one number, :func:`together`), and what the pass was asked for (:mod:`profilers.step_passes`; 0 for
+everything)."""
 SURE = 8
 """So many calls alike, reached by as many backward passes alike, make a model settled."""
 RAISED = -1
@@ -38,6 +39,18 @@ each gradient that arrives at an output; of a call without gradients it gets the
 one that raised only ``RAISED``."""
 
 
+def together(places: Sequence[int]) -> int:
+    """One number for the places of outputs at which gradients arrived at once; of one alone itself."""
+    return places[0] if len(places) == 1 else ~sum(1 << place for place in set(places))
+
+
+def apart(number: int) -> tuple[int, ...]:
+    """The places for which a number stands."""
+    if number >= 0:
+        return (number,)
+    return tuple(place for place in range((~number).bit_length()) if ~number >> place & 1)
+
+
 def now_us() -> int:
     """Return the monotonic clock in microseconds."""
     return time.monotonic_ns() // 1000
@@ -47,7 +60,7 @@ class Kind:
     """One kind of call: the same module, flags and shapes."""
 
     __slots__ = (
-        "arrivals", "aside", "data", "device", "entry", "graded", "inputs", "kept", "key", "made", "model",
+        "arrived", "aside", "data", "device", "entry", "graded", "inputs", "kept", "key", "made", "model",
         "nodes", "place", "real", "samples",
         "seam", "state", "sure", "tokens", "trained", "transformed", "trust", "usual", "variants", "watched",
         "ways",
@@ -73,15 +86,15 @@ class Kind:
         """In what they are handed out."""
         self.entry = 0
         """How far before the call's end the node was made by which backward passes come."""
-        self.arrivals: tuple[int, ...] = ()
-        """Places of the outputs at which gradients then arrive, in their order."""
+        self.arrived = 0
+        """Places of the outputs at which gradients then arrive (``together``)."""
         self.ways: dict[int, Way] = {}
         """By how many nodes the graph got between the call and its backward."""
         self.state: Callable[[], State | None] | None = None
         """Weak reference to the attributes of the module when it was called."""
         self.variants: dict[Hashable, Variant] = {}
         self.usual: Variant | None = None
-        """Forward, and one backward from the first output."""
+        """Forward, and one backward from the outputs of ``arrived``, once that was made."""
         self.inputs: tuple[str, ...] = ()
         self.tokens: int | None = None
         self.samples: int | None = None
@@ -126,10 +139,11 @@ class Kind:
 
     def became(self, fired: Sequence[int], *, again: bool) -> Variant:
         """The variant of a call at whose outputs these gradients arrived."""
-        if len(fired) == FIRING and not (again or fired[1] or fired[3] or fired[4]):
+        unusual = again or len(fired) != FIRING or fired[1] or fired[3] != self.arrived or fired[4]
+        if not unusual:
             found = self.usual
             if found is None:
-                found = self.usual = self.variant("train", ((0,),))
+                found = self.usual = self.variant("train", (apart(self.arrived),))
             return found
         if not fired:
             return self.variant("again" if again else "forward")
@@ -140,7 +154,7 @@ class Kind:
         tasks: dict[tuple[int, int, bool], set[int]] = {}
         for at in range(0, len(fired), FIRING):
             task = (fired[at], fired[at + 4], bool(fired[at + 1]))
-            tasks.setdefault(task, set()).add(fired[at + 3])
+            tasks.setdefault(task, set()).update(apart(fired[at + 3]))
         passes = tuple(tuple(sorted(places)) for places in tasks.values())
         asked = tuple(number for _, number, _ in tasks)
         mode: Mode = "again" if again else "train"
@@ -278,4 +292,4 @@ class Listener(Protocol):
         """The observer failed; the program did not notice."""
 
     def resumed(self, step: int) -> None:
-        """An optimizer's own state says that it stepped before."""
+        """The state of an optimizer that is new here says that it stepped before."""

@@ -23,6 +23,7 @@ from profilers.step_events import (
     Listener,
     StepSeen,
     Variant,
+    apart,
 )
 
 Said = tuple[int | None, int | None, int | None]
@@ -257,7 +258,7 @@ class Folding:
         for at in range(known, len(fired), FIRING):
             if fired[at] != done:
                 facts = (fired[at + 2], set[int](), fired[at + 4])
-                tasks.setdefault(fired[at], facts)[1].add(fired[at + 3])
+                tasks.setdefault(fired[at], facts)[1].update(apart(fired[at + 3]))
         for when, places, asked in tasks.values():
             variant = kind.variant("backward", (tuple(sorted(places)),), (asked,))
             insort(self._late, _Late(when, variant))

@@ -59,6 +59,12 @@ FRAME = frozenset({"RESUME", "COPY_FREE_VARS", "MAKE_CELL", "PUSH_NULL"})
 """Instructions that say nothing."""
 
 
+def is_own(node: type) -> bool:
+    """Whether nodes of a class run a function of the program's (``autograd.Function``), and not torch's."""
+    function = getattr(node, "_forward_cls", None)
+    return function is not None and not function.__module__.startswith("torch.")
+
+
 def is_harmless(function: type, node: Any) -> bool:
     """Whether a node of a class of ``autograd.Function`` stands for no product that nobody saw."""
     home = getattr(function, "__module__", "")

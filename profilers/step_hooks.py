@@ -1,4 +1,4 @@
-"""Hooks that note where a gradient arrives, made of C functions alone: none enters a Python frame."""
+"""Hooks that note where a gradient arrives. What they note is read by C functions alone."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from profilers.step_outside import CLEAN, MARK, Span
 from profilers.step_signature import MOST_OUTPUTS
 
 _Tensor = torch.Tensor
+_note = partial.__call__
 _FACTS: tuple[Any, ...] = tuple(
     zip(
         iter(graph_task, -2),
@@ -34,10 +35,30 @@ _FACTS: tuple[Any, ...] = tuple(
 
 
 class Hook(partial):  # type: ignore[type-arg]
-    """The hook on an output: ``next`` of a C iterator, which notes an arrival and answers None."""
+    """The hook on an output: ``next`` of a C iterator, which notes an arrival.
+
+    A function of the program's may hand back None for a gradient. Torch goes on then, with nothing: hooks
+    are called, and nothing is computed.
+    """
 
     __slots__ = ()
     __torch_unserializable__ = True  # a saved tensor goes without this hook, and without a warning
+
+    def __call__(self, gradient: Any) -> None:
+        """Take the gradient that arrives at a tensor."""
+        if gradient is not None:
+            _note(self)
+
+
+class NodeHook(Hook):
+    """The same on a node, with what arrives at all of its outputs."""
+
+    __slots__ = ()
+
+    def __call__(self, gradients: tuple[Any, ...]) -> None:
+        """Take the gradients."""
+        if any(gradient is not None for gradient in gradients):
+            _note(self)
 
 
 def hook(tensor: Any, fired: list[int], place: int, mark: Span = CLEAN) -> None:
@@ -63,4 +84,4 @@ def hook(tensor: Any, fired: list[int], place: int, mark: Span = CLEAN) -> None:
 def hook_node(node: Any, fired: list[int], place: int, mark: Span) -> None:
     """The same where only the node is at hand that made an output of a call."""
     node.metadata.setdefault(MARK, mark)
-    node.register_prehook(Hook(next, map(fired.extend, _FACTS[place])))
+    node.register_prehook(NodeHook(next, map(fired.extend, _FACTS[place])))

@@ -5,11 +5,14 @@ ranks never wait for one another and a restart adds to the folder and changes no
 format is in design/070. Reading is in :mod:`profilers.step_reading` and offered here.
 """
 
+import errno
 import os
 import platform
 import re
+import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -47,6 +50,7 @@ __all__ = [
     "StepResume",
     "StepSpan",
     "StepsError",
+    "check_room",
     "read_process",
     "read_steps",
 ]
@@ -74,6 +78,29 @@ def run_lengths(runs: Runs) -> list[list[Any]]:
 def now_us() -> int:
     """Return the process's monotonic clock in microseconds."""
     return time.monotonic_ns() // 1000
+
+
+def check_room(run_dir: Path) -> None:
+    """Raise ``OSError`` where no ledger can be written below a run's folder.
+
+    A full disk is no reason: it may have room again before the run is over.
+    """
+    try:
+        folder = run_dir / STEPS
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # its length is what is asked for
+            (_folder(run_dir, 0, platform.node(), ClockPair.now()) / LEDGER).stat()
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+
+
+def _folder(run_dir: Path, rank: int, node: str, clock: ClockPair) -> Path:
+    """Return where this process's ledger lies."""
+    host = re.sub(r"[^A-Za-z0-9.]", "_", node)[:64] or "host"
+    return run_dir / STEPS / f"rank={rank:05d}-{host}-{os.getpid()}-{clock.wall_ns:x}"
 
 
 class StepLedger:
@@ -112,27 +139,34 @@ class StepLedger:
         """
         node = platform.node() if node is None else node
         clock = clock or ClockPair.now()
-        host = re.sub(r"[^A-Za-z0-9.]", "_", node)[:64] or "host"
-        name = f"rank={rank:05d}-{host}-{os.getpid()}-{clock.wall_ns:x}"
-        folder = run_dir / STEPS / name
-        folder.mkdir(parents=True)
+        folder = _folder(run_dir, rank, node, clock)
+        folder.mkdir(parents=True, exist_ok=True)  # a full disk may have left one without a header
         made = cls(folder, Ledger.open(folder / LEDGER))
-        made._ledger.append(
-            {
-                "kind": "header",
-                "schema": SCHEMA,
-                "rank": rank,
-                "local_rank": local_rank,
-                "world_size": world_size,
-                "node": node,
-                "boot_id": boot_id(),
-                "pid": os.getpid(),
-                "clock": {"monotonic_ns": clock.monotonic_ns, "wall_ns": clock.wall_ns},
-                "mesh": dict(mesh) if mesh else None,
-                "versions": dict(versions or {}),
-            }
-        )
+        try:
+            made._ledger.append(
+                {
+                    "kind": "header",
+                    "schema": SCHEMA,
+                    "rank": rank,
+                    "local_rank": local_rank,
+                    "world_size": world_size,
+                    "node": node,
+                    "boot_id": boot_id(),
+                    "pid": os.getpid(),
+                    "clock": {"monotonic_ns": clock.monotonic_ns, "wall_ns": clock.wall_ns},
+                    "mesh": dict(mesh) if mesh else None,
+                    "versions": dict(versions or {}),
+                }
+            )
+        except OSError:
+            made.close()
+            raise
         return made
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the ledger still lies where it was begun."""
+        return self._ledger.in_place
 
     def resume(self, step: int, source: str = "explicit") -> None:
         """Say that this process goes on after ``step``."""

@@ -26,25 +26,26 @@ class Kinds:
     be asked only where a number is another. Two parts that exchange their classes with each other pass.
     """
 
-    __slots__ = ("_counts", "_distinct", "_parts", "kinds")
+    __slots__ = ("_parts", "counts", "distinct", "kinds")
 
     def __init__(self, parts: Iterable[Any]) -> None:
         """Take the parts, of which none is held."""
         parts = list(parts)
         self._parts = [weakref.ref(part) for part in parts]
         self.kinds = tuple(map(type, parts))
-        self._distinct = list(dict.fromkeys(self.kinds))
-        self._counts: list[int] = []
+        self.distinct = list(dict.fromkeys(self.kinds))
+        self.counts: list[int] = []
+        """How many hold each of them; changed in place."""
 
     def __len__(self) -> int:
         """Whether a part has another class."""
-        counts = list(map(getrefcount, self._distinct))
-        if counts == self._counts:
+        counts = list(map(getrefcount, self.distinct))
+        if counts == self.counts:
             return 0
         for part, kind in zip(self._parts, self.kinds, strict=True):
             if type(part()) is not kind:
                 return 1
-        self._counts = counts
+        self.counts[:] = counts
         return 0
 
     def give_back(self, undo: list[Callable[[], None]]) -> None:

@@ -179,17 +179,18 @@ class Modules:
                         seen.update(map(id, item.modules()))
                         yield item
 
-    def reshaped(self) -> bool:
-        """Whether a part, or a parameter's data by some of another shape, was exchanged: nothing tells."""
-        found = False
+    def reshaped(self) -> set[int]:
+        """Models (``Kind.place``) of which a part, or a parameter's data by some of another shape, was
+        exchanged: nothing tells."""
+        found = set()
         for seam in list(self.seams):
             if seam.epoch != self.observer.epoch or not seam.parameters:
                 continue
             module = seam.module()
             other = module is not None and seam.attributes.has_other_parts(module)
             if other or seam.shapes != seam.now():
-                found = True
-                self.observer.epoch += 1
+                found.add(id(seam))
+        self.observer.epoch += bool(found)
         return found
 
     def restore(self, states: list[dict[str, Any]], seams: list[Seam]) -> None:

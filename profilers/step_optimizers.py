@@ -24,7 +24,7 @@ class Optimizers:
         self._modules = modules
         self._living: weakref.WeakSet[Any] = weakref.WeakSet()
         self.stepped: dict[int, tuple[Any, str]] = {}
-        """A weak reference and a name by id; read by the hot path."""
+        """A weak reference and a name by id."""
         self._trained: set[int] = set()
 
     def look(self, optimizers: type) -> None:

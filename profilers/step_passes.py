@@ -117,15 +117,19 @@ OURS = Ours()
 LOOKING = [False]
 """Whether somebody wants to see the graph before a pass that reaches everything."""
 MOST_ROOTS = 4096
+UNREACHED = "the last call was not reached"
+"""Behind a root: a graph may end in the same way and yet lead past the call's outputs, which shows when the
+pass is over. The graph is still there then."""
 Root = tuple[Any, ...]
 _CLEAN: dict[Root, bool] = {}
-"""Ends of graphs: how many nodes they got since the last call, their last node, and those that lead to it;
-and whether none of them ever had a product of the program's own. All others are looked at each time."""
+"""Ends of graphs: how many nodes they got since the last call and between calls, their last node, and those
+that lead to it; and whether none of them ever had a product of the program's own. All others are looked at
+each time."""
 _node = itemgetter(0)
 
 
-def root_of(outputs: Any, added: int) -> Root:
-    """How a graph ends that got so many nodes since the last call."""
+def root_of(outputs: Any, added: tuple[int, int]) -> Root:
+    """How a graph ends that got so many nodes outside of calls."""
     node = outputs[0].grad_fn
     following = () if node is None else map(_node, node.next_functions)
     return len(outputs), added, type(node), *map(type, following)
@@ -192,11 +196,19 @@ def watch(torch: Any, told: Told, ways: Ways) -> Callable[[], None]:
             told.raised(ways.began)
             raise
 
+    def look(root: Root, outputs: Any, whole: bool) -> bool:
+        found = told.begins(outputs, whole)
+        if len(_CLEAN) < MOST_ROOTS or root in _CLEAN:
+            _CLEAN[root] = not found and _CLEAN.get(root, True)
+        return found
+
     def unusual(outputs: Any, rest: tuple[Any, ...], named: dict[str, Any]) -> Any:
         wanted = rest[3] if len(rest) > 3 else None
         whole, way = not (wanted or rest[2]), None
         ours = OURS.depth
         looking = whole and LOOKING[0] and not ours
+        root: Root = ()
+        newest = None
         if not ours:
             with suppress(Exception):  # never into the program
                 unlike = bool(waiting)
@@ -204,18 +216,19 @@ def watch(torch: Any, told: Told, ways: Ways) -> Callable[[], None]:
                     ways.attach(outputs)
                 if looking:
                     way = ways.look(outputs)
+                newest, ways.newest = ways.newest, None
                 root = root_of(outputs, ways.added())
                 if LOOKING[0] or unlike or not whole or not _CLEAN.get(root):
-                    found = told.begins(outputs, whole)
-                    if found:
+                    newest = None
+                    if look(root, outputs, whole):
                         way = None  # to be looked at the next time, too
-                    if len(_CLEAN) < MOST_ROOTS or root in _CLEAN:
-                        _CLEAN[root] = not found and _CLEAN.get(root, True)
             with suppress(Exception):
                 edges = [each for each in outputs if type(each) is GradientEdge]
                 if any(MARK not in each.node.metadata for each in edges):
                     told.begins_within(edges, wanted or ())
         outer, began = CELL[0], time.monotonic_ns()
+        if not ours:
+            ways.began = began
         if wanted and not outer:
             try:
                 CELL[0] = number_of(wanted, torch)
@@ -230,6 +243,8 @@ def watch(torch: Any, told: Told, ways: Ways) -> Callable[[], None]:
         finally:
             CELL[0] = outer
         with suppress(Exception):  # never into the program
+            if newest is not None and not newest and not _CLEAN.get((*root, UNREACHED)):
+                look((*root, UNREACHED), outputs, whole)
             if looking:
                 ways.learn(way)
             if wanted and rest[2] and type(found) is tuple:

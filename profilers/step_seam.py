@@ -37,13 +37,13 @@ from profilers.step_asked import (
     cast_to,
     graph_task,
     held_by,
-    interpreters,
     is_fake,
     look_of,
     modes,
     sequence,
     tracing_state,
     transformed,
+    transforms,
 )
 from profilers.step_attributes import Attributes
 from profilers.step_events import RAISED, STOPPED, SURE, Call, Kind
@@ -144,29 +144,23 @@ class Seam:
             return self.usual(args, kwargs)
         (
             kind, training, graded, cast, required, parameters, watched, state, items, sized, sizes,
-            given, named, pairs, busy, waiting,
+            classes, holders, given, names, pairs, busy, waiting,
         ) = lane  # fmt: skip
         observer = self.observer
         module: Any = self.module()
+        values = (*args, *kwargs.values()) if kwargs else args
         place = 0
         try:
             if tracing_state() is not None:
                 raise LookupError  # even comparing a shape is written down
             for type_, look in given:
-                value = args[place]
+                value = values[place]
                 if (
                     type(value) is not type_
                     or (look_of(value) if type_ is _Tensor else value) != look
                 ):
                     raise LookupError
                 place += 1
-            for name, type_, look in named:
-                value = kwargs[name]
-                if (
-                    type(value) is not type_
-                    or (look_of(value) if type_ is _Tensor else value) != look
-                ):
-                    raise LookupError
             for holder, name, value in items:
                 if holder[name] is not value:
                     raise LookupError
@@ -181,14 +175,15 @@ class Seam:
                 and module.training is training
                 and is_grad_enabled() is graded
                 and (any_autocast() and cast_to(self.device)) == cast
-                and len(args) == place
-                and len(kwargs) == len(named)
-                and interpreters() is None
+                and len(values) == place
+                and list(kwargs) == names
+                and not transforms()
                 and forward_ad._current_level < 0
                 and not modes()
                 and graph_task() == -1
                 and _ident() == observer.thread
                 and list(map(len, sized)) == sizes
+                and list(map(held_by, classes)) == holders
                 and not (watched.more and not watched.alike())
                 and tuple(map(_requires_grad, parameters)) == required
             )
@@ -282,7 +277,9 @@ class Seam:
         if call is not None:
             mark = span = (first, sequence(), id(self))
             observer.spans.append(span)
-            observer.ways.end = span[1]
+            ways = observer.ways
+            ways.between += first - ways.end
+            ways.end = span[1]
             if _looking[0]:
                 mark = self.mark(span, args, kwargs)
             self.leave(call, out, mark, span)
@@ -408,6 +405,7 @@ class Seam:
         observer = self.observer
         try:
             if kind.watched:
+                observer.ways.newest = fired
                 if type(out) is _Tensor:
                     if out.requires_grad:
                         hook(out, fired, 0, mark)
@@ -485,7 +483,7 @@ class Seam:
             del self.kinds[next(iter(self.kinds))]
         self.kinds[key] = kind
         if kind.real:
-            self.observer.fresh = True
+            self.observer.fresh = _looking[0] = True
             self.observer.listener.new_kind(kind, module, args, kwargs)
         return kind
 

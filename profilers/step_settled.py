@@ -36,18 +36,18 @@ def lane_of(seam: Seam, kind: Kind, module: Any, args: Any, kwargs: Any) -> Lane
     """
     if seam.inner is not None or seam.by_value or not seam.plain or not kind.watched:
         return None
-    given = [(type(value), _look(value)) for value in args]
-    named = [(name, type(value), _look(value)) for name, value in kwargs.items()]
-    if not {torch.Tensor, *PLAIN}.issuperset({*map(type, args), *map(type, kwargs.values())}):
+    values = (*args, *kwargs.values())
+    if not {torch.Tensor, *PLAIN}.issuperset(map(type, values)):
         return None
+    given = [(type(value), _look(value)) for value in values]
     key: Any = seam.last_key
     graded, cast, required = key[1:4]
     watched, observer = seam.attributes, seam.observer
     return (
         kind, module.training, graded, cast, required, seam.parameters,
-        watched, watched.state, watched.items, watched.sized, watched.sizes,
-        given, named, list(zip(seam.states, seam.inside, strict=True)),
-        observer.busy, observer.ways.waiting,
+        watched, watched.state, watched.items, watched.sized[:-1], watched.sizes[:-1],
+        watched.kinds.distinct, watched.kinds.counts, given, list(kwargs),
+        list(zip(seam.states, seam.inside, strict=True)), observer.busy, observer.ways.waiting,
     )  # fmt: skip
 
 

@@ -4,15 +4,21 @@ No torch is imported here; the class of tensors is handed in by :mod:`profilers.
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import partial
 from hashlib import blake2b
 from itertools import islice
+from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 PLAIN = (int, str, bool, bytes, type(None))
 NAMES = ("device", "dtype", "layout", "memory_format")
 """torch's types whose values are names of something."""
 DEPTH = 6
+INWARDS = 4
+"""So much less deep is looked at what a function is around."""
+CALLED = (FunctionType, MethodType, BuiltinFunctionType, partial, type)
 MOST_ITEMS = 64
 """Items of one container that are looked at; caches repeat themselves after the first layers."""
 MOST_BRIEF = 1 << 16
@@ -23,6 +29,10 @@ MOST_OUTPUTS = 16
 
 SMALL = 1 << 13
 """Whole numbers of so many elements are looked at by value (as many as flopcount.live_capture keeps)."""
+
+
+READ_ONCE = "an iterator among the inputs can be read only once"
+"""In a signature: what such calls cost is not known."""
 
 
 class Values(bytes):
@@ -63,9 +73,13 @@ class Signer:
         elif isinstance(value, Mapping):
             parts.append(kind)
             parts.append(len(value))
-            for key, item in list(value.items())[:MOST_ITEMS]:
+            for key, item in islice(value.items(), MOST_ITEMS):
                 parts.append(key if isinstance(key, str | int) else type(key))
                 self.add(item, parts, depth - 1)
+            if len(value) > MOST_ITEMS:
+                parts.append(
+                    tuple(map(self._brief, islice(value.values(), MOST_ITEMS, MOST_BRIEF)))
+                )
         elif isinstance(value, list | tuple | deque):
             parts.append(kind)
             parts.append(len(value))
@@ -77,16 +91,13 @@ class Signer:
             parts.append(value if kind is range else frozenset(value))
         elif kind.__module__ == "numpy":
             self._add_array(value, parts)
+        elif isinstance(value, Iterator):
+            parts.append(READ_ONCE)
         elif callable(value):
-            self._add_callable(value, parts)
+            self._add_callable(value, parts, depth)
         else:
             parts.append(kind)
-            inner = getattr(value, "__dict__", None)
-            if inner:
-                for key, item in list(inner.items())[:MOST_ITEMS]:
-                    if not isinstance(item, int | float) or isinstance(item, bool):
-                        parts.append(key)
-                        self.add(item, parts, depth - 2)
+            self._add_fields(value, parts, depth)
 
     def _brief(self, value: Any) -> Any:
         """One of very many items."""
@@ -102,14 +113,32 @@ class Signer:
         elif shape is not None:
             parts += (len(shape), *shape, str(value.dtype))
 
-    def _add_callable(self, value: Any, parts: list[Any]) -> None:
-        """A function by its code, for it may be made anew for each call; a module by what it is."""
-        parts.append(getattr(value, "__code__", type(value)))
+    def _add_fields(self, value: Any, parts: list[Any], depth: int) -> None:
+        """What an object keeps, but for numbers, which are no sizes (``values``)."""
+        for key, item in islice(fields_of(value), MOST_ITEMS):
+            if not isinstance(item, int | float) or isinstance(item, bool):
+                parts.append(key)
+                self.add(item, parts, depth - 2)
+
+    def _add_callable(self, value: Any, parts: list[Any], depth: int) -> None:
+        """A function by its code, for it may be made anew for each call, and by what it is around.
+
+        A module by what it is.
+        """
         modules = getattr(value, "modules", None)
         if isinstance(getattr(value, "__dict__", {}).get("_parameters"), dict) and modules:
+            parts.append(type(value))
             parts.append(str(id(value)))
             parts.append(tuple(module.training for module in modules()))
             parts += [(tuple(p.shape), p.dtype, p.requires_grad) for p in value.parameters()]
+            return
+        parts.append(getattr(value, "__code__", type(value)))
+        if isinstance(value, type | BuiltinFunctionType):
+            parts.append(value.__qualname__)
+        for item in around(value):
+            self.add(item, parts, depth - INWARDS)
+        if not isinstance(value, type | FunctionType | MethodType | partial):
+            self._add_fields(value, parts, depth - INWARDS)
 
     def _add_tensor(self, value: Any, parts: list[Any]) -> None:
         if value.is_nested or value.layout is not self._strided:
@@ -149,8 +178,15 @@ class Signer:
         kind = type(value)
         if kind is float or kind is complex:
             found.append(repr(value).encode())
-        elif kind is self._tensor or kind in PLAIN or depth < 0 or callable(value):
+        elif kind is self._tensor or kind in PLAIN or depth < 0 or isinstance(value, Iterator):
             return
+        elif isinstance(value, CALLED):
+            for item in around(value):
+                self._numbers(item, found, depth - INWARDS)
+        elif callable(value) and isinstance(
+            getattr(value, "__dict__", {}).get("_parameters"), dict
+        ):
+            return  # a module
         elif isinstance(value, Mapping | list | tuple | deque):
             items = value.values() if isinstance(value, Mapping) else value
             for item in islice(items, MOST_ITEMS):
@@ -159,7 +195,7 @@ class Signer:
             if getattr(value, "size", SMALL + 1) <= SMALL and value.dtype.kind in "biuf":
                 found.append(value.tobytes())
         elif not isinstance(value, self._tensor):
-            for item in islice(getattr(value, "__dict__", {}).values(), MOST_ITEMS):
+            for _, item in islice(fields_of(value), MOST_ITEMS):
                 if type(item) is int:
                     found.append(repr(item).encode())
                 else:
@@ -182,8 +218,11 @@ class Signer:
         elif isinstance(value, list | tuple):
             for item in value[:MOST_ITEMS]:
                 self._outputs(item, found, depth - 1)
+        elif isinstance(value, CALLED):
+            for item in around(value):
+                self._outputs(item, found, depth - 2)
         elif depth == 3 or hasattr(value, "__dataclass_fields__"):
-            for item in list(getattr(value, "__dict__", {}).values())[:MOST_ITEMS]:
+            for _, item in islice(fields_of(value), MOST_ITEMS):
                 self._outputs(item, found, depth - 2)
 
     def inputs(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
@@ -192,6 +231,38 @@ class Signer:
         for value in (*args, *kwargs.values()):
             self._outputs(value, found, 3)
         return found
+
+
+def fields_of(value: Any) -> Iterator[tuple[str, Any]]:
+    """What an object keeps, in its dictionary and in slots, with their names."""
+    yield from list(getattr(value, "__dict__", {}).items())
+    for kind in type(value).__mro__:
+        slots = vars(kind).get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else tuple(slots):
+            if name.startswith("__") and not name.endswith("__"):
+                name = f"_{kind.__name__.lstrip('_')}{name}"
+            with suppress(AttributeError):
+                if name not in ("__dict__", "__weakref__"):
+                    yield name, object.__getattribute__(value, name)
+
+
+def around(value: Any) -> Iterator[Any]:
+    """What a function reads beside its arguments: what it closes over, its defaults, and whose it is."""
+    if isinstance(value, partial):
+        yield from (value.func, value.args, value.keywords)
+    elif isinstance(value, MethodType | BuiltinFunctionType):
+        if not isinstance(value.__self__, ModuleType):
+            yield value.__self__
+    elif isinstance(value, FunctionType):
+        yield from value.__defaults__ or ()
+        yield from (value.__kwdefaults__ or {}).values()
+        yield from map(_content, value.__closure__ or ())
+
+
+def _content(cell: CellType) -> Any:
+    with suppress(ValueError):  # nothing yet
+        return cell.cell_contents
+    return None
 
 
 def text_of(tensor: Any) -> str:

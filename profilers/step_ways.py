@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
-from profilers.step_events import FIRING, Call, Kind
+from profilers.step_events import FIRING, Call, Kind, together
+from profilers.step_functions import is_own
 from profilers.step_outside import MOST_WITHIN, Span
 
 _node = itemgetter(0)
@@ -43,11 +44,17 @@ Hooked = tuple[Span, Call, Outputs | None]
 class Ways:
     """The calls of one observer that wait for their backward."""
 
+    __slots__ = (
+        "_bypassed", "_hook", "_hooked", "_looking", "_rest", "_sequence", "_unseen", "began", "between",
+        "end", "newest", "waiting",
+    )  # fmt: skip
+
     def __init__(
         self,
         hook: Callable[[Any, list[int], int, Span], None],
         sequence: Callable[[], int],
         unseen: Callable[[str], None],
+        bypassed: Callable[[Kind], None],
         looking: list[bool],
     ) -> None:
         """Take what the hot path needs.
@@ -56,10 +63,12 @@ class Ways:
             hook: Puts a hook on a node; takes the list for its facts, the output's place, the call's span.
             sequence: The number that the graph's next node will have.
             unseen: Told that a step's upper end is open.
+            bypassed: Told that an optimizer stepped after a call of this kind, and no pass was seen between.
             looking: ``profilers.step_passes.LOOKING``.
 
         """
         self._hook, self._sequence, self._unseen, self._looking = hook, sequence, unseen, looking
+        self._bypassed = bypassed
         self.waiting: list[Waiting] = []
         """Hardly ever more than one."""
         self._rest: dict[int, Outputs] = {}
@@ -67,9 +76,13 @@ class Ways:
         self._hooked: list[Hooked] = []
         """Calls with hooks, while graphs are looked at."""
         self.began = 0
-        """When (ns) the last pass began that reached a call by a way."""
+        """When (ns) the last pass began."""
         self.end = 0
         """The number of the node that came next when the last call had ended."""
+        self.newest: list[int] | None = None
+        """What is known of the last call with hooks on its outputs, until a pass begins."""
+        self.between = 0
+        """So many nodes the program made between calls since the last pass began."""
 
     # ------------------------------------------------------------ the hot path
 
@@ -98,13 +111,13 @@ class Ways:
             return False
         self.waiting.clear()
         now = self.began = time.monotonic_ns()
-        for place in call[0].arrivals:
-            call[1].extend((now, 0, now, place, 0))  # the time stands for the engine's number, too
+        call[1].extend((now, 0, now, call[0].arrived, 0))  # the time is the engine's number, too
         return True
 
-    def added(self) -> int:
-        """How many nodes the graph got since the last call ended."""
-        return self._sequence() - self.end
+    def added(self) -> tuple[int, int]:
+        """How many nodes the graph got since the last call ended, and between the calls before it."""
+        between, self.between = self.between, 0
+        return self._sequence() - self.end, between
 
     # ------------------------------------------------------------ learning
 
@@ -136,6 +149,8 @@ class Ways:
         nodes = 0
         for node, way in _walk(outputs, end, FEW_NODES):
             nodes += 1
+            if is_own(type(node)):
+                return None  # it may hand on a gradient at one time, and none at another
             for place, (following, _) in enumerate(node.next_functions):
                 number = -1 if following is None else following._sequence_nr()
                 if not first <= number < end:
@@ -162,10 +177,10 @@ class Ways:
                 kind.sure, kind.made = 0, ()
                 continue
             added, way, entry = found
-            facts = span[1] - span[0], entry, tuple(fired[3::FIRING]), made
-            if facts != (kind.nodes, kind.entry, kind.arrivals, kind.made):
-                kind.sure = 0
-                kind.nodes, kind.entry, kind.arrivals, kind.made = facts
+            facts = span[1] - span[0], entry, together(fired[3::FIRING]), made
+            if facts != (kind.nodes, kind.entry, kind.arrived, kind.made):
+                kind.sure, kind.usual = 0, None
+                kind.nodes, kind.entry, kind.arrived, kind.made = facts
                 kind.ways = {}
             if kind.ways.get(added) == way:
                 kind.sure += 1
@@ -205,9 +220,14 @@ class Ways:
         self.waiting[:] = [one for one in self.waiting if one[0][1] in rest]
 
     def stepped(self, serial: int) -> None:
-        """An optimizer stepped, and calls still wait: they were for something else."""
+        """An optimizer stepped, and calls still wait: they were for something else.
+
+        Or for a pass that began past torch's Python functions, if there was none since.
+        """
         for one in list(self.waiting):
             distrust(one[1][0])
+            if one[2] == serial and self.began < one[1][2]:
+                self._bypassed(one[1][0])
             if serial - one[2] > AGE:
                 self.waiting.remove(one)
                 self._rest.pop(one[0][1], None)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import torch
 from torch import compiler as _compiler
@@ -27,6 +28,7 @@ from profilers.step_events import (
     FIRING,
     AlikeSeen,
     AsideSeen,
+    Call,
     Kind,
     Listener,
     StepSeen,
@@ -66,6 +68,7 @@ REFRESH_NS = 10_000_000_000
 """So often the list of a model's parameters is read again."""
 
 
+EXCHANGED = "calls of a model whose parts or parameters had been exchanged"
 MOST_OUTSIDE = 4096
 """So many sets of products outside of modules are told by the same name."""
 
@@ -79,6 +82,43 @@ class _Compiled:
 class Observer:
     """Watches one process for one recording."""
 
+    # What each call and each step reads comes first, for it fills few lines of a cache.
+    __slots__ = (
+        "__weakref__",
+        "_due",
+        "_folding",
+        "_last",
+        "_lock",
+        "_looked",
+        "_outside",
+        "_refresh",
+        "_search",
+        "_told",
+        "_undo",
+        "_wary",
+        "automatic",
+        "boundary",
+        "busy",
+        "calls",
+        "compiled",
+        "derived",
+        "epoch",
+        "fresh",
+        "here",
+        "listener",
+        "log",
+        "looks",
+        "modules",
+        "optimizers",
+        "overdue",
+        "serial",
+        "settled",
+        "spans",
+        "thread",
+        "watching",
+        "ways",
+    )  # fmt: skip
+
     def __init__(self, listener: Listener, *, automatic: bool = True) -> None:
         """Take who is told, and whether optimizers end steps by themselves."""
         self.listener = listener
@@ -90,7 +130,7 @@ class Observer:
         spans = step_outside.Spans()
         self.spans, self.calls = spans.fresh, spans.ascending
         """What calls that were seen added to the graph (profilers.step_outside)."""
-        self.ways = Ways(hook_node, sequence, self.unseen, LOOKING)
+        self.ways = Ways(hook_node, sequence, self.unseen, self._bypassed, LOOKING)
         self.busy: list[None] = []
         """One for each call that runs and is not settled, and for each time that we work ourselves."""
         self.settled = False
@@ -117,7 +157,8 @@ class Observer:
             ends_by_word=lambda kinds: not (automatic and self.optimizers.expected(kinds)),
         )
         self._lock = threading.RLock()
-        self._by = ""
+        self._last: tuple[Callable[[], Any], str] = (lambda: None), ""
+        """The optimizer that stepped last, and its name."""
         self._looked = 0
         """Place in the log up to which the outcomes of calls were looked at."""
         self._outside: dict[tuple[tuple[Product, ...], tuple[str, ...]], Kind] = {}
@@ -190,17 +231,17 @@ class Observer:
         if not self.watching or not self.automatic:
             return
         try:
-            known = self.optimizers.stepped.get(id(optimizer))
-            if known is None or known[0]() is not optimizer:
-                name = self._new_optimizer(optimizer)
-            else:
-                name = known[1]
+            before, name = self._last
+            same = before() is optimizer
+            if not same:
+                name = self.optimizers.known(optimizer) or self._new_optimizer(optimizer)
+                self._last = ref(optimizer), name
             log = self.log
             first, last = self._looked, len(log)
             at = time.monotonic_ns()
             log.append((name, at))
             self._looked = last + 1
-            due = self.fresh or self._wary or at > self._due or (self.boundary and name == self._by)
+            due = self.fresh or self._wary or at > self._due or (self.boundary and same)
             self.boundary = True
             self.derived = False
             if LOOKING[0]:
@@ -208,7 +249,6 @@ class Observer:
                 LOOKING[0] = self.looks > 0
             if self.ways.waiting:
                 self.ways.stepped(self.serial)
-            self._by = name
             # Whether something became of a call of this step that was never counted for its kind.
             while first < last:
                 event = log[first]
@@ -218,8 +258,8 @@ class Observer:
                 kind, fired, _, again = event
                 if not kind.watched:
                     continue
-                unusual = again or len(fired) != FIRING or fired[1] or fired[3] or fired[4]
-                if kind.usual is not None and not unusual:
+                usual = len(fired) == FIRING and fired[3] == kind.arrived
+                if usual and kind.usual is not None and not (again or fired[1] or fired[4]):
                     continue  # counted, for ``usual`` is made where its kind is first counted
                 due = due or not fired or kind.became(fired, again=again).data is None
             if due:
@@ -237,8 +277,26 @@ class Observer:
         with suppress(Exception):  # never into the program
             self.note_outside((), (what,))
 
+    def _bypassed(self, kind: Kind) -> None:
+        """An optimizer stepped after a settled model's call, and no backward was seen since.
+
+        Perhaps one began past torch's Python functions: where the model is trained and has gradients.
+        """
+        seam = kind.seam()
+        if seam is None or not self.optimizers.trains(kind):
+            return
+        if any(parameter.grad is not None for parameter in seam.parameters):
+            with self._lock:
+                self.unseen("a call of a model, and no backward before the optimizer stepped")
+                if len(self.log) > 1 and len(self.log[-2]) == 2:
+                    self.log[-2:] = self.log[:-3:-1]  # it belongs to the step that just ended
+
     def note_outside(self, products: tuple[Product, ...], other: tuple[str, ...]) -> None:
         """Note work of the step that belongs to no call."""
+        self.log.append(self._beside(products, other))
+
+    def _beside(self, products: tuple[Product, ...], other: tuple[str, ...]) -> Call:
+        """What stands in the log for such work."""
         kind = self._outside.get((products, other))
         if kind is None:
             kind = Kind("outside of modules", (products, other))
@@ -247,7 +305,7 @@ class Observer:
             if len(self._outside) < MOST_OUTSIDE:
                 self._outside[products, other] = kind
         now = time.monotonic_ns()
-        self.log.append((kind, [now], now, False))
+        return kind, [now], now, False
 
     def stepped_in_graph(self) -> None:
         """A compiled optimizer stepped since the last call."""
@@ -280,9 +338,9 @@ class Observer:
         return name
 
     def _resumed(self, optimizer: Any) -> None:
-        """Tell how often the first optimizer had stepped before."""
+        """Tell how often an optimizer that is new here had stepped before."""
         before = _steps_before(optimizer)
-        if before and self.optimizers.number == 1:
+        if before:
             self.listener.resumed(before)
 
     # ------------------------------------------------------------ replay
@@ -317,10 +375,21 @@ class Observer:
                 self.trouble("what was seen", error)
 
     def _look_at_shapes(self) -> None:
-        """Parts or data of parameters that were exchanged past torch's own ways, some calls ago."""
-        if self.modules.reshaped():
-            self.unseen("calls of a model whose parts or parameters had been exchanged")
-            self.log.insert(0, self.log.pop())  # it belongs to the first step that is not told yet
+        """Parts or data of parameters that were exchanged past torch's own ways, some calls ago.
+
+        Nobody knows when: each step with such a call since the last replay gets an open end.
+        """
+        changed = self.modules.reshaped()
+        called = False
+        for place in range(len(self.log) - 1, -1, -1) if changed else ():
+            event = self.log[place]
+            if len(event) == 4:
+                called |= event[0].place in changed
+            elif called:  # an optimizer's step, and calls of the next one behind it
+                self.log.insert(place + 1, self._beside((), (EXCHANGED,)))
+                called = False
+        if called:
+            self.log.insert(0, self._beside((), (EXCHANGED,)))
 
     def _upkeep(self) -> None:
         now = time.monotonic_ns()

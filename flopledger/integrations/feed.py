@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from flopledger.integrations.devices import Devices
 from flopledger.integrations.sinks.delivery import Delivered, Sink, Sinks
 from flopledger.integrations.sinks.metrics import StepMetrics
+from flopledger.recording.attempts import goes_on_after
 from flopledger.recording.utilisation import identified, peak_of
 from profilers.step_ledger import STEPS, ProcessSteps, read_process
 
@@ -193,6 +194,8 @@ class Feed:
         self._folder = self._folder or own_folder(self._run_dir, since_ns=self._since_ns)
         if self._folder is None or not (self._folder / LEDGER).exists():
             return  # a recording begins its ledger with the first call that it sees
+        if (self._folder / LEDGER).stat().st_size < self._offset:  # removed, and begun anew
+            self._offset, self._pending, self._following = 0, b"", None
         if self._following is None:
             self._following = Following(totals_before(self._folder))
         with (self._folder / LEDGER).open("rb") as file:
@@ -212,7 +215,7 @@ def totals_before(folder: Path) -> Totals:
     """
     mine = read_process(folder)
     totals = Totals()
-    if mine is None or not mine.resumes or not mine.resumes[0].step:
+    if mine is None or not (after := goes_on_after(mine)):
         return totals
     standing: dict[int, tuple[ProcessSteps, Any]] = {}
     for path in sorted(folder.parent.glob(f"rank={mine.rank:05d}-*")):
@@ -224,7 +227,7 @@ def totals_before(folder: Path) -> Totals:
         costs = [(process.costs[cost], times) for cost, times in step.calls]
         parts = [None if c.model_flop is None else c.model_flop * n for c, n in costs]
         totals.hardware_flop.add(_sum([_times(c.hardware_flop, n) for c, n in costs]))
-        if number <= mine.resumes[0].step:
+        if number <= after:
             totals.model_flop.add(_sum(parts))
             totals.tokens.add(step.tokens)
             totals.samples.add(step.samples)

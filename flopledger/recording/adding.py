@@ -9,6 +9,7 @@ from typing import TypeVar
 from flopledger.recording.attempts import (
     Training,
     executed,
+    goes_on_after,
     last_activity,
     lost,
     missing_ranks,
@@ -63,7 +64,8 @@ def totals(processes: Iterable[ProcessSteps]) -> RunTotals:
         for what, work in tally.spans.items():
             spans.setdefault(what, Sum()).update(work)
     steps = [_union(executed(t.process) for a in group for t in a) for group in groups]
-    whole = not any(missing_ranks(training) for training in found)
+    given_up = any(note.code == "steps-lost" for process in kept for note in process.notes)
+    whole = not (given_up or any(missing_ranks(training) for training in found))
     stand = sum(ranges.size for ranges in steps)
     if not (whole and stand):  # no step is not a training of 0 FLOP
         counted.open_end()
@@ -249,7 +251,7 @@ def _attempt(tallies: list[Tally]) -> AttemptTotals:
     processes = [tally.process for tally in tallies]
     done = _union(executed(process) for process in processes)
     ends = list(done)
-    resumes = [r.step for p in processes for r in p.resumes[:1] if r.step > 0]
+    resumes = [step for process in processes if (step := goes_on_after(process)) > 0]
     counted, redone = Sum(), Sum()
     for tally in tallies:
         counted.update(tally.counted)

@@ -39,7 +39,12 @@ class Attempt:
     @property
     def resumed(self) -> bool:
         """Whether a process of it said that it goes on from an earlier step."""
-        return any(resume.step > 0 for p in self.processes.values() for resume in p.resumes)
+        return self.resumed_after > 0
+
+    @property
+    def resumed_after(self) -> int:
+        """The step after which it goes on, as its processes say; 0 where none does."""
+        return max(map(goes_on_after, self.processes.values()), default=0)
 
     @property
     def models(self) -> set[str]:
@@ -57,6 +62,18 @@ class Training:
     """Attempts that continue one another, in order of their start."""
 
     attempts: list[Attempt]
+
+
+def goes_on_after(process: ProcessSteps) -> int:
+    """Return the step after which a process goes on, by its own word; 0 without one.
+
+    What comes later than the first word is a process that went back to a checkpoint by itself; but
+    several optimizers say in turn where they are.
+    """
+    first = process.resumes[:1]
+    if first and first[0].source == "optimizer-state":
+        return max(r.step for r in process.resumes if r.source == "optimizer-state")
+    return first[0].step if first else 0
 
 
 def last_activity(process: ProcessSteps) -> int:
@@ -187,15 +204,19 @@ def executed(process: ProcessSteps) -> Ranges:
 def lost(training: Training) -> dict[int, int]:
     """Return, for each process that was cut off (by ``id``), how many steps its ledger lacks.
 
-    They are those that other ranks of its attempt did after its last one, and that no later attempt
-    did again: a killed process takes its last second with it, and its neighbours go on writing.
+    They are those that were done after its last one, by other ranks of its attempt or up to the
+    checkpoint from which the next attempt goes on, and that no later attempt did again: a killed
+    process takes its last second with it, its neighbours go on writing, and its checkpoint stays.
     """
     again = superseded(training)
     lacking: dict[int, int] = {}
-    for attempt in training.attempts:
+    for place, attempt in enumerate(training.attempts):
         done = Ranges()
         for process in attempt.processes.values():
             done.update(executed(process))
+        last = max((end for _, end in done), default=attempt.resumed_after + 1)
+        for following in training.attempts[place + 1 : place + 2]:
+            done.add(last, max(last, following.resumed_after + 1))
         for process in attempt.processes.values():
             if process.sealed is not None:
                 continue

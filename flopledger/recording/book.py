@@ -6,6 +6,7 @@ again until a bound, beyond which what was lost is counted and said.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -26,7 +27,9 @@ FLUSH_SECONDS = 1.0
 MOST_STEPS = 512
 """Steps in one block."""
 MOST_WAITING = 100_000
-"""Steps that wait for a disk that refuses."""
+"""Steps, and lines, that wait for a disk that refuses."""
+GONE = (errno.ENOENT, errno.ESTALE)
+"""What the disk says of a ledger that was removed, or in whose place lies another file."""
 
 Entry = Callable[[StepLedger], None]
 Settle = Callable[[Variant], Cost]
@@ -84,7 +87,15 @@ class Book:
         self.steps = 0
         """Steps so far."""
         self.lost = 0
-        """Steps that could not be written."""
+        """Steps that were given up, and are not yet said to be."""
+        self.refusal: str | None = None
+        """Why nothing can be written; None while the disk takes it."""
+        self._kept = 0
+        """Steps in the ledger."""
+        self._following = 1
+        """The number after the last of them."""
+        self._devices: list[Entry] = []
+        self._heads: list[Entry] = []
         self._unpriced: list[Calls] = []
         """Calls that were taken since costs were looked for."""
         self._rows: list[Row] = []
@@ -117,6 +128,16 @@ class Book:
         self.steps += row.steps
         self._waiting += row.steps
 
+    def shift(self, by: int) -> None:
+        """Give the steps that wait greater numbers."""
+        with self._lock:
+            for row in self._rows:
+                row.number += by
+
+    def head(self, entry: Entry) -> None:
+        """Take a line that a reader needs before the steps that wait."""
+        self._heads.append(entry)
+
     def line(self, entry: Entry, calls: Calls = ()) -> None:
         """Take a line that is no step, and the calls in it."""
         self._lines.append((entry, calls))
@@ -136,7 +157,7 @@ class Book:
     @property
     def due(self) -> bool:
         """Whether it is time to write."""
-        if self._waiting > MOST_STEPS or len(self._lines) > MOST_STEPS:
+        if self.refusal is None and max(self._waiting, len(self._lines)) > MOST_STEPS:
             return True
         return time.monotonic() - self._flushed >= FLUSH_SECONDS
 
@@ -153,27 +174,68 @@ class Book:
             return
         with self._lock:
             self._flushed = time.monotonic()
+            if not self._written(settle, keep) and self.ledger is None:
+                self._written(settle, keep)  # it was removed, and there may be room for another
+            while self._waiting > MOST_WAITING:
+                self.lost += self._rows[0].steps
+                self._waiting -= self._rows.pop(0).steps
+            del self._lines[:-MOST_WAITING]
+            del self._losses[:-MOST_WAITING]
+
+    def _written(self, settle: Settle | None, keep: int) -> bool:
+        try:
+            self._write_all(self._open(), settle, keep)
+        except (OSError, LedgerError) as error:
+            self.refusal = getattr(error, "strerror", None) or str(error)
+            if getattr(error, "errno", None) in GONE:
+                self._begin_anew()
+            return False
+        self.refusal = None
+        return True
+
+    def _write_all(self, ledger: StepLedger, settle: Settle | None, keep: int) -> None:
+        if self.lost:
+            text = f"{self.lost} steps are lost ({self.refusal}): no figure holds them"
+            ledger.note("steps-lost", "error", text)
+            self.lost = 0
+        while self._heads:
+            self._heads[0](ledger)
+            del self._heads[0]
+        while rows := self._block(self._waiting - keep, settle):
             try:
-                ledger = self._open()
-                while rows := self._block(self._waiting - keep, settle):
-                    try:
-                        self._write(ledger, rows)
-                    except (OSError, LedgerError):
-                        self._rows[:0] = rows
-                        raise
-                    self._waiting -= sum(row.steps for row in rows)
-                # Last, since counting may have had something to say.
-                while self._lines and _priced(self._lines[0][1], settle):
-                    self._lines[0][0](ledger)
-                    del self._lines[0]
-                while told := self._losses[:MOST_STEPS]:
-                    ledger.losses(told)
-                    del self._losses[: len(told)]
+                self._write(ledger, rows)
             except (OSError, LedgerError):
-                while self._waiting > MOST_WAITING:
-                    self.lost += self._rows[0].steps
-                    self._waiting -= self._rows.pop(0).steps
-                del self._losses[:-MOST_WAITING]
+                self._rows[:0] = rows
+                raise
+            written = sum(row.steps for row in rows)
+            self._waiting -= written
+            self._kept += written
+            self._following = rows[0].number + written
+        # Last, since counting may have had something to say.
+        while self._lines and _priced(self._lines[0][1], settle):
+            self._lines[0][0](ledger)
+            del self._lines[0]
+        while told := self._losses[:MOST_STEPS]:
+            ledger.losses(told)
+            del self._losses[: len(told)]
+
+    def _begin_anew(self) -> None:
+        """Let go of a ledger that was removed: what comes now goes into another one."""
+        if self.ledger is None:
+            return
+        gone, self.ledger = self.ledger, None
+        with suppress(OSError):
+            gone.close()
+        self.lost += self._kept
+        self._kept = 0
+        following = self._rows[0].number if self._rows else self._following
+        goes_on: Entry = lambda ledger: ledger.resume(following - 1, "removed")  # noqa: E731
+        self._heads[:0] = [goes_on, *self._devices]
+
+    @property
+    def withheld(self) -> int:
+        """Steps that no ledger holds, as long as nothing more is written."""
+        return self.lost + (self._waiting if self.refusal is not None else 0)
 
     def _open(self) -> StepLedger:
         if self.ledger is None:
@@ -229,7 +291,7 @@ class Book:
         pairs: dict[int, int] = {}
         for item, times in calls:
             cost: Cost = item if isinstance(item, Cost) else item.data
-            if cost.id is None:
+            if cost.id is None or cost.ledger is not ledger:
                 cost.id = ledger.cost(
                     model=cost.model[:200],
                     mode=cost.mode,
@@ -243,28 +305,29 @@ class Book:
                     uncounted=cost.uncounted,
                     reason=cost.reason,
                 )
+                cost.ledger = ledger
             pairs[cost.id] = pairs.get(cost.id, 0) + times
         return list(pairs.items())
 
     def device(self, facts: DeviceFacts) -> None:
         """Say what the process computes on."""
-        self.line(
-            lambda ledger: ledger.device(
+
+        def write(ledger: StepLedger) -> None:
+            ledger.device(
                 facts.type, name=facts.name, uuid=facts.uuid, memory_bytes=facts.memory_bytes
             )
-        )
+
+        self._devices.append(write)
+        self.head(write)
 
     def seal(self, reason: str, settle: Settle) -> None:
         """Write everything and close the ledger."""
         if self._closed or os.getpid() != self._pid:
             return
-        if self.lost:
-            text = f"{self.lost} steps could not be written: the disk refused them"
-            self.line(lambda ledger: ledger.note("steps-lost", "error", text))
         self.flush(settle)
         self._closed = True
         with suppress(OSError, LedgerError):
-            if self.ledger is not None and not self._rows:
+            if self.ledger is not None and not self._rows and self.refusal is None:
                 self.ledger.seal(reason, self.steps)
             elif self.ledger is not None:
                 self.ledger.close()

@@ -11,6 +11,7 @@ from profilers.step_signature import Values
 if TYPE_CHECKING:
     from flopcount.live import LiveCount
     from flopcount.live_fit import Sizes
+    from profilers.step_ledger import StepLedger
     from profilers.steps import Variant
 
 
@@ -31,6 +32,8 @@ class Cost:
     reason: str | None = None
     id: int | None = None
     """Its number in the ledger, once written."""
+    ledger: StepLedger | None = None
+    """Which ledger that is."""
 
 
 def unknown(variant: Variant, reason: str) -> Cost:

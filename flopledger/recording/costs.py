@@ -19,7 +19,7 @@ from flopledger.recording.spending import Spending
 from profilers.step_functions import may_compute, may_replace
 from profilers.step_identity import DeviceFacts, device_facts
 from profilers.step_passes import FULL, asked_for
-from profilers.step_signature import Numbers
+from profilers.step_signature import READ_ONCE, Numbers
 from profilers.steps import MOST_OUTPUTS, Kind, Variant, output_tensors
 
 if TYPE_CHECKING:
@@ -190,6 +190,10 @@ class Costs:
         if kind.transformed:
             cost.bounds, cost.reason = (0, None), TRANSFORMED
             self.tell("transformed-call", "warning", f"{kind.model}: {TRANSFORMED}")
+            return cost
+        if isinstance(kind.key, tuple) and READ_ONCE in kind.key:
+            cost.bounds, cost.reason = (0, None), READ_ONCE
+            self.tell("cost-unknown", "warning", f"{kind.model}: {READ_ONCE}")
             return cost
         wanted = [self._wanted(kind, number) for number in variant.asked]
         key: tuple[Hashable, ...] = (

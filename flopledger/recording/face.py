@@ -103,6 +103,7 @@ class Recording:
             return self
         try:
             from flopledger.recording.recorder import Recorder
+            from profilers.step_ledger import check_room
         except ImportError as error:
             raise RecordError(
                 f"recording a training loop needs torch ({error}); "
@@ -111,6 +112,7 @@ class Recording:
         try:
             self.path = self.path.absolute()  # the program may go elsewhere
             self.path.mkdir(parents=True, exist_ok=True)
+            check_room(self.path)
         except OSError as error:
             raise RecordError(
                 f"{self.path}: cannot hold a record ({error.strerror}); choose another folder"
@@ -175,7 +177,7 @@ class Recording:
     def resume(self, step: int) -> None:
         """Say that this process continues after ``step``, e.g. from a checkpoint."""
         if self.active and self._recorder is not None:
-            self._recorder.resume(step, "explicit")
+            self._recorder.resume(step)
 
     def count(
         self, function: Callable[..., Any], *args: Any, backward: bool = True, **kwargs: Any
@@ -230,7 +232,8 @@ class Recording:
         from flopledger.recording.summary import summarised
 
         self.flush()
-        return summarised(self.path)
+        book = self._recorder.book if self._recorder is not None else None
+        return summarised(self.path, book)
 
     def __enter__(self) -> Recording:
         return self.start()

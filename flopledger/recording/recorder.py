@@ -45,6 +45,10 @@ class Recorder:
         self._sampler: Sampler | None = None
         self._next = 1
         self._resumed = False
+        """Whether the program said after which step it goes on."""
+        self._loaded = 0
+        """After which step it goes on, by what its optimizers say."""
+        self._loaded_at = 0
         self._stated: dict[Any, Cost] = {}
         self._extra: list[tuple[Cost, int]] = []
         """Calls of this step that the program told us of."""
@@ -256,8 +260,27 @@ class Recorder:
         return self.book.steps
 
     def resumed(self, step: int) -> None:
-        """An optimizer's own state says that it stepped before."""
-        self.resume(step, "optimizer-state")
+        """An optimizer's own state says that it stepped before.
+
+        Each knows its own steps only. Those of optimizers that take turns (a GAN's) add up; those
+        that step together, with no step of the recorder's between them, are the same steps.
+        """
+        if self._resumed:
+            return
+        if self._loaded:
+            self.observer.fold()  # whether a step lies between the two shows then
+        if self._loaded and self.book.steps > self._loaded_at:
+            self.book.shift(step)
+            self._loaded += step
+            self._next += step
+        elif step > self._loaded:
+            self._loaded = step
+            self._next = max(self._next, step + 1)
+        else:
+            return
+        self._loaded_at = self.book.steps
+        loaded = self._loaded
+        self.book.head(lambda ledger: ledger.resume(loaded, "optimizer-state"))
 
     def trouble(self, where: str, error: BaseException) -> None:
         """Something of ours failed; the program did not notice."""
@@ -301,15 +324,12 @@ class Recorder:
             except Exception as error:  # noqa: BLE001 - never into the program
                 self.trouble("a span", error)
 
-    def resume(self, step: int, source: str) -> None:
-        """The process goes on after a step; the program's own word comes first."""
-        if source == "explicit":
-            self.observer.fold()  # steps that are over have their numbers
-        elif self._resumed:
-            return
-        self._resumed = self._resumed or source == "explicit"
+    def resume(self, step: int) -> None:
+        """The program says after which step it goes on; its own word comes first."""
+        self.observer.fold()  # steps that are over have their numbers
+        self._resumed = True
         self._next = step + 1
-        self.book.line(lambda ledger: ledger.resume(step, source))
+        self.book.head(lambda ledger: ledger.resume(step, "explicit"))
 
     def count(
         self, function: Callable[..., Any], args: Any, kwargs: Any, *, backward: bool

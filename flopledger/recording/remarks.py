@@ -55,9 +55,9 @@ def _damage(tallies: Sequence["Tally"], lost: int) -> Iterator[RunFinding]:
         )
     if open_:
         told = (
-            f"; {_many(lost, 'step')} of these ranks that other ranks did, too, "
-            f"{'is' if lost == 1 else 'are'} missing: the bounds hold so many of the greatest that was "
-            "seen, and no other figure does"
+            f"; {_many(lost, 'step')} of theirs, which other ranks did, too, or which a checkpoint "
+            f"holds from which a later process went on, {'is' if lost == 1 else 'are'} missing: the "
+            "bounds hold so many of the greatest that was seen, and no other figure does"
             if lost
             else ""
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from flopledger.recording.book import Book
     from flopledger.recording.totals import RunTotals
     from profilers.trace import DeviceKey, Trace
 
@@ -15,8 +16,40 @@ KEYS = (
 )  # fmt: skip
 
 
-def summarised(run_dir: Path) -> dict[str, Any]:
-    """Return the summary of a run's folder; what is not known is None and has a finding."""
+def summarised(run_dir: Path, book: Book | None = None) -> dict[str, Any]:
+    """Return the summary of a run's folder; what is not known is None and has a finding.
+
+    Args:
+        run_dir: The run's folder.
+        book: What this process recorded; what of it did not get into the folder is said.
+
+    """
+    answer = _of_folder(run_dir)
+    if book is not None:
+        _withhold(answer, run_dir, book)
+    return answer
+
+
+def _withhold(answer: dict[str, Any], run_dir: Path, book: Book) -> None:
+    """Say what this process did and the folder does not hold; no figure is whole then."""
+    if book.withheld:
+        text = (
+            f"{book.withheld} of this process's {book.steps} steps could not be written into "
+            f"{run_dir} ({book.refusal}): no figure holds them"
+        )
+    elif book.ledger is not None and not book.ledger.in_place:
+        text = (
+            f"{run_dir} was moved while it was recorded: this process's {book.steps} steps are where "
+            "it lies now"
+        )
+    else:
+        return
+    found = [f for f in answer["findings"] if f["code"] != "no-steps"]
+    answer["findings"] = [_finding("steps-lost", "error", text), *found]
+    answer.update(dict.fromkeys(KEYS[1:8]))  # ``detail`` is what the folder holds
+
+
+def _of_folder(run_dir: Path) -> dict[str, Any]:
     from flopledger.recording.steps_summary import as_findings, steps_section
     from flopledger.recording.totals import read_totals
     from profilers.errors import ProfilersError
@@ -44,7 +77,6 @@ def summarised(run_dir: Path) -> dict[str, Any]:
         answer[name] = section[name]
     answer["detail"] = section
     findings.extend(as_findings(told))
-    findings.extend(_notes(run_dir))
     if answer["mfu"] is None and not any(f["message"].startswith("no MFU") for f in findings):
         text = "no MFU: the training ran on no device with a known peak, or its FLOP are not known"
         findings.append(_finding("mfu-unknown", "info", text))
@@ -88,17 +120,6 @@ def _used(trace: Trace, totals: RunTotals) -> frozenset[DeviceKey]:
     named = {device.uuid for device in totals.devices if device.uuid is not None}
     found = frozenset(key for key in trace.devices if key.uuid in named)
     return found or frozenset(trace.devices)
-
-
-def _notes(run_dir: Path) -> list[dict[str, Any]]:
-    """What the recorders themselves noted, each thing once."""
-    from profilers.step_ledger import read_steps
-
-    told: dict[tuple[str, str, str], None] = {}
-    for process in read_steps(run_dir):
-        for note in process.notes:
-            told[note.code, note.severity, note.message] = None
-    return [_finding(*note) for note in list(told)[:200]]
 
 
 def _finding(code: str, severity: str, message: str) -> dict[str, Any]:

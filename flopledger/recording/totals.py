@@ -98,8 +98,9 @@ class RunTotals:
 
     ``model_flop`` is what the mathematics of the steps that stand needed; ``hardware_flop`` adds
     recomputation and the steps that a later attempt did again. Both are None where something is
-    unknown: a cost, a rank without a ledger, or any step at all. The bounds then say what is certain;
-    an open end is None. Evaluation and other spans are in neither figure, but in ``span_flop``.
+    unknown: a cost, a rank without a ledger, steps that the disk refused, or any step at all. The
+    bounds then say what is certain; an open end is None. Evaluation and other spans are
+    in neither figure, but in ``span_flop``.
     """
 
     steps: int

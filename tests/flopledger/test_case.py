@@ -170,3 +170,8 @@ def test_a_release_date_is_a_date_or_its_text() -> None:
         spec = parse(f'{HEAD}[[run]]\nname = "r"\n[release]\n{line}\n', name="c.toml")
         assert spec.release is not None
         assert str(spec.release.date) == "2024-07-23"
+
+
+def test_a_folder_is_no_case_and_the_answer_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(CaseError, match=r"named as evidence.*flopledger estimate"):
+        AuditCase.load(tmp_path)

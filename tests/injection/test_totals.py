@@ -280,13 +280,26 @@ def test_steps_that_a_killed_rank_took_with_it_are_in_the_upper_bound(tmp_path):
     assert totals.model_flop == 17 * 300
     assert totals.model_bounds == totals.hardware_bounds == (17 * 300, 20 * 300)
     (told,) = (one for one in totals.findings if one.code == "recording-interrupted")
-    assert "3 steps of these ranks" in told.message
+    assert "3 steps of theirs" in told.message
     # Both ranks come back from the checkpoint after step 6: nothing that stands is missing then.
     for rank in range(2):
         process(tmp_path, at=100, rank=rank, world=2, steps=4, first=7, resume=6, pid=200 + rank)
     totals = read_totals(tmp_path)
     assert totals.model_flop == 20 * 300
     assert totals.model_bounds == (20 * 300, 20 * 300)
+
+
+def test_steps_that_only_a_checkpoint_saw_are_in_the_upper_bound(tmp_path):
+    # Killed after the checkpoint of step 9 and before its ledger had more than seven; a step is 300.
+    process(tmp_path, steps=7, seal=None)
+    # One that goes on from there and is killed before its first step stands in a ledger lacks nothing.
+    process(tmp_path, at=50, pid=150, steps=0, resume=9, seal=None)
+    process(tmp_path, at=100, pid=200, steps=4, first=10, resume=9)
+    totals = read_totals(tmp_path)
+    assert (totals.steps, totals.model_flop) == (11, 11 * 300)
+    assert totals.model_bounds == (11 * 300, 13 * 300)
+    (told,) = (one for one in totals.findings if one.code == "recording-interrupted")
+    assert "2 steps of theirs" in told.message
 
 
 def test_a_rank_that_ended_early_in_order_lacks_nothing(tmp_path):

@@ -245,3 +245,19 @@ def test_a_python_child_sees_the_same_world(tmp_path, monkeypatch):
     words = ["run", "-q", "--no-steps", "--out", tmp_path / "out", "--"]
     done = flopledger(*words, sys.executable, "-c", program)
     assert done.stdout.strip() == "None []"
+
+
+def test_a_disk_that_is_full_at_the_start_starts_nothing(tmp_path, monkeypatch):
+    from flopledger.profiled_run import ProfiledRun, RunError
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    mark = tmp_path / "started"
+    run = ProfiledRun(
+        ["touch", str(mark)], folder=tmp_path / "run", interval_seconds=1.0, sources=[]
+    )
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(RunError, match=r"No space left on device.*not started; make room"):
+        run.run()
+    assert not mark.exists()

@@ -8,7 +8,17 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from profilers.step_events import RAISED, AlikeSeen, AsideSeen, Call, Kind, StepSeen, Variant
+from profilers.step_events import (
+    RAISED,
+    AlikeSeen,
+    AsideSeen,
+    Call,
+    Kind,
+    StepSeen,
+    Variant,
+    apart,
+    together,
+)
 from profilers.step_folding import Folding
 
 
@@ -248,3 +258,22 @@ def _arrive(calls: list[Any], arrived: list[list[int]], now: int) -> None:
     for made, facts in zip(calls, arrived, strict=True):
         if facts and not made[1] and facts[2] <= now * 1000:
             made[1].extend(facts)
+
+
+@given(st.sets(st.integers(0, 300), min_size=1))
+def test_several_places_are_one_number(places: set[int]) -> None:
+    assert apart(together(sorted(places))) == tuple(sorted(places))
+
+
+def test_one_pass_to_several_outputs_is_usual_where_that_is_usual() -> None:
+    both = Kind("Model", ())
+    both.arrived = together((0, 3))
+    #       task, grad mode, time, place, asked for: both at once, and each by a hook of its own
+    at_once = [5, 0, 10, together((0, 3)), 0]
+    one_by_one = [5, 0, 10, 0, 0, 5, 0, 11, 3, 0]
+    usual = both.became(at_once, again=False)
+    assert usual.passes == ((0, 3),)
+    assert both.became(one_by_one, again=False) is usual is both.usual
+    assert both.became([5, 0, 10, 3, 0], again=False).passes == ((3,),)
+    both.arrived = 0
+    assert both.became(at_once, again=True).passes == ((0, 3),)

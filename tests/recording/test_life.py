@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import errno
 import pickle
+import shutil
+import tempfile
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +15,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import flopledger  # noqa: E402
+import profilers.ledger  # noqa: E402
+from flopledger.recording import book  # noqa: E402
 from tests.recording.conftest import TRAIN, Run, batch, mlp, sgd, train  # noqa: E402
 
 if TYPE_CHECKING:
@@ -174,6 +179,31 @@ def test_resume_is_explicit_or_read_from_the_optimizer(run: Run, tmp_path: Path)
     assert [step.number for step in other.process.steps()] == [101, 102]
 
 
+@pytest.mark.parametrize(("turns", "before"), [(0, 4), (1, 8), (3, 16)])
+def test_where_several_optimizers_go_on(run: Run, tmp_path: Path, turns: int, before: int) -> None:
+    """Four rounds: optimizers that step together make 4 steps, taking turns 4 x (1 + turns)."""
+    first, second = mlp(), mlp()
+    optimizers = [torch.optim.Adam(model.parameters()) for model in (first, second)]
+
+    def rounds(count: int) -> None:
+        for _ in range(count):
+            if turns:
+                train(first, optimizers[0], turns)
+                train(second, optimizers[1])
+            else:
+                (first(batch()).sum() + second(batch()).sum()).backward()
+                for optimizer in optimizers:
+                    optimizer.step()
+
+    with run.record():
+        rounds(4)
+    assert [step.number for step in run.process.steps()][-1] == before
+    again = Run(tmp_path / "again")
+    with again.record():
+        rounds(1)
+    assert next(again.process.steps()).number == before + 1
+
+
 def test_starting_and_stopping_by_hand(run: Run) -> None:
     model = mlp()
     optimizer = sgd(model)
@@ -193,6 +223,115 @@ def test_a_folder_that_cannot_be_is_refused_with_its_name(tmp_path: Path) -> Non
     (tmp_path / "file").touch()
     with pytest.raises(flopledger.FlopledgerError, match="choose another folder"):
         flopledger.record(tmp_path / "file" / "run").start()
+
+
+def test_a_folder_that_nobody_may_write_into_is_refused_before_a_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rights by a stand-in (a superuser has them all), a path too long for a ledger for real."""
+
+    def denied(**_: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", denied)
+    with pytest.raises(flopledger.FlopledgerError, match=r"Permission denied.*another folder"):
+        flopledger.record(tmp_path / "run").start()
+    monkeypatch.undo()
+    long = tmp_path
+    while len(str(long)) < 4050:  # of 4,096: the folder fits, and a ledger below it does not
+        long = long / ("x" * min(200, 4060 - len(str(long))))
+    with pytest.raises(flopledger.FlopledgerError, match="name too long"):
+        flopledger.record(long).start()
+
+
+def test_a_disk_that_is_full_at_first_may_have_room_later(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = profilers.ledger.append_whole
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    model = mlp()
+    optimizer = sgd(model)
+    with run.record() as recording:
+        monkeypatch.setattr(profilers.ledger, "append_whole", full)
+        train(model, optimizer, 2)
+        waiting = recording.summary()
+        monkeypatch.setattr(profilers.ledger, "append_whole", whole)
+    assert run.flop == [TRAIN, TRAIN]
+    assert waiting["model_flop"] is None
+    (lost,) = waiting["findings"]
+    assert lost["code"] == "steps-lost"
+    # The second one may still be told something: it is over when the next begins.
+    assert "1 of this process's 1 steps" in lost["message"]
+    assert "No space left on device" in lost["message"]
+    assert recording.summary()["model_flop"] == 2 * TRAIN
+
+
+def test_a_disk_that_stays_full_leaves_a_ledger_that_says_so(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = profilers.ledger.append_whole
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(book, "MOST_WAITING", 3)
+    model = mlp()
+    optimizer = sgd(model)
+    with run.record() as recording:
+        train(model, optimizer, 2)
+        recording.flush()
+        monkeypatch.setattr(profilers.ledger, "append_whole", full)
+        for _ in range(5):
+            with recording.span("away"):
+                pass
+            train(model, optimizer)
+            recording.flush()
+        monkeypatch.setattr(profilers.ledger, "append_whole", whole)
+    # 2 before, then 5 of which the newest 3 were kept.
+    assert run.totals.steps == 5
+    assert run.totals.model_flop is None
+    assert run.totals.model_bounds == (5 * TRAIN, None)
+    assert ("steps-lost", "error") in {(f.code, f.severity) for f in run.totals.findings}
+    assert run.process.sealed == "finished"
+
+
+def test_a_record_that_is_removed_goes_on_with_what_follows(run: Run) -> None:
+    model = mlp()
+    optimizer = sgd(model)
+    with run.record() as recording:
+        train(model, optimizer, 4)
+        recording.flush()
+        shutil.rmtree(run.path)
+        train(model, optimizer, 2)
+    # Written and gone are the first three: the fourth is over when the fifth begins.
+    assert run.flop == [TRAIN] * 3
+    assert run.process.blocks[0].first == 4
+    assert [note.message for note in run.process.notes] == [
+        "3 steps are lost (the ledger was removed): no figure holds them"
+    ]
+    summary = recording.summary()
+    assert (summary["steps"], summary["model_flop"]) == (3, None)
+    assert summary["detail"]["model_flop_bounds"] == [3 * TRAIN, None]
+    assert [f["code"] for f in summary["findings"]].count("steps-lost") == 1
+    assert len(run.process.devices) == 1
+
+
+def test_a_record_that_is_moved_is_said_to_be_elsewhere(run: Run, tmp_path: Path) -> None:
+    model = mlp()
+    optimizer = sgd(model)
+    with run.record() as recording:
+        train(model, optimizer)
+        recording.flush()
+        run.path.rename(tmp_path / "elsewhere")
+        train(model, optimizer)
+    summary = recording.summary()
+    assert summary["model_flop"] is None
+    assert "was moved" in summary["findings"][0]["message"]
+    run.path = tmp_path / "elsewhere"
+    assert run.flop == [TRAIN, TRAIN]
 
 
 def test_a_recording_without_a_step_has_no_figure(tmp_path) -> None:

@@ -310,11 +310,11 @@ def test_a_backward_from_inside_to_what_is_no_weight_opens_the_upper_end(run: Ru
 
 
 class Sealed:
-    """An output whose tensor nobody finds: it has neither items nor a dictionary."""
+    """An output with neither items nor a dictionary; what lies in two of them nobody finds."""
 
     __slots__ = ("hidden",)
 
-    def __init__(self, hidden: torch.Tensor) -> None:
+    def __init__(self, hidden: Any) -> None:
         self.hidden = hidden
 
 
@@ -324,7 +324,8 @@ class Sealed:
         (lambda h: [h * 1.0, h * 2.0], sum, False),
         (lambda h: [h * float(n) for n in range(40)], sum, True),  # only the first are watched
         (lambda h: [h * float(n) for n in range(40)], lambda out: out[30], True),
-        (Sealed, lambda out: out.hidden, True),
+        (Sealed, lambda out: out.hidden, False),
+        (lambda h: Sealed(Sealed(h)), lambda out: out.hidden.hidden, True),
     ],
 )
 def test_products_inside_of_a_call_are_never_counted_twice(

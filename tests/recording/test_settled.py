@@ -268,6 +268,43 @@ def outputs_are_kept_for_later_steps() -> Steps:
     return usual, keeps
 
 
+def named_inputs_come_in_another_order() -> Steps:
+    class Ordered(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.other = nn.Linear(8, 2), mlp(8, 2)
+
+        def forward(self, **named: Any) -> Any:
+            first, last = named.values()
+            return self.one(first) if next(iter(named)) == "a" else self.other(last)
+
+    model = Ordered()
+    optimizer = sgd(model)
+    return lambda: fit(optimizer, model(a=x(), b=x()).mean()), lambda: fit(
+        optimizer, model(b=x(), a=x()).mean()
+    )
+
+
+def of_two_outputs_one_is_used() -> Steps:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.heads = mlp(8, 8), nn.ModuleList(nn.Linear(8, 2) for _ in "ab")
+
+        def forward(self, given: Any) -> Any:
+            given = self.stem(given)
+            return {place: head(given) for place, head in enumerate(self.heads)}
+
+    model = Two()
+    optimizer = sgd(model)
+
+    def both() -> None:
+        out = model(x())
+        fit(optimizer, (out[0] + out[1]).mean())
+
+    return both, lambda: fit(optimizer, model(x())[1].mean())
+
+
 LOOPS = [
     a_layer_is_frozen, one_weight_is_frozen_in_place_of_another, an_attribute_says_less_blocks,
     a_part_is_exchanged_past_the_register, a_block_is_taken_out_and_put_back,
@@ -275,6 +312,7 @@ LOOPS = [
     the_later_of_two_models_goes_first, a_target_without_gradients, parts_are_called_by_themselves,
     another_batch_size_and_a_gradient_of_the_input, a_flag_is_true_in_place_of_one,
     a_gradient_is_differentiated, a_copy_is_trained, outputs_are_kept_for_later_steps,
+    named_inputs_come_in_another_order, of_two_outputs_one_is_used,
 ]  # fmt: skip
 
 
