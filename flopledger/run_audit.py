@@ -23,6 +23,8 @@ from flopledger.quantity import Interval, point
 from flopledger.reconcile import RunAudit, reconcile
 from flopledger.sample_checks import pace_check
 
+_Costs = list[tuple[work.ArchitectureMethod, Model | None, Costed]]
+
 
 def audit_run(
     case: AuditCase, index: int, loaded: dict[str, Model], draws: Draws, *, trace: bool
@@ -35,27 +37,11 @@ def audit_run(
     findings += clock_checks.less_than_a_sequence(run)
     part = _part(run, findings)
     findings += implied_peak.check(run, known.found, part)
-    estimates: list[ComputeEstimate] = []
-    conventions: dict[str, float] = {}
     known = replace(known, figures=run)
     costs = _costs(case, index, known, loaded, findings, trace=trace)
     own = costs[0][2].cost if costs else None
     beside = passes.of_run(run, loaded, own, draws, trace=trace)
-    counted_live = work.recorded(run, draws)
-    if counted_live is not None:
-        estimates.append(counted_live)
-    for method, model, costed in costs:
-        one = work.estimate(
-            method,
-            run,
-            costed.cost,
-            draws,
-            inputs=(*costed.inputs, *_parameters(model)),
-            assumptions=costed.assumptions,
-        )
-        if one is not None:
-            estimates.append(work.with_passes(one, beside))
-            conventions |= work.conventions(method, run, costed)
+    estimates, conventions = _by_work(run, costs, beside, draws)
     amount_known = any(not one.bound_only for one in estimates)
     seen = tensor_activity.estimate(run, known.telemetry, part, known.coverage)
     estimates += seen.estimates
@@ -92,6 +78,31 @@ def audit_run(
     return replace(audited, telemetry=telemetry_view.thin(known.telemetry))
 
 
+def _by_work(
+    run: RunFigures,
+    costs: _Costs,
+    beside: tuple[passes.Pass, ...],
+    draws: Draws,
+) -> tuple[list[ComputeEstimate], dict[str, float]]:
+    """Estimate by what was counted; also give what other conventions make of the same work."""
+    live = work.recorded(run, draws)
+    estimates = [] if live is None else [live]
+    conventions: dict[str, float] = {}
+    for method, model, costed in costs:
+        one = work.estimate(
+            method,
+            run,
+            costed.cost,
+            draws,
+            inputs=(*costed.inputs, *_parameters(model)),
+            assumptions=costed.assumptions,
+        )
+        if one is not None:
+            estimates.append(work.with_passes(one, beside))
+            conventions |= work.conventions(method, run, costed)
+    return estimates, conventions
+
+
 def _counted_in_tokens(run: RunFigures, loaded: dict[str, Model]) -> RunFigures:
     model = loaded.get(run.model) if run.model is not None else None
     by_parameters = model is not None and model.dimensions is None and model.config is None
@@ -122,9 +133,6 @@ def _unsupported(run: RunFigures, part: Part) -> Finding:
     return Finding(
         code="precision-unsupported", severity="warning", message=message, evidence=(run.place,)
     )
-
-
-_Costs = list[tuple[work.ArchitectureMethod, Model | None, Costed]]
 
 
 def _costs(

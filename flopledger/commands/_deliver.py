@@ -1,6 +1,7 @@
 """Where a written form goes: the terminal or a file."""
 
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -19,3 +20,10 @@ def deliver(content: str | bytes, form: str, out: Path | None) -> int:
     write_whole(out, content)
     typer.echo(f"{form}: {out}", err=True)
     return 0
+
+
+def print_json(answer: Any) -> None:
+    """Print an answer for programs."""
+    import json
+
+    typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flopledger.commands import _hardware_text as _text
+from flopledger.commands._deliver import print_json
 
 if TYPE_CHECKING:
     from hardware_db import Accelerator, Database
@@ -66,7 +67,7 @@ def list_parts(
     if as_csv:
         typer.echo(to_csv(parts), nl=False)
     elif as_json:
-        _print_json([plain_part(part) for part in parts])
+        print_json([plain_part(part) for part in parts])
     elif parts:
         from hardware_db import dtype_name
 
@@ -96,7 +97,7 @@ def show(
 
     part = _database(hardware_path).identify(name)
     if as_json:
-        _print_json(plain_part(part))
+        print_json(plain_part(part))
     else:
         _text.print_part(part)
 
@@ -115,7 +116,7 @@ def match(
     database = _database(hardware_path)
     answers = [_match(database, name) for name in names]
     if as_json:
-        _print_json(answers)
+        print_json(answers)
         return
     for answer in answers:
         typer.echo(f"{answer['query']}: {answer['id'] or answer['status']}")
@@ -142,7 +143,7 @@ def explain(
     part = database.identify_compute(device)
     check = database.explain_peak(parse_flop_per_second(value), part, dtype)
     if as_json:
-        _print_json(_plain_check(check, part, dtype))
+        print_json(_plain_check(check, part, dtype))
     else:
         _text.print_check(check, part, dtype)
     raise typer.Exit(0 if check.correct else 1 if check.explanations else 3)
@@ -163,7 +164,7 @@ def instance(
 
     found = _database(hardware_path).instance(name)
     if as_json:
-        _print_json(plain(found))
+        print_json(plain(found))
         return
     typer.echo(f"{found.name} ({found.provider}): {found.count} x {found.accelerator.name}")
     typer.echo(f"  accelerator {found.accelerator.id}")
@@ -185,7 +186,7 @@ def verify(*, as_json: _AsJson = False, hardware_path: _Own = None) -> None:
     database = _database(hardware_path)
     verdict = validate(database)
     if as_json:
-        _print_json(asdict(verdict) | {"digest": database.digest(), "ok": not verdict.problems})
+        print_json(asdict(verdict) | {"digest": database.digest(), "ok": not verdict.problems})
     else:
         for problem in verdict.problems:
             typer.echo(f"{problem.rule}: {problem.part}: {problem.message}")
@@ -272,9 +273,3 @@ def _plain_check(check: Any, part: "Accelerator", dtype: str) -> dict[str, Any]:
         "source": None if check.rated is None else check.rated.source,
         "explanations": [asdict(e) for e in check.explanations],
     }
-
-
-def _print_json(answer: Any) -> None:
-    import json
-
-    typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from flopledger.commands._deliver import print_json
+
 
 def register(app: typer.Typer) -> None:
     """Hang this verb on the command line."""
@@ -40,8 +42,6 @@ def merge(
 
     Example: flopledger merge site-a.zip site-b.zip --out all.zip --html all.html
     """
-    import json
-
     from flopledger.bundle import load_public
     from flopledger.bundle import merge as add_up
     from flopledger.commands import _keys
@@ -64,7 +64,7 @@ def merge(
         if target is not None:
             merge_page.write(out, option[2:], target, known)
     if as_json:
-        typer.echo(json.dumps(done.to_dict(), indent=2, ensure_ascii=False))
+        print_json(done.to_dict())
         return done.exit_code
     total = "not known" if done.total is None else interval(done.total)
     sites, runs = plural(done.sites, "site"), plural(done.runs, "run")

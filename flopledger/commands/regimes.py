@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flopledger.commands._deliver import print_json
+
 if TYPE_CHECKING:
     from flopledger.regimes import Regime
 
@@ -32,7 +34,7 @@ def list_regimes(*, as_json: _AsJson = False) -> None:
 
     known = all_regimes()
     if as_json:
-        _print_json([_to_dict(regime) for regime in known])
+        print_json([_to_dict(regime) for regime in known])
         return
     from rich.table import Table
 
@@ -64,7 +66,7 @@ def show_regime(
 
     answer = _to_dict(by_id(identifier))
     if as_json:
-        _print_json(answer)
+        print_json(answer)
         return
     width = max(len(key) for key in answer)
     for key, value in answer.items():
@@ -75,9 +77,3 @@ def _to_dict(regime: "Regime") -> dict[str, Any]:
     from dataclasses import asdict
 
     return asdict(regime)
-
-
-def _print_json(answer: Any) -> None:
-    import json
-
-    typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flopledger.commands._deliver import print_json
+
 if TYPE_CHECKING:
     from flopledger.bundle import Verification
     from flopledger.bundle.recompute import Recomputed
@@ -67,8 +69,6 @@ def verify(
 
     Example: flopledger verify evidence.zip --key flopledger.pub --recompute
     """
-    import json
-
     from flopledger.bundle import load_public
     from flopledger.bundle import verify as check
 
@@ -92,7 +92,7 @@ def verify(
     if as_json:
         answer = found.to_dict() | {"ok": code == 0}
         answer["revealed"] = None if revealed is None else revealed.to_dict()
-        typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+        print_json(answer)
         return code
     _show(found)
     if revealed is not None:

@@ -13,60 +13,9 @@ def _is_partial(run: RunFigures) -> bool:
 
 def of_passes(context: Context) -> Iterable[Fingerprint]:
     """List mistakes about what a pass is: recomputation, frozen weights, forward passes, 2 or 1 FLOP."""
-    run = context.run
-    partial, forward_only = _is_partial(run), run.kind in work.FORWARD_ONLY
-    recomputes = run.recompute in ("full", "selective")
-    yield Fingerprint(
-        code="hardware-flop-claimed-as-model",
-        factor=4 / 3,
-        tolerance=0.06,
-        reason="recomputed activations were counted: 8 instead of 6 FLOP a weight and token",
-        backed=(f"the run recomputes ({run.recompute})",) if recomputes else (),
-        opposed=(
-            *(("nothing was recomputed, as the case says",) if run.recompute == "none" else ()),
-            *(("weights are frozen: one more forward pass is 6 to 4",) if partial else ()),
-            *(("only forward passes were made",) if forward_only else ()),
-        ),
-    )
-    trained = context.conventions.get(work.ALL_TRAINED)
-    if partial:
-        exact = trained / context.estimate if trained else 1.5
-        yield Fingerprint(
-            code="frozen-parameters",
-            # Software that leaves the embeddings out of N comes to less than 6 on every weight.
-            factor=exact * 0.95,
-            tolerance=0.13,
-            reason="frozen weights were counted at 6 FLOP a weight and token, and cost 4",
-            backed=(
-                f"the run is of kind {run.kind}"
-                if run.kind == "lora"
-                else "the case states trainable parameters",
-            ),
-        )
-    elif not forward_only:
-        yield Fingerprint(
-            code="frozen-parameters",
-            factor=1.5,
-            tolerance=0.04,
-            reason="frozen weights were counted 6 instead of 4 FLOP a weight and token",
-            opposed=(f"nothing says that the {run.kind} run froze any",),
-            weight=-0.5 if run.kind in ("pretraining", "continued") else 0.0,
-        )
-    if forward_only and trained:
-        yield Fingerprint(
-            code="backward-counted",
-            factor=trained / context.estimate,
-            tolerance=0.06,
-            reason="backward passes were counted where only forward ones were made",
-            backed=(f"the run is of kind {run.kind}",),
-        )
-    yield Fingerprint(
-        code="forward-only-counted",
-        factor=1 / 3,
-        tolerance=0.05,
-        reason="only the forward pass was counted",
-        opposed=("only forward passes were made",) if forward_only else (),
-    )
+    yield _recomputation(context)
+    yield from _frozen_weights(context)
+    yield from _forward_passes(context)
     yield Fingerprint(
         code="utilisation-assumed",
         factor=3.0,
@@ -85,6 +34,75 @@ def of_passes(context: Context) -> Iterable[Fingerprint]:
             reason=reason,
             weight=0.0 if factor < 1 else -0.6,
         )
+
+
+def _recomputation(context: Context) -> Fingerprint:
+    run = context.run
+    opposed = []
+    if run.recompute == "none":
+        opposed.append("nothing was recomputed, as the case says")
+    if _is_partial(run):
+        opposed.append("weights are frozen: one more forward pass is 6 to 4")
+    if run.kind in work.FORWARD_ONLY:
+        opposed.append("only forward passes were made")
+    recomputes = run.recompute in ("full", "selective")
+    return Fingerprint(
+        code="hardware-flop-claimed-as-model",
+        factor=4 / 3,
+        tolerance=0.06,
+        reason="recomputed activations were counted: 8 instead of 6 FLOP a weight and token",
+        backed=(f"the run recomputes ({run.recompute})",) if recomputes else (),
+        opposed=tuple(opposed),
+    )
+
+
+def _frozen_weights(context: Context) -> Iterable[Fingerprint]:
+    run = context.run
+    if _is_partial(run):
+        trained = context.conventions.get(work.ALL_TRAINED)
+        exact = trained / context.estimate if trained else 1.5
+        yield Fingerprint(
+            code="frozen-parameters",
+            # Software that leaves the embeddings out of N comes to less than 6 on every weight.
+            factor=exact * 0.95,
+            tolerance=0.13,
+            reason="frozen weights were counted at 6 FLOP a weight and token, and cost 4",
+            backed=(
+                f"the run is of kind {run.kind}"
+                if run.kind == "lora"
+                else "the case states trainable parameters",
+            ),
+        )
+    elif run.kind not in work.FORWARD_ONLY:
+        yield Fingerprint(
+            code="frozen-parameters",
+            factor=1.5,
+            tolerance=0.04,
+            reason="frozen weights were counted 6 instead of 4 FLOP a weight and token",
+            opposed=(f"nothing says that the {run.kind} run froze any",),
+            weight=-0.5 if run.kind in ("pretraining", "continued") else 0.0,
+        )
+
+
+def _forward_passes(context: Context) -> Iterable[Fingerprint]:
+    run = context.run
+    forward_only = run.kind in work.FORWARD_ONLY
+    trained = context.conventions.get(work.ALL_TRAINED)
+    if forward_only and trained:
+        yield Fingerprint(
+            code="backward-counted",
+            factor=trained / context.estimate,
+            tolerance=0.06,
+            reason="backward passes were counted where only forward ones were made",
+            backed=(f"the run is of kind {run.kind}",),
+        )
+    yield Fingerprint(
+        code="forward-only-counted",
+        factor=1 / 3,
+        tolerance=0.05,
+        reason="only the forward pass was counted",
+        opposed=("only forward passes were made",) if forward_only else (),
+    )
 
 
 def of_size(context: Context) -> Iterable[Fingerprint]:

@@ -145,6 +145,13 @@ class Document:
         """Decode the file as JSON, with ``NaN`` and ``Infinity`` as ``None``."""
         return decode_json(self.text(limit), self.name)
 
+    def table(self) -> dict[str, Any]:
+        """Decode the file as a JSON object, which it has to be."""
+        table = self.json()
+        if not isinstance(table, dict):
+            raise EvidenceError(f"{self.name}: not a table of keys")
+        return table
+
     def _require(self, limit: int, what: str) -> None:
         if self.size_bytes > limit:
             raise EvidenceError(

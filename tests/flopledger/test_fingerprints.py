@@ -13,11 +13,6 @@ from flopledger.verdict import Verdict
 
 PEAK = 989.4e12
 P, D = 7e9, 2e12
-#: 7e9 weights or so in a shape that closed forms know, too
-SHAPE = (
-    "layers = 32, hidden = 4096, heads = 32, kv_heads = 32, head_dim = 128, ffn = 11008, "
-    "ffn_matrices = 3, vocabulary = 32000, tied_embeddings = false"
-)
 
 
 @dataclass(frozen=True, kw_only=True)

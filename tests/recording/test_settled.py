@@ -336,16 +336,17 @@ def test_each_step_is_what_the_counter_says(run: Run, loop: Callable[[], Steps])
     assert {cost.bounds for cost in run.process.costs.values()} == {None}
 
 
+@pytest.mark.parametrize("named", [False, True])
 @in_its_own_interpreter
-def test_a_settled_call_gets_no_hook_and_keeps_nothing_alive(run: Run) -> None:
-    """Else the loops above would prove nothing of the shorter way."""
+def test_a_settled_call_gets_no_hook_and_keeps_nothing_alive(run: Run, named: bool) -> None:
+    """Else the loops above would prove nothing of the shorter way, on this Python and this torch."""
     model = Net()
     optimizer = sgd(model)
     with run.record():
         for _ in range(ALIKE):
-            fit(optimizer, model(x()).square().mean())
+            fit(optimizer, (model(x=x()) if named else model(x())).square().mean())
         given = x()
-        out = model(given)
+        out = model(x=given) if named else model(given)
         left = [weakref.ref(given), weakref.ref(out)]
         hooks = out._backward_hooks
         fit(optimizer, out.square().mean())

@@ -63,9 +63,7 @@ def read_state(document: Document, notes: Notes) -> None:
 
 def read_results(document: Document, notes: Notes) -> None:
     """Write down what one process says of its own run."""
-    results = document.json()
-    if not isinstance(results, dict):
-        raise EvidenceError(f"{document.name}: not a table of results")
+    results = document.table()
     notes.fact("timed_seconds", parse_positive(results.get("train_runtime")), "$.train_runtime")
     notes.fact("epochs", parse_positive(results.get("epoch")), "$.epoch")
     notes.fact("dataset_samples", parse_count(results.get("train_samples")), "$.train_samples")

@@ -30,7 +30,7 @@ def sniff_config(head: bytes, _name: str) -> bool:
 
 def read_adapter(document: Document, notes: Notes) -> None:
     """Write down that the base is frozen, the rank and the targets."""
-    adapter = _table(document)
+    adapter = document.table()
     kind = adapter.get("peft_type")
     notes.fact("adapter", kind, "$.peft_type", grade=_STATEMENT)
     notes.fact(
@@ -62,7 +62,7 @@ def read_adapter(document: Document, notes: Notes) -> None:
 
 def read_config(document: Document, notes: Notes) -> None:
     """Write down the family, the name it claims, and the dimensions."""
-    config = _table(document)
+    config = document.table()
     notes.fact(
         "model_type",
         config.get("model_type") or config.get("_class_name"),
@@ -89,13 +89,6 @@ def _note_dimensions(config: dict[str, Any], prefix: str, notes: Notes) -> None:
         number = value if isinstance(value, bool) else parse_number(value)
         if isinstance(number, int) and (isinstance(number, bool) or number > 0):
             notes.fact(f"config.{key}", number, f"{prefix}.{key}", grade=_STATEMENT)
-
-
-def _table(document: Document) -> dict[str, Any]:
-    table = document.json()
-    if not isinstance(table, dict):
-        raise EvidenceError(f"{document.name}: not a table of keys")
-    return table
 
 
 #: Files beside a model that say nothing of its training.

@@ -4,11 +4,9 @@ The GPU list is the host's, not the run's. Names of people and hosts in these fi
 """
 
 import re
-from typing import Any
 
 from flopledger.logs import scalars
 from flopledger.logs.document import Document
-from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
 from flopledger.logs.numbers import parse_count, parse_positive
 from flopledger.logs.reader import Reader
@@ -41,7 +39,7 @@ def sniff_config(head: bytes, _name: str) -> bool:
 
 def read_metadata(document: Document, notes: Notes) -> None:
     """Write down the host's GPUs."""
-    table = _table(document)
+    table = document.table()
     devices = table.get("gpu_nvidia") or table.get("gpu_devices") or table.get("gpu_amd")
     devices = devices if isinstance(devices, list) else []
     named = [device.get("name") for device in devices if isinstance(device, dict)]
@@ -70,7 +68,7 @@ def read_metadata(document: Document, notes: Notes) -> None:
 
 def read_summary(document: Document, notes: Notes) -> None:
     """Write down the last values of known counters and the run's length."""
-    table = _table(document)
+    table = document.table()
     notes.fact("wall_seconds", parse_positive(table.get("_runtime")), "$._runtime")
     for key, value in sorted(table.items()):
         scalars.note_metric(key, value, f"$.{key}", notes)
@@ -85,13 +83,6 @@ def read_config(document: Document, notes: Notes) -> None:
         elif key is not None and (match := _CONFIG_VALUE.match(text)):
             scalars.note_setting(key, match[1].strip("'\""), line(number), notes)
             key = None
-
-
-def _table(document: Document) -> dict[str, Any]:
-    table = document.json()
-    if not isinstance(table, dict):
-        raise EvidenceError(f"{document.name}: not a table of keys")
-    return table
 
 
 METADATA = Reader(format="wandb-metadata", sniff=sniff_metadata, read=read_metadata)
