@@ -193,7 +193,6 @@ class Seam:
         observer.log.append(call)
         epoch, ways = observer.epoch, observer.ways
         first = sequence()
-        ways.between += first - ways.end
         try:
             observer.settled = True
             for table, _ in pairs:
@@ -212,6 +211,7 @@ class Seam:
         last = sequence()
         span = (first, last, id(self))
         observer.spans.append(span)
+        ways.between += first - ways.end
         ways.end = last
         if type(out) is kind.kept and last - first == kind.nodes:
             waiting.append((span, call, serial, call[1]))
@@ -272,9 +272,10 @@ class Seam:
         if call is not None:
             mark = span = (first, sequence(), id(self))
             observer.spans.append(span)
-            ways = observer.ways
-            ways.between += first - ways.end
-            ways.end = span[1]
+            if span[1] != first:  # else it may be another thread's, which counts for itself
+                ways = observer.ways
+                ways.between += first - ways.end
+                ways.end = span[1]
             if _looking[0]:
                 mark = self.mark(span, args, kwargs)
             self.leave(call, out, mark, span)
