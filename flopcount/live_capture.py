@@ -17,6 +17,7 @@ from flopcount.dtypes import dtype_name
 from flopcount.exchange import is_size
 from flopcount.helpers import PLAIN
 
+FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial)
 SMALL = 1 << 13
 """Whole numbers of so many elements are kept by value: models ask questions about them."""
 
@@ -122,10 +123,12 @@ def _copied(leaf: Any, memo: dict[int, Any]) -> Any:
     if not _has_attributes(leaf):
         return leaf
     if isinstance(leaf, functools.partial):
-        args, kwargs = _exchanged((leaf.args, leaf.keywords), memo)
-        return functools.partial(leaf.func, *args, **kwargs)
-    if callable(leaf) and not hasattr(leaf, "__getitem__"):
+        function, args, kwargs = _exchanged((leaf.func, leaf.args, leaf.keywords), memo)
+        return functools.partial(function, *args, **kwargs)
+    if callable(leaf) and not any(id(tensor) in memo for tensor in tensors_within(leaf)):
         return leaf
+    if isinstance(leaf, types.MethodType):
+        return types.MethodType(leaf.__func__, _copied(leaf.__self__, memo))
     try:
         return copy.deepcopy(leaf, dict(memo))
     except Exception:  # noqa: BLE001 - an input of the user's may refuse in any way
@@ -133,8 +136,15 @@ def _copied(leaf: Any, memo: dict[int, Any]) -> Any:
 
 
 def _exchanged(values: Any, memo: dict[int, Any]) -> Any:
-    """Nested values with what stands for their tensors."""
-    return pytree.tree_map(lambda value: memo.get(id(value), value), values, is_leaf=is_size)
+    """Nested values with what stands for their tensors, also for those that functions are around."""
+
+    def exchanged(value: Any) -> Any:
+        if id(value) not in memo and isinstance(value, FUNCTIONS):
+            memo[id(value)] = value  # it may be around itself
+            memo[id(value)] = _copied(value, memo)
+        return memo.get(id(value), value)
+
+    return pytree.tree_map(exchanged, values, is_leaf=is_size)
 
 
 def _shallow(leaf: Any, memo: dict[int, Any]) -> Any:
@@ -207,7 +217,9 @@ def tensors_within(value: Any, depth: int = 6, seen: set[int] | None = None) -> 
     elif isinstance(value, types.FunctionType):
         inner = list(_around(value))
     elif isinstance(value, functools.partial):
-        inner = [value.args, value.keywords]
+        inner = [value.func, value.args, value.keywords]
+    elif isinstance(value, types.MethodType):
+        inner = [value.__self__]
     else:
         inner = list(getattr(value, "__dict__", {}).values())
         inner += _slots(value)
@@ -221,6 +233,9 @@ def _slots(value: Any) -> list[Any]:
     for kind in type(value).__mro__:
         names = vars(kind).get("__slots__", ())
         for name in (names,) if isinstance(names, str) else tuple(names):
+            private = name.startswith("__") and not name.endswith("__")
             with suppress(AttributeError):
-                found.append(getattr(value, name))
+                found.append(
+                    getattr(value, f"_{kind.__name__.lstrip('_')}{name}" if private else name)
+                )
     return found

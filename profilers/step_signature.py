@@ -21,6 +21,8 @@ INWARDS = 4
 CALLED = (FunctionType, MethodType, BuiltinFunctionType, partial, type)
 MOST_ITEMS = 64
 """Items of one container that are looked at; caches repeat themselves after the first layers."""
+MOST_FOUND = 1024
+"""The same, where tensors are looked for."""
 MOST_BRIEF = 1 << 16
 """The same, of long lists: lengths, images."""
 MOST_OUTPUTS = 16
@@ -189,13 +191,13 @@ class Signer:
             return  # a module
         elif isinstance(value, Mapping | list | tuple | deque):
             items = value.values() if isinstance(value, Mapping) else value
-            for item in islice(items, MOST_ITEMS):
+            for item in islice(items, MOST_FOUND):
                 self._numbers(item, found, depth - 1)
         elif kind.__module__ == "numpy":
             if getattr(value, "size", SMALL + 1) <= SMALL and value.dtype.kind in "biuf":
                 found.append(value.tobytes())
         elif not isinstance(value, self._tensor):
-            for _, item in islice(fields_of(value), MOST_ITEMS):
+            for _, item in islice(fields_of(value), MOST_FOUND):
                 if type(item) is int:
                     found.append(repr(item).encode())
                 else:
@@ -213,16 +215,16 @@ class Signer:
         elif depth < 0 or isinstance(value, PLAIN):
             return
         elif isinstance(value, Mapping):
-            for item in list(value.values())[:MOST_ITEMS]:
+            for item in list(value.values())[:MOST_FOUND]:
                 self._outputs(item, found, depth - 1)
         elif isinstance(value, list | tuple):
-            for item in value[:MOST_ITEMS]:
+            for item in value[:MOST_FOUND]:
                 self._outputs(item, found, depth - 1)
         elif isinstance(value, CALLED):
             for item in around(value):
-                self._outputs(item, found, depth - 2)
+                self._outputs(item, found, depth - 2 * isinstance(item, CALLED))
         elif depth == 3 or hasattr(value, "__dataclass_fields__"):
-            for _, item in islice(fields_of(value), MOST_ITEMS):
+            for _, item in islice(fields_of(value), MOST_FOUND):
                 self._outputs(item, found, depth - 2)
 
     def inputs(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:

@@ -7,6 +7,7 @@ something else for a step or some, and goes back. Each step equals torch's own c
 from __future__ import annotations
 
 import copy
+import threading
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -268,6 +269,85 @@ def outputs_are_kept_for_later_steps() -> Steps:
     return usual, keeps
 
 
+class Passing(torch.autograd.Function):
+    """Hands on its gradient, or none."""
+
+    @staticmethod
+    def forward(ctx: Any, given: Any, hands_on: bool) -> Any:  # noqa: FBT001 - torch's way
+        ctx.hands_on = hands_on
+        return given * 1
+
+    @staticmethod
+    def backward(ctx: Any, slope: Any) -> Any:
+        return (-slope if ctx.hands_on else None), None
+
+
+def a_function_hands_on_no_gradient() -> Steps:
+    model = mlp()
+    optimizer = sgd(model)
+
+    def step(*, hands_on: bool) -> None:
+        fit(optimizer, Passing.apply(model(x()), hands_on).mean())
+
+    return lambda: step(hands_on=True), lambda: step(hands_on=False)
+
+
+def a_product_joins_two_models() -> Steps:
+    one, other, weight = mlp(8, 1), mlp(8, 1), nn.Parameter(torch.randn(8, 8))
+    optimizer = torch.optim.SGD([*one.parameters(), *other.parameters(), weight], 1e-3)
+    return lambda: fit(optimizer, other(one(x())).mean()), lambda: fit(
+        optimizer, other(one(x()) @ weight).mean()
+    )
+
+
+def the_input_becomes_a_product() -> Steps:
+    model, weight = mlp(), nn.Parameter(torch.randn(8, 8))
+    optimizer = torch.optim.SGD([*model.parameters(), weight], 1e-3)
+    return lambda: fit(optimizer, model(x()).mean()), lambda: fit(
+        optimizer, model(x() @ weight).mean()
+    )
+
+
+def a_function_of_torch_is_replaced() -> Steps:
+    model = mlp()
+    optimizer, original = sgd(model), nn.functional.linear
+
+    def replaced() -> None:
+        def twice(given: Any, weight: Any, bias: Any = None) -> Any:
+            return original(original(given, weight, bias), weight, bias)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(nn.functional, "linear", twice)
+            fit(optimizer, model(x()).mean())
+
+    return lambda: fit(optimizer, model(x()).mean()), replaced
+
+
+def an_output_is_hidden_in_slots() -> Steps:
+    class Slotted:
+        __slots__ = ("y",)
+
+    class Hiding(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers, self.hides = mlp(), False
+
+        def forward(self, given: Any) -> Any:
+            out = Slotted()
+            out.y = self.layers(given) if self.hides else self.layers[0](given)
+            return out if self.hides else out.y
+
+    model = Hiding()
+    optimizer = sgd(model)
+
+    def hidden() -> None:
+        model.hides = True
+        fit(optimizer, model(x()).y.mean())
+        model.hides = False
+
+    return lambda: fit(optimizer, model(x()).mean()), hidden
+
+
 def named_inputs_come_in_another_order() -> Steps:
     class Ordered(nn.Module):
         def __init__(self) -> None:
@@ -312,7 +392,9 @@ LOOPS = [
     the_later_of_two_models_goes_first, a_target_without_gradients, parts_are_called_by_themselves,
     another_batch_size_and_a_gradient_of_the_input, a_flag_is_true_in_place_of_one,
     a_gradient_is_differentiated, a_copy_is_trained, outputs_are_kept_for_later_steps,
-    named_inputs_come_in_another_order, of_two_outputs_one_is_used,
+    named_inputs_come_in_another_order, of_two_outputs_one_is_used, a_function_hands_on_no_gradient,
+    a_product_joins_two_models, the_input_becomes_a_product, a_function_of_torch_is_replaced,
+    an_output_is_hidden_in_slots,
 ]  # fmt: skip
 
 
@@ -381,3 +463,79 @@ def test_a_backward_that_breaks_off_is_no_whole_one(run: Run) -> None:
     bounds = [costs[c].bounds or (costs[c].hardware_flop,) * 2 for c, _ in last.calls]
     assert sum(low for low, _ in bounds if low is not None) <= 2 * 512  # the forward alone
     assert all(high is None or high >= 2 * 512 for _, high in bounds)
+
+
+def test_a_backward_past_torchs_functions_opens_the_upper_end(run: Run) -> None:
+    model = mlp()
+    optimizer = sgd(model)
+    engine = torch.autograd.Variable._execution_engine
+    with run.record():
+        for _ in range(ALIKE):
+            model(x()).mean().backward()
+            optimizer.step()
+        loss = model(x()).mean()
+        engine.run_backward(
+            (loss,), (torch.ones(()),), False, False, (),
+            allow_unreachable=True, accumulate_grad=True,
+        )  # fmt: skip
+        optimizer.step()
+        model(x()).mean().backward()
+        optimizer.step()
+    open_ = [
+        any(bounds is not None and bounds[1] is None for bounds in bounds_of)
+        for bounds_of in (
+            [run.process.costs[cost].bounds for cost, _ in step.calls]
+            for step in run.process.steps()
+        )
+    ]
+    assert open_ == [False] * ALIKE + [True, False]
+
+
+def test_each_step_since_a_shape_was_exchanged_may_have_bounds(run: Run) -> None:
+    """Nothing tells of ``p.data = other``: where it is noticed, nobody knows since when."""
+
+    class Wide(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(8, 8)
+            self.wide = nn.Parameter(torch.randn(8, 8), requires_grad=False)
+
+        def forward(self, given: Any) -> Any:
+            return self.layer(given) @ self.wide
+
+    model = Wide()
+    optimizer = sgd(model.layer)
+    with run.record() as recording:
+        for step in range(ALIKE + 4):
+            if step == ALIKE:
+                recording.flush()
+            if step == ALIKE + 1:
+                model.wide.data = torch.randn(8, 16)
+            fit(optimizer, model(x()).mean())
+    known = [
+        None not in [run.process.costs[c].model_flop for c, _ in step.calls]
+        for step in run.process.steps()
+    ]
+    assert known[ALIKE + 1 :] == [False] * 3
+
+
+def test_a_forward_that_starts_a_thread_is_not_made_again(run: Run) -> None:
+    started: list[str] = []
+
+    class Starting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(8, 8)
+
+        def forward(self, given: Any) -> Any:
+            thread = threading.Thread(target=started.append, args=("once",))
+            thread.start()
+            thread.join()
+            return self.layer(given)
+
+    model = Starting()
+    with run.record():
+        fit(sgd(model), model(x()).mean())
+    assert started == ["once"]
+    assert {cost.bounds for cost in run.process.costs.values()} == {(0, None)}
+    assert run.notes() == {"cost-unknown"}
