@@ -57,8 +57,18 @@ class FlopledgerTracker(GeneralTracker):  # type: ignore[misc]
 
     @property
     def tracker(self) -> Recording | None:
+        """The recording; ``None`` before ``init_trackers``. Accelerate's name for it."""
+        return self.recording
+
+    @property
+    def recording(self) -> Recording | None:
         """The recording; ``None`` before ``init_trackers``."""
         return self._session.recording if self._session is not None else None
+
+    @property
+    def session(self) -> Session | None:
+        """The recording with its feed; ``None`` before ``init_trackers``."""
+        return self._session
 
     def start(self) -> None:
         """Begin; ``init_trackers`` calls this."""

@@ -79,7 +79,8 @@ def _missing_ranks(found: Sequence[Training]) -> Iterator[RunFinding]:
                 code="ranks-missing",
                 severity="warning",
                 message=f"{len(gone)} of {training.attempts[place].world_size} ranks left no "
-                f"ledger here ({told}): the totals are lower bounds; merge the other nodes' records",
+                f"ledger here ({told}): the totals are lower bounds; copy the other nodes' steps/ into "
+                "this folder's",
             )
 
 
