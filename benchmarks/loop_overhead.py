@@ -8,9 +8,9 @@ bootstrap interval, so that a shared machine's weather falls on both sides of ea
 are not installed are named as missing. trainmeter wraps a whole process and cannot be switched on
 and off inside one: it is compared process by process, plain and wrapped ones in turn, beside ours
 on the same footing; each process times its own steps. ``parts`` (benchmarks/loop_parts.py) is the
-sharpest: the recorder's own pieces timed where they run, and processor time of single steps with the
-recorder switched on and off. ``hot`` is what recording adds to steps whose forward is empty, for models
-of several sizes: least processor time, which a busy machine changes least; good for comparing versions.
+sharpest: steps cut into pieces, with the recorder and without it every few steps in turn. ``hot`` is what
+recording adds to steps whose forward is empty, for models of several sizes: least processor time, which a
+busy machine changes least; good for comparing versions.
 """
 
 from __future__ import annotations
@@ -158,33 +158,44 @@ def switched(one: Loop, rounds: int, steps: int = 12) -> tuple[float, list[float
 
 
 def own_cost(quick: bool) -> list[str]:
-    """The recorder's own pieces, and the recorder switched on and off, on both loops."""
-    from loop_parts import alternating, parts
+    """Pieces of steps with and without the recorder, and whole steps with it switched on and off."""
+    from loop_parts import OWN, PIECES, pieces, quantile
 
-    lines = [
-        "| loop | plain step | call | optimizer's hook | backward's beginning | folding and writing "
-        "| together | of the step | processor time on / off, median |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    told = []
     for name, (make, _) in LOOPS.items():
         small = name == SMALL
-        steps = (200 if quick else 3000) if small else (10 if quick else 40)
-        found = parts(make(), steps)
-        ratios = alternating(make(), (5 if quick else 30) if small else (10 if quick else 180))
-        low, high = interval(ratios)
-        lines.append(
-            f"| {name} | {found.plain / 1e3:.2f} ms | {found.call:.1f} µs | {found.optimizer:.1f} µs "
-            f"| {found.gradient:.1f} µs | {found.folding:.1f} µs | **{found.total:.1f} µs** "
-            f"| {100 * found.share:.3f} % | {statistics.median(ratios):.4f} ({low:.4f} to {high:.4f}) |"
-        )
-        print(lines[-1], flush=True)
-    own, ratios = switched(LOOPS[SMALL][0](), 30 if quick else 400)
+        found = pieces(make(), (20 if quick else 250) if small else (2 if quick else 8))
+        step = statistics.median(map(sum, found.plain))
+        quarter, middle = found.more(0.25), found.more(0.5)
+        told += [
+            f"{name}: a plain step {step / 1e3:.2f} ms.",
+            "",
+            "| piece | plain | more when recorded, at the first quarter | at the median |",
+            "|---|---|---|---|",
+        ]
+        for place, piece in enumerate(PIECES):
+            plain = quantile([each[place] for each in found.plain], 0.5)
+            told.append(
+                f"| {piece} | {plain:,.0f} µs | {quarter[place]:+.1f} µs | {middle[place]:+.1f} µs |"
+            )
+        own = [sum(more[place] for place in OWN) for more in (quarter, middle)]
+        told += [
+            f"| where the recorder works | | {own[0]:+.1f} µs, {100 * own[0] / step:.2f} % "
+            f"| {own[1]:+.1f} µs, {100 * own[1] / step:.2f} % |",
+            f"| together | {step:,.0f} µs | {sum(quarter):+.1f} µs, {100 * sum(quarter) / step:.2f} % "
+            f"| {sum(middle):+.1f} µs, {100 * sum(middle) / step:.2f} % |",
+            "",
+            f"With the steps that are looked at ({len(found.looked)} of "
+            f"{len(found.looked) + len(found.recorded)}) and the folding ({found.folding:.1f} µs): "
+            f"{found.mean:.0f} µs a step, {100 * found.mean / step:.2f} %.",
+            "",
+        ]
+    more, ratios = switched(LOOPS[SMALL][0](), 30 if quick else 250)
     low, high = interval(ratios)
     return [
-        *lines,
-        "",
-        f"The small loop with the recorder switched on and off every 12 steps: {own:.0f} µs of a "
-        f"step, ratio {statistics.median(ratios):.4f} ({low:.4f} to {high:.4f}).",
+        *told,
+        f"The small loop with the recorder switched on and off every 12 steps, without clocks inside: "
+        f"{more:.0f} µs of a step, ratio {statistics.median(ratios):.4f} ({low:.4f} to {high:.4f}).",
     ]
 
 

@@ -1,11 +1,9 @@
-"""What of a recorded step is the recorder's own, part by part and by direct clocks.
+"""What of a recorded step is the recorder's own, piece by piece.
 
 A ratio of two step times resolves no better than the machine is steady: on a shared one, some percent.
-Here the pieces that a recording adds to a step are timed where they run, each a few microseconds long
-and so seldom interrupted, and their medians are added; divided by the plain step's median, they
-resolve a hundredth of a percent. What they cannot see is what a recording costs by what it pushes out
-of the caches: for that, :func:`alternating` switches the recorder on and off step by step and compares
-processor time of the thread.
+So each step is cut into pieces by the same clocks, recorded or not, every few steps in turn. The pieces
+in which the recorder works are short and resolve a microsecond; the others, the program's own, show
+whether a recording makes them slower by what it pushes out of the caches.
 """
 
 from __future__ import annotations
@@ -13,18 +11,20 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import nn
+from torch.autograd import graph
 from torch.optim import optimizer as optimizers
 
 import flopledger
 from profilers.step_asked import SEAM
-from profilers.step_ways import Ways
+from profilers.step_passes import LOOKING
 from profilers.steps import Observer
 
 now = time.perf_counter_ns
@@ -57,128 +57,129 @@ class Switch:
         torch.autograd._engine_run_backward = self._engine if on else plain
 
 
-@dataclass(frozen=True, kw_only=True)
-class Parts:
-    """Microseconds of a step; medians, but the folding's mean, which is seldom and long."""
-
-    call: float
-    """Before and after the model's forward."""
-    optimizer: float
-    gradient: float
-    """Where the backward begins: whether it goes the known way to the call."""
-    folding: float
-    """Making steps of the notes and writing them: processor time of all of it, divided by the steps."""
-    plain: float
-    """The whole step with the recorder off."""
-
-    @property
-    def total(self) -> float:
-        """Microseconds that a recording adds."""
-        return self.call + self.optimizer + self.gradient + self.folding
-
-    @property
-    def share(self) -> float:
-        """Part of the plain step."""
-        return self.total / self.plain
+PIECES = (
+    "to the forward", "forward", "from it", "loss", "to the engine", "backward", "from it",
+    "to the optimizer's step", "optimizer's step", "its hooks", "zero_grad",
+)  # fmt: skip
+"""Of a step, in their order."""
+OWN = (0, 2, 4, 6, 7, 9)
+"""Those in which the recorder works; the others show what it does to the program's own."""
 
 
-class _Stopwatch:
-    """Stands where the model's forward begins and ends."""
+class _Stamped:
+    """A loop whose steps say how long each of their pieces took, with a recorder or without."""
 
-    def __init__(self, model: Any) -> None:
-        self.inside = model._call_impl
-        self.begun = self.ended = 0
-        model.__dict__["_call_impl"] = self
+    def __init__(self, one: Any) -> None:
+        self._one = one
+        self._times: list[int] = []
+        self._inside = one.model._call_impl
+        one.model.__dict__["_call_impl"] = self._forward
+        self._hook = one.optimizer.register_step_pre_hook(self._stamp)
+        one.optimizer._optimizer_step_code = self._stamp  # torch calls it when the step is over
+        self._engine = graph.Variable._execution_engine
+        graph.Variable._execution_engine = self
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        self.begun = now()
-        out = self.inside(*args, **kwargs)
-        self.ended = now()
+    def close(self) -> None:
+        """Leave everything as it was."""
+        graph.Variable._execution_engine = self._engine
+        del self._one.optimizer._optimizer_step_code
+        self._hook.remove()
+        del self._one.model.__dict__["_call_impl"]
+
+    def _stamp(self, *_: Any) -> None:
+        self._times.append(now())
+
+    def _forward(self, *args: Any, **kwargs: Any) -> Any:
+        self._stamp()
+        out = self._inside(*args, **kwargs)
+        self._stamp()
         return out
 
-
-def parts(one: Any, steps: int) -> Parts:
-    """Time the recorder's pieces over ``steps`` recorded and as many plain steps of a loop."""
-    watch = _Stopwatch(one.model)
-    call: dict[bool, list[int]] = {True: [], False: []}
-    whole: list[int] = []
-    hooks: list[int] = []
-    ways: list[int] = []
-    folds = [0]
-    reached = Ways.reached
-
-    def clocked(*args: Any) -> bool:
-        begun = now()
-        found = reached(*args)
-        ways.append(now() - begun)
+    def run_backward(self, *args: Any, **kwargs: Any) -> Any:
+        """Stand before torch's engine."""
+        self._stamp()
+        found = self._engine.run_backward(*args, **kwargs)
+        self._stamp()
         return found
 
-    Ways.reached = clocked  # type: ignore[method-assign]
-    with tempfile.TemporaryDirectory() as folder, flopledger.record(folder, sampler=False) as run:
-        observer = run._recorder.observer
-        for _ in range(30):
-            one.step()
-        _clocked_hook(hooks)
-        folds_as_they_were = _clocked_folds(folds)
-        recorded = 0
-        switch = Switch(one.model)
-        for place in range(steps // 10):
-            for on in (True, False) if place % 2 else (False, True):
-                switch.turn(on=on)
-                _ten(one, watch, call[on], None if on else whole)
-                recorded += 10 * on
-        switch.turn(on=True)
-        observer.fold()
-        folds_as_they_were()
-    Ways.reached = reached  # type: ignore[method-assign]
-    del one.model.__dict__["_call_impl"]
-    middle = statistics.median
-    clock = middle([-(now() - now()) for _ in range(1000)])
-    return Parts(
-        call=(middle(call[True]) - middle(call[False])) / 1e3,
-        optimizer=(middle(hooks) - clock) / 1e3,
-        gradient=(middle(ways) - clock) / 1e3,
-        folding=folds[0] / 1e3 / recorded,
-        plain=middle(whole) / 1e3,
-    )
-
-
-def _ten(one: Any, watch: _Stopwatch, call: list[int], whole: list[int] | None) -> None:
-    """Ten steps; without a recorder the whole steps are timed, too."""
-    for _ in range(10):
-        begun = now()
-        loss = _forward(one, watch, call)
+    def step(self) -> list[float]:
+        """Make a step; answers the microseconds of its ``PIECES``."""
+        one, times = self._one, self._times
+        times.clear()
+        self._stamp()
+        logits = one.model(one.batch[:, :-1])
+        self._stamp()
+        loss = nn.functional.cross_entropy(logits.flatten(0, 1), one.batch[:, 1:].flatten())
+        self._stamp()
         loss.backward()
+        self._stamp()
         one.optimizer.step()
+        self._stamp()
         one.optimizer.zero_grad()
-        if whole is not None:
-            whole.append(now() - begun)
+        self._stamp()
+        return [(end - begin) / 1e3 for begin, end in pairwise(times)]
 
 
-def _forward(one: Any, watch: _Stopwatch, call: list[int]) -> Any:
-    tokens, wanted = one.batch[:, :-1], one.batch[:, 1:].flatten()
-    begun = now()
-    logits = one.model(tokens)
-    ended = now()
-    call.append(watch.begun - begun + ended - watch.ended)
-    return nn.functional.cross_entropy(logits.flatten(0, 1), wanted)
+@dataclass(frozen=True, kw_only=True)
+class Pieces:
+    """Microseconds of the pieces of many steps, one list for each step."""
+
+    plain: list[list[float]]
+    recorded: list[list[float]]
+    looked: list[list[float]]
+    """Recorded steps whose graphs are looked at: sixteen a second, which are all of a slow loop."""
+    folding: float
+    """Making steps of the notes and writing them, once a second: a step's share, processor time."""
+
+    def more(self, part: float) -> list[float]:
+        """What the recorder adds to each piece, at a quantile of the steps."""
+        steps = self.recorded or self.looked
+        columns = zip(zip(*self.plain, strict=True), zip(*steps, strict=True), strict=True)
+        return [quantile(recorded, part) - quantile(plain, part) for plain, recorded in columns]
+
+    @property
+    def mean(self) -> float:
+        """Microseconds that the recorder adds to a step, looks and folding included: medians, weighed."""
+        kinds = [steps for steps in (self.recorded, self.looked) if steps]
+        weighed = sum(statistics.median(map(sum, steps)) * len(steps) for steps in kinds)
+        step = statistics.median(map(sum, self.plain))
+        return weighed / sum(map(len, kinds)) - step + self.folding
 
 
-def _clocked_hook(found: list[int]) -> None:
-    """Time the hook of every optimizer."""
-    hooks = optimizers._global_optimizer_post_hooks
-    for key, original in list(hooks.items()):
+def quantile(values: Sequence[float], part: float) -> float:
+    """The value below which a part of all lie."""
+    return sorted(values)[int(part * len(values))]
 
-        def clocked(*args: Any, original: Any = original) -> None:
-            begun = now()
-            original(*args)
-            found.append(now() - begun)
 
-        hooks[key] = clocked
+def pieces(one: Any, rounds: int, steps: int = 12) -> Pieces:
+    """Time the pieces of a loop's steps, with the recorder and without it every few steps in turn."""
+    folds = [0]
+    plain, recorded, looked = [], [], []  # type: list[list[float]], list[list[float]], list[list[float]]
+    stamped = _Stamped(one)
+    try:
+        with tempfile.TemporaryDirectory() as folder, flopledger.record(folder, sampler=False):
+            for _ in range(60):
+                stamped.step()
+            undo = _clocked_folds(folds)
+            switch = Switch(one.model)
+            for place in range(rounds):
+                for on in (True, False) if place % 2 else (False, True):
+                    switch.turn(on=on)
+                    for number in range(steps):
+                        found = plain if not on else looked if LOOKING[0] else recorded
+                        step = stamped.step()
+                        if number > 1:  # the first ones after a turn find other caches
+                            found.append(step)
+            switch.turn(on=True)
+            undo()
+    finally:
+        stamped.close()
+    folding = folds[0] / 1e3 / (rounds * steps)
+    return Pieces(plain=plain, recorded=recorded, looked=looked, folding=folding)
 
 
 def _clocked_folds(sum_ns: list[int]) -> Callable[[], None]:
-    """Time them; answers what undoes it."""
+    """Time the making of steps; answers what undoes it."""
     original = Observer.fold
 
     def clocked(observer: Any, **kwargs: Any) -> None:
@@ -188,29 +189,6 @@ def _clocked_folds(sum_ns: list[int]) -> Callable[[], None]:
 
     Observer.fold = clocked  # type: ignore[method-assign]
     return partial(setattr, Observer, "fold", original)
-
-
-def alternating(one: Any, seconds: float) -> list[float]:
-    """Ratios of the thread's processor time, recorder on over off, for neighbouring steps."""
-    ratios = []
-    with tempfile.TemporaryDirectory() as folder, flopledger.record(folder, sampler=False):
-        for _ in range(30):
-            one.step()
-        switch = Switch(one.model)
-        until = time.monotonic() + seconds
-        place = 0
-        while time.monotonic() < until or place < 4:
-            spent: dict[bool, int] = {True: 0, False: 0}
-            order = (True, False, False, True) if place % 2 else (False, True, True, False)
-            for on in order:
-                switch.turn(on=on)
-                begun = time.thread_time_ns()
-                one.step()
-                spent[on] += time.thread_time_ns() - begun
-            ratios.append(spent[True] / spent[False])
-            place += 1
-        switch.turn(on=True)
-    return ratios
 
 
 class _Empty:

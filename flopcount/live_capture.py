@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -66,16 +66,22 @@ def capture(
     )
 
 
-def without_storage(value: Any) -> Any:
+def without_storage(value: Any, made: Callable[[Any], Any] | None = None) -> Any:
     """The same objects with tensors that hold nothing, however deep the tensors are.
 
     Caches and batches are copied around their tensors; an object that cannot be copied stays.
+
+    Args:
+        value: The objects.
+        made: What makes something else of a tensor than one that holds nothing.
+
     """
+    made = made or _hollow
     memo: dict[int, Any] = {}
     kept: list[Any] = []
     with torch.no_grad():
         for tensor in tensors_within(value):
-            memo[id(tensor)] = _hollow(tensor)
+            memo[id(tensor)] = made(tensor)
             kept.append(tensor)
         leaves, spec = pytree.tree_flatten(value, is_leaf=is_size)
         fresh = []

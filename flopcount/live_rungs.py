@@ -16,16 +16,17 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.utils import _pytree as pytree
 
 from flopcount.count import FlopCount
 from flopcount.doubles import CpuDoubles, Doubles, FakeDoubles, MetaDoubles
 from flopcount.draws import noticing_python_draws
 from flopcount.errors import CountError, FlopcountError
-from flopcount.exchange import convert_inputs, doubled
+from flopcount.exchange import doubled, is_size
 from flopcount.known_values import KnownValues
 from flopcount.layer_numbers import SharingRefusedError
 from flopcount.live_beside import kept_beside
-from flopcount.live_capture import SMALL, LiveCall, tensors_within, without_storage
+from flopcount.live_capture import LiveCall, tensors_within, without_storage
 from flopcount.live_model import as_it_was
 from flopcount.live_passes import Chain, Wanted, run_pass
 from flopcount.live_signals import arrived, let_through
@@ -153,8 +154,7 @@ def _trace(
             as_it_was(call, model)
             # A cache among the inputs is written to by each trace: each gets its own.
             given = without_storage((call.args, call.kwargs))
-            inputs, named = convert_inputs(given, doubles)
-            unconverted = any(map(_is_real, tensors_within((inputs, named))))
+            inputs, named = _converted(given, doubles)
             if isinstance(doubles, CpuDoubles):
                 watch.on_numbers = True
                 follow_data([*model.parameters(), *tensors_within((inputs, named))])
@@ -182,18 +182,18 @@ def _trace(
         sharing.settle()
     watch.ledger.local = watch.local if watch.has_shards else None
     own = {_place(item) for item in tensors_within(given)}
-    if (
-        unconverted  # its numbers are read without a question
-        or isinstance(doubles, CpuDoubles)
-        or any(_place(item) in own for item in doubles.known.read)
-    ):
+    if isinstance(doubles, CpuDoubles) or any(_place(item) in own for item in doubles.known.read):
         watch.ledger.remarks.append(READS)
     return watch.ledger
 
 
-def _is_real(tensor: Any) -> bool:
-    """Whether a tensor has numbers, as one in a closure keeps them."""
-    return type(tensor) is torch.Tensor and not tensor.is_meta and tensor.numel() <= SMALL
+def _converted(given: Any, doubles: Doubles) -> Any:
+    """A call's inputs on doubles, also those deep inside of objects, as in a cache of keys and values."""
+
+    def other(leaf: Any) -> Any:
+        return leaf if isinstance(leaf, torch.Tensor) else doubles.other(leaf)
+
+    return pytree.tree_map(other, without_storage(given, doubles), is_leaf=is_size)
 
 
 def _place(tensor: Any) -> int:

@@ -197,8 +197,9 @@ class Seam:
         serial = self.serial = observer.serial
         call: Call = (kind, [], _now(), False)
         observer.log.append(call)
-        epoch = observer.epoch
+        epoch, ways = observer.epoch, observer.ways
         first = sequence()
+        ways.between += first - ways.end
         try:
             observer.settled = True
             for table, _ in pairs:
@@ -217,7 +218,7 @@ class Seam:
         last = sequence()
         span = (first, last, id(self))
         observer.spans.append(span)
-        observer.ways.end = last
+        ways.end = last
         if type(out) is kind.kept and last - first == kind.nodes:
             waiting.append((span, call, serial, call[1]))
         else:

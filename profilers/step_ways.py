@@ -32,8 +32,11 @@ Outputs = tuple[tuple[int, int], ...]
 """Place of each output that has a hook, and how many nodes before the call's end its own was made."""
 
 
-Found = tuple[int, Way, int]
-"""How many nodes the graph got after a call, the way to it, and how far before its end the way enters."""
+Added = tuple[int, int]
+"""How many nodes the graph got since the last call ended, and between the calls before it (or since the last
+pass began)."""
+Found = tuple[Added, Way, int]
+"""What was added to the graph, the way to a call, and how far before its end the way enters."""
 Waiting = tuple[Span, Call, int, list[int]]
 """A settled call that no backward reached yet, its step (``Observer.serial``), and the list that is going to
 get its facts, for whose sake the call is remembered (``profilers.step_equal.references``)."""
@@ -78,7 +81,7 @@ class Ways:
         self.began = 0
         """When (ns) the last pass began."""
         self.end = 0
-        """The number of the node that came next when the last call had ended."""
+        """The number of the node that came next when the last call had ended, or the last pass began."""
         self.newest: list[int] | None = None
         """What is known of the last call with hooks on its outputs, until a pass begins."""
         self.between = 0
@@ -100,7 +103,8 @@ class Ways:
                 return False
             ((span, call, _, _),), (output,) = self.waiting, outputs
             node = output.grad_fn
-            for place, types in call[0].ways[self._sequence() - span[1]]:
+            number = self._sequence()
+            for place, types in call[0].ways[number - span[1], self.between]:
                 following = node.next_functions
                 if tuple(map(type, map(_node, following))) != types:
                     return False
@@ -110,14 +114,17 @@ class Ways:
         except Exception:  # noqa: BLE001 - whatever it is, it is no usual pass
             return False
         self.waiting.clear()
+        self.end, self.between = number, 0
         now = self.began = time.monotonic_ns()
         call[1].extend((now, 0, now, call[0].arrived, 0))  # the time is the engine's number, too
         return True
 
-    def added(self) -> tuple[int, int]:
+    def added(self) -> Added:
         """How many nodes the graph got since the last call ended, and between the calls before it."""
-        between, self.between = self.between, 0
-        return self._sequence() - self.end, between
+        number = self._sequence()
+        found = number - self.end, self.between
+        self.end, self.between = number, 0
+        return found
 
     # ------------------------------------------------------------ learning
 
@@ -165,7 +172,7 @@ class Ways:
             if node is None or node._sequence_nr() not in own:
                 return None
             entry = (), node._sequence_nr()
-        return self._sequence() - end, entry[0], end - entry[1]
+        return (self._sequence() - end, self.between), entry[0], end - entry[1]
 
     def learn(self, found: Found | None) -> None:
         """The pass is over: did it reach its call by the way that was found?"""

@@ -97,7 +97,7 @@ class FlopledgerCallback(Callback):  # type: ignore[misc]
             sinks = self._sinks if trainer.is_global_zero else ()
             self._session = Session(path, sinks=sinks, model=module, **self._options)
             # A checkpoint has been restored by now, its step number with it.
-            self._session.start(resume_step=trainer.global_step)
+            self._session.start(resume_step=_done(trainer))
         return self._session
 
     def _leave(self, what: str) -> None:
@@ -107,3 +107,15 @@ class FlopledgerCallback(Callback):  # type: ignore[misc]
     def _stop(self, reason: str) -> None:
         if self._session is not None and self._session.recording.active:
             self._session.stop(reason)
+
+
+def _done(trainer: Any) -> int:
+    """Return after which step the training goes on; 0 leaves that to the optimizers' own states.
+
+    Lightning adds up the steps of all optimizers, also of those that step together: one step here.
+    """
+    several = len(trainer.optimizers) > 1
+    states = (state for one in trainer.optimizers for state in one.state.values())
+    if several and any("step" in state for state in states):
+        return 0
+    return int(trainer.global_step)

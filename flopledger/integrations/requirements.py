@@ -30,3 +30,9 @@ def missing(package: str, *, extra: str) -> MissingPackageError:
     return MissingPackageError(
         f'{package} is not installed; install it with: pip install "flopledger[{extra}]"'
     )
+
+
+def refuse_name(run: Any, instead: str) -> None:
+    """Raise ``FlopledgerError`` where a name was given in place of a tracker's run."""
+    if isinstance(run, str):
+        raise FlopledgerError(f"run={run!r}: a run as the tracker's init returned it; {instead}")

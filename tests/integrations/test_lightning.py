@@ -120,3 +120,18 @@ def test_an_exception_is_the_reason_of_the_seal(tmp_path: Path) -> None:
     (process,) = read_steps(tmp_path / "run")
     assert process.sealed == "raised RuntimeError"
     assert len(list(process.steps())) == 2
+
+
+def test_steps_of_several_optimizers_are_left_to_their_own_states() -> None:
+    from types import SimpleNamespace
+
+    from flopledger.integrations.lightning import _done
+
+    weight = torch.nn.Parameter(torch.zeros(2))
+    adam, other = torch.optim.Adam([weight]), torch.optim.SGD([weight], 0.1)
+    weight.grad = torch.ones(2)
+    adam.step()
+    # Lightning counts two for the two that stepped together; Adam says 1, SGD says nothing.
+    assert _done(SimpleNamespace(optimizers=[adam, other], global_step=2)) == 0
+    assert _done(SimpleNamespace(optimizers=[other, other], global_step=2)) == 2
+    assert _done(SimpleNamespace(optimizers=[adam], global_step=1)) == 1

@@ -6,10 +6,12 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from flopledger.errors import FlopledgerError
 from flopledger.integrations import sinks
 from flopledger.integrations.requirements import MissingPackageError, require
 from flopledger.integrations.sinks import DeviceMetrics, StepMetrics
@@ -17,6 +19,8 @@ from flopledger.integrations.sinks import DeviceMetrics, StepMetrics
 Need = Callable[[str, str], object]
 #: More than 2**53 and odd: no double holds it.
 TOTAL = 2**60 + 1
+#: More than 64 bits hold.
+HUGE = 10**25 + 1
 
 
 def _step(number: int) -> StepMetrics:
@@ -260,6 +264,15 @@ def test_trackio_keeps_it_on_this_machine(
         rows = database.execute("select step, metrics from metrics order by step").fetchall()
     assert [step for step, _ in rows] == [1, 2, 3]
     assert json.loads(rows[2][1])["flopledger/total_model_flop"] == TOTAL + 3
+    with pytest.raises(FlopledgerError, match="name="):
+        sinks.TrackioSink("p", run="r")
+
+
+def test_totals_beyond_64_bits_are_doubles() -> None:
+    found = sinks.tagged(replace(_step(1), total_model_flop=HUGE))
+    assert found["flopledger/total_model_flop"] == float(HUGE)
+    assert type(found["flopledger/total_model_flop"]) is float
+    assert type(found["flopledger/total_tokens"]) is int
 
 
 def test_prometheus_is_scraped_on_loopback(need: Need) -> None:
@@ -356,7 +369,7 @@ def test_opentelemetry_follows_the_hardware_conventions(need: Need) -> None:
     flop = found["flopledger.model.flop"]
     assert flop.unit == "{flop}"
     (total,) = flop.data.data_points
-    assert total.value == TOTAL + 3  # type: ignore[union-attr]
+    assert total.value == float(TOTAL + 3)  # type: ignore[union-attr]
     assert dict(total.attributes or {}) == {"flopledger.rank": 0}
     assert "flopledger.hfu" not in found
     sink.close()
@@ -371,9 +384,11 @@ def test_opentelemetry_over_otlp(need: Need) -> None:
     bodies: list[bytes] = []
 
     class Collector(http.server.BaseHTTPRequestHandler):
+        status = 200
+
         def do_POST(self) -> None:
             bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(200)
+            self.send_response(self.status)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
@@ -383,15 +398,23 @@ def test_opentelemetry_over_otlp(need: Need) -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     endpoint = f"http://127.0.0.1:{server.server_port}/v1/metrics"
     out = sinks.Sinks(sinks.OpenTelemetrySink(endpoint=endpoint))
-    out.emit(_step(5))
+    out.emit(replace(_step(5), total_model_flop=HUGE))
     assert out.close(30)[0].complete
-    server.shutdown()
-    server.server_close()
     request = ExportMetricsServiceRequest.FromString(bodies[-1])
-    names = {
-        metric.name
+    found = {
+        metric.name: metric
         for resource in request.resource_metrics
         for scope in resource.scope_metrics
         for metric in scope.metrics
     }
-    assert {"hw.energy", "hw.power", "hw.gpu.utilization", "flopledger.model.flop"} <= names
+    assert {"hw.energy", "hw.power", "hw.gpu.utilization"} <= set(found)
+    (point,) = found["flopledger.model.flop"].sum.data_points
+    assert point.as_double == float(HUGE)
+    # The SDK only logs that nobody took it; the sink says so.
+    Collector.status = 400
+    out = sinks.Sinks(sinks.OpenTelemetrySink(endpoint=endpoint))
+    out.emit(_step(5))
+    (report,) = out.close(30)
+    assert "did not take the last export" in str(report.error)
+    server.shutdown()
+    server.server_close()

@@ -102,8 +102,15 @@ def figures(metrics: StepMetrics) -> Iterator[tuple[str, float | int]]:
 
 
 def tagged(metrics: StepMetrics) -> dict[str, float | int]:
-    """Give what a tracker logs: known figures, and each device's, under ``flopledger/``."""
-    found = {f"{PREFIX}{name}": value for name, value in figures(metrics)}
+    """Give what a tracker logs: known figures, and each device's, under ``flopledger/``.
+
+    Beyond 64 bits (9.2e18 FLOP, some hours of one GPU) trackers refuse whole numbers: those are
+    doubles, and the exact ones stand in the record.
+    """
+    found = {
+        f"{PREFIX}{name}": float(value) if abs(value) >= 1 << 63 else value
+        for name, value in figures(metrics)
+    }
     for index, device in enumerate(metrics.devices):
         for name in ("energy_joules", "power_watts", "utilisation", "memory_used_bytes"):
             value = getattr(device, name)

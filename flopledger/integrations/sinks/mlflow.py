@@ -58,10 +58,10 @@ class MlflowSink:
 
     def close(self) -> None:
         """Write the exact totals as tags; end the run if it was made here."""
-        if self._last is None:
+        if self._client is None:
             return
         for name in _EXACT:
-            value = getattr(self._last, name)
+            value = getattr(self._last, name, None)
             if value is not None:
                 self._client.set_tag(self._run_id, f"flopledger.{name}", str(value))
         if self._own:

@@ -65,21 +65,48 @@ class OpenTelemetrySink:
             _require_exporter()
         self._given, self._own_settings = provider, (endpoint, interval_seconds)
         self._provider: Any = None
+        self._refused = False
+        """Whether the last export did not arrive: the SDK only logs that."""
 
     def emit(self, metrics: StepMetrics) -> None:
         """Keep the figures for the next export; the first ones make the instruments."""
         self._last = metrics
         if self._provider is None:
-            self._provider = self._given or _exporting(*self._own_settings)
+            self._provider = self._given or self._exporting(*self._own_settings)
             self._make(self._provider.get_meter("flopledger"))
 
     def close(self) -> None:
-        """Export what is there; shut the provider down if it was made here."""
+        """Export what is there; shut the provider down if it was made here.
+
+        Raises:
+            ConnectionError: when the collector did not take the last export.
+
+        """
         if self._provider is not None and self._given is None:
             self._provider.shutdown()
+            if self._refused:
+                self._last = None
+                raise ConnectionError("the collector did not take the last export")
         elif self._provider is not None:
             self._provider.force_flush()
         self._last = None
+
+    def _exporting(self, endpoint: str | None, interval_seconds: float) -> Any:
+        sdk, export, otlp = _require_exporter()
+        exporter = otlp.OTLPMetricExporter(endpoint=endpoint)
+        send = exporter.export
+
+        def watched(*data: Any, **options: Any) -> Any:
+            self._refused = True
+            result = send(*data, **options)
+            self._refused = result is not export.MetricExportResult.SUCCESS
+            return result
+
+        exporter.export = watched
+        reader = export.PeriodicExportingMetricReader(
+            exporter, export_interval_millis=interval_seconds * 1000
+        )
+        return sdk.MeterProvider(metric_readers=[reader])
 
     def _make(self, meter: Any) -> None:
         for figure, name in _COUNTERS.items():
@@ -96,6 +123,8 @@ class OpenTelemetrySink:
         def observe(_options: Any) -> Iterator[Any]:
             value = getattr(self._last, figure, None)
             if value is not None:
+                # OTLP has no whole numbers beyond 64 bits: 9.2e18 FLOP, some hours of one GPU.
+                value = float(value) if FIGURES[figure][0] == "{flop}" else value
                 yield self._observation(value, self._attributes)
 
         return observe
@@ -120,12 +149,3 @@ def _require_exporter() -> tuple[Any, Any, Any]:
         require("opentelemetry.sdk.metrics.export", extra="otel"),
         require("opentelemetry.exporter.otlp.proto.http.metric_exporter", extra="otel"),
     )
-
-
-def _exporting(endpoint: str | None, interval_seconds: float) -> Any:
-    sdk, export, otlp = _require_exporter()
-    reader = export.PeriodicExportingMetricReader(
-        otlp.OTLPMetricExporter(endpoint=endpoint),
-        export_interval_millis=interval_seconds * 1000,
-    )
-    return sdk.MeterProvider(metric_readers=[reader])

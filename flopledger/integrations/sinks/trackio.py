@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flopledger.integrations.requirements import require
+from flopledger.integrations.requirements import refuse_name, require
 from flopledger.integrations.sinks.metrics import StepMetrics, tagged
 
 
@@ -16,6 +16,7 @@ class TrackioSink:
     ) -> None:
         """``run`` is what ``trackio.init`` returned; without it the first step makes a local run."""
         self._trackio = require("trackio", extra="trackio")
+        refuse_name(run, 'give its name as name="..."')
         self._own = run is None
         self._run, self._names = run, (project, name)
 

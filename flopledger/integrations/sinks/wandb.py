@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flopledger.integrations.requirements import require
+from flopledger.integrations.requirements import refuse_name, require
 from flopledger.integrations.sinks.metrics import PREFIX, StepMetrics, tagged
 
 _STEP = f"{PREFIX}step"
@@ -26,6 +26,7 @@ class WandbSink:
         its sinks are made.
         """
         self._wandb = require("wandb", extra="wandb")
+        refuse_name(run, 'give its name as name="...", its project as project="..."')
         self._given, self._init = run, init
         self._own = False
         self._run: Any = None
