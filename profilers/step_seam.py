@@ -3,8 +3,7 @@
 A seam is the entry ``_compiled_call_impl`` of one module (design/071). While a call of an outermost
 module runs, the seams of the modules inside it are taken out of their dictionaries in one go, so
 that only the outermost call costs anything. Only facts are noted; :mod:`profilers.step_folding`
-makes steps of them later. The hooks on outputs are made of C functions alone: they cost a
-microsecond and enter no Python frame.
+makes steps of them later.
 """
 
 from __future__ import annotations
@@ -20,11 +19,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import compiler as _compiler
 from torch import is_grad_enabled
-from torch._C._dynamo.eval_frame import (
-    _FrameAction,
-    _FrameExecStrategy,
-    set_code_exec_strategy,
-)
 from torch.autograd import forward_ad
 from torch.compiler import is_dynamo_compiling
 
@@ -48,12 +42,13 @@ from profilers.step_asked import (
 from profilers.step_attributes import Attributes
 from profilers.step_events import RAISED, STOPPED, SURE, Call, Kind
 from profilers.step_hooks import hook
+from profilers.step_kinds import described, signer
 from profilers.step_outside import Span, mark_of
 from profilers.step_settled import Lane, lane_of
-from profilers.step_signature import MOST_OUTPUTS, Signer, text_of, tokens_of
+from profilers.step_signature import MOST_OUTPUTS
+from profilers.step_uncompiled import uncompiled
 
 if TYPE_CHECKING:
-    from profilers.step_settled import Lane
     from profilers.steps import Observer
 
 MOST_KINDS = 4096
@@ -63,7 +58,6 @@ MOST_EVENTS = 1024
 MOST_INSIDE = 8192
 """So many modules inside one model are silenced while it runs; deeper ones lose their seam."""
 
-signer = Signer(torch.Tensor, torch.strided)
 _requires_grad = attrgetter("requires_grad")
 _plainly = torch._C.DisableTorchFunctionSubclass
 """Without it, torch asks a parameter's class, if that is none of its own, for its word."""
@@ -375,13 +369,8 @@ class Seam:
             transformed(),
             is_fake(),
         ]
-        for value in args:
-            if type(value) is _Tensor and value.layout is _strided and not value.is_nested:
-                parts += (value.shape, value.dtype, value.requires_grad)
-            else:
-                signer.add(value, parts)
-        for name, value in kwargs.items():
-            parts.append(name)
+        parts += kwargs
+        for value in (*args, *kwargs.values()):
             if type(value) is _Tensor and value.layout is _strided and not value.is_nested:
                 parts += (value.shape, value.dtype, value.requires_grad)
             else:
@@ -462,24 +451,8 @@ class Seam:
         return Shapes((tuple(item.shape), item.dtype) for item in self.parameters)
 
     def new_kind(self, key: Hashable, module: Any, args: Any, kwargs: Any) -> Kind:
-        """Describe a kind of call that was not seen before."""
-        kind = Kind(class_name(module), key)
-        tensors = signer.inputs(args, kwargs)
-        kind.place = id(self)
-        kind.seam = weakref.ref(self)
-        kind.state = weakref.ref(self.attributes.state)  # that of the key
-        kind.inputs = tuple(map(text_of, tensors[:MOST_OUTPUTS]))
-        kind.real = not (
-            is_fake() or any(t.is_meta or type(t).__name__ == "FakeTensor" for t in tensors)
-        )
-        kind.tokens, kind.samples = tokens_of(kwargs, tensors)
-        kind.device = self.device
-        kind.transformed = transformed()
-        kind.graded = is_grad_enabled()
-        kind.watched = kind.graded and not kind.transformed
-        kind.aside = not kind.graded and not module.training
-        wanted = [p for p in self.parameters if p.requires_grad]
-        kind.trained = tuple(map(id, wanted[:8] + wanted[-8:]))
+        """Remember a kind of call that was not seen before."""
+        kind = described(self, key, module, args, kwargs)
         if len(self.kinds) >= MOST_KINDS:
             del self.kinds[next(iter(self.kinds))]
         self.kinds[key] = kind
@@ -496,24 +469,6 @@ def onwards(inner: Any, module: Any, args: Any, kwargs: Any) -> Any:
     if type(inner) is Seam:
         return inner.run(module, args, kwargs)
     return inner(*args, **kwargs)
-
-
-def class_name(module: Any) -> str:
-    """The class of the model inside wrappers that compute nothing."""
-    seen = 0
-    while seen < 4 and type(module).__name__ in (
-        "OptimizedModule", "DistributedDataParallel", "DataParallel",
-    ):  # fmt: skip
-        module = next(iter(module.children()), module)
-        seen += 1
-    return type(module).__name__.removeprefix("FSDP")
-
-
-def uncompiled(*functions: Any, inside: bool) -> None:
-    """Have the compiler leave functions of ours as they are, and what they call if ``inside``."""
-    action = _FrameAction.SKIP if inside else _FrameAction.DEFAULT
-    for function in functions:
-        set_code_exec_strategy(function.__code__, _FrameExecStrategy(_FrameAction.SKIP, action))
 
 
 uncompiled(Seam.__call__, Seam.usual, Seam.run, onwards, inside=False)

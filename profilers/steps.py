@@ -37,11 +37,13 @@ from profilers.step_events import (
 )
 from profilers.step_folding import Event, Folding, Open
 from profilers.step_hooks import hook_node
+from profilers.step_kinds import signer
 from profilers.step_modules import MAKING, Modules, wrapped
 from profilers.step_optimizers import Optimizers
 from profilers.step_passes import LOOKING
-from profilers.step_seam import Here, signer, uncompiled
+from profilers.step_seam import Here
 from profilers.step_signature import MOST_OUTPUTS
+from profilers.step_uncompiled import uncompiled
 from profilers.step_ways import Ways
 
 if TYPE_CHECKING:

@@ -1,0 +1,60 @@
+"""What a kind of call is, when it is seen for the first time."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import is_grad_enabled
+
+from profilers.step_asked import is_fake, transformed
+from profilers.step_events import Kind
+from profilers.step_signature import MOST_OUTPUTS, Signer, text_of, tokens_of
+
+if TYPE_CHECKING:
+    from profilers.step_seam import Seam
+
+signer = Signer(torch.Tensor, torch.strided)
+
+
+def described(seam: Seam, key: Hashable, module: Any, args: Any, kwargs: Any) -> Kind:
+    """Describe the kind of a call that is about to run.
+
+    Args:
+        seam: Where it came by.
+        key: What tells it from other kinds (``Seam.key``).
+        module: What is called.
+        args: Of the call.
+        kwargs: Likewise.
+
+    """
+    kind = Kind(class_name(module), key)
+    tensors = signer.inputs(args, kwargs)
+    kind.place = id(seam)
+    kind.seam = weakref.ref(seam)
+    kind.state = weakref.ref(seam.attributes.state)  # that of the key
+    kind.inputs = tuple(map(text_of, tensors[:MOST_OUTPUTS]))
+    fake = any(each.is_meta or type(each).__name__ == "FakeTensor" for each in tensors)
+    kind.real = not (fake or is_fake())
+    kind.tokens, kind.samples = tokens_of(kwargs, tensors)
+    kind.device = seam.device
+    kind.transformed = transformed()
+    kind.graded = is_grad_enabled()
+    kind.watched = kind.graded and not kind.transformed
+    kind.aside = not kind.graded and not module.training
+    wanted = [each for each in seam.parameters if each.requires_grad]
+    kind.trained = tuple(map(id, wanted[:8] + wanted[-8:]))
+    return kind
+
+
+def class_name(module: Any) -> str:
+    """The class of the model inside wrappers that compute nothing."""
+    seen = 0
+    while seen < 4 and type(module).__name__ in (
+        "OptimizedModule", "DistributedDataParallel", "DataParallel",
+    ):  # fmt: skip
+        module = next(iter(module.children()), module)
+        seen += 1
+    return type(module).__name__.removeprefix("FSDP")
