@@ -2,7 +2,7 @@
 
 A program with quick steps writes by itself, once a second, and this thread finds nothing to do. It
 pauses while the process forks: a child must not inherit a lock that a thread held, and Python warns
-of forks beside threads.
+of forks beside threads. Where no thread can be started the program goes on writing by itself.
 """
 
 from __future__ import annotations
@@ -26,11 +26,6 @@ class Heartbeat:
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
-    @property
-    def running(self) -> bool:
-        """Whether its thread is there."""
-        return self._thread is not None
-
     def start(self) -> None:
         """Begin."""
         _LIVE.add(self)
@@ -45,7 +40,10 @@ class Heartbeat:
         if self._thread is None:
             self._ended.clear()
             self._thread = threading.Thread(target=self._run, name="flopledger", daemon=True)
-            self._thread.start()
+            try:
+                self._thread.start()
+            except RuntimeError:  # no more threads are allowed, or the interpreter ends
+                self._thread = None
 
     def _pause(self) -> None:
         thread, self._thread = self._thread, None

@@ -154,6 +154,29 @@ def test_a_fork_meets_no_thread_of_ours(run: Run) -> None:
     assert "flopledger" not in {thread.name for thread in threading.enumerate()}
 
 
+def test_where_no_thread_can_be_started_the_program_writes_by_itself(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a limit on threads; and Python 3.12 and later start none while they end."""
+    import threading
+
+    def refused(_thread: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    model = mlp()
+    optimizer = sgd(model)
+    with run.record():
+        monkeypatch.setattr(threading.Thread, "start", refused)
+        child = os.fork()  # warnings are errors, and what a hook of a fork raises is one
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+        steps(model, optimizer, 2)
+    with run.record():
+        steps(model, optimizer, 1)
+    assert run.totals.steps == 3
+
+
 def test_a_disk_that_refuses_does_not_reach_the_program(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
