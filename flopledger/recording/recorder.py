@@ -263,22 +263,25 @@ class Recorder:
         """An optimizer's own state says that it stepped before.
 
         Each knows its own steps only. Those of optimizers that take turns (a GAN's) add up; those
-        that step together, with no step of the recorder's between them, are the same steps.
+        that step together, with no step of the recorder's between them, are the same steps. One that
+        is made anew in mid-run, with the state of another, says what that one did.
         """
         if self._resumed:
             return
-        if self._loaded:
-            self.observer.fold()  # whether a step lies between the two shows then
-        if self._loaded and self.book.steps > self._loaded_at:
+        self.observer.fold()  # whether a step lies between the two shows then
+        done = self.book.steps
+        if done and (not self._loaded or step == self._loaded + done):
+            return
+        if done > self._loaded_at:
             self.book.shift(step)
             self._loaded += step
             self._next += step
         elif step > self._loaded:
             self._loaded = step
-            self._next = max(self._next, step + 1)
+            self._next = step + 1
         else:
             return
-        self._loaded_at = self.book.steps
+        self._loaded_at = done
         loaded = self._loaded
         self.book.head(lambda ledger: ledger.resume(loaded, "optimizer-state"))
 

@@ -84,19 +84,30 @@ def _of_folder(run_dir: Path) -> dict[str, Any]:
 
 
 def _devices(answer: dict[str, Any], run_dir: Path, totals: RunTotals) -> None:
-    """Energy and devices of the run's window, where the node was sampled."""
+    findings: list[dict[str, Any]] = answer["findings"]
+    seen = measured(run_dir, totals)
+    if not seen:
+        text = "no sample of a device is here: energy and device time are not known"
+        findings.append(_finding("no-devices", "info", text))
+        return
+    answer["energy_joules"], answer["devices"] = seen["energy_joules"], seen["devices"]
+    findings.extend(seen["findings"])
+
+
+def measured(run_dir: Path, totals: RunTotals) -> dict[str, Any]:
+    """Return ``energy_joules``, ``devices`` and ``findings`` of the time in which somebody trained.
+
+    They are worked out from the samples as the wrapper does for its summary; empty without samples.
+    """
     from flopledger.process_tree import Attribution
     from flopledger.run_summary import RunFacts, summarise
     from profilers.errors import ProfilersError
     from profilers.record import read_record
 
-    findings: list[dict[str, Any]] = answer["findings"]
     try:
         trace = read_record(run_dir)
     except (ProfilersError, OSError, LookupError):
-        text = "no device was sampled: energy and device time are not known"
-        findings.append(_finding("no-devices", "info", text))
-        return
+        return {}
     start, end = totals.windows[0][0], totals.windows[-1][1]
     facts = RunFacts(
         command=[],
@@ -111,8 +122,8 @@ def _devices(answer: dict[str, Any], run_dir: Path, totals: RunTotals) -> None:
         trouble=[],
     )
     seen = summarise(facts, trace)
-    answer["energy_joules"], answer["devices"] = seen["energy_joules"], seen["devices"]
-    findings.extend(f for f in seen["findings"] if f["code"] != "model-flop-unknown")
+    told = [f for f in seen["findings"] if f["code"] != "model-flop-unknown"]
+    return {"energy_joules": seen["energy_joules"], "devices": seen["devices"], "findings": told}
 
 
 def _used(trace: Trace, totals: RunTotals) -> frozenset[DeviceKey]:

@@ -27,7 +27,8 @@ class RunReport:
     name: str
     """Of the run's folder."""
     summary: dict[str, Any]
-    """``summary.json`` as it was left; empty where a wrapper never got to write it."""
+    """``summary.json`` as it was left. Where no wrapper wrote it: energy, devices and what there is to
+    say of them, from the samples; empty without any."""
     totals: RunTotals | None
     section: dict[str, Any] | None
     """The section ``steps``, worked out anew from the ledgers."""
@@ -55,6 +56,7 @@ def read_run(folder: Path) -> RunReport:
 
     """
     from flopledger.recording.adding import totals
+    from flopledger.recording.summary import measured
     from profilers.step_ledger import read_steps
 
     if not folder.is_dir():
@@ -70,6 +72,8 @@ def read_run(folder: Path) -> RunReport:
             "with `flopledger run --out DIR -- COMMAND` or flopledger.record(DIR)"
         )
     added = totals(processes) if processes else None
+    if not summary and added is not None and added.windows:
+        summary = measured(folder, added)
     section, told = None, list[dict[str, Any]]()
     if added is not None and (added.steps or added.span_flop):
         section, found = steps_section(

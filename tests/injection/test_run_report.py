@@ -23,9 +23,12 @@ from flopledger.reports.run_charts import beside, caption, steps_chart
 from flopledger.reports.run_document import document
 from flopledger.reports.run_report import read_run
 from flopledger.telemetry_view import _envelope
+from profilers import Device, DeviceKey, Sample
+from profilers.clocks import ClockPair
+from profilers.journal import Journal
 from profilers.ledger import Ledger
 from profilers.step_ledger import StepLedger, read_steps
-from tests.injection.ledgers import SECOND, process
+from tests.injection.ledgers import SECOND, START, process
 
 ROOT = Path(__file__).parents[2]
 
@@ -326,3 +329,24 @@ def test_a_sitecustomize_that_prints_does_not_disturb_the_sampler(tmp_path, monk
     assert "source-unavailable" in codes
     (journal,) = (tmp_path / "rec" / "telemetry").glob("node=*/journal.jsonl")
     assert "probe-ended" not in journal.read_text()
+
+
+def test_energy_of_a_record_that_no_wrapper_summed_up(tmp_path):
+    """A loop that records itself leaves no summary.json: ten steps of 1 s beside a GPU of 200 W."""
+    process(tmp_path, steps=10, step_us=1_000_000, wait_us=0)
+    anchor = ClockPair(monotonic_ns=5 * SECOND, wall_ns=START)
+    gpu = DeviceKey(uuid="GPU-1")
+    book = Journal.open(tmp_path, node="node", boot="b00tb00t-1", anchor=anchor)
+    book.describe([Device(key=gpu, name="NVIDIA H100 80GB HBM3", node="node")])
+    for at in range(12):
+        moment = {"monotonic_ns": (5 + at) * SECOND, "wall_ns": START + at * SECOND}
+        readings = {"energy_mj": 7_000 + 200_000 * at}
+        book.sweep([Sample(device=gpu, period_ns=SECOND, readings=readings, **moment)])
+    book.seal("end")
+    made = read_run(tmp_path)
+    # 200 W x 10 s = 2,000 J; 10 steps of 300 FLOP on them.
+    assert made.summary["energy_joules"] == pytest.approx(2000)
+    assert made.section["model_flop_per_joule"] == pytest.approx(3000 / 2000)
+    page = render_document(document(made))
+    assert "2 kJ" in page
+    assert "GPU-1" in page

@@ -204,6 +204,20 @@ def test_where_several_optimizers_go_on(run: Run, tmp_path: Path, turns: int, be
     assert next(again.process.steps()).number == before + 1
 
 
+@pytest.mark.parametrize("before", [0, 7])
+def test_an_optimizer_that_is_made_anew_resumes_nothing(run: Run, before: int) -> None:
+    model = mlp()
+    optimizer = torch.optim.Adam(model.parameters())
+    train(model, optimizer, before)
+    with run.record():
+        train(model, optimizer, 3)
+        other = torch.optim.Adam(model.parameters(), lr=1e-4)
+        other.load_state_dict(optimizer.state_dict())
+        train(model, other, 2)
+    assert [step.number for step in run.process.steps()] == [before + n for n in range(1, 6)]
+    assert [resume.step for resume in run.process.resumes] == [before] * bool(before)
+
+
 def test_starting_and_stopping_by_hand(run: Run) -> None:
     model = mlp()
     optimizer = sgd(model)
