@@ -78,7 +78,7 @@ class Ways:
         self.began = 0
         """When (ns) the last pass began."""
         self.end = 0
-        """The number of the node that came next when the last call had ended."""
+        """The number of the node that came next when the last call had ended, or a pass had begun."""
         self.newest: list[int] | None = None
         """What is known of the last call with hooks on its outputs, until a pass begins."""
         self.between = 0
@@ -115,9 +115,11 @@ class Ways:
         return True
 
     def added(self) -> tuple[int, int]:
-        """How many nodes the graph got since the last call ended, and between the calls before it."""
-        between, self.between = self.between, 0
-        return self._sequence() - self.end, between
+        """A pass begins: how many nodes did the graph get since the last call, and between those before?"""
+        now = self._sequence()
+        found = now - self.end, self.between
+        self.end, self.between = now, 0
+        return found
 
     # ------------------------------------------------------------ learning
 

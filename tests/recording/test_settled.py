@@ -273,7 +273,7 @@ class Passing(torch.autograd.Function):
     """Hands on its gradient, or none."""
 
     @staticmethod
-    def forward(ctx: Any, given: Any, hands_on: bool) -> Any:  # noqa: FBT001 - torch's way
+    def forward(ctx: Any, given: Any, hands_on: bool) -> Any:
         ctx.hands_on = hands_on
         return given * 1
 
