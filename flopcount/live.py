@@ -21,11 +21,13 @@ from flopcount.count import MODEL_PHASES
 from flopcount.errors import CountError
 from flopcount.live_capture import LiveCall, tensors_within
 from flopcount.live_passes import DOUBLED, PERHAPS, Chain, Pass, Wanted, doubtful
-from flopcount.live_rungs import READS, RUNGS, Counted, Targets, climb
+from flopcount.live_rungs import READS, RUNGS, Counted, Targets, TooLongError, climb
 from flopcount.live_watch import FAR, SIZE
 
 ASKED = "asks a random number"
 """In a remark (flopcount.draws): what is computed depends on a draw."""
+TRIAL_SECONDS = 5.0
+"""Other answers to questions for data may take so long together."""
 REDRAWS = 4
 """So often a call is counted again with other draws, where they may decide what is computed."""
 
@@ -85,13 +87,14 @@ def count_call(
     deadline = time.monotonic() + seconds
 
     def counted(
-        seed: int | None = None, answers: str = "given", rungs: Sequence[str] = RUNGS
+        seed: int | None = None,
+        answers: str = "given",
+        rungs: Sequence[str] = RUNGS,
+        until: float = deadline,
     ) -> list[Counted]:
         each = zip(passes or (None,), wanted or repeat(None), strict=False)
         return [
-            climb(
-                call, targets, deadline, asked, real=real, seed=seed, answers=answers, rungs=rungs
-            )
+            climb(call, targets, until, asked, real=real, seed=seed, answers=answers, rungs=rungs)
             for targets, asked in each
         ]
 
@@ -108,10 +111,12 @@ def count_call(
         # Sizes that data decides are drawn three times; a doubtful answer is turned into others.
         sized = not asked_for or any(SIZE in remark for remark in asked_for)
         rungs = RUNGS[-1:] if sized else RUNGS
-        others = [_otherwise(partial(counted, answers=each, rungs=rungs)) for each in FAR]
-        if all(
-            other.by_dtype == found.by_dtype if other is not None else not sized for other in others
-        ):
+        until = min(deadline, time.monotonic() + TRIAL_SECONDS)
+        alike = [
+            _is_alike(found, partial(counted, answers=each, rungs=rungs, until=until), sized)
+            for each in FAR
+        ]
+        if all(alike):
             told = None if asked_for else found.reason
             found = replace(found, bounds=_bounds(counts, _total(found))[0], reason=told)
         elif not asked_for:
@@ -127,15 +132,18 @@ def count_call(
     return replace(found, bounds=(0, None), reason="; ".join(reasons))
 
 
-def _otherwise(counted: Callable[[], list[Counted]]) -> LiveCount | None:
-    """What a call costs if questions for data are answered otherwise; None where it raises then.
+def _is_alike(found: LiveCount, counted: Callable[[], list[Counted]], sized: bool) -> bool:
+    """Whether a call costs the same if questions for data are answered otherwise.
 
-    A model that raises at another answer checks its numbers and decides nothing by them.
+    A model that raises at another answer checks its numbers and decides nothing by them, unless they are
+    sizes. One that computes for too long decides by them.
     """
     try:
-        return _merged(counted())
+        return _merged(counted()).by_dtype == found.by_dtype
+    except TooLongError:
+        return False
     except CountError:
-        return None
+        return not sized
 
 
 def _total(found: LiveCount) -> int:

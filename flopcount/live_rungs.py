@@ -32,6 +32,7 @@ from flopcount.live_passes import Chain, Wanted, run_pass
 from flopcount.live_signals import arrived, let_through
 from flopcount.live_watch import (
     FAR,
+    LiveTimeoutError,
     LiveWatch,
     OptimizerInsideError,
     ThreadInsideError,
@@ -59,6 +60,10 @@ MOST_CPU_FLOP = 10**10
 """A model that only runs on real numbers may compute so much, about a tenth of a second."""
 
 
+class TooLongError(CountError):
+    """The last way of tracing was given up: it computed for too long, and not the model raised."""
+
+
 def climb(
     call: LiveCall,
     targets: Targets | None,
@@ -72,6 +77,7 @@ def climb(
 ) -> Counted:
     """The first way of tracing that works."""
     failures: list[str] = []
+    too_long = False
     for rung in rungs:
         if rung == "cpu" and (not real or _is_distributed()):
             continue
@@ -86,11 +92,13 @@ def climb(
             ):
                 raise CountError(f"{_said(failure)}; what it does cannot be run again") from None
             failures.append(f"{rung}: {_said(failure)}")
-            if time.monotonic() > deadline:
+            error = getattr(failure, "error", failure)
+            too_long = isinstance(error, LiveTimeoutError) or time.monotonic() > deadline
+            if too_long:
                 break
             continue
         return summarise(ledger, method=rung, notes=tuple(failures)), ledger
-    raise CountError(
+    raise (TooLongError if too_long else CountError)(
         f"the model raised on every way of tracing it; {'; '.join(failures)}; "
         "check that it runs on these inputs by itself, or state its cost"
     )
