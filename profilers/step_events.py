@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from profilers.step_attributes import State
     from profilers.step_outside import Product
     from profilers.step_values import Mode
-    from profilers.step_ways import Added, Way
+    from profilers.step_ways import End, Way
 
 Passes = tuple[tuple[int, ...], ...]
 """For each backward pass, the output tensors at which it began, by their place; from
@@ -88,8 +88,8 @@ class Kind:
         """How far before the call's end the node was made by which backward passes come."""
         self.arrived = 0
         """Places of the outputs at which gradients then arrive (``together``)."""
-        self.ways: dict[Added, Way] = {}
-        """By how many nodes the graph got before the call and between it and its backward."""
+        self.ways: dict[End, Way] = {}
+        """By how the graph ends at which the backward begins."""
         self.state: Callable[[], State | None] | None = None
         """Weak reference to the attributes of the module when it was called."""
         self.variants: dict[Hashable, Variant] = {}

@@ -35,8 +35,10 @@ Outputs = tuple[tuple[int, int], ...]
 Added = tuple[int, int]
 """How many nodes the graph got since the last call ended, and between the calls before it (or since the last
 pass began)."""
-Found = tuple[Added, Way, int]
-"""What was added to the graph, the way to a call, and how far before its end the way enters."""
+End = tuple[int, int, type]
+"""The same, and what the graph ends with."""
+Found = tuple[End, Way, int]
+"""How the graph ends, the way to a call, and how far before the call's end the way enters."""
 Waiting = tuple[Span, Call, int, list[int]]
 """A settled call that no backward reached yet, its step (``Observer.serial``), and the list that is going to
 get its facts, for whose sake the call is remembered (``profilers.step_equal.references``)."""
@@ -104,7 +106,7 @@ class Ways:
             ((span, call, _, _),), (output,) = self.waiting, outputs
             node = output.grad_fn
             number = self._sequence()
-            for place, types in call[0].ways[number - span[1], self.between]:
+            for place, types in call[0].ways[number - span[1], self.between, type(node)]:
                 following = node.next_functions
                 if tuple(map(type, map(_node, following))) != types:
                     return False
@@ -172,7 +174,8 @@ class Ways:
             if node is None or node._sequence_nr() not in own:
                 return None
             entry = (), node._sequence_nr()
-        return (self._sequence() - end, self.between), entry[0], end - entry[1]
+        how = self._sequence() - end, self.between, type(outputs[0].grad_fn)
+        return how, entry[0], end - entry[1]
 
     def learn(self, found: Found | None) -> None:
         """The pass is over: did it reach its call by the way that was found?"""
@@ -183,16 +186,16 @@ class Ways:
             if found is None or made is None or not usual or len(set(fired[::FIRING])) != 1:
                 kind.sure, kind.made = 0, ()
                 continue
-            added, way, entry = found
+            end, way, entry = found
             facts = span[1] - span[0], entry, together(fired[3::FIRING]), made
             if facts != (kind.nodes, kind.entry, kind.arrived, kind.made):
                 kind.sure, kind.usual = 0, None
                 kind.nodes, kind.entry, kind.arrived, kind.made = facts
                 kind.ways = {}
-            if kind.ways.get(added) == way:
+            if kind.ways.get(end) == way:
                 kind.sure += 1
             elif len(kind.ways) < MOST_WAYS:
-                kind.ways[added] = way
+                kind.ways[end] = way
         self._hooked = [one for one in self._hooked if not one[1][1]]
 
     # ------------------------------------------------------------ what is not as it always was

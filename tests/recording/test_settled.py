@@ -385,6 +385,19 @@ def of_two_outputs_one_is_used() -> Steps:
     return both, lambda: fit(optimizer, model(x())[1].mean())
 
 
+def the_last_node_is_another_one() -> Steps:
+    """A backward that begins with a gradient, at a product in place of another node."""
+    model, weights = mlp(8, 4), torch.randn(4, 4)
+    optimizer = sgd(model)
+
+    def begun_at(end: Any) -> None:
+        end.backward(torch.ones(4, 4))
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return lambda: begun_at(model(x()) * weights), lambda: begun_at(model(x()) @ weights)
+
+
 LOOPS = [
     a_layer_is_frozen, one_weight_is_frozen_in_place_of_another, an_attribute_says_less_blocks,
     a_part_is_exchanged_past_the_register, a_block_is_taken_out_and_put_back,
@@ -394,7 +407,7 @@ LOOPS = [
     a_gradient_is_differentiated, a_copy_is_trained, outputs_are_kept_for_later_steps,
     named_inputs_come_in_another_order, of_two_outputs_one_is_used, a_function_hands_on_no_gradient,
     a_product_joins_two_models, the_input_becomes_a_product, a_function_of_torch_is_replaced,
-    an_output_is_hidden_in_slots,
+    an_output_is_hidden_in_slots, the_last_node_is_another_one,
 ]  # fmt: skip
 
 
