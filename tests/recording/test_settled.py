@@ -387,7 +387,7 @@ def of_two_outputs_one_is_used() -> Steps:
 
 def the_last_node_is_another_one() -> Steps:
     """A backward that begins with a gradient, at a product in place of another node."""
-    model, weights = mlp(8, 4), torch.randn(4, 4)
+    model, weights = nn.Linear(8, 4), torch.randn(4, 4)
     optimizer = sgd(model)
 
     def begun_at(end: Any) -> None:
