@@ -23,7 +23,7 @@ from torch.autograd import graph
 from torch.optim import optimizer as optimizers
 
 import flopledger
-from profilers.step_asked import SEAM
+from profilers.step_asked import SEAM, sequence
 from profilers.step_passes import LOOKING
 from profilers.steps import Observer
 
@@ -43,6 +43,9 @@ class Switch:
     def turn(self, *, on: bool) -> None:
         """Have the steps from now on recorded or not."""
         if on:
+            ways = self._seams[0].observer.ways if self._seams else None
+            if ways is not None:  # nodes of steps that nobody recorded are none between calls
+                ways.end, ways.between = sequence(), 0
             while self._seams:
                 seam = self._seams.pop()
                 self._tables[len(self._seams)][SEAM] = seam

@@ -60,10 +60,9 @@ class Kind:
     """One kind of call: the same module, flags and shapes."""
 
     __slots__ = (
-        "arrived", "aside", "data", "device", "entry", "graded", "inputs", "kept", "key", "made", "model",
-        "nodes", "place", "real", "samples",
-        "seam", "state", "sure", "tokens", "trained", "transformed", "trust", "usual", "variants", "watched",
-        "ways",
+        "arrived", "aside", "data", "device", "doubted", "entry", "graded", "inputs", "kept", "key", "made",
+        "model", "nodes", "place", "real", "samples", "seam", "state", "sure", "tokens",
+        "trained", "transformed", "trust", "usual", "variants", "watched", "ways",
     )  # fmt: skip
 
     def __init__(self, model: str, key: Hashable) -> None:
@@ -78,6 +77,8 @@ class Kind:
         """So many backward passes in a row came by a way that is known (profilers.step_ways)."""
         self.trust = SURE
         """So many are asked for before calls of this kind go without a hook."""
+        self.doubted = 0
+        """When (ns) such a call last went another way."""
         self.nodes = -1
         """How many nodes one call adds to the graph."""
         self.made: tuple[tuple[int, int], ...] = ()

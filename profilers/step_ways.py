@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
-from profilers.step_events import FIRING, Call, Kind, together
+from profilers.step_events import FIRING, SURE, Call, Kind, together
 from profilers.step_functions import is_own
 from profilers.step_outside import MOST_WITHIN, Span
 
@@ -25,6 +25,8 @@ FEW_NODES = 256
 """A way that has more nodes beside it is not learned."""
 AGE = 16
 """After so many steps without a backward, a call is not waited for any more."""
+CALM_NS = 10_000_000_000
+"""A kind of call that went its way for so long is trusted as soon as one that is new."""
 
 Way = tuple[tuple[int, tuple[type, ...]], ...]
 """At each node from the last one on, which of those that lead to it, and what all of them are."""
@@ -244,9 +246,15 @@ class Ways:
 
 
 def distrust(kind: Kind) -> None:
-    """A call did not go its way: calls of its kind are hooked again, for twice as long as the last time."""
+    """A call did not go its way: calls of its kind are hooked again.
+
+    For twice as long as the last time, if that is not long ago; what happens once in an epoch costs an epoch
+    nothing.
+    """
+    now = time.monotonic_ns()
     kind.sure = 0
-    kind.trust = min(2 * kind.trust, 1 << 30)
+    kind.trust = min(2 * kind.trust, 1 << 30) if now - kind.doubted < CALM_NS else SURE
+    kind.doubted = now
     seam = kind.seam()
     if seam is not None:
         seam.lane = None
