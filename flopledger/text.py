@@ -6,6 +6,10 @@ from flopledger.quantity import Interval
 WITHHELD_SENTENCE = "(withheld: this sentence names figures)"
 
 
+#: An interval is written with no more, however narrow it is.
+_MOST_DIGITS = 6
+
+
 def number(value: float | None, digits: int = 3) -> str:
     """Write a figure with a few significant digits, exponents without padding: ``3.8e25``.
 
@@ -108,7 +112,10 @@ def interval(value: Interval, digits: int = 3) -> str:
     if best is not None and number(low, digits) == number(best, digits) == number(high, digits):
         return number(best, digits)  # the ends differ in digits that are not shown
     if best is not None:
-        return f"{number(best, digits)} ({ends})"
+        shown = number(best, digits)
+        if digits < _MOST_DIGITS and shown in (number(low, digits), number(high, digits)):
+            return interval(value, digits + 1)  # an end that reads like the figure is no end
+        return f"{shown} ({ends})"
     if low is None:
         return "not known" if high is None else f"at most {number(high, digits)}"
     return f"at least {number(low, digits)}" if high is None else ends
