@@ -16,7 +16,6 @@ from flopledger.quantity import Interval
 from flopledger.text import factor, number, percent, sigmas
 from flopledger.verdict import Verdict
 
-
 _SEVERAL_EPOCHS = 1.2  #: below, the last epoch was cut short or the first begun anew
 
 
@@ -350,8 +349,8 @@ def missing_figures(run: RunFigures, estimates: list[ComputeEstimate]) -> list[F
     bounds = [one.flop for one in estimates if one.bound_only]
     only = "only bounds" if bounds else "no figure"
     message = (
-        f"run {run.name}: {only} can be given: a figure takes tokens or samples with a model, both ends of them, "
-        "or device-hours with a disclosed utilisation"
+        f"run {run.name}: {only} can be given: a figure takes tokens or samples with a model, "
+        "both ends of them, or device-hours with a disclosed utilisation"
     )
     return [finding_of("tokens-missing", "warning", message, run)]
 

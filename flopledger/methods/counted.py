@@ -184,9 +184,7 @@ def _carried(finding: "PillarFinding", model: Model) -> Finding:
         key = _KEYS.get(asked, f"{asked} in the model's input")
         first = message.splitlines()[0]
         message, severity = f"{model.place}: not counted: {first}; state {key}", "warning"
-    return Finding(
-        code=finding.code, severity=severity, message=message, evidence=finding.evidence
-    )
+    return Finding(code=finding.code, severity=severity, message=message, evidence=finding.evidence)
 
 
 def _without_folder(text: str, model: Model) -> str:

@@ -120,5 +120,7 @@ def test_an_energy_that_nothing_can_be_done_with_is_named(run_audit):
 
 
 def test_two_witnesses_agree_and_one_agrees(run_audit):
-    report = run_audit(f"{WORK}accelerator_hours = 208e3\nenergy_mwh = 98.3\nenergy_boundary = 'node'")
+    report = run_audit(
+        f"{WORK}accelerator_hours = 208e3\nenergy_mwh = 98.3\nenergy_boundary = 'node'"
+    )
     assert "device-time and energy agree within" in report.combined.rule
