@@ -7,6 +7,7 @@ from flopledger import (
     evidence,
     implied_peak,
     inputs,
+    model_checks,
     parts,
     throughput,
 )
@@ -164,6 +165,9 @@ def _costs(
         if formula is not None:
             costs.append(("closed-form", model, formula))
             findings += models.compare_parameters(model, formula)
+        if run.model is not None:
+            costed = [one for _, _, one in costs]
+            findings += model_checks.of_another_model(run, model, costed, known.found)
     if not costs:
         fixed = models.per_sample(known.found)
         if fixed is not None:

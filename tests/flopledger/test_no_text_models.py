@@ -143,3 +143,19 @@ def test_text_and_sequence_that_differ_are_refused(audited):
 
     with pytest.raises(CaseError, match=r"text_tokens: found 9, and .* 12; .* give one of them"):
         audited(CLIP, "samples = 1e6\nsequence_length = 12", "input = { text_tokens = 9 }")
+
+
+def test_without_a_sequence_length_both_routes_still_speak_of_the_same_amount(audited):
+    llama = {
+        "model_type": "llama",
+        "hidden_size": 64,
+        "intermediate_size": 96,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "vocab_size": 99,
+    }
+    report = audited(llama, "tokens = 1e9")
+    traced, form = report.estimates
+    assert (traced.method, form.method) == ("counted", "closed-form")
+    assert form.flop.low == pytest.approx(traced.flop.low, rel=0.02)
+    assert form.flop.high == pytest.approx(traced.flop.high, rel=0.02)
