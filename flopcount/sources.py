@@ -83,8 +83,9 @@ def count_source(
         from flopcount.counted_model import count_config
 
         return count_config(path, **step, remembered=remembered, **sizes)
+    kind = f"a '{suffix}' file" if suffix else "a file without a suffix"
     msg = (
-        f"{source}: a '{suffix or path.name}' file is not known\n"
+        f"{source}: {kind} is not known\n"
         "  known: config.json or its folder, .onnx, .pt2, .safetensors, .gguf, .bin, .pt, .pth, "
         ".ckpt, package.module:factory"
     )

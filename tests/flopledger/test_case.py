@@ -18,7 +18,9 @@ RUN = '[[run]]\nname = "a"\n'
     ("text", "said"),
     [
         ('[claim]\nflop = "8e23"\n' + RUN, r"claim\.flop.*number.*'8e23'.*no unit"),
-        (RUN + "tokns = 3", r"run\[0\].*unknown field `tokns`.*spelling"),
+        (RUN + "tokns = 3", r"run\[0\].*unknown field `tokns`; did you mean `tokens`\?"),
+        (RUN + "zzz = 3", r"run\[0\].*unknown field `zzz`; check the spelling"),
+        (RUN + "[release]\nlicence = 'x'", "unknown field `licence`; did you mean `license`"),
         (RUN + 'tokens = "15T"', r"run\[0\]\.tokens.*'15T'"),
         (RUN + "tokens = nan", r"run\[0\]\.tokens.*finite"),
         (RUN + "tokens = -1", r"run\[0\]\.tokens.*above 0"),
