@@ -177,3 +177,13 @@ def test_a_release_date_is_a_date_or_its_text() -> None:
 def test_a_folder_is_no_case_and_the_answer_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(CaseError, match=r"named as evidence.*flopledger estimate"):
         AuditCase.load(tmp_path)
+
+
+def test_a_report_does_not_depend_on_where_the_case_was_called_from(tmp_path, monkeypatch) -> None:
+    (tmp_path / "client").mkdir()
+    (tmp_path / "client" / "c.toml").write_text(HEAD + RUN)
+    monkeypatch.chdir(tmp_path)
+    near = AuditCase.load("client/c.toml")
+    assert near.name == "c.toml"
+    monkeypatch.chdir(tmp_path / "client")
+    assert AuditCase.load("../client/c.toml").name == AuditCase.load("c.toml").name == near.name
