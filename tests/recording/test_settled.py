@@ -18,10 +18,21 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
+from profilers import step_settled  # noqa: E402
+from profilers.step_glance import Glance  # noqa: E402
 from tests.recording.conftest import in_its_own_interpreter, mlp, sgd, steps_by_counter  # noqa: E402
 
 if TYPE_CHECKING:
     from tests.recording.conftest import Mark, Run
+
+
+@pytest.fixture(autouse=True, params=["plain", "compiled"])
+def glance(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it twice: by the look in Python, and by the compiled one."""
+    compiled = request.param == "compiled"
+    best = pytest.importorskip("profilers._glance").Glance if compiled else Glance
+    monkeypatch.setattr(step_settled, "BEST", best)
+
 
 ALIKE = 21
 """Steps after which a model has settled: those that are looked at in any case, and some."""
