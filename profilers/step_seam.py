@@ -135,7 +135,7 @@ class Seam:
         observer = self.observer
         try:
             same = (
-                not (busy or waiting or _looking[0] or observer.settled or observer.overdue)
+                not (busy or waiting or observer.settled or observer.overdue)
                 and not self.by_value
                 and len(observer.log) < MOST_EVENTS
                 and observer.watching
@@ -175,7 +175,9 @@ class Seam:
         observer.spans.append(span)
         ways.between += first - ways.end
         ways.end = last
-        if type(out) is kind.kept and last - first == kind.nodes:
+        if _looking[0]:
+            self.leave(call, out, self.mark(span, args, kwargs), span)
+        elif type(out) is kind.kept and last - first == kind.nodes:
             waiting.append((span, call, serial, call[1]))
         else:
             self.leave(call, out, span, span)
