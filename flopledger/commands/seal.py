@@ -92,7 +92,10 @@ def seal(
     check_bundle(out)
     keys = _keys.private(key)
     if is_bundle:
-        _refuse(source, redact=redact, reveal=reveal, summary=summary)
+        _refuse(
+            source, redact=redact, reveal=reveal, summary=summary, site=site, at=at,
+            audit_id_file=audit_id_file, seed=seed is not None, regime=regime,
+        )  # fmt: skip
         made = sealing.countersign(source, keys=keys, out=out)
     else:
         made = _sealed(
@@ -227,7 +230,7 @@ def _refuse(source: Path, **options: object) -> None:
     """Refuse what a bundle that is sealed already cannot be given any more."""
     from flopledger.bundle import BundleError
 
-    given = [f"--{name}" for name, value in options.items() if value]
+    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value]
     if given:
         raise BundleError(
             f"{source}: a bundle is sealed already; {', '.join(given)} cannot change it"
