@@ -28,9 +28,11 @@ from profilers.step_values import (
     StepBlock,
     StepCost,
     StepDevice,
+    StepLoaded,
     StepLosses,
     StepNote,
     StepResume,
+    StepSaved,
     StepSpan,
 )
 
@@ -45,9 +47,11 @@ __all__ = [
     "StepCost",
     "StepDevice",
     "StepLedger",
+    "StepLoaded",
     "StepLosses",
     "StepNote",
     "StepResume",
+    "StepSaved",
     "StepSpan",
     "StepsError",
     "check_room",
@@ -171,6 +175,25 @@ class StepLedger:
     def resume(self, step: int, source: str = "explicit") -> None:
         """Say that this process goes on after ``step``."""
         self._ledger.append({"kind": "resume", "step": step, "source": source})
+
+    def saved(
+        self, step: int, optimizer: str, layout: str, values: str | None, source: str = "state-dict"
+    ) -> None:
+        """Say that an optimizer's state was saved after ``step``, and what it looked like."""
+        self._state("saved", optimizer, layout, values, step=step, source=source)
+
+    def loaded(self, optimizer: str, layout: str, values: str | None, source: str = "seen") -> None:
+        """Say that this process goes on with a state that says not after which step.
+
+        ``source`` is ``stateless`` where nobody saw one loaded, and there would be nothing to see.
+        """
+        self._state("loaded", optimizer, layout, values, source=source)
+
+    def _state(
+        self, kind: str, optimizer: str, layout: str, values: str | None, **more: Any
+    ) -> None:
+        about = {"optimizer": optimizer[:200], "layout": layout, "values": values}
+        self._ledger.append({"kind": kind, **about, **more})
 
     def device(
         self,

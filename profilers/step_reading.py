@@ -19,9 +19,11 @@ from profilers.step_values import (
     StepBlock,
     StepCost,
     StepDevice,
+    StepLoaded,
     StepLosses,
     StepNote,
     StepResume,
+    StepSaved,
     StepSpan,
 )
 
@@ -99,6 +101,8 @@ class _Reader:
         self.spans: list[StepSpan] = []
         self.losses: list[StepLosses] = []
         self.notes: list[StepNote] = []
+        self.saved: list[StepSaved] = []
+        self.loaded: list[StepLoaded] = []
         self.sealed: str | None = None
         self.problems: list[str] = []
         self.head = GENESIS
@@ -131,6 +135,10 @@ class _Reader:
             self.resumes.append(
                 StepResume(step=_count(entry, "step"), source=_text(entry, "source"))
             )
+        elif kind == "saved":
+            self.saved.append(_saved(entry))
+        elif kind == "loaded":
+            self.loaded.append(_loaded(entry))
         elif kind == "device":
             self.devices.append(_device(entry))
         elif kind == "cost":
@@ -170,6 +178,8 @@ class _Reader:
             sealed=self.sealed,
             problems=tuple(self.problems),
             head=self.head,
+            saved=tuple(self.saved),
+            loaded=tuple(self.loaded),
         )
 
 
@@ -300,6 +310,19 @@ def _finite(value: Any) -> float | None:
     if value is not None and abs(value) > MOST_LOSS:
         raise _Wrong(f"a loss beyond {MOST_LOSS:.0e}")
     return value
+
+
+def _saved(entry: Mapping[str, Any]) -> StepSaved:
+    return StepSaved(step=_count(entry, "step"), **_state(entry))
+
+
+def _loaded(entry: Mapping[str, Any]) -> StepLoaded:
+    return StepLoaded(**_state(entry))
+
+
+def _state(entry: Mapping[str, Any]) -> dict[str, Any]:
+    names = {name: _text(entry, name) for name in ("optimizer", "layout", "source")}
+    return {**names, "values": _maybe(entry, "values", _text)}
 
 
 def _note(entry: Mapping[str, Any]) -> StepNote:

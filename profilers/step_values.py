@@ -174,7 +174,34 @@ class StepResume:
     step: int
     """Number of the last step that is already done."""
     source: str
-    """``explicit`` or ``optimizer-state``."""
+    """``explicit``, ``optimizer-state``, ``removed`` (the ledger before this one was), or, worked out
+    by a reader, ``saved-state``."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepSaved:
+    """An optimizer's state was saved that does not say after which step."""
+
+    step: int
+    """Number of the last step that its process had done."""
+    optimizer: str
+    layout: str
+    """Digest of the state's settings and sizes; one that is loaded is recognised by it."""
+    values: str | None
+    """Digest of some of its numbers; None where they lay on a device."""
+    source: str
+    """``state-dict``, or ``end``: nobody saved it, it is what a recording left behind."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepLoaded:
+    """The process goes on with an optimizer's state that does not say after which step."""
+
+    optimizer: str
+    layout: str
+    values: str | None
+    source: str
+    """``seen``, or ``stateless``: perhaps it goes on with nothing, and begins at the beginning."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -220,6 +247,8 @@ class ProcessSteps:
     """What is wrong with the file; everything before the first problem holds."""
     head: str
     """Digest of the last good line."""
+    saved: tuple[StepSaved, ...] = ()
+    loaded: tuple[StepLoaded, ...] = ()
 
     def steps(self) -> Iterator[Step]:
         """Walk over all steps in the order in which they were done."""

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from math import ceil, floor
 from typing import TypeVar
 
 from flopledger.recording.attempts import (
@@ -17,6 +18,8 @@ from flopledger.recording.attempts import (
     superseded,
     trainings,
 )
+from flopledger.recording.between import between
+from flopledger.recording.continuing import ends
 from flopledger.recording.ranges import Ranges
 from flopledger.recording.remarks import remarks
 from flopledger.recording.totals import AttemptTotals, RankTotals, RunTotals
@@ -54,7 +57,15 @@ class Tally:
 def totals(processes: Iterable[ProcessSteps]) -> RunTotals:
     """Add up the ledgers of one run."""
     kept, twice = recorded_once(processes)
-    found = trainings(kept)
+    first, last, unsure = ends(trainings(kept))
+    if not unsure:
+        return _sum_up(first, kept, twice)
+    return between(_sum_up(first, kept, twice), _sum_up(last, kept, twice), unsure)
+
+
+def _sum_up(
+    found: list[Training], kept: Sequence[ProcessSteps], twice: Sequence[ProcessSteps]
+) -> RunTotals:
     groups = [_tally(number, training) for number, training in enumerate(found)]
     tallies = [tally for group in groups for attempt in group for tally in attempt]
     counted, redone, spans = Sum(), Sum(), {}  # type: Sum, Sum, dict[str, Sum]
@@ -83,6 +94,7 @@ def totals(processes: Iterable[ProcessSteps]) -> RunTotals:
     attempts = tuple(_attempt(tally) for group in groups for tally in group if tally)
     return RunTotals(
         steps=stand,
+        steps_at_most=stand,
         redone_steps=sum(attempt.redone_steps for attempt in attempts),
         tokens=_sum(tallies, "tokens", groups, steps) if stand else None,
         samples=_sum(tallies, "samples", groups, steps) if stand else None,
@@ -158,6 +170,16 @@ def _greatest(processes: Iterable[ProcessSteps]) -> Fraction:
         for _, calls in block.calls
     )
     return max(steps, default=Fraction(0))
+
+
+def _model_flop(process: ProcessSteps) -> Iterable[Fraction]:
+    """Yield what steps cost, of neighbours that are equal once; what is unknown is left out."""
+    for block in process.blocks:
+        for _, calls in block.calls:
+            yield sum(
+                (times * (process.costs[cost].model_flop or Fraction(0)) for cost, times in calls),
+                Fraction(0),
+            )
 
 
 def _placed(first: int, runs: Sequence[tuple[int, _T]]) -> Iterable[tuple[int, int, _T]]:
@@ -285,6 +307,7 @@ def _rank(tally: Tally) -> RankTotals:
     told = tally.step_us + tally.redone_us + between.total()
     # Spans of one process may overlap, and a ledger may say anything: never below nothing.
     rest = max(0, (last - start) // 1000 - told)
+    each = list(_model_flop(process))
     own = min(rest, _own_us(process))
     return RankTotals(
         rank=process.rank,
@@ -300,6 +323,8 @@ def _rank(tally: Tally) -> RankTotals:
         redone_steps=tally.redone_steps,
         counted=tally.counted.work(),
         redone=tally.redone.work(),
+        dearest_step=ceil(max(each, default=Fraction(0))),
+        cheapest_step=floor(min(each, default=Fraction(0))),
         spans={what: work.work() for what, work in tally.spans.items()},
         step_seconds=tally.step_us / 1e6,
         redone_seconds=tally.redone_us / 1e6,

@@ -18,6 +18,7 @@ from flopledger.recording.book import Book, Row
 from flopledger.recording.costs import Costs
 from flopledger.recording.heartbeat import Heartbeat
 from flopledger.recording.stated import Stated
+from flopledger.recording.states import States
 from profilers.sampler import Sampler, SamplerSettings
 from profilers.step_identity import mesh_of
 from profilers.step_losses import UnreadableError, read_loss
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from flopledger.recording.cost import Cost
     from profilers.step_ledger import StepLedger
     from profilers.step_outside import Product
+    from profilers.step_states import StateMark
 
 DRIVERS = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"))
 SAMPLER_STOP_SECONDS = 20.0
@@ -51,6 +53,7 @@ class Recorder:
         """After which step it goes on, by what its optimizers say."""
         self._loaded_at = 0
         self.stated = Stated(self.costs, self.observer)
+        self.states = States(self)
         self._heartbeat = Heartbeat(self._beat)
 
     # ------------------------------------------------------------ beginning and end
@@ -59,6 +62,7 @@ class Recorder:
         """Begin to watch."""
         self.observer.start(tuple(models))
         self.active = True
+        self.states.start()
         self._heartbeat.start()
         self.costs.spending.spend(self._began)
 
@@ -104,6 +108,7 @@ class Recorder:
             self.observer.stop()
         except Exception as error:  # noqa: BLE001 - never into the program
             self.trouble("the end", error)
+        self.states.stop()
         self.active = False
         try:
             self.book.seal(reason, self.costs.settle)
@@ -130,6 +135,7 @@ class Recorder:
         mesh = mesh_of(module.parameters())
         if mesh is not None and len(mesh) > len(self.book.mesh or ()):
             self.book.mesh = mesh
+        self.states.look()
         self.costs.see(kind, module, args, kwargs)
 
     def outside(
@@ -269,6 +275,32 @@ class Recorder:
         self._loaded_at = done
         loaded = self._loaded
         self.book.head(lambda ledger: ledger.resume(loaded, "optimizer-state"))
+
+    def goes_on(self, optimizer: str, mark: StateMark, source: str) -> None:
+        """An optimizer steps for the first time with a state that says not after which step."""
+        if self._resumed:
+            return
+        self.observer.fold()
+        if not self.book.steps:
+            self.book.head(
+                lambda ledger: ledger.loaded(optimizer, mark.layout, mark.values, source)
+            )
+
+    @property
+    def reached(self) -> int:
+        """Number of the last step whose optimizer has stepped; 0 before the first of this process.
+
+        It may be open still: whether another optimizer steps in it, or the program says something
+        of it, only the next call shows.
+        """
+        open_ = bool(self.observer._folding.stepped_at)
+        return self._next - 1 + open_ if self.book.steps or open_ else 0
+
+    @property
+    def open_to_words(self) -> int:
+        """How many of the last steps stay unwritten, since the program may say more about them."""
+        last = self.book.last
+        return int(last is not None and not last.said)
 
     def trouble(self, where: str, error: BaseException) -> None:
         """Something of ours failed; the program did not notice."""

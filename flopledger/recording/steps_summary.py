@@ -35,6 +35,7 @@ def steps_section(
     duration = totals.duration_seconds
     section = {
         "count": totals.steps,
+        "count_bounds": [totals.steps, totals.steps_at_most],
         "redone": totals.redone_steps,
         "tokens": totals.tokens,
         "samples": totals.samples,

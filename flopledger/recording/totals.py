@@ -49,6 +49,10 @@ class RankTotals:
     """Of the steps that stand."""
     redone: Work
     """Of the steps that were done again later."""
+    dearest_step: int
+    """Model FLOP of the step that took most, as far as costs are known."""
+    cheapest_step: int
+    """Of the one that took least; 0 where one is not known."""
     spans: Mapping[str, Work]
     """By name: evaluation and whatever else is not training."""
     step_seconds: float
@@ -105,6 +109,9 @@ class RunTotals:
 
     steps: int
     """Optimizer steps that stand; those of all ranks of one job count once."""
+    steps_at_most: int
+    """The same, and more only where nobody can say after which step an attempt goes on: then
+    ``steps`` is the least, and what stands beside it is as if it went on as early as it may."""
     redone_steps: int
     """Steps that were done and then done again by a later attempt."""
     tokens: int | None
