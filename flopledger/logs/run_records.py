@@ -8,7 +8,7 @@ and how the command ended.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,12 +60,38 @@ def has_telemetry(folder: Path) -> bool:
     return any(folder.glob("telemetry/node=*/journal.jsonl"))
 
 
-def read(folder: Path, notes: Notes) -> RunRecord | None:
-    """Verify and read the record at ``folder``; ``None`` where it was altered or is empty."""
+def is_altered(folder: Path) -> bool:
+    """Say whether a record was changed after it was written, or cannot be read."""
+    from profilers.errors import ProfilersError
+    from profilers.record import verify
+    from profilers.step_ledger import read_steps
+
+    try:
+        if any(
+            "cut short" not in problem for one in read_steps(folder) for problem in one.problems
+        ):
+            return True
+        return has_telemetry(folder) and any(one.code in _ALTERED for one in verify(folder))
+    except (ProfilersError, OSError, ValueError, LookupError, TypeError):
+        return True
+
+
+def read(
+    folder: Path, notes: Notes, *, beside: Sequence[Path] = (), is_told: bool = False
+) -> RunRecord | None:
+    """Verify and read the record at ``folder``; ``None`` where it was altered or is empty.
+
+    Args:
+        folder: The record.
+        notes: What is found out.
+        beside: Records that hold other ranks of its job.
+        is_told: Its steps were added up with those of another record already.
+
+    """
     from profilers.errors import ProfilersError
 
     try:
-        totals = _totals(folder, notes)
+        totals = _totals(folder, notes, beside)
         if totals is _WORTHLESS:
             return None
         record = _telemetry(folder, notes) if has_telemetry(folder) else None
@@ -74,18 +100,18 @@ def read(folder: Path, notes: Notes) -> RunRecord | None:
             return None
     except (ProfilersError, OSError, ValueError, LookupError, TypeError) as error:
         raise EvidenceError(f"{notes.file}: not a readable run record ({error})") from None
-    if totals is not None:
+    if totals is not None and not is_told:
         recorded_steps.note(totals, notes)
     return record or RunRecord(trace=None, scope="device", is_whole_run=True)
 
 
-def _totals(folder: Path, notes: Notes) -> "RunTotals | None":
+def _totals(folder: Path, notes: Notes, beside: Sequence[Path]) -> "RunTotals | None":
     """Add up the step ledgers; a broken chain among them makes the whole record worthless."""
     if not (folder / "steps").is_dir():
         return None
     from flopledger.recording.totals import read_totals
 
-    totals = read_totals(folder)
+    totals = read_totals(folder, *beside)
     altered = [one for one in totals.findings if one.code == "ledger-broken"] if totals else []
     for one in altered:
         notes.finding(

@@ -80,7 +80,7 @@ def _missing_ranks(found: Sequence[Training]) -> Iterator[RunFinding]:
                 severity="warning",
                 message=f"{len(gone)} of {training.attempts[place].world_size} ranks left no "
                 f"ledger here ({told}): the totals are lower bounds; copy the other nodes' steps/ into "
-                "this folder's",
+                "this folder's, or name their folders beside this one as evidence",
             )
 
 

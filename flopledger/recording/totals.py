@@ -148,7 +148,7 @@ class RunTotals:
         return sum(end - start for start, end in self.windows) / 1e9
 
 
-def read_totals(run_dir: Path | str) -> RunTotals | None:
+def read_totals(run_dir: Path | str, *beside: Path) -> RunTotals | None:
     """Return the totals of a run; None where it has no step ledgers.
 
     This is what an audit, the summary and the report stand on. Damaged ledgers count up to their
@@ -156,6 +156,7 @@ def read_totals(run_dir: Path | str) -> RunTotals | None:
 
     Args:
         run_dir: The run's folder, which holds ``steps/``.
+        beside: Folders of the same run, as nodes write them that share no disk.
 
     Returns:
         Steps, tokens, samples; model and hardware FLOP, by phase and dtype, with bounds; each
@@ -167,5 +168,5 @@ def read_totals(run_dir: Path | str) -> RunTotals | None:
     """
     from flopledger.recording.adding import totals
 
-    processes = read_steps(Path(run_dir))
+    processes = [one for folder in (Path(run_dir), *beside) for one in read_steps(folder)]
     return totals(processes) if processes else None
