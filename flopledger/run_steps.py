@@ -55,7 +55,7 @@ def _why_no_steps(seen: Seen, unreached: dict[str, int]) -> str:
     if seen.recording:
         why = (
             f"{_processes(seen.recording)} made an optimizer, and no step of it came into the record "
-            "(none ended, or all in the last second before a kill)"
+            "(none ended, all in the last second before a kill, or the disk took nothing)"
         )
     elif seen.refused:
         why = "the recorder could not be started (see the findings)"

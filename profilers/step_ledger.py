@@ -19,7 +19,7 @@ from typing import Any
 
 from profilers.clocks import ClockPair, boot_id
 from profilers.ledger import Ledger
-from profilers.step_reading import StepsError, read_process, read_steps
+from profilers.step_reading import StepsError, Unread, read_process, read_run, read_steps
 from profilers.step_values import (
     MODES,
     Calls,
@@ -34,6 +34,7 @@ from profilers.step_values import (
     StepResume,
     StepSaved,
     StepSpan,
+    unrolled,
 )
 
 __all__ = [
@@ -54,14 +55,20 @@ __all__ = [
     "StepSaved",
     "StepSpan",
     "StepsError",
+    "Unread",
     "check_room",
     "read_process",
+    "read_run",
     "read_steps",
+    "unrolled",
 ]
 
 SCHEMA = "flopledger/steps/1"
 STEPS = "steps"
 LEDGER = "ledger.jsonl"
+RESERVE = "reserve"
+RESERVE_BYTES = 4096
+"""Given back where the disk is full, so that there is room to say so."""
 
 
 Runs = Iterable[tuple[int, Any]]
@@ -114,6 +121,7 @@ class StepLedger:
         self.folder = folder
         self._ledger = ledger
         self._next_cost = 0
+        self._reserved = False
 
     @classmethod
     def create(
@@ -165,7 +173,27 @@ class StepLedger:
         except OSError:
             made.close()
             raise
+        made.reserve()
         return made
+
+    def reserve(self) -> None:
+        """Keep some room for one line."""
+        if not self._reserved:
+            with suppress(OSError):
+                (self.folder / RESERVE).write_bytes(
+                    os.urandom(RESERVE_BYTES)
+                )  # zeros may take none
+                self._reserved = True
+
+    def refused(self, reason: str) -> None:
+        """Say that the disk takes no more from here on; what it takes after all says the contrary."""
+        self._release()
+        self._ledger.append({"kind": "refused", "reason": reason[:200]})
+
+    def _release(self) -> None:
+        with suppress(OSError):
+            (self.folder / RESERVE).unlink(missing_ok=True)
+        self._reserved = False
 
     @property
     def in_place(self) -> bool:
@@ -341,6 +369,7 @@ class StepLedger:
         """Write that the recording ended in order, and close the file."""
         self._ledger.append({"kind": "seal", "reason": reason, "steps": steps})
         self._ledger.sync()
+        self._release()
         self.close()
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
 """What one training process wrote down about its steps, as values. No torch, no counting."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -107,11 +107,11 @@ class StepBlock:
     def steps(self) -> Iterator[Step]:
         """Walk over the steps one by one."""
         runs = zip(
-            _unrolled(self.optimizer),
-            _unrolled(self.tokens),
-            _unrolled(self.tokens_from),
-            _unrolled(self.samples),
-            _unrolled(self.calls),
+            unrolled(self.optimizer),
+            unrolled(self.tokens),
+            unrolled(self.tokens_from),
+            unrolled(self.samples),
+            unrolled(self.calls),
             strict=True,
         )
         for place, (optimizer, tokens, source, samples, calls) in enumerate(runs):
@@ -128,7 +128,8 @@ class StepBlock:
             )
 
 
-def _unrolled(runs: tuple[tuple[int, Any], ...]) -> Iterator[Any]:
+def unrolled(runs: Iterable[Sequence[Any]]) -> Iterator[Any]:
+    """Yield each value of a column that comes as runs: how many, and the value."""
     for length, value in runs:
         for _ in range(length):
             yield value
@@ -249,6 +250,8 @@ class ProcessSteps:
     """Digest of the last good line."""
     saved: tuple[StepSaved, ...] = ()
     loaded: tuple[StepLoaded, ...] = ()
+    refused: str | None = None
+    """Why the disk took nothing after the last line; None where it did, or nobody said."""
 
     def steps(self) -> Iterator[Step]:
         """Walk over all steps in the order in which they were done."""

@@ -21,7 +21,7 @@ from flopledger.integrations.sinks.delivery import Delivered, Sink, Sinks
 from flopledger.integrations.sinks.metrics import StepMetrics
 from flopledger.recording.continuing import goes_on
 from flopledger.recording.utilisation import identified, peak_of
-from profilers.step_ledger import STEPS, ProcessSteps, read_process
+from profilers.step_ledger import STEPS, ProcessSteps, read_process, unrolled
 
 if TYPE_CHECKING:
     from hardware_db import Accelerator
@@ -92,9 +92,9 @@ class Following:
             entry["end_us"],
             entry["duration_us"],
             entry["wait_us"],
-            _unrolled(entry["tokens"]),
-            _unrolled(entry["samples"]),
-            _unrolled(entry["calls"]),
+            unrolled(entry["tokens"]),
+            unrolled(entry["samples"]),
+            unrolled(entry["calls"]),
             strict=True,
         )
         for place, (end, duration, wait, tokens, samples, calls) in enumerate(columns):
@@ -278,12 +278,6 @@ def _cost(entry: Mapping[str, Any]) -> _Cost:
         None if again is None else model + share * again,
         {dtype: share * value for dtype, value in entry["by_dtype"].items()},
     )
-
-
-def _unrolled(runs: list[list[Any]]) -> Iterator[Any]:
-    for length, value in runs:
-        for _ in range(length):
-            yield value
 
 
 def _times(flop: Fraction | None, times: int) -> Fraction | None:

@@ -24,7 +24,7 @@ from flopledger.recording.ranges import Ranges
 from flopledger.recording.remarks import remarks
 from flopledger.recording.totals import AttemptTotals, RankTotals, RunTotals
 from flopledger.recording.work import Sum
-from profilers.step_ledger import ProcessSteps, StepBlock, StepDevice
+from profilers.step_ledger import ProcessSteps, StepBlock, StepDevice, Unread
 
 _T = TypeVar("_T")
 
@@ -54,17 +54,21 @@ class Tally:
     samples_known: Ranges = field(default_factory=Ranges)
 
 
-def totals(processes: Iterable[ProcessSteps]) -> RunTotals:
-    """Add up the ledgers of one run."""
+def totals(processes: Iterable[ProcessSteps], unread: Sequence[Unread] = ()) -> RunTotals:
+    """Add up the ledgers of one run; ``unread`` are those of which nothing is known."""
     kept, twice = recorded_once(processes)
     first, last, unsure = ends(trainings(kept))
     if not unsure:
-        return _sum_up(first, kept, twice)
-    return between(_sum_up(first, kept, twice), _sum_up(last, kept, twice), unsure)
+        return _sum_up(first, kept, twice, unread)
+    early, late = (_sum_up(found, kept, twice, unread) for found in (first, last))
+    return between(early, late, unsure)
 
 
 def _sum_up(
-    found: list[Training], kept: Sequence[ProcessSteps], twice: Sequence[ProcessSteps]
+    found: list[Training],
+    kept: Sequence[ProcessSteps],
+    twice: Sequence[ProcessSteps],
+    unread: Sequence[Unread],
 ) -> RunTotals:
     groups = [_tally(number, training) for number, training in enumerate(found)]
     tallies = [tally for group in groups for attempt in group for tally in attempt]
@@ -75,8 +79,10 @@ def _sum_up(
         for what, work in tally.spans.items():
             spans.setdefault(what, Sum()).update(work)
     steps = [_union(executed(t.process) for a in group for t in a) for group in groups]
-    given_up = any(note.code == "steps-lost" for process in kept for note in process.notes)
-    whole = not (given_up or any(missing_ranks(training) for training in found))
+    given_up = any(process.refused is not None for process in kept) or any(
+        note.code == "steps-lost" for process in kept for note in process.notes
+    )
+    whole = not (unread or given_up or any(missing_ranks(training) for training in found))
     stand = sum(ranges.size for ranges in steps)
     if not (whole and stand):  # no step is not a training of 0 FLOP
         counted.open_end()
@@ -117,7 +123,7 @@ def _sum_up(
         windows=_windows(tallies),
         pause_seconds=sum(_pauses(training) for training in found),
         devices=_devices(tally.process for tally in tallies),
-        findings=remarks(found, tallies, attempts, twice, sum(lacking.values())),
+        findings=remarks(found, tallies, attempts, twice, unread, sum(lacking.values())),
     )
 
 

@@ -105,7 +105,7 @@ class States:
         step = recorder.reached
         if mark.steps is None and step:
             name, book = type(optimizer).__name__, recorder.book
-            book.line(lambda ledger: ledger.saved(step, name, mark.layout, mark.values, source))
+            book.head(lambda ledger: ledger.saved(step, name, mark.layout, mark.values, source))
         began = time.monotonic()
         if began >= self._next_write:
             recorder.book.flush(None, keep=recorder.open_to_words)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flopledger.recording.work import Bounds, Work
-from profilers.step_ledger import StepDevice, read_steps
+from profilers.step_ledger import StepDevice, read_run
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -168,5 +168,7 @@ def read_totals(run_dir: Path | str, *beside: Path) -> RunTotals | None:
     """
     from flopledger.recording.adding import totals
 
-    processes = [one for folder in (Path(run_dir), *beside) for one in read_steps(folder)]
-    return totals(processes) if processes else None
+    found = [read_run(folder) for folder in (Path(run_dir), *beside)]
+    processes = [one for several, _ in found for one in several]
+    unread = [one for _, several in found for one in several]
+    return totals(processes, unread) if processes or unread else None
