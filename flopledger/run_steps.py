@@ -37,7 +37,10 @@ def add_steps(
     summary.update({"steps": None, "mfu": None, "hfu": None})
     if totals is not None and (totals.steps or totals.span_flop):
         section, told = steps_section(
-            totals, telemetry=summary["devices"], energy_joules=summary["energy_joules"]
+            totals,
+            telemetry=summary["devices"],
+            energy_joules=summary["energy_joules"],
+            attributed=summary["attribution"] != "none",
         )
         summary["steps"] = section
         for name in ("model_flop", "hardware_flop", "mfu", "hfu"):

@@ -94,7 +94,7 @@ def read(
         totals = _totals(folder, notes, beside)
         if totals is _WORTHLESS:
             return None
-        record = _telemetry(folder, notes) if has_telemetry(folder) else None
+        record = _telemetry(folder, notes, totals) if has_telemetry(folder) else None
         # Steps stand by themselves where no device could be read, and not beside altered telemetry.
         if record is _WORTHLESS or (record is None and totals is None):
             return None
@@ -120,7 +120,7 @@ def _totals(folder: Path, notes: Notes, beside: Sequence[Path]) -> "RunTotals | 
     return _WORTHLESS if altered else totals
 
 
-def _telemetry(folder: Path, notes: Notes) -> RunRecord | None:
+def _telemetry(folder: Path, notes: Notes, totals: "RunTotals | None") -> RunRecord | None:
     """Verify and read what the devices did."""
     from profilers.record import read_record, verify
 
@@ -144,7 +144,16 @@ def _telemetry(folder: Path, notes: Notes) -> RunRecord | None:
         )
         return None
     summary = _json(folder / "summary.json", notes)
-    used = frozenset(_attributed(summary, seen) if summary else seen)
+    used = _of_the_steps(_attributed(summary, seen) if summary else seen, summary, totals)
+    if not used:
+        notes.finding(
+            "energy-of-others",
+            "info",
+            "the recorded processes computed on the processor: the devices that were sampled beside "
+            "them did none of the run's work, and nothing of theirs was taken",
+            "telemetry",
+        )
+        return None
     record = RunRecord(
         trace=trace,
         scope=_scope(folder, notes),
@@ -213,6 +222,18 @@ def _attributed(summary: Mapping[str, Any], seen: "set[DeviceKey]") -> "set[Devi
         if isinstance(entry, dict)
     }
     return {key for key in seen if key.uuid in uuids} or seen
+
+
+def _of_the_steps(
+    used: "set[DeviceKey]", summary: Mapping[str, Any] | None, totals: "RunTotals | None"
+) -> "frozenset[DeviceKey]":
+    """Take of devices that nobody showed to be the run's those that its steps were done on."""
+    if totals is None or (summary or {}).get("attribution") not in (None, "none"):
+        return frozenset(used)
+    if totals.on_processor and all(device.type == "cpu" for device in totals.devices):
+        return frozenset()
+    named = {device.uuid for device in totals.devices if device.uuid is not None}
+    return frozenset(key for key in used if key.uuid in named) or frozenset(used)
 
 
 def _scope(folder: Path, notes: Notes) -> str:

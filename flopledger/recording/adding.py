@@ -123,6 +123,11 @@ def _sum_up(
         windows=_windows(tallies),
         pause_seconds=sum(_pauses(training) for training in found),
         devices=_devices(tally.process for tally in tallies),
+        on_processor=sum(
+            bool(tally.process.blocks)
+            and {device.type for device in tally.process.devices} == {"cpu"}
+            for tally in tallies
+        ),
         findings=remarks(found, tallies, attempts, twice, unread, sum(lacking.values())),
     )
 

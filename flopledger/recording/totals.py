@@ -140,6 +140,8 @@ class RunTotals:
     """Between a training's attempts, when nobody trained it."""
     devices: tuple[StepDevice, ...]
     """What the processes computed on, each device once, as far as they said so."""
+    on_processor: int
+    """Processes that did steps on the processor and on nothing else."""
     findings: tuple[RunFinding, ...]
 
     @property

@@ -80,6 +80,7 @@ def read_run(folder: Path) -> RunReport:
             added,
             telemetry=_dicts(summary.get("devices")),
             energy_joules=_number(summary.get("energy_joules")),
+            attributed=summary.get("attribution") not in (None, "none", "record"),
         )
         told = as_findings(found)
     return RunReport(

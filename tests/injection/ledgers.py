@@ -33,6 +33,7 @@ def process(
     block: int = 4,
     node: str = "node",
     pid: int = 100,
+    device: tuple[str, str | None] | None = None,
     saved: tuple[tuple[int, str, str | None], ...] = (),
     loaded: tuple[str, str | None, str] | None = None,
 ) -> Path:
@@ -47,6 +48,8 @@ def process(
         ledger.resume(resume, "optimizer-state")
     if loaded is not None:
         ledger.loaded("SGD", *loaded)
+    if device is not None:
+        ledger.device(device[0], uuid=device[1])
     figures = (
         None if flop is None else dict(zip(("forward", "backward", "recompute"), flop, strict=True))
     )
