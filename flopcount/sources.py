@@ -88,8 +88,9 @@ def _with_own_inputs(source: str, path: Path, step: dict[str, Any]) -> CountedMo
         from flopcount.graph import count_export
 
         return count_export(path, **step)
+    kind = f"a '{suffix}' file" if suffix else "a file without a suffix"
     msg = (
-        f"{source}: a '{suffix or path.name}' file is not known\n"
+        f"{source}: {kind} is not known\n"
         "  known: config.json or its folder, .onnx, .pt2, .safetensors, .gguf, .bin, .pt, .pth, "
         ".ckpt, package.module:factory"
     )

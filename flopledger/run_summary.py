@@ -278,6 +278,13 @@ def _tell_events(trace: "Trace", devices: "list[DeviceTrace]", findings: Finding
                 "info",
                 f"the wall clock was moved by {seconds:+.3f} s; durations are monotonic",
             )
+        elif event.kind == "record-removed":
+            findings.add(
+                "record-removed",
+                "warning",
+                "the devices' record was removed while it was written: what it held is lost, and what "
+                "came after stands in a new one",
+            )
         elif event.kind == "disk-refused":
             lost = event.detail.get("lost_sweeps")
             findings.add(

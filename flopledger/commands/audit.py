@@ -88,9 +88,10 @@ def _seal(report: "AuditReport", out: Path, key: Path | None, *, quiet: bool) ->
 def show(report: "AuditReport", *, as_json: bool) -> None:
     """Print the answer: JSON for scripts, a summary for people."""
     if as_json:
+        from flopledger.commands._deliver import echo_json
         from flopledger.reports.json_report import dumps
 
-        typer.echo(dumps(report))
+        echo_json(dumps(report))
         return
     from flopledger.reports.console import print_summary
 

@@ -129,10 +129,25 @@ def _described(path: Path | None, run: dict[str, Any], model: dict[str, Any]) ->
         if known or described:
             given = ", ".join(f"--{key.replace('_', '-')}" for key in (*known, *described))
             raise CaseError(f"{path}: a case file and {given}: give one or the other")
-        return AuditCase.load(path).without_claim()
+        return _case_file(path).without_claim()
     if not known and not described:
         raise CaseError("nothing to estimate from: give a case file, or options such as --tokens")
     return AuditCase.of_options(_with_model(known | {"name": "1"}, described))
+
+
+def _case_file(path: Path) -> "AuditCase":
+    from flopledger.case import AuditCase
+    from flopledger.errors import CaseError
+
+    try:
+        return AuditCase.load(path)
+    except CaseError as error:
+        if path.suffix == ".toml" or not path.is_file():
+            raise
+        message = (
+            f"{path}: no log or document that any reader knows, and no case file either: {error}"
+        )
+        raise CaseError(message) from None
 
 
 def _is_evidence(path: Path) -> bool:
