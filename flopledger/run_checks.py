@@ -295,13 +295,13 @@ def _slip(run: RunFigures, pair: Pair) -> Finding:
 def assumed_scope(run: RunFigures, passes: tuple[Pass, ...]) -> list[Finding]:
     """State the reading that a run's place in the ledgers rests on, with what it weighs."""
     found = []
-    assumption = scope.unsettled(run)
-    if assumption is not None and not (passes and run.kind in ("rl", "distillation")):
-        found.append(f"run {run.name} ({run.kind}): {assumption}")
-    reading = scope.unsettled_passes({one.name for one in passes})
-    if reading is not None:
+    reading = scope.reading(run)
+    if reading is not None and not (passes and run.kind in ("rl", "distillation")):
+        found.append(f"run {run.name} ({run.kind}): {reading}")
+    of_passes = scope.unsettled_passes({one.name for one in passes})
+    if of_passes is not None:
         listed = ", ".join(f"{one.name} {number(one.flop.best)} FLOP" for one in passes)
-        found.append(f"run {run.name}: beside training: {listed}; {reading}")
+        found.append(f"run {run.name}: beside training: {listed}; {of_passes}")
     return [finding_of("scope-assumption", "info", message, run) for message in found]
 
 

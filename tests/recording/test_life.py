@@ -312,6 +312,33 @@ def test_a_disk_that_stays_full_leaves_a_ledger_that_says_so(
     assert run.process.sealed == "finished"
 
 
+def test_lines_beside_steps_that_a_full_disk_costs_are_counted(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = profilers.ledger.append_whole
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(book, "MOST_WAITING", 3)
+    with run.record() as recording:
+        train(model := mlp(), sgd(model))
+        recording.flush()
+        monkeypatch.setattr(profilers.ledger, "append_whole", full)
+        for number in range(5):
+            with recording.span(f"away {number}"):
+                pass
+            recording.loss(1.0)
+            recording.flush()
+        monkeypatch.setattr(profilers.ledger, "append_whole", whole)
+    # Of five spans and five losses the newest three each were kept.
+    assert [note.message for note in run.process.notes if note.code == "lines-lost"] == [
+        "4 spans, notes and losses are lost (No space left on device): work in spans is a lower bound"
+    ]
+    assert [span.what for span in run.process.spans] == ["away 2", "away 3", "away 4"]
+    assert run.totals.model_flop == TRAIN  # no step was lost
+
+
 def test_a_record_that_is_removed_goes_on_with_what_follows(run: Run) -> None:
     model = mlp()
     optimizer = sgd(model)
