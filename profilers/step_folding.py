@@ -199,7 +199,9 @@ class Folding:
         mark = fired if fired and fired[0] < 0 else ()
         here.add(kind.became(mark, again=again))
         here.last = fired
-        if here is self.aside and _end_of(here, began) - here.start > ASIDE_NS:
+        long = _end_of(here, began) - here.start > ASIDE_NS
+        if here is self.aside and long and self.any_trained():
+            self._resolve_aside()  # a reference model may well take so long
             self._close_aside()
 
     def _stepped(self, name: str, at: int) -> None:
@@ -344,6 +346,8 @@ class Folding:
             step.add(variant, aside.calls.pop(variant))
             if aside.start:
                 step.start = min(step.start or aside.start, aside.start)
+        if not aside.calls:
+            self.aside = Open()
 
     def _close_aside(self, *, final: bool = False) -> None:
         if not self.aside.calls or not (final or self.any_trained()):

@@ -146,6 +146,32 @@ def test_evaluation_is_apart_and_a_reference_is_not() -> None:
     ]
 
 
+def test_a_reference_that_takes_long_belongs_to_the_step_and_a_long_evaluation_does_not() -> None:
+    """Both in pieces, of which the whole takes more than the ten seconds of one evaluation's line."""
+    second = 1_000_000
+    heard, model = Heard(), kind()
+    reference = kind(trained=False, graded=False, aside=True)
+    evaluated = kind(graded=False, aside=True)
+
+    def ended(made: Kind, at: int) -> Call:
+        return made, [(at + second) * 1000], at * 1000, False
+
+    fold = folding(heard)
+    fold.replay(
+        [
+            *(ended(reference, number * 4 * second) for number in range(1, 9)),
+            *(ended(evaluated, number * 4 * second) for number in range(9, 12)),
+            call(model, 50 * second, 51 * second), step("SGD", 52 * second),
+        ]
+    )  # fmt: skip
+    fold.finish(60 * second * 1000)
+    (only,) = heard.steps
+    assert told(only.calls) == [("forward", 8), ("train", 1)]
+    assert only.start_us == 4 * second
+    assert sum(times for seen in heard.asides for _, times in told(seen.calls)) == 3
+    assert min(seen.start_us for seen in heard.asides) >= 32 * second
+
+
 def test_a_call_that_raised_is_told_apart() -> None:
     heard, model = Heard(), kind()
     fold = folding(heard)
