@@ -21,11 +21,12 @@ from flopcount.count import MODEL_PHASES
 from flopcount.errors import CountError
 from flopcount.live_capture import LiveCall, tensors_within
 from flopcount.live_passes import DOUBLED, PERHAPS, Chain, Pass, Wanted, doubtful
-from flopcount.live_rungs import READS, RUNGS, Counted, Targets, TooLongError, climb
+from flopcount.live_rungs import READS, RUNGS, WEIGHED, Counted, Targets, TooLongError, climb
 from flopcount.live_watch import FAR, SIZE
 
 ASKED = "asks a random number"
 """In a remark (flopcount.draws): what is computed depends on a draw."""
+WEIGHTS_DECIDE = "the model asks for values of its weights, and other ones cost something else"
 TRIAL_SECONDS = 5.0
 """Other answers to questions for data may take so long together."""
 REDRAWS = 4
@@ -61,6 +62,7 @@ class LiveCount:
     world_size: int
     method: str
     reads: bool = False
+    asked: frozenset[int] = frozenset()
 
 
 def count_call(
@@ -91,12 +93,16 @@ def count_call(
         answers: str = "given",
         rungs: Sequence[str] = RUNGS,
         until: float = deadline,
+        weights: int | None = None,
     ) -> list[Counted]:
         each = zip(passes or (None,), wanted or repeat(None), strict=False)
         return [
-            climb(call, targets, until, asked, real=real, seed=seed, answers=answers, rungs=rungs)
+            climb(
+                call, targets, until, asked,
+                real=real, seed=seed, answers=answers, rungs=rungs, weights=weights,
+            )
             for targets, asked in each
-        ]
+        ]  # fmt: skip
 
     inputs = [item for item in tensors_within((call.args, call.kwargs)) if item.requires_grad]
     for number, asked in enumerate(wanted):
@@ -121,6 +127,11 @@ def count_call(
             found = replace(found, bounds=_bounds(counts, _total(found))[0], reason=told)
         elif not asked_for:
             found = replace(found, bounds=(0, None))
+    if found.bounds is None and any(WEIGHED in ledger.remarks for _, ledger in counts):
+        until = min(deadline, time.monotonic() + TRIAL_SECONDS)
+        draws = [partial(counted, rungs=RUNGS[:1], until=until, weights=n) for n in range(len(FAR))]
+        if not all(_is_alike(found, each, sized=False) for each in draws):
+            found = replace(found, bounds=(0, None), reason=WEIGHTS_DECIDE)
     dice = [r for _, ledger in counts for r in ledger.remarks if r.startswith("random:")]
     if not dice:
         return found
@@ -241,6 +252,7 @@ def _merged(counts: list[Counted]) -> LiveCount:
         world_size=first.per_rank.world_size if first.per_rank is not None else 1,
         method=first.method,
         reads=any(READS in ledger.remarks for _, ledger in counts),
+        asked=frozenset().union(*(ledger.asked for _, ledger in counts)),
     )
 
 

@@ -15,6 +15,7 @@ from flopcount.errors import FlopcountError
 from flopcount.live_fit import Fit, Sizes
 from flopcount.live_passes import DOUBLED, Pass, Wanted
 from flopledger.recording.cost import Cost, abstracted, figures_of, unknown
+from flopledger.recording.probing import judge
 from flopledger.recording.spending import Spending
 from profilers.step_functions import may_compute, may_replace
 from profilers.step_identity import DeviceFacts, device_facts
@@ -191,6 +192,10 @@ class Costs:
             cost.bounds, cost.reason = (0, None), TRANSFORMED
             self.tell("transformed-call", "warning", f"{kind.model}: {TRANSFORMED}")
             return cost
+        if kind.doubt is not None:
+            cost.bounds, cost.reason = (0, None), kind.doubt
+            self.tell("cost-bounded", "warning", f"{kind.model}: {kind.doubt}")
+            return cost
         if isinstance(kind.key, tuple) and READ_ONCE in kind.key:
             cost.bounds, cost.reason = (0, None), READ_ONCE
             self.tell("cost-unknown", "warning", f"{kind.model}: {READ_ONCE}")
@@ -308,18 +313,15 @@ class Costs:
         seam = variant.kind.seam()
         if seam is None or found.bounds is not None:
             return
-        for name, others in seam.attributes.probes():
-            decides = not others
-            for value in others:
-                try:
-                    other = self._trace(variant, wanted, {name: value})
-                except FlopcountError:
-                    decides = True
-                else:
-                    decides = other.by_dtype != found.by_dtype or other.bounds is not None
-                if decides:
-                    break
-            seam.attributes.judge(name, decides=decides)
+
+        def trial(changed: Mapping[tuple[int, Any], Any]) -> bool | None:
+            try:
+                other = self._trace(variant, wanted, changed)
+            except FlopcountError:
+                return None
+            return other.by_dtype != found.by_dtype or other.bounds is not None
+
+        judge(seam.attributes, trial)
 
     def _read_or_not(
         self,
@@ -379,8 +381,14 @@ class Costs:
         state = held() if held is not None else None
         if state is None and held is not None:
             raise FlopcountError("what the model's attributes were is forgotten")
-        with nullcontext() if state is None else state.restored(changed):
+        kind = variant.kind
+        wanted_values = {**kind.switches, **changed}
+        with nullcontext() if state is None else state.restored(wanted_values):
             found = self._counted(variant, wanted, TRIAL_SECONDS if changed else SECONDS)
+            seam = kind.seam()
+            if seam is not None:
+                seam.attributes.told(found.asked)
+                kind.switches = seam.attributes.switches.asked(kind.switches)
             return self._with_hooks(variant, found)
 
     def _counted(
