@@ -9,7 +9,6 @@ what was differentiated (:func:`count_call`).
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from typing import Any
 from flopcount.count import MODEL_PHASES
 from flopcount.errors import CountError
 from flopcount.live_capture import LiveCall, tensors_within
+from flopcount.live_deadline import Deadline
 from flopcount.live_passes import DOUBLED, PERHAPS, Chain, Pass, Wanted, doubtful
 from flopcount.live_rungs import READS, RUNGS, WEIGHED, Counted, Targets, TooLongError, climb
 from flopcount.live_watch import FAR, SIZE
@@ -28,7 +28,7 @@ ASKED = "asks a random number"
 """In a remark (flopcount.draws): what is computed depends on a draw."""
 WEIGHTS_DECIDE = "the model asks for values of its weights, and other ones cost something else"
 TRIAL_SECONDS = 5.0
-"""Other answers to questions for data may take so long together."""
+"""So much processor time the count of another answer to questions for data may take."""
 REDRAWS = 4
 """So often a call is counted again with other draws, where they may decide what is computed."""
 
@@ -79,20 +79,20 @@ def count_call(
         call: The call.
         passes: For each backward pass through it, the outputs at which the pass began.
         wanted: For each, what it was asked for; empty where all were asked for everything.
-        seconds: After so long a trace is given up.
+        seconds: Of processor time, after which a trace is given up (``Deadline.after``).
         real: Whether small real numbers may be computed with where nothing else works.
 
     Raises:
         CountError: when the model raises on every way of tracing it.
 
     """
-    deadline = time.monotonic() + seconds
+    deadline = Deadline.after(seconds)
 
     def counted(
         seed: int | None = None,
         answers: str = "given",
         rungs: Sequence[str] = RUNGS,
-        until: float = deadline,
+        until: Deadline = deadline,
         weights: int | None = None,
     ) -> list[Counted]:
         each = zip(passes or (None,), wanted or repeat(None), strict=False)
@@ -110,28 +110,58 @@ def count_call(
         if reason is not None:
             return _between(call, passes, wanted, number, reason, seconds=seconds, real=real)
     counts = counted()
-    found = _merged(counts)
+    found = _with_other_answers(_merged(counts), counts, counted, deadline)
+    found = _with_other_weights(found, counts, counted, deadline)
+    return _with_other_numbers(found, counts, counted)
+
+
+def _with_other_answers(
+    found: LiveCount,
+    counts: list[Counted],
+    counted: Callable[..., list[Counted]],
+    deadline: Deadline,
+) -> LiveCount:
+    """Ask what the call costs where data that it asked for say otherwise: as much, or bounds.
+
+    Sizes that data decides are drawn three times; a doubtful answer is turned into others.
+    """
     asked_for = [r for _, ledger in counts for r in ledger.remarks if r.startswith("data:")]
     invented = found.method == RUNGS[-1]  # a size may hang on what was invented, asked for or not
-    if asked_for or invented:
-        # Sizes that data decides are drawn three times; a doubtful answer is turned into others.
-        sized = not asked_for or any(SIZE in remark for remark in asked_for)
-        rungs = RUNGS[-1:] if sized else RUNGS
-        until = min(deadline, time.monotonic() + TRIAL_SECONDS)
-        alike = [
-            _is_alike(found, partial(counted, answers=each, rungs=rungs, until=until), sized)
-            for each in FAR
-        ]
-        if all(alike):
-            told = None if asked_for else found.reason
-            found = replace(found, bounds=_bounds(counts, _total(found))[0], reason=told)
-        elif not asked_for:
-            found = replace(found, bounds=(0, None))
-    if found.bounds is None and any(WEIGHED in ledger.remarks for _, ledger in counts):
-        until = min(deadline, time.monotonic() + TRIAL_SECONDS)
-        draws = [partial(counted, rungs=RUNGS[:1], until=until, weights=n) for n in range(len(FAR))]
-        if not all(_is_alike(found, each, sized=False) for each in draws):
-            found = replace(found, bounds=(0, None), reason=WEIGHTS_DECIDE)
+    if not (asked_for or invented):
+        return found
+    sized = not asked_for or any(SIZE in remark for remark in asked_for)
+    rungs = RUNGS[-1:] if sized else RUNGS
+    until = deadline.or_after(TRIAL_SECONDS)
+    alike = [
+        _is_alike(found, partial(counted, answers=each, rungs=rungs, until=until), sized)
+        for each in FAR
+    ]
+    if all(alike):
+        told = None if asked_for else found.reason
+        return replace(found, bounds=_bounds(counts, _total(found))[0], reason=told)
+    return found if asked_for else replace(found, bounds=(0, None))
+
+
+def _with_other_weights(
+    found: LiveCount,
+    counts: list[Counted],
+    counted: Callable[..., list[Counted]],
+    deadline: Deadline,
+) -> LiveCount:
+    """Ask what the call costs with other weights, where it asked for their values: as much, or bounds."""
+    if found.bounds is not None or not any(WEIGHED in ledger.remarks for _, ledger in counts):
+        return found
+    until = deadline.or_after(TRIAL_SECONDS)
+    draws = [partial(counted, rungs=RUNGS[:1], until=until, weights=n) for n in range(len(FAR))]
+    if all(_is_alike(found, each, sized=False) for each in draws):
+        return found
+    return replace(found, bounds=(0, None), reason=WEIGHTS_DECIDE)
+
+
+def _with_other_numbers(
+    found: LiveCount, counts: list[Counted], counted: Callable[..., list[Counted]]
+) -> LiveCount:
+    """Ask what the call costs where random numbers fall otherwise: as much, or nobody knows."""
     dice = [r for _, ledger in counts for r in ledger.remarks if r.startswith("random:")]
     if not dice:
         return found
@@ -168,7 +198,7 @@ def count_chain(
 
     Where it cannot be said what was differentiated, the upper bound is open.
     """
-    deadline = time.monotonic() + seconds
+    deadline = Deadline.after(seconds)
 
     def counted(*, linear: bool) -> tuple[LiveCount, bool]:
         chain = Chain(passes, linear=linear)

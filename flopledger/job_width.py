@@ -113,9 +113,11 @@ def _launch(told: _Told, seen: int, each_host: int, hosts: int) -> Launch | None
 
 def _headers(folder: Path) -> Iterator[tuple[int, bool]]:
     """Give the world size of each step ledger, and whether it went on from a checkpoint."""
+    from profilers.ledger import open_regular
+
     for path in islice(folder.glob("steps/rank=*/ledger.jsonl"), _MOST_FILES):
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 lines = [file.readline(_MOST_BYTES) for _ in range(8)]
         except OSError:
             continue

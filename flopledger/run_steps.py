@@ -37,7 +37,10 @@ def add_steps(
     summary.update({"steps": None, "mfu": None, "hfu": None})
     if totals is not None and (totals.steps or totals.span_flop):
         section, told = steps_section(
-            totals, telemetry=summary["devices"], energy_joules=summary["energy_joules"]
+            totals,
+            telemetry=summary["devices"],
+            energy_joules=summary["energy_joules"],
+            attributed=summary["attribution"] != "none",
         )
         summary["steps"] = section
         for name in ("model_flop", "hardware_flop", "mfu", "hfu"):
@@ -55,7 +58,7 @@ def _why_no_steps(seen: Seen, unreached: dict[str, int]) -> str:
     if seen.recording:
         why = (
             f"{_processes(seen.recording)} made an optimizer, and no step of it came into the record "
-            "(none ended, or all in the last second before a kill)"
+            "(none ended, all in the last second before a kill, or the disk took nothing)"
         )
     elif seen.refused:
         why = "the recorder could not be started (see the findings)"

@@ -29,7 +29,7 @@ from typing import Any
 from profilers.arrowstream import END_OF_STREAM, StreamEncoder
 from profilers.clocks import Axis, ClockPair
 from profilers.errors import ProfilersError
-from profilers.ledger import Ledger, append_whole
+from profilers.ledger import Ledger, LedgerError, append_whole
 from profilers.reading import SIGNALS, Unavailable
 from profilers.values import Device, Event, Gap, Sample
 from profilers.wire import absences, device_to_json, event_to_json, gap_to_json
@@ -40,6 +40,8 @@ LEDGER = "journal.jsonl"
 SEGMENT_BYTES = 8 << 20
 PENDING_SWEEPS = 600
 """Sweeps that are kept in memory while the disk refuses them; the oldest is dropped first."""
+MOST_MARKS = 64
+_STANDING = ("header", "sources", "devices", "run")
 SMALL_BATCH = 16
 """Rows below which a batch that the disk refuses is not divided any more."""
 _CLOCKS = {"device": "s", "time_us": "q", "wall_offset_us": "q", "period_us": "q"}
@@ -77,6 +79,10 @@ class Journal:
         self._closed = 0
         self._flushing = False
         self._announced = ""
+        self._standing: dict[str, list[dict[str, Any]]] = {}
+        """Entries without which the others say little, by kind, should the record be removed."""
+        self.begun_anew = 0
+        """How often the record was removed while it was written."""
 
     @classmethod
     def open(
@@ -167,8 +173,13 @@ class Journal:
             return True  # closing a full segment queues its own entry: the flush under way takes it
         self._flushing = True
         try:
-            # The ledger does not wait for samples: it may fit where they do not.
-            refusals = [r for r in (self._flush_sweeps(), self._flush_entries()) if r is not None]
+            if self._ledger.removed:
+                self._begin_anew()
+            # The ledger does not wait for samples: it may fit where they do not. Its header is first.
+            if self._ledger.empty:
+                self._flush_entries()
+            found = (None if self._ledger.empty else self._flush_sweeps(), self._flush_entries())
+            refusals = [refusal for refusal in found if refusal is not None]
         finally:
             self._flushing = False
         if refusals:
@@ -178,6 +189,30 @@ class Journal:
             return False
         self._report_refusal()
         return True
+
+    def _begin_anew(self) -> None:
+        """Somebody removed the folder: what comes from now on goes into another one of its name.
+
+        Until there is room for it everything waits in memory, as on a disk that refuses.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            ledger = Ledger.open(self.folder / LEDGER)
+        except (OSError, LedgerError):
+            return  # the old one refuses in its own words
+        gone, segment = self._ledger, self._segment
+        self._ledger, self._segment, self._number, self._announced = ledger, None, 0, ""
+        self._closed = 0
+        self.begun_anew += 1
+        with contextlib.suppress(OSError):
+            gone.close()
+        with contextlib.suppress(OSError):
+            if segment is not None:
+                segment.close()
+        now = self.axis.at(ClockPair.now().monotonic_ns)
+        told = event_to_json(Event(time_ns=now, kind="record-removed", detail={}))
+        again = [one for kind in _STANDING for one in self._standing.get(kind, ())]
+        self._entries.extendleft(reversed([*again, {"kind": "event", **told}]))
 
     def _flush_sweeps(self) -> OSError | None:
         while self._sweeps:
@@ -256,7 +291,11 @@ class Journal:
         return self.folder / f"samples-{self._number:06d}.parquet"
 
     def _entry(self, kind: str, **what: Any) -> None:
-        self._entries.append({"kind": kind, **what})
+        entry = {"kind": kind, **what}
+        if kind in _STANDING:
+            before = self._standing.setdefault(kind, [])
+            self._standing[kind] = [*before[-MOST_MARKS:], entry] if kind == "run" else [entry]
+        self._entries.append(entry)
         if len(self._entries) > PENDING_SWEEPS:
             self._entries.popleft()
             self._dropped += 1

@@ -9,11 +9,12 @@ import errno
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from profilers.errors import ProfilersError
 
@@ -54,9 +55,9 @@ class Broken:
 
 
 def read_ledger(path: Path) -> Iterator[Line | Torn | Broken]:
-    """Walk over a ledger; stop after the first ``Broken``."""
+    """Walk over a ledger; stop after the first ``Broken``. Raises ``OSError`` for what is no file."""
     last, offset, number, expected = GENESIS, 0, 0, 0
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while raw := file.readline(MAX_LINE_BYTES):
             number += 1
             start, offset = offset, offset + len(raw)
@@ -74,6 +75,15 @@ def read_ledger(path: Path) -> Iterator[Line | Torn | Broken]:
                 return
             last, expected = hashlib.sha256(raw.rstrip(b"\n")).hexdigest(), expected + 1
             yield Line(number=number, entry=entry, digest=last)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading; a pipe, a device or a folder in its place is refused and never waited for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is no regular file", str(path))
+    return os.fdopen(descriptor, "rb")
 
 
 def _parsed(raw: bytes) -> dict[str, Any] | None:
@@ -167,6 +177,19 @@ class Ledger:
         elif os.fstat(self._descriptor).st_nlink == 0:  # what is written here, nobody can read
             raise FileNotFoundError(errno.ENOENT, "the ledger was removed", str(self._path))
         return self._descriptor
+
+    @property
+    def empty(self) -> bool:
+        """Whether it has no line yet."""
+        return self._seq == 0
+
+    @property
+    def removed(self) -> bool:
+        """Whether nobody can read any more what is written here; moved to another place it still is."""
+        try:
+            return self._is_ours() and os.fstat(self._descriptor).st_nlink == 0
+        except OSError:
+            return False
 
     @property
     def in_place(self) -> bool:

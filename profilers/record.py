@@ -40,8 +40,8 @@ class Problem:
     """One thing that is wrong with a record."""
 
     code: str
-    """``torn-tail``, ``broken-chain``, ``digest-mismatch``, ``missing-segment``, ``unknown-segment`` or
-    ``unsealed``."""
+    """``torn-tail``, ``broken-chain``, ``digest-mismatch``, ``missing-segment``, ``unknown-segment``,
+    ``unsealed`` or ``unreadable``."""
     file: str
     """The file, or the node's folder, relative to the run's folder."""
     detail: str

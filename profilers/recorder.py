@@ -71,6 +71,7 @@ class Recorder:
         self._rotate_at = time.monotonic_ns() + ROTATE_NS
         self._drift_at = time.monotonic_ns() + DRIFT_NS
         self._look_at = 0
+        self._anew = 0
         self._pending_marks: list[str] = []
         self._stop = ""
 
@@ -338,6 +339,10 @@ class Recorder:
             self._rotate_at = now + ROTATE_NS
             self._catch_up()
             self._journal.rotate()
+        if self._journal.begun_anew > self._anew:
+            self._anew = self._journal.begun_anew
+            self._catch_up()
+            self._spool.close()  # what is kept next gets a file that somebody can read
         self._compaction.look()
 
     def _finish(self) -> None:

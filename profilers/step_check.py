@@ -18,14 +18,14 @@ def check_steps(run_dir: Path) -> Iterator[Problem]:
     for path in step_ledgers(run_dir):
         place = path.relative_to(run_dir).as_posix()
         whole = True
-        for found in read_ledger(path):
-            if isinstance(found, Torn):
-                detail = f"line {found.number}: {found.length} bytes at {found.offset} cut short"
-                yield Problem(code="torn-tail", file=place, detail=detail, line=found.number)
-            elif isinstance(found, Broken):
-                whole = False
-                detail = f"line {found.number}: {found.reason}"
-                yield Problem(code="broken-chain", file=place, detail=detail, line=found.number)
+        try:
+            for problem in _chain(path, place):
+                whole &= problem.code != "broken-chain"
+                yield problem
+        except OSError as error:
+            detail = f"cannot be read ({error.strerror})"
+            yield Problem(code="unreadable", file=place, detail=detail)
+            continue
         process = read_process(path.parent)
         if process is None:
             if whole:
@@ -38,3 +38,13 @@ def check_steps(run_dir: Path) -> Iterator[Problem]:
         if process.sealed is None:
             detail = "the process did not end in order; everything up to its last line is here"
             yield Problem(code="unsealed", file=place, detail=detail)
+
+
+def _chain(path: Path, place: str) -> Iterator[Problem]:
+    for found in read_ledger(path):
+        if isinstance(found, Torn):
+            detail = f"line {found.number}: {found.length} bytes at {found.offset} cut short"
+            yield Problem(code="torn-tail", file=place, detail=detail, line=found.number)
+        elif isinstance(found, Broken):
+            detail = f"line {found.number}: {found.reason}"
+            yield Problem(code="broken-chain", file=place, detail=detail, line=found.number)

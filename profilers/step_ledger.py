@@ -19,7 +19,7 @@ from typing import Any
 
 from profilers.clocks import ClockPair, boot_id
 from profilers.ledger import Ledger
-from profilers.step_reading import StepsError, read_process, read_steps
+from profilers.step_reading import StepsError, Unread, read_process, read_run, read_steps
 from profilers.step_values import (
     MODES,
     Calls,
@@ -28,10 +28,13 @@ from profilers.step_values import (
     StepBlock,
     StepCost,
     StepDevice,
+    StepLoaded,
     StepLosses,
     StepNote,
     StepResume,
+    StepSaved,
     StepSpan,
+    unrolled,
 )
 
 __all__ = [
@@ -45,19 +48,27 @@ __all__ = [
     "StepCost",
     "StepDevice",
     "StepLedger",
+    "StepLoaded",
     "StepLosses",
     "StepNote",
     "StepResume",
+    "StepSaved",
     "StepSpan",
     "StepsError",
+    "Unread",
     "check_room",
     "read_process",
+    "read_run",
     "read_steps",
+    "unrolled",
 ]
 
 SCHEMA = "flopledger/steps/1"
 STEPS = "steps"
 LEDGER = "ledger.jsonl"
+RESERVE = "reserve"
+RESERVE_BYTES = 4096
+"""Given back where the disk is full, so that there is room to say so."""
 
 
 Runs = Iterable[tuple[int, Any]]
@@ -110,6 +121,7 @@ class StepLedger:
         self.folder = folder
         self._ledger = ledger
         self._next_cost = 0
+        self._reserved = False
 
     @classmethod
     def create(
@@ -161,7 +173,27 @@ class StepLedger:
         except OSError:
             made.close()
             raise
+        made.reserve()
         return made
+
+    def reserve(self) -> None:
+        """Keep some room for one line."""
+        if not self._reserved:
+            with suppress(OSError):
+                (self.folder / RESERVE).write_bytes(
+                    os.urandom(RESERVE_BYTES)
+                )  # zeros may take none
+                self._reserved = True
+
+    def refused(self, reason: str) -> None:
+        """Say that the disk takes no more from here on; what it takes after all says the contrary."""
+        self._release()
+        self._ledger.append({"kind": "refused", "reason": reason[:200]})
+
+    def _release(self) -> None:
+        with suppress(OSError):
+            (self.folder / RESERVE).unlink(missing_ok=True)
+        self._reserved = False
 
     @property
     def in_place(self) -> bool:
@@ -171,6 +203,25 @@ class StepLedger:
     def resume(self, step: int, source: str = "explicit") -> None:
         """Say that this process goes on after ``step``."""
         self._ledger.append({"kind": "resume", "step": step, "source": source})
+
+    def saved(
+        self, step: int, optimizer: str, layout: str, values: str | None, source: str = "state-dict"
+    ) -> None:
+        """Say that an optimizer's state was saved after ``step``, and what it looked like."""
+        self._state("saved", optimizer, layout, values, step=step, source=source)
+
+    def loaded(self, optimizer: str, layout: str, values: str | None, source: str = "seen") -> None:
+        """Say that this process goes on with a state that says not after which step.
+
+        ``source`` is ``stateless`` where nobody saw one loaded, and there would be nothing to see.
+        """
+        self._state("loaded", optimizer, layout, values, source=source)
+
+    def _state(
+        self, kind: str, optimizer: str, layout: str, values: str | None, **more: Any
+    ) -> None:
+        about = {"optimizer": optimizer[:200], "layout": layout, "values": values}
+        self._ledger.append({"kind": kind, **about, **more})
 
     def device(
         self,
@@ -318,6 +369,7 @@ class StepLedger:
         """Write that the recording ended in order, and close the file."""
         self._ledger.append({"kind": "seal", "reason": reason, "steps": steps})
         self._ledger.sync()
+        self._release()
         self.close()
 
     def close(self) -> None:

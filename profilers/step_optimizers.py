@@ -26,6 +26,13 @@ class Optimizers:
         self.stepped: dict[int, tuple[Any, str]] = {}
         """A weak reference and a name by id."""
         self._trained: set[int] = set()
+        self.begins: Callable[[Any], None] | None = None
+        """Who is told of an optimizer that made its first step."""
+
+    @property
+    def living(self) -> list[Any]:
+        """All that are known."""
+        return list(self._living)
 
     def look(self, optimizers: type) -> None:
         """Look for those that exist."""
@@ -64,6 +71,8 @@ class Optimizers:
         self.stepped[id(optimizer)] = (weakref.ref(optimizer), name)
         self._living.add(optimizer)
         self._trained.update(_parameters(optimizer))
+        if self.begins is not None:
+            self.begins(optimizer)
         return name
 
     def learn_living(self) -> Iterator[Any]:

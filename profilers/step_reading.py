@@ -6,7 +6,9 @@ numbers for their existence; what does not fit ends the reading of that ledger t
 
 import math
 import os
+import stat
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,9 +21,11 @@ from profilers.step_values import (
     StepBlock,
     StepCost,
     StepDevice,
+    StepLoaded,
     StepLosses,
     StepNote,
     StepResume,
+    StepSaved,
     StepSpan,
 )
 
@@ -50,40 +54,81 @@ class _Wrong(Exception):  # noqa: N818 - internal: one field that is not what th
     pass
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unread:
+    """A ledger of which nothing could be read, although there is something."""
+
+    folder: str
+    """Name of its folder."""
+    reason: str
+
+
 def read_steps(run_dir: Path) -> tuple[ProcessSteps, ...]:
     """Read the ledgers of all processes of a run, by rank and then in order of their start.
 
-    Returns an empty tuple where the run has none.
+    Returns an empty tuple where the run has none. What could not be read is left out:
+    ``read_run`` says what that is.
 
     Raises:
         StepsError: when there are more than can be one run's.
 
     """
+    return read_run(run_dir)[0]
+
+
+def read_run(run_dir: Path) -> tuple[tuple[ProcessSteps, ...], tuple[Unread, ...]]:
+    """Read the ledgers of all processes of a run, and name those that cannot be read."""
     root = run_dir / "steps"
     if not root.is_dir():
-        return ()
+        return (), ()
     paths = []
     with os.scandir(root) as found:
         for entry in found:
-            if entry.is_dir(follow_symlinks=False) and entry.name.startswith("rank="):
+            if entry.name.startswith("rank="):
                 paths.append(Path(entry.path))
                 if len(paths) > MOST_PROCESSES:
                     raise StepsError(
                         f"{root}: more than {MOST_PROCESSES} ledgers; that is not one run's folder"
                     )
-    read = [process for path in sorted(paths) if (process := read_process(path)) is not None]
-    return tuple(sorted(read, key=lambda p: (p.rank, p.wall_ns, p.pid)))
+    read: list[ProcessSteps] = []
+    unread: list[Unread] = []
+    for path in sorted(paths):
+        process = _read(path)
+        if isinstance(process, Unread):
+            unread.append(process)
+        elif process is not None:
+            read.append(process)
+    return tuple(sorted(read, key=lambda p: (p.rank, p.wall_ns, p.pid))), tuple(unread)
 
 
 def read_process(folder: Path) -> ProcessSteps | None:
-    """Read one process's ledger; None where it has not even a whole header."""
+    """Read one process's ledger; None where it has not even a whole header, or cannot be read."""
+    found = _read(folder)
+    return None if isinstance(found, Unread) else found
+
+
+def _read(folder: Path) -> ProcessSteps | Unread | None:
+    """Read one process's ledger; None where a kill or a full disk left not even a whole header."""
     path = folder / "ledger.jsonl"
     try:
-        if path.is_symlink() or not path.is_file() or path.stat().st_size > MOST_BYTES:
-            return None
-        return _Reader(folder).read(path)
-    except OSError:
+        kind = folder.lstat().st_mode
+        if not stat.S_ISDIR(kind):
+            return Unread(folder=folder.name, reason="it is no folder")
+        about = path.lstat()
+        if not stat.S_ISREG(about.st_mode):
+            return Unread(folder=folder.name, reason="its ledger is no regular file")
+        if about.st_size > MOST_BYTES:
+            return Unread(
+                folder=folder.name, reason=f"its ledger is longer than {MOST_BYTES} bytes"
+            )
+        reader = _Reader(folder)
+        found = reader.read(path)
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        return Unread(folder=folder.name, reason=error.strerror or type(error).__name__)
+    damage = [problem for problem in reader.problems if "cut short" not in problem]
+    return Unread(folder=folder.name, reason=damage[0]) if found is None and damage else found
 
 
 class _Reader:
@@ -99,6 +144,9 @@ class _Reader:
         self.spans: list[StepSpan] = []
         self.losses: list[StepLosses] = []
         self.notes: list[StepNote] = []
+        self.saved: list[StepSaved] = []
+        self.loaded: list[StepLoaded] = []
+        self.refused: str | None = None
         self.sealed: str | None = None
         self.problems: list[str] = []
         self.head = GENESIS
@@ -127,10 +175,15 @@ class _Reader:
             return
         if self.sealed is not None:
             raise _Wrong(f"a line of kind {kind!r} follows the seal")
+        self.refused = _text(entry, "reason") if kind == "refused" else None
         if kind == "resume":
             self.resumes.append(
                 StepResume(step=_count(entry, "step"), source=_text(entry, "source"))
             )
+        elif kind == "saved":
+            self.saved.append(_saved(entry))
+        elif kind == "loaded":
+            self.loaded.append(_loaded(entry))
         elif kind == "device":
             self.devices.append(_device(entry))
         elif kind == "cost":
@@ -170,6 +223,9 @@ class _Reader:
             sealed=self.sealed,
             problems=tuple(self.problems),
             head=self.head,
+            saved=tuple(self.saved),
+            loaded=tuple(self.loaded),
+            refused=self.refused,
         )
 
 
@@ -300,6 +356,19 @@ def _finite(value: Any) -> float | None:
     if value is not None and abs(value) > MOST_LOSS:
         raise _Wrong(f"a loss beyond {MOST_LOSS:.0e}")
     return value
+
+
+def _saved(entry: Mapping[str, Any]) -> StepSaved:
+    return StepSaved(step=_count(entry, "step"), **_state(entry))
+
+
+def _loaded(entry: Mapping[str, Any]) -> StepLoaded:
+    return StepLoaded(**_state(entry))
+
+
+def _state(entry: Mapping[str, Any]) -> dict[str, Any]:
+    names = {name: _text(entry, name) for name in ("optimizer", "layout", "source")}
+    return {**names, "values": _maybe(entry, "values", _text)}
 
 
 def _note(entry: Mapping[str, Any]) -> StepNote:

@@ -1,6 +1,6 @@
 """What one training process wrote down about its steps, as values. No torch, no counting."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -107,11 +107,11 @@ class StepBlock:
     def steps(self) -> Iterator[Step]:
         """Walk over the steps one by one."""
         runs = zip(
-            _unrolled(self.optimizer),
-            _unrolled(self.tokens),
-            _unrolled(self.tokens_from),
-            _unrolled(self.samples),
-            _unrolled(self.calls),
+            unrolled(self.optimizer),
+            unrolled(self.tokens),
+            unrolled(self.tokens_from),
+            unrolled(self.samples),
+            unrolled(self.calls),
             strict=True,
         )
         for place, (optimizer, tokens, source, samples, calls) in enumerate(runs):
@@ -128,7 +128,8 @@ class StepBlock:
             )
 
 
-def _unrolled(runs: tuple[tuple[int, Any], ...]) -> Iterator[Any]:
+def unrolled(runs: Iterable[Sequence[Any]]) -> Iterator[Any]:
+    """Yield each value of a column that comes as runs: how many, and the value."""
     for length, value in runs:
         for _ in range(length):
             yield value
@@ -174,7 +175,34 @@ class StepResume:
     step: int
     """Number of the last step that is already done."""
     source: str
-    """``explicit`` or ``optimizer-state``."""
+    """``explicit``, ``optimizer-state``, ``removed`` (the ledger before this one was), or, worked out
+    by a reader, ``saved-state``."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepSaved:
+    """An optimizer's state was saved that does not say after which step."""
+
+    step: int
+    """Number of the last step that its process had done."""
+    optimizer: str
+    layout: str
+    """Digest of the state's settings and sizes; one that is loaded is recognised by it."""
+    values: str | None
+    """Digest of some of its numbers; None where they lay on a device."""
+    source: str
+    """``state-dict``, or ``end``: nobody saved it, it is what a recording left behind."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepLoaded:
+    """The process goes on with an optimizer's state that does not say after which step."""
+
+    optimizer: str
+    layout: str
+    values: str | None
+    source: str
+    """``seen``, or ``stateless``: perhaps it goes on with nothing, and begins at the beginning."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -220,6 +248,10 @@ class ProcessSteps:
     """What is wrong with the file; everything before the first problem holds."""
     head: str
     """Digest of the last good line."""
+    saved: tuple[StepSaved, ...] = ()
+    loaded: tuple[StepLoaded, ...] = ()
+    refused: str | None = None
+    """Why the disk took nothing after the last line; None where it did, or nobody said."""
 
     def steps(self) -> Iterator[Step]:
         """Walk over all steps in the order in which they were done."""

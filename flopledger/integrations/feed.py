@@ -10,8 +10,8 @@ import logging
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 from flopledger.integrations.devices import Devices
 from flopledger.integrations.sinks.delivery import Delivered, Sink, Sinks
 from flopledger.integrations.sinks.metrics import StepMetrics
-from flopledger.recording.attempts import goes_on_after
+from flopledger.recording.continuing import goes_on
 from flopledger.recording.utilisation import identified, peak_of
-from profilers.step_ledger import STEPS, ProcessSteps, read_process
+from profilers.step_ledger import STEPS, ProcessSteps, read_process, unrolled
 
 if TYPE_CHECKING:
     from hardware_db import Accelerator
@@ -92,9 +92,9 @@ class Following:
             entry["end_us"],
             entry["duration_us"],
             entry["wait_us"],
-            _unrolled(entry["tokens"]),
-            _unrolled(entry["samples"]),
-            _unrolled(entry["calls"]),
+            unrolled(entry["tokens"]),
+            unrolled(entry["samples"]),
+            unrolled(entry["calls"]),
             strict=True,
         )
         for place, (end, duration, wait, tokens, samples, calls) in enumerate(columns):
@@ -211,26 +211,38 @@ class Feed:
 def totals_before(folder: Path) -> Totals:
     """Add up what earlier attempts of the same rank left that this process did not do again.
 
-    Without a ``resume`` line at the ledger's beginning nothing is continued.
+    Where nothing says that this process goes on nothing is continued; where it goes on, and nobody
+    can tell after which step, no total is known.
     """
     mine = read_process(folder)
+    if mine is None or not (mine.resumes or mine.loaded):
+        return Totals()
+    others = (
+        read_process(path)
+        for path in sorted(folder.parent.glob(f"rank={mine.rank:05d}-*"))
+        if path != folder
+    )
+    earlier = [one for one in others if one is not None and one.wall_ns < mine.wall_ns]
+    after, before = goes_on(mine, earlier)
+    if after is None:
+        return Totals(*(_Total(None) for _ in fields(Totals)))
+    return _standing(before, after) if after else Totals()
+
+
+def _standing(before: Iterable[ProcessSteps], after: int) -> Totals:
+    """Add up what was done, and of the steps up to ``after`` each as it was done last."""
     totals = Totals()
-    if mine is None or not (after := goes_on_after(mine)):
-        return totals
     standing: dict[int, tuple[ProcessSteps, Any]] = {}
-    for path in sorted(folder.parent.glob(f"rank={mine.rank:05d}-*")):
-        process = read_process(path) if path != folder else None
-        if process is not None and process.wall_ns < mine.wall_ns:
-            for step in process.steps():
+    for process in before:
+        for step in process.steps():
+            parts = [_times(process.costs[c].hardware_flop, n) for c, n in step.calls]
+            totals.hardware_flop.add(_sum(parts))
+            if step.number <= after:
                 standing[step.number] = (process, step)
-    for number, (process, step) in sorted(standing.items()):
-        costs = [(process.costs[cost], times) for cost, times in step.calls]
-        parts = [None if c.model_flop is None else c.model_flop * n for c, n in costs]
-        totals.hardware_flop.add(_sum([_times(c.hardware_flop, n) for c, n in costs]))
-        if number <= after:
-            totals.model_flop.add(_sum(parts))
-            totals.tokens.add(step.tokens)
-            totals.samples.add(step.samples)
+    for process, step in standing.values():
+        totals.model_flop.add(_sum([_times(process.costs[c].model_flop, n) for c, n in step.calls]))
+        totals.tokens.add(step.tokens)
+        totals.samples.add(step.samples)
     return totals
 
 
@@ -266,12 +278,6 @@ def _cost(entry: Mapping[str, Any]) -> _Cost:
         None if again is None else model + share * again,
         {dtype: share * value for dtype, value in entry["by_dtype"].items()},
     )
-
-
-def _unrolled(runs: list[list[Any]]) -> Iterator[Any]:
-    for length, value in runs:
-        for _ in range(length):
-            yield value
 
 
 def _times(flop: Fraction | None, times: int) -> Fraction | None:

@@ -1,10 +1,11 @@
 """Evidence files in, facts out. Formats are recognised by content; one format a file."""
 
+import pathlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from flopledger.facts import Finding
-from flopledger.logs import limits, record_copies, run_records
+from flopledger.logs import limits, record_copies, record_ranks, run_records
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import Evidence, EvidenceError, EvidenceFile, Source
 from flopledger.logs.notes import Notes
@@ -22,7 +23,7 @@ _SAY_NOTHING = frozenset(
     {"model-auxiliary", "mlflow-other", "mlflow-metric", "mlflow-param", "model-card", "prose"}
 )
 #: Why something was left out that a reader knows well.
-_EXPLAINED = frozenset({"duplicate-evidence", "record-forked", "record-overlaps"})
+_EXPLAINED = frozenset({"duplicate-evidence", "record-forked", "record-overlaps", "records-joined"})
 #: Every checkpoint folder holds these again; nobody wonders at their copies.
 _REPEATED_BY_CHECKPOINTS = frozenset(
     {"model-auxiliary", "model-config", "adapter-config", "model-card", "hf-results", "prose"}
@@ -38,7 +39,9 @@ def read(files: Sequence[EvidenceFile]) -> Evidence:
     """
     found = _Found(zone=next((file.zone for file in files), None))
     documents = list(documents_in(files, found.refused))
-    copies = record_copies.left_out([one for one in documents if isinstance(one, EvidenceFile)])
+    folders = [one for one in documents if isinstance(one, EvidenceFile)]
+    copies = record_copies.left_out(folders)
+    found.join_ranks([one for one in folders if one.name not in copies])
     for document in documents:
         if isinstance(document, Document):
             found.file(document)
@@ -64,10 +67,22 @@ class _Found:
     refused: list[Finding] = field(default_factory=list)
     size_bytes: int = 0
     """Of the files that are read whole."""
+    beside: dict[str, tuple[pathlib.Path, ...]] = field(default_factory=dict)
+    """Records whose steps are read with those of another one, by its name."""
+    told: set[str] = field(default_factory=set)
+    """Those others: their own steps are told with it."""
+
+    def join_ranks(self, folders: Sequence[EvidenceFile]) -> None:
+        """Find records that hold ranks of one job."""
+        for first, *others in record_ranks.together(folders):
+            self.beside[first.name] = tuple(one.path for one in others)
+            self.told |= {one.name for one in others}
+            self.refused.append(record_ranks.joined((first, *others)))
 
     def record(self, folder: EvidenceFile) -> None:
         """Read a run's own record."""
-        notes, is_sound = _read_record(folder)
+        beside = self.beside.get(folder.name, ())
+        notes, is_sound = _read_record(folder, beside, is_told=folder.name in self.told)
         self.sources |= _record_sources(folder)
         self._take(notes, folder.name)
         if is_sound:
@@ -153,11 +168,13 @@ def _unreadable(notes: Notes, name: str) -> list[str]:
     return [name] if any(one.code == "evidence-unreadable" for one in notes.findings) else []
 
 
-def _read_record(folder: EvidenceFile) -> tuple[Notes, bool]:
+def _read_record(
+    folder: EvidenceFile, beside: Sequence[pathlib.Path], *, is_told: bool
+) -> tuple[Notes, bool]:
     """Read a run record; say whether its figures may be used."""
     notes = Notes(folder.name)
     try:
-        record = run_records.read(folder.path, notes)
+        record = run_records.read(folder.path, notes, beside=beside, is_told=is_told)
     except EvidenceError as error:
         notes = Notes(folder.name)
         notes.finding("evidence-unreadable", "error", str(error), "the folder")

@@ -44,11 +44,12 @@ def _is_figure(totals: "RunTotals") -> bool:
 
 def note(totals: "RunTotals", notes: Notes) -> None:
     """Write the totals down."""
+    is_sure = totals.steps == totals.steps_at_most
     for name, value, unit in (
-        ("steps", totals.steps, None),
+        ("steps", totals.steps if is_sure else None, None),
         ("tokens", totals.tokens, None),
         ("samples", totals.samples, None),
-        ("lost_steps", totals.redone_steps, None),
+        ("lost_steps", totals.redone_steps if is_sure else None, None),
         ("recorded_model_flop", totals.model_flop if _is_figure(totals) else None, None),
         ("recorded_hardware_flop", totals.hardware_flop, None),
         ("evaluation_flop", totals.span_flop.get("evaluation"), None),
@@ -56,10 +57,10 @@ def note(totals: "RunTotals", notes: Notes) -> None:
         if value:
             notes.fact(name, value, _PLACE, unit=unit)
     for phase, flop in totals.phases.items():
-        if flop:
+        if flop and is_sure:
             notes.fact(f"recorded_{phase}_flop", flop, _PLACE, unit="FLOP")
     for dtype, flop in totals.by_dtype.items():
-        if flop:
+        if flop and is_sure:
             notes.fact(f"recorded_flop.{dtype}", flop, _PLACE, unit="FLOP")
     if not _is_figure(totals) and totals.model_bounds[0]:
         notes.fact("recorded_flop_at_least", totals.model_bounds[0], _PLACE)

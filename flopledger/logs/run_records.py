@@ -8,7 +8,7 @@ and how the command ended.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,32 +60,58 @@ def has_telemetry(folder: Path) -> bool:
     return any(folder.glob("telemetry/node=*/journal.jsonl"))
 
 
-def read(folder: Path, notes: Notes) -> RunRecord | None:
-    """Verify and read the record at ``folder``; ``None`` where it was altered or is empty."""
+def is_altered(folder: Path) -> bool:
+    """Say whether a record was changed after it was written, or cannot be read."""
+    from profilers.errors import ProfilersError
+    from profilers.record import verify
+    from profilers.step_ledger import read_steps
+
+    try:
+        if any(
+            "cut short" not in problem for one in read_steps(folder) for problem in one.problems
+        ):
+            return True
+        return has_telemetry(folder) and any(one.code in _ALTERED for one in verify(folder))
+    except (ProfilersError, OSError, ValueError, LookupError, TypeError):
+        return True
+
+
+def read(
+    folder: Path, notes: Notes, *, beside: Sequence[Path] = (), is_told: bool = False
+) -> RunRecord | None:
+    """Verify and read the record at ``folder``; ``None`` where it was altered or is empty.
+
+    Args:
+        folder: The record.
+        notes: What is found out.
+        beside: Records that hold other ranks of its job.
+        is_told: Its steps were added up with those of another record already.
+
+    """
     from profilers.errors import ProfilersError
 
     try:
-        totals = _totals(folder, notes)
+        totals = _totals(folder, notes, beside)
         if totals is _WORTHLESS:
             return None
-        record = _telemetry(folder, notes) if has_telemetry(folder) else None
+        record = _telemetry(folder, notes, totals) if has_telemetry(folder) else None
         # Steps stand by themselves where no device could be read, and not beside altered telemetry.
         if record is _WORTHLESS or (record is None and totals is None):
             return None
     except (ProfilersError, OSError, ValueError, LookupError, TypeError) as error:
         raise EvidenceError(f"{notes.file}: not a readable run record ({error})") from None
-    if totals is not None:
+    if totals is not None and not is_told:
         recorded_steps.note(totals, notes)
     return record or RunRecord(trace=None, scope="device", is_whole_run=True)
 
 
-def _totals(folder: Path, notes: Notes) -> "RunTotals | None":
+def _totals(folder: Path, notes: Notes, beside: Sequence[Path]) -> "RunTotals | None":
     """Add up the step ledgers; a broken chain among them makes the whole record worthless."""
     if not (folder / "steps").is_dir():
         return None
     from flopledger.recording.totals import read_totals
 
-    totals = read_totals(folder)
+    totals = read_totals(folder, *beside)
     altered = [one for one in totals.findings if one.code == "ledger-broken"] if totals else []
     for one in altered:
         notes.finding(
@@ -94,7 +120,7 @@ def _totals(folder: Path, notes: Notes) -> "RunTotals | None":
     return _WORTHLESS if altered else totals
 
 
-def _telemetry(folder: Path, notes: Notes) -> RunRecord | None:
+def _telemetry(folder: Path, notes: Notes, totals: "RunTotals | None") -> RunRecord | None:
     """Verify and read what the devices did."""
     from profilers.record import read_record, verify
 
@@ -118,7 +144,16 @@ def _telemetry(folder: Path, notes: Notes) -> RunRecord | None:
         )
         return None
     summary = _json(folder / "summary.json", notes)
-    used = frozenset(_attributed(summary, seen) if summary else seen)
+    used = _of_the_steps(_attributed(summary, seen) if summary else seen, summary, totals)
+    if not used:
+        notes.finding(
+            "energy-of-others",
+            "info",
+            "the recorded processes computed on the processor: the devices that were sampled beside "
+            "them did none of the run's work, and nothing of theirs was taken",
+            "telemetry",
+        )
+        return None
     record = RunRecord(
         trace=trace,
         scope=_scope(folder, notes),
@@ -187,6 +222,18 @@ def _attributed(summary: Mapping[str, Any], seen: "set[DeviceKey]") -> "set[Devi
         if isinstance(entry, dict)
     }
     return {key for key in seen if key.uuid in uuids} or seen
+
+
+def _of_the_steps(
+    used: "set[DeviceKey]", summary: Mapping[str, Any] | None, totals: "RunTotals | None"
+) -> "frozenset[DeviceKey]":
+    """Take of devices that nobody showed to be the run's those that its steps were done on."""
+    if totals is None or (summary or {}).get("attribution") not in (None, "none"):
+        return frozenset(used)
+    if totals.on_processor and all(device.type == "cpu" for device in totals.devices):
+        return frozenset()
+    named = {device.uuid for device in totals.devices if device.uuid is not None}
+    return frozenset(key for key in used if key.uuid in named) or frozenset(used)
 
 
 def _scope(folder: Path, notes: Notes) -> str:

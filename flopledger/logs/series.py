@@ -62,6 +62,7 @@ _OF_RECORDS = (
 
 def add_records(evidence: Evidence) -> Evidence:
     """Add up the steps of several run records: each is a part of the run's compute."""
+    evidence = _lower_bounds(evidence)
     mark = "/ledger.jsonl"
     replaced: list[Fact] = []
     added: list[Fact] = []
@@ -75,6 +76,27 @@ def add_records(evidence: Evidence) -> Evidence:
         replaced += facts
     kept = tuple(fact for fact in evidence.facts if fact not in replaced)
     return replace(evidence, facts=(*kept, *added)) if added else evidence
+
+
+def _lower_bounds(evidence: Evidence) -> Evidence:
+    """Where a record lacks a figure that others have, their sum is none of the run.
+
+    Of FLOP it is a lower bound still; half of the tokens are nothing that an audit can use.
+    """
+    mine = [fact for fact in evidence.facts if fact.locator.endswith("/ledger.jsonl")]
+    records = {fact.file for fact in mine}
+    having = {
+        name: {fact.file for fact in mine if fact.name == name}
+        for name in ("tokens", "samples", "steps", "recorded_model_flop", "recorded_hardware_flop")
+    }
+    lacking = {name for name, files in having.items() if files and files != records}
+    known = [
+        replace(fact, name="recorded_flop_at_least")
+        for fact in mine
+        if fact.name == "recorded_model_flop" and fact.name in lacking
+    ]
+    kept = [fact for fact in evidence.facts if not (fact in mine and fact.name in lacking)]
+    return replace(evidence, facts=(*kept, *known)) if lacking else evidence
 
 
 def _latest_checkpoint(evidence: Evidence) -> tuple[Evidence, list[Finding]]:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from math import ceil, floor
 from typing import TypeVar
 
 from flopledger.recording.attempts import (
@@ -17,11 +18,13 @@ from flopledger.recording.attempts import (
     superseded,
     trainings,
 )
+from flopledger.recording.between import between
+from flopledger.recording.continuing import ends
 from flopledger.recording.ranges import Ranges
 from flopledger.recording.remarks import remarks
 from flopledger.recording.totals import AttemptTotals, RankTotals, RunTotals
 from flopledger.recording.work import Sum
-from profilers.step_ledger import ProcessSteps, StepBlock, StepDevice
+from profilers.step_ledger import ProcessSteps, StepBlock, StepDevice, Unread
 
 _T = TypeVar("_T")
 
@@ -51,10 +54,22 @@ class Tally:
     samples_known: Ranges = field(default_factory=Ranges)
 
 
-def totals(processes: Iterable[ProcessSteps]) -> RunTotals:
-    """Add up the ledgers of one run."""
+def totals(processes: Iterable[ProcessSteps], unread: Sequence[Unread] = ()) -> RunTotals:
+    """Add up the ledgers of one run; ``unread`` are those of which nothing is known."""
     kept, twice = recorded_once(processes)
-    found = trainings(kept)
+    first, last, unsure = ends(trainings(kept))
+    if not unsure:
+        return _sum_up(first, kept, twice, unread)
+    early, late = (_sum_up(found, kept, twice, unread) for found in (first, last))
+    return between(early, late, unsure)
+
+
+def _sum_up(
+    found: list[Training],
+    kept: Sequence[ProcessSteps],
+    twice: Sequence[ProcessSteps],
+    unread: Sequence[Unread],
+) -> RunTotals:
     groups = [_tally(number, training) for number, training in enumerate(found)]
     tallies = [tally for group in groups for attempt in group for tally in attempt]
     counted, redone, spans = Sum(), Sum(), {}  # type: Sum, Sum, dict[str, Sum]
@@ -64,8 +79,10 @@ def totals(processes: Iterable[ProcessSteps]) -> RunTotals:
         for what, work in tally.spans.items():
             spans.setdefault(what, Sum()).update(work)
     steps = [_union(executed(t.process) for a in group for t in a) for group in groups]
-    given_up = any(note.code == "steps-lost" for process in kept for note in process.notes)
-    whole = not (given_up or any(missing_ranks(training) for training in found))
+    given_up = any(process.refused is not None for process in kept) or any(
+        note.code == "steps-lost" for process in kept for note in process.notes
+    )
+    whole = not (unread or given_up or any(missing_ranks(training) for training in found))
     stand = sum(ranges.size for ranges in steps)
     if not (whole and stand):  # no step is not a training of 0 FLOP
         counted.open_end()
@@ -83,6 +100,7 @@ def totals(processes: Iterable[ProcessSteps]) -> RunTotals:
     attempts = tuple(_attempt(tally) for group in groups for tally in group if tally)
     return RunTotals(
         steps=stand,
+        steps_at_most=stand,
         redone_steps=sum(attempt.redone_steps for attempt in attempts),
         tokens=_sum(tallies, "tokens", groups, steps) if stand else None,
         samples=_sum(tallies, "samples", groups, steps) if stand else None,
@@ -105,7 +123,12 @@ def totals(processes: Iterable[ProcessSteps]) -> RunTotals:
         windows=_windows(tallies),
         pause_seconds=sum(_pauses(training) for training in found),
         devices=_devices(tally.process for tally in tallies),
-        findings=remarks(found, tallies, attempts, twice, sum(lacking.values())),
+        on_processor=sum(
+            bool(tally.process.blocks)
+            and {device.type for device in tally.process.devices} == {"cpu"}
+            for tally in tallies
+        ),
+        findings=remarks(found, tallies, attempts, twice, unread, sum(lacking.values())),
     )
 
 
@@ -158,6 +181,16 @@ def _greatest(processes: Iterable[ProcessSteps]) -> Fraction:
         for _, calls in block.calls
     )
     return max(steps, default=Fraction(0))
+
+
+def _model_flop(process: ProcessSteps) -> Iterable[Fraction]:
+    """Yield what steps cost, of neighbours that are equal once; what is unknown is left out."""
+    for block in process.blocks:
+        for _, calls in block.calls:
+            yield sum(
+                (times * (process.costs[cost].model_flop or Fraction(0)) for cost, times in calls),
+                Fraction(0),
+            )
 
 
 def _placed(first: int, runs: Sequence[tuple[int, _T]]) -> Iterable[tuple[int, int, _T]]:
@@ -285,6 +318,7 @@ def _rank(tally: Tally) -> RankTotals:
     told = tally.step_us + tally.redone_us + between.total()
     # Spans of one process may overlap, and a ledger may say anything: never below nothing.
     rest = max(0, (last - start) // 1000 - told)
+    each = list(_model_flop(process))
     own = min(rest, _own_us(process))
     return RankTotals(
         rank=process.rank,
@@ -300,6 +334,8 @@ def _rank(tally: Tally) -> RankTotals:
         redone_steps=tally.redone_steps,
         counted=tally.counted.work(),
         redone=tally.redone.work(),
+        dearest_step=ceil(max(each, default=Fraction(0))),
+        cheapest_step=floor(min(each, default=Fraction(0))),
         spans={what: work.work() for what, work in tally.spans.items()},
         step_seconds=tally.step_us / 1e6,
         redone_seconds=tally.redone_us / 1e6,

@@ -10,10 +10,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from flopledger.recording.ranges import Ranges
-from profilers.step_ledger import ProcessSteps
+from profilers.step_ledger import ProcessSteps, StepLoaded
 
 LATE_NS = 60_000_000_000
 """A rank of one launch may begin this long after the others' last step."""
+SAME_NS = 100_000_000
+SKEW_NS = 5_000_000_000
+"""Two processes may seem to overlap by so much on one host, and on two, whose clocks differ."""
 ORDERLY = ("finished", "exit")
 """Reasons of a seal after which nobody will do the same steps again."""
 
@@ -45,6 +48,14 @@ class Attempt:
     def resumed_after(self) -> int:
         """The step after which it goes on, as its processes say; 0 where none does."""
         return max(map(goes_on_after, self.processes.values()), default=0)
+
+    @property
+    def loaded(self) -> list[StepLoaded]:
+        """States with which it goes on, where nothing says after which step."""
+        processes = self.processes.values()
+        if any(one.source != "removed" for p in processes for one in p.resumes):
+            return []
+        return list(dict.fromkeys(state for p in processes for state in p.loaded))
 
     @property
     def models(self) -> set[str]:
@@ -105,8 +116,12 @@ def recorded_once(
 
 
 def _overlap(one: ProcessSteps, other: ProcessSteps) -> bool:
-    start, end = max(one.wall_ns, other.wall_ns), min(last_activity(one), last_activity(other))
-    return start < end
+    return _overlap_ns(one, other) > 0
+
+
+def _overlap_ns(one: ProcessSteps, other: ProcessSteps) -> int:
+    """Return for how long both were there; less than 0 is the time between them."""
+    return min(last_activity(one), last_activity(other)) - max(one.wall_ns, other.wall_ns)
 
 
 def trainings(processes: Iterable[ProcessSteps]) -> list[Training]:
@@ -148,9 +163,21 @@ def _continues(attempt: Attempt, earlier: Sequence[Attempt]) -> bool:
     last = earlier[-1]
     known: set[str] = set().union(*(one.models for one in earlier))
     alike = not attempt.models or not known or bool(attempt.models & known)
-    if attempt.resumed:
+    if any(_side_by_side(attempt, one) for one in earlier):
+        return False
+    if attempt.resumed or any(state.source == "seen" for state in attempt.loaded):
         return alike
     return alike and not last.ended_in_order and attempt.start_ns >= last.last_ns
+
+
+def _side_by_side(one: Attempt, other: Attempt) -> bool:
+    """Whether both have a process of one rank at the same time: none of them goes on with the other."""
+    return any(
+        _overlap_ns(process, other.processes[rank])
+        > (SAME_NS if process.boot_id == other.processes[rank].boot_id else SKEW_NS)
+        for rank, process in one.processes.items()
+        if rank in other.processes
+    )
 
 
 def superseded(training: Training) -> dict[int, Ranges]:

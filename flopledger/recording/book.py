@@ -88,13 +88,16 @@ class Book:
         """Steps so far."""
         self.lost = 0
         """Steps that were given up, and are not yet said to be."""
+        self.lost_lines = 0
+        """Spans, notes and losses likewise."""
         self.refusal: str | None = None
         """Why nothing can be written; None while the disk takes it."""
         self._kept = 0
         """Steps in the ledger."""
         self._following = 1
         """The number after the last of them."""
-        self._devices: list[Entry] = []
+        self._standing: list[Entry] = []
+        """Heads that a further ledger of this process needs, too."""
         self._heads: list[Entry] = []
         self._unpriced: list[Calls] = []
         """Calls that were taken since costs were looked for."""
@@ -134,9 +137,11 @@ class Book:
             for row in self._rows:
                 row.number += by
 
-    def head(self, entry: Entry) -> None:
-        """Take a line that a reader needs before the steps that wait."""
+    def head(self, entry: Entry, *, stands: bool = False) -> None:
+        """Take a line that a reader needs before the steps that wait, of each ledger if it ``stands``."""
         self._heads.append(entry)
+        if stands:
+            self._standing.append(entry)
 
     def line(self, entry: Entry, calls: Calls = ()) -> None:
         """Take a line that is no step, and the calls in it."""
@@ -179,17 +184,24 @@ class Book:
             while self._waiting > MOST_WAITING:
                 self.lost += self._rows[0].steps
                 self._waiting -= self._rows.pop(0).steps
-            del self._lines[:-MOST_WAITING]
-            del self._losses[:-MOST_WAITING]
+            for waiting in (self._heads, self._lines, self._losses):
+                self.lost_lines += max(0, len(waiting) - MOST_WAITING)
+                del waiting[:-MOST_WAITING]
 
     def _written(self, settle: Settle | None, keep: int) -> bool:
         try:
             self._write_all(self._open(), settle, keep)
         except (OSError, LedgerError) as error:
+            first = self.refusal is None
             self.refusal = getattr(error, "strerror", None) or str(error)
             if getattr(error, "errno", None) in GONE:
                 self._begin_anew()
+            elif first and self.ledger is not None:
+                with suppress(OSError):
+                    self.ledger.refused(self.refusal)
             return False
+        if self.refusal is not None and self.ledger is not None:
+            self.ledger.reserve()
         self.refusal = None
         return True
 
@@ -198,6 +210,13 @@ class Book:
             text = f"{self.lost} steps are lost ({self.refusal}): no figure holds them"
             ledger.note("steps-lost", "error", text)
             self.lost = 0
+        if self.lost_lines:
+            text = (
+                f"{self.lost_lines} spans, notes and losses are lost ({self.refusal}): work in spans is "
+                "a lower bound"
+            )
+            ledger.note("lines-lost", "warning", text)
+            self.lost_lines = 0
         while self._heads:
             self._heads[0](ledger)
             del self._heads[0]
@@ -230,7 +249,7 @@ class Book:
         self._kept = 0
         following = self._rows[0].number if self._rows else self._following
         goes_on: Entry = lambda ledger: ledger.resume(following - 1, "removed")  # noqa: E731
-        self._heads[:0] = [goes_on, *self._devices]
+        self._heads[:0] = [goes_on, *self._standing]
 
     @property
     def withheld(self) -> int:
@@ -317,8 +336,7 @@ class Book:
                 facts.type, name=facts.name, uuid=facts.uuid, memory_bytes=facts.memory_bytes
             )
 
-        self._devices.append(write)
-        self.head(write)
+        self.head(write, stands=True)
 
     def seal(self, reason: str, settle: Settle) -> None:
         """Write everything and close the ledger."""

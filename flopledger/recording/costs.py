@@ -5,82 +5,36 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field, replace
-from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from flopcount.dtypes import dtype_name
 from flopcount.errors import FlopcountError
-from flopcount.live_fit import Fit, Sizes
-from flopcount.live_passes import DOUBLED, Pass, Wanted
+from flopcount.live_fit import Fit
+from flopcount.live_passes import DOUBLED, Wanted
 from flopledger.recording.cost import Cost, abstracted, figures_of, unknown
-from flopledger.recording.probing import judge
+from flopledger.recording.deciding import read_or_not, try_attributes
+from flopledger.recording.families import MOST_SIZES, Data, Family
 from flopledger.recording.spending import Spending
-from profilers.step_functions import may_compute, may_replace
+from flopledger.recording.tracing import Tracing
 from profilers.step_identity import DeviceFacts, device_facts
 from profilers.step_passes import FULL, asked_for
-from profilers.step_signature import READ_ONCE, Numbers
-from profilers.steps import MOST_OUTPUTS, Kind, Variant, output_tensors
+from profilers.step_signature import READ_ONCE
+from profilers.steps import MOST_OUTPUTS, Kind, Variant
 
 if TYPE_CHECKING:
-    from flopcount.live import LiveCount
-    from flopcount.live_capture import LiveCall
     from profilers.step_outside import Product
-    from profilers.step_signature import Values
 
 Note = Callable[[str, str, str], None]
 """Code, severity, message."""
 
-SECONDS = 60.0
-"""A single count may take so long."""
-TRIAL_SECONDS = 5.0
-"""The same, where another value of an attribute is tried."""
 MOST_CALLS_KEPT = 256
 """Captured calls that are kept for a variant that may still come."""
-
-MOST_ALIKE = 8
-"""So many counts agree before the values of whole numbers are believed to decide nothing."""
-FAR_NUMBERS = (0.0, 0.5, 1.0, 1e6)
-"""Then these are tried in place of numbers that stand by themselves."""
-MOST_SIZES = 64
 MOST_FAMILIES = 1024
 """Of one module: more are attributes that change always, and the oldest are forgotten."""
-FOREVER = 1 << 40
-NOTHING: Mapping[Any, Any] = {}
 
 RAISED = "the call raised; how much of its forward was executed is not known"
 PARTIAL = "a selective checkpoint kept some of what would have been computed again"
 TRANSFORMED = "called under a function transform, where gradients do not show"
-
-
-@dataclass(kw_only=True, slots=True)
-class _Family:
-    """Kinds of calls that differ in sizes only."""
-
-    fits: dict[Hashable, Fit] = field(default_factory=dict)
-    reads: bool | None = None
-    """Whether values of whole numbers decide what a call costs; None before anything was counted."""
-    costs: dict[Hashable, Cost] = field(default_factory=dict)
-    """Exact ones, so that calls that are alike share a line of the ledger."""
-    known: dict[Hashable, dict[Any, int]] = field(default_factory=dict)
-    """What sizes cost when they were counted first."""
-    alike: int = 0
-    """So often other values of the same sizes cost the same."""
-    share: tuple[int, int] = (1, 1)
-
-
-@dataclass(kw_only=True, slots=True)
-class _Data:
-    """What is kept of a kind."""
-
-    family: _Family
-    sizes: Sizes
-    values: Values
-    """Of whole numbers among the inputs."""
-    call: LiveCall | None
-    model: Any
-    """Weak reference to the module."""
 
 
 class Costs:
@@ -89,27 +43,26 @@ class Costs:
     def __init__(self, note: Note) -> None:
         """Take who is told what a reader of the record must know."""
         self._note = note
-        self._families: weakref.WeakKeyDictionary[Any, dict[Hashable, _Family]] = (
+        self._families: weakref.WeakKeyDictionary[Any, dict[Hashable, Family]] = (
             weakref.WeakKeyDictionary()
         )
-        self._kept: dict[int, _Data] = {}
+        self._kept: dict[int, Data] = {}
         self._devices: dict[str, DeviceFacts] = {}
         self.spending = Spending()
         self.last = False
         """The recording ends: what cannot be counted now never will be."""
         self._told: set[str] = set()
+        self._tracing = Tracing(self.spending, self.tell)
 
     def see(self, kind: Kind, module: Any, args: Any, kwargs: Any) -> None:
         """A call of a new kind is about to run: note what a count will need."""
         began = time.monotonic()
         abstract, sizes, values = abstracted(kind.key)
         families = self._families.setdefault(module, {})
-        family = families.setdefault(abstract, _Family())
+        family = families.setdefault(abstract, Family())
         while len(families) > MOST_FAMILIES:
             del families[next(iter(families))]
-        data = _Data(
-            family=family, sizes=sizes, values=values, call=None, model=weakref.ref(module)
-        )
+        data = Data(family=family, sizes=sizes, values=values, call=None, model=weakref.ref(module))
         kind.data = data
         self._look_closer(kind)
         if not kind.transformed:
@@ -123,7 +76,7 @@ class Costs:
 
     def _look_closer(self, kind: Kind) -> None:
         """Have values looked at as long as those of some family of calls may matter."""
-        data: _Data = kind.data
+        data: Data = kind.data
         seam, module = kind.seam(), data.model()
         if seam is not None and module is not None:
             families = self._families.get(module, {}).values()
@@ -155,7 +108,7 @@ class Costs:
             text = f"{cost.model} was not counted: {cost.reason}"
             self.tell("recorder-trouble", "error", text[:1000])
         variant.data = cost
-        data: _Data = variant.kind.data
+        data: Data = variant.kind.data
         if data.call is not None:
             data.call.model = None  # a model lives as long as its owner wants, not as we do
         self.spending.spend(began)
@@ -186,7 +139,7 @@ class Costs:
 
     def _find(self, variant: Variant) -> Cost:
         kind = variant.kind
-        data: _Data = kind.data
+        data: Data = kind.data
         cost = Cost(model=kind.model, mode=variant.mode, inputs=kind.inputs, flop=None)
         if kind.transformed:
             cost.bounds, cost.reason = (0, None), TRANSFORMED
@@ -247,7 +200,7 @@ class Costs:
         if number == FULL:
             return None
         asked = asked_for(number)
-        data: _Data = kind.data
+        data: Data = kind.data
         module = data.model()
         if asked is None or module is None:
             return Wanted(known=False)
@@ -263,9 +216,9 @@ class Costs:
     def _count(
         self, cost: Cost, variant: Variant, fit: Fit, wanted: Sequence[Wanted | None]
     ) -> None:
-        data: _Data = variant.kind.data
+        data: Data = variant.kind.data
         try:
-            found = self._trace(variant, wanted)
+            found = self._tracing.trace(variant, wanted)
         except FlopcountError as error:
             data.family.reads = data.family.reads or False
             self._look_closer(variant.kind)
@@ -275,8 +228,9 @@ class Costs:
             return
         data.family.share = cost.share = (1, found.world_size)
         figures = figures_of(found, variant.mode)
-        self._read_or_not(variant, found, figures, wanted)
-        self._try_attributes(variant, found, wanted)
+        read_or_not(self._tracing, variant, found, figures, wanted)
+        self._look_closer(variant.kind)
+        try_attributes(self._tracing, variant, found, wanted)
         self._fill(cost, figures, found.method)
         cost.uncounted, cost.bounds, cost.reason = found.uncounted, found.bounds, found.reason
         if found.reason == DOUBLED:
@@ -286,147 +240,6 @@ class Costs:
         elif not fit.add(data.sizes, figures):
             text = f"{cost.model}: a size that was predicted from others costs something else"
             self.tell("polynomial-refuted", "warning", text)
-
-    def _with_hooks(self, variant: Variant, found: LiveCount) -> LiveCount:
-        """With open ends where hooks of the program, which are left out, may compute products.
-
-        Where one may hand on something else than it was given, nothing is known.
-        """
-        from flopcount.live_model import HOOKS, foreign_hooks
-
-        module = variant.kind.data.model()
-        others = {name for name, hook in foreign_hooks(module) if may_replace(hook)}
-        hooks = foreign_hooks(module, HOOKS)
-        names = [name for name, hook in hooks if name in others or may_compute(hook)]
-        if not names:
-            return found
-        low = found.bounds[0] if found.bounds else found.forward + found.backward + found.recompute
-        if others:
-            low = 0
-        reasons = [*([found.reason] if found.reason else ()), f"hooks: {', '.join(names)}"]
-        return replace(found, bounds=(low, None), reason="; ".join(reasons)[:1000])
-
-    def _try_attributes(
-        self, variant: Variant, found: LiveCount, wanted: Sequence[Wanted | None]
-    ) -> None:
-        """Attributes that had many values: does a call cost something else with others?"""
-        seam = variant.kind.seam()
-        if seam is None or found.bounds is not None:
-            return
-
-        def trial(changed: Mapping[tuple[int, Any], Any]) -> bool | None:
-            try:
-                other = self._trace(variant, wanted, changed)
-            except FlopcountError:
-                return None
-            return other.by_dtype != found.by_dtype or other.bounds is not None
-
-        judge(seam.attributes, trial)
-
-    def _read_or_not(
-        self,
-        variant: Variant,
-        found: LiveCount,
-        figures: Mapping[Any, int],
-        wanted: Sequence[Wanted | None],
-    ) -> None:
-        """Whether other whole numbers of the same shapes might cost something else."""
-        data: _Data = variant.kind.data
-        family = data.family
-        if not (found.reads or isinstance(data.values, Numbers)):
-            family.reads = family.reads or False
-        elif family.reads is None:
-            family.reads = True
-        if family.reads:
-            what = (variant.mode, variant.passes, data.sizes)
-            known = family.known.setdefault(what, dict(figures))
-            family.alike = family.alike + 1 if known == figures else -FOREVER
-            if family.alike > MOST_ALIKE:
-                family.reads = self._decides_far_away(variant, found, wanted)
-                family.alike = -FOREVER
-            while len(family.known) > MOST_SIZES:
-                del family.known[next(iter(family.known))]
-        self._look_closer(variant.kind)
-
-    def _decides_far_away(
-        self, variant: Variant, found: LiveCount, wanted: Sequence[Wanted | None]
-    ) -> bool:
-        """Whether a call costs something else with numbers far from those that came so far."""
-        from flopcount.live_capture import with_number
-
-        data: _Data = variant.kind.data
-        call = data.call
-        if call is None:
-            return False
-        try:
-            for number in FAR_NUMBERS:
-                data.call = with_number(call, number)
-                if data.call is None:
-                    return False
-                with suppress(FlopcountError):  # one that is refused says nothing
-                    if self._trace(variant, wanted).by_dtype != found.by_dtype:
-                        return True
-        finally:
-            data.call = call
-        return False
-
-    def _trace(
-        self,
-        variant: Variant,
-        wanted: Sequence[Wanted | None],
-        changed: Mapping[tuple[int, Any], Any] = NOTHING,
-    ) -> LiveCount:
-        """Count a call as it was made, but for attributes that are changed on purpose."""
-        held = variant.kind.state
-        state = held() if held is not None else None
-        if state is None and held is not None:
-            raise FlopcountError("what the model's attributes were is forgotten")
-        kind = variant.kind
-        wanted_values = {**kind.switches, **changed}
-        with nullcontext() if state is None else state.restored(wanted_values):
-            found = self._counted(variant, wanted, TRIAL_SECONDS if changed else SECONDS)
-            seam = kind.seam()
-            if seam is not None:
-                seam.attributes.told(found.asked)
-                kind.switches = seam.attributes.switches.asked(kind.switches)
-            return self._with_hooks(variant, found)
-
-    def _counted(
-        self, variant: Variant, wanted: Sequence[Wanted | None], seconds: float
-    ) -> LiveCount:
-        from flopcount.live import count_call, count_chain
-        from flopcount.live_model import foreign_hooks
-
-        data: _Data = variant.kind.data
-        module = data.model()
-        if data.call is None or module is None:
-            raise FlopcountError("the call was forgotten before it was known what became of it")
-        if self.spending.too_much:
-            raise FlopcountError("too many kinds of calls: counting them would slow the run")
-        hooks = [name for name, _ in foreign_hooks(module)]
-        if hooks:
-            text = f"forward hooks of the program are not part of the count: {', '.join(hooks)}"
-            self.tell("hooks-not-counted", "info", text[:1000])
-        data.call.model = module
-        if variant.stopped:
-            from flopcount.live_checkpoint import count_stopped
-
-            return count_stopped(data.call, seconds=seconds)
-        if variant.doubled:
-            each = zip(variant.passes, wanted or repeat(None), variant.doubled, strict=False)
-            chain = [
-                Pass(
-                    outputs=_outputs_at(places),
-                    gradients=sum(place >= MOST_OUTPUTS for place in places),
-                    linear=not any(place >= 2 * MOST_OUTPUTS for place in places),
-                    wanted=asked,
-                    differentiable=doubled,
-                )
-                for places, asked, doubled in each
-            ]
-            return count_chain(data.call, chain, seconds=seconds)
-        passes = [_outputs_at(places) for places in variant.passes]
-        return count_call(data.call, passes, wanted, seconds=seconds)
 
     def _fill(self, cost: Cost, figures: Mapping[Any, int], how: str) -> None:
         cost.how = how
@@ -452,11 +265,3 @@ class Costs:
         if message not in self._told and len(self._told) < 200:
             self._told.add(message)
             self._note(code, severity, message)
-
-
-def _outputs_at(places: tuple[int, ...]) -> Callable[[Any], list[Any]]:
-    def chosen(out: Any) -> list[Any]:
-        found = output_tensors(out)
-        return [found[place] for place in places if place < len(found)]
-
-    return chosen

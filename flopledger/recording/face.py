@@ -188,7 +188,7 @@ class Recording:
         cannot be traced leaves a note and an open bound.
         """
         if self.active and self._recorder is not None:
-            self._recorder.count(function, args, kwargs, backward=backward)
+            self._recorder.stated.count(function, args, kwargs, backward=backward)
 
     def state(
         self,
@@ -211,7 +211,7 @@ class Recording:
         """
         if self.active and self._recorder is not None:
             flop = {"forward": forward, "backward": backward, "recompute": recompute}
-            self._recorder.state(flop, dtype, name)
+            self._recorder.stated.state(flop, dtype, name)
 
     def note(self, code: str, message: str, severity: str = "info") -> None:
         """Write something into the record that its reader must know."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from operator import sub
 from pathlib import Path
@@ -15,17 +15,20 @@ from typing import TYPE_CHECKING, Any
 
 from flopcount.live_signals import MARK
 from flopledger.recording.book import Book, Row
-from flopledger.recording.cost import Cost
 from flopledger.recording.costs import Costs
 from flopledger.recording.heartbeat import Heartbeat
+from flopledger.recording.stated import Stated
+from flopledger.recording.states import States
 from profilers.sampler import Sampler, SamplerSettings
 from profilers.step_identity import mesh_of
 from profilers.step_losses import UnreadableError, read_loss
 from profilers.steps import AlikeSeen, AsideSeen, Kind, Observer, StepSeen, Variant, now_us
 
 if TYPE_CHECKING:
+    from flopledger.recording.cost import Cost
     from profilers.step_ledger import StepLedger
     from profilers.step_outside import Product
+    from profilers.step_states import StateMark
 
 DRIVERS = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"))
 SAMPLER_STOP_SECONDS = 20.0
@@ -49,9 +52,8 @@ class Recorder:
         self._loaded = 0
         """After which step it goes on, by what its optimizers say."""
         self._loaded_at = 0
-        self._stated: dict[Any, Cost] = {}
-        self._extra: list[tuple[Cost, int]] = []
-        """Calls of this step that the program told us of."""
+        self.stated = Stated(self.costs, self.observer)
+        self.states = States(self)
         self._heartbeat = Heartbeat(self._beat)
 
     # ------------------------------------------------------------ beginning and end
@@ -60,6 +62,7 @@ class Recorder:
         """Begin to watch."""
         self.observer.start(tuple(models))
         self.active = True
+        self.states.start()
         self._heartbeat.start()
         self.costs.spending.spend(self._began)
 
@@ -105,6 +108,7 @@ class Recorder:
             self.observer.stop()
         except Exception as error:  # noqa: BLE001 - never into the program
             self.trouble("the end", error)
+        self.states.stop()
         self.active = False
         try:
             self.book.seal(reason, self.costs.settle)
@@ -131,6 +135,7 @@ class Recorder:
         mesh = mesh_of(module.parameters())
         if mesh is not None and len(mesh) > len(self.book.mesh or ()):
             self.book.mesh = mesh
+        self.states.look()
         self.costs.see(kind, module, args, kwargs)
 
     def outside(
@@ -155,13 +160,13 @@ class Recorder:
         row.optimizer = seen.optimizer
         row.tokens, row.tokens_from = seen.tokens, seen.tokens_from
         row.samples = seen.samples
-        row.calls = (*seen.calls.items(), *self._told_of()) or self._unseen()
+        row.calls = (*seen.calls.items(), *self.stated.take()) or self.stated.unseen()
         row.said = seen.tokens_from == "explicit" or seen.number is not None
         self.book.add(row)
 
     def alike(self, seen: AlikeSeen) -> None:
         """Several equal steps are over."""
-        if self._extra or self.costs.spending.remembered:
+        if self.stated.waiting or self.costs.spending.remembered:
             for one in seen.each():
                 self.step(one)
             return
@@ -181,24 +186,10 @@ class Recorder:
         """The program's waiting before a step; what counting took is none of it."""
         return max(0, start_us - before_us - self.costs.spending.between(before_us, start_us))
 
-    def _told_of(self) -> list[tuple[Cost, int]]:
-        """Take the calls that the program told us of."""
-        extra, self._extra = self._extra, []
-        return extra
-
-    def _unseen(self) -> tuple[tuple[Cost, int], ...]:
-        """A step in which no module was called: its cost is unknown, and not nothing."""
-        text = "no call of a module was seen in this step"
-        self.costs.tell("calls-unseen", "warning", f"{text}: what it cost is not known")
-        cost = Cost(
-            model="unseen", mode="train", inputs=(), flop=None, bounds=(0, None), reason=text
-        )
-        return ((self._stated.setdefault("unseen", cost), 1),)
-
     def said(self, tokens: int | None, samples: int | None, number: int | None) -> None:
         """The program said something while no step is open: of the last one, or a step of its own."""
         last = self.book.last
-        if last is not None and not last.said and not self._extra:
+        if last is not None and not last.said and not self.stated.waiting:
             if tokens is not None:
                 last.tokens, last.tokens_from = tokens, "explicit"
             if samples is not None:
@@ -217,7 +208,7 @@ class Recorder:
 
     def aside(self, seen: AsideSeen) -> None:
         """Calls that belong to no step are over."""
-        calls = [*seen.calls.items(), *(self._told_of() if seen.source == "explicit" else ())]
+        calls = [*seen.calls.items(), *(self.stated.take() if seen.source == "explicit" else ())]
         book = self.book
 
         def write(ledger: StepLedger) -> None:
@@ -285,6 +276,32 @@ class Recorder:
         loaded = self._loaded
         self.book.head(lambda ledger: ledger.resume(loaded, "optimizer-state"))
 
+    def goes_on(self, optimizer: str, mark: StateMark, source: str) -> None:
+        """An optimizer steps for the first time with a state that says not after which step."""
+        if self._resumed:
+            return
+        self.observer.fold()
+        if not self.book.steps:
+            self.book.head(
+                lambda ledger: ledger.loaded(optimizer, mark.layout, mark.values, source)
+            )
+
+    @property
+    def reached(self) -> int:
+        """Number of the last step whose optimizer has stepped; 0 before the first of this process.
+
+        It may be open still: whether another optimizer steps in it, or the program says something
+        of it, only the next call shows.
+        """
+        open_ = bool(self.observer._folding.stepped_at)
+        return self._next - 1 + open_ if self.book.steps or open_ else 0
+
+    @property
+    def open_to_words(self) -> int:
+        """How many of the last steps stay unwritten, since the program may say more about them."""
+        last = self.book.last
+        return int(last is not None and not last.said)
+
     def trouble(self, where: str, error: BaseException) -> None:
         """Something of ours failed; the program did not notice."""
         text = f"{where} was not recorded: {type(error).__name__}: {error}"
@@ -333,75 +350,6 @@ class Recorder:
         self._resumed = True
         self._next = step + 1
         self.book.head(lambda ledger: ledger.resume(step, "explicit"))
-
-    def count(
-        self, function: Callable[..., Any], args: Any, kwargs: Any, *, backward: bool
-    ) -> None:
-        """A computation that no module's call shows."""
-        from flopcount.live_signals import held_back
-
-        with held_back():  # a Ctrl-C arrives when everything is put back
-            cost = self._counted(function, args, kwargs, backward=backward)
-        self._add(cost)
-
-    def _counted(
-        self, function: Callable[..., Any], args: Any, kwargs: Any, *, backward: bool
-    ) -> Cost:
-        from flopcount import count as counted
-        from flopcount.live_signals import arrived, let_through
-
-        name = getattr(function, "__qualname__", type(function).__name__)
-        try:
-            began = time.monotonic()
-            depth, self.observer.here.depth = self.observer.here.depth, 1
-            try:
-                with let_through():
-                    found = counted(function, *args, backward=backward, **kwargs)
-            finally:
-                self.observer.here.depth = depth
-                self.costs.spending.spend(began)
-            flop = dict(found.by_phase)
-            return Cost(
-                model=name, mode="train" if backward else "forward", inputs=(), flop=flop,
-                by_dtype=dict(found.by_dtype), how=found.method,
-                uncounted=tuple(item.op for item in found.uncounted), bounds=found.flop_bounds,
-            )  # fmt: skip
-        except BaseException as error:
-            if arrived():
-                raise
-            # Never into the program, whatever the function raised.
-            text = f"{name}: {type(error).__name__}: {error}"[:1000]
-            self.costs.tell("cost-unknown", "warning", text)
-            return Cost(
-                model=name, mode="train", inputs=(), flop=None, bounds=(0, None), reason=text
-            )
-
-    def state(self, flop: dict[str, int], dtype: str | None, name: str) -> None:
-        """FLOP that only the program knows."""
-        if any(type(value) is not int or value < 0 for value in flop.values()):
-            text = f"{name}: stated FLOP are whole numbers of at least 0; found {flop}"
-            self.costs.tell("stated-wrongly", "warning", text)
-            return
-        known = dtype or "unknown"
-        self._add(
-            Cost(
-                model=name,
-                mode="train" if flop["backward"] else "forward",
-                inputs=(),
-                flop=flop,
-                by_dtype={known: flop["forward"] + flop["backward"]},
-                recompute_by_dtype={known: flop["recompute"]} if flop["recompute"] else {},
-                how="stated",
-            )
-        )
-
-    def _add(self, cost: Cost) -> None:
-        """One call more in this step; equal costs are written once."""
-        self.observer.fold()  # what is over is told without it
-        key = (cost.model, cost.mode, str(cost.flop), str(cost.by_dtype), cost.how, cost.reason)
-        self._extra.append((self._stated.setdefault(key, cost), 1))
-        if len(self._stated) > 4096:
-            del self._stated[next(iter(self._stated))]
 
     def note(self, code: str, severity: str, message: str) -> None:
         """Something that a reader must know."""

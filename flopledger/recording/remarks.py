@@ -6,11 +6,19 @@ from typing import TYPE_CHECKING
 
 from flopledger.recording.attempts import Training, missing_ranks
 from flopledger.recording.totals import AttemptTotals, RunFinding
-from profilers.step_ledger import ProcessSteps
+from profilers.step_ledger import ProcessSteps, Unread
 
 if TYPE_CHECKING:
     from flopledger.recording.adding import Tally
 
+CODES = frozenset(
+    {
+        "cost-unknown", "ledger-broken", "ledger-unread", "ranks-missing", "recorded-twice",
+        "recording-interrupted", "resume-step-unknown", "several-trainings", "steps-redone",
+        "tokens-missing", "uncounted-operations",
+    }
+)  # fmt: skip
+"""What is said here of the ledgers as they are; whoever reads them anew need not repeat older words."""
 MOST = 100
 """Findings of one kind; a run of ten thousand ranks would repeat itself."""
 
@@ -20,10 +28,12 @@ def remarks(
     tallies: Sequence["Tally"],
     attempts: Sequence[AttemptTotals],
     twice: Sequence[ProcessSteps],
+    unread: Sequence[Unread],
     lost: int,
 ) -> tuple[RunFinding, ...]:
     """Return the findings of a run, worst first."""
     every = [
+        *_unread(unread),
         *_damage(tallies, lost),
         *_missing_ranks(found),
         *_unknown(tallies),
@@ -35,6 +45,17 @@ def remarks(
     return tuple(sorted(every, key=lambda finding: order.get(finding.severity, 3)))
 
 
+def _unread(ledgers: Sequence[Unread]) -> Iterator[RunFinding]:
+    if ledgers:
+        yield RunFinding(
+            code="ledger-unread",
+            severity="error",
+            message=f"{_many(len(ledgers), 'step ledger')} cannot be read at all (the first: "
+            f"{ledgers[0].reason}): the totals are lower bounds",
+            evidence=tuple(f"{one.folder}: {one.reason}" for one in ledgers[:MOST]),
+        )
+
+
 def _damage(tallies: Sequence["Tally"], lost: int) -> Iterator[RunFinding]:
     broken, open_ = [], []
     for tally in tallies:
@@ -43,7 +64,7 @@ def _damage(tallies: Sequence["Tally"], lost: int) -> Iterator[RunFinding]:
         wrong = [p for p in process.problems if "cut short" not in p]
         if wrong:
             broken.append(f"{process.folder.name}: {wrong[0]}")
-        elif process.sealed is None or torn:
+        elif process.refused is None and (process.sealed is None or torn):
             open_.append(process.folder.name)
     if broken:
         yield RunFinding(
@@ -52,6 +73,16 @@ def _damage(tallies: Sequence["Tally"], lost: int) -> Iterator[RunFinding]:
             message=f"{_many(len(broken), 'step ledger')} cannot be read to the end: changed, "
             "damaged, or written by another version; what comes before the damage is counted",
             evidence=tuple(broken[:MOST]),
+        )
+    refused = [tally.process for tally in tallies if tally.process.refused is not None]
+    if refused:
+        yield RunFinding(
+            code="steps-lost",
+            severity="error",
+            message=f"the disk took nothing more from {_many(len(refused), 'process', 'processes')} "
+            f"({refused[0].refused}): what they did after their last line is in no figure, and the "
+            "totals are lower bounds",
+            evidence=tuple(process.folder.name for process in refused[:MOST]),
         )
     if open_:
         told = (
@@ -66,7 +97,7 @@ def _damage(tallies: Sequence["Tally"], lost: int) -> Iterator[RunFinding]:
             severity="warning",
             message=f"{_many(len(open_), 'process', 'processes')} left the ledger open "
             "(killed, still running, or a full disk): what came after the last line is missing, about "
-            f"a second of steps after a kill{told}",
+            f"a second of steps after a kill, and the figures are of what was written{told}",
             evidence=tuple(open_[:MOST]),
         )
 
@@ -80,7 +111,7 @@ def _missing_ranks(found: Sequence[Training]) -> Iterator[RunFinding]:
                 severity="warning",
                 message=f"{len(gone)} of {training.attempts[place].world_size} ranks left no "
                 f"ledger here ({told}): the totals are lower bounds; copy the other nodes' steps/ into "
-                "this folder's",
+                "this folder's, or name their folders beside this one as evidence",
             )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from flopledger.recording.energy import energy_of_the_work
 from flopledger.recording.totals import (
     AttemptTotals,
     RankTotals,
@@ -22,19 +23,23 @@ def steps_section(
     *,
     telemetry: Sequence[Mapping[str, Any]] = (),
     energy_joules: float | None = None,
+    attributed: bool = False,
 ) -> tuple[dict[str, Any], list[RunFinding]]:
     """Return the section and the findings that belong beside it.
 
     Args:
         totals: The run's totals.
         telemetry: The devices of ``summary.json``.
-        energy_joules: The run's measured energy, for FLOP per joule.
+        energy_joules: Their measured energy, for FLOP per joule.
+        attributed: Whether something shows that these devices are the run's, and no others.
 
     """
+    energy = energy_of_the_work(totals, telemetry, energy_joules, attributed=attributed)
     used = utilisation(totals, telemetry)
     duration = totals.duration_seconds
     section = {
         "count": totals.steps,
+        "count_bounds": [totals.steps, totals.steps_at_most],
         "redone": totals.redone_steps,
         "tokens": totals.tokens,
         "samples": totals.samples,
@@ -55,15 +60,17 @@ def steps_section(
         "model_flop_per_day": pace(totals),
         "goodput": goodput(totals),
         "time_shares": time_shares(totals),
-        "model_flop_per_joule": _over(totals.model_flop, energy_joules),
-        "joules_per_model_flop": _over(energy_joules, totals.model_flop),
+        "energy_joules": energy.joules,
+        "energy_devices": list(energy.devices),
+        "model_flop_per_joule": _over(totals.model_flop, energy.joules),
+        "joules_per_model_flop": _over(energy.joules, totals.model_flop),
         **_used(used),
         "trainings": totals.trainings,
         "processes": len(totals.ranks),
         "attempts": [_attempt(attempt) for attempt in totals.attempts],
         "ranks": [_rank(rank) for rank in totals.ranks[:MOST_RANKS]],
     }
-    return section, [*totals.findings, *used.findings]
+    return section, [*totals.findings, *used.findings, *energy.findings]
 
 
 def time_shares(totals: RunTotals) -> dict[str, float]:

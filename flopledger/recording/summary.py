@@ -90,6 +90,10 @@ def _devices(answer: dict[str, Any], run_dir: Path, totals: RunTotals) -> None:
         text = "no sample of a device is here: energy and device time are not known"
         findings.append(_finding("no-devices", "info", text))
         return
+    if not seen["devices"]:
+        text = "the recorded processes computed on the processor; what was sampled beside is not theirs"
+        findings.append(_finding("energy-of-others", "info", text))
+        return
     answer["energy_joules"], answer["devices"] = seen["energy_joules"], seen["devices"]
     findings.extend(seen["findings"])
 
@@ -109,6 +113,9 @@ def measured(run_dir: Path, totals: RunTotals) -> dict[str, Any]:
     except (ProfilersError, OSError, LookupError):
         return {}
     start, end = totals.windows[0][0], totals.windows[-1][1]
+    used = _used(trace, totals)
+    if not used and trace.devices:
+        return {"energy_joules": None, "devices": [], "findings": []}
     facts = RunFacts(
         command=[],
         exit_code=0,
@@ -117,7 +124,7 @@ def measured(run_dir: Path, totals: RunTotals) -> dict[str, Any]:
         start_ns=start,
         end_ns=end,
         interval_seconds=1.0,
-        attribution=Attribution(used=_used(trace, totals), evidence="record", shared={}),
+        attribution=Attribution(used=used, evidence="record", shared={}),
         sources=[],
         trouble=[],
     )
@@ -127,9 +134,11 @@ def measured(run_dir: Path, totals: RunTotals) -> dict[str, Any]:
 
 
 def _used(trace: Trace, totals: RunTotals) -> frozenset[DeviceKey]:
-    """The devices that the training processes named, else all of the record's."""
+    """The devices that the training processes named, else all of the record's; none on a processor."""
     named = {device.uuid for device in totals.devices if device.uuid is not None}
     found = frozenset(key for key in trace.devices if key.uuid in named)
+    if not found and totals.on_processor and all(one.type == "cpu" for one in totals.devices):
+        return frozenset()
     return found or frozenset(trace.devices)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flopledger.recording.work import Bounds, Work
-from profilers.step_ledger import StepDevice, read_steps
+from profilers.step_ledger import StepDevice, read_run
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +49,10 @@ class RankTotals:
     """Of the steps that stand."""
     redone: Work
     """Of the steps that were done again later."""
+    dearest_step: int
+    """Model FLOP of the step that took most, as far as costs are known."""
+    cheapest_step: int
+    """Of the one that took least; 0 where one is not known."""
     spans: Mapping[str, Work]
     """By name: evaluation and whatever else is not training."""
     step_seconds: float
@@ -105,6 +109,9 @@ class RunTotals:
 
     steps: int
     """Optimizer steps that stand; those of all ranks of one job count once."""
+    steps_at_most: int
+    """The same, and more only where nobody can say after which step an attempt goes on: then
+    ``steps`` is the least, and what stands beside it is as if it went on as early as it may."""
     redone_steps: int
     """Steps that were done and then done again by a later attempt."""
     tokens: int | None
@@ -133,6 +140,8 @@ class RunTotals:
     """Between a training's attempts, when nobody trained it."""
     devices: tuple[StepDevice, ...]
     """What the processes computed on, each device once, as far as they said so."""
+    on_processor: int
+    """Processes that did steps on the processor and on nothing else."""
     findings: tuple[RunFinding, ...]
 
     @property
@@ -141,7 +150,7 @@ class RunTotals:
         return sum(end - start for start, end in self.windows) / 1e9
 
 
-def read_totals(run_dir: Path | str) -> RunTotals | None:
+def read_totals(run_dir: Path | str, *beside: Path) -> RunTotals | None:
     """Return the totals of a run; None where it has no step ledgers.
 
     This is what an audit, the summary and the report stand on. Damaged ledgers count up to their
@@ -149,6 +158,7 @@ def read_totals(run_dir: Path | str) -> RunTotals | None:
 
     Args:
         run_dir: The run's folder, which holds ``steps/``.
+        beside: Folders of the same run, as nodes write them that share no disk.
 
     Returns:
         Steps, tokens, samples; model and hardware FLOP, by phase and dtype, with bounds; each
@@ -160,5 +170,7 @@ def read_totals(run_dir: Path | str) -> RunTotals | None:
     """
     from flopledger.recording.adding import totals
 
-    processes = read_steps(Path(run_dir))
-    return totals(processes) if processes else None
+    found = [read_run(folder) for folder in (Path(run_dir), *beside)]
+    processes = [one for several, _ in found for one in several]
+    unread = [one for _, several in found for one in several]
+    return totals(processes, unread) if processes or unread else None

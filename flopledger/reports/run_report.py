@@ -57,21 +57,21 @@ def read_run(folder: Path) -> RunReport:
     """
     from flopledger.recording.adding import totals
     from flopledger.recording.summary import measured
-    from profilers.step_ledger import read_steps
+    from profilers.step_ledger import read_run as read_ledgers
 
     if not folder.is_dir():
         raise FlopledgerError(f"{folder}: no such folder; give the DIR of `flopledger run --out`")
     summary = _summary(folder)
     try:
-        processes = read_steps(folder)
+        processes, unread = read_ledgers(folder)
     except ProfilersError as error:
         raise FlopledgerError(str(error)) from error
-    if not summary and not processes and not (folder / "telemetry").is_dir():
+    if not (summary or processes or unread) and not (folder / "telemetry").is_dir():
         raise FlopledgerError(
             f"{folder}: holds no run record (no summary.json, no steps/, no telemetry/); record one "
             "with `flopledger run --out DIR -- COMMAND` or flopledger.record(DIR)"
         )
-    added = totals(processes) if processes else None
+    added = totals(processes, unread) if processes or unread else None
     if not summary and added is not None and added.windows:
         summary = measured(folder, added)
     section, told = None, list[dict[str, Any]]()
@@ -80,6 +80,7 @@ def read_run(folder: Path) -> RunReport:
             added,
             telemetry=_dicts(summary.get("devices")),
             energy_joules=_number(summary.get("energy_joules")),
+            attributed=summary.get("attribution") not in (None, "none", "record"),
         )
         told = as_findings(found)
     return RunReport(
@@ -136,9 +137,12 @@ def _number(value: Any) -> float | None:
 def _merged(
     old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]
 ) -> tuple[dict[str, Any], ...]:
-    """Join findings; what the ledgers say now stands beside what the summary said then."""
+    """Join findings; what the ledgers say now stands for what the summary said of them then."""
+    from flopledger.recording.remarks import CODES
+
     seen: dict[tuple[str, str], dict[str, Any]] = {}
-    for one in (*new, *old):
+    told = (one for one in old if not new or one.get("code") not in CODES)
+    for one in (*new, *told):
         key = (str(one.get("code")), str(one.get("message")))
         seen.setdefault(key, one)
     return tuple(

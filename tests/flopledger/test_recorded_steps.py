@@ -3,9 +3,11 @@
 import datetime as dt
 import hashlib
 import json
+import os
 import re
 import shutil
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -24,6 +26,9 @@ SECOND = 1_000_000  # in microseconds
 def recorded(
     run: Path,
     *,
+    rank: int = 0,
+    world: int = 1,
+    flop: int | None = FORWARD,
     steps: int = 100,
     tokens: int = 4096,
     stated: int = 0,
@@ -31,15 +36,18 @@ def recorded(
     **options: object,
 ) -> Path:
     """One process on one H100: a step every second; ``stated``: the Trainer's own total."""
-    ledger = StepLedger.create(run, versions={}, rank=0, world_size=1, **options)
-    ledger.device("cuda", name="NVIDIA H100 80GB HBM3", uuid="GPU-1", memory_bytes=80 << 30)
+    with mock.patch("os.getpid", return_value=os.getpid() + rank):
+        ledger = StepLedger.create(run, versions={}, rank=rank, world_size=world, **options)
+    ledger.device(
+        "cuda", name="NVIDIA H100 80GB HBM3", uuid=f"GPU-{rank + 1}", memory_bytes=80 << 30
+    )
     cost = ledger.cost(
         model="GPT",
         mode="train",
         inputs=["int64[1, 4096]"],
-        flop={"forward": FORWARD, "backward": BACKWARD, "recompute": RECOMPUTE},
-        by_dtype={"bf16": FORWARD + BACKWARD},
-        recompute_by_dtype={"bf16": RECOMPUTE},
+        flop=flop and {"forward": FORWARD, "backward": BACKWARD, "recompute": RECOMPUTE},
+        by_dtype={"bf16": FORWARD + BACKWARD} if flop else {},
+        recompute_by_dtype={"bf16": RECOMPUTE} if flop else {},
         bounds=bounds,
         how="meta",
     )
@@ -175,6 +183,63 @@ def test_records_of_several_starts_add_up(tmp_path: Path) -> None:
     report = audited(tmp_path, ["one", "two"])
     assert report.runs[0].figures.tokens.quantity.best == 150 * 4096
     assert report.runs[0].model_flop.best == pytest.approx(150 * (FORWARD + BACKWARD))
+
+
+def test_folders_of_ranks_of_one_job_are_one_record(tmp_path: Path) -> None:
+    """Four ranks on two nodes without a shared disk: as if they lay in one folder."""
+    for rank in range(4):
+        recorded(tmp_path / f"node-{rank // 2}", rank=rank, world=4)
+        recorded(tmp_path / "all", rank=rank, world=4)
+    report = audited(tmp_path, ["node-0", "node-1"])
+    whole = audited(tmp_path, ["all"])
+    (run,), (expected,) = report.runs, whole.runs
+    assert run.model_flop.best == pytest.approx(4 * 100 * (FORWARD + BACKWARD))
+    assert run.model_flop.best == pytest.approx(expected.model_flop.best)
+    assert run.figures.tokens.quantity.best == 4 * 100 * 4096
+    assert run.figures.device_count.quantity.best == 4
+    assert run.figures.device_seconds.quantity.best == pytest.approx(400, rel=0.02)
+    assert codes(report)["records-joined"] == "info"
+    assert "ranks-missing" not in codes(report)
+    assert len([name for name in run.evidence_digests if name.endswith("ledger.jsonl")]) == 4
+    alone = audited(tmp_path, ["node-0"])
+    assert codes(alone)["ranks-missing"] == "warning"
+    assert alone.runs[0].figures.recorded_flop.quantity.best is None
+
+
+def test_a_folder_of_folders_of_ranks_is_one_record(tmp_path: Path) -> None:
+    for rank in range(3):
+        recorded(tmp_path / "job" / f"node-{rank}", rank=rank, world=3)
+    report = audited(tmp_path, ["job"])
+    assert report.runs[0].model_flop.best == pytest.approx(3 * 100 * (FORWARD + BACKWARD))
+
+
+@pytest.mark.parametrize("other", ["a-rank-twice", "another-size", "altered"])
+def test_folders_that_are_not_surely_of_one_job_stay_lower_bounds(
+    tmp_path: Path, other: str
+) -> None:
+    recorded(tmp_path / "one", rank=0, world=2)
+    folder = recorded(tmp_path / "two", rank=1, world=3 if other == "another-size" else 2)
+    names = ["one", "two"]
+    if other == "a-rank-twice":  # of another job at the same time: whose is rank 0?
+        recorded(tmp_path / "three", rank=1, world=2)
+        names.append("three")
+    if other == "altered":
+        path = folder / "ledger.jsonl"
+        path.write_bytes(path.read_bytes().replace(b"4096", b"8192"))
+    report = audited(tmp_path, names)
+    found = report.runs[0].figures.recorded_flop
+    parts = 1 if other == "altered" else len(names)
+    assert found.quantity.best is None
+    assert found.quantity.interval.low == pytest.approx(parts * 100 * (FORWARD + BACKWARD))
+    assert "records-joined" not in codes(report)
+
+
+def test_a_record_without_a_figure_makes_the_sum_a_lower_bound(tmp_path: Path) -> None:
+    recorded(tmp_path / "one")
+    recorded(tmp_path / "two", flop=None)
+    found = audited(tmp_path, ["one", "two"]).runs[0].figures.recorded_flop
+    assert found.quantity.best is None
+    assert found.quantity.interval.low == pytest.approx(100 * (FORWARD + BACKWARD))
 
 
 def copied(tmp_path: Path, name: str = "copy") -> Path:

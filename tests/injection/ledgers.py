@@ -33,6 +33,9 @@ def process(
     block: int = 4,
     node: str = "node",
     pid: int = 100,
+    device: tuple[str, str | None] | None = None,
+    saved: tuple[tuple[int, str, str | None], ...] = (),
+    loaded: tuple[str, str | None, str] | None = None,
 ) -> Path:
     """Write one process's ledger; it starts ``at`` seconds and does ``steps`` equal steps."""
     clock = ClockPair(monotonic_ns=5 * SECOND, wall_ns=START + round(at * SECOND))
@@ -43,6 +46,10 @@ def process(
         ledger = StepLedger.create(run, rank=rank, local_rank=rank, world_size=world, node=node)
     if resume is not None:
         ledger.resume(resume, "optimizer-state")
+    if loaded is not None:
+        ledger.loaded("SGD", *loaded)
+    if device is not None:
+        ledger.device(device[0], uuid=device[1])
     figures = (
         None if flop is None else dict(zip(("forward", "backward", "recompute"), flop, strict=True))
     )
@@ -72,6 +79,8 @@ def process(
             samples=[samples] * many,
             calls=[[(cost, 1)]] * many,
         )
+    for number, layout, values in saved:
+        ledger.saved(number, "SGD", layout, values)
     if evaluate:
         end = ends[-1] if ends else 5_000_000
         forward = ledger.cost(

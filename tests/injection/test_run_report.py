@@ -3,17 +3,16 @@
 import html
 import json
 import re
-import subprocess
-import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from flopledger.errors import FlopledgerError
+from flopledger.logs import run_records
+from flopledger.logs.notes import Notes
 from flopledger.recording.series import read_series
 from flopledger.recording.steps_summary import pace, steps_section
 from flopledger.recording.totals import read_totals
@@ -28,19 +27,8 @@ from profilers.clocks import ClockPair
 from profilers.journal import Journal
 from profilers.ledger import Ledger
 from profilers.step_ledger import StepLedger, read_steps
+from tests.command_line import flopledger
 from tests.injection.ledgers import SECOND, START, process
-
-ROOT = Path(__file__).parents[2]
-
-
-def flopledger(*words):
-    return subprocess.run(
-        [sys.executable, str(ROOT / "cli.py"), *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 def test_rates_over_time_are_exact_in_area(tmp_path):
@@ -68,8 +56,9 @@ def test_rates_over_time_are_exact_in_area(tmp_path):
 
 
 def test_the_section_of_the_summary(tmp_path):
-    process(tmp_path, steps=10, evaluate=2)
-    section, _ = steps_section(read_totals(tmp_path), energy_joules=60.0)
+    process(tmp_path, steps=10, evaluate=2, device=("cuda", "GPU-1"))
+    board = {"uuid": "GPU-1", "name": None, "energy_joules": 60.0}
+    section, _ = steps_section(read_totals(tmp_path), telemetry=[board], energy_joules=60.0)
     # 1.1 s of steps and 0.5 s of evaluation.
     assert section["duration_seconds"] == pytest.approx(1.6)
     assert section["tokens_per_second"] == pytest.approx(640 / 1.6)
@@ -331,18 +320,78 @@ def test_a_sitecustomize_that_prints_does_not_disturb_the_sampler(tmp_path, monk
     assert "probe-ended" not in journal.read_text()
 
 
-def test_energy_of_a_record_that_no_wrapper_summed_up(tmp_path):
-    """A loop that records itself leaves no summary.json: ten steps of 1 s beside a GPU of 200 W."""
-    process(tmp_path, steps=10, step_us=1_000_000, wait_us=0)
+def _beside(run):
+    """Telemetry of one GPU at 200 W."""
     anchor = ClockPair(monotonic_ns=5 * SECOND, wall_ns=START)
     gpu = DeviceKey(uuid="GPU-1")
-    book = Journal.open(tmp_path, node="node", boot="b00tb00t-1", anchor=anchor)
+    book = Journal.open(run, node="node", boot="b00tb00t-1", anchor=anchor)
     book.describe([Device(key=gpu, name="NVIDIA H100 80GB HBM3", node="node")])
     for at in range(12):
         moment = {"monotonic_ns": (5 + at) * SECOND, "wall_ns": START + at * SECOND}
         readings = {"energy_mj": 7_000 + 200_000 * at}
         book.sweep([Sample(device=gpu, period_ns=SECOND, readings=readings, **moment)])
     book.seal("end")
+
+
+@pytest.mark.parametrize(
+    ("devices", "attributed", "joules", "of"),
+    [
+        # Two boards of the node drew 60 and 40 J; 10 steps of 300 FLOP were done.
+        ([("cuda", "GPU-1")], False, 60.0, ["GPU-1"]),
+        ([("cuda", "GPU-1"), ("cuda", "GPU-2")], False, 100.0, ["GPU-1", "GPU-2"]),
+        ([("cuda", "GPU-1")], True, 60.0, ["GPU-1"]),
+        ([("cpu", None)], False, None, []),
+        ([("cpu", None)], True, None, []),
+        (
+            [("cpu", None), ("cuda", "GPU-1")],
+            False,
+            None,
+            [],
+        ),  # what the processor drew, nobody knows
+        ([("cuda", "GPU-9")], True, None, []),  # of another host
+        ([("cuda", None)], False, None, []),  # one of the two
+        ([("cuda", None)], True, 100.0, ["GPU-1", "GPU-2"]),
+        ([("cuda", None), ("cuda", None)], False, 100.0, ["GPU-1", "GPU-2"]),  # all that there are
+        ([None], False, None, []),
+        ([None], True, 100.0, ["GPU-1", "GPU-2"]),
+    ],
+)
+def test_energy_is_of_the_devices_that_did_the_work(tmp_path, devices, attributed, joules, of):
+    for rank, device in enumerate(devices):
+        process(tmp_path, rank=rank, world=len(devices), pid=rank, device=device)
+    boards = [
+        {"uuid": "GPU-1", "name": None, "energy_joules": 60.0},
+        {"uuid": "GPU-2", "name": None, "energy_joules": 40.0},
+    ]
+    section, told = steps_section(
+        read_totals(tmp_path), telemetry=boards, energy_joules=100.0, attributed=attributed
+    )
+    assert (section["energy_joules"], section["energy_devices"]) == (joules, of)
+    expected = None if joules is None else pytest.approx(len(devices) * 3000 / joules)
+    assert section["model_flop_per_joule"] == expected
+    assert ("energy-of-others" in {one.code for one in told}) is (joules is None)
+
+
+def test_a_training_on_the_processor_has_no_energy_of_the_gpus_beside_it(tmp_path):
+    from flopledger.recording.summary import summarised
+
+    process(tmp_path, steps=10, step_us=1_000_000, wait_us=0, device=("cpu", None))
+    _beside(tmp_path)
+    summary = summarised(tmp_path)
+    assert summary["model_flop"] == 3000
+    assert (summary["energy_joules"], summary["devices"]) == (None, None)
+    assert "energy-of-others" in {one["code"] for one in summary["findings"]}
+    notes = Notes("rec")
+    record = run_records.read(tmp_path, notes)
+    assert record.trace is None
+    assert "energy-of-others" in {one.code for one in notes.findings}
+    assert not [fact for fact in notes.facts if "accelerator" in fact.name]
+
+
+def test_energy_of_a_record_that_no_wrapper_summed_up(tmp_path):
+    """A loop that records itself leaves no summary.json: ten steps of 1 s beside a GPU of 200 W."""
+    process(tmp_path, steps=10, step_us=1_000_000, wait_us=0, device=("cuda", "GPU-1"))
+    _beside(tmp_path)
     made = read_run(tmp_path)
     # 200 W x 10 s = 2,000 J; 10 steps of 300 FLOP on them.
     assert made.summary["energy_joules"] == pytest.approx(2000)

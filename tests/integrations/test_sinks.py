@@ -2,11 +2,13 @@
 
 import http.server
 import json
+import subprocess
+import sys
 import threading
 import time
 import urllib.request
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -418,3 +420,31 @@ def test_opentelemetry_over_otlp(need: Need) -> None:
     assert "did not take the last export" in str(report.error)
     server.shutdown()
     server.server_close()
+
+
+SILENT = """
+import socket
+from flopledger.integrations import sinks
+from flopledger.integrations.sinks.metrics import StepMetrics
+
+server = socket.create_server(("127.0.0.1", 0))  # takes the call and never answers
+endpoint = f"http://127.0.0.1:{server.getsockname()[1]}/v1/metrics"
+out = sinks.Sinks(sinks.OpenTelemetrySink(endpoint=endpoint))
+out.emit(StepMetrics(**{name: 1 for name in %r}))
+print(out.close(0.5)[0].error)
+"""
+
+
+def test_a_collector_that_never_answers_is_told_once(need: Need) -> None:
+    """The training's end waits for so long and no longer, and the interpreter's end adds nothing."""
+    need("opentelemetry.exporter.otlp.proto.http", "otel")
+    names = [one.name for one in fields(StepMetrics) if one.name != "devices"]
+    done = subprocess.run(
+        [sys.executable, "-c", SILENT % names],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "it did not close in time" in done.stdout
+    assert "shutdown can only be called once" not in done.stderr

@@ -1,6 +1,7 @@
 """Many ranks, forks, dying parents: one recorder a node, and never a lost record."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -180,6 +181,28 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     with pytest.raises(SamplerError, match="choose another folder"):
         sampler.wait_ready(60)
     sampler.stop(10)
+
+
+def test_a_record_that_is_removed_is_begun_anew(nvml, tmp_path):
+    """With its header, its devices and the marks of the run; what went with the old one is said."""
+    nvml("device model=h100")
+    sampler = Sampler(tmp_path / "run", SamplerSettings(**FAST))
+    sampler.start()
+    assert sampler.wait_ready(60)
+    sampler.mark("start", 10)
+    shutil.rmtree(tmp_path / "run")
+    removed = time.time_ns()
+    time.sleep(2.5)  # calm sweeps become a batch a second
+    assert sampler.stop(60)
+    assert verify(tmp_path / "run") == []
+    (node,) = node_records(tmp_path / "run")
+    assert node.sealed
+    trace = read_record(tmp_path / "run")
+    seen = trace.devices[ONE]
+    assert seen.time_ns[0] > removed - 1.3e9  # of the second before the rest may have waited
+    assert seen.covered_seconds() > 1.0
+    assert [event.kind for event in trace.events].count("record-removed") == 1
+    assert trace.started_ns is not None
 
 
 def test_settings_are_checked():

@@ -109,7 +109,7 @@ def test_a_recorded_model_can_be_copied_saved_and_shared(run: Run, tmp_path: Pat
         assert list(model.state_dict()) == list(twin.state_dict())
         train(twin, sgd(twin))
     assert b"flopledger" not in pickle.dumps(model)
-    assert run.process.notes == ()
+    assert run.notes() == {"work-outside-modules"}  # what was traced was computed, too
 
 
 def test_a_dropped_model_is_not_kept_alive(run: Run) -> None:
@@ -310,6 +310,33 @@ def test_a_disk_that_stays_full_leaves_a_ledger_that_says_so(
     assert run.totals.model_bounds == (5 * TRAIN, None)
     assert ("steps-lost", "error") in {(f.code, f.severity) for f in run.totals.findings}
     assert run.process.sealed == "finished"
+
+
+def test_lines_beside_steps_that_a_full_disk_costs_are_counted(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = profilers.ledger.append_whole
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(book, "MOST_WAITING", 3)
+    with run.record() as recording:
+        train(model := mlp(), sgd(model))
+        recording.flush()
+        monkeypatch.setattr(profilers.ledger, "append_whole", full)
+        for number in range(5):
+            with recording.span(f"away {number}"):
+                pass
+            recording.loss(1.0)
+            recording.flush()
+        monkeypatch.setattr(profilers.ledger, "append_whole", whole)
+    # Of five spans and five losses the newest three each were kept.
+    assert [note.message for note in run.process.notes if note.code == "lines-lost"] == [
+        "4 spans, notes and losses are lost (No space left on device): work in spans is a lower bound"
+    ]
+    assert [span.what for span in run.process.spans] == ["away 2", "away 3", "away 4"]
+    assert run.totals.model_flop == TRAIN  # no step was lost
 
 
 def test_a_record_that_is_removed_goes_on_with_what_follows(run: Run) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 from fractions import Fraction
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flopledger.recording.totals import read_totals
+from profilers.step_check import check_steps
 from profilers.step_ledger import StepLedger, read_process, read_steps, run_lengths
 
 if TYPE_CHECKING:
@@ -251,3 +255,88 @@ def test_bytes_that_are_no_ledger_are_none(tmp_path: Path) -> None:
     (folder / "ledger.jsonl").write_text(json.dumps({"kind": "header"}) + "\n", encoding="utf-8")
     assert read_process(folder) is None
     assert read_steps(tmp_path) == ()
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link", "linked-folder", "long", "header"])
+def test_a_ledger_that_cannot_be_read_makes_totals_lower_bounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Beside one that can: nothing waits for a pipe, nothing leaves the folder, nothing is silent."""
+    from profilers import step_reading
+
+    good = _small(tmp_path, pid=1)
+    bad = tmp_path / "steps" / "rank=00000-host-2-1"
+    bad.mkdir()
+    ledger = bad / "ledger.jsonl"
+    if kind == "folder":
+        ledger.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(ledger)
+    elif kind == "link":
+        ledger.symlink_to(good / "ledger.jsonl")
+    elif kind == "linked-folder":
+        bad.rmdir()
+        bad.symlink_to(good)
+    elif kind == "long":
+        size = (good / "ledger.jsonl").stat().st_size
+        ledger.write_bytes(b" " * (size + 1))
+        monkeypatch.setattr(step_reading, "MOST_BYTES", size)
+    else:
+        ledger.write_text('{"seq": 0, "prev": "' + "0" * 64 + '", "kind": "steps"}\n')
+    totals = read_totals(tmp_path)
+    assert totals is not None
+    assert (totals.steps, totals.model_flop, totals.model_bounds) == (1, None, (3, None))
+    assert next((f.code, f.severity) for f in totals.findings) == ("ledger-unread", "error")
+    assert {problem.code for problem in check_steps(tmp_path)} - {"unsealed"} or "folder" in kind
+
+
+def test_a_folder_that_a_kill_left_without_a_ledger_is_nothing(tmp_path: Path) -> None:
+    _small(tmp_path, pid=1)
+    for number, text in enumerate(["", '{"seq": 0']):
+        folder = tmp_path / "steps" / f"rank=00000-host-{number + 2}-1"
+        folder.mkdir()
+        (folder / "ledger.jsonl").write_text(text)
+    (tmp_path / "steps" / "rank=00000-host-9-1").mkdir()
+    totals = read_totals(tmp_path)
+    assert totals is not None
+    assert (totals.model_flop, totals.findings) == (3, ())
+
+
+def test_a_ledger_says_that_the_disk_takes_no_more(tmp_path: Path) -> None:
+    """What comes after all says the contrary."""
+    folder = _small(tmp_path, pid=1, refused=True)
+    process = read_process(folder)
+    assert process is not None
+    assert process.refused == "No space left on device"
+    assert not list(folder.glob("reserve"))  # given back to make room for that line
+    totals = read_totals(tmp_path)
+    assert totals is not None
+    assert (totals.model_flop, totals.model_bounds) == (None, (3, None))
+    assert {finding.code for finding in totals.findings} >= {"steps-lost"}
+    again = _small(tmp_path / "again", pid=1, refused=True, more=True)
+    found = read_process(again)
+    assert found is not None
+    assert found.refused is None
+    assert not list(again.glob("reserve"))
+
+
+def _small(run: Path, *, pid: int, refused: bool = False, more: bool = False) -> Path:
+    """A ledger of one step of 3 FLOP, sealed unless the disk refused to the end."""
+    with mock.patch("os.getpid", return_value=pid):
+        ledger = StepLedger.create(run)
+    assert (ledger.folder / "reserve").stat().st_size == 4096
+    flop = {"forward": 1, "backward": 2, "recompute": 0}
+    cost = ledger.cost(model="M", mode="train", inputs=[], flop=flop, how="meta")
+    for number in range(1, 2 + more):
+        if number == 2 and refused:
+            ledger.refused("No space left on device")
+        ledger.steps(
+            first=number, end_us=[number], duration_us=[1], wait_us=[0], optimizer=["S"],
+            tokens=[1], tokens_from=["inputs"], samples=[1], calls=[[(cost, 1)]],
+        )  # fmt: skip
+    if refused and not more:
+        ledger.refused("No space left on device")
+        ledger.close()
+    else:
+        ledger.seal("finished", 1)
+    return ledger.folder

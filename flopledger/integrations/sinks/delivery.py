@@ -101,6 +101,11 @@ class Delivery:
                 first, self._closing = not self._closing, True
                 self._changed.notify()
             self._thread.join(timeout_seconds)
+            if self._thread.is_alive():
+                with self._changed:
+                    self._error = (
+                        self._error or "it did not close in time; what it holds may be lost"
+                    )
             report = self.report()
             if first and not report.complete:
                 _LOG.warning("%s", report)

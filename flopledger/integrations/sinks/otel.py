@@ -106,7 +106,8 @@ class OpenTelemetrySink:
         reader = export.PeriodicExportingMetricReader(
             exporter, export_interval_millis=interval_seconds * 1000
         )
-        return sdk.MeterProvider(metric_readers=[reader])
+        # At the interpreter's end it would shut down once more, and say that that cannot be.
+        return sdk.MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
 
     def _make(self, meter: Any) -> None:
         for figure, name in _COUNTERS.items():

@@ -1,0 +1,122 @@
+"""A call run once more on tensors without storage, as it was made: what did it compute?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from itertools import repeat
+from typing import TYPE_CHECKING, Any
+
+from flopcount.errors import FlopcountError
+from flopcount.live_passes import Pass, Wanted
+from profilers.step_functions import may_compute, may_replace
+from profilers.steps import MOST_OUTPUTS, Variant, output_tensors
+
+if TYPE_CHECKING:
+    from flopcount.live import LiveCount
+    from flopledger.recording.families import Data
+    from flopledger.recording.spending import Spending
+
+Note = Callable[[str, str, str], None]
+"""Code, severity, message."""
+
+SECONDS = 60.0
+"""A single count may take so long."""
+TRIAL_SECONDS = 5.0
+"""The same, where another value of an attribute is tried."""
+NOTHING: Mapping[Any, Any] = {}
+
+
+class Tracing:
+    """Traces calls, as long as that does not slow the run."""
+
+    def __init__(self, spending: Spending, tell: Note) -> None:
+        """Take who knows how long counting took, and who is told what a reader must know."""
+        self._spending = spending
+        self._tell = tell
+
+    def trace(
+        self,
+        variant: Variant,
+        wanted: Sequence[Wanted | None],
+        changed: Mapping[tuple[int, Any], Any] = NOTHING,
+    ) -> LiveCount:
+        """Count a call as it was made, but for attributes that are changed on purpose."""
+        held = variant.kind.state
+        state = held() if held is not None else None
+        if state is None and held is not None:
+            raise FlopcountError("what the model's attributes were is forgotten")
+        kind = variant.kind
+        values = {**kind.switches, **changed}
+        with nullcontext() if state is None else state.restored(values):
+            found = self._counted(variant, wanted, TRIAL_SECONDS if changed else SECONDS)
+            seam = kind.seam()
+            if seam is not None:
+                seam.attributes.told(found.asked)
+                kind.switches = seam.attributes.switches.asked(kind.switches)
+            return self._with_hooks(variant, found)
+
+    def _counted(
+        self, variant: Variant, wanted: Sequence[Wanted | None], seconds: float
+    ) -> LiveCount:
+        from flopcount.live import count_call, count_chain
+        from flopcount.live_model import foreign_hooks
+
+        data: Data = variant.kind.data
+        module = data.model()
+        if data.call is None or module is None:
+            raise FlopcountError("the call was forgotten before it was known what became of it")
+        if self._spending.too_much:
+            raise FlopcountError("too many kinds of calls: counting them would slow the run")
+        hooks = [name for name, _ in foreign_hooks(module)]
+        if hooks:
+            text = f"forward hooks of the program are not part of the count: {', '.join(hooks)}"
+            self._tell("hooks-not-counted", "info", text[:1000])
+        data.call.model = module
+        if variant.stopped:
+            from flopcount.live_checkpoint import count_stopped
+
+            return count_stopped(data.call, seconds=seconds)
+        if variant.doubled:
+            each = zip(variant.passes, wanted or repeat(None), variant.doubled, strict=False)
+            chain = [
+                Pass(
+                    outputs=_outputs_at(places),
+                    gradients=sum(place >= MOST_OUTPUTS for place in places),
+                    linear=not any(place >= 2 * MOST_OUTPUTS for place in places),
+                    wanted=asked,
+                    differentiable=doubled,
+                )
+                for places, asked, doubled in each
+            ]
+            return count_chain(data.call, chain, seconds=seconds)
+        passes = [_outputs_at(places) for places in variant.passes]
+        return count_call(data.call, passes, wanted, seconds=seconds)
+
+    def _with_hooks(self, variant: Variant, found: LiveCount) -> LiveCount:
+        """With open ends where hooks of the program, which are left out, may compute products.
+
+        Where one may hand on something else than it was given, nothing is known.
+        """
+        from flopcount.live_model import HOOKS, foreign_hooks
+
+        module = variant.kind.data.model()
+        others = {name for name, hook in foreign_hooks(module) if may_replace(hook)}
+        hooks = foreign_hooks(module, HOOKS)
+        names = [name for name, hook in hooks if name in others or may_compute(hook)]
+        if not names:
+            return found
+        low = found.bounds[0] if found.bounds else found.forward + found.backward + found.recompute
+        if others:
+            low = 0
+        reasons = [*([found.reason] if found.reason else ()), f"hooks: {', '.join(names)}"]
+        return replace(found, bounds=(low, None), reason="; ".join(reasons)[:1000])
+
+
+def _outputs_at(places: tuple[int, ...]) -> Callable[[Any], list[Any]]:
+    def chosen(out: Any) -> list[Any]:
+        found = output_tensors(out)
+        return [found[place] for place in places if place < len(found)]
+
+    return chosen
