@@ -296,9 +296,11 @@ def _refuse_foreign(sizes: dict[str, Any], built: Architecture) -> None:
         known = {"latent", "text_tokens", "frames", "given"}
     foreign = sorted(set(sizes) - known)
     if foreign:
+        asked = sorted({*known, "batch", "sequence"} - {"given"})
+        text = "; its text is the sequence" if foreign == ["text_tokens"] else ""
         msg = (
-            f"{built.path}: a {built.kind} model has no input size {', '.join(foreign)}\n"
-            f"  known: batch, sequence, {', '.join(sorted(known))}"
+            f"{built.path}: a {built.kind} model has no input size {', '.join(foreign)}{text}\n"
+            f"  known: {', '.join(asked)}, and single inputs by name (--input)"
         )
         raise FlopcountError(msg)
 

@@ -137,6 +137,8 @@ def audit(
         findings += judgement.findings
         # The claim's own test must have been possible: routes that agree say nothing about it.
         tests = [judgement.verdict, *tests] if _decided(judgement.verdict, tests) else []
+        # What the case itself states of a run is a claim, too; a log's own total stays a remark.
+        tests += [run.counter_verdict for run in runs if tests and _states_total(run)]
     else:
         # Without a claim in the case, what the run's own software states is the claim.
         tests += [run.counter_verdict for run in runs]
@@ -195,6 +197,11 @@ def _readings(
 
 def _decided(verdict: Verdict, tests: list[Verdict]) -> bool:
     return verdict is not Verdict.UNDETERMINED or Verdict.INCONSISTENT in tests
+
+
+def _states_total(run: RunAudit) -> bool:
+    stated = run.figures.claimed_flop
+    return stated is not None and stated.source.startswith(run.figures.place)
 
 
 def _bare(tests: list[Verdict]) -> Verdict:

@@ -143,7 +143,7 @@ def reconcile(
         *beside,
         throughput.pace_check(run, part, estimates),
         price_check(run),
-        statement_check(run),
+        statement_check(run, part),
         document_check(findings),
         # Time and energy share the utilisation; what sets them apart is power, tested above.
         *(

@@ -7,24 +7,28 @@ from flopledger import verdict as bands
 from flopledger.combine import Combined
 from flopledger.facts import Finding, Severity
 from flopledger.inputs import RunFigures
+from flopledger.methods import device_time, work
 from flopledger.parts import Part
 from flopledger.run_checks import Check, finding_of
 from flopledger.text import factor, number
 from flopledger.verdict import Verdict
 
 
-def statement_check(run: RunFigures) -> Check:
+def statement_check(run: RunFigures, part: Part | None) -> Check:
     """Test figures that refute themselves (a utilisation above 1), or that nobody reached."""
+    rate = device_time.refuted_rate(run, part)
+    if rate is not None:
+        return _refuted_rate(run, rate)
     found = [
         finding_of(
             "implausible-utilisation",
             "error",
             f"run {run.name}: a disclosed {stated.name.upper()} of {stated.quantity.interval.low:g} "
-            "exceeds the peak itself; per cent written as a fraction, or the wrong peak",
+            "exceeds the peak itself; per cent written as a fraction, or the wrong peak; it enters no figure",
             run,
         )
         for stated in (run.mfu, run.hfu)
-        if stated is not None and (stated.quantity.interval.low or 0) > 1
+        if stated is not None and device_time.refutes_itself(stated)
     ]
     if found:
         return Check(verdict=Verdict.INCONSISTENT, findings=tuple(found))
@@ -36,6 +40,26 @@ def statement_check(run: RunFigures) -> Check:
         "ask for its peak, its precision and the stretch of the run that it was measured on"
     )
     finding = finding_of("implausible-utilisation", "warning", message, run)
+    return Check(verdict=Verdict.NEEDS_EXPLANATION, findings=(finding,))
+
+
+def _refuted_rate(run: RunFigures, share: float) -> Check:
+    assert run.device_rate is not None
+    ends = run.device_rate.quantity.interval
+    stated = number(ends.best or ends.low or ends.high)
+    words = f"run {run.name}: the stated {stated} FLOP/s a device are"
+    if share > 1:
+        message = (
+            f"{words} {factor(share)} times what it can do at its maximum clock: a rate of all devices, "
+            "a sparse peak, or another unit; it enters no figure"
+        )
+        finding = finding_of("implausible-utilisation", "error", message, run)
+        return Check(verdict=Verdict.INCONSISTENT, findings=(finding,))
+    message = (
+        f"{words} {factor(share)} of what it can do: no device trains so slowly, so the rate is in another "
+        "unit (TFLOP/s written without 1e12, say); it enters no figure"
+    )
+    finding = finding_of("unit-ambiguity", "warning", message, run)
     return Check(verdict=Verdict.NEEDS_EXPLANATION, findings=(finding,))
 
 
@@ -67,6 +91,16 @@ def document_check(findings: list[Finding]) -> Check:
     return Check(verdict=Verdict.UNDETERMINED)
 
 
+def _is_convention(stated: float, conventions: dict[str, float]) -> bool:
+    """Say whether somebody's figure is the same work, counted as others count it."""
+    known = [flop for name, flop in conventions.items() if name not in work.TRAPS and flop > 0]
+    return any(abs(math.log(stated / flop)) <= _CONVENTION for flop in known)
+
+
+#: A figure this near to a convention (in the logarithm) used it, as for a claim.
+_CONVENTION = 0.05
+
+
 def counter_check(
     run: RunFigures,
     part: Part | None,
@@ -80,12 +114,14 @@ def counter_check(
     stated = None if run.claimed_flop is None else run.claimed_flop.quantity.best
     if stated is None:
         return Check(verdict=Verdict.UNDETERMINED)
+    assert run.claimed_flop is not None
+    whose = "case's" if run.claimed_flop.source.startswith(run.place) else "software's"
     ceiling = part.ceiling(run.precision) if part is not None else None
     seconds = run.device_seconds.quantity.interval.high if run.device_seconds else None
     is_whole = run.device_seconds is not None and run.device_seconds.is_whole_run
     if is_whole and ceiling and seconds is not None and stated > seconds * ceiling.value:
         message = (
-            f"run {run.name}: the software's total of {number(stated)} FLOP exceeds the "
+            f"run {run.name}: the {whose} total of {number(stated)} FLOP exceeds the "
             f"{number(seconds * ceiling.value)} that its devices could do ({ceiling.basis})"
         )
         finding = finding_of("counter-implausible", "error", message, run)
@@ -93,6 +129,8 @@ def counter_check(
     if combined is None or combined.flop.best is None:
         return Check(verdict=Verdict.UNDETERMINED)
     ratio = stated / combined.flop.best
+    if whose == "case's" and _is_convention(stated, conventions or {}):
+        return Check(verdict=Verdict.CONSISTENT)
     spread = math.log((combined.flop.high or stated) / (combined.flop.low or stated)) / 2
     outcome = bands.of_claim(math.exp(max(0.0, abs(math.log(ratio)) - spread)))
     if outcome is Verdict.CONSISTENT:
@@ -103,7 +141,7 @@ def counter_check(
     known = fingerprints.of_total(stated, context, spread=spread)
     fits = "; ".join(one.words for one in known)
     message = (
-        f"run {run.name}: the software's total of {number(stated)} FLOP is {factor(ratio)} times the "
+        f"run {run.name}: the {whose} total of {number(stated)} FLOP is {factor(ratio)} times the "
         f"estimate of {number(combined.flop.best)}" + (f"; the factor fits: {fits}" if fits else "")
     )
     if run.recorded_flop is not None:

@@ -75,14 +75,26 @@ _SETTINGS = {
 }
 
 
-def canonical(tag: str) -> str | None:
-    """Give the canonical name of a tag, or ``None`` for one that is not understood."""
-    known = _METRICS.get(_plain(tag))
-    return known[0] if known else None
+#: Our own sinks write it. It is of one process, perhaps of many, so it is no figure of the run.
+_OWN_TOTAL = "flopledger/total_model_flop"
+
+
+def is_understood(tag: str) -> bool:
+    """Say whether a tag says anything here."""
+    return tag == _OWN_TOTAL or _plain(tag) in _METRICS
 
 
 def note_metric(tag: str, value: object, locator: str, notes: Notes) -> None:
     """Write the last value of a metric down, if its tag is understood. 0 means "not tracked"."""
+    if tag == _OWN_TOTAL:
+        notes.finding(
+            "record-elsewhere",
+            "info",
+            "figures of flopledger's sinks are here; they are of the first process alone and were not "
+            "used: hand in the run's record itself (the folder of flopledger.record or `flopledger run`)",
+            locator,
+        )
+        return
     if _plain(tag) not in _METRICS:
         return
     name, grade = _METRICS[_plain(tag)]

@@ -52,7 +52,8 @@ def estimate(
     seconds = run.device_seconds
     if seconds is None or part is None:
         return None
-    if run.device_rate is not None and run.mfu is None and run.hfu is None:
+    is_rated = run.device_rate is not None and refuted_rate(run, part) is None
+    if is_rated and run.device_rate and run.mfu is None and run.hfu is None:
         return _from_rate(run, seconds, run.device_rate, draws)
     utilisation = utilisation_of(run, part, amount_known=amount_known)
     if utilisation is None or not seconds.quantity.is_two_sided:
@@ -148,6 +149,28 @@ def bound(run: RunFigures, part: Part | None) -> ComputeEstimate | None:
     )
 
 
+#: A device that trains at less of its peak does not train: such a rate is in another unit.
+_LEAST_OF_PEAK = 1e-4
+
+
+def refuted_rate(run: RunFigures, part: Part | None) -> float | None:
+    """Give a stated rate over the part's ceiling where no device can have trained so; else ``None``."""
+    ceiling = part.ceiling(run.precision) if part is not None else None
+    if run.device_rate is None or ceiling is None:
+        return None
+    ends = run.device_rate.quantity.interval
+    if ends.low is not None and ends.low > ceiling.value:
+        return ends.low / ceiling.value
+    if ends.high is not None and ends.high < _LEAST_OF_PEAK * ceiling.value:
+        return ends.high / ceiling.value
+    return None
+
+
+def refutes_itself(stated: Input) -> bool:
+    """Say whether a disclosed utilisation is above 1 altogether: it is tested, and used for nothing."""
+    return (stated.quantity.interval.low or 0.0) > 1
+
+
 def recompute_factor(recompute: str | None) -> Quantity:
     """Hardware FLOP over model FLOP: one more forward pass (a third of the rest) at most."""
     if recompute == "none":
@@ -158,7 +181,7 @@ def recompute_factor(recompute: str | None) -> Quantity:
 def utilisation_of(run: RunFigures, part: Part, *, amount_known: bool) -> Utilisation | None:
     """Take the disclosed utilisation, else the prior of the part's class, if that may serve."""
     for stated, basis in ((run.mfu, "model"), (run.hfu, "hardware")):
-        if stated is None or not stated.quantity.is_two_sided:
+        if stated is None or not stated.quantity.is_two_sided or refutes_itself(stated):
             continue
         word = "MFU" if basis == "model" else "HFU"
         return Utilisation(

@@ -90,7 +90,7 @@ def read(opened: Opened, chosen: Options) -> Recording:
         return mapping.read(opened, chosen)
     if opened.is_folder:
         raise UnknownFormatError(
-            "is no MLflow run (meta.yaml beside metrics/system); give a run's own folder, or files",
+            _other_folder(opened.path),
             file=opened.name,
         )
     if (told := hint(opened)) is not None:
@@ -99,6 +99,22 @@ def read(opened: Opened, chosen: Options) -> Recording:
         f"is of no format that is read here ({_names(FORMATS)}); for a CSV file of your own give "
         "--mapping",
         file=opened.name,
+    )
+
+
+def _other_folder(folder: Path) -> str:
+    """Say what a folder is that is no MLflow run, and where it belongs."""
+    if any((folder / name).is_dir() for name in ("telemetry", "steps")):
+        return (
+            "is a run's record already: `estimate`, `report` and a case's evidence take it as it is"
+        )
+    if (folder / "meta.yaml").is_file():
+        return (
+            "is an MLflow run without device telemetry (metrics/system); a case's evidence takes it"
+        )
+    return (
+        "is no MLflow run (meta.yaml beside metrics/system); give telemetry's files; logs and trackers' "
+        "folders without telemetry belong into a case's evidence"
     )
 
 

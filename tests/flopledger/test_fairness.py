@@ -175,6 +175,48 @@ def test_a_prior_that_disagrees_widens_and_does_not_move(run_audit) -> None:
     assert "unexplained-compute" in {one.code for one in report.findings}
 
 
+LLAMA = """
+[claim]
+flop = 6.4e24
+[model.m]
+parameters = 70.6e9
+[[run]]
+name = "r"
+model = "m"
+tokens = 15e12
+precision = "bf16"
+accelerator = "NVIDIA H100 80GB HBM3"
+accelerator_hours = 6.4e6
+"""
+
+
+def test_a_runs_own_stated_total_is_a_claim_too(run_audit):
+    # 6 x 70.6e9 x 15e12 = 6.354e24; the total of the case agrees, the run's is a thousand times less.
+    report = run_audit(f"{LLAMA}claimed_flop = 6.4e21")
+    assert str(report.verdict) == "inconsistent"
+    assert any("the case's total of 6.4e21" in one.message for one in report.findings)
+    assert str(run_audit(f"{LLAMA}claimed_flop = 6.4e24").verdict) == "consistent"
+
+
+@pytest.mark.parametrize(
+    ("key", "verdict", "said"),
+    [
+        # No device exceeds its peak, so 41 is 41%: 6.4e6 h x 989e12 x 41 would be 9.3e26.
+        ("mfu = 41", "inconsistent", "MFU of 41 exceeds the peak itself"),
+        # 400 of 989.4e12: TFLOP/s without the prefix; times the hours it would be 9.2e12 FLOP.
+        ("flop_per_second_per_accelerator = 400", "needs-explanation", "without 1e12"),
+        # 400e15 is 370 times what the part can do at its maximum clock of 1980 MHz (1.07e15).
+        ("flop_per_second_per_accelerator = 400e15", "inconsistent", "at its maximum clock"),
+    ],
+)
+def test_a_figure_that_refutes_itself_moves_no_estimate(run_audit, key, verdict, said):
+    report = run_audit(f"{LLAMA}{key}")
+    assert str(report.verdict) == verdict
+    assert any(said in one.message for one in report.findings)
+    assert report.combined.flop.best == pytest.approx(6.354e24)
+    assert report.combined.flop.high < 8e24
+
+
 def test_sums_in_fp16_are_beyond_no_physical_limit() -> None:
     # 660.6e12 FLOP/s of fp8 with FP16 sums are printed for the RTX 4090, 330.3e12 with FP32 sums: an hour
     # at 70 % of the first is 1.66e18 FLOP, which the second would forbid

@@ -473,7 +473,13 @@ def test_unknown_content_is_said(tmp_path, content):
 
 
 def test_a_folder_that_is_no_run_says_which_one_is_meant(tmp_path):
-    with pytest.raises(UnknownFormatError, match="a run's own folder"):
+    with pytest.raises(UnknownFormatError, match=r"is no MLflow run .*a case's evidence"):
+        open_recording(tmp_path)
+    (tmp_path / "meta.yaml").touch()
+    with pytest.raises(UnknownFormatError, match="without device telemetry"):
+        open_recording(tmp_path)
+    (tmp_path / "steps").mkdir()
+    with pytest.raises(UnknownFormatError, match="a run's record already"):
         open_recording(tmp_path)
 
 

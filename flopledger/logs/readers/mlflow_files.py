@@ -72,7 +72,7 @@ def read_meta(document: Document, notes: Notes) -> None:
 def read_metric(document: Document, notes: Notes) -> None:
     """Write down the last value by time stamp."""
     key = _key(_METRIC_PATH, document)
-    if scalars.canonical(key) is None:
+    if not scalars.is_understood(key):
         return
     last: tuple[int, object, int] | None = None
     for number, text in document.lines():

@@ -116,7 +116,7 @@ def _note_shape(source: SourceText, notes: Notes) -> None:
         "heads": pick("n_head", "num_heads"),
         "vocabulary": pick("vocab_size"),
     }
-    if any(value is None for value in found.values()):
+    if any(value is None or value[0] < 1 for value in found.values()):
         notes.finding(
             "architecture-not-countable", "warning", "the source does not give all dimensions"
         )

@@ -229,3 +229,12 @@ def test_sources_carry_digests(written):
     # sha256 of "hello"
     assert evidence.sources["notes.txt"].sha256.startswith("2cf24dba5fb0a30e")
     assert evidence.sources["notes.txt"].size_bytes == 5
+
+
+def test_a_source_that_states_no_heads_is_not_countable_and_no_failure(tmp_path):
+    (tmp_path / "log.txt").write_text(
+        "model = GPT(GPTConfig(n_layer=0, n_head=0, n_embd=0, vocab_size=0))\n"
+        "step:1/1 train_loss:1 train_time:10ms step_avg:nanms\n"
+    )
+    evidence = read_files(tmp_path, "log.txt")
+    assert "architecture-not-countable" in {one.code for one in evidence.findings}

@@ -262,3 +262,19 @@ def test_a_pointer_is_no_file(written) -> None:
     (finding,) = evidence.findings
     assert finding.code == "evidence-unreadable"
     assert "Git LFS pointer" in finding.message
+
+
+def test_figures_of_our_own_sinks_are_named_and_not_used(tmp_path):
+    # Of the first process: of eight, an eighth of the run.
+    run = tmp_path / "mlruns" / "1" / "r"
+    files = {
+        "meta.yaml": META,
+        "metrics/flopledger/total_model_flop": "1795304598000 2034892800 30\n",
+        "metrics/flopledger/total_tokens": "1795304598000 3840 30\n",
+    }
+    for name, content in files.items():
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).write_text(content)
+    evidence = read_files(tmp_path, "mlruns")
+    assert "record-elsewhere" in codes(evidence)
+    assert logs.assemble(evidence).tokens is None
