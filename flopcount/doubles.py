@@ -41,6 +41,10 @@ class Doubles(AbstractContextManager["Doubles"]):
             done = self._done[id(value)] = (value, self._like(value))
         return done[1]
 
+    def made(self) -> list[tuple[Any, Any]]:
+        """Each tensor that was converted, and its double."""
+        return list(self._done.values())
+
     def other(self, value: Any) -> Any:
         """A double of something that is no tensor; most things are their own."""
         return value

@@ -86,6 +86,8 @@ class KnownValues:
         self._size = SIZES[draw]
         self.answers = "given"
         """How a count of a running loop answers questions whose answers its data decides."""
+        self.weights: int | None = None
+        """Which draw stands for the values of parameters that are trained; None for their own."""
         self.read: list[Any] = []
         """Tensors whose own values were needed for some answer."""
         self._generator = torch.Generator().manual_seed(draw)
@@ -96,6 +98,10 @@ class KnownValues:
 
     def remember_real(self, double: Any, real: Any) -> None:
         """``double`` stands for a tensor whose values we hold."""
+        if self.weights is not None and real.requires_grad and real.is_floating_point():
+            what = (tuple(real.shape), real.dtype, self.weights)
+            setattr(double, ATTRIBUTE, Origin(_weights, what, {}, None, -1, self._epoch))
+            return
         if type(real) in (torch.Tensor, torch.nn.Parameter) and real.device.type == "cpu":
             setattr(double, ATTRIBUTE, Origin(None, real.detach(), None, None, -1, self._epoch))
 
@@ -261,6 +267,12 @@ class KnownValues:
         self._work += elements
         if elements > MOST_ELEMENTS or self._work > MOST_WORK:
             raise UnknownValueError
+
+
+def _weights(shape: tuple[int, ...], dtype: Any, draw: int) -> Any:
+    """What the weights may be after other steps."""
+    generator = torch.Generator().manual_seed(draw)
+    return torch.rand(shape, generator=generator).mul_(SIZES[draw]).to(dtype)
 
 
 def _numbered(out: Any) -> list[tuple[int, Any]]:

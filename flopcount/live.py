@@ -21,11 +21,12 @@ from flopcount.errors import CountError
 from flopcount.live_capture import LiveCall, tensors_within
 from flopcount.live_deadline import Deadline
 from flopcount.live_passes import DOUBLED, PERHAPS, Chain, Pass, Wanted, doubtful
-from flopcount.live_rungs import READS, RUNGS, Counted, Targets, TooLongError, climb
+from flopcount.live_rungs import READS, RUNGS, WEIGHED, Counted, Targets, TooLongError, climb
 from flopcount.live_watch import FAR, SIZE
 
 ASKED = "asks a random number"
 """In a remark (flopcount.draws): what is computed depends on a draw."""
+WEIGHTS_DECIDE = "the model asks for values of its weights, and other ones cost something else"
 TRIAL_SECONDS = 5.0
 """So much processor time the count of another answer to questions for data may take."""
 REDRAWS = 4
@@ -61,6 +62,7 @@ class LiveCount:
     world_size: int
     method: str
     reads: bool = False
+    asked: frozenset[int] = frozenset()
 
 
 def count_call(
@@ -91,12 +93,16 @@ def count_call(
         answers: str = "given",
         rungs: Sequence[str] = RUNGS,
         until: Deadline = deadline,
+        weights: int | None = None,
     ) -> list[Counted]:
         each = zip(passes or (None,), wanted or repeat(None), strict=False)
         return [
-            climb(call, targets, until, asked, real=real, seed=seed, answers=answers, rungs=rungs)
+            climb(
+                call, targets, until, asked,
+                real=real, seed=seed, answers=answers, rungs=rungs, weights=weights,
+            )
             for targets, asked in each
-        ]
+        ]  # fmt: skip
 
     inputs = [item for item in tensors_within((call.args, call.kwargs)) if item.requires_grad]
     for number, asked in enumerate(wanted):
@@ -105,6 +111,7 @@ def count_call(
             return _between(call, passes, wanted, number, reason, seconds=seconds, real=real)
     counts = counted()
     found = _with_other_answers(_merged(counts), counts, counted, deadline)
+    found = _with_other_weights(found, counts, counted, deadline)
     return _with_other_numbers(found, counts, counted)
 
 
@@ -133,6 +140,22 @@ def _with_other_answers(
         told = None if asked_for else found.reason
         return replace(found, bounds=_bounds(counts, _total(found))[0], reason=told)
     return found if asked_for else replace(found, bounds=(0, None))
+
+
+def _with_other_weights(
+    found: LiveCount,
+    counts: list[Counted],
+    counted: Callable[..., list[Counted]],
+    deadline: Deadline,
+) -> LiveCount:
+    """Ask what the call costs with other weights, where it asked for their values: as much, or bounds."""
+    if found.bounds is not None or not any(WEIGHED in ledger.remarks for _, ledger in counts):
+        return found
+    until = deadline.or_after(TRIAL_SECONDS)
+    draws = [partial(counted, rungs=RUNGS[:1], until=until, weights=n) for n in range(len(FAR))]
+    if all(_is_alike(found, each, sized=False) for each in draws):
+        return found
+    return replace(found, bounds=(0, None), reason=WEIGHTS_DECIDE)
 
 
 def _with_other_numbers(
@@ -259,6 +282,7 @@ def _merged(counts: list[Counted]) -> LiveCount:
         world_size=first.per_rank.world_size if first.per_rank is not None else 1,
         method=first.method,
         reads=any(READS in ledger.remarks for _, ledger in counts),
+        asked=frozenset().union(*(ledger.asked for _, ledger in counts)),
     )
 
 

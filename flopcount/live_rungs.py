@@ -36,6 +36,7 @@ from flopcount.live_watch import (
     OptimizerInsideError,
     ThreadInsideError,
     follow_data,
+    follow_sources,
     watching,
 )
 from flopcount.parallel import unwrap
@@ -54,6 +55,8 @@ Targets = Callable[[Any], Sequence[Any]]
 
 READS = "values of inputs were asked for"
 """A remark."""
+WEIGHED = "values of weights were asked for"
+"""Likewise: after another step they are others."""
 RUNGS = ("meta", "fake", "cpu", "meta-invented")
 """Ways of tracing, in the order in which they are tried."""
 MOST_CPU_FLOP = 10**10
@@ -74,6 +77,7 @@ def climb(
     seed: int | None,
     answers: str = "given",
     rungs: Sequence[str] = RUNGS,
+    weights: int | None = None,
 ) -> Counted:
     """The first way of tracing that works."""
     failures: list[str] = []
@@ -85,7 +89,7 @@ def climb(
             with _undisturbed(seed), _no_threads():
                 # In a context of its own: what a forward sets in context variables stays there.
                 own = copy_context()
-                ledger = own.run(_on, rung, call, targets, deadline, wanted, answers)
+                ledger = own.run(_on, rung, call, targets, deadline, wanted, answers, weights)
         except (StepError, FlopcountError, MemoryError) as failure:
             if isinstance(
                 getattr(failure, "error", None), OptimizerInsideError | ThreadInsideError
@@ -111,9 +115,10 @@ def _on(
     deadline: Deadline,
     wanted: Wanted | Chain | None,
     answers: str,
+    weights: int | None,
 ) -> Ledger:
     def traced(doubles: Doubles, *, share: bool = False, most_flop: int | None = None) -> Ledger:
-        doubles.known.answers = answers
+        doubles.known.answers, doubles.known.weights = answers, weights
         with kept_beside(call.model):
             return _trace(
                 call, targets, doubles, deadline, wanted, share=share, most_flop=most_flop
@@ -159,6 +164,8 @@ def _trace(
             stack.enter_context(noticing_python_draws(watch.ledger.remarks))
             stack.enter_context(doubles)
             stack.enter_context(doubled([model], doubles))
+            if isinstance(doubles, CpuDoubles):
+                follow_sources({_place(value): made for value, made in doubles.made()})
             as_it_was(call, model)
             # A cache among the inputs is written to by each trace: each gets its own.
             given = without_storage((call.args, call.kwargs))
@@ -169,7 +176,7 @@ def _trace(
             watch.has_shards = doubles.has_shards
             watch.on_fakes = isinstance(doubles, FakeDoubles)
             if share and not doubles.has_shards:
-                sharing = Sharing(model, watch)
+                sharing = Sharing(model, watch, doubles.known)
             stack.enter_context(watching(watch, doubles.known))
             with let_through():
                 out = model(*inputs, **named)
@@ -190,8 +197,14 @@ def _trace(
         sharing.settle()
     watch.ledger.local = watch.local if watch.has_shards else None
     own = {_place(item) for item in tensors_within(given)}
-    if isinstance(doubles, CpuDoubles) or any(_place(item) in own for item in doubles.known.read):
+    read = set(map(_place, doubles.known.read))
+    if isinstance(doubles, CpuDoubles) or read & own:
         watch.ledger.remarks.append(READS)
+    trained = {_place(each.data) for each in call.model.parameters() if each.requires_grad}
+    if read & trained:
+        watch.ledger.remarks.append(WEIGHED)
+    watch.ledger.asked |= read - own - trained
+    watch.ledger.asked |= watch.asked_of
     return watch.ledger
 
 

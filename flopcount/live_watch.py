@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,10 @@ SIZE = "a size that depends on data"
 MOST_ASKED = 10_000
 """So many questions of one trace are answered: a loop that waits for an answer must end."""
 FOLLOWS_DATA = "_flopcount_data"
+SOURCES = "_flopcount_sources"
+"""On real numbers: where the tensors of the model's lie of which they were computed."""
+EVERYWHERE = -1
+"""In ``Ledger.asked``: values were asked for, and it could not be seen whose."""
 RECEIVED = "_flopcount_received"
 """On whole numbers that come from other ranks, and on what was computed of them."""
 SIZED = frozenset(
@@ -78,6 +82,8 @@ class LiveWatch(Watch):
         self.received = False
         """Other ranks sent whole numbers."""
         self.asked = 0
+        self.asked_of: set[int] = set()
+        """As ``Ledger.asked``, of questions that real numbers answered."""
         self.lowered: dict[str, str] = {}
         self.lowering: str | None = None
         """The dtype of autocast where the model is now, if it is on; Accelerate switches it on
@@ -160,7 +166,18 @@ class LiveCounter(Counter):
         """Note a question; one that only other ranks could answer ends the trace."""
         if hasattr(tensor, RECEIVED):
             raise UnknownValueError("the model asks for whole numbers that other ranks sent")
+        self._note([tensor])
         super().asks(tensor)
+
+    def _note(self, read: Iterable[Any]) -> None:
+        """Whose values are read: other ones might decide otherwise."""
+        watch = self.watch
+        assert isinstance(watch, LiveWatch)
+        for tensor in read:
+            if not watch.on_numbers:
+                watch.asked_of |= {EVERYWHERE} if tensor.device.type == "cpu" else set()
+            elif not hasattr(tensor, FOLLOWS_DATA):
+                watch.asked_of |= getattr(tensor, SOURCES, frozenset())
 
     def _write(self, func: Any, rule: Any, args: Any, kwargs: Any, out: Any) -> None:
         """Follow what depends on data, as far as real or invented numbers are computed with."""
@@ -173,6 +190,13 @@ class LiveCounter(Counter):
                     setattr(tensor, RECEIVED, True)
         if not watch.on_numbers:
             return
+        given = list(tensors((args, kwargs)))
+        sources = frozenset().union(*(getattr(tensor, SOURCES, frozenset()) for tensor in given))
+        if sources:
+            for tensor in tensors(out):
+                setattr(tensor, SOURCES, sources)
+        if rule.name in SIZED or func is _INDEX:
+            self._note(given)
         if not any(hasattr(tensor, FOLLOWS_DATA) for tensor in tensors((args, kwargs))):
             return
         for tensor in tensors(out):
@@ -226,6 +250,12 @@ def follow_data(values: Iterable[Any]) -> None:
     for value in values:
         if value.is_floating_point():
             setattr(value, FOLLOWS_DATA, True)
+
+
+def follow_sources(doubles: Mapping[int, Any]) -> None:
+    """Mark what stands for the model's own tensors, which lie at these places in memory."""
+    for place, double in doubles.items():
+        setattr(double, SOURCES, frozenset({place}))
 
 
 def _no_step(optimizer: Any, *_: Any) -> None:

@@ -20,10 +20,12 @@ import torch
 from torch.utils import _pytree as pytree
 
 from flopcount.exchange import MODULE_KEYS
+from flopcount.known_values import ATTRIBUTE
 from flopcount.layer_numbers import NUMBERED, SharingRefusedError, hide
 from flopcount.left_behind import Places
 
 if TYPE_CHECKING:
+    from flopcount.known_values import KnownValues
     from flopcount.scopes import Watch
 
 FEWEST = 4
@@ -109,8 +111,9 @@ def _leaf_key(leaf: Any, handed_on: dict[int, int]) -> Any:
 class Sharing:
     """Installs the sharing forward in every family of like layers of a doubled model."""
 
-    def __init__(self, model: Any, watch: Watch) -> None:
+    def __init__(self, model: Any, watch: Watch, known: KnownValues) -> None:
         self.watch = watch
+        self.known = known
         self.handed_on: dict[int, int] = {}
         self._kept: list[Any] = []
         self.families: list[Family] = []
@@ -157,7 +160,10 @@ class Sharing:
             call = RealCall(path, inputs)
             outside = self.watch.ledger.calls_outside(path)
             places = Places(inner for _, inner in _members(family.members[path]))
+            read = len(self.known.read)
             out = original(*args, **kwargs)
+            if _is_own(self.known.read[read:], family.members[path]):
+                raise SharingRefusedError(f"{path} asks for values of its own")
             call.leaves_more = places.are_changed()
             if self.watch.ledger.calls_outside(path) != outside:
                 raise SharingRefusedError(f"{path} runs modules that lie outside it")
@@ -229,6 +235,21 @@ class Sharing:
                 if call.fired != model_call.fired:
                     raise SharingRefusedError(f"gradients of {call.path} differ")
                 ledger.add_at(call.path, part)
+
+
+def _is_own(read: list[Any], layer: Any) -> bool:
+    """Whether one of the tensors whose values were asked for is a layer's own."""
+    if not read:
+        return False
+    asked = set(map(id, read))
+    own = [value for _, inner in _members(layer) for value in _held(inner.__dict__)]
+    origins = [getattr(each, ATTRIBUTE, None) for each in own]
+    return any(each is not None and id(each.args) in asked for each in origins)
+
+
+def _held(state: dict[str, Any]) -> list[Any]:
+    """What a module keeps: buffers, weights and attributes."""
+    return [*state["_buffers"].values(), *state["_parameters"].values(), *state.values()]
 
 
 def _require_equal(family: Family, phase: Any) -> None:

@@ -109,7 +109,7 @@ def _run(step: Step, doubles: Doubles, watch: Watch, *, share: bool) -> Sharing 
         watch.has_shards = doubles.has_shards
         watch.on_fakes = isinstance(doubles, FakeDoubles)
         share = share and not doubles.has_shards
-        sharing = Sharing(step.model, watch) if share else None
+        sharing = Sharing(step.model, watch, doubles.known) if share else None
         stack.enter_context(watching(watch, doubles.known))
         out = drained(step.model(*inputs, **named))
         if step.backward and not backpropagate(out, step.loss) and _is_trained(step.model):

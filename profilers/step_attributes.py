@@ -8,7 +8,16 @@ identity; only where one differs is looked closer. No torch is imported here.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Set
+from collections.abc import (
+    Callable,
+    Collection,
+    Container,
+    Hashable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Set,
+)
 from contextlib import contextmanager, suppress
 from functools import partial
 from operator import is_
@@ -52,6 +61,7 @@ from profilers.step_places import (
     root_of,
     write,
 )
+from profilers.step_switches import Switches
 
 MOST_PLACES = 50_000
 MOST_STATES = 256
@@ -72,6 +82,8 @@ INERT = frozenset(
 """Modules of torch whose attributes decide nothing of their products."""
 
 
+SWITCHED = 3
+"""Where in a state's key the values stand that decide."""
 ENVIRONMENT = frozenset({"environ", "getenv"})
 """Names by which the process's environment is read."""
 
@@ -83,7 +95,9 @@ class State:
     hold it for long.
     """
 
-    __slots__ = ("__weakref__", "_contents", "_forms", "_kinds", "_places", "_values", "token")
+    __slots__ = (
+        "__weakref__", "_contents", "_forms", "_kinds", "_places", "_switches", "_values", "token",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -92,6 +106,7 @@ class State:
         forms: dict[Name, Any],
         contents: list[tuple[Any, Any]],
         kinds: Kinds,
+        switches: Switches,
     ) -> None:
         self.token = object()
         """Stands for it where nothing may be held."""
@@ -103,6 +118,7 @@ class State:
         """Containers and what was in them (``profilers.step_places.content_of``)."""
         self._kinds = kinds
         """Classes of the model's parts."""
+        self._switches = switches
 
     @contextmanager
     def restored(self, changed: Mapping[Name, Any]) -> Iterator[None]:
@@ -118,7 +134,8 @@ class State:
                 present = read(place)
                 if wanted is KEPT or present is wanted:
                     continue
-                if name in self._forms and form_of(present) == self._forms[name]:
+                same = name in self._forms and form_of(present) == self._forms[name]
+                if same and (name not in changed or self._switches.equal(present, wanted)):
                     continue
                 undo.append(partial(write, place, present))
                 write(place, wanted)
@@ -155,6 +172,8 @@ class Attributes:
         self._contents: dict[frozenset[Any], frozenset[Any]] = {}
         self._tables: list[Any] = []
         """Dictionaries of the model's parts."""
+        self.switches = Switches(torch)
+        """Tensors whose values may decide."""
         self._clear()
 
     def _clear(self) -> None:
@@ -193,6 +212,7 @@ class Attributes:
         self._objects: dict[int, Any] = {}
         """What was looked at, by id; kept, so that an id stays its own."""
         self._seen: set[Name] = set()
+        self.switches.clear()
 
     # ------------------------------------------------------------ the hot path
 
@@ -211,7 +231,7 @@ class Attributes:
         for (holder, name), form in zip(self._tensors, self._forms, strict=True):
             if form_of(holder[name]) != form:
                 return False
-        return True
+        return self.switches.alike()
 
     def look(self, module: Any) -> State:
         """Something changed: find out what, and answer the state in which a call finds its model."""
@@ -219,6 +239,7 @@ class Attributes:
             if len(container) != size and id(container) in self._owners:
                 self._drifted(self._owners[id(container)], len(container))
         before = {(id(holder), name): value for holder, name, value in self._all()}
+        switched = dict(self.switches.key)
         kept_alive = self._objects  # so that no id of before means another object now
         self._clear()
         self._gather(module)
@@ -229,6 +250,9 @@ class Attributes:
                     self._drifted((id(holder), name), value)
                 elif type(value) in (list, dict) and type(known) is type(value):
                     self._renewed((id(holder), name))
+        for name, value in self.switches.key:
+            if switched.get(name, value) != value:
+                self._drifted(name, value)
         del kept_alive
         values = [value for _, _, value in self._all()]
         names = tuple(name for _, name, _ in self._all())
@@ -237,6 +261,7 @@ class Attributes:
             layout,
             tuple(map(_signed, values)),
             tuple(self._forms),
+            self.switches.key,
             tuple(map(len, self._containers)),
             tuple((type(child), id(child)) for _, _, child in self._children),
             self.kinds.kinds,
@@ -261,7 +286,7 @@ class Attributes:
             state = State(
                 [*places, *tensors, *(place for place, _ in more)],
                 [*values, *shapes, *(value for _, value in more)],
-                forms, contents, self.kinds,
+                forms, contents, self.kinds, self.switches,
             )  # fmt: skip
             self._states[key] = state
             while len(self._states) > MOST_STATES:
@@ -310,13 +335,32 @@ class Attributes:
         for name, seen in list(self.suspects.items()):
             holder = self._objects.get(name[0])
             value = MISSING if holder is None else read((holder, name[1]))
-            yield name, others(value, seen)
+            tensor = holds(value, self._torch.Tensor)
+            yield name, self.switches.other(value) if tensor else others(value, seen)
 
     def judge(self, name: Name, *, decides: bool) -> None:
         """Say whether an attribute of many values decides anything; one that does not is left alone."""
         self._judged[name] = decides, self._objects.get(name[0])
         self.suspects.pop(name, None)
         self.forget()
+
+    def told(self, asked: Collection[int]) -> None:
+        """A call was counted, and asked for values of the model's that lie at these places in memory."""
+        if self.switches.told(asked):
+            self.forget()
+            return
+        # Less is compared than before: what was counted is the same, and need not be counted anew.
+        states = [(self._rekeyed(key), state) for key, state in self._states.items()]
+        self._states = dict(states)
+        self._states.update((key, state) for key, state in states if state is self.state)
+        self.more = self._has_more()
+
+    def _rekeyed(self, key: Any) -> Hashable:
+        return (
+            *key[:SWITCHED],
+            tuple(self.switches.asked(dict(key[SWITCHED])).items()),
+            *key[SWITCHED + 1 :],
+        )
 
     def forget(self) -> None:
         """Look at everything anew at the next call."""
@@ -355,11 +399,14 @@ class Attributes:
                 self._children += [(children, name, child) for name, child in children.items()]
             kind = type(part)
             home = kind.__module__
-            self._buffers(table.get("_buffers"))
+            inert = home.startswith("torch.nn.modules") and kind.__name__ in INERT
+            self._buffers(table.get("_buffers"), switches=not inert)
             entry = next(each for each in kind.__mro__ if "forward" in vars(each))
             if entry is not nn.Module and root_of(entry) in LIBRARIES:
                 called[entry] = None
-            if home.startswith("torch.nn.modules") and kind.__name__ in INERT:
+            if inert:
+                if "forward" in table:  # it was replaced, and may be once more
+                    self._take(table, "forward", table["forward"], 1)
                 continue
             if home.startswith("torch.") and not home.startswith("torch.nn.modules"):
                 kind = next(
@@ -404,15 +451,20 @@ class Attributes:
         self.sized = [*self._containers, *map(vars, self._classes), *hooks, self.kinds]
         self._forms = [form_of(holder[name]) for holder, name in self._tensors]
         self.sizes = list(map(len, self.sized))
-        self.more = bool(self._fields or self._tensors)
+        self.more = self._has_more()
         self.graphs = any(has_graph(form) for form in self._forms)
 
-    def _buffers(self, buffers: Any) -> None:
+    def _has_more(self) -> bool:
+        return bool(self._fields or self._tensors or self.switches.compared)
+
+    def _buffers(self, buffers: Any, *, switches: bool) -> None:
         for name in buffers or ():
             moves = (id(buffers), name) in self._moving
             if buffers[name] is not None and len(self._still) < MOST_ITEMS:
                 self._objects[id(buffers)] = buffers
                 (self._tensors if moves else self._still).append((buffers, name))
+                if switches:
+                    self.switches.add(buffers, name, idle=self._idle((id(buffers), name)))
 
     def _table(
         self, table: Mapping[Any, Any], depth: int, leave: frozenset[str] = frozenset()
@@ -429,6 +481,7 @@ class Attributes:
         if holds(value, self._torch.Tensor) or self._is_made_anew((id(holder), name), value):
             self._objects[id(holder)] = holder
             self._tensors.append((holder, name))
+            self.switches.add(holder, name, idle=False)
         elif kind in PLAIN or isinstance(value, (tuple, *CALLABLES)):
             self._watch(holder, name, value)
             if isinstance(value, type) and depth and root_of(value) not in LIBRARIES:
@@ -438,6 +491,8 @@ class Attributes:
         elif isinstance(value, list | dict | set):
             self._watch(holder, name, value)
             self._inside(value, (id(holder), name), depth)
+        elif kind.__module__ == "numpy":
+            self._keep(holder, name)
         elif is_settings(kind) and not isinstance(value, self._torch.nn.Module):
             self._watch(holder, name, value)
             self._object(value, (id(holder), name), depth)
@@ -528,6 +583,16 @@ class Attributes:
             self._called(value, function)
         elif kind in PLAIN or kind in (list, dict) or root_of(kind) not in LIBRARIES:
             self._take(world, name, value, 1)
+        elif kind is self._torch.Tensor:
+            self._keep(world, name)
+
+    def _keep(self, holder: Any, name: str) -> None:
+        """A tensor beside the model, or an array: nothing but its value matters, and that if it decides."""
+        if (id(holder), name) not in self._seen and len(self._still) < MOST_ITEMS:
+            self._seen.add((id(holder), name))
+            self._objects[id(holder)] = holder
+            self._still.append((holder, name))
+            self.switches.add(holder, name, idle=self._idle((id(holder), name)))
 
     def _called(self, value: FunctionType, function: FunctionType) -> None:
         """A function that another one calls."""

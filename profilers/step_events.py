@@ -5,6 +5,7 @@ No torch is imported here.
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from profilers.step_attributes import State
     from profilers.step_outside import Product
     from profilers.step_values import Mode
-    from profilers.step_ways import End, Way
+    from profilers.step_ways import Beside, End, Way
 
 Passes = tuple[tuple[int, ...], ...]
 """For each backward pass, the output tensors at which it began, by their place; from
@@ -60,9 +61,10 @@ class Kind:
     """One kind of call: the same module, flags and shapes."""
 
     __slots__ = (
-        "arrived", "aside", "data", "device", "doubted", "entry", "graded", "inputs", "kept", "key", "made",
-        "model", "nodes", "place", "real", "samples", "seam", "state", "sure", "tokens",
-        "trained", "transformed", "trust", "usual", "variants", "watched", "ways",
+        "arrived", "aside", "beside", "data", "device", "doubt", "doubted", "entry", "fed", "graded",
+        "inputs", "kept", "key", "made", "model", "nodes", "place", "real", "samples", "seam", "state",
+        "sure", "switches", "tokens", "trained", "transformed", "trust", "usual", "variants", "watched",
+        "ways",
     )  # fmt: skip
 
     def __init__(self, model: str, key: Hashable) -> None:
@@ -93,6 +95,13 @@ class Kind:
         """By how the graph ends at which the backward begins."""
         self.state: Callable[[], State | None] | None = None
         """Weak reference to the attributes of the module when it was called."""
+        self.switches: dict[Any, Any] = {}
+        """Values of tensors of the module then, which may decide (profilers.step_switches)."""
+        self.beside: dict[End, Beside] = {}
+        """What leads to such an end beside the way, of the few that have something."""
+        self.fed: set[tuple[type, ...]] = set()
+        """What the program made of tensors before it handed them in, where it does; as far as that was looked
+        at (profilers.step_outside)."""
         self.variants: dict[Hashable, Variant] = {}
         self.usual: Variant | None = None
         """Forward, and one backward from the outputs of ``arrived``, once that was made."""
@@ -104,6 +113,8 @@ class Kind:
         """False for a call that computes nothing: its tensors have no storage."""
         self.transformed = False
         """Called under a function transform, where gradients do not show."""
+        self.doubt: str | None = None
+        """Why nobody knows what such calls cost, though they look as if one did."""
         self.graded = True
         """Gradients are enabled."""
         self.watched = True
@@ -114,6 +125,12 @@ class Kind:
         """Ids of a few parameters, by which the model's optimizer is known."""
         self.data: Any = None
         """The listener's own."""
+
+    def in_doubt(self, why: str) -> Kind:
+        """Another kind for calls of this one of which nobody knows what they cost."""
+        other = copy.copy(self)
+        other.variants, other.usual, other.doubt = {}, None, why
+        return other
 
     def variant(
         self,

@@ -35,6 +35,7 @@ def described(seam: Seam, key: Hashable, module: Any, args: Any, kwargs: Any) ->
     kind.place = id(seam)
     kind.seam = weakref.ref(seam)
     kind.state = weakref.ref(seam.attributes.state)  # that of the key
+    kind.switches = seam.attributes.switches.as_they_are()
     kind.inputs = tuple(map(text_of, tensors[:MOST_OUTPUTS]))
     fake = any(each.is_meta or type(each).__name__ == "FakeTensor" for each in tensors)
     kind.real = not (fake or is_fake())

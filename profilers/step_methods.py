@@ -23,7 +23,8 @@ class Kinds:
     """The classes of a model's parts; its length is 0 as long as they are what they were.
 
     Each part holds its class. So a class that has the same number of holders lost none, and the parts need
-    be asked only where a number is another. Two parts that exchange their classes with each other pass.
+    be asked only where a number is another. Two parts that exchange their classes with each other pass here;
+    they are asked once a second (``are_others``).
     """
 
     __slots__ = ("_parts", "counts", "distinct", "kinds")
@@ -42,11 +43,16 @@ class Kinds:
         counts = list(map(getrefcount, self.distinct))
         if counts == self.counts:
             return 0
-        for part, kind in zip(self._parts, self.kinds, strict=True):
-            if type(part()) is not kind:
-                return 1
+        if self.are_others():
+            return 1
         self.counts[:] = counts
         return 0
+
+    def are_others(self) -> bool:
+        """Whether a part has another class, asked of each."""
+        return any(
+            type(part()) is not kind for part, kind in zip(self._parts, self.kinds, strict=True)
+        )
 
     def give_back(self, undo: list[Callable[[], None]]) -> None:
         """Give parts the classes that they had; what undoes it joins a list."""

@@ -180,16 +180,20 @@ class Modules:
                         yield item
 
     def reshaped(self) -> set[int]:
-        """Models (``Kind.place``) of which a part, or a parameter's data by some of another shape, was
-        exchanged: nothing tells."""
+        """Models (``Kind.place``) of which a part, its class, or a parameter's data by some of another shape,
+        was exchanged: nothing tells."""
         found = set()
         for seam in list(self.seams):
             if seam.epoch != self.observer.epoch or not seam.parameters:
                 continue
             module = seam.module()
-            other = module is not None and seam.attributes.has_other_parts(module)
+            watched = seam.attributes
+            other = module is not None and (
+                watched.has_other_parts(module) or watched.kinds.are_others()
+            )
             if other or seam.shapes != seam.now():
                 found.add(id(seam))
+                watched.forget()
         self.observer.epoch += bool(found)
         return found
 

@@ -120,6 +120,20 @@ def mark_of(span: Span, inputs: Iterable[Any], calls: Sequence[Span]) -> Span:
     return span if other else CLEAN
 
 
+def made_before(inputs: Iterable[Any], calls: Sequence[Span]) -> tuple[type, ...]:
+    """What the program made of its tensors before it handed them to a call: the nodes' types."""
+    waiting = [node for each in inputs if (node := getattr(each, "grad_fn", None)) is not None]
+    found: list[type] = []
+    for node in waiting:
+        if _is_within(node, calls):
+            continue
+        found.append(type(node))
+        if len(found) >= FEW_NODES:
+            break
+        waiting += [following for following, _ in node.next_functions if following is not None]
+    return tuple(found)
+
+
 def _own_nodes(
     tensors: Iterable[Any], calls: Sequence[Span], other: set[str], most: int = MOST_NODES
 ) -> Iterator[tuple[Any, str]]:

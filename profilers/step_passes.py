@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from profilers.step_outside import MARK
@@ -117,22 +116,35 @@ OURS = Ours()
 LOOKING = [False]
 """Whether somebody wants to see the graph before a pass that reaches everything."""
 MOST_ROOTS = 4096
+MOST_OWN = 16
+"""So many of a graph's last nodes are known by what leads to them."""
+LEAF = 1 << 63
+"""No node but a leaf has such a number."""
 UNREACHED = "the last call was not reached"
 """Behind a root: a graph may end in the same way and yet lead past the call's outputs, which shows when the
 pass is over. The graph is still there then."""
 Root = tuple[Any, ...]
 _CLEAN: dict[Root, bool] = {}
-"""Ends of graphs: how many nodes they got since the last call and between calls, their last node, and those
-that lead to it; and whether none of them ever had a product of the program's own. All others are looked at
+"""Ends of graphs: how many nodes they got since the last call and between calls, their last nodes, and those
+that lead to them; and whether none of them ever had a product of the program's own. All others are looked at
 each time."""
-_node = itemgetter(0)
 
 
-def root_of(outputs: Any, added: tuple[int, int]) -> Root:
-    """How a graph ends that got so many nodes outside of calls."""
+def root_of(outputs: Any, added: tuple[int, int], end: int) -> Root:
+    """How a graph ends that got so many nodes outside of calls: what was made since the last call's end."""
     node = outputs[0].grad_fn
-    following = () if node is None else map(_node, node.next_functions)
-    return len(outputs), added, type(node), *map(type, following)
+    types = [len(outputs), added, type(node)]
+    waiting = [] if node is None else [node]
+    for node in waiting:
+        for following, _ in node.next_functions:
+            types.append(type(following))
+            if (
+                following is not None
+                and len(waiting) < MOST_OWN
+                and end <= following._sequence_nr() < LEAF
+            ):
+                waiting.append(following)
+    return tuple(types)
 
 
 class Told(Protocol):
@@ -213,11 +225,15 @@ def watch(torch: Any, told: Told, ways: Ways) -> Callable[[], None]:
             with suppress(Exception):  # never into the program
                 unlike = bool(waiting)
                 if unlike:
-                    ways.attach(outputs)
+                    try:
+                        ways.attach(outputs)
+                    except Exception:  # noqa: BLE001 - never into the program
+                        ways.lost()
                 if looking:
                     way = ways.look(outputs)
                 newest, ways.newest = ways.newest, None
-                root = root_of(outputs, ways.added())
+                end = ways.end
+                root = root_of(outputs, ways.added(), end)
                 if LOOKING[0] or unlike or not whole or not _CLEAN.get(root):
                     newest = None
                     if look(root, outputs, whole):

@@ -35,10 +35,11 @@ from profilers.step_asked import (
     transformed,
 )
 from profilers.step_attributes import Attributes
+from profilers.step_backward import LOOKS
 from profilers.step_events import RAISED, STOPPED, SURE, Call, Kind
 from profilers.step_hooks import hook
 from profilers.step_kinds import described, signer
-from profilers.step_outside import Span, mark_of
+from profilers.step_outside import Span, made_before, mark_of
 from profilers.step_settled import Lane, lane_of
 from profilers.step_signature import MOST_OUTPUTS
 from profilers.step_uncompiled import uncompiled
@@ -176,7 +177,7 @@ class Seam:
         ways.between += first - ways.end
         ways.end = last
         if _looking[0]:
-            self.leave(call, out, self.mark(span, args, kwargs), span)
+            self.leave(call, out, self.mark(span, kind, args, kwargs), span)
         elif type(out) is kind.kept and last - first == kind.nodes:
             waiting.append((span, call, serial, call[1]))
         else:
@@ -240,8 +241,8 @@ class Seam:
                 ways = observer.ways
                 ways.between += first - ways.end
                 ways.end = span[1]
-            if _looking[0]:
-                mark = self.mark(span, args, kwargs)
+            if _looking[0] or call[0].fed:
+                mark = self.mark(span, call[0], args, kwargs)
             self.leave(call, out, mark, span)
         return out
 
@@ -250,7 +251,9 @@ class Seam:
         observer = self.observer
         try:
             if tracing_state() is not None:
-                return None  # TorchScript records whatever runs, even a shape that is asked for
+                # TorchScript records whatever runs, even a shape that is asked for.
+                observer.unseen("a call of a model that TorchScript traced")
+                return None
             if self.epoch != observer.epoch:
                 self.refresh(module)
             again = graph_task() != -1
@@ -286,7 +289,8 @@ class Seam:
             self.alike += 1
             if not kind.real:
                 return None
-            settled = kind.sure >= kind.trust and self.alike >= SURE and not (again or _looking[0])
+            settled = kind.sure >= kind.trust and self.alike >= SURE
+            settled = settled and not (again or _looking[0] or kind.fed)
             if settled and (self.lane is None or self.lane[0] is not kind):
                 self.lane = lane_of(self, kind, module, args, kwargs)
             self.serial = observer.serial
@@ -344,12 +348,22 @@ class Seam:
             parts.append(signer.values(args, kwargs))
         return tuple(parts)
 
-    def mark(self, span: Span, args: Any, kwargs: Any) -> Span:
-        """The mark of a call's outputs, while graphs are looked at."""
+    def mark(self, span: Span, kind: Kind, args: Any, kwargs: Any) -> Span:
+        """The mark of a call's outputs, while graphs are looked at, which other inputs than before begin."""
         try:
+            calls = self.observer.calls()
+            made = made_before(signer.inputs(args, kwargs), calls) if kind.graded else ()
+            if made not in kind.fed:
+                if not _looking[0]:
+                    _looking[0], self.observer.looks = True, LOOKS
+                if (made or kind.fed) and len(kind.fed) < MOST_KINDS:
+                    kind.fed.add(made)
+                    self.lane = None
+            if not _looking[0]:
+                return span
             if self.attributes.graphs:
                 return span  # what it kept of an earlier call leads on
-            return mark_of(span, signer.inputs(args, kwargs), self.observer.calls())
+            return mark_of(span, signer.inputs(args, kwargs), calls)
         except Exception as error:  # noqa: BLE001 - never into the program
             self.observer.trouble("a call's inputs", error)
             return span

@@ -34,13 +34,20 @@ Outputs = tuple[tuple[int, int], ...]
 """Place of each output that has a hook, and how many nodes before the call's end its own was made."""
 
 
+Beside = tuple[tuple[int, tuple[type, ...], "Beside"], ...]
+"""Of a node, which of those that lead to it do not lie in the call, what leads to them, and what is beside
+or below them."""
+MOST_BESIDE = 32
+"""So many nodes beside a way are compared, which most losses have none of."""
+
+
 Added = tuple[int, int]
 """How many nodes the graph got since the last call ended, and between the calls before it (or since the last
 pass began)."""
 End = tuple[int, int, type]
 """The same, and what the graph ends with."""
-Found = tuple[End, Way, int]
-"""How the graph ends, the way to a call, and how far before the call's end the way enters."""
+Found = tuple[End, Way, int, Beside]
+"""How the graph ends, the way to a call, how far before the call's end the way enters, and what is beside."""
 Waiting = tuple[Span, Call, int, list[int]]
 """A settled call that no backward reached yet, its step (``Observer.serial``), and the list that is going to
 get its facts, for whose sake the call is remembered (``profilers.step_equal.references``)."""
@@ -115,6 +122,10 @@ class Ways:
                 node = following[place][0]
             if node._sequence_nr() != span[1] - call[0].entry:
                 return False
+            if call[0].beside:
+                end = number - span[1], self.between, type(output.grad_fn)
+                if not _is_beside(output.grad_fn, call[0].beside.get(end, ())):
+                    return False
         except Exception:  # noqa: BLE001 - whatever it is, it is no usual pass
             return False
         self.waiting.clear()
@@ -136,7 +147,8 @@ class Ways:
         """A call ended whose outputs, each with its place, have hooks."""
         for _, other, _ in self._hooked:
             if not other[1]:
-                other[0].sure = call[0].sure = 0  # two calls and no backward between them
+                _unsettle(other[0])  # two calls and no backward between them
+                _unsettle(call[0])
         back = tuple((place, span[1] - tensor.grad_fn._sequence_nr()) for place, tensor in outputs)
         numbers = {number for _, number in back}
         own = all(0 < number <= span[1] - span[0] for number in numbers)
@@ -147,7 +159,8 @@ class Ways:
         """The way of a pass that is about to begin, if it is a plain one."""
         new = [one for one in self._hooked if not one[1][1]]
         for _, call, _ in new[1:]:
-            call[0].sure = new[0][1][0].sure = 0
+            _unsettle(call[0])
+            _unsettle(new[0][1][0])
         if len(new) != 1 or len(outputs) != 1:
             return None
         (first, end, _), _, made = new[0]
@@ -177,7 +190,12 @@ class Ways:
                 return None
             entry = (), node._sequence_nr()
         how = self._sequence() - end, self.between, type(outputs[0].grad_fn)
-        return how, entry[0], end - entry[1]
+        return (
+            how,
+            entry[0],
+            end - entry[1],
+            _beside(outputs[0].grad_fn, entry[0], first, end, set()),
+        )
 
     def learn(self, found: Found | None) -> None:
         """The pass is over: did it reach its call by the way that was found?"""
@@ -186,18 +204,23 @@ class Ways:
                 continue
             usual = not any(fired[1::FIRING]) and not any(fired[4::FIRING])
             if found is None or made is None or not usual or len(set(fired[::FIRING])) != 1:
-                kind.sure, kind.made = 0, ()
+                _unsettle(kind)
+                kind.made = ()
                 continue
-            end, way, entry = found
+            end, way, entry, beside = found
             facts = span[1] - span[0], entry, together(fired[3::FIRING]), made
             if facts != (kind.nodes, kind.entry, kind.arrived, kind.made):
-                kind.sure, kind.usual = 0, None
+                _unsettle(kind)
+                kind.usual = None
                 kind.nodes, kind.entry, kind.arrived, kind.made = facts
-                kind.ways = {}
-            if kind.ways.get(end) == way:
+                kind.ways, kind.beside = {}, {}
+            if kind.ways.get(end) == way and kind.beside.get(end, ()) == beside:
                 kind.sure += 1
             elif len(kind.ways) < MOST_WAYS:
                 kind.ways[end] = way
+                kind.beside.pop(end, None)
+                if beside:
+                    kind.beside[end] = beside
         self._hooked = [one for one in self._hooked if not one[1][1]]
 
     # ------------------------------------------------------------ what is not as it always was
@@ -207,10 +230,13 @@ class Ways:
         ends: dict[int, tuple[Waiting, int]] = {}
         for one in self.waiting:
             end = one[0][1]
-            for place, number in self._rest.get(end, one[1][0].made):
+            known = self._rest.get(end, one[1][0].made)
+            if not known:
+                self.lost()
+            for place, number in known:
                 ends[end - number] = one, place
         nodes = 0
-        for node, _ in _walk(outputs, min(ends), MOST_WITHIN):
+        for node, _ in _walk(outputs, min(ends, default=0), MOST_WITHIN):
             nodes += 1
             found = ends.pop(node._sequence_nr(), None)
             if found is not None:
@@ -222,6 +248,10 @@ class Ways:
         if nodes >= MOST_WITHIN:
             self._unseen(f"a backward over more than {MOST_WITHIN} nodes")
         self._keep(ends)
+
+    def lost(self) -> None:
+        """A backward begins, and nobody can say to which calls it leads."""
+        self._unseen("a backward that could not be followed")
 
     def _keep(self, ends: Mapping[int, tuple[Waiting, int]]) -> None:
         """Wait on for what was not reached."""
@@ -252,9 +282,14 @@ def distrust(kind: Kind) -> None:
     nothing.
     """
     now = time.monotonic_ns()
-    kind.sure = 0
+    _unsettle(kind)
     kind.trust = min(2 * kind.trust, 1 << 30) if now - kind.doubted < CALM_NS else SURE
     kind.doubted = now
+
+
+def _unsettle(kind: Kind) -> None:
+    """Calls of a kind are not known by their way any more, and go without a hook no longer."""
+    kind.sure = 0
     seam = kind.seam()
     if seam is not None:
         seam.lane = None
@@ -263,6 +298,37 @@ def distrust(kind: Kind) -> None:
 def _types(node: Any) -> tuple[type, ...]:
     """What leads to a node."""
     return tuple(map(type, map(_node, node.next_functions)))
+
+
+def _beside(node: Any, way: Way | None, first: int, end: int, seen: set[Any]) -> Beside:
+    """What leads to a node beside the way to a call, which made the nodes from one number to another.
+
+    No closure, which would be around itself and keep the graph alive.
+    """
+    found: list[tuple[int, tuple[type, ...], Beside]] = []
+    for place, (following, _) in enumerate(node.next_functions):
+        if following is None or following in seen or len(seen) >= MOST_BESIDE:
+            continue
+        if first <= following._sequence_nr() < end or not following.next_functions:
+            continue
+        seen.add(following)
+        if way and place == way[0][0]:
+            further = _beside(following, way[1:], first, end, seen)
+            if further:
+                found.append((place, _types(following), further))
+        else:
+            further = _beside(following, None, first, end, seen)
+            found.append((place, _types(following), further))
+    return tuple(found)
+
+
+def _is_beside(node: Any, beside: Beside) -> bool:
+    """Whether the same leads to a node as did."""
+    for place, types, below in beside:
+        following = node.next_functions[place][0]
+        if _types(following) != types or not _is_beside(following, below):
+            return False
+    return True
 
 
 def _walk(outputs: Sequence[Any], least: int, most: int) -> Iterator[tuple[Any, Way]]:

@@ -70,7 +70,7 @@ REFRESH_NS = 10_000_000_000
 """So often the list of a model's parameters is read again."""
 
 
-EXCHANGED = "calls of a model whose parts or parameters had been exchanged"
+EXCHANGED = "the model's parts or parameters had been exchanged, and nothing told when"
 MOST_OUTSIDE = 4096
 """So many sets of products outside of modules are told by the same name."""
 
@@ -350,19 +350,16 @@ class Observer:
     def _look_at_shapes(self) -> None:
         """Parts or data of parameters that were exchanged past torch's own ways, some calls ago.
 
-        Nobody knows when: each step with such a call since the last replay gets an open end.
+        Nobody knows when: what such a call since the last replay cost is not known.
         """
         changed = self.modules.reshaped()
-        called = False
-        for place in range(len(self.log) - 1, -1, -1) if changed else ():
-            event = self.log[place]
-            if len(event) == 4:
-                called |= event[0].place in changed
-            elif called:  # an optimizer's step, and calls of the next one behind it
-                self.log.insert(place + 1, self._beside((), (EXCHANGED,)))
-                called = False
-        if called:
-            self.log.insert(0, self._beside((), (EXCHANGED,)))
+        doubtful: dict[Kind, Kind] = {}
+        for place, event in enumerate(self.log) if changed else ():
+            if len(event) == 4 and event[0].place in changed:
+                kind, fired, began, again = event
+                if kind not in doubtful:
+                    doubtful[kind] = kind.in_doubt(EXCHANGED)
+                self.log[place] = doubtful[kind], fired, began, again
 
     def _upkeep(self) -> None:
         now = time.monotonic_ns()

@@ -145,6 +145,10 @@ class Costs:
             cost.bounds, cost.reason = (0, None), TRANSFORMED
             self.tell("transformed-call", "warning", f"{kind.model}: {TRANSFORMED}")
             return cost
+        if kind.doubt is not None:
+            cost.bounds, cost.reason = (0, None), kind.doubt
+            self.tell("cost-bounded", "warning", f"{kind.model}: {kind.doubt}")
+            return cost
         if isinstance(kind.key, tuple) and READ_ONCE in kind.key:
             cost.bounds, cost.reason = (0, None), READ_ONCE
             self.tell("cost-unknown", "warning", f"{kind.model}: {READ_ONCE}")

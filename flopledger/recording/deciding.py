@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flopcount.errors import FlopcountError
 from flopledger.recording.families import MOST_SIZES, Data
+from flopledger.recording.probing import judge
 from profilers.step_signature import Numbers
 
 if TYPE_CHECKING:
@@ -30,18 +31,15 @@ def try_attributes(
     seam = variant.kind.seam()
     if seam is None or found.bounds is not None:
         return
-    for name, others in seam.attributes.probes():
-        decides = not others
-        for value in others:
-            try:
-                other = tracing.trace(variant, wanted, {name: value})
-            except FlopcountError:
-                decides = True
-            else:
-                decides = other.by_dtype != found.by_dtype or other.bounds is not None
-            if decides:
-                break
-        seam.attributes.judge(name, decides=decides)
+
+    def trial(changed: Mapping[tuple[int, Any], Any]) -> bool | None:
+        try:
+            other = tracing.trace(variant, wanted, changed)
+        except FlopcountError:
+            return None
+        return other.by_dtype != found.by_dtype or other.bounds is not None
+
+    judge(seam.attributes, trial)
 
 
 def read_or_not(

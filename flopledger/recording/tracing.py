@@ -47,8 +47,14 @@ class Tracing:
         state = held() if held is not None else None
         if state is None and held is not None:
             raise FlopcountError("what the model's attributes were is forgotten")
-        with nullcontext() if state is None else state.restored(changed):
+        kind = variant.kind
+        values = {**kind.switches, **changed}
+        with nullcontext() if state is None else state.restored(values):
             found = self._counted(variant, wanted, TRIAL_SECONDS if changed else SECONDS)
+            seam = kind.seam()
+            if seam is not None:
+                seam.attributes.told(found.asked)
+                kind.switches = seam.attributes.switches.asked(kind.switches)
             return self._with_hooks(variant, found)
 
     def _counted(

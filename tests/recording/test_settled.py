@@ -411,6 +411,83 @@ def the_last_node_is_another_one() -> Steps:
     return lambda: begun_at(model(x()) * weights), lambda: begun_at(model(x()) @ weights)
 
 
+def beside(other: Callable[[Any, Any], Any], usual: Callable[[Any, Any], Any]) -> Steps:
+    """A term joins the loss which does not come from the model, in each step as many nodes."""
+    model, weight = Net(), nn.Parameter(torch.randn(8, 8))
+    optimizer = sgd(model)
+    optimizer.add_param_group({"params": [weight]})
+
+    def step(term: Callable[[Any, Any], Any]) -> None:
+        fit(optimizer, model(x()).square().mean() + term(model, weight))
+
+    return lambda: step(usual), lambda: step(other)
+
+
+def a_product_lies_deep_beside_the_way() -> Steps:
+    return beside(lambda _, w: (w @ w).exp().tanh().sum(), lambda _, w: (w * w).exp().tanh().sum())
+
+
+def a_product_was_made_before_the_call() -> Steps:
+    model, weight = Net(), nn.Parameter(torch.randn(8, 8))
+    optimizer = sgd(model)
+    optimizer.add_param_group({"params": [weight]})
+
+    def step(times: Callable[[Any, Any], Any]) -> None:
+        made = times(weight, weight)
+        fit(optimizer, model(x()).square().mean() + made.sum())
+
+    return lambda: step(torch.mul), lambda: step(torch.matmul)
+
+
+def an_input_is_another_product() -> Steps:
+    """Made of parameters, by as many nodes."""
+    model, weight = Net(), nn.Parameter(torch.randn(8, 8))
+    optimizer = sgd(model)
+    optimizer.add_param_group({"params": [weight]})
+
+    def step(times: Callable[[Any, Any], Any]) -> None:
+        fit(optimizer, model(times(weight, weight).relu()).square().mean())
+
+    return lambda: step(torch.mul), lambda: step(torch.matmul)
+
+
+def a_product_beside_two_outputs() -> Steps:
+    """A gradient comes to two outputs, so there is no single way."""
+
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(8, 8)
+
+        def forward(self, given: Any) -> Any:
+            out = self.layer(given)
+            return out, out.square().mean()
+
+    model, weight = Two(), nn.Parameter(torch.randn(8, 8))
+    optimizer = sgd(model)
+    optimizer.add_param_group({"params": [weight]})
+
+    def step(times: Callable[[Any, Any], Any]) -> None:
+        out, term = model(x())
+        fit(optimizer, out.abs().mean() + 0.1 * term + 0.1 * times(weight, weight).sum())
+
+    return lambda: step(torch.mul), lambda: step(torch.matmul)
+
+
+def a_replaced_forward_is_replaced_again() -> Steps:
+    """Of a layer whose other attributes decide nothing."""
+    model, other = Net(), nn.Linear(8, 4)
+    optimizer = sgd(model, other)
+    own = model.head.forward
+    both = lambda given: own(given) + other(given)  # noqa: E731
+
+    def step(forward: Any) -> None:
+        model.head.forward = forward
+        fit(optimizer, model(x()).square().mean())
+
+    return lambda: step(own), lambda: step(both)
+
+
 LOOPS = [
     a_layer_is_frozen, one_weight_is_frozen_in_place_of_another, an_attribute_says_less_blocks,
     a_part_is_exchanged_past_the_register, a_block_is_taken_out_and_put_back,
@@ -420,7 +497,9 @@ LOOPS = [
     a_gradient_is_differentiated, a_copy_is_trained, outputs_are_kept_for_later_steps,
     named_inputs_come_in_another_order, of_two_outputs_one_is_used, a_function_hands_on_no_gradient,
     a_product_joins_two_models, the_input_becomes_a_product, a_function_of_torch_is_replaced,
-    an_output_is_hidden_in_slots, the_last_node_is_another_one,
+    an_output_is_hidden_in_slots, the_last_node_is_another_one, a_product_lies_deep_beside_the_way,
+    a_product_was_made_before_the_call, an_input_is_another_product, a_product_beside_two_outputs,
+    a_replaced_forward_is_replaced_again,
 ]  # fmt: skip
 
 
@@ -540,6 +619,63 @@ def test_a_backward_past_torchs_functions_opens_the_upper_end(run: Run) -> None:
         )
     ]
     assert open_ == [False] * ALIKE + [True, False]
+
+
+def test_a_second_model_that_joins_for_good_costs_no_pass_of_the_first(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its calls went without a hook, and cannot any more: no way leads to one of two."""
+    monkeypatch.setattr("profilers.steps.FOLD_NS", 1 << 60)  # nothing is looked at between
+    model, later = Net(), nn.Linear(4, 4)
+    optimizer = sgd(model, later)
+    with run.record():
+        for step in range(3 * ALIKE):
+            out = model(x())
+            fit(optimizer, (later(out) if step >= ALIKE else out).mean())
+    # On 4 rows: three layers of 8 x 8, and 8 x 4. 2·4·8·8 = 512 and 256 forward, once more for each weight's
+    # gradient, and for each input's but the first: 3·512 + 256, twice, and 2·512 + 256. Then 4 x 4: thrice
+    # 128.
+    first = 2 * (3 * 512 + 256) + 2 * 512 + 256
+    assert run.flop == [first] * ALIKE + [first + 3 * 128] * 2 * ALIKE
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+def test_a_call_that_torchscript_traces_opens_the_upper_end(run: Run) -> None:
+    model = Net()
+    optimizer = sgd(model)
+    with run.record():
+        for step in range(3):
+            if step == 1:
+                torch.jit.trace(model, x(), check_trace=False)
+            fit(optimizer, model(x()).mean())
+    known = [
+        {run.process.costs[cost].bounds for cost, _ in step.calls} for step in run.process.steps()
+    ]
+    assert known == [{None}, {None, (0, None)}, {None}]
+
+
+def test_parts_that_swap_their_classes_leave_both_ends_open(run: Run) -> None:
+    """Nothing tells of it; what the calls since the last look cost is not known."""
+
+    class Once(nn.Linear):
+        pass
+
+    class Twice(nn.Linear):
+        def forward(self, given: Any) -> Any:
+            return super().forward(super().forward(given))
+
+    one, other = Once(8, 8), Twice(8, 8)
+    model = nn.Sequential(one, nn.Linear(8, 8), other)
+    optimizer = sgd(model)
+    with run.record() as recording:
+        for step in range(ALIKE + 4):
+            if step == ALIKE:
+                recording.flush()
+            if step == ALIKE + 1:
+                one.__class__, other.__class__ = Twice, Once
+            fit(optimizer, model(x()).mean())
+    bounds = [[run.process.costs[c].bounds for c, _ in s.calls] for s in run.process.steps()]
+    assert bounds[ALIKE + 1 :] == [[(0, None)]] * 3
 
 
 def test_each_step_since_a_shape_was_exchanged_may_have_bounds(run: Run) -> None:
