@@ -5,6 +5,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 CASE   ?= examples/llama-3.1-405b/case.toml
 REPORT ?= build/report.html
+# Whatever an editable installation does not see at once.
+BUILT  := pyproject.toml hatch_build.py profilers/_glance.c
 
 .PHONY: help audit demo-gpu test lint check format bench wheel clean
 
@@ -15,12 +17,12 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # One stamp an extra: `make audit` needs no test tools, `make test` needs everything.
-$(VENV)/.trace: pyproject.toml | $(BIN)/python
+$(VENV)/.trace: $(BUILT) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[trace]'
 	@touch $@
 
 # pip compiles 23,000 files on one core; compileall does it on all of them.
-$(VENV)/.dev: pyproject.toml | $(BIN)/python
+$(VENV)/.dev: $(BUILT) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --no-compile --editable '.[dev]'
 	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib > /dev/null 2>&1 || true
 	@touch $@ $(VENV)/.trace

@@ -57,14 +57,21 @@ def read_json(path: Path, *, largest: int = LARGEST_FILE) -> dict[str, Any]:
     """Parse one JSON object.
 
     Raises:
-        ConfigError: the file is too large, not JSON, too deep, or no object.
+        ConfigError: the file is too large, not JSON, too deep, or no object, or names a key twice.
     """
     size = path.stat().st_size
     if size > largest:
         msg = f"{path}: {size:,} bytes, more than any such file has ({largest:,})"
         raise ConfigError(msg)
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(path.read_bytes(), object_pairs_hook=_each_key_once)
+    except _KeyTwiceError as error:
+        key, first, second = error.args
+        msg = (
+            f"{path}: the key {key!r} stands twice, with {first!s:.40} and {second!s:.40}\n"
+            "  nobody can say which one is meant: take one out"
+        )
+        raise ConfigError(msg) from None
     except (ValueError, RecursionError) as error:
         # ValueError covers broken JSON, broken UTF-8 and integers of thousands of digits.
         msg = f"{path}: not readable as JSON: {str(error)[:120]}\n  expected a JSON object"
@@ -74,6 +81,19 @@ def read_json(path: Path, *, largest: int = LARGEST_FILE) -> dict[str, Any]:
         raise ConfigError(msg)
     _check_depth(value, path)
     return value
+
+
+class _KeyTwiceError(Exception):
+    """A key with two values: the last one would win in silence."""
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found and found[key] != value:
+            raise _KeyTwiceError(key, found[key], value)
+        found[key] = value
+    return found
 
 
 def _check_depth(value: object, path: Path) -> None:

@@ -9,7 +9,6 @@ what was differentiated (:func:`count_call`).
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from typing import Any
 from flopcount.count import MODEL_PHASES
 from flopcount.errors import CountError
 from flopcount.live_capture import LiveCall, tensors_within
+from flopcount.live_deadline import Deadline
 from flopcount.live_passes import DOUBLED, PERHAPS, Chain, Pass, Wanted, doubtful
 from flopcount.live_rungs import READS, RUNGS, Counted, Targets, TooLongError, climb
 from flopcount.live_watch import FAR, SIZE
@@ -27,7 +27,7 @@ from flopcount.live_watch import FAR, SIZE
 ASKED = "asks a random number"
 """In a remark (flopcount.draws): what is computed depends on a draw."""
 TRIAL_SECONDS = 5.0
-"""Other answers to questions for data may take so long together."""
+"""So much processor time the count of another answer to questions for data may take."""
 REDRAWS = 4
 """So often a call is counted again with other draws, where they may decide what is computed."""
 
@@ -77,20 +77,20 @@ def count_call(
         call: The call.
         passes: For each backward pass through it, the outputs at which the pass began.
         wanted: For each, what it was asked for; empty where all were asked for everything.
-        seconds: After so long a trace is given up.
+        seconds: Of processor time, after which a trace is given up (``Deadline.after``).
         real: Whether small real numbers may be computed with where nothing else works.
 
     Raises:
         CountError: when the model raises on every way of tracing it.
 
     """
-    deadline = time.monotonic() + seconds
+    deadline = Deadline.after(seconds)
 
     def counted(
         seed: int | None = None,
         answers: str = "given",
         rungs: Sequence[str] = RUNGS,
-        until: float = deadline,
+        until: Deadline = deadline,
     ) -> list[Counted]:
         each = zip(passes or (None,), wanted or repeat(None), strict=False)
         return [
@@ -111,7 +111,7 @@ def count_call(
         # Sizes that data decides are drawn three times; a doubtful answer is turned into others.
         sized = not asked_for or any(SIZE in remark for remark in asked_for)
         rungs = RUNGS[-1:] if sized else RUNGS
-        until = min(deadline, time.monotonic() + TRIAL_SECONDS)
+        until = deadline.or_after(TRIAL_SECONDS)
         alike = [
             _is_alike(found, partial(counted, answers=each, rungs=rungs, until=until), sized)
             for each in FAR
@@ -157,7 +157,7 @@ def count_chain(
 
     Where it cannot be said what was differentiated, the upper bound is open.
     """
-    deadline = time.monotonic() + seconds
+    deadline = Deadline.after(seconds)
 
     def counted(*, linear: bool) -> tuple[LiveCount, bool]:
         chain = Chain(passes, linear=linear)

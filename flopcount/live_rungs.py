@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
@@ -46,6 +45,7 @@ from flopcount.trace import Step, StepError, _neutral_torch, unseen
 
 if TYPE_CHECKING:
     from flopcount.ledger import Ledger
+    from flopcount.live_deadline import Deadline
 
 Counted = tuple[FlopCount, "Ledger"]
 """What a trace found, and the whole of what it saw."""
@@ -67,7 +67,7 @@ class TooLongError(CountError):
 def climb(
     call: LiveCall,
     targets: Targets | None,
-    deadline: float,
+    deadline: Deadline,
     wanted: Wanted | Chain | None,
     *,
     real: bool,
@@ -93,7 +93,7 @@ def climb(
                 raise CountError(f"{_said(failure)}; what it does cannot be run again") from None
             failures.append(f"{rung}: {_said(failure)}")
             error = getattr(failure, "error", failure)
-            too_long = isinstance(error, LiveTimeoutError) or time.monotonic() > deadline
+            too_long = isinstance(error, LiveTimeoutError) or deadline.is_over
             if too_long:
                 break
             continue
@@ -108,7 +108,7 @@ def _on(
     rung: str,
     call: LiveCall,
     targets: Targets | None,
-    deadline: float,
+    deadline: Deadline,
     wanted: Wanted | Chain | None,
     answers: str,
 ) -> Ledger:
@@ -140,7 +140,7 @@ def _trace(
     call: LiveCall,
     targets: Targets | None,
     doubles: Doubles,
-    deadline: float,
+    deadline: Deadline,
     wanted: Wanted | Chain | None,
     *,
     share: bool = False,

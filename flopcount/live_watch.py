@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from flopcount.known_values import KnownValues
     from flopcount.ledger import Tally
     from flopcount.live_capture import LiveCall
+    from flopcount.live_deadline import Deadline
     from flopcount.registry import Cost
 
 LOWERED = frozenset({"fp32", "fp16", "bf16"})
@@ -65,7 +65,9 @@ class ThreadInsideError(Exception):
 class LiveWatch(Watch):
     """A watch with a deadline, that knows what autocast would feed to the matrix units."""
 
-    def __init__(self, model: Any, call: LiveCall, deadline: float, most_flop: int | None) -> None:
+    def __init__(
+        self, model: Any, call: LiveCall, deadline: Deadline, most_flop: int | None
+    ) -> None:
         super().__init__(model, most_flop)
         self.deadline = deadline
         self.autocast = call.autocast
@@ -83,7 +85,7 @@ class LiveWatch(Watch):
 
     def enter_module(self, module: Any, args: Any) -> None:
         """Global forward pre-hook."""
-        if time.monotonic() > self.deadline:
+        if self.deadline.is_over:
             raise LiveTimeoutError("the trace took too long and was given up")
         super().enter_module(module, args)
 
@@ -190,7 +192,7 @@ class LiveCounter(Counter):
         ):
             return out
         watch.asked += 1
-        if watch.asked > MOST_ASKED or time.monotonic() > watch.deadline:
+        if watch.asked > MOST_ASKED or watch.deadline.is_over:
             raise LiveTimeoutError("the trace took too long and was given up")
         if type(out) is int:
             # An invented batch is drawn anew for each answer; real numbers are what they are.

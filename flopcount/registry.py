@@ -160,12 +160,14 @@ def names() -> frozenset[str]:
 def _complex_factor(name: str, args: Sequence[Any]) -> int:
     """Real multiply-adds in one of a product: four where both operands are complex.
 
-    Transforms say themselves what they cost in complex numbers, and so do formulas of users.
+    Pivots and other whole numbers beside them are no operands. Transforms say themselves what they
+    cost in complex numbers, and so do formulas of users.
     """
     if not name.startswith("aten::") or "_fft_" in name:
         return 1
-    tensors = [item for item in args if hasattr(item, "dtype")]
-    return 4 if tensors and all("complex" in str(item.dtype) for item in tensors) else 1
+    dtypes = {str(item.dtype) for item in args if hasattr(item, "dtype")}
+    of_numbers = {dtype for dtype in dtypes if "int" not in dtype and "bool" not in dtype}
+    return 4 if of_numbers and all("complex" in dtype for dtype in of_numbers) else 1
 
 
 def evaluate(

@@ -43,6 +43,12 @@ def count_source(
         FlopcountError: nothing of that name, or a file that cannot be used.
     """
     path = Path(source)
+    if not path.exists() and not _FACTORY.fullmatch(source):
+        msg = (
+            f"{source}: no such file, and no package.module:factory\n"
+            "  give a config.json or its folder, an .onnx or .pt2 file, weights, or a factory"
+        )
+        raise FlopcountError(msg)
     step: dict[str, Any] = {
         "batch": batch,
         "sequence": sequence,
@@ -50,23 +56,26 @@ def count_source(
         "convention": convention,
         "recompute": recompute,
     }
-    if not path.exists():
-        if _FACTORY.fullmatch(source):
-            from flopcount.factories import count_factory
+    if path.is_dir() or (path.exists() and path.suffix.lower() == ".json"):
+        from flopcount.counted_model import count_config
 
-            return count_factory(source, **step)
-        msg = (
-            f"{source}: no such file, and no package.module:factory\n"
-            "  give a config.json or its folder, an .onnx or .pt2 file, weights, or a factory"
-        )
-        raise FlopcountError(msg)
-    suffix = path.suffix.lower()
-    if sizes and not (path.is_dir() or suffix == ".json"):
+        return count_config(path, **step, remembered=remembered, **sizes)
+    if sizes:
         msg = (
             f"{source}: the sizes {', '.join(sorted(sizes))} belong to a config.json\n"
-            "  a graph file has its own; give --batch and --sequence only"
+            "  a graph file and a factory have their own; give --batch and --sequence only"
         )
         raise FlopcountError(msg)
+    return _with_own_inputs(source, path, step)
+
+
+def _with_own_inputs(source: str, path: Path, step: dict[str, Any]) -> CountedModel:
+    """Count a factory, a graph or a file of weights: what says itself what it reads."""
+    if not path.exists():
+        from flopcount.factories import count_factory
+
+        return count_factory(source, **step)
+    suffix = path.suffix.lower()
     if suffix in _WEIGHTS:
         from flopcount.weights import count_weights
 
@@ -79,12 +88,9 @@ def count_source(
         from flopcount.graph import count_export
 
         return count_export(path, **step)
-    if path.is_dir() or suffix == ".json":
-        from flopcount.counted_model import count_config
-
-        return count_config(path, **step, remembered=remembered, **sizes)
+    kind = f"a '{suffix}' file" if suffix else "a file without a suffix"
     msg = (
-        f"{source}: a '{suffix or path.name}' file is not known\n"
+        f"{source}: {kind} is not known\n"
         "  known: config.json or its folder, .onnx, .pt2, .safetensors, .gguf, .bin, .pt, .pth, "
         ".ckpt, package.module:factory"
     )

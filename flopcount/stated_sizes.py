@@ -55,14 +55,34 @@ def check_sizes(config: Mapping[str, Any], file: Path) -> None:
         # A part may be there without layers (nested, 0); fewer than none has nobody.
         if value < (0 if "." in path else 1) and _POSITIVE.fullmatch(key):
             raise ConfigError(f"{file}: {path} = {value}\n  a model has at least one")
+    _check_heads(config, file)
     for key in ("num_experts", "num_local_experts", "n_routed_experts"):
-        number = config.get(key)
-        if isinstance(number, int) and number > 0 and config.get("num_experts_per_tok") == 0:
+        number, chosen = config.get(key), config.get("num_experts_per_tok")
+        if isinstance(number, int) and number > 0 and chosen == 0:
             msg = f"{file}: num_experts_per_tok = 0 of {key} = {number}\n  no token meets an expert"
+            raise ConfigError(msg)
+        if isinstance(number, int) and isinstance(chosen, int) and 0 < number < chosen:
+            msg = (
+                f"{file}: num_experts_per_tok = {chosen} of {key} = {number}\n"
+                "  a token meets no expert twice"
+            )
             raise ConfigError(msg)
         if isinstance(number, int) and number > 100_000:
             msg = f"{file}: {key} = {number}\n  more than 100,000 experts are not built"
             raise ConfigError(msg)
+
+
+def _check_heads(config: Mapping[str, Any], file: Path) -> None:
+    """Refuse heads of queries that do not divide among those of keys: such a model cannot run."""
+    heads, shared = config.get("num_attention_heads"), config.get("num_key_value_heads")
+    if type(heads) is not int or type(shared) is not int or heads <= 0 or shared < 0:
+        return
+    if shared == 0 or heads % shared:
+        msg = (
+            f"{file}: num_key_value_heads = {shared} of num_attention_heads = {heads}\n"
+            "  equal numbers of heads share their keys and values, so the one divides the other"
+        )
+        raise ConfigError(msg)
 
 
 def _walk(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

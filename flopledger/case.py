@@ -64,8 +64,9 @@ class AuditCase:
         case = cls(
             spec=parse(text, name=str(path), corrections=corrections),
             path=where.resolve(),
-            # Reports name the case: where it lies on this machine is nobody's business.
-            name=where.name if where.is_absolute() else str(path),
+            # Reports name the case, and the same case from another folder makes the same report: where
+            # it lies on this machine is nobody's business.
+            name=where.name,
             sha256=sha256,
             claim_text=amendments.claim_text(corrections, _claim_text(text)),
             allow_outside=allow_outside,

@@ -1,7 +1,10 @@
 """A decoder's complaint, turned into file, key, what was found, and what to do."""
 
+import difflib
+import re
 from typing import Any, get_args
 
+from flopledger import case_spec
 from flopledger.case_spec import Attention, Basis, Kind, Precision, Recompute
 
 
@@ -32,12 +35,17 @@ _TOML_WORDS = (
     ("`bool`", "true or false"),
     ("Invalid RFC3339 encoded date", "Not a date"),
     ("Object contains", "the table contains"),
+    ("Object missing required field", "the table lacks the key"),
 )
 
 
 def _hint(reason: str, key: str, found: Any) -> str:
     if "unknown field" in reason:
-        return "; check the spelling, or see docs/case-file.md for the keys of this table"
+        return _meant(reason, key)
+    if "lacks the key `schema`" in reason:
+        return (
+            '; a case begins with: schema = "flopledger/case/1" (`flopledger case new` writes one)'
+        )
     if "a number" in reason and isinstance(found, str):
         return "; a number carries no unit or suffix: the unit is in the key's name (15.0e12)"
     if "date" in reason:
@@ -49,6 +57,28 @@ def _hint(reason: str, key: str, found: Any) -> str:
     if key == "run":
         return "; a run is written under [[run]], with double brackets"
     return ""
+
+
+#: The tables of a case by their keys, indices left out; ``""`` is the top level.
+_TABLES: dict[str, type[case_spec.Table]] = {
+    "": case_spec.CaseSpec,
+    "claim": case_spec.ClaimSpec,
+    "model": case_spec.ModelSpec,
+    "run": case_spec.RunSpec,
+    "base_model": case_spec.BaseModelSpec,
+    "release": case_spec.ReleaseSpec,
+}
+
+
+def _meant(reason: str, key: str) -> str:
+    """Name the key that was probably meant; else say where they all stand."""
+    written = re.search(r"unknown field `([^`]*)`", reason)
+    table = _TABLES.get(re.split(r"[.\[]", key)[0])
+    if written is not None and table is not None:
+        near = difflib.get_close_matches(written[1], table.__struct_fields__, n=1)
+        if near:
+            return f"; did you mean `{near[0]}`?"
+    return "; check the spelling, or see docs/case-file.md for the keys of this table"
 
 
 _CHOICES = {

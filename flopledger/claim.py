@@ -214,15 +214,17 @@ def _against_bounds(claim: Claim, runs: list[RunAudit]) -> list[Finding]:
     if ceilings and all(ceiling is not None for ceiling in ceilings):
         limit = sum(ceiling for ceiling in ceilings if ceiling is not None)
         if claim.flop.low is not None and claim.flop.low > limit:
+            said = number(claim.flop.best or claim.flop.low)
             message = (
-                f"the claim of {number(claim.flop.low)} FLOP exceeds the {number(limit)} FLOP that all "
-                "stated device-hours (or the energy) could do at maximum clock"
+                f"the claim of {said} FLOP exceeds the {number(limit)} FLOP that all stated device-"
+                "hours (or the energy) could do at maximum clock"
             )
             found.append(_finding("exceeds-physical-limit", "error", message, claim))
     floor = sum(_floor(run) for run in counted)
     if claim.flop.high is not None and claim.flop.high * bands.CLAIM_AGREES < floor:
+        said = number(claim.flop.best or claim.flop.high)
         message = (
-            f"the claim of {number(claim.flop.high)} FLOP lies below {number(floor)} FLOP, the least that "
+            f"the claim of {said} FLOP lies below {number(floor)} FLOP, the least that "
             "the stated amount of training takes"
         )
         found.append(_finding("claim-contradicted", "error", message, claim))

@@ -128,7 +128,8 @@ def _alone(route: ComputeEstimate, witnesses: list[ComputeEstimate]) -> Combined
     rule = f"one route only: {route.method}"
     if witnesses:
         names = " and ".join(one.method for one in witnesses)
-        rule = f"{route.method}; {names} agrees within what a prior can tell, and does not move it"
+        verbs = ("agrees", "does") if len(witnesses) == 1 else ("agree", "do")
+        rule = f"{route.method}; {names} {verbs[0]} within what a prior can tell, and {verbs[1]} not move it"
     return Combined(
         flop=route.flop,
         draws=route.draws,

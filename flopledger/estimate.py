@@ -60,18 +60,23 @@ class ComputeEstimate:
 
 
 class Draws:
-    """Seeded draws: the same key gives the same sample to every method, in any order."""
+    """Seeded draws: the same key gives the same sample to every method, in any order.
+
+    Two quantities under one key (an amount in tokens and in samples of another length) share the random
+    numbers and not the figure.
+    """
 
     def __init__(self, seed: int, count: int = DRAWS) -> None:
         self.seed = seed
         self.count = count
-        self._known: dict[str, Samples] = {}
+        self._known: dict[tuple[str, Quantity | Prior], Samples] = {}
 
     def of(self, key: str, quantity: "Quantity | Prior") -> "Samples":
         """Draw (once) from ``quantity`` under ``key``."""
-        if key not in self._known:
-            self._known[key] = quantity.sample(self.generator(key), self.count)
-        return self._known[key]
+        known = self._known.get((key, quantity))
+        if known is None:
+            known = self._known[key, quantity] = quantity.sample(self.generator(key), self.count)
+        return known
 
     def generator(self, key: str) -> "np.random.Generator":
         """Give the random stream that belongs to ``key``."""

@@ -80,12 +80,26 @@ def total(
     if not parts:
         return None
     sample = sum(parts[1:], start=parts[0])
-    names = [run.figures.name for run in runs if scope.counts(run.figures, ledger)]
     if len(runs) == len(parts) == len(figures) == 1 and figures[0][1] == 1:
         return figures[0][0]
     bests = [None if one is None else (one.flop.best, share) for one, share in figures]
     best = _sum_of_bests(bests, base if len(parts) > len(figures) else None)
-    return Combined(flop=summarize(sample, best), rule=f"sum of {', '.join(names)}", draws=sample)
+    return Combined(flop=summarize(sample, best), rule=_rule(runs, ledger), draws=sample)
+
+
+def _rule(runs: list[RunAudit], ledger: str) -> str:
+    """Say what a ledger's total adds up, and what stands in the routes and not in it."""
+    counted = [run for run in runs if scope.counts(run.figures, ledger)]
+    names = [run.figures.name for run in counted]
+    rule = (
+        f"sum of {', '.join(names)}" if len(names) > 1 else "".join(names) or "the original alone"
+    )
+    passes = [one.name for run in counted for one in run.passes]
+    beside = [name for name in dict.fromkeys(passes) if not scope.counts_pass(name, ledger)]
+    if beside:
+        rule += f", without the passes that update no parameters ({', '.join(beside)})"
+    left_out = [run.figures.name for run in runs if run not in counted]
+    return f"{rule}; not in it: {', '.join(left_out)}" if left_out else rule
 
 
 def _sum_of_bests(

@@ -239,11 +239,12 @@ def _ceiling(accelerator: hardware_db.Accelerator, precision: str) -> Ceiling | 
     maximum = _or_none(lambda: accelerator.ceiling_flop_per_second(precision))
     if maximum is not None:
         return Ceiling(value=maximum, basis=f"{accelerator.name} {precision} at its maximum clock")
-    rated = _peak(accelerator, precision)
-    if rated is None:
+    # Whichever engine and accumulation the run used: a bound takes the highest.
+    rated = [f.flop_per_second for f in accelerator.peaks if f.dtype == precision and not f.sparse]
+    if not rated:
         return None
     basis = f"{accelerator.name} {precision} rated peak + 20% (its maximum clock is not on record)"
-    return Ceiling(value=rated * MARGIN_OVER_RATED, basis=basis)
+    return Ceiling(value=max(rated) * MARGIN_OVER_RATED, basis=basis)
 
 
 def _flop_per_cycle(

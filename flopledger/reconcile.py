@@ -24,6 +24,7 @@ from flopledger.run_checks import (
     missing_figures,
     pair_check,
     plausible_precisions,
+    unused_energy,
     utilisation_check,
 )
 from flopledger.statement_checks import counter_check, document_check, statement_check
@@ -155,6 +156,7 @@ def reconcile(
         *findings,
         *circular_figures(run, part),
         *missing_figures(run, estimates),
+        *unused_energy(run, part, estimates),
         *assumed_scope(run, passes),
         *counter.findings,
     ]

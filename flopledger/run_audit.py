@@ -7,6 +7,7 @@ from flopledger import (
     evidence,
     implied_peak,
     inputs,
+    model_checks,
     parts,
     throughput,
 )
@@ -21,6 +22,7 @@ from flopledger.methods.models import Costed, Model
 from flopledger.parts import Part
 from flopledger.quantity import Interval, point
 from flopledger.reconcile import RunAudit, reconcile
+from flopledger.run_checks import epochs_taken_in
 from flopledger.sample_checks import pace_check
 
 _Costs = list[tuple[work.ArchitectureMethod, Model | None, Costed]]
@@ -35,6 +37,8 @@ def audit_run(
     run, derived = throughput.fill(_counted_in_tokens(known.figures, loaded))
     findings = [*clock_checks.beyond_the_clock(stated), *known.findings, *derived]
     findings += clock_checks.less_than_a_sequence(run)
+    if known.found.dataset_samples is None:
+        findings += epochs_taken_in(run)
     part = _part(run, findings)
     findings += implied_peak.check(run, known.found, part)
     known = replace(known, figures=run)
@@ -151,15 +155,19 @@ def _costs(
     if model is not None:
         findings += models.active_above_total(model)
         findings += models.trained_above_total(model, run.trainable_parameters)
+        sequence = models.sequence_of(model, run.sequence_length)
         if trace and model.config is not None:
-            traced = counted.cost(model, run.sequence_length)
+            traced = counted.cost(model, sequence)
             findings += traced.findings
             if traced.costed is not None:
                 costs.append(("counted", model, traced.costed))
-        formula = models.closed_form_cost(model, run.sequence_length)
+        formula = models.closed_form_cost(model, sequence)
         if formula is not None:
             costs.append(("closed-form", model, formula))
             findings += models.compare_parameters(model, formula)
+        if run.model is not None:
+            costed = [one for _, _, one in costs]
+            findings += model_checks.of_another_model(run, model, costed, known.found)
     if not costs:
         fixed = models.per_sample(known.found)
         if fixed is not None:

@@ -9,12 +9,14 @@ from flopledger.combine import Pair, speakers
 from flopledger.estimate import ComputeEstimate
 from flopledger.facts import Finding, Severity
 from flopledger.inputs import RunFigures
-from flopledger.methods import priors, work
+from flopledger.methods import energy, priors, work
 from flopledger.methods.passes import Pass
 from flopledger.parts import Part
 from flopledger.quantity import Interval
 from flopledger.text import factor, number, percent, sigmas
 from flopledger.verdict import Verdict
+
+_SEVERAL_EPOCHS = 1.2  #: below, the last epoch was cut short or the first begun anew
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -244,7 +246,7 @@ def pair_check(run: RunFigures, pair: Pair) -> Check:
     tokens = run.tokens.quantity.best if run.tokens is not None else None
     extra = () if tokens is None else (fingerprints.per_trillion_tokens(tokens),)
     epochs = run.epochs.quantity.best if run.epochs is not None else None
-    if epochs is not None and epochs > 1.2:
+    if epochs is not None and epochs > _SEVERAL_EPOCHS:
         extra = (*extra, fingerprints.several_epochs(epochs))
     devices = run.device_count.quantity.best if run.device_count is not None else None
     if devices is not None and devices >= 4:
@@ -293,14 +295,51 @@ def _slip(run: RunFigures, pair: Pair) -> Finding:
 def assumed_scope(run: RunFigures, passes: tuple[Pass, ...]) -> list[Finding]:
     """State the reading that a run's place in the ledgers rests on, with what it weighs."""
     found = []
-    assumption = scope.unsettled(run)
-    if assumption is not None and not (passes and run.kind in ("rl", "distillation")):
-        found.append(f"run {run.name} ({run.kind}): {assumption}")
-    reading = scope.unsettled_passes({one.name for one in passes})
-    if reading is not None:
+    reading = scope.reading(run)
+    if reading is not None and not (passes and run.kind in ("rl", "distillation")):
+        found.append(f"run {run.name} ({run.kind}): {reading}")
+    of_passes = scope.unsettled_passes({one.name for one in passes})
+    if of_passes is not None:
         listed = ", ".join(f"{one.name} {number(one.flop.best)} FLOP" for one in passes)
-        found.append(f"run {run.name}: beside training: {listed}; {reading}")
+        found.append(f"run {run.name}: beside training: {listed}; {of_passes}")
     return [finding_of("scope-assumption", "info", message, run) for message in found]
+
+
+def epochs_taken_in(run: RunFigures) -> list[Finding]:
+    """Say that stated tokens or samples are read as those of all epochs: many mean the data set's.
+
+    Of runs whose evidence does not give the data set's size, which would decide it. Epochs of
+    reinforcement learning go over rollouts and are asked about elsewhere.
+    """
+    epochs = run.epochs.quantity.best if run.epochs is not None else None
+    amount = run.tokens or run.samples
+    if epochs is None or epochs <= _SEVERAL_EPOCHS or amount is None or run.kind == "rl":
+        return []
+    if not amount.source.startswith(run.place):
+        return []
+    size = amount.quantity.interval
+    shown = number(size.best or size.low or size.high)
+    message = (
+        f"run {run.name}: the {amount.name} ({shown}) are taken as those of all {epochs:.3g} epochs "
+        f"together; if they are the data set's, the work is {epochs:.3g} times as much"
+    )
+    return [finding_of("epochs-taken-in", "info", message, run)]
+
+
+def unused_energy(
+    run: RunFigures, part: Part | None, estimates: list[ComputeEstimate]
+) -> list[Finding]:
+    """Say why a stated energy tests and bounds nothing."""
+    if run.energy_joules is None or any(one.method == "energy" for one in estimates):
+        return []
+    if part is None:
+        reason = "no known accelerator is stated, whose rated power it could be divided by"
+    elif energy.rated_power(part) is None:
+        reason = f"no rated power of {part.spelled} is on record"
+    else:
+        reason = f"no peak of {part.spelled} is on record for its precision"
+    message = f"run {run.name}: its energy enters no figure and no test: {reason}"
+    return [finding_of("energy-unused", "info", message, run)]
 
 
 def missing_figures(run: RunFigures, estimates: list[ComputeEstimate]) -> list[Finding]:
@@ -310,8 +349,8 @@ def missing_figures(run: RunFigures, estimates: list[ComputeEstimate]) -> list[F
     bounds = [one.flop for one in estimates if one.bound_only]
     only = "only bounds" if bounds else "no figure"
     message = (
-        f"run {run.name}: {only} can be given: a figure takes tokens with a model, both ends of them, "
-        "or device-hours with a disclosed utilisation"
+        f"run {run.name}: {only} can be given: a figure takes tokens or samples with a model, "
+        "both ends of them, or device-hours with a disclosed utilisation"
     )
     return [finding_of("tokens-missing", "warning", message, run)]
 

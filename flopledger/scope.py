@@ -76,8 +76,9 @@ def unsettled_passes(names: set[str]) -> str | None:
     return _PASSES_OPEN + extra
 
 
-#: What the text leaves open for a kind of run, how it is read here, and what would settle it.
-_UNSETTLED = {
+#: How a kind of run is read: what the text leaves open and what would settle it, or why the run stands in
+#: no ledger. A run that is left out without a word would be a total too small.
+_READINGS = {
     "rl": "rollouts, reward and reference passes are not in this run's tokens; where they are not "
     "given (rollout_tokens, reward_model, reference_model), they are missing",
     "distillation": "the student's passes are counted; the teacher's logits computed for it are left "
@@ -85,14 +86,23 @@ _UNSETTLED = {
     "merged": "the compute of merged or initialising weights counts in cumulative ledgers",
     "failed": "a failed run is listed but counted in no ledger: compute that only taught lessons "
     "need not be counted, restarted or repeated steps are left open",
+    "parent": "the training of a parent or teacher model need not be counted (annex A.1): it is in no "
+    "ledger; where this model goes on from its weights, it is a stage (pretraining) or the base_model",
+    "auxiliary": "training of auxiliary models need not be counted (annex A.1): it is in no ledger",
+    "evaluation": "purely diagnostic compute need not be counted (annex A.1): it is in no ledger",
 }
 
 
-def unsettled(run: RunFigures) -> str | None:
-    """Name the assumption that this run's place in the ledgers rests on, if it rests on one."""
+def reading(run: RunFigures) -> str | None:
+    """Name the reading that this run's place in the ledgers rests on, if it rests on one."""
     if run.kind == "synthetic-data" and run.synthetic_public is None:
         return (
             "whether the synthetic data are publicly accessible is not stated: they are counted, "
             "discarded samples included"
         )
-    return _UNSETTLED.get(run.kind)
+    if run.kind == "synthetic-data" and run.synthetic_public:
+        return (
+            "the generation of publicly accessible synthetic data need not be counted (annex A.1): it "
+            "is in no ledger"
+        )
+    return _READINGS.get(run.kind)

@@ -52,6 +52,7 @@ MISMATCHES = frozenset(
         "broken-chain",
         "digest-mismatch",
         "missing-segment",
+        "model-mismatch",
         "unknown-segment",
         "record-mismatch",
         "ledger-broken",

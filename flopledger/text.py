@@ -6,6 +6,10 @@ from flopledger.quantity import Interval
 WITHHELD_SENTENCE = "(withheld: this sentence names figures)"
 
 
+#: An interval is written with no more, however narrow it is.
+_MOST_DIGITS = 6
+
+
 def number(value: float | None, digits: int = 3) -> str:
     """Write a figure with a few significant digits, exponents without padding: ``3.8e25``.
 
@@ -108,10 +112,19 @@ def interval(value: Interval, digits: int = 3) -> str:
     if best is not None and number(low, digits) == number(best, digits) == number(high, digits):
         return number(best, digits)  # the ends differ in digits that are not shown
     if best is not None:
+        if digits < _MOST_DIGITS and any(_reads_like(end, best, digits) for end in (low, high)):
+            return interval(value, digits + 1)
         return f"{number(best, digits)} ({ends})"
     if low is None:
         return "not known" if high is None else f"at most {number(high, digits)}"
     return f"at least {number(low, digits)}" if high is None else ends
+
+
+def _reads_like(end: float | None, best: float, digits: int) -> bool:
+    """Say whether an end that is not the figure rounds onto it."""
+    if end is None or number(end, digits) != number(best, digits):
+        return False
+    return abs(end - best) > 1e-4 * abs(best)
 
 
 def percent(value: Interval) -> str:

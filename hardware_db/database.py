@@ -8,6 +8,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hardware_db import grammar
 from hardware_db.errors import AmbiguousAccelerator, DataError
 from hardware_db.explain import PeakCheck, explain_peak
 from hardware_db.identify import Identifier
@@ -156,13 +157,18 @@ def _own_files(paths: Iterable[str | Path]) -> list[Path]:
 
 def _refuse_stolen_names(reader: PartReader, index: Index, files: list[Path]) -> None:
     """An own part may not take over a name that a shipped part already answers to."""
-    taken = {name.casefold(): n.id for n in index.names.values() for name in (n.id, *n.exact)}
+    taken = {_key(name): n.id for n in index.names.values() for name in (n.id, *n.exact)}
     where = {path.stem: path for path in files}
     for part_id, names in reader.names.items():
         for name in names.exact:
-            owner = taken.get(name.casefold())
+            owner = taken.get(_key(name))
             if owner is not None:
                 raise DataError(
                     f"{where[part_id]}: identification.exact: {name!r} already means {owner}; "
                     "an own part needs a name of its own"
                 )
+
+
+def _key(name: str) -> str:
+    """What the reader of names compares: spellings that it takes for one are one name here."""
+    return grammar.clean(name) or name

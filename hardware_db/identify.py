@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hardware_db import grammar
 from hardware_db.errors import AmbiguousAccelerator, UnknownAccelerator
 from hardware_db.instances import SLICE, TPU_SLICES
-from hardware_db.partitions import mig_slice, split_mig, vgpu_board
+from hardware_db.partitions import Mig, mig_slice, split_mig, vgpu_board
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -79,15 +79,14 @@ class Identifier:
         special = self._special(name, text, memory_gb, compute_units)
         if special is not None:
             return special
-        found = self._with_plural(name, self._candidates(text))
-        if len(found) > 1:
-            found = self._narrowed(found, memory_gb, compute_units)
-        elif found and not self._narrowed(found, memory_gb, compute_units):
-            raise self._contradiction(name, found[0], memory_gb, compute_units)
+        named = self._with_plural(name, self._candidates(text))
+        if not named:
+            raise self._unknown(name, text)
+        found = self._narrowed(named, memory_gb, compute_units)
+        if not found:
+            raise self._contradiction(name, named, memory_gb, compute_units)
         if len(found) == 1:
             return self._part(found[0])
-        if not found:
-            raise self._unknown(name, text)
         raise self._ambiguous(name, found)
 
     def identify_pci(
@@ -137,8 +136,7 @@ class Identifier:
             return self._part(TPU_SLICES[tpu[1]][0])
         mig = split_mig(text) or split_mig(grammar.split_count(text)[0])
         if mig is not None:
-            parent = self.identify(mig.parent, memory_gb=memory_gb, compute_units=compute_units)
-            return mig_slice(parent, mig, query=name)
+            return self._slice(name, mig, memory_gb, compute_units)
         board = None if self._exact.get(text) else vgpu_board(text)
         if board is not None:
             if board.id not in self._names:
@@ -148,6 +146,19 @@ class Identifier:
                 return mig_slice(whole, board.as_mig(), query=name)
             return replace(whole, vgpu=True)
         return self._one_device(text)
+
+    def _slice(
+        self, name: str, mig: Mig, memory_gb: float | None, compute_units: int | None
+    ) -> Accelerator:
+        """A MIG slice; what the device reports is the whole part's size, or the slice's own."""
+        try:
+            whole = self.identify(mig.parent, memory_gb=memory_gb, compute_units=compute_units)
+        except UnknownAccelerator:
+            found = mig_slice(self.identify(mig.parent), mig, query=name)
+            if not _agrees(found, memory_gb, compute_units):
+                raise
+            return found
+        return mig_slice(whole, mig, query=name)
 
     def _one_device(self, text: str) -> Accelerator | None:
         """ "MI250X GCD", "TPU v3 core": one of the devices in a package."""
@@ -186,24 +197,21 @@ class Identifier:
     def _narrowed(
         self, found: list[str], memory_gb: float | None, compute_units: int | None
     ) -> list[str]:
-        """Candidates that agree with what the device itself reports (memory within a tenth)."""
+        """Candidates that what the device itself reports does not contradict."""
         parts = [self._part(i) for i in found]
-        if memory_gb is not None:
-            parts = [p for p in parts if p.memory_gb and abs(memory_gb / p.memory_gb - 1) < 0.1]
-        if compute_units is not None:
-            parts = [p for p in parts if p.compute_units in (None, compute_units)]
-        return [p.id for p in parts]
+        return [p.id for p in parts if _agrees(p, memory_gb, compute_units)]
 
     def _contradiction(
-        self, name: str, part_id: str, memory_gb: float | None, compute_units: int | None
+        self, name: str, named: list[str], memory_gb: float | None, compute_units: int | None
     ) -> UnknownAccelerator:
-        part = self._part(part_id)
+        parts = [self._part(i) for i in named]
+        meant = " or ".join(f"{p.name} ({_sizes(p.memory_gb, p.compute_units, p)})" for p in parts)
         return UnknownAccelerator(
-            f"{_shown(name)}: the name means {part.name} with {part.memory_gb} GB and "
-            f"{part.compute_units} {part.unit_name}, but the device reports {memory_gb} GB and "
-            f"{compute_units}; check which of the two belongs to this device",
+            f"{_shown(name)}: the name means {meant}, but the device reports "
+            f"{_sizes(memory_gb, compute_units, parts[0])}; check which of the two belongs to this "
+            "device",
             query=name,
-            nearest=(part.name,),
+            nearest=tuple(p.name for p in parts[:4]),
         )
 
     def _unknown(self, name: str, text: str) -> UnknownAccelerator:
@@ -241,6 +249,31 @@ class Identifier:
             question=question,
             common=common,
         )
+
+
+def _agrees(part: Accelerator, memory_gb: float | None, compute_units: int | None) -> bool:
+    """Whether a device that reports this can be the part, or one of the devices in its package.
+
+    A driver's gigabytes may be 1e9 or 2**30 bytes, and some of them are kept back: a tenth is
+    left. What is not on record contradicts nothing.
+    """
+    for count in {1, part.devices_per_package}:
+        memory = _over(memory_gb, part.memory_gb)
+        units = _over(compute_units, part.compute_units)
+        if (memory is None or abs(memory * count - 1) < 0.1) and units in (None, 1 / count):
+            return True
+    return False
+
+
+def _over(reported: float | None, known: float | None) -> float | None:
+    return None if reported is None or known is None else reported / known
+
+
+def _sizes(memory_gb: float | None, compute_units: int | None, part: Accelerator) -> str:
+    """What is known of "80 GB and 132 SM"."""
+    memory = [] if memory_gb is None else [f"{memory_gb:g} GB"]
+    units = [] if compute_units is None else [f"{compute_units} {part.unit_name or 'units'}"]
+    return " and ".join(memory + units) or "size not on record"
 
 
 def deciding_question(candidates: tuple[Accelerator, ...]) -> str:

@@ -134,7 +134,8 @@ class Accelerator:
     ) -> float:
         """The most FLOP/s that the part can reach at its highest clock: a hard bound.
 
-        Without ``engine`` the faster one counts, since a bound must hold whichever was used.
+        Without ``engine`` the faster one counts, and of two accumulation types the faster, since a
+        bound must hold whichever was used: GeForce cards sum FP16 and FP8 at twice the rate in FP16.
         ``max_clock_mhz`` is what the device itself reports, which on a board maker's own edition
         may lie above the reference card's.
         Raises NotDerivable on capped parts and where the highest clock is not known.
@@ -145,8 +146,10 @@ class Accelerator:
                 "and use peak_at, or use the rated peak with a caveat"
             )
         clock = max_clock_mhz or (self.max_clock.mhz if self.max_clock else 1.0)
-        engines = [engine] if engine else self._engines(dtype)
-        return max(self.peak_at(dtype, clock_mhz=clock, sparse=sparse, engine=e) for e in engines)
+        return max(
+            self.peak_at(dtype, clock_mhz=clock, sparse=sparse, engine=e, accumulate=a)
+            for e, a in self._paths(dtype, sparse, engine)
+        )
 
     def device(self) -> Accelerator:
         """One device as a framework counts it; the part itself where that is one and the same."""
@@ -175,9 +178,15 @@ class Accelerator:
             partition_of=self.id,
         )
 
-    def _engines(self, dtype: str) -> list[str]:
-        wanted = dtype_name(dtype)
-        return sorted({f.engine for f in self.peaks if f.dtype == wanted}) or ["matrix"]
+    def _paths(self, dtype: str, sparse: bool, engine: str | None) -> set[tuple[str, str]]:
+        """Engine and accumulation type of every figure in this format; raises as ``figure``."""
+        usual = self.figure(dtype, sparse=sparse, engine=engine)
+        return {
+            (f.engine, f.accumulate)
+            for f in self.peaks
+            if (f.dtype, f.sparse) == (usual.dtype, sparse)
+            and (engine is None or f.engine == usual.engine)
+        }
 
     def _flop_per_clock(self, figure: Figure) -> float:
         if self.rate_capped:

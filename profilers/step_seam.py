@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import compiler as _compiler
 from torch import is_grad_enabled
-from torch.autograd import forward_ad
 from torch.compiler import is_dynamo_compiling
 
 from profilers import step_again, step_passes
@@ -27,17 +26,13 @@ from profilers.step_asked import (
     ALONE,
     ALONE_NAMED,
     SEAM,
-    any_autocast,
     cast_to,
     graph_task,
     held_by,
     is_fake,
-    look_of,
-    modes,
     sequence,
     tracing_state,
     transformed,
-    transforms,
 )
 from profilers.step_attributes import Attributes
 from profilers.step_events import RAISED, STOPPED, SURE, Call, Kind
@@ -136,50 +131,19 @@ class Seam:
         lane = self.lane
         if lane is None or held_by(self) != (ALONE_NAMED if kwargs else ALONE):
             return self.usual(args, kwargs)
-        (
-            kind, training, graded, cast, required, parameters, watched, state, items, sized, sizes,
-            classes, holders, given, names, pairs, busy, waiting,
-        ) = lane  # fmt: skip
+        kind, glance, watched, state, busy, waiting = lane
         observer = self.observer
-        module: Any = self.module()
-        values = (*args, *kwargs.values()) if kwargs else args
-        place = 0
         try:
-            if tracing_state() is not None:
-                raise LookupError  # even comparing a shape is written down
-            for type_, look in given:
-                value = values[place]
-                if (
-                    type(value) is not type_
-                    or (look_of(value) if type_ is _Tensor else value) != look
-                ):
-                    raise LookupError
-                place += 1
-            for holder, name, value in items:
-                if holder[name] is not value:
-                    raise LookupError
             same = (
-                not (busy or waiting or _looking[0] or observer.settled or observer.overdue)
+                not (busy or waiting or observer.settled or observer.overdue)
                 and not self.by_value
                 and len(observer.log) < MOST_EVENTS
                 and observer.watching
                 and not observer.compiled.stepped
                 and self.epoch == observer.epoch
                 and watched.state is state
-                and module.training is training
-                and is_grad_enabled() is graded
-                and (any_autocast() and cast_to(self.device)) == cast
-                and len(values) == place
-                and list(kwargs) == names
-                and not transforms()
-                and forward_ad._current_level < 0
-                and not modes()
-                and graph_task() == -1
-                and _ident() == observer.thread
-                and list(map(len, sized)) == sizes
-                and list(map(held_by, classes)) == holders
+                and glance.same(args, kwargs)
                 and not (watched.more and not watched.alike())
-                and tuple(map(_requires_grad, parameters)) == required
             )
         except Exception:  # noqa: BLE001 - something is no longer there
             same = False
@@ -195,17 +159,15 @@ class Seam:
         first = sequence()
         try:
             observer.settled = True
-            for table, _ in pairs:
-                table[SEAM] = None
-            out = module._call_impl(*args, **kwargs)
+            glance.part()
+            out = self.module()._call_impl(*args, **kwargs)  # type: ignore[union-attr]
         except BaseException:
             call[1].append(RAISED)
             raise
         finally:
             observer.settled = False
             if observer.epoch == epoch:
-                for table, seam in pairs:
-                    table[SEAM] = seam
+                glance.join()
             else:
                 observer.modules.restore(self.states, self.inside)
         last = sequence()
@@ -213,7 +175,9 @@ class Seam:
         observer.spans.append(span)
         ways.between += first - ways.end
         ways.end = last
-        if type(out) is kind.kept and last - first == kind.nodes:
+        if _looking[0]:
+            self.leave(call, out, self.mark(span, args, kwargs), span)
+        elif type(out) is kind.kept and last - first == kind.nodes:
             waiting.append((span, call, serial, call[1]))
         else:
             self.leave(call, out, span, span)

@@ -1,18 +1,32 @@
 """What the calls of a settled model are compared with, so that one frame can answer for them.
 
 A model is settled when ``SURE`` calls in a row were alike and a backward came to each by the same way
-(:mod:`profilers.step_ways`). ``Seam.__call__`` takes the parts of a lane apart in one go, for what a
-call costs there is above all what it reaches for: each object, and each function of torch, that no cache
-holds any more after a step of training.
+(:mod:`profilers.step_ways`). What a call costs there is above all what it reaches for: each object, and
+each function of torch, that no cache holds any more after a step of training. So all of it lies in one
+place (:mod:`profilers.step_glance`).
 """
 
 from __future__ import annotations
 
+import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import is_grad_enabled
+from torch.autograd import forward_ad
 
-from profilers.step_asked import look_of
+from profilers.step_asked import (
+    SEAM,
+    any_autocast,
+    cast_to,
+    graph_task,
+    look_of,
+    modes,
+    tracing_state,
+    transforms,
+)
+from profilers.step_glance import BEST
 from profilers.step_signature import PLAIN
 
 if TYPE_CHECKING:
@@ -21,6 +35,10 @@ if TYPE_CHECKING:
 
 Lane = tuple[Any, ...]
 """In the order of ``lane_of``."""
+_LOOKS = tuple(
+    vars(torch._C.TensorBase)[name] for name in ("shape", "dtype", "requires_grad", "layout")
+)
+_FLAG = vars(torch._C.TensorBase)["requires_grad"]
 
 
 def lane_of(seam: Seam, kind: Kind, module: Any, args: Any, kwargs: Any) -> Lane | None:
@@ -36,19 +54,48 @@ def lane_of(seam: Seam, kind: Kind, module: Any, args: Any, kwargs: Any) -> Lane
     """
     if seam.inner is not None or seam.by_value or not seam.plain or not kind.watched:
         return None
+    if "training" not in vars(module):
+        return None  # a property of its class tells
     values = (*args, *kwargs.values())
     if not {torch.Tensor, *PLAIN}.issuperset(map(type, values)):
         return None
-    given = [(type(value), _look(value)) for value in values]
     key: Any = seam.last_key
     graded, cast, required = key[1:4]
     watched, observer = seam.attributes, seam.observer
-    return (
-        kind, module.training, graded, cast, required, seam.parameters,
-        watched, watched.state, watched.items, watched.sized[:-1], watched.sizes[:-1],
-        watched.kinds.distinct, watched.kinds.counts, given, list(kwargs),
-        list(zip(seam.states, seam.inside, strict=True)), observer.busy, observer.ways.waiting,
-    )  # fmt: skip
+    glance = BEST(
+        items=[
+            *watched.items,
+            (vars(module), "training", module.training),
+            (vars(forward_ad), "_current_level", forward_ad._current_level),
+        ],
+        holders=watched.sized[:-1],
+        sizes=watched.sizes[:-1],
+        classes=watched.kinds.distinct,
+        counts=watched.kinds.counts,
+        asked=[*_asked(graded, cast, seam.device), (threading.get_ident, observer.thread)],
+        required=list(zip(seam.parameters, required, strict=True)),
+        given=[(type(value), _look(value)) for value in values],
+        names=tuple(kwargs),
+        swapped=list(zip(seam.states, seam.inside, strict=True)),
+        looks=_LOOKS,
+        flag=_FLAG,
+        tensor=torch.Tensor,
+        entry=SEAM,
+    )
+    return kind, glance, watched, watched.state, observer.busy, observer.ways.waiting
+
+
+def _asked(graded: bool, cast: Any, device: str) -> list[tuple[Any, Any]]:
+    """What torch is asked, and what it has to answer."""
+    precision = (partial(cast_to, device), cast) if cast else (any_autocast, False)
+    return [
+        (tracing_state, None),  # first of all: even a shape that is asked for is written down
+        (is_grad_enabled, graded),
+        precision,
+        (transforms, False),
+        (modes, 0),
+        (graph_task, -1),
+    ]
 
 
 def _look(value: Any) -> Any:

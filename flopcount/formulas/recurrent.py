@@ -75,8 +75,16 @@ def whole_network_backward(call: Call) -> int:
 
 @call_formula("aten::quantized_lstm", "aten::quantized_gru")
 def quantized(call: Call) -> int:
-    """Packed parameters are unpacked for their shapes."""
-    shape = call.shape("input")
-    packed = call.get("hx" if call.get("params") is None else "params")
-    weights = [item.unpack()[0] for item in packed if hasattr(item, "unpack")]
-    return 2 * prod(shape[:-1]) * sum(_matrices(weights))
+    """As many products as unquantised: the packed weights are opaque, sizes and gates tell them.
+
+    A layer has ``gates · h`` rows on its input and as many on its hidden state of width ``h``; the
+    next one reads what all directions wrote. An LSTM has four gates, and a cell state among its
+    three results; a GRU has three.
+    """
+    data = call.get("input") if "input" in call.arguments else call.get("data")
+    directions = 2 if call.get("bidirectional", False) else 1
+    gates = 4 if len(call.out) == 3 else 3
+    *rows, width = data.shape
+    layers, hidden = int(call.arguments["num_layers"]), call.out_shape()[-1] // directions
+    inputs = int(width) + (layers - 1) * directions * hidden
+    return 2 * int(prod(rows)) * directions * gates * hidden * (inputs + layers * hidden)

@@ -198,7 +198,8 @@ def _take(pool: _Pool, path: Path, trusted: Sequence[PublicKey]) -> None:
     from flopledger.bundle.verification import read_seal, verify
 
     if not path.is_file():
-        raise BundleError(f"{path}: no such file; give sealed bundles (.zip)")
+        what = "is a folder" if path.is_dir() else "no such file"
+        raise BundleError(f"{path}: {what}; give sealed bundles (.zip)")
     found = verify(path)
     try:
         if not found.ok:

@@ -199,32 +199,22 @@ def _record(archive: Archive, told: Statement, root: Path) -> tuple[dict[str, An
 
 
 def _audit(archive: Archive, told: Statement, root: Path) -> tuple[dict[str, Any], _Again]:
-    from flopcount.errors import FlopcountError
-    from flopledger.auditing import audit
     from flopledger.bundle import summary
     from flopledger.bundle.sealing import rendered
     from flopledger.bundle.verification import extract
     from flopledger.case import AuditCase
-    from flopledger.errors import FlopledgerError
-    from hardware_db import HardwareError
-    from profilers.errors import ProfilersError
 
     options = told.predicate.options
     assert options is not None
     extract(archive, root, prefix=statement.CASE)
     if options.case not in told.digests or not options.case.startswith(statement.CASE):
         raise BundleError(f"{options.case}: the sealed case is not in the bundle")
-    try:
+
+    def load() -> "AuditCase":
         case = AuditCase.load(root / options.case)
-        report = audit(
-            replace(case, name=case.path.name),
-            seed=options.seed,
-            regime_ids=tuple(options.regimes),
-            trace=options.trace,
-        )
-    except (FlopledgerError, FlopcountError, HardwareError, ProfilersError) as error:
-        message = str(error).replace(f"{root}/", "")
-        raise BundleError(f"the sealed inputs cannot be audited: {message}") from None
+        return replace(case, name=case.path.name)
+
+    report = recompute_part.audited(load, told, root, what="the sealed inputs")
     files = rendered(report, html=False)
     again = {
         name: strict.loads(content, what=name)

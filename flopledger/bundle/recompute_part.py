@@ -8,7 +8,7 @@ without the withheld inputs nobody can say whether it is wrong. Totals need ever
 
 import fnmatch
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,7 +64,8 @@ def recompute(archive: Archive, told: Statement, root: Path, revealed: Mapping[s
     try:
         _lay_out(archive, root, revealed)
         case = _case(told, root)
-        report = _audit(case, told, root)
+        there = replace(case, spec=_there(case))
+        report = audited(lambda: there, told, root, what="the public inputs alone")
     except BundleError as error:
         every = "every figure"
         return Part(compared=0, differences=(), left_out=(LeftOut(what=every, why=str(error)),))
@@ -85,7 +86,13 @@ def recompute(archive: Archive, told: Statement, root: Path, revealed: Mapping[s
     )
 
 
-def _audit(case: "AuditCase", told: Statement, root: Path) -> "AuditReport":
+def audited(
+    load: "Callable[[], AuditCase]", told: Statement, root: Path, *, what: str
+) -> "AuditReport":
+    """Audit a case as it was sealed: same seed, regimes and tracing.
+
+    Raises ``BundleError`` that names ``what`` cannot be audited, and not our own folder for it.
+    """
     from flopcount.errors import FlopcountError
     from flopledger.auditing import audit
     from flopledger.errors import FlopledgerError
@@ -96,14 +103,11 @@ def _audit(case: "AuditCase", told: Statement, root: Path) -> "AuditReport":
     assert options is not None
     try:
         return audit(
-            replace(case, spec=_there(case)),
-            seed=options.seed,
-            regime_ids=tuple(options.regimes),
-            trace=options.trace,
+            load(), seed=options.seed, regime_ids=tuple(options.regimes), trace=options.trace
         )
     except (FlopledgerError, FlopcountError, HardwareError, ProfilersError) as error:
         message = str(error).replace(f"{root}/", "")
-        raise BundleError(f"the public inputs alone cannot be audited: {message}") from None
+        raise BundleError(f"{what} cannot be audited: {message}") from None
 
 
 def _lay_out(archive: Archive, root: Path, revealed: Mapping[str, Path]) -> None:

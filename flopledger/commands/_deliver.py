@@ -1,5 +1,6 @@
 """Where a written form goes: the terminal or a file."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,4 +27,15 @@ def print_json(answer: Any) -> None:
     """Print an answer for programs."""
     import json
 
-    typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+    echo_json(json.dumps(answer, indent=2, ensure_ascii=False))
+
+
+def echo_json(text: str) -> None:
+    """Print JSON that is JSON in every locale: what the encoding lacks stands in JSON's own escapes."""
+    import json
+    import re
+
+    if (sys.stdout.encoding or "utf-8").lower().replace("_", "-") != "utf-8":
+        # Outside of its strings JSON has no such characters.
+        text = re.sub(r"[^\x00-\x7f]", lambda found: json.dumps(found[0])[1:-1], text)
+    typer.echo(text)

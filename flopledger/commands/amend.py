@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from flopledger.commands._options import AsJson
+
 
 def register(app: typer.Typer) -> None:
     """Hang this verb on the command line."""
@@ -26,7 +28,7 @@ def amend(
     time: Annotated[
         str | None, typer.Option("--time", help="Time of the correction, RFC 3339 (default: now).")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Append a correction to CASE.toml.amendments.jsonl; audits use it and show the history.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flopledger.commands._audited import audited, check_bundle, check_target
+from flopledger.commands._options import AllowOutside, Regimes, Seed, Trace
 
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
@@ -44,18 +45,10 @@ def audit(
     key: Annotated[
         Path | None, typer.Option("--key", help="Private key that signs the bundle.")
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Seed of the Monte Carlo draws.")
-    ] = None,
-    regime: Annotated[
-        list[str] | None, typer.Option("--regime", help="Report this regime only (repeatable).")
-    ] = None,
-    trace: Annotated[
-        bool, typer.Option(help="Trace the model of a config.json (needs the trace extra).")
-    ] = True,
-    allow_outside: Annotated[
-        bool, typer.Option("--allow-outside", help="Let the case name files outside its folder.")
-    ] = False,
+    seed: Seed = None,
+    regime: Regimes = None,
+    trace: Trace = True,
+    allow_outside: AllowOutside = False,
 ) -> int:
     """Audit a compute claim: count, measure, reconcile, and say whether it holds.
 
@@ -95,9 +88,10 @@ def _seal(report: "AuditReport", out: Path, key: Path | None, *, quiet: bool) ->
 def show(report: "AuditReport", *, as_json: bool) -> None:
     """Print the answer: JSON for scripts, a summary for people."""
     if as_json:
+        from flopledger.commands._deliver import echo_json
         from flopledger.reports.json_report import dumps
 
-        typer.echo(dumps(report))
+        echo_json(dumps(report))
         return
     from flopledger.reports.console import print_summary
 

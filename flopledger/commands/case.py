@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from flopledger.commands._options import AllowOutside, AsJson
+
 group = typer.Typer(
     help="Scaffold a case file, or check one.\n\nExample: flopledger case new case.toml",
     short_help="Scaffold a case file, or check one",
@@ -90,10 +92,8 @@ def new(
 def check(
     path: Annotated[Path, typer.Argument(metavar="CASE.toml", help="The case file.")],
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False,
-    allow_outside: Annotated[
-        bool, typer.Option("--allow-outside", help="Let the case name files outside its folder.")
-    ] = False,
+    as_json: AsJson = False,
+    allow_outside: AllowOutside = False,
 ) -> None:
     """Check a case file and every file that it names, without auditing it.
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flopledger.commands._options import AsJson
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -105,14 +107,13 @@ def count(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Count again what this machine remembers.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Count what one training step of a model costs, from its configuration or graph.
 
     Example: flopledger count config.json --batch 1 --sequence 8192 --by module
     """
     from flopcount import conventions
-    from flopcount.sources import count_source
     from flopledger.commands._audited import check_target
 
     _check(mode, by, recompute)
@@ -125,35 +126,49 @@ def count(
         "recompute": recompute == "full",
         "remembered": not (fresh or crosscheck),
     }
-    sizes = {
-        "decoder_sequence": decoder_sequence,
-        "image": None if image is None else _pixels("--image", image),
-        "latent": None if latent is None else _pixels("--latent", latent),
-        "text_tokens": text_tokens,
-        "audio_frames": audio_frames,
-        "frames": frames,
-        "given": _stated(given),
-    }
-    step |= {name: size for name, size in sizes.items() if size is not None}
+    step |= _sizes(
+        decoder_sequence=decoder_sequence,
+        image=None if image is None else _pixels("--image", image),
+        latent=None if latent is None else _pixels("--latent", latent),
+        text_tokens=text_tokens,
+        audio_frames=audio_frames,
+        frames=frames,
+        given=_stated(given),
+    )
     if explain is not None:
         _explain(model, explain, step, as_json=as_json)
         return
-    if quick:
-        counted = _quick(model, convention, step)
-    else:
-        with _waiting(model, convention, step):
-            counted = count_source(model, convention=convention, **step)
-    opinions: list[Any] = []
-    if crosscheck:
-        from flopcount.crosscheck import opinions_on
-
-        opinions = opinions_on(model, counted, **step)
+    counted = (_quick if quick else _traced)(model, convention, step)
+    opinions = _opinions(model, counted, step) if crosscheck else []
     if html is not None:
-        from flopledger.reports.count_html import write_icicle
-
-        write_icicle(counted, html)
-        typer.echo(f"wrote {html}", err=True)
+        _draw(counted, html)
     _answer(counted, opinions, by=by, depth=depth, csv=csv, as_json=as_json)
+
+
+def _sizes(**stated: Any) -> dict[str, Any]:
+    """Keep the sizes that were stated: the others are the model's own."""
+    return {name: size for name, size in stated.items() if size is not None}
+
+
+def _traced(model: str, convention: str, step: dict[str, Any]) -> "CountedModel":
+    """Count by tracing, with a first answer on the terminal until it is there."""
+    from flopcount.sources import count_source
+
+    with _waiting(model, convention, step):
+        return count_source(model, convention=convention, **step)
+
+
+def _opinions(model: str, counted: "CountedModel", step: dict[str, Any]) -> list[Any]:
+    from flopcount.crosscheck import opinions_on
+
+    return list(opinions_on(model, counted, **step))
+
+
+def _draw(counted: "CountedModel", target: Path) -> None:
+    from flopledger.reports.count_html import write_icicle
+
+    write_icicle(counted, target)
+    typer.echo(f"wrote {target}", err=True)
 
 
 def _quick(model: str, convention: str, step: dict[str, Any]) -> "CountedModel":

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from flopledger.commands._options import AsJson
+
 
 def register(app: typer.Typer) -> None:
     """Hang this verb on the command line."""
@@ -15,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 def doctor(
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False,
+    as_json: AsJson = False,
     calibrate: Annotated[
         bool,
         typer.Option(

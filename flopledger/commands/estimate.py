@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flopledger.commands._options import Seed, Trace
+
 if TYPE_CHECKING:
     from flopledger.case import AuditCase
 
@@ -50,8 +52,8 @@ def estimate(
     ] = None,
     wall_clock_hours: Annotated[float | None, typer.Option(help="Hours by the clock.")] = None,
     mfu: Annotated[float | None, typer.Option(help="Model FLOP utilisation, a fraction.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the Monte Carlo draws.")] = None,
-    trace: Annotated[bool, typer.Option(help="Trace the model of a config.json.")] = True,
+    seed: Seed = None,
+    trace: Trace = True,
     html: Annotated[Path | None, typer.Option("--html", help="Write an HTML report.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
 ) -> int:
@@ -68,7 +70,6 @@ def estimate(
     from flopledger.auditing import DEFAULT_SEED, audit
     from flopledger.commands._audited import check_target
     from flopledger.commands.audit import show
-    from flopledger.errors import CaseError
 
     check_target(html)
     run = {
@@ -88,14 +89,8 @@ def estimate(
         "active_parameters": active_parameters,
         "config": None if config is None else str(config.absolute()),
     }
-    try:
-        described = _case(case, run, model)
-    except CaseError as error:
-        raise CaseError(_by_option(str(error))) from None
     report = audit(
-        described,
-        seed=DEFAULT_SEED if seed is None else seed,
-        trace=trace,
+        _case(case, run, model), seed=DEFAULT_SEED if seed is None else seed, trace=trace
     )
     show(report, as_json=as_json)
     if html is not None:
@@ -107,6 +102,16 @@ def estimate(
 
 
 def _case(path: Path | None, run: dict[str, Any], model: dict[str, Any]) -> "AuditCase":
+    """Take the case from the file or the options; what is wrong is said by the option's name."""
+    from flopledger.errors import CaseError
+
+    try:
+        return _described(path, run, model)
+    except CaseError as error:
+        raise CaseError(_by_option(str(error))) from None
+
+
+def _described(path: Path | None, run: dict[str, Any], model: dict[str, Any]) -> "AuditCase":
     """Take the case from the file without its claim, or make one of the options."""
     from flopledger.case import AuditCase
     from flopledger.errors import CaseError
@@ -124,10 +129,25 @@ def _case(path: Path | None, run: dict[str, Any], model: dict[str, Any]) -> "Aud
         if known or described:
             given = ", ".join(f"--{key.replace('_', '-')}" for key in (*known, *described))
             raise CaseError(f"{path}: a case file and {given}: give one or the other")
-        return AuditCase.load(path).without_claim()
+        return _case_file(path).without_claim()
     if not known and not described:
         raise CaseError("nothing to estimate from: give a case file, or options such as --tokens")
     return AuditCase.of_options(_with_model(known | {"name": "1"}, described))
+
+
+def _case_file(path: Path) -> "AuditCase":
+    from flopledger.case import AuditCase
+    from flopledger.errors import CaseError
+
+    try:
+        return AuditCase.load(path)
+    except CaseError as error:
+        if path.suffix == ".toml" or not path.is_file():
+            raise
+        message = (
+            f"{path}: no log or document that any reader knows, and no case file either: {error}"
+        )
+        raise CaseError(message) from None
 
 
 def _is_evidence(path: Path) -> bool:

@@ -7,6 +7,7 @@ import typer
 
 from flopledger.commands import _hardware_text as _text
 from flopledger.commands._deliver import print_json
+from flopledger.commands._options import AsJson
 
 if TYPE_CHECKING:
     from hardware_db import Accelerator, Database
@@ -18,7 +19,6 @@ group = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-_AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 _Own = Annotated[
     list[Path] | None,
     typer.Option(
@@ -49,7 +49,7 @@ def list_parts(
     as_csv: Annotated[
         bool, typer.Option("--csv", help="CSV of every figure with its source.")
     ] = False,
-    as_json: _AsJson = False,
+    as_json: AsJson = False,
     hardware_path: _Own = None,
 ) -> int:
     """List the accelerators on record; options narrow the list. Exit code 1 where none is left.
@@ -86,7 +86,7 @@ def list_parts(
 def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="An id, or any name of a part.")],
     *,
-    as_json: _AsJson = False,
+    as_json: AsJson = False,
     hardware_path: _Own = None,
 ) -> None:
     """Show one part: its figures, and for each the source, the place in it and how it is printed.
@@ -106,7 +106,7 @@ def show(
 def match(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Device names.")],
     *,
-    as_json: _AsJson = False,
+    as_json: AsJson = False,
     hardware_path: _Own = None,
 ) -> None:
     """Say which part each name means: exactly one, or what would decide, or unknown.
@@ -130,7 +130,7 @@ def explain(
     *,
     device: Annotated[str, typer.Option(help="The part that the claim is about.")],
     dtype: Annotated[str, typer.Option(help="The number format: bf16, fp8 ...")],
-    as_json: _AsJson = False,
+    as_json: AsJson = False,
     hardware_path: _Own = None,
 ) -> None:
     """Explain a claimed peak: right (exit 0), a known confusion (exit 1), or neither (exit 3).
@@ -153,7 +153,7 @@ def explain(
 def instance(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A cloud instance type.")],
     *,
-    as_json: _AsJson = False,
+    as_json: AsJson = False,
     hardware_path: _Own = None,
 ) -> None:
     """Say which accelerators a cloud instance has, and how many.
@@ -174,7 +174,7 @@ def instance(
 
 
 @group.command("verify", short_help="Every validation rule over every part and figure")
-def verify(*, as_json: _AsJson = False, hardware_path: _Own = None) -> None:
+def verify(*, as_json: AsJson = False, hardware_path: _Own = None) -> None:
     """Run every validation rule over every part and figure; exit 1 where the data breaks one.
 
     Example: flopledger hardware verify

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flopledger.commands._options import AsJson
+
 if TYPE_CHECKING:
     from profilers.importers.into import Outcome
 
@@ -53,7 +55,7 @@ def import_(
     step: Annotated[
         str | None, typer.Option("--step", help="Spacing without stamps, or of the range: 15s.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Read recorded telemetry into a run record; formats are recognised by content, not by name.
 

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from flopledger.commands._options import AsJson
+
 
 def register(app: typer.Typer) -> None:
     """Hang this verb on the command line."""
@@ -20,7 +22,7 @@ def keygen(
             "--passphrase", help="Lock the private key (FLOPLEDGER_KEY_PASSPHRASE, or asked for)."
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write flopledger.key (private, mode 600) and flopledger.pub; never over existing files.
 

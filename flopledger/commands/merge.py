@@ -1,11 +1,14 @@
 """``flopledger merge``: the bundles of several sites into one total and one verdict."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flopledger.commands._deliver import print_json
+
+if TYPE_CHECKING:
+    from flopledger.bundle.merging import Merged
 
 
 def register(app: typer.Typer) -> None:
@@ -47,9 +50,6 @@ def merge(
     from flopledger.commands import _keys
     from flopledger.commands import _merge_page as merge_page
     from flopledger.commands._audited import check_bundle, check_target
-    from flopledger.commands.verify import plain
-    from flopledger.reports.merge_sections import hard_verdicts
-    from flopledger.text import interval, plural
 
     check_bundle(out)
     _spare(bundles, out)
@@ -65,7 +65,16 @@ def merge(
             merge_page.write(out, option[2:], target, known)
     if as_json:
         print_json(done.to_dict())
-        return done.exit_code
+    else:
+        _show(done, out)
+    return done.exit_code
+
+
+def _show(done: "Merged", out: Path) -> None:
+    from flopledger.commands.verify import plain
+    from flopledger.reports.merge_sections import hard_verdicts
+    from flopledger.text import interval, plural
+
     total = "not known" if done.total is None else interval(done.total)
     sites, runs = plural(done.sites, "site"), plural(done.runs, "run")
     typer.echo(f"{out}: {sites}, {runs}, total {total} FLOP: {done.verdict}")
@@ -73,7 +82,6 @@ def merge(
         typer.echo(f"  {plain(line)}")
     for finding in done.findings:
         typer.echo(f"  {finding.severity} {finding.code}: {plain(finding.message)}")
-    return done.exit_code
 
 
 def _spare(bundles: list[Path], out: Path) -> None:

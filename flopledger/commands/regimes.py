@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flopledger.commands._deliver import print_json
+from flopledger.commands._options import AsJson
 
 if TYPE_CHECKING:
     from flopledger.regimes import Regime
@@ -16,7 +17,6 @@ group = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-_AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 @group.command("list")
-def list_regimes(*, as_json: _AsJson = False) -> None:
+def list_regimes(*, as_json: AsJson = False) -> None:
     """List every regime on record, revoked ones with their dates.
 
     Example: flopledger regimes list --json
@@ -56,7 +56,7 @@ def list_regimes(*, as_json: _AsJson = False) -> None:
 def show_regime(
     identifier: Annotated[str, typer.Argument(metavar="ID", help="As `regimes list` names it.")],
     *,
-    as_json: _AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show one regime with its citation and what it counts.
 

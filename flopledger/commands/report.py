@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from flopledger.commands._deliver import deliver
+from flopledger.commands._options import AllowOutside, Regimes, Seed, Trace
 
 
 def register(app: typer.Typer) -> None:
@@ -46,18 +47,10 @@ def report(
     created: Annotated[
         str | None, typer.Option(help="Creation time that an SPDX document states.")
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Seed of the Monte Carlo draws.")
-    ] = None,
-    regime: Annotated[
-        list[str] | None, typer.Option("--regime", help="Report this regime only (repeatable).")
-    ] = None,
-    trace: Annotated[
-        bool, typer.Option(help="Trace the model of a config.json (needs the trace extra).")
-    ] = True,
-    allow_outside: Annotated[
-        bool, typer.Option("--allow-outside", help="Let the case name files outside its folder.")
-    ] = False,
+    seed: Seed = None,
+    regime: Regimes = None,
+    trace: Trace = True,
+    allow_outside: AllowOutside = False,
 ) -> int:
     """Write an audit as a document: for readers, for an authority, for a bill of materials.
 

@@ -2,12 +2,16 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flopledger.commands._options import AsJson, Regimes, Seed, Trace
+
 if TYPE_CHECKING:
-    from flopledger.bundle import Sealed
+    from flopledger.bundle import PrivateKey, Sealed
+    from flopledger.bundle.redaction import Redaction
+    from flopledger.bundle.sealing import Choices
 
 
 def register(app: typer.Typer) -> None:
@@ -48,13 +52,9 @@ def seal(
     at: Annotated[
         str | None, typer.Option("--at", help="Time of sealing to state, RFC 3339.")
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Seed of the Monte Carlo draws.")
-    ] = None,
-    regime: Annotated[
-        list[str] | None, typer.Option("--regime", help="Report this regime only (repeatable).")
-    ] = None,
-    trace: Annotated[bool, typer.Option(help="Trace the model of a config.json.")] = True,
+    seed: Seed = None,
+    regime: Regimes = None,
+    trace: Trace = True,
     sigstore: Annotated[
         bool,
         typer.Option(
@@ -66,7 +66,7 @@ def seal(
         Path | None,
         typer.Option(help="Trust configuration of a private Sigstore instance."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Seal a case with its evidence and report, or a run's record, into one signed file.
 
@@ -83,34 +83,52 @@ def seal(
     if sigstore:
         _announce(sigstore_trust)
     case = _case(source)
-    if sigstore and case is None and not source.is_dir() and not key and out is None:
+    is_bundle = case is None and not source.is_dir()
+    if sigstore and is_bundle and not key and out is None:
         _witness(source, sigstore_trust, as_json=as_json)
         return
     if not key or out is None:
         raise _lacking("--key" if not key else "--out")
     check_bundle(out)
     keys = _keys.private(key)
-    chosen = sealing.Choices(
-        html=html, site=site, audit_id=_keys.secret(audit_id_file), summary_only=summary,
-        sealed_at=at,
-    )  # fmt: skip
-    if case is None and not source.is_dir():
-        _refuse(source, "a bundle", redact=redact, reveal=reveal, summary=summary)
+    if is_bundle:
+        _refuse(
+            source, redact=redact, reveal=reveal, summary=summary, site=site, at=at,
+            audit_id_file=audit_id_file, seed=seed is not None, regime=regime,
+        )  # fmt: skip
         made = sealing.countersign(source, keys=keys, out=out)
-    elif case is None:
-        withheld = redaction.load(redact, reveal, summary_only=summary)
-        made = sealing.seal_record(source, keys=keys, out=out, choices=chosen, redaction=withheld)
     else:
-        from flopledger.case import AuditCase
-
-        withheld = redaction.load(redact, reveal, summary_only=summary)
-        made = sealing.seal_case(
-            AuditCase.load(case), keys=keys, out=out, seed=seed, regime_ids=tuple(regime or ()),
-            trace=trace, redaction=withheld, choices=chosen,
+        made = _sealed(
+            case or source, keys, out, redaction.load(redact, reveal, summary_only=summary),
+            sealing.Choices(
+                html=html, site=site, audit_id=_keys.secret(audit_id_file), summary_only=summary,
+                sealed_at=at,
+            ),
+            seed=seed, regime_ids=tuple(regime or ()), trace=trace,
         )  # fmt: skip
     if sigstore:
         made = replace(made, attestation=_attest(out, sigstore_trust))
     show(made, as_json=as_json)
+
+
+def _sealed(
+    source: Path,
+    keys: "list[PrivateKey]",
+    out: Path,
+    withheld: "Redaction | None",
+    choices: "Choices",
+    **of_a_case: Any,
+) -> "Sealed":
+    """Seal a run's folder, or a case, which is audited first."""
+    from flopledger.bundle import sealing
+    from flopledger.case import AuditCase
+
+    if source.is_dir():
+        return sealing.seal_record(source, keys=keys, out=out, redaction=withheld, choices=choices)
+    case = AuditCase.load(source)
+    return sealing.seal_case(
+        case, keys=keys, out=out, redaction=withheld, choices=choices, **of_a_case
+    )
 
 
 def _attest(out: Path, trust: Path | None) -> Path:
@@ -208,11 +226,12 @@ def _case(source: Path) -> Path | None:
     return None if source.suffix.lower() == ".zip" else source
 
 
-def _refuse(source: Path, what: str, **options: object) -> None:
+def _refuse(source: Path, **options: object) -> None:
+    """Refuse what a bundle that is sealed already cannot be given any more."""
     from flopledger.bundle import BundleError
 
-    given = [f"--{name}" for name, value in options.items() if value]
+    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value]
     if given:
         raise BundleError(
-            f"{source}: {what} is sealed already; {', '.join(given)} cannot change it"
+            f"{source}: a bundle is sealed already; {', '.join(given)} cannot change it"
         )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flopledger.commands._deliver import print_json
+from flopledger.commands._options import AsJson
 
 if TYPE_CHECKING:
     from flopledger.bundle import Verification
@@ -58,7 +59,7 @@ def verify(
         Path | None,
         typer.Option(help="Trusted root or trust configuration (default: sigstore's own)."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Check signatures, digests and chains; with --recompute every number, too.
 
@@ -80,15 +81,9 @@ def verify(
     )
     revealed = None
     if reveal is not None:
-        from flopledger.bundle import reveal as revealing
-
         folder = reveal.parent if source is None else source
-        revealed = revealing.check(found, reveal, folder)
-        if recompute:
-            found = revealing.recompute(found, revealed, folder)
-    code = found.exit_code
-    if revealed is not None and not revealed.ok:
-        code = 1
+        found, revealed = _with_revealed(found, reveal, folder, recompute=recompute)
+    code = 1 if revealed is not None and not revealed.ok else found.exit_code
     if as_json:
         answer = found.to_dict() | {"ok": code == 0}
         answer["revealed"] = None if revealed is None else revealed.to_dict()
@@ -98,6 +93,18 @@ def verify(
     if revealed is not None:
         _show_revealed(revealed)
     return code
+
+
+def _with_revealed(
+    found: "Verification", reveal: Path, folder: Path, *, recompute: bool
+) -> "tuple[Verification, Revealed]":
+    """Check revealed files against their commitments, and count with those that match."""
+    from flopledger.bundle import reveal as revealing
+
+    revealed = revealing.check(found, reveal, folder)
+    if recompute:
+        found = revealing.recompute(found, revealed, folder)
+    return found, revealed
 
 
 def _expected(

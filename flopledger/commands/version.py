@@ -1,8 +1,8 @@
 """``flopledger version``: which tool answered."""
 
-from typing import Annotated
-
 import typer
+
+from flopledger.commands._options import AsJson
 
 #: What the figures or the look of an answer may hang on.
 _COMPANIONS = ("numpy", "torch", "transformers", "plotly", "typst", "nvidia-ml-py")
@@ -13,9 +13,7 @@ def register(app: typer.Typer) -> None:
     app.command("version", short_help="Versions of flopledger and of what it works with")(version)
 
 
-def version(
-    *, as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False
-) -> None:
+def version(*, as_json: AsJson = False) -> None:
     """Print the version of flopledger and of what it was installed with.
 
     Example: flopledger version --json

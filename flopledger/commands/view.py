@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from flopledger.commands._options import Trace
+
 _LARGEST = 64 << 20  #: bytes of a page; reports are a tenth of it
 
 
@@ -25,9 +27,7 @@ def view(
     *,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 0,
     browser: Annotated[bool, typer.Option(help="Open it in the browser.")] = True,
-    trace: Annotated[
-        bool, typer.Option(help="Trace the model of a config.json (needs the trace extra).")
-    ] = True,
+    trace: Trace = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the address as JSON.")] = False,
 ) -> int:
     """Show a report on 127.0.0.1, read-only, until Ctrl-C.

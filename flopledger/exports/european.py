@@ -254,7 +254,7 @@ def _ledger(report: "AuditReport") -> Section:
                 run.figures.kind,
                 disclosure.rounded(flop, 2, "FLOP") or NOT_KNOWN,
                 "counted" if counted else "not counted",
-                scope.unsettled(run.figures) or "",
+                scope.reading(run.figures) or "",
             )
         )
     table = Table(

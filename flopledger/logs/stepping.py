@@ -4,6 +4,7 @@ import datetime as dt
 import hashlib
 import re
 import statistics
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -91,6 +92,7 @@ class StepLog:
         self.other_runs: list[int] = []  #: lines where another run begins
         self._seen: dict[int, Step] = {}
         self._prints: set[tuple[int, int]] = set()  #: steps done again, with earlier lines' hashes
+        self._gaps: Counter[int] = Counter()  #: steps between two prints; asked for at every line
 
     def add(self, step: Step) -> bool:
         """Take a printed step in; ``False`` for one that another rank printed already."""
@@ -106,6 +108,8 @@ class StepLog:
             self.restarts.append(step.line)
             if self._is_another_run(self.steps[-1], step):
                 self.other_runs.append(step.line)
+        elif self.steps:
+            self._gaps[step.step - self.steps[-1].step] += 1
         if step.printed and step.step in self._seen:
             self._prints.add((step.step, self._seen[step.step].printed))
         self._seen[step.step] = step
@@ -150,13 +154,9 @@ class StepLog:
     @property
     def interval(self) -> int:
         """Steps between two prints, as most prints have it."""
-        gaps = [
-            after.step - before.step
-            for before, after in pairwise(self.steps)
-            if after.step > before.step
-        ]
-        usual = int(statistics.median_low(gaps)) if gaps else 0
-        if usual and not (len(gaps) < 3 and usual > _LONGEST_INTERVAL):
+        gaps = self._gaps.total()
+        usual = _median_low(self._gaps)
+        if usual and not (gaps < 3 and usual > _LONGEST_INTERVAL):
             return usual
         if gaps:
             return 1
@@ -298,6 +298,16 @@ class StepLog:
                 "checkpoints or stops are not in the step times",
                 places,
             )
+
+
+def _median_low(counted: "Counter[int]") -> int:
+    """Give the lower middle of counted values, 0 for none: a long log has few different ones."""
+    left = (counted.total() - 1) // 2
+    for value in sorted(counted):
+        left -= counted[value]
+        if left < 0:
+            return value
+    return 0
 
 
 def median(values: Sequence[float]) -> float | None:

@@ -4,8 +4,10 @@ No weights, no download, no remote code. Needs the ``trace`` extra; without it, 
 architecture that cannot be built, the route is left out and a finding says why.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flopcount import FlopcountError
@@ -66,9 +68,10 @@ def cost(model: Model, sequence: int | None) -> Traced:
         lengths = _lengths(built, sequence)
         results = [count_architecture(built, sequence=length, **sizes) for length in lengths]
     except FlopcountError as error:
+        said = _without_folder(str(error), model)
         if model.dimensions is None:
-            raise CaseError(f"{model.place}.config: {error}") from None
-        message = f"{model.place}: not traced: {error}"
+            raise CaseError(f"{model.place}.config: {said}") from None
+        message = f"{model.place}: not traced: {said}"
         return Traced(
             costed=None, findings=(_finding("architecture-not-countable", message, model),)
         )
@@ -79,7 +82,7 @@ def _traced(
     model: Model, built: "Architecture", results: "list[CountedModel]", sequence: int | None
 ) -> Traced:
     """Turn one or two counts into a cost; the closed form in a trace's place is no second voice."""
-    findings = [_carried(finding) for finding in results[0].findings]
+    findings = [_carried(finding, model) for finding in results[0].findings]
     counts = [result.count for result in results]
     unknown = sorted({one.op for count in counts if count for one in count.uncounted})
     if unknown:
@@ -87,42 +90,46 @@ def _traced(
         message = f"{model.place}: operators without a formula: {names}; the count is a lower bound"
         findings.append(_finding("uncounted-operators", message, model))
     costs = [
-        _costed(built, result.count, sequence, result.sequence or _PROBE_SEQUENCE)
+        _costed(built, result.count, sequence, result.sequence)
         for result in results
         if result.count is not None and result.count.method != "closed-form"
     ]
     if len(costs) < len(results):
         return Traced(costed=None, findings=tuple(findings))
-    lengths = [result.sequence or _PROBE_SEQUENCE for result in results]
+    lengths = [result.sequence or 0 for result in results]
     costed = costs[0] if len(costs) == 1 else between(costs, lengths)
     return Traced(costed=costed, findings=tuple(findings))
 
 
-def _lengths(built: "Architecture", sequence: int | None) -> list[int]:
+def _lengths(built: "Architecture", sequence: int | None) -> Sequence[int | None]:
     """Choose the lengths to trace: the known one, else a probe.
 
     Beside a recording of known length the transcript may have any length up to the model's limit:
-    both ends are traced.
+    both ends are traced. A probe stands for text alone: of an image's caption, a latent's conditioning
+    or a waveform's samples the length is the cost, and without one there is none.
     """
     if sequence is not None:
         return [sequence]
     if _hears(built) and (limit := transcript_limit(built.config)) is not None:
         return [1, limit]
-    return [_PROBE_SEQUENCE]
+    return [_PROBE_SEQUENCE if _reads(built) else None]
 
 
 def _hears(built: "Architecture") -> bool:
     return getattr(built.model, "main_input_name", None) == "input_features"
 
 
-def _costed(built: "Architecture", count: "FlopCount", sequence: int | None, length: int) -> Costed:
+def _costed(
+    built: "Architecture", count: "FlopCount", sequence: int | None, length: int | None
+) -> Costed:
     # Attention between text tokens cannot be known without their number; that between the frames
     # of a recording or the patches of an image can.
-    known = sequence is not None or _hears(built) or _sees(built)
+    known = sequence is not None or not _reads(built)
     attention = count.attention_flop
     # Two thirds of a training step's attention products belong to its backward pass.
     attention_forward = attention / 3
     masked = attention - (count.forward + count.backward - count.masked_total)
+    asked = "" if length is None else f", sequence {length}"
     sample = SampleCost(
         matrix_forward=count.forward - attention_forward,
         matrix_backward=count.backward - 2 * attention_forward,
@@ -136,8 +143,8 @@ def _costed(built: "Architecture", count: "FlopCount", sequence: int | None, len
     return Costed(
         cost=sample,
         assumptions=(
-            f"{built.class_name} traced on the {count.method} device, batch 1, "
-            f"sequence {length}: {count.total:,} FLOP forward and backward",
+            f"{built.class_name} traced on the {count.method} device, batch 1{asked}: "
+            f"{count.total:,} FLOP forward and backward",
             *built.assumptions,
             *count.notes,
         ),
@@ -147,26 +154,43 @@ def _costed(built: "Architecture", count: "FlopCount", sequence: int | None, len
     )
 
 
-def _sees(built: "Architecture") -> bool:
-    return getattr(built.model, "main_input_name", None) in {"pixel_values", "sample"}
+def _reads(built: "Architecture") -> bool:
+    """Say whether a sample is text: not pixels, a latent, a waveform, a spectrogram, a series."""
+    main = getattr(built.model, "main_input_name", "")
+    names = [main] if isinstance(main, str) else list(main)
+    return any("input_ids" in name or "inputs_embeds" in name for name in names)
 
 
-def _tokens(built: "Architecture", length: int) -> float | None:
+def _tokens(built: "Architecture", length: int | None) -> float | None:
     """Give the text tokens of a sample: both sides of an encoder-decoder, none for other inputs."""
-    if _hears(built) or _sees(built):
+    if length is None or not _reads(built):
         return None
     both_sides = getattr(built.model.config, "is_encoder_decoder", False)
     return 2.0 * length if both_sides else float(length)
 
 
-def _carried(finding: "PillarFinding") -> Finding:
-    """Take over a counting pillar's finding."""
-    return Finding(
-        code=finding.code,
-        severity=finding.severity,
-        message=finding.message,
-        evidence=finding.evidence,
-    )
+#: How a case states the sizes that a counter may ask for.
+_KEYS = {
+    "sequence": "sequence_length in the run",
+    "decoder_sequence": "decoder_tokens in the model's input",
+}
+
+
+def _carried(finding: "PillarFinding", model: Model) -> Finding:
+    """Take over a counting pillar's finding, in the words of a case."""
+    message, severity = _without_folder(finding.message, model), finding.severity
+    if finding.code == "input-size-unknown":
+        asked = message.partition("the input size '")[2].partition("'")[0]
+        key = _KEYS.get(asked, f"{asked} in the model's input")
+        first = message.splitlines()[0]
+        message, severity = f"{model.place}: not counted: {first}; state {key}", "warning"
+    return Finding(code=finding.code, severity=severity, message=message, evidence=finding.evidence)
+
+
+def _without_folder(text: str, model: Model) -> str:
+    """Name the configuration as the case does: where the case lies is nobody's business."""
+    stated = Path(model.spec.config or "config.json")
+    return text.replace(str(model.config), stated.name if stated.is_absolute() else str(stated))
 
 
 def _finding(code: str, message: str, model: Model) -> Finding:

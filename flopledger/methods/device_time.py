@@ -71,16 +71,10 @@ def estimate(
         assumptions.append(
             f"the prior is of 16-bit runs: at {run.precision} the peak runs from the 16-bit one up"
         )
+    sample, kept = model_flop_kept(run, utilisation, sample, parts, draws)
+    assumptions += kept
     if utilisation.goodput:
-        rho = priors.goodput_ratio()
-        parts["goodput"] = draws.of("goodput_ratio", rho)
-        sample = sample / parts["goodput"]
-        assumptions += [rho.describe(), _by_the_formula(seconds, peak, utilisation)]
-    if utilisation.basis == "hardware":
-        recomputed = recompute_factor(run.recompute)
-        parts["recomputation"] = draws.of(f"{run.name}/recompute", recomputed)
-        sample = sample / parts["recomputation"]
-        assumptions.append(f"recomputation taken out of the HFU ({run.recompute or 'not stated'})")
+        assumptions.append(_by_the_formula(seconds, peak, utilisation))
     stated = () if utilisation.stated is None else (utilisation.stated,)
     return ComputeEstimate(
         method="device-time",
@@ -95,6 +89,31 @@ def estimate(
         from_prior=utilisation.stated is None,
         log_variance=log_variances(parts),
     )
+
+
+def model_flop_kept(
+    run: RunFigures,
+    utilisation: Utilisation,
+    sample: "Samples",
+    parts: "dict[str, Samples]",
+    draws: Draws,
+) -> "tuple[Samples, list[str]]":
+    """Take what was not kept (rho) and what was computed again (r) out of a utilisation's FLOP.
+
+    Gives the draws and what they assume; the factors are added to ``parts``.
+    """
+    assumptions = []
+    if utilisation.goodput:
+        rho = priors.goodput_ratio()
+        parts["goodput"] = draws.of("goodput_ratio", rho)
+        sample = sample / parts["goodput"]
+        assumptions.append(rho.describe())
+    if utilisation.basis == "hardware":
+        recomputed = recompute_factor(run.recompute)
+        parts["recomputation"] = draws.of(f"{run.name}/recompute", recomputed)
+        sample = sample / parts["recomputation"]
+        assumptions.append(f"recomputation taken out of the HFU ({run.recompute or 'not stated'})")
+    return sample, assumptions
 
 
 def _by_the_formula(seconds: Input, peak: Interval, utilisation: Utilisation) -> str:

@@ -93,15 +93,8 @@ def estimate(
     sample = parts["energy"] / (parts["power share"] * parts["rated power"])
     sample = sample * parts["peak"] * parts["utilisation"]
     assumptions = [note, utilisation.assumption, part.describe_peak(run.precision)]
-    if utilisation.goodput:
-        rho = priors.goodput_ratio()
-        parts["goodput"] = draws.of("goodput_ratio", rho)
-        sample = sample / parts["goodput"]
-        assumptions.append(rho.describe())
-    if utilisation.basis == "hardware":
-        recomputed = device_time.recompute_factor(run.recompute)
-        parts["recomputation"] = draws.of(f"{run.name}/recompute", recomputed)
-        sample = sample / parts["recomputation"]
+    sample, kept = device_time.model_flop_kept(run, utilisation, sample, parts, draws)
+    assumptions += kept
     repeated = circularity(run, part)
     if repeated is not None:
         assumptions.append(f"the energy is {repeated.words}: no second line of evidence")

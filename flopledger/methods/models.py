@@ -352,9 +352,33 @@ def _content(config: Path) -> dict[str, Any]:
         raise CaseError(str(error)) from None
 
 
+def sequence_of(model: Model, sequence: int | None) -> int | None:
+    """Give the tokens of a training sequence: the run's, else the text that the model's input states.
+
+    Only a denoiser tells text apart from its sequence. Raises ``CaseError`` where the two differ.
+    """
+    text = (model.spec.input or {}).get("text_tokens")
+    if text is None or _is_denoiser(model):
+        return sequence
+    if sequence is not None and sequence != text:
+        raise CaseError(
+            f"{model.place}.input.text_tokens: found {text!r}, and the run's sequence_length is {sequence}; "
+            "for this model they are one thing: give one of them"
+        )
+    return int(text)
+
+
+def _is_denoiser(model: Model) -> bool:
+    if model.config is not None:
+        return "_class_name" in _content(model.config)
+    return model.dimensions is not None and model.dimensions.kind in ("dit", "unet")
+
+
 def input_sizes(model: Model) -> dict[str, Any]:
     """Translate the case's input sizes for the counters."""
     sizes = dict(model.spec.input or {})
+    if "text_tokens" in sizes and not _is_denoiser(model):
+        del sizes["text_tokens"]  # the sequence's length: sequence_of
     for name in ("image", "latent"):
         if name in sizes:
             pair = sizes[name]

@@ -188,6 +188,13 @@ def with_passes(one: ComputeEstimate, beside: "tuple[Pass, ...]") -> ComputeEsti
 
 def _per_sample(run: RunFigures, cost: SampleCost) -> tuple[float, Interval, tuple[str, ...]]:
     """Give FLOP a sample with full attention, the share that the mask leaves, and notes."""
+    if _is_partly_trained_of_unknown_size(run, cost):
+        least = (cost.matrix_forward + cost.attention_forward * cost.mask_share) / cost.total
+        note = (
+            "a part of the weights was trained, and how many positions of a sample they meet is not "
+            "known: from a forward pass alone to every weight trained"
+        )
+        return cost.total, Interval(low=least, best=None, high=1.0), (note,)
     matrix, attention, notes = _passes(run, cost)
     full = matrix + attention
     if not cost.sequence_known:
@@ -217,9 +224,9 @@ def _passes(run: RunFigures, cost: SampleCost) -> tuple[float, float, tuple[str,
         return cost.matrix_forward, cost.attention_forward, (note,)
     attention = cost.attention_forward + cost.attention_backward
     trained = _trainable(run)
-    if trained is None and run.kind == "lora":
+    if run.kind == "lora" and (trained is None or not cost.tokens_per_sample):
         note = (
-            "frozen weights cost 4 FLOP a token, not 6; the adapters' own weights are not known and "
+            "frozen weights cost 4 FLOP a token, not 6; the adapters' own work is not known and "
             "left out (a few per cent at most)"
         )
         return 2 * cost.matrix_forward, attention, (note,)
@@ -235,6 +242,12 @@ def _passes(run: RunFigures, cost: SampleCost) -> tuple[float, float, tuple[str,
         f"parameters {'are adapters beside the base' if each == 6 else 'are part of the model'}"
     )
     return matrix, attention, (note,)
+
+
+def _is_partly_trained_of_unknown_size(run: RunFigures, cost: SampleCost) -> bool:
+    """Say whether weights were frozen in a model without tokens (images, say), adapters apart."""
+    without = run.kind in {*FORWARD_ONLY, "lora"}
+    return run.trainable_parameters is not None and not cost.tokens_per_sample and not without
 
 
 def _trainable(run: RunFigures) -> float | None:

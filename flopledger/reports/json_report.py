@@ -1,6 +1,6 @@
 """``audit --json``: the whole report under the keys that scripts rely on.
 
-The keys are pinned by ``tests/flopledger/test_json_schema.py``. Missing is null, never 0; a figure
+The keys are pinned by ``tests/flopledger/test_contract.py``. Missing is null, never 0; a figure
 is a plain number where it is exact, else ``{"low", "best", "high"}`` with null at an open end.
 """
 

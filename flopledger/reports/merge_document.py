@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from flopledger import __version__
-from flopledger.reports import merge_sections
+from flopledger.reports import merge_sections, passed
 from flopledger.reports.content.bounds import bounded
 from flopledger.reports.content.routes import short
 from flopledger.reports.document import (
@@ -18,8 +18,7 @@ from flopledger.reports.document import (
     sentence,
     visible,
 )
-from flopledger.reports.wording import chance
-from flopledger.text import interval, number, plural, round_number
+from flopledger.text import interval, number, plural
 
 if TYPE_CHECKING:
     from flopledger.bundle.verification import Verification
@@ -116,15 +115,8 @@ def _stats(result: Mapping[str, Any]) -> tuple[Stat, ...]:
 
 
 def _highest(result: Mapping[str, Any]) -> Stat:
-    label = "Highest threshold passed"
-    chances = [one["probability_exceeded"] for one in result["regimes"]]
-    passed = [one for one in result["regimes"] if (one["probability_exceeded"] or 0) > 0.5]
-    if passed:
-        top = max(passed, key=lambda one: float(one["threshold_flop"]))
-        said = f"{top['id']}, P(exceeded) {chance(top['probability_exceeded'])}"
-        return Stat(label=label, value=round_number(top["threshold_flop"]), note=said)
-    if chances and None not in chances:
-        return Stat(label=label, value="none", note="of the regimes below")
-    return Stat(
-        label=label, value="not known", note="the sites' figures do not settle every regime"
-    )
+    rows = [
+        (one["id"], float(one["threshold_flop"]), one["probability_exceeded"])
+        for one in result["regimes"]
+    ]
+    return passed.highest(rows, not_known="the sites' figures do not settle every regime")

@@ -17,7 +17,7 @@ from profilers.importers.opened import Opened
 from profilers.importers.options import Options
 from profilers.importers.recording import Block, Clock, Findings, Recording
 from profilers.importers.table import split
-from profilers.importers.windows import Window, rows_of
+from profilers.importers.windows import Window, rows_of, whole_lines
 from profilers.reading import Reading, Reason, Unavailable, is_number
 from profilers.trace import Device, DeviceKey
 
@@ -96,24 +96,13 @@ def read(opened: Opened, options: Options) -> Recording:
 def _rows(
     opened: Opened, titles: list[str], which: int, options: Options, findings: Findings
 ) -> Iterator[_Row]:
-    pending: tuple[int, str] | None = None
-    for number, line in opened.text_lines():
-        if number > MAX_LINES:
-            raise ImportFormatError(f"more than {MAX_LINES} rows", file=opened.name)
-        if number == 1 or not line.strip():
-            continue
-        if _titles(opened, number, line) == titles:
-            findings.add("repeated-header", "the header is repeated", line=number)
-            continue
-        if pending is not None:
-            yield _row(*pending, opened, titles, which, options)
-        pending = (number, line)
-    if pending is None:
-        return
-    if len(split(pending[1], ",", opened.name, pending[0])) < len(titles):
-        findings.add("torn-tail", "the last row is cut short", line=pending[0])
-        return
-    yield _row(*pending, opened, titles, which, options)
+    def is_header(number: int, line: str) -> bool:
+        return _titles(opened, number, line) == titles
+
+    lines = whole_lines(
+        opened, len(titles), findings, is_header=is_header, most=MAX_LINES, what="row"
+    )
+    return (_row(number, line, opened, titles, which, options) for number, line in lines)
 
 
 def _row(

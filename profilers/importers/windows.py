@@ -4,10 +4,13 @@ A window becomes two rows: the counter at 0 where it begins and at its energy wh
 next window begins at 0 again, a decrease, so that nobody takes the time between for measured.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from profilers.importers.errors import ImportFormatError
+from profilers.importers.opened import Opened
 from profilers.importers.recording import Findings, Rows
+from profilers.importers.table import split
 from profilers.reading import Reading, Reason, Unavailable, is_number
 from profilers.trace import Device
 
@@ -25,6 +28,40 @@ class Window:
     """Millijoules by device."""
     name: str = ""
     line: int | None = None
+
+
+def whole_lines(
+    opened: Opened,
+    width: int,
+    findings: Findings,
+    *,
+    is_header: Callable[[int, str], bool],
+    most: int,
+    what: str,
+) -> Iterator[tuple[int, str]]:
+    """Give the lines below the header with their numbers, whatever a crash did to the file.
+
+    A repeated header is passed over, and a last line of fewer than ``width`` cells was cut short;
+    both are told. Raises ``ImportFormatError`` for more than ``most`` lines of ``what`` ("row").
+    """
+    pending: tuple[int, str] | None = None
+    for number, line in opened.text_lines():
+        if number > most:
+            raise ImportFormatError(f"more than {most} {what}s", file=opened.name)
+        if number == 1 or not line.strip():
+            continue
+        if is_header(number, line):
+            findings.add("repeated-header", "the header is repeated", line=number)
+            continue
+        if pending is not None:
+            yield pending
+        pending = (number, line)
+    if pending is None:
+        return
+    if len(split(pending[1], ",", opened.name, pending[0])) < width:
+        findings.add("torn-tail", f"the last {what} is cut short", line=pending[0])
+        return
+    yield pending
 
 
 def rows_of(windows: Sequence[Window], findings: Findings) -> Rows:

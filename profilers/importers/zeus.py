@@ -15,7 +15,7 @@ from profilers.importers.opened import Opened
 from profilers.importers.options import Options
 from profilers.importers.recording import Block, Clock, Findings, Recording
 from profilers.importers.table import split
-from profilers.importers.windows import Window, rows_of
+from profilers.importers.windows import Window, rows_of, whole_lines
 from profilers.trace import Device
 
 if TYPE_CHECKING:
@@ -71,24 +71,13 @@ def read(opened: Opened, options: Options) -> Recording:
 def _windows(
     opened: Opened, header: list[str], devices: list[Device], findings: Findings
 ) -> Iterator[Window]:
-    pending: tuple[int, str] | None = None
-    for number, line in opened.text_lines():
-        if number > MAX_LINES:
-            raise ImportFormatError(f"more than {MAX_LINES} windows", file=opened.name)
-        if number == 1 or not line.strip():
-            continue
-        if line.strip() == ",".join(header):
-            findings.add("repeated-header", "the header is repeated", line=number)
-            continue
-        if pending is not None:
-            yield _window(*pending, opened, header, devices)
-        pending = (number, line)
-    if pending is None:
-        return
-    if len(split(pending[1], ",", opened.name, pending[0])) < len(header):
-        findings.add("torn-tail", "the last window is cut short", line=pending[0])
-        return
-    yield _window(*pending, opened, header, devices)
+    def is_header(_: int, line: str) -> bool:
+        return line.strip() == ",".join(header)
+
+    lines = whole_lines(
+        opened, len(header), findings, is_header=is_header, most=MAX_LINES, what="window"
+    )
+    return (_window(number, line, opened, header, devices) for number, line in lines)
 
 
 def _window(

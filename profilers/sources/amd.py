@@ -12,6 +12,7 @@ degrees; VRAM in bytes. What a part does not have is the greatest number of its 
 """
 
 import importlib
+import math
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -186,9 +187,8 @@ def _ask(
 
 
 def _is_there(value: Any) -> bool:
-    return (
-        isinstance(value, int | float) and not isinstance(value, bool) and value not in _NOT_THERE
-    )
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value) and value not in _NOT_THERE
 
 
 def _quietly(call: Callable[..., Any], *arguments: Any) -> Any:

@@ -6,6 +6,7 @@ interval covers all of the time. A pair of its own for each reading would see a 
 
 import ctypes
 import itertools
+import math
 import struct
 from collections.abc import Mapping
 from types import ModuleType
@@ -98,13 +99,19 @@ class GpmChain:
         self._nvml.nvmlGpmMetricsGet(self._request)
         codes = _CODES.unpack_from(self._answer, _FIRST_METRIC)
         values = _VALUES.unpack_from(self._answer, _FIRST_METRIC)
-        if not any(codes):
+        if not any(codes) and all(map(math.isfinite, values)):
             return dict(zip(_NAMES, [int(value * 10 + 0.5) for value in values], strict=True))
         told = zip(METRICS.items(), codes, values, strict=True)
         return {
-            name: int(value * 10 + 0.5) if code == 0 else self._absent(number, code)
+            name: self._mean(number, value) if code == 0 else self._absent(number, code)
             for (number, name), code, value in told
         }
+
+    def _mean(self, number: int, value: float) -> Reading:
+        """Return permille; where there was nothing to divide by, the driver answers NaN."""
+        if math.isfinite(value):
+            return int(value * 10 + 0.5)
+        return Unavailable(reason=Reason.FAILED, detail=f"GPM metric {number} is {value}")
 
     def _absent(self, number: int, code: int) -> Reading:
         if code == self._nvml.NVML_ERROR_NOT_SUPPORTED:

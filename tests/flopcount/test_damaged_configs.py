@@ -36,6 +36,35 @@ def loaded(folder, config):
     return load(folder)
 
 
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (LLAMA | {"num_key_value_heads": 3}, "num_key_value_heads = 3 of num_attention_heads = 4"),
+        (LLAMA | {"num_key_value_heads": 8}, "num_key_value_heads = 8 of num_attention_heads = 4"),
+        (LLAMA | {"num_key_value_heads": 0}, "num_key_value_heads = 0 of num_attention_heads = 4"),
+        (MIXTRAL | {"num_experts_per_tok": 5}, "num_experts_per_tok = 5 of num_local_experts = 4"),
+    ],
+)
+def test_sizes_that_no_model_can_run_with_are_refused_before_any_trace(tmp_path, config, words):
+    from flopcount.stated_sizes import check_sizes
+
+    with pytest.raises(FlopcountError, match=words):
+        check_sizes(config, tmp_path)
+    check_sizes(LLAMA, tmp_path)
+    check_sizes(MIXTRAL | {"num_experts_per_tok": 4}, tmp_path)
+
+
+def test_a_key_with_two_values_is_refused(tmp_path):
+    from flopcount.config_file import read_json
+
+    file = tmp_path / "config.json"
+    file.write_text('{"hidden_size": 64, "layers": 1, "hidden_size": 4096}')
+    with pytest.raises(FlopcountError, match="'hidden_size' stands twice, with 64 and 4096"):
+        read_json(file)
+    file.write_text('{"hidden_size": 64, "hidden_size": 64}')
+    assert read_json(file) == {"hidden_size": 64}
+
+
 @pytest.mark.trace
 @pytest.mark.parametrize(
     ("config", "word"),

@@ -7,6 +7,10 @@ from flopledger.errors import CaseError, FlopledgerError
 from flopledger.verdict import Verdict
 
 MODEL = "[model.m]\nparameters = 1e9\n"
+IMAGES = (
+    "[model.m]\narchitecture = { kind = 'vit', layers = 12, hidden = 768, heads = 12, ffn = 3072, "
+    "patch = 16, channels = 3, classes = 1000 }\ninput = { image = [224, 224] }\n"
+)
 
 
 def _run(**figures: object) -> str:
@@ -53,6 +57,29 @@ def test_frozen_weights_cost_four(run_audit) -> None:
     # partial: the trained 1e8 are part of the 1e9: 4 * 1e9 + 2 * 1e8 = 4.2e9
     report = run_audit(MODEL + _run(tokens="1e6", trainable_parameters="1e8"))
     assert report.estimates[0].flop.best == pytest.approx(4.2e15)
+
+
+@pytest.mark.parametrize("trained", [None, "1e6"])
+def test_adapters_on_a_model_of_images_freeze_it_whether_their_size_is_known_or_not(
+    run_audit, trained: str | None
+) -> None:
+    more = {} if trained is None else {"trainable_parameters": trained}
+    (whole,) = run_audit(IMAGES + _run(samples="1e6")).estimates
+    (frozen,) = run_audit(IMAGES + _run(samples="1e6", kind='"lora"', **more)).estimates
+    # forward and the activations' gradient of every product: two thirds of a step and a little more, since
+    # attention has no weights and the patches' product needs no gradient of its input
+    assert 2 / 3 < frozen.flop.best / whole.flop.best < 0.70
+    assert any("adapters' own work" in note for note in frozen.assumptions)
+
+
+def test_a_trained_part_of_a_model_of_images_has_bounds_and_no_figure(run_audit) -> None:
+    (whole,) = run_audit(IMAGES + _run(samples="1e6")).estimates
+    (part,) = run_audit(IMAGES + _run(samples="1e6", trainable_parameters="1e6")).estimates
+    assert part.bound_only
+    assert part.flop.best is None
+    # from the forward pass alone (a third of a step) to every weight trained
+    assert part.flop.low == pytest.approx(whole.flop.best / 3, rel=0.01)
+    assert part.flop.high == pytest.approx(whole.flop.best)
 
 
 def test_generating_data_runs_forward_only(run_audit) -> None:

@@ -18,7 +18,9 @@ RUN = '[[run]]\nname = "a"\n'
     ("text", "said"),
     [
         ('[claim]\nflop = "8e23"\n' + RUN, r"claim\.flop.*number.*'8e23'.*no unit"),
-        (RUN + "tokns = 3", r"run\[0\].*unknown field `tokns`.*spelling"),
+        (RUN + "tokns = 3", r"run\[0\].*unknown field `tokns`; did you mean `tokens`\?"),
+        (RUN + "zzz = 3", r"run\[0\].*unknown field `zzz`; check the spelling"),
+        (RUN + "[release]\nlicence = 'x'", "unknown field `licence`; did you mean `license`"),
         (RUN + 'tokens = "15T"', r"run\[0\]\.tokens.*'15T'"),
         (RUN + "tokens = nan", r"run\[0\]\.tokens.*finite"),
         (RUN + "tokens = -1", r"run\[0\]\.tokens.*above 0"),
@@ -175,3 +177,13 @@ def test_a_release_date_is_a_date_or_its_text() -> None:
 def test_a_folder_is_no_case_and_the_answer_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(CaseError, match=r"named as evidence.*flopledger estimate"):
         AuditCase.load(tmp_path)
+
+
+def test_a_report_does_not_depend_on_where_the_case_was_called_from(tmp_path, monkeypatch) -> None:
+    (tmp_path / "client").mkdir()
+    (tmp_path / "client" / "c.toml").write_text(HEAD + RUN)
+    monkeypatch.chdir(tmp_path)
+    near = AuditCase.load("client/c.toml")
+    assert near.name == "c.toml"
+    monkeypatch.chdir(tmp_path / "client")
+    assert AuditCase.load("../client/c.toml").name == AuditCase.load("c.toml").name == near.name

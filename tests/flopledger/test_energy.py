@@ -105,3 +105,22 @@ def test_energy_does_not_move_the_figure_of_the_count(run_audit):
         f'{WORK}accelerator_hours = 200000\nenergy_mwh = 93.17\nenergy_boundary="node"'
     )
     assert more.combined.flop == plain.combined.flop
+
+
+def test_an_energy_that_nothing_can_be_done_with_is_named(run_audit):
+    # No board power of a GH200 is on record: its module draws 450 to 1000 W.
+    text = WORK.replace("NVIDIA A100-SXM4-80GB", "NVIDIA GH200 480GB")
+    report = run_audit(f"{text}accelerator_hours = 66e3\nenergy_mwh = 55")
+    told = {one.code: one.message for one in report.findings}
+    assert "no rated power of NVIDIA GH200" in told["energy-unused"]
+    named = run_audit(f"{WORK}accelerator_hours = 208e3\nenergy_mwh = 97.77")
+    assert "energy-unused" not in codes(named)
+    without = WORK.replace('accelerator = "NVIDIA A100-SXM4-80GB"', "")
+    assert codes(run_audit(f"{without}energy_mwh = 55"))["energy-unused"] == "info"
+
+
+def test_two_witnesses_agree_and_one_agrees(run_audit):
+    report = run_audit(
+        f"{WORK}accelerator_hours = 208e3\nenergy_mwh = 98.3\nenergy_boundary = 'node'"
+    )
+    assert "device-time and energy agree within" in report.combined.rule

@@ -46,3 +46,14 @@ epochs = 7
     report = run_audit(text)
     assert str(report.verdict) == "inconsistent"
     assert "dataset-size-not-trained" in codes(report)
+
+
+def test_that_an_amount_holds_all_epochs_is_said(run_audit, tmp_path):
+    model = '[model.m]\nparameters = 1e10\n[[run]]\nname = "r"\nmodel = "m"\n'
+    report = run_audit(f"{model}tokens = 1e11\nepochs = 3")
+    told = {one.code: one.message for one in report.findings}
+    assert "tokens (1.0e11) are taken as those of all 3 epochs together" in told["epochs-taken-in"]
+    assert "epochs-taken-in" not in codes(run_audit(f"{model}tokens = 1e11\nepochs = 1"))
+    (tmp_path / "all_results.json").write_text(json.dumps(CARD_RESULTS))
+    known = run_audit(f"{HEAD}samples = 30000\nepochs = 3")  # the data set's size is known there
+    assert "epochs-taken-in" not in codes(known)

@@ -26,3 +26,10 @@ def test_one_key_is_one_sample_in_any_order() -> None:
     assert (second.of("a", quantity) == a).all()
     assert (first.of("b", quantity) != a).any()
     assert (Draws(8, 100).of("a", quantity) != a).any()
+
+
+def test_two_quantities_of_one_key_share_the_numbers_and_not_the_figure() -> None:
+    # The same amount in tokens and in sequences of 128: one draw told the other's figure once.
+    draws = Draws(7, 100)
+    tokens, sequences = between(128.0, 256.0), between(1.0, 2.0)
+    assert draws.of("a", tokens) / 128 == pytest.approx(draws.of("a", sequences))

@@ -173,3 +173,16 @@ def test_a_prior_that_disagrees_widens_and_does_not_move(run_audit) -> None:
     assert run.combined.flop.high > 1.6e21
     assert "the best figure is the documents'" in run.combined.rule
     assert "unexplained-compute" in {one.code for one in report.findings}
+
+
+def test_sums_in_fp16_are_beyond_no_physical_limit() -> None:
+    # 660.6e12 FLOP/s of fp8 with FP16 sums are printed for the RTX 4090, 330.3e12 with FP32 sums: an hour
+    # at 70 % of the first is 1.66e18 FLOP, which the second would forbid
+    run = {"tokens": 1e9, "accelerator": "RTX 4090", "precision": "fp8", "accelerator_hours": 1.0}
+    flop = 660.6e12 * 0.70 * 3600
+    report = answer(run, flop=flop, parameters=flop / 6e9)
+    codes = [finding.code for finding in report.findings]
+    assert "exceeds-physical-limit" not in codes
+    # and 1.5 times the faster rate is beyond what any clock gives
+    report = answer(run, flop=flop / 0.70 * 1.5, parameters=flop / 0.70 * 1.5 / 6e9)
+    assert "exceeds-physical-limit" in [finding.code for finding in report.findings]

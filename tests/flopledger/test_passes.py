@@ -300,3 +300,25 @@ accelerator_hours = 200000
         one.message for one in run_audit(text).findings if one.code == "unexplained-compute"
     ]
     assert words in message
+
+
+def test_the_rule_says_which_passes_and_runs_the_figure_leaves_out(run_audit):
+    report = run_audit(f"""{MODELS}
+[[run]]
+name = "rl"
+kind = "rl"
+model = "policy"
+reference_model = "policy"
+tokens = 1e9
+rollout_tokens = 2e9
+[[run]]
+name = "check"
+kind = "evaluation"
+model = "policy"
+tokens = 1e9
+""")
+    # 6 x 8e9 x 1e9 updates parameters; the routes hold rollouts and reference passes, too.
+    assert report.combined.flop.best == pytest.approx(4.8e19)
+    assert report.combined.rule == (
+        "rl, without the passes that update no parameters (rollouts, reference); not in it: check"
+    )

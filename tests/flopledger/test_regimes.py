@@ -1,9 +1,11 @@
 """Regimes as data, zones, and the worked examples of the EU guidelines."""
 
 import re
+from typing import get_args
 
 import pytest
 
+from flopledger.case_spec import Kind
 from flopledger.errors import FlopledgerError
 from flopledger.inputs import RunFigures
 from flopledger.regimes import all_regimes, by_id, default_regimes
@@ -162,6 +164,19 @@ def test_open_questions_of_scope_are_named(run_audit, kind: str) -> None:
         f'[model.m]\nparameters = 1e9\n[[run]]\nname = "r"\nkind = "{kind}"\nmodel = "m"\ntokens = 1e9\n'
     )
     assert "scope-assumption" in {one.code for one in report.findings}
+
+
+@pytest.mark.parametrize("public", ["", "synthetic_public = true\n"])
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_a_run_that_a_ledger_leaves_out_is_never_left_out_in_silence(
+    run_audit, kind: str, public: str
+) -> None:
+    beside = f'[[run]]\nname = "s"\nkind = "{kind}"\n{public}model = "m"\ntokens = 1e15\n'
+    first = '[model.m]\nparameters = 1e9\n[[run]]\nname = "r"\nmodel = "m"\ntokens = 1e9\n'
+    report = run_audit(first + beside)
+    left_out = {one.regime.ledger for one in report.standings if one.flop.best < 1e24}
+    told = [one.message for one in report.findings if one.code == "scope-assumption"]
+    assert told or not left_out
 
 
 def test_an_original_of_unknown_compute_is_no_zero(run_audit) -> None:

@@ -83,8 +83,44 @@ def test_what_the_device_reports_decides_between_parts_of_one_name() -> None:
     with pytest.raises(UnknownAccelerator, match="reports"):
         hardware_db.identify("NVIDIA H100 80GB HBM3", memory_gb=40)
     # more than one, but none that the device's own report allows
-    with pytest.raises(UnknownAccelerator):
+    with pytest.raises(UnknownAccelerator, match=r"10 GB.* or .*12 GB.*reports 96 GB"):
         hardware_db.identify(name, memory_gb=96)
+
+
+@pytest.mark.parametrize(
+    ("name", "memory_gb", "compute_units", "part"),
+    [
+        # two devices in a package, each of which reports its own half: 68.7 GB are 64 GiB
+        ("AMD Instinct MI250X", 68.7, None, "amd-mi250x"),
+        ("AMD Instinct MI250X", None, 110, "amd-mi250x"),
+        ("AMD Instinct MI250X", 128.0, 220, "amd-mi250x"),
+        # a slice reports its own memory (4864 MiB) and SMs, or its part's
+        ("NVIDIA A100-SXM4-40GB MIG 1g.5gb", 5.1, 14, "nvidia-a100-sxm4-40gb-mig-1g.5gb"),
+        ("NVIDIA A100-SXM4-40GB MIG 1g.5gb", 42.5, 108, "nvidia-a100-sxm4-40gb-mig-1g.5gb"),
+        # a memory size that is not on record contradicts nothing
+        ("Apple M2 Ultra 60-core GPU", 137.0, None, "apple-m2-ultra-60core"),
+    ],
+)
+def test_a_device_may_report_its_own_share_of_the_part(
+    name: str, memory_gb: float | None, compute_units: int | None, part: str
+) -> None:
+    found = hardware_db.identify(name, memory_gb=memory_gb, compute_units=compute_units)
+    assert found.id == part
+
+
+def test_a_share_that_is_neither_is_refused() -> None:
+    for name, memory, units in (
+        ("AMD Instinct MI250X", 32.0, None),
+        ("AMD Instinct MI250X", 64.0, 220),  # half of the memory with all of the units
+        ("NVIDIA A100-SXM4-40GB MIG 1g.5gb", 20.0, None),
+    ):
+        with pytest.raises(UnknownAccelerator, match="reports"):
+            hardware_db.identify(name, memory_gb=memory, compute_units=units)
+
+
+def test_parts_of_unknown_memory_stay_open_whatever_the_device_reports() -> None:
+    with pytest.raises(hardware_db.AmbiguousAccelerator):
+        hardware_db.identify("Apple M2 Ultra", memory_gb=137.0)
 
 
 def test_a_mig_slice_has_its_share_of_the_units() -> None:

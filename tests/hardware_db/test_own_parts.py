@@ -46,6 +46,7 @@ def test_the_variable_names_files_and_folders(
         ('architecture = "hopper_gh100"', 'architecture = "hopper"', "architecture: no 'hopper'"),
         ('source = "acme-sheet"', 'source = "nowhere"', "source: no source 'nowhere'"),
         ('exact = ["ACME One 64GB"]', 'exact = ["NVIDIA A30"]', "already means nvidia-a30"),
+        ('exact = ["ACME One 64GB"]', 'exact = ["nvidia  A30 (TM)"]', "already means nvidia-a30"),
         ("units = 100", "units = 0", "units: expected a positive integer"),
         ("units = 100", 'units = "many"', "units: expected an integer"),
         ("units = 100", "units = true", "units: expected an integer"),

@@ -50,6 +50,24 @@ def test_the_ceiling_lies_above_the_rated_peak() -> None:
     assert a100.peak_flop_per_second("fp64", engine="tensor") == 19.5e12
 
 
+def test_the_ceiling_holds_whatever_sums_are_kept_in() -> None:
+    # 82 SM x 1024 FLOP x 2100 MHz with FP16 sums, twice the 512 with FP32 sums
+    card = hardware_db.identify("NVIDIA GeForce RTX 3090")
+    assert card.peak_at("fp16", clock_mhz=2100) == 82 * 512 * 2100e6
+    assert card.ceiling_flop_per_second("fp16") == 82 * 1024 * 2100e6
+    assert card.ceiling_flop_per_second("fp16", engine="tensor") == 82 * 1024 * 2100e6
+    assert card.ceiling_flop_per_second("bf16") == 82 * 512 * 2100e6  # has no other sums
+    # no figure lies above the ceiling in its format, but for what print rounds
+    for part in hardware_db.accelerators():
+        for figure in part.peaks:
+            try:
+                ceiling = part.ceiling_flop_per_second(figure.dtype, sparse=figure.sparse)
+            except NotDerivable:
+                continue
+            above = figure.flop_per_second / ceiling - 1
+            assert above < 0.01 or figure.waiver is not None, (part.id, figure)
+
+
 def test_a_capped_part_refuses_every_derivation() -> None:
     h20 = hardware_db.identify("NVIDIA H20")
     assert h20.peak_flop_per_second("bf16") == 148e12

@@ -17,6 +17,8 @@ _PAGES = sorted(
     for folder in ("docs", "design", "examples", "benchmarks")
     for path in (_ROOT / folder).rglob("*.md")
 ) + [_ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")]
+_ROOMS = ("flopcount", "profilers", "hardware_db", "flopledger")
+_OURS = (*_ROOMS, "benchmarks", "design", "docs", "examples", "tests")
 #: What a shell does with what stands behind it is not ours.
 _ENDS = {"|", "&&", ";", "#", ">", "||", "--"}
 
@@ -30,6 +32,28 @@ def test_links_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text("utf-8"))
     local = [link for link in links if not re.match(r"[a-z]+:", link)]
     assert [link for link in local if not (page.parent / link).exists()] == []
+
+
+def test_files_that_are_named_exist() -> None:
+    """In pages and in the code itself: a path below one of our folders is a file or a folder of ours."""
+    code = [path for room in _ROOMS for path in (_ROOT / room).rglob("*.py")]
+    lost = {
+        (_name(page), name)
+        for page in (*_PAGES, *code)
+        for name in _paths(page.read_text("utf-8"))
+        if not any(_ROOT.glob(f"{name.rstrip('/')}*"))  # "design/107" is short for a note's name
+    }
+    assert lost == set()
+
+
+def test_a_lost_file_is_seen() -> None:
+    text = (
+        "see `flopledger/gone.py`, ``tests/{a,b}/gone_{c,d}.py``, and docs/hardware.md. `x/y.py`\n"
+    )
+    assert _paths(text) == [
+        "flopledger/gone.py", "tests/a/gone_c.py", "tests/a/gone_d.py", "tests/b/gone_c.py",
+        "tests/b/gone_d.py", "docs/hardware.md",
+    ]  # fmt: skip
 
 
 def test_the_readme_leads_to_every_page() -> None:
@@ -63,6 +87,23 @@ def test_the_reference_names_every_option() -> None:
 def test_a_wrong_command_line_is_seen() -> None:
     lines = _command_lines("```\n$ flopledger adit x\n```\nand `flopledger audit --htm F` or\n")
     assert [_fault(shlex.split(line)) for line in lines] == ["adit", "--htm"]
+
+
+def _paths(text: str) -> list[str]:
+    """Paths below our own folders, braces written out; what stands in another project's is not ours."""
+    found = re.findall(rf"(?<![\w./-])(?:{'|'.join(_OURS)})/[\w./{{}},*-]+", text)
+    named = [path for word in found for path in _written_out(word.rstrip(".,"))]
+    # Names of schemas ("flopledger/audit/1") and the pattern of a note's name are no files.
+    return [one for one in named if not re.fullmatch(r"flopledger/[\w-]+(/\d+)?|.*NNN.*", one)]
+
+
+def _written_out(word: str) -> list[str]:
+    """``a/{b,c}.py`` as the shell reads it."""
+    before, brace, rest = word.partition("{")
+    if not brace:
+        return [word]
+    inside, _, after = rest.partition("}")
+    return [path for part in inside.split(",") for path in _written_out(before + part + after)]
 
 
 def _command_lines(text: str) -> Iterator[str]:

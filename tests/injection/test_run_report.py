@@ -3,11 +3,8 @@
 import html
 import json
 import re
-import subprocess
-import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -30,19 +27,8 @@ from profilers.clocks import ClockPair
 from profilers.journal import Journal
 from profilers.ledger import Ledger
 from profilers.step_ledger import StepLedger, read_steps
+from tests.command_line import flopledger
 from tests.injection.ledgers import SECOND, START, process
-
-ROOT = Path(__file__).parents[2]
-
-
-def flopledger(*words):
-    return subprocess.run(
-        [sys.executable, str(ROOT / "cli.py"), *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 def test_rates_over_time_are_exact_in_area(tmp_path):

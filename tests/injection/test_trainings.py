@@ -8,14 +8,14 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from flopledger.recording.totals import read_totals
+from tests import command_line
+from tests.command_line import ROOT
 
 pytest.importorskip("torch")
-ROOT = Path(__file__).parents[2]
 #: One thread: several would only fight over a shared machine.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
 PYTHON = [sys.executable, "-W", "error"]
@@ -41,17 +41,9 @@ def train(steps, model=None):
 """
 
 
-def flopledger(*words, cwd, **more):
-    return subprocess.run(
-        [sys.executable, str(ROOT / "cli.py"), *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-        cwd=cwd,
-        env={**os.environ, **ENVIRONMENT, **more.pop("env", {})},
-        **more,
-    )
+def flopledger(*words, cwd, env=None, **more):
+    variables = {**ENVIRONMENT, **(env or {})}
+    return command_line.flopledger(*words, variables=variables, timeout=180, cwd=cwd, **more)
 
 
 def run(tmp_path, *command, **more):
@@ -307,7 +299,7 @@ def test_the_training_goes_on_when_the_wrapper_or_the_folder_is_gone(tmp_path, s
     )
     out = tmp_path / "out"
     wrapper = subprocess.Popen(
-        [sys.executable, str(ROOT / "cli.py"), "run", "-q", "--out", str(out), "--",
+        [sys.executable, command_line.CLI, "run", "-q", "--out", str(out), "--",
          sys.executable, "train.py"],
         cwd=tmp_path, env={**os.environ, **ENVIRONMENT},
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
@@ -383,7 +375,7 @@ def test_two_nodes_at_once_add_to_one_record(tmp_path, script):
         port = free.getsockname()[1]
     nodes = [
         subprocess.Popen(
-            [sys.executable, str(ROOT / "cli.py"), "run", "-q", "--append", "--out", "out", "--",
+            [sys.executable, command_line.CLI, "run", "-q", "--append", "--out", "out", "--",
              sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--node-rank", str(node),
              "--nproc-per-node", "1", "--master-addr", "127.0.0.1", "--master-port", str(port),
              "train.py", "6"],

@@ -61,6 +61,17 @@ def test_chained_gpm_means_cover_every_moment(nvml, record):
     assert busy == pytest.approx(0.35, abs=0.005)
 
 
+def test_a_mean_that_is_no_number_is_a_reason_and_stops_nothing(nvml, record):
+    # GPM answers SUCCESS with NaN where it had nothing to divide by
+    nvml("device model=h100\nset 0 tensor 42.5\nset 0 tensor nan 0.3 0.8")
+    trace = record(1.5)
+    assert Reason.FAILED in reasons(trace, ONE, "tensor_activity_permille")
+    assert set(numbers(trace, ONE, "tensor_activity_permille")) == {425}
+    assert len(numbers(trace, ONE, "sm_activity_permille")) >= 8
+    assert events(trace, "sampler-restart") == []
+    assert trace.gaps == ()
+
+
 def test_no_library_at_all(record, monkeypatch, tmp_path):
     monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
     trace = record(0.3)

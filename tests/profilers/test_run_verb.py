@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.command_line import CLI, ROOT, flopledger
 from tests.profilers.conftest import start_clock
 
-ROOT = Path(__file__).parents[2]
 H100 = "GPU-00000000-0000-0000-0000-000000000001"
 
 
@@ -27,17 +26,6 @@ def clocked(folder: Path, *command: str) -> list[str]:
         "os.execvp(sys.argv[2], sys.argv[2:])"
     )
     return [sys.executable, "-S", "-W", "ignore", "-c", program, str(folder / "epoch"), *command]
-
-
-def flopledger(*words, **more):
-    return subprocess.run(
-        [sys.executable, str(ROOT / "cli.py"), *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        **more,
-    )
 
 
 def summary(folder: Path) -> dict:
@@ -145,7 +133,7 @@ def test_signals_are_passed_and_the_record_is_kept(nvml, tmp_path, number, code)
     out = tmp_path / "out"
     # A shell starts what it puts into the background with SIGINT ignored, tests included.
     program = subprocess.Popen(
-        [sys.executable, str(ROOT / "cli.py"), "run", "-q", "--out", str(out), "--", "sleep", "60"],
+        [sys.executable, CLI, "run", "-q", "--out", str(out), "--", "sleep", "60"],
         preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     until = time.monotonic() + 20
@@ -171,7 +159,7 @@ def test_a_child_that_handles_its_signal_keeps_its_own_code(tmp_path):
     program = subprocess.Popen(
         [
             sys.executable,
-            str(ROOT / "cli.py"),
+            CLI,
             "run",
             "-q",
             "--out",
@@ -206,7 +194,7 @@ def test_bad_usage_is_told_without_a_traceback(tmp_path):
         (["run", "--out", "/proc/nowhere", "--", "true"], "cannot hold a record"),
         (["run"], "COMMAND"),
     ):
-        done = flopledger(*words, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        done = flopledger(*words, cwd=tmp_path, variables={"PYTHONPATH": str(ROOT)})
         assert done.returncode == 2, words
         assert told in done.stderr
         assert "Traceback" not in done.stderr
@@ -214,7 +202,6 @@ def test_bad_usage_is_told_without_a_traceback(tmp_path):
 
 def test_secrets_stay_out_of_the_record(tmp_path):
     out = tmp_path / "out"
-    environment = {**os.environ, "HF_TOKEN": "hf_verysecret"}
     flopledger(
         "run",
         "-q",
@@ -227,7 +214,7 @@ def test_secrets_stay_out_of_the_record(tmp_path):
         "xyz789",
         "--lr",
         "3e-4",
-        env=environment,
+        variables={"HF_TOKEN": "hf_verysecret"},
     )
     text = "".join(p.read_text(errors="replace") for p in out.rglob("*") if p.is_file())
     for secret in ("hf_verysecret", "abc123", "xyz789"):

@@ -1,6 +1,7 @@
 """The other instruments: a scraped exporter, a replay, and honest refusals."""
 
 import http.server
+import math
 import sys
 import threading
 import types
@@ -187,7 +188,7 @@ def test_the_greatest_number_of_a_type_is_no_reading(monkeypatch):
     smi.amdsmi_get_processor_handles = lambda: ["h"]
     smi.amdsmi_get_gpu_device_uuid = smi.amdsmi_get_gpu_device_bdf = lambda h: None
     smi.amdsmi_get_gpu_asic_info = lambda h: {"market_name": "N/A"}
-    smi.amdsmi_get_gpu_activity = lambda h: {"gfx_activity": 65_535, "umc_activity": 2**32 - 1}
+    smi.amdsmi_get_gpu_activity = lambda h: {"gfx_activity": 65_535, "umc_activity": math.nan}
     smi.amdsmi_get_power_info = lambda h: {
         "current_socket_power": 65_535,
         "average_socket_power": 410,

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from datetime import UTC
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,21 +14,8 @@ from flopledger.commands import doctor
 from flopledger.top_view import DeviceView, RecordFeed
 from profilers import Device, DeviceKey
 from profilers.importers import Options, import_files
+from tests.command_line import CLI, flopledger
 from tests.profilers.conftest import build_stub
-
-ROOT = Path(__file__).parents[2]
-
-
-def flopledger(*words, **variables):
-    return subprocess.run(
-        [sys.executable, str(ROOT / "cli.py"), *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env={**os.environ, **variables},
-    )
-
 
 SCRIPT = """device model=h100
 device model=a100
@@ -42,7 +28,7 @@ set * util 97"""
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_top_fits_its_terminal(nvml, width):
     nvml(SCRIPT)
-    done = flopledger("top", "--once", COLUMNS=str(width), NO_COLOR="1")
+    done = flopledger("top", "--once", variables={"COLUMNS": str(width), "NO_COLOR": "1"})
     assert done.returncode == 0, done.stderr
     assert max(map(len, done.stdout.splitlines())) <= width
     assert "\x1b[" not in done.stdout
@@ -62,7 +48,7 @@ def test_top_as_json_tells_reasons(nvml):
 
 
 def test_top_without_a_gpu(tmp_path):
-    done = flopledger("top", "--once", LD_LIBRARY_PATH=str(tmp_path))
+    done = flopledger("top", "--once", variables={"LD_LIBRARY_PATH": str(tmp_path)})
     assert done.returncode == 0
     assert "no device can be read here" in done.stdout
 
@@ -70,7 +56,7 @@ def test_top_without_a_gpu(tmp_path):
 def test_top_on_a_record(nvml, record, tmp_path):
     nvml(SCRIPT)
     record(0.4)
-    done = flopledger("top", "--once", tmp_path / "run", COLUMNS="120")
+    done = flopledger("top", "--once", tmp_path / "run", variables={"COLUMNS": "120"})
     assert "612/700 W" in done.stdout
     missing = flopledger("top", "--once", tmp_path / "nowhere")
     assert missing.returncode == 2
@@ -253,7 +239,7 @@ def test_a_screen_of_forty_columns_cuts_no_figure(nvml):
         "set * tensor 41"
     )
     environment = {**os.environ, "COLUMNS": "40", "NO_COLOR": "1"}
-    command = [sys.executable, str(ROOT / "cli.py"), "top", "--once"]
+    command = [sys.executable, CLI, "top", "--once"]
     done = subprocess.run(
         command, capture_output=True, text=True, env=environment, timeout=60, check=True
     )

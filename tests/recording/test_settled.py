@@ -18,10 +18,23 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
+from profilers import step_settled  # noqa: E402
+from profilers.step_glance import Glance  # noqa: E402
+from profilers.step_passes import LOOKING  # noqa: E402
+from profilers.step_seam import Seam  # noqa: E402
 from tests.recording.conftest import in_its_own_interpreter, mlp, sgd, steps_by_counter  # noqa: E402
 
 if TYPE_CHECKING:
     from tests.recording.conftest import Mark, Run
+
+
+@pytest.fixture(autouse=True, params=["plain", "compiled"])
+def glance(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it twice: by the look in Python, and by the compiled one."""
+    compiled = request.param == "compiled"
+    best = pytest.importorskip("profilers._glance").Glance if compiled else Glance
+    monkeypatch.setattr(step_settled, "BEST", best)
+
 
 ALIKE = 21
 """Steps after which a model has settled: those that are looked at in any case, and some."""
@@ -449,6 +462,29 @@ def test_a_settled_call_gets_no_hook_and_keeps_nothing_alive(run: Run, named: bo
         alive = [reference() is not None for reference in left]
     assert hooks is None
     assert alive == [False, False]
+    assert len(set(run.flop)) == 1
+
+
+@in_its_own_interpreter
+def test_a_look_at_the_graph_takes_the_shorter_way_and_a_hook(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sixteen steps a second are looked at: in a loop of steps of 60 ms, all of them."""
+    longer: list[None] = []
+    usual = Seam.usual
+    monkeypatch.setattr(Seam, "usual", lambda *given: (longer.append(None), usual(*given))[1])
+    model = Net()
+    optimizer = sgd(model)
+    with run.record():
+        for _ in range(ALIKE):
+            fit(optimizer, model(x()).square().mean())
+        longer.clear()
+        LOOKING[0] = True
+        out = model(x())
+        hooks = out._backward_hooks
+        fit(optimizer, out.square().mean())
+    assert longer == []
+    assert hooks is not None
     assert len(set(run.flop)) == 1
 
 

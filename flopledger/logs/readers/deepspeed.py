@@ -15,7 +15,7 @@ _TIMER = re.compile(
 )
 _CONFIG = re.compile(r"\s{1,6}([a-z_0-9]{3,60}) (?:\.{2,80}| ) ?(\S.{0,80}?)\s*$")
 _MICRO_STEP = re.compile(r"\bmicro_step=(\d{1,10})/global_step=(\d{1,10}),")
-_PARAMETERS = re.compile(r"\b[Tt]otal number of model parameters: ([\d,]{4,20})")
+_PARAMETERS = re.compile(r"\b[Tt]otal number of model parameters: (\d[\d,]{2,18}\d)")
 _SKIPPED = re.compile(r"\bstep=(\d{1,10}), skipped=(\d{1,10})\b")
 _PROFILE = re.compile(
     r"^\s{0,4}([A-Za-z][^:]{3,100}):\s{1,60}([\d.,]{1,20})\s{0,3}([KMGTP]?(?:FLOPS|ms|us|s)?)\s*$"

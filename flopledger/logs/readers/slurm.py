@@ -22,13 +22,14 @@ from flopledger.logs.numbers import (
 )
 from flopledger.logs.reader import Reader
 from flopledger.logs.stepping import short_lines, stamp_seconds
+from flopledger.text import number
 
 _JOB_COLUMNS = ("JobID", "JobIDRaw")
 _GPU = re.compile(r"(?:^|,)gres/gpu(:[^=,]{1,60})?=(\d{1,7})(?=,|$)")
 _SLICE = re.compile(r"(?<![0-9a-z])\d{1,2}g\.\d{1,3}gb", re.IGNORECASE)
-_MULTIPLE = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9}
-
-
+_MULTIPLE = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
+#: Without --parsable2 and Raw, sacct writes energy with a letter and two decimals: "12.53M".
+_SHORT_ENERGY = re.compile(r"(\d{1,18}(?:\.\d{1,6})?)([KMGTP]?)")
 #: What a table without its header is told by: an allocation and an end, between bars.
 _HEADLESS = re.compile(
     r"^[\d_+.\w-]{1,60}\|.*\b(?:COMPLETED|FAILED|TIMEOUT|CANCELLED|NODE_FAIL|PREEMPTED|"
@@ -88,7 +89,7 @@ def _once(jobs: list[Row], notes: Notes) -> list[Row]:
 
 
 def _note_jobs(jobs: list[Row], notes: Notes) -> None:
-    held, energy = 0.0, 0.0
+    held = 0.0
     counted: list[Row] = []
     # The starts of one requeued job: its time is their sum, and its last word the job's.
     restarted = len(jobs) > 1 and len({row.get("JobIDRaw", "JobID") for row in jobs}) == 1
@@ -115,7 +116,6 @@ def _note_jobs(jobs: list[Row], notes: Notes) -> None:
                 else "the job's AllocTRES names no gres/gpu: not accounted here, or none were held",
                 row.place,
             )
-        energy += _energy(row) or 0.0
         _note_end(row, notes)
     places = ", ".join(row.place for row in counted[:5])
     if held > 0:
@@ -124,9 +124,7 @@ def _note_jobs(jobs: list[Row], notes: Notes) -> None:
         if len(counts) == 1:
             notes.fact("accelerator_count", counts.pop(), places)
         _note_part(counted, notes)
-    if energy > 0:
-        notes.fact("energy_joules", energy, places or jobs[0].place, grade=Grade.INSTRUMENT)
-        notes.fact("energy_boundary", "node", places or jobs[0].place)
+    _note_energy(jobs, places or jobs[0].place, notes)
     _note_restarts(jobs, notes)
     if all(_elapsed(row) is None for row in jobs):
         notes.finding(
@@ -144,6 +142,23 @@ def _note_jobs(jobs: list[Row], notes: Notes) -> None:
             else f"{len(jobs)} jobs are listed; their GPU-seconds were added up",
             *(row.place for row in jobs[:5]),
         )
+
+
+def _note_energy(jobs: list[Row], places: str, notes: Notes) -> None:
+    """Add the energy up, unless a job that ran has none: the sum would be a silent part."""
+    accounted = [joules for row in jobs if (joules := _energy(row)) is not None]
+    lacking = [row for row in jobs if _energy(row) is None and not _never_ran(row)]
+    if accounted and lacking:
+        notes.finding(
+            "coverage-gap",
+            "warning",
+            f"energy is accounted for {len(accounted)} of {len(jobs)} jobs, {number(sum(accounted))} J; "
+            "the others' is not known, so there is no sum",
+            *(row.place for row in lacking[:5]),
+        )
+    elif accounted:
+        notes.fact("energy_joules", sum(accounted), places, grade=Grade.INSTRUMENT)
+        notes.fact("energy_boundary", "node", places)
 
 
 def _guessed(cells: list[str]) -> list[str]:
@@ -172,7 +187,7 @@ def _guessed(cells: list[str]) -> list[str]:
 def _rows(document: Document, notes: Notes) -> Iterator[Row]:
     header: list[str] | None = None
     spans: list[tuple[int, int]] = []
-    for number, text in short_lines(document):
+    for place, text in short_lines(document):
         if not text.strip():
             continue
         if header is None:
@@ -184,7 +199,7 @@ def _rows(document: Document, notes: Notes) -> Iterator[Row]:
                     "warning",
                     "the table has no header (sacct --noheader): columns were told by what stands in "
                     "them, those that could be several things were left out",
-                    line(number),
+                    line(place),
                 )
             else:
                 header = text.strip().strip("|").split("|") if parsable else text.split()
@@ -198,14 +213,14 @@ def _rows(document: Document, notes: Notes) -> Iterator[Row]:
             cells = [text[start:end].strip() for start, end in spans]
         else:
             raise EvidenceError(
-                f"{document.name}: line {number}: a fixed-width table without its line of dashes; "
+                f"{document.name}: line {place}: a fixed-width table without its line of dashes; "
                 "use sacct --parsable2"
             )
         if len(cells) < len(header) or len(cells) > len(header) + 1:
             raise EvidenceError(
-                f"{document.name}: line {number}: {len(cells)} cells under {len(header)} columns"
+                f"{document.name}: line {place}: {len(cells)} cells under {len(header)} columns"
             )
-        yield Row(line(number), dict(zip(header, (cell.strip() for cell in cells), strict=False)))
+        yield Row(line(place), dict(zip(header, (cell.strip() for cell in cells), strict=False)))
 
 
 def _is_job(row: Row) -> bool:
@@ -226,6 +241,10 @@ def _elapsed(row: Row) -> float | None:
         return None
     begin, finish = stamp_seconds(start), stamp_seconds(end)
     return finish - begin if begin is not None and finish is not None and finish > begin else None
+
+
+def _never_ran(row: Row) -> bool:
+    return row.get("ElapsedRaw") == "0" or row.get("Elapsed") == "00:00:00"
 
 
 def _gpus(row: Row) -> int | None:
@@ -268,8 +287,9 @@ def _energy(row: Row) -> float | None:
         listed = re.search(r"(?:^|,)energy=(\d{1,18})(?:,|$)", row.get(column) or "")
         if listed is not None and int(listed[1]) > 0:
             return float(listed[1])
-    match = re.fullmatch(r"([\d.]{1,20})([KMG]?)", row.get("ConsumedEnergy") or "")
-    return float(match[1]) * _MULTIPLE[match[2]] if match and parse_count(match[1]) else None
+    match = _SHORT_ENERGY.fullmatch(row.get("ConsumedEnergy") or "")
+    joules = float(match[1]) * _MULTIPLE[match[2]] if match else 0.0
+    return joules if joules > 0 else None  # 0: nothing was accounted
 
 
 def _note_end(row: Row, notes: Notes) -> None:
@@ -357,8 +377,8 @@ def _number(value: object) -> int | None:
     """Read a number, which newer versions wrap with whether it is set and whether it ends."""
     if isinstance(value, dict):
         value = value.get("number") if value.get("set") and not value.get("infinite") else None
-    number = parse_number(value)
-    return None if number is None else int(number)
+    found = parse_number(value)
+    return None if found is None else int(found)
 
 
 READER = Reader(format="slurm-sacct", sniff=sniff, read=read)

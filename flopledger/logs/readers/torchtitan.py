@@ -21,14 +21,19 @@ _FIELD = re.compile(
 )
 #: Versions of 2024 called tokens words.
 _RATE = re.compile(r"\b[tw]ps:")
+#: A figure ends in a digit: the comma behind it is the sentence's.
+_N = r"(\d(?:[\d,]{0,18}\d)?)"
 _TRAINING = re.compile(
-    r"local batch size ([\d,]{1,12}), global batch size ([\d,]{1,12})"
-    r"(?:.{0,80}?)sequence length ([\d,]{1,12}), total steps ([\d,]{1,12})"
+    rf"local batch size {_N}, global batch size {_N}"
+    rf"(?:, gradient accumulation steps {_N})?.{{0,80}}?sequence length {_N}, total steps {_N}"
 )
-_PARAMETERS = re.compile(r"size: ([\d,]{1,20}) total parameters")
+_PARAMETERS = re.compile(rf"size: {_N} total parameters")
 _PEAK = re.compile(r"Peak FLOPS used for computing MFU: ([\d.eE+]{1,20})")
 _CAPACITY = re.compile(r"(?:CUDA|XPU|GPU) capacity: (.{2,80}?) with ([\d.]{1,10})GiB memory")
 _MESH = re.compile(r"Building (?:\d{1,2}-D )?device mesh with .{0,120}?\[([\d, ]{1,60})\]\s*$")
+#: Since autumn 2025; the experts' dimensions (ep, etp) lie across the others.
+_PARALLELISM = re.compile(r"Building device mesh with parallelism: ([a-z_=\d, ]{1,160})")
+_DEGREE = re.compile(r"\b(pp|dp_replicate|dp_shard|cp|tp)=(\d{1,9})")
 _GIB = 1 << 30
 
 
@@ -110,8 +115,10 @@ def _note_setup(text: str, number: int, notes: Notes) -> int | None:
     if match := _TRAINING.search(text):
         notes.fact("per_process_batch", parse_count(match[1]), place)
         notes.fact("global_batch", parse_count(match[2]), place)
-        notes.fact("sequence_length", parse_count(match[3]), place)
-        planned = parse_count(match[4])
+        if match[3] is not None:
+            notes.fact("gradient_accumulation", parse_count(match[3]), place)
+        notes.fact("sequence_length", parse_count(match[4]), place)
+        planned = parse_count(match[5])
         notes.fact("planned_steps", planned, place)
         return planned
     if match := _PARAMETERS.search(text):
@@ -123,6 +130,10 @@ def _note_setup(text: str, number: int, notes: Notes) -> int | None:
     elif match := _CAPACITY.search(text):
         notes.fact("accelerator", match[1], place)
         notes.fact("accelerator_memory_bytes", round(float(match[2]) * _GIB), place)
+    elif match := _PARALLELISM.search(text):
+        degrees = [int(degree) for _, degree in _DEGREE.findall(match[1])]
+        if degrees and all(degrees):
+            notes.fact("world_size", math.prod(degrees), place)
     elif match := _MESH.search(text):
         sizes = [parse_count(word) for word in match[1].split(",")]
         if all(sizes):

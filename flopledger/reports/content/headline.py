@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 from flopledger import __version__
-from flopledger.reports import wording
+from flopledger.reports import passed, wording
 from flopledger.reports.document import Document, Section, Stat
-from flopledger.text import number, round_number
+from flopledger.text import number
 
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
@@ -59,20 +59,7 @@ def _claimed(claim: "Claim", *, amended: bool) -> Stat:
 
 
 def _highest(report: "AuditReport") -> Stat:
-    """Name the highest threshold that is more likely passed than not."""
-    label = "Highest threshold passed"
-    passed = [
-        one
-        for one in report.standings
-        if one.probability_exceeded is not None and one.probability_exceeded > 0.5
+    rows = [
+        (one.regime.id, one.threshold_flop, one.probability_exceeded) for one in report.standings
     ]
-    if passed:
-        top = max(passed, key=lambda one: one.threshold_flop)
-        return Stat(
-            label=label,
-            value=round_number(top.threshold_flop),
-            note=f"{top.regime.id}, P(exceeded) {wording.probability(top)}",
-        )
-    if all(one.probability_exceeded is not None for one in report.standings):
-        return Stat(label=label, value="none", note="of the regimes below")
-    return Stat(label=label, value="not known", note="the evidence does not settle every regime")
+    return passed.highest(rows, not_known="the evidence does not settle every regime")

@@ -60,7 +60,7 @@ def section(report: "AuditReport") -> Section | None:
     open_questions = tuple(
         (f"{run.figures.name}: {text}.",)
         for run in report.runs
-        if (text := scope.unsettled(run.figures)) is not None
+        if (text := scope.reading(run.figures)) is not None
     )
     if not open_questions:
         return Section(key="ledgers", title="Ledgers", blocks=tuple(blocks))

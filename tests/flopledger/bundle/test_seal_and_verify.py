@@ -338,6 +338,24 @@ def test_several_signers(
     assert (tmp_path / "again.zip").read_bytes() == both.read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--site", "B"), ("--at", "2026-01-31T10:00:00Z"), ("--seed", "0"),
+        ("--audit-id-file", "id.txt"), ("--regime", "eu-gpai-1e23"), ("--redact", "policy.toml"),
+    ],
+)  # fmt: skip
+def test_what_is_sealed_takes_no_word_that_only_a_new_seal_could_hold(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str
+) -> None:
+    keys = tmp_path / "keys"
+    assert main(["keygen", "--out", str(keys)]) == 0
+    secret, out = str(keys / "flopledger.key"), tmp_path / "both.zip"
+    assert main(["seal", str(tiny), "--key", secret, "--out", str(out), option, value]) == 2
+    assert f"sealed already; {option} cannot change it" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_nobody_signs_what_does_not_hold(
     tiny: Path, key: bundle.PrivateKey, tmp_path: Path
 ) -> None:

@@ -62,6 +62,23 @@ def test_the_set_up_lines_of_torchtitan(written):
     assert facts.tokens.number == 10 * 128 * 8192
 
 
+def test_torchtitans_own_batch_is_read_and_not_made_of_its_processes(written):
+    # 64 devices, of which 8 share a model (tp): 8 data-parallel ranks x 2 x 4 accumulated = 64.
+    # 2 x 64 devices x 4 would be 512, eight times too many.
+    log = (
+        "[rank0]:[titan] 2026-01-01 10:00:00,000 - root - INFO - Building device mesh with parallelism: "
+        "pp=1, dp_replicate=1, dp_shard=8, cp=1, tp=8, ep=8, etp=1\n"
+        "[titan] - root - INFO - Trainer is initialized with local batch size 2, global batch "
+        "size 64, gradient accumulation steps 4, sequence length 8192, total steps 1,000 (warmup 200)\n"
+    ) + titan(10, 10).replace(" 10  loss", "10  loss")
+    evidence = written({"train.log": log})
+    facts = logs.assemble(evidence)
+    assert facts.accelerator_count.number == 64
+    assert facts.tokens.number == 10 * 64 * 8192
+    assert value(evidence, "planned_steps") == 1000
+    assert "device-count-mismatch" not in codes(evidence)
+
+
 MEGATRON = (
     " [2024-09-03 15:{minute:02d}:54] iteration {step:8d}/  500000 | consumed samples: "
     "{samples:12d} | elapsed time per iteration ({unit}): {time} |"

@@ -3,6 +3,7 @@
 import pytest
 
 from flopledger import logs
+from flopledger.logs.stepping import Step, StepLog
 
 from .conftest import codes, value
 
@@ -399,3 +400,21 @@ def test_verl_prints_a_step_and_its_time(written):
     evidence = written({"console.log": text})
     assert value(evidence, "steps") == 4
     assert value(evidence, "timed_seconds") == 4 * 61.5
+
+
+def test_ranks_that_lag_behind_cost_no_walk_over_the_whole_log() -> None:
+    class Unwalked(list):
+        """A list that may be asked for its ends and grow, and not be gone through."""
+
+        def __iter__(self):
+            raise AssertionError("every line would cost as much as the log is long")
+
+    log, line = StepLog(), 0
+    log.steps = Unwalked()
+    for step in range(1, 200):
+        for rank in range(4):
+            line += 1
+            printed = step if rank == 0 else max(1, step - 1)  # the other ranks lag by a step
+            mark = f"loss {printed}"
+            log.add(Step(step=printed, line=line, mark=mark, printed=hash((printed, rank))))
+    assert (len(log.steps), len(log.repeated), log.interval) == (199, 3 * 199, 1)

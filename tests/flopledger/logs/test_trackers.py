@@ -182,6 +182,24 @@ def test_energy_among_the_trackable_resources(written):
     assert facts.energy_boundary.value == "node"
 
 
+@pytest.mark.parametrize(
+    ("written_as", "joules"),
+    [("512", 512), ("10K", 1e4), ("12.53M", 12.53e6), ("1.50G", 1.5e9), ("2T", 2e12)],
+)
+def test_energy_as_sacct_shortens_it(written, written_as: str, joules: float) -> None:
+    table = f"JobID|State|ElapsedRaw|AllocTRES|ConsumedEnergy\n5|COMPLETED|100|cpu=4|{written_as}\n"
+    assert logs.assemble(written({"sacct.txt": table})).energy_joules.number == joules
+
+
+@pytest.mark.parametrize(("last", "joules"), [("200|0", None), ("0|0", 9000), ("200|500", 9500)])
+def test_energy_of_some_jobs_is_no_sum(written, last: str, joules: float | None) -> None:
+    # a job that never ran drew nothing; one that ran without being accounted leaves the sum open
+    table = f"JobID|State|ElapsedRaw|ConsumedEnergyRaw\n5|COMPLETED|100|9000\n6|COMPLETED|{last}\n"
+    facts = logs.assemble(written({"sacct.txt": table}))
+    assert (facts.energy_joules and facts.energy_joules.number) == joules
+    assert ("coverage-gap" in codes(facts)) == (joules is None)
+
+
 def test_a_limit_of_length_bounds_the_tokens(written):
     config = CONFIG + "max_seq_length:\n    value: 2048\n"
     files = {"config.yaml": config, "wandb-summary.json": json.dumps(SUMMARY)}

@@ -231,3 +231,16 @@ def test_facts_are_shown_as_they_were_read(value: object, unit: str | None, text
     from flopledger.reports.content.sources import _value
 
     assert _value(value, unit) == text
+
+
+def test_a_threshold_that_may_be_passed_is_not_called_passed() -> None:
+    from flopledger.reports.passed import highest
+
+    rows = [("a-1e23", 1e23, 0.556), ("b-1e23", 1e23, 0.9999), ("c-1e25", 1e25, 0.0001)]
+    stat = highest(rows, not_known="x")
+    assert (stat.value, stat.note) == (
+        "1e23",
+        "b-1e23, P(exceeded) > 99.9%; undecided: a-1e23, P(exceeded) 55.6%",
+    )
+    assert highest(rows[:1] + rows[2:], not_known="x").value == "none"
+    assert highest([*rows[2:], ("d", 1e26, None)], not_known="x").note == "x"

@@ -1,0 +1,17 @@
+"""Options that several verbs share, each written once."""
+
+from typing import Annotated
+
+import typer
+
+AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the Monte Carlo draws.")]
+Regimes = Annotated[
+    list[str] | None, typer.Option("--regime", help="Report this regime only (repeatable).")
+]
+Trace = Annotated[
+    bool, typer.Option(help="Trace the model of a config.json (needs the trace extra).")
+]
+AllowOutside = Annotated[
+    bool, typer.Option("--allow-outside", help="Let the case name files outside its folder.")
+]

@@ -1,0 +1,38 @@
+"""How long a count may take: by its own work, and not by what others do beside it."""
+
+import time
+
+import pytest
+
+from flopcount.live_deadline import WAITING, Deadline
+
+
+@pytest.fixture
+def clocks(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    now = {"thread_time": 100.0, "monotonic": 1000.0}
+    for name in now:
+        monkeypatch.setattr(time, name, lambda name=name: now[name])
+    return now
+
+
+def test_a_busy_machine_changes_nothing(clocks: dict[str, float]) -> None:
+    end = Deadline.after(5)
+    clocks["monotonic"] += 5 + WAITING - 1
+    clocks["thread_time"] += 4
+    assert not end.is_over
+    clocks["thread_time"] += 1.5  # 5.5 of its own seconds
+    assert end.is_over
+
+
+def test_what_waits_for_something_ends_by_the_clock(clocks: dict[str, float]) -> None:
+    end = Deadline.after(5)
+    clocks["monotonic"] += 5 + WAITING + 1
+    assert end.is_over
+
+
+def test_the_sooner_of_two(clocks: dict[str, float]) -> None:
+    whole = Deadline.after(6)
+    clocks["thread_time"] += 4
+    clocks["monotonic"] += 10
+    assert whole.or_after(5) == Deadline(106.0, min(1000 + 6 + WAITING, 1010 + 5 + WAITING))
+    assert whole.or_after(1) == Deadline(105.0, min(1000 + 6 + WAITING, 1010 + 1 + WAITING))

@@ -1,0 +1,161 @@
+"""Models whose samples are no text: a latent, a waveform, an image beside a caption."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flopledger import AuditCase, audit
+
+DIT = {
+    "_class_name": "DiTTransformer2DModel",
+    "num_attention_heads": 2,
+    "attention_head_dim": 8,
+    "in_channels": 4,
+    "out_channels": 8,
+    "num_layers": 2,
+    "patch_size": 2,
+    "sample_size": 8,
+    "num_embeds_ada_norm": 10,
+}
+UNET = {
+    "_class_name": "UNet2DConditionModel",
+    "block_out_channels": [8, 16],
+    "norm_num_groups": 4,
+    "attention_head_dim": 4,
+    "cross_attention_dim": 24,
+    "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
+    "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
+    "layers_per_block": 1,
+    "sample_size": 8,
+}
+SOUND = {
+    "model_type": "wav2vec2",
+    "architectures": ["Wav2Vec2ForCTC"],
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "conv_dim": [8, 8],
+    "conv_kernel": [10, 3],
+    "conv_stride": [5, 2],
+    "num_feat_extract_layers": 2,
+    "num_conv_pos_embeddings": 4,
+    "num_conv_pos_embedding_groups": 2,
+    "vocab_size": 12,
+}
+CLIP = {
+    "model_type": "clip",
+    "architectures": ["CLIPModel"],
+    "projection_dim": 8,
+    "text_config": {
+        "model_type": "clip_text_model",
+        "hidden_size": 8,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "vocab_size": 50,
+        "max_position_embeddings": 20,
+    },
+    "vision_config": {
+        "model_type": "clip_vision_model",
+        "hidden_size": 8,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 32,
+        "patch_size": 16,
+    },
+}
+
+
+@pytest.fixture
+def audited(tmp_path: Path):
+    """Audit a case of one model and one run, the model traced."""
+
+    def run(config: dict, keys: str, model: str = ""):
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        case = tmp_path / "case.toml"
+        case.write_text(
+            'schema = "flopledger/case/1"\ntitle = "t"\n[model.m]\nconfig = "config.json"\n'
+            f'{model}\n[[run]]\nname = "r"\nmodel = "m"\n{keys}\n'
+        )
+        return audit(AuditCase.load(case))
+
+    return run
+
+
+def messages(report) -> dict[str, str]:
+    return {one.code: one.message for one in report.findings}
+
+
+def counted_flop(report) -> list[float]:
+    return [one.flop.best for one in report.estimates if one.method == "counted"]
+
+
+def step(path: Path, **sizes) -> int:
+    from flopcount.counted_model import count_config
+
+    return count_config(path / "config.json", **sizes).count.total
+
+
+def test_a_denoisers_samples_are_counted_by_the_traced_model(audited, tmp_path):
+    pytest.importorskip("diffusers")
+    report = audited(DIT, "samples = 1e6")
+    assert counted_flop(report) == [pytest.approx(1e6 * step(tmp_path), rel=1e-3)]
+
+
+def test_tokens_are_no_amount_of_latents(audited):
+    pytest.importorskip("diffusers")
+    # Dividing tokens by the length of a probe would give a figure that means nothing.
+    report = audited(UNET, "tokens = 1e9", "input = { text_tokens = 7 }")
+    assert not report.estimates
+    assert "samples" in messages(report)["tokens-missing"]
+
+
+def test_a_denoisers_text_is_asked_for_and_not_taken_from_a_probe(audited, tmp_path):
+    pytest.importorskip("diffusers")
+    report = audited(UNET, "samples = 1e6")
+    assert not counted_flop(report)
+    told = messages(report)["input-size-unknown"]
+    assert "text_tokens in the model's input" in told
+    assert str(tmp_path) not in told
+    report = audited(UNET, "samples = 1e6", "input = { text_tokens = 7 }")
+    assert counted_flop(report) == [pytest.approx(1e6 * step(tmp_path, text_tokens=7), rel=1e-3)]
+
+
+def test_a_waveforms_length_is_asked_for_by_its_key(audited, tmp_path):
+    report = audited(SOUND, "samples = 1e6")
+    assert not report.estimates
+    assert "state sequence_length in the run" in messages(report)["input-size-unknown"]
+    report = audited(SOUND, "samples = 1e6\nsequence_length = 400")
+    assert counted_flop(report) == [pytest.approx(1e6 * step(tmp_path, sequence=400), rel=1e-3)]
+
+
+def test_text_beside_an_image_is_the_sequence(audited, tmp_path):
+    report = audited(CLIP, "samples = 1e6", "input = { image = [32, 32], text_tokens = 9 }")
+    expected = 1e6 * step(tmp_path, sequence=9)
+    assert counted_flop(report) == [pytest.approx(expected, rel=1e-3)]
+
+
+def test_text_and_sequence_that_differ_are_refused(audited):
+    from flopledger.errors import CaseError
+
+    with pytest.raises(CaseError, match=r"text_tokens: found 9, and .* 12; .* give one of them"):
+        audited(CLIP, "samples = 1e6\nsequence_length = 12", "input = { text_tokens = 9 }")
+
+
+def test_without_a_sequence_length_both_routes_still_speak_of_the_same_amount(audited):
+    llama = {
+        "model_type": "llama",
+        "hidden_size": 64,
+        "intermediate_size": 96,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "vocab_size": 99,
+    }
+    report = audited(llama, "tokens = 1e9")
+    traced, form = report.estimates
+    assert (traced.method, form.method) == ("counted", "closed-form")
+    assert form.flop.low == pytest.approx(traced.flop.low, rel=0.02)
+    assert form.flop.high == pytest.approx(traced.flop.high, rel=0.02)
