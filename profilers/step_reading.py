@@ -267,6 +267,7 @@ def _header(entry: Mapping[str, Any]) -> dict[str, Any]:
         "node": _text(entry, "node"),
         "boot_id": _maybe(entry, "boot_id", _text),
         "pid": _count(entry, "pid"),
+        "pid_namespace": _maybe(entry, "pid_namespace", _text),
         "monotonic_ns": _count(clock, "monotonic_ns"),
         "wall_ns": _count(clock, "wall_ns"),
         "mesh": None if mesh is None else _table(mesh, "mesh", _whole),

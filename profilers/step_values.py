@@ -250,6 +250,8 @@ class ProcessSteps:
     """Digest of the last good line."""
     saved: tuple[StepSaved, ...] = ()
     loaded: tuple[StepLoaded, ...] = ()
+    pid_namespace: str | None = None
+    """The kernel's name of what its process id is a number in; None where nobody said."""
     refused: str | None = None
     """Why the disk took nothing after the last line; None where it did, or nobody said."""
 

@@ -105,11 +105,14 @@ def recorded_once(
     """Split ledgers into those that count and those that tell the same steps once more.
 
     A program that calls ``flopledger.record`` below ``flopledger run`` with the same folder has two
-    ledgers. The one with more steps counts; of equal ones the program's own, which began later.
+    ledgers. The one with more steps counts; of equal ones the program's own, which began later. In
+    containers that share a host's name each may have the same process id, but none another's rank or
+    namespace of such ids.
     """
-    by_process: dict[tuple[str, str | None, int], list[ProcessSteps]] = {}
+    by_process: dict[tuple[object, ...], list[ProcessSteps]] = {}
     for process in processes:
-        by_process.setdefault((process.node, process.boot_id, process.pid), []).append(process)
+        who = (process.node, process.boot_id, process.pid, process.pid_namespace, process.rank)
+        by_process.setdefault(who, []).append(process)
     kept: list[ProcessSteps] = []
     twice: list[ProcessSteps] = []
     for ledgers in by_process.values():
