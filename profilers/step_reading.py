@@ -21,6 +21,7 @@ from profilers.ledger import (
     open_regular,
     read_ledger,
 )
+from profilers.step_clocks import on_one_axis
 from profilers.step_values import (
     MODES,
     Calls,
@@ -106,6 +107,7 @@ def read_run(run_dir: Path) -> tuple[tuple[ProcessSteps, ...], tuple[Unread, ...
             unread.append(process)
         elif process is not None:
             read.append(process)
+    read = on_one_axis(read)
     return tuple(sorted(read, key=lambda p: (p.rank, p.wall_ns, p.pid))), tuple(unread)
 
 

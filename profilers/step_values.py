@@ -229,8 +229,8 @@ class ProcessSteps:
     boot_id: str | None
     pid: int
     monotonic_ns: int
-    """Both clocks at the start: a stamp ``t`` in microseconds is ``wall_ns + 1000 t -
-    monotonic_ns`` in Unix nanoseconds."""
+    """Both clocks at the start (``wall_ns`` as ``profilers.step_clocks`` lays it): a stamp ``t`` in
+    microseconds is ``wall_ns + 1000 t - monotonic_ns`` in Unix nanoseconds."""
     wall_ns: int
     mesh: Mapping[str, int] | None
     """Size by name of the mesh's dimensions, where there is one."""

@@ -32,7 +32,7 @@ from profilers.importers.opened import MAX_LINE, Opened
 from profilers.importers.pieces import LinesAbove, byte_pieces
 from profilers.importers.recording import Block, Findings
 from profilers.importers.stamp_columns import civil_column, epoch_column, epoch_type
-from profilers.importers.table import Column, Role, Table, misfit, rows
+from profilers.importers.table import Column, Fit, Role, Table, rows
 from profilers.reading import SIGNALS, Unavailable
 from profilers.trace import Series
 
@@ -51,21 +51,23 @@ def bulk_rows(
     """Read a table fast, with the same outcome as ``table.rows``."""
     reader = _Bulk(table, opened.name)
     above = LinesAbove(opened, skip_lines)
-    offset = 0
+    offset, fit = 0, Fit(table, opened.name)
     for piece in _ahead(reader, byte_pieces(opened, skip_lines)):
         data = piece.data
         try:
             if piece.cells is None:
                 raise UnsureError
             block = reader.block(data, piece.cells)
-            misfit(table, block, opened.name)
+            fit.add(block)
             if len(block):
                 yield block
         except (UnsureError, pa.ArrowInvalid):
             text = data.decode("utf-8", errors="replace").removesuffix("\n").split("\n")
             numbered = enumerate((line.rstrip("\r") for line in text), start=above(offset) + 1)
-            yield from rows(table, numbered, findings, opened.name, torn_tail=piece.last)
+            name, last = opened.name, piece.last
+            yield from rows(table, numbered, findings, name, torn_tail=last, fit=fit)
         offset += len(data)
+    fit.check()
 
 
 @dataclass(frozen=True, slots=True)

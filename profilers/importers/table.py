@@ -93,6 +93,45 @@ class Table:
         return next((i for i, column in enumerate(self.columns) if column.role is role), None)
 
 
+class Fit:
+    """Whether a header fits its columns: a shifted one puts most of a column out of its range.
+
+    Judged over the whole file, for a block of it may be a single row.
+    """
+
+    def __init__(self, table: Table, file: str) -> None:
+        self._table, self._file = table, file
+        self._counts: dict[str, tuple[int, int]] = {}
+        """By signal, how many of its figures are out of its range, and of how many rows."""
+
+    def add(self, block: Block) -> None:
+        """Take the next rows."""
+        for column in self._table.columns:
+            series = block.series.get(column.signal) if column.role is Role.SIGNAL else None
+            if series is None:
+                continue
+            refused = [i + 1 for i, why in enumerate(series.palette) if why.raw is not None]
+            bad, rows = self._counts.get(column.signal, (0, 0))
+            bad += int(sum((series.codes == code).sum() for code in refused))
+            self._counts[column.signal] = bad, rows + len(series)
+
+    def check(self) -> None:
+        """The file is over.
+
+        Raises:
+            ImportFormatError: a column is out of its range in most rows.
+
+        """
+        for column in self._table.columns:
+            bad, rows = self._counts.get(column.signal, (0, 0))
+            if column.role is Role.SIGNAL and bad * 2 > rows:
+                raise ImportFormatError(
+                    f"column {column.title!r} is outside its physical range in {bad} of {rows} "
+                    "rows; the header does not fit the columns",
+                    file=self._file,
+                )
+
+
 def rows(
     table: Table,
     lines: Iterable[tuple[int, str]],
@@ -100,9 +139,21 @@ def rows(
     file: str,
     *,
     torn_tail: bool = True,
+    fit: Fit | None = None,
 ) -> Iterator[Block]:
-    """Read the lines below the header, strictly. ``torn_tail``: the last line may be cut short."""
-    reader = _Strict(table, findings, file)
+    """Read the lines below the header, strictly.
+
+    Args:
+        table: The header, understood.
+        lines: With their numbers.
+        findings: What is worth saying joins them.
+        file: Its name, for errors.
+        torn_tail: The last line may be cut short.
+        fit: Of a whole file of which these lines are a part; whoever reads it checks it.
+
+    """
+    seen = fit or Fit(table, file)
+    reader = _Strict(table, findings, seen, file)
     pending: tuple[int, str] | None = None
     for line in lines:
         if pending is not None:
@@ -114,11 +165,13 @@ def rows(
         reader.line(*pending, last=torn_tail)
     if len(reader.rows):
         yield reader.flush()
+    if fit is None:
+        seen.check()
 
 
 class _Strict:
-    def __init__(self, table: Table, findings: Findings, file: str) -> None:
-        self.table, self.findings, self.file = table, findings, file
+    def __init__(self, table: Table, findings: Findings, fit: Fit, file: str) -> None:
+        self.table, self.findings, self.fit, self.file = table, findings, fit, file
         self.rows = Rows()
         self._devices: dict[tuple[str, ...], Device] = {}
         self._identity = [i for i, column in enumerate(table.columns) if column.role in IDENTITY]
@@ -128,7 +181,7 @@ class _Strict:
 
     def flush(self) -> Block:
         block = self.rows.block()
-        misfit(self.table, block, self.file)
+        self.fit.add(block)
         self.rows = Rows()
         return block
 
@@ -345,19 +398,3 @@ def _facts(cells: Mapping[Column, str]) -> dict[str, int | str]:
         if value is not None and is_number(value):
             found[column.signal] = round(value)
     return found
-
-
-def misfit(table: Table, block: Block, file: str) -> None:
-    """Refuse a table of which a column is out of its range in most rows: a shifted header."""
-    for column in table.columns:
-        series = block.series.get(column.signal) if column.role is Role.SIGNAL else None
-        if series is None or not series.palette:
-            continue
-        refused = [i + 1 for i, why in enumerate(series.palette) if why.raw is not None]
-        bad = int(sum((series.codes == code).sum() for code in refused))
-        if bad * 2 > len(series):
-            raise ImportFormatError(
-                f"column {column.title!r} is outside its physical range in {bad} of {len(series)} "
-                "rows; the header does not fit the columns",
-                file=file,
-            )

@@ -122,6 +122,18 @@ def test_trainings_side_by_side_do_nothing_of_one_another_again(tmp_path):
     assert (totals.trainings, totals.redone_steps, totals.model_flop) == (2, 0, 20 * 300)
 
 
+def test_a_clock_that_was_set_back_turns_no_order_round(tmp_path):
+    """The second attempt, a minute after the first, begins an hour before it by the clock on the wall."""
+    process(tmp_path, steps=10, seal=None, flop=(100, 200, 0))  # at 5 s of the boot
+    process(tmp_path, at=-3600, up=65, first=7, steps=6, resume=6, flop=(1, 2, 0))
+    totals = read_totals(tmp_path)
+    # 1 to 6 as the first did them, 7 to 12 as the second did.
+    assert (totals.steps, totals.redone_steps) == (12, 4)
+    assert totals.model_flop == 6 * 300 + 6 * 3
+    assert [attempt.resumed_after for attempt in totals.attempts] == [None, 6]
+    assert totals.duration_seconds == pytest.approx(1.1 + 0.66)
+
+
 def _attempt(run, costs, at, saved, loaded):
     """One process whose steps cost what they cost."""
     from unittest import mock
