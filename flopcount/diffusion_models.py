@@ -80,31 +80,7 @@ def load_diffusion(path: Path, config: dict[str, Any]) -> DiffusionModel:
         )
         raise ConfigError(msg)
     check_sizes(config, path)
-    try:
-        import diffusers
-    except ImportError as error:
-        msg = (
-            f"{path}: a diffusers configuration, and diffusers is not installed\n"
-            "  pip install 'flopledger[diffusion]'"
-        )
-        raise MissingLibraryError(msg) from error
-    import torch
-
-    cls = _library_class(diffusers, name)
-    if cls is None:
-        msg = (
-            f"{path}: _class_name = {str(name)[:60]!r} is no model of the installed diffusers\n"
-            "  update diffusers, or give package.module:factory"
-        )
-        raise ConfigError(msg)
-    keys = {k: v for k, v in config.items() if not k.startswith("_") or k == "_class_name"}
-    try:
-        with quiet_and_offline(), _quiet_diffusers(diffusers), torch.device("meta"):
-            model = cls.from_config(keys).to(torch.bfloat16).train()
-    except Exception as error:
-        first = " ".join(str(error).split())[:200]
-        msg = f"{path}: {name} cannot be built\n  {type(error).__name__}: {first}"
-        raise ConfigError(msg) from error
+    model = _built(path, config)
     complete = {**dict(model.config), "_class_name": name}
     dimensions, reason = None, None
     try:
@@ -127,6 +103,36 @@ def load_diffusion(path: Path, config: dict[str, Any]) -> DiffusionModel:
         assumptions=() if open_sizes is None else (open_sizes,),
         findings=[] if mismatch is None else [mismatch],
     )
+
+
+def _built(path: Path, config: dict[str, Any]) -> Any:
+    """The model of a configuration, without storage: raises as :func:`load_diffusion` does."""
+    name = config.get("_class_name")
+    try:
+        import diffusers
+    except ImportError as error:
+        msg = (
+            f"{path}: a diffusers configuration, and diffusers is not installed\n"
+            "  pip install 'flopledger[diffusion]'"
+        )
+        raise MissingLibraryError(msg) from error
+    import torch
+
+    cls = _library_class(diffusers, name)
+    if cls is None:
+        msg = (
+            f"{path}: _class_name = {str(name)[:60]!r} is no model of the installed diffusers\n"
+            "  update diffusers, or give package.module:factory"
+        )
+        raise ConfigError(msg)
+    keys = {k: v for k, v in config.items() if not k.startswith("_") or k == "_class_name"}
+    try:
+        with quiet_and_offline(), _quiet_diffusers(diffusers), torch.device("meta"):
+            return cls.from_config(keys).to(torch.bfloat16).train()
+    except Exception as error:
+        first = " ".join(str(error).split())[:200]
+        msg = f"{path}: {name} cannot be built\n  {type(error).__name__}: {first}"
+        raise ConfigError(msg) from error
 
 
 def _library_class(diffusers: Any, name: object) -> Any:

@@ -104,23 +104,41 @@ def count_call(
         if reason is not None:
             return _between(call, passes, wanted, number, reason, seconds=seconds, real=real)
     counts = counted()
-    found = _merged(counts)
+    found = _with_other_answers(_merged(counts), counts, counted, deadline)
+    return _with_other_numbers(found, counts, counted)
+
+
+def _with_other_answers(
+    found: LiveCount,
+    counts: list[Counted],
+    counted: Callable[..., list[Counted]],
+    deadline: Deadline,
+) -> LiveCount:
+    """Ask what the call costs where data that it asked for say otherwise: as much, or bounds.
+
+    Sizes that data decides are drawn three times; a doubtful answer is turned into others.
+    """
     asked_for = [r for _, ledger in counts for r in ledger.remarks if r.startswith("data:")]
     invented = found.method == RUNGS[-1]  # a size may hang on what was invented, asked for or not
-    if asked_for or invented:
-        # Sizes that data decides are drawn three times; a doubtful answer is turned into others.
-        sized = not asked_for or any(SIZE in remark for remark in asked_for)
-        rungs = RUNGS[-1:] if sized else RUNGS
-        until = deadline.or_after(TRIAL_SECONDS)
-        alike = [
-            _is_alike(found, partial(counted, answers=each, rungs=rungs, until=until), sized)
-            for each in FAR
-        ]
-        if all(alike):
-            told = None if asked_for else found.reason
-            found = replace(found, bounds=_bounds(counts, _total(found))[0], reason=told)
-        elif not asked_for:
-            found = replace(found, bounds=(0, None))
+    if not (asked_for or invented):
+        return found
+    sized = not asked_for or any(SIZE in remark for remark in asked_for)
+    rungs = RUNGS[-1:] if sized else RUNGS
+    until = deadline.or_after(TRIAL_SECONDS)
+    alike = [
+        _is_alike(found, partial(counted, answers=each, rungs=rungs, until=until), sized)
+        for each in FAR
+    ]
+    if all(alike):
+        told = None if asked_for else found.reason
+        return replace(found, bounds=_bounds(counts, _total(found))[0], reason=told)
+    return found if asked_for else replace(found, bounds=(0, None))
+
+
+def _with_other_numbers(
+    found: LiveCount, counts: list[Counted], counted: Callable[..., list[Counted]]
+) -> LiveCount:
+    """Ask what the call costs where random numbers fall otherwise: as much, or nobody knows."""
     dice = [r for _, ledger in counts for r in ledger.remarks if r.startswith("random:")]
     if not dice:
         return found

@@ -340,15 +340,23 @@ def _part(seen: "DeviceTrace", findings: Findings) -> "Accelerator | None":
         findings.add("unknown-accelerator", "warning", f"{device.key}: the device has no name")
         return None
     memory = None if device.memory_bytes is None else device.memory_bytes / 1e9
+    contradiction = ""
     try:
         return hardware_db.identify(device.name, memory_gb=memory).device()
-    except hardware_db.HardwareError:
+    except hardware_db.AmbiguousAccelerator:
         pass
+    except hardware_db.HardwareError as error:
+        contradiction = str(error)
     try:
         # Parts that compute alike need not be told apart for a bound on FLOP.
-        return hardware_db.identify_compute(device.name).device()
+        part = hardware_db.identify_compute(device.name).device()
     except hardware_db.AmbiguousAccelerator as error:
         findings.add("ambiguous-accelerator", "warning", str(error))
+        return None
     except hardware_db.HardwareError as error:
         findings.add("unknown-accelerator", "warning", str(error))
-    return None
+        return None
+    if contradiction:
+        # A card with more memory than it was sold with, or a share of one: the name's rates bound it.
+        findings.add("accelerator-mismatch", "warning", f"{device.key}: {contradiction}")
+    return part

@@ -21,7 +21,7 @@
 """
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,52 +52,14 @@ def read(opened: Opened, options: Options) -> Recording:
     """Open a CSV file under ``options.mapping``."""
     assert options.mapping is not None
     mapping = load(options.mapping)
-    delimiter = str(mapping.get("delimiter", ","))
-    first = split(opened.lines[0], delimiter, opened.name, 1) if opened.lines else []
-    headed = bool(mapping.get("header", True))
-    titles = [c.strip() for c in first] if headed else [str(i + 1) for i in range(len(first))]
-    if len(set(titles)) != len(titles):
-        raise ImportFormatError("a column stands twice in the header", file=opened.name, line=1)
-    wanted = _wanted(mapping, options.mapping)
-    lost = [column for column in wanted if column not in titles]
-    if lost:
-        raise ImportFormatError(
-            f"lacks the mapped column{'s' if len(lost) > 1 else ''} {', '.join(map(repr, lost))}; "
-            f"it has {', '.join(map(repr, titles[:20]))}",
-            file=opened.name,
-            line=1,
-        )
-    told = mapping["time"]
-    civil = told.get("format") == "civil"
-    zone = stamps.zone(told["zone"]) if told.get("zone") else options.zone
-    device = mapping.get("device", {})
+    skip = 1 if mapping.get("header", True) else 0
+    table = _table(mapping, opened, options)
     findings = Findings()
-    place = titles.index(told["column"])
-    rows_seen = [
-        line.replace('"', "").split(delimiter) for line in opened.lines[int(headed) : _LOOK_ROWS]
-    ]
-    table = Table(
-        columns=tuple(
-            wanted[title] if title in wanted else Column(title=title, role=Role.SKIP)
-            for title in titles
-        ),
-        stamp=str(told.get("format")),
-        delimiter=delimiter,
-        zone=zone,
-        zoned=civil and stamps.zoned(row[place] for row in rows_seen if len(row) > place),
-        node=options.node or device.get("host"),
-        mark=f"csv-{opened.mark}",
-        vendor=device.get("vendor"),
-        only_device="gpu?" if not ({"uuid", "index"} & set(device)) else None,
-        is_header=lambda cells: headed and [c.strip() for c in cells] == titles,
-        missing=_missing(mapping),
-    )
     if table.only_device:
         findings.add("device-unnamed", "no device column: the rows are taken for one device")
-    dated = not civil or table.dated
+    dated = table.stamp != "civil" or table.dated
     if not dated:
         findings.add("zone-unknown", "local stamps without a zone; dates may be hours off")
-    skip = 1 if headed else 0
     blocks = (
         bulk_rows(table, opened, findings, skip_lines=skip)
         if options.bulk
@@ -107,6 +69,58 @@ def read(opened: Opened, options: Options) -> Recording:
     )
     clock = Clock.WALL if dated else Clock.LOCAL
     return Recording(format=NAME, clock=clock, blocks=blocks, findings=findings)
+
+
+def _table(mapping: dict[str, Any], opened: Opened, options: Options) -> Table:
+    """Say what each column of the file is; raises where the file lacks one that is mapped."""
+    assert options.mapping is not None
+    delimiter = str(mapping.get("delimiter", ","))
+    headed = bool(mapping.get("header", True))
+    titles = _titles(opened, delimiter, headed=headed)
+    wanted = _wanted(mapping, options.mapping)
+    _need(wanted, titles, opened)
+    told, device = mapping["time"], mapping.get("device", {})
+    place = titles.index(told["column"])
+    seen = [
+        line.replace('"', "").split(delimiter) for line in opened.lines[int(headed) : _LOOK_ROWS]
+    ]
+    return Table(
+        columns=tuple(
+            wanted[title] if title in wanted else Column(title=title, role=Role.SKIP)
+            for title in titles
+        ),
+        stamp=str(told.get("format")),
+        delimiter=delimiter,
+        zone=stamps.zone(told["zone"]) if told.get("zone") else options.zone,
+        zoned=told.get("format") == "civil"
+        and stamps.zoned(row[place] for row in seen if len(row) > place),
+        node=options.node or device.get("host"),
+        mark=f"csv-{opened.mark}",
+        vendor=device.get("vendor"),
+        only_device="gpu?" if not ({"uuid", "index"} & set(device)) else None,
+        is_header=lambda cells: headed and [c.strip() for c in cells] == titles,
+        missing=_missing(mapping),
+    )
+
+
+def _titles(opened: Opened, delimiter: str, *, headed: bool) -> list[str]:
+    """Return the titles of the columns; without a header their numbers, from 1."""
+    first = split(opened.lines[0], delimiter, opened.name, 1) if opened.lines else []
+    titles = [c.strip() for c in first] if headed else [str(i + 1) for i in range(len(first))]
+    if len(set(titles)) != len(titles):
+        raise ImportFormatError("a column stands twice in the header", file=opened.name, line=1)
+    return titles
+
+
+def _need(wanted: Iterable[str], titles: Sequence[str], opened: Opened) -> None:
+    lost = [column for column in wanted if column not in titles]
+    if lost:
+        raise ImportFormatError(
+            f"lacks the mapped column{'s' if len(lost) > 1 else ''} {', '.join(map(repr, lost))}; "
+            f"it has {', '.join(map(repr, titles[:20]))}",
+            file=opened.name,
+            line=1,
+        )
 
 
 def load(path: Path) -> dict[str, Any]:

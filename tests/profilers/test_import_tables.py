@@ -239,6 +239,21 @@ def test_bulk_equals_strict_on_random_tables(tmp_path_factory, rows, units, seed
     assert same(strict[0], fast[0])
 
 
+@pytest.mark.parametrize("bulk", [False, True])
+def test_a_piece_of_one_absurd_row_is_no_shifted_header(tmp_path, monkeypatch, bulk):
+    """How a file falls into pieces says nothing of its header; the row is refused, and the file read."""
+    lines = ["timestamp, index, power.draw [W]"]
+    for second, watts in enumerate((*(700,) * 40, 2**63)):
+        lines.append(f"2026/01/01 00:00:{second:02d}.000, 0, {watts}")
+    length = len(lines[-2]) + 1
+    monkeypatch.setattr(pieces, "PIECE_BYTES", 40 * length - 1)  # the last row is a piece by itself
+    trace, _ = read(tmp_path, "\n".join(lines) + "\n", bulk=bulk)
+    (device,) = trace.devices.values()
+    power = device.series["power_mw"]
+    assert len(power) == 41
+    assert [why.raw for why in power.palette] == [2**63 * 1000]  # milliwatts
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     whole=st.lists(st.integers(0, 2**63), min_size=200, max_size=300),

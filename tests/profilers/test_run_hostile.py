@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +15,7 @@ from flopledger.process_tree import ProcessTree
 from flopledger.profiled_run import _elsewhere
 from flopledger.run_child import Ended
 from flopledger.run_launches import continued
-from flopledger.run_summary import Findings, _tell_company
+from flopledger.run_summary import Findings, _part, _tell_company
 from profilers import Device, DeviceKey, Sample, read_record
 from profilers.clocks import ClockPair
 from profilers.journal import Journal
@@ -276,8 +277,6 @@ def test_findings_of_every_launch_stay_each_with_its_number():
 
 def test_a_job_of_several_nodes_is_told():
     """One record has one node's devices: the reader must know that there were more."""
-    from types import SimpleNamespace
-
     quiet = SimpleNamespace(shared={})
     findings = Findings()
     facts = SimpleNamespace(
@@ -522,3 +521,22 @@ def test_a_notebook_that_fails(nvml, books, book):
     assert done.returncode == bare.returncode != 0
     assert json.loads((out / "summary.json").read_text())["exit_code"] == bare.returncode
     assert verify(out) == []
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "told"),
+    [
+        (25.8, []),
+        (None, []),
+        (51.5, ["accelerator-mismatch"]),
+    ],  # a 4090 has 24 GiB; 48 is a rebuilt one
+)
+def test_a_device_with_another_memory_than_its_name_is_said(gigabytes, told):
+    memory = None if gigabytes is None else int(gigabytes * 1e9)
+    device = Device(
+        key=DeviceKey(uuid="GPU-1"), name="NVIDIA GeForce RTX 4090", memory_bytes=memory
+    )
+    findings = Findings()
+    part = _part(SimpleNamespace(device=device), findings)
+    assert part.id == "nvidia-rtx-4090"  # its units are what the name says, and bound it
+    assert [one["code"] for one in findings.items] == told

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from flopledger.logs.numbers import parse_count, parse_number
+from flopledger.logs.numbers import parse_count, parse_positive
 
 _OLD = re.compile(r":::MLL\S* (\d{9,11}(?:\.\d+)?) ([a-z0-9_]+): (\{.*\})")
+_ENDS = frozenset({"run_start", "run_stop"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,7 @@ class Event:
     """One line of the log."""
 
     line: int
-    time_ms: float
+    time_ms: float  #: Unix time; 0 for a setting without a stamp, which lies before every window
     key: str
     value: Any
     metadata: dict[str, Any]
@@ -47,7 +48,9 @@ def _new_event(number: int, text: str) -> Event | None:
         return None
     if not isinstance(record, dict) or not isinstance(record.get("key"), str):
         return None
-    time_ms = parse_number(record.get("time_ms"))
+    time_ms = parse_positive(record.get("time_ms"))
+    if time_ms is None and record["key"] in _ENDS:
+        return None  # an end of the timed part that says no time would put it into 1970
     metadata = record.get("metadata")
     return Event(
         number,

@@ -1,6 +1,7 @@
 """MLPerf logs of several rounds, written here as submitters write them."""
 
 import json
+import re
 
 import pytest
 
@@ -100,6 +101,22 @@ def test_a_run_that_breaks_off_is_a_lower_bound(written):
     assert facts.accelerator_seconds.bound == "at least"
     assert facts.samples.number == 384
     assert facts.kind.value == "lora"
+
+
+@pytest.mark.parametrize("stamp", ["null", '"soon"', "0", "-5"])
+@pytest.mark.parametrize("key", ["run_start", "run_stop"])
+def test_an_end_without_a_time_times_nothing(written, key, stamp):
+    log = (
+        settings("resnet", 2496) + event("run_start", 0) + event("run_stop", 100, status="success")
+    )
+    lines = [
+        re.sub(r'"time_ms": \d+', f'"time_ms": {stamp}', one) if f'"{key}"' in one else one
+        for one in log.splitlines(keepends=True)
+    ]
+    facts = run(written, "".join(lines))
+    # not the 55 years since 1970
+    assert facts.timed_seconds is None
+    assert "aborted-run" in codes(facts)
 
 
 def test_an_aborted_run_keeps_the_logs_own_word(written):
