@@ -165,13 +165,20 @@ def node_records(run_dir: Path) -> list[NodeRecord]:
     return [read_node(folder) for folder in folders]
 
 
+def _lines(path: Path) -> Iterator[Line | Torn | Broken]:
+    try:
+        yield from read_ledger(path)
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read ({error.strerror})") from error
+
+
 def read_node(folder: Path) -> NodeRecord:
     """Read one node's ledger and check its chain."""
     entries: list[Mapping[str, Any]] = []
     problems: list[Problem] = []
     head = ""
     place = f"{TELEMETRY}/{folder.name}/{LEDGER}"
-    for found in read_ledger(folder / LEDGER):
+    for found in _lines(folder / LEDGER):
         if isinstance(found, Line):
             entries.append(found.entry)
             head = found.digest

@@ -108,6 +108,13 @@ def check_room(run_dir: Path) -> None:
             raise
 
 
+def _pid_namespace() -> str | None:
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return None
+
+
 def _folder(run_dir: Path, rank: int, node: str, clock: ClockPair) -> Path:
     """Return where this process's ledger lies."""
     host = re.sub(r"[^A-Za-z0-9.]", "_", node)[:64] or "host"
@@ -165,6 +172,7 @@ class StepLedger:
                     "node": node,
                     "boot_id": boot_id(),
                     "pid": os.getpid(),
+                    "pid_namespace": _pid_namespace(),
                     "clock": {"monotonic_ns": clock.monotonic_ns, "wall_ns": clock.wall_ns},
                     "mesh": dict(mesh) if mesh else None,
                     "versions": dict(versions or {}),

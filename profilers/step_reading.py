@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from profilers.errors import ProfilersError
-from profilers.ledger import GENESIS, Broken, Torn, read_ledger
+from profilers.ledger import (
+    GENESIS,
+    MAX_LINE_BYTES,
+    Broken,
+    Torn,
+    open_regular,
+    read_ledger,
+)
+from profilers.step_clocks import on_one_axis
 from profilers.step_values import (
     MODES,
     Calls,
@@ -35,6 +43,7 @@ MOST_PROCESSES = 200_000
 """Ledgers in one run: 100,000 ranks and a restart."""
 MOST_BYTES = 2 << 30
 """One ledger; a step takes about thirty bytes."""
+MOST_RANKS = 10_000_000
 MOST_COSTS = 1_000_000
 MOST_TEXT = 4096
 MOST_ITEMS = 65_536
@@ -98,6 +107,7 @@ def read_run(run_dir: Path) -> tuple[tuple[ProcessSteps, ...], tuple[Unread, ...
             unread.append(process)
         elif process is not None:
             read.append(process)
+    read = on_one_axis(read)
     return tuple(sorted(read, key=lambda p: (p.rank, p.wall_ns, p.pid))), tuple(unread)
 
 
@@ -127,8 +137,18 @@ def _read(folder: Path) -> ProcessSteps | Unread | None:
         return None
     except OSError as error:
         return Unread(folder=folder.name, reason=error.strerror or type(error).__name__)
+    if found is not None or not about.st_size:
+        return found
     damage = [problem for problem in reader.problems if "cut short" not in problem]
-    return Unread(folder=folder.name, reason=damage[0]) if found is None and damage else found
+    if not damage and _is_one_torn_line(path):
+        return None
+    return Unread(folder=folder.name, reason=(damage or ["its first line cannot be read"])[0])
+
+
+def _is_one_torn_line(path: Path) -> bool:
+    """Whether it is what a kill leaves of a header: no line is whole."""
+    with open_regular(path) as file:
+        return b"\n" not in file.read(MAX_LINE_BYTES)
 
 
 class _Reader:
@@ -237,13 +257,19 @@ def _header(entry: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(clock, dict):
         raise _Wrong("the header has no clock")
     mesh = entry.get("mesh")
+    rank, world = _count(entry, "rank"), _count(entry, "world_size")
+    if not rank < world <= MOST_RANKS:
+        raise _Wrong(
+            f"rank {rank} of {world}; ranks begin at 0, and at most {MOST_RANKS} make a job"
+        )
     return {
-        "rank": _count(entry, "rank"),
+        "rank": rank,
         "local_rank": _count(entry, "local_rank"),
-        "world_size": _count(entry, "world_size"),
+        "world_size": world,
         "node": _text(entry, "node"),
         "boot_id": _maybe(entry, "boot_id", _text),
         "pid": _count(entry, "pid"),
+        "pid_namespace": _maybe(entry, "pid_namespace", _text),
         "monotonic_ns": _count(clock, "monotonic_ns"),
         "wall_ns": _count(clock, "wall_ns"),
         "mesh": None if mesh is None else _table(mesh, "mesh", _whole),

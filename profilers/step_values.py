@@ -229,8 +229,8 @@ class ProcessSteps:
     boot_id: str | None
     pid: int
     monotonic_ns: int
-    """Both clocks at the start: a stamp ``t`` in microseconds is ``wall_ns + 1000 t -
-    monotonic_ns`` in Unix nanoseconds."""
+    """Both clocks at the start (``wall_ns`` as ``profilers.step_clocks`` lays it): a stamp ``t`` in
+    microseconds is ``wall_ns + 1000 t - monotonic_ns`` in Unix nanoseconds."""
     wall_ns: int
     mesh: Mapping[str, int] | None
     """Size by name of the mesh's dimensions, where there is one."""
@@ -250,6 +250,8 @@ class ProcessSteps:
     """Digest of the last good line."""
     saved: tuple[StepSaved, ...] = ()
     loaded: tuple[StepLoaded, ...] = ()
+    pid_namespace: str | None = None
+    """The kernel's name of what its process id is a number in; None where nobody said."""
     refused: str | None = None
     """Why the disk took nothing after the last line; None where it did, or nobody said."""
 

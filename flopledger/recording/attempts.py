@@ -8,10 +8,15 @@ steps again. How that is told apart is in design/074.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from flopledger.recording.ranges import Ranges
 from profilers.step_ledger import ProcessSteps, StepLoaded
 
+MOST_NAMED = 8
+"""Ranks that are named one by one."""
+MOST_LOOKED_AT = 256
+"""An attempt goes on with one of the last so many trainings, or is one of its own."""
 LATE_NS = 60_000_000_000
 """A rank of one launch may begin this long after the others' last step."""
 SAME_NS = 100_000_000
@@ -100,11 +105,14 @@ def recorded_once(
     """Split ledgers into those that count and those that tell the same steps once more.
 
     A program that calls ``flopledger.record`` below ``flopledger run`` with the same folder has two
-    ledgers. The one with more steps counts; of equal ones the program's own, which began later.
+    ledgers. The one with more steps counts; of equal ones the program's own, which began later. In
+    containers that share a host's name each may have the same process id, but none another's rank or
+    namespace of such ids.
     """
-    by_process: dict[tuple[str, str | None, int], list[ProcessSteps]] = {}
+    by_process: dict[tuple[object, ...], list[ProcessSteps]] = {}
     for process in processes:
-        by_process.setdefault((process.node, process.boot_id, process.pid), []).append(process)
+        who = (process.node, process.boot_id, process.pid, process.pid_namespace, process.rank)
+        by_process.setdefault(who, []).append(process)
     kept: list[ProcessSteps] = []
     twice: list[ProcessSteps] = []
     for ledgers in by_process.values():
@@ -127,57 +135,91 @@ def _overlap_ns(one: ProcessSteps, other: ProcessSteps) -> int:
 def trainings(processes: Iterable[ProcessSteps]) -> list[Training]:
     """Sort a run's processes into trainings and attempts, by their start."""
     ordered = sorted(processes, key=lambda p: (p.wall_ns, p.rank, p.pid))
-    found: list[Training] = []
+    found: list[_Growing] = []
     for attempt in _attempts(ordered):
-        earlier = next((t for t in reversed(found) if _continues(attempt, t.attempts)), None)
+        latest = islice(reversed(found), MOST_LOOKED_AT)
+        newcomer = _Newcomer(attempt)
+        earlier = next((one for one in latest if one.takes(newcomer)), None)
         if earlier is None:
-            found.append(Training(attempts=[attempt]))
-        else:
-            earlier.attempts.append(attempt)
-    return found
+            earlier = _Growing()
+            found.append(earlier)
+        earlier.add(attempt)
+    return [Training(attempts=one.attempts) for one in found]
+
+
+class _Newcomer:
+    """What decides where an attempt belongs."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self.attempt = attempt
+        self.models = attempt.models
+        self.says_so = attempt.resumed or any(one.source == "seen" for one in attempt.loaded)
+        self.there = [
+            (rank, process.boot_id, process.wall_ns, last_activity(process))
+            for rank, process in attempt.processes.items()
+        ]
+
+
+class _Growing:
+    """A training while its attempts are found, in order of their start."""
+
+    def __init__(self) -> None:
+        self.attempts: list[Attempt] = []
+        self._models: set[str] = set()
+        self._ended_in_order = False
+        self._until: dict[int, dict[str | None, int]] = {}
+        """By rank and boot: until when one of its processes was there."""
+
+    def add(self, attempt: Attempt) -> None:
+        """Take in an attempt."""
+        self.attempts.append(attempt)
+        self._models |= attempt.models
+        self._ended_in_order = attempt.ended_in_order
+        for rank, process in attempt.processes.items():
+            until = self._until.setdefault(rank, {})
+            last = last_activity(process)
+            until[process.boot_id] = max(last, until.get(process.boot_id, last))
+
+    def takes(self, new: _Newcomer) -> bool:
+        """Whether an attempt goes on with it: it says so, or it starts a failed one anew."""
+        last = self.attempts[-1]
+        if not new.says_so and (self._ended_in_order or new.attempt.start_ns < last.last_ns):
+            return False
+        if new.models and self._models and self._models.isdisjoint(new.models):
+            return False
+        return not self._is_there_beside(new)
+
+    def _is_there_beside(self, new: _Newcomer) -> bool:
+        """Whether both have a process of one rank at once: none of them goes on with the other."""
+        return any(
+            min(until, last) - start > (SAME_NS if other == boot else SKEW_NS)
+            for rank, boot, start, last in new.there
+            for other, until in self._until.get(rank, {}).items()
+        )
 
 
 def _attempts(ordered: Sequence[ProcessSteps]) -> list[Attempt]:
     attempts: list[Attempt] = []
+    lacking: list[Attempt] = []
+    """Those that a process which begins later may still belong to."""
     for process in ordered:
-        home = next((a for a in attempts if _belongs(process, a)), None)
+        lacking = [one for one in lacking if process.wall_ns <= one.last_ns + LATE_NS]
+        looked = islice(lacking, MOST_LOOKED_AT)
+        home = next((one for one in looked if _belongs(process, one)), None)
         if home is None:
             home = Attempt(
                 world_size=process.world_size, start_ns=process.wall_ns, last_ns=process.wall_ns
             )
             attempts.append(home)
+            lacking.append(home)
         home.add(process)
+        if len(home.processes) == home.world_size:
+            lacking.remove(home)
     return attempts
 
 
 def _belongs(process: ProcessSteps, attempt: Attempt) -> bool:
-    return (
-        process.world_size == attempt.world_size
-        and process.rank not in attempt.processes
-        and process.wall_ns <= attempt.last_ns + LATE_NS
-    )
-
-
-def _continues(attempt: Attempt, earlier: Sequence[Attempt]) -> bool:
-    """Whether an attempt goes on with a training: it says so, or it starts a failed one anew."""
-    last = earlier[-1]
-    known: set[str] = set().union(*(one.models for one in earlier))
-    alike = not attempt.models or not known or bool(attempt.models & known)
-    if any(_side_by_side(attempt, one) for one in earlier):
-        return False
-    if attempt.resumed or any(state.source == "seen" for state in attempt.loaded):
-        return alike
-    return alike and not last.ended_in_order and attempt.start_ns >= last.last_ns
-
-
-def _side_by_side(one: Attempt, other: Attempt) -> bool:
-    """Whether both have a process of one rank at the same time: none of them goes on with the other."""
-    return any(
-        _overlap_ns(process, other.processes[rank])
-        > (SAME_NS if process.boot_id == other.processes[rank].boot_id else SKEW_NS)
-        for rank, process in one.processes.items()
-        if rank in other.processes
-    )
+    return process.world_size == attempt.world_size and process.rank not in attempt.processes
 
 
 def superseded(training: Training) -> dict[int, Ranges]:
@@ -186,46 +228,87 @@ def superseded(training: Training) -> dict[int, Ranges]:
     A step counts where it was done last: by the same rank, or, once an attempt was over, by any
     rank of a later one, since a job may come back with fewer ranks.
     """
+    by_rank = _of_the_same_rank(training)
+    after = _of_any_rank(training)
     answer: dict[int, Ranges] = {}
-    later: list[tuple[Attempt, dict[int, Ranges]]] = []
-    for attempt in reversed(training.attempts):
-        done = {rank: executed(process) for rank, process in attempt.processes.items()}
-        for rank, process in attempt.processes.items():
-            again = Ranges()
-            for other, steps in later:
-                for their_rank, ranges in steps.items():
-                    if their_rank == rank or other.start_ns >= attempt.last_ns:
-                        again.update(ranges)
+    for place, attempt in enumerate(training.attempts):
+        for process in attempt.processes.values():
+            again = after[place].copy()
+            again.update(by_rank[id(process)])
             answer[id(process)] = again
-        later.append((attempt, done))
     return answer
 
 
-def missing_ranks(training: Training) -> dict[int, set[int]]:
-    """Return, for each attempt (by its place), the ranks that should have left a ledger.
+def _of_the_same_rank(training: Training) -> dict[int, Ranges]:
+    """Return, for each process, what later ones of its rank did."""
+    later: dict[int, Ranges] = {}
+    answer: dict[int, Ranges] = {}
+    for attempt in reversed(training.attempts):
+        for rank, process in attempt.processes.items():
+            done = later.setdefault(rank, Ranges())
+            answer[id(process)] = done.copy()
+            done.update(executed(process))
+    return answer
+
+
+def _of_any_rank(training: Training) -> list[Ranges]:
+    """Return, for each attempt, what all did that began after it was over."""
+    number = len(training.attempts)
+    begins = sorted(range(number), key=lambda place: training.attempts[place].start_ns)
+    answer = [Ranges()] * number
+    done = Ranges()
+    for place in sorted(
+        range(number), key=lambda place: training.attempts[place].last_ns, reverse=True
+    ):
+        attempt = training.attempts[place]
+        while begins and training.attempts[begins[-1]].start_ns >= attempt.last_ns:
+            if begins[-1] == place:
+                break  # it did nothing, and is not after itself
+            for process in training.attempts[begins.pop()].processes.values():
+                done.update(executed(process))
+        answer[place] = done.copy()
+    return answer
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Missing:
+    """Ranks of one attempt that should have left a ledger."""
+
+    count: int
+    first: tuple[int, ...]
+    """The first of them."""
+
+
+def missing_ranks(training: Training) -> dict[int, Missing]:
+    """Return, for each attempt (by its place) that lacks ranks, how many and which.
 
     A rank whose earlier process went on while others came back is not missing, and an attempt
     that did no step needs no ledgers.
     """
-    missing: dict[int, set[int]] = {}
+    missing: dict[int, Missing] = {}
+    alive: list[Attempt] = []
     for place, attempt in enumerate(training.attempts):
+        alive = [one for one in alive if one.last_ns > attempt.start_ns]
+        before, alive = alive, [*alive, attempt]
+        if len(attempt.processes) >= attempt.world_size:
+            continue
         if not any(process.blocks for process in attempt.processes.values()):
             continue
-        there = set(attempt.processes)
-        for earlier in training.attempts[:place]:
-            if earlier.last_ns > attempt.start_ns:
-                there |= set(earlier.processes)
-        if gone := set(range(attempt.world_size)) - there:
-            missing[place] = gone
+        there = {
+            rank
+            for one in (attempt, *before)
+            for rank in one.processes
+            if rank < attempt.world_size
+        }
+        if gone := attempt.world_size - len(there):
+            first = (rank for rank in range(attempt.world_size) if rank not in there)
+            missing[place] = Missing(count=gone, first=tuple(islice(first, MOST_NAMED)))
     return missing
 
 
 def executed(process: ProcessSteps) -> Ranges:
     """Return the numbers of the steps that a process did."""
-    steps = Ranges()
-    for block in process.blocks:
-        steps.add(block.first, block.first + len(block))
-    return steps
+    return Ranges.of((block.first, block.first + len(block)) for block in process.blocks)
 
 
 def lost(training: Training) -> dict[int, int]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from flopledger.recording.continuing import Unsure
+from flopledger.recording.remarks import MOST
 from flopledger.recording.totals import RunFinding, RunTotals
 from flopledger.recording.work import Bounds
 
@@ -64,5 +65,5 @@ def _told(unsure: Sequence[Unsure]) -> list[RunFinding]:
             "were done again is not known, so what stands has bounds and no figure; say "
             "run.resume(step) where the checkpoint is loaded",
         )
-        for one in dict.fromkeys(unsure)
+        for one in list(dict.fromkeys(unsure))[:MOST]
     ]

@@ -212,13 +212,13 @@ class Book:
             self.lost = 0
         if self.lost_lines:
             text = (
-                f"{self.lost_lines} spans, notes and losses are lost ({self.refusal}): work in spans is "
-                "a lower bound"
+                f"{self.lost_lines} spans, notes and losses are lost "
+                f"({self.refusal or 'they could not be put into words'}): work in spans is a lower bound"
             )
             ledger.note("lines-lost", "warning", text)
             self.lost_lines = 0
         while self._heads:
-            self._heads[0](ledger)
+            self._say(self._heads[0], ledger)
             del self._heads[0]
         while rows := self._block(self._waiting - keep, settle):
             try:
@@ -232,11 +232,18 @@ class Book:
             self._following = rows[0].number + written
         # Last, since counting may have had something to say.
         while self._lines and _priced(self._lines[0][1], settle):
-            self._lines[0][0](ledger)
+            self._say(self._lines[0][0], ledger)
             del self._lines[0]
         while told := self._losses[:MOST_STEPS]:
             ledger.losses(told)
             del self._losses[: len(told)]
+
+    def _say(self, entry: Entry, ledger: StepLedger) -> None:
+        """Write a line; one that cannot be put into words keeps no other one waiting."""
+        try:
+            entry(ledger)
+        except (TypeError, ValueError, OverflowError):
+            self.lost_lines += 1
 
     def _begin_anew(self) -> None:
         """Let go of a ledger that was removed: what comes now goes into another one."""

@@ -5,11 +5,15 @@ one that was loaded, and no other does, that is where it goes on. Where several 
 where none does, it is anywhere from the beginning to the last step that was done (design/121).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from flopledger.recording.attempts import Attempt, Training, executed, goes_on_after, trainings
 from profilers.step_ledger import ProcessSteps, StepLoaded, StepResume, StepSaved
+
+_Who = tuple[str, str | None, int]
+"""Node, boot and process id."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,35 +32,62 @@ def numbered(training: Training, *, latest: bool) -> tuple[Training, list[Unsure
     """
     attempts: list[Attempt] = []
     unsure: list[Unsure] = []
+    before = _Before()
     for attempt in training.attempts:
-        low, high = _place(attempt, attempts)
+        low, high = before.place(attempt)
         if low < high:
             unsure.append(Unsure(optimizer=attempt.loaded[0].optimizer, low=low, high=high))
         after = high if latest else low
         attempts.append(_shifted(attempt, after) if after else attempt)
+        before.add(attempts[-1])
     return Training(attempts=attempts), unsure
 
 
-def _place(attempt: Attempt, earlier: Sequence[Attempt]) -> tuple[int, int]:
-    """Return the first and the last step after which an attempt may go on."""
-    loaded = attempt.loaded
-    before = [process for one in earlier for process in one.processes.values()]
-    done = max((end - 1 for process in before for _, end in executed(process)), default=0)
-    if not loaded or not done:
-        return 0, 0
-    mine = {_who(process) for process in attempt.processes.values()}
-    known = [
-        one
-        for process in before
-        for one in process.saved
-        if one.source != "end" or _who(process) in mine
-    ]
-    if all(state.source == "stateless" for state in loaded):
-        names = {state.optimizer for state in loaded}
-        return 0, max((one.step for one in known if one.optimizer in names), default=0)
-    found = [{one.step for one in known if _alike(one, state)} for state in loaded]
-    places = set.intersection(*found)
-    return (min(places), max(places)) if places else (0, done)
+class _Before:
+    """What earlier attempts did and saved."""
+
+    def __init__(self) -> None:
+        self._done = 0
+        self._saved: dict[tuple[str, str], list[StepSaved]] = {}
+        """By optimizer and layout."""
+        self._ends: dict[_Who, list[StepSaved]] = {}
+        """What a recording left behind, by its process."""
+
+    def add(self, attempt: Attempt) -> None:
+        """Take in an attempt whose steps have their numbers."""
+        for process in attempt.processes.values():
+            self._done = max([self._done, *(end - 1 for _, end in executed(process))])
+            for one in process.saved:
+                if one.source == "end":
+                    self._ends.setdefault(_who(process), []).append(one)
+                else:
+                    self._saved.setdefault((one.optimizer, one.layout), []).append(one)
+
+    def place(self, attempt: Attempt) -> tuple[int, int]:
+        """Return the first and the last step after which an attempt may go on."""
+        loaded = attempt.loaded
+        if not loaded or not self._done:
+            return 0, 0
+        own = [
+            one
+            for process in attempt.processes.values()
+            for one in self._ends.get(_who(process), ())
+        ]
+        if all(state.source == "stateless" for state in loaded):
+            names = {state.optimizer for state in loaded}
+            several = (many for (name, _), many in self._saved.items() if name in names)
+            places = {one.step for one in chain(*several, own) if one.optimizer in names}
+            return 0, max(places, default=0)
+        found = [
+            {
+                one.step
+                for one in chain(self._saved.get((state.optimizer, state.layout), ()), own)
+                if _alike(one, state)
+            }
+            for state in loaded
+        ]
+        places = set.intersection(*found)
+        return (min(places), max(places)) if places else (0, self._done)
 
 
 def _alike(saved: StepSaved, loaded: StepLoaded) -> bool:
@@ -66,7 +97,7 @@ def _alike(saved: StepSaved, loaded: StepLoaded) -> bool:
     return saved.values == loaded.values or None in (saved.values, loaded.values)
 
 
-def _who(process: ProcessSteps) -> tuple[str, str | None, int]:
+def _who(process: ProcessSteps) -> _Who:
     return process.node, process.boot_id, process.pid
 
 

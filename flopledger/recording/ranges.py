@@ -2,6 +2,10 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
+from itertools import chain
+
+FEW = 16
+"""So many intervals are added one by one, more of them all at once."""
 
 
 class Ranges:
@@ -21,6 +25,12 @@ class Ranges:
             else:
                 made._starts.append(start)
                 made._ends.append(end)
+        return made
+
+    def copy(self) -> "Ranges":
+        """Return another set of the same numbers."""
+        made = Ranges()
+        made._starts, made._ends = self._starts.copy(), self._ends.copy()
         return made
 
     def add(self, start: int, end: int) -> None:
@@ -53,8 +63,12 @@ class Ranges:
 
     def update(self, other: "Ranges") -> None:
         """Add everything that is in ``other``."""
-        for start, end in other:
-            self.add(start, end)
+        if len(other._starts) < FEW:
+            for start, end in other:
+                self.add(start, end)
+            return
+        made = Ranges.of(chain(self, other))
+        self._starts, self._ends = made._starts, made._ends
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """Walk over the intervals, in order."""

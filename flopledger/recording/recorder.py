@@ -19,6 +19,7 @@ from flopledger.recording.costs import Costs
 from flopledger.recording.heartbeat import Heartbeat
 from flopledger.recording.stated import Stated
 from flopledger.recording.states import States
+from flopledger.recording.told import WronglyToldError, whole, whole_or_none
 from profilers.sampler import Sampler, SamplerSettings
 from profilers.step_identity import mesh_of
 from profilers.step_losses import UnreadableError, read_loss
@@ -318,9 +319,18 @@ class Recorder:
     def say(self, tokens: int | None, samples: int | None, number: int | None) -> None:
         """What the step that just ended processed."""
         try:
-            self.observer.say(tokens, samples, number)
+            said = (tokens, "tokens"), (samples, "samples"), (number, "number")
+            self.observer.say(*(self._told(value, what) for value, what in said))
         except Exception as error:  # noqa: BLE001 - never into the program
             self.trouble("step()", error)
+
+    def _told(self, value: Any, what: str) -> int | None:
+        """A number that the program says; None, with a note, where it is none."""
+        try:
+            return whole_or_none(value, what)
+        except WronglyToldError as error:
+            self.costs.tell("stated-wrongly", "warning", f"step(): {error}; it is left out")
+            return None
 
     def loss(self, value: Any) -> None:
         """The loss as the program knows it now."""
@@ -335,7 +345,7 @@ class Recorder:
     @contextmanager
     def span(self, what: str) -> Iterator[None]:
         """Calls inside belong to no step."""
-        open_ = self.observer.begin_span(what)
+        open_ = self.observer.begin_span(str(what))
         try:
             yield
         finally:
@@ -346,6 +356,11 @@ class Recorder:
 
     def resume(self, step: int) -> None:
         """The program says after which step it goes on; its own word comes first."""
+        try:
+            step = whole(step, "the step")
+        except WronglyToldError as error:
+            self.costs.tell("stated-wrongly", "warning", f"resume(): {error}; it is left out")
+            return
         self.observer.fold()  # steps that are over have their numbers
         self._resumed = True
         self._next = step + 1
@@ -353,7 +368,9 @@ class Recorder:
 
     def note(self, code: str, severity: str, message: str) -> None:
         """Something that a reader must know."""
-        self.book.line(lambda ledger: ledger.note(code[:200], severity, message[:4000]))
+        self.book.line(
+            lambda ledger: ledger.note(str(code)[:200], str(severity)[:200], str(message)[:4000])
+        )
 
 
 def _has_driver() -> bool:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from flopledger.recording.attempts import Training, missing_ranks
@@ -103,16 +104,20 @@ def _damage(tallies: Sequence["Tally"], lost: int) -> Iterator[RunFinding]:
 
 
 def _missing_ranks(found: Sequence[Training]) -> Iterator[RunFinding]:
-    for training in found:
-        for place, gone in missing_ranks(training).items():
-            told = ", ".join(map(str, sorted(gone)[:8])) + (" ..." if len(gone) > 8 else "")
-            yield RunFinding(
-                code="ranks-missing",
-                severity="warning",
-                message=f"{len(gone)} of {training.attempts[place].world_size} ranks left no "
-                f"ledger here ({told}): the totals are lower bounds; copy the other nodes' steps/ into "
-                "this folder's, or name their folders beside this one as evidence",
-            )
+    lacking = (
+        (training.attempts[place], gone)
+        for training in found
+        for place, gone in missing_ranks(training).items()
+    )
+    for attempt, gone in islice(lacking, MOST):
+        told = ", ".join(map(str, gone.first)) + (" ..." if gone.count > len(gone.first) else "")
+        yield RunFinding(
+            code="ranks-missing",
+            severity="warning",
+            message=f"{gone.count} of {attempt.world_size} ranks left no ledger here ({told}): the "
+            "totals are lower bounds; copy the other nodes' steps/ into this folder's, or name their "
+            "folders beside this one as evidence",
+        )
 
 
 def _unknown(tallies: Sequence["Tally"]) -> Iterator[RunFinding]:
@@ -154,14 +159,17 @@ def _history(attempts: Sequence[AttemptTotals]) -> Iterator[RunFinding]:
             severity="info",
             message=f"{len(stepped)} separate trainings are in this record; their figures are added",
         )
-    for attempt in attempts:
-        if attempt.redone_steps:
-            yield RunFinding(
-                code="steps-redone",
-                severity="info",
-                message=f"{_many(attempt.redone_steps, 'step')} of attempt {attempt.attempt + 1} "
-                "were done again by a later one: hardware FLOP, not model FLOP",
-            )
+    again = [attempt for attempt in attempts if attempt.redone_steps]
+    told = [(attempt.redone_steps, f"attempt {attempt.attempt + 1}") for attempt in again[:MOST]]
+    if rest := again[MOST:]:
+        told.append((sum(one.redone_steps for one in rest), _many(len(rest), "further attempt")))
+    for steps, whose in told:
+        yield RunFinding(
+            code="steps-redone",
+            severity="info",
+            message=f"{_many(steps, 'step')} of {whose} were done again by a later one: hardware FLOP, "
+            "not model FLOP",
+        )
 
 
 def _twice(ledgers: Sequence[ProcessSteps]) -> Iterator[RunFinding]:

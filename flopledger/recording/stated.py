@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from flopledger.recording.cost import Cost
+from flopledger.recording.told import MOST_FLOP, WronglyToldError, whole
 
 if TYPE_CHECKING:
     from flopledger.recording.costs import Costs
@@ -86,11 +87,12 @@ class Stated:
 
     def state(self, flop: dict[str, int], dtype: str | None, name: str) -> None:
         """FLOP that only the program knows."""
-        if any(type(value) is not int or value < 0 for value in flop.values()):
-            text = f"{name}: stated FLOP are whole numbers of at least 0; found {flop}"
-            self._costs.tell("stated-wrongly", "warning", text)
+        try:
+            flop = {phase: whole(value, phase, MOST_FLOP) for phase, value in flop.items()}
+        except WronglyToldError as error:
+            self._costs.tell("stated-wrongly", "warning", f"{name}: of the stated FLOP {error}")
             return
-        known = dtype or "unknown"
+        name, known = str(name), str(dtype or "unknown")[:200]
         self._add(
             Cost(
                 model=name,

@@ -15,6 +15,7 @@ def process(
     run: Path,
     *,
     at: float = 0.0,
+    up: float = 5.0,
     first: int = 1,
     steps: int = 10,
     rank: int = 0,
@@ -37,8 +38,11 @@ def process(
     saved: tuple[tuple[int, str, str | None], ...] = (),
     loaded: tuple[str, str | None, str] | None = None,
 ) -> Path:
-    """Write one process's ledger; it starts ``at`` seconds and does ``steps`` equal steps."""
-    clock = ClockPair(monotonic_ns=5 * SECOND, wall_ns=START + round(at * SECOND))
+    """Write one process's ledger; it starts ``at`` seconds and does ``steps`` equal steps.
+
+    ``up``: seconds of the monotonic clock at its start.
+    """
+    clock = ClockPair(monotonic_ns=round(up * SECOND), wall_ns=START + round(at * SECOND))
     with (
         mock.patch("profilers.step_ledger.ClockPair.now", return_value=clock),
         mock.patch("os.getpid", return_value=pid),
@@ -65,7 +69,7 @@ def process(
         bounds=bounds,
         reason=None if figures else "the model raised",
     )
-    ends = [5_000_000 + (step_us + wait_us) * (n + 1) for n in range(steps)]
+    ends = [round(up * 1e6) + (step_us + wait_us) * (n + 1) for n in range(steps)]
     for low in range(0, steps, block):
         many = len(ends[low : low + block])
         ledger.steps(
@@ -82,7 +86,7 @@ def process(
     for number, layout, values in saved:
         ledger.saved(number, "SGD", layout, values)
     if evaluate:
-        end = ends[-1] if ends else 5_000_000
+        end = ends[-1] if ends else round(up * 1e6)
         forward = ledger.cost(
             model=model, mode="forward", inputs=["x"], how="meta",
             flop={"forward": 100, "backward": 0, "recompute": 0},

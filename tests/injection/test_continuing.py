@@ -1,13 +1,14 @@
 """Attempts that load an optimizer without a number of steps: where they go on, or between what."""
 
 import random
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 
 from flopledger.recording.totals import read_totals
 from profilers.step_ledger import StepLedger
-from tests.injection.ledgers import process
+from tests.injection.ledgers import SECOND, process
 
 SEEN, NOTHING = "seen", "stateless"
 
@@ -121,6 +122,18 @@ def test_trainings_side_by_side_do_nothing_of_one_another_again(tmp_path):
     assert (totals.trainings, totals.redone_steps, totals.model_flop) == (2, 0, 20 * 300)
 
 
+def test_a_clock_that_was_set_back_turns_no_order_round(tmp_path):
+    """The second attempt, a minute after the first, begins an hour before it by the clock on the wall."""
+    process(tmp_path, steps=10, seal=None, flop=(100, 200, 0))  # at 5 s of the boot
+    process(tmp_path, at=-3600, up=65, first=7, steps=6, resume=6, flop=(1, 2, 0))
+    totals = read_totals(tmp_path)
+    # 1 to 6 as the first did them, 7 to 12 as the second did.
+    assert (totals.steps, totals.redone_steps) == (12, 4)
+    assert totals.model_flop == 6 * 300 + 6 * 3
+    assert [attempt.resumed_after for attempt in totals.attempts] == [None, 6]
+    assert totals.duration_seconds == pytest.approx(1.1 + 0.66)
+
+
 def _attempt(run, costs, at, saved, loaded):
     """One process whose steps cost what they cost."""
     from unittest import mock
@@ -165,3 +178,28 @@ def test_the_bounds_hold_wherever_it_went_on(tmp_path, seed):
         assert low <= sum(stands.values()) <= high
         assert totals.steps <= len(stands) <= totals.steps_at_most
     assert Fraction(low) >= 0
+
+
+def test_many_attempts_take_no_longer_each(tmp_path):
+    """Three thousand restarts of one training, some of ranks, some side by side: seconds in all."""
+    import time
+
+    from flopledger.recording.adding import totals
+    from profilers.step_ledger import read_process
+
+    (alone,) = [read_process(process(tmp_path, steps=1, seal=None, loaded=("lr", None, SEEN)))]
+    began = time.monotonic()
+    restarts = totals(
+        replace(alone, pid=n, wall_ns=alone.wall_ns + n * 100 * SECOND) for n in range(3000)
+    )
+    beside = totals(replace(alone, pid=n) for n in range(3000))
+    halves = totals(
+        replace(alone, pid=n, world_size=2, wall_ns=alone.wall_ns + n * 100 * SECOND)
+        for n in range(3000)
+    )
+    # The first at its beginning, each other one after nothing or after everything so far.
+    assert restarts.model_bounds == (300, 3000 * 300)
+    assert (beside.trainings, beside.model_flop) == (3000, 3000 * 300)
+    assert halves.model_bounds == (300, None)
+    assert len(halves.findings) < 300
+    assert time.monotonic() - began < 60  # of each attempt against each: many minutes

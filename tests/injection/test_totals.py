@@ -122,6 +122,22 @@ def test_a_process_with_two_ledgers_counts_once(tmp_path):
     assert "recorded-twice" in codes(totals)
 
 
+def test_ranks_in_containers_of_one_name_are_two_processes(tmp_path):
+    """Each is process 7 of its own, on a host whose name all containers have."""
+    for rank in range(2):
+        process(tmp_path, rank=rank, world=2, pid=7, at=0.01 * rank)
+    totals = read_totals(tmp_path)
+    assert (totals.steps, totals.model_flop) == (10, 2 * 10 * 300)
+    assert "recorded-twice" not in codes(totals)
+
+
+def test_trainings_in_containers_of_one_name_are_two_processes(tmp_path, monkeypatch):
+    for number in range(2):
+        monkeypatch.setattr("profilers.step_ledger._pid_namespace", lambda n=number: f"pid:[{n}]")
+        process(tmp_path, pid=7, at=0.01 * number)
+    assert read_totals(tmp_path).model_flop == 2 * 10 * 300
+
+
 def test_a_job_that_comes_back_with_fewer_ranks(tmp_path):
     for rank in range(4):
         process(tmp_path, rank=rank, world=4, pid=rank, steps=10, seal=None)

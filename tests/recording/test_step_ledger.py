@@ -257,7 +257,21 @@ def test_bytes_that_are_no_ledger_are_none(tmp_path: Path) -> None:
     assert read_steps(tmp_path) == ()
 
 
-@pytest.mark.parametrize("kind", ["folder", "pipe", "link", "linked-folder", "long", "header"])
+HEADER = (
+    '"kind": "header", "schema": "flopledger/steps/1", "local_rank": 0, "node": "n", "pid": 1, '
+    '"clock": {"monotonic_ns": 1, "wall_ns": 1}'
+)
+FIRST_LINES = {
+    "no-header": '"kind": "steps"',
+    "not-a-number": HEADER + ', "rank": NaN, "world_size": 1',
+    "deep": '"kind": ' + "[" * 100_000 + "]" * 100_000,
+    "long-number": '"rank": ' + "9" * 100_000,
+    "world": HEADER + f', "rank": 0, "world_size": {2**61}',  # ranks that would be named one by one
+    "rank": HEADER + ', "rank": 8, "world_size": 8',
+}
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link", "linked-folder", "long", *FIRST_LINES])
 def test_a_ledger_that_cannot_be_read_makes_totals_lower_bounds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
@@ -282,7 +296,7 @@ def test_a_ledger_that_cannot_be_read_makes_totals_lower_bounds(
         ledger.write_bytes(b" " * (size + 1))
         monkeypatch.setattr(step_reading, "MOST_BYTES", size)
     else:
-        ledger.write_text('{"seq": 0, "prev": "' + "0" * 64 + '", "kind": "steps"}\n')
+        ledger.write_text('{"seq": 0, "prev": "' + "0" * 64 + '", ' + FIRST_LINES[kind] + "}\n")
     totals = read_totals(tmp_path)
     assert totals is not None
     assert (totals.steps, totals.model_flop, totals.model_bounds) == (1, None, (3, None))
