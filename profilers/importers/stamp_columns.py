@@ -88,7 +88,10 @@ def _moments(raw: NDArray[np.uint8], zone: tzinfo | None) -> Ints | None:
         return None
     if zone is not None:
         minutes = minutes - _offsets(minutes * 60, zone) // 60
-    time: Ints = np.repeat((minutes * 60 + second) * 10**9, np.diff(np.append(starts, len(raw))))
+    seconds = minutes * 60 + second
+    if not _plausible(seconds, _LATEST_NS // 10**9):
+        return None  # before nanoseconds of it leave their 64 bits
+    time: Ints = np.repeat(seconds * 10**9, np.diff(np.append(starts, len(raw))))
     if width == 19:
         return time
     point = raw[:, 19]

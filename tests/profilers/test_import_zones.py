@@ -107,6 +107,14 @@ def test_a_table_of_ones_own(tmp_path):
     assert outcome(tmp_path, bare, mapping=mapping)[:2] == (Clock.LOCAL, True)
 
 
+@pytest.mark.parametrize("year", [1969, 2243, 2555, 9000])
+def test_a_year_that_is_none_is_no_stamp(year):
+    """9000 in nanoseconds leaves 64 bits, and came back as 1985."""
+    text = f"{year}/01/01 00:00:00"
+    assert civil_column(pa.array([text.encode()], pa.binary()), None) is None
+    assert stamps.civil(text) is None
+
+
 @given(data=st.data())
 def test_columns_of_stamps_are_what_each_stamp_is(data):
     """Rows of one second are read once; what differs within them must not be lost by that."""
