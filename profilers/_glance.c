@@ -10,8 +10,8 @@
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
 
-/* Rises with what Glance is made from or answers; step_glance.py takes no other. */
-#define VERSION 1
+/* Rises with what is taken or answered here; step_glance.py takes no other. */
+#define VERSION 2
 
 typedef struct {
     PyObject *holder, *name, *value;
@@ -407,8 +407,86 @@ static PyType_Spec spec = {
     .slots = slots,
 };
 
+/* ------------------------------------------------------------ ways through the graph */
+
+typedef struct {
+    PyObject *next; /* "next_functions" */
+} State;
+
+/* Whether nodes, each in a pair with a number, are of these types. */
+static int are_of(PyObject *following, PyObject *types)
+{
+    if (!PyTuple_Check(following) || !PyTuple_Check(types) || PyTuple_Size(following) != PyTuple_Size(types))
+        return 0;
+    for (Py_ssize_t place = 0; place < PyTuple_Size(types); place++) {
+        PyObject *pair = PyTuple_GetItem(following, place);
+        if (!PyTuple_Check(pair) || PyTuple_Size(pair) < 1)
+            return 0;
+        if ((PyObject *)Py_TYPE(PyTuple_GetItem(pair, 0)) != PyTuple_GetItem(types, place))
+            return 0;
+    }
+    return 1;
+}
+
+/* The node behind one, if those are of the types that a step of a way says: a new reference, or NULL. */
+static PyObject *behind(PyObject *node, PyObject *step, PyObject *name)
+{
+    PyObject *place_of, *types, *found = NULL;
+    if (!PyTuple_Check(step) || !PyArg_ParseTuple(step, "OO", &place_of, &types))
+        return NULL;
+    Py_ssize_t place = PyLong_AsSsize_t(place_of);
+    PyObject *following = PyObject_GetAttr(node, name);
+    if (following != NULL && are_of(following, types) && place >= 0 && place < PyTuple_Size(following))
+        found = Py_NewRef(PyTuple_GetItem(PyTuple_GetItem(following, place), 0));
+    Py_XDECREF(following);
+    return found;
+}
+
+static PyObject *followed(PyObject *module, PyObject *const *given, Py_ssize_t number)
+{
+    if (number != 2 || !PyTuple_Check(given[1])) {
+        PyErr_SetString(PyExc_TypeError, "followed() takes a node and a tuple");
+        return NULL;
+    }
+    PyObject *name = ((State *)PyModule_GetState(module))->next;
+    PyObject *node = Py_NewRef(given[0]);
+    for (Py_ssize_t place = 0; place < PyTuple_Size(given[1]); place++) {
+        PyObject *next = behind(node, PyTuple_GetItem(given[1], place), name);
+        Py_DECREF(node);
+        if (next == NULL) {
+            PyErr_Clear(); /* whatever it is, it is no usual pass */
+            Py_RETURN_NONE;
+        }
+        node = next;
+    }
+    return node;
+}
+
+static PyMethodDef functions[] = {
+    {"followed", (PyCFunction)(void (*)(void))followed, METH_FASTCALL, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+/* ------------------------------------------------------------ the module */
+
+static int state_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    Py_VISIT(((State *)PyModule_GetState(module))->next);
+    return 0;
+}
+
+static int state_clear(PyObject *module)
+{
+    Py_CLEAR(((State *)PyModule_GetState(module))->next);
+    return 0;
+}
+
 static int run(PyObject *module)
 {
+    State *state = PyModule_GetState(module);
+    state->next = PyUnicode_InternFromString("next_functions");
+    if (state->next == NULL)
+        return -1;
     if (PyModule_AddIntConstant(module, "VERSION", VERSION))
         return -1;
     PyObject *type = PyType_FromModuleAndSpec(module, &spec, NULL);
@@ -424,8 +502,11 @@ static PyModuleDef_Slot parts[] = {{Py_mod_exec, run}, {0, NULL}};
 static PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "profilers._glance",
-    .m_size = 0,
+    .m_size = sizeof(State),
+    .m_methods = functions,
     .m_slots = parts,
+    .m_traverse = state_traverse,
+    .m_clear = state_clear,
 };
 
 PyMODINIT_FUNC PyInit__glance(void)

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from profilers.step_attributes import State
+    from profilers.step_glance import Way
     from profilers.step_outside import Product
     from profilers.step_values import Mode
-    from profilers.step_ways import Beside, End, Way
+    from profilers.step_ways import Beside, End
 
 Passes = tuple[tuple[int, ...], ...]
 """For each backward pass, the output tensors at which it began, by their place; from

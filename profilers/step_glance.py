@@ -1,4 +1,4 @@
-"""One look at everything that a settled model's call is compared with.
+"""One look at everything that a settled model's call is compared with, and the way from its loss.
 
 Twice: in Python, and compiled (``_glance.c``) where the installation had a compiler. Both answer the same;
 the compiled one reaches for less, and that is what a look costs after a step of training (design/123).
@@ -14,6 +14,8 @@ from typing import Any
 
 Item = tuple[Any, Any, Any]
 """Dictionary or list, key, and what it holds there."""
+Way = tuple[tuple[int, tuple[type, ...]], ...]
+"""At each node from the last one on, which of those that lead to it, and what all of them are."""
 
 
 class Glance:
@@ -115,16 +117,34 @@ class Glance:
             table[self._entry] = seam
 
 
-VERSION = 1
-"""Of what a glance is made from and answers. A compiled file of another one is not taken."""
+def followed(node: Any, way: Way) -> Any:
+    """The node to which a way through the graph leads; None where it is not that way any more.
+
+    Args:
+        node: Where the way begins.
+        way: At each node, the place of the next one, and the types of all.
+
+    """
+    for place, types in way:
+        following = node.next_functions
+        if tuple(type(each) for each, _ in following) != types:
+            return None
+        node = following[place][0]
+    return node
 
 
-def _best() -> type[Glance]:
+VERSION = 2
+"""Of what is taken and answered here. A compiled file of another one is not taken."""
+
+
+def _best() -> tuple[type[Glance], Callable[[Any, Way], Any]]:
     try:
         from profilers import _glance
     except ImportError:  # there was no compiler, or it is another kind of Python
-        return Glance
-    return _glance.Glance if _glance.VERSION == VERSION else Glance
+        return Glance, followed
+    if _glance.VERSION != VERSION:
+        return Glance, followed
+    return _glance.Glance, _glance.followed
 
 
-BEST = _best()
+BEST, best_followed = _best()

@@ -17,6 +17,7 @@ from typing import Any
 
 from profilers.step_events import FIRING, SURE, Call, Kind, together
 from profilers.step_functions import is_own
+from profilers.step_glance import Way, best_followed
 from profilers.step_outside import MOST_WITHIN, Span
 
 _node = itemgetter(0)
@@ -28,8 +29,6 @@ AGE = 16
 CALM_NS = 10_000_000_000
 """A kind of call that went its way for so long is trusted as soon as one that is new."""
 
-Way = tuple[tuple[int, tuple[type, ...]], ...]
-"""At each node from the last one on, which of those that lead to it, and what all of them are."""
 Outputs = tuple[tuple[int, int], ...]
 """Place of each output that has a hook, and how many nodes before the call's end its own was made."""
 
@@ -115,12 +114,9 @@ class Ways:
             ((span, call, _, _),), (output,) = self.waiting, outputs
             node = output.grad_fn
             number = self._sequence()
-            for place, types in call[0].ways[number - span[1], self.between, type(node)]:
-                following = node.next_functions
-                if tuple(map(type, map(_node, following))) != types:
-                    return False
-                node = following[place][0]
-            if node._sequence_nr() != span[1] - call[0].entry:
+            way = call[0].ways[number - span[1], self.between, type(node)]
+            # None has no number, and is no usual pass.
+            if best_followed(node, way)._sequence_nr() != span[1] - call[0].entry:
                 return False
             if call[0].beside:
                 end = number - span[1], self.between, type(output.grad_fn)

@@ -233,12 +233,50 @@ def test_the_compiled_one_takes_nothing_else(wrong: dict[str, Any]) -> None:
 
 def test_a_file_of_another_version_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled = pytest.importorskip("profilers._glance")
-    assert step_glance._best() is compiled.Glance
+    assert step_glance._best() == (compiled.Glance, compiled.followed)
     monkeypatch.setattr(compiled, "VERSION", step_glance.VERSION + 1)
-    assert step_glance._best() is step_glance.Glance
+    assert step_glance._best() == (step_glance.Glance, step_glance.followed)
 
 
 def test_without_the_file_there_is_the_one_in_python(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "profilers._glance", None)
     monkeypatch.delattr("profilers._glance", raising=False)
-    assert step_glance._best() is step_glance.Glance
+    assert step_glance._best() == (step_glance.Glance, step_glance.followed)
+
+
+@pytest.fixture(params=["plain", "compiled"])
+def followed(request: pytest.FixtureRequest) -> Any:
+    if request.param == "plain":
+        return step_glance.followed
+    return pytest.importorskip("profilers._glance").followed
+
+
+def test_a_way_is_followed_as_long_as_it_is_the_same(followed: Any) -> None:
+    weight = torch.ones(2, requires_grad=True)
+    product = weight * weight
+    last = (product + 1).sum().grad_fn
+    nodes = [last, last.next_functions[0][0], product.grad_fn]
+    way = tuple(
+        (0, tuple(type(following) for following, _ in node.next_functions)) for node in nodes[:2]
+    )
+    assert followed(last, ()) is last
+    end = followed(last, way)
+    assert end is product.grad_fn
+    before = sys.getrefcount(end), sys.getrefcount(last)
+    for _ in range(50):
+        followed(last, way)
+    assert (sys.getrefcount(end), sys.getrefcount(last)) == before
+    assert followed((product - 1).sum().grad_fn, way) is None  # another node on it
+    assert followed((product + weight).sum().grad_fn, way) is None  # another one beside it
+
+
+def test_what_is_no_way_leads_nowhere() -> None:
+    followed = pytest.importorskip("profilers._glance").followed
+    node = torch.ones(2, requires_grad=True).sum().grad_fn
+    kind = type(node.next_functions[0][0])
+    for way in ((1,), ((0,),), ((1, (kind,)),), ((-1, (kind,)),), (("a", (kind,)),), ((0, None),)):
+        assert followed(node, way) is None
+    assert followed(None, ((0, (kind,)),)) is None
+    for given in ((), (node,), (node, [])):
+        with pytest.raises(TypeError):
+            followed(*given)
