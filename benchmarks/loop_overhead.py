@@ -41,7 +41,7 @@ from torch import nn  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 import flopledger  # noqa: E402
-from benchmarks.loop_models import HOT, LOOPS, SMALL, Loop, block_of  # noqa: E402
+from benchmarks.loop_models import HOT, LOOPS, SMALL, STEP, Loop, block_of, of_2500_us  # noqa: E402
 from flopledger.recording.totals import read_totals  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "loop_overhead.md"
@@ -162,9 +162,11 @@ def own_cost(quick: bool) -> list[str]:
     from loop_parts import OWN, PIECES, pieces, quantile
 
     told = []
-    for name, (make, _) in LOOPS.items():
-        small = name == SMALL
-        found = pieces(make(), (20 if quick else 250) if small else (2 if quick else 8))
+    (small, _), (large, _) = LOOPS.values()
+    many, few = (20, 2) if quick else (250, 8)
+    loops = {SMALL: (small, many), STEP: (of_2500_us, many), [*LOOPS][1]: (large, few)}
+    for name, (make, rounds) in loops.items():
+        found = pieces(make(), rounds)
         step = statistics.median(map(sum, found.plain))
         quarter, middle = found.more(0.25), found.more(0.5)
         told += [
@@ -190,13 +192,15 @@ def own_cost(quick: bool) -> list[str]:
             f"{found.mean:.0f} µs a step, {100 * found.mean / step:.2f} %.",
             "",
         ]
-    more, ratios = switched(LOOPS[SMALL][0](), 30 if quick else 250)
-    low, high = interval(ratios)
-    return [
-        *told,
-        f"The small loop with the recorder switched on and off every 12 steps, without clocks inside: "
-        f"{more:.0f} µs of a step, ratio {statistics.median(ratios):.4f} ({low:.4f} to {high:.4f}).",
-    ]
+    told += ["The recorder switched on and off every 12 steps, without clocks inside:", ""]
+    for name, make in ((SMALL, small), (STEP, of_2500_us)):
+        more, ratios = switched(make(), 30 if quick else 250)
+        low, high = interval(ratios)
+        told += [
+            f"- {name}: {more:.0f} µs of a step, ratio {statistics.median(ratios):.4f} "
+            f"({low:.4f} to {high:.4f})"
+        ]
+    return told
 
 
 def hot_paths(quick: bool) -> list[str]:
