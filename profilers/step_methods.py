@@ -24,7 +24,7 @@ class Kinds:
 
     Each part holds its class. So a class that has the same number of holders lost none, and the parts need
     be asked only where a number is another. Two parts that exchange their classes with each other pass here;
-    they are asked once a second (``are_others``).
+    they are asked once a second (``passed_unseen``).
     """
 
     __slots__ = ("_parts", "counts", "distinct", "kinds")
@@ -43,13 +43,16 @@ class Kinds:
         counts = list(map(getrefcount, self.distinct))
         if counts == self.counts:
             return 0
-        if self.are_others():
+        if self._are_others():
             return 1
         self.counts[:] = counts
         return 0
 
-    def are_others(self) -> bool:
-        """Whether a part has another class, asked of each."""
+    def passed_unseen(self) -> bool:
+        """Whether parts have other classes of which no number tells, so that no call can have seen it."""
+        return list(map(getrefcount, self.distinct)) == self.counts and self._are_others()
+
+    def _are_others(self) -> bool:
         return any(
             type(part()) is not kind for part, kind in zip(self._parts, self.kinds, strict=True)
         )

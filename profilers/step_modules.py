@@ -189,7 +189,7 @@ class Modules:
             module = seam.module()
             watched = seam.attributes
             other = module is not None and (
-                watched.has_other_parts(module) or watched.kinds.are_others()
+                watched.has_other_parts(module) or watched.kinds.passed_unseen()
             )
             if other or seam.shapes != seam.now():
                 found.add(id(seam))

@@ -242,6 +242,22 @@ def test_each_step_is_what_the_counter_says(run: Run, loop: Callable[[Mark], Non
     assert len(run.process.costs) == 2  # and no new one each time
 
 
+def test_a_class_that_is_given_back_casts_no_doubt_on_what_was_called(run: Run) -> None:
+    """When the recording ends, the model is another one than its last call found; that call saw it."""
+    model, kind = model_of(once)
+
+    class Double(kind):
+        def forward(self, x: Any) -> Any:
+            return twice(self.layer, x)
+
+    with run.record():
+        trained(
+            lambda: None, model, lambda on: setattr(model[1], "__class__", Double if on else kind)
+        )
+    assert None not in run.flop
+    assert run.flop[4] == run.flop[7] > run.flop[5]
+
+
 def test_only_what_forward_comes_to_is_compared() -> None:
     model, kind = model_of(once)
     names = [name for _, name, _ in methods_of(kind.__mro__[:2], [type(model)])]
