@@ -11,6 +11,7 @@ from collections.abc import Collection, Container, Hashable, Iterator, Mapping, 
 from operator import is_
 from typing import Any
 
+from profilers.step_attribute_state import State
 from profilers.step_drift import Drift
 from profilers.step_found import Found
 from profilers.step_methods import code_of, outline_of
@@ -31,7 +32,6 @@ from profilers.step_places import (
     others,
     read,
 )
-from profilers.step_state import State
 from profilers.step_switches import Switches
 
 MOST_STATES = 256

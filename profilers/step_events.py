@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from profilers.step_attribute_state import State
     from profilers.step_glance import Way
     from profilers.step_outside import Product
-    from profilers.step_state import State
     from profilers.step_values import Mode
     from profilers.step_ways import Beside, End
 
