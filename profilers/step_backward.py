@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch._C import _current_graph_task_id as graph_task
+from torch._C._functorch import is_legacy_batchedtensor, peek_interpreter_stack
 
 from profilers import step_outside, step_within
 from profilers.step_events import FIRING
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 LOOKS = 16
 """So many steps in a row are looked at for products outside of modules: at the start, after a new
 kind of call, once a second, and as long as there are some."""
+
+BATCHED = "a backward of several gradients at once, or under a function transform"
 
 
 class Backwards:
@@ -54,15 +57,18 @@ class Backwards:
         except Exception as error:  # noqa: BLE001 - never into the program
             observer.trouble("a differentiable backward", error)
 
-    def begins(self, outputs: Any, whole: bool) -> bool:
+    def begins(
+        self, outputs: Any, given: Sequence[Any], wanted: Sequence[Any], derived: bool
+    ) -> bool:
         """A backward is about to begin: see what lies between it and the calls that were seen."""
         observer = self._observer
-        observer.derived |= not whole
-        if not observer.watching or observer.inside() or observer.derived or graph_task() != -1:
+        if not observer.watching or observer.inside() or observer.tangled or graph_task() != -1:
             return True
-        if torch._C._functorch.peek_interpreter_stack() is not None:
+        if peek_interpreter_stack() is not None or any(map(is_legacy_batchedtensor, given)):
+            observer.tangled = derived  # gradients with graphs that cannot be told apart
+            observer.unseen(BATCHED)
             return True
-        products, other = step_outside.outside(outputs, observer.calls())
+        products, other = step_outside.outside(outputs, observer.calls(), wanted, derived=derived)
         if not products and not other:
             return False
         LOOKING[0], observer.looks = True, LOOKS

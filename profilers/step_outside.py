@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from math import prod
 from operator import itemgetter
 from typing import Any
@@ -56,6 +56,8 @@ OTHERS = (
 )  # fmt: skip
 """Work whose cost the graph alone does not say; names of nodes begin so."""
 UNWATCHED = "a backward into a model by no output that was seen"
+DERIVED = "a backward of a product of the program's own that can itself be differentiated"
+ASKED = "a product of the program's own in a backward that was asked for some gradients only"
 AGAIN = "a product of the program's own in a checkpoint, which may be computed again"
 
 Span = tuple[int, int, int]
@@ -86,29 +88,109 @@ class Spans:
 
 
 def outside(
-    outputs: Iterable[Any], calls: Sequence[Span]
+    outputs: Iterable[Any],
+    calls: Sequence[Span],
+    wanted: Sequence[Any] = (),
+    *,
+    derived: bool = False,
 ) -> tuple[tuple[Product, ...], tuple[str, ...]]:
     """Products between where a pass begins and the calls that were seen, and what is no product.
 
     Args:
         outputs: Tensors at which the pass begins.
         calls: Of each call that was seen, in ascending order.
+        wanted: For whose gradients the pass was asked; empty where it reaches everything.
+        derived: Whether the pass can itself be differentiated.
 
     Returns:
         The products, and names of other work that was found and whose cost is not known.
 
     """
-    found: list[Product] = []
+    products: list[tuple[Any, str]] = []
     other: set[str] = set()
     for node, name in _own_nodes(outputs, calls, other):
         if name in FACTORS:
-            found.append(_product(node, name, again=DONE in node.metadata))
-            node.metadata[DONE] = True
+            products.append((node, name))
             if _is_checkpointed(node):
                 other.add(AGAIN)
         elif is_work(node, name):
             other.add(name)
+    useful = None
+    if products and wanted:
+        useful = leading_to(_is_wanted(wanted), [node for node, _ in products])
+        if useful is None:
+            other.add(ASKED)
+            useful = frozenset()
+    if products and derived:
+        other.add(DERIVED)
+    found: list[Product] = []
+    for node, name in products:
+        found.append(_product(node, name, useful, again=DONE in node.metadata))
+        node.metadata[DONE] = True
     return tuple(sorted(found)), tuple(sorted(other))
+
+
+def _is_wanted(wanted: Sequence[Any]) -> Callable[[Any], bool]:
+    """Whether a node stands for one of these tensors or edges."""
+    leaves = {id(each) for each in wanted}
+    inner = {getattr(each, "grad_fn", None) or getattr(each, "node", None) for each in wanted}
+    return lambda node: node in inner or id(getattr(node, "variable", None)) in leaves
+
+
+def leading_to(is_wanted: Callable[[Any], bool], starts: Sequence[Any]) -> Set[Any] | None:
+    """Return the nodes on a way from a start to one that is wanted; None where there are too many."""
+    before: dict[Any, list[Any]] = {node: [] for node in starts}
+    waiting = list(before)
+    for node in waiting:
+        for following, _ in node.next_functions:
+            if following is None:
+                continue
+            if following not in before:
+                before[following] = []
+                waiting.append(following)
+            before[following].append(node)
+        if len(before) > MOST_NODES:
+            return None
+    waiting = [node for node in before if is_wanted(node)]
+    useful = set(waiting)
+    for node in waiting:
+        for earlier in before[node]:
+            if earlier not in useful:
+                useful.add(earlier)
+                waiting.append(earlier)
+    return useful
+
+
+def close(gradients: Iterable[Any], given: Iterable[Any]) -> None:
+    """Gradients were found that have a graph of their own: no later walk goes on behind them.
+
+    What the calls and products that they came through cost is known by these.
+
+    Args:
+        gradients: What the pass found.
+        given: What it began with, which it may have handed on as it was.
+
+    """
+    before = {getattr(each, "grad_fn", None) for each in given}
+    for gradient in gradients:
+        node = getattr(gradient, "grad_fn", None)
+        if node is not None and node not in before:
+            node.metadata.setdefault(MARK, CLEAN)
+
+
+def gradients_of(wanted: Sequence[Any] | None, outputs: Iterable[Any]) -> list[Any]:
+    """Gradients that a pass has just put into the tensors that were wanted, or else into all leaves."""
+    leaves = list(wanted or ())
+    if not leaves:
+        waiting = [node for each in outputs if (node := getattr(each, "grad_fn", None)) is not None]
+        seen = set(waiting)
+        for node in waiting:
+            leaves.append(getattr(node, "variable", None))
+            for following, _ in node.next_functions:
+                if following is not None and following not in seen and len(seen) < MOST_WITHIN:
+                    seen.add(following)
+                    waiting.append(following)
+    return [leaf.grad for leaf in leaves if getattr(leaf, "is_leaf", False)]
 
 
 def mark_of(span: Span, inputs: Iterable[Any], calls: Sequence[Span]) -> Span:
@@ -214,8 +296,12 @@ def forward_flop(node: Any, name: str) -> int:
     return 2 * prod(map(int, node._input_metadata[0].shape)) * inner
 
 
-def _product(node: Any, name: str, *, again: bool) -> Product:
-    """The product, and once more for each factor's gradient that is a product in its turn."""
+def _product(node: Any, name: str, useful: Set[Any] | None, *, again: bool) -> Product:
+    """The product, and once more for each factor's gradient that is a product in its turn.
+
+    Of a pass that was asked for some gradients only, ``useful`` lead to them.
+    """
     flop = forward_flop(node, name)
-    times = sum(node.next_functions[place][0] is not None for place in FACTORS[name][1])
+    following = [node.next_functions[place][0] for place in FACTORS[name][1]]
+    times = sum(each is not None and (useful is None or each in useful) for each in following)
     return str(node._input_metadata[0].dtype), 0 if again else flop, flop * times

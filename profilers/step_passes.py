@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import ref
 
-from profilers.step_outside import MARK
+from profilers.step_outside import MARK, close, gradients_of
 
 if TYPE_CHECKING:
     from profilers.step_ways import Ways
@@ -44,6 +46,14 @@ class Asked:
 _NUMBERS: dict[Asked, int] = {}
 _ASKED: list[Asked] = []
 
+_GIVEN: deque[ref[Any]] = deque(maxlen=64)
+"""Leaves with which passes began that can themselves be differentiated: a later one asked for their gradients
+goes the same way once more, past the weights (``torch.autograd.functional.jvp``)."""
+
+
+def _came_in(item: Any) -> bool:
+    return any(each() is item for each in _GIVEN)
+
 
 def asked_for(number: int) -> Asked | None:
     """What a pass was asked for; None where it is not remembered."""
@@ -59,7 +69,7 @@ def number_of(inputs: Sequence[Any], torch: Any) -> int:
         item = getattr(given.node, "variable", None) if type(given) is edge else given
         if isinstance(item, torch.nn.Parameter):
             parameters.append(id(item))
-        elif isinstance(item, torch.Tensor) and item.is_leaf:
+        elif isinstance(item, torch.Tensor) and item.is_leaf and not _came_in(item):
             leaves = True
         else:
             inner = True
@@ -150,13 +160,17 @@ def root_of(outputs: Any, added: tuple[int, int], end: int) -> Root:
 class Told(Protocol):
     """Who wants to know of backward passes."""
 
-    def begins(self, outputs: Any, whole: bool) -> bool:
+    def begins(
+        self, outputs: Any, given: Sequence[Any], wanted: Sequence[Any], derived: bool
+    ) -> bool:
         """One begins while ``LOOKING``, or is unlike those before it; answers whether the next like it
         is of interest, too.
 
         Args:
             outputs: Tensors at which it begins.
-            whole: Whether it reaches everything and nothing of it can be differentiated.
+            given: Their gradients.
+            wanted: For whose gradients it was asked; empty where it reaches everything.
+            derived: Whether it can itself be differentiated.
 
         """
 
@@ -208,8 +222,9 @@ def watch(torch: Any, told: Told, ways: Ways) -> Callable[[], None]:
             told.raised(ways.began)
             raise
 
-    def look(root: Root, outputs: Any, whole: bool) -> bool:
-        found = told.begins(outputs, whole)
+    def look(root: Root, outputs: Any, rest: tuple[Any, ...]) -> bool:
+        wanted = rest[3] if len(rest) > 3 else None
+        found = told.begins(outputs, rest[0], wanted or (), rest[2])
         if len(_CLEAN) < MOST_ROOTS or root in _CLEAN:
             _CLEAN[root] = not found and _CLEAN.get(root, True)
         return found
@@ -236,7 +251,7 @@ def watch(torch: Any, told: Told, ways: Ways) -> Callable[[], None]:
                 root = root_of(outputs, ways.added(), end)
                 if LOOKING[0] or unlike or not whole or not _CLEAN.get(root):
                     newest = None
-                    if look(root, outputs, whole):
+                    if look(root, outputs, rest):
                         way = None  # to be looked at the next time, too
             with suppress(Exception):
                 edges = [each for each in outputs if type(each) is GradientEdge]
@@ -260,9 +275,14 @@ def watch(torch: Any, told: Told, ways: Ways) -> Callable[[], None]:
             CELL[0] = outer
         with suppress(Exception):  # never into the program
             if newest is not None and not newest and not _CLEAN.get((*root, UNREACHED)):
-                look((*root, UNREACHED), outputs, whole)
+                look((*root, UNREACHED), outputs, rest)
             if looking:
                 ways.learn(way)
+            if rest[2] and not ours:
+                _GIVEN.extend(
+                    ref(each) for each in rest[0] if getattr(each, "requires_grad", False)
+                )
+                close(found or gradients_of(wanted, outputs), rest[0])
             if wanted and rest[2] and type(found) is tuple:
                 told.differentiated(began, found, is_linear(outputs, rest[0]))
         return found

@@ -8,10 +8,18 @@ imported here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import Any
 
-from profilers.step_outside import FACTORS, MARK, MOST_NODES, Product, forward_flop, is_work
+from profilers.step_outside import (
+    FACTORS,
+    MARK,
+    MOST_NODES,
+    Product,
+    forward_flop,
+    is_work,
+    leading_to,
+)
 
 
 def within(
@@ -35,7 +43,7 @@ def within(
     ):
         return (), ("a backward that begins inside of a model",)
     starts = [edge.node for edge in edges if MARK not in edge.node.metadata]
-    useful = _leading_to(targets, starts)
+    useful = leading_to(set(targets).__contains__, starts)
     if useful is None:
         return (), (f"a backward inside of a model over more than {MOST_NODES} nodes",)
     found: list[Product] = []
@@ -56,32 +64,7 @@ def within(
     return tuple(sorted(found)), tuple(sorted(other))
 
 
-def _leading_to(targets: list[Any], starts: list[Any]) -> set[Any] | None:
-    """Return the nodes on a way from a start to a target; None where there are too many."""
-    before: dict[Any, list[Any]] = {node: [] for node in starts}
-    waiting = list(before)
-    while waiting:
-        node = waiting.pop()
-        for following, _ in node.next_functions:
-            if following is None:
-                continue
-            if following not in before:
-                before[following] = []
-                waiting.append(following)
-            before[following].append(node)
-        if len(before) > MOST_NODES:
-            return None
-    waiting = [node for node in targets if node in before]
-    useful = set(waiting)
-    while waiting:
-        for node in before[waiting.pop()]:
-            if node not in useful:
-                useful.add(node)
-                waiting.append(node)
-    return useful
-
-
-def _product(node: Any, name: str, useful: set[Any]) -> Product:
+def _product(node: Any, name: str, useful: Set[Any]) -> Product:
     """The backward alone: a product for each factor whose gradient leads on."""
     times = sum(node.next_functions[place][0] in useful for place in FACTORS[name][1])
     return str(node._input_metadata[0].dtype), 0, forward_flop(node, name) * times

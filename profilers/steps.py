@@ -87,9 +87,9 @@ class Observer:
     # Read at each call: slots lie side by side, a dictionary of so many entries does not.
     __slots__ = (
         "__weakref__", "_due", "_folding", "_last", "_lock", "_looked", "_outside", "_refresh", "_search",
-        "_told", "_undo", "_wary", "automatic", "boundary", "busy", "calls", "compiled", "derived", "epoch",
+        "_told", "_undo", "_wary", "automatic", "boundary", "busy", "calls", "compiled", "epoch",
         "fresh", "here", "listener", "log", "looks", "modules", "optimizers", "overdue", "serial",
-        "settled", "spans", "thread", "watching", "ways",
+        "settled", "spans", "tangled", "thread", "watching", "ways",
     )  # fmt: skip
 
     def __init__(self, listener: Listener, *, automatic: bool = True) -> None:
@@ -137,8 +137,8 @@ class Observer:
         self._outside: dict[tuple[tuple[Product, ...], tuple[str, ...]], Kind] = {}
         self.looks = LOOKS
         """So many steps more are looked at."""
-        self.derived = False
-        """A backward of this step can itself be differentiated: the graph is more than forwards."""
+        self.tangled = False
+        """Gradients of this step have graphs of their own that cannot be told from forwards."""
         self._wary = False
         """A backward may come for a call of an earlier step."""
         self._due = 0
@@ -216,7 +216,7 @@ class Observer:
             self._looked = last + 1
             due = self.fresh or self._wary or at > self._due or (self.boundary and same)
             self.boundary = True
-            self.derived = False
+            self.tangled = False
             if LOOKING[0]:
                 self.looks = LOOKS if self.fresh else self.looks - 1
                 LOOKING[0] = self.looks > 0
