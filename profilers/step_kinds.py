@@ -39,7 +39,7 @@ def described(seam: Seam, key: Hashable, module: Any, args: Any, kwargs: Any) ->
     kind.inputs = tuple(map(text_of, tensors[:MOST_OUTPUTS]))
     fake = any(each.is_meta or type(each).__name__ == "FakeTensor" for each in tensors)
     kind.real = not (fake or is_fake())
-    kind.tokens, kind.samples = tokens_of(kwargs, tensors)
+    kind.tokens, kind.samples = tokens_of({**_named(module, args), **kwargs}, tensors)
     kind.device = seam.device
     kind.transformed = transformed()
     kind.graded = is_grad_enabled()
@@ -50,12 +50,24 @@ def described(seam: Seam, key: Hashable, module: Any, args: Any, kwargs: Any) ->
     return kind
 
 
+def _named(module: Any, args: Any) -> dict[str, Any]:
+    """What was given by position, by the names that the model's ``forward`` has for it."""
+    code = getattr(getattr(type(unwrapped(module)), "forward", None), "__code__", None)
+    names = code.co_varnames[1 : code.co_argcount] if code is not None else ()
+    return dict(zip(names, args, strict=False))
+
+
 def class_name(module: Any) -> str:
     """The class of the model inside wrappers that compute nothing."""
+    return type(unwrapped(module)).__name__.removeprefix("FSDP")
+
+
+def unwrapped(module: Any) -> Any:
+    """The model inside wrappers that compute nothing."""
     seen = 0
     while seen < 4 and type(module).__name__ in (
         "OptimizedModule", "DistributedDataParallel", "DataParallel",
     ):  # fmt: skip
         module = next(iter(module.children()), module)
         seen += 1
-    return type(module).__name__.removeprefix("FSDP")
+    return module

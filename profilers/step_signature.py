@@ -275,16 +275,24 @@ def text_of(tensor: Any) -> str:
     return f"{dtype}{list(tensor.shape)}"
 
 
+TEXTS = ("input_ids", "tokens")
+"""What models call their tokens."""
+
+
 def tokens_of(kwargs: Mapping[str, Any], tensors: list[Any]) -> tuple[int | None, int | None]:
     """Tokens and samples of one call, by the rule of docs/recording.md.
 
-    Tokens: the size of ``input_ids``, else batch x sequence of ``inputs_embeds``, else the size of
+    Tokens: the size of ``input_ids`` or ``tokens`` (of texts that are packed into one row, too, which says
+    nothing of samples), else batch x sequence of ``inputs_embeds``, else the size of
     the first whole-number matrix (batch x sequence) among the inputs that is no mask (a waveform
     has one, and no tokens); None without one. Samples: the first axis of that matrix, else of the first
     input tensor that has an axis and needs no gradient: one that needs it comes from another model
     or pipeline stage, where it was counted.
     """
-    named: Any = kwargs.get("input_ids")
+    named: Any = next((kwargs[name] for name in TEXTS if name in kwargs), None)
+    flat = [each for each in tensors if each is named and not each.is_nested and each.dim() == 1]
+    if flat and "int" in str(flat[0].dtype):
+        return int(flat[0].shape[0]), None
     given: Any = kwargs.get("inputs_embeds")
     embedded = [t for t in tensors if t is given and not t.is_nested and t.dim() == 3]
     if named is None and embedded:
