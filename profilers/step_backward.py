@@ -11,6 +11,7 @@ from torch._C import _current_graph_task_id as graph_task
 from torch._C._functorch import is_legacy_batchedtensor, peek_interpreter_stack
 
 from profilers import step_outside, step_within
+from profilers.step_asked import is_fake
 from profilers.step_events import FIRING
 from profilers.step_hooks import hook
 from profilers.step_passes import LOOKING
@@ -63,6 +64,8 @@ class Backwards:
         """A backward is about to begin: see what lies between it and the calls that were seen."""
         observer = self._observer
         if not observer.watching or observer.inside() or observer.tangled or graph_task() != -1:
+            return True
+        if is_fake():  # a compiler traces: nothing is computed
             return True
         if peek_interpreter_stack() is not None or any(map(is_legacy_batchedtensor, given)):
             observer.tangled = derived  # gradients with graphs that cannot be told apart

@@ -23,6 +23,7 @@ from torch.nn.modules.module import (
 )
 from torch.nn.utils import stateless
 
+from profilers import step_pickles
 from profilers.step_asked import SEAM
 from profilers.step_methods import HOOKS
 from profilers.step_seam import MOST_INSIDE, Seam
@@ -227,6 +228,7 @@ class Modules:
         yield wrapped(torch.nn.Module, "_apply", self._converted)
         for name in HOOKING:
             yield wrapped(torch.nn.Module, name, self._hooked)
+        yield step_pickles.without(torch.nn.Module, SEAM, Seam)
         yield _unseen_by_script()
         yield _exchanging(self._exchanged)
 
