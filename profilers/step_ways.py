@@ -5,7 +5,8 @@ passes in a row came to it by a way that is known) gets none, but waits here unt
 the graph got as many nodes since the call as it always does, and the known way leads to the call's last
 node, the gradient is going to arrive there. Any other pass (another loss, a graph that is kept or
 differentiated, several calls at once) is walked from its beginning, and the outputs that it reaches get
-their hooks then. No torch is imported here.
+their hooks then. Whether a pass is a usual one, :mod:`profilers.step_pulse` says; here the ways are learned
+and doubted. No torch is imported here.
 """
 
 from __future__ import annotations
@@ -32,7 +33,6 @@ Outputs = tuple[tuple[int, int], ...]
 
 MOST_BESIDE = 32
 """So many nodes beside a way are compared, which most losses have none of."""
-
 
 Found = tuple[End, Way, int, Beside]
 """How the graph ends, the way to a call, how far before the call's end the way enters, and what is beside."""

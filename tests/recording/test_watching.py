@@ -68,7 +68,7 @@ def test_the_hot_path_is_short(run: Run) -> None:
         sys.setprofile(profile)
         steps(model, optimizer, 100)
         sys.setprofile(None)
-    # The seam and the optimizer's hook, which a compiler of models must be able to trace; all else is compiled.
+    # The seam and the optimizer's hook, which compilers of models must be able to trace; no other is Python.
     # Making steps of the notes, once a second, may fall into these hundred.
     least = 2 if step_compiled.HOT != step_compiled.PLAIN else 14
     assert least <= counts["ours"] / 100 < least + 1
