@@ -63,12 +63,12 @@ class Backwards:
     ) -> bool:
         """A backward is about to begin: see what lies between it and the calls that were seen."""
         observer = self._observer
-        if not observer.watching or observer.inside() or observer.tangled or graph_task() != -1:
+        if not observer.watching or observer.inside() or observer.derived or graph_task() != -1:
             return True
         if is_fake():  # a compiler traces: nothing is computed
             return True
         if peek_interpreter_stack() is not None or any(map(is_legacy_batchedtensor, given)):
-            observer.tangled = derived  # gradients with graphs that cannot be told apart
+            observer.derived = derived  # gradients with graphs that cannot be told apart
             observer.unseen(BATCHED)
             return True
         products, other = step_outside.outside(outputs, observer.calls(), wanted, derived=derived)
