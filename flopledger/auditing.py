@@ -30,7 +30,7 @@ from flopledger.reconcile import RunAudit
 from flopledger.regimes import Regime
 from flopledger.run_audit import audit_run
 from flopledger.sensitivity import Share
-from flopledger.text import interval, number, round_number
+from flopledger.text import chance, interval, number, round_number
 from flopledger.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -119,6 +119,7 @@ def audit(
     ``trace=False`` leaves out the traced count (and with it torch).
     Raises ``FlopledgerError`` (or a pillar's error) for input that cannot be used.
     """
+    regime_ids = tuple(dict.fromkeys(regime_ids))  # asked for twice, it counts once
     chosen = _regimes(regime_ids)
     draws = Draws(seed)
     loaded = _models(case)
@@ -146,6 +147,8 @@ def audit(
         ledgers.standing(regime, runs, draws, original=original, claim=claim) for regime in chosen
     ]
     standings = tuple(one for one in placed if one is not None)
+    if regime_ids:
+        findings += _silent(chosen, placed)
     findings += _straddling(standings) + _modifier(standings) + _unstated_original(runs, original)
     crossings = planning.crossings(standings, runs, original)
     shared = shared_evidence.findings(runs)
@@ -224,6 +227,20 @@ def _regimes(identifiers: tuple[str, ...]) -> tuple[Regime, ...]:
     return tuple(regimes.by_id(identifier) for identifier in identifiers)
 
 
+def _silent(chosen: tuple[Regime, ...], placed: list[Standing | None]) -> list[Finding]:
+    """Name the regimes that were asked for and do not speak of such a case."""
+    return [
+        Finding(
+            code="regime-not-applicable",
+            severity="info",
+            message=f"{regime.id}: asked for, but it is about modified models and the case has no "
+            "[base_model]",
+        )
+        for regime, standing in zip(chosen, placed, strict=True)
+        if standing is None
+    ]
+
+
 def _original(case: AuditCase) -> Original | None:
     base = case.spec.base_model
     if base is None:
@@ -281,7 +298,7 @@ def _straddling(standings: tuple[Standing, ...]) -> list[Finding]:
             code="straddles-threshold",
             severity="info",
             message=f"{one.regime.id}: {interval(one.flop)} FLOP lies on both sides of "
-            f"{round_number(one.threshold_flop)} (P(exceeded) = {one.probability_exceeded:.0%})",
+            f"{round_number(one.threshold_flop)} (P(exceeded) {chance(one.probability_exceeded)})",
         )
         for one in standings
         if one.probability_exceeded is not None

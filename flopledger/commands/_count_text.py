@@ -4,12 +4,13 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from flopledger.reports.console import terminal
 from flopledger.reports.count_json import rows
 from flopledger.text import number, per_cent
+from flopledger.unseen import visible
 
 if TYPE_CHECKING:
     from flopcount.counted_model import CountedModel
@@ -25,13 +26,18 @@ def show(counted: "CountedModel", opinions: list[Any], *, by: str | None, depth:
         for view in (by,) if by else ("module", "op", "dtype"):
             out.print(_view(counted, view, depth))
         for unknown in counted.count.uncounted:
-            out.print(f"not counted: {escape(unknown.op)}, {unknown.calls} calls")
+            out.print(_plain(f"not counted: {unknown.op}, {unknown.calls} calls"))
     if opinions:
         out.print(_opinions(opinions))
     for line in (*counted.assumptions, *(counted.count.notes if counted.count else ())):
-        talk.print(f"note: {escape(line)}")
+        talk.print(_plain(f"note: {line}"))
     for finding in counted.findings:
-        talk.print(f"{finding.severity}: {finding.code}: {escape(_as_option(finding.message))}")
+        talk.print(_plain(f"{finding.severity}: {finding.code}: {_as_option(finding.message)}"))
+
+
+def _plain(text: str) -> Text:
+    """Set words of a model's files as words: neither rich nor the terminal reads anything into them."""
+    return Text(visible(text))
 
 
 def _as_option(message: str) -> str:
@@ -51,7 +57,7 @@ def figure(value: int | None) -> str:
 def _head(counted: "CountedModel") -> Table:
     table = Table(show_header=False, box=None, pad_edge=False)
     count, parameters = counted.count, counted.parameters
-    table.add_row("model", escape(counted.name))
+    table.add_row("model", _plain(counted.name))
     table.add_row("inputs", _inputs(counted))
     if parameters is not None:
         table.add_row("parameters", figure(parameters.total))
@@ -90,7 +96,7 @@ def _view(counted: "CountedModel", view: str, depth: int) -> Table:
         if view == "module" and name:
             level = name.count(".") + 1
             shown = "  " * level + name.rpartition(".")[2]
-        table.add_row(escape(shown), f"{flop:,}", per_cent(share))
+        table.add_row(_plain(shown), f"{flop:,}", per_cent(share))
     return table
 
 
@@ -101,7 +107,7 @@ def _opinions(opinions: list[Any]) -> Table:
     for opinion in opinions:
         ratio = _UNKNOWN if opinion.ratio is None else f"{opinion.ratio:.6g}"
         reasons = "; ".join(f"{reason['cause']}: {reason['text']}" for reason in opinion.explained)
-        table.add_row(opinion.counter, figure(opinion.forward), ratio, escape(reasons))
+        table.add_row(opinion.counter, figure(opinion.forward), ratio, _plain(reasons))
     return table
 
 
@@ -116,6 +122,6 @@ def show_explanation(answer: dict[str, Any]) -> None:
     table.add_row(answer["from"]["convention"], "", f"{so_far:,}", "")
     for term in answer["terms"]:
         so_far += term["flop"]
-        table.add_row(term["name"], f"{term['flop']:+,}", f"{so_far:,}", escape(term["reason"]))
+        table.add_row(term["name"], f"{term['flop']:+,}", f"{so_far:,}", _plain(term["reason"]))
     table.add_row(answer["to"]["convention"], "", f"{answer['to']['total']:,}", "")
     terminal().print(table)

@@ -171,12 +171,13 @@ def _host() -> dict[str, Any]:
 def _print(answer: dict[str, Any]) -> None:
     from rich.console import Console
 
+    from flopledger.unseen import visible
     from profilers.permissions import sentence
 
     out = Console(highlight=False)
 
     def say(text: str) -> None:
-        out.print(text, soft_wrap=True, markup=False)
+        out.print(visible(text), soft_wrap=True, markup=False)
 
     host = answer["host"]
     say(f"{host['name']}: {host['system']}, {host['cpu'] or 'unknown CPU'} x {host['cpu_count']}")

@@ -111,6 +111,7 @@ class _Progress:
 def _answer(outcome: "Outcome", out: Path, *, as_json: bool) -> None:
     import json
 
+    from flopledger.unseen import message, visible
     from profilers.importers.into import as_json as one_json
 
     if as_json:
@@ -125,13 +126,15 @@ def _answer(outcome: "Outcome", out: Path, *, as_json: bool) -> None:
     for one in outcome.imported:
         devices = f"{len(one.devices)} device{'s' if len(one.devices) != 1 else ''}"
         typer.echo(
-            f"{one.file}: {one.format}, {one.rows:,} samples of {devices}, "
-            f"{one.covered_seconds:,.0f} device-seconds covered"
+            visible(
+                f"{one.file}: {one.format}, {one.rows:,} samples of {devices}, "
+                f"{one.covered_seconds:,.0f} device-seconds covered"
+            )
         )
         for finding in one.findings:
             where = f" (line {finding.line})" if finding.line is not None else ""
             times = f" x{finding.count}" if finding.count > 1 else ""
-            typer.echo(f"  {finding.code}{times}: {finding.message}{where}", err=True)
+            typer.echo(visible(f"  {finding.code}{times}: {finding.message}{where}"), err=True)
     for left in outcome.skipped:
-        typer.echo(f"skipped: {left.reason}", err=True)
+        typer.echo(message(f"skipped: {left.reason}"), err=True)
     typer.echo(f"record: {out}")

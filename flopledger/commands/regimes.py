@@ -39,12 +39,14 @@ def list_regimes(*, as_json: AsJson = False) -> None:
     from rich.table import Table
 
     from flopledger.reports.console import terminal
+    from flopledger.text import round_number
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("id", "threshold", "ledger", "in force", "status"):
         table.add_column(column, overflow="fold")
     for regime in known:
-        threshold = f"{regime.comparator} {regime.threshold_flop:.0e}".replace("e+", "e")
+        limit = "1/3 of original" if regime.rule else round_number(regime.threshold_flop)
+        threshold = f"{regime.comparator} {limit}"
         until = f" to {regime.ended}" if regime.ended else ""
         table.add_row(
             regime.id, threshold, regime.ledger, f"{regime.in_force or '-'}{until}", regime.status

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flopledger.commands._deliver import print_json
-from flopledger.commands._options import AsJson
+from flopledger.commands._options import AsJson, refuse
 
 if TYPE_CHECKING:
     from flopledger.bundle import Verification
@@ -72,6 +72,9 @@ def verify(
     """
     from flopledger.bundle import load_public
     from flopledger.bundle import verify as check
+
+    if reveal is None:
+        refuse("--from says where the files of --reveal lie", **{"from": source})
 
     found = check(
         bundle,

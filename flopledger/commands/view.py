@@ -36,7 +36,16 @@ def view(
     """
     from flopledger.reports.server import PageServer
 
-    with PageServer(page(what, trace=trace), port) as server:
+    made = page(what, trace=trace)
+    try:
+        opened = PageServer(made, port)
+    except OSError as error:
+        from flopledger.errors import FlopledgerError
+
+        raise FlopledgerError(
+            f"--port {port}: cannot be had ({error.strerror}); without it any free one is taken"
+        ) from None
+    with opened as server:
         address = server.address
         typer.echo(json.dumps({"url": address}) if as_json else address)
         typer.echo("Ctrl-C ends it", err=True)

@@ -119,12 +119,12 @@ def _time(created: str | None) -> str:
     else:
         try:
             moment = datetime.fromisoformat(created)
-        except ValueError:
+            moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+        except (ValueError, OverflowError):
             raise FlopledgerError(
                 f"{created!r} is no time; write it like 2026-11-22T10:00:00Z"
             ) from None
-        moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def _tool(base: str) -> dict[str, Any]:

@@ -134,4 +134,4 @@ def _print_lines(out: Console, heading: str, lines: list[Text]) -> None:
     out.print()
     out.print(Text(heading, style="bold"))
     for line in lines:
-        out.print(Padding(line, (0, 0, 0, 2)))
+        out.print(Padding(line, (0, 0, 0, 2), expand=False))

@@ -1,11 +1,14 @@
 """Regimes as data, zones, and the worked examples of the EU guidelines."""
 
 import re
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
+from flopledger import AuditCase, audit
 from flopledger.case_spec import Kind
+from flopledger.commands import main
 from flopledger.errors import FlopledgerError
 from flopledger.inputs import RunFigures
 from flopledger.regimes import all_regimes, by_id, default_regimes
@@ -211,3 +214,25 @@ def test_no_seed_decides_who_is_a_provider(run_audit, seed) -> None:
         )
         told = "modifier-becomes-provider" in {one.code for one in report.findings}
         assert told is provides
+
+
+def test_a_rule_has_no_one_threshold(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    assert main(["regimes", "list"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
+    assert "> 1/3 of original " in lines["eu-modifier-one-third"]
+    assert "> 1e25 " in lines["eu-systemic-risk-1e25"]
+
+
+def test_a_regime_that_was_asked_for_is_answered_or_named(root: Path) -> None:
+    case = AuditCase.load(root / "examples/llama-3.1-405b/case.toml")
+    asked = ("eu-modifier-one-third", "eu-gpai-1e23", "eu-gpai-1e23")
+    report = audit(case, regime_ids=asked, trace=False)
+    # Asked for twice, a regime is answered once; one about modified models says nothing here.
+    assert [one.regime.id for one in report.standings] == ["eu-gpai-1e23"]
+    (told,) = [one for one in report.findings if one.code == "regime-not-applicable"]
+    assert told.message.startswith("eu-modifier-one-third: asked for")
+    usual = audit(case, trace=False)
+    assert "regime-not-applicable" not in {one.code for one in usual.findings}

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -161,3 +162,38 @@ def test_the_page_of_a_run_s_record(tmp_path: Path) -> None:
     (record / "summary.json").write_text("[" * 100_000)
     with pytest.raises(FlopledgerError, match="summary"):
         page(record, trace=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--format", "json", "--key", "k.pub"], "which nobody signed; leave --key out"),
+        (["--format", "json", "--created", "2026-01-01"], "no creation time; leave --created out"),
+        (
+            ["--format", "spdx", "--created", "0001-01-01T00:00:00+10:00"],
+            "'0001-01-01T00:00:00+10:00' is no time",
+        ),
+    ],
+)
+def test_no_option_of_a_report_is_passed_over(
+    case: str, options: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report", case, "--no-trace", *options]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_no_option_of_a_run_s_report_is_passed_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--seed", "1", "--regime", "eu-gpai-1e23", "--no-trace"]
+    assert main(["report", str(tmp_path), "--json", *options]) == 2
+    assert "leave --seed, --regime, --no-trace out" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_named(case: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main(["view", case, "--no-trace", "--no-browser", "--port", str(port)]) == 2
+    assert f"--port {port}: cannot be had" in capsys.readouterr().err
