@@ -92,10 +92,12 @@ def estimate(
     report = audit(
         _case(case, run, model), seed=DEFAULT_SEED if seed is None else seed, trace=trace
     )
-    show(report, as_json=as_json)
-    if html is not None:
-        report.save(html)
-        typer.echo(f"report: {html}", err=as_json)
+    try:
+        show(report, as_json=as_json)
+    finally:  # as `audit`
+        if html is not None:
+            report.save(html)
+            typer.echo(f"report: {html}", err=True)
     if str(report.verdict) == "inconsistent":
         return 1
     return 3 if report.combined is None else 0

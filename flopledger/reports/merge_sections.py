@@ -264,7 +264,7 @@ def thresholds(result: Mapping[str, Any]) -> Section | None:
     rows = tuple(
         row(
             str(one["id"]),
-            round_number(one["threshold_flop"]),
+            _limit(one),
             NAMES.get(one["ledger"], str(one["ledger"])),
             interval(ends_of(one["flop"]), 2),
             chance(one["probability_exceeded"]),
@@ -293,6 +293,14 @@ def thresholds(result: Mapping[str, Any]) -> Section | None:
             Paragraph(words=words(note), role="note"),
         ),
     )
+
+
+def _limit(one: Mapping[str, Any]) -> str:
+    """Write a threshold as its regime compares with it; bundles of later versions may know others."""
+    from flopledger.regimes import all_regimes
+
+    signs = {regime.id: regime.comparator.replace(">=", "≥") for regime in all_regimes()}
+    return f"{signs.get(one['id'], '')} {round_number(one['threshold_flop'])}".strip()
 
 
 def errors(result: Mapping[str, Any]) -> Section:

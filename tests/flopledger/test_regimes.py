@@ -222,7 +222,7 @@ def test_a_rule_has_no_one_threshold(
     monkeypatch.setenv("COLUMNS", "160")
     assert main(["regimes", "list"]) == 0
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
-    assert "> 1/3 of original " in lines["eu-modifier-one-third"]
+    assert "> 1/3 original " in lines["eu-modifier-one-third"]
     assert "> 1e25 " in lines["eu-systemic-risk-1e25"]
 
 
@@ -236,3 +236,16 @@ def test_a_regime_that_was_asked_for_is_answered_or_named(root: Path) -> None:
     assert told.message.startswith("eu-modifier-one-third: asked for")
     usual = audit(case, trace=False)
     assert "regime-not-applicable" not in {one.code for one in usual.findings}
+
+
+@pytest.mark.parametrize("width", [50, 60, 80])
+def test_an_id_that_is_copied_is_whole_at_any_width(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert main(["regimes", "list"]) == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= width
+    for regime in all_regimes():
+        assert f"{regime.id} " in text
+        assert regime.in_force is None or regime.in_force in text

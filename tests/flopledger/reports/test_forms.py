@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -216,3 +217,32 @@ def test_the_same_bytes_in_every_process(hostile: AuditReport, root: Path) -> No
         answers.append(json.loads(done.stdout))
     assert answers[0] == answers[1]
     assert len(answers[0]) > 15
+
+
+def test_a_short_table_stays_in_one_piece_and_a_long_one_is_broken(
+    usual: AuditReport, tmp_path: Path
+) -> None:
+    from pypdf import PdfReader
+
+    from flopledger.reports import content, pdf
+    from flopledger.reports.document import Section, Table, columns, row
+
+    made = content.document(usual)
+
+    def pages(start: int, *rows: str) -> list[str]:
+        filler = Table(
+            caption="f", columns=columns("A"), rows=tuple(row(f"fill {n}") for n in range(start))
+        )
+        table = Table(caption="t", columns=columns("B"), rows=tuple(row(text) for text in rows))
+        blocks = (filler, table)
+        one = replace(made, sections=(Section(key="s", title="S", blocks=blocks),))
+        (tmp_path / "t.pdf").write_bytes(pdf.render(one))
+        return [page.extract_text() for page in PdfReader(tmp_path / "t.pdf").pages]
+
+    # Wherever it begins, a table of six rows is on one page.
+    for start in range(20, 44, 3):
+        found = pages(start, *(f"short {n}" for n in range(6)))
+        assert sum("short" in text for text in found) == 1
+    # One with more than a page holds is broken, and nothing of it is cut.
+    text = "\n".join(pages(0, *(f"long{n}. {'word ' * 380}" for n in range(8))))
+    assert all(f"long{n}." in text for n in range(8))

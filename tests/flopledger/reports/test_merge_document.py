@@ -92,6 +92,9 @@ def test_one_page_says_it_all(hostile: Path, key: bundle.PrivateKey) -> None:
     text = markdown.render(made)
     assert "duplicate-run" in text
     assert "overlapping-device-time" in text
+    # Each threshold with its regime's own comparison: Korea's is reached, the others are exceeded.
+    assert re.search(r"\| kr-ai-act-1e26 \| ≥ 1e26 \|", text)
+    assert re.search(r"\| us-ca-sb53-1e26 \| \\> 1e26 \|", text)
     tree = text.split("## Who signed what", 1)[1].split("\n## ", 1)[0]
     # The merge; below it the inner merge with its two sites, and the hostile site.
     depths = [len(found[1]) for found in re.finditer(r"^( *)- \*\*", tree, re.MULTILINE)]

@@ -2,7 +2,10 @@
 
 import http.client
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +16,7 @@ from flopledger.commands import main
 from flopledger.commands.view import page
 from flopledger.errors import FlopledgerError
 from flopledger.reports.server import PageServer
+from tests.command_line import CLI
 
 
 @pytest.fixture(scope="module")
@@ -197,3 +201,16 @@ def test_a_port_that_is_taken_is_named(case: str, capsys: pytest.CaptureFixture[
         port = taken.getsockname()[1]
         assert main(["view", case, "--no-trace", "--no-browser", "--port", str(port)]) == 2
     assert f"--port {port}: cannot be had" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["audit", "estimate"])
+def test_a_reader_who_goes_away_takes_no_file_with_it(verb: str, case: str, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    read, write = os.pipe()
+    os.close(read)  # as `| head` once it has seen enough
+    words = [sys.executable, CLI, verb, case, "--no-trace", "--json", "--html", str(page)]
+    with os.fdopen(write, "wb") as sink:
+        done = subprocess.run(words, stdout=sink, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 141
+    assert page.read_text("utf-8").startswith("<!DOCTYPE html>")
+    assert f"report: {page}" in done.stderr
