@@ -122,7 +122,7 @@ def audit(
     regime_ids = tuple(dict.fromkeys(regime_ids))  # asked for twice, it counts once
     chosen = _regimes(regime_ids)
     draws = Draws(seed)
-    loaded = _models(case)
+    loaded = load_models(case)
     runs = [
         audit_run(case, index, loaded, draws, trace=trace) for index in range(len(case.spec.run))
     ]
@@ -212,7 +212,8 @@ def _bare(tests: list[Verdict]) -> Verdict:
     return Verdict.INCONSISTENT if Verdict.INCONSISTENT in tests else Verdict.UNDETERMINED
 
 
-def _models(case: AuditCase) -> dict[str, Model]:
+def load_models(case: AuditCase) -> dict[str, Model]:
+    """Read every model of a case; raise ``FlopledgerError`` for dimensions that cannot be."""
     loaded = {}
     for key, spec in case.spec.model.items():
         place = f"{case.name}: model.{key}"
