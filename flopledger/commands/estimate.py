@@ -23,7 +23,7 @@ def estimate(
     case: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[CASE.toml | RUN_DIR | LOG]",
+            metavar="CASE.toml | RUN_DIR | LOG",
             help="A case file, whose claim is ignored, a run's record, or a log.",
         ),
     ] = None,
