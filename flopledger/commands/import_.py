@@ -1,11 +1,12 @@
 """``flopledger import``: recorded telemetry of any known format into a run record."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
 from flopledger.commands._options import AsJson
+from flopledger.unseen import message, visible
 
 if TYPE_CHECKING:
     from profilers.importers.into import Outcome
@@ -78,26 +79,31 @@ def import_(
         period_ns=duration(step) if step else None,
         mapping=mapping,
     )
-    outcome = import_files(
-        files,
-        out,
-        options,
-        skip_unknown=skip_unknown,
-        append=append,
-        end_ns=moment(end, where) if end else None,
-        progress=_Progress(),
-    )
+    end_ns = moment(end, where) if end else None
+    with _Progress() as progress:
+        outcome = import_files(
+            files, out, options, skip_unknown=skip_unknown, append=append, end_ns=end_ns,
+            progress=progress,
+        )  # fmt: skip
     _answer(outcome, out, as_json=as_json)
 
 
 class _Progress:
-    """Rows so far on a terminal, redrawn a few times a second; silent elsewhere."""
+    """Rows so far on a terminal, redrawn a few times a second and gone at the end; silent elsewhere."""
 
     def __init__(self) -> None:
         import sys
 
         self._shown = sys.stderr.isatty()
         self._last = 0.0
+        self._written = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._written:
+            typer.echo(f"\r{' ' * self._written}\r", nl=False, err=True)
 
     def __call__(self, file: str, rows: int) -> None:
         import time
@@ -105,13 +111,14 @@ class _Progress:
         now = time.monotonic()
         if self._shown and now - self._last > 0.25:
             self._last = now
-            typer.echo(f"\r{Path(file).name}: {rows:,} samples ", nl=False, err=True)
+            told = f"{visible(Path(file).name)[:40]}: {rows:,} samples"
+            typer.echo(f"\r{told:<{self._written}}", nl=False, err=True)
+            self._written = max(self._written, len(told))
 
 
 def _answer(outcome: "Outcome", out: Path, *, as_json: bool) -> None:
     import json
 
-    from flopledger.unseen import message, visible
     from profilers.importers.into import as_json as one_json
 
     if as_json:
