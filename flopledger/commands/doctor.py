@@ -43,7 +43,10 @@ def doctor(
     """
     import json
 
-    answer = _examine(dcgm, seconds if calibrate else None)
+    from flopledger.commands._waiting import waiting
+
+    with waiting("measuring" if calibrate else "asking the instruments"):
+        answer = _examine(dcgm, seconds if calibrate else None)
     if out is not None:
         from flopledger.errors import FlopledgerError
 

@@ -69,6 +69,7 @@ def estimate(
     """
     from flopledger.auditing import DEFAULT_SEED, audit
     from flopledger.commands._audited import check_target
+    from flopledger.commands._waiting import waiting
     from flopledger.commands.audit import show
 
     check_target(html)
@@ -89,9 +90,10 @@ def estimate(
         "active_parameters": active_parameters,
         "config": None if config is None else str(config.absolute()),
     }
-    report = audit(
-        _case(case, run, model), seed=DEFAULT_SEED if seed is None else seed, trace=trace
-    )
+    with waiting("estimating"):
+        report = audit(
+            _case(case, run, model), seed=DEFAULT_SEED if seed is None else seed, trace=trace
+        )
     try:
         show(report, as_json=as_json)
     finally:  # as `audit`

@@ -50,6 +50,7 @@ def merge(
     from flopledger.commands import _keys
     from flopledger.commands import _merge_page as merge_page
     from flopledger.commands._audited import check_bundle, check_target
+    from flopledger.commands._waiting import waiting
 
     check_bundle(out)
     _spare(bundles, out)
@@ -58,7 +59,8 @@ def merge(
         check_target(target, option, merge_page.SUFFIXES[option[2:]])
     trusted = [load_public(path) for path in trust or ()]
     signing = _keys.private(key or [])
-    done = add_up(bundles, out=out, keys=signing, trusted=trusted, title=title)
+    with waiting(f"checking and adding up {len(bundles)} bundles"):
+        done = add_up(bundles, out=out, keys=signing, trusted=trusted, title=title)
     known = [*trusted, *(one.public for one in signing)]
     for option, target in pages.items():
         if target is not None:

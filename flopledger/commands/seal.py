@@ -127,13 +127,18 @@ def _sealed(
     """Seal a run's folder, or a case, which is audited first."""
     from flopledger.bundle import sealing
     from flopledger.case import AuditCase
+    from flopledger.commands._waiting import waiting
 
     if source.is_dir():
-        return sealing.seal_record(source, keys=keys, out=out, redaction=withheld, choices=choices)
+        with waiting(f"sealing {source}"):
+            return sealing.seal_record(
+                source, keys=keys, out=out, redaction=withheld, choices=choices
+            )
     case = AuditCase.load(source)
-    return sealing.seal_case(
-        case, keys=keys, out=out, redaction=withheld, choices=choices, **of_a_case
-    )
+    with waiting(f"auditing and sealing {source}"):
+        return sealing.seal_case(
+            case, keys=keys, out=out, redaction=withheld, choices=choices, **of_a_case
+        )
 
 
 def _attest(out: Path, trust: Path | None) -> Path:

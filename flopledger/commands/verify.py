@@ -72,20 +72,21 @@ def verify(
     """
     from flopledger.bundle import load_public
     from flopledger.bundle import verify as check
+    from flopledger.commands._waiting import waiting
 
     if reveal is None:
         refuse("--from says where the files of --reveal lie", **{"from": source})
 
-    found = check(
-        bundle,
-        trusted=[load_public(path) for path in key or ()],
-        recompute=recompute and reveal is None,
-        sigstore=_expected(sigstore_identity, sigstore_issuer, sigstore_bundle, sigstore_trust),
-    )
+    trusted = [load_public(path) for path in key or ()]
+    expected = _expected(sigstore_identity, sigstore_issuer, sigstore_bundle, sigstore_trust)
     revealed = None
-    if reveal is not None:
-        folder = reveal.parent if source is None else source
-        found, revealed = _with_revealed(found, reveal, folder, recompute=recompute)
+    with waiting(f"checking {bundle}"):
+        found = check(
+            bundle, trusted=trusted, recompute=recompute and reveal is None, sigstore=expected
+        )
+        if reveal is not None:
+            folder = reveal.parent if source is None else source
+            found, revealed = _with_revealed(found, reveal, folder, recompute=recompute)
     code = 1 if revealed is not None and not revealed.ok else found.exit_code
     if as_json:
         answer = found.to_dict() | {"ok": code == 0}
