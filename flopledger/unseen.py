@@ -4,6 +4,7 @@ What an audited party wrote may steer a terminal (escape sequences), turn the di
 hide, forge a line of ours, or be so long that it buries the verdict. Here such words are written out.
 """
 
+import json
 import re
 
 #: Control characters, marks that turn the direction of what follows, letters and marks without a
@@ -32,6 +33,21 @@ def visible(text: str) -> str:
     if len(text) > _LONGEST:
         text = _cut(text, _LONGEST)
     return _UNSEEN.sub(_written, _BREAKS.sub(" ", text))
+
+
+def written(text: str) -> str:
+    """Write unseen characters out and leave the rest, lines and tabs included, as long as it is."""
+    return _UNSEEN.sub(lambda found: found[0] if found[0] in "\t\n" else _written(found), text)
+
+
+def in_json(text: str) -> str:
+    """Write the unseen characters of a JSON document in JSON's own escapes: the same values, visibly.
+
+    Below a space there is only the layout, since JSON escapes those in strings itself.
+    """
+    return _UNSEEN.sub(
+        lambda found: found[0] if found[0] < " " else json.dumps(found[0])[1:-1], text
+    )
 
 
 def message(text: str) -> str:

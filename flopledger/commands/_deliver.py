@@ -27,7 +27,9 @@ def print_json(answer: Any) -> None:
     """Print an answer for programs."""
     import json
 
-    echo_json(json.dumps(answer, indent=2, ensure_ascii=False))
+    from flopledger.unseen import in_json
+
+    echo_json(in_json(json.dumps(answer, indent=2, ensure_ascii=False)))
 
 
 def echo_json(text: str) -> None:

@@ -122,3 +122,19 @@ def test_documents_in_json_are_json_in_every_encoding(tmp_path: Path, root: Path
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["metadata"]["component"]["name"] == "Größe 計算"
+
+
+def test_json_holds_the_same_words_visibly(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    title, escaped = "a\u202eb\u009b2J\U000e0041c é 計算", r"a\u202eb\u009b2J\U000e0041c é 計算"
+    case = tmp_path / "case.toml"
+    case.write_text(
+        f'schema = "flopledger/case/1"\ntitle = "{escaped}"\n[model.m]\nparameters = 7e9\n'
+        '[[run]]\nname = "p"\nkind = "pretraining"\nmodel = "m"\ntokens = 2e12\n',
+        "utf-8",
+    )
+    for form in ("json", "cyclonedx", "spdx"):
+        assert main(["report", str(case), "--no-trace", "--format", form]) == 0
+        text = capsys.readouterr().out
+        assert not set(text) & {"\u202e", "\u009b", "\U000e0041"}
+        assert "é 計算" in text
+        assert title in json.dumps(json.loads(text), ensure_ascii=False)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from flopledger.auditing import AuditReport
 from flopledger.errors import FlopledgerError
 from flopledger.reports import content, csv_report, markdown, tables
+from flopledger.unseen import written
 
 pytest.importorskip("typst", reason="NOT CHECKED: the extra pdf is not installed")
 
@@ -140,6 +141,18 @@ def test_no_cell_is_a_formula(start: str) -> None:
     assert csv_report.cell(-1.5) == "-1.5"  # a number of our own stays a number
 
 
+def test_a_cell_steers_no_terminal_and_is_whole() -> None:
+    # A bound on length would drop what CSV is for: all of it.
+    assert csv_report.cell("a\x1b[2J\u202e\0b\nc" + "x" * 5000) == (
+        "a\\u001b[2J\\u202e\\u0000b\nc" + "x" * 5000
+    )
+
+
+def test_code_without_a_letter_is_nothing() -> None:
+    assert markdown._code("") == ""
+    assert markdown._code("a`b") == "``a`b``"
+
+
 @given(
     st.text(max_size=40) | st.floats(allow_nan=False) | st.integers() | st.none() | st.booleans()
 )
@@ -150,8 +163,8 @@ def test_csv_cells_survive_a_reader(value: object) -> None:
     if isinstance(value, float):
         assert float(read[0]) == value
     elif isinstance(value, str):
-        clean = value.replace("\0", "\N{REPLACEMENT CHARACTER}").replace("\r\n", "\n")
-        assert read[0].removeprefix("'") == clean.replace("\r", "\n").removeprefix("'")
+        clean = written(value.replace("\r\n", "\n").replace("\r", "\n"))
+        assert read[0].removeprefix("'") == clean.removeprefix("'")
 
 
 def test_frames_keep_missing_missing(full: AuditReport, metered: AuditReport) -> None:
