@@ -73,17 +73,17 @@ def merge(
 
 
 def _show(done: "Merged", out: Path) -> None:
-    from flopledger.commands.verify import plain
     from flopledger.reports.merge_sections import hard_verdicts
     from flopledger.text import interval, plural
+    from flopledger.unseen import visible
 
     total = "not known" if done.total is None else interval(done.total)
     sites, runs = plural(done.sites, "site"), plural(done.runs, "run")
     typer.echo(f"{out}: {sites}, {runs}, total {total} FLOP: {done.verdict}")
     for line in hard_verdicts(done.result):
-        typer.echo(f"  {plain(line)}")
+        typer.echo(f"  {visible(line)}")
     for finding in done.findings:
-        typer.echo(f"  {finding.severity} {finding.code}: {plain(finding.message)}")
+        typer.echo(f"  {finding.severity} {finding.code}: {visible(finding.message)}")
 
 
 def _spare(bundles: list[Path], out: Path) -> None:

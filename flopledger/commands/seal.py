@@ -189,7 +189,7 @@ def show(made: "Sealed", *, as_json: bool) -> None:
     """Print what was written."""
     import json
 
-    from flopledger.commands.verify import plain
+    from flopledger.unseen import visible
 
     if as_json:
         answer = {
@@ -213,7 +213,7 @@ def show(made: "Sealed", *, as_json: bool) -> None:
     if made.attestation is not None:
         typer.echo(f"signed through Sigstore: {made.attestation}")
     for note in made.notes:
-        typer.echo(f"note: {plain(note)}", err=True)
+        typer.echo(f"note: {visible(note)}", err=True)
 
 
 def _case(source: Path) -> Path | None:

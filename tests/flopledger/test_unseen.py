@@ -138,3 +138,25 @@ def test_json_holds_the_same_words_visibly(tmp_path: Path, capsys: pytest.Captur
         assert not set(text) & {"\u202e", "\u009b", "\U000e0041"}
         assert "é 計算" in text
         assert title in json.dumps(json.loads(text), ensure_ascii=False)
+
+
+def test_a_bundle_s_words_are_shown_as_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    case, out = tmp_path / "case.toml", tmp_path / "sealed.zip"
+    case.write_text(
+        f'schema = "flopledger/case/1"\ntitle = {json.dumps(EVIL)}\n[model.m]\nparameters = 7e9\n'
+        '[[run]]\nname = "p"\nkind = "pretraining"\nmodel = "m"\ntokens = 2e12\n',
+        "utf-8",
+    )
+    assert main(["keygen", "--out", str(tmp_path)]) == 0
+    words = [
+        "--key",
+        str(tmp_path / "flopledger.key"),
+        "--out",
+        str(out),
+        "--no-trace",
+        "--no-html",
+    ]
+    assert main(["seal", str(case), *words]) == 0
+    capsys.readouterr()
+    assert main(["verify", str(out)]) == 0
+    assert f"the seal holds (audit: {WRITTEN})" in capsys.readouterr().out
