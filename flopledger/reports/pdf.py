@@ -34,7 +34,8 @@ _BREAK = "\N{ZERO WIDTH SPACE}"
 _LONGEST = 18  #: letters of one word before it may break anywhere
 #: A table up to here takes a third of a page at most, and is not broken.
 _SHORT_ROWS, _SHORT_LETTERS = 8, 1200
-_PAPER = svg.Layout(width=760, left=250, right=120, row=27, letters=34)
+#: Lower panels than on a screen: five of them fit below the headline of a run's first page.
+_PAPER = svg.Layout(width=760, left=250, right=120, row=27, letters=34, panel=70)
 
 
 def render(document: Document) -> bytes:

@@ -259,3 +259,29 @@ def test_a_short_table_stays_in_one_piece_and_a_long_one_is_broken(
     # One with more than a page holds is broken, and nothing of it is cut.
     text = "\n".join(pages(0, *(f"long{n}. {'word ' * 380}" for n in range(8))))
     assert all(f"long{n}." in text for n in range(8))
+
+
+def test_a_run_s_drawing_stands_below_its_headline(usual: AuditReport, tmp_path: Path) -> None:
+    from pypdf import PdfReader
+
+    from flopledger.reports import pdf
+    from flopledger.reports.charts import Panel, TimeChart
+    from flopledger.reports.document import Figure, Section, Stat
+
+    values = tuple(float(n) for n in range(15))
+    panel = Panel(label="p", unit="s", low=values, mean=values, high=values, top=20.0, caption="c")
+    chart = TimeChart(
+        title="t", times=values, span=15.0, panels=(panel,) * 5, unit="s", axis_title="seconds"
+    )
+    # Six figures over the drawing and three lines below it, as a training without telemetry has.
+    stats = tuple(Stat(label="MFU", value="not known", note="no peak" * 5) for _ in range(6))
+    figure = Figure(key="steps", chart=chart, caption=("word " * 60,))
+    made = replace(
+        content.document(usual), title="python " * 10, lead="30 steps.", quote=None, cite=None,
+        stats=stats, sections=(Section(key="time", title="Over time", blocks=(figure,)),),
+    )  # fmt: skip
+    (tmp_path / "r.pdf").write_bytes(pdf.render(made))
+    first, *rest = PdfReader(tmp_path / "r.pdf").pages
+    assert "Over time" in first.extract_text()
+    assert first.extract_text().count("not known") == 6
+    assert rest == []
