@@ -29,7 +29,7 @@ from flopledger.reports.document import (
 from flopledger.reports.explanations import explain
 from flopledger.reports.ordering import rank
 from flopledger.reports.wording import chance
-from flopledger.text import interval, number, round_number
+from flopledger.text import interval, number, round_number, share
 
 if TYPE_CHECKING:
     from flopledger.bundle.tree import Node
@@ -132,9 +132,7 @@ def _how(run: Mapping[str, Any]) -> str:
     if run["duplicate_of"] is not None:
         return f"not again: the same evidence as {run['duplicate_of']}"
     if run["repeated"]:
-        return (
-            f"all but the {100 * run['repeated']:.3g}% of its device time that another run counts"
-        )
+        return f"all but the {share(run['repeated'])} of its device time that another run counts"
     return "in full" if run["flop"] is not None else "has no figure"
 
 

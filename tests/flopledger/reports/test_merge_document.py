@@ -264,3 +264,12 @@ def test_many_overlaps_are_settled_and_listed_in_short(
     # 299 pairs with the one that counts: 200 by name, 99 in a sentence.
     assert len(told) == 201
     assert told[-1].startswith("99 more pairs")
+
+
+def test_a_trace_of_shared_device_time_is_a_trace() -> None:
+    from flopledger.reports import merge_sections
+
+    told = {"duplicate_of": None, "flop": {"low": 1.0, "best": 2.0, "high": 3.0}}
+    # A second of four months: 1 / 1e7 is no "1e-05%".
+    assert "less than 0.01% of its device time" in merge_sections._how(told | {"repeated": 1e-7})
+    assert "all but the 25% of its device time" in merge_sections._how(told | {"repeated": 0.25})
