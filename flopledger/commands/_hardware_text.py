@@ -40,7 +40,7 @@ def print_table(parts: list[Accelerator], dtype: str | None) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from flopledger.reports.console import terminal
+    from flopledger.reports.console import terminal, widened
 
     console = terminal()
     about: dict[str, Callable[[Accelerator], str]] = {"GB": lambda part: _cell(part.memory_gb)}
@@ -59,7 +59,7 @@ def print_table(parts: list[Accelerator], dtype: str | None) -> None:
     for part in parts:
         cells = [describe(part) for describe in about.values()]
         table.add_row(Text(part.id), *cells, *(_cell(_peak(part, name)) for name in dtypes))
-    console.print(table)
+    widened(console, table).print(table)
     typer.echo(
         f"{len(parts)} parts; peaks in TFLOP/s, dense and rated, per part as it is sold; "
         "`flopledger hardware show ID` has the sources",

@@ -4,6 +4,7 @@ import os
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -31,6 +32,7 @@ PIPE_WIDTH = 160
 NARROW = 70
 #: Columns below which not even a name that somebody copies stays in one piece.
 _TINY = 50
+_UNBOUNDED = 10_000
 
 
 def terminal() -> Console:
@@ -39,6 +41,18 @@ def terminal() -> Console:
     if console.is_terminal or "COLUMNS" in os.environ:
         return console
     return Console(highlight=False, width=PIPE_WIDTH)
+
+
+def widened(console: Console, *tables: Table) -> Console:
+    """Make room for the longest words of ``tables``, where the terminal is narrower than they are.
+
+    The terminal then folds the line itself. rich would cut it, and a figure that lost its last digits
+    is another figure.
+    """
+    free = console.options.update(width=_UNBOUNDED, max_width=_UNBOUNDED)
+    needed = max((Measurement.get(console, free, table).minimum for table in tables), default=0)
+    console.width = max(console.width, needed)
+    return console
 
 
 def print_summary(report: "AuditReport", console: Console | None = None) -> None:
