@@ -38,13 +38,14 @@ from profilers.step_events import (
 from profilers.step_folding import Event, Folding, Open
 from profilers.step_hooks import hook_node
 from profilers.step_kinds import signer
-from profilers.step_modules import MAKING, Modules, wrapped
+from profilers.step_modules import MAKING, Modules
 from profilers.step_optimizers import Optimizers
 from profilers.step_passes import LOOKING
 from profilers.step_seam import Here
 from profilers.step_signature import MOST_OUTPUTS
 from profilers.step_uncompiled import uncompiled
 from profilers.step_ways import Ways
+from profilers.step_wrapped import wrapped
 
 if TYPE_CHECKING:
     from profilers.step_outside import Product
@@ -207,7 +208,10 @@ class Observer:
             before, name = self._last
             same = before() is optimizer
             if not same:
-                name = self.optimizers.known(optimizer) or self._new_optimizer(optimizer)
+                name = self.optimizers.known(optimizer)
+                if name is None and self.optimizers.is_readied(optimizer):
+                    return
+                name = name or self._new_optimizer(optimizer)
                 self._last = ref(optimizer), name
             log = self.log
             first, last = self._looked, len(log)
@@ -312,8 +316,8 @@ class Observer:
 
     def _resumed(self, optimizer: Any) -> None:
         """Tell how often an optimizer that is new here had stepped before."""
-        before = _steps_before(optimizer)
-        if before:
+        before = _steps_before(optimizer) - self.optimizers.was_readied(optimizer)
+        if before > 0:
             self.listener.resumed(before)
 
     # ------------------------------------------------------------ replay

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from flopledger.recording.ranges import Ranges
-from profilers.step_ledger import ProcessSteps, StepLoaded
+from profilers.step_ledger import ProcessSteps, StepLoaded, StepWeights
 
 MOST_NAMED = 8
 """Ranks that are named one by one."""
@@ -57,10 +57,20 @@ class Attempt:
     @property
     def loaded(self) -> list[StepLoaded]:
         """States with which it goes on, where nothing says after which step."""
-        processes = self.processes.values()
-        if any(one.source != "removed" for p in processes for one in p.resumes):
+        if self.says_where:
             return []
-        return list(dict.fromkeys(state for p in processes for state in p.loaded))
+        return list(dict.fromkeys(s for p in self.processes.values() for s in p.loaded))
+
+    @property
+    def says_where(self) -> bool:
+        """Whether a process of it says after which step it goes on."""
+        return any(one.source != "removed" for p in self.processes.values() for one in p.resumes)
+
+    @property
+    def begins(self) -> list[StepWeights]:
+        """With which weights its processes began."""
+        processes = self.processes.values()
+        return list(dict.fromkeys(w for p in processes for w in p.weights if w.what == "begin"))
 
     @property
     def models(self) -> set[str]:

@@ -60,10 +60,9 @@ def _told(unsure: Sequence[Unsure]) -> list[RunFinding]:
         RunFinding(
             code="resume-step-unknown",
             severity="warning",
-            message=f"an attempt goes on with a saved {one.optimizer} that says not how often it had "
-            f"stepped: after step {one.low} at the earliest and {one.high} at the latest. Which steps "
-            "were done again is not known, so what stands has bounds and no figure; say "
-            "run.resume(step) where the checkpoint is loaded",
+            message=f"an attempt goes on with {one.with_what}: after step {one.low} at the earliest and "
+            f"{one.high} at the latest. Which steps were done again is not known, so what stands has "
+            "bounds and no figure; say run.resume(step) where the checkpoint is loaded",
         )
         for one in list(dict.fromkeys(unsure))[:MOST]
     ]

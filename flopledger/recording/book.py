@@ -188,6 +188,19 @@ class Book:
                 self.lost_lines += max(0, len(waiting) - MOST_WAITING)
                 del waiting[:-MOST_WAITING]
 
+    def write_heads(self) -> None:
+        """Write the lines that come before the steps that wait; what fails is tried with them again."""
+        if self._closed or os.getpid() != self._pid or self.ledger is None:
+            return
+        with self._lock, suppress(OSError, LedgerError):
+            if self.refusal is None:
+                self._write_heads(self.ledger)
+
+    def _write_heads(self, ledger: StepLedger) -> None:
+        while self._heads:
+            self._say(self._heads[0], ledger)
+            del self._heads[0]
+
     def _written(self, settle: Settle | None, keep: int) -> bool:
         try:
             self._write_all(self._open(), settle, keep)
@@ -217,9 +230,7 @@ class Book:
             )
             ledger.note("lines-lost", "warning", text)
             self.lost_lines = 0
-        while self._heads:
-            self._say(self._heads[0], ledger)
-            del self._heads[0]
+        self._write_heads(ledger)
         while rows := self._block(self._waiting - keep, settle):
             try:
                 self._write(ledger, rows)
