@@ -22,6 +22,7 @@ from profilers.ledger import Ledger
 from profilers.step_reading import StepsError, Unread, read_process, read_run, read_steps
 from profilers.step_values import (
     MODES,
+    WENT_BACK,
     Calls,
     ProcessSteps,
     Step,
@@ -42,6 +43,7 @@ __all__ = [
     "MODES",
     "SCHEMA",
     "STEPS",
+    "WENT_BACK",
     "Calls",
     "ProcessSteps",
     "Step",

@@ -40,14 +40,20 @@ class StateMark:
     """Parameters of which something is kept; plain SGD keeps nothing at all."""
 
 
-def watch(optimizers: type, saved: Tell, loaded: Tell) -> Callable[[], None]:
-    """Call ``saved`` and ``loaded`` after each such call of an optimizer; answers what undoes it."""
+def watch(
+    optimizers: type, saved: Tell, loaded: Tell, loads: Callable[[Any], None]
+) -> Callable[[], None]:
+    """Call ``saved`` and ``loaded`` after each such call of an optimizer, and ``loads`` before it loads.
+
+    Answers what undoes it.
+    """
     undo = [
         wrapped(optimizers, "state_dict", lambda own, _given, found: saved(own, found)),
         wrapped(
             optimizers,
             "load_state_dict",
             lambda own, given, _found: loaded(own, next(iter(given), None)),
+            loads,
         ),
     ]
 

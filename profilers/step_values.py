@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 Mode = Literal["train", "forward", "backward", "again"]
+WENT_BACK = "went-back"
 MODES: tuple[Mode, ...] = ("train", "forward", "backward", "again")
 """``train``: forward and backward; ``forward``: no backward followed; ``backward``: a backward on
 its own, of a call that an earlier step made; ``again``: a call inside a running backward, whose
@@ -175,8 +176,8 @@ class StepResume:
     step: int
     """Number of the last step that is already done."""
     source: str
-    """``explicit``, ``optimizer-state``, ``removed`` (the ledger before this one was), or, worked out
-    by a reader, ``saved-state``."""
+    """``explicit``, ``optimizer-state``, ``removed`` (the ledger before this one was), ``went-back`` (in the
+    middle of the process), or, worked out by a reader, ``saved-state``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,8 +14,8 @@ Tell = Callable[[Any, tuple[Any, ...], Any], None]
 """The object, what the method was given (by position, then by name), and what it answered."""
 
 
-def wrapped(owner: Any, name: str, tell: Tell) -> Undo:
-    """Call ``tell`` after a method of a class; answers what undoes it.
+def wrapped(owner: Any, name: str, tell: Tell, ask: Callable[[Any], None] | None = None) -> Undo:
+    """Call ``tell`` after a method of a class, and ``ask`` before it; answers what undoes it.
 
     Where somebody stands behind it too, since then, it stays there and tells nobody.
     """
@@ -23,6 +23,8 @@ def wrapped(owner: Any, name: str, tell: Tell) -> Undo:
 
     @functools.wraps(original)
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if ask is not None and method.tell is not None:  # type: ignore[attr-defined]
+            ask(self)
         found = original(self, *args, **kwargs)
         if method.tell is not None:  # type: ignore[attr-defined]
             method.tell(self, (*args, *kwargs.values()), found)  # type: ignore[attr-defined]

@@ -208,10 +208,10 @@ class Observer:
             before, name = self._last
             same = before() is optimizer
             if not same:
-                name = self.optimizers.known(optimizer)
-                if name is None and self.optimizers.is_readied(optimizer):
+                known = self.optimizers.known(optimizer)
+                if known is None and self.optimizers.is_readied(optimizer):
                     return
-                name = name or self._new_optimizer(optimizer)
+                name = known or self._new_optimizer(optimizer)
                 self._last = ref(optimizer), name
             log = self.log
             first, last = self._looked, len(log)
@@ -376,6 +376,18 @@ class Observer:
         if now > self._refresh:
             self._refresh = now + REFRESH_NS
             self.epoch += 1
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the last step is open although its optimizer has stepped: another may belong to it."""
+        return bool(self._folding.stepped_at)
+
+    def end_step(self) -> None:
+        """Nothing that comes belongs to the last step: the program goes on from another one."""
+        self.fold(counting=False)
+        with self._lock, _Inside(self):
+            if self._folding.stepped_at:
+                self._folding.close(self._folding.stepped_at)
 
     def say(self, tokens: int | None, samples: int | None, number: int | None) -> None:
         """The program says what a step processed."""

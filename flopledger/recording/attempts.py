@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from flopledger.recording.ranges import Ranges
-from profilers.step_ledger import ProcessSteps, StepLoaded, StepWeights
+from profilers.step_ledger import WENT_BACK, ProcessSteps, StepLoaded, StepWeights
 
 MOST_NAMED = 8
 """Ranks that are named one by one."""
@@ -96,9 +96,10 @@ def goes_on_after(process: ProcessSteps) -> int:
     What comes later than the first word is a process that went back to a checkpoint by itself; but
     several optimizers say in turn where they are.
     """
-    first = process.resumes[:1]
+    resumes = [one for one in process.resumes if one.source != WENT_BACK]
+    first = resumes[:1]
     if first and first[0].source == "optimizer-state":
-        return max(r.step for r in process.resumes if r.source == "optimizer-state")
+        return max(r.step for r in resumes if r.source == "optimizer-state")
     return first[0].step if first else 0
 
 
@@ -350,3 +351,22 @@ def lost(training: Training) -> dict[int, int]:
             if gone:
                 lacking[id(process)] = gone
     return lacking
+
+
+def left_behind(training: Training) -> int:
+    """Return how many steps lie beyond one from which a later attempt went on, and were not done again.
+
+    What was trained last does not build on them.
+    """
+    every, builds = Ranges(), Ranges()
+    until = 0
+    for attempt in training.attempts:
+        after = attempt.resumed_after
+        if after and attempt.start_ns >= until:  # else a rank that came back to others
+            builds.cut(after + 1)
+        for process in attempt.processes.values():
+            done = executed(process)
+            every.update(done)
+            builds.update(done)
+        until = max(until, attempt.last_ns)
+    return every.size - builds.size

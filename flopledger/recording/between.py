@@ -11,7 +11,7 @@ from dataclasses import replace
 from flopledger.recording.continuing import Unsure
 from flopledger.recording.remarks import MOST
 from flopledger.recording.totals import RunFinding, RunTotals
-from flopledger.recording.work import Bounds
+from flopledger.recording.work import Bounds, wider
 
 
 def between(early: RunTotals, late: RunTotals, unsure: Sequence[Unsure]) -> RunTotals:
@@ -24,7 +24,7 @@ def between(early: RunTotals, late: RunTotals, unsure: Sequence[Unsure]) -> RunT
         samples=None,
         model_flop=None,
         model_bounds=_model(early, late),
-        hardware_bounds=_wider(early.hardware_bounds, late.hardware_bounds),
+        hardware_bounds=wider(early.hardware_bounds, late.hardware_bounds),
         findings=(*_told(unsure), *late.findings),
     )
 
@@ -48,11 +48,6 @@ def _model(early: RunTotals, late: RunTotals) -> Bounds:
         if high is not None:
             high -= sum(rank.redone_steps for rank in ranks) * cheapest
     return max(0, min(low, early.model_bounds[0], late.model_bounds[0])), high
-
-
-def _wider(one: Bounds, two: Bounds) -> Bounds:
-    high = None if one[1] is None or two[1] is None else max(one[1], two[1])
-    return min(one[0], two[0]), high
 
 
 def _told(unsure: Sequence[Unsure]) -> list[RunFinding]:

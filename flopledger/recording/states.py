@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from flopledger.recording.recorder import Recorder
 
 
+MOST_PLACES = 1024
+"""So many states that were saved are remembered, should the program go back to one."""
+
+
 class States:
     """The optimizers' states of one recording, and their models' weights."""
 
@@ -35,6 +39,10 @@ class States:
         """What they answered when they were asked for their states: launchers hand that back to them."""
         self._before: weakref.WeakSet[Any] = weakref.WeakSet()
         """Optimizers that were there before us: what was loaded into them, nobody saw."""
+        self._had: tuple[Any, StateMark | None] = (None, None)
+        """The optimizer that is being loaded, and what it had before."""
+        self._places: dict[tuple[str, str | None], int | None] = {}
+        """After which step a state was saved that says not; None where several look the same."""
         self._looked = False
         self._keeping = Keeping(recorder)
         self.weights = Weights(recorder, self._keeping, self._safely)
@@ -43,7 +51,8 @@ class States:
     def start(self) -> None:
         """Begin to watch."""
         optimizers = sys.modules["torch"].optim.Optimizer
-        self._undo = watch(optimizers, self._safely(self._saved), self._safely(self._took))
+        safely = self._safely
+        self._undo = watch(optimizers, safely(self._saved), safely(self._took), safely(self._loads))
         known = self._recorder.observer.optimizers
         known.begins = self._safely(self._begins)
         for optimizer in known.living:
@@ -91,10 +100,41 @@ class States:
 
         return told
 
+    def _loads(self, optimizer: Any) -> None:
+        """A state is about to be loaded."""
+        if self._recorder.observer.optimizers.known(optimizer) is not None:
+            self._had = optimizer, mark_of(state_of(optimizer))
+
+    def _went_back(self, optimizer: Any, mark: StateMark) -> None:
+        """An optimizer that stepped before was given a state, perhaps an earlier one of its own."""
+        (whose, had), self._had = self._had, (None, None)
+        if whose is not optimizer or had is None:
+            return
+        recorder = self._recorder
+        if had.steps is not None and mark.steps is not None:
+            back = had.steps - mark.steps
+        else:
+            place = self._places.get((mark.layout, mark.values))
+            back = 0 if place is None else self._keeping.reached() - place
+        if back <= 0:
+            return
+        if recorder.observer.optimizers.number == 1:
+            recorder.goes_back(back)
+        else:
+            recorder.costs.tell(
+                "went-back",
+                "warning",
+                "an optimizer was given an earlier state of its own; of several optimizers nobody can tell "
+                "which steps are done again, so all count as model FLOP: say run.resume(step)",
+            )
+
     def _took(self, optimizer: Any, state: Any) -> None:
         """A state was loaded."""
         mark = mark_of(state)
         if mark is None:
+            return
+        if self._recorder.observer.optimizers.known(optimizer) is not None:
+            self._went_back(optimizer, mark)
             return
         self._recorder.observer.optimizers.forget_readying(optimizer)
         before = self._loaded.get(optimizer)
@@ -128,6 +168,11 @@ class States:
         if not recorder.observer.optimizers.any_stepped:
             return
         step = self._keeping.reached()
+        if mark.steps is None and mark.values is not None:
+            look = mark.layout, mark.values
+            self._places[look] = step if self._places.get(look, step) == step else None
+            if len(self._places) > MOST_PLACES:
+                del self._places[next(iter(self._places))]
         if mark.steps is None and step:
             name, book = type(optimizer).__name__, recorder.book
             book.head(lambda ledger: ledger.saved(step, name, mark.layout, mark.values, source))
