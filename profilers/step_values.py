@@ -176,8 +176,9 @@ class StepResume:
     step: int
     """Number of the last step that is already done."""
     source: str
-    """``explicit``, ``optimizer-state``, ``removed`` (the ledger before this one was), ``went-back`` (in the
-    middle of the process), or, worked out by a reader, ``saved-state``."""
+    """``explicit``, ``optimizer-state``, ``removed`` (the ledger before this one was), ``continued`` (it
+    could not become longer), ``went-back`` (in the middle of the process), or, worked out by a reader,
+    ``saved-state``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

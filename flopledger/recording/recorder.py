@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flopcount.live_signals import MARK
-from flopledger.recording.book import Book, Row
+from flopledger.recording.book import Book
 from flopledger.recording.costs import Costs
 from flopledger.recording.heartbeat import Heartbeat
+from flopledger.recording.rows import Row
 from flopledger.recording.stated import Stated
 from flopledger.recording.states import States
 from flopledger.recording.told import WronglyToldError, whole, whole_or_none

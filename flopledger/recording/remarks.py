@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 CODES = frozenset(
     {
-        "cost-unknown", "ledger-broken", "ledger-unread", "ranks-missing", "recorded-twice",
-        "recording-interrupted", "resume-step-unknown", "several-trainings", "steps-redone",
-        "tokens-missing", "uncounted-operations",
+        "cost-unknown", "ledger-broken", "ledger-unread", "order-unclear", "ranks-missing",
+        "recorded-twice", "recording-interrupted", "resume-step-unknown", "several-trainings",
+        "steps-left-behind", "steps-redone", "tokens-missing", "uncounted-operations",
     }
 )  # fmt: skip
 """What is said here of the ledgers as they are; whoever reads them anew need not repeat older words."""
