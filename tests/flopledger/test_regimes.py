@@ -221,8 +221,7 @@ def test_what_is_known_adds_up_as_the_total_does(run_audit) -> None:
     """Beside a run without a figure: the parts' draws are added, and not the ends of their intervals."""
     model = "[model.m]\nparameters = 1e11\n"
     runs = [
-        f'[[run]]\nname = "{name}"\nkind = "finetuning"\nmodel = "m"\n'
-        "tokens = [1e12, 4e12]\n"
+        f'[[run]]\nname = "{name}"\nkind = "finetuning"\nmodel = "m"\ntokens = [1e12, 4e12]\n'
         for name in "abcd"
     ]
     four = run_audit(model + "".join(runs))
