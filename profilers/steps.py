@@ -35,7 +35,7 @@ from profilers.step_events import (
     Variant,
     now_us,
 )
-from profilers.step_folding import Event, Folding, Open
+from profilers.step_folding import Event, Folding
 from profilers.step_hooks import hook_node
 from profilers.step_kinds import signer
 from profilers.step_modules import MAKING, Modules
@@ -48,6 +48,7 @@ from profilers.step_ways import Ways
 from profilers.step_wrapped import wrapped
 
 if TYPE_CHECKING:
+    from profilers.step_open import Open
     from profilers.step_outside import Product
 
 __all__ = [
