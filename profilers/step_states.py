@@ -133,13 +133,13 @@ def numbers_of(value: Any, most: int = MOST_VALUES) -> list[Any] | None:
     if isinstance(value, bool | int | float):
         return [value]
     device = getattr(value, "device", None)
-    if device is None or device.type != "cpu" or not value.numel():
+    if device is None or device.type != "cpu" or hasattr(value, "device_mesh"):
         return None
-    if str(value.layout) != "torch.strided" or hasattr(value, "device_mesh"):
-        return None
-    flat = value.detach().reshape(-1)
     try:
+        if not value.numel() or str(value.layout) != "torch.strided":
+            return None
+        flat = value.detach().reshape(-1)
         found: list[Any] = flat[:: max(1, len(flat) // most)][:most].tolist()
-    except (RuntimeError, TypeError, NotImplementedError):  # of a kind that gives no numbers
-        return None
+    except (RuntimeError, TypeError, NotImplementedError, AttributeError, ValueError):
+        return None  # of a kind that gives no numbers
     return found

@@ -93,10 +93,18 @@ def digest_of(weights: Any) -> str:
     digest = hashlib.sha256(str(len(weights)).encode())
     for name, value in islice(weights.items(), MOST_TENSORS):
         numbers = numbers_of(value, FEW_VALUES)
-        if numbers is None and hasattr(value, "numel") and value.numel():
+        if numbers is None and _has_numbers(value):
             return UNREAD
         digest.update(f"{name} {numbers};".encode())
     return digest.hexdigest()[:32]
+
+
+def _has_numbers(value: Any) -> bool:
+    """Whether something is a tensor that is not empty; a model may keep other things among its weights."""
+    try:
+        return hasattr(value, "numel") and bool(value.numel())
+    except RuntimeError:
+        return True
 
 
 def trains(optimizers: list[Any], module: Any) -> bool:

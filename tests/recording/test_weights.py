@@ -199,6 +199,16 @@ def test_what_cannot_be_read_is_not_looked_at() -> None:
     assert digest_of(model.state_dict()) != UNREAD
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_tensors_of_a_kind_without_numbers_are_unread() -> None:
+    sparse = torch.eye(4).to_sparse()
+    nested = torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])
+    quantized = torch.quantize_per_tensor(torch.ones(4), 0.1, 0, torch.qint8)
+    for one in (sparse, nested):
+        assert digest_of({"weight": one}) == UNREAD
+    assert len(digest_of({"weight": quantized})) > 0  # read or not, nothing is raised
+
+
 def test_what_is_frozen_is_no_sign() -> None:
     """A base that no step changes looks the same in every checkpoint."""
     model = mlp()
