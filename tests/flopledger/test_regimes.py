@@ -192,10 +192,14 @@ def test_an_original_of_unknown_compute_is_no_zero(run_audit) -> None:
     assert chances["us-ca-sb53-1e26"] is None
     assert {one.regime for one in report.crossings} == {"eu-gpai-1e23", "eu-modifier-one-third"}
     assert "original-unstated" in {one.code for one in report.findings}
-    # What is known may be enough: 6 * 1e11 * 2e13 = 1.2e25.
+    # What is known may be enough: 6 * 1e11 * 2e13 = 1.2e25, of which some draws lie below 1e25.
     report = run_audit(f"[base_model]\n{run}tokens = 2e13\n")
     chances = {one.regime.id: one.probability_exceeded for one in report.standings}
-    assert chances["eu-systemic-risk-1e25"] == 1.0
+    assert 0.95 <= chances["eu-systemic-risk-1e25"] < 1.0
+    # 6 * 1e11 * 1.7e13 = 1.02e25 passes it about as often as not, and what came before is open.
+    report = run_audit(f"[base_model]\n{run}tokens = 1.7e13\n")
+    chances = {one.regime.id: one.probability_exceeded for one in report.standings}
+    assert chances["eu-systemic-risk-1e25"] is None
     # Nobody who states the original is told so, nor who lists the run that it was made by.
     stated = run_audit(f"[base_model]\nflop = 1e24\n{run}tokens = 1e11\n")
     own = run_audit(f'{run}tokens = 1e11\n[[run]]\nname = "p"\nmodel = "m"\ntokens = 1e12\n')
@@ -249,3 +253,22 @@ def test_an_id_that_is_copied_is_whole_at_any_width(
     for regime in all_regimes():
         assert f"{regime.id} " in text
         assert regime.in_force is None or regime.in_force in text
+
+
+def test_what_is_known_adds_up_as_the_total_does(run_audit) -> None:
+    """Beside a run without a figure: the parts' draws are added, and not the ends of their intervals."""
+    model = "[model.m]\nparameters = 1e11\n"
+    runs = [
+        f'[[run]]\nname = "{name}"\nkind = "finetuning"\nmodel = "m"\ntokens = [1e12, 4e12]\n'
+        for name in "abcd"
+    ]
+    four = run_audit(model + "".join(runs))
+    flop = {one.regime.ledger: one.flop for one in four.standings}["parameter_update"]
+    open_ = run_audit(model + "".join(runs) + '[[run]]\nname = "e"\nmodel = "m"\n')
+    known = {one.regime.ledger: one.flop for one in open_.standings}["parameter_update"]
+    assert (known.best, known.high) == (None, None)
+    assert known.low == pytest.approx(flop.low, rel=1e-6)
+    # The ends of four equal parts, each drawn for itself, add up to less than the sum's own end.
+    alone = run_audit(model + runs[0])
+    end = {one.regime.ledger: one.flop for one in alone.standings}["parameter_update"].low
+    assert known.low > 4.4 * end
