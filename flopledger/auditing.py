@@ -24,6 +24,7 @@ from flopledger.facts import Fact, Finding
 from flopledger.ledgers import ONE_THIRD, Original, Standing
 from flopledger.methods import models
 from flopledger.methods.models import Model
+from flopledger.misquoted import misquoted
 from flopledger.planning import Crossing
 from flopledger.quantity import Quantity
 from flopledger.reconcile import RunAudit
@@ -149,8 +150,9 @@ def audit(
     findings += _straddling(standings) + _modifier(standings) + _unstated_original(runs, original)
     crossings = planning.crossings(standings, runs, original)
     shared = shared_evidence.findings(runs)
-    findings += shared
-    if shared:
+    misread = misquoted(claim)
+    findings += shared + misread
+    if shared or misread:
         tests.append(Verdict.NEEDS_EXPLANATION)
     verdict = bands.worst(tests) if claim is not None or total is not None else _bare(tests)
     return AuditReport(

@@ -199,3 +199,46 @@ def test_hostile_lines_end_in_time(word: str) -> None:
     before = time.process_time()
     prose.note(f"{line}\n" * 20, notes)
     assert time.process_time() - before < 5
+
+
+@pytest.mark.parametrize(
+    ("sentence", "found"),
+    [
+        (
+            "Training took 6.4M H800 GPU hours.",
+            {"accelerator_seconds": 6.4e6 * 3600, "accelerator": "H800"},
+        ),
+        (
+            "Trained for 2 million TPU v4 chip-hours.",
+            {"accelerator_seconds": 7.2e9, "accelerator": "TPU v4"},
+        ),
+        # The number of a slice counts TensorCores, two a chip.
+        (
+            "It was trained on a TPU v4-512 for two weeks.",
+            {"accelerator_count": 256, "wall_seconds": 1209600},
+        ),
+        ("It was trained on 2 TPU v4-512 for 14 days.", {"accelerator_count": 2}),
+        ("We trained it on TPU v4-512 slices.", {"accelerator_count": None}),
+        ("We trained it on 96 x 8 A100 for 24 days.", {"accelerator_count": 768}),
+        ("Training: 24 days on 32x8 V100", {"accelerator_count": 256, "wall_seconds": 24 * 86_400}),
+        ("It was trained on one trillion tokens.", {"tokens": 1e12}),
+        ("Training used 3.8×10²⁵ FLOP.", {"claimed_flop": 3.8e25}),
+        ("Training compute: 3.8e25", {"claimed_flop": 3.8e25}),
+        ("It was trained below the 10^25 FLOP threshold.", {"claimed_flop": None}),
+        ("Training consumed 1,287 MWh of electricity.", {"energy_joules": 1287 * 3.6e9}),
+        ("Energy consumption: 900 kWh", {"energy_joules": 900 * 3.6e6}),
+        ("Training used 5 MWh per day.", {"energy_joules": None}),
+        (
+            "We trained at 380 TFLOP/s/GPU on 32 H100.",
+            {"claimed_flop_per_second_per_accelerator": 3.8e14, "accelerator_count": 32},
+        ),
+    ],
+)
+def test_what_a_sentence_says(tmp_path: Path, sentence: str, found: dict[str, object]) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(f"{sentence}\n")
+    evidence = logs.read([logs.EvidenceFile(path=path, name=path.name)])
+    for name, value in found.items():
+        values = [fact.value for fact in evidence.named(f"said_{name}")]
+        expected = value if isinstance(value, str) else pytest.approx(value)
+        assert values == ([] if value is None else [expected])
