@@ -46,7 +46,9 @@ def test_a_slice_counts_its_chips(run_audit, name, hours, chips) -> None:
         ("TPU v4", 1024, False),
     ],
 )
-def test_a_count_that_is_of_cores_or_slices_is_asked_about(run_audit, name, count, is_asked) -> None:
+def test_a_count_that_is_of_cores_or_slices_is_asked_about(
+    run_audit, name, count, is_asked
+) -> None:
     report = run_audit(CASE.format(name=name, hours=900) + f"accelerator_count = {count}\n")
     assert asked(report) is is_asked
     if is_asked:
