@@ -70,7 +70,7 @@ def read(document: Document, notes: Notes) -> None:
 
 def _note_row(row: dict[str, str], notes: Notes) -> None:
     place = "row 2, column {}, label"
-    experts = any(_EXPERTS.search(cell) for cell in row.values() if isinstance(cell, str))
+    experts = any(_EXPERTS.search(cell or "") for cell in row.values())
     for column, (name, factor, unit) in _FIGURES.items():
         if experts and name == "parameters":
             continue  # of a mixture: all of them, and a token meets some
