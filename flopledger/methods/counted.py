@@ -4,6 +4,7 @@ No weights, no download, no remote code. Needs the ``trace`` extra; without it, 
 architecture that cannot be built, the route is left out and a finding says why.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -84,6 +85,7 @@ def _traced(
 ) -> Traced:
     """Turn one or two counts into a cost; the closed form in a trace's place is no second voice."""
     findings = [_carried(finding, model) for finding in results[0].findings]
+    own = _own_length(results[0]) if sequence is None else None
     routes = any(finding.code == _ALL_EXPERTS for finding in results[0].findings)
     counts = [result.count for result in results]
     unknown = sorted({one.op for count in counts if count for one in count.uncounted})
@@ -92,7 +94,7 @@ def _traced(
         message = f"{model.place}: operators without a formula: {names}; the count is a lower bound"
         findings.append(_finding("uncounted-operators", message, model))
     costs = [
-        _costed(built, result.count, sequence, result.sequence, routes=routes)
+        _costed(built, result.count, sequence or own, own or result.sequence, routes=routes)
         for result in results
         if result.count is not None and result.count.method != "closed-form"
     ]
@@ -101,6 +103,16 @@ def _traced(
     lengths = [result.sequence or 0 for result in results]
     costed = costs[0] if len(costs) == 1 else between(costs, lengths)
     return Traced(costed=costed, findings=tuple(findings))
+
+
+_OWN_LENGTH = re.compile(r"the text tower reads (\d{1,6}) tokens a sample, its own length")
+
+
+def _own_length(result: "CountedModel") -> int | None:
+    """Give the tokens of a text tower that has one length (CLIP's 77), which the count then took."""
+    told = (finding.message for finding in result.findings if finding.code == "input-size-assumed")
+    found = (match for message in told if (match := _OWN_LENGTH.search(message)) is not None)
+    return next((int(match[1]) for match in found), None)
 
 
 def _lengths(built: "Architecture", sequence: int | None) -> Sequence[int | None]:
