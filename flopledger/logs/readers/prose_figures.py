@@ -14,7 +14,14 @@ from flopledger import flop_words
 
 Figure = tuple[str, float | int | str, str | None]  #: name, value, unit
 
-_N = r"(?<![\d.,])(\d{1,3}(?:,\d{3}){1,5}(?:\.\d{1,9})?|\d{1,15}(?:\.\d{1,9})?)"
+#: The end of another number ("1.5e6", "10^6") is none.
+_N = (
+    r"(?<![\d.,^])(?<!\d[eE])(?<!\d[eE][+-])"
+    r"(\d{1,3}(?:,\d{3}){1,5}(?:\.\d{1,9})?|\d{1,15}(?:\.\d{1,9})?(?:[eE]\+?\d{1,2})?)"
+)
+_POWER_OF_TEN = re.compile(
+    r"(?<![\d.,^])(?:(\d{1,9}(?:\.\d{1,9})?)\s*x\s*)?10\^\{?(\d{1,2})\}?(?![\d.])"
+)
 _SCALES = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12} | {
     "thousand": 1e3,
     "million": 1e6,
@@ -143,7 +150,8 @@ def of_model(text: str) -> list[Figure]:
 
 
 def in_digits(text: str) -> str:
-    """Write small numbers that stand in words before what they count in digits: "two weeks" as "2 weeks"."""
+    """Write numbers one way: "two weeks" as "2 weeks", "1.2 x 10^6 GPU hours" as "1.2e6 GPU hours"."""
+    text = _POWER_OF_TEN.sub(lambda match: f"{match[1] or 1}e{match[2]}", text)
     return _WORDS.sub(lambda match: _IN_DIGITS[match[1].lower()], text)
 
 

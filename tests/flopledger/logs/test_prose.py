@@ -222,6 +222,13 @@ def test_hostile_lines_end_in_time(word: str) -> None:
         ("We trained it on 96 x 8 A100 for 24 days.", {"accelerator_count": 768}),
         ("Training: 24 days on 32x8 V100", {"accelerator_count": 256, "wall_seconds": 24 * 86_400}),
         ("It was trained on one trillion tokens.", {"tokens": 1e12}),
+        # The 6 of an exponent is no number of hours.
+        ("Training: 1.5e6 GPU-hours", {"accelerator_seconds": 1.5e6 * 3600}),
+        ("Training took 1.2 × 10^6 GPU hours.", {"accelerator_seconds": 1.2e6 * 3600}),
+        ("Training took 10^6 A100 GPU hours.", {"accelerator_seconds": 1e6 * 3600}),
+        ("It was trained on 1.5 × 10¹² tokens.", {"tokens": 1.5e12}),
+        ("It was trained on 1,5T tokens.", {"tokens": None}),
+        ("Training FLOPs: 2.3 x 10^24", {"claimed_flop": 2.3e24}),
         ("Training used 3.8×10²⁵ FLOP.", {"claimed_flop": 3.8e25}),
         ("Training compute: 3.8e25", {"claimed_flop": 3.8e25}),
         ("It was trained below the 10^25 FLOP threshold.", {"claimed_flop": None}),
