@@ -126,6 +126,7 @@ _WORDS = re.compile(
 #: Another number of devices in the same words: reserved, in use, spare.
 _OTHER_COUNT = re.compile(rf"(?<![\w.])(\d{{1,6}})\s*{_DEVICE}\b(?!\s*(?:each|per|/))", re.I)
 _PARTS = 6  #: names of parts that one sentence is searched for
+_MOST_HOURS = 1e10  #: more have no devices to be spent on
 _FEWEST_TOKENS = 1e6  #: fewer are of a batch, a window or an answer
 
 
@@ -418,6 +419,24 @@ def _flop_of_label(value: str) -> list[Figure]:
         r"~?\s*(\d{1,3}(?:\.\d{1,6})?e\+?\d\d)\s*\.?", flop_words.spelled(value.strip()), re.I
     )
     return [("claimed_flop", float(bare[1]), "FLOP")] if bare is not None else _flop(value)
+
+
+_HOURS_ALONE = re.compile(
+    rf"[~≈]?\s*(?:about |around |approx\w*\.? )?{_N}{_SCALE}\s*(?:GPU[- ]|TPU[- ])?"
+    r"(h|hours?|hrs?|days?|weeks?)?\s*(?:\(.{0,80}\))?\s*[.;,]?\s*(?:(?:on|of|with|in total|total)\b.*)?",
+    re.I,
+)
+
+
+def hours(value: str) -> float | int | None:
+    """Give the hours that stand behind a label; ``None`` for words that are not understood whole."""
+    match = _HOURS_ALONE.fullmatch(in_digits(value).strip())
+    if match is None:
+        return None
+    number = _scaled(match[1], match[2])
+    unit = (match[3] or "h").lower()[0]
+    total = number * {"h": 1, "d": 24, "w": 168}[unit]
+    return total if 0 < total < _MOST_HOURS else None
 
 
 def _labelled_throughput(value: str) -> list[Figure]:

@@ -249,3 +249,32 @@ def test_what_a_sentence_says(tmp_path: Path, sentence: str, found: dict[str, ob
         values = [fact.value for fact in evidence.named(f"said_{name}")]
         expected = value if isinstance(value, str) else pytest.approx(value)
         assert values == ([] if value is None else [expected])
+
+
+@pytest.mark.parametrize(
+    ("written", "hours"),
+    [
+        ("24", 24),
+        ("~200h", 200),
+        ("36 hours (8 GPUs)", 36),
+        ("1,720,320", 1_720_320),
+        ("370k", 370_000),
+        ("1.2e6", 1.2e6),
+        ("1.2 × 10^6", 1.2e6),
+        ("3 days", 72),
+        ("a few", None),
+        ("3 days, then 5 more", None),
+        ("1.2.3", None),
+    ],
+)
+def test_hours_of_a_cards_template_are_understood_whole_or_not_at_all(
+    tmp_path: Path, written: str, hours: float | None
+) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(
+        f"## Environmental Impact\n- **Hardware Type:** H100\n- **Hours used:** {written}\n"
+    )
+    evidence = logs.read([logs.EvidenceFile(path=path, name=path.name)])
+    assert evidence.sources["README.md"].format == "model-card"
+    found = [fact.value for fact in evidence.named("hours_used")]
+    assert found == ([] if hours is None else [pytest.approx(hours)])
