@@ -24,7 +24,7 @@ _HYPOTHETICAL = re.compile(
     r"\b(?:can|could|would|should|might|may|will|if|expect\w*|estimat\w*|aims?|plan(?:s|ned)?|goal|"
     r"compar\w*|than|instead|e\.g\.|for example|recommend\w*|requir\w*|needs?|needed|minimum|"
     r"inference|serv(?:e|es|ing)|evaluat\w*|benchmark\w*|theoretical\w*|up to|per (?:day|epoch)|"
-    r"intermediate|so far|remaining)\b",
+    r"intermediate|so far|remaining|teachers?|baselines?)\b",
     re.I,
 )
 _MARKUP = re.compile(r"<[^<>]{0,300}>|[*`~≈]|\\[,;! ]")

@@ -39,7 +39,8 @@ _PART = re.compile(
     r"(?:(?:NVIDIA|AMD|Intel|Google|Cloud|Tesla|GeForce|Instinct|Habana|AWS|Huawei|Quadro)[ -]+)*"
     r"(?:GB300|GB200|GH200|B300|B200|H800|H200|H100|H20\b|A800|A100|V100|P100|T4|L40S?|L4|A10G?|A30|A40"
     r"|RTX[ -]?(?:PRO[ -]?)?A?\d{4}(?:[ -]?(?:Ti|SUPER|Ada))?|A[4-6]000|MI\d{3}[AX]?|Gaudi[ -]?\d"
-    r"|TPU[ -]?v\d\w*(?:-\d+)?|Trillium|Trainium\d?|Titan[ -](?:RTX|Xp?|V)|Ascend[ -]?910\w*)"
+    r"|TPU[ -]?v\d\w*(?:-\d+)?(?:[ -]cores?\b)?|Trillium"
+    r"|Trainium\d?|Titan[ -](?:RTX|Xp?|V)|Ascend[ -]?910\w*)"
     r"(?:[ -]*(?:SXM\d?|PCI-?e|NVL|OAM|\(?\d{2,3} ?Gi?B?s?\b\)?))*",
     re.I,
 )
@@ -78,6 +79,7 @@ _NOT_TOTAL = re.compile(
 _DATA = re.compile(
     r"\b(?:data ?sets?|corpus|corpora|training data|data size|contain\w*|compris\w*)\b", re.I
 )
+_UNIQUE = re.compile(r"\b(?:unique|distinct|deduplicated)\b", re.I)
 _TRAINED_ON = re.compile(
     r"train(?:ed|ing)? (?!data|set|corpus)(?:(?!\bdata ?set\b|\bcorpus\b).){0,80}$", re.I
 )
@@ -126,6 +128,7 @@ _WORDS = re.compile(
 #: Another number of devices in the same words: reserved, in use, spare.
 _OTHER_COUNT = re.compile(rf"(?<![\w.])(\d{{1,6}})\s*{_DEVICE}\b(?!\s*(?:each|per|/))", re.I)
 _PARTS = 6  #: names of parts that one sentence is searched for
+_SAME_TIME = 1.1  #: two figures of a sentence this near are one time, said in two units
 _MOST_HOURS = 1e10  #: more have no devices to be spent on
 _FEWEST_TOKENS = 1e6  #: fewer are of a batch, a window or an answer
 
@@ -185,6 +188,9 @@ def _tokens(text: str) -> list[Figure]:
         before, after = text[max(0, match.start() - 40) : match.start()], text[match.end() :][:15]
         if value < _FEWEST_TOKENS or _NOT_TOTAL.search(before) or _NOT_TOTAL.match(after.lstrip()):
             continue
+        if _UNIQUE.search(match[0]):
+            found.append(("dataset_tokens", value, "tokens"))  # of one pass
+            continue
         is_total = _TRAINED_ON.search(text[: match.start()]) is not None
         if not is_total and _DATA.search(text) is None:
             continue
@@ -226,6 +232,9 @@ def _time(text: str, after: re.Pattern[str] | None = None) -> list[Figure]:
     units = [match[2].lower()[0] for match in found]
     if len(found) > 1 and len(set(units)) != len(units):
         return [("wall_seconds", _seconds(match), "s") for match in found]
+    lasted = [_seconds(match) for match in found]
+    if len(lasted) > 1 and max(lasted) <= min(lasted) * _SAME_TIME:
+        return [("wall_seconds", lasted[0], "s")]  # "14 days (336 hours)": the same time again
     # "3 minutes 39 seconds", "1 day 4 hours": one duration in two units.
     return [("wall_seconds", sum(_seconds(match) for match in found), "s")]
 

@@ -222,6 +222,16 @@ def test_hostile_lines_end_in_time(word: str) -> None:
         ("We trained it on 96 x 8 A100 for 24 days.", {"accelerator_count": 768}),
         ("Training: 24 days on 32x8 V100", {"accelerator_count": 256, "wall_seconds": 24 * 86_400}),
         ("It was trained on one trillion tokens.", {"tokens": 1e12}),
+        ("We trained it for 14 days (336 hours) on 128 A100.", {"wall_seconds": 14 * 86_400}),
+        ("It was trained for 1 day 4 hours on 8 A100.", {"wall_seconds": 28 * 3600}),
+        ("It was trained on 2.5T tokens (1.2T unique tokens, two epochs).", {"tokens": 2.5e12}),
+        # A core is half a chip of this generation, and a device of its own.
+        (
+            "We trained it on 64 TPU v3 cores.",
+            {"accelerator": "TPU v3 core", "accelerator_count": 64},
+        ),
+        ("Training took 3000 TPU v3 core-hours.", {"accelerator": "TPU v3 core"}),
+        ("The teacher was trained with 3.8e25 FLOP.", {"claimed_flop": None}),
         # The 6 of an exponent is no number of hours.
         ("Training: 1.5e6 GPU-hours", {"accelerator_seconds": 1.5e6 * 3600}),
         ("Training took 1.2 × 10^6 GPU hours.", {"accelerator_seconds": 1.2e6 * 3600}),
