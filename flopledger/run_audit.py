@@ -134,7 +134,7 @@ def _part(run: RunFigures, findings: list[Finding]) -> Part | None:
 def _unsupported(run: RunFigures, part: Part) -> Finding:
     known = ", ".join(part.precisions()) or "none"
     message = (
-        f"run {run.name}: {part.spelled} has no hardware path for {run.precision} (it has: {known}); "
+        f"run {run.name}: {part.spelled} has no {run.precision} hardware on record (it has: {known}); "
         "its hours give no figure at that precision: the part or the precision is misstated"
     )
     return Finding(
