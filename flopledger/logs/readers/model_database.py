@@ -51,11 +51,10 @@ def read(document: Document, notes: Notes) -> None:
         table = list(csv.DictReader(io.StringIO(document.text(limits.SMALL_BYTES)), strict=True))
     except csv.Error as error:
         raise EvidenceError(f"{document.name}: not a readable table ({error})") from None
-    rows = [
-        row
-        for row in table
-        if any((cell or "").strip() for cell in row.values() if isinstance(cell, str))
-    ]
+    longer = [count for count, row in enumerate(table, start=2) if None in row]
+    if longer:
+        raise EvidenceError(f"{document.name}: row {longer[0]} has more cells than the header")
+    rows = [row for row in table if any((cell or "").strip() for cell in row.values())]
     if len(rows) != 1:
         notes.finding(
             "several-runs",

@@ -84,3 +84,10 @@ def test_what_is_modified_keeps_the_figures_of_its_original_apart(tmp_path: Path
     run = read(tmp_path, table(ROW | {"Base model": "Example-30B-base"}))
     assert run.accelerator_count is None
     assert "prose-ambiguous" in {one.code for one in run.findings}
+
+
+def test_a_row_with_more_cells_than_the_header_is_refused(tmp_path: Path) -> None:
+    read(tmp_path, table(ROW) + "," * len(ROW) + "\n")
+    path = tmp_path / "table.csv"
+    evidence = logs.read([logs.EvidenceFile(path=path, name=path.name)])
+    assert [one.code for one in evidence.findings] == ["evidence-unreadable"]
