@@ -24,6 +24,7 @@ from flopledger.facts import Fact, Finding
 from flopledger.ledgers import ONE_THIRD, Original, Standing
 from flopledger.methods import models
 from flopledger.methods.models import Model
+from flopledger.misquoted import misquoted
 from flopledger.planning import Crossing
 from flopledger.quantity import Quantity
 from flopledger.reconcile import RunAudit
@@ -126,7 +127,7 @@ def audit(
     runs = [
         audit_run(case, index, loaded, draws, trace=trace) for index in range(len(case.spec.run))
     ]
-    original = _original(case)
+    original = _original(case, runs)
     total = ledgers.total(runs, draws, "parameter_update")
     claim = stated(case)
     tests = [run.verdict for run in runs]
@@ -152,8 +153,9 @@ def audit(
     findings += _straddling(standings) + _modifier(standings) + _unstated_original(runs, original)
     crossings = planning.crossings(standings, runs, original)
     shared = shared_evidence.findings(runs)
-    findings += shared
-    if shared:
+    misread = misquoted(claim)
+    findings += shared + misread
+    if shared or misread:
         tests.append(Verdict.NEEDS_EXPLANATION)
     verdict = bands.worst(tests) if claim is not None or total is not None else _bare(tests)
     return AuditReport(
@@ -242,12 +244,16 @@ def _silent(chosen: tuple[Regime, ...], placed: list[Standing | None]) -> list[F
     ]
 
 
-def _original(case: AuditCase) -> Original | None:
+def _original(case: AuditCase, runs: list[RunAudit]) -> Original | None:
+    """Give what the model was made from: as the case states it, or unknown where only its runs tell of it."""
     base = case.spec.base_model
-    if base is None:
-        return None
-    flop = None if base.flop is None else inputs.quantity(base.flop)
-    return Original(flop=flop, systemic_risk=base.systemic_risk)
+    if base is not None:
+        flop = None if base.flop is None else inputs.quantity(base.flop)
+        return Original(flop=flop, systemic_risk=base.systemic_risk)
+    kinds = {run.figures.kind for run in runs}
+    if kinds & scope.FURTHER and not kinds & scope.BEGINNINGS:
+        return Original(flop=None, systemic_risk=False, is_stated=False)
+    return None
 
 
 def _modifier(standings: tuple[Standing, ...]) -> list[Finding]:
@@ -273,21 +279,17 @@ def _likely(one: Standing) -> bool:
 
 def _unstated_original(runs: list[RunAudit], original: Original | None) -> list[Finding]:
     """Say so where a model was trained further and nobody states what it began with."""
-    further = [run.figures for run in runs if run.figures.kind in scope.FURTHER]
-    begun = any(run.figures.kind in ("pretraining", "merged") for run in runs)
-    if original is not None:
-        known = original.flop is not None
-        words = "cumulative figures are lower bounds"
-    else:
-        known = begun or not further
-        words = "cumulative figures are of what is in the case alone, and more was spent"
-    if known:
+    if original is None or original.flop is not None:
         return []
+    further = [run.figures for run in runs if run.figures.kind in scope.FURTHER]
     names = ", ".join(figures.name for figures in further) or "the model"
     message = (
-        f"{names}: trained further from a model whose own compute the case does not state: {words}; "
-        "[base_model] flop states it"
+        f"{names}: trained further from a model whose own compute the case does not state: cumulative "
+        "figures are lower bounds"
     )
+    if not original.is_stated:
+        message += ", and whether it is more than a third of the original's is open"
+    message += "; [base_model] flop states it"
     places = tuple(figures.place for figures in further)
     return [Finding(code="original-unstated", severity="info", message=message, evidence=places)]
 

@@ -28,6 +28,8 @@ class Original:
 
     flop: Quantity | None
     systemic_risk: bool
+    #: whether the case speaks of it; else only the kinds of its runs say that there is one
+    is_stated: bool = True
 
     @property
     def held(self) -> Quantity:
@@ -126,7 +128,7 @@ def standing(
     claim: Claim | None,
 ) -> Standing | None:
     """Place a case against one regime; ``None`` where the regime does not speak of such a case."""
-    if regime.rule == ONE_THIRD and original is None:
+    if regime.rule == ONE_THIRD and (original is None or not original.is_stated):
         return None
     base = None if original is None else original.held
     threshold = _threshold(regime, original)
@@ -138,6 +140,7 @@ def standing(
     else:
         flop = figure.flop
         probability = _share_above(regime, _limit(regime, threshold, base, draws), figure.draws)
+    begins_open = base is not None and base.best is None and scope.counts_base(regime.ledger)
     reported, source = _reported(claim, flop)
     bare = threshold.best or threshold.interval.low or threshold.interval.high
     assert bare is not None
@@ -146,10 +149,23 @@ def standing(
         threshold_flop=bare,
         flop=flop,
         probability_exceeded=probability,
-        # A regime that ended places nobody: it is "not in force", which is not "below".
-        zone=None if reported is None or regime.ended is not None else zone(reported, bare),
+        zone=_zone(regime, reported, bare, begins_open=begins_open),
         zone_of=source,
     )
+
+
+def _zone(
+    regime: Regime, reported: float | None, threshold: float, *, begins_open: bool
+) -> str | None:
+    """Place a bare report, where it can be placed at all.
+
+    A regime that ended places nobody: it is "not in force", which is not "below". Nor does a report of a
+    modification place what began with an unknown amount, unless it is above by itself.
+    """
+    if reported is None or regime.ended is not None:
+        return None
+    found = zone(reported, threshold)
+    return found if found == "above" or not begins_open else None
 
 
 def _threshold(regime: Regime, original: Original | None) -> Quantity:

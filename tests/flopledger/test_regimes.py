@@ -272,3 +272,34 @@ def test_what_is_known_adds_up_as_the_total_does(run_audit) -> None:
     alone = run_audit(model + runs[0])
     end = {one.regime.ledger: one.flop for one in alone.standings}["parameter_update"].low
     assert known.low > 4.4 * end
+
+
+@pytest.mark.parametrize("kind", ["finetuning", "continued", "lora", "rl"])
+def test_a_modification_alone_places_nobody_in_cumulative_regimes(run_audit, kind) -> None:
+    run = '[model.m]\nparameters = 8e9\n[[run]]\nname = "r"\nmodel = "m"\ntokens = 1e12\n'
+    claim = "[claim]\nflop = 4.8e22\n"
+    report = run_audit(f'{claim}{run}kind = "{kind}"\n')
+    placed = {one.regime.id: (one.probability_exceeded, one.zone) for one in report.standings}
+    # 6 * 8e9 * 1e12 = 4.8e22 updated parameters. What was modified may have taken 1e26: nobody says.
+    assert placed["eu-gpai-1e23"] == (pytest.approx(0, abs=1e-3), "below")
+    assert placed["eu-systemic-risk-1e25"] == (None, None)
+    assert placed["us-ca-sb53-1e26"] == (None, None)
+    assert "eu-modifier-one-third" not in placed
+    assert "original-unstated" in {one.code for one in report.findings}
+    # With the original's run in the case everything is known.
+    whole = run_audit(
+        f'{run}kind = "{kind}"\n[[run]]\nname = "p"\nmodel = "m"\nkind = "pretraining"\ntokens = 2e12\n'
+    )
+    chances = {one.regime.id: one.probability_exceeded for one in whole.standings}
+    assert chances["eu-systemic-risk-1e25"] == pytest.approx(0, abs=1e-3)
+
+
+def test_a_report_that_is_above_by_itself_is_placed_whatever_came_before(run_audit) -> None:
+    # 6 * 1e11 * 3e13 = 1.8e25, above 1e25 / 0.7 = 1.43e25 without the original's.
+    report = run_audit(
+        '[claim]\nflop = 1.8e25\n[model.m]\nparameters = 1e11\n[[run]]\nname = "r"\nmodel = "m"\n'
+        'kind = "continued"\ntokens = 3e13\n'
+    )
+    zones = {one.regime.id: one.zone for one in report.standings}
+    assert zones["eu-systemic-risk-1e25"] == "above"
+    assert zones["us-ca-sb53-1e26"] is None
