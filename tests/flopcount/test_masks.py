@@ -162,3 +162,31 @@ def test_a_mask_that_the_model_lengthens_leaves_no_key_out(tmp_path):
         theirs = flopcount.count(built.model, **built.inputs(1, 48))
     assert (ours.forward, ours.backward) == (theirs.forward, theirs.backward)
     assert any(note.startswith("masked") for note in ours.notes)
+
+
+def test_the_tokens_of_an_image_see_each_other(tmp_path):
+    """Gemma 3 attends in both directions inside an image, and causally everywhere else."""
+    from flopcount.counted_model import count_config
+
+    text = SMALL | {"model_type": "gemma3_text", "sliding_window": 32, "head_dim": 16}
+    vision = {
+        "model_type": "siglip_vision_model", "hidden_size": 32, "intermediate_size": 64,
+        "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 56, "patch_size": 14,
+    }  # fmt: skip
+    config = {
+        "model_type": "gemma3",
+        "architectures": ["Gemma3ForConditionalGeneration"],
+        "mm_tokens_per_image": 16,
+        "image_token_index": 90,
+        "boi_token_index": 91,
+        "eoi_token_index": 92,
+        "text_config": text,
+        "vision_config": vision,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    words = count_config(tmp_path, sequence=64).count
+    image = count_config(tmp_path, sequence=64, image=(56, 56)).count
+    assert not any(note.startswith("masked") for note in (*words.notes, *image.notes))
+    forbidden = [c.forward + c.backward - c.masked_total for c in (words, image)]
+    # 16 tokens of one image: 16·15/2 pairs that causality forbids among words, in four layers
+    assert forbidden[0] - forbidden[1] == 3 * 4 * 4 * 16 * 4 * 120
