@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 CASE   ?= examples/llama-3.1-405b/case.toml
 REPORT ?= build/report.html
 # Whatever an editable installation does not see at once.
-BUILT  := pyproject.toml hatch_build.py profilers/_glance.c
+BUILT  := pyproject.toml hatch_build.py $(wildcard profilers/csrc/*)
 
 .PHONY: help audit demo-gpu test lint check format bench wheel clean
 

@@ -1,4 +1,4 @@
-"""Compiles the one C file, where there is a compiler; without it the package works as well, and slower.
+"""Compiles the few C files, where there is a compiler; without it the package works as well, and slower.
 
 Hatchling calls this for wheels and editable installations (design/123).
 """
@@ -16,8 +16,8 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-SOURCE = Path("profilers") / "_glance.c"
-TARGET = SOURCE.with_name("_glance.abi3.so")
+SOURCE = Path("profilers") / "csrc"
+TARGET = SOURCE.with_name("_hot.abi3.so")
 """The stable interface: one file for Python 3.11 and every later version."""
 
 
@@ -50,10 +50,10 @@ class GlanceHook(BuildHookInterface[Any]):
 
 
 def compiled(source: Path, target: Path) -> str | None:
-    """Compile the C file; answers what stood in the way, or None.
+    """Compile the C files; answers what stood in the way, or None.
 
     Args:
-        source: ``_glance.c``.
+        source: Their folder.
         target: What is written, in one go. Where that fails, nothing stays there, of an older source
             neither.
 
@@ -74,7 +74,7 @@ def _compiled(source: Path, target: Path) -> str | None:
     compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
     command = [
         *compiler, "-O2", "-fPIC", "-shared", f"-I{sysconfig.get_path('include')}",
-        *shlex.split(os.environ.get("CFLAGS", "")), "-o", str(target), str(source),
+        *shlex.split(os.environ.get("CFLAGS", "")), "-o", str(target), *map(str, sorted(source.glob("*.c"))),
     ]  # fmt: skip
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)  # noqa: S603

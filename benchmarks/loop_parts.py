@@ -43,9 +43,9 @@ class Switch:
     def turn(self, *, on: bool) -> None:
         """Have the steps from now on recorded or not."""
         if on:
-            ways = self._seams[0].observer.ways if self._seams else None
-            if ways is not None:  # nodes of steps that nobody recorded are none between calls
-                ways.end, ways.between = sequence(), 0
+            pulse = self._seams[0].observer if self._seams else None
+            if pulse is not None:  # nodes of steps that nobody recorded are none between calls
+                pulse.end, pulse.between = sequence(), 0
             while self._seams:
                 seam = self._seams.pop()
                 self._tables[len(self._seams)][SEAM] = seam

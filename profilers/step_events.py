@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from profilers.step_attribute_state import State
-    from profilers.step_glance import Way
     from profilers.step_outside import Product
+    from profilers.step_pulse import Beside, End, Way
     from profilers.step_values import Mode
-    from profilers.step_ways import Beside, End
 
 Passes = tuple[tuple[int, ...], ...]
 """For each backward pass, the output tensors at which it began, by their place; from
@@ -39,6 +38,11 @@ Call = tuple["Kind", list[int], int, bool]
 come, the time (ns), and whether it runs inside of a backward. The list gets ``FIRING`` facts for
 each gradient that arrives at an output; of a call without gradients it gets the time of its end; of
 one that raised only ``RAISED``."""
+
+Said = tuple[int | None, int | None, int | None]
+"""Tokens, samples, number: what the program says of a step."""
+Event = Call | tuple[str, int] | tuple[None, Said, int]
+"""A call; an optimizer's step (name, time in ns); or what the program says (and the time in ns)."""
 
 
 def together(places: Sequence[int]) -> int:

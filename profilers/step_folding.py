@@ -19,17 +19,14 @@ from profilers.step_events import (
     AsideSeen,
     Bucket,
     Call,
+    Event,
     Kind,
     Listener,
+    Said,
     StepSeen,
     Variant,
     apart,
 )
-
-Said = tuple[int | None, int | None, int | None]
-"""Tokens, samples, number: what the program says of a step."""
-Event = Call | tuple[str, int] | tuple[None, Said, int]
-"""A call; an optimizer's step (name, time in ns); or what the program says (and the time in ns)."""
 
 ASIDE_NS = 10_000_000_000
 """A long evaluation is written down in pieces of this length."""

@@ -1,21 +1,26 @@
-"""One look at everything that a settled model's call is compared with, and the way from its loss.
+"""One look at everything that a settled model's call is compared with, and the shorter way that it then goes.
 
-Twice: in Python, and compiled (``_glance.c``) where the installation had a compiler. Both answer the same;
-the compiled one reaches for less, and that is what a look costs after a step of training (design/123).
-No torch is imported here.
+Twice: in Python, and compiled (``csrc``) where the installation had a compiler. Both answer the same; the
+compiled ones reach for less, and that is what a look costs after a step of training (design/123). Which is
+taken, :mod:`profilers.step_compiled` says. No torch is imported here.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from sys import getrefcount
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from profilers.step_events import Call, Kind
+    from profilers.step_pulse import Beside, End, Pulse, Way
 
 Item = tuple[Any, Any, Any]
 """Dictionary or list, key, and what it holds there."""
-Way = tuple[tuple[int, tuple[type, ...]], ...]
-"""At each node from the last one on, which of those that lead to it, and what all of them are."""
+MOST_EVENTS = 1024
+"""So many facts wait, at most, for their replay."""
 
 
 class Glance:
@@ -117,34 +122,129 @@ class Glance:
             table[self._entry] = seam
 
 
-def followed(node: Any, way: Way) -> Any:
-    """The node to which a way through the graph leads; None where it is not that way any more.
+class Lane(Glance):
+    """What of a settled model's call happens before its forward and behind it."""
 
-    Args:
-        node: Where the way begins.
-        way: At each node, the place of the next one, and the types of all.
+    __slots__ = (
+        "_alike",
+        "_epoch",
+        "_first",
+        "_kept",
+        "_name",
+        "_nodes",
+        "_pulse",
+        "_restore",
+        "arrived",
+        "back",
+        "beside",
+        "kind",
+        "ways",
+    )  # fmt: skip
 
-    """
-    for place, types in way:
-        following = node.next_functions
-        if tuple(type(each) for each, _ in following) != types:
+    def __init__(
+        self,
+        *,
+        pulse: Pulse,
+        kind: Kind,
+        name: int,
+        restore: Callable[[], object],
+        alike: Callable[[], bool] | None,
+        kept: type,
+        arrived: int,
+        ways: dict[End, Way],
+        beside: dict[End, Beside],
+        nodes: int,
+        back: int,
+        **glance: Any,
+    ) -> None:
+        """Take where calls are noted, and what of their kind (profilers.step_events) is known.
+
+        Args:
+            pulse: Of the recording.
+            kind: Of the calls.
+            name: Of whom the nodes are that a call adds to the graph.
+            restore: Puts seams back where modules came or went meanwhile.
+            alike: Answers whether what the glance does not compare is as it was, if there is such.
+            kept: As ``Kind.kept``; and so on. Where one of these changes, there is another lane.
+            arrived: Likewise.
+            ways: Likewise.
+            beside: Likewise.
+            nodes: Likewise.
+            back: ``Kind.entry``.
+            **glance: As of ``Glance``.
+
+        """
+        super().__init__(**glance)
+        self._pulse, self.kind, self._name = pulse, kind, name
+        self._restore, self._alike = restore, alike
+        self._kept, self._nodes = kept, nodes
+        self.arrived, self.ways, self.beside, self.back = arrived, ways, beside, back
+        self._epoch, self._first = pulse.epoch, 0
+
+    def begins(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call | None:
+        """Note a call that is about to run; None, and nothing done, where it is not as all were.
+
+        Never raises.
+
+        Args:
+            args: Of the call.
+            kwargs: Likewise.
+
+        """
+        pulse = self._pulse
+        try:
+            if (
+                not pulse.watching
+                or (pulse.settled or pulse.overdue or pulse.busy or pulse.waiting)
+                or pulse.epoch != self._epoch
+                or pulse.thread != threading.get_ident()
+                or len(pulse.log) >= MOST_EVENTS
+                or not self.same(args, kwargs)
+                or not (self._alike is None or self._alike())
+            ):
+                return None
+            call: Call = (self.kind, [], pulse.clock(), False)
+        except Exception:  # noqa: BLE001 - something is no longer there
             return None
-        node = following[place][0]
-    return node
+        if pulse.boundary:
+            pulse.boundary = False
+            pulse.serial += 1
+        pulse.log.append(call)
+        return call
 
+    def part(self) -> None:
+        """The forward runs from now on: nothing inside of it is a call."""
+        self._first = self._pulse.sequence()
+        self._pulse.settled = True
+        super().part()
 
-VERSION = 2
-"""Of what is taken and answered here. A compiled file of another one is not taken."""
+    def breaks(self) -> None:
+        """The forward raised."""
+        self._over()
 
+    def ends(self, call: Call, out: Any) -> tuple[int, int, int] | None:
+        """The forward is over; answers what it added to the graph, if its outputs need hooks.
 
-def _best() -> tuple[type[Glance], Callable[[Any, Way], Any]]:
-    try:
-        from profilers import _glance
-    except ImportError:  # there was no compiler, or it is another kind of Python
-        return Glance, followed
-    if _glance.VERSION != VERSION:
-        return Glance, followed
-    return _glance.Glance, _glance.followed
+        Args:
+            call: What ``begins`` answered.
+            out: What the forward did.
 
+        """
+        self._over()
+        pulse = self._pulse
+        first, last = self._first, pulse.sequence()
+        span = first, last, self._name
+        pulse.keep(span)
+        pulse.between += first - pulse.end
+        pulse.end = last
+        if pulse.looking[0] or type(out) is not self._kept or last - first != self._nodes:
+            return span
+        pulse.waiting.append((span, call, pulse.serial, call[1], self))
+        return None
 
-BEST, best_followed = _best()
+    def _over(self) -> None:
+        self._pulse.settled = False
+        if self._pulse.epoch == self._epoch:
+            self.join()
+        else:
+            self._restore()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from profilers.step_outside import MARK
 
 if TYPE_CHECKING:
+    from profilers.step_pulse import Engine, Pulse
     from profilers.step_ways import Ways
 
 FULL = 0
@@ -183,13 +184,17 @@ class Told(Protocol):
         """One that began then (ns) broke off."""
 
 
-def watch(torch: Any, told: Told, ways: Ways) -> Callable[[], None]:
+def watch(
+    torch: Any, told: Told, pulse: Pulse, ways: Ways, engine: type[Engine]
+) -> Callable[[], None]:
     """Have the cell filled while a pass runs that was asked for something; answers what undoes it.
 
     Args:
         torch: The module.
         told: Who is told of passes.
-        ways: Knows the calls that wait for their backward without a hook.
+        pulse: Has the calls that wait for their backward without a hook.
+        ways: Knows what leads to them.
+        engine: What takes the usual passes.
 
     """
     original = getattr(torch.autograd, "_engine_run_backward", None)
@@ -197,24 +202,13 @@ def watch(torch: Any, told: Told, ways: Ways) -> Callable[[], None]:
         return lambda: None
     GradientEdge = torch.autograd.graph.GradientEdge  # noqa: N806 - torch's name
 
-    waiting, reached = ways.waiting, ways.reached
-
-    def run_backward(outputs: Any, *rest: Any, **named: Any) -> Any:
-        if not waiting or not reached(outputs, rest):
-            return unusual(outputs, rest, named)
-        try:
-            return original(outputs, *rest, **named)
-        except BaseException:
-            told.raised(ways.began)
-            raise
-
     def look(root: Root, outputs: Any, whole: bool) -> bool:
         found = told.begins(outputs, whole)
         if len(_CLEAN) < MOST_ROOTS or root in _CLEAN:
             _CLEAN[root] = not found and _CLEAN.get(root, True)
         return found
 
-    def unusual(outputs: Any, rest: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    def unusual(outputs: Any, *rest: Any, **named: Any) -> Any:
         wanted = rest[3] if len(rest) > 3 else None
         whole, way = not (wanted or rest[2]), None
         ours = OURS.depth
@@ -223,7 +217,7 @@ def watch(torch: Any, told: Told, ways: Ways) -> Callable[[], None]:
         newest = None
         if not ours:
             with suppress(Exception):  # never into the program
-                unlike = bool(waiting)
+                unlike = bool(pulse.waiting)
                 if unlike:
                     try:
                         ways.attach(outputs)
@@ -232,7 +226,7 @@ def watch(torch: Any, told: Told, ways: Ways) -> Callable[[], None]:
                 if looking:
                     way = ways.look(outputs)
                 newest, ways.newest = ways.newest, None
-                end = ways.end
+                end = pulse.end
                 root = root_of(outputs, ways.added(), end)
                 if LOOKING[0] or unlike or not whole or not _CLEAN.get(root):
                     newest = None
@@ -244,7 +238,7 @@ def watch(torch: Any, told: Told, ways: Ways) -> Callable[[], None]:
                     told.begins_within(edges, wanted or ())
         outer, began = CELL[0], time.monotonic_ns()
         if not ours:
-            ways.began = began
+            pulse.began = began
         if wanted and not outer:
             try:
                 CELL[0] = number_of(wanted, torch)
@@ -268,6 +262,7 @@ def watch(torch: Any, told: Told, ways: Ways) -> Callable[[], None]:
         return found
 
     _CLEAN.clear()
+    run_backward = engine(pulse, original, unusual, told.raised)
     torch.autograd._engine_run_backward = run_backward
 
     def undo() -> None:

@@ -37,10 +37,11 @@ from profilers.step_asked import (
 from profilers.step_attributes import Attributes
 from profilers.step_backward import LOOKS
 from profilers.step_events import RAISED, STOPPED, SURE, Call, Kind
+from profilers.step_glance import MOST_EVENTS, Lane
 from profilers.step_hooks import hook
 from profilers.step_kinds import described, signer
 from profilers.step_outside import Span, made_before, mark_of
-from profilers.step_settled import Lane, lane_of
+from profilers.step_settled import lane_of
 from profilers.step_signature import MOST_OUTPUTS
 from profilers.step_uncompiled import uncompiled
 
@@ -49,8 +50,6 @@ if TYPE_CHECKING:
 
 MOST_KINDS = 4096
 """Kinds of calls of one module that are remembered; the oldest are forgotten."""
-MOST_EVENTS = 1024
-"""So many facts wait, at most, for their replay."""
 MOST_INSIDE = 8192
 """So many modules inside one model are silenced while it runs; deeper ones lose their seam."""
 
@@ -132,56 +131,24 @@ class Seam:
         lane = self.lane
         if lane is None or held_by(self) != (ALONE_NAMED if kwargs else ALONE):
             return self.usual(args, kwargs)
-        kind, glance, watched, state, busy, waiting = lane
-        observer = self.observer
-        try:
-            same = (
-                not (busy or waiting or observer.settled or observer.overdue)
-                and not self.by_value
-                and len(observer.log) < MOST_EVENTS
-                and observer.watching
-                and not observer.compiled.stepped
-                and self.epoch == observer.epoch
-                and watched.state is state
-                and glance.same(args, kwargs)
-                and not (watched.more and not watched.alike())
-            )
-        except Exception:  # noqa: BLE001 - something is no longer there
-            same = False
-        if not same:
+        call = lane.begins(args, kwargs)
+        if call is None:
             return self.usual(args, kwargs)
-        if observer.boundary:
-            observer.boundary = False
-            observer.serial += 1
-        serial = self.serial = observer.serial
-        call: Call = (kind, [], _now(), False)
-        observer.log.append(call)
-        epoch, ways = observer.epoch, observer.ways
-        first = sequence()
         try:
-            observer.settled = True
-            glance.part()
+            lane.part()
             out = self.module()._call_impl(*args, **kwargs)  # type: ignore[union-attr]
         except BaseException:
+            lane.breaks()
             call[1].append(RAISED)
             raise
-        finally:
-            observer.settled = False
-            if observer.epoch == epoch:
-                glance.join()
-            else:
-                observer.modules.restore(self.states, self.inside)
-        last = sequence()
-        span = (first, last, id(self))
-        observer.spans.append(span)
-        ways.between += first - ways.end
-        ways.end = last
-        if _looking[0]:
-            self.leave(call, out, self.mark(span, kind, args, kwargs), span)
-        elif type(out) is kind.kept and last - first == kind.nodes:
-            waiting.append((span, call, serial, call[1]))
-        else:
-            self.leave(call, out, span, span)
+        try:
+            span = lane.ends(call, out)
+        except Exception as error:  # noqa: BLE001 - never into the program
+            self.observer.missed(error)
+            return out
+        if span is not None:
+            mark = self.mark(span, call[0], args, kwargs) if _looking[0] else span
+            self.leave(call, out, mark, span)
         return out
 
     def usual(self, args: Any, kwargs: Any) -> Any:
@@ -238,9 +205,8 @@ class Seam:
             mark = span = (first, sequence(), id(self))
             observer.spans.append(span)
             if span[1] != first:  # else it may be another thread's, which counts for itself
-                ways = observer.ways
-                ways.between += first - ways.end
-                ways.end = span[1]
+                observer.between += first - observer.end
+                observer.end = span[1]
             if _looking[0] or call[0].fed:
                 mark = self.mark(span, call[0], args, kwargs)
             self.leave(call, out, mark, span)
@@ -291,7 +257,7 @@ class Seam:
                 return None
             settled = kind.sure >= kind.trust and self.alike >= SURE
             settled = settled and not (again or _looking[0] or kind.fed)
-            if settled and (self.lane is None or self.lane[0] is not kind):
+            if settled and (self.lane is None or self.lane.kind is not kind):
                 self.lane = lane_of(self, kind, module, args, kwargs)
             self.serial = observer.serial
             call: Call = (kind, [], _now(), again)
@@ -379,12 +345,12 @@ class Seam:
                     if out.requires_grad:
                         hook(out, fired, 0, mark)
                         if _looking[0] and out.grad_fn is not None:
-                            kind.kept = _Tensor
+                            self.keeps(kind, _Tensor)
                             observer.ways.hooked(span, call, ((0, out),))
                 else:
                     hooked = self._hook_each(out, fired, mark)
                     if _looking[0] and hooked:
-                        kind.kept = type(out)
+                        self.keeps(kind, type(out))
                         observer.ways.hooked(span, call, hooked)
             else:
                 fired.append(_now())
@@ -392,6 +358,11 @@ class Seam:
                 observer.fold()
         except Exception as error:  # noqa: BLE001 - never into the program
             observer.trouble("a call's end", error)
+
+    def keeps(self, kind: Kind, what: type) -> None:
+        """Note in what calls of a kind hand out their outputs."""
+        if kind.kept is not what:
+            kind.kept, self.lane = what, None
 
     def _hook_each(self, out: Any, fired: list[int], mark: Span) -> list[tuple[int, Any]]:
         """Put hooks on the outputs that can have a gradient; answers them with their places."""
@@ -401,6 +372,11 @@ class Seam:
                 hook(tensor, fired, place, mark)
                 hooked.append((place, tensor))
         return hooked
+
+    def look_at_values(self, whether: bool) -> None:
+        """Have the values of whole numbers among the inputs looked at from now on, or no longer."""
+        self.by_value = whether
+        self.lane = None
 
     def look(self, module: Any) -> None:
         """The first outermost call: is this a model, or a loop in a module's clothes?"""

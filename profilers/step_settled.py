@@ -3,12 +3,11 @@
 A model is settled when ``SURE`` calls in a row were alike and a backward came to each by the same way
 (:mod:`profilers.step_ways`). What a call costs there is above all what it reaches for: each object, and
 each function of torch, that no cache holds any more after a step of training. So all of it lies in one
-place (:mod:`profilers.step_glance`).
+place (:mod:`profilers.step_glance`, :mod:`profilers.step_pulse`).
 """
 
 from __future__ import annotations
 
-import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,15 +25,14 @@ from profilers.step_asked import (
     tracing_state,
     transforms,
 )
-from profilers.step_glance import BEST
+from profilers.step_compiled import HOT
 from profilers.step_signature import PLAIN
 
 if TYPE_CHECKING:
     from profilers.step_events import Kind
+    from profilers.step_glance import Lane
     from profilers.step_seam import Seam
 
-Lane = tuple[Any, ...]
-"""In the order of ``lane_of``."""
 _LOOKS = tuple(
     vars(torch._C.TensorBase)[name] for name in ("shape", "dtype", "requires_grad", "layout")
 )
@@ -54,6 +52,8 @@ def lane_of(seam: Seam, kind: Kind, module: Any, args: Any, kwargs: Any) -> Lane
     """
     if seam.inner is not None or seam.by_value or not seam.plain or not kind.watched:
         return None
+    if kind.usual is None:
+        return None  # what such a call costs is not known yet
     if "training" not in vars(module):
         return None  # a property of its class tells
     values = (*args, *kwargs.values())
@@ -62,9 +62,22 @@ def lane_of(seam: Seam, kind: Kind, module: Any, args: Any, kwargs: Any) -> Lane
     key: Any = seam.last_key
     graded, cast, required = key[1:4]
     watched, observer = seam.attributes, seam.observer
-    glance = BEST(
+    return HOT.lane(
+        pulse=observer,
+        kind=kind,
+        name=id(seam),
+        restore=partial(observer.modules.restore, seam.states, seam.inside),
+        alike=watched.alike if watched.more else None,
+        kept=kind.kept,
+        arrived=kind.arrived,
+        ways=kind.ways,
+        beside=kind.beside,
+        nodes=kind.nodes,
+        back=kind.entry,
         items=[
             *watched.items,
+            (vars(watched), "state", watched.state),
+            (vars(observer.compiled), "stepped", False),
             (vars(module), "training", module.training),
             (vars(forward_ad), "_current_level", forward_ad._current_level),
         ],
@@ -72,7 +85,7 @@ def lane_of(seam: Seam, kind: Kind, module: Any, args: Any, kwargs: Any) -> Lane
         sizes=watched.sizes[:-1],
         classes=watched.kinds.distinct,
         counts=watched.kinds.counts,
-        asked=[*_asked(graded, cast, seam.device), (threading.get_ident, observer.thread)],
+        asked=_asked(graded, cast, seam.device),
         required=list(zip(seam.parameters, required, strict=True)),
         given=[(type(value), _look(value)) for value in values],
         names=tuple(kwargs),
@@ -82,7 +95,6 @@ def lane_of(seam: Seam, kind: Kind, module: Any, args: Any, kwargs: Any) -> Lane
         tensor=torch.Tensor,
         entry=SEAM,
     )
-    return kind, glance, watched, watched.state, observer.busy, observer.ways.waiting
 
 
 def _asked(graded: bool, cast: Any, device: str) -> list[tuple[Any, Any]]:

@@ -5,22 +5,21 @@ passes in a row came to it by a way that is known) gets none, but waits here unt
 the graph got as many nodes since the call as it always does, and the known way leads to the call's last
 node, the gradient is going to arrive there. Any other pass (another loss, a graph that is kept or
 differentiated, several calls at once) is walked from its beginning, and the outputs that it reaches get
-their hooks then. No torch is imported here.
+their hooks then. Whether a pass is a usual one, :mod:`profilers.step_pulse` says; here the ways are learned
+and doubted. No torch is imported here.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from operator import itemgetter
 from typing import Any
 
 from profilers.step_events import FIRING, SURE, Call, Kind, together
 from profilers.step_functions import is_own
-from profilers.step_glance import Way, best_followed
 from profilers.step_outside import MOST_WITHIN, Span
+from profilers.step_pulse import Added, Beside, End, Pulse, Waiting, Way, types_of
 
-_node = itemgetter(0)
 MOST_WAYS = 64
 FEW_NODES = 256
 """A way that has more nodes beside it is not learned."""
@@ -32,24 +31,11 @@ CALM_NS = 10_000_000_000
 Outputs = tuple[tuple[int, int], ...]
 """Place of each output that has a hook, and how many nodes before the call's end its own was made."""
 
-
-Beside = tuple[tuple[int, tuple[type, ...], "Beside"], ...]
-"""Of a node, which of those that lead to it do not lie in the call, what leads to them, and what is beside
-or below them."""
 MOST_BESIDE = 32
 """So many nodes beside a way are compared, which most losses have none of."""
 
-
-Added = tuple[int, int]
-"""How many nodes the graph got since the last call ended, and between the calls before it (or since the last
-pass began)."""
-End = tuple[int, int, type]
-"""The same, and what the graph ends with."""
 Found = tuple[End, Way, int, Beside]
 """How the graph ends, the way to a call, how far before the call's end the way enters, and what is beside."""
-Waiting = tuple[Span, Call, int, list[int]]
-"""A settled call that no backward reached yet, its step (``Observer.serial``), and the list that is going to
-get its facts, for whose sake the call is remembered (``profilers.step_equal.references``)."""
 Hooked = tuple[Span, Call, Outputs | None]
 """A call, what it added to the graph, and its outputs if each can be told by its node alone."""
 
@@ -57,84 +43,38 @@ Hooked = tuple[Span, Call, Outputs | None]
 class Ways:
     """The calls of one observer that wait for their backward."""
 
-    __slots__ = (
-        "_bypassed", "_hook", "_hooked", "_looking", "_rest", "_sequence", "_unseen", "began", "between",
-        "end", "newest", "waiting",
-    )  # fmt: skip
+    __slots__ = ("_bypassed", "_hook", "_hooked", "_pulse", "_rest", "_unseen", "newest")
 
     def __init__(
         self,
+        pulse: Pulse,
         hook: Callable[[Any, list[int], int, Span], None],
-        sequence: Callable[[], int],
         unseen: Callable[[str], None],
         bypassed: Callable[[Kind], None],
-        looking: list[bool],
     ) -> None:
-        """Take what the hot path needs.
+        """Take what is needed.
 
         Args:
+            pulse: Has the calls that wait (``Engine`` sees whether a pass reaches one by its usual way).
             hook: Puts a hook on a node; takes the list for its facts, the output's place, the call's span.
-            sequence: The number that the graph's next node will have.
             unseen: Told that a step's upper end is open.
             bypassed: Told that an optimizer stepped after a call of this kind, and no pass was seen between.
-            looking: ``profilers.step_passes.LOOKING``.
 
         """
-        self._hook, self._sequence, self._unseen, self._looking = hook, sequence, unseen, looking
-        self._bypassed = bypassed
-        self.waiting: list[Waiting] = []
-        """Hardly ever more than one."""
+        self._pulse, self._hook, self._unseen, self._bypassed = pulse, hook, unseen, bypassed
         self._rest: dict[int, Outputs] = {}
         """Of a call that was reached by some outputs, the others; by the call's end."""
         self._hooked: list[Hooked] = []
         """Calls with hooks, while graphs are looked at."""
-        self.began = 0
-        """When (ns) the last pass began."""
-        self.end = 0
-        """The number of the node that came next when the last call had ended, or the last pass began."""
         self.newest: list[int] | None = None
         """What is known of the last call with hooks on its outputs, until a pass begins."""
-        self.between = 0
-        """So many nodes the program made between calls since the last pass began."""
-
-    # ------------------------------------------------------------ the hot path
-
-    def reached(self, outputs: Any, rest: Sequence[Any]) -> bool:
-        """Whether a pass is going to reach the one call that waits; if so, that is noted.
-
-        Args:
-            outputs: Where it begins.
-            rest: What else torch's engine is given: gradients, whether the graph is kept and whether it
-                is recorded for differentiation, and for whose gradients it was asked.
-
-        """
-        try:
-            if self._looking[0] or rest[1] or rest[2] or rest[3]:
-                return False
-            ((span, call, _, _),), (output,) = self.waiting, outputs
-            node = output.grad_fn
-            number = self._sequence()
-            way = call[0].ways[number - span[1], self.between, type(node)]
-            # None has no number, and is no usual pass.
-            if best_followed(node, way)._sequence_nr() != span[1] - call[0].entry:
-                return False
-            if call[0].beside:
-                end = number - span[1], self.between, type(output.grad_fn)
-                if not _is_beside(output.grad_fn, call[0].beside.get(end, ())):
-                    return False
-        except Exception:  # noqa: BLE001 - whatever it is, it is no usual pass
-            return False
-        self.waiting.clear()
-        self.end, self.between = number, 0
-        now = self.began = time.monotonic_ns()
-        call[1].extend((now, 0, now, call[0].arrived, 0))  # the time is the engine's number, too
-        return True
 
     def added(self) -> Added:
         """How many nodes the graph got since the last call ended, and between the calls before it."""
-        number = self._sequence()
-        found = number - self.end, self.between
-        self.end, self.between = number, 0
+        pulse = self._pulse
+        number = pulse.sequence()
+        found = number - pulse.end, pulse.between
+        pulse.end, pulse.between = number, 0
         return found
 
     # ------------------------------------------------------------ learning
@@ -177,7 +117,7 @@ class Ways:
                     continue
                 if number not in own or (entry is not None and entry[1] != number):
                     return None
-                entry = entry or ((*way, (place, _types(node))), number)
+                entry = entry or ((*way, (place, types_of(node))), number)
         if nodes >= FEW_NODES:
             return None
         if entry is None:  # the pass begins at an output
@@ -185,7 +125,7 @@ class Ways:
             if node is None or node._sequence_nr() not in own:
                 return None
             entry = (), node._sequence_nr()
-        how = self._sequence() - end, self.between, type(outputs[0].grad_fn)
+        how = self._pulse.sequence() - end, self._pulse.between, type(outputs[0].grad_fn)
         return (
             how,
             entry[0],
@@ -213,6 +153,7 @@ class Ways:
             if kind.ways.get(end) == way and kind.beside.get(end, ()) == beside:
                 kind.sure += 1
             elif len(kind.ways) < MOST_WAYS:
+                _leave_lane(kind)
                 kind.ways[end] = way
                 kind.beside.pop(end, None)
                 if beside:
@@ -224,7 +165,7 @@ class Ways:
     def attach(self, outputs: Sequence[Any]) -> None:
         """Put hooks where a pass is going to reach calls that wait."""
         ends: dict[int, tuple[Waiting, int]] = {}
-        for one in self.waiting:
+        for one in self._pulse.waiting:
             end = one[0][1]
             known = self._rest.get(end, one[1][0].made)
             if not known:
@@ -255,19 +196,19 @@ class Ways:
         for number, (one, place) in ends.items():
             rest.setdefault(one[0][1], []).append((place, one[0][1] - number))
         self._rest = {end: tuple(outputs) for end, outputs in rest.items()}
-        self.waiting[:] = [one for one in self.waiting if one[0][1] in rest]
+        self._pulse.waiting[:] = [one for one in self._pulse.waiting if one[0][1] in rest]
 
     def stepped(self, serial: int) -> None:
         """An optimizer stepped, and calls still wait: they were for something else.
 
         Or for a pass that began past torch's Python functions, if there was none since.
         """
-        for one in list(self.waiting):
+        for one in list(self._pulse.waiting):
             distrust(one[1][0])
-            if one[2] == serial and self.began < one[1][2]:
+            if one[2] == serial and self._pulse.began < one[1][2]:
                 self._bypassed(one[1][0])
             if serial - one[2] > AGE:
-                self.waiting.remove(one)
+                self._pulse.waiting.remove(one)
                 self._rest.pop(one[0][1], None)
 
 
@@ -286,14 +227,14 @@ def distrust(kind: Kind) -> None:
 def _unsettle(kind: Kind) -> None:
     """Calls of a kind are not known by their way any more, and go without a hook no longer."""
     kind.sure = 0
+    _leave_lane(kind)
+
+
+def _leave_lane(kind: Kind) -> None:
+    """What is known of a kind is going to change: its lane knows it by heart."""
     seam = kind.seam()
     if seam is not None:
         seam.lane = None
-
-
-def _types(node: Any) -> tuple[type, ...]:
-    """What leads to a node."""
-    return tuple(map(type, map(_node, node.next_functions)))
 
 
 def _beside(node: Any, way: Way | None, first: int, end: int, seen: set[Any]) -> Beside:
@@ -311,20 +252,11 @@ def _beside(node: Any, way: Way | None, first: int, end: int, seen: set[Any]) ->
         if way and place == way[0][0]:
             further = _beside(following, way[1:], first, end, seen)
             if further:
-                found.append((place, _types(following), further))
+                found.append((place, types_of(following), further))
         else:
             further = _beside(following, None, first, end, seen)
-            found.append((place, _types(following), further))
+            found.append((place, types_of(following), further))
     return tuple(found)
-
-
-def _is_beside(node: Any, beside: Beside) -> bool:
-    """Whether the same leads to a node as did."""
-    for place, types, below in beside:
-        following = node.next_functions[place][0]
-        if _types(following) != types or not _is_beside(following, below):
-            return False
-    return True
 
 
 def _walk(outputs: Sequence[Any], least: int, most: int) -> Iterator[tuple[Any, Way]]:
@@ -340,7 +272,7 @@ def _walk(outputs: Sequence[Any], least: int, most: int) -> Iterator[tuple[Any, 
     seen = {node for node, _ in found}
     for node, way in found:
         yield node, way
-        types = _types(node)
+        types = types_of(node)
         for place, (following, _) in enumerate(node.next_functions):
             if following is None or following in seen or following._sequence_nr() < least:
                 continue

@@ -24,6 +24,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from profilers import step_outside, step_passes
 from profilers.step_backward import LOOKS, Backwards
+from profilers.step_compiled import HOT, BestPulse
 from profilers.step_events import (
     FIRING,
     AlikeSeen,
@@ -35,7 +36,7 @@ from profilers.step_events import (
     Variant,
     now_us,
 )
-from profilers.step_folding import Event, Folding, Open
+from profilers.step_folding import Folding, Open
 from profilers.step_hooks import hook_node
 from profilers.step_kinds import signer
 from profilers.step_modules import MAKING, Modules, wrapped
@@ -75,51 +76,41 @@ MOST_OUTSIDE = 4096
 """So many sets of products outside of modules are told by the same name."""
 
 
+_NONE: tuple[Callable[[], Any], str] = (lambda: None), ""
+"""No optimizer, and its name."""
+
+
 class _Compiled:
     """Whether an optimizer stepped inside of compiled code, which sets this and nothing else."""
 
-    stepped = False
+    def __init__(self) -> None:
+        self.stepped = False
 
 
-class Observer:
+class Observer(BestPulse):
     """Watches one process for one recording."""
 
-    # Read at each call: slots lie side by side, a dictionary of so many entries does not.
     __slots__ = (
-        "__weakref__", "_due", "_folding", "_last", "_lock", "_looked", "_outside", "_refresh", "_search",
-        "_told", "_undo", "_wary", "automatic", "boundary", "busy", "calls", "compiled", "derived", "epoch",
-        "fresh", "here", "listener", "log", "looks", "modules", "optimizers", "overdue", "serial",
-        "settled", "spans", "thread", "watching", "ways",
+        "__weakref__", "_folding", "_lock", "_outside", "_refresh", "_search", "_told", "_undo", "calls",
+        "compiled", "here", "listener", "looks", "modules", "optimizers", "spans", "ways",
     )  # fmt: skip
 
     def __init__(self, listener: Listener, *, automatic: bool = True) -> None:
         """Take who is told, and whether optimizers end steps by themselves."""
+        spans = step_outside.Spans()
+        super().__init__(
+            looking=LOOKING,
+            keep=spans.fresh.append,
+            sequence=sequence,
+            clock=time.monotonic_ns,
+            thread=threading.get_ident(),
+        )
         self.listener = listener
         self.automatic = automatic
-        self.watching = False
         self.here = Here()
-        self.log: list[Event] = []
-        """What happened since the last replay."""
-        spans = step_outside.Spans()
         self.spans, self.calls = spans.fresh, spans.ascending
         """What calls that were seen added to the graph (profilers.step_outside)."""
-        self.ways = Ways(hook_node, sequence, self.unseen, self._bypassed, LOOKING)
-        self.busy: list[None] = []
-        """One for each call that runs and is not settled, and for each time that we work ourselves."""
-        self.settled = False
-        """A settled call runs."""
-        self.thread = threading.get_ident()
-        """Whose calls may be settled."""
-        self.epoch = 1
-        """Rises when a module, parameter or seam comes or goes anywhere."""
-        self.serial = 0
-        """Rises with the first call after an optimizer's step."""
-        self.boundary = False
-        """An optimizer stepped, and no model was called since."""
-        self.overdue = False
-        """An optimizer stepped inside of a backward, where nothing may be counted."""
-        self.fresh = False
-        """Whether a new kind of call was seen since the last optimizer step."""
+        self.ways = Ways(self, hook_node, self.unseen, self._bypassed)
         self.compiled = _Compiled()
         self.modules = Modules(self)
         self.optimizers = Optimizers(self.modules.known)
@@ -130,18 +121,9 @@ class Observer:
             ends_by_word=lambda kinds: not (automatic and self.optimizers.expected(kinds)),
         )
         self._lock = threading.RLock()
-        self._last: tuple[Callable[[], Any], str] = (lambda: None), ""
-        """The optimizer that stepped last, and its name."""
-        self._looked = 0
-        """Place in the log up to which the outcomes of calls were looked at."""
         self._outside: dict[tuple[tuple[Product, ...], tuple[str, ...]], Kind] = {}
         self.looks = LOOKS
         """So many steps more are looked at."""
-        self.derived = False
-        """A backward of this step can itself be differentiated: the graph is more than forwards."""
-        self._wary = False
-        """A backward may come for a call of an earlier step."""
-        self._due = 0
         self._search = 0
         self._refresh = 0
         self._undo: list[Callable[[], None]] = []
@@ -160,7 +142,7 @@ class Observer:
         self.optimizers.look(torch.optim.Optimizer)
         self._undo = [
             register_optimizer_step_post_hook(self._stepped).remove,
-            step_passes.watch(torch, Backwards(self), self.ways),
+            step_passes.watch(torch, Backwards(self), self, self.ways, HOT.engine),
             *self.modules.watch(),
             *(wrapped(torch.optim.Optimizer, name, self.optimizers.made) for name in MAKING),
         ]
@@ -174,7 +156,7 @@ class Observer:
         try:
             if self.compiled.stepped:
                 self.stepped_in_graph()
-            self._due = 0
+            self.due = 0
             self.fold(whole=True)
             with self._lock, _Inside(self):
                 self._folding.finish(time.monotonic_ns())
@@ -201,26 +183,27 @@ class Observer:
         if is_dynamo_compiling() or _compiler._is_compiling_flag:
             self.compiled.stepped = True  # becomes part of the graph: nothing else may
             return
-        if not self.watching or not self.automatic:
+        if self.stepped(optimizer):
             return
         try:
-            before, name = self._last
+            before, name = self.last or _NONE
             same = before() is optimizer
             if not same:
                 name = self.optimizers.known(optimizer) or self._new_optimizer(optimizer)
-                self._last = ref(optimizer), name
+                self.last = ref(optimizer), name
             log = self.log
-            first, last = self._looked, len(log)
+            first, last = self.looked, len(log)
             at = time.monotonic_ns()
             log.append((name, at))
-            self._looked = last + 1
-            due = self.fresh or self._wary or at > self._due or (self.boundary and same)
+            self.looked = last + 1
+            self.known.clear()
+            due = self.fresh or self.wary or at > self.due or (self.boundary and same)
             self.boundary = True
             self.derived = False
             if LOOKING[0]:
                 self.looks = LOOKS if self.fresh else self.looks - 1
                 LOOKING[0] = self.looks > 0
-            if self.ways.waiting:
+            if self.waiting:
                 self.ways.stepped(self.serial)
             # Whether something became of a call of this step that was never counted for its kind.
             while first < last:
@@ -303,7 +286,7 @@ class Observer:
             for variant in self._folding.open_variants():
                 if variant.data is None:
                     self.listener.settle(variant)
-            self._wary = self._folding.wary
+            self.wary = self._folding.wary
 
     def _new_optimizer(self, optimizer: Any) -> str:
         name = self.optimizers.learn(optimizer)
@@ -328,7 +311,7 @@ class Observer:
         """
         with self._lock, _Inside(self):
             log = self.log
-            if counting and log and time.monotonic_ns() > self._due:
+            if counting and log and time.monotonic_ns() > self.due:
                 self._look_at_shapes()
             number = len(log)
             if number and not whole:
@@ -337,7 +320,8 @@ class Observer:
                     number -= 1  # it still runs; it may raise
             events = log[:number]
             del log[:number]
-            self._looked = 0
+            self.looked = 0
+            self.known.clear()
             try:
                 self._folding.replay(events)
                 if counting:
@@ -363,7 +347,7 @@ class Observer:
 
     def _upkeep(self) -> None:
         now = time.monotonic_ns()
-        self._due = now + FOLD_NS
+        self.due = now + FOLD_NS
         LOOKING[0], self.looks = True, LOOKS
         if self._folding.unseen and now >= self._search:
             self._folding.unseen = False

@@ -80,7 +80,7 @@ class Costs:
         seam, module = kind.seam(), data.model()
         if seam is not None and module is not None:
             families = self._families.get(module, {}).values()
-            seam.by_value = any(family.reads is not False for family in families)
+            seam.look_at_values(any(family.reads is not False for family in families))
 
     def settle(self, variant: Variant) -> Cost:
         """Return what a variant costs; count it if nobody knows yet."""

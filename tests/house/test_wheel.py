@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-COMPILED = "profilers/_glance.abi3.so"
+COMPILED = "profilers/_hot.abi3.so"
 
 
 def wheel(root: Path, folder: Path, **environ: str) -> Path:
@@ -59,7 +59,7 @@ def test_one_file_is_compiled_for_every_python(path: Path, names: list[str]) -> 
     compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
     if shutil.which(compiler) is None:
         pytest.skip("no C compiler")
-    assert [name for name in names if name.endswith((".so", ".c"))] == [COMPILED]
+    assert [name for name in names if name.endswith((".so", ".c", ".h"))] == [COMPILED]
     assert "-cp311-abi3-" in path.name
 
 

@@ -18,8 +18,7 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
-from profilers import step_settled  # noqa: E402
-from profilers.step_glance import Glance  # noqa: E402
+from profilers import step_compiled, step_pulse, step_settled, steps  # noqa: E402
 from profilers.step_passes import LOOKING  # noqa: E402
 from profilers.step_seam import Seam  # noqa: E402
 from tests.recording.conftest import in_its_own_interpreter, mlp, sgd, steps_by_counter  # noqa: E402
@@ -29,11 +28,16 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True, params=["plain", "compiled"])
-def glance(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of it twice: by the look in Python, and by the compiled one."""
-    compiled = request.param == "compiled"
-    best = pytest.importorskip("profilers._glance").Glance if compiled else Glance
-    monkeypatch.setattr(step_settled, "BEST", best)
+def hot(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it twice: by the way in Python, and by the compiled one (its pulse serves both)."""
+    taken = step_compiled.PLAIN
+    if request.param == "compiled":
+        pytest.importorskip("profilers._hot")
+        taken = step_compiled.best()
+    else:
+        monkeypatch.setattr(steps.Observer, "stepped", step_pulse.Pulse.stepped)
+    monkeypatch.setattr(step_settled, "HOT", taken)
+    monkeypatch.setattr(steps, "HOT", taken)
 
 
 ALIKE = 21

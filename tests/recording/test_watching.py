@@ -15,6 +15,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from profilers import step_compiled  # noqa: E402
 from profilers.step_ledger import read_steps  # noqa: E402
 from tests.recording.conftest import in_its_own_interpreter, mlp, sgd  # noqa: E402
 
@@ -67,9 +68,10 @@ def test_the_hot_path_is_short(run: Run) -> None:
         sys.setprofile(profile)
         steps(model, optimizer, 100)
         sys.setprofile(None)
-    # The seam; the backward's beginning, and whether it reaches the call; the optimizer's hook.
+    # The seam and the optimizer's hook, which compilers of models must be able to trace; no other is Python.
     # Making steps of the notes, once a second, may fall into these hundred.
-    assert 4 <= counts["ours"] / 100 < 5
+    least = 2 if step_compiled.HOT != step_compiled.PLAIN else 14
+    assert least <= counts["ours"] / 100 < least + 1
 
 
 KILLED = """

@@ -1,17 +1,8 @@
 /* Compares a settled model's call with those before it: one look at a hundred things of the program's.
 
-   The same as the class of this name in profilers/step_glance.py, which says what is compared and why;
-   where no compiler was at hand, that one works. What costs there is not the comparing but what it reaches
-   for after a step of training, when no cache holds anything of ours: frames, code, numbers, tuples. Here
-   everything lies side by side. Written against the stable interface of Python 3.11, so that one file
-   serves every later version. Nothing here may raise: what cannot be compared is not the same. */
+   Everything lies side by side. Nothing here may raise: what cannot be compared is not the same. */
 
-#define PY_SSIZE_T_CLEAN
-#define Py_LIMITED_API 0x030B0000
-#include <Python.h>
-
-/* Rises with what is taken or answered here; step_glance.py takes no other. */
-#define VERSION 2
+#include "hot.h"
 
 typedef struct {
     PyObject *holder, *name, *value;
@@ -27,27 +18,6 @@ typedef struct {
 typedef struct {
     PyObject *first, *second;
 } Pair;
-
-typedef struct {
-    Py_ssize_t length;
-    void *at;
-} Array;
-
-typedef struct {
-    PyObject_HEAD
-    Array items;      /* Item: dictionary or list, key, what it holds there */
-    Array sized;      /* Sized */
-    Array asked;      /* Pair: function, its answer */
-    Array required;   /* Pair: parameter, whether it requires a gradient */
-    Array given;      /* Pair: an input's type, and its looks or value */
-    Array swapped;    /* Pair: dictionary of a module, its seam */
-    PyObject *classes, *holders; /* lists; the second one is changed in place */
-    PyObject *names;             /* of named inputs */
-    PyObject *looks;             /* tuple: torch's descriptors of a tensor's looks */
-    PyObject *flag;              /* torch's descriptor of requires_grad */
-    PyObject *tensor;            /* torch.Tensor */
-    PyObject *entry;             /* the key of a seam */
-} Glance;
 
 /* ------------------------------------------------------------ comparing */
 
@@ -172,40 +142,45 @@ static int same_flags(Glance *self)
     return 1;
 }
 
+int is_same(Glance *self, PyObject *args, PyObject *kwargs)
+{
+    int same = same_answers(self) && same_inputs(self, args, kwargs) && same_items(self) && same_classes(self)
+        && same_flags(self);
+    if (PyErr_Occurred()) {
+        PyErr_Clear(); /* something is no longer there */
+        same = 0;
+    }
+    return same;
+}
+
 static PyObject *glance_same(Glance *self, PyObject *const *given, Py_ssize_t number)
 {
     if (number != 2 || !PyTuple_Check(given[0]) || !PyDict_Check(given[1])) {
         PyErr_SetString(PyExc_TypeError, "same() takes a tuple and a dictionary");
         return NULL;
     }
-    int same = same_answers(self) && same_inputs(self, given[0], given[1]) && same_items(self)
-        && same_classes(self) && same_flags(self);
-    if (PyErr_Occurred()) {
-        PyErr_Clear(); /* something is no longer there */
-        same = 0;
-    }
-    return PyBool_FromLong(same);
+    return PyBool_FromLong(is_same(self, given[0], given[1]));
 }
 
 /* ------------------------------------------------------------ seams */
 
-static PyObject *swap(Glance *self, int back)
+int swap(Glance *self, int back)
 {
     const Pair *one = self->swapped.at;
     for (Py_ssize_t place = 0; place < self->swapped.length; place++, one++)
         if (PyDict_SetItem(one->first, self->entry, back ? one->second : Py_None) < 0)
-            return NULL;
-    Py_RETURN_NONE;
+            return -1;
+    return 0;
 }
 
 static PyObject *glance_part(Glance *self, PyObject *Py_UNUSED(ignored))
 {
-    return swap(self, 0);
+    return swap(self, 0) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *glance_join(Glance *self, PyObject *Py_UNUSED(ignored))
 {
-    return swap(self, 1);
+    return swap(self, 1) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 /* ------------------------------------------------------------ making and freeing */
@@ -279,14 +254,14 @@ static int are_tables(const Array *swapped)
     return 1;
 }
 
-static PyObject *glance_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+PyObject *glance_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"items", "holders", "sizes", "classes", "counts", "asked", "required",
+    static char *known[] = {"items", "holders", "sizes", "classes", "counts", "asked", "required",
                             "given", "names", "swapped", "looks", "flag", "tensor", "entry", NULL};
     PyObject *items, *holders, *sizes, *classes, *counts, *asked, *required, *given, *named, *swapped;
     PyObject *looks, *flag, *tensor, *entry;
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "$OOOO!O!OOOO!OO!OOO", names, &items, &holders, &sizes, &PyList_Type, &classes,
+            args, kwargs, "$OOOO!O!OOOO!OO!OOO", known, &items, &holders, &sizes, &PyList_Type, &classes,
             &PyList_Type, &counts, &asked, &required, &given, &PyTuple_Type, &named, &swapped,
             &PyTuple_Type, &looks, &flag, &tensor, &entry))
         return NULL;
@@ -324,7 +299,7 @@ static int visit_rows(const Array *array, Py_ssize_t width, visitproc visit, voi
     return 0;
 }
 
-static int glance_traverse(Glance *self, visitproc visit, void *arg)
+int glance_traverse(Glance *self, visitproc visit, void *arg)
 {
     Py_VISIT((PyObject *)Py_TYPE((PyObject *)self));
     Py_VISIT(self->classes);
@@ -355,7 +330,7 @@ static void free_rows(Array *array, Py_ssize_t width)
     PyMem_Free(at);
 }
 
-static int glance_clear(Glance *self)
+int glance_clear(Glance *self)
 {
     Array sized = self->sized;
     self->sized.at = NULL;
@@ -380,12 +355,9 @@ static int glance_clear(Glance *self)
 
 static void glance_free(Glance *self)
 {
-    PyTypeObject *type = Py_TYPE((PyObject *)self);
     PyObject_GC_UnTrack(self);
     glance_clear(self);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(self);
-    Py_DECREF(type);
+    given_back((PyObject *)self);
 }
 
 static PyMethodDef methods[] = {
@@ -396,120 +368,13 @@ static PyMethodDef methods[] = {
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_new, glance_new},       {Py_tp_traverse, glance_traverse}, {Py_tp_clear, glance_clear},
-    {Py_tp_dealloc, glance_free},  {Py_tp_methods, methods},          {0, NULL},
+    {Py_tp_new, glance_new},      {Py_tp_traverse, glance_traverse}, {Py_tp_clear, glance_clear},
+    {Py_tp_dealloc, glance_free}, {Py_tp_methods, methods},          {0, NULL},
 };
 
-static PyType_Spec spec = {
-    .name = "profilers._glance.Glance",
+PyType_Spec glance_spec = {
+    .name = "profilers._hot.Glance",
     .basicsize = sizeof(Glance),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
     .slots = slots,
 };
-
-/* ------------------------------------------------------------ ways through the graph */
-
-typedef struct {
-    PyObject *next; /* "next_functions" */
-} State;
-
-/* Whether nodes, each in a pair with a number, are of these types. */
-static int are_of(PyObject *following, PyObject *types)
-{
-    if (!PyTuple_Check(following) || !PyTuple_Check(types) || PyTuple_Size(following) != PyTuple_Size(types))
-        return 0;
-    for (Py_ssize_t place = 0; place < PyTuple_Size(types); place++) {
-        PyObject *pair = PyTuple_GetItem(following, place);
-        if (!PyTuple_Check(pair) || PyTuple_Size(pair) < 1)
-            return 0;
-        if ((PyObject *)Py_TYPE(PyTuple_GetItem(pair, 0)) != PyTuple_GetItem(types, place))
-            return 0;
-    }
-    return 1;
-}
-
-/* The node behind one, if those are of the types that a step of a way says: a new reference, or NULL. */
-static PyObject *behind(PyObject *node, PyObject *step, PyObject *name)
-{
-    PyObject *place_of, *types, *found = NULL;
-    if (!PyTuple_Check(step) || !PyArg_ParseTuple(step, "OO", &place_of, &types))
-        return NULL;
-    Py_ssize_t place = PyLong_AsSsize_t(place_of);
-    PyObject *following = PyObject_GetAttr(node, name);
-    if (following != NULL && are_of(following, types) && place >= 0 && place < PyTuple_Size(following))
-        found = Py_NewRef(PyTuple_GetItem(PyTuple_GetItem(following, place), 0));
-    Py_XDECREF(following);
-    return found;
-}
-
-static PyObject *followed(PyObject *module, PyObject *const *given, Py_ssize_t number)
-{
-    if (number != 2 || !PyTuple_Check(given[1])) {
-        PyErr_SetString(PyExc_TypeError, "followed() takes a node and a tuple");
-        return NULL;
-    }
-    PyObject *name = ((State *)PyModule_GetState(module))->next;
-    PyObject *node = Py_NewRef(given[0]);
-    for (Py_ssize_t place = 0; place < PyTuple_Size(given[1]); place++) {
-        PyObject *next = behind(node, PyTuple_GetItem(given[1], place), name);
-        Py_DECREF(node);
-        if (next == NULL) {
-            PyErr_Clear(); /* whatever it is, it is no usual pass */
-            Py_RETURN_NONE;
-        }
-        node = next;
-    }
-    return node;
-}
-
-static PyMethodDef functions[] = {
-    {"followed", (PyCFunction)(void (*)(void))followed, METH_FASTCALL, NULL},
-    {NULL, NULL, 0, NULL},
-};
-
-/* ------------------------------------------------------------ the module */
-
-static int state_traverse(PyObject *module, visitproc visit, void *arg)
-{
-    Py_VISIT(((State *)PyModule_GetState(module))->next);
-    return 0;
-}
-
-static int state_clear(PyObject *module)
-{
-    Py_CLEAR(((State *)PyModule_GetState(module))->next);
-    return 0;
-}
-
-static int run(PyObject *module)
-{
-    State *state = PyModule_GetState(module);
-    state->next = PyUnicode_InternFromString("next_functions");
-    if (state->next == NULL)
-        return -1;
-    if (PyModule_AddIntConstant(module, "VERSION", VERSION))
-        return -1;
-    PyObject *type = PyType_FromModuleAndSpec(module, &spec, NULL);
-    if (type == NULL)
-        return -1;
-    int failed = PyModule_AddType(module, (PyTypeObject *)type);
-    Py_DECREF(type);
-    return failed;
-}
-
-static PyModuleDef_Slot parts[] = {{Py_mod_exec, run}, {0, NULL}};
-
-static PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "profilers._glance",
-    .m_size = sizeof(State),
-    .m_methods = functions,
-    .m_slots = parts,
-    .m_traverse = state_traverse,
-    .m_clear = state_clear,
-};
-
-PyMODINIT_FUNC PyInit__glance(void)
-{
-    return PyModuleDef_Init(&definition);
-}
