@@ -20,7 +20,9 @@ FUSED = "flopcount"
 """For classes that run with torch's fused attention."""
 WRITTEN = "flopcount-written"
 """For classes that write their attention out, and may lengthen the mask that they are given."""
-NAMES = (FUSED, WRITTEN)
+UNMASKED = "flopcount-unmasked"
+"""For counters that know no values: the library asks for no mask, and so nothing of its inputs."""
+NAMES = (FUSED, WRITTEN, UNMASKED)
 
 
 def register(*, fused: bool) -> str:
@@ -30,7 +32,14 @@ def register(*, fused: bool) -> str:
     for name, mask in ((FUSED, fused_mask), (WRITTEN, written_mask)):
         AttentionInterface.register(name, attend)
         AttentionMaskInterface.register(name, mask)
+    AttentionInterface.register(UNMASKED, attend)
     return FUSED if fused else WRITTEN
+
+
+def without_masks(model: Any) -> None:
+    """Let a model run where no value is known; what a mask forbids changes no dense count."""
+    if getattr(getattr(model, "config", None), "_attn_implementation", None) in NAMES:
+        model.set_attn_implementation(UNMASKED)
 
 
 def attend(
