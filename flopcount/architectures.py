@@ -258,7 +258,8 @@ def _build(cls: Any, parsed: Any, file: Path) -> Any:
     import torch
 
     failures: list[Exception] = []
-    named = (causal_attention.register(),) if _takes_attentions(cls) else ()
+    fused = bool(getattr(cls, "_supports_sdpa", True))
+    named = (causal_attention.register(fused=fused),) if _takes_attentions(cls) else ()
     for attention in (*named, "sdpa", "eager", None):
         keywords = {} if attention is None else {"attn_implementation": attention}
         try:

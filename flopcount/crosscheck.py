@@ -56,10 +56,12 @@ def opinions_on(source: str, counted: CountedModel, **step: Any) -> list[Opinion
     opinions = [closed_form_opinion(counted)]
     if counted.kind in ("transformers", "diffusers"):
         from flopcount.architectures import load, quiet_and_offline
+        from flopcount.causal_attention import without_masks
 
         sizes = {k: v for k, v in step.items() if k not in STEP_ONLY}
         built = load(source)
         inputs = built.inputs(**sizes)
+        without_masks(built.model)
         with quiet_and_offline():
             opinions.append(torch_opinion(built.model, inputs, counted.count))
             opinions.append(fvcore_opinion(built.model, inputs, counted.count))

@@ -72,15 +72,33 @@ def read_export(path: Path) -> ExportedGraph:
         return ExportedGraph(
             path=path,
             inputs=inputs,
-            nodes=tuple(graph["nodes"]),
+            nodes=tuple(_node(node) for node in graph["nodes"]),
             outputs=tuple(graph["outputs"]),
         )
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
-        msg = (
-            f"{path}: the graph is not of the known form: {type(error).__name__}: "
-            f"{str(error)[:100]}\n  export it again with torch.export.save of torch 2.13 or later"
-        )
-        raise ExportError(msg) from None
+        raise unknown_form(path, error) from None
+
+
+def unknown_form(path: Path, error: BaseException) -> ExportError:
+    """What to say of a graph that holds something else than it should."""
+    return ExportError(
+        f"{path}: the graph is not of the known form: {type(error).__name__}: "
+        f"{str(error)[:100]}\n  export it again with torch.export.save of torch 2.13 or later"
+    )
+
+
+def _node(node: dict[str, Any]) -> dict[str, Any]:
+    """Return an operator's call when its parts are there.
+
+    Raises:
+        TypeError: one of them is something else.
+    """
+    metadata = node.get("metadata")
+    parts = (node["inputs"], node["outputs"], {} if metadata is None else metadata)
+    if not isinstance(node["target"], str) or [type(p) for p in parts] != [list, list, dict]:
+        msg = "a node without target, inputs or outputs"
+        raise TypeError(msg)
+    return node
 
 
 def _graph_text(path: Path) -> bytes:

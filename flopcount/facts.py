@@ -21,6 +21,7 @@ NAMES = {
         "n_inner",
         "ffn_dim",
         "d_ff",
+        "dff",
         "decoder_ffn_dim",
         "ffn_hidden_size",
     ),
@@ -220,9 +221,7 @@ def _derived(config: Any, dims: dict[str, int | None], has_experts: bool) -> dic
         "layers": dims["layers"],
         "hidden": hidden,
         "heads": heads,
-        "kv_heads": dims["kv_heads"]
-        or _first(getattr(config, "attn_config", None), ("kv_n_heads",))
-        or heads,
+        "kv_heads": _kv_heads(config, dims["kv_heads"], heads),
         "head_dim": head,
         "value_dim": value if value is not None else head,
         "ffn": dims["ffn"] if dims["ffn"] is not None else (4 * hidden if hidden else None),
@@ -233,6 +232,14 @@ def _derived(config: Any, dims: dict[str, int | None], has_experts: bool) -> dic
         "rope_dim": rope,
         "window": _window(config),
     }
+
+
+def _kv_heads(config: Any, stated: int | None, heads: int | None) -> int | None:
+    """Heads of keys and values; Falcon's first form has one, whatever number stands beside it."""
+    first_form = getattr(config, "new_decoder_architecture", None) is False
+    if first_form and getattr(config, "multi_query", None) is True:
+        return 1
+    return stated or _first(getattr(config, "attn_config", None), ("kv_n_heads",)) or heads
 
 
 def _window(config: Any) -> int | None:

@@ -7,33 +7,28 @@ the file says so, so the backward is the real one.
 
 from __future__ import annotations
 
-import math
-import operator
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from flopcount.config_file import ConfigError, need_libraries
 from flopcount.counted_model import CountedModel
 from flopcount.errors import FlopcountError
-from flopcount.export_file import DTYPES, ExportedGraph, ExportError, GraphInput, read_export
+from flopcount.export_file import (
+    DTYPES,
+    ExportedGraph,
+    ExportError,
+    GraphInput,
+    read_export,
+    unknown_form,
+)
+from flopcount.export_ops import function_of
 from flopcount.findings import Finding, name_mismatch
 from flopcount.parameters import ParameterCount
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_NAMESPACES = {"aten", "prims", "quantized_decomposed", "torchvision", "torchao"}
-_PYTHON = {
-    name: getattr(operator, name)
-    for name in (
-        "add", "sub", "mul", "floordiv", "mod", "truediv", "neg", "eq", "ne", "lt", "le", "gt",
-        "ge", "and_", "or_", "pow", "getitem",
-    )
-}  # fmt: skip
-_SYMBOLIC = {
-    "torch.sym_max", "torch.sym_min", "torch.sym_float", "torch.sym_int", "torch.sym_not",
-    "torch.sym_ite", "math.ceil", "math.floor", "math.trunc",
-}  # fmt: skip
 _SKIPPED = ("_assert_scalar", "_assert_tensor_metadata", "sym_constrain_range", "_assert_async",
             "sym_constrain_range_for_size")  # fmt: skip
 _PLACE = re.compile(r"L__self__[^,]*,([^,]*),")
@@ -81,7 +76,18 @@ def count_export(
             )
         )
     else:
-        count = flopcount.count(_runnable(graph, free), backward=backward, convention=convention)
+        try:
+            program = _runnable(graph, free)
+        except (
+            KeyError,
+            TypeError,
+            AttributeError,
+            ValueError,
+            RuntimeError,
+            OverflowError,
+        ) as error:
+            raise unknown_form(path, error) from None
+        count = flopcount.count(program, backward=backward, convention=convention)
     return CountedModel(
         name=path.name,
         kind="pt2",
@@ -114,18 +120,19 @@ def _parameters(graph: ExportedGraph) -> ParameterCount:
 
 
 def _free_sizes(graph: ExportedGraph, *, batch: int, sequence: int | None) -> dict[str, int] | None:
-    """Fill the symbols of the user's inputs; None where a second one stays free."""
-    free: dict[str, int] = {}
+    """Fill the symbols of the user's inputs; None where a second one stays free.
+
+    The batch stands first wherever it stands; what also stands elsewhere is a length.
+    """
+    axes: dict[str, set[int]] = {}
     for item in graph.inputs:
         for axis, size in enumerate(item.meta.sizes if item.meta else ()):
-            if isinstance(size, str) and size not in free:
-                if axis == 0:
-                    free[size] = batch
-                elif sequence is not None:
-                    free[size] = sequence
-                else:
-                    return None
-    return free
+            if isinstance(size, str):
+                axes.setdefault(size, set()).add(axis)
+    lengths = {symbol for symbol, places in axes.items() if places != {0}}
+    if lengths and sequence is None:
+        return None
+    return {symbol: (sequence or batch) if symbol in lengths else batch for symbol in axes}
 
 
 def _runnable(graph: ExportedGraph, free: dict[str, int]) -> Any:
@@ -143,11 +150,13 @@ def _runnable(graph: ExportedGraph, free: dict[str, int]) -> Any:
 
         def __init__(self) -> None:
             super().__init__()
-            self.values = [_value(item, free, graph) for item in graph.inputs]
+            # Under a name that no module of the exported model bears: its places are added beside it.
+            self._of_the_file = [_value(item, free, graph) for item in graph.inputs]
 
         def forward(self) -> Any:
             known = {
-                item.name: value for item, value in zip(graph.inputs, self.values, strict=True)
+                item.name: value
+                for item, value in zip(graph.inputs, self._of_the_file, strict=True)
             }
             for node in graph.nodes:
                 place = _place(node)
@@ -170,9 +179,18 @@ def _place(node: dict[str, Any]) -> str:
     stack = (node.get("metadata") or {}).get("nn_module_stack", "")
     places = _PLACE.findall(stack) if isinstance(stack, str) else []
     path = places[-1] if places else ""
-    # The path is only a label here; whatever is no identifier or number is left out.
+    # The path is only a label here; whatever no module can be called is left out.
     parts = [part for part in path.split(".") if re.fullmatch(r"\w{1,100}", part)]
+    parts = [part for part in parts if part not in _taken()]
     return ".".join(parts if len(parts) <= 60 else parts[:60])
+
+
+@cache
+def _taken() -> frozenset[str]:
+    """Names that every module has for something of its own."""
+    import torch
+
+    return frozenset(dir(torch.nn.Module()))
 
 
 def _value(item: GraphInput, free: dict[str, int], graph: ExportedGraph) -> Any:
@@ -190,7 +208,7 @@ def _run(node: dict[str, Any], known: dict[str, Any], place: Any, graph: Exporte
     target = str(node.get("target"))
     if any(part in target for part in _SKIPPED):
         return
-    function = _function(target, graph)
+    function = function_of(target, graph.path)
     args, kwargs = [], {}
     for item in node["inputs"]:
         value = _argument(item["arg"], known, graph)
@@ -198,8 +216,6 @@ def _run(node: dict[str, Any], known: dict[str, Any], place: Any, graph: Exporte
             kwargs[item["name"]] = value
         else:
             args.append(value)
-    if "device" in kwargs:
-        kwargs["device"] = "meta"
 
     def run() -> Any:
         return function(*args, **kwargs)
@@ -238,26 +254,6 @@ def _name(body: Any, value: Any, known: dict[str, Any]) -> None:
         name = body.get("name") or body.get("as_name")
         if name is not None:
             known[str(name)] = value
-
-
-def _function(target: str, graph: ExportedGraph) -> Any:
-    import torch
-
-    parts = target.split(".")
-    if parts[:2] == ["torch", "ops"] and len(parts) == 5 and parts[2] in _NAMESPACES:
-        packet = getattr(getattr(torch.ops, parts[2]), parts[3], None)
-        found = getattr(packet, parts[4], None)
-        if found is not None:
-            return found
-    if parts[0] == "_operator" and parts[-1] in _PYTHON:
-        return _PYTHON[parts[-1]]
-    if target in _SYMBOLIC:
-        return getattr(math if parts[0] == "math" else torch, parts[1])
-    msg = (
-        f"{graph.path}: the graph uses '{target[:100]}', which is not an operator of torch itself\n"
-        "  count the model from its source (package.module:factory) instead"
-    )
-    raise ExportError(msg)
 
 
 _PLAIN = {"as_int", "as_ints", "as_float", "as_floats", "as_bool", "as_bools", "as_string",

@@ -19,11 +19,11 @@ from flopcount.findings import Finding, name_mismatch
 from flopcount.onnx_folding import stored_values, trip_count
 from flopcount.onnx_products import (
     ATTENTIONS,
+    DOMAINS,
     ELEMENTWISE,
     MOVES,
     PRODUCTS,
     Operand,
-    stored_inside,
     weights_inside,
 )
 from flopcount.onnx_shapes import (
@@ -36,6 +36,7 @@ from flopcount.onnx_shapes import (
     read_graph,
     weights_of,
 )
+from flopcount.onnx_stored import stored_numbers
 from flopcount.parameters import ParameterCount
 from flopcount.static_count import GraphLedger
 
@@ -67,8 +68,7 @@ def count_onnx(
         raise ConfigError(msg)
     model = read_graph(path)
     weights = weights_of(model.graph)
-    total = sum(operand.numbers for operand in weights.values() if operand.is_float)
-    total += sum(map(stored_inside, model.graph.node))
+    total = _stored(model, path)
     findings = [f for f in [name_mismatch([path.stem], total)] if f is not None]
     free = bind_sizes(model.graph, weights, batch=batch, sequence=sequence)
     count = None
@@ -102,6 +102,16 @@ def count_onnx(
         no_closed_form="a graph has no dimensions to read",
         findings=tuple(findings),
     )
+
+
+def _stored(model: Any, path: Path) -> int:
+    try:
+        return stored_numbers(model.graph)
+    except (IndexError, ValueError, RecursionError) as error:  # a constant without an output
+        what = f"{type(error).__name__}: {str(error)[:120]}"
+        raise OnnxError(
+            f"{path}: no well-formed graph ({what})\n  export the model anew"
+        ) from error
 
 
 def _walked(model: Any, path: Path, weights: dict[str, Operand], *, backward: bool) -> GraphLedger:
@@ -161,7 +171,7 @@ class _Walk:
         operands = [self.known.get(name) if name else None for name in node.input]
         outputs = [self.known.get(name) for name in node.output]
         attributes = {item.name: _attribute(item) for item in node.attribute}
-        kind = node.op_type
+        kind = node.op_type if node.domain in DOMAINS else f"{node.domain[:40]}.{node.op_type}"
         formula = PRODUCTS.get(kind)
         if kind == "Constant":
             self._constant(node, attributes)

@@ -201,14 +201,6 @@ def weights_inside(node: Any) -> int:
     return sum(len(a.floats) for a in node.attribute if a.name in ("coefficients", "intercepts"))
 
 
-def stored_inside(node: Any) -> int:
-    """Numbers that a model of scikit-learn keeps in attributes, support vectors included."""
-    if node.op_type not in ("SVMClassifier", "SVMRegressor"):
-        return weights_inside(node)
-    kept = ("coefficients", "support_vectors", "rho")
-    return sum(len(item.floats) for item in node.attribute if item.name in kept)
-
-
 def linear_model(operands: list[Any], _outputs: list[Any], attributes: dict[str, Any]) -> int:
     """scikit-learn's linear models keep their weights in an attribute."""
     return 2 * int(operands[0].shape[0]) * len(attributes["coefficients"])
@@ -220,6 +212,8 @@ def support_vectors(operands: list[Any], _outputs: list[Any], attributes: dict[s
     return 2 * int(operands[0].shape[0]) * numbers
 
 
+DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "ai.onnx.contrib", "com.microsoft"})
+"""Whose operators these tables speak of; a name of another's may mean anything."""
 ATTENTIONS = frozenset({"Attention", "MultiHeadAttention", "GroupQueryAttention"})
 PRODUCTS: dict[str, Product] = {
     "MatMul": Product(matmul),

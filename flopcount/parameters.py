@@ -48,7 +48,7 @@ def count_parameters(model: Any, config: Mapping[str, Any]) -> ParameterCount:
     experts = list(expert_groups(model))
     chosen = experts_per_token(config)
     active: int | None = total
-    if experts and chosen is None:
+    if (experts and chosen is None) or _has_unknown_experts(model):
         active = None
     elif experts and chosen is not None:
         active = total - sum(size - size * min(chosen, n) // n for size, n in experts)
@@ -105,6 +105,21 @@ def expert_modules(model: Any) -> Iterator[tuple[str, int, int]]:
             sizes = [size for size in members if size]  # a dropout beside them is no expert
             if len(sizes) > 1 and len(set(sizes)) == 1:
                 yield name, sum(sizes), len(sizes)
+
+
+def _has_unknown_experts(model: Any) -> bool:
+    """Whether experts store weights that :func:`expert_modules` makes nothing of.
+
+    LongCat's are one tensor of real and of empty experts: how many a token passes is data.
+    """
+    known = {name for name, _, _ in expert_modules(model)}
+    for name, module in model.named_modules():
+        if "Expert" not in type(module).__name__ or "Shared" in type(module).__name__:
+            continue
+        own = any(p.ndim >= 3 for p in module.parameters(recurse=False))
+        if own and name not in known:
+            return True
+    return False
 
 
 def _number_of_experts(module: Any) -> int | None:

@@ -10,26 +10,21 @@ from flopcount.counted_model import CountedModel
 from flopcount.findings import Finding, name_mismatch
 from flopcount.headers import HeaderError, StoredTensor, gguf_file, safetensors_file, torch_file
 from flopcount.parameters import ParameterCount
+from flopcount.trained_tensors import are_packed, of_the_model, trained
+from flopcount.weight_files import ModelFiles, is_slice, model_files, shard_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 _TABLE = re.compile(
     r"(^|\.)(embed_tokens|wte|wpe|word_embeddings|position_embeddings|token_type_embeddings|"
     r"tok_embeddings|embed_in|token_embd|embed_positions|shared)\.weight$"
 )
-_EXPERT = re.compile(r"(^|\.)(experts|ffn_(gate|up|down)_exps)(\.|$)")
-_NO_PARAMETER = re.compile(
-    r"(inv_freq|running_mean|running_var|num_batches_tracked|position_ids|masked_bias|"
-    r"rotary_emb\.\w+|attn\.bias|attention\.bias|e_score_correction_bias|rope_freqs\.weight)$"
+_EXPERT = re.compile(
+    r"(^|[._])(experts?|moe|router)([._\d]|$)|ffn_\w+_exps|ffn_gate_inp|ffn_(gate|up|down)\.\d"
 )
-_PACKED = re.compile(r"(\.qweight|\.quant_state\.\w+|\.weight_packed|_blocks)$")
-_SCALE = re.compile(
-    r"(weight_scale(_inv)?|\.scales|\.qzeros|\.g_idx|\.absmax|input_scale|_scales|weight_shape)$"
-)
-_INTEGERS = {"I64", "I32", "U32", "U64", "I16", "U16", "BOOL", "LongStorage", "IntStorage",
-             "BoolStorage", "ShortStorage"}  # fmt: skip
-_SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.(safetensors|bin|gguf)$")
+"""Marks of a mixture, also where its experts are stored as one tensor of another name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,19 +36,31 @@ class Weights:
     name: str | None = None
     """The name that the file itself gives its model (GGUF)."""
 
+    missing: tuple[int, ...] = ()
+    """Numbers of the shards that are not there."""
+    unread: tuple[Path, ...] = ()
+    """Further files of weights in the same folder."""
+    left: tuple[str, ...] = ()
+    """Parts of a training program's checkpoint that are no part of its model."""
+
+    @property
+    def are_packed(self) -> bool:
+        """Whether several weights are packed into one stored number."""
+        return are_packed(self.tensors)
+
     @property
     def parameters(self) -> ParameterCount | None:
-        """Trained numbers, shared memory once; None where weights are packed several to a number.
+        """Trained numbers, shared memory once; None where there are none or they are packed.
 
-        Buffers, scales and indices are left out, by name and by type.
+        See :mod:`flopcount.trained_tensors`.
         """
-        if any(_PACKED.search(tensor.name) for tensor in self.tensors):
+        found = trained(self.tensors)
+        if self.are_packed or not found:
             return None
-        trained = self._trained()
-        total = sum(tensor.numbers for tensor in trained)
-        tables = [tensor for tensor in trained if _TABLE.search(tensor.name)]
+        total = sum(tensor.numbers for tensor in found)
+        tables = [tensor for tensor in found if _TABLE.search(tensor.name)]
         embedded = sum(tensor.numbers for tensor in tables)
-        routed = any(_EXPERT.search(tensor.name) for tensor in trained)
+        routed = any(_EXPERT.search(tensor.name) for tensor in found)
         without = total - embedded if tables else None
         return ParameterCount(
             total=total,
@@ -63,14 +70,6 @@ class Weights:
             active_without_embeddings=None if routed else without,
         )
 
-    def _trained(self) -> list[StoredTensor]:
-        kept: dict[object, StoredTensor] = {}
-        for index, tensor in enumerate(self.tensors):
-            leave = _NO_PARAMETER.search(tensor.name) or _SCALE.search(tensor.name)
-            if not leave and tensor.dtype not in _INTEGERS:
-                kept.setdefault(index if tensor.identity is None else tensor.identity, tensor)
-        return list(kept.values())
-
 
 def read_weights(path: Path) -> Weights:
     """Read the header of one file, or of every shard in a folder.
@@ -78,15 +77,12 @@ def read_weights(path: Path) -> Weights:
     Raises:
         HeaderError: a header is corrupt, or there is no such file.
     """
-    if path.is_dir():
-        files = weight_files(path)
-        if not files:
-            raise HeaderError(f"{path}: no .safetensors, .gguf, .bin or .pt file in this folder")
-    else:
-        files = [path]
+    chosen = model_files(path) if path.is_dir() else ModelFiles(files=(path,))
+    if not chosen.files:
+        raise HeaderError(f"{path}: no .safetensors, .gguf, .bin or .pt file in this folder")
     tensors: list[StoredTensor] = []
     name: str | None = None
-    for file in files:
+    for file in chosen.files:
         if file.suffix == ".safetensors":
             tensors += safetensors_file.read(file)
         elif file.suffix == ".gguf":
@@ -96,23 +92,15 @@ def read_weights(path: Path) -> Weights:
             name = said[:200] if isinstance(said, str) else name
         else:
             tensors += torch_file.read(file)
-    return Weights(files=tuple(files), tensors=tuple(tensors), name=name)
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """Return the shards of one model in a folder; one form only, the safest that is there."""
-    for pattern in ("*.safetensors", "*.gguf", "pytorch_model*.bin", "*.pt", "*.pth"):
-        found = sorted(
-            file
-            for file in folder.glob(pattern)
-            if file.is_file()
-            and not file.name.startswith(("training_args", "adapter", "optimizer"))
-        )
-        shards = [file for file in found if _SHARD.search(file.name)]
-        if found:
-            # A folder may hold the shards and the consolidated copy of the same weights.
-            return shards or found[:1]
-    return []
+    kept, left = of_the_model(tensors)
+    return Weights(
+        files=chosen.files,
+        tensors=tuple(kept),
+        name=name,
+        missing=chosen.missing,
+        unread=chosen.left,
+        left=left,
+    )
 
 
 def count_weights(path: Path) -> CountedModel:
@@ -130,28 +118,14 @@ def count_weights(path: Path) -> CountedModel:
             message="weights tell parameters only; FLOP need the model's config.json or graph",
         )
     ]
-    shard = _SHARD.search(path.name)
-    if shard and int(shard[2]) > 1:
-        findings.append(
-            Finding(
-                code="partial-weights",
-                severity="warning",
-                message=f"shard {int(shard[1])} of {int(shard[2])}: give the folder for the whole",
-            )
-        )
+    findings += _of_the_files(path, weights)
     if parameters is None:
-        findings.append(
-            Finding(
-                code="packed-weights",
-                severity="warning",
-                message="several weights are packed into one number; the total is not known",
-            )
-        )
-    else:
+        findings.append(_unknown_total(weights))
+    elif not any(finding.code == "partial-weights" for finding in findings):
         mismatch = name_mismatch(
             [name for name in (weights.name, path.stem) if name], parameters.total
         )
-        findings += [] if mismatch is None or shard else [mismatch]
+        findings += [] if mismatch is None else [mismatch]
     return CountedModel(
         name=weights.name or path.name,
         kind="weights",
@@ -165,14 +139,59 @@ def count_weights(path: Path) -> CountedModel:
     )
 
 
+def _of_the_files(path: Path, weights: Weights) -> list[Finding]:
+    """What of a model the files that were read leave out, and what they hold besides."""
+    found = []
+    shard = None if path.is_dir() else shard_of(path.name)
+    if shard is not None and shard[1] > 1:
+        text = f"shard {shard[0]} of {shard[1]}: give the folder for the whole"
+        found.append(Finding(code="partial-weights", severity="warning", message=text))
+    if not path.is_dir() and is_slice(path):
+        text = "the file holds slices of matrices, whose other slices lie in the files beside it"
+        found.append(Finding(code="partial-weights", severity="warning", message=text))
+    if weights.missing:
+        text = (
+            f"shards are missing: {_few(weights.missing)}; the parameters are of the others alone"
+        )
+        found.append(Finding(code="partial-weights", severity="warning", message=text))
+    if weights.unread:
+        names = _few(file.name for file in weights.unread)
+        text = f"only {weights.files[0].name} of this folder was read, not {names}"
+        found.append(Finding(code="weights-unread", severity="warning", message=text))
+    if weights.left:
+        text = f"parts of the checkpoint that are no weights of the model: {_few(weights.left)}"
+        found.append(Finding(code="checkpoint-parts", severity="info", message=text))
+    return found
+
+
+def _few(names: Iterable[object]) -> str:
+    shown = [str(name)[:60] for name in names]
+    more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
+    return ", ".join(shown[:5]) + more
+
+
+def _unknown_total(weights: Weights) -> Finding:
+    if weights.are_packed:
+        return Finding(
+            code="packed-weights",
+            severity="warning",
+            message="several weights are packed into one number; the total is not known",
+        )
+    return Finding(
+        code="weights-unreadable",
+        severity="warning",
+        message="the file holds no weights of a model: " + (_few(weights.left) or "buffers only"),
+    )
+
+
 def compare_with_config(folder: Path, parameters: ParameterCount) -> Finding | None:
     """Compare what a config builds with what the weights beside it hold; within 1% is agreement.
 
     A multi-token-prediction module or a value head that the library's class leaves out shows here.
     """
-    if not weight_files(folder):
-        return None
     try:
+        if not model_files(folder).files:
+            return None
         weights = read_weights(folder)
     except HeaderError as error:
         return Finding(code="weights-unreadable", severity="warning", message=str(error))
@@ -185,7 +204,11 @@ def compare_with_config(folder: Path, parameters: ParameterCount) -> Finding | N
         message=(
             f"the config builds {parameters.total:,} parameters, the weights beside it hold "
             f"{stored.total:,}: another model's file, a part that the library's class leaves out, "
-            "or shards that are missing"
+            f"or shards that are missing{_missing(weights)}"
         ),
         evidence=tuple(str(file) for file in weights.files[:5]),
     )
+
+
+def _missing(weights: Weights) -> str:
+    return f" ({_few(weights.missing)})" if weights.missing else ""

@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from flopledger import stamps
 from flopledger.errors import CaseError
 
 SCHEMA = "flopledger/amendments/1"
@@ -270,10 +271,4 @@ def _remove(whole: dict[str, Any], key: str, where: str) -> Any:
 def _stamp(time: str | None) -> str:
     if time is None:
         return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    try:
-        given = dt.datetime.fromisoformat(time)
-    except ValueError:
-        raise CaseError(f"--time: found {time!r}; expected 2026-01-31T12:00:00+00:00") from None
-    if given.tzinfo is None:
-        raise CaseError(f"--time: {time!r} has no time zone; add +00:00 or Z")
-    return given.astimezone(dt.UTC).isoformat(timespec="seconds")
+    return stamps.stated(time, "--time", CaseError)

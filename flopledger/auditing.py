@@ -24,13 +24,14 @@ from flopledger.facts import Fact, Finding
 from flopledger.ledgers import ONE_THIRD, Original, Standing
 from flopledger.methods import models
 from flopledger.methods.models import Model
+from flopledger.misquoted import misquoted
 from flopledger.planning import Crossing
 from flopledger.quantity import Quantity
 from flopledger.reconcile import RunAudit
 from flopledger.regimes import Regime
 from flopledger.run_audit import audit_run
 from flopledger.sensitivity import Share
-from flopledger.text import interval, number, round_number
+from flopledger.text import chance, interval, number, round_number
 from flopledger.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -119,13 +120,14 @@ def audit(
     ``trace=False`` leaves out the traced count (and with it torch).
     Raises ``FlopledgerError`` (or a pillar's error) for input that cannot be used.
     """
+    regime_ids = tuple(dict.fromkeys(regime_ids))  # asked for twice, it counts once
     chosen = _regimes(regime_ids)
     draws = Draws(seed)
-    loaded = _models(case)
+    loaded = load_models(case)
     runs = [
         audit_run(case, index, loaded, draws, trace=trace) for index in range(len(case.spec.run))
     ]
-    original = _original(case)
+    original = _original(case, runs)
     total = ledgers.total(runs, draws, "parameter_update")
     claim = stated(case)
     tests = [run.verdict for run in runs]
@@ -146,11 +148,14 @@ def audit(
         ledgers.standing(regime, runs, draws, original=original, claim=claim) for regime in chosen
     ]
     standings = tuple(one for one in placed if one is not None)
+    if regime_ids:
+        findings += _silent(chosen, placed)
     findings += _straddling(standings) + _modifier(standings) + _unstated_original(runs, original)
     crossings = planning.crossings(standings, runs, original)
     shared = shared_evidence.findings(runs)
-    findings += shared
-    if shared:
+    misread = misquoted(claim)
+    findings += shared + misread
+    if shared or misread:
         tests.append(Verdict.NEEDS_EXPLANATION)
     verdict = bands.worst(tests) if claim is not None or total is not None else _bare(tests)
     return AuditReport(
@@ -209,7 +214,8 @@ def _bare(tests: list[Verdict]) -> Verdict:
     return Verdict.INCONSISTENT if Verdict.INCONSISTENT in tests else Verdict.UNDETERMINED
 
 
-def _models(case: AuditCase) -> dict[str, Model]:
+def load_models(case: AuditCase) -> dict[str, Model]:
+    """Read every model of a case; raise ``FlopledgerError`` for dimensions that cannot be."""
     loaded = {}
     for key, spec in case.spec.model.items():
         place = f"{case.name}: model.{key}"
@@ -224,12 +230,30 @@ def _regimes(identifiers: tuple[str, ...]) -> tuple[Regime, ...]:
     return tuple(regimes.by_id(identifier) for identifier in identifiers)
 
 
-def _original(case: AuditCase) -> Original | None:
+def _silent(chosen: tuple[Regime, ...], placed: list[Standing | None]) -> list[Finding]:
+    """Name the regimes that were asked for and do not speak of such a case."""
+    return [
+        Finding(
+            code="regime-not-applicable",
+            severity="info",
+            message=f"{regime.id}: asked for, but it is about modified models and the case has no "
+            "[base_model]",
+        )
+        for regime, standing in zip(chosen, placed, strict=True)
+        if standing is None
+    ]
+
+
+def _original(case: AuditCase, runs: list[RunAudit]) -> Original | None:
+    """Give what the model was made from: as the case states it, or unknown where only its runs tell of it."""
     base = case.spec.base_model
-    if base is None:
-        return None
-    flop = None if base.flop is None else inputs.quantity(base.flop)
-    return Original(flop=flop, systemic_risk=base.systemic_risk)
+    if base is not None:
+        flop = None if base.flop is None else inputs.quantity(base.flop)
+        return Original(flop=flop, systemic_risk=base.systemic_risk)
+    kinds = {run.figures.kind for run in runs}
+    if kinds & scope.FURTHER and not kinds & scope.BEGINNINGS:
+        return Original(flop=None, systemic_risk=False, is_stated=False)
+    return None
 
 
 def _modifier(standings: tuple[Standing, ...]) -> list[Finding]:
@@ -255,21 +279,17 @@ def _likely(one: Standing) -> bool:
 
 def _unstated_original(runs: list[RunAudit], original: Original | None) -> list[Finding]:
     """Say so where a model was trained further and nobody states what it began with."""
-    further = [run.figures for run in runs if run.figures.kind in scope.FURTHER]
-    begun = any(run.figures.kind in ("pretraining", "merged") for run in runs)
-    if original is not None:
-        known = original.flop is not None
-        words = "cumulative figures are lower bounds"
-    else:
-        known = begun or not further
-        words = "cumulative figures are of what is in the case alone, and more was spent"
-    if known:
+    if original is None or original.flop is not None:
         return []
+    further = [run.figures for run in runs if run.figures.kind in scope.FURTHER]
     names = ", ".join(figures.name for figures in further) or "the model"
     message = (
-        f"{names}: trained further from a model whose own compute the case does not state: {words}; "
-        "[base_model] flop states it"
+        f"{names}: trained further from a model whose own compute the case does not state: cumulative "
+        "figures are lower bounds"
     )
+    if not original.is_stated:
+        message += ", and whether it is more than a third of the original's is open"
+    message += "; [base_model] flop states it"
     places = tuple(figures.place for figures in further)
     return [Finding(code="original-unstated", severity="info", message=message, evidence=places)]
 
@@ -281,7 +301,7 @@ def _straddling(standings: tuple[Standing, ...]) -> list[Finding]:
             code="straddles-threshold",
             severity="info",
             message=f"{one.regime.id}: {interval(one.flop)} FLOP lies on both sides of "
-            f"{round_number(one.threshold_flop)} (P(exceeded) = {one.probability_exceeded:.0%})",
+            f"{round_number(one.threshold_flop)} (P(exceeded) {chance(one.probability_exceeded)})",
         )
         for one in standings
         if one.probability_exceeded is not None

@@ -5,6 +5,7 @@ Case file and evidence both end here; the methods see only these values.
 
 from dataclasses import dataclass, replace
 
+from flopledger import tpu_slices
 from flopledger.case_spec import ModelSpec, Number, NumberSpec, RunSpec
 from flopledger.facts import Grade
 from flopledger.quantity import (
@@ -116,7 +117,7 @@ def of_run(run: RunSpec, *, place: str) -> RunFigures:
     hours = stated("accelerator_hours", "h")
     wall = stated("wall_clock_hours", "h")
     energy = stated("energy_mwh", "MWh")
-    count = stated("accelerator_count", "devices")
+    count = stated("accelerator_count", "devices") or _of_slice(run.accelerator, place)
     wall_seconds = scaled(wall, 3600, name="wall_seconds", unit="s") if wall else None
     return RunFigures(
         name=run.name,
@@ -216,6 +217,20 @@ def _joint_spread(left: Input, right: Input, interval: Interval) -> Spread:
 def _stated(key: str, number: Number, unit: str, place: str, sources: dict[str, str]) -> Input:
     cited = f" ({sources[key]})" if key in sources else ""
     return Input(name=key, quantity=quantity(number), unit=unit, source=f"{place}.{key}{cited}")
+
+
+def _of_slice(accelerator: str | None, place: str) -> Input | None:
+    """Count the chips of the TPU slice that the accelerator's name speaks of."""
+    chips = tpu_slices.chips_of_slice(accelerator) if accelerator is not None else None
+    if chips is None:
+        return None
+    return Input(
+        name="accelerator_count",
+        quantity=exact(float(chips)),
+        unit="devices",
+        source=f"{place}.accelerator: chips of one slice {accelerator}",
+        grade=Grade.STATEMENT,
+    )
 
 
 def _device_seconds(hours: Input | None, wall: Input | None, count: Input | None) -> Input | None:

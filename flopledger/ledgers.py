@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from flopledger import scope
 from flopledger.claim import Claim
 from flopledger.combine import Combined
-from flopledger.estimate import Draws, summarize
+from flopledger.estimate import Draws, quantiles, summarize
 from flopledger.quantity import Interval, Quantity, Spread, exact
 from flopledger.reconcile import RunAudit
 from flopledger.regimes import Regime
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 #: Thresholds whose third stands in where the original's compute is unknown (guidelines, 3.2).
 _FALLBACK_SYSTEMIC, _FALLBACK_OTHER = 1e25 / 3, 1e23 / 3
 ONE_THIRD = "one-third-of-original"
+SETTLED = 0.95  #: from this probability on a threshold counts as passed (design/003)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,6 +28,8 @@ class Original:
 
     flop: Quantity | None
     systemic_risk: bool
+    #: whether the case speaks of it; else only the kinds of its runs say that there is one
+    is_stated: bool = True
 
     @property
     def held(self) -> Quantity:
@@ -125,17 +128,19 @@ def standing(
     claim: Claim | None,
 ) -> Standing | None:
     """Place a case against one regime; ``None`` where the regime does not speak of such a case."""
-    if regime.rule == ONE_THIRD and original is None:
+    if regime.rule == ONE_THIRD and (original is None or not original.is_stated):
         return None
     base = None if original is None else original.held
     threshold = _threshold(regime, original)
     figure = total(runs, draws, regime.ledger, base)
     if figure is None:
-        flop = _bounds(runs, regime.ledger, base)
-        probability = _by_bounds(regime, threshold.interval, flop)
+        known = _known(runs, draws, regime.ledger, base)
+        flop = known.interval
+        probability = _by_bounds(regime, threshold, base, draws, known)
     else:
         flop = figure.flop
         probability = _share_above(regime, _limit(regime, threshold, base, draws), figure.draws)
+    begins_open = base is not None and base.best is None and scope.counts_base(regime.ledger)
     reported, source = _reported(claim, flop)
     bare = threshold.best or threshold.interval.low or threshold.interval.high
     assert bare is not None
@@ -144,10 +149,23 @@ def standing(
         threshold_flop=bare,
         flop=flop,
         probability_exceeded=probability,
-        # A regime that ended places nobody: it is "not in force", which is not "below".
-        zone=None if reported is None or regime.ended is not None else zone(reported, bare),
+        zone=_zone(regime, reported, bare, begins_open=begins_open),
         zone_of=source,
     )
+
+
+def _zone(
+    regime: Regime, reported: float | None, threshold: float, *, begins_open: bool
+) -> str | None:
+    """Place a bare report, where it can be placed at all.
+
+    A regime that ended places nobody: it is "not in force", which is not "below". Nor does a report of a
+    modification place what began with an unknown amount, unless it is above by itself.
+    """
+    if reported is None or regime.ended is not None:
+        return None
+    found = zone(reported, threshold)
+    return found if found == "above" or not begins_open else None
 
 
 def _threshold(regime: Regime, original: Original | None) -> Quantity:
@@ -169,42 +187,75 @@ def _limit(
     return next(end for end in ends if end is not None)
 
 
-def _share_above(regime: Regime, limit: "Samples | float", draws: "Samples") -> float:
+def _share_above(regime: Regime, limit: "Samples | float", draws: "Samples | float") -> float:
     import numpy as np
 
     return float(np.mean(draws > limit if regime.comparator == ">" else draws >= limit))
 
 
-def _bounds(runs: list[RunAudit], ledger: str, base: Quantity | None) -> Interval:
-    """Add what is known one-sidedly: at least this much, at most that much."""
-    low, high = 0.0, 0.0
-    open_above = False
-    for run in runs:
-        if not scope.counts(run.figures, ledger):
-            continue
-        ends = run.model_flop * run.share(ledger)
-        low += ends.low or 0.0
-        open_above = open_above or ends.high is None
-        high += ends.high or 0.0
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Known:
+    """What a ledger holds at least and at most: drawn where parts have figures, plain where they do not."""
+
+    low: "Samples | float"
+    high: "Samples | float | None"  #: ``None`` where it is open
+
+    @property
+    def interval(self) -> Interval:
+        """The 5% and 95% ends of what is drawn; a plain bound is its own end."""
+        low = _end(self.low, 0.05)
+        high = None if self.high is None else _end(self.high, 0.95)
+        return Interval(low=low if low > 0 else None, best=None, high=high or None)
+
+
+def _end(side: "Samples | float", level: float) -> float:
+    return side if isinstance(side, int | float) else quantiles(side, (level,))[0]
+
+
+def _known(runs: list[RunAudit], draws: Draws, ledger: str, base: Quantity | None) -> _Known:
+    """Add what is known: figures draw by draw, as in ``total``, and of the rest what bounds leave.
+
+    The ends of 90% intervals are not added: that is right where all errors are one, and too wide where
+    each is its own. Draws share what the runs share, and nothing else (design/003).
+    """
+    parts: list[tuple[Samples | float, Samples | float | None]] = []
+    for run in (one for one in runs if scope.counts(one.figures, ledger)):
+        if run.combined is not None:
+            drawn = run.combined.draws * run.share(ledger)
+            parts.append((drawn, drawn))
+        else:
+            ends = run.model_flop * run.share(ledger)
+            parts.append((ends.low or 0.0, ends.high))
     if base is not None and scope.counts_base(ledger):
-        low += base.interval.low or 0.0
-        open_above = open_above or base.interval.high is None
-        high += base.interval.high or 0.0
-    return Interval(
-        low=low if low > 0 else None, best=None, high=None if open_above or high == 0 else high
+        if base.is_two_sided:
+            drawn = draws.of("base_model", base)
+            parts.append((drawn, drawn))
+        else:
+            parts.append((base.interval.low or 0.0, base.interval.high))
+    highs = [high for _, high in parts if high is not None]
+    return _Known(
+        low=sum((low for low, _ in parts), start=0.0),
+        high=sum(highs, start=0.0) if len(highs) == len(parts) else None,
     )
 
 
-def _by_bounds(regime: Regime, threshold: Interval, bounds: Interval) -> float | None:
-    """Decide by bounds alone, if they clear every threshold that is possible."""
-    if bounds.high is not None and threshold.low is not None:
-        strictly = bounds.high < threshold.low
-        if strictly or (bounds.high == threshold.low and regime.comparator == ">"):
-            return 0.0
-    if bounds.low is not None and threshold.high is not None:
-        strictly = bounds.low > threshold.high
-        if strictly or (bounds.low == threshold.high and regime.comparator == ">="):
-            return 1.0
+def _by_bounds(
+    regime: Regime, threshold: Quantity, base: Quantity | None, draws: Draws, known: _Known
+) -> float | None:
+    """Give the probability where what is known settles it to ``SETTLED``, and nothing where it does not.
+
+    It lies between that of the least and that of the most; of the two the less extreme is given.
+    """
+    limits: tuple[Samples | float | None, Samples | float | None]
+    limits = threshold.interval.low, threshold.interval.high
+    if regime.rule == ONE_THIRD and base is not None and base.is_two_sided:
+        limits = (_limit(regime, threshold, base, draws),) * 2
+    low, high = limits
+    if high is not None and (least := _share_above(regime, high, known.low)) >= SETTLED:
+        return least
+    if low is not None and known.high is not None:
+        most = _share_above(regime, low, known.high)
+        return most if most <= 1 - SETTLED else None
     return None
 
 

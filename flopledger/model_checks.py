@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from flopcount import FlopcountError, closed_form
 from flopledger.facts import Finding
 from flopledger.inputs import RunFigures
 from flopledger.logs import RunFacts
@@ -28,7 +29,7 @@ def of_another_model(
     run: RunFigures, model: Model, costs: Sequence[Costed], found: RunFacts
 ) -> list[Finding]:
     """Find what in the evidence is of another model than the case's; a question, nothing is corrected."""
-    told = [*_shape(model, found)]
+    told = [*_shape(model, found), *_size_by_shape(model, found)]
     if costs:
         told += _size(costs[0], found.parameters)
         told += _cost(costs[0], found.implied_flop_per_token)
@@ -52,6 +53,27 @@ def _shape(model: Model, found: RunFacts) -> list[str]:
     known = [(name, seen, own) for name, seen, own in pairs if seen is not None and own is not None]
     differ = [f"{_SHAPE[name]} {seen} and not {own}" for name, seen, own in known if seen != own]
     return [", ".join(differ)] if differ else []
+
+
+def _size_by_shape(model: Model, found: RunFacts) -> list[str]:
+    """Compare a size that the case states without dimensions with what the evidence's shape comes to.
+
+    A shape without experts says nothing of a mixture: the program may not have printed them.
+    """
+    if found.architecture is None or model.dimensions is not None or model.total is None:
+        return []
+    if model.active is not None and not found.architecture.get("experts"):
+        return []
+    try:
+        shape = closed_form.Dimensions.from_mapping(found.architecture)
+        built = closed_form.count(shape, batch=1, sequence=1).parameters
+    except FlopcountError:
+        return []
+    ends = model.total.quantity.interval
+    stated = [end for end in (ends.low, ends.best, ends.high) if end]
+    if any(_near(size, end, _SIZE) for size in (built.total, built.active) for end in stated):
+        return []
+    return [f"a shape of {number(built.total)} parameters and not {number(stated[0])}"]
 
 
 def _size(costed: Costed, seen: "Resolved | None") -> list[str]:

@@ -192,8 +192,20 @@ def resolve(name: str, *, place: str) -> tuple[Part, list[Finding]]:
         )
         return part, [finding, *_unit_findings(part, place)]
     except hardware_db.UnknownAccelerator as error:
-        raise CaseError(f"{place}.accelerator: {error}") from None
+        raise CaseError(f"{place}.accelerator: {_as_instance(name) or error}") from None
     return part, _unit_findings(part, place)
+
+
+def _as_instance(name: str) -> str | None:
+    """Say which part a cloud instance holds, where its name stands for the part's."""
+    try:
+        found = hardware_db.instance(name)
+    except hardware_db.HardwareError:
+        return None
+    return (
+        f"{name!r} is a cloud instance with {found.count} x {found.accelerator.name}: name that part, and "
+        "count parts and their hours, not instances"
+    )
 
 
 def resolve_from_evidence(name: str, *, place: str) -> tuple[Part | None, list[Finding]]:

@@ -10,6 +10,7 @@ from flopledger import (
     model_checks,
     parts,
     throughput,
+    tpu_slices,
 )
 from flopledger.case import AuditCase
 from flopledger.estimate import ComputeEstimate, Draws
@@ -120,6 +121,8 @@ def _part(run: RunFigures, findings: list[Finding]) -> Part | None:
     if run.accelerator_place is None:
         part: Part | None
         part, found = parts.resolve(run.accelerator, place=run.place)
+        count = run.device_count.quantity.best if run.device_count is not None else None
+        found += tpu_slices.slice_finding(run.accelerator, count, run.place)
     else:
         part, found = parts.resolve_from_evidence(run.accelerator, place=run.accelerator_place)
     findings += found
@@ -131,7 +134,7 @@ def _part(run: RunFigures, findings: list[Finding]) -> Part | None:
 def _unsupported(run: RunFigures, part: Part) -> Finding:
     known = ", ".join(part.precisions()) or "none"
     message = (
-        f"run {run.name}: {part.spelled} has no hardware path for {run.precision} (it has: {known}); "
+        f"run {run.name}: {part.spelled} has no {run.precision} hardware on record (it has: {known}); "
         "its hours give no figure at that precision: the part or the precision is misstated"
     )
     return Finding(

@@ -18,6 +18,8 @@ _UPDATES = frozenset({"pretraining", "continued", "finetuning", "lora", "distill
 
 #: Kinds of run that go on from a model that was there before.
 FURTHER = frozenset({"continued", "finetuning", "lora", "rl"})
+#: Kinds of run that a model begins with: where a case has one, the others may go on from it.
+BEGINNINGS = frozenset({"pretraining", "merged", "distillation"})
 
 #: Kinds of run that each ledger counts.
 _COUNTED: dict[str, frozenset[str]] = {

@@ -14,16 +14,26 @@ def number(value: float | None, digits: int = 3) -> str:
     """Write a figure with a few significant digits, exponents without padding: ``3.8e25``.
 
     A figure that has fewer is not given more: ``1.1e24`` as it was typed, or rounded, is no 1.10e24.
+    One that stays below a power of ten is not rounded onto it: thresholds are powers of ten, and
+    9.996e25 is not 1e26.
     """
     if value is None:
         return "not known"
     if value == 0:
         return "0"
     if 0.001 <= abs(value) < 1e6:
-        return f"{value:,.{digits}g}" if value < 1000 else f"{value:,.0f}"
+        short = f"{value:.{digits}g}" if abs(value) < 1000 else f"{value:.0f}"
+        return f"{float(short):,.0f}" if "e" in short or abs(value) >= 1000 else short
     digits = min(digits, max(significant(value), 2))
+    if abs(value) >= 1e6:
+        digits = next((n for n in range(digits, _MOST_DIGITS + 1) if _stays(value, n)), digits)
     mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
     return f"{mantissa}e{int(exponent)}"
+
+
+def _stays(value: float, digits: int) -> bool:
+    """Say whether ``value`` has the same power of ten once it is rounded."""
+    return f"{value:.{digits - 1}e}".partition("e")[2] == f"{value:.16e}".partition("e")[2]
 
 
 def plural(count: int, word: str) -> str:

@@ -235,16 +235,21 @@ def _update_from(view: DeviceView, seen: "DeviceTrace") -> None:
             view.absent[name] = last.reason.value
 
 
+#: Where an event is called as what it carries.
+_SPANS = {"late_ns": "by"}
+
+
 def _details(detail: Mapping[str, Any]) -> list[str]:
     """Return what an event carries for people: times in seconds, and nothing that is not there."""
+    nothing = {("count", 1), ("skipped", 0)}
     return [
-        f"{key.removesuffix('_ns').replace('_', ' ')} {value / 1e9:.2f} s"
+        f"{_SPANS.get(key, key.removesuffix('_ns').replace('_', ' '))} {value / 1e9:.2f} s"
         if key.endswith("_ns") and isinstance(value, int)
         else f"{value}"
         if key == "message"
         else f"{key.replace('_', ' ')} {value}"
         for key, value in detail.items()
-        if value is not None and (key, value) != ("count", 1)
+        if value is not None and (key, value) not in nothing
     ]
 
 

@@ -37,14 +37,14 @@ _FILLERS = (
     "gpu", "gpus", "accelerator", "accelerators", "card", "cards", "graphics", "graphics card",
     "tensor core", "tensor core gpu", "tensor core gpus", "chip", "chips", "generation", "cts",
     "tdp", "dlc", "liquid cooled", "air cooled", "ai accelerator", "gpu accelerator",
-    "data center", "datacenter",
+    "data center", "datacenter", "npu", "npus", "hpu", "hpus", "nvlink",
 )  # fmt: skip
 _MEMORY_KINDS = ("hbm2", "hbm2e", "hbm3", "hbm3e", "gddr5", "gddr5x", "gddr6", "gddr6x", "gddr7")
 _SIZE = re.compile(r"([1-9]\d{0,3})(gb|gib|g)")
 _POWER = re.compile(r"[1-9]\d{1,3}w(att|atts)?")
 _COUNT_BEFORE = re.compile(r"\s*(\d{1,7})\s*(?:[x×*]\s*|\s)(?=\S)", re.IGNORECASE)
 #: Slurm's generic resources: "gpu:a100:4" in a job, "gres/gpu:a100=4" in its account.
-_GRES = re.compile(r"(?:gres/)?gpu[:/]([a-z][^:=]*)(?:[:=](\d{1,7}))?")
+_GRES = re.compile(r"(?:gres/)?gpu[:/]((?!\d+$)[a-z0-9][^:=]*)(?:[:=](\d{1,7}))?")
 _COUNT_AFTER = re.compile(r"\s*[(\[]?\s*[x×*]\s*(\d{1,7})\s*[)\]]?\s*$", re.IGNORECASE)
 _SLICE = re.compile(r"[1-9]\d{0,5}")
 

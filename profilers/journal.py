@@ -18,7 +18,6 @@ This module needs no pyarrow; ``profilers.record`` reads and ``profilers.compact
 
 import contextlib
 import errno
-import hashlib
 import os
 import re
 from collections import Counter, deque
@@ -26,15 +25,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from profilers.arrowstream import END_OF_STREAM, StreamEncoder
 from profilers.clocks import Axis, ClockPair
-from profilers.errors import ProfilersError
-from profilers.ledger import Ledger, LedgerError, append_whole
-from profilers.reading import SIGNALS, Unavailable
+from profilers.ledger import Ledger, LedgerError
+from profilers.reading import SIGNALS
+from profilers.segment import SCHEMA, Row, Segment, cells_of, row_of
 from profilers.values import Device, Event, Gap, Sample
-from profilers.wire import absences, device_to_json, event_to_json, gap_to_json
+from profilers.wire import device_to_json, event_to_json, gap_to_json
 
-SCHEMA = "flopledger/journal/1"
 TELEMETRY = "telemetry"
 LEDGER = "journal.jsonl"
 SEGMENT_BYTES = 8 << 20
@@ -44,15 +41,6 @@ MOST_MARKS = 64
 _STANDING = ("header", "sources", "devices", "run")
 SMALL_BATCH = 16
 """Rows below which a batch that the disk refuses is not divided any more."""
-_CLOCKS = {"device": "s", "time_us": "q", "wall_offset_us": "q", "period_us": "q"}
-
-
-Row = tuple[str, int, int | None, int, list[int | None], str | None]
-"""Device, time_us, wall_offset_us, period_us, the cells of the signals, the reasons as text."""
-
-
-class JournalError(ProfilersError):
-    """A record that cannot be written where it was asked for."""
 
 
 def node_folder(run_dir: Path, node: str, boot: str | None) -> Path:
@@ -69,7 +57,7 @@ class Journal:
         self.folder = folder
         self.axis = Axis(anchor)
         self._ledger = ledger
-        self._segment: _Segment | None = None
+        self._segment: Segment | None = None
         self._signals: tuple[str, ...] = ()
         self._number = sum(line.entry.get("kind") == "segment-open" for line in ledger.earlier)
         self._entries: deque[dict[str, Any]] = deque()
@@ -145,7 +133,7 @@ class Journal:
 
     def sweep(self, samples: Sequence[Sample]) -> None:
         """Append one sweep. Never raises because of the disk: what it refuses waits in memory."""
-        self.rows(self._signals, [_row(sample, self._signals, self.axis) for sample in samples])
+        self.rows(self._signals, [row_of(sample, self._signals, self.axis) for sample in samples])
 
     def rows(self, columns: Sequence[str], rows: list[Row]) -> None:
         """Append one sweep whose cells are in the order of ``columns``; as ``sweep`` otherwise."""
@@ -308,7 +296,7 @@ class Journal:
             if self._announced != path.name:
                 self._ledger.append({"kind": "segment-open", "file": path.name})
                 self._announced = path.name
-            self._segment = _Segment(path, self._signals)
+            self._segment = Segment(path, self._signals)
             self._number += 1
         self._segment.append(cells_of(columns, rows, self._signals))
         if self._segment.size >= SEGMENT_BYTES:
@@ -333,101 +321,6 @@ class Journal:
         )
 
 
-class _Segment:
-    """One Arrow stream that is being written."""
-
-    def __init__(self, path: Path, signals: Sequence[str]) -> None:
-        columns = {**_CLOCKS, **dict.fromkeys(signals, "q"), "unavailable": "s"}
-        self._encoder = StreamEncoder(columns, {"schema": SCHEMA})
-        self.path = path
-        # A file of this name can only be what a refused attempt left behind, before its ledger
-        # line: nothing in it was ever acknowledged.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
-        self._descriptor = os.open(path, flags, 0o644)
-        self._digest = hashlib.sha256()
-        self.size = 0
-        self.rows = 0
-        self._times: list[int] = []
-        try:
-            self._write(self._encoder.head())
-        except OSError:
-            os.close(self._descriptor)
-            path.unlink(missing_ok=True)  # nothing is in it
-            raise
-
-    def append(self, cells: Mapping[str, Sequence[Any]]) -> None:
-        self._write(self._encoder.batch(cells))
-        times = cells["time_us"]
-        self.rows += len(times)
-        self._times = [min([*self._times[:1], *times]), max([*self._times[1:], *times])]
-
-    def close(self) -> dict[str, Any]:
-        try:
-            with contextlib.suppress(OSError):  # readable without the end mark, too
-                self._write(END_OF_STREAM)
-            with contextlib.suppress(OSError):
-                os.fsync(self._descriptor)
-        finally:
-            os.close(self._descriptor)
-        return {
-            "file": self.path.name,
-            "sha256": self._digest.hexdigest(),
-            "bytes": self.size,
-            "rows": self.rows,
-            "first_us": self._times[0] if self._times else None,
-            "last_us": self._times[-1] if self._times else None,
-        }
-
-    def _write(self, data: bytes) -> None:
-        append_whole(self._descriptor, data)
-        self._digest.update(data)
-        self.size += len(data)
-
-
-def _row(sample: Sample, signals: Sequence[str], axis: Axis) -> Row:
-    """Turn one sample into a journal row."""
-    at = axis_us(sample, axis)
-    offset = None if sample.wall_ns is None else sample.wall_ns // 1000 - at
-    cells: list[int | None] = []
-    for name in signals:
-        reading = sample.readings.get(name)
-        known = reading is not None and not isinstance(reading, Unavailable)
-        cells.append(round(reading) if known else None)  # type: ignore[arg-type]
-    told = absences(sample.readings)
-    return str(sample.device), at, offset, period_us(sample.period_ns), cells, told
-
-
 def _sweeps_in(rows: Sequence[Row]) -> int:
     """Return how many sweeps some rows are: as many as their most frequent device has."""
     return max(Counter(row[0] for row in rows).values(), default=0)
-
-
-def period_us(period_ns: int) -> int:
-    """Round a period up, so that neighbours meet although their stamps were rounded down."""
-    return -(-period_ns // 1000)
-
-
-def cells_of(
-    columns: Sequence[str], rows: Sequence[Row], signals: Sequence[str]
-) -> dict[str, Sequence[Any]]:
-    """Turn rows into columns: the clocks, the signals, the reasons."""
-    device, at, offset, period, cells, told = zip(*rows, strict=True)
-    turned = dict(zip(columns, zip(*cells, strict=True), strict=False))
-    none = (None,) * len(rows)
-    return {
-        "device": device,
-        "time_us": at,
-        "wall_offset_us": offset,
-        "period_us": period,
-        **{name: turned.get(name, none) for name in signals},
-        "unavailable": told,
-    }
-
-
-def axis_us(sample: Sample, axis: Axis) -> int:
-    """Return a sample's place on the axis in microseconds."""
-    if sample.monotonic_ns is not None:
-        return axis.at(sample.monotonic_ns) // 1000
-    if sample.wall_ns is not None:
-        return sample.wall_ns // 1000
-    raise JournalError(f"a sample of {sample.device} carries no clock")

@@ -15,10 +15,11 @@ import numpy as np
 from profilers.clocks import Axis, ClockPair
 from profilers.compact import read_stream
 from profilers.errors import ProfilersError
-from profilers.journal import LEDGER, SCHEMA, TELEMETRY, Row
+from profilers.journal import LEDGER, TELEMETRY
 from profilers.ledger import Broken, Line, Torn, read_ledger
 from profilers.reading import Unavailable
 from profilers.record_columns import device_trace_of, table_of_rows
+from profilers.segment import SCHEMA, Row
 from profilers.spool import SPOOL, read_spool
 from profilers.trace import Device, DeviceKey, DeviceTrace, Event, Gap, Trace
 from profilers.wire import (

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from profilers.journal import Row, cells_of
 from profilers.reading import SIGNALS, Reason, Unavailable
+from profilers.segment import Row, cells_of
 from profilers.trace import Device, DeviceTrace, Ints, Series
 from profilers.wire import absences_from_text
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from profilers.clocks import Axis
 from profilers.frames import MARK, Layout, message_of_frame
-from profilers.journal import Row, period_us
+from profilers.segment import Row, period_us
 from profilers.wire import absence_text
 
 SPOOL = "spool.jsonl"

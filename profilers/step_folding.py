@@ -17,7 +17,6 @@ from profilers.step_events import (
     FIRING,
     AlikeSeen,
     AsideSeen,
-    Bucket,
     Call,
     Event,
     Kind,
@@ -27,33 +26,13 @@ from profilers.step_events import (
     Variant,
     apart,
 )
+from profilers.step_open import Open, end_of, most_of
 
 ASIDE_NS = 10_000_000_000
 """A long evaluation is written down in pieces of this length."""
 MOST_LINGERING = 64
 """Calls of earlier steps for which a further backward may still come."""
 FOREVER = 1 << 62
-
-
-@dataclass(slots=True)
-class Open:
-    """Calls since the last boundary. Times in nanoseconds; 0 before there is one."""
-
-    calls: Bucket = field(default_factory=dict)
-    pending: list[Call] = field(default_factory=list)
-    """Calls for which a backward may come."""
-    start: int = 0
-    last: list[int] = field(default_factory=list)
-    """What is known of the last call's end."""
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing was called."""
-        return not (self.calls or self.pending)
-
-    def add(self, variant: Variant, times: int = 1) -> None:
-        """Count calls."""
-        self.calls[variant] = self.calls.get(variant, 0) + times
 
 
 @dataclass(slots=True, order=True)
@@ -196,7 +175,7 @@ class Folding:
         mark = fired if fired and fired[0] < 0 else ()
         here.add(kind.became(mark, again=again))
         here.last = fired
-        long = _end_of(here, began) - here.start > ASIDE_NS
+        long = end_of(here, began) - here.start > ASIDE_NS
         if here is self.aside and long and self.any_trained():
             self._resolve_aside()  # a reference model may well take so long
             self._close_aside()
@@ -332,7 +311,7 @@ class Folding:
                     tokens[place] = tokens.get(place, 0) + kind.tokens
                 if kind.samples is not None:
                     samples[place] = samples.get(place, 0) + kind.samples
-        return _most(tokens), _most(samples)
+        return most_of(tokens), most_of(samples)
 
     # ------------------------------------------------------------ beside training
 
@@ -351,7 +330,7 @@ class Folding:
             return
         aside, self.aside = self.aside, Open()
         self._settle(aside, FOREVER)
-        self._tell_aside("evaluation", aside, "seen", _end_of(aside, aside.start))
+        self._tell_aside("evaluation", aside, "seen", end_of(aside, aside.start))
 
     def _tell_aside(self, what: str, open_: Open, source: str, end: int) -> None:
         start = open_.start or end
@@ -402,15 +381,3 @@ class Folding:
             kind.became(list(fired), again=again) for kind, fired, _, again in self.step.pending
         ]
         return [*pending, *self.step.calls, *self.aside.calls]
-
-
-def _most(counted: dict[tuple[bool, int], int]) -> int | None:
-    """Of several models the one with most; what has nothing to train (a loss) does not say how much was."""
-    models = [number for (trained, _), number in counted.items() if trained]
-    return max(models or counted.values(), default=None)
-
-
-def _end_of(open_: Open, otherwise: int) -> int:
-    """The end of the last call, if it is known."""
-    last: Any = open_.last
-    return max(last[0], otherwise) if last else otherwise

@@ -22,6 +22,7 @@ from profilers.ledger import Ledger
 from profilers.step_reading import StepsError, Unread, read_process, read_run, read_steps
 from profilers.step_values import (
     MODES,
+    WENT_BACK,
     Calls,
     ProcessSteps,
     Step,
@@ -34,6 +35,7 @@ from profilers.step_values import (
     StepResume,
     StepSaved,
     StepSpan,
+    StepWeights,
     unrolled,
 )
 
@@ -41,6 +43,7 @@ __all__ = [
     "MODES",
     "SCHEMA",
     "STEPS",
+    "WENT_BACK",
     "Calls",
     "ProcessSteps",
     "Step",
@@ -54,6 +57,7 @@ __all__ = [
     "StepResume",
     "StepSaved",
     "StepSpan",
+    "StepWeights",
     "StepsError",
     "Unread",
     "check_room",
@@ -221,9 +225,20 @@ class StepLedger:
     def loaded(self, optimizer: str, layout: str, values: str | None, source: str = "seen") -> None:
         """Say that this process goes on with a state that says not after which step.
 
-        ``source`` is ``stateless`` where nobody saw one loaded, and there would be nothing to see.
+        ``source`` is ``stateless`` where nobody saw one loaded, and there would be nothing to see, and
+        ``own`` where it is like the one that the optimizer had itself.
         """
         self._state("loaded", optimizer, layout, values, source=source)
+
+    def weights(
+        self, what: str, step: int, layout: str, values: str | None, loaded: str | None = None
+    ) -> None:
+        """Say what an optimizer's parameters looked like when they were ``saved``, or at the ``begin``.
+
+        ``loaded`` is a digest of what was loaded into the model before its first step.
+        """
+        about = {"what": what, "step": step, "layout": layout, "values": values, "loaded": loaded}
+        self._ledger.append({"kind": "weights", **about})
 
     def _state(
         self, kind: str, optimizer: str, layout: str, values: str | None, **more: Any

@@ -27,11 +27,11 @@ from profilers import step_pickles
 from profilers.step_asked import SEAM
 from profilers.step_methods import HOOKS
 from profilers.step_seam import MOST_INSIDE, Seam
+from profilers.step_wrapped import Undo, wrapped
 
 if TYPE_CHECKING:
     from profilers.steps import Observer
 
-Undo = Callable[[], None]
 HOOKING = ("register_forward_hook", "register_forward_pre_hook")
 """By these a module gets hooks on its calls."""
 MAKING = ("__init__", "__setstate__")
@@ -239,7 +239,7 @@ class Modules:
     def _is_ours(self) -> bool:
         return self.observer.watching and os.getpid() == self._pid
 
-    def _made(self, module: Any) -> None:
+    def _made(self, module: Any, *_: Any) -> None:
         if self._is_ours() and is_module(module) and not is_free(module):
             self.arm(module)
 
@@ -257,12 +257,12 @@ class Modules:
         known = self.parts.get(id(module))
         return known is not None and known() is module
 
-    def _converted(self, _module: Any) -> None:
+    def _converted(self, *_: Any) -> None:
         """Parameters got another dtype or device in place (``model.half()``)."""
         if self._is_ours():
             self.observer.epoch += 1
 
-    def _hooked(self, module: Any) -> None:
+    def _hooked(self, module: Any, *_: Any) -> None:
         """A part got a hook. The dictionary that holds it is compared from now on, also when it is empty."""
         known = self.parts.get(id(module))
         if is_dynamo_compiling() or known is None or known() is not module:
@@ -283,7 +283,7 @@ class Modules:
         if name == "_orig_mod" and isinstance(child, torch.nn.Module):
             self.clear_inside(child)
 
-    def _compiled(self, module: Any) -> None:
+    def _compiled(self, module: Any, *_: Any) -> None:
         """A module was compiled in place: stand before what torch put there."""
         if self._is_ours():
             self.arm(module)
@@ -335,28 +335,6 @@ def inside_compiled(modules: list[Any]) -> set[int]:
             if whole is not None:
                 inside.update(id(item) for item in whole.modules() if item is not whole)
     return inside
-
-
-def wrapped(owner: Any, name: str, tell: Callable[[Any], None]) -> Undo:
-    """Call ``tell`` after a method of a class; answers what undoes it."""
-    original = owner.__dict__[name]
-
-    @functools.wraps(original)
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        found = original(self, *args, **kwargs)
-        if method.tell is not None:  # type: ignore[attr-defined]
-            method.tell(self)  # type: ignore[attr-defined]
-        return found
-
-    method.tell = tell  # type: ignore[attr-defined]
-    setattr(owner, name, method)
-
-    def undo() -> None:
-        method.tell = None  # type: ignore[attr-defined]
-        if owner.__dict__.get(name) is method:
-            setattr(owner, name, original)
-
-    return undo
 
 
 class _Exchange:

@@ -8,12 +8,19 @@ yet) must not keep a program's own word from ending a step. No torch is imported
 from __future__ import annotations
 
 import gc
+import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from profilers.step_events import Kind
+
+READYING = frozenset({"_init_optim_state", "initialize_optimizer_states"})
+"""Functions that have an optimizer step on gradients of 0, so that it has a state to load into or to
+allocate: of ``torch.distributed.checkpoint`` and of DeepSpeed. Nothing is trained by such a step."""
+MOST_FRAMES = 16
+"""So many callers of a step are asked for their names."""
 
 
 class Optimizers:
@@ -22,7 +29,10 @@ class Optimizers:
     def __init__(self, modules: Callable[[], Iterable[Any]]) -> None:
         """Take what answers every module that is known."""
         self._modules = modules
-        self._living: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._living: weakref.WeakKeyDictionary[Any, None] = weakref.WeakKeyDictionary()
+        """In the order in which they were found."""
+        self._readied: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+        """How many steps gave them a state and trained nothing, since they last loaded one."""
         self.stepped: dict[int, tuple[Any, str]] = {}
         """A weak reference and a name by id."""
         self._trained: set[int] = set()
@@ -38,11 +48,31 @@ class Optimizers:
         """Look for those that exist."""
         for item in gc.get_objects():
             if issubclass(type(item), optimizers):
-                self._living.add(item)
+                self._living[item] = None
 
-    def made(self, optimizer: Any) -> None:
+    def made(self, optimizer: Any, *_: Any) -> None:
         """One was made or unpickled."""
-        self._living.add(optimizer)
+        self._living[optimizer] = None
+
+    def is_readied(self, optimizer: Any) -> bool:
+        """Whether the step that it just made, its first here, only gave it a state."""
+        frame = sys._getframe(1)
+        for _ in range(MOST_FRAMES):
+            if frame.f_code.co_name in READYING:
+                self._readied[optimizer] = self._readied.get(optimizer, 0) + 1
+                return True
+            if frame.f_back is None:
+                break
+            frame = frame.f_back
+        return False
+
+    def was_readied(self, optimizer: Any) -> int:
+        """How many of the steps in its state trained nothing."""
+        return self._readied.get(optimizer, 0)
+
+    def forget_readying(self, optimizer: Any) -> None:
+        """It loaded a state, and has none of its own any more."""
+        self._readied.pop(optimizer, None)
 
     @property
     def any_stepped(self) -> bool:
@@ -69,7 +99,7 @@ class Optimizers:
         same = sum(1 for _, other in self.stepped.values() if other.split("#")[0] == name)
         name = f"{name}#{same + 1}" if same else name
         self.stepped[id(optimizer)] = (weakref.ref(optimizer), name)
-        self._living.add(optimizer)
+        self._living[optimizer] = None
         self._trained.update(_parameters(optimizer))
         if self.begins is not None:
             self.begins(optimizer)

@@ -35,6 +35,7 @@ from profilers.step_values import (
     StepResume,
     StepSaved,
     StepSpan,
+    StepWeights,
 )
 
 _T = TypeVar("_T")
@@ -166,6 +167,7 @@ class _Reader:
         self.notes: list[StepNote] = []
         self.saved: list[StepSaved] = []
         self.loaded: list[StepLoaded] = []
+        self.weights: list[StepWeights] = []
         self.refused: str | None = None
         self.sealed: str | None = None
         self.problems: list[str] = []
@@ -204,6 +206,8 @@ class _Reader:
             self.saved.append(_saved(entry))
         elif kind == "loaded":
             self.loaded.append(_loaded(entry))
+        elif kind == "weights":
+            self.weights.append(_weights(entry))
         elif kind == "device":
             self.devices.append(_device(entry))
         elif kind == "cost":
@@ -245,6 +249,7 @@ class _Reader:
             head=self.head,
             saved=tuple(self.saved),
             loaded=tuple(self.loaded),
+            weights=tuple(self.weights),
             refused=self.refused,
         )
 
@@ -390,6 +395,16 @@ def _saved(entry: Mapping[str, Any]) -> StepSaved:
 
 def _loaded(entry: Mapping[str, Any]) -> StepLoaded:
     return StepLoaded(**_state(entry))
+
+
+def _weights(entry: Mapping[str, Any]) -> StepWeights:
+    return StepWeights(
+        what=_text(entry, "what"),
+        step=_count(entry, "step"),
+        layout=_text(entry, "layout"),
+        values=_maybe(entry, "values", _text),
+        loaded=_maybe(entry, "loaded", _text),
+    )
 
 
 def _state(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,12 +8,13 @@ memory. Two states that agree in these may be the same; two that do not are not.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
+
+from profilers.step_wrapped import wrapped
 
 Tell = Callable[[Any, Any], None]
 """An optimizer, and its state as a dictionary."""
@@ -39,14 +40,20 @@ class StateMark:
     """Parameters of which something is kept; plain SGD keeps nothing at all."""
 
 
-def watch(optimizers: type, saved: Tell, loaded: Tell) -> Callable[[], None]:
-    """Call ``saved`` and ``loaded`` after each such call of an optimizer; answers what undoes it."""
+def watch(
+    optimizers: type, saved: Tell, loaded: Tell, loads: Callable[[Any], None]
+) -> Callable[[], None]:
+    """Call ``saved`` and ``loaded`` after each such call of an optimizer, and ``loads`` before it loads.
+
+    Answers what undoes it.
+    """
     undo = [
-        _wrapped(optimizers, "state_dict", lambda own, _given, found: saved(own, found)),
-        _wrapped(
+        wrapped(optimizers, "state_dict", lambda own, _given, found: saved(own, found)),
+        wrapped(
             optimizers,
             "load_state_dict",
             lambda own, given, _found: loaded(own, next(iter(given), None)),
+            loads,
         ),
     ]
 
@@ -55,29 +62,6 @@ def watch(optimizers: type, saved: Tell, loaded: Tell) -> Callable[[], None]:
             one()
 
     return all_of_it
-
-
-def _wrapped(
-    owner: type, name: str, tell: Callable[[Any, tuple[Any, ...], Any], None]
-) -> Callable[[], None]:
-    original = vars(owner)[name]
-    on = [True]
-
-    @functools.wraps(original)
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        found = original(self, *args, **kwargs)
-        if on[0]:
-            tell(self, (*args, *kwargs.values()), found)
-        return found
-
-    setattr(owner, name, method)
-
-    def undo() -> None:
-        on[0] = False
-        if vars(owner).get(name) is method:
-            setattr(owner, name, original)
-
-    return undo
 
 
 def state_of(optimizer: Any) -> dict[str, Any]:
@@ -105,7 +89,7 @@ def mark_of(state_dict: Any) -> StateMark | None:
     for entry in islice(state.values(), MOST_ENTRIES):
         for name in sorted(entry, key=str) if isinstance(entry, Mapping) else ():
             value = entry[name]
-            numbers = _numbers(value)
+            numbers = numbers_of(value)
             if name == "step":
                 steps = max(steps or 0, int(numbers[0])) if numbers else steps
                 continue
@@ -130,7 +114,7 @@ def _settings(group: Any) -> str:
     told = [f"params {len(group.get('params', ()))}"]
     for name in sorted((name for name in group if name != "params"), key=str):
         value = group[name]
-        numbers = _numbers(value) if hasattr(value, "device") else None
+        numbers = numbers_of(value) if hasattr(value, "device") else None
         if isinstance(value, bool | int | float | str | tuple | None):
             told.append(f"{name} {value!r}"[:200])
         elif numbers is not None:
@@ -144,15 +128,18 @@ def _size(value: Any) -> str:
     return type(value).__name__ if shape is None else str(tuple(shape))
 
 
-def _numbers(value: Any) -> list[Any] | None:
+def numbers_of(value: Any, most: int = MOST_VALUES) -> list[Any] | None:
     """Return some of the numbers; None where they could not be read without waiting for a device."""
     if isinstance(value, bool | int | float):
         return [value]
     device = getattr(value, "device", None)
-    if device is None or device.type != "cpu" or not value.numel():
+    if device is None or device.type != "cpu" or hasattr(value, "device_mesh"):
         return None
-    if str(value.layout) != "torch.strided" or hasattr(value, "device_mesh"):
-        return None
-    flat = value.detach().reshape(-1)
-    places = range(0, len(flat), max(1, len(flat) // MOST_VALUES))
-    return [flat[place].item() for place in islice(places, MOST_VALUES)]
+    try:
+        if not value.numel() or str(value.layout) != "torch.strided":
+            return None
+        flat = value.detach().reshape(-1)
+        found: list[Any] = flat[:: max(1, len(flat) // most)][:most].tolist()
+    except (RuntimeError, TypeError, NotImplementedError, AttributeError, ValueError):
+        return None  # of a kind that gives no numbers
+    return found

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 Mode = Literal["train", "forward", "backward", "again"]
+WENT_BACK = "went-back"
 MODES: tuple[Mode, ...] = ("train", "forward", "backward", "again")
 """``train``: forward and backward; ``forward``: no backward followed; ``backward``: a backward on
 its own, of a call that an earlier step made; ``again``: a call inside a running backward, whose
@@ -175,8 +176,9 @@ class StepResume:
     step: int
     """Number of the last step that is already done."""
     source: str
-    """``explicit``, ``optimizer-state``, ``removed`` (the ledger before this one was), or, worked out
-    by a reader, ``saved-state``."""
+    """``explicit``, ``optimizer-state``, ``removed`` (the ledger before this one was), ``continued`` (it
+    could not become longer), ``went-back`` (in the middle of the process), or, worked out by a reader,
+    ``saved-state``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -202,7 +204,25 @@ class StepLoaded:
     layout: str
     values: str | None
     source: str
-    """``seen``, or ``stateless``: perhaps it goes on with nothing, and begins at the beginning."""
+    """``seen``; ``own``: it is like the one that the optimizer had itself, perhaps handed back to it;
+    ``stateless``: perhaps it goes on with nothing, and begins at the beginning."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepWeights:
+    """What an optimizer's parameters looked like at the beginning of a process, or when they were saved."""
+
+    what: str
+    """``begin`` or ``saved``."""
+    step: int
+    """Number of the last step that was done; 0 at the beginning."""
+    layout: str
+    """Digest of the parameters' sizes."""
+    values: str | None
+    """Digest of some of their numbers; None where they lay on a device."""
+    loaded: str | None
+    """Digest of what was loaded into the model before its first step, ``unread`` where that could not
+    be read; None where nothing was."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -250,6 +270,7 @@ class ProcessSteps:
     """Digest of the last good line."""
     saved: tuple[StepSaved, ...] = ()
     loaded: tuple[StepLoaded, ...] = ()
+    weights: tuple[StepWeights, ...] = ()
     pid_namespace: str | None = None
     """The kernel's name of what its process id is a number in; None where nobody said."""
     refused: str | None = None

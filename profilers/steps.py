@@ -36,18 +36,20 @@ from profilers.step_events import (
     Variant,
     now_us,
 )
-from profilers.step_folding import Folding, Open
+from profilers.step_folding import Folding
 from profilers.step_hooks import hook_node
 from profilers.step_kinds import signer
-from profilers.step_modules import MAKING, Modules, wrapped
+from profilers.step_modules import MAKING, Modules
 from profilers.step_optimizers import Optimizers
 from profilers.step_passes import LOOKING
 from profilers.step_seam import Here
 from profilers.step_signature import MOST_OUTPUTS
 from profilers.step_uncompiled import uncompiled
 from profilers.step_ways import Ways
+from profilers.step_wrapped import wrapped
 
 if TYPE_CHECKING:
+    from profilers.step_open import Open
     from profilers.step_outside import Product
 
 __all__ = [
@@ -189,7 +191,10 @@ class Observer(BestPulse):
             before, name = self.last or _NONE
             same = before() is optimizer
             if not same:
-                name = self.optimizers.known(optimizer) or self._new_optimizer(optimizer)
+                known = self.optimizers.known(optimizer)
+                if known is None and self.optimizers.is_readied(optimizer):
+                    return
+                name = known or self._new_optimizer(optimizer)
                 self.last = ref(optimizer), name
             log = self.log
             first, last = self.looked, len(log)
@@ -295,8 +300,8 @@ class Observer(BestPulse):
 
     def _resumed(self, optimizer: Any) -> None:
         """Tell how often an optimizer that is new here had stepped before."""
-        before = _steps_before(optimizer)
-        if before:
+        before = _steps_before(optimizer) - self.optimizers.was_readied(optimizer)
+        if before > 0:
             self.listener.resumed(before)
 
     # ------------------------------------------------------------ replay
@@ -356,6 +361,18 @@ class Observer(BestPulse):
         if now > self._refresh:
             self._refresh = now + REFRESH_NS
             self.epoch += 1
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the last step is open although its optimizer has stepped: another may belong to it."""
+        return bool(self._folding.stepped_at)
+
+    def end_step(self) -> None:
+        """Nothing that comes belongs to the last step: the program goes on from another one."""
+        self.fold(counting=False)
+        with self._lock, _Inside(self):
+            if self._folding.stepped_at:
+                self._folding.close(self._folding.stepped_at)
 
     def say(self, tokens: int | None, samples: int | None, number: int | None) -> None:
         """The program says what a step processed."""

@@ -25,7 +25,9 @@ def self_attention(
     else:
         _projections(sheet, d, positions=batch * sequence, layers=layers, prefix=prefix)
     heads, width = d.need("heads"), d.need("head_dim")
-    sliding = min(d.sliding_layers, layers) if mask == "causal" else 0
+    # A case file's window is a decoder's; an encoder's says how many places it sees on each side.
+    windows = mask == "causal" or (d.kind == "encoder" and d.full_attention_layers is not None)
+    sliding = min(d.sliding_layers, layers) if windows else 0
     for label, times, window in (
         ("", layers - sliding, None),
         ("sliding_", sliding, d.sliding_window),

@@ -8,10 +8,11 @@ from flopcount.closed_form.dialects_decoder import DENSE
 from flopcount.closed_form.dialects_diffusion import DIFFUSERS
 from flopcount.closed_form.dialects_experts import MIXTURES
 from flopcount.closed_form.dialects_gpt import EARLY
-from flopcount.closed_form.dialects_other import OTHERS
+from flopcount.closed_form.dialects_other import ENCODERS, OTHERS
 from flopcount.closed_form.dialects_state_space import STATE_SPACES
 from flopcount.closed_form.dimensions import Dimensions, DimensionsError
 from flopcount.closed_form.fields import Fields
+from flopcount.closed_form.library_defaults import DEFAULTS
 from flopcount.closed_form.reading import complete
 
 _ALIASES = {
@@ -37,7 +38,9 @@ def read_config(config: Mapping[str, Any] | Any) -> Dimensions:
     if not isinstance(config, Mapping):  # json.loads may have handed on anything
         msg = "config.json: expected an object of keys and values at the top"
         raise DimensionsError(msg)
-    fields = Fields(config)
+    stated = config.get("model_type")
+    family = stated if isinstance(stated, str) else ""
+    fields = Fields(config, DEFAULTS.get(family, DEFAULTS.get(_ALIASES.get(family, family))))
     name = fields.text("model_type") or fields.text("_class_name")
     if name is None and "ssm_cfg" in fields:
         name = "mamba_ssm"  # the library of that name writes no family
@@ -58,7 +61,7 @@ def read_config(config: Mapping[str, Any] | Any) -> Dimensions:
         msg = f"config.json: the family '{name[:60]}' has no closed form here\n{hint}"
         raise DimensionsError(msg)
     if fields.flag("add_cross_attention") or (
-        fields.flag("is_decoder") and name in ("bert", "roberta")
+        fields.flag("is_decoder") and _ALIASES.get(name, name) in ENCODERS
     ):
         msg = (
             f"config.json: a '{name}' used as the decoder of a pair has no closed form here\n"
@@ -69,6 +72,13 @@ def read_config(config: Mapping[str, Any] | Any) -> Dimensions:
         _need_language_head(fields)
     reading = dialect(fields)
     fields.refuse_unread(name)
+    # A nested object is the library's own way to write what stands in the file.
+    taken = [
+        f"{key} = {value}" for key, value in fields.taken.items() if not isinstance(value, dict)
+    ]
+    if taken:
+        note = "the file does not state, and the library takes by default: " + ", ".join(taken)
+        reading["assumptions"] = (*reading.get("assumptions", ()), note)
     return complete(Dimensions(**reading))
 
 

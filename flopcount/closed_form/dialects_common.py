@@ -21,7 +21,12 @@ def llama(
 ) -> Reading:
     """Read what nearly all decoders share. The keyword arguments are the library's defaults."""
     hidden, heads = f.integer("hidden_size"), f.integer("num_attention_heads")
-    width = f.maybe_integer("head_dim") or head_dim
+    width = f.maybe_integer("head_dim")
+    if width is None and not f.is_null("head_dim"):
+        width = head_dim
+    if f.flag("use_bidirectional_attention"):
+        msg = "config.json: use_bidirectional_attention = true has no closed form here"
+        raise DimensionsError(f"{msg}\n  use the traced count")
     bias = f.flag("attention_bias", attention_bias)
     mlp_bias = f.flag("mlp_bias")
     return {
@@ -106,12 +111,17 @@ def few_layers(layers: int) -> int:
 
 
 def experts(f: Fields, reading: Reading, *names: str) -> Reading:
-    """Add routed experts, whose number has one of the names."""
+    """Add routed experts as wide as a dense layer, whose number has one of the names."""
     return reading | {
         "experts": f.integer(*names),
         "experts_per_token": f.integer("num_experts_per_tok"),
         "expert_ffn": f.maybe_integer("moe_intermediate_size") or reading["ffn"],
     }
+
+
+def fine_experts(f: Fields, reading: Reading, *names: str) -> Reading:
+    """Add routed experts with a width of their own, which no other key stands in for."""
+    return experts(f, reading, *names) | {"expert_ffn": f.integer("moe_intermediate_size")}
 
 
 def refuse_qk() -> str:

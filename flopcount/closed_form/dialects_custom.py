@@ -6,7 +6,14 @@ code; tests rewrite that code in a few lines, trace it, and ask for equality ter
 
 from collections.abc import Callable
 
-from flopcount.closed_form.dialects_common import Reading, experts, few_layers, llama, plain
+from flopcount.closed_form.dialects_common import (
+    Reading,
+    experts,
+    few_layers,
+    fine_experts,
+    llama,
+    plain,
+)
 from flopcount.closed_form.dialects_experts import deepseek
 from flopcount.closed_form.dialects_gpt import gpt2
 from flopcount.closed_form.dimensions import DimensionsError
@@ -85,7 +92,7 @@ def _deepseek_moe(f: Fields) -> Reading:
         return reading
     if (f.maybe_integer("moe_layer_freq") or 1) != 1:
         raise DimensionsError("config.json: moe_layer_freq above 1 has no closed form here")
-    return experts(f, reading, "n_routed_experts") | {
+    return fine_experts(f, reading, "n_routed_experts") | {
         "shared_experts": f.maybe_integer("n_shared_experts", least=0) or 0,
         "dense_layers": min(
             f.maybe_integer("first_k_dense_replace", least=0) or 0, reading["layers"]
@@ -98,7 +105,7 @@ def _bailing(f: Fields) -> Reading:
 
     ``use_bias`` is the bias of the attention's output alone.
     """
-    reading = experts(f, llama(f), "num_experts")
+    reading = fine_experts(f, llama(f), "num_experts")
     shared = f.maybe_integer("num_shared_experts", least=0) or 0
     width = f.maybe_integer("moe_shared_expert_intermediate_size") or reading["expert_ffn"]
     return reading | {

@@ -27,6 +27,13 @@ def _olmo2(f: Fields) -> Reading:
     return llama(f) | {"qk_norm": "width"}
 
 
+def _olmo3(f: Fields) -> Reading:
+    reading = _olmo2(f)
+    if "layer_types" not in f and "sliding_window" in reading:
+        reading["sliding_window_every"] = 4
+    return reading
+
+
 def _gemma(f: Fields) -> Reading:
     return llama(f, tied=True, head_dim=256)
 
@@ -114,7 +121,10 @@ def _seed_oss(f: Fields) -> Reading:
 
 
 def _exaone4(f: Fields) -> Reading:
-    return llama(f) | {"qk_norm": "head"}
+    reading = llama(f) | {"qk_norm": "head"}
+    if "layer_types" not in f and reading.get("sliding_window_every") is None:
+        reading["sliding_window_every"] = 4
+    return reading
 
 
 def _nemotron(f: Fields) -> Reading:
@@ -141,7 +151,7 @@ DENSE: dict[str, Callable[[Fields], Reading]] = {
     "qwen3": _qwen3,
     "olmo": _olmo,
     "olmo2": _olmo2,
-    "olmo3": _olmo2,
+    "olmo3": _olmo3,
     "gemma": _gemma,
     "gemma2": _gemma2,
     "gemma3_text": _gemma3,

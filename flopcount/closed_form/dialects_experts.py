@@ -6,10 +6,12 @@ from flopcount.closed_form.dialects_common import (
     Reading,
     experts,
     few_layers,
+    fine_experts,
     llama,
     qwen_windows,
 )
 from flopcount.closed_form.dialects_decoder import qwen2
+from flopcount.closed_form.dimensions import DimensionsError
 from flopcount.closed_form.fields import Fields
 
 
@@ -25,7 +27,7 @@ def _mixtral(f: Fields) -> Reading:
 
 
 def _qwen2_moe(f: Fields) -> Reading:
-    reading = experts(f, qwen2(f), "num_experts", "num_local_experts")
+    reading = fine_experts(f, qwen2(f), "num_experts", "num_local_experts")
     return reading | {
         "qkv_bias": f.flag("qkv_bias", default=True),
         "shared_expert_ffn": f.integer("shared_expert_intermediate_size", least=0),
@@ -36,7 +38,7 @@ def _qwen2_moe(f: Fields) -> Reading:
 
 def _qwen3_moe(f: Fields) -> Reading:
     # Unlike the dense Qwen3, this family's heads are hidden / heads wide unless stated.
-    reading = experts(f, llama(f), "num_experts", "num_local_experts")
+    reading = fine_experts(f, llama(f), "num_experts", "num_local_experts")
     return qwen_windows(
         f, reading | {"qk_norm": "head", "dense_layers": _sparse_steps(f, reading["layers"])}
     )
@@ -51,11 +53,11 @@ def deepseek(f: Fields) -> Reading:
         "qk_nope_head_dim": f.integer("qk_nope_head_dim"),
         "qk_rope_head_dim": f.integer("qk_rope_head_dim"),
         "v_head_dim": f.integer("v_head_dim"),
-        "ffn_bias": False,
+        "ffn_bias": f.text("model_type") == "deepseek_v2" and f.flag("mlp_bias"),
     }
     if "n_routed_experts" not in f:
         return reading
-    reading = experts(f, reading, "n_routed_experts")
+    reading = fine_experts(f, reading, "n_routed_experts")
     # A first_k_dense_replace of this size leaves no mixture at all; 0 is allowed.
     dense = f.maybe_integer("first_k_dense_replace", least=0) or 0
     return reading | {
@@ -65,7 +67,7 @@ def deepseek(f: Fields) -> Reading:
 
 
 def _glm4_moe(f: Fields) -> Reading:
-    reading = experts(f, llama(f), "n_routed_experts")
+    reading = fine_experts(f, llama(f), "n_routed_experts")
     return reading | {
         "shared_experts": f.maybe_integer("n_shared_experts", least=0) or 0,
         "dense_layers": min(f.maybe_integer("first_k_dense_replace", least=0) or 0,
@@ -81,6 +83,9 @@ def _olmoe(f: Fields) -> Reading:
 
 def _phimoe(f: Fields) -> Reading:
     reading = experts(f, llama(f), "num_local_experts")
+    if reading["experts_per_token"] != 2:  # its router chooses twice, whatever the file states
+        msg = f"config.json: num_experts_per_tok = {reading['experts_per_token']}"
+        raise DimensionsError(f"{msg}: the router of 'phimoe' chooses two\n  use the traced count")
     return reading | {"norm_width": 2, "head_bias": f.flag("lm_head_bias")}
 
 
@@ -89,9 +94,12 @@ def _granitemoe(f: Fields) -> Reading:
 
 
 def _dots1(f: Fields) -> Reading:
-    reading = experts(f, llama(f), "n_routed_experts")
+    reading = fine_experts(f, llama(f), "n_routed_experts")
+    if "layer_types" not in f and "sliding_window" in reading:
+        full = f.integer("max_window_layers", least=0)
+        reading["full_attention_layers"] = min(full, reading["layers"])
     return reading | {
-        "shared_experts": f.maybe_integer("n_shared_experts", least=0) or 0,
+        "shared_experts": f.integer("n_shared_experts", least=0),
         "dense_layers": min(
             f.maybe_integer("first_k_dense_replace", least=0) or 0, reading["layers"]
         ),

@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+from flopcount.closed_form.dialects_common import checked_layers
 from flopcount.closed_form.dimensions import DimensionsError
 from flopcount.closed_form.fields import Fields
 
 Reading = dict[str, Any]
+_ONE_BIAS = ("distilbert", "electra")
+"""Encoders whose head has one bias; the others have a second one where the head is untied."""
 
 
 def _class_of(f: Fields) -> str:
@@ -28,7 +31,7 @@ def _labels(f: Fields) -> int:
 
 
 def _bert(f: Fields) -> Reading:
-    hidden = f.integer("hidden_size", "dim")
+    hidden, tied = f.integer("hidden_size", "dim"), f.flag("tie_word_embeddings", default=True)
     reading = {
         "kind": "encoder",
         "layers": f.integer("num_hidden_layers", "n_layers"),
@@ -37,7 +40,7 @@ def _bert(f: Fields) -> Reading:
         "ffn": f.integer("intermediate_size", "hidden_dim"),
         "ffn_matrices": 2,
         "vocabulary": f.integer("vocab_size"),
-        "tied_embeddings": f.flag("tie_word_embeddings", default=True),
+        "tied_embeddings": tied,
         "position_rows": f.integer("max_position_embeddings"),
         "token_types": f.maybe_integer("type_vocab_size", least=0) or 0,
         "embedding_norm": True,
@@ -47,7 +50,10 @@ def _bert(f: Fields) -> Reading:
         "output_bias": True,
         "ffn_bias": True,
     }
-    return reading | _bert_head(f)
+    head = _bert_head(f)
+    if head.get("head_bias") and not tied and f.text("model_type") not in _ONE_BIAS:
+        head["details"] = {**head.get("details", {}), "second_head_bias": True}
+    return reading | head
 
 
 def _bert_head(f: Fields) -> Reading:
@@ -98,8 +104,8 @@ def _albert(f: Fields) -> Reading:
         msg = "config.json: num_hidden_groups above 1 has no closed form here; use the traced count"
         raise DimensionsError(msg)
     reading = _bert(f) | {"embedding_width": f.integer("embedding_size")}
-    reading["details"] = {"shared_layers": True, **reading.get("details", {})}
-    return reading
+    details = {"shared_layers": True, "always_widened": True}
+    return reading | {"details": {**details, **reading.get("details", {})}}
 
 
 def _modernbert(f: Fields) -> Reading:
@@ -108,7 +114,7 @@ def _modernbert(f: Fields) -> Reading:
         raise _no_head(name, "ModernBertForMaskedLM, ModernBertModel")
     head = {} if name.endswith("Model") else {"head_transform": True}
     bias = f.flag("attention_bias")
-    return {
+    return _modernbert_windows(f, layers) | {
         "kind": "encoder",
         "layers": layers,
         "hidden": f.integer("hidden_size"),
@@ -129,12 +135,24 @@ def _modernbert(f: Fields) -> Reading:
     }
 
 
+def _modernbert_windows(f: Fields, layers: int) -> Reading:
+    """Layers that see half of ``local_attention`` places on each side; every third sees all."""
+    side = f.integer("local_attention") // 2
+    types = f.items("layer_types")
+    if types is not None:
+        checked_layers(f, types, ("sliding_attention", "full_attention"))
+        full = sum(kind == "full_attention" for kind in types)
+    else:
+        full = -(-layers // (f.maybe_integer("global_attn_every_n_layers") or 3))
+    return {"sliding_window": side, "full_attention_layers": full} if side else {}
+
+
 def _t5(f: Fields) -> Reading:
     layers = f.integer("num_layers")
     name = _class_of(f)
     if name and not name.endswith("ForConditionalGeneration"):
         raise _no_head(name, "...ForConditionalGeneration")
-    feed = f.text("feed_forward_proj") or "relu"
+    gated = (f.text("feed_forward_proj") or "relu").startswith("gated")
     return {
         "kind": "encoder-decoder",
         "layers": layers,
@@ -144,7 +162,7 @@ def _t5(f: Fields) -> Reading:
         "heads": f.integer("num_heads"),
         "head_dim": f.integer("d_kv"),
         "ffn": f.integer("d_ff"),
-        "ffn_matrices": 3 if feed.startswith("gated") else 2,
+        "ffn_matrices": 3 if f.flag("is_gated_act", default=gated) else 2,
         "vocabulary": f.integer("vocab_size"),
         "tied_embeddings": f.flag("tie_word_embeddings", default=True),
         "details": {
@@ -161,6 +179,9 @@ def _bart(
     name = _class_of(f)
     if name and not name.endswith(("ForConditionalGeneration", "MTModel")):
         raise _no_head(name, "...ForConditionalGeneration")
+    if not f.flag("tie_word_embeddings", default=True):
+        msg = "config.json: tie_word_embeddings = false has no closed form here: three tables"
+        raise DimensionsError(f"{msg} and a head\n  use the traced count")
     heads = f.integer("encoder_attention_heads")
     return {
         "kind": "encoder-decoder",
@@ -292,3 +313,6 @@ OTHERS: dict[str, Callable[[Fields], Reading]] = {
     "dinov2": _dinov2,
     "clip_vision_model": _clip_vision,
 }
+ENCODERS = frozenset(
+    ("bert", "roberta", "distilbert", "electra", "albert", "modernbert")
+)  # as decoders they are causal, and may attend to another model

@@ -20,7 +20,7 @@ def encoder(d: Dimensions, inputs: Inputs) -> ClosedForm:
     sheet.table(d.position_rows + d.token_types, table_width)
     if d.embedding_norm:
         sheet.vector(d.norm_width * table_width)
-    if table_width != hidden:
+    if table_width != hidden or d.details.get("always_widened"):
         sheet.linear("embedding.up", table_width, hidden, positions, bias=True)
     sheet.shared = bool(d.details.get("shared_layers"))
     self_attention(sheet, d, batch=batch, sequence=sequence, layers=layers, mask="none")
@@ -63,3 +63,5 @@ def _mlm_head(sheet: Sheet, d: Dimensions, *, positions: int) -> None:
         tied=bool(d.tied_embeddings),
         bias=d.head_bias,
     )
+    if d.details.get("second_head_bias"):
+        sheet.vector(d.need("vocabulary"))

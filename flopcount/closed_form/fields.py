@@ -17,13 +17,25 @@ _DECIDING = re.compile(
 class Fields:
     """The keys of one config.json with checks of type and size; errors name the key."""
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
+    ) -> None:
         self._config = config
+        self._defaults = defaults or {}
         self._read: set[str] = set()
+        self.taken: dict[str, Any] = {}
+        """Keys that the file leaves out, with what the library takes for them."""
 
     def _value(self, key: str) -> Any:
         self._read.add(key)
+        if key not in self._config and key in self._defaults:
+            self.taken[key] = self._defaults[key]
+            return self._defaults[key]
         return self._config.get(key)
+
+    def is_null(self, key: str) -> bool:
+        """Whether a key is there and null, which is not the same as left out."""
+        return key in self._config and self._config[key] is None
 
     def __contains__(self, key: str) -> bool:
         return self._value(key) is not None

@@ -192,6 +192,8 @@ class Sheet:
             return
         per_pair = 2 * batch * heads * width * times
         pairs = causal_pairs(queries, window) if mask == "causal" else queries * keys
+        if mask == "none" and window is not None:
+            pairs = pairs_on_both_sides(queries, window)
         self.terms.append(
             Term(
                 name=name,
@@ -238,3 +240,8 @@ def causal_pairs(sequence: int, window: int | None = None) -> int:
     if window is None or window >= sequence:
         return sequence * (sequence + 1) // 2
     return window * (window + 1) // 2 + (sequence - window) * window
+
+
+def pairs_on_both_sides(sequence: int, side: int) -> int:
+    """Query-key pairs where each position sees itself and ``side`` others before and behind it."""
+    return 2 * causal_pairs(sequence, side + 1) - sequence

@@ -15,13 +15,19 @@ LARGEST_HEADER = 2**28
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B", 10: "Q", 11: "q",
             12: "d"}  # fmt: skip
 _STRING, _ARRAY = 8, 9
-TYPES = {
-    0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 6: "Q5_0", 7: "Q5_1", 8: "Q8_0", 9: "Q8_1",
-    10: "Q2_K", 11: "Q3_K", 12: "Q4_K", 13: "Q5_K", 14: "Q6_K", 15: "Q8_K", 16: "IQ2_XXS",
-    17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S", 20: "IQ4_NL", 21: "IQ3_S", 22: "IQ2_S",
-    23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 29: "IQ1_M", 30: "BF16",
-    34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4",
+TYPES: dict[int, tuple[str, int, int]] = {
+    0: ("F32", 1, 4), 1: ("F16", 1, 2), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20),
+    6: ("Q5_0", 32, 22), 7: ("Q5_1", 32, 24), 8: ("Q8_0", 32, 34), 9: ("Q8_1", 32, 36),
+    10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110), 12: ("Q4_K", 256, 144), 13: ("Q5_K", 256, 176),
+    14: ("Q6_K", 256, 210), 15: ("Q8_K", 256, 292), 16: ("IQ2_XXS", 256, 66),
+    17: ("IQ2_XS", 256, 74), 18: ("IQ3_XXS", 256, 98), 19: ("IQ1_S", 256, 50),
+    20: ("IQ4_NL", 32, 18), 21: ("IQ3_S", 256, 110), 22: ("IQ2_S", 256, 82),
+    23: ("IQ4_XS", 256, 136), 24: ("I8", 1, 1), 25: ("I16", 1, 2), 26: ("I32", 1, 4),
+    27: ("I64", 1, 8), 28: ("F64", 1, 8), 29: ("IQ1_M", 256, 56), 30: ("BF16", 1, 2),
+    34: ("TQ1_0", 256, 54), 35: ("TQ2_0", 256, 66), 39: ("MXFP4", 32, 17),
 }  # fmt: skip
+"""The number of a type in the file -> its name, weights in a block and bytes of one."""
+_ALIGNMENT = "general.alignment"
 
 
 def read(path: Path) -> tuple[list[StoredTensor], dict[str, Any]]:
@@ -56,17 +62,39 @@ class _Reader:
             value = self.value(self.number("I"))
             if value is not None:
                 metadata[name] = value
-        return [self.tensor() for _ in range(tensors)], metadata
+        found = [self.tensor() for _ in range(tensors)]
+        self.fits([place for _, place in found], metadata.get(_ALIGNMENT))
+        return [tensor for tensor, _ in found], metadata
 
-    def tensor(self) -> StoredTensor:
+    def fits(self, places: list[tuple[str, int, int]], alignment: object) -> None:
+        """Check that the file is as long as the tensors that it claims, none upon another.
+
+        Raises:
+            HeaderError: it is cut off, or the header is corrupt.
+        """
+        step = alignment if isinstance(alignment, int) and alignment > 0 else 32
+        begin = -(-self.file.tell() // step) * step
+        data = max(self.path.stat().st_size - begin, 0)
+        at = 0
+        for name, offset, size in sorted(places, key=lambda place: place[1:]):
+            if offset < at or offset + size > data:
+                raise HeaderError(
+                    f"{self.path}: '{name[:80]}' lies at {offset:,} and takes {size:,} bytes; the "
+                    f"tensor before it ends at {at:,}, the file holds {data:,}: cut off, or corrupt"
+                )
+            at = offset + size
+
+    def tensor(self) -> tuple[StoredTensor, tuple[str, int, int]]:
         name = self.text()
         sides = self.number("I")
         if sides > 8:
             raise HeaderError(f"{self.path}: '{name[:80]}' has {sides} dimensions")
         shape = checked_shape([self.number("Q") for _ in range(sides)], name, str(self.path))
         kind = self.number("I")
-        self.number("Q")  # where the data lie
-        return StoredTensor(name=name, dtype=TYPES.get(kind, f"type {kind}"), shape=shape)
+        offset = self.number("Q")
+        dtype, block, size = TYPES.get(kind, (f"type {kind}", 1, 0))
+        tensor = StoredTensor(name=name, dtype=dtype, shape=shape)
+        return tensor, (name, offset, -(-tensor.numbers // block) * size)
 
     def value(self, kind: int, depth: int = 0) -> Any:
         """Read one value; arrays are skipped and answer None."""

@@ -41,15 +41,35 @@ def read(path: Path) -> list[StoredTensor]:
             )
         raw = file.read(length)
     try:
-        header = json.loads(raw)
+        header = json.loads(raw, object_pairs_hook=_each_name_once)
     except (ValueError, RecursionError) as error:
         raise HeaderError(f"{path}: the header is no JSON: {str(error)[:100]}") from None
     if not isinstance(header, dict) or len(header) > MOST_TENSORS:
         raise HeaderError(f"{path}: the header is no list of tensors")
     data = size - 8 - length
-    return [
-        _tensor(name, entry, data, path) for name, entry in header.items() if name != "__metadata__"
-    ]
+    entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    tensors = [_tensor(name, entry, data, path) for name, entry in entries.items()]
+    # The format has neither overlaps nor holes: what is said twice would be counted twice.
+    at = 0
+    for begin, end, name in sorted((*e["data_offsets"], name) for name, e in entries.items()):
+        if begin != at:
+            raise HeaderError(
+                f"{path}: '{name[:80]}' begins at {begin:,}, the tensor before it ends at {at:,}"
+            )
+        at = end
+    if entries and at != data:
+        raise HeaderError(
+            f"{path}: the tensors end at {at:,}, the file holds {data:,} bytes of them"
+        )
+    return tensors
+
+
+def _each_name_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        msg = "a name stands twice"
+        raise ValueError(msg)
+    return found
 
 
 def _tensor(name: str, entry: object, data: int, path: Path) -> StoredTensor:

@@ -21,6 +21,8 @@ class StoredTensor:
     dtype: str
     """As the file calls it: ``BF16``, ``Q4_K``, ``HalfStorage``."""
     shape: tuple[int, ...]
+    part: str = ""
+    """The key of a checkpoint's outermost dictionary below which it stands; empty: there is one."""
     identity: object = None
     """Equal for tensors that share their memory (tied weights); None: its own."""
 

@@ -12,6 +12,7 @@ import pickletools
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -257,30 +258,31 @@ _GATHER: dict[str, Any] = {
 
 def _tensors(root: Any, path: Path) -> Iterator[StoredTensor]:
     """Walk the inert values; a value that several places share is visited once."""
-    waiting: list[tuple[str, Any]] = [("", root)]
+    waiting: list[tuple[str, str, Any]] = [("", "", root)]
     seen: set[int] = set()
     while waiting:
-        name, value = waiting.pop()
+        name, part, value = waiting.pop()
         if isinstance(value, Call | list | tuple):
             if id(value) in seen:
                 continue
             seen.add(id(value))
         if isinstance(value, Call):
-            tensor = _tensor(name, value, path)
+            tensor = _tensor(name, "" if name == part else part, value, path)
             if tensor is not None:
                 yield tensor
                 continue
-            waiting.append((name, value.arguments))
+            waiting.append((name, part, value.arguments))
             value = value.items
         if isinstance(value, list | tuple):
             for inner in reversed(value):
                 if isinstance(inner, tuple) and len(inner) == 2 and isinstance(inner[0], str):
-                    waiting.append((f"{name}.{inner[0]}" if name else inner[0], inner[1]))
+                    full = f"{name}.{inner[0]}" if name else inner[0]
+                    waiting.append((full, part or inner[0], inner[1]))
                 else:
-                    waiting.append((name, inner))
+                    waiting.append((name, part, inner))
 
 
-def _tensor(name: str, call: Call, path: Path) -> StoredTensor | None:
+def _tensor(name: str, part: str, call: Call, path: Path) -> StoredTensor | None:
     function, arguments = call.function, call.arguments
     if not isinstance(function, Name) or function.name not in _REBUILDERS:
         return None
@@ -295,6 +297,38 @@ def _tensor(name: str, call: Call, path: Path) -> StoredTensor | None:
     if function.name == "_rebuild_tensor_v3" and len(arguments) > 6:
         last = arguments[6]
         dtype = last.name if isinstance(last, Name) else dtype
+    if len(storage) > 4 and len(arguments) > 3:
+        shape = _stored_shape(
+            shape, arguments[1], arguments[3], storage[4], f"{path}: '{name[:80]}'"
+        )
     return StoredTensor(
-        name=name, dtype=dtype, shape=shape, identity=None if key is None else (key, shape)
+        name=name,
+        dtype=dtype,
+        shape=shape,
+        part=part,
+        identity=None if key is None else (key, shape),
     )
+
+
+def _stored_shape(
+    shape: tuple[int, ...], offset: Any, strides: Any, numbers: Any, where: str
+) -> tuple[int, ...]:
+    """The shape of what lies in the storage: an axis without a stride repeats what is there.
+
+    Raises:
+        HeaderError: the storage is shorter than the tensor that is said to lie in it.
+    """
+    whole = [offset, numbers, *(strides if isinstance(strides, tuple | list) else [None])]
+    if any(type(item) is not int or item < 0 for item in whole) or len(strides) != len(shape):
+        raise HeaderError(f"{where} has impossible strides or an impossible place")
+    last = offset + sum((side - 1) * stride for side, stride in zip(shape, strides, strict=True))
+    if 0 not in shape and last >= numbers:
+        raise HeaderError(
+            f"{where} of shape {list(shape)[:8]} does not fit its storage of {numbers:,} numbers"
+        )
+    kept = tuple(
+        side if stride else min(side, 1) for side, stride in zip(shape, strides, strict=True)
+    )
+    if prod(kept) > numbers:
+        raise HeaderError(f"{where} of shape {list(shape)[:8]} overlaps itself in its storage")
+    return kept

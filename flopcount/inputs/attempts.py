@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from flopcount.causal_attention import NAME
+from flopcount.causal_attention import NAMES
 from flopcount.errors import CountError, FlopcountError
 from flopcount.inputs.image_tokens import seen
 
@@ -135,7 +135,7 @@ def _build_masks(model: Any) -> None:
     """Let the library build masks for models whose attention it cannot exchange."""
     for module in model.modules():
         config: Any = getattr(module, "config", None)
-        if getattr(config, "_attn_implementation_internal", None) == NAME:
+        if getattr(config, "_attn_implementation_internal", None) in NAMES:
             config._attn_implementation_internal = "eager"
 
 

@@ -11,6 +11,7 @@ from flopledger.bundle.errors import BundleError
 from flopledger.bundle.keys import PublicKey
 from flopledger.bundle.summary import SiteSummary
 from flopledger.bundle.tree import Node, leaf
+from flopledger.text import number
 
 if TYPE_CHECKING:
     from flopledger.bundle.envelope import Signature
@@ -54,7 +55,7 @@ def check_stub(stub: Stub, trusted: Sequence[PublicKey]) -> None:
         least = None if run.flop is None else run.flop.low
         if time and least is not None and least > time * MAX_FLOP_PER_DEVICE_SECOND:
             raise BundleError(
-                f"run {run.name!r}: at least {least:.3g} FLOP in {time:.3g} device-seconds; "
+                f"run {run.name!r}: at least {number(least)} FLOP in {number(time)} device-seconds; "
                 "no device computes that fast"
             )
 

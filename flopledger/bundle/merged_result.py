@@ -30,6 +30,7 @@ def result_of(title: str, stubs: Iterable[Stub]) -> tuple[dict[str, Any], Interv
     timed, overlaps = settle(parts)
     findings = [
         *_duplicates(pairs), *_overlaps(overlaps), *_words(parts), *_sites(sites), *_open(parts),
+        *_attempts(parts),
     ]  # fmt: skip
     counted = _counted(parts, "parameter_update", settle)
     flop = totals.total(counted)
@@ -211,6 +212,19 @@ def _sites(sites: Sequence[tuple[str, Stub]]) -> Iterable[Finding]:
             "with others cannot be seen"
         )
         yield Finding(code="overlap-unchecked", severity="info", message=message)
+
+
+def _attempts(parts: Sequence[Part]) -> Iterable[Finding]:
+    """Name the runs that go on with what another record holds: perhaps one that is in the sum."""
+    counted = [part for part in parts if part.duplicate_of is None]
+    for part in counted:
+        if part.run.goes_on_after is not None and len(counted) > 1:
+            message = (
+                f"{part.label} goes on after step {part.run.goes_on_after:,}, and its beginning is not in "
+                "its record: if another run of this merge is that beginning, the steps that were done "
+                "again count twice; audit or seal the two records together"
+            )
+            yield Finding(code="attempts-apart", severity="warning", message=message)
 
 
 def _open(parts: Iterable[Part]) -> Iterable[Finding]:

@@ -73,7 +73,12 @@ def sum_up(run_dir: Path, identities: Identities, *, site: str) -> SiteSummary:
         trace = _trace(run_dir)
         stated = _stated(run_dir)
         return summary.of_record(
-            trace, identities, site=site, digests=_heads(run_dir), stated=stated
+            trace,
+            identities,
+            site=site,
+            digests=_heads(run_dir),
+            stated=stated,
+            goes_on_after=_goes_on_after(run_dir),
         )
     except (ProfilersError, ValueError, LookupError, TypeError, OSError) as error:
         raise BundleError(f"{run_dir}: cannot be summed up: {error}") from None
@@ -83,6 +88,15 @@ def _trace(run_dir: Path) -> "Trace | None":
     from profilers.record import read_record
 
     return read_record(run_dir) if any(run_dir.glob(_TELEMETRY)) else None
+
+
+def _goes_on_after(run_dir: Path) -> int | None:
+    """Give the step after which a training of it goes on whose beginning is not in it."""
+    from flopledger.recording.totals import read_totals
+
+    totals = read_totals(run_dir)
+    first = (one for one in totals.attempts if one.attempt == 0) if totals is not None else ()
+    return max((one.resumed_after for one in first if one.resumed_after), default=None)
 
 
 def _heads(run_dir: Path) -> list[str]:

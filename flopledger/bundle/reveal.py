@@ -7,6 +7,7 @@ remaining item carries its own salt, which says nothing about the others.
 
 import hashlib
 import hmac
+import re
 import secrets as randomness
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "flopledger/reveal/1"
 _MATCHES = "matches"
+_SECRET = re.compile("[0-9a-f]{64}")
 Kind = Literal["file", "fact", "key"]
 
 
@@ -59,7 +61,7 @@ class Secrets:
                 raise BundleError(f"{path}: no such folder {path.parent}; create it first")
             return cls(path, randomness.token_bytes(32), {})
         found = _read(path)
-        if found.secret is None or len(found.secret) != 64:
+        if found.secret is None or not _SECRET.fullmatch(found.secret):
             raise BundleError(f"{path}: holds no secret to seal with; give a new --reveal file")
         items: dict[tuple[str, str], Item] = {(item.kind, item.name): item for item in found.items}
         return cls(path, bytes.fromhex(found.secret), items)

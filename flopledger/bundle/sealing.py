@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flopledger import stamps
 from flopledger.bundle import contents, records, statement, strict, summary, writing
 from flopledger.bundle.archive import Archive, Writer
 from flopledger.bundle.errors import BundleError
@@ -215,17 +216,7 @@ def seal_record(
 
 def rfc3339(time: str | None) -> str | None:
     """Check a stated time and give it in UTC."""
-    import datetime as dt
-
-    if time is None:
-        return None
-    try:
-        given = dt.datetime.fromisoformat(time)
-    except ValueError:
-        raise BundleError(f"--at: found {time!r}; expected 2026-01-31T12:00:00Z") from None
-    if given.tzinfo is None:
-        raise BundleError(f"--at: {time!r} has no time zone; add Z or +00:00")
-    return given.astimezone(dt.UTC).isoformat(timespec="seconds")
+    return None if time is None else stamps.stated(time, "--at", BundleError)
 
 
 def _need_key(keys: Sequence[PrivateKey]) -> None:

@@ -77,6 +77,8 @@ class RunSummary(Table, frozen=True):
     device_seconds: Ends | None = None
     flop: Ends | None = None
     bound_only: bool = False
+    #: the step after which its first attempt goes on; the steps up to it are in another record
+    goes_on_after: Annotated[int, msgspec.Meta(ge=1, le=10**15)] | None = None
     #: share of the log variance by input that other sites may be wrong about in the same way; what
     #: is missing from 1 is this run's own
     shared: Annotated[dict[Text, Share], msgspec.Meta(max_length=100)] = msgspec.field(
@@ -152,11 +154,13 @@ def of_record(
     site: str,
     digests: Iterable[str],
     stated: "Mapping[str, float | None]",
+    goes_on_after: int | None = None,
 ) -> SiteSummary:
     """Sum up a profiled run: device time, windows, and the FLOP that its recorder worked out.
 
     ``stated["model"]`` is the counted model FLOP, ``stated["high"]`` the most that the devices can
     have executed; ``None`` where the recorder does not know. ``trace`` is ``None`` without telemetry.
+    ``goes_on_after`` is the step after which it goes on with what another record holds.
     """
     devices = () if trace is None else trace.devices.values()
     seconds = [float((end - start).sum()) / 1e9 for start, end in _spans(devices)]
@@ -176,6 +180,7 @@ def of_record(
         device_seconds=Ends(low=total, best=total, high=total) if total > 0 else None,
         flop=flop,
         bound_only=not counted,
+        goes_on_after=goes_on_after,
         devices=[] if trace is None else windows(trace, identities),
     )
     return SiteSummary(

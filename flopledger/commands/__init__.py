@@ -114,8 +114,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _print_anything() -> None:
-    """Let every title be printed: what the terminal's encoding lacks is written as its number."""
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.encoding.lower() != "utf-8":
+    """Let every title and file name be printed: what the encoding lacks is written as its number.
+
+    That goes for UTF-8, too: a file's name may be no text, and JSON must be text all the same.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
@@ -156,6 +159,7 @@ def _say_what_was_found(error: Any, arguments: Sequence[str]) -> None:
 def _report(error: Exception, arguments: Sequence[str]) -> int:
     from flopcount.errors import FlopcountError
     from flopledger.errors import FlopledgerError
+    from flopledger.unseen import message, visible
     from hardware_db.errors import HardwareError
     from profilers.errors import ProfilersError
 
@@ -168,13 +172,15 @@ def _report(error: Exception, arguments: Sequence[str]) -> int:
         error.show()
         return 2
     if isinstance(error, FlopledgerError | FlopcountError | HardwareError | ProfilersError):
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {message(str(error))}", err=True)
         return 2
     if isinstance(error, OSError):
-        typer.echo(f"error: {error.filename or 'output'}: {error.strerror or error}", err=True)
+        what = visible(f"{error.filename or 'output'}: {error.strerror or error}")
+        typer.echo(f"error: {what}", err=True)
         return 2
+    what = visible(f"{type(error).__name__}: {error}")
     typer.echo(
-        f"error: flopledger failed on its own account: {type(error).__name__}: {error}\n"
+        f"error: flopledger failed on its own account: {what}\n"
         "  run the same command with --debug for the traceback, and please report it",
         err=True,
     )

@@ -19,13 +19,15 @@ def audited(
     """Load the case and audit it, with the verbs' defaults. Raises ``FlopledgerError`` for bad input."""
     from flopledger.auditing import DEFAULT_SEED, audit
     from flopledger.case import AuditCase
+    from flopledger.commands._waiting import waiting
 
-    return audit(
-        AuditCase.load(case, allow_outside=allow_outside),
-        seed=DEFAULT_SEED if seed is None else seed,
-        regime_ids=tuple(regime or ()),
-        trace=trace,
-    )
+    with waiting(f"auditing {case}"):
+        return audit(
+            AuditCase.load(case, allow_outside=allow_outside),
+            seed=DEFAULT_SEED if seed is None else seed,
+            regime_ids=tuple(regime or ()),
+            trace=trace,
+        )
 
 
 def check_target(

@@ -4,12 +4,13 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from flopledger.reports.console import terminal
+from flopledger.reports.console import terminal, widened
 from flopledger.reports.count_json import rows
 from flopledger.text import number, per_cent
+from flopledger.unseen import visible
 
 if TYPE_CHECKING:
     from flopcount.counted_model import CountedModel
@@ -19,19 +20,27 @@ _UNKNOWN = "unknown"
 
 def show(counted: "CountedModel", opinions: list[Any], *, by: str | None, depth: int) -> None:
     """Print the figures, then the chosen view (all of them, briefly, where none is chosen)."""
-    out, talk = terminal(), Console(stderr=True, highlight=False)
-    out.print(_head(counted))
+    tables = [_head(counted)]
     if counted.count is not None:
-        for view in (by,) if by else ("module", "op", "dtype"):
-            out.print(_view(counted, view, depth))
-        for unknown in counted.count.uncounted:
-            out.print(f"not counted: {escape(unknown.op)}, {unknown.calls} calls")
-    if opinions:
-        out.print(_opinions(opinions))
+        views = (by,) if by else ("module", "op", "dtype")
+        tables += [_view(counted, view, depth) for view in views]
+    others = [_opinions(opinions)] if opinions else []
+    out, talk = widened(terminal(), *tables, *others), Console(stderr=True, highlight=False)
+    for table in tables:
+        out.print(table)
+    for unknown in counted.count.uncounted if counted.count is not None else ():
+        out.print(_plain(f"not counted: {unknown.op}, {unknown.calls} calls"))
+    for table in others:
+        out.print(table)
     for line in (*counted.assumptions, *(counted.count.notes if counted.count else ())):
-        talk.print(f"note: {escape(line)}")
+        talk.print(_plain(f"note: {line}"))
     for finding in counted.findings:
-        talk.print(f"{finding.severity}: {finding.code}: {escape(_as_option(finding.message))}")
+        talk.print(_plain(f"{finding.severity}: {finding.code}: {_as_option(finding.message)}"))
+
+
+def _plain(text: str) -> Text:
+    """Set words of a model's files as words: neither rich nor the terminal reads anything into them."""
+    return Text(visible(text))
 
 
 def _as_option(message: str) -> str:
@@ -51,7 +60,7 @@ def figure(value: int | None) -> str:
 def _head(counted: "CountedModel") -> Table:
     table = Table(show_header=False, box=None, pad_edge=False)
     count, parameters = counted.count, counted.parameters
-    table.add_row("model", escape(counted.name))
+    table.add_row("model", _plain(counted.name))
     table.add_row("inputs", _inputs(counted))
     if parameters is not None:
         table.add_row("parameters", figure(parameters.total))
@@ -90,18 +99,19 @@ def _view(counted: "CountedModel", view: str, depth: int) -> Table:
         if view == "module" and name:
             level = name.count(".") + 1
             shown = "  " * level + name.rpartition(".")[2]
-        table.add_row(escape(shown), f"{flop:,}", per_cent(share))
+        table.add_row(_plain(shown), f"{flop:,}", per_cent(share))
     return table
 
 
 def _opinions(opinions: list[Any]) -> Table:
     table = Table(box=None, pad_edge=False)
     for head in ("second opinion", "forward FLOP", "ratio", "explained by"):
-        table.add_column(head)
+        table.add_column(head, no_wrap=head in {"forward FLOP", "ratio"}, overflow="fold")
     for opinion in opinions:
         ratio = _UNKNOWN if opinion.ratio is None else f"{opinion.ratio:.6g}"
         reasons = "; ".join(f"{reason['cause']}: {reason['text']}" for reason in opinion.explained)
-        table.add_row(opinion.counter, figure(opinion.forward), ratio, escape(reasons))
+        forward = _UNKNOWN if opinion.forward is None else f"{opinion.forward:,}"
+        table.add_row(opinion.counter, forward, ratio, _plain(reasons))
     return table
 
 
@@ -116,6 +126,6 @@ def show_explanation(answer: dict[str, Any]) -> None:
     table.add_row(answer["from"]["convention"], "", f"{so_far:,}", "")
     for term in answer["terms"]:
         so_far += term["flop"]
-        table.add_row(term["name"], f"{term['flop']:+,}", f"{so_far:,}", escape(term["reason"]))
+        table.add_row(term["name"], f"{term['flop']:+,}", f"{so_far:,}", _plain(term["reason"]))
     table.add_row(answer["to"]["convention"], "", f"{answer['to']['total']:,}", "")
-    terminal().print(table)
+    widened(terminal(), table).print(table)

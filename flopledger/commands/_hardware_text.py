@@ -38,8 +38,9 @@ def print_check(check: PeakCheck, part: Accelerator, dtype: str) -> None:
 def print_table(parts: list[Accelerator], dtype: str | None) -> None:
     """One line a part; a narrow terminal gets the peaks and the memory, and no cut figures."""
     from rich.table import Table
+    from rich.text import Text
 
-    from flopledger.reports.console import terminal
+    from flopledger.reports.console import terminal, widened
 
     console = terminal()
     about: dict[str, Callable[[Accelerator], str]] = {"GB": lambda part: _cell(part.memory_gb)}
@@ -57,8 +58,8 @@ def print_table(parts: list[Accelerator], dtype: str | None) -> None:
         table.add_column(column, justify="right", no_wrap=True)
     for part in parts:
         cells = [describe(part) for describe in about.values()]
-        table.add_row(part.id, *cells, *(_cell(_peak(part, name)) for name in dtypes))
-    console.print(table)
+        table.add_row(Text(part.id), *cells, *(_cell(_peak(part, name)) for name in dtypes))
+    widened(console, table).print(table)
     typer.echo(
         f"{len(parts)} parts; peaks in TFLOP/s, dense and rated, per part as it is sold; "
         "`flopledger hardware show ID` has the sources",
@@ -69,11 +70,12 @@ def print_table(parts: list[Accelerator], dtype: str | None) -> None:
 def print_part(part: Accelerator) -> None:
     """One page a part: what it is, and each figure with its source."""
     from rich.table import Table
+    from rich.text import Text
 
     from flopledger.reports.console import terminal
 
     console = terminal()
-    console.print(f"{part.name}  ({part.id})", style="bold", highlight=False)
+    console.print(f"{part.name}  ({part.id})", style="bold", highlight=False, markup=False)
     for label, value in _facts(part):
         console.print(f"  {label:<14} {value}", highlight=False, markup=False)
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -94,7 +96,7 @@ def print_part(part: Accelerator) -> None:
             f"{figure.flop_per_second / 1e12:g}",
             "-" if twin is None else f"{twin.flop_per_second / 1e12:g}",
             figure.basis,
-            f"{printed}{figure.source}{edition}, {figure.locator} ({figure.accessed})",
+            Text(f"{printed}{figure.source}{edition}, {figure.locator} ({figure.accessed})"),
         )
     console.print(table)
     for figure in part.peaks:

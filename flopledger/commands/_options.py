@@ -15,3 +15,15 @@ Trace = Annotated[
 AllowOutside = Annotated[
     bool, typer.Option("--allow-outside", help="Let the case name files outside its folder.")
 ]
+
+
+def refuse(what: str, **options: object) -> None:
+    """Refuse options that were given and that ``what`` has no use for: none is passed over in silence.
+
+    Raises ``FlopledgerError``; an option that was left alone is None, False, or empty.
+    """
+    from flopledger.errors import FlopledgerError
+
+    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value]
+    if given:
+        raise FlopledgerError(f"{what}; leave {', '.join(given)} out")

@@ -31,7 +31,7 @@ def report_run(folder: Path, form: str | None, out: Path | None) -> int:
         _tell(made)
         return 0
     content = _rendered(made, form)
-    return deliver(content, form, out)
+    return deliver(content, form, out, is_json=form == "json")
 
 
 def _rendered(made: "RunReport", form: str) -> str | bytes:

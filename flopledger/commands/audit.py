@@ -66,21 +66,23 @@ def audit(
     if csv is None or not csv.is_dir():
         check_target(csv, "--csv", (".csv",))
     report = audited(case, seed=seed, regime=regime, trace=trace, allow_outside=allow_outside)
-    show(report, as_json=as_json)
-    for target in targets:
-        report.save(target)
-        typer.echo(f"report: {target}", err=as_json)
-    if bundle is not None:
-        _seal(report, bundle, key, quiet=as_json)
+    try:
+        show(report, as_json=as_json)
+    finally:  # a reader who has seen enough (`| head`) takes no file away
+        for target in targets:
+            report.save(target)
+            typer.echo(f"report: {target}", err=True)
+        if bundle is not None:
+            _seal(report, bundle, key)
     return EXIT_CODES[str(report.verdict)]
 
 
-def _seal(report: "AuditReport", out: Path, key: Path | None, *, quiet: bool) -> None:
+def _seal(report: "AuditReport", out: Path, key: Path | None) -> None:
     from flopledger.bundle import seal_report
     from flopledger.commands import _keys
 
     made = seal_report(report, keys=_keys.private([key] if key else []), out=out, unsigned=True)
-    typer.echo(f"bundle: {made.path}", err=quiet)
+    typer.echo(f"bundle: {made.path}", err=True)
     if not made.signers:
         typer.echo(f"note: nobody signed it; flopledger seal {out} --key K --out F.zip", err=True)
 

@@ -95,16 +95,18 @@ def check(
     as_json: AsJson = False,
     allow_outside: AllowOutside = False,
 ) -> None:
-    """Check a case file and every file that it names, without auditing it.
+    """Check a case file, its models and every file that it names, without auditing it.
 
     Example: flopledger case check examples/llama-3.1-405b/case.toml
     """
     import json
 
+    from flopledger.auditing import load_models
     from flopledger.case import AuditCase
     from flopledger.text import plural
 
     case = AuditCase.load(path, allow_outside=allow_outside)
+    load_models(case)  # what an audit would stop at, stops here
     files = sum(len(case.evidence(index)) for index in range(len(case.spec.run)))
     answer = {
         "case": str(path),

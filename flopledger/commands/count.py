@@ -188,16 +188,17 @@ def _quick(model: str, convention: str, step: dict[str, Any]) -> "CountedModel":
 def _waiting(model: str, convention: str, step: dict[str, Any]) -> "Iterator[None]":
     """On a terminal, show what the closed form says at once until the traced count is there."""
     from rich.console import Console
-    from rich.markup import escape
+    from rich.text import Text
 
     from flopcount.errors import FlopcountError
     from flopledger.text import number
+    from flopledger.unseen import visible
 
     talk = Console(stderr=True, highlight=False)
     if not talk.is_terminal:
         yield
         return
-    with talk.status(f"counting {escape(model)} ...") as status:
+    with talk.status(Text(visible(f"counting {model} ..."))) as status:
         try:
             form = _quick(model, convention, step).count
         except (FlopcountError, typer.BadParameter):

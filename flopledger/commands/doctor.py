@@ -43,7 +43,10 @@ def doctor(
     """
     import json
 
-    answer = _examine(dcgm, seconds if calibrate else None)
+    from flopledger.commands._waiting import waiting
+
+    with waiting("measuring" if calibrate else "asking the instruments"):
+        answer = _examine(dcgm, seconds if calibrate else None)
     if out is not None:
         from flopledger.errors import FlopledgerError
 
@@ -171,12 +174,13 @@ def _host() -> dict[str, Any]:
 def _print(answer: dict[str, Any]) -> None:
     from rich.console import Console
 
+    from flopledger.unseen import visible
     from profilers.permissions import sentence
 
     out = Console(highlight=False)
 
     def say(text: str) -> None:
-        out.print(text, soft_wrap=True, markup=False)
+        out.print(visible(text), soft_wrap=True, markup=False)
 
     host = answer["host"]
     say(f"{host['name']}: {host['system']}, {host['cpu'] or 'unknown CPU'} x {host['cpu_count']}")

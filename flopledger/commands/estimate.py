@@ -23,7 +23,7 @@ def estimate(
     case: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[CASE.toml | RUN_DIR | LOG]",
+            metavar="CASE.toml | RUN_DIR | LOG",
             help="A case file, whose claim is ignored, a run's record, or a log.",
         ),
     ] = None,
@@ -69,6 +69,7 @@ def estimate(
     """
     from flopledger.auditing import DEFAULT_SEED, audit
     from flopledger.commands._audited import check_target
+    from flopledger.commands._waiting import waiting
     from flopledger.commands.audit import show
 
     check_target(html)
@@ -89,13 +90,16 @@ def estimate(
         "active_parameters": active_parameters,
         "config": None if config is None else str(config.absolute()),
     }
-    report = audit(
-        _case(case, run, model), seed=DEFAULT_SEED if seed is None else seed, trace=trace
-    )
-    show(report, as_json=as_json)
-    if html is not None:
-        report.save(html)
-        typer.echo(f"report: {html}", err=as_json)
+    with waiting("estimating"):
+        report = audit(
+            _case(case, run, model), seed=DEFAULT_SEED if seed is None else seed, trace=trace
+        )
+    try:
+        show(report, as_json=as_json)
+    finally:  # as `audit`
+        if html is not None:
+            report.save(html)
+            typer.echo(f"report: {html}", err=True)
     if str(report.verdict) == "inconsistent":
         return 1
     return 3 if report.combined is None else 0

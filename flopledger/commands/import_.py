@@ -1,11 +1,12 @@
 """``flopledger import``: recorded telemetry of any known format into a run record."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
 from flopledger.commands._options import AsJson
+from flopledger.unseen import message, visible
 
 if TYPE_CHECKING:
     from profilers.importers.into import Outcome
@@ -78,26 +79,31 @@ def import_(
         period_ns=duration(step) if step else None,
         mapping=mapping,
     )
-    outcome = import_files(
-        files,
-        out,
-        options,
-        skip_unknown=skip_unknown,
-        append=append,
-        end_ns=moment(end, where) if end else None,
-        progress=_Progress(),
-    )
+    end_ns = moment(end, where) if end else None
+    with _Progress() as progress:
+        outcome = import_files(
+            files, out, options, skip_unknown=skip_unknown, append=append, end_ns=end_ns,
+            progress=progress,
+        )  # fmt: skip
     _answer(outcome, out, as_json=as_json)
 
 
 class _Progress:
-    """Rows so far on a terminal, redrawn a few times a second; silent elsewhere."""
+    """Rows so far on a terminal, redrawn a few times a second and gone at the end; silent elsewhere."""
 
     def __init__(self) -> None:
         import sys
 
         self._shown = sys.stderr.isatty()
         self._last = 0.0
+        self._written = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._written:
+            typer.echo(f"\r{' ' * self._written}\r", nl=False, err=True)
 
     def __call__(self, file: str, rows: int) -> None:
         import time
@@ -105,7 +111,9 @@ class _Progress:
         now = time.monotonic()
         if self._shown and now - self._last > 0.25:
             self._last = now
-            typer.echo(f"\r{Path(file).name}: {rows:,} samples ", nl=False, err=True)
+            told = f"{visible(Path(file).name)[:40]}: {rows:,} samples"
+            typer.echo(f"\r{told:<{self._written}}", nl=False, err=True)
+            self._written = max(self._written, len(told))
 
 
 def _answer(outcome: "Outcome", out: Path, *, as_json: bool) -> None:
@@ -125,13 +133,15 @@ def _answer(outcome: "Outcome", out: Path, *, as_json: bool) -> None:
     for one in outcome.imported:
         devices = f"{len(one.devices)} device{'s' if len(one.devices) != 1 else ''}"
         typer.echo(
-            f"{one.file}: {one.format}, {one.rows:,} samples of {devices}, "
-            f"{one.covered_seconds:,.0f} device-seconds covered"
+            visible(
+                f"{one.file}: {one.format}, {one.rows:,} samples of {devices}, "
+                f"{one.covered_seconds:,.0f} device-seconds covered"
+            )
         )
         for finding in one.findings:
             where = f" (line {finding.line})" if finding.line is not None else ""
             times = f" x{finding.count}" if finding.count > 1 else ""
-            typer.echo(f"  {finding.code}{times}: {finding.message}{where}", err=True)
+            typer.echo(visible(f"  {finding.code}{times}: {finding.message}{where}"), err=True)
     for left in outcome.skipped:
-        typer.echo(f"skipped: {left.reason}", err=True)
+        typer.echo(message(f"skipped: {left.reason}"), err=True)
     typer.echo(f"record: {out}")

@@ -50,6 +50,7 @@ def merge(
     from flopledger.commands import _keys
     from flopledger.commands import _merge_page as merge_page
     from flopledger.commands._audited import check_bundle, check_target
+    from flopledger.commands._waiting import waiting
 
     check_bundle(out)
     _spare(bundles, out)
@@ -58,7 +59,8 @@ def merge(
         check_target(target, option, merge_page.SUFFIXES[option[2:]])
     trusted = [load_public(path) for path in trust or ()]
     signing = _keys.private(key or [])
-    done = add_up(bundles, out=out, keys=signing, trusted=trusted, title=title)
+    with waiting(f"checking and adding up {len(bundles)} bundles"):
+        done = add_up(bundles, out=out, keys=signing, trusted=trusted, title=title)
     known = [*trusted, *(one.public for one in signing)]
     for option, target in pages.items():
         if target is not None:
@@ -71,17 +73,17 @@ def merge(
 
 
 def _show(done: "Merged", out: Path) -> None:
-    from flopledger.commands.verify import plain
     from flopledger.reports.merge_sections import hard_verdicts
     from flopledger.text import interval, plural
+    from flopledger.unseen import visible
 
     total = "not known" if done.total is None else interval(done.total)
     sites, runs = plural(done.sites, "site"), plural(done.runs, "run")
     typer.echo(f"{out}: {sites}, {runs}, total {total} FLOP: {done.verdict}")
     for line in hard_verdicts(done.result):
-        typer.echo(f"  {plain(line)}")
+        typer.echo(f"  {visible(line)}")
     for finding in done.findings:
-        typer.echo(f"  {finding.severity} {finding.code}: {plain(finding.message)}")
+        typer.echo(f"  {finding.severity} {finding.code}: {visible(finding.message)}")
 
 
 def _spare(bundles: list[Path], out: Path) -> None:

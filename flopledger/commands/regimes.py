@@ -38,18 +38,29 @@ def list_regimes(*, as_json: AsJson = False) -> None:
         return
     from rich.table import Table
 
-    from flopledger.reports.console import terminal
+    from flopledger.reports.console import NARROW, terminal
+    from flopledger.text import round_number
 
+    console = terminal()
+    names = ("id", "threshold", "ledger", "in force", "status")
+    left_out = {"ledger": NARROW, "status": 60}  # columns of the terminal that they need
+    shown = [name for name in names if console.width >= left_out.get(name, 0)]
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("id", "threshold", "ledger", "in force", "status"):
-        table.add_column(column, overflow="fold")
+    for name in shown:  # an id is copied, so it is not folded
+        table.add_column(
+            name, overflow="fold", no_wrap=name in {"id", "threshold", "ledger"},
+            min_width=len("2025-08-02") if name == "in force" else None,
+        )  # fmt: skip
     for regime in known:
-        threshold = f"{regime.comparator} {regime.threshold_flop:.0e}".replace("e+", "e")
+        limit = "1/3 original" if regime.rule else round_number(regime.threshold_flop)
+        threshold = f"{regime.comparator} {limit}"
         until = f" to {regime.ended}" if regime.ended else ""
-        table.add_row(
-            regime.id, threshold, regime.ledger, f"{regime.in_force or '-'}{until}", regime.status
+        since = f"{regime.in_force or '-'}{until}"
+        told = dict(
+            zip(names, (regime.id, threshold, regime.ledger, since, regime.status), strict=True)
         )
-    terminal().print(table)
+        table.add_row(*(told[name] for name in shown))
+    console.print(table)
 
 
 @group.command("show")

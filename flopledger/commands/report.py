@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from flopledger.commands._deliver import deliver
-from flopledger.commands._options import AllowOutside, Regimes, Seed, Trace
+from flopledger.commands._options import AllowOutside, Regimes, Seed, Trace, refuse
 
 
 def register(app: typer.Typer) -> None:
@@ -62,7 +62,7 @@ def report(
     """
     from flopledger.commands._audited import audited
     from flopledger.errors import FlopledgerError
-    from flopledger.exports import render
+    from flopledger.exports import FORMATS, render
 
     if not case.exists():
         raise FlopledgerError(
@@ -70,19 +70,28 @@ def report(
         )
     if html is not None:
         form, out = _html(form, out, html, as_json=as_json)
+    audit_only = {
+        "seed": seed is not None, "regime": regime, "no_trace": not trace,
+        "allow_outside": allow_outside, "created": created,
+    }  # fmt: skip
     if case.is_dir():
         from flopledger.commands._run_report import report_run
 
+        refuse(f"{case}: a run's folder, of which nothing is audited", key=key, **audit_only)
         asked = form is not None or out is not None or as_json
         return report_run(case, _form(form, out, as_json=as_json) if asked else None, out)
     name = _form(form, out, as_json=as_json)
     if case.suffix.lower() == ".zip":
+        refuse(f"{case}: a merge was audited by its sites", **audit_only)
         return _merge(case, name, out, key or [])
+    refuse(f"{case}: a case, which nobody signed", key=key)
+    if name != "spdx":
+        refuse(f"--format {name} states no creation time", created=created)
     _check(name, out)
     made = audited(case, seed=seed, regime=regime, trace=trace, allow_outside=allow_outside)
     suffix = None if out is None else out.suffix
     content = render(made, name, suffix, created=created)
-    return deliver(content, name, out)
+    return deliver(content, name, out, is_json=".json" in FORMATS[name].suffixes)
 
 
 def _merge(bundle: Path, form: str, out: Path | None, keys: list[Path]) -> int:

@@ -1,9 +1,11 @@
 """A profiled run's summary on the terminal."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flopledger.text import duration, energy, number, per_cent
+from flopledger.unseen import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -12,25 +14,28 @@ if TYPE_CHECKING:
 def print_run(summary: dict[str, Any], folder: Path, out: "Console") -> None:
     """Print the summary of a run in a few lines. Unknown figures are said to be unknown."""
     out.print()
-    out.print(f"flopledger: {_time(summary)}, exit code {summary['exit_code']}, record in {folder}")
+    for line in _lines(summary, folder):
+        # Folders, devices and findings have words of others in them.
+        out.print(visible(line), soft_wrap=True, markup=False)
+
+
+def _lines(summary: dict[str, Any], folder: Path) -> Iterator[str]:
+    yield f"flopledger: {_time(summary)}, exit code {summary['exit_code']}, record in {folder}"
     for line in steps_lines(summary):
-        out.print(f"  {line}", soft_wrap=True, markup=False)
+        yield f"  {line}"
     for device in summary["devices"]:
-        out.print(f"  {_device(device)}", soft_wrap=True, markup=False)
-    out.print(f"  energy {energy(summary['energy_joules'])}", soft_wrap=True)
+        yield f"  {_device(device)}"
+    yield f"  energy {energy(summary['energy_joules'])}"
     bounds = summary["flop_bounds"]
     if bounds is None:
-        out.print("  executed FLOP: no bound (see the findings)")
+        yield "  executed FLOP: no bound (see the findings)"
     else:
-        out.print(
-            f"  executed FLOP {_range(bounds)} ({bounds['grade']}; dense, any precision)",
-            soft_wrap=True,
-        )
+        yield f"  executed FLOP {_range(bounds)} ({bounds['grade']}; dense, any precision)"
         each = ", ".join(f"{name} {_range(ends)}" for name, ends in bounds["by_precision"].items())
-        out.print(f"    if all of it was: {each}", soft_wrap=True)
+        yield f"    if all of it was: {each}"
     for finding in summary["findings"]:
         if finding["severity"] != "info":
-            out.print(f"  {finding['code']}: {finding['message']}", soft_wrap=True, markup=False)
+            yield f"  {finding['code']}: {finding['message']}"
 
 
 def _range(ends: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flopledger.commands._options import AsJson, Regimes, Seed, Trace
+from flopledger.commands._options import AsJson, Regimes, Seed, Trace, refuse
 
 if TYPE_CHECKING:
     from flopledger.bundle import PrivateKey, Sealed
@@ -91,10 +91,15 @@ def seal(
         raise _lacking("--key" if not key else "--out")
     check_bundle(out)
     keys = _keys.private(key)
+    audit_only = {"seed": seed is not None, "regime": regime, "no_trace": not trace}
+    if not sigstore:
+        refuse("--sigstore-trust goes with --sigstore", sigstore_trust=sigstore_trust)
+    if source.is_dir() and case is None:
+        refuse(f"{source}: a run's folder, of which nothing is audited", **audit_only)
     if is_bundle:
-        _refuse(
-            source, redact=redact, reveal=reveal, summary=summary, site=site, at=at,
-            audit_id_file=audit_id_file, seed=seed is not None, regime=regime,
+        refuse(
+            f"{source}: a bundle is sealed already", redact=redact, reveal=reveal, summary=summary,
+            site=site, at=at, audit_id_file=audit_id_file, no_html=not html, **audit_only,
         )  # fmt: skip
         made = sealing.countersign(source, keys=keys, out=out)
     else:
@@ -122,13 +127,18 @@ def _sealed(
     """Seal a run's folder, or a case, which is audited first."""
     from flopledger.bundle import sealing
     from flopledger.case import AuditCase
+    from flopledger.commands._waiting import waiting
 
     if source.is_dir():
-        return sealing.seal_record(source, keys=keys, out=out, redaction=withheld, choices=choices)
+        with waiting(f"sealing {source}"):
+            return sealing.seal_record(
+                source, keys=keys, out=out, redaction=withheld, choices=choices
+            )
     case = AuditCase.load(source)
-    return sealing.seal_case(
-        case, keys=keys, out=out, redaction=withheld, choices=choices, **of_a_case
-    )
+    with waiting(f"auditing and sealing {source}"):
+        return sealing.seal_case(
+            case, keys=keys, out=out, redaction=withheld, choices=choices, **of_a_case
+        )
 
 
 def _attest(out: Path, trust: Path | None) -> Path:
@@ -179,7 +189,7 @@ def show(made: "Sealed", *, as_json: bool) -> None:
     """Print what was written."""
     import json
 
-    from flopledger.commands.verify import plain
+    from flopledger.unseen import visible
 
     if as_json:
         answer = {
@@ -203,7 +213,7 @@ def show(made: "Sealed", *, as_json: bool) -> None:
     if made.attestation is not None:
         typer.echo(f"signed through Sigstore: {made.attestation}")
     for note in made.notes:
-        typer.echo(f"note: {plain(note)}", err=True)
+        typer.echo(f"note: {visible(note)}", err=True)
 
 
 def _case(source: Path) -> Path | None:
@@ -224,14 +234,3 @@ def _case(source: Path) -> Path | None:
             return inside
         raise BundleError(f"{source}: neither a run's record (telemetry/, steps/) nor a case.toml")
     return None if source.suffix.lower() == ".zip" else source
-
-
-def _refuse(source: Path, **options: object) -> None:
-    """Refuse what a bundle that is sealed already cannot be given any more."""
-    from flopledger.bundle import BundleError
-
-    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value]
-    if given:
-        raise BundleError(
-            f"{source}: a bundle is sealed already; {', '.join(given)} cannot change it"
-        )

@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
 
 def top(
     run_dir: Annotated[
-        Path | None, typer.Argument(metavar="[RUN_DIR]", help="A run that is being recorded here.")
+        Path | None, typer.Argument(metavar="RUN_DIR", help="A run that is being recorded here.")
     ] = None,
     *,
     interval: Annotated[str, typer.Option("--interval", help="Time between two looks.")] = "1s",

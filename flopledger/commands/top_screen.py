@@ -2,8 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+from flopledger.unseen import visible
+
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from flopledger.top_view import DeviceView, View
 
@@ -17,10 +20,11 @@ _WIDTHS = {
 def render(view: "View", width: int) -> "Table":
     """Return the screen for a terminal of this width."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(
-        title=f"flopledger top - {view.title}",
-        caption="\n".join(view.notes) or None,
+        title=Text(visible(f"flopledger top - {view.title}"), style="table.title"),
+        caption=_caption(view.notes),
         caption_justify="left",
         expand=False,
         pad_edge=False,
@@ -39,7 +43,7 @@ def render(view: "View", width: int) -> "Table":
         table.add_column(name, justify="left" if words else "right", no_wrap=name != "faults")
     for row, device in zip(rows, view.devices, strict=True):
         named = {**row, "device": _name(device, room)}
-        table.add_row(*(named[name] for name in columns))
+        table.add_row(*(Text(visible(named[name])) for name in columns))
     if not view.devices:
         table.add_row("no device can be read here", *[""] * (len(columns) - 1))
     if "faults" not in columns:
@@ -49,8 +53,15 @@ def render(view: "View", width: int) -> "Table":
             for row, device in zip(rows, view.devices, strict=True)
             if row["faults"]
         ]
-        table.caption = "\n".join([*told, *view.notes]) or None
+        table.caption = _caption([*told, *view.notes])
     return table
+
+
+def _caption(notes: list[str]) -> "Text | None":
+    """Set notes below the table; drivers and programs had a say in them."""
+    from rich.text import Text
+
+    return Text("\n".join(map(visible, notes)), style="table.caption") if notes else None
 
 
 def _room_for_names(

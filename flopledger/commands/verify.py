@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flopledger.commands._deliver import print_json
-from flopledger.commands._options import AsJson
+from flopledger.commands._options import AsJson, refuse
+from flopledger.unseen import visible
 
 if TYPE_CHECKING:
     from flopledger.bundle import Verification
@@ -72,17 +73,21 @@ def verify(
     """
     from flopledger.bundle import load_public
     from flopledger.bundle import verify as check
+    from flopledger.commands._waiting import waiting
 
-    found = check(
-        bundle,
-        trusted=[load_public(path) for path in key or ()],
-        recompute=recompute and reveal is None,
-        sigstore=_expected(sigstore_identity, sigstore_issuer, sigstore_bundle, sigstore_trust),
-    )
+    if reveal is None:
+        refuse("--from says where the files of --reveal lie", **{"from": source})
+
+    trusted = [load_public(path) for path in key or ()]
+    expected = _expected(sigstore_identity, sigstore_issuer, sigstore_bundle, sigstore_trust)
     revealed = None
-    if reveal is not None:
-        folder = reveal.parent if source is None else source
-        found, revealed = _with_revealed(found, reveal, folder, recompute=recompute)
+    with waiting(f"checking {bundle}"):
+        found = check(
+            bundle, trusted=trusted, recompute=recompute and reveal is None, sigstore=expected
+        )
+        if reveal is not None:
+            folder = reveal.parent if source is None else source
+            found, revealed = _with_revealed(found, reveal, folder, recompute=recompute)
     code = 1 if revealed is not None and not revealed.ok else found.exit_code
     if as_json:
         answer = found.to_dict() | {"ok": code == 0}
@@ -130,7 +135,7 @@ def _expected(
 def _show(found: "Verification") -> None:
     told = found.statement
     if found.ok:
-        what = "" if told is None else f" ({told.predicate.kind}: {plain(told.predicate.title)})"
+        what = "" if told is None else f" ({told.predicate.kind}: {visible(told.predicate.title)})"
         signed = found.signers or found.witness is not None or _members(found)
         state = "the seal holds" if signed else "unsigned; digests hold"
         if told is None:
@@ -141,7 +146,7 @@ def _show(found: "Verification") -> None:
     else:
         typer.echo(f"{found.path.name}: the seal does NOT hold")
     for problem in found.problems[:_SHOWN]:
-        typer.echo(f"  {problem.code}: {plain(problem.file)}: {plain(problem.message)}")
+        typer.echo(f"  {problem.code}: {visible(problem.file)}: {visible(problem.message)}")
     if len(found.problems) > _SHOWN:
         typer.echo(f"  ... and {len(found.problems) - _SHOWN} more (see --json)")
     for signer in found.signers:
@@ -149,8 +154,8 @@ def _show(found: "Verification") -> None:
     if found.witness is not None:
         when = found.witness.integrated_time
         typer.echo(
-            f"  signed through Sigstore by {plain(found.witness.identity)} "
-            f"(vouched for by {plain(found.witness.issuer)}"
+            f"  signed through Sigstore by {visible(found.witness.identity)} "
+            f"(vouched for by {visible(found.witness.issuer)}"
             f"{'' if when is None else f', logged {_utc(when)}'})"
         )
     for node in found.tree:
@@ -158,11 +163,11 @@ def _show(found: "Verification") -> None:
             _show_node(member, 1)
     if told is not None:
         if told.predicate.verdict is not None:
-            typer.echo(f"  sealed verdict: {plain(told.predicate.verdict)}")
+            typer.echo(f"  sealed verdict: {visible(told.predicate.verdict)}")
         if told.predicate.withheld:
             typer.echo(f"  withheld by digest: {len(told.predicate.withheld)}")
     for note in found.notes:
-        typer.echo(f"  note: {plain(note)}")
+        typer.echo(f"  note: {visible(note)}")
     if found.recomputed is not None:
         _show_recomputed(found.recomputed)
 
@@ -174,20 +179,20 @@ def _show_recomputed(found: "Recomputed") -> None:
         return
     for one in found.differences[:_SHOWN]:
         typer.echo(
-            f"  differs: {one.file}: {plain(one.place)}: "
-            f"sealed {plain(repr(one.sealed))}, recomputed {plain(repr(one.recomputed))}"
+            f"  differs: {one.file}: {visible(one.place)}: "
+            f"sealed {visible(repr(one.sealed))}, recomputed {visible(repr(one.recomputed))}"
         )
     if len(found.differences) > _SHOWN:
         typer.echo(f"  ... and {len(found.differences) - _SHOWN} more (see --json)")
     for why in found.explanations:
-        typer.echo(f"  because: {plain(why)}")
+        typer.echo(f"  because: {visible(why)}")
     if found.left_out:
         same = found.compared - len(found.differences)
         typer.echo(
             f"  recomputed from what is at hand: {same} figures come out as sealed; left out:"
         )
     for left in found.left_out[:_SHOWN]:
-        typer.echo(f"    {plain(left.what)}: {plain(left.why)}")
+        typer.echo(f"    {visible(left.what)}: {visible(left.why)}")
 
 
 def _show_page(page: "Page | None") -> None:
@@ -198,21 +203,21 @@ def _show_page(page: "Page | None") -> None:
     elif page.outcome == "partly":
         typer.echo(
             f"  the page: its words, tables and static drawings come out as sealed; its live drawings "
-            f"are not compared: {plain(page.why)}"
+            f"are not compared: {visible(page.why)}"
         )
     else:
-        typer.echo(f"  the page: NOT compared: {plain(page.why)}")
+        typer.echo(f"  the page: NOT compared: {visible(page.why)}")
 
 
 def _show_revealed(found: "Revealed") -> None:
     for one in found.items:
-        typer.echo(f"  revealed {one.kind} {plain(one.name)}: {one.outcome}")
+        typer.echo(f"  revealed {one.kind} {visible(one.name)}: {one.outcome}")
 
 
 def _show_node(node: "Node", depth: int) -> None:
     signed = ", ".join(name[:16] for name in node.signers) or "nobody"
     name = node.title if node.site in {None, node.title} else f"{node.site}: {node.title}"
-    typer.echo(f"{'  ' * (depth + 1)}- {plain(name)} [{node.kind}] signed by {signed}")
+    typer.echo(f"{'  ' * (depth + 1)}- {visible(name)} [{node.kind}] signed by {signed}")
     for member in node.members:
         _show_node(member, depth + 1)
 
@@ -225,8 +230,3 @@ def _utc(seconds: int) -> str:
     import datetime as dt
 
     return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="seconds")
-
-
-def plain(text: str) -> str:
-    """Keep a stranger's text from writing to the terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)[:500]

@@ -36,7 +36,16 @@ def view(
     """
     from flopledger.reports.server import PageServer
 
-    with PageServer(page(what, trace=trace), port) as server:
+    made = page(what, trace=trace)
+    try:
+        opened = PageServer(made, port)
+    except OSError as error:
+        from flopledger.errors import FlopledgerError
+
+        raise FlopledgerError(
+            f"--port {port}: cannot be had ({error.strerror}); without it any free one is taken"
+        ) from None
+    with opened as server:
         address = server.address
         typer.echo(json.dumps({"url": address}) if as_json else address)
         typer.echo("Ctrl-C ends it", err=True)
@@ -71,6 +80,7 @@ def page(what: Path, *, trace: bool) -> bytes:
         )
     from flopledger.auditing import audit
     from flopledger.case import AuditCase
+    from flopledger.commands._waiting import waiting
     from flopledger.reports.html import render, render_document
     from flopledger.reports.run_document import document
     from flopledger.reports.run_report import read_run
@@ -78,4 +88,5 @@ def page(what: Path, *, trace: bool) -> bytes:
     case = what / "case.toml" if what.is_dir() and (what / "case.toml").is_file() else what
     if case.is_dir():
         return render_document(document(read_run(case))).encode()
-    return render(audit(AuditCase.load(case), trace=trace)).encode()
+    with waiting(f"auditing {case}"):
+        return render(audit(AuditCase.load(case), trace=trace)).encode()

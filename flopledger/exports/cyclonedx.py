@@ -13,6 +13,7 @@ from flopledger import __version__
 from flopledger.exports import disclosure, release
 from flopledger.reports import wording
 from flopledger.text import interval
+from flopledger.unseen import in_json
 
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
@@ -24,7 +25,8 @@ _MODEL, _CLAIM, _ESTIMATE = "model", "claim:training-compute", "estimate:trainin
 
 def dumps(report: "AuditReport") -> str:
     """Render as JSON text; equal reports give equal bytes."""
-    return json.dumps(to_dict(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    made = json.dumps(to_dict(report), indent=2, ensure_ascii=False, allow_nan=False)
+    return in_json(made) + "\n"
 
 
 def to_dict(report: "AuditReport") -> dict[str, Any]:

@@ -28,6 +28,7 @@ from flopledger.reports.document import (
     columns,
     row,
 )
+from flopledger.reports.passed import PASSED
 
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
@@ -236,9 +237,13 @@ def _position(report: "AuditReport") -> str:
     if standing is None or standing.probability_exceeded is None:
         return "Whether the condition is met cannot be stated on the evidence of this case."
     chance = wording.probability(standing)
-    if standing.probability_exceeded > 0.5:
+    if standing.probability_exceeded >= PASSED:
         return f"On the evidence of this case the condition is met (probability {chance})."
-    return f"On the evidence of this case the condition is not met (probability of it {chance})."
+    if standing.probability_exceeded <= 1 - PASSED:
+        return (
+            f"On the evidence of this case the condition is not met (probability of it {chance})."
+        )
+    return f"The evidence of this case leaves open whether the condition is met (probability {chance})."
 
 
 def _ledger(report: "AuditReport") -> Section:

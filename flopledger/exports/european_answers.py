@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from flopledger.exports import disclosure
 from flopledger.exports.disclosure import DAY, Answer
-from flopledger.text import interval, number
+from flopledger.text import interval, number, share
 
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
@@ -127,7 +127,7 @@ def crossing(report: "AuditReport") -> Answer:
     (one,) = found
     if one.share_of_run is None:
         return Answer(text=f"before run {one.run}, by what it builds on")
-    when = [f"after {one.share_of_run:.0%} of run {one.run}"]
+    when = [f"after {share(one.share_of_run)} of run {one.run}"]
     if one.tokens is not None:
         when.append(f"at {number(one.tokens)} tokens")
     if one.wall_clock_hours is not None:

@@ -54,8 +54,16 @@ def _metadata(report: "AuditReport") -> str:
     fields["energy_mwh"] = None if energy is None else energy / MEGAWATT_HOUR
     if energy is None and total.least is not None:
         fields["energy_mwh_at_least"] = total.least / MEGAWATT_HOUR
-    lines = [f"  {name}: {json.dumps(value)}" for name, value in fields.items()]
+    lines = [f"  {name}: {_yaml(value)}" for name, value in fields.items()]
     return "\n".join(["---", *_licence(report), "training_compute:", *lines, "---", ""])
+
+
+def _yaml(value: object) -> str:
+    """Write a value as JSON, with a point in every figure: to YAML 1.1 ``1e+25`` is a word."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_yaml, value))}]"
+    text = json.dumps(value)
+    return text.replace("e", ".0e") if isinstance(value, float) and "." not in text else text
 
 
 def _licence(report: "AuditReport") -> list[str]:

@@ -21,6 +21,7 @@ from flopledger.case_release import references
 from flopledger.errors import FlopledgerError
 from flopledger.exports import disclosure, release
 from flopledger.exports.cyclonedx import KILOWATT_HOUR, identity
+from flopledger.unseen import in_json
 
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
@@ -43,9 +44,8 @@ def dumps(report: "AuditReport", created: str | None = None) -> str:
 
     ``created`` is an ISO time such as ``2026-11-22T10:00:00Z``.
     """
-    return (
-        json.dumps(to_dict(report, created), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    )
+    made = json.dumps(to_dict(report, created), indent=2, ensure_ascii=False, allow_nan=False)
+    return in_json(made) + "\n"
 
 
 def to_dict(report: "AuditReport", created: str | None = None) -> dict[str, Any]:
@@ -119,12 +119,12 @@ def _time(created: str | None) -> str:
     else:
         try:
             moment = datetime.fromisoformat(created)
-        except ValueError:
+            moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+        except (ValueError, OverflowError):
             raise FlopledgerError(
                 f"{created!r} is no time; write it like 2026-11-22T10:00:00Z"
             ) from None
-        moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def _tool(base: str) -> dict[str, Any]:

@@ -7,13 +7,13 @@ computed from others where the arithmetic is exact (steps x batch), and says so.
 
 from dataclasses import replace
 
+from flopcount.weight_files import shard_of
 from flopledger.facts import Finding, Grade
 from flopledger.logs import adapters, batches, checks, series, statements, telemetry
 from flopledger.logs.architecture import find_shape
 from flopledger.logs.benchmarks import Benchmark, benchmark
 from flopledger.logs.choosing import choose, computed, opposed, product, unit_of
 from flopledger.logs.evidence import Evidence
-from flopledger.logs.readers.weights import SHARD
 from flopledger.logs.run_facts import Bound, Resolved, RunFacts
 
 #: Figures that are taken as they stand.
@@ -265,8 +265,7 @@ def _from_benchmark(
 def _of_shards(evidence: Evidence) -> Resolved | None:
     """Add up the parameters of a model's shards, if all of them are there."""
     shards = evidence.named("parameters_of_shard")
-    marks = [SHARD.search(fact.file) for fact in shards]
-    numbers = {(int(mark[1]), int(mark[2])) for mark in marks if mark is not None}
+    numbers = {found for fact in shards if (found := shard_of(fact.file)) is not None}
     wanted = {total for _, total in numbers}
     if len(wanted) != 1 or len(shards) != len(numbers) or len(numbers) != wanted.pop():
         return None

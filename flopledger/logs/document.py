@@ -39,6 +39,7 @@ class Document:
         self.is_packed = packed.is_packed(self._magic)
         self._wide = packed.wide_encoding(self._magic)
         self.skipped_lines = 0  #: lines above the length limit, after ``lines`` has run
+        self.by_stamps = False  #: step lines are to be given in the order of their stamps
 
     @cached_property
     def head(self) -> bytes:

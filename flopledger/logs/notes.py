@@ -1,5 +1,7 @@
 """What one reader writes down about one file."""
 
+from typing import Literal
+
 from flopledger.facts import NAMES, Fact, Finding, Grade, Severity
 from flopledger.logs import limits
 from flopledger.logs.numbers import is_placeholder, parse_number
@@ -15,6 +17,9 @@ class Notes:
         self.file = file
         self.facts: list[Fact] = []
         self.findings: list[Finding] = []
+        #: In which order the lines of a log are read, once its stamps say that they may have been moved.
+        self.order: Literal["unknown", "by stamps", "as printed"] = "unknown"
+        self.lost_as_printed = 0  #: steps done again in the order of print, where stamps decide
         self.withheld: set[str] = set()  #: names that are not written down any more
 
     def fact(

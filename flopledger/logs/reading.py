@@ -12,6 +12,7 @@ from flopledger.logs.notes import Notes
 from flopledger.logs.packed import SUFFIXES
 from flopledger.logs.reader import Reader
 from flopledger.logs.readers import READERS
+from flopledger.logs.stepping import LinesOutOfOrder
 from flopledger.logs.telemetry_files import is_telemetry
 from flopledger.logs.walking import documents_in
 
@@ -223,10 +224,38 @@ def recognise(document: Document) -> Reader | None:
     return None
 
 
-def _read_one(reader: Reader, document: Document) -> Notes:
+def _read_in_order(reader: Reader, document: Document) -> Notes:
+    """Read a log; by its stamps, where steps and stamps fall back together and less is done again so."""
     notes = Notes(document.name)
     try:
         reader.read(document, notes)
+    except LinesOutOfOrder as printed:
+        sorted_notes = Notes(document.name)
+        sorted_notes.order, sorted_notes.lost_as_printed = "by stamps", printed.lost_steps
+        document.by_stamps = True
+        try:
+            reader.read(document, sorted_notes)
+        except LinesOutOfOrder:
+            document.by_stamps = False
+            notes = Notes(document.name)
+            notes.order = "as printed"
+            reader.read(document, notes)
+            return notes
+        sorted_notes.finding(
+            "lines-out-of-order",
+            "info",
+            "steps and stamps of the log fall back together, as where its lines or pieces were put in "
+            "another order: it was read in the order of its stamps",
+            "the file",
+        )
+        return sorted_notes
+    return notes
+
+
+def _read_one(reader: Reader, document: Document) -> Notes:
+    notes = Notes(document.name)
+    try:
+        notes = _read_in_order(reader, document)
     except EvidenceError as error:
         # Half of a document is no evidence: what was noted before the damage is dropped.
         notes = Notes(document.name)

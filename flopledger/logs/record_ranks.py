@@ -1,11 +1,14 @@
-"""Run records that hold ranks of one job: nodes that share no disk record each into a folder of their own.
+"""Run records that are one run's: nodes that share no disk, and attempts, record into folders of their own.
 
 Two folders belong together where each lacks ranks that the other has, of a job of the same size, at the
 same time, with the same models and the same steps. A rank that two of them have is of two jobs, and then
 nobody can tell whose the others are: such folders are read each for itself.
+
+So belong two of which one goes on from a step that the other had passed: apart, the steps between would
+count twice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +18,8 @@ from flopledger.logs import run_records
 from flopledger.logs.evidence import EvidenceFile
 
 if TYPE_CHECKING:
-    from flopledger.recording.attempts import Attempt
+    from flopledger.recording.attempts import Attempt, Training
+    from profilers.step_ledger import ProcessSteps
 
 #: More records than these are no nodes of one job that lie in folders of their own by chance.
 _MOST_RECORDS = 4096
@@ -37,7 +41,8 @@ def together(folders: Sequence[EvidenceFile]) -> list[tuple[EvidenceFile, ...]]:
     records = [one for one in folders if (one.path / "steps").is_dir()]
     if not 2 <= len(records) <= _MOST_RECORDS:
         return []
-    parts = [part for number, one in enumerate(records) for part in _parts(number, one.path)]
+    held = [_trainings(one.path) for one in records]
+    parts = [part for number, several in enumerate(held) for part in _parts(number, several)]
     launches = [launch for launch in _launches(parts) if len({p.record for p in launch}) > 1]
     doubtful = {
         part.record for launch in launches if not _has_each_rank_once(launch) for part in launch
@@ -47,6 +52,8 @@ def together(folders: Sequence[EvidenceFile]) -> list[tuple[EvidenceFile, ...]]:
         sure = [part.record for part in launch if part.record not in doubtful]
         for record in sure[1:]:
             home.join(sure[0], record)
+    for late, early in _continuing(held, home):
+        home.join(late, early)
     found = [[records[number] for number in group] for group in home.groups() if len(group) > 1]
     # Of an altered record nothing is taken, neither alone nor among others.
     sound = [tuple(one for one in group if not run_records.is_altered(one.path)) for group in found]
@@ -59,20 +66,21 @@ class _Sets:
     def __init__(self, count: int) -> None:
         self._above = list(range(count))
 
-    def _top(self, number: int) -> int:
+    def top(self, number: int) -> int:
+        """Return the number that stands for all that belong together with this one."""
         while self._above[number] != number:
             self._above[number] = self._above[self._above[number]]
             number = self._above[number]
         return number
 
     def join(self, one: int, other: int) -> None:
-        low, high = sorted((self._top(one), self._top(other)))
+        low, high = sorted((self.top(one), self.top(other)))
         self._above[high] = low
 
     def groups(self) -> list[list[int]]:
         found: dict[int, list[int]] = {}
         for number in range(len(self._above)):
-            found.setdefault(self._top(number), []).append(number)
+            found.setdefault(self.top(number), []).append(number)
         return list(found.values())
 
 
@@ -111,15 +119,56 @@ def joined(group: Sequence[EvidenceFile]) -> Finding:
     return Finding(
         code="records-joined",
         severity="info",
-        message=f"{', '.join(names)}: each lacks ranks that another one has, of one job at one time; "
-        "their steps were added up as those of one run",
+        message=f"{', '.join(names)}: each lacks ranks that another one has, of one job at one time, or goes "
+        "on from a step that another one had passed; their steps were added up as those of one run",
         evidence=names,
     )
 
 
-def _parts(number: int, folder: Path) -> list[_Part]:
-    """Return the attempts of a record that lack ranks."""
-    from flopledger.recording.attempts import executed, missing_ranks, recorded_once, trainings
+def _continuing(held: Sequence[Sequence["Training"]], home: "_Sets") -> Iterator[tuple[int, int]]:
+    """Give each record that goes on from a step which another one had passed, with that one.
+
+    Only where all that it may go on with belong together, so that nobody need choose.
+    """
+    begins = sorted(
+        (one.attempts[0].start_ns, number, place)
+        for number, several in enumerate(held)
+        for place, one in enumerate(several)
+    )
+    looked = 0
+    for at, (_, number, place) in enumerate(begins):
+        late = held[number][place]
+        if not late.attempts[0].resumed:
+            continue
+        found: dict[int, int] = {}
+        for other, which in ((n, w) for _, n, w in begins[:at] if n != number):
+            looked += 1
+            if looked > _MOST_LOOKS:
+                return
+            if _goes_on(held[other][which], late):
+                found.setdefault(home.top(other), other)
+        if len(found) == 1:
+            yield number, next(iter(found.values()))
+
+
+def _goes_on(early: "Training", late: "Training") -> bool:
+    """Whether one training goes on with another one, from a step that it had passed."""
+    from flopledger.recording.attempts import executed, trainings
+
+    first = late.attempts[0]
+    ends = (end for process in _processes(early) for _, end in executed(process))
+    if max(ends, default=0) - 1 <= first.resumed_after:
+        return False  # nothing was done again: apart they add up to the same
+    return len(trainings([*_processes(early), *_processes(late)])) == 1
+
+
+def _processes(training: "Training") -> list["ProcessSteps"]:
+    return [process for attempt in training.attempts for process in attempt.processes.values()]
+
+
+def _trainings(folder: Path) -> list["Training"]:
+    """Return the trainings of a record."""
+    from flopledger.recording.attempts import recorded_once, trainings
     from profilers.errors import ProfilersError
     from profilers.step_ledger import read_steps
 
@@ -127,8 +176,15 @@ def _parts(number: int, folder: Path) -> list[_Part]:
         kept, _ = recorded_once(read_steps(folder))
     except (ProfilersError, OSError):
         return []  # whoever reads it says why
+    return trainings(kept)
+
+
+def _parts(number: int, held: Sequence["Training"]) -> list[_Part]:
+    """Return the attempts of a record that lack ranks."""
+    from flopledger.recording.attempts import executed, missing_ranks
+
     found = []
-    for training in trainings(kept):
+    for training in held:
         for place in missing_ranks(training):
             attempt = training.attempts[place]
             steps = [pair for process in attempt.processes.values() for pair in executed(process)]

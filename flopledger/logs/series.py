@@ -6,7 +6,7 @@ own job did, so they are joined where one goes on at the step at which another s
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 from flopledger.facts import NAMES, Fact, Finding, Grade
 from flopledger.logs import event_files
@@ -183,6 +183,9 @@ class _Part:
 _SAME_START_SECONDS = 60.0
 #: Sums of step times that differ by less are of the same steps, printed by several ranks.
 _SAME_SECONDS = 0.01
+_COMPARED = 200  #: logs that are compared with one another
+#: What ranks of one job print as their step times differs by less, all in all.
+_RANKS_DIFFER = 0.03
 
 
 def _join(evidence: Evidence, format_id: str) -> tuple[Evidence, list[Finding]]:
@@ -193,7 +196,7 @@ def _join(evidence: Evidence, format_id: str) -> tuple[Evidence, list[Finding]]:
     evidence, parts, findings = _without_copies(evidence, parts)
     if len(parts) < 2:
         return evidence, findings
-    if _are_several_runs(parts):
+    if _are_several_runs(parts) or _run_at_once(parts):
         files = {part.file for part in parts}
         kept_facts = tuple(
             f for f in evidence.facts if f.file not in files or f.name not in _REPLACED
@@ -286,12 +289,23 @@ def _is_copy(part: _Part, original: _Part) -> bool:
     if part.begin != original.begin:
         return False
     if part.at is not None and original.at is not None:
-        return abs(part.at - original.at) <= _SAME_START_SECONDS
+        near = abs(part.at - original.at) <= _SAME_START_SECONDS
+        return near and not _differ_in_time(part, original)
     if part.opening is not None and part.opening == original.opening:
         return True
     if part.end != original.end or part.seconds is None or original.seconds is None:
         return False
     return abs(part.seconds - original.seconds) <= _SAME_SECONDS * original.seconds
+
+
+def _differ_in_time(part: _Part, original: _Part) -> bool:
+    """Say whether two logs took unlike times for the same steps: jobs that were started at once.
+
+    Ranks of one job wait for one another in every step.
+    """
+    if part.end != original.end or part.seconds is None or original.seconds is None:
+        return False
+    return abs(part.seconds - original.seconds) > _RANKS_DIFFER * original.seconds
 
 
 def _are_several_runs(parts: Sequence[_Part]) -> bool:
@@ -306,12 +320,28 @@ def _are_several_runs(parts: Sequence[_Part]) -> bool:
     )
 
 
+def _run_at_once(parts: Sequence[_Part]) -> bool:
+    """Say whether two logs, which are no copies, begin with the same step at the same time."""
+    return any(
+        one.begin == other.begin
+        and one.at is not None
+        and other.at is not None
+        and abs(one.at - other.at) <= _SAME_START_SECONDS
+        for one, other in combinations(parts[:_COMPARED], 2)
+    )
+
+
 def _several(parts: Sequence[_Part]) -> Finding:
     files = tuple(part.file for part in parts)
+    how = (
+        "runs were started at once and took unlike times for the same steps"
+        if _run_at_once(parts)
+        else "a run begins at step 0 after another had ended as planned"
+    )
     return Finding(
         code="several-runs",
         severity="error",
-        message=f"{', '.join(files[:5])}: a run begins at step 0 after another had ended as planned; no "
+        message=f"{', '.join(files[:5])}: {how}; no "
         "amount and no time is taken from them: give each its own [[run]], since all of them are compute "
         "spent",
         evidence=files,

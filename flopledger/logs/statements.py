@@ -24,6 +24,8 @@ _SILENCED_BY = {
     "tokens_per_second_per_accelerator": ("tokens_per_second_per_accelerator",),
     "precision": ("precision",),
     "claimed_flop": ("claimed_flop",),
+    "energy_joules": ("energy_joules",),
+    "claimed_flop_per_second_per_accelerator": ("claimed_flop_per_second_per_accelerator",),
     "claimed_mfu": ("claimed_mfu",),
     "claimed_hfu": ("claimed_hfu",),
 }
@@ -31,6 +33,7 @@ _SILENCED_BY = {
 _OF_THE_BASE = frozenset(
     {"tokens", "wall_seconds", "accelerator_seconds", "accelerator_count", "accelerator"}
     | {"tokens_per_second_per_accelerator", "claimed_flop", "claimed_mfu", "claimed_hfu"}
+    | {"energy_joules", "claimed_flop_per_second_per_accelerator"}
 )
 
 

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import hashlib
+import math
 import re
 import statistics
 from collections import Counter
@@ -37,10 +38,30 @@ _OF_ONE_RUN = ("steps", "samples", "tokens", "timed_seconds", "seen_seconds", "w
 _STAMP = re.compile(r"(\d{4})[-/]?(\d\d)[-/]?(\d\d)[ T](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,6}))?")
 
 
+class LinesOutOfOrder(Exception):  # noqa: N818 - no error: the lines are asked for again, by their stamps
+    """A log whose steps fall back while its stamps fall back too: its lines may stand in another order."""
+
+    def __init__(self, lost_steps: int) -> None:
+        super().__init__(f"{lost_steps} steps seem to be done again")
+        self.lost_steps = lost_steps
+
+
 def short_lines(document: Document) -> Iterator[tuple[int, str]]:
     """Give the lines of a log, each cut to the length that a step line may have."""
-    for number, text in document.lines():
-        yield number, text[:_STEP_LINE_CHARACTERS]
+    lines = ((number, text[:_STEP_LINE_CHARACTERS]) for number, text in document.lines())
+    yield from _by_stamps(lines) if document.by_stamps else lines
+
+
+def _by_stamps(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """Order lines by their stamps; one without a stamp stays behind the one that it followed."""
+    moment = -math.inf
+    dated = []
+    for number, text in lines:
+        stamp = stamp_seconds(text)
+        moment = moment if stamp is None else stamp
+        dated.append((moment, number, text))
+    dated.sort(key=lambda one: one[0])
+    return ((number, text) for _, number, text in dated)
 
 
 def stamp_seconds(text: str) -> float | None:
@@ -87,6 +108,7 @@ class StepLog:
     def __init__(self) -> None:
         self.steps: list[Step] = []
         self._fallbacks: list[tuple[int, int]] = []  #: last step before, first step after
+        self._is_set_back = False  #: whether stamps go back where steps do
         self.repeated: list[int] = []  #: lines that another rank had printed
         self.restarts: list[int] = []  #: lines where the count fell back
         self.other_runs: list[int] = []  #: lines where another run begins
@@ -105,6 +127,7 @@ class StepLog:
             return False
         if self.steps and step.step <= self.steps[-1].step:
             self._fallbacks.append((self.steps[-1].step, step.step))
+            self._is_set_back |= _goes_back(self.steps[-1], step)
             self.restarts.append(step.line)
             if self._is_another_run(self.steps[-1], step):
                 self.other_runs.append(step.line)
@@ -220,6 +243,10 @@ class StepLog:
         """
         if not self.steps:
             return
+        if self._is_set_back and notes.order == "unknown":
+            raise LinesOutOfOrder(self.lost_steps)
+        if notes.order == "by stamps" and self.lost_steps >= notes.lost_as_printed:
+            raise LinesOutOfOrder(self.lost_steps)  # a clock that was set back, and a restart
         first, last = self.steps[0], self.steps[-1]
         if first.stamp is not None:
             notes.fact("stamps_begin", first.stamp, line(first.line))
@@ -298,6 +325,13 @@ class StepLog:
                 "checkpoints or stops are not in the step times",
                 places,
             )
+
+
+def _goes_back(before: Step, step: Step) -> bool:
+    """Work that is done again is done later: where stamps go back with the steps, lines were moved."""
+    if before.stamp is None or step.stamp is None:
+        return False
+    return before.stamp - step.stamp > _RANKS_WITHIN_SECONDS
 
 
 def _median_low(counted: "Counter[int]") -> int:

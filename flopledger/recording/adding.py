@@ -20,6 +20,7 @@ from flopledger.recording.attempts import (
 )
 from flopledger.recording.between import between
 from flopledger.recording.continuing import ends
+from flopledger.recording.order import either, otherwise
 from flopledger.recording.ranges import Ranges
 from flopledger.recording.remarks import remarks
 from flopledger.recording.totals import AttemptTotals, RankTotals, RunTotals
@@ -57,7 +58,22 @@ class Tally:
 def totals(processes: Iterable[ProcessSteps], unread: Sequence[Unread] = ()) -> RunTotals:
     """Add up the ledgers of one run; ``unread`` are those of which nothing is known."""
     kept, twice = recorded_once(processes)
-    first, last, unsure = ends(trainings(kept))
+    found = trainings(kept)
+    answer = _placed_sum(found, kept, twice, unread)
+    other = otherwise(found)
+    if other is None:
+        return answer
+    return either(answer, _placed_sum(other, kept, twice, unread))
+
+
+def _placed_sum(
+    found: list[Training],
+    kept: Sequence[ProcessSteps],
+    twice: Sequence[ProcessSteps],
+    unread: Sequence[Unread],
+) -> RunTotals:
+    """Add up trainings whose attempts may go on after one of several steps."""
+    first, last, unsure = ends(found)
     if not unsure:
         return _sum_up(first, kept, twice, unread)
     early, late = (_sum_up(found, kept, twice, unread) for found in (first, last))

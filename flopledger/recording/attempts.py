@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from flopledger.recording.ranges import Ranges
-from profilers.step_ledger import ProcessSteps, StepLoaded
+from profilers.step_ledger import WENT_BACK, ProcessSteps, StepLoaded, StepWeights
 
 MOST_NAMED = 8
 """Ranks that are named one by one."""
@@ -57,10 +57,20 @@ class Attempt:
     @property
     def loaded(self) -> list[StepLoaded]:
         """States with which it goes on, where nothing says after which step."""
-        processes = self.processes.values()
-        if any(one.source != "removed" for p in processes for one in p.resumes):
+        if self.says_where:
             return []
-        return list(dict.fromkeys(state for p in processes for state in p.loaded))
+        return list(dict.fromkeys(s for p in self.processes.values() for s in p.loaded))
+
+    @property
+    def says_where(self) -> bool:
+        """Whether a process of it says after which step it goes on."""
+        return any(one.source != "removed" for p in self.processes.values() for one in p.resumes)
+
+    @property
+    def begins(self) -> list[StepWeights]:
+        """With which weights its processes began."""
+        processes = self.processes.values()
+        return list(dict.fromkeys(w for p in processes for w in p.weights if w.what == "begin"))
 
     @property
     def models(self) -> set[str]:
@@ -86,9 +96,10 @@ def goes_on_after(process: ProcessSteps) -> int:
     What comes later than the first word is a process that went back to a checkpoint by itself; but
     several optimizers say in turn where they are.
     """
-    first = process.resumes[:1]
+    resumes = [one for one in process.resumes if one.source != WENT_BACK]
+    first = resumes[:1]
     if first and first[0].source == "optimizer-state":
-        return max(r.step for r in process.resumes if r.source == "optimizer-state")
+        return max(r.step for r in resumes if r.source == "optimizer-state")
     return first[0].step if first else 0
 
 
@@ -340,3 +351,22 @@ def lost(training: Training) -> dict[int, int]:
             if gone:
                 lacking[id(process)] = gone
     return lacking
+
+
+def left_behind(training: Training) -> int:
+    """Return how many steps lie beyond one from which a later attempt went on, and were not done again.
+
+    What was trained last does not build on them.
+    """
+    every, builds = Ranges(), Ranges()
+    until = 0
+    for attempt in training.attempts:
+        after = attempt.resumed_after
+        if after and attempt.start_ns >= until:  # else a rank that came back to others
+            builds.cut(after + 1)
+        for process in attempt.processes.values():
+            done = executed(process)
+            every.update(done)
+            builds.update(done)
+        until = max(until, attempt.last_ns)
+    return every.size - builds.size

@@ -11,7 +11,7 @@ from dataclasses import replace
 from flopledger.recording.continuing import Unsure
 from flopledger.recording.remarks import MOST
 from flopledger.recording.totals import RunFinding, RunTotals
-from flopledger.recording.work import Bounds
+from flopledger.recording.work import Bounds, wider
 
 
 def between(early: RunTotals, late: RunTotals, unsure: Sequence[Unsure]) -> RunTotals:
@@ -24,7 +24,7 @@ def between(early: RunTotals, late: RunTotals, unsure: Sequence[Unsure]) -> RunT
         samples=None,
         model_flop=None,
         model_bounds=_model(early, late),
-        hardware_bounds=_wider(early.hardware_bounds, late.hardware_bounds),
+        hardware_bounds=wider(early.hardware_bounds, late.hardware_bounds),
         findings=(*_told(unsure), *late.findings),
     )
 
@@ -50,20 +50,14 @@ def _model(early: RunTotals, late: RunTotals) -> Bounds:
     return max(0, min(low, early.model_bounds[0], late.model_bounds[0])), high
 
 
-def _wider(one: Bounds, two: Bounds) -> Bounds:
-    high = None if one[1] is None or two[1] is None else max(one[1], two[1])
-    return min(one[0], two[0]), high
-
-
 def _told(unsure: Sequence[Unsure]) -> list[RunFinding]:
     return [
         RunFinding(
             code="resume-step-unknown",
             severity="warning",
-            message=f"an attempt goes on with a saved {one.optimizer} that says not how often it had "
-            f"stepped: after step {one.low} at the earliest and {one.high} at the latest. Which steps "
-            "were done again is not known, so what stands has bounds and no figure; say "
-            "run.resume(step) where the checkpoint is loaded",
+            message=f"an attempt goes on with {one.with_what}: after step {one.low} at the earliest and "
+            f"{one.high} at the latest. Which steps were done again is not known, so what stands has "
+            "bounds and no figure; say run.resume(step) where the checkpoint is loaded",
         )
         for one in list(dict.fromkeys(unsure))[:MOST]
     ]

@@ -10,11 +10,11 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flopledger.recording.cost import Cost
 from profilers.clocks import ClockPair
@@ -23,6 +23,9 @@ from profilers.step_identity import DeviceFacts, identity, versions
 from profilers.step_ledger import StepLedger
 from profilers.steps import Variant
 
+if TYPE_CHECKING:
+    from flopledger.recording.rows import Calls, Row
+
 FLUSH_SECONDS = 1.0
 MOST_STEPS = 512
 """Steps in one block."""
@@ -30,51 +33,11 @@ MOST_WAITING = 100_000
 """Steps, and lines, that wait for a disk that refuses."""
 GONE = (errno.ENOENT, errno.ESTALE)
 """What the disk says of a ledger that was removed, or in whose place lies another file."""
+MOST_LEDGERS = 256
+"""So many ledgers of one process, where none may become longer (``RLIMIT_FSIZE``, some file systems)."""
 
 Entry = Callable[[StepLedger], None]
 Settle = Callable[[Variant], Cost]
-Calls = Sequence[tuple[Cost | Variant, int]]
-"""What was called and how often; a variant stands for its cost, once that is known."""
-
-
-class Row:
-    """One step, or several in a row that differ in their times only, as they will be written."""
-
-    __slots__ = (
-        "calls", "durations_us", "ends_us", "number", "optimizer", "said", "samples", "tokens",
-        "tokens_from", "waits_us",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.number = 0
-        """Of the first one."""
-        self.ends_us: list[int] = []
-        self.durations_us: list[int] = []
-        self.waits_us: list[int] = []
-        self.optimizer: str | None = None
-        self.tokens: int | None = None
-        self.tokens_from: str | None = None
-        self.samples: int | None = None
-        self.said = False
-        """Whether the program already said what the step processed."""
-        self.calls: Calls = ()
-
-    @property
-    def steps(self) -> int:
-        """How many."""
-        return len(self.ends_us)
-
-    def part(self, count: int) -> Row:
-        """Split the first ``count`` steps off."""
-        first = Row()
-        for name in Row.__slots__:
-            setattr(first, name, getattr(self, name))
-        for name in ("ends_us", "durations_us", "waits_us"):
-            column = getattr(self, name)
-            setattr(first, name, column[:count])
-            setattr(self, name, column[count:])
-        self.number += count
-        return first
 
 
 class Book:
@@ -111,6 +74,8 @@ class Book:
         self._pid = os.getpid()
         self._clock = ClockPair.now()
         self._closed = False
+        self._full = 0
+        """Ledgers that may not become longer."""
         self.mesh: dict[str, int] | None = None
         """The mesh over which the models are spread, the widest of them."""
 
@@ -188,6 +153,19 @@ class Book:
                 self.lost_lines += max(0, len(waiting) - MOST_WAITING)
                 del waiting[:-MOST_WAITING]
 
+    def write_heads(self) -> None:
+        """Write the lines that come before the steps that wait; what fails is tried with them again."""
+        if self._closed or os.getpid() != self._pid or self.ledger is None:
+            return
+        with self._lock, suppress(OSError, LedgerError):
+            if self.refusal is None:
+                self._write_heads(self.ledger)
+
+    def _write_heads(self, ledger: StepLedger) -> None:
+        while self._heads:
+            self._say(self._heads[0], ledger)
+            del self._heads[0]
+
     def _written(self, settle: Settle | None, keep: int) -> bool:
         try:
             self._write_all(self._open(), settle, keep)
@@ -196,6 +174,8 @@ class Book:
             self.refusal = getattr(error, "strerror", None) or str(error)
             if getattr(error, "errno", None) in GONE:
                 self._begin_anew()
+            elif self._is_full(error):
+                self._continue()
             elif first and self.ledger is not None:
                 with suppress(OSError):
                     self.ledger.refused(self.refusal)
@@ -217,9 +197,7 @@ class Book:
             )
             ledger.note("lines-lost", "warning", text)
             self.lost_lines = 0
-        while self._heads:
-            self._say(self._heads[0], ledger)
-            del self._heads[0]
+        self._write_heads(ledger)
         while rows := self._block(self._waiting - keep, settle):
             try:
                 self._write(ledger, rows)
@@ -253,9 +231,34 @@ class Book:
         with suppress(OSError):
             gone.close()
         self.lost += self._kept
+        self._go_on("removed")
+
+    def _is_full(self, error: Exception) -> bool:
+        """Whether the ledger may not become longer, and another one would hold steps again."""
+        longest = getattr(error, "errno", None) == errno.EFBIG
+        return longest and self._kept > 0 and self._full < MOST_LEDGERS
+
+    def _continue(self) -> None:
+        """Let go of a ledger that may not become longer: what comes now goes into another one."""
+        assert self.ledger is not None
+        full, self.ledger = self.ledger, None
+        with suppress(OSError):
+            full.seal(
+                "continued", self._kept
+            )  # a short line: there is room for it more often than not
+        with suppress(OSError):
+            full.close()
+        self._full += 1
+        self._clock = (
+            ClockPair.now()
+        )  # they lie beside each other, and none tells the other's steps
+        self._go_on("continued")
+
+    def _go_on(self, source: str) -> None:
+        """Have a further ledger say after which step it goes on, and what else it needs."""
         self._kept = 0
         following = self._rows[0].number if self._rows else self._following
-        goes_on: Entry = lambda ledger: ledger.resume(following - 1, "removed")  # noqa: E731
+        goes_on: Entry = lambda ledger: ledger.resume(following - 1, source)  # noqa: E731
         self._heads[:0] = [goes_on, *self._standing]
 
     @property

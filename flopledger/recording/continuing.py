@@ -1,8 +1,8 @@
-"""Attempts that loaded an optimizer which keeps no number of steps: after which step do they go on?
+"""Attempts whose optimizer keeps no number of steps, or is new: after which step do they go on?
 
-Such a process numbers its steps from 1. Where a state that an earlier process saved looks like the
-one that was loaded, and no other does, that is where it goes on. Where several do, it is one of them;
-where none does, it is anywhere from the beginning to the last step that was done (design/121).
+Such a process numbers its steps from 1. Where a state, or weights, that an earlier process saved look
+like those that were loaded, and no others do, that is where it goes on. Where several do, it is one of
+them; where none does, it is anywhere from the beginning to the last step that was done (design/121).
 """
 
 from collections.abc import Iterable
@@ -11,16 +11,22 @@ from itertools import chain
 
 from flopledger.recording.attempts import Attempt, Training, executed, goes_on_after, trainings
 from profilers.step_ledger import ProcessSteps, StepLoaded, StepResume, StepSaved
+from profilers.step_weights import UNREAD
 
 _Who = tuple[str, str | None, int]
 """Node, boot and process id."""
+
+
+_Look = tuple[str, str | None]
+"""A layout and a digest of values."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unsure:
     """An attempt that goes on after one of several steps."""
 
-    optimizer: str
+    with_what: str
+    """``a saved SGD that says not how often it had stepped``, or loaded weights."""
     low: int
     high: int
 
@@ -36,11 +42,17 @@ def numbered(training: Training, *, latest: bool) -> tuple[Training, list[Unsure
     for attempt in training.attempts:
         low, high = before.place(attempt)
         if low < high:
-            unsure.append(Unsure(optimizer=attempt.loaded[0].optimizer, low=low, high=high))
+            unsure.append(Unsure(with_what=_with_what(attempt), low=low, high=high))
         after = high if latest else low
         attempts.append(_shifted(attempt, after) if after else attempt)
         before.add(attempts[-1])
     return Training(attempts=attempts), unsure
+
+
+def _with_what(attempt: Attempt) -> str:
+    if attempt.loaded:
+        return f"a saved {attempt.loaded[0].optimizer} that says not how often it had stepped"
+    return "weights that were loaded, and an optimizer that is new"
 
 
 class _Before:
@@ -52,6 +64,10 @@ class _Before:
         """By optimizer and layout."""
         self._ends: dict[_Who, list[StepSaved]] = {}
         """What a recording left behind, by its process."""
+        self._weights: dict[_Look, set[int]] = {}
+        """After which steps trained parameters looked so."""
+        self._files: dict[str, set[int]] = {}
+        """After which steps attempts went on with which files, where nobody could look at more."""
 
     def add(self, attempt: Attempt) -> None:
         """Take in an attempt whose steps have their numbers."""
@@ -62,12 +78,30 @@ class _Before:
                     self._ends.setdefault(_who(process), []).append(one)
                 else:
                     self._saved.setdefault((one.optimizer, one.layout), []).append(one)
+            for look in process.weights:
+                step = attempt.resumed_after if look.what == "begin" else look.step
+                if look.values is not None:
+                    self._weights.setdefault((look.layout, look.values), set()).add(step)
+                if look.loaded is not None:
+                    self._files.setdefault(look.loaded, set()).add(step)
 
     def place(self, attempt: Attempt) -> tuple[int, int]:
         """Return the first and the last step after which an attempt may go on."""
-        loaded = attempt.loaded
-        if not loaded or not self._done:
+        if attempt.says_where or not self._done:
             return 0, 0
+        by_weights = self._by_weights(attempt)
+        by_states = self._by_states(attempt) if attempt.loaded else None
+        if by_states is None:  # an optimizer that is new tells nothing
+            places = {0} if by_weights is None else by_weights
+        elif by_weights:
+            places = (by_states & by_weights) or by_states or by_weights
+        else:
+            places = by_states
+        return (min(places), max(places)) if places else (0, self._done)
+
+    def _by_states(self, attempt: Attempt) -> set[int]:
+        """Return the steps after which the states were saved; none where nobody knows of any."""
+        loaded = attempt.loaded
         own = [
             one
             for process in attempt.processes.values()
@@ -76,18 +110,37 @@ class _Before:
         if all(state.source == "stateless" for state in loaded):
             names = {state.optimizer for state in loaded}
             several = (many for (name, _), many in self._saved.items() if name in names)
-            places = {one.step for one in chain(*several, own) if one.optimizer in names}
-            return 0, max(places, default=0)
+            return {0, *(one.step for one in chain(*several, own) if one.optimizer in names)}
         found = [
             {
                 one.step
                 for one in chain(self._saved.get((state.optimizer, state.layout), ()), own)
                 if _alike(one, state)
             }
+            | ({0} if state.source == "own" else set())
             for state in loaded
         ]
-        places = set.intersection(*found)
-        return (min(places), max(places)) if places else (0, self._done)
+        # One that nobody saw saved: a kill came before it was written. Another tells all the same.
+        known = [places for places in found if places]
+        return set.intersection(*known) if known else set()
+
+    def _by_weights(self, attempt: Attempt) -> set[int] | None:
+        """Return the steps after which the weights were those; none where they may be any step's.
+
+        None where they were never seen before, and nobody was seen to load any: those of a beginning,
+        or loaded before the recording was there.
+        """
+        begins = attempt.begins
+        matches = (self._weights.get((w.layout, w.values)) for w in begins if w.values is not None)
+        if known := [places for places in matches if places]:
+            return set.intersection(*known)
+        loaded = {one.loaded for one in begins if one.loaded is not None}
+        if not loaded:
+            return None
+        if any(one.values is not None for one in begins) or UNREAD in loaded:
+            return set()
+        # On a device: the file with which an earlier attempt began is the one for this one's beginning.
+        return set.union(*(self._files.get(file, set()) for file in loaded))
 
 
 def _alike(saved: StepSaved, loaded: StepLoaded) -> bool:
@@ -114,6 +167,7 @@ def _after(process: ProcessSteps, after: int) -> ProcessSteps:
         process,
         blocks=tuple(replace(block, first=block.first + after) for block in process.blocks),
         saved=tuple(replace(one, step=one.step + after) for one in process.saved),
+        weights=tuple(replace(one, step=one.step + after) for one in process.weights),
         resumes=(StepResume(step=after, source="saved-state"), *process.resumes),
     )
 

@@ -46,6 +46,13 @@ class Ranges:
         self._starts[left:right] = [start]
         self._ends[left:right] = [end]
 
+    def cut(self, end: int) -> None:
+        """Leave out all numbers from ``end`` on."""
+        whole = bisect_left(self._starts, end)
+        del self._starts[whole:], self._ends[whole:]
+        if self._ends:
+            self._ends[-1] = min(self._ends[-1], end)
+
     def within(self, start: int, end: int) -> int:
         """Return how many numbers of ``[start, end)`` are in the set."""
         return max(0, end - start) - sum(high - low for low, high in self.gaps(start, end))

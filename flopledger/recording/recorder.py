@@ -14,14 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flopcount.live_signals import MARK
-from flopledger.recording.book import Book, Row
+from flopledger.recording.book import Book
 from flopledger.recording.costs import Costs
 from flopledger.recording.heartbeat import Heartbeat
+from flopledger.recording.rows import Row
 from flopledger.recording.stated import Stated
 from flopledger.recording.states import States
 from flopledger.recording.told import WronglyToldError, whole, whole_or_none
 from profilers.sampler import Sampler, SamplerSettings
 from profilers.step_identity import mesh_of
+from profilers.step_ledger import WENT_BACK
 from profilers.step_losses import UnreadableError, read_loss
 from profilers.steps import AlikeSeen, AsideSeen, Kind, Observer, StepSeen, Variant, now_us
 
@@ -287,6 +289,13 @@ class Recorder:
                 lambda ledger: ledger.loaded(optimizer, mark.layout, mark.values, source)
             )
 
+    def goes_back(self, steps: int) -> None:
+        """An optimizer was given the state that it had so many steps ago: those are done again."""
+        self.observer.end_step()
+        step = max(0, self._next - 1 - steps)
+        self._next = step + 1
+        self.book.head(lambda ledger: ledger.resume(step, WENT_BACK))
+
     @property
     def reached(self) -> int:
         """Number of the last step whose optimizer has stepped; 0 before the first of this process.
@@ -294,7 +303,7 @@ class Recorder:
         It may be open still: whether another optimizer steps in it, or the program says something
         of it, only the next call shows.
         """
-        open_ = bool(self.observer._folding.stepped_at)
+        open_ = self.observer.is_open
         return self._next - 1 + open_ if self.book.steps or open_ else 0
 
     @property
@@ -361,10 +370,12 @@ class Recorder:
         except WronglyToldError as error:
             self.costs.tell("stated-wrongly", "warning", f"resume(): {error}; it is left out")
             return
-        self.observer.fold()  # steps that are over have their numbers
+        self.observer.fold()
+        self.observer.end_step()  # steps that are over have their numbers
+        source = WENT_BACK if step < self.reached else "explicit"
         self._resumed = True
         self._next = step + 1
-        self.book.head(lambda ledger: ledger.resume(step, "explicit"))
+        self.book.head(lambda ledger: ledger.resume(step, source))
 
     def note(self, code: str, severity: str, message: str) -> None:
         """Something that a reader must know."""

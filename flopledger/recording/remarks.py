@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from flopledger.recording.attempts import Training, missing_ranks
+from flopledger.recording.attempts import Training, left_behind, missing_ranks
 from flopledger.recording.totals import AttemptTotals, RunFinding
 from profilers.step_ledger import ProcessSteps, Unread
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 CODES = frozenset(
     {
-        "cost-unknown", "ledger-broken", "ledger-unread", "ranks-missing", "recorded-twice",
-        "recording-interrupted", "resume-step-unknown", "several-trainings", "steps-redone",
-        "tokens-missing", "uncounted-operations",
+        "cost-unknown", "ledger-broken", "ledger-unread", "order-unclear", "ranks-missing",
+        "recorded-twice", "recording-interrupted", "resume-step-unknown", "several-trainings",
+        "steps-left-behind", "steps-redone", "tokens-missing", "uncounted-operations",
     }
 )  # fmt: skip
 """What is said here of the ledgers as they are; whoever reads them anew need not repeat older words."""
@@ -39,6 +39,7 @@ def remarks(
         *_missing_ranks(found),
         *_unknown(tallies),
         *_history(attempts),
+        *_left_behind(found),
         *_twice(twice),
         *_notes(tallies),
     ]
@@ -169,6 +170,17 @@ def _history(attempts: Sequence[AttemptTotals]) -> Iterator[RunFinding]:
             severity="info",
             message=f"{_many(steps, 'step')} of {whose} were done again by a later one: hardware FLOP, "
             "not model FLOP",
+        )
+
+
+def _left_behind(found: Sequence[Training]) -> Iterator[RunFinding]:
+    if steps := sum(map(left_behind, found)):
+        yield RunFinding(
+            code="steps-left-behind",
+            severity="info",
+            message=f"{_many(steps, 'step')} {'lies' if steps == 1 else 'lie'} beyond one from which a later "
+            "attempt went on, and none did them again: they count as model FLOP, and what was trained last "
+            "does not build on them",
         )
 
 

@@ -1,7 +1,7 @@
 """FLOP against what the devices could have done: MFU, HFU, and which peak they stand on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from flopledger.recording.totals import RunFinding, RunTotals
@@ -133,13 +133,4 @@ def _over(flop: int | None, possible: float) -> float | None:
 
 def _without(code: str, message: str) -> Utilisation:
     finding = RunFinding(code=code, severity="info", message=message)
-    return Utilisation(
-        mfu=None,
-        hfu=None,
-        device=None,
-        name=None,
-        device_count=None,
-        dtype=None,
-        peak_flop_per_second=None,
-        findings=(finding,),
-    )
+    return replace(UNKNOWN, findings=(finding,))

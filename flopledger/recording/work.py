@@ -10,6 +10,12 @@ Bounds = tuple[int, int | None]
 """Least and greatest FLOP; an open end is None."""
 
 
+def wider(one: Bounds, two: Bounds) -> Bounds:
+    """Return bounds of what is the one or the other."""
+    high = None if one[1] is None or two[1] is None else max(one[1], two[1])
+    return min(one[0], two[0]), high
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Work:
     """What a set of calls cost (FLOP). Unknown calls are in the bounds only."""

@@ -4,6 +4,7 @@ import os
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -28,7 +29,10 @@ _SEVERITIES = {"error": "red", "warning": "yellow", "info": "dim"}
 #: Columns where there is no terminal to ask: a pipe or a file should lose nothing to folding.
 PIPE_WIDTH = 160
 #: Columns below which tables keep their figures whole and leave out what the report says, too.
-NARROW = 60
+NARROW = 70
+#: Columns below which not even a name that somebody copies stays in one piece.
+_TINY = 50
+_UNBOUNDED = 10_000
 
 
 def terminal() -> Console:
@@ -37,6 +41,18 @@ def terminal() -> Console:
     if console.is_terminal or "COLUMNS" in os.environ:
         return console
     return Console(highlight=False, width=PIPE_WIDTH)
+
+
+def widened(console: Console, *tables: Table) -> Console:
+    """Make room for the longest words of ``tables``, where the terminal is narrower than they are.
+
+    The terminal then folds the line itself. rich would cut it, and a figure that lost its last digits
+    is another figure.
+    """
+    free = console.options.update(width=_UNBOUNDED, max_width=_UNBOUNDED)
+    needed = max((Measurement.get(console, free, table).minimum for table in tables), default=0)
+    console.width = max(console.width, needed)
+    return console
 
 
 def print_summary(report: "AuditReport", console: Console | None = None) -> None:
@@ -51,10 +67,12 @@ def print_summary(report: "AuditReport", console: Console | None = None) -> None
         out.print(Text(visible(f"Combined: {report.combined.rule}."), style="dim"))
     for heading, table in (
         ("routes, 90% intervals", _routes(report, narrow=out.width < NARROW)),
-        ("implied utilisation of the dense peak", _utilisation(report)),
+        ("implied utilisation of the dense peak", _utilisation(report, narrow=out.width < NARROW)),
         ("thresholds", _thresholds(report, narrow=out.width < NARROW)),
     ):
         if table.row_count:
+            for column in table.columns:
+                column.no_wrap = column.header in _COPIED and out.width >= _TINY
             out.print()
             out.print(Text(heading, style="bold"))
             out.print(Padding(table, (0, 0, 0, 2), expand=False))
@@ -62,6 +80,10 @@ def print_summary(report: "AuditReport", console: Console | None = None) -> None
     _print_lines(
         out, "would change the answer", [Text(visible(line)) for line in report.would_change]
     )
+
+
+#: What a reader types or looks up is not folded in the middle.
+_COPIED = frozenset({"regime", "accelerator"})
 
 
 def _table(*columns: str) -> Table:
@@ -89,8 +111,9 @@ def _routes(report: "AuditReport", *, narrow: bool) -> Table:
     return table
 
 
-def _utilisation(report: "AuditReport") -> Table:
-    table = _table("run", "accelerator", "by precision", "plausible at")
+def _utilisation(report: "AuditReport", *, narrow: bool) -> Table:
+    told = ("run", "accelerator", "by precision", "plausible at")
+    table = _table(*(name for name in told if name != "accelerator" or not narrow))
     for run in report.runs:
         if not run.utilisation or run.part is None:
             continue
@@ -98,7 +121,7 @@ def _utilisation(report: "AuditReport") -> Table:
         part = run.part.id or f"{run.part.spelled} ({len(run.part.candidates)} parts)"
         table.add_row(
             Text(visible(run.figures.name)),
-            Text(visible(part)),
+            *([] if narrow else [Text(visible(part))]),
             rates,
             ", ".join(run.precision_supported) or "none",
         )
@@ -134,4 +157,4 @@ def _print_lines(out: Console, heading: str, lines: list[Text]) -> None:
     out.print()
     out.print(Text(heading, style="bold"))
     for line in lines:
-        out.print(Padding(line, (0, 0, 0, 2)))
+        out.print(Padding(line, (0, 0, 0, 2), expand=False))

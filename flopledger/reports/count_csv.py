@@ -5,6 +5,7 @@ import io
 from typing import TYPE_CHECKING
 
 from flopledger.reports.count_json import rows
+from flopledger.reports.csv_report import cell
 
 if TYPE_CHECKING:
     from flopcount.counted_model import CountedModel
@@ -16,10 +17,5 @@ def count_csv(model: "CountedModel", view: str, depth: int) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([view, "flop", "share"])
     for name, flop, share in rows(model, view, depth):
-        writer.writerow([_plain(name) or "(model)", flop, f"{share:.6f}"])
+        writer.writerow([cell(name) or "(model)", flop, f"{share:.6f}"])
     return text.getvalue()
-
-
-def _plain(name: str) -> str:
-    """Keep a spreadsheet from reading a module's name as a formula."""
-    return f"'{name}" if name[:1] in ("=", "+", "-", "@") else name

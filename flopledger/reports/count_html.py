@@ -27,6 +27,8 @@ def write_icicle(model: "CountedModel", path: Path) -> None:
 
     import plotly.graph_objects as go
 
+    from flopledger.reports import write_whole
+
     modules = dict(list(model.count.by_module.items())[:_MOST_BOXES])
     name = html.escape(model.name)
     paths = sorted(modules, key=lambda path: (-modules[path], _numbered(path)))
@@ -50,9 +52,7 @@ def write_icicle(model: "CountedModel", path: Path) -> None:
         title={"text": f"{name}: {model.count.forward + model.count.backward:,} FLOP"},
         margin={"t": 60, "l": 10, "r": 10, "b": 10},
     )
-    path.write_text(
-        figure.to_html(include_plotlyjs=True, full_html=True, div_id="flop"), encoding="utf-8"
-    )
+    write_whole(path, figure.to_html(include_plotlyjs=True, full_html=True, div_id="flop"))
 
 
 def _numbered(path: str) -> list[tuple[int, str]]:

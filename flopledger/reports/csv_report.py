@@ -10,6 +10,7 @@ import io
 from typing import TYPE_CHECKING
 
 from flopledger.reports.tables import Record, Records, Value, all_tables
+from flopledger.unseen import written
 
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
@@ -46,7 +47,7 @@ def _csv(columns: list[str], rows: list[Record]) -> str:
 
 
 def cell(value: Value) -> str:
-    """Write one value: full precision for numbers, text that stays text."""
+    """Write one value: full precision for numbers, text that stays text and steers no terminal."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -54,8 +55,7 @@ def cell(value: Value) -> str:
     if isinstance(value, int | float):
         return repr(value)
     # A lone carriage return ends a row for some readers, whatever the quotes say.
-    harmless = value.replace("\0", "\N{REPLACEMENT CHARACTER}")
-    harmless = harmless.replace("\r\n", "\n").replace("\r", "\n")
+    harmless = written(value.replace("\r\n", "\n").replace("\r", "\n"))
     if harmless.lstrip(" \N{NO-BREAK SPACE}").startswith(_FORMULA):
         return f"'{harmless}"
     return harmless

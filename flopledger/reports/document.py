@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Literal
 
+from flopledger import unseen
 from flopledger.reports.charts import Chart, TimeChart
 
 
@@ -165,7 +166,7 @@ def plain(text: Words) -> str:
 
 def sentence(text: str) -> str:
     """Begin with a capital, unless the first word is a name: of a file, a code, a regime."""
-    first = text.split(" ", 1)[0].rstrip(",:;")
+    first = text.split(" ", 1)[0].rstrip(",;")  # what stands before a colon is a name: "cpu: ..."
     return f"{text[:1].upper()}{text[1:]}" if first.isalpha() else text
 
 
@@ -185,35 +186,10 @@ def columns(*titles: str) -> tuple[Column, ...]:
     )
 
 
-#: Control characters, and the marks that turn the direction of what follows: words from evidence
-#: could hide behind them, in every renderer. Line breaks and tabs are spaces.
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064"
-    "\u2066-\u2069\ufeff\ud800-\udfff]"
-)
-
-
-_LONGEST = 2000
-_WORD = 300  #: ASCII letters without a space: longer than most addresses, and no word
-#: ASCII only: other scripts write whole paragraphs without a space.
-_ENDLESS = re.compile(rf"[!-~]{{{_WORD + 1},}}")
-
-
-def _cut(text: str, at: int) -> str:
-    return f"{text[:at]}… ({len(text) - at:,} more letters)"
-
-
 def visible(value: Any) -> Any:
-    """Give the same value with each unseen character of its strings written out, as ``\\u202e``.
-
-    A string longer than any sentence is cut, and a word longer than any word, so that neither buries
-    the verdict: evidence decides how long its words are.
-    """
+    """Give the same value with every string of it as :func:`flopledger.unseen.visible` writes it."""
     if isinstance(value, str):
-        value = _ENDLESS.sub(lambda found: _cut(found[0], _WORD), value)
-        if len(value) > _LONGEST:
-            value = _cut(value, _LONGEST)
-        return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
+        return unseen.visible(value)
     if isinstance(value, tuple):
         return tuple(visible(one) for one in value)
     if is_dataclass(value) and not isinstance(value, type):

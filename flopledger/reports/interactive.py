@@ -38,7 +38,7 @@ def figure(chart: Chart | TimeChart) -> dict[str, Any]:
 
 def _intervals(go: Any, chart: Chart) -> Any:
     made = go.Figure()
-    names = [f"{cut(_plain(row.label), 38)}{chr(0x200B) * at}" for at, row in enumerate(chart.rows)]
+    names = [f"{_plain(cut(row.label, 38))}{chr(0x200B) * at}" for at, row in enumerate(chart.rows)]
     for name, row in zip(names, chart.rows, strict=True):
         if row.band is not None:
             made.add_trace(_band(go, chart.axis, row, name))

@@ -11,6 +11,7 @@ from flopledger import __version__
 from flopledger.combine import at_levels
 from flopledger.estimate import LEVEL
 from flopledger.quantity import Interval
+from flopledger.unseen import in_json
 
 if TYPE_CHECKING:
     from flopledger.amendments import Amendment
@@ -27,7 +28,7 @@ SCHEMA = "flopledger/audit/1"
 
 def dumps(report: "AuditReport") -> str:
     """Render as JSON text; equal reports give equal bytes."""
-    return json.dumps(to_dict(report), indent=2, ensure_ascii=False, allow_nan=False)
+    return in_json(json.dumps(to_dict(report), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def to_dict(report: "AuditReport") -> dict[str, Any]:

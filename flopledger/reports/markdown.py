@@ -72,6 +72,8 @@ def _inline(piece: str | Code | Strong) -> str:
 def _code(text: str) -> str:
     """Fence with more backticks than the text holds; a bar would end a table's cell."""
     flat = " ".join(text.split())
+    if not flat:
+        return ""  # two bare backticks are no code, and would begin one
     longest = max((len(run) for run in re.findall(r"`+", flat)), default=0)
     fence = "`" * (longest + 1)
     space = " " if flat.startswith("`") or flat.endswith("`") else ""

@@ -29,7 +29,7 @@ from flopledger.reports.document import (
 from flopledger.reports.explanations import explain
 from flopledger.reports.ordering import rank
 from flopledger.reports.wording import chance
-from flopledger.text import interval, number, round_number
+from flopledger.text import interval, number, round_number, share
 
 if TYPE_CHECKING:
     from flopledger.bundle.tree import Node
@@ -132,9 +132,7 @@ def _how(run: Mapping[str, Any]) -> str:
     if run["duplicate_of"] is not None:
         return f"not again: the same evidence as {run['duplicate_of']}"
     if run["repeated"]:
-        return (
-            f"all but the {100 * run['repeated']:.3g}% of its device time that another run counts"
-        )
+        return f"all but the {share(run['repeated'])} of its device time that another run counts"
     return "in full" if run["flop"] is not None else "has no figure"
 
 
@@ -264,7 +262,7 @@ def thresholds(result: Mapping[str, Any]) -> Section | None:
     rows = tuple(
         row(
             str(one["id"]),
-            round_number(one["threshold_flop"]),
+            _limit(one),
             NAMES.get(one["ledger"], str(one["ledger"])),
             interval(ends_of(one["flop"]), 2),
             chance(one["probability_exceeded"]),
@@ -293,6 +291,14 @@ def thresholds(result: Mapping[str, Any]) -> Section | None:
             Paragraph(words=words(note), role="note"),
         ),
     )
+
+
+def _limit(one: Mapping[str, Any]) -> str:
+    """Write a threshold as its regime compares with it; bundles of later versions may know others."""
+    from flopledger.regimes import all_regimes
+
+    signs = {regime.id: regime.comparator.replace(">=", "≥") for regime in all_regimes()}
+    return f"{signs.get(one['id'], '')} {round_number(one['threshold_flop'])}".strip()
 
 
 def errors(result: Mapping[str, Any]) -> Section:

@@ -32,7 +32,10 @@ from flopledger.reports.document import (
 
 _BREAK = "\N{ZERO WIDTH SPACE}"
 _LONGEST = 18  #: letters of one word before it may break anywhere
-_PAPER = svg.Layout(width=760, left=250, right=120, row=27, letters=34)
+#: A table up to here takes a third of a page at most, and is not broken.
+_SHORT_ROWS, _SHORT_LETTERS = 8, 1200
+#: Lower panels than on a screen: five of them fit below the headline of a run's first page.
+_PAPER = svg.Layout(width=760, left=250, right=120, row=27, letters=34, panel=70)
 
 
 def render(document: Document) -> bytes:
@@ -132,11 +135,18 @@ def _table(table: Table) -> dict[str, Any]:
         "titles": [column.title for column in table.columns],
         "widths": _widths(table),
         "heading": table.heading,
+        "whole": _is_short(table),
         "rows": [
             {"cells": [_words(cell) for cell in row.cells], "total": row.total}
             for row in table.rows
         ],
     }
+
+
+def _is_short(table: Table) -> bool:
+    """Say whether a table surely fits on a page, so that it can stay in one piece."""
+    letters = sum(len(plain(cell)) for row in table.rows for cell in row.cells)
+    return len(table.rows) <= _SHORT_ROWS and letters <= _SHORT_LETTERS
 
 
 def _widths(table: Table) -> list[float]:

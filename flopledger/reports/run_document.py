@@ -6,6 +6,7 @@ from typing import Any, Literal, cast
 from flopledger import __version__
 from flopledger.reports import run_charts, run_sections
 from flopledger.reports.charts import TimeChart
+from flopledger.reports.content.bounds import bounded
 from flopledger.reports.content.telemetry import caption as telemetry_caption
 from flopledger.reports.content.telemetry import chart as telemetry_chart
 from flopledger.reports.document import (
@@ -58,7 +59,9 @@ def document(report: RunReport) -> Document:
         quote=None,
         cite=None,
         stats=_stats(report),
-        sections=tuple(section for section in found if section is not None),
+        sections=tuple(
+            bounded(one, "the record holds all of them") for one in found if one is not None
+        ),
         footer=f"flopledger {__version__}. FLOP is a count; a multiply-add is 2 FLOP. Model FLOP are "
         "what the mathematics needs; hardware FLOP add recomputation and steps done again.",
     )

@@ -192,9 +192,12 @@ def devices(report: RunReport) -> Section | None:
         )
         for one in found[:MOST_RANKS]
     )
+    more = len(found) - len(rows)
+    text = f"The first {len(rows)} of {len(found):,} devices; --json lists all."
+    notes = (Paragraph(words=(text,), role="note"),) if more else ()
     heads = columns("Device", "~Id", "Seen", "#Energy", "#Busy", "#Tensor pipes", "#Time seen")
     return Section(
         key="devices",
         title="Devices",
-        blocks=(Table(caption="Devices of the run", columns=heads, rows=rows),),
+        blocks=(Table(caption="Devices of the run", columns=heads, rows=rows), *notes),
     )

@@ -36,6 +36,7 @@ class Layout:
     right: int  #: room for values
     row: int
     letters: int  #: of a label, before it is cut
+    panel: int = 92  #: height of a signal over time
 
 
 WIDE = Layout(width=860, left=280, right=150, row=30, letters=38)
@@ -211,7 +212,7 @@ def cut(text: str, letters: int) -> str:
 
 
 # ---------------------------------------------------------------- signals over time
-_PANEL, _BETWEEN = 92, 34
+_BETWEEN = 34  #: one signal and the next
 
 
 def _time(chart: TimeChart, layout: Layout) -> tuple[int, list[str]]:
@@ -219,7 +220,7 @@ def _time(chart: TimeChart, layout: Layout) -> tuple[int, list[str]]:
     top = 28.0
     for panel in chart.panels:
         body += _panel(chart, panel, layout, top)
-        top += _PANEL + _BETWEEN
+        top += layout.panel + _BETWEEN
     base = top - _BETWEEN
     field = _field(chart.axis, _flat(layout), base, base)
     body += _frame(field, _flat(layout), chart.axis.title)
@@ -228,16 +229,16 @@ def _time(chart: TimeChart, layout: Layout) -> tuple[int, list[str]]:
 
 def _flat(layout: Layout) -> Layout:
     """Panels need a margin for their scale and no column of labels."""
-    return Layout(width=layout.width, left=48, right=0, row=0, letters=layout.letters)
+    return replace(layout, left=48, right=0, row=0)
 
 
 def _panel(chart: TimeChart, panel: Panel, layout: Layout, top: float) -> list[str]:
-    base = top + _PANEL
+    base = top + layout.panel
     field = _field(chart.axis, _flat(layout), top, base)
 
     def y(value: float) -> float:
         share = (value - panel.bottom) / (panel.top - panel.bottom)
-        return base - min(max(share, 0.0), 1.0) * _PANEL
+        return base - min(max(share, 0.0), 1.0) * layout.panel
 
     body = [
         f'<text class="label" x="{field.left}" y="{top - 9:.1f}">{escape(panel.label)}'
@@ -247,7 +248,7 @@ def _panel(chart: TimeChart, panel: Panel, layout: Layout, top: float) -> list[s
         left, right = field.x(band.start), field.x(band.end)
         body.append(
             f'<rect class="band" x="{left:.1f}" y="{top:.1f}" width="{max(right - left, 1.5):.1f}" '
-            f'height="{_PANEL}"><title>{escape(band.label)}</title></rect>'
+            f'height="{layout.panel}"><title>{escape(band.label)}</title></rect>'
         )
     for share in (0.0, 0.5, 1.0):
         value = panel.bottom + (panel.top - panel.bottom) * share

@@ -69,6 +69,15 @@ CASES = [
      {"dim": 64, "n_layers": 2, "n_heads": 4, "hidden_dim": 96, "vocab_size": 500}, {}),
     ("electra", "ElectraForMaskedLM", ENCODER | {"embedding_size": 32}, {}),
     ("albert", "AlbertForMaskedLM", ENCODER | {"embedding_size": 32}, {}),
+    ("albert", "AlbertForMaskedLM", ENCODER | {"embedding_size": 64}, {}),
+    ("bert", "BertForMaskedLM", ENCODER | {"tie_word_embeddings": False}, {}),
+    ("albert", "AlbertForMaskedLM",
+     ENCODER | {"embedding_size": 32, "tie_word_embeddings": False}, {}),
+    ("roberta", "RobertaForMaskedLM", ENCODER | {"tie_word_embeddings": False}, {}),
+    ("electra", "ElectraForMaskedLM",
+     ENCODER | {"embedding_size": 32, "tie_word_embeddings": False}, {}),
+    ("modernbert", "ModernBertForMaskedLM", ENCODER | SPECIAL | {"local_attention": 8}, {}),
+    ("t5", "T5ForConditionalGeneration", T5 | {"is_gated_act": True}, {}),
     ("modernbert", "ModernBertForMaskedLM", ENCODER | SPECIAL, {}),
     ("t5", "T5ForConditionalGeneration", T5, {"decoder_sequence": 17}),
     ("t5", "T5ForConditionalGeneration", T5 | {"feed_forward_proj": "gated-gelu"}, {}),
@@ -112,6 +121,7 @@ def test_closed_form_and_trace_agree(tmp_path, family, name, keys, sizes):
     assert form is not None, counted.no_closed_form
     assert counted.name == name
     assert (form.forward, form.backward) == (trace.forward, trace.backward)
+    assert form.masked_total == trace.masked_total
     assert form.parameters.total == counted.parameters.total
     assert form.parameters.active == counted.parameters.active
     embedded = counted.parameters.total_without_embeddings
@@ -123,7 +133,9 @@ def test_closed_form_and_trace_agree(tmp_path, family, name, keys, sizes):
 def test_a_scan_in_chunks_is_no_polynomial(tmp_path):
     from flopcount.form_polynomial import expand
 
-    config = transformers.AutoConfig.for_model("mamba2", **CASES[28][2]).to_dict()
+    config = transformers.AutoConfig.for_model(
+        "mamba2", **next(c for c in CASES if c[0] == "mamba2")[2]
+    ).to_dict()
     d = Dimensions.from_config(config)
     assert expand(lambda b, s: count(d, batch=b, sequence=s).total) is None
 
@@ -138,6 +150,7 @@ def test_a_scan_in_chunks_is_no_polynomial(tmp_path):
         ({"model_type": "llama", "hidden_size": 10**40}, "a huge integer"),
         ({"model_type": "llava", "text_config": {}}, "several towers"),
         ({"model_type": "bert", "is_decoder": True}, "decoder of a pair"),
+        ({"model_type": "electra", "is_decoder": True}, "decoder of a pair"),
         ({"model_type": "bert", "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1,
           "intermediate_size": 8, "vocab_size": 9, "max_position_embeddings": 9,
           "architectures": ["BertForNextSentencePrediction"]}, "this head has no closed form"),

@@ -210,3 +210,23 @@ def test_a_rule_that_charges_attention_everywhere_declines_a_hybrid():
     total = sum(p.numel() for p in model.parameters())
     c = flopcount.count(model, ids, labels=ids, use_cache=False, convention="6nd")
     assert c.total == 6 * total * 16
+
+
+@pytest.mark.parametrize(
+    ("family", "keys", "kv", "ffn"),
+    [
+        # one head of keys and values, whatever number stands beside it
+        ("falcon", {"num_kv_heads": 8, "multi_query": True}, 1, 256),
+        ("falcon", {"num_kv_heads": 2, "new_decoder_architecture": True}, 2, 256),
+        ("ctrl", {"dff": 96}, 8, 96),
+    ],
+)
+def test_megatron_reads_what_a_family_calls_otherwise(family, keys, kv, ffn):
+    sizes = {"hidden_size": H, "num_attention_heads": HEADS, "num_hidden_layers": L}
+    config = transformers.AutoConfig.for_model(family, **sizes, vocab_size=V, **keys)
+    with torch.device("meta"):
+        model = transformers.AutoModelForCausalLM.from_config(config)
+    ids = torch.zeros(B, S, dtype=torch.long, device="meta")
+    count = flopcount.count(model, ids, use_cache=False, convention="megatron")
+    matrices = L * (H * D * (HEADS + 2 * kv) + HEADS * D * H + 2 * H * ffn) + H * V
+    assert count.total == 6 * matrices * TOKENS + DENSE_ATTENTION // 2

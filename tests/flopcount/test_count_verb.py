@@ -357,3 +357,31 @@ def test_boxes_stand_by_size_and_then_by_number_with_their_own_figures(tmp_path)
     write_icicle(SimpleNamespace(count=count, name="Named"), page)
     assert '"ids":["(whole)","9","2","10"]' in page.read_text()
     assert '"values":[70,50,10,10]' in page.read_text()
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+@pytest.mark.parametrize("options", [["--crosscheck"], ["--explain", "megatron", "torch"]])
+def test_no_figure_is_cut_on_a_narrow_terminal(width, options, tmp_path, capsys, monkeypatch):
+    """A count that lost its last digits to the edge is another count."""
+    from flopledger.commands import main
+
+    monkeypatch.setenv("COLUMNS", str(width))
+    config = {
+        "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 2048,
+        "intermediate_size": 8192, "num_hidden_layers": 2, "num_attention_heads": 16,
+        "vocab_size": 32000,
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    words = ["count", str(tmp_path / "config.json"), "--sequence", "4096", *options]
+    assert main([*words, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    assert "…" not in shown
+    if "crosscheck" in answer:
+        wanted = [answer["flop"]["total"], *answer["by_op"].values()]
+        wanted += [one["forward"] for one in answer["crosscheck"]]
+    else:
+        wanted = [answer["from"]["total"], answer["to"]["total"]]
+    for figure in wanted:
+        assert f"{figure:,}" in shown

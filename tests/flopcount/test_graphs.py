@@ -200,20 +200,152 @@ def test_an_export_counts_as_the_module(exported):
     assert counted.count.by_module["stem"] == traced.by_module["stem"]
 
 
-def test_an_export_with_a_foreign_operator_is_refused(exported, tmp_path):
-    from flopcount.graph import count_export
-
-    path = tmp_path / "evil.pt2"
+def changed(exported, path, change):
+    """The exported file with its graph changed."""
     with zipfile.ZipFile(exported) as source, zipfile.ZipFile(path, "w") as target:
         for info in source.infolist():
             data = source.read(info)
             if info.filename.endswith("models/model.json"):
                 program = json.loads(data)
-                program["graph_module"]["graph"]["nodes"][0]["target"] = "os.system"
+                change(program["graph_module"])
                 data = json.dumps(program).encode()
             target.writestr(info, data)
+    return path
+
+
+def with_node(target, *arguments):
+    """A change that puts one operator before all others."""
+    inputs = [{"name": name, "arg": value, "kind": 1} for name, value in arguments]
+    node = {"target": target, "inputs": inputs, "outputs": [{"as_tensor": {"name": "more"}}]}
+    return lambda module: module["graph"]["nodes"].insert(0, node | {"metadata": {}})
+
+
+def test_an_export_with_a_foreign_operator_is_refused(exported, tmp_path):
+    from flopcount.graph import count_export
+
+    path = changed(exported, tmp_path / "evil.pt2", with_node("os.system"))
     with pytest.raises(FlopcountError, match=r"os\.system"):
         count_export(path, batch=2)
+
+
+def test_an_operator_that_touches_files_is_refused(exported, tmp_path):
+    """aten::from_file makes the file that it is told to map."""
+    from flopcount.graph import count_export
+
+    made = tmp_path / "made"
+    node = with_node(
+        "torch.ops.aten.from_file.default",
+        ("filename", {"as_string": str(made)}),
+        ("shared", {"as_bool": True}),
+        ("size", {"as_int": 1000}),
+    )
+    with pytest.raises(FlopcountError, match="from_file"):
+        count_export(changed(exported, tmp_path / "evil.pt2", node), batch=2)
+    assert not made.exists()
+
+
+def test_a_new_tensor_takes_no_memory(exported, tmp_path):
+    """Ten thousand gigabytes of ones: on meta whether the graph names a device or not."""
+    from flopcount.graph import count_export
+
+    node = with_node("torch.ops.aten.ones.default", ("size", {"as_ints": [10**12, 5]}))
+    counted = count_export(changed(exported, tmp_path / "net.pt2", node), batch=4)
+    assert counted.count.forward == count_export(exported, batch=4).count.forward
+
+
+@pytest.mark.parametrize(
+    ("name", "operands"),
+    [("pow", [10, 10**9]), ("pow", [2, -1]), ("mul", ["ab", 10**12]), ("mul", [10**12, 10**12])],
+)
+def test_arithmetic_on_sizes_stays_small(exported, tmp_path, name, operands):
+    from flopcount.graph import count_export
+
+    kinds = {int: "as_int", str: "as_string"}
+    arguments = [(f"a{i}", {kinds[type(v)]: v}) for i, v in enumerate(operands)]
+    path = changed(exported, tmp_path / "net.pt2", with_node(f"_operator.{name}", *arguments))
+    with pytest.raises(FlopcountError, match=f"_operator.{name}"):
+        count_export(path, batch=2)
+
+
+def damaged(place, value):
+    """A change of one thing inside the graph."""
+
+    def change(module):
+        *way, last = place
+        inner = module
+        for step in way:
+            inner = inner[step]
+        inner[last] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        damaged(("graph", "nodes", 0), None),
+        damaged(("graph", "nodes", 0, "inputs"), 5),
+        damaged(("graph", "nodes", 0, "metadata"), [1]),
+        damaged(("graph", "nodes", 0, "target"), 7),
+        damaged(("graph", "tensor_values", "p_stem_weight", "sizes"), [{"as_int": 2**47}] * 2),
+        damaged(("graph", "tensor_values", "p_stem_weight", "sizes"), {"as_int": 3}),
+        damaged(("signature", "input_specs", -1), {"user_input": {"arg": {"as_int": {"x": []}}}}),
+    ],
+)
+def test_a_damaged_graph_is_an_error_of_the_file(exported, tmp_path, change):
+    from flopcount.graph import count_export
+
+    with pytest.raises(FlopcountError, match=r"net\.pt2"):
+        count_export(changed(exported, tmp_path / "net.pt2", change), batch=2)
+
+
+def test_a_module_may_bear_any_name(tmp_path):
+    """``values`` and ``training`` are names that the walk, or every module, has for something else."""
+    from flopcount.graph import count_export
+
+    class Named(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.values = torch.nn.Linear(4, 4)
+
+        def forward(self, x):
+            return self.values(x)
+
+    path = tmp_path / "named.pt2"
+    torch.export.save(torch.export.export(Named(), (torch.zeros(2, 4),)), path)
+    # 2·2·4·4; the input is data, so one gradient
+    assert count_export(path, batch=2).count.by_module["values"] == 128
+
+    def label(module):
+        for node in module["graph"]["nodes"]:
+            node["metadata"]["nn_module_stack"] = "L__self___training,training.forward,x"
+
+    counted = count_export(changed(path, tmp_path / "label.pt2", label), batch=2)
+    assert counted.count.total == 128
+
+
+def test_a_length_that_stands_first_somewhere_is_no_batch(tmp_path):
+    """Positions (length) come before tokens (batch, length): both sizes of the tokens are told apart."""
+    from flopcount.graph import count_export
+
+    class Placed(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mix = torch.nn.Linear(8, 16)
+
+        def forward(self, places, x):
+            return self.mix(x + places[None, :, None])
+
+    batch, length = torch.export.Dim("batch"), torch.export.Dim("length")
+    program = torch.export.export(
+        Placed(),
+        (torch.zeros(6), torch.zeros(3, 6, 8)),
+        dynamic_shapes=({0: length}, {0: batch, 1: length}),
+    )
+    path = tmp_path / "placed.pt2"
+    torch.export.save(program, path)
+    # 2·5·7·8·16
+    assert count_export(path, batch=5, sequence=7).count.forward == 8960
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off"])

@@ -443,3 +443,50 @@ def test_a_node_without_what_it_needs_is_an_error_of_the_file(tmp_path):
                   [node("Constant", [], []), node("Neg", ["x"], ["y"])]):  # fmt: skip
         with pytest.raises(FlopcountError, match=r"no well-formed graph|contradict each other"):
             count(saved(tmp_path / "a.onnx", nodes, {"x": [4, 16]}, [], "y"))
+
+
+def fixed(name, array):
+    stored = onnx.numpy_helper.from_array(array)
+    return onnx.helper.make_node("Constant", [], [name], value=stored)
+
+
+def test_weights_are_stored_in_many_ways(tmp_path):
+    """As constants, inside bodies, and as whole numbers beside their scales."""
+    branch = onnx.helper.make_graph(
+        [fixed("v", np.zeros((16, 3), np.float32)), node("MatMul", ["h", "v"], ["out"])],
+        "branch",
+        [],
+        [onnx.helper.make_tensor_value_info("out", FLOAT, [4, 3])],
+    )
+    nodes = [
+        fixed("w", np.zeros((8, 16), np.float32)),
+        fixed("half", np.array(0.5, np.float32)),
+        node("MatMul", ["x", "w"], ["a"]),
+        node("Mul", ["a", "half"], ["b"]),
+        node("DequantizeLinear", ["q", "scales", "zeros"], ["u"], axis=1),
+        node("MatMul", ["b", "u"], ["h"]),
+        node("ReduceSum", ["h"], ["sum"], keepdims=0),
+        node("Cast", ["sum"], ["which"], to=BOOL),
+        node("If", ["which"], ["y"], then_branch=branch, else_branch=branch),
+    ]
+    stored = [
+        onnx.numpy_helper.from_array(np.zeros((16, 16), np.int8), "q"),
+        onnx.numpy_helper.from_array(np.zeros(16, np.float32), "scales"),
+        onnx.numpy_helper.from_array(np.zeros(16, np.int8), "zeros"),
+    ]
+    found = count(saved(tmp_path / "m.onnx", nodes, {"x": (4, 8)}, stored, "y"))
+    # 8·16, 16·16, and 16·3 in each branch; one half, sixteen scales and their zeros are none
+    assert found.parameters.total == 128 + 256 + 2 * 48
+    # 2·4·(8·16 + 16·16 + 16·3)
+    assert found.count.forward == 3456
+
+
+def test_a_foreign_librarys_name_is_no_operator_of_onnx(tmp_path):
+    made = node("Relu", ["x"], ["y"], domain="com.example")
+    path = saved(tmp_path / "m.onnx", [made], {"x": (4, 8)}, [], "y")
+    model = onnx.load(path)
+    model.opset_import.append(onnx.helper.make_opsetid("com.example", 1))
+    onnx.save(model, path)
+    found = count(path).count
+    assert found.coverage.unknown == ("onnx.com.example.Relu",)
+    assert found.flop_bounds == (0, None)

@@ -174,3 +174,20 @@ def test_experts_that_all_compute_are_said(tmp_path):
     assert "experts-all-computed" not in [
         f.code for f in counted(tmp_path, MIXTURES[2][0]).findings
     ]
+
+
+def test_experts_of_which_some_are_empty_leave_the_active_number_unknown(tmp_path):
+    """LongCat routes to experts without weights, too: how many with weights a token passes is data."""
+    keys = {
+        "hidden_size": 64, "num_layers": 2, "num_attention_heads": 4, "vocab_size": 500,
+        "ffn_hidden_size": 96, "expert_ffn_hidden_size": 48, "n_routed_experts": 8,
+        "zero_expert_num": 4, "moe_topk": 3, "kv_lora_rank": 16, "q_lora_rank": 24,
+        "qk_nope_head_dim": 16, "qk_rope_head_dim": 8, "v_head_dim": 16, "num_key_value_heads": 4,
+    }  # fmt: skip
+    config = {"model_type": "longcat_flash", "architectures": ["LongcatFlashForCausalLM"], **keys}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    from flopcount.architectures import load
+
+    parameters = load(tmp_path).parameters
+    assert parameters.active is None
+    assert parameters.total > 0

@@ -187,3 +187,20 @@ def test_a_report_does_not_depend_on_where_the_case_was_called_from(tmp_path, mo
     assert near.name == "c.toml"
     monkeypatch.chdir(tmp_path / "client")
     assert AuditCase.load("../client/c.toml").name == AuditCase.load("c.toml").name == near.name
+
+
+def test_the_check_stops_at_what_an_audit_stops_at(tmp_path, capsys):
+    from flopledger.commands import main
+
+    case = tmp_path / "case.toml"
+    case.write_text(
+        'schema = "flopledger/case/1"\ntitle = "t"\n[model.m]\narchitecture = { layers = 2, '
+        "hidden = 64, heads = 4, ffn = 256, vocabulary = 100, sliding_window = 0.5 }\n"
+        '[[run]]\nname = "p"\nkind = "pretraining"\nmodel = "m"\ntokens = 1e9\n',
+        "utf-8",
+    )
+    assert main(["audit", str(case), "--no-trace"]) == 2
+    wrong = capsys.readouterr().err
+    assert "sliding_window = 0.5" in wrong
+    assert main(["case", "check", str(case)]) == 2
+    assert capsys.readouterr().err == wrong

@@ -134,7 +134,8 @@ def test_the_order_of_runs_is_nobodys_business(tokens, kinds):
     one, two = bests(runs), bests(runs[::-1])
     assert one.keys() == two.keys()
     for regime, figure in one.items():
-        assert two[regime] == pytest.approx(figure, rel=1e-9)
+        # Without a beginning among them, what is trained further leaves cumulative figures open.
+        assert two[regime] == (None if figure is None else pytest.approx(figure, rel=1e-9))
 
 
 @FEW

@@ -58,3 +58,32 @@ def test_a_printed_size_of_another_model(run_audit, tmp_path):
     # 1.196e9 + 2048 x 32,000 of the token table, some thousands of norms: 1.262e9
     own = size.format("1B size: 1,262,000,000")
     assert mismatch(audited(run_audit, tmp_path, own + log)) is None
+
+
+WIDE = MEGATRON.replace(
+    "seq_length", "ffn_hidden_size ....... 16384\n  padded_vocab_size .... 32000\n  seq_length"
+)
+
+
+def sized(run_audit, tmp_path, parameters: str):
+    (tmp_path / "train.log").write_text(WIDE.format(hidden=4096, layers=32))
+    return run_audit(
+        f'[model.m]\n{parameters}\n[[run]]\nname = "r"\nmodel = "m"\nsequence_length = 2048\n'
+        'evidence = ["train.log"]'
+    )
+
+
+def test_a_size_without_dimensions_is_held_against_the_shape_that_the_log_prints(
+    run_audit, tmp_path
+):
+    # 32 x (4 x 4096^2 + 2 x 4096 x 16,384) + 32,000 x 4096 (tied) = 6.57e9
+    found = sized(run_audit, tmp_path, "parameters = 13.5e9")
+    assert "a shape of 6.57e9 parameters and not 1.35e10" in mismatch(found)
+    assert str(found.verdict) == "needs-explanation"
+    for own in ("parameters = 6.7e9", "parameters = 7e9", "parameters = 4.6e9"):
+        assert mismatch(sized(run_audit, tmp_path, own)) is None
+
+
+def test_a_shape_without_experts_says_nothing_of_a_mixture(run_audit, tmp_path):
+    mixture = "parameters = 47e9\nactive_parameters = 13e9"
+    assert mismatch(sized(run_audit, tmp_path, mixture)) is None

@@ -159,3 +159,10 @@ def test_without_a_sequence_length_both_routes_still_speak_of_the_same_amount(au
     assert (traced.method, form.method) == ("counted", "closed-form")
     assert form.flop.low == pytest.approx(traced.flop.low, rel=0.02)
     assert form.flop.high == pytest.approx(traced.flop.high, rel=0.02)
+
+
+def test_a_pair_of_towers_reads_text_of_its_own_length(audited, tmp_path):
+    # CLIP's text tower has one length; pairs of an image and a caption are the amount, and suffice.
+    report = audited(CLIP, "samples = 1e6")
+    assert counted_flop(report) == [pytest.approx(1e6 * step(tmp_path), rel=1e-3)]
+    assert "its own length" in messages(report)["input-size-assumed"]

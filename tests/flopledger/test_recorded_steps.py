@@ -206,6 +206,56 @@ def test_folders_of_ranks_of_one_job_are_one_record(tmp_path: Path) -> None:
     assert alone.runs[0].figures.recorded_flop.quantity.best is None
 
 
+def attempts_apart(folder: Path, *, resume: int = 6, model: str = "GPT") -> list[str]:
+    """Ten steps in one folder, killed; ten after the sixth in another."""
+    from tests.injection.ledgers import process
+
+    process(folder / "first", steps=10, seal=None, pid=1)
+    process(
+        folder / "second",
+        at=60,
+        up=65,
+        first=resume + 1,
+        resume=resume,
+        steps=10,
+        pid=2,
+        model=model,
+    )
+    return ["first", "second"]
+
+
+def test_attempts_in_folders_of_their_own_are_one_record(tmp_path: Path) -> None:
+    names = attempts_apart(tmp_path)
+    report = audited(tmp_path, names)
+    # 16 steps of 300 FLOP stand, 4 of the first attempt were done again.
+    assert report.runs[0].model_flop.best == pytest.approx(16 * 300)
+    assert report.runs[0].figures.tokens.quantity.best == 16 * 64
+    assert codes(report)["records-joined"] == "info"
+    again = audited(tmp_path, names[::-1])
+    assert again.runs[0].model_flop.best == pytest.approx(16 * 300)
+
+
+def test_attempts_of_which_nothing_was_done_again_add_up(tmp_path: Path) -> None:
+    report = audited(tmp_path, attempts_apart(tmp_path, resume=10))
+    assert report.runs[0].model_flop.best == pytest.approx(20 * 300)
+    assert "records-joined" not in codes(report)
+
+
+def test_another_model_goes_on_with_nothing(tmp_path: Path) -> None:
+    report = audited(tmp_path, attempts_apart(tmp_path, model="Critic"))
+    assert report.runs[0].model_flop.best == pytest.approx(20 * 300)
+
+
+def test_where_several_may_be_the_beginning_none_is_chosen(tmp_path: Path) -> None:
+    from tests.injection.ledgers import process
+
+    names = attempts_apart(tmp_path)
+    process(tmp_path / "beside", at=0.1, up=5.1, steps=10, seal=None, pid=3)
+    report = audited(tmp_path, [*names, "beside"])
+    assert report.runs[0].model_flop.best == pytest.approx(30 * 300)
+    assert "records-joined" not in codes(report)
+
+
 def test_a_folder_of_folders_of_ranks_is_one_record(tmp_path: Path) -> None:
     for rank in range(3):
         recorded(tmp_path / "job" / f"node-{rank}", rank=rank, world=3)

@@ -1,11 +1,14 @@
 """Regimes as data, zones, and the worked examples of the EU guidelines."""
 
 import re
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
+from flopledger import AuditCase, audit
 from flopledger.case_spec import Kind
+from flopledger.commands import main
 from flopledger.errors import FlopledgerError
 from flopledger.inputs import RunFigures
 from flopledger.regimes import all_regimes, by_id, default_regimes
@@ -189,10 +192,14 @@ def test_an_original_of_unknown_compute_is_no_zero(run_audit) -> None:
     assert chances["us-ca-sb53-1e26"] is None
     assert {one.regime for one in report.crossings} == {"eu-gpai-1e23", "eu-modifier-one-third"}
     assert "original-unstated" in {one.code for one in report.findings}
-    # What is known may be enough: 6 * 1e11 * 2e13 = 1.2e25.
+    # What is known may be enough: 6 * 1e11 * 2e13 = 1.2e25, of which some draws lie below 1e25.
     report = run_audit(f"[base_model]\n{run}tokens = 2e13\n")
     chances = {one.regime.id: one.probability_exceeded for one in report.standings}
-    assert chances["eu-systemic-risk-1e25"] == 1.0
+    assert 0.95 <= chances["eu-systemic-risk-1e25"] < 1.0
+    # 6 * 1e11 * 1.7e13 = 1.02e25 passes it about as often as not, and what came before is open.
+    report = run_audit(f"[base_model]\n{run}tokens = 1.7e13\n")
+    chances = {one.regime.id: one.probability_exceeded for one in report.standings}
+    assert chances["eu-systemic-risk-1e25"] is None
     # Nobody who states the original is told so, nor who lists the run that it was made by.
     stated = run_audit(f"[base_model]\nflop = 1e24\n{run}tokens = 1e11\n")
     own = run_audit(f'{run}tokens = 1e11\n[[run]]\nname = "p"\nmodel = "m"\ntokens = 1e12\n')
@@ -211,3 +218,88 @@ def test_no_seed_decides_who_is_a_provider(run_audit, seed) -> None:
         )
         told = "modifier-becomes-provider" in {one.code for one in report.findings}
         assert told is provides
+
+
+def test_a_rule_has_no_one_threshold(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    assert main(["regimes", "list"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
+    assert "> 1/3 original " in lines["eu-modifier-one-third"]
+    assert "> 1e25 " in lines["eu-systemic-risk-1e25"]
+
+
+def test_a_regime_that_was_asked_for_is_answered_or_named(root: Path) -> None:
+    case = AuditCase.load(root / "examples/llama-3.1-405b/case.toml")
+    asked = ("eu-modifier-one-third", "eu-gpai-1e23", "eu-gpai-1e23")
+    report = audit(case, regime_ids=asked, trace=False)
+    # Asked for twice, a regime is answered once; one about modified models says nothing here.
+    assert [one.regime.id for one in report.standings] == ["eu-gpai-1e23"]
+    (told,) = [one for one in report.findings if one.code == "regime-not-applicable"]
+    assert told.message.startswith("eu-modifier-one-third: asked for")
+    usual = audit(case, trace=False)
+    assert "regime-not-applicable" not in {one.code for one in usual.findings}
+
+
+@pytest.mark.parametrize("width", [50, 60, 80])
+def test_an_id_that_is_copied_is_whole_at_any_width(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert main(["regimes", "list"]) == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= width
+    for regime in all_regimes():
+        assert f"{regime.id} " in text
+        assert regime.in_force is None or regime.in_force in text
+
+
+def test_what_is_known_adds_up_as_the_total_does(run_audit) -> None:
+    """Beside a run without a figure: the parts' draws are added, and not the ends of their intervals."""
+    model = "[model.m]\nparameters = 1e11\n"
+    runs = [
+        f'[[run]]\nname = "{name}"\nkind = "finetuning"\nmodel = "m"\ntokens = [1e12, 4e12]\n'
+        for name in "abcd"
+    ]
+    four = run_audit(model + "".join(runs))
+    flop = {one.regime.ledger: one.flop for one in four.standings}["parameter_update"]
+    open_ = run_audit(model + "".join(runs) + '[[run]]\nname = "e"\nmodel = "m"\n')
+    known = {one.regime.ledger: one.flop for one in open_.standings}["parameter_update"]
+    assert (known.best, known.high) == (None, None)
+    assert known.low == pytest.approx(flop.low, rel=1e-6)
+    # The ends of four equal parts, each drawn for itself, add up to less than the sum's own end.
+    alone = run_audit(model + runs[0])
+    end = {one.regime.ledger: one.flop for one in alone.standings}["parameter_update"].low
+    assert known.low > 4.4 * end
+
+
+@pytest.mark.parametrize("kind", ["finetuning", "continued", "lora", "rl"])
+def test_a_modification_alone_places_nobody_in_cumulative_regimes(run_audit, kind) -> None:
+    run = '[model.m]\nparameters = 8e9\n[[run]]\nname = "r"\nmodel = "m"\ntokens = 1e12\n'
+    claim = "[claim]\nflop = 4.8e22\n"
+    report = run_audit(f'{claim}{run}kind = "{kind}"\n')
+    placed = {one.regime.id: (one.probability_exceeded, one.zone) for one in report.standings}
+    # 6 * 8e9 * 1e12 = 4.8e22 updated parameters. What was modified may have taken 1e26: nobody says.
+    assert placed["eu-gpai-1e23"] == (pytest.approx(0, abs=1e-3), "below")
+    assert placed["eu-systemic-risk-1e25"] == (None, None)
+    assert placed["us-ca-sb53-1e26"] == (None, None)
+    assert "eu-modifier-one-third" not in placed
+    assert "original-unstated" in {one.code for one in report.findings}
+    # With the original's run in the case everything is known.
+    whole = run_audit(
+        f'{run}kind = "{kind}"\n[[run]]\nname = "p"\nmodel = "m"\nkind = "pretraining"\ntokens = 2e12\n'
+    )
+    chances = {one.regime.id: one.probability_exceeded for one in whole.standings}
+    assert chances["eu-systemic-risk-1e25"] == pytest.approx(0, abs=1e-3)
+
+
+def test_a_report_that_is_above_by_itself_is_placed_whatever_came_before(run_audit) -> None:
+    # 6 * 1e11 * 3e13 = 1.8e25, above 1e25 / 0.7 = 1.43e25 without the original's.
+    report = run_audit(
+        '[claim]\nflop = 1.8e25\n[model.m]\nparameters = 1e11\n[[run]]\nname = "r"\nmodel = "m"\n'
+        'kind = "continued"\ntokens = 3e13\n'
+    )
+    zones = {one.regime.id: one.zone for one in report.standings}
+    assert zones["eu-systemic-risk-1e25"] == "above"
+    assert zones["us-ca-sb53-1e26"] is None

@@ -111,7 +111,7 @@ def test_save(report: AuditReport, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "a.json").read_text())["verdict"] == "needs-explanation"
 
 
-@pytest.mark.parametrize("width", [40, 80, 160])
+@pytest.mark.parametrize("width", [40, 60, 80, 160])
 def test_the_summary_fits_any_terminal(report: AuditReport, width: int) -> None:
     import io
 
@@ -126,7 +126,9 @@ def test_the_summary_fits_any_terminal(report: AuditReport, width: int) -> None:
     assert report.combined is not None
     for end in (report.combined.flop.low, report.combined.flop.best, report.combined.flop.high):
         assert number(end) in text
-    assert ("independence group" in text) == (width > 40)
+    assert ("independence group" in text) == (width > 60)
+    # Nor is a regime's id, which is copied, where there is room for one.
+    assert width < 50 or all(one.regime.id in text for one in report.standings)
 
 
 def test_figures_have_the_digits_that_they_were_given() -> None:

@@ -3,6 +3,7 @@
 import random
 from dataclasses import replace
 from fractions import Fraction
+from unittest import mock
 
 import pytest
 
@@ -203,3 +204,45 @@ def test_many_attempts_take_no_longer_each(tmp_path):
     assert halves.model_bounds == (300, None)
     assert len(halves.findings) < 300
     assert time.monotonic() - began < 60  # of each attempt against each: many minutes
+
+
+# ---------------------------------------------------------------- clocks and branches
+
+
+def on(boot: str) -> object:
+    return mock.patch("profilers.step_ledger.boot_id", return_value=boot)
+
+
+def test_a_machine_whose_clock_was_ahead(tmp_path):
+    """Ten steps on a machine two hours ahead; another one goes on after the fifth, and does ten."""
+    with on("a"):
+        process(tmp_path, at=7200, seal=None, pid=1, node="a")
+    with on("b"):
+        process(tmp_path, at=60, up=25, first=6, resume=5, pid=2, node="b")
+    totals = read_totals(tmp_path)
+    assert totals.model_flop is None
+    assert totals.model_bounds == (15 * 300, 20 * 300)  # one training of 15, or two of 10 each
+    assert totals.hardware_flop == 20 * 300
+    assert (totals.steps, totals.steps_at_most) == (15, 20)
+    assert totals.findings[0].code == "order-unclear"
+
+
+def test_two_boots_in_order_leave_no_doubt(tmp_path):
+    with on("a"):
+        process(tmp_path, seal=None, pid=1)
+    with on("b"):
+        process(tmp_path, at=60, up=25, first=6, resume=5, pid=2)
+    totals = read_totals(tmp_path)
+    assert totals.model_flop == 15 * 300
+    assert "order-unclear" not in {one.code for one in totals.findings}
+
+
+def test_steps_that_nothing_builds_on(tmp_path):
+    """1 to 10; after 8 on to 18; after 3 on to 13: the steps 14 to 18 lead nowhere."""
+    process(tmp_path, seal=None, pid=1)
+    process(tmp_path, at=20, up=25, first=9, resume=8, pid=2, seal=None)
+    process(tmp_path, at=40, up=45, first=4, resume=3, pid=3)
+    totals = read_totals(tmp_path)
+    assert totals.steps == 18
+    (found,) = (one for one in totals.findings if one.code == "steps-left-behind")
+    assert "5 steps lie beyond" in found.message

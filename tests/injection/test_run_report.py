@@ -399,3 +399,27 @@ def test_energy_of_a_record_that_no_wrapper_summed_up(tmp_path):
     page = render_document(document(made))
     assert "2 kJ" in page
     assert "GPU-1" in page
+
+
+def test_what_a_page_has_no_room_for_is_counted():
+    from flopledger.reports import markdown
+    from flopledger.reports.document import Section, Table, columns, row
+    from flopledger.reports.run_report import RunReport
+
+    devices = [{"uuid": f"GPU-{number}", "status": "sealed"} for number in range(70)]
+    made = RunReport(
+        name="r", summary={"devices": devices}, totals=None, section=None, series=None,
+        telemetry=None, findings=(),
+    )  # fmt: skip
+    text = markdown.render(document(made))
+    assert text.count("| not named |") == 64
+    assert "The first 64 of 70 devices; --json lists all." in text
+
+    # A launcher that restarts for ever has as many attempts as it likes; a table has 500 rows.
+    rows = tuple(row(str(number)) for number in range(700))
+    table = Table(caption="c", columns=columns("Attempt"), rows=rows)
+    long = Section(key="attempts", title="Attempts", blocks=(table,))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("flopledger.reports.run_sections.attempts", lambda _: long)
+        text = markdown.render(document(made))
+    assert "200 more rows are left out here; the record holds all of them." in text

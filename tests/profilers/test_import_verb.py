@@ -1,6 +1,8 @@
 """``flopledger import``: all files or nothing, and what was read can be read back and verified."""
 
+import io
 import json
+import sys
 from datetime import UTC
 from pathlib import Path
 
@@ -228,3 +230,24 @@ def test_a_place_that_cannot_be_written_is_named_as_it_was_given(tmp_path, monke
     monkeypatch.setattr("tempfile.mkdtemp", refuse)
     with pytest.raises(ImportFormatError, match=r"/out: cannot be written \(Permission denied\)"):
         import_files([str(tmp_path / "gpu.csv")], tmp_path / "out")
+
+
+def test_the_progress_on_a_terminal_is_gone_at_the_end(tmp_path, monkeypatch):
+    """What is written over it afterwards must not stand behind it on one line."""
+    from flopledger.commands.import_ import _Progress
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    with _Progress() as progress:
+        progress(str(tmp_path / "a\x1b[2Jlong.csv"), 1000)
+        progress(str(tmp_path / "b.csv"), 5)
+    shown = ""
+    for line in screen.getvalue().split("\r"):
+        shown = line + shown[len(line) :]
+    assert "1,000 samples" in screen.getvalue()
+    assert "\x1b" not in screen.getvalue()
+    assert shown.strip() == ""

@@ -160,7 +160,7 @@ def test_a_counter_keeps_its_sum_whatever_the_rounding(steps, first):
     begins up to a microsecond before the stamp of the row before it.
     """
     from profilers.bounds import contradictions_of, cut_trace
-    from profilers.journal import period_us
+    from profilers.segment import period_us
 
     key = DeviceKey(uuid="GPU-1")
     stamp, samples, before = 10**18 + first, [], None

@@ -339,7 +339,7 @@ def test_the_ledger_goes_on_while_samples_are_refused(tmp_path, monkeypatch):
     def full(self, cells):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("profilers.journal._Segment.append", full)
+    monkeypatch.setattr("profilers.journal.Segment.append", full)
     book.sweep([sample(2)])
     book.seal("end")
     (record,) = node_records(tmp_path)

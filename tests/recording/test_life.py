@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import errno
+import os
 import pickle
 import shutil
 import tempfile
@@ -310,6 +311,57 @@ def test_a_disk_that_stays_full_leaves_a_ledger_that_says_so(
     assert run.totals.model_bounds == (5 * TRAIN, None)
     assert ("steps-lost", "error") in {(f.code, f.severity) for f in run.totals.findings}
     assert run.process.sealed == "finished"
+
+
+@pytest.mark.parametrize("room", [1000, 0])
+def test_a_file_that_may_not_become_longer_is_continued_in_another(
+    run: Run, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    """As below ``ulimit -f``: each file takes so many bytes, with ``room`` more for a last short line."""
+    whole, longest = profilers.ledger.append_whole, 4000
+
+    def limited(descriptor: int, data: bytes) -> None:
+        limit = longest + (room if b'"seal"' in data else 0)
+        if os.lseek(descriptor, 0, os.SEEK_END) + len(data) > limit:
+            raise OSError(errno.EFBIG, "File too large")
+        whole(descriptor, data)
+
+    monkeypatch.setattr(profilers.ledger, "append_whole", limited)
+    model = mlp()
+    optimizer = sgd(model)
+    with run.record() as recording:
+        for _ in range(40):
+            train(model, optimizer)
+            recording.flush()
+    totals = run.totals
+    assert len(totals.ranks) > 2
+    assert (totals.steps, totals.redone_steps, totals.trainings) == (40, 0, 1)
+    assert totals.model_flop == totals.hardware_flop == 40 * TRAIN
+    codes = {finding.code for finding in totals.findings}
+    assert "recorded-twice" not in codes
+    assert ("recording-interrupted" in codes) is (not room)  # some had no room for their last word
+
+
+def test_a_file_too_short_for_any_step_is_no_reason_for_another(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = profilers.ledger.append_whole
+
+    def limited(descriptor: int, data: bytes) -> None:
+        if os.lseek(descriptor, 0, os.SEEK_END) + len(data) > 800:
+            raise OSError(errno.EFBIG, "File too large")
+        whole(descriptor, data)
+
+    monkeypatch.setattr(profilers.ledger, "append_whole", limited)
+    model = mlp()
+    optimizer = sgd(model)
+    with run.record() as recording:
+        for _ in range(5):
+            train(model, optimizer)
+            recording.flush()
+        summary = recording.summary()
+    assert len(list((run.path / "steps").iterdir())) == 1
+    assert summary["findings"][0]["code"] == "steps-lost"
 
 
 def test_lines_beside_steps_that_a_full_disk_costs_are_counted(

@@ -30,8 +30,7 @@ def killed(recording: Recording) -> None:
     assert recorder is not None
     recorder.observer.stop()
     recorder.book.flush(recorder.costs.settle)
-    assert recorder.states._undo is not None
-    recorder.states._undo()
+    recorder.states.unwatch()
     recorder.active = False
     recorder._heartbeat.stop()
     recorder.book.forget()

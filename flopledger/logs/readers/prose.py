@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from flopledger import flop_words
 from flopledger.facts import Grade
 from flopledger.logs.document import Document
 from flopledger.logs.notes import Notes, line
@@ -23,7 +24,7 @@ _HYPOTHETICAL = re.compile(
     r"\b(?:can|could|would|should|might|may|will|if|expect\w*|estimat\w*|aims?|plan(?:s|ned)?|goal|"
     r"compar\w*|than|instead|e\.g\.|for example|recommend\w*|requir\w*|needs?|needed|minimum|"
     r"inference|serv(?:e|es|ing)|evaluat\w*|benchmark\w*|theoretical\w*|up to|per (?:day|epoch)|"
-    r"intermediate|so far|remaining)\b",
+    r"intermediate|so far|remaining|teachers?|baselines?)\b",
     re.I,
 )
 _MARKUP = re.compile(r"<[^<>]{0,300}>|[*`~≈]|\\[,;! ]")
@@ -41,7 +42,10 @@ _TEXT_CHARACTERS = 262_144
 #: More figures than this are a data set, not a description.
 _FIGURES = 400
 #: Unit -> a figure that no run has had; a larger one is a slip or a joke.
-_LARGEST = {"tokens": 1e17, "parameters": 1e15, "devices": 1e7, "s": 1e14, "FLOP": 1e32}
+_LARGEST = {"tokens": 1e17, "parameters": 1e15, "devices": 1e7, "s": 1e14, "FLOP": 1e32} | {
+    "FLOP/s": 1e18,
+    "J": 1e18,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,7 +110,8 @@ def _pieces(text: str) -> Iterator[_Piece]:
             fenced = not fenced
         if fenced or len(raw) > _LINE_CHARACTERS:
             continue
-        plain = _MARKUP.sub("", _LINK.sub(r"\1", raw)).replace("×", "x").replace("\xa0", " ")
+        spelled = flop_words.spelled(_LINK.sub(r"\1", raw))
+        plain = _MARKUP.sub("", spelled).replace("×", "x").replace("\xa0", " ")
         if plain.count("|") >= 2:
             table.append((number, [cell.strip() for cell in plain.strip().strip("|").split("|")]))
             continue

@@ -10,9 +10,18 @@ from collections.abc import Callable
 from functools import cache
 from itertools import islice
 
+from flopledger import flop_words
+
 Figure = tuple[str, float | int | str, str | None]  #: name, value, unit
 
-_N = r"(?<![\d.,])(\d{1,3}(?:,\d{3}){1,5}(?:\.\d{1,9})?|\d{1,15}(?:\.\d{1,9})?)"
+#: The end of another number ("1.5e6", "10^6") is none.
+_N = (
+    r"(?<![\d.,^])(?<!\d[eE])(?<!\d[eE][+-])"
+    r"(\d{1,3}(?:,\d{3}){1,5}(?:\.\d{1,9})?|\d{1,15}(?:\.\d{1,9})?(?:[eE]\+?\d{1,2})?)"
+)
+_POWER_OF_TEN = re.compile(
+    r"(?<![\d.,^])(?:(\d{1,9}(?:\.\d{1,9})?)\s*x\s*)?10\^\{?(\d{1,2})\}?(?![\d.])"
+)
 _SCALES = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12} | {
     "thousand": 1e3,
     "million": 1e6,
@@ -20,12 +29,18 @@ _SCALES = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12} | {
     "trillion": 1e12,
     "": 1.0,
 }
+_IN_DIGITS = {
+    "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8",
+    "nine": "9", "ten": "10", "eleven": "11", "twelve": "12", "sixteen": "16", "twenty": "20",
+    "thirty-two": "32", "sixty-four": "64",
+}  # fmt: skip
 _SCALE = r"\s?(thousand|million|billion|trillion|[kKMBT](?![A-Za-z]))?"
 _PART = re.compile(
     r"(?:(?:NVIDIA|AMD|Intel|Google|Cloud|Tesla|GeForce|Instinct|Habana|AWS|Huawei|Quadro)[ -]+)*"
     r"(?:GB300|GB200|GH200|B300|B200|H800|H200|H100|H20\b|A800|A100|V100|P100|T4|L40S?|L4|A10G?|A30|A40"
     r"|RTX[ -]?(?:PRO[ -]?)?A?\d{4}(?:[ -]?(?:Ti|SUPER|Ada))?|A[4-6]000|MI\d{3}[AX]?|Gaudi[ -]?\d"
-    r"|TPU[ -]?v\d\w*(?:-\d+)?|Trillium|Trainium\d?|Titan[ -](?:RTX|Xp?|V)|Ascend[ -]?910\w*)"
+    r"|TPU[ -]?v\d\w*(?:-\d+)?(?:[ -]cores?\b)?|Trillium"
+    r"|Trainium\d?|Titan[ -](?:RTX|Xp?|V)|Ascend[ -]?910\w*)"
     r"(?:[ -]*(?:SXM\d?|PCI-?e|NVL|OAM|\(?\d{2,3} ?Gi?B?s?\b\)?))*",
     re.I,
 )
@@ -33,6 +48,8 @@ _DEVICE = r"(?:GPU|TPU|chip|card|device|accelerator|HPU|NPU)s?"
 _COUNT_BEFORE = re.compile(
     r"(?<![\w.,-])(\d{1,3}(?:,\d{3})+|\d{1,6}|a single|single|one)\s*(?:x\s*)?$", re.I
 )
+#: "96 x 8 A100": nodes and devices of each.
+_PRODUCT = re.compile(r"(?<![\w.,-])(\d{1,5})\s*x\s*(\d{1,2})\s*(?:x\s*)?$", re.I)
 _COUNT_AFTER = re.compile(
     rf"^s?\s*(?:{_DEVICE}\s*)?(?:x\s*(\d{{1,6}})\b|\(\s*x?\s*(\d{{1,6}})\s*x?\s*(?:{_DEVICE})?\s*\))",
     re.I,
@@ -62,6 +79,7 @@ _NOT_TOTAL = re.compile(
 _DATA = re.compile(
     r"\b(?:data ?sets?|corpus|corpora|training data|data size|contain\w*|compris\w*)\b", re.I
 )
+_UNIQUE = re.compile(r"\b(?:unique|distinct|deduplicated)\b", re.I)
 _TRAINED_ON = re.compile(
     r"train(?:ed|ing)? (?!data|set|corpus)(?:(?!\bdata ?set\b|\bcorpus\b).){0,80}$", re.I
 )
@@ -75,12 +93,13 @@ _UTILISATION = re.compile(
     rf"|\b(MFU|HFU|(?:model|hardware) flops? utili[sz]ation)\b\)?[^.;%\d]{{0,20}}{_N}\s*%",
     re.I,
 )
-_FLOP = re.compile(
-    rf"(?:{_N}\s*(?:x\s*)?10\s*(?:\^|\*\*)?\s*\{{?(\d\d)\}}?|(?<![\d.])(\d{{1,9}}(?:\.\d{{1,9}})?)e\+?(\d\d))"
-    r"\s*(?:total\s+|training\s+)?FLOPs?\b(?!\s*(?:/|per))",
+_RATE = re.compile(
+    rf"{_N}\s*(?:T|tera)FLOPs?\s*(?:/\s?s(?:ec)?)?\s*(?:/|per)\s*(?:{_DEVICE}|{_PART.pattern})\b",
     re.I,
 )
-_FLOP_DAYS = re.compile(rf"{_N}\s*(?:peta|P)FLOPS?(?:/s)?[ -]days", re.I)
+_ENERGY = re.compile(rf"{_N}{_SCALE}\s*([kMG])Wh\b")
+_ENERGY_WORDS = re.compile(r"energy|electric|consum|used|usage|using|draw", re.I)
+_JOULES = {"k": 3.6e6, "M": 3.6e9, "G": 3.6e12}
 _PARAMETERS = re.compile(rf"{_N}{_SCALE}[ -]?(?:parameters?|params?)\b", re.I)
 _PRECISIONS = {"bf16": "bf16", "bfloat16": "bf16", "fp16": "fp16", "float16": "fp16", "fp8": "fp8"}
 _PRECISION = re.compile(r"\b(bf16|bfloat16|fp16|float16|fp8)\b", re.I)
@@ -99,16 +118,27 @@ _TRAINED_IN = re.compile(
     r"(bf16|bfloat16|fp16|float16|fp8)\b",
     re.I,
 )
+#: "one" alone is a pronoun; before an amount, a time or a device it is a number.
+_WORDS = re.compile(
+    rf"\b({'|'.join(sorted(_IN_DIGITS, key=len, reverse=True))})"
+    rf"(?=[ -](?:hundred |thousand|million|billion|trillion|hours?\b|days?\b|weeks?\b|{_DEVICE}\b|nodes?\b"
+    rf"|machines?\b|servers?\b|{_PART.pattern}))",
+    re.I,
+)
 #: Another number of devices in the same words: reserved, in use, spare.
 _OTHER_COUNT = re.compile(rf"(?<![\w.])(\d{{1,6}})\s*{_DEVICE}\b(?!\s*(?:each|per|/))", re.I)
 _PARTS = 6  #: names of parts that one sentence is searched for
+_SAME_TIME = 1.1  #: two figures of a sentence this near are one time, said in two units
+_MOST_HOURS = 1e10  #: more have no devices to be spent on
 _FEWEST_TOKENS = 1e6  #: fewer are of a batch, a window or an answer
 
 
 def of_sentence(text: str) -> list[Figure]:
     """Give the figures that a sentence about training states."""
+    text = in_digits(text)
     found = [*_device_hours(text), *_tokens(text), *_throughput(text), *_utilisation(text)]
-    found += [*_flop(text), *_hardware(text), *_time(text, after=_LASTED), *_trained_in(text)]
+    found += [*_flop(text), *_rate(text), *_energy(text), *_hardware(text), *_trained_in(text)]
+    found += _time(text, after=_LASTED)
     return [*found, *of_model(text)]
 
 
@@ -123,6 +153,12 @@ def of_model(text: str) -> list[Figure]:
     return found
 
 
+def in_digits(text: str) -> str:
+    """Write numbers one way: "two weeks" as "2 weeks", "1.2 x 10^6 GPU hours" as "1.2e6 GPU hours"."""
+    text = _POWER_OF_TEN.sub(lambda match: f"{match[1] or 1}e{match[2]}", text)
+    return _WORDS.sub(lambda match: _IN_DIGITS[match[1].lower()], text)
+
+
 def is_label(label: str) -> bool:
     """Say whether these words before a colon name a figure that is read."""
     return any(pattern.fullmatch(label.strip()) for pattern, _ in _LABELS)
@@ -130,10 +166,14 @@ def is_label(label: str) -> bool:
 
 def of_label(label: str, value: str) -> list[Figure]:
     """Give the figures behind a label (``Training time: 7 days``)."""
-    for pattern, take in _LABELS:
-        if pattern.fullmatch(label.strip()):
-            return take(value)
-    return []
+    text = in_digits(value)
+    found = [
+        one
+        for pattern, take in _LABELS
+        if pattern.fullmatch(label.strip())  # "Compute" may name the hardware or an amount
+        for one in take(text)
+    ]
+    return list(dict.fromkeys(found))
 
 
 def _scaled(number: str, scale: str | None) -> float:
@@ -147,6 +187,9 @@ def _tokens(text: str) -> list[Figure]:
         value = _scaled(match[1], match[2])
         before, after = text[max(0, match.start() - 40) : match.start()], text[match.end() :][:15]
         if value < _FEWEST_TOKENS or _NOT_TOTAL.search(before) or _NOT_TOTAL.match(after.lstrip()):
+            continue
+        if _UNIQUE.search(match[0]):
+            found.append(("dataset_tokens", value, "tokens"))  # of one pass
             continue
         is_total = _TRAINED_ON.search(text[: match.start()]) is not None
         if not is_total and _DATA.search(text) is None:
@@ -166,6 +209,10 @@ def _device_hours(text: str) -> list[Figure]:
         if _COUNT_OF_PART.fullmatch(words):
             continue
         found.append(("accelerator_seconds", value * unit, "s"))
+        part = _PART.search(words)
+        name = "" if part is None else part[0].strip(" -(").removesuffix("s")
+        if name and _is_part(name):
+            found.append(("accelerator", name, None))
     return found
 
 
@@ -185,6 +232,9 @@ def _time(text: str, after: re.Pattern[str] | None = None) -> list[Figure]:
     units = [match[2].lower()[0] for match in found]
     if len(found) > 1 and len(set(units)) != len(units):
         return [("wall_seconds", _seconds(match), "s") for match in found]
+    lasted = [_seconds(match) for match in found]
+    if len(lasted) > 1 and max(lasted) <= min(lasted) * _SAME_TIME:
+        return [("wall_seconds", lasted[0], "s")]  # "14 days (336 hours)": the same time again
     # "3 minutes 39 seconds", "1 day 4 hours": one duration in two units.
     return [("wall_seconds", sum(_seconds(match) for match in found), "s")]
 
@@ -218,12 +268,27 @@ def _utilisation(text: str) -> list[Figure]:
 
 
 def _flop(text: str) -> list[Figure]:
-    found: list[Figure] = []
-    for match in _FLOP.finditer(text):
-        digits, power = (match[1], match[2]) if match[1] else (match[3], match[4])
-        found.append(("claimed_flop", float(f"{digits.replace(',', '')}e{power}"), "FLOP"))
-    days = [float(match[1].replace(",", "")) for match in _FLOP_DAYS.finditer(text)]
-    return [*found, *(("claimed_flop", one * 8.64e19, "FLOP") for one in days)]
+    return [("claimed_flop", one, "FLOP") for one in flop_words.amounts(text)]
+
+
+def _rate(text: str) -> list[Figure]:
+    name = "claimed_flop_per_second_per_accelerator"
+    rates = [float(match[1].replace(",", "")) * 1e12 for match in _RATE.finditer(text)]
+    return [(name, one, "FLOP/s") for one in rates]
+
+
+def _energy(text: str) -> list[Figure]:
+    if not _ENERGY_WORDS.search(text):
+        return []
+    return _labelled_energy(text)
+
+
+def _labelled_energy(value: str) -> list[Figure]:
+    return [
+        ("energy_joules", _scaled(match[1], match[2]) * _JOULES[match[3]], "J")
+        for match in _ENERGY.finditer(value)
+        if not re.match(r"\s*(?:/|per\b)", value[match.end() :])
+    ]
 
 
 def _trained_in(text: str) -> list[Figure]:
@@ -243,16 +308,35 @@ def _hardware(text: str) -> list[Figure]:
         if not _is_part(name) or _HOURS_OF.match(text[match.end() :]):
             continue
         found.append(("accelerator", name, None))
-        count = _count(text, match)
+        count = _of_slice(text, match) or _count(text, match)
         if count is not None:
             found.append(("accelerator_count", count, "devices"))
     return found
+
+
+def _of_slice(text: str, match: re.Match[str]) -> int | None:
+    """Give the chips of the one slice that a sentence names ("a TPU v4-512" has 256)."""
+    name = re.fullmatch(r".*?(v\d[ep]?-\d+)", match[0].strip(), re.I)
+    before = _COUNT_BEFORE.search(text[max(0, match.start() - 24) : match.start()])
+    if name is None or "TPU" not in match[0].upper() or before is not None:
+        return None
+    if re.match(r"\s*(?:slices|pods|s\b)", text[match.end() :], re.I):
+        return None  # of several slices nobody knows how many
+    import hardware_db
+
+    try:
+        return int(hardware_db.instance(name[1].lower()).count)
+    except hardware_db.HardwareError:
+        return None
 
 
 def _count(text: str, match: re.Match[str]) -> int | None:
     """Give how many of the part the text states, all nodes together."""
     before = _COUNT_BEFORE.search(text[max(0, match.start() - 24) : match.start()])
     after = _COUNT_AFTER.match(text[match.end() :][:30])
+    if before is None and after is None:
+        product = _PRODUCT.search(text[max(0, match.start() - 24) : match.start()])
+        return None if product is None else int(product[1]) * int(product[2])
     if before is not None:
         word = before[1].lower()
         count = 1 if word in ("a single", "single", "one") else int(word.replace(",", ""))
@@ -260,6 +344,9 @@ def _count(text: str, match: re.Match[str]) -> int | None:
         count = int(after[1] or after[2])
     else:
         return None
+    product = _PRODUCT.search(text[max(0, match.start() - 24) : match.start()])
+    if product is not None:
+        count = int(product[1]) * int(product[2])
     others = {int(one[1]) for one in _OTHER_COUNT.finditer(text[match.end() :])}
     nodes = _NODES.search(text)
     if others - {count, count * int(nodes[1]) if nodes else count}:
@@ -335,6 +422,32 @@ def _labelled_hours(value: str) -> list[Figure]:
     return [] if found is None else [("accelerator_seconds", _scaled(*found) * 3600, "s")]
 
 
+def _flop_of_label(value: str) -> list[Figure]:
+    """Give the amount behind a label that may hold the unit itself: "Training compute (FLOP): 3e24"."""
+    bare = re.fullmatch(
+        r"~?\s*(\d{1,3}(?:\.\d{1,6})?e\+?\d\d)\s*\.?", flop_words.spelled(value.strip()), re.I
+    )
+    return [("claimed_flop", float(bare[1]), "FLOP")] if bare is not None else _flop(value)
+
+
+_HOURS_ALONE = re.compile(
+    rf"[~≈]?\s*(?:about |around |approx\w*\.? )?{_N}{_SCALE}\s*(?:GPU[- ]|TPU[- ])?"
+    r"(h|hours?|hrs?|days?|weeks?)?\s*(?:\(.{0,80}\))?\s*[.;,]?\s*(?:(?:on|of|with|in total|total)\b.*)?",
+    re.I,
+)
+
+
+def hours(value: str) -> float | int | None:
+    """Give the hours that stand behind a label; ``None`` for words that are not understood whole."""
+    match = _HOURS_ALONE.fullmatch(in_digits(value).strip())
+    if match is None:
+        return None
+    number = _scaled(match[1], match[2])
+    unit = (match[3] or "h").lower()[0]
+    total = number * {"h": 1, "d": 24, "w": 168}[unit]
+    return total if 0 < total < _MOST_HOURS else None
+
+
 def _labelled_throughput(value: str) -> list[Figure]:
     return [*_throughput(value), *_utilisation(value)]
 
@@ -369,7 +482,7 @@ _LABELS: tuple[tuple[re.Pattern[str], _Take], ...] = tuple(
             r"(?:total |overall )?(?:pre-?|fine-?)?(?:train\w*|tuning|wall[- ]?clock|run) "
             r"?(?:time|duration|took)"
             r"|duration|runtime|training",
-            lambda value: [*_device_hours(value), *_time(value)],
+            lambda value: [*_device_hours(value), *_time(value), *_hardware(value)],
         ),
         (r"MFU|model flops? utili[sz]ation(?: \(MFU\))?", _labelled_share),
         (
@@ -378,7 +491,14 @@ _LABELS: tuple[tuple[re.Pattern[str], _Take], ...] = tuple(
             _labelled_hours,
         ),
         (r"(?:training )?(?:throughput|speed)(?: performance)?", _labelled_throughput),
-        (r"(?:total |training )*(?:flops?|compute)(?: budget)?", _flop),
+        (
+            r"(?:total |training |pre-?training )*(?:flops?|compute)(?: used| budget)?(?: \(flops?\))?",
+            _flop_of_label,
+        ),
+        (
+            r"(?:total |training )*(?:energy|electricity|power)(?: (?:usage|use|used|consumption|consumed))?",
+            _labelled_energy,
+        ),
         (r"(?:training |mixed )?(?:precision|dtype)", _precision),
     )
 )

@@ -27,6 +27,7 @@ from flopledger.text import number
 _JOB_COLUMNS = ("JobID", "JobIDRaw")
 _GPU = re.compile(r"(?:^|,)gres/gpu(:[^=,]{1,60})?=(\d{1,7})(?=,|$)")
 _SLICE = re.compile(r"(?<![0-9a-z])\d{1,2}g\.\d{1,3}gb", re.IGNORECASE)
+_MARKS = ("|", ";", "\t")
 _MULTIPLE = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
 #: Without --parsable2 and Raw, sacct writes energy with a letter and two decimals: "12.53M".
 _SHORT_ENERGY = re.compile(r"(\d{1,18}(?:\.\d{1,6})?)([KMGTP]?)")
@@ -43,7 +44,7 @@ def sniff(head: bytes, _name: str) -> bool:
     first = lines[0].decode("utf-8", "replace")
     if _HEADLESS.search(first[:4000]):
         return True
-    words = set(re.split(r"[|\s]+", first.strip()))
+    words = set(re.split(r"[|;\s]+", first.strip()))
     if not words & set(_JOB_COLUMNS):
         return False
     known = {"State", "Elapsed", "ElapsedRaw", "AllocTRES", "Start", "End", "JobName", "NNodes"}
@@ -187,11 +188,14 @@ def _guessed(cells: list[str]) -> list[str]:
 def _rows(document: Document, notes: Notes) -> Iterator[Row]:
     header: list[str] | None = None
     spans: list[tuple[int, int]] = []
+    bar = "|"
     for place, text in short_lines(document):
         if not text.strip():
             continue
         if header is None:
-            parsable = "|" in text
+            # sacct --delimiter writes another mark between the cells; a comma stands inside of them.
+            bar = next((mark for mark in _MARKS if mark in text), "|")
+            parsable = bar in text
             if parsable and _HEADLESS.search(text):
                 header = _guessed(text.rstrip("\r").rstrip("|").split("|"))
                 notes.finding(
@@ -202,13 +206,13 @@ def _rows(document: Document, notes: Notes) -> Iterator[Row]:
                     line(place),
                 )
             else:
-                header = text.strip().strip("|").split("|") if parsable else text.split()
+                header = text.strip(f" \r{bar}").split(bar) if parsable else text.split()
                 continue
         if not parsable and set(text.strip()) <= {"-", " "}:
             spans = [(match.start(), match.end()) for match in re.finditer(r"-+", text)]
             continue
         if parsable:
-            cells = text.rstrip("\r").split("|")
+            cells = text.rstrip("\r").split(bar)
         elif len(spans) == len(header):
             cells = [text[start:end].strip() for start, end in spans]
         else:
@@ -327,6 +331,33 @@ def _note_restarts(jobs: list[Row], notes: Notes) -> None:
             )
 
 
+#: What ``scontrol show job`` calls a column of the account.
+_SHOWN = {
+    "JobId": "JobID", "JobState": "State", "RunTime": "Elapsed", "StartTime": "Start", "EndTime": "End",
+    "AllocTRES": "AllocTRES", "TRES": "AllocTRES", "Restarts": "Restarts",
+}  # fmt: skip
+_PAIR = re.compile(r"(?<!\S)([A-Z][A-Za-z]{1,30})=(\S{0,2000})")
+
+
+def sniff_shown(head: bytes, _name: str) -> bool:
+    """Recognise ``scontrol show job``."""
+    return re.search(rb"(?m)^\s{0,4}JobId=\d", head) is not None and b" RunTime=" in head
+
+
+def read_shown(document: Document, notes: Notes) -> None:
+    """Write down the same of ``scontrol show job``, which shows a job as pairs."""
+    jobs: list[Row] = []
+    for place, text in short_lines(document):
+        for match in _PAIR.finditer(text):
+            if match[1] == "JobId":
+                jobs.append(Row(line(place), {}))
+            if jobs and match[1] in _SHOWN:
+                jobs[-1].cells.setdefault(_SHOWN[match[1]], match[2])
+    if not jobs:
+        raise EvidenceError(f"{document.name}: no job")
+    _note_jobs(_once(jobs, notes), notes)
+
+
 def sniff_json(head: bytes, _name: str) -> bool:
     """Recognise ``sacct --json``."""
     return (
@@ -382,4 +413,5 @@ def _number(value: object) -> int | None:
 
 
 READER = Reader(format="slurm-sacct", sniff=sniff, read=read)
+SHOWN = Reader(format="slurm-sacct", sniff=sniff_shown, read=read_shown)
 JSON = Reader(format="slurm-sacct", sniff=sniff_json, read=read_json)

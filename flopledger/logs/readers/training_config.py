@@ -47,20 +47,30 @@ def sniff(head: bytes, name: str) -> bool:
     """Recognise a file of settings that speak of a batch or a length, and of learning."""
     if not name.lower().endswith(_ENDINGS) or b"\0" in head[:4096]:
         return False
-    text = head[:_HEAD_CHARACTERS].decode("utf-8", "replace")
+    text = "\n".join(
+        one for _, one in _lines(head[:_HEAD_CHARACTERS].decode("utf-8", "replace"), name)
+    )
     if _TRAINED.search(text) is None:
         return False
     settings = PrintedSettings()
-    for number, one in enumerate(text.splitlines(), start=1):
+    for number, one in _lines(text, name):
         settings.take(number, one)
     return len(settings) > 0 or '"train_batch_size"' in text
+
+
+def _lines(text: str, name: str) -> list[tuple[int, str]]:
+    """Number the lines; JSON that a program wrote into one line is broken where its keys begin."""
+    lines = text.splitlines()
+    if len(lines) > 2 or not name.lower().endswith(".json"):
+        return list(enumerate(lines, start=1))
+    return [(1, one) for one in re.sub(r"(?<=[{,])\s*(?=[\"}])|(?=})", "\n", text).splitlines()]
 
 
 def read(document: Document, notes: Notes) -> None:
     """Write down batch, length, plan and precision as they were asked for."""
     settings = PrintedSettings()
     section = ""
-    for number, text in enumerate(document.text(limits.SMALL_BYTES).splitlines(), start=1):
+    for number, text in _lines(document.text(limits.SMALL_BYTES), document.name):
         plain = text.split("#", 1)[0]
         settings.take(number, plain)
         match = _WORD.match(text)

@@ -20,7 +20,6 @@ from flopledger.logs.reader import Reader
 if TYPE_CHECKING:
     from flopcount.headers import StoredTensor
 
-SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.(?:safetensors|gguf)$")
 _ADAPTER = re.compile(
     r"(?:^|\.)(?:lora_[AB]|lora_magnitude_vector|prompt_embeddings|lora_up|"
     r"lora_down)(?:\.|$)|\.alpha$"
@@ -118,6 +117,7 @@ def _tensors(
 
 
 def _note(tensors: "tuple[StoredTensor, ...]", document: Document, notes: Notes) -> None:
+    from flopcount.weight_files import shard_of
     from flopcount.weights import Weights
 
     types = Counter(tensor.dtype for tensor in tensors)
@@ -126,17 +126,19 @@ def _note(tensors: "tuple[StoredTensor, ...]", document: Document, notes: Notes)
     is_adapter = bool(tensors) and all(_ADAPTER.search(tensor.name) for tensor in tensors)
     if is_adapter:  # a scale that kohya stores beside its matrices is not trained
         tensors = tuple(tensor for tensor in tensors if not tensor.name.endswith(".alpha"))
-    counted = Weights(files=(document.path,), tensors=tensors).parameters
+    weights = Weights(files=(document.path,), tensors=tensors)
+    counted = weights.parameters
     if counted is None:
-        notes.finding(
-            "packed-weights",
-            "info",
-            "weights are packed several to a number: the header does not tell the parameters",
-            place,
-        )
+        if weights.are_packed:
+            notes.finding(
+                "packed-weights",
+                "info",
+                "weights are packed several to a number: the header does not tell the parameters",
+                place,
+            )
     elif is_adapter:
         notes.fact("trainable_parameters", counted.total, place)
-    elif SHARD.search(document.name):
+    elif shard_of(document.name) is not None:
         notes.fact("parameters_of_shard", counted.total, place, unit="parameters")
     elif counted.total:
         notes.fact("parameters", counted.total, place)

@@ -23,8 +23,8 @@ MOST_ROWS, MOST_ITEMS, MOST_CARDS, MOST_LINES = 500, 300, 150, 40
 _ELSEWHERE = "the JSON and CSV forms of this report hold all of them"
 
 
-def bounded(section: Section) -> Section:
-    """Cut what is too long, and say so where it was cut."""
+def bounded(section: Section, elsewhere: str = _ELSEWHERE) -> Section:
+    """Cut what is too long, and say so where it was cut, and where all of it stands."""
     blocks: list[Block] = []
     cards = 0
     for block in section.blocks:
@@ -33,34 +33,34 @@ def bounded(section: Section) -> Section:
             if cards <= MOST_CARDS:
                 blocks.append(block)
         elif isinstance(block, Table):
-            blocks += _table(block)
+            blocks += _table(block, elsewhere)
         elif isinstance(block, Bullets):
-            blocks += _bullets(block)
+            blocks += _bullets(block, elsewhere)
         elif isinstance(block, Tree):
-            blocks += _tree(block)
+            blocks += _tree(block, elsewhere)
         else:
             blocks.append(_figure(block) if isinstance(block, Figure) else block)
     if cards > MOST_CARDS:
-        blocks.append(_note(cards - MOST_CARDS, "findings"))
+        blocks.append(_note(cards - MOST_CARDS, "findings", elsewhere))
     return replace(section, blocks=tuple(blocks))
 
 
-def _table(table: Table) -> list[Block]:
+def _table(table: Table, elsewhere: str) -> list[Block]:
     more = len(table.rows) - MOST_ROWS
     if more <= 0:
         return [table]
     totals = tuple(row for row in table.rows[MOST_ROWS:] if row.total)
-    return [replace(table, rows=(*table.rows[:MOST_ROWS], *totals)), _note(more, "rows")]
+    return [replace(table, rows=(*table.rows[:MOST_ROWS], *totals)), _note(more, "rows", elsewhere)]
 
 
-def _bullets(bullets: Bullets) -> list[Block]:
+def _bullets(bullets: Bullets, elsewhere: str) -> list[Block]:
     more = len(bullets.items) - MOST_ITEMS
     if more <= 0:
         return [bullets]
-    return [replace(bullets, items=bullets.items[:MOST_ITEMS]), _note(more, "entries")]
+    return [replace(bullets, items=bullets.items[:MOST_ITEMS]), _note(more, "entries", elsewhere)]
 
 
-def _tree(tree: Tree) -> list[Block]:
+def _tree(tree: Tree, elsewhere: str) -> list[Block]:
     """Keep the first points in the order of reading; the depth is bounded where the tree is made."""
     left, lost = MOST_ITEMS, 0
 
@@ -76,7 +76,7 @@ def _tree(tree: Tree) -> list[Block]:
         return tuple(found)
 
     cut = replace(tree, branches=kept(tree.branches))
-    return [cut, _note(lost, "entries")] if lost else [tree]
+    return [cut, _note(lost, "entries", elsewhere)] if lost else [tree]
 
 
 def _size(branch: Branch) -> int:
@@ -93,5 +93,5 @@ def _figure(figure: Figure) -> Figure:
     return replace(figure, chart=replace(chart, rows=rows), caption=(*figure.caption, more))
 
 
-def _note(more: int, what: str) -> Paragraph:
-    return Paragraph(words=(f"{more:,} more {what} are left out here; {_ELSEWHERE}.",), role="note")
+def _note(more: int, what: str, elsewhere: str) -> Paragraph:
+    return Paragraph(words=(f"{more:,} more {what} are left out here; {elsewhere}.",), role="note")

@@ -78,5 +78,6 @@ def extent(view: "TelemetryView") -> str:
     devices = max(one.devices for one in view.envelopes)
     began = datetime.fromtimestamp(view.started_ns // 10**9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     length = view.seconds
-    span = f"{number(length / 3600)} hours" if length >= 3600 else f"{number(length)} seconds"
+    size, unit = (length / 3600, "hour") if length >= 3600 else (length, "second")
+    span = f"{number(size)} {unit}{'' if number(size) == '1' else 's'}"
     return f"{samples:,} samples of {plural(devices, 'device')} over {span} from {began}"

@@ -177,3 +177,30 @@ def test_a_folder_that_is_no_record(tmp_path: Path, key: bundle.PrivateKey) -> N
 def test_identities_need_a_long_secret() -> None:
     with pytest.raises(BundleError, match="16 or more"):
         summary.Identities("short")
+
+
+def test_an_attempt_whose_beginning_is_elsewhere_is_asked_about(
+    key: bundle.PrivateKey, tmp_path: Path
+) -> None:
+    """Ten steps, then ten after the sixth, each sealed by itself: 20 in the sum, of which 16 stand."""
+    from tests.injection.ledgers import process
+
+    paths = []
+    for name, more in (
+        ("first", {"seal": None, "pid": 1}),
+        ("second", {"at": 60, "up": 65, "first": 7, "resume": 6, "pid": 2}),
+    ):
+        process(tmp_path / name, steps=10, **more)
+        (tmp_path / name / "summary.json").write_text(json.dumps({"model_flop": 3000}))
+        paths.append(tmp_path / f"{name}.zip")
+        bundle.seal_record(tmp_path / name, keys=[key], out=paths[-1])
+    told = bundle.verify(paths[1], recompute=True).summary
+    assert told is not None
+    assert told["runs"][0]["goes_on_after"] == 6
+    done = bundle.merge(paths, out=tmp_path / "both.zip")
+    assert done.total is not None
+    assert done.total.best == 6000
+    assert [one["code"] for one in done.result["findings"]].count("attempts-apart") == 1
+    assert done.result["verdict"] == "needs-explanation"
+    alone = bundle.merge(paths[1:], out=tmp_path / "one.zip")
+    assert "attempts-apart" not in [one["code"] for one in alone.result["findings"]]

@@ -17,6 +17,7 @@ from flopledger import bundle
 from flopledger.auditing import audit
 from flopledger.bundle import BundleError, leaks, redaction
 from flopledger.bundle.redaction import Policy, Redaction
+from flopledger.bundle.reveal import Secrets
 from flopledger.bundle.sealing import Choices
 from flopledger.commands import main
 from flopledger.text import significant
@@ -545,3 +546,11 @@ def test_a_redacted_report_says_that_it_is_one(folder: Path) -> None:
     text = markdown.render(content.document(public))
     assert "rounded outward to two digits" in text
     assert "figures-withheld" not in {one.code for one in report.findings}
+
+
+def test_a_reveal_file_with_a_broken_secret_is_named(tmp_path: Path) -> None:
+    reveal = tmp_path / "reveal.json"
+    told = {"schema": "flopledger/reveal/1", "secret": "z" * 64, "items": []}
+    reveal.write_text(json.dumps(told), "utf-8")
+    with pytest.raises(BundleError, match="holds no secret to seal with"):
+        Secrets.open(reveal)

@@ -352,7 +352,7 @@ def test_what_is_sealed_takes_no_word_that_only_a_new_seal_could_hold(
     assert main(["keygen", "--out", str(keys)]) == 0
     secret, out = str(keys / "flopledger.key"), tmp_path / "both.zip"
     assert main(["seal", str(tiny), "--key", secret, "--out", str(out), option, value]) == 2
-    assert f"sealed already; {option} cannot change it" in capsys.readouterr().err
+    assert f"sealed already; leave {option} out" in capsys.readouterr().err
     assert not out.exists()
 
 

@@ -199,3 +199,92 @@ def test_hostile_lines_end_in_time(word: str) -> None:
     before = time.process_time()
     prose.note(f"{line}\n" * 20, notes)
     assert time.process_time() - before < 5
+
+
+@pytest.mark.parametrize(
+    ("sentence", "found"),
+    [
+        (
+            "Training took 6.4M H800 GPU hours.",
+            {"accelerator_seconds": 6.4e6 * 3600, "accelerator": "H800"},
+        ),
+        (
+            "Trained for 2 million TPU v4 chip-hours.",
+            {"accelerator_seconds": 7.2e9, "accelerator": "TPU v4"},
+        ),
+        # The number of a slice counts TensorCores, two a chip.
+        (
+            "It was trained on a TPU v4-512 for two weeks.",
+            {"accelerator_count": 256, "wall_seconds": 1209600},
+        ),
+        ("It was trained on 2 TPU v4-512 for 14 days.", {"accelerator_count": 2}),
+        ("We trained it on TPU v4-512 slices.", {"accelerator_count": None}),
+        ("We trained it on 96 x 8 A100 for 24 days.", {"accelerator_count": 768}),
+        ("Training: 24 days on 32x8 V100", {"accelerator_count": 256, "wall_seconds": 24 * 86_400}),
+        ("It was trained on one trillion tokens.", {"tokens": 1e12}),
+        ("We trained it for 14 days (336 hours) on 128 A100.", {"wall_seconds": 14 * 86_400}),
+        ("It was trained for 1 day 4 hours on 8 A100.", {"wall_seconds": 28 * 3600}),
+        ("It was trained on 2.5T tokens (1.2T unique tokens, two epochs).", {"tokens": 2.5e12}),
+        # A core is half a chip of this generation, and a device of its own.
+        (
+            "We trained it on 64 TPU v3 cores.",
+            {"accelerator": "TPU v3 core", "accelerator_count": 64},
+        ),
+        ("Training took 3000 TPU v3 core-hours.", {"accelerator": "TPU v3 core"}),
+        ("The teacher was trained with 3.8e25 FLOP.", {"claimed_flop": None}),
+        # The 6 of an exponent is no number of hours.
+        ("Training: 1.5e6 GPU-hours", {"accelerator_seconds": 1.5e6 * 3600}),
+        ("Training took 1.2 × 10^6 GPU hours.", {"accelerator_seconds": 1.2e6 * 3600}),
+        ("Training took 10^6 A100 GPU hours.", {"accelerator_seconds": 1e6 * 3600}),
+        ("It was trained on 1.5 × 10¹² tokens.", {"tokens": 1.5e12}),
+        ("It was trained on 1,5T tokens.", {"tokens": None}),
+        ("Training FLOPs: 2.3 x 10^24", {"claimed_flop": 2.3e24}),
+        ("Training used 3.8×10²⁵ FLOP.", {"claimed_flop": 3.8e25}),
+        ("Training compute: 3.8e25", {"claimed_flop": 3.8e25}),
+        ("It was trained below the 10^25 FLOP threshold.", {"claimed_flop": None}),
+        ("Training consumed 1,287 MWh of electricity.", {"energy_joules": 1287 * 3.6e9}),
+        ("Energy consumption: 900 kWh", {"energy_joules": 900 * 3.6e6}),
+        ("Training used 5 MWh per day.", {"energy_joules": None}),
+        (
+            "We trained at 380 TFLOP/s/GPU on 32 H100.",
+            {"claimed_flop_per_second_per_accelerator": 3.8e14, "accelerator_count": 32},
+        ),
+    ],
+)
+def test_what_a_sentence_says(tmp_path: Path, sentence: str, found: dict[str, object]) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(f"{sentence}\n")
+    evidence = logs.read([logs.EvidenceFile(path=path, name=path.name)])
+    for name, value in found.items():
+        values = [fact.value for fact in evidence.named(f"said_{name}")]
+        expected = value if isinstance(value, str) else pytest.approx(value)
+        assert values == ([] if value is None else [expected])
+
+
+@pytest.mark.parametrize(
+    ("written", "hours"),
+    [
+        ("24", 24),
+        ("~200h", 200),
+        ("36 hours (8 GPUs)", 36),
+        ("1,720,320", 1_720_320),
+        ("370k", 370_000),
+        ("1.2e6", 1.2e6),
+        ("1.2 × 10^6", 1.2e6),
+        ("3 days", 72),
+        ("a few", None),
+        ("3 days, then 5 more", None),
+        ("1.2.3", None),
+    ],
+)
+def test_hours_of_a_cards_template_are_understood_whole_or_not_at_all(
+    tmp_path: Path, written: str, hours: float | None
+) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(
+        f"## Environmental Impact\n- **Hardware Type:** H100\n- **Hours used:** {written}\n"
+    )
+    evidence = logs.read([logs.EvidenceFile(path=path, name=path.name)])
+    assert evidence.sources["README.md"].format == "model-card"
+    found = [fact.value for fact in evidence.named("hours_used")]
+    assert found == ([] if hours is None else [pytest.approx(hours)])

@@ -188,3 +188,28 @@ def test_configurations_that_differ_are_nobodys_choice(written):
         "b/config.json": '{"model_type": "llama", "num_hidden_layers": 4}',
     }
     assert logs.assemble(written(files)).config_file is None
+
+
+def test_runs_that_were_started_at_once_are_no_copies_of_one_another(tmp_path) -> None:
+    def log(name: str, milliseconds: float) -> logs.EvidenceFile:
+        path = tmp_path / name
+        path.write_text(
+            "  seq_length ...................................... 2048\n"
+            + "".join(
+                f" [2024-01-01 00:{count:02d}:00] iteration {10 * count:8d}/      40 | consumed samples: "
+                f"{5120 * count:12d} | elapsed time per iteration (ms): {milliseconds:.1f} | "
+                f"global batch size:   512 | lm loss: {9 - count / 10:.6E} |\n"
+                for count in (1, 2, 3, 4)
+            )
+        )
+        return logs.EvidenceFile(path=path, name=name)
+
+    # Ranks of one job wait for one another: 40 steps of 6,000 and of 6,060 ms are the same steps.
+    ranks = logs.assemble(logs.read([log("a.log", 6000), log("b.log", 6060)]))
+    assert "duplicate-evidence" in codes(ranks)
+    assert ranks.samples is not None
+    # 6,000 and 7,000 ms are not: which of the two runs the case is about, nobody says.
+    runs = logs.assemble(logs.read([log("a.log", 6000), log("c.log", 7000)]))
+    assert "several-runs" in codes(runs)
+    assert runs.samples is None
+    assert runs.timed_seconds is None

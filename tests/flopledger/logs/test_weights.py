@@ -23,8 +23,9 @@ def test_one_file(written):
     assert value(evidence, "stored_dtype") == "F16"
 
 
-def test_shards_count_once_all_are_there(written):
-    names = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+@pytest.mark.parametrize("form", ["model-0000{}-of-00002", "model-0000{}-of-000002", "m-{}-of-2"])
+def test_shards_count_once_all_are_there(written, form):
+    names = [f"{form.format(number)}.safetensors" for number in (1, 2)]
     files = {names[0]: weights(a=(10, 20)), names[1]: weights(b=(7,))}
     assert logs.assemble(written(files)).parameters.number == 207
     assert logs.assemble(written({names[0]: files[names[0]]})).parameters is None

@@ -183,7 +183,7 @@ def test_drawings_are_well_formed(hostile: AuditReport) -> None:
 
 
 def test_unseen_characters_are_shown() -> None:
-    assert visible("a\u202eb\u0000c\n") == "a\\u202eb\\u0000c\n"
+    assert visible("a\u202eb\u0000c\n") == "a\\u202eb\\u0000c "
     assert visible(("x", words("a `b`"))) == ("x", words("a `b`"))
     assert visible("y z " * 750).endswith("(1,000 more letters)")
     # A word without end is none, and buries no verdict; scripts without spaces are left whole.
@@ -208,6 +208,7 @@ def test_the_console_shows_strangers_words_as_words(hostile: AuditReport) -> Non
 def test_sentences_begin_with_a_capital_and_names_do_not() -> None:
     assert sentence("run a: b") == "Run a: b"
     assert sentence("notes.bin: unread") == "notes.bin: unread"
+    assert sentence("cpu: not there") == "cpu: not there"
     assert sentence("eu-gpai-1e23, x") == "eu-gpai-1e23, x"
     assert sentence("") == ""
 

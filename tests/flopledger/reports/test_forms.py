@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from flopledger.auditing import AuditReport
 from flopledger.errors import FlopledgerError
 from flopledger.reports import content, csv_report, markdown, tables
+from flopledger.unseen import written
 
 pytest.importorskip("typst", reason="NOT CHECKED: the extra pdf is not installed")
 
@@ -139,6 +141,18 @@ def test_no_cell_is_a_formula(start: str) -> None:
     assert csv_report.cell(-1.5) == "-1.5"  # a number of our own stays a number
 
 
+def test_a_cell_steers_no_terminal_and_is_whole() -> None:
+    # A bound on length would drop what CSV is for: all of it.
+    assert csv_report.cell("a\x1b[2J\u202e\0b\nc" + "x" * 5000) == (
+        "a\\u001b[2J\\u202e\\u0000b\nc" + "x" * 5000
+    )
+
+
+def test_code_without_a_letter_is_nothing() -> None:
+    assert markdown._code("") == ""
+    assert markdown._code("a`b") == "``a`b``"
+
+
 @given(
     st.text(max_size=40) | st.floats(allow_nan=False) | st.integers() | st.none() | st.booleans()
 )
@@ -149,8 +163,8 @@ def test_csv_cells_survive_a_reader(value: object) -> None:
     if isinstance(value, float):
         assert float(read[0]) == value
     elif isinstance(value, str):
-        clean = value.replace("\0", "\N{REPLACEMENT CHARACTER}").replace("\r\n", "\n")
-        assert read[0].removeprefix("'") == clean.replace("\r", "\n").removeprefix("'")
+        clean = written(value.replace("\r\n", "\n").replace("\r", "\n"))
+        assert read[0].removeprefix("'") == clean.removeprefix("'")
 
 
 def test_frames_keep_missing_missing(full: AuditReport, metered: AuditReport) -> None:
@@ -216,3 +230,58 @@ def test_the_same_bytes_in_every_process(hostile: AuditReport, root: Path) -> No
         answers.append(json.loads(done.stdout))
     assert answers[0] == answers[1]
     assert len(answers[0]) > 15
+
+
+def test_a_short_table_stays_in_one_piece_and_a_long_one_is_broken(
+    usual: AuditReport, tmp_path: Path
+) -> None:
+    from pypdf import PdfReader
+
+    from flopledger.reports import content, pdf
+    from flopledger.reports.document import Section, Table, columns, row
+
+    made = content.document(usual)
+
+    def pages(start: int, *rows: str) -> list[str]:
+        filler = Table(
+            caption="f", columns=columns("A"), rows=tuple(row(f"fill {n}") for n in range(start))
+        )
+        table = Table(caption="t", columns=columns("B"), rows=tuple(row(text) for text in rows))
+        blocks = (filler, table)
+        one = replace(made, sections=(Section(key="s", title="S", blocks=blocks),))
+        (tmp_path / "t.pdf").write_bytes(pdf.render(one))
+        return [page.extract_text() for page in PdfReader(tmp_path / "t.pdf").pages]
+
+    # Wherever it begins, a table of six rows is on one page.
+    for start in range(20, 44, 3):
+        found = pages(start, *(f"short {n}" for n in range(6)))
+        assert sum("short" in text for text in found) == 1
+    # One with more than a page holds is broken, and nothing of it is cut.
+    text = "\n".join(pages(0, *(f"long{n}. {'word ' * 380}" for n in range(8))))
+    assert all(f"long{n}." in text for n in range(8))
+
+
+def test_a_run_s_drawing_stands_below_its_headline(usual: AuditReport, tmp_path: Path) -> None:
+    from pypdf import PdfReader
+
+    from flopledger.reports import pdf
+    from flopledger.reports.charts import Panel, TimeChart
+    from flopledger.reports.document import Figure, Section, Stat
+
+    values = tuple(float(n) for n in range(15))
+    panel = Panel(label="p", unit="s", low=values, mean=values, high=values, top=20.0, caption="c")
+    chart = TimeChart(
+        title="t", times=values, span=15.0, panels=(panel,) * 5, unit="s", axis_title="seconds"
+    )
+    # Six figures over the drawing and three lines below it, as a training without telemetry has.
+    stats = tuple(Stat(label="MFU", value="not known", note="no peak" * 5) for _ in range(6))
+    figure = Figure(key="steps", chart=chart, caption=("word " * 60,))
+    made = replace(
+        content.document(usual), title="python " * 10, lead="30 steps.", quote=None, cite=None,
+        stats=stats, sections=(Section(key="time", title="Over time", blocks=(figure,)),),
+    )  # fmt: skip
+    (tmp_path / "r.pdf").write_bytes(pdf.render(made))
+    first, *rest = PdfReader(tmp_path / "r.pdf").pages
+    assert "Over time" in first.extract_text()
+    assert first.extract_text().count("not known") == 6
+    assert rest == []

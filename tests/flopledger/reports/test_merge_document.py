@@ -92,6 +92,9 @@ def test_one_page_says_it_all(hostile: Path, key: bundle.PrivateKey) -> None:
     text = markdown.render(made)
     assert "duplicate-run" in text
     assert "overlapping-device-time" in text
+    # Each threshold with its regime's own comparison: Korea's is reached, the others are exceeded.
+    assert re.search(r"\| kr-ai-act-1e26 \| ≥ 1e26 \|", text)
+    assert re.search(r"\| us-ca-sb53-1e26 \| \\> 1e26 \|", text)
     tree = text.split("## Who signed what", 1)[1].split("\n## ", 1)[0]
     # The merge; below it the inner merge with its two sites, and the hostile site.
     depths = [len(found[1]) for found in re.finditer(r"^( *)- \*\*", tree, re.MULTILINE)]
@@ -261,3 +264,12 @@ def test_many_overlaps_are_settled_and_listed_in_short(
     # 299 pairs with the one that counts: 200 by name, 99 in a sentence.
     assert len(told) == 201
     assert told[-1].startswith("99 more pairs")
+
+
+def test_a_trace_of_shared_device_time_is_a_trace() -> None:
+    from flopledger.reports import merge_sections
+
+    told = {"duplicate_of": None, "flop": {"low": 1.0, "best": 2.0, "high": 3.0}}
+    # A second of four months: 1 / 1e7 is no "1e-05%".
+    assert "less than 0.01% of its device time" in merge_sections._how(told | {"repeated": 1e-7})
+    assert "all but the 25% of its device time" in merge_sections._how(told | {"repeated": 0.25})

@@ -2,6 +2,10 @@
 
 import http.client
 import json
+import os
+import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +16,7 @@ from flopledger.commands import main
 from flopledger.commands.view import page
 from flopledger.errors import FlopledgerError
 from flopledger.reports.server import PageServer
+from tests.command_line import CLI
 
 
 @pytest.fixture(scope="module")
@@ -161,3 +166,51 @@ def test_the_page_of_a_run_s_record(tmp_path: Path) -> None:
     (record / "summary.json").write_text("[" * 100_000)
     with pytest.raises(FlopledgerError, match="summary"):
         page(record, trace=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--format", "json", "--key", "k.pub"], "which nobody signed; leave --key out"),
+        (["--format", "json", "--created", "2026-01-01"], "no creation time; leave --created out"),
+        (
+            ["--format", "spdx", "--created", "0001-01-01T00:00:00+10:00"],
+            "'0001-01-01T00:00:00+10:00' is no time",
+        ),
+    ],
+)
+def test_no_option_of_a_report_is_passed_over(
+    case: str, options: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report", case, "--no-trace", *options]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_no_option_of_a_run_s_report_is_passed_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--seed", "1", "--regime", "eu-gpai-1e23", "--no-trace"]
+    assert main(["report", str(tmp_path), "--json", *options]) == 2
+    assert "leave --seed, --regime, --no-trace out" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_named(case: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main(["view", case, "--no-trace", "--no-browser", "--port", str(port)]) == 2
+    assert f"--port {port}: cannot be had" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["audit", "estimate"])
+def test_a_reader_who_goes_away_takes_no_file_with_it(verb: str, case: str, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    read, write = os.pipe()
+    os.close(read)  # as `| head` once it has seen enough
+    words = [sys.executable, CLI, verb, case, "--no-trace", "--json", "--html", str(page)]
+    with os.fdopen(write, "wb") as sink:
+        done = subprocess.run(words, stdout=sink, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 141
+    assert page.read_text("utf-8").startswith("<!DOCTYPE html>")
+    assert f"report: {page}" in done.stderr

@@ -1,0 +1,131 @@
+"""Models' weights as they are saved and loaded: with which ones does this process begin?
+
+A resume may load the weights and nothing else: the optimizer is new then and tells nothing. So the
+ledger says what the trained parameters looked like before their first step, and each time that a
+model's weights were asked for, which is how checkpoints are made. Numbers on a device are not read:
+there only files that were loaded into memory tell one beginning from another (design/121).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from profilers.step_weights import UNREAD, WeightsMark, digest_of, mark_of, trains, watch
+
+if TYPE_CHECKING:
+    from flopledger.recording.keeping import Keeping
+    from flopledger.recording.recorder import Recorder
+
+Safely = Callable[[Callable[..., None]], Callable[..., None]]
+
+MOST_OPTIMIZERS = 4
+AT_ONCE = 8
+"""A program may ask for weights at each step, for their averages: so often, and once a second more."""
+
+
+class Weights:
+    """The weights of one recording's models."""
+
+    def __init__(self, recorder: Recorder, keeping: Keeping, safely: Safely) -> None:
+        """Take the recording, what writes, and what keeps trouble from the program."""
+        self._recorder = recorder
+        self._keeping = keeping
+        self._safely = safely
+        self._marks: list[WeightsMark] = []
+        """Of what is going to be trained, as it was when it was last looked at."""
+        self._files: list[tuple[weakref.ref[Any], str]] = []
+        """What was loaded, and into which modules."""
+        self._said: set[WeightsMark] = set()
+        """What was said of the step that was last saved."""
+        self._said_of = 0
+        self._began = time.monotonic()
+        self._asked = 0
+        self._undo: Callable[[], None] | None = None
+
+    def start(self) -> None:
+        """Begin to watch."""
+        modules = sys.modules["torch"].nn.Module
+        self._undo = watch(modules, self._safely(self._asked_for), self._safely(self._took))
+
+    def stop(self) -> None:
+        """End."""
+        if self._undo is not None:
+            self._undo()
+
+    def look(self) -> None:
+        """Before the first step: remember what will be trained."""
+        self._safely(self._look)()
+
+    def _look(self) -> None:
+        self._marks = self._now()
+
+    def _now(self) -> list[WeightsMark]:
+        living = self._recorder.observer.optimizers.living[:MOST_OPTIMIZERS]
+        return [mark for optimizer in living if (mark := mark_of(optimizer)) is not None]
+
+    def _took(self, module: Any, weights: Any) -> None:
+        """A module was given weights."""
+        if self._recorder.observer.optimizers.any_stepped:
+            return
+        self._files.append((weakref.ref(module), digest_of(weights)))
+        if self._marks:
+            self._look()  # what was seen before the load is no more
+
+    def begins(self) -> None:
+        """The first optimizer made its first step: say with what it began."""
+        if self._recorder.observer.optimizers.number > 1:
+            return
+        loaded = self._loaded()
+        marks = [mark for mark in self._marks if mark.values is not None]
+        if loaded is not None and not marks:
+            marks = self._marks[:1] or [WeightsMark(layout="", values=None)]
+        for mark in marks:
+            self._recorder.book.head(
+                lambda ledger, mark=mark: ledger.weights(  # type: ignore[misc]
+                    "begin", 0, mark.layout, mark.values, loaded
+                )
+            )
+        self._marks, self._files = [], []
+
+    def _loaded(self) -> str | None:
+        """Return a digest of all that was loaded into what is trained; None where nothing was."""
+        optimizers = self._recorder.observer.optimizers.living
+        digests = [
+            digest
+            for found, digest in self._files
+            if (module := found()) is not None and trains(optimizers, module)
+        ]
+        if not digests or UNREAD in digests:
+            return UNREAD if digests else None
+        return hashlib.sha256(" ".join(digests).encode()).hexdigest()[:32]
+
+    def _asked_for(self, _module: Any) -> None:
+        """A model's weights were asked for, perhaps for a checkpoint."""
+        if self._recorder.observer.optimizers.any_stepped and self._has_room():
+            self._asked += 1
+            if self.saved(self._keeping.reached()):
+                self._keeping.keep()
+
+    def _has_room(self) -> bool:
+        return self._asked < AT_ONCE + time.monotonic() - self._began
+
+    def saved(self, step: int) -> bool:
+        """Say what the trained parameters look like after a step; answers whether there was news."""
+        if not step:
+            return False
+        if step != self._said_of:
+            self._said, self._said_of = set(), step
+        news = {mark for mark in self._now() if mark.values is not None} - self._said
+        for mark in news:
+            self._recorder.book.head(
+                lambda ledger, mark=mark: ledger.weights(  # type: ignore[misc]
+                    "saved", step, mark.layout, mark.values
+                )
+            )
+        self._said |= news
+        return bool(news)

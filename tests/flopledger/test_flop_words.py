@@ -1,0 +1,87 @@
+"""Amounts of FLOP in words, and a claim's figure against them."""
+
+import pytest
+
+from flopledger.flop_words import amounts
+
+DAY = 86_400
+
+
+@pytest.mark.parametrize(
+    ("text", "flop"),
+    [
+        ("3.8×10²⁵ FLOP", 3.8e25),
+        ("3.8 × 10<sup>25</sup> FLOPs", 3.8e25),
+        (r"$3.8 \times 10^{25}$ FLOPs", 3.8e25),
+        ("3.8*10**25 FLOPs", 3.8e25),
+        ("3,8e25 FLOP", 3.8e25),
+        ("2.1E+24 training FLOPs", 2.1e24),
+        ("10^24 floating-point operations", 1e24),
+        ("1.0 x 1021 FLOPs, as copied from a PDF", 1e21),
+        ("38 yottaFLOP", 38e24),
+        ("38 YFLOPs", 38e24),
+        ("1.5 million exaFLOP", 1.5e24),
+        ("3640 petaflop/s-days", 3640 * 1e15 * DAY),
+        ("3,640 PF-days", 3640 * 1e15 * DAY),
+        ("12 exaFLOP/s-days", 12 * 1e18 * DAY),
+        ("1.2e3 PFLOPS-days", 1.2e3 * 1e15 * DAY),
+        ("3e24 FLOPs over 30 days", 3e24),
+    ],
+)
+def test_an_amount(text: str, flop: float) -> None:
+    assert amounts(text) == [pytest.approx(flop)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "400 TFLOPS",
+        "2 exaFLOPS",
+        "400 PFLOPS",
+        "3e15 FLOP/s",
+        "3e15 FLOPs per second",
+        "10^24.5 FLOPs",
+        "below the 10^25 FLOP threshold",
+        "more than 10^25 FLOPs",
+        "> 1e25 FLOPs",
+        "the 10²⁵ FLOP presumption",
+        "3.8e25 tokens",
+    ],
+)
+def test_rates_limits_and_other_things_are_none(text: str) -> None:
+    assert amounts(text) == []
+
+
+CASE = """
+[claim]
+flop = {flop}
+statement = "{statement}"
+[model.m]
+parameters = 1e10
+[[run]]
+name = "r"
+model = "m"
+tokens = 1e12
+"""
+
+
+@pytest.mark.parametrize(
+    ("flop", "statement", "is_asked"),
+    [
+        ("6e22", "trained with 6×10²² FLOP", False),
+        ("6e22", "694 petaflop/s-days", False),  # 694 x 8.64e19 = 5.996e22
+        ("6e22", "about 60 zettaFLOP, of the 8e24 of all our models", False),
+        ("6e22", "trained with 6×10²³ FLOP", True),
+        ("6e22", "6 zettaFLOP", True),
+        ("6e22", "well below 10^23 FLOP", False),
+        ("6e22", "a small model", False),
+        ("[5e22, 7e22]", "6e22 FLOP", False),
+        ("[5e22, 7e22]", "6e23 FLOP", True),
+        ("{ at_least = 5e22 }", "6e22 FLOP", False),
+    ],
+)
+def test_a_claim_is_held_against_its_own_words(run_audit, flop, statement, is_asked) -> None:
+    report = run_audit(CASE.format(flop=flop, statement=statement))
+    assert ("claim-misquoted" in {one.code for one in report.findings}) is is_asked
+    # 6 x 1e10 x 1e12 = 6e22: the claim itself holds.
+    assert str(report.verdict) == ("needs-explanation" if is_asked else "consistent")
