@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from profilers.step_reading import MOST_LOSS
+from profilers.step_entries import MOST_LOSS
 
 
 class UnreadableError(Exception):
