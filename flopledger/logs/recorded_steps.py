@@ -39,7 +39,10 @@ _EXACT = 1.02
 def _is_figure(totals: "RunTotals") -> bool:
     """Whether the model FLOP are a figure, and not only what lies between bounds."""
     low, high = totals.model_bounds
-    return totals.model_flop is not None and high is not None and high <= _EXACT * low
+    if totals.model_flop is None or high is None:
+        return False
+    # What a killed process did in its last second is said by a finding, and makes no figure a bound.
+    return high - totals.flop_unwritten <= _EXACT * low
 
 
 def note(totals: "RunTotals", notes: Notes) -> None:

@@ -12,7 +12,6 @@ from flopledger.recording.attempts import (
     executed,
     goes_on_after,
     last_activity,
-    lost,
     missing_ranks,
     recorded_once,
     superseded,
@@ -20,6 +19,7 @@ from flopledger.recording.attempts import (
 )
 from flopledger.recording.between import between
 from flopledger.recording.continuing import ends
+from flopledger.recording.cut_off import missing
 from flopledger.recording.order import either, otherwise
 from flopledger.recording.ranges import Ranges
 from flopledger.recording.remarks import remarks
@@ -55,37 +55,48 @@ class Tally:
     samples_known: Ranges = field(default_factory=Ranges)
 
 
-def totals(processes: Iterable[ProcessSteps], unread: Sequence[Unread] = ()) -> RunTotals:
-    """Add up the ledgers of one run; ``unread`` are those of which nothing is known."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Beside:
+    """What is no ledger that counts, or says how to take one."""
+
+    kept: Sequence[ProcessSteps]
+    twice: Sequence[ProcessSteps]
+    unread: Sequence[Unread]
+    whole: frozenset[str]
+
+
+def totals(
+    processes: Iterable[ProcessSteps],
+    unread: Sequence[Unread] = (),
+    whole: frozenset[str] = frozenset(),
+) -> RunTotals:
+    """Add up the ledgers of one run.
+
+    Args:
+        processes: Those that can be read.
+        unread: Those of which nothing is known.
+        whole: Names of the folders of processes that run and have just written everything.
+
+    """
     kept, twice = recorded_once(processes)
     found = trainings(kept)
-    answer = _placed_sum(found, kept, twice, unread)
+    beside = _Beside(kept=kept, twice=twice, unread=unread, whole=whole)
+    answer = _placed_sum(found, beside)
     other = otherwise(found)
-    if other is None:
-        return answer
-    return either(answer, _placed_sum(other, kept, twice, unread))
+    return answer if other is None else either(answer, _placed_sum(other, beside))
 
 
-def _placed_sum(
-    found: list[Training],
-    kept: Sequence[ProcessSteps],
-    twice: Sequence[ProcessSteps],
-    unread: Sequence[Unread],
-) -> RunTotals:
+def _placed_sum(found: list[Training], beside: _Beside) -> RunTotals:
     """Add up trainings whose attempts may go on after one of several steps."""
     first, last, unsure = ends(found)
     if not unsure:
-        return _sum_up(first, kept, twice, unread)
-    early, late = (_sum_up(found, kept, twice, unread) for found in (first, last))
+        return _sum_up(first, beside)
+    early, late = (_sum_up(found, beside) for found in (first, last))
     return between(early, late, unsure)
 
 
-def _sum_up(
-    found: list[Training],
-    kept: Sequence[ProcessSteps],
-    twice: Sequence[ProcessSteps],
-    unread: Sequence[Unread],
-) -> RunTotals:
+def _sum_up(found: list[Training], beside: _Beside) -> RunTotals:
+    kept, unread = beside.kept, beside.unread
     groups = [_tally(number, training) for number, training in enumerate(found)]
     tallies = [tally for group in groups for attempt in group for tally in attempt]
     counted, redone, spans = Sum(), Sum(), {}  # type: Sum, Sum, dict[str, Sum]
@@ -102,12 +113,9 @@ def _sum_up(
     stand = sum(ranges.size for ranges in steps)
     if not (whole and stand):  # no step is not a training of 0 FLOP
         counted.open_end()
-    lacking = {who: steps for training in found for who, steps in lost(training).items()}
-    for training in found:
-        for attempt in training.attempts:
-            cut = sum(lacking.get(id(process), 0) for process in attempt.processes.values())
-            if cut:  # in upper ends alone: their ranks took them with them
-                counted.perhaps(cut * _greatest(attempt.processes.values()))
+    gone = missing(found, beside.whole)  # in upper ends alone: their processes took them with them
+    counted.perhaps(gone.shown + gone.standing)
+    redone.perhaps(gone.again)
     both = Sum()
     both.update(counted)
     both.update(redone)
@@ -117,6 +125,8 @@ def _sum_up(
     return RunTotals(
         steps=stand,
         steps_at_most=stand,
+        steps_unwritten=gone.standing_steps,
+        flop_unwritten=round(gone.standing),
         redone_steps=sum(attempt.redone_steps for attempt in attempts),
         tokens=_sum(tallies, "tokens", groups, steps) if stand else None,
         samples=_sum(tallies, "samples", groups, steps) if stand else None,
@@ -144,7 +154,7 @@ def _sum_up(
             and {device.type for device in tally.process.devices} == {"cpu"}
             for tally in tallies
         ),
-        findings=remarks(found, tallies, attempts, twice, unread, sum(lacking.values())),
+        findings=remarks(found, tallies, attempts, beside.twice, unread, gone.shown_steps),
     )
 
 
@@ -183,20 +193,6 @@ def _count(tally: Tally, covered: Ranges) -> Tally:
         for cost, times in span.calls:
             work.add(process.costs[cost], times)
     return tally
-
-
-def _greatest(processes: Iterable[ProcessSteps]) -> Fraction:
-    """Return the hardware FLOP of the dearest step that a rank did; what is unknown is left out."""
-    steps = (
-        sum(
-            (times * (process.costs[cost].hardware_flop or Fraction(0)) for cost, times in calls),
-            Fraction(0),
-        )
-        for process in processes
-        for block in process.blocks
-        for _, calls in block.calls
-    )
-    return max(steps, default=Fraction(0))
 
 
 def _model_flop(process: ProcessSteps) -> Iterable[Fraction]:

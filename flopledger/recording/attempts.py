@@ -322,37 +322,6 @@ def executed(process: ProcessSteps) -> Ranges:
     return Ranges.of((block.first, block.first + len(block)) for block in process.blocks)
 
 
-def lost(training: Training) -> dict[int, int]:
-    """Return, for each process that was cut off (by ``id``), how many steps its ledger lacks.
-
-    They are those that were done after its last one, by other ranks of its attempt or up to the
-    checkpoint from which the next attempt goes on, and that no later attempt did again: a killed
-    process takes its last second with it, its neighbours go on writing, and its checkpoint stays.
-    """
-    again = superseded(training)
-    lacking: dict[int, int] = {}
-    for place, attempt in enumerate(training.attempts):
-        done = Ranges()
-        for process in attempt.processes.values():
-            done.update(executed(process))
-        last = max((end for _, end in done), default=attempt.resumed_after + 1)
-        for following in training.attempts[place + 1 : place + 2]:
-            done.add(last, max(last, following.resumed_after + 1))
-        for process in attempt.processes.values():
-            if process.sealed is not None:
-                continue
-            last = max((end for _, end in executed(process)), default=0)
-            after = Ranges.of((max(low, last), high) for low, high in done)
-            gone = sum(
-                high - low
-                for start, end in after
-                for low, high in again[id(process)].gaps(start, end)
-            )
-            if gone:
-                lacking[id(process)] = gone
-    return lacking
-
-
 def left_behind(training: Training) -> int:
     """Return how many steps lie beyond one from which a later attempt went on, and were not done again.
 

@@ -84,6 +84,8 @@ def either(one: RunTotals, two: RunTotals) -> RunTotals:
         one,
         steps=min(one.steps, two.steps),
         steps_at_most=max(one.steps_at_most, two.steps_at_most),
+        steps_unwritten=max(one.steps_unwritten, two.steps_unwritten),
+        flop_unwritten=max(one.flop_unwritten, two.flop_unwritten),
         tokens=None,
         samples=None,
         model_flop=None,

@@ -89,8 +89,8 @@ def _damage(tallies: Sequence["Tally"], lost: int) -> Iterator[RunFinding]:
     if open_:
         told = (
             f"; {_many(lost, 'step')} of theirs, which other ranks did, too, or which a checkpoint "
-            f"holds from which a later process went on, {'is' if lost == 1 else 'are'} missing: the "
-            "bounds hold so many of the greatest that was seen, and no other figure does"
+            f"holds from which a later process went on, {'is' if lost == 1 else 'are'} missing: they "
+            "are in the bounds, too"
             if lost
             else ""
         )
@@ -99,7 +99,8 @@ def _damage(tallies: Sequence["Tally"], lost: int) -> Iterator[RunFinding]:
             severity="warning",
             message=f"{_many(len(open_), 'process', 'processes')} left the ledger open "
             "(killed, still running, or a full disk): what came after the last line is missing, about "
-            f"a second of steps after a kill, and the figures are of what was written{told}",
+            "a second of steps after a kill. The figures are of what was written; the upper ends of the "
+            f"bounds hold two seconds more of the dearest step{told}",
             evidence=tuple(open_[:MOST]),
         )
 

@@ -39,7 +39,7 @@ def steps_section(
     duration = totals.duration_seconds
     section = {
         "count": totals.steps,
-        "count_bounds": [totals.steps, totals.steps_at_most],
+        "count_bounds": [totals.steps, totals.steps_at_most + totals.steps_unwritten],
         "redone": totals.redone_steps,
         "tokens": totals.tokens,
         "samples": totals.samples,

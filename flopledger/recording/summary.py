@@ -24,7 +24,9 @@ def summarised(run_dir: Path, book: Book | None = None) -> dict[str, Any]:
         book: What this process recorded; what of it did not get into the folder is said.
 
     """
-    answer = _of_folder(run_dir)
+    ledger = None if book is None else book.ledger
+    own = frozenset() if ledger is None else frozenset({ledger.folder.name})
+    answer = _of_folder(run_dir, own)
     if book is not None:
         _withhold(answer, run_dir, book)
     return answer
@@ -49,7 +51,7 @@ def _withhold(answer: dict[str, Any], run_dir: Path, book: Book) -> None:
     answer.update(dict.fromkeys(KEYS[1:8]))  # ``detail`` is what the folder holds
 
 
-def _of_folder(run_dir: Path) -> dict[str, Any]:
+def _of_folder(run_dir: Path, whole: frozenset[str]) -> dict[str, Any]:
     from flopledger.recording.steps_summary import as_findings, steps_section
     from flopledger.recording.totals import read_totals
     from profilers.errors import ProfilersError
@@ -57,7 +59,7 @@ def _of_folder(run_dir: Path) -> dict[str, Any]:
     answer: dict[str, Any] = {**dict.fromkeys(KEYS), "steps": 0, "findings": []}
     findings: list[dict[str, Any]] = answer["findings"]
     try:
-        totals = read_totals(run_dir)
+        totals = read_totals(run_dir, whole=whole)
     except (ProfilersError, OSError) as error:
         findings.append(_finding("ledger-broken", "error", f"no step ledger can be read: {error}"))
         return answer

@@ -112,6 +112,11 @@ class RunTotals:
     steps_at_most: int
     """The same, and more only where nobody can say after which step an attempt goes on: then
     ``steps`` is the least, and what stands beside it is as if it went on as early as it may."""
+    steps_unwritten: int
+    """So many more at most that processes did which were cut off, and that no ledger has. As all of them they
+    are in the bounds, and in no figure."""
+    flop_unwritten: int
+    """Model FLOP of those among them that nothing shows: no other rank, and no checkpoint."""
     redone_steps: int
     """Steps that were done and then done again by a later attempt."""
     tokens: int | None
@@ -150,7 +155,9 @@ class RunTotals:
         return sum(end - start for start, end in self.windows) / 1e9
 
 
-def read_totals(run_dir: Path | str, *beside: Path) -> RunTotals | None:
+def read_totals(
+    run_dir: Path | str, *beside: Path, whole: frozenset[str] = frozenset()
+) -> RunTotals | None:
     """Return the totals of a run; None where it has no step ledgers.
 
     This is what an audit, the summary and the report stand on. Damaged ledgers count up to their
@@ -159,6 +166,7 @@ def read_totals(run_dir: Path | str, *beside: Path) -> RunTotals | None:
     Args:
         run_dir: The run's folder, which holds ``steps/``.
         beside: Folders of the same run, as nodes write them that share no disk.
+        whole: Names of ledgers' folders whose processes run and have just written everything.
 
     Returns:
         Steps, tokens, samples; model and hardware FLOP, by phase and dtype, with bounds; each
@@ -173,4 +181,4 @@ def read_totals(run_dir: Path | str, *beside: Path) -> RunTotals | None:
     found = [read_run(folder) for folder in (Path(run_dir), *beside)]
     processes = [one for several, _ in found for one in several]
     unread = [one for _, several in found for one in several]
-    return totals(processes, unread) if processes or unread else None
+    return totals(processes, unread, whole) if processes or unread else None

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flopledger.logs import recorded_steps
 from flopledger.recording.ranges import Ranges
 from flopledger.recording.totals import read_totals
 from tests.injection.ledgers import START, process
@@ -316,6 +317,42 @@ def test_steps_that_only_a_checkpoint_saw_are_in_the_upper_bound(tmp_path):
     assert totals.model_bounds == (11 * 300, 13 * 300)
     (told,) = (one for one in totals.findings if one.code == "recording-interrupted")
     assert "2 steps of theirs" in told.message
+
+
+@pytest.mark.parametrize(
+    ("step_us", "more"), [(390_000, 5), (400_000, 5), (1_990_000, 1), (9_000_000, 1)]
+)
+def test_what_a_killed_process_did_last_is_in_the_upper_bounds(tmp_path, step_us, more):
+    # Two seconds at most are in no line, and a step takes 10 ms more than it computes: 2 / 0.4 = 5 steps,
+    # 2 / 0.41 = 4.9, 2 / 2 = 1, 2 / 9.01 = 0.2.
+    process(tmp_path, steps=10, seal=None, step_us=step_us)
+    totals = read_totals(tmp_path)
+    assert (totals.steps, totals.model_flop) == (10, 3000)
+    assert totals.model_bounds == totals.hardware_bounds == (3000, 3000 + more * 300)
+    assert (totals.steps_unwritten, totals.flop_unwritten) == (more, more * 300)
+
+
+def test_what_it_did_last_is_hardware_flop_where_another_goes_on(tmp_path):
+    # 2 s at 110 ms: 19 steps. They were done again, or left behind.
+    process(tmp_path, steps=10, seal=None)
+    process(tmp_path, at=100, pid=200, steps=10, first=6, resume=5)
+    totals = read_totals(tmp_path)
+    assert totals.model_bounds == (15 * 300, 15 * 300)
+    assert totals.hardware_bounds == (20 * 300, (20 + 19) * 300)
+    assert totals.steps_unwritten == 0
+
+
+def test_a_process_that_has_written_everything_lacks_nothing(tmp_path):
+    folder = process(tmp_path, steps=10, seal=None)
+    totals = read_totals(tmp_path, whole=frozenset({folder.name}))
+    assert totals.model_bounds == (3000, 3000)
+    assert totals.steps_unwritten == 0
+
+
+def test_an_audit_takes_what_a_killed_process_wrote_for_a_figure(tmp_path):
+    # Ten steps of 110 ms are less than the 19 that may be missing; what was written is a figure all the same.
+    process(tmp_path, steps=10, seal=None)
+    assert recorded_steps._is_figure(read_totals(tmp_path))
 
 
 def test_a_rank_that_ended_early_in_order_lacks_nothing(tmp_path):
