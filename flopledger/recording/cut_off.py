@@ -52,13 +52,13 @@ def missing(found: Sequence[Training], whole: Container[str] = ()) -> Missing:
     for training in found:
         cuts = cut_off(training, whole)
         every, done = Ranges(), Ranges()
-        for attempt in training.attempts:
-            greatest = _greatest(attempt.processes.values())
-            for process in attempt.processes.values():
+        for attempt in training.attempts if cuts else ():
+            processes = attempt.processes.values()
+            for process in processes:
                 done.update(executed(process))
-                cut = cuts.get(id(process))
-                if cut is None:
-                    continue
+            mine = [cuts[id(process)] for process in processes if id(process) in cuts]
+            greatest = _greatest(processes) if mine else Fraction(0)
+            for cut in mine:
                 every.update(cut.shown)
                 every.update(cut.standing)
                 shown_steps += cut.shown.size
