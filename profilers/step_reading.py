@@ -6,8 +6,8 @@ numbers for their existence; what does not fit ends the reading of that ledger t
 
 import os
 import stat
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,8 @@ MOST_PROCESSES = 200_000
 MOST_BYTES = 2 << 30
 """One ledger; a step takes about thirty bytes."""
 MOST_COSTS = 1_000_000
+BY_STATE = "optimizer-state"
+"""The source of a resume that an optimizer's own state tells."""
 
 
 class StepsError(ProfilersError):
@@ -222,7 +224,7 @@ class _Reader:
             resumes=tuple(self.resumes),
             devices=tuple(self.devices),
             costs=self.costs,
-            blocks=tuple(self.blocks),
+            blocks=tuple(_renumbered(self.blocks, self.resumes)),
             spans=tuple(self.spans),
             losses=tuple(self.losses),
             notes=tuple(self.notes),
@@ -234,3 +236,16 @@ class _Reader:
             weights=tuple(self.weights),
             refused=self.refused,
         )
+
+
+def _renumbered(blocks: Sequence[StepBlock], resumes: Sequence[StepResume]) -> Iterator[StepBlock]:
+    """Steps by the numbers that they would have, had all optimizers that take turns spoken at once.
+
+    Each says at its own first step how often it had stepped before, and the numbers add up. What was
+    written until then has too low ones: none is below what all of them had done.
+    """
+    told = [one.step for one in resumes if one.source == BY_STATE]
+    last = max(told, default=0) if len(told) == len(resumes) else 0
+    for block in blocks:
+        known = [step for step in told if step < block.first <= last]
+        yield replace(block, first=block.first + last - max(known)) if known else block

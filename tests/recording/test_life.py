@@ -18,6 +18,7 @@ torch = pytest.importorskip("torch")
 import flopledger  # noqa: E402
 import profilers.ledger  # noqa: E402
 from flopledger.recording import book  # noqa: E402
+from profilers.step_ledger import read_steps  # noqa: E402
 from tests.recording.conftest import TRAIN, Run, batch, mlp, sgd, train  # noqa: E402
 
 if TYPE_CHECKING:
@@ -181,8 +182,12 @@ def test_resume_is_explicit_or_read_from_the_optimizer(run: Run, tmp_path: Path)
 
 
 @pytest.mark.parametrize(("turns", "before"), [(0, 4), (1, 8), (3, 16)])
-def test_where_several_optimizers_go_on(run: Run, tmp_path: Path, turns: int, before: int) -> None:
+def test_where_several_optimizers_go_on(
+    run: Run, tmp_path: Path, turns: int, before: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Four rounds: optimizers that step together make 4 steps, taking turns 4 x (1 + turns)."""
+    # What is written keeps its number; on a busy machine a second passes before the other one steps.
+    monkeypatch.setattr(book, "FLUSH_SECONDS", 60.0)
     first, second = mlp(), mlp()
     optimizers = [torch.optim.Adam(model.parameters()) for model in (first, second)]
 
@@ -203,6 +208,27 @@ def test_where_several_optimizers_go_on(run: Run, tmp_path: Path, turns: int, be
     with again.record():
         rounds(1)
     assert next(again.process.steps()).number == before + 1
+
+
+@pytest.mark.parametrize("flush_seconds", [0.0, 60.0])
+def test_several_optimizers_go_on_however_slow_their_turns_are(
+    run: Run, flush_seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the first one did is written before the second one says that it had stepped before, too."""
+    monkeypatch.setattr(book, "FLUSH_SECONDS", flush_seconds)
+    models = [mlp() for _ in range(3)]
+    optimizers = [torch.optim.Adam(model.parameters()) for model in models]
+    for rounds in (4, 2):
+        with run.record():
+            for _ in range(rounds):
+                for model, optimizer in zip(models, optimizers, strict=True):
+                    train(model, optimizer)
+    totals = run.totals
+    # 4 rounds of 3 steps and 2 of 3, none of them done again.
+    assert (totals.steps, totals.redone_steps) == (18, 0)
+    assert totals.model_flop == 18 * TRAIN
+    last = max(read_steps(run.path), key=lambda process: process.wall_ns)
+    assert [step.number for step in last.steps()] == [13, 14, 15, 16, 17, 18]
 
 
 @pytest.mark.parametrize("before", [0, 7])
