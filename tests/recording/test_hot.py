@@ -614,13 +614,19 @@ def test_nodes_are_held_no_longer_than_before(classes: step_compiled.Hot) -> Non
     waiting = backward.hot.pulse.waiting[0]
     backward.run(loss)
     backward.passed.clear()
-    before = list(map(sys.getrefcount, nodes))
-    for _ in range(50):
-        backward.hot.pulse.waiting.append(waiting)
-        backward.hot.pulse.between = 4
-        backward.run(loss)
-        backward.passed.clear()
-    assert list(map(sys.getrefcount, nodes)) == before
+    gc.collect()
+    gc.disable()  # nodes of other tests, in circles, are of the same types
+    try:
+        before = list(map(sys.getrefcount, nodes))
+        for _ in range(50):
+            backward.hot.pulse.waiting.append(waiting)
+            backward.hot.pulse.between = 4
+            backward.run(loss)
+            backward.passed.clear()
+        after = list(map(sys.getrefcount, nodes))
+    finally:
+        gc.enable()
+    assert after == before
 
 
 # ------------------------------------------------------------ what the compiled ones take, and let go
