@@ -138,8 +138,8 @@ class Seam:
             lane.part()
             out = self.module()._call_impl(*args, **kwargs)  # type: ignore[union-attr]
         except BaseException:
-            lane.breaks()
             call[1].append(RAISED)
+            lane.breaks()
             raise
         try:
             span = lane.ends(call, out)

@@ -41,7 +41,7 @@ Hooked = tuple[Span, Call, Outputs | None]
 
 
 class Ways:
-    """The calls of one observer that wait for their backward."""
+    """The ways from losses to the calls of one observer, and what becomes of calls that none reaches."""
 
     __slots__ = ("_bypassed", "_hook", "_hooked", "_pulse", "_rest", "_unseen", "newest")
 

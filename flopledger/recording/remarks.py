@@ -100,7 +100,7 @@ def _damage(tallies: Sequence["Tally"], lost: int) -> Iterator[RunFinding]:
             message=f"{_many(len(open_), 'process', 'processes')} left the ledger open "
             "(killed, still running, or a full disk): what came after the last line is missing, about "
             "a second of steps after a kill. The figures are of what was written; the upper ends of the "
-            f"bounds hold two seconds more of the dearest step{told}",
+            f"bounds hold as many steps more as fit into two seconds{told}",
             evidence=tuple(open_[:MOST]),
         )
 

@@ -116,7 +116,8 @@ class RunTotals:
     """So many more at most that processes did which were cut off, and that no ledger has. As all of them they
     are in the bounds, and in no figure."""
     flop_unwritten: int
-    """Model FLOP of those among them that nothing shows: no other rank, and no checkpoint."""
+    """What the upper ends hold for those among them that nothing shows (no other rank, and no checkpoint):
+    for each the hardware FLOP of the dearest step."""
     redone_steps: int
     """Steps that were done and then done again by a later attempt."""
     tokens: int | None
