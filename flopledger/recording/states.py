@@ -146,7 +146,7 @@ class States:
 
     def _begins(self, optimizer: Any) -> None:
         """An optimizer made its first step."""
-        self.weights.begins()
+        self.weights.begins(optimizer)
         loaded, own = self._loaded.pop(optimizer, None), mark_of(state_of(optimizer))
         if own is None or own.steps is not None:
             return  # the observer reads it there

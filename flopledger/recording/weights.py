@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 Safely = Callable[[Callable[..., None]], Callable[..., None]]
 
-MOST_OPTIMIZERS = 4
+MOST_LIVING = 64
+"""A process may hold optimizers that it never steps, as a notebook does: so many are looked at once."""
+MOST_SAVED = 4
+"""So many are looked at whenever weights are saved."""
 AT_ONCE = 8
 """A program may ask for weights at each step, for their averages: so often, and once a second more."""
 
@@ -36,8 +39,8 @@ class Weights:
         self._recorder = recorder
         self._keeping = keeping
         self._safely = safely
-        self._marks: list[WeightsMark] = []
-        """Of what is going to be trained, as it was when it was last looked at."""
+        self._marks: weakref.WeakKeyDictionary[Any, WeightsMark] = weakref.WeakKeyDictionary()
+        """What each optimizer may train, as it was when it was last looked at."""
         self._files: list[tuple[weakref.ref[Any], str]] = []
         """What was loaded, and into which modules."""
         self._said: set[WeightsMark] = set()
@@ -62,35 +65,35 @@ class Weights:
         self._safely(self._look)()
 
     def _look(self) -> None:
-        self._marks = self._now()
-
-    def _now(self) -> list[WeightsMark]:
-        living = self._recorder.observer.optimizers.living[:MOST_OPTIMIZERS]
-        return [mark for optimizer in living if (mark := mark_of(optimizer)) is not None]
+        known = self._recorder.observer.optimizers
+        for optimizer in known.living[-MOST_LIVING:]:
+            mark = mark_of(optimizer) if known.known(optimizer) is None else None
+            if mark is not None:
+                self._marks[optimizer] = mark
 
     def _took(self, module: Any, weights: Any) -> None:
         """A module was given weights."""
-        if self._recorder.observer.optimizers.any_stepped:
-            return
-        self._files.append((weakref.ref(module), digest_of(weights)))
+        if not self._recorder.observer.optimizers.any_stepped:
+            self._files.append((weakref.ref(module), digest_of(weights)))
         if self._marks:
             self._look()  # what was seen before the load is no more
 
-    def begins(self) -> None:
-        """The first optimizer made its first step: say with what it began."""
-        if self._recorder.observer.optimizers.number > 1:
+    def begins(self, optimizer: Any) -> None:
+        """An optimizer made its first step: say with what it began.
+
+        One that never steps tells nothing: it may belong to another training of this process.
+        """
+        known = self._recorder.observer.optimizers
+        if known.number > MOST_SAVED:
             return
-        loaded = self._loaded()
-        marks = [mark for mark in self._marks if mark.values is not None]
-        if loaded is not None and not marks:
-            marks = self._marks[:1] or [WeightsMark(layout="", values=None)]
-        for mark in marks:
+        mark = self._marks.pop(optimizer, None)
+        loaded = self._loaded() if known.number == 1 else None
+        if loaded is not None:
+            mark = mark or WeightsMark(layout="", values=None)
+        if mark is not None and (mark.values is not None or loaded is not None):
             self._recorder.book.head(
-                lambda ledger, mark=mark: ledger.weights(  # type: ignore[misc]
-                    "begin", 0, mark.layout, mark.values, loaded
-                )
+                lambda ledger: ledger.weights("begin", 0, mark.layout, mark.values, loaded)
             )
-        self._marks, self._files = [], []
 
     def _loaded(self) -> str | None:
         """Return a digest of all that was loaded into what is trained; None where nothing was."""
@@ -120,7 +123,7 @@ class Weights:
             return False
         if step != self._said_of:
             self._said, self._said_of = set(), step
-        news = {mark for mark in self._now() if mark.values is not None} - self._said
+        news = self._now() - self._said
         for mark in news:
             self._recorder.book.head(
                 lambda ledger, mark=mark: ledger.weights(  # type: ignore[misc]
@@ -129,3 +132,10 @@ class Weights:
             )
         self._said |= news
         return bool(news)
+
+    def _now(self) -> set[WeightsMark]:
+        """Return what is trained looks like; of optimizers that did not step yet, as far as there is room."""
+        known = self._recorder.observer.optimizers
+        living = sorted(known.living, key=lambda optimizer: known.known(optimizer) is None)
+        marks = (mark_of(optimizer) for optimizer in living[:MOST_SAVED])
+        return {mark for mark in marks if mark is not None and mark.values is not None}

@@ -95,6 +95,37 @@ def test_weights_that_were_there_before_the_recording(run: Run) -> None:
     assert run.totals.model_flop == (SAVED + AFTER) * TRAIN
 
 
+def test_an_optimizer_that_never_steps_tells_nothing(run: Run) -> None:
+    """As in a notebook, which still holds what it trained before; its weights are the same all along."""
+    left_over = adam(mlp())
+    model = mlp()
+    first_attempt(run, adam(model), model)
+    model = mlp()
+    with run.record():
+        train(model, adam(model), AFTER)
+    assert run.totals.model_flop == (SAVED + MORE) * TRAIN  # 1 to 5 again, 6 to 10 stand
+    del left_over
+
+
+def test_an_optimizer_that_begins_late_is_known_by_its_weights(run: Run) -> None:
+    """Those of the second are at each checkpoint what they were at the beginning."""
+    first, second = mlp(), mlp()
+    recording = run.record().start()
+    optimizers = [adam(first), adam(second)]
+    train(first, optimizers[0], SAVED)
+    checkpoint = copy.deepcopy([first.state_dict(), second.state_dict()])
+    train(second, optimizers[1], MORE)
+    killed(recording)
+    first, second = mlp(), mlp()
+    with run.record():
+        first.load_state_dict(checkpoint[0])
+        second.load_state_dict(checkpoint[1])
+        optimizers = [adam(first), adam(second)]
+        train(first, optimizers[0], 1)
+        train(second, optimizers[1], AFTER)
+    assert run.totals.attempts[1].resumed_after == SAVED
+
+
 def test_weights_settle_what_plain_sgd_leaves_open(run: Run) -> None:
     """Its states after six steps and after ten look the same; the weights do not."""
     model = mlp()
