@@ -78,6 +78,14 @@ class Backwards:
         observer.note_outside(products, other)
         return True
 
+    def runs(self, *, runs: bool) -> None:
+        """A backward is about to run, or is over: products in it are none of the loop's."""
+        beside = self._observer.beside
+        try:
+            beside.backward(runs=runs)
+        except Exception as error:  # noqa: BLE001 - never into the program
+            beside.failed(error)
+
     def begins_within(self, edges: Sequence[Any], wanted: Sequence[Any]) -> None:
         """A backward begins inside of a call: the graph alone says what it computes."""
         observer = self._observer

@@ -45,6 +45,35 @@ Event = Call | tuple[str, int] | tuple[None, Said, int]
 """A call; an optimizer's step (name, time in ns); or what the program says (and the time in ns)."""
 
 
+Price = Callable[[Any, Any, Any], tuple[str, int] | None]
+"""Of one op: takes positional and named arguments and the result; answers dtype and FLOP, or None."""
+Sums = tuple[tuple[str, int], ...]
+"""FLOP by dtype, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was computed beside the model until an optimizer's step ended, since the one before."""
+
+    optimizer: str
+    """Which stepped."""
+    products: Sums = ()
+    within: Sums = ()
+    """Inside of the optimizer's own step."""
+    other: tuple[str, ...] = ()
+    """Work of which nobody knows what it costs."""
+    other_within: tuple[str, ...] = ()
+    empty: int = 0
+    """So often such a window held nothing, before this one, which is the first that does."""
+    partial: bool = False
+    """Only what came after the recording's first call was watched."""
+
+    @property
+    def figures(self) -> tuple[Any, ...]:
+        """What is compared with other steps."""
+        return self.products, self.within, self.other, self.other_within
+
+
 def together(places: Sequence[int]) -> int:
     """One number for the places of outputs at which gradients arrived at once; of one alone itself."""
     return places[0] if len(places) == 1 else ~sum(1 << place for place in set(places))
@@ -289,6 +318,12 @@ class Listener(Protocol):
         self, variant: Variant, products: tuple[Product, ...], other: tuple[str, ...]
     ) -> None:
         """The program computed these products itself, and other work whose cost is not known."""
+
+    def price_of(self, func: Any) -> Price | None:
+        """How to ask what calls of one of torch's ops cost; None for one without products."""
+
+    def beside(self, variant: Variant, found: Found) -> None:
+        """The program computed this beside the model, and no graph shows it."""
 
     def settle(self, variant: Variant) -> object:
         """What became of a call is known for the first time: the moment to count it."""

@@ -19,6 +19,7 @@ from profilers.step_events import (
     AsideSeen,
     Call,
     Event,
+    Found,
     Kind,
     Listener,
     Said,
@@ -271,7 +272,7 @@ class Folding:
             tokens, source = said["tokens"], "explicit"
         if said.get("samples") is not None:
             samples = said["samples"]
-        if not step.calls:
+        if all(type(variant.kind.key) is Found for variant in step.calls):
             self.unseen = True
         before, self.ended = self.ended, at
         self.listener.step(

@@ -33,6 +33,7 @@ class Optimizers:
         """In the order in which they were found."""
         self._readied: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
         """How many steps gave them a state and trained nothing, since they last loaded one."""
+        self._layered: dict[type, bool] = {}
         self.stepped: dict[int, tuple[Any, str]] = {}
         """A weak reference and a name by id."""
         self._trained: set[int] = set()
@@ -53,6 +54,7 @@ class Optimizers:
     def made(self, optimizer: Any, *_: Any) -> None:
         """One was made or unpickled."""
         self._living[optimizer] = None
+        self._layered.clear()  # torch hooks into the steps of classes when they are made use of
 
     def is_readied(self, optimizer: Any) -> bool:
         """Whether the step that it just made, its first here, only gave it a state."""
@@ -65,6 +67,16 @@ class Optimizers:
                 break
             frame = frame.f_back
         return False
+
+    def is_layered(self, optimizer: Any) -> bool:
+        """Whether its class's step may call that of a base, which torch tells us of, too."""
+        kind = type(optimizer)
+        found = self._layered.get(kind)
+        if found is None:
+            steps = [vars(each).get("step") for each in kind.__mro__]
+            found = sum(bool(getattr(step, "hooked", False)) for step in steps) > 1
+            self._layered[kind] = found
+        return found
 
     def was_readied(self, optimizer: Any) -> int:
         """How many of the steps in its state trained nothing."""
@@ -136,6 +148,25 @@ class Optimizers:
             for parameter in module.__dict__.get("_parameters", {}).values()
         }
         return any(owned.isdisjoint(parameters) for parameters in stepped)
+
+
+def within_its_own(optimizer: Any, wrapper: Any) -> bool:
+    """Whether the step that is over was called by another step of the same optimizer.
+
+    Args:
+        optimizer: Which.
+        wrapper: The code of what torch puts around each step.
+
+    """
+    frame: Any = sys._getframe(1)
+    found = 0
+    for _ in range(MOST_FRAMES):
+        if frame is None:
+            break
+        if frame.f_code is wrapper and frame.f_locals.get("self") is optimizer:
+            found += 1
+        frame = frame.f_back
+    return found > 1
 
 
 def _parameters(optimizer: Any) -> set[int]:

@@ -197,6 +197,9 @@ class Told(Protocol):
     def raised(self, began: int) -> None:
         """One that began then (ns) broke off."""
 
+    def runs(self, *, runs: bool) -> None:
+        """One is about to run, or is over."""
+
 
 def watch(
     torch: Any, told: Told, pulse: Pulse, ways: Ways, engine: type[Engine]
@@ -259,6 +262,8 @@ def watch(
                 CELL[0] = number_of(wanted, torch)
             except Exception:  # noqa: BLE001 - never into the program
                 CELL[0] = UNTOLD
+        if not ours:
+            told.runs(runs=True)
         try:
             found = original(outputs, *rest, **named)
         except BaseException:
@@ -267,6 +272,8 @@ def watch(
             raise
         finally:
             CELL[0] = outer
+            if not ours:
+                told.runs(runs=False)
         with suppress(Exception):  # never into the program
             if newest is not None and not newest and not _CLEAN.get((*root, UNREACHED)):
                 look((*root, UNREACHED), outputs, rest)

@@ -218,34 +218,47 @@ class _Reader:
         self.costs[cost.id] = cost
 
     def _result(self, header: dict[str, Any]) -> ProcessSteps:
+        late = _Late(self.resumes)
         return ProcessSteps(
             folder=self.folder,
             **header,
             resumes=tuple(self.resumes),
             devices=tuple(self.devices),
             costs=self.costs,
-            blocks=tuple(_renumbered(self.blocks, self.resumes)),
+            blocks=tuple(_renumbered(self.blocks, late)),
             spans=tuple(self.spans),
             losses=tuple(self.losses),
             notes=tuple(self.notes),
             sealed=self.sealed,
             problems=tuple(self.problems),
             head=self.head,
-            saved=tuple(self.saved),
+            saved=tuple(replace(one, step=late.number(one.step)) for one in self.saved),
             loaded=tuple(self.loaded),
-            weights=tuple(self.weights),
+            weights=tuple(replace(one, step=late.number(one.step)) for one in self.weights),
             refused=self.refused,
         )
 
 
-def _renumbered(blocks: Sequence[StepBlock], resumes: Sequence[StepResume]) -> Iterator[StepBlock]:
-    """Steps by the numbers that they would have, had all optimizers that take turns spoken at once.
+class _Late:
+    """Numbers of steps that were written before the last of several optimizers had spoken.
 
     Each says at its own first step how often it had stepped before, and the numbers add up. What was
     written until then has too low ones: none is below what all of them had done.
     """
-    told = [one.step for one in resumes if one.source == BY_STATE]
-    last = max(told, default=0) if len(told) == len(resumes) else 0
+
+    def __init__(self, resumes: Sequence[StepResume]) -> None:
+        told = [one.step for one in resumes if one.source == BY_STATE]
+        self._told = told
+        self._last = max(told, default=0) if len(told) == len(resumes) else 0
+
+    def number(self, step: int) -> int:
+        """The number that a step should have had."""
+        known = [told for told in self._told if told < step <= self._last]
+        return step + self._last - max(known) if known else step
+
+
+def _renumbered(blocks: Sequence[StepBlock], late: _Late) -> Iterator[StepBlock]:
+    """Steps by the numbers that they would have, had all optimizers that take turns spoken at once."""
     for block in blocks:
-        known = [step for step in told if step < block.first <= last]
-        yield replace(block, first=block.first + last - max(known)) if known else block
+        first = late.number(block.first)
+        yield block if first == block.first else replace(block, first=first)

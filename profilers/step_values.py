@@ -6,12 +6,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
-Mode = Literal["train", "forward", "backward", "again"]
+Mode = Literal["train", "forward", "backward", "again", "optimizer"]
 WENT_BACK = "went-back"
-MODES: tuple[Mode, ...] = ("train", "forward", "backward", "again")
+MODES: tuple[Mode, ...] = ("train", "forward", "backward", "again", "optimizer")
 """``train``: forward and backward; ``forward``: no backward followed; ``backward``: a backward on
 its own, of a call that an earlier step made; ``again``: a call inside a running backward, whose
-forward is recomputation."""
+forward is recomputation; ``optimizer``: products of an optimizer's own step, which are no model FLOP
+(``recompute`` holds them)."""
 
 Calls = tuple[tuple[int, int], ...]
 """Cost id and how often, for one step or span."""

@@ -23,13 +23,16 @@ from torch.compiler import is_dynamo_compiling
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from profilers import step_outside, step_passes
+from profilers.step_adapters import Adapters
 from profilers.step_backward import LOOKS, Backwards
+from profilers.step_beside import STEP, Beside, Watched
 from profilers.step_compiled import HOT, BestPulse
 from profilers.step_events import (
     FIRING,
     AlikeSeen,
     AsideSeen,
     Call,
+    Found,
     Kind,
     Listener,
     StepSeen,
@@ -40,7 +43,7 @@ from profilers.step_folding import Folding
 from profilers.step_hooks import hook_node
 from profilers.step_kinds import signer
 from profilers.step_modules import MAKING, Modules
-from profilers.step_optimizers import Optimizers
+from profilers.step_optimizers import Optimizers, within_its_own
 from profilers.step_passes import LOOKING
 from profilers.step_seam import Here
 from profilers.step_signature import MOST_OUTPUTS
@@ -56,6 +59,7 @@ __all__ = [
     "MOST_OUTPUTS",
     "AlikeSeen",
     "AsideSeen",
+    "Found",
     "Kind",
     "Listener",
     "Observer",
@@ -93,8 +97,9 @@ class Observer(BestPulse):
     """Watches one process for one recording."""
 
     __slots__ = (
-        "__weakref__", "_folding", "_lock", "_outside", "_refresh", "_search", "_told", "_undo", "calls",
-        "compiled", "here", "listener", "looks", "modules", "optimizers", "spans", "ways",
+        "__weakref__", "_folding", "_lock", "_outside", "_refresh", "_search", "_told", "_undo",
+        "adapters", "beside", "calls", "compiled", "here", "listener", "looks", "modules", "optimizers",
+        "spans", "ways",
     )  # fmt: skip
 
     def __init__(self, listener: Listener, *, automatic: bool = True) -> None:
@@ -109,9 +114,11 @@ class Observer(BestPulse):
         )
         self.listener = listener
         self.automatic = automatic
-        self.here = Here()
+        self.here: Here | Watched = Here()
         self.spans, self.calls = spans.fresh, spans.ascending
         """What calls that were seen added to the graph (profilers.step_outside)."""
+        self.beside = Beside(self, listener.price_of)
+        self.adapters = Adapters(self._merges, self._merged)
         self.ways = Ways(self, hook_node, self.unseen, self._bypassed)
         self.compiled = _Compiled()
         self.modules = Modules(self)
@@ -146,13 +153,17 @@ class Observer(BestPulse):
             register_optimizer_step_post_hook(self._stepped).remove,
             step_passes.watch(torch, Backwards(self), self, self.ways, HOT.engine),
             *self.modules.watch(),
-            *(wrapped(torch.optim.Optimizer, name, self.optimizers.made) for name in MAKING),
+            *(wrapped(torch.optim.Optimizer, name, self._made) for name in MAKING),
         ]
         self.watching = True
         LOOKING[0], self.looks = True, LOOKS
+        self.beside.arm()
+        self.adapters.look()
 
     def stop(self) -> None:
         """End: close what is open, and leave torch and the modules as they were."""
+        self.beside.drop()
+        self.adapters.stop()
         if not self.watching:
             return
         try:
@@ -177,6 +188,7 @@ class Observer(BestPulse):
     def forked(self) -> None:
         """In a forked child: see nothing any more."""
         self.watching = False
+        self.beside.drop()
 
     # ------------------------------------------------------------ optimizers
 
@@ -193,10 +205,17 @@ class Observer(BestPulse):
             if not same:
                 known = self.optimizers.known(optimizer)
                 if known is None and self.optimizers.is_readied(optimizer):
+                    self.beside.ends("")
                     return
+                layered = self.optimizers.is_layered(optimizer)
+                if layered and within_its_own(optimizer, STEP):
+                    return  # of its base class: one step, told of twice
                 name = known or self._new_optimizer(optimizer)
-                self.last = ref(optimizer), name
+                self.last = None if layered else (ref(optimizer), name)
             log = self.log
+            found = self.beside.ends(name)
+            if found is not None:
+                self.note_beside(found)
             first, last = self.looked, len(log)
             at = time.monotonic_ns()
             log.append((name, at))
@@ -225,8 +244,14 @@ class Observer(BestPulse):
                 due = due or not fired or kind.became(fired, again=again).data is None
             if due:
                 self.catch_up()
+            self.beside.begins()
         except Exception as error:  # noqa: BLE001 - never into the program
             self.trouble("an optimizer's step", error)
+
+    def _made(self, optimizer: Any, *_: Any) -> None:
+        """An optimizer was made or unpickled."""
+        self.optimizers.made(optimizer)
+        self.last = None  # what is known of the one that stepped last may be no more so
 
     def missed(self, error: Exception) -> None:
         """A call could not be noted: whatever else the step shows, its upper end is open."""
@@ -268,9 +293,38 @@ class Observer(BestPulse):
         now = time.monotonic_ns()
         return kind, [now], now, False
 
+    def _merges(self) -> None:
+        """Adapters are merged into their weights, or taken out."""
+        try:
+            self.beside.merges()
+        except Exception as error:  # noqa: BLE001 - never into the program
+            self.trouble("a merge of adapters", error)
+
+    def _merged(self) -> None:
+        """They are."""
+        try:
+            self.beside.merged()
+        except Exception as error:  # noqa: BLE001 - never into the program
+            self.trouble("a merge of adapters", error)
+
+    def note_beside(self, found: Found, aside: Kind | None = None) -> None:
+        """Note what was computed beside the model, in the step or span that is open; ``aside``: in the
+        evaluation to which calls of that kind belong."""
+        kind = Kind("beside the model", found)
+        kind.watched = False
+        if aside is not None:
+            kind.aside, kind.trained = True, aside.trained
+        again = (
+            aside is None
+        )  # so that it does not end a step of which an optimizer has yet to step
+        self.listener.beside(kind.variant("again" if again else "forward"), found)
+        now = time.monotonic_ns()
+        self.log.append((kind, [now], now, again))
+
     def stepped_in_graph(self) -> None:
         """A compiled optimizer stepped since the last call."""
         self.compiled.stepped = False
+        self.beside.drop()  # it would not say when a window ends
         if not self.automatic:
             return
         if not self.optimizers.any_stepped:
@@ -287,6 +341,8 @@ class Observer(BestPulse):
             return
         with self._lock, _Inside(self):
             self.fold()
+            if self.fresh:
+                self.adapters.look()
             self.fresh = False
             for variant in self._folding.open_variants():
                 if variant.data is None:
@@ -382,12 +438,16 @@ class Observer(BestPulse):
 
     def begin_span(self, what: str) -> Open:
         """Calls from now on belong to a span."""
+        with suppress(Exception):  # never into the program
+            self.beside.begins_span()
         self.fold()
         with self._lock:
             return self._folding.begin_span(what, time.monotonic_ns())
 
     def end_span(self, open_: Open) -> None:
         """The span is over."""
+        with suppress(Exception):  # never into the program
+            self.beside.ends_span()
         self.fold()
         with self._lock, _Inside(self):
             self._folding.end_span(open_, time.monotonic_ns())

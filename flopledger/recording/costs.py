@@ -126,7 +126,7 @@ class Costs:
                 figures[key] = figures.get(key, 0) + flop
         cost = Cost(model=variant.kind.model, mode="train", inputs=(), flop=None)
         if products:
-            self._fill(cost, figures, "graph")
+            self.fill(cost, figures, "graph")
         if other:
             text = f"not counted, being no call of a module that was seen: {', '.join(other)}"
             cost.bounds, cost.reason, cost.uncounted = (
@@ -166,7 +166,7 @@ class Costs:
         figures = fit.predict(data.sizes)
         if figures is not None:
             cost.share = data.family.share
-            self._fill(cost, figures, "polynomial")
+            self.fill(cost, figures, "polynomial")
         else:
             self._count(cost, variant, fit, wanted)
         if variant.raised:
@@ -231,7 +231,7 @@ class Costs:
         read_or_not(self._tracing, variant, found, figures, wanted)
         self._look_closer(variant.kind)
         try_attributes(self._tracing, variant, found, wanted)
-        self._fill(cost, figures, found.method)
+        self.fill(cost, figures, found.method)
         cost.uncounted, cost.bounds, cost.reason = found.uncounted, found.bounds, found.reason
         if found.reason == DOUBLED:
             return
@@ -241,7 +241,8 @@ class Costs:
             text = f"{cost.model}: a size that was predicted from others costs something else"
             self.tell("polynomial-refuted", "warning", text)
 
-    def _fill(self, cost: Cost, figures: Mapping[Any, int], how: str) -> None:
+    def fill(self, cost: Cost, figures: Mapping[Any, int], how: str) -> None:
+        """Write figures by phase and dtype into a cost."""
         cost.how = how
         cost.flop = dict.fromkeys(("forward", "backward", "recompute"), 0)
         rounded = any(device.tf32 for device in self._devices.values())

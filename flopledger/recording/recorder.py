@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flopcount.live_signals import MARK
+from flopledger.recording.beside import Beside
 from flopledger.recording.book import Book
 from flopledger.recording.costs import Costs
 from flopledger.recording.heartbeat import Heartbeat
@@ -25,10 +26,11 @@ from profilers.sampler import Sampler, SamplerSettings
 from profilers.step_identity import mesh_of
 from profilers.step_ledger import WENT_BACK
 from profilers.step_losses import UnreadableError, read_loss
-from profilers.steps import AlikeSeen, AsideSeen, Kind, Observer, StepSeen, Variant, now_us
+from profilers.steps import AlikeSeen, AsideSeen, Found, Kind, Observer, StepSeen, Variant, now_us
 
 if TYPE_CHECKING:
     from flopledger.recording.cost import Cost
+    from profilers.step_events import Price
     from profilers.step_ledger import StepLedger
     from profilers.step_outside import Product
     from profilers.step_states import StateMark
@@ -46,6 +48,7 @@ class Recorder:
         self.run_dir = run_dir
         self.book = Book(run_dir)
         self.costs = Costs(self.note)
+        self.besides = Beside(self.costs.tell, self.costs.fill)
         self.observer = Observer(self, automatic=automatic)
         self.active = False
         self._sampler: Sampler | None = None
@@ -55,7 +58,7 @@ class Recorder:
         self._loaded = 0
         """After which step it goes on, by what its optimizers say."""
         self._loaded_at = 0
-        self.stated = Stated(self.costs, self.observer)
+        self.stated = Stated(self.costs, self.observer, self.besides)
         self.states = States(self)
         self._heartbeat = Heartbeat(self._beat)
 
@@ -147,6 +150,16 @@ class Recorder:
         """The program computed this itself."""
         self.costs.outside(variant, products, other)
 
+    def price_of(self, func: Any) -> Price | None:
+        """How to ask what calls of one of torch's ops cost."""
+        from flopcount.live_products import price_of
+
+        return price_of(func)
+
+    def beside(self, variant: Variant, found: Found) -> None:
+        """The program computed this, and no graph shows it."""
+        variant.data = found  # priced when its step is over, since the program may say it by itself
+
     def settle(self, variant: Variant) -> Cost:
         """Count what became of a call."""
         return self.costs.settle(variant)
@@ -163,7 +176,10 @@ class Recorder:
         row.optimizer = seen.optimizer
         row.tokens, row.tokens_from = seen.tokens, seen.tokens_from
         row.samples = seen.samples
-        row.calls = (*seen.calls.items(), *self.stated.take()) or self.stated.unseen()
+        calls = (*self.besides.priced(seen.calls), *self.stated.take())
+        if all(isinstance(variant.kind.key, Found) for variant in seen.calls) and not calls:
+            calls = self.stated.unseen()
+        row.calls = (*calls, *self.besides.of(seen.optimizer, seen.calls, 1))
         row.said = seen.tokens_from == "explicit" or seen.number is not None
         self.book.add(row)
 
@@ -182,7 +198,10 @@ class Recorder:
         row.optimizer = seen.optimizer
         row.tokens, row.tokens_from = seen.tokens, seen.tokens_from
         row.samples = seen.samples
-        row.calls = tuple(seen.calls.items())
+        row.calls = (
+            *seen.calls.items(),
+            *self.besides.of(seen.optimizer, seen.calls, len(ends)),
+        )
         self.book.add(row)
 
     def _waited(self, before_us: int, start_us: int) -> int:
@@ -211,7 +230,10 @@ class Recorder:
 
     def aside(self, seen: AsideSeen) -> None:
         """Calls that belong to no step are over."""
-        calls = [*seen.calls.items(), *(self.stated.take() if seen.source == "explicit" else ())]
+        calls = [
+            *self.besides.priced(seen.calls),
+            *(self.stated.take() if seen.source == "explicit" else ()),
+        ]
         book = self.book
 
         def write(ledger: StepLedger) -> None:
@@ -268,6 +290,7 @@ class Recorder:
             return
         if done > self._loaded_at:
             self.book.shift(step)
+            self.states.shift(step)
             self._loaded += step
             self._next += step
         elif step > self._loaded:

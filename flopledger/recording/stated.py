@@ -10,6 +10,7 @@ from flopledger.recording.cost import Cost
 from flopledger.recording.told import MOST_FLOP, WronglyToldError, whole
 
 if TYPE_CHECKING:
+    from flopledger.recording.beside import Beside
     from flopledger.recording.costs import Costs
     from profilers.steps import Observer
 
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
 class Stated:
     """Calls of the step that is open which the program told us of, and steps that hold none."""
 
-    def __init__(self, costs: Costs, observer: Observer) -> None:
-        """Take who counts, and who sees steps end."""
+    def __init__(self, costs: Costs, observer: Observer, besides: Beside) -> None:
+        """Take who counts, who sees steps end, and who adds what the program does not say."""
         self._costs = costs
         self._observer = observer
+        self._besides = besides
         self._known: dict[Any, Cost] = {}
         self._extra: list[tuple[Cost, int]] = []
 
@@ -107,6 +109,8 @@ class Stated:
 
     def _add(self, cost: Cost) -> None:
         """One call more in this step; equal costs are written once."""
+        self._besides.told_by_program()
+        self._observer.beside.drop()  # else what is watched may be what is told
         self._observer.fold()  # what is over is told without it
         key = (cost.model, cost.mode, str(cost.flop), str(cost.by_dtype), cost.how, cost.reason)
         self._extra.append((self._known.setdefault(key, cost), 1))

@@ -75,6 +75,12 @@ class States:
             self._undo()
         self.weights.stop()
 
+    def shift(self, by: int) -> None:
+        """Steps got greater numbers: what was saved after them, too."""
+        self._places = {
+            look: None if step is None else step + by for look, step in self._places.items()
+        }
+
     def look(self) -> None:
         """Before the first step: which optimizers have a state that nobody saw them load?"""
         known = self._recorder.observer.optimizers

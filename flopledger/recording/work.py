@@ -78,7 +78,7 @@ class Sum:
         model = cost.forward + cost.backward
         low, high = cost.bounds or (model + cost.recompute, model + cost.recompute)
         self._hardware.add(part * low, None if high is None else part * high)
-        if cost.bounds is None:
+        if cost.bounds is None or cost.mode == "optimizer":
             self._model.add(part * model, part * model)
         else:
             self._model.add(part * min(model, low), None if high is None else part * high)

@@ -231,6 +231,29 @@ def test_several_optimizers_go_on_however_slow_their_turns_are(
     assert [step.number for step in last.steps()] == [13, 14, 15, 16, 17, 18]
 
 
+@pytest.mark.parametrize("flush_seconds", [0.0, 60.0])
+def test_what_is_saved_before_the_last_optimizer_speaks_has_its_number(
+    run: Run, flush_seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two optimizers, four rounds: eight steps. The ninth is saved before the second one says that it had
+    stepped before, too: until then it is the fifth."""
+    monkeypatch.setattr(book, "FLUSH_SECONDS", flush_seconds)
+    models = [mlp(), mlp()]
+    adam = torch.optim.Adam(models[0].parameters())
+    other = torch.optim.Adam(models[1].parameters())
+    for rounds in (4, 2):
+        with run.record():
+            for number in range(rounds):
+                train(models[0], adam)
+                if rounds == 2 and number == 0:
+                    models[0].state_dict()
+                    adam.state_dict()
+                train(models[1], other)
+    last = max(read_steps(run.path), key=lambda process: process.wall_ns)
+    assert [step.number for step in last.steps()] == [9, 10, 11, 12]
+    assert {one.step for one in last.weights if one.what == "saved"} == {9}
+
+
 @pytest.mark.parametrize("before", [0, 7])
 def test_an_optimizer_that_is_made_anew_resumes_nothing(run: Run, before: int) -> None:
     model = mlp()

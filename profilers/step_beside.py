@@ -1,0 +1,500 @@
+"""Products beside the model that no graph shows: between calls, and inside of optimizers' steps.
+
+What is computed without gradients, or is never differentiated, leaves nothing behind that could be read
+later. So some steps are watched op by op, by a mode of torch's that changes nothing: only where the
+program itself computes, never inside of a call, of a backward or of what the compiler made. A watched op
+costs microseconds; how many steps are watched is a matter of how dear that was (``SHARE``).
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import is_grad_enabled
+from torch._C import _get_dispatch_stack_at as stacked
+from torch._C import _pop_torch_dispatch_stack as _pop
+from torch._C import _push_on_torch_dispatch_stack as push
+from torch._C._functorch import peek_interpreter_stack
+from torch.compiler import is_dynamo_compiling
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from profilers.step_asked import graph_task, modes
+from profilers.step_events import Found, Price, Sums
+from profilers.step_outside import DONE
+from profilers.step_passes import LOOKING, OURS
+from profilers.step_uncompiled import uncompiled
+
+if TYPE_CHECKING:
+    from profilers.step_events import Kind
+    from profilers.step_seam import Here
+    from profilers.steps import Observer
+
+FREE = 16
+"""So many of the first windows cost what they cost."""
+OP_NS = 5_000
+"""A watched op takes about so much longer."""
+WINDOW_NS = 100_000
+"""So much is added for a window itself, in which calls go the longer way (profilers.step_seam)."""
+SHARE = 1000
+"""One part in so many of the time may go into that."""
+MOST_OPS = 20_000
+"""A window with more is given up: an evaluation, or the making of another model."""
+WITHOUT = frozenset(
+    {
+        "ASGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "LBFGS", "NAdam", "RAdam",
+        "RMSprop", "Rprop", "SGD", "SparseAdam",
+    }
+)  # fmt: skip
+"""torch's own optimizers whose steps multiply no matrices: they are not watched."""
+MOST_FRAMES = 64
+ABLE = hasattr(TorchDispatchMode, "ignore_compile_internals")
+"""Whether this torch compiles under a mode as it does without."""
+
+
+class _Sums:
+    """What one stretch of a window held."""
+
+    def __init__(self) -> None:
+        self.products: Counter[str] = Counter()
+        self.other: set[str] = set()
+
+    def add(self, other: _Sums) -> None:
+        """Add another one."""
+        self.products.update(other.products)
+        self.other |= other.other
+
+    def told(self) -> tuple[Sums, tuple[str, ...]]:
+        """As values."""
+        return tuple(sorted(self.products.items())), tuple(sorted(self.other))
+
+
+class Mode(TorchDispatchMode):  # type: ignore[misc]
+    """Hands each op on, and asks what it costs."""
+
+    supports_higher_order_operators = True
+
+    def __init__(self, price_of: Callable[[Any], Price | None]) -> None:
+        super().__init__()
+        self._price_of = price_of
+        self._prices: dict[Any, Price | None] = {}
+        self.ops = 0
+        self.idle = False
+        """Nothing is noted any more."""
+        self.sums = _Sums()
+        self.within = _Sums()
+        """Of optimizers' own steps."""
+        self._made: tuple[Any, str, int] | None = None
+        """A product that may be differentiated, whose node of the graph is made when the op is over."""
+        self._nodes: list[tuple[Any, str, int]] = []
+
+    @classmethod
+    def ignore_compile_internals(cls) -> bool:
+        """Have torch compile as if there were no mode."""
+        return True
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # ``uncompiled`` does, and imports no compiler
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if not self.idle:
+            try:
+                self._note(func, args, kwargs or {}, out)
+            except Exception:  # noqa: BLE001 - never into the program
+                self.sums.other.add(f"{func}, which could not be priced")
+        return out
+
+    def _note(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
+        self.ops += 1
+        self.idle = self.ops > MOST_OPS
+        if self._made is not None:
+            self.settle()
+        try:
+            price = self._prices[func]
+        except KeyError:
+            price = self._prices[func] = self._price_of(func)
+        if price is None or OURS.depth or graph_task() != -1:
+            return
+        given = [each for each in (*args, *kwargs.values()) if isinstance(each, torch.Tensor)]
+        if any(each.is_meta or type(each).__name__ == "FakeTensor" for each in given):
+            return
+        inside = _in_optimizer()
+        sums = self.within if inside else self.sums
+        found = price(args, kwargs, out) if all(map(_is_plain, given)) else None
+        if found is None or peek_interpreter_stack() is not None:
+            sums.other.add(str(func))
+            return
+        dtype, flop = found
+        if not inside and is_grad_enabled() and any(each.requires_grad for each in given):
+            self._made = (out if isinstance(out, torch.Tensor) else out[0]), dtype, flop
+        else:
+            sums.products[dtype] += flop
+
+    def settle(self) -> None:
+        """The last product's node is there now: whether something comes of it, the graph will show."""
+        if self._made is None:
+            return
+        (out, dtype, flop), self._made = self._made, None
+        if out.grad_fn is None:
+            self.sums.products[dtype] += flop
+        else:
+            self._nodes.append((out.grad_fn, dtype, flop))
+
+    def left(self) -> _Sums:
+        """What no walk through the graph has counted until now; none counts it again."""
+        self.settle()
+        sums = _Sums()
+        for node, dtype, flop in self._nodes:
+            if DONE not in node.metadata:
+                node.metadata[DONE] = True
+                sums.products[dtype] += flop
+        self._nodes.clear()
+        return sums
+
+
+uncompiled(Mode.__torch_dispatch__, inside=True)
+
+_NO_DISPATCH = torch._C._disabled_torch_dispatch_impl
+STEP = next(
+    each
+    for each in torch.optim.Optimizer.profile_hook_step.__code__.co_consts
+    if getattr(each, "co_name", "") == "wrapper"
+)
+"""What torch puts around the step of each optimizer."""
+
+
+def _is_safe() -> bool:
+    """Whether torch's stack of modes may be changed for good here.
+
+    Whoever leaves inference mode, a compiled function or a backward puts back which parts of torch are
+    switched on, as they were on entering: a mode that was there has to be there then, and no other one.
+    """
+    if torch.is_inference_mode_enabled() or graph_task() != -1:
+        return False
+    if peek_interpreter_stack() is not None:
+        return False
+    compiler = getattr(sys.modules.get("torch._dynamo.eval_frame"), "__file__", None)
+    frame: Any = None if compiler is None else sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_filename == compiler:
+            return False
+        frame = frame.f_back
+    return True
+
+
+def _is_plain(tensor: Any) -> bool:
+    """Whether no class of its own runs its ops."""
+    return type(tensor).__torch_dispatch__ is _NO_DISPATCH
+
+
+def _in_optimizer() -> bool:
+    """Whether an optimizer is in its step."""
+    frame: Any = sys._getframe(1)
+    for _ in range(MOST_FRAMES):
+        if frame is None:
+            break
+        if frame.f_code is STEP:
+            return True
+        frame = frame.f_back
+    return False
+
+
+class Watched:
+    """Stands for ``profilers.step_seam.Here`` in a window, and tells when a call begins and ends."""
+
+    __slots__ = ("_beside", "inner")
+
+    def __init__(self, inner: Any, beside: Beside) -> None:
+        self.inner, self._beside = inner, beside
+
+    @property
+    def depth(self) -> int:
+        """Whether this thread is inside of an outermost call, or of our own work."""
+        return int(self.inner.depth)
+
+    @depth.setter
+    def depth(self, value: int) -> None:
+        self.inner.depth = value
+        try:
+            (self._beside.pause if value else self._beside.resume)()
+        except Exception as error:  # noqa: BLE001 - never into the program
+            self._beside.failed(error)
+
+
+class Beside:
+    """Opens and closes the windows of one observer."""
+
+    def __init__(self, observer: Observer, price_of: Callable[[Any], Price | None]) -> None:
+        """Take whose windows they are, and who says what ops cost."""
+        self._observer = observer
+        self._price_of = price_of
+        self._thread = threading.get_ident()
+        self._mode: Mode | None = None
+        self._pushed = False
+        self._back = False
+        """It was taken from the stack where it has to lie again when whatever runs there is over."""
+        self._resting = 0
+        """So many backward passes run, or one of torch's own optimizers is in its step."""
+        self._loop = _Sums()
+        """What the step holds until now."""
+        self._spans: list[_Sums] = []
+        """The same, of spans that are open, and of the step around them."""
+        self._aside: Kind | None = None
+        """The kind of the last call, where that was an evaluation's."""
+        self._undo: Callable[[], None] | None = None
+        self._windows = 0
+        self._next = 0
+        """When (ns) another window may be opened."""
+        self._empty: dict[str, int] = {}
+        """By optimizer, how many windows held nothing; -1 once one held something."""
+        self._first = True
+        self._began: str | None = None
+        """Whose first window held nothing, and began in the middle of a step."""
+        self._allowed = ABLE
+        self._here: Here | None = None
+        self._merging = 0
+        """So deep inside of functions that merge adapters."""
+        self._alone = False
+        """The mode is there for these alone."""
+        self._around: _Sums | None = None
+        """What the step held when they began."""
+        self._left: Mode | None = None
+        """A mode of a window that is over, which could not be taken from torch's stack."""
+
+    # ------------------------------------------------------------ windows
+
+    def arm(self) -> None:
+        """The first window opens with the first call."""
+        if self._allowed and not modes():
+            here = self._observer.here
+            if not isinstance(here, Watched):
+                self._here = here
+                self._observer.here = Watched(here, self)
+
+    def begins(self) -> None:
+        """A step is over: perhaps the next one is watched."""
+        if not self._allowed or self._mode is not None or not LOOKING[0]:
+            return
+        if self._windows >= FREE and time.monotonic_ns() < self._next:
+            return
+        if threading.get_ident() != self._thread or self._observer.here.depth or self._left:
+            return
+        if modes() or not _is_safe():
+            return
+        self.arm()
+        self._open()
+        # Not in the first window: there the compiler may take an optimizer's step with all of its hooks.
+        self._undo = register_optimizer_step_pre_hook(self._starts).remove
+        self.resume()
+
+    def _open(self) -> None:
+        self._windows += 1
+        self._mode = Mode(self._price_of)
+        self._loop, self._resting = _Sums(), 0
+        self._spans.clear()
+
+    def ends(self, optimizer: str) -> Found | None:
+        """An optimizer has stepped: what was there since the step before, if that was watched."""
+        first, self._first = self._first, False
+        mode = self._mode
+        if mode is None:
+            self._close()  # the first window, if no call opened it
+            return None
+        if threading.get_ident() != self._thread:
+            mode.idle = True  # cannot be taken from another thread's stack
+            return None
+        left = mode.left()
+        self._sort()
+        self._loop.add(left)
+        products, other = self._loop.told()
+        within, other_within = mode.within.told()
+        self._next = time.monotonic_ns() + (WINDOW_NS + mode.ops * OP_NS) * SHARE
+        self._close()
+        if mode.idle:
+            return None
+        held = bool(products or other or within or other_within)
+        empty = self._empty.get(optimizer, 0)
+        if not held and empty >= 0:
+            self._empty[optimizer] = empty + 1
+            self._began = optimizer if first else None
+            return None
+        self._empty[optimizer] = -1
+        if held and empty == 1 and self._began == optimizer:
+            empty = 0  # that was the first step, of which the beginning was not watched
+        return Found(
+            optimizer, products, within, other, other_within, empty=max(0, empty), partial=first
+        )
+
+    def failed(self, error: Exception) -> None:
+        """Something of ours did not work: what this window held is not known."""
+        if self._mode is not None:
+            self._mode.idle = True
+        self._observer.trouble("what was computed beside the model", error)
+
+    def drop(self) -> None:
+        """Watch nothing any more."""
+        self._allowed = False
+        self._close()
+
+    def _close(self) -> None:
+        if self._pushed and not self._taken():
+            self._left = self._mode
+        if self._undo is not None:
+            self._undo()
+        if self._here is not None and self._left is None:
+            self._observer.here, self._here = self._here, None
+        self._mode = self._undo = None
+        self._pushed = self._back = False
+
+    # ------------------------------------------------------------ where the program itself computes
+
+    def pause(self) -> None:
+        """A call begins, or work of ours, or a backward; ``resume`` follows in any case."""
+        if threading.get_ident() != self._thread:
+            return
+        if self._left is not None and self._taken():
+            self._left = None
+            self._close()
+        mode = self._mode
+        if mode is None:
+            if self._first and self._here is not None and self._allowed:
+                self._open()
+            return
+        if self._pushed:
+            if modes() == 1 and stacked(0) is mode:
+                _pop(None)
+                self._pushed, self._back = False, not _is_safe()
+            else:
+                mode.idle = True  # others are on top
+            mode.settle()
+            self._sort()
+        if mode.idle and not self._back:
+            self._close()
+
+    def resume(self) -> None:
+        """It is over."""
+        mode = self._mode
+        if mode is None or self._pushed or self._resting or threading.get_ident() != self._thread:
+            return
+        if modes() or not (self._back or (_is_safe() and not mode.idle)):
+            mode.idle = True
+            return
+        push(mode)
+        self._pushed, self._back = True, False
+
+    def _taken(self) -> bool:
+        """Take our mode from the stack for good, if that is safe."""
+        mode = self._mode or self._left
+        if modes() != 1 or stacked(0) is not mode or not _is_safe():
+            return False
+        _pop(None)
+        self._pushed = False
+        return True
+
+    def backward(self, *, runs: bool) -> None:
+        """A backward begins, or is over."""
+        if self._mode is None or threading.get_ident() != self._thread:
+            return
+        if runs:
+            self._resting += 1
+            self.pause()
+        elif self._resting:
+            self._resting -= 1
+            self.resume()
+
+    def _starts(self, optimizer: Any, _args: Any, _kwargs: Any) -> None:
+        """An optimizer is about to step."""
+        if is_dynamo_compiling() or not self._pushed or threading.get_ident() != self._thread:
+            return
+        kind = type(optimizer)
+        if kind.__module__.startswith("torch.optim.") and kind.__name__ in WITHOUT and _is_safe():
+            self._resting += 1  # until the window ends with the step
+            self.pause()
+
+    # ------------------------------------------------------------ whose it is
+
+    def _sort(self) -> None:
+        """A stretch is over: what came after a call of an evaluation belongs to that."""
+        mode = self._mode
+        assert mode is not None
+        sums, mode.sums = mode.sums, _Sums()
+        events: Any = reversed(self._observer.log[-4:])
+        last = next((event[0] for event in events if len(event) == 4 and event[0].place), None)
+        if last is not None:
+            self._aside = last if last.aside and self._is_trained(last) else None
+        if self._aside is None or self._spans:
+            self._loop.add(sums)
+        else:
+            self._tell(sums, self._aside)
+
+    def _is_trained(self, kind: Kind) -> bool:
+        """Whether an optimizer trains the model; calls of others belong to the step."""
+        known = self._observer.optimizers
+        return known.trains(kind) or not (known.any_trained or not known.expected([kind]))
+
+    def _tell(self, sums: _Sums, aside: Kind | None) -> None:
+        products, other = sums.told()
+        if products or other:
+            self._observer.note_beside(Found("", products, (), other), aside)
+
+    def merges(self) -> None:
+        """Something begins that is watched each time, and in no other step (profilers.step_adapters)."""
+        if threading.get_ident() != self._thread or is_dynamo_compiling():
+            return
+        self._merging += 1
+        if self._merging > 1 or self._observer.inside() or not self._observer.watching:
+            return
+        self._alone = self._mode is None
+        if self._alone and self._allowed and self._left is None and not modes() and _is_safe():
+            self._mode = Mode(self._price_of)
+            push(self._mode)
+            self._pushed = True
+        if self._mode is None or not self._pushed:
+            self._observer.unseen("adapters that were merged where they could not be watched")
+            return
+        self._mode.settle()
+        self._sort()
+        self._around, self._loop = self._loop, _Sums()
+
+    def merged(self) -> None:
+        """It is over."""
+        if threading.get_ident() != self._thread or is_dynamo_compiling() or not self._merging:
+            return
+        self._merging -= 1
+        if self._merging or self._around is None:
+            return
+        mode, around, self._around = self._mode, self._around, None
+        if mode is not None:
+            self._loop.add(mode.left())
+            self._loop.add(mode.sums)
+            mode.sums = _Sums()
+            self._tell(self._loop, None)
+            if self._alone:
+                if not self._taken():
+                    self._left = mode
+                self._mode, self._pushed = None, False
+        self._loop = around
+
+    def begins_span(self) -> None:
+        """What comes belongs to a span."""
+        if self._mode is not None:
+            self._mode.settle()
+            self._sort()
+            self._spans.append(self._loop)
+            self._loop = _Sums()
+
+    def ends_span(self) -> None:
+        """It is over."""
+        if self._mode is not None and self._spans:
+            self._mode.settle()
+            self._sort()
+            self._tell(self._loop, None)
+            self._loop = self._spans.pop()
