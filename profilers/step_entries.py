@@ -15,6 +15,7 @@ from profilers.step_values import (
     StepLoaded,
     StepLosses,
     StepNote,
+    StepResume,
     StepSaved,
     StepSpan,
     StepWeights,
@@ -65,6 +66,15 @@ def device(entry: Mapping[str, Any]) -> StepDevice:
         name=fields.maybe(entry, "name", fields.text),
         uuid=fields.maybe(entry, "uuid", fields.text),
         memory_bytes=fields.maybe(entry, "memory_bytes", fields.count),
+    )
+
+
+def resume(entry: Mapping[str, Any]) -> StepResume:
+    """Where the process goes on."""
+    return StepResume(
+        step=fields.count(entry, "step"),
+        source=fields.text(entry, "source"),
+        at=fields.maybe(entry, "at", fields.count),
     )
 
 

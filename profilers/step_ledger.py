@@ -21,6 +21,7 @@ from profilers.clocks import ClockPair, boot_id
 from profilers.ledger import Ledger
 from profilers.step_reading import StepsError, Unread, read_process, read_run, read_steps
 from profilers.step_values import (
+    MAYBE_BACK,
     MODES,
     WENT_BACK,
     Calls,
@@ -40,6 +41,7 @@ from profilers.step_values import (
 )
 
 __all__ = [
+    "MAYBE_BACK",
     "MODES",
     "SCHEMA",
     "STEPS",
@@ -212,9 +214,10 @@ class StepLedger:
         """Whether the ledger still lies where it was begun."""
         return self._ledger.in_place
 
-    def resume(self, step: int, source: str = "explicit") -> None:
-        """Say that this process goes on after ``step``."""
-        self._ledger.append({"kind": "resume", "step": step, "source": source})
+    def resume(self, step: int, source: str = "explicit", at: int | None = None) -> None:
+        """Say that this process goes on after ``step``; ``at``: from the step of this number on, perhaps."""
+        line = {"kind": "resume", "step": step, "source": source}
+        self._ledger.append(line if at is None else {**line, "at": at})
 
     def saved(
         self, step: int, optimizer: str, layout: str, values: str | None, source: str = "state-dict"

@@ -22,7 +22,7 @@ from profilers.ledger import (
     read_ledger,
 )
 from profilers.step_clocks import on_one_axis
-from profilers.step_fields import Wrong, count, text
+from profilers.step_fields import Wrong, text
 from profilers.step_values import (
     ProcessSteps,
     StepBlock,
@@ -185,7 +185,7 @@ class _Reader:
             raise Wrong(f"a line of kind {kind!r} follows the seal")
         self.refused = text(entry, "reason") if kind == "refused" else None
         if kind == "resume":
-            self.resumes.append(StepResume(step=count(entry, "step"), source=text(entry, "source")))
+            self.resumes.append(step_entries.resume(entry))
         elif kind == "saved":
             self.saved.append(step_entries.saved(entry))
         elif kind == "loaded":

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 Mode = Literal["train", "forward", "backward", "again", "optimizer"]
 WENT_BACK = "went-back"
+MAYBE_BACK = "perhaps-back"
 MODES: tuple[Mode, ...] = ("train", "forward", "backward", "again", "optimizer")
 """``train``: forward and backward; ``forward``: no backward followed; ``backward``: a backward on
 its own, of a call that an earlier step made; ``again``: a call inside a running backward, whose
@@ -106,6 +107,16 @@ class StepBlock:
     def __len__(self) -> int:
         return len(self.end_us)
 
+    def halves(self, length: int) -> "tuple[StepBlock, StepBlock]":
+        """Split it behind so many steps."""
+        runs: dict[str, Any] = {}
+        rest: dict[str, Any] = {}
+        for name in ("optimizer", "tokens", "tokens_from", "samples", "calls"):
+            runs[name], rest[name] = _cut(getattr(self, name), length)
+        for name in ("end_us", "duration_us", "wait_us"):
+            runs[name], rest[name] = getattr(self, name)[:length], getattr(self, name)[length:]
+        return StepBlock(first=self.first, **runs), StepBlock(first=self.first + length, **rest)
+
     def steps(self) -> Iterator[Step]:
         """Walk over the steps one by one."""
         runs = zip(
@@ -128,6 +139,20 @@ class StepBlock:
                 samples=samples,
                 calls=calls,
             )
+
+
+def _cut(
+    runs: Iterable[tuple[int, Any]], length: int
+) -> tuple[tuple[tuple[int, Any], ...], tuple[tuple[int, Any], ...]]:
+    """Split a column that comes as runs."""
+    before: list[tuple[int, Any]] = []
+    after: list[tuple[int, Any]] = []
+    for many, value in runs:
+        mine = min(many, length)
+        length -= mine
+        before += [(mine, value)] if mine else []
+        after += [(many - mine, value)] if many > mine else []
+    return tuple(before), tuple(after)
 
 
 def unrolled(runs: Iterable[Sequence[Any]]) -> Iterator[Any]:
@@ -178,8 +203,10 @@ class StepResume:
     """Number of the last step that is already done."""
     source: str
     """``explicit``, ``optimizer-state``, ``removed`` (the ledger before this one was), ``continued`` (it
-    could not become longer), ``went-back`` (in the middle of the process), or, worked out by a reader,
-    ``saved-state``."""
+    could not become longer), ``went-back`` (in the middle of the process), ``perhaps-back`` (there, or it
+    goes on as it was), or, worked out by a reader, ``saved-state``."""
+    at: int | None = None
+    """Number of the first step after that, of ``perhaps-back``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

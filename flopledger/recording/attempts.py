@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from flopledger.recording.ranges import Ranges
-from profilers.step_ledger import WENT_BACK, ProcessSteps, StepLoaded, StepWeights
+from profilers.step_ledger import MAYBE_BACK, WENT_BACK, ProcessSteps, StepLoaded, StepWeights
 
 MOST_NAMED = 8
 """Ranks that are named one by one."""
@@ -22,6 +22,8 @@ LATE_NS = 60_000_000_000
 SAME_NS = 100_000_000
 SKEW_NS = 5_000_000_000
 """Two processes may seem to overlap by so much on one host, and on two, whose clocks differ."""
+MIDDLE = (WENT_BACK, MAYBE_BACK)
+"""Sources of what is said in the middle of a process."""
 ORDERLY = ("finished", "exit")
 """Reasons of a seal after which nobody will do the same steps again."""
 
@@ -64,7 +66,8 @@ class Attempt:
     @property
     def says_where(self) -> bool:
         """Whether a process of it says after which step it goes on."""
-        return any(one.source != "removed" for p in self.processes.values() for one in p.resumes)
+        before = ("removed", *MIDDLE)
+        return any(one.source not in before for p in self.processes.values() for one in p.resumes)
 
     @property
     def begins(self) -> list[StepWeights]:
@@ -96,7 +99,7 @@ def goes_on_after(process: ProcessSteps) -> int:
     What comes later than the first word is a process that went back to a checkpoint by itself; but
     several optimizers say in turn where they are.
     """
-    resumes = [one for one in process.resumes if one.source != WENT_BACK]
+    resumes = [one for one in process.resumes if one.source not in MIDDLE]
     first = resumes[:1]
     if first and first[0].source == "optimizer-state":
         return max(r.step for r in resumes if r.source == "optimizer-state")

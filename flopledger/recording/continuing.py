@@ -10,7 +10,14 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from flopledger.recording.attempts import Attempt, Training, executed, goes_on_after, trainings
-from profilers.step_ledger import ProcessSteps, StepLoaded, StepResume, StepSaved
+from profilers.step_ledger import (
+    MAYBE_BACK,
+    ProcessSteps,
+    StepBlock,
+    StepLoaded,
+    StepResume,
+    StepSaved,
+)
 from profilers.step_weights import UNREAD
 
 _Who = tuple[str, str | None, int]
@@ -19,6 +26,9 @@ _Who = tuple[str, str | None, int]
 
 _Look = tuple[str, str | None]
 """A layout and a digest of values."""
+
+
+EARLIER = "earlier states of some of its optimizers, given to them in its middle"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -188,11 +198,41 @@ def goes_on(
     return goes_on_after(process), []
 
 
+def gone_back(training: Training) -> tuple[Training, list[Unsure]]:
+    """Take it that processes which perhaps went back to a checkpoint did, as far as they may have."""
+    unsure: list[Unsure] = []
+    attempts = []
+    for attempt in training.attempts:
+        processes = {}
+        for rank, process in attempt.processes.items():
+            processes[rank] = process
+            for one in process.resumes:
+                if one.source == MAYBE_BACK and one.at is not None and one.step < one.at - 1:
+                    unsure.append(Unsure(with_what=EARLIER, low=one.step, high=one.at - 1))
+                    processes[rank] = _back(processes[rank], one.step, one.at)
+        attempts.append(replace(attempt, processes=processes))
+    return (Training(attempts=attempts), unsure) if unsure else (training, unsure)
+
+
+def _back(process: ProcessSteps, step: int, at: int) -> ProcessSteps:
+    """Give the steps from one on the numbers behind another one."""
+    by = at - 1 - step
+    blocks: list[StepBlock] = []
+    for block in process.blocks:
+        whole = [block]
+        if block.first < at < block.first + len(block):
+            whole = list(block.halves(at - block.first))
+        blocks += [replace(one, first=one.first - by) if one.first >= at else one for one in whole]
+    return replace(process, blocks=tuple(blocks))
+
+
 def ends(found: Iterable[Training]) -> tuple[list[Training], list[Training], list[Unsure]]:
     """Return the trainings as early and as late as they may go on, and what is not sure."""
     first, last, unsure = [], [], []
     for training in found:
-        early, doubts = numbered(training, latest=False)
+        back, gone = gone_back(training)
+        early, doubts = numbered(back, latest=False)
+        doubts = [*gone, *doubts]
         first.append(early)
         last.append(numbered(training, latest=True)[0] if doubts else early)
         unsure += doubts

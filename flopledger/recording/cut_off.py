@@ -4,10 +4,12 @@ Other ranks and checkpoints show some of them. What it did after its last line b
 it wrote about once a second, so they are no more than fit into the time between.
 """
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import islice
 from math import ceil
+from operator import add
 
 from flopledger.recording.attempts import Attempt, Training, executed, superseded
 from flopledger.recording.ranges import Ranges
@@ -18,6 +20,11 @@ WRITES_US = 2_000_000
 MOST_STEPS = 1 << 20
 LAST_BLOCKS = 16
 """Of a ledger, in which the fastest step is looked for."""
+MOST_OTHERS = 64
+"""Of other processes, so many are looked at for it."""
+FEW_STEPS = 8
+"""Fewer steps than these, of all ranks and attempts, are slower than those that follow: what they waited for
+(data, the recorder's counting) is left out."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -94,7 +101,12 @@ def cut_off(training: Training, whole: Container[str] = ()) -> dict[int, Cut]:
 
     """
     again = superseded(training)
+    others = _Fastest()
     found: dict[int, Cut] = {}
+    if any(p.sealed is None for attempt in training.attempts for p in attempt.processes.values()):
+        several = (p for one in reversed(training.attempts) for p in one.processes.values())
+        for process in islice(several, MOST_OTHERS):
+            others.add(process)
     for place, attempt in enumerate(training.attempts):
         following = training.attempts[place + 1 : place + 2]
         done = _done(attempt, following)
@@ -107,7 +119,7 @@ def cut_off(training: Training, whole: Container[str] = ()) -> dict[int, Cut]:
             cut = found[id(process)] = Cut(shown=shown)
             if process.folder.name in whole or process.refused is not None:
                 continue
-            tail = Ranges.of(after.gaps(end, end + _most(process)))
+            tail = Ranges.of(after.gaps(end, end + _most(process, others)))
             if following:
                 cut.again = tail.size
                 continue
@@ -133,14 +145,39 @@ def _gaps(of: Ranges, without: Ranges) -> Ranges:
     return Ranges.of(gap for low, high in of for gap in without.gaps(low, high))
 
 
-def _most(process: ProcessSteps) -> int:
-    """How many steps a process may have done since its last line: as fast as its fastest one."""
-    fastest = min(_periods(process), default=0)
+class _Fastest:
+    """The fastest step of several processes (us), and how many were looked at."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.alone: int | None = None
+        """The step alone."""
+        self.whole: int | None = None
+        """With what it waited for."""
+
+    def add(self, process: ProcessSteps) -> None:
+        """Look at the last steps of a process."""
+        for block in process.blocks[-LAST_BLOCKS:]:
+            self.steps += len(block)
+            whole = map(add, block.duration_us, block.wait_us)
+            self.alone = _least(self.alone, block.duration_us)
+            self.whole = _least(self.whole, whole)
+
+
+def _least(known: int | None, several: Iterable[int]) -> int | None:
+    least = min((each for each in several if each > 0), default=known)
+    return least if known is None or least is None else min(known, least)
+
+
+def _most(process: ProcessSteps, others: _Fastest) -> int:
+    """How many steps a process may have done since its last line: all as fast as the fastest one.
+
+    One that was killed early shows slow steps alone; other ranks and attempts did the same ones.
+    """
+    own = _Fastest()
+    own.add(process)
+    if max(own.steps, others.steps) < FEW_STEPS:
+        fastest = _least(own.alone, () if others.alone is None else (others.alone,))
+    else:
+        fastest = _least(own.whole, () if others.whole is None else (others.whole,))
     return min(MOST_STEPS, ceil(WRITES_US / fastest)) if fastest else 0
-
-
-def _periods(process: ProcessSteps) -> Iterator[int]:
-    for block in process.blocks[-LAST_BLOCKS:]:
-        for duration, wait in zip(block.duration_us, block.wait_us, strict=True):
-            if duration + wait > 0:
-                yield duration + wait

@@ -22,9 +22,10 @@ from flopledger.recording.rows import Row
 from flopledger.recording.stated import Stated
 from flopledger.recording.states import States
 from flopledger.recording.told import WronglyToldError, whole, whole_or_none
+from flopledger.recording.turns import Turns
 from profilers.sampler import Sampler, SamplerSettings
 from profilers.step_identity import mesh_of
-from profilers.step_ledger import WENT_BACK
+from profilers.step_ledger import MAYBE_BACK, WENT_BACK
 from profilers.step_losses import UnreadableError, read_loss
 from profilers.steps import AlikeSeen, AsideSeen, Found, Kind, Observer, StepSeen, Variant, now_us
 
@@ -60,6 +61,7 @@ class Recorder:
         self._loaded_at = 0
         self.stated = Stated(self.costs, self.observer, self.besides)
         self.states = States(self)
+        self.turns = Turns()
         self._heartbeat = Heartbeat(self._beat)
 
     # ------------------------------------------------------------ beginning and end
@@ -167,8 +169,10 @@ class Recorder:
     def step(self, seen: StepSeen) -> None:
         """A step is over."""
         row = Row()
+        self._go_back()
         if seen.number is not None:
             self._next = seen.number
+        self.turns.add(seen.optimizer, 1)
         row.number, self._next = self._next, self._next + 1
         row.ends_us = [seen.end_us]
         row.durations_us = [seen.end_us - seen.start_us]
@@ -190,7 +194,9 @@ class Recorder:
                 self.step(one)
             return
         row = Row()
+        self._go_back()
         starts, ends = seen.starts_us, seen.ends_us
+        self.turns.add(seen.optimizer, len(ends))
         row.number, self._next = self._next, self._next + len(ends)
         row.ends_us = ends
         row.durations_us = list(map(sub, ends, starts))
@@ -319,6 +325,34 @@ class Recorder:
         self._next = step + 1
         self.book.head(lambda ledger: ledger.resume(step, WENT_BACK))
 
+    def may_go_back(self, optimizer: str, steps: int, *, counts: bool) -> None:
+        """One of several was given the state that it had so many steps ago: its own, if it counts them.
+
+        Others may be given theirs before the next step.
+        """
+        self.observer.end_step()
+        (self.turns.back if counts else self.turns.back_in_run)(optimizer, steps)
+
+    def _go_back(self) -> None:
+        """A step is over, and before it several optimizers may have been given earlier states."""
+        if not self.turns.waiting:
+            return
+        least, most = self.turns.undone()
+        at = self._next
+        step = max(0, at - 1 - most)
+        if least == most:
+            self._next = step + 1
+            self.book.head(lambda ledger: ledger.resume(step, WENT_BACK))
+            return
+        self.book.head(lambda ledger: ledger.resume(step, MAYBE_BACK, at))
+        self.costs.tell(
+            "went-back",
+            "warning",
+            "some of several optimizers were given earlier states of their own, which belong to no one "
+            "moment: how many steps are done again is not known, so what stands has bounds: say "
+            "run.resume(step)",
+        )
+
     @property
     def reached(self) -> int:
         """Number of the last step whose optimizer has stepped; 0 before the first of this process.
@@ -396,6 +430,7 @@ class Recorder:
         self.observer.fold()
         self.observer.end_step()  # steps that are over have their numbers
         source = WENT_BACK if step < self.reached else "explicit"
+        self.turns.forget()
         self._resumed = True
         self._next = step + 1
         self.book.head(lambda ledger: ledger.resume(step, source))

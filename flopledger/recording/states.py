@@ -117,6 +117,7 @@ class States:
         if whose is not optimizer or had is None:
             return
         recorder = self._recorder
+        counts = had.steps is not None and mark.steps is not None
         if had.steps is not None and mark.steps is not None:
             back = had.steps - mark.steps
         else:
@@ -124,15 +125,11 @@ class States:
             back = 0 if place is None else self._keeping.reached() - place
         if back <= 0:
             return
-        if recorder.observer.optimizers.number == 1:
+        optimizers = recorder.observer.optimizers
+        if optimizers.number == 1:
             recorder.goes_back(back)
         else:
-            recorder.costs.tell(
-                "went-back",
-                "warning",
-                "an optimizer was given an earlier state of its own; of several optimizers nobody can tell "
-                "which steps are done again, so all count as model FLOP: say run.resume(step)",
-            )
+            recorder.may_go_back(optimizers.known(optimizer) or "", back, counts=counts)
 
     def _took(self, optimizer: Any, state: Any) -> None:
         """A state was loaded."""

@@ -342,6 +342,23 @@ def test_what_it_did_last_is_hardware_flop_where_another_goes_on(tmp_path):
     assert totals.steps_unwritten == 0
 
 
+def test_a_slow_beginning_is_bounded_by_the_pace_of_others(tmp_path):
+    # One of two ranks is killed after three slow steps: 2 s at 0.41 s are five steps more. The other one
+    # shows how fast they become: 2 s at 30 ms are 67.
+    process(tmp_path, steps=3, seal=None, world=2, step_us=400_000)
+    process(tmp_path, steps=40, seal=None, world=2, rank=1, pid=200, step_us=20_000)
+    totals = read_totals(tmp_path)
+    # The first rank did 37 more, as the second one shows, and 30 beyond those; the second one 67.
+    assert totals.model_bounds == (43 * 300, (43 + 37 + 30 + 67) * 300)
+    assert totals.steps_unwritten == 67
+
+
+def test_a_process_that_was_killed_at_once_is_bounded_by_its_steps_alone(tmp_path):
+    # Three steps of 0.1 s, each after 10 ms of waiting, which a beginning may have had for itself: 20 more.
+    process(tmp_path, steps=3, seal=None, step_us=100_000)
+    assert read_totals(tmp_path).steps_unwritten == 20
+
+
 def test_a_process_that_has_written_everything_lacks_nothing(tmp_path):
     folder = process(tmp_path, steps=10, seal=None)
     totals = read_totals(tmp_path, whole=frozenset({folder.name}))

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tests.recording.conftest import TRAIN, Run, mlp, train  # noqa: E402
+from tests.recording.conftest import TRAIN, Run, batch, mlp, train  # noqa: E402
 from tests.recording.test_saved_states import momentum  # noqa: E402
 
 if TYPE_CHECKING:
@@ -86,17 +86,73 @@ def test_parameters_that_are_seldom_trained_are_no_way_back(run: Run) -> None:
     assert numbers(run) == [1, 2, 3, 4, 5, 6, 7]
 
 
-def test_of_several_optimizers_it_is_said_and_not_guessed(run: Run) -> None:
-    one, two = mlp(), mlp()
-    optimizers = adam(one), adam(two)
+def taking_turns(optimizers: Any, models: Any, rounds: int) -> None:
+    for _ in range(rounds):
+        for model, optimizer in zip(models, optimizers, strict=True):
+            train(model, optimizer)
+
+
+@pytest.mark.parametrize("turn", [0, 1])
+@pytest.mark.parametrize("makes", [(adam, adam), (adam, momentum), (momentum, momentum)])
+def test_several_optimizers_mean_one_moment(
+    run: Run, turn: int, makes: tuple[Callable[[Any], Any], ...]
+) -> None:
+    """Three rounds of two, and a half one: 6 or 7 steps. A round more is thrown away, and two follow."""
+    models = [mlp(), mlp()]
+    optimizers = [make(model) for make, model in zip(makes, models, strict=True)]
+    order = optimizers[turn:] + optimizers[:turn], models[turn:] + models[:turn]
     with run.record():
-        for _ in range(3):
-            train(one, optimizers[0])
-            train(two, optimizers[1])
+        taking_turns(optimizers, models, 3)
+        taking_turns(optimizers[:turn], models[:turn], 1)
         states = copy.deepcopy([optimizer.state_dict() for optimizer in optimizers])
-        train(one, optimizers[0])
+        taking_turns(*order, 1)
         for optimizer, state in zip(optimizers, states, strict=True):
             optimizer.load_state_dict(state)
-        train(two, optimizers[1])
-    assert numbers(run) == list(range(1, 9))
+        taking_turns(*order, 2)
+    stood = 6 + turn
+    assert numbers(run) == [*range(1, stood + 3), *range(stood + 1, stood + 5)]
+    totals = run.totals
+    assert totals.model_flop == (stood + 4) * TRAIN
+    assert totals.hardware_flop == (stood + 6) * TRAIN
+    assert "went-back" not in run.notes()
+
+
+def test_optimizers_that_step_together(run: Run) -> None:
+    model = mlp()
+    layers = [layer for layer in model if list(layer.parameters())]
+    optimizers = [adam(layer) for layer in layers]
+
+    def go(steps: int) -> None:
+        for _ in range(steps):
+            model(batch()).sum().backward()
+            for optimizer in optimizers:
+                optimizer.step()
+
+    with run.record():
+        go(GOOD)
+        states = copy.deepcopy([optimizer.state_dict() for optimizer in optimizers])
+        go(BAD)
+        for optimizer, state in zip(optimizers, states, strict=True):
+            optimizer.load_state_dict(state)
+        go(MORE)
+    assert numbers(run) == BACK
+
+
+def test_states_of_no_one_moment_give_bounds(run: Run) -> None:
+    """One of two is given the state of four of its steps ago, the other one is left as it is."""
+    models = [mlp(), mlp()]
+    optimizers = [adam(model) for model in models]
+    with run.record():
+        taking_turns(optimizers, models, 2)
+        state = copy.deepcopy(optimizers[0].state_dict())
+        taking_turns(optimizers, models, 4)
+        optimizers[0].load_state_dict(state)
+        taking_turns(optimizers, models, 1)
+    assert numbers(run) == list(range(1, 15))
     assert "went-back" in run.notes()
+    totals = run.totals
+    assert totals.model_flop is None
+    # 12 steps and 2 more. The first of eight that went is the fifth: of the last ten two may be done again.
+    assert totals.model_bounds == (12 * TRAIN, 14 * TRAIN)
+    assert totals.hardware_flop == 14 * TRAIN
+    assert {"went-back", "resume-step-unknown"} <= {finding.code for finding in totals.findings}
