@@ -22,7 +22,7 @@ from torch._C._autograd import _get_sequence_nr as sequence
 from torch.compiler import is_dynamo_compiling
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from profilers import step_outside, step_passes
+from profilers import step_engine, step_outside
 from profilers.step_backward import LOOKS, Backwards
 from profilers.step_compiled import HOT, BestPulse
 from profilers.step_elsewhere import Elsewhere
@@ -141,7 +141,7 @@ class Observer(BestPulse):
         self.optimizers.look(torch.optim.Optimizer)
         self._undo = [
             register_optimizer_step_post_hook(self._stepped).remove,
-            step_passes.watch(torch, Backwards(self), self, self.ways, HOT.engine),
+            step_engine.watch(torch, Backwards(self), self, self.ways, HOT.engine),
             *self.modules.watch(),
             *(wrapped(torch.optim.Optimizer, name, self.optimizers.made) for name in MAKING),
         ]
