@@ -33,7 +33,7 @@ from profilers.step_uncompiled import uncompiled
 
 if TYPE_CHECKING:
     from profilers.step_events import Kind
-    from profilers.step_seam import Here
+    from profilers.step_here import Here
     from profilers.steps import Observer
 
 FREE = 16
@@ -208,7 +208,7 @@ def _in_optimizer() -> bool:
 
 
 class Watched:
-    """Stands for ``profilers.step_seam.Here`` in a window, and tells when a call begins and ends."""
+    """Stands for ``profilers.step_here.Here`` in a window, and tells when a call begins and ends."""
 
     __slots__ = ("_beside", "inner")
 
@@ -443,10 +443,23 @@ class Beside:
     def _tell(self, sums: _Sums, aside: Kind | None) -> None:
         products, other = sums.told()
         if products or other:
-            self._observer.note_beside(Found("", products, (), other), aside)
+            self._observer.elsewhere.beside(Found("", products, (), other), aside)
 
     def merges(self) -> None:
         """Something begins that is watched each time, and in no other step (profilers.step_adapters)."""
+        try:
+            self._merges()
+        except Exception as error:  # noqa: BLE001 - never into the program
+            self.failed(error)
+
+    def merged(self) -> None:
+        """It is over."""
+        try:
+            self._merged()
+        except Exception as error:  # noqa: BLE001 - never into the program
+            self.failed(error)
+
+    def _merges(self) -> None:
         if threading.get_ident() != self._thread or is_dynamo_compiling():
             return
         self._merging += 1
@@ -458,14 +471,15 @@ class Beside:
             push(self._mode)
             self._pushed = True
         if self._mode is None or not self._pushed:
-            self._observer.unseen("adapters that were merged where they could not be watched")
+            self._observer.elsewhere.unseen(
+                "adapters that were merged where they could not be watched"
+            )
             return
         self._mode.settle()
         self._sort()
         self._around, self._loop = self._loop, _Sums()
 
-    def merged(self) -> None:
-        """It is over."""
+    def _merged(self) -> None:
         if threading.get_ident() != self._thread or is_dynamo_compiling() or not self._merging:
             return
         self._merging -= 1
