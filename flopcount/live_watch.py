@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -262,6 +263,21 @@ def _no_step(optimizer: Any, *_: Any) -> None:
     raise OptimizerInsideError(f"the call steps {type(optimizer).__name__} by itself")
 
 
+SEVERAL = [False]
+"""Whether several threads step optimizers: torch's table of hooks must not change under those of others."""
+
+
+def _in_this_thread(hook: Callable[..., object]) -> Callable[..., None]:
+    """A hook of torch's that is not called for what other threads of the program do meanwhile."""
+    thread = threading.get_ident()
+
+    def called(*given: Any) -> None:
+        if threading.get_ident() == thread:
+            hook(*given)
+
+    return called
+
+
 def _on_meta(value: Any) -> Any:
     """Real numbers that a model made itself stay at home, too."""
     if type(value) is torch.Tensor and value.device.type != "meta":
@@ -288,11 +304,12 @@ def watching(watch: LiveWatch, known: KnownValues) -> Iterator[None]:
     counter = LiveCounter(watch, known)
     with ExitStack() as stack:
         stack.callback(counter.originals.put_back)
-        before = register_module_forward_pre_hook(watch.enter_module)
+        before = register_module_forward_pre_hook(_in_this_thread(watch.enter_module))
         stack.callback(before.remove)
-        after = register_module_forward_hook(watch.leave_module, always_call=True)
+        after = register_module_forward_hook(_in_this_thread(watch.leave_module), always_call=True)
         stack.callback(after.remove)
-        stack.callback(register_optimizer_step_pre_hook(_no_step).remove)
+        if not SEVERAL[0]:
+            stack.callback(register_optimizer_step_pre_hook(_in_this_thread(_no_step)).remove)
         stack.enter_context(recording(counter.declared))
         stack.enter_context(seeing_engines(watch))
         if watch.autocast is not None:

@@ -8,6 +8,7 @@ forward made a node. Recomputation: gradients are enabled inside a running autog
 from __future__ import annotations
 
 import sys
+import threading
 from bisect import bisect_right
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -218,7 +219,11 @@ def seeing_engines(watch: Watch) -> Iterator[None]:
         yield
         return
 
+    thread = threading.get_ident()
+
     def told(*args: Any, **kwargs: Any) -> Any:
+        if threading.get_ident() != thread:  # another thread of the program goes on meanwhile
+            return run(*args, **kwargs)
         return watch.run_engine(run, *args, **kwargs)
 
     torch.autograd._engine_run_backward = told

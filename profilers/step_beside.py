@@ -292,7 +292,8 @@ class Beside:
         self.arm()
         self._open()
         # Not in the first window: there the compiler may take an optimizer's step with all of its hooks.
-        self._undo = register_optimizer_step_pre_hook(self._starts).remove
+        if len(self._observer.steppers) < 2:  # else another thread may be about to go through them
+            self._undo = register_optimizer_step_pre_hook(self._starts).remove
         self.resume()
 
     def _open(self) -> None:

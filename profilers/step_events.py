@@ -95,10 +95,10 @@ class Kind:
     """One kind of call: the same module, flags and shapes."""
 
     __slots__ = (
-        "arrived", "aside", "beside", "data", "device", "doubt", "doubted", "entry", "fed", "graded",
-        "inputs", "kept", "key", "made", "model", "nodes", "place", "real", "samples", "seam", "state",
-        "sure", "switches", "tokens", "trained", "transformed", "trust", "usual", "variants", "watched",
-        "ways",
+        "arrived", "aside", "beside", "data", "device", "doubt", "doubted", "entry", "fed",
+        "graded", "inputs", "kept", "key", "made", "model", "nodes", "place", "real", "samples",
+        "seam", "since", "state", "sure", "switches", "thread", "tokens", "trained", "transformed",
+        "trust", "usual", "variants", "watched", "ways",
     )  # fmt: skip
 
     def __init__(self, model: str, key: Hashable) -> None:
@@ -159,6 +159,9 @@ class Kind:
         """Ids of a few parameters, by which the model's optimizer is known."""
         self.data: Any = None
         """The listener's own."""
+        self.thread = 0
+        """Where it was first called, and when (ns)."""
+        self.since = 0
 
     def in_doubt(self, why: str) -> Kind:
         """Another kind for calls of this one of which nobody knows what they cost."""

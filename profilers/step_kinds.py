@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 import weakref
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
@@ -33,6 +35,7 @@ def described(seam: Seam, key: Hashable, module: Any, args: Any, kwargs: Any) ->
     kind = Kind(class_name(module), key)
     tensors = signer.inputs(args, kwargs)
     kind.place = id(seam)
+    kind.thread, kind.since = threading.get_ident(), time.monotonic_ns()
     kind.seam = weakref.ref(seam)
     kind.state = weakref.ref(seam.attributes.state)  # that of the key
     kind.switches = seam.attributes.switches.as_they_are()

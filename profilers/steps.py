@@ -72,6 +72,8 @@ FOLD_NS = 1_000_000_000
 """So often the notes are made into steps."""
 SEARCH_NS = 10_000_000_000
 """So often, at most, modules are looked for because a step had no call."""
+PATIENCE_NS = 10_000_000_000
+"""So long a thread is waited for that called a model and in which no optimizer has stepped."""
 REFRESH_NS = 10_000_000_000
 """So often the list of a model's parameters is read again."""
 
@@ -94,8 +96,25 @@ class Observer(BestPulse):
     """Watches one process for one recording."""
 
     __slots__ = (
-        "__weakref__", "_folding", "_lock", "_refresh", "_search", "_told", "_undo", "adapters", "beside",
-        "calls", "compiled", "elsewhere", "here", "listener", "looks", "modules", "optimizers", "spans",
+        "__weakref__",
+        "_folding",
+        "_lock",
+        "_refresh",
+        "_search",
+        "_told",
+        "_undo",
+        "adapters",
+        "beside",
+        "calls",
+        "compiled",
+        "elsewhere",
+        "here",
+        "listener",
+        "looks",
+        "modules",
+        "optimizers",
+        "spans",
+        "steppers",
         "ways",
     )  # fmt: skip
 
@@ -128,6 +147,8 @@ class Observer(BestPulse):
             ends_by_word=lambda kinds: not (automatic and self.optimizers.expected(kinds)),
         )
         self._lock = threading.RLock()
+        self.steppers: set[int] = set()
+        """Threads in which an optimizer stepped."""
         self.looks = LOOKS
         """So many steps more are looked at."""
         self._search = 0
@@ -182,6 +203,39 @@ class Observer(BestPulse):
         """Whether this thread is inside of an outermost call, or of our own work."""
         return bool(self.here.depth) or (self.settled and threading.get_ident() == self.thread)
 
+    def is_elsewhere(self, kind: Kind) -> bool:
+        """Whether another thread trains with a model, which may run just now and must not be counted here.
+
+        That thread does so itself, when an optimizer steps there. One that steps none is not waited for.
+        """
+        thread = kind.thread
+        if thread in (0, threading.get_ident()):
+            return False
+        if thread not in self.steppers and time.monotonic_ns() - kind.since > PATIENCE_NS:
+            return False
+        return any(
+            each.ident == thread and not isinstance(each, threading._DummyThread)
+            for each in threading.enumerate()
+        )
+
+    def _steps_here(self) -> None:
+        """An optimizer other than the last one steps: perhaps in a thread that trains beside another one.
+
+        The graph's numbers are each thread's own, and passes of two at once cannot be told apart.
+        """
+        here = threading.get_ident()
+        if here in self.steppers:
+            return
+        others, self.steppers = self.steppers, self.steppers | {here}
+        living = others & {each.ident or 0 for each in threading.enumerate()}
+        if living:
+            seams = list(self.modules.seams)
+            callers = {
+                kind.thread for seam in seams for kind in list(seam.kinds.values()) if kind.watched
+            }
+            if here in callers and living & callers:
+                self.elsewhere.unseen("what several threads compute that train at once")
+
     def forked(self) -> None:
         """In a forked child: see nothing any more."""
         self.watching = False
@@ -217,6 +271,7 @@ class Observer(BestPulse):
                 return False  # of its base class: one step, told of twice
             name = known or self._new_optimizer(optimizer)
             self.last = None if layered else (ref(optimizer), name)
+            self._steps_here()
         found = self.beside.ends(name)
         if found is not None:
             self.elsewhere.beside(found)
@@ -285,7 +340,9 @@ class Observer(BestPulse):
                 self.adapters.look()
             self.fresh = False
             for variant in self._folding.open_variants():
-                if variant.data is None:
+                if variant.data is None and self.is_elsewhere(variant.kind):
+                    self.fresh = True
+                elif variant.data is None:
                     self.listener.settle(variant)
             self.wary = self._folding.wary
 

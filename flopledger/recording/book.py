@@ -37,7 +37,8 @@ MOST_LEDGERS = 256
 """So many ledgers of one process, where none may become longer (``RLIMIT_FSIZE``, some file systems)."""
 
 Entry = Callable[[StepLedger], None]
-Settle = Callable[[Variant], Cost]
+Settle = Callable[[Variant], Cost | None]
+"""Finds what a call cost; None where that cannot be done now."""
 
 
 class Book:
@@ -121,8 +122,7 @@ class Book:
     def price(self, settle: Settle) -> None:
         """Find the costs of all calls while their models are there."""
         unpriced, self._unpriced = self._unpriced, []
-        for calls in unpriced:
-            _priced(calls, settle)
+        self._unpriced += [calls for calls in unpriced if not _priced(calls, settle)]
 
     @property
     def due(self) -> bool:
@@ -374,8 +374,7 @@ class Book:
 def _priced(calls: Calls, settle: Settle | None) -> bool:
     """Whether the cost of each call is known; with ``settle`` it is found where it is not."""
     for item, _ in calls:
-        if isinstance(item, Variant) and not isinstance(item.data, Cost):
-            if settle is None:
-                return False
-            settle(item)
+        open_ = isinstance(item, Variant) and not isinstance(item.data, Cost)
+        if open_ and (settle is None or settle(item) is None):  # type: ignore[arg-type]
+            return False
     return True

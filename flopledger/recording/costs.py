@@ -92,6 +92,12 @@ class Costs:
         with held_back():  # a Ctrl-C arrives when the model is put back
             return self._settled(variant)
 
+    def give_up(self, variant: Variant, reason: str) -> Cost:
+        """Say that nobody knows what a variant costs, and why."""
+        cost = variant.data = unknown(variant, reason)
+        self.tell("cost-unknown", "warning", f"{cost.model} ({cost.mode}): {reason}")
+        return cost
+
     def _settled(self, variant: Variant) -> Cost:
         from flopcount.live_signals import arrived
 

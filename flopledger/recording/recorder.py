@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from flopcount.live_signals import MARK
 from flopledger.recording.beside import Beside
 from flopledger.recording.book import Book
+from flopledger.recording.cost import Cost
 from flopledger.recording.costs import Costs
 from flopledger.recording.heartbeat import Heartbeat
 from flopledger.recording.rows import Row
@@ -30,7 +31,6 @@ from profilers.step_losses import UnreadableError, read_loss
 from profilers.steps import AlikeSeen, AsideSeen, Found, Kind, Observer, StepSeen, Variant, now_us
 
 if TYPE_CHECKING:
-    from flopledger.recording.cost import Cost
     from profilers.step_events import Price
     from profilers.step_ledger import StepLedger
     from profilers.step_outside import Product
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 DRIVERS = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"))
 SAMPLER_STOP_SECONDS = 20.0
+ELSEWHERE = "its model is trained by a thread that still ran when the recording ended"
 
 
 class Recorder:
@@ -119,7 +120,7 @@ class Recorder:
         self.states.stop()
         self.active = False
         try:
-            self.book.seal(reason, self.costs.settle)
+            self.book.seal(reason, self.settle)
         except Exception as error:  # noqa: BLE001 - never into the program
             self.observer.trouble("sealing", error)
         del seams
@@ -162,8 +163,14 @@ class Recorder:
         """The program computed this, and no graph shows it."""
         variant.data = found  # priced when its step is over, since the program may say it by itself
 
-    def settle(self, variant: Variant) -> Cost:
-        """Count what became of a call."""
+    def settle(self, variant: Variant) -> Cost | None:
+        """Count what became of a call; not of one whose model another thread may run just now."""
+        if not isinstance(variant.data, Cost) and self.observer.is_elsewhere(variant.kind):
+            return self.costs.give_up(variant, ELSEWHERE) if self.costs.last else None
+        if len(self.observer.steppers) > 1:
+            from flopcount.live_watch import SEVERAL
+
+            SEVERAL[0] = True
         return self.costs.settle(variant)
 
     def step(self, seen: StepSeen) -> None:
@@ -256,10 +263,10 @@ class Recorder:
     def folded(self, *, counting: bool, begun: bool) -> None:
         """Everything up to now was told: write it, when it is time."""
         if counting:
-            self.book.price(self.costs.settle)
+            self.book.price(self.settle)
         if not counting or self.book.due:
             # Once the next step has begun, nothing more can be said of the last one.
-            self.book.flush(self.costs.settle if counting else None, keep=0 if begun else 1)
+            self.book.flush(self.settle if counting else None, keep=0 if begun else 1)
 
     def _beat(self) -> None:
         """Once a second, in a thread beside the program."""
@@ -272,7 +279,7 @@ class Recorder:
     def flush(self) -> None:
         """Write everything that is over."""
         self.observer.fold()
-        self.book.flush(self.costs.settle)
+        self.book.flush(self.settle)
 
     @property
     def steps(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -380,6 +381,33 @@ def test_no_window_outlives_the_recording(run: Run) -> None:
         assert modes() == 1
     assert is_clean()
     assert run.process.spans[0].what == "unfinished"
+
+
+def test_threads_that_train_at_once(run: Run) -> None:
+    """None is disturbed, whichever of them counts; the figure has an open end."""
+    raised: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            model = mlp()
+            optimizer = sgd(model)
+            for _ in range(2 * STEPS):
+                model(batch()).sum().backward()
+                optimizer.step()
+                optimizer.zero_grad()
+        except BaseException as error:  # noqa: BLE001 - whatever it is
+            raised.append(error)
+
+    with run.record():
+        threads = [threading.Thread(target=work) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert raised == []
+    low, high = run.totals.model_bounds
+    assert high is None or high >= 3 * 2 * STEPS * TRAIN
+    assert low <= 3 * 2 * STEPS * TRAIN
 
 
 # ---------------------------------------------------------------- adapters
