@@ -3,9 +3,9 @@
 import re
 
 import pytest
-from tests.command_line import flopledger
 
 import flopledger as roof
+from tests.command_line import flopledger
 
 
 @pytest.fixture

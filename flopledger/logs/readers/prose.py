@@ -15,7 +15,7 @@ from flopledger.facts import Grade
 from flopledger.logs.document import Document
 from flopledger.logs.notes import Notes, line
 from flopledger.logs.reader import Reader
-from flopledger.logs.readers import prose_figures as figures
+from flopledger.logs.readers import prose_figures, prose_labels
 
 _ENDINGS = (".md", ".markdown", ".mdx", ".rst", ".txt", ".html", ".htm")
 _TRAINED = re.compile(r"\b(?:pre-?|post-?|fine-?)?(?:train|tun)(?:ed|ing|s)?\b|\btook\b", re.I)
@@ -93,12 +93,12 @@ def note(text: str, notes: Notes) -> None:
 
 def _figures(piece: _Piece) -> list[tuple[str, float | int | str, str | None]]:
     if piece.label is not None:
-        return figures.of_label(piece.label, piece.text)
+        return prose_labels.of_label(piece.label, piece.text)
     if _HYPOTHETICAL.search(piece.text) is None and not _TRAINED.search(piece.text):
-        return figures.of_model(piece.text)
+        return prose_figures.of_model(piece.text)
     if not _TRAINED.search(piece.text) or _HYPOTHETICAL.search(piece.text):
         return []
-    return figures.of_sentence(piece.text)
+    return prose_figures.of_sentence(piece.text)
 
 
 def _pieces(text: str) -> Iterator[_Piece]:
@@ -118,7 +118,7 @@ def _pieces(text: str) -> Iterator[_Piece]:
         yield from _of_table(table)
         table = []
         match = _LABELLED.fullmatch(plain)
-        if match is not None and figures.is_label(match[1]):
+        if match is not None and prose_labels.is_label(match[1]):
             yield _Piece(number=number, label=match[1].strip(), text=match[2].strip())
             continue
         for sentence in _SENTENCE_END.split(plain):
