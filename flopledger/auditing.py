@@ -153,7 +153,9 @@ def audit(
     standings = tuple(one for one in placed if one is not None)
     if regime_ids:
         findings += _silent(chosen, placed)
-    sides = convention_checks.check(standings, runs, claim, judgement)
+    sides = convention_checks.check(
+        standings, runs, claim, judgement, has_original=original is not None
+    )
     findings += sides.findings
     findings += _straddling(standings) + _modifier(standings) + _unstated_original(runs, original)
     crossings = planning.crossings(standings, runs, original)

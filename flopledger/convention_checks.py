@@ -13,6 +13,7 @@ from flopledger.facts import Finding
 from flopledger.ledgers import Standing
 from flopledger.reconcile import RunAudit
 from flopledger.regimes import Regime
+from flopledger.scope import counts_base
 from flopledger.text import interval, number, round_number
 from flopledger.verdict import EU_MARGIN, Verdict
 
@@ -33,12 +34,17 @@ def check(
     runs: list[RunAudit],
     claim: Claim | None,
     judgement: Judgement | None,
+    *,
+    has_original: bool,
 ) -> Check:
     """Find thresholds that lie between a rule's total and the whole interval of the exact count."""
     between: dict[str, list[Standing]] = {}
     figures: dict[str, float] = {}
     for one in standings:
         if one.regime.ended is not None or one.regime.rule is not None:
+            continue
+        # A rule speaks of training alone: passes beside it and the original's compute are no matter of it.
+        if any(run.passes for run in runs) or (has_original and counts_base(one.regime.ledger)):
             continue
         for name, figure in totals(runs, one.regime.ledger):
             if name in _RULES and _parted(one, figure):

@@ -87,3 +87,23 @@ def test_an_estimate_names_both_sides_without_a_claim(tmp_path):
 
 def test_at_a_short_context_nothing_is_said(tmp_path):
     assert found(report_of(tmp_path, length=4096)) == []
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "[base_model]\nflop = 8.3e23\n",
+        '[[run]]\nname = "g"\nkind = "synthetic-data"\ntokens = 1e12\n',
+    ],
+)
+def test_what_a_ledger_holds_beside_the_training_is_no_matter_of_a_rule(tmp_path, more):
+    # 6 x 70.6e9 x 1e9 = 4.2e20; the cumulative ledger is above 1e23 for the original, or what was generated.
+    path = tmp_path / "case.toml"
+    if "[[run]]" in more:
+        more = more + 'model = "m"\n'
+        text = TEXT.format(claim="", tokens=1e9, length=4096) + more
+    else:
+        text = TEXT.format(claim=more, tokens=1e9, length=4096)
+    path.write_text(text)
+
+    assert found(audit(AuditCase.load(path))) == []

@@ -22,9 +22,10 @@ _LASTED = re.compile(
 _SECONDS = {"w": 604_800.0, "d": 86_400.0, "h": 3_600.0, "m": 60.0}
 _DEVICE_HOURS = re.compile(
     rf"{NUMBER}{SCALE}\s*(?:total\s+|cumulative\s+)?(?:{PART.pattern}[ -]*)?(?:{DEVICE})?[ -]?"
-    r"(hours?|hrs|days?)\b",
+    r"(hours?|hrs|days?|weeks?|years?)\b",
     re.I,
 )
+_DEVICE_UNITS = {"h": 3_600.0, "d": 86_400.0, "w": 604_800.0, "y": 31_557_600.0}
 TOKENS = re.compile(rf"{NUMBER}{SCALE}\s*(?:[a-z-]+\s+){{0,2}}?tokens\b", re.I)
 _NOT_TOTAL = re.compile(
     r"batch|context|sequence|window|vocab|length|per |every|steps? of|/\s?(?:s|step|gpu)|chunk",
@@ -120,7 +121,7 @@ def device_hours(text: str) -> list[Figure]:
         words = match[0]
         if not re.search(rf"{DEVICE}|{PART.pattern}", words, re.I):
             continue  # hours by the clock
-        unit = 86_400 if match[3].lower().startswith("d") else 3_600
+        unit = _DEVICE_UNITS[match[3].lower()[0]]
         value = scaled(match[1], match[2])
         if _COUNT_OF_PART.fullmatch(words):
             continue
@@ -139,7 +140,9 @@ _COUNT_OF_PART = re.compile(rf"{NUMBER}x\s*{PART.pattern}.*", re.I)
 def time(text: str, after: re.Pattern[str] | None = None) -> list[Figure]:
     """Give the durations; in a sentence only those ``after`` a word that says what lasted."""
     plain = _DEVICE_HOURS.sub(lambda m: "" if re.search(DEVICE, m[0], re.I) else m[0], text)
-    plain = re.sub(rf"{PART.pattern}[ -](?:hours?|days?)", "", plain, flags=re.I)
+    plain = re.sub(
+        rf"{PART.pattern}[ -](?:hours?|days?|weeks?|months?|years?)", "", plain, flags=re.I
+    )
     found = [one for one in _TIME.finditer(plain) if not _not_of_the_run(plain, one)]
     if after is not None and (not found or not after.search(plain[: found[0].start()])):
         return []

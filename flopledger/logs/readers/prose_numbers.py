@@ -4,9 +4,9 @@ import re
 
 from flopledger.logs.readers.prose_parts import DEVICE, PART
 
-#: The end of another number ("1.5e6", "10^6") is none.
+#: The end of another number ("1.5e6", "10^6") is none, nor that of a name ("A100 GPU hours").
 NUMBER = (
-    r"(?<![\d.,^])(?<!\d[eE])(?<!\d[eE][+-])"
+    r"(?<![A-Za-z_\d.,^])(?<!\d[eE][+-])"
     r"(\d{1,3}(?:,\d{3}){1,5}(?:\.\d{1,9})?|\d{1,15}(?:\.\d{1,9})?(?:[eE]\+?\d{1,2})?)"
 )
 _POWER_OF_TEN = re.compile(
@@ -26,8 +26,9 @@ _IN_DIGITS = {
 }  # fmt: skip
 SCALE = r"\s?(thousand|million|billion|trillion|[kKMBT](?![A-Za-z]))?"
 #: "one" alone is a pronoun; before an amount, a time or a device it is a number.
+_SPELLED = "|".join(sorted(_IN_DIGITS, key=len, reverse=True))
 _WORDS = re.compile(
-    rf"\b({'|'.join(sorted(_IN_DIGITS, key=len, reverse=True))})"
+    rf"(?<![\w-])(?<!hundred )(?<!hundred and )(?<!thousand and )({_SPELLED})"
     rf"(?=[ -](?:hundred |thousand|million|billion|trillion|hours?\b|days?\b|weeks?\b|{DEVICE}\b|nodes?\b"
     rf"|machines?\b|servers?\b|{PART.pattern}))",
     re.I,

@@ -28,7 +28,10 @@ _NODES = re.compile(
     r"(\d{1,6})\s*(?:x\s*)?(?:\w+\s)?(?:nodes?|machines?|servers?|hosts?|instances?)\b", re.I
 )
 _EACH = re.compile(r"\b(?:each|per (?:node|machine|server|host))\b|/node", re.I)
-_HOURS_OF = re.compile(rf"s?[ -]*(?:{DEVICE})?[ -]*(?:hours?|hrs|days)\b", re.I)
+_HOURS_OF = re.compile(
+    rf"s?[ -]*(?:{DEVICE})?[ -]*(?:seconds?|minutes?|hours?|hrs|days?|weeks?|months?|years?)\b",
+    re.I,
+)
 #: Another number of devices in the same words: reserved, in use, spare.
 _OTHER_COUNT = re.compile(rf"(?<![\w.])(\d{{1,6}})\s*{DEVICE}\b(?!\s*(?:each|per|/))", re.I)
 _PARTS = 6  #: names of parts that one sentence is searched for
