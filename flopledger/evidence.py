@@ -138,10 +138,10 @@ def join(run: RunFigures, found: RunFacts) -> tuple[RunFigures, list[Finding]]:
         read_out = _input(name, resolved)
         if stated is None:
             changes[name] = read_out
-        elif _is_part(stated, read_out, resolved):
-            findings.append(_partial(run, stated, read_out))
         elif _is_one_host_of_several(stated, resolved):
             findings.append(_one_host(run, stated, resolved))
+        elif _is_part(stated, read_out, resolved):
+            findings.append(_partial(run, stated, read_out))
         elif not _agree(stated.quantity, read_out.quantity):
             used = name not in _CLAIMS
             if name == "samples" and _is_size(stated, found.dataset_samples):
@@ -180,7 +180,9 @@ def _is_part(stated: Input, read_out: Input, resolved: Resolved) -> bool:
     """Say whether the evidence is a recording of some part of what the case states."""
     low = stated.quantity.interval.low
     high = read_out.quantity.interval.high or read_out.quantity.interval.low
-    return not resolved.is_whole_run and low is not None and high is not None and high < low
+    is_amount = read_out.quantity.best is not None or read_out.quantity.interval.low is not None
+    is_less = low is not None and high is not None and high < low
+    return not resolved.is_whole_run and is_amount and is_less
 
 
 def _is_one_host_of_several(stated: Input, resolved: Resolved) -> bool:

@@ -165,3 +165,22 @@ def test_the_devices_of_one_host_bound_no_run_of_several(tmp_path, count, code, 
     assert found
     assert "not known" not in found[0].message
     assert report.verdict == verdict
+
+
+def test_a_list_of_one_host_refutes_no_run_that_may_have_had_more(tmp_path):
+    """640 hours of the 8 devices that rank 0 lists cannot do 7e23 FLOP; 256 such hosts can."""
+    listed = {"startedAt": "2024-03-04T00:00:00Z", "program": "t.py", "gpu_count": 8, "host": "n",
+              "gpu_nvidia": [{"name": "NVIDIA H100 80GB HBM3", "memoryTotal": "85520809984"}]}  # fmt: skip
+    (tmp_path / "wandb-metadata.json").write_text(json.dumps(listed))
+    (tmp_path / "wandb-summary.json").write_text(
+        json.dumps({"_runtime": 2_304_000, "_step": 9, "_timestamp": 1_711_000_000})
+    )
+    case = tmp_path / "case.toml"
+    case.write_text(
+        HEAD + "[claim]\nflop = 7.2e23\n[model.m]\nparameters = 8.03e9\n"
+        '[[run]]\nname = "r"\nmodel = "m"\ntokens = 15e12\nprecision = "bf16"\n'
+        'evidence = ["wandb-metadata.json", "wandb-summary.json"]\n'
+    )
+    report = audit(AuditCase.load(case))
+    assert report.verdict == Verdict.NEEDS_EXPLANATION
+    assert not [one for one in report.findings if one.severity == "error"]
