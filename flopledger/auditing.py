@@ -297,7 +297,7 @@ def _likely(one: Standing) -> bool:
 
 def _unstated_original(runs: list[RunAudit], original: Original | None) -> list[Finding]:
     """Say so where a model was trained further and nobody states what it began with."""
-    if original is None or original.flop is not None:
+    if original is None or (original.flop is not None and original.flop.is_two_sided):
         return []
     further = [run.figures for run in runs if run.figures.kind in scope.FURTHER]
     names = ", ".join(figures.name for figures in further) or "the model"
@@ -305,6 +305,12 @@ def _unstated_original(runs: list[RunAudit], original: Original | None) -> list[
         f"{names}: trained further from a model whose own compute the case does not state: cumulative "
         "figures are lower bounds"
     )
+    if original.flop is not None:
+        message = (
+            f"{names}: the original's compute is stated at one end only "
+            f"({interval(original.flop.interval)}): cumulative figures are known at that end, and so is the "
+            "third of it that a modification is held against"
+        )
     if not original.is_stated:
         message += ", and whether it is more than a third of the original's is open"
     message += "; [base_model] flop states it"

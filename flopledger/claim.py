@@ -184,8 +184,8 @@ def _by_convention(
     if abs(math.log(ratio)) <= math.log(bands.CLAIM_AGREES):
         return Verdict.CONSISTENT, []
     message = (
-        f"the claim equals the count by {name} ({number(figure, 4)} FLOP): a convention, no error; the exact "
-        f"count comes to {interval(total.flop)} FLOP, a factor {number(max(ratio, 1 / ratio))} "
+        f"the claim equals the count by {name} ({number(figure, 4)} FLOP): a convention, no error; the "
+        f"estimate comes to {interval(total.flop)} FLOP, a factor {number(max(ratio, 1 / ratio))} "
         f"{'below' if ratio > 1 else 'above'} it"
     )
     return Verdict.CONSISTENT, [_finding("claim-convention", "info", message, claim)]

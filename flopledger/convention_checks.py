@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from flopledger.claim import Claim, Judgement, totals
 from flopledger.facts import Finding
 from flopledger.ledgers import Standing
+from flopledger.quantity import Interval
 from flopledger.reconcile import RunAudit
 from flopledger.regimes import Regime
-from flopledger.scope import counts_base
-from flopledger.text import interval, number, round_number
+from flopledger.run_checks import architecture_route
+from flopledger.scope import counts, counts_base
+from flopledger.text import number, round_number
 from flopledger.verdict import EU_MARGIN, Verdict
 
+_WAYS = ("counted", "closed-form")
 #: What the guidelines themselves name, or what differs by attention alone.
 _RULES = ("6ND", "6ND over active parameters", "closed-form, no attention", "counted, no attention")
 
@@ -46,8 +49,11 @@ def check(
         # A rule speaks of training alone: passes beside it and the original's compute are no matter of it.
         if any(run.passes for run in runs) or (has_original and counts_base(one.regime.ledger)):
             continue
+        exact = _by_count(runs, one.regime.ledger)
+        if exact is None:
+            continue
         for name, figure in totals(runs, one.regime.ledger):
-            if name in _RULES and _parted(one, figure):
+            if name in _RULES and _parted(one, one.flop, figure) and _parted(one, exact, figure):
                 between.setdefault(name, []).append(one)
                 figures[name] = figure
     if not between:
@@ -56,11 +62,13 @@ def check(
     rests = claim is not None and used in between
     name = used if used is not None and rests else min(between, key=_RULES.index)
     first, figure = between[name][0], figures[name]
-    asks = rests and _outside_margin(first, figure)
+    exact = _by_count(runs, first.regime.ledger)
+    assert exact is not None
+    asks = rests and _outside_margin(exact, figure)
     finding = Finding(
         code="convention-decides-threshold",
         severity="warning" if asks else "info",
-        message=_message(between[name], name, figure, _words(runs, asks=asks)),
+        message=_message(between[name], name, figure, exact) + _words(runs, asks=asks),
         evidence=tuple(
             dict.fromkeys(
                 ([claim.place] if asks and claim is not None else [])
@@ -73,10 +81,26 @@ def check(
     )
 
 
-def _parted(standing: Standing, figure: float) -> bool:
-    """Say whether the threshold lies between a figure and the whole interval of its ledger."""
-    low, high, limit = standing.flop.low, standing.flop.high, standing.threshold_flop
-    if low is None or high is None or standing.flop.best is None:
+def _by_count(runs: list[RunAudit], ledger: str) -> Interval | None:
+    """Add what the runs' dimensions give, attention counted in; ``None`` where a run has no dimensions."""
+    low = high = 0.0
+    for run in (one for one in runs if counts(one.figures, ledger)):
+        route = architecture_route(list(run.estimates))
+        # Of parameters alone nothing is known of attention, and the count is the rule itself.
+        full, bare = (
+            max((run.conventions.get(f"{way}, {kind}", 0.0) for way in _WAYS), default=0.0)
+            for kind in ("attention in full", "no attention")
+        )
+        if route is None or route.flop.low is None or route.flop.high is None or full <= bare:
+            return None
+        low, high = low + route.flop.low, high + route.flop.high
+    return Interval(low=low, best=None, high=high) if high else None
+
+
+def _parted(standing: Standing, exact: Interval, figure: float) -> bool:
+    """Say whether the threshold lies between a rule's figure and a whole interval."""
+    low, high, limit = exact.low, exact.high, standing.threshold_flop
+    if low is None or high is None:
         return False
     above = _passes(standing.regime, figure, limit)
     sides = {_passes(standing.regime, end, limit) for end in (low, high)}
@@ -87,15 +111,15 @@ def _passes(regime: Regime, figure: float, limit: float) -> bool:
     return figure > limit if regime.comparator == ">" else figure >= limit
 
 
-def _outside_margin(standing: Standing, figure: float) -> bool:
+def _outside_margin(exact: Interval, figure: float) -> bool:
     """Say whether the rule errs by more than the guidelines let a reported estimate err."""
-    low, high = standing.flop.low, standing.flop.high
+    low, high = exact.low, exact.high
     assert low is not None
     assert high is not None
     return low > figure * (1 + EU_MARGIN) or high < figure * (1 - EU_MARGIN)
 
 
-def _message(parted: list[Standing], name: str, figure: float, words: str) -> str:
+def _message(parted: list[Standing], name: str, figure: float, exact: Interval) -> str:
     first = parted[0]
     passed = _passes(first.regime, figure, first.threshold_flop)
     ids = ", ".join(one.regime.id for one in parted)
@@ -103,8 +127,8 @@ def _message(parted: list[Standing], name: str, figure: float, words: str) -> st
     return (
         f"{ids}: by {name} ({number(figure)} FLOP) the threshold of "
         f"{round_number(first.threshold_flop)} is {by_rule}, by the exact count "
-        f"({interval(first.flop)}) it is {by_count}: the convention decides, and the probability given is "
-        f"that of the exact count{words}"
+        f"({number(exact.low)} to {number(exact.high)}) it is {by_count}: the convention decides, and the "
+        "probability given follows the count"
     )
 
 

@@ -64,8 +64,8 @@ def _about_claim(report: "AuditReport") -> str:
         name, figure = report.claim_convention
         rule = name if figure is None else f"{name} ({number(figure)})"
         return (
-            f"The claim of {claimed} FLOP equals the count by {rule}; the exact count "
-            f"comes to {combined} FLOP."
+            f"The claim of {claimed} FLOP equals the count by {rule}; the estimate comes to "
+            f"{combined} FLOP."
         )
     words = {
         Verdict.CONSISTENT: "agrees with",

@@ -107,3 +107,44 @@ def test_what_a_ledger_holds_beside_the_training_is_no_matter_of_a_rule(tmp_path
     path.write_text(text)
 
     assert found(audit(AuditCase.load(path))) == []
+
+
+@pytest.mark.parametrize(
+    ("base", "tokens", "probability", "zone"),
+    [
+        # A third of at least 8.3e23 is at least 2.77e23: 6 x 70e9 x 1e12 = 4.2e23 may be less than it.
+        ("{ at_least = 8.3e23 }", 1e12, None, None),
+        # ... and 4.2e21 is less than it, whatever it is.
+        ("{ at_least = 8.3e23 }", 1e10, 0.0, "below"),
+        # A third of at most 8.3e23: 4.2e23 is more, 4.2e21 may be.
+        ("{ at_most = 8.3e23 }", 1e12, 1.0, "above"),
+        ("{ at_most = 8.3e23 }", 1e10, None, None),
+        ("8.3e23", 1e12, 1.0, "above"),
+    ],
+)
+def test_a_third_of_a_bound_is_a_bound(tmp_path, base, tokens, probability, zone):
+    path = tmp_path / "case.toml"
+    path.write_text(
+        f'schema = "flopledger/case/1"\ntitle = "t"\n[base_model]\nflop = {base}\n'
+        "[model.m]\nparameters = 70e9\n"
+        f'[[run]]\nname = "r"\nmodel = "m"\nkind = "continued"\ntokens = {tokens}\nsequence_length = 4096\n'
+    )
+    report = audit(AuditCase.load(path))
+    (one,) = [one for one in report.standings if one.regime.id == "eu-modifier-one-third"]
+    if probability is None:
+        assert one.probability_exceeded is None
+        assert found(report, "modifier-becomes-provider") == []
+    else:
+        assert one.probability_exceeded == pytest.approx(probability, abs=0.01)
+    assert one.zone == zone
+    assert bool(found(report, "original-unstated")) == ("at_" in base)
+
+
+def test_of_parameters_alone_the_count_is_the_rule(tmp_path):
+    """Nothing is known of attention: swapped parameters are no question of a convention."""
+    path = tmp_path / "case.toml"
+    path.write_text(
+        'schema = "flopledger/case/1"\ntitle = "t"\n[model.m]\nparameters = 37e9\nactive_parameters = 671e9\n'
+        '[[run]]\nname = "r"\nmodel = "m"\ntokens = 14.8e12\nsequence_length = 131072\n'
+    )
+    assert found(audit(AuditCase.load(path))) == []
