@@ -90,6 +90,7 @@ def assemble(evidence: Evidence) -> RunFacts:
     findings += [several] if several else []
     findings += seen.findings
     findings += checks.conflicts(figures)
+    findings += checks.accounts(evidence)
     findings += checks.arithmetic(evidence, figures, shape)
     findings += checks.visible_devices(evidence, figures["accelerator_count"])
     return RunFacts(
@@ -230,7 +231,13 @@ def _accelerator_seconds(
     seconds, count = figures.get("timed_seconds"), figures["accelerator_count"]
     if seconds is not None and count is not None and not opposed(seconds, count):
         return product(seconds, count, "s", "timed seconds x accelerators")
-    return choose(evidence, "accelerator_seconds")
+    figure = choose(evidence, "accelerator_seconds")
+    several = checks.several_accounts(evidence)
+    if figure is None or not several:
+        return figure
+    total = sum(float(fact.value) for fact in several)
+    told = "sum of accounts that may tell the same hours twice"
+    return computed(total, "s", several, told, "at most")
 
 
 def _evaluation(

@@ -383,3 +383,22 @@ def test_what_is_not_read_says_what_would_be(tmp_path, name):
     (finding,) = [one for one in report.findings if one.code == "evidence-unread"]
     assert words in finding.message
     assert name in logs.read([logs.EvidenceFile(path=tmp_path / name, name=name)]).unread
+
+
+def test_accounts_that_differ_are_added_up_to_a_bound_and_said(tmp_path):
+    """Two months of one job, or one month told twice: nobody knows, and neither refutes anybody."""
+    (tmp_path / "a").write_text(PBS)  # 8 x 24 hours
+    (tmp_path / "cur.csv").write_text(AWS + "a,Usage,BoxUsage:p5.48xlarge,2,,Hrs\n")  # 8 x 2 hours
+    evidence = read_files(tmp_path, "a", "cur.csv")
+    run = logs.assemble(evidence)
+    assert value(run.accelerator_seconds) == (8 * 24 + 8 * 2) * 3600
+    assert run.accelerator_seconds.bound == "at most"
+    assert "device-time-mismatch" in codes(run)
+
+
+def test_accounts_that_agree_are_one(tmp_path):
+    (tmp_path / "a").write_text(PBS)
+    (tmp_path / "cur.csv").write_text(AWS + "a,Usage,BoxUsage:p5.48xlarge,24,,Hrs\n")
+    run = logs.assemble(read_files(tmp_path, "a", "cur.csv"))
+    assert value(run.accelerator_seconds) == 8 * 24 * 3600
+    assert run.accelerator_seconds.bound == "exact"
