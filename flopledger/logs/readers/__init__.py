@@ -100,6 +100,7 @@ READERS: tuple[Reader, ...] = (
     nvidia_smi_pages.QUERY,
     nvidia_smi_pages.TABLE,
     slurm.JSON,
+    slurm.QUEUE,
     lightning_csv.READER,
     epoch_tables.READER,
     epoch_tables.ARGUMENTS,

@@ -8,7 +8,7 @@ node) is told apart by the words around it, or not taken.
 import re
 
 from flopledger import flop_words
-from flopledger.logs.readers.prose_numbers import NUMBER, SCALE, in_digits, scaled
+from flopledger.logs.readers.prose_numbers import MORE, NUMBER, SCALE, in_digits, scaled
 from flopledger.logs.readers.prose_parts import DEVICE, PART, Figure, hardware, is_part
 
 _TIME = re.compile(
@@ -22,13 +22,16 @@ _LASTED = re.compile(
 _SECONDS = {"w": 604_800.0, "d": 86_400.0, "h": 3_600.0, "m": 60.0}
 _DEVICE_HOURS = re.compile(
     rf"{NUMBER}{SCALE}\s*(?:total\s+|cumulative\s+)?(?:{PART.pattern}[ -]*)?(?:{DEVICE})?[ -]?"
-    r"(hours?|hrs|days?|weeks?|years?)\b",
+    r"(hours?|hrs|h|days?|weeks?|years?)\b",
     re.I,
 )
 _DEVICE_UNITS = {"h": 3_600.0, "d": 86_400.0, "w": 604_800.0, "y": 31_557_600.0}
-TOKENS = re.compile(rf"{NUMBER}{SCALE}\s*(?:[a-z-]+\s+){{0,2}}?tokens\b", re.I)
+TOKENS = re.compile(
+    rf"{NUMBER}{SCALE}(?!\s?{MORE})\s*(?:(?!{MORE})[a-z-]+\s+){{0,2}}?tokens\b", re.I
+)
 _NOT_TOTAL = re.compile(
-    r"batch|context|sequence|window|vocab|length|per |every|steps? of|/\s?(?:s|step|gpu)|chunk",
+    r"\bof which\b|\bincluding\b|epochs? of|batch|context|sequence|window|vocab|length|per |every"
+    r"|steps? of|/\s?(?:s|step|gpu)|chunk",
     re.I,
 )
 _DATA = re.compile(

@@ -33,6 +33,9 @@ _WORDS = re.compile(
     rf"|machines?\b|servers?\b|{PART.pattern}))",
     re.I,
 )
+#: What makes another number of the one before it: a second scale, one that is not read, "2T+".
+MORE = r"(?:thousand|million|billion|trillion|bn|tn|mn|mio|mrd|bio|lakhs?|crores?|or more|\+)"
+_MORE = re.compile(rf"\s?{MORE}", re.I)
 LEADING = re.compile(rf"(?:around|about|approx\w*\.?|roughly|total:?)?\s*{NUMBER}{SCALE}", re.I)
 
 
@@ -51,4 +54,6 @@ def scaled(number: str, scale: str | None) -> float:
 def leading(pattern: re.Pattern[str], value: str) -> tuple[str, str | None] | None:
     """Give number and scale that a text begins with."""
     match = pattern.match(value)
-    return None if match is None else (match[1], match[2])
+    if match is None or _MORE.match(value[match.end() :]):
+        return None
+    return match[1], match[2]

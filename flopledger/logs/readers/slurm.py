@@ -197,6 +197,47 @@ def _number(value: object) -> int | None:
     return None if found is None else int(found)
 
 
+#: States in which a job's end is over; before, "end_time" is when its time runs out.
+_OVER = frozenset(
+    {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "OUT_OF_MEMORY"}
+    | {"DEADLINE", "BOOT_FAIL"}
+)
+
+
+def sniff_queue(head: bytes, _name: str) -> bool:
+    """Recognise ``squeue --json`` and ``scontrol show job --json``."""
+    return head.lstrip()[:1] == b"{" and b'"jobs"' in head and b'"tres_alloc_str"' in head
+
+
+def read_queue(document: Document, notes: Notes) -> None:
+    """Write down the same of the scheduler's view, of the jobs that are over."""
+    content = document.json()
+    jobs = content.get("jobs") if isinstance(content, dict) else None
+    rows = [
+        Row(f"$.jobs[{index}]", _queued(job))
+        for index, job in enumerate(jobs if isinstance(jobs, list) else [])
+        if isinstance(job, dict)
+    ]
+    if not rows:
+        raise EvidenceError(f"{document.name}: the scheduler's answer lists no job")
+    note_jobs(rows, notes)
+
+
+def _queued(job: dict[str, Any]) -> dict[str, str]:
+    state = job.get("job_state")
+    words = [str(word) for word in state] if isinstance(state, list) else str(state or "").split()
+    cells = {
+        "JobID": str(_number(job.get("job_id")) or ""),
+        "State": " ".join(words),
+        "AllocTRES": str(job.get("tres_alloc_str") or ""),
+    }
+    start, end = _number(job.get("start_time")), _number(job.get("end_time"))
+    if set(words) & _OVER and start is not None and end is not None and end > start:
+        cells["ElapsedRaw"] = str(end - start)
+    return cells
+
+
 READER = Reader(format="slurm-sacct", sniff=sniff, read=read)
 SHOWN = Reader(format="slurm-sacct", sniff=sniff_shown, read=read_shown)
 JSON = Reader(format="slurm-sacct", sniff=sniff_json, read=read_json)
+QUEUE = Reader(format="slurm-sacct", sniff=sniff_queue, read=read_queue)

@@ -74,6 +74,35 @@ def test_device_years_and_weeks_are_times(tmp_path):
     assert value(run.accelerator_count) is None
 
 
+@pytest.mark.parametrize("unit", ["GPUh", "GPU-h", "GPU hrs", "A100 h", "A100-hours"])
+def test_device_hours_in_short(tmp_path, unit):
+    run, _ = assembled(tmp_path, f"The training took 184,320 {unit} on our A100 cluster.")
+    assert run.accelerator_seconds.value == HOURS
+    assert value(run.accelerator_count) is None
+
+
+@pytest.mark.parametrize(
+    "written", ["2T+", "2,000bn", "2 million million", "20 lakh", "2T or more"]
+)
+def test_a_number_with_more_behind_it_is_another_one(tmp_path, written):
+    for text in (f"Training tokens: {written}", f"The model was trained on {written} tokens."):
+        run, _ = assembled(tmp_path, f"{text}\n\nGPU hours: 5")
+        assert value(run.tokens) is None
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "of which 300B tokens were code",
+        "including 300B tokens of code",
+        "three epochs of 667B tokens",
+    ],
+)
+def test_a_part_of_the_tokens_is_no_second_total(tmp_path, more):
+    run, _ = assembled(tmp_path, f"The model was trained on 2T tokens, {more}.")
+    assert run.tokens.value == 2e12
+
+
 def test_the_digits_of_a_parts_name_are_no_hours(tmp_path):
     run, _ = assembled(tmp_path, "The training ran on many A100 GPU hours of ours and 2T tokens.")
     assert value(run.accelerator_seconds) is None
