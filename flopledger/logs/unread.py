@@ -51,6 +51,12 @@ _TEXTS: Sequence[tuple[str, str]] = (
         "the whole run is read",
     ),
     (
+        r"\A[^\n]{0,4000}\bBilledCost\b[^\n]{0,4000}\bConsumedQuantity\b|\A[^\n]{0,4000}"
+        r"\bConsumedQuantity\b[^\n]{0,4000}\bBilledCost\b",
+        "is a bill in FOCUS' form, which has no column for the instance type: hand in AWS' Cost and Usage "
+        "Report, Azure's cost details or Google's billing export",
+    ),
+    (
         r'"traceEvents"\s*:',
         "is a profiler's trace of a few steps: the program's own log tells steps, batch and time",
     ),

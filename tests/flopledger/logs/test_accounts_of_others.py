@@ -365,6 +365,10 @@ UNREAD = {
     "card.md": ("# Modell\nTrainiert wurde lange.\n", "in English"),
     "pods.txt": ("NAME   READY   STATUS   RESTARTS   AGE\n", "kubectl get pods"),
     "empty.log": ("", "empty"),
+    "focus.csv": (
+        "BilledCost,ChargeCategory,ConsumedQuantity,ConsumedUnit\n1,Usage,2,Hours\n",
+        "FOCUS",
+    ),
 }
 
 
