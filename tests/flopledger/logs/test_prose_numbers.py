@@ -172,3 +172,22 @@ def test_a_hostile_text_is_read_in_time(tmp_path, piece):
     run, _ = assembled(tmp_path, text, "page.html")
     assert run.tokens.value == 2e12
     assert time.process_time() - started < 10
+
+
+@pytest.mark.parametrize(
+    ("written", "hours"),
+    [("184.320", None), ("184'320", 184_320), ("184,320", 184_320), ("12-14", None)],
+)
+def test_hours_in_a_cards_template(tmp_path, written, hours):
+    card = (
+        "---\nlicense: mit\n---\n\n## Environmental Impact\n\n- **Hardware Type:** A100\n"
+        f"- **GPU Hours:** {written}\n- **Hours used:** {written}\n"
+    )
+    (tmp_path / "README.md").write_text(card)
+    evidence = logs.read([logs.EvidenceFile(path=tmp_path / "README.md", name="README.md")])
+    seconds = {fact.value for fact in evidence.facts if fact.name == "accelerator_seconds"}
+    used = {fact.value for fact in evidence.facts if fact.name == "hours_used"}
+    assert used <= {hours}
+    assert seconds <= {None if hours is None else hours * 3600}
+    assert bool(used | seconds) == (hours is not None)
+    assert ("prose-ambiguous" in {one.code for one in evidence.findings}) == (hours is None)
