@@ -149,7 +149,10 @@ def _case_file(path: Path) -> "AuditCase":
         if path.suffix == ".toml" or not path.is_file():
             raise
         told = _what_it_is(path)
-        message = f"{path}: no log or document that any reader knows, and no case file either: {told or error}"
+        message = (
+            f"{path}: no log or document that any reader knows, and no case file either: "
+            f"{told or error}"
+        )
         raise CaseError(message) from None
 
 

@@ -233,11 +233,24 @@ def _accelerator_seconds(
         return product(seconds, count, "s", "timed seconds x accelerators")
     figure = choose(evidence, "accelerator_seconds")
     several = checks.several_accounts(evidence)
-    if figure is None or not several:
-        return figure
-    total = sum(float(fact.value) for fact in several)
-    told = "sum of accounts that may tell the same hours twice"
-    return computed(total, "s", several, told, "at most")
+    if figure is None:
+        return None
+    if several:
+        total = sum(float(fact.value) for fact in several)
+        told = "sum of accounts that may tell the same hours twice"
+        figure = computed(total, "s", several, told, "at most")
+    if any(_may_be_a_part(evidence, fact.file) for fact in figure.facts):
+        figure = replace(figure, is_whole_run=False)
+    return figure
+
+
+#: Accounts of what is still there, or of what one contract paid for in a month: a run may have had more.
+_OF_A_PART = frozenset({"aws-bill", "azure-bill", "google-bill", "kubernetes"})
+
+
+def _may_be_a_part(evidence: Evidence, file: str) -> bool:
+    source = evidence.sources.get(file)
+    return source is not None and source.format in _OF_A_PART
 
 
 def _evaluation(

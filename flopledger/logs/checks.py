@@ -96,7 +96,9 @@ def accounts(evidence: Evidence) -> list[Finding]:
     several = several_accounts(evidence)
     if not several:
         return []
-    words = "; ".join(f"{float(fact.value) / 3600:,.4g} h ({fact.place})" for fact in several[:6])
+    words = "; ".join(
+        f"{number(float(fact.value) / 3600)} h ({fact.place})" for fact in several[:6]
+    )
     return [
         Finding(
             code="device-time-mismatch",

@@ -406,3 +406,24 @@ def test_accounts_that_agree_are_one(tmp_path):
     run = logs.assemble(read_files(tmp_path, "a", "cur.csv"))
     assert value(run.accelerator_seconds) == 8 * 24 * 3600
     assert run.accelerator_seconds.bound == "exact"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("cur.csv", AWS + "a,Usage,BoxUsage:p5.48xlarge,96,,Hrs\n"), ("job.yaml", JOB)],
+    ids=["bill", "job"],
+)
+def test_too_few_hours_of_a_bill_or_a_cluster_ask_and_refute_nobody(tmp_path, name, text):
+    """768 hours cannot do 8e22 FLOP; other months, accounts and pods that were deleted can."""
+    from flopledger.auditing import audit
+    from flopledger.case import AuditCase
+
+    (tmp_path / name).write_text(text)
+    case = tmp_path / "case.toml"
+    case.write_text(
+        'schema = "flopledger/case/1"\ntitle = "t"\n[claim]\nflop = 8.1e22\n[model.m]\nparameters = 6.74e9\n'
+        f'[[run]]\nname = "r"\nmodel = "m"\ntokens = 2e12\nprecision = "bf16"\nevidence = ["{name}"]\n'
+    )
+    report = audit(AuditCase.load(case))
+    assert report.verdict == "needs-explanation"
+    assert not [one for one in report.findings if one.severity == "error"]
