@@ -16,7 +16,7 @@ from flopcount.families import UnknownFamilyError
 from flopcount.findings import Finding
 from flopcount.form_polynomial import polynomial_of
 from flopcount.formula_count import formula_count
-from flopcount.idle_experts import Asked, as_routed
+from flopcount.idle_experts import Asked, as_routed, without_loops
 from flopcount.inputs.attempts import Attempts
 from flopcount.model_inputs import InputSizeUnknownError, reads_images_too
 from flopcount.remembered import NOTE, remembering
@@ -160,6 +160,8 @@ def _counted(
     plain = {name: size for name, size in sizes.items() if name not in ("given", "frames")}
     findings = list(built.findings)
     count: FlopCount | None = None
+    if built.kind == "transformers":
+        without_loops(built.model, built.config)
     if recompute:
         _checkpoint_layers(built)
     try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flopcount.conventions import state
@@ -132,6 +133,30 @@ def _with_empty(count: FlopCount, asked: Asked, chosen: int) -> tuple[FlopCount,
     return bounded, Finding(
         code="routing-unknown", severity="warning", message=message, evidence=(str(asked.source),)
     )
+
+
+def without_loops(model: Any, config: Mapping[str, Any]) -> None:
+    """Let experts beside empty ones compute every choice at once, instead of one hit expert after another.
+
+    Their loop asks which experts were hit, which tensors without values cannot say; the real ones are far
+    too large for the processor. Each choice is a row through the weights of some expert: one stands for all.
+    """
+    chosen = experts_per_token(config)
+    if chosen is None:
+        return
+    for name, _, _ in list(_beside_empty(model)):
+        module = model.get_submodule(name)
+        if all(hasattr(module, part) for part in ("gate_up_proj", "down_proj", "act_fn")):
+            module.forward = partial(_every_choice, module, chosen)
+
+
+def _every_choice(module: Any, chosen: int, hidden: Any, _index: Any, weights: Any) -> Any:
+    from torch.nn.functional import linear
+
+    rows = hidden.repeat_interleave(chosen, dim=0)
+    gate, up = linear(rows, module.gate_up_proj[0]).chunk(2, dim=-1)
+    out = linear(module.act_fn(gate) * up, module.down_proj[0]) * weights.reshape(-1, 1)
+    return out.view(-1, chosen, hidden.shape[-1]).sum(dim=1).to(hidden.dtype)
 
 
 def _beside_empty(model: Any) -> Iterator[tuple[str, int, int]]:
