@@ -51,6 +51,8 @@ class Standing:
     #: and for a regime that is no longer in force
     zone: str | None
     zone_of: str | None  #: what was placed in the zone: "claim" or "estimate"
+    #: "at least" or "at most" where the threshold, a third of a bound, is known at one end only
+    threshold_bound: str | None = None
 
 
 def total(
@@ -155,7 +157,14 @@ def standing(
         probability_exceeded=probability,
         zone=_zone(regime, reported, threshold, begins_open=begins_open),
         zone_of=source,
+        threshold_bound=_bound_of(threshold),
     )
+
+
+def _bound_of(threshold: Quantity) -> str | None:
+    if not _is_one_sided(threshold):
+        return None
+    return "at least" if threshold.interval.high is None else "at most"
 
 
 def _is_one_sided(threshold: Quantity) -> bool:

@@ -134,6 +134,7 @@ def test_a_third_of_a_bound_is_a_bound(tmp_path, base, tokens, probability, zone
     if probability is None:
         assert one.probability_exceeded is None
         assert found(report, "modifier-becomes-provider") == []
+        assert not [text for text in report.would_change if "eu-modifier-one-third" in text]
     else:
         assert one.probability_exceeded == pytest.approx(probability, abs=0.01)
     assert one.zone == zone
