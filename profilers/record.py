@@ -263,7 +263,7 @@ def _check_segments(record: NodeRecord) -> Iterator[Problem]:
 
 def _check_spool(record: NodeRecord) -> Iterator[Problem]:
     path = record.folder / SPOOL
-    if not path.is_file():
+    if not path.is_file() or not path.stat().st_size:  # emptied where it could not be removed
         return
     if record.sealed:
         yield Problem(

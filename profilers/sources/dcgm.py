@@ -6,6 +6,7 @@ The exporter has a period of its own, usually 30 s: a repeated scrape of the sam
 new sample, and it speaks for no time.
 """
 
+import http.client
 import platform
 import time
 import urllib.error
@@ -20,6 +21,8 @@ from profilers.values import Device, DeviceKey, Event, Sample
 
 DEFAULT_URL = "http://127.0.0.1:9400/metrics"
 TIMEOUT_SECONDS = 2.0
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""An exporter stands on this host or beside it: a proxy of the environment's knows neither."""
 
 _RATIO = 1000.0  # 0-1 to permille
 _PERCENT = 10.0
@@ -127,11 +130,11 @@ class DcgmSource:
 
     def _scrape(self) -> list[Metric]:
         try:
-            with urllib.request.urlopen(self._url, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
+            with _OPENER.open(self._url, timeout=TIMEOUT_SECONDS) as answer:
                 data = answer.read(MAX_BYTES + 1)
         except TimeoutError as error:
             raise SourceError(Reason.TIMED_OUT, f"{self._url}: {error}") from None
-        except (urllib.error.URLError, OSError, ValueError) as error:
+        except (http.client.HTTPException, OSError, ValueError) as error:
             raise SourceError(Reason.ABSENT, f"{self._url}: {error}") from None
         if len(data) > MAX_BYTES:
             raise SourceError(Reason.FAILED, f"{self._url}: more than {MAX_BYTES} bytes")

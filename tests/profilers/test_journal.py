@@ -346,3 +346,48 @@ def test_the_ledger_goes_on_while_samples_are_refused(tmp_path, monkeypatch):
     assert record.sealed
     assert record.entries[-1]["unwritten_sweeps"] == 1
     assert len(read_record(tmp_path).devices[GPU]) == 1
+
+
+def test_a_kill_between_compaction_and_removal_leaves_no_sample_twice(tmp_path):
+    """The next recorder compacts what is new, and not what lives in a Parquet file already."""
+    book = journal(tmp_path)
+    book.describe([DEVICE])
+    for at in (1, 2):
+        book.sweep([sample(at)])
+        book.rotate()
+    one, two = book.closed_segments()
+    kept = (folder(tmp_path) / two).read_bytes()
+    book.compacted(**compact(folder(tmp_path), [one, two]))
+    (folder(tmp_path) / two).write_bytes(
+        kept
+    )  # as if it had been killed before it removed this one
+    book._ledger.close()
+    again = journal(tmp_path)
+    again.describe([DEVICE])
+    again.sweep([sample(3)])
+    again.rotate()
+    assert again.closed_segments() == ["samples-000003.arrows"]
+    again.compacted(**compact(folder(tmp_path), again.closed_segments()))
+    again.seal("stopped")
+    rows = [pq.read_table(path).num_rows for path in sorted(folder(tmp_path).glob("*.parquet"))]
+    assert rows == [2, 1]
+    assert verify(tmp_path) == []
+
+
+def test_a_stream_that_may_not_be_removed_costs_nothing(tmp_path, monkeypatch):
+    book = journal(tmp_path)
+    book.describe([DEVICE])
+    book.sweep([sample(1)])
+    book.rotate()
+
+    def refused(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    answer = compact(folder(tmp_path), book.closed_segments())
+    with monkeypatch.context() as patched:
+        patched.setattr("pathlib.Path.unlink", refused)
+        book.compacted(**answer)
+    assert book.closed_segments() == []
+    book.seal("stopped")
+    assert verify(tmp_path) == []
+    assert len(read_record(tmp_path).devices[GPU]) == 1
