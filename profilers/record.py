@@ -296,8 +296,9 @@ def read_node_trace(record: NodeRecord) -> Trace:
         table = pa.concat_tables(tables, promote_options="default").combine_chunks()
         words = table.column("device").to_pylist()
         names = np.array(words, dtype=object)
+        described = {str(key): key for key in devices}
         for word in dict.fromkeys(words):
-            key = DeviceKey.parse(word)
+            key = described.get(word) or DeviceKey.parse(word)
             device = devices.setdefault(key, Device(key=key, node=record.node))
             rows = table.filter(pa.array(names == word))
             traces[key] = device_trace_of(rows, device, record.described(key))

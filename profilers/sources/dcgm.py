@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 
 from profilers.checks import Guard
-from profilers.reading import SIGNALS, Reading, Reason, Unavailable
+from profilers.reading import BOARD_SIGNALS, SIGNALS, Reading, Reason, Unavailable
 from profilers.source import SourceError, Sweep
 from profilers.sources.prometheus_text import MAX_BYTES, Metric, metrics
 from profilers.values import Device, DeviceKey, Event, Sample
@@ -75,6 +75,8 @@ FIELDS: Mapping[str, tuple[str, float]] = {
     "PROF_FP32_CYCLES_ACTIVE_TOTAL": ("fp32_cycles_active", 1.0),
     "PROF_FP16_CYCLES_ACTIVE_TOTAL": ("fp16_cycles_active", 1.0),
 }
+_NONE_UNDER_MIG = frozenset({"gpu_util_permille", "memory_util_permille"})
+"""Gauges that the exporter writes as 0 for a partition, whatever it does."""
 BLANK_FROM = 9.0e15
 """DCGM's blank values (0x7FFFFFFFFFFFFFF0 and neighbours, or 2^47 as a double) mean "no value"."""
 _BLANK_DOUBLES = frozenset(140737488355328.0 + n for n in range(4))
@@ -196,8 +198,10 @@ def _by_device(found: list[Metric]) -> dict[DeviceKey, list[Metric]]:
     for metric in found:
         uuid = metric.labels.get("UUID")
         if uuid and metric.name.startswith("DCGM_FI_"):
-            key = DeviceKey(uuid=uuid, mig=_partition(metric.labels))
-            grouped.setdefault(key, []).append(metric)
+            signal, _ = FIELDS.get(metric.name.removeprefix("DCGM_FI_"), ("", 0))
+            # In MIG mode the board's figures come under every partition, and the board alone has none.
+            mig = "" if signal in BOARD_SIGNALS else _partition(metric.labels)
+            grouped.setdefault(DeviceKey(uuid=uuid, mig=mig), []).append(metric)
     return grouped
 
 
@@ -215,6 +219,8 @@ def _readings(found: list[Metric]) -> dict[str, Reading]:
         signal, factor = known
         if metric.value >= BLANK_FROM or metric.value in _BLANK_DOUBLES:
             answer.setdefault(signal, Unavailable(reason=Reason.ABSENT, detail="DCGM blank value"))
+        elif not metric.value and signal in _NONE_UNDER_MIG and _partition(metric.labels):
+            answer[signal] = Unavailable(reason=Reason.MIG, detail="undefined for a partition")
         else:
             answer[signal] = round(metric.value * factor)
     return answer

@@ -8,6 +8,7 @@ import os
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -391,3 +392,15 @@ def test_a_stream_that_may_not_be_removed_costs_nothing(tmp_path, monkeypatch):
     book.seal("stopped")
     assert verify(tmp_path) == []
     assert len(read_record(tmp_path).devices[GPU]) == 1
+
+
+def test_a_partition_is_who_the_ledger_says_it_is(tmp_path):
+    """Its printed form alone, ``GPU-1/3``, might as well be a whole device of that name."""
+    part = DeviceKey(uuid="GPU-1", mig="3")
+    book = journal(tmp_path)
+    book.describe([replace(DEVICE, key=part)])
+    book.sweep([replace(sample(1), device=part)])
+    book.seal("stopped")
+    trace = read_record(tmp_path)
+    assert list(trace.devices) == [part]
+    assert len(trace.devices[part]) == 1

@@ -95,10 +95,13 @@ def test_dcgm_newer_names_mean_the_same_and_mig_is_its_own_device(exporter):
     exporter.page = NEW
     source = make_source("dcgm", {"url": exporter.url})
     source.open()
-    (sample,) = source.sweep().samples
-    assert sample.device == DeviceKey(uuid="GPU-7", mig="MIG-3")
+    samples = {sample.device: sample for sample in source.sweep().samples}
+    board, part = DeviceKey(uuid="GPU-7"), DeviceKey(uuid="GPU-7", mig="MIG-3")
+    assert set(samples) == {board, part}
+    sample = samples[part]
     assert sample.readings["gpu_util_permille"] == 970  # still percent, whatever its name says
-    assert sample.readings["power_mw"] == 612_345
+    assert samples[board].readings["power_mw"] == 612_345  # a board has one sensor
+    assert "power_mw" not in sample.readings
     assert sample.readings["tensor_activity_permille"] == 412
     assert sample.readings["mma_cycles_active"] == 123_456
 
@@ -114,6 +117,22 @@ def test_a_repeated_scrape_speaks_for_no_time(exporter):
     (fresh,) = source.sweep().samples
     assert fresh.period_ns > 0
     assert fresh.readings["sm_clock_mhz"] == 1800
+
+
+def test_a_partition_is_not_idle_because_its_gauge_is_undefined(exporter):
+    """The exporter writes 0 for it whatever it does; and each partition repeats its board's power."""
+    lines = [
+        f'DCGM_FI_DEV_GPU_UTIL{{{LABELS},GPU_I_ID="{part}"}} 0\n'
+        f'DCGM_FI_DEV_POWER_USAGE{{{LABELS},GPU_I_ID="{part}"}} 300\n'
+        for part in (1, 2)
+    ]
+    exporter.page = "".join(lines)
+    source = make_source("dcgm", {"url": exporter.url})
+    source.open()
+    found = {str(sample.device): sample.readings for sample in source.sweep().samples}
+    assert list(found) == ["GPU-7/MIG-1", "GPU-7", "GPU-7/MIG-2"]
+    assert found["GPU-7"]["power_mw"] == 300_000
+    assert {found[f"GPU-7/MIG-{n}"]["gpu_util_permille"].reason for n in (1, 2)} == {Reason.MIG}
 
 
 def test_a_vanished_series_is_lost_and_not_zero(exporter):
