@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -109,6 +110,10 @@ def load(path: str | Path) -> Architecture:
     return built
 
 
+_REMARKING = ("torchao", "torch.utils._pytree")
+"""What transformers loads beside itself, where installed, and what that makes torch remark on."""
+
+
 @contextlib.contextmanager
 def quiet_and_offline() -> Iterator[None]:
     """Forbid downloads and keep the libraries' own remarks off the terminal, then restore.
@@ -126,10 +131,17 @@ def quiet_and_offline() -> Iterator[None]:
 
         level = library_logging.get_verbosity()
         library_logging.set_verbosity_error()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-        library_logging.set_verbosity(level)
+        others = {name: logging.getLogger(name).level for name in _REMARKING}
+        for name in others:
+            logging.getLogger(name).setLevel(logging.ERROR)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield
+        finally:
+            library_logging.set_verbosity(level)
+            for name, before_it in others.items():
+                logging.getLogger(name).setLevel(before_it)
     finally:
         if collecting:
             gc.enable()

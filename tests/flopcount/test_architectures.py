@@ -1,12 +1,15 @@
 """A config.json to a model on meta: what is built, what is refused, what is found suspicious."""
 
+import contextlib
 import dataclasses
 import json
+import logging
 import os
 from pathlib import Path
 
 import pytest
 
+from flopcount.architectures import quiet_and_offline
 from flopcount.config_file import ConfigError
 from flopcount.errors import FlopcountError
 from flopcount.findings import name_mismatch
@@ -386,3 +389,23 @@ def test_a_video_model_gets_its_frames(write):
     # tubes of 2 frames and 16x16 pixels of 3 channels: 2·2·2 = 8 tokens of 2·3·2·16·16·32 FLOP
     patches = counted.count.by_module["embeddings.patch_embeddings"]
     assert patches == 2 * (8 * 2 * 3 * 2 * 16 * 16 * 32)
+
+
+def test_remarks_of_libraries_are_quiet_and_as_before_even_after_a_failure() -> None:
+    import transformers.utils.logging as library_logging
+
+    names = ("torchao", "torch.utils._pytree")
+    before = library_logging.get_verbosity()
+    library_logging.set_verbosity_info()
+    logging.getLogger("torchao").setLevel(logging.INFO)
+    try:
+        inside = []
+        with contextlib.suppress(KeyError), quiet_and_offline():
+            inside = [logging.getLogger(name).level for name in names]
+            raise KeyError("a model's own")
+        assert inside == [logging.ERROR] * 2
+        assert library_logging.get_verbosity() == logging.INFO
+        assert logging.getLogger("torchao").level == logging.INFO
+    finally:
+        library_logging.set_verbosity(before)
+        logging.getLogger("torchao").setLevel(logging.NOTSET)
