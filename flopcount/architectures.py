@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import inspect
 import logging
 import os
 import warnings
@@ -87,6 +88,7 @@ def load(path: str | Path) -> Architecture:
         parsed, model_type = _parse(config, file)
         dropped = _keep_layers(parsed)
         cls, assumption = class_of(config, parsed, file)
+        _without_cache(cls, parsed)
         model = _build(cls, parsed, file)
     untied = _untie(model, config)
     dimensions, reason = _dimensions(cls, parsed, untied=untied is not None)
@@ -243,6 +245,18 @@ def _keep_layers(parsed: Any, depth: int = 0) -> str | None:
     if not rates:
         return None
     return "LayerDrop leaves out layers at random in training: all of them are counted here"
+
+
+def _without_cache(cls: Any, parsed: Any) -> None:
+    """Switch decoding's cache off, which a training keeps none of, where no input says so.
+
+    The library makes one by the configuration alone, and asks it what one of states cannot say.
+    """
+    if "use_cache" in inspect.signature(cls.forward).parameters:
+        return
+    for one in (parsed, parsed.get_text_config()):
+        if getattr(one, "use_cache", False):
+            one.use_cache = False
 
 
 def _plain(value: Any) -> Any:

@@ -409,3 +409,21 @@ def test_remarks_of_libraries_are_quiet_and_as_before_even_after_a_failure() -> 
     finally:
         library_logging.set_verbosity(before)
         logging.getLogger("torchao").setLevel(logging.NOTSET)
+
+
+def test_states_without_attention_are_traced_without_the_librarys_cache(tmp_path: Path) -> None:
+    """Granite 4's default layers are all of states; its cache, asked for its length, raises."""
+    keys = {
+        "model_type": "granitemoehybrid", "hidden_size": 32, "num_hidden_layers": 2,
+        "intermediate_size": 48, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "vocab_size": 64, "mamba_n_heads": 4, "mamba_d_head": 16, "mamba_d_state": 8,
+        "mamba_chunk_size": 8, "num_local_experts": 4, "num_experts_per_tok": 2,
+        "shared_intermediate_size": 16, "layer_types": ["mamba", "mamba"],
+        "architectures": ["GraniteMoeHybridForCausalLM"],
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(keys))
+    from flopcount.counted_model import count_config
+
+    counted = count_config(tmp_path / "config.json", sequence=16)
+    assert counted.count.method == "meta"
+    assert counted.count.total == counted.closed_form.total
