@@ -100,6 +100,24 @@ def _series(moments):
     )  # fmt: skip
 
 
+def test_more_seconds_of_steps_than_passed_are_a_contradiction(tmp_path):
+    # A forged ledger: a hundred steps end 0.11 s apart and last 0.5 s each, 50 s in 11 s.
+    folder = process(tmp_path / "forged", steps=100, seal=None)
+    ledger = StepLedger(folder, Ledger.open(folder / "ledger.jsonl"))
+    ledger.steps(
+        first=101, end_us=[16_000_000 + 110_000 * n for n in range(100)], duration_us=[500_000] * 100,
+        wait_us=[0] * 100, optimizer=["SGD"] * 100, tokens=[64] * 100, tokens_from=["inputs"] * 100,
+        samples=[4] * 100, calls=[[(0, 1)]] * 100,
+    )  # fmt: skip
+    ledger.seal("finished", 200)
+    (found,) = [f for f in read_totals(tmp_path / "forged").findings if f.code == "steps-overlap"]
+    assert found.severity == "error"
+    # 100 x 0.1 s and 100 x 0.5 s; from 5 s of the clock, at which it began, to 26.89 s.
+    assert "60 s of steps, of 21.89 s" in found.message
+    process(tmp_path / "honest", steps=100)
+    assert "steps-overlap" not in {f.code for f in read_totals(tmp_path / "honest").findings}
+
+
 def test_the_section_of_the_summary(tmp_path):
     process(tmp_path, steps=10, evaluate=2, device=("cuda", "GPU-1"))
     board = {"uuid": "GPU-1", "name": None, "energy_joules": 60.0}

@@ -383,7 +383,7 @@ def _two_partitions():
 def test_what_a_board_has_once_is_not_counted_for_each_partition(tmp_path):
     path = written(tmp_path, _two_partitions())
     trace, recording = read(path)
-    import_files([str(path)], tmp_path / "run")
+    import_files([path], tmp_path / "run")
     for seen in (trace, read_record(tmp_path / "run")):
         one, two = (DeviceKey(uuid=UUID, mig=f"MIG-{part}") for part in "12")
         assert set(seen.devices) == {DeviceKey(uuid=UUID), one, two}
