@@ -31,7 +31,7 @@ from profilers.clocks import ClockPair
 from profilers.compact import compact, read_stream
 from profilers.journal import Journal, node_folder
 from profilers.ledger import LedgerError
-from profilers.record import node_records, read_record, verify
+from profilers.record import node_records, read_node_trace, read_record, verify
 
 SECOND = 1_000_000_000
 WALL = 1_800_000_000 * SECOND
@@ -404,3 +404,22 @@ def test_a_partition_is_who_the_ledger_says_it_is(tmp_path):
     trace = read_record(tmp_path)
     assert list(trace.devices) == [part]
     assert len(trace.devices[part]) == 1
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_record_that_is_compacted_under_the_readers_eyes_is_read_whole(tmp_path, closed):
+    """Two launches share a recorder: one ends and compacts while the other one reads its ledger."""
+    book = journal(tmp_path)
+    book.describe([DEVICE])
+    book.sweep([sample(1)])
+    if closed:
+        book.rotate()
+    (before,) = node_records(tmp_path)
+    book.rotate()
+    book.compacted(**compact(folder(tmp_path), book.closed_segments()))
+    book.seal("stopped")
+    assert len(read_node_trace(before).devices[GPU]) == 1
+    # What somebody removed is gone, and no endless search.
+    for path in folder(tmp_path).glob("*.parquet"):
+        path.unlink()
+    assert len(read_node_trace(before).devices[GPU]) == 0
