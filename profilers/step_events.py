@@ -77,7 +77,8 @@ class Kind:
         """Class name of the module."""
         self.key = key
         self.place = 0
-        """The same number for all kinds of calls of one module."""
+        """The same number for all kinds of calls of one module: the id of ``seam``, which an id of the module
+        itself would be only while that lives."""
         self.seam: Callable[[], Any] = lambda: None
         """Weak reference to what stands before the module."""
         self.sure = 0
@@ -126,8 +127,8 @@ class Kind:
         """A backward may come, and would show."""
         self.aside = False
         """Without gradients, and in eval mode: no training."""
-        self.trained: tuple[int, ...] = ()
-        """Ids of a few parameters, by which the model's optimizer is known."""
+        self.trained: tuple[Callable[[], Any], ...] = ()
+        """Weak references to a few parameters, by which the model's optimizer is known."""
         self.data: Any = None
         """The listener's own."""
 

@@ -209,10 +209,11 @@ class Folding:
             self._said["number"] = number
         if self.stepped_at:
             self.close(self.stepped_at)
-        elif self.ends_by_word(self._called_kinds()):
+        elif self.ends_by_word(self.called_kinds()):
             self.close(at)
 
-    def _called_kinds(self) -> set[Kind]:
+    def called_kinds(self) -> set[Kind]:
+        """Kinds of calls of the step that is open."""
         step = self.step
         return {variant.kind for variant in step.calls} | {call[0] for call in step.pending}
 

@@ -7,11 +7,10 @@ unpickled. What lies inside a compiled module gets none, for it is part of a gra
 from __future__ import annotations
 
 import functools
-import gc
 import os
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -26,6 +25,7 @@ from torch.nn.utils import stateless
 from profilers import step_pickles
 from profilers.step_asked import SEAM
 from profilers.step_methods import HOOKS
+from profilers.step_optimizers import token_of
 from profilers.step_seam import MOST_INSIDE, Seam
 from profilers.step_wrapped import Undo, wrapped
 
@@ -73,11 +73,11 @@ class Modules:
 
     # ------------------------------------------------------------ giving and taking seams
 
-    def sweep(self) -> None:
-        """Give every module of the process its seam."""
+    def sweep(self, objects: Iterable[Any]) -> None:
+        """Give every module among a process's objects its seam."""
         known: dict[type, bool] = {}
         modules = []
-        for item in gc.get_objects():
+        for item in objects:
             kind = type(item)
             found = known.get(kind)
             if found is None:
@@ -180,10 +180,10 @@ class Modules:
                         seen.update(map(id, item.modules()))
                         yield item
 
-    def reshaped(self) -> set[int]:
+    def reshaped(self) -> dict[int, Any]:
         """Models (``Kind.place``) of which a part, its class, or a parameter's data by some of another shape,
         was exchanged: nothing tells."""
-        found = set()
+        found = {}
         for seam in list(self.seams):
             if seam.epoch != self.observer.epoch or not seam.parameters:
                 continue
@@ -193,7 +193,8 @@ class Modules:
                 watched.has_other_parts(module) or watched.kinds.passed_unseen()
             )
             if other or seam.shapes != seam.now():
-                found.add(id(seam))
+                token = token_of(seam)
+                found[id(token)] = token
                 watched.forget()
         self.observer.epoch += bool(found)
         return found

@@ -39,6 +39,7 @@ from profilers.step_events import (
 from profilers.step_folding import Folding
 from profilers.step_hooks import hook_node
 from profilers.step_kinds import signer
+from profilers.step_living import living
 from profilers.step_modules import MAKING, Modules
 from profilers.step_optimizers import Optimizers
 from profilers.step_passes import LOOKING
@@ -140,8 +141,10 @@ class Observer(BestPulse):
         self._refresh = now + REFRESH_NS
         for model in models:
             self.modules.arm(model)
-        self.modules.sweep()
-        self.optimizers.look(torch.optim.Optimizer)
+        objects = living(frozen=True)
+        self.modules.sweep(objects)
+        self.optimizers.look(torch.optim.Optimizer, objects)
+        del objects
         self._undo = [
             register_optimizer_step_post_hook(self._stepped).remove,
             step_passes.watch(torch, Backwards(self), self, self.ways, HOT.engine),
@@ -273,9 +276,11 @@ class Observer(BestPulse):
         self.compiled.stepped = False
         if not self.automatic:
             return
-        if not self.optimizers.any_stepped:
-            for optimizer in self.optimizers.learn_living():
-                self._resumed(optimizer)
+        with self._lock:
+            kinds = self._folding.called_kinds()
+            kinds |= {event[0] for event in self.log if len(event) == 4}
+        for optimizer in self.optimizers.learn_unseen(kinds):
+            self._resumed(optimizer)
         self.log.append(("compiled", time.monotonic_ns()))
         self.boundary = True
         self.catch_up()
@@ -357,7 +362,7 @@ class Observer(BestPulse):
         if self._folding.unseen and now >= self._search:
             self._folding.unseen = False
             self._search = now + SEARCH_NS
-            self.modules.sweep()  # some module must have been called
+            self.modules.sweep(living())  # some module must have been called
         if now > self._refresh:
             self._refresh = now + REFRESH_NS
             self.epoch += 1

@@ -138,7 +138,7 @@ class Recorder:
         mesh = mesh_of(module.parameters())
         if mesh is not None and len(mesh) > len(self.book.mesh or ()):
             self.book.mesh = mesh
-        self.states.look()
+        self.states.look(module)
         self.costs.see(kind, module, args, kwargs)
 
     def outside(
