@@ -376,6 +376,11 @@ class Folding:
             not known for _, known in self._lingering
         )
 
+    def open_calls(self) -> list[tuple[Call, int]]:
+        """Calls to which gradients may still come, and how far what came was told."""
+        opened = [self.step, self.aside, *(open_ for _, open_ in self.spans)]
+        return [*self._lingering, *((call, 0) for open_ in opened for call in open_.pending)]
+
     def open_variants(self) -> list[Variant]:
         """What became so far of the calls that are not told yet."""
         pending = [

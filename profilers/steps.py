@@ -200,10 +200,10 @@ class Observer(BestPulse):
                 name = known or self._new_optimizer(optimizer)
                 self.last = ref(optimizer), name
             log = self.log
-            first, last = self.looked, len(log)
             at = time.monotonic_ns()
             log.append((name, at))
-            self.looked = last + 1
+            # At once, for a thread beside the program may take them (``fold_beside``).
+            since, self.looked = log[self.looked :], len(log)
             self.known.clear()
             due = self.fresh or self.wary or at > self.due or (self.boundary and same)
             self.boundary = True
@@ -214,9 +214,7 @@ class Observer(BestPulse):
             if self.waiting:
                 self.ways.stepped(self.serial)
             # Whether something became of a call of this step that was never counted for its kind.
-            while first < last:
-                event = log[first]
-                first += 1
+            for event in since:
                 if len(event) != 4:
                     continue
                 kind, fired, _, again = event
@@ -340,6 +338,26 @@ class Observer(BestPulse):
                 self.listener.folded(counting=counting, begun=begun)
             except Exception as error:  # noqa: BLE001 - never into the program
                 self.trouble("what was seen", error)
+
+    def fold_beside(self) -> None:
+        """Make steps of what was noted, in another thread than the program's, where nothing is counted.
+
+        The program's own thread looks at what was taken at its next step: its costs may be unknown.
+        """
+        with self._lock:
+            if self.log:
+                self.due = 0
+            self.fold(counting=False)
+
+    def open_calls(self) -> list[tuple[Call, int]]:
+        """Calls to which gradients may still come, and how far what came was told.
+
+        Those that were noted last may have been taken out of the log by a thread beside the program, or by
+        a word of the program's in the middle of a step.
+        """
+        with self._lock:
+            noted = ((event, 0) for event in self.log if len(event) == 4)
+            return [*self._folding.open_calls(), *noted]
 
     def _look_at_shapes(self) -> None:
         """Parts or data of parameters that were exchanged past torch's own ways, some calls ago.

@@ -237,7 +237,7 @@ class Recorder:
         """Once a second, in a thread beside the program."""
         try:
             if self.book.due:
-                self.observer.fold(counting=False)
+                self.observer.fold_beside()
         except Exception as error:  # noqa: BLE001 - never into the program
             self.observer.trouble("writing beside the program", error)
 
