@@ -138,6 +138,13 @@ class Kind:
         other.variants, other.usual, other.doubt = {}, None, why
         return other
 
+    def as_of(self, variant: Variant) -> Variant:
+        """What a call of this kind is, that became what a call of another one became."""
+        return self.variant(
+            variant.mode, variant.passes, variant.asked,
+            doubled=variant.doubled, raised=variant.raised, stopped=variant.stopped,
+        )  # fmt: skip
+
     def variant(
         self,
         mode: Mode,
@@ -311,6 +318,13 @@ class Listener(Protocol):
 
         Without ``counting`` this is another thread than the program's: nothing may be counted.
         """
+
+    @property
+    def due(self) -> bool:
+        """Whether what is told next is going to be written."""
+
+    def doubt(self, other: Callable[[Variant], Variant], since_us: int) -> None:
+        """Nobody knows what some calls since then cost, which are not written: ``other`` stands for them."""
 
     def trouble(self, where: str, error: BaseException) -> None:
         """The observer failed; the program did not notice."""

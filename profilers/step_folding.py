@@ -381,6 +381,20 @@ class Folding:
         opened = [self.step, self.aside, *(open_ for _, open_ in self.spans)]
         return [*self._lingering, *((call, 0) for open_ in opened for call in open_.pending)]
 
+    def doubt(self, doubtful: Callable[[Kind], Kind], since: int) -> None:
+        """Of what is not told yet, calls of some kinds since some time (ns) are of others."""
+
+        def other(call: Call) -> Call:
+            return (doubtful(call[0]) if call[2] > since else call[0]), *call[1:]
+
+        for open_ in (self.step, self.aside, *(open_ for _, open_ in self.spans)):
+            open_.pending = list(map(other, open_.pending))
+            # Of those without a backward it is not known when they were.
+            calls, open_.calls = open_.calls, {}
+            for variant, times in calls.items():
+                open_.add(doubtful(variant.kind).as_of(variant), times)
+        self._lingering = [(other(call), known) for call, known in self._lingering]
+
     def open_variants(self) -> list[Variant]:
         """What became so far of the calls that are not told yet."""
         pending = [

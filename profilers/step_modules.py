@@ -182,7 +182,7 @@ class Modules:
 
     def reshaped(self) -> dict[int, Any]:
         """Models (``Kind.place``) of which a part, its class, or a parameter's data by some of another shape,
-        was exchanged: nothing tells."""
+        was exchanged: nothing tells. Another thread may ask."""
         found = {}
         for seam in list(self.seams):
             if seam.epoch != self.observer.epoch or not seam.parameters:
@@ -195,9 +195,15 @@ class Modules:
             if other or seam.shapes != seam.now():
                 token = token_of(seam)
                 found[id(token)] = token
-                watched.forget()
-        self.observer.epoch += bool(found)
         return found
+
+    def look_anew(self, changed: dict[int, Any]) -> None:
+        """Have each of these models looked at by its next call."""
+        for token in changed.values():
+            seam = token()
+            if seam is not None:
+                seam.attributes.forget()
+        self.observer.epoch += bool(changed)
 
     def restore(self, states: list[dict[str, Any]], seams: list[Seam]) -> None:
         """Put back the seams inside a model, of which some may be gone since its call began."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -94,7 +94,8 @@ class Observer(BestPulse):
     """Watches one process for one recording."""
 
     __slots__ = (
-        "__weakref__", "_folding", "_lock", "_outside", "_refresh", "_search", "_told", "_undo", "calls",
+        "__weakref__", "_folding", "_lock", "_looked_at", "_outside", "_refresh", "_search", "_told",
+        "_undo", "_unlooked", "calls",
         "compiled", "here", "listener", "looks", "modules", "optimizers", "spans", "ways",
     )  # fmt: skip
 
@@ -127,6 +128,10 @@ class Observer(BestPulse):
         self._outside: dict[tuple[tuple[Product, ...], tuple[str, ...]], Kind] = {}
         self.looks = LOOKS
         """So many steps more are looked at."""
+        self._looked_at = 0
+        """When (ns) somebody last looked at shapes."""
+        self._unlooked = False
+        """Whether steps are over at whose models nobody looked (``_look_at_shapes``)."""
         self._search = 0
         self._refresh = 0
         self._undo: list[Callable[[], None]] = []
@@ -309,18 +314,20 @@ class Observer(BestPulse):
 
     # ------------------------------------------------------------ replay
 
-    def fold(self, *, counting: bool = True, whole: bool = False) -> None:
+    def fold(self, *, counting: bool = True, whole: bool = False, beside: bool = False) -> None:
         """Make steps of what was noted.
 
         Args:
-            counting: Whether this is the program's own thread, where counting is allowed.
+            counting: Whether counting is allowed; where it is not, what is over is written at once.
             whole: Whether to take a call that still runs, too.
+            beside: Whether this is another thread than the program's.
 
         """
         with self._lock, _Inside(self):
             log = self.log
-            if counting and log and time.monotonic_ns() > self.due:
-                self._look_at_shapes()
+            self._unlooked = self._unlooked or any(len(event) == 2 for event in log)
+            if self._is_looked_for(counting):
+                self._look_at_shapes(beside=beside)
             number = len(log)
             if number and not whole:
                 last = log[number - 1]
@@ -347,7 +354,8 @@ class Observer(BestPulse):
         with self._lock:
             if self.log:
                 self.due = 0
-            self.fold(counting=False)
+            with suppress(RuntimeError):  # the program just gives a model other parts
+                self.fold(counting=False, beside=True)
 
     def open_calls(self) -> list[tuple[Call, int]]:
         """Calls to which gradients may still come, and how far what came was told.
@@ -359,19 +367,43 @@ class Observer(BestPulse):
             noted = ((event, 0) for event in self.log if len(event) == 4)
             return [*self._folding.open_calls(), *noted]
 
-    def _look_at_shapes(self) -> None:
+    def _is_looked_for(self, counting: bool) -> bool:
+        """Whether steps may be written that nobody looked at, or it is time to look."""
+        if not counting:
+            return self._unlooked
+        return time.monotonic_ns() > self.due or self.listener.due
+
+    def _look_at_shapes(self, *, beside: bool = False) -> None:
         """Parts or data of parameters that were exchanged past torch's own ways, some calls ago.
 
-        Nobody knows when: what such a call since the last replay cost is not known.
+        Nobody knows when: what such a call since the last look cost is not known. A thread ``beside`` the
+        program leaves it to that to look at the models anew.
         """
+        now = time.monotonic_ns()
         changed = self.modules.reshaped()
-        doubtful: dict[Kind, Kind] = {}
-        for place, event in enumerate(self.log) if changed else ():
-            if len(event) == 4 and event[0].place in changed:
-                kind, fired, began, again = event
-                if kind not in doubtful:
-                    doubtful[kind] = kind.in_doubt(EXCHANGED)
-                self.log[place] = doubtful[kind], fired, began, again
+        self._doubt(changed, self._looked_at)
+        if not (beside and changed):
+            self.modules.look_anew(changed)
+            self._unlooked, self._looked_at = False, now
+
+    def _doubt(self, changed: Collection[int], since: int) -> None:
+        """Nobody knows what calls of some models cost that were made since some time and are not written."""
+        if not changed:
+            return
+        known: dict[Kind, Kind] = {}
+
+        def doubtful(kind: Kind) -> Kind:
+            if kind.place not in changed or kind.doubt is not None:
+                return kind
+            if kind not in known:
+                known[kind] = kind.in_doubt(EXCHANGED)
+            return known[kind]
+
+        for place, event in enumerate(self.log):
+            if len(event) == 4 and event[2] > since:
+                self.log[place] = doubtful(event[0]), *event[1:]
+        self._folding.doubt(doubtful, since)
+        self.listener.doubt(lambda variant: doubtful(variant.kind).as_of(variant), since // 1000)
 
     def _upkeep(self) -> None:
         now = time.monotonic_ns()

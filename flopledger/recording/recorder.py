@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from operator import sub
 from pathlib import Path
@@ -225,6 +225,15 @@ class Recorder:
 
         book.line(write, calls)
 
+    @property
+    def due(self) -> bool:
+        """Whether it is time to write."""
+        return self.book.due
+
+    def doubt(self, other: Callable[[Variant], Variant], since_us: int) -> None:
+        """What was told and is not written may have cost something else."""
+        self.book.doubt(other, since_us)
+
     def folded(self, *, counting: bool, begun: bool) -> None:
         """Everything up to now was told: write it, when it is time."""
         if counting:
@@ -243,6 +252,7 @@ class Recorder:
 
     def flush(self) -> None:
         """Write everything that is over."""
+        self.observer.due = 0
         self.observer.fold()
         self.book.flush(self.costs.settle)
 

@@ -114,3 +114,40 @@ def test_what_was_taken_beside_the_program_is_counted_at_its_next_step(
             known = [call for call, _ in recording._recorder.observer.open_calls()]
             assert all(kind.became(fired, again=again).data for kind, fired, _, again in known)
     assert run.flop == [TRAIN, TRAIN, 2 * ONE, TRAIN]
+
+
+@pytest.mark.parametrize("beside", [beats, is_asked, spans])
+def test_a_shape_that_was_exchanged_is_noticed_for_what_was_taken(
+    run: Run, beside: Beside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``p.data = other`` tells nobody; what was taken before the next look counted as if nothing was."""
+
+    class Wide(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(8, 8)
+            self.wide = torch.nn.Parameter(torch.randn(8, 8), requires_grad=False)
+
+        def forward(self, given: Any) -> Any:
+            return self.layer(given) @ self.wide
+
+    monkeypatch.setattr("profilers.steps.FOLD_NS", 1 << 62)
+    monkeypatch.setattr(book, "FLUSH_SECONDS", 0.0 if beside is beats else 1e9)
+    model = Wide()
+    optimizer = sgd(model.layer)
+    with run.record() as recording:
+        for number in range(24):
+            if number == 21:
+                recording.flush()
+                model.wide.data = torch.randn(8, 16)
+            loss = model(batch()).sum()
+            loss.backward()
+            optimizer.step()
+            if number == 22:
+                model(batch()).sum().backward()  # the next step has begun
+                beside(recording)
+    # Two products forward, the layer's gradient, and what leads to it: 4 of 8 x 8 on 4 rows, or one of these
+    # of 8 x 16. Of the steps since the exchange it is not known, till they were looked at.
+    known = [flop is not None for flop in run.flop]
+    assert known[:21] == [True] * 21
+    assert known[21:23] == [False] * 2
