@@ -24,6 +24,7 @@ from torch.nn.utils import stateless
 
 from profilers import step_pickles
 from profilers.step_asked import SEAM
+from profilers.step_layers import placed
 from profilers.step_methods import HOOKS
 from profilers.step_optimizers import token_of
 from profilers.step_seam import MOST_INSIDE, Seam
@@ -116,10 +117,13 @@ class Modules:
         state = module.__dict__
         present = state.get(SEAM)
         if present is seam:
-            if seam.inner is None:
+            inner = seam.inner
+            while type(inner) is Seam and not inner.observer.watching:
+                inner = inner.inner  # of a recording that ended while ours lay around it
+            if inner is None:
                 del state[SEAM]
             else:
-                state[SEAM] = seam.inner
+                state[SEAM] = inner
 
     def disarm_all(self) -> None:
         """Leave all modules as they were."""
@@ -373,13 +377,7 @@ def _exchanging(tell: Callable[[], None]) -> Undo:
             return original(*args, **kwargs)
         return _Exchange(original(*args, **kwargs), tell)
 
-    stateless._reparametrize_module = exchange
-
-    def undo() -> None:
-        if stateless._reparametrize_module is exchange:
-            stateless._reparametrize_module = original
-
-    return undo
+    return placed(stateless, "_reparametrize_module", exchange)
 
 
 def _unseen_by_script() -> Undo:

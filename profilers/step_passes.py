@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import ref
 
+from profilers.step_layers import placed
 from profilers.step_outside import MARK, close, gradients_of
 
 if TYPE_CHECKING:
@@ -283,10 +284,4 @@ def watch(
 
     _CLEAN.clear()
     run_backward = engine(pulse, original, unusual, told.raised)
-    torch.autograd._engine_run_backward = run_backward
-
-    def undo() -> None:
-        if torch.autograd._engine_run_backward is run_backward:
-            torch.autograd._engine_run_backward = original
-
-    return undo
+    return placed(torch.autograd, "_engine_run_backward", run_backward)
