@@ -19,6 +19,7 @@ from typing import Any
 
 from flopcount.count import MODEL_PHASES
 from flopcount.errors import CountError
+from flopcount.live_alone import alone
 from flopcount.live_capture import LiveCall, tensors_within
 from flopcount.live_deadline import Deadline
 from flopcount.live_passes import DOUBLED, PERHAPS, Chain, Pass, Wanted, doubtful
@@ -67,6 +68,7 @@ class LiveCount:
     asked: frozenset[int] = frozenset()
 
 
+@alone
 def count_call(
     call: LiveCall,
     passes: Sequence[Targets] = (),
@@ -197,6 +199,7 @@ def _total(found: LiveCount) -> int:
     return found.forward + found.backward + found.recompute
 
 
+@alone
 def count_chain(
     call: LiveCall, passes: Sequence[Pass], *, seconds: float = 60.0, real: bool = True
 ) -> LiveCount:
