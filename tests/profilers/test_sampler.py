@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -141,8 +142,9 @@ def test_a_killed_recorder_loses_the_sweep_in_flight_at_most(nvml, tmp_path):
     psutil.wait_procs([probe], timeout=20)
     assert not probe.is_running()
     seen = read_record(run).devices[ONE]
-    # Everything up to the sweep before the kill is there.
-    assert (killed - int(seen.time_ns[-1])) / 1e9 < 0.35
+    # Everything up to the sweep before the kill is there; a machine that is late with it was late before.
+    late = max(b - a for a, b in pairwise(map(int, seen.time_ns))) / 1e9 - FAST["interval_seconds"]
+    assert (killed - int(seen.time_ns[-1])) / 1e9 < 0.35 + 2 * late
     assert {p.code for p in verify(run)} == {"unsealed"}
     # And the next recorder continues the same chain.
     again = Sampler(run, SamplerSettings(**FAST))
