@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 from flopcount.conventions import explain
@@ -80,10 +81,11 @@ def count(
         The count: whole FLOP, by phase, module, op and dtype, and what could not be counted.
 
     Raises:
-        CountError: when the model itself raises on every way of tracing it.
+        CountError: when the model itself raises on every way of tracing it, or torch is missing.
         ConventionError: when the convention is unknown or does not fit the model.
 
     """
+    _need_torch()
     from flopcount.counting import count as implementation
 
     return implementation(
@@ -122,6 +124,15 @@ def polynomial(
         NotPolynomialError: when there is none; the message says where it fails.
 
     """
+    _need_torch()
     from flopcount.scaling import polynomial as implementation
 
     return implementation(model, make_inputs, backward=backward, loss=loss, convention=convention)
+
+
+def _need_torch() -> None:
+    if find_spec("torch") is None:
+        raise CountError(
+            "a model is traced with torch, which is not installed; "
+            "pip install 'flopledger[trace]', or count from dimensions with flopcount.closed_form"
+        )

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import inspect
+import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -86,6 +88,7 @@ def load(path: str | Path) -> Architecture:
         parsed, model_type = _parse(config, file)
         dropped = _keep_layers(parsed)
         cls, assumption = class_of(config, parsed, file)
+        _without_cache(cls, parsed)
         model = _build(cls, parsed, file)
     untied = _untie(model, config)
     dimensions, reason = _dimensions(cls, parsed, untied=untied is not None)
@@ -109,6 +112,10 @@ def load(path: str | Path) -> Architecture:
     return built
 
 
+_REMARKING = ("torchao", "torch.utils._pytree")
+"""What transformers loads beside itself, where installed, and what that makes torch remark on."""
+
+
 @contextlib.contextmanager
 def quiet_and_offline() -> Iterator[None]:
     """Forbid downloads and keep the libraries' own remarks off the terminal, then restore.
@@ -126,10 +133,17 @@ def quiet_and_offline() -> Iterator[None]:
 
         level = library_logging.get_verbosity()
         library_logging.set_verbosity_error()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-        library_logging.set_verbosity(level)
+        others = {name: logging.getLogger(name).level for name in _REMARKING}
+        for name in others:
+            logging.getLogger(name).setLevel(logging.ERROR)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield
+        finally:
+            library_logging.set_verbosity(level)
+            for name, before_it in others.items():
+                logging.getLogger(name).setLevel(before_it)
     finally:
         if collecting:
             gc.enable()
@@ -231,6 +245,18 @@ def _keep_layers(parsed: Any, depth: int = 0) -> str | None:
     if not rates:
         return None
     return "LayerDrop leaves out layers at random in training: all of them are counted here"
+
+
+def _without_cache(cls: Any, parsed: Any) -> None:
+    """Switch decoding's cache off, which a training keeps none of, where no input says so.
+
+    The library makes one by the configuration alone, and asks it what one of states cannot say.
+    """
+    if "use_cache" in inspect.signature(cls.forward).parameters:
+        return
+    for one in (parsed, parsed.get_text_config()):
+        if getattr(one, "use_cache", False):
+            one.use_cache = False
 
 
 def _plain(value: Any) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from flopcount.conventions import check, state
@@ -28,11 +27,6 @@ def count(
 ) -> FlopCount:
     """Count the FLOP of one step of ``model(*args, **kwargs)``. See :func:`flopcount.count`."""
     check(convention)
-    if find_spec("torch") is None:
-        raise CountError(
-            "a model is traced with torch, which is not installed; "
-            "pip install 'flopledger[trace]', or count from dimensions with flopcount.closed_form"
-        )
     from flopcount.exchange import replayable
     from flopcount.parallel import unwrap
     from flopcount.trace import Step

@@ -9,6 +9,7 @@ what was differentiated (:func:`count_call`).
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from typing import Any
 
 from flopcount.count import MODEL_PHASES
 from flopcount.errors import CountError
+from flopcount.live_alone import alone
 from flopcount.live_capture import LiveCall, tensors_within
 from flopcount.live_deadline import Deadline
 from flopcount.live_passes import DOUBLED, PERHAPS, Chain, Pass, Wanted, doubtful
@@ -28,7 +30,8 @@ ASKED = "asks a random number"
 """In a remark (flopcount.draws): what is computed depends on a draw."""
 WEIGHTS_DECIDE = "the model asks for values of its weights, and other ones cost something else"
 TRIAL_SECONDS = 5.0
-"""So much processor time the count of another answer to questions for data may take."""
+"""So much processor time the counts of other answers to questions for data may take, or a few times what the
+first one took."""
 REDRAWS = 4
 """So often a call is counted again with other draws, where they may decide what is computed."""
 
@@ -65,6 +68,7 @@ class LiveCount:
     asked: frozenset[int] = frozenset()
 
 
+@alone
 def count_call(
     call: LiveCall,
     passes: Sequence[Targets] = (),
@@ -109,9 +113,11 @@ def count_call(
         reason = doubtful(asked, inputs)
         if reason is not None:
             return _between(call, passes, wanted, number, reason, seconds=seconds, real=real)
+    began = time.thread_time()
     counts = counted()
-    found = _with_other_answers(_merged(counts), counts, counted, deadline)
-    found = _with_other_weights(found, counts, counted, deadline)
+    took = time.thread_time() - began
+    found = _with_other_answers(_merged(counts), counts, counted, deadline, took)
+    found = _with_other_weights(found, counts, counted, deadline, took)
     return _with_other_numbers(found, counts, counted)
 
 
@@ -120,6 +126,7 @@ def _with_other_answers(
     counts: list[Counted],
     counted: Callable[..., list[Counted]],
     deadline: Deadline,
+    took: float,
 ) -> LiveCount:
     """Ask what the call costs where data that it asked for say otherwise: as much, or bounds.
 
@@ -131,7 +138,7 @@ def _with_other_answers(
         return found
     sized = not asked_for or any(SIZE in remark for remark in asked_for)
     rungs = RUNGS[-1:] if sized else RUNGS
-    until = deadline.or_after(TRIAL_SECONDS)
+    until = deadline.or_before(Deadline.of_trial(TRIAL_SECONDS, took))
     alike = [
         _is_alike(found, partial(counted, answers=each, rungs=rungs, until=until), sized)
         for each in FAR
@@ -147,11 +154,12 @@ def _with_other_weights(
     counts: list[Counted],
     counted: Callable[..., list[Counted]],
     deadline: Deadline,
+    took: float,
 ) -> LiveCount:
     """Ask what the call costs with other weights, where it asked for their values: as much, or bounds."""
     if found.bounds is not None or not any(WEIGHED in ledger.remarks for _, ledger in counts):
         return found
-    until = deadline.or_after(TRIAL_SECONDS)
+    until = deadline.or_before(Deadline.of_trial(TRIAL_SECONDS, took))
     draws = [partial(counted, rungs=RUNGS[:1], until=until, weights=n) for n in range(len(FAR))]
     if all(_is_alike(found, each, sized=False) for each in draws):
         return found
@@ -191,6 +199,7 @@ def _total(found: LiveCount) -> int:
     return found.forward + found.backward + found.recompute
 
 
+@alone
 def count_chain(
     call: LiveCall, passes: Sequence[Pass], *, seconds: float = 60.0, real: bool = True
 ) -> LiveCount:

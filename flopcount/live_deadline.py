@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 
 WAITING = 25.0
 """Seconds that a count may take by the clock beyond those for which it may compute."""
+SLOWER = 4.0
+"""So many times what a count took may go into trying what it costs otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +38,21 @@ class Deadline:
         work, clock = time.thread_time() + seconds, time.monotonic() + seconds + WAITING
         return cls(work, clock, threading.get_ident())
 
-    def or_after(self, seconds: float) -> Deadline:
-        """This one, or the end of so many seconds if that comes before it."""
-        other = Deadline.after(seconds)
+    @classmethod
+    def of_trial(cls, seconds: float, like: float) -> Deadline:
+        """The end of a trial: so many seconds, or more where what it is compared with took long itself.
+
+        Args:
+            seconds: Of processor time.
+            like: What the count took that it is compared with (likewise). A machine that is slow at the one
+                is slow at the other; a trial that is to show that a loop does not end may take a few times
+                that.
+
+        """
+        return cls.after(max(seconds, SLOWER * like))
+
+    def or_before(self, other: Deadline) -> Deadline:
+        """This one, or another one where that comes before it."""
         return replace(other, work=min(self.work, other.work), clock=min(self.clock, other.clock))
 
     @property

@@ -24,6 +24,8 @@ SOFTMAX = frozenset({"aten::_softmax", "aten::_safe_softmax"})
 MASKING = frozenset(
     {"aten::add", "aten::add_", "aten::masked_fill", "aten::masked_fill_", "aten::where"}
 )
+MOST_SINKS = 4
+"""Columns beside the scores that a softmax may have: a sink is one logit a head."""
 BATCHED = frozenset({"aten::bmm", "aten::baddbmm"})
 
 
@@ -78,7 +80,7 @@ class WrittenAttention:
         if name in MASKING:
             self._joins(product, args, name)
         elif name in SOFTMAX:
-            self._is_scores(scope, prod(out.shape))
+            self._is_scores(scope, tuple(out.shape))
 
     def _joins(self, product: Product, args: Any, name: str) -> None:
         """An operand of known values that joins the scores before their softmax is their mask."""
@@ -94,10 +96,16 @@ class WrittenAttention:
             elif name != "aten::where" or (position == 0 and operand.dtype == torch.bool):
                 product.mask = operand
 
-    def _is_scores(self, scope: Scope, size: int) -> None:
-        """A softmax over the result of the product before it makes that product the scores."""
+    def _is_scores(self, scope: Scope, shape: tuple[int, ...]) -> None:
+        """A softmax over the result of the product before it makes that product the scores.
+
+        Sinks stand in columns of their own beside it, and go again after the softmax.
+        """
         product, self._last = self._last, None
-        if product is None or product.path != scope.path or product.size != size:
+        if product is None or product.path != scope.path or not product.width or not shape:
+            return
+        sinks = shape[-1] - product.width
+        if not 0 <= sinks <= MOST_SINKS or prod(shape[:-1]) * product.width != product.size:
             return
         mask = UNMASKED
         self._known.unknown_masks += product.unclear

@@ -65,6 +65,13 @@ class Journal:
         self._refused: tuple[int, str] | None = None
         self._dropped = 0
         self._closed = 0
+        self._replaced = {
+            str(name)
+            for line in ledger.earlier
+            if line.entry.get("kind") == "compacted"
+            for name in line.entry["of"]
+        }
+        """Segments that live in a Parquet file; a kill may have left them in the folder, too."""
         self._flushing = False
         self._announced = ""
         self._standing: dict[str, list[dict[str, Any]]] = {}
@@ -191,6 +198,7 @@ class Journal:
         gone, segment = self._ledger, self._segment
         self._ledger, self._segment, self._number, self._announced = ledger, None, 0, ""
         self._closed = 0
+        self._replaced = set()
         self.begun_anew += 1
         with contextlib.suppress(OSError):
             gone.close()
@@ -244,11 +252,13 @@ class Journal:
         """Record that closed segments now live in one Parquet file, and remove them."""
         sources = list(of)
         self._closed = 0
+        self._replaced.update(sources)
         self._entry("compacted", file=file, sha256=sha256, rows=rows, of=sources)
         if not self._entries:
-            self._ledger.sync()
-            for name in sources:
-                (self.folder / name).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # what stays, no reader counts twice
+                self._ledger.sync()
+                for name in sources:
+                    (self.folder / name).unlink(missing_ok=True)
 
     @property
     def has_closed(self) -> bool:
@@ -258,7 +268,8 @@ class Journal:
     def closed_segments(self) -> list[str]:
         """Return the live-format segments that are closed and still there, oldest first."""
         live = self._segment.path.name if self._segment else None
-        return [p.name for p in sorted(self.folder.glob("samples-*.arrows")) if p.name != live]
+        found = [p.name for p in sorted(self.folder.glob("samples-*.arrows")) if p.name != live]
+        return [name for name in found if name not in self._replaced]
 
     def seal(self, reason: str) -> None:
         """Close everything. What the disk still refuses is lost; the counts say how much."""

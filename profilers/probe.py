@@ -20,89 +20,18 @@ import os
 import select
 import time
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
+from profilers.attempt import Attempt
 from profilers.clocks import LATE_NS, Schedule
 from profilers.frames import Layout, line_of
 from profilers.reading import SIGNALS, Unavailable, is_number
-from profilers.source import FramePass, FrameSource, Source, SourceError, Sweep
-from profilers.sources import make_source
+from profilers.source import FramePass, FrameSource
 from profilers.values import Device, DeviceKey, Event, Sample
 from profilers.wire import device_to_json, event_to_json, first_line, sweep_message
 
-FIRST_RETRY_NS = 1_000_000_000
-LAST_RETRY_NS = 60_000_000_000
 _TO_JSON = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
-
-
-class Attempt:
-    """One source, open or waiting to be opened again, with back-off."""
-
-    def __init__(self, name: str, options: Mapping[str, Any]) -> None:
-        self.name = name
-        self._options = options
-        self.source: Source | None = None
-        self.why: Unavailable | None = None
-        self._retry_ns = FIRST_RETRY_NS
-        self._next = 0
-        self._made: Source | None = None
-        self._dark = False
-
-    def ensure_open(self) -> bool:
-        """Open when it is time; return True when the source has just been opened."""
-        if time.monotonic_ns() < self._next or (self.source is not None and not self._dark):
-            return False
-        try:
-            if self.source is not None:
-                self.source.close()
-                self.source = None
-            # The same object again: it remembers which device sat where.
-            self._made = self._made or make_source(self.name, self._options)
-            self._made.open()
-        except SourceError as error:
-            self._fail(error.unavailable)
-            return False
-        self.source, self.why = self._made, None
-        if self._dark:
-            self._later()
-        return True
-
-    def sweep(self) -> Sweep | None:
-        """Read once; a source that fails as a whole is closed and tried again later."""
-        if self.source is None:
-            return None
-        try:
-            sweep = self.source.sweep()
-        except SourceError as error:
-            self.source.close()
-            self.source = None
-            self._fail(error.unavailable)
-            return None
-        blind = bool(sweep.samples) and not any(
-            any(map(is_number, sample.readings.values())) for sample in sweep.samples
-        )
-        if blind and not self._dark:
-            # Every device is gone: only a fresh start of the library can bring one back.
-            self._later()
-        elif not blind:
-            self._retry_ns = FIRST_RETRY_NS
-        self._dark = blind
-        return sweep
-
-    def _fail(self, why: Unavailable) -> None:
-        self.why = why
-        self._later()
-
-    def _later(self) -> None:
-        self._next = time.monotonic_ns() + self._retry_ns
-        self._retry_ns = min(2 * self._retry_ns, LAST_RETRY_NS)
-
-    def as_json(self) -> dict[str, Any]:
-        """Say what became of it."""
-        answer: dict[str, Any] = {"name": self.name, "open": self.source is not None}
-        if self.why is not None:
-            answer |= {"reason": self.why.reason.value, "detail": self.why.detail}
-        return answer
 
 
 class Probe:
@@ -164,6 +93,9 @@ class Probe:
             events.extend(sweep.events)
             for sample in sweep.samples:
                 rows[sample.device] = _united(rows.get(sample.device), sample)
+        if rows:  # where nothing at all is seen, the recorder says so of the whole node
+            for sample in chain.from_iterable(attempt.dark() for attempt in self._attempts):
+                rows.setdefault(sample.device, sample)
         if changed or any(key not in self._numbers for key in rows):
             self._describe()
         skipped = 0 if marks else self._schedule.advance()
@@ -218,7 +150,7 @@ class Probe:
         self._pass = None
         devices: dict[DeviceKey, Device] = {}
         for attempt in self._attempts:
-            for device in attempt.source.devices() if attempt.source else ():
+            for device in attempt.devices():
                 known = devices.get(device.key)
                 if known is not None:
                     # A second instrument of the same device offers what the first one misses.

@@ -244,3 +244,10 @@ _CATALOGUE = (
 
 SIGNALS: Mapping[str, Signal] = {signal.name: signal for signal in _CATALOGUE}
 """Every signal that this pillar knows, by column name, with its unit and true meaning."""
+
+BOARD_SIGNALS = frozenset({
+    "power_mw", "power_average_mw", "power_limit_mw", "energy_mj", "sm_clock_mhz", "memory_clock_mhz",
+    "temperature_c", "memory_temperature_c", "event_reasons", "ecc_corrected", "ecc_uncorrected",
+    "pcie_tx_bytes", "pcie_rx_bytes", "nvlink_tx_bytes", "nvlink_rx_bytes",
+})  # fmt: skip
+"""What a board has once. DCGM repeats it under every partition; added up, it would count as often."""

@@ -3,6 +3,7 @@
 A record is read up to its first damage: a torn tail costs the sweep in flight, never the file.
 """
 
+import contextlib
 import hashlib
 import operator
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +31,10 @@ from profilers.wire import (
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+_LOOKS = 3
+"""How often a record is looked at that changes under the reader's eyes."""
 
 
 class RecordError(ProfilersError):
@@ -140,6 +145,14 @@ class NodeRecord:
             return (), [], None
         anchor = ClockPair(monotonic_ns=clock["monotonic_ns"], wall_ns=clock["wall_ns"])
         return read_spool(self.folder, Axis(anchor))
+
+    @property
+    def has_lost_a_segment(self) -> bool:
+        """Whether a stream that the ledger names, and no Parquet file replaces, is not there."""
+        kinds = {"segment-open", "segment"}
+        opened = {e["file"] for e in self.entries if e.get("kind") in kinds}
+        replaced = {n for e in self.entries if e.get("kind") == "compacted" for n in e["of"]}
+        return not all((self.folder / name).is_file() for name in opened - replaced)
 
     def segment_files(self) -> list[Path]:
         """Return the files that hold samples, each sample in exactly one of them."""
@@ -263,7 +276,7 @@ def _check_segments(record: NodeRecord) -> Iterator[Problem]:
 
 def _check_spool(record: NodeRecord) -> Iterator[Problem]:
     path = record.folder / SPOOL
-    if not path.is_file():
+    if not path.is_file() or not path.stat().st_size:  # emptied where it could not be removed
         return
     if record.sealed:
         yield Problem(
@@ -284,20 +297,34 @@ def read_record(run_dir: Path) -> Trace:
     return whole
 
 
+def _with_tables(record: NodeRecord) -> "tuple[NodeRecord, list[pa.Table]]":
+    """Read the samples, and the ledger anew where its recorder has just put them into another file.
+
+    The ledger knows the new file before the old ones go.
+    """
+    for _ in range(_LOOKS):
+        with contextlib.suppress(FileNotFoundError):
+            if not record.has_lost_a_segment:
+                return record, list(record.segments())
+        record = read_node(record.folder)
+    return record, list(record.segments())
+
+
 def read_node_trace(record: NodeRecord) -> Trace:
     """Read one node's samples, gaps and events."""
     import pyarrow as pa
 
+    record, tables = _with_tables(record)
     devices = record.devices()
-    tables = list(record.segments())
     gaps, events = record.gaps(), record.events()
     traces: dict[DeviceKey, DeviceTrace] = {}
     if tables:
         table = pa.concat_tables(tables, promote_options="default").combine_chunks()
         words = table.column("device").to_pylist()
         names = np.array(words, dtype=object)
+        described = {str(key): key for key in devices}
         for word in dict.fromkeys(words):
-            key = DeviceKey.parse(word)
+            key = described.get(word) or DeviceKey.parse(word)
             device = devices.setdefault(key, Device(key=key, node=record.node))
             rows = table.filter(pa.array(names == word))
             traces[key] = device_trace_of(rows, device, record.described(key))

@@ -14,17 +14,20 @@ import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from profilers.clocks import LATE_NS, ClockPair, StepWatch, boot_id
+from profilers.clocks import ClockPair, boot_id
 from profilers.compaction import Compaction
 from profilers.frames import MARK, Layout
 from profilers.journal import Journal
 from profilers.ledger import LedgerError
 from profilers.probe_process import ProbeProcess
 from profilers.spool import Spool, message_of, read_spool, rows_of
-from profilers.values import DeviceKey, Event, Gap
+from profilers.watch import Watch
 from profilers.wire import CALM, device_from_json, event_from_json, first_line
+
+if TYPE_CHECKING:
+    from profilers.values import DeviceKey
 
 ROTATE_NS = 3_600_000_000_000
 DRIFT_NS = 600_000_000_000
@@ -47,23 +50,17 @@ class Recorder:
         self._interval_ns = int(settings["interval_ns"])
         self._deadline_ns = int(settings["deadline_ns"])
         self._start_deadline_ns = int(settings["start_deadline_ns"])
-        self._node = str(settings["node"])
         self._parent = os.getppid()
         self._poll = select.poll()
         self._probe: ProbeProcess | None = None
         self._due = 0
         self._pause_ns = FIRST_PAUSE_NS
         self._restart_at = time.monotonic_ns()
-        self._failure: tuple[int, str, str] | None = None  # since, reason, detail
-        self._last_sweep: int | None = None
+        self._watch = Watch(journal, str(settings["node"]), first)
         self._keys: list[DeviceKey] = []
         self._names: list[str] = []
         self._columns: list[str] = []
         self._layouts: list[Layout] = []
-        self._dark: dict[DeviceKey, tuple[int, str]] = {}
-        self._last_seen: dict[DeviceKey, int] = {}
-        self._steps = StepWatch(first)
-        self._late = [0, 0, 0]  # sweeps, worst nanoseconds, ticks skipped
         self._ready = False
         self._compaction = Compaction(journal)
         self._spool = Spool(journal.folder)
@@ -97,15 +94,7 @@ class Recorder:
         now = time.monotonic_ns()
         if self._probe is None:
             if now >= self._restart_at:
-                self._probe = ProbeProcess(
-                    {
-                        "sources": self._settings["sources"],
-                        "interval_ns": self._interval_ns,
-                        "frames": True,
-                    }
-                )
-                self._poll.register(self._probe.out, select.POLLIN)
-                self._due = time.monotonic_ns() + self._start_deadline_ns
+                self._start_probe()
         elif now >= self._due:
             # We wake at the deadline: much later means that we were stopped ourselves.
             if now - self._due > OVERSLEPT_NS:
@@ -113,17 +102,32 @@ class Recorder:
             else:
                 self._lose_probe("timed_out", "no sweep before the deadline")
 
+    def _start_probe(self) -> None:
+        settings = {
+            "sources": self._settings["sources"],
+            "interval_ns": self._interval_ns,
+            "frames": True,
+        }
+        try:
+            self._probe = ProbeProcess(settings)
+        except OSError as error:  # no room for one more process, for now
+            self._without_probe("failed", f"the probe does not start: {error}")
+            return
+        self._poll.register(self._probe.out, select.POLLIN)
+        self._due = time.monotonic_ns() + self._start_deadline_ns
+
     def _lose_probe(self, reason: str, detail: str) -> None:
         probe, self._probe = self._probe, None
         assert probe is not None
         self._catch_up()
         self._poll.unregister(probe.out)
-        detail = f"{detail}; {probe.kill()}"
+        self._without_probe(reason, f"{detail}; {probe.kill()}")
+
+    def _without_probe(self, reason: str, detail: str) -> None:
+        """Say why nothing is seen, and when the next attempt is due."""
         now = time.monotonic_ns()
-        since = self._last_sweep if self._last_sweep is not None else now
-        if self._failure is None:
-            self._failure = (since, reason, detail)
-        self._event("sampler-restart", now, reason=reason, detail=detail)
+        self._watch.blind(reason, detail)
+        self._watch.event("sampler-restart", now, reason=reason, detail=detail)
         self._restart_at = now + self._pause_ns
         self._pause_ns = min(2 * self._pause_ns, LAST_PAUSE_NS)
         if not self._ready:
@@ -133,7 +137,7 @@ class Recorder:
         """After a pause of our own (a stopped process, a paused machine) the probe is not late."""
         now = time.monotonic_ns()
         self._due = now + self._interval_ns + self._deadline_ns
-        self._event("recorder-paused", now, seconds=overslept_ns / 1e9)
+        self._watch.event("recorder-paused", now, seconds=overslept_ns / 1e9)
 
     def _patience(self) -> int:
         """Return for how many milliseconds nothing may happen before something must be done."""
@@ -203,29 +207,16 @@ class Recorder:
         ]
         self._journal.rows(self._columns, rows)
         for message in messages:
-            self._watch(message)
+            self._tell(message)
 
-    def _watch(self, message: Mapping[str, Any]) -> None:
-        now = time.monotonic_ns()
+    def _tell(self, message: Mapping[str, Any]) -> None:
+        """Say what a sweep brings with it: events, marks, and that the first one is there."""
         rows = message["rows"]
-        stamp: int = rows[0][1] if rows else now
-        if rows:
-            self._last_sweep = rows[-1][1]
-            if self._failure is not None:
-                since, reason, detail = self._failure
-                self._failure = None
-                self._gap(since, stamp, reason, detail=detail)
-        elif self._keys and self._failure is None and message["shut"]:
-            # The probe lives, but its instrument is gone as a whole.
-            why = message["shut"][0]
-            since = self._last_sweep if self._last_sweep is not None else now
-            self._failure = (since, why.get("reason", "failed"), why.get("detail", ""))
-        for row in rows:
-            self._watch_darkness(row)
+        self._watch.sweep(message, self._keys)
         for entry in message["events"]:
             event = event_from_json(entry)
-            self._event(event.kind, event.time_ns, device=event.device, **event.detail)
-        self._watch_clocks(rows, message)
+            self._watch.event(event.kind, event.time_ns, device=event.device, **event.detail)
+        stamp: int = rows[0][1] if rows else time.monotonic_ns()
         for mark in message["marks"]:
             self._journal.note("run", what=mark, time_ns=self._journal.axis.at(stamp))
             self._say({"t": "marked", "mark": mark})
@@ -237,38 +228,6 @@ class Recorder:
             for mark in self._pending_marks:
                 self._probe_mark(mark)
             self._pending_marks = []
-
-    def _watch_darkness(self, row: list[Any]) -> None:
-        """A device without a single number is dark; the gap begins where it was last seen."""
-        number, stamp, _, _, cells, absent = row
-        key = self._keys[number]
-        if cells.count(None) < len(cells):
-            self._last_seen[key] = stamp
-            if key in self._dark:
-                since, reason = self._dark.pop(key)
-                self._gap(since, stamp, reason, device=key)
-        elif absent and key not in self._dark:
-            reason, _, detail, _ = next(iter(absent.values()))
-            self._dark[key] = (self._last_seen.get(key, stamp), reason)
-            self._event("device-dark", stamp, device=key, reason=reason, detail=detail)
-
-    def _watch_clocks(self, rows: list[list[Any]], message: Mapping[str, Any]) -> None:
-        if rows:
-            pair = ClockPair(monotonic_ns=rows[0][1], wall_ns=rows[0][2])
-            step = self._steps.look(pair)
-            if step is not None:
-                self._event("clock-step", pair.monotonic_ns, step_ns=step)
-        if message["late_ns"] > LATE_NS or message["skipped"]:
-            if not self._late[0]:
-                self._event(
-                    "late",
-                    time.monotonic_ns(),
-                    late_ns=message["late_ns"],
-                    skipped=message["skipped"],
-                )
-            self._late[0] += 1
-            self._late[1] = max(self._late[1], message["late_ns"])
-            self._late[2] += message["skipped"]
 
     # ---- the parent ----
 
@@ -304,29 +263,6 @@ class Recorder:
 
     # ---- the journal ----
 
-    def _event(
-        self, kind: str, monotonic_ns: int, device: DeviceKey | None = None, **detail: Any
-    ) -> None:
-        at = self._journal.axis.at(monotonic_ns)
-        self._journal.event(
-            Event(time_ns=at, kind=kind, device=device, node=self._node, detail=detail)
-        )
-
-    def _gap(
-        self, since: int, until: int, reason: str, device: DeviceKey | None = None, detail: str = ""
-    ) -> None:
-        axis = self._journal.axis
-        self._journal.gap(
-            Gap(
-                start_ns=axis.at(since),
-                end_ns=axis.at(max(since, until)),
-                reason=reason,
-                device=device,
-                node=self._node,
-                detail=detail,
-            )
-        )
-
     def _look_around(self) -> None:
         if os.getppid() != self._parent:
             self._stop = "parent-gone"
@@ -351,15 +287,7 @@ class Recorder:
             self._probe.kill()
         self._catch_up()
         self._spool.close()
-        now = time.monotonic_ns()
-        if self._failure is not None:
-            since, reason, detail = self._failure
-            self._gap(since, now, reason, detail=detail)
-        for key, (since, reason) in self._dark.items():
-            self._gap(since, now, reason, device=key)
-        if self._late[0] > 1:
-            sweeps, worst, skipped = self._late
-            self._event("late-total", now, sweeps=sweeps, worst_ns=worst, skipped=skipped)
+        self._watch.end()
         self._journal.rotate()
         self._compaction.end(COMPACTION_SECONDS)
         if self._stop == "stopped":

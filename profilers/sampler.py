@@ -93,8 +93,11 @@ class Sampler:
         # A forked child (a data loader) must not keep our pipe open after we are gone.
         os.register_at_fork(after_in_child=self._forget)
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(message).encode() + b"\n")
-        self._process.stdin.flush()
+        with contextlib.suppress(
+            BrokenPipeError
+        ):  # it is gone already: `wait_ready` and `stop` tell
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.flush()
 
     def wait_ready(self, timeout: float) -> bool:
         """Wait for the first sweep; False when it has not come by then (recording goes on)."""
@@ -102,6 +105,7 @@ class Sampler:
 
     def mark(self, name: str, timeout: float = 0.0) -> bool:
         """Record this moment under a name and sweep at once; wait for that sweep if told to."""
+        name = " ".join(name.split())  # one line: the next one would be an order of its own
         self._tell(f"mark {name}")
         if self.shared or timeout <= 0:
             return False

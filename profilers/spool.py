@@ -8,6 +8,7 @@ call before it counts as taken: a killed recorder loses the sweep in flight, as 
 the node takes the rest over, and so does a reader. A sealed record has none.
 """
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -65,15 +66,20 @@ class Spool:
         """Forget what is kept: it is in the journal now."""
         self.waiting = []
         if self._descriptor >= 0:
-            os.ftruncate(self._descriptor, len(self._head))
-            self._size = len(self._head)
+            # Where that fails, a reader finds these sweeps twice, under one stamp.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, len(self._head))
+                self._size = len(self._head)
 
     def close(self) -> None:
-        """Remove the file. Only while nothing is waiting."""
+        """Remove the file, or empty it where the folder lets nobody. Only while nothing is waiting."""
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
         if self._descriptor >= 0:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)
             self._descriptor = -1
-        self._path.unlink(missing_ok=True)
 
     def _open(self) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC

@@ -45,10 +45,10 @@ class Backwards:
             if not observer.watching or observer.inside():
                 return
             calls = [
-                event
-                for event in observer.log
-                if len(event) == 4 and len(event[1]) >= FIRING
-                and event[1][1 - FIRING] and event[1][2 - FIRING] >= began
+                call
+                for call, _ in observer.open_calls()
+                if len(call[1]) >= FIRING
+                and call[1][1 - FIRING] and call[1][2 - FIRING] >= began
             ]  # fmt: skip
             if len(calls) != 1:
                 return
@@ -100,10 +100,7 @@ class Backwards:
         with suppress(Exception):  # never into the program, which is raising already
             if not observer.watching or observer.inside():
                 return
-            for event in observer.log:
-                if len(event) != 4:
-                    continue
-                fired = event[1]
-                while len(fired) >= FIRING and fired[2 - FIRING] >= began:
+            for (_, fired, _, _), told in observer.open_calls():
+                while len(fired) >= told + FIRING and fired[2 - FIRING] >= began:
                     del fired[-FIRING:]
             observer.elsewhere.unseen("a backward that raised")

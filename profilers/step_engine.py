@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from profilers.step_layers import placed
 from profilers.step_outside import MARK, close, gradients_of
 from profilers.step_passes import CELL, LOOKING, OURS, UNTOLD, came_in, number_of
 from profilers.step_roots import UNREACHED, Root, is_linear, root_of
@@ -221,10 +222,4 @@ def watch(
         return lambda: None
     around = Around(torch, told, pulse, ways, original)
     run_backward = engine(pulse, original, around, told.raised)
-    torch.autograd._engine_run_backward = run_backward
-
-    def undo() -> None:
-        if torch.autograd._engine_run_backward is run_backward:
-            torch.autograd._engine_run_backward = original
-
-    return undo
+    return placed(torch.autograd, "_engine_run_backward", run_backward)

@@ -106,7 +106,8 @@ class Kind:
         """Class name of the module."""
         self.key = key
         self.place = 0
-        """The same number for all kinds of calls of one module."""
+        """The same number for all kinds of calls of one module: the id of ``seam``, which an id of the module
+        itself would be only while that lives."""
         self.seam: Callable[[], Any] = lambda: None
         """Weak reference to what stands before the module."""
         self.sure = 0
@@ -155,8 +156,8 @@ class Kind:
         """A backward may come, and would show."""
         self.aside = False
         """Without gradients, and in eval mode: no training."""
-        self.trained: tuple[int, ...] = ()
-        """Ids of a few parameters, by which the model's optimizer is known."""
+        self.trained: tuple[Callable[[], Any], ...] = ()
+        """Weak references to a few parameters, by which the model's optimizer is known."""
         self.data: Any = None
         """The listener's own."""
         self.thread = 0
@@ -168,6 +169,13 @@ class Kind:
         other = copy.copy(self)
         other.variants, other.usual, other.doubt = {}, None, why
         return other
+
+    def as_of(self, variant: Variant) -> Variant:
+        """What a call of this kind is, that became what a call of another one became."""
+        return self.variant(
+            variant.mode, variant.passes, variant.asked,
+            doubled=variant.doubled, raised=variant.raised, stopped=variant.stopped,
+        )  # fmt: skip
 
     def variant(
         self,
@@ -348,6 +356,13 @@ class Listener(Protocol):
 
         Without ``counting`` this is another thread than the program's: nothing may be counted.
         """
+
+    @property
+    def due(self) -> bool:
+        """Whether what is told next is going to be written."""
+
+    def doubt(self, other: Callable[[Variant], Variant], since_us: int) -> None:
+        """Nobody knows what some calls since then cost, which are not written: ``other`` stands for them."""
 
     def trouble(self, where: str, error: BaseException) -> None:
         """The observer failed; the program did not notice."""

@@ -210,10 +210,11 @@ class Folding:
             self._said["number"] = number
         if self.stepped_at:
             self.close(self.stepped_at)
-        elif self.ends_by_word(self._called_kinds()):
+        elif self.ends_by_word(self.called_kinds()):
             self.close(at)
 
-    def _called_kinds(self) -> set[Kind]:
+    def called_kinds(self) -> set[Kind]:
+        """Kinds of calls of the step that is open."""
         step = self.step
         return {variant.kind for variant in step.calls} | {call[0] for call in step.pending}
 
@@ -375,6 +376,25 @@ class Folding:
         return any(not call[1] for call in self.step.pending) or any(
             not known for _, known in self._lingering
         )
+
+    def open_calls(self) -> list[tuple[Call, int]]:
+        """Calls to which gradients may still come, and how far what came was told."""
+        opened = [self.step, self.aside, *(open_ for _, open_ in self.spans)]
+        return [*self._lingering, *((call, 0) for open_ in opened for call in open_.pending)]
+
+    def doubt(self, doubtful: Callable[[Kind], Kind], since: int) -> None:
+        """Of what is not told yet, calls of some kinds since some time (ns) are of others."""
+
+        def other(call: Call) -> Call:
+            return (doubtful(call[0]) if call[2] > since else call[0]), *call[1:]
+
+        for open_ in (self.step, self.aside, *(open_ for _, open_ in self.spans)):
+            open_.pending = list(map(other, open_.pending))
+            # Of those without a backward it is not known when they were.
+            calls, open_.calls = open_.calls, {}
+            for variant, times in calls.items():
+                open_.add(doubtful(variant.kind).as_of(variant), times)
+        self._lingering = [(other(call), known) for call, known in self._lingering]
 
     def open_variants(self) -> list[Variant]:
         """What became so far of the calls that are not told yet."""

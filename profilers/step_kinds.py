@@ -13,6 +13,7 @@ from torch import is_grad_enabled
 
 from profilers.step_asked import is_fake, transformed
 from profilers.step_events import Kind
+from profilers.step_optimizers import token_of
 from profilers.step_signature import MOST_OUTPUTS, Signer, text_of, tokens_of
 
 if TYPE_CHECKING:
@@ -34,9 +35,9 @@ def described(seam: Seam, key: Hashable, module: Any, args: Any, kwargs: Any) ->
     """
     kind = Kind(class_name(module), key)
     tensors = signer.inputs(args, kwargs)
-    kind.place = id(seam)
+    kind.seam = token_of(seam)
+    kind.place = id(kind.seam)
     kind.thread, kind.since = threading.get_ident(), time.monotonic_ns()
-    kind.seam = weakref.ref(seam)
     kind.state = weakref.ref(seam.attributes.state)  # that of the key
     kind.switches = seam.attributes.switches.as_they_are()
     kind.inputs = tuple(map(text_of, tensors[:MOST_OUTPUTS]))
@@ -49,7 +50,7 @@ def described(seam: Seam, key: Hashable, module: Any, args: Any, kwargs: Any) ->
     kind.watched = kind.graded and not kind.transformed
     kind.aside = not kind.graded and not module.training
     wanted = [each for each in seam.parameters if each.requires_grad]
-    kind.trained = tuple(map(id, wanted[:8] + wanted[-8:]))
+    kind.trained = tuple(map(token_of, wanted[:8] + wanted[-8:]))
     return kind
 
 

@@ -7,11 +7,10 @@ unpickled. What lies inside a compiled module gets none, for it is part of a gra
 from __future__ import annotations
 
 import functools
-import gc
 import os
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,7 +24,9 @@ from torch.nn.utils import stateless
 
 from profilers import step_pickles
 from profilers.step_asked import SEAM
+from profilers.step_layers import placed
 from profilers.step_methods import HOOKS
+from profilers.step_optimizers import token_of
 from profilers.step_seam import MOST_INSIDE, Seam
 from profilers.step_wrapped import Undo, wrapped
 
@@ -73,11 +74,11 @@ class Modules:
 
     # ------------------------------------------------------------ giving and taking seams
 
-    def sweep(self) -> None:
-        """Give every module of the process its seam."""
+    def sweep(self, objects: Iterable[Any]) -> None:
+        """Give every module among a process's objects its seam."""
         known: dict[type, bool] = {}
         modules = []
-        for item in gc.get_objects():
+        for item in objects:
             kind = type(item)
             found = known.get(kind)
             if found is None:
@@ -116,10 +117,13 @@ class Modules:
         state = module.__dict__
         present = state.get(SEAM)
         if present is seam:
-            if seam.inner is None:
+            inner = seam.inner
+            while type(inner) is Seam and not inner.observer.watching:
+                inner = inner.inner  # of a recording that ended while ours lay around it
+            if inner is None:
                 del state[SEAM]
             else:
-                state[SEAM] = seam.inner
+                state[SEAM] = inner
 
     def disarm_all(self) -> None:
         """Leave all modules as they were."""
@@ -180,10 +184,10 @@ class Modules:
                         seen.update(map(id, item.modules()))
                         yield item
 
-    def reshaped(self) -> set[int]:
+    def reshaped(self) -> dict[int, Any]:
         """Models (``Kind.place``) of which a part, its class, or a parameter's data by some of another shape,
-        was exchanged: nothing tells."""
-        found = set()
+        was exchanged: nothing tells. Another thread may ask."""
+        found = {}
         for seam in list(self.seams):
             if seam.epoch != self.observer.epoch or not seam.parameters:
                 continue
@@ -193,10 +197,17 @@ class Modules:
                 watched.has_other_parts(module) or watched.kinds.passed_unseen()
             )
             if other or seam.shapes != seam.now():
-                found.add(id(seam))
-                watched.forget()
-        self.observer.epoch += bool(found)
+                token = token_of(seam)
+                found[id(token)] = token
         return found
+
+    def look_anew(self, changed: dict[int, Any]) -> None:
+        """Have each of these models looked at by its next call."""
+        for token in changed.values():
+            seam = token()
+            if seam is not None:
+                seam.attributes.forget()
+        self.observer.epoch += bool(changed)
 
     def restore(self, states: list[dict[str, Any]], seams: list[Seam]) -> None:
         """Put back the seams inside a model, of which some may be gone since its call began."""
@@ -366,13 +377,7 @@ def _exchanging(tell: Callable[[], None]) -> Undo:
             return original(*args, **kwargs)
         return _Exchange(original(*args, **kwargs), tell)
 
-    stateless._reparametrize_module = exchange
-
-    def undo() -> None:
-        if stateless._reparametrize_module is exchange:
-            stateless._reparametrize_module = original
-
-    return undo
+    return placed(stateless, "_reparametrize_module", exchange)
 
 
 def _unseen_by_script() -> Undo:

@@ -7,9 +7,9 @@ yet) must not keep a program's own word from ending a step. No torch is imported
 
 from __future__ import annotations
 
-import gc
 import sys
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 READYING = frozenset({"_init_optim_state", "initialize_optimizer_states"})
 """Functions that have an optimizer step on gradients of 0, so that it has a state to load into or to
 allocate: of ``torch.distributed.checkpoint`` and of DeepSpeed. Nothing is trained by such a step."""
+MOST_LATELY = 4
+"""Of so many optimizers that stepped it is kept what they train, though they are gone: a function that trains
+returns, and what it trained is saved then."""
 MOST_FRAMES = 16
 """So many callers of a step are asked for their names."""
 
@@ -34,9 +37,21 @@ class Optimizers:
         self._readied: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
         """How many steps gave them a state and trained nothing, since they last loaded one."""
         self._layered: dict[type, bool] = {}
-        self.stepped: dict[int, tuple[Any, str]] = {}
-        """A weak reference and a name by id."""
-        self._trained: set[int] = set()
+        self._stepped: dict[int, tuple[Any, str]] = {}
+        """A weak reference and a name by id, which another one may have once the first is gone."""
+        self._named: dict[str, int] = {}
+        """How many of a class stepped, those that are gone included: no two have one name."""
+        self._trained: dict[int, weakref.ref[Any]] = {}
+        """Parameters of those that stepped, by the id of their weak reference (``token_of``)."""
+        self._asked: dict[int, Any] = {}
+        """Models (``Kind.place``, and the reference that it is the id of) whose optimizers are known, where
+        one steps that is not seen."""
+        self._lately: deque[tuple[weakref.ref[Any], list[weakref.ref[Any]]]] = deque(
+            maxlen=MOST_LATELY
+        )
+        """Those that stepped last, and what they trained at their first step."""
+        self._room = 1024
+        """So many are kept before those that are gone are let go."""
         self.begins: Callable[[Any], None] | None = None
         """Who is told of an optimizer that made its first step."""
 
@@ -45,9 +60,9 @@ class Optimizers:
         """All that are known."""
         return list(self._living)
 
-    def look(self, optimizers: type) -> None:
-        """Look for those that exist."""
-        for item in gc.get_objects():
+    def look(self, optimizers: type, objects: Iterable[Any]) -> None:
+        """Look for those that exist among a process's objects."""
+        for item in objects:
             if issubclass(type(item), optimizers):
                 self._living[item] = None
 
@@ -89,45 +104,70 @@ class Optimizers:
     @property
     def any_stepped(self) -> bool:
         """Whether one stepped."""
-        return bool(self.stepped)
+        return bool(self._named)
 
     @property
     def any_trained(self) -> bool:
         """Whether the parameters of one that stepped are known."""
         return bool(self._trained)
 
+    def lately(self) -> Iterator[list[Any]]:
+        """What those that stepped last train, also where they are gone; not where some of it is gone, too."""
+        for reference, tokens in self._lately:
+            optimizer = reference()
+            found = [token() for token in tokens] if optimizer is None else _trained_by(optimizer)
+            parameters = list(found)
+            if all(each is not None for each in parameters):
+                yield parameters
+
     def trains(self, kind: Kind) -> bool:
         """Whether an optimizer that stepped trains the model of a kind of call."""
-        return not self._trained.isdisjoint(kind.trained)
+        return not self._trained.keys().isdisjoint(map(id, kind.trained))
 
     def known(self, optimizer: Any) -> str | None:
         """The name of one that stepped before."""
-        found = self.stepped.get(id(optimizer))
+        found = self._stepped.get(id(optimizer))
         return found[1] if found is not None and found[0]() is optimizer else None
 
     def learn(self, optimizer: Any) -> str:
         """One steps for the first time; answers its name."""
         name = type(optimizer).__name__
-        same = sum(1 for _, other in self.stepped.values() if other.split("#")[0] == name)
-        name = f"{name}#{same + 1}" if same else name
-        self.stepped[id(optimizer)] = (weakref.ref(optimizer), name)
+        number = self._named[name] = self._named.get(name, 0) + 1
+        if number > 1:
+            name = f"{name}#{number}"
+        self._stepped[id(optimizer)] = (weakref.ref(optimizer), name)
         self._living[optimizer] = None
-        self._trained.update(_parameters(optimizer))
+        trained = list(map(token_of, _trained_by(optimizer)))
+        self._lately.append((weakref.ref(optimizer), trained))
+        self._trained.update((id(token), token) for token in trained)
+        if len(self._trained) > self._room:
+            self._trained = {key: each for key, each in self._trained.items() if each() is not None}
+            self._room = 2 * len(self._trained) + 1024
         if self.begins is not None:
             self.begins(optimizer)
         return name
 
-    def learn_living(self) -> Iterator[Any]:
-        """One stepped where it cannot be seen which: learn all; answers the new ones."""
-        for optimizer in list(self._living):
-            if self.known(optimizer) is None:
-                self.learn(optimizer)
-                yield optimizer
+    def learn_unseen(self, kinds: Iterable[Kind]) -> Iterator[Any]:
+        """One stepped where it cannot be seen which: learn those that train what was called.
+
+        Answers the new ones; others may be left over from an earlier training. Where none is known to train
+        it, and none ever stepped, it may be any.
+        """
+        fresh = [kind for kind in kinds if kind.place not in self._asked]
+        if self.any_stepped and not fresh:
+            return
+        self._asked.update((kind.place, kind.seam) for kind in fresh)
+        called = _called(fresh)
+        waiting = [each for each in self._living if self.known(each) is None]
+        found = [each for each in waiting if not called.isdisjoint(_parameters(each))]
+        for optimizer in found if found or self.any_stepped else waiting:
+            self.learn(optimizer)
+            yield optimizer
 
     @property
     def number(self) -> int:
-        """How many stepped."""
-        return len(self.stepped)
+        """How many stepped, those that are gone included."""
+        return sum(self._named.values())
 
     def expected(self, kinds: Iterable[Kind]) -> bool:
         """Whether one is going to step on the models of these calls.
@@ -135,7 +175,7 @@ class Optimizers:
         Either it trains one of them, or it stepped in this recording and its parameters are no
         module's at all: then they are copies in another precision, or shards, of those that are.
         """
-        called = {place for kind in kinds for place in kind.trained}
+        called = _called(kinds)
         mine = {each: _parameters(each) for each in list(self._living)}
         if any(not called.isdisjoint(parameters) for parameters in mine.values()):
             return True
@@ -169,9 +209,25 @@ def within_its_own(optimizer: Any, wrapper: Any) -> bool:
     return found > 1
 
 
+def token_of(item: Any) -> weakref.ref[Any]:
+    """What stands for an object while somebody keeps it, and for no other one then: ids are used again.
+
+    An object has one weak reference of this kind, however often it is asked for.
+    """
+    return weakref.ref(item)
+
+
+def _called(kinds: Iterable[Kind]) -> set[int]:
+    return {id(item) for kind in kinds for token in kind.trained if (item := token()) is not None}
+
+
 def _parameters(optimizer: Any) -> set[int]:
-    groups = getattr(optimizer, "param_groups", ())
-    return {id(parameter) for group in groups for parameter in group["params"]}
+    return set(map(id, _trained_by(optimizer)))
+
+
+def _trained_by(optimizer: Any) -> Iterator[Any]:
+    for group in getattr(optimizer, "param_groups", ()):
+        yield from group["params"]
 
 
 def steps_before(optimizer: Any) -> int:

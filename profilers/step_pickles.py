@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from profilers.step_layers import placed
+
 
 def without(module_class: Any, entry: str, seam_class: type) -> Callable[[], None]:
     """Leave seams out of whatever a module is pickled or copied by; answers what undoes it.
@@ -21,7 +23,6 @@ def without(module_class: Any, entry: str, seam_class: type) -> Callable[[], Non
 
     """
     before = module_class.__reduce_ex__
-    own = "__reduce_ex__" in vars(module_class)
 
     def __reduce_ex__(self: Any, protocol: Any) -> Any:  # noqa: N807 - Python's name
         found = before(self, protocol)
@@ -34,17 +35,7 @@ def without(module_class: Any, entry: str, seam_class: type) -> Callable[[], Non
             return (*found[:2], _plain(state, entry, seam_class), *found[3:])
         return found
 
-    module_class.__reduce_ex__ = __reduce_ex__
-
-    def undo() -> None:
-        if vars(module_class).get("__reduce_ex__") is not __reduce_ex__:
-            return
-        if own:
-            module_class.__reduce_ex__ = before
-        else:
-            del module_class.__reduce_ex__
-
-    return undo
+    return placed(module_class, "__reduce_ex__", __reduce_ex__)
 
 
 def _plain(state: dict[str, Any], entry: str, seam_class: type) -> dict[str, Any]:

@@ -8,7 +8,7 @@ read all the same, where it was loaded into the processor's memory. No torch is 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -65,12 +65,13 @@ def watch(
 
 def mark_of(optimizer: Any) -> WeightsMark | None:
     """Return what an optimizer's parameters are recognised by; None where it trains none."""
-    trained = [
-        parameter
-        for group in getattr(optimizer, "param_groups", ())
-        for parameter in group["params"]
-        if getattr(parameter, "requires_grad", False)
-    ]
+    groups = getattr(optimizer, "param_groups", ())
+    return mark_of_all(parameter for group in groups for parameter in group["params"])
+
+
+def mark_of_all(parameters: Iterable[Any]) -> WeightsMark | None:
+    """The same of parameters in an optimizer's order."""
+    trained = [each for each in parameters if getattr(each, "requires_grad", False)]
     if not trained:
         return None
     every = max(1, -(-len(trained) // MOST_PARAMETERS))
@@ -107,12 +108,15 @@ def _has_numbers(value: Any) -> bool:
         return True
 
 
-def trains(optimizers: list[Any], module: Any) -> bool:
-    """Whether one of the optimizers trains a part of a module."""
+def trains(optimizers: Iterable[Any], module: Any) -> list[Any]:
+    """Which of the optimizers train a part of a module."""
     own = {id(parameter) for parameter in module.parameters()}
-    return any(
-        id(parameter) in own
+    return [
+        optimizer
         for optimizer in optimizers
-        for group in getattr(optimizer, "param_groups", ())
-        for parameter in group["params"]
-    )
+        if any(
+            id(parameter) in own
+            for group in getattr(optimizer, "param_groups", ())
+            for parameter in group["params"]
+        )
+    ]

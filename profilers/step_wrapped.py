@@ -9,7 +9,10 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-Undo = Callable[[], None]
+from profilers.step_layers import Undo, placed
+
+__all__ = ["Undo", "wrapped"]
+
 Tell = Callable[[Any, tuple[Any, ...], Any], None]
 """The object, what the method was given (by position, then by name), and what it answered."""
 
@@ -31,11 +34,10 @@ def wrapped(owner: Any, name: str, tell: Tell, ask: Callable[[Any], None] | None
         return found
 
     method.tell = tell  # type: ignore[attr-defined]
-    setattr(owner, name, method)
+    uncover = placed(owner, name, method)
 
     def undo() -> None:
         method.tell = None  # type: ignore[attr-defined]
-        if owner.__dict__.get(name) is method:
-            setattr(owner, name, original)
+        uncover()
 
     return undo

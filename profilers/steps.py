@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -32,6 +32,7 @@ from profilers.step_events import (
     FIRING,
     AlikeSeen,
     AsideSeen,
+    Call,
     Found,
     Kind,
     Listener,
@@ -43,6 +44,7 @@ from profilers.step_folding import Folding
 from profilers.step_here import Here, Inside
 from profilers.step_hooks import hook_node
 from profilers.step_kinds import signer
+from profilers.step_living import living
 from profilers.step_modules import MAKING, Modules
 from profilers.step_optimizers import Optimizers, steps_before, within_its_own
 from profilers.step_passes import LOOKING
@@ -96,26 +98,9 @@ class Observer(BestPulse):
     """Watches one process for one recording."""
 
     __slots__ = (
-        "__weakref__",
-        "_folding",
-        "_lock",
-        "_refresh",
-        "_search",
-        "_told",
-        "_undo",
-        "adapters",
-        "beside",
-        "calls",
-        "compiled",
-        "elsewhere",
-        "here",
-        "listener",
-        "looks",
-        "modules",
-        "optimizers",
-        "spans",
-        "steppers",
-        "ways",
+        "__weakref__", "_folding", "_lock", "_looked_at", "_refresh", "_search", "_told", "_undo",
+        "_unlooked", "adapters", "beside", "calls", "compiled", "elsewhere", "here", "listener", "looks",
+        "modules", "optimizers", "spans", "steppers", "ways",
     )  # fmt: skip
 
     def __init__(self, listener: Listener, *, automatic: bool = True) -> None:
@@ -151,6 +136,10 @@ class Observer(BestPulse):
         """Threads in which an optimizer stepped."""
         self.looks = LOOKS
         """So many steps more are looked at."""
+        self._looked_at = 0
+        """When (ns) somebody last looked at shapes."""
+        self._unlooked = False
+        """Whether steps are over at whose models nobody looked (``_look_at_shapes``)."""
         self._search = 0
         self._refresh = 0
         self._undo: list[Callable[[], None]] = []
@@ -165,8 +154,10 @@ class Observer(BestPulse):
         self._refresh = now + REFRESH_NS
         for model in models:
             self.modules.arm(model)
-        self.modules.sweep()
-        self.optimizers.look(torch.optim.Optimizer)
+        objects = living(frozen=True)
+        self.modules.sweep(objects)
+        self.optimizers.look(torch.optim.Optimizer, objects)
+        del objects
         self._undo = [
             register_optimizer_step_post_hook(self._stepped).remove,
             step_engine.watch(torch, Backwards(self), self, self.ways, HOT.engine),
@@ -275,10 +266,11 @@ class Observer(BestPulse):
         found = self.beside.ends(name)
         if found is not None:
             self.elsewhere.beside(found)
-        first, last = self.looked, len(self.log)
+        log = self.log
         at = time.monotonic_ns()
-        self.log.append((name, at))
-        self.looked = last + 1
+        log.append((name, at))
+        # At once, for a thread beside the program may take them (``fold_beside``).
+        since, self.looked = log[self.looked :], len(log)
         self.known.clear()
         due = self.fresh or self.wary or at > self.due or (self.boundary and same)
         self.boundary = True
@@ -288,7 +280,7 @@ class Observer(BestPulse):
             LOOKING[0] = self.looks > 0
         if self.waiting:
             self.ways.stepped(self.serial)
-        return due or any(_is_news(event) for event in self.log[first:last])
+        return due or any(map(_is_news, since))
 
     def _made(self, optimizer: Any, *_: Any) -> None:
         """An optimizer was made or unpickled."""
@@ -322,9 +314,11 @@ class Observer(BestPulse):
         self.beside.drop()  # it would not say when a window ends
         if not self.automatic:
             return
-        if not self.optimizers.any_stepped:
-            for optimizer in self.optimizers.learn_living():
-                self._resumed(optimizer)
+        with self._lock:
+            kinds = self._folding.called_kinds()
+            kinds |= {event[0] for event in self.log if len(event) == 4}
+        for optimizer in self.optimizers.learn_unseen(kinds):
+            self._resumed(optimizer)
         self.log.append(("compiled", time.monotonic_ns()))
         self.boundary = True
         self.catch_up()
@@ -359,18 +353,20 @@ class Observer(BestPulse):
 
     # ------------------------------------------------------------ replay
 
-    def fold(self, *, counting: bool = True, whole: bool = False) -> None:
+    def fold(self, *, counting: bool = True, whole: bool = False, beside: bool = False) -> None:
         """Make steps of what was noted.
 
         Args:
-            counting: Whether this is the program's own thread, where counting is allowed.
+            counting: Whether counting is allowed; where it is not, what is over is written at once.
             whole: Whether to take a call that still runs, too.
+            beside: Whether this is another thread than the program's.
 
         """
         with self._lock, Inside(self):
             log = self.log
-            if counting and log and time.monotonic_ns() > self.due:
-                self._look_at_shapes()
+            self._unlooked = self._unlooked or any(len(event) == 2 for event in log)
+            if self._is_looked_for(counting):
+                self._look_at_shapes(beside=beside)
             number = len(log)
             if number and not whole:
                 last = log[number - 1]
@@ -389,19 +385,64 @@ class Observer(BestPulse):
             except Exception as error:  # noqa: BLE001 - never into the program
                 self.trouble("what was seen", error)
 
-    def _look_at_shapes(self) -> None:
+    def fold_beside(self) -> None:
+        """Make steps of what was noted, in another thread than the program's, where nothing is counted.
+
+        The program's own thread looks at what was taken at its next step: its costs may be unknown.
+        """
+        with self._lock:
+            if self.log:
+                self.due = 0
+            with suppress(RuntimeError):  # the program just gives a model other parts
+                self.fold(counting=False, beside=True)
+
+    def open_calls(self) -> list[tuple[Call, int]]:
+        """Calls to which gradients may still come, and how far what came was told.
+
+        Those that were noted last may have been taken out of the log by a thread beside the program, or by
+        a word of the program's in the middle of a step.
+        """
+        with self._lock:
+            noted = ((event, 0) for event in self.log if len(event) == 4)
+            return [*self._folding.open_calls(), *noted]
+
+    def _is_looked_for(self, counting: bool) -> bool:
+        """Whether steps may be written that nobody looked at, or it is time to look."""
+        if not counting:
+            return self._unlooked
+        return time.monotonic_ns() > self.due or self.listener.due
+
+    def _look_at_shapes(self, *, beside: bool = False) -> None:
         """Parts or data of parameters that were exchanged past torch's own ways, some calls ago.
 
-        Nobody knows when: what such a call since the last replay cost is not known.
+        Nobody knows when: what such a call since the last look cost is not known. A thread ``beside`` the
+        program leaves it to that to look at the models anew.
         """
+        now = time.monotonic_ns()
         changed = self.modules.reshaped()
-        doubtful: dict[Kind, Kind] = {}
-        for place, event in enumerate(self.log) if changed else ():
-            if len(event) == 4 and event[0].place in changed:
-                kind, fired, began, again = event
-                if kind not in doubtful:
-                    doubtful[kind] = kind.in_doubt(EXCHANGED)
-                self.log[place] = doubtful[kind], fired, began, again
+        self._doubt(changed, self._looked_at)
+        if not (beside and changed):
+            self.modules.look_anew(changed)
+            self._unlooked, self._looked_at = False, now
+
+    def _doubt(self, changed: Collection[int], since: int) -> None:
+        """Nobody knows what calls of some models cost that were made since some time and are not written."""
+        if not changed:
+            return
+        known: dict[Kind, Kind] = {}
+
+        def doubtful(kind: Kind) -> Kind:
+            if kind.place not in changed or kind.doubt is not None:
+                return kind
+            if kind not in known:
+                known[kind] = kind.in_doubt(EXCHANGED)
+            return known[kind]
+
+        for place, event in enumerate(self.log):
+            if len(event) == 4 and event[2] > since:
+                self.log[place] = doubtful(event[0]), *event[1:]
+        self._folding.doubt(doubtful, since)
+        self.listener.doubt(lambda variant: doubtful(variant.kind).as_of(variant), since // 1000)
 
     def _upkeep(self) -> None:
         now = time.monotonic_ns()
@@ -410,7 +451,7 @@ class Observer(BestPulse):
         if self._folding.unseen and now >= self._search:
             self._folding.unseen = False
             self._search = now + SEARCH_NS
-            self.modules.sweep()  # some module must have been called
+            self.modules.sweep(living())  # some module must have been called
         if now > self._refresh:
             self._refresh = now + REFRESH_NS
             self.epoch += 1

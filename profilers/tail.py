@@ -148,8 +148,9 @@ class _Node:
     def _traces(self, table: "pa.Table") -> Iterator[DeviceTrace]:
         coded = table["device"].combine_chunks().dictionary_encode()
         codes = np.asarray(coded.indices)
+        described = {str(key): key for key in self._devices}
         for code, word in enumerate(coded.dictionary.to_pylist()):
-            key = DeviceKey.parse(word)
+            key = described.get(word) or DeviceKey.parse(word)
             device = self._devices.get(key) or Device(key=key, node=self._header.get("node"))
             rows = np.flatnonzero(codes == code)[-ROWS:]
             yield device_trace_of(table.take(rows), device)

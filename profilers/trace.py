@@ -376,6 +376,11 @@ def _richer(first: Device, second: Device) -> Device:
 
 def _united(first: Sequence[Event], second: Sequence[Event]) -> tuple[Event, ...]:
     """Unite events without repeating the same one (their details are not hashable)."""
-    found = list(first)
-    found.extend(event for event in second if event not in first)
+    known = set(map(_identity, first))
+    found = [*first, *(event for event in second if _identity(event) not in known)]
     return tuple(sorted(found, key=lambda event: event.time_ns))
+
+
+def _identity(event: Event) -> tuple[object, ...]:
+    told = repr(sorted(event.detail.items()))  # a forged one may hold what has no hash
+    return event.time_ns, event.kind, event.device, event.node, told

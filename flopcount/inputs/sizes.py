@@ -75,7 +75,7 @@ class Sizes:
         """Return the error that asks the caller for a size."""
         return InputSizeUnknownError(
             f"{self.source}: the input size '{name}' ({words}) is neither given nor fixed by the "
-            f"configuration\n  give {name}"
+            f"configuration\n  give {name}=..."
         )
 
 

@@ -32,10 +32,13 @@ def show(counted: "CountedModel", opinions: list[Any], *, by: str | None, depth:
         out.print(_plain(f"not counted: {unknown.op}, {unknown.calls} calls"))
     for table in others:
         out.print(table)
+    # In a file or a pipe a message is one line, however long: it is searched for its words.
+    whole = not talk.is_terminal
     for line in (*counted.assumptions, *(counted.count.notes if counted.count else ())):
-        talk.print(_plain(f"note: {line}"))
+        talk.print(_plain(f"note: {line}"), soft_wrap=whole)
     for finding in counted.findings:
-        talk.print(_plain(f"{finding.severity}: {finding.code}: {_as_option(finding.message)}"))
+        told = "; ".join(part.strip() for part in _as_option(finding.message).splitlines())
+        talk.print(_plain(f"{finding.severity}: {finding.code}: {told}"), soft_wrap=whole)
 
 
 def _plain(text: str) -> Text:

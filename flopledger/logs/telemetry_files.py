@@ -1,7 +1,7 @@
 """Recorded telemetry among a run's evidence, opened by the telemetry pillar or as a run's own record."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -99,7 +99,8 @@ def _imported(file: EvidenceFile) -> Recording:
 
     _, recording = open_recording(file.path, options(file))
     trace = collect([recording])
-    devices = {key: device for key, device in trace.devices.items() if len(device)}
+    seen = {key: device for key, device in trace.devices.items() if len(device)}
+    devices = {key: device for key, device in seen.items() if not key.mig}
     scope, each = recording.scope, 1
     if scope == _TOGETHER:
         counts = {_count_in_name(device.device.name) for device in devices.values()}
@@ -114,8 +115,23 @@ def _imported(file: EvidenceFile) -> Recording:
         findings=tuple(
             Finding(code=one.code, severity="info", message=one.message, evidence=(file.name,))
             for one in recording.findings
-        ),
+        )
+        + _parts_alone(file.name, seen.keys() - devices.keys(), devices.keys()),
     )
+
+
+def _parts_alone(
+    name: str, parts: "Set[DeviceKey]", boards: "Set[DeviceKey]"
+) -> tuple[Finding, ...]:
+    """Name partitions of whose board nothing is recorded: how many devices they are, nobody can tell."""
+    alone = {key for key in parts if not any(board.uuid == key.uuid for board in boards)}
+    if not alone:
+        return ()
+    message = (
+        f"{name}: {len(alone)} MIG partitions without a figure of their boards; neither device time nor "
+        "energy was taken from them"
+    )
+    return (Finding(code="no-devices", severity="warning", message=message, evidence=(name,)),)
 
 
 def _count_in_name(name: str | None) -> int | None:

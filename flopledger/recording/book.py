@@ -119,6 +119,23 @@ class Book:
         """Take a loss that the program told."""
         self._losses.append((at_us, value))
 
+    def doubt(self, other: Callable[[Variant], Variant], since_us: int) -> None:
+        """Have other variants stand for those that wait, in steps that ended since."""
+
+        def doubtful(calls: Calls) -> Calls:
+            return tuple(
+                (item if isinstance(item, Cost) else other(item), times) for item, times in calls
+            )
+
+        with self._lock:
+            for row in self._rows:
+                if row.ends_us[-1] > since_us:
+                    row.calls = doubtful(row.calls)
+            for _, calls in self._lines:
+                if isinstance(calls, list):
+                    calls[:] = doubtful(calls)
+            self._unpriced += [row.calls for row in self._rows]
+
     def price(self, settle: Settle) -> None:
         """Find the costs of all calls while their models are there."""
         unpriced, self._unpriced = self._unpriced, []

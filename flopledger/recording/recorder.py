@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from operator import sub
 from pathlib import Path
@@ -144,7 +144,7 @@ class Recorder:
         mesh = mesh_of(module.parameters())
         if mesh is not None and len(mesh) > len(self.book.mesh or ()):
             self.book.mesh = mesh
-        self.states.look()
+        self.states.look(module)
         self.costs.see(kind, module, args, kwargs)
 
     def outside(
@@ -260,6 +260,15 @@ class Recorder:
 
         book.line(write, calls)
 
+    @property
+    def due(self) -> bool:
+        """Whether it is time to write."""
+        return self.book.due
+
+    def doubt(self, other: Callable[[Variant], Variant], since_us: int) -> None:
+        """What was told and is not written may have cost something else."""
+        self.book.doubt(other, since_us)
+
     def folded(self, *, counting: bool, begun: bool) -> None:
         """Everything up to now was told: write it, when it is time."""
         if counting:
@@ -272,12 +281,13 @@ class Recorder:
         """Once a second, in a thread beside the program."""
         try:
             if self.book.due:
-                self.observer.fold(counting=False)
+                self.observer.fold_beside()
         except Exception as error:  # noqa: BLE001 - never into the program
             self.observer.trouble("writing beside the program", error)
 
     def flush(self) -> None:
         """Write everything that is over."""
+        self.observer.due = 0
         self.observer.fold()
         self.book.flush(self.settle)
 

@@ -5,7 +5,12 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from flopledger.recording.attempts import Training, left_behind, missing_ranks
+from flopledger.recording.attempts import (
+    Training,
+    last_activity,
+    left_behind,
+    missing_ranks,
+)
 from flopledger.recording.totals import AttemptTotals, RunFinding
 from profilers.step_ledger import ProcessSteps, Unread
 
@@ -16,7 +21,8 @@ CODES = frozenset(
     {
         "cost-unknown", "ledger-broken", "ledger-unread", "order-unclear", "ranks-missing",
         "recorded-twice", "recording-interrupted", "resume-step-unknown", "several-trainings",
-        "steps-left-behind", "steps-redone", "tokens-missing", "uncounted-operations",
+        "steps-left-behind", "steps-overlap", "steps-redone", "tokens-missing",
+        "uncounted-operations",
     }
 )  # fmt: skip
 """What is said here of the ledgers as they are; whoever reads them anew need not repeat older words."""
@@ -36,6 +42,7 @@ def remarks(
     every = [
         *_unread(unread),
         *_damage(tallies, lost),
+        *_overlapping(tallies),
         *_missing_ranks(found),
         *_unknown(tallies),
         *_history(attempts),
@@ -102,6 +109,25 @@ def _damage(tallies: Sequence["Tally"], lost: int) -> Iterator[RunFinding]:
             "a second of steps after a kill. The figures are of what was written; the upper ends of the "
             f"bounds hold as many steps more as fit into two seconds{told}",
             evidence=tuple(open_[:MOST]),
+        )
+
+
+def _overlapping(tallies: Sequence["Tally"]) -> Iterator[RunFinding]:
+    """One process does one step after another: no more seconds of steps than passed."""
+    wrong = []
+    for tally in tallies:
+        passed = max(0.0, (last_activity(tally.process) - tally.process.wall_ns) / 1e9)
+        steps = (tally.step_us + tally.redone_us) / 1e6
+        if steps > 1.05 * passed + 2.0:
+            wrong.append(f"{tally.process.folder.name}: {steps:.4g} s of steps, of {passed:.4g} s")
+    if wrong:
+        yield RunFinding(
+            code="steps-overlap",
+            severity="error",
+            message=f"{_many(len(wrong), 'process', 'processes')} did more seconds of steps than passed "
+            f"from the start to the last one ({wrong[0]}): the ledger contradicts itself, and no figure "
+            "that rests on its times (MFU, rates, durations) can be believed",
+            evidence=tuple(wrong[:MOST]),
         )
 
 

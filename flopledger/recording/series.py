@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 MOMENTS = 240
+LEAST_MOMENTS = 20
+"""A run of few steps is drawn as so many moments: in each stands what the step under way did."""
 MOST_BANDS = 400
 """Spans that are drawn; a run that evaluates each minute for a year has more than a page shows."""
 
@@ -45,7 +47,8 @@ class StepSeries:
     steps: int
     """Steps that went in, of all processes."""
     step_seconds: tuple[tuple[float | None, float | None, float | None], ...]
-    """Least, mean and greatest duration of the steps that ended in the moment."""
+    """Least, mean and greatest duration of the steps that ended in the moment; where none ended, of
+    those under way."""
     tokens_per_second: tuple[float | None, ...] | None
     """Of all processes together; None where tokens are unknown throughout."""
     flop_per_second: tuple[float | None, ...]
@@ -78,7 +81,7 @@ def read_series(processes: Sequence[ProcessSteps], moments: int = MOMENTS) -> St
     if end <= start:
         return None
     most = max(len(column.ends) for column in columns)
-    moments = max(2, min(moments, most // 2))
+    moments = min(moments, max(LEAST_MOMENTS, most // 2))
     edges = np.linspace(start, end, moments + 1)
     width = (end - start) / moments
     alive = _added(column.alive(edges) for column in columns)
@@ -141,13 +144,30 @@ class _Columns:
         cut: Floats = np.diff(np.interp(edges, times, total))
         return cut
 
-    def in_steps(self, edges: "Floats") -> "Floats":
-        """Return seconds inside steps for each moment."""
+    def begins(self) -> "Floats":
+        """Return when each step began: no earlier than the end of the one before it."""
         import numpy as np
 
         before = np.concatenate([[self.start], self.ends[:-1]])
         durations = np.clip(self.durations, 0.0, np.maximum(self.ends - before, 0.0))
-        times = np.stack([self.ends - durations, self.ends], axis=1).ravel()
+        begun: Floats = self.ends - durations
+        return begun
+
+    def under_way(self, times: "Floats") -> Any:
+        """Return for each time the place of the step that was under way, or -1."""
+        import numpy as np
+
+        place = np.searchsorted(self.ends, times, side="left")
+        there = np.minimum(place, len(self.ends) - 1)
+        return np.where((place == there) & (self.begins()[there] <= times), there, -1)
+
+    def in_steps(self, edges: "Floats") -> "Floats":
+        """Return seconds inside steps for each moment."""
+        import numpy as np
+
+        begins = self.begins()
+        durations = self.ends - begins
+        times = np.stack([begins, self.ends], axis=1).ravel()
         done = np.cumsum(durations)
         total = np.stack([done - durations, done], axis=1).ravel()
         cut: Floats = np.diff(np.interp(edges, times, total))
@@ -191,9 +211,17 @@ def _cells(values: "Floats", there: Any) -> tuple[float | None, ...]:
 def _durations(
     columns: Sequence[_Columns], edges: "Floats"
 ) -> tuple[tuple[float | None, float | None, float | None], ...]:
+    import numpy as np
+
     thin = _Envelope(edges)
     for column in columns:
         thin.add(column.ends, column.durations)
+    empty = np.flatnonzero(thin.count == 0)
+    middles = (edges[empty] + edges[empty + 1]) / 2
+    for column in columns:
+        under_way = column.under_way(middles)
+        found = under_way >= 0
+        thin.add(middles[found], column.durations[under_way[found]])
     return thin.cells()
 
 

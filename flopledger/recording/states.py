@@ -81,11 +81,11 @@ class States:
             look: None if step is None else step + by for look, step in self._places.items()
         }
 
-    def look(self) -> None:
-        """Before the first step: which optimizers have a state that nobody saw them load?"""
+    def look(self, module: Any) -> None:
+        """A model is called before the first step: which optimizers have a state that nobody saw?"""
         known = self._recorder.observer.optimizers
         if not known.any_stepped:
-            self.weights.look()
+            self.weights.look(module)
         if self._looked:
             return
         self._looked = True
@@ -166,9 +166,10 @@ class States:
         mark, recorder = mark_of(state), self._recorder
         if mark is None:
             return
-        if recorder.observer.optimizers.known(optimizer) is None:
+        known = recorder.observer.optimizers
+        if known.known(optimizer) is None:
             self._own[optimizer] = mark
-        if not recorder.observer.optimizers.any_stepped:
+        if not known.any_stepped:
             return
         step = self._keeping.reached()
         if mark.steps is None and mark.values is not None:
@@ -180,5 +181,5 @@ class States:
             name, book = type(optimizer).__name__, recorder.book
             book.head(lambda ledger: ledger.saved(step, name, mark.layout, mark.values, source))
         if source != "end":
-            self.weights.saved(step)
+            self.weights.saved(step, [optimizer] if known.known(optimizer) is None else ())
         self._keeping.keep()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -9,6 +10,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from flopcount.errors import FlopcountError
+from flopcount.live_deadline import SLOWER
 from flopcount.live_passes import Pass, Wanted
 from profilers.step_functions import may_compute, may_replace
 from profilers.steps import MOST_OUTPUTS, Variant, output_tensors
@@ -24,7 +26,7 @@ Note = Callable[[str, str, str], None]
 SECONDS = 60.0
 """A single count may take so long."""
 TRIAL_SECONDS = 5.0
-"""The same, where another value of an attribute is tried."""
+"""The same, where another value of an attribute is tried; or a few times what the count itself took."""
 NOTHING: Mapping[Any, Any] = {}
 
 
@@ -35,6 +37,8 @@ class Tracing:
         """Take who knows how long counting took, and who is told what a reader must know."""
         self._spending = spending
         self._tell = tell
+        self._took = 0.0
+        """Processor time of the last count of a call as it was made."""
 
     def trace(
         self,
@@ -50,7 +54,12 @@ class Tracing:
         kind = variant.kind
         values = {**kind.switches, **changed}
         with nullcontext() if state is None else state.restored(values):
-            found = self._counted(variant, wanted, TRIAL_SECONDS if changed else SECONDS)
+            if changed:  # it follows the count that it is compared with
+                found = self._counted(variant, wanted, max(TRIAL_SECONDS, SLOWER * self._took))
+            else:
+                began = time.thread_time()
+                found = self._counted(variant, wanted, SECONDS)
+                self._took = time.thread_time() - began
             seam = kind.seam()
             if seam is not None:
                 seam.attributes.told(found.asked)

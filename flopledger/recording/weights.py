@@ -12,10 +12,19 @@ import hashlib
 import sys
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from profilers.step_weights import UNREAD, WeightsMark, digest_of, mark_of, trains, watch
+from profilers.step_weights import (
+    UNREAD,
+    WeightsMark,
+    digest_of,
+    mark_of,
+    mark_of_all,
+    trains,
+    watch,
+)
 
 if TYPE_CHECKING:
     from flopledger.recording.keeping import Keeping
@@ -60,13 +69,14 @@ class Weights:
         if self._undo is not None:
             self._undo()
 
-    def look(self) -> None:
-        """Before the first step: remember what will be trained."""
-        self._safely(self._look)()
-
-    def _look(self) -> None:
+    def look(self, module: Any) -> None:
+        """Before the first step, a model is called: remember what will be trained."""
         known = self._recorder.observer.optimizers
-        for optimizer in known.living[-MOST_LIVING:]:
+        self._safely(lambda: self._look(trains(known.living, module)))()
+
+    def _look(self, more: Iterable[Any] = ()) -> None:
+        known = self._recorder.observer.optimizers
+        for optimizer in dict.fromkeys([*known.living[-MOST_LIVING:], *more]):
             mark = mark_of(optimizer) if known.known(optimizer) is None else None
             if mark is not None:
                 self._marks[optimizer] = mark
@@ -107,23 +117,32 @@ class Weights:
             return UNREAD if digests else None
         return hashlib.sha256(" ".join(digests).encode()).hexdigest()[:32]
 
-    def _asked_for(self, _module: Any) -> None:
+    def _asked_for(self, module: Any) -> None:
         """A model's weights were asked for, perhaps for a checkpoint."""
-        if self._recorder.observer.optimizers.any_stepped and self._has_room():
+        known = self._recorder.observer.optimizers
+        if known.any_stepped and self._has_room():
             self._asked += 1
-            if self.saved(self._keeping.reached()):
+            waiting = [each for each in known.living if known.known(each) is None]
+            if self.saved(self._keeping.reached(), trains(waiting[-MOST_LIVING:], module)):
                 self._keeping.keep()
 
     def _has_room(self) -> bool:
         return self._asked < AT_ONCE + time.monotonic() - self._began
 
-    def saved(self, step: int) -> bool:
-        """Say what the trained parameters look like after a step; answers whether there was news."""
+    def saved(self, step: int, waiting: Iterable[Any] = ()) -> bool:
+        """Say what the trained parameters look like after a step; answers whether there was news.
+
+        Args:
+            step: Its number.
+            waiting: Optimizers that may begin later, and train what is being saved. Others that did not
+                step, such as those of an earlier training in a notebook, have no part in it.
+
+        """
         if not step:
             return False
         if step != self._said_of:
             self._said, self._said_of = set(), step
-        news = self._now() - self._said
+        news = self._now(waiting) - self._said
         for mark in news:
             self._recorder.book.head(
                 lambda ledger, mark=mark: ledger.weights(  # type: ignore[misc]
@@ -133,9 +152,8 @@ class Weights:
         self._said |= news
         return bool(news)
 
-    def _now(self) -> set[WeightsMark]:
-        """Return what is trained looks like; of optimizers that did not step yet, as far as there is room."""
-        known = self._recorder.observer.optimizers
-        living = sorted(known.living, key=lambda optimizer: known.known(optimizer) is None)
-        marks = (mark_of(optimizer) for optimizer in living[:MOST_SAVED])
+    def _now(self, waiting: Iterable[Any]) -> set[WeightsMark]:
+        """Return what is trained looks like; of optimizers that wait, as far as there is room."""
+        stepped = map(mark_of_all, self._recorder.observer.optimizers.lately())
+        marks = islice(chain(stepped, map(mark_of, waiting)), MOST_SAVED)
         return {mark for mark in marks if mark is not None and mark.values is not None}

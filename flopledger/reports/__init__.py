@@ -76,7 +76,10 @@ def write_whole(path: Path, content: str | bytes) -> None:
     if not path.parent.is_dir():
         raise FlopledgerError(f"{path}: no such folder {path.parent}; create it first")
     data = content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:  # which names the file beside, of which nobody has heard
+        raise FlopledgerError(f"{path}: cannot be written ({error.strerror})") from None
     beside = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:

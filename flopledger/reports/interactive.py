@@ -140,9 +140,13 @@ def _over_time(go: Any, chart: TimeChart) -> Any:
             ),
             row=at, col=1,
         )  # fmt: skip
+        lone = {stretch[0] for stretch in panel.stretches() if len(stretch) == 1}
         made.add_trace(
             go.Scatter(
-                x=list(chart.times), y=list(panel.mean), mode="lines", connectgaps=False,
+                x=list(chart.times), y=list(panel.mean), connectgaps=False,
+                # A line through one point is nothing to see.
+                mode="lines+markers" if lone else "lines",
+                marker={"size": [5 if place in lone else 0 for place in range(len(chart.times))]},
                 line={"width": 1.6, "color": COLOURS["route"]},
                 hovertemplate=f"%{{y:.4g}} {_plain(panel.unit)} at %{{x:.4g}} {chart.unit}<extra></extra>",
             ),
@@ -157,7 +161,9 @@ def _over_time(go: Any, chart: TimeChart) -> Any:
             fillcolor="rgba(190,160,90,0.22)",
         )  # fmt: skip
     made.update_xaxes(range=[0, chart.span], gridcolor=_GRID, zeroline=False)
-    made.update_xaxes(title=chart.axis.title, row=len(chart.panels), col=1)
+    # Below the scale's own 0, not on it.
+    last = {"row": len(chart.panels), "col": 1}
+    made.update_xaxes(title=chart.axis.title, ticklabelstandoff=6, **last)
     made.update_layout(
         height=90 + 150 * len(chart.panels), margin={"l": 56, "r": 24, "t": 40, "b": 52}
     )

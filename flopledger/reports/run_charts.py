@@ -99,9 +99,11 @@ def caption(series: StepSeries) -> str:
     factor, _, words = clock(series.seconds)
     told = sorted({band.what for band in series.bands})
     bands = f" Shaded: {', '.join(told)}." if told else ""
+    thinned = "Thinned for display: " if series.steps > series.moments else ""
+    steps = "1 step" if series.steps == 1 else f"{series.steps:,} steps of all processes"
     return (
-        f"Thinned for display: {series.steps:,} steps of all processes over "
-        f"{number(series.seconds / factor)} {words} from {began} are shown as {series.moments} moments. "
+        f"{thinned}{steps} over {number(series.seconds / factor)} {words} from {began}, "
+        f"shown as {series.moments} moments. "
         "For step times the line is the mean and the band runs from the shortest to the longest step; "
         f"rates are over each moment.{_about_loss(series)}{bands} Every figure rests on the full ledgers."
     )

@@ -1,12 +1,12 @@
 """Series that were recorded one by one (a metric a file, a metric a line) into rows of devices."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from profilers.importers.recording import Block, Findings, Ints
-from profilers.reading import Reading, Reason, Unavailable
+from profilers.reading import BOARD_SIGNALS, Reading, Reason, Unavailable
 from profilers.trace import Device, DeviceKey, Series
 
 _NOT_AT_THIS_STAMP = Unavailable(reason=Reason.ABSENT, detail="no point at this stamp")
@@ -66,6 +66,8 @@ class BySeries:
 
     def block(self) -> Block:
         """Return all rows: for each device one row a stamp that any of its signals has."""
+        for key in [key for key in self._devices if key.mig]:
+            self._to_its_board(key)
         devices = [one for one in self._devices.values() if any(one.times.values())]
         stamps = [
             np.unique(np.concatenate([np.array(t, np.int64) for t in one.times.values()]))
@@ -88,6 +90,20 @@ class BySeries:
                 for signal in signals
             },
         )
+
+    def _to_its_board(self, key: DeviceKey) -> None:
+        """Give what a partition says of its board to the board; several partitions say the same."""
+        part, board = self._devices[key], DeviceKey(uuid=key.uuid)
+        for signal in BOARD_SIGNALS & part.times.keys():
+            device = replace(part.device, key=board)
+            times, readings = self.series(device, signal)
+            known = set(times)
+            for time, reading in zip(
+                part.times.pop(signal), part.readings.pop(signal), strict=True
+            ):
+                if time not in known:
+                    times.append(time)
+                    readings.append(reading)
 
     def _column(self, one: _One, signal: str, stamps: Ints) -> Series:
         if signal not in one.times:

@@ -39,7 +39,13 @@ def gpu(
     name: str | None = None,
     vendor: str | None = "nvidia",
 ) -> Device:
-    """Return a device known by its UUID, or else by its number on its node."""
+    """Return a device known by its UUID, or else by its number on its node.
+
+    ``mig``: a partition's id or number; the identity has it with the prefix ``MIG-``, by which its
+    printed form is read back.
+    """
+    if mig and not mig.startswith("MIG-"):
+        mig = f"MIG-{mig}"
     if uuid:
         key = DeviceKey(uuid=uuid, mig=mig)
     else:

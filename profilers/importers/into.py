@@ -40,7 +40,7 @@ class Outcome:
 
 
 def import_files(
-    files: Sequence[str],
+    files: Sequence[str | Path],
     run_dir: Path,
     options: Options | None = None,
     *,
@@ -68,7 +68,7 @@ def import_files(
     imported: list[Imported] = []
     skipped: list[Skipped] = []
     try:
-        for file in files:
+        for file in map(str, files):
             try:
                 imported.append(_one(file, staging, run_dir, chosen, end_ns, progress))
             except ImportFormatError as error:

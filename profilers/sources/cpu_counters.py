@@ -19,9 +19,11 @@ Codes after the Linux kernel's ``tools/perf/pmu-events/arch/x86`` (read in Novem
 Not verified on hardware (see the docs).
 """
 
+import contextlib
 import ctypes
 import os
 import platform
+import resource
 import struct
 import time
 from collections.abc import Mapping, Sequence
@@ -34,6 +36,7 @@ from profilers.values import Device, DeviceKey, Sample
 _PERF_EVENT_OPEN = {"x86_64": 298, "aarch64": 241}
 _TYPE_RAW = 4
 _ATTRIBUTE_BYTES = 112  # PERF_ATTR_SIZE_VER5
+_OTHER_FILES = 256
 _TIMES = 0b11  # total time enabled and running, beside the value
 
 # (event | umask << 8, FLOP for each count)
@@ -69,8 +72,10 @@ class CpuCounterSource:
         """Open the counters on every CPU. Raises ``SourceError``."""
         cpu_facts = _cpu()
         events = events_of(cpu_facts)
+        cpus = sorted(os.sched_getaffinity(0))
+        _make_room(len(cpus) * len(events))
         try:
-            for cpu in sorted(os.sched_getaffinity(0)):
+            for cpu in cpus:
                 for code, weight in events:
                     self._counters.append((_open_counter(code, cpu), weight))
         except OSError as error:
@@ -97,7 +102,10 @@ class CpuCounterSource:
         reading: Reading
         try:
             reading = sum(_value(counter) * weight for counter, weight in self._counters)
-        except OSError as error:
+        except (
+            OSError,
+            struct.error,
+        ) as error:  # of a CPU that was taken away there is nothing to read
             reading = Unavailable(reason=Reason.FAILED, detail=str(error))
         period = 0 if self._last_ns is None else stamp - self._last_ns
         self._last_ns = stamp
@@ -115,6 +123,16 @@ class CpuCounterSource:
         for counter, _ in self._counters:
             os.close(counter)
         self._counters = []
+
+
+def _make_room(counters: int) -> None:
+    """Allow as many open files as counters need: five a CPU are more than the usual 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = counters + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _refusal(error: OSError) -> SourceError:

@@ -6,6 +6,7 @@ The exporter has a period of its own, usually 30 s: a repeated scrape of the sam
 new sample, and it speaks for no time.
 """
 
+import http.client
 import platform
 import time
 import urllib.error
@@ -13,13 +14,15 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 
 from profilers.checks import Guard
-from profilers.reading import SIGNALS, Reading, Reason, Unavailable
+from profilers.reading import BOARD_SIGNALS, SIGNALS, Reading, Reason, Unavailable
 from profilers.source import SourceError, Sweep
 from profilers.sources.prometheus_text import MAX_BYTES, Metric, metrics
 from profilers.values import Device, DeviceKey, Event, Sample
 
 DEFAULT_URL = "http://127.0.0.1:9400/metrics"
 TIMEOUT_SECONDS = 2.0
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""An exporter stands on this host or beside it: a proxy of the environment's knows neither."""
 
 _RATIO = 1000.0  # 0-1 to permille
 _PERCENT = 10.0
@@ -72,6 +75,8 @@ FIELDS: Mapping[str, tuple[str, float]] = {
     "PROF_FP32_CYCLES_ACTIVE_TOTAL": ("fp32_cycles_active", 1.0),
     "PROF_FP16_CYCLES_ACTIVE_TOTAL": ("fp16_cycles_active", 1.0),
 }
+_NONE_UNDER_MIG = frozenset({"gpu_util_permille", "memory_util_permille"})
+"""Gauges that the exporter writes as 0 for a partition, whatever it does."""
 BLANK_FROM = 9.0e15
 """DCGM's blank values (0x7FFFFFFFFFFFFFF0 and neighbours, or 2^47 as a double) mean "no value"."""
 _BLANK_DOUBLES = frozenset(140737488355328.0 + n for n in range(4))
@@ -127,11 +132,11 @@ class DcgmSource:
 
     def _scrape(self) -> list[Metric]:
         try:
-            with urllib.request.urlopen(self._url, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
+            with _OPENER.open(self._url, timeout=TIMEOUT_SECONDS) as answer:
                 data = answer.read(MAX_BYTES + 1)
         except TimeoutError as error:
             raise SourceError(Reason.TIMED_OUT, f"{self._url}: {error}") from None
-        except (urllib.error.URLError, OSError, ValueError) as error:
+        except (http.client.HTTPException, OSError, ValueError) as error:
             raise SourceError(Reason.ABSENT, f"{self._url}: {error}") from None
         if len(data) > MAX_BYTES:
             raise SourceError(Reason.FAILED, f"{self._url}: more than {MAX_BYTES} bytes")
@@ -193,8 +198,10 @@ def _by_device(found: list[Metric]) -> dict[DeviceKey, list[Metric]]:
     for metric in found:
         uuid = metric.labels.get("UUID")
         if uuid and metric.name.startswith("DCGM_FI_"):
-            key = DeviceKey(uuid=uuid, mig=_partition(metric.labels))
-            grouped.setdefault(key, []).append(metric)
+            signal, _ = FIELDS.get(metric.name.removeprefix("DCGM_FI_"), ("", 0))
+            # In MIG mode the board's figures come under every partition, and the board alone has none.
+            mig = "" if signal in BOARD_SIGNALS else _partition(metric.labels)
+            grouped.setdefault(DeviceKey(uuid=uuid, mig=mig), []).append(metric)
     return grouped
 
 
@@ -212,6 +219,8 @@ def _readings(found: list[Metric]) -> dict[str, Reading]:
         signal, factor = known
         if metric.value >= BLANK_FROM or metric.value in _BLANK_DOUBLES:
             answer.setdefault(signal, Unavailable(reason=Reason.ABSENT, detail="DCGM blank value"))
+        elif not metric.value and signal in _NONE_UNDER_MIG and _partition(metric.labels):
+            answer[signal] = Unavailable(reason=Reason.MIG, detail="undefined for a partition")
         else:
             answer[signal] = round(metric.value * factor)
     return answer

@@ -5,6 +5,7 @@ not read, is kept as such and not asked again until the source is reopened. No f
 granted: a missing symbol is one more ``unsupported`` signal.
 """
 
+import contextlib
 import time
 from collections.abc import Sequence
 from types import ModuleType
@@ -202,17 +203,20 @@ class NvmlSource:
         self._events.append(Event(time_ns=now, kind=kind, device=key, detail=detail))
 
     def _register_xids(self, nvml: ModuleType) -> None:
+        before, self._event_set = self._event_set, None
         try:
-            if self._event_set is not None:
-                nvml.nvmlEventSetFree(self._event_set)
+            if before is not None:
+                nvml.nvmlEventSetFree(before)
             self._event_set = nvml.nvmlEventSetCreate()
-            for unit in self._units:
-                if not unit.device.key.mig:
+        except nvml.NVMLError:
+            return  # no support: XIDs go unseen, the rest goes on
+        for unit in self._units:
+            if not unit.device.key.mig:
+                # One device without permission or support costs its own XIDs, not the others'.
+                with contextlib.suppress(nvml.NVMLError):
                     nvml.nvmlDeviceRegisterEvents(
                         unit.handle, nvml.nvmlEventTypeXidCriticalError, self._event_set
                     )
-        except nvml.NVMLError:
-            self._event_set = None  # no permission or no support: XIDs go unseen, the rest goes on
 
     def _look_for_xids(self) -> None:
         self._next_xids = time.monotonic_ns() + SLOW_NS // 4

@@ -1,12 +1,15 @@
 """A config.json to a model on meta: what is built, what is refused, what is found suspicious."""
 
+import contextlib
 import dataclasses
 import json
+import logging
 import os
 from pathlib import Path
 
 import pytest
 
+from flopcount.architectures import quiet_and_offline
 from flopcount.config_file import ConfigError
 from flopcount.errors import FlopcountError
 from flopcount.findings import name_mismatch
@@ -386,3 +389,41 @@ def test_a_video_model_gets_its_frames(write):
     # tubes of 2 frames and 16x16 pixels of 3 channels: 2·2·2 = 8 tokens of 2·3·2·16·16·32 FLOP
     patches = counted.count.by_module["embeddings.patch_embeddings"]
     assert patches == 2 * (8 * 2 * 3 * 2 * 16 * 16 * 32)
+
+
+def test_remarks_of_libraries_are_quiet_and_as_before_even_after_a_failure() -> None:
+    import transformers.utils.logging as library_logging
+
+    names = ("torchao", "torch.utils._pytree")
+    before = library_logging.get_verbosity()
+    library_logging.set_verbosity_info()
+    logging.getLogger("torchao").setLevel(logging.INFO)
+    try:
+        inside = []
+        with contextlib.suppress(KeyError), quiet_and_offline():
+            inside = [logging.getLogger(name).level for name in names]
+            raise KeyError("a model's own")
+        assert inside == [logging.ERROR] * 2
+        assert library_logging.get_verbosity() == logging.INFO
+        assert logging.getLogger("torchao").level == logging.INFO
+    finally:
+        library_logging.set_verbosity(before)
+        logging.getLogger("torchao").setLevel(logging.NOTSET)
+
+
+def test_states_without_attention_are_traced_without_the_librarys_cache(tmp_path: Path) -> None:
+    """Granite 4's default layers are all of states; its cache, asked for its length, raises."""
+    keys = {
+        "model_type": "granitemoehybrid", "hidden_size": 32, "num_hidden_layers": 2,
+        "intermediate_size": 48, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "vocab_size": 64, "mamba_n_heads": 4, "mamba_d_head": 16, "mamba_d_state": 8,
+        "mamba_chunk_size": 8, "num_local_experts": 4, "num_experts_per_tok": 2,
+        "shared_intermediate_size": 16, "layer_types": ["mamba", "mamba"],
+        "architectures": ["GraniteMoeHybridForCausalLM"],
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(keys))
+    from flopcount.counted_model import count_config
+
+    counted = count_config(tmp_path / "config.json", sequence=16)
+    assert counted.count.method == "meta"
+    assert counted.count.total == counted.closed_form.total

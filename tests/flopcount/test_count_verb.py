@@ -151,6 +151,25 @@ def test_unknown_input_size_is_null(run, config):
     )
 
 
+def test_a_message_in_a_file_is_one_line_and_names_the_option(run, config):
+    code, _, told = run(config)
+    assert code == 0
+    (line,) = [line for line in told.splitlines() if "input-size-unknown" in line]
+    assert line.endswith("is neither given nor fixed by the configuration; give --sequence N")
+
+
+@pytest.mark.parametrize("call", ["count(None)", "polynomial(None, None)"])
+def test_without_torch_it_says_what_to_install(call):
+    code = f"import sys; sys.modules['torch'] = None; import flopcount; flopcount.{call}"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("flopcount.errors.CountError: ")
+    assert "pip install 'flopledger[trace]'" in last
+
+
 def test_forward_alone(run, config):
     found = answer(run, config, "--sequence", "16", "--mode", "forward")
     assert found["flop"]["backward"] == 0

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from flopcount.live_deadline import WAITING, Deadline
+from flopcount.live_deadline import SLOWER, WAITING, Deadline
 
 
 @pytest.fixture
@@ -35,9 +35,16 @@ def test_the_sooner_of_two(clocks: dict[str, float]) -> None:
     whole = Deadline.after(6)
     clocks["thread_time"] += 4
     clocks["monotonic"] += 10
-    both, short = whole.or_after(5), whole.or_after(1)
+    both, short = whole.or_before(Deadline.after(5)), whole.or_before(Deadline.after(1))
     assert (both.work, both.clock) == (106.0, min(1000 + 6 + WAITING, 1010 + 5 + WAITING))
     assert (short.work, short.clock) == (105.0, min(1000 + 6 + WAITING, 1010 + 1 + WAITING))
+
+
+def test_a_trial_may_take_as_long_as_what_it_is_compared_with(clocks: dict[str, float]) -> None:
+    """On a machine that is slow at the one, the other was given up, and an exact figure became a bound."""
+    quick, slow = Deadline.of_trial(5, like=0.1), Deadline.of_trial(5, like=7.0)
+    assert quick.work == 100.0 + 5
+    assert slow.work == 100.0 + SLOWER * 7.0
 
 
 def test_another_threads_processor_time_says_nothing(clocks: dict[str, float]) -> None:

@@ -146,7 +146,7 @@ def test_attention_has_the_dtype_of_its_queries():
     assert set(count.by_dtype) == {"bf16"}
 
 
-@pytest.mark.parametrize("style", ["boolean", "additive", "flag", "by hand"])
+@pytest.mark.parametrize("style", ["boolean", "additive", "flag", "by hand", "with sinks"])
 def test_a_causal_mask_is_read_however_it_is_given(style):
     size = 8
     q = torch.zeros(1, 2, size, 4, requires_grad=True)
@@ -158,6 +158,12 @@ def test_a_causal_mask_is_read_however_it_is_given(style):
         minus = torch.zeros(size, size, device=x.device).masked_fill(~allowed, -1e30)
         if style == "by hand":
             return torch.softmax(x @ x.transpose(-1, -2) + minus, -1) @ x
+        if style == "with sinks":  # a logit a head beside the scores, as gpt-oss has it
+            scores = x @ x.transpose(-1, -2) + minus
+            sinks = torch.zeros(1, 2, 1, 1, device=x.device).expand(1, 2, size, 1)
+            every = torch.cat([scores, sinks], -1)
+            every = every - every.max(-1, keepdim=True).values
+            return torch.softmax(every, -1)[..., :-1] @ x
         mask = allowed if style == "boolean" else minus
         return torch.nn.functional.scaled_dot_product_attention(x, x, x, attn_mask=mask)
 
@@ -165,6 +171,18 @@ def test_a_causal_mask_is_read_however_it_is_given(style):
     # 4·2·64·4 = 2048 forward, twice that backward; 36 of 64 pairs
     assert count.total == count.attention_flop == 6144
     assert count.masked_total == 6144 * 36 // 64
+
+
+def test_a_softmax_over_much_more_than_the_product_is_none_of_its_scores():
+    """Ten columns of something else: no sinks, and which of them the next product takes is open."""
+
+    def mixed(x):
+        scores = torch.cat([x @ x.transpose(-1, -2), x.new_zeros(1, 2, 8, 10)], -1)
+        return torch.softmax(scores, -1)[..., :8] @ x
+
+    count = flopcount.count(mixed, torch.zeros(1, 2, 8, 4, requires_grad=True))
+    assert count.total == 6144
+    assert count.attention_flop == 0
 
 
 def test_a_mask_without_values_counts_in_full_and_says_so():

@@ -106,3 +106,42 @@ def test_a_meter_of_half_of_the_devices(tmp_path: Path) -> None:
     content = CODECARBON.format(model="8 x NVIDIA A100-SXM4-80GB")
     report = _audit(tmp_path, "emissions.csv", content, figures)
     assert "8 of 16 devices were recorded" in " ".join(one.message for one in report.findings)
+
+
+def _partitions(signals: dict[str, float]) -> str:
+    """One board cut into two, as dcgm-exporter writes it: its own figures stand under each partition."""
+    lines = []
+    for at in range(101):
+        for part in ("1", "2"):
+            of = f'gpu="0",UUID="GPU-11111111-2222-3333-4444-555555555555",GPU_I_ID="{part}"'
+            of += f',modelName="{_A100}",Hostname="n1"'
+            for name, value in signals.items():
+                figure = 10**6 + at * value if name.endswith("CONSUMPTION") else value
+                lines.append(f"DCGM_FI_{name}{{{of}}} {figure} {1_780_000_000_000 + at * 1000}")
+    return "\n".join(lines) + "\n"
+
+
+_A100 = "NVIDIA A100-SXM4-80GB"
+
+
+def test_a_board_in_parts_is_one_device(tmp_path: Path) -> None:
+    # 300 W for 100 s: 30 kJ and 100 device-seconds, not twice as much.
+    board = {"DEV_POWER_USAGE": 300.0, "DEV_TOTAL_ENERGY_CONSUMPTION": 300_000.0}
+    content = _partitions({**board, "PROF_PIPE_TENSOR_ACTIVE": 0.4})
+    report = _audit(tmp_path, "gpu.prom", content, f'accelerator = "{_A100}"\n')
+    (run,) = report.runs
+    assert run.figures.energy_joules.quantity.best == pytest.approx(30_000)
+    assert run.figures.device_seconds.quantity.best == pytest.approx(100)
+    assert "no-devices" not in {finding.code for finding in report.findings}
+
+
+def test_parts_without_their_board_are_no_devices(tmp_path: Path) -> None:
+    report = _audit(
+        tmp_path,
+        "gpu.prom",
+        _partitions({"PROF_PIPE_TENSOR_ACTIVE": 0.4}),
+        f'accelerator = "{_A100}"\n',
+    )
+    (run,) = report.runs
+    assert run.figures.device_seconds is None
+    assert any(f.code == "no-devices" and "2 MIG partitions" in f.message for f in report.findings)

@@ -56,6 +56,19 @@ def test_a_lost_file_is_seen() -> None:
     ]  # fmt: skip
 
 
+def test_the_index_of_decisions_names_each_by_its_title() -> None:
+    listed = re.findall(
+        r"^- \[(\d{3})\]\((.+)\): (.+)$",
+        (_ROOT / "design/README.md").read_text("utf-8"),
+        re.MULTILINE,
+    )
+    notes = sorted((_ROOT / "design").glob("[0-9]*.md"))
+    titles = [note.read_text("utf-8").splitlines()[0] for note in notes]
+    assert sorted((name, f"# {number}: {title}") for number, name, title in listed) == [
+        (note.name, title) for note, title in zip(notes, titles, strict=True)
+    ]
+
+
 def test_the_readme_leads_to_every_page() -> None:
     text = (_ROOT / "README.md").read_text("utf-8")
     pages = [_name(page) for page in _PAGES if page.is_relative_to(_ROOT / "docs")]

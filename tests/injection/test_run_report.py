@@ -13,9 +13,10 @@ import pytest
 from flopledger.errors import FlopledgerError
 from flopledger.logs import run_records
 from flopledger.logs.notes import Notes
-from flopledger.recording.series import read_series
+from flopledger.recording.series import StepSeries, read_series
 from flopledger.recording.steps_summary import pace, steps_section
 from flopledger.recording.totals import read_totals
+from flopledger.reports import interactive
 from flopledger.reports.charts import Stretch, TimeChart
 from flopledger.reports.html import render_document
 from flopledger.reports.run_charts import beside, caption, steps_chart
@@ -53,6 +54,68 @@ def test_rates_over_time_are_exact_in_area(tmp_path):
     assert [band.what for band in series.bands] == ["nobody trained"]
     # 100 of 110 ms are inside a step.
     assert series.step_share[1] == pytest.approx(100 / 110, abs=0.05)
+
+
+def test_a_step_longer_than_a_moment_stands_in_each_that_it_spans(tmp_path):
+    # Three steps of 990 ms and a wait of 10 ms each: 3 s as twenty moments of 0.15 s, of which three
+    # hold a step's end and all others lie in a step.
+    process(tmp_path, steps=3, step_us=990_000)
+    series = read_series(read_steps(tmp_path))
+    assert series.moments == 20
+    assert series.step_seconds == ((pytest.approx(0.99),) * 3,) * 20
+    assert [rate * 0.15 * 20 / 3 for rate in series.flop_per_second] == pytest.approx([300] * 20)
+    assert caption(series).startswith("3 steps of all processes over 3 seconds")
+
+
+def test_one_step_is_drawn(tmp_path):
+    process(tmp_path, steps=1, step_us=990_000)
+    series = read_series(read_steps(tmp_path))
+    assert [mean for _, mean, _ in series.step_seconds] == pytest.approx([0.99] * 20)
+    assert caption(series).startswith("1 step over 1 second")
+
+
+def test_waiting_is_no_step(tmp_path):
+    # Ten steps of 0.1 s, each after 0.9 s of waiting: 10 s in moments of 0.5 s, and the first half
+    # of each second has no step.
+    process(tmp_path, steps=10, step_us=100_000, wait_us=900_000)
+    series = read_series(read_steps(tmp_path))
+    means = [mean for _, mean, _ in series.step_seconds]
+    assert means == [None, pytest.approx(0.1)] * 10
+
+
+def test_a_moment_between_two_gaps_is_drawn():
+    """A line through one point is nothing to see."""
+    series = replace(_series(3), step_seconds=(((None,) * 3), (1.0, 1.0, 1.0), ((None,) * 3)))
+    drawn = interactive.figure(steps_chart(series, None))["data"][1]
+    assert drawn["mode"] == "lines+markers"
+    assert drawn["marker"]["size"] == [0, 5, 0]
+
+
+def _series(moments):
+    flat = (1.0,) * moments
+    return StepSeries(
+        start_ns=0, seconds=3.0, moments=moments, steps=moments, step_seconds=((1.0,) * 3,) * moments,
+        tokens_per_second=None, flop_per_second=flat, flop_total=flat, loss=None, losses=0,
+        losses_not_finite=0, step_share=flat, bands=(),
+    )  # fmt: skip
+
+
+def test_more_seconds_of_steps_than_passed_are_a_contradiction(tmp_path):
+    # A forged ledger: a hundred steps end 0.11 s apart and last 0.5 s each, 50 s in 11 s.
+    folder = process(tmp_path / "forged", steps=100, seal=None)
+    ledger = StepLedger(folder, Ledger.open(folder / "ledger.jsonl"))
+    ledger.steps(
+        first=101, end_us=[16_000_000 + 110_000 * n for n in range(100)], duration_us=[500_000] * 100,
+        wait_us=[0] * 100, optimizer=["SGD"] * 100, tokens=[64] * 100, tokens_from=["inputs"] * 100,
+        samples=[4] * 100, calls=[[(0, 1)]] * 100,
+    )  # fmt: skip
+    ledger.seal("finished", 200)
+    (found,) = [f for f in read_totals(tmp_path / "forged").findings if f.code == "steps-overlap"]
+    assert found.severity == "error"
+    # 100 x 0.1 s and 100 x 0.5 s; from 5 s of the clock, at which it began, to 26.89 s.
+    assert "60 s of steps, of 21.89 s" in found.message
+    process(tmp_path / "honest", steps=100)
+    assert "steps-overlap" not in {f.code for f in read_totals(tmp_path / "honest").findings}
 
 
 def test_the_section_of_the_summary(tmp_path):
@@ -207,7 +270,8 @@ def test_the_page_is_whole_offline_and_the_same_each_time(tmp_path):
     assert page.count("<svg") == 2  # wide and narrow, without any script
     assert "step time" in page
     assert not re.search(r"(src|href)=\"(?!#)", page)
-    assert "Thinned for display: 60 steps" in page
+    assert "60 steps of all processes over 6.6 seconds" in page
+    assert "shown as 30 moments" in page
 
 
 def test_hostile_words_stay_words(tmp_path):

@@ -15,10 +15,12 @@ from profilers.importers import (
     Options,
     UnknownFormatError,
     collect,
+    import_files,
     open_recording,
 )
 from profilers.importers.stamps import moment
-from profilers.reading import Reason, is_number
+from profilers.reading import Reason, Unavailable, is_number
+from profilers.record import read_record
 from profilers.trace import DeviceKey
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -358,8 +360,43 @@ def test_a_partitioned_device_is_not_idle(tmp_path):
     trace, recording = read(written(tmp_path, text))
     whole = cells(trace, DeviceKey(uuid=UUID), "gpu_util_permille")
     assert whole[0].reason is Reason.MIG
-    assert cells(trace, DeviceKey(uuid=UUID, mig="3"), "graphics_activity_permille") == [500]
+    assert cells(trace, DeviceKey(uuid=UUID, mig="MIG-3"), "graphics_activity_permille") == [500]
     assert "mig-zero" in recording.findings.codes()
+
+
+def _two_partitions():
+    """One board at 300 W, cut in two, as dcgm-exporter writes it: the board's figures under each part."""
+    lines = []
+    for at in range(4):
+        for part, activity in (("1", 0.4), ("2", 0.2)):
+            of = labels(f',GPU_I_ID="{part}",GPU_I_PROFILE="3g.40gb"')
+            stamp = 1700000000000 + at * 30_000
+            lines += [
+                f"DCGM_FI_DEV_POWER_USAGE{of} 300 {stamp}",
+                f"DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION{of} {10**6 + at * 9_000_000} {stamp}",
+                f"DCGM_FI_DEV_GPU_UTIL{of} 0 {stamp}",
+                f"DCGM_FI_PROF_PIPE_TENSOR_ACTIVE{of} {activity} {stamp}",
+            ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def test_what_a_board_has_once_is_not_counted_for_each_partition(tmp_path):
+    path = written(tmp_path, _two_partitions())
+    trace, recording = read(path)
+    import_files([path], tmp_path / "run")
+    for seen in (trace, read_record(tmp_path / "run")):
+        one, two = (DeviceKey(uuid=UUID, mig=f"MIG-{part}") for part in "12")
+        assert set(seen.devices) == {DeviceKey(uuid=UUID), one, two}
+        # 300 W for 90 s are 27 kJ = 27,000,000 mJ, once.
+        energy = cells(seen, DeviceKey(uuid=UUID), "energy_mj")
+        assert energy[-1] - energy[0] == 27_000_000
+        assert cells(seen, DeviceKey(uuid=UUID), "power_mw") == [300_000] * 4
+        assert cells(seen, one, "tensor_activity_permille") == [400] * 4
+        assert cells(seen, two, "tensor_activity_permille") == [200] * 4
+        assert all(isinstance(cell, Unavailable) for cell in cells(seen, one, "gpu_util_permille"))
+        if "energy_mj" in seen.devices[one].series:
+            assert all(isinstance(cell, Unavailable) for cell in cells(seen, one, "energy_mj"))
+    assert "duplicate-lines" not in recording.findings.codes()
 
 
 def test_scrapes_without_stamps_need_the_users_word(tmp_path):

@@ -8,6 +8,7 @@ import os
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -30,7 +31,7 @@ from profilers.clocks import ClockPair
 from profilers.compact import compact, read_stream
 from profilers.journal import Journal, node_folder
 from profilers.ledger import LedgerError
-from profilers.record import node_records, read_record, verify
+from profilers.record import node_records, read_node_trace, read_record, verify
 
 SECOND = 1_000_000_000
 WALL = 1_800_000_000 * SECOND
@@ -346,3 +347,79 @@ def test_the_ledger_goes_on_while_samples_are_refused(tmp_path, monkeypatch):
     assert record.sealed
     assert record.entries[-1]["unwritten_sweeps"] == 1
     assert len(read_record(tmp_path).devices[GPU]) == 1
+
+
+def test_a_kill_between_compaction_and_removal_leaves_no_sample_twice(tmp_path):
+    """The next recorder compacts what is new, and not what lives in a Parquet file already."""
+    book = journal(tmp_path)
+    book.describe([DEVICE])
+    for at in (1, 2):
+        book.sweep([sample(at)])
+        book.rotate()
+    one, two = book.closed_segments()
+    kept = (folder(tmp_path) / two).read_bytes()
+    book.compacted(**compact(folder(tmp_path), [one, two]))
+    (folder(tmp_path) / two).write_bytes(
+        kept
+    )  # as if it had been killed before it removed this one
+    book._ledger.close()
+    again = journal(tmp_path)
+    again.describe([DEVICE])
+    again.sweep([sample(3)])
+    again.rotate()
+    assert again.closed_segments() == ["samples-000003.arrows"]
+    again.compacted(**compact(folder(tmp_path), again.closed_segments()))
+    again.seal("stopped")
+    rows = [pq.read_table(path).num_rows for path in sorted(folder(tmp_path).glob("*.parquet"))]
+    assert rows == [2, 1]
+    assert verify(tmp_path) == []
+
+
+def test_a_stream_that_may_not_be_removed_costs_nothing(tmp_path, monkeypatch):
+    book = journal(tmp_path)
+    book.describe([DEVICE])
+    book.sweep([sample(1)])
+    book.rotate()
+
+    def refused(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    answer = compact(folder(tmp_path), book.closed_segments())
+    with monkeypatch.context() as patched:
+        patched.setattr("pathlib.Path.unlink", refused)
+        book.compacted(**answer)
+    assert book.closed_segments() == []
+    book.seal("stopped")
+    assert verify(tmp_path) == []
+    assert len(read_record(tmp_path).devices[GPU]) == 1
+
+
+def test_a_partition_is_who_the_ledger_says_it_is(tmp_path):
+    """Its printed form alone, ``GPU-1/3``, might as well be a whole device of that name."""
+    part = DeviceKey(uuid="GPU-1", mig="3")
+    book = journal(tmp_path)
+    book.describe([replace(DEVICE, key=part)])
+    book.sweep([replace(sample(1), device=part)])
+    book.seal("stopped")
+    trace = read_record(tmp_path)
+    assert list(trace.devices) == [part]
+    assert len(trace.devices[part]) == 1
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_record_that_is_compacted_under_the_readers_eyes_is_read_whole(tmp_path, closed):
+    """Two launches share a recorder: one ends and compacts while the other one reads its ledger."""
+    book = journal(tmp_path)
+    book.describe([DEVICE])
+    book.sweep([sample(1)])
+    if closed:
+        book.rotate()
+    (before,) = node_records(tmp_path)
+    book.rotate()
+    book.compacted(**compact(folder(tmp_path), book.closed_segments()))
+    book.seal("stopped")
+    assert len(read_node_trace(before).devices[GPU]) == 1
+    # What somebody removed is gone, and no endless search.
+    for path in folder(tmp_path).glob("*.parquet"):
+        path.unlink()
+    assert len(read_node_trace(before).devices[GPU]) == 0

@@ -411,3 +411,11 @@ def test_an_error_counter_that_goes_back_is_a_reset(nvml, record):
     assert Reason.RESET in reasons(trace, ONE, "ecc_corrected")
     assert set(numbers(trace, ONE, "ecc_corrected")) == {100, 5}
     assert [e.detail["signal"] for e in events(trace, "counter-reset")] == ["ecc_corrected"]
+
+
+def test_a_device_without_xids_leaves_those_of_the_others(nvml, record):
+    nvml(
+        "device model=h100\ndevice model=a100\nfault 0 nvmlDeviceRegisterEvents code=3\nxid 1 79 0.4"
+    )
+    trace = record(1.4)
+    assert [(e.device, e.detail["code"]) for e in events(trace, "xid")] == [(TWO, 79)]

@@ -1,11 +1,13 @@
 """Many ranks, forks, dying parents: one recorder a node, and never a lost record."""
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -140,8 +142,9 @@ def test_a_killed_recorder_loses_the_sweep_in_flight_at_most(nvml, tmp_path):
     psutil.wait_procs([probe], timeout=20)
     assert not probe.is_running()
     seen = read_record(run).devices[ONE]
-    # Everything up to the sweep before the kill is there.
-    assert (killed - int(seen.time_ns[-1])) / 1e9 < 0.35
+    # Everything up to the sweep before the kill is there; a machine that is late with it was late before.
+    late = max(b - a for a, b in pairwise(map(int, seen.time_ns))) / 1e9 - FAST["interval_seconds"]
+    assert (killed - int(seen.time_ns[-1])) / 1e9 < 0.35 + 2 * late
     assert {p.code for p in verify(run)} == {"unsealed"}
     # And the next recorder continues the same chain.
     again = Sampler(run, SamplerSettings(**FAST))
@@ -219,3 +222,58 @@ def test_the_sampler_processes_never_import_numpy_or_pyarrow():
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True
     )
     assert done.stdout.strip() == "set()"
+
+
+NO_ROOM = """
+import os
+from profilers import recorder
+start, left = recorder.ProbeProcess, [2]
+def refused(settings):
+    if left[0]:
+        left[0] -= 1
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+    return start(settings)
+recorder.ProbeProcess = refused
+os._exit(recorder.main())
+"""
+
+
+def test_a_machine_without_room_for_a_process_is_asked_again(nvml, tmp_path):
+    """A container's limit on processes is no end of the record."""
+    nvml("device model=h100")
+    settings = {
+        "run_dir": str(tmp_path / "run"), "node": "n1", "interval_ns": 100_000_000,
+        "deadline_ns": 3_000_000_000, "start_deadline_ns": 30_000_000_000,
+        "sources": [{"name": "nvml"}],
+    }  # fmt: skip
+    with subprocess.Popen(
+        [sys.executable, "-c", NO_ROOM],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    ) as recorder:
+        recorder.stdin.write(json.dumps(settings) + "\n")
+        recorder.stdin.flush()
+        told = [json.loads(recorder.stdout.readline()) for _ in range(3)]
+        recorder.communicate("stop\n", timeout=60)
+    assert [message["t"] for message in told] == ["trouble", "trouble", "ready"]
+    assert "Resource temporarily unavailable" in told[0]["detail"]
+    trace = read_record(tmp_path / "run")
+    assert [gap.reason for gap in trace.gaps] == ["failed"]
+    assert list(trace.devices) == [ONE]
+    assert verify(tmp_path / "run") == []
+
+
+def test_a_marks_name_is_one_line(nvml, tmp_path):
+    """What followed a line's end in it would be an order of its own: here, to stop."""
+    nvml("device model=h100")
+    sampler = Sampler(tmp_path / "run", SamplerSettings(**FAST))
+    sampler.start()
+    assert sampler.wait_ready(60)
+    assert sampler.mark("epoch\nstop", 10)
+    assert sampler.mark("after", 10)
+    assert sampler.stop(60)
+    (node,) = node_records(tmp_path / "run")
+    names = [entry["what"] for entry in node.entries if entry.get("kind") == "run"]
+    assert names == ["epoch stop", "epoch stop-sweep", "after", "after-sweep"]

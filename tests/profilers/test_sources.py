@@ -1,9 +1,14 @@
 """The other instruments: a scraped exporter, a replay, and honest refusals."""
 
 import http.server
+import json
 import math
+import os
+import resource
+import socket
 import sys
 import threading
+import time
 import types
 from pathlib import Path
 
@@ -11,9 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profilers import DeviceKey, Reason, SourceError, Unavailable
+from profilers import SIGNALS, Device, DeviceKey, Reason, Sample, SourceError, Unavailable
 from profilers.clocks import ClockPair, Schedule, StepWatch
-from profilers.sources import make_source
+from profilers.probe import Probe
+from profilers.source import Sweep
+from profilers.sources import cpu_counters, make_source
 from profilers.sources.cpu_counters import events_of
 from profilers.sources.prometheus_text import metrics
 
@@ -88,10 +95,13 @@ def test_dcgm_newer_names_mean_the_same_and_mig_is_its_own_device(exporter):
     exporter.page = NEW
     source = make_source("dcgm", {"url": exporter.url})
     source.open()
-    (sample,) = source.sweep().samples
-    assert sample.device == DeviceKey(uuid="GPU-7", mig="MIG-3")
+    samples = {sample.device: sample for sample in source.sweep().samples}
+    board, part = DeviceKey(uuid="GPU-7"), DeviceKey(uuid="GPU-7", mig="MIG-3")
+    assert set(samples) == {board, part}
+    sample = samples[part]
     assert sample.readings["gpu_util_permille"] == 970  # still percent, whatever its name says
-    assert sample.readings["power_mw"] == 612_345
+    assert samples[board].readings["power_mw"] == 612_345  # a board has one sensor
+    assert "power_mw" not in sample.readings
     assert sample.readings["tensor_activity_permille"] == 412
     assert sample.readings["mma_cycles_active"] == 123_456
 
@@ -107,6 +117,22 @@ def test_a_repeated_scrape_speaks_for_no_time(exporter):
     (fresh,) = source.sweep().samples
     assert fresh.period_ns > 0
     assert fresh.readings["sm_clock_mhz"] == 1800
+
+
+def test_a_partition_is_not_idle_because_its_gauge_is_undefined(exporter):
+    """The exporter writes 0 for it whatever it does; and each partition repeats its board's power."""
+    lines = [
+        f'DCGM_FI_DEV_GPU_UTIL{{{LABELS},GPU_I_ID="{part}"}} 0\n'
+        f'DCGM_FI_DEV_POWER_USAGE{{{LABELS},GPU_I_ID="{part}"}} 300\n'
+        for part in (1, 2)
+    ]
+    exporter.page = "".join(lines)
+    source = make_source("dcgm", {"url": exporter.url})
+    source.open()
+    found = {str(sample.device): sample.readings for sample in source.sweep().samples}
+    assert list(found) == ["GPU-7/MIG-1", "GPU-7", "GPU-7/MIG-2"]
+    assert found["GPU-7"]["power_mw"] == 300_000
+    assert {found[f"GPU-7/MIG-{n}"]["gpu_util_permille"].reason for n in (1, 2)} == {Reason.MIG}
 
 
 def test_a_vanished_series_is_lost_and_not_zero(exporter):
@@ -313,3 +339,105 @@ def test_a_stepped_clock_is_told_and_a_slewed_one_is_not():
         3600 * second - 500_000
     )
     assert watch.look(ClockPair(monotonic_ns=3 * second, wall_ns=3603 * second)) is None
+
+
+@pytest.mark.parametrize(
+    "answer", [b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx"]
+)
+def test_an_exporter_that_speaks_no_http_is_a_source_that_failed(answer):
+    """Not an end of the probe, which other instruments share."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(SourceError, match="127"):
+            make_source("dcgm", {"url": f"http://127.0.0.1:{server.getsockname()[1]}/m"}).open()
+        thread.join()
+
+
+def test_an_exporter_is_asked_without_the_environments_proxy(exporter, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    source = make_source("dcgm", {"url": exporter.url})
+    source.open()
+    assert [device.key.uuid for device in source.devices()] == ["GPU-7"]
+
+
+def test_counters_of_many_cpus_get_their_files(monkeypatch):
+    """Five counters a CPU on 2 x 56 cores of two threads are 1,120 files; the usual limit is 1,024."""
+    asked = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: asked.append(limits))
+    cpu_counters._make_room(1120)
+    assert asked == [(1120 + 256, 4096)]
+    cpu_counters._make_room(100)  # 356 fit
+    assert len(asked) == 1
+
+
+class _Fake:
+    """An instrument of one device whose behaviour a test chooses."""
+
+    name = "fake"
+
+    def __init__(self, uuid, faults=()):
+        self._device = Device(key=DeviceKey(uuid=uuid), missing=_ALL_BUT_POWER)
+        self._faults = list(faults)
+
+    def open(self):
+        pass
+
+    def close(self):
+        pass
+
+    def devices(self):
+        return [self._device]
+
+    def sweep(self):
+        fault = self._faults.pop(0) if self._faults else None
+        if fault is not None:
+            raise fault
+        now = time.monotonic_ns()
+        sample = Sample(
+            device=self._device.key, monotonic_ns=now, wall_ns=now, period_ns=0,
+            readings={"power_mw": 5000},
+        )  # fmt: skip
+        return Sweep(samples=(sample,))
+
+
+_ALL_BUT_POWER = {
+    name: Unavailable(reason=Reason.UNSUPPORTED) for name in SIGNALS if name != "power_mw"
+}
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [(SourceError(Reason.LOST, "gone"), "lost"), (KeyError("a library's own"), "failed")],
+)
+def test_an_instrument_that_fails_beside_another_is_a_gap_of_its_devices(
+    monkeypatch, fault, reason
+):
+    """The other one goes on, and no silence looks like an idle device."""
+    made = {"one": _Fake("GPU-1"), "two": _Fake("GPU-2", [None, fault])}
+    monkeypatch.setattr("profilers.attempt.make_source", lambda name, _: made[name])
+    read, write = os.pipe()
+    told = Probe({"sources": [{"name": "one"}, {"name": "two"}], "interval_ns": 1}, write)
+    told.start()
+    told.sweep([])
+    told.sweep([])
+    lines = os.read(read, 1 << 16).splitlines()
+    os.close(read)
+    os.close(write)
+    devices, first, second = map(json.loads, lines)
+    assert [device["uuid"] for device in devices["devices"]] == ["GPU-1", "GPU-2"]
+    assert [(row[0], row[4]) for row in first["rows"]] == [(0, [5000]), (1, [5000])]
+    assert [(row[0], row[4]) for row in second["rows"]] == [(0, [5000]), (1, [None])]
+    assert second["rows"][1][5]["power_mw"][0] == reason
+    assert [shut["name"] for shut in second["shut"]] == ["two"]

@@ -151,3 +151,22 @@ def test_a_full_disk_is_refused_and_nothing_is_half_kept(tmp_path, monkeypatch, 
     assert [row[4][1] for row in rows] == [1, 3]
     assert torn is None
     assert len(spool.waiting) == 2
+
+
+def test_a_spool_that_may_not_be_removed_is_emptied(tmp_path, monkeypatch):
+    """A folder that turned read-only, by its rights or the disk's: the record is sealed all the same."""
+    book, spool = begun(tmp_path)
+    assert spool.keep(sweep(1))
+    book.rows(COLUMNS, rows_of(json.loads(sweep(1)), ["GPU-1"], book.axis, 2))
+    spool.clear()
+
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pathlib.Path.unlink", refused)
+        spool.close()
+    assert (book.folder / SPOOL).stat().st_size == 0
+    book.seal("stopped")
+    assert verify(tmp_path) == []
+    assert len(read_record(tmp_path).devices[GPU]) == 1

@@ -182,6 +182,47 @@ def test_a_compiled_optimizer_step_is_seen(run: Run) -> None:
     assert sum(counters["graph_break"].values()) == alone
 
 
+def test_a_compiled_step_is_none_of_a_left_over_optimizer(run: Run) -> None:
+    """It cannot be seen which one stepped; one that trains nothing that was called did not."""
+    old = mlp()
+    left_over = torch.optim.Adam(old.parameters())
+    for _ in range(7):
+        old(torch.randn(4, 8)).sum().backward()
+        left_over.step()
+    model = mlp()
+    optimizer = sgd(model)
+    step = torch.compile(lambda: optimizer.step(), backend="aot_eager")
+    with run.record():
+        for _ in range(3):
+            model(torch.randn(4, 8)).sum().backward()
+            step()
+            optimizer.zero_grad()
+    assert run.process.resumes == ()
+    assert [one.number for one in run.process.steps()] == [1, 2, 3]
+    assert run.flop == [TRAIN] * 3
+    del left_over
+
+
+def test_optimizers_that_are_compiled_are_learned_as_their_models_are_called(run: Run) -> None:
+    """Else the second one's model would be nobody's, and its evaluation a teacher's call."""
+    first, second = mlp(), mlp()
+    optimizers = [sgd(first), sgd(second)]
+    steps = [torch.compile(each.step, backend="aot_eager") for each in optimizers]
+    with run.record():
+        for model, optimizer, step in zip((first, second), optimizers, steps, strict=True):
+            for _ in range(2):
+                model(torch.randn(4, 8)).sum().backward()
+                step()
+                optimizer.zero_grad()
+        with torch.no_grad():
+            second.eval()(torch.randn(4, 8))
+        first(torch.randn(4, 8)).sum().backward()
+        steps[0]()
+    (span,) = run.process.spans
+    assert span.what == "evaluation"
+    assert run.flop == [TRAIN] * 5
+
+
 def test_a_model_inside_a_compiled_function(run: Run) -> None:
     """Its call is part of a graph and cannot be seen: the step says so and has no figure.
 

@@ -15,6 +15,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from torch.nn.utils import stateless  # noqa: E402
+
 import flopledger  # noqa: E402
 import profilers.ledger  # noqa: E402
 from flopledger.recording import book  # noqa: E402
@@ -73,6 +75,48 @@ def test_two_recordings_at_once_see_the_same(run: Run, tmp_path: Path) -> None:
         train(model, optimizer)
     assert run.flop == [TRAIN] * 4
     assert other.flop == [TRAIN] * 2
+
+
+def test_recordings_that_end_in_another_order_leave_nothing_behind(
+    run: Run, tmp_path: Path
+) -> None:
+    """The first one's layers lay under the second one's when it ended, and stayed there for ever."""
+    model, other = mlp(), Run(tmp_path / "other")
+    optimizer = sgd(model)
+    places = [
+        (torch.autograd, "_engine_run_backward"), (stateless, "_reparametrize_module"),
+        *((torch.nn.Module, name) for name in ("__init__", "_apply", "__reduce_ex__", "state_dict")),
+        *((torch.optim.Optimizer, name) for name in ("__init__", "load_state_dict")),
+    ]  # fmt: skip
+    before = [vars(owner).get(name) for owner, name in places]
+    first, second = run.record().start(), other.record()
+    train(model, optimizer)
+    second.start()
+    train(model, optimizer)
+    first.stop()
+    train(model, optimizer)
+    second.stop()
+    assert [vars(owner).get(name) for owner, name in places] == before
+    assert [module._compiled_call_impl for module in model.modules()] == [None] * 5
+    assert (run.flop, other.flop) == ([TRAIN] * 2, [TRAIN] * 2)
+
+
+def test_what_others_put_over_ours_stays(run: Run) -> None:
+    recording = run.record().start()
+    ours = torch.nn.Module._apply
+    torch.nn.Module._apply = theirs = lambda self, *args, **more: ours(self, *args, **more)  # type: ignore[method-assign]
+    try:
+        recording.stop()
+        assert torch.nn.Module._apply is theirs
+        mlp().double()
+        with run.record():
+            pass
+        assert torch.nn.Module._apply is theirs
+    finally:
+        torch.nn.Module._apply = ours  # type: ignore[method-assign]
+    with run.record():
+        assert torch.nn.Module._apply is not ours
+    assert torch.nn.Module._apply.__module__ == "torch.nn.modules.module"
 
 
 def test_nothing_stays_behind(run: Run) -> None:

@@ -18,6 +18,7 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
+from flopledger.recording import book  # noqa: E402
 from profilers import step_compiled, step_pulse, step_settled, steps  # noqa: E402
 from profilers.step_passes import LOOKING  # noqa: E402
 from profilers.step_seam import Seam  # noqa: E402
@@ -658,6 +659,14 @@ def test_a_call_that_torchscript_traces_opens_the_upper_end(run: Run) -> None:
     assert known == [{None}, {None, (0, None)}, {None}]
 
 
+@pytest.fixture
+def a_look_at_the_end_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not once a second, which comes early or late on a busy machine."""
+    monkeypatch.setattr(steps, "FOLD_NS", 1 << 62)
+    monkeypatch.setattr(book, "FLUSH_SECONDS", 1e9)
+
+
+@pytest.mark.usefixtures("a_look_at_the_end_alone")
 def test_parts_that_swap_their_classes_leave_both_ends_open(run: Run) -> None:
     """Nothing tells of it; what the calls since the last look cost is not known."""
 
@@ -682,6 +691,7 @@ def test_parts_that_swap_their_classes_leave_both_ends_open(run: Run) -> None:
     assert bounds[ALIKE + 1 :] == [[(0, None)]] * 3
 
 
+@pytest.mark.usefixtures("a_look_at_the_end_alone")
 def test_each_step_since_a_shape_was_exchanged_may_have_bounds(run: Run) -> None:
     """Nothing tells of ``p.data = other``: where it is noticed, nobody knows since when."""
 

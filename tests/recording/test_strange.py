@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+import itertools
+import time
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +14,7 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
+from flopcount.live import TRIAL_SECONDS  # noqa: E402
 from tests.recording.conftest import mlp, recorded_as_counted, sgd  # noqa: E402
 
 if TYPE_CHECKING:
@@ -346,23 +349,30 @@ class Routed(torch.nn.Module):
         return out
 
 
-@pytest.mark.parametrize("widths", [(8, 8, 8, 8), (8, 16, 24, 32)])
-def test_routing_among_ranks_is_exact_where_all_ways_cost_the_same(
-    run: Run, widths: tuple[int, ...]
-) -> None:
-    # With other ranks about, nothing is computed on real numbers: the routing is invented.
+@pytest.fixture
+def one_of_many() -> Iterator[None]:
+    """With other ranks about, nothing is computed on real numbers: the routing is invented."""
     distributed = torch.distributed
     distributed.init_process_group("gloo", rank=0, world_size=1, store=distributed.HashStore())
-    try:
-        model = Routed(widths)
-        optimizer = sgd(model)
-        with run.record():
-            for _ in range(2):
-                model(torch.randn(24, 16)).square().sum().backward()
-                optimizer.step()
-                optimizer.zero_grad()
-    finally:
-        distributed.destroy_process_group()
+    yield
+    distributed.destroy_process_group()
+
+
+def routed(run: Run, widths: tuple[int, ...]) -> None:
+    model = Routed(widths)
+    optimizer = sgd(model)
+    with run.record():
+        for _ in range(2):
+            model(torch.randn(24, 16)).square().sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+
+@pytest.mark.parametrize("widths", [(8, 8, 8, 8), (8, 16, 24, 32)])
+def test_routing_among_ranks_is_exact_where_all_ways_cost_the_same(
+    run: Run, widths: tuple[int, ...], one_of_many: None
+) -> None:
+    routed(run, widths)
     costs = run.process.costs.values()
     assert {cost.how for cost in costs} == {"meta-invented"}
     if len(set(widths)) > 1:
@@ -374,3 +384,14 @@ def test_routing_among_ranks_is_exact_where_all_ways_cost_the_same(
     assert run.flop == [one, one]
     assert {cost.bounds for cost in costs} == {None}
     assert "cost-bounded" not in run.notes()
+
+
+def test_on_a_slow_machine_it_is_exact_too(
+    run: Run, one_of_many: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each question for the time takes half a second: the count itself longer than a trial may."""
+    ticks = itertools.count()
+    monkeypatch.setattr(time, "thread_time", lambda: next(ticks) / 2)
+    routed(run, (8, 8, 8, 8))
+    assert {cost.bounds for cost in run.process.costs.values()} == {None}
+    assert next(ticks) / 2 > TRIAL_SECONDS

@@ -76,9 +76,9 @@ def test_bombs_are_refused_without_being_opened(tmp_path: Path) -> None:
     for what, content in attacks.bombs():
         target.write_bytes(content)
         tracemalloc.start()
-        began = time.perf_counter()
+        began = time.process_time()
         found = bundle.verify(target)
-        seconds = time.perf_counter() - began
+        seconds = time.process_time() - began
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert not found.ok, what

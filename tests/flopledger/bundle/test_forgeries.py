@@ -35,14 +35,14 @@ def test_no_forgery_verifies(
     seen = set()
     for what, content in attacks.forgeries(good, earlier, key, other_key):
         bad.write_bytes(content)
-        began = time.perf_counter()
+        began = time.process_time()
         for trusted in ((), (key.public,)):
             found = bundle.verify(bad, trusted=trusted)
             assert not found.ok, what
             assert found.exit_code == 1, what
             assert found.statement is None or found.intact, what
             assert all(one.message for one in found.problems), what
-        assert time.perf_counter() - began < 2, what
+        assert time.process_time() - began < 2, what
         seen.add(what)
     assert len(seen) > 25
 

@@ -34,10 +34,10 @@ def test_what_is_written_is_read_again(value: object) -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_hostile_json_is_refused_at_once(what: str, data: bytes) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(BundleError):
         strict.loads(data, what="it")
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_brackets_in_strings_are_no_depth() -> None:

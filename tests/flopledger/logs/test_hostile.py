@@ -146,9 +146,9 @@ def test_deep_json_is_refused(written):
 def test_a_line_of_ten_megabytes(written):
     mark = b':::MLLOG {"key": "run_start", "time_ms": 1000, "metadata": {}}\n'
     end = b':::MLLOG {"key": "run_stop", "time_ms": 9000, "metadata": {}}\n'
-    began = time.monotonic()
+    began = time.process_time()
     evidence = written({"result_0.txt": mark + b"x" * 10_000_000 + b"\n" + end})
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
     assert evidence.named("timed_seconds")[0].value == 8
     assert "evidence-truncated" in codes(evidence)
 
@@ -161,11 +161,11 @@ def test_regular_expressions_stay_linear(reader, tmp_path):
     path.parent.mkdir()
     path.write_bytes(b"\n".join(lines))
     document = Document(path, "metrics/long")
-    began = time.monotonic()
+    began = time.process_time()
     reader.sniff(document.head, document.name)
     with contextlib.suppress(EvidenceError):
         reader.read(document, Notes("long"))
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_a_file_above_its_limit_is_refused_whole(tmp_path, monkeypatch):

@@ -10,6 +10,10 @@ import browser
 
 from flopledger.auditing import AuditReport
 from flopledger.reports import html
+from flopledger.reports.html import render_document
+from flopledger.reports.run_document import document
+from flopledger.reports.run_report import read_run
+from tests.injection.ledgers import process
 
 _DARK = "--blink-settings=preferredColorScheme=0"
 SCREENS = {
@@ -29,6 +33,13 @@ def test_everybody_can_read_it(page: str, tmp_path: Path, screen: str) -> None:
     found = browser.accessibility(page, tmp_path, *SCREENS[screen])
     assert [one for one in found if one["impact"] in {"serious", "critical"}] == []
     assert found == []
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_everybody_can_read_a_runs_page(tmp_path: Path, screen: str) -> None:
+    process(tmp_path / "run", steps=30, evaluate=2)
+    page = render_document(document(read_run(tmp_path / "run")))
+    assert browser.accessibility(page, tmp_path, *SCREENS[screen]) == []
 
 
 def test_axe_would_find_something(tmp_path: Path) -> None:

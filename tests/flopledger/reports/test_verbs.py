@@ -54,6 +54,19 @@ def test_audit_refuses_a_target_before_the_work(
     assert captured.out == ""
 
 
+def test_a_folder_that_takes_no_file_is_named_and_not_the_draft(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(**where: object) -> None:
+        raise PermissionError(13, "Permission denied", f"{where['dir']}/{where['prefix']}x8f3k2")
+
+    monkeypatch.setattr("tempfile.mkstemp", refused)
+    target = tmp_path / "r.csv"
+    assert main(["audit", case, "--no-trace", "--csv", str(target)]) == 2
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert told == f"error: {target}: cannot be written (Permission denied)"
+
+
 @pytest.mark.parametrize("form", ["markdown", "csv", "json", "annex-xi", "spdx", "model-card"])
 def test_report_prints_text(case: str, form: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", case, "--no-trace", "--format", form]) == 0
