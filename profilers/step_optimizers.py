@@ -21,6 +21,9 @@ READYING = frozenset({"_init_optim_state", "initialize_optimizer_states"})
 allocate: of ``torch.distributed.checkpoint`` and of DeepSpeed. Nothing is trained by such a step."""
 MOST_FRAMES = 16
 """So many callers of a step are asked for their names."""
+BASE = "torch.optim.optimizer"
+HOOKED = "wrapper"
+"""Name of what torch puts around a class's ``step``, and which calls the hooks."""
 
 
 class Optimizers:
@@ -33,11 +36,13 @@ class Optimizers:
         """In the order in which they were found."""
         self._readied: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
         """How many steps gave them a state and trained nothing, since they last loaded one."""
+        self.nests: dict[type, bool] = {}
+        """Whether classes of optimizers have a ``step`` that may call another one of theirs."""
         self.stepped: dict[int, tuple[Any, str]] = {}
         """A weak reference and a name by id."""
         self._trained: set[int] = set()
-        self.begins: Callable[[Any], None] | None = None
-        """Who is told of an optimizer that made its first step."""
+        self.begins: list[Callable[[Any], None]] = []
+        """Who are told of an optimizer that made its first step."""
 
     @property
     def living(self) -> list[Any]:
@@ -53,6 +58,29 @@ class Optimizers:
     def made(self, optimizer: Any, *_: Any) -> None:
         """One was made or unpickled."""
         self._living[optimizer] = None
+
+    def is_inner(self, optimizer: Any) -> bool:
+        """Whether the step that it just made is part of another of its own: ``super().step()``.
+
+        Torch calls its hooks after each, if it has put itself around both.
+        """
+        kind = type(optimizer)
+        nests = self.nests.get(kind)
+        if nests is None:
+            own = [
+                each for each in kind.__mro__ if each.__module__ != BASE and "step" in vars(each)
+            ]
+            nests = self.nests[kind] = len(own) > 1
+        if not nests:
+            return False
+        found, frame = 0, sys._getframe(1)
+        for _ in range(MOST_FRAMES):
+            code = frame.f_code.co_name
+            found += code == HOOKED and frame.f_locals.get("self") is optimizer
+            if found > 1 or frame.f_back is None:
+                break
+            frame = frame.f_back
+        return found > 1
 
     def is_readied(self, optimizer: Any) -> bool:
         """Whether the step that it just made, its first here, only gave it a state."""
@@ -101,8 +129,8 @@ class Optimizers:
         self.stepped[id(optimizer)] = (weakref.ref(optimizer), name)
         self._living[optimizer] = None
         self._trained.update(_parameters(optimizer))
-        if self.begins is not None:
-            self.begins(optimizer)
+        for tell in self.begins:
+            tell(optimizer)
         return name
 
     def learn_living(self) -> Iterator[Any]:

@@ -185,6 +185,9 @@ class Observer(BestPulse):
         if is_dynamo_compiling() or _compiler._is_compiling_flag:
             self.compiled.stepped = True  # becomes part of the graph: nothing else may
             return
+        optimizers = self.optimizers
+        if optimizers.nests.get(type(optimizer), True) and optimizers.is_inner(optimizer):
+            return  # the step around it is told next
         if self.stepped(optimizer):
             return
         try:

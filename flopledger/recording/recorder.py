@@ -25,6 +25,7 @@ from profilers.sampler import Sampler, SamplerSettings
 from profilers.step_identity import mesh_of
 from profilers.step_ledger import WENT_BACK
 from profilers.step_losses import UnreadableError, read_loss
+from profilers.step_products import products_of
 from profilers.steps import AlikeSeen, AsideSeen, Kind, Observer, StepSeen, Variant, now_us
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Recorder:
         self.observer.start(tuple(models))
         self.active = True
         self.states.start()
+        self.observer.optimizers.begins.append(self._first_step_of)
         self._heartbeat.start()
         self.costs.spending.spend(self._began)
 
@@ -252,6 +254,19 @@ class Recorder:
         if self.active:
             self.observer.fold(counting=False)
         return self.book.steps
+
+    def _first_step_of(self, optimizer: Any) -> None:
+        """Say so where an optimizer computes products of its own, which are in no figure."""
+        try:
+            names = products_of(type(optimizer))
+            if names:
+                text = (
+                    f"{type(optimizer).__name__} computes matrix products in its own step "
+                    f"({', '.join(names[:8])}): they are neither forward nor backward, and in no figure"
+                )
+                self.costs.tell("optimizer-products", "info", text)
+        except Exception as error:  # noqa: BLE001 - never into the program
+            self.observer.trouble("an optimizer's code", error)
 
     def resumed(self, step: int) -> None:
         """An optimizer's own state says that it stepped before.
