@@ -258,10 +258,11 @@ class Recorder:
     def _first_step_of(self, optimizer: Any) -> None:
         """Say so where an optimizer computes products of its own, which are in no figure."""
         try:
-            names = products_of(type(optimizer))
+            kind: Any = type(optimizer)
+            names = products_of(kind)
             if names:
                 text = (
-                    f"{type(optimizer).__name__} computes matrix products in its own step "
+                    f"{kind.__name__} computes matrix products in its own step "
                     f"({', '.join(names[:8])}): they are neither forward nor backward, and in no figure"
                 )
                 self.costs.tell("optimizer-products", "info", text)
