@@ -69,13 +69,13 @@ class Backwards:
             return True
         if peek_interpreter_stack() is not None or any(map(is_legacy_batchedtensor, given)):
             observer.derived = derived  # gradients with graphs that cannot be told apart
-            observer.unseen(BATCHED)
+            observer.elsewhere.unseen(BATCHED)
             return True
         products, other = step_outside.outside(outputs, observer.calls(), wanted, derived=derived)
         if not products and not other:
             return False
         LOOKING[0], observer.looks = True, LOOKS
-        observer.note_outside(products, other)
+        observer.elsewhere.note(products, other)
         return True
 
     def begins_within(self, edges: Sequence[Any], wanted: Sequence[Any]) -> None:
@@ -84,7 +84,7 @@ class Backwards:
         if observer.watching and not observer.inside():
             products, other = step_within.within(edges, wanted)
             if products or other:
-                observer.note_outside(products, other)
+                observer.elsewhere.note(products, other)
 
     def raised(self, began: int) -> None:
         """A backward that began then (ns) broke off, nobody knows where: its least is nothing."""
@@ -98,4 +98,4 @@ class Backwards:
                 fired = event[1]
                 while len(fired) >= FIRING and fired[2 - FIRING] >= began:
                     del fired[-FIRING:]
-            observer.unseen("a backward that raised")
+            observer.elsewhere.unseen("a backward that raised")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import sys
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -169,3 +169,17 @@ class Optimizers:
 def _parameters(optimizer: Any) -> set[int]:
     groups = getattr(optimizer, "param_groups", ())
     return {id(parameter) for group in groups for parameter in group["params"]}
+
+
+def steps_before(optimizer: Any) -> int:
+    """How often an optimizer had stepped before the step that it just made, by its own state."""
+    most = 0
+    for state in list(optimizer.state.values())[:4]:
+        step: Any = state.get("step") if isinstance(state, Mapping) else None
+        device = getattr(step, "device", None)
+        if device is not None:
+            # A tensor on another device is not read: that would wait for the device.
+            step = int(step.item()) if device.type == "cpu" and step.numel() == 1 else None
+        if isinstance(step, int | float):
+            most = max(most, int(step))
+    return max(0, most - 1)

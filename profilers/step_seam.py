@@ -9,11 +9,9 @@ makes steps of them later.
 from __future__ import annotations
 
 import sys
-import threading
 import time
 import weakref
 from collections.abc import Hashable
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -26,19 +24,17 @@ from profilers.step_asked import (
     ALONE,
     ALONE_NAMED,
     SEAM,
-    cast_to,
     graph_task,
     held_by,
-    is_fake,
     sequence,
     tracing_state,
-    transformed,
 )
 from profilers.step_attributes import Attributes
 from profilers.step_backward import LOOKS
 from profilers.step_events import RAISED, STOPPED, SURE, Call, Kind
 from profilers.step_glance import MOST_EVENTS, Lane
 from profilers.step_hooks import hook
+from profilers.step_key import key_of
 from profilers.step_kinds import described, signer
 from profilers.step_outside import Span, made_before, mark_of
 from profilers.step_settled import lane_of
@@ -53,13 +49,8 @@ MOST_KINDS = 4096
 MOST_INSIDE = 8192
 """So many modules inside one model are silenced while it runs; deeper ones lose their seam."""
 
-_requires_grad = attrgetter("requires_grad")
-_plainly = torch._C.DisableTorchFunctionSubclass
-"""Without it, torch asks a parameter's class, if that is none of its own, for its word."""
-_ident = threading.get_ident
 _now = time.monotonic_ns
 _frame = sys._getframe
-_strided = torch.strided
 _Tensor = torch.Tensor
 _looking = step_passes.LOOKING
 
@@ -68,12 +59,6 @@ class Shapes(tuple[Any, ...]):
     """Shapes of parameters; part of what a model is, and no sizes of a call."""
 
     __slots__ = ()
-
-
-class Here(threading.local):
-    """Whether this thread is inside of an outermost call, or of our own work."""
-
-    depth = 0
 
 
 class Seam:
@@ -214,105 +199,74 @@ class Seam:
 
     def enter(self, module: Any, args: Any, kwargs: Any) -> Call | None:
         """An outermost call is about to run."""
-        observer = self.observer
         try:
             if tracing_state() is not None:
                 # TorchScript records whatever runs, even a shape that is asked for.
-                observer.unseen("a call of a model that TorchScript traced")
+                self.observer.elsewhere.unseen("a call of a model that TorchScript traced")
                 return None
-            if self.epoch != observer.epoch:
+            if self.epoch != self.observer.epoch:
                 self.refresh(module)
             again = graph_task() != -1
-            if again:
-                first = self.serial < 0
-                if first and is_grad_enabled():
-                    return None  # recomputation inside a model that is counted as a whole
-                if step_again.is_models_own(
-                    torch._C, module, observer.calls(), observer.modules.seams
-                ):
-                    return None  # likewise
-                if first:  # by a hook of the program's: nothing is known of it beforehand
-                    observer.unseen("a module that was first called inside of a backward")
-                    return None
-            else:
-                if observer.compiled.stepped:
-                    observer.stepped_in_graph()
-                if observer.boundary:
-                    observer.boundary = False
-                    observer.serial += 1
-                    if observer.overdue:
-                        observer.catch_up()
+            if again and not self.comes_again(module):
+                return None
+            if not again:
+                self.comes()
             if self.graph and not self.parameters:
                 return None  # a piece of compiled code; the model around it was not seen
-            key = self.key(module, args, kwargs)
-            kind = self.kind
-            if kind is None or key != self.last_key:
-                kind = self.kinds.get(key)
-                if kind is None:
-                    kind = self.new_kind(key, module, args, kwargs)
-                self.kind, self.last_key = kind, key
-                self.alike = 0
-            self.alike += 1
+            kind = self.kind_of(module, args, kwargs)
             if not kind.real:
                 return None
             settled = kind.sure >= kind.trust and self.alike >= SURE
             settled = settled and not (again or _looking[0] or kind.fed)
             if settled and (self.lane is None or self.lane.kind is not kind):
                 self.lane = lane_of(self, kind, module, args, kwargs)
-            self.serial = observer.serial
-            call: Call = (kind, [], _now(), again)
-            if again and step_again.is_partial(torch._C):
-                call[1].append(RAISED)
-            observer.log.append(call)
-            return call
+            return self.note(kind, again=again)
         except Exception as error:  # noqa: BLE001 - never into the program
-            observer.missed(error)
+            self.observer.missed(error)
             return None
 
-    def key(self, module: Any, args: Any, kwargs: Any) -> tuple[Hashable, ...]:
-        """Everything that the call's cost may depend on."""
-        watched = self.attributes
-        state = watched.state
-        try:
-            for holder, name, value in watched.items:
-                if holder[name] is not value:
-                    state = None
-                    break
-            if list(map(len, watched.sized)) != watched.sizes or (
-                watched.more and not watched.alike()
-            ):
-                state = None
-        except (AttributeError, LookupError, TypeError, ValueError):
-            state = None  # something is no longer there
-        if state is None:
-            if watched.has_other_parts(module):
-                self.refresh(module)  # a part was exchanged or went, and nothing told
-            state = watched.look(module)
-            self.lane = None
-        if self.plain:
-            required = tuple(map(_requires_grad, self.parameters))
-        else:
-            with _plainly():
-                required = tuple(map(_requires_grad, self.parameters))
-        parts: list[Any] = [
-            module.training,
-            is_grad_enabled(),
-            cast_to(self.device),
-            required,
-            self.shapes,
-            state.token,
-            transformed(),
-            is_fake(),
-        ]
-        parts += kwargs
-        for value in (*args, *kwargs.values()):
-            if type(value) is _Tensor and value.layout is _strided and not value.is_nested:
-                parts += (value.shape, value.dtype, value.requires_grad)
-            else:
-                signer.add(value, parts)
-        if self.by_value:
-            parts.append(signer.values(args, kwargs))
-        return tuple(parts)
+    def comes(self) -> None:
+        """A call that no backward makes: what was to be done before it is done now."""
+        observer = self.observer
+        if observer.compiled.stepped:
+            observer.stepped_in_graph()
+        if observer.boundary:
+            observer.boundary = False
+            observer.serial += 1
+            if observer.overdue:
+                observer.catch_up()
+
+    def comes_again(self, module: Any) -> bool:
+        """Whether a call inside of a backward is one of its own, and no part of what a model counts."""
+        observer, first = self.observer, self.serial < 0
+        if first and is_grad_enabled():
+            return False  # recomputation inside a model that is counted as a whole
+        if step_again.is_models_own(torch._C, module, observer.calls(), observer.modules.seams):
+            return False  # likewise
+        if first:  # by a hook of the program's: nothing is known of it beforehand
+            observer.elsewhere.unseen("a module that was first called inside of a backward")
+        return not first
+
+    def kind_of(self, module: Any, args: Any, kwargs: Any) -> Kind:
+        """The kind of a call that is about to run."""
+        key, kind = key_of(self, module, args, kwargs), self.kind
+        if kind is None or key != self.last_key:
+            kind = self.kinds.get(key)
+            if kind is None:
+                kind = self.new_kind(key, module, args, kwargs)
+            self.kind, self.last_key = kind, key
+            self.alike = 0
+        self.alike += 1
+        return kind
+
+    def note(self, kind: Kind, *, again: bool) -> Call:
+        """Note the call."""
+        self.serial = self.observer.serial
+        call: Call = (kind, [], _now(), again)
+        if again and step_again.is_partial(torch._C):
+            call[1].append(RAISED)
+        self.observer.log.append(call)
+        return call
 
     def mark(self, span: Span, kind: Kind, args: Any, kwargs: Any) -> Span:
         """The mark of a call's outputs, while graphs are looked at, which other inputs than before begin."""

@@ -3,14 +3,14 @@
 Nothing is counted here. Calls are noted by :mod:`profilers.step_seam` as they happen, optimizers
 through torch's global hooks, and about once a second :mod:`profilers.step_folding` makes steps of
 the notes. What runs on each call and each step is kept to microseconds and never raises into the
-program. Of this pillar only this module, the seam and the modules import torch.
+program. Few modules of this pillar import torch: pyproject.toml names them.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -22,14 +22,14 @@ from torch._C._autograd import _get_sequence_nr as sequence
 from torch.compiler import is_dynamo_compiling
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from profilers import step_outside, step_passes
+from profilers import step_engine, step_outside
 from profilers.step_backward import LOOKS, Backwards
 from profilers.step_compiled import HOT, BestPulse
+from profilers.step_elsewhere import Elsewhere
 from profilers.step_events import (
     FIRING,
     AlikeSeen,
     AsideSeen,
-    Call,
     Kind,
     Listener,
     StepSeen,
@@ -37,12 +37,12 @@ from profilers.step_events import (
     now_us,
 )
 from profilers.step_folding import Folding
+from profilers.step_here import Here, Inside
 from profilers.step_hooks import hook_node
 from profilers.step_kinds import signer
 from profilers.step_modules import MAKING, Modules
-from profilers.step_optimizers import Optimizers
+from profilers.step_optimizers import Optimizers, steps_before
 from profilers.step_passes import LOOKING
-from profilers.step_seam import Here
 from profilers.step_signature import MOST_OUTPUTS
 from profilers.step_uncompiled import uncompiled
 from profilers.step_ways import Ways
@@ -50,7 +50,6 @@ from profilers.step_wrapped import wrapped
 
 if TYPE_CHECKING:
     from profilers.step_open import Open
-    from profilers.step_outside import Product
 
 __all__ = [
     "MOST_OUTPUTS",
@@ -74,8 +73,6 @@ REFRESH_NS = 10_000_000_000
 
 
 EXCHANGED = "the model's parts or parameters had been exchanged, and nothing told when"
-MOST_OUTSIDE = 4096
-"""So many sets of products outside of modules are told by the same name."""
 
 
 _NONE: tuple[Callable[[], Any], str] = (lambda: None), ""
@@ -93,8 +90,8 @@ class Observer(BestPulse):
     """Watches one process for one recording."""
 
     __slots__ = (
-        "__weakref__", "_folding", "_lock", "_outside", "_refresh", "_search", "_told", "_undo", "calls",
-        "compiled", "here", "listener", "looks", "modules", "optimizers", "spans", "ways",
+        "__weakref__", "_folding", "_lock", "_refresh", "_search", "_told", "_undo", "calls", "compiled",
+        "elsewhere", "here", "listener", "looks", "modules", "optimizers", "spans", "ways",
     )  # fmt: skip
 
     def __init__(self, listener: Listener, *, automatic: bool = True) -> None:
@@ -112,7 +109,8 @@ class Observer(BestPulse):
         self.here = Here()
         self.spans, self.calls = spans.fresh, spans.ascending
         """What calls that were seen added to the graph (profilers.step_outside)."""
-        self.ways = Ways(self, hook_node, self.unseen, self._bypassed)
+        self.elsewhere = Elsewhere(self)
+        self.ways = Ways(self, hook_node, self.elsewhere.unseen, self._bypassed)
         self.compiled = _Compiled()
         self.modules = Modules(self)
         self.optimizers = Optimizers(self.modules.known)
@@ -123,7 +121,6 @@ class Observer(BestPulse):
             ends_by_word=lambda kinds: not (automatic and self.optimizers.expected(kinds)),
         )
         self._lock = threading.RLock()
-        self._outside: dict[tuple[tuple[Product, ...], tuple[str, ...]], Kind] = {}
         self.looks = LOOKS
         """So many steps more are looked at."""
         self._search = 0
@@ -144,7 +141,7 @@ class Observer(BestPulse):
         self.optimizers.look(torch.optim.Optimizer)
         self._undo = [
             register_optimizer_step_post_hook(self._stepped).remove,
-            step_passes.watch(torch, Backwards(self), self, self.ways, HOT.engine),
+            step_engine.watch(torch, Backwards(self), self, self.ways, HOT.engine),
             *self.modules.watch(),
             *(wrapped(torch.optim.Optimizer, name, self.optimizers.made) for name in MAKING),
         ]
@@ -160,7 +157,7 @@ class Observer(BestPulse):
                 self.stepped_in_graph()
             self.due = 0
             self.fold(whole=True)
-            with self._lock, _Inside(self):
+            with self._lock, Inside(self):
                 self._folding.finish(time.monotonic_ns())
         except Exception as error:  # noqa: BLE001 - never into the program
             self.trouble("stop", error)
@@ -191,55 +188,40 @@ class Observer(BestPulse):
         if self.stepped(optimizer):
             return
         try:
-            before, name = self.last or _NONE
-            same = before() is optimizer
-            if not same:
-                known = self.optimizers.known(optimizer)
-                if known is None and self.optimizers.is_readied(optimizer):
-                    return
-                name = known or self._new_optimizer(optimizer)
-                self.last = ref(optimizer), name
-            log = self.log
-            first, last = self.looked, len(log)
-            at = time.monotonic_ns()
-            log.append((name, at))
-            self.looked = last + 1
-            self.known.clear()
-            due = self.fresh or self.wary or at > self.due or (self.boundary and same)
-            self.boundary = True
-            self.derived = False
-            if LOOKING[0]:
-                self.looks = LOOKS if self.fresh else self.looks - 1
-                LOOKING[0] = self.looks > 0
-            if self.waiting:
-                self.ways.stepped(self.serial)
-            # Whether something became of a call of this step that was never counted for its kind.
-            while first < last:
-                event = log[first]
-                first += 1
-                if len(event) != 4:
-                    continue
-                kind, fired, _, again = event
-                if not kind.watched:
-                    continue
-                usual = len(fired) == FIRING and fired[3] == kind.arrived
-                if usual and kind.usual is not None and not (again or fired[1] or fired[4]):
-                    continue  # counted, for ``usual`` is made where its kind is first counted
-                due = due or not fired or kind.became(fired, again=again).data is None
-            if due:
+            if self._ends_with(optimizer):
                 self.catch_up()
         except Exception as error:  # noqa: BLE001 - never into the program
             self.trouble("an optimizer's step", error)
 
+    def _ends_with(self, optimizer: Any) -> bool:
+        """Note the end of a step; answers whether the notes are due to be made into steps."""
+        before, name = self.last or _NONE
+        same = before() is optimizer
+        if not same:
+            known = self.optimizers.known(optimizer)
+            if known is None and self.optimizers.is_readied(optimizer):
+                return False
+            name = known or self._new_optimizer(optimizer)
+            self.last = ref(optimizer), name
+        first, last = self.looked, len(self.log)
+        at = time.monotonic_ns()
+        self.log.append((name, at))
+        self.looked = last + 1
+        self.known.clear()
+        due = self.fresh or self.wary or at > self.due or (self.boundary and same)
+        self.boundary = True
+        self.derived = False
+        if LOOKING[0]:
+            self.looks = LOOKS if self.fresh else self.looks - 1
+            LOOKING[0] = self.looks > 0
+        if self.waiting:
+            self.ways.stepped(self.serial)
+        return due or any(_is_news(event) for event in self.log[first:last])
+
     def missed(self, error: Exception) -> None:
         """A call could not be noted: whatever else the step shows, its upper end is open."""
         self.trouble("a call", error)
-        self.unseen("a call that the recorder failed on")
-
-    def unseen(self, what: str) -> None:
-        """Something was computed that belongs to no call: the step's upper end is open."""
-        with suppress(Exception):  # never into the program
-            self.note_outside((), (what,))
+        self.elsewhere.unseen("a call that the recorder failed on")
 
     def _bypassed(self, kind: Kind) -> None:
         """An optimizer stepped after a settled model's call, and no backward was seen since.
@@ -251,25 +233,11 @@ class Observer(BestPulse):
             return
         if any(parameter.grad is not None for parameter in seam.parameters):
             with self._lock:
-                self.unseen("a call of a model, and no backward before the optimizer stepped")
+                self.elsewhere.unseen(
+                    "a call of a model, and no backward before the optimizer stepped"
+                )
                 if len(self.log) > 1 and len(self.log[-2]) == 2:
                     self.log[-2:] = self.log[:-3:-1]  # it belongs to the step that just ended
-
-    def note_outside(self, products: tuple[Product, ...], other: tuple[str, ...]) -> None:
-        """Note work of the step that belongs to no call."""
-        self.log.append(self._beside(products, other))
-
-    def _beside(self, products: tuple[Product, ...], other: tuple[str, ...]) -> Call:
-        """What stands in the log for such work."""
-        kind = self._outside.get((products, other))
-        if kind is None:
-            kind = Kind("outside of modules", (products, other))
-            kind.watched = False
-            self.listener.outside(kind.variant("forward"), products, other)
-            if len(self._outside) < MOST_OUTSIDE:
-                self._outside[products, other] = kind
-        now = time.monotonic_ns()
-        return kind, [now], now, False
 
     def stepped_in_graph(self) -> None:
         """A compiled optimizer stepped since the last call."""
@@ -288,7 +256,7 @@ class Observer(BestPulse):
         self.overdue = graph_task() != -1
         if self.overdue:
             return
-        with self._lock, _Inside(self):
+        with self._lock, Inside(self):
             self.fold()
             self.fresh = False
             for variant in self._folding.open_variants():
@@ -303,7 +271,7 @@ class Observer(BestPulse):
 
     def _resumed(self, optimizer: Any) -> None:
         """Tell how often an optimizer that is new here had stepped before."""
-        before = _steps_before(optimizer) - self.optimizers.was_readied(optimizer)
+        before = steps_before(optimizer) - self.optimizers.was_readied(optimizer)
         if before > 0:
             self.listener.resumed(before)
 
@@ -317,7 +285,7 @@ class Observer(BestPulse):
             whole: Whether to take a call that still runs, too.
 
         """
-        with self._lock, _Inside(self):
+        with self._lock, Inside(self):
             log = self.log
             if counting and log and time.monotonic_ns() > self.due:
                 self._look_at_shapes()
@@ -373,7 +341,7 @@ class Observer(BestPulse):
     def end_step(self) -> None:
         """Nothing that comes belongs to the last step: the program goes on from another one."""
         self.fold(counting=False)
-        with self._lock, _Inside(self):
+        with self._lock, Inside(self):
             if self._folding.stepped_at:
                 self._folding.close(self._folding.stepped_at)
 
@@ -392,7 +360,7 @@ class Observer(BestPulse):
     def end_span(self, open_: Open) -> None:
         """The span is over."""
         self.fold()
-        with self._lock, _Inside(self):
+        with self._lock, Inside(self):
             self._folding.end_span(open_, time.monotonic_ns())
 
     # ------------------------------------------------------------ trouble
@@ -408,37 +376,17 @@ class Observer(BestPulse):
             raise error  # a handler of a signal raised it: a timeout of the program's, not ours
 
 
-class _Inside:
-    """What runs inside is ours and no training."""
-
-    __slots__ = ("busy", "depth", "here")
-
-    def __init__(self, observer: Observer) -> None:
-        self.here, self.busy = observer.here, observer.busy
-        self.depth = 0
-
-    def __enter__(self) -> None:
-        self.busy.append(None)
-        self.depth, self.here.depth = self.here.depth, 1
-        step_passes.OURS.depth += 1
-
-    def __exit__(self, *_: object) -> None:
-        self.here.depth = self.depth
-        self.busy.pop()
-        step_passes.OURS.depth -= 1
-
-
-def _steps_before(optimizer: Any) -> int:
-    """How often an optimizer had stepped before the step that it just made, by its own state."""
-    most = 0
-    for state in list(optimizer.state.values())[:4]:
-        step = state.get("step") if isinstance(state, Mapping) else None
-        if isinstance(step, torch.Tensor):
-            # A tensor on another device is not read: that would wait for the device.
-            step = int(step.item()) if step.device.type == "cpu" and step.numel() == 1 else None
-        if isinstance(step, int | float):
-            most = max(most, int(step))
-    return max(0, most - 1)
+def _is_news(event: Any) -> bool:
+    """Whether something became of a call that was never counted for its kind."""
+    if len(event) != 4:
+        return False
+    kind, fired, _, again = event
+    if not kind.watched:
+        return False
+    usual = len(fired) == FIRING and fired[3] == kind.arrived
+    if usual and kind.usual is not None and not (again or fired[1] or fired[4]):
+        return False  # counted, for ``usual`` is made where its kind is first counted
+    return not fired or kind.became(fired, again=again).data is None
 
 
 def output_tensors(out: Any) -> list[Any]:

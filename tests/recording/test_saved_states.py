@@ -138,7 +138,7 @@ def test_a_number_of_steps_on_a_device_is_read_from_the_file(
     known = mark_of(state)
     assert known is not None
     assert known.steps == 7
-    monkeypatch.setattr(steps, "_steps_before", lambda _: 0)
+    monkeypatch.setattr(steps, "steps_before", lambda _: 0)
     monkeypatch.setattr(
         "flopledger.recording.states.state_of", lambda _: {"state": {}, "param_groups": []}
     )

@@ -205,7 +205,7 @@ def test_a_disk_that_refuses_does_not_reach_the_program(
 def test_a_recorder_that_fails_does_not_reach_the_program(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from profilers.step_seam import Seam
+    from profilers import step_seam
 
     model = mlp()
     optimizer = sgd(model)
@@ -215,7 +215,7 @@ def test_a_recorder_that_fails_does_not_reach_the_program(
 
     with run.record():
         steps(model, optimizer, 2)
-        monkeypatch.setattr(Seam, "key", broken)
+        monkeypatch.setattr(step_seam, "key_of", broken)
         steps(model, optimizer, 2)
         monkeypatch.undo()
         steps(model, optimizer, 2)

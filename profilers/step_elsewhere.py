@@ -1,0 +1,51 @@
+"""Work of a step that belongs to no call of a model: products beside the models, and what nobody could see.
+
+It stands in the log among the calls, each set of products as a kind of its own. No torch is imported here.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from profilers.step_events import Call, Kind
+
+if TYPE_CHECKING:
+    from profilers.step_outside import Product
+    from profilers.steps import Observer
+
+    Told = tuple[tuple[Product, ...], tuple[str, ...]]
+
+MOST_KINDS = 4096
+"""So many sets of products are told by the same name."""
+
+
+class Elsewhere:
+    """Notes it in the log of one observer."""
+
+    def __init__(self, observer: Observer) -> None:
+        """Take whose log it is, and who is told of a new set of products."""
+        self._log, self._listener = observer.log, observer.listener
+        self._kinds: dict[Told, Kind] = {}
+
+    def unseen(self, what: str) -> None:
+        """Note that something was computed which nobody saw: the step's upper end is open."""
+        with suppress(Exception):  # never into the program
+            self.note((), (what,))
+
+    def note(self, products: tuple[Product, ...], other: tuple[str, ...]) -> None:
+        """Note products, and what else was there of which nobody can tell what it computed."""
+        now = time.monotonic_ns()
+        call: Call = (self._kind((products, other)), [now], now, False)
+        self._log.append(call)
+
+    def _kind(self, told: Told) -> Kind:
+        kind = self._kinds.get(told)
+        if kind is None:
+            kind = Kind("outside of modules", told)
+            kind.watched = False
+            self._listener.outside(kind.variant("forward"), *told)
+            if len(self._kinds) < MOST_KINDS:
+                self._kinds[told] = kind
+        return kind
