@@ -17,6 +17,7 @@ from flopcount.live_signals import MARK
 from flopledger.recording.book import Book
 from flopledger.recording.costs import Costs
 from flopledger.recording.heartbeat import Heartbeat
+from flopledger.recording.own_products import OwnProducts
 from flopledger.recording.rows import Row
 from flopledger.recording.stated import Stated
 from flopledger.recording.states import States
@@ -25,7 +26,6 @@ from profilers.sampler import Sampler, SamplerSettings
 from profilers.step_identity import mesh_of
 from profilers.step_ledger import WENT_BACK
 from profilers.step_losses import UnreadableError, read_loss
-from profilers.step_products import products_of
 from profilers.steps import AlikeSeen, AsideSeen, Kind, Observer, StepSeen, Variant, now_us
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class Recorder:
         self._loaded_at = 0
         self.stated = Stated(self.costs, self.observer)
         self.states = States(self)
+        self._own_products = OwnProducts(self.costs.tell)
         self._heartbeat = Heartbeat(self._beat)
 
     # ------------------------------------------------------------ beginning and end
@@ -111,6 +112,7 @@ class Recorder:
         seams = list(self.observer.modules.seams)
         try:
             self.observer.stop()
+            self._own_products.ends()
         except Exception as error:  # noqa: BLE001 - never into the program
             self.trouble("the end", error)
         self.states.stop()
@@ -147,6 +149,7 @@ class Recorder:
         self, variant: Variant, products: tuple[Product, ...], other: tuple[str, ...]
     ) -> None:
         """The program computed this itself."""
+        self._own_products.reached(products)
         self.costs.outside(variant, products, other)
 
     def settle(self, variant: Variant) -> Cost:
@@ -256,18 +259,10 @@ class Recorder:
         return self.book.steps
 
     def _first_step_of(self, optimizer: Any) -> None:
-        """Say so where an optimizer computes products of its own, which are in no figure."""
         try:
-            kind: Any = type(optimizer)
-            names = products_of(kind)
-            if names:
-                text = (
-                    f"{kind.__name__} computes matrix products in its own step "
-                    f"({', '.join(names[:8])}): they are neither forward nor backward, and in no figure"
-                )
-                self.costs.tell("optimizer-products", "info", text)
+            self._own_products.begins(optimizer)
         except Exception as error:  # noqa: BLE001 - never into the program
-            self.observer.trouble("an optimizer's code", error)
+            self.observer.trouble("a loop's code", error)
 
     def resumed(self, step: int) -> None:
         """An optimizer's own state says that it stepped before.
