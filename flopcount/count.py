@@ -54,6 +54,8 @@ class Entry:
         rescored: FLOP that a fused backward kernel repeats (flash attention's scores); outside
             ``flop``.
         torch: What ``torch.utils.flop_counter`` charges for the same calls.
+        idle: FLOP that the class executes for tokens which no router sends to an expert; outside
+            of ``flop``.
 
     """
 
@@ -67,6 +69,7 @@ class Entry:
     masked: int
     rescored: int = 0
     torch: int = 0
+    idle: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,7 +16,7 @@ from flopcount.families import UnknownFamilyError
 from flopcount.findings import Finding
 from flopcount.form_polynomial import polynomial_of
 from flopcount.formula_count import formula_count
-from flopcount.idle_experts import idle_experts
+from flopcount.idle_experts import Asked, as_routed, without_loops
 from flopcount.inputs.attempts import Attempts
 from flopcount.model_inputs import InputSizeUnknownError, reads_images_too
 from flopcount.remembered import NOTE, remembering
@@ -51,6 +51,8 @@ class CountedModel:
     """Terms (coefficient, power of batch, power of sequence) of the dense total, exact."""
     no_polynomial: str | None = None
     """Why there are none."""
+    own_length: int | None = None
+    """Tokens of a text tower that has one length (CLIP's 77), where the count took it unasked."""
 
 
 def count_config(
@@ -158,6 +160,8 @@ def _counted(
     plain = {name: size for name, size in sizes.items() if name not in ("given", "frames")}
     findings = list(built.findings)
     count: FlopCount | None = None
+    if built.kind == "transformers":
+        without_loops(built.model, built.config)
     if recompute:
         _checkpoint_layers(built)
     try:
@@ -174,10 +178,21 @@ def _counted(
     if count is not None and count.method == "closed-form":
         message = "; ".join(count.notes)
         findings.append(Finding(code="trace-failed", severity="warning", message=message))
-    findings += _drawn_or_assumed(built, count)
     if count is not None and built.kind == "transformers":
-        tokens = None if sequence is None else batch * sequence
-        findings += _left_idle(built, count, tokens, inputs)
+        if sequence is not None:
+            asked = Asked(
+                model=built.model,
+                config=built.config,
+                tokens=batch * sequence,
+                inputs=inputs,
+                backward=backward,
+                convention=convention,
+                source=built.path,
+            )
+            count, found = as_routed(count, asked)
+            findings += found
+        findings += _left_idle(built, inputs)
+    findings += _drawn_or_assumed(built, count)
     form, reason = _by_formula(built, batch=batch, sequence=sequence, sizes=plain)
     polynomial, why_none = polynomial_of(built, form, count, backward=backward, sizes=plain)
     return CountedModel(
@@ -194,6 +209,7 @@ def _counted(
         assumptions=(*built.assumptions, *_precision(built.config, count)),
         polynomial=polynomial,
         no_polynomial=why_none,
+        own_length=None if built.maker is None else built.maker.sizes.own_length,
     )
 
 
@@ -211,26 +227,20 @@ def _drawn_or_assumed(built: Architecture, count: FlopCount | None) -> list[Find
     return drawn + assumed
 
 
-def _left_idle(
-    built: Architecture, count: FlopCount, tokens: int | None, inputs: Any
-) -> list[Finding]:
-    """Parts of a model that these inputs do not reach: experts, the tower of images."""
-    found = []
-    if tokens is not None:
-        idle = idle_experts(built.model, built.config, count, tokens, built.path)
-        found += [] if idle is None else [idle]
-    if reads_images_too(built, inputs):
-        found.append(
-            Finding(
-                code="coverage-gap",
-                severity="warning",
-                message=(
-                    "the model also reads images; only text was given, so its image tower is in "
-                    "the parameters and not in the FLOP; give an image size to count one a sample"
-                ),
-            )
+def _left_idle(built: Architecture, inputs: Any) -> list[Finding]:
+    """Name the tower of images, where these inputs do not reach it."""
+    if not reads_images_too(built, inputs):
+        return []
+    return [
+        Finding(
+            code="coverage-gap",
+            severity="warning",
+            message=(
+                "the model also reads images; only text was given, so its image tower is in "
+                "the parameters and not in the FLOP; give an image size to count one a sample"
+            ),
         )
-    return found
+    ]
 
 
 def _precision(config: Mapping[str, Any], count: FlopCount | None) -> list[str]:

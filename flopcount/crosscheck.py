@@ -100,8 +100,7 @@ def torch_opinion(model: Any, inputs: dict[str, Any], ours: FlopCount) -> Opinio
         str(op).removeprefix("aten."): int(flop)
         for op, flop in counter.get_flop_counts().get("Global", {}).items()
     }
-    mine = _forward_by_op(ours)
-    causes = []
+    mine, causes = _forward_by_op(ours), _idle_experts(ours)
     for op in sorted(set(theirs) | set(mine)):
         difference = theirs.get(op, 0) - mine.get(op, 0)
         if difference and op not in theirs:
@@ -135,7 +134,7 @@ def fvcore_opinion(model: Any, inputs: dict[str, Any], ours: FlopCount) -> Opini
         return _failed("fvcore", "counter-failed", f"{type(error).__name__}: {str(error)[:150]}")
     finally:
         logger.setLevel(level)
-    causes = []
+    causes = _idle_experts(ours)
     for op in sorted(_NORMS & set(by_operator)):
         text = f"fvcore adds elementwise work ({op}) to its total"
         causes.append(_cause("elementwise-counted", by_operator[op], text))
@@ -170,12 +169,20 @@ def _positional(model: Any, inputs: dict[str, Any]) -> tuple[Any, tuple[Any, ...
     return Wrapped(), tuple(inputs[name] for name in names)
 
 
+def _idle_experts(ours: FlopCount) -> list[dict[str, Any]]:
+    """Name what the class executes for tokens that no router sends to an expert."""
+    idle = sum(entry.idle for entry in ours.entries if entry.phase == "forward")
+    text = "the class sends every token through every expert, which a router does not"
+    return [_cause("idle-experts", idle, text)] if idle else []
+
+
 def _forward_by_op(ours: FlopCount) -> dict[str, int]:
+    """Sum what the forward pass executes, by operator."""
     sums: dict[str, int] = {}
     for entry in ours.entries:
         if entry.phase == "forward":
             op = entry.op.removeprefix("aten.")
-            sums[op] = sums.get(op, 0) + entry.flop
+            sums[op] = sums.get(op, 0) + entry.flop + entry.idle
     return sums
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from flopcount.doubles import SIZES, CpuDoubles, FakeDoubles, MetaDoubles
 from flopcount.errors import CountError
 from flopcount.known_values import KnownValues
+from flopcount.ledger import INVENTED
 from flopcount.rescale import scaled
 from flopcount.trace import Step, StepError, trace, trace_on_meta
 
@@ -75,7 +76,7 @@ def _rung(name: str, step: Step) -> tuple[Ledger, tuple[str, ...]]:
     ledger.is_one_draw = True
     return ledger, (
         told,
-        f"random: the figure depends on them: inventions cost between {min(found)} and "
+        f"{INVENTED}: inventions cost between {min(found)} and "
         f"{max(found)} FLOP; give weights and inputs with values",
     )
 

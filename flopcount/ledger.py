@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from flopcount.count import Phase
 
+INVENTED = "random: the figure depends on them"
+"""How the note begins that invented values decided what was computed."""
 LineKey = tuple[str, str, str, Phase]
 """Module path, op, dtype, phase."""
 ZeroKey = tuple[str, str, Phase]

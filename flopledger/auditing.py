@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import hardware_db
 from flopledger import (
+    convention_checks,
     inputs,
     ledgers,
     planning,
@@ -17,7 +18,7 @@ from flopledger import (
 )
 from flopledger import verdict as bands
 from flopledger.case import AuditCase
-from flopledger.claim import Claim, judge_by_ledgers, stated
+from flopledger.claim import Claim, Judgement, judge_by_ledgers, stated
 from flopledger.combine import Combined
 from flopledger.estimate import ComputeEstimate, Draws
 from flopledger.facts import Fact, Finding
@@ -51,6 +52,8 @@ class AuditReport:
     verdict: Verdict
     claim: Claim | None
     claim_ratio: float | None  #: claim over estimate
+    #: how the claim's figure was computed, where that was recognised and is not the exact count's way
+    claim_convention: tuple[str, float | None] | None
     runs: tuple[RunAudit, ...]
     combined: Combined | None
     standings: tuple[Standing, ...]
@@ -132,7 +135,7 @@ def audit(
     claim = stated(case)
     tests = [run.verdict for run in runs]
     findings = [finding for run in runs for finding in run.findings]
-    ratio = None
+    ratio, judgement = None, None
     if claim is not None:
         judgement = judge_by_ledgers(claim, runs, _readings(runs, draws, original))
         ratio = judgement.ratio
@@ -150,6 +153,10 @@ def audit(
     standings = tuple(one for one in placed if one is not None)
     if regime_ids:
         findings += _silent(chosen, placed)
+    sides = convention_checks.check(
+        standings, runs, claim, judgement, has_original=original is not None
+    )
+    findings += sides.findings
     findings += _straddling(standings) + _modifier(standings) + _unstated_original(runs, original)
     crossings = planning.crossings(standings, runs, original)
     shared = shared_evidence.findings(runs)
@@ -157,12 +164,15 @@ def audit(
     findings += shared + misread
     if shared or misread:
         tests.append(Verdict.NEEDS_EXPLANATION)
+    if tests:
+        tests.append(sides.verdict)
     verdict = bands.worst(tests) if claim is not None or total is not None else _bare(tests)
     return AuditReport(
         case=case,
         verdict=verdict,
         claim=claim,
         claim_ratio=ratio,
+        claim_convention=_only_by_convention(judgement),
         runs=tuple(runs),
         combined=total,
         standings=standings,
@@ -198,6 +208,14 @@ def _readings(
     if base is not None:
         readings.append(("the cumulative compute with the original's", of("eu_cumulative", base)))
     return readings
+
+
+def _only_by_convention(judgement: Judgement | None) -> tuple[str, float | None] | None:
+    """Give the convention of a claim that the exact count by itself would not have agreed with."""
+    if judgement is None or judgement.convention is None or judgement.figure is None:
+        return None
+    told = any(one.code == "claim-convention" for one in judgement.findings)
+    return (judgement.convention, judgement.figure) if told else None
 
 
 def _decided(verdict: Verdict, tests: list[Verdict]) -> bool:
@@ -279,7 +297,7 @@ def _likely(one: Standing) -> bool:
 
 def _unstated_original(runs: list[RunAudit], original: Original | None) -> list[Finding]:
     """Say so where a model was trained further and nobody states what it began with."""
-    if original is None or original.flop is not None:
+    if original is None or (original.flop is not None and original.flop.is_two_sided):
         return []
     further = [run.figures for run in runs if run.figures.kind in scope.FURTHER]
     names = ", ".join(figures.name for figures in further) or "the model"
@@ -287,6 +305,12 @@ def _unstated_original(runs: list[RunAudit], original: Original | None) -> list[
         f"{names}: trained further from a model whose own compute the case does not state: cumulative "
         "figures are lower bounds"
     )
+    if original.flop is not None:
+        message = (
+            f"{names}: the original's compute is stated at one end only "
+            f"({interval(original.flop.interval)}): cumulative figures are known at that end, and so is the "
+            "third of it that a modification is held against"
+        )
     if not original.is_stated:
         message += ", and whether it is more than a third of the original's is open"
     message += "; [base_model] flop states it"

@@ -15,7 +15,7 @@ from flopledger.methods import work
 from flopledger.quantity import Interval, printed
 from flopledger.reconcile import RunAudit
 from flopledger.scope import counts
-from flopledger.text import number
+from flopledger.text import interval, number
 from flopledger.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -44,6 +44,10 @@ class Judgement:
     verdict: Verdict
     findings: tuple[Finding, ...]
     ratio: float | None  #: claim over estimate; ``None`` without an estimate
+    convention: str | None = (
+        None  #: by which the claim's figure was computed, where it was recognised
+    )
+    figure: float | None = None  #: the total by that convention
 
 
 def stated(case: AuditCase) -> Claim | None:
@@ -77,8 +81,11 @@ def judge(claim: Claim, runs: list[RunAudit], total: Combined | None) -> Judgeme
     model_ratio = value / total.flop.best
     ratio = model_ratio / _recompute_factor(claim, runs, model_ratio)
     found: list[Finding] = []
+    name, figure = _convention(claim, value, runs)
     if claim.flop.best is None:
         outcome = _one_sided(claim, total)
+    elif name is not None and figure is not None:
+        outcome, found = _by_convention(claim, name, figure, ratio, total)
     else:
         outcome, found = _against_estimate(claim, value, runs, ratio, spread)
     counted = [run for run in runs if counts(run.figures, claim.ledger)]
@@ -87,9 +94,15 @@ def judge(claim: Claim, runs: list[RunAudit], total: Combined | None) -> Judgeme
     if refuted:
         outcome = Verdict.INCONSISTENT
     if len(runs) == 1:
-        counts_of_it = [figure for _, figure in _totals(runs)]
+        counts_of_it = [figure for _, figure in totals(runs)]
         found += derived_claims.derived(claim, runs[0], counts_of_it)
-    return Judgement(verdict=outcome, findings=(*refuted, *found), ratio=model_ratio)
+    return Judgement(
+        verdict=outcome,
+        findings=(*refuted, *found),
+        ratio=model_ratio,
+        convention=name,
+        figure=figure,
+    )
 
 
 def _only_asked(found: list[Finding]) -> tuple[Verdict, list[Finding]]:
@@ -164,16 +177,23 @@ def _by_another_ledger(
     return replace(judged, findings=(*judged.findings, finding))
 
 
+def _by_convention(
+    claim: Claim, name: str, figure: float, ratio: float, total: Combined
+) -> tuple[Verdict, list[Finding]]:
+    """Accept a claim that follows a convention; say how far that convention lies from the count."""
+    if abs(math.log(ratio)) <= math.log(bands.CLAIM_AGREES):
+        return Verdict.CONSISTENT, []
+    message = (
+        f"the claim equals the count by {name} ({number(figure, 4)} FLOP): a convention, no error; the "
+        f"estimate comes to {interval(total.flop)} FLOP, a factor {number(max(ratio, 1 / ratio))} "
+        f"{'below' if ratio > 1 else 'above'} it"
+    )
+    return Verdict.CONSISTENT, [_finding("claim-convention", "info", message, claim)]
+
+
 def _against_estimate(
     claim: Claim, value: float, runs: list[RunAudit], ratio: float, spread: float
 ) -> tuple[Verdict, list[Finding]]:
-    convention = _convention(value, runs, claim.ledger) if claim.basis != "hardware" else None
-    if convention is not None:
-        name, figure = convention
-        if abs(math.log(ratio)) <= math.log(bands.CLAIM_AGREES):
-            return Verdict.CONSISTENT, []
-        message = f"the claim equals the count by {name} ({number(figure, 4)} FLOP): a convention, no error"
-        return Verdict.CONSISTENT, [_finding("claim-convention", "info", message, claim)]
     distance = math.exp(max(0.0, abs(math.log(ratio)) - spread))
     outcome = bands.of_claim(distance)
     fits = _fits(value, runs, ratio, spread)
@@ -269,20 +289,25 @@ def _recompute_factor(claim: Claim, runs: list[RunAudit], ratio: float) -> float
     return min(max(ratio, 1.0), 4 / 3)  # unknown or selective: any share of one forward pass
 
 
-def _convention(value: float, runs: list[RunAudit], ledger: str) -> tuple[str, float] | None:
+def _convention(
+    claim: Claim, value: float, runs: list[RunAudit]
+) -> tuple[str, float] | tuple[None, None]:
     """Find the convention whose total the claim equals, if any."""
-    totals = [(name, figure) for name, figure in _totals(runs, ledger) if figure > 0]
+    if claim.basis == "hardware":
+        return None, None
     near = [
         (abs(math.log(value / figure)), name, figure)
-        for name, figure in totals
-        if abs(math.log(value / figure)) <= CONVENTION_TOLERANCE
+        for name, figure in totals(runs, claim.ledger)
+        if figure > 0 and abs(math.log(value / figure)) <= CONVENTION_TOLERANCE
     ]
-    return min(near)[1:] if near else None
+    if not near:
+        return None, None
+    _, name, figure = min(near)
+    return name, figure
 
 
-def _totals(
-    runs: list[RunAudit], ledger: str = "parameter_update"
-) -> "Iterable[tuple[str, float]]":
+def totals(runs: list[RunAudit], ledger: str = "parameter_update") -> "Iterable[tuple[str, float]]":
+    """Give the totals that an honest publisher may quote, by convention: sums over a ledger's runs."""
     counted = [run for run in runs if counts(run.figures, ledger)]
     names = {name for run in counted for name in run.conventions}
     for name in sorted(names):

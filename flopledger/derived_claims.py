@@ -52,7 +52,7 @@ def derived(claim: "Claim", run: "RunAudit", totals: "Sequence[float]") -> list[
         return []
     message = (
         f"the claim of {number(value, 4)} FLOP is {words}: its agreement with the hours confirms "
-        "nothing, since it was derived from them"
+        "nothing where it was derived from them"
     )
     return [
         Finding(code="circular-evidence", severity="info", message=message, evidence=(claim.place,))

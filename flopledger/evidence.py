@@ -15,7 +15,7 @@ from flopledger.facts import Fact, Finding, Grade
 from flopledger.inputs import Input, RunFigures
 from flopledger.logs import Evidence, EvidenceFile, Resolved, RunFacts
 from flopledger.quantity import Quantity, at_least, at_most, exact
-from flopledger.text import factor, number, share
+from flopledger.text import factor, interval, number, share
 
 if TYPE_CHECKING:
     from flopledger.coverage import Coverage
@@ -138,6 +138,8 @@ def join(run: RunFigures, found: RunFacts) -> tuple[RunFigures, list[Finding]]:
         read_out = _input(name, resolved)
         if stated is None:
             changes[name] = read_out
+        elif _is_one_host_of_several(stated, resolved):
+            findings.append(_one_host(run, stated, resolved))
         elif _is_part(stated, read_out, resolved):
             findings.append(_partial(run, stated, read_out))
         elif not _agree(stated.quantity, read_out.quantity):
@@ -178,7 +180,33 @@ def _is_part(stated: Input, read_out: Input, resolved: Resolved) -> bool:
     """Say whether the evidence is a recording of some part of what the case states."""
     low = stated.quantity.interval.low
     high = read_out.quantity.interval.high or read_out.quantity.interval.low
-    return not resolved.is_whole_run and low is not None and high is not None and high < low
+    is_amount = read_out.quantity.best is not None or read_out.quantity.interval.low is not None
+    is_less = low is not None and high is not None and high < low
+    return not resolved.is_whole_run and is_amount and is_less
+
+
+def _is_one_host_of_several(stated: Input, resolved: Resolved) -> bool:
+    """Say whether the evidence lists one host, and the case states several such hosts' devices.
+
+    Trackers list the devices of the host that rank 0 runs on; they bound no run of several hosts.
+    """
+    count = stated.quantity.best
+    if count is None or not any(fact.name == "visible_accelerators" for fact in resolved.facts):
+        return False
+    return count > resolved.number and count % resolved.number == 0
+
+
+def _one_host(run: RunFigures, stated: Input, resolved: Resolved) -> Finding:
+    count = stated.quantity.best or 0.0
+    hosts = count / resolved.number
+    return Finding(
+        code="coverage-gap",
+        severity="info",
+        message=f"run {run.name}: {number(count)} devices are stated and the evidence lists one host's "
+        f"{number(resolved.number)}: {number(hosts)} such hosts, of which the list says nothing; the stated "
+        "count is used",
+        evidence=(stated.source, resolved.derivation),
+    )
 
 
 def _partial(run: RunFigures, stated: Input, read_out: Input) -> Finding:
@@ -220,12 +248,13 @@ def _agree(stated: Quantity, read_out: Quantity) -> bool:
 def _mismatch(code: str, run: RunFigures, stated: Input, read_out: Input, *, used: bool) -> Finding:
     one = stated.quantity.best or stated.quantity.interval.low or stated.quantity.interval.high
     two = read_out.quantity.interval.best or read_out.quantity.interval.low
+    shown = number(two) if two is not None else interval(read_out.quantity.interval)
     ratio = "" if not one or not two else f" (a factor {factor(max(one / two, two / one))})"
     return Finding(
         code=code,
         severity="warning",
         message=f"run {run.name}: {stated.name} is stated as {number(one)}, the evidence gives "
-        f"{number(two)}{ratio}; "
+        f"{shown}{ratio}; "
         + ("the evidence is used" if used else "the case's figure is the one that is tested"),
         evidence=(stated.source, read_out.source),
     )
@@ -342,6 +371,7 @@ def _unread(evidence: Evidence) -> Iterable[Finding]:
         yield Finding(
             code="evidence-unread",
             severity="warning",
-            message=f"{name}: no reader recognises this file; it did not enter the audit",
+            message=f"{name}: {evidence.hints.get(name, 'no reader recognises this file')}; it did not enter "
+            "the audit",
             evidence=(name,),
         )

@@ -100,6 +100,7 @@ NAMES: dict[str, tuple[str | None, str]] = {
     "gradient_accumulation": ("passes", "forward passes an optimizer step"),
     "world_size": ("ranks", "processes that trained"),
     "visible_accelerators": ("devices", "what a host inventory lists; the run may have used fewer"),
+    "host_accelerators": ("devices", "what one of a run's hosts has; how many hosts is not said"),
     "nodes": ("nodes", "machines"),
     "accelerators_per_node": ("devices", "devices of one machine"),
     "accelerator_memory_bytes": ("bytes", "memory of one device"),

@@ -49,7 +49,7 @@ _SECONDS_A_DAY = 86_400
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 _RAISED = re.compile(r"(?<=10)([⁰¹²³⁴⁵⁶⁷⁸⁹]{1,2})(?![⁰¹²³⁴⁵⁶⁷⁸⁹])")
 _SUP_TAG = re.compile(r"(?<=10)<sup>\s*(\d{1,2})\s*</sup>", re.I)
-_TIMES = re.compile(r"(?<=[\d\s])\s*(?:\*|×|·|⋅|\\times\b|\\cdot\b)\s*(?=10)")
+_TIMES = re.compile(r"(?<=[\d\s])\s*(?:\*|×|·|⋅|\\times(?![a-z])|\\cdot(?![a-z]))\s*(?=10)")
 _STARRED = re.compile(r"\b10\s*\*\*\s*(?=\d)")
 
 

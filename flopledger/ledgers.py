@@ -51,6 +51,8 @@ class Standing:
     #: and for a regime that is no longer in force
     zone: str | None
     zone_of: str | None  #: what was placed in the zone: "claim" or "estimate"
+    #: "at least" or "at most" where the threshold, a third of a bound, is known at one end only
+    threshold_bound: str | None = None
 
 
 def total(
@@ -139,7 +141,11 @@ def standing(
         probability = _by_bounds(regime, threshold, base, draws, known)
     else:
         flop = figure.flop
-        probability = _share_above(regime, _limit(regime, threshold, base, draws), figure.draws)
+        if _is_one_sided(threshold):
+            known = _Known(low=figure.draws, high=figure.draws)
+            probability = _by_bounds(regime, threshold, base, draws, known)
+        else:
+            probability = _share_above(regime, _limit(regime, threshold, base, draws), figure.draws)
     begins_open = base is not None and base.best is None and scope.counts_base(regime.ledger)
     reported, source = _reported(claim, flop)
     bare = threshold.best or threshold.interval.low or threshold.interval.high
@@ -149,13 +155,26 @@ def standing(
         threshold_flop=bare,
         flop=flop,
         probability_exceeded=probability,
-        zone=_zone(regime, reported, bare, begins_open=begins_open),
+        zone=_zone(regime, reported, threshold, begins_open=begins_open),
         zone_of=source,
+        threshold_bound=_bound_of(threshold),
     )
 
 
+def _bound_of(threshold: Quantity) -> str | None:
+    if not _is_one_sided(threshold):
+        return None
+    return "at least" if threshold.interval.high is None else "at most"
+
+
+def _is_one_sided(threshold: Quantity) -> bool:
+    """Say whether a threshold is known at one end only: a third of "at least 8e23"."""
+    ends = threshold.interval
+    return threshold.spread is Spread.BOUND and (ends.low is None or ends.high is None)
+
+
 def _zone(
-    regime: Regime, reported: float | None, threshold: float, *, begins_open: bool
+    regime: Regime, reported: float | None, threshold: Quantity, *, begins_open: bool
 ) -> str | None:
     """Place a bare report, where it can be placed at all.
 
@@ -164,7 +183,12 @@ def _zone(
     """
     if reported is None or regime.ended is not None:
         return None
-    found = zone(reported, threshold)
+    ends = threshold.interval
+    limit = ends.best or ends.low or ends.high
+    assert limit is not None
+    found = zone(reported, limit)
+    if _is_one_sided(threshold) and found != ("below" if ends.high is None else "above"):
+        return None  # a threshold that may be higher is not passed by passing its lower end
     return found if found == "above" or not begins_open else None
 
 

@@ -11,7 +11,8 @@ from flopcount import FlopcountError, closed_form
 from flopledger.facts import Finding
 from flopledger.inputs import RunFigures
 from flopledger.logs import RunFacts
-from flopledger.methods.models import Costed, Model
+from flopledger.methods.models import Model
+from flopledger.methods.sample_costs import Costed
 from flopledger.text import factor, number
 
 if TYPE_CHECKING:

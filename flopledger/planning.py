@@ -79,6 +79,8 @@ def crossings(
             else None
             for run in counted
         ]
+        if standing.threshold_bound is not None:
+            continue  # it may lie elsewhere
         if not counted or any(best is None for best in bests):
             continue
         *before, last = [best for best in bests if best is not None]

@@ -18,8 +18,19 @@ from flopledger.evidence import Completed
 from flopledger.facts import Finding
 from flopledger.inputs import RunFigures
 from flopledger.logs import RunFacts
-from flopledger.methods import counted, device_time, energy, models, passes, tensor_activity, work
-from flopledger.methods.models import Costed, Model
+from flopledger.methods import (
+    counted,
+    device_time,
+    energy,
+    models,
+    passes,
+    sample_costs,
+    sizes,
+    tensor_activity,
+    work,
+)
+from flopledger.methods.models import Model
+from flopledger.methods.sample_costs import Costed
 from flopledger.parts import Part
 from flopledger.quantity import Interval, point
 from flopledger.reconcile import RunAudit, reconcile
@@ -156,23 +167,23 @@ def _costs(
     model = loaded[run.model] if run.model is not None else _model_of(case, index, known)
     costs: _Costs = []
     if model is not None:
-        findings += models.active_above_total(model)
-        findings += models.trained_above_total(model, run.trainable_parameters)
+        findings += sizes.active_above_total(model)
+        findings += sizes.trained_above_total(model, run.trainable_parameters)
         sequence = models.sequence_of(model, run.sequence_length)
         if trace and model.config is not None:
             traced = counted.cost(model, sequence)
             findings += traced.findings
             if traced.costed is not None:
                 costs.append(("counted", model, traced.costed))
-        formula = models.closed_form_cost(model, sequence)
+        formula = sample_costs.closed_form_cost(model, sequence)
         if formula is not None:
             costs.append(("closed-form", model, formula))
-            findings += models.compare_parameters(model, formula)
+            findings += sizes.compare_parameters(model, formula)
         if run.model is not None:
             costed = [one for _, _, one in costs]
             findings += model_checks.of_another_model(run, model, costed, known.found)
     if not costs:
-        fixed = models.per_sample(known.found)
+        fixed = sample_costs.per_sample(known.found)
         if fixed is not None:
             costs.append(("closed-form", None, fixed))
     return costs

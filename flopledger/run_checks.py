@@ -35,7 +35,7 @@ def as_question(check: Check) -> Check:
         replace(
             one,
             severity="warning",
-            message=f"{one.message}; or the telemetry saw only a part of the run",
+            message=f"{one.message}; or what was recorded or listed is a part of the run",
         )
         if one.severity == "error"
         else one

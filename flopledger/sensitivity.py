@@ -72,8 +72,11 @@ def _claim_limits(verdict: Verdict, claim: Claim, total: Combined) -> list[str]:
             f"a claim between {number(lowest, 2)} and {number(highest, 2)} FLOP would agree with the "
             "estimate"
         ]
+    figure = claim.flop.best
+    followed = figure is not None and not lowest <= figure <= highest
+    unless = ", unless it follows a convention" if followed else ""
     return [
-        f"a claim below {number(lowest, 2)} or above {number(highest, 2)} FLOP would be inconsistent "
+        f"a claim below {number(lowest, 2)} or above {number(highest, 2)} FLOP would be inconsistent{unless} "
         f"(claimed: {interval(claim.flop)})"
     ]
 

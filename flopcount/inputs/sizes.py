@@ -35,6 +35,8 @@ class Sizes:
     """Frames of a spectrogram a sample, None where not given."""
     notes: list[str] = field(default_factory=list)
     """What was taken from the configuration and is worth telling."""
+    own_length: int | None = None
+    """Tokens of a text tower that has one length, where that was taken."""
 
     def configs(self, *parts: str) -> list[Any]:
         """Return the configurations to ask, those of the named parts before the whole one."""

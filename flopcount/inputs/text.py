@@ -39,6 +39,7 @@ class Text(Plain):
             return self.sizes.tokens()
         length = self.sizes.sequence
         if length is None or length > fixed:
+            self.sizes.own_length = fixed
             self.sizes.notes.append(f"the text tower reads {fixed} tokens a sample, its own length")
             return fixed
         return length

@@ -62,6 +62,9 @@ def redact(report: "AuditReport", policy: Policy) -> "tuple[AuditReport, Taken]"
         else None
         if hides
         else report.claim_ratio,
+        claim_convention=("another convention", None)
+        if hides and report.claim_convention
+        else report.claim_convention,
         runs=runs,
         combined=_combined(report.combined, coarse=coarse, hides=hides),
         standings=tuple(_standing(one, coarse=coarse) for one in report.standings),

@@ -18,35 +18,40 @@ _SCAFFOLD = """\
 schema = "flopledger/case/1"
 title = "{title}"
 
-# Every figure here is an example: put in your own, and where it stands.
+# Every figure below is an example and a comment: nothing of it counts until you put in your own, and
+# where it stands. An example that is left alone says nothing, so that no verdict can rest on it.
 
 # What is said about the compute. Leave the table out to estimate without a claim.
-[claim]
-flop = 8.4e22                  # the figure as printed: its digits are an interval
-basis = "unknown"              # model | hardware | unknown
-statement = ""                 # verbatim
-source = ""                    # document, page, table
+# [claim]
+# flop = 8.4e22                # the figure as printed: its digits are an interval
+# basis = "unknown"            # model | hardware | unknown
+# statement = "..."            # verbatim
+# source = "..."               # document, page, table
 
-# config = "config.json" instead of parameters allows an exact count.
-[model.base]
-parameters = 7.0e9
+# A config.json instead of parameters (config = "config.json") allows an exact count.
+# [model.base]
+# parameters = 7.0e9
 # active_parameters = 1.3e9    # mixture of experts
 
 [[run]]
 name = "pre-training"
-kind = "pretraining"
-model = "base"
-tokens = 2.0e12                # processed, all epochs; a range is [1.9e12, 2.1e12]
-sequence_length = 4096
-precision = "bf16"
-accelerator = "NVIDIA H100 80GB HBM3"
-accelerator_hours = 1.0e5
+# kind = "pretraining"         # continued, finetuning, lora, distillation, rl, synthetic-data ...
+# model = "base"               # the [model.base] above
+# tokens = 2.0e12              # processed, all epochs; a range is [1.9e12, 2.1e12]
+# sequence_length = 4096
+# precision = "bf16"
+# accelerator = "NVIDIA H100 80GB HBM3"
+# accelerator_hours = 1.0e5
 # mfu = 0.40                   # disclosed model FLOP utilisation
 # evidence = ["logs/*.txt"]    # files or folders beside this one
 
-[run.sources]                  # where each figure stands, by key
-tokens = ""
-accelerator_hours = ""
+# [run.sources]                # where each figure stands, by key
+# tokens = "..."
+# accelerator_hours = "..."
+
+# The original's compute, where a model was trained further from another one.
+# [base_model]
+# flop = 8.3e23
 
 # What only the provider knows. Bills of materials and the EU's forms ask for it.
 # [release]

@@ -148,10 +148,21 @@ def _case_file(path: Path) -> "AuditCase":
     except CaseError as error:
         if path.suffix == ".toml" or not path.is_file():
             raise
+        told = _what_it_is(path)
         message = (
-            f"{path}: no log or document that any reader knows, and no case file either: {error}"
+            f"{path}: no log or document that any reader knows, and no case file either: "
+            f"{told or error}"
         )
         raise CaseError(message) from None
+
+
+def _what_it_is(path: Path) -> str | None:
+    """Say what a file that no reader takes seems to be, and what would be read in its place."""
+    from flopledger.logs.document import Document
+    from flopledger.logs.unread import why
+
+    told = why(Document(path, path.name))
+    return None if told is None else f"it {told}"
 
 
 def _is_evidence(path: Path) -> bool:

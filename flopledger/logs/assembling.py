@@ -90,6 +90,7 @@ def assemble(evidence: Evidence) -> RunFacts:
     findings += [several] if several else []
     findings += seen.findings
     findings += checks.conflicts(figures)
+    findings += checks.accounts(evidence)
     findings += checks.arithmetic(evidence, figures, shape)
     findings += checks.visible_devices(evidence, figures["accelerator_count"])
     return RunFacts(
@@ -230,7 +231,26 @@ def _accelerator_seconds(
     seconds, count = figures.get("timed_seconds"), figures["accelerator_count"]
     if seconds is not None and count is not None and not opposed(seconds, count):
         return product(seconds, count, "s", "timed seconds x accelerators")
-    return choose(evidence, "accelerator_seconds")
+    figure = choose(evidence, "accelerator_seconds")
+    several = checks.several_accounts(evidence)
+    if figure is None:
+        return None
+    if several:
+        total = sum(float(fact.value) for fact in several)
+        told = "sum of accounts that may tell the same hours twice"
+        figure = computed(total, "s", several, told, "at most")
+    if any(_may_be_a_part(evidence, fact.file) for fact in figure.facts):
+        figure = replace(figure, is_whole_run=False)
+    return figure
+
+
+#: Accounts of what is still there, or of what one contract paid for in a month: a run may have had more.
+_OF_A_PART = frozenset({"aws-bill", "azure-bill", "google-bill", "kubernetes"})
+
+
+def _may_be_a_part(evidence: Evidence, file: str) -> bool:
+    source = evidence.sources.get(file)
+    return source is not None and source.format in _OF_A_PART
 
 
 def _evaluation(

@@ -19,9 +19,13 @@ def accelerator_count(evidence: Evidence, world: Resolved | None) -> Resolved | 
         return figure or listed
     if listed.facts[0].locator.startswith("lines "):
         return listed  # the run itself printed the table that its devices stand in
-    # A host's inventory says what a run could have used; which of them it did use is another matter.
+    # A host's inventory says what a run could have used there; which of them it did use is another matter,
+    # and so is how many hosts the run had: of several, trackers list the one of rank 0.
     return replace(
-        listed, bound="at most", derivation=f"{listed.derivation}, listed and perhaps idle"
+        listed,
+        bound="at most",
+        is_whole_run=False,
+        derivation=f"{listed.derivation}, listed on one host and perhaps idle",
     )
 
 

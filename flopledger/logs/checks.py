@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from flopledger.facts import Fact, Finding
+from flopledger.facts import Fact, Finding, Grade
 from flopledger.logs.architecture import Shape
 from flopledger.logs.evidence import Evidence
 from flopledger.logs.run_facts import Resolved
@@ -78,6 +78,36 @@ def conflicts(figures: Mapping[str, Resolved | None]) -> list[Finding]:
             )
         )
     return found
+
+
+def several_accounts(evidence: Evidence) -> tuple[Fact, ...]:
+    """Give accounts of device-time that differ: of parts of one run, or of the same hours told twice."""
+    facts = evidence.named("accelerator_seconds")
+    best = min((list(Grade).index(fact.grade) for fact in facts), default=None)
+    accounts = [fact for fact in facts if list(Grade).index(fact.grade) == best]
+    first_of = {fact.file: fact for fact in reversed(accounts)}
+    if len(first_of) < 2 or not any(differ(accounts[0].value, fact.value) for fact in accounts):
+        return ()
+    return tuple(first_of[fact.file] for fact in accounts if first_of[fact.file] is fact)
+
+
+def accounts(evidence: Evidence) -> list[Finding]:
+    """Say so where several accounts of device-time do not agree."""
+    several = several_accounts(evidence)
+    if not several:
+        return []
+    words = "; ".join(
+        f"{number(float(fact.value) / 3600)} h ({fact.place})" for fact in several[:6]
+    )
+    return [
+        Finding(
+            code="device-time-mismatch",
+            severity="warning",
+            message=f"accounts of device-hours differ: {words}. Parts of one run add up, and the same hours "
+            "may be told twice: their sum is an upper bound; make each part a [[run]], or give one account",
+            evidence=tuple(fact.place for fact in several),
+        )
+    ]
 
 
 def _spell(value: object) -> str:

@@ -1,5 +1,7 @@
 """Choosing a figure among facts, and computing one from others."""
 
+from dataclasses import replace
+
 from flopledger.facts import NAMES, Fact, Grade
 from flopledger.logs.checks import differ
 from flopledger.logs.evidence import Evidence
@@ -38,7 +40,8 @@ def product(
         bound = right.bound if left.bound == "exact" else left.bound
     facts = tuple(dict.fromkeys((*left.facts, *right.facts)))
     value = left.number * right.number
-    return computed(value, unit, facts, f"{derivation}: {left.value:,} x {right.value:,}", bound)
+    found = computed(value, unit, facts, f"{derivation}: {left.value:,} x {right.value:,}", bound)
+    return replace(found, is_whole_run=left.is_whole_run and right.is_whole_run)
 
 
 def computed(

@@ -40,6 +40,8 @@ class Evidence:
     #: recordings and run records (folders), integrated once the window is known
     telemetry: tuple[EvidenceFile, ...] = ()
     sources: Mapping[str, Source] = field(default_factory=dict)  #: by name
+    #: what an unread file seems to be and what would be read in its place, by name
+    hints: Mapping[str, str] = field(default_factory=dict)
 
     def named(self, name: str) -> tuple[Fact, ...]:
         """Give all facts of one canonical name, in the order of reading."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from flopledger.facts import Finding
-from flopledger.logs import limits, record_copies, record_ranks, run_records
+from flopledger.logs import limits, record_copies, record_ranks, run_records, unread
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import Evidence, EvidenceError, EvidenceFile, Source
 from flopledger.logs.notes import Notes
@@ -63,6 +63,7 @@ class _Found:
     zone: str | None
     notes: list[Notes] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
+    hints: dict[str, str] = field(default_factory=dict)
     telemetry: list[EvidenceFile] = field(default_factory=list)
     sources: dict[str, Source] = field(default_factory=dict)
     refused: list[Finding] = field(default_factory=list)
@@ -117,6 +118,8 @@ class _Found:
             self.recorded(EvidenceFile(path=document.path, name=document.name))
         elif reader is None:
             self.unread.append(document.name)
+            if damage is None and (hint := unread.why(document)) is not None:
+                self.hints[document.name] = hint
         else:
             self._take(_read_one(reader, document), document.name)
 
@@ -131,6 +134,7 @@ class _Found:
             ),
             telemetry=tuple(self.telemetry),
             sources=self.sources,
+            hints=self.hints,
         )
 
     def _take(self, notes: Notes, name: str) -> None:

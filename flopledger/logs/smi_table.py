@@ -30,15 +30,15 @@ class SmiTable:
         elif self.memory_mib is None and (match := _MEMORY.search(text)):
             self.memory_mib = int(match[1])
 
-    def note(self, notes: Notes) -> None:
-        """Write down the part and how many the host lists; processes show which were in use."""
+    def note(self, notes: Notes, *, count: str = "visible_accelerators") -> None:
+        """Write down the part and, under ``count``, how many the host lists; processes show which worked."""
         if not self.devices:
             return
         lines = [number for _, number in self.devices.values()]
         place = f"lines {min(lines)} to {max(lines)}"
         for name in dict.fromkeys(name for name, _ in self.devices.values()):
             notes.fact("accelerator", name, place)
-        notes.fact("visible_accelerators", len(self.devices), place)
+        notes.fact(count, len(self.devices), place, unit="devices")
         if self.memory_mib is not None:
             notes.fact("accelerator_memory_bytes", self.memory_mib << 20, place)
         if self.busy and self.busy < set(self.devices):

@@ -45,13 +45,26 @@ def promote(evidence: Evidence) -> tuple[Evidence, list[Finding]]:
     others = {fact.name for fact in evidence.facts if not fact.name.startswith(_PREFIX)}
     used: list[Fact] = []
     findings: list[Finding] = []
-    for name, silencing in _SILENCED_BY.items():
-        facts = [fact for fact in said if fact.name == _PREFIX + name]
-        if not facts or others & set(silencing):
-            continue
-        chosen = _one_figure(facts)
+    open_names = {
+        name: facts
+        for name, silencing in _SILENCED_BY.items()
+        if (facts := [fact for fact in said if fact.name == _PREFIX + name])
+        and not others & set(silencing)
+    }
+    chosen_of = {name: _one_figure(facts) for name, facts in open_names.items()}
+    disputed = {
+        fact.place
+        for name, facts in open_names.items()
+        if chosen_of[name] is None and len({one.place for one in facts}) > 1
+        for fact in facts
+        if "sentence" in fact.locator
+    }
+    for name, facts in open_names.items():
+        chosen = chosen_of[name]
         if chosen is None:
             findings.append(_several(name, facts))
+        elif chosen.place in disputed and not _elsewhere(chosen, facts, disputed):
+            findings.append(_beside_disputed(name, chosen))
         elif name in _OF_THE_BASE and "base_model" in others:
             findings.append(_perhaps_of_the_base(name, chosen))
         else:
@@ -65,10 +78,33 @@ def promote(evidence: Evidence) -> tuple[Evidence, list[Finding]]:
 def _one_figure(facts: list[Fact]) -> Fact | None:
     """Take the one figure that the labels give, else the one of the sentences; ``None`` of several."""
     for mark in ("label", "sentence"):
-        group = [fact for fact in facts if fact.locator.endswith(mark)]
+        group = [fact for fact in facts if f", {mark}" in fact.locator]
         if group:
             return group[0] if _agree(group) else None
     return None
+
+
+def _elsewhere(chosen: Fact, facts: list[Fact], disputed: set[str]) -> bool:
+    """Say whether the same figure stands in a sentence that no other one contradicts."""
+    return any(
+        fact.place not in disputed and _agree([chosen, fact])
+        for fact in facts
+        if fact is not chosen
+    )
+
+
+def _beside_disputed(name: str, fact: Fact) -> Finding:
+    """Leave out what stands in one sentence with a figure that another sentence contradicts.
+
+    The two may be of two models or stages, and a sentence's figures belong together.
+    """
+    return Finding(
+        code="prose-ambiguous",
+        severity="warning",
+        message=f"the text gives {name} as {_shown(fact)} in a sentence of which another figure is "
+        "contradicted elsewhere: it may be of another model or stage and is not used",
+        evidence=(fact.place,),
+    )
 
 
 def _agree(group: list[Fact]) -> bool:

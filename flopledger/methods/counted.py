@@ -4,9 +4,8 @@ No weights, no download, no remote code. Needs the ``trace`` extra; without it, 
 architecture that cannot be built, the route is left out and a finding says why.
 """
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,14 +13,14 @@ from typing import TYPE_CHECKING
 from flopcount import FlopcountError
 from flopledger.errors import CaseError
 from flopledger.facts import Finding
-from flopledger.methods.models import (
+from flopledger.methods.models import Model, input_sizes
+from flopledger.methods.sample_costs import (
     COUNTED_SIGMA,
     SIX_ND_SIGMA,
     Costed,
-    Model,
     between,
-    input_sizes,
     transcript_limit,
+    unknown_length,
 )
 from flopledger.methods.work import SampleCost
 from flopledger.text import number
@@ -85,8 +84,7 @@ def _traced(
 ) -> Traced:
     """Turn one or two counts into a cost; the closed form in a trace's place is no second voice."""
     findings = [_carried(finding, model) for finding in results[0].findings]
-    own = _own_length(results[0]) if sequence is None else None
-    routes = any(finding.code == _ALL_EXPERTS for finding in results[0].findings)
+    own = results[0].own_length if sequence is None else None
     counts = [result.count for result in results]
     unknown = sorted({one.op for count in counts if count for one in count.uncounted})
     if unknown:
@@ -94,25 +92,45 @@ def _traced(
         message = f"{model.place}: operators without a formula: {names}; the count is a lower bound"
         findings.append(_finding("uncounted-operators", message, model))
     costs = [
-        _costed(built, result.count, sequence or own, own or result.sequence, routes=routes)
+        _within_bounds(
+            _costed(built, result.count, sequence or own, own or result.sequence), result.count
+        )
         for result in results
         if result.count is not None and result.count.method != "closed-form"
     ]
     if len(costs) < len(results):
         return Traced(costed=None, findings=tuple(findings))
     lengths = [result.sequence or 0 for result in results]
-    costed = costs[0] if len(costs) == 1 else between(costs, lengths)
+    costed = costs[0] if len(costs) == 1 else between(costs, unknown_length(lengths))
     return Traced(costed=costed, findings=tuple(findings))
 
 
-_OWN_LENGTH = re.compile(r"the text tower reads (\d{1,6}) tokens a sample, its own length")
+def _within_bounds(costed: Costed, count: "FlopCount") -> Costed:
+    """Spread a cost over what data decides of it: experts that a trace without data cannot tell.
+
+    Of operators without a formula a finding speaks; what they add is no spread around the rest.
+    """
+    if count.flop_bounds is None or count.uncounted:
+        return costed
+    low, high = count.flop_bounds
+    if high is None or low <= 0 or low >= high:
+        return costed
+    return between(
+        [_scaled(costed, low / count.total), _scaled(costed, high / count.total)],
+        f"{low:,} to {high:,} FLOP a sample, as the data decides",
+    )
 
 
-def _own_length(result: "CountedModel") -> int | None:
-    """Give the tokens of a text tower that has one length (CLIP's 77), which the count then took."""
-    told = (finding.message for finding in result.findings if finding.code == "input-size-assumed")
-    found = (match for message in told if (match := _OWN_LENGTH.search(message)) is not None)
-    return next((int(match[1]) for match in found), None)
+def _scaled(costed: Costed, share: float) -> Costed:
+    """Give a cost whose matrix products take or leave what separates it from ``share`` of the whole."""
+    cost = costed.cost
+    left = 1 - (1 - share) * cost.total / (cost.matrix_forward + cost.matrix_backward)
+    changed = replace(
+        cost,
+        matrix_forward=cost.matrix_forward * left,
+        matrix_backward=cost.matrix_backward * left,
+    )
+    return replace(costed, cost=changed)
 
 
 def _lengths(built: "Architecture", sequence: int | None) -> Sequence[int | None]:
@@ -133,33 +151,11 @@ def _hears(built: "Architecture") -> bool:
     return getattr(built.model, "main_input_name", None) == "input_features"
 
 
-def _unrouted(built: "Architecture", count: "FlopCount") -> tuple[float, float]:
-    """Give what experts compute of tokens that no router sent to them, forward and backward.
-
-    The class multiplies it by zero; a trainer that routes never executes it, and a claim never means it.
-    """
-    from flopcount.parameters import expert_modules, experts_per_token
-
-    chosen = experts_per_token(built.config)
-    forward = backward = 0.0
-    for name, _, experts in expert_modules(built.model):
-        share = 1 - chosen / experts if chosen else 0.0
-        for entry in count.entries:
-            if entry.module == name or entry.module.startswith(f"{name}."):
-                if entry.phase == "forward":
-                    forward += entry.flop * share
-                else:
-                    backward += entry.flop * share
-    return forward, backward
-
-
 def _costed(
     built: "Architecture",
     count: "FlopCount",
     sequence: int | None,
     length: int | None,
-    *,
-    routes: bool = False,
 ) -> Costed:
     # Attention between text tokens cannot be known without their number; that between the frames
     # of a recording or the patches of an image can.
@@ -168,13 +164,12 @@ def _costed(
     # Two thirds of a training step's attention products belong to its backward pass.
     attention_forward = attention / 3
     masked = attention - (count.forward + count.backward - count.masked_total)
+    idle = sum(entry.idle for entry in count.entries if entry.phase in ("forward", "backward"))
+    routed = (f"without {number(idle)} FLOP of tokens that no router sends to an expert",)
     asked = "" if length is None else f", sequence {length}"
-    idle_forward, idle_backward = _unrouted(built, count) if routes else (0.0, 0.0)
-    left_out = idle_forward + idle_backward
-    routed = (f"without {number(left_out)} FLOP of tokens that no router sends to an expert",)
     sample = SampleCost(
-        matrix_forward=count.forward - attention_forward - idle_forward,
-        matrix_backward=count.backward - 2 * attention_forward - idle_backward,
+        matrix_forward=count.forward - attention_forward,
+        matrix_backward=count.backward - 2 * attention_forward,
         attention_forward=attention_forward if known else 0.0,
         attention_backward=2 * attention_forward if known else 0.0,
         mask_share=masked / attention if attention else 1.0,
@@ -187,7 +182,7 @@ def _costed(
         assumptions=(
             f"{built.class_name} traced on the {count.method} device, batch 1{asked}: "
             f"{count.total:,} FLOP forward and backward",
-            *(routed if left_out else ()),
+            *(routed if idle else ()),
             *built.assumptions,
             *count.notes,
         ),
@@ -212,8 +207,6 @@ def _tokens(built: "Architecture", length: int | None) -> float | None:
     return 2.0 * length if both_sides else float(length)
 
 
-#: The pillar's word for a class that sends every token through every expert.
-_ALL_EXPERTS = "experts-all-computed"
 #: How a case states the sizes that a counter may ask for.
 _KEYS = {
     "sequence": "sequence_length in the run",
@@ -224,8 +217,6 @@ _KEYS = {
 def _carried(finding: "PillarFinding", model: Model) -> Finding:
     """Take over a counting pillar's finding, in the words of a case."""
     message, severity = _without_folder(finding.message, model), finding.severity
-    if finding.code == _ALL_EXPERTS:
-        message, severity = f"{message}: the audit uses the latter", "info"
     if finding.code == "input-size-unknown":
         asked = message.partition("the input size '")[2].partition("'")[0]
         key = _KEYS.get(asked, f"{asked} in the model's input")

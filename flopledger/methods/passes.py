@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from flopledger.errors import CaseError
 from flopledger.estimate import Draws, summarize
 from flopledger.inputs import Input, RunFigures
-from flopledger.methods import counted, models
+from flopledger.methods import counted, sample_costs
 from flopledger.methods.models import Model
 from flopledger.methods.work import SampleCost
 from flopledger.quantity import Interval, lognormal
@@ -75,7 +75,7 @@ def _asked(run: RunFigures) -> list[tuple[str, str | None, Input | None, bool]]:
 
 
 def _cost(model: Model, run: RunFigures, *, trace: bool) -> SampleCost | None:
-    formula = models.closed_form_cost(model, run.sequence_length)
+    formula = sample_costs.closed_form_cost(model, run.sequence_length)
     if formula is not None:
         return formula.cost
     if trace and model.config is not None:

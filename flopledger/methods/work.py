@@ -21,8 +21,8 @@ from flopledger.quantity import Interval, Quantity, exact, lognormal
 from flopledger.text import number
 
 if TYPE_CHECKING:
-    from flopledger.methods.models import Costed
     from flopledger.methods.passes import Pass
+    from flopledger.methods.sample_costs import Costed
     from flopledger.quantity import Samples
 
 EXACTLY_ONE = exact(1.0)

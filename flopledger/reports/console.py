@@ -134,7 +134,8 @@ def _thresholds(report: "AuditReport", *, narrow: bool) -> Table:
     table = _table(*told[: 3 if narrow else 5])
     for one in report.standings:
         regime = one.regime
-        threshold = f"{regime.comparator} {wording.round_number(one.threshold_flop)}"
+        bound = "" if one.threshold_bound is None else f"{one.threshold_bound} "
+        threshold = f"{regime.comparator} {bound}{wording.round_number(one.threshold_flop)}"
         row = (regime.id, threshold, wording.probability(one), one.zone or "-", regime.status)
         table.add_row(*row[: len(table.columns)])
     return table

@@ -35,7 +35,7 @@ def worst_first(findings: "Iterable[Finding]") -> "list[Finding]":
 def _names_a_file(one: "Finding") -> bool:
     """Tell the finding of one unread file; a redacted one names none and stays as it is."""
     named = len(one.evidence) == 1 and one.message.startswith(f"{one.evidence[0]}: ")
-    return one.code == "evidence-unread" and named
+    return one.code == "evidence-unread" and named and "no reader recognises" in one.message
 
 
 def _joint(unread: "list[Finding]") -> "Finding":

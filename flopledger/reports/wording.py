@@ -60,6 +60,13 @@ def _about_claim(report: "AuditReport") -> str:
                 f"The claim of {claimed} FLOP stands against evidence that allows no one estimate."
             )
         return f"The claim of {claimed} FLOP can be neither confirmed nor refuted: no estimate is possible."
+    if report.verdict is Verdict.CONSISTENT and report.claim_convention is not None:
+        name, figure = report.claim_convention
+        rule = name if figure is None else f"{name} ({number(figure)})"
+        return (
+            f"The claim of {claimed} FLOP equals the count by {rule}; the estimate comes to "
+            f"{combined} FLOP."
+        )
     words = {
         Verdict.CONSISTENT: "agrees with",
         Verdict.NEEDS_EXPLANATION: "must be explained beside",

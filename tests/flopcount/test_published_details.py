@@ -170,7 +170,22 @@ def test_experts_that_all_compute_are_said(tmp_path):
     got = counted(tmp_path, config)
     (finding,) = [f for f in got.findings if f.code == "experts-all-computed"]
     # 2 layers, 3 of 4 experts idle, 3 matrices, forward and twice that backward.
-    assert f"{2 * 3 * 3 * 2 * 32 * 48 * LENGTH * 3:,}" in finding.message
+    idle = 2 * 3 * 3 * 2 * 32 * 48 * LENGTH * 3
+    assert f"{idle:,}" in finding.message
+    # A count has what the router asks for: a layer's queries and outputs 2 x 32^2, keys and values
+    # 2 x 32 x 16, the router 32 x 4, a routed and the shared expert of 3 x 32 x 48 each; the head 32 x 64;
+    # scores and values 2 x 2 x 32 a pair and layer.
+    met = 2 * (2 * 32**2 + 2 * 32 * 16 + 32 * 4 + 2 * 3 * 32 * 48) + 32 * 64
+    assert got.count.total == 6 * LENGTH * met + 3 * 2 * 4 * 32 * LENGTH**2
+    assert got.count.by_module[""] == got.count.total
+    from flopcount.crosscheck import opinions_on
+
+    (_, torch_says, _) = opinions_on(str(tmp_path), got, batch=1, sequence=LENGTH)
+    (cause,) = torch_says.explained
+    assert (cause["cause"], cause["flop"]) == ("idle-experts", idle // 3)
+    # What torch's own counter would say of the class is left as it is.
+    executed = counted(tmp_path, config, convention="torch").count
+    assert executed.total == got.count.total + idle
     assert "experts-all-computed" not in [
         f.code for f in counted(tmp_path, MIXTURES[2][0]).findings
     ]
@@ -191,3 +206,26 @@ def test_experts_of_which_some_are_empty_leave_the_active_number_unknown(tmp_pat
     parameters = load(tmp_path).parameters
     assert parameters.active is None
     assert parameters.total > 0
+
+
+def test_experts_of_which_some_are_empty_give_a_count_with_bounds(tmp_path):
+    """Routing is data that a trace has not: the figure takes all choices, bounds tell the least."""
+    keys = {
+        "hidden_size": 64, "num_layers": 2, "num_attention_heads": 4, "vocab_size": 500,
+        "ffn_hidden_size": 96, "expert_ffn_hidden_size": 48, "n_routed_experts": 8,
+        "zero_expert_num": 2, "moe_topk": 3, "kv_lora_rank": 16, "q_lora_rank": 24, "head_dim": 8,
+        "qk_nope_head_dim": 16, "qk_rope_head_dim": 8, "v_head_dim": 16, "num_key_value_heads": 4,
+    }  # fmt: skip
+    config = {"model_type": "longcat_flash", "architectures": ["LongcatFlashForCausalLM"], **keys}
+    got = counted(tmp_path, config)
+    # 2 layers; a choice passes 3 matrices of 64 x 48, forward and twice that backward; 3 are chosen, of
+    # which at most 2 are empty.
+    choice = 2 * 6 * 3 * 64 * 48 * LENGTH
+    assert (
+        got.count.method == "meta"
+    )  # no values are needed, so that the published size counts, too
+    low, high = got.count.flop_bounds
+    assert high == got.count.total
+    assert high - low == 2 * choice
+    assert got.count.by_module["model.layers.0.mlp.experts"] == 3 * choice // 2
+    assert "routing-unknown" in [one.code for one in got.findings]

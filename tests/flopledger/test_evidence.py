@@ -141,3 +141,46 @@ def test_the_whisper_counter_is_contradicted(shared: Path, tmp_path: Path) -> No
     assert report.verdict is Verdict.INCONSISTENT
     assert "counter-implausible" in _codes(report)
     assert 7.59e17 <= report.combined.flop.best <= 1e18
+
+
+@pytest.mark.parametrize(
+    ("count", "code", "verdict"),
+    [(2048, "coverage-gap", "consistent"), (2044, "device-count-mismatch", "needs-explanation")],
+)
+def test_the_devices_of_one_host_bound_no_run_of_several(tmp_path, count, code, verdict):
+    """Trackers list the host of rank 0: 2048 devices are 256 such hosts of 8, and 2044 are none."""
+    listed = {"startedAt": "2024-03-04T00:00:00Z", "program": "t.py", "gpu_count": 8, "host": "n",
+              "gpu_nvidia": [{"name": "NVIDIA H100 80GB HBM3", "memoryTotal": "85520809984"}]}  # fmt: skip
+    (tmp_path / "wandb-metadata.json").write_text(json.dumps(listed))
+    case = tmp_path / "case.toml"
+    # 6 x 8.03e9 x 15e12 = 7.2e23
+    case.write_text(
+        'schema = "flopledger/case/1"\ntitle = "t"\n[claim]\nflop = 7.2e23\n[model.m]\nparameters = 8.03e9\n'
+        '[[run]]\nname = "r"\nmodel = "m"\ntokens = 15e12\nprecision = "bf16"\nwall_clock_hours = 640\n'
+        f'accelerator = "NVIDIA H100 80GB HBM3"\naccelerator_count = {count}\n'
+        'evidence = ["wandb-metadata.json"]\n'
+    )
+    report = audit(AuditCase.load(case))
+    found = [one for one in report.findings if one.code == code]
+    assert found
+    assert "not known" not in found[0].message
+    assert report.verdict == verdict
+
+
+def test_a_list_of_one_host_refutes_no_run_that_may_have_had_more(tmp_path):
+    """640 hours of the 8 devices that rank 0 lists cannot do 7e23 FLOP; 256 such hosts can."""
+    listed = {"startedAt": "2024-03-04T00:00:00Z", "program": "t.py", "gpu_count": 8, "host": "n",
+              "gpu_nvidia": [{"name": "NVIDIA H100 80GB HBM3", "memoryTotal": "85520809984"}]}  # fmt: skip
+    (tmp_path / "wandb-metadata.json").write_text(json.dumps(listed))
+    (tmp_path / "wandb-summary.json").write_text(
+        json.dumps({"_runtime": 2_304_000, "_step": 9, "_timestamp": 1_711_000_000})
+    )
+    case = tmp_path / "case.toml"
+    case.write_text(
+        HEAD + "[claim]\nflop = 7.2e23\n[model.m]\nparameters = 8.03e9\n"
+        '[[run]]\nname = "r"\nmodel = "m"\ntokens = 15e12\nprecision = "bf16"\n'
+        'evidence = ["wandb-metadata.json", "wandb-summary.json"]\n'
+    )
+    report = audit(AuditCase.load(case))
+    assert report.verdict == Verdict.NEEDS_EXPLANATION
+    assert not [one for one in report.findings if one.severity == "error"]

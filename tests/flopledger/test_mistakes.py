@@ -19,11 +19,13 @@ from flopledger.commands import main
         (["count", "words.txt"], "a '.txt' file is not known"),
         (["merge", "folder", "--out", "x.zip"], "folder: is a folder; give sealed bundles"),
         (["estimate", "words.txt"], "no log or document that any reader knows, and no case file"),
+        (["estimate", "queue.txt"], "it is squeue's view of jobs that wait or run"),
     ],
 )
 def test_a_file_of_the_wrong_kind(command, said, tmp_path, monkeypatch, capsys):
     (tmp_path / "empty").touch()
     (tmp_path / "words.txt").write_text("hello world")
+    (tmp_path / "queue.txt").write_text("  JOBID PARTITION  NAME USER ST TIME NODES\n")
     (tmp_path / "folder").mkdir()
     monkeypatch.chdir(tmp_path)
     assert main(command) == 2

@@ -12,7 +12,7 @@ from flopledger.logs.document import Document
 from flopledger.logs.notes import Notes, line
 from flopledger.logs.numbers import is_placeholder, parse_count, parse_positive
 from flopledger.logs.reader import Reader
-from flopledger.logs.readers import prose, prose_figures
+from flopledger.logs.readers import prose, prose_groups, prose_labels
 
 _HYPERPARAMETER = re.compile(r"\s*[-*]\s*\**([A-Za-z_ ]{3,40}?)\**\s*:\s*\**\s*(.{1,200}?)\**\s*")
 _BASE = re.compile(r"base_model:\s*([^\s\[\]]{1,200})\s*")
@@ -88,7 +88,16 @@ def _note_template(name: str, value: str, place: str, notes: Notes) -> None:
             notes.fact("accelerator_count", count, place, grade=Grade.STATEMENT)
         return
     # "24", "~24h", "3 days", "1.2 x 10^6": a rounded word of a person, kept with that grade.
-    hours = prose_figures.hours(flop_words.spelled(value))
+    text = prose_groups.joined(flop_words.spelled(value))
+    if prose_groups.veiled(text, by_commas=prose_groups.parts_by_commas(text)) != text:
+        notes.finding(
+            "prose-ambiguous",
+            "warning",
+            f"{name}: digits that can be read in two ways, or a range, in {value[:80]!r}: not used",
+            place,
+        )
+        return
+    hours = prose_labels.hours(text)
     if hours is None:
         return
     if name == "accelerator_hours":

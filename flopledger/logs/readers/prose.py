@@ -8,23 +8,25 @@ statements about a run and are left out; so are code blocks and tables of severa
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flopledger import flop_words
 from flopledger.facts import Grade
 from flopledger.logs.document import Document
 from flopledger.logs.notes import Notes, line
 from flopledger.logs.reader import Reader
-from flopledger.logs.readers import prose_figures as figures
+from flopledger.logs.readers import prose_figures, prose_groups, prose_labels, prose_markup
 
-_ENDINGS = (".md", ".markdown", ".mdx", ".rst", ".txt", ".html", ".htm")
+_LATEX = ".tex"
+_ENDINGS = (".md", ".markdown", ".mdx", ".rst", ".txt", ".html", ".htm", _LATEX)
 _TRAINED = re.compile(r"\b(?:pre-?|post-?|fine-?)?(?:train|tun)(?:ed|ing|s)?\b|\btook\b", re.I)
 #: Words by which a sentence is a plan, a wish, a comparison, or about something else than training.
 _HYPOTHETICAL = re.compile(
     r"\b(?:can|could|would|should|might|may|will|if|expect\w*|estimat\w*|aims?|plan(?:s|ned)?|goal|"
     r"compar\w*|than|instead|e\.g\.|for example|recommend\w*|requir\w*|needs?|needed|minimum|"
     r"inference|serv(?:e|es|ing)|evaluat\w*|benchmark\w*|theoretical\w*|up to|per (?:day|epoch)|"
-    r"intermediate|so far|remaining|teachers?|baselines?)\b",
+    r"intermediate|so far|remaining|teachers?|baselines?)\b"
+    r"|(?:\b(?:not|never|without)|n't)\s+(?:been\s+|be\s+)?(?:pre-?|post-?|fine-?)?(?:train|tun)\w*",
     re.I,
 )
 _MARKUP = re.compile(r"<[^<>]{0,300}>|[*`~≈]|\\[,;! ]")
@@ -55,6 +57,7 @@ class _Piece:
     number: int  #: line
     text: str
     label: str | None = None
+    part: int = 1  #: which sentence of its line
 
 
 def sniff(head: bytes, name: str) -> bool:
@@ -64,24 +67,33 @@ def sniff(head: bytes, name: str) -> bool:
     if not name.lower().endswith(_ENDINGS):
         return False
     text = head[:_TEXT_CHARACTERS].decode("utf-8", "replace")
-    return any(_figures(piece) for piece in _pieces(text))
+    by_commas = prose_groups.parts_by_commas(text)
+    pieces = _pieces(text, is_latex=name.lower().endswith(_LATEX))
+    return any(any(_taken_and_doubted(piece, by_commas=by_commas)) for piece in pieces)
 
 
 def read(document: Document, notes: Notes) -> None:
     """Note every figure that the text states about training."""
-    note(document.text(), notes)
+    note(document.text(), notes, is_latex=document.name.lower().endswith(_LATEX))
 
 
-def note(text: str, notes: Notes) -> None:
+def note(text: str, notes: Notes, *, is_latex: bool = False) -> None:
     """Note the figures of a text; a card's reader hands its text over, too."""
     text = text[:_TEXT_CHARACTERS]
+    by_commas = prose_groups.parts_by_commas(text)
     experts = _EXPERTS.search(text) is not None
     noted = 0
-    for piece in _pieces(text):
+    for piece in _pieces(text, is_latex=is_latex):
         if noted > _FIGURES:
             break
         how = "label" if piece.label is not None else "sentence"
-        for name, value, unit in _figures(piece):
+        if piece.part > 1:
+            how = f"{how} {piece.part}"
+        taken, doubted = _taken_and_doubted(piece, by_commas=by_commas)
+        if doubted:
+            noted += 1
+            _note_doubts(piece, doubted, notes)
+        for name, value, unit in taken:
             if experts and name == "parameters":
                 continue  # of a mixture: all of them, or those that a token meets
             if not isinstance(value, str) and not 0 < value < _LARGEST.get(unit or "", 1e9):
@@ -91,26 +103,55 @@ def note(text: str, notes: Notes) -> None:
             notes.fact(f"said_{name}", value, place, unit=unit, grade=Grade.STATEMENT)
 
 
-def _figures(piece: _Piece) -> list[tuple[str, float | int | str, str | None]]:
+_Figures = list[tuple[str, float | int | str, str | None]]
+
+
+def _taken_and_doubted(piece: _Piece, *, by_commas: bool) -> tuple[_Figures, _Figures]:
+    """Give the figures of a piece, and those whose digits can be read in two ways."""
+    veiled = prose_groups.veiled(piece.text, by_commas=by_commas)
+    everything = _figures(piece)
+    if veiled == piece.text:
+        return everything, []
+    taken = _figures(replace(piece, text=veiled))
+    # The amounts of FLOP have rules of their own, by which a decimal comma is one.
+    taken += [one for one in everything if one[0] == "claimed_flop" and one not in taken]
+    names = {name for name, _, _ in taken}
+    perhaps = _figures(replace(piece, text=prose_groups.guessed(piece.text)))
+    return taken, [one for one in perhaps if one[0] not in names and one[2] is not None]
+
+
+def _note_doubts(piece: _Piece, doubted: _Figures, notes: Notes) -> None:
+    names = ", ".join(dict.fromkeys(name for name, _, _ in doubted))
+    words = piece.text if piece.label is None else f"{piece.label}: {piece.text}"
+    notes.finding(
+        "prose-ambiguous",
+        "warning",
+        f"{names}: digits that can be read in two ways, or a range, in {words[:160]!r}: not used; state the "
+        "figure in the case",
+        line(piece.number),
+    )
+
+
+def _figures(piece: _Piece) -> _Figures:
     if piece.label is not None:
-        return figures.of_label(piece.label, piece.text)
+        return prose_labels.of_label(piece.label, piece.text)
     if _HYPOTHETICAL.search(piece.text) is None and not _TRAINED.search(piece.text):
-        return figures.of_model(piece.text)
+        return prose_figures.of_model(piece.text)
     if not _TRAINED.search(piece.text) or _HYPOTHETICAL.search(piece.text):
         return []
-    return figures.of_sentence(piece.text)
+    return prose_figures.of_sentence(piece.text)
 
 
-def _pieces(text: str) -> Iterator[_Piece]:
+def _pieces(text: str, *, is_latex: bool = False) -> Iterator[_Piece]:
     """Cut a text into labels with values, and sentences; tables of several rows are left out."""
     fenced = False
     table: list[tuple[int, list[str]]] = []
-    for number, raw in enumerate(text.splitlines(), start=1):
+    for number, raw in prose_markup.lines(text, is_latex=is_latex):
         if raw.lstrip().startswith(("```", "~~~")):
             fenced = not fenced
         if fenced or len(raw) > _LINE_CHARACTERS:
             continue
-        spelled = flop_words.spelled(_LINK.sub(r"\1", raw))
+        spelled = flop_words.spelled(prose_groups.joined(_LINK.sub(r"\1", raw)))
         plain = _MARKUP.sub("", spelled).replace("×", "x").replace("\xa0", " ")
         if plain.count("|") >= 2:
             table.append((number, [cell.strip() for cell in plain.strip().strip("|").split("|")]))
@@ -118,12 +159,12 @@ def _pieces(text: str) -> Iterator[_Piece]:
         yield from _of_table(table)
         table = []
         match = _LABELLED.fullmatch(plain)
-        if match is not None and figures.is_label(match[1]):
+        if match is not None and prose_labels.is_label(match[1]):
             yield _Piece(number=number, label=match[1].strip(), text=match[2].strip())
             continue
-        for sentence in _SENTENCE_END.split(plain):
+        for part, sentence in enumerate(_SENTENCE_END.split(plain), start=1):
             if sentence.strip():
-                yield _Piece(number=number, text=sentence.strip())
+                yield _Piece(number=number, text=sentence.strip(), part=part)
     yield from _of_table(table)
 
 

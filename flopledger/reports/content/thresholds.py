@@ -107,7 +107,8 @@ def _table(report: "AuditReport") -> Table:
 
 def _limit(one: "Standing") -> str:
     sign = {">=": "≥", "<=": "≤"}.get(one.regime.comparator, one.regime.comparator)
-    return f"{sign} {round_number(one.threshold_flop)}"
+    bound = "" if one.threshold_bound is None else f"{one.threshold_bound} "
+    return f"{sign} {bound}{round_number(one.threshold_flop)}"
 
 
 def _citation(one: "Standing") -> Words:

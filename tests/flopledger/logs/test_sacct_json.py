@@ -65,3 +65,29 @@ def test_what_is_not_set_is_not_zero(written):
     assert "evidence-unreadable" in codes(
         written({"empty.json": answer() + '\n"tres" "allocated"'})
     )
+
+
+def queued(job_id, state, *, wrapped=True):
+    number = (lambda value: {"set": True, "infinite": False, "number": value}) if wrapped else int
+    return {
+        "job_id": job_id,
+        "job_state": [state] if wrapped else state,
+        "start_time": number(1_709_546_400),
+        "end_time": number(1_709_546_400 + 7200),
+        "tres_alloc_str": "cpu=64,mem=1000G,node=2,billing=64,gres/gpu=16,gres/gpu:h100=16",
+    }
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_the_schedulers_own_view_of_a_job_that_is_over(written, wrapped):
+    evidence = written({"q.json": answer(queued(7, "COMPLETED", wrapped=wrapped))})
+    # 16 GPUs for 7200 s
+    assert value(evidence, "accelerator_seconds") == 16 * 7200
+    assert value(evidence, "accelerator") == "h100"
+
+
+def test_a_job_that_runs_has_no_end_yet(written):
+    """``end_time`` is then when its time runs out."""
+    evidence = written({"q.json": answer(queued(7, "RUNNING"))})
+    assert not evidence.named("accelerator_seconds")
+    assert "coverage-gap" in codes(evidence)
