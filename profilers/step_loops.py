@@ -24,6 +24,7 @@ OTHERS = LIBRARIES | {
     "importlib", "ipykernel", "multiprocessing", "pluggy", "pytest", "ray", "runpy", "trl", "typer",
 }  # fmt: skip
 """Packages whose functions are no loop of the program's."""
+COMPREHENSIONS = frozenset({"<dictcomp>", "<genexpr>", "<listcomp>", "<setcomp>"})
 MOST_FRAMES = 64
 MOST_FUNCTIONS = 64
 
@@ -64,10 +65,10 @@ def _is_own(around: dict[str, Any]) -> bool:
 
 
 def _parts(code: CodeType) -> Iterator[CodeType]:
-    """A function and those inside of it, but for classes: what a module's methods compute is counted."""
+    """A function and its comprehensions. What is defined in it may be a module's method, or a hook."""
     yield code
     for constant in code.co_consts:
-        if isinstance(constant, CodeType) and "__qualname__" not in constant.co_names:
+        if isinstance(constant, CodeType) and constant.co_name in COMPREHENSIONS:
             yield from _parts(constant)
 
 
