@@ -108,8 +108,7 @@ def test_the_note_says_where(run: Run) -> None:
     of_gradients(run)
     (note,) = run.process.notes
     assert (
-        "names 1 matrix product outside of modules (projected in test_unreached.py)"
-        in note.message
+        "names 1 matrix product outside of modules (projected in test_unreached.py)" in note.message
     )
     assert "backward passes reached 0" in note.message
 
