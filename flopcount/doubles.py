@@ -11,7 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 if TYPE_CHECKING:
     from flopcount.known_values import KnownValues
-from flopcount.parallel import gathered, is_sharded
+from flopcount.parallel import gathered, is_sharded, put_together
 
 SPARSE = (
     torch.sparse_coo,
@@ -55,7 +55,7 @@ class Doubles(AbstractContextManager["Doubles"]):
                 fresh = gathered(value, self.meshes)
             else:
                 # ``data`` and not ``detach()``: a write to the double is no new version of the original.
-                fresh = self.make(value.data)
+                fresh = self.make(put_together(value))
         self.has_shards |= is_sharded(fresh)
         if isinstance(value, torch.nn.Parameter):
             double = torch.nn.Parameter(fresh, requires_grad=value.requires_grad)

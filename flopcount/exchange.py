@@ -32,7 +32,7 @@ MODULE_KEYS = frozenset(vars(torch.nn.Module()))
 OWN = frozenset({dict, list, set, OrderedDict})
 """What a module may write to in its forward, and gets a copy of.
 
-Subclasses keep more than their items (a config, for one) and are left alone.
+Subclasses keep more than their items (a config, for one) and are left alone, but for torch's own tables.
 """
 
 
@@ -163,7 +163,7 @@ def doubled(roots: list[Any], doubles: Doubles) -> Iterator[None]:
         for module, state in saved:
             # The module works on a copy of its dictionary; the original is never written.
             module.__dict__ = {
-                key: _own(value, copies, empty) if type(value) in OWN else value
+                key: _own(value, copies, empty) if type(value) in OWN else _table(key, value)
                 for key, value in state.items()
             }
             if doubles.meshes:
@@ -197,6 +197,17 @@ def _own(container: Any, copies: dict[int, Any], empty: list[Any]) -> Any:
     if id(container) not in copies:
         copies[id(container)] = container.copy()
     return copies[id(container)]
+
+
+def _table(key: str, value: Any) -> Any:
+    """A copy of one of torch's own tables, of whatever class a library made it; else the value itself.
+
+    Doubles are written to these, and hooks deleted from them. What the class does where an item is asked for
+    (DeepSpeed gathers a parameter from all ranks) is not done.
+    """
+    if key in MODULE_KEYS and isinstance(value, dict):
+        return OrderedDict(dict.items(value))
+    return value
 
 
 def _plain(state: dict[str, Any]) -> list[Any]:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 LIBRARIES = frozenset({"torch", "transformers", "peft", "accelerate", "diffusers", "timm"})
 """Hooks of these take part in the computation; everybody else's might write a log."""
+MOVING = ("torch.distributed", "torch.nn.parallel", "deepspeed.")
+"""Hooks of these modules gather, scatter and reduce, and compute no product."""
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -64,4 +66,4 @@ def foreign_hooks(model: Any, tables: Sequence[str] = HOOKS[:2]) -> tuple[tuple[
 def _moves_shards(hook: Any) -> bool:
     owner = getattr(hook, "__self__", None)
     names = (str(getattr(hook, "__module__", "")), type(owner).__module__)
-    return any(name.startswith(("torch.distributed", "torch.nn.parallel")) for name in names)
+    return any(name.startswith(MOVING) for name in names)

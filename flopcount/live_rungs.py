@@ -26,6 +26,7 @@ from flopcount.known_values import KnownValues
 from flopcount.layer_numbers import SharingRefusedError
 from flopcount.live_beside import kept_beside
 from flopcount.live_capture import LiveCall, tensors_within, without_storage
+from flopcount.live_hooks import passing_over_refusals
 from flopcount.live_model import as_it_was
 from flopcount.live_passes import Chain, Wanted, run_pass
 from flopcount.live_signals import arrived, let_through
@@ -178,6 +179,7 @@ def _trace(
             if share and not doubles.has_shards:
                 sharing = Sharing(model, watch, doubles.known)
             stack.enter_context(watching(watch, doubles.known))
+            stack.enter_context(passing_over_refusals())
             with let_through():
                 out = model(*inputs, **named)
                 through = [item for item in tensors_within((inputs, named)) if item.requires_grad]

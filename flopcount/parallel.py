@@ -86,3 +86,11 @@ def gathered(value: Any, meshes: list[Any]) -> Any:
     return kind.from_local(
         piece, inner, placements, run_check=False, shape=value.shape, stride=value.stride()
     )
+
+
+def put_together(value: Any) -> Any:
+    """What a tensor holds; of a parameter that DeepSpeed keeps in pieces, something of the whole's shape."""
+    shape = getattr(value, "ds_shape", None)
+    if shape is None or tuple(shape) == tuple(value.shape):
+        return value.data
+    return torch.empty(tuple(shape), dtype=value.dtype, device="meta")

@@ -164,11 +164,14 @@ uncompiled(Mode.__torch_dispatch__, inside=True)
 
 _NO_DISPATCH = torch._C._disabled_torch_dispatch_impl
 STEP = next(
-    each
-    for each in torch.optim.Optimizer.profile_hook_step.__code__.co_consts
-    if getattr(each, "co_name", "") == "wrapper"
+    (
+        each
+        for each in torch.optim.Optimizer.profile_hook_step.__code__.co_consts
+        if getattr(each, "co_name", "") == "wrapper"
+    ),
+    None,
 )
-"""What torch puts around the step of each optimizer."""
+"""What torch puts around the step of each optimizer; None where another version does otherwise."""
 
 
 def _is_safe() -> bool:
@@ -232,8 +235,13 @@ class Watched:
 class Beside:
     """Opens and closes the windows of one observer."""
 
-    def __init__(self, observer: Observer, price_of: Callable[[Any], Price | None]) -> None:
-        """Take whose windows they are, and who says what ops cost."""
+    def __init__(
+        self, observer: Observer, price_of: Callable[[Any], Price | None], *, wanted: bool
+    ) -> None:
+        """Take whose windows they are, who says what ops cost, and whether steps are watched at all.
+
+        Adapters that are merged are watched in any case.
+        """
         self._observer = observer
         self._price_of = price_of
         self._thread = threading.get_ident()
@@ -259,6 +267,7 @@ class Beside:
         self._began: str | None = None
         """Whose first window held nothing, and began in the middle of a step."""
         self._allowed = ABLE
+        self._wanted = wanted
         self._here: Here | None = None
         self._merging = 0
         """So deep inside of functions that merge adapters."""
@@ -273,7 +282,7 @@ class Beside:
 
     def arm(self) -> None:
         """The first window opens with the first call."""
-        if self._allowed and not modes():
+        if self._wanted and self._allowed and not modes():
             here = self._observer.here
             if not isinstance(here, Watched):
                 self._here = here
@@ -281,7 +290,7 @@ class Beside:
 
     def begins(self) -> None:
         """A step is over: perhaps the next one is watched."""
-        if not self._allowed or self._mode is not None or not LOOKING[0]:
+        if not (self._wanted and self._allowed and LOOKING[0]) or self._mode is not None:
             return
         if self._windows >= FREE and time.monotonic_ns() < self._next:
             return

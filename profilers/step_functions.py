@@ -18,14 +18,16 @@ TORCH = ("torch.distributed", "torch.nn.parallel", "torch.nn.utils", "torch.cuda
 """Functions of these modules of torch move tensors and compute no product."""
 CHECKPOINT = "torch.utils.checkpoint"
 KNOWN = frozenset(
-    """abs all_gather all_reduce append arange argmax bfloat16 bool cat ceil chunk clamp clamp_ clamp_max
-    clamp_min clone contiguous cos cuda detach device dim div div_ dtype empty_like enable_grad exp expand
-    expand_as F fill_ flatten float floor functional gather ge get_rank get_world_size gt half int le len
-    list log long lt mark_dirty mark_non_differentiable masked_fill max mean min mul mul_ narrow ndim
-    needs_input_grad neg new_zeros nn no_grad numel ones ones_like permute pow range relu repeat reshape
-    round save_for_backward saved_tensors scatter set_materialize_grads shape sigmoid sign sin size softmax
-    split sqrt square squeeze stack sub sum super tanh torch to transpose tuple type_as unsqueeze view view_as
-    where zeros zeros_like zip""".split()  # noqa: SIM905
+    """abs all_gather all_gather_into_tensor all_reduce all_to_all all_to_all_single append arange argmax AVG
+    batch_isend_irecv bfloat16 bool broadcast cat ceil chunk clamp clamp_ clamp_max clamp_min clone contiguous
+    cos cuda detach device dim dist distributed div div_ dtype empty empty_like enable_grad exp expand
+    expand_as F fill_ flatten float floor functional gather ge get_rank get_world_size group gt half int irecv
+    isend le len list log long lt mark_dirty mark_non_differentiable masked_fill MAX max mean MIN min mul mul_
+    narrow ndim needs_input_grad neg new_empty new_zeros nn no_grad numel ones ones_like P2POp permute pow
+    range reduce_scatter reduce_scatter_tensor ReduceOp relu repeat reshape round save_for_backward
+    saved_tensors scatter set_materialize_grads shape sigmoid sign sin size softmax split sqrt square squeeze
+    stack sub SUM sum super tanh torch to transpose tuple type_as unsqueeze view view_as wait where zeros
+    zeros_like zip""".split()  # noqa: SIM905
 )
 """Names that compute no product."""
 ELEMENTWISE = frozenset(
@@ -86,7 +88,8 @@ def _is_plain(function: type) -> bool:
     return bool(codes) and _computes_nothing(*codes)
 
 
-def _is_product(step: dis.Instruction) -> bool:
+def is_product(step: dis.Instruction) -> bool:
+    """Whether an instruction is a matrix product (``@``)."""
     return "MATRIX_MULTIPLY" in step.opname or (
         step.opname == "BINARY_OP" and step.argrepr in PRODUCTS
     )
@@ -119,7 +122,7 @@ def may_replace(hook: Any) -> bool:
     given = code.co_varnames[: code.co_argcount]
     for step in dis.get_instructions(code):
         name = step.argval
-        if _is_product(step) or step.opname.startswith(TAKING_APART) or step.argrepr == "[]":
+        if is_product(step) or step.opname.startswith(TAKING_APART) or step.argrepr == "[]":
             return True
         if step.opname.startswith(("LOAD_FAST", "STORE_FAST")):
             used = (name,) if isinstance(name, str) else name
@@ -132,7 +135,7 @@ def may_replace(hook: Any) -> bool:
 
 def _only_looks(code: CodeType) -> bool:
     return WORK.isdisjoint(code.co_names) and not any(
-        _is_product(step) or (isinstance(step.argval, CodeType) and not _only_looks(step.argval))
+        is_product(step) or (isinstance(step.argval, CodeType) and not _only_looks(step.argval))
         for step in dis.get_instructions(code)
     )
 
@@ -172,7 +175,7 @@ def _computes_nothing(*codes: CodeType) -> bool:
             elif not callee.opname.startswith(CALLED):
                 return False  # calls what it was given
         for step in steps:
-            if step.opname.startswith("IMPORT") or _is_product(step):
+            if step.opname.startswith("IMPORT") or is_product(step):
                 return False
             if isinstance(step.argval, CodeType):
                 waiting.append(step.argval)

@@ -51,6 +51,8 @@ NOT_FREE = frozenset({"MultiheadAttention", "Sequential", "Container"})
 
 OWN = frozenset(vars(torch.nn.Module()))
 """Attributes that every module has."""
+WHOLE = "ds_shape"
+"""On a parameter that DeepSpeed keeps in pieces: the shape of the whole."""
 MOST_MOVING = 4096
 MOST_PARTS = 1 << 16
 MOST_HIDDEN = 64
@@ -196,7 +198,7 @@ class Modules:
             other = module is not None and (
                 watched.has_other_parts(module) or watched.kinds.passed_unseen()
             )
-            if other or seam.shapes != seam.now():
+            if other or _is_reshaped(seam):
                 token = token_of(seam)
                 found[id(token)] = token
         return found
@@ -346,6 +348,19 @@ def inside_compiled(modules: list[Any]) -> set[int]:
             if whole is not None:
                 inside.update(id(item) for item in whole.modules() if item is not whole)
     return inside
+
+
+def _is_reshaped(seam: Seam) -> bool:
+    """Whether the data of a parameter has another shape, and not because a library keeps it in pieces.
+
+    DeepSpeed gathers a parameter before its layer's call and lets it go behind it; it says the whole's shape.
+    """
+    before: Any = seam.shapes
+    now = seam.now()
+    return before != now and any(
+        was != new and not hasattr(parameter, WHOLE)
+        for was, new, parameter in zip(before, now, seam.parameters, strict=True)
+    )
 
 
 class _Exchange:

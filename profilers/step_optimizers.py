@@ -52,8 +52,8 @@ class Optimizers:
         """Those that stepped last, and what they trained at their first step."""
         self._room = 1024
         """So many are kept before those that are gone are let go."""
-        self.begins: Callable[[Any], None] | None = None
-        """Who is told of an optimizer that made its first step."""
+        self.begins: list[Callable[[Any], None]] = []
+        """Who are told of an optimizer that made its first step."""
 
     @property
     def living(self) -> list[Any]:
@@ -143,8 +143,8 @@ class Optimizers:
         if len(self._trained) > self._room:
             self._trained = {key: each for key, each in self._trained.items() if each() is not None}
             self._room = 2 * len(self._trained) + 1024
-        if self.begins is not None:
-            self.begins(optimizer)
+        for tell in self.begins:
+            tell(optimizer)
         return name
 
     def learn_unseen(self, kinds: Iterable[Kind]) -> Iterator[Any]:

@@ -103,8 +103,10 @@ class Observer(BestPulse):
         "modules", "optimizers", "spans", "steppers", "ways",
     )  # fmt: skip
 
-    def __init__(self, listener: Listener, *, automatic: bool = True) -> None:
-        """Take who is told, and whether optimizers end steps by themselves."""
+    def __init__(
+        self, listener: Listener, *, automatic: bool = True, watch_products: bool = False
+    ) -> None:
+        """Take who is told, whether optimizers end steps by themselves, and whether ops are watched."""
         spans = step_outside.Spans()
         super().__init__(
             looking=LOOKING,
@@ -119,7 +121,7 @@ class Observer(BestPulse):
         self.spans, self.calls = spans.fresh, spans.ascending
         """What calls that were seen added to the graph (profilers.step_outside)."""
         self.elsewhere = Elsewhere(self)
-        self.beside = Beside(self, listener.price_of)
+        self.beside = Beside(self, listener.price_of, wanted=watch_products)
         self.adapters = Adapters(self.beside.merges, self.beside.merged)
         self.ways = Ways(self, hook_node, self.elsewhere.unseen, self._bypassed)
         self.compiled = _Compiled()

@@ -23,6 +23,7 @@ from flopledger.recording.cut_off import missing
 from flopledger.recording.order import either, otherwise
 from flopledger.recording.ranges import Ranges
 from flopledger.recording.remarks import remarks
+from flopledger.recording.stepless import stepless
 from flopledger.recording.totals import AttemptTotals, RankTotals, RunTotals
 from flopledger.recording.work import Sum
 from profilers.step_ledger import ProcessSteps, StepBlock, StepDevice, Unread
@@ -115,12 +116,17 @@ def _sum_up(found: list[Training], beside: _Beside) -> RunTotals:
         counted.open_end()
     gone = missing(found, beside.whole)  # in upper ends alone: their processes took them with them
     counted.perhaps(gone.shown + gone.standing)
+    idle = stepless(tallies)
+    if idle.most is None:
+        counted.open_end()
+    else:
+        counted.perhaps(idle.most)
     redone.perhaps(gone.again)
     both = Sum()
     both.update(counted)
     both.update(redone)
     one, again, all_ = counted.work(), redone.work(), both.work()
-    known = whole and stand > 0 and one.unknown_calls == 0
+    known = whole and stand > 0 and one.unknown_calls == 0 and not idle.folders
     attempts = tuple(_attempt(tally) for group in groups for tally in group if tally)
     return RunTotals(
         steps=stand,
@@ -154,7 +160,7 @@ def _sum_up(found: list[Training], beside: _Beside) -> RunTotals:
             and {device.type for device in tally.process.devices} == {"cpu"}
             for tally in tallies
         ),
-        findings=remarks(found, tallies, attempts, beside.twice, unread, gone.shown_steps),
+        findings=remarks(found, tallies, attempts, beside.twice, unread, gone.shown_steps, idle),
     )
 
 

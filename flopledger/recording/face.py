@@ -36,6 +36,7 @@ def record(
     sources: Sequence[Mapping[str, Any]] | None = None,
     interval_seconds: float = 1.0,
     automatic: bool = True,
+    watch_products: bool = False,
 ) -> Recording:
     """Record the training that runs inside: ``with flopledger.record("runs/today"): ...``.
 
@@ -50,6 +51,9 @@ def record(
         sources: The sampler's instruments, as in ``profilers.sampler.SamplerSettings``.
         interval_seconds: Time between two samples of the devices.
         automatic: Whether optimizer steps are seen by themselves. Without it ``step()`` ends one.
+        watch_products: Whether some steps are watched op by op, by a mode of torch's dispatcher, for
+            matrix products that no model's call and no graph shows: an optimizer's own (Muon's), distances
+            to a codebook. Without it a note says where the code names such products.
 
     Raises:
         RecordError: by ``start``, when torch is missing or the folder cannot hold a record.
@@ -62,6 +66,7 @@ def record(
         sources=sources,
         interval_seconds=interval_seconds,
         automatic=automatic,
+        watch_products=watch_products,
     )
 
 
@@ -77,6 +82,7 @@ class Recording:
         sources: Sequence[Mapping[str, Any]] | None = None,
         interval_seconds: float = 1.0,
         automatic: bool = True,
+        watch_products: bool = False,
     ) -> None:
         """See :func:`record`."""
         self.path = path
@@ -85,6 +91,7 @@ class Recording:
         self._sources = sources
         self._interval_seconds = interval_seconds
         self._automatic = automatic
+        self._watch_products = watch_products
         self._recorder: Recorder | None = None
 
     @property
@@ -117,7 +124,9 @@ class Recording:
             raise RecordError(
                 f"{self.path}: cannot hold a record ({error.strerror}); choose another folder"
             ) from error
-        self._recorder = Recorder(self.path, automatic=self._automatic)
+        self._recorder = Recorder(
+            self.path, automatic=self._automatic, watch_products=self._watch_products
+        )
         self._recorder.start(self._models)
         self._recorder.sample(self._sampler, self._sources, self._interval_seconds)
         _LIVE.add(self)

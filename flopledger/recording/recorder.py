@@ -19,6 +19,7 @@ from flopledger.recording.book import Book
 from flopledger.recording.cost import Cost
 from flopledger.recording.costs import Costs
 from flopledger.recording.heartbeat import Heartbeat
+from flopledger.recording.own_products import OwnProducts
 from flopledger.recording.rows import Row
 from flopledger.recording.stated import Stated
 from flopledger.recording.states import States
@@ -44,14 +45,14 @@ ELSEWHERE = "its model is trained by a thread that still ran when the recording 
 class Recorder:
     """The inside of one recording."""
 
-    def __init__(self, run_dir: Path, *, automatic: bool) -> None:
+    def __init__(self, run_dir: Path, *, automatic: bool, watch_products: bool) -> None:
         """Name the run's folder; nothing starts yet."""
         self._began = time.monotonic()
         self.run_dir = run_dir
         self.book = Book(run_dir)
         self.costs = Costs(self.note)
         self.besides = Beside(self.costs.tell, self.costs.fill)
-        self.observer = Observer(self, automatic=automatic)
+        self.observer = Observer(self, automatic=automatic, watch_products=watch_products)
         self.active = False
         self._sampler: Sampler | None = None
         self._next = 1
@@ -63,6 +64,7 @@ class Recorder:
         self.stated = Stated(self.costs, self.observer, self.besides)
         self.states = States(self)
         self.turns = Turns()
+        self._own_products = OwnProducts(self.costs.tell, watched=watch_products)
         self._heartbeat = Heartbeat(self._beat)
 
     # ------------------------------------------------------------ beginning and end
@@ -72,6 +74,7 @@ class Recorder:
         self.observer.start(tuple(models))
         self.active = True
         self.states.start()
+        self.observer.optimizers.begins.append(self._first_step_of)
         self._heartbeat.start()
         self.costs.spending.spend(self._began)
 
@@ -115,6 +118,7 @@ class Recorder:
         seams = list(self.observer.modules.seams)
         try:
             self.observer.stop()
+            self._own_products.ends()
         except Exception as error:  # noqa: BLE001 - never into the program
             self.trouble("the end", error)
         self.states.stop()
@@ -151,6 +155,7 @@ class Recorder:
         self, variant: Variant, products: tuple[Product, ...], other: tuple[str, ...]
     ) -> None:
         """The program computed this itself."""
+        self._own_products.reached(products)
         self.costs.outside(variant, products, other)
 
     def price_of(self, func: Any) -> Price | None:
@@ -297,6 +302,12 @@ class Recorder:
         if self.active:
             self.observer.fold(counting=False)
         return self.book.steps
+
+    def _first_step_of(self, optimizer: Any) -> None:
+        try:
+            self._own_products.begins(optimizer)
+        except Exception as error:  # noqa: BLE001 - never into the program
+            self.observer.trouble("a loop's code", error)
 
     def resumed(self, step: int) -> None:
         """An optimizer's own state says that it stepped before.

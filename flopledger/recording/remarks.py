@@ -11,6 +11,7 @@ from flopledger.recording.attempts import (
     left_behind,
     missing_ranks,
 )
+from flopledger.recording.stepless import Stepless
 from flopledger.recording.totals import AttemptTotals, RunFinding
 from profilers.step_ledger import ProcessSteps, Unread
 
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 
 CODES = frozenset(
     {
-        "cost-unknown", "ledger-broken", "ledger-unread", "order-unclear", "ranks-missing",
-        "recorded-twice", "recording-interrupted", "resume-step-unknown", "several-trainings",
-        "steps-left-behind", "steps-overlap", "steps-redone", "tokens-missing",
+        "cost-unknown", "gradients-without-steps", "ledger-broken", "ledger-unread", "order-unclear",
+        "ranks-missing", "recorded-twice", "recording-interrupted", "resume-step-unknown",
+        "several-trainings", "steps-left-behind", "steps-overlap", "steps-redone", "tokens-missing",
         "uncounted-operations",
     }
 )  # fmt: skip
@@ -37,6 +38,7 @@ def remarks(
     twice: Sequence[ProcessSteps],
     unread: Sequence[Unread],
     lost: int,
+    idle: Stepless,
 ) -> tuple[RunFinding, ...]:
     """Return the findings of a run, worst first."""
     every = [
@@ -44,6 +46,7 @@ def remarks(
         *_damage(tallies, lost),
         *_overlapping(tallies),
         *_missing_ranks(found),
+        *_stepless(idle),
         *_unknown(tallies),
         *_history(attempts),
         *_left_behind(found),
@@ -145,6 +148,20 @@ def _missing_ranks(found: Sequence[Training]) -> Iterator[RunFinding]:
             message=f"{gone.count} of {attempt.world_size} ranks left no ledger here ({told}): the "
             "totals are lower bounds; copy the other nodes' steps/ into this folder's, or name their "
             "folders beside this one as evidence",
+        )
+
+
+def _stepless(idle: Stepless) -> Iterator[RunFinding]:
+    if idle.folders:
+        many = _many(len(idle.folders), "process", "processes")
+        most = "an unknown number of" if idle.most is None else f"{round(idle.most):,}"
+        yield RunFinding(
+            code="gradients-without-steps",
+            severity="warning",
+            message=f"{many} computed gradients ({most} FLOP) and stepped no optimizer, beside others that "
+            "did: whether that was training (gradients that were sent to another rank) or a step that was "
+            "broken off, nobody can tell; it is in the upper ends of the bounds alone",
+            evidence=idle.folders[:MOST],
         )
 
 

@@ -54,7 +54,7 @@ class States:
         safely = self._safely
         self._undo = watch(optimizers, safely(self._saved), safely(self._took), safely(self._loads))
         known = self._recorder.observer.optimizers
-        known.begins = self._safely(self._begins)
+        known.begins.append(self._safely(self._begins))
         for optimizer in known.living:
             if getattr(optimizer, "param_groups", None):  # else it is just being made
                 self._before.add(optimizer)

@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 from profilers import step_beside  # noqa: E402
 from tests.recording.conftest import (  # noqa: E402
     TRAIN,
+    Run,
     batch,
     mlp,
     sgd,
@@ -25,13 +26,28 @@ from tests.recording.conftest import (  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-    from tests.recording.conftest import Mark, Run
+    from flopledger.recording import Recording
+    from tests.recording.conftest import Mark
 
 STEPS = 12
 CODES = 5
 TO_CODES = 2 * 4 * CODES * 8
 """4 rows of 8 against five codes: 2·4·5·8."""
+
+
+class Watched(Run):
+    """A run whose steps are watched op by op."""
+
+    def record(self, *args: Any, **kwargs: Any) -> Recording:
+        return super().record(*args, **{"watch_products": True, **kwargs})
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """A run that is not started yet."""
+    return Watched(tmp_path / "run")
 
 
 def is_clean() -> bool:

@@ -273,6 +273,35 @@ def a_function_of_the_programs_own_that_costs_nothing(mark: Mark) -> None:
 # ---------------------------------------------------------------- what is computed again
 
 
+def a_model_that_refuses_other_backwards(mark: Mark) -> None:
+    """As Lightning's Fabric does: its hook on the output asks whose backward this is."""
+    ours = [False]
+
+    class Guarded(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = mlp()
+
+        def forward(self, x: Any) -> Any:
+            out = self.inner(x)
+            out.register_hook(refused_unless_ours)
+            return out
+
+    def refused_unless_ours(_gradient: Any) -> None:
+        if not ours[0]:
+            raise RuntimeError("use backward(loss) of the trainer")
+
+    model = Guarded()
+    optimizer = sgd(model)
+    for _ in range(3):
+        loss = model(torch.randn(4, WIDTH)).sum()
+        ours[0] = True
+        loss.backward()
+        ours[0] = False
+        optimizer.step()
+        mark()
+
+
 def a_generator_in_a_checkpoint(mark: Mark) -> None:
     """Another optimizer steps between its forward and its backward; its last product is not needed again."""
     maker, judge = nn.Sequential(mlp(), nn.Linear(WIDTH, 6)), nn.Linear(6, 1)
@@ -313,7 +342,7 @@ LOOPS = [
     a_batch_object, a_long_list, a_function, a_model_among_the_inputs, a_part_in_a_list, a_buffer_that_grows,
     the_environment, a_context_that_a_function_asks_for, a_product_before_a_module,
     a_product_handed_on_unchanged, a_penalty_that_begins_late,
-    a_function_of_the_programs_own_that_costs_nothing,
+    a_function_of_the_programs_own_that_costs_nothing, a_model_that_refuses_other_backwards,
 ]  # fmt: skip
 
 
@@ -413,6 +442,37 @@ def test_what_cannot_be_seen_leaves_the_upper_end_open(run: Run, name: str) -> N
     assert bounds[1] is None
 
 
+def test_a_refusing_hook_that_computes_leaves_no_figure(run: Run) -> None:
+    """What it would have computed is in no count."""
+    ours = [False]
+
+    class Guarded(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = mlp()
+
+        def forward(self, x: Any) -> Any:
+            out = self.inner(x)
+            out.register_hook(turned)
+            return out
+
+    def turned(gradient: Any) -> Any:
+        if not ours[0]:
+            raise RuntimeError("use backward(loss) of the trainer")
+        return gradient @ torch.eye(WIDTH)
+
+    model = Guarded()
+    optimizer = sgd(model)
+    with run.record():
+        loss = model(torch.randn(4, WIDTH)).sum()
+        ours[0] = True
+        loss.backward()
+        ours[0] = False
+        optimizer.step()
+    assert run.flop == [None]
+    assert run.notes() == {"cost-unknown"}
+
+
 def test_hooks_that_only_look_leave_the_count_exact(run: Run) -> None:
     seen: list[Any] = []
     model = mlp()
@@ -463,6 +523,12 @@ def in_turn(ctx: Any, layers: Any, x: Any) -> Any:
     return x
 
 
+def summed_over_ranks(_ctx: Any, x: Any) -> Any:
+    x = x.clone()
+    torch.distributed.all_reduce(x, op=torch.distributed.ReduceOp.SUM)
+    return x
+
+
 def spread(ctx: Any, layer: Any, x: Any) -> Any:
     ctx.layer = layer
     return ctx.layer(*[2 * x])
@@ -473,6 +539,7 @@ def spread(ctx: Any, layer: Any, x: Any) -> Any:
     [
         (lambda _ctx, x: F.relu(x).clamp(max=6), True),
         (lambda _ctx, x: F.linear(x, x), False),
+        (summed_over_ranks, True),
         (in_turn, False),
         (spread, False),
         (lambda _ctx, layers, x: layers[0](2 * x), False),

@@ -216,6 +216,28 @@ def test_optimizers_that_step_together_make_one_step(run: Run) -> None:
     assert [step.optimizer for step in run.process.steps()] == ["Adam+SGD"] * 3
 
 
+class Doubling(torch.optim.SGD):  # type: ignore[misc]
+    """Steps as its base class does, with gradients of twice the size."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad.mul_(2.0)
+        return super().step(closure)
+
+
+def test_an_optimizer_that_steps_as_its_base_class_does_makes_one_step(run: Run) -> None:
+    """Torch calls its hooks twice where an optimizer of the base class was made, too."""
+    model, other = mlp(), mlp()
+    optimizer, plain = Doubling(model.parameters(), lr=1e-3), sgd(other)
+    with run.record():
+        train(other, plain, steps=2)
+        train(model, optimizer, steps=30)
+    assert run.flop == [TRAIN] * 32
+    assert run.notes() == set()
+
+
 def test_unfreezing_is_noticed(run: Run) -> None:
     model = mlp()
     optimizer = sgd(model)

@@ -1,0 +1,58 @@
+"""What of a program's matrix products is in no figure, as far as its code tells.
+
+An optimizer's are neither forward nor backward. A loop's count where a backward reaches them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from profilers.step_loops import products_around
+from profilers.step_products import products_of
+
+
+class OwnProducts:
+    """Reads the code of optimizers and of those who call them, and compares it with what was found."""
+
+    def __init__(self, tell: Callable[[str, str, str], None], *, watched: bool) -> None:
+        """Take who is told (code, severity, message), and whether such products are watched and counted."""
+        self._tell = tell
+        self._watched = watched
+        self._named: dict[str, int] = {}
+        """How many products a function of the loop's names."""
+        self._found: Counter[Any] = Counter()
+        """Products that backward passes reached, each as often as in one pass."""
+
+    def begins(self, optimizer: Any) -> None:
+        """An optimizer made its first step."""
+        if self._watched:
+            return
+        kind: Any = type(optimizer)
+        names = products_of(kind)
+        if names:
+            text = (
+                f"{kind.__name__} computes matrix products in its own step ({', '.join(names[:8])}): "
+                "they are neither forward nor backward, and in no figure without watch_products=True"
+            )
+            self._tell("optimizer-products", "info", text)
+        self._named.update(products_around(sys._getframe(1)))
+
+    def reached(self, products: Iterable[Any]) -> None:
+        """A backward pass came through these."""
+        self._found |= Counter(products)
+
+    def ends(self) -> None:
+        """Say whether the loop names more products than were reached."""
+        named, found = sum(self._named.values()), self._found.total()
+        if named > found:
+            where = ", ".join(list(self._named)[:8])
+            many = "1 matrix product" if named == 1 else f"{named} matrix products"
+            text = (
+                f"the loop's code names {many} outside of modules ({where}), and backward passes reached "
+                f"{found}: what is computed and never differentiated is in no figure; run.count() adds it, "
+                "or watch_products=True"
+            )
+            self._tell("products-unreached", "info", text)

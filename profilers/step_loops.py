@@ -1,0 +1,99 @@
+"""Where a program's own loop names matrix products, read from the code of those who call an optimizer's step.
+
+A product that is differentiated is found in a graph (:mod:`profilers.step_outside`). Of one that is not
+(scores for an ``argmax``, a projection of gradients) nothing tells but the code. No torch is imported here.
+"""
+
+from __future__ import annotations
+
+import dis
+from collections.abc import Iterator
+from types import CodeType, FrameType, FunctionType
+from typing import Any
+
+from profilers.step_functions import WORK, is_product
+from profilers.step_places import LIBRARIES
+
+NAMES = WORK - {
+    "bilinear", "cdist", "conv1d", "conv2d", "conv3d", "corrcoef", "cov", "dot", "inner", "linear",
+    "scaled_dot_product_attention",
+}  # fmt: skip
+"""Names of products of matrices. A layer may be called ``linear``; convolutions are said otherwise."""
+OTHERS = LIBRARIES | {
+    "IPython", "_pytest", "absl", "asyncio", "click", "contextlib", "fire", "flopcount", "functools", "hydra",
+    "importlib", "ipykernel", "multiprocessing", "pluggy", "pytest", "ray", "runpy", "trl", "typer",
+}  # fmt: skip
+"""Packages whose functions are no loop of the program's."""
+COMPREHENSIONS = frozenset({"<dictcomp>", "<genexpr>", "<listcomp>", "<setcomp>"})
+MOST_FRAMES = 64
+MOST_FUNCTIONS = 64
+
+
+def products_around(frame: FrameType | None) -> dict[str, int]:
+    """How many matrix products are named by the functions that are running, and by those that they name.
+
+    Args:
+        frame: The innermost of them. Locals are not looked at: that would keep them alive.
+
+    Returns:
+        By function and file; those without products are left out.
+
+    """
+    waiting: list[tuple[CodeType, dict[str, Any]]] = []
+    for _ in range(MOST_FRAMES):
+        if frame is None:
+            break
+        if _is_own(frame.f_globals):
+            waiting.append((frame.f_code, frame.f_globals))
+        frame = frame.f_back
+    seen = {code for code, _ in waiting}
+    found: dict[str, int] = {}
+    for code, around in waiting:
+        number = sum(map(_products, _parts(code)))
+        if number:
+            found[f"{code.co_name} in {code.co_filename.rpartition('/')[2]}"] = number
+        for function in _named(code, around):
+            if function.__code__ not in seen and len(seen) < MOST_FUNCTIONS:
+                seen.add(function.__code__)
+                waiting.append((function.__code__, function.__globals__))
+    return found
+
+
+def _is_own(around: dict[str, Any]) -> bool:
+    name = around.get("__name__")
+    return isinstance(name, str) and name.partition(".")[0] not in OTHERS
+
+
+def _parts(code: CodeType) -> Iterator[CodeType]:
+    """A function and its comprehensions. What is defined in it may be a module's method, or a hook."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType) and constant.co_name in COMPREHENSIONS:
+            yield from _parts(constant)
+
+
+def _products(code: CodeType) -> int:
+    return sum(
+        is_product(step)
+        or (
+            step.opname in ("LOAD_ATTR", "LOAD_GLOBAL", "LOAD_METHOD", "LOAD_NAME")
+            and str(step.argval).rstrip("_") in NAMES
+        )
+        for step in dis.get_instructions(code)
+    )
+
+
+def _named(code: CodeType, around: dict[str, Any]) -> Iterator[FunctionType]:
+    """Functions of the program's that are called by their names, and methods of the same class."""
+    kind = around.get(code.co_qualname.partition(".")[0])
+    methods = vars(kind) if isinstance(kind, type) else {}
+    for part in _parts(code):
+        for step in dis.get_instructions(part):
+            item: Any = None
+            if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+                item = around.get(step.argval)
+            elif step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+                item = methods.get(step.argval)
+            item = getattr(item, "__wrapped__", item)
+            if isinstance(item, FunctionType) and _is_own(item.__globals__):
+                yield item
