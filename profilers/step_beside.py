@@ -11,12 +11,10 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import is_grad_enabled
 from torch._C import _get_dispatch_stack_at as stacked
 from torch._C import _pop_torch_dispatch_stack as _pop
 from torch._C import _push_on_torch_dispatch_stack as push
@@ -26,10 +24,9 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from profilers.step_asked import graph_task, modes
-from profilers.step_events import Found, Price, Sums
-from profilers.step_outside import DONE
-from profilers.step_passes import LOOKING, OURS
-from profilers.step_uncompiled import uncompiled
+from profilers.step_events import Found, Price
+from profilers.step_mode import Mode, Tally
+from profilers.step_passes import LOOKING
 
 if TYPE_CHECKING:
     from profilers.step_events import Kind
@@ -44,8 +41,6 @@ WINDOW_NS = 100_000
 """So much is added for a window itself, in which calls go the longer way (profilers.step_seam)."""
 SHARE = 1000
 """One part in so many of the time may go into that."""
-MOST_OPS = 20_000
-"""A window with more is given up: an evaluation, or the making of another model."""
 WITHOUT = frozenset(
     {
         "ASGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "LBFGS", "NAdam", "RAdam",
@@ -53,128 +48,11 @@ WITHOUT = frozenset(
     }
 )  # fmt: skip
 """torch's own optimizers whose steps multiply no matrices: they are not watched."""
-MOST_FRAMES = 64
 ABLE = hasattr(TorchDispatchMode, "ignore_compile_internals")
 """Whether this torch compiles under a mode as it does without."""
 
 
-class _Sums:
-    """What one stretch of a window held."""
-
-    def __init__(self) -> None:
-        self.products: Counter[str] = Counter()
-        self.other: set[str] = set()
-
-    def add(self, other: _Sums) -> None:
-        """Add another one."""
-        self.products.update(other.products)
-        self.other |= other.other
-
-    def told(self) -> tuple[Sums, tuple[str, ...]]:
-        """As values."""
-        return tuple(sorted(self.products.items())), tuple(sorted(self.other))
-
-
-class Mode(TorchDispatchMode):  # type: ignore[misc]
-    """Hands each op on, and asks what it costs."""
-
-    supports_higher_order_operators = True
-
-    def __init__(self, price_of: Callable[[Any], Price | None]) -> None:
-        super().__init__()
-        self._price_of = price_of
-        self._prices: dict[Any, Price | None] = {}
-        self.ops = 0
-        self.idle = False
-        """Nothing is noted any more."""
-        self.sums = _Sums()
-        self.within = _Sums()
-        """Of optimizers' own steps."""
-        self._made: tuple[Any, str, int] | None = None
-        """A product that may be differentiated, whose node of the graph is made when the op is over."""
-        self._nodes: list[tuple[Any, str, int]] = []
-
-    @classmethod
-    def ignore_compile_internals(cls) -> bool:
-        """Have torch compile as if there were no mode."""
-        return True
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # ``uncompiled`` does, and imports no compiler
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        if not self.idle:
-            try:
-                self._note(func, args, kwargs or {}, out)
-            except Exception:  # noqa: BLE001 - never into the program
-                self.sums.other.add(f"{func}, which could not be priced")
-        return out
-
-    def _note(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
-        self.ops += 1
-        self.idle = self.ops > MOST_OPS
-        if self._made is not None:
-            self.settle()
-        try:
-            price = self._prices[func]
-        except KeyError:
-            price = self._prices[func] = self._price_of(func)
-        if price is None or OURS.depth or graph_task() != -1:
-            return
-        given = [each for each in (*args, *kwargs.values()) if isinstance(each, torch.Tensor)]
-        if any(each.is_meta or type(each).__name__ == "FakeTensor" for each in given):
-            return
-        inside = _in_optimizer()
-        sums = self.within if inside else self.sums
-        found = price(args, kwargs, out) if all(map(_is_plain, given)) else None
-        if found is None or peek_interpreter_stack() is not None:
-            sums.other.add(str(func))
-            return
-        dtype, flop = found
-        if not inside and is_grad_enabled() and any(each.requires_grad for each in given):
-            self._made = (out if isinstance(out, torch.Tensor) else out[0]), dtype, flop
-        else:
-            sums.products[dtype] += flop
-
-    def settle(self) -> None:
-        """The last product's node is there now: whether something comes of it, the graph will show."""
-        if self._made is None:
-            return
-        (out, dtype, flop), self._made = self._made, None
-        if out.grad_fn is None:
-            self.sums.products[dtype] += flop
-        else:
-            self._nodes.append((out.grad_fn, dtype, flop))
-
-    def left(self) -> _Sums:
-        """What no walk through the graph has counted until now; none counts it again."""
-        self.settle()
-        sums = _Sums()
-        for node, dtype, flop in self._nodes:
-            if DONE not in node.metadata:
-                node.metadata[DONE] = True
-                sums.products[dtype] += flop
-        self._nodes.clear()
-        return sums
-
-
-uncompiled(Mode.__torch_dispatch__, inside=True)
-
-_NO_DISPATCH = torch._C._disabled_torch_dispatch_impl
-STEP = next(
-    (
-        each
-        for each in torch.optim.Optimizer.profile_hook_step.__code__.co_consts
-        if getattr(each, "co_name", "") == "wrapper"
-    ),
-    None,
-)
-"""What torch puts around the step of each optimizer; None where another version does otherwise."""
-
-
-def _is_safe() -> bool:
+def is_safe() -> bool:
     """Whether torch's stack of modes may be changed for good here.
 
     Whoever leaves inference mode, a compiled function or a backward puts back which parts of torch are
@@ -191,23 +69,6 @@ def _is_safe() -> bool:
             return False
         frame = frame.f_back
     return True
-
-
-def _is_plain(tensor: Any) -> bool:
-    """Whether no class of its own runs its ops."""
-    return type(tensor).__torch_dispatch__ is _NO_DISPATCH
-
-
-def _in_optimizer() -> bool:
-    """Whether an optimizer is in its step."""
-    frame: Any = sys._getframe(1)
-    for _ in range(MOST_FRAMES):
-        if frame is None:
-            break
-        if frame.f_code is STEP:
-            return True
-        frame = frame.f_back
-    return False
 
 
 class Watched:
@@ -251,9 +112,9 @@ class Beside:
         """It was taken from the stack where it has to lie again when whatever runs there is over."""
         self._resting = 0
         """So many backward passes run, or one of torch's own optimizers is in its step."""
-        self._loop = _Sums()
+        self._loop = Tally()
         """What the step holds until now."""
-        self._spans: list[_Sums] = []
+        self._spans: list[Tally] = []
         """The same, of spans that are open, and of the step around them."""
         self._aside: Kind | None = None
         """The kind of the last call, where that was an evaluation's."""
@@ -273,7 +134,7 @@ class Beside:
         """So deep inside of functions that merge adapters."""
         self._alone = False
         """The mode is there for these alone."""
-        self._around: _Sums | None = None
+        self._around: Tally | None = None
         """What the step held when they began."""
         self._left: Mode | None = None
         """A mode of a window that is over, which could not be taken from torch's stack."""
@@ -296,19 +157,21 @@ class Beside:
             return
         if threading.get_ident() != self._thread or self._observer.here.depth or self._left:
             return
-        if modes() or not _is_safe():
+        if modes() or not is_safe():
             return
         self.arm()
         self._open()
         # Not in the first window: there the compiler may take an optimizer's step with all of its hooks.
-        if len(self._observer.steppers) < 2:  # else another thread may be about to go through them
+        if (
+            not self._observer.threads.several
+        ):  # else another thread may be about to go through them
             self._undo = register_optimizer_step_pre_hook(self._starts).remove
         self.resume()
 
     def _open(self) -> None:
         self._windows += 1
         self._mode = Mode(self._price_of)
-        self._loop, self._resting = _Sums(), 0
+        self._loop, self._resting = Tally(), 0
         self._spans.clear()
 
     def ends(self, optimizer: str) -> Found | None:
@@ -381,7 +244,7 @@ class Beside:
         if self._pushed:
             if modes() == 1 and stacked(0) is mode:
                 _pop(None)
-                self._pushed, self._back = False, not _is_safe()
+                self._pushed, self._back = False, not is_safe()
             else:
                 mode.idle = True  # others are on top
             mode.settle()
@@ -394,7 +257,7 @@ class Beside:
         mode = self._mode
         if mode is None or self._pushed or self._resting or threading.get_ident() != self._thread:
             return
-        if modes() or not (self._back or (_is_safe() and not mode.idle)):
+        if modes() or not (self._back or (is_safe() and not mode.idle)):
             mode.idle = True
             return
         push(mode)
@@ -403,7 +266,7 @@ class Beside:
     def _taken(self) -> bool:
         """Take our mode from the stack for good, if that is safe."""
         mode = self._mode or self._left
-        if modes() != 1 or stacked(0) is not mode or not _is_safe():
+        if modes() != 1 or stacked(0) is not mode or not is_safe():
             return False
         _pop(None)
         self._pushed = False
@@ -425,7 +288,7 @@ class Beside:
         if is_dynamo_compiling() or not self._pushed or threading.get_ident() != self._thread:
             return
         kind = type(optimizer)
-        if kind.__module__.startswith("torch.optim.") and kind.__name__ in WITHOUT and _is_safe():
+        if kind.__module__.startswith("torch.optim.") and kind.__name__ in WITHOUT and is_safe():
             self._resting += 1  # until the window ends with the step
             self.pause()
 
@@ -435,7 +298,7 @@ class Beside:
         """A stretch is over: what came after a call of an evaluation belongs to that."""
         mode = self._mode
         assert mode is not None
-        sums, mode.sums = mode.sums, _Sums()
+        sums, mode.sums = mode.sums, Tally()
         events: Any = reversed(self._observer.log[-4:])
         last = next((event[0] for event in events if len(event) == 4 and event[0].place), None)
         if last is not None:
@@ -450,7 +313,7 @@ class Beside:
         known = self._observer.optimizers
         return known.trains(kind) or not (known.any_trained or not known.expected([kind]))
 
-    def _tell(self, sums: _Sums, aside: Kind | None) -> None:
+    def _tell(self, sums: Tally, aside: Kind | None) -> None:
         products, other = sums.told()
         if products or other:
             self._observer.elsewhere.beside(Found("", products, (), other), aside)
@@ -476,7 +339,7 @@ class Beside:
         if self._merging > 1 or self._observer.inside() or not self._observer.watching:
             return
         self._alone = self._mode is None
-        if self._alone and self._allowed and self._left is None and not modes() and _is_safe():
+        if self._alone and self._allowed and self._left is None and not modes() and is_safe():
             self._mode = Mode(self._price_of)
             push(self._mode)
             self._pushed = True
@@ -487,7 +350,7 @@ class Beside:
             return
         self._mode.settle()
         self._sort()
-        self._around, self._loop = self._loop, _Sums()
+        self._around, self._loop = self._loop, Tally()
 
     def _merged(self) -> None:
         if threading.get_ident() != self._thread or is_dynamo_compiling() or not self._merging:
@@ -499,7 +362,7 @@ class Beside:
         if mode is not None:
             self._loop.add(mode.left())
             self._loop.add(mode.sums)
-            mode.sums = _Sums()
+            mode.sums = Tally()
             self._tell(self._loop, None)
             if self._alone:
                 if not self._taken():
@@ -513,7 +376,7 @@ class Beside:
             self._mode.settle()
             self._sort()
             self._spans.append(self._loop)
-            self._loop = _Sums()
+            self._loop = Tally()
 
     def ends_span(self) -> None:
         """It is over."""

@@ -26,6 +26,7 @@ class Elsewhere:
 
     def __init__(self, observer: Observer) -> None:
         """Take whose log it is, and who is told of a new set of products."""
+        self._observer = observer
         self._log, self._listener = observer.log, observer.listener
         self._kinds: dict[Told, Kind] = {}
 
@@ -57,6 +58,22 @@ class Elsewhere:
         self._listener.beside(kind.variant("again" if again else "forward"), found)
         now = time.monotonic_ns()
         self._log.append((kind, [now], now, again))
+
+    def bypassed(self, kind: Kind) -> None:
+        """An optimizer stepped after a settled model's call, and no backward was seen since.
+
+        Perhaps one began past torch's Python functions: where the model is trained and has gradients.
+        """
+        observer = self._observer
+        seam = kind.seam()
+        if seam is None or not observer.optimizers.trains(kind):
+            return
+        if any(parameter.grad is not None for parameter in seam.parameters):
+            with observer.lock:
+                self.unseen("a call of a model, and no backward before the optimizer stepped")
+                log = self._log
+                if len(log) > 1 and len(log[-2]) == 2:
+                    log[-2:] = log[:-3:-1]  # it belongs to the step that just ended
 
     def _kind(self, told: Told) -> Kind:
         kind = self._kinds.get(told)

@@ -369,3 +369,16 @@ class Listener(Protocol):
 
     def resumed(self, step: int) -> None:
         """The state of an optimizer that is new here says that it stepped before."""
+
+
+def is_news(event: Any) -> bool:
+    """Whether something became of a call that was never counted for its kind."""
+    if len(event) != 4:
+        return False
+    kind, fired, _, again = event
+    if not kind.watched:
+        return False
+    usual = len(fired) == FIRING and fired[3] == kind.arrived
+    if usual and kind.usual is not None and not (again or fired[1] or fired[4]):
+        return False  # counted, for ``usual`` is made where its kind is first counted
+    return not fired or kind.became(fired, again=again).data is None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -25,11 +25,11 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from profilers import step_engine, step_outside
 from profilers.step_adapters import Adapters
 from profilers.step_backward import LOOKS, Backwards
-from profilers.step_beside import STEP, Beside, Watched
+from profilers.step_beside import Beside, Watched
 from profilers.step_compiled import HOT, BestPulse
+from profilers.step_doubts import Doubts
 from profilers.step_elsewhere import Elsewhere
 from profilers.step_events import (
-    FIRING,
     AlikeSeen,
     AsideSeen,
     Call,
@@ -38,6 +38,7 @@ from profilers.step_events import (
     Listener,
     StepSeen,
     Variant,
+    is_news,
     now_us,
 )
 from profilers.step_folding import Folding
@@ -45,10 +46,12 @@ from profilers.step_here import Here, Inside
 from profilers.step_hooks import hook_node
 from profilers.step_kinds import signer
 from profilers.step_living import living
+from profilers.step_mode import STEP
 from profilers.step_modules import MAKING, Modules
 from profilers.step_optimizers import Optimizers, steps_before, within_its_own
 from profilers.step_passes import LOOKING
 from profilers.step_signature import MOST_OUTPUTS
+from profilers.step_threads import Threads
 from profilers.step_uncompiled import uncompiled
 from profilers.step_ways import Ways
 from profilers.step_wrapped import wrapped
@@ -74,13 +77,8 @@ FOLD_NS = 1_000_000_000
 """So often the notes are made into steps."""
 SEARCH_NS = 10_000_000_000
 """So often, at most, modules are looked for because a step had no call."""
-PATIENCE_NS = 10_000_000_000
-"""So long a thread is waited for that called a model and in which no optimizer has stepped."""
 REFRESH_NS = 10_000_000_000
 """So often the list of a model's parameters is read again."""
-
-
-EXCHANGED = "the model's parts or parameters had been exchanged, and nothing told when"
 
 
 _NONE: tuple[Callable[[], Any], str] = (lambda: None), ""
@@ -98,9 +96,9 @@ class Observer(BestPulse):
     """Watches one process for one recording."""
 
     __slots__ = (
-        "__weakref__", "_folding", "_lock", "_looked_at", "_refresh", "_search", "_told", "_undo",
-        "_unlooked", "adapters", "beside", "calls", "compiled", "elsewhere", "here", "listener", "looks",
-        "modules", "optimizers", "spans", "steppers", "ways",
+        "__weakref__", "_doubts", "_folding", "_refresh", "_search", "_told", "_undo", "adapters",
+        "beside", "calls", "compiled", "elsewhere", "here", "listener", "lock", "looks", "modules",
+        "optimizers", "spans", "threads", "ways",
     )  # fmt: skip
 
     def __init__(
@@ -123,7 +121,7 @@ class Observer(BestPulse):
         self.elsewhere = Elsewhere(self)
         self.beside = Beside(self, listener.price_of, wanted=watch_products)
         self.adapters = Adapters(self.beside.merges, self.beside.merged)
-        self.ways = Ways(self, hook_node, self.elsewhere.unseen, self._bypassed)
+        self.ways = Ways(self, hook_node, self.elsewhere.unseen, self.elsewhere.bypassed)
         self.compiled = _Compiled()
         self.modules = Modules(self)
         self.optimizers = Optimizers(self.modules.known)
@@ -133,15 +131,11 @@ class Observer(BestPulse):
             any_trained=lambda: self.optimizers.any_trained,
             ends_by_word=lambda kinds: not (automatic and self.optimizers.expected(kinds)),
         )
-        self._lock = threading.RLock()
-        self.steppers: set[int] = set()
-        """Threads in which an optimizer stepped."""
+        self._doubts = Doubts(self, self._folding.doubt)
+        self.lock = threading.RLock()
+        self.threads = Threads(self)
         self.looks = LOOKS
         """So many steps more are looked at."""
-        self._looked_at = 0
-        """When (ns) somebody last looked at shapes."""
-        self._unlooked = False
-        """Whether steps are over at whose models nobody looked (``_look_at_shapes``)."""
         self._search = 0
         self._refresh = 0
         self._undo: list[Callable[[], None]] = []
@@ -182,7 +176,7 @@ class Observer(BestPulse):
                 self.stepped_in_graph()
             self.due = 0
             self.fold(whole=True)
-            with self._lock, Inside(self):
+            with self.lock, Inside(self):
                 self._folding.finish(time.monotonic_ns())
         except Exception as error:  # noqa: BLE001 - never into the program
             self.trouble("stop", error)
@@ -195,39 +189,6 @@ class Observer(BestPulse):
     def inside(self) -> bool:
         """Whether this thread is inside of an outermost call, or of our own work."""
         return bool(self.here.depth) or (self.settled and threading.get_ident() == self.thread)
-
-    def is_elsewhere(self, kind: Kind) -> bool:
-        """Whether another thread trains with a model, which may run just now and must not be counted here.
-
-        That thread does so itself, when an optimizer steps there. One that steps none is not waited for.
-        """
-        thread = kind.thread
-        if thread in (0, threading.get_ident()):
-            return False
-        if thread not in self.steppers and time.monotonic_ns() - kind.since > PATIENCE_NS:
-            return False
-        return any(
-            each.ident == thread and not isinstance(each, threading._DummyThread)
-            for each in threading.enumerate()
-        )
-
-    def _steps_here(self) -> None:
-        """An optimizer other than the last one steps: perhaps in a thread that trains beside another one.
-
-        The graph's numbers are each thread's own, and passes of two at once cannot be told apart.
-        """
-        here = threading.get_ident()
-        if here in self.steppers:
-            return
-        others, self.steppers = self.steppers, self.steppers | {here}
-        living = others & {each.ident or 0 for each in threading.enumerate()}
-        if living:
-            seams = list(self.modules.seams)
-            callers = {
-                kind.thread for seam in seams for kind in list(seam.kinds.values()) if kind.watched
-            }
-            if here in callers and living & callers:
-                self.elsewhere.unseen("what several threads compute that train at once")
 
     def forked(self) -> None:
         """In a forked child: see nothing any more."""
@@ -264,7 +225,7 @@ class Observer(BestPulse):
                 return False  # of its base class: one step, told of twice
             name = known or self._new_optimizer(optimizer)
             self.last = None if layered else (ref(optimizer), name)
-            self._steps_here()
+            self.threads.steps_here()
         found = self.beside.ends(name)
         if found is not None:
             self.elsewhere.beside(found)
@@ -282,7 +243,7 @@ class Observer(BestPulse):
             LOOKING[0] = self.looks > 0
         if self.waiting:
             self.ways.stepped(self.serial)
-        return due or any(map(_is_news, since))
+        return due or any(map(is_news, since))
 
     def _made(self, optimizer: Any, *_: Any) -> None:
         """An optimizer was made or unpickled."""
@@ -294,29 +255,13 @@ class Observer(BestPulse):
         self.trouble("a call", error)
         self.elsewhere.unseen("a call that the recorder failed on")
 
-    def _bypassed(self, kind: Kind) -> None:
-        """An optimizer stepped after a settled model's call, and no backward was seen since.
-
-        Perhaps one began past torch's Python functions: where the model is trained and has gradients.
-        """
-        seam = kind.seam()
-        if seam is None or not self.optimizers.trains(kind):
-            return
-        if any(parameter.grad is not None for parameter in seam.parameters):
-            with self._lock:
-                self.elsewhere.unseen(
-                    "a call of a model, and no backward before the optimizer stepped"
-                )
-                if len(self.log) > 1 and len(self.log[-2]) == 2:
-                    self.log[-2:] = self.log[:-3:-1]  # it belongs to the step that just ended
-
     def stepped_in_graph(self) -> None:
         """A compiled optimizer stepped since the last call."""
         self.compiled.stepped = False
         self.beside.drop()  # it would not say when a window ends
         if not self.automatic:
             return
-        with self._lock:
+        with self.lock:
             kinds = self._folding.called_kinds()
             kinds |= {event[0] for event in self.log if len(event) == 4}
         for optimizer in self.optimizers.learn_unseen(kinds):
@@ -330,13 +275,13 @@ class Observer(BestPulse):
         self.overdue = graph_task() != -1
         if self.overdue:
             return
-        with self._lock, Inside(self):
+        with self.lock, Inside(self):
             self.fold()
             if self.fresh:
                 self.adapters.look()
             self.fresh = False
             for variant in self._folding.open_variants():
-                if variant.data is None and self.is_elsewhere(variant.kind):
+                if variant.data is None and self.threads.is_elsewhere(variant.kind):
                     self.fresh = True
                 elif variant.data is None:
                     self.listener.settle(variant)
@@ -364,11 +309,9 @@ class Observer(BestPulse):
             beside: Whether this is another thread than the program's.
 
         """
-        with self._lock, Inside(self):
+        with self.lock, Inside(self):
             log = self.log
-            self._unlooked = self._unlooked or any(len(event) == 2 for event in log)
-            if self._is_looked_for(counting):
-                self._look_at_shapes(beside=beside)
+            self._doubts.look(counting=counting, beside=beside)
             number = len(log)
             if number and not whole:
                 last = log[number - 1]
@@ -392,7 +335,7 @@ class Observer(BestPulse):
 
         The program's own thread looks at what was taken at its next step: its costs may be unknown.
         """
-        with self._lock:
+        with self.lock:
             if self.log:
                 self.due = 0
             with suppress(RuntimeError):  # the program just gives a model other parts
@@ -404,47 +347,9 @@ class Observer(BestPulse):
         Those that were noted last may have been taken out of the log by a thread beside the program, or by
         a word of the program's in the middle of a step.
         """
-        with self._lock:
+        with self.lock:
             noted = ((event, 0) for event in self.log if len(event) == 4)
             return [*self._folding.open_calls(), *noted]
-
-    def _is_looked_for(self, counting: bool) -> bool:
-        """Whether steps may be written that nobody looked at, or it is time to look."""
-        if not counting:
-            return self._unlooked
-        return time.monotonic_ns() > self.due or self.listener.due
-
-    def _look_at_shapes(self, *, beside: bool = False) -> None:
-        """Parts or data of parameters that were exchanged past torch's own ways, some calls ago.
-
-        Nobody knows when: what such a call since the last look cost is not known. A thread ``beside`` the
-        program leaves it to that to look at the models anew.
-        """
-        now = time.monotonic_ns()
-        changed = self.modules.reshaped()
-        self._doubt(changed, self._looked_at)
-        if not (beside and changed):
-            self.modules.look_anew(changed)
-            self._unlooked, self._looked_at = False, now
-
-    def _doubt(self, changed: Collection[int], since: int) -> None:
-        """Nobody knows what calls of some models cost that were made since some time and are not written."""
-        if not changed:
-            return
-        known: dict[Kind, Kind] = {}
-
-        def doubtful(kind: Kind) -> Kind:
-            if kind.place not in changed or kind.doubt is not None:
-                return kind
-            if kind not in known:
-                known[kind] = kind.in_doubt(EXCHANGED)
-            return known[kind]
-
-        for place, event in enumerate(self.log):
-            if len(event) == 4 and event[2] > since:
-                self.log[place] = doubtful(event[0]), *event[1:]
-        self._folding.doubt(doubtful, since)
-        self.listener.doubt(lambda variant: doubtful(variant.kind).as_of(variant), since // 1000)
 
     def _upkeep(self) -> None:
         now = time.monotonic_ns()
@@ -466,7 +371,7 @@ class Observer(BestPulse):
     def end_step(self) -> None:
         """Nothing that comes belongs to the last step: the program goes on from another one."""
         self.fold(counting=False)
-        with self._lock, Inside(self):
+        with self.lock, Inside(self):
             if self._folding.stepped_at:
                 self._folding.close(self._folding.stepped_at)
 
@@ -481,7 +386,7 @@ class Observer(BestPulse):
         with suppress(Exception):  # never into the program
             self.beside.begins_span()
         self.fold()
-        with self._lock:
+        with self.lock:
             return self._folding.begin_span(what, time.monotonic_ns())
 
     def end_span(self, open_: Open) -> None:
@@ -489,7 +394,7 @@ class Observer(BestPulse):
         with suppress(Exception):  # never into the program
             self.beside.ends_span()
         self.fold()
-        with self._lock, Inside(self):
+        with self.lock, Inside(self):
             self._folding.end_span(open_, time.monotonic_ns())
 
     # ------------------------------------------------------------ trouble
@@ -503,19 +408,6 @@ class Observer(BestPulse):
                 self.listener.trouble(where, error)
         if hasattr(error, "_flopledger_from_outside"):
             raise error  # a handler of a signal raised it: a timeout of the program's, not ours
-
-
-def _is_news(event: Any) -> bool:
-    """Whether something became of a call that was never counted for its kind."""
-    if len(event) != 4:
-        return False
-    kind, fired, _, again = event
-    if not kind.watched:
-        return False
-    usual = len(fired) == FIRING and fired[3] == kind.arrived
-    if usual and kind.usual is not None and not (again or fired[1] or fired[4]):
-        return False  # counted, for ``usual`` is made where its kind is first counted
-    return not fired or kind.became(fired, again=again).data is None
 
 
 def output_tensors(out: Any) -> list[Any]:

@@ -26,7 +26,7 @@ class Keeping:
     def reached(self) -> int:
         """Return the number of the last step that is over; what is over is in the book then."""
         self._recorder.observer.fold(counting=False)
-        return self._recorder.reached
+        return self._recorder.numbers.reached
 
     def keep(self) -> None:
         """Write what was said, and the steps before it as time allows."""

@@ -19,15 +19,14 @@ from flopledger.recording.book import Book
 from flopledger.recording.cost import Cost
 from flopledger.recording.costs import Costs
 from flopledger.recording.heartbeat import Heartbeat
+from flopledger.recording.numbering import Numbers
 from flopledger.recording.own_products import OwnProducts
 from flopledger.recording.rows import Row
 from flopledger.recording.stated import Stated
 from flopledger.recording.states import States
 from flopledger.recording.told import WronglyToldError, whole, whole_or_none
-from flopledger.recording.turns import Turns
 from profilers.sampler import Sampler, SamplerSettings
 from profilers.step_identity import mesh_of
-from profilers.step_ledger import MAYBE_BACK, WENT_BACK
 from profilers.step_losses import UnreadableError, read_loss
 from profilers.steps import AlikeSeen, AsideSeen, Found, Kind, Observer, StepSeen, Variant, now_us
 
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from profilers.step_events import Price
     from profilers.step_ledger import StepLedger
     from profilers.step_outside import Product
-    from profilers.step_states import StateMark
 
 DRIVERS = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"))
 SAMPLER_STOP_SECONDS = 20.0
@@ -55,15 +53,9 @@ class Recorder:
         self.observer = Observer(self, automatic=automatic, watch_products=watch_products)
         self.active = False
         self._sampler: Sampler | None = None
-        self._next = 1
-        self._resumed = False
-        """Whether the program said after which step it goes on."""
-        self._loaded = 0
-        """After which step it goes on, by what its optimizers say."""
-        self._loaded_at = 0
+        self.numbers = Numbers(self)
         self.stated = Stated(self.costs, self.observer, self.besides)
         self.states = States(self)
-        self.turns = Turns()
         self._own_products = OwnProducts(self.costs.tell, watched=watch_products)
         self._heartbeat = Heartbeat(self._beat)
 
@@ -170,9 +162,9 @@ class Recorder:
 
     def settle(self, variant: Variant) -> Cost | None:
         """Count what became of a call; not of one whose model another thread may run just now."""
-        if not isinstance(variant.data, Cost) and self.observer.is_elsewhere(variant.kind):
+        if not isinstance(variant.data, Cost) and self.observer.threads.is_elsewhere(variant.kind):
             return self.costs.give_up(variant, ELSEWHERE) if self.costs.last else None
-        if len(self.observer.steppers) > 1:
+        if self.observer.threads.several:
             from flopcount.live_watch import SEVERAL
 
             SEVERAL[0] = True
@@ -181,11 +173,7 @@ class Recorder:
     def step(self, seen: StepSeen) -> None:
         """A step is over."""
         row = Row()
-        self._go_back()
-        if seen.number is not None:
-            self._next = seen.number
-        self.turns.add(seen.optimizer, 1)
-        row.number, self._next = self._next, self._next + 1
+        row.number = self.numbers.of(seen.optimizer, 1, seen.number)
         row.ends_us = [seen.end_us]
         row.durations_us = [seen.end_us - seen.start_us]
         row.waits_us = [self._waited(seen.before_us, seen.start_us)]
@@ -206,10 +194,8 @@ class Recorder:
                 self.step(one)
             return
         row = Row()
-        self._go_back()
         starts, ends = seen.starts_us, seen.ends_us
-        self.turns.add(seen.optimizer, len(ends))
-        row.number, self._next = self._next, self._next + len(ends)
+        row.number = self.numbers.of(seen.optimizer, len(ends))
         row.ends_us = ends
         row.durations_us = list(map(sub, ends, starts))
         row.waits_us = [max(0, us) for us in map(sub, starts, [seen.before_us, *ends[:-1]])]
@@ -235,7 +221,7 @@ class Recorder:
             if samples is not None:
                 last.samples = samples
             if number is not None:
-                last.number, self._next = number, number + 1
+                last.number = self.numbers.said(number)
             last.said = True
             return
         at = now_us()
@@ -310,86 +296,8 @@ class Recorder:
             self.observer.trouble("a loop's code", error)
 
     def resumed(self, step: int) -> None:
-        """An optimizer's own state says that it stepped before.
-
-        Each knows its own steps only. Those of optimizers that take turns (a GAN's) add up; those
-        that step together, with no step of the recorder's between them, are the same steps. One that
-        is made anew in mid-run, with the state of another, says what that one did.
-        """
-        if self._resumed:
-            return
-        self.observer.fold()  # whether a step lies between the two shows then
-        done = self.book.steps
-        if done and (not self._loaded or step == self._loaded + done):
-            return
-        if done > self._loaded_at:
-            self.book.shift(step)
-            self.states.shift(step)
-            self._loaded += step
-            self._next += step
-        elif step > self._loaded:
-            self._loaded = step
-            self._next = step + 1
-        else:
-            return
-        self._loaded_at = done
-        loaded = self._loaded
-        self.book.head(lambda ledger: ledger.resume(loaded, "optimizer-state"))
-
-    def goes_on(self, optimizer: str, mark: StateMark, source: str) -> None:
-        """An optimizer steps for the first time with a state that says not after which step."""
-        if self._resumed:
-            return
-        self.observer.fold()
-        if not self.book.steps:
-            self.book.head(
-                lambda ledger: ledger.loaded(optimizer, mark.layout, mark.values, source)
-            )
-
-    def goes_back(self, steps: int) -> None:
-        """An optimizer was given the state that it had so many steps ago: those are done again."""
-        self.observer.end_step()
-        step = max(0, self._next - 1 - steps)
-        self._next = step + 1
-        self.book.head(lambda ledger: ledger.resume(step, WENT_BACK))
-
-    def may_go_back(self, optimizer: str, steps: int, *, counts: bool) -> None:
-        """One of several was given the state that it had so many steps ago: its own, if it counts them.
-
-        Others may be given theirs before the next step.
-        """
-        self.observer.end_step()
-        (self.turns.back if counts else self.turns.back_in_run)(optimizer, steps)
-
-    def _go_back(self) -> None:
-        """A step is over, and before it several optimizers may have been given earlier states."""
-        if not self.turns.waiting:
-            return
-        least, most = self.turns.undone()
-        at = self._next
-        step = max(0, at - 1 - most)
-        if least == most:
-            self._next = step + 1
-            self.book.head(lambda ledger: ledger.resume(step, WENT_BACK))
-            return
-        self.book.head(lambda ledger: ledger.resume(step, MAYBE_BACK, at))
-        self.costs.tell(
-            "went-back",
-            "warning",
-            "some of several optimizers were given earlier states of their own, which belong to no one "
-            "moment: how many steps are done again is not known, so what stands has bounds: say "
-            "run.resume(step)",
-        )
-
-    @property
-    def reached(self) -> int:
-        """Number of the last step whose optimizer has stepped; 0 before the first of this process.
-
-        It may be open still: whether another optimizer steps in it, or the program says something
-        of it, only the next call shows.
-        """
-        open_ = self.observer.is_open
-        return self._next - 1 + open_ if self.book.steps or open_ else 0
+        """An optimizer's own state says that it stepped before."""
+        self.numbers.resumed(step)
 
     @property
     def open_to_words(self) -> int:
@@ -455,13 +363,7 @@ class Recorder:
         except WronglyToldError as error:
             self.costs.tell("stated-wrongly", "warning", f"resume(): {error}; it is left out")
             return
-        self.observer.fold()
-        self.observer.end_step()  # steps that are over have their numbers
-        source = WENT_BACK if step < self.reached else "explicit"
-        self.turns.forget()
-        self._resumed = True
-        self._next = step + 1
-        self.book.head(lambda ledger: ledger.resume(step, source))
+        self.numbers.resume(step)
 
     def note(self, code: str, severity: str, message: str) -> None:
         """Something that a reader must know."""

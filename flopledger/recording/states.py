@@ -127,9 +127,9 @@ class States:
             return
         optimizers = recorder.observer.optimizers
         if optimizers.number == 1:
-            recorder.goes_back(back)
+            recorder.numbers.goes_back(back)
         else:
-            recorder.may_go_back(optimizers.known(optimizer) or "", back, counts=counts)
+            recorder.numbers.may_go_back(optimizers.known(optimizer) or "", back, counts=counts)
 
     def _took(self, optimizer: Any, state: Any) -> None:
         """A state was loaded."""
@@ -157,9 +157,9 @@ class States:
         if loaded is not None and loaded[0].steps is not None:
             recorder.resumed(loaded[0].steps)
         elif loaded is not None:
-            recorder.goes_on(name, *loaded)
+            recorder.numbers.goes_on(name, *loaded)
         elif optimizer in self._before and not own.entries:
-            recorder.goes_on(name, own, "stateless")
+            recorder.numbers.goes_on(name, own, "stateless")
 
     def _saved(self, optimizer: Any, state: Any, *, source: str = "state-dict") -> None:
         """A state was saved, or at least asked for."""

@@ -66,7 +66,7 @@ def looped(mark: Mark, beside: Callable[[int, Any], object], steps: int = STEPS)
         optimizer.step()
         optimizer.zero_grad()
         mark()
-        assert step_beside._is_safe()
+        assert step_beside.is_safe()
 
 
 def recorded(run: Run, loop: Callable[[Mark], None]) -> int:
