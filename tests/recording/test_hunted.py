@@ -273,9 +273,8 @@ def a_function_of_the_programs_own_that_costs_nothing(mark: Mark) -> None:
 # ---------------------------------------------------------------- what is computed again
 
 
-def a_model_that_refuses_other_backwards(mark: Mark) -> None:
-    """As Lightning's Fabric does: its hook on the output asks whose backward this is."""
-    ours = [False]
+def guarded(hook: Callable[[Any], Any]) -> nn.Module:
+    """A model that puts a hook on its output, as Lightning's Fabric does to ask whose backward this is."""
 
     class Guarded(nn.Module):
         def __init__(self) -> None:
@@ -284,21 +283,32 @@ def a_model_that_refuses_other_backwards(mark: Mark) -> None:
 
         def forward(self, x: Any) -> Any:
             out = self.inner(x)
-            out.register_hook(refused_unless_ours)
+            out.register_hook(hook)
             return out
+
+    return Guarded()
+
+
+def stepped_with_leave(model: nn.Module, optimizer: Any, ours: list[bool]) -> None:
+    """One step, whose backward the hook lets pass."""
+    loss = model(torch.randn(4, WIDTH)).sum()
+    ours[0] = True
+    loss.backward()
+    ours[0] = False
+    optimizer.step()
+
+
+def a_model_that_refuses_other_backwards(mark: Mark) -> None:
+    ours = [False]
 
     def refused_unless_ours(_gradient: Any) -> None:
         if not ours[0]:
             raise RuntimeError("use backward(loss) of the trainer")
 
-    model = Guarded()
+    model = guarded(refused_unless_ours)
     optimizer = sgd(model)
     for _ in range(3):
-        loss = model(torch.randn(4, WIDTH)).sum()
-        ours[0] = True
-        loss.backward()
-        ours[0] = False
-        optimizer.step()
+        stepped_with_leave(model, optimizer, ours)
         mark()
 
 
@@ -446,29 +456,15 @@ def test_a_refusing_hook_that_computes_leaves_no_figure(run: Run) -> None:
     """What it would have computed is in no count."""
     ours = [False]
 
-    class Guarded(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = mlp()
-
-        def forward(self, x: Any) -> Any:
-            out = self.inner(x)
-            out.register_hook(turned)
-            return out
-
     def turned(gradient: Any) -> Any:
         if not ours[0]:
             raise RuntimeError("use backward(loss) of the trainer")
         return gradient @ torch.eye(WIDTH)
 
-    model = Guarded()
+    model = guarded(turned)
     optimizer = sgd(model)
     with run.record():
-        loss = model(torch.randn(4, WIDTH)).sum()
-        ours[0] = True
-        loss.backward()
-        ours[0] = False
-        optimizer.step()
+        stepped_with_leave(model, optimizer, ours)
     assert run.flop == [None]
     assert run.notes() == {"cost-unknown"}
 
