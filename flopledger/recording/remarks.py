@@ -158,7 +158,7 @@ def _stepless(idle: Stepless) -> Iterator[RunFinding]:
         yield RunFinding(
             code="gradients-without-steps",
             severity="warning",
-            message=f"{many} computed gradients ({most} FLOP) and stepped no optimizer, beside others that "
+            message=f"{many} computed gradients ({most} FLOP) and stepped no optimizer, while others "
             "did: whether that was training (gradients that were sent to another rank) or a step that was "
             "broken off, nobody can tell; it is in the upper ends of the bounds alone",
             evidence=idle.folders[:MOST],

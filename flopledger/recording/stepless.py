@@ -1,7 +1,9 @@
 """Processes that computed gradients and stepped no optimizer, beside others that did.
 
 Such a one may have sent them to the rank that steps (a parameter server): training. Or it may have ended
-within its first step, which trained nothing. Nobody can tell, so upper ends hold it.
+within its first step, which trained nothing. Where it was there at the same time as one that stepped, nobody
+can tell, so upper ends hold it. One that was over before (an attempt that ran out of memory in its first
+step) or came after sent nothing to anybody.
 """
 
 from collections.abc import Sequence
@@ -9,6 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from flopledger.recording.attempts import SKEW_NS, last_activity
 from flopledger.recording.work import Sum
 from profilers.step_ledger import ProcessSteps
 
@@ -35,13 +38,25 @@ def stepless(tallies: Sequence["Tally"]) -> Stepless:
     """Look for them in one run."""
     folders: list[str] = []
     work = Sum()
-    if any(tally.process.blocks for tally in tallies):
-        for tally in tallies:
-            if not tally.process.blocks and _has_gradients(tally.process):
-                folders.append(tally.process.folder.name)
-                work.update(tally.spans[UNFINISHED])
+    stepped = [_lifetime(tally.process) for tally in tallies if tally.process.blocks]
+    for tally in tallies:
+        process = tally.process
+        if not process.blocks and _has_gradients(process) and _is_beside(process, stepped):
+            folders.append(process.folder.name)
+            work.update(tally.spans[UNFINISHED])
     high = work.work().hardware_bounds[1]
     return Stepless(folders=tuple(folders), most=None if high is None else Fraction(high))
+
+
+def _lifetime(process: ProcessSteps) -> tuple[int, int]:
+    """Unix nanoseconds of a process's first and last words."""
+    return process.wall_ns, last_activity(process)
+
+
+def _is_beside(process: ProcessSteps, others: Sequence[tuple[int, int]]) -> bool:
+    """Whether a process was there while one of the others was; clocks of two hosts may differ."""
+    begin, end = _lifetime(process)
+    return any(begin <= last + SKEW_NS and first <= end + SKEW_NS for first, last in others)
 
 
 def _has_gradients(process: ProcessSteps) -> bool:

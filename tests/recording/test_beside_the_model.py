@@ -69,12 +69,12 @@ def looped(mark: Mark, beside: Callable[[int, Any], object], steps: int = STEPS)
         assert step_beside.is_safe()
 
 
-def recorded(run: Run, loop: Callable[[Mark], None]) -> int:
+def recorded(run: Run, loop: Callable[[Mark], None], *, watched: bool = True) -> int:
     """Record a loop; answers what torch's counter says of all of it."""
     torch.manual_seed(0)
     expected = sum(steps_by_counter(loop))
     torch.manual_seed(0)
-    with run.record():
+    with run.record(watch_products=watched):
         loop(lambda: None)
     assert is_clean()
     return expected
@@ -432,8 +432,9 @@ def test_threads_that_train_at_once(run: Run) -> None:
 @pytest.mark.skipif(not importlib.util.find_spec("peft"), reason="peft is not installed")
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("layer_by_layer", [False, True])
+@pytest.mark.parametrize("watched", [False, True])
 def test_adapters_that_are_merged_are_counted_each_time(
-    run: Run, monkeypatch: pytest.MonkeyPatch, layer_by_layer: bool
+    run: Run, monkeypatch: pytest.MonkeyPatch, watched: bool, layer_by_layer: bool
 ) -> None:
     monkeypatch.setattr(step_beside, "FREE", 1)
     monkeypatch.setattr(step_beside, "WINDOW_NS", 10**12)
@@ -457,7 +458,7 @@ def test_adapters_that_are_merged_are_counted_each_time(
             mark()
 
     before = dict(vars(importlib.import_module("peft.tuners.tuners_utils").BaseTuner))
-    expected = recorded(run, loop)
+    expected = recorded(run, loop, watched=watched)
     merges = 2 * 2 * 2 * (2 * 8 * 8 * 2)
     """Two times, in and out, of two layers: 8 x 2 times 2 x 8."""
     assert run.totals.model_flop == expected

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from flopledger.recording.adding import totals  # noqa: E402
+from profilers.step_ledger import read_steps  # noqa: E402
 from tests.recording.conftest import ONE, TRAIN, Run, batch, mlp, sgd, train  # noqa: E402
 
 if TYPE_CHECKING:
@@ -35,6 +38,20 @@ def test_gradients_without_a_step_are_in_the_upper_end(run: Run) -> None:
     assert totals.span_flop == {"unfinished": 2 * TRAIN}
     (found,) = [each for each in totals.findings if each.code == "gradients-without-steps"]
     assert found.message.startswith(f"1 process computed gradients ({2 * TRAIN:,} FLOP)")
+
+
+@pytest.mark.parametrize("apart_s", [-3600, 3600])
+def test_an_attempt_that_broke_off_in_its_first_step_trained_nothing(
+    run: Run, apart_s: int
+) -> None:
+    """It ran out of memory an hour before the one that trained, or the one after it did."""
+    with_another(run, backward=True)
+    stepped, broken = sorted(read_steps(run.path), key=lambda process: not process.blocks)
+    apart = replace(broken, wall_ns=stepped.wall_ns + apart_s * 10**9, pid=broken.pid + 1)
+    found = totals([stepped, apart])
+    assert found.model_flop == 3 * TRAIN
+    assert found.model_bounds == (3 * TRAIN, 3 * TRAIN)
+    assert found.span_flop == {"unfinished": 2 * TRAIN}  # executed, and said
 
 
 def test_an_actor_that_only_answers_is_no_training(run: Run) -> None:
