@@ -57,8 +57,12 @@ class _Sum:
 
     seconds: dict[str, float] = field(default_factory=dict)  #: of devices, by part
     lines: int = 0
-    unknown: dict[str, int] = field(default_factory=dict)  #: kinds that hold no known device
+    left_out: dict[str, int] = field(default_factory=dict)  #: lines that cannot be counted, by why
     unused: int = 0  #: lines of reserved capacity that nobody used
+
+    def leave_out(self, why: str) -> None:
+        """Remember a line that speaks of machines and enters no sum."""
+        self.left_out[why[:60]] = self.left_out.get(why[:60], 0) + 1
 
 
 def _normal(name: str) -> str:
@@ -137,10 +141,7 @@ def _is_known(row: Row, usage: str) -> bool:
 
 
 def _of_azure(row: Row, found: _Sum) -> _Held | None:
-    if row.get("metercategory", "").lower() not in (
-        "virtual machines",
-        "virtual machines licenses",
-    ):
+    if row.get("metercategory", "").lower() != "virtual machines":
         return None
     if row.get("chargetype", "usage").lower() not in ("usage", ""):
         return None
@@ -149,14 +150,14 @@ def _of_azure(row: Row, found: _Sum) -> _Held | None:
     except (ValueError, RecursionError):
         more = {}
     kind = more.get("ServiceType") if isinstance(more, dict) else None
-    if not isinstance(kind, str) or row["metercategory"].lower() != "virtual machines":
+    if not isinstance(kind, str):
         return None
     amount = row.get("quantity", "") or row.get("usagequantity", "")
     unit = row.get("unitofmeasure", "") or "1 Hour"
     pack = _PACK.fullmatch(unit)
     if pack is None or pack[1] not in (None, "1"):
         # Whether the quantity is in packs or in hours, contracts say differently.
-        found.unknown[f"{kind[:40]} in {unit[:20]}"] = 1
+        found.leave_out(f"{kind[:40]} in {unit[:18]}")
         return None
     return _instance(kind, amount, unit, found)
 
@@ -168,10 +169,10 @@ def _of_google(row: Row, found: _Sum) -> _Held | None:
     match = _GOOGLE_GPU.search(sku)
     if match is None:
         if _GOOGLE_TPU.search(sku):
-            found.unknown[sku[:60]] = found.unknown.get(sku[:60], 0) + 1
+            found.leave_out(sku)
         return None
-    seconds = _seconds(row.get("usageamount"), row.get("usageunit", ""))
     name = " ".join(match[1].split()).upper()
+    seconds = _seconds(row.get("usageamount"), row.get("usageunit", ""), name, found)
     return None if seconds is None else _Held(part=_google_part(name), seconds=seconds)
 
 
@@ -202,22 +203,24 @@ def _google_part(name: str) -> str:
 
 def _instance(kind: str, amount: object, unit: str, found: _Sum) -> _Held | None:
     """Give the device-seconds of instance-hours; a kind without known devices is counted by its name."""
-    seconds = _seconds(amount, unit)
     try:
         instance = hardware_db.instance(kind)
     except hardware_db.HardwareError:
-        found.unknown[kind[:60]] = found.unknown.get(kind[:60], 0) + 1
+        found.leave_out(kind)
         return None
+    seconds = _seconds(amount, unit, kind, found)
     if seconds is None:
         return None
     return _Held(part=instance.accelerator.id, seconds=seconds * float(Fraction(instance.count)))
 
 
-def _seconds(amount: object, unit: str) -> float | None:
+def _seconds(amount: object, unit: str, kind: str, found: _Sum) -> float | None:
+    """Give a line's seconds; one that cannot be read, or is negative (a refund), is left out and said."""
     value, match = parse_number(amount), _PACK.fullmatch(unit.strip())
-    if value is None or match is None or match[2].lower() not in _HOURS or value <= 0:
+    if value is None or value < 0 or match is None or match[2].lower() not in _HOURS:
+        found.leave_out(f"{kind[:30]}: {str(amount)[:14]!r} {unit[:12]}")
         return None
-    return float(value) * _HOURS[match[2].lower()]
+    return float(value) * _HOURS[match[2].lower()] or None  # of nothing, nothing is to be said
 
 
 _Take = Callable[[Row, _Sum], _Held | None]
@@ -256,13 +259,13 @@ def _note(found: _Sum, twice: int, rows: int, notes: Notes) -> None:
             f"{twice} lines of the bill repeat another to the letter; each was counted once",
             "the table",
         )
-    if found.unknown:
-        shown = ", ".join(list(found.unknown)[:6])
+    if found.left_out:
+        shown = ", ".join(list(found.left_out)[:6])
         notes.finding(
             "bill-lines-left-out",
             "info",
-            f"{sum(found.unknown.values())} lines are of kinds without a known accelerator ({shown}): they "
-            "are not counted",
+            f"{sum(found.left_out.values())} lines are of kinds without a known accelerator, or of amounts "
+            f"that are none ({shown}): they are not counted",
             "the table",
         )
     if not found.seconds:

@@ -133,13 +133,18 @@ def _pod_specs(one: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int]]:
         return
     template = _at(spec, "template", "spec")
     if isinstance(template, dict):
-        yield template, parse_count(spec.get("parallelism")) or 1
+        yield template, _pods(spec.get("parallelism"))
     for key, replicas in spec.items():
         if key.endswith("ReplicaSpecs") and isinstance(replicas, dict):
             for role in replicas.values():
                 inside = _at(role, "template", "spec")
                 if isinstance(inside, dict):
-                    yield inside, parse_count(_at(role, "replicas")) or 1
+                    yield inside, _pods(_at(role, "replicas"))
+
+
+def _pods(stated: Any) -> int:
+    """Give how many pods were asked for: one where nothing is said, and none where that is."""
+    return 0 if str(stated).strip() == "0" else parse_count(stated) or 1
 
 
 def _given(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -44,6 +44,17 @@ AWS_ROWS = (
 )
 
 
+def test_lines_of_a_bill_that_cannot_be_read_are_said(written):
+    rows = "a,Usage,BoxUsage:p5.48xlarge,2,,Hrs\n"
+    rows += "b,Usage,BoxUsage:p5.48xlarge,-1,,Hrs\nc,Usage,BoxUsage:p5.48xlarge,1,,Months\n"
+    rows += "d,Usage,BoxUsage:p5.48xlarge,many,,Hrs\ne,Usage,BoxUsage:p4d.24xlarge,0,,Hrs\n"
+    run, evidence = written("cur.csv", AWS + rows)
+    assert value(run.accelerator_seconds) == 8 * 2 * 3600
+    (found,) = [one for one in evidence.findings if one.code == "bill-lines-left-out"]
+    assert "3 lines are of kinds" in found.message
+    assert "'-1' Hrs" in found.message
+
+
 def test_a_bill_of_aws_counts_usage_once(written):
     # (2.0 + 0.5) hours x 8 devices x 3600 s; neither the negation, the unused box, nor the row again
     run, evidence = written("cur.csv", AWS + AWS_ROWS)
@@ -205,6 +216,12 @@ def test_a_job_in_yaml_is_its_replicas_times_its_time(written):
     assert value(run.accelerator_seconds) == 32 * 86400
     assert value(run.accelerator_count) == 32
     assert value(run.accelerator) == "nvidia-h100-sxm5-80gb"
+
+
+def test_a_role_without_replicas_holds_nothing(written):
+    # 1 x 8 devices for a day: the workers were scaled to none
+    run, _ = written("job.yaml", JOB.replace("replicas: 3", "replicas: 0"))
+    assert value(run.accelerator_seconds) == 8 * 86400
 
 
 @pytest.mark.parametrize(
