@@ -65,18 +65,20 @@ class _Signals:
                 "asyncio"
             ):
                 self.theirs[number] = theirs
-                with suppress(ValueError, OSError):  # one that may not be handled
-                    _signal.signal(number, self)
+                _signal.signal(number, self)
 
     def remove(self) -> None:
         """Give the program's handlers their places, and what waited."""
-        for number, theirs in self.theirs.items():
-            if _signal.getsignal(number) is self and number not in self._late:
-                _signal.signal(number, theirs)
+        # First: one of theirs may raise among these lines, and ours, where it still stands, hands on then.
         self._over = True
-        # Not called here: each is due, as if it came now, also where another one raises. Ours still stands
-        # before those, to mark what they raise.
-        list(map(_interrupt, self._late))
+        try:
+            for number, theirs in self.theirs.items():
+                if _signal.getsignal(number) is self and number not in self._late:
+                    _signal.signal(number, theirs)
+        finally:
+            # Not called here: each is due, as if it came now, also where another one raises. Ours still
+            # stands before those, to mark what they raise.
+            list(map(_interrupt, self._late))
 
 
 _present: _Signals | None = None

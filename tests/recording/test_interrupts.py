@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +18,7 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
+from flopcount import live_signals  # noqa: E402
 from flopcount.live_signals import held_back, let_through  # noqa: E402
 from flopledger.recording.book import Book  # noqa: E402
 from flopledger.recording.recorder import Recorder  # noqa: E402
@@ -317,3 +320,43 @@ def test_what_fails_of_ours_is_not_taken_for_the_programs(alarm: Any) -> None:
         raise ValueError("ours")
     with pytest.raises(TimeoutError), SHIELD:
         alarm()
+
+
+@pytest.mark.parametrize("when", ["they are put in place", "they are taken away"])
+def test_a_handler_that_raises_among_ours_costs_no_other_signal(
+    alarm: Any, caught: list[int], monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """Handlers are exchanged in the order of their numbers, an interrupt's before the alarm's."""
+    taken = when == "they are taken away"
+    first = iter([True])
+
+    def usr1_raises(_number: int, _frame: Any) -> None:
+        raise TimeoutError("the program's own")
+
+    def exchange(number: int, handler: Any) -> Any:
+        found = _signal.signal(number, handler)
+        ours = isinstance(handler, live_signals._Signals)
+        if (
+            number == (signal.SIGUSR1 if taken else signal.SIGINT)
+            and ours != taken
+            and next(first, False)
+        ):
+            os.kill(os.getpid(), signal.SIGUSR1 if taken else signal.SIGALRM)
+        return found
+
+    if taken:
+        signal.signal(signal.SIGUSR1, usr1_raises)
+    both = SimpleNamespace(signal=exchange, getsignal=_signal.getsignal)
+    monkeypatch.setattr(live_signals, "_signal", both)
+
+    def held() -> None:
+        with held_back():
+            pass
+
+    with pytest.raises(TimeoutError, match="the program's own"):
+        held()
+    assert next(first, None) is None
+    for _ in range(2):  # through ours, should it still stand there, and then without it
+        with pytest.raises(TimeoutError, match="the program's own"):
+            alarm()
+    assert not isinstance(signal.getsignal(signal.SIGALRM), live_signals._Signals)
