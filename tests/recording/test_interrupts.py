@@ -26,6 +26,7 @@ from profilers import ledger  # noqa: E402
 from profilers.step_engine import Around  # noqa: E402
 from profilers.step_folding import Folding  # noqa: E402
 from profilers.step_handlers import SHIELD  # noqa: E402
+from profilers.step_mode import Mode  # noqa: E402
 from profilers.step_optimizers import Optimizers  # noqa: E402
 from tests.recording.conftest import sgd  # noqa: E402
 
@@ -313,6 +314,17 @@ def test_a_timeout_before_a_pass_arrives(
             torch.autograd.grad(model(torch.ones(4, 8)).sum(), model.weight)
         monkeypatch.undo()
         train(model, sgd(model))
+
+
+def test_a_timeout_while_an_op_is_watched_arrives(
+    run: Run, alarm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = nn.Linear(8, 8)
+    monkeypatch.setattr(Mode, "_note", lambda *_: alarm())
+    with run.record(watch_products=True):
+        with pytest.raises(TimeoutError, match="the program's own"):
+            train(model, sgd(model))
+        monkeypatch.undo()
 
 
 def test_what_fails_of_ours_is_not_taken_for_the_programs(alarm: Any) -> None:
