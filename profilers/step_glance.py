@@ -90,30 +90,33 @@ class Glance:
             kwargs: Likewise.
 
         """
-        values = (*args, *kwargs.values()) if kwargs else args
-        looks, tensor = self._looks, self._tensor
         try:
-            for question, answer in self._asked:
-                if question() != answer:
-                    return False
-            if len(values) != len(self._given) or list(kwargs) != self._names:
-                return False
-            for value, (kind, look) in zip(values, self._given, strict=True):
-                if type(value) is not kind:
-                    return False
-                found = looks(value) if kind is tensor else value
-                if found is not look and found != look:
-                    return False
-            for holder, name, value in self._items:
-                if holder[name] is not value:
-                    return False
-            return (
-                list(map(len, self._holders)) == self._sizes
-                and list(map(getrefcount, self._classes)) == self._counts
-                and list(map(self._flag, self._parameters)) == self._flags
-            )
+            return self._same(args, kwargs)
         except Exception:  # noqa: BLE001 - something is no longer there
             return False
+
+    def _same(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+        values = (*args, *kwargs.values()) if kwargs else args
+        looks, tensor = self._looks, self._tensor
+        for question, answer in self._asked:
+            if question() != answer:
+                return False
+        if len(values) != len(self._given) or list(kwargs) != self._names:
+            return False
+        for value, (kind, look) in zip(values, self._given, strict=True):
+            if type(value) is not kind:
+                return False
+            found = looks(value) if kind is tensor else value
+            if found is not look and found != look:
+                return False
+        for holder, name, value in self._items:
+            if holder[name] is not value:
+                return False
+        return (
+            list(map(len, self._holders)) == self._sizes
+            and list(map(getrefcount, self._classes)) == self._counts
+            and list(map(self._flag, self._parameters)) == self._flags
+        )
 
     def part(self) -> None:
         """Take the seams out of their dictionaries."""
@@ -145,6 +148,9 @@ class Caller(Protocol):
 
     def failed(self, error: Exception) -> None:
         """Something of ours did, behind a forward."""
+
+    def passed_on(self, error: Exception) -> None:
+        """Before a forward something could not be asked; what a handler of the program's raised goes on."""
 
 
 class Lane(Glance):
@@ -218,7 +224,11 @@ class Lane(Glance):
             kwargs: Likewise.
 
         """
-        call = self._begins(args, kwargs)
+        try:
+            call = self._begins(args, kwargs)
+        except Exception as error:  # noqa: BLE001 - something is no longer there
+            seam.passed_on(error)
+            return self
         if call is None:
             return self
         try:
@@ -242,20 +252,17 @@ class Lane(Glance):
 
     def _begins(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call | None:
         pulse = self._pulse
-        try:
-            if (
-                not pulse.watching
-                or (pulse.settled or pulse.overdue or pulse.busy or pulse.waiting)
-                or pulse.epoch != self._epoch
-                or pulse.thread != threading.get_ident()
-                or len(pulse.log) >= MOST_EVENTS
-                or not self.same(args, kwargs)
-                or not (self._alike is None or self._alike())
-            ):
-                return None
-            call: Call = (self.kind, [], pulse.clock(), False)
-        except Exception:  # noqa: BLE001 - something is no longer there
+        if (
+            not pulse.watching
+            or (pulse.settled or pulse.overdue or pulse.busy or pulse.waiting)
+            or pulse.epoch != self._epoch
+            or pulse.thread != threading.get_ident()
+            or len(pulse.log) >= MOST_EVENTS
+            or not self._same(args, kwargs)
+            or not (self._alike is None or self._alike())
+        ):
             return None
+        call: Call = (self.kind, [], pulse.clock(), False)
         if pulse.boundary:
             pulse.boundary = False
             pulse.serial += 1

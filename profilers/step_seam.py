@@ -33,6 +33,7 @@ from profilers.step_attributes import Attributes
 from profilers.step_backward import LOOKS
 from profilers.step_events import RAISED, STOPPED, SURE, Call, Kind
 from profilers.step_glance import MOST_EVENTS, Lane
+from profilers.step_handlers import is_the_programs
 from profilers.step_hooks import hook
 from profilers.step_key import key_of
 from profilers.step_kinds import described, signer
@@ -137,6 +138,11 @@ class Seam:
     def failed(self, error: Exception) -> None:
         """Something of ours did, behind a settled call."""
         self.observer.missed(error)
+
+    def passed_on(self, error: Exception) -> None:
+        """Before a settled call something could not be asked: the call goes the longer way."""
+        if is_the_programs(error):
+            raise error
 
     def run(self, module: Any, args: Any, kwargs: Any) -> Any:
         """Call the module, and note the call if it is an outermost one."""

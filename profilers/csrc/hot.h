@@ -75,11 +75,12 @@ typedef struct {
 /* Of the module. */
 typedef struct {
     PyTypeObject *pulse, *lane;
-    PyObject *grad_fn, *next_functions, *sequence_nr, *call_impl, *left, *failed; /* names */
+    PyObject *grad_fn, *next_functions, *sequence_nr, *call_impl, *left, *failed, *passed_on; /* names */
 } State;
 
 extern PyType_Spec glance_spec, lane_spec, pulse_spec, engine_spec;
 
+/* May leave an error, and is then no. */
 int is_same(Glance *self, PyObject *args, PyObject *kwargs);
 int swap(Glance *self, int back);
 PyObject *glance_new(PyTypeObject *type, PyObject *args, PyObject *kwargs);

@@ -42,15 +42,13 @@ static PyObject *noted(Lane *self)
     return call;
 }
 
-/* The call that is noted: a new reference, or NULL and nothing done where it is not as all were. */
+/* The call that is noted: a new reference, or NULL and nothing done where it is not as all were. NULL comes with
+   an error where something is no longer there, or where a handler of the program's raised it. */
 static PyObject *begins(Lane *self, PyObject *args, PyObject *kwargs)
 {
-    PyObject *call = NULL;
     if (is_open(self) && is_same(&self->glance, args, kwargs) && is_alike(self))
-        call = noted(self);
-    if (call == NULL)
-        PyErr_Clear(); /* something is no longer there */
-    return call;
+        return noted(self);
+    return NULL;
 }
 
 /* ------------------------------------------------------------ the forward */
@@ -150,13 +148,15 @@ static PyObject *ends(Lane *self, PyObject *call, PyObject *out)
     return failed ? NULL : Py_NewRef(Py_None);
 }
 
-/* An error of ours is told, and goes no further. */
-static PyObject *told(State *names, PyObject *seam)
+/* An error is handed to what stands before the module, which lets it go no further if it is one of ours. */
+static PyObject *told(PyObject *how, PyObject *seam)
 {
     PyObject *type, *value, *trace;
     PyErr_Fetch(&type, &value, &trace);
     PyErr_NormalizeException(&type, &value, &trace);
-    PyObject *found = PyObject_CallMethodObjArgs(seam, names->failed, value ? value : Py_None, NULL);
+    if (trace != NULL && PyException_SetTraceback(value, trace) < 0)
+        PyErr_Clear();
+    PyObject *found = PyObject_CallMethodObjArgs(seam, how, value, NULL);
     Py_XDECREF(type);
     Py_XDECREF(value);
     Py_XDECREF(trace);
@@ -169,7 +169,7 @@ static int left(State *names, Lane *self, PyObject *seam, PyObject *call, PyObje
 {
     PyObject *span = ends(self, call, out), *found;
     if (span == NULL)
-        found = PyErr_ExceptionMatches(PyExc_Exception) ? told(names, seam) : NULL;
+        found = PyErr_ExceptionMatches(PyExc_Exception) ? told(names->failed, seam) : NULL;
     else if (span == Py_None)
         return Py_DECREF(span), 0;
     else
@@ -185,10 +185,13 @@ static PyObject *lane_calls(Lane *self, PyObject *const *given, Py_ssize_t numbe
         PyErr_SetString(PyExc_TypeError, "calls() takes a seam, a tuple and a dictionary");
         return NULL;
     }
-    State *names = PyType_GetModuleState(Py_TYPE((PyObject *)self));
-    PyObject *call = names == NULL ? NULL : begins(self, given[1], given[2]);
-    if (call == NULL)
-        return Py_NewRef((PyObject *)self);
+    State *names = PyType_GetModuleState(Py_TYPE((PyObject *)self)); /* made with it, so it is there */
+    PyObject *call = begins(self, given[1], given[2]);
+    if (call == NULL) {
+        PyObject *passed = PyErr_Occurred() ? told(names->passed_on, given[0]) : Py_NewRef(Py_None);
+        Py_XDECREF(passed);
+        return passed == NULL ? NULL : Py_NewRef((PyObject *)self);
+    }
     PyObject *out = runs(names, self, given[1], given[2]);
     if (out == NULL)
         breaks(self, call);

@@ -20,8 +20,10 @@ static int run(PyObject *module)
     State *state = PyModule_GetState(module);
     PyTypeObject *glance = NULL;
     PyObject **names[] = {&state->grad_fn,   &state->next_functions, &state->sequence_nr,
-                          &state->call_impl, &state->left,           &state->failed};
-    const char *const texts[] = {"grad_fn", "next_functions", "_sequence_nr", "_call_impl", "left", "failed"};
+                          &state->call_impl, &state->left,           &state->failed,
+                          &state->passed_on};
+    const char *const texts[] = {"grad_fn", "next_functions", "_sequence_nr", "_call_impl",
+                                 "left",    "failed",         "passed_on"};
     for (size_t place = 0; place < sizeof(texts) / sizeof(texts[0]); place++)
         if ((*names[place] = PyUnicode_InternFromString(texts[place])) == NULL)
             return -1;
@@ -53,6 +55,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->call_impl);
     Py_CLEAR(state->left);
     Py_CLEAR(state->failed);
+    Py_CLEAR(state->passed_on);
     return 0;
 }
 

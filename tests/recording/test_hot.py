@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import signal
 import sys
 import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from torch import nn  # noqa: E402
 from profilers import step_compiled, step_glance, step_pulse, step_settled  # noqa: E402
 from profilers.step_asked import look_of  # noqa: E402
 from profilers.step_events import RAISED  # noqa: E402
+from profilers.step_seam import Seam  # noqa: E402
 
 ENTRY = "entry"
 
@@ -281,6 +284,8 @@ class Called:
         """Of each call that did not end as all do."""
         self.within: Callable[[], Any] = lambda: None
         self.raises = False
+        self.doubted: list[Exception] = []
+        self.doubts: Callable[[Exception], Any] = self.doubted.append
 
     def _call_impl(self, *args: Any, **kwargs: Any) -> Any:
         self.inside.append((args, kwargs, [table[ENTRY] for table in self.world.tables]))
@@ -295,8 +300,11 @@ class Called:
         if self.raises:
             raise KeyboardInterrupt
 
-    def failed(self, error: BaseException) -> None:
+    def failed(self, error: Exception) -> None:
         self.rest.append(error)
+
+    def passed_on(self, error: Exception) -> None:
+        self.doubts(error)
 
 
 @dataclass
@@ -470,6 +478,33 @@ def test_seams_are_restored_after_modules_came(classes: step_compiled.Hot) -> No
     hot.module.within = lambda: setattr(hot.pulse, "epoch", hot.pulse.epoch + 1)
     assert hot.calls() is hot.module.out
     assert hot.restored == [1]
+
+
+def test_what_cannot_be_asked_is_handed_on_and_the_call_goes_the_longer_way(
+    classes: step_compiled.Hot,
+) -> None:
+    hot = Hot(classes)
+    hot.world.answer_raises()
+    assert hot.calls() is hot.lane
+    (error,) = hot.module.doubted
+    assert type(error) is AttributeError
+    assert error.__traceback__ is not None
+    assert (hot.pulse.log, hot.module.inside) == ([], [])
+
+
+def test_what_a_handler_of_the_programs_raises_goes_on(classes: step_compiled.Hot) -> None:
+    def handler(*_: Any) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        hot = Hot(classes, more={"asked": [(lambda: signal.raise_signal(signal.SIGUSR1), None)]})
+        hot.module.doubts = partial(Seam.passed_on, None)  # type: ignore[arg-type]
+        with pytest.raises(TimeoutError):
+            hot.calls()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert sys.exc_info() == (None, None, None)
 
 
 def failing(classes: step_compiled.Hot, error: BaseException) -> Hot:
