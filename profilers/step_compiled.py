@@ -25,7 +25,7 @@ def best() -> Hot:
     """Look for the compiled file; without a compiler there is none, nor on some kinds of Python."""
     try:
         from profilers import _hot
-    except ImportError:
+    except Exception:  # noqa: BLE001 - a warning that is an error stops no program
         return PLAIN
     if _hot.VERSION != VERSION:
         return PLAIN

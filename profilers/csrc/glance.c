@@ -373,6 +373,6 @@ static PyType_Slot slots[] = {
 PyType_Spec glance_spec = {
     .name = "profilers._hot.Glance",
     .basicsize = sizeof(Glance),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = slots,
 };

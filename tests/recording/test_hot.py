@@ -244,6 +244,18 @@ def test_a_file_of_another_version_is_not_taken(monkeypatch: pytest.MonkeyPatch)
     assert step_compiled.best() == step_compiled.PLAIN
 
 
+def test_a_file_that_cannot_be_loaded_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refuses:
+        def find_spec(self, name: str, *_: Any) -> None:
+            if name == "profilers._hot":
+                raise DeprecationWarning  # python -W error
+
+    monkeypatch.delitem(sys.modules, "profilers._hot", raising=False)
+    monkeypatch.delattr("profilers._hot", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Refuses(), *sys.meta_path])
+    assert step_compiled.best() == step_compiled.PLAIN
+
+
 def test_without_the_file_there_is_the_one_in_python(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "profilers._hot", None)
     monkeypatch.delattr("profilers._hot", raising=False)
@@ -847,6 +859,15 @@ def test_the_compiled_pulse_is_made_once() -> None:
         hot.Engine(empty, 1, 2, 3)
     with pytest.raises(AttributeError):
         pulse.log = []
+
+
+def test_an_immutable_type_has_no_mutable_base() -> None:
+    """Python 3.12 warns of such a one where the file is loaded, and 3.14 refuses it."""
+    hot = pytest.importorskip("profilers._hot")
+    immutable = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
+    for kind in (hot.Glance, hot.Lane, hot.Pulse, hot.Engine):
+        if kind.__flags__ & immutable:
+            assert all(each.__flags__ & immutable for each in kind.__mro__), kind
 
 
 def test_both_have_the_same_names(classes: step_compiled.Hot) -> None:
