@@ -179,18 +179,16 @@ def _counted(
         message = "; ".join(count.notes)
         findings.append(Finding(code="trace-failed", severity="warning", message=message))
     if count is not None and built.kind == "transformers":
-        if sequence is not None:
-            asked = Asked(
-                model=built.model,
-                config=built.config,
-                tokens=batch * sequence,
-                inputs=inputs,
-                backward=backward,
-                convention=convention,
-                source=built.path,
-            )
-            count, found = as_routed(count, asked)
-            findings += found
+        asked = Asked(
+            model=built.model,
+            config=built.config,
+            inputs=inputs,
+            backward=backward,
+            convention=convention,
+            source=built.path,
+        )
+        count, found = as_routed(count, asked)
+        findings += found
         findings += _left_idle(built, inputs)
     findings += _drawn_or_assumed(built, count)
     form, reason = _by_formula(built, batch=batch, sequence=sequence, sizes=plain)
