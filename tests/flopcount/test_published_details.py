@@ -272,7 +272,7 @@ def test_a_long_target_beside_a_short_source_leaves_no_expert_idle(tmp_path):
     experts = {
         name: flop
         for name, flop in got.count.by_module.items()
-        if name.endswith("mlp.experts") or name.endswith("mlp.router")
+        if name.endswith(("mlp.experts", "mlp.router"))
     }
     assert sum(experts.values()) <= 2 * (8 + 512) * (2 * 64 * 128 + 64 * 8)
     assert sum(experts.values()) > 2 * (8 + 512) * 2 * 64 * 128
