@@ -239,7 +239,11 @@ def _keep_layers(parsed: Any, depth: int = 0) -> str | None:
     """
     rates = []
     for name, value in list(vars(parsed).items()):
-        if "layerdrop" in name.replace("_", "").lower() and isinstance(value, float) and value:
+        if (
+            "layerdrop" in name.replace("_", "").lower()
+            and isinstance(value, int | float)
+            and value
+        ):
             setattr(parsed, name, 0.0)
             rates.append(value)
         elif hasattr(value, "model_type") and depth < _DEEPEST_NESTING:
