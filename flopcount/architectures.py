@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flopcount import causal_attention
+from flopcount.bounded_build import TooManyModulesError, bounded_modules
 from flopcount.closed_form import Dimensions, DimensionsError
 from flopcount.config_file import ConfigError, find_config, need_libraries, read_json
 from flopcount.families import UnknownFamilyError, translated
@@ -204,9 +205,10 @@ def _untie(model: Any, config: Mapping[str, Any]) -> str | None:
         head, table = model.get_output_embeddings(), model.get_input_embeddings()
     except NotImplementedError:  # a part of a model, without tables of its own
         return None
-    if head is None or table is None or getattr(head, "weight", None) is not table.weight:
+    weight = getattr(table, "weight", None)  # a table of several codebooks holds none itself
+    if weight is None or getattr(head, "weight", None) is not weight:
         return None
-    head.weight = torch.nn.Parameter(torch.empty_like(table.weight))
+    head.weight = torch.nn.Parameter(torch.empty_like(weight))
     return "tie_word_embeddings = false: the output head has a weight of its own, as the file says"
 
 
@@ -237,7 +239,11 @@ def _keep_layers(parsed: Any, depth: int = 0) -> str | None:
     """
     rates = []
     for name, value in list(vars(parsed).items()):
-        if "layerdrop" in name.replace("_", "").lower() and isinstance(value, float) and value:
+        if (
+            "layerdrop" in name.replace("_", "").lower()
+            and isinstance(value, int | float)
+            and value
+        ):
             setattr(parsed, name, 0.0)
             rates.append(value)
         elif hasattr(value, "model_type") and depth < _DEEPEST_NESTING:
@@ -289,8 +295,10 @@ def _build(cls: Any, parsed: Any, file: Path) -> Any:
     for attention in (*named, "sdpa", "eager", None):
         keywords = {} if attention is None else {"attn_implementation": attention}
         try:
-            with torch.device("meta"):
+            with bounded_modules(file), torch.device("meta"):
                 model = cls._from_config(parsed, dtype=torch.bfloat16, **keywords)
+        except TooManyModulesError:
+            raise
         except Exception as error:  # noqa: BLE001 - any class may fail in any way; reported below
             failures.append(error)
             continue

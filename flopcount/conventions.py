@@ -121,6 +121,8 @@ RULES: dict[str, tuple[Rule, Convention]] = {
         ),
     ),
 }
+MOST_APART = 20
+"""A rule's dimensions may miss one of so many FLOP of a traced forward pass."""
 NAMES = ("dense", "masked", "hardware", "torch", *RULES)
 
 
@@ -162,6 +164,8 @@ def state(
                 "use convention='dense'"
             )
         total = rule(facts)
+        if convention == "megatron":
+            _check_dimensions(dense, facts, total)
         terms = rule_terms(dense, facts, convention, total)
     else:
         stated, terms = _from_ledger(dense, convention)
@@ -174,6 +178,30 @@ def state(
     return replace(
         dense, total=total, convention=stated, explained=tuple(terms), flop_bounds=bounds
     )
+
+
+def _check_dimensions(dense: FlopCount, facts: Facts, total: int) -> None:
+    """Hold a forward pass by the rule's dimensions against the forward pass that was traced.
+
+    Half the attention and the router are what the rule leaves out. Heads of encoders move a figure by
+    2%; more means that the model multiplies what no dimension of the rule tells.
+
+    Raises:
+        ConventionError: the two are further apart.
+
+    """
+    forward = [entry for entry in dense.entries if entry.phase == "forward"]
+    found = sum(entry.flop for entry in forward)
+    left_out = sum(entry.attention for entry in forward) // 2
+    if facts.experts:
+        left_out += 2 * facts.tokens * facts.experts * (facts.hidden or 0) * facts.expert_layers
+    stated = total // 3
+    if abs(stated - (found - left_out)) * MOST_APART > found:
+        raise ConventionError(
+            f"the rule 'megatron' does not know this architecture: by its dimensions a forward pass is "
+            f"{stated:.4g} FLOP, traced without the router and half the attention it is "
+            f"{found - left_out:.4g}; use convention='dense'"
+        )
 
 
 def _from_ledger(dense: FlopCount, convention: str) -> tuple[Convention, list[Term]]:
@@ -258,7 +286,9 @@ def rule_terms(dense: FlopCount, facts: Facts, rule: str, total: int) -> list[Te
     terms = _present(terms)
     rest = total - dense.total - sum(term.flop for term in terms)
     if rest:
-        reason = "what the trace did otherwise, e.g. gradients that nothing needed"
+        reason = (
+            "what the trace did otherwise, e.g. gradients that nothing needed, towers without input"
+        )
         terms = [*terms, Term(name="rest", flop=rest, reason=reason)]
     return terms
 

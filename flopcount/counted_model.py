@@ -11,12 +11,14 @@ from flopcount.architectures import Architecture, load, quiet_and_offline
 from flopcount.closed_form import ClosedForm
 from flopcount.closed_form import count as closed_form_count
 from flopcount.config_file import ConfigError, MissingLibraryError, find_config
+from flopcount.conventions import RULES, state
 from flopcount.errors import CountError, FlopcountError
 from flopcount.families import UnknownFamilyError
 from flopcount.findings import Finding
 from flopcount.form_polynomial import polynomial_of
-from flopcount.formula_count import formula_count
+from flopcount.formula_count import formula_count, refuse_rules
 from flopcount.idle_experts import Asked, as_routed, without_loops
+from flopcount.idle_parts import idle_parts
 from flopcount.inputs.attempts import Attempts
 from flopcount.model_inputs import InputSizeUnknownError, reads_images_too
 from flopcount.remembered import NOTE, remembering
@@ -24,6 +26,9 @@ from flopcount.remembered import NOTE, remembering
 if TYPE_CHECKING:
     from flopcount.count import FlopCount
     from flopcount.parameters import ParameterCount
+
+
+_MOST_PARTS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,13 +165,15 @@ def _counted(
     plain = {name: size for name, size in sizes.items() if name not in ("given", "frames")}
     findings = list(built.findings)
     count: FlopCount | None = None
+    # A rule of the field is stated of what a router asks for, and so after idle experts were left out.
+    traced_as = "dense" if convention in RULES else convention
     if built.kind == "transformers":
         without_loops(built.model, built.config)
     if recompute:
         _checkpoint_layers(built)
     try:
         inputs = built.inputs(batch, sequence, **sizes)
-        count = _traced(built, inputs, backward=backward, convention=convention)
+        count = _traced(built, inputs, backward=backward, convention=traced_as)
     except CountError as error:
         form, _ = _by_formula(built, batch=batch, sequence=sequence, sizes=plain)
         if form is None or recompute or sizes.get("given"):
@@ -179,19 +186,19 @@ def _counted(
         message = "; ".join(count.notes)
         findings.append(Finding(code="trace-failed", severity="warning", message=message))
     if count is not None and built.kind == "transformers":
-        if sequence is not None:
-            asked = Asked(
-                model=built.model,
-                config=built.config,
-                tokens=batch * sequence,
-                inputs=inputs,
-                backward=backward,
-                convention=convention,
-                source=built.path,
-            )
-            count, found = as_routed(count, asked)
-            findings += found
-        findings += _left_idle(built, inputs)
+        asked = Asked(
+            model=built.model,
+            config=built.config,
+            inputs=inputs,
+            backward=backward,
+            convention=traced_as,
+            source=built.path,
+        )
+        count, found = as_routed(count, asked)
+        findings += found
+        findings += _left_idle(built, inputs, count)
+    if count is not None and traced_as != convention and count.convention.name != convention:
+        count = _stated(count, convention, built, inputs, backward=backward)
     findings += _drawn_or_assumed(built, count)
     form, reason = _by_formula(built, batch=batch, sequence=sequence, sizes=plain)
     polynomial, why_none = polynomial_of(built, form, count, backward=backward, sizes=plain)
@@ -213,6 +220,19 @@ def _counted(
     )
 
 
+def _stated(
+    dense: FlopCount, convention: str, built: Architecture, inputs: Any, *, backward: bool
+) -> FlopCount:
+    """State a traced count by a rule of the field.
+
+    Raises:
+        ConventionError: the rule does not fit, or a closed form stands in for the trace.
+    """
+    if dense.method == "closed-form":
+        refuse_rules(convention)
+    return state(dense, convention, built.model, (), inputs, backward=backward)
+
+
 def _drawn_or_assumed(built: Architecture, count: FlopCount | None) -> list[Finding]:
     """What of a count rests on random numbers or on sizes that nobody gave."""
     drawn = [
@@ -227,20 +247,26 @@ def _drawn_or_assumed(built: Architecture, count: FlopCount | None) -> list[Find
     return drawn + assumed
 
 
-def _left_idle(built: Architecture, inputs: Any) -> list[Finding]:
-    """Name the tower of images, where these inputs do not reach it."""
-    if not reads_images_too(built, inputs):
+def _left_idle(built: Architecture, inputs: Any, count: FlopCount) -> list[Finding]:
+    """Name the towers that these inputs do not reach: of images, sound, video, speech."""
+    parts = idle_parts(built.model, count)
+    images = reads_images_too(built, inputs)
+    if not parts and not images:
         return []
-    return [
-        Finding(
-            code="coverage-gap",
-            severity="warning",
-            message=(
-                "the model also reads images; only text was given, so its image tower is in "
-                "the parameters and not in the FLOP; give an image size to count one a sample"
-            ),
+    told = []
+    if images:
+        told.append(
+            "the model also reads images; only text was given, so its image tower is in "
+            "the parameters and not in the FLOP; give an image size to count one a sample"
         )
-    ]
+    if parts:
+        names = ", ".join(f"{path} ({size:,} parameters)" for path, size in parts[:_MOST_PARTS])
+        more = f" and {len(parts) - _MOST_PARTS} more" if len(parts) > _MOST_PARTS else ""
+        told.append(
+            f"nothing was multiplied in {names}{more}: what they read was not among the inputs; "
+            "where they were trained, give it (--input NAME=SHAPE)"
+        )
+    return [Finding(code="coverage-gap", severity="warning", message="; ".join(told))]
 
 
 def _precision(config: Mapping[str, Any], count: FlopCount | None) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from flopcount.architectures import Architecture, names_of, quiet_and_offline
+from flopcount.bounded_build import TooManyModulesError, bounded_modules
 from flopcount.closed_form import Dimensions, DimensionsError
 from flopcount.config_file import ConfigError, MissingLibraryError
 from flopcount.findings import name_mismatch
@@ -127,8 +128,15 @@ def _built(path: Path, config: dict[str, Any]) -> Any:
         raise ConfigError(msg)
     keys = {k: v for k, v in config.items() if not k.startswith("_") or k == "_class_name"}
     try:
-        with quiet_and_offline(), _quiet_diffusers(diffusers), torch.device("meta"):
+        with (
+            quiet_and_offline(),
+            _quiet_diffusers(diffusers),
+            bounded_modules(path),
+            torch.device("meta"),
+        ):
             return cls.from_config(keys).to(torch.bfloat16).train()
+    except TooManyModulesError:
+        raise
     except Exception as error:
         first = " ".join(str(error).split())[:200]
         msg = f"{path}: {name} cannot be built\n  {type(error).__name__}: {first}"

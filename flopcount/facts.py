@@ -11,7 +11,15 @@ from flopcount.errors import ConventionError
 from flopcount.parameters import expert_groups, experts_per_token
 
 NAMES = {
-    "layers": ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "num_decoder_layers"),
+    # The decoder's own first: a pair's configuration may build its decoder alone (Blenderbot).
+    "layers": (
+        "decoder_layers",
+        "num_decoder_layers",
+        "num_hidden_layers",
+        "n_layer",
+        "n_layers",
+        "num_layers",
+    ),
     "hidden": ("hidden_size", "n_embd", "d_model", "dim"),
     "heads": ("num_attention_heads", "n_head", "n_heads", "num_heads", "decoder_attention_heads"),
     "kv_heads": ("num_key_value_heads", "n_kv_heads", "num_kv_heads", "multi_query_group_num"),
@@ -28,6 +36,7 @@ NAMES = {
     "vocabulary": ("vocab_size", "padded_vocab_size"),
     "expert_ffn": ("moe_intermediate_size", "expert_ffn_dim", "intermediate_size"),
 }
+HEAD_DIM = ("head_dim", "kv_channels")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,7 +183,7 @@ def _refuse_mixers(config: Any, rule: str) -> None:
     if rule in ("hf-trainer", "6nd"):
         return
     for name in ("layer_types", "layers_block_type"):
-        kinds = {str(kind) for kind in getattr(config, name, None) or []}
+        kinds = {str(kind) for kind in stated(config, name) or []}
         others = sorted(k for k in kinds if "attention" not in k or k.startswith("linear"))
         if others:
             raise ConventionError(
@@ -195,7 +204,30 @@ def _shared_width(model: Any, layers: int, hidden: int | None, matrices: int) ->
     return weights // (layers * hidden * matrices)
 
 
+def stated(config: Any, name: str) -> Any:
+    """Read one entry of a model's config; None where it has none, or another one in each layer.
+
+    The library's own classes raise what they like where layers differ (Gemma 4's heads).
+    """
+    try:
+        return getattr(config, name, None)
+    except Exception:  # noqa: BLE001 - nothing to read is nothing stated
+        return None
+
+
+def _differs(config: Any, names: tuple[str, ...]) -> bool:
+    """Whether layers have an entry of their own each, for which nothing else stands in."""
+    try:
+        for name in names:
+            getattr(config, name, None)
+    except Exception:  # noqa: BLE001 - as above
+        return True
+    return False
+
+
 def _first(config: Any, names: tuple[str, ...]) -> int | None:
+    if _differs(config, names):
+        return None
     for name in names:
         value = getattr(config, name, None)
         if isinstance(value, int) and not isinstance(value, bool):
@@ -206,8 +238,8 @@ def _first(config: Any, names: tuple[str, ...]) -> int | None:
 def _derived(config: Any, dims: dict[str, int | None], has_experts: bool) -> dict[str, Any]:
     """Dimensions that a config states in roundabout ways."""
     hidden, heads = dims["hidden"], dims["heads"]
-    head = _first(config, ("head_dim", "kv_channels"))
-    if head is None and hidden is not None and heads:
+    head = _first(config, HEAD_DIM)
+    if head is None and hidden is not None and heads and not _differs(config, HEAD_DIM):
         head = hidden // heads
     rope = _first(config, ("qk_rope_head_dim",))
     plain = _first(config, ("qk_nope_head_dim",))
@@ -215,8 +247,13 @@ def _derived(config: Any, dims: dict[str, int | None], has_experts: bool) -> dic
     if latent is not None and rope is not None and plain is not None:
         head = rope + plain
     value = _first(config, ("v_head_dim",)) if latent is not None else None
-    nested = getattr(config, "ffn_config", None)  # DBRX keeps its experts' sizes apart
-    expert_ffn = _first(nested, ("ffn_hidden_size",)) or dims["expert_ffn"] or dims["ffn"]
+    nested = stated(config, "ffn_config")  # DBRX keeps its experts' sizes apart
+    ffn = dims["ffn"]
+    if ffn is None and hidden and not _differs(config, NAMES["ffn"]):
+        ffn = 4 * hidden
+    expert_ffn = _first(nested, ("ffn_hidden_size",)) or dims["expert_ffn"]
+    if expert_ffn is None and not _differs(config, NAMES["expert_ffn"]):
+        expert_ffn = ffn
     return {
         "layers": dims["layers"],
         "hidden": hidden,
@@ -224,7 +261,7 @@ def _derived(config: Any, dims: dict[str, int | None], has_experts: bool) -> dic
         "kv_heads": _kv_heads(config, dims["kv_heads"], heads),
         "head_dim": head,
         "value_dim": value if value is not None else head,
-        "ffn": dims["ffn"] if dims["ffn"] is not None else (4 * hidden if hidden else None),
+        "ffn": ffn,
         "vocabulary": dims["vocabulary"],
         "expert_ffn": expert_ffn if has_experts else None,
         "q_lora_rank": _first(config, ("q_lora_rank",)),
@@ -234,17 +271,18 @@ def _derived(config: Any, dims: dict[str, int | None], has_experts: bool) -> dic
     }
 
 
-def _kv_heads(config: Any, stated: int | None, heads: int | None) -> int | None:
+def _kv_heads(config: Any, found: int | None, heads: int | None) -> int | None:
     """Heads of keys and values; Falcon's first form has one, whatever number stands beside it."""
-    first_form = getattr(config, "new_decoder_architecture", None) is False
-    if first_form and getattr(config, "multi_query", None) is True:
+    if _differs(config, NAMES["kv_heads"]):
+        return None
+    first_form = stated(config, "new_decoder_architecture") is False
+    if first_form and stated(config, "multi_query") is True:
         return 1
-    return stated or _first(getattr(config, "attn_config", None), ("kv_n_heads",)) or heads
+    return found or _first(stated(config, "attn_config"), ("kv_n_heads",)) or heads
 
 
 def _window(config: Any) -> int | None:
-    window = getattr(config, "sliding_window", None)
-    kinds = getattr(config, "layer_types", None)
+    window, kinds = stated(config, "sliding_window"), stated(config, "layer_types")
     everywhere = kinds is None or all("sliding" in str(kind) for kind in kinds)
     return window if isinstance(window, int) and everywhere else None
 

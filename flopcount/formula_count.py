@@ -21,12 +21,7 @@ def formula_count(
     Raises:
         ConventionError: a preset, which needs facts that only a trace knows.
     """
-    if convention not in ("dense", "masked", "hardware"):
-        msg = (
-            f"the convention '{convention}' needs a traced model; the closed form knows dense and "
-            "masked\n  choose one of them; where only torch is missing: pip install 'flopledger[trace]'"
-        )
-        raise ConventionError(msg)
+    refuse_rules(convention)
     entries = [_entry(term, "forward") for term in form.terms]
     if backward:
         entries += [_entry(term, "backward") for term in form.terms if term.backward]
@@ -50,6 +45,20 @@ def formula_count(
         method="closed-form",
         notes=notes,
     )
+
+
+def refuse_rules(convention: str) -> None:
+    """Refuse what a closed form cannot state.
+
+    Raises:
+        ConventionError: a preset, which needs facts that only a trace knows.
+    """
+    if convention not in ("dense", "masked", "hardware"):
+        msg = (
+            f"the convention '{convention}' needs a traced model; the closed form knows dense and "
+            "masked\n  choose one of them; where only torch is missing: pip install 'flopledger[trace]'"
+        )
+        raise ConventionError(msg)
 
 
 def _entry(term: Term, phase: str) -> Entry:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from flopcount.conventions import state
@@ -29,11 +30,22 @@ class Asked:
 
     model: Any
     config: Mapping[str, Any]
-    tokens: int
     inputs: dict[str, Any]
     backward: bool
     convention: str
     source: object  #: what a finding names
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """Tokens of the step; of both sides of a pair, the encoder's first."""
+        found = []
+        for name in ("input_ids", "decoder_input_ids"):
+            shape = getattr(self.inputs.get(name), "shape", None)
+            if shape is not None:
+                found.append(prod(shape))
+        if not found and (shape := getattr(self.inputs.get("inputs_embeds"), "shape", None)):
+            found.append(prod(shape[:-1]))
+        return tuple(found)
 
 
 def as_routed(count: FlopCount, asked: Asked) -> tuple[FlopCount, list[Finding]]:
@@ -42,7 +54,8 @@ def as_routed(count: FlopCount, asked: Asked) -> tuple[FlopCount, list[Finding]]
     ``torch`` states what that counter would say of the class, and is left alone.
     """
     chosen = experts_per_token(asked.config)
-    if chosen is None or count.method == "closed-form" or asked.convention == "torch":
+    unasked = count.method == "closed-form" or asked.convention == "torch"
+    if chosen is None or unasked or not asked.tokens:
         return count, []
     dense = _dense(count)
     if (routed := _without_idle(dense, asked, chosen)) is not None:
@@ -70,19 +83,15 @@ def _dense(count: FlopCount) -> FlopCount:
 
 def _without_idle(count: FlopCount, asked: Asked, chosen: int) -> tuple[FlopCount, Finding] | None:
     """Leave out what experts compute of tokens that nobody sent them; ``None`` where they route."""
-    groups = {name: number for name, _, number in expert_modules(asked.model)}
-    number = max(groups.values(), default=0)
-    if chosen >= number:
+    modules = list(expert_modules(asked.model))
+    groups = {name: number for name, _, number in modules}
+    forward = _forward_of(count, groups)
+    if not modules or not all(
+        _computes_all(forward[name], stored, number, chosen, asked.tokens)
+        for name, stored, number in modules
+    ):
         return None
-    forward = sum(
-        entry.flop
-        for entry in count.entries
-        if entry.phase == "forward" and _inside(entry, groups) is not None
-    )
-    # A stored weight costs 2 FLOP a row; rows of every expert are the tokens where all compute.
-    stored = sum(stored for _, stored, _ in expert_modules(asked.model))
-    if forward < 2 * asked.tokens * stored * 9 // 10:
-        return None
+    number = max(groups.values())
     entries = tuple(
         entry if (name := _inside(entry, groups)) is None else _share(entry, chosen, groups[name])
         for entry in count.entries
@@ -102,6 +111,33 @@ def _without_idle(count: FlopCount, asked: Asked, chosen: int) -> tuple[FlopCoun
     )
 
 
+def _forward_of(count: FlopCount, groups: Mapping[str, int]) -> dict[str, int]:
+    """FLOP of each group of experts in the forward pass."""
+    sums = dict.fromkeys(groups, 0)
+    for entry in count.entries:
+        if entry.phase == "forward" and (name := _inside(entry, groups)) is not None:
+            sums[name] += entry.flop
+    return sums
+
+
+def _computes_all(
+    forward: int, stored: int, number: int, chosen: int, sides: tuple[int, ...]
+) -> bool:
+    """Whether a group's FLOP are those of every token through every expert.
+
+    A stored weight costs 2 FLOP a row of its own expert. Where all compute, each expert has as many rows
+    as there are tokens; where a router sends them, the mean expert has tokens x chosen / number. Which
+    side's tokens a group reads is not asked: what is nearest decides, and for a tie the router. Biases
+    count among the stored weights and multiply nothing, so the rows come out a little low.
+    """
+    if chosen >= number:
+        return False
+    rows = forward / (2 * stored)
+    routed = min(abs(rows - tokens * chosen / number) for tokens in sides)
+    everything, tokens = min((abs(rows - tokens), tokens) for tokens in sides)
+    return everything < routed and everything < tokens / 10
+
+
 def _with_empty(count: FlopCount, asked: Asked, chosen: int) -> tuple[FlopCount, Finding] | None:
     """Count every choice as one of an expert with weights; a bound tells of the fewest."""
     groups = list(_beside_empty(asked.model))
@@ -115,7 +151,7 @@ def _with_empty(count: FlopCount, asked: Asked, chosen: int) -> tuple[FlopCount,
     phases: tuple[tuple[Phase, int], ...] = (("forward", 1), ("backward", 2))
     for name, weights, empty in groups:
         for phase, passes in phases if asked.backward else phases[:1]:
-            each = 2 * passes * weights * asked.tokens
+            each = 2 * passes * weights * asked.tokens[0]
             entries.append(_line(name, phase, dtypes[0], each * chosen))
             most += each * chosen
             fewest += each * max(0, chosen - empty)

@@ -75,7 +75,7 @@ def inputs_of(maker: Maker, given: Mapping[str, Any] | None = None) -> dict[str,
         if name not in inputs:
             inputs[name] = maker.make(name)
     if takes_image(model, maker, inputs):
-        add_image(model, maker, inputs)
+        add_image(model, maker, inputs, given or {})
     missing = [name for name in maker.required if name not in inputs]
     if missing or not inputs:
         raise _unknown_kind(maker.sizes.source, model, missing or [str(model.main_input_name)])

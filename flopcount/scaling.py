@@ -16,6 +16,7 @@ from math import inf
 from typing import Any
 
 from flopcount.errors import CountError, FlopcountError, NotPolynomialError
+from flopcount.facts import stated
 
 Count = Callable[[int, int], int]
 Term = tuple[Fraction, int, int]
@@ -146,7 +147,7 @@ def _windows(model: Any) -> tuple[int, ...]:
     """Lengths at which a model may change what it does, from its config."""
     config = getattr(model, "config", None)
     names = ("sliding_window", "attention_window", "window_size", "attention_chunk_size")
-    values = (getattr(config, name, None) for name in names)
+    values = (stated(config, name) for name in names)
     return tuple(sorted({v for v in values if isinstance(v, int) and 1 < v <= 1 << 16}))
 
 
@@ -154,8 +155,8 @@ def _blocks(model: Any) -> tuple[int, ...]:
     """Sides of the blocks that a model cuts its input into, from its config: patches, merged ones."""
     config = getattr(model, "config", None)
     blocks = set()
-    for part in (config, getattr(config, "vision_config", None)):
-        patch, merge = getattr(part, "patch_size", None), getattr(part, "spatial_merge_size", 1)
+    for part in (config, stated(config, "vision_config")):
+        patch, merge = stated(part, "patch_size"), stated(part, "spatial_merge_size") or 1
         if type(patch) is int and type(merge) is int and 1 < patch * merge <= 1 << 10:
             blocks.add(patch * merge)
     return tuple(sorted(blocks))

@@ -138,9 +138,10 @@ def _arcee(f: Fields) -> Reading:
 
 
 def _apertus(f: Fields) -> Reading:
-    # The activation itself has two trained numbers a layer.
+    # The family's own activation has two trained numbers a layer.
+    own = (f.text("hidden_act") or "xielu") == "xielu"
     reading = plain(llama(f), layer_norm=False)
-    return reading | {"qk_norm": "head", "details": {"vectors_per_layer": 2}}
+    return reading | {"qk_norm": "head", "details": {"vectors_per_layer": 2 if own else 0}}
 
 
 DENSE: dict[str, Callable[[Fields], Reading]] = {

@@ -266,11 +266,13 @@ def _vit(f: Fields) -> Reading:
         "ffn_bias": True,
         "classes": _labels(f) if name.endswith("ForImageClassification") else None,
         "pooler": name.endswith("Model"),
+        "details": {"pooler_width": f.maybe_integer("pooler_output_size") or hidden},
     }
 
 
 def _deit(f: Fields) -> Reading:
-    return _vit(f) | {"details": {"extra_tokens": 2}}
+    reading = _vit(f)
+    return reading | {"details": {**reading["details"], "extra_tokens": 2}}
 
 
 def _dinov2(f: Fields) -> Reading:
@@ -278,7 +280,8 @@ def _dinov2(f: Fields) -> Reading:
         msg = "config.json: use_swiglu_ffn = true has no closed form here; use the traced count"
         raise DimensionsError(msg)
     # Two scales a layer, a mask token; the classifier reads class token and patches' mean.
-    details = {"vectors_per_layer": 2, "unused_tokens": 1, "classifier_inputs": 2}
+    masks = int(f.flag("use_mask_token", default=True))
+    details = {"vectors_per_layer": 2, "unused_tokens": masks, "classifier_inputs": 2}
     return _vit(f) | {"pooler": False, "details": details}
 
 

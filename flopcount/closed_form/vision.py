@@ -52,7 +52,8 @@ def vit(d: Dimensions, inputs: Inputs) -> ClosedForm:
     if d.final_norm:
         sheet.vector(d.norm_width * hidden)
     if d.pooler:
-        sheet.linear("pooler", hidden, hidden, batch, bias=True)
+        pooled = int(d.details.get("pooler_width", hidden))
+        sheet.linear("pooler", hidden, pooled, batch, bias=True)
     if d.classes is not None:
         width = hidden * int(d.details.get("classifier_inputs", 1))
         sheet.linear("classifier", width, d.classes, batch, bias=True)

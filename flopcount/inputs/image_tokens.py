@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from flopcount.inputs.makers import Maker
 
 
+_OF_TEXT = frozenset(
+    {"input_ids", "attention_mask", "position_ids", "token_type_ids", "mm_token_type_ids", "labels"}
+)
+
+
 def takes_image(model: Any, maker: Maker, inputs: Mapping[str, Any]) -> bool:
     """Say whether an image goes between the tokens of this model, asked for or because it must."""
     if "pixel_values" not in maker.accepted or "input_ids" not in inputs or is_dual_tower(model):
@@ -36,8 +41,10 @@ def image_token(model: Any) -> int | None:
     return None
 
 
-def add_image(model: Any, maker: Maker, inputs: dict[str, Any]) -> None:
+def add_image(model: Any, maker: Maker, inputs: dict[str, Any], given: Mapping[str, Any]) -> None:
     """Add one image a sample, and let the first tokens be its placeholders.
+
+    Pixels that the caller states stay as they are, and so do token ids whose numbers are stated.
 
     Raises:
         FlopcountError: the model does not say which token stands for an image, its image tower
@@ -47,7 +54,11 @@ def add_image(model: Any, maker: Maker, inputs: dict[str, Any]) -> None:
 
     token = image_token(model)
     failures: list[str] = []
-    for image in _layouts(maker):
+    if "aspect_ratio_ids" in maker.accepted:
+        inputs.update({**_tiles_beside_text(maker), **given})
+        return
+    stated = {name: value for name, value in given.items() if name not in _OF_TEXT}
+    for image in [stated] if "pixel_values" in stated else _layouts(maker):
         if token is None and not hasattr(model, "get_image_features"):
             inputs.update(image)  # the model itself puts the image before the tokens
             return
@@ -65,7 +76,8 @@ def add_image(model: Any, maker: Maker, inputs: dict[str, Any]) -> None:
         )
         raise FlopcountError(msg)
     inputs.update(image)
-    if token is None:
+    ids = given.get("input_ids")
+    if token is None or (ids is not None and not ids.is_meta):
         return
     batch, length = inputs["input_ids"].shape
     each = -(-rows // batch)
@@ -82,6 +94,28 @@ def add_image(model: Any, maker: Maker, inputs: dict[str, Any]) -> None:
         if name in maker.accepted:
             inputs[name] = (ids == token).long()
     maker.sizes.notes.append(f"one image a sample: {each} of its {length} tokens")
+
+
+def _tiles_beside_text(maker: Maker) -> dict[str, Any]:
+    """Give the tiles of an image that the text attends to across (Mllama), in no place of the tokens.
+
+    The processor fills up with empty tiles to the most that there can be, and the tower computes them.
+    """
+    sizes, parts = maker.sizes, ("vision_config",)
+    tiles = sizes.number("max_num_tiles", parts=parts)
+    side = sizes.pair("image_size", parts=parts)
+    if tiles is None or side is None:
+        raise sizes.unknown("image", "the side of a tile and the number of tiles")
+    sizes.notes.append(
+        f"one image a sample: {tiles} tiles of {side[0]} x {side[1]}, whatever the image fills of them"
+    )
+    return {
+        "pixel_values": maker.floats(sizes.batch, 1, tiles, maker.channels(), *side),
+        "aspect_ratio_ids": maker.known([[1]] * sizes.batch),
+        "aspect_ratio_mask": maker.ones(sizes.batch, 1, tiles),
+        # Without it the library takes the text's view of the image for causal.
+        "cross_attention_mask": maker.ones(sizes.batch, sizes.tokens(), 1, tiles),
+    }
 
 
 def _layouts(maker: Maker) -> Iterator[dict[str, Any]]:

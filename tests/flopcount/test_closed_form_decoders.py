@@ -81,6 +81,7 @@ CASES = [
     ("nemotron", SMALL),
     ("arcee", SMALL | {"mlp_bias": True}),
     ("apertus", SMALL),
+    ("apertus", SMALL | {"hidden_act": "relu2"}),
     ("gpt_oss", SMALL | {"num_local_experts": 8, "num_experts_per_tok": 2, "head_dim": 16}),
     ("gpt2", GPT2),
     ("gpt2", GPT2 | {"n_inner": 80, "tie_word_embeddings": False}),

@@ -1,6 +1,7 @@
 """Rules of the field, against their own arithmetic, and explanations that add up."""
 
 import itertools
+import json
 
 import pytest
 import torch
@@ -230,3 +231,88 @@ def test_megatron_reads_what_a_family_calls_otherwise(family, keys, kv, ffn):
     count = flopcount.count(model, ids, use_cache=False, convention="megatron")
     matrices = L * (H * D * (HEADS + 2 * kv) + HEADS * D * H + 2 * H * ffn) + H * V
     assert count.total == 6 * matrices * TOKENS + DENSE_ATTENTION // 2
+
+
+def built(family, **keys):
+    config = transformers.AutoConfig.for_model(family, **keys)
+    with torch.device("meta"):
+        return transformers.AutoModelForCausalLM.from_config(config)
+
+
+def test_layers_that_differ_are_no_crash():
+    """Gemma 4's config raises where one asks for the width of its heads: it has two."""
+    model = built(
+        "gemma4_text",
+        hidden_size=H,
+        intermediate_size=FFN,
+        num_hidden_layers=L,
+        num_attention_heads=HEADS,
+        num_key_value_heads=KV,
+        head_dim=D,
+        global_head_dim=2 * D,
+        vocab_size=V,
+        vocab_size_per_layer_input=V,
+        hidden_size_per_layer_input=8,
+        num_kv_shared_layers=0,
+        layer_types=["sliding_attention", "sliding_attention", "full_attention"],
+    )
+    ids = torch.zeros(B, S, dtype=torch.long, device="meta")
+    total = sum(p.numel() for p in model.parameters())
+    count = flopcount.count(model, ids, use_cache=False, convention="6nd")
+    assert count.total == 6 * total * TOKENS
+    for rule in ("megatron", "torchtitan", "nanogpt"):
+        with pytest.raises(flopcount.ConventionError, match=f"the rule '{rule}'"):
+            flopcount.count(model, ids, use_cache=False, convention=rule)
+
+
+def test_a_decoder_that_is_built_alone_has_the_decoders_layers():
+    """Blenderbot's configuration is of a pair, and says the encoder's layers first."""
+    sides = {f"{side}_{key}": value for side in ("encoder", "decoder")
+             for key, value in (("attention_heads", HEADS), ("ffn_dim", FFN))}  # fmt: skip
+    model = built(
+        "blenderbot", d_model=H, encoder_layers=1, decoder_layers=L, vocab_size=V, **sides
+    )
+    ids = torch.zeros(B, S, dtype=torch.long, device="meta")
+    count = flopcount.count(model, ids, use_cache=False, convention="megatron")
+    matrices = L * (4 * H * HEADS * D + 2 * H * FFN) + H * V
+    assert count.total == 6 * matrices * TOKENS + DENSE_ATTENTION // 2
+
+
+def test_megatron_declines_what_its_dimensions_do_not_tell():
+    """LFM2's layers are convolutions beside attention, and as wide as a rule of its own has it."""
+    model = built(
+        "lfm2",
+        hidden_size=H,
+        intermediate_size=FFN,
+        num_hidden_layers=L,
+        num_attention_heads=HEADS,
+        num_key_value_heads=KV,
+        vocab_size=V,
+        layer_types=["full_attention"] * L,
+        block_auto_adjust_ff_dim=True,
+        block_multiple_of=8,
+    )
+    ids = torch.zeros(B, S, dtype=torch.long, device="meta")
+    # The library takes 2/3 of 160 and rounds up to a multiple of 8: 112 instead of 160.
+    dense = flopcount.count(model, ids, use_cache=False)
+    matrices = L * (ATTENTION_WEIGHTS + 3 * H * 112) + H * V
+    assert dense.total == 6 * matrices * TOKENS + DENSE_ATTENTION
+    with pytest.raises(flopcount.ConventionError, match="does not know this architecture"):
+        flopcount.count(model, ids, use_cache=False, convention="megatron")
+
+
+def test_a_rule_is_stated_of_what_a_router_asks_for(tmp_path):
+    """Llama 4's class computes every expert; the rule charges the chosen one, and so is held to that."""
+    from flopcount.counted_model import count_config
+
+    config = {
+        "model_type": "llama4_text", "hidden_size": H, "intermediate_size": 48,
+        "intermediate_size_mlp": FFN, "num_hidden_layers": 2, "num_attention_heads": HEADS,
+        "num_key_value_heads": KV, "head_dim": D, "num_local_experts": 4, "num_experts_per_tok": 1,
+        "vocab_size": V, "interleave_moe_layer_step": 2,
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    got = count_config(tmp_path, batch=B, sequence=S, convention="megatron").count
+    # One layer of 160, one of a chosen and a shared expert of 48.
+    matrices = 2 * ATTENTION_WEIGHTS + 3 * H * (FFN + 2 * 48) + H * V
+    assert got.total == 6 * matrices * TOKENS + DENSE_ATTENTION // L * 2 // 2

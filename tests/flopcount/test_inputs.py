@@ -49,18 +49,8 @@ def test_the_grid_is_asked_for_where_nothing_tells_it(count):
 
 
 def test_an_image_becomes_as_many_tokens_as_the_model_makes_of_it(count):
-    config = {
-        "model_type": "llava",
-        "architectures": ["LlavaForConditionalGeneration"],
-        "image_token_index": 99,
-        "vision_config": {"model_type": "clip_vision_model", **TOWER, "image_size": 28,
-                          "patch_size": 14, "projection_dim": 16},
-        "text_config": {"model_type": "llama", **TOWER, "num_key_value_heads": 4,
-                        "vocab_size": 100},
-        "vision_feature_layer": -1,
-    }  # fmt: skip
-    text = count(config, sequence=16)
-    both = count(config, sequence=16, image=(28, 28))
+    text = count(LLAVA, sequence=16)
+    both = count(LLAVA, sequence=16, image=(28, 28))
     assert "coverage-gap" in codes(text)
     assert "coverage-gap" not in codes(both)
     assert [f.message for f in both.findings if f.code == "input-size-assumed"] == [
@@ -71,7 +61,66 @@ def test_an_image_becomes_as_many_tokens_as_the_model_makes_of_it(count):
     assert whole["model.language_model"] == text.count.by_module["model.language_model"]
     assert whole["model.multi_modal_projector"] == 3 * (2 * 4 * 2 * 32 * 32)
     with pytest.raises(FlopcountError, match="the image alone makes 4 tokens"):
-        count(config, sequence=4, image=(28, 28))
+        count(LLAVA, sequence=4, image=(28, 28))
+
+
+LLAVA = {
+    "model_type": "llava",
+    "architectures": ["LlavaForConditionalGeneration"],
+    "image_token_index": 99,
+    "vision_config": {"model_type": "clip_vision_model", **TOWER, "image_size": 28,
+                      "patch_size": 14, "projection_dim": 16},
+    "text_config": {"model_type": "llama", **TOWER, "num_key_value_heads": 4, "vocab_size": 100},
+    "vision_feature_layer": -1,
+}  # fmt: skip
+
+
+def test_pixels_that_are_stated_are_those_that_are_counted(count):
+    image = count(LLAVA, sequence=16, image=(28, 28))
+    stated = count(LLAVA, sequence=16, given={"pixel_values": "1x3x28x28"})
+    assert stated.count.total == image.count.total
+    # Two images for one sample make 2 x 4 of its 16 tokens.
+    two = count(LLAVA, sequence=16, given={"pixel_values": "2x3x28x28"})
+    assert (
+        two.count.by_module["model.vision_tower"] == 2 * image.count.by_module["model.vision_tower"]
+    )
+    # Its tower takes images of 28 alone: it is said, and no image of another size is counted instead.
+    with pytest.raises(FlopcountError, match="14"):
+        count(LLAVA, sequence=16, given={"pixel_values": "1x3x14x14"})
+
+
+def test_text_that_looks_at_tiles_across_meets_all_of_them(count):
+    """Llama 3.2 Vision has no image among its tokens: every tile goes through the cross-attention."""
+    vision = {
+        "model_type": "mllama_vision_model", "hidden_size": 32, "attention_heads": 4,
+        "intermediate_size": 64, "num_hidden_layers": 2, "num_global_layers": 1, "image_size": 28,
+        "patch_size": 14, "max_num_tiles": 4, "intermediate_layers_indices": [1],
+        "vision_output_dim": 64, "supported_aspect_ratios": [[1, 1], [2, 2]],
+    }  # fmt: skip
+    text = {
+        "model_type": "mllama_text_model", "hidden_size": 64, "intermediate_size": 96,
+        "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "cross_attention_layers": [1], "vocab_size": 100, "pad_token_id": 0,
+    }  # fmt: skip
+    config = {
+        "model_type": "mllama",
+        "architectures": ["MllamaForConditionalGeneration"],
+        "image_token_index": 99,
+        "vision_config": vision,
+        "text_config": text,
+    }
+    length, tiles, places = 8, 4, 2 * 2 + 1  # patches of a tile and its class token
+    counted = count(config, sequence=length, image=(28, 28), backward=False)
+    seen = tiles * places
+    # Queries and outputs of the text, keys and values of all 20 places, every pair of both.
+    cross = 2 * length * 2 * 64**2 + 2 * seen * 2 * 64 * 32 + 4 * length * seen * 64
+    layer = "model.language_model.layers.1.cross_attn"
+    assert counted.count.by_module[layer] == cross
+    assert counted.count.by_module["model.multi_modal_projector"] == 2 * seen * 64 * 64
+    assert "coverage-gap" not in codes(counted)
+    assert [f.message for f in counted.findings if f.code == "input-size-assumed"] == [
+        "one image a sample: 4 tiles of 28 x 28, whatever the image fills of them"
+    ]
 
 
 def test_a_pair_of_towers_reads_its_own_text_length(count):

@@ -6,7 +6,8 @@ import pytest
 
 
 @pytest.mark.trace
-def test_every_layer_is_counted(tmp_path):
+@pytest.mark.parametrize("rate", [1.0, 1])
+def test_every_layer_is_counted(tmp_path, rate):
     pytest.importorskip("transformers")
     from flopcount import architectures
     from flopcount.counted_model import count_config
@@ -22,8 +23,8 @@ def test_every_layer_is_counted(tmp_path):
         "encoder_ffn_dim": 64,
         "decoder_ffn_dim": 64,
         "vocab_size": 100,
-        "encoder_layerdrop": 1.0,
-        "decoder_layerdrop": 1.0,
+        "encoder_layerdrop": rate,
+        "decoder_layerdrop": rate,
     }
     (tmp_path / "config.json").write_text(json.dumps(config))
     built = architectures.load(tmp_path)

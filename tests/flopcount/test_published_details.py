@@ -229,3 +229,66 @@ def test_experts_of_which_some_are_empty_give_a_count_with_bounds(tmp_path):
     assert high - low == 2 * choice
     assert got.count.by_module["model.layers.0.mlp.experts"] == 3 * choice // 2
     assert "routing-unknown" in [one.code for one in got.findings]
+
+
+MIXTRAL = {
+    "model_type": "mixtral",
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 500,
+}
+
+
+@pytest.mark.parametrize(("experts", "chosen"), [(10, 9), (16, 15), (4, 4)])
+def test_a_router_that_chooses_nearly_all_still_routes(tmp_path, experts, chosen):
+    """Nine of ten experts a token are 90% of what all ten would compute, and no idle work."""
+    got = counted(tmp_path, MIXTRAL | {"num_local_experts": experts, "num_experts_per_tok": chosen})
+    # A layer: queries and outputs 2 x 64^2, keys and values 2 x 64 x 32, the router 64 x experts and
+    # the chosen experts of 3 x 64 x 96 each; the head 64 x 500; scores and values 2 x 2 x 64 a pair.
+    layer = 2 * 64**2 + 2 * 64 * 32 + 64 * experts + chosen * 3 * 64 * 96
+    met = 2 * layer + 64 * 500
+    assert got.count.total == 6 * LENGTH * met + 3 * 2 * 4 * 64 * LENGTH**2
+    assert "experts-all-computed" not in [f.code for f in got.findings]
+
+
+def test_a_long_target_beside_a_short_source_leaves_no_expert_idle(tmp_path):
+    """The decoder's experts meet the decoder's tokens, however few the encoder has."""
+    config = {
+        "model_type": "switch_transformers", "d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2,
+        "num_decoder_layers": 2, "num_heads": 4, "vocab_size": 500, "num_experts": 8,
+        "architectures": ["SwitchTransformersForConditionalGeneration"], "expert_capacity": 512,
+        "num_sparse_encoder_layers": 1, "num_sparse_decoder_layers": 1,
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    from flopcount.counted_model import count_config
+
+    got = count_config(tmp_path, sequence=8, decoder_sequence=512, backward=False)
+    assert "experts-all-computed" not in [f.code for f in got.findings]
+    # Of each side one layer routes: a token passes one of 8 experts of 2 x 64 x 128, so the side's
+    # experts cost 2 FLOP a weight and token; the tokens' capacity of 512 drops none.
+    experts = {
+        name: flop
+        for name, flop in got.count.by_module.items()
+        if name.endswith(("mlp.experts", "mlp.router"))
+    }
+    assert sum(experts.values()) <= 2 * (8 + 512) * (2 * 64 * 128 + 64 * 8)
+    assert sum(experts.values()) > 2 * (8 + 512) * 2 * 64 * 128
+
+
+def test_experts_that_all_compute_are_found_by_stated_inputs_too(tmp_path):
+    """--input input_ids=... states no sequence, and the tokens are there all the same."""
+    from flopcount.counted_model import count_config
+
+    config = {
+        "model_type": "llama4_text", "hidden_size": 32, "intermediate_size": 48,
+        "intermediate_size_mlp": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "head_dim": 8, "num_local_experts": 4, "num_experts_per_tok": 1,
+        "vocab_size": 64,
+    }  # fmt: skip
+    by_size = counted(tmp_path, config)
+    stated = count_config(tmp_path, given={"input_ids": f"1x{LENGTH}:long"})
+    assert stated.count.total == by_size.count.total
+    assert "experts-all-computed" in [f.code for f in stated.findings]
