@@ -52,7 +52,9 @@ def _tell(made: "RunReport") -> None:
     from flopledger.reports.document import visible
 
     told = steps_lines({"steps": made.section, "findings": made.findings})
-    lines = [made.name, *(f"  {line}" for line in told or ["no step is on record"])]
+    code = made.summary.get("exit_code")
+    ended = [f"  the command ended with exit code {code}"] if isinstance(code, int) and code else []
+    lines = [made.name, *ended, *(f"  {line}" for line in told or ["no step is on record"])]
     if made.telemetry is not None:
         lines.append(f"  telemetry: {extent(made.telemetry)}")
     lines += [
