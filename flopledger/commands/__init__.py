@@ -195,7 +195,7 @@ def _is_usage(error: Any) -> bool:
     return hasattr(error, "show") and hasattr(error, "exit_code")
 
 
-def _report(error: Exception, arguments: Sequence[str]) -> int:
+def _report(error: Any, arguments: Sequence[str]) -> int:
     from flopcount.errors import FlopcountError
     from flopledger.errors import FlopledgerError
     from flopledger.unseen import message, visible
