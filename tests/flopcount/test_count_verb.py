@@ -12,7 +12,7 @@ pytest.importorskip("transformers")
 jsonschema = pytest.importorskip("jsonschema")
 pytestmark = pytest.mark.trace
 ROOT = Path(__file__).parents[2]
-SCHEMA = json.loads((ROOT / "docs/schemas/count-1.json").read_text())
+SCHEMA = json.loads((ROOT / "docs/reference/count-1.schema.json").read_text())
 MIXTRAL = {
     "model_type": "mixtral",
     "architectures": ["MixtralForCausalLM"],
