@@ -131,7 +131,9 @@ def load(path: Path) -> dict[str, Any]:
             raise ImportFormatError("is too large for a mapping", file=str(path))
         mapping = tomllib.loads(raw.decode("utf-8"))
     except OSError as error:
-        raise ImportFormatError(f"cannot be read: {error.strerror}", file=str(path)) from error
+        raise ImportFormatError(
+            f"the mapping file cannot be read: {error.strerror}", file=str(path)
+        ) from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise ImportFormatError(f"is no mapping file: {error}", file=str(path)) from error
     if mapping.get("schema") != SCHEMA:

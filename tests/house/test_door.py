@@ -331,7 +331,7 @@ def test_a_file_that_is_not_there_is_told_once(
     lost = str(tmp_path / "map.toml")
     main(["import", __file__, "--mapping", lost, "--out", str(tmp_path / "out")])
     told = capsys.readouterr().err
-    assert told == f"error: {lost}: cannot be read: No such file or directory\n"
+    assert told == f"error: {lost}: the mapping file cannot be read: No such file or directory\n"
 
 
 def test_a_run_that_failed_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
