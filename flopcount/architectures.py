@@ -216,6 +216,12 @@ def _parse(config: Mapping[str, Any], file: Path) -> tuple[Any, str]:
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     model_type = config.get("model_type")
+    if model_type is None:
+        msg = (
+            f"{file}: states no model_type, so its family is unknown\n"
+            "  give the model's own config.json, or state the dimensions (architecture = {...}) instead"
+        )
+        raise UnknownFamilyError(msg)
     if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
         msg = (
             f"{file}: model_type = {str(model_type)[:60]!r} is not known to the installed library\n"

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from flopcount.counted_model import CountedModel
 
 _FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+#: What torch says of a size that no tensor has: beyond 64 bits, or beyond the memory.
+_TOO_LARGE = re.compile(r"[Oo]verflow|can't allocate memory|far too large")
 _WEIGHTS = {".safetensors", ".gguf", ".bin", ".pt", ".pth", ".ckpt"}
 
 
@@ -56,6 +58,21 @@ def count_source(
         "convention": convention,
         "recompute": recompute,
     }
+    try:
+        return _of_its_kind(source, path, step, sizes, remembered=remembered)
+    except (RuntimeError, TypeError, MemoryError, OverflowError) as error:
+        if not isinstance(error, MemoryError) and not _TOO_LARGE.search(str(error)):
+            raise
+        stated = {"batch": batch, "sequence": sequence, **sizes}
+        told = ", ".join(f"{name} {size}" for name, size in stated.items() if size is not None)
+        msg = f"{source}: inputs of this size cannot be made ({told[:200]})\n  give smaller sizes"
+        raise FlopcountError(msg) from error
+
+
+def _of_its_kind(
+    source: str, path: Path, step: dict[str, Any], sizes: dict[str, Any], *, remembered: bool
+) -> CountedModel:
+    """Count a configuration, or what says itself what it reads."""
     if path.is_dir() or (path.exists() and path.suffix.lower() == ".json"):
         from flopcount.counted_model import count_config
 

@@ -43,11 +43,28 @@ def parse_interval(text: str) -> float:
     return seconds
 
 
+def check_address(url: str, said: str) -> None:
+    """Refuse an exporter's address that is none. Raises ``RunError``."""
+    if not url.startswith(("http://", "https://")):
+        raise RunError(f"{said}: not a web address; give one like http://HOST:9400/metrics")
+
+
 def parse_sources(words: Sequence[str] | None) -> list[dict[str, Any]]:
-    """Return the sampler's sources from ``nvml`` or ``dcgm=URL``."""
+    """Return the sampler's sources from ``nvml`` or ``dcgm=URL``.
+
+    Raises ``RunError`` for what is misspelt: a long run would be recorded without its devices.
+    """
+    from profilers.sources import SOURCES
+
     sources: list[dict[str, Any]] = []
     for word in words or ["nvml"]:
         name, equals, value = word.partition("=")
+        if name not in SOURCES:
+            raise RunError(
+                f"--source {word}: no instrument of this name; known: {', '.join(SOURCES)}"
+            )
+        if name == "dcgm" and equals:
+            check_address(value, f"--source {word}")
         options = {"path" if name == "replay" else "url": value} if equals else {}
         sources.append({"name": name, "options": options})
     return sources

@@ -5,6 +5,7 @@ sample falls into one moment, and the moment keeps the lowest, the highest and t
 devices, so that no peak is lost to thinning. A moment without samples stays empty: it is a gap.
 """
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -50,7 +51,8 @@ class TelemetryView:
     """A run's recordings, thinned for display."""
 
     files: tuple[str, ...]
-    started_ns: int  #: Unix nanoseconds of the first sample
+    started_ns: int  #: Unix nanoseconds of the first sample, as its clock has it
+    clock: str  #: what that clock is: "UTC", "zone-unknown" (of a place that nobody names), "date-unknown"
     seconds: float  #: from the first sample to the last
     moments: int
     envelopes: tuple[Envelope, ...]
@@ -67,8 +69,8 @@ def thin(telemetry: "Telemetry | None", moments: int = MOMENTS) -> TelemetryView
     end = max(int(device.time_ns[-1]) for device in devices)
     if end <= start:
         return None
-    # Two samples a moment at least, or the spaces between samples would look like gaps.
-    moments = min(moments, max(2, max(len(device) for device in devices) // 2))
+    # A sample a moment at least; the spaces between samples are no gaps (``_held``).
+    moments = min(moments, max(2, max(len(device) for device in devices)))
     found = (_envelope(name, devices, start, end, moments) for name in SIGNALS)
     envelopes = tuple(_first_of_each_label(one for one in found if one is not None))
     if not envelopes:
@@ -76,10 +78,17 @@ def thin(telemetry: "Telemetry | None", moments: int = MOMENTS) -> TelemetryView
     return TelemetryView(
         files=telemetry.names,
         started_ns=start,
+        clock=_clock(telemetry),
         seconds=(end - start) / 1e9,
         moments=moments,
         envelopes=envelopes,
     )
+
+
+def _clock(telemetry: "Telemetry") -> str:
+    """Name the clock of the stamps: the weakest of all that were joined."""
+    kinds = {event.kind for event in telemetry.trace.events}
+    return next((one for one in ("date-unknown", "zone-unknown") if one in kinds), "UTC")
 
 
 def _first_of_each_label(found: "Iterable[Envelope]") -> "list[Envelope]":
@@ -115,7 +124,7 @@ def _envelope(
         return None
     label, unit, factor = SIGNALS[signal]
     mean = total / np.maximum(count, 1)
-    rows = _held(count, round(2 * spacing / (end - start) * moments))
+    rows = _held(count, math.ceil(2 * spacing / (end - start) * moments))
     return Envelope(
         label=label,
         unit=unit,

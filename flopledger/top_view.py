@@ -45,6 +45,8 @@ class View:
     notes: list[str]
     """Faults and what else must be said."""
     title: str
+    empty: str = "no device can be read here"
+    """What is said where there is no device."""
 
 
 class LiveFeed:
@@ -161,7 +163,10 @@ class RecordFeed:
             for e in self._events
         ]
         notes += self._summary_note(views)
-        return View(devices=views, notes=notes[-NOTES:], title=str(self._run_dir))
+        title = str(self._run_dir)
+        return View(
+            devices=views, notes=notes[-NOTES:], title=title, empty="no device is on record"
+        )
 
     def _view(self, device: Device) -> DeviceView:
         return self._views.setdefault(device.key, DeviceView(device))

@@ -5,8 +5,10 @@ inside the verb, so that ``--help`` answers at once. A call that names its verb 
 """
 
 import errno
+import inspect
 import io
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -51,7 +53,29 @@ def _opened(verbs: tuple[str, ...]) -> typer.Typer:
     for verb in verbs:
         import_module(f"flopledger.commands.{verb}").register(app)
     app.callback()(_door)
+    _keep_examples(app)
     return app
+
+
+def _keep_examples(app: typer.Typer) -> None:
+    """Leave each example in one line, however narrow the help is: somebody copies it."""
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            _keep_examples(group.typer_instance)
+            group.typer_instance.info.help = _unfolded(group.typer_instance.info.help)
+    for verb in app.registered_commands:
+        verb.help = _unfolded(verb.help or getattr(verb.callback, "__doc__", None))
+
+
+def _unfolded(text: object) -> str | None:
+    """Mark the paragraph of the example as one that is not to be folded (``\\b``, as click has it)."""
+    if not isinstance(text, str):
+        return None  # python -OO takes docstrings away
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    marked = [
+        "\b\n" + " ".join(one.split()) if one.startswith("Example:") else one for one in paragraphs
+    ]
+    return "\n\n".join(marked)
 
 
 def _tell(wanted: bool) -> None:
@@ -105,7 +129,7 @@ def main(argv: list[str] | None = None) -> int:
             raise
         return _reader_went_away()
     except Exception as error:  # noqa: BLE001 - the one place where an error becomes a message
-        if debug:
+        if debug and not _is_usage(error):
             traceback.print_exc()
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             _drop_output()
@@ -152,11 +176,26 @@ def _say_what_was_found(error: Any, arguments: Sequence[str]) -> None:
                 value = word.partition("=")[2]
             if value is not None and repr(value) not in error.message:
                 numbers = "parse string as a number" in error.message
-                error.message += f" (found {value[:60]!r}{'; write 8e9' if numbers else ''})"
+                error.message += f" (found {value[:60]!r}{_written(value) if numbers else ''})"
                 return
 
 
-def _report(error: Exception, arguments: Sequence[str]) -> int:
+def _written(value: str) -> str:
+    """Say how the number that was meant is written: without a suffix, per cent as a fraction."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([%KMBGT])", value.strip(), re.IGNORECASE)
+    if found is None:
+        return "; write it like 8e9 or 0.4"
+    power = {"%": -2, "k": 3, "m": 6, "b": 9, "g": 9, "t": 12}[found[2].lower()]
+    meant = float(found[1]) * 10.0**power
+    return f"; write {meant:.6g}" if power < 0 else f"; write {found[1]}e{power}"
+
+
+def _is_usage(error: Any) -> bool:
+    """Say whether the command line itself was wrong, which no traceback explains."""
+    return hasattr(error, "show") and hasattr(error, "exit_code")
+
+
+def _report(error: Any, arguments: Sequence[str]) -> int:
     from flopcount.errors import FlopcountError
     from flopledger.errors import FlopledgerError
     from flopledger.unseen import message, visible
@@ -167,7 +206,7 @@ def _report(error: Exception, arguments: Sequence[str]) -> int:
         return error.exit_code
     if isinstance(error, typer.Abort):
         return 130
-    if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error of the command line
+    if _is_usage(error):
         _say_what_was_found(error, arguments)
         error.show()
         return 2

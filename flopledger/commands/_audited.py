@@ -52,14 +52,7 @@ def check_target(
 
 def check_bundle(path: Path | None, option: str = "--out") -> None:
     """Refuse a bundle's name that no verb would take for a bundle afterwards."""
-    from flopledger.errors import FlopledgerError
-
-    if path is None:
-        return
-    if path.suffix.lower() != ".zip":
-        raise FlopledgerError(f"{option} {path}: expected a name that ends in .zip")
-    if path.is_dir():
-        raise FlopledgerError(f"{option} {path}: a folder; give the name of a file")
+    check_target(path, option, (".zip",))
 
 
 def require_typst() -> None:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 def private(paths: list[Path]) -> "list[PrivateKey]":
     """Load private keys; the passphrase comes from the environment or from the terminal."""
+    if not paths:
+        return []
     from flopledger.bundle import keys
 
     loaded = []
@@ -32,7 +34,8 @@ def secret(path: Path | None) -> str | None:
     try:
         text = path.read_text("utf-8").strip()
     except (OSError, ValueError) as error:
-        raise BundleError(f"--audit-id-file {path}: cannot be read: {error}") from None
+        why = getattr(error, "strerror", None) or error
+        raise BundleError(f"--audit-id-file {path}: cannot be read: {why}") from None
     if not text or len(text) > 1000:
         raise BundleError(f"--audit-id-file {path}: expected one line of text")
     return text

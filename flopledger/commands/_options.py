@@ -7,7 +7,8 @@ import typer
 AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the Monte Carlo draws.")]
 Regimes = Annotated[
-    list[str] | None, typer.Option("--regime", help="Report this regime only (repeatable).")
+    list[str] | None,
+    typer.Option("--regime", metavar="ID", help="Report this regime only (repeatable)."),
 ]
 Trace = Annotated[
     bool, typer.Option(help="Trace the model of a config.json (needs the trace extra).")
@@ -27,3 +28,10 @@ def refuse(what: str, **options: object) -> None:
     given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value]
     if given:
         raise FlopledgerError(f"{what}; leave {', '.join(given)} out")
+
+
+def one_of(**options: bool) -> None:
+    """Refuse two options of which only one could be followed. Raises ``typer.BadParameter``."""
+    given = [f"--{name}" for name, value in options.items() if value]
+    if len(given) > 1:
+        raise typer.BadParameter(f"{' and '.join(given)}: give one or the other")

@@ -50,15 +50,18 @@ def _tell(made: "RunReport") -> None:
     from flopledger.commands.run_text import steps_lines
     from flopledger.reports.content.telemetry import extent
     from flopledger.reports.document import visible
+    from flopledger.text import energy
 
     told = steps_lines({"steps": made.section, "findings": made.findings})
-    lines = [made.name, *(f"  {line}" for line in told or ["no step is on record"])]
+    code = made.summary.get("exit_code")
+    ended = [f"  the command ended with exit code {code}"] if isinstance(code, int) and code else []
+    lines = [made.name, *ended, *(f"  {line}" for line in told or ["no step is on record"])]
+    joules = made.summary.get("energy_joules")
+    if joules is not None:
+        lines.append(f"  energy {energy(joules)}")
     if made.telemetry is not None:
         lines.append(f"  telemetry: {extent(made.telemetry)}")
-    lines += [
-        f"  {one.get('code')}: {one.get('message')}"
-        for one in made.findings
-        if one.get("severity") != "info"
-    ]
+    warnings = [one for one in made.findings if one.get("severity") != "info"]
+    lines += dict.fromkeys(f"  {one.get('code')}: {one.get('message')}" for one in warnings)
     for line in lines:
         typer.echo(visible(line))

@@ -20,10 +20,15 @@ def amend(
     reason: Annotated[str, typer.Option("--reason", help="Why.")],
     change: Annotated[
         list[str] | None,
-        typer.Option("--set", help="KEY = VALUE as in the case, runs by name (repeatable)."),
+        typer.Option(
+            "--set",
+            metavar='"KEY = VALUE"',
+            help="A value as in the case, runs by name (repeatable).",
+        ),
     ] = None,
     remove: Annotated[
-        list[str] | None, typer.Option("--remove", help="KEY to take out (repeatable).")
+        list[str] | None,
+        typer.Option("--remove", metavar="KEY", help="A key to take out (repeatable)."),
     ] = None,
     time: Annotated[
         str | None, typer.Option("--time", help="Time of the correction, RFC 3339 (default: now).")

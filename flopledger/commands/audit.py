@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flopledger.commands._audited import audited, check_bundle, check_target
+from flopledger.commands._keys import private
 from flopledger.commands._options import AllowOutside, Regimes, Seed, Trace
 
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
+    from flopledger.bundle import PrivateKey
 
 #: 0 done, 1 inconsistent, 3 undetermined or in need of an explanation.
 EXIT_CODES = {"consistent": 0, "inconsistent": 1, "needs-explanation": 3, "undetermined": 3}
@@ -65,6 +67,7 @@ def audit(
     check_target(markdown, "--markdown", (".md",))
     if csv is None or not csv.is_dir():
         check_target(csv, "--csv", (".csv",))
+    keys = private([key] if key else [])  # a key that is none is told before the work
     report = audited(case, seed=seed, regime=regime, trace=trace, allow_outside=allow_outside)
     try:
         show(report, as_json=as_json)
@@ -73,15 +76,14 @@ def audit(
             report.save(target)
             typer.echo(f"report: {target}", err=True)
         if bundle is not None:
-            _seal(report, bundle, key)
+            _seal(report, bundle, keys)
     return EXIT_CODES[str(report.verdict)]
 
 
-def _seal(report: "AuditReport", out: Path, key: Path | None) -> None:
+def _seal(report: "AuditReport", out: Path, keys: "list[PrivateKey]") -> None:
     from flopledger.bundle import seal_report
-    from flopledger.commands import _keys
 
-    made = seal_report(report, keys=_keys.private([key] if key else []), out=out, unsigned=True)
+    made = seal_report(report, keys=keys, out=out, unsigned=True)
     typer.echo(f"bundle: {made.path}", err=True)
     if not made.signers:
         typer.echo(f"note: nobody signed it; flopledger seal {out} --key K --out F.zip", err=True)

@@ -1,12 +1,13 @@
 """``flopledger count``: the static FLOP of a model."""
 
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flopledger.commands._options import AsJson
+from flopledger.commands._options import AsJson, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,6 +74,7 @@ def count(
         list[str] | None,
         typer.Option(
             "--input",
+            metavar="NAME=SHAPE",
             help="An input that nothing tells the shape of, as visual_feats=1x36x2048, "
             "ids=1x64:long, or its numbers: grid_thw=[[1,16,16]].",
         ),
@@ -93,6 +95,7 @@ def count(
         tuple[str, str] | None,
         typer.Option(
             callback=_two_conventions,
+            metavar="A B",
             help="Two conventions, whose difference is told term by term: megatron torch.",
         ),
     ] = None,
@@ -117,6 +120,8 @@ def count(
     from flopledger.commands._audited import check_target
 
     _check(mode, by, recompute)
+    one_of(quick=quick, crosscheck=crosscheck)
+    one_of(csv=csv, json=as_json)
     check_target(html)
     conventions.check(convention)
     step: dict[str, Any] = {
@@ -262,10 +267,10 @@ def _stated(texts: list[str] | None) -> dict[str, str] | None:
 
 
 def _pixels(option: str, text: str) -> tuple[int, int]:
-    height, _, width = text.lower().partition("x")
-    if not height.isdigit() or (width and not width.isdigit()) or len(text) > 13:
+    found = re.fullmatch(r"([1-9]\d{0,5})(?:x([1-9]\d{0,5}))?", text.lower())
+    if found is None:
         raise typer.BadParameter(f"{option} {text[:40]}: expected one number, or 224x336")
-    return int(height), int(width or height)
+    return int(found[1]), int(found[2] or found[1])
 
 
 def _explain(model: str, pair: tuple[str, str], step: dict[str, Any], *, as_json: bool) -> None:

@@ -45,6 +45,10 @@ def doctor(
 
     from flopledger.commands._waiting import waiting
 
+    if dcgm is not None:
+        from flopledger.profiled_run import check_address
+
+        check_address(dcgm, f"--dcgm {dcgm}")
     with waiting("measuring" if calibrate else "asking the instruments"):
         answer = _examine(dcgm, seconds if calibrate else None)
     if out is not None:

@@ -71,6 +71,7 @@ def estimate(
     from flopledger.commands._audited import check_target
     from flopledger.commands._waiting import waiting
     from flopledger.commands.audit import show
+    from flopledger.errors import CaseError
 
     check_target(html)
     run = {
@@ -91,9 +92,11 @@ def estimate(
         "config": None if config is None else str(config.absolute()),
     }
     with waiting("estimating"):
-        report = audit(
-            _case(case, run, model), seed=DEFAULT_SEED if seed is None else seed, trace=trace
-        )
+        try:
+            described = _described(case, run, model)
+            report = audit(described, seed=DEFAULT_SEED if seed is None else seed, trace=trace)
+        except CaseError as error:
+            raise CaseError(_by_option(str(error))) from None
     try:
         show(report, as_json=as_json)
     finally:  # as `audit`
@@ -103,16 +106,6 @@ def estimate(
     if str(report.verdict) == "inconsistent":
         return 1
     return 3 if report.combined is None else 0
-
-
-def _case(path: Path | None, run: dict[str, Any], model: dict[str, Any]) -> "AuditCase":
-    """Take the case from the file or the options; what is wrong is said by the option's name."""
-    from flopledger.errors import CaseError
-
-    try:
-        return _described(path, run, model)
-    except CaseError as error:
-        raise CaseError(_by_option(str(error))) from None
 
 
 def _described(path: Path | None, run: dict[str, Any], model: dict[str, Any]) -> "AuditCase":

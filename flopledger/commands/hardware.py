@@ -7,7 +7,7 @@ import typer
 
 from flopledger.commands import _hardware_text as _text
 from flopledger.commands._deliver import print_json
-from flopledger.commands._options import AsJson
+from flopledger.commands._options import AsJson, one_of
 
 if TYPE_CHECKING:
     from hardware_db import Accelerator, Database
@@ -58,6 +58,7 @@ def list_parts(
     """
     from hardware_db.export import plain_part, to_csv
 
+    one_of(csv=as_csv, json=as_json)
     every = _database(hardware_path).accelerators()
     _check_known("--vendor", vendor, {part.vendor for part in every})
     _check_known("--family", family, {part.family for part in every})

@@ -21,11 +21,14 @@ def merge(
     *,
     out: Annotated[Path, typer.Option("--out", help="The merged bundle to write (.zip).")],
     key: Annotated[
-        list[Path] | None, typer.Option("--key", help="Private key that signs the merge.")
+        list[Path] | None,
+        typer.Option("--key", metavar="FILE", help="Private key that signs the merge."),
     ] = None,
     trust: Annotated[
         list[Path] | None,
-        typer.Option("--trust", help="Leave out sites that none of these public keys signed."),
+        typer.Option(
+            "--trust", metavar="FILE", help="Leave out sites that none of these public keys signed."
+        ),
     ] = None,
     title: Annotated[str, typer.Option("--title", help="Title.")] = "Federated audit",
     html: Annotated[Path | None, typer.Option("--html", help="Write the merge's page.")] = None,

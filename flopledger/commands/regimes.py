@@ -81,7 +81,8 @@ def show_regime(
         return
     width = max(len(key) for key in answer)
     for key, value in answer.items():
-        typer.echo(f"{key:<{width}}  {'-' if value is None else value}")
+        told = f"{value:g}".replace("e+", "e") if isinstance(value, float) else value
+        typer.echo(f"{key:<{width}}  {'-' if value is None else told}")
 
 
 def _to_dict(regime: "Regime") -> dict[str, Any]:

@@ -42,7 +42,11 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     key: Annotated[
         list[Path] | None,
-        typer.Option("--key", help="Of a merge: public key whose owner you know (repeatable)."),
+        typer.Option(
+            "--key",
+            metavar="FILE",
+            help="Of a merge: public key whose owner you know (repeatable).",
+        ),
     ] = None,
     created: Annotated[
         str | None, typer.Option(help="Creation time that an SPDX document states.")

@@ -11,7 +11,9 @@ def register(app: typer.Typer) -> None:
     app.command(
         "run",
         short_help="Record what the GPUs did while any command ran",
-        context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+        context_settings={
+            "allow_interspersed_args": False
+        },  # what stands behind it is the command's
     )(run)
 
 
@@ -32,7 +34,8 @@ def run(
         typer.Option(
             "--source",
             metavar="NAME[=URL]",
-            help="Instrument: nvml (default), dcgm=http://host:9400/metrics, amd, cpu. Repeatable.",
+            help="Instrument: nvml (default), dcgm=http://host:9400/metrics, amd, cpu, replay=RUN_DIR. "
+            "Repeatable.",
         ),
     ] = None,
     steps: Annotated[

@@ -33,9 +33,9 @@ def _lines(summary: dict[str, Any], folder: Path) -> Iterator[str]:
         yield f"  executed FLOP {_range(bounds)} ({bounds['grade']}; dense, any precision)"
         each = ", ".join(f"{name} {_range(ends)}" for name, ends in bounds["by_precision"].items())
         yield f"    if all of it was: {each}"
-    for finding in summary["findings"]:
-        if finding["severity"] != "info":
-            yield f"  {finding['code']}: {finding['message']}"
+    warnings = [one for one in summary["findings"] if one["severity"] != "info"]
+    # Each launch of one record has its own: the same words are told once.
+    yield from dict.fromkeys(f"  {one['code']}: {one['message']}" for one in warnings)
 
 
 def _range(ends: dict[str, Any]) -> str:

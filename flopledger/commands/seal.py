@@ -28,7 +28,8 @@ def seal(
     ],
     *,
     key: Annotated[
-        list[Path] | None, typer.Option("--key", help="Private key that signs (repeatable).")
+        list[Path] | None,
+        typer.Option("--key", metavar="FILE", help="Private key that signs (repeatable)."),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="The bundle to write (.zip).")] = None,
     redact: Annotated[

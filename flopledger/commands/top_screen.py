@@ -45,7 +45,7 @@ def render(view: "View", width: int) -> "Table":
         named = {**row, "device": _name(device, room)}
         table.add_row(*(Text(visible(named[name])) for name in columns))
     if not view.devices:
-        table.add_row("no device can be read here", *[""] * (len(columns) - 1))
+        table.add_row(view.empty, *[""] * (len(columns) - 1))
     if "faults" not in columns:
         # Without a column for them they stand below: a fault must not look like a quiet device.
         told = [

@@ -32,7 +32,9 @@ def verify(
     *,
     key: Annotated[
         list[Path] | None,
-        typer.Option("--key", help="Public key that must have signed (repeatable)."),
+        typer.Option(
+            "--key", metavar="FILE", help="Public key that must have signed (repeatable)."
+        ),
     ] = None,
     recompute: Annotated[
         bool, typer.Option("--recompute", help="Audit again and compare every figure.")

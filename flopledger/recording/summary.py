@@ -100,10 +100,11 @@ def _devices(answer: dict[str, Any], run_dir: Path, totals: RunTotals) -> None:
     findings.extend(seen["findings"])
 
 
-def measured(run_dir: Path, totals: RunTotals) -> dict[str, Any]:
+def measured(run_dir: Path, totals: RunTotals | None) -> dict[str, Any]:
     """Return ``energy_joules``, ``devices`` and ``findings`` of the time in which somebody trained.
 
-    They are worked out from the samples as the wrapper does for its summary; empty without samples.
+    Without ``totals``: of the whole recording, as of one that was imported. They are worked out from
+    the samples as the wrapper does for its summary; empty without samples.
     """
     from flopledger.process_tree import Attribution
     from flopledger.run_summary import RunFacts, summarise
@@ -114,8 +115,12 @@ def measured(run_dir: Path, totals: RunTotals) -> dict[str, Any]:
         trace = read_record(run_dir)
     except (ProfilersError, OSError, LookupError):
         return {}
-    start, end = totals.windows[0][0], totals.windows[-1][1]
-    used = _used(trace, totals)
+    if totals is None:
+        start, end = _whole(trace)
+        used = frozenset(trace.devices)
+    else:
+        start, end = totals.windows[0][0], totals.windows[-1][1]
+        used = _used(trace, totals)
     if not used and trace.devices:
         return {"energy_joules": None, "devices": [], "findings": []}
     facts = RunFacts(
@@ -133,6 +138,15 @@ def measured(run_dir: Path, totals: RunTotals) -> dict[str, Any]:
     seen = summarise(facts, trace)
     told = [f for f in seen["findings"] if f["code"] != "model-flop-unknown"]
     return {"energy_joules": seen["energy_joules"], "devices": seen["devices"], "findings": told}
+
+
+def _whole(trace: Trace) -> tuple[int, int]:
+    """From the beginning of the first sample's time to the last one."""
+    seen = [device for device in trace.devices.values() if len(device)]
+    return (
+        min((int(one.time_ns[0] - one.period_ns[0]) for one in seen), default=0),
+        max((int(one.time_ns[-1]) for one in seen), default=0),
+    )
 
 
 def _used(trace: Trace, totals: RunTotals) -> frozenset[DeviceKey]:

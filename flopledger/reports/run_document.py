@@ -34,6 +34,7 @@ from flopledger.reports.run_words import (
 from flopledger.text import duration, energy, number, per_cent, plural
 
 MOST_FINDINGS = 60
+MOST_IMPORTS = 20
 _Drawn = tuple[str, TimeChart, str, int, float]
 """Key, drawing, caption, Unix nanoseconds of the beginning, length in seconds."""
 
@@ -230,6 +231,10 @@ def _provenance(report: RunReport) -> Section:
     started = report.summary.get("started")
     if isinstance(started, str):
         pairs.append(("Started", (started,)))
+    imported = report.summary.get("imports")
+    for one in imported[:MOST_IMPORTS] if isinstance(imported, list) else ():
+        digest = Code(f"sha256 {str(one.get('sha256'))[:16]}")
+        pairs.append(("Imported", (f"{one.get('file')} ({one.get('format')}) ", digest)))
     processes = report.summary.get("processes")
     if isinstance(processes, dict):
         pairs.append(("Python processes", (_processes(processes),)))

@@ -11,6 +11,7 @@ from flopledger.recording.series import StepSeries, read_series
 from flopledger.recording.steps_summary import as_findings, steps_section
 from flopledger.recording.totals import RunTotals
 from flopledger.reports.ordering import rank
+from flopledger.reports.run_imports import with_imports
 from profilers.errors import ProfilersError
 
 if TYPE_CHECKING:
@@ -72,8 +73,9 @@ def read_run(folder: Path) -> RunReport:
             "with `flopledger run --out DIR -- COMMAND` or flopledger.record(DIR)"
         )
     added = totals(processes, unread) if processes or unread else None
-    if not summary and added is not None and added.windows:
-        summary = measured(folder, added)
+    if not summary:
+        summary = measured(folder, added if added is not None and added.windows else None)
+        summary = with_imports(summary, folder)
     section, told = None, list[dict[str, Any]]()
     if added is not None and (added.steps or added.span_flop):
         section, found = steps_section(

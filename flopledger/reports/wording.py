@@ -45,7 +45,10 @@ def probability(standing: "Standing") -> str:
 
 def conclusion(report: "AuditReport") -> str:
     """Say in one or two sentences what was found."""
-    return f"{_about_claim(report)} {_about_evidence(report)}".strip()
+    evidence = _about_evidence(report)
+    if report.claim is None and report.combined is None and "no figure can be given" in evidence:
+        return evidence  # which says it, and of which run
+    return f"{_about_claim(report)} {evidence}".strip()
 
 
 def _about_claim(report: "AuditReport") -> str:

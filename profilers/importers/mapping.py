@@ -130,7 +130,11 @@ def load(path: Path) -> dict[str, Any]:
         if len(raw) > MAX_MAPPING:
             raise ImportFormatError("is too large for a mapping", file=str(path))
         mapping = tomllib.loads(raw.decode("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except OSError as error:
+        raise ImportFormatError(
+            f"the mapping file cannot be read: {error.strerror}", file=str(path)
+        ) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise ImportFormatError(f"is no mapping file: {error}", file=str(path)) from error
     if mapping.get("schema") != SCHEMA:
         raise ImportFormatError(

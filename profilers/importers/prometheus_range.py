@@ -217,7 +217,8 @@ def _ask(url: str, query: str, start: int, end: int, step: int, timeout_s: float
         told = error.read(300).decode("utf-8", errors="replace")
         raise ImportFormatError(f"the server answered {error.code}: {told}", file=url) from error
     except (OSError, ValueError) as error:
-        raise ImportFormatError(f"the server cannot be reached: {error}", file=url) from error
+        why = getattr(error, "reason", None) or error  # urllib wraps the socket's own word
+        raise ImportFormatError(f"the server cannot be reached: {why}", file=url) from error
     if len(raw) > MAX_ANSWER:
         raise LimitError("the answer is too long; ask for a shorter range", file=url)
     return raw

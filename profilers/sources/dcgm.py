@@ -137,7 +137,8 @@ class DcgmSource:
         except TimeoutError as error:
             raise SourceError(Reason.TIMED_OUT, f"{self._url}: {error}") from None
         except (http.client.HTTPException, OSError, ValueError) as error:
-            raise SourceError(Reason.ABSENT, f"{self._url}: {error}") from None
+            why = getattr(error, "reason", None) or error  # urllib wraps the socket's own word
+            raise SourceError(Reason.ABSENT, f"{self._url}: {why}") from None
         if len(data) > MAX_BYTES:
             raise SourceError(Reason.FAILED, f"{self._url}: more than {MAX_BYTES} bytes")
         return list(metrics(data.decode("utf-8", "replace")))

@@ -12,7 +12,7 @@ pytest.importorskip("transformers")
 jsonschema = pytest.importorskip("jsonschema")
 pytestmark = pytest.mark.trace
 ROOT = Path(__file__).parents[2]
-SCHEMA = json.loads((ROOT / "docs/schemas/count-1.json").read_text())
+SCHEMA = json.loads((ROOT / "docs/reference/count-1.schema.json").read_text())
 MIXTRAL = {
     "model_type": "mixtral",
     "architectures": ["MixtralForCausalLM"],
@@ -274,7 +274,15 @@ def test_explain_leads_from_one_convention_to_the_other(run, config):
         (["{config}", "--by", "colour"], "--by"),
         (["{config}", "--recompute", "full", "--mode", "forward"], "--recompute"),
         (["{config}", "--image", "wide"], "--image"),
+        (["{config}", "--image", "224x"], "--image"),
+        (["{config}", "--image", "0"], "--image"),
         (["{config}", "--sequence", "0"], "sequence"),
+        # Beyond 64 bits, and 4e18 numbers of 8 bytes: no tensor has such a size.
+        (
+            ["{config}", "--sequence", "9" * 20],
+            "inputs of this size cannot be made (batch 1, sequence 99",
+        ),
+        (["{config}", "--batch", "2000000000", "--sequence", "2000000000"], "give smaller sizes"),
         (["{config}", "--sequence", "8", "--convention", "folklore"], "folklore"),
         (["{config}", "--convention", "folklore"], "folklore"),
         (["{readme}", "--quick"], "--quick"),

@@ -158,3 +158,12 @@ def _verbs() -> dict[str, set[str]]:
             found[f"{name} {verb}".strip()] = options
             found[name] |= options
     return found
+
+
+def test_every_schema_stands_beside_the_reference_and_is_named() -> None:
+    text = "".join(page.read_text("utf-8") for page in (_ROOT / "docs").rglob("*.md"))
+    schemas = [
+        path for path in (_ROOT / "docs").rglob("*.json") if '"$schema"' in path.read_text("utf-8")
+    ]
+    assert {path.parent for path in schemas} == {_ROOT / "docs/reference"}
+    assert [path.name for path in schemas if path.name not in text] == []

@@ -12,6 +12,8 @@ import pytest
 import typer
 
 from flopledger.commands import app, main
+from profilers.importers import import_files
+from profilers.importers.errors import ImportFormatError
 
 #: Pinned: scripts call exactly these. A verb may be added; to change or drop one, change
 #: the contract in docs/reference/command-line.md first, with a major version.
@@ -185,3 +187,158 @@ def test_talk_stays_off_stdout(
     assert json.loads(captured.out)["schema"] == "flopledger/audit/1"
     assert str(target) in captured.err
     assert target.exists()
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("8B", "8e9"), ("1.5T", "1.5e12"), ("40%", "0.4"), ("many", "it like 8e9 or 0.4")],
+)
+def test_a_number_that_is_none_is_told_how_to_write_it(
+    written: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["estimate", "--parameters", written]) == 2
+    assert f"(found {written!r}; write {meant})" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--debug"], ["version", "--nope", "--debug"]])
+def test_a_wrong_command_line_needs_no_traceback(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    told = capsys.readouterr().err
+    assert "Usage:" in told
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("verb", ["hardware", *sorted(_commands())])
+def test_an_example_is_one_line_that_can_be_copied(
+    verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    main([*verb.split(), "--help"])
+    shown = capsys.readouterr().out
+    written = {**_commands(), "hardware": typer.main.get_command(app).commands["hardware"]}[
+        verb
+    ].help
+    (example,) = (one for one in written.split("\n\n") if "Example:" in one)
+    assert " ".join(example.replace("\b", "").split()) in [
+        line.strip() for line in shown.splitlines()
+    ]
+
+
+def test_no_option_takes_a_programmers_type(capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in _commands():
+        main([*verb.split(), "--help"])
+        assert re.findall(r"--[a-z-]+ +<(?:list|[a-z]+,).*", capsys.readouterr().out) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "both"),
+    [
+        (["count", "config.json", "--csv", "--json"], "--csv and --json"),
+        (["count", "config.json", "--quick", "--crosscheck"], "--quick and --crosscheck"),
+        (["hardware", "list", "--csv", "--json"], "--csv and --json"),
+    ],
+)
+def test_of_two_options_none_is_passed_over(
+    words: list[str], both: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    assert f"{both}: give one or the other" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("bundle", "told"),
+    [("b.zip", "no such key file"), ("nowhere/b.zip", "no such folder")],
+)
+def test_what_a_bundle_lacks_is_told_before_the_audit(
+    bundle: str, told: str, tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case = str(root / "examples/opt-175b/case.toml")
+    key = str(tmp_path / "no.key")
+    assert main(["audit", case, "--bundle", str(tmp_path / bundle), "--key", key]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert told in shown.err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["run", "--appnd", "--", "true"], "No such option: --appnd"),
+        (["run", "--source", "nvlm", "--", "true"], "no instrument of this name; known: nvml"),
+        (["run", "--source", "dcgm=host:9400", "--", "true"], "not a web address"),
+        (["top", "--source", "nvlm", "--once"], "no instrument of this name"),
+        (["doctor", "--dcgm", "host:9400"], "--dcgm host:9400: not a web address"),
+    ],
+)
+def test_a_misspelt_instrument_is_told_before_the_run(
+    words: list[str],
+    told: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    assert told in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ["--accelerator", "RTX 9999", "--accelerator-hours", "3"],
+            "error: --accelerator: 'RTX 9999'",
+        ),
+        (["--config", "nowhere.json", "--tokens", "1e9"], "error: --config: no such file"),
+        (["--precision", "bf61", "--parameters", "1e9", "--tokens", "1e9"], "error: --precision: "),
+    ],
+)
+def test_estimate_speaks_of_options_by_their_names(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["estimate", *words]) == 2
+    assert capsys.readouterr().err.startswith(told)
+
+
+def test_what_cannot_be_given_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["estimate", "--tokens", "1e9"]) == 3
+    told = capsys.readouterr().out.splitlines()[2]  # below title and verdict
+    assert told.lower().count("no figure can be given") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ('DCGM_OTHER{gpu="0"} 1.5e3\n', True),
+        ("node_load1 0.42 1767225600000\n", True),
+        ("# TYPE up gauge\nup 1\n", True),
+        ("Some examples\nof exact enumeration\nVersion 2\n", False),
+    ],
+)
+def test_prose_is_no_prometheus_text(text: str, is_one: bool, tmp_path: Path) -> None:
+    (tmp_path / "page.txt").write_text(text)
+    with pytest.raises(ImportFormatError) as found:
+        import_files([str(tmp_path / "page.txt")], tmp_path / "out")
+    assert ("is Prometheus text" in str(found.value)) == is_one
+
+
+def test_a_file_that_is_not_there_is_told_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lost = str(tmp_path / "map.toml")
+    main(["import", __file__, "--mapping", lost, "--out", str(tmp_path / "out")])
+    told = capsys.readouterr().err
+    assert told == f"error: {lost}: the mapping file cannot be read: No such file or directory\n"
+
+
+def test_a_run_that_failed_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(tmp_path / "run")
+    assert main(["run", "--quiet", "--out", folder, "--", "false"]) == 1
+    capsys.readouterr()
+    main(["report", folder])
+    assert "  the command ended with exit code 1\n" in capsys.readouterr().out
+    main(["top", folder, "--once"])
+    assert "no device is on record" in capsys.readouterr().out

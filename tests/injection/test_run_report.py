@@ -21,6 +21,7 @@ from flopledger.reports.charts import Stretch, TimeChart
 from flopledger.reports.html import render_document
 from flopledger.reports.run_charts import beside, caption, steps_chart
 from flopledger.reports.run_document import document
+from flopledger.reports.run_imports import with_imports
 from flopledger.reports.run_report import read_run
 from flopledger.telemetry_view import _envelope
 from profilers import Device, DeviceKey, Sample
@@ -487,3 +488,36 @@ def test_what_a_page_has_no_room_for_is_counted():
         patched.setattr("flopledger.reports.run_sections.attempts", lambda _: long)
         text = markdown.render(document(made))
     assert "200 more rows are left out here; the record holds all of them." in text
+
+
+def test_an_imported_recording_shows_its_energy_and_what_it_leaves_open(tmp_path):
+    # Readings a second apart, joined by lines: (100 + 200) / 2 + (200 + 300) / 2 = 400 J.
+    rows = [f"2026/01/01 00:00:0{at}.000, 0, {watts} W" for at, watts in enumerate((100, 200, 300))]
+    (tmp_path / "smi.csv").write_text("\n".join(["timestamp, index, power.draw [W]", *rows, ""]))
+    assert flopledger("import", tmp_path / "smi.csv", "--out", tmp_path / "run").returncode == 0
+    page = render_document(document(read_run(tmp_path / "run")))
+    words = html.unescape(re.sub(r"<[^>]+>", " ", page))
+    assert "400 J" in words
+    assert "smi.csv: local stamps without a zone" in words
+    assert "smi.csv (nvidia-smi-csv)" in words
+    assert "00:00:00 UTC" not in words
+    short = flopledger("report", tmp_path / "run").stdout
+    assert "\n  energy 400 J\n" in short
+
+
+def test_energy_of_a_node_and_of_its_devices_is_not_added(tmp_path):
+    found = with_imports(
+        {"energy_joules": 7.0, "findings": []}, _imported(tmp_path, "device", "node")
+    )
+    assert found["energy_joules"] is None
+    assert [one["code"] for one in found["findings"]] == ["energy-boundary-mixed"]
+    alone = with_imports(
+        {"energy_joules": 7.0, "findings": []}, _imported(tmp_path, "node", "node")
+    )
+    assert (alone["energy_joules"], alone["findings"]) == (7.0, [])
+
+
+def _imported(folder, *scopes):
+    lines = [json.dumps({"file": "a", "scope": scope, "findings": []}) for scope in scopes]
+    (folder / "imports.jsonl").write_text("\n".join([*lines, "not json", "[]", ""]))
+    return folder

@@ -137,7 +137,10 @@ def test_row_groups_and_new_columns_begin_new_segments(tmp_path, monkeypatch):
         (["--step", "soon"], "no duration"),
         (["--start", "tomorrow"], "no moment"),
         (["--start", "2026-01-01T00:00:00"], "no zone"),
-        (["--mapping", "nothing.toml"], "no mapping file"),
+        (
+            ["--mapping", "nothing.toml"],
+            "nothing.toml: the mapping file cannot be read: No such file",
+        ),
     ],
 )
 def test_wrong_options(tmp_path, capsys, options, said):

@@ -149,6 +149,9 @@ def test_an_exporter_that_is_not_one_is_refused(exporter):
         make_source("dcgm", {"url": exporter.url}).open()
     with pytest.raises(SourceError, match="not a web address"):
         make_source("dcgm", {"url": "file:///etc/passwd"}).open()
+    with pytest.raises(SourceError, match=r": .*Connection refused$") as found:
+        make_source("dcgm", {"url": "http://127.0.0.1:1/metrics"}).open()
+    assert "urlopen" not in str(found.value)
 
 
 @given(st.text(max_size=300))

@@ -65,10 +65,13 @@ def _panel(one: "Envelope") -> Panel:
 
 def caption(view: "TelemetryView") -> str:
     """Say what is drawn and how it was thinned."""
+    most = max(one.samples for one in view.envelopes)
+    thinned = most > view.moments * max(one.devices for one in view.envelopes)
+    how = "Down-sampled for display: " if thinned else ""
     return (
-        f"Down-sampled for display: {extent(view)} are shown as {view.moments} moments. The line is the "
-        "mean over samples and devices, the band runs from the lowest sample to the highest; a break is a "
-        "time without samples. Every figure rests on the full recording."
+        f"{how}{extent(view)} are shown as {view.moments} moments. The line is the mean over samples and "
+        "devices, the band runs from the lowest sample to the highest; a break is a time without samples. "
+        "Every figure rests on the full recording."
     )
 
 
@@ -76,8 +79,16 @@ def extent(view: "TelemetryView") -> str:
     """Say how many samples there are, of how many devices and from when."""
     samples = max(one.samples for one in view.envelopes)
     devices = max(one.devices for one in view.envelopes)
-    began = datetime.fromtimestamp(view.started_ns // 10**9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     length = view.seconds
     size, unit = (length / 3600, "hour") if length >= 3600 else (length, "second")
     span = f"{number(size)} {unit}{'' if number(size) == '1' else 's'}"
-    return f"{samples:,} samples of {plural(devices, 'device')} over {span} from {began}"
+    return f"{samples:,} samples of {plural(devices, 'device')} over {span}{_began(view)}"
+
+
+def _began(view: "TelemetryView") -> str:
+    """Say when the first sample was, as far as its stamp tells."""
+    if view.clock == "date-unknown":
+        return ""
+    zone = "UTC" if view.clock == "UTC" else "(of a zone that is not known)"
+    began = datetime.fromtimestamp(view.started_ns // 10**9, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return f" from {began} {zone}"
