@@ -281,11 +281,17 @@ def _unstated(run: RunFigures) -> str:
 
 def _slip(run: RunFigures, pair: Pair) -> Finding:
     """Say that figures so far apart are in wrong units, and in which, where one fits."""
-    known = fingerprints.absurd(pair.ratio, run)
+    by_energy = "energy" in (pair.first.method, pair.second.method)
+    known = (
+        fingerprints.absurd_energy(pair.ratio)
+        if by_energy
+        else fingerprints.absurd(pair.ratio, run)
+    )
+    suspects = "energy, tokens" if by_energy else "hours, tokens"
     likely = "; or ".join(one.reason for one in known[:3])
     message = (
         f"run {run.name}: {pair.second.method} and {pair.first.method} differ by a factor of "
-        f"{factor(max(pair.ratio, 1 / pair.ratio))}, which no utilisation explains: one of hours, tokens "
+        f"{factor(max(pair.ratio, 1 / pair.ratio))}, which no utilisation explains: one of {suspects} "
         "and parameters is in another unit, or of another run"
         + (f"; likeliest: {likely}" if likely else "")
     )

@@ -5,13 +5,16 @@ thing: of several different figures none is taken. Labels ("Training tokens: 3T"
 which may be about a checkpoint or somebody else's model.
 """
 
+import re
 from dataclasses import replace
 
-from flopledger.facts import Fact, Finding
+from flopledger.facts import Fact, Finding, Grade
 from flopledger.logs.evidence import Evidence
 from flopledger.text import number
 
 _PREFIX = "said_"
+#: Where the reader of prose says that a figure stands.
+_PROSE_PLACE = re.compile(r"line \d+, (?:label|sentence)(?: \d+)?")
 #: What else, if the evidence has it, speaks of the same thing and silences the text.
 _SILENCED_BY = {
     "tokens": ("tokens", "samples", "steps", "epochs", "benchmark"),
@@ -73,6 +76,11 @@ def promote(evidence: Evidence) -> tuple[Evidence, list[Finding]]:
     if used:
         findings.append(_words(used))
     return replace(evidence, facts=(*evidence.facts, *used)), findings
+
+
+def is_of_prose(fact: Fact) -> bool:
+    """Say whether a fact was read from a text's sentence or label, and not from a document's key."""
+    return fact.grade is Grade.STATEMENT and _PROSE_PLACE.fullmatch(fact.locator) is not None
 
 
 def _one_figure(facts: list[Fact]) -> Fact | None:
