@@ -31,14 +31,13 @@ _TEXTS: Sequence[tuple[str, str]] = (
         "`sacct --parsable2 --format=JobID,State,ElapsedRaw,AllocTRES,Start,End`, or `scontrol show job`",
     ),
     (
-        r'^"JOB_(?:FINISH|NEW|START)" "',
-        "is LSF's accounting (lsb.acct or lsb.events), whose fields have no names; hand in `bhist -l` as a "
-        "note of who held which GPUs for how long, or the job's own log",
+        r'^"JOB_(?:NEW|START|STATUS|EXECUTE)" "',
+        "is LSF's log of events, whose jobs have not ended yet; hand in `bhist -l` of the job, or lsb.acct",
     ),
     (
-        r"^\s*Job Id: \d|^Job <\d+>, ",
-        "is a scheduler's page on one job (qstat -f, bjobs -l, bhist -l): hand in PBS' accounting log, or "
-        "state accelerator_count and wall_clock_hours with this page as their source",
+        r"^\s*Job Id: \d|^Job <\d+(?:\[\d+\])?>, ",
+        "is a scheduler's page on a job in its queue (qstat -f, bjobs -l): hand in PBS' accounting log, or "
+        "LSF's `bhist -l` or `bacct -l`, which tell how long it held its devices",
     ),
     (
         r'^"?ID"?,"?Process ID"?,"?Process Name"?|"Kernel Name".*"Metric Name"|==PROF==',
