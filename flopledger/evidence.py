@@ -157,6 +157,8 @@ def join(run: RunFigures, found: RunFacts) -> tuple[RunFigures, list[Finding]]:
         changes["attention"] = str(found.attention_mask.value)
     if run.mfu is None and run.hfu is None:
         changes |= _disclosed_utilisation(found)
+    if run.device_rate is None:
+        changes |= _disclosed_rate(found)
     if "recorded_flop" not in changes and found.recorded_flop_at_least is not None:
         least = replace(found.recorded_flop_at_least, bound="at least")
         changes["recorded_flop"] = _input("recorded_flop", least)
@@ -284,6 +286,14 @@ def _disclosed_utilisation(found: RunFacts) -> dict[str, object]:
         if resolved is not None and resolved.facts[0].grade is Grade.STATEMENT:
             return {name: _input(name, resolved)}
     return {}
+
+
+def _disclosed_rate(found: RunFacts) -> dict[str, object]:
+    """Take a rate of a device that somebody states, as a disclosed utilisation is taken."""
+    rate = found.claimed_flop_per_second_per_accelerator
+    if rate is None or rate.facts[0].grade is not Grade.STATEMENT:
+        return {}
+    return {"device_rate": _input("device_rate", rate)}
 
 
 def _sequence(run: RunFigures, found: RunFacts) -> dict[str, object]:

@@ -184,12 +184,15 @@ def _amount(
 ) -> dict[str, Resolved | None]:
     """Tokens and samples, whichever was logged, and the other from the length of a sample."""
     tokens, samples = choose(evidence, "tokens"), choose(evidence, "samples")
+    least = choose(evidence, "tokens_at_least")
     steps, batch = figures["steps"], figures["global_batch"]
     length = figures["tokens_per_sample"]
     if tokens is None and samples is None and steps is not None and batch is not None:
         samples = product(steps, batch, "samples", "steps x global batch")
     if tokens is None and samples is None:
         samples = _samples_otherwise(evidence, figures)
+    if tokens is None and samples is None and least is not None:
+        tokens = replace(least, bound="at least")
     text = rules is None or rules.tokens_per_sample is not None
     if length is not None and text:
         bound: Bound = "at most" if rules is not None and rules.padded else length.bound
@@ -237,7 +240,7 @@ def _accelerator_seconds(
     figure = choose(evidence, "accelerator_seconds")
     several = checks.several_accounts(evidence)
     if figure is None:
-        part = choose(evidence, "accelerator_seconds_seen")
+        part = choose(evidence, "accelerator_seconds_at_least")
         told = "a part of what was held is listed"
         return part and replace(part, bound="at least", derivation=f"{part.derivation}, {told}")
     if several:

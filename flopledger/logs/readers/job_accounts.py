@@ -30,7 +30,7 @@ def note(starts: Sequence[Start], notes: Notes, *, lacking: str) -> None:
     is_part = not all(one.is_over for one in starts)
     if held:
         total = sum((one.seconds or 0) * (one.gpus or 0) for one in held)
-        name = "accelerator_seconds_seen" if is_part else "accelerator_seconds"
+        name = "accelerator_seconds_at_least" if is_part else "accelerator_seconds"
         notes.fact(name, float(total), places, unit="s")
         counts = {one.gpus for one in held}
         if len(counts) == 1:

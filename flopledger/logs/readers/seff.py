@@ -79,7 +79,7 @@ def _note(found: dict[str, tuple[str, str]], notes: Notes) -> None:
         )
         return
     notes.fact("accelerator_count", count, where)
-    name = "accelerator_seconds" if is_over else "accelerator_seconds_seen"
+    name = "accelerator_seconds" if is_over else "accelerator_seconds_at_least"
     notes.fact(name, seconds * count, f"{place} and {where}", unit="s")
 
 

@@ -83,7 +83,7 @@ def note_jobs(jobs: list[Row], notes: Notes) -> None:
     _note_status(jobs[-1:] if restarted else jobs, notes)
     places = ", ".join(row.place for row in counted[:5])
     if held > 0:
-        name = "accelerator_seconds_seen" if is_part else "accelerator_seconds"
+        name = "accelerator_seconds_at_least" if is_part else "accelerator_seconds"
         notes.fact(name, held, places, unit="s", grade=Grade.LOG)
         counts = {_gpus(row) for row in counted}
         if len(counts) == 1:
