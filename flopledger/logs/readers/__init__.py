@@ -3,6 +3,7 @@
 from flopledger.logs.reader import Reader
 from flopledger.logs.readers import (
     cloud_bills,
+    comet,
     composer,
     deepspeed,
     doctor,
@@ -40,6 +41,7 @@ from flopledger.logs.readers import (
     tensorboard,
     torchtitan,
     tracker_tables,
+    trackio_store,
     training_config,
     wandb_files,
     wandb_log,
@@ -83,6 +85,8 @@ READERS: tuple[Reader, ...] = (
     model_files.CONFIG,
     model_files.AUXILIARY,
     mlflow_store.READER,
+    trackio_store.READER,
+    comet.READER,
     mlflow_files.META,
     mlflow_files.OTHER,
     mlflow_files.METRIC,
