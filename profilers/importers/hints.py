@@ -52,7 +52,7 @@ _RULES: Sequence[tuple[str, str]] = (
     (r"cuda:\d+ \(gpu:\d+\)/", f"is nvitop's collector; {_MAPPING}, one device a mapping"),
     (r"\bnv_gpu_(?:utilization|power_usage)\b", "is Triton's page; record dcgm-exporter beside it"),
     (
-        r"^(?:# (?:HELP|TYPE) |[a-zA-Z_:][a-zA-Z0-9_:]*(?:\{[^}\n]*\})? [-+0-9.eE]+)",
+        r"^(?:# (?:HELP|TYPE) |[a-zA-Z_:][a-zA-Z0-9_:]*(?:\{[^}\n]*\})? [-+0-9.eE]+(?: \d{10,16})?\s*$)",
         "is Prometheus text without a metric of DCGM or nvidia_gpu_exporter; export the GPU's metrics, or "
         "ask the server itself (http://host:9090 with --start --end --step)",
     ),

@@ -36,6 +36,8 @@ _HYPOTHETICAL = re.compile(
     r"|(?:\b(?:not|never|without)|n't)\s+(?:been\s+|be\s+)?(?:pre-?|post-?|fine-?)?(?:train|tun)\w*",
     re.I,
 )
+#: Rows of spaces say nothing, and make a search for "number, spaces, unit" quadratic.
+_SPACES = re.compile(r"[ \t]{2,}")
 _MARKUP = re.compile(r"<[^<>]{0,300}>|[*`~≈]|\\[,;! ]")
 _LINK = re.compile(r"!?\[([^\[\]]{0,300})\]\([^()]{0,600}\)")
 _LABELLED = re.compile(r"\s*(?:[-+•]\s+|\d+\.\s+)?([A-Za-z][^:|]{1,60}?)\s*[:：]\s*(.{1,300})")  # noqa: RUF001
@@ -181,7 +183,8 @@ def _pieces(text: str, *, is_latex: bool = False) -> Iterator[_Piece]:
     """Cut a text into labels with values, and sentences; tables of several rows are left out."""
     fenced = False
     table: list[tuple[int, list[str]]] = []
-    for number, raw in prose_markup.lines(text, is_latex=is_latex):
+    for number, printed in prose_markup.lines(text, is_latex=is_latex):
+        raw = _SPACES.sub(" ", printed)
         if raw.lstrip().startswith(("```", "~~~")):
             fenced = not fenced
         if fenced or len(raw) > _LINE_CHARACTERS:

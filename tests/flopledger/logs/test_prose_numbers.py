@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flopledger import logs
-from flopledger.logs.readers import prose_groups, prose_markup
+from flopledger.logs.notes import Notes
+from flopledger.logs.readers import prose, prose_groups, prose_markup
 
 HOURS = 184_320 * 3600
 
@@ -277,3 +278,21 @@ def test_node_hours_are_device_hours_where_a_node_is_told(tmp_path):
     assert run.accelerator_seconds is None
     (told,) = [one.message for one in run.findings if "node-hours" in one.message]
     assert "accelerator_hours" in told
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "trained " + " " * 1_400,
+        "trained on A100 " + "-" * 1_400,
+        "trained, based on " * 75,
+        "trained 3 days on " * 75,
+        "trained each epoch 5 GPU hours " * 45,
+    ],
+)
+def test_a_hostile_text_ends_soon(line):
+    notes = Notes("README.md")
+    begin = time.process_time()
+    prose.note(f"{line[:1_450]}\n" * 170, notes)
+    # Quadratic matching took from tens of seconds to minutes here.
+    assert time.process_time() - begin < 15
