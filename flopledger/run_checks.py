@@ -195,6 +195,14 @@ def _infer_precision(run: RunFigures, utilisation: dict[str, Interval]) -> Check
         return _upper_bounds_only(run, utilisation, rates)
     excluded = [name for name in sixteen if name not in plausible]
     message = f"run {run.name}: precision not stated; implied utilisation by precision: {rates}"
+    if excluded and run.device_seconds is not None and not run.device_seconds.is_whole_run:
+        # Half of a run's devices make any work look too fast for its precision.
+        message += (
+            f"; that excludes {' and '.join(excluded)} only if these were all of the run's devices, which "
+            "nothing shows: a tracker lists those of one host, and a recording may be of a part"
+        )
+        finding = finding_of("precision-inferred", "warning", message, run)
+        return Check(verdict=Verdict.NEEDS_EXPLANATION, findings=(finding,))
     if excluded:
         message += f"; {' and '.join(excluded)} excluded, so {' or '.join(plausible)} was used"
     finding = finding_of("precision-inferred", "warning" if excluded else "info", message, run)
