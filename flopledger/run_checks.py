@@ -247,9 +247,12 @@ def pair_check(run: RunFigures, pair: Pair) -> Check:
         reading = (
             f"the work needs more than the {source} gave: {source} understated or work overstated"
         )
+    is_absurd = not 1 / fingerprints.ABSURD < pair.ratio < fingerprints.ABSURD
+    if is_absurd:
+        reading = "no idle time and no other work explains as much; one of the figures is wrong"
     message = f"run {run.name}: {relation}: {reading}"
     found = [finding_of(code, severity, message, run)]
-    if not 1 / fingerprints.ABSURD < pair.ratio < fingerprints.ABSURD:
+    if is_absurd:
         return Check(verdict=outcome, findings=(*found, _slip(run, pair)))
     tokens = run.tokens.quantity.best if run.tokens is not None else None
     extra = () if tokens is None else (fingerprints.per_trillion_tokens(tokens),)

@@ -147,6 +147,10 @@ def test_an_energy_that_no_board_draws_moves_no_threshold_where_hours_and_work_a
     assert slip in told["power-implausible"]
     assert "does not enter the interval" in told["power-implausible"]
     assert "one of energy, tokens" in told["unit-ambiguity"]
+    apart = told.get("unexplained-compute") or told["implausible-utilisation"]
+    assert (
+        "one of the figures is wrong" in apart
+    )  # and no teacher's passes a thousand times the work
     assert of_method(report, "energy") is not None  # listed, with what it would come to
     assert report.combined.flop == plain.combined.flop
     chances = {one.regime.id: one.probability_exceeded for one in report.standings}
