@@ -1,8 +1,8 @@
 """A run as the case states it, completed and checked by its evidence.
 
 What the case leaves out comes from the evidence. Where both speak, the evidence (a log of the run,
-graded higher than somebody's word) is used if it is the better kind of source, the other value stays
-visible, and a disagreement of more than 2% is a finding.
+graded higher than somebody's word) is used if it is the better kind of source, and the case's figure where
+the evidence is prose; the other value stays visible, and a disagreement of more than 2% is a finding.
 """
 
 import math
@@ -143,7 +143,7 @@ def join(run: RunFigures, found: RunFacts) -> tuple[RunFigures, list[Finding]]:
         elif _is_part(stated, read_out, resolved):
             findings.append(_partial(run, stated, read_out))
         elif not _agree(stated.quantity, read_out.quantity):
-            used = name not in _CLAIMS
+            used = name not in _CLAIMS and not _is_hearsay(resolved)
             if name == "samples" and _is_size(stated, found.dataset_samples):
                 code = "dataset-size-not-trained"
             findings.append(_mismatch(code, run, stated, read_out, used=used))
@@ -157,6 +157,8 @@ def join(run: RunFigures, found: RunFacts) -> tuple[RunFigures, list[Finding]]:
         changes["attention"] = str(found.attention_mask.value)
     if run.mfu is None and run.hfu is None:
         changes |= _disclosed_utilisation(found)
+    if run.device_rate is None:
+        changes |= _disclosed_rate(found)
     if "recorded_flop" not in changes and found.recorded_flop_at_least is not None:
         least = replace(found.recorded_flop_at_least, bound="at least")
         changes["recorded_flop"] = _input("recorded_flop", least)
@@ -168,6 +170,17 @@ def join(run: RunFigures, found: RunFacts) -> tuple[RunFigures, list[Finding]]:
     joined = replace(run, **changes)  # type: ignore[arg-type]
     findings += [*part_findings, *_passes_over(joined, found), *_frozen_after_all(joined, found)]
     return joined, findings
+
+
+def _is_hearsay(resolved: Resolved) -> bool:
+    """Say whether a figure rests on sentences of a text alone: words, as the case's own figure is.
+
+    A text is read by rules, which may take a sentence about another model for one about this run; whoever
+    wrote the case chose its figure and can cite a document for it.
+    """
+    from flopledger.logs.statements import is_of_prose
+
+    return bool(resolved.facts) and all(is_of_prose(fact) for fact in resolved.facts)
 
 
 def _is_size(stated: Input, size: Resolved | None) -> bool:
@@ -250,12 +263,19 @@ def _mismatch(code: str, run: RunFigures, stated: Input, read_out: Input, *, use
     two = read_out.quantity.interval.best or read_out.quantity.interval.low
     shown = number(two) if two is not None else interval(read_out.quantity.interval)
     ratio = "" if not one or not two else f" (a factor {factor(max(one / two, two / one))})"
+    choice = "the evidence is used"
+    if not used:
+        choice = "the case's figure is the one that is tested"
+        if code != "claim-mismatch":
+            choice = (
+                "both are somebody's words, so the case's figure is used; a log, or the document that the "
+                "text quotes, decides between them"
+            )
     return Finding(
         code=code,
         severity="warning",
         message=f"run {run.name}: {stated.name} is stated as {number(one)}, the evidence gives "
-        f"{shown}{ratio}; "
-        + ("the evidence is used" if used else "the case's figure is the one that is tested"),
+        f"{shown}{ratio}; " + choice,
         evidence=(stated.source, read_out.source),
     )
 
@@ -266,6 +286,14 @@ def _disclosed_utilisation(found: RunFacts) -> dict[str, object]:
         if resolved is not None and resolved.facts[0].grade is Grade.STATEMENT:
             return {name: _input(name, resolved)}
     return {}
+
+
+def _disclosed_rate(found: RunFacts) -> dict[str, object]:
+    """Take a rate of a device that somebody states, as a disclosed utilisation is taken."""
+    rate = found.claimed_flop_per_second_per_accelerator
+    if rate is None or rate.facts[0].grade is not Grade.STATEMENT:
+        return {}
+    return {"device_rate": _input("device_rate", rate)}
 
 
 def _sequence(run: RunFigures, found: RunFacts) -> dict[str, object]:

@@ -57,6 +57,11 @@ NAMES: dict[str, tuple[str | None, str]] = {
     "accelerator": (None, "the part, as the source spells it"),
     "accelerator_count": ("devices", "devices that worked on the run"),
     "accelerator_seconds": ("s", "device-seconds of the timed window"),
+    "accelerator_seconds_at_least": (
+        "s",
+        "device-seconds of a part of what was held: a lower bound",
+    ),
+    "tokens_at_least": ("tokens", "a lower end of the tokens: more than, or a figure with a plus"),
     "timed_seconds": ("s", "wall clock of the timed window"),
     "wall_seconds": ("s", "wall clock of the whole job"),
     "started": ("unix s", "start of the timed window"),

@@ -12,8 +12,20 @@ _NUMBER = (
 )
 #: With a decimal comma, too: a power of ten follows, so that no thousands are meant.
 _DECIMAL = r"(?<![\d.,^])(\d{1,9}(?:[.,]\d{1,9})?)"
-_NAME = r"(?:FLOPs?|floating[- ]point (?:operations?|ops))\b"
-_RATE = r"(?!\s?(?:/\s?s|per[- ]s|[⋅·*-]?\s?s\^?-1|(?:/s)?[ -](?:peta)?days?))"
+#: As the languages of the Act's versions, and of the models' papers, write it.
+_ELSEWHERE = (
+    r"opérations? (?:en|à) virgule flottante|(?:Gleit|Fließ)komma-?operationen|"
+    r"operaciones (?:de|en) (?:punto|coma) flotante|operações (?:de|em) (?:ponto|vírgula) flutuante|"
+    r"operazioni in virgola mobile|drijvende-?komma-?bewerkingen|zwevendekommabewerkingen"
+)
+_NAME = (
+    rf"(?:(?:FLOPs?|floating[- ]point (?:operations?|ops)|{_ELSEWHERE})\b"
+    r"|次?\s?浮[点點](?:运算|運算)|浮動小数点(?:数)?演算|부동소수점 ?연산)"
+)
+_RATE = (
+    r"(?!\s?(?:/\s?s|per[- ]s|[⋅·*-]?\s?s\^?-1|(?:/s)?[ -](?:peta)?days?"
+    r"|(?:par|pro|por|al|per) s[eé][cgk]|/秒|每秒|毎秒|/초))"
+)
 #: Words that may stand between the figure and its name.
 _BETWEEN = r"\$?\s*(?:(?:total|training|model|bf16|fp16|fp8|mixed[- ]precision)\s+){0,2}"
 _POWER = re.compile(
@@ -35,7 +47,11 @@ _DAYS = re.compile(
 )
 _LIMIT_BEFORE = re.compile(
     r"(?:below|under|exceed(?:s|ed|ing)?|above|over|at (?:least|most)|beyond"
-    r"|(?:fewer|less|more|greater|higher|lower) than|(?:threshold|limit|criterion)(?: (?:of|at|is))?|[<>≤≥])"
+    r"|(?:fewer|less|more|greater|higher|lower) than|(?:threshold|limit|criterion)(?: (?:of|at|is))?|[<>≤≥]"
+    r"|(?:supérieure?s?|inférieure?s?) [àa]|(?:plus|moins) de|seuil(?: de)?|(?:mehr|weniger) als|über|unter"
+    r"|Schwelle(?:nwert)?(?: von)?|(?:más|menos|mais) (?:de|que)|superior(?:es)? a|inferior(?:es)? a"
+    r"|(?:umbral|limiar|soglia|limite)(?: (?:de|di))?|(?:più|meno) di"
+    r"|超过|超過|低于|小于|大于|阈值|閾値|每秒|毎秒|초당)"
     r"\s*(?:the |a )?(?:\w+ ){0,2}$",
     re.I,
 )

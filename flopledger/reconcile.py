@@ -13,7 +13,7 @@ from flopledger.inputs import RunFigures
 from flopledger.methods import device_time, work
 from flopledger.methods.passes import Pass
 from flopledger.parts import Part
-from flopledger.power_checks import power_check
+from flopledger.power_checks import credible, power_check
 from flopledger.quantity import Interval
 from flopledger.run_checks import (
     Check,
@@ -135,8 +135,9 @@ def reconcile(
     """Compare the estimates of one run and combine them; ``beside`` are tests made elsewhere."""
     compared = pairs(estimates)
     utilisation = implied_utilisation(run, part, estimates)
-    combined = combine(estimates, run.name, draws)
-    documented = combine([one for one in estimates if not one.from_prior], run.name, draws)
+    kept = credible(run, part, estimates)
+    combined = combine(kept, run.name, draws)
+    documented = combine([one for one in kept if not one.from_prior], run.name, draws)
     counter = counter_check(run, part, combined, conventions)
     checks = [
         *_checks_by_time(run, part, estimates, utilisation, conventions),
@@ -194,7 +195,7 @@ def _checks_by_time(
         utilisation_check(run, part, estimates, utilisation),
         band_check(run, part, utilisation, experts=work.ALL_EXPERTS in conventions),
         throughput.check(run),
-        power_check(run, part),
+        power_check(run, part, estimates),
     ]
     found = [throughput.without_circle(run, check) for check in found]
     if run.device_seconds is not None and not run.device_seconds.is_whole_run:

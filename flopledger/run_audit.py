@@ -169,6 +169,7 @@ def _costs(
     if model is not None:
         findings += sizes.active_above_total(model)
         findings += sizes.trained_above_total(model, run.trainable_parameters)
+        findings += sizes.input_left_out(model)
         sequence = models.sequence_of(model, run.sequence_length)
         if trace and model.config is not None:
             traced = counted.cost(model, sequence)

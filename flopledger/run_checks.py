@@ -195,6 +195,14 @@ def _infer_precision(run: RunFigures, utilisation: dict[str, Interval]) -> Check
         return _upper_bounds_only(run, utilisation, rates)
     excluded = [name for name in sixteen if name not in plausible]
     message = f"run {run.name}: precision not stated; implied utilisation by precision: {rates}"
+    if excluded and run.device_seconds is not None and not run.device_seconds.is_whole_run:
+        # Half of a run's devices make any work look too fast for its precision.
+        message += (
+            f"; that excludes {' and '.join(excluded)} only if these were all of the run's devices, which "
+            "nothing shows: a tracker lists those of one host, and a recording may be of a part"
+        )
+        finding = finding_of("precision-inferred", "warning", message, run)
+        return Check(verdict=Verdict.NEEDS_EXPLANATION, findings=(finding,))
     if excluded:
         message += f"; {' and '.join(excluded)} excluded, so {' or '.join(plausible)} was used"
     finding = finding_of("precision-inferred", "warning" if excluded else "info", message, run)
@@ -239,9 +247,12 @@ def pair_check(run: RunFigures, pair: Pair) -> Check:
         reading = (
             f"the work needs more than the {source} gave: {source} understated or work overstated"
         )
+    is_absurd = not 1 / fingerprints.ABSURD < pair.ratio < fingerprints.ABSURD
+    if is_absurd:
+        reading = "no idle time and no other work explains as much; one of the figures is wrong"
     message = f"run {run.name}: {relation}: {reading}"
     found = [finding_of(code, severity, message, run)]
-    if not 1 / fingerprints.ABSURD < pair.ratio < fingerprints.ABSURD:
+    if is_absurd:
         return Check(verdict=outcome, findings=(*found, _slip(run, pair)))
     tokens = run.tokens.quantity.best if run.tokens is not None else None
     extra = () if tokens is None else (fingerprints.per_trillion_tokens(tokens),)
@@ -281,11 +292,17 @@ def _unstated(run: RunFigures) -> str:
 
 def _slip(run: RunFigures, pair: Pair) -> Finding:
     """Say that figures so far apart are in wrong units, and in which, where one fits."""
-    known = fingerprints.absurd(pair.ratio, run)
+    by_energy = "energy" in (pair.first.method, pair.second.method)
+    known = (
+        fingerprints.absurd_energy(pair.ratio)
+        if by_energy
+        else fingerprints.absurd(pair.ratio, run)
+    )
+    suspects = "energy, tokens" if by_energy else "hours, tokens"
     likely = "; or ".join(one.reason for one in known[:3])
     message = (
         f"run {run.name}: {pair.second.method} and {pair.first.method} differ by a factor of "
-        f"{factor(max(pair.ratio, 1 / pair.ratio))}, which no utilisation explains: one of hours, tokens "
+        f"{factor(max(pair.ratio, 1 / pair.ratio))}, which no utilisation explains: one of {suspects} "
         "and parameters is in another unit, or of another run"
         + (f"; likeliest: {likely}" if likely else "")
     )

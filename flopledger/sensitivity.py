@@ -68,6 +68,10 @@ def _claim_limits(verdict: Verdict, claim: Claim, total: Combined) -> list[str]:
     lowest, highest = low / bands.CLAIM_EXPLAINABLE, high * bands.CLAIM_EXPLAINABLE
     if verdict is Verdict.INCONSISTENT:
         lowest, highest = low / bands.CLAIM_AGREES, high * bands.CLAIM_AGREES
+        if claim.flop.best is not None and lowest <= claim.flop.best <= highest:
+            return [
+                "the claim lies within the estimate; what contradicts is among the case's other figures"
+            ]
         return [
             f"a claim between {number(lowest, 2)} and {number(highest, 2)} FLOP would agree with the "
             "estimate"

@@ -32,6 +32,9 @@ def statement_check(run: RunFigures, part: Part | None) -> Check:
     ]
     if found:
         return Check(verdict=Verdict.INCONSISTENT, findings=tuple(found))
+    by_rate = _rate_check(run, part)
+    if by_rate is not None:
+        return by_rate
     high = run.mfu.quantity.interval.low if run.mfu is not None else None
     if high is None or high <= bands.PLAUSIBLE_UTILISATION:
         return Check(verdict=Verdict.UNDETERMINED)
@@ -41,6 +44,56 @@ def statement_check(run: RunFigures, part: Part | None) -> Check:
     )
     finding = finding_of("implausible-utilisation", "warning", message, run)
     return Check(verdict=Verdict.NEEDS_EXPLANATION, findings=(finding,))
+
+
+#: A rate and a utilisation of one run have two digits each, and attention is in one of them at times.
+_RATE_AGREES = 0.12
+
+
+def _rate_check(run: RunFigures, part: Part | None) -> Check | None:
+    """Hold a stated rate of a device against its peak, and against the utilisation stated beside it."""
+    rate = run.device_rate.quantity.interval if run.device_rate is not None else None
+    if rate is None or rate.low is None or part is None:
+        return None
+    open_ones = [name for name in ("bf16", "fp16") if part.peak(name) is not None]
+    precision = run.precision or next(iter(open_ones), None)
+    peak = part.peak(precision) if precision is not None else None
+    if precision is None or peak is None or peak.high is None:
+        return None
+    dense = f"dense {precision} peak of {part.spelled}"
+    if run.precision is None:
+        dense += " (no precision is stated)"
+    stated = run.mfu or run.hfu
+    share = stated.quantity.best if stated is not None else None
+    words = f"run {run.name}: the stated {number(rate.best or rate.low)} FLOP/s a device are "
+    if share is not None and rate.best is not None and share <= 1:
+        implied = rate.best / share
+        assert peak.low is not None
+        if peak.low * math.exp(-_RATE_AGREES) <= implied <= peak.high * math.exp(_RATE_AGREES):
+            return None
+        name = "MFU" if run.mfu is not None else "HFU"
+        message = (
+            f"{words}{share:g} ({name}) of {number(implied)}, and the {dense} is {number(peak.high)}"
+            f"{_other_peak(part, precision, implied)}: rate and utilisation are of different peaks, "
+            "stretches or conventions"
+        )
+    elif rate.low > bands.PLAUSIBLE_UTILISATION * peak.high:
+        message = (
+            f"{words}{factor(rate.low / peak.high)} times the {dense}, above anything published over a run "
+            "(0.60): ask for the peak and precision it was computed with (a sparse peak doubles it), and "
+            "the stretch of the run that it was measured on"
+        )
+    else:
+        return None
+    finding = finding_of("wrong-peak", "warning", message, run)
+    return Check(verdict=Verdict.NEEDS_EXPLANATION, findings=(finding,))
+
+
+def _other_peak(part: Part, precision: str, implied: float) -> str:
+    """Name the rates of the part that a utilisation seems to be of."""
+    rates = part.other_rates(precision)
+    fits = [name for name, rate in rates if abs(math.log(implied / rate)) <= _RATE_AGREES / 2]
+    return f" (it fits the {' or the '.join(fits)})" if fits else ""
 
 
 def _refuted_rate(run: RunFigures, share: float) -> Check:

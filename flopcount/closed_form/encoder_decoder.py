@@ -8,6 +8,11 @@ from flopcount.closed_form.dimensions import Dimensions
 from flopcount.closed_form.inputs import Inputs
 from flopcount.closed_form.sheet import ClosedForm, Sheet
 
+_NO_BINS = (
+    "spectrogram frames are halved by two convolutions, as in Whisper; the number of frequency bins is not "
+    "given, so the first of the two is left out"
+)
+
 
 def encoder_decoder(d: Dimensions, inputs: Inputs) -> ClosedForm:
     """Count an encoder-decoder on ``sequence`` source and ``decoder_sequence`` target tokens.
@@ -18,7 +23,7 @@ def encoder_decoder(d: Dimensions, inputs: Inputs) -> ClosedForm:
     """
     batch, hidden = inputs.batch, d.need("hidden")
     sheet = Sheet()
-    if d.channels is not None:
+    if d.channels is not None or inputs.audio_frames is not None:
         source = _spectrogram(sheet, d, inputs)
         target = inputs.decoder_sequence or inputs.need("sequence", d.kind)
     else:
@@ -49,7 +54,10 @@ def encoder_decoder(d: Dimensions, inputs: Inputs) -> ClosedForm:
     both = int(d.embedding_norm) + int(d.final_norm)
     sheet.vector(d.norm_width * hidden, times=2 * both)
     output_head(sheet, d, positions=batch * target)
-    return sheet.close(tokens=batch * source, assumptions=d.assumptions)
+    notes = (
+        (*d.assumptions, _NO_BINS) if inputs.audio_frames and d.channels is None else d.assumptions
+    )
+    return sheet.close(tokens=batch * source, assumptions=notes)
 
 
 def _side(d: Dimensions, side: str) -> Dimensions:
@@ -75,14 +83,15 @@ def _spectrogram(sheet: Sheet, d: Dimensions, inputs: Inputs) -> int:
     if not frames:
         frames = inputs.need("audio_frames", d.kind)
     hidden, source = d.need("hidden"), (frames + 1) // 2
-    sheet.linear(
-        "stem.first",
-        3 * (d.channels or 0),
-        hidden,
-        inputs.batch * frames,
-        bias=True,
-        input_gradient=False,
-    )
+    if d.channels is not None:
+        sheet.linear(
+            "stem.first",
+            3 * d.channels,
+            hidden,
+            inputs.batch * frames,
+            bias=True,
+            input_gradient=False,
+        )
     sheet.linear("stem.second", 3 * hidden, hidden, inputs.batch * source, bias=True)
     return source
 

@@ -10,7 +10,13 @@ from flopledger.fingerprints import amounts, beside, rates
 from flopledger.fingerprints.amounts import per_trillion_tokens, several_epochs
 from flopledger.fingerprints.beside import Counted, of_runs
 from flopledger.fingerprints.fingerprint import Context, Fingerprint, matching
-from flopledger.fingerprints.rates import ABSURD, ROUTES, absurd, wall_for_device_hours
+from flopledger.fingerprints.rates import (
+    ABSURD,
+    ROUTES,
+    absurd,
+    absurd_energy,
+    wall_for_device_hours,
+)
 from flopledger.fingerprints.units import UNITS
 
 __all__ = [
@@ -21,6 +27,7 @@ __all__ = [
     "Counted",
     "Fingerprint",
     "absurd",
+    "absurd_energy",
     "matching",
     "of_runs",
     "of_total",

@@ -134,6 +134,28 @@ def absurd(ratio: float, run: RunFigures) -> list[Fingerprint]:
     return matching(ratio, spread=0.0, known=tuple(found))
 
 
+#: The same for energies: (energy over what was drawn, what was written).
+_ENERGY_SLIPS = (
+    (1e3, "kWh written as MWh, Wh as kWh, or mJ as J"),
+    (1e-3, "GWh written as MWh, kWh as Wh, or kJ as J"),
+    (3600.0, "joules read as watt-hours"),
+    (1 / 3600, "watt-hours read as joules"),
+    (1e6, "Wh written as MWh, or mJ as kJ"),
+    (1e-6, "GWh written as kWh, or MWh as Wh"),
+    (3.6e6, "joules read as kWh"),
+    (1 / 3.6e6, "kWh read as joules"),
+)
+
+
+def absurd_energy(ratio: float) -> list[Fingerprint]:
+    """List the slips of units that set an energy so far off, closest first."""
+    known = tuple(
+        Fingerprint(code="unit-ambiguity", factor=factor, tolerance=0.8, reason=reason)
+        for factor, reason in _ENERGY_SLIPS
+    )
+    return matching(ratio, spread=0.0, known=known)
+
+
 def wall_for_device_hours(devices: float) -> Fingerprint:
     """Hours of the clock in the place of those of all devices."""
     return Fingerprint(

@@ -135,15 +135,18 @@ def _timed_seconds(evidence: Evidence) -> Resolved | None:
     if figure is not None or seen is None:
         return figure
     return computed(
-        seen.number, "s", (seen.facts[0],), "to the last event of a log that breaks off", "at least"
+        seen.number, "s", (seen.facts[0],), "to the last event of what is at hand", "at least"
     )
 
 
 def _whole_job(evidence: Evidence, figures: dict[str, Resolved | None]) -> Resolved | None:
     """Take the job that can hold the timed part, where a folder has the times of several."""
     wall, timed = figures["wall_seconds"], figures.get("timed_seconds")
-    if wall is None or timed is None or wall.number >= timed.number:
+    if wall is None or (timed is not None and wall.number >= timed.number):
         return wall
+    if timed is None:
+        # The jobs of one account, one after the other or at once: none of their times is the run's.
+        return None if any(one.file == wall.facts[0].file for one in wall.alternatives) else wall
     longer = [fact for fact in evidence.named("wall_seconds") if float(fact.value) >= timed.number]
     if not longer:
         return wall
@@ -181,12 +184,15 @@ def _amount(
 ) -> dict[str, Resolved | None]:
     """Tokens and samples, whichever was logged, and the other from the length of a sample."""
     tokens, samples = choose(evidence, "tokens"), choose(evidence, "samples")
+    least = choose(evidence, "tokens_at_least")
     steps, batch = figures["steps"], figures["global_batch"]
     length = figures["tokens_per_sample"]
     if tokens is None and samples is None and steps is not None and batch is not None:
         samples = product(steps, batch, "samples", "steps x global batch")
     if tokens is None and samples is None:
         samples = _samples_otherwise(evidence, figures)
+    if tokens is None and samples is None and least is not None:
+        tokens = replace(least, bound="at least")
     text = rules is None or rules.tokens_per_sample is not None
     if length is not None and text:
         bound: Bound = "at most" if rules is not None and rules.padded else length.bound
@@ -234,7 +240,9 @@ def _accelerator_seconds(
     figure = choose(evidence, "accelerator_seconds")
     several = checks.several_accounts(evidence)
     if figure is None:
-        return None
+        part = choose(evidence, "accelerator_seconds_at_least")
+        told = "a part of what was held is listed"
+        return part and replace(part, bound="at least", derivation=f"{part.derivation}, {told}")
     if several:
         total = sum(float(fact.value) for fact in several)
         told = "sum of accounts that may tell the same hours twice"

@@ -5,18 +5,28 @@ thing: of several different figures none is taken. Labels ("Training tokens: 3T"
 which may be about a checkpoint or somebody else's model.
 """
 
+import re
 from dataclasses import replace
 
-from flopledger.facts import Fact, Finding
+from flopledger.facts import Fact, Finding, Grade
 from flopledger.logs.evidence import Evidence
 from flopledger.text import number
 
 _PREFIX = "said_"
+#: Where the reader of prose says that a figure stands.
+_PROSE_PLACE = re.compile(r"line \d+, (?:label|sentence)(?: \d+)?")
 #: What else, if the evidence has it, speaks of the same thing and silences the text.
 _SILENCED_BY = {
     "tokens": ("tokens", "samples", "steps", "epochs", "benchmark"),
     "wall_seconds": ("timed_seconds", "wall_seconds", "accelerator_seconds", "started"),
     "accelerator_seconds": ("timed_seconds", "wall_seconds", "accelerator_seconds", "started"),
+    "tokens_at_least": ("tokens", "samples", "steps", "epochs", "benchmark"),
+    "accelerator_seconds_at_least": (
+        "timed_seconds",
+        "wall_seconds",
+        "accelerator_seconds",
+        "started",
+    ),
     "accelerator": ("accelerator",),
     "accelerator_count": ("accelerator_count", "world_size", "visible_accelerators"),
     "parameters": ("parameters", "parameters_of_shard", "model_type", "benchmark"),
@@ -29,9 +39,15 @@ _SILENCED_BY = {
     "claimed_mfu": ("claimed_mfu",),
     "claimed_hfu": ("claimed_hfu",),
 }
+#: Lower ends, and the figure that a text may give instead.
+_LOWER_ENDS = {
+    "tokens_at_least": "tokens",
+    "accelerator_seconds_at_least": "accelerator_seconds",
+}
 #: Amounts and times; in the card of a model that was trained further they may be the original's.
 _OF_THE_BASE = frozenset(
-    {"tokens", "wall_seconds", "accelerator_seconds", "accelerator_count", "accelerator"}
+    {"tokens_at_least", "accelerator_seconds_at_least"}
+    | {"tokens", "wall_seconds", "accelerator_seconds", "accelerator_count", "accelerator"}
     | {"tokens_per_second_per_accelerator", "claimed_flop", "claimed_mfu", "claimed_hfu"}
     | {"energy_joules", "claimed_flop_per_second_per_accelerator"}
 )
@@ -42,6 +58,7 @@ def promote(evidence: Evidence) -> tuple[Evidence, list[Finding]]:
     said = [fact for fact in evidence.facts if fact.name.startswith(_PREFIX)]
     if not said:
         return evidence, []
+    everything, said = said, _without_lower_ends(said)
     others = {fact.name for fact in evidence.facts if not fact.name.startswith(_PREFIX)}
     used: list[Fact] = []
     findings: list[Finding] = []
@@ -69,10 +86,38 @@ def promote(evidence: Evidence) -> tuple[Evidence, list[Finding]]:
             findings.append(_perhaps_of_the_base(name, chosen))
         else:
             used.append(replace(chosen, name=name))
-    findings += _data_set(said, used)
+    findings += _data_set(everything, used) + _nodes(everything, used)
     if used:
         findings.append(_words(used))
     return replace(evidence, facts=(*evidence.facts, *used)), findings
+
+
+def _without_lower_ends(said: list[Fact]) -> list[Fact]:
+    """Settle where a text gives an amount ("15.6T") and says of another that it is more ("over 15T").
+
+    The exact figure speaks where it is the larger one; of equal ones the words "more than" tell how the other
+    was rounded. A smaller one contradicts them: then there are several figures, and none is used.
+    """
+    for name, exact in _LOWER_ENDS.items():
+        ends = [fact for fact in said if fact.name == _PREFIX + name]
+        figures = [fact for fact in said if fact.name == _PREFIX + exact]
+        if not ends or not figures:
+            continue
+        most = max(float(fact.value) for fact in ends)
+        if all(float(fact.value) > 1.005 * most for fact in figures):
+            dropped = ends
+        elif _agree([*figures, *ends]):
+            dropped = figures
+        else:
+            said = [replace(fact, name=_PREFIX + exact) if fact in ends else fact for fact in said]
+            continue
+        said = [fact for fact in said if fact not in dropped]
+    return said
+
+
+def is_of_prose(fact: Fact) -> bool:
+    """Say whether a fact was read from a text's sentence or label, and not from a document's key."""
+    return fact.grade is Grade.STATEMENT and _PROSE_PLACE.fullmatch(fact.locator) is not None
 
 
 def _one_figure(facts: list[Fact]) -> Fact | None:
@@ -150,7 +195,7 @@ def _perhaps_of_the_base(name: str, fact: Fact) -> Finding:
 def _data_set(said: list[Fact], used: list[Fact]) -> list[Finding]:
     """Name the size of a data set where it is the only word on tokens."""
     sizes = [fact for fact in said if fact.name == "said_dataset_tokens"]
-    if not sizes or any(fact.name == "tokens" for fact in used):
+    if not sizes or any(fact.name in ("tokens", "tokens_at_least") for fact in used):
         return []
     message = (
         f"the text gives {_shown(sizes[0])} tokens as the size of the training data, not as what was "
@@ -164,6 +209,20 @@ def _data_set(said: list[Fact], used: list[Fact]) -> list[Finding]:
             evidence=(sizes[0].place,),
         )
     ]
+
+
+def _nodes(said: list[Fact], used: list[Fact]) -> list[Finding]:
+    """Name hours of nodes where nothing tells how many devices a node had."""
+    nodes = [fact for fact in said if fact.name == "said_node_seconds"]
+    if not nodes or any(fact.name.startswith("accelerator_seconds") for fact in used):
+        return []
+    hours = number(float(nodes[0].value) / 3600)
+    message = (
+        f"the text gives {hours} node-hours and not how many devices a node has: they are not used; state "
+        "accelerator_hours in the case"
+    )
+    places = tuple(fact.place for fact in nodes[:6])
+    return [Finding(code="prose-ambiguous", severity="warning", message=message, evidence=places)]
 
 
 def _words(used: list[Fact]) -> Finding:

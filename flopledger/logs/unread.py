@@ -22,23 +22,42 @@ _STARTS: Sequence[tuple[bytes, str]] = (
     (b"\x80\x04", "is a pickle, which is never loaded: hand in config.json, logs or safetensors"),
     (b"\xd0\xcf\x11\xe0", "is an old office document: save its text as .txt or its tables as CSV"),
     (b"\x89HDF", "is HDF5: hand in the program's log or its configuration"),
-    (b"SQLite format 3\0", "is an SQLite store, and not MLflow's: export its runs as CSV or JSON"),
+    (b"SQLite format 3\0", "is an SQLite store, not MLflow's nor Trackio's: export its runs as CSV or JSON"),
 )  # fmt: skip
 _TEXTS: Sequence[tuple[str, str]] = (
+    (
+        r"\AMANIFEST-\d{6}\n\Z",
+        "is part of a RocksDB store, as Aim keeps its runs (.aim), which its own library alone reads: hand "
+        "in the program's log, or state what `aim.Run(...).metrics()` gives with the store as its source",
+    ),
+    (
+        r'"neuron_runtime_data"\s*:',
+        "is neuron-monitor's report: shares of NeuronCores in use, from which nothing follows here; state "
+        "accelerator_count and hours with the instance's name",
+    ),
+    (
+        r"\bnpu-smi\b|^\|\s*NPU\s+Name\s*\|",
+        "is npu-smi's page, one moment without a history: state the part, accelerator_count and hours with "
+        "it as their source",
+    ),
+    (
+        r"\ATimestamp, ?DeviceId, ?",
+        "is xpu-smi's dump (Intel), which names no board; `flopledger import --mapping` reads it where you "
+        "say what its columns mean",
+    ),
     (
         r"^\s*JOBID\s+PARTITION\s+NAME\s+USER|^\s*JOBID\s+.*\bNODELIST\(REASON\)",
         "is squeue's view of jobs that wait or run; print the account when they have ended: "
         "`sacct --parsable2 --format=JobID,State,ElapsedRaw,AllocTRES,Start,End`, or `scontrol show job`",
     ),
     (
-        r'^"JOB_(?:FINISH|NEW|START)" "',
-        "is LSF's accounting (lsb.acct or lsb.events), whose fields have no names; hand in `bhist -l` as a "
-        "note of who held which GPUs for how long, or the job's own log",
+        r'^"JOB_(?:NEW|START|STATUS|EXECUTE)" "',
+        "is LSF's log of events, whose jobs have not ended yet; hand in `bhist -l` of the job, or lsb.acct",
     ),
     (
-        r"^\s*Job Id: \d|^Job <\d+>, ",
-        "is a scheduler's page on one job (qstat -f, bjobs -l, bhist -l): hand in PBS' accounting log, or "
-        "state accelerator_count and wall_clock_hours with this page as their source",
+        r"^\s*Job Id: \d|^Job <\d+(?:\[\d+\])?>, ",
+        "is a scheduler's page on a job in its queue (qstat -f, bjobs -l): hand in PBS' accounting log, or "
+        "LSF's `bhist -l` or `bacct -l`, which tell how long it held its devices",
     ),
     (
         r'^"?ID"?,"?Process ID"?,"?Process Name"?|"Kernel Name".*"Metric Name"|==PROF==',

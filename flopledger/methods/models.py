@@ -167,5 +167,22 @@ def input_sizes(model: Model) -> dict[str, Any]:
     return sizes
 
 
+#: Kind of dimensions -> the sizes of an input that its closed form meets.
+_MET = {
+    "encoder-decoder": {"text_tokens", "decoder_tokens", "audio_frames"},
+    "vit": {"image"},
+    "dit": {"image", "latent", "text_tokens"},
+    "unet": {"image", "latent", "text_tokens"},
+}
+
+
+def unused_sizes(model: Model) -> list[str]:
+    """List the stated sizes of the input that a model given by its dimensions does not meet."""
+    if model.dimensions is None or model.config is not None:
+        return []
+    met = _MET.get(model.dimensions.kind, {"text_tokens"})
+    return sorted(set(model.spec.input or {}) - met)
+
+
 def _known_sizes() -> str:
     return ", ".join(sorted(_INPUT_SIZES))

@@ -2,7 +2,7 @@
 
 from flopledger.facts import Finding
 from flopledger.inputs import Input
-from flopledger.methods.models import Model
+from flopledger.methods.models import Model, unused_sizes
 from flopledger.methods.sample_costs import Costed
 from flopledger.text import number
 
@@ -73,4 +73,20 @@ def trained_above_total(model: Model, trainable: Input | None) -> list[Finding]:
     places = (trainable.source, model.total.source)
     return [
         Finding(code="active-exceeds-total", severity="warning", message=message, evidence=places)
+    ]
+
+
+def input_left_out(model: Model) -> list[Finding]:
+    """Say so where a size of the input is stated that dimensions of this kind do not meet."""
+    unused = unused_sizes(model)
+    if not unused or model.dimensions is None:
+        return []
+    message = (
+        f"{model.place}: input {' and '.join(unused)} is stated, which no weights of a "
+        f"{model.dimensions.kind} given by its dimensions meet: what an encoder of its own spends on it is "
+        "not counted; give the whole model's config.json, or the encoder as a run of its own"
+    )
+    place = f"{model.place}.input"
+    return [
+        Finding(code="input-size-unused", severity="warning", message=message, evidence=(place,))
     ]

@@ -163,3 +163,25 @@ def test_a_scan_in_chunks_is_no_polynomial(tmp_path):
 def test_what_has_no_form_is_declined_with_the_reason(config, message):
     with pytest.raises(DimensionsError, match=message):
         Dimensions.from_config(config)
+
+
+def test_an_encoder_of_sound_meets_its_frames_and_not_the_transcript():
+    shape = Dimensions.from_mapping(
+        {
+            "kind": "encoder-decoder",
+            "encoder_layers": 1,
+            "decoder_layers": 1,
+            "hidden": 8,
+            "heads": 2,
+        }
+        | {"ffn": 16, "ffn_matrices": 2, "vocabulary": 10, "tied_embeddings": True}
+    )
+    form = count(shape, batch=1, sequence=4, audio_frames=100)
+    # 50 encoder positions: weights 4 x 64 + 2 x 128 = 512, scores 2 x 2 x 50^2 x 8; second convolution 3 x 64
+    encoder = 2 * 50 * (512 + 3 * 64) + 4 * 50 * 50 * 8
+    # 4 decoder positions: 4 x 64 + 2 x 64 (query, output) + 2 x 128 and the head 80; keys and values of 50
+    decoder = (
+        2 * 4 * (4 * 64 + 2 * 64 + 256 + 80) + 2 * 50 * 2 * 64 + 4 * 4 * 4 * 8 + 4 * 4 * 50 * 8
+    )
+    assert form.forward == encoder + decoder
+    assert any("first of the two is left out" in one for one in form.assumptions)

@@ -124,3 +124,45 @@ def test_two_witnesses_agree_and_one_agrees(run_audit):
         f"{WORK}accelerator_hours = 208e3\nenergy_mwh = 98.3\nenergy_boundary = 'node'"
     )
     assert "device-time and energy agree within" in report.combined.rule
+
+
+#: 200,000 h x 400 W x 0.9 = 72 MWh; a thousand times that is 360 kW a board.
+@pytest.mark.parametrize(
+    ("megawatt_hours", "slip"),
+    [
+        (72e3, "Wh as kWh, or mJ as J"),
+        (72 / 1e3, "kWh as Wh, or kJ as J"),
+        (72 * 3600, "joules read as watt-hours"),
+        (72 / 3.6e6, "kWh read as joules"),
+    ],
+)
+def test_an_energy_that_no_board_draws_moves_no_threshold_where_hours_and_work_agree(
+    run_audit, megawatt_hours, slip
+):
+    stated = f"{WORK}accelerator_hours = 200000\n"
+    plain = run_audit(stated)
+    report = run_audit(f'{stated}energy_mwh = {megawatt_hours}\nenergy_boundary = "device"')
+    told = {one.code: one.message for one in report.findings}
+    assert str(report.runs[0].verdict) == "inconsistent"  # one of the figures is wrong all the same
+    assert slip in told["power-implausible"]
+    assert "does not enter the interval" in told["power-implausible"]
+    assert "one of energy, tokens" in told["unit-ambiguity"]
+    apart = told.get("unexplained-compute") or told["implausible-utilisation"]
+    assert (
+        "one of the figures is wrong" in apart
+    )  # and no teacher's passes a thousand times the work
+    assert of_method(report, "energy") is not None  # listed, with what it would come to
+    assert report.combined.flop == plain.combined.flop
+    chances = {one.regime.id: one.probability_exceeded for one in report.standings}
+    assert chances["eu-systemic-risk-1e25"] == 0.0
+
+
+def test_an_energy_that_may_tell_the_truth_stays_in_the_interval(run_audit):
+    # Six times what the boards draw: hours and tokens may both have been divided by six.
+    stated = f'{WORK}accelerator_hours = 200000\nenergy_boundary = "device"\n'
+    six = run_audit(f"{stated}energy_mwh = {72 * 6.1}")
+    assert six.combined.flop.high > 3 * 8.4e22
+    # Hours that hold thirty times less than the work is no witness against the energy.
+    torn = run_audit(f'{WORK}accelerator_hours = 2000\nenergy_boundary = "device"\nenergy_mwh = 72')
+    told = {one.code: one.message for one in torn.findings}
+    assert "does not enter" not in told["power-implausible"]

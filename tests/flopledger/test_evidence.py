@@ -184,3 +184,49 @@ def test_a_list_of_one_host_refutes_no_run_that_may_have_had_more(tmp_path):
     report = audit(AuditCase.load(case))
     assert report.verdict == Verdict.NEEDS_EXPLANATION
     assert not [one for one in report.findings if one.severity == "error"]
+
+
+def test_a_text_does_not_override_what_the_case_states(tmp_path):
+    (tmp_path / "README.md").write_text("The model was trained on 2T tokens with 512 A100 GPUs.\n")
+    text = (
+        f'{HEAD}[claim]\nflop = 6.3e23\nbasis = "unknown"\n[model.m]\nparameters = 7e9\n[[run]]\nname = "r"\n'
+        'model = "m"\ntokens = 15e12\nevidence = ["README.md"]\n'
+    )
+    (tmp_path / "case.toml").write_text(text)
+    report = audit(AuditCase.load(tmp_path / "case.toml"), trace=False)
+    (run,) = report.runs
+    # 6 x 7e9 x 15e12; the sentence may be of another model, and both are words
+    assert run.figures.tokens.quantity.best == 15e12
+    assert run.figures.device_count.quantity.best == 512  # what the case leaves out it fills
+    assert report.combined.flop.best == pytest.approx(6.3e23)
+    (told,) = [one for one in report.findings if one.code == "amount-mismatch"]
+    assert "1.5e13" in told.message
+    assert "2.0e12" in told.message
+    assert "the case's figure is used" in told.message
+    assert any("README.md: line 1" in place for place in told.evidence)
+    assert report.verdict is Verdict.NEEDS_EXPLANATION
+
+
+def test_a_document_with_keys_still_outranks_the_case(tmp_path):
+    # The system description is submitted with the log: 2 nodes of 4, and the case counts nodes.
+    report = _audit(tmp_path, "accelerator_count = 2")
+    assert report.runs[0].figures.device_count.quantity.best == 8
+
+
+def test_the_devices_of_one_host_tell_no_precision(tmp_path):
+    # 6 x 7e9 x 2.1e10 tokens over 86,000 s x 8 H100 is 1.14 of their bf16 peak: several such hosts, or fp8.
+    metadata = {"startedAt": "2025-01-01T00:00:00Z", "program": "t.py", "gpu_count": 8}
+    metadata["gpu_nvidia"] = [{"name": "NVIDIA H100 80GB HBM3"}] * 8
+    summary = {"_runtime": 86_400.5, "train/train_runtime": 86_000}
+    summary["train/num_input_tokens_seen"] = 20_971_520_000
+    (tmp_path / "wandb-metadata.json").write_text(json.dumps(metadata))
+    (tmp_path / "wandb-summary.json").write_text(json.dumps(summary))
+    (tmp_path / "case.toml").write_text(
+        f'{HEAD}[model.m]\nparameters = 7e9\n[[run]]\nname = "r"\nmodel = "m"\n'
+        'evidence = ["wandb-metadata.json", "wandb-summary.json"]\n'
+    )
+    report = audit(AuditCase.load(tmp_path / "case.toml"), trace=False)
+    (told,) = [one for one in report.findings if one.code == "precision-inferred"]
+    assert "of one host" in told.message
+    assert "was used" not in told.message
+    assert report.runs[0].verdict is Verdict.NEEDS_EXPLANATION

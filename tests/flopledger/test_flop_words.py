@@ -26,6 +26,11 @@ DAY = 86_400
         ("12 exaFLOP/s-days", 12 * 1e18 * DAY),
         ("1.2e3 PFLOPS-days", 1.2e3 * 1e15 * DAY),
         ("3e24 FLOPs over 30 days", 3e24),
+        ("entraîné avec 3,8 × 10^25 opérations en virgule flottante", 3.8e25),
+        ("mit 3,8·10²⁵ Gleitkommaoperationen trainiert", 3.8e25),
+        ("3,8 x 10^25 operaciones de coma flotante", 3.8e25),
+        ("训练计算量为 3.8×10^25 次浮点运算", 3.8e25),
+        ("学習には 3.8×10^25 浮動小数点演算", 3.8e25),
     ],
 )
 def test_an_amount(text: str, flop: float) -> None:
@@ -46,6 +51,10 @@ def test_an_amount(text: str, flop: float) -> None:
         "> 1e25 FLOPs",
         "the 10²⁵ FLOP presumption",
         "3.8e25 tokens",
+        "supérieure à 10^25 opérations en virgule flottante",
+        "über 10^25 Gleitkommaoperationen",
+        "3 × 10^15 opérations en virgule flottante par seconde",
+        "每秒 3×10^15 次浮点运算",
     ],
 )
 def test_rates_limits_and_other_things_are_none(text: str) -> None:

@@ -210,3 +210,29 @@ def test_what_nothing_stands_beside_confirms_nothing(run_audit, line):
     )
     assert str(report.verdict) == "undetermined"
     assert any("would allow" in one for one in report.would_change)
+
+
+@pytest.mark.parametrize(
+    ("figures", "words"),
+    [
+        # 800e12 / 0.40 = 2.0e15, and H100's dense bf16 peak is 9.89e14, its sparse one 1.979e15
+        ("mfu = 0.40\nflop_per_second_per_accelerator = 800e12", "sparse bf16 peak"),
+        # 800 / 989 = 0.81
+        ("flop_per_second_per_accelerator = 800e12", "0.809 times the dense bf16 peak"),
+        ("mfu = 0.41\nflop_per_second_per_accelerator = 400e12", None),
+        ("hfu = 0.52\nflop_per_second_per_accelerator = 500e12", None),
+        ("flop_per_second_per_accelerator = 500e12", None),
+    ],
+)
+def test_a_rate_is_held_against_the_peak_and_the_utilisation(run_audit, figures, words):
+    run = (
+        '[[run]]\nname = "r"\naccelerator = "NVIDIA H100 80GB HBM3"\nprecision = "bf16"\n'
+        f"accelerator_count = 256\nwall_clock_hours = 240\n{figures}\n"
+    )
+    report = run_audit(run)
+    told = [one.message for one in report.findings if one.code == "wrong-peak"]
+    if words is None:
+        assert told == []
+    else:
+        assert words in told[0]
+        assert report.runs[0].verdict is Verdict.NEEDS_EXPLANATION

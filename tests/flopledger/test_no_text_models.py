@@ -166,3 +166,26 @@ def test_a_pair_of_towers_reads_text_of_its_own_length(audited, tmp_path):
     report = audited(CLIP, "samples = 1e6")
     assert counted_flop(report) == [pytest.approx(1e6 * step(tmp_path), rel=1e-3)]
     assert "its own length" in messages(report)["input-size-assumed"]
+
+
+def test_frames_of_a_model_given_by_dimensions_are_counted(run_audit):
+    text = (
+        '[model.w]\narchitecture = { kind = "encoder-decoder", encoder_layers = 32, decoder_layers = 32, '
+        "hidden = 1280, heads = 20, ffn = 5120, vocabulary = 51866 }\ninput = { audio_frames = 3000 }\n"
+        '[[run]]\nname = "r"\nmodel = "w"\nsamples = 1e8\nsequence_length = 448\n'
+    )
+    report = run_audit(text)
+    # Encoder: 1,500 positions x 629e6 x 2 = 1.89e12, scores 3.7e11; decoder: 448 x 8.0e8 x 2 = 7.2e11,
+    # its keys and values of the sound 3.1e11: about 3.4e12 forward, three times that a sample.
+    assert report.combined.flop.best == pytest.approx(1e8 * 3 * 3.4e12, rel=0.04)
+    assert "input-size-unused" not in {one.code for one in report.findings}
+
+
+def test_a_size_that_the_dimensions_do_not_meet_is_said(run_audit):
+    text = (
+        "[model.v]\narchitecture = { layers = 2, hidden = 64, heads = 4, ffn = 128, vocabulary = 100 }\n"
+        'input = { image = [336, 336] }\n[[run]]\nname = "r"\nmodel = "v"\nsamples = 1e6\n'
+        "sequence_length = 64\n"
+    )
+    (told,) = [one for one in run_audit(text).findings if one.code == "input-size-unused"]
+    assert "image" in told.message

@@ -1,16 +1,10 @@
-"""MLflow's SQLite store: the runs, parameters and last metrics of one database file.
-
-Opened read-only and immutable, so nothing is written and no journal beside it is replayed. Only
-tables are read (a view could compute for ever), and a query ends after a bounded number of steps.
-"""
+"""MLflow's SQLite store: the runs, parameters and last metrics of one database file."""
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
-from urllib.parse import quote
 
-from flopledger.logs import limits, scalars
+from flopledger.logs import scalars, sqlite_files
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes
@@ -18,49 +12,23 @@ from flopledger.logs.numbers import parse_count
 from flopledger.logs.reader import Reader
 
 _TABLES = {"runs", "params", "latest_metrics"}
-_MAGIC = b"SQLite format 3\0"
-_STEPS = 50_000_000  #: of SQLite's virtual machine, for one file
 _RUNS = 1_000
 _ROWS = 10_000
 
 
 def sniff(head: bytes, _name: str) -> bool:
     """Recognise a SQLite file whose schema has MLflow's tables."""
-    return head.startswith(_MAGIC) and b"latest_metrics" in head and b"run_uuid" in head
+    return head.startswith(sqlite_files.MAGIC) and b"latest_metrics" in head and b"run_uuid" in head
 
 
 def read(document: Document, notes: Notes) -> None:
     """Write down the one run of the store; of several, none may be mixed."""
-    if document.size_bytes > limits.EVENT_FILE_BYTES:
-        raise EvidenceError(f"{document.name}: larger than {limits.EVENT_FILE_BYTES:,} bytes")
-    location = f"file:{quote(str(document.path))}?mode=ro&immutable=1"
-    try:
-        with closing(sqlite3.connect(location, uri=True)) as store:
-            _read(_guarded(store), document, notes)
-    except sqlite3.Error as error:
-        raise EvidenceError(f"{document.name}: not a readable MLflow store ({error})") from None
-
-
-def _guarded(store: sqlite3.Connection) -> sqlite3.Connection:
-    store.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, limits.SMALL_BYTES)
-    for pragma in ("trusted_schema = OFF", "query_only = ON", "cell_size_check = ON"):
-        store.execute(f"PRAGMA {pragma}")
-    taken = 0
-
-    def count() -> int:
-        nonlocal taken
-        taken += 100_000
-        return int(taken > _STEPS)
-
-    store.set_progress_handler(count, 100_000)
-    return store
+    with sqlite_files.opened(document, what="MLflow store") as store:
+        _read(store, document, notes)
 
 
 def _read(store: sqlite3.Connection, document: Document, notes: Notes) -> None:
-    tables = {
-        name for (name,) in store.execute("SELECT name FROM sqlite_master WHERE type='table'")
-    }
-    if not tables >= _TABLES:
+    if not sqlite_files.tables(store) >= _TABLES:
         raise EvidenceError(f"{document.name}: a SQLite file without MLflow's tables")
     query = "SELECT run_uuid, status, start_time, end_time, lifecycle_stage FROM runs LIMIT ?"
     runs = [row for row in store.execute(query, (_RUNS,)) if row[4] != "deleted"]

@@ -5,7 +5,6 @@ job that was started again. What was given is not what was used.
 """
 
 import re
-from dataclasses import dataclass
 
 from flopledger.logs import limits
 from flopledger.logs.document import Document
@@ -13,6 +12,7 @@ from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
 from flopledger.logs.numbers import parse_count, parse_duration
 from flopledger.logs.reader import Reader
+from flopledger.logs.readers.job_accounts import Start, note
 
 _RECORD = re.compile(
     r"^\d\d/\d\d/\d{4} \d\d:\d\d:\d\d(?:\.\d{1,9})?;([A-Z]);([\w.\[\]-]{1,120});(.{0,20000})$",
@@ -32,20 +32,9 @@ def sniff(head: bytes, _name: str) -> bool:
     return _SNIFF.search(head[: 1 << 16]) is not None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Start:
-    """One start of a job that ended."""
-
-    job: str
-    seconds: int | None
-    gpus: int | None
-    status: str
-    place: str
-
-
 def read(document: Document, notes: Notes) -> None:
     """Write down the jobs that ended, as an account of devices held."""
-    starts: dict[str, _Start] = {}
+    starts: dict[str, Start] = {}
     records = 0
     for number, text in document.lines():
         match = _RECORD.match(text)
@@ -54,58 +43,21 @@ def read(document: Document, notes: Notes) -> None:
         records += 1
         if match[1] in ("E", "R") and len(starts) < limits.FACTS_PER_FILE:
             pairs = dict(_PAIR.findall(match[3]))
-            one = _Start(
+            status = _status(match[1], pairs.get("Exit_status"))
+            one = Start(
                 job=match[2],
                 seconds=_elapsed(pairs),
                 gpus=_gpus(pairs),
-                status=_status(match[1], pairs.get("Exit_status")),
+                status=status,
                 place=line(number),
+                failed=status != "completed",
             )
             starts.setdefault(text, one)  # a record that stands twice is one
     if not starts:
         raise EvidenceError(
             f"{document.name}: {records} records of PBS, none of a job that ended (type E)"
         )
-    _note(list(starts.values()), notes)
-
-
-def _note(starts: list[_Start], notes: Notes) -> None:
-    held = [one for one in starts if one.seconds and one.gpus]
-    places = ", ".join(one.place for one in held[:5])
-    if held:
-        total = sum((one.seconds or 0) * (one.gpus or 0) for one in held)
-        notes.fact("accelerator_seconds", float(total), places)
-        counts = {one.gpus for one in held}
-        if len(counts) == 1:
-            notes.fact("accelerator_count", counts.pop(), places)
-    lasted = [one.seconds for one in starts if one.seconds]
-    if len({one.job for one in starts}) == 1 and len(lasted) == len(starts):
-        notes.fact("wall_seconds", float(sum(lasted)), places or starts[0].place)
-    notes.fact("status", starts[-1].status, starts[-1].place)
-    bare = [one for one in starts if one.seconds and one.gpus is None]
-    if bare:
-        notes.finding(
-            "device-count-missing",
-            "warning",
-            f"{len(bare)} records name no ngpus: not asked for as a resource here, or none were held",
-            *(one.place for one in bare[:5]),
-        )
-    failed = [one for one in starts if one.status != "completed"]
-    if failed:
-        notes.finding(
-            "aborted-run",
-            "info",
-            f"{len(failed)} of {len(starts)} starts failed or were run again; their devices were held all "
-            "the same",
-            *(one.place for one in failed[:5]),
-        )
-    if len(starts) > 1:
-        notes.finding(
-            "several-jobs",
-            "info",
-            f"{len(starts)} records of jobs that ended are listed; their GPU-seconds were added up",
-            *(one.place for one in starts[:5]),
-        )
+    note(list(starts.values()), notes, lacking="ngpus")
 
 
 def _status(kind: str, status: str | None) -> str:

@@ -15,7 +15,14 @@ from flopledger.facts import Grade
 from flopledger.logs.document import Document
 from flopledger.logs.notes import Notes, line
 from flopledger.logs.reader import Reader
-from flopledger.logs.readers import prose_figures, prose_groups, prose_labels, prose_markup
+from flopledger.logs.readers import (
+    prose_bounds,
+    prose_figures,
+    prose_groups,
+    prose_labels,
+    prose_markup,
+)
+from flopledger.logs.readers.prose_numbers import in_digits
 
 _LATEX = ".tex"
 _ENDINGS = (".md", ".markdown", ".mdx", ".rst", ".txt", ".html", ".htm", _LATEX)
@@ -29,6 +36,8 @@ _HYPOTHETICAL = re.compile(
     r"|(?:\b(?:not|never|without)|n't)\s+(?:been\s+|be\s+)?(?:pre-?|post-?|fine-?)?(?:train|tun)\w*",
     re.I,
 )
+#: Rows of spaces say nothing, and make a search for "number, spaces, unit" quadratic.
+_SPACES = re.compile(r"[ \t]{2,}")
 _MARKUP = re.compile(r"<[^<>]{0,300}>|[*`~≈]|\\[,;! ]")
 _LINK = re.compile(r"!?\[([^\[\]]{0,300})\]\([^()]{0,600}\)")
 _LABELLED = re.compile(r"\s*(?:[-+•]\s+|\d+\.\s+)?([A-Za-z][^:|]{1,60}?)\s*[:：]\s*(.{1,300})")  # noqa: RUF001
@@ -69,7 +78,10 @@ def sniff(head: bytes, name: str) -> bool:
     text = head[:_TEXT_CHARACTERS].decode("utf-8", "replace")
     by_commas = prose_groups.parts_by_commas(text)
     pieces = _pieces(text, is_latex=name.lower().endswith(_LATEX))
-    return any(any(_taken_and_doubted(piece, by_commas=by_commas)) for piece in pieces)
+    return any(
+        any(_taken_and_doubted(piece, by_commas=by_commas)) or _of_another(piece)
+        for piece in pieces
+    )
 
 
 def read(document: Document, notes: Notes) -> None:
@@ -93,6 +105,9 @@ def note(text: str, notes: Notes, *, is_latex: bool = False) -> None:
         if doubted:
             noted += 1
             _note_doubts(piece, doubted, notes)
+        if others := _of_another(piece):
+            noted += 1
+            _note_others(piece, others, notes)
         for name, value, unit in taken:
             if experts and name == "parameters":
                 continue  # of a mixture: all of them, or those that a token meets
@@ -132,21 +147,44 @@ def _note_doubts(piece: _Piece, doubted: _Figures, notes: Notes) -> None:
     )
 
 
+def _of_another(piece: _Piece) -> _Figures:
+    """Give the figures that a sentence states of the model which this one began with."""
+    if piece.label is not None or (other := prose_bounds.own(piece.text)[1]) == "":
+        return []
+    return [one for one in _of_sentence(other) if one[0] != "parameters"]
+
+
+def _note_others(piece: _Piece, others: _Figures, notes: Notes) -> None:
+    names = ", ".join(dict.fromkeys(name for name, _, _ in others))
+    notes.finding(
+        "prose-ambiguous",
+        "info",
+        f"{names}: of the model that this one began with, in {piece.text[:160]!r}: not used",
+        line(piece.number),
+    )
+
+
 def _figures(piece: _Piece) -> _Figures:
     if piece.label is not None:
         return prose_labels.of_label(piece.label, piece.text)
-    if _HYPOTHETICAL.search(piece.text) is None and not _TRAINED.search(piece.text):
-        return prose_figures.of_model(piece.text)
-    if not _TRAINED.search(piece.text) or _HYPOTHETICAL.search(piece.text):
+    return _of_sentence(prose_bounds.own(piece.text)[0])
+
+
+def _of_sentence(text: str) -> _Figures:
+    text = prose_bounds.marked(in_digits(text))
+    if _HYPOTHETICAL.search(text) is None and not _TRAINED.search(text):
+        return prose_figures.of_model(text)
+    if not _TRAINED.search(text) or _HYPOTHETICAL.search(text):
         return []
-    return prose_figures.of_sentence(piece.text)
+    return prose_figures.of_sentence(text)
 
 
 def _pieces(text: str, *, is_latex: bool = False) -> Iterator[_Piece]:
     """Cut a text into labels with values, and sentences; tables of several rows are left out."""
     fenced = False
     table: list[tuple[int, list[str]]] = []
-    for number, raw in prose_markup.lines(text, is_latex=is_latex):
+    for number, printed in prose_markup.lines(text, is_latex=is_latex):
+        raw = _SPACES.sub(" ", printed)
         if raw.lstrip().startswith(("```", "~~~")):
             fenced = not fenced
         if fenced or len(raw) > _LINE_CHARACTERS:

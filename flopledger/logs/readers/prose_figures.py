@@ -8,8 +8,10 @@ node) is told apart by the words around it, or not taken.
 import re
 
 from flopledger import flop_words
+from flopledger.logs.readers.prose_bounds import MARK
 from flopledger.logs.readers.prose_numbers import MORE, NUMBER, SCALE, in_digits, scaled
 from flopledger.logs.readers.prose_parts import DEVICE, PART, Figure, hardware, is_part
+from flopledger.logs.readers.prose_products import node_hours, tokens_of_steps
 
 _TIME = re.compile(
     rf"(?<![\d.,–-]){NUMBER}\s*-?(weeks?|days?|hours?|hrs?|h|minutes?|mins?)\b", re.I
@@ -22,10 +24,26 @@ _LASTED = re.compile(
 _SECONDS = {"w": 604_800.0, "d": 86_400.0, "h": 3_600.0, "m": 60.0}
 _DEVICE_HOURS = re.compile(
     rf"{NUMBER}{SCALE}\s*(?:total\s+|cumulative\s+)?(?:{PART.pattern}[ -]*)?(?:{DEVICE})?[ -]?"
-    r"(hours?|hrs|h|days?|weeks?|years?)\b",
+    r"(hours?|hrs|h|days?|weeks?|months?|years?)\b",
     re.I,
 )
-_DEVICE_UNITS = {"h": 3_600.0, "d": 86_400.0, "w": 604_800.0, "y": 31_557_600.0}
+_DEVICE_UNITS = {"h": 3_600.0, "d": 86_400.0, "w": 604_800.0, "y": 31_557_600.0} | {
+    "m": 31_557_600.0 / 12
+}
+_CLAUSE = 120  #: characters before a figure that may tell what it is of
+#: A pace and no amount: "180K GPU hours per trillion tokens", "each epoch took 200 GPU hours".
+_PER_AFTER = re.compile(
+    r"\s*(?:of (?:compute|training|computation)\s*)?(?:\(.{0,40}\)\s*)?"
+    r"(?:/|per\b|(?:for |on )?(?:each|every)\b"
+    r"|(?:for|on) (?:a|one) (?:single )?(?:epoch|trillion|billion|million|stage|step)\b)",
+    re.I,
+)
+_PER_BEFORE = re.compile(
+    r"\b(?:each|every|per|an|a single) (?:[\w-]{1,30} ){0,2}?"
+    r"(?:epoch|stage|phase|step|iteration|seed|fold|trial|experiment|trillion|billion|million)\b"
+    r"(?! and\b)[^;.]{0,60}$",
+    re.I,
+)
 TOKENS = re.compile(
     rf"{NUMBER}{SCALE}(?!\s?{MORE})\s*(?:(?!{MORE})[a-z-]+\s+){{0,2}}?tokens\b", re.I
 )
@@ -55,9 +73,9 @@ _RATE = re.compile(
     rf"{NUMBER}\s*(?:T|tera)FLOPs?\s*(?:/\s?s(?:ec)?)?\s*(?:/|per)\s*(?:{DEVICE}|{PART.pattern})\b",
     re.I,
 )
-_ENERGY = re.compile(rf"{NUMBER}{SCALE}\s*([kMG])Wh\b")
+_ENERGY = re.compile(rf"{NUMBER}{SCALE}\s*([kMGT])Wh\b")
 _ENERGY_WORDS = re.compile(r"energy|electric|consum|used|usage|using|draw", re.I)
-_JOULES = {"k": 3.6e6, "M": 3.6e9, "G": 3.6e12}
+_JOULES = {"k": 3.6e6, "M": 3.6e9, "G": 3.6e12, "T": 3.6e15}
 _PARAMETERS = re.compile(rf"{NUMBER}{SCALE}[ -]?(?:parameters?|params?)\b", re.I)
 _PRECISIONS = {"bf16": "bf16", "bfloat16": "bf16", "fp16": "fp16", "float16": "fp16", "fp8": "fp8"}
 _PRECISION = re.compile(r"\b(bf16|bfloat16|fp16|float16|fp8)\b", re.I)
@@ -84,6 +102,9 @@ def of_sentence(text: str) -> list[Figure]:
     """Give the figures that a sentence about training states."""
     text = in_digits(text)
     found = [*device_hours(text), *_tokens(text), *throughput(text), *utilisation(text)]
+    if not any(name.startswith("tokens") for name, _, _ in found):
+        found += tokens_of_steps(text)
+    found += node_hours(text)
     found += [*flop(text), *_rate(text), *_energy(text), *hardware(text), *_trained_in(text)]
     found += time(text, after=_LASTED)
     return [*found, *of_model(text)]
@@ -113,7 +134,8 @@ def _tokens(text: str) -> list[Figure]:
         is_total = _TRAINED_ON.search(text[: match.start()]) is not None
         if not is_total and _DATA.search(text) is None:
             continue
-        found.append(("tokens" if is_total else "dataset_tokens", value, "tokens"))
+        name = _bounded("tokens", text, match) if is_total else "dataset_tokens"
+        found.append((name, value, "tokens"))
     return found
 
 
@@ -128,12 +150,27 @@ def device_hours(text: str) -> list[Figure]:
         value = scaled(match[1], match[2])
         if _COUNT_OF_PART.fullmatch(words):
             continue
-        found.append(("accelerator_seconds", value * unit, "s"))
+        if _is_pace(text, match):
+            continue
+        found.append((_bounded("accelerator_seconds", text, match), value * unit, "s"))
         part = PART.search(words)
         name = "" if part is None else part[0].strip(" -(").removesuffix("s")
         if name and is_part(name):
             found.append(("accelerator", name, None))
     return found
+
+
+def _is_pace(text: str, match: re.Match[str]) -> bool:
+    """Say whether an amount is that of a part of the run, of which there were several."""
+    return (
+        _PER_AFTER.match(text[match.end() :]) is not None
+        or _PER_BEFORE.search(text[max(0, match.start() - _CLAUSE) : match.start()]) is not None
+    )
+
+
+def _bounded(name: str, text: str, match: re.Match[str]) -> str:
+    """Name a figure as a lower end where the text marks it as one."""
+    return f"{name}_at_least" if text[max(0, match.start() - 1) :][:1] == MARK else name
 
 
 #: "8 A100 days" is eight device-days; "8x A100, 3 days" is not met here, the comma stands between.
@@ -166,6 +203,7 @@ def _not_of_the_run(text: str, match: re.Match[str]) -> bool:
     return (
         re.search(r"\b(?:every|each|per|last|past|within|of)(?: the)?$", before, re.I) is not None
         or re.match(r"ago\b|per\b|/|each\b|old\b|of (?!training)", after, re.I) is not None
+        or _PER_BEFORE.search(before[-_CLAUSE:]) is not None
     )
 
 

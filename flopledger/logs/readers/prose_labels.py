@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 
 from flopledger import flop_words
+from flopledger.logs.readers.prose_bounds import value_at_least
 from flopledger.logs.readers.prose_figures import (
     FEWEST_TOKENS,
     TOKENS,
@@ -55,6 +56,11 @@ def hours(value: str) -> float | int | None:
 
 
 def _labelled_tokens(value: str) -> list[Figure]:
+    bound = value_at_least(value)
+    if bound is not None:
+        found = leading(LEADING, bound)
+        least = 0.0 if found is None else scaled(*found)
+        return [("tokens_at_least", least, "tokens")] if least >= FEWEST_TOKENS else []
     found = leading(LEADING, value)
     number = 0.0 if found is None else scaled(*found)
     return [("tokens", number, "tokens")] if number >= FEWEST_TOKENS else []

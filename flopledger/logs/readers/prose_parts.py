@@ -29,7 +29,7 @@ _NODES = re.compile(
 )
 _EACH = re.compile(r"\b(?:each|per (?:node|machine|server|host))\b|/node", re.I)
 _HOURS_OF = re.compile(
-    rf"s?[ -]*(?:{DEVICE})?[ -]*(?:seconds?|minutes?|hours?|hrs|h|days?|weeks?|months?|years?)\b",
+    rf"s?[ -]{{0,3}}(?:{DEVICE})?[ -]{{0,3}}(?:seconds?|minutes?|hours?|hrs|h|days?|weeks?|months?|years?)\b",
     re.I,
 )
 #: Another number of devices in the same words: reserved, in use, spare.

@@ -16,6 +16,9 @@ _MULTIPLE = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
 _SHORT_ENERGY = re.compile(r"(\d{1,18}(?:\.\d{1,6})?)([KMGTP]?)")
 
 
+_STILL_RUNS = frozenset({"RUNNING", "SUSPENDED", "COMPLETING"})
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One line of the table."""
@@ -50,19 +53,20 @@ def note_jobs(jobs: list[Row], notes: Notes) -> None:
     """Write down what the jobs of one account held, used and ended as."""
     held = 0.0
     counted: list[Row] = []
+    is_part = _lacks_time(jobs, notes)
     # The starts of one requeued job: its time is their sum, and its last word the job's.
     restarted = len(jobs) > 1 and len({row.get("JobIDRaw", "JobID") for row in jobs}) == 1
     if restarted and all(_elapsed(row) is not None for row in jobs):
         places = ", ".join(row.place for row in jobs[:5])
-        notes.fact("wall_seconds", sum(_elapsed(row) or 0.0 for row in jobs), places)
+        total = sum(_elapsed(row) or 0.0 for row in jobs)
+        notes.fact("seen_seconds" if is_part else "wall_seconds", total, places)
     for row in jobs:
         seconds, gpus = _elapsed(row), _gpus(row)
         if seconds is not None and not restarted:
-            notes.fact("wall_seconds", seconds, row.place)
+            alone = is_part and len(jobs) == 1
+            notes.fact("seen_seconds" if alone else "wall_seconds", seconds, row.place)
         if gpus is not None:
             notes.fact("allocated_accelerators", gpus, row.place, unit="devices")
-        if not restarted or row is jobs[-1]:
-            notes.fact("status", row.get("State"), row.place)
         if seconds is not None and gpus is not None:
             held += seconds * gpus
             counted.append(row)
@@ -76,15 +80,16 @@ def note_jobs(jobs: list[Row], notes: Notes) -> None:
                 row.place,
             )
         _note_end(row, notes)
+    _note_status(jobs[-1:] if restarted else jobs, notes)
     places = ", ".join(row.place for row in counted[:5])
     if held > 0:
-        notes.fact("accelerator_seconds", held, places, grade=Grade.LOG)
+        name = "accelerator_seconds_at_least" if is_part else "accelerator_seconds"
+        notes.fact(name, held, places, unit="s", grade=Grade.LOG)
         counts = {_gpus(row) for row in counted}
         if len(counts) == 1:
             notes.fact("accelerator_count", counts.pop(), places)
         _note_part(counted, notes)
     _note_energy(jobs, places or jobs[0].place, notes)
-    _note_restarts(jobs, notes)
     if all(_elapsed(row) is None for row in jobs):
         notes.finding(
             "not-evidence-alone",
@@ -101,6 +106,13 @@ def note_jobs(jobs: list[Row], notes: Notes) -> None:
             else f"{len(jobs)} jobs are listed; their GPU-seconds were added up",
             *(row.place for row in jobs[:5]),
         )
+
+
+def _note_status(jobs: list[Row], notes: Notes) -> None:
+    """Write down how the jobs ended; of several that ended unlike, every way."""
+    states = dict.fromkeys(state for row in jobs if (state := row.get("State")) is not None)
+    if states:
+        notes.fact("status", ", ".join(list(states)[:6]), ", ".join(row.place for row in jobs[:5]))
 
 
 def _note_energy(jobs: list[Row], places: str, notes: Notes) -> None:
@@ -194,26 +206,45 @@ def _note_end(row: Row, notes: Notes) -> None:
             f"the job ended as {word}; its devices were held all the same",
             row.place,
         )
-    elif word in ("RUNNING", "SUSPENDED", "COMPLETING"):
+
+
+def _lacks_time(jobs: list[Row], notes: Notes) -> bool:
+    """Say whether the table shows a part of the jobs' time alone: then it is a lower bound."""
+    unlisted = _note_restarts(jobs, notes)
+    running = [
+        row
+        for row in jobs
+        if (row.get("State") or "").split()[:1]
+        and (row.get("State") or "").split()[0].rstrip("+") in _STILL_RUNS
+    ]
+    for row in running:
         notes.finding(
             "coverage-gap",
             "warning",
-            f"the job was {word} when the table was printed: its time so far is a lower bound",
+            f"the job was {row.get('State')} when the table was printed: its time so far is a lower bound",
             row.place,
         )
+    return unlisted or bool(running)
 
 
-def _note_restarts(jobs: list[Row], notes: Notes) -> None:
+def _note_restarts(jobs: list[Row], notes: Notes) -> bool:
     """Say where a job was started again and the table shows its last start alone."""
+    found = False
     for row in jobs:
         starts = parse_count(row.get("Restarts"))
         job = row.get("JobIDRaw", "JobID")
         listed = sum(row.get("JobIDRaw", "JobID") == job for row in jobs)
-        if starts is not None and listed < starts + 1 and row is jobs[-1]:
+        if starts is not None and listed < starts + 1 and row is _last_of(jobs, job):
+            found = True
             notes.finding(
                 "coverage-gap",
                 "warning",
                 f"the job was started again {starts} times and {listed} of its starts are listed: print "
-                "the others with sacct --duplicates",
+                "the others with sacct --duplicates; until then the time is a lower bound",
                 row.place,
             )
+    return found
+
+
+def _last_of(jobs: list[Row], job: str | None) -> Row:
+    return next(row for row in reversed(jobs) if row.get("JobIDRaw", "JobID") == job)

@@ -25,9 +25,14 @@ def sniff_metadata(head: bytes, _name: str) -> bool:
     )
 
 
-def sniff_summary(head: bytes, _name: str) -> bool:
-    """Recognise ``wandb-summary.json``."""
-    return head.lstrip()[:1] == b"{" and b'"_runtime"' in head and b'"_timestamp"' in head
+def sniff_summary(head: bytes, name: str) -> bool:
+    """Recognise ``wandb-summary.json``; one that was cleaned of ``_timestamp`` by its name."""
+    is_named = name.rsplit("/", 1)[-1] == "wandb-summary.json"
+    return (
+        head.lstrip()[:1] == b"{"
+        and b'"_runtime"' in head
+        and (b'"_timestamp"' in head or b'"_wandb"' in head or is_named)
+    )
 
 
 def sniff_config(head: bytes, _name: str) -> bool:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flopledger import logs
-from flopledger.logs.readers import prose_groups, prose_markup
+from flopledger.logs.notes import Notes
+from flopledger.logs.readers import prose, prose_groups, prose_markup
 
 HOURS = 184_320 * 3600
 
@@ -81,9 +82,7 @@ def test_device_hours_in_short(tmp_path, unit):
     assert value(run.accelerator_count) is None
 
 
-@pytest.mark.parametrize(
-    "written", ["2T+", "2,000bn", "2 million million", "20 lakh", "2T or more"]
-)
+@pytest.mark.parametrize("written", ["2,000bn", "2 million million", "20 lakh"])
 def test_a_number_with_more_behind_it_is_another_one(tmp_path, written):
     for text in (f"Training tokens: {written}", f"The model was trained on {written} tokens."):
         run, _ = assembled(tmp_path, f"{text}\n\nGPU hours: 5")
@@ -191,3 +190,109 @@ def test_hours_in_a_cards_template(tmp_path, written, hours):
     assert seconds <= {None if hours is None else hours * 3600}
     assert bool(used | seconds) == (hours is not None)
     assert ("prose-ambiguous" in {one.code for one in evidence.findings}) == (hours is None)
+
+
+@pytest.mark.parametrize("written", ["2T+", "2T or more", "more than 2T", "over 2 trillion", ">2T"])
+def test_lower_ends_are_bounds(tmp_path, written):
+    for text in (f"Training tokens: {written}", f"The model was trained on {written} tokens."):
+        run, _ = assembled(tmp_path, text)
+        assert run.tokens is not None
+        assert (run.tokens.value, run.tokens.bound) == (2e12, "at least")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # The larger figure is the exact one; an equal one was rounded down; a smaller one contradicts.
+        ("Trained on over 15T tokens. The model was trained on 15.6T tokens.", (15.6e12, "exact")),
+        ("Trained on over 15T tokens. The model was trained on 15T tokens.", (15e12, "at least")),
+        ("Trained on over 15T tokens. The model was trained on 13T tokens.", None),
+        ("The model was trained over 3T tokens.", (3e12, "exact")),  # over means on
+    ],
+)
+def test_more_than_beside_a_figure(tmp_path, text, expected):
+    run, _ = assembled(tmp_path, text)
+    assert (run.tokens and (run.tokens.value, run.tokens.bound)) == expected
+
+
+def test_device_hours_of_more_than(tmp_path):
+    run, _ = assembled(tmp_path, "Training used over 6 million H100 GPU hours.")
+    assert (run.accelerator_seconds.value, run.accelerator_seconds.bound) == (2.16e10, "at least")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Pre-training takes only 180K H800 GPU hours per trillion tokens.",
+        "We trained on 14.8T tokens, taking 180K H800 GPU hours for each trillion tokens.",
+        "For training, each epoch took 200 A100 GPU hours.",
+        "In training, every stage lasted 3 days on 8 A100 GPUs.",
+    ],
+)
+def test_an_amount_per_part_is_no_amount_of_the_run(tmp_path, text):
+    run, _ = assembled(tmp_path, text)
+    assert run.accelerator_seconds is None
+    assert run.wall_seconds is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "This model is fine-tuned from Llama-3.1-8B, which was trained on 15T tokens.",
+        "It is based on Llama 2, which had been pretrained on 2T tokens, and we trained it on 8 A100 GPUs.",
+        "The base model was trained on 2T tokens.",
+    ],
+)
+def test_what_another_model_was_trained_on(tmp_path, text):
+    run, evidence = assembled(tmp_path, text)
+    assert run.tokens is None
+    told = [one.message for one in evidence.findings if one.code == "prose-ambiguous"]
+    assert any("of the model that this one began with" in one for one in told)
+
+
+def test_the_model_itself_may_be_a_base_model(tmp_path):
+    run, _ = assembled(tmp_path, "X is a 7B base model trained on 2T tokens.")
+    assert run.tokens.value == 2e12
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("The model was trained for 1.4M steps with a batch size of 4M tokens.", 1.4e6 * 4e6),
+        ("Trained for 143,000 steps, batch size of 1024, sequence length of 2048.", 143e3 * 1024 * 2048),
+        ("Trained 100k steps with 2k warmup steps, batch size 1024, context length 4096.", 1e5 * 1024 * 4096),
+        ("The training ran 250k steps with 0.5M tokens per batch.", 250_000 * 500_000),
+        ("Trained 1M steps, batch size 256, sequence length 128 for the first 900k steps, then 512.", None),
+        ("Trained for 10k steps of 1M tokens per batch, then 5k steps of 4M tokens per batch.", None),
+    ],
+)  # fmt: skip
+def test_steps_times_the_tokens_of_a_batch(tmp_path, text, tokens):
+    run, _ = assembled(tmp_path, text)
+    assert value(run.tokens) == tokens if tokens is not None else run.tokens is None
+
+
+def test_node_hours_are_device_hours_where_a_node_is_told(tmp_path):
+    run, _ = assembled(tmp_path, "Training took 12,000 node-hours on nodes with 8 A100 GPUs.")
+    assert run.accelerator_seconds.value == 12_000 * 8 * 3_600
+    run, _ = assembled(tmp_path, "Training took 12,000 node-hours.")
+    assert run.accelerator_seconds is None
+    (told,) = [one.message for one in run.findings if "node-hours" in one.message]
+    assert "accelerator_hours" in told
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "trained " + " " * 1_400,
+        "trained on A100 " + "-" * 1_400,
+        "trained, based on " * 75,
+        "trained 3 days on " * 75,
+        "trained each epoch 5 GPU hours " * 45,
+    ],
+)
+def test_a_hostile_text_ends_soon(line):
+    notes = Notes("README.md")
+    begin = time.process_time()
+    prose.note(f"{line[:1_450]}\n" * 170, notes)
+    # Quadratic matching took from tens of seconds to minutes here.
+    assert time.process_time() - begin < 15

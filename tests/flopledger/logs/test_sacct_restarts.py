@@ -42,3 +42,40 @@ def test_slices_are_not_devices(written) -> None:
     assert run.accelerator_count is not None
     assert run.accelerator_count.value == 1
     assert "unit-ambiguity" in codes(run)
+
+
+def test_starts_that_are_not_listed_leave_a_lower_bound(written) -> None:
+    shown = (
+        "JobId=42 JobName=pretrain\n   JobState=COMPLETED Restarts=2\n"
+        "   RunTime=01:00:00 StartTime=2025-01-01T00:00:00 EndTime=2025-01-01T01:00:00\n"
+        "   TRES=cpu=64,node=1,gres/gpu=8\n"
+    )
+    run = logs.assemble(written({"shown.txt": shown}))
+    # One of three starts: 8 GPUs x 3,600 s, and what the other two took
+    assert run.accelerator_seconds is not None
+    assert run.accelerator_seconds.value == 28_800
+    assert run.accelerator_seconds.bound == "at least"
+    assert run.wall_seconds is None
+    assert run.timed_seconds is not None
+    assert run.timed_seconds.bound == "at least"
+    assert "coverage-gap" in codes(run)
+
+
+def test_a_job_that_still_runs_leaves_a_lower_bound(written) -> None:
+    run = logs.assemble(written({"sacct.txt": _HEAD + "7|RUNNING|3600|gres/gpu=8\n"}))
+    assert run.accelerator_seconds is not None
+    assert run.accelerator_seconds.bound == "at least"
+    over = logs.assemble(written({"sacct.txt": _HEAD + "7|COMPLETED|3600|gres/gpu=8\n"}))
+    assert over.accelerator_seconds is not None
+    assert over.accelerator_seconds.bound == "exact"
+
+
+def test_of_several_jobs_none_is_the_run(written) -> None:
+    table = _HEAD + "1|FAILED|3600|gres/gpu=8\n2|COMPLETED|7200|gres/gpu=8\n"
+    run = logs.assemble(written({"sacct.txt": table}))
+    # (3,600 + 7,200) x 8; how long the run took depends on whether they ran at once
+    assert run.accelerator_seconds is not None
+    assert run.accelerator_seconds.value == 86_400
+    assert run.wall_seconds is None
+    assert run.status is not None
+    assert run.status.value == "FAILED, COMPLETED"
