@@ -117,7 +117,12 @@ class Kept:
             self._object(value, depth)
 
     def _gradient(self, tensor: torch.Tensor) -> None:
-        if not (tensor.is_leaf and tensor.requires_grad):
+        try:
+            if not (tensor.is_leaf and tensor.requires_grad):
+                return
+        except (
+            RuntimeError
+        ):  # a piece of a ``split`` whose whole was written to: torch refuses to say
             return
         gradient = tensor.grad
 
