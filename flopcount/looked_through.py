@@ -8,7 +8,7 @@ coming. Neither that object nor the reducer may learn of a forward that happens 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -41,6 +41,25 @@ def whole_shapes(modules: Iterable[Any]) -> dict[int, Any]:
         shapes[id(flat)] = flat._unpadded_unsharded_size
         shapes |= zip(map(id, flat._params or ()), flat._shapes, strict=False)
     return shapes
+
+
+def as_gathered(model: Any, trainable: Sequence[bool]) -> tuple[bool, ...] | None:
+    """Which parameters get gradients where frozen ones lie in one flat parameter with others.
+
+    All views of a flat parameter that needs a gradient need one: what frozen weights get is thrown away.
+
+    Returns:
+        A flag for each parameter; None where each gets what it needs.
+
+    """
+    flags = dict(zip(map(id, model.parameters()), trainable, strict=False))
+    for wrapper in flat_wrappers(model.modules()):
+        flat = None if wrapper._handle is None else wrapper._handle.flat_param
+        own = [id(each) for each in (flat is not None and flat._params) or () if id(each) in flags]
+        if any(flags[each] for each in own):
+            flags.update(dict.fromkeys(own, True))
+    found = tuple(flags.values())
+    return found if found != tuple(trainable) else None
 
 
 def look_through(modules: Iterable[Any], doubles: Doubles) -> None:

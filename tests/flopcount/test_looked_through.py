@@ -100,3 +100,18 @@ def test_flattened_pieces_of_a_mesh_are_refused() -> None:
     handle.flat_param._param_extensions = (object(), *handle.flat_param._param_extensions[1:])
     with pytest.raises(CountError, match="tensor parallel mesh"):
         flopcount.count(model, torch.randn(ROWS, WIDTH))
+
+
+@pytest.mark.parametrize(("apart", "bounds"), [(False, (3 * 512, 5 * 512)), (True, None)])
+def test_what_frozen_weights_get_of_a_flat_gradient_is_bounded(apart: bool, bounds: Any) -> None:
+    """The first layer is frozen: 3 products of 512 are needed; its weight's gradient leads to two more."""
+    from flopcount.live import count_call
+    from flopcount.live_capture import capture
+
+    model = layers()
+    model[0].requires_grad_(False)
+    model = flat(model, use_orig_params=True, ignored_modules=[model[0]] if apart else [])
+    x = torch.randn(ROWS, WIDTH)
+    found = count_call(capture(model, (x,), {}), [lambda out: [out]])
+    assert found.forward + found.backward == 3 * 512
+    assert found.bounds == bounds
