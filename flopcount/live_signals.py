@@ -13,6 +13,7 @@ is put back. Python runs handlers in the main thread only, so other threads need
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import _thread
 import signal
 import threading
@@ -23,7 +24,9 @@ from typing import Any
 _interrupt: Callable[[int], None] = _thread.interrupt_main  # type: ignore[assignment]
 MARK = "_flopledger_from_outside"
 """On what a handler of a signal raised: nobody who shields the program from us may keep it."""
-NUMBERS = tuple(sorted(signal.valid_signals()))
+NUMBERS = tuple(int(number) for number in sorted(signal.valid_signals()))
+"""As numbers: the names that ``signal`` gives them take fifty times as long as to ask for their handlers, and
+the recorder holds signals back once a second."""
 
 
 class _Signals:
@@ -35,10 +38,13 @@ class _Signals:
         """What a handler of the program's raised."""
         self.open = False
         self._late: list[int] = []
+        self._over = False
 
     def __call__(self, number: int, frame: Any) -> None:
         """Call the program's handler, now or when all is put back."""
-        if not self.open:
+        if self._over:
+            _signal.signal(number, self.theirs[number])
+        elif not self.open:
             self._late.append(number)
             return
         try:
@@ -53,22 +59,26 @@ class _Signals:
     def install(self) -> None:
         """Stand before every handler that the program has."""
         for number in NUMBERS:
-            theirs = signal.getsignal(number)
+            theirs = _signal.getsignal(number)
             # asyncio's does nothing, and how it was installed cannot be read back.
             if callable(theirs) and not str(getattr(theirs, "__module__", "")).startswith(
                 "asyncio"
             ):
                 self.theirs[number] = theirs
-                with suppress(ValueError, OSError):  # one that may not be handled
-                    signal.signal(number, self)
+                _signal.signal(number, self)
 
     def remove(self) -> None:
         """Give the program's handlers their places, and what waited."""
-        for number, theirs in self.theirs.items():
-            if signal.getsignal(number) is self:
-                signal.signal(number, theirs)
-        # Not called here: each is due, as if it came now, also where another one raises.
-        list(map(_interrupt, self._late))
+        # First: one of theirs may raise among these lines, and ours, where it still stands, hands on then.
+        self._over = True
+        try:
+            for number, theirs in self.theirs.items():
+                if _signal.getsignal(number) is self and number not in self._late:
+                    _signal.signal(number, theirs)
+        finally:
+            # Not called here: each is due, as if it came now, also where another one raises. Ours still
+            # stands before those, to mark what they raise.
+            list(map(_interrupt, self._late))
 
 
 _present: _Signals | None = None

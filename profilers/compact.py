@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from profilers.errors import ProfilersError
+from profilers.ledger import open_regular
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,15 +29,15 @@ WORDS = ("device", "unavailable")
 
 
 def read_stream(path: Path) -> "tuple[pa.Table | None, int | None]":
-    """Read a live segment up to its first damage.
+    """Read a live segment up to its first damage. Raises ``OSError`` for what is no regular file.
 
     Returns the table (None when not even the schema is whole) and the byte offset after the last
     good batch when the tail is torn, else None.
     """
     import pyarrow as pa
 
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
         try:
             reader = pa.ipc.open_stream(file)
         except (pa.ArrowInvalid, OSError, EOFError):

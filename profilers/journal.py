@@ -296,7 +296,12 @@ class Journal:
             self._standing[kind] = [*before[-MOST_MARKS:], entry] if kind == "run" else [entry]
         self._entries.append(entry)
         if len(self._entries) > PENDING_SWEEPS:
-            self._entries.popleft()
+            # The others say little without those that stand: whatever else comes next goes first.
+            oldest = next(
+                (place for place, one in enumerate(self._entries) if one["kind"] not in _STANDING),
+                0,
+            )
+            del self._entries[oldest]
             self._dropped += 1
         self.flush()
 

@@ -106,8 +106,9 @@ class Ledger:
         self._path = path
         self._descriptor = descriptor
         self._file = _identity(descriptor)
-        self._seq = seq
-        self._prev = prev
+        self._next: tuple[int, str, int | None] = (seq, prev, None)
+        """Number of the next line, digest of the last one; and, while a line is being appended, where it
+        begins. All three change at once: a signal's handler may raise between any two of our own lines."""
         self.earlier = entries
         """The good lines that were there when it was opened."""
 
@@ -124,27 +125,28 @@ class Ledger:
             raise LedgerError(f"{path} is being written by another recorder") from None
         except OSError:
             pass  # a file system without locks: the recorder's own election must do
-        entries: list[Line] = []
-        for found in read_ledger(path):
-            if isinstance(found, Broken):
-                os.close(descriptor)
-                raise LedgerError(
-                    f"{path}, line {found.number}: {found.reason}; record into a new folder"
-                )
-            if isinstance(found, Line):
-                entries.append(found)
-        if (size := path.stat().st_size) and not _ends_with_newline(descriptor, size):
-            os.write(descriptor, b"\n")  # close the line that a crash left open
+        try:
+            # First, for the line that a crash left open may lack nothing but its end.
+            if (size := os.fstat(descriptor).st_size) and not _ends_with_newline(descriptor, size):
+                os.write(descriptor, b"\n")
+            entries = list(_good_lines(path))
+        except BaseException:
+            os.close(descriptor)
+            raise
         prev = entries[-1].digest if entries else GENESIS
         return cls(path, descriptor, seq=len(entries), prev=prev, entries=entries)
 
     def append(self, entry: Mapping[str, Any]) -> None:
         """Add one entry. Raises ``OSError`` when the disk is full, and then nothing was added."""
-        line = json.dumps({"seq": self._seq, "prev": self._prev, **entry}, allow_nan=False)
-        raw = line.encode()
-        append_whole(self._ours(), raw + b"\n")
-        self._seq += 1
-        self._prev = hashlib.sha256(raw).hexdigest()
+        seq, prev, begun = self._next
+        raw = json.dumps({"seq": seq, "prev": prev, **entry}, allow_nan=False).encode()
+        digest = hashlib.sha256(raw).hexdigest()
+        descriptor = self._ours()
+        if begun is not None:  # the last one was broken off, and whoever wanted it knows that
+            os.ftruncate(descriptor, begun)
+        self._next = seq, prev, os.lseek(descriptor, 0, os.SEEK_END)
+        append_whole(descriptor, raw + b"\n")
+        self._next = seq + 1, digest, None
 
     def sync(self) -> None:
         """Wait until the disk has everything."""
@@ -181,7 +183,7 @@ class Ledger:
     @property
     def empty(self) -> bool:
         """Whether it has no line yet."""
-        return self._seq == 0
+        return self._next[0] == 0
 
     @property
     def removed(self) -> bool:
@@ -205,6 +207,16 @@ class Ledger:
             return self._descriptor >= 0 and _identity(self._descriptor) == self._file
         except OSError:
             return False
+
+
+def _good_lines(path: Path) -> Iterator[Line]:
+    for found in read_ledger(path):
+        if isinstance(found, Broken):
+            raise LedgerError(
+                f"{path}, line {found.number}: {found.reason}; record into a new folder"
+            )
+        if isinstance(found, Line):
+            yield found
 
 
 def _opened(path: Path, flags: int = 0) -> int:

@@ -17,7 +17,8 @@ from profilers.clocks import Axis, ClockPair
 from profilers.compact import read_stream
 from profilers.errors import ProfilersError
 from profilers.journal import LEDGER, TELEMETRY
-from profilers.ledger import Broken, Line, Torn, read_ledger
+from profilers.journal_entries import what_is_wrong
+from profilers.ledger import Broken, Line, Torn, open_regular, read_ledger
 from profilers.reading import Unavailable
 from profilers.record_columns import device_trace_of, table_of_rows
 from profilers.segment import SCHEMA, Row
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+_FAULTS = (
+    LookupError, TypeError, ValueError, AttributeError, OverflowError, NotImplementedError, OSError,
+)  # fmt: skip
+"""What comes of samples that are none: pyarrow's errors are of these classes."""
 _LOOKS = 3
 """How often a record is looked at that changes under the reader's eyes."""
 
@@ -129,6 +134,7 @@ class NodeRecord:
 
         for path in self.segment_files():
             if path.suffix == ".parquet":
+                open_regular(path).close()  # nobody waits for a pipe in its place
                 yield pq.read_table(path, partitioning=None)
             else:
                 table, _ = read_stream(path)
@@ -194,6 +200,12 @@ def read_node(folder: Path) -> NodeRecord:
     place = f"{TELEMETRY}/{folder.name}/{LEDGER}"
     for found in _lines(folder / LEDGER):
         if isinstance(found, Line):
+            if wrong := what_is_wrong(found.entry):
+                detail = f"line {found.number}: {wrong}"
+                problems.append(
+                    Problem(code="broken-chain", file=place, detail=detail, line=found.number)
+                )
+                break
             entries.append(found.entry)
             head = found.digest
         elif isinstance(found, Torn):
@@ -268,7 +280,12 @@ def _check_segments(record: NodeRecord) -> Iterator[Problem]:
             yield Problem(
                 code="unknown-segment", file=record.place(path.name), detail="not in the journal"
             )
-        _, torn = read_stream(path)
+        try:
+            _, torn = read_stream(path)
+        except OSError as error:
+            detail = f"cannot be read ({error.strerror})"
+            yield Problem(code="unreadable", file=record.place(path.name), detail=detail)
+            continue
         if torn is not None:
             detail = f"readable up to byte {torn} of {path.stat().st_size}"
             yield Problem(code="torn-tail", file=record.place(path.name), detail=detail)
@@ -293,8 +310,19 @@ def read_record(run_dir: Path) -> Trace:
     """Read all nodes of a run into one trace; the same device is never counted twice."""
     whole = Trace(devices={})
     for record in node_records(run_dir):
-        whole = whole.merge(read_node_trace(record))
+        with said_by(record.folder):
+            whole = whole.merge(read_node_trace(record))
     return whole
+
+
+@contextlib.contextmanager
+def said_by(folder: Path) -> Iterator[None]:
+    """Say of which node's samples something is wrong: they may come from an audited party."""
+    try:
+        yield
+    except _FAULTS as error:
+        text = f"{folder}: samples that cannot be read ({type(error).__name__}: {error})"
+        raise RecordError(text[:1000]) from error
 
 
 def _with_tables(record: NodeRecord) -> "tuple[NodeRecord, list[pa.Table]]":

@@ -76,6 +76,7 @@ class Recorder:
         """Record until told to stop, or until the parent is gone."""
         self._poll.register(0, select.POLLIN)
         os.set_blocking(0, False)
+        os.set_blocking(1, False)
         while not self._stop:
             self._supervise()
             for descriptor, _ in self._poll.poll(self._patience()):
@@ -258,6 +259,7 @@ class Recorder:
             self._say({"t": "marked", "mark": f"{name}-sweep"})
 
     def _say(self, message: Mapping[str, Any]) -> None:
+        """Tell the parent, who need not listen: what does not fit into the pipe is not waited for."""
         with contextlib.suppress(OSError):
             os.write(1, json.dumps(message).encode() + b"\n")
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from profilers.clocks import Axis
 from profilers.frames import MARK, Layout, message_of_frame
+from profilers.ledger import open_regular
 from profilers.segment import Row, period_us
 from profilers.wire import absence_text
 
@@ -94,13 +95,16 @@ class Spool:
 def read_spool(folder: Path, axis: Axis) -> tuple[Sequence[str], list[Row], int | None]:
     """Return the columns and rows that wait in a folder, and the offset of a torn end, if any.
 
-    The file may come from anybody: what is not a sweep of these columns and devices ends the reading.
+    The file may come from anybody: what is not a sweep of these columns and devices ends the reading. It may
+    go at any moment, too, when its recorder has put it into the journal.
     """
-    path = folder / SPOOL
-    if not path.is_file():
+    try:
+        with open_regular(folder / SPOOL) as file:
+            lines = file.read(MAX_BYTES).splitlines(keepends=True)
+    except FileNotFoundError:
         return (), [], None
-    with path.open("rb") as file:
-        lines = file.read(MAX_BYTES).splitlines(keepends=True)
+    except OSError:
+        return (), [], 0
     columns: Sequence[str] = ()
     rows: list[Row] = []
     offset = 0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from profilers import step_glance, step_pulse
 
-VERSION = 3
+VERSION = 4
 """Of what is taken and answered there. A compiled file of another one is not taken."""
 
 

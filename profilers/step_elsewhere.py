@@ -6,10 +6,10 @@ It stands in the log among the calls, each set of products as a kind of its own.
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from profilers.step_events import Call, Found, Kind
+from profilers.step_handlers import SHIELD
 
 if TYPE_CHECKING:
     from profilers.step_outside import Product
@@ -32,7 +32,7 @@ class Elsewhere:
 
     def unseen(self, what: str) -> None:
         """Note that something was computed which nobody saw: the step's upper end is open."""
-        with suppress(Exception):  # never into the program
+        with SHIELD:
             self.note((), (what,))
 
     def note(self, products: tuple[Product, ...], other: tuple[str, ...]) -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from profilers.step_handlers import SHIELD, is_the_programs
 from profilers.step_layers import placed
 from profilers.step_outside import MARK, close, gradients_of
 from profilers.step_passes import CELL, LOOKING, OURS, UNTOLD, came_in, number_of
@@ -123,12 +123,12 @@ class Around:
         one = _pass_of(outputs, rest)
         looking = LOOKING[0] and one.whole and not one.ours
         if not one.ours:
-            with suppress(Exception):  # never into the program
+            with SHIELD:
                 self._look_before(one, looking=looking)
-            with suppress(Exception):
+            with SHIELD:
                 self._look_within(one)
         found = self._run(one, rest, named)
-        with suppress(Exception):
+        with SHIELD:
             self._look_behind(one, found, looking=looking)
         return found
 
@@ -139,8 +139,10 @@ class Around:
         if unlike:
             try:
                 ways.attach(one.outputs)
-            except Exception:  # noqa: BLE001 - never into the program
+            except Exception as error:
                 ways.lost()
+                if is_the_programs(error):
+                    raise
         if looking:
             one.way = ways.look(one.outputs)
         one.newest, ways.newest = ways.newest, None
@@ -187,7 +189,9 @@ class Around:
     def _number(self, wanted: Sequence[Any]) -> int:
         try:
             return number_of(wanted, self._torch)
-        except Exception:  # noqa: BLE001 - never into the program
+        except Exception as error:
+            if is_the_programs(error):
+                raise
             return UNTOLD
 
     def _look_behind(self, one: _Pass, found: Any, *, looking: bool) -> None:

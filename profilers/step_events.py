@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -363,6 +364,9 @@ class Listener(Protocol):
 
     def doubt(self, other: Callable[[Variant], Variant], since_us: int) -> None:
         """Nobody knows what some calls since then cost, which are not written: ``other`` stands for them."""
+
+    def undisturbed(self) -> AbstractContextManager[None]:
+        """Inside, signals wait: what a handler of the program's raised would break off what is told."""
 
     def trouble(self, where: str, error: BaseException) -> None:
         """The observer failed; the program did not notice."""

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from operator import attrgetter
 from sys import getrefcount
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+
+from profilers.step_events import RAISED
 
 if TYPE_CHECKING:
     from profilers.step_events import Call, Kind
+    from profilers.step_outside import Span
     from profilers.step_pulse import Beside, End, Pulse, Way
 
 Item = tuple[Any, Any, Any]
@@ -86,30 +90,33 @@ class Glance:
             kwargs: Likewise.
 
         """
-        values = (*args, *kwargs.values()) if kwargs else args
-        looks, tensor = self._looks, self._tensor
         try:
-            for question, answer in self._asked:
-                if question() != answer:
-                    return False
-            if len(values) != len(self._given) or list(kwargs) != self._names:
-                return False
-            for value, (kind, look) in zip(values, self._given, strict=True):
-                if type(value) is not kind:
-                    return False
-                found = looks(value) if kind is tensor else value
-                if found is not look and found != look:
-                    return False
-            for holder, name, value in self._items:
-                if holder[name] is not value:
-                    return False
-            return (
-                list(map(len, self._holders)) == self._sizes
-                and list(map(getrefcount, self._classes)) == self._counts
-                and list(map(self._flag, self._parameters)) == self._flags
-            )
+            return self._same(args, kwargs)
         except Exception:  # noqa: BLE001 - something is no longer there
             return False
+
+    def _same(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+        values = (*args, *kwargs.values()) if kwargs else args
+        looks, tensor = self._looks, self._tensor
+        for question, answer in self._asked:
+            if question() != answer:
+                return False
+        if len(values) != len(self._given) or list(kwargs) != self._names:
+            return False
+        for value, (kind, look) in zip(values, self._given, strict=True):
+            if type(value) is not kind:
+                return False
+            found = looks(value) if kind is tensor else value
+            if found is not look and found != look:
+                return False
+        for holder, name, value in self._items:
+            if holder[name] is not value:
+                return False
+        return (
+            list(map(len, self._holders)) == self._sizes
+            and list(map(getrefcount, self._classes)) == self._counts
+            and list(map(self._flag, self._parameters)) == self._flags
+        )
 
     def part(self) -> None:
         """Take the seams out of their dictionaries."""
@@ -122,14 +129,39 @@ class Glance:
             table[self._entry] = seam
 
 
+class Caller(Protocol):
+    """What stands before a module's call."""
+
+    def left(
+        self, call: Call, out: Any, span: Span, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> None:
+        """A call is over that did not end as all did: its outputs may need hooks.
+
+        Args:
+            call: As it was noted.
+            out: What the forward answered.
+            span: What it added to the graph.
+            args: Of the call.
+            kwargs: Likewise.
+
+        """
+
+    def failed(self, error: Exception) -> None:
+        """Something of ours did, behind a forward."""
+
+    def passed_on(self, error: Exception) -> None:
+        """Before a forward something could not be asked; what a handler of the program's raised goes on."""
+
+
 class Lane(Glance):
-    """What of a settled model's call happens before its forward and behind it."""
+    """A settled model's call: all that is ours of it, before and behind the forward."""
 
     __slots__ = (
         "_alike",
         "_epoch",
         "_first",
         "_kept",
+        "_module",
         "_name",
         "_nodes",
         "_pulse",
@@ -147,6 +179,7 @@ class Lane(Glance):
         pulse: Pulse,
         kind: Kind,
         name: int,
+        module: Callable[[], Any],
         restore: Callable[[], object],
         alike: Callable[[], bool] | None,
         kept: type,
@@ -163,6 +196,7 @@ class Lane(Glance):
             pulse: Of the recording.
             kind: Of the calls.
             name: Of whom the nodes are that a call adds to the graph.
+            module: Whose calls they are, weakly.
             restore: Puts seams back where modules came or went meanwhile.
             alike: Answers whether what the glance does not compare is as it was, if there is such.
             kept: As ``Kind.kept``; and so on. Where one of these changes, there is another lane.
@@ -175,61 +209,68 @@ class Lane(Glance):
 
         """
         super().__init__(**glance)
-        self._pulse, self.kind, self._name = pulse, kind, name
+        self._pulse, self.kind, self._name, self._module = pulse, kind, name, module
         self._restore, self._alike = restore, alike
         self._kept, self._nodes = kept, nodes
         self.arrived, self.ways, self.beside, self.back = arrived, ways, beside, back
         self._epoch, self._first = pulse.epoch, 0
 
-    def begins(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call | None:
-        """Note a call that is about to run; None, and nothing done, where it is not as all were.
-
-        Never raises.
+    def calls(self, seam: Caller, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Call the module and note that; itself, and nothing done, where the call is not as all were.
 
         Args:
+            seam: Does what is left to do where the call did not end as all did.
             args: Of the call.
             kwargs: Likewise.
 
         """
-        pulse = self._pulse
         try:
-            if (
-                not pulse.watching
-                or (pulse.settled or pulse.overdue or pulse.busy or pulse.waiting)
-                or pulse.epoch != self._epoch
-                or pulse.thread != threading.get_ident()
-                or len(pulse.log) >= MOST_EVENTS
-                or not self.same(args, kwargs)
-                or not (self._alike is None or self._alike())
-            ):
-                return None
-            call: Call = (self.kind, [], pulse.clock(), False)
-        except Exception:  # noqa: BLE001 - something is no longer there
+            call = self._begins(args, kwargs)
+        except Exception as error:  # noqa: BLE001 - something is no longer there
+            seam.passed_on(error)
+            return self
+        if call is None:
+            return self
+        try:
+            self._first = self._pulse.sequence()
+            self._pulse.settled = True
+            self.part()
+            out = self._module()._call_impl(*args, **kwargs)
+        except BaseException:
+            call[1].append(RAISED)
+            with suppress(Exception):  # the program's error goes on
+                self._over()
+            raise
+        try:
+            span = self._ends(call, out)
+        except Exception as error:  # noqa: BLE001 - never into the program
+            seam.failed(error)
+        else:
+            if span is not None:
+                seam.left(call, out, span, args, kwargs)
+        return out
+
+    def _begins(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call | None:
+        pulse = self._pulse
+        if (
+            not pulse.watching
+            or (pulse.settled or pulse.overdue or pulse.busy or pulse.waiting)
+            or pulse.epoch != self._epoch
+            or pulse.thread != threading.get_ident()
+            or len(pulse.log) >= MOST_EVENTS
+            or not self._same(args, kwargs)
+            or not (self._alike is None or self._alike())
+        ):
             return None
+        call: Call = (self.kind, [], pulse.clock(), False)
         if pulse.boundary:
             pulse.boundary = False
             pulse.serial += 1
         pulse.log.append(call)
         return call
 
-    def part(self) -> None:
-        """The forward runs from now on: nothing inside of it is a call."""
-        self._first = self._pulse.sequence()
-        self._pulse.settled = True
-        super().part()
-
-    def breaks(self) -> None:
-        """The forward raised."""
-        self._over()
-
-    def ends(self, call: Call, out: Any) -> tuple[int, int, int] | None:
-        """The forward is over; answers what it added to the graph, if its outputs need hooks.
-
-        Args:
-            call: What ``begins`` answered.
-            out: What the forward did.
-
-        """
+    def _ends(self, call: Call, out: Any) -> Span | None:
+        """The forward is over; answers what it added to the graph, if its outputs need hooks."""
         self._over()
         pulse = self._pulse
         first, last = self._first, pulse.sequence()

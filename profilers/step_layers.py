@@ -17,6 +17,16 @@ ABSENT = object()
 """In place of what was there: nothing of its own."""
 
 
+def together(*undo: Undo) -> Undo:
+    """What undoes several at once."""
+
+    def all_of_them() -> None:
+        for one in undo:
+            one()
+
+    return all_of_them
+
+
 @dataclass(slots=True, eq=False)
 class _Layer:
     owner: Any

@@ -10,7 +10,6 @@ import os
 import platform
 import re
 import tempfile
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import repeat
@@ -90,11 +89,6 @@ def run_lengths(runs: Runs) -> list[list[Any]]:
         else:
             joined.append([number, value])
     return joined
-
-
-def now_us() -> int:
-    """Return the process's monotonic clock in microseconds."""
-    return time.monotonic_ns() // 1000
 
 
 def check_room(run_dir: Path) -> None:

@@ -13,6 +13,7 @@ from torch._C._functorch import peek_interpreter_stack
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from profilers.step_asked import graph_task
+from profilers.step_handlers import is_the_programs
 from profilers.step_outside import DONE
 from profilers.step_passes import OURS
 from profilers.step_uncompiled import uncompiled
@@ -75,8 +76,10 @@ class Mode(TorchDispatchMode):  # type: ignore[misc]
         if not self.idle:
             try:
                 self._note(func, args, kwargs or {}, out)
-            except Exception:  # noqa: BLE001 - never into the program
+            except Exception as error:
                 self.sums.other.add(f"{func}, which could not be priced")
+                if is_the_programs(error):
+                    raise
         return out
 
     def _note(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:

@@ -6,11 +6,10 @@ unpickled. What lies inside a compiled module gets none, for it is part of a gra
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,11 +19,11 @@ from torch.nn.modules.module import (
     register_module_module_registration_hook,
     register_module_parameter_registration_hook,
 )
-from torch.nn.utils import stateless
 
 from profilers import step_pickles
 from profilers.step_asked import SEAM
-from profilers.step_layers import placed
+from profilers.step_exchange import exchanging
+from profilers.step_free import free_within, is_free
 from profilers.step_methods import HOOKS
 from profilers.step_optimizers import token_of
 from profilers.step_seam import MOST_INSIDE, Seam
@@ -37,16 +36,6 @@ HOOKING = ("register_forward_hook", "register_forward_pre_hook")
 """By these a module gets hooks on its calls."""
 MAKING = ("__init__", "__setstate__")
 """By these an object comes to be, or comes back."""
-FREE = frozenset(
-    f"torch.nn.modules.{name}"
-    for name in (
-        "activation", "batchnorm", "channelshuffle", "container", "distance", "dropout", "flatten",
-        "instancenorm", "loss", "normalization", "padding", "pixelshuffle", "pooling", "upsampling",
-    )
-)  # fmt: skip
-"""torch's modules without matrix products, by where their classes are."""
-NOT_FREE = frozenset({"MultiheadAttention", "Sequential", "Container"})
-"""Classes from there that have products, or whatever lies inside of them."""
 
 
 OWN = frozenset(vars(torch.nn.Module()))
@@ -138,7 +127,7 @@ class Modules:
             module = seam.module()
             if module is not None:
                 yield module
-                yield from _free_within(module)
+                yield from free_within(module)
 
     def within(self, whole: Any) -> tuple[list[dict[str, Any]], list[Seam]]:
         """The dictionaries and seams of the modules inside a model.
@@ -243,7 +232,7 @@ class Modules:
             yield wrapped(torch.nn.Module, name, self._hooked)
         yield step_pickles.without(torch.nn.Module, SEAM, Seam)
         yield _unseen_by_script()
-        yield _exchanging(self._exchanged)
+        yield exchanging(self._exchanged)
 
     def _exchanged(self) -> None:
         """A model's parameters were exchanged for one call, or put back."""
@@ -317,23 +306,6 @@ def _is_whole(item: Any) -> bool:
     return "_modules" in object.__getattribute__(item, "__dict__")
 
 
-def is_free(module: Any) -> bool:
-    """Whether a module is torch's own of a kind that computes no products: nobody need see its calls."""
-    kind = type(module)
-    return (
-        kind.__module__ in FREE
-        and kind.__name__ not in NOT_FREE
-        and "forward" not in object.__getattribute__(module, "__dict__")
-    )
-
-
-def _free_within(module: Any) -> Iterator[Any]:
-    for child in list(module.__dict__.get("_modules", {}).values()):
-        if child is not None and is_free(child):
-            yield child
-            yield from _free_within(child)
-
-
 def inside_compiled(modules: list[Any]) -> set[int]:
     """Ids of the modules that lie inside a compiled one."""
     inside: set[int] = set()
@@ -361,38 +333,6 @@ def _is_reshaped(seam: Seam) -> bool:
         was != new and not hasattr(parameter, WHOLE)
         for was, new, parameter in zip(before, now, seam.parameters, strict=True)
     )
-
-
-class _Exchange:
-    """torch's own exchange of parameters (``torch.func.functional_call``), told of at both ends."""
-
-    def __init__(self, exchange: Any, tell: Callable[[], None]) -> None:
-        self.exchange = exchange
-        self.tell = tell
-
-    def __enter__(self) -> Any:
-        entered = self.exchange.__enter__()
-        self.tell()
-        return entered
-
-    def __exit__(self, *error: Any) -> Any:
-        self.tell()
-        return self.exchange.__exit__(*error)
-
-
-def _exchanging(tell: Callable[[], None]) -> Undo:
-    """Tell where a call is made with other parameters than the module's own."""
-    original = getattr(stateless, "_reparametrize_module", None)
-    if original is None:
-        return lambda: None
-
-    @functools.wraps(original)
-    def exchange(*args: Any, **kwargs: Any) -> Any:
-        if is_dynamo_compiling():
-            return original(*args, **kwargs)
-        return _Exchange(original(*args, **kwargs), tell)
-
-    return placed(stateless, "_reparametrize_module", exchange)
 
 
 def _unseen_by_script() -> Undo:

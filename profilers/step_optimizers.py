@@ -115,7 +115,7 @@ class Optimizers:
         """What those that stepped last train, also where they are gone; not where some of it is gone, too."""
         for reference, tokens in self._lately:
             optimizer = reference()
-            found = [token() for token in tokens] if optimizer is None else _trained_by(optimizer)
+            found = [token() for token in tokens] if optimizer is None else trained_by(optimizer)
             parameters = list(found)
             if all(each is not None for each in parameters):
                 yield parameters
@@ -137,7 +137,7 @@ class Optimizers:
             name = f"{name}#{number}"
         self._stepped[id(optimizer)] = (weakref.ref(optimizer), name)
         self._living[optimizer] = None
-        trained = list(map(token_of, _trained_by(optimizer)))
+        trained = list(map(token_of, trained_by(optimizer)))
         self._lately.append((weakref.ref(optimizer), trained))
         self._trained.update((id(token), token) for token in trained)
         if len(self._trained) > self._room:
@@ -222,10 +222,11 @@ def _called(kinds: Iterable[Kind]) -> set[int]:
 
 
 def _parameters(optimizer: Any) -> set[int]:
-    return set(map(id, _trained_by(optimizer)))
+    return set(map(id, trained_by(optimizer)))
 
 
-def _trained_by(optimizer: Any) -> Iterator[Any]:
+def trained_by(optimizer: Any) -> Iterator[Any]:
+    """Walk over the parameters that an optimizer steps; none while it is just being made."""
     for group in getattr(optimizer, "param_groups", ()):
         yield from group["params"]
 

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from operator import is_, itemgetter
 from typing import TYPE_CHECKING, Any
 
+from profilers.step_handlers import is_the_programs
+
 if TYPE_CHECKING:
     from profilers.step_events import Call, Event
     from profilers.step_glance import Lane
@@ -182,8 +184,10 @@ def reached(pulse: Pulse, given: tuple[Any, ...]) -> bool:
             return False
         if lane.beside and not is_beside(node, lane.beside.get(end, ())):
             return False
-    except Exception:  # noqa: BLE001 - whatever it is, it is no usual pass
-        return False
+    except Exception as error:
+        if is_the_programs(error):
+            raise
+        return False  # whatever it is, it is no usual pass
     pulse.waiting.clear()
     pulse.end, pulse.between = number, 0
     now = pulse.began = pulse.clock()

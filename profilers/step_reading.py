@@ -6,6 +6,7 @@ numbers for their existence; what does not fit ends the reading of that ledger t
 
 import os
 import stat
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -247,14 +248,17 @@ class _Late:
     """
 
     def __init__(self, resumes: Sequence[StepResume]) -> None:
-        told = [one.step for one in resumes if one.source == BY_STATE]
-        self._told = told
-        self._last = max(told, default=0) if len(told) == len(resumes) else 0
+        told = sorted(one.step for one in resumes if one.source == BY_STATE)
+        self._told = told if len(told) == len(resumes) else []
 
     def number(self, step: int) -> int:
         """The number that a step should have had."""
-        known = [told for told in self._told if told < step <= self._last]
-        return step + self._last - max(known) if known else step
+        place = bisect_left(
+            self._told, step
+        )  # so many had been told of it: a ledger may hold millions
+        return (
+            step + self._told[-1] - self._told[place - 1] if 0 < place < len(self._told) else step
+        )
 
 
 def _renumbered(blocks: Sequence[StepBlock], late: _Late) -> Iterator[StepBlock]:

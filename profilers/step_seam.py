@@ -33,6 +33,7 @@ from profilers.step_attributes import Attributes
 from profilers.step_backward import LOOKS
 from profilers.step_events import RAISED, STOPPED, SURE, Call, Kind
 from profilers.step_glance import MOST_EVENTS, Lane
+from profilers.step_handlers import is_the_programs
 from profilers.step_hooks import hook
 from profilers.step_key import key_of
 from profilers.step_kinds import described, signer
@@ -110,39 +111,38 @@ class Seam:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Answer for the module's call."""
-        if is_dynamo_compiling() or _compiler._is_compiling_flag:
+        if is_dynamo_compiling():
             # Inlined into somebody's graph: nothing of ours may be traced.
             return onwards(self.inner, self.module(), args, kwargs)
         lane = self.lane
-        if lane is None or held_by(self) != (ALONE_NAMED if kwargs else ALONE):
-            return self.usual(args, kwargs)
-        call = lane.begins(args, kwargs)
-        if call is None:
-            return self.usual(args, kwargs)
-        try:
-            lane.part()
-            out = self.module()._call_impl(*args, **kwargs)  # type: ignore[union-attr]
-        except BaseException:
-            call[1].append(RAISED)
-            lane.breaks()
-            raise
-        try:
-            span = lane.ends(call, out)
-        except Exception as error:  # noqa: BLE001 - never into the program
-            self.observer.missed(error)
-            return out
-        if span is not None:
-            mark = self.mark(span, call[0], args, kwargs) if _looking[0] else span
-            self.leave(call, out, mark, span)
-        return out
+        if lane is not None and held_by(self) == (ALONE_NAMED if kwargs else ALONE):
+            out = lane.calls(self, args, kwargs)
+            if out is not lane:
+                return out
+        return self.usual(args, kwargs)
 
     def usual(self, args: Any, kwargs: Any) -> Any:
         """Answer for a call of which nothing is known beforehand."""
+        if _compiler._is_compiling_flag:  # as above
+            return onwards(self.inner, self.module(), args, kwargs)
         # Whoever copied the module's dictionary (data-parallel replicas) calls us for another one.
         module = _frame(2).f_locals.get("self")
         if module is None or type(module) is Seam:
             module = self.module()
         return self.run(module, args, kwargs)
+
+    def left(self, call: Call, out: Any, span: Span, args: Any, kwargs: Any) -> None:
+        """A settled call is over, and did not end as all did."""
+        self.leave(call, out, self.mark(span, call[0], args, kwargs) if _looking[0] else span, span)
+
+    def failed(self, error: Exception) -> None:
+        """Something of ours did, behind a settled call."""
+        self.observer.missed(error)
+
+    def passed_on(self, error: Exception) -> None:
+        """Before a settled call something could not be asked: the call goes the longer way."""
+        if is_the_programs(error):
+            raise error
 
     def run(self, module: Any, args: Any, kwargs: Any) -> Any:
         """Call the module, and note the call if it is an outermost one."""
@@ -381,4 +381,4 @@ def onwards(inner: Any, module: Any, args: Any, kwargs: Any) -> Any:
 
 
 uncompiled(Seam.__call__, Seam.usual, Seam.run, onwards, inside=False)
-uncompiled(Seam.enter, Seam.mark, Seam.leave, inside=True)
+uncompiled(Seam.enter, Seam.mark, Seam.left, Seam.leave, inside=True)

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import compiler as _compiler
 from torch import is_grad_enabled
 from torch.autograd import forward_ad
 
@@ -66,6 +67,7 @@ def lane_of(seam: Seam, kind: Kind, module: Any, args: Any, kwargs: Any) -> Lane
         pulse=observer,
         kind=kind,
         name=id(seam),
+        module=seam.module,
         restore=partial(observer.modules.restore, seam.states, seam.inside),
         alike=watched.alike if watched.more else None,
         kept=kind.kept,
@@ -79,6 +81,7 @@ def lane_of(seam: Seam, kind: Kind, module: Any, args: Any, kwargs: Any) -> Lane
             (vars(watched), "state", watched.state),
             (vars(observer.compiled), "stepped", False),
             (vars(module), "training", module.training),
+            (vars(_compiler), "_is_compiling_flag", False),
             (vars(forward_ad), "_current_level", forward_ad._current_level),
         ],
         holders=watched.sized[:-1],

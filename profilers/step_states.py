@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from profilers.step_layers import Undo, together
 from profilers.step_wrapped import wrapped
 
 Tell = Callable[[Any, Any], None]
@@ -40,14 +41,12 @@ class StateMark:
     """Parameters of which something is kept; plain SGD keeps nothing at all."""
 
 
-def watch(
-    optimizers: type, saved: Tell, loaded: Tell, loads: Callable[[Any], None]
-) -> Callable[[], None]:
+def watch(optimizers: type, saved: Tell, loaded: Tell, loads: Callable[[Any], None]) -> Undo:
     """Call ``saved`` and ``loaded`` after each such call of an optimizer, and ``loads`` before it loads.
 
     Answers what undoes it.
     """
-    undo = [
+    return together(
         wrapped(optimizers, "state_dict", lambda own, _given, found: saved(own, found)),
         wrapped(
             optimizers,
@@ -55,13 +54,7 @@ def watch(
             lambda own, given, _found: loaded(own, next(iter(given), None)),
             loads,
         ),
-    ]
-
-    def all_of_it() -> None:
-        for one in undo:
-            one()
-
-    return all_of_it
+    )
 
 
 def state_of(optimizer: Any) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from profilers.step_layers import Undo, together
+from profilers.step_optimizers import trained_by
 from profilers.step_states import numbers_of
 from profilers.step_wrapped import wrapped
 
@@ -35,9 +37,7 @@ class WeightsMark:
     """Digest of some of their numbers; None where they lie on a device."""
 
 
-def watch(
-    modules: type, saved: Callable[[Any], None], loaded: Callable[[Any, Any], None]
-) -> Callable[[], None]:
+def watch(modules: type, saved: Callable[[Any], None], loaded: Callable[[Any, Any], None]) -> Undo:
     """Tell of each model whose weights are asked for, and of each that is given some, and which.
 
     A model asks its parts in turn; of those nobody is told.
@@ -47,26 +47,19 @@ def watch(
         if not any(hasattr(one, "_metadata") for one in given):  # what the parts' weights go into
             saved(model)
 
-    undo = [
+    return together(
         wrapped(modules, "state_dict", asked),
         wrapped(
             modules,
             "load_state_dict",
             lambda own, given, _found: loaded(own, next(iter(given), None)),
         ),
-    ]
-
-    def all_of_it() -> None:
-        for one in undo:
-            one()
-
-    return all_of_it
+    )
 
 
 def mark_of(optimizer: Any) -> WeightsMark | None:
     """Return what an optimizer's parameters are recognised by; None where it trains none."""
-    groups = getattr(optimizer, "param_groups", ())
-    return mark_of_all(parameter for group in groups for parameter in group["params"])
+    return mark_of_all(trained_by(optimizer))
 
 
 def mark_of_all(parameters: Iterable[Any]) -> WeightsMark | None:
@@ -111,12 +104,4 @@ def _has_numbers(value: Any) -> bool:
 def trains(optimizers: Iterable[Any], module: Any) -> list[Any]:
     """Which of the optimizers train a part of a module."""
     own = {id(parameter) for parameter in module.parameters()}
-    return [
-        optimizer
-        for optimizer in optimizers
-        if any(
-            id(parameter) in own
-            for group in getattr(optimizer, "param_groups", ())
-            for parameter in group["params"]
-        )
-    ]
+    return [each for each in optimizers if any(id(one) in own for one in trained_by(each))]

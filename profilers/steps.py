@@ -42,6 +42,7 @@ from profilers.step_events import (
     now_us,
 )
 from profilers.step_folding import Folding
+from profilers.step_handlers import MARK, SHIELD, is_the_programs
 from profilers.step_here import Here, Inside
 from profilers.step_hooks import hook_node
 from profilers.step_kinds import signer
@@ -252,8 +253,8 @@ class Observer(BestPulse):
 
     def missed(self, error: Exception) -> None:
         """A call could not be noted: whatever else the step shows, its upper end is open."""
-        self.trouble("a call", error)
         self.elsewhere.unseen("a call that the recorder failed on")
+        self.trouble("a call", error)
 
     def stepped_in_graph(self) -> None:
         """A compiled optimizer stepped since the last call."""
@@ -309,7 +310,7 @@ class Observer(BestPulse):
             beside: Whether this is another thread than the program's.
 
         """
-        with self.lock, Inside(self):
+        with self.lock, self.listener.undisturbed(), Inside(self):
             log = self.log
             self._doubts.look(counting=counting, beside=beside)
             number = len(log)
@@ -371,7 +372,7 @@ class Observer(BestPulse):
     def end_step(self) -> None:
         """Nothing that comes belongs to the last step: the program goes on from another one."""
         self.fold(counting=False)
-        with self.lock, Inside(self):
+        with self.lock, self.listener.undisturbed(), Inside(self):
             if self._folding.stepped_at:
                 self._folding.close(self._folding.stepped_at)
 
@@ -383,7 +384,7 @@ class Observer(BestPulse):
 
     def begin_span(self, what: str) -> Open:
         """Calls from now on belong to a span."""
-        with suppress(Exception):  # never into the program
+        with SHIELD:
             self.beside.begins_span()
         self.fold()
         with self.lock:
@@ -391,23 +392,25 @@ class Observer(BestPulse):
 
     def end_span(self, open_: Open) -> None:
         """The span is over."""
-        with suppress(Exception):  # never into the program
+        with SHIELD:
             self.beside.ends_span()
         self.fold()
-        with self.lock, Inside(self):
+        with self.lock, self.listener.undisturbed(), Inside(self):
             self._folding.end_span(open_, time.monotonic_ns())
 
     # ------------------------------------------------------------ trouble
 
     def trouble(self, where: str, error: BaseException) -> None:
-        """Something of ours failed: say it once."""
+        """Something of ours failed: say it once. What a handler of a signal raised goes on to the program."""
+        if hasattr(error, MARK):
+            raise error  # it waited until we were done
         text = f"{where}: {type(error).__name__}"
         if text not in self._told and len(self._told) < 100:
             self._told.add(text)
             with suppress(Exception):  # there is nobody left to tell
                 self.listener.trouble(where, error)
-        if hasattr(error, "_flopledger_from_outside"):
-            raise error  # a handler of a signal raised it: a timeout of the program's, not ours
+        if is_the_programs(error):
+            raise error
 
 
 def output_tensors(out: Any) -> list[Any]:

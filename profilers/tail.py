@@ -16,7 +16,9 @@ import numpy as np
 
 from profilers.clocks import Axis, ClockPair
 from profilers.journal import LEDGER, TELEMETRY
-from profilers.record import RecordError
+from profilers.journal_entries import what_is_wrong
+from profilers.ledger import open_regular
+from profilers.record import RecordError, said_by
 from profilers.record_columns import device_trace_of, table_of_rows
 from profilers.spool import read_spool
 from profilers.trace import Device, DeviceKey, DeviceTrace, Event
@@ -62,8 +64,9 @@ class RecordTail:
                 "give the folder that `flopledger run --out` or `flopledger import --out` wrote"
             )
         news = News()
-        for node in self._nodes.values():
-            node.read(news)
+        for folder, node in self._nodes.items():
+            with said_by(folder):
+                node.read(news)
         return news
 
 
@@ -91,7 +94,7 @@ class _Node:
         for line in whole.split(b"\n") if found else ():
             with suppress(ValueError, RecursionError):
                 entry = json.loads(line)
-                if isinstance(entry, dict):
+                if isinstance(entry, dict) and what_is_wrong(entry) is None:
                     yield entry
 
     def _take(self, entry: Mapping[str, Any], news: News) -> None:
@@ -116,7 +119,10 @@ class _Node:
 
         lacking = set(self._devices)
         for name in reversed(self._acknowledged[-_BACK:]):
-            with suppress(OSError), pq.ParquetFile(self._folder / name) as file:
+            path = self._folder / name
+            if not path.is_file():
+                continue
+            with suppress(OSError), pq.ParquetFile(path) as file:
                 if file.num_row_groups:
                     table = file.read_row_group(file.num_row_groups - 1)
                     yield table
@@ -164,7 +170,7 @@ class _Appended:
         self.at = 0
 
     def more(self) -> bytes:
-        with suppress(OSError), self.path.open("rb") as stream:
+        with suppress(OSError), open_regular(self.path) as stream:
             stream.seek(self.at)
             data = stream.read(_LONGEST)
             self.at += len(data)

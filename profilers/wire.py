@@ -12,6 +12,8 @@ CALM = b'{"t":"sweep"'
 """How a probe's message begins that holds samples and nothing that somebody must act on at once."""
 
 _PLAIN = [f.name for f in fields(Device) if f.name not in {"key", "missing", "compute_capability"}]
+_WORDS = {"name", "vendor", "node", "pci_bus_id", "driver_version"}
+"""Those that are text; the others are numbers, and one is true or false."""
 
 
 def device_to_json(device: Device) -> dict[str, Any]:
@@ -32,7 +34,10 @@ def device_to_json(device: Device) -> dict[str, Any]:
 
 
 def device_from_json(entry: Mapping[str, Any]) -> Device:
-    """Read a device back. Unknown keys (of a later version) are ignored."""
+    """Read a device back. Unknown keys (of a later version) are ignored.
+
+    Raises ``LookupError``, ``TypeError`` or ``ValueError`` where it is none: it may come from anybody.
+    """
     capability = entry.get("compute_capability")
     missing = {
         str(name): Unavailable(reason=reason_of(why[0]), detail=str(why[1]))
@@ -42,8 +47,14 @@ def device_from_json(entry: Mapping[str, Any]) -> Device:
         key=DeviceKey(uuid=str(entry["uuid"]), mig=str(entry.get("mig", ""))),
         compute_capability=(int(capability[0]), int(capability[1])) if capability else None,
         missing=missing,
-        **{name: entry[name] for name in _PLAIN if name in entry},
+        **{name: _plain(name, entry[name]) for name in _PLAIN if name in entry},
     )
+
+
+def _plain(name: str, value: Any) -> Any:
+    if value is not None and not isinstance(value, str if name in _WORDS else int | float):
+        raise TypeError(f"{name} of a device is {value!r}")
+    return value
 
 
 def gap_to_json(gap: Gap) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from flopledger.recording.ranges import Ranges
 from flopledger.recording.remarks import remarks
 from flopledger.recording.stepless import stepless
 from flopledger.recording.totals import AttemptTotals, RankTotals, RunTotals
-from flopledger.recording.work import Sum
+from flopledger.recording.work import Sum, model_flop_of, share_of
 from profilers.step_ledger import ProcessSteps, StepBlock, StepDevice, Unread
 
 _T = TypeVar("_T")
@@ -205,10 +205,7 @@ def _model_flop(process: ProcessSteps) -> Iterable[Fraction]:
     """Yield what steps cost, of neighbours that are equal once; what is unknown is left out."""
     for block in process.blocks:
         for _, calls in block.calls:
-            yield sum(
-                (times * (process.costs[cost].model_flop or Fraction(0)) for cost, times in calls),
-                Fraction(0),
-            )
+            yield model_flop_of(process.costs, calls)
 
 
 def _placed(first: int, runs: Sequence[tuple[int, _T]]) -> Iterable[tuple[int, int, _T]]:
@@ -236,9 +233,7 @@ def _count_units(tally: Tally, block: StepBlock, covered: Ranges) -> None:
 def _shares(process: ProcessSteps, block: StepBlock) -> Iterable[tuple[int, int, Fraction]]:
     """Yield stretches of steps with this rank's share in their most expensive call."""
     for first, length, calls in _placed(block.first, block.calls):
-        costs = [process.costs[cost] for cost, _ in calls]
-        main = max(costs, key=lambda c: c.hardware_flop or 0, default=None)
-        yield first, length, Fraction(1) if main is None else Fraction(*main.share)
+        yield first, length, share_of(process.costs, calls)
 
 
 def _cut(

@@ -20,6 +20,8 @@ def between(early: RunTotals, late: RunTotals, unsure: Sequence[Unsure]) -> RunT
         early,
         steps=min(early.steps, late.steps),
         steps_at_most=max(early.steps, late.steps),
+        steps_unwritten=max(early.steps_unwritten, late.steps_unwritten),
+        flop_unwritten=max(early.flop_unwritten, late.flop_unwritten),
         tokens=None,
         samples=None,
         model_flop=None,

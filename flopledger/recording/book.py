@@ -16,6 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flopcount.live_signals import held_back
 from flopledger.recording.cost import Cost
 from profilers.clocks import ClockPair
 from profilers.ledger import LedgerError
@@ -139,7 +140,10 @@ class Book:
     def price(self, settle: Settle) -> None:
         """Find the costs of all calls while their models are there."""
         unpriced, self._unpriced = self._unpriced, []
-        self._unpriced += [calls for calls in unpriced if not _priced(calls, settle)]
+        try:
+            unpriced = [calls for calls in unpriced if not _priced(calls, settle)]
+        finally:  # all of them, where a timeout of the program's broke off a count
+            self._unpriced = unpriced + self._unpriced
 
     @property
     def due(self) -> bool:
@@ -159,7 +163,7 @@ class Book:
         """
         if self._closed or os.getpid() != self._pid:
             return
-        with self._lock:
+        with self._lock, held_back():
             self._flushed = time.monotonic()
             if not self._written(settle, keep) and self.ledger is None:
                 self._written(settle, keep)  # it was removed, and there may be room for another
@@ -174,7 +178,7 @@ class Book:
         """Write the lines that come before the steps that wait; what fails is tried with them again."""
         if self._closed or os.getpid() != self._pid or self.ledger is None:
             return
-        with self._lock, suppress(OSError, LedgerError):
+        with self._lock, held_back(), suppress(OSError, LedgerError):
             if self.refusal is None:
                 self._write_heads(self.ledger)
 

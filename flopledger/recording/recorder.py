@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from operator import sub
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flopcount.live_signals import MARK
+from flopcount.live_signals import MARK, held_back
 from flopledger.recording.beside import Beside
 from flopledger.recording.book import Book
 from flopledger.recording.cost import Cost
@@ -26,6 +26,7 @@ from flopledger.recording.stated import Stated
 from flopledger.recording.states import States
 from flopledger.recording.told import WronglyToldError, whole, whole_or_none
 from profilers.sampler import Sampler, SamplerSettings
+from profilers.step_handlers import is_the_programs
 from profilers.step_identity import mesh_of
 from profilers.step_losses import UnreadableError, read_loss
 from profilers.steps import AlikeSeen, AsideSeen, Found, Kind, Observer, StepSeen, Variant, now_us
@@ -98,8 +99,6 @@ class Recorder:
         """End and seal."""
         if not self.active:
             return
-        from flopcount.live_signals import held_back
-
         self.costs.last = True
         with held_back():  # a Ctrl-C arrives when the ledger is sealed
             self._stop(reason)
@@ -305,16 +304,22 @@ class Recorder:
         last = self.book.last
         return int(last is not None and not last.said)
 
+    def undisturbed(self) -> AbstractContextManager[None]:
+        """Signals wait while steps are made and written."""
+        return held_back()
+
     def trouble(self, where: str, error: BaseException) -> None:
         """Something of ours failed; the program did not notice."""
+        if hasattr(error, MARK) and not self.costs.last:
+            raise error  # a timeout of the program's, which waited until we were done
         text = f"{where} was not recorded: {type(error).__name__}: {error}"
         self.note("recorder-trouble", "error", text[:1000])
         if os.environ.get("FLOPLEDGER_DEBUG"):
             import traceback
 
             traceback.print_exception(error)
-        if not self.costs.last and hasattr(error, MARK):
-            raise error  # a timeout of the program's, which came while we worked
+        if not self.costs.last and is_the_programs(error):
+            raise error
 
     # ------------------------------------------------------------ what the program tells
 

@@ -7,12 +7,12 @@ their extremes, so that no slow step is lost to thinning.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from flopledger.recording.attempts import last_activity, recorded_once
-from profilers.step_ledger import ProcessSteps, StepCost
+from flopledger.recording.work import model_flop_of, share_of
+from profilers.step_ledger import ProcessSteps
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,9 +126,9 @@ class _Columns:
             np.fromiter(chain.from_iterable(b.duration_us for b in blocks), np.float64) / 1e6
         )
         runs = [run for block in blocks for run in block.calls]
-        each = [float(_flop(process.costs, calls)) for _, calls in runs]
+        each = [float(model_flop_of(process.costs, calls)) for _, calls in runs]
         self.flop: Floats = np.repeat(each, [length for length, _ in runs])
-        share = [float(_share(process.costs, calls)) for _, calls in runs]
+        share = [float(share_of(process.costs, calls)) for _, calls in runs]
         shares = np.repeat(share, [length for length, _ in runs])
         counts = [run for block in blocks for run in block.tokens]
         tokens = np.repeat([float(v or 0) for _, v in counts], [length for length, _ in counts])
@@ -179,19 +179,6 @@ class _Columns:
 
         cut: Floats = np.diff(np.clip(edges, self.start, max(self.last, self.ends[-1])))
         return cut
-
-
-def _flop(costs: Any, calls: Sequence[tuple[int, int]]) -> Fraction:
-    total = Fraction(0)
-    for cost, times in calls:
-        total += (costs[cost].model_flop or 0) * times
-    return total
-
-
-def _share(costs: Any, calls: Sequence[tuple[int, int]]) -> Fraction:
-    found: list[StepCost] = [costs[cost] for cost, _ in calls]
-    main = max(found, key=lambda cost: cost.hardware_flop or 0, default=None)
-    return Fraction(1) if main is None else Fraction(*main.share)
 
 
 def _added(parts: Any) -> "Floats":

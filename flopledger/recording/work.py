@@ -1,6 +1,6 @@
 """What calls cost in sum: exact fractions inside, whole FLOP outside."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -14,6 +14,20 @@ def wider(one: Bounds, two: Bounds) -> Bounds:
     """Return bounds of what is the one or the other."""
     high = None if one[1] is None or two[1] is None else max(one[1], two[1])
     return min(one[0], two[0]), high
+
+
+def model_flop_of(costs: Mapping[int, StepCost], calls: Iterable[tuple[int, int]]) -> Fraction:
+    """Return a step's model FLOP on its rank; what is unknown is left out."""
+    return sum(
+        (times * (costs[cost].model_flop or Fraction(0)) for cost, times in calls), Fraction(0)
+    )
+
+
+def share_of(costs: Mapping[int, StepCost], calls: Iterable[tuple[int, int]]) -> Fraction:
+    """Return a rank's share in a step's dearest call: ranks that share it share its tokens."""
+    found = [costs[cost] for cost, _ in calls]
+    main = max(found, key=lambda cost: cost.hardware_flop or 0, default=None)
+    return Fraction(1) if main is None else Fraction(*main.share)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

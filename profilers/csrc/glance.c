@@ -146,11 +146,7 @@ int is_same(Glance *self, PyObject *args, PyObject *kwargs)
 {
     int same = same_answers(self) && same_inputs(self, args, kwargs) && same_items(self) && same_classes(self)
         && same_flags(self);
-    if (PyErr_Occurred()) {
-        PyErr_Clear(); /* something is no longer there */
-        same = 0;
-    }
-    return same;
+    return same && !PyErr_Occurred();
 }
 
 static PyObject *glance_same(Glance *self, PyObject *const *given, Py_ssize_t number)
@@ -159,7 +155,9 @@ static PyObject *glance_same(Glance *self, PyObject *const *given, Py_ssize_t nu
         PyErr_SetString(PyExc_TypeError, "same() takes a tuple and a dictionary");
         return NULL;
     }
-    return PyBool_FromLong(is_same(self, given[0], given[1]));
+    int same = is_same(self, given[0], given[1]);
+    PyErr_Clear(); /* something is no longer there */
+    return PyBool_FromLong(same);
 }
 
 /* ------------------------------------------------------------ seams */

@@ -15,7 +15,7 @@
 #include <structmember.h>
 
 /* Rises with what is taken or answered here; step_compiled.py takes no other. */
-#define VERSION 3
+#define VERSION 4
 
 #pragma GCC visibility push(hidden)
 
@@ -59,6 +59,7 @@ typedef struct {
     Pulse *pulse;
     PyObject *kind;
     PyObject *name;    /* of the call's span */
+    PyObject *module;  /* weakly: whose calls they are */
     PyObject *restore; /* puts seams back after modules came or went */
     PyObject *alike;   /* None, or answers whether what the glance does not compare is as it was */
     PyObject *kept;    /* the type of what the forward answers */
@@ -74,11 +75,12 @@ typedef struct {
 /* Of the module. */
 typedef struct {
     PyTypeObject *pulse, *lane;
-    PyObject *grad_fn, *next_functions, *sequence_nr; /* names */
+    PyObject *grad_fn, *next_functions, *sequence_nr, *call_impl, *left, *failed, *passed_on; /* names */
 } State;
 
 extern PyType_Spec glance_spec, lane_spec, pulse_spec, engine_spec;
 
+/* May leave an error, and is then no. */
 int is_same(Glance *self, PyObject *args, PyObject *kwargs);
 int swap(Glance *self, int back);
 PyObject *glance_new(PyTypeObject *type, PyObject *args, PyObject *kwargs);

@@ -1,8 +1,9 @@
-/* The shorter way of a settled model's call: everything before and behind the forward, in two calls of ours. */
+/* A settled model's call: all that is ours of it, before and behind the forward. */
 
 #include "hot.h"
 
 #define MOST_EVENTS 1024 /* profilers.step_glance */
+#define RAISED -1        /* profilers.step_events */
 
 /* ------------------------------------------------------------ before the forward */
 
@@ -41,28 +42,33 @@ static PyObject *noted(Lane *self)
     return call;
 }
 
-static PyObject *lane_begins(Lane *self, PyObject *const *given, Py_ssize_t number)
+/* The call that is noted: a new reference, or NULL and nothing done where it is not as all were. NULL comes with
+   an error where something is no longer there, or where a handler of the program's raised it. */
+static PyObject *begins(Lane *self, PyObject *args, PyObject *kwargs)
 {
-    if (number != 2 || !PyTuple_Check(given[0]) || !PyDict_Check(given[1])) {
-        PyErr_SetString(PyExc_TypeError, "begins() takes a tuple and a dictionary");
-        return NULL;
-    }
-    PyObject *call = NULL;
-    if (is_open(self) && is_same(&self->glance, given[0], given[1]) && is_alike(self))
-        call = noted(self);
-    if (call != NULL)
-        return call;
-    PyErr_Clear(); /* something is no longer there */
-    Py_RETURN_NONE;
+    if (is_open(self) && is_same(&self->glance, args, kwargs) && is_alike(self))
+        return noted(self);
+    return NULL;
 }
 
-static PyObject *lane_part(Lane *self, PyObject *Py_UNUSED(ignored))
+/* ------------------------------------------------------------ the forward */
+
+static PyObject *runs(State *names, Lane *self, PyObject *args, PyObject *kwargs)
 {
-    PyObject *before = self->first;
+    PyObject *before = self->first, *module, *inner = NULL, *out = NULL;
     self->first = PyObject_CallNoArgs(self->pulse->sequence);
     Py_XDECREF(before);
     self->pulse->settled = 1;
-    return self->first == NULL || swap(&self->glance, 0) < 0 ? NULL : Py_NewRef(Py_None);
+    if (self->first == NULL || swap(&self->glance, 0) < 0)
+        return NULL;
+    module = PyObject_CallNoArgs(self->module);
+    if (module != NULL)
+        inner = PyObject_GetAttr(module, names->call_impl);
+    if (inner != NULL)
+        out = PyObject_Call(inner, args, kwargs);
+    Py_XDECREF(inner);
+    Py_XDECREF(module);
+    return out;
 }
 
 /* ------------------------------------------------------------ behind it */
@@ -78,9 +84,18 @@ static int over(Lane *self)
     return found == NULL ? -1 : 0;
 }
 
-static PyObject *lane_breaks(Lane *self, PyObject *Py_UNUSED(ignored))
+/* The forward raised, and goes on raising. */
+static void breaks(Lane *self, PyObject *call)
 {
-    return over(self) < 0 ? NULL : Py_NewRef(Py_None);
+    PyObject *type, *value, *trace;
+    PyErr_Fetch(&type, &value, &trace);
+    PyObject *raised = PyLong_FromLong(RAISED);
+    if (raised == NULL || PyList_Append(PyTuple_GetItem(call, 1), raised) < 0)
+        PyErr_Clear();
+    Py_XDECREF(raised);
+    if (over(self) < 0)
+        PyErr_Clear();
+    PyErr_Restore(type, value, trace);
 }
 
 static int waits(Lane *self, PyObject *call, PyObject *span)
@@ -114,12 +129,9 @@ static PyObject *spanned(Lane *self, long long *first, long long *last)
     return span;
 }
 
-static PyObject *lane_ends(Lane *self, PyObject *const *given, Py_ssize_t number)
+/* The forward answered: what it added to the graph, if its outputs need hooks, else None; NULL with an error. */
+static PyObject *ends(Lane *self, PyObject *call, PyObject *out)
 {
-    if (number != 2 || !PyTuple_Check(given[0]) || PyTuple_Size(given[0]) != 4 || self->first == NULL) {
-        PyErr_SetString(PyExc_TypeError, "ends() takes the call that runs, and its output");
-        return NULL;
-    }
     long long first, last;
     if (over(self) < 0)
         return NULL;
@@ -128,13 +140,65 @@ static PyObject *lane_ends(Lane *self, PyObject *const *given, Py_ssize_t number
         return NULL;
     self->pulse->between += first - self->pulse->end;
     self->pulse->end = last;
-    if (last - first != self->nodes || (PyObject *)Py_TYPE(given[1]) != self->kept
-        || !is_off(self->pulse->looking))
+    if (last - first != self->nodes || (PyObject *)Py_TYPE(out) != self->kept || !is_off(self->pulse->looking))
         return span;
     /* All as it always was: its backward needs no hook. */
-    int failed = waits(self, given[0], span);
+    int failed = waits(self, call, span);
     Py_DECREF(span);
     return failed ? NULL : Py_NewRef(Py_None);
+}
+
+/* An error is handed to what stands before the module, which lets it go no further if it is one of ours. */
+static PyObject *told(PyObject *how, PyObject *seam)
+{
+    PyObject *type, *value, *trace;
+    PyErr_Fetch(&type, &value, &trace);
+    PyErr_NormalizeException(&type, &value, &trace);
+    if (trace != NULL && PyException_SetTraceback(value, trace) < 0)
+        PyErr_Clear();
+    PyObject *found = PyObject_CallMethodObjArgs(seam, how, value, NULL);
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(trace);
+    return found;
+}
+
+/* What stands before the module does what is left to do; answers -1 with an error that is the program's. */
+static int left(State *names, Lane *self, PyObject *seam, PyObject *call, PyObject *out, PyObject *args,
+                PyObject *kwargs)
+{
+    PyObject *span = ends(self, call, out), *found;
+    if (span == NULL)
+        found = PyErr_ExceptionMatches(PyExc_Exception) ? told(names->failed, seam) : NULL;
+    else if (span == Py_None)
+        return Py_DECREF(span), 0;
+    else
+        found = PyObject_CallMethodObjArgs(seam, names->left, call, out, span, args, kwargs, NULL);
+    Py_XDECREF(span);
+    Py_XDECREF(found);
+    return found == NULL ? -1 : 0;
+}
+
+static PyObject *lane_calls(Lane *self, PyObject *const *given, Py_ssize_t number)
+{
+    if (number != 3 || !PyTuple_Check(given[1]) || !PyDict_Check(given[2])) {
+        PyErr_SetString(PyExc_TypeError, "calls() takes a seam, a tuple and a dictionary");
+        return NULL;
+    }
+    State *names = PyType_GetModuleState(Py_TYPE((PyObject *)self)); /* made with it, so it is there */
+    PyObject *call = begins(self, given[1], given[2]);
+    if (call == NULL) {
+        PyObject *passed = PyErr_Occurred() ? told(names->passed_on, given[0]) : Py_NewRef(Py_None);
+        Py_XDECREF(passed);
+        return passed == NULL ? NULL : Py_NewRef((PyObject *)self);
+    }
+    PyObject *out = runs(names, self, given[1], given[2]);
+    if (out == NULL)
+        breaks(self, call);
+    else if (left(names, self, given[0], call, out, given[1], given[2]) < 0)
+        Py_CLEAR(out);
+    Py_DECREF(call);
+    return out;
 }
 
 /* ------------------------------------------------------------ making and freeing */
@@ -155,26 +219,27 @@ static int taken(PyObject *rest, const char *const *wanted, PyObject **into)
     return 0;
 }
 
-static const char *const wanted[] = {"pulse", "kind",    "name", "restore", "alike", "kept",
-                                     "arrived", "ways", "beside", "nodes",   "back",  NULL};
-#define WANTED 11
+static const char *const wanted[] = {"pulse",   "kind", "name",   "module", "restore", "alike", "kept",
+                                     "arrived", "ways", "beside", "nodes",  "back",    NULL};
+#define WANTED 12
 
 static Lane *made(PyTypeObject *type, PyObject *args, PyObject *rest, PyObject **mine)
 {
     State *state = PyType_GetModuleState(type);
     if (state == NULL || taken(rest, wanted, mine) < 0 || !is_pulse(state, mine[0]))
         return NULL;
-    if (!PyDict_Check(mine[7]) || !PyDict_Check(mine[8])) {
+    if (!PyDict_Check(mine[8]) || !PyDict_Check(mine[9])) {
         PyErr_SetString(PyExc_TypeError, "ways and what is beside them are dictionaries");
         return NULL;
     }
-    long long nodes = PyLong_AsLongLong(mine[9]), back = PyLong_AsLongLong(mine[10]);
+    long long nodes = PyLong_AsLongLong(mine[10]), back = PyLong_AsLongLong(mine[11]);
     Lane *self = PyErr_Occurred() ? NULL : (Lane *)glance_new(type, args, rest);
     if (self == NULL)
         return NULL;
-    PyObject **into[] = {(PyObject **)&self->pulse, &self->kind, &self->name, &self->restore, &self->alike,
-                         &self->kept, &self->arrived, &self->ways, &self->beside};
-    for (int place = 0; place < 9; place++)
+    PyObject **into[] = {(PyObject **)&self->pulse, &self->kind,  &self->name, &self->module,
+                         &self->restore,            &self->alike, &self->kept, &self->arrived,
+                         &self->ways,               &self->beside};
+    for (int place = 0; place < 10; place++)
         *into[place] = Py_NewRef(mine[place]);
     self->epoch = self->pulse->epoch;
     self->nodes = nodes;
@@ -202,6 +267,7 @@ static int lane_traverse(Lane *self, visitproc visit, void *arg)
 {
     Py_VISIT((PyObject *)self->pulse);
     Py_VISIT(self->kind);
+    Py_VISIT(self->module);
     Py_VISIT(self->restore);
     Py_VISIT(self->alike);
     Py_VISIT(self->kept);
@@ -219,18 +285,15 @@ static void lane_free(Lane *self)
     PyObject_GC_UnTrack(self);
     glance_clear(&self->glance);
     Py_XDECREF((PyObject *)self->pulse);
-    PyObject *rest[] = {self->kind, self->name,   self->restore, self->alike, self->kept, self->arrived,
-                        self->ways, self->beside, self->first,   self->type,  self->way,  self->aside};
+    PyObject *rest[] = {self->kind,    self->name, self->module, self->restore, self->alike, self->kept, self->arrived,
+                        self->ways,    self->beside, self->first,  self->type,    self->way,   self->aside};
     for (size_t place = 0; place < sizeof(rest) / sizeof(rest[0]); place++)
         Py_XDECREF(rest[place]);
     given_back((PyObject *)self);
 }
 
 static PyMethodDef methods[] = {
-    {"begins", (PyCFunction)(void (*)(void))lane_begins, METH_FASTCALL, NULL},
-    {"part", (PyCFunction)lane_part, METH_NOARGS, NULL},
-    {"breaks", (PyCFunction)lane_breaks, METH_NOARGS, NULL},
-    {"ends", (PyCFunction)(void (*)(void))lane_ends, METH_FASTCALL, NULL},
+    {"calls", (PyCFunction)(void (*)(void))lane_calls, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };
 

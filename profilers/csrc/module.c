@@ -19,11 +19,14 @@ static int run(PyObject *module)
 {
     State *state = PyModule_GetState(module);
     PyTypeObject *glance = NULL;
-    state->grad_fn = PyUnicode_InternFromString("grad_fn");
-    state->next_functions = PyUnicode_InternFromString("next_functions");
-    state->sequence_nr = PyUnicode_InternFromString("_sequence_nr");
-    if (!state->grad_fn || !state->next_functions || !state->sequence_nr)
-        return -1;
+    PyObject **names[] = {&state->grad_fn,   &state->next_functions, &state->sequence_nr,
+                          &state->call_impl, &state->left,           &state->failed,
+                          &state->passed_on};
+    const char *const texts[] = {"grad_fn", "next_functions", "_sequence_nr", "_call_impl",
+                                 "left",    "failed",         "passed_on"};
+    for (size_t place = 0; place < sizeof(texts) / sizeof(texts[0]); place++)
+        if ((*names[place] = PyUnicode_InternFromString(texts[place])) == NULL)
+            return -1;
     if (PyModule_AddIntConstant(module, "VERSION", VERSION))
         return -1;
     if (add(module, &pulse_spec, NULL, &state->pulse) || add(module, &glance_spec, NULL, &glance))
@@ -49,6 +52,10 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->grad_fn);
     Py_CLEAR(state->next_functions);
     Py_CLEAR(state->sequence_nr);
+    Py_CLEAR(state->call_impl);
+    Py_CLEAR(state->left);
+    Py_CLEAR(state->failed);
+    Py_CLEAR(state->passed_on);
     return 0;
 }
 

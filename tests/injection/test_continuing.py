@@ -53,6 +53,16 @@ def test_states_that_look_alike_give_bounds(tmp_path):
     assert "after step 3 at the earliest and 6 at the latest" in told
 
 
+def test_a_checkpoint_beyond_the_last_line_bounds_the_number_of_steps_too(tmp_path):
+    """The kill came between the word of a checkpoint and the steps before it."""
+    process(tmp_path, steps=10, seal=None, saved=((3, "lr", None), (13, "lr", None)))
+    process(tmp_path, at=60, steps=6, loaded=("lr", None, SEEN))
+    totals = read_totals(tmp_path)
+    # After 3: 4 to 9 twice, 10 stand. After 13: 11 to 13 are in no ledger, and 19 stand.
+    assert (totals.steps, totals.steps_at_most + totals.steps_unwritten) == (10, 19)
+    assert totals.model_bounds == (10 * 300, 19 * 300)
+
+
 @pytest.mark.parametrize("saved", [(), ((6, "another", None),), ((6, "lr", "b"),)])
 def test_a_state_that_nobody_saw_saved_may_be_from_anywhere(tmp_path, saved):
     process(tmp_path, steps=10, seal=None, saved=saved)

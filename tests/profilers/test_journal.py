@@ -249,6 +249,32 @@ def test_a_full_disk_is_survived_and_told(tmp_path, monkeypatch):
     assert verify(tmp_path) == []
 
 
+def test_a_disk_that_is_full_from_the_beginning_costs_no_header(tmp_path, monkeypatch):
+    real, full = os.write, [True]
+
+    def write(descriptor: int, data: bytes) -> int:
+        if full[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(descriptor, data)
+
+    monkeypatch.setattr(os, "write", write)
+    book = journal(tmp_path)
+    book.describe([DEVICE])
+    for second in range(
+        700
+    ):  # more than may wait: the oldest of these go, and not what they are of
+        book.event(Event(time_ns=WALL + second, kind="device-dark", device=GPU))
+    full[0] = False
+    book.sweep([sample(800)])
+    book.seal("end")
+    (record,) = node_records(tmp_path)
+    assert (record.node, [str(key) for key in record.devices()]) == ("n1", ["GPU-1"])
+    # 600 may wait: the header, the devices, and the newest 598 events, pushed on by the refusal's own word.
+    events = [event for event in record.events() if event.kind == "device-dark"]
+    assert (len(events), events[-1].time_ns) == (598, WALL + 699)
+    assert verify(tmp_path) == []
+
+
 def test_a_full_segment_is_closed_and_the_next_one_begins(tmp_path, monkeypatch):
     monkeypatch.setattr("profilers.journal.SEGMENT_BYTES", 8000)
     book = journal(tmp_path)

@@ -4,10 +4,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
-from profilers.ledger import Ledger, LedgerError, Line, read_ledger
+from profilers.ledger import Ledger, LedgerError, Line, append_whole, read_ledger
 
 
 def entries(path: Path) -> list[int]:
@@ -66,3 +68,52 @@ def test_a_closed_standard_stream_does_not_become_the_ledger(tmp_path: Path) -> 
     root = Path(__file__).parents[2]
     subprocess.run([sys.executable, "-c", code, str(root)], cwd=tmp_path, check=True)
     assert entries(tmp_path / "ledger.jsonl") == [1]
+
+
+class OutError(Exception):
+    """What a handler of a signal raises, between any two lines of ours."""
+
+
+def test_an_append_that_a_signal_breaks_off_anywhere_leaves_the_chain_whole(tmp_path: Path) -> None:
+    files = {Ledger.append.__code__, append_whole.__code__}
+    for moment in range(100):
+        path = tmp_path / f"{moment}.jsonl"
+        ledger = Ledger.open(path)
+        ledger.append({"n": 0})
+        left = [moment]
+
+        def trace(frame: FrameType, event: str, _: Any, left: list[int] = left) -> Any:
+            if event == "line" and frame.f_code in files:
+                left[0] -= 1
+                if left[0] == -1:
+                    raise OutError
+            return trace
+
+        sys.settrace(trace)
+        try:
+            ledger.append({"n": 1})
+        except OutError:
+            pass
+        finally:
+            sys.settrace(None)
+        ledger.append({"n": 2})
+        ledger.close()
+        assert entries(path) in ([0, 2], [0, 1, 2])
+        if left[0] >= 0:
+            assert moment > 10  # it was broken off at each of its lines before
+            return
+    pytest.fail("an append has a hundred lines")
+
+
+def test_a_line_that_lacks_its_end_alone_is_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    ledger = Ledger.open(path)
+    for n in (1, 2):
+        ledger.append({"n": n})
+    ledger.close()
+    path.write_bytes(path.read_bytes()[:-1])  # a kill behind the last byte but one
+    ledger = Ledger.open(path)
+    assert len(ledger.earlier) == 2
+    ledger.append({"n": 3})
+    ledger.close()
+    assert entries(path) == [1, 2, 3]

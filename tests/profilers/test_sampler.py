@@ -1,5 +1,6 @@
 """Many ranks, forks, dying parents: one recorder a node, and never a lost record."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -14,7 +15,8 @@ import psutil
 import pytest
 
 from profilers import DeviceKey, read_record
-from profilers.record import node_records, verify
+from profilers.probe_process import spawn
+from profilers.record import RecordError, node_records, verify
 from profilers.sampler import Sampler, SamplerError, SamplerSettings
 
 ROOT = Path(__file__).parents[2]
@@ -174,6 +176,42 @@ def test_a_paused_machine_is_no_reason_to_kill_the_probe(nvml, tmp_path):
     kinds = [event.kind for event in read_record(tmp_path / "run").events]
     assert "recorder-paused" in kinds
     assert "sampler-restart" not in kinds
+
+
+def test_a_parent_that_never_listens_keeps_no_recorder_waiting(nvml, tmp_path):
+    nvml("device model=h100")
+    mine, its = os.pipe()
+    os.set_blocking(its, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:  # words of hours without a device, to nobody
+            os.write(its, b"x" * 4096)
+    os.set_blocking(its, True)
+    recorder = spawn(
+        "profilers.recorder", stdin=subprocess.PIPE, stdout=its, start_new_session=True
+    )
+    settings = {
+        "run_dir": str(tmp_path / "run"), "node": "n1", "interval_ns": 10**8, "deadline_ns": 10**9,
+        "start_deadline_ns": 30 * 10**9, "sources": [{"name": "nvml"}],
+    }  # fmt: skip
+    recorder.stdin.write(json.dumps(settings).encode() + b"\n")
+    recorder.stdin.flush()
+    try:
+        until = time.monotonic() + 60
+        seen = 0
+        while (
+            seen < 3 and time.monotonic() < until
+        ):  # the second comes behind the word of the first
+            time.sleep(0.2)
+            with contextlib.suppress(RecordError):
+                seen = max(map(len, read_record(tmp_path / "run").devices.values()), default=0)
+        assert seen >= 3
+        recorder.stdin.close()
+        assert recorder.wait(60) == 0
+    finally:
+        recorder.kill()
+        recorder.wait()
+        os.close(mine)
+        os.close(its)
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import signal
 import sys
 import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,6 +21,8 @@ from torch import nn  # noqa: E402
 
 from profilers import step_compiled, step_glance, step_pulse, step_settled  # noqa: E402
 from profilers.step_asked import look_of  # noqa: E402
+from profilers.step_events import RAISED  # noqa: E402
+from profilers.step_seam import Seam  # noqa: E402
 
 ENTRY = "entry"
 
@@ -265,6 +270,43 @@ class Graph:
         return self.time
 
 
+class Called:
+    """A module, and what stands before its call."""
+
+    def __init__(self, world: World, graph: Graph) -> None:
+        self.world, self.graph = world, graph
+        self.out: Any = torch.ones(1)
+        self.nodes = 5
+        self.error: BaseException | None = None
+        self.inside: list[Any] = []
+        """Of each forward: its inputs, and what then stood in the tables."""
+        self.rest: list[Any] = []
+        """Of each call that did not end as all do."""
+        self.within: Callable[[], Any] = lambda: None
+        self.raises = False
+        self.doubted: list[Exception] = []
+        self.doubts: Callable[[Exception], Any] = self.doubted.append
+
+    def _call_impl(self, *args: Any, **kwargs: Any) -> Any:
+        self.inside.append((args, kwargs, [table[ENTRY] for table in self.world.tables]))
+        self.within()
+        self.graph.number += self.nodes
+        if self.error is not None:
+            raise self.error
+        return self.out
+
+    def left(self, *given: Any) -> None:
+        self.rest.append(given)
+        if self.raises:
+            raise KeyboardInterrupt
+
+    def failed(self, error: Exception) -> None:
+        self.rest.append(error)
+
+    def passed_on(self, error: Exception) -> None:
+        self.doubts(error)
+
+
 @dataclass
 class Hot:
     """A lane of a world, and what belongs to it."""
@@ -277,6 +319,7 @@ class Hot:
 
     def __post_init__(self) -> None:
         graph = self.graph
+        self.module = Called(self.world, graph)
         self.pulse = self.classes.pulse(
             looking=graph.looking,
             keep=graph.spans.append,
@@ -291,19 +334,18 @@ class Hot:
     def parts(self) -> dict[str, Any]:
         return {
             **self.world.parts(), "pulse": self.pulse, "kind": "kind", "name": 7, "alike": None,
-            "restore": lambda: self.restored.append(1), "kept": torch.Tensor, "arrived": 3, "ways": {},
-            "beside": {}, "nodes": 5, "back": 1, **self.more,
+            "module": weakref.ref(self.module), "restore": lambda: self.restored.append(1),
+            "kept": torch.Tensor, "arrived": 3, "ways": {}, "beside": {}, "nodes": 5, "back": 1, **self.more,
         }  # fmt: skip
 
-    def begins(self) -> Any:
-        return self.lane.begins(self.world.args, self.world.kwargs)
+    def calls(self) -> Any:
+        return self.lane.calls(self.module, self.world.args, self.world.kwargs)
 
-    def call(self, out: Any = None, nodes: int = 5) -> Any:
-        """A forward of so many nodes; answers the call and the span."""
-        call = self.begins()
-        self.lane.part()
-        self.graph.number += nodes
-        return call, self.lane.ends(call, torch.ones(1) if out is None else out)
+    def opens(self) -> bool:
+        """Whether a call goes the shorter way."""
+        found = self.calls() is not self.lane
+        assert found == bool(self.module.inside)
+        return found
 
 
 @pytest.fixture(params=["plain", "compiled"])
@@ -318,22 +360,34 @@ def test_a_usual_call_is_noted_and_waits(classes: step_compiled.Hot) -> None:
     hot = Hot(classes)
     hot.pulse.end, hot.pulse.between = 90, 2
     hot.pulse.boundary = True
-    call = hot.begins()
-    assert call == ("kind", [], 1_001, False)
+    during: list[Any] = []
+    hot.module.within = lambda: during.append((hot.pulse.settled, list(hot.pulse.log)))
+    assert hot.calls() is hot.module.out
+    call = ("kind", [], 1_001, False)
+    assert during == [(True, [call])]
+    assert hot.module.inside == [(hot.world.args, hot.world.kwargs, [None, None])]
+    assert not hot.pulse.settled
+    assert hot.module.rest == []
+    assert [table[ENTRY] for table in hot.world.tables] == hot.world.seams
     assert hot.pulse.log == [call]
     assert (hot.pulse.boundary, hot.pulse.serial) == (False, 1)
-    hot.lane.part()
-    assert hot.pulse.settled
-    assert [table[ENTRY] for table in hot.world.tables] == [None, None]
-    hot.graph.number += 5
-    assert hot.lane.ends(call, torch.ones(1)) is None
-    assert not hot.pulse.settled
-    assert [table[ENTRY] for table in hot.world.tables] == hot.world.seams
     span = (100, 105, 7)
     assert hot.graph.spans == [span]
-    assert hot.pulse.waiting == [(span, call, 1, call[1], hot.lane)]
+    assert hot.pulse.waiting == [(span, call, 1, [], hot.lane)]
+    assert hot.pulse.waiting[0][3] is hot.pulse.log[0][1]
     # two before, and ten since the last end at 90
     assert (hot.pulse.between, hot.pulse.end) == (12, 105)
+
+
+def test_whoever_comes_again_inside_of_a_call_goes_the_longer_way(
+    classes: step_compiled.Hot,
+) -> None:
+    hot = Hot(classes)
+    found: list[Any] = []
+    hot.module.within = lambda: found.append(hot.calls())
+    hot.calls()
+    assert found == [hot.lane]
+    assert len(hot.pulse.log) == 1
 
 
 CLOSED: dict[str, Callable[[Hot], Any]] = {
@@ -353,18 +407,18 @@ def test_the_lane_is_closed(classes: step_compiled.Hot, change: Callable[[Hot], 
     hot = Hot(classes)
     change(hot)
     before = list(hot.pulse.log), hot.pulse.serial
-    assert hot.begins() is None
+    assert not hot.opens()
     assert (hot.pulse.log, hot.pulse.serial) == before
 
 
 def test_the_lane_is_closed_to_another_thread(classes: step_compiled.Hot) -> None:
     hot = Hot(classes)
     found: list[Any] = []
-    thread = threading.Thread(target=lambda: found.append(hot.begins()))
+    thread = threading.Thread(target=lambda: found.append(hot.opens()))
     thread.start()
     thread.join()
-    assert found == [None]
-    assert hot.begins()
+    assert found == [False]
+    assert hot.opens()
 
 
 @pytest.mark.parametrize(("alike", "opens"), [(True, True), (False, False), (Raises(), False)])
@@ -375,13 +429,13 @@ def test_what_the_glance_does_not_compare(
         return bool(alike if isinstance(alike, bool) else alike[0])
 
     hot = Hot(classes, more={"alike": asked})
-    assert (hot.begins() is not None) == opens
+    assert hot.opens() == opens
 
 
 UNUSUAL: dict[str, Callable[[Hot], Any]] = {
     "graphs are looked at": lambda h: h.graph.looking.__setitem__(0, True),
-    "another output": lambda h: setattr(h, "out", (torch.ones(1),)),
-    "more nodes": lambda h: setattr(h, "count", 6),
+    "another output": lambda h: setattr(h.module, "out", (torch.ones(1),)),
+    "more nodes": lambda h: setattr(h.module, "nodes", 6),
 }  # fmt: skip
 
 
@@ -389,30 +443,126 @@ UNUSUAL: dict[str, Callable[[Hot], Any]] = {
 def test_a_call_that_needs_hooks(classes: step_compiled.Hot, change: Callable[[Hot], Any]) -> None:
     hot = Hot(classes)
     change(hot)
-    count = getattr(hot, "count", 5)
-    _, span = hot.call(getattr(hot, "out", None), count)
-    assert span == (100, 100 + count, 7)
+    assert hot.calls() is hot.module.out
+    span = (100, 100 + hot.module.nodes, 7)
+    world = hot.world
+    assert hot.module.rest == [(hot.pulse.log[0], hot.module.out, span, world.args, world.kwargs)]
     assert hot.pulse.waiting == []
 
 
-def test_a_call_that_breaks_off_leaves_everything_as_it_was(classes: step_compiled.Hot) -> None:
+def test_an_interruption_while_hooks_are_put_is_the_programs(classes: step_compiled.Hot) -> None:
     hot = Hot(classes)
-    hot.begins()
-    hot.lane.part()
-    hot.lane.breaks()
+    hot.module.nodes, hot.module.raises = 6, True
+    with pytest.raises(KeyboardInterrupt):
+        hot.calls()
+
+
+@pytest.mark.parametrize("error", [ValueError("5"), KeyboardInterrupt(), GeneratorExit()], ids=repr)
+def test_a_call_that_breaks_off_leaves_everything_as_it_was(
+    classes: step_compiled.Hot, error: BaseException
+) -> None:
+    hot = Hot(classes)
+    hot.module.error = error
+    with pytest.raises(type(error)) as raised:
+        hot.calls()
+    assert raised.value is error
+    assert hot.pulse.log == [("kind", [RAISED], 1_001, False)]
     assert not hot.pulse.settled
     assert [table[ENTRY] for table in hot.world.tables] == hot.world.seams
     assert not hot.pulse.waiting
-    assert not hot.restored
+    assert hot.restored == hot.module.rest == []
 
 
 def test_seams_are_restored_after_modules_came(classes: step_compiled.Hot) -> None:
     hot = Hot(classes)
-    call = hot.begins()
-    hot.lane.part()
-    hot.pulse.epoch += 1
-    hot.lane.ends(call, torch.ones(1))
+    hot.module.within = lambda: setattr(hot.pulse, "epoch", hot.pulse.epoch + 1)
+    assert hot.calls() is hot.module.out
     assert hot.restored == [1]
+
+
+def test_what_cannot_be_asked_is_handed_on_and_the_call_goes_the_longer_way(
+    classes: step_compiled.Hot,
+) -> None:
+    hot = Hot(classes)
+    hot.world.answer_raises()
+    assert hot.calls() is hot.lane
+    (error,) = hot.module.doubted
+    assert type(error) is AttributeError
+    assert error.__traceback__ is not None
+    assert (hot.pulse.log, hot.module.inside) == ([], [])
+
+
+def test_what_a_handler_of_the_programs_raises_goes_on(classes: step_compiled.Hot) -> None:
+    def handler(*_: Any) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        hot = Hot(classes, more={"asked": [(lambda: signal.raise_signal(signal.SIGUSR1), None)]})
+        hot.module.doubts = partial(Seam.passed_on, None)  # type: ignore[arg-type]
+        with pytest.raises(TimeoutError):
+            hot.calls()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert sys.exc_info() == (None, None, None)
+
+
+def failing(classes: step_compiled.Hot, error: BaseException) -> Hot:
+    """A call behind which the seams cannot be put back."""
+
+    def restore() -> None:
+        raise error
+
+    hot = Hot(classes, more={"restore": restore})
+    hot.module.within = lambda: setattr(hot.pulse, "epoch", hot.pulse.epoch + 1)
+    return hot
+
+
+def test_what_fails_behind_a_forward_is_told_and_goes_no_further(
+    classes: step_compiled.Hot,
+) -> None:
+    error = OSError()
+    hot = failing(classes, error)
+    assert hot.calls() is hot.module.out
+    assert hot.module.rest == [error]
+
+
+def test_what_fails_behind_a_forward_that_raised_hides_nothing(classes: step_compiled.Hot) -> None:
+    hot = failing(classes, OSError())
+    hot.module.error = ValueError("5")
+    with pytest.raises(ValueError, match="5"):
+        hot.calls()
+    assert hot.module.rest == []
+
+
+def test_an_interruption_behind_a_forward_is_the_programs(classes: step_compiled.Hot) -> None:
+    hot = failing(classes, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        hot.calls()
+    assert hot.module.rest == []
+
+
+def test_a_call_holds_nothing_too_long(classes: step_compiled.Hot) -> None:
+    hot = Hot(classes)
+    watched = [hot.module.out, hot.lane, hot.module, *hot.world.args[:1], hot.world.args]
+
+    def once() -> None:
+        for nodes, error in ((5, None), (6, None), (5, ValueError())):
+            hot.module.nodes, hot.module.error = nodes, error
+            with contextlib.suppress(ValueError):
+                hot.calls()
+            hot.pulse.waiting.clear()
+            hot.pulse.log.clear()
+            hot.module.rest.clear()
+            hot.module.inside.clear()
+            hot.graph.spans.clear()
+        hot.module.error = error = None  # with its frames, which hold it
+
+    once()
+    before = list(map(sys.getrefcount, watched))
+    for _ in range(50):
+        once()
+    assert list(map(sys.getrefcount, watched)) == before
 
 
 # ------------------------------------------------------------ the end of a step
@@ -425,9 +575,9 @@ class Optimizer:
 def stepping(hot: Hot) -> Optimizer:
     optimizer = Optimizer()
     hot.pulse.last = weakref.ref(optimizer), "Adam"
-    call, _ = hot.call()
+    hot.calls()
     hot.pulse.waiting.clear()
-    hot.pulse.known.append(call)
+    hot.pulse.known.append(hot.pulse.log[0])
     hot.pulse.derived = True
     return optimizer
 
@@ -667,14 +817,9 @@ def test_the_compiled_lane_takes_nothing_else(wrong: dict[str, Any]) -> None:
         after = sys.getrefcount(hot.pulse)
         before = before or (turn and after)
     assert after == before
-    for other in ((), (1, 2), ((), None), ([], {})):
+    for other in ((), (1, 2, 3), (1, (), None), (1, [], {}), (1, ())):
         with pytest.raises(TypeError):
-            hot.lane.begins(*other)
-        with pytest.raises(TypeError):
-            hot.lane.ends(*other)
-    call = hot.begins()
-    with pytest.raises(TypeError):
-        hot.lane.ends(call, None)  # nothing runs
+            hot.lane.calls(*other)
 
 
 def test_the_compiled_pulse_is_made_once() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +18,16 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
+from flopcount import live_signals  # noqa: E402
 from flopcount.live_signals import held_back, let_through  # noqa: E402
+from flopledger.recording.book import Book  # noqa: E402
+from flopledger.recording.recorder import Recorder  # noqa: E402
+from profilers import ledger  # noqa: E402
+from profilers.step_engine import Around  # noqa: E402
+from profilers.step_folding import Folding  # noqa: E402
+from profilers.step_handlers import SHIELD  # noqa: E402
+from profilers.step_mode import Mode  # noqa: E402
+from profilers.step_optimizers import Optimizers  # noqa: E402
 from tests.recording.conftest import sgd  # noqa: E402
 
 if TYPE_CHECKING:
@@ -218,3 +229,146 @@ def test_a_function_that_ends_the_program_is_counted_as_unknown(run: Run) -> Non
         train(model, sgd(model))
     (step,) = run.process.steps()
     assert {run.process.costs[number].bounds for number, _ in step.calls} == {None, (0, None)}
+
+
+@pytest.fixture
+def alarm() -> Iterator[Any]:
+    """A timeout of the program's: a handler that raises, sent in the middle of a function of ours."""
+
+    def timeout(_number: int, _frame: Any) -> None:
+        raise TimeoutError("the program's own")
+
+    before = signal.signal(signal.SIGALRM, timeout)
+    yield lambda: os.kill(os.getpid(), signal.SIGALRM)
+    signal.signal(signal.SIGALRM, before)
+
+
+OURS = {
+    "a replay": (Folding, "replay"),
+    "a step that is told": (Recorder, "step"),
+    "a block that is written": (Book, "_write"),
+    "a line that is written": (ledger, "append_whole"),
+}
+"""Where it comes when steps are made of what was noted, once a second or when the program asks."""
+
+
+@pytest.mark.parametrize("where", OURS)
+def test_a_timeout_in_our_own_work_arrives_and_no_step_is_lost(
+    run: Run, alarm: Any, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    owner, name = OURS[where]
+    original = getattr(owner, name)
+    ours = iter([True])
+
+    def interrupted(*given: Any, **named: Any) -> Any:
+        found = original(*given, **named)
+        if next(ours, False):
+            alarm()
+        return found
+
+    model = nn.Linear(8, 8)
+    optimizer = sgd(model)
+    done: list[None] = []
+    optimizer.register_step_post_hook(lambda *_: done.append(None))
+    handler = signal.getsignal(signal.SIGALRM)
+    with run.record() as recording:
+        train(model, optimizer)
+        monkeypatch.setattr(owner, name, interrupted)
+
+        def goes_on() -> None:
+            for _ in range(3):
+                train(model, optimizer)
+                recording.flush()
+
+        with pytest.raises(TimeoutError, match="the program's own"):
+            goes_on()
+        assert signal.getsignal(signal.SIGALRM) is handler
+        train(model, optimizer)
+    assert next(ours, None) is None
+    assert run.totals.steps == len(list(run.process.steps())) == len(done) > 2
+    assert "recorder-trouble" not in {found.code for found in run.totals.findings}
+
+
+@pytest.mark.parametrize("where", ["known", "is_layered"])
+def test_a_timeout_between_two_lines_of_a_hook_arrives(
+    run: Run, alarm: Any, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    model = nn.Linear(8, 8)
+    with run.record():
+        train(model, sgd(model))
+        monkeypatch.setattr(Optimizers, where, lambda *_: alarm())
+        with pytest.raises(TimeoutError, match="the program's own"):
+            train(model, sgd(model))  # another optimizer, which is asked about
+        monkeypatch.undo()
+    assert "recorder-trouble" in {found.code for found in run.totals.findings}
+
+
+def test_a_timeout_before_a_pass_arrives(
+    run: Run, alarm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = nn.Linear(8, 8)
+    with run.record():
+        train(model, sgd(model))
+        monkeypatch.setattr(Around, "_look_before", lambda *_, **__: alarm())
+        with pytest.raises(TimeoutError, match="the program's own"):
+            torch.autograd.grad(model(torch.ones(4, 8)).sum(), model.weight)
+        monkeypatch.undo()
+        train(model, sgd(model))
+
+
+def test_a_timeout_while_an_op_is_watched_arrives(
+    run: Run, alarm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = nn.Linear(8, 8)
+    monkeypatch.setattr(Mode, "_note", lambda *_: alarm())
+    with run.record(watch_products=True):
+        with pytest.raises(TimeoutError, match="the program's own"):
+            train(model, sgd(model))
+        monkeypatch.undo()
+
+
+def test_what_fails_of_ours_is_not_taken_for_the_programs(alarm: Any) -> None:
+    with SHIELD:
+        raise ValueError("ours")
+    with pytest.raises(TimeoutError), SHIELD:
+        alarm()
+
+
+@pytest.mark.parametrize("when", ["they are put in place", "they are taken away"])
+def test_a_handler_that_raises_among_ours_costs_no_other_signal(
+    alarm: Any, caught: list[int], monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """Handlers are exchanged in the order of their numbers, an interrupt's before the alarm's."""
+    taken = when == "they are taken away"
+    first = iter([True])
+
+    def usr1_raises(_number: int, _frame: Any) -> None:
+        raise TimeoutError("the program's own")
+
+    def exchange(number: int, handler: Any) -> Any:
+        found = _signal.signal(number, handler)
+        ours = isinstance(handler, live_signals._Signals)
+        if (
+            number == (signal.SIGUSR1 if taken else signal.SIGINT)
+            and ours != taken
+            and next(first, False)
+        ):
+            os.kill(os.getpid(), signal.SIGUSR1 if taken else signal.SIGALRM)
+        return found
+
+    if taken:
+        signal.signal(signal.SIGUSR1, usr1_raises)
+    both = SimpleNamespace(signal=exchange, getsignal=_signal.getsignal)
+    monkeypatch.setattr(live_signals, "_signal", both)
+
+    def held() -> None:
+        with held_back():
+            pass
+
+    with pytest.raises(TimeoutError, match="the program's own"):
+        held()
+    assert next(first, None) is None
+    for _ in range(2):  # through ours, should it still stand there, and then without it
+        with pytest.raises(TimeoutError, match="the program's own"):
+            alarm()
+    assert not isinstance(signal.getsignal(signal.SIGALRM), live_signals._Signals)

@@ -1,0 +1,26 @@
+"""The maps that a newcomer reads in a package's docstring name what is there, each module once."""
+
+import re
+from collections import Counter
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import flopledger.recording
+import profilers
+
+BESIDE = {"telemetry/", "steps/", "doctor", "flopcount", "read_totals"}
+"""Names on the maps that are no module of theirs."""
+
+
+@pytest.mark.parametrize(
+    "package", [profilers, flopledger.recording], ids=lambda package: package.__name__
+)
+def test_the_map_of_a_package_and_its_folder_agree(package: ModuleType) -> None:
+    folder = Path(str(package.__file__)).parent
+    modules = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    folders = {f"{path.name}/" for path in folder.iterdir() if path.is_dir()}
+    named = Counter(re.findall(r"``([a-z_]+/?)``", package.__doc__ or ""))
+    assert {name: named[name] for name in modules} == dict.fromkeys(modules, 1)
+    assert named.keys() - BESIDE <= modules | folders
