@@ -29,6 +29,8 @@ class Doubles(AbstractContextManager["Doubles"]):
         self.known = known
         self._done: dict[int, tuple[Any, Any]] = {}
         self.meshes: list[Any] = []
+        self.wholes: dict[int, Any] = {}
+        """Shapes of parameters of which this rank holds a piece, by their ids."""
         self.has_shards = False
 
     def __call__(self, value: Any) -> Any:
@@ -55,11 +57,12 @@ class Doubles(AbstractContextManager["Doubles"]):
                 fresh = gathered(value, self.meshes)
             else:
                 # ``data`` and not ``detach()``: a write to the double is no new version of the original.
-                fresh = self.make(put_together(value))
+                fresh = self.make(put_together(value, self.wholes.get(id(value))))
         self.has_shards |= is_sharded(fresh)
         if isinstance(value, torch.nn.Parameter):
             double = torch.nn.Parameter(fresh, requires_grad=value.requires_grad)
-            self._attributes(double, value)
+            if id(value) not in self.wholes:
+                self._attributes(double, value)
             return double
         return fresh.requires_grad_(value.requires_grad)
 

@@ -22,6 +22,7 @@ from torch.utils import _pytree as pytree
 
 from flopcount.errors import CountError
 from flopcount.helpers import PLAIN, kept_helpers
+from flopcount.looked_through import look_through, whole_shapes
 from flopcount.parallel import drop_hooks, fully_sharded_meshes
 
 if TYPE_CHECKING:
@@ -143,6 +144,7 @@ def doubled(roots: list[Any], doubles: Doubles) -> Iterator[None]:
         if isinstance(root, torch.nn.Module):
             modules.update((id(module), module) for module in root.modules())
     doubles.meshes = fully_sharded_meshes(modules.values())
+    doubles.wholes = whole_shapes(modules.values())
     forget_cached(modules.values())
     _refuse_lazy(roots)
     scripts = [module for module in modules.values() if isinstance(module, torch.jit.ScriptModule)]
@@ -171,6 +173,7 @@ def doubled(roots: list[Any], doubles: Doubles) -> Iterator[None]:
             _exchange(module.__dict__, doubles)
         for module, _ in saved:
             _exchange_attributes(module.__dict__, doubles)
+        look_through((module for module, _ in saved), doubles)
         yield
     finally:
         helpers.__exit__(None, None, None)

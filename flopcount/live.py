@@ -25,10 +25,14 @@ from flopcount.live_deadline import Deadline
 from flopcount.live_passes import DOUBLED, PERHAPS, Chain, Pass, Wanted, doubtful
 from flopcount.live_rungs import READS, RUNGS, WEIGHED, Counted, Targets, TooLongError, climb
 from flopcount.live_watch import FAR, SIZE
+from flopcount.looked_through import as_gathered
 
 ASKED = "asks a random number"
 """In a remark (flopcount.draws): what is computed depends on a draw."""
 WEIGHTS_DECIDE = "the model asks for values of its weights, and other ones cost something else"
+THROWN = (
+    "frozen weights in one flat parameter with trained ones may get gradients that are thrown away"
+)
 TRIAL_SECONDS = 5.0
 """So much processor time the counts of other answers to questions for data may take, or a few times what the
 first one took."""
@@ -118,7 +122,14 @@ def count_call(
     took = time.thread_time() - began
     found = _with_other_answers(_merged(counts), counts, counted, deadline, took)
     found = _with_other_weights(found, counts, counted, deadline, took)
-    return _with_other_numbers(found, counts, counted)
+    found = _with_other_numbers(found, counts, counted)
+    flags = as_gathered(call.model, call.trainable)
+    if flags is None or found.bounds is not None:
+        return found
+    more = count_call(replace(call, trainable=flags), passes, wanted, seconds=seconds, real=real)
+    if _total(more) == _total(found):
+        return found
+    return replace(found, bounds=(_total(found), _total(more)), reason=THROWN)
 
 
 def _with_other_answers(

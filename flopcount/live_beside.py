@@ -88,11 +88,8 @@ class Kept:
         if isinstance(value, torch.Tensor):
             self._gradient(value)
             return
-        if isinstance(
-            value, torch.nn.Module
-        ):  # hidden, or another model: its tensors are no doubles
-            for parameter in value.parameters():
-                self._gradient(parameter)
+        if isinstance(value, torch.nn.Module):
+            self._hidden(value, depth)
             return
         self._seen[id(value)] = value
         if self._generator(value):
@@ -117,13 +114,50 @@ class Kept:
             self._object(value, depth)
 
     def _gradient(self, tensor: torch.Tensor) -> None:
-        if not (tensor.is_leaf and tensor.requires_grad):
+        try:
+            if not (tensor.is_leaf and tensor.requires_grad):
+                return
+        except (
+            RuntimeError
+        ):  # a piece of a ``split`` whose whole was written to: torch refuses to say
             return
         gradient = tensor.grad
 
         def undo() -> None:
             if tensor.grad is not gradient:
                 tensor.grad = gradient
+
+        self._values.append(undo)
+
+    def _hidden(self, model: Any, depth: int) -> None:
+        """A model that is no part of this one, such as a metric in a list: its tensors are no doubles."""
+        for parameter in model.parameters():
+            self._gradient(parameter)
+        for part in model.modules():
+            if id(part) in self._seen or len(self._seen) > MOST:
+                continue
+            self._seen[id(part)] = part
+            state = part.__dict__
+            for table in (state, state.get("_parameters"), state.get("_buffers")):
+                if isinstance(table, dict):
+                    self._values.append(undo_table(table))
+            held = [*state.values(), *state.get("_buffers", {}).values()]
+            for item in held:
+                if type(item) is torch.Tensor:
+                    self._numbers(item)
+            self._each([item for name, item in state.items() if name not in MODULE_KEYS], depth)
+
+    def _numbers(self, tensor: torch.Tensor) -> None:
+        """What a small tensor in the processor's memory holds: norms write past the versions of theirs."""
+        if tensor.device.type != "cpu" or tensor.layout is not torch.strided:
+            return
+        if tensor.is_nested or tensor.nbytes > SMALL or tensor.requires_grad:
+            return
+        numbers = tensor.clone()
+
+        def undo() -> None:
+            if not torch.equal(tensor, numbers):
+                tensor.data.copy_(numbers)
 
         self._values.append(undo)
 

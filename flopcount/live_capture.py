@@ -99,7 +99,8 @@ def without_storage(value: Any, made: Callable[[Any], Any] | None = None) -> Any
 def with_number(call: LiveCall, number: float) -> LiveCall | None:
     """The same call with another number for those that are given by themselves; None without any.
 
-    Such as a temperature, a ratio, or the number of the step in a tensor of one element.
+    Such as a temperature, a ratio, or the number of the step in a tensor of one element. Of ragged tensors
+    the first part becomes as long as it can be, for it is their lengths that may decide.
     """
     changed = False
 
@@ -108,6 +109,10 @@ def with_number(call: LiveCall, number: float) -> LiveCall | None:
         if type(leaf) is float:
             changed = True
             return float(number)
+        if isinstance(leaf, torch.Tensor) and leaf.layout is torch.jagged:
+            uneven = _uneven(leaf)
+            changed = changed or uneven is not leaf
+            return uneven
         if isinstance(leaf, torch.Tensor) and leaf.numel() == 1 and not leaf.is_meta:
             changed = True
             return torch.full_like(leaf, number if leaf.dtype.is_floating_point else int(number))
@@ -115,6 +120,19 @@ def with_number(call: LiveCall, number: float) -> LiveCall | None:
 
     args, kwargs = pytree.tree_map(other, (call.args, call.kwargs), is_leaf=is_size)
     return replace(call, args=args, kwargs=kwargs) if changed else None
+
+
+def _uneven(ragged: Any) -> Any:
+    """The same elements in as many parts, all of one element but for the first."""
+    offsets = ragged.offsets()
+    if ragged.lengths() is not None or offsets.device.type != "cpu" or ragged.dim() < 2:
+        return ragged
+    parts, rows = len(offsets) - 1, int(offsets[-1])
+    if rows < parts:
+        return ragged
+    others = torch.arange(rows - parts + 1, rows + 1, dtype=offsets.dtype)
+    cut = torch.cat([offsets[:1], others])
+    return torch.nested.nested_tensor_from_jagged(ragged.values(), cut)
 
 
 def _copied(leaf: Any, memo: dict[int, Any]) -> Any:

@@ -13,6 +13,8 @@ LIBRARIES = frozenset({"torch", "transformers", "peft", "accelerate", "diffusers
 """Hooks of these take part in the computation; everybody else's might write a log."""
 MOVING = ("torch.distributed", "torch.nn.parallel", "deepspeed.")
 """Hooks of these modules gather, scatter and reduce, and compute no product."""
+TELLING = "LightningModule"
+"""Under a strategy of several ranks its steps are calls like others, and tell the trainer by ``self.log``."""
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -28,10 +30,16 @@ def as_it_was(call: LiveCall, model: Any) -> None:
     for module in model.modules():
         state = module.__dict__
         state.pop("_compiled_call_impl", None)  # also the seam by which the run is seen
+        if any(kind.__name__ == TELLING for kind in type(module).__mro__):
+            state["log"] = state["log_dict"] = _unheard
         for table in HOOKS:
             hooks = state.get(table)
             for key in [key for key, hook in (hooks or {}).items() if not computes(hook)]:
                 del hooks[key]
+
+
+def _unheard(*_args: Any, **_kwargs: Any) -> None:
+    """In place of what a model tells its trainer, which would average it with what was told in the run."""
 
 
 def computes(hook: Any) -> bool:

@@ -22,6 +22,7 @@ from flopcount.dispatch import Counter
 from flopcount.dtypes import dtype_name
 from flopcount.kernels import recording
 from flopcount.known_values import UnknownValueError
+from flopcount.looked_through import flat_wrappers
 from flopcount.pieces import noticed
 from flopcount.scopes import Attention, Scope, Watch, seeing_engines
 from flopcount.tensors import tensors
@@ -51,6 +52,16 @@ RECEIVED = "_flopcount_received"
 SIZED = frozenset(
     {"aten::nonzero", "aten::masked_select", "aten::unique_consecutive", "aten::_unique2"}
 )
+SHAPED = frozenset(
+    f"aten::{name}"
+    for name in (
+        "empty_like", "full_like", "ones_like", "zeros_like",
+        "new_empty", "new_full", "new_ones", "new_zeros",
+    )
+)  # fmt: skip
+"""What these make has a tensor's shape, and nothing of its numbers."""
+TOLD = {"aten::_pack_padded_sequence": 1, "aten::_pad_packed_sequence": 1}
+"""The second result of these is how long sequences are, and follows this argument alone."""
 FAR = {"given": 0.0, "high": 1e30, "low": -1e30}
 """What is answered to a question for a number, beside the truth."""
 
@@ -198,14 +209,14 @@ class LiveCounter(Counter):
                 setattr(tensor, SOURCES, sources)
         if rule.name in SIZED or func is _INDEX:
             self._note(given)
-        if not any(hasattr(tensor, FOLLOWS_DATA) for tensor in tensors((args, kwargs))):
+        if rule.name in SHAPED or not any(
+            hasattr(tensor, FOLLOWS_DATA) for tensor in tensors((args, kwargs))
+        ):
             return
-        for tensor in tensors(out):
+        told = args[TOLD[rule.name]] if rule.name in TOLD else None
+        for tensor in tensors(out if told is None or hasattr(told, FOLLOWS_DATA) else out[:1]):
             setattr(tensor, FOLLOWS_DATA, True)
-        chosen = func is _INDEX and any(
-            item is not None and item.dtype == torch.bool for item in args[1]
-        )
-        if rule.name in SIZED or chosen:
+        if any(hasattr(tensor, FOLLOWS_DATA) for tensor in _deciding(func, rule.name, args)):
             self._depends(SIZE)
 
     def _execute(self, func: Any, args: Any, kwargs: Any) -> Any:
@@ -240,6 +251,15 @@ class LiveCounter(Counter):
         """Add one call to the ledger."""
         assert isinstance(self.watch, LiveWatch)
         return super().record(op, self.watch.fed(dtype, phase, scope), phase, scope, cost, charged)
+
+
+def _deciding(func: Any, name: str, args: Any) -> Iterator[Any]:
+    """Whose numbers decide how many elements a result has."""
+    if func is _INDEX:
+        return (item for item in args[1] if item is not None and item.dtype == torch.bool)
+    if name == "aten::masked_select":
+        return tensors(args[1:])
+    return tensors(args if name in SIZED else ())
 
 
 _ASKING = torch.ops.aten._local_scalar_dense.default
@@ -287,6 +307,9 @@ def _on_meta(value: Any) -> Any:
 
 def sharded_dtype(model: Any) -> str | None:
     """The dtype to which fully sharded modules cast their parameters, where there is a policy."""
+    for wrapper in flat_wrappers(model.modules()):
+        if wrapper._handle is not None and wrapper._handle._uses_param_mixed_precision:
+            return dtype_name(wrapper._handle._fwd_bwd_param_dtype)
     kind = getattr(sys.modules.get("torch.distributed.fsdp"), "FSDPModule", None)
     if kind is None:
         return None

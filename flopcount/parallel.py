@@ -88,9 +88,15 @@ def gathered(value: Any, meshes: list[Any]) -> Any:
     )
 
 
-def put_together(value: Any) -> Any:
-    """What a tensor holds; of a parameter that DeepSpeed keeps in pieces, something of the whole's shape."""
-    shape = getattr(value, "ds_shape", None)
+def put_together(value: Any, whole: Any = None) -> Any:
+    """What a tensor holds; of a parameter that is kept in pieces, something of the whole's shape.
+
+    Args:
+        value: The tensor.
+        whole: The whole's shape, where it is known; DeepSpeed writes it on its parameters.
+
+    """
+    shape = getattr(value, "ds_shape", None) if whole is None else whole
     if shape is None or tuple(shape) == tuple(value.shape):
         return value.data
     return torch.empty(tuple(shape), dtype=value.dtype, device="meta")

@@ -111,7 +111,7 @@ def outside(
     for node, name in _own_nodes(outputs, calls, other):
         if name in FACTORS:
             products.append((node, name))
-            if _is_checkpointed(node):
+            if is_checkpointed(node):
                 other.add(AGAIN)
         elif is_work(node, name):
             other.add(name)
@@ -276,11 +276,12 @@ def is_work(node: Any, name: str) -> bool:
     return not is_harmless(function, node)
 
 
-def _is_checkpointed(node: Any) -> bool:
+def is_checkpointed(node: Any) -> bool:
     """Whether what a node needs is not kept but computed again (a checkpoint that is not reentrant)."""
     return any(
         type(getattr(getattr(node, name, None), "data", None)).__name__ == "_Holder"
-        for name in ("_raw_saved_self", "_raw_saved_mat1", "_raw_saved_mat2", "_raw_saved_vec")
+        for name in dir(type(node))
+        if name.startswith("_raw_saved_")
     )
 
 

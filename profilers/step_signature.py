@@ -168,12 +168,28 @@ class Signer:
             and tensor.layout is self._strided
             and tensor.numel() <= SMALL
         ]
+        whole += [
+            length for tensor in found if tensor.is_nested for length in self._lengths(tensor)
+        ]
         numbers: list[bytes] = []
         for value in (*args, *kwargs.values()):
             self._numbers(value, numbers, DEPTH)
         kind = Numbers if numbers else Values
         whole += numbers
         return kind(blake2b(b"|".join(whole), digest_size=16).digest() if whole else b"")
+
+    def _lengths(self, nested: Any) -> list[bytes]:
+        """How long the parts of a nested tensor are, as far as that lies in the processor's memory."""
+        told: tuple[Any, ...] = (
+            (nested._nested_tensor_size(),)
+            if nested.layout is self._strided
+            else (nested.offsets(), nested.lengths())
+        )
+        return [
+            each.numpy().tobytes()
+            for each in told
+            if each is not None and type(each) is self._tensor and each.device.type == "cpu"
+        ]
 
     def _numbers(self, value: Any, found: list[bytes], depth: int) -> None:
         """Numbers that are no sizes: with a fraction, or in an object or array."""

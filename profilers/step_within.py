@@ -17,9 +17,12 @@ from profilers.step_outside import (
     MOST_NODES,
     Product,
     forward_flop,
+    is_checkpointed,
     is_work,
     leading_to,
 )
+
+AGAIN = "a checkpoint on a backward that begins inside of a model, computed again by each such pass"
 
 
 def within(
@@ -57,6 +60,8 @@ def within(
             found.append(_product(node, name, useful))
         elif hasattr(node, "_forward_cls") or is_work(node, name):  # Python's may do anything
             other.add(name)
+        if AGAIN not in other and is_checkpointed(node):
+            other.add(AGAIN)
         for following, _ in node.next_functions:
             if following in useful and following not in seen and MARK not in following.metadata:
                 seen.add(following)

@@ -8,7 +8,8 @@ accelerator.init_trackers("project")               # recording begins
 accelerator.end_training()                         # recording ends
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from flopledger.integrations.sinks.delivery import Sink
 from flopledger.recording import Recording
 
 try:
+    from accelerate import Accelerator
     from accelerate.state import PartialState
     from accelerate.tracking import GeneralTracker
 except ImportError as error:
@@ -51,6 +53,7 @@ class FlopledgerTracker(GeneralTracker):  # type: ignore[misc]
         ``resume_step`` is the last optimizer step that the loaded checkpoint had done.
         """
         super().__init__()
+        _reach_every_process()
         self._resume_step = resume_step
         self._session: Session | None = None
         self._path, self._sinks, self._options = path, sinks, options
@@ -90,3 +93,34 @@ class FlopledgerTracker(GeneralTracker):  # type: ignore[misc]
         """End; ``end_training`` calls this."""
         if self._session is not None:
             self._session.stop()
+
+
+def _ours(accelerator: Any) -> Iterator[FlopledgerTracker]:
+    return (each for each in accelerator.log_with if isinstance(each, FlopledgerTracker))
+
+
+def _reach_every_process() -> None:
+    """Have a training's begin and end reach this tracker on every process.
+
+    Accelerate runs ``init_trackers`` on the main process alone, whatever a tracker's ``main_process_only``
+    says, and ``end_training`` tells those trackers that it had started.
+    """
+    begin, end = Accelerator.init_trackers, Accelerator.end_training
+    if hasattr(begin, "_reaches_every_process"):
+        return
+
+    @wraps(begin)
+    def init_trackers(self: Any, *args: Any, **kwargs: Any) -> Any:
+        answer = begin(self, *args, **kwargs)
+        for tracker in _ours(self):
+            tracker.start()
+        return answer
+
+    @wraps(end)
+    def end_training(self: Any, *args: Any, **kwargs: Any) -> Any:
+        for tracker in _ours(self):
+            tracker.finish()
+        return end(self, *args, **kwargs)
+
+    init_trackers._reaches_every_process = True  # type: ignore[attr-defined]
+    Accelerator.init_trackers, Accelerator.end_training = init_trackers, end_training

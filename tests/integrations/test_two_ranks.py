@@ -19,6 +19,7 @@ pytest.importorskip("accelerate", reason='pip install "flopledger[transformers]"
 from torch.utils.flop_counter import FlopCounterMode
 
 from flopledger.recording.totals import RunTotals, read_totals
+from profilers.step_ledger import read_steps
 from tests.integrations import tiny
 
 pytestmark = pytest.mark.trace
@@ -33,6 +34,7 @@ sys.path[:0] = [str(root), str(root / "examples/training-loop")]
 import fsdp2, verdict
 from transformers import Trainer, TrainingArguments
 import accelerate
+import torch
 from flopledger.commands import main
 from flopledger.integrations.transformers import FlopledgerCallback
 from tests.integrations import tiny
@@ -46,6 +48,25 @@ def trainer():
     callback = FlopledgerCallback(folder / "trainer" / "run")
     model, rows = tiny.llama(), tiny.text(24)
     Trainer(model=model, args=args, train_dataset=rows, callbacks=[callback]).train()
+
+
+def accelerated():
+    from accelerate import Accelerator
+    from flopledger.integrations.accelerate import FlopledgerTracker
+
+    tracker = FlopledgerTracker(folder / "accelerated" / "run", sampler=False)
+    accelerator = Accelerator(cpu=True, log_with=[tracker], gradient_accumulation_steps=2)
+    model = torch.nn.Linear(16, 4)
+    rows = torch.utils.data.DataLoader(torch.randn(20, 16), batch_size=2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model, optimizer, rows = accelerator.prepare(model, optimizer, rows)
+    accelerator.init_trackers("project")
+    for batch in rows:
+        with accelerator.accumulate(model):
+            accelerator.backward(model(batch).square().mean())
+            optimizer.step()
+            optimizer.zero_grad()
+    accelerator.end_training()
 
 
 def example():
@@ -74,6 +95,7 @@ def ranks(work):
 
 
 ranks(trainer)
+ranks(accelerated)
 ranks(example)
 """
 
@@ -108,6 +130,16 @@ def test_a_trainer_with_ddp(ranks: Path) -> None:
     assert totals.model_flop == 2 * 3 * counter.get_total_flops()  # each rank does its own batch
     assert totals.tokens == 2 * 3 * 2 * 16
     assert {rank.rank for rank in totals.ranks} == {0, 1}
+
+
+def test_accelerate_records_on_each_process(ranks: Path) -> None:
+    totals = _totals(ranks / "accelerated")
+    # 20 rows in batches of 2 on 2 ranks: 5 each, two to a step and one that is left over.
+    assert totals.steps == 3
+    # 2·2·16·4 FLOP forward, and the weight's gradient as much.
+    assert totals.model_flop == 2 * 5 * 2 * 256
+    assert {rank.rank for rank in totals.ranks} == {0, 1}
+    assert {each.sealed for each in read_steps(ranks / "accelerated" / "run")} == {"finished"}
 
 
 def test_the_example_of_fsdp2(ranks: Path) -> None:

@@ -154,3 +154,93 @@ def test_bounds_between_counted_sizes() -> None:
     assert fit.between((3, 20)) == (5, 50)
     assert fit.between((1, 5)) == (0, 5)
     assert fit.between((9, 99)) == (50, None)
+
+
+class Ragged(nn.Module):
+    """An attention within each of the sequences that lie in one ragged tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv, self.out = nn.Linear(8, 24), nn.Linear(8, 8)
+
+    def forward(self, x: Any) -> Any:
+        q, k, v = (
+            part.contiguous().unflatten(-1, [2, 4]).transpose(1, 2)
+            for part in self.qkv(x).chunk(3, -1)
+        )
+        seen = nn.functional.scaled_dot_product_attention(q, k, v)
+        return self.out(seen.transpose(1, 2).flatten(-2))
+
+
+def ragged(first: int, rows: int = 12) -> Any:
+    parts = [torch.randn(first, 8), torch.randn(rows - first, 8)]
+    return torch.nested.nested_tensor(parts, layout=torch.jagged)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_lengths_in_a_ragged_tensor_decide_its_attention(run: Run) -> None:
+    """As many elements, in parts of other lengths: an attention over n and m costs n² + m²."""
+    model = Ragged()
+    optimizer = sgd(model)
+    firsts = [6] * 120 + [1, 6, 11, 3, 6, 2, 4, 9]
+    with run.record():
+        for first in firsts:
+            model(ragged(first)).values().square().mean().backward()
+            optimizer.step()
+    # Weights: 2·12·8·24 and 2·12·8·8, forward and gradient, and the second one's input.
+    linear = 2 * 12 * 8 * (2 * 24 + 3 * 8)
+    # Scores and sums, 2·2·n²·4 in each of two heads, and twice that backward.
+    assert run.flop == [linear + 3 * 32 * (n * n + (12 - n) ** 2) for n in firsts]
+    assert {cost.bounds for cost in run.process.costs.values()} == {None}
+
+
+def test_lengths_in_a_ragged_tensor_that_decide_nothing_are_left_alone(run: Run) -> None:
+    model = nn.Linear(8, 8)
+    optimizer = sgd(model)
+    with run.record():
+        for step in range(40):
+            model(ragged(1 + step % 29, 30)).values().square().mean().backward()
+            optimizer.step()
+    assert run.flop == [2 * 2 * 30 * 64] * 40
+    assert len(run.process.costs) < 12
+
+
+class Packed(nn.Module):
+    """Packs what it is given by the lengths that it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.recurrent, self.out = nn.GRU(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x: Any, lengths: Any) -> Any:
+        packed = nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
+        y, _ = nn.utils.rnn.pad_packed_sequence(self.recurrent(packed)[0])
+        return self.out(y)
+
+
+class Marked(nn.Module):
+    """Chooses rows by a mask that it makes of a shape alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out = nn.Linear(8, 8)
+
+    def forward(self, x: Any, lengths: Any) -> Any:
+        mask = torch.ones_like(x[..., 0], dtype=torch.bool)
+        for place, length in enumerate(lengths.tolist()):
+            mask[length:, place] = False
+        return self.out(x[mask])
+
+
+@pytest.mark.parametrize("kind", [Packed, Marked])
+def test_lengths_that_are_given_leave_the_count_exact(run: Run, kind: Any) -> None:
+    model = kind()
+    optimizer = sgd(model)
+    lengths = [torch.tensor([6, 1 + step % 5, 2]) for step in range(12)]
+    with run.record():
+        for length in lengths:
+            model(torch.randn(6, 3, 8), length).sum().backward()
+            optimizer.step()
+    x = torch.randn(6, 3, 8)
+    assert run.flop == [by_counter(lambda n=n: model(x, n).sum().backward()) for n in lengths]
+    assert {cost.bounds for cost in run.process.costs.values()} == {None}

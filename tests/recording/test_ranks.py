@@ -36,6 +36,8 @@ EXPERT = 2 * 8 * (512 + 2048) * 3 - 4096
 PIPELINES = {
     "gpipe": DEEP, "1f1b": DEEP, "interleaved": DEEPER, "zero-bubble": DEEPER, "zbv": DEEPER,
 }  # fmt: skip
+FLAT = ("flat", "flat-kept")
+AGAIN = "zero-bubble-again"
 
 
 def torchrun(ranks: int, kinds: str, folder: Path, *options: str, ok: bool = True) -> None:
@@ -82,7 +84,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two ranks: each kind once with a recording and once without."""
 
     def make(folder: Path) -> None:
-        kinds = ",".join(["ddp", "uneven", "fsdp", "tp", "experts", *PIPELINES])
+        kinds = ",".join(["ddp", "uneven", "fsdp", *FLAT, "tp", "experts", *PIPELINES, AGAIN])
         torchrun(2, kinds, folder, "record", "count")
         torchrun(2, kinds, folder, "plain", "count")
 
@@ -160,6 +162,25 @@ def test_the_stages_of_a_pipeline_make_one_model(
     assert totals.samples in (3 * 8, 3 * 8 + 2)
 
 
+@pytest.mark.parametrize("kind", FLAT)
+def test_parameters_in_flat_pieces_are_counted_whole(two: Path, kind: str) -> None:
+    totals = totals_of(two / kind)
+    assert totals.model_flop == 3 * 2 * ONE
+    # The first product of each block is computed again; the second one's result nobody needs.
+    assert totals.hardware_flop == 3 * 2 * (ONE + 2 * 2 * 8 * 1024)
+    assert totals.hardware_bounds == (totals.hardware_flop, totals.hardware_flop)
+    assert set(totals.by_dtype) == {"bf16"}
+
+
+def test_checkpoints_in_a_backward_that_begins_inside_have_an_open_end(two: Path) -> None:
+    """Each pass for the weights computes what it needs once more; no call shows how much."""
+    totals = totals_of(two / AGAIN)
+    low, high = totals.hardware_bounds
+    assert low >= 3 * DEEPER
+    assert high is None
+    assert "work-outside-modules" in {finding.code for finding in totals.findings}
+
+
 def test_what_shards_are_computed_in(two: Path) -> None:
     assert set(totals_of(two / "fsdp").by_dtype) == {"bf16"}
     (first, _) = read_steps(two / "tp")
@@ -167,7 +188,9 @@ def test_what_shards_are_computed_in(two: Path) -> None:
     assert {cost.share for cost in first.costs.values()} == {(1, 2)}
 
 
-@pytest.mark.parametrize("kind", ["ddp", "uneven", "fsdp", "tp", "experts", *PIPELINES])
+@pytest.mark.parametrize(
+    "kind", ["ddp", "uneven", "fsdp", *FLAT, "tp", "experts", *PIPELINES, AGAIN]
+)
 def test_the_same_losses_and_the_same_collectives(two: Path, kind: str) -> None:
     for rank in range(2):
         told = [

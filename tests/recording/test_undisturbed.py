@@ -111,6 +111,25 @@ def hidden(model: Any) -> float:
     return float(model.other.weight.grad.sum())
 
 
+class Statistics(nn.Module):
+    """Kept in a list, as metrics are: a number that is exchanged, a list, and one that is written to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total, self.each = torch.zeros(()), []  # type: Any, list[Any]
+        self.norm = nn.BatchNorm1d(8, affine=False)
+
+    def forward(self, x: Any) -> float:
+        self.total = self.total + x.detach().mean()
+        self.each.append(x.detach().mean())
+        self.norm(x.detach())
+        return float(self.total + sum(self.each) + self.norm.running_mean.sum())
+
+
+def statistics(model: Any) -> float:
+    return float(model.metrics[0](model.inner(torch.ones(2, 8))))
+
+
 def made(name: str) -> Any:
     """A model, and everything of the process that its forward may change."""
     GENERATOR.manual_seed(1)
@@ -125,6 +144,8 @@ def made(name: str) -> Any:
         held = {"meter": Meter(), "queue": collections.deque(), "raw": bytearray()}
         numbers: Any = collections.Counter()
         return Odd(counters, **held, numbers=numbers, iterator=itertools.count())
+    if name == "statistics":
+        return Odd(statistics, metrics=[Statistics()])
     if name == "in place":
         return Odd(in_place, tables={"a": torch.zeros(2)})
     if name == "hidden":
@@ -168,7 +189,9 @@ def trained(name: str, recording: Any) -> list[Any]:
         os.environ.pop("ODD_FORWARD", None)
 
 
-@pytest.mark.parametrize("name", ["generators", "counters", "in place", "settings", "hidden"])
+@pytest.mark.parametrize(
+    "name", ["generators", "counters", "in place", "settings", "hidden", "statistics"]
+)
 def test_a_run_is_the_same_with_and_without_recording(
     run: Run, name: str, monkeypatch: Any
 ) -> None:
@@ -183,6 +206,40 @@ def test_a_run_is_the_same_with_and_without_recording(
         if a != b
     }
     assert not changed
+
+
+def test_a_trainer_is_not_told_once_more(run: Run) -> None:
+    """Lightning's modules, whose steps are calls under a strategy of several ranks, log by themselves."""
+    trainer: dict[str, Any] = {"results": {}}
+    for _ in range(8):
+        trainer = {"loop": trainer}  # deeper than is looked at
+
+    class LightningModule(nn.Linear):
+        def log(self, name: str, value: Any) -> None:
+            deep = trainer
+            while "loop" in deep:
+                deep = deep["loop"]
+            deep["results"][name] = deep["results"].get(name, 0) + value.detach()
+
+        def forward(self, x: Any) -> Any:
+            y = super().forward(x)
+            self.log("mean", y.mean())
+            self.trainer, told = trainer, y.mean()
+            return y + 0 * told
+
+    model = LightningModule(8, 8)
+    optimizer = sgd(model)
+    seen = torch.zeros(())
+    with run.record():
+        for _ in range(3):
+            y = model(torch.randn(4, 8))
+            seen = seen + y.detach().mean()
+            y.sum().backward()
+            optimizer.step()
+    for _ in range(8):
+        trainer = trainer["loop"]
+    assert torch.allclose(trainer["results"]["mean"], seen)
+    assert run.flop == [2 * 512] * 3
 
 
 def test_nothing_is_printed_logged_or_written_once_more(

@@ -100,6 +100,24 @@ def fsdp() -> list[float]:
     return steps(model)
 
 
+def flat(kept: bool) -> list[float]:
+    """Fully sharded in flat parameters, in bfloat16, the blocks computed again in the backward."""
+    from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
+    from torch.distributed.fsdp import FullyShardedDataParallel, MixedPrecision
+    from torch.distributed.fsdp.wrap import ModuleWrapPolicy
+
+    model = Model()
+    model.blocks = nn.ModuleList(checkpoint_wrapper(block) for block in model.blocks)
+    model = FullyShardedDataParallel(
+        model,
+        auto_wrap_policy=ModuleWrapPolicy({Block}),
+        mixed_precision=MixedPrecision(param_dtype=torch.bfloat16),
+        use_orig_params=kept,
+        device_id=torch.device("cpu"),
+    )
+    return steps(model)
+
+
 def tensor_parallel(model: Any, over: Any) -> Any:
     from torch.distributed.tensor.parallel import (
         ColwiseParallel,
@@ -150,9 +168,10 @@ class Experts(nn.Module):
         return self.last(x + all_to_all_single(torch.empty_like(there), there))
 
 
-def pipeline(kind: str, per_rank: int = 1, depth: int = 4) -> list[float]:
+def pipeline(kind: str, per_rank: int = 1, depth: int = 4, again: bool = False) -> list[float]:
     """Four microbatches to a step; a ``V`` schedule gives the first rank the last stage, too."""
     from torch.distributed import pipelining
+    from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
     from torch.distributed.pipelining import schedules
 
     rank, world = dist.get_rank(), dist.get_world_size()
@@ -167,6 +186,8 @@ def pipeline(kind: str, per_rank: int = 1, depth: int = 4) -> list[float]:
         per = depth // count
         layers = [*([whole.first] if index == 0 else []), *whole.blocks[index * per :][:per]]
         layers += [whole.last] if index == count - 1 else []
+        if again:
+            layers = list(map(checkpoint_wrapper, layers))
         return pipelining.PipelineStage(nn.Sequential(*layers), index, count, torch.device("cpu"))
 
     def loss_of(out: Any, target: Any) -> Any:
@@ -211,6 +232,8 @@ KINDS = {
     "ddp": ddp,
     "uneven": uneven,
     "fsdp": fsdp,
+    "flat": lambda: flat(kept=False),
+    "flat-kept": lambda: flat(kept=True),
     "tp": tp,
     "fsdp+tp": two_dimensions,
     "gpipe": lambda: pipeline("ScheduleGPipe"),
@@ -218,6 +241,7 @@ KINDS = {
     "interleaved": lambda: pipeline("ScheduleInterleaved1F1B", 2, 8),
     "zero-bubble": lambda: pipeline("ScheduleInterleavedZeroBubble", 2, 8),
     "zbv": lambda: pipeline("ScheduleZBVZeroBubble", 2, 8),
+    "zero-bubble-again": lambda: pipeline("ScheduleInterleavedZeroBubble", 2, 8, again=True),
     "experts": lambda: steps(Experts()),
     "dies": dies,
 }
