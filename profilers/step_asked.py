@@ -29,6 +29,8 @@ __all__ = [
     "look_of",
     "modes",
     "sequence",
+    "split_sequences",
+    "spread_tensors",
     "tracing_state",
     "transformed",
     "transforms",
@@ -40,6 +42,7 @@ SEAM = "_compiled_call_impl"
 look_of = attrgetter("shape", "dtype", "requires_grad", "layout")
 held_by = sys.getrefcount
 _FAKE = torch._C._TorchDispatchModeKey.FAKE
+_ACROSS = "torch.distributed.tensor.experimental._context_parallel._attention"
 
 
 def cast_to(device: str) -> Any:
@@ -55,6 +58,21 @@ def transformed() -> bool:
 def is_fake() -> bool:
     """Whether whatever is computed has no values."""
     return modes() and _dispatch_mode(_FAKE) is not None
+
+
+def spread_tensors() -> Any:
+    """What torch sends ops on tensors to that are spread over ranks; None where the program has no such."""
+    kind = getattr(sys.modules.get("torch.distributed.tensor"), "DTensor", None)
+    return getattr(kind, "_op_dispatcher", None)
+
+
+def split_sequences() -> bool:
+    """Whether attention reaches to ranks that have other pieces of a sequence (``context_parallel``)."""
+    attention = sys.modules.get(_ACROSS)
+    if attention is None:
+        return False
+    handlers = getattr(spread_tensors(), "_custom_op_handlers", {})
+    return any(op in handlers for op in getattr(attention, "custom_ops", ()))
 
 
 class _Held:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import is_grad_enabled
 
-from profilers.step_asked import cast_to, is_fake, transformed
+from profilers.step_asked import cast_to, is_fake, split_sequences, transformed
 from profilers.step_kinds import signer
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def key_of(seam: Seam, module: Any, args: Any, kwargs: Any) -> tuple[Hashable, .
         state.token,
         transformed(),
         is_fake(),
+        split_sequences(),
     ]
     parts += kwargs
     for value in (*args, *kwargs.values()):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import is_grad_enabled
 
-from profilers.step_asked import is_fake, transformed
+from profilers.step_asked import is_fake, split_sequences, transformed
 from profilers.step_events import Kind
 from profilers.step_optimizers import token_of
 from profilers.step_signature import MOST_OUTPUTS, Signer, text_of, tokens_of
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from profilers.step_seam import Seam
 
 signer = Signer(torch.Tensor, torch.strided)
+
+
+SPLIT = (
+    "attention reaches to other ranks' pieces of the sequence, which no single rank's call shows"
+)
+"""Why the cost of a call under ``context_parallel`` has no upper end."""
 
 
 def described(seam: Seam, key: Hashable, module: Any, args: Any, kwargs: Any) -> Kind:
@@ -46,6 +52,7 @@ def described(seam: Seam, key: Hashable, module: Any, args: Any, kwargs: Any) ->
     kind.tokens, kind.samples = tokens_of({**_named(module, args), **kwargs}, tensors)
     kind.device = seam.device
     kind.transformed = transformed()
+    kind.doubt = SPLIT if split_sequences() else None
     kind.graded = is_grad_enabled()
     kind.watched = kind.graded and not kind.transformed
     kind.aside = not kind.graded and not module.training

@@ -23,6 +23,7 @@ from profilers.step_asked import (
     graph_task,
     look_of,
     modes,
+    spread_tensors,
     tracing_state,
     transforms,
 )
@@ -83,6 +84,7 @@ def lane_of(seam: Seam, kind: Kind, module: Any, args: Any, kwargs: Any) -> Lane
             (vars(module), "training", module.training),
             (vars(_compiler), "_is_compiling_flag", False),
             (vars(forward_ad), "_current_level", forward_ad._current_level),
+            *_across_ranks(),
         ],
         holders=watched.sized[:-1],
         sizes=watched.sizes[:-1],
@@ -111,6 +113,13 @@ def _asked(graded: bool, cast: Any, device: str) -> list[tuple[Any, Any]]:
         (modes, 0),
         (graph_task, -1),
     ]
+
+
+def _across_ranks() -> list[tuple[Any, Any, Any]]:
+    """Where it stands whether attention reaches to other ranks (``step_asked.split_sequences``)."""
+    known = spread_tensors()
+    handlers = getattr(known, "_custom_op_handlers", None)
+    return [] if handlers is None else [(vars(known), "_custom_op_handlers", handlers)]
 
 
 def _look(value: Any) -> Any:
