@@ -10,18 +10,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from flopledger import disagreements
 from flopledger.case import AuditCase
 from flopledger.facts import Fact, Finding, Grade
 from flopledger.inputs import Input, RunFigures
 from flopledger.logs import Evidence, EvidenceFile, Resolved, RunFacts
-from flopledger.quantity import Quantity, at_least, at_most, exact
-from flopledger.text import factor, interval, number, share
+from flopledger.quantity import at_least, at_most, exact
+from flopledger.text import number
 
 if TYPE_CHECKING:
     from flopledger.coverage import Coverage
     from flopledger.telemetry import Telemetry
-
-TOLERANCE = 0.02
 
 #: Figure of a run -> fact of the evidence, and the finding when they disagree.
 _NUMBERS = {
@@ -138,15 +137,15 @@ def join(run: RunFigures, found: RunFacts) -> tuple[RunFigures, list[Finding]]:
         read_out = _input(name, resolved)
         if stated is None:
             changes[name] = read_out
-        elif _is_one_host_of_several(stated, resolved):
-            findings.append(_one_host(run, stated, resolved))
-        elif _is_part(stated, read_out, resolved):
-            findings.append(_partial(run, stated, read_out))
-        elif not _agree(stated.quantity, read_out.quantity):
-            used = name not in _CLAIMS and not _is_hearsay(resolved)
-            if name == "samples" and _is_size(stated, found.dataset_samples):
+        elif disagreements.is_one_host_of_several(stated, resolved):
+            findings.append(disagreements.one_host(run, stated, resolved))
+        elif disagreements.is_part(stated, read_out, resolved):
+            findings.append(disagreements.partial(run, stated, read_out))
+        elif not disagreements.agree(stated.quantity, read_out.quantity):
+            used = name not in _CLAIMS and not disagreements.is_hearsay(resolved)
+            if name == "samples" and disagreements.is_size(stated, found.dataset_samples):
                 code = "dataset-size-not-trained"
-            findings.append(_mismatch(code, run, stated, read_out, used=used))
+            findings.append(disagreements.mismatch(code, run, stated, read_out, used=used))
             if used:
                 changes[name] = read_out
     for name in _WORDS:
@@ -172,71 +171,6 @@ def join(run: RunFigures, found: RunFacts) -> tuple[RunFigures, list[Finding]]:
     return joined, findings
 
 
-def _is_hearsay(resolved: Resolved) -> bool:
-    """Say whether a figure rests on sentences of a text alone: words, as the case's own figure is.
-
-    A text is read by rules, which may take a sentence about another model for one about this run; whoever
-    wrote the case chose its figure and can cite a document for it.
-    """
-    from flopledger.logs.statements import is_of_prose
-
-    return bool(resolved.facts) and all(is_of_prose(fact) for fact in resolved.facts)
-
-
-def _is_size(stated: Input, size: Resolved | None) -> bool:
-    """Say whether what is stated as trained on is the size of the data set."""
-    said = stated.quantity.best
-    return size is not None and said is not None and abs(said / size.number - 1) < TOLERANCE
-
-
-def _is_part(stated: Input, read_out: Input, resolved: Resolved) -> bool:
-    """Say whether the evidence is a recording of some part of what the case states."""
-    low = stated.quantity.interval.low
-    high = read_out.quantity.interval.high or read_out.quantity.interval.low
-    is_amount = read_out.quantity.best is not None or read_out.quantity.interval.low is not None
-    is_less = low is not None and high is not None and high < low
-    return not resolved.is_whole_run and is_amount and is_less
-
-
-def _is_one_host_of_several(stated: Input, resolved: Resolved) -> bool:
-    """Say whether the evidence lists one host, and the case states several such hosts' devices.
-
-    Trackers list the devices of the host that rank 0 runs on; they bound no run of several hosts.
-    """
-    count = stated.quantity.best
-    if count is None or not any(fact.name == "visible_accelerators" for fact in resolved.facts):
-        return False
-    return count > resolved.number and count % resolved.number == 0
-
-
-def _one_host(run: RunFigures, stated: Input, resolved: Resolved) -> Finding:
-    count = stated.quantity.best or 0.0
-    hosts = count / resolved.number
-    return Finding(
-        code="coverage-gap",
-        severity="info",
-        message=f"run {run.name}: {number(count)} devices are stated and the evidence lists one host's "
-        f"{number(resolved.number)}: {number(hosts)} such hosts, of which the list says nothing; the stated "
-        "count is used",
-        evidence=(stated.source, resolved.derivation),
-    )
-
-
-def _partial(run: RunFigures, stated: Input, read_out: Input) -> Finding:
-    one = stated.quantity.best or stated.quantity.interval.low
-    two = read_out.quantity.best or read_out.quantity.interval.low
-    assert one is not None
-    assert two is not None
-    return Finding(
-        code="coverage-gap",
-        severity="info",
-        message=f"run {run.name}: the recording holds {share(two / one)} of the stated {stated.name} "
-        f"({number(two)} of {number(one)} {stated.unit}): a sample of the run, which confirms neither "
-        "figure and bounds nothing from above; the stated one is used",
-        evidence=(stated.source, read_out.source),
-    )
-
-
 def _input(name: str, resolved: Resolved) -> Input:
     make = {"exact": exact, "at least": at_least, "at most": at_most}[resolved.bound]
     return Input(
@@ -247,36 +181,6 @@ def _input(name: str, resolved: Resolved) -> Input:
         grade=resolved.facts[0].grade if resolved.facts else Grade.STATEMENT,
         # Other parts of a log's figures are of the run; sums of a recording may be of a sample.
         is_whole_run=resolved.is_whole_run or resolved.bound == "at least",
-    )
-
-
-def _agree(stated: Quantity, read_out: Quantity) -> bool:
-    """Say whether two figures can be the same, within 2%."""
-    one, two = stated.interval, read_out.interval
-    above = one.low is not None and two.high is not None and one.low > two.high * (1 + TOLERANCE)
-    below = one.high is not None and two.low is not None and one.high < two.low * (1 - TOLERANCE)
-    return not (above or below)
-
-
-def _mismatch(code: str, run: RunFigures, stated: Input, read_out: Input, *, used: bool) -> Finding:
-    one = stated.quantity.best or stated.quantity.interval.low or stated.quantity.interval.high
-    two = read_out.quantity.interval.best or read_out.quantity.interval.low
-    shown = number(two) if two is not None else interval(read_out.quantity.interval)
-    ratio = "" if not one or not two else f" (a factor {factor(max(one / two, two / one))})"
-    choice = "the evidence is used"
-    if not used:
-        choice = "the case's figure is the one that is tested"
-        if code != "claim-mismatch":
-            choice = (
-                "both are somebody's words, so the case's figure is used; a log, or the document that the "
-                "text quotes, decides between them"
-            )
-    return Finding(
-        code=code,
-        severity="warning",
-        message=f"run {run.name}: {stated.name} is stated as {number(one)}, the evidence gives "
-        f"{shown}{ratio}; " + choice,
-        evidence=(stated.source, read_out.source),
     )
 
 

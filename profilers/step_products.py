@@ -1,8 +1,8 @@
-"""Whether an optimizer computes matrix products of its own in its step, read from its code.
+"""Whether an optimizer, or what exchanges gradients, computes matrix products of its own, read from its code.
 
-Muon orthogonalises, Shampoo takes roots, GaLore projects. That is neither forward nor backward, and no
-graph shows it. So the names are read in the optimizer's methods, and in whatever functions and classes
-these name. No torch is imported here.
+Muon orthogonalises, Shampoo takes roots, GaLore projects; PowerSGD factorises gradients before ranks exchange
+them. That is neither forward nor backward, and no graph shows it. So the names are read in the optimizer's
+methods or the hook's function, and in whatever functions and classes these name. No torch is imported here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ MOST_FUNCTIONS = 256
 """So many functions are read."""
 MOST_ENTRIES = 32
 """Of a dictionary of functions so many are looked at."""
-OPTIMIZERS = "torch.optim"
+OURS_TO_READ = ("torch.optim", "torch.distributed.algorithms")
+"""Packages of torch with optimizers and hooks."""
 BASES = frozenset(
     {"builtins", "torch", "torch.optim.lr_scheduler", "torch.optim.optimizer", "typing"}
 )
@@ -36,13 +37,13 @@ BASES = frozenset(
 
 
 @lru_cache(maxsize=256)
-def products_of(optimizer: type) -> tuple[str, ...]:
-    """Names of matrix products in an optimizer's code, sorted; empty without."""
+def products_of(item: type | FunctionType) -> tuple[str, ...]:
+    """Names of matrix products in the code of an optimizer's class or of a function, sorted."""
     found: set[str] = set()
-    waiting: list[Any] = [each for each in optimizer.__mro__ if _is_read(each)]
+    waiting: list[Any] = [each for each in getattr(item, "__mro__", (item,)) if _is_read(each)]
     seen = {id(each) for each in waiting}
-    for item in waiting:
-        for function in _functions(item):
+    for own in waiting:
+        for function in _functions(own):
             found |= _products(function.__code__)
             for each in _named(function):
                 if id(each) not in seen and _is_read(each) and len(seen) < MOST_FUNCTIONS:
@@ -52,11 +53,11 @@ def products_of(optimizer: type) -> tuple[str, ...]:
 
 
 def _is_read(item: Any) -> bool:
-    """Whether something is code of the optimizer's, and not of what every optimizer stands on."""
+    """Whether something is the optimizer's or the hook's own code, and not what all of them stand on."""
     home = getattr(item, "__module__", None)
     if not isinstance(home, str) or home in BASES:
         return False
-    return not home.startswith("torch.") or home.startswith(OPTIMIZERS)
+    return not home.startswith("torch.") or home.startswith(OURS_TO_READ)
 
 
 def _functions(item: Any) -> Iterator[FunctionType]:

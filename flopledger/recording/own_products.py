@@ -1,6 +1,7 @@
 """What of a program's matrix products is in no figure, as far as its code tells.
 
-An optimizer's are neither forward nor backward. A loop's count where a backward reaches them.
+An optimizer's are neither forward nor backward, and neither are those of a hook that compresses gradients
+before ranks exchange them. A loop's count where a backward reaches them.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
+from types import FunctionType
 from typing import Any
 
 from profilers.step_loops import products_around
@@ -39,6 +42,29 @@ class OwnProducts:
             )
             self._tell("optimizer-products", "info", text)
         self._named.update(products_around(sys._getframe(1)))
+
+    def exchanges(self, models: Iterable[Any]) -> None:
+        """Models are trained, some of which may have hooks on the exchange of their gradients.
+
+        A watch beside the models does not see these: torch calls them from its reducer.
+        """
+        for model in models:
+            for hook, _ in vars(model).get("_comm_hooks", ()):
+                self._exchanges_by(hook)
+
+    def _exchanges_by(self, hook: Any) -> None:
+        inner = hook
+        while isinstance(inner, partial):
+            inner = inner.func
+        inner = getattr(inner, "__func__", inner)
+        code: Any = inner if isinstance(inner, FunctionType) else type(inner)
+        names = products_of(code)
+        if names:
+            text = (
+                f"{code.__name__} computes matrix products while ranks exchange gradients "
+                f"({', '.join(names[:8])}): they are neither forward nor backward, and in no figure"
+            )
+            self._tell("exchange-products", "info", text)
 
     def reached(self, products: Iterable[Any]) -> None:
         """A backward pass came through these."""

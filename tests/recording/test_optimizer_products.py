@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+from functools import partial
 from typing import Any
 
 import pytest
@@ -105,3 +107,46 @@ def test_the_record_says_so_and_the_figure_is_forward_and_backward(
     assert run.notes() == ({"optimizer-products"} if optimizer is ByAFunction else set())
     found = [finding.code for finding in run.totals.findings]
     assert ("optimizer-products" in found) == (optimizer is ByAFunction)
+
+
+def _hooks(kind: str, name: str) -> Any:
+    return getattr(
+        importlib.import_module(f"torch.distributed.algorithms.ddp_comm_hooks.{kind}"), name
+    )
+
+
+def test_hooks_that_factorise_gradients_are_told_from_those_that_round_them() -> None:
+    factorises = _hooks("powerSGD_hook", "powerSGD_hook")
+    assert products_of(factorises) == ("bmm", "qr")
+    assert products_of(_hooks("default_hooks", "fp16_compress_wrapper")(factorises)) != ()
+    for name in ("allreduce_hook", "fp16_compress_hook", "bf16_compress_hook"):
+        assert products_of(_hooks("default_hooks", name)) == ()
+
+
+class Projects:
+    """A hook that is an object."""
+
+    def __call__(self, _state: Any, bucket: Any) -> Any:
+        return bucket @ bucket.T
+
+
+@pytest.mark.parametrize(
+    ("hook", "name"),
+    [
+        (_hooks("powerSGD_hook", "powerSGD_hook"), "powerSGD_hook"),
+        (partial(_hooks("powerSGD_hook", "powerSGD_hook")), "powerSGD_hook"),
+        (Projects(), "Projects"),
+        (_hooks("default_hooks", "allreduce_hook"), None),
+        (len, None),
+    ],
+)
+def test_the_record_says_what_the_exchange_of_gradients_computes(
+    run: Run, hook: Any, name: str | None
+) -> None:
+    model = mlp()
+    model._comm_hooks = [(hook, None)]  # as DistributedDataParallel keeps them
+    with run.record():
+        train(model, torch.optim.SGD(model.parameters(), lr=1e-3), steps=3)
+    assert run.flop == [TRAIN] * 3
+    told = [note.message for note in run.process.notes if note.code == "exchange-products"]
+    assert [text.partition(" ")[0] for text in told] == ([name] if name else [])
