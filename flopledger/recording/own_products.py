@@ -15,6 +15,7 @@ from typing import Any
 
 from profilers.step_loops import products_around
 from profilers.step_products import products_of
+from profilers.step_weights import trains
 
 
 class OwnProducts:
@@ -43,14 +44,16 @@ class OwnProducts:
             self._tell("optimizer-products", "info", text)
         self._named.update(products_around(sys._getframe(1)))
 
-    def exchanges(self, models: Iterable[Any]) -> None:
-        """Models are trained, some of which may have hooks on the exchange of their gradients.
+    def exchanges(self, optimizer: Any, models: Iterable[Any]) -> None:
+        """An optimizer made its first step; the models that it trains may have hooks on their exchange.
 
         A watch beside the models does not see these: torch calls them from its reducer.
         """
         for model in models:
-            for hook, _ in vars(model).get("_comm_hooks", ()):
-                self._exchanges_by(hook)
+            hooks = vars(model).get("_comm_hooks", ())
+            if hooks and trains([optimizer], model):  # and no other model that is still alive
+                for hook, _ in hooks:
+                    self._exchanges_by(hook)
 
     def _exchanges_by(self, hook: Any) -> None:
         inner = hook

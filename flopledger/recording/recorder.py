@@ -291,7 +291,7 @@ class Recorder:
     def _first_step_of(self, optimizer: Any) -> None:
         try:
             self._own_products.begins(optimizer)
-            self._own_products.exchanges(self.observer.modules.known())
+            self._own_products.exchanges(optimizer, self.observer.modules.known())
         except Exception as error:  # noqa: BLE001 - never into the program
             self.observer.trouble("a loop's code", error)
 

@@ -150,3 +150,14 @@ def test_the_record_says_what_the_exchange_of_gradients_computes(
     assert run.flop == [TRAIN] * 3
     told = [note.message for note in run.process.notes if note.code == "exchange-products"]
     assert [text.partition(" ")[0] for text in told] == ([name] if name else [])
+
+
+def test_a_model_that_is_left_over_says_nothing_of_this_training(run: Run) -> None:
+    other = mlp()
+    other._comm_hooks = [(Projects(), None)]
+    model = mlp()
+    with run.record():
+        other(torch.randn(4, 8))
+        train(model, torch.optim.SGD(model.parameters(), lr=1e-3), steps=3)
+    assert "exchange-products" not in run.notes()
+    assert len(list(other.parameters())) == 4  # it lives until here
