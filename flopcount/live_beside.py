@@ -117,10 +117,8 @@ class Kept:
         try:
             if not (tensor.is_leaf and tensor.requires_grad):
                 return
-        except (
-            RuntimeError
-        ):  # a piece of a ``split`` whose whole was written to: torch refuses to say
-            return
+        except RuntimeError:
+            return  # a piece of a ``split`` whose whole was written to: torch refuses to say
         gradient = tensor.grad
 
         def undo() -> None:
