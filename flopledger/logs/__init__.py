@@ -20,7 +20,7 @@ __all__ = [
     "read",
 ]
 
-#: The readers of some twenty-five formats load only for a case that has evidence.
+#: The readers of all formats load only for a case that has evidence.
 _LATER = {"assemble": "flopledger.logs.assembling", "read": "flopledger.logs.reading"}
 
 
