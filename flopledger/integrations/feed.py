@@ -161,14 +161,14 @@ class Feed:
         self._thread = threading.Thread(target=self._work, name="flopledger-feed", daemon=True)
         self._thread.start()
 
-    def close(self, timeout_seconds: float = CLOSE_SECONDS) -> tuple[Delivered, ...]:
+    def close(self) -> tuple[Delivered, ...]:
         """Read what the ledger holds by now, hand it over, and say what arrived.
 
         Call it after the recording's ``stop``, which writes the last block.
         """
         self._stop.set()
-        self._thread.join(timeout_seconds)
-        return self._sinks.close(timeout_seconds)
+        self._thread.join(CLOSE_SECONDS)
+        return self._sinks.close(CLOSE_SECONDS)
 
     def _work(self) -> None:
         while True:

@@ -1,4 +1,27 @@
-"""Training evidence in, facts out: logs, trainer states, cards, configurations."""
+"""Training evidence in, facts out: logs, trainer states, cards, configurations.
+
+A format is a module of ``readers/``, which lists them in the order in which they are asked. The modules of
+this folder, each in the order in which it is best read:
+
+**The way.** ``evidence`` (what is handed in), ``reading`` (files to facts), ``assembling`` (facts to the
+figures of ``run_facts``).
+
+**A file.** ``walking``, ``document``, ``packed``, ``limits``; ``reader`` (what a reader is), ``notes`` (what
+it writes down), ``unread`` (what is said where none takes a file).
+
+**What readers share.** ``numbers``, ``stepping``, ``scalars``, ``smi_table``, ``source_text``,
+``plain_yaml``, ``sqlite_files``, ``wire``, ``event_files``, ``benchmarks``.
+
+**From facts to figures** (design/060). ``choosing``, ``batches``, ``architecture``, ``adapters``,
+``statements`` (prose, design/095), ``series``, ``checks``.
+
+**Run records** (design/067). ``run_records``, ``recorded_steps``, ``record_copies``, ``record_ranks``.
+
+**Recorded telemetry** (design/063). ``telemetry``, ``telemetry_files``, ``telemetry_windows``,
+``telemetry_devices``.
+
+A test holds this list to the folder.
+"""
 
 from typing import TYPE_CHECKING, Any
 

@@ -7,6 +7,8 @@ from types import ModuleType
 
 import pytest
 
+import flopcount
+import flopledger.logs
 import flopledger.recording
 import profilers
 
@@ -15,7 +17,9 @@ BESIDE = {"telemetry/", "steps/", "doctor", "flopcount", "read_totals"}
 
 
 @pytest.mark.parametrize(
-    "package", [profilers, flopledger.recording], ids=lambda package: package.__name__
+    "package",
+    [flopcount, profilers, flopledger, flopledger.logs, flopledger.recording],
+    ids=lambda package: package.__name__,
 )
 def test_the_map_of_a_package_and_its_folder_agree(package: ModuleType) -> None:
     folder = Path(str(package.__file__)).parent
