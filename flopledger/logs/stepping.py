@@ -332,7 +332,6 @@ class StepLog:
                 places,
             )
 
-
     def _note_untimed(self, notes: Notes) -> None:
         """Name the prints whose time cannot be read, where others have one: no sum is made without them."""
         untimed = [step for step in self.steps if step.seconds is None]
@@ -341,8 +340,9 @@ class StepLog:
         notes.finding(
             "coverage-gap",
             "info",
-            f"{len(untimed):,} of {len(self.steps):,} step lines give no time that can be read (missing, not a "
-            "number, negative): step times are not summed, and stamps, where there are any, leave a lower bound",
+            f"{len(untimed):,} of {len(self.steps):,} step lines give no time that can be read (missing, not "
+            "a number, negative): step times are not summed, and stamps, where there are any, leave a lower "
+            "bound",
             *(line(step.line) for step in untimed[:5]),
         )
 
