@@ -292,20 +292,27 @@ def _build(cls: Any, parsed: Any, file: Path) -> Any:
     """
     import torch
 
+    from flopcount.inputs.building import fill_stored_masks
+
     failures: list[Exception] = []
     fused = bool(getattr(cls, "_supports_sdpa", True))
     named = (causal_attention.register(fused=fused),) if _takes_attentions(cls) else ()
     for attention in (*named, "sdpa", "eager", None):
         keywords = {} if attention is None else {"attn_implementation": attention}
-        try:
+
+        def build(keywords: dict[str, Any] = keywords) -> Any:
             with bounded_modules(file), torch.device("meta"):
-                model = cls._from_config(parsed, dtype=torch.bfloat16, **keywords)
+                return cls._from_config(parsed, dtype=torch.bfloat16, **keywords)
+
+        try:
+            model = build().to(device="meta").train()
         except TooManyModulesError:
             raise
         except Exception as error:  # noqa: BLE001 - any class may fail in any way; reported below
             failures.append(error)
             continue
-        return model.to(device="meta").train()
+        fill_stored_masks(model, build)
+        return model
     raise _refused(file, f"{cls.__name__} cannot be built", failures[-1]) from None
 
 
