@@ -21,9 +21,9 @@ strangers wrote ``foreign_json``, ``stamps``, ``secret_values``; to the disk ``w
 ``run_bounds``.
 
 **Holding figures against each other** (design/003). ``combine``, ``reconcile``, ``run_checks``; one question
-each: ``clock_checks``, ``convention_checks``, ``cost_checks``, ``model_checks``, ``power_checks``,
-``sample_checks``, ``statement_checks``, ``throughput``, ``implied_peak``, ``log_parts``; which mistake it may
-be, ``fingerprints/``.
+each: ``clock_checks``, ``clock_hours``, ``convention_checks``, ``cost_checks``, ``model_checks``,
+``power_checks``, ``sample_checks``, ``statement_checks``, ``throughput``, ``implied_peak``, ``log_parts``;
+which mistake it may be, ``fingerprints/``.
 
 **The answer.** ``auditing`` is the whole. ``verdict`` (the bands), ``claim``, ``derived_claims``,
 ``misquoted``; ``scope``, ``ledgers`` and ``planning`` with ``regimes/``; ``sensitivity``.

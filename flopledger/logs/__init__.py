@@ -13,7 +13,7 @@ it writes down), ``unread`` (what is said where none takes a file).
 ``plain_yaml``, ``sqlite_files``, ``wire``, ``event_files``, ``benchmarks``.
 
 **From facts to figures** (design/060). ``choosing``, ``batches``, ``architecture``, ``adapters``,
-``statements`` (prose, design/095), ``series``, ``checks``.
+``statements`` (prose, design/095), ``series``, ``stages``, ``checks``.
 
 **Run records** (design/067). ``run_records``, ``recorded_steps``, ``record_copies``, ``record_ranks``.
 
