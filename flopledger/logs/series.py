@@ -237,11 +237,13 @@ def _stages(evidence: Evidence, parts: Sequence["_Part"]) -> list[stages.Stage]:
             place=part.file,
             begin=part.begin,
             end=part.end,
-            seconds=part.seconds,
+            seconds=of(part.file, "timed_seconds", "seen_seconds"),
+            is_least=part.seconds is None,
             devices=of(part.file, "accelerator_count", "world_size"),
             batch=of(part.file, "global_batch"),
             length=of(part.file, "tokens_per_sample", "sequence_length"),
             samples=of(part.file, "samples"),
+            step_tokens=of(part.file, "tokens_per_step"),
         )
         for part in parts
     ]
