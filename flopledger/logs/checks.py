@@ -71,13 +71,32 @@ def conflicts(figures: Mapping[str, Resolved | None]) -> list[Finding]:
         words = "; ".join(f"{_spell(fact.value)} ({fact.place})" for fact in readings[:6])
         found.append(
             Finding(
-                code=code,
+                code="amount-mismatch" if _is_contradiction(name, figure) else code,
                 severity="warning",
                 message=f"{name.replace('_', ' ')}: {words}. The first is used",
                 evidence=tuple(fact.place for fact in readings),
             )
         )
     return found
+
+
+#: Amounts of one run that differ by more are not rounded, padded or read a step apart.
+_SAME_AMOUNT = 0.05
+
+
+def _is_contradiction(name: str, figure: Resolved) -> bool:
+    """Say whether two logs of one run count amounts that cannot both be: that asks, whichever is used.
+
+    What is of a weaker kind (computed by a program, said in a text) leaves a log's word standing.
+    """
+    best = figure.facts[0]
+    return name in ("tokens", "samples") and any(
+        fact.grade is best.grade is not Grade.STATEMENT
+        and fact.file != best.file
+        and isinstance(fact.value, int | float)
+        and abs(fact.value - figure.number) > _SAME_AMOUNT * max(fact.value, figure.number)
+        for fact in figure.alternatives
+    )
 
 
 def several_accounts(evidence: Evidence) -> tuple[Fact, ...]:

@@ -294,3 +294,23 @@ def test_tokens_that_may_be_of_a_step_are_named_and_not_used(written, rows):
     assert facts.tokens is None
     (finding,) = [one for one in facts.findings if one.code == "unit-ambiguity"]
     assert "was not used" in finding.message
+
+
+@pytest.mark.parametrize(("step", "is_earlier"), [(500, True), (1000, False)])
+def test_of_one_step_there_is_one_state(written, step, is_earlier):
+    files = {
+        "a/trainer_state.json": state([{"num_tokens": 100.0}], global_step=step),
+        "b/trainer_state.json": state([{"num_tokens": 300.0}]),
+    }
+    facts = logs.assemble(written(files))
+    assert ("earlier-checkpoints" in codes(facts)) is is_earlier
+    # Both count tokens of the same steps, and cannot both be right: that asks.
+    assert ("amount-mismatch" in codes(facts)) is not is_earlier
+
+
+def test_what_a_weaker_source_says_leaves_a_log_standing(written):
+    # The Trainer's own counter includes padding; TRL's rows do not.
+    text = state([{"num_tokens": 100.0}], num_input_tokens_seen=90)
+    facts = logs.assemble(written({"trainer_state.json": text}))
+    assert facts.tokens.number == 100
+    assert "amount-mismatch" not in codes(facts)
