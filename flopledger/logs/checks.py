@@ -129,6 +129,44 @@ def accounts(evidence: Evidence) -> list[Finding]:
     ]
 
 
+#: Accounts that hold so much less, or so many times more, than the logs took are of another job, or the
+#: logs are of a part of it: what is billed beside steps is up to half as much again.
+_HELD_LESS, _HELD_MORE = 0.95, 2.0
+
+
+def held(evidence: Evidence, used: Resolved | None) -> list[Finding]:
+    """Hold what a scheduler's account says was held against what the logs took."""
+    if used is None or not used.number or used.bound == "at most":
+        return []
+    found = []
+    for fact in evidence.named("accelerator_seconds"):
+        source = evidence.sources.get(fact.file)
+        if fact in used.facts or source is None or source.format not in _SCHEDULERS:
+            continue
+        ratio = float(fact.value) / used.number
+        if ratio >= _HELD_LESS and (ratio <= _HELD_MORE or used.bound == "at least"):
+            continue
+        reading = (
+            "the account is of another job or of one of several, or the logs are of more than it"
+            if ratio < 1
+            else "the logs are of a part of the jobs, or the devices were held for something else"
+        )
+        found.append(
+            Finding(
+                code="device-time-mismatch",
+                severity="warning",
+                message=f"{number(float(fact.value) / 3600)} device-hours were held, and the logs took "
+                f"{number(used.number / 3600)}: {reading}",
+                evidence=(fact.place, *(one.place for one in used.facts)),
+            )
+        )
+    return found[:1]
+
+
+#: Who gave the devices, for how long: the whole of a job, and nothing that it did not have.
+_SCHEDULERS = frozenset({"slurm-sacct", "slurm-seff", "pbs-accounting", "lsf"})
+
+
 def _spell(value: object) -> str:
     return f"{value:,}" if isinstance(value, int | float) else str(value)
 
@@ -161,6 +199,15 @@ def _devices(evidence: Evidence, figures: Mapping[str, Resolved | None]) -> list
         for fact in evidence.named("ranks_logged")
         if fact.value not in {*nodes, count.number}
     ]
+    # Each rank drives a device: a scheduler that gave another number, or a log of another job.
+    found += [
+        _mismatch(count, fact, f"{fact.value:,} ranks trained")
+        for fact in evidence.named("world_size")
+        if fact not in count.facts
+        and isinstance(fact.value, int)
+        and count.bound == "exact"
+        and differ(fact.value, count.value)
+    ][:1]
     for fact in evidence.named("platform"):
         match = re.match(r"(\d{1,6})\s*x", str(fact.value))
         if match and int(match[1]) not in nodes | {count.number, 1}:

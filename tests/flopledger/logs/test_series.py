@@ -336,3 +336,23 @@ def test_launches_of_nanogpt_with_other_accumulation_are_added_up(written):
     # Printed are 0, 10, ... 990 and 1000 ... 1990: a print speaks for the ten steps up to it.
     assert facts.tokens.number == 990 * 1000 + 1000 * 3000
     assert "settings-changed" in codes(facts)
+
+
+SACCT = "JobIDRaw|State|ElapsedRaw|AllocTRES\n1|COMPLETED|{seconds}|gres/gpu:h100={gpus},gres/gpu={gpus},node=1\n"
+
+
+@pytest.mark.parametrize(
+    ("gpus", "seconds", "asked"),
+    [
+        # The log: 8 ranks for 100 s.
+        (8, 130, set()),
+        (8, 50, {"device-time-mismatch"}),  # a job shorter than its own log
+        (8, 1000, {"device-time-mismatch"}),  # nine tenths of what was held are in no log
+        (16, 130, {"device-count-mismatch"}),
+    ],
+)
+def test_a_schedulers_account_is_held_against_the_log(written, gpus, seconds, asked):
+    files = {"a.log": launch(range(10, 110, 10)), "s.txt": SACCT.format(gpus=gpus, seconds=seconds)}
+    facts = logs.assemble(written(files))
+    found = {one.code for one in facts.findings if one.severity == "warning"}
+    assert found & {"device-time-mismatch", "device-count-mismatch"} == asked
