@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from flopledger.logs import limits
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
@@ -43,6 +44,11 @@ def read(document: Document, notes: Notes) -> None:
     jobs = once([row for row in _rows(document, notes) if _is_job(row)], notes)
     if not jobs:
         raise EvidenceError(f"{document.name}: an sacct header without a job row")
+    if len(jobs) > limits.JOBS:
+        raise EvidenceError(
+            f"{document.name}: {len(jobs):,} jobs, and an account is read up to {limits.JOBS:,}; print the "
+            "run's own (`sacct -j`)"
+        )
     note_jobs(jobs, notes)
 
 
