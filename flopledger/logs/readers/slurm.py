@@ -79,9 +79,15 @@ def _rows(document: Document, notes: Notes) -> Iterator[Row]:
     header: list[str] | None = None
     spans: list[tuple[int, int]] = []
     bar = "|"
+    is_framed = False
     for place, text in short_lines(document):
         if not text.strip():
             continue
+        if is_framed:
+            # A table of Markdown: a bar before each row, and a rule below the header.
+            if set(text.strip()) <= set("|-: "):
+                continue
+            text = text.strip().removeprefix("|")
         if header is None:
             # sacct --delimiter writes another mark between the cells; a comma stands inside of them.
             bar = next((mark for mark in _MARKS if mark in text), "|")
@@ -96,7 +102,9 @@ def _rows(document: Document, notes: Notes) -> Iterator[Row]:
                     line(place),
                 )
             else:
-                header = text.strip(f" \r{bar}").split(bar) if parsable else text.split()
+                is_framed = text.lstrip().startswith("|")
+                titles = text.strip(f" \r{bar}").split(bar) if parsable else text.split()
+                header = [title.strip() for title in titles]
                 continue
         if not parsable and set(text.strip()) <= {"-", " "}:
             spans = [(match.start(), match.end()) for match in re.finditer(r"-+", text)]
