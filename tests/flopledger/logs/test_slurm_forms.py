@@ -87,5 +87,5 @@ def test_a_table_of_markdown_is_one_of_sacct(written):
 |38113.ext|COMPLETED|2102      |cpu=1152,gres/gpu=16,node=4 |
 """
     evidence = written({"sacct.txt": table})
-    assert value(evidence, "accelerator_seconds") == 16 * 2102
-    assert value(evidence, "status") == "COMPLETED"
+    assert [one.value for one in evidence.named("accelerator_seconds")] == [16 * 2102]
+    assert [one.value for one in evidence.named("status")] == ["COMPLETED"]
