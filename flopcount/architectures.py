@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flopcount import causal_attention
 from flopcount.bounded_build import TooManyModulesError, bounded_modules
@@ -25,9 +25,6 @@ from flopcount.findings import Finding, name_mismatch, prediction_left_out
 from flopcount.model_classes import class_of, library_class
 from flopcount.parameters import ParameterCount, count_parameters
 from flopcount.stated_sizes import check_sizes, left_open, without_manner
-
-if TYPE_CHECKING:
-    from flopcount.counted_model import CountedModel
 
 _DEEPEST_NESTING = 4
 
@@ -295,20 +292,27 @@ def _build(cls: Any, parsed: Any, file: Path) -> Any:
     """
     import torch
 
+    from flopcount.inputs.building import fill_stored_masks
+
     failures: list[Exception] = []
     fused = bool(getattr(cls, "_supports_sdpa", True))
     named = (causal_attention.register(fused=fused),) if _takes_attentions(cls) else ()
     for attention in (*named, "sdpa", "eager", None):
         keywords = {} if attention is None else {"attn_implementation": attention}
-        try:
+
+        def build(keywords: dict[str, Any] = keywords) -> Any:
             with bounded_modules(file), torch.device("meta"):
-                model = cls._from_config(parsed, dtype=torch.bfloat16, **keywords)
+                return cls._from_config(parsed, dtype=torch.bfloat16, **keywords)
+
+        try:
+            model = build().to(device="meta").train()
         except TooManyModulesError:
             raise
         except Exception as error:  # noqa: BLE001 - any class may fail in any way; reported below
             failures.append(error)
             continue
-        return model.to(device="meta").train()
+        fill_stored_masks(model, build)
+        return model
     raise _refused(file, f"{cls.__name__} cannot be built", failures[-1]) from None
 
 
@@ -345,10 +349,3 @@ def names_of(config: Mapping[str, Any], file: Path) -> list[str]:
     own = [config.get("_name_or_path"), config.get("name"), config.get("model_name")]
     place = file.parent.resolve().name if file.name == "config.json" else file.stem
     return [name for name in [*own, place] if isinstance(name, str) and name]
-
-
-def count_config(path: str | Path, **step: Any) -> CountedModel:
-    """Build the model of a config.json and count one step; see :mod:`flopcount.counted_model`."""
-    from flopcount.counted_model import count_config as implementation
-
-    return implementation(path, **step)

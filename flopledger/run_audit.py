@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from flopledger import (
     clock_checks,
+    clock_hours,
     evidence,
     implied_peak,
     inputs,
@@ -58,6 +59,13 @@ def audit_run(
     own = costs[0][2].cost if costs else None
     beside = passes.of_run(run, loaded, own, draws, trace=trace)
     estimates, conventions = _by_work(run, costs, beside, draws)
+    again = clock_hours.read_again(run, part, estimates, draws)
+    if again is not None:
+        findings.append(again.finding)
+        run = _paced_again(again.run, findings)
+        known = replace(known, figures=run)
+        beside = passes.of_run(run, loaded, own, draws, trace=trace)
+        estimates, conventions = _by_work(run, costs, beside, draws)
     amount_known = any(not one.bound_only for one in estimates)
     seen = tensor_activity.estimate(run, known.telemetry, part, known.coverage)
     estimates += seen.estimates
@@ -92,6 +100,16 @@ def audit_run(
     from flopledger import telemetry_view
 
     return replace(audited, telemetry=telemetry_view.thin(known.telemetry))
+
+
+def _paced_again(run: RunFigures, findings: list[Finding]) -> RunFigures:
+    """Derive tokens once more from the stated pace, where they came from hours that were read otherwise."""
+    if run.tokens is None or run.tokens.name != throughput.DERIVED:
+        return run
+    findings[:] = [one for one in findings if one.code != "amount-by-throughput"]
+    run, derived = throughput.fill(replace(run, tokens=None))
+    findings += derived
+    return run
 
 
 def _by_work(

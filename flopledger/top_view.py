@@ -178,7 +178,7 @@ class RecordFeed:
         """How far the training has come and its MFU: from the summary, or from its steps so far."""
         try:
             summary = json.loads((self._run_dir / "summary.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             if _is_over(self._run_dir):
                 return ["imported from recordings; nothing more is to come"]
             return self._steps_so_far(views)

@@ -19,7 +19,6 @@ from profilers.values import Device, DeviceKey
 class Latency:
     """How long one sweep of one source takes."""
 
-    sweeps: int
     median_ms: float
     worst_ms: float
 
@@ -45,7 +44,7 @@ def sweep_latency(source: Source, sweeps: int = 20) -> Latency:
         before = time.perf_counter()
         source.sweep()
         took.append((time.perf_counter() - before) * 1e3)
-    return Latency(sweeps=sweeps, median_ms=statistics.median(took), worst_ms=max(took))
+    return Latency(median_ms=statistics.median(took), worst_ms=max(took))
 
 
 def energy_checks(

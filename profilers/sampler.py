@@ -67,7 +67,6 @@ class Sampler:
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = os.getpid()
         self._buffer = bytearray()
-        self._seen: list[dict[str, Any]] = []
 
     def start(self) -> None:
         """Start the recorder and return at once. Raises ``SamplerError`` if no process starts."""

@@ -70,7 +70,6 @@ class Following:
         self._costs: dict[int, _Cost] = {}
         self._wall = 0.0
         self._part: Accelerator | None = None
-        self.resumed_after = 0
 
     def take(self, entry: Mapping[str, Any]) -> Iterator[StepMetrics]:
         """Read one line; give the steps that it completes."""
@@ -80,8 +79,6 @@ class Following:
                 self._wall = (clock["wall_ns"] - clock["monotonic_ns"]) / 1e9
             case "device":
                 self._part = _part(entry)
-            case "resume":
-                self.resumed_after = entry["step"]
             case "cost":
                 self._costs[entry["id"]] = _cost(entry)
             case "steps":

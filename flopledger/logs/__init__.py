@@ -18,8 +18,9 @@ that are not what they look like), ``readers/`` (one format a module, with a map
 (MLPerf's reference shapes).
 
 **From the facts of a run to its figures** (design/060, 062, 095). ``assembling``, ``choosing``,
-``batches``, ``architecture``, ``adapters``, ``series`` (one run in several files), ``event_files``,
-``statements`` (prose), ``checks`` (what does not fit together).
+``batches``, ``architecture``, ``adapters``, ``series`` (one run in several files), ``stages`` (launches
+with settings of their own), ``event_files``, ``statements`` (prose), ``checks`` (what does not fit
+together).
 
 **Recorded telemetry and run records** (design/063, 067). ``telemetry``, ``telemetry_files``,
 ``telemetry_windows``, ``telemetry_devices``; ``run_records``, ``recorded_steps``, ``record_ranks``,
@@ -48,7 +49,7 @@ __all__ = [
     "read",
 ]
 
-#: The readers load only for a case that has evidence.
+#: The readers of all formats load only for a case that has evidence.
 _LATER = {"assemble": "flopledger.logs.assembling", "read": "flopledger.logs.reading"}
 
 

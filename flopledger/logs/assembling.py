@@ -234,6 +234,9 @@ def _samples_otherwise(evidence: Evidence, figures: dict[str, Resolved | None]) 
 def _accelerator_seconds(
     evidence: Evidence, figures: dict[str, Resolved | None]
 ) -> Resolved | None:
+    staged = choose(evidence, "staged_accelerator_seconds")
+    if staged is not None:
+        return staged
     seconds, count = figures.get("timed_seconds"), figures["accelerator_count"]
     if seconds is not None and count is not None and not opposed(seconds, count):
         return product(seconds, count, "s", "timed seconds x accelerators")

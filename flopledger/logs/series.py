@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 
 from flopledger.facts import NAMES, Fact, Finding, Grade
-from flopledger.logs import event_files
+from flopledger.logs import event_files, stages
 from flopledger.logs.evidence import Evidence
 from flopledger.logs.stepping import ENDED
 
@@ -220,7 +220,44 @@ def _join(evidence: Evidence, format_id: str) -> tuple[Evidence, list[Finding]]:
         + (f"; {again:,.0f} steps were done again" if again else ""),
         evidence=tuple(part.file for part in parts),
     )
-    return replace(evidence, facts=tuple(facts)), [*findings, finding]
+    findings.append(finding)
+    sums = stages.add_up(_stages(evidence, parts))
+    if sums.words:
+        facts = [*stages.without(facts, sums, {*files, _listed(parts)}), *_added(sums, parts)]
+        findings.append(stages.finding(sums, [part.file for part in parts]))
+    return replace(evidence, facts=tuple(facts)), findings
+
+
+def _stages(evidence: Evidence, parts: Sequence["_Part"]) -> list[stages.Stage]:
+    """Give what each log did with its own settings."""
+
+    def of(file: str, *names: str) -> float | None:
+        found = (fact for name in names for fact in evidence.named(name) if fact.file == file)
+        fact = next(found, None)
+        return float(fact.value) if fact is not None else None
+
+    return [
+        stages.Stage(
+            place=part.file,
+            begin=part.begin,
+            end=part.end,
+            seconds=part.seconds,
+            devices=of(part.file, "accelerator_count", "world_size"),
+            batch=of(part.file, "global_batch"),
+            length=of(part.file, "tokens_per_sample", "sequence_length"),
+            samples=of(part.file, "samples"),
+        )
+        for part in parts
+    ]
+
+
+def _added(sums: stages.Sums, parts: Sequence["_Part"]) -> list[Fact]:
+    how = f"{len(parts)} logs added up"
+    return [_fact_of(name, value, how, parts) for name, value in sums.figures.items()]
+
+
+def _listed(parts: Sequence["_Part"]) -> str:
+    return ", ".join(part.file for part in parts)
 
 
 def _parts(evidence: Evidence, formats: frozenset[str]) -> list[_Part]:
@@ -368,12 +405,8 @@ def _is_chain(parts: Sequence[_Part]) -> bool:
 
 
 def _joined(evidence: Evidence, parts: Sequence[_Part], kept: float, again: float) -> list[Fact]:
-    files = ", ".join(part.file for part in parts)
-
     def fact(name: str, value: float, how: str) -> Fact:
-        number = int(value) if value == int(value) else value
-        unit = NAMES[name][0]
-        return Fact(name=name, value=number, unit=unit, file=files, locator=how, grade=Grade.LOG)
+        return _fact_of(name, value, how, parts)
 
     found = [fact("steps", kept, f"{len(parts)} logs joined")]
     if parts[0].begin:
@@ -389,6 +422,18 @@ def _joined(evidence: Evidence, parts: Sequence[_Part], kept: float, again: floa
         share = kept / (kept + again) if name in ("samples", "tokens") else 1.0
         found.append(fact(name, round(sum(values) * share, 6), f"the sum of {len(parts)} logs"))
     return found
+
+
+def _fact_of(name: str, value: float, how: str, parts: Sequence[_Part]) -> Fact:
+    number = int(value) if value == int(value) else value
+    return Fact(
+        name=name,
+        value=number,
+        unit=NAMES[name][0],
+        file=_listed(parts),
+        locator=how,
+        grade=Grade.LOG,
+    )
 
 
 def _values(evidence: Evidence, name: str, parts: Sequence[_Part]) -> list[float]:

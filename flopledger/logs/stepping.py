@@ -213,18 +213,23 @@ class StepLog:
 
         Where a piece of the log is missing, one interval stands for it: no print says how long it took.
         """
-        total, before = 0.0, self.first_step
-        missing = {after.line for _, after in self.holes}
-        for step in self.steps:
+        total = 0.0
+        for step, span in self.spans():
             if step.seconds is None:
                 return None
+            total += step.seconds * span
+        return total or None
+
+    def spans(self) -> Iterator[tuple[Step, int]]:
+        """Give each print with the number of steps that it speaks for, steps done again included."""
+        before = self.first_step
+        missing = {after.line for _, after in self.holes}
+        for step in self.steps:
             is_known = step.step > before and step.line not in missing
             # A print of step 0 is of that step alone, and it is the slow one that compiles.
             alone = 1 if step.step == 0 else self.interval
-            span = step.step - before if is_known else alone
-            total += step.seconds * span
+            yield step, step.step - before if is_known else alone
             before = step.step
-        return total or None
 
     def stamped_seconds(self) -> float | None:
         """Give the time between the first and the last stamp."""
@@ -317,6 +322,7 @@ class StepLog:
         if summed is None and stamped is not None:
             # The first print has no beginning, so the stamps give a lower bound.
             notes.fact("seen_seconds", round(stamped, 3), f"{places}, by their stamps")
+        self._note_untimed(notes)
         if summed is not None and stamped is not None and stamped > summed * (1 + _CLOCK_SLACK):
             notes.finding(
                 "coverage-gap",
@@ -325,6 +331,20 @@ class StepLog:
                 "checkpoints or stops are not in the step times",
                 places,
             )
+
+    def _note_untimed(self, notes: Notes) -> None:
+        """Name the prints whose time cannot be read, where others have one: no sum is made without them."""
+        untimed = [step for step in self.steps if step.seconds is None]
+        if not untimed or len(untimed) == len(self.steps):
+            return
+        notes.finding(
+            "coverage-gap",
+            "info",
+            f"{len(untimed):,} of {len(self.steps):,} step lines give no time that can be read (missing, not "
+            "a number, negative): step times are not summed, and stamps, where there are any, leave a lower "
+            "bound",
+            *(line(step.line) for step in untimed[:5]),
+        )
 
 
 def _goes_back(before: Step, step: Step) -> bool:

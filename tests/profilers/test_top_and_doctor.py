@@ -203,6 +203,9 @@ def test_top_tells_the_steps_and_the_mfu_of_a_run_that_goes_on(tmp_path, monkeyp
     feed._steps_again = float("inf")  # not yet time to work it out again
     assert feed._summary_note(views) == [line]
     assert asked == [tmp_path]
+    for damaged in ('{"exit_code": 0, "mf', "[" * 100_000):  # half written; nested too deep to read
+        (tmp_path / "summary.json").write_text(damaged)
+        assert feed._summary_note(views) == [line]
     (tmp_path / "summary.json").write_text('{"exit_code": 0, "mfu": 0.4}')
     assert feed._summary_note(views) == ["ended with exit code 0; MFU 40.0%"]
 

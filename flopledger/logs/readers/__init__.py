@@ -1,10 +1,10 @@
 """The readers, most specific first: the first that recognises a file reads it.
 
-**Training programs.** ``megatron`` with ``megatron_arguments``, ``torchtitan``, ``nemo``, ``nanotron``,
-``maxtext``, ``composer``, ``llm_c``, ``olmo``, ``nanogpt``, ``modded_nanogpt``, ``fairseq``,
-``deepspeed``, ``llama_factory``; ``hf_console`` with ``hf_console_config``, ``hf_trainer``; one line a
-step in ``step_lines`` by ``step_formats``; of programs that nobody knows ``labelled_lines`` and
-``printed_settings``; tables in ``lightning_csv``, ``epoch_tables``.
+**Training programs.** ``megatron`` with ``megatron_arguments`` and ``megatron_stages``, ``torchtitan``,
+``nemo``, ``nanotron``, ``maxtext``, ``composer``, ``llm_c``, ``olmo``, ``nanogpt``, ``modded_nanogpt``,
+``fairseq``, ``deepspeed``, ``llama_factory``; ``hf_console`` with ``hf_console_config``, ``hf_trainer``;
+one line a step in ``step_lines`` by ``step_formats``; of programs that nobody knows ``labelled_lines``
+and ``printed_settings``; tables in ``lightning_csv``, ``epoch_tables``.
 
 **MLPerf.** ``mlperf`` with ``mlperf_events`` and ``mlperf_amount``, ``mlperf_first``, ``mlperf_system``.
 

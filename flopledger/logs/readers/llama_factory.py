@@ -4,13 +4,13 @@
 Trainer's counter of input tokens, padding included unless it was told otherwise.
 """
 
-import json
 import re
 import statistics
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from flopledger import foreign_json
 from flopledger.facts import Grade
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
@@ -76,11 +76,8 @@ def _runs(document: Document) -> list[list[tuple[int, dict[str, Any]]]]:
     """Give the rows by training: another one plans other steps, or begins where the first began."""
     runs: list[list[tuple[int, dict[str, Any]]]] = []
     for number, text in document.lines():
-        try:
-            row = json.loads(text)
-        except (ValueError, RecursionError):
-            continue  # the last row of a run that was killed may be torn
-        step = parse_count(row.get("current_steps")) if isinstance(row, dict) else None
+        row = foreign_json.table(text) or {}  # the last row of a run that was killed may be torn
+        step = parse_count(row.get("current_steps"))
         if step is None or (row.get("eval_loss") is not None and row.get("loss") is None):
             continue  # an evaluation after a step
         before = runs[-1] if runs else []

@@ -213,3 +213,79 @@ def test_runs_that_were_started_at_once_are_no_copies_of_one_another(tmp_path) -
     assert "several-runs" in codes(runs)
     assert runs.samples is None
     assert runs.timed_seconds is None
+
+
+DUMP = """\
+using world size: {world}, data-parallel size: {world}
+------------------------ arguments ------------------------
+  seq_length ...................................... {length}
+  world_size ...................................... {world}
+-------------------- end of arguments ---------------------
+"""
+
+
+def launch(steps, *, world=8, length=2048, day=1):
+    return DUMP.format(world=world, length=length) + job(steps, day)
+
+
+def run_of(written, first, second, *, appended):
+    """Two launches: as two files, or one below the other in one."""
+    files = {"a.log": first + second} if appended else {"a.log": first, "b.log": second}
+    return logs.assemble(written(files))
+
+
+@pytest.mark.parametrize("appended", [False, True])
+def test_a_restart_on_other_devices_adds_device_seconds_up(written, appended):
+    # 100 steps on 8 devices; then from the checkpoint at 80, 120 steps on 32; a second each.
+    first, second = launch(range(10, 110, 10)), launch(range(90, 210, 10), world=32, day=2)
+    facts = run_of(written, first, second, appended=appended)
+    assert facts.accelerator_seconds.number == 100 * 8 + 120 * 32
+    assert facts.accelerator_count is None
+    assert facts.tokens.number == 200 * 64 * 2048
+    assert "settings-changed" in codes(facts)
+    assert "device-count-mismatch" not in codes(facts)
+
+
+@pytest.mark.parametrize("appended", [False, True])
+def test_sequences_that_grow_between_launches_are_multiplied_each_with_its_own(written, appended):
+    # 80 steps of the first launch are kept, 120 are of the second.
+    first, second = launch(range(10, 110, 10)), launch(range(90, 210, 10), length=8192, day=2)
+    facts = run_of(written, first, second, appended=appended)
+    short, long = 80 * 64 * 2048, 120 * 64 * 8192
+    assert facts.tokens.number == short + long
+    assert facts.accelerator_seconds.number == 220 * 8
+    # Attention costs in proportion to the length, so its sum is that of the mean over tokens.
+    mean = (short * 2048 + long * 8192) / (short + long)
+    assert facts.tokens_per_sample.number == pytest.approx(mean, abs=1e-3)
+
+
+def test_a_length_that_one_launch_does_not_print_is_not_made_up(written):
+    parts = [
+        launch(range(10, 110, 10)),
+        job(range(110, 210, 10), 2),
+        launch(range(210, 310, 10), length=8192, day=3),
+    ]
+    facts = logs.assemble(written({f"{index}.log": text for index, text in enumerate(parts)}))
+    assert facts.tokens is None
+    finding = next(one for one in facts.findings if one.code == "settings-changed")
+    assert finding.severity == "warning"
+    assert "not printed" in finding.message
+
+
+def test_batches_of_launches_that_count_no_samples(written):
+    # Without consumed samples: steps x batch, launch by launch.
+    first = re.sub(r" consumed samples: \d+ \|", "", launch(range(10, 110, 10)))
+    second = re.sub(r" consumed samples: \d+ \|", "", launch(range(110, 210, 10), day=2))
+    second = second.replace("global batch size: 64", "global batch size: 256")
+    facts = run_of(written, first, second, appended=False)
+    assert facts.samples.number == 100 * 64 + 100 * 256
+    assert facts.tokens.number == facts.samples.number * 2048
+
+
+def test_step_lines_without_a_readable_time_are_named(written):
+    text = job(range(10, 110, 10))
+    broken = text.replace("(ms): 1000.0", "(ms): nan", 1)
+    facts = logs.assemble(written({"a.log": broken}))
+    finding = next(one for one in facts.findings if "no time that can be read" in one.message)
+    assert "1 of 10 step lines" in finding.message
+    assert finding.evidence == ("a.log: line 1",)
