@@ -1,24 +1,30 @@
-"""Training evidence in, facts out: logs, trainer states, cards, configurations.
+"""Training evidence in, facts out: what do the files of a run say, and where does each say it?
 
-A format is a module of ``readers/``, which lists them in the order in which they are asked. The modules of
-this folder, each in the order in which it is best read:
+``read`` gives the facts and findings of all files, side by side; ``assemble`` makes one run's figures of
+them. The modules, each in the order in which it is best read:
 
-**The way.** ``evidence`` (what is handed in), ``reading`` (files to facts), ``assembling`` (facts to the
-figures of ``run_facts``).
+**Values and bounds.** ``evidence`` (what is handed in and back), ``run_facts`` (one run's figures),
+``limits`` (how much is read at most), ``notes`` (what one reader writes down), ``reader`` (what a reader
+is).
 
-**A file.** ``walking``, ``document``, ``packed``, ``limits``; ``reader`` (what a reader is), ``notes`` (what
-it writes down), ``unread`` (what is said where none takes a file).
+**From a file to its facts.** ``reading`` (who reads what), ``walking`` (folders, links, pipes),
+``document`` (one file: lines, text, JSON), ``packed`` (archives, wide encodings), ``disguises`` (figures
+that are not what they look like), ``readers/`` (one format a module, with a map of its own), ``unread``
+(what a file is that nobody reads).
 
-**What readers share.** ``numbers``, ``stepping``, ``scalars``, ``smi_table``, ``source_text``,
-``plain_yaml``, ``sqlite_files``, ``wire``, ``event_files``, ``benchmarks``.
+**What readers share.** ``numbers``, ``stepping`` (step lines: ranks, restarts, stamps), ``scalars``
+(names under which trackers keep figures), ``source_text`` (numbers in a program's source),
+``plain_yaml``, ``sqlite_files``, ``wire`` (records of protocol buffers), ``smi_table``, ``benchmarks``
+(MLPerf's reference shapes).
 
-**From facts to figures** (design/060). ``choosing``, ``batches``, ``architecture``, ``adapters``,
-``statements`` (prose, design/095), ``series``, ``stages``, ``checks``.
+**From the facts of a run to its figures** (design/060, 062, 095). ``assembling``, ``choosing``,
+``batches``, ``architecture``, ``adapters``, ``series`` (one run in several files), ``stages`` (launches
+with settings of their own), ``event_files``, ``statements`` (prose), ``checks`` (what does not fit
+together).
 
-**Run records** (design/067). ``run_records``, ``recorded_steps``, ``record_copies``, ``record_ranks``.
-
-**Recorded telemetry** (design/063). ``telemetry``, ``telemetry_files``, ``telemetry_windows``,
-``telemetry_devices``.
+**Recorded telemetry and run records** (design/063, 067). ``telemetry``, ``telemetry_files``,
+``telemetry_windows``, ``telemetry_devices``; ``run_records``, ``recorded_steps``, ``record_ranks``,
+``record_copies``.
 
 A test holds this list to the folder.
 """

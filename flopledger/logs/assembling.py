@@ -91,6 +91,7 @@ def assemble(evidence: Evidence) -> RunFacts:
     findings += seen.findings
     findings += checks.conflicts(figures)
     findings += checks.accounts(evidence)
+    findings += checks.held(evidence, figures["accelerator_seconds"])
     findings += checks.arithmetic(evidence, figures, shape)
     findings += checks.visible_devices(evidence, figures["accelerator_count"])
     return RunFacts(

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 CODES = frozenset(
     {
-        "cost-unknown", "gradients-without-steps", "ledger-broken", "ledger-unread", "order-unclear",
+        "cost-unknown", "forwards-without-steps", "gradients-without-steps", "ledger-broken",
+        "ledger-unread", "order-unclear",
         "ranks-missing", "recorded-twice", "recording-interrupted", "resume-step-unknown",
         "several-trainings", "steps-left-behind", "steps-overlap", "steps-redone", "tokens-missing",
         "uncounted-operations",
@@ -162,6 +163,26 @@ def _stepless(idle: Stepless) -> Iterator[RunFinding]:
             "did: whether that was training (gradients that were sent to another rank) or a step that was "
             "broken off, nobody can tell; it is in the upper ends of the bounds alone",
             evidence=idle.folders[:MOST],
+        )
+    if idle.alone:
+        many = _many(len(idle.alone), "process", "processes")
+        yield RunFinding(
+            code="gradients-without-steps",
+            severity="warning",
+            message=f"{many} computed gradients, and no torch.optim.Optimizer stepped anywhere: weights "
+            "that are updated in another way (by hand, by functional optimizers inside of a backward) make "
+            "no step that could be seen; say run.step() after each",
+            evidence=idle.alone[:MOST],
+        )
+    if idle.answering:
+        many = _many(len(idle.answering), "process", "processes")
+        yield RunFinding(
+            code="forwards-without-steps",
+            severity="info",
+            message=f"{many} computed forwards alone ({idle.answered:,} FLOP) and stepped no optimizer, "
+            "while others did: a teacher, rollouts or an evaluation on ranks of its own; it is in neither "
+            "total, but in the span unfinished",
+            evidence=idle.answering[:MOST],
         )
 
 
