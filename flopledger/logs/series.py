@@ -144,6 +144,8 @@ def _tells_the_same(evidence: Evidence, one: str, other: str) -> bool:
 
 #: Epochs that differ by less are one number, rounded in two places.
 _SAME_EPOCH = 0.01
+#: Older Trainers round the epoch of their results to two digits behind the point.
+_ROUNDED = 0.005
 #: What a checkpoint knew of a run that went on: the end has its own figures, or none.
 _OVERTAKEN = frozenset({"steps", "epochs", "claimed_flop", "tokens"})
 
@@ -157,6 +159,8 @@ def _finished_later(evidence: Evidence) -> tuple[Evidence, list[Finding]]:
     end = max(ended.values())
     (state, reached), results = next(iter(states.items())), max(ended, key=lambda one: ended[one])
     if reached >= end * (1 - _SAME_EPOCH):
+        return evidence, []
+    if round(end, 2) == end and end - reached <= _ROUNDED:
         return evidence, []
     facts = [f for f in evidence.facts if f.file != state or f.name not in _OVERTAKEN]
     planned = _of(evidence, "planned_epochs", _STATES).get(state)

@@ -56,7 +56,7 @@ def read_state(document: Document, notes: Notes) -> None:
     notes.fact(
         "per_process_batch", parse_count(state.get("train_batch_size")), "$.train_batch_size"
     )
-    _note_claim(state.get("total_flos"), "$.total_flos", notes)
+    _note_claim(state.get("total_flos"), notes)
     _note_tokens(state, rows, notes)
     _note_runtime(rows, planned, notes)
     _note_evaluation(rows, notes)
@@ -69,24 +69,24 @@ def read_results(document: Document, notes: Notes) -> None:
     notes.fact("epochs", parse_positive(results.get("epoch")), "$.epoch")
     notes.fact("dataset_samples", parse_count(results.get("train_samples")), "$.train_samples")
     if "total_flos" in results:
-        _note_claim(results["total_flos"], "$.total_flos", notes)
+        _note_claim(results["total_flos"], notes)
     tokens = results.get("num_input_tokens_seen", results.get("train_tokens"))
     notes.fact("tokens", parse_count(tokens), "$.num_input_tokens_seen", grade=Grade.CLAIM)
     _note_rates(results, "$", notes)
 
 
-def _note_claim(value: object, locator: str, notes: Notes) -> None:
+def _note_claim(value: object, notes: Notes) -> None:
     number = parse_number(value)
     if number is None:
         return
     if number > 0:
-        notes.fact("claimed_flop", float(number), locator, grade=Grade.CLAIM)
+        notes.fact("claimed_flop", float(number), "$.total_flos", grade=Grade.CLAIM)
         return
     notes.finding(
         "counter-zero",
         "warning",
         f'total_flos is {number:g}: not tracked (custom model, FSDP), which is not "no compute"',
-        locator,
+        "$.total_flos",
     )
 
 
