@@ -164,7 +164,9 @@ def held(evidence: Evidence, used: Resolved | None) -> list[Finding]:
 
 
 #: Who gave the devices, for how long: the whole of a job, and nothing that it did not have.
-_SCHEDULERS = frozenset({"slurm-sacct", "slurm-seff", "pbs-accounting", "lsf"})
+_SCHEDULERS = frozenset(
+    {"slurm-sacct", "slurm-seff", "pbs-accounting", "pbs-status", "lsf", "job-report"}
+)
 
 
 def _spell(value: object) -> str:
