@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from flopcount.dtypes import dtype_name
 from flopcount.errors import FlopcountError
-from flopcount.live import AS_SENT
 from flopcount.live_fit import Fit
 from flopcount.live_passes import DOUBLED, Wanted
 from flopledger.recording.cost import Cost, abstracted, figures_of, unknown
@@ -183,7 +182,7 @@ class Costs:
         if late and not variant.doubled and cost.flop is not None:
             # Gradients of an earlier step's backward: what they were gradients of is gone.
             cost.bounds, cost.reason = (sum(cost.flop.values()), None), DOUBLED
-        as_sent = cost.how == EXCHANGED and cost.reason == AS_SENT
+        as_sent = cost.how == EXCHANGED and _is_as_sent(cost)
         if cost.how == EXCHANGED and not as_sent:
             cost.how = "meta-invented"  # its end is open for another reason, too
         is_sure = cost.bounds is None or as_sent
@@ -280,3 +279,10 @@ class Costs:
         if message not in self._told and len(self._told) < 200:
             self._told.add(message)
             self._note(code, severity, message)
+
+
+def _is_as_sent(cost: Cost) -> bool:
+    """Whether its end is open for what other ranks send, and for nothing else."""
+    from flopcount.live import AS_SENT
+
+    return cost.reason == AS_SENT
