@@ -18,6 +18,7 @@ from flopledger.bundle.envelope import Signature
 from flopledger.bundle.errors import BundleError
 from flopledger.bundle.keys import PrivateKey, PublicKey
 from flopledger.bundle.statement import Predicate, Tool
+from flopledger.errors import naming
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,7 +134,7 @@ def replacing(out: Path) -> "Iterator[BinaryIO]":
     except OSError as error:
         raise BundleError(f"{out}: cannot be written: {error.strerror}") from None
     try:
-        with os.fdopen(handle, "w+b") as file:
+        with naming(out), os.fdopen(handle, "w+b") as file:
             yield file
             mask = os.umask(0)
             os.umask(mask)

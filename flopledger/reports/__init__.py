@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flopledger.errors import FlopledgerError
+from flopledger.errors import FlopledgerError, naming
 
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
@@ -82,7 +82,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
         raise FlopledgerError(f"{path}: cannot be written ({error.strerror})") from None
     beside = Path(name)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with naming(path), os.fdopen(handle, "wb") as file:
             file.write(data)
         mask = os.umask(0)
         os.umask(mask)
