@@ -94,7 +94,15 @@ def _door(
         typer.Option("--version", callback=_tell, is_eager=True, help="Say which version this is."),
     ] = False,
 ) -> None:
-    """Settle how much compute a model's training took, and whether a claim about it holds."""
+    """Settle how much compute a model's training took, and whether a claim about it holds.
+
+    \b
+    To begin:
+      flopledger estimate --parameters 8e9 --tokens 15e12 --sequence 8192
+      flopledger count config.json --sequence 8192
+      flopledger run --out runs/today -- python train.py
+      flopledger case new case.toml      # to fill in, then: flopledger audit case.toml
+    """
 
 
 def door(arguments: Sequence[str] = ()) -> typer.Typer:

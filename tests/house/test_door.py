@@ -420,3 +420,20 @@ def test_a_full_disk_names_the_file_and_leaves_nothing(
     assert main(words) == 2
     assert capsys.readouterr().err == f"error: {out}: No space left on device\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_first_help_says_how_to_begin(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    lines = capsys.readouterr().out.partition("To begin:\n")[2].partition("\n\n")[0].splitlines()
+    words = [line.split() for line in lines]
+    assert {one[0] for one in words} == {"flopledger"}
+    known = {name.split()[0] for name in _commands()}
+    assert [one[1] for one in words if one[1] not in known] == []
+    assert len(lines) == 4
+
+
+def test_the_seed_s_default_is_the_one_that_is_said() -> None:
+    from flopledger.auditing import DEFAULT_SEED
+    from flopledger.commands._options import Seed
+
+    assert f"(default: {DEFAULT_SEED})" in Seed.__metadata__[0].help
