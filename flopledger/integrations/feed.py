@@ -72,7 +72,6 @@ class Following:
         self._costs: dict[int, _Cost] = {}
         self._wall = 0.0
         self._part: Accelerator | None = None
-        self.resumed_after = 0
 
     def take(self, entry: Mapping[str, Any]) -> Iterator[StepMetrics]:
         """Read one line; give the steps that it completes."""
@@ -82,8 +81,6 @@ class Following:
                 self._wall = (clock["wall_ns"] - clock["monotonic_ns"]) / 1e9
             case "device":
                 self._part = _part(entry)
-            case "resume":
-                self.resumed_after = entry["step"]
             case "cost":
                 self._costs[entry["id"]] = _cost(entry)
             case "steps":
@@ -176,14 +173,14 @@ class Feed:
         self._thread = threading.Thread(target=self._work, name="flopledger-feed", daemon=True)
         self._thread.start()
 
-    def close(self, timeout_seconds: float = CLOSE_SECONDS) -> tuple[Delivered, ...]:
+    def close(self) -> tuple[Delivered, ...]:
         """Read what the ledger holds by now, hand it over, and say what arrived.
 
         Call it after the recording's ``stop``, which writes the last block.
         """
         self._stop.set()
-        self._thread.join(timeout_seconds)
-        return self._sinks.close(timeout_seconds)
+        self._thread.join(CLOSE_SECONDS)
+        return self._sinks.close(CLOSE_SECONDS)
 
     def _work(self) -> None:
         while True:

@@ -91,6 +91,7 @@ def assemble(evidence: Evidence) -> RunFacts:
     findings += seen.findings
     findings += checks.conflicts(figures)
     findings += checks.accounts(evidence)
+    findings += checks.held(evidence, figures["accelerator_seconds"])
     findings += checks.arithmetic(evidence, figures, shape)
     findings += checks.visible_devices(evidence, figures["accelerator_count"])
     return RunFacts(
@@ -234,6 +235,9 @@ def _samples_otherwise(evidence: Evidence, figures: dict[str, Resolved | None]) 
 def _accelerator_seconds(
     evidence: Evidence, figures: dict[str, Resolved | None]
 ) -> Resolved | None:
+    staged = choose(evidence, "staged_accelerator_seconds")
+    if staged is not None:
+        return staged
     seconds, count = figures.get("timed_seconds"), figures["accelerator_count"]
     if seconds is not None and count is not None and not opposed(seconds, count):
         return product(seconds, count, "s", "timed seconds x accelerators")

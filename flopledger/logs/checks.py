@@ -71,13 +71,32 @@ def conflicts(figures: Mapping[str, Resolved | None]) -> list[Finding]:
         words = "; ".join(f"{_spell(fact.value)} ({fact.place})" for fact in readings[:6])
         found.append(
             Finding(
-                code=code,
+                code="amount-mismatch" if _is_contradiction(name, figure) else code,
                 severity="warning",
                 message=f"{name.replace('_', ' ')}: {words}. The first is used",
                 evidence=tuple(fact.place for fact in readings),
             )
         )
     return found
+
+
+#: Amounts of one run that differ by more are not rounded, padded or read a step apart.
+_SAME_AMOUNT = 0.05
+
+
+def _is_contradiction(name: str, figure: Resolved) -> bool:
+    """Say whether two logs of one run count amounts that cannot both be: that asks, whichever is used.
+
+    What is of a weaker kind (computed by a program, said in a text) leaves a log's word standing.
+    """
+    best = figure.facts[0]
+    return name in ("tokens", "samples") and any(
+        fact.grade is best.grade is not Grade.STATEMENT
+        and fact.file != best.file
+        and isinstance(fact.value, int | float)
+        and abs(fact.value - figure.number) > _SAME_AMOUNT * max(fact.value, figure.number)
+        for fact in figure.alternatives
+    )
 
 
 def several_accounts(evidence: Evidence) -> tuple[Fact, ...]:
@@ -108,6 +127,44 @@ def accounts(evidence: Evidence) -> list[Finding]:
             evidence=tuple(fact.place for fact in several),
         )
     ]
+
+
+#: Accounts that hold so much less, or so many times more, than the logs took are of another job, or the
+#: logs are of a part of it: what is billed beside steps is up to half as much again.
+_HELD_LESS, _HELD_MORE = 0.95, 2.0
+
+
+def held(evidence: Evidence, used: Resolved | None) -> list[Finding]:
+    """Hold what a scheduler's account says was held against what the logs took."""
+    if used is None or not used.number or used.bound == "at most":
+        return []
+    found = []
+    for fact in evidence.named("accelerator_seconds"):
+        source = evidence.sources.get(fact.file)
+        if fact in used.facts or source is None or source.format not in _SCHEDULERS:
+            continue
+        ratio = float(fact.value) / used.number
+        if ratio >= _HELD_LESS and (ratio <= _HELD_MORE or used.bound == "at least"):
+            continue
+        reading = (
+            "the account is of another job or of one of several, or the logs are of more than it"
+            if ratio < 1
+            else "the logs are of a part of the jobs, or the devices were held for something else"
+        )
+        found.append(
+            Finding(
+                code="device-time-mismatch",
+                severity="warning",
+                message=f"{number(float(fact.value) / 3600)} device-hours were held, and the logs took "
+                f"{number(used.number / 3600)}: {reading}",
+                evidence=(fact.place, *(one.place for one in used.facts)),
+            )
+        )
+    return found[:1]
+
+
+#: Who gave the devices, for how long: the whole of a job, and nothing that it did not have.
+_SCHEDULERS = frozenset({"slurm-sacct", "slurm-seff", "pbs-accounting", "lsf"})
 
 
 def _spell(value: object) -> str:
@@ -142,6 +199,15 @@ def _devices(evidence: Evidence, figures: Mapping[str, Resolved | None]) -> list
         for fact in evidence.named("ranks_logged")
         if fact.value not in {*nodes, count.number}
     ]
+    # Each rank drives a device: a scheduler that gave another number, or a log of another job.
+    found += [
+        _mismatch(count, fact, f"{fact.value:,} ranks trained")
+        for fact in evidence.named("world_size")
+        if fact not in count.facts
+        and isinstance(fact.value, int)
+        and count.bound == "exact"
+        and differ(fact.value, count.value)
+    ][:1]
     for fact in evidence.named("platform"):
         match = re.match(r"(\d{1,6})\s*x", str(fact.value))
         if match and int(match[1]) not in nodes | {count.number, 1}:

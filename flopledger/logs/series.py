@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 
 from flopledger.facts import NAMES, Fact, Finding, Grade
-from flopledger.logs import event_files
+from flopledger.logs import event_files, stages
+from flopledger.logs.checks import differ
 from flopledger.logs.evidence import Evidence
 from flopledger.logs.stepping import ENDED
 
@@ -106,7 +107,14 @@ def _latest_checkpoint(evidence: Evidence) -> tuple[Evidence, list[Finding]]:
     if len(done) < 2 or len({planned.get(file) for file in done}) != 1:
         return evidence, []
     latest = max(done, key=lambda file: done[file])
-    earlier = set(done) - {latest}
+    # Of one step there is one state: two that differ are no checkpoints of one another.
+    earlier = {
+        file
+        for file in set(done) - {latest}
+        if done[file] < done[latest] or _tells_the_same(evidence, file, latest)
+    }
+    if not earlier:
+        return evidence, []
     kept = tuple(fact for fact in evidence.facts if fact.file not in earlier)
     findings = tuple(
         finding
@@ -122,8 +130,22 @@ def _latest_checkpoint(evidence: Evidence) -> tuple[Evidence, list[Finding]]:
     return replace(evidence, facts=kept, findings=findings), [finding]
 
 
+def _tells_the_same(evidence: Evidence, one: str, other: str) -> bool:
+    """Say whether two states of one step agree in what they count."""
+    for name in ("tokens", "claimed_flop", "timed_seconds"):
+        values = [
+            [fact.value for fact in evidence.named(name) if fact.file == file]
+            for file in (one, other)
+        ]
+        if all(values) and differ(values[0][0], values[1][0]):
+            return False
+    return True
+
+
 #: Epochs that differ by less are one number, rounded in two places.
 _SAME_EPOCH = 0.01
+#: Older Trainers round the epoch of their results to two digits behind the point.
+_ROUNDED = 0.005
 #: What a checkpoint knew of a run that went on: the end has its own figures, or none.
 _OVERTAKEN = frozenset({"steps", "epochs", "claimed_flop", "tokens"})
 
@@ -137,6 +159,8 @@ def _finished_later(evidence: Evidence) -> tuple[Evidence, list[Finding]]:
     end = max(ended.values())
     (state, reached), results = next(iter(states.items())), max(ended, key=lambda one: ended[one])
     if reached >= end * (1 - _SAME_EPOCH):
+        return evidence, []
+    if round(end, 2) == end and end - reached <= _ROUNDED:
         return evidence, []
     facts = [f for f in evidence.facts if f.file != state or f.name not in _OVERTAKEN]
     planned = _of(evidence, "planned_epochs", _STATES).get(state)
@@ -216,7 +240,46 @@ def _join(evidence: Evidence, format_id: str) -> tuple[Evidence, list[Finding]]:
         + (f"; {again:,.0f} steps were done again" if again else ""),
         evidence=tuple(part.file for part in parts),
     )
-    return replace(evidence, facts=tuple(facts)), [*findings, finding]
+    findings.append(finding)
+    sums = stages.add_up(_stages(evidence, parts))
+    if sums.words:
+        facts = [*stages.without(facts, sums, {*files, _listed(parts)}), *_added(sums, parts)]
+        findings.append(stages.finding(sums, [part.file for part in parts]))
+    return replace(evidence, facts=tuple(facts)), findings
+
+
+def _stages(evidence: Evidence, parts: Sequence["_Part"]) -> list[stages.Stage]:
+    """Give what each log did with its own settings."""
+
+    def of(file: str, *names: str) -> float | None:
+        found = (fact for name in names for fact in evidence.named(name) if fact.file == file)
+        fact = next(found, None)
+        return float(fact.value) if fact is not None else None
+
+    return [
+        stages.Stage(
+            place=part.file,
+            begin=part.begin,
+            end=part.end,
+            seconds=of(part.file, "timed_seconds", "seen_seconds"),
+            is_least=part.seconds is None,
+            devices=of(part.file, "accelerator_count", "world_size"),
+            batch=of(part.file, "global_batch"),
+            length=of(part.file, "tokens_per_sample", "sequence_length"),
+            samples=of(part.file, "samples"),
+            step_tokens=of(part.file, "tokens_per_step"),
+        )
+        for part in parts
+    ]
+
+
+def _added(sums: stages.Sums, parts: Sequence["_Part"]) -> list[Fact]:
+    how = f"{len(parts)} logs added up"
+    return [_fact_of(name, value, how, parts) for name, value in sums.figures.items()]
+
+
+def _listed(parts: Sequence["_Part"]) -> str:
+    return ", ".join(part.file for part in parts)
 
 
 def _parts(evidence: Evidence, formats: frozenset[str]) -> list[_Part]:
@@ -364,12 +427,8 @@ def _is_chain(parts: Sequence[_Part]) -> bool:
 
 
 def _joined(evidence: Evidence, parts: Sequence[_Part], kept: float, again: float) -> list[Fact]:
-    files = ", ".join(part.file for part in parts)
-
     def fact(name: str, value: float, how: str) -> Fact:
-        number = int(value) if value == int(value) else value
-        unit = NAMES[name][0]
-        return Fact(name=name, value=number, unit=unit, file=files, locator=how, grade=Grade.LOG)
+        return _fact_of(name, value, how, parts)
 
     found = [fact("steps", kept, f"{len(parts)} logs joined")]
     if parts[0].begin:
@@ -385,6 +444,18 @@ def _joined(evidence: Evidence, parts: Sequence[_Part], kept: float, again: floa
         share = kept / (kept + again) if name in ("samples", "tokens") else 1.0
         found.append(fact(name, round(sum(values) * share, 6), f"the sum of {len(parts)} logs"))
     return found
+
+
+def _fact_of(name: str, value: float, how: str, parts: Sequence[_Part]) -> Fact:
+    number = int(value) if value == int(value) else value
+    return Fact(
+        name=name,
+        value=number,
+        unit=NAMES[name][0],
+        file=_listed(parts),
+        locator=how,
+        grade=Grade.LOG,
+    )
 
 
 def _values(evidence: Evidence, name: str, parts: Sequence[_Part]) -> list[float]:

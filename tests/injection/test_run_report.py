@@ -557,3 +557,18 @@ def _imported(folder, *scopes):
     lines = [json.dumps({"file": "a", "scope": scope, "findings": []}) for scope in scopes]
     (folder / "imports.jsonl").write_text("\n".join([*lines, "not json", "[]", ""]))
     return folder
+
+
+def test_a_process_that_recorded_and_left_nothing_is_named(tmp_path):
+    """Two made an optimizer; one of them has a ledger."""
+    from flopledger.run_steps import add_steps
+
+    process(tmp_path, pid=7)
+    (tmp_path / "processes").mkdir()
+    lines = [json.dumps({"event": "recording", "pid": pid}) for pid in (7, 8)]
+    (tmp_path / "processes" / "node-a.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    summary = {"findings": [], "devices": [], "energy_joules": None, "attribution": "none"}
+    add_steps(summary, tmp_path, None)
+    (found,) = [each for each in summary["findings"] if each["code"] == "ledger-missing"]
+    assert found["message"].startswith("1 process made an optimizer and left no step ledger")
+    assert found["evidence"] == ["node-a: process 8"]
