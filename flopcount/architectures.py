@@ -20,11 +20,11 @@ from flopcount import causal_attention
 from flopcount.bounded_build import TooManyModulesError, bounded_modules
 from flopcount.closed_form import Dimensions, DimensionsError
 from flopcount.config_file import ConfigError, find_config, need_libraries, read_json
-from flopcount.families import UnknownFamilyError, translated
-from flopcount.findings import Finding, name_mismatch, prediction_left_out
+from flopcount.families import UnknownFamilyError, known_part, translated
+from flopcount.findings import Finding, name_mismatch, prediction_left_out, sizes_unread
 from flopcount.model_classes import class_of, library_class
 from flopcount.parameters import ParameterCount, count_parameters
-from flopcount.stated_sizes import check_sizes, left_open, without_manner
+from flopcount.stated_sizes import check_sizes, left_open, never_read, without_manner
 
 _DEEPEST_NESTING = 4
 
@@ -104,7 +104,9 @@ def load(path: str | Path) -> Architecture:
         rebuild=lambda: _rebuilt(cls, parsed),
     )
     built.findings += _left_out(config, model, file)
-    mismatch = name_mismatch(names_of(config, file), built.parameters.total)
+    built.findings += sizes_unread(never_read(config, parsed), cls.__name__, file)
+    sizes = built.parameters
+    mismatch = name_mismatch(names_of(config, file), sizes.total, active=sizes.active)
     if mismatch is not None:
         built.findings.append(mismatch)
     return built
@@ -179,7 +181,7 @@ def _remote_code(config: Mapping[str, Any], file: Path) -> list[Finding]:
         "  remote code is never run: state the dimensions (architecture = {...}) instead, "
         "or give a class of your own as package.module:factory"
     )
-    raise UnknownFamilyError(msg)
+    raise UnknownFamilyError(msg + known_part(config))
 
 
 def _left_out(config: Mapping[str, Any], model: Any, file: Path) -> list[Finding]:
@@ -224,7 +226,7 @@ def _parse(config: Mapping[str, Any], file: Path) -> tuple[Any, str]:
             f"{file}: model_type = {str(model_type)[:60]!r} is not known to the installed library\n"
             "  update transformers, or state the dimensions (architecture = {...}) instead"
         )
-        raise UnknownFamilyError(msg)
+        raise UnknownFamilyError(msg + known_part(config))
     left_out = ("auto_map", "quantization_config")
     keys = {k: _plain(v) for k, v in config.items() if k not in left_out}
     keys = without_manner(keys)

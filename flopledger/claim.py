@@ -216,6 +216,8 @@ def _against_estimate(
     return outcome, found + [_fit_finding(one, ratio, claim) for one in fits]
 
 
+#: The highest exact count over 6ND among the disclosures, attention in full.
+_WITH_ATTENTION = 1.31
 #: A bound this near to the estimate's best figure is that figure, rounded.
 _ROUNDED = 1.02
 
@@ -283,6 +285,18 @@ def _against_bounds(claim: Claim, runs: list[RunAudit]) -> list[Finding]:
                 "hours (or the energy) could do at maximum clock"
             )
             found.append(_finding("exceeds-physical-limit", "error", message, claim))
+    most = [_most(run) for run in counted]
+    is_open = any(run.combined is None for run in counted)
+    if is_open and all(one is not None for one in most):
+        limit = sum(one for one in most if one is not None)
+        limit *= 1.0 if claim.basis == "model" else 4 / 3  # it may hold recomputation
+        if claim.flop.low is not None and claim.flop.low > limit * _WITH_ATTENTION:
+            said = number(claim.flop.best or claim.flop.low)
+            message = (
+                f"the claim of {said} FLOP lies above {number(limit)} FLOP, the most that the stated amount "
+                "of training takes"
+            )
+            found.append(_finding("claim-contradicted", "error", message, claim))
     floor = sum(_floor(run) for run in counted)
     if claim.flop.high is not None and claim.flop.high * bands.CLAIM_AGREES < floor:
         said = number(claim.flop.best or claim.flop.high)
@@ -306,6 +320,18 @@ def _ceiling(run: RunAudit) -> float | None:
     if ceiling is not None and seconds is not None and seconds.is_whole_run:
         high = seconds.quantity.interval.high
         limits += [] if high is None else [high * ceiling.value]
+    return min(limits, default=None)
+
+
+def _most(run: RunAudit) -> float | None:
+    """Give the most that the amount trained allows; ``None`` where that end is open."""
+    if run.combined is not None:
+        return run.combined.flop.high
+    limits = [
+        one.flop.high
+        for one in run.estimates
+        if one.independence_group == work.GROUP and one.is_firm_bound and one.flop.high is not None
+    ]
     return min(limits, default=None)
 
 

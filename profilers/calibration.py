@@ -7,7 +7,7 @@ about a real driver. Known matrix products need the parts' rates: ``flopledger.k
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from profilers.reading import Reading, Reason, Unavailable
@@ -47,9 +47,7 @@ def sweep_latency(source: Source, sweeps: int = 20) -> Latency:
     return Latency(median_ms=statistics.median(took), worst_ms=max(took))
 
 
-def energy_checks(
-    source: Source, seconds: float, *, sleep: Callable[[float], None] = time.sleep
-) -> list[EnergyCheck]:
+def energy_checks(source: Source, seconds: float) -> list[EnergyCheck]:
     """Watch every device for some seconds, fifty times a second."""
     seen: dict[object, list[tuple[int, object, object]]] = {}
     until = time.monotonic() + seconds
@@ -61,7 +59,7 @@ def energy_checks(
                 sample.readings.get("power_mw"),
             )
             seen.setdefault(sample.device, []).append(row)
-        sleep(0.02)
+        time.sleep(0.02)
     return [_energy_check(device, seen.get(device.key, [])) for device in source.devices()]
 
 

@@ -77,7 +77,7 @@ def fill_stored_masks(model: Any, build: Callable[[], Any]) -> None:
 
 
 def _is_mask(buffer: Any) -> bool:
-    return buffer.is_meta and buffer.dtype == torch.bool and buffer.dim() > 1
+    return bool(buffer.is_meta and buffer.dtype == torch.bool and buffer.dim() > 1)
 
 
 def _kept_once(value: Any, kept: list[Any]) -> Any:

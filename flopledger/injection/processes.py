@@ -32,6 +32,8 @@ class Seen:
     torch_versions: tuple[str, ...] = ()
     recording: int = 0
     """Processes that trained and were recorded."""
+    recorded: frozenset[tuple[str, int]] = frozenset()
+    """Host and process id of each of them."""
     refused: dict[str, int] = field(default_factory=dict)
     """Reason why a process with torch could not be recorded -> number of processes."""
     pids: frozenset[int] = frozenset()
@@ -83,6 +85,7 @@ def read_processes(run_dir: Path) -> Seen:
         torch=len(torch),
         torch_versions=tuple(sorted(versions)),
         recording=len(recording),
+        recorded=frozenset(recording),
         refused=dict(Counter(refused.values())),
         pids=frozenset(pids),
         complete=complete,

@@ -4,12 +4,15 @@ One count of devices times all the time, or one length times all the samples, wo
 much as the stages differ. Each stage is multiplied with its own, and the products are added up.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flopledger.facts import Fact, Finding
-from flopledger.logs.notes import Notes
+from flopledger.logs.notes import Notes, line
+from flopledger.logs.stepping import Step, StepLog
 
+_SECONDS, _LEAST = "staged_accelerator_seconds", "accelerator_seconds_at_least"
 #: What the device-seconds of the stages take the place of, and their tokens.
 _DEVICES = frozenset({"accelerator_count", "world_size"})
 _LENGTHS = frozenset({"tokens_per_sample", "sequence_length"})
@@ -23,10 +26,12 @@ class Stage:
     begin: float  #: steps done before it
     end: float
     seconds: float | None = None  #: of all its steps
+    is_least: bool = False  #: seconds are between stamps, and so a lower bound
     devices: float | None = None
     batch: float | None = None  #: samples a step
     length: float | None = None  #: tokens a sample
     samples: float | None = None  #: of all its steps
+    step_tokens: float | None = None  #: tokens a step, where the log says that
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +51,8 @@ def add_up(stages: Sequence[Stage]) -> Sums:
     if _differ([one.devices for one in stages]):
         total = _sum([_times(one.seconds, one.devices) for one in stages])
         if total is not None:
-            figures["staged_accelerator_seconds"] = round(total, 3)
+            is_least = any(one.is_least for one in stages)
+            figures[_LEAST if is_least else _SECONDS] = round(total, 3)
             replaced |= _DEVICES
             words.append(_listed("devices", [(one.devices, one.place) for one in stages]))
     samples = [_of_kept(one, steps) for one, steps in zip(stages, _kept(stages), strict=True)]
@@ -55,19 +61,37 @@ def add_up(stages: Sequence[Stage]) -> Sums:
         words.append(_listed("samples a step", [(one.batch, one.place) for one in stages]))
         if (total := _sum(samples)) is not None:
             figures["samples"] = round(total)
+    if _differ([one.step_tokens for one in stages]):
+        replaced |= {"tokens_per_step", "tokens", "global_batch", "samples"}
+        words.append(_listed("tokens a step", [(one.step_tokens, one.place) for one in stages]))
     if _differ([one.length for one in stages]):
         replaced |= _LENGTHS
         words.append(_listed("tokens a sample", [(one.length, one.place) for one in stages]))
-        each = [_times(one.length, count) for one, count in zip(stages, samples, strict=True)]
-        tokens = _sum(each)
-        # Attention costs a token as much as its sequence is long, so the mean over tokens gives its sum.
-        squares = _sum([_times(one.length, mine) for one, mine in zip(stages, each, strict=True)])
-        if tokens and squares is not None:
-            figures["tokens"] = round(tokens)
-            figures["sequence_length"] = round(squares / tokens, 3)
-        else:
-            replaced |= {"samples", "global_batch"}
+    if replaced & {"tokens_per_step", "sequence_length"}:
+        _add_tokens(stages, samples, figures, replaced)
     return Sums(figures=figures, replaced=frozenset(replaced), words=tuple(words))
+
+
+def _add_tokens(
+    stages: Sequence[Stage],
+    samples: Sequence[float | None],
+    figures: dict[str, float],
+    replaced: set[str],
+) -> None:
+    """Add the tokens of the stages up, and give the length at which their attention is that of the sum."""
+    each = [
+        _times(one.length, count) if one.step_tokens is None else one.step_tokens * steps
+        for one, count, steps in zip(stages, samples, _kept(stages), strict=True)
+    ]
+    tokens = _sum(each)
+    if not tokens:
+        replaced |= {"samples", "global_batch"}
+        return
+    figures["tokens"] = round(tokens)
+    # Attention costs a token as much as its sequence is long, so the mean over tokens gives its sum.
+    squares = _sum([_times(one.length, mine) for one, mine in zip(stages, each, strict=True)])
+    if "sequence_length" in replaced and squares is not None:
+        figures["sequence_length"] = round(squares / tokens, 3)
 
 
 def finding(sums: Sums, places: Sequence[str]) -> Finding:
@@ -75,14 +99,16 @@ def finding(sums: Sums, places: Sequence[str]) -> Finding:
     made = [
         words
         for name, words in (
-            ("staged_accelerator_seconds", "device-seconds"),
-            ("tokens", "tokens, with attention at their mean length"),
+            (_SECONDS, "device-seconds"),
+            (_LEAST, "device-seconds between stamps"),
+            ("tokens", "tokens"),
+            ("sequence_length", "attention at the mean length of a token's sequence"),
             ("samples", "samples"),
         )
         if name in sums.figures
     ]
     outcome = f"; added up stage by stage: {', '.join(made)}" if made else ""
-    is_open = "tokens_per_sample" in sums.replaced and "tokens" not in sums.figures
+    is_open = bool(sums.replaced & {*_LENGTHS, "tokens_per_step"}) and "tokens" not in sums.figures
     if is_open:
         outcome += "; how many samples each stage had is not known, so no tokens are taken"
     return Finding(
@@ -104,6 +130,52 @@ def note(stages: Sequence[Stage], notes: Notes) -> None:
     for name, value in sums.figures.items():
         notes.fact(name, int(value) if value == int(value) else value, place)
     notes.findings.append(finding(sums, [f"{notes.file}: {one.place}" for one in stages]))
+
+
+#: Settings that a log may print again for a later launch: fact -> field of a stage.
+_PRINTED = {
+    "accelerator_count": "devices",
+    "world_size": "devices",
+    "global_batch": "batch",
+    "sequence_length": "length",
+    "tokens_per_step": "step_tokens",
+}
+
+
+def of_log(log: StepLog, notes: Notes) -> None:
+    """Write down what launches come to that were appended to one log and printed other settings."""
+    printed = sorted(
+        (int(fact.locator.removeprefix("line ")), _PRINTED[fact.name], float(fact.value))
+        for fact in notes.facts
+        if fact.name in _PRINTED
+        and fact.locator.removeprefix("line ").isdecimal()
+        and isinstance(fact.value, int | float)
+    )
+    names = {name for _, name, _ in printed}
+    if log.other_runs or all(
+        len({value for _, other, value in printed if other == name}) < 2 for name in names
+    ):
+        return
+    lines = [number for number, _, _ in printed]
+    launches: dict[int, list[tuple[Step, int]]] = {}
+    for step, span in log.spans():
+        launches.setdefault(bisect_right(lines, step.line), []).append((step, span))
+    stages = []
+    for above, steps in sorted(launches.items()):
+        first, last = steps[0][0], steps[-1][0]
+        summed = _sum([_times(step.seconds, span) for step, span in steps])
+        stamps = [step.stamp for step, _ in steps if step.stamp is not None]
+        stages.append(
+            Stage(
+                place=line(first.line),
+                begin=max(first.step - log.interval, log.first_step),
+                end=last.step,
+                seconds=summed if summed is not None or len(stamps) < 2 else stamps[-1] - stamps[0],
+                is_least=summed is None,
+                **{name: value for _, name, value in printed[:above]},
+            )
+        )
+    note(stages, notes)
 
 
 def without(facts: Sequence[Fact], sums: Sums, files: set[str]) -> list[Fact]:

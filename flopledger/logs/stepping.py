@@ -26,6 +26,8 @@ _USUAL_INTERVAL = 100
 _LONGEST_INTERVAL = 1_000
 #: A gap of so many intervals is a piece of the log that is not there.
 _HOLE_INTERVALS = 10
+#: Longer than so many prints usually are apart, and than so many seconds, nothing was done.
+_PAUSE_INTERVALS, _PAUSE_SECONDS = 20, 3_600.0
 #: Stamps and summed step times may differ by this before it is worth a word.
 _CLOCK_SLACK = 0.1
 #: So many steps tell one log from another.
@@ -238,6 +240,19 @@ class StepLog:
             return None
         return stamps[-1] - stamps[0]
 
+    def busy_seconds(self) -> float | None:
+        """Give the time between stamps without the pauses in which nothing was printed for long.
+
+        Between two launches that were appended to one log the devices were others', perhaps for days.
+        """
+        stamps = [step.stamp for step in self.steps if step.stamp is not None]
+        gaps = [after - before for before, after in pairwise(stamps)]
+        usual = median([gap for gap in gaps if gap > 0])
+        if usual is None:
+            return None
+        longest = max(_PAUSE_INTERVALS * usual, _PAUSE_SECONDS)
+        return sum(gap for gap in gaps if 0 < gap <= longest) or None
+
     def note(
         self, notes: Notes, *, zero_based: bool = False, passes: int = 1, timed: bool = True
     ) -> None:
@@ -321,7 +336,9 @@ class StepLog:
             notes.fact("wall_seconds", round(stamped, 3), f"{places}, by their stamps")
         if summed is None and stamped is not None:
             # The first print has no beginning, so the stamps give a lower bound.
-            notes.fact("seen_seconds", round(stamped, 3), f"{places}, by their stamps")
+            busy = self.busy_seconds() or stamped
+            how = "by their stamps" if busy == stamped else "by their stamps, pauses left out"
+            notes.fact("seen_seconds", round(busy, 3), f"{places}, {how}")
         self._note_untimed(notes)
         if summed is not None and stamped is not None and stamped > summed * (1 + _CLOCK_SLACK):
             notes.finding(

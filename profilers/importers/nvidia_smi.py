@@ -202,8 +202,12 @@ def _columns(titles: Sequence[str], opened: Opened) -> tuple[Column, ...]:
 def _with_units(
     columns: Sequence[Column], opened: Opened, above: int, delimiter: str
 ) -> tuple[Column, ...]:
-    """Give each column the unit that its cells carry; none where they are bare (``nounits``)."""
+    """Give each column the unit that its cells carry; none where they are bare (``nounits``).
+
+    nvidia-smi prints all units or none, so a sensor that gives nothing at first has what the others have.
+    """
     suffixed: set[int] = set()
+    bare: set[int] = set()
     rows_seen = 0
     for line in opened.lines[above + 1 : above + 1 + _LOOK_ROWS]:
         if not line.strip() or _MESSAGE.search(line):
@@ -216,8 +220,15 @@ def _with_units(
                 for place, (column, cell) in enumerate(zip(columns, cells, strict=True))
                 if column.unit in _PRINTED and cell.strip().endswith(column.unit)
             }
+            bare |= {place for place, cell in enumerate(cells) if cell.strip()[-1:].isdigit()}
     if not rows_seen:
         raise ImportFormatError("has a header and no rows", file=opened.name)
+    if suffixed:
+        suffixed |= {
+            place
+            for place, column in enumerate(columns)
+            if column.unit in _PRINTED and place not in bare
+        }
     return tuple(
         replace(column, suffix=column.unit) if place in suffixed else column
         for place, column in enumerate(columns)

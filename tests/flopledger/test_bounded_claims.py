@@ -56,3 +56,45 @@ def test_a_bound_on_hardware_flop_holds_recomputation(run_audit):
     claim = "[claim]\nflop = { at_least = 1.5e25 }\nbasis = 'hardware'\n"
     assert run_audit(claim + CASE).verdict == "consistent"
     assert run_audit(claim + CASE + "recompute = 'none'\n").verdict == "needs-explanation"
+
+
+@pytest.mark.parametrize(
+    ("claim", "verdict"),
+    [
+        # At most 6 * 7e9 * 1e12 = 4.2e22: half of it may be true, twice as much is not.
+        ("4.2e22", "undetermined"),
+        ("2.1e22", "undetermined"),
+        ("8.4e22", "inconsistent"),
+        ("{ at_least = 8.4e22 }", "inconsistent"),
+    ],
+)
+def test_a_claim_above_the_most_that_was_trained_is_refuted(run_audit, claim, verdict):
+    report = run_audit(
+        f"[claim]\nflop = {claim}\n[model.m]\nparameters = 7e9\n"
+        "[[run]]\nname = 'r'\nmodel = 'm'\ntokens = { at_most = 1e12 }\n"
+    )
+    assert report.verdict == verdict
+    assert bool(found(report)) == (verdict == "inconsistent")
+
+
+def test_the_most_of_one_run_is_added_to_the_figure_of_another(run_audit):
+    runs = (
+        "[model.m]\nparameters = 7e9\n[[run]]\nname = 'a'\nmodel = 'm'\ntokens = { at_most = 1e12 }\n"
+        "[[run]]\nname = 'b'\nkind = 'continued'\nmodel = 'm'\ntokens = 1e12\n"
+    )
+    assert run_audit(f"[claim]\nflop = 8.4e22\n{runs}").verdict == "undetermined"
+    assert run_audit(f"[claim]\nflop = 4.2e23\n{runs}").verdict == "inconsistent"
+
+
+def test_samples_that_may_be_padded_are_a_bound_and_packed_ones_a_figure(run_audit):
+    shape = (
+        "[model.m]\narchitecture = { layers = 32, hidden = 4096, heads = 32, kv_heads = 8, head_dim = 128, "
+        "ffn = 14336, ffn_matrices = 3, vocabulary = 128256, tied_embeddings = false }\n"
+        "[[run]]\nname = 'r'\nkind = 'finetuning'\nmodel = 'm'\nsamples = 1e6\n"
+    )
+    padded = run_audit(f"{shape}sequence_length = 4096\n")
+    assert padded.combined is None
+    assert found(padded, "padding-upper-bound")
+    packed = run_audit(f"{shape}tokens_per_sample = 4096\n")
+    assert packed.combined.flop.best == pytest.approx(padded.runs[0].model_flop.high)
+    assert not found(packed, "padding-upper-bound")

@@ -7,18 +7,32 @@ from types import ModuleType
 
 import pytest
 
+import flopcount
+import flopledger.bundle
+import flopledger.logs
 import flopledger.logs.readers
 import flopledger.recording
-import profilers
+import flopledger.reports
+import profilers.importers
 
 BESIDE = {"telemetry/", "steps/", "flopcount", "read_totals", "assemble", "read", "sniff"}
-BESIDE_IN = {"profilers": {"doctor"}}
+BESIDE_IN = {"profilers": {"doctor"}, "flopledger.bundle": {"verify", "problems", "ok"}}
 """Names on the maps that are no module of theirs."""
 
 
 @pytest.mark.parametrize(
     "package",
-    [profilers, flopledger.recording, flopledger.logs, flopledger.logs.readers],
+    [
+        flopcount,
+        profilers,
+        profilers.importers,
+        flopledger,
+        flopledger.bundle,
+        flopledger.logs,
+        flopledger.logs.readers,
+        flopledger.recording,
+        flopledger.reports,
+    ],
     ids=lambda package: package.__name__,
 )
 def test_the_map_of_a_package_and_its_folder_agree(package: ModuleType) -> None:

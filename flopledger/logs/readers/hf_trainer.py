@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from flopledger.facts import Grade
+from flopledger.logs import scalars
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes
@@ -89,6 +90,10 @@ def _note_claim(value: object, notes: Notes) -> None:
     )
 
 
+#: What the Trainer and TRL count: all tokens so far.
+_TOKENS = ("num_tokens", "eval_num_tokens", "num_input_tokens_seen")
+
+
 def _note_tokens(state: dict[str, Any], rows: list[dict[str, Any]], notes: Notes) -> None:
     """Write down tokens seen: the Trainer's counter, and TRL's in the rows."""
     seen = parse_number(state.get("num_input_tokens_seen"))
@@ -103,10 +108,12 @@ def _note_tokens(state: dict[str, Any], rows: list[dict[str, Any]], notes: Notes
         notes.fact("tokens", parse_count(seen), "$.num_input_tokens_seen", grade=Grade.CLAIM)
     readings = []
     for index, row in enumerate(rows):
-        for key in ("num_tokens", "eval_num_tokens", "num_input_tokens_seen"):
+        for key in _TOKENS:
             count = parse_count(row.get(key))
             if count is not None:
                 readings.append((index, key, count))
+    if not readings:
+        readings = _of_other_counters(rows, notes)
     total, last, resets = _accumulate([count for _, _, count in readings])
     if not readings or total is None or last is None:
         return
@@ -131,6 +138,37 @@ def _note_tokens(state: dict[str, Any], rows: list[dict[str, Any]], notes: Notes
             f"{done - read_at:,} steps are not in it",
             place,
         )
+
+
+def _of_other_counters(rows: list[dict[str, Any]], notes: Notes) -> list[tuple[int, str, int]]:
+    """Read a counter that a program wrote under another known name; name those that are not understood.
+
+    A total grows from row to row; what falls is of a step, a batch or a window, and says no amount.
+    """
+    found: dict[str, list[tuple[int, str, int]]] = {}
+    for index, row in enumerate(rows):
+        for key, value in row.items():
+            if "token" in key.lower() and (count := parse_count(value)) is not None:
+                found.setdefault(key, []).append((index, key, count))
+    totals = [
+        readings
+        for key, readings in found.items()
+        if scalars.counts_tokens(key)
+        and all(before[2] <= after[2] for before, after in pairwise(readings))
+        and (len(readings) == 1 or readings[-1][2] > readings[0][2])
+    ]
+    if totals:
+        return totals[0]
+    for key, readings in list(found.items())[:5]:
+        index, _, count = readings[-1]
+        notes.finding(
+            "unit-ambiguity",
+            "info",
+            f"{key} (last {count:,}) may be tokens of the run, of a step or of an evaluation: it was not "
+            "used",
+            f"$.log_history[{index}].{key}",
+        )
+    return []
 
 
 def _accumulate(counts: list[int]) -> tuple[int | None, int | None, int]:

@@ -4,7 +4,6 @@
 Trainer's counter of input tokens, padding included unless it was told otherwise.
 """
 
-import re
 import statistics
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -17,8 +16,6 @@ from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
 from flopledger.logs.numbers import parse_count, parse_duration, parse_positive
 from flopledger.logs.reader import Reader
-
-_DAYS = re.compile(r"(\d{1,4}) days?, ")
 
 #: A clock that fell below this share of its reading started again; nodes differ by minutes.
 _RESTARTED = 0.5
@@ -146,11 +143,7 @@ def _note_steps(rows: list[tuple[int, dict[str, Any]]], notes: Notes) -> None:
 
 
 def _elapsed(value: object) -> float | None:
-    if not isinstance(value, str):
-        return None
-    days = _DAYS.match(value)
-    seconds = parse_duration(value[days.end() :] if days else value)
-    return None if seconds is None else seconds + (int(days[1]) * 86400 if days else 0)
+    return parse_duration(value) if isinstance(value, str) else None
 
 
 READER = Reader(format="llama-factory-log", sniff=sniff, read=read)

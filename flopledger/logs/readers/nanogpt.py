@@ -8,6 +8,7 @@ import math
 import re
 
 from flopledger.facts import Grade
+from flopledger.logs import stages
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
@@ -96,6 +97,7 @@ def read_gpt(document: Document, notes: Notes) -> None:
     _note_configuration(source, notes)
     log.note(notes, zero_based=True)
     _note_tokens(log, notes)
+    stages.of_log(log, notes)
     middle = median(utilisation)
     if middle is None:
         return
@@ -208,6 +210,7 @@ def read_chat(document: Document, notes: Notes) -> None:
     _note_batch_by_rates(batches, place, notes)
     log.note(notes, zero_based=True)
     _note_tokens(log, notes)
+    stages.of_log(log, notes)
     notes.fact("planned_steps", planned, line(log.steps[-1].line))
     notes.fact("tokens_per_second", median(rates), place, unit="tokens/s")
     notes.fact("claimed_mfu", median(utilisation), place, grade=Grade.CLAIM)
