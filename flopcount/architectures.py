@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flopcount import causal_attention
 from flopcount.bounded_build import TooManyModulesError, bounded_modules
@@ -25,9 +25,6 @@ from flopcount.findings import Finding, name_mismatch, prediction_left_out, size
 from flopcount.model_classes import class_of, library_class
 from flopcount.parameters import ParameterCount, count_parameters
 from flopcount.stated_sizes import check_sizes, left_open, never_read, without_manner
-
-if TYPE_CHECKING:
-    from flopcount.counted_model import CountedModel
 
 _DEEPEST_NESTING = 4
 
@@ -354,10 +351,3 @@ def names_of(config: Mapping[str, Any], file: Path) -> list[str]:
     own = [config.get("_name_or_path"), config.get("name"), config.get("model_name")]
     place = file.parent.resolve().name if file.name == "config.json" else file.stem
     return [name for name in [*own, place] if isinstance(name, str) and name]
-
-
-def count_config(path: str | Path, **step: Any) -> CountedModel:
-    """Build the model of a config.json and count one step; see :mod:`flopcount.counted_model`."""
-    from flopcount.counted_model import count_config as implementation
-
-    return implementation(path, **step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, suppress
+from copy import copy
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ SPARSE = (
     torch.sparse_bsr,
     torch.sparse_bsc,
 )
+
+
+PLAIN = (list, dict, set)
 
 
 class Doubles(AbstractContextManager["Doubles"]):
@@ -61,16 +65,19 @@ class Doubles(AbstractContextManager["Doubles"]):
         self.has_shards |= is_sharded(fresh)
         if isinstance(value, torch.nn.Parameter):
             double = torch.nn.Parameter(fresh, requires_grad=value.requires_grad)
-            if id(value) not in self.wholes:
+            if id(value) not in self.wholes and double.shape == value.shape:
                 self._attributes(double, value)
             return double
         return fresh.requires_grad_(value.requires_grad)
 
     def _attributes(self, double: Any, value: Any) -> None:
-        """What a special kind of parameter carries with it, e.g. the scales of a quantised weight."""
-        if type(value) is torch.nn.Parameter:
-            return
+        """What a parameter carries with it: scales of a quantised weight, a program's sum of gradients.
+
+        A piece of a parameter carries what belongs to pieces, and its whole does not.
+        """
         for name, held in vars(value).items():
+            if type(held) in PLAIN:
+                held = copy(held)  # a forward may write to it
             with suppress(AttributeError, RuntimeError):
                 setattr(double, name, self(held) if isinstance(held, torch.Tensor) else held)
 

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from flopledger.injection import Seen, read_processes
 
+MOST = 100
+"""So many processes are named."""
+
 if TYPE_CHECKING:
     from flopledger.process_tree import ProcessTree
     from flopledger.recording.totals import RunTotals
@@ -52,6 +55,7 @@ def add_steps(
         why = _why_no_steps(seen, unreached) if wanted else "the recorder was left out (--no-steps)"
         findings.append(_finding("model-flop-unknown", "info", f"no step was seen: {why}"))
     findings.extend(_about_processes(seen, unreached))
+    findings.extend(_without_ledgers(seen, folder))
 
 
 def _why_no_steps(seen: Seen, unreached: dict[str, int]) -> str:
@@ -88,6 +92,21 @@ def _about_processes(seen: Seen, unreached: dict[str, int]) -> list[dict[str, An
         for reason, count in sorted(unreached.items())
     ]
     return found
+
+
+def _without_ledgers(seen: Seen, folder: Path) -> list[dict[str, Any]]:
+    """Processes that began to record and left nothing: one that ends in order leaves an empty ledger."""
+    left = {path.name.split("-")[-2] for path in (folder / "steps").glob("rank=*-*-*-*")}
+    gone = sorted((host, pid) for host, pid in seen.recorded if str(pid) not in left)
+    if not gone:
+        return []
+    told = _finding(
+        "ledger-missing",
+        "warning",
+        f"{_processes(len(gone))} made an optimizer and left no step ledger: killed within about a second, "
+        "or nothing could be written there; what was trained is in no figure",
+    )
+    return [{**told, "evidence": [f"{host}: process {pid}" for host, pid in gone[:MOST]]}]
 
 
 def _processes(count: int, kind: str = "") -> str:

@@ -54,8 +54,9 @@ class Folding:
         is_trained: Callable[[Kind], bool],
         any_trained: Callable[[], bool],
         ends_by_word: Callable[[Iterable[Kind]], bool],
+        differentiated: Callable[[Kind], object] = bool,
     ) -> None:
-        """Take who is told, and three questions.
+        """Take who is told, three questions, and who hears of backward passes.
 
         Args:
             listener: Who is told.
@@ -63,9 +64,11 @@ class Folding:
             any_trained: Whether any optimizer is known.
             ends_by_word: Whether a step of these kinds of calls ends when the program says so, since
                 no optimizer will show it.
+            differentiated: Told of kinds of calls through which a backward went.
 
         """
         self.listener = listener
+        self.differentiated = differentiated
         self.is_trained = is_trained
         self.any_trained = any_trained
         self.ends_by_word = ends_by_word
@@ -308,6 +311,7 @@ class Folding:
             if references(call) > UNHOOKED + 1:  # one more: the local name ``fired``
                 self._lingering.append((call, known))
             if variant.passes:
+                self.differentiated(kind)
                 place = (bool(kind.trained), kind.place)
                 if kind.tokens is not None:
                     tokens[place] = tokens.get(place, 0) + kind.tokens

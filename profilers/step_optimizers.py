@@ -22,6 +22,8 @@ allocate: of ``torch.distributed.checkpoint`` and of DeepSpeed. Nothing is train
 MOST_LATELY = 4
 """Of so many optimizers that stepped it is kept what they train, though they are gone: a function that trains
 returns, and what it trained is saved then."""
+JOIN = "torch.distributed.algorithms.join"
+"""The module of torch's ``Join``."""
 MOST_FRAMES = 16
 """So many callers of a step are asked for their names."""
 
@@ -50,6 +52,12 @@ class Optimizers:
             maxlen=MOST_LATELY
         )
         """Those that stepped last, and what they trained at their first step."""
+        self._differentiated: dict[int, Any] = {}
+        """Parameters of models through whose calls a backward went, as ``_trained``."""
+        self._went: dict[int, Any] = {}
+        """These models, as ``_asked``."""
+        self._copies = -1, False
+        """Of how many optimizers that stepped it is known whether some train copies, and whether they do."""
         self._room = 1024
         """So many are kept before those that are gone are let go."""
         self.begins: list[Callable[[Any], None]] = []
@@ -72,7 +80,10 @@ class Optimizers:
         self._layered.clear()  # torch hooks into the steps of classes when they are made use of
 
     def is_readied(self, optimizer: Any) -> bool:
-        """Whether the step that it just made, its first here, only gave it a state."""
+        """Whether the step that it just made only gave it a state.
+
+        One that keeps none, as plain SGD, makes such a step each time that its state is asked for.
+        """
         frame = sys._getframe(1)
         for _ in range(MOST_FRAMES):
             if frame.f_code.co_name in READYING:
@@ -121,8 +132,20 @@ class Optimizers:
                 yield parameters
 
     def trains(self, kind: Kind) -> bool:
-        """Whether an optimizer that stepped trains the model of a kind of call."""
-        return not self._trained.keys().isdisjoint(map(id, kind.trained))
+        """Whether an optimizer that stepped trains the model of a kind of call, or copies of what it has."""
+        if not self._trained.keys().isdisjoint(map(id, kind.trained)):
+            return True
+        if self._differentiated.keys().isdisjoint(map(id, kind.trained)):
+            return False
+        if self._copies[0] != self.number:
+            self._copies = self.number, self._trains_copies()
+        return self._copies[1]
+
+    def differentiated(self, kind: Kind) -> None:
+        """A backward went through a call of this kind."""
+        if kind.trained and kind.place not in self._went:
+            self._went[kind.place] = kind.seam
+            self._differentiated.update((id(token), token) for token in kind.trained)
 
     def known(self, optimizer: Any) -> str | None:
         """The name of one that stepped before."""
@@ -176,10 +199,13 @@ class Optimizers:
         module's at all: then they are copies in another precision, or shards, of those that are.
         """
         called = _called(kinds)
-        mine = {each: _parameters(each) for each in list(self._living)}
-        if any(not called.isdisjoint(parameters) for parameters in mine.values()):
-            return True
-        stepped = [mine[each] for each in mine if mine[each] and self.known(each) is not None]
+        mine = map(_parameters, list(self._living))
+        return any(not called.isdisjoint(each) for each in mine) or self._trains_copies()
+
+    def _trains_copies(self) -> bool:
+        """Whether one that stepped trains parameters that are no module's."""
+        known = [each for each in list(self._living) if self.known(each) is not None]
+        stepped = [parameters for each in known if (parameters := _parameters(each))]
         if not stepped:
             return False
         owned = {
@@ -207,6 +233,24 @@ def within_its_own(optimizer: Any, wrapper: Any) -> bool:
             found += 1
         frame = frame.f_back
     return found > 1
+
+
+def is_joined() -> bool:
+    """Whether the step that is over was made for other ranks: this one has no more inputs (``Join``).
+
+    Its optimizer keeps a piece of what the others train.
+    """
+    module = sys.modules.get(JOIN)
+    waiting = getattr(getattr(module, "Join", None), "__exit__", None)
+    code = getattr(waiting, "__code__", None)
+    frame: Any = sys._getframe(1) if code is not None else None
+    for _ in range(MOST_FRAMES):
+        if frame is None:
+            break
+        if frame.f_code is code:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def token_of(item: Any) -> weakref.ref[Any]:

@@ -49,7 +49,7 @@ from profilers.step_kinds import signer
 from profilers.step_living import living
 from profilers.step_mode import STEP
 from profilers.step_modules import MAKING, Modules
-from profilers.step_optimizers import Optimizers, steps_before, within_its_own
+from profilers.step_optimizers import Optimizers, is_joined, steps_before, within_its_own
 from profilers.step_passes import LOOKING
 from profilers.step_signature import MOST_OUTPUTS
 from profilers.step_threads import Threads
@@ -129,6 +129,7 @@ class Observer(BestPulse):
         self._folding = Folding(
             listener,
             is_trained=self.optimizers.trains,
+            differentiated=self.optimizers.differentiated,
             any_trained=lambda: self.optimizers.any_trained,
             ends_by_word=lambda kinds: not (automatic and self.optimizers.expected(kinds)),
         )
@@ -216,6 +217,10 @@ class Observer(BestPulse):
         """Note the end of a step; answers whether the notes are due to be made into steps."""
         before, name = self.last or _NONE
         same = before() is optimizer
+        trained = any(len(event) == 4 and event[0].watched for event in self.log[self.looked :])
+        if not trained and (is_joined() or self.optimizers.is_readied(optimizer)):
+            self.beside.ends("")
+            return False  # of other ranks, or so that there is a state: nothing was trained here
         if not same:
             known = self.optimizers.known(optimizer)
             if known is None and self.optimizers.is_readied(optimizer):
@@ -249,7 +254,7 @@ class Observer(BestPulse):
     def _made(self, optimizer: Any, *_: Any) -> None:
         """An optimizer was made or unpickled."""
         self.optimizers.made(optimizer)
-        self.last = None  # what is known of the one that stepped last may be no more so
+        self.last = None  # what is known of the one that stepped last may no longer hold
 
     def missed(self, error: Exception) -> None:
         """A call could not be noted: whatever else the step shows, its upper end is open."""

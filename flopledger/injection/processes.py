@@ -5,13 +5,13 @@ in its environment, and further lines when it imported torch, recorded, or could
 record; it is no evidence, and nothing is computed from it.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flopledger import foreign_json
 from flopledger.injection.environment import PROCESSES
 
 MAX_BYTES = 8 << 20
@@ -32,6 +32,8 @@ class Seen:
     torch_versions: tuple[str, ...] = ()
     recording: int = 0
     """Processes that trained and were recorded."""
+    recorded: frozenset[tuple[str, int]] = frozenset()
+    """Host and process id of each of them."""
     refused: dict[str, int] = field(default_factory=dict)
     """Reason why a process with torch could not be recorded -> number of processes."""
     pids: frozenset[int] = frozenset()
@@ -83,6 +85,7 @@ def read_processes(run_dir: Path) -> Seen:
         torch=len(torch),
         torch_versions=tuple(sorted(versions)),
         recording=len(recording),
+        recorded=frozenset(recording),
         refused=dict(Counter(refused.values())),
         pids=frozenset(pids),
         complete=complete,
@@ -99,12 +102,4 @@ def _lines(folder: Path) -> Iterator[tuple[str, dict[str, Any] | None]]:
         if len(data) >= FULL_BYTES:
             yield path.stem, None
         for raw in data[:MAX_BYTES].splitlines():
-            yield path.stem, _parsed(raw)
-
-
-def _parsed(raw: bytes) -> dict[str, Any] | None:
-    try:
-        line = json.loads(raw)
-    except (ValueError, RecursionError):
-        return None
-    return line if isinstance(line, dict) else None
+            yield path.stem, foreign_json.table(raw)

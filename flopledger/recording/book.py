@@ -20,7 +20,7 @@ from flopcount.live_signals import held_back
 from flopledger.recording.cost import Cost
 from profilers.clocks import ClockPair
 from profilers.ledger import LedgerError
-from profilers.step_identity import DeviceFacts, identity, versions
+from profilers.step_identity import DeviceFacts, Identity, identity, versions
 from profilers.step_ledger import StepLedger
 from profilers.steps import Variant
 
@@ -80,6 +80,7 @@ class Book:
         """Ledgers that may not become longer."""
         self.mesh: dict[str, int] | None = None
         """The mesh over which the models are spread, the widest of them."""
+        self._who: Identity | None = None
 
     @property
     def last(self) -> Row | None:
@@ -264,15 +265,13 @@ class Book:
         assert self.ledger is not None
         full, self.ledger = self.ledger, None
         with suppress(OSError):
-            full.seal(
-                "continued", self._kept
-            )  # a short line: there is room for it more often than not
+            # A short line: there is room for it more often than not.
+            full.seal("continued", self._kept)
         with suppress(OSError):
             full.close()
         self._full += 1
-        self._clock = (
-            ClockPair.now()
-        )  # they lie beside each other, and none tells the other's steps
+        # They lie beside each other, and none tells the other's steps.
+        self._clock = ClockPair.now()
         self._go_on("continued")
 
     def _go_on(self, source: str) -> None:
@@ -287,9 +286,16 @@ class Book:
         """Steps that no ledger holds, as long as nothing more is written."""
         return self.lost + (self._waiting if self.refusal is not None else 0)
 
+    def meet(self) -> Identity:
+        """Which rank this is, as it was said last; a program may have let go of the others since."""
+        found = identity()
+        if self._who is None or found.world_size > 1:
+            self._who = found
+        return self._who
+
     def _open(self) -> StepLedger:
         if self.ledger is None:
-            who = identity()
+            who = self.meet()
             self.ledger = StepLedger.create(
                 self.run_dir,
                 rank=who.rank,

@@ -136,6 +136,7 @@ class Recorder:
         facts = self.costs.device_of(kind)
         if facts is not None:
             self.book.device(facts)
+        self.book.meet()
         mesh = mesh_of(module.parameters())
         if mesh is not None and len(mesh) > len(self.book.mesh or ()):
             self.book.mesh = mesh

@@ -16,11 +16,12 @@ from flopledger.recording.totals import AttemptTotals, RunFinding
 from profilers.step_ledger import ProcessSteps, Unread
 
 if TYPE_CHECKING:
-    from flopledger.recording.adding import Tally
+    from flopledger.recording.tallying import Tally
 
 CODES = frozenset(
     {
-        "cost-unknown", "gradients-without-steps", "ledger-broken", "ledger-unread", "order-unclear",
+        "cost-unknown", "forwards-without-steps", "gradients-without-steps", "ledger-broken",
+        "ledger-unread", "order-unclear",
         "ranks-missing", "recorded-twice", "recording-interrupted", "resume-step-unknown",
         "several-trainings", "steps-left-behind", "steps-overlap", "steps-redone", "tokens-missing",
         "uncounted-operations",
@@ -163,6 +164,26 @@ def _stepless(idle: Stepless) -> Iterator[RunFinding]:
             "broken off, nobody can tell; it is in the upper ends of the bounds alone",
             evidence=idle.folders[:MOST],
         )
+    if idle.alone:
+        many = _many(len(idle.alone), "process", "processes")
+        yield RunFinding(
+            code="gradients-without-steps",
+            severity="warning",
+            message=f"{many} computed gradients, and no torch.optim.Optimizer stepped anywhere: weights "
+            "that are updated in another way (by hand, by functional optimizers inside of a backward) make "
+            "no step that could be seen; say run.step() after each",
+            evidence=idle.alone[:MOST],
+        )
+    if idle.answering:
+        many = _many(len(idle.answering), "process", "processes")
+        yield RunFinding(
+            code="forwards-without-steps",
+            severity="info",
+            message=f"{many} computed forwards alone ({idle.answered:,} FLOP) and stepped no optimizer, "
+            "while others did: a teacher, rollouts or an evaluation on ranks of its own; it is in neither "
+            "total, but in the span unfinished",
+            evidence=idle.answering[:MOST],
+        )
 
 
 def _unknown(tallies: Sequence["Tally"]) -> Iterator[RunFinding]:
@@ -174,7 +195,7 @@ def _unknown(tallies: Sequence["Tally"]) -> Iterator[RunFinding]:
             if not cost.known:
                 unknown[cost.model, cost.reason or "nobody said why"] += 1
             uncounted.update(cost.uncounted)
-        no_tokens |= tally.tokens_known.size < tally.steps - tally.redone_steps
+        no_tokens |= tally.tokens.known.size < tally.steps - tally.redone_steps
     for (model, reason), kinds in unknown.most_common(MOST):
         yield RunFinding(
             code="cost-unknown",

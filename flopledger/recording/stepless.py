@@ -6,7 +6,7 @@ can tell, so upper ends hold it. One that was over before (an attempt that ran o
 step) or came after sent nothing to anybody.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from flopledger.recording.work import Sum
 from profilers.step_ledger import ProcessSteps
 
 if TYPE_CHECKING:
-    from flopledger.recording.adding import Tally
+    from flopledger.recording.tallying import Tally
 
 UNFINISHED = "unfinished"
 """The span of calls after the last optimizer step, as the recorder saw them."""
@@ -32,20 +32,41 @@ class Stepless:
     """Names of their ledgers' folders."""
     most: Fraction | None
     """Hardware FLOP at most, those of calls without gradients included; None where a cost is not known."""
+    alone: tuple[str, ...] = ()
+    """Folders of those that computed gradients where nobody stepped."""
+    answering: tuple[str, ...] = ()
+    """Folders of those that computed forwards alone, beside others that stepped."""
+    answered: int = 0
+    """Their hardware FLOP, as far as costs are known."""
 
 
 def stepless(tallies: Sequence["Tally"]) -> Stepless:
     """Look for them in one run."""
-    folders: list[str] = []
-    work = Sum()
+    idle = [tally for tally in tallies if not tally.process.blocks]
     stepped = [_lifetime(tally.process) for tally in tallies if tally.process.blocks]
+    beside = [tally for tally in idle if _is_beside(tally.process, stepped)]
+    sent = [tally for tally in beside if _has_gradients(tally.process)]
+    answering = [tally for tally in beside if tally not in sent and UNFINISHED in tally.spans]
+    alone = [] if stepped else [tally for tally in idle if _has_gradients(tally.process)]
+    high = _unfinished(sent).work().hardware_bounds[1]
+    return Stepless(
+        folders=_names(sent),
+        most=None if high is None else Fraction(high),
+        alone=_names(alone),
+        answering=_names(answering),
+        answered=_unfinished(answering).work().hardware,
+    )
+
+
+def _unfinished(tallies: Iterable["Tally"]) -> Sum:
+    work = Sum()
     for tally in tallies:
-        process = tally.process
-        if not process.blocks and _has_gradients(process) and _is_beside(process, stepped):
-            folders.append(process.folder.name)
-            work.update(tally.spans[UNFINISHED])
-    high = work.work().hardware_bounds[1]
-    return Stepless(folders=tuple(folders), most=None if high is None else Fraction(high))
+        work.update(tally.spans[UNFINISHED])
+    return work
+
+
+def _names(tallies: Iterable["Tally"]) -> tuple[str, ...]:
+    return tuple(tally.process.folder.name for tally in tallies)
 
 
 def _lifetime(process: ProcessSteps) -> tuple[int, int]:

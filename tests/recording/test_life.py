@@ -556,3 +556,20 @@ def test_a_program_that_goes_elsewhere_takes_no_record_with_it(
     assert run.flop == [TRAIN]
     assert recording.summary()["model_flop"] == TRAIN
     assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_rank_that_let_go_of_the_others_is_still_that_rank(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processes that a program forks have no launcher's variables; short trainings write at their end."""
+    from flopledger.recording import book
+    from profilers.step_identity import Identity
+
+    group = [Identity(rank=1, local_rank=1, world_size=2)]
+    alone = Identity(rank=0, local_rank=0, world_size=1)
+    monkeypatch.setattr(book, "identity", lambda: group[0] if group else alone)
+    model = mlp()
+    with run.record():
+        train(model, sgd(model), 2)
+        group.clear()  # destroy_process_group()
+    assert (run.process.rank, run.process.world_size) == (1, 2)

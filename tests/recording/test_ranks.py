@@ -37,6 +37,9 @@ PIPELINES = {
     "gpipe": DEEP, "1f1b": DEEP, "interleaved": DEEPER, "zero-bubble": DEEPER, "zbv": DEEPER,
 }  # fmt: skip
 FLAT = ("flat", "flat-kept")
+MORE = ("uneven-shards", "copies", "fsdp-saved", "summed", "routed", "routed-unlike")
+ROUTED = EXPERT + 3 * 2 * 8 * 16 * 2
+"""The same where rows choose their expert by a product of 16 x 2: as many rows come as are sent."""
 AGAIN = "zero-bubble-again"
 
 
@@ -84,7 +87,9 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two ranks: each kind once with a recording and once without."""
 
     def make(folder: Path) -> None:
-        kinds = ",".join(["ddp", "uneven", "fsdp", *FLAT, "tp", "experts", *PIPELINES, AGAIN])
+        kinds = ",".join(
+            ["ddp", "uneven", *MORE, "fsdp", *FLAT, "tp", "experts", *PIPELINES, AGAIN]
+        )
         torchrun(2, kinds, folder, "record", "count")
         torchrun(2, kinds, folder, "plain", "count")
 
@@ -105,6 +110,11 @@ def four(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("ddp", 3 * 2 * 2 * ONE, 3 * 2 * 2 * 8),  # three steps, two ranks, two batches each
         ("uneven", (4 + 2) * ONE, (4 + 2) * 8),
+        ("uneven-shards", (4 + 2) * ONE, (4 + 2) * 8),  # the other two steps are of the first rank
+        ("copies", 3 * 2 * ONE, 3 * 2 * 8),  # without its evaluations
+        ("fsdp-saved", 3 * 2 * ONE, 3 * 2 * 8),
+        ("summed", 3 * 2 * EXPERT, 3 * 2 * 8),  # half of the matrices, and twice the rows
+        ("routed", 3 * 2 * ROUTED, 3 * 2 * 8),
         ("fsdp", 3 * 2 * ONE, 3 * 2 * 8),
         ("tp", 3 * ONE, 3 * 8),  # both ranks work on one batch
         ("experts", 3 * 2 * EXPERT, 3 * 2 * 8),
@@ -162,6 +172,26 @@ def test_the_stages_of_a_pipeline_make_one_model(
     assert totals.samples in (3 * 8, 3 * 8 + 2)
 
 
+def test_an_evaluation_of_a_model_whose_copies_are_trained_is_one(two: Path) -> None:
+    """Three of 8 rows on each rank: 2·8·(2·256 + 4·1024) = 73,728."""
+    assert totals_of(two / "copies").span_flop == {"evaluation": 3 * 2 * 73_728}
+
+
+def test_rows_that_choose_among_unlike_experts_have_no_upper_end(two: Path) -> None:
+    """One rank's expert is a block, the other's a layer: nobody knows how many rows each got."""
+    totals = totals_of(two / "routed-unlike")
+    low, high = totals.model_bounds
+    assert high is None
+    # Of the two linear layers and of the choice, each rank computes what it did before.
+    assert low == 3 * 2 * (ROUTED - 3 * 2 * 8 * 2048)
+
+
+def test_steps_that_are_no_rank_s_own_have_no_number(two: Path) -> None:
+    """Of ranks that are through with their data, and of checkpoints of an optimizer that keeps no state."""
+    assert [len(list(each.steps())) for each in read_steps(two / "uneven-shards")] == [4, 2]
+    assert [len(list(each.steps())) for each in read_steps(two / "fsdp-saved")] == [3, 3]
+
+
 @pytest.mark.parametrize("kind", FLAT)
 def test_parameters_in_flat_pieces_are_counted_whole(two: Path, kind: str) -> None:
     totals = totals_of(two / kind)
@@ -189,7 +219,7 @@ def test_what_shards_are_computed_in(two: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["ddp", "uneven", "fsdp", *FLAT, "tp", "experts", *PIPELINES, AGAIN]
+    "kind", ["ddp", "uneven", *MORE, "fsdp", *FLAT, "tp", "experts", *PIPELINES, AGAIN]
 )
 def test_the_same_losses_and_the_same_collectives(two: Path, kind: str) -> None:
     for rank in range(2):

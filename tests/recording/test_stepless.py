@@ -59,6 +59,8 @@ def test_an_actor_that_only_answers_is_no_training(run: Run) -> None:
     assert totals.model_flop == 3 * TRAIN
     assert totals.model_bounds == (3 * TRAIN, 3 * TRAIN)
     assert totals.span_flop == {"unfinished": 2 * 2 * ONE}  # two layers, forward alone
+    (found,) = [each for each in totals.findings if each.code == "forwards-without-steps"]
+    assert found.message.startswith(f"1 process computed forwards alone ({2 * 2 * ONE:,} FLOP)")
 
 
 def test_a_run_without_any_step_has_no_figure(run: Run) -> None:
@@ -66,3 +68,5 @@ def test_a_run_without_any_step_has_no_figure(run: Run) -> None:
         mlp()(batch()).sum().backward()
     assert run.totals.model_flop is None
     assert run.totals.model_bounds == (0, None)
+    (found,) = [each for each in run.totals.findings if each.code == "gradients-without-steps"]
+    assert "no torch.optim.Optimizer stepped anywhere" in found.message

@@ -47,8 +47,10 @@ def mesh(*sizes: int, names: tuple[str, ...]) -> Any:
     return init_device_mesh("cpu", sizes, mesh_dim_names=names)
 
 
-def steps(model: Any, rows: int = ROWS, number: int = 3) -> list[float]:
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+def steps(
+    model: Any, rows: int = ROWS, number: int = 3, optimizer: Any = None, saved: bool = False
+) -> list[float]:
+    optimizer = optimizer or torch.optim.SGD(model.parameters(), lr=0.01)
     losses = []
     for _ in range(number):
         loss = model(torch.randn(rows, WIDTH)).square().mean()
@@ -56,6 +58,10 @@ def steps(model: Any, rows: int = ROWS, number: int = 3) -> list[float]:
         optimizer.step()
         optimizer.zero_grad()
         losses.append(float(loss.detach()))
+        if saved:
+            from torch.distributed.checkpoint.state_dict import get_state_dict
+
+            get_state_dict(model, optimizer)
     return losses
 
 
@@ -87,8 +93,61 @@ def uneven() -> list[float]:
         return steps(model, number=4 if dist.get_rank() == 0 else 2)
 
 
-def fsdp() -> list[float]:
-    """Fully sharded, computing in bfloat16."""
+def uneven_shards() -> list[float]:
+    """The same, and each rank keeps the optimizer's state of a part of the parameters for all of them."""
+    from torch.distributed.algorithms.join import Join
+    from torch.distributed.optim import ZeroRedundancyOptimizer
+    from torch.nn.parallel import DistributedDataParallel
+
+    model = DistributedDataParallel(Model())
+    optimizer = ZeroRedundancyOptimizer(model.parameters(), torch.optim.SGD, lr=0.01)
+    with Join([model, optimizer]):
+        return steps(model, number=4 if dist.get_rank() == 0 else 2, optimizer=optimizer)
+
+
+class Exact:
+    """Each rank trains a copy of its part of all weights, in full precision, and hands it on."""
+
+    def __init__(self, model: Any) -> None:
+        self.weights = list(model.parameters())
+        whole = torch.nn.utils.parameters_to_vector(self.weights).detach().float()
+        self.copy = whole.chunk(dist.get_world_size())[dist.get_rank()].clone().requires_grad_()
+        self.inner = torch.optim.SGD([self.copy], lr=0.01)
+
+    def exchange(self) -> None:
+        own, number = self.copy.numel(), dist.get_world_size()
+        gradient = torch.cat([each.grad.flatten().float() for each in self.weights])
+        self.copy.grad = torch.empty(own)
+        dist.reduce_scatter_tensor(self.copy.grad, gradient)
+        self.inner.step()
+        whole = torch.empty(own * number)
+        dist.all_gather_into_tensor(whole, self.copy.detach())
+        with torch.no_grad():
+            torch.nn.utils.vector_to_parameters(whole, self.weights)
+        for each in self.weights:
+            each.grad = None
+
+
+def copies() -> list[float]:
+    """What the optimizer trains is no module's; each step is followed by an evaluation."""
+    torch.manual_seed(1)
+    model = Model()
+    optimizer = Exact(model)
+    losses = []
+    for _ in range(3):
+        loss = model(torch.randn(ROWS, WIDTH)).square().mean()
+        loss.backward()
+        optimizer.exchange()
+        losses.append(float(loss.detach()))
+        model.eval()
+        with torch.no_grad():
+            model(torch.randn(ROWS, WIDTH))
+        model.train()
+    return losses
+
+
+def fsdp(saved: bool = False) -> list[float]:
+    """Fully sharded, computing in bfloat16; perhaps with a checkpoint after each step."""
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
     model = Model()
@@ -97,7 +156,7 @@ def fsdp() -> list[float]:
     for block in model.blocks:
         fully_shard(block, mesh=whole, mp_policy=policy)
     fully_shard(model, mesh=whole, mp_policy=policy)
-    return steps(model)
+    return steps(model, saved=saved)
 
 
 def flat(kept: bool) -> list[float]:
@@ -149,6 +208,61 @@ def two_dimensions() -> list[float]:
     return steps(model)
 
 
+class Gathered(torch.autograd.Function):
+    """A product of rows that lie on all ranks; the gradient of its weight is added to a sum at once."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, weight: Any) -> Any:
+        ctx.save_for_backward(x, weight)
+        return gather(x) @ weight.t()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        (gradient,) = gradients
+        x, weight = ctx.saved_tensors
+        out = torch.empty_like(x)
+        dist.reduce_scatter_tensor(out, gradient @ weight)
+        weight.main_grad.add_(gradient.t() @ gather(x))
+        return out, None
+
+
+def gather(x: Any) -> Any:
+    whole = x.new_empty(dist.get_world_size() * len(x), x.shape[1])
+    dist.all_gather_into_tensor(whole, x.contiguous())
+    return whole
+
+
+class Scattered(torch.autograd.Function):
+    """Each rank's rows of a sum over all ranks."""
+
+    @staticmethod
+    def forward(_ctx: Any, x: Any) -> Any:
+        out = x.new_empty(len(x) // dist.get_world_size(), x.shape[1])
+        dist.reduce_scatter_tensor(out, x.contiguous())
+        return out
+
+    @staticmethod
+    def backward(_ctx: Any, *gradients: Any) -> Any:
+        return gather(gradients[0])
+
+
+class Summed(nn.Module):
+    """A block whose matrices lie in pieces on the ranks, between two layers of which each has its rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        part = 4 * WIDTH // dist.get_world_size()
+        self.first, self.last = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.up, self.down = nn.Linear(WIDTH, part), nn.Linear(part, WIDTH, bias=False)
+        for each in self.parameters():
+            each.main_grad = torch.zeros_like(each)
+
+    def forward(self, x: Any) -> Any:
+        x = self.first(x)
+        x = x + Scattered.apply(self.down(torch.relu(Gathered.apply(x, self.up.weight))))
+        return self.last(x)
+
+
 class Experts(nn.Module):
     """An expert on each rank, to which every rank sends an equal part of its rows."""
 
@@ -166,6 +280,32 @@ class Experts(nn.Module):
         x = self.first(x)
         there = self.expert(all_to_all_single(torch.empty_like(x), x))
         return self.last(x + all_to_all_single(torch.empty_like(there), there))
+
+
+class Routed(nn.Module):
+    """An expert on each rank, to which every rank sends the rows that choose it."""
+
+    def __init__(self, alike: bool) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.gate = nn.Linear(WIDTH, dist.get_world_size(), bias=False)
+        self.expert = Block() if alike or dist.get_rank() else nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x: Any) -> Any:
+        from torch.distributed._functional_collectives import (
+            all_to_all_single,
+            all_to_all_single_autograd,
+        )
+
+        x = self.first(x)
+        weight, chosen = self.gate(x).softmax(-1).max(-1)
+        order = chosen.argsort(stable=True)
+        sent = torch.bincount(chosen, minlength=dist.get_world_size())
+        come = all_to_all_single(sent, None, None, dist.group.WORLD).tolist()
+        here = all_to_all_single_autograd(x[order], come, sent.tolist(), dist.group.WORLD)
+        there = self.expert(here)
+        back = all_to_all_single_autograd(there, sent.tolist(), come, dist.group.WORLD)
+        return self.last(x + torch.zeros_like(x).index_copy(0, order, back) * weight[:, None])
 
 
 def pipeline(kind: str, per_rank: int = 1, depth: int = 4, again: bool = False) -> list[float]:
@@ -231,6 +371,10 @@ def dies() -> list[float]:
 KINDS = {
     "ddp": ddp,
     "uneven": uneven,
+    "uneven-shards": uneven_shards,
+    "copies": copies,
+    "fsdp-saved": lambda: fsdp(saved=True),
+    "summed": lambda: steps(Summed()),
     "fsdp": fsdp,
     "flat": lambda: flat(kept=False),
     "flat-kept": lambda: flat(kept=True),
@@ -243,6 +387,8 @@ KINDS = {
     "zbv": lambda: pipeline("ScheduleZBVZeroBubble", 2, 8),
     "zero-bubble-again": lambda: pipeline("ScheduleInterleavedZeroBubble", 2, 8, again=True),
     "experts": lambda: steps(Experts()),
+    "routed": lambda: steps(Routed(alike=True)),
+    "routed-unlike": lambda: steps(Routed(alike=False)),
     "dies": dies,
 }
 
