@@ -1,4 +1,45 @@
-"""What should the computation have cost? Static FLOP counting; imports no torch until asked."""
+"""What should the computation have cost? Static FLOP counting; imports no torch until asked.
+
+The modules, each in the order in which it is best read:
+
+**Values**, without torch. ``count``, ``findings``, ``errors``, ``dtypes``; one trace, every rule
+(design/023): ``conventions``, ``facts``.
+
+**What an op costs.** ``registry`` and ``formulas/``, ``kernels`` (a user's own), ``rules``; ``flex``,
+``ragged``; torch's own opinion ``torch_counter``.
+
+**Watching a step** (design/020). ``counting`` (the door), ``ladder`` and ``trace`` (the ways of tracing),
+``dispatch`` (sees ops run) with ``scopes``, ``tensors``, ``higher_order``, ``autocasting``; attention above
+the ops ``attention_scopes``, ``causal_attention``, ``written_attention``; ``ledger`` (what is written down),
+``summary``.
+
+**Nothing is computed, nothing is changed** (design/022, 101). ``exchange``, ``doubles``, ``meta_kernels``,
+``known_values``, ``repeated_ops``, ``draws``; ``originals``, ``helpers``.
+
+**What a trace need not repeat** (design/021). ``shared_layers``, ``layer_numbers``, ``left_behind``;
+``rescale``, ``scaling`` (polynomials).
+
+**What a trace cannot show** (design/024). ``routing``, ``idle_experts``, ``idle_parts``; models over many
+ranks ``parallel``, ``pieces``, ``looked_through``.
+
+**Model files** (design/030, 093). ``sources`` (the door), ``counted_model``, ``factories``, ``remembered``;
+a config.json ``config_file``, ``architectures``, ``families``, ``model_classes``, ``diffusion_models``,
+``stated_sizes``, ``bounded_build``; what it is called with ``model_inputs``, ``inputs/``; numbers of weights
+``parameters``, ``weights``, ``weight_files``, ``trained_tensors``, ``headers/``.
+
+**Graphs in files.** ``static_count``; ``graph`` (.pt2) with ``export_file``, ``export_ops``; ``onnx_graph``
+with ``onnx_shapes``, ``onnx_folding``, ``onnx_products``, ``onnx_stored``.
+
+**Closed forms** (design/031, 032). ``closed_form/``; as counts ``formula_config``, ``formula_count``,
+``formula_rung``, ``form_polynomial``. Second opinions: ``crosscheck``.
+
+**A call of a model that is training** (design/072). ``live`` (the door), ``live_capture``, ``live_rungs``,
+``live_watch``, ``live_passes``, ``live_checkpoint``, ``live_fit``, ``live_products``; undisturbed
+``live_alone``, ``live_deadline``, ``live_model``, ``live_beside``, ``live_hooks``, ``live_iterators``,
+``live_settings``, ``live_signals``, ``live_silence``, ``live_undo``.
+
+A test holds this list to the folder.
+"""
 
 from __future__ import annotations
 

@@ -14,20 +14,17 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flopcount import causal_attention
 from flopcount.bounded_build import TooManyModulesError, bounded_modules
 from flopcount.closed_form import Dimensions, DimensionsError
 from flopcount.config_file import ConfigError, find_config, need_libraries, read_json
-from flopcount.families import UnknownFamilyError, translated
-from flopcount.findings import Finding, name_mismatch, prediction_left_out
+from flopcount.families import UnknownFamilyError, known_part, translated
+from flopcount.findings import Finding, name_mismatch, prediction_left_out, sizes_unread
 from flopcount.model_classes import class_of, library_class
 from flopcount.parameters import ParameterCount, count_parameters
-from flopcount.stated_sizes import check_sizes, left_open, without_manner
-
-if TYPE_CHECKING:
-    from flopcount.counted_model import CountedModel
+from flopcount.stated_sizes import check_sizes, left_open, never_read, without_manner
 
 _DEEPEST_NESTING = 4
 
@@ -107,7 +104,9 @@ def load(path: str | Path) -> Architecture:
         rebuild=lambda: _rebuilt(cls, parsed),
     )
     built.findings += _left_out(config, model, file)
-    mismatch = name_mismatch(names_of(config, file), built.parameters.total)
+    built.findings += sizes_unread(never_read(config, parsed), cls.__name__, file)
+    sizes = built.parameters
+    mismatch = name_mismatch(names_of(config, file), sizes.total, active=sizes.active)
     if mismatch is not None:
         built.findings.append(mismatch)
     return built
@@ -182,7 +181,7 @@ def _remote_code(config: Mapping[str, Any], file: Path) -> list[Finding]:
         "  remote code is never run: state the dimensions (architecture = {...}) instead, "
         "or give a class of your own as package.module:factory"
     )
-    raise UnknownFamilyError(msg)
+    raise UnknownFamilyError(msg + known_part(config))
 
 
 def _left_out(config: Mapping[str, Any], model: Any, file: Path) -> list[Finding]:
@@ -227,7 +226,7 @@ def _parse(config: Mapping[str, Any], file: Path) -> tuple[Any, str]:
             f"{file}: model_type = {str(model_type)[:60]!r} is not known to the installed library\n"
             "  update transformers, or state the dimensions (architecture = {...}) instead"
         )
-        raise UnknownFamilyError(msg)
+        raise UnknownFamilyError(msg + known_part(config))
     left_out = ("auto_map", "quantization_config")
     keys = {k: _plain(v) for k, v in config.items() if k not in left_out}
     keys = without_manner(keys)
@@ -295,20 +294,27 @@ def _build(cls: Any, parsed: Any, file: Path) -> Any:
     """
     import torch
 
+    from flopcount.inputs.building import fill_stored_masks
+
     failures: list[Exception] = []
     fused = bool(getattr(cls, "_supports_sdpa", True))
     named = (causal_attention.register(fused=fused),) if _takes_attentions(cls) else ()
     for attention in (*named, "sdpa", "eager", None):
         keywords = {} if attention is None else {"attn_implementation": attention}
-        try:
+
+        def build(keywords: dict[str, Any] = keywords) -> Any:
             with bounded_modules(file), torch.device("meta"):
-                model = cls._from_config(parsed, dtype=torch.bfloat16, **keywords)
+                return cls._from_config(parsed, dtype=torch.bfloat16, **keywords)
+
+        try:
+            model = build().to(device="meta").train()
         except TooManyModulesError:
             raise
         except Exception as error:  # noqa: BLE001 - any class may fail in any way; reported below
             failures.append(error)
             continue
-        return model.to(device="meta").train()
+        fill_stored_masks(model, build)
+        return model
     raise _refused(file, f"{cls.__name__} cannot be built", failures[-1]) from None
 
 
@@ -345,10 +351,3 @@ def names_of(config: Mapping[str, Any], file: Path) -> list[str]:
     own = [config.get("_name_or_path"), config.get("name"), config.get("model_name")]
     place = file.parent.resolve().name if file.name == "config.json" else file.stem
     return [name for name in [*own, place] if isinstance(name, str) and name]
-
-
-def count_config(path: str | Path, **step: Any) -> CountedModel:
-    """Build the model of a config.json and count one step; see :mod:`flopcount.counted_model`."""
-    from flopcount.counted_model import count_config as implementation
-
-    return implementation(path, **step)

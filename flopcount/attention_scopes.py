@@ -117,8 +117,7 @@ def allowed_by(known: KnownValues, mask: Any, dtype: str | None) -> Attention:
     if cached is not None:
         return cached
     try:
-        values = known.value(mask)
-        allowed = values if values.dtype == torch.bool else values > BLOCKED
+        allowed = _allows(known.value(mask))
         found = Attention(int(allowed.sum()), allowed.numel(), dtype)
     except UnknownValueError:
         found = Attention(1, 1, dtype, exact=False)
@@ -126,6 +125,27 @@ def allowed_by(known: KnownValues, mask: Any, dtype: str | None) -> Attention:
     if mask.device.type == "meta":
         mask._flopcount_attention = found
     return found
+
+
+def allowed_by_all(known: KnownValues, masks: list[tuple[Any, bool]]) -> Attention:
+    """Pairs that none of several masks forbids; beside each stands whether it says the forbidden ones.
+
+    A mask whose values nobody knows leaves the pairs unknown, whatever the others say.
+    """
+    try:
+        values = [_allows(known.value(mask)) ^ blocks for mask, blocks in masks]
+    except UnknownValueError:
+        known.unknown_masks += 1
+        return Attention(1, 1, exact=False)
+    together = values[0]
+    for other in values[1:]:
+        together = together & other
+    return Attention(int(together.sum()), together.numel())
+
+
+def _allows(values: Any) -> Any:
+    """What a boolean mask, or one that is added to scores, allows."""
+    return values if values.dtype == torch.bool else values > BLOCKED
 
 
 def ragged_lengths(nested: Any) -> list[int]:

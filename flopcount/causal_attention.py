@@ -87,9 +87,9 @@ def _in_full(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_plain(asked: dict[str, Any]) -> bool:
-    """Whether no window limits the pairs."""
+    """Whether no window limits the pairs; one of none at all is how files write that there is none."""
     local = asked.get("local_size")
-    return local is None or local >= asked["kv_length"]
+    return local is None or local < 1 or local >= asked["kv_length"]
 
 
 def _known_mask(asked: dict[str, Any], allowed: int, dtype: Any = None) -> Any:

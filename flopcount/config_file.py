@@ -53,15 +53,15 @@ def find_config(path: Path) -> Path:
     return path
 
 
-def read_json(path: Path, *, largest: int = LARGEST_FILE) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     """Parse one JSON object.
 
     Raises:
         ConfigError: the file is too large, not JSON, too deep, or no object, or names a key twice.
     """
     size = path.stat().st_size
-    if size > largest:
-        msg = f"{path}: {size:,} bytes, more than any such file has ({largest:,})"
+    if size > LARGEST_FILE:
+        msg = f"{path}: {size:,} bytes, more than any such file has ({LARGEST_FILE:,})"
         raise ConfigError(msg)
     try:
         value = json.loads(path.read_bytes(), object_pairs_hook=_each_key_once)

@@ -14,7 +14,7 @@ from flopcount.config_file import ConfigError, MissingLibraryError, find_config
 from flopcount.conventions import RULES, state
 from flopcount.errors import CountError, FlopcountError
 from flopcount.families import UnknownFamilyError
-from flopcount.findings import Finding
+from flopcount.findings import Finding, too_long
 from flopcount.form_polynomial import polynomial_of
 from flopcount.formula_count import formula_count, refuse_rules
 from flopcount.idle_experts import Asked, as_routed, without_loops
@@ -200,6 +200,8 @@ def _counted(
     if count is not None and traced_as != convention and count.convention.name != convention:
         count = _stated(count, convention, built, inputs, backward=backward)
     findings += _drawn_or_assumed(built, count)
+    if built.dimensions is not None:
+        findings += too_long(built.dimensions, sequence, sizes.get("decoder_sequence"))
     form, reason = _by_formula(built, batch=batch, sequence=sequence, sizes=plain)
     polynomial, why_none = polynomial_of(built, form, count, backward=backward, sizes=plain)
     return CountedModel(

@@ -68,8 +68,9 @@ def _counted(step: Step, convention: str) -> FlopCount:
 
 @contextmanager
 def _few_collections() -> Iterator[None]:
-    """With Python's search of everything that lives ten times as rare: it takes half as long as a
-    count and finds nothing. What is young is collected as ever.
+    """Let Python's full garbage collections be ten times as rare; young objects are collected as ever.
+
+    A full one takes half as long as a count, and finds nothing.
     """
     before = gc.get_threshold()
     gc.set_threshold(*before[:2], 10 * before[2])

@@ -15,6 +15,7 @@ _OTHER_NAMES: dict[str, tuple[str, Mapping[str, str]]] = {
     "RefinedWebModel": ("falcon", _FALCON),
     "RefinedWeb": ("falcon", {**_FALCON, "n_head_kv": "num_kv_heads"}),
     "minimax_text_01": ("minimax", {}),
+    "mimo": ("qwen2", {}),
 }
 """A published ``model_type``: the library's, and the keys that are named otherwise there."""
 
@@ -32,7 +33,7 @@ def translated(config: Mapping[str, Any], file: object) -> tuple[dict[str, Any],
     stated = config.get("model_type")
     known = _OTHER_NAMES.get(stated) if isinstance(stated, str) else None
     if known is None:
-        return dict(config), []
+        return _by_class(config, file)
     name, keys = known
     words = {keys.get(key, key): value for key, value in config.items() if key != "auto_map"}
     words |= {"model_type": name}
@@ -51,6 +52,48 @@ def translated(config: Mapping[str, Any], file: object) -> tuple[dict[str, Any],
             evidence=(str(file),),
         )
     ]
+
+
+def _by_class(config: Mapping[str, Any], file: object) -> tuple[dict[str, Any], list[Finding]]:
+    """A family of a name of somebody's own, whose class the library knows: that class is the family."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    from flopcount.model_classes import library_class
+
+    stated, names = config.get("model_type"), config.get("architectures")
+    if stated is None or stated in CONFIG_MAPPING or not isinstance(names, list) or not names:
+        return dict(config), []
+    cls = library_class(names[0])
+    name = getattr(getattr(cls, "config_class", None), "model_type", None)
+    if name not in CONFIG_MAPPING:
+        return dict(config), []
+    words = {key: value for key, value in config.items() if key != "auto_map"}
+    return words | {"model_type": name}, [
+        Finding(
+            code="remote-code-not-run",
+            severity="warning",
+            message=(
+                f"the installed library knows no family {str(stated)[:60]!r}; the file's class, "
+                f"'{cls.__name__}', is its own of the family '{name}', and that was built"
+            ),
+            evidence=(str(file),),
+        )
+    ]
+
+
+def known_part(config: Mapping[str, Any]) -> str:
+    """Tell which part of a model of several towers is of a known family; empty where none is."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    for part in ("text_config", "llm_config", "language_config"):
+        inner = config.get(part)
+        name = inner.get("model_type") if isinstance(inner, Mapping) else None
+        if isinstance(name, str) and (name in CONFIG_MAPPING or name in _OTHER_NAMES):
+            return (
+                f"\n  its {part} is of the family '{name[:60]}', which is known: that object alone, "
+                "as a config.json, counts the text's part"
+            )
+    return ""
 
 
 def _minimax_layers(config: Mapping[str, Any], file: object) -> list[str]:

@@ -8,16 +8,21 @@ from typing import TYPE_CHECKING, Any
 from flopcount.architectures import names_of
 from flopcount.closed_form import ClosedForm, Dimensions, DimensionsError
 from flopcount.closed_form import count as closed_form_count
+from flopcount.closed_form.inputs import READ
 from flopcount.config_file import ConfigError, MissingLibraryError, find_config, read_json
 from flopcount.counted_model import CountedModel
 from flopcount.errors import ConventionError, FlopcountError
 from flopcount.families import UnknownFamilyError
-from flopcount.findings import Finding, name_mismatch, prediction_left_out
+from flopcount.findings import Finding, name_mismatch, prediction_left_out, too_long
 from flopcount.form_polynomial import form_polynomial
 from flopcount.formula_count import formula_count, formula_parameters
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from flopcount.count import FlopCount
+
+_OPTIONS = {"given": "--input"}
 
 
 def count_by_formula(
@@ -54,9 +59,11 @@ def count_by_formula(
         if missing is None:
             raise
         raise type(missing)(f"{missing}\n  and no closed form stands in: {error}") from None
+    _refuse_unread(sizes, dimensions, file)
     findings = [_why_no_trace(missing, config, file)]
     left_out = prediction_left_out(config, file)
     findings += [] if left_out is None else [left_out]
+    findings += too_long(dimensions, sequence, sizes.get("decoder_sequence"))
     form: ClosedForm | None = None
     count: FlopCount | None = None
     try:
@@ -69,7 +76,8 @@ def count_by_formula(
     any_size = form or _at_any_size(dimensions)
     parameters = None if any_size is None else formula_parameters(any_size.parameters)
     if parameters is not None:
-        mismatch = name_mismatch(names_of(config, file), parameters.total)
+        names = names_of(config, file)
+        mismatch = name_mismatch(names, parameters.total, active=parameters.active)
         findings += [] if mismatch is None else [mismatch]
     polynomial, why_none = form_polynomial(dimensions, backward, convention, sizes)
     if count is None:
@@ -90,6 +98,26 @@ def count_by_formula(
         polynomial=polynomial,
         no_polynomial=why_none,
     )
+
+
+def _refuse_unread(sizes: Mapping[str, Any], dimensions: Dimensions, file: Path) -> None:
+    """Refuse sizes that such a form does not look at, rather than to pass them over.
+
+    Raises:
+        FlopcountError: one is there.
+    """
+    read = set(READ[dimensions.kind])
+    if dimensions.kind == "encoder-decoder" and dimensions.channels is None:
+        read -= {"audio_frames"}  # a speech model states the bins of its spectrogram
+    unread = sorted(name for name, value in sizes.items() if value is not None and name not in read)
+    if unread:
+        known = ", ".join(sorted({*read, "batch", "sequence"}))
+        options = ", ".join(_OPTIONS.get(name, f"--{name.replace('_', '-')}") for name in unread)
+        msg = (
+            f"{file}: the closed form of this model reads no {options}\n"
+            f"  its sizes: {known}; leave the others out, or trace it (without --quick)"
+        )
+        raise FlopcountError(msg)
 
 
 def _why_no_trace(missing: ConfigError | None, config: dict[str, Any], file: Path) -> Finding:

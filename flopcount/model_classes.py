@@ -23,18 +23,23 @@ def library_class(name: object) -> Any:
     """Return the transformers model class of that name, or None.
 
     Code beside weights often spells a class otherwise than the library that took it in
-    (``MPTForCausalLM``, ``MptForCausalLM``): where no name is equal, letters' case is overlooked.
+    (``MPTForCausalLM``, ``MptForCausalLM``; ``KimiK25...``, ``Kimi_K25...``): where no name is equal,
+    letters' case and underscores are overlooked.
     """
     import transformers
 
     if not isinstance(name, str) or not name.isidentifier():
         return None
     if not hasattr(transformers, name):
-        alike = [other for other in dir(transformers) if other.lower() == name.lower()]
+        alike = [other for other in dir(transformers) if _spelt(other) == _spelt(name)]
         name = alike[0] if len(alike) == 1 else name
     found = getattr(transformers, name, None)
     is_model = isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)
     return found if is_model else None
+
+
+def _spelt(name: str) -> str:
+    return name.lower().replace("_", "")
 
 
 def class_of(config: Mapping[str, Any], parsed: Any, file: Path) -> tuple[Any, str | None]:

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from flopcount.errors import FlopcountError
 from flopcount.inputs.image_tokens import add_image, takes_image
+from flopcount.inputs.images import SEEN
 from flopcount.inputs.makers import Maker
 from flopcount.inputs.sizes import InputSizeUnknownError, Sizes
+from flopcount.inputs.sound import HEARD
 from flopcount.inputs.text import is_dual_tower
 
 if TYPE_CHECKING:
@@ -71,6 +73,7 @@ def inputs_of(maker: Maker, given: Mapping[str, Any] | None = None) -> dict[str,
     model = maker.model
     inputs: dict[str, Any] = dict(given or {})
     _refuse_foreign(inputs, maker)
+    _refuse_unread(maker)
     for name in _wanted(model, maker, inputs):
         if name not in inputs:
             inputs[name] = maker.make(name)
@@ -133,6 +136,31 @@ def _refuse_foreign(given: Mapping[str, Any], maker: Maker) -> None:
             f"{', '.join(foreign)}\n  it takes {', '.join(sorted(maker.accepted))}"
         )
         raise FlopcountError(msg)
+
+
+def _refuse_unread(maker: Maker) -> None:
+    """Refuse a size of something that the model does not read, rather than to pass it over.
+
+    Raises:
+        FlopcountError: an image for a model without eyes, and the like.
+    """
+    sizes, accepted = maker.sizes, maker.accepted | set(maker.required)
+    sees = bool(accepted & SEEN) or maker.reads_patches()
+    hears = bool(accepted & HEARD) or bool(getattr(maker.model.config, "input_dim", None))
+    moves = "pixel_values_videos" in accepted or (sees and maker.frames() is not None)
+    for name, value, reads in (
+        ("image", sizes.image, sees),
+        ("frames", sizes.frames, moves),
+        ("audio_frames", sizes.audio_frames, hears),
+        ("decoder_sequence", sizes.decoder_sequence, "decoder_input_ids" in accepted),
+    ):
+        if value is not None and not reads:
+            option = name.replace("_", "-")
+            msg = (
+                f"{sizes.source}: '{type(maker.model).__name__}' reads nothing that --{option} is a "
+                f"size of\n  it takes {', '.join(sorted(maker.accepted))[:300]}\n  leave --{option} out"
+            )
+            raise FlopcountError(msg)
 
 
 def _unknown_kind(source: str, model: Any, missing: list[str]) -> FlopcountError:

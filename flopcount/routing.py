@@ -93,10 +93,8 @@ def _choose(name: str, scores: Any, args: Any, kwargs: Any, out: Any) -> None:
     position = 2 if name == "topk" else 1
     default = -1 if name in ("topk", "sort", "argsort") else None
     axis = kwargs.get("dim", args[position] if len(args) > position else default)
-    if not isinstance(axis, int) or isinstance(
-        axis, bool
-    ):  # another overload, or over all elements
-        return
+    if not isinstance(axis, int) or isinstance(axis, bool):
+        return  # another overload, or over all elements
     indices = out[1] if isinstance(out, list | tuple) else out
     setattr(indices, BELOW, int(scores.shape[axis]) if scores.dim() else 1)
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +32,16 @@ _DECIDING = re.compile(
     r"|(down|up)_block_types)"
 )
 """Sizes that decide what a model multiplies."""
+_SIZE = re.compile(
+    r"(num|n)_\w+|\w*_(size|dim|rank|ratio|width|heads|layers|experts|per_tok\w*|ffn\w*)|ffn\w*|moe_top_k"
+    r"|first_k_dense\w*|moe_layer_freq\w*|\w*(capacity_factor|expert_choice|shared_expert)\w*"
+)
+"""How families call what decides the sizes of their parts."""
+_NO_SIZE_OF_A_PART = re.compile(
+    r"\w*(token|vocab|beam|return|position|ngram|patch|group|chunk|length|label|frames|gradient|kernel"
+    r"|window|pos_emb|parameters|mtp|nextn)\w*"
+)
+"""What generates, trains or tokenizes, or is told elsewhere."""
 _MOST_TOLD = 8
 _DEEPEST_NESTING = 3
 _MANNER = {
@@ -156,6 +170,45 @@ def _defaults(stated: Mapping[str, Any], parsed: Any, depth: int) -> Iterator[tu
         # A value that is not the default's follows from what is stated.
         if decides and name not in own and default.get(name) == value:
             yield name, value
+
+
+def never_read(config: Mapping[str, Any], parsed: Any) -> list[str]:
+    """Name the sizes that a file states and that the library's code of its family never mentions.
+
+    They are remains of another form of the family, or the mark of a model that the library's class is
+    not: in both cases the file says more than what was built. The code is searched as text.
+    """
+    return list(_unread(config, parsed, frozenset(), 0))
+
+
+def _unread(
+    stated: Mapping[str, Any], parsed: Any, above: frozenset[str], depth: int
+) -> Iterator[str]:
+    words = above | _words(type(parsed).__module__)
+    for key, value in stated.items():
+        if isinstance(value, Mapping):
+            inner = vars(parsed).get(key)
+            if hasattr(inner, "model_type") and depth < _DEEPEST_NESTING:
+                for found in _unread(value, inner, words, depth + 1):
+                    yield f"{key}.{found}"
+        elif (
+            key not in words
+            and isinstance(value, int | float)
+            and value not in (0, 1)
+            and _SIZE.fullmatch(key)
+            and not _NO_SIZE_OF_A_PART.fullmatch(key)
+        ):
+            yield f"{key} = {value}"
+
+
+@cache
+def _words(configuration: str) -> frozenset[str]:
+    """Every word in a family's two files."""
+    found: set[str] = set()
+    for name in (configuration, configuration.replace(".configuration_", ".modeling_")):
+        with suppress(ImportError, OSError, TypeError):
+            found |= set(re.findall(r"\w+", inspect.getsource(importlib.import_module(name))))
+    return frozenset(found)
 
 
 def _same_level(stated: Mapping[str, Any], part: Any) -> Mapping[str, Any]:

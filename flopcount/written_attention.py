@@ -5,13 +5,13 @@ What of it is seen in the order of ops is marked in the ledger as part of attent
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from flopcount.attention_scopes import allowed_by
+from flopcount.attention_scopes import allowed_by, allowed_by_all
 from flopcount.known_values import ATTRIBUTE, KnownValues
 from flopcount.ragged import is_ragged
 from flopcount.scopes import UNMASKED, Attention, Scope, Watch, next_number
@@ -39,8 +39,8 @@ class Product:
     tally: Tally
     flop: int
     number: int
-    mask: Any = None
-    blocks: bool = False
+    masks: list[tuple[Any, bool]] = field(default_factory=list)
+    """What joined the scores, and whether it says which pairs are forbidden instead of allowed."""
     unclear: bool = False
     """A mask of unknown values took part."""
 
@@ -69,7 +69,7 @@ class WrittenAttention:
                 self._belongs(product, mask)
                 return
         if len(args) > 2 and hasattr(args[0], ATTRIBUTE):
-            product.mask = args[0]  # the addend of baddbmm
+            product.masks.append((args[0], False))  # the addend of baddbmm
         self._last = product
 
     def costless(self, name: str, scope: Scope, args: Any, out: Any) -> None:
@@ -92,9 +92,9 @@ class WrittenAttention:
                 product.unclear |= operand.dtype == torch.bool and position == choosing
             elif name.startswith("aten::masked_fill"):
                 if position == 1:
-                    product.mask, product.blocks = operand, True
+                    product.masks.append((operand, True))
             elif name != "aten::where" or (position == 0 and operand.dtype == torch.bool):
-                product.mask = operand
+                product.masks.append((operand, False))
 
     def _is_scores(self, scope: Scope, shape: tuple[int, ...]) -> None:
         """A softmax over the result of the product before it makes that product the scores.
@@ -107,14 +107,22 @@ class WrittenAttention:
         sinks = shape[-1] - product.width
         if not 0 <= sinks <= MOST_SINKS or prod(shape[:-1]) * product.width != product.size:
             return
-        mask = UNMASKED
         self._known.unknown_masks += product.unclear
-        if product.mask is not None:
-            mask = allowed_by(self._known, product.mask, None)
-            if product.blocks and mask.exact:
-                mask = Attention(mask.pairs - mask.allowed, mask.pairs)
+        mask = self._allowed(product.masks)
         self._belongs(product, mask)
         self._scores = (product, mask)
+
+    def _allowed(self, masks: list[tuple[Any, bool]]) -> Attention:
+        """Pairs that all masks together allow: a window and a padding may join one after the other."""
+        if not masks:
+            return UNMASKED
+        if len(masks) > 1:
+            return allowed_by_all(self._known, masks)
+        ((mask, blocks),) = masks
+        found = allowed_by(self._known, mask, None)
+        if blocks and found.exact:
+            return Attention(found.pairs - found.allowed, found.pairs)
+        return found
 
     def _belongs(self, product: Product, mask: Attention) -> None:
         """Count a product that was recorded before as part of attention."""

@@ -4,6 +4,40 @@ import flopledger
 
 report = flopledger.audit(flopledger.AuditCase.load("case.toml"))
 report.verdict, report.combined, report.save("report.html")
+
+The modules of this folder and its rooms, each in the order in which it is best read:
+
+**A case.** ``case``, with its keys and types in ``case_spec``, ``case_release``, ``case_errors`` and
+``paths``; its corrections, ``amendments``.
+
+**Values.** ``quantity``, ``inputs``, ``facts``, ``estimate``, ``parts`` (the accelerator, with
+``machine_names`` and ``tpu_slices``), ``digests``, ``errors``; in words ``text``, ``flop_words``,
+``unseen``; with care for what strangers wrote ``foreign_json``, ``stamps``, ``secret_values``; to the disk
+``whole_files``.
+
+**One run.** ``run_audit`` joins it: ``logs/`` reads its evidence, ``evidence`` completes the case by it,
+``disagreements`` and ``shared_evidence`` say where the two differ, ``methods/`` estimate.
+
+**What a recording is of** (design/099). ``coverage``, ``recorded_figures``, ``job_width``, ``telemetry``,
+``run_bounds``.
+
+**Holding figures against each other** (design/003). ``combine``, ``reconcile``, ``run_checks``; one question
+each: ``clock_checks``, ``clock_hours``, ``convention_checks``, ``cost_checks``, ``model_checks``,
+``power_checks``, ``sample_checks``, ``statement_checks``, ``throughput``, ``implied_peak``, ``log_parts``;
+which mistake it may be, ``fingerprints/``.
+
+**The answer.** ``auditing`` is the whole. ``verdict`` (the bands), ``claim``, ``derived_claims``,
+``misquoted``; ``scope``, ``ledgers`` and ``planning`` with ``regimes/``; ``sensitivity``.
+
+**A command under observation.** ``profiled_run``, ``run_child``, ``process_tree``, ``run_manifest``,
+``run_launches``, ``run_steps``, ``run_summary``; looking at it ``top_view``, ``telemetry_view``;
+``known_products`` for the doctor. Steps of a training: ``recording/``, without code ``injection/``, in other
+people's trainers ``integrations/``.
+
+**Telling it.** ``reports/``, ``exports/`` (documents for others), ``bundle/`` (sealed), ``commands/`` (the
+verbs; ``__main__`` is their door).
+
+A test holds this list to the folder.
 """
 
 from typing import TYPE_CHECKING, Any

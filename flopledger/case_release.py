@@ -4,6 +4,7 @@ import re
 from urllib.parse import urlsplit
 
 from flopledger.case_spec import ReleaseSpec
+from flopledger.digests import is_sha256
 from flopledger.errors import CaseError
 
 MAX_TEXT = 2000  #: characters of one answer; the EU's form recommends at most 300 words
@@ -14,7 +15,6 @@ SCHEMES = ("https", "http", "ftp", "git", "git+https", "git+ssh", "s3", "gs", "o
 #: One word of an SPDX licence expression (annex "SPDX license expressions" of SPDX 3.0.1).
 _WORD = re.compile(r"(DocumentRef-[A-Za-z0-9.-]+:)?[A-Za-z0-9][A-Za-z0-9.-]*\+?")
 _TOKEN = re.compile(r"\(|\)|[^\s()]+")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _REFERENCE = re.compile(r"(?<![\w.:-])LicenseRef-[A-Za-z0-9.-]+")
 
 
@@ -33,7 +33,7 @@ def check(where: str, release: ReleaseSpec) -> None:
         value = getattr(release, key)
         if value is not None:
             _check_address(f"{where}.{key}", value)
-    if release.sha256 is not None and not _SHA256.fullmatch(release.sha256):
+    if release.sha256 is not None and not is_sha256(release.sha256):
         raise CaseError(f"{where}.sha256: found {release.sha256[:80]!r}; expected 64 digits 0-9a-f")
     if release.license is not None and not is_expression(release.license):
         raise CaseError(

@@ -1,7 +1,7 @@
 """The keys of a case file and the types of their values. Unknown keys are refused."""
 
 import datetime as dt
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import msgspec
 
@@ -20,7 +20,6 @@ Attention = Literal["causal", "full"]
 Boundary = Literal["device", "node", "rack", "facility"]
 #: Keys of a run that name another model whose passes took place in it.
 PASS_MODELS = ("reference_model", "reward_model", "teacher_model", "value_model")
-KINDS: tuple[str, ...] = get_args(Kind)
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -83,7 +83,7 @@ def judge(claim: Claim, runs: list[RunAudit], total: Combined | None) -> Judgeme
     found: list[Finding] = []
     name, figure = _convention(claim, value, runs)
     if claim.flop.best is None:
-        outcome = _one_sided(claim, total)
+        outcome, found = _one_sided(claim, runs, total)
     elif name is not None and figure is not None:
         outcome, found = _by_convention(claim, name, figure, ratio, total)
     else:
@@ -216,14 +216,59 @@ def _against_estimate(
     return outcome, found + [_fit_finding(one, ratio, claim) for one in fits]
 
 
-def _one_sided(claim: Claim, total: Combined) -> Verdict:
-    """Judge "at least" and "at most" claims by whether the interval leaves room for them."""
-    low, high = total.flop.low, total.flop.high
-    assert low is not None
-    assert high is not None
-    above = claim.flop.low is not None and claim.flop.low > high * bands.CLAIM_AGREES
-    below = claim.flop.high is not None and claim.flop.high < low / bands.CLAIM_AGREES
-    return Verdict.INCONSISTENT if above or below else Verdict.CONSISTENT
+#: The highest exact count over 6ND among the disclosures, attention in full.
+_WITH_ATTENTION = 1.31
+#: A bound this near to the estimate's best figure is that figure, rounded.
+_ROUNDED = 1.02
+
+
+def _one_sided(
+    claim: Claim, runs: list[RunAudit], total: Combined
+) -> tuple[Verdict, list[Finding]]:
+    """Judge "at least" and "at most" claims by which side of them the estimate lies on.
+
+    Where its best figure lies on the wrong side and its interval does not, neither is shown: that asks.
+    """
+    best, at_most = total.flop.best, claim.flop.high is not None
+    limit = claim.flop.high if at_most else claim.flop.low
+    assert limit is not None
+    assert best is not None
+    limit /= _recompute_factor(claim, runs, limit / best)
+    end = total.flop.low if at_most else total.flop.high
+    assert end is not None
+
+    def beyond(figure: float) -> float:
+        return figure / limit if at_most else limit / figure
+
+    if beyond(best) <= _ROUNDED:
+        return Verdict.CONSISTENT, []
+    side = "above" if at_most else "below"
+    shown = interval(claim.flop)
+    held = [
+        (name, flop)
+        for name, flop in totals(runs, claim.ledger)
+        if claim.basis != "hardware" and flop > 0 and beyond(flop) <= 1
+    ]
+    if held and beyond(end) <= bands.CLAIM_AGREES:
+        name, flop = held[0]
+        message = (
+            f"the claim of {shown} FLOP holds for the count by {name} ({number(flop, 4)} FLOP) and not for "
+            f"the estimate's best figure ({number(best)}): a convention, no error"
+        )
+        return Verdict.CONSISTENT, [_finding("claim-convention", "info", message, claim)]
+    is_open = beyond(end) <= bands.CLAIM_AGREES
+    room = (
+        f"; its 90% interval ({number(total.flop.low)} to {number(total.flop.high)}) leaves room for it"
+        if beyond(end) <= 1
+        else ""
+    )
+    message = (
+        f"the estimate of {number(best)} FLOP lies a factor {number(beyond(best))} {side} the claimed bound "
+        f"({shown}){room}"
+    )
+    outcome = Verdict.NEEDS_EXPLANATION if is_open else Verdict.INCONSISTENT
+    severity: Severity = "warning" if is_open else "error"
+    return outcome, [_finding("claim-contradicted", severity, message, claim)]
 
 
 def _against_bounds(claim: Claim, runs: list[RunAudit]) -> list[Finding]:
@@ -240,6 +285,18 @@ def _against_bounds(claim: Claim, runs: list[RunAudit]) -> list[Finding]:
                 "hours (or the energy) could do at maximum clock"
             )
             found.append(_finding("exceeds-physical-limit", "error", message, claim))
+    most = [_most(run) for run in counted]
+    is_open = any(run.combined is None for run in counted)
+    if is_open and all(one is not None for one in most):
+        limit = sum(one for one in most if one is not None)
+        limit *= 1.0 if claim.basis == "model" else 4 / 3  # it may hold recomputation
+        if claim.flop.low is not None and claim.flop.low > limit * _WITH_ATTENTION:
+            said = number(claim.flop.best or claim.flop.low)
+            message = (
+                f"the claim of {said} FLOP lies above {number(limit)} FLOP, the most that the stated amount "
+                "of training takes"
+            )
+            found.append(_finding("claim-contradicted", "error", message, claim))
     floor = sum(_floor(run) for run in counted)
     if claim.flop.high is not None and claim.flop.high * bands.CLAIM_AGREES < floor:
         said = number(claim.flop.best or claim.flop.high)
@@ -263,6 +320,18 @@ def _ceiling(run: RunAudit) -> float | None:
     if ceiling is not None and seconds is not None and seconds.is_whole_run:
         high = seconds.quantity.interval.high
         limits += [] if high is None else [high * ceiling.value]
+    return min(limits, default=None)
+
+
+def _most(run: RunAudit) -> float | None:
+    """Give the most that the amount trained allows; ``None`` where that end is open."""
+    if run.combined is not None:
+        return run.combined.flop.high
+    limits = [
+        one.flop.high
+        for one in run.estimates
+        if one.independence_group == work.GROUP and one.is_firm_bound and one.flop.high is not None
+    ]
     return min(limits, default=None)
 
 

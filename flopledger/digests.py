@@ -1,8 +1,21 @@
-"""Digests of the data tables that an audit rests on, so that a report names their exact state."""
+"""How a digest is written, and those of the data tables that an audit rests on.
+
+A report names the tables' exact state by them.
+"""
 
 import hashlib
+import re
 from functools import cache
 from importlib.resources import files
+
+SHA256 = "[0-9a-f]{64}"
+"""A SHA-256 in hexadecimal, as a regular expression for the whole of it."""
+_SHA256 = re.compile(SHA256)
+
+
+def is_sha256(text: str) -> bool:
+    """Whether a text is a SHA-256 as it is written everywhere here: 64 digits, small letters."""
+    return _SHA256.fullmatch(text) is not None
 
 
 @cache

@@ -61,6 +61,10 @@ NAMES: dict[str, tuple[str | None, str]] = {
         "s",
         "device-seconds of a part of what was held: a lower bound",
     ),
+    "staged_accelerator_seconds": (
+        "s",
+        "device-seconds of stages that had unlike numbers of devices, added up",
+    ),
     "tokens_at_least": ("tokens", "a lower end of the tokens: more than, or a figure with a plus"),
     "timed_seconds": ("s", "wall clock of the timed window"),
     "wall_seconds": ("s", "wall clock of the whole job"),

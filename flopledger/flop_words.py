@@ -8,7 +8,8 @@ and FLOP without a prefix are amounts, unless "/s" or "per second" follows.
 import re
 
 _NUMBER = (
-    r"(?<![\w.,])(\d{1,3}(?:,\d{3}){1,5}(?:\.\d{1,9})?|\d{1,15}(?:\.\d{1,9})?(?:e\+?\d{1,2})?)"
+    r"(?<![\w.,^])(?P<plain>\d{1,3}(?:,\d{3}){1,5}(?:\.\d{1,9})?"
+    r"|\d{1,15}(?:\.\d{1,9})?(?:e\+?\d{1,2})?)"
 )
 #: With a decimal comma, too: a power of ten follows, so that no thousands are meant.
 _DECIMAL = r"(?<![\d.,^])(\d{1,9}(?:[.,]\d{1,9})?)"
@@ -34,15 +35,34 @@ _POWER = re.compile(
     rf"|(?<![\d.x])\b10\s*(?:\^|\*\*)\s*\{{?(\d\d)\}}?(?![.\d])){_BETWEEN}{_NAME}{_RATE}",
     re.I,
 )
-_PREFIXES = {"peta": 15, "exa": 18, "zetta": 21, "yotta": 24, "ronna": 27}
-_LETTERS = {"p": 15, "e": 18, "z": 21, "y": 24, "r": 27}
-_SCALES = {"thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12}
-_SCALED = rf"{_NUMBER}\s*(thousand|million|billion|trillion)?\s*-?"
-_PREFIXED = re.compile(
-    rf"{_SCALED}(?:(peta|exa|zetta|yotta|ronna)[- ]?|([PEZYR]))FLOP(s?)\b{_RATE}", re.I
+_PREFIXES = {"giga": 9, "tera": 12, "peta": 15, "exa": 18, "zetta": 21, "yotta": 24, "ronna": 27}
+_LETTERS = {"g": 9, "t": 12, "p": 15, "e": 18, "z": 21, "y": 24, "r": 27}
+_SCALES = {
+    "thousand": 1e3,
+    "million": 1e6,
+    "billion": 1e9,
+    "trillion": 1e12,
+    "quadrillion": 1e15,
+    "quintillion": 1e18,
+    "sextillion": 1e21,
+    "septillion": 1e24,
+}
+#: A figure before a prefix: ``5.76 x 10^5 exaFLOP``, ``10^5 exaFLOP``, ``576,000 EFLOP``.
+_FIGURE = (
+    r"(?:(?<![\w.,^])(?P<digits>\d{1,9}(?:[.,]\d{1,9})?)\s*x\s*10\s*\^?\s*\{?(?P<power>\d{1,2})\}?"
+    r"|(?<![\d.x])\b10\s*\^\s*\{?(?P<ten>\d{1,2})\}?"
+    rf"|{_NUMBER})(?![.\d])"
 )
+_SCALED = rf"{_FIGURE}\$?\s*(?P<scale>thousand|million|billion|trillion)?\s*-?"
+_UNIT = r"(?:(?P<prefix>giga|tera|peta|exa|zetta|yotta|ronna)[- ]?|(?P<letter>[GTPEZYR]))"
+_PREFIXED = re.compile(rf"{_SCALED}{_UNIT}FLOP(?P<plural>s?)\b{_RATE}", re.I)
 _DAYS = re.compile(
-    rf"{_SCALED}(?:(peta|exa|zetta|yotta)[- ]?|([PEZY]))(?:FLOPS?|FS?)(?:/s(?:ec)?)?[ -]?days?\b",
+    rf"{_SCALED}{_UNIT}(?:FLOPS?|FS?)(?:/s(?:ec)?)?[ -]?(?P<time>hour|day|year)s?\b", re.I
+)
+#: In English alone: a trillion is a million times as much in other languages.
+_WORDED = re.compile(
+    rf"{_NUMBER}\s*(?P<scale>{'|'.join(_SCALES)})\s+"
+    rf"(?:FLOPs?|floating[- ]point (?:operations?|ops))\b{_RATE}",
     re.I,
 )
 _LIMIT_BEFORE = re.compile(
@@ -58,9 +78,12 @@ _LIMIT_BEFORE = re.compile(
 _LIMIT_AFTER = re.compile(
     r"[ -]*(?:of \w+ )?(?:threshold|limit|criterion|presumption|mark|cut-?off)", re.I
 )
-#: From this power of ten on, nobody means a second.
+#: From this prefix on, nobody means a second.
 _NO_RATE = 21
-_SECONDS_A_DAY = 86_400
+#: So much no machine does in a second, whatever the prefix is; below the second, GFLOP and TFLOP are
+#: the speed of a device or the cost of a sample.
+_NO_MACHINE, _NO_DEVICE = 1e22, 1e18
+_SECONDS = {"hour": 3_600, "day": 86_400, "year": 365.25 * 86_400}
 
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 _RAISED = re.compile(r"(?<=10)([⁰¹²³⁴⁵⁶⁷⁸⁹]{1,2})(?![⁰¹²³⁴⁵⁶⁷⁸⁹])")
@@ -84,12 +107,18 @@ def amounts(text: str) -> list[float]:
         digits = (match[1] or match[3] or "1").replace(",", ".")
         found.append((match, float(f"{digits}e{match[2] or match[4] or match[5]}")))
     for match in _PREFIXED.finditer(text):
-        power = _power(match)
-        if power >= _NO_RATE or not match[5]:
-            found.append((match, _scaled(match) * 10.0**power))
+        power, amount = _power(match), _scaled(match) * 10.0 ** _power(match)
+        is_amount = not match["plural"] or power >= _NO_RATE or amount >= _NO_MACHINE
+        if is_amount and (power >= 15 or amount >= _NO_DEVICE):
+            found.append((match, amount))
     found += [
-        (match, _scaled(match) * 10.0 ** _power(match) * _SECONDS_A_DAY)
+        (match, _scaled(match) * 10.0 ** _power(match) * _SECONDS[match["time"].lower()])
         for match in _DAYS.finditer(text)
+    ]
+    found += [
+        (match, amount)
+        for match in _WORDED.finditer(text)
+        if (amount := _plain(match) * _SCALES[match["scale"].lower()]) >= _NO_DEVICE
     ]
     return [amount for match, amount in found if not _is_limit(text, match)]
 
@@ -101,8 +130,18 @@ def _is_limit(text: str, match: re.Match[str]) -> bool:
 
 
 def _power(match: re.Match[str]) -> int:
-    return _PREFIXES[match[3].lower()] if match[3] else _LETTERS[match[4].lower()]
+    if match["prefix"]:
+        return _PREFIXES[match["prefix"].lower()]
+    return _LETTERS[match["letter"].lower()]
+
+
+def _plain(match: re.Match[str]) -> float:
+    return float(match["plain"].replace(",", ""))
 
 
 def _scaled(match: re.Match[str]) -> float:
-    return float(match[1].replace(",", "")) * _SCALES.get((match[2] or "").lower(), 1.0)
+    scale = _SCALES.get((match["scale"] or "").lower(), 1.0)
+    if match["plain"]:
+        return _plain(match) * scale
+    digits = (match["digits"] or "1").replace(",", ".")
+    return float(f"{digits}e{match['power'] or match['ten']}") * scale

@@ -5,7 +5,7 @@ Case file and evidence both end here; the methods see only these values.
 
 from dataclasses import dataclass, replace
 
-from flopledger import tpu_slices
+from flopledger import machine_names
 from flopledger.case_spec import ModelSpec, Number, NumberSpec, RunSpec
 from flopledger.facts import Grade
 from flopledger.quantity import (
@@ -117,7 +117,7 @@ def of_run(run: RunSpec, *, place: str) -> RunFigures:
     hours = stated("accelerator_hours", "h")
     wall = stated("wall_clock_hours", "h")
     energy = stated("energy_mwh", "MWh")
-    count = stated("accelerator_count", "devices") or _of_slice(run.accelerator, place)
+    count = stated("accelerator_count", "devices") or _by_name(run.accelerator, place)
     wall_seconds = scaled(wall, 3600, name="wall_seconds", unit="s") if wall else None
     return RunFigures(
         name=run.name,
@@ -205,6 +205,14 @@ def with_tokens(run: RunFigures) -> RunFigures:
     return replace(run, tokens=product("tokens", "tokens", run.samples, each))
 
 
+def at_most_where_padded(run: RunFigures, samples: Input) -> Input:
+    """Give samples as full ones where they are filled; else their tokens are at most so many."""
+    high = samples.quantity.interval.high
+    if run.kind in _FILLED or high is None:
+        return samples
+    return replace(samples, quantity=at_most(high))
+
+
 def _joint_spread(left: Input, right: Input, interval: Interval) -> Spread:
     spreads = {left.quantity.spread, right.quantity.spread}
     if interval.best is None:
@@ -219,16 +227,16 @@ def _stated(key: str, number: Number, unit: str, place: str, sources: dict[str, 
     return Input(name=key, quantity=quantity(number), unit=unit, source=f"{place}.{key}{cited}")
 
 
-def _of_slice(accelerator: str | None, place: str) -> Input | None:
-    """Count the chips of the TPU slice that the accelerator's name speaks of."""
-    chips = tpu_slices.chips_of_slice(accelerator) if accelerator is not None else None
-    if chips is None:
+def _by_name(accelerator: str | None, place: str) -> Input | None:
+    """Count the devices that the accelerator's name speaks of: "8x H100", or the chips of a TPU slice."""
+    count = machine_names.count_in(accelerator) if accelerator is not None else None
+    if not count:
         return None
     return Input(
         name="accelerator_count",
-        quantity=exact(float(chips)),
+        quantity=exact(float(count)),
         unit="devices",
-        source=f"{place}.accelerator: chips of one slice {accelerator}",
+        source=f"{place}.accelerator: devices of {accelerator!r}",
         grade=Grade.STATEMENT,
     )
 

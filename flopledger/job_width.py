@@ -7,7 +7,6 @@ are. A world size that torch itself reported is the job's; variables and options
 wrote, and some schedulers count nodes in them, so they are a hint.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from flopledger import foreign_json
 from flopledger.logs.evidence import EvidenceFile
 
 _MOST_BYTES = 1 << 20
@@ -121,21 +121,13 @@ def _headers(folder: Path) -> Iterator[tuple[int, bool]]:
                 lines = [file.readline(_MOST_BYTES) for _ in range(8)]
         except OSError:
             continue
-        entries = [entry for line in lines if (entry := _entry(line)) is not None]
+        # A ledger's chain is verified where its figures are taken.
+        entries = [entry for line in lines if (entry := foreign_json.table(line)) is not None]
         world = next(
             (one["world_size"] for one in entries if _is_count(one.get("world_size"))), None
         )
         if world is not None:
             yield int(world), any(one.get("kind") == "resume" for one in entries)
-
-
-def _entry(line: bytes) -> dict[str, Any] | None:
-    """Read one line of a ledger; its chain is verified where its figures are taken."""
-    try:
-        table = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return table if isinstance(table, dict) else None
 
 
 def _said(manifest: Any) -> Iterator[tuple[int, str, bool]]:
@@ -184,6 +176,6 @@ def _json(path: Path) -> Any:
     try:
         if not path.is_file() or path.stat().st_size > _MOST_BYTES:
             return None
-        return json.loads(path.read_text("utf-8", errors="replace"))
-    except (OSError, ValueError, RecursionError):
+        return foreign_json.decoded(path.read_text("utf-8", errors="replace"))
+    except OSError:
         return None

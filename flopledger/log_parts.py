@@ -10,10 +10,14 @@ Where the case states more than such a log holds, both readings explain the figu
 In all three the log's sums are lower bounds and the stated figures are used. The log's pace is the
 run's: stated hours that the stated amount does not take at that pace are asked about. A log that was
 begun and ended as planned is all of its run, and is no matter of this module.
+
+Where the case states no amount, a log that begins later than its run is a lower bound: the model was
+trained before. Of runs that train a given model further, the first step may be the given one's last.
 """
 
 from dataclasses import replace
 
+from flopledger import scope
 from flopledger.coverage import Coverage
 from flopledger.facts import Finding, Severity
 from flopledger.inputs import RunFigures
@@ -32,20 +36,40 @@ def judge(
 ) -> tuple[RunFacts, tuple[Finding, ...]]:
     """Make the sums of a log of a part lower bounds, where the case states more; say what is asked."""
     steps, more = found.steps, _more(run, found)
-    if steps is None or not steps.number or more is None or more <= 1 + _SAME:
+    if steps is None or not steps.number:
         return found, ()
     begun = _begun(found, steps)
+    if more is None and begun > _SAME * (begun + steps.number) and run.kind not in scope.FURTHER:
+        return _at_least(found), (_before(run, steps, begun),)
+    if more is None or more <= 1 + _SAME:
+        return found, ()
     planned = max((float(fact.value) for fact in evidence.named("planned_steps")), default=0.0)
     last = begun + steps.number
     if begun == 0 and last >= planned * (1 - _SAME):
         return found, ()
     findings = [_rest(run, steps, more, begun, max(planned, last)), *_pace(run, found, more)]
+    return _at_least(found), tuple(findings)
+
+
+def _at_least(found: RunFacts) -> RunFacts:
     changes: dict[str, object] = {}
     for name in _SUMS:
         figure: Resolved | None = getattr(found, name)
         if figure is not None and figure.bound == "exact":
             changes[name] = replace(figure, bound="at least")
-    return replace(found, **changes), tuple(findings)  # type: ignore[arg-type]
+    return replace(found, **changes)  # type: ignore[arg-type]
+
+
+def _before(run: RunFigures, steps: Resolved, begun: float) -> Finding:
+    """Say that a run's first steps are missing, and that nothing in the case says what they were."""
+    message = (
+        f"run {run.name}: its log begins at step {number(begun)} of {number(begun + steps.number)}: what "
+        "came before is not in it and nothing else states it, so its sums are lower bounds; the earlier logs "
+        "or the amount would settle it, and kind = continued a run that began there"
+    )
+    return Finding(
+        code="coverage-gap", severity="warning", message=message, evidence=(steps.derivation,)
+    )
 
 
 def _begun(found: RunFacts, steps: Resolved) -> float:

@@ -25,6 +25,17 @@ _POWER_BANDS = {
 }
 
 
+def is_ordinary(share: float, boundary: str | None) -> bool:
+    """Say whether a mean power is one that training draws, as its meter sees it."""
+    low, high, _ = _POWER_BANDS[boundary]
+    return low <= share <= high
+
+
+def impossible(boundary: str | None) -> float:
+    """Give the mean power over the rated one that no run in training can draw."""
+    return _POWER_BANDS[boundary][2]
+
+
 #: Mean power so many times the rated one, or so small a part of it, is no way to run a device.
 _SLIP = 30.0
 #: Where in its band a share most likely lies, in the logarithm's middle.

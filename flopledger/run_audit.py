@@ -4,13 +4,15 @@ from dataclasses import replace
 
 from flopledger import (
     clock_checks,
+    clock_hours,
     evidence,
     implied_peak,
     inputs,
+    machine_names,
     model_checks,
     parts,
+    sample_checks,
     throughput,
-    tpu_slices,
 )
 from flopledger.case import AuditCase
 from flopledger.estimate import ComputeEstimate, Draws
@@ -35,7 +37,6 @@ from flopledger.parts import Part
 from flopledger.quantity import Interval, point
 from flopledger.reconcile import RunAudit, reconcile
 from flopledger.run_checks import epochs_taken_in
-from flopledger.sample_checks import pace_check
 
 _Costs = list[tuple[work.ArchitectureMethod, Model | None, Costed]]
 
@@ -55,9 +56,17 @@ def audit_run(
     findings += implied_peak.check(run, known.found, part)
     known = replace(known, figures=run)
     costs = _costs(case, index, known, loaded, findings, trace=trace)
+    findings += _padded(run, costs)
     own = costs[0][2].cost if costs else None
     beside = passes.of_run(run, loaded, own, draws, trace=trace)
     estimates, conventions = _by_work(run, costs, beside, draws)
+    again = clock_hours.read_again(run, part, estimates, draws)
+    if again is not None:
+        findings.append(again.finding)
+        run = _paced_again(again.run, findings)
+        known = replace(known, figures=run)
+        beside = passes.of_run(run, loaded, own, draws, trace=trace)
+        estimates, conventions = _by_work(run, costs, beside, draws)
     amount_known = any(not one.bound_only for one in estimates)
     seen = tensor_activity.estimate(run, known.telemetry, part, known.coverage)
     estimates += seen.estimates
@@ -85,13 +94,44 @@ def audit_run(
         evidence_digests=known.digests,
         evaluation_flop=_evaluation(known.found, costs),
         passes=beside,
-        beside=(pace_check(run, estimates, seen.pace, known.coverage),),
+        beside=(
+            sample_checks.pace_check(run, estimates, seen.pace, known.coverage),
+            sample_checks.power_check(run, part, known.found.recorded, known.coverage),
+        ),
     )
     if known.telemetry is None:
         return audited
     from flopledger import telemetry_view
 
     return replace(audited, telemetry=telemetry_view.thin(known.telemetry))
+
+
+def _padded(run: RunFigures, costs: _Costs) -> list[Finding]:
+    """Say so where samples are an upper bound, since nothing says that they fill their length."""
+    amounts = [work.amount(run, costed.cost) for _, _, costed in costs]
+    least = [one.quantity.interval.low for one in amounts if one is not None]
+    if run.tokens is not None or run.samples is None or run.sequence_length is None:
+        return []
+    if None not in least or run.samples.quantity.interval.low is None:
+        return []
+    message = (
+        f"run {run.name}: samples of a run of kind {run.kind} may be shorter than the "
+        f"{run.sequence_length:,} tokens of its sequence length: so many each are an upper bound; "
+        "tokens_per_sample states that they are packed, and tokens what was seen"
+    )
+    return [
+        Finding(code="padding-upper-bound", severity="info", message=message, evidence=(run.place,))
+    ]
+
+
+def _paced_again(run: RunFigures, findings: list[Finding]) -> RunFigures:
+    """Derive tokens once more from the stated pace, where they came from hours that were read otherwise."""
+    if run.tokens is None or run.tokens.name != throughput.DERIVED:
+        return run
+    findings[:] = [one for one in findings if one.code != "amount-by-throughput"]
+    run, derived = throughput.fill(replace(run, tokens=None))
+    findings += derived
+    return run
 
 
 def _by_work(
@@ -133,7 +173,7 @@ def _part(run: RunFigures, findings: list[Finding]) -> Part | None:
         part: Part | None
         part, found = parts.resolve(run.accelerator, place=run.place)
         count = run.device_count.quantity.best if run.device_count is not None else None
-        found += tpu_slices.slice_finding(run.accelerator, count, run.place)
+        found += machine_names.findings(run.accelerator, count, run.place)
     else:
         part, found = parts.resolve_from_evidence(run.accelerator, place=run.accelerator_place)
     findings += found

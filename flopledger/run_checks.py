@@ -353,6 +353,8 @@ def unused_energy(
         reason = "no known accelerator is stated, whose rated power it could be divided by"
     elif energy.rated_power(part) is None:
         reason = f"no rated power of {part.spelled} is on record"
+    elif run.energy_joules.quantity.interval.high is None:
+        reason = "it is known at its lower end alone, as of a recording of a part; the rest of it is missing"
     else:
         reason = f"no peak of {part.spelled} is on record for its precision"
     message = f"run {run.name}: its energy enters no figure and no test: {reason}"

@@ -9,9 +9,10 @@ at which the devices cannot have done the work. Which stretch was recorded someb
 import math
 from typing import TYPE_CHECKING
 
+from flopledger import power_checks
 from flopledger.estimate import ComputeEstimate
 from flopledger.inputs import RunFigures
-from flopledger.methods import priors
+from flopledger.methods import energy, priors
 from flopledger.methods.device_time import recompute_factor
 from flopledger.quantity import Interval
 from flopledger.run_checks import Check, architecture_route, finding_of
@@ -20,6 +21,8 @@ from flopledger.verdict import Verdict
 
 if TYPE_CHECKING:
     from flopledger.coverage import Coverage
+    from flopledger.logs.run_facts import Recorded
+    from flopledger.parts import Part
 
 
 def pace_check(
@@ -55,4 +58,39 @@ def pace_check(
     else:
         return Check(verdict=Verdict.CONSISTENT)
     finding = finding_of("sample-pace-mismatch", "warning", message, run)
+    return Check(verdict=Verdict.NEEDS_EXPLANATION, findings=(finding,))
+
+
+def power_check(
+    run: RunFigures,
+    part: "Part | None",
+    recorded: "Recorded | None",
+    coverage: "Coverage | None",
+) -> Check:
+    """Hold the mean power of the recorded devices, while they were recorded, against their rated one.
+
+    Of a part of the run the energy bounds nothing; that its devices stood idle, or drew what no board
+    draws, is told by their own seconds all the same.
+    """
+    rated = energy.rated_power(part) if part is not None else None
+    watts = rated.quantity.best if rated is not None else None
+    joules = run.energy_joules.quantity.interval.low if run.energy_joules is not None else None
+    if coverage is None or coverage.covers != "part" or recorded is None or not watts or not joules:
+        return Check(verdict=Verdict.UNDETERMINED)
+    if recorded.scope != "device" or run.energy_boundary != "device":
+        return Check(verdict=Verdict.UNDETERMINED)
+    share = joules / (recorded.device_seconds * watts)
+    if power_checks.is_ordinary(share, "device"):
+        return Check(verdict=Verdict.UNDETERMINED)
+    reading = (
+        "the sensor or its unit is wrong, or it is not of these devices alone"
+        if share > 1
+        else "the recorded devices stood idle, or most samples are missing: others trained, the recording is "
+        "of another time, or the sensor's unit is wrong"
+    )
+    message = (
+        f"run {run.name}: while they were recorded, devices drew {number(share, 2)} of their rated power in "
+        f"the mean; training draws 0.15 to 1.1: {reading}"
+    )
+    finding = finding_of("power-implausible", "warning", message, run)
     return Check(verdict=Verdict.NEEDS_EXPLANATION, findings=(finding,))

@@ -65,10 +65,12 @@ def _claim_limits(verdict: Verdict, claim: Claim, total: Combined) -> list[str]:
     low, high = total.flop.low, total.flop.high
     if low is None or high is None:
         return []
+    if claim.flop.best is None:
+        return _bound_limits(claim, low, high)
     lowest, highest = low / bands.CLAIM_EXPLAINABLE, high * bands.CLAIM_EXPLAINABLE
     if verdict is Verdict.INCONSISTENT:
         lowest, highest = low / bands.CLAIM_AGREES, high * bands.CLAIM_AGREES
-        if claim.flop.best is not None and lowest <= claim.flop.best <= highest:
+        if lowest <= claim.flop.best <= highest:
             return [
                 "the claim lies within the estimate; what contradicts is among the case's other figures"
             ]
@@ -76,13 +78,22 @@ def _claim_limits(verdict: Verdict, claim: Claim, total: Combined) -> list[str]:
             f"a claim between {number(lowest, 2)} and {number(highest, 2)} FLOP would agree with the "
             "estimate"
         ]
-    figure = claim.flop.best
-    followed = figure is not None and not lowest <= figure <= highest
+    followed = not lowest <= claim.flop.best <= highest
     unless = ", unless it follows a convention" if followed else ""
     return [
         f"a claim below {number(lowest, 2)} or above {number(highest, 2)} FLOP would be inconsistent{unless} "
         f"(claimed: {interval(claim.flop)})"
     ]
+
+
+def _bound_limits(claim: Claim, low: float, high: float) -> list[str]:
+    """Say which bounds the estimate would contradict; one end of a bound can be wrong, never the other."""
+    turned = (
+        f"below {number(low / bands.CLAIM_AGREES, 2)}"
+        if claim.flop.high is not None
+        else f"above {number(high * bands.CLAIM_AGREES, 2)}"
+    )
+    return [f"a bound {turned} FLOP would be inconsistent (claimed: {interval(claim.flop)})"]
 
 
 def _hours_limits(run: RunAudit) -> list[str]:

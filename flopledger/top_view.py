@@ -4,13 +4,13 @@ The live feed reads a probe process, never a driver: a hanging driver leaves the
 says so. The record feed reads the journal that somebody else is writing.
 """
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flopledger import foreign_json
 from flopledger.errors import FlopledgerError
 from flopledger.text import per_cent
 from profilers.values import Device, DeviceKey, Event
@@ -177,16 +177,17 @@ class RecordFeed:
     def _summary_note(self, views: Sequence[DeviceView]) -> list[str]:
         """How far the training has come and its MFU: from the summary, or from its steps so far."""
         try:
-            summary = json.loads((self._run_dir / "summary.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            told = (self._run_dir / "summary.json").read_bytes()
+        except OSError:
             if _is_over(self._run_dir):
                 return ["imported from recordings; nothing more is to come"]
             return self._steps_so_far(views)
-        if not isinstance(summary, dict):
+        summary = foreign_json.table(told)
+        if summary is None:
             raise FlopledgerError(f"{self._run_dir}/summary.json is not a summary")
         mfu = summary.get("mfu")
-        told = f"ended with exit code {summary.get('exit_code')}"
-        return [told if mfu is None else f"{told}; MFU {per_cent(mfu)}"]
+        ended = f"ended with exit code {summary.get('exit_code')}"
+        return [ended if mfu is None else f"{ended}; MFU {per_cent(mfu)}"]
 
     def _steps_so_far(self, views: Sequence[DeviceView]) -> list[str]:
         """Return a line on a run that goes on; worked out again after twenty times what it took."""

@@ -48,9 +48,8 @@ class PeakCheck:
     correct: bool
     claimed_flop_per_second: float
     rated: Figure | None  # None: the part has no hardware path for the format
-    explanations: tuple[
-        Explanation, ...
-    ]  # empty for a correct claim, and for one we cannot explain
+    # Empty for a correct claim, and for one that we cannot explain.
+    explanations: tuple[Explanation, ...]
 
     @property
     def rated_flop_per_second(self) -> float | None:

@@ -45,7 +45,7 @@ class PartReader:
         if path.stem != part_id:
             raise file.error("id", f"{part_id!r} must be the file's name: {part_id}.toml")
         architecture = self._architecture(file)
-        origin = self._source(file, "source")
+        origin = self._source(file)
         part = self._part(part_id, file, architecture)
         part = self._with_peaks(part, file, architecture, origin)
         self.names[part_id] = _names(part, file.table("identification"))
@@ -59,10 +59,10 @@ class PartReader:
             raise entry.error("id", f"the source {key!r} exists already; refer to it instead")
         self.sources[key] = source(key, entry)
 
-    def _source(self, file: Table, key: str) -> Source:
-        name = file.need_text(key)
+    def _source(self, file: Table) -> Source:
+        name = file.need_text("source")
         if name not in self.sources:
-            raise file.error(key, f"no source {name!r} in sources.toml; add it there")
+            raise file.error("source", f"no source {name!r} in sources.toml; add it there")
         return self.sources[name]
 
     def _architecture(self, file: Table) -> Architecture | None:
@@ -184,7 +184,7 @@ class PartReader:
             printed_as=entry.text("printed_as"),
             basis=basis,
             clock=entry.text("clock", pattern="matrix|vector"),
-            origin=self._source(entry, "source") if entry.has("source") else origin,
+            origin=self._source(entry) if entry.has("source") else origin,
             locator=entry.text("locator") or locator or _missing(entry, "locator"),
             waiver=entry.text("waiver"),
         )

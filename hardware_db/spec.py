@@ -59,9 +59,8 @@ class Accelerator:
     peaks: tuple[Figure, ...] = field(repr=False)
     rates: tuple[Rate, ...] = field(repr=False)
     note: str | None = field(repr=False)
-    prelaunch: tuple[tuple[str, float, str], ...] = field(
-        default=(), repr=False
-    )  # dtype, announced FLOP/s, what became of it
+    # dtype, announced FLOP/s, what became of it
+    prelaunch: tuple[tuple[str, float, str], ...] = field(default=(), repr=False)
     partition_of: str | None = None  # id of the whole part, for a slice, a core, a GCD
     vgpu: bool = False  # time-sliced: the peaks are the board's and only an upper bound
     stands_for: tuple[str, ...] = ()  # ids, when this is what several parts have in common

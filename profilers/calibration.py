@@ -7,7 +7,7 @@ about a real driver. Known matrix products need the parts' rates: ``flopledger.k
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from profilers.reading import Reading, Reason, Unavailable
@@ -19,7 +19,6 @@ from profilers.values import Device, DeviceKey
 class Latency:
     """How long one sweep of one source takes."""
 
-    sweeps: int
     median_ms: float
     worst_ms: float
 
@@ -45,12 +44,10 @@ def sweep_latency(source: Source, sweeps: int = 20) -> Latency:
         before = time.perf_counter()
         source.sweep()
         took.append((time.perf_counter() - before) * 1e3)
-    return Latency(sweeps=sweeps, median_ms=statistics.median(took), worst_ms=max(took))
+    return Latency(median_ms=statistics.median(took), worst_ms=max(took))
 
 
-def energy_checks(
-    source: Source, seconds: float, *, sleep: Callable[[float], None] = time.sleep
-) -> list[EnergyCheck]:
+def energy_checks(source: Source, seconds: float) -> list[EnergyCheck]:
     """Watch every device for some seconds, fifty times a second."""
     seen: dict[object, list[tuple[int, object, object]]] = {}
     until = time.monotonic() + seconds
@@ -62,7 +59,7 @@ def energy_checks(
                 sample.readings.get("power_mw"),
             )
             seen.setdefault(sample.device, []).append(row)
-        sleep(0.02)
+        time.sleep(0.02)
     return [_energy_check(device, seen.get(device.key, [])) for device in source.devices()]
 
 

@@ -87,9 +87,9 @@ class Schedule:
         return skipped
 
 
-def boot_id(path: Path = Path("/proc/sys/kernel/random/boot_id")) -> str | None:
+def boot_id() -> str | None:
     """Return what tells this boot of this host from every other; None where the kernel has none."""
     try:
-        return path.read_text(encoding="ascii").strip() or None
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip() or None
     except OSError:
         return None

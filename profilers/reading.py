@@ -54,17 +54,6 @@ class Unavailable:
     raw: int | float | None = None
     """The refused value of a ``rejected`` reading, as the instrument gave it; None otherwise."""
 
-    def as_json(self) -> dict[str, str | int | float | None]:
-        """Return the JSON form: the value is null and these are the reasons beside it."""
-        answer: dict[str, str | int | float | None] = {"value": None, "reason": self.reason.value}
-        if self.since is not None:
-            answer["since"] = self.since
-        if self.detail:
-            answer["detail"] = self.detail
-        if self.raw is not None:
-            answer["raw"] = self.raw
-        return answer
-
     def _refuse(self, *_: object) -> NoReturn:
         told = f" ({self.detail})" if self.detail else ""
         raise UnavailableError(

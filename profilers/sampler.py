@@ -67,7 +67,6 @@ class Sampler:
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = os.getpid()
         self._buffer = bytearray()
-        self._seen: list[dict[str, Any]] = []
 
     def start(self) -> None:
         """Start the recorder and return at once. Raises ``SamplerError`` if no process starts."""
@@ -93,9 +92,8 @@ class Sampler:
         # A forked child (a data loader) must not keep our pipe open after we are gone.
         os.register_at_fork(after_in_child=self._forget)
         assert self._process.stdin is not None
-        with contextlib.suppress(
-            BrokenPipeError
-        ):  # it is gone already: `wait_ready` and `stop` tell
+        # It may be gone already: `wait_ready` and `stop` tell.
+        with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             self._process.stdin.flush()
 

@@ -162,9 +162,8 @@ class Beside:
         self.arm()
         self._open()
         # Not in the first window: there the compiler may take an optimizer's step with all of its hooks.
-        if (
-            not self._observer.threads.several
-        ):  # else another thread may be about to go through them
+        # Nor beside other threads: one may be about to go through them.
+        if not self._observer.threads.several:
             self._undo = register_optimizer_step_pre_hook(self._starts).remove
         self.resume()
 

@@ -188,9 +188,8 @@ class StepLedger:
         """Keep some room for one line."""
         if not self._reserved:
             with suppress(OSError):
-                (self.folder / RESERVE).write_bytes(
-                    os.urandom(RESERVE_BYTES)
-                )  # zeros may take none
+                # Zeros may take no room.
+                (self.folder / RESERVE).write_bytes(os.urandom(RESERVE_BYTES))
                 self._reserved = True
 
     def refused(self, reason: str) -> None:
@@ -220,7 +219,7 @@ class StepLedger:
         self._state("saved", optimizer, layout, values, step=step, source=source)
 
     def loaded(self, optimizer: str, layout: str, values: str | None, source: str = "seen") -> None:
-        """Say that this process goes on with a state that says not after which step.
+        """Say that this process goes on with a state that does not say after which step.
 
         ``source`` is ``stateless`` where nobody saw one loaded, and there would be nothing to see, and
         ``own`` where it is like the one that the optimizer had itself.

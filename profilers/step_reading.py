@@ -253,9 +253,8 @@ class _Late:
 
     def number(self, step: int) -> int:
         """The number that a step should have had."""
-        place = bisect_left(
-            self._told, step
-        )  # so many had been told of it: a ledger may hold millions
+        # So many had been told of it; bisected, for a ledger may hold millions.
+        place = bisect_left(self._told, step)
         return (
             step + self._told[-1] - self._told[place - 1] if 0 < place < len(self._told) else step
         )

@@ -254,7 +254,7 @@ class Observer(BestPulse):
     def _made(self, optimizer: Any, *_: Any) -> None:
         """An optimizer was made or unpickled."""
         self.optimizers.made(optimizer)
-        self.last = None  # what is known of the one that stepped last may be no more so
+        self.last = None  # what is known of the one that stepped last may no longer hold
 
     def missed(self, error: Exception) -> None:
         """A call could not be noted: whatever else the step shows, its upper end is open."""

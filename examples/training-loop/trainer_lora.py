@@ -35,6 +35,7 @@ def main(folder: Path) -> int:
             per_device_train_batch_size=4,
             gradient_accumulation_steps=2,
             max_steps=15,
+            logging_steps=3,  # each loss that the Trainer logs is drawn in the run's report
             report_to="none",
             save_strategy="no",
             use_cpu=True,

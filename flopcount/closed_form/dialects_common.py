@@ -48,10 +48,10 @@ def llama(
 
 
 def _windows(f: Fields) -> Reading:
-    """Which layers slide: an explicit list, a pattern, or every layer."""
-    window = f.maybe_integer("sliding_window", least=0)
+    """Which layers slide: an explicit list, a pattern, or every layer; 0 and -1 are no window."""
+    window = f.maybe_integer("sliding_window", least=-1)
     types = f.items("layer_types")
-    if not window or f.flag("use_sliding_window", default=True) is False:
+    if window is None or window < 1 or f.flag("use_sliding_window", default=True) is False:
         return {}
     if types is not None:
         checked_layers(f, types, ("sliding_attention", "full_attention"))

@@ -127,6 +127,27 @@ def _grok(f: Fields) -> Reading:
     return experts(f, reading, "num_experts", "num_local_experts")
 
 
+def _arctic(f: Fields) -> Reading:
+    """Snowflake's Arctic: beside the experts of a layer stands a feed-forward as wide as the model.
+
+    Every ``moe_layer_frequency``-th layer is such a mixture, the others have one plain feed-forward.
+    Capacity factors drop choices where an expert is full; here every choice counts.
+    """
+    reading = experts(f, llama(f), "num_local_experts")
+    every = f.maybe_integer("moe_layer_frequency") or 2
+    beside = f.flag("parallel_attn_mlp_res")
+    if every != 1 and beside:
+        msg = f"config.json: moe_layer_frequency = {every} beside parallel_attn_mlp_res"
+        raise DimensionsError(f"{msg} has no closed form here")
+    note = "capacity factors may drop choices of the router; every choice is counted"
+    return reading | {
+        "dense_layers": reading["layers"] - reading["layers"] // every,
+        "shared_expert_ffn": reading["hidden"] if beside else 0,
+        "norms_per_layer": 3 if beside else 2,
+        "assumptions": (note,) if "moe_train_capacity_factor" in f else (),
+    }
+
+
 def _xverse(f: Fields) -> Reading:
     """XVERSE: a Llama; its mixtures have experts in every layer, each of ``intermediate_size``."""
     reading = llama(f)
@@ -234,6 +255,7 @@ def _original_mamba(f: Fields) -> Reading:
 CUSTOM: dict[str, Callable[[Fields], Reading]] = {
     "Yi": llama,
     "aquila": llama,
+    "arctic": _arctic,
     "baichuan": llama,
     "skywork": llama,
     "xverse": _xverse,

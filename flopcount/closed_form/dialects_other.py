@@ -316,6 +316,5 @@ OTHERS: dict[str, Callable[[Fields], Reading]] = {
     "dinov2": _dinov2,
     "clip_vision_model": _clip_vision,
 }
-ENCODERS = frozenset(
-    ("bert", "roberta", "distilbert", "electra", "albert", "modernbert")
-)  # as decoders they are causal, and may attend to another model
+ENCODERS = frozenset(("bert", "roberta", "distilbert", "electra", "albert", "modernbert"))
+"""As decoders these are causal, and may attend to another model."""

@@ -155,6 +155,16 @@ class Dimensions:
             raise DimensionsError(msg)
         return int(value)
 
+    def longest(self) -> tuple[int | None, int | None]:
+        """Places in the learned tables of positions: the main input's, the decoder's of a pair."""
+        if self.kind != "encoder-decoder":
+            return self.position_rows or None, None
+        encoder, decoder = (
+            self.details.get(f"{side}_position_rows") or None for side in ("encoder", "decoder")
+        )
+        heard = self.channels is not None  # then the source is a spectrogram, and text the target
+        return None if heard else encoder, decoder
+
     @property
     def moe_layers(self) -> int:
         """Layers with routed experts."""

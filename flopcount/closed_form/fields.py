@@ -108,16 +108,6 @@ class Fields:
             raise DimensionsError(msg)
         return value
 
-    def number(self, name: str, default: float) -> float:
-        """Return a number, ``default`` (the library's own) where it is left out."""
-        value = self._value(name)
-        if value is None:
-            return default
-        if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > LARGEST:
-            msg = f"config.json: {name} = {_short(value)}\n  expected a number"
-            raise DimensionsError(msg)
-        return float(value)
-
     def text(self, name: str) -> str | None:
         """Return a string, or None where it is left out or something else."""
         value = self._value(name)

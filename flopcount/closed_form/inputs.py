@@ -1,8 +1,20 @@
 """The size of one batch, in whatever the family counts: tokens, pixels, latents, frames."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flopcount.errors import FlopcountError
+
+READ: Mapping[str, frozenset[str]] = {
+    "decoder": frozenset(),
+    "encoder": frozenset(),
+    "ssm": frozenset(),
+    "encoder-decoder": frozenset({"decoder_sequence", "audio_frames"}),
+    "vit": frozenset({"image"}),
+    "dit": frozenset({"latent", "text_tokens"}),
+    "unet": frozenset({"latent", "text_tokens"}),
+}
+"""The sizes that decide what a model of each kind costs, beside batch and sequence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -171,3 +171,5 @@ IMAGES: dict[str, Callable[[Images], Any]] = {
     "visual_feats": Images.visual_features,
     "visual_pos": Images.visual_features,
 }
+SEEN = frozenset(IMAGES) - {"visual_feats", "visual_pos", "merge_sizes", "target_sizes"}
+"""Inputs whose size follows from an image's."""

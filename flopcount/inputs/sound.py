@@ -74,3 +74,5 @@ SOUND: dict[str, Callable[[Sound], Any]] = {
     "is_longer": lambda m: m.whole(m.sizes.batch, 1),
     "input_values": Sound.samples,
 }
+HEARD = frozenset(SOUND) - {"is_longer", "input_values"}
+"""Inputs whose size follows from the frames of a spectrogram."""

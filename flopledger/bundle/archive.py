@@ -143,11 +143,10 @@ class Archive:
     Content is compared with its CRC-32 while it is read; digests are the caller's business.
     """
 
-    def __init__(self, file: BinaryIO, entries: list[Entry], size: int) -> None:
+    def __init__(self, file: BinaryIO, entries: list[Entry]) -> None:
         """Use ``Archive.open``."""
         self._file = file
         self.entries = {entry.name: entry for entry in entries}
-        self.size = size
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -190,7 +189,7 @@ class Archive:
             raise BundleError(f"{start - at:,} foreign bytes before the directory")
         if tail != _tail(entries, start):
             raise BundleError("the directory of the archive is not in its canonical form")
-        return cls(file, entries, size)
+        return cls(file, entries)
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """Give the content piece by piece; raises ``BundleError`` at a wrong CRC-32."""

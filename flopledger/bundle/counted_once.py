@@ -127,49 +127,36 @@ def with_overlaps(parts: Sequence[Part]) -> tuple[list[Part], list[Overlap]]:
 
     ``parts`` must be those of one sum: a run that is not counted must deduct nothing.
     """
-    claims: dict[tuple[str, str], list[tuple[int, DeviceWindows]]] = defaultdict(list)
     seen = [_seen_seconds(part.run) for part in parts]
-    for number, part in enumerate(parts):
-        if part.duplicate_of is None:
-            for device in part.run.devices:
-                claims[part.audit, device.id].append((number, device))
-    repeated: dict[str, dict[int, list[float]]] = {
-        "best": defaultdict(list),
-        "low": defaultdict(list),
-    }
-    shared: dict[tuple[int, int], list[float]] = defaultdict(list)
     # Who counts a stretch: the highest rate, by name where rates are equal.
-    places = {
-        end: _places(
+    best, low = (
+        _places(
             [(part.end(end) / time, part.label) for part, time in zip(parts, seen, strict=True)]
         )
-        for end in repeated
-    }
+        for end in ("best", "low")
+    )
+    repeated: dict[int, list[float]] = defaultdict(list)
+    repeated_low: dict[int, list[float]] = defaultdict(list)
+    shared: dict[tuple[int, int], list[float]] = defaultdict(list)
     settled = 0
-    for claim in claims.values():
-        if len(claim) < 2:
-            continue
-        for seconds, runs in _segments(claim):
-            settled += len(runs)
-            if settled > MAX_CLAIMS:
-                raise _too_many(parts, repeated["low"])
-            for end, lost in repeated.items():
-                counts_it = max(runs, key=places[end].__getitem__)
-                for number in runs:
-                    if number != counts_it:
-                        lost[number].append(seconds)
+    for seconds, runs in _claimed_by_several(parts):
+        settled += len(runs)
+        if settled > MAX_CLAIMS:
+            raise _too_many(parts, repeated_low)
+        for number in _told_apart(runs, low)[1]:
+            repeated_low[number].append(seconds)
+        counts_it, others = _told_apart(runs, best)
+        for number in others:
+            repeated[number].append(seconds)
             # One pair a run, with the one that counts the time: all pairs of many runs are too many.
-            counts_it = max(runs, key=places["best"].__getitem__)
-            for number in runs:
-                if number != counts_it:
-                    shared[min(counts_it, number), max(counts_it, number)].append(seconds)
+            shared[min(counts_it, number), max(counts_it, number)].append(seconds)
     touched = {number for pair in shared for number in pair}
     found = [
         replace(
             part,
             overlaps=True,
-            repeated=min(math.fsum(repeated["best"][number]) / seen[number], 1.0),
-            repeated_low=min(math.fsum(repeated["low"][number]) / seen[number], 1.0),
+            repeated=min(math.fsum(repeated[number]) / seen[number], 1.0),
+            repeated_low=min(math.fsum(repeated_low[number]) / seen[number], 1.0),
         )
         if number in touched
         else part
@@ -180,6 +167,24 @@ def with_overlaps(parts: Sequence[Part]) -> tuple[list[Part], list[Overlap]]:
         for (one, two), pieces in shared.items()
     ]
     return _once_below(found), sorted(overlaps, key=lambda one: (one.first, one.second))
+
+
+def _claimed_by_several(parts: Sequence[Part]) -> Iterable[tuple[float, tuple[int, ...]]]:
+    """Yield stretches of a device's time (seconds) with the numbers of the runs that claim them."""
+    claims: dict[tuple[str, str], list[tuple[int, DeviceWindows]]] = defaultdict(list)
+    for number, part in enumerate(parts):
+        if part.duplicate_of is None:
+            for device in part.run.devices:
+                claims[part.audit, device.id].append((number, device))
+    for claim in claims.values():
+        if len(claim) > 1:
+            yield from _segments(claim)
+
+
+def _told_apart(runs: tuple[int, ...], places: list[int]) -> tuple[int, list[int]]:
+    """Tell the run that counts a stretch, by the last place, from those that repeat it."""
+    counts_it = max(runs, key=places.__getitem__)
+    return counts_it, [number for number in runs if number != counts_it]
 
 
 def _too_many(parts: Sequence[Part], lost: dict[int, list[float]]) -> BundleError:

@@ -7,20 +7,19 @@ written in one form and read in that form only, since what stands around a signa
 
 import base64
 import binascii
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flopledger.bundle import strict
 from flopledger.bundle.errors import BundleError
 from flopledger.bundle.keys import PrivateKey, PublicKey
+from flopledger.digests import is_sha256
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 MAX_SIGNATURES = 64
 #: Quotes of an envelope: three keys, two texts, and two keys with their texts a signature.
 _QUOTES = 10 + 8 * MAX_SIGNATURES
 MAX_BYTES = 24 << 20  #: the payload in base64 and the signatures
-_KEY_ID = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +98,7 @@ def loads(data: bytes, *, what: str) -> Envelope:
     except (KeyError, TypeError, ValueError, AttributeError, binascii.Error):
         raise BundleError(f"{what}: not a DSSE envelope") from None
     ids = [str(one.key_id) for one in envelope.signatures]
-    if ids != sorted(set(ids)) or not all(_KEY_ID.fullmatch(name) for name in ids):
+    if ids != sorted(set(ids)) or not all(map(is_sha256, ids)):
         raise BundleError(f"{what}: key ids must be SHA-256 in hexadecimal, sorted, each once")
     if envelope.dumps() != data:
         raise BundleError(f"{what}: not in the canonical form of an envelope: it was changed")

@@ -125,7 +125,7 @@ def stub_of(seal: "Seal", data: bytes | None = None) -> Stub:
         return Stub(seal=seal, signatures=pairs)
     if seal.statement.digests.get(statement.SUMMARY) != hashlib.sha256(data).hexdigest():
         raise BundleError(f"{statement.SUMMARY}: not the one that was sealed")
-    site = summary.loads(data, what=statement.SUMMARY)
+    site = summary.loads(data)
     return Stub(seal=seal, signatures=pairs, summary=data, site=site)
 
 

@@ -9,7 +9,7 @@ repeats the sum.
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +84,19 @@ class _Pool:
                 stub = replace(stub, signatures=known.signatures | stub.signatures)
             self.stubs[stub.seal.id] = stub
 
+    def left_out(self) -> list[_Excluded]:
+        """List what does not count, each file once, in the order of digests."""
+        return sorted(set(self.excluded), key=lambda one: (one.sha256, one.file, one.reason))
+
+    def findings(self) -> Iterable[Finding]:
+        """Say of each file that adds nothing why it does not."""
+        for one in self.left_out():
+            message = f"{one.file}: {one.reason}"
+            yield Finding(code="member-excluded", severity="error", message=message)
+        for file in self.again:
+            message = f"{file}: the same bundle as one before it; it counts once"
+            yield Finding(code="member-repeated", severity="info", message=message)
+
 
 def merge(
     paths: Sequence[Path],
@@ -106,10 +119,8 @@ def merge(
         reasons = "; ".join(f"{one.file}: {one.reason}" for one in pool.excluded[:3])
         raise BundleError(f"no bundle to merge: {reasons or 'none was given'}")
     result, total = result_of(title, pool.stubs.values())
-    excluded = sorted({(one.sha256, one.file, one.reason) for one in pool.excluded})
-    result["excluded"] = [
-        {"sha256": digest, "file": file, "reason": reason} for digest, file, reason in excluded
-    ]
+    excluded = pool.left_out()
+    result["excluded"] = [asdict(one) for one in excluded]
     told = strict.dumps(result)
     if len(told) > strict.MAX_BYTES:
         raise BundleError(
@@ -128,18 +139,6 @@ def merge(
         members=sorted(pool.direct),
     )
     writing.write(out, files, predicate, keys)
-    findings = [Finding(**{**one, "evidence": ()}) for one in result["findings"]] + [
-        Finding(code="member-excluded", severity="error", message=f"{file}: {reason}")
-        for _, file, reason in excluded
-    ]
-    findings += [
-        Finding(
-            code="member-repeated",
-            severity="info",
-            message=f"{file}: the same bundle as one before it; it counts once",
-        )
-        for file in pool.again
-    ]
     return Merged(
         path=out,
         result=result,
@@ -147,7 +146,10 @@ def merge(
         verdict=result["verdict"],
         sites=len(result["sites"]),
         runs=sum(len(site["runs"]) for site in result["sites"]),
-        findings=tuple(findings),
+        findings=(
+            *(Finding(**{**one, "evidence": ()}) for one in result["findings"]),
+            *pool.findings(),
+        ),
         excluded=len(excluded),
     )
 

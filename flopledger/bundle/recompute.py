@@ -100,16 +100,9 @@ def recompute(
             again, files = repeat(archive, told, Path(draft))
         except BundleError as error:
             return _impossible(error, predicate.tool)
-    differences: list[Difference] = []
-    compared = 0
-    for name, found in again.items():
-        old = strict.loads(archive.content(name, limit=strict.MAX_BYTES), what=name)
-        if name == statement.SUMMARY and old["audit"] != found["audit"]:
-            # Names under a secret audit id cannot be repeated without it; the figures can.
-            old, found = _nameless(old), _nameless(found)
-        outcome = list(_compare(name, "", old, found))
-        compared += sum(one is None for one in outcome)
-        differences += [one for one in outcome if one is not None]
+    outcome = list(_outcomes(archive, again))
+    differences = [one for one in outcome if one is not None]
+    compared = len(outcome) - len(differences)
     explanations = tuple(_explanations(predicate.tool, files.tool)) if differences else ()
     page = None
     if not differences and files.report is not None and statement.HTML in told.digests:
@@ -130,6 +123,16 @@ def recompute(
         compared=compared + len(differences),
         page=page,
     )
+
+
+def _outcomes(archive: Archive, again: Mapping[str, Any]) -> Iterator[Difference | None]:
+    """Yield for each sealed value its difference from the repeated one, or ``None`` where it is the same."""
+    for name, found in again.items():
+        old = strict.loads(archive.content(name, limit=strict.MAX_BYTES), what=name)
+        if name == statement.SUMMARY and old["audit"] != found["audit"]:
+            # Names under a secret audit id cannot be repeated without it; the figures can.
+            old, found = _nameless(old), _nameless(found)
+        yield from _compare(name, "", old, found)
 
 
 def _partly(archive: Archive, told: Statement, revealed: Mapping[str, Path]) -> Recomputed:

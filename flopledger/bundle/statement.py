@@ -10,6 +10,7 @@ import msgspec
 
 from flopledger.bundle import names, strict
 from flopledger.bundle.errors import BundleError
+from flopledger.digests import is_sha256
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://github.com/flopledger/flopledger/training-compute-audit/v1"
@@ -25,8 +26,6 @@ AUDIT, HTML, FACTS, SUMMARY = (
 CASE, RECORD, MEMBERS, MERGED = "case/", "record/", "members/", "report/merged.json"
 
 Kind = Literal["audit", "record", "merged"]
-_HEX = "^[0-9a-f]{64}$"
-Digest = msgspec.Meta(pattern=_HEX)
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -123,7 +122,7 @@ def loads(data: bytes, *, what: str = MANIFEST) -> Statement:
     digests: dict[str, str] = {}
     for subject in found.subject:
         names.check(subject.name)
-        if set(subject.digest) != {"sha256"} or not _is_digest(subject.digest["sha256"]):
+        if set(subject.digest) != {"sha256"} or not is_sha256(subject.digest["sha256"]):
             raise BundleError(f"{what}: {subject.name}: expected one SHA-256 digest")
         if subject.name in digests:
             raise BundleError(f"{what}: {subject.name} is listed twice")
@@ -139,7 +138,3 @@ def _check_types(raw: Any, what: str) -> None:
             f"{what}: found statement {types[0]!r} with predicate {types[1]!r}, "
             f"expected {STATEMENT_TYPE!r} with {PREDICATE_TYPE!r}"
         )
-
-
-def _is_digest(text: str) -> bool:
-    return len(text) == 64 and all(letter in "0123456789abcdef" for letter in text)

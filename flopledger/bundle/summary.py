@@ -17,8 +17,9 @@ import msgspec
 
 from flopledger.bundle import strict
 from flopledger.bundle.errors import BundleError
-from flopledger.bundle.statement import Table
+from flopledger.bundle.statement import SUMMARY, Table
 from flopledger.case_spec import Kind
+from flopledger.digests import SHA256
 
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
@@ -42,7 +43,7 @@ OWN_INPUTS = frozenset(
 
 Figure = Annotated[float, msgspec.Meta(ge=0, le=LARGEST)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+Digest = Annotated[str, msgspec.Meta(pattern=f"^{SHA256}$")]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 Time = Annotated[float, msgspec.Meta(ge=0, le=1e11)]  #: unix seconds, up to the year 5138
 
@@ -193,22 +194,22 @@ def dumps(summary: SiteSummary) -> bytes:
     return strict.dumps(msgspec.to_builtins(summary))
 
 
-def loads(data: bytes, *, what: str) -> SiteSummary:
+def loads(data: bytes) -> SiteSummary:
     """Read a summary of a stranger, or raise ``BundleError`` with the key that cannot be."""
-    raw = strict.loads(data, what=what, max_bytes=MAX_BYTES)
+    raw = strict.loads(data, what=SUMMARY, max_bytes=MAX_BYTES)
     try:
         summary = msgspec.convert(raw, SiteSummary)
     except (msgspec.ValidationError, OverflowError) as error:
-        raise BundleError(f"{what}: {error}") from None
+        raise BundleError(f"{SUMMARY}: {error}") from None
     if summary.schema != SCHEMA:
-        raise BundleError(f'{what}: schema {summary.schema!r}; this version reads "{SCHEMA}"')
+        raise BundleError(f'{SUMMARY}: schema {summary.schema!r}; this version reads "{SCHEMA}"')
     if summary.verdict not in {"consistent", "needs-explanation", "inconsistent", "undetermined"}:
-        raise BundleError(f"{what}: verdict {summary.verdict!r} is none")
+        raise BundleError(f"{SUMMARY}: verdict {summary.verdict!r} is none")
     names = [run.name for run in summary.runs]
     if len(set(names)) != len(names):
-        raise BundleError(f"{what}: two runs of one name")
+        raise BundleError(f"{SUMMARY}: two runs of one name")
     for run in summary.runs:
-        _check_run(run, f"{what}: run {run.name!r}")
+        _check_run(run, f"{SUMMARY}: run {run.name!r}")
     return summary
 
 

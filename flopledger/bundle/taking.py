@@ -136,21 +136,23 @@ def locator(fact: Fact) -> str:
 
 def _keys(spec: dict[str, Any]) -> Iterable[tuple[str, Any]]:
     """List the case's keys with values, runs by name."""
-    for table, value in spec.items():
-        if table == "run":
+    for path, table in _tables(spec):
+        for key, value in table.items():
+            if value not in (None, [], {}):
+                yield f"{path}.{key}", value
+
+
+def _tables(spec: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
+    """List the case's tables: of a run without what names it."""
+    for name, value in spec.items():
+        if name == "run":
             for run in value:
-                for key, inner in run.items():
-                    if key not in {"name", "kind"} and inner not in (None, [], {}):
-                        yield f"run.{run['name']}.{key}", inner
-        elif table == "model":
-            for name, model in value.items():
-                for key, inner in model.items():
-                    if inner not in (None, {}):
-                        yield f"model.{name}.{key}", inner
+                own = {key: inner for key, inner in run.items() if key not in {"name", "kind"}}
+                yield f"run.{run['name']}", own
+        elif name == "model":
+            yield from ((f"model.{model}", table) for model, table in value.items())
         elif isinstance(value, dict):
-            for key, inner in value.items():
-                if inner not in (None, [], {}):
-                    yield f"{table}.{key}", inner
+            yield name, value
 
 
 def _run_key(key: str, runs: Iterable[str]) -> list[tuple[str, str]]:

@@ -314,7 +314,7 @@ def _contents(archive: Archive, told: Statement, notes: list[str]) -> list[Probl
     try:
         if statement.SUMMARY in told.digests:
             data = archive.content(statement.SUMMARY, limit=summary.MAX_BYTES)
-            summary.loads(data, what=statement.SUMMARY)
+            summary.loads(data)
     except BundleError as error:
         problems.append(problem_of("content", statement.SUMMARY, error))
     for name in (statement.AUDIT, statement.FACTS):

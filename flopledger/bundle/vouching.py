@@ -46,31 +46,20 @@ def identity(
     witnessed: bool,
 ) -> list[Problem]:
     """Ask for every key that the caller named; an identity that signed vouches, too."""
+    is_merge = bool(tree and tree[0].members)
     if not trusted:
-        if witnessed:
-            return []
-        if signers:
-            notes.append(
-                "untrusted: the signature holds, but whose key it is was not checked: "
-                "give the signer's public key with --key"
-            )
-        elif tree and tree[0].members:
-            notes.append(
-                "untrusted: the members' signatures hold, but whose keys they are was not checked: "
-                "give the signers' public keys with --key"
-            )
-        else:
-            notes.append("unsigned: the digests hold, but anybody can have made this bundle")
+        if not witnessed:
+            notes.append(_nobody_asked(is_signed=bool(signers), is_merge=is_merge))
         return []
-    if not signers and tree and tree[0].members:
-        strangers = [leaf for leaf in tree[0].leaves() if not leaf.trusted]
+    if not signers and is_merge:
         return [
             Problem(
                 code="signer",
                 file=f"{statement.MEMBERS}{leaf.id}",
                 message="no key that was given signed this member of an unsigned merge",
             )
-            for leaf in strangers
+            for leaf in tree[0].leaves()
+            if not leaf.trusted
         ]
     have = {signer.key_id for signer in signers}
     below = {name for node in tree for leaf in node.leaves() for name in leaf.signers}
@@ -88,3 +77,18 @@ def identity(
         message = "none of the keys that were given signed the bundle itself"
         problems.append(Problem(code="signer", file=statement.SEAL, message=message))
     return problems
+
+
+def _nobody_asked(*, is_signed: bool, is_merge: bool) -> str:
+    """Say what a bundle is worth of which no signer is known."""
+    if is_signed:
+        return (
+            "untrusted: the signature holds, but whose key it is was not checked: "
+            "give the signer's public key with --key"
+        )
+    if is_merge:
+        return (
+            "untrusted: the members' signatures hold, but whose keys they are was not checked: "
+            "give the signers' public keys with --key"
+        )
+    return "unsigned: the digests hold, but anybody can have made this bundle"

@@ -2,16 +2,14 @@
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from flopledger import __version__
+from flopledger import __version__, whole_files
 from flopledger.bundle import envelope, names, statement, strict
 from flopledger.bundle.archive import CHUNK, Writer
 from flopledger.bundle.envelope import Signature
@@ -20,7 +18,7 @@ from flopledger.bundle.keys import PrivateKey, PublicKey
 from flopledger.bundle.statement import Predicate, Tool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 Content = Path | bytes
 _DRAWING = ("jinja2", "plotly")
@@ -121,27 +119,11 @@ def add_seal(
     return tuple(sorted(public))
 
 
-@contextmanager
-def replacing(out: Path) -> "Iterator[BinaryIO]":
+def replacing(out: Path) -> "AbstractContextManager[BinaryIO]":
     """Open a draft beside ``out`` that takes its place at the end, or vanishes at an error."""
-    if not out.parent.is_dir():
-        raise BundleError(f"{out}: no such folder {out.parent}; create it first")
     if out.is_dir():
         raise BundleError(f"{out}: a folder; give the name of a file, such as evidence.zip")
-    try:
-        handle, draft = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
-    except OSError as error:
-        raise BundleError(f"{out}: cannot be written: {error.strerror}") from None
-    try:
-        with os.fdopen(handle, "w+b") as file:
-            yield file
-            mask = os.umask(0)
-            os.umask(mask)
-            os.fchmod(file.fileno(), 0o666 & ~mask)  # a bundle is an ordinary file
-        Path(draft).replace(out)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
+    return whole_files.replacing(out, BundleError)
 
 
 class _Hashing:

@@ -1,11 +1,11 @@
 """The figures that disclosure forms ask for, each known or with what it would take to know it."""
 
 import math
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flopledger import scope
+from flopledger.digests import is_sha256
 from flopledger.inputs import Input
 from flopledger.quantity import Interval
 from flopledger.text import interval, number
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from flopledger.ledgers import Standing
     from flopledger.reconcile import RunAudit
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 SYSTEMIC_RISK = "eu-systemic-risk-1e25"
 _UPDATES = "parameter_update"
 DAY, KILOWATT_HOUR, MEGAWATT_HOUR = 86_400.0, 3.6e6, 3.6e9  #: seconds; joules
@@ -136,13 +135,13 @@ def energy(report: "AuditReport") -> Total:
     return total(report, lambda run: _interval(run.energy_joules))
 
 
-def energy_words(report: "AuditReport", digits: int) -> str | None:
-    """Write the energy, or the bound that is known of it: no run uses less than nothing."""
+def energy_words(report: "AuditReport") -> str | None:
+    """Write the energy to two digits, or the bound that is known of it: no run uses less than nothing."""
     found = energy(report)
-    text = rounded(found.figure, digits, "MWh", per=MEGAWATT_HOUR)
+    text = rounded(found.figure, 2, "MWh", per=MEGAWATT_HOUR)
     if text is not None or found.least is None:
         return text
-    least = f"at least {significant(found.least / MEGAWATT_HOUR, digits)} MWh"
+    least = f"at least {significant(found.least / MEGAWATT_HOUR, 2)} MWh"
     return f"{least} (nothing measured of {', '.join(found.missing)})"
 
 
@@ -167,7 +166,7 @@ def chance(share: float | None) -> str:
 
 def digest(text: str) -> str | None:
     """Give a SHA-256; ``None`` for the word that stands where a digest would tell something withheld."""
-    return text if _SHA256.fullmatch(text) else None
+    return text if is_sha256(text) else None
 
 
 def energy_boundaries(report: "AuditReport") -> tuple[str, ...]:

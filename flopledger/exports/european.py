@@ -51,7 +51,7 @@ def annex_xi(report: "AuditReport") -> Document:
         ("1(e) Modality of inputs", release.answer(report, "input_modalities")),
         ("1(e) Modality of outputs", release.answer(report, "output_modalities")),
         ("1(f) Licence", release.answer(report, "license")),
-        ("2(d) Computational resources: floating-point operations", answers.updates(report, 2)),
+        ("2(d) Computational resources: floating-point operations", answers.updates(report)),
         ("2(d) Cumulative training compute (Article 51(2))", answers.cumulative(report)),
         ("2(d) Training time, wall clock", answers.wall_clock(report)),
         ("2(d) Training time, hardware", answers.hardware(report)),
@@ -104,7 +104,7 @@ def code_of_practice(report: "AuditReport") -> Document:
         ("Training time, range (national authorities)", answers.months(report)),
     ]
     compute = [
-        ("Amount of computation, two significant figures (AI Office)", answers.updates(report, 2)),
+        ("Amount of computation, two significant figures (AI Office)", answers.updates(report)),
         ("Amount of computation, order of magnitude (national authorities)", magnitude),
         ("Uncertainty", answers.uncertainty(report)),
     ]

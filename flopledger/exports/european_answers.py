@@ -15,9 +15,9 @@ def answered(text: str | None, needed: str) -> Answer:
     return Answer(text=text, needed="" if text is not None else needed)
 
 
-def updates(report: "AuditReport", digits: int) -> Answer:
-    """Training compute of this model's own runs, rounded to as many digits."""
-    text = disclosure.rounded(disclosure.compute(report), digits, "FLOP")
+def updates(report: "AuditReport") -> Answer:
+    """Training compute of this model's own runs, to two digits."""
+    text = disclosure.rounded(disclosure.compute(report), 2, "FLOP")
     return answered(text, disclosure.missing_compute(report))
 
 
@@ -94,7 +94,7 @@ def parameters(report: "AuditReport") -> Answer:
 def energy(report: "AuditReport") -> Answer:
     """Measured energy in MWh, to two digits."""
     found = disclosure.energy(report)
-    text = disclosure.energy_words(report, 2)
+    text = disclosure.energy_words(report)
     needed = (
         f"measured energy of {_names(found.missing)}: a meter's or the devices' counters, with the "
         "boundary (device, node, facility). This tool derives no energy from compute"
@@ -104,7 +104,7 @@ def energy(report: "AuditReport") -> Answer:
 
 def energy_method(report: "AuditReport") -> Answer:
     """Where the energy was read, and at which boundary."""
-    if disclosure.energy_words(report, 2) is None:
+    if disclosure.energy_words(report) is None:
         return Answer(text=None, needed="the energy itself")
     sources = dict.fromkeys(
         run.figures.energy_joules.source

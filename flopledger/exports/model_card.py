@@ -131,7 +131,7 @@ def _time(report: "AuditReport") -> str:
 
 
 def _energy(report: "AuditReport") -> str:
-    text = disclosure.energy_words(report, 2)
+    text = disclosure.energy_words(report)
     if text is None:
         return "not known: no measurement covers every run"
     return f"{escape(text)}, measured at: {', '.join(disclosure.energy_boundaries(report))}"

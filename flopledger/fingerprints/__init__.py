@@ -45,6 +45,7 @@ def of_total(value: float, context: Context, *, spread: float) -> list[Fingerpri
         *amounts.of_size(context),
         *amounts.of_amount(context),
         *rates.of_hours(value, context),
+        *rates.of_the_clock(context),
         *beside.of_passes(context),
     )
     return matching(value / context.estimate, spread=spread, known=tuple(candidates))

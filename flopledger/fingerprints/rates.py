@@ -59,6 +59,25 @@ def of_hours(value: float, context: Context) -> Iterable[Fingerprint]:
             )
 
 
+def of_the_clock(context: Context) -> Iterable[Fingerprint]:
+    """List the two ways in which hours of the clock and hours of all devices are taken for one another."""
+    run = context.run
+    devices = run.device_count.quantity.best if run.device_count is not None else None
+    if devices is None or devices < 2 or run.device_seconds is None:
+        return
+    backed = (f"{devices:,.0f} devices are stated",)
+    # Hours that a device-time route was made of are divided by the goodput ratio, a claim is not.
+    tolerance = min(0.3, math.log(devices) / 4)
+    if " x " in run.device_seconds.source:
+        factor, reason = 1 / devices, "hours of the clock stand for those of all devices"
+    else:
+        factor = devices
+        reason = "the stated device-hours are hours of the clock, and the claim holds all devices"
+    yield Fingerprint(
+        code="unit-ambiguity", factor=factor, tolerance=tolerance, reason=reason, backed=backed
+    )
+
+
 #: Factors between device-time and work (device-time over architecture).
 ROUTES = (
     Fingerprint(
@@ -128,7 +147,14 @@ def absurd(ratio: float, run: RunFigures) -> list[Fingerprint]:
         slips.append((float(length), f"samples of {length:,} tokens written as tokens"))
         slips.append((1 / length, f"tokens multiplied by the {length:,} of a sample once more"))
     found = [
-        Fingerprint(code="unit-ambiguity", factor=factor, tolerance=0.8, reason=reason)
+        # Devices that the case states speak for the clock; a prefix is nobody's statement.
+        Fingerprint(
+            code="unit-ambiguity",
+            factor=factor,
+            tolerance=0.8,
+            reason=reason,
+            weight=0.5 if "of the clock" in reason else 0.0,
+        )
         for factor, reason in slips
     ]
     return matching(ratio, spread=0.0, known=tuple(found))

@@ -5,13 +5,13 @@ in its environment, and further lines when it imported torch, recorded, or could
 record; it is no evidence, and nothing is computed from it.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flopledger import foreign_json
 from flopledger.injection.environment import PROCESSES
 
 MAX_BYTES = 8 << 20
@@ -102,12 +102,4 @@ def _lines(folder: Path) -> Iterator[tuple[str, dict[str, Any] | None]]:
         if len(data) >= FULL_BYTES:
             yield path.stem, None
         for raw in data[:MAX_BYTES].splitlines():
-            yield path.stem, _parsed(raw)
-
-
-def _parsed(raw: bytes) -> dict[str, Any] | None:
-    try:
-        line = json.loads(raw)
-    except (ValueError, RecursionError):
-        return None
-    return line if isinstance(line, dict) else None
+            yield path.stem, foreign_json.table(raw)

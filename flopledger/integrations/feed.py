@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from hardware_db import Accelerator
 
 LEDGER = "ledger.jsonl"
+FIRST = f"rank={0:05d}-"
+"""How the folder of a run's first process is called."""
 POLL_SECONDS = 1.0
 CLOSE_SECONDS = 30.0
 """How long the end of a training waits for sinks: a tracker may have to make its database first."""
@@ -70,7 +72,6 @@ class Following:
         self._costs: dict[int, _Cost] = {}
         self._wall = 0.0
         self._part: Accelerator | None = None
-        self.resumed_after = 0
 
     def take(self, entry: Mapping[str, Any]) -> Iterator[StepMetrics]:
         """Read one line; give the steps that it completes."""
@@ -80,8 +81,6 @@ class Following:
                 self._wall = (clock["wall_ns"] - clock["monotonic_ns"]) / 1e9
             case "device":
                 self._part = _part(entry)
-            case "resume":
-                self.resumed_after = entry["step"]
             case "cost":
                 self._costs[entry["id"]] = _cost(entry)
             case "steps":
@@ -147,12 +146,22 @@ class Feed:
     """Follows one recording and hands its steps to sinks, from a thread of its own."""
 
     def __init__(
-        self, run_dir: Path, *sinks: Sink, since_ns: int, poll_seconds: float = POLL_SECONDS
+        self,
+        run_dir: Path,
+        *sinks: Sink,
+        since_ns: int,
+        poll_seconds: float = POLL_SECONDS,
+        first_only: bool = False,
     ) -> None:
-        """Follow the ledger that this process begins in ``run_dir`` at ``since_ns`` or later."""
+        """Follow the ledger that this process begins in ``run_dir`` at ``since_ns`` or later.
+
+        ``first_only``: hand over nothing where this process is not the run's first, which only its
+        ledger may tell.
+        """
         self.latest: StepMetrics | None = None
         """The last step that was read; ``None`` before the first."""
         self._run_dir, self._since_ns = run_dir, since_ns
+        self._first_only = first_only
         self._folder: Path | None = None
         self._devices = Devices(run_dir)
         self._sinks = Sinks(*sinks)
@@ -164,14 +173,14 @@ class Feed:
         self._thread = threading.Thread(target=self._work, name="flopledger-feed", daemon=True)
         self._thread.start()
 
-    def close(self, timeout_seconds: float = CLOSE_SECONDS) -> tuple[Delivered, ...]:
+    def close(self) -> tuple[Delivered, ...]:
         """Read what the ledger holds by now, hand it over, and say what arrived.
 
         Call it after the recording's ``stop``, which writes the last block.
         """
         self._stop.set()
-        self._thread.join(timeout_seconds)
-        return self._sinks.close(timeout_seconds)
+        self._thread.join(CLOSE_SECONDS)
+        return self._sinks.close(CLOSE_SECONDS)
 
     def _work(self) -> None:
         while True:
@@ -194,6 +203,8 @@ class Feed:
         self._folder = self._folder or own_folder(self._run_dir, since_ns=self._since_ns)
         if self._folder is None or not (self._folder / LEDGER).exists():
             return  # a recording begins its ledger with the first call that it sees
+        if self._first_only and not self._folder.name.startswith(FIRST):
+            return
         if (self._folder / LEDGER).stat().st_size < self._offset:  # removed, and begun anew
             self._offset, self._pending, self._following = 0, b"", None
         if self._following is None:

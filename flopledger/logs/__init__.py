@@ -1,4 +1,33 @@
-"""Training evidence in, facts out: logs, trainer states, cards, configurations."""
+"""Training evidence in, facts out: what do the files of a run say, and where does each say it?
+
+``read`` gives the facts and findings of all files, side by side; ``assemble`` makes one run's figures of
+them. The modules, each in the order in which it is best read:
+
+**Values and bounds.** ``evidence`` (what is handed in and back), ``run_facts`` (one run's figures),
+``limits`` (how much is read at most), ``notes`` (what one reader writes down), ``reader`` (what a reader
+is).
+
+**From a file to its facts.** ``reading`` (who reads what), ``walking`` (folders, links, pipes),
+``document`` (one file: lines, text, JSON), ``packed`` (archives, wide encodings), ``disguises`` (figures
+that are not what they look like), ``readers/`` (one format a module, with a map of its own), ``unread``
+(what a file is that nobody reads).
+
+**What readers share.** ``numbers``, ``stepping`` (step lines: ranks, restarts, stamps), ``scalars``
+(names under which trackers keep figures), ``source_text`` (numbers in a program's source),
+``plain_yaml``, ``sqlite_files``, ``wire`` (records of protocol buffers), ``smi_table``, ``benchmarks``
+(MLPerf's reference shapes).
+
+**From the facts of a run to its figures** (design/060, 062, 095). ``assembling``, ``choosing``,
+``batches``, ``architecture``, ``adapters``, ``series`` (one run in several files), ``checkpoints``,
+``stages`` (launches with settings of their own), ``event_files``, ``statements`` (prose), ``checks`` (what
+does not fit together), ``accounts`` (of device-time).
+
+**Recorded telemetry and run records** (design/063, 067). ``telemetry``, ``telemetry_files``,
+``telemetry_windows``, ``telemetry_devices``; ``run_records``, ``recorded_steps``, ``record_ranks``,
+``record_copies``.
+
+A test holds this list to the folder.
+"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +49,7 @@ __all__ = [
     "read",
 ]
 
-#: The readers of some twenty-five formats load only for a case that has evidence.
+#: The readers of all formats load only for a case that has evidence.
 _LATER = {"assemble": "flopledger.logs.assembling", "read": "flopledger.logs.reading"}
 
 

@@ -71,7 +71,7 @@ def conflicts(figures: Mapping[str, Resolved | None]) -> list[Finding]:
         words = "; ".join(f"{_spell(fact.value)} ({fact.place})" for fact in readings[:6])
         found.append(
             Finding(
-                code=code,
+                code="amount-mismatch" if _is_contradiction(name, figure) else code,
                 severity="warning",
                 message=f"{name.replace('_', ' ')}: {words}. The first is used",
                 evidence=tuple(fact.place for fact in readings),
@@ -80,34 +80,23 @@ def conflicts(figures: Mapping[str, Resolved | None]) -> list[Finding]:
     return found
 
 
-def several_accounts(evidence: Evidence) -> tuple[Fact, ...]:
-    """Give accounts of device-time that differ: of parts of one run, or of the same hours told twice."""
-    facts = evidence.named("accelerator_seconds")
-    best = min((list(Grade).index(fact.grade) for fact in facts), default=None)
-    accounts = [fact for fact in facts if list(Grade).index(fact.grade) == best]
-    first_of = {fact.file: fact for fact in reversed(accounts)}
-    if len(first_of) < 2 or not any(differ(accounts[0].value, fact.value) for fact in accounts):
-        return ()
-    return tuple(first_of[fact.file] for fact in accounts if first_of[fact.file] is fact)
+#: Amounts of one run that differ by more are not rounded, padded or read a step apart.
+_SAME_AMOUNT = 0.05
 
 
-def accounts(evidence: Evidence) -> list[Finding]:
-    """Say so where several accounts of device-time do not agree."""
-    several = several_accounts(evidence)
-    if not several:
-        return []
-    words = "; ".join(
-        f"{number(float(fact.value) / 3600)} h ({fact.place})" for fact in several[:6]
+def _is_contradiction(name: str, figure: Resolved) -> bool:
+    """Say whether two logs of one run count amounts that cannot both be: that asks, whichever is used.
+
+    What is of a weaker kind (computed by a program, said in a text) leaves a log's word standing.
+    """
+    best = figure.facts[0]
+    return name in ("tokens", "samples") and any(
+        fact.grade is best.grade is not Grade.STATEMENT
+        and fact.file != best.file
+        and isinstance(fact.value, int | float)
+        and abs(fact.value - figure.number) > _SAME_AMOUNT * max(fact.value, figure.number)
+        for fact in figure.alternatives
     )
-    return [
-        Finding(
-            code="device-time-mismatch",
-            severity="warning",
-            message=f"accounts of device-hours differ: {words}. Parts of one run add up, and the same hours "
-            "may be told twice: their sum is an upper bound; make each part a [[run]], or give one account",
-            evidence=tuple(fact.place for fact in several),
-        )
-    ]
 
 
 def _spell(value: object) -> str:
@@ -142,6 +131,15 @@ def _devices(evidence: Evidence, figures: Mapping[str, Resolved | None]) -> list
         for fact in evidence.named("ranks_logged")
         if fact.value not in {*nodes, count.number}
     ]
+    # Each rank drives a device: a scheduler that gave another number, or a log of another job.
+    found += [
+        _mismatch(count, fact, f"{fact.value:,} ranks trained")
+        for fact in evidence.named("world_size")
+        if fact not in count.facts
+        and isinstance(fact.value, int)
+        and count.bound == "exact"
+        and differ(fact.value, count.value)
+    ][:1]
     for fact in evidence.named("platform"):
         match = re.match(r"(\d{1,6})\s*x", str(fact.value))
         if match and int(match[1]) not in nodes | {count.number, 1}:

@@ -1,5 +1,6 @@
 """One file of evidence, read within bounds."""
 
+import builtins
 import codecs
 import hashlib
 import json
@@ -10,7 +11,7 @@ from functools import cached_property
 from io import BufferedReader
 from typing import Any
 
-from flopledger.logs import limits, packed
+from flopledger.logs import disguises, limits, packed
 from flopledger.logs.evidence import EvidenceError
 
 #: What launchers set before each line: torchrun's ranks, Ray's workers. The rank is no part of the line.
@@ -21,6 +22,8 @@ _LAUNCHER = re.compile(
 _LABEL = re.compile(r"^\s{0,5}\d{1,6}: ")
 _LABELLED_SHARE = 0.9
 _LABELLED_BYTES = 1 << 16
+#: What Python holds for what follows each mark of JSON, roughly: "{}," are 3 bytes of text and 72 of memory.
+_HELD_BYTES = {"{": 200, "[": 64, ",": 48, ":": 25}
 _ANSI = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 
 
@@ -39,6 +42,9 @@ class Document:
         self.is_packed = packed.is_packed(self._magic)
         self._wide = packed.wide_encoding(self._magic)
         self.skipped_lines = 0  #: lines above the length limit, after ``lines`` has run
+        self.disguised_lines = (
+            0  #: lines whose figures or labels are not what they look like, likewise
+        )
         self.by_stamps = False  #: step lines are to be given in the order of their stamps
 
     @cached_property
@@ -59,7 +65,7 @@ class Document:
     def printed_head(self) -> bytes:
         """The head as ``lines`` would give it: without colours and what launchers set before lines."""
         head = self.head.removeprefix(codecs.BOM_UTF8)
-        if b"\0" in head[:4096] or not self._is_dressed(head):
+        if self.is_binary or not self._is_dressed(head):
             return head
         lines = (_clean(one) for one in head.splitlines())
         plain = (_LABEL.sub("", one) for one in lines) if self._has_labels else lines
@@ -73,6 +79,11 @@ class Document:
             or b" pid=" in beginning
             or re.search(rb"(?m)^\s{0,3}\[(?:rank|default|Rank )\d{1,5}\]:", beginning) is not None
         )
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether its beginning holds zero bytes, as no text does."""
+        return b"\0" in self.head[:4096]
 
     @property
     def is_plain(self) -> bool:
@@ -111,7 +122,7 @@ class Document:
         A carriage return ends a piece of a line too: progress bars rewrite one line many times.
         """
         self._require(limits.TEXT_BYTES, "a log")
-        self.skipped_lines = 0
+        self.skipped_lines = self.disguised_lines = 0
         labelled = self._has_labels
         with self.open() as file:
             number = 0
@@ -127,24 +138,47 @@ class Document:
                     continue
                 piece = piece.rstrip(b"\r\n")
                 for part in piece.split(b"\r") if b"\r" in piece else (piece,):
-                    text = _clean(part)
+                    text = self._plain(_clean(part))
                     yield number, _LABEL.sub("", text) if labelled else text
 
     def text(self, limit: int = limits.SMALL_BYTES) -> str:
-        """Give the whole file as text."""
-        self._require(limit, "a text of this kind")
-        with self.open() as file:
-            return file.read(limit).decode("utf-8-sig", "replace").replace("\0", "")
+        """Give the whole file as text, without characters that nobody sees."""
+        self.disguised_lines = 0
+        found = self._text(limit)
+        if found.isascii():
+            return found
+        return "".join(self._plain(one) for one in found.splitlines(keepends=True))
 
     def bytes(self, limit: int = limits.DOCUMENT_BYTES) -> bytes:
         """Give the whole file."""
-        self._require(limit, "a file of this kind")
-        with self.open() as file:
-            return file.read(limit)
+        return self._whole(limit, "a file of this kind")
 
     def json(self, limit: int = limits.DOCUMENT_BYTES) -> Any:
         """Decode the file as JSON, with ``NaN`` and ``Infinity`` as ``None``."""
-        return decode_json(self.text(limit), self.name)
+        return decode_json(self._text(limit), self.name)
+
+    def _text(self, limit: int) -> str:
+        found = self._whole(limit, "a text of this kind")
+        return found.decode("utf-8-sig", "replace").replace("\0", "")
+
+    def _whole(self, limit: int, what: str) -> "builtins.bytes":
+        """Read the file to its end: what is packed may be longer than what lies on the disk."""
+        self._require(limit, what)
+        with self.open() as file:
+            found = file.read(limit + 1)
+        if len(found) > limit:
+            raise EvidenceError(
+                f"{self.name}: unpacks to more than {limit:,} bytes, and {what} is read up to that; "
+                "hand in an extract, and say so"
+            )
+        return found
+
+    def _plain(self, text: str) -> str:
+        """Take out what nobody sees, and digits of other scripts; count the lines that had such figures."""
+        if text.isascii() or not disguises.stand_in(text):
+            return text
+        self.disguised_lines += disguises.mislead(text)
+        return disguises.plain(text)
 
     def table(self) -> dict[str, Any]:
         """Decode the file as a JSON object, which it has to be."""
@@ -162,13 +196,30 @@ class Document:
 
 
 def decode_json(text: str, name: str) -> Any:
-    """Decode JSON of the audited party: bounded depth, no infinities, no digit bombs."""
+    """Decode JSON of the audited party: bounded depth and memory, no infinities, no digit bombs."""
+    held = sum(text.count(mark) * size for mark, size in _HELD_BYTES.items())
+    if held > limits.JSON_MEMORY_BYTES:
+        raise EvidenceError(
+            f"{name}: JSON of about {text.count(','):,} values, which would take more memory than is given "
+            "to one file; hand in an extract, and say so"
+        )
     try:
-        return json.loads(text.lstrip("\ufeff"), parse_constant=lambda _: None)
+        plain = text.lstrip("\ufeff")
+        return json.loads(plain, parse_constant=lambda _: None, object_pairs_hook=_table)
     except RecursionError:
         raise EvidenceError(f"{name}: JSON nested too deep") from None
     except ValueError as error:
         raise EvidenceError(f"{name}: not valid JSON ({error})") from None
+
+
+def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build one table; a key that stands twice says two things, and readers of JSON differ in which."""
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        keys = [key for key, _ in pairs]
+        again = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {again[:80]!r} stands twice in one table")
+    return table
 
 
 def _skip_line(file: BufferedReader) -> None:

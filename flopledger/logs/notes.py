@@ -20,6 +20,7 @@ class Notes:
         #: In which order the lines of a log are read, once its stamps say that they may have been moved.
         self.order: Literal["unknown", "by stamps", "as printed"] = "unknown"
         self.lost_as_printed = 0  #: steps done again in the order of print, where stamps decide
+        self.dropped_facts = 0  #: beyond the limit of one file
         self.withheld: set[str] = set()  #: names that are not written down any more
 
     def fact(
@@ -38,7 +39,10 @@ class Notes:
             return None
         if isinstance(value, str):
             value = " ".join(value.split())[:_WORD_CHARACTERS]
-        if name in self.withheld or len(self.facts) >= limits.FACTS_PER_FILE:
+        if name in self.withheld:
+            return None
+        if len(self.facts) >= limits.FACTS_PER_FILE:
+            self.dropped_facts += 1
             return None
         unit = NAMES[name][0] if name in NAMES and unit is None else unit
         fact = Fact(name=name, value=value, unit=unit, file=self.file, locator=locator, grade=grade)

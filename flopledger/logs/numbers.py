@@ -79,12 +79,14 @@ def is_placeholder(value: object) -> bool:
     return word in _PLACEHOLDERS or word.endswith("_placeholder") or "placeholder" in word
 
 
-_DURATION = re.compile(r"(?:(\d{1,6})-)?(\d{1,7}):(\d{1,2}):(\d{1,2}(?:\.\d{1,9})?)", re.ASCII)
+_DURATION = re.compile(
+    r"(?:(\d{1,6})(?:-| days?, ))?(\d{1,7}):(\d{1,2}):(\d{1,2}(?:\.\d{1,9})?)", re.ASCII
+)
 _SHORT_DURATION = re.compile(r"(\d{1,7}):(\d{1,2}(?:\.\d{1,9})?)", re.ASCII)
 
 
 def parse_duration(text: str) -> float | None:
-    """Read ``[days-]hh:mm:ss[.us]`` or ``mm:ss`` as seconds."""
+    """Read ``[days-]hh:mm:ss[.us]``, Python's ``2 days, h:mm:ss``, or ``mm:ss`` as seconds."""
     text = text.strip()
     if match := _DURATION.fullmatch(text):
         days, hours, minutes, seconds = match.groups()

@@ -1,4 +1,4 @@
-"""Evidence that is packed (gzip, xz, bzip2) or written in UTF-16, as a PowerShell redirection does.
+"""Evidence that is packed (gzip, xz, bzip2) or written in UTF-16 or UTF-32, as a PowerShell redirection does.
 
 Both are turned into plain UTF-8 bytes while they are read, within a bound: a small file may unpack to
 more than any log.
@@ -6,6 +6,7 @@ more than any log.
 
 import codecs
 import io
+import re
 import zlib
 from typing import BinaryIO, Protocol
 
@@ -15,7 +16,20 @@ from flopledger.logs.evidence import EvidenceError
 _MARKS = {b"\x1f\x8b\x08": "gzip", b"\xfd7zXZ\x00": "xz", b"BZh": "bzip2"}
 #: What the name of a packed file ends with, besides the name of what is in it.
 SUFFIXES = (".gz", ".xz", ".bz2")
-_WIDE = {codecs.BOM_UTF16_LE: ("utf-16-le", 1), codecs.BOM_UTF16_BE: ("utf-16-be", 0)}
+#: By mark: the encoding, and where the zeros of its letters stand, as first place and distance. Four bytes to
+#: a letter first: the mark of UTF-32 begins as that of UTF-16 does.
+_WIDE = {
+    codecs.BOM_UTF32_LE: ("utf-32-le", ((2, 4), (3, 4))),
+    codecs.BOM_UTF32_BE: ("utf-32-be", ((0, 4), (1, 4))),
+    codecs.BOM_UTF16_LE: ("utf-16-le", ((1, 2),)),
+    codecs.BOM_UTF16_BE: ("utf-16-be", ((0, 2),)),
+}
+_ZEROS, _ZEROS_ALONE = (
+    0.6,
+    0.9,
+)  #: the share of such places that are 0, where a mark stands and where none does
+#: Without a mark it might be any binary file: then there is nothing but plain letters.
+_LETTERS = re.compile(rb"[\t\r\n -~]{8,}")
 _PIECE = 1 << 16
 
 
@@ -71,10 +85,16 @@ def _damage() -> tuple[type[Exception], ...]:
 
 
 def wide_encoding(magic: bytes) -> str | None:
-    """Tell UTF-16 from text that happens to begin like it: every other byte of it is 0."""
-    name, odd = _WIDE.get(magic[:2], ("", 0))
-    half = magic[2 + odd : 64 : 2]
-    return name if name and half and half.count(0) > 0.6 * len(half) else None
+    """Tell UTF-16 and UTF-32, with their marks or without, by the zeros that stand beside each letter."""
+    for mark, (name, zeros) in _WIDE.items():
+        places = [magic[at::width] for at, width in zeros]
+        share = min(one.count(0) / len(one) if one else 0.0 for one in places)
+        if magic.startswith(mark):
+            if share > _ZEROS:
+                return name
+        elif share > _ZEROS_ALONE and _LETTERS.fullmatch(magic.replace(b"\0", b"")):
+            return name
+    return None
 
 
 def unpacked(file: BinaryIO, name: str) -> io.BufferedReader:
@@ -83,7 +103,7 @@ def unpacked(file: BinaryIO, name: str) -> io.BufferedReader:
 
 
 def narrowed(file: BinaryIO, encoding: str) -> io.BufferedReader:
-    """Give a UTF-16 file as UTF-8 bytes."""
+    """Give a file of UTF-16 or UTF-32 as UTF-8 bytes."""
     return io.BufferedReader(_Narrowed(file, encoding), _PIECE)
 
 

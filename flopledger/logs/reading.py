@@ -4,14 +4,14 @@ import pathlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from flopledger.facts import Finding
-from flopledger.logs import limits, record_copies, record_ranks, run_records, unread
+from flopledger.facts import Finding, Severity
+from flopledger.logs import disguises, limits, record_copies, record_ranks, run_records, unread
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import Evidence, EvidenceError, EvidenceFile, Source
 from flopledger.logs.notes import Notes
 from flopledger.logs.packed import SUFFIXES
 from flopledger.logs.reader import Reader
-from flopledger.logs.readers import READERS
+from flopledger.logs.readers import READERS, job_reports
 from flopledger.logs.stepping import LinesOutOfOrder
 from flopledger.logs.telemetry_files import is_telemetry
 from flopledger.logs.walking import documents_in
@@ -23,6 +23,8 @@ _UNEXPECTED = (ValueError, LookupError, TypeError, ArithmeticError, AttributeErr
 _SAY_NOTHING = frozenset(
     {"model-auxiliary", "mlflow-other", "mlflow-metric", "mlflow-param", "model-card", "prose"}
 )
+#: What a program's console log is called; a scheduler's report may stand below one.
+_CONSOLE = "-log"
 #: Why something was left out that a reader knows well.
 _EXPLAINED = frozenset({"duplicate-evidence", "record-forked", "record-overlaps", "records-joined"})
 #: Every checkpoint folder holds these again; nobody wonders at their copies.
@@ -142,6 +144,9 @@ class _Found:
         self.unread += _unreadable(notes, name)
 
     def _spend(self, document: Document) -> None:
+        """Count what is read in all; a file that is refused for its own size is not read."""
+        if document.size_bytes > limits.TEXT_BYTES:
+            return
         self.size_bytes += document.size_bytes
         if self.size_bytes > limits.TOTAL_BYTES:
             raise EvidenceError(
@@ -260,6 +265,8 @@ def _read_one(reader: Reader, document: Document) -> Notes:
     notes = Notes(document.name)
     try:
         notes = _read_in_order(reader, document)
+        if reader.format.endswith(_CONSOLE) and not document.is_binary:
+            job_reports.read_below(document, notes)
     except EvidenceError as error:
         # Half of a document is no evidence: what was noted before the damage is dropped.
         notes = Notes(document.name)
@@ -287,6 +294,19 @@ def _read_one(reader: Reader, document: Document) -> Notes:
             "warning",
             f"{document.skipped_lines} lines of more than {limits.LINE_CHARACTERS:,} characters "
             "were skipped",
+            "the file",
+        )
+    if document.disguised_lines:
+        told = disguises.TOLD.format(count=f"{document.disguised_lines:,}")
+        # Texts in other languages have digits of their own, and nothing to hide.
+        severity: Severity = "info" if reader.format in _SAY_NOTHING else "warning"
+        notes.finding(disguises.FINDING, severity, told, "the file")
+    if notes.dropped_facts:
+        notes.finding(
+            "evidence-truncated",
+            "warning",
+            f"{notes.dropped_facts:,} facts beyond the {limits.FACTS_PER_FILE:,} that are kept of one file "
+            "were left out",
             "the file",
         )
     return notes

@@ -6,13 +6,13 @@ What ``summary.json`` says is rederived from the journals; it only tells which d
 and how the command ended.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flopledger import foreign_json
 from flopledger.facts import Grade
 from flopledger.logs import limits, recorded_steps
 from flopledger.logs.document import decode_json
@@ -243,12 +243,9 @@ def _scope(folder: Path, notes: Notes) -> str:
         return "device"
     scopes = set()
     for line in path.read_text("utf-8", errors="replace").splitlines():
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(entry, dict) and isinstance(entry.get("scope"), str):
-            scopes.add(entry["scope"])
+        scope = (foreign_json.table(line) or {}).get("scope")
+        if isinstance(scope, str):
+            scopes.add(scope)
     if len(scopes) > 1:
         notes.finding(
             "energy-boundary-mixed",

@@ -25,6 +25,11 @@ _METRICS: dict[str, tuple[str, Grade]] = {
     "total_tokens_seen": ("tokens", Grade.LOG),
     "n_tokens_seen": ("tokens", Grade.LOG),
     "num_tokens_seen": ("tokens", Grade.LOG),
+    "num_tokens_trained": ("tokens", Grade.LOG),
+    "tokens_trained": ("tokens", Grade.LOG),
+    "tokens_processed": ("tokens", Grade.LOG),
+    "consumed_train_tokens": ("tokens", Grade.LOG),
+    "consumed-train-tokens": ("tokens", Grade.LOG),
     "throughput/total_tokens": ("tokens", Grade.LOG),
     "throughput/total tokens": ("tokens", Grade.LOG),
     "throughput/device/tokens_per_sec": ("tokens_per_second_per_accelerator", Grade.LOG),
@@ -82,6 +87,11 @@ _OWN_TOTAL = "flopledger/total_model_flop"
 def is_understood(tag: str) -> bool:
     """Say whether a tag says anything here."""
     return tag == _OWN_TOTAL or _plain(tag) in _METRICS
+
+
+def counts_tokens(tag: str) -> bool:
+    """Say whether a tag is a known name of all the tokens so far."""
+    return _METRICS.get(_plain(tag), ("", None))[0] == "tokens"
 
 
 def note_metric(tag: str, value: object, locator: str, notes: Notes) -> None:

@@ -9,11 +9,10 @@ from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 
 from flopledger.facts import NAMES, Fact, Finding, Grade
-from flopledger.logs import event_files
+from flopledger.logs import checkpoints, event_files, stages
 from flopledger.logs.evidence import Evidence
 from flopledger.logs.stepping import ENDED
 
-_STATES = frozenset({"hf-trainer-state"})
 _CONSOLES = (
     "megatron-log",
     "torchtitan-log",
@@ -36,8 +35,8 @@ _REPLACED = frozenset({*_SUMS, "steps", "first_step", "lost_steps", "wall_second
 
 def settle(evidence: Evidence) -> tuple[Evidence, list[Finding]]:
     """Give the evidence with checkpoints reduced to the latest and consecutive logs joined."""
-    evidence, findings = _latest_checkpoint(evidence)
-    evidence, outdated = _finished_later(evidence)
+    evidence, findings = checkpoints.latest(evidence)
+    evidence, outdated = checkpoints.finished_later(evidence)
     findings += outdated
     evidence, joined = event_files.join(evidence)
     findings += joined
@@ -99,73 +98,6 @@ def _lower_bounds(evidence: Evidence) -> Evidence:
     return replace(evidence, facts=(*kept, *known)) if lacking else evidence
 
 
-def _latest_checkpoint(evidence: Evidence) -> tuple[Evidence, list[Finding]]:
-    """Drop the facts of earlier checkpoints: those of one run plan the same steps."""
-    done = _of(evidence, "steps", _STATES)
-    planned = _of(evidence, "planned_steps", _STATES)
-    if len(done) < 2 or len({planned.get(file) for file in done}) != 1:
-        return evidence, []
-    latest = max(done, key=lambda file: done[file])
-    earlier = set(done) - {latest}
-    kept = tuple(fact for fact in evidence.facts if fact.file not in earlier)
-    findings = tuple(
-        finding
-        for finding in evidence.findings
-        if not any(place.split(": ")[0] in earlier for place in finding.evidence)
-    )
-    finding = Finding(
-        code="earlier-checkpoints",
-        severity="info",
-        message=f"{len(earlier)} earlier checkpoints of the run hold what {latest} holds as well",
-        evidence=tuple(sorted(earlier)),
-    )
-    return replace(evidence, facts=kept, findings=findings), [finding]
-
-
-#: Epochs that differ by less are one number, rounded in two places.
-_SAME_EPOCH = 0.01
-#: What a checkpoint knew of a run that went on: the end has its own figures, or none.
-_OVERTAKEN = frozenset({"steps", "epochs", "claimed_flop", "tokens"})
-
-
-def _finished_later(evidence: Evidence) -> tuple[Evidence, list[Finding]]:
-    """Let the results of a finished run overrule a checkpoint's state that it left behind."""
-    ended = _of(evidence, "epochs", frozenset({"hf-results"}))
-    states = _of(evidence, "epochs", _STATES)
-    if not ended or len(states) != 1:
-        return evidence, []
-    end = max(ended.values())
-    (state, reached), results = next(iter(states.items())), max(ended, key=lambda one: ended[one])
-    if reached >= end * (1 - _SAME_EPOCH):
-        return evidence, []
-    facts = [f for f in evidence.facts if f.file != state or f.name not in _OVERTAKEN]
-    planned = _of(evidence, "planned_epochs", _STATES).get(state)
-    steps = [f for f in evidence.named("planned_steps") if f.file == state]
-    if steps and planned is not None and abs(end / planned - 1) < _SAME_EPOCH:
-        how = f"{steps[0].locator}, all of them done by {results}"
-        facts.append(replace(steps[0], name="steps", locator=how))
-    kept = tuple(
-        finding
-        for finding in evidence.findings
-        if not (finding.code == "stopped-early" and finding.evidence[0].startswith(f"{state}: "))
-    )
-    finding = Finding(
-        code="earlier-checkpoints",
-        severity="info",
-        message=f"{state} is of epoch {reached:.4g}; {results} is of the run's end at epoch {end:.4g}",
-        evidence=(state, results),
-    )
-    return replace(evidence, facts=tuple(facts), findings=kept), [finding]
-
-
-def _of(evidence: Evidence, name: str, formats: frozenset[str]) -> dict[str, float]:
-    return {
-        fact.file: float(fact.value)
-        for fact in evidence.named(name)
-        if fact.file in evidence.sources and evidence.sources[fact.file].format in formats
-    }
-
-
 @dataclass(frozen=True, slots=True)
 class _Part:
     """One log: the steps that it covers."""
@@ -216,13 +148,52 @@ def _join(evidence: Evidence, format_id: str) -> tuple[Evidence, list[Finding]]:
         + (f"; {again:,.0f} steps were done again" if again else ""),
         evidence=tuple(part.file for part in parts),
     )
-    return replace(evidence, facts=tuple(facts)), [*findings, finding]
+    findings.append(finding)
+    sums = stages.add_up(_stages(evidence, parts))
+    if sums.words:
+        facts = [*stages.without(facts, sums, {*files, _listed(parts)}), *_added(sums, parts)]
+        findings.append(stages.finding(sums, [part.file for part in parts]))
+    return replace(evidence, facts=tuple(facts)), findings
+
+
+def _stages(evidence: Evidence, parts: Sequence["_Part"]) -> list[stages.Stage]:
+    """Give what each log did with its own settings."""
+
+    def of(file: str, *names: str) -> float | None:
+        found = (fact for name in names for fact in evidence.named(name) if fact.file == file)
+        fact = next(found, None)
+        return float(fact.value) if fact is not None else None
+
+    return [
+        stages.Stage(
+            place=part.file,
+            begin=part.begin,
+            end=part.end,
+            seconds=of(part.file, "timed_seconds", "seen_seconds"),
+            is_least=part.seconds is None,
+            devices=of(part.file, "accelerator_count", "world_size"),
+            batch=of(part.file, "global_batch"),
+            length=of(part.file, "tokens_per_sample", "sequence_length"),
+            samples=of(part.file, "samples"),
+            step_tokens=of(part.file, "tokens_per_step"),
+        )
+        for part in parts
+    ]
+
+
+def _added(sums: stages.Sums, parts: Sequence["_Part"]) -> list[Fact]:
+    how = f"{len(parts)} logs added up"
+    return [_fact_of(name, value, how, parts) for name, value in sums.figures.items()]
+
+
+def _listed(parts: Sequence["_Part"]) -> str:
+    return ", ".join(part.file for part in parts)
 
 
 def _parts(evidence: Evidence, formats: frozenset[str]) -> list[_Part]:
     """List the logs of one format, by their steps and then by their clocks."""
     first, stamps, planned, seconds = (
-        _of(evidence, name, formats)
+        evidence.by_file(name, formats)
         for name in ("first_step", "stamps_begin", "planned_steps", "timed_seconds")
     )
     openings = {fact.file: str(fact.value) for fact in evidence.named("log_opening")}
@@ -236,7 +207,7 @@ def _parts(evidence: Evidence, formats: frozenset[str]) -> list[_Part]:
             seconds=seconds.get(file),
             opening=openings.get(file),
         )
-        for file, count in _of(evidence, "steps", formats).items()
+        for file, count in evidence.by_file("steps", formats).items()
     ]
     has_clocks = all(part.at is not None for part in parts)
 
@@ -364,12 +335,8 @@ def _is_chain(parts: Sequence[_Part]) -> bool:
 
 
 def _joined(evidence: Evidence, parts: Sequence[_Part], kept: float, again: float) -> list[Fact]:
-    files = ", ".join(part.file for part in parts)
-
     def fact(name: str, value: float, how: str) -> Fact:
-        number = int(value) if value == int(value) else value
-        unit = NAMES[name][0]
-        return Fact(name=name, value=number, unit=unit, file=files, locator=how, grade=Grade.LOG)
+        return _fact_of(name, value, how, parts)
 
     found = [fact("steps", kept, f"{len(parts)} logs joined")]
     if parts[0].begin:
@@ -385,6 +352,18 @@ def _joined(evidence: Evidence, parts: Sequence[_Part], kept: float, again: floa
         share = kept / (kept + again) if name in ("samples", "tokens") else 1.0
         found.append(fact(name, round(sum(values) * share, 6), f"the sum of {len(parts)} logs"))
     return found
+
+
+def _fact_of(name: str, value: float, how: str, parts: Sequence[_Part]) -> Fact:
+    number = int(value) if value == int(value) else value
+    return Fact(
+        name=name,
+        value=number,
+        unit=NAMES[name][0],
+        file=_listed(parts),
+        locator=how,
+        grade=Grade.LOG,
+    )
 
 
 def _values(evidence: Evidence, name: str, parts: Sequence[_Part]) -> list[float]:

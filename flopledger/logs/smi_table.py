@@ -4,7 +4,10 @@ import re
 
 from flopledger.logs.notes import Notes
 
-_DEVICE = re.compile(r"^\|\s{1,6}(\d{1,3})\s{1,4}(\S.{2,40}?)\s{1,30}(?:On|Off|N/A)\s{1,4}\|")
+#: Behind the name stands whether the driver persists; on Windows, which model of drivers it is.
+_DEVICE = re.compile(
+    r"^\|\s{1,6}(\d{1,3})\s{1,4}(\S.{2,40}?)\s{1,30}(?:On|Off|N/A|WDDM|TCC|MCDM)\s{1,4}\|"
+)
 _PROCESS = re.compile(
     r"^\|\s{1,6}(\d{1,3})\s{1,8}(?:N/A|\d{1,3})\s{1,8}(?:N/A|\d{1,3})\s{1,12}\d{1,12}\s{1,8}[CG]"
 )

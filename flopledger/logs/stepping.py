@@ -26,6 +26,8 @@ _USUAL_INTERVAL = 100
 _LONGEST_INTERVAL = 1_000
 #: A gap of so many intervals is a piece of the log that is not there.
 _HOLE_INTERVALS = 10
+#: Longer than so many prints usually are apart, and than so many seconds, nothing was done.
+_PAUSE_INTERVALS, _PAUSE_SECONDS = 20, 3_600.0
 #: Stamps and summed step times may differ by this before it is worth a word.
 _CLOCK_SLACK = 0.1
 #: So many steps tell one log from another.
@@ -213,18 +215,23 @@ class StepLog:
 
         Where a piece of the log is missing, one interval stands for it: no print says how long it took.
         """
-        total, before = 0.0, self.first_step
-        missing = {after.line for _, after in self.holes}
-        for step in self.steps:
+        total = 0.0
+        for step, span in self.spans():
             if step.seconds is None:
                 return None
+            total += step.seconds * span
+        return total or None
+
+    def spans(self) -> Iterator[tuple[Step, int]]:
+        """Give each print with the number of steps that it speaks for, steps done again included."""
+        before = self.first_step
+        missing = {after.line for _, after in self.holes}
+        for step in self.steps:
             is_known = step.step > before and step.line not in missing
             # A print of step 0 is of that step alone, and it is the slow one that compiles.
             alone = 1 if step.step == 0 else self.interval
-            span = step.step - before if is_known else alone
-            total += step.seconds * span
+            yield step, step.step - before if is_known else alone
             before = step.step
-        return total or None
 
     def stamped_seconds(self) -> float | None:
         """Give the time between the first and the last stamp."""
@@ -232,6 +239,19 @@ class StepLog:
         if len(stamps) < 2 or stamps[-1] <= stamps[0]:
             return None
         return stamps[-1] - stamps[0]
+
+    def busy_seconds(self) -> float | None:
+        """Give the time between stamps without the pauses in which nothing was printed for long.
+
+        Between two launches that were appended to one log the devices were others', perhaps for days.
+        """
+        stamps = [step.stamp for step in self.steps if step.stamp is not None]
+        gaps = [after - before for before, after in pairwise(stamps)]
+        usual = median([gap for gap in gaps if gap > 0])
+        if usual is None:
+            return None
+        longest = max(_PAUSE_INTERVALS * usual, _PAUSE_SECONDS)
+        return sum(gap for gap in gaps if 0 < gap <= longest) or None
 
     def note(
         self, notes: Notes, *, zero_based: bool = False, passes: int = 1, timed: bool = True
@@ -316,7 +336,10 @@ class StepLog:
             notes.fact("wall_seconds", round(stamped, 3), f"{places}, by their stamps")
         if summed is None and stamped is not None:
             # The first print has no beginning, so the stamps give a lower bound.
-            notes.fact("seen_seconds", round(stamped, 3), f"{places}, by their stamps")
+            busy = self.busy_seconds() or stamped
+            how = "by their stamps" if busy == stamped else "by their stamps, pauses left out"
+            notes.fact("seen_seconds", round(busy, 3), f"{places}, {how}")
+        self._note_untimed(notes)
         if summed is not None and stamped is not None and stamped > summed * (1 + _CLOCK_SLACK):
             notes.finding(
                 "coverage-gap",
@@ -325,6 +348,20 @@ class StepLog:
                 "checkpoints or stops are not in the step times",
                 places,
             )
+
+    def _note_untimed(self, notes: Notes) -> None:
+        """Name the prints whose time cannot be read, where others have one: no sum is made without them."""
+        untimed = [step for step in self.steps if step.seconds is None]
+        if not untimed or len(untimed) == len(self.steps):
+            return
+        notes.finding(
+            "coverage-gap",
+            "info",
+            f"{len(untimed):,} of {len(self.steps):,} step lines give no time that can be read (missing, not "
+            "a number, negative): step times are not summed, and stamps, where there are any, leave a lower "
+            "bound",
+            *(line(step.line) for step in untimed[:5]),
+        )
 
 
 def _goes_back(before: Step, step: Step) -> bool:

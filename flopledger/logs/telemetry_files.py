@@ -72,8 +72,10 @@ def opened(file: EvidenceFile) -> Recording | Finding:
     try:
         return _imported(file)
     except ProfilersError as error:
+        # Where the case lies on this machine is nobody's business.
+        message = str(error).replace(str(file.path), file.name)
         return Finding(
-            code="evidence-unreadable", severity="error", message=str(error), evidence=(file.name,)
+            code="evidence-unreadable", severity="error", message=message, evidence=(file.name,)
         )
 
 

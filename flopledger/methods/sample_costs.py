@@ -12,7 +12,6 @@ from typing import Any
 
 from flopcount import FlopcountError, closed_form
 from flopledger.errors import CaseError
-from flopledger.facts import Finding
 from flopledger.inputs import Input
 from flopledger.logs import RunFacts
 from flopledger.methods.models import Model, content, input_sizes
@@ -35,7 +34,6 @@ class Costed:
     cost: SampleCost
     inputs: tuple[Input, ...] = ()
     assumptions: tuple[str, ...] = ()
-    findings: tuple[Finding, ...] = ()
     parameters_total: float | None = None
     parameters_active: float | None = None
     parameters_core: float | None = None  #: those that a token meets, without the lookup tables

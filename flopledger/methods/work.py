@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from flopledger.estimate import ComputeEstimate, Draws, log_variances, summarize
-from flopledger.inputs import Input, RunFigures, product, scaled
+from flopledger.inputs import Input, RunFigures, at_most_where_padded, product, scaled
 from flopledger.quantity import Interval, Quantity, exact, lognormal
 from flopledger.text import number
 
@@ -78,8 +78,9 @@ def amount(run: RunFigures, cost: SampleCost) -> Input | None:
     if tokens is not None:
         return scaled(tokens, 1 / cost.tokens_per_sample, name="tokens", unit="samples")
     # Samples alone are an amount only where the cost is of a sample of known length.
-    known = cost.sequence_known and cost.tokens_per_sample > 1
-    return run.samples if known else None
+    if not (cost.sequence_known and cost.tokens_per_sample > 1) or run.samples is None:
+        return None
+    return at_most_where_padded(run, run.samples)
 
 
 def estimate(

@@ -14,8 +14,8 @@ program says: ``told``, ``stated``.
 **Keeping it.** ``rows``, ``book``; the ledger itself is ``profilers.step_ledger``.
 
 **Adding ledgers up** (design/074, 121). ``totals`` (``read_totals``, on which audits, summaries and reports
-stand), ``attempts``, ``continuing``, ``order``, ``adding``, ``work``, ``ranges``, ``cut_off``, ``stepless``,
-``exchanged``, ``between``, ``remarks``.
+stand), ``attempts``, ``continuing``, ``order``, ``tallying``, ``adding``, ``work``, ``ranges``, ``cut_off``,
+``stepless``, ``exchanged``, ``between``, ``remarks``.
 
 **Telling it.** ``summary``, ``steps_summary``, ``utilisation``, ``energy``; over time ``series``.
 

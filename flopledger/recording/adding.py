@@ -1,11 +1,10 @@
-"""Adds up step ledgers: each process for itself, then attempts, then the run."""
+"""Adds up step ledgers: what each process tallied, then attempts, then the run."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
-from typing import TypeVar
 
 from flopledger.recording.attempts import (
     Training,
@@ -14,7 +13,6 @@ from flopledger.recording.attempts import (
     last_activity,
     missing_ranks,
     recorded_once,
-    superseded,
     trainings,
 )
 from flopledger.recording.between import between
@@ -25,36 +23,10 @@ from flopledger.recording.order import either, otherwise
 from flopledger.recording.ranges import Ranges
 from flopledger.recording.remarks import remarks
 from flopledger.recording.stepless import stepless
+from flopledger.recording.tallying import Tally, Units, tallied
 from flopledger.recording.totals import AttemptTotals, RankTotals, RunTotals
-from flopledger.recording.work import Sum, model_flop_of, share_of
-from profilers.step_ledger import ProcessSteps, StepBlock, StepDevice, Unread
-
-_T = TypeVar("_T")
-
-
-@dataclass(kw_only=True, slots=True)
-class Tally:
-    """One process, counted."""
-
-    process: ProcessSteps
-    training: int
-    attempt: int
-    counted: Sum = field(default_factory=Sum)
-    redone: Sum = field(default_factory=Sum)
-    spans: dict[str, Sum] = field(default_factory=dict)
-    again: Ranges = field(default_factory=Ranges)
-    """Numbers of its steps that were done again."""
-    steps: int = 0
-    redone_steps: int = 0
-    step_us: int = 0
-    redone_us: int = 0
-    in_steps: list[tuple[int, int]] = field(default_factory=list)
-    """Microseconds in which it was in a step, or waited for one that was done again."""
-    tokens: Fraction = field(default_factory=Fraction)
-    tokens_known: Ranges = field(default_factory=Ranges)
-    """Numbers of the steps that stand and whose tokens are known."""
-    samples: Fraction = field(default_factory=Fraction)
-    samples_known: Ranges = field(default_factory=Ranges)
+from flopledger.recording.work import Sum, model_flop_of
+from profilers.step_ledger import ProcessSteps, StepDevice, Unread
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,20 +71,14 @@ def _placed_sum(found: list[Training], beside: _Beside) -> RunTotals:
 
 
 def _sum_up(found: list[Training], beside: _Beside) -> RunTotals:
-    kept, unread = beside.kept, beside.unread
-    groups = [_tally(number, training) for number, training in enumerate(found)]
+    groups = [tallied(number, training) for number, training in enumerate(found)]
     tallies = [tally for group in groups for attempt in group for tally in attempt]
-    counted, redone, spans = Sum(), Sum(), {}  # type: Sum, Sum, dict[str, Sum]
+    counted, redone = Sum(), Sum()
     for tally in tallies:
         counted.update(tally.counted)
         redone.update(tally.redone)
-        for what, work in tally.spans.items():
-            spans.setdefault(what, Sum()).update(work)
     steps = [_union(executed(t.process) for a in group for t in a) for group in groups]
-    given_up = any(process.refused is not None for process in kept) or any(
-        note.code == "steps-lost" for process in kept for note in process.notes
-    )
-    whole = not (unread or given_up or any(missing_ranks(training) for training in found))
+    whole = _is_whole(found, beside)
     stand = sum(ranges.size for ranges in steps)
     if not (whole and stand):  # no step is not a training of 0 FLOP
         counted.open_end()
@@ -136,8 +102,8 @@ def _sum_up(found: list[Training], beside: _Beside) -> RunTotals:
         steps_unwritten=gone.standing_steps,
         flop_unwritten=round(gone.standing),
         redone_steps=sum(attempt.redone_steps for attempt in attempts),
-        tokens=_sum(tallies, "tokens", groups, steps) if stand else None,
-        samples=_sum(tallies, "samples", groups, steps) if stand else None,
+        tokens=_sum(groups, steps, lambda tally: tally.tokens) if stand else None,
+        samples=_sum(groups, steps, lambda tally: tally.samples) if stand else None,
         model_flop=one.model if known else None,
         hardware_flop=all_.hardware if known and again.unknown_calls == 0 else None,
         model_bounds=one.model_bounds,
@@ -148,7 +114,7 @@ def _sum_up(found: list[Training], beside: _Beside) -> RunTotals:
             "recompute": one.recompute,
             "redone": again.hardware,
         },
-        span_flop={what: work.work().hardware for what, work in sorted(spans.items())},
+        span_flop=_span_flop(tallies),
         by_dtype=one.by_dtype,
         hardware_by_dtype=_merged(all_.by_dtype, all_.recompute_by_dtype),
         attempts=attempts,
@@ -162,45 +128,10 @@ def _sum_up(found: list[Training], beside: _Beside) -> RunTotals:
             and {device.type for device in tally.process.devices} == {"cpu"}
             for tally in tallies
         ),
-        findings=remarks(found, tallies, attempts, beside.twice, unread, gone.shown_steps, idle),
+        findings=remarks(
+            found, tallies, attempts, beside.twice, beside.unread, gone.shown_steps, idle
+        ),
     )
-
-
-def _tally(number: int, training: Training) -> list[list[Tally]]:
-    """Count each process of a training, attempt by attempt."""
-    again = superseded(training)
-    return [
-        [
-            _count(Tally(process=process, training=number, attempt=place), again[id(process)])
-            for _, process in sorted(attempt.processes.items())
-        ]
-        for place, attempt in enumerate(training.attempts)
-    ]
-
-
-def _count(tally: Tally, covered: Ranges) -> Tally:
-    """Walk backwards: a step that stands later already, in this process or after it, is redone."""
-    process = tally.process
-    standing: Counter[int] = Counter()
-    redone: Counter[int] = Counter()
-    for block in reversed(process.blocks):
-        for first, length, calls in _placed(block.first, block.calls):
-            twice = covered.within(first, first + length)
-            for cost, times in calls:
-                standing[cost] += times * (length - twice)
-                redone[cost] += times * twice
-        _count_units(tally, block, covered)
-        _count_time(tally, block, covered)
-        covered.add(block.first, block.first + len(block))
-    for cost, calls_made in standing.items():
-        tally.counted.add(process.costs[cost], calls_made)
-    for cost, calls_made in redone.items():
-        tally.redone.add(process.costs[cost], calls_made)
-    for span in process.spans:
-        work = tally.spans.setdefault(span.what, Sum())
-        for cost, times in span.calls:
-            work.add(process.costs[cost], times)
-    return tally
 
 
 def _model_flop(process: ProcessSteps) -> Iterable[Fraction]:
@@ -210,68 +141,34 @@ def _model_flop(process: ProcessSteps) -> Iterable[Fraction]:
             yield model_flop_of(process.costs, calls)
 
 
-def _placed(first: int, runs: Sequence[tuple[int, _T]]) -> Iterable[tuple[int, int, _T]]:
-    """Yield a column's runs with the number of each one's first step."""
-    for length, value in runs:
-        yield first, length, value
-        first += length
+def _is_whole(found: list[Training], beside: _Beside) -> bool:
+    """Whether each rank left all its steps, but for those that a kill took with it."""
+    given_up = any(process.refused is not None for process in beside.kept) or any(
+        note.code == "steps-lost" for process in beside.kept for note in process.notes
+    )
+    return not (beside.unread or given_up or any(missing_ranks(training) for training in found))
 
 
-def _count_units(tally: Tally, block: StepBlock, covered: Ranges) -> None:
-    """Count tokens and samples of the steps that stand; ranks that share calls share those."""
-    shares = list(_shares(tally.process, block))
-    for name, column in (("tokens", block.tokens), ("samples", block.samples)):
-        known: Ranges = getattr(tally, f"{name}_known")
-        total: Fraction = getattr(tally, name)
-        for first, length, value in _placed(block.first, column):
-            if value is None:
-                continue
-            for low, high in covered.gaps(first, first + length):
-                known.add(low, high)
-                total += value * sum(many * share for many, share in _cut(shares, low, high))
-        setattr(tally, name, total)
-
-
-def _shares(process: ProcessSteps, block: StepBlock) -> Iterable[tuple[int, int, Fraction]]:
-    """Yield stretches of steps with this rank's share in their most expensive call."""
-    for first, length, calls in _placed(block.first, block.calls):
-        yield first, length, share_of(process.costs, calls)
-
-
-def _cut(
-    shares: Sequence[tuple[int, int, Fraction]], first: int, end: int
-) -> Iterable[tuple[int, Fraction]]:
-    """Yield how many steps of ``[first, end)`` have which share."""
-    for at, length, share in shares:
-        many = min(end, at + length) - max(first, at)
-        if many > 0:
-            yield many, share
-
-
-def _count_time(tally: Tally, block: StepBlock, covered: Ranges) -> None:
-    tally.steps += len(block)
-    twice = covered.within(block.first, block.first + len(block))
-    tally.redone_steps += twice
-    rows = zip(block.end_us, block.duration_us, block.wait_us, strict=True)
-    for number, (end, duration, wait) in enumerate(rows, start=block.first):
-        if twice and number in covered:
-            tally.again.add(number, number + 1)
-            tally.redone_us += duration + wait
-            tally.in_steps.append((end - duration - wait, end))
-        else:
-            tally.step_us += duration
-            tally.in_steps.append((end - duration, end))
+def _span_flop(tallies: Iterable[Tally]) -> dict[str, int]:
+    """Add up the hardware FLOP of evaluations, checkpoints and other spans, by name."""
+    spans: dict[str, Sum] = {}
+    for tally in tallies:
+        for what, work in tally.spans.items():
+            spans.setdefault(what, Sum()).update(work)
+    return {what: work.work().hardware for what, work in sorted(spans.items())}
 
 
 def _sum(
-    tallies: Sequence[Tally], name: str, groups: Sequence[list[list[Tally]]], steps: list[Ranges]
+    groups: Sequence[list[list[Tally]]], steps: list[Ranges], units_of: Callable[[Tally], Units]
 ) -> int | None:
     """Add up tokens or samples; None where the steps of a training are not all covered."""
+    total = Fraction(0)
     for group, done in zip(groups, steps, strict=True):
-        known = _union(getattr(tally, f"{name}_known") for attempt in group for tally in attempt)
-        if known.size < done.size:
+        units = [units_of(tally) for attempt in group for tally in attempt]
+        if _union(one.known for one in units).size < done.size:
             return None
-    return round(sum((getattr(tally, name) for tally in tallies), Fraction(0)))
+        total += sum((one.total for one in units), Fraction(0))
+    return round(total)
 
 
 def _union(many: Iterable[Ranges]) -> Ranges:

@@ -265,15 +265,13 @@ class Book:
         assert self.ledger is not None
         full, self.ledger = self.ledger, None
         with suppress(OSError):
-            full.seal(
-                "continued", self._kept
-            )  # a short line: there is room for it more often than not
+            # A short line: there is room for it more often than not.
+            full.seal("continued", self._kept)
         with suppress(OSError):
             full.close()
         self._full += 1
-        self._clock = (
-            ClockPair.now()
-        )  # they lie beside each other, and none tells the other's steps
+        # They lie beside each other, and none tells the other's steps.
+        self._clock = ClockPair.now()
         self._go_on("continued")
 
     def _go_on(self, source: str) -> None:

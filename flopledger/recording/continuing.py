@@ -36,7 +36,7 @@ class Unsure:
     """An attempt that goes on after one of several steps."""
 
     with_what: str
-    """``a saved SGD that says not how often it had stepped``, or loaded weights."""
+    """``a saved SGD that does not say how often it had stepped``, or loaded weights."""
     low: int
     high: int
 
@@ -61,7 +61,7 @@ def numbered(training: Training, *, latest: bool) -> tuple[Training, list[Unsure
 
 def _with_what(attempt: Attempt) -> str:
     if attempt.loaded:
-        return f"a saved {attempt.loaded[0].optimizer} that says not how often it had stepped"
+        return f"a saved {attempt.loaded[0].optimizer} that does not say how often it had stepped"
     return "weights that were loaded, and an optimizer that is new"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from flopledger.errors import FlopledgerError
 
 if TYPE_CHECKING:
+    from flopledger.integrations.feed import Feed
+    from flopledger.integrations.sinks import Delivered, Sink
     from flopledger.recording.recorder import Recorder
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -37,6 +40,7 @@ def record(
     interval_seconds: float = 1.0,
     automatic: bool = True,
     watch_products: bool = False,
+    sinks: Sequence[Sink] = (),
 ) -> Recording:
     """Record the training that runs inside: ``with flopledger.record("runs/today"): ...``.
 
@@ -54,9 +58,12 @@ def record(
         watch_products: Whether some steps are watched op by op, by a mode of torch's dispatcher, for
             matrix products that no model's call and no graph shows: an optimizer's own (Muon's), distances
             to a codebook. Without it a note says where the code names such products.
+        sinks: Where the first process's steps go besides, as ``flopledger.integrations.sinks`` makes them:
+            MLflow, W&B, Prometheus ... None of them can hold up or break the loop.
 
     Raises:
-        RecordError: by ``start``, when torch is missing or the folder cannot hold a record.
+        RecordError: when a sink is none; by ``start``, when torch is missing or the folder cannot hold a
+            record.
 
     """
     return Recording(
@@ -67,6 +74,7 @@ def record(
         interval_seconds=interval_seconds,
         automatic=automatic,
         watch_products=watch_products,
+        sinks=sinks,
     )
 
 
@@ -83,9 +91,14 @@ class Recording:
         interval_seconds: float = 1.0,
         automatic: bool = True,
         watch_products: bool = False,
+        sinks: Sequence[Sink] = (),
     ) -> None:
         """See :func:`record`."""
         self.path = path
+        self.delivered: tuple[Delivered, ...] = ()
+        """What became of the sinks' steps, once the recording has stopped."""
+        self._sinks = _checked(sinks)
+        self._feed: Feed | None = None
         self._models = _listed(model)
         self._sampler = sampler
         self._sources = sources
@@ -124,18 +137,34 @@ class Recording:
             raise RecordError(
                 f"{self.path}: cannot hold a record ({error.strerror}); choose another folder"
             ) from error
+        begun = time.time_ns()
         self._recorder = Recorder(
             self.path, automatic=self._automatic, watch_products=self._watch_products
         )
         self._recorder.start(self._models)
         self._recorder.sample(self._sampler, self._sources, self._interval_seconds)
+        self._follow(begun)
         _LIVE.add(self)
         return self
+
+    def _follow(self, begun: int) -> None:
+        """Let the sinks follow the ledger that this process writes from ``begun`` on."""
+        if not self._sinks:
+            return
+        try:
+            from flopledger.integrations.feed import Feed
+
+            self._feed = Feed(self.path, *self._sinks, since_ns=begun, first_only=True)
+        except Exception as error:  # noqa: BLE001 - figures for a screen must not end a training
+            self.note("recorder-trouble", f"the sinks get nothing: {error!r}", "warning")
 
     def stop(self, reason: str = "finished") -> None:
         """End and seal the ledger with a reason. Stopping twice changes nothing."""
         if self._recorder is not None:
             self._recorder.stop(reason)
+        if self._feed is not None:
+            feed, self._feed = self._feed, None
+            self.delivered = feed.close()
 
     def step(
         self,
@@ -266,6 +295,7 @@ class Recording:
         return cast("_F", recorded)
 
     def _forget(self) -> None:
+        self._feed = None
         if self._recorder is not None:
             self._recorder.forget()
 
@@ -274,6 +304,20 @@ def _listed(model: Any) -> tuple[Any, ...]:
     if model is None:
         return ()
     return tuple(model) if isinstance(model, list | tuple) else (model,)
+
+
+def _checked(sinks: Sequence[Sink]) -> tuple[Sink, ...]:
+    """Refuse now what would only show at a training's end."""
+    found = tuple(sinks) if isinstance(sinks, list | tuple) else (sinks,)
+    for one in found:
+        if isinstance(one, type) or not all(
+            hasattr(one, name) for name in ("name", "emit", "close")
+        ):
+            raise RecordError(
+                f"sinks={one!r}: no sink; give a list of what flopledger.integrations.sinks makes, e.g. "
+                "[sinks.PrometheusSink(9464)], or objects with name, emit(metrics) and close()"
+            )
+    return found
 
 
 _LIVE: weakref.WeakSet[Recording] = weakref.WeakSet()

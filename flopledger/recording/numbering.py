@@ -93,7 +93,7 @@ class Numbers:
         self._tell(self._loaded, "optimizer-state")
 
     def goes_on(self, optimizer: str, mark: StateMark, source: str) -> None:
-        """An optimizer steps for the first time with a state that says not after which step."""
+        """An optimizer steps for the first time with a state that does not say after which step."""
         if self._said:
             return
         self._recorder.observer.fold()

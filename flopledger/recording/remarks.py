@@ -16,7 +16,7 @@ from flopledger.recording.totals import AttemptTotals, RunFinding
 from profilers.step_ledger import ProcessSteps, Unread
 
 if TYPE_CHECKING:
-    from flopledger.recording.adding import Tally
+    from flopledger.recording.tallying import Tally
 
 CODES = frozenset(
     {
@@ -195,7 +195,7 @@ def _unknown(tallies: Sequence["Tally"]) -> Iterator[RunFinding]:
             if not cost.known:
                 unknown[cost.model, cost.reason or "nobody said why"] += 1
             uncounted.update(cost.uncounted)
-        no_tokens |= tally.tokens_known.size < tally.steps - tally.redone_steps
+        no_tokens |= tally.tokens.known.size < tally.steps - tally.redone_steps
     for (model, reason), kinds in unknown.most_common(MOST):
         yield RunFinding(
             code="cost-unknown",

@@ -42,7 +42,7 @@ class States:
         self._had: tuple[Any, StateMark | None] = (None, None)
         """The optimizer that is being loaded, and what it had before."""
         self._places: dict[tuple[str, str | None], int | None] = {}
-        """After which step a state was saved that says not; None where several look the same."""
+        """After which step a state was saved that does not say so; None where several look the same."""
         self._looked = False
         self._keeping = Keeping(recorder)
         self.weights = Weights(recorder, self._keeping, self._safely)

@@ -16,7 +16,7 @@ from flopledger.recording.work import Sum
 from profilers.step_ledger import ProcessSteps
 
 if TYPE_CHECKING:
-    from flopledger.recording.adding import Tally
+    from flopledger.recording.tallying import Tally
 
 UNFINISHED = "unfinished"
 """The span of calls after the last optimizer step, as the recorder saw them."""

@@ -86,7 +86,7 @@ class Weights:
         if not self._recorder.observer.optimizers.any_stepped:
             self._files.append((weakref.ref(module), digest_of(weights)))
         if self._marks:
-            self._look()  # what was seen before the load is no more
+            self._look()  # what was seen before the load is gone
 
     def begins(self, optimizer: Any) -> None:
         """An optimizer made its first step: say with what it began.

@@ -1,12 +1,28 @@
-"""Pure functions of an AuditReport: console, JSON, HTML, PDF, Markdown, CSV."""
+"""Pure functions of an AuditReport: console, JSON, HTML, PDF, Markdown, CSV.
 
-import os
-import tempfile
+The modules, each in the order in which it is best read:
+
+**What is said** (design/005, 080, 109). ``document`` (the blocks), ``content/`` (an audit's sections),
+``wording``, ``explanations``, ``ordering``, ``passed``; drawings as rows and panels, ``charts``.
+
+**How it looks.** ``html`` with ``templates/``, ``markdown``, ``pdf``; drawings ``svg``, ``interactive``; on a
+terminal ``console``; shown by ``server``.
+
+**For scripts.** ``json_report``; ``tables`` as ``csv_report`` and ``frame``.
+
+**Other documents.** A run (design/075): ``run_report``, ``run_imports``, ``run_document``, ``run_sections``,
+``run_charts``, ``run_words``. A merge (design/098): ``merge_document``, ``merge_sections``. A count:
+``count_json``, ``count_csv``, ``count_html``.
+
+A test holds this list to the folder.
+"""
+
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flopledger.errors import FlopledgerError
+from flopledger.whole_files import replacing
 
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
@@ -73,21 +89,6 @@ def save(report: "AuditReport", path: Path) -> None:
 
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write beside ``path`` and rename, so that no half-written file is ever seen."""
-    if not path.parent.is_dir():
-        raise FlopledgerError(f"{path}: no such folder {path.parent}; create it first")
     data = content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:  # which names the file beside, of which nobody has heard
-        raise FlopledgerError(f"{path}: cannot be written ({error.strerror})") from None
-    beside = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        mask = os.umask(0)
-        os.umask(mask)
-        beside.chmod(0o666 & ~mask)  # mkstemp gives 600; a report is an ordinary file
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    with replacing(path) as file:
+        file.write(data)

@@ -12,6 +12,8 @@ from flopledger.quantity import Interval
 from flopledger.text import number
 
 Role = Literal["route", "bound", "combined", "claim", "doubt"]
+#: Room of a letter in a label, in the drawing's unit.
+_LETTER = 5.8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,20 +75,19 @@ class Chart:
         """Everything that is drawn, in words."""
         return "; ".join(row.caption for row in self.rows)
 
-    def lanes(self, left: float, right: float, width: float, letter: float = 5.8) -> list[int]:
+    def lanes(self, left: float, right: float, width: float) -> list[int]:
         """Give each rule's label a lane above the rows, so that no two labels touch.
 
         Args:
             left: Where the axis begins.
             right: Where the axis ends.
             width: Of the whole drawing; no label leaves it.
-            letter: Room of a letter, in the same unit.
 
         """
         taken: list[float] = []  # right end of the last label in each lane
         lanes = []
         for rule in self.rules:
-            half = len(rule.label) * letter / 2 + 4
+            half = len(rule.label) * _LETTER / 2 + 4
             place = left + (right - left) * self.axis.share(rule.at)
             x = min(max(place, half), width - half)
             lane = next((at for at, end in enumerate(taken) if x - half > end), len(taken))

@@ -129,7 +129,9 @@ def _utilisation(report: "AuditReport", *, narrow: bool) -> Table:
 
 
 def _thresholds(report: "AuditReport", *, narrow: bool) -> Table:
-    placed = "zone of claim" if report.claim is not None else "zone of estimate"
+    # A claim of "at most" is no figure that could be placed: then the estimate is.
+    of_claim = any(one.zone_of == "claim" for one in report.standings)
+    placed = "zone of claim" if of_claim else "zone of estimate"
     told = ("regime", "threshold", "P(exceeded)", placed, "status")
     table = _table(*told[: 3 if narrow else 5])
     for one in report.standings:

@@ -152,9 +152,11 @@ def _over_time(go: Any, chart: TimeChart) -> Any:
             ),
             row=at, col=1,
         )  # fmt: skip
+        air = 0.03 * (panel.top - panel.bottom)  # else the edge halves a line at its end
         made.update_yaxes(
-            range=[panel.bottom, panel.top], gridcolor=_GRID, zeroline=False, row=at, col=1
-        )
+            range=[panel.bottom - air, panel.top + air], gridcolor=_GRID, zeroline=False,
+            row=at, col=1,
+        )  # fmt: skip
     for band in chart.stretches:
         made.add_vrect(
             x0=band.start, x1=band.end, row="all", col=1, line_width=0, layer="below",

@@ -34,8 +34,6 @@ _BREAK = "\N{ZERO WIDTH SPACE}"
 _LONGEST = 18  #: letters of one word before it may break anywhere
 #: A table up to here takes a third of a page at most, and is not broken.
 _SHORT_ROWS, _SHORT_LETTERS = 8, 1200
-#: Lower panels than on a screen: five of them fit below the headline of a run's first page.
-_PAPER = svg.Layout(width=760, left=250, right=120, row=27, letters=34, panel=70)
 
 
 def render(document: Document) -> bytes:
@@ -116,7 +114,7 @@ def _block(block: Block) -> dict[str, Any]:
         case Figure():
             return {
                 "kind": "figure",
-                "svg": svg.draw(block.chart, _PAPER, svg.PRINT_STYLE),
+                "svg": svg.draw(block.chart, svg.PAPER, svg.PRINT_STYLE),
                 "alt": f"{block.chart.title}. {block.chart.description}",
                 "caption": _words(block.caption),
             }

@@ -1,5 +1,6 @@
 """A run's steps over time as panels: the drawing's rows, decided once for page and print."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -27,12 +28,9 @@ def steps_chart(series: StepSeries, peak: float | None) -> TimeChart:
     factor, unit, words = clock(series.seconds)
     panels = [_step_time(series)]
     if series.loss is not None:
-        low, mean, high = zip(*series.loss, strict=True)
-        loss = _panel("loss", "", low, mean, high)
-        least = min((value for value in low if value is not None), default=0.0)
-        panels.insert(0, replace(loss, bottom=-round_up(-least) if least < 0 else 0.0))
+        panels.insert(0, _loss(*zip(*series.loss, strict=True)))
     if series.tokens_per_second is not None:
-        panels.append(_rate("tokens", series.tokens_per_second, "tokens/s"))
+        panels.append(_rate("throughput", series.tokens_per_second, "tokens/s"))
     if any(series.flop_per_second):
         if peak is not None:
             share = [None if v is None else 100 * v / peak for v in series.flop_per_second]
@@ -115,6 +113,23 @@ def _about_loss(series: StepSeries) -> str:
     wrong = series.losses_not_finite
     gaps = f", {wrong:,} of them not finite (gaps)" if wrong else ""
     return f" Loss: as the program told it, {series.losses:,} times{gaps}; no figure rests on it."
+
+
+def _loss(low: _Cells, mean: _Cells, high: _Cells) -> Panel:
+    """Draw a loss from 0, or from below it where it is mostly far above: its changes are what is read."""
+    panel = _panel("loss", "", tuple(low), tuple(mean), tuple(high))
+    least = min((value for value in low if value is not None), default=0.0)
+    most = max((value for value in high if value is not None), default=0.0)
+    if least < 0:
+        return replace(panel, bottom=-round_up(-least))
+    if least <= most / 2:
+        return panel
+    # Half of the scale at least 1% of the loss: figures of four digits then differ.
+    half = round_up(max((most - least) / 2, most / 100))
+    bottom = half * math.floor(least / half)
+    return replace(
+        panel, bottom=bottom, top=bottom + half * max(math.ceil((most - bottom) / half), 2)
+    )
 
 
 def _step_time(series: StepSeries) -> Panel:

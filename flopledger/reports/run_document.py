@@ -1,6 +1,7 @@
 """What a training run's report says: figures first, then how they came about."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
 from flopledger import __version__
@@ -26,7 +27,9 @@ from flopledger.reports.document import (
 from flopledger.reports.explanations import explain
 from flopledger.reports.run_report import RunReport
 from flopledger.reports.run_words import (
+    between,
     count,
+    figure,
     model_or_bounds,
     per_day,
     rate,
@@ -45,6 +48,7 @@ def document(report: RunReport) -> Document:
         _over_time(report),
         run_sections.time(report),
         run_sections.work(report),
+        run_sections.executed(report),
         run_sections.attempts(report),
         run_sections.ranks(report),
         run_sections.devices(report),
@@ -128,16 +132,20 @@ def _stats(report: RunReport) -> tuple[Stat, ...]:
                 note="of the processes' time went into steps that stand",
             ),
         ]
-    joules = report.summary.get("energy_joules")
-    per = None if section is None else section["model_flop_per_joule"]
-    stats.append(
-        Stat(
-            label="Energy",
-            value=energy(joules if isinstance(joules, int | float) else None),
-            note="" if per is None else f"{number(per)} model FLOP a joule",
-        )
-    )
+    elif executed := run_sections.executed_bounds(report):
+        note = "by the devices: dense, any precision"
+        stats.append(Stat(label="Executed FLOP", value=between(executed), note=note))
+    stats.append(_energy(report))
     return tuple(stats)
+
+
+def _energy(report: RunReport) -> Stat:
+    joules = figure(report.summary, "energy_joules")
+    per = None if report.section is None else report.section["model_flop_per_joule"]
+    note = "" if per is None else f"{number(per)} model FLOP a joule"
+    if joules is None:
+        note = "no device told it" if report.summary else "no device was read"
+    return Stat(label="Energy", value=energy(joules), note=note)
 
 
 def _amount(section: Mapping[str, Any]) -> Stat:
@@ -150,7 +158,10 @@ def _amount(section: Mapping[str, Any]) -> Stat:
 
 def _utilisation(section: Mapping[str, Any]) -> Stat:
     if section["mfu"] is None:
-        return Stat(label="MFU", value="not known", note="no peak of the devices, or no FLOP")
+        why = (
+            "no device with a known peak" if section["model_flop"] is not None else "no FLOP figure"
+        )
+        return Stat(label="MFU", value="not known", note=why)
     hfu = "" if section["hfu"] is None else f"HFU {per_cent(section['hfu'])}; "
     basis = section["mfu_basis"]
     rated = number(basis["peak_flop_per_second"])
@@ -230,7 +241,7 @@ def _provenance(report: RunReport) -> Section:
     pairs: list[tuple[str, Words]] = [("Record", (Code(report.name),))]
     started = report.summary.get("started")
     if isinstance(started, str):
-        pairs.append(("Started", (started,)))
+        pairs.append(("Started", (_started(started),)))
     imported = report.summary.get("imports")
     for one in imported[:MOST_IMPORTS] if isinstance(imported, list) else ():
         digest = Code(f"sha256 {str(one.get('sha256'))[:16]}")
@@ -245,6 +256,15 @@ def _provenance(report: RunReport) -> Section:
         found = f"{plural(ledgers, 'ledger')}, written on {told}"
         pairs.append(("Steps", (found,)))
     return Section(key="provenance", title="Provenance", blocks=(Pairs(rows=tuple(pairs)),))
+
+
+def _started(stamp: str) -> str:
+    """Write a time as elsewhere on the page; a stamp that is none, or without a zone, as it stands."""
+    try:
+        at = datetime.fromisoformat(stamp)
+        return stamp if at.tzinfo is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (ValueError, OverflowError):
+        return stamp
 
 
 def _processes(seen: Mapping[str, Any]) -> str:

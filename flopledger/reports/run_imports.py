@@ -1,8 +1,10 @@
 """What a run's report says of recordings that were imported: whose they are, and what they leave open."""
 
-import json
 from pathlib import Path
 from typing import Any
+
+from flopledger import foreign_json
+from flopledger.foreign_json import tables_of
 
 _LIST = "imports.jsonl"
 _MOST_BYTES = 16 << 20
@@ -16,8 +18,8 @@ def with_imports(summary: dict[str, Any], folder: Path) -> dict[str, Any]:
     found = _imports(folder)
     if not found:
         return summary
-    told = [_finding(entry, one) for entry in found for one in _dicts(entry.get("findings"))]
-    joined = {**summary, "imports": found, "findings": [*_dicts(summary.get("findings")), *told]}
+    told = [_finding(entry, one) for entry in found for one in tables_of(entry.get("findings"))]
+    joined = {**summary, "imports": found, "findings": [*tables_of(summary.get("findings")), *told]}
     scopes = sorted({str(entry.get("scope")) for entry in found})
     if len(scopes) > 1:
         joined["energy_joules"] = None
@@ -33,15 +35,8 @@ def _imports(folder: Path) -> list[dict[str, Any]]:
     path = folder / _LIST
     if path.is_symlink() or not path.is_file() or path.stat().st_size > _MOST_BYTES:
         return []
-    found = []
-    for line in path.read_text("utf-8", errors="replace").splitlines():
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(entry, dict):
-            found.append(entry)
-    return found
+    lines = path.read_text("utf-8", errors="replace").splitlines()
+    return [entry for line in lines if (entry := foreign_json.table(line)) is not None]
 
 
 def _finding(entry: dict[str, Any], one: dict[str, Any]) -> dict[str, Any]:
@@ -50,7 +45,3 @@ def _finding(entry: dict[str, Any], one: dict[str, Any]) -> dict[str, Any]:
 
 def _said(code: str, severity: str, message: str) -> dict[str, Any]:
     return {"code": code, "severity": severity, "message": message, "evidence": []}
-
-
-def _dicts(value: Any) -> list[dict[str, Any]]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []

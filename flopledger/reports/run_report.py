@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flopledger.errors import FlopledgerError
+from flopledger.foreign_json import tables_of
 from flopledger.recording.series import StepSeries, read_series
 from flopledger.recording.steps_summary import as_findings, steps_section
 from flopledger.recording.totals import RunTotals
 from flopledger.reports.ordering import rank
 from flopledger.reports.run_imports import with_imports
+from flopledger.reports.run_words import figure
 from profilers.errors import ProfilersError
 
 if TYPE_CHECKING:
@@ -80,8 +82,8 @@ def read_run(folder: Path) -> RunReport:
     if added is not None and (added.steps or added.span_flop):
         section, found = steps_section(
             added,
-            telemetry=_dicts(summary.get("devices")),
-            energy_joules=_number(summary.get("energy_joules")),
+            telemetry=tables_of(summary.get("devices")),
+            energy_joules=figure(summary, "energy_joules"),
             attributed=summary.get("attribution") not in (None, "none", "record"),
         )
         told = as_findings(found)
@@ -92,7 +94,7 @@ def read_run(folder: Path) -> RunReport:
         section=section,
         series=read_series(processes) if processes else None,
         telemetry=_telemetry(folder),
-        findings=_merged(_dicts(summary.get("findings")), told),
+        findings=_merged(tables_of(summary.get("findings")), told),
     )
 
 
@@ -125,15 +127,6 @@ def _telemetry(folder: Path) -> "TelemetryView | None":
     except (ProfilersError, OSError):
         return None
     return thin(Telemetry(trace=trace, names=("telemetry",))) if trace.devices else None
-
-
-def _dicts(value: Any) -> list[dict[str, Any]]:
-    found = value if isinstance(value, list) else []
-    return [one for one in found if isinstance(one, dict)]
-
-
-def _number(value: Any) -> float | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _merged(

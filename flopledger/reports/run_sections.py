@@ -103,6 +103,48 @@ def work(report: RunReport) -> Section | None:
     return Section(key="work", title="What the work was", blocks=tuple(blocks))
 
 
+def executed(report: RunReport) -> Section | None:
+    """Say what the devices can have executed, from what was seen of them."""
+    bounds = report.summary.get("flop_bounds")
+    if not isinstance(bounds, dict) or executed_bounds(report) is None:
+        return None
+    each = bounds.get("by_precision")
+    rows = [
+        row(Code(str(name)), *(number(end) for end in found))
+        for name, ends in (each.items() if isinstance(each, dict) else ())
+        if (found := _ends(ends)) is not None
+    ]
+    note = (
+        f"Of the matrix units, by {bounds.get('grade')}; dense: structured sparsity would double each. "
+        "With vector arithmetic, and any clock between two samples: ",
+        Code("hard"),
+        " in summary.json.",
+    )
+    return Section(
+        key="executed",
+        title="What the devices can have executed",
+        blocks=(
+            Table(
+                caption="Executed FLOP, if all of it was of one precision",
+                columns=columns("If all of it was", "#At least", "#At most"),
+                rows=tuple(rows),
+            ),
+            Paragraph(words=note, role="note"),
+        ),
+    )
+
+
+def executed_bounds(report: RunReport) -> tuple[float | None, float | None] | None:
+    """Give least and most FLOP that the devices executed; ``None`` where nothing bounds them."""
+    return _ends(report.summary.get("flop_bounds"))
+
+
+def _ends(bounds: object) -> tuple[float | None, float | None] | None:
+    if not isinstance(bounds, dict) or (low := figure(bounds, "low")) is None:
+        return None
+    return low, figure(bounds, "high")
+
+
 def attempts(report: RunReport) -> Section | None:
     """List the attempts of a run that was begun more than once."""
     totals = report.totals

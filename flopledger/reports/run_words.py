@@ -11,7 +11,12 @@ def model_or_bounds(section: Mapping[str, Any], name: str) -> str:
     """Write a FLOP figure, or its bounds where it is not known."""
     if section[name] is not None:
         return number(section[name])
-    low, high = section[f"{name}_bounds"]
+    return between(section[f"{name}_bounds"])
+
+
+def between(ends: tuple[float | None, float | None]) -> str:
+    """Write two ends, of which the upper one may be open."""
+    low, high = ends
     return f"at least {number(low)}" if high is None else f"{number(low)} to {number(high)}"
 
 

@@ -1,7 +1,8 @@
 """The static drawings. Colours and fonts are classes of the page (or of `PRINT_STYLE` on paper).
 
 Each drawing is made twice for the page: wide, with labels at the left, and narrow, with labels above
-their rows, so that a telephone shows letters of the same size. Labels are escaped here.
+their rows, so that a telephone shows letters of the same size. Signals over time are drawn once more for
+paper, where a drawing must stand on one page below what comes before it. Labels are escaped here.
 """
 
 from collections.abc import Iterable
@@ -37,11 +38,19 @@ class Layout:
     row: int
     letters: int  #: of a label, before it is cut
     panel: int = 92  #: height of a signal over time
+    between: int = 34  #: one signal and the next
+    tallest: int | None = None  #: of all signals together; more of them become lower
 
 
 WIDE = Layout(width=860, left=280, right=150, row=30, letters=38)
 NARROW = Layout(width=380, left=0, right=0, row=46, letters=44)
+#: A page of A4 or Letter holds a run's headline and, below it, so much.
+PAPER = Layout(
+    width=760, left=250, right=120, row=27, letters=34, panel=70, between=26, tallest=490
+)
 _TOP, _BOTTOM, _MARGIN = 30, 46, 14
+#: Lower than that, a line has no shape.
+_LEAST_PANEL = 30
 
 
 def draw(chart: Chart | TimeChart, layout: Layout = WIDE, style: str = "") -> str:
@@ -57,10 +66,12 @@ def draw(chart: Chart | TimeChart, layout: Layout = WIDE, style: str = "") -> st
 
 
 def both(chart: Chart | TimeChart) -> str:
-    """Draw for wide and for narrow screens; the page's stylesheet shows one of the two."""
-    return (
-        f'<div class="wide">{draw(chart, WIDE)}</div>\n'
-        f'<div class="narrow">{draw(chart, NARROW)}</div>'
+    """Draw for wide and for narrow screens and for paper; the page's stylesheet shows one of them."""
+    sizes = {"wide": WIDE, "narrow": NARROW}
+    if isinstance(chart, TimeChart):
+        sizes["paper"] = PAPER
+    return "\n".join(
+        f'<div class="{size}">{draw(chart, layout)}</div>' for size, layout in sizes.items()
     )
 
 
@@ -212,19 +223,30 @@ def cut(text: str, letters: int) -> str:
 
 
 # ---------------------------------------------------------------- signals over time
-_BETWEEN = 34  #: one signal and the next
+_ABOVE = 28  #: the first signal's name
 
 
 def _time(chart: TimeChart, layout: Layout) -> tuple[int, list[str]]:
+    layout = _lowered(layout, len(chart.panels))
     body: list[str] = []
-    top = 28.0
+    top = float(_ABOVE)
     for panel in chart.panels:
         body += _panel(chart, panel, layout, top)
-        top += layout.panel + _BETWEEN
-    base = top - _BETWEEN
+        top += layout.panel + layout.between
+    base = top - layout.between
     field = _field(chart.axis, _flat(layout), base, base)
     body += _frame(field, _flat(layout), chart.axis.title)
     return round(base + _BOTTOM), body
+
+
+def _lowered(layout: Layout, panels: int) -> Layout:
+    """Make panels lower, so that all of them are not taller than the layout allows."""
+    if layout.tallest is None:
+        return layout
+    room = layout.tallest - _ABOVE - _BOTTOM + layout.between
+    return replace(
+        layout, panel=min(layout.panel, max(room // panels - layout.between, _LEAST_PANEL))
+    )
 
 
 def _flat(layout: Layout) -> Layout:

@@ -26,16 +26,6 @@ class BySeries:
         self._findings = findings
         self._devices: dict[DeviceKey, _One] = {}
 
-    def describe(self, device: Device) -> None:
-        """Make a device known, or replace its description."""
-        one = self._devices.setdefault(device.key, _One(device))
-        one.device = device
-
-    def known(self, key: DeviceKey) -> Device | None:
-        """Return what is known of a device."""
-        one = self._devices.get(key)
-        return None if one is None else one.device
-
     def point(self, device: Device, signal: str, time_ns: int, reading: Reading) -> None:
         """Add one point."""
         times, readings = self.series(device, signal)

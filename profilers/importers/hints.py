@@ -32,6 +32,10 @@ _RULES: Sequence[tuple[str, str]] = (
         "is rocm-smi's answer, which carries no time; record `amd-smi metric --csv --watch 1`",
     ),
     (
+        r"^GPU\[\d{1,3}\]\s{0,4}: [A-Z][\w #%().-]{2,60}: ",
+        "is rocm-smi's page, one moment without a time; record `amd-smi metric --csv --watch 1`",
+    ),
+    (
         r"\"(?:gfx_activity|socket_power)\"",
         "is amd-smi's JSON, which carries no time; record `amd-smi metric --csv --watch 1`",
     ),
@@ -53,7 +57,7 @@ _RULES: Sequence[tuple[str, str]] = (
     (r"\bnv_gpu_(?:utilization|power_usage)\b", "is Triton's page; record dcgm-exporter beside it"),
     (
         # The name of a metric has an underscore or labels, and its line ends with figures: no prose does.
-        r"^(?:# (?:HELP|TYPE) |(?=[^ \n]*[_{])[a-zA-Z_:][a-zA-Z0-9_:]*(?:\{[^}\n]*\})?"
+        r"^(?:# (?:HELP|TYPE) |(?=[^ \n]*[_{])[a-zA-Z_:][a-zA-Z0-9_:]*(?<!:)(?:\{[^}\n]*\})?"
         r"(?: [-+]?(?:\d[\d.]*(?:[eE][-+]?\d+)?|Inf|NaN)){1,2}\s*$)",
         "is Prometheus text without a metric of DCGM or nvidia_gpu_exporter; export the GPU's metrics, or "
         "ask the server itself (http://host:9090 with --start --end --step)",
@@ -98,8 +102,8 @@ def hint(opened: Opened) -> str | None:
         )
     if b"\0" in head or sum(byte < 9 for byte in head[:4096]) > 8:
         return (
-            "is binary (a remote-write or remote-read message of Prometheus, perhaps); ask the server's "
-            "range API instead: http://host:9090 with --start --end --step"
+            "is binary, of no kind that is known here; where it is a remote-write or remote-read message of "
+            "Prometheus, ask the server's range API instead: http://host:9090 with --start --end --step"
         )
     text = head[:_LOOK].decode("utf-8-sig", errors="replace")
     return next((told for pattern, told in _COMPILED if pattern.search(text)), None)

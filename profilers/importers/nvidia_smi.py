@@ -27,6 +27,9 @@ _SIGNALS: dict[str, tuple[str, str, str]] = {
     "power.draw": ("power_mw", "W", "W"),
     "power.draw.instant": ("power_mw", "W", "W"),
     "power.draw.average": ("power_average_mw", "W", "W"),
+    "gpu.power.draw.instant": ("power_mw", "W", "W"),  # names of drivers from 590 on
+    "gpu.power.draw.average": ("power_average_mw", "W", "W"),
+    "gpu.power.current_limit": ("power_limit_mw", "W", "W"),
     "power.limit": ("power_limit_mw", "W", "W"),
     "enforced.power.limit": ("power_limit_mw", "W", "W"),
     "clocks.sm": ("sm_clock_mhz", "MHz", "MHz"),
@@ -68,7 +71,10 @@ _KNOWN_BUT_UNUSED = re.compile(
     r"temperature\.[\w.]+|power\.[\w.]+|clocks[\w.]*|clocks_(?:throttle|event)_reasons[\w.]*|"
     r"mig\.[\w.]+|fabric\.[\w.]+|gsp\.[\w.]+|c2c\.[\w.]+|driver_model\.[\w.]+|module\.[\w.]+|"
     r"vgpu[\w.]*|protected_memory\.[\w.]+|enforced\.power\.limit|addressing_mode|"
-    r"remapped_rows[\w.]*|gpu_recovery_action|platform[\w.]*|dramEncryption[\w.]*"
+    r"remapped_rows[\w.]*|gpu_recovery_action|platform[\w.]*|dramEncryption[\w.]*|"
+    # Drivers 590 to 610.
+    r"power_smoothing\.[\w.]+|gpu\.power\.[\w.]+|gpu\.base\.\w+|gpu_operation_mode\.\w+|"
+    r"bbx\.\w+|edpp_multiplier|kmd_version"
 )
 _DELIMITERS = (",", ";", "\t")
 _ROW_NUMBERS = ("", "Unnamed: 0")
@@ -183,8 +189,8 @@ def _columns(titles: Sequence[str], opened: Opened) -> tuple[Column, ...]:
             column = Column(title=title, role=Role.SKIP)
         else:
             raise ImportFormatError(
-                f"column {title!r} is no field of nvidia-smi; for columns of your own give a "
-                "mapping file (--mapping)",
+                f"column {title!r} is no field of nvidia-smi that is known here (drivers up to 610); "
+                "leave it out, or for columns of your own give a mapping file (--mapping)",
                 file=opened.name,
             )
         found.append(column)
@@ -196,8 +202,12 @@ def _columns(titles: Sequence[str], opened: Opened) -> tuple[Column, ...]:
 def _with_units(
     columns: Sequence[Column], opened: Opened, above: int, delimiter: str
 ) -> tuple[Column, ...]:
-    """Give each column the unit that its cells carry; none where they are bare (``nounits``)."""
+    """Give each column the unit that its cells carry; none where they are bare (``nounits``).
+
+    nvidia-smi prints all units or none, so a sensor that gives nothing at first has what the others have.
+    """
     suffixed: set[int] = set()
+    bare: set[int] = set()
     rows_seen = 0
     for line in opened.lines[above + 1 : above + 1 + _LOOK_ROWS]:
         if not line.strip() or _MESSAGE.search(line):
@@ -210,8 +220,15 @@ def _with_units(
                 for place, (column, cell) in enumerate(zip(columns, cells, strict=True))
                 if column.unit in _PRINTED and cell.strip().endswith(column.unit)
             }
+            bare |= {place for place, cell in enumerate(cells) if cell.strip()[-1:].isdigit()}
     if not rows_seen:
         raise ImportFormatError("has a header and no rows", file=opened.name)
+    if suffixed:
+        suffixed |= {
+            place
+            for place, column in enumerate(columns)
+            if column.unit in _PRINTED and place not in bare
+        }
     return tuple(
         replace(column, suffix=column.unit) if place in suffixed else column
         for place, column in enumerate(columns)
@@ -230,14 +247,14 @@ def _chosen(columns: Sequence[Column], findings: Findings) -> tuple[Column, ...]
     """Where two columns mean one signal, keep the better one; say what a power figure covers."""
     names = {column.title.split(" ")[0] for column in columns}
     demoted: dict[str, Column] = {}
-    if "power.draw.instant" in names:
+    if names & {"power.draw.instant", "gpu.power.draw.instant"}:
         demoted["power.draw"] = Column(title="power.draw", role=Role.SKIP)
     elif "power.draw" in names:
         findings.add(
             "power-scope-unknown",
             "power.draw is a one-second mean on Ampere and later (GA100 apart), instant before",
         )
-    if "enforced.power.limit" in names:
+    if names & {"enforced.power.limit", "gpu.power.current_limit"}:
         demoted["power.limit"] = Column(title="power.limit", role=Role.SKIP)
     kept = []
     seen: set[str] = set()

@@ -7,7 +7,7 @@ there is no time at all, and the user must state when it began and how far apart
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from profilers.importers import identity, stamps, units
 from profilers.importers.errors import ImportFormatError
@@ -15,7 +15,9 @@ from profilers.importers.opened import Opened
 from profilers.importers.options import Options
 from profilers.importers.recording import Block, Clock, Findings, Recording, Rows
 from profilers.reading import Reading
-from profilers.trace import Device
+
+if TYPE_CHECKING:
+    from profilers.trace import Device
 
 NAME = "nvidia-smi-dmon"
 BLOCK_ROWS = 50_000
@@ -84,15 +86,6 @@ def _words(line: str) -> list[str]:
     return line.replace(",", " ").split()
 
 
-@dataclass(slots=True)
-class _State:
-    names: list[str] | None = None
-    day: int = 0
-    last_of_day: int | None = None
-    sweep: int = -1
-    seen: frozenset[int] = frozenset()
-
-
 def read(opened: Opened, options: Options) -> Recording:
     """Open dmon's output."""
     findings = Findings()
@@ -120,139 +113,143 @@ def read(opened: Opened, options: Options) -> Recording:
 
 
 def _blocks(opened: Opened, options: Options, findings: Findings) -> Iterator[Block]:
-    rows = Rows()
-    state = _State()
-    devices: dict[int, Device] = {}
-    mark = f"dmon-{opened.mark}"
+    reader = _Reader(opened, options, findings)
     pending: tuple[int, str] | None = None
-    for number, line in _ended(opened):
-        if number > 0 and not line.strip():
+    for number, line in opened.text_lines():
+        if not line.strip():
             continue
         if pending is not None:
-            _line(*pending, rows, state, devices, opened, options, findings, mark, number < 0)
-            if len(rows) >= BLOCK_ROWS:
-                yield rows.block()
-                rows = Rows()
+            reader.line(*pending)
+            if len(reader.rows) >= BLOCK_ROWS:
+                yield reader.rows.block()
+                reader.rows = Rows()
         pending = (number, line)
-    if len(rows):
-        yield rows.block()
+    if pending is not None:
+        reader.line(*pending, last=True)
+    if len(reader.rows):
+        yield reader.rows.block()
 
 
-def _ended(opened: Opened) -> Iterator[tuple[int, str]]:
-    yield from opened.text_lines()
-    yield -1, ""
+class _Reader:
+    """Reads one file from its top: names, devices and days are as the lines before left them."""
 
+    def __init__(self, opened: Opened, options: Options, findings: Findings) -> None:
+        self.rows = Rows()
+        self._file = opened.name
+        self._mark = f"dmon-{opened.mark}"
+        self._options = options
+        self._findings = findings
+        self._names: list[str] | None = None
+        self._devices: dict[int, Device] = {}
+        self._clock = _Clock(options)
 
-def _line(
-    number: int,
-    line: str,
-    rows: Rows,
-    state: _State,
-    devices: dict[int, Device],
-    opened: Opened,
-    options: Options,
-    findings: Findings,
-    mark: str,
-    last: bool,
-) -> None:
-    if line.lstrip().startswith("#"):
-        _header(number, line, state, opened, findings)
-        return
-    if state.names is None:
-        findings.add("tool-message", line.strip()[:200], line=number)
-        return
-    words = _words(line)
-    if words[0].upper() in {
-        "GPU",
-        "ID",
-    }:  # `dcgmi`: the rows' own prefix, and the header's second line
-        words = words[1:]
-        if not words:
+    def line(self, number: int, line: str, *, last: bool = False) -> None:
+        """Take one line that is not empty; the last one may be cut short."""
+        if line.lstrip().startswith("#"):
+            self._header(number, line)
             return
-    if len(words) != len(state.names):
-        if last and len(words) < len(state.names):
-            findings.add("torn-tail", "the last row is cut short", line=number)
+        if self._names is None:
+            self._findings.add("tool-message", line.strip()[:200], line=number)
             return
-        raise ImportFormatError(
-            f"has {len(words)} figures under {len(state.names)} names",
-            file=opened.name,
-            line=number,
-        )
-    named = dict(zip(state.names, words, strict=True))
-    if not re.fullmatch(r"\d{1,4}", named["gpu"]):
-        raise ImportFormatError(
-            f"{named['gpu'][:20]!r} is no device number", file=opened.name, line=number
-        )
-    index = int(named["gpu"])
-    time = _time(named, index, state, options)
-    if time is None:
-        raise ImportFormatError(
-            f"{named.get('date', '')} {named.get('time', '')} is no date and time",
-            file=opened.name,
-            line=number,
-        )
-    if index not in devices:
-        devices[index] = identity.gpu(uuid=None, index=index, node=options.node, fallback=mark)
-    rows.add(devices[index], time, _readings(named, opened, number))
+        words = _words(line)
+        if words[0].upper() in {"GPU", "ID"}:
+            words = words[1:]  # `dcgmi`: the rows' own prefix, and the header's second line
+            if not words:
+                return
+        if last and len(words) < len(self._names):
+            self._findings.add("torn-tail", "the last row is cut short", line=number)
+            return
+        if len(words) != len(self._names):
+            text = f"has {len(words)} figures under {len(self._names)} names"
+            raise self._error(text, number)
+        self._row(dict(zip(self._names, words, strict=True)), number)
+
+    def _row(self, named: dict[str, str], number: int) -> None:
+        if not re.fullmatch(r"\d{1,4}", named["gpu"]):
+            raise self._error(f"{named['gpu'][:20]!r} is no device number", number)
+        index = int(named["gpu"])
+        time = self._clock.time(named, index)
+        if time is None:
+            text = f"{named.get('date', '')} {named.get('time', '')} is no date and time"
+            raise self._error(text, number)
+        if index not in self._devices:
+            self._devices[index] = identity.gpu(
+                uuid=None, index=index, node=self._options.node, fallback=self._mark
+            )
+        self.rows.add(self._devices[index], time, self._readings(named, number))
+
+    def _header(self, number: int, line: str) -> None:
+        names = _names(line)
+        if names is not None:
+            if len(set(names)) != len(names):
+                raise self._error("a name stands twice", number)
+            # Later drivers add columns (and GPM metrics by their own names): passed over, and said so.
+            if self._names is None and (left := [n for n in names if _signal(n) is None]):
+                text = f"no reader for {', '.join(left)[:200]}"
+                self._findings.add("metric-unread", text, line=number)
+            self._names = names
+            return
+        words = _words(line.lstrip("# \t"))
+        if self._names is not None and len(words) == len(self._names) and "Idx" in words:
+            for name, unit in zip(self._names, words, strict=True):
+                wanted = _SIGNALS.get(name)
+                if wanted is not None and unit != wanted[1]:
+                    raise self._error(f"{name} is in {unit}, expected {wanted[1]}", number)
+
+    def _readings(self, named: dict[str, str], number: int) -> dict[str, Reading]:
+        readings: dict[str, Reading] = {}
+        for name, word in named.items():
+            if name not in _SIGNALS and name not in _DCGM:
+                continue
+            signal, printed = _SIGNALS.get(name) or _DCGM[name]
+            reading = units.reading(signal, word, _PRINTED.get(printed, printed))
+            if reading is None:
+                raise self._error(f"{name} is {word[:40]!r}, no figure in {printed}", number)
+            readings[signal] = reading
+        return readings
+
+    def _error(self, text: str, number: int) -> ImportFormatError:
+        return ImportFormatError(text, file=self._file, line=number)
 
 
-def _header(number: int, line: str, state: _State, opened: Opened, findings: Findings) -> None:
-    names = _names(line)
-    if names is not None:
-        if len(set(names)) != len(names):
-            raise ImportFormatError("a name stands twice", file=opened.name, line=number)
-        # Later drivers add columns (and GPM metrics by their own names): passed over, and said so.
-        if state.names is None and (left := [n for n in names if _signal(n) is None]):
-            findings.add("metric-unread", f"no reader for {', '.join(left)[:200]}", line=number)
-        state.names = names
-        return
-    words = _words(line.lstrip("# \t"))
-    if state.names is not None and len(words) == len(state.names) and "Idx" in words:
-        for name, unit in zip(state.names, words, strict=True):
-            wanted = _SIGNALS.get(name)
-            if wanted is not None and unit != wanted[1]:
-                raise ImportFormatError(
-                    f"{name} is in {unit}, expected {wanted[1]}", file=opened.name, line=number
-                )
+class _Clock:
+    """When a row was taken: by its date and time, its time of day, or the user's word alone."""
 
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._day = 0
+        self._last_of_day: int | None = None
+        self._sweep = -1
+        self._seen: set[int] = set()
+        """Devices of this sweep so far."""
 
-def _time(named: dict[str, str], index: int, state: _State, options: Options) -> int | None:
-    if "time" not in named:
-        if index in state.seen or not state.seen:
-            state.sweep += 1
-            state.seen = frozenset()
-        state.seen |= {index}
-        assert options.started_ns is not None
-        assert options.period_ns is not None
-        return options.started_ns + state.sweep * options.period_ns
-    date = named.get("date", "19700101")
-    if not re.fullmatch(r"\d{8}", date):
-        return None
-    text = f"{date[:4]}-{date[4:6]}-{date[6:]} {named['time']}"
-    found = stamps.civil(text, options.zone)
-    if found is None or "date" in named:
-        return None if found is None else found[0]
-    if state.last_of_day is not None and found[0] < state.last_of_day - _DAY_NS // 2:
-        state.day += 1
-    state.last_of_day = found[0]
-    return found[0] + state.day * _DAY_NS
+    def time(self, named: dict[str, str], index: int) -> int | None:
+        """Return the nanoseconds of a device's row; None where date or time cannot be read."""
+        if "time" not in named:
+            return self._by_sweep(index)
+        date = named.get("date", "19700101")
+        if not re.fullmatch(r"\d{8}", date):
+            return None
+        text = f"{date[:4]}-{date[4:6]}-{date[6:]} {named['time']}"
+        found = stamps.civil(text, self._options.zone)
+        if found is None or "date" in named:
+            return None if found is None else found[0]
+        if self._last_of_day is not None and found[0] < self._last_of_day - _DAY_NS // 2:
+            self._day += 1
+        self._last_of_day = found[0]
+        return found[0] + self._day * _DAY_NS
+
+    def _by_sweep(self, index: int) -> int:
+        """Without any time: a device that comes again begins the next sweep."""
+        if index in self._seen or not self._seen:
+            self._sweep += 1
+            self._seen = set()
+        self._seen.add(index)
+        assert self._options.started_ns is not None
+        assert self._options.period_ns is not None
+        return self._options.started_ns + self._sweep * self._options.period_ns
 
 
 def _signal(name: str) -> tuple[str, str] | None:
     """Return what a column means; an empty pair for those that say where and when."""
     return ("", "") if name in _OF_PLACE else _SIGNALS.get(name) or _DCGM.get(name)
-
-
-def _readings(named: dict[str, str], opened: Opened, number: int) -> dict[str, Reading]:
-    readings: dict[str, Reading] = {}
-    for name, word in named.items():
-        if name not in _SIGNALS and name not in _DCGM:
-            continue
-        signal, printed = _SIGNALS.get(name) or _DCGM[name]
-        reading = units.reading(signal, word, _PRINTED.get(printed, printed))
-        if reading is None:
-            raise ImportFormatError(
-                f"{name} is {word[:40]!r}, no figure in {printed}", file=opened.name, line=number
-            )
-        readings[signal] = reading
-    return readings

@@ -26,7 +26,6 @@ class Window:
     end_ns: int
     energy: tuple[tuple[Device, Reading], ...]
     """Millijoules by device."""
-    name: str = ""
     line: int | None = None
 
 

@@ -110,7 +110,6 @@ def _window(
         start_ns=_ns(start),
         end_ns=_ns(start + elapsed),
         energy=tuple(energy),
-        name=cells[1],
         line=number,
     )
 

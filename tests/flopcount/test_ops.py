@@ -173,6 +173,32 @@ def test_a_causal_mask_is_read_however_it_is_given(style):
     assert count.masked_total == 6144 * 36 // 64
 
 
+@pytest.mark.parametrize("last", ["causal", "window", "bias"])
+def test_masks_that_join_the_scores_one_after_the_other_all_count(last):
+    size = 8
+
+    def attend(x):
+        places = torch.arange(size, device=x.device)
+        ahead = places[None, :] > places[:, None]
+        behind = places[None, :] <= places[:, None] - 3
+        scores = x @ x.transpose(-1, -2)
+        steps = {
+            "window": lambda s: s.masked_fill(behind, -1e30),
+            "causal": lambda s: (
+                s + torch.zeros(size, size, device=x.device).masked_fill(ahead, -1e30)
+            ),
+            "bias": lambda s: s + (places[None, :] - places[:, None]).float(),
+        }
+        for name in [*(step for step in steps if step != last), last]:
+            scores = steps[name](scores)
+        return torch.softmax(scores, -1) @ x
+
+    count = flopcount.count(attend, torch.zeros(1, 2, size, 4, requires_grad=True))
+    # 4·2·64·4 = 2048 forward, twice that backward; windows of three: 1 + 2 + 6·3 = 21 of 64 pairs
+    assert count.attention_flop == 6144
+    assert count.masked_total == 6144 * 21 // 64
+
+
 def test_a_softmax_over_much_more_than_the_product_is_none_of_its_scores():
     """Ten columns of something else: no sinks, and which of them the next product takes is open."""
 

@@ -43,11 +43,23 @@ def test_a_learned_bias_hides_no_mask(tmp_path):
     assert got.count.notes == ()
 
 
-def test_a_mask_of_unknown_values_is_said(tmp_path):
-    # GPT-Neo's windows are a buffer of the model, which has no values on meta.
+def test_a_window_that_a_model_keeps_as_a_buffer_is_known(tmp_path):
     sizes = {"hidden_size": 32, "num_layers": 2, "num_heads": 4, "window_size": 8}
     config = {"model_type": "gpt_neo", **sizes, "attention_types": [[["global", "local"], 1]]}
     got = counted(tmp_path, {**config, "vocab_size": 64, "max_position_embeddings": 64})
+    # Of the first eight places 8 x 9 / 2 = 36 pairs are in the window, then eight of each place.
+    full, causal, local = LENGTH * LENGTH, LENGTH * (LENGTH + 1) // 2, 36 + (LENGTH - 8) * 8
+    # 4 FLOP a pair and channel of 32, and twice as much again for the gradients.
+    assert got.count.total - got.count.masked_total == 12 * 32 * (2 * full - causal - local)
+    assert got.count.masked_total == got.closed_form.masked_total
+    assert got.count.notes == ()
+
+
+def test_a_mask_of_unknown_values_is_said(tmp_path):
+    # Swin writes the borders of its shifted windows into parts of a mask, one after the other.
+    sizes = {"embed_dim": 12, "depths": [2, 2], "num_heads": [2, 2], "window_size": 2}
+    config = {"model_type": "swin", **sizes, "image_size": 32, "patch_size": 4}
+    got = counted(tmp_path, config)
     assert any(note.startswith("masked:") for note in got.count.notes)
 
 

@@ -137,3 +137,24 @@ def test_a_folder_of_logs_is_its_logs(run_audit, tmp_path):
         assert "coverage-unknown" not in codes(report)  # nothing was recorded
         told.append(sorted((one.code, one.message) for one in report.findings))
     assert told[0] == told[1]
+
+
+@pytest.mark.parametrize(
+    ("claim", "kind", "verdict"),
+    [
+        # Steps 9,000 to 10,000: 4.19e9 tokens, 2.0e20 FLOP; the 9,000 before them are in no document.
+        ("2.01e21", "pretraining", "undetermined"),
+        ("2.0e20", "pretraining", "undetermined"),
+        ("2.0e19", "pretraining", "inconsistent"),
+        # Of a run that goes on from a given model they are the given one's.
+        ("2.0e20", "continued", "consistent"),
+        ("2.01e21", "continued", "inconsistent"),
+    ],
+)
+def test_a_tail_of_a_log_alone_is_a_lower_bound(run_audit, tmp_path, claim, kind, verdict):
+    (tmp_path / "log.txt").write_text(log(9_020, 10_000, 10_000, world_size=50))
+    report = run_audit(f"[claim]\nflop = {claim}\n{CASE}kind = '{kind}'\n")
+    assert str(report.verdict) == verdict
+    assert ("coverage-gap" in codes(report)) is (kind == "pretraining")
+    assert report.runs[0].model_flop.low == pytest.approx(2.0e20, rel=0.15)
+    assert (report.runs[0].model_flop.high is None) is (kind == "pretraining")

@@ -65,3 +65,35 @@ def test_sixteen_bits_of_either_kind_on_ascend(run_audit) -> None:
     report = run_audit(CASE.format(name="Ascend 910B", hours=400) + "accelerator_count = 8192\n")
     assert "precision-unsupported" not in {one.code for one in report.findings}
     assert report.runs[0].utilisation["bf16"].low is not None
+
+
+# 6 x 9e9 x 6e12 = 3.24e23 = 8 devices x 989e12 x 0.35 x 32,500 h.
+@pytest.mark.parametrize(
+    "name", ["8x NVIDIA H100 80GB HBM3", "NVIDIA H100 80GB HBM3 x8", "8 NVIDIA H100 80GB HBM3"]
+)
+def test_a_name_that_says_how_many_counts_them(run_audit, name) -> None:
+    report = run_audit(CASE.format(name=name, hours=32_500))
+    assert report.runs[0].figures.device_count.quantity.best == 8
+    assert str(report.verdict) == "consistent"
+    assert not asked(report)
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "is_asked", "is_said"),
+    [
+        ("8x NVIDIA H100 80GB HBM3", 64, False, False),  # eight such hosts
+        ("8x NVIDIA H100 80GB HBM3", 4, True, False),
+        ("DGX H100", 64, False, True),  # devices, or machines?
+        ("DGX H100", 12, True, False),  # no whole number of machines
+        ("GB200 NVL72", 4, True, False),
+        ("NVIDIA H100 80GB HBM3", 12, False, False),
+    ],
+)
+def test_a_count_that_may_be_of_machines_is_asked_about(
+    run_audit, name, count, is_asked, is_said
+) -> None:
+    report = run_audit(CASE.format(name=name, hours=1826) + f"accelerator_count = {count}\n")
+    assert asked(report) is is_asked
+    said = [one for one in report.findings if "speaks of" in one.message]
+    assert bool(said) is (is_asked or is_said)
+    assert report.runs[0].figures.device_count.quantity.best == count

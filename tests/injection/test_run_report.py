@@ -235,6 +235,23 @@ def test_losses_over_time(tmp_path):
     assert "as the program told it, 5 times, 1 of them not finite" in words
 
 
+@pytest.mark.parametrize(
+    ("losses", "scale"),
+    [
+        # Mostly far above 0: 0.2 between the ends, of which half is 0.1, from a multiple of that on.
+        ((6.35, 6.25, 6.15), (6.1, 6.4)),
+        # Twice its least or more: from 0.
+        ((4.0, 3.0, 2.0), (0.0, 4.0)),
+        # The same all the time: 1% of it, 0.05, is half of the scale.
+        ((5.0, 5.0, 5.0), (5.0, 5.1)),
+    ],
+)
+def test_a_loss_is_drawn_so_that_its_changes_show(losses, scale):
+    series = replace(_series(3), loss=tuple((value,) * 3 for value in losses))
+    panel = steps_chart(series, None).panels[0]
+    assert (panel.bottom, panel.top) == pytest.approx(scale)
+
+
 def test_no_loss_is_no_panel_and_no_line_crosses_a_pause(tmp_path):
     process(tmp_path / "none", steps=40)
     series = read_series(read_steps(tmp_path / "none"))
@@ -268,7 +285,7 @@ def test_the_page_is_whole_offline_and_the_same_each_time(tmp_path):
     policy = re.search(r'Content-Security-Policy" content="([^"]+)"', one)[1]
     assert "default-src 'none'" in html.unescape(policy)
     page = re.sub(r"<script>.*?</script>", "", one, flags=re.DOTALL)
-    assert page.count("<svg") == 2  # wide and narrow, without any script
+    assert page.count("<svg") == 3  # wide, narrow and for paper, without any script
     assert "step time" in page
     assert not re.search(r"(src|href)=\"(?!#)", page)
     assert "60 steps of all processes over 6.6 seconds" in page
@@ -503,6 +520,25 @@ def test_an_imported_recording_shows_its_energy_and_what_it_leaves_open(tmp_path
     assert "00:00:00 UTC" not in words
     short = flopledger("report", tmp_path / "run").stdout
     assert "\n  energy 400 J\n" in short
+
+
+def test_what_devices_executed_stands_on_the_page(tmp_path):
+    ends = {"low": 1e14, "high": 4e14}
+    bounds = {
+        **ends, "grade": "sampled-counter",
+        "by_precision": {"bf16": ends, "fp64": {"low": 2e13, "high": None}, "odd": 7, "none": {}},
+    }  # fmt: skip
+    summary = {"command": ["./train"], "exit_code": 0, "flop_bounds": bounds, "devices": []}
+    (tmp_path / "summary.json").write_text(
+        json.dumps({**summary, "started": "2026-11-23T15:25:55.643+01:00"})
+    )
+    words = re.sub(r"<[^>]+>|\s+", " ", render_document(document(read_run(tmp_path))))
+    words = re.sub(" +", " ", words)
+    assert "Executed FLOP 1.0e14 to 4.0e14" in words
+    assert "If all of it was At least At most bf16 1.0e14 4.0e14 fp64 2.0e13 not known" in words
+    assert "none" not in words.split("If all of it was")[1].split("Of the matrix units")[0]
+    # As everywhere on the page: UTC, an hour before the stamp's own zone.
+    assert "Started 2026-11-23 14:25:55 UTC" in words
 
 
 def test_energy_of_a_node_and_of_its_devices_is_not_added(tmp_path):

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+import flopledger
 from flopledger.integrations import sinks
 from flopledger.integrations.devices import Devices
 from flopledger.integrations.feed import Feed, Following, totals_before
@@ -132,12 +134,15 @@ def test_a_feed_follows_a_growing_file(tmp_path: Path) -> None:
     assert feed.latest.step == 1
     path = ledger.folder / "ledger.jsonl"
     size = path.stat().st_size
+    aside = path.rename(tmp_path / "aside")  # what comes now is written there, and not yet seen
     _steps(ledger, 2, [(cost, 1)])
     ledger.close()
-    whole = path.read_bytes()
-    path.write_bytes(whole[: size + 40])  # half a line, as a reader may meet it
+    whole = aside.read_bytes()
+    half = tmp_path / "half"
+    half.write_bytes(whole[: size + 40])  # half a line, as a reader may meet it
+    half.rename(path)
     time.sleep(0.2)
-    path.write_bytes(whole)
+    aside.rename(path)
     (report,) = feed.close()
     assert report.complete
     assert seen == [1, 2]
@@ -178,3 +183,67 @@ def test_a_ledger_that_makes_no_sense_stops_the_feed_only(
         file.write("no JSON\n")
     feed.close()
     assert "cannot be followed" in caplog.text
+
+
+class _Kept:
+    """A sink that keeps what it is handed."""
+
+    name = "kept"
+
+    def __init__(self) -> None:
+        self.seen: list[sinks.StepMetrics] = []
+        self.closed = False
+
+    def emit(self, metrics: sinks.StepMetrics) -> None:
+        self.seen.append(metrics)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def _train(folder: Path, *given: Any) -> flopledger.recording.Recording:
+    model = torch.nn.Linear(8, 4)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with flopledger.record(folder, model, sampler=False, sinks=given) as run:
+        for _ in range(3):
+            model(torch.ones(2, 8)).sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    return run
+
+
+@pytest.mark.trace
+def test_a_plain_loop_s_steps_reach_its_sinks(tmp_path: Path) -> None:
+    class Failing(_Kept):
+        def emit(self, metrics: sinks.StepMetrics) -> None:
+            raise OSError("the server is gone")
+
+    kept, failing = _Kept(), Failing()
+    run = _train(tmp_path, kept, failing)
+    # Forward 2 x 2 x 8 x 4, and as much for the weights' gradient; the input needs none.
+    assert [one.total_model_flop for one in kept.seen] == [256, 512, 768]
+    assert (kept.closed, failing.closed) == (True, True)
+    assert run.summary()["model_flop"] == 768
+    whole, lost = run.delivered
+    assert whole.complete
+    assert (lost.delivered, lost.failed) == (0, 3)
+
+
+@pytest.mark.trace
+def test_only_the_first_process_hands_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    kept = _Kept()
+    run = _train(tmp_path, kept)
+    assert run.steps == 3
+    assert kept.seen == []
+
+
+@pytest.mark.parametrize("given", [sinks.StepMetrics, "wandb", ["wandb"], None, 7])
+def test_what_is_no_sink_is_refused_at_once(given: Any, tmp_path: Path) -> None:
+    with pytest.raises(flopledger.FlopledgerError, match="no sink; give a list"):
+        flopledger.record(tmp_path, sinks=given)
+
+
+def test_one_sink_needs_no_list(tmp_path: Path) -> None:
+    flopledger.record(tmp_path, sinks=_Kept())  # type: ignore[arg-type]

@@ -4,6 +4,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from flopledger.integrations import sinks
+from flopledger.integrations.requirements import MissingPackageError
 
 SCRIPT = """
 import importlib, importlib.abc, sys
@@ -72,3 +78,17 @@ def test_every_extra_exists(root: Path) -> None:
     ]
     for line in TOLD.splitlines():
         assert line.partition("[")[2].rstrip(']"') in extras
+
+
+def test_mlflow_s_small_package_opens_no_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = SimpleNamespace(
+        get_tracking_uri=lambda: "sqlite:////home/mlflow.db", active_run=lambda: None
+    )
+    monkeypatch.setattr("flopledger.integrations.sinks.mlflow.require", lambda *_, **__: small)
+    monkeypatch.setattr("flopledger.integrations.sinks.mlflow.find_spec", lambda _: None)
+    for given in ((), ("postgresql+psycopg2://me@host/runs",)):
+        with pytest.raises(MissingPackageError, match=r"the whole of MLflow.*pip install mlflow"):
+            sinks.MlflowSink(*given)
+    sinks.MlflowSink("http://127.0.0.1:5000")
+    monkeypatch.setattr("flopledger.integrations.sinks.mlflow.find_spec", lambda name: name)
+    sinks.MlflowSink()

@@ -116,6 +116,13 @@ def test_codecarbon_written_by_the_real_tool():
     assert "cumulative-rows" in recording.findings.codes()
 
 
+def test_codecarbon_without_its_place(tmp_path):
+    # Who hands a recording in may cut the country out; nothing here is read from it.
+    text = GENERATION_1.replace(",country_name,country_iso_code", "").replace(",Germany,DEU", "")
+    trace, _ = read(written(tmp_path, text), node="h")
+    assert cells(trace, DeviceKey(uuid="h/node"), "energy_mj") == [0, 72_000_000]
+
+
 GENERATION_1 = (
     "timestamp,project_name,duration,emissions,energy_consumed,country_name,country_iso_code\n"
     "2021-03-01T10:00:00,demo,100.0,0.01,0.02,Germany,DEU\n"

@@ -112,6 +112,19 @@ def test_headers_may_repeat_and_tools_may_talk(tmp_path):
     assert {"repeated-header", "tool-message"} <= recording.findings.codes()
 
 
+def test_fields_of_drivers_from_590_on_are_known(tmp_path):
+    header, *rows = SMI.splitlines()
+    added = "power_smoothing.enabled, gpu.base.max [MHz], bbx.time_run, kmd_version"
+    wide = [f"{header}, {added}", *(f"{row}, [N/A], 2520 MHz, 0, 610.57" for row in rows), ""]
+    trace, _ = both(tmp_path, "\n".join(wide))
+    assert same(trace, read(tmp_path, SMI)[0])
+
+
+def test_the_newer_name_of_instant_power_is_power(tmp_path):
+    newer, _ = both(tmp_path, SMI.replace("power.draw [W]", "gpu.power.draw.instant [W]"))
+    assert same(newer, read(tmp_path, SMI)[0])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

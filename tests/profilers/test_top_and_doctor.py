@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from flopledger.commands import doctor
+from flopledger.errors import FlopledgerError
 from flopledger.top_view import DeviceView, RecordFeed
 from profilers import Device, DeviceKey
 from profilers.importers import Options, import_files
@@ -203,6 +204,10 @@ def test_top_tells_the_steps_and_the_mfu_of_a_run_that_goes_on(tmp_path, monkeyp
     feed._steps_again = float("inf")  # not yet time to work it out again
     assert feed._summary_note(views) == [line]
     assert asked == [tmp_path]
+    for damaged in ('{"exit_code": 0, "mf', "[" * 100_000):  # half written; nested too deep to read
+        (tmp_path / "summary.json").write_text(damaged)
+        with pytest.raises(FlopledgerError, match=r"summary\.json is not a summary"):
+            feed._summary_note(views)
     (tmp_path / "summary.json").write_text('{"exit_code": 0, "mfu": 0.4}')
     assert feed._summary_note(views) == ["ended with exit code 0; MFU 40.0%"]
 

@@ -67,17 +67,6 @@ def test_an_absent_reading_never_becomes_a_number(misuse):
         misuse(LOST)
 
 
-def test_json_of_an_absence_is_null_and_the_reason():
-    rejected = Unavailable(reason=Reason.REJECTED, since=7, detail="above 100 %", raw=255)
-    assert rejected.as_json() == {
-        "value": None,
-        "reason": "rejected",
-        "since": 7,
-        "detail": "above 100 %",
-        "raw": 255,
-    }
-
-
 def test_every_signal_names_its_unit_and_meaning():
     for name, signal in SIGNALS.items():
         assert name == signal.name

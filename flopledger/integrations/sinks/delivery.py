@@ -10,7 +10,9 @@ import os
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from flopledger.integrations.sinks.metrics import StepMetrics
@@ -72,7 +74,7 @@ class Delivery:
         self._queue: deque[StepMetrics] = deque()
         self._changed = threading.Condition()
         self._handed = self._delivered = self._dropped = self._failed = 0
-        self._busy = self._closing = self._closed = False
+        self._busy = self._closing = False
         self._error: str | None = None
         self._pid = os.getpid()
         self._thread = threading.Thread(
@@ -133,14 +135,14 @@ class Delivery:
                     break
                 metrics = self._queue.popleft()
                 self._busy = True
-            delivered = self._try(lambda value=metrics: self._sink.emit(value))
+            delivered = self._try(partial(self._sink.emit, metrics))
             with self._changed:
                 self._busy = False
                 self._delivered += delivered
                 self._failed += not delivered
         self._try(self._sink.close)
 
-    def _try(self, act: "_Act") -> bool:
+    def _try(self, act: Callable[[], object]) -> bool:
         try:
             act()
         except Exception as error:  # noqa: BLE001 - whatever a tracker raises, the run goes on
@@ -148,10 +150,6 @@ class Delivery:
                 self._error = self._error or f"{type(error).__name__}: {error}"[:500]
             return False
         return True
-
-
-class _Act(Protocol):
-    def __call__(self) -> object: ...
 
 
 class Sinks:

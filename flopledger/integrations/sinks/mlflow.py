@@ -1,10 +1,12 @@
 """Figures into an MLflow run: the one that is active, one that is named, or one of its own."""
 
+from importlib.util import find_spec
 from typing import Any
 
-from flopledger.integrations.requirements import require
+from flopledger.integrations.requirements import MissingPackageError, require
 from flopledger.integrations.sinks.metrics import StepMetrics, tagged
 
+_DATABASES = {"sqlite", "mysql", "postgresql", "mssql"}
 _EXACT = ("total_model_flop", "total_hardware_flop", "total_tokens", "total_samples")
 
 
@@ -30,6 +32,7 @@ class MlflowSink:
         ``tracking_uri`` ``None`` is MLflow's own default (``MLFLOW_TRACKING_URI``).
         """
         self._mlflow = require("mlflow", extra="mlflow")
+        _check_store(tracking_uri or self._mlflow.get_tracking_uri())
         self._uri = tracking_uri
         self._experiment, self._run_name = experiment, run_name
         self._run_id = run_id or self._active(tracking_uri)
@@ -87,3 +90,16 @@ class MlflowSink:
                 self._run_id = run.info.run_id
             self._client = client
         return self._client
+
+
+def _check_store(uri: object) -> None:
+    """Say at once that MLflow's small package, which the extra brings, opens no database.
+
+    MLflow's own default is one, and its own words are of a registry of models.
+    """
+    scheme = str(uri).partition(":")[0].partition("+")[0]
+    if scheme in _DATABASES and find_spec("sqlalchemy") is None:
+        raise MissingPackageError(
+            f"{uri}: a database takes the whole of MLflow; install it with: pip install mlflow, or name a "
+            'server: MlflowSink("http://127.0.0.1:5000")'
+        )

@@ -1,4 +1,35 @@
-"""The readers, most specific first: the first that recognises a file reads it."""
+"""The readers, most specific first: the first that recognises a file reads it.
+
+**Training programs.** ``megatron`` with ``megatron_arguments`` and ``megatron_stages``, ``torchtitan``,
+``nemo``, ``nanotron``, ``maxtext``, ``composer``, ``llm_c``, ``olmo``, ``nanogpt``, ``modded_nanogpt``,
+``fairseq``, ``deepspeed``, ``llama_factory``; ``hf_console`` with ``hf_console_config``, ``hf_trainer``;
+one line a step in ``step_lines`` by ``step_formats``; of programs that nobody knows ``labelled_lines``
+and ``printed_settings``; tables in ``lightning_csv``, ``epoch_tables``.
+
+**MLPerf.** ``mlperf`` with ``mlperf_events`` and ``mlperf_amount``, ``mlperf_first``, ``mlperf_system``.
+
+**Trackers.** ``wandb_files``, ``wandb_log`` with ``wandb_records``, ``tensorboard`` with
+``tensorboard_events``, ``tracker_tables``, ``mlflow_files``, ``mlflow_store``, ``trackio_store``,
+``comet``.
+
+**Schedulers, bills, machines.** ``slurm`` with ``slurm_jobs``, ``seff``; ``pbs``, ``pbs_status``, ``lsf``
+and ``job_reports`` with ``job_accounts``; ``kubernetes``, ``cloud_bills``, ``nvidia_smi_pages``,
+``doctor``.
+
+**Models and words.** ``model_files``, ``weights``, ``training_config``, ``model_card``,
+``model_database``; ``prose`` with ``prose_markup``, ``prose_labels``, ``prose_figures``,
+``prose_numbers``, ``prose_groups``, ``prose_bounds``, ``prose_parts``, ``prose_products``.
+
+**To add a reader:** get a real file first, and read it with your own eyes. Write a module with ``sniff``
+(the marks that no other file has; content decides, a name may help), ``read`` (facts through
+``Notes.fact`` with the line or key, and canonical names of ``flopledger.facts.NAMES``; ``EvidenceError``
+for what is damaged) and a ``Reader``; put it below, before every reader that would recognise the same
+file. What the audited software computed is graded as a claim; what is absent is no fact; what is cut off
+is a lower bound and a finding; everything is bounded. Its fixture is written by you in the same form, its
+row stands in docs/evidence.md, with what it was verified on.
+
+A test holds this list to the folder.
+"""
 
 from flopledger.logs.reader import Reader
 from flopledger.logs.readers import (
@@ -11,6 +42,7 @@ from flopledger.logs.readers import (
     fairseq,
     hf_console,
     hf_trainer,
+    job_reports,
     kubernetes,
     labelled_lines,
     lightning_csv,
@@ -34,6 +66,7 @@ from flopledger.logs.readers import (
     nvidia_smi_pages,
     olmo,
     pbs,
+    pbs_status,
     prose,
     seff,
     slurm,
@@ -102,12 +135,15 @@ READERS: tuple[Reader, ...] = (
     cloud_bills.GOOGLE,
     kubernetes.READER,
     pbs.READER,
+    pbs_status.PAGE,
+    pbs_status.JSON,
     lsf.READER,
     lsf.FILE,
     seff.READER,
     nvidia_smi_pages.XML,
     nvidia_smi_pages.QUERY,
     nvidia_smi_pages.TABLE,
+    nvidia_smi_pages.LIST,
     slurm.JSON,
     slurm.QUEUE,
     lightning_csv.READER,
@@ -116,5 +152,6 @@ READERS: tuple[Reader, ...] = (
     training_config.READER,
     model_card.READER,
     labelled_lines.READER,
+    job_reports.READER,
     prose.READER,
 )

@@ -5,7 +5,6 @@ held and paid for, not what it was used for; the devices of an instance type are
 """
 
 import csv
-import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from fractions import Fraction
 from hashlib import blake2b
 
 import hardware_db
+from flopledger import foreign_json
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes
@@ -145,11 +145,7 @@ def _of_azure(row: Row, found: _Sum) -> _Held | None:
         return None
     if row.get("chargetype", "usage").lower() not in ("usage", ""):
         return None
-    try:
-        more = json.loads(row.get("additionalinfo") or "{}")
-    except (ValueError, RecursionError):
-        more = {}
-    kind = more.get("ServiceType") if isinstance(more, dict) else None
+    kind = (foreign_json.table(row.get("additionalinfo", "")) or {}).get("ServiceType")
     if not isinstance(kind, str):
         return None
     amount = row.get("quantity", "") or row.get("usagequantity", "")

@@ -20,6 +20,13 @@ _SKIPPED = re.compile(r"\bstep=(\d{1,10}), skipped=(\d{1,10})\b")
 _PROFILE = re.compile(
     r"^\s{0,4}([A-Za-z][^:]{3,100}):\s{1,60}([\d.,]{1,20})\s{0,3}([KMGTP]?(?:FLOPS|ms|us|s)?)\s*$"
 )
+#: Settings as DeepSpeed prints them -> canonical names.
+SETTINGS = {
+    "train_batch_size": "global_batch",
+    "train_micro_batch_size_per_gpu": "per_process_batch",
+    "gradient_accumulation_steps": "gradient_accumulation",
+    "world_size": "world_size",
+}
 _FACTORS = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
 
 
@@ -68,14 +75,8 @@ def read(document: Document, notes: Notes) -> None:
 
 
 def _note_setting(key: str, value: str, place: str, notes: Notes) -> None:
-    names = {
-        "train_batch_size": "global_batch",
-        "train_micro_batch_size_per_gpu": "per_process_batch",
-        "gradient_accumulation_steps": "gradient_accumulation",
-        "world_size": "world_size",
-    }
-    if key in names:
-        notes.fact(names[key], parse_count(value), place)
+    if key in SETTINGS:
+        notes.fact(SETTINGS[key], parse_count(value), place)
     elif key in ("bfloat16_enabled", "fp16_enabled") and value == "True":
         notes.fact("precision", "bf16" if key.startswith("b") else "fp16", place)
 

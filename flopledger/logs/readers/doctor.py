@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 from flopledger.facts import Grade
+from flopledger.foreign_json import tables_of
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes
@@ -55,8 +56,8 @@ def _read(document: Document, notes: Notes) -> None:
 
 
 def _note_energy(told: dict[str, Any], notes: Notes) -> None:
-    for i, source in enumerate(_entries(told.get("sources"))):
-        for j, device in enumerate(_entries(source.get("devices"))):
+    for i, source in enumerate(tables_of(told.get("sources"))):
+        for j, device in enumerate(tables_of(source.get("devices"))):
             energy = device.get("energy")
             if not isinstance(energy, dict):
                 continue
@@ -73,7 +74,7 @@ def _note_products(told: dict[str, Any], notes: Notes) -> list[str]:
     products = told.get("products")
     outside = []
     for i, check in enumerate(
-        _entries(products.get("checks") if isinstance(products, dict) else ())
+        tables_of(products.get("checks") if isinstance(products, dict) else ())
     ):
         precision, bounds = check.get("precision"), check.get("bounds")
         flop = parse_positive(check.get("flop"))
@@ -88,10 +89,6 @@ def _note_products(told: dict[str, Any], notes: Notes) -> list[str]:
         if flop < (low or 0) / _TOLERANCE or flop > (high or math.inf) * _TOLERANCE:
             outside.append(precision[:20])
     return outside
-
-
-def _entries(value: Any) -> list[dict[str, Any]]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 READER = Reader(format="flopledger-doctor", sniff=_sniff, read=_read)

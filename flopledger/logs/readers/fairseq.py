@@ -4,10 +4,10 @@
 source are not in it. ``num_updates`` leaves out steps whose gradients overflowed.
 """
 
-import json
 import re
 from dataclasses import dataclass, field
 
+from flopledger import foreign_json
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
@@ -82,9 +82,8 @@ def read(document: Document, notes: Notes) -> None:
 
 def _inner_fields(text: str) -> dict[str, str] | None:
     """Give the fields of a ``train_inner`` line, or ``None`` where it is cut or no JSON."""
-    try:
-        found = json.loads(text[text.index(_INNER) + len(_INNER) - 1 :])
-    except (ValueError, RecursionError):
+    found = foreign_json.table(text[text.index(_INNER) + len(_INNER) - 1 :])
+    if found is None:
         return None
     return {name: found[name] for name in _FIELDS if isinstance(found.get(name), str)}
 

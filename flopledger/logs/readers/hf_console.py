@@ -14,6 +14,7 @@ from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
 from flopledger.logs.numbers import parse_count, parse_duration, parse_number, parse_positive
 from flopledger.logs.reader import Reader
+from flopledger.logs.readers.deepspeed import SETTINGS
 from flopledger.logs.readers.hf_console_config import Configs
 from flopledger.logs.stepping import short_lines
 
@@ -80,16 +81,9 @@ _DEEPSPEED = re.compile(
     r"\s(train_batch_size|train_micro_batch_size_per_gpu|gradient_accumulation_steps|world_size|"
     r"(?:fp16|bfloat16)_enabled) \.{2,80} (\d{1,9}|True)\s*$"
 )
-_DEEPSPEED_NAMES = {
-    "train_batch_size": "global_batch",
-    "train_micro_batch_size_per_gpu": "per_process_batch",
-    "gradient_accumulation_steps": "gradient_accumulation",
-    "world_size": "world_size",
-}
 _RESUMED = re.compile(r"Continuing training from global step (\d{1,9})")
 _PRECISION = re.compile(r"\b(bf16|fp16)=True\b")
 _CHECKPOINTING = re.compile(r"\bgradient_checkpointing=true\b", re.IGNORECASE)
-_DAYS = re.compile(r"(\d{1,4}) days?, ")
 #: Samples a step and passes over the data are printed whole; this much may be a short last batch.
 _ROUNDING = 0.02
 
@@ -165,7 +159,7 @@ def read(document: Document, notes: Notes) -> None:
             _take_unsloth(trainings[-1], number, text)
             continue
         if launched is not None:
-            trainings[-1].plan[_DEEPSPEED_NAMES[launched[1]]] = (int(launched[2]), number)
+            trainings[-1].plan[SETTINGS[launched[1]]] = (int(launched[2]), number)
             continue
         _take(trainings[-1], section, number, text)
     if not trainings:
@@ -250,10 +244,8 @@ def _take_unsloth(one: _Training, number: int, text: str) -> None:
 
 def _take_metric(one: _Training, name: str, text: str, number: int) -> None:
     if name == "train_runtime" and one.runtime is None:
-        days = _DAYS.match(text)
-        seconds = parse_duration(text[days.end() :] if days else text)
-        if seconds:
-            one.runtime = (seconds + (int(days[1]) * 86400 if days else 0), number)
+        if seconds := parse_duration(text):
+            one.runtime = (seconds, number)
     elif name == "train_samples" and (count := parse_count(text)):
         one.plan.setdefault("dataset_samples", (count, number))
     elif name == "total_flos" and text.endswith("GF"):

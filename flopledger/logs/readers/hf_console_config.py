@@ -1,9 +1,9 @@
 """The model configuration that transformers prints into a console log."""
 
-import json
 import re
 from typing import Any
 
+from flopledger import foreign_json
 from flopledger.facts import Grade
 from flopledger.logs.architecture import from_config
 from flopledger.logs.notes import Notes, line
@@ -41,12 +41,9 @@ class Configs:
 
     def _close(self) -> None:
         assert self._open is not None
-        try:
-            config = json.loads("\n".join(self._open))
-        except (ValueError, RecursionError):
-            config = None  # lines of another rank stand in between
+        config = foreign_json.table("\n".join(self._open))
         self._open = None
-        if isinstance(config, dict):
+        if config is not None:  # else lines of another rank stand in between
             self._found.append((self._begin, config))
 
     def note(self, notes: Notes) -> None:

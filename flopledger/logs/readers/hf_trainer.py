@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from flopledger.facts import Grade
+from flopledger.logs import scalars
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes
@@ -55,7 +56,7 @@ def read_state(document: Document, notes: Notes) -> None:
     notes.fact(
         "per_process_batch", parse_count(state.get("train_batch_size")), "$.train_batch_size"
     )
-    _note_claim(state.get("total_flos"), "$.total_flos", notes)
+    _note_claim(state.get("total_flos"), notes)
     _note_tokens(state, rows, notes)
     _note_runtime(rows, planned, notes)
     _note_evaluation(rows, notes)
@@ -68,25 +69,29 @@ def read_results(document: Document, notes: Notes) -> None:
     notes.fact("epochs", parse_positive(results.get("epoch")), "$.epoch")
     notes.fact("dataset_samples", parse_count(results.get("train_samples")), "$.train_samples")
     if "total_flos" in results:
-        _note_claim(results["total_flos"], "$.total_flos", notes)
+        _note_claim(results["total_flos"], notes)
     tokens = results.get("num_input_tokens_seen", results.get("train_tokens"))
     notes.fact("tokens", parse_count(tokens), "$.num_input_tokens_seen", grade=Grade.CLAIM)
     _note_rates(results, "$", notes)
 
 
-def _note_claim(value: object, locator: str, notes: Notes) -> None:
+def _note_claim(value: object, notes: Notes) -> None:
     number = parse_number(value)
     if number is None:
         return
     if number > 0:
-        notes.fact("claimed_flop", float(number), locator, grade=Grade.CLAIM)
+        notes.fact("claimed_flop", float(number), "$.total_flos", grade=Grade.CLAIM)
         return
     notes.finding(
         "counter-zero",
         "warning",
         f'total_flos is {number:g}: not tracked (custom model, FSDP), which is not "no compute"',
-        locator,
+        "$.total_flos",
     )
+
+
+#: What the Trainer and TRL count: all tokens so far.
+_TOKENS = ("num_tokens", "eval_num_tokens", "num_input_tokens_seen")
 
 
 def _note_tokens(state: dict[str, Any], rows: list[dict[str, Any]], notes: Notes) -> None:
@@ -103,10 +108,12 @@ def _note_tokens(state: dict[str, Any], rows: list[dict[str, Any]], notes: Notes
         notes.fact("tokens", parse_count(seen), "$.num_input_tokens_seen", grade=Grade.CLAIM)
     readings = []
     for index, row in enumerate(rows):
-        for key in ("num_tokens", "eval_num_tokens", "num_input_tokens_seen"):
+        for key in _TOKENS:
             count = parse_count(row.get(key))
             if count is not None:
                 readings.append((index, key, count))
+    if not readings:
+        readings = _of_other_counters(rows, notes)
     total, last, resets = _accumulate([count for _, _, count in readings])
     if not readings or total is None or last is None:
         return
@@ -131,6 +138,37 @@ def _note_tokens(state: dict[str, Any], rows: list[dict[str, Any]], notes: Notes
             f"{done - read_at:,} steps are not in it",
             place,
         )
+
+
+def _of_other_counters(rows: list[dict[str, Any]], notes: Notes) -> list[tuple[int, str, int]]:
+    """Read a counter that a program wrote under another known name; name those that are not understood.
+
+    A total grows from row to row; what falls is of a step, a batch or a window, and says no amount.
+    """
+    found: dict[str, list[tuple[int, str, int]]] = {}
+    for index, row in enumerate(rows):
+        for key, value in row.items():
+            if "token" in key.lower() and (count := parse_count(value)) is not None:
+                found.setdefault(key, []).append((index, key, count))
+    totals = [
+        readings
+        for key, readings in found.items()
+        if scalars.counts_tokens(key)
+        and all(before[2] <= after[2] for before, after in pairwise(readings))
+        and (len(readings) == 1 or readings[-1][2] > readings[0][2])
+    ]
+    if totals:
+        return totals[0]
+    for key, readings in list(found.items())[:5]:
+        index, _, count = readings[-1]
+        notes.finding(
+            "unit-ambiguity",
+            "info",
+            f"{key} (last {count:,}) may be tokens of the run, of a step or of an evaluation: it was not "
+            "used",
+            f"$.log_history[{index}].{key}",
+        )
+    return []
 
 
 def _accumulate(counts: list[int]) -> tuple[int | None, int | None, int]:

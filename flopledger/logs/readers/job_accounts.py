@@ -21,13 +21,14 @@ class Start:
     place: str
     failed: bool = False
     is_over: bool = True
+    earlier: int = 0  #: starts of the same job before this one, whose time is not in it
 
 
 def note(starts: Sequence[Start], notes: Notes, *, lacking: str) -> None:
     """Write down what the starts held; ``lacking`` says what a record without GPUs does not name."""
     held = [one for one in starts if one.seconds and one.gpus]
     places = ", ".join(one.place for one in held[:5])
-    is_part = not all(one.is_over for one in starts)
+    is_part = any(not one.is_over or one.earlier for one in starts)
     if held:
         total = sum((one.seconds or 0) * (one.gpus or 0) for one in held)
         name = "accelerator_seconds_at_least" if is_part else "accelerator_seconds"
@@ -70,10 +71,19 @@ def _note_findings(starts: Sequence[Start], notes: Notes, lacking: str) -> None:
             "is a lower bound",
             *(one.place for one in running[:5]),
         )
+    again = [one for one in starts if one.earlier]
+    if again:
+        notes.finding(
+            "coverage-gap",
+            "warning",
+            f"{len(again)} of {len(starts)} jobs had been started before, and only the last start is shown: "
+            "the time is a lower bound",
+            *(one.place for one in again[:5]),
+        )
     if len(starts) > 1:
         notes.finding(
             "several-jobs",
             "info",
-            f"{len(starts)} records of jobs that ended are listed; their GPU-seconds were added up",
+            f"{len(starts)} jobs or starts of jobs are listed; their GPU-seconds were added up",
             *(one.place for one in starts[:5]),
         )

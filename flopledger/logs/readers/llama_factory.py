@@ -4,21 +4,18 @@
 Trainer's counter of input tokens, padding included unless it was told otherwise.
 """
 
-import json
-import re
 import statistics
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from flopledger import foreign_json
 from flopledger.facts import Grade
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
 from flopledger.logs.numbers import parse_count, parse_duration, parse_positive
 from flopledger.logs.reader import Reader
-
-_DAYS = re.compile(r"(\d{1,4}) days?, ")
 
 #: A clock that fell below this share of its reading started again; nodes differ by minutes.
 _RESTARTED = 0.5
@@ -76,11 +73,8 @@ def _runs(document: Document) -> list[list[tuple[int, dict[str, Any]]]]:
     """Give the rows by training: another one plans other steps, or begins where the first began."""
     runs: list[list[tuple[int, dict[str, Any]]]] = []
     for number, text in document.lines():
-        try:
-            row = json.loads(text)
-        except (ValueError, RecursionError):
-            continue  # the last row of a run that was killed may be torn
-        step = parse_count(row.get("current_steps")) if isinstance(row, dict) else None
+        row = foreign_json.table(text) or {}  # the last row of a run that was killed may be torn
+        step = parse_count(row.get("current_steps"))
         if step is None or (row.get("eval_loss") is not None and row.get("loss") is None):
             continue  # an evaluation after a step
         before = runs[-1] if runs else []
@@ -149,11 +143,7 @@ def _note_steps(rows: list[tuple[int, dict[str, Any]]], notes: Notes) -> None:
 
 
 def _elapsed(value: object) -> float | None:
-    if not isinstance(value, str):
-        return None
-    days = _DAYS.match(value)
-    seconds = parse_duration(value[days.end() :] if days else value)
-    return None if seconds is None else seconds + (int(days[1]) * 86400 if days else 0)
+    return parse_duration(value) if isinstance(value, str) else None
 
 
 READER = Reader(format="llama-factory-log", sniff=sniff, read=read)

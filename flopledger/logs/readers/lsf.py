@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from flopledger.facts import Grade
 from flopledger.logs import limits
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
@@ -39,6 +40,8 @@ _NUM = re.compile(r"\bnum=(\d{1,4})(/task|/host)?")
 _PHYSICAL = re.compile(r"\bngpus_physical=(\d{1,4})(?:\.0+)?(?!\d)")
 _TABLE = re.compile(r"^\s*HOST\s+TASK\s+(?:GPU_)?ID\s")
 _TABLE_ROW = re.compile(r"^\s*(\S{1,80})?\s+(?:\d+(?:,\d+)*|-)\s+(\d{1,3})\s+\S")
+#: What DCGM counted on the job's GPUs, added up by LSF where it accounts for them.
+_ENERGY = re.compile(r"^\s*GPU Energy Consumed: (\d{1,15}(?:\.\d{1,9})?) Joules\s*$", re.ASCII)
 _STATUS = re.compile(r"\bStatus <(\w{1,12})>")
 _MOST_LINE = 20_000
 
@@ -56,6 +59,8 @@ class _Page:
     is_by_task: bool = False
     devices: set[tuple[str, str]] = field(default_factory=set)
     status: str | None = None
+    joules: float | None = None
+    """Of the job's GPUs."""
 
 
 def sniff(head: bytes, _name: str) -> bool:
@@ -71,6 +76,12 @@ def read(document: Document, notes: Notes) -> None:
     note(
         [_start(page) for page in pages], notes, lacking="GPUs (num=, or a table of GPU_ALLOCATION)"
     )
+    metered = [page for page in pages if page.joules]
+    if metered and len(metered) == len([page for page in pages if page.seconds]):
+        total = sum(page.joules or 0.0 for page in metered)
+        place = ", ".join(page.place for page in metered[:5])
+        notes.fact("energy_joules", total, place, grade=Grade.INSTRUMENT)
+        notes.fact("energy_boundary", "device", place)
 
 
 def _start(page: _Page) -> Start:
@@ -103,8 +114,8 @@ def _pages(document: Document) -> Iterator[_Page]:
         match = _JOB.match(text)
         if match is not None:
             count += 1
-            if count > limits.FACTS_PER_FILE:
-                raise EvidenceError(f"{document.name}: more than {limits.FACTS_PER_FILE:,} jobs")
+            if count > limits.JOBS:
+                raise EvidenceError(f"{document.name}: more than {limits.JOBS:,} jobs")
             if page is not None:
                 yield page
             page, heading = _Page(job=match[1], place=line(number)), ""
@@ -123,6 +134,8 @@ def _pages(document: Document) -> Iterator[_Page]:
             heading, host = "table", ""
         elif heading:
             heading, host = _below(heading, host, text, page)
+        elif joules := _ENERGY.match(text):
+            page.joules = float(joules[1])
         else:
             _asked(text, page)
             event = _EVENT.match(text)
@@ -206,8 +219,8 @@ def read_file(document: Document, notes: Notes) -> None:
     for number, text in document.lines():
         if not text.startswith('"JOB_FINISH" ') or text in starts:
             continue
-        if len(starts) >= limits.FACTS_PER_FILE:
-            raise EvidenceError(f"{document.name}: more than {limits.FACTS_PER_FILE:,} jobs")
+        if len(starts) >= limits.JOBS:
+            raise EvidenceError(f"{document.name}: more than {limits.JOBS:,} jobs")
         starts[text] = _of_record([a or b for a, b in _FIELD.findall(text)], text, line(number))
     if not starts:
         raise EvidenceError(f"{document.name}: no record of a job that ended (JOB_FINISH)")

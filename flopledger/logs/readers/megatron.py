@@ -16,6 +16,7 @@ from flopledger.logs.notes import Notes, line
 from flopledger.logs.numbers import parse_count, parse_positive
 from flopledger.logs.reader import Reader
 from flopledger.logs.readers.megatron_arguments import Arguments
+from flopledger.logs.readers.megatron_stages import Launches
 from flopledger.logs.stepping import Step, StepLog, median, short_lines, stamp_seconds
 
 _ITERATION = re.compile(r"\biteration\s{1,12}(\d{1,10})/\s{0,12}(\d{1,10})\s{0,4}\|")
@@ -70,7 +71,7 @@ def sniff(head: bytes, _name: str) -> bool:
 def read(document: Document, notes: Notes) -> None:
     """Write down iterations, samples, time, stated rates and the arguments."""
     log, arguments = StepLog(), Arguments()
-    rows = _Rows()
+    rows, launches = _Rows(), Launches(arguments)
     rates: list[tuple[float, float]] = []
     labels: dict[str, str | None] = {}
     planned = None
@@ -90,6 +91,7 @@ def read(document: Document, notes: Notes) -> None:
         planned = (int(match[2]), number)
         if log.add(step):
             rows.add(number, fields)
+            launches.add(step, fields)
             if (
                 "samples/sec" in text
                 and (rate := _RATE_BEFORE.search(text[: match.start()]))
@@ -108,6 +110,7 @@ def read(document: Document, notes: Notes) -> None:
     _note_rates(rows, notes)
     _note_energy(log, rows, notes)
     _note_batch_by_rate(log, rates, notes)
+    launches.note(log, notes)
 
 
 @dataclass(slots=True)

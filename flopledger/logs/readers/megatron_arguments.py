@@ -27,6 +27,10 @@ _COUNTS = {
     "ffn_hidden_size": "architecture.ffn",
     "padded_vocab_size": "architecture.vocabulary",
 }
+#: What a restart may change: the devices, and the length of its samples.
+OF_A_STAGE = ("world_size", "seq_length")
+#: Restarts whose settings are remembered; a log that has more is read as its first.
+_KEPT_CHANGES = 1_000
 #: Degrees whose product, with that of context, is the number of ranks.
 _DEGREES = ("data_parallel_size", "tensor_model_parallel_size", "pipeline_model_parallel_size")
 
@@ -36,6 +40,9 @@ class Arguments:
 
     def __init__(self) -> None:
         self._values: dict[str, tuple[str, int]] = {}
+        #: Settings of a stage as a later launch printed them: (line, argument, value), in order.
+        self.changes: list[tuple[int, str, int]] = []
+        self.changed_lines: list[int] = []
 
     def __bool__(self) -> bool:
         return bool(self._values)
@@ -44,10 +51,22 @@ class Arguments:
         """Look at one line."""
         if match := _ARGUMENT.match(text):
             self._values.setdefault(match[1], (match[2], number))
+            self._note_change(number, match[1], match[2])
         elif match := _WORLD.search(text):
             self._values.setdefault("world_size", (match[1], number))
+            self._note_change(number, "world_size", match[1])
         elif match := _VOCABULARY.search(text):
             self._values["padded_vocab_size"] = (match[1], number)
+
+    def _note_change(self, number: int, argument: str, text: str) -> None:
+        """Remember a setting that a launch further down prints differently, and its first value."""
+        value = parse_count(text) if argument in OF_A_STAGE else None
+        if value is None:
+            return
+        before = next((one for _, name, one in reversed(self.changes) if name == argument), None)
+        if value != before and len(self.changes) < _KEPT_CHANGES:
+            self.changes.append((number, argument, value))
+            self.changed_lines.append(number)
 
     def _is(self, name: str) -> bool:
         return self._values.get(name, ("", 0))[0] == "True"

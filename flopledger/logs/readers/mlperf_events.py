@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from flopledger import foreign_json
 from flopledger.logs.numbers import parse_count, parse_positive
 
 _OLD = re.compile(r":::MLL\S* (\d{9,11}(?:\.\d+)?) ([a-z0-9_]+): (\{.*\})")
@@ -65,13 +66,10 @@ def _old_event(number: int, text: str) -> Event | None:
     match = _OLD.match(text)
     if match is None:
         return None
-    try:
-        record = json.loads(match[3])
-    except (ValueError, RecursionError):
+    record = foreign_json.table(match[3])
+    if record is None:
         return None
-    metadata = record.get("metadata") if isinstance(record, dict) else None
-    if not isinstance(record, dict):
-        return None
+    metadata = record.get("metadata")
     return Event(
         number,
         float(match[1]) * 1000,

@@ -5,10 +5,10 @@ evaluations may name the epoch of either count: the epochs done run from the fir
 The batch is printed per device or over all, so it is not taken for either.
 """
 
-import json
 import re
 from dataclasses import dataclass
 
+from flopledger import foreign_json
 from flopledger.facts import Grade
 from flopledger.logs.benchmarks import benchmark
 from flopledger.logs.document import Document
@@ -67,13 +67,7 @@ def read(document: Document, notes: Notes) -> None:
 
 
 def _value(text: str | None) -> object:
-    if text is None:
-        return None
-    try:
-        found: object = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return found
+    return None if text is None else foreign_json.decoded(text)
 
 
 def _note_window(start: _Event, stop: _Event | None, last: _Event, notes: Notes) -> None:

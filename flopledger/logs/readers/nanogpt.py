@@ -8,6 +8,7 @@ import math
 import re
 
 from flopledger.facts import Grade
+from flopledger.logs import stages
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
@@ -95,7 +96,8 @@ def read_gpt(document: Document, notes: Notes) -> None:
         raise EvidenceError(f"{document.name}: nanoGPT marks but no iteration")
     _note_configuration(source, notes)
     log.note(notes, zero_based=True)
-    _note_tokens(log, notes, zero_based=True)
+    _note_tokens(log, notes)
+    stages.of_log(log, notes)
     middle = median(utilisation)
     if middle is None:
         return
@@ -207,7 +209,8 @@ def read_chat(document: Document, notes: Notes) -> None:
     place = f"lines {log.steps[0].line} to {log.steps[-1].line}: median"
     _note_batch_by_rates(batches, place, notes)
     log.note(notes, zero_based=True)
-    _note_tokens(log, notes, zero_based=True)
+    _note_tokens(log, notes)
+    stages.of_log(log, notes)
     notes.fact("planned_steps", planned, line(log.steps[-1].line))
     notes.fact("tokens_per_second", median(rates), place, unit="tokens/s")
     notes.fact("claimed_mfu", median(utilisation), place, grade=Grade.CLAIM)
@@ -254,9 +257,9 @@ def _note_line(text: str, number: int, notes: Notes) -> None:
             notes.fact("parameters", round(millions * 1e6), line(number))
 
 
-def _note_tokens(log: StepLog, notes: Notes, *, zero_based: bool) -> None:
+def _note_tokens(log: StepLog, notes: Notes) -> None:
     each = next((fact for fact in notes.facts if fact.name == "tokens_per_step"), None)
-    steps = log.covered_steps + (1 if zero_based else 0)
+    steps = log.covered_steps + 1  # step 0 is the first one done
     if each is not None and isinstance(each.value, int) and steps > 0:
         notes.fact("tokens", each.value * steps, f"{each.locator} x {steps:,} steps")
 

@@ -1,10 +1,11 @@
-"""Pages of ``nvidia-smi``: the table that it prints, ``-q``, and ``-q -x``. An inventory of one moment.
+"""Pages of ``nvidia-smi``: the table that it prints, ``-L``, ``-q``, ``-q -x``. An inventory of one moment.
 
 They tell which parts a host has, with how much memory, whether they were cut into slices or held below their
 power. They tell nothing of how long, and a host's devices are not a run's.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
@@ -51,6 +52,29 @@ def read_table(document: Document, notes: Notes) -> None:
         raise EvidenceError(f"{document.name}: nvidia-smi's table without a device")
     table.note(notes, count=_ON_HOST)
     _note_moment(notes)
+
+
+_LISTED = re.compile(r"^GPU (\d{1,3}): (\S.{0,80}?) \(UUID: GPU-[0-9a-fA-F-]{8,36}\)\s*$", re.ASCII)
+_SLICE = re.compile(r"^\s{1,8}MIG \S{1,30}\s{1,20}Device\s{1,8}\d{1,3}: ", re.ASCII)
+
+
+def sniff_list(head: bytes, _name: str) -> bool:
+    """Recognise ``nvidia-smi -L`` by its first line, which is of the first device."""
+    return re.match(rb"\s*GPU \d{1,3}: [^\n]{1,80} \(UUID: GPU-", head) is not None
+
+
+def read_list(document: Document, notes: Notes) -> None:
+    """Write down the devices of the list."""
+    devices: dict[str, _Device] = {}
+    for number, text in short_lines(document):
+        if match := _LISTED.match(text):
+            devices.setdefault(match[1], _Device(place=line(number), said={"name": match[2]}))
+            if len(devices) > _DEVICES:
+                raise EvidenceError(f"{document.name}: more than {_DEVICES} devices on one page")
+        elif devices and _SLICE.match(text):
+            list(devices.values())[-1].said["mig"] = "enabled"
+    keys = {key: key for key in ("name", "memory", "mig", "limit", "usual")}
+    _note_devices(list(devices.values()), keys, document.name, notes)
 
 
 def sniff_query(head: bytes, _name: str) -> bool:
@@ -162,7 +186,10 @@ def read_xml(document: Document, notes: Notes) -> None:
 
 
 def _note_devices(
-    devices: list[_Device], keys: dict[str, str | tuple[str, ...]], name: str, notes: Notes
+    devices: list[_Device],
+    keys: Mapping[str, str | tuple[str, ...]],
+    name: str,
+    notes: Notes,
 ) -> None:
     if not devices:
         raise EvidenceError(f"{name}: nvidia-smi's page without a device")
@@ -186,7 +213,7 @@ def _note_devices(
 
 
 def _note_caps(
-    devices: list[_Device], keys: dict[str, str | tuple[str, ...]], notes: Notes
+    devices: list[_Device], keys: Mapping[str, str | tuple[str, ...]], notes: Notes
 ) -> None:
     """Say where devices were held below their usual power."""
     held = []
@@ -225,5 +252,6 @@ def _note_moment(notes: Notes) -> None:
 
 
 TABLE = Reader(format="nvidia-smi-table", sniff=sniff_table, read=read_table)
+LIST = Reader(format="nvidia-smi-list", sniff=sniff_list, read=read_list)
 QUERY = Reader(format="nvidia-smi-q", sniff=sniff_query, read=read_query)
 XML = Reader(format="nvidia-smi-xml", sniff=sniff_xml, read=read_xml)

@@ -19,13 +19,16 @@ from flopledger.logs.numbers import parse_count, parse_positive
 from flopledger.logs.reader import Reader
 from flopledger.logs.stepping import Step, StepLog, median, short_lines, stamp_seconds
 
-_STEP = re.compile(r"\[step=([\d,]{1,14})(?:/([\d,]{1,14}))?\s{0,2},\s{0,2}epoch=\d{1,6}")
+#: Versions before the summer of 2024 name no epoch.
+_STEP = re.compile(
+    r"\[step=([\d,]{1,14})(?:/([\d,]{1,14}))?\s{0,2}(?:,\s{0,2}epoch=\d{1,6}|\])", re.ASCII
+)
 _VALUE = re.compile(r"\s{0,12}(throughput/[\w /]{1,60}?)=([\d,.]{1,24})\s*")
 
 
 def sniff(head: bytes, _name: str) -> bool:
     """Recognise a step with a throughput below it."""
-    step = re.search(rb"\[step=[\d,]{1,14}(?:/[\d,]{1,14})?\s{0,2},\s{0,2}epoch=\d", head)
+    step = re.search(rb"\[step=[\d,]{1,14}(?:/[\d,]{1,14})?\s{0,2}(?:,\s{0,2}epoch=\d|\])", head)
     return step is not None and b"throughput/" in head
 
 

@@ -41,16 +41,20 @@ def read(document: Document, notes: Notes) -> None:
         if match is None:
             continue
         records += 1
-        if match[1] in ("E", "R") and len(starts) < limits.FACTS_PER_FILE:
+        if match[1] in ("E", "R"):
+            if len(starts) >= limits.JOBS:
+                raise EvidenceError(
+                    f"{document.name}: more than {limits.JOBS:,} jobs; hand in the run's own"
+                )
             pairs = dict(_PAIR.findall(match[3]))
-            status = _status(match[1], pairs.get("Exit_status"))
+            said = status(match[1], pairs.get("Exit_status"))
             one = Start(
                 job=match[2],
-                seconds=_elapsed(pairs),
-                gpus=_gpus(pairs),
-                status=status,
+                seconds=elapsed(pairs),
+                gpus=gpus(pairs),
+                status=said,
                 place=line(number),
-                failed=status != "completed",
+                failed=said != "completed",
             )
             starts.setdefault(text, one)  # a record that stands twice is one
     if not starts:
@@ -60,13 +64,15 @@ def read(document: Document, notes: Notes) -> None:
     note(list(starts.values()), notes, lacking="ngpus")
 
 
-def _status(kind: str, status: str | None) -> str:
+def status(kind: str, status: str | None) -> str:
+    """Say how a start ended."""
     if kind == "R":
         return "run again"
     return "completed" if status in (None, "0") else f"failed, exit status {status[:10]}"
 
 
-def _elapsed(pairs: dict[str, str]) -> int | None:
+def elapsed(pairs: dict[str, str]) -> int | None:
+    """Give the seconds that a job ran."""
     wall = parse_duration(pairs.get("resources_used.walltime", ""))
     if wall is not None:
         return int(wall)
@@ -74,7 +80,7 @@ def _elapsed(pairs: dict[str, str]) -> int | None:
     return end - start if start is not None and end is not None and end > start else None
 
 
-def _gpus(pairs: dict[str, str]) -> int | None:
+def gpus(pairs: dict[str, str]) -> int | None:
     """Give the GPUs of the job: stated in all, else chunk by chunk."""
     total = parse_count(pairs.get("Resource_List.ngpus"))
     if total is not None:

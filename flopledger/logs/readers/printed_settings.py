@@ -52,7 +52,8 @@ _NAMES = {
 }
 _SETTING = re.compile(
     rf"(?<![\w./-])['\"]?({'|'.join(_NAMES)})['\"]?\s{{0,3}}(?:[:=]|\.{{2,60}})\s{{0,3}}"
-    r"(\d[\d,_]{0,20}\d|\d)(?![\w.])"
+    # Neither a time, a date nor a product, of which the first figure is no value.
+    r"(\d[\d,_]{0,20}\d|\d)(?![\w.]|[:/-]\d|\s{0,3}(?:\*|//|<<))"
 )
 _SENTENCES = (
     (re.compile(r"\b[Tt]raining on (\d{1,7}) devices \(GPUs/TPUs\)"), "world_size"),

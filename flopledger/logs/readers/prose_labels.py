@@ -16,7 +16,7 @@ from flopledger.logs.readers.prose_figures import (
     time,
     utilisation,
 )
-from flopledger.logs.readers.prose_numbers import LEADING, NUMBER, SCALE, in_digits, leading, scaled
+from flopledger.logs.readers.prose_numbers import NUMBER, SCALE, in_digits, leading, scaled
 from flopledger.logs.readers.prose_parts import DEVICE, Figure, hardware
 
 _MOST_HOURS = 1e10  #: more have no devices to be spent on
@@ -58,10 +58,10 @@ def hours(value: str) -> float | int | None:
 def _labelled_tokens(value: str) -> list[Figure]:
     bound = value_at_least(value)
     if bound is not None:
-        found = leading(LEADING, bound)
+        found = leading(bound)
         least = 0.0 if found is None else scaled(*found)
         return [("tokens_at_least", least, "tokens")] if least >= FEWEST_TOKENS else []
-    found = leading(LEADING, value)
+    found = leading(value)
     number = 0.0 if found is None else scaled(*found)
     return [("tokens", number, "tokens")] if number >= FEWEST_TOKENS else []
 
@@ -73,13 +73,13 @@ def _labelled_data(value: str) -> list[Figure]:
 
 
 def _labelled_parameters(value: str) -> list[Figure]:
-    found = leading(LEADING, value)
+    found = leading(value)
     number = 0.0 if found is None else scaled(*found)
     return [("parameters", number, "parameters")] if number >= FEWEST_TOKENS else []
 
 
 def _labelled_length(value: str) -> list[Figure]:
-    found = leading(LEADING, value)
+    found = leading(value)
     number = 0.0 if found is None else scaled(*found)
     return [("sequence_length", int(number), "tokens")] if 16 <= number <= 1e7 else []
 
@@ -93,7 +93,7 @@ def _labelled_share(value: str) -> list[Figure]:
 
 
 def _labelled_hours(value: str) -> list[Figure]:
-    found = leading(LEADING, value)
+    found = leading(value)
     return [] if found is None else [("accelerator_seconds", scaled(*found) * 3600, "s")]
 
 

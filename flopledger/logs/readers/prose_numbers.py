@@ -36,7 +36,7 @@ _WORDS = re.compile(
 #: What makes another number of the one before it: a second scale, one that is not read, "2T+".
 MORE = r"(?:thousand|million|billion|trillion|bn|tn|mn|mio|mrd|bio|lakhs?|crores?|or more|\+)"
 _MORE = re.compile(rf"\s?{MORE}", re.I)
-LEADING = re.compile(rf"(?:around|about|approx\w*\.?|roughly|total:?)?\s*{NUMBER}{SCALE}", re.I)
+_LEADING = re.compile(rf"(?:around|about|approx\w*\.?|roughly|total:?)?\s*{NUMBER}{SCALE}", re.I)
 
 
 def in_digits(text: str) -> str:
@@ -51,9 +51,9 @@ def scaled(number: str, scale: str | None) -> float:
     return round(value) if value >= 1000 else value
 
 
-def leading(pattern: re.Pattern[str], value: str) -> tuple[str, str | None] | None:
+def leading(value: str) -> tuple[str, str | None] | None:
     """Give number and scale that a text begins with."""
-    match = pattern.match(value)
+    match = _LEADING.match(value)
     if match is None or _MORE.match(value[match.end() :]):
         return None
     return match[1], match[2]

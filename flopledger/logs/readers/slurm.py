@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from flopledger.logs import limits
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
@@ -43,6 +44,11 @@ def read(document: Document, notes: Notes) -> None:
     jobs = once([row for row in _rows(document, notes) if _is_job(row)], notes)
     if not jobs:
         raise EvidenceError(f"{document.name}: an sacct header without a job row")
+    if len(jobs) > limits.JOBS:
+        raise EvidenceError(
+            f"{document.name}: {len(jobs):,} jobs, and an account is read up to {limits.JOBS:,}; print the "
+            "run's own (`sacct -j`)"
+        )
     note_jobs(jobs, notes)
 
 
@@ -73,9 +79,15 @@ def _rows(document: Document, notes: Notes) -> Iterator[Row]:
     header: list[str] | None = None
     spans: list[tuple[int, int]] = []
     bar = "|"
+    is_framed = False
     for place, text in short_lines(document):
         if not text.strip():
             continue
+        if is_framed:
+            # A table of Markdown: a bar before each row, and a rule below the header.
+            if set(text.strip()) <= set("|-: "):
+                continue
+            text = text.strip().removeprefix("|")
         if header is None:
             # sacct --delimiter writes another mark between the cells; a comma stands inside of them.
             bar = next((mark for mark in _MARKS if mark in text), "|")
@@ -90,7 +102,9 @@ def _rows(document: Document, notes: Notes) -> Iterator[Row]:
                     line(place),
                 )
             else:
-                header = text.strip(f" \r{bar}").split(bar) if parsable else text.split()
+                is_framed = text.lstrip().startswith("|")
+                titles = text.strip(f" \r{bar}").split(bar) if parsable else text.split()
+                header = [title.strip() for title in titles]
                 continue
         if not parsable and set(text.strip()) <= {"-", " "}:
             spans = [(match.start(), match.end()) for match in re.finditer(r"-+", text)]

@@ -1,6 +1,7 @@
 """What the rows of Slurm's account say: which devices were held, for how long, and how it ended."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 
 from flopledger.facts import Grade
@@ -16,6 +17,9 @@ _MULTIPLE = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
 _SHORT_ENERGY = re.compile(r"(\d{1,18}(?:\.\d{1,6})?)([KMGTP]?)")
 
 
+_CUT = "AllocTRES is cut to its column's width: print it with --parsable2"
+_NO_GPUS = "AllocTRES names no gres/gpu: not accounted here, or none were held"
+_BADLY = frozenset({"FAILED", "CANCELLED", "NODE_FAIL", "PREEMPTED", "TIMEOUT", "OUT_OF_MEMORY"})
 _STILL_RUNS = frozenset({"RUNNING", "SUSPENDED", "COMPLETING"})
 
 
@@ -51,45 +55,17 @@ def once(jobs: list[Row], notes: Notes) -> list[Row]:
 
 def note_jobs(jobs: list[Row], notes: Notes) -> None:
     """Write down what the jobs of one account held, used and ended as."""
-    held = 0.0
-    counted: list[Row] = []
     is_part = _lacks_time(jobs, notes)
     # The starts of one requeued job: its time is their sum, and its last word the job's.
-    restarted = len(jobs) > 1 and len({row.get("JobIDRaw", "JobID") for row in jobs}) == 1
+    restarted = len(jobs) > 1 and len({_job(row) for row in jobs}) == 1
     if restarted and all(_elapsed(row) is not None for row in jobs):
-        places = ", ".join(row.place for row in jobs[:5])
         total = sum(_elapsed(row) or 0.0 for row in jobs)
-        notes.fact("seen_seconds" if is_part else "wall_seconds", total, places)
-    for row in jobs:
-        seconds, gpus = _elapsed(row), _gpus(row)
-        if seconds is not None and not restarted:
-            alone = is_part and len(jobs) == 1
-            notes.fact("seen_seconds" if alone else "wall_seconds", seconds, row.place)
-        if gpus is not None:
-            notes.fact("allocated_accelerators", gpus, row.place, unit="devices")
-        if seconds is not None and gpus is not None:
-            held += seconds * gpus
-            counted.append(row)
-        elif seconds is not None and seconds > 0:
-            notes.finding(
-                "device-count-missing",
-                "warning",
-                "the job's AllocTRES is cut to its column's width: print it with --parsable2"
-                if (row.get("AllocTRES", "AllocGRES") or "").endswith("+")
-                else "the job's AllocTRES names no gres/gpu: not accounted here, or none were held",
-                row.place,
-            )
-        _note_end(row, notes)
+        notes.fact("seen_seconds" if is_part else "wall_seconds", total, _places(jobs))
     _note_status(jobs[-1:] if restarted else jobs, notes)
-    places = ", ".join(row.place for row in counted[:5])
-    if held > 0:
-        name = "accelerator_seconds_at_least" if is_part else "accelerator_seconds"
-        notes.fact(name, held, places, unit="s", grade=Grade.LOG)
-        counts = {_gpus(row) for row in counted}
-        if len(counts) == 1:
-            notes.fact("accelerator_count", counts.pop(), places)
-        _note_part(counted, notes)
-    _note_energy(jobs, places or jobs[0].place, notes)
+    held = _note_held(jobs, notes, is_part=is_part)
+    _note_energy(jobs, _places(held) or jobs[0].place, notes)
+    _note_rows(jobs, notes, is_part=is_part, restarted=restarted)
+    _note_ends(jobs, notes)
     if all(_elapsed(row) is None for row in jobs):
         notes.finding(
             "not-evidence-alone",
@@ -105,6 +81,52 @@ def note_jobs(jobs: list[Row], notes: Notes) -> None:
             if restarted
             else f"{len(jobs)} jobs are listed; their GPU-seconds were added up",
             *(row.place for row in jobs[:5]),
+        )
+
+
+def _places(rows: list[Row]) -> str:
+    return ", ".join(row.place for row in rows[:5])
+
+
+def _note_held(jobs: list[Row], notes: Notes, *, is_part: bool) -> list[Row]:
+    """Add up what was held, before the single jobs are written down: a long table may fill a file's room."""
+    counted = []
+    held = 0.0
+    for row in jobs:
+        seconds, gpus = _elapsed(row), _gpus(row)
+        if seconds is not None and gpus is not None:
+            held += seconds * gpus
+            counted.append(row)
+    if held > 0:
+        name = "accelerator_seconds_at_least" if is_part else "accelerator_seconds"
+        notes.fact(name, held, _places(counted), unit="s", grade=Grade.LOG)
+        counts = {_gpus(row) for row in counted}
+        if len(counts) == 1:
+            notes.fact("accelerator_count", counts.pop(), _places(counted))
+        _note_part(counted, notes)
+    return counted
+
+
+def _note_rows(jobs: list[Row], notes: Notes, *, is_part: bool, restarted: bool) -> None:
+    """Write down what each job was given, and how long it took where it is the only one of its number."""
+    lacking: dict[str, list[Row]] = {}
+    for row in jobs:
+        seconds, gpus = _elapsed(row), _gpus(row)
+        if seconds is not None and not restarted:
+            alone = is_part and len(jobs) == 1
+            notes.fact("seen_seconds" if alone else "wall_seconds", seconds, row.place)
+        if gpus is not None:
+            notes.fact("allocated_accelerators", gpus, row.place, unit="devices")
+        elif seconds is not None and seconds > 0:
+            cut = (row.get("AllocTRES", "AllocGRES") or "").endswith("+")
+            lacking.setdefault(_CUT if cut else _NO_GPUS, []).append(row)
+    for told, rows in lacking.items():
+        of_how_many = "the job's" if len(jobs) == 1 else f"{len(rows)} of {len(jobs)} jobs:"
+        notes.finding(
+            "device-count-missing",
+            "warning",
+            f"{of_how_many} {told}",
+            *(row.place for row in rows[:5]),
         )
 
 
@@ -196,33 +218,41 @@ def _energy(row: Row) -> float | None:
     return joules if joules > 0 else None  # 0: nothing was accounted
 
 
-def _note_end(row: Row, notes: Notes) -> None:
-    state = (row.get("State") or "").split()
-    word = state[0].rstrip("+") if state else ""
-    if word in ("FAILED", "CANCELLED", "NODE_FAIL", "PREEMPTED", "TIMEOUT", "OUT_OF_MEMORY"):
+def _note_ends(jobs: list[Row], notes: Notes) -> None:
+    ended: dict[str, list[Row]] = {}
+    for row in jobs:
+        word = _first_word(row)
+        if word in _BADLY:
+            ended.setdefault(word, []).append(row)
+    for word, rows in ended.items():
+        who = "the job" if len(jobs) == 1 else f"{len(rows)} of {len(jobs)} jobs"
         notes.finding(
             "aborted-run",
             "info",
-            f"the job ended as {word}; its devices were held all the same",
-            row.place,
+            f"{who} ended as {word}; the devices were held all the same",
+            *(row.place for row in rows[:5]),
         )
+
+
+def _first_word(row: Row) -> str:
+    return ((row.get("State") or "").split() or [""])[0].rstrip("+")
 
 
 def _lacks_time(jobs: list[Row], notes: Notes) -> bool:
     """Say whether the table shows a part of the jobs' time alone: then it is a lower bound."""
     unlisted = _note_restarts(jobs, notes)
-    running = [
-        row
-        for row in jobs
-        if (row.get("State") or "").split()[:1]
-        and (row.get("State") or "").split()[0].rstrip("+") in _STILL_RUNS
-    ]
-    for row in running:
+    running = [row for row in jobs if _first_word(row) in _STILL_RUNS]
+    if running:
+        who = (
+            f"the job was {running[0].get('State')}"
+            if len(jobs) == 1
+            else f"{len(running)} of {len(jobs)} jobs had not ended"
+        )
         notes.finding(
             "coverage-gap",
             "warning",
-            f"the job was {row.get('State')} when the table was printed: its time so far is a lower bound",
-            row.place,
+            f"{who} when the table was printed: the time so far is a lower bound",
+            *(row.place for row in running[:5]),
         )
     return unlisted or bool(running)
 
@@ -230,21 +260,21 @@ def _lacks_time(jobs: list[Row], notes: Notes) -> bool:
 def _note_restarts(jobs: list[Row], notes: Notes) -> bool:
     """Say where a job was started again and the table shows its last start alone."""
     found = False
-    for row in jobs:
+    listed = Counter(_job(row) for row in jobs)
+    last = {_job(row): row for row in jobs}
+    for job, row in last.items():
         starts = parse_count(row.get("Restarts"))
-        job = row.get("JobIDRaw", "JobID")
-        listed = sum(row.get("JobIDRaw", "JobID") == job for row in jobs)
-        if starts is not None and listed < starts + 1 and row is _last_of(jobs, job):
+        if starts is not None and listed[job] < starts + 1:
             found = True
             notes.finding(
                 "coverage-gap",
                 "warning",
-                f"the job was started again {starts} times and {listed} of its starts are listed: print "
+                f"the job was started again {starts} times and {listed[job]} of its starts are listed: print "
                 "the others with sacct --duplicates; until then the time is a lower bound",
                 row.place,
             )
     return found
 
 
-def _last_of(jobs: list[Row], job: str | None) -> Row:
-    return next(row for row in reversed(jobs) if row.get("JobIDRaw", "JobID") == job)
+def _job(row: Row) -> str | None:
+    return row.get("JobIDRaw", "JobID")

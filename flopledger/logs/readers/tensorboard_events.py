@@ -4,10 +4,10 @@ Several files of one run overlap after restarts; each file gives its own facts. 
 reported: the writer was killed, or the file was cut.
 """
 
-import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from flopledger import foreign_json
 from flopledger.facts import Grade
 from flopledger.logs import limits, scalars
 from flopledger.logs.document import Document
@@ -128,13 +128,7 @@ def _note_settings(texts: dict[str, str], settings: dict[str, object], notes: No
 
 
 def _json(text: str | None) -> dict[str, Any]:
-    if text is None:
-        return {}
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return foreign_json.table(text or "") or {}
 
 
 def _event(record: bytes) -> _Event:

@@ -8,6 +8,7 @@ import math
 import re
 
 from flopledger.facts import Grade
+from flopledger.logs import stages
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
@@ -70,6 +71,7 @@ def read(document: Document, notes: Notes) -> None:
     if not log.steps:
         raise EvidenceError(f"{document.name}: torchtitan marks but no step line")
     log.note(notes)
+    stages.of_log(log, notes)
     _note_rates(rows, f"lines {log.steps[0].line} to {log.steps[-1].line}", notes)
 
 

@@ -3,10 +3,10 @@
 Versions before 0.24 tell runs apart by name alone; the columns that are read stand in all of them.
 """
 
-import json
 import sqlite3
 from typing import Any
 
+from flopledger import foreign_json
 from flopledger.logs import scalars, sqlite_files
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
@@ -89,11 +89,7 @@ def _note_settings(store: sqlite3.Connection, notes: Notes) -> None:
 
 
 def _object(cell: object) -> dict[str, Any]:
-    try:
-        found = json.loads(cell) if isinstance(cell, str | bytes) else None
-    except (ValueError, RecursionError):
-        return {}
-    return {str(key): value for key, value in found.items()} if isinstance(found, dict) else {}
+    return (foreign_json.table(cell) if isinstance(cell, str | bytes) else None) or {}
 
 
 READER = Reader(format="trackio-store", sniff=sniff, read=read)

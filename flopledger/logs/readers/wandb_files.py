@@ -11,7 +11,6 @@ from flopledger.logs.notes import Notes, line
 from flopledger.logs.numbers import parse_count, parse_positive
 from flopledger.logs.reader import Reader
 
-_GIB = 1 << 30
 _CONFIG_KEY = re.compile(r"^([A-Za-z_][\w./\-]{0,80}):\s*$")
 _CONFIG_VALUE = re.compile(r"^\s{2,8}value: ?(.{1,200}?)\s*$")
 

@@ -4,8 +4,7 @@ LevelDB framing after a file header, protocol buffers inside. The fields that ar
 history, 3 summary, 5 configuration, 17 run, 18 exit, 26 environment.
 """
 
-import json
-
+from flopledger import foreign_json
 from flopledger.logs import limits, scalars
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
@@ -106,12 +105,7 @@ def _item(data: bytes) -> tuple[str, object]:
 
 
 def _json(value: bytes) -> object:
-    if len(value) > 200:
-        return None
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        return None
+    return foreign_json.decoded(value) if len(value) <= 200 else None
 
 
 def _note_environment(data: bytes, count: int, notes: Notes) -> None:

@@ -4,12 +4,12 @@ Only the header is read. A shard counts for itself; the shards of one model are 
 of them are there. An adapter's file gives the trainable parameters.
 """
 
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from flopledger import foreign_json
 from flopledger.facts import Grade
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
@@ -63,10 +63,7 @@ def _metadata(document: Document) -> dict[str, Any]:
     with document.open() as file:
         length = int.from_bytes(file.read(8), "little")
         raw = file.read(min(length, _METADATA_BYTES))
-    try:
-        found = json.loads(raw).get("__metadata__")
-    except (ValueError, RecursionError, AttributeError):
-        return {}
+    found = (foreign_json.table(raw) or {}).get("__metadata__")
     return found if isinstance(found, dict) else {}
 
 

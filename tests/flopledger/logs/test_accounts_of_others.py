@@ -444,3 +444,35 @@ def test_too_few_hours_of_a_bill_or_a_cluster_ask_and_refute_nobody(tmp_path, na
     report = audit(AuditCase.load(case))
     assert report.verdict == "needs-explanation"
     assert not [one for one in report.findings if one.severity == "error"]
+
+
+WINDOWS_TABLE = """Mon Jun 22 23:04:33 2026
++-----------------------------------------------------------------------------------------+
+| NVIDIA-SMI 591.86                 Driver Version: 591.86         CUDA Version: 13.1     |
++-----------------------------------------+------------------------+----------------------+
+| GPU  Name                  Driver-Model | Bus-Id          Disp.A | Volatile Uncorr. ECC |
+|=========================================+========================+======================|
+|   0  NVIDIA RTX A6000             WDDM  |   00000000:0C:00.0 Off |                  N/A |
+| 38%   45C    P2             97W /  250W |    1296MiB /  49140MiB |      7%      Default |
++-----------------------------------------+------------------------+----------------------+
+|   1  NVIDIA RTX A6000              TCC  |   00000000:0D:00.0 Off |                  N/A |
+| 38%   45C    P2             97W /  250W |    1296MiB /  49140MiB |      7%      Default |
++-----------------------------------------+------------------------+----------------------+
+"""
+LIST = """GPU 0: NVIDIA H200 (UUID: GPU-00000000-1111-2222-3333-444444444444)
+  MIG 1g.18gb     Device  0: (UUID: MIG-00000000-0000-0000-0000-000000000000)
+GPU 1: NVIDIA H200 (UUID: GPU-00000001-1111-2222-3333-444444444444)
+"""
+
+
+def test_the_table_of_windows_is_read(written):
+    _, evidence = written("smi.txt", WINDOWS_TABLE)
+    assert [one.value for one in evidence.named("accelerator")] == ["NVIDIA RTX A6000"]
+    assert [one.value for one in evidence.named("host_accelerators")] == [2]
+
+
+def test_the_list_of_devices_is_an_inventory_and_its_slices_are_named(written):
+    _, evidence = written("list.txt", LIST)
+    assert [one.value for one in evidence.named("accelerator")] == ["NVIDIA H200"]
+    assert [one.value for one in evidence.named("host_accelerators")] == [2]
+    assert {one.code for one in evidence.findings} == {"unit-ambiguity", "not-evidence-alone"}

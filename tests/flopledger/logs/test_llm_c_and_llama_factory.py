@@ -133,3 +133,29 @@ def test_a_state_that_a_finished_run_left_behind(written):
     assert facts.claimed_flop.number == 2.38e18
     assert "earlier-checkpoints" in codes(facts)
     assert not codes(facts) & {"stopped-early", "evidence-conflict"}
+
+
+def test_results_that_round_their_epoch_are_of_the_same_end(written):
+    # max_steps ends the run inside of its first pass: 0.27708 there, and 0.28 in the results
+    state = {
+        "epoch": 0.27708,
+        "global_step": 3000,
+        "max_steps": 3000,
+        "num_train_epochs": 1,
+        "total_flos": 1.7e17,
+        "log_history": [{"epoch": 0.27, "loss": 0.3, "step": 2990}],
+    }
+    results = {
+        "epoch": 0.28,
+        "train_loss": 0.29,
+        "train_runtime": 27_386.6,
+        "train_samples": 173_235,
+        "train_samples_per_second": 1.753,
+        "train_steps_per_second": 0.11,
+    }
+    files = {"trainer_state.json": json.dumps(state), "all_results.json": json.dumps(results)}
+    facts = logs.assemble(written(files))
+    # 1.753 samples/s x 27,386.6 s / 3000 steps = 16.0 a step, and not 0.28 x 173,235 = 48,506 samples
+    assert facts.steps.number == 3000
+    assert facts.samples.number == 3000 * 16
+    assert "earlier-checkpoints" not in codes(facts)

@@ -161,3 +161,18 @@ def test_jobstats_gives_gpus_and_a_lower_bound_while_it_runs(assembled):
 def test_a_page_of_a_queue_says_what_to_hand_in(written):
     evidence = written({"page.txt": BHIST.split("Summary")[0]})
     assert "bhist -l" in evidence.hints["page.txt"]
+
+
+def test_the_energy_of_the_gpus_that_lsf_accounts_for_is_a_fact(assembled):
+    below = """                     HOST: n1; CPU_TIME: 4624 seconds
+                              GPU ID: 0
+                                  Total Execution Time: 43190 seconds
+                                  Energy Consumed: 500000 Joules
+
+GPU Energy Consumed: 4138117.000000 Joules
+
+Summary of time"""
+    run = assembled(BHIST.replace("\nSummary of time", below))
+    assert run.energy_joules.value == 4_138_117  # the sum of the job, and not one of its GPUs'
+    assert run.energy_boundary.value == "device"
+    assert run.accelerator_seconds.value == 345_600

@@ -34,6 +34,15 @@ def test_a_resumed_log_has_its_own_steps_tokens(written) -> None:
     assert run.tokens.value == 300 * per_step
 
 
+def test_older_step_lines_name_no_epoch(written) -> None:
+    steps = _step(1, 0, 4_194_304) + _step(2, 1, 8_388_608) + _step(3, 2, 12_582_912)
+    run = logs.assemble(written({"log.txt": steps.replace(",epoch=0]", "]")}))
+    assert run.steps is not None
+    assert run.steps.value == 3
+    assert run.tokens is not None
+    assert run.tokens.value == 12_582_912
+
+
 def test_ranks_that_print_the_same_step(written) -> None:
     one = _step(100, 0, 419_430_400)
     run = logs.assemble(written({"log.txt": one + one + _step(200, 10, 838_860_800)}))

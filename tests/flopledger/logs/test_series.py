@@ -213,3 +213,149 @@ def test_runs_that_were_started_at_once_are_no_copies_of_one_another(tmp_path) -
     assert "several-runs" in codes(runs)
     assert runs.samples is None
     assert runs.timed_seconds is None
+
+
+DUMP = """\
+using world size: {world}, data-parallel size: {world}
+------------------------ arguments ------------------------
+  seq_length ...................................... {length}
+  world_size ...................................... {world}
+-------------------- end of arguments ---------------------
+"""
+
+
+def launch(steps, *, world=8, length=2048, day=1):
+    return DUMP.format(world=world, length=length) + job(steps, day)
+
+
+def run_of(written, first, second, *, appended):
+    """Two launches: as two files, or one below the other in one."""
+    files = {"a.log": first + second} if appended else {"a.log": first, "b.log": second}
+    return logs.assemble(written(files))
+
+
+@pytest.mark.parametrize("appended", [False, True])
+def test_a_restart_on_other_devices_adds_device_seconds_up(written, appended):
+    # 100 steps on 8 devices; then from the checkpoint at 80, 120 steps on 32; a second each.
+    first, second = launch(range(10, 110, 10)), launch(range(90, 210, 10), world=32, day=2)
+    facts = run_of(written, first, second, appended=appended)
+    assert facts.accelerator_seconds.number == 100 * 8 + 120 * 32
+    assert facts.accelerator_count is None
+    assert facts.tokens.number == 200 * 64 * 2048
+    assert "settings-changed" in codes(facts)
+    assert "device-count-mismatch" not in codes(facts)
+
+
+@pytest.mark.parametrize("appended", [False, True])
+def test_sequences_that_grow_between_launches_are_multiplied_each_with_its_own(written, appended):
+    # 80 steps of the first launch are kept, 120 are of the second.
+    first, second = launch(range(10, 110, 10)), launch(range(90, 210, 10), length=8192, day=2)
+    facts = run_of(written, first, second, appended=appended)
+    short, long = 80 * 64 * 2048, 120 * 64 * 8192
+    assert facts.tokens.number == short + long
+    assert facts.accelerator_seconds.number == 220 * 8
+    # Attention costs in proportion to the length, so its sum is that of the mean over tokens.
+    mean = (short * 2048 + long * 8192) / (short + long)
+    assert facts.tokens_per_sample.number == pytest.approx(mean, abs=1e-3)
+
+
+def test_a_length_that_one_launch_does_not_print_is_not_made_up(written):
+    parts = [
+        launch(range(10, 110, 10)),
+        job(range(110, 210, 10), 2),
+        launch(range(210, 310, 10), length=8192, day=3),
+    ]
+    facts = logs.assemble(written({f"{index}.log": text for index, text in enumerate(parts)}))
+    assert facts.tokens is None
+    finding = next(one for one in facts.findings if one.code == "settings-changed")
+    assert finding.severity == "warning"
+    assert "not printed" in finding.message
+
+
+def test_batches_of_launches_that_count_no_samples(written):
+    # Without consumed samples: steps x batch, launch by launch.
+    first = re.sub(r" consumed samples: \d+ \|", "", launch(range(10, 110, 10)))
+    second = re.sub(r" consumed samples: \d+ \|", "", launch(range(110, 210, 10), day=2))
+    second = second.replace("global batch size: 64", "global batch size: 256")
+    facts = run_of(written, first, second, appended=False)
+    assert facts.samples.number == 100 * 64 + 100 * 256
+    assert facts.tokens.number == facts.samples.number * 2048
+
+
+def test_step_lines_without_a_readable_time_are_named(written):
+    text = job(range(10, 110, 10))
+    broken = text.replace("(ms): 1000.0", "(ms): nan", 1)
+    facts = logs.assemble(written({"a.log": broken}))
+    finding = next(one for one in facts.findings if "no time that can be read" in one.message)
+    assert "1 of 10 step lines" in finding.message
+    assert finding.evidence == ("a.log: line 1",)
+
+
+TITAN = (
+    "[titan] 2025-03-{day:02d} {clock} - root - INFO - step: {step}  loss: 2.1  memory: 66.91GiB(37.51%)  "
+    "tps: 10,050  tflops: 480.0  mfu: 48.5%\n"
+)
+
+
+def titan(first, last, *, world, length, day):
+    """A launch that prints every ten steps, which take a minute."""
+    head = (
+        f"[titan] 2025-03-{day:02d} 10:00:00,000 - root - INFO - Building 1-D device mesh with "
+        f"['dp_shard'], [{world}]\n"
+        f"[titan] 2025-03-{day:02d} 10:00:01,000 - root - INFO - Training starts at step {first + 1}, with "
+        f"local batch size 1, global batch size 64, sequence length {length}, total steps 200\n"
+    )
+    return head + "".join(
+        TITAN.format(day=day, clock=f"10:{1 + index:02d}:01,000", step=step)
+        for index, step in enumerate(range(first + 10, last + 1, 10))
+    )
+
+
+@pytest.mark.parametrize("appended", [False, True])
+def test_launches_of_torchtitan_are_added_up_by_their_stamps(written, appended):
+    first = titan(0, 100, world=8, length=2048, day=1)
+    second = titan(100, 200, world=32, length=8192, day=4)
+    facts = run_of(written, first, second, appended=appended)
+    assert facts.tokens.number == 100 * 64 * 2048 + 100 * 64 * 8192
+    # Nine intervals of a minute between the stamps of each; the three days between them are nobody's.
+    assert facts.accelerator_seconds.number == 9 * 60 * 8 + 9 * 60 * 32
+    assert facts.accelerator_seconds.bound == "at least"
+    assert facts.timed_seconds.number == 18 * 60
+    assert facts.timed_seconds.bound == "at least"
+
+
+def test_launches_of_nanogpt_with_other_accumulation_are_added_up(written):
+    def launch(first, each):
+        rows = [
+            f"iter {step}: loss 3.2, time 250.00ms, mfu 35.00%"
+            for step in range(first, first + 1000, 10)
+        ]
+        return f"tokens per iteration will be: {each:,}\n" + "\n".join(rows) + "\n"
+
+    facts = logs.assemble(written({"a.log": launch(0, 1000) + launch(1000, 3000)}))
+    # Printed are 0, 10, ... 990 and 1000 ... 1990: a print speaks for the ten steps up to it.
+    assert facts.tokens.number == 990 * 1000 + 1000 * 3000
+    assert "settings-changed" in codes(facts)
+
+
+SACCT = (
+    "JobIDRaw|State|ElapsedRaw|AllocTRES\n"
+    "1|COMPLETED|{seconds}|gres/gpu:h100={gpus},gres/gpu={gpus},node=1\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "seconds", "asked"),
+    [
+        # The log: 8 ranks for 100 s.
+        (8, 130, set()),
+        (8, 50, {"device-time-mismatch"}),  # a job shorter than its own log
+        (8, 1000, {"device-time-mismatch"}),  # nine tenths of what was held are in no log
+        (16, 130, {"device-count-mismatch"}),
+    ],
+)
+def test_a_schedulers_account_is_held_against_the_log(written, gpus, seconds, asked):
+    files = {"a.log": launch(range(10, 110, 10)), "s.txt": SACCT.format(gpus=gpus, seconds=seconds)}
+    facts = logs.assemble(written(files))
+    found = {one.code for one in facts.findings if one.severity == "warning"}
+    assert found & {"device-time-mismatch", "device-count-mismatch"} == asked

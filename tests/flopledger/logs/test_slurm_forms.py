@@ -78,3 +78,14 @@ def test_a_deepspeed_configuration_in_one_line(tmp_path: Path) -> None:
         assert run.global_batch.value == 128
         assert run.precision is not None
         assert run.precision.value == "bf16"
+
+
+def test_a_table_of_markdown_is_one_of_sacct(written):
+    table = """|JobID    |State    |ElapsedRaw|AllocTRES                   |
+|---------|---------|----------|----------------------------|
+|38113    |COMPLETED|2102      |cpu=1152,gres/gpu=16,node=4 |
+|38113.ext|COMPLETED|2102      |cpu=1152,gres/gpu=16,node=4 |
+"""
+    evidence = written({"sacct.txt": table})
+    assert [one.value for one in evidence.named("accelerator_seconds")] == [16 * 2102]
+    assert [one.value for one in evidence.named("status")] == ["COMPLETED"]

@@ -271,3 +271,46 @@ def test_tokens_written_before_the_last_step_are_said_to_be_short(written):
     evidence = written({"trainer_state.json": state([{"num_tokens": 500.0, "step": 5}])})
     assert value(evidence, "tokens") == 500
     assert "coverage-gap" in codes(evidence)
+
+
+@pytest.mark.parametrize("key", ["tokens_seen", "train/total_tokens", "num_tokens_trained"])
+def test_a_counter_of_another_program_is_read_by_its_name(written, key):
+    rows = [{key: 100, "step": 500}, {key: 250, "step": 1000}]
+    facts = logs.assemble(written({"trainer_state.json": state(rows)}))
+    assert facts.tokens.number == 250
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        # Of a step or a batch: it does not grow; and a name that nobody knows.
+        [{"tokens_seen": 100}, {"tokens_seen": 90}, {"tokens_seen": 110}],
+        [{"total_tokens": 100}, {"total_tokens": 100}],
+        [{"my_tokens": 100}, {"my_tokens": 250}],
+    ],
+)
+def test_tokens_that_may_be_of_a_step_are_named_and_not_used(written, rows):
+    facts = logs.assemble(written({"trainer_state.json": state(rows)}))
+    assert facts.tokens is None
+    (finding,) = [one for one in facts.findings if one.code == "unit-ambiguity"]
+    assert "was not used" in finding.message
+
+
+@pytest.mark.parametrize(("step", "is_earlier"), [(500, True), (1000, False)])
+def test_of_one_step_there_is_one_state(written, step, is_earlier):
+    files = {
+        "a/trainer_state.json": state([{"num_tokens": 100.0}], global_step=step),
+        "b/trainer_state.json": state([{"num_tokens": 300.0}]),
+    }
+    facts = logs.assemble(written(files))
+    assert ("earlier-checkpoints" in codes(facts)) is is_earlier
+    # Both count tokens of the same steps, and cannot both be right: that asks.
+    assert ("amount-mismatch" in codes(facts)) is not is_earlier
+
+
+def test_what_a_weaker_source_says_leaves_a_log_standing(written):
+    # The Trainer's own counter includes padding; TRL's rows do not.
+    text = state([{"num_tokens": 100.0}], num_input_tokens_seen=90)
+    facts = logs.assemble(written({"trainer_state.json": text}))
+    assert facts.tokens.number == 100
+    assert "amount-mismatch" not in codes(facts)

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,16 @@ def visit(page: Path, profile: Path, *options: str) -> tuple[str, list[str]]:
         if asked and re.match(r"(?:https?|wss?|ftp):", details.get("url", "")):
             found.append(details["url"])
     return made, list(dict.fromkeys(found))
+
+
+def printed(page: Path, profile: Path) -> list[str]:
+    """Print ``page`` (on Letter, the lower of the two usual sizes); give the words of each sheet."""
+    from pypdf import PdfReader
+
+    made = profile / "printed.pdf"
+    dump(page, profile, "--no-pdf-header-footer", f"--print-to-pdf={made}")
+    sheets = (sheet.extract_text() for sheet in PdfReader(made).pages)
+    return [unicodedata.normalize("NFKC", text) for text in sheets]  # "fi" may be one sign
 
 
 def _end(log: Path) -> str:

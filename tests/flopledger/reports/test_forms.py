@@ -261,7 +261,11 @@ def test_a_short_table_stays_in_one_piece_and_a_long_one_is_broken(
     assert all(f"long{n}." in text for n in range(8))
 
 
-def test_a_run_s_drawing_stands_below_its_headline(usual: AuditReport, tmp_path: Path) -> None:
+# Five signals of a training, six with its loss; a GPU has seven.
+@pytest.mark.parametrize("panels", [5, 6, 7])
+def test_a_run_s_drawing_stands_below_its_headline(
+    usual: AuditReport, tmp_path: Path, panels: int
+) -> None:
     from pypdf import PdfReader
 
     from flopledger.reports import pdf
@@ -271,7 +275,7 @@ def test_a_run_s_drawing_stands_below_its_headline(usual: AuditReport, tmp_path:
     values = tuple(float(n) for n in range(15))
     panel = Panel(label="p", unit="s", low=values, mean=values, high=values, top=20.0, caption="c")
     chart = TimeChart(
-        title="t", times=values, span=15.0, panels=(panel,) * 5, unit="s", axis_title="seconds"
+        title="t", times=values, span=15.0, panels=(panel,) * panels, unit="s", axis_title="seconds"
     )
     # Six figures over the drawing and three lines below it, as a training without telemetry has.
     stats = tuple(Stat(label="MFU", value="not known", note="no peak" * 5) for _ in range(6))
