@@ -280,7 +280,7 @@ def _total(found: LiveCount) -> int:
 def count_chain(
     call: LiveCall, passes: Sequence[Pass], *, seconds: float = 60.0, real: bool = True
 ) -> LiveCount:
-    """Count a captured call of whose backward passes one is differentiated by another.
+    """Count a captured call of whose backward passes some are differentiated by others.
 
     Where it cannot be said what was differentiated, the upper bound is open.
     """
@@ -291,19 +291,21 @@ def count_chain(
         return _merged([climb(call, None, deadline, chain, real=real, seed=None)]), chain.is_open
 
     found, is_open = counted(linear=True)
-    if not all(one.linear for one in passes):
+    bent = sum(not one.linear for one in passes)
+    if bent:
         other, other_is_open = counted(linear=False)
+        if is_open != other_is_open and bent > 1:
+            high = None if other_is_open else _total(other)  # some of them may be linear
+            return replace(found, bounds=(_total(found), high), reason=PERHAPS)
         if is_open and not other_is_open:
             return other  # so many gradients can be differentiated in this case alone
         same = other.by_dtype == found.by_dtype
         if not (is_open or other_is_open or same):
-            ends = sorted(one.forward + one.backward + one.recompute for one in (found, other))
+            ends = sorted(map(_total, (found, other)))
             return replace(found, bounds=(ends[0], ends[1]), reason=PERHAPS)
     if not is_open:
         return found
-    low = found.forward + found.backward + found.recompute
-    if found.bounds is not None:
-        low = found.bounds[0]
+    low = _total(found) if found.bounds is None else found.bounds[0]
     return replace(found, bounds=(low, None), reason=DOUBLED)
 
 

@@ -7,7 +7,9 @@ from flopledger.logs.run_facts import Resolved
 from flopledger.text import number
 
 #: Who gave the devices, for how long: the whole of a job, and nothing that it did not have.
-_SCHEDULERS = frozenset({"slurm-sacct", "slurm-seff", "pbs-accounting", "lsf"})
+_SCHEDULERS = frozenset(
+    {"slurm-sacct", "slurm-seff", "pbs-accounting", "pbs-status", "lsf", "job-report"}
+)
 #: Accounts that hold so much less, or so many times more, than the logs took are of another job, or the
 #: logs are of a part of it: what is billed beside steps is up to half as much again.
 _HELD_LESS, _HELD_MORE = 0.95, 2.0
