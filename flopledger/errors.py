@@ -1,5 +1,13 @@
 """Everything that the roof raises on purpose."""
 
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
 
 class FlopledgerError(Exception):
     """Base of the roof's errors. The message says what was wrong, found, and how to mend it."""
@@ -7,3 +15,14 @@ class FlopledgerError(Exception):
 
 class CaseError(FlopledgerError):
     """A case file that cannot be used: names the file, the key, what was found and the cure."""
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Give a full disk's error the name of the file that was written, which the system leaves out."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM or error.filename is not None:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from flopledger.errors import FlopledgerError
+from flopledger.errors import FlopledgerError, naming
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def replacing(path: Path, error: type[FlopledgerError] = FlopledgerError) -> Ite
         raise error(f"{path}: cannot be written ({refusal.strerror})") from None
     draft = Path(name)
     try:
-        with os.fdopen(handle, "w+b") as file:
+        with naming(path), os.fdopen(handle, "w+b") as file:
             yield file
         mask = os.umask(0)
         os.umask(mask)

@@ -119,7 +119,8 @@ class Instances:
         from difflib import get_close_matches
 
         close = get_close_matches(_key(name[:100]), self._found, n=4, cutoff=0.6)
-        hint = ", ".join(self._found[key][1] for key in close)
+        begun = [key for key in sorted(self._found) if key.startswith(_key(name[:100]))][:6]
+        hint = ", ".join(self._found[key][1] for key in begun or close)
         return UnknownInstance(
             f"{name[:80]!r}: no cloud instance of this name is known"
             + (f"; nearest names: {hint} (none of them is assumed)" if hint else "")

@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
+from itertools import pairwise
 from typing import Annotated, Any
 
 import typer
@@ -93,7 +94,15 @@ def _door(
         typer.Option("--version", callback=_tell, is_eager=True, help="Say which version this is."),
     ] = False,
 ) -> None:
-    """Settle how much compute a model's training took, and whether a claim about it holds."""
+    """Settle how much compute a model's training took, and whether a claim about it holds.
+
+    \b
+    To begin:
+      flopledger estimate --parameters 8e9 --tokens 15e12 --sequence 8192
+      flopledger count config.json --sequence 8192
+      flopledger run --out runs/today -- python train.py
+      flopledger case new case.toml      # to fill in, then: flopledger audit case.toml
+    """
 
 
 def door(arguments: Sequence[str] = ()) -> typer.Typer:
@@ -116,6 +125,7 @@ def main(argv: list[str] | None = None) -> int:
     debug = _take_debug(arguments)
     _print_anything()
     try:
+        _refuse_empty(arguments)
         shown = door(arguments)
         outcome = shown(args=arguments, prog_name="flopledger", standalone_mode=False)
         if isinstance(sys.stdout, io.TextIOBase):  # it is None where the caller closed it
@@ -131,10 +141,28 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - the one place where an error becomes a message
         if debug and not _is_usage(error):
             traceback.print_exc()
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
             _drop_output()
         return _report(error, arguments)
     return outcome if isinstance(outcome, int) else 0
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """Refuse an empty word before it is read as the current folder: a shell's variable that is not set.
+
+    What `run` starts may have empty words of its own.
+    """
+    from flopledger.errors import FlopledgerError
+
+    running = list(arguments[:1]) == ["run"]
+    for before, word in pairwise(arguments):
+        if word == "--" or (running and "-" not in (word[:1], before[:1]) and before != "run"):
+            return
+        if word and not re.fullmatch(r"--[a-z-]+=", word):
+            continue
+        name = word or (before if before.startswith("-") else "")
+        where = f"nothing stands after {name.rstrip('=')}" if name else "an argument is empty"
+        raise FlopledgerError(f"{where}: a variable of the shell that is not set, perhaps")
 
 
 def _print_anything() -> None:
@@ -154,7 +182,8 @@ def _reader_went_away() -> int:
 
 def _drop_output() -> None:
     """Send what is still to be written nowhere; Python would complain while flushing at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _take_debug(arguments: list[str]) -> bool:
@@ -168,6 +197,9 @@ def _take_debug(arguments: list[str]) -> bool:
 
 def _say_what_was_found(error: Any, arguments: Sequence[str]) -> None:
     """Add the value to a usage error that says only what it should have been."""
+    if len(arguments) > 1 and arguments[0].startswith("-") and hasattr(error, "option_name"):
+        error.possibilities = None
+        error.message += "; what a verb takes stands after it: flopledger VERB ... OPTIONS"
     names = getattr(getattr(error, "param", None), "opts", ())
     for name in names:
         for at, word in enumerate(arguments):

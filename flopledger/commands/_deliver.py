@@ -42,7 +42,8 @@ def in_ascii(text: str) -> str:
     import json
     import re
 
-    if (sys.stdout.encoding or "utf-8").lower().replace("_", "-") == "utf-8":
+    # There is no stdout where the caller closed it, and then nothing is printed.
+    if (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("_", "-") == "utf-8":
         return text
     # Outside of its strings JSON has no such characters.
     return re.sub(r"[^\x00-\x7f]", lambda found: json.dumps(found[0])[1:-1], text)

@@ -5,7 +5,10 @@ from typing import Annotated
 import typer
 
 AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the Monte Carlo draws.")]
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", min=0, help="Seed of the Monte Carlo draws (default: 20240801)."),
+]
 Regimes = Annotated[
     list[str] | None,
     typer.Option("--regime", metavar="ID", help="Report this regime only (repeatable)."),

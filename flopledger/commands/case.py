@@ -78,7 +78,7 @@ def new(
 
     Example: flopledger case new case.toml --title "Example 7B"
     """
-    from flopledger.errors import CaseError
+    from flopledger.errors import CaseError, naming
 
     if not path.parent.is_dir():
         raise CaseError(f"{path}: no such folder {path.parent}; create it first")
@@ -86,10 +86,15 @@ def new(
     if not title.isprintable():
         raise CaseError("--title: found characters that cannot be printed")
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(_SCAFFOLD.format(title=safe))
+        file = path.open("x", encoding="utf-8")
     except FileExistsError:
         raise CaseError(f"{path}: exists already; it is left as it is") from None
+    try:
+        with naming(path), file:
+            file.write(_SCAFFOLD.format(title=safe))
+    except OSError:
+        path.unlink(missing_ok=True)  # half a scaffold would stand in the next one's way
+        raise
     typer.echo(f"wrote {path}; fill it in, then: flopledger case check {path}")
 
 

@@ -80,7 +80,10 @@ def count(
         ),
     ] = None,
     mode: Annotated[str, typer.Option(help="train or forward.")] = "train",
-    by: Annotated[str | None, typer.Option(help="op, module or dtype.")] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(help="One view alone: op, module or dtype (default: all)."),
+    ] = None,
     depth: Annotated[int, typer.Option(min=0, help="Depth of the module tree.")] = 3,
     recompute: Annotated[
         str, typer.Option(help="none, or full: every layer's activations are computed again.")

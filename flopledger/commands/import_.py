@@ -66,6 +66,7 @@ def import_(
 
     Example: flopledger import gpu.csv run-1a2b.wandb --zone UTC --out runs/march
     """
+    from flopledger.errors import naming
     from profilers.importers import Options
     from profilers.importers.into import import_files
     from profilers.importers.stamps import duration, moment
@@ -80,7 +81,7 @@ def import_(
         mapping=mapping,
     )
     end_ns = moment(end, where) if end else None
-    with _Progress() as progress:
+    with naming(out), _Progress() as progress:
         outcome = import_files(
             files, out, options, skip_unknown=skip_unknown, append=append, end_ns=end_ns,
             progress=progress,

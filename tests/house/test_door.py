@@ -1,5 +1,7 @@
 """The command line as others rely on it: verbs, options, exit codes, speed of --help."""
 
+import errno
+import io
 import json
 import os
 import re
@@ -342,3 +344,96 @@ def test_a_run_that_failed_says_so(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "  the command ended with exit code 1\n" in capsys.readouterr().out
     main(["top", folder, "--once"])
     assert "no device is on record" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["audit", ""], "an argument is empty"),
+        (["audit", "case.toml", "--html", ""], "nothing stands after --html"),
+        (["run", "--out", "", "--", "true"], "nothing stands after --out"),
+        (["run", "--out=", "true"], "nothing stands after --out"),
+        (["case", "new", ""], "an argument is empty"),
+    ],
+)
+def test_an_empty_word_is_not_this_folder(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert "a variable of the shell that is not set" in told
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("separator", [["--"], []])
+def test_empty_words_of_the_command_that_is_run_are_its_own(
+    separator: list[str], tmp_path: Path, root: Path
+) -> None:
+    words = ["run", "--no-steps", "--out", str(tmp_path / "r"), *separator, "printf", "[%s]", ""]
+    done = _flopledger(words, root, stdout=subprocess.PIPE)
+    assert (done.returncode, done.stdout) == (0, "[]")
+
+
+def test_an_option_before_its_verb_is_told_where_it_stands(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["--json", "version"]) == 2
+    assert "what a verb takes stands after it: flopledger VERB" in capsys.readouterr().err
+
+
+def test_json_for_nobody_is_no_error(root: Path) -> None:
+    words = [sys.executable, "-m", "flopledger", "hardware", "list", "--json"]
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *words], cwd=root, timeout=60, capture_output=True
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("verb", ["report", "case"])
+def test_a_full_disk_names_the_file_and_leaves_nothing(
+    verb: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    class Full(io.FileIO):
+        def write(self, data: object, /) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def opened(self: Path, mode: str = "r", **given: str) -> TextIO:
+        return io.TextIOWrapper(io.BufferedWriter(Full(self, mode)), encoding="utf-8")
+
+    out = tmp_path / ("r.md" if verb == "report" else "new.toml")
+    if verb == "report":
+        monkeypatch.setattr(os, "fdopen", lambda handle, mode: io.BufferedWriter(Full(handle, "w")))
+        words = [
+            "report",
+            str(root / "examples/opt-175b/case.toml"),
+            "--out",
+            str(out),
+            "--no-trace",
+        ]
+    else:
+        monkeypatch.setattr(Path, "open", opened)
+        words = ["case", "new", str(out)]
+    assert main(words) == 2
+    assert capsys.readouterr().err == f"error: {out}: No space left on device\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_first_help_says_how_to_begin(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    lines = capsys.readouterr().out.partition("To begin:\n")[2].partition("\n\n")[0].splitlines()
+    words = [line.split() for line in lines]
+    assert {one[0] for one in words} == {"flopledger"}
+    known = {name.split()[0] for name in _commands()}
+    assert [one[1] for one in words if one[1] not in known] == []
+    assert len(lines) == 4
+
+
+def test_the_seed_s_default_is_the_one_that_is_said() -> None:
+    from flopledger.auditing import DEFAULT_SEED
+    from flopledger.commands._options import Seed
+
+    assert f"(default: {DEFAULT_SEED})" in Seed.__metadata__[0].help
