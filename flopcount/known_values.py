@@ -40,6 +40,7 @@ UNFILLED = frozenset(
 )
 """What they make holds whatever the memory held."""
 ZEROS = torch.ops.aten.zeros.default
+TIMES = torch.ops.aten.mul.Scalar
 OVERWRITING = frozenset({"aten::copy_", "aten::fill_", "aten::zero_"})
 """Of what they write to, no old value is left."""
 
@@ -88,6 +89,8 @@ class KnownValues:
         """How a count of a running loop answers questions whose answers its data decides."""
         self.weights: int | None = None
         """Which draw stands for the values of parameters that are trained; None for their own."""
+        self.received: int | None = None
+        """Other ranks are taken to send so many times what is sent to them; None where nobody knows."""
         self.read: list[Any] = []
         """Tensors whose own values were needed for some answer."""
         self._generator = torch.Generator().manual_seed(draw)
@@ -178,6 +181,25 @@ class KnownValues:
         self._epoch += 1
         for tensor in written:
             self._forget(tensor)
+
+    def exchanged(self, received: Any, sent: Any) -> bool:
+        """Other ranks sent whole numbers for these; answers whether they are taken to be known."""
+        tensors = (received, sent)
+        if self.received is None or received.is_floating_point() or received.shape != sent.shape:
+            return False
+        if any(each.device.type != "meta" for each in tensors):
+            return False
+        self.forget([received])
+        args = (sent, self.received)
+        origin = Origin(TIMES, args, {}, None, _storage(received), self._epoch)
+        setattr(received, ATTRIBUTE, origin)
+        return True
+
+    def handed_on(self, received: Any, given: Any) -> None:
+        """The same numbers as another tensor."""
+        origin: Origin | None = getattr(given, ATTRIBUTE, None)
+        if origin is not None and self.received is not None:
+            setattr(received, ATTRIBUTE, dataclasses.replace(origin, storage=_storage(received)))
 
     def _forget_written(self, func: Any, args: Any, kwargs: Any) -> None:
         self._epoch += 1

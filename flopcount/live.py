@@ -23,7 +23,16 @@ from flopcount.live_alone import alone
 from flopcount.live_capture import LiveCall, tensors_within
 from flopcount.live_deadline import Deadline
 from flopcount.live_passes import DOUBLED, PERHAPS, Chain, Pass, Wanted, doubtful
-from flopcount.live_rungs import READS, RUNGS, WEIGHED, Counted, Targets, TooLongError, climb
+from flopcount.live_rungs import (
+    READS,
+    RUNGS,
+    WEIGHED,
+    Counted,
+    Targets,
+    TooLongError,
+    climb,
+    is_distributed,
+)
 from flopcount.live_watch import FAR, SIZE
 from flopcount.looked_through import as_gathered
 
@@ -33,6 +42,14 @@ WEIGHTS_DECIDE = "the model asks for values of its weights, and other ones cost 
 THROWN = (
     "frozen weights in one flat parameter with trained ones may get gradients that are thrown away"
 )
+EXCHANGED = "exchanged"
+"""The method of a count that is right in the sum over all ranks, and for none of them."""
+AS_SENT = (
+    "other ranks send as many rows as their data says; they are taken to be as many as were sent to them, "
+    "which is right in the sum over all ranks alone"
+)
+UNLIKE = "other ranks send as many rows as their data says, and what comes costs unlike much"
+LAST = RUNGS[-1:]
 TRIAL_SECONDS = 5.0
 """So much processor time the counts of other answers to questions for data may take, or a few times what the
 first one took."""
@@ -102,12 +119,14 @@ def count_call(
         rungs: Sequence[str] = RUNGS,
         until: Deadline = deadline,
         weights: int | None = None,
+        received: int | None = None,
     ) -> list[Counted]:
         each = zip(passes or (None,), wanted or repeat(None), strict=False)
         return [
             climb(
                 call, targets, until, asked,
                 real=real, seed=seed, answers=answers, rungs=rungs, weights=weights,
+                received=received,
             )
             for targets, asked in each
         ]  # fmt: skip
@@ -118,7 +137,14 @@ def count_call(
         if reason is not None:
             return _between(call, passes, wanted, number, reason, seconds=seconds, real=real)
     began = time.thread_time()
-    counts = counted()
+    try:
+        counts = counted()
+    except TooLongError:
+        raise
+    except CountError as error:
+        if not is_distributed():
+            raise
+        return _exchanged(call, counted, deadline, error)
     took = time.thread_time() - began
     found = _with_other_answers(_merged(counts), counts, counted, deadline, took)
     found = _with_other_weights(found, counts, counted, deadline, took)
@@ -130,6 +156,45 @@ def count_call(
     if _total(more) == _total(found):
         return found
     return replace(found, bounds=(_total(found), _total(more)), reason=THROWN)
+
+
+def _exchanged(
+    call: LiveCall,
+    counted: Callable[..., list[Counted]],
+    deadline: Deadline,
+    error: CountError,
+) -> LiveCount:
+    """Count a call to which other ranks send as many rows as they say: as many as this one sends.
+
+    No rank's own figure is right, and their sum is: what one sends another gets. That holds if the cost is
+    linear in what comes, whichever expert it is for. So it is asked for none, for as many and for twice as
+    many, each expert with another part of them in each draw.
+
+    Raises:
+        CountError: the one that was raised without, where that was not what it wanted.
+
+    """
+    began = time.thread_time()
+    as_sent = partial(counted, received=1)
+    try:
+        counts = as_sent(rungs=LAST)
+        took = time.thread_time() - began
+        none, twice = (_merged(counted(received=number, rungs=LAST)) for number in (0, 2))
+    except CountError:
+        raise error from None
+    found = _with_other_answers(_merged(counts), counts, as_sent, deadline, took)
+    found = _with_other_weights(found, counts, as_sent, deadline, took, LAST)
+    found = _with_other_numbers(found, counts, as_sent)
+    if as_gathered(call.model, call.trainable) is not None:
+        found = replace(found, bounds=(0, None), reason=THROWN)
+    if found.bounds is not None:
+        return replace(found, bounds=(0, None))
+    if any(
+        getattr(none, phase) + getattr(twice, phase) != 2 * getattr(found, phase)
+        for phase in ("forward", "backward", "recompute")
+    ):
+        return replace(found, bounds=(0, None), reason=UNLIKE)
+    return replace(found, method=EXCHANGED, bounds=(_total(none), None), reason=AS_SENT)
 
 
 def _with_other_answers(
@@ -166,12 +231,13 @@ def _with_other_weights(
     counted: Callable[..., list[Counted]],
     deadline: Deadline,
     took: float,
+    rungs: Sequence[str] = RUNGS[:1],
 ) -> LiveCount:
     """Ask what the call costs with other weights, where it asked for their values: as much, or bounds."""
     if found.bounds is not None or not any(WEIGHED in ledger.remarks for _, ledger in counts):
         return found
     until = deadline.or_before(Deadline.of_trial(TRIAL_SECONDS, took))
-    draws = [partial(counted, rungs=RUNGS[:1], until=until, weights=n) for n in range(len(FAR))]
+    draws = [partial(counted, rungs=rungs, until=until, weights=n) for n in range(len(FAR))]
     if all(_is_alike(found, each, sized=False) for each in draws):
         return found
     return replace(found, bounds=(0, None), reason=WEIGHTS_DECIDE)
@@ -214,7 +280,7 @@ def _total(found: LiveCount) -> int:
 def count_chain(
     call: LiveCall, passes: Sequence[Pass], *, seconds: float = 60.0, real: bool = True
 ) -> LiveCount:
-    """Count a captured call of whose backward passes one is differentiated by another.
+    """Count a captured call of whose backward passes some are differentiated by others.
 
     Where it cannot be said what was differentiated, the upper bound is open.
     """
@@ -225,19 +291,21 @@ def count_chain(
         return _merged([climb(call, None, deadline, chain, real=real, seed=None)]), chain.is_open
 
     found, is_open = counted(linear=True)
-    if not all(one.linear for one in passes):
+    bent = sum(not one.linear for one in passes)
+    if bent:
         other, other_is_open = counted(linear=False)
+        if is_open != other_is_open and bent > 1:
+            high = None if other_is_open else _total(other)  # some of them may be linear
+            return replace(found, bounds=(_total(found), high), reason=PERHAPS)
         if is_open and not other_is_open:
             return other  # so many gradients can be differentiated in this case alone
         same = other.by_dtype == found.by_dtype
         if not (is_open or other_is_open or same):
-            ends = sorted(one.forward + one.backward + one.recompute for one in (found, other))
+            ends = sorted(map(_total, (found, other)))
             return replace(found, bounds=(ends[0], ends[1]), reason=PERHAPS)
     if not is_open:
         return found
-    low = found.forward + found.backward + found.recompute
-    if found.bounds is not None:
-        low = found.bounds[0]
+    low = _total(found) if found.bounds is None else found.bounds[0]
     return replace(found, bounds=(low, None), reason=DOUBLED)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -49,47 +49,68 @@ class Pass:
 
     outputs: Callable[[Any], Sequence[torch.Tensor]]
     """From a model's output to the tensors at which it began."""
-    gradients: int = 0
-    """At so many gradients that the differentiable pass had found it began, too."""
+    gradients: Mapping[int, int] = field(default_factory=dict)
+    """At so many gradients that earlier differentiable passes had found it began, too: by the number of
+    those passes, in their order."""
     linear: bool = True
-    """False where what came into the differentiable pass may depend on the output."""
+    """False for a differentiable pass into which something may have come that depends on the output."""
     wanted: Wanted | None = None
     differentiable: bool = False
 
 
 class Chain:
-    """Passes through one call in their order; a gradient penalty, a step of a learner that learns."""
+    """Passes through one call in their order: a gradient penalty, learning to learn, second derivatives."""
 
     def __init__(self, passes: Sequence[Pass], *, linear: bool) -> None:
-        """Take the passes, and whether the differentiable one came from a linear function."""
+        """Take the passes, and whether all differentiable ones came from linear functions."""
         self.passes = passes
         self.linear = linear
         self.is_open = True
-        """Whether more may have been computed than was run again."""
+        """Whether more may have been computed than was run again. Of what was run all was computed."""
 
     def run(self, out: Any, model: Any, inputs: Sequence[torch.Tensor]) -> None:
-        """Run the passes. Every gradient must have been differentiated, or it cannot be said which."""
-        import torch
-
-        found: list[torch.Tensor] | None = None
-        used = sum(one.gradients for one in self.passes)
-        self.is_open = sum(one.differentiable for one in self.passes) != 1
+        """Run the passes. All gradients of a pass must have been differentiated together, by whatever pass
+        did so at all, or it cannot be said which."""
+        found: list[list[torch.Tensor]] = []
+        used: set[int] = set()
+        self.is_open = False
         for one in self.passes:
             began = [item for item in one.outputs(out) if item.requires_grad]
-            began += found if one.gradients and found is not None else ()
-            self.is_open |= doubtful(one.wanted, inputs) is not None
-            if not one.differentiable or one.wanted is None or not one.wanted.known:
-                self.is_open |= one.differentiable
-                run_pass(began, one.wanted, model, inputs, keep=True)
+            for number, times in one.gradients.items():
+                if number < len(found) and times == len(found[number]):
+                    began += found[number]
+                    used.add(number)
+                else:
+                    self.is_open = True  # some of them, nobody knows which
+            wanted = self._certain(one.wanted, inputs)
+            if one.differentiable and wanted is not None:
+                found.append(self._derive(began, _chosen(wanted, model, inputs), one))
                 continue
-            chosen = _chosen(one.wanted, model, inputs)
-            if not (chosen and began):
-                continue
-            # A gradient that depends on the output can itself be differentiated.
-            ones = [torch.ones_like(item) if self.linear else item * item for item in began]
-            each = torch.autograd.grad(began, chosen, ones, create_graph=True, allow_unused=True)
-            found = [item for item in each if item is not None and item.requires_grad]
-        self.is_open |= found is None or used != len(found)
+            self.is_open |= one.differentiable
+            found += [[]] * one.differentiable
+            run_pass(began, wanted, model, inputs, keep=True)
+        self.is_open |= any(each and number not in used for number, each in enumerate(found))
+
+    def _certain(self, wanted: Wanted | None, inputs: Sequence[torch.Tensor]) -> Wanted | None:
+        """What a pass surely reached, where it cannot be known what else."""
+        if doubtful(wanted, inputs) is None:
+            return wanted
+        self.is_open = True
+        return Wanted(parameters=wanted.parameters if wanted is not None else ())
+
+    def _derive(
+        self, began: Sequence[torch.Tensor], chosen: Sequence[torch.Tensor], one: Pass
+    ) -> list[torch.Tensor]:
+        """Gradients that can be differentiated."""
+        import torch
+
+        if not (chosen and began):
+            return []
+        # A gradient that depends on the output can itself be differentiated.
+        linear = self.linear or one.linear
+        ones = [torch.ones_like(item) if linear else item * item for item in began]
+        each = torch.autograd.grad(began, chosen, ones, create_graph=True, allow_unused=True)
+        return [item for item in each if item is not None and item.requires_grad]
 
 
 def _chosen(wanted: Wanted, model: Any, inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:

@@ -79,18 +79,21 @@ def climb(
     answers: str = "given",
     rungs: Sequence[str] = RUNGS,
     weights: int | None = None,
+    received: int | None = None,
 ) -> Counted:
     """The first way of tracing that works."""
     failures: list[str] = []
     too_long = False
     for rung in rungs:
-        if rung == "cpu" and (not real or _is_distributed()):
+        if rung == "cpu" and (not real or is_distributed()):
             continue
         try:
             with _undisturbed(seed), _no_threads():
                 # In a context of its own: what a forward sets in context variables stays there.
                 own = copy_context()
-                ledger = own.run(_on, rung, call, targets, deadline, wanted, answers, weights)
+                ledger = own.run(
+                    _on, rung, call, targets, deadline, wanted, answers, weights, received
+                )
         except (StepError, FlopcountError, MemoryError) as failure:
             if isinstance(
                 getattr(failure, "error", None), OptimizerInsideError | ThreadInsideError
@@ -117,9 +120,11 @@ def _on(
     wanted: Wanted | Chain | None,
     answers: str,
     weights: int | None,
+    received: int | None,
 ) -> Ledger:
     def traced(doubles: Doubles, *, share: bool = False, most_flop: int | None = None) -> Ledger:
         doubles.known.answers, doubles.known.weights = answers, weights
+        doubles.known.received = received
         with kept_beside(call.model):
             return _trace(
                 call, targets, doubles, deadline, wanted, share=share, most_flop=most_flop
@@ -269,7 +274,7 @@ def _no_threads() -> Iterator[None]:
             threading.Thread.start = original  # type: ignore[method-assign]
 
 
-def _is_distributed() -> bool:
+def is_distributed() -> bool:
     """Whether other ranks exist, with whom a computation on real numbers might talk."""
     distributed = torch.distributed
     return bool(distributed.is_available() and distributed.is_initialized())

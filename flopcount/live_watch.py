@@ -154,12 +154,26 @@ class LiveCounter(Counter):
     )
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if types and (late := _awaited()) in types:
+            args, kwargs = pytree.tree_map_only(late, _arrived, (args, kwargs or {}))
         if getattr(func, "namespace", "") in ("c10d", "_c10d_functional"):
-            if func.namespace == "c10d":
+            if func.namespace == "c10d" and not self._as_sent(func, args):
                 self._receives(list(tensors(args)))
+            given = args
             args, kwargs = pytree.tree_map(_on_meta, (args, kwargs or {}))
-            return func(*args, **kwargs)
+            out = func(*args, **kwargs)
+            if func._schema.name == EXCHANGE:
+                self.known.exchanged(out, given[0])
+            elif func._schema.name in HANDING_ON:
+                self.known.handed_on(out, given[0])
+            return out
         return super().__torch_dispatch__(func, types, args, kwargs)
+
+    def _as_sent(self, func: Any, args: Any) -> bool:
+        """Whether whole numbers are taken to come as they go, to each rank as many."""
+        if func._schema.name != ALL_TO_ALL or args[3] or args[4]:
+            return False
+        return self.known.exchanged(args[0], args[1])
 
     def _receives(self, written: list[Any]) -> None:
         """What other ranks sent is written here, whatever the op's schema says: nobody knows it.
@@ -262,6 +276,10 @@ def _deciding(func: Any, name: str, args: Any) -> Iterator[Any]:
     return tensors(args if name in SIZED else ())
 
 
+ALL_TO_ALL = "c10d::alltoall_base_"
+EXCHANGE = "_c10d_functional::all_to_all_single"
+HANDING_ON = frozenset({"_c10d_functional::wait_tensor", "_c10d_functional::_wrap_tensor_autograd"})
+"""Some of torch's collectives come with modules of its own: they are told by their names."""
 _ASKING = torch.ops.aten._local_scalar_dense.default
 _INDEX = torch.ops.aten.index.Tensor
 
@@ -296,6 +314,17 @@ def _in_this_thread(hook: Callable[..., object]) -> Callable[..., None]:
             hook(*given)
 
     return called
+
+
+def _awaited() -> Any:
+    """The class of what torch's functional collectives answer, if the program uses them."""
+    module = sys.modules.get("torch.distributed._functional_collectives")
+    return getattr(module, "AsyncCollectiveTensor", None)
+
+
+def _arrived(value: Any) -> Any:
+    """What such a tensor holds; there is nothing to wait for here."""
+    return value.elem
 
 
 def _on_meta(value: Any) -> Any:

@@ -128,11 +128,18 @@ def _walked(model: Any, path: Path, weights: dict[str, Operand], *, backward: bo
     except OnnxError as error:
         text = str(error)
         raise OnnxError(text if text.startswith(str(path)) else f"{path}: {text}") from None
-    except (IndexError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except _MALFORMED as error:
         what = f"{type(error).__name__}: {str(error)[:120]}"
         raise OnnxError(
             f"{path}: no well-formed graph ({what})\n  export the model anew"
         ) from error
+
+
+_MALFORMED = (
+    IndexError, KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError,
+    NotImplementedError,
+)  # fmt: skip
+"""What reading a graph that nobody checked may raise."""
 
 
 class _Walk:
@@ -244,7 +251,11 @@ class _Walk:
 
     def _scan(self, node: Any, attributes: dict[str, Any], operands: list[Any]) -> None:
         """Walk the body of a ``Scan`` once for each slice of what it scans."""
-        body, number = attributes["body"], int(attributes.get("num_scan_inputs") or 0)
+        body, number = attributes["body"], attributes.get("num_scan_inputs")
+        if type(number) is not int or not 0 < number <= len(operands):
+            self.ledger.miss("onnx.Scan", f"{len(operands)} operands, of which it scans {number}")
+            self._mark(node, operands, product=False)
+            return
         states, scanned = operands[: len(operands) - number], operands[len(operands) - number :]
         axes = attributes.get("scan_input_axes") or [0] * number
         slices, turns = [], set()

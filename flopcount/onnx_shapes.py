@@ -221,12 +221,33 @@ def _told(model: Any, path: Path) -> Any:
             if described(value).shape is None:
                 value.type.tensor_type.ClearField("shape")
     _state_loops(model.graph)
+    plain = _plain(model)
     try:
-        return onnx.shape_inference.infer_shapes(
-            _plain(model), check_type=False, data_prop=True
-        ).graph
+        told = onnx.shape_inference.infer_shapes(plain, check_type=False).graph
+        if _has_long_row(told):
+            return told
+        return onnx.shape_inference.infer_shapes(plain, check_type=False, data_prop=True).graph
     except Exception as error:  # noqa: BLE001 - the library raises classes of its own
         raise OnnxError(f"{path}: its shapes contradict each other: {str(error)[:150]}") from None
+
+
+LONGEST_ROW = 1 << 20
+"""Numbers in a row of which the library may ask whether they are sizes."""
+
+
+def _has_long_row(graph: Any) -> bool:
+    """Whether some tensor of one side is too long to follow its values.
+
+    The library takes each such tensor for a shape and keeps an entry for each of its numbers: a graph
+    of a few bytes would take all memory.
+    """
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        shape = described(value).shape
+        if shape is not None and len(shape) == 1 and shape[0] > LONGEST_ROW:
+            return True
+    if any(len(t.dims) == 1 and t.dims[0] > LONGEST_ROW for t in graph.initializer):
+        return True
+    return any(_has_long_row(body) for body in _bodies(graph))
 
 
 def _plain(model: Any) -> Any:

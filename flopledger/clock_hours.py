@@ -20,6 +20,8 @@ from flopledger.parts import Part
 from flopledger.run_checks import architecture_route
 from flopledger.text import factor, number
 
+#: Behind the source of hours that were read the other way.
+READ_AGAIN = "(hours read the other way)"
 #: Two hours that are equal within this are one figure.
 _SAME = 0.02
 #: Fewer devices than these are a factor by which amounts are misstated as well.
@@ -165,7 +167,7 @@ def _of_the_clock(first: _Reading, second: _Reading, devices: float) -> Again | 
 def _again(second: _Reading, message: str, stated: Input) -> Again:
     seconds = second.run.device_seconds
     assert seconds is not None
-    named = replace(seconds, source=f"{seconds.source} (hours read the other way)")
+    named = replace(seconds, source=f"{seconds.source} {READ_AGAIN}")
     finding = Finding(
         code="hours-of-the-clock", severity="warning", message=message, evidence=(stated.source,)
     )

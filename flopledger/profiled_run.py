@@ -12,7 +12,7 @@ import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flopledger.errors import FlopledgerError
 from flopledger.process_tree import LAUNCHERS, attribute
@@ -23,6 +23,9 @@ from flopledger.run_steps import add_steps
 from flopledger.run_summary import RunFacts, save, summarise
 from flopledger.secret_values import redacted
 from profilers.sampler import Sampler, SamplerError, SamplerSettings
+
+if TYPE_CHECKING:
+    from profilers.trace import Trace
 
 READY_SECONDS = 15.0
 MARK_SECONDS = 2.0
@@ -159,24 +162,8 @@ class ProfiledRun:
         times: tuple[str, int, int],
         trouble: list[str],
     ) -> dict[str, Any]:
-        from profilers.clocks import boot_id
-        from profilers.errors import ProfilersError
-        from profilers.journal import node_folder
-        from profilers.record import read_node, read_node_trace
-        from profilers.trace import Trace
-
         started, start_ns, end_ns = times
-        offset = unwritten = 0
-        try:
-            # Of this node alone: the launches of others in the same record count their own devices.
-            node = read_node(node_folder(self.folder, self._settings.node, boot_id()))
-            trace = read_node_trace(node)
-            clock = node.header["clock"]
-            unwritten = node.unwritten_sweeps
-            offset = clock["wall_ns"] - clock["monotonic_ns"]
-        except (ProfilersError, LookupError, OSError) as error:
-            trouble.append(f"the record cannot be read back: {error}")
-            trace = Trace(devices={})
+        trace, offset, unwritten = self._read_back(trouble)
         attribution = attribute(trace, ended.tree, os.environ)
         facts = RunFacts(
             command=redacted(self.command),
@@ -205,6 +192,26 @@ class ProfiledRun:
         except OSError as error:
             _tell(f"summary.json could not be written into {self.folder}: {error.strerror}")
         return summary
+
+    def _read_back(self, trouble: list[str]) -> "tuple[Trace, int, int]":
+        """Return this node's samples, its clock's distance from Unix time (ns), and the sweeps lost.
+
+        The launches of other nodes in the same record count their own devices.
+        """
+        from profilers.clocks import boot_id
+        from profilers.errors import ProfilersError
+        from profilers.journal import node_folder
+        from profilers.record import read_node, read_node_trace
+        from profilers.trace import Trace
+
+        try:
+            node = read_node(node_folder(self.folder, self._settings.node, boot_id()))
+            trace = read_node_trace(node)
+            clock = node.header["clock"]
+            return trace, clock["wall_ns"] - clock["monotonic_ns"], node.unwritten_sweeps
+        except (ProfilersError, LookupError, OSError) as error:
+            trouble.append(f"the record cannot be read back: {error}")
+            return Trace(devices={}), 0, 0
 
     def _latest(self) -> dict[str, Any] | None:
         """Return what the launches that are over have summed up."""

@@ -219,7 +219,10 @@ def _costs(
         formula = sample_costs.closed_form_cost(model, sequence)
         if formula is not None:
             costs.append(("closed-form", model, formula))
+            findings += _sizes_assumed(run, model, formula)
             findings += sizes.compare_parameters(model, formula)
+        elif model.dimensions is not None:
+            findings.append(_length_unknown(run, model))
         if run.model is not None:
             costed = [one for _, _, one in costs]
             findings += model_checks.of_another_model(run, model, costed, known.found)
@@ -228,6 +231,33 @@ def _costs(
         if fixed is not None:
             costs.append(("closed-form", None, fixed))
     return costs
+
+
+def _length_unknown(run: RunFigures, model: Model) -> Finding:
+    message = (
+        f"run {run.name}: {model.place} hears recordings of a known length and writes text of an unknown "
+        "one: a cost takes the tokens of a transcript, as sequence_length"
+    )
+    return Finding(
+        code="tokens-missing", severity="warning", message=message, evidence=(run.place,)
+    )
+
+
+def _sizes_assumed(run: RunFigures, model: Model, formula: Costed) -> list[Finding]:
+    """Name the side of a patch that nobody stated: the cost goes with its square."""
+    patch = sample_costs.assumed_patch(formula.assumptions)
+    if patch is None:
+        return []
+    message = (
+        f"run {run.name}: {model.place}: {patch}; the cost of an image goes with the square of its inverse "
+        "(14 for 16 is 1.31 times as much, 32 a quarter), and the interval holds a factor of 1.31 either "
+        "way; architecture.patch states it"
+    )
+    return [
+        Finding(
+            code="input-size-assumed", severity="info", message=message, evidence=(model.place,)
+        )
+    ]
 
 
 def _model_of(case: AuditCase, index: int, known: Completed) -> Model | None:

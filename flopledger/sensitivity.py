@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from flopledger import verdict as bands
 from flopledger.claim import Claim
+from flopledger.clock_hours import READ_AGAIN
 from flopledger.combine import Combined
 from flopledger.reconcile import RunAudit
 from flopledger.scope import counts
@@ -104,9 +105,10 @@ def _hours_limits(run: RunAudit) -> list[str]:
     factor = used.best / bands.SUSTAINABLE_UTILISATION
     if factor >= 1:
         return []
+    seconds = run.figures.device_seconds
+    whose = "those taken" if seconds and seconds.source.endswith(READ_AGAIN) else "those stated"
     return [
-        f"run {run.figures.name}: device-hours below {factor:.0%} of those stated could not have done "
-        "the work"
+        f"run {run.figures.name}: device-hours below {factor:.0%} of {whose} could not have done the work"
     ]
 
 

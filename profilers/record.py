@@ -208,14 +208,8 @@ def read_node(folder: Path) -> NodeRecord:
                 break
             entries.append(found.entry)
             head = found.digest
-        elif isinstance(found, Torn):
-            detail = f"line {found.number}: {found.length} bytes at {found.offset} cut short"
-            problems.append(Problem(code="torn-tail", file=place, detail=detail, line=found.number))
-        elif isinstance(found, Broken):
-            detail = f"line {found.number}: {found.reason}"
-            problems.append(
-                Problem(code="broken-chain", file=place, detail=detail, line=found.number)
-            )
+        else:
+            problems.append(problem_of(found, place))
     header = next((e for e in entries if e.get("kind") == "header"), {})
     if header and header.get("schema") != SCHEMA:
         raise RecordError(
@@ -228,6 +222,23 @@ def read_node(folder: Path) -> NodeRecord:
         head=head,
         problems=tuple(problems),
     )
+
+
+def problem_of(damage: Torn | Broken, file: str) -> Problem:
+    """Say what is wrong with a ledger's line."""
+    if isinstance(damage, Torn):
+        code, reason = "torn-tail", f"{damage.length} bytes at {damage.offset} cut short"
+    else:
+        code, reason = "broken-chain", damage.reason
+    detail = f"line {damage.number}: {reason}"
+    return Problem(code=code, file=file, detail=detail, line=damage.number)
+
+
+def check_chain(path: Path, file: str) -> Iterator[Problem]:
+    """Check one ledger of chained lines. Raises ``OSError`` for what is no file."""
+    for found in read_ledger(path):
+        if not isinstance(found, Line):
+            yield problem_of(found, file)
 
 
 def verify(run_dir: Path) -> list[Problem]:

@@ -14,8 +14,7 @@ from profilers import step_outside, step_within
 from profilers.step_asked import is_fake
 from profilers.step_events import FIRING
 from profilers.step_hooks import hook
-from profilers.step_passes import LOOKING
-from profilers.step_signature import MOST_OUTPUTS
+from profilers.step_passes import LOOKING, MOST_DERIVED, MOST_GRADIENTS, place_of
 
 if TYPE_CHECKING:
     from profilers.steps import Observer
@@ -52,9 +51,13 @@ class Backwards:
             ]  # fmt: skip
             if len(calls) != 1:
                 return
-            for place, gradient in enumerate(gradients[:MOST_OUTPUTS]):
+            fired = calls[0][1]
+            number = _derived_before(fired)
+            if number >= MOST_DERIVED or len(gradients) > MOST_GRADIENTS:
+                return
+            for index, gradient in enumerate(gradients):
                 if isinstance(gradient, torch.Tensor) and gradient.requires_grad:
-                    hook(gradient, calls[0][1], MOST_OUTPUTS * (1 if linear else 2) + place)
+                    hook(gradient, fired, place_of(number, index, linear=linear))
         except Exception as error:  # noqa: BLE001 - never into the program
             observer.trouble("a differentiable backward", error)
 
@@ -104,3 +107,9 @@ class Backwards:
                 while len(fired) >= told + FIRING and fired[2 - FIRING] >= began:
                     del fired[-FIRING:]
             observer.elsewhere.unseen("a backward that raised")
+
+
+def _derived_before(fired: Sequence[int]) -> int:
+    """How many differentiable passes went through a call before the one that arrived last."""
+    last = fired[-FIRING]
+    return len({fired[at] for at in range(0, len(fired), FIRING) if fired[at + 1]} - {last})

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from profilers.ledger import Broken, Torn, read_ledger
-from profilers.record import Problem
+from profilers.record import Problem, check_chain
 from profilers.step_ledger import LEDGER, STEPS, read_process
 
 
@@ -19,7 +18,7 @@ def check_steps(run_dir: Path) -> Iterator[Problem]:
         place = path.relative_to(run_dir).as_posix()
         whole = True
         try:
-            for problem in _chain(path, place):
+            for problem in check_chain(path, place):
                 whole &= problem.code != "broken-chain"
                 yield problem
         except OSError as error:
@@ -38,13 +37,3 @@ def check_steps(run_dir: Path) -> Iterator[Problem]:
         if process.sealed is None:
             detail = "the process did not end in order; everything up to its last line is here"
             yield Problem(code="unsealed", file=place, detail=detail)
-
-
-def _chain(path: Path, place: str) -> Iterator[Problem]:
-    for found in read_ledger(path):
-        if isinstance(found, Torn):
-            detail = f"line {found.number}: {found.length} bytes at {found.offset} cut short"
-            yield Problem(code="torn-tail", file=place, detail=detail, line=found.number)
-        elif isinstance(found, Broken):
-            detail = f"line {found.number}: {found.reason}"
-            yield Problem(code="broken-chain", file=place, detail=detail, line=found.number)

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from profilers.step_values import Mode
 
 Passes = tuple[tuple[int, ...], ...]
-"""For each backward pass, the output tensors at which it began, by their place; from
-``MOST_OUTPUTS`` on, the gradients that a differentiable pass before it had found, and from twice that
-on the same where what came into that pass may itself depend on the output."""
+"""For each backward pass, the output tensors at which it began, by their place, and the gradients that a
+differentiable pass before it had found (:func:`profilers.step_passes.place_of`)."""
 FIRING = 5
 """Facts of one arrival of a gradient: graph task, grad mode, time (ns), the output's place (or several
 in one number, :func:`together`), and what the pass was asked for (:mod:`profilers.step_passes`; 0 for

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from functools import partial
+from functools import lru_cache, partial
 from itertools import repeat
 from operator import getitem
 from typing import Any
@@ -20,8 +20,12 @@ from profilers.step_signature import MOST_OUTPUTS
 
 _Tensor = torch.Tensor
 _note = partial.__call__
-_FACTS: tuple[Any, ...] = tuple(
-    zip(
+
+
+@lru_cache(maxsize=4 * step_passes.MOST_GRADIENTS)
+def _facts(place: int) -> Any:
+    """Endless facts of an arrival (``profilers.step_events.FIRING``), each read when it is taken."""
+    return zip(
         iter(graph_task, -2),
         iter(is_grad_enabled, 2),
         iter(time.monotonic_ns, -1),
@@ -29,9 +33,6 @@ _FACTS: tuple[Any, ...] = tuple(
         iter(partial(getitem, step_passes.CELL, 0), -1),
         strict=False,
     )
-    for place in range(3 * MOST_OUTPUTS)
-)
-"""Endless facts of an arrival (``profilers.step_events.FIRING``), each read when it is taken."""
 
 
 class Hook(partial):  # type: ignore[type-arg]
@@ -69,7 +70,7 @@ def hook(tensor: Any, fired: list[int], place: int, mark: Span = CLEAN) -> None:
     node = tensor.grad_fn
     if node is None:
         return
-    watch = Hook(next, map(fired.extend, _FACTS[place]))
+    watch = Hook(next, map(fired.extend, _facts(place)))
     if place < MOST_OUTPUTS:
         node.metadata.setdefault(MARK, mark)  # what lies behind it is counted with the call
     if type(tensor) is not _Tensor or tensor._backward_hooks is not None:
@@ -84,4 +85,4 @@ def hook(tensor: Any, fired: list[int], place: int, mark: Span = CLEAN) -> None:
 def hook_node(node: Any, fired: list[int], place: int, mark: Span) -> None:
     """The same where only the node is at hand that made an output of a call."""
     node.metadata.setdefault(MARK, mark)
-    node.register_prehook(NodeHook(next, map(fired.extend, _FACTS[place])))
+    node.register_prehook(NodeHook(next, map(fired.extend, _facts(place))))

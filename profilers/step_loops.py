@@ -7,8 +7,9 @@ A product that is differentiated is found in a graph (:mod:`profilers.step_outsi
 from __future__ import annotations
 
 import dis
+import sys
 from collections.abc import Iterator
-from types import CodeType, FrameType, FunctionType
+from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
 
 from profilers.step_functions import WORK, is_product
@@ -25,6 +26,10 @@ OTHERS = LIBRARIES | {
 }  # fmt: skip
 """Packages whose functions are no loop of the program's."""
 COMPREHENSIONS = frozenset({"<dictcomp>", "<genexpr>", "<listcomp>", "<setcomp>"})
+NO_PLAIN = ("_call_impl", "add_param_group")
+"""Methods of modules and of optimizers."""
+CONTAINERS = (dict, list, set, str)
+"""A method that has the name of one of theirs, or of a tensor's, may well be theirs."""
 MOST_FRAMES = 64
 MOST_FUNCTIONS = 64
 
@@ -84,16 +89,36 @@ def _products(code: CodeType) -> int:
 
 
 def _named(code: CodeType, around: dict[str, Any]) -> Iterator[FunctionType]:
-    """Functions of the program's that are called by their names, and methods of the same class."""
+    """Functions of the program's that are called by their names, also by a module's; methods of the same
+    class, and of classes that stand around, by their names alone: whose they are is not looked at."""
     kind = around.get(code.co_qualname.partition(".")[0])
-    methods = vars(kind) if isinstance(kind, type) else {}
+    methods = dict(_methods_around(around))
+    methods |= vars(kind) if isinstance(kind, type) else {}
     for part in _parts(code):
+        holder: ModuleType | None = None
         for step in dis.get_instructions(part):
             item: Any = None
             if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
                 item = around.get(step.argval)
             elif step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
-                item = methods.get(step.argval)
+                item = (methods if holder is None else vars(holder)).get(step.argval)
+            is_holder = isinstance(item, ModuleType) and _is_own(vars(item))
+            holder = item if is_holder else None
             item = getattr(item, "__wrapped__", item)
             if isinstance(item, FunctionType) and _is_own(item.__globals__):
                 yield item
+
+
+def _methods_around(around: dict[str, Any]) -> Iterator[tuple[str, FunctionType]]:
+    """Methods of the program's plain classes. Of modules and optimizers calls and steps tell."""
+    tensor = getattr(sys.modules.get("torch"), "Tensor", object)
+    for kind in list(around.values()):
+        if not isinstance(kind, type) or not _is_own({"__name__": kind.__module__}):
+            continue
+        if any(hasattr(kind, name) for name in NO_PLAIN):
+            continue
+        for name, item in vars(kind).items():
+            if isinstance(item, FunctionType) and not any(
+                hasattr(other, name) for other in (tensor, *CONTAINERS)
+            ):
+                yield name, item

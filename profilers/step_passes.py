@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import ref
 
+from profilers.step_signature import MOST_OUTPUTS
+
 FULL = 0
 """The number of a pass that reaches everything."""
 UNTOLD = 1
@@ -22,6 +24,30 @@ UNTOLD = 1
 MOST_ASKED = 4096
 CELL = [FULL]
 """What the pass that runs was asked for."""
+MOST_DERIVED = 64
+"""Of so many differentiable passes through one call the gradients are watched."""
+MOST_GRADIENTS = 4096
+"""Of so many gradients that such a pass found."""
+
+
+def place_of(number: int, index: int, *, linear: bool) -> int:
+    """The place of a gradient that a differentiable pass had found, behind those of outputs.
+
+    Args:
+        number: Which of the differentiable passes through that call.
+        index: Which of its gradients.
+        linear: Whether what came into that pass surely does not depend on the output.
+
+    """
+    return MOST_OUTPUTS + (2 * number + (not linear)) * MOST_GRADIENTS + index
+
+
+def found_by(place: int) -> tuple[int, bool] | None:
+    """Which differentiable pass found what is at a place, and whether it was linear; None for an output."""
+    if place < MOST_OUTPUTS:
+        return None
+    number, beside = divmod((place - MOST_OUTPUTS) // MOST_GRADIENTS, 2)
+    return number, not beside
 
 
 @dataclass(frozen=True, slots=True)

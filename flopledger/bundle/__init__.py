@@ -19,7 +19,24 @@ bundle.merge([Path("a.zip"), Path("b.zip")], out=Path("all.zip"))  # totals over
 
 ``verify`` never raises for a hostile or damaged bundle: what is wrong stands in ``problems`` and
 ``ok`` is False. It raises ``BundleError`` only where nothing can be checked at all (no such file,
-a key that is none). Content is handed out (``audit``, ``summary``) only where the seal holds.
+a key that is none). Content is handed out (``checked.audit``, ``checked.summary``) only where the seal holds.
+
+The modules, each in the order in which it is best read:
+
+**The form** (design/085, 086). ``archive`` (the zip), ``names``, ``statement`` (what is signed),
+``envelope``, ``keys``, ``strict`` (JSON of strangers), ``schema``, ``errors``.
+
+**Sealing.** ``sealing``, ``contents``, ``writing``; runs' folders ``records``; a site's ``summary``; by
+identity, ``transparency``.
+
+**Withholding** (design/087). ``redaction``, ``taking``, ``redacted_report``, ``leaks``, ``reveal``.
+
+**Verifying.** ``verification``, ``vouching``, ``tree``; the audit again ``recompute``, ``recompute_part``,
+``recompute_page``.
+
+**Merging** (design/088). ``merging``, ``members``, ``merged_result`` over ``counted_once`` and ``totals``.
+
+A test holds this list to the folder.
 """
 
 from typing import TYPE_CHECKING, Any

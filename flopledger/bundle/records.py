@@ -1,7 +1,7 @@
 """Run folders as a seal sees them: chains of telemetry and of training steps, and what they sum to."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,8 @@ from flopledger.bundle import strict, summary
 from flopledger.bundle.errors import BundleError
 from flopledger.bundle.summary import Identities, SiteSummary
 from profilers.errors import ProfilersError
-from profilers.ledger import Broken, Line, Torn, read_ledger
-from profilers.record import Problem
+from profilers.ledger import Line, read_ledger
+from profilers.record import Problem, check_chain
 
 if TYPE_CHECKING:
     from profilers.trace import Trace
@@ -47,22 +47,11 @@ def problems(run_dir: Path) -> list[Problem]:
         if any(run_dir.glob(_TELEMETRY)):
             found += verify(run_dir)
         for path in sorted(run_dir.glob(_STEPS)):
-            found += chain(path, path.relative_to(run_dir).as_posix())
+            found += check_chain(path, path.relative_to(run_dir).as_posix())
     except (ProfilersError, ValueError, LookupError, TypeError, AttributeError, OSError) as error:
         # A hostile record may break its reader in ways that only it knows.
         found.append(Problem(code="unreadable", file="", detail=str(error)))
     return found
-
-
-def chain(path: Path, name: str) -> Iterator[Problem]:
-    """Check one ledger of chained lines."""
-    for one in read_ledger(path):
-        if isinstance(one, Torn):
-            detail = f"line {one.number}: {one.length} bytes at {one.offset} cut short"
-            yield Problem(code="torn-tail", file=name, detail=detail)
-        elif isinstance(one, Broken):
-            detail = f"line {one.number}: {one.reason}"
-            yield Problem(code="broken-chain", file=name, detail=detail)
 
 
 def sum_up(run_dir: Path, identities: Identities, *, site: str) -> SiteSummary:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from flopcount.weight_files import shard_of
 from flopledger.facts import Finding, Grade
-from flopledger.logs import adapters, batches, checks, series, statements, telemetry
+from flopledger.logs import accounts, adapters, batches, checks, series, statements, telemetry
 from flopledger.logs.architecture import find_shape
 from flopledger.logs.benchmarks import Benchmark, benchmark
 from flopledger.logs.choosing import choose, computed, opposed, product, unit_of
@@ -90,8 +90,8 @@ def assemble(evidence: Evidence) -> RunFacts:
     findings += [several] if several else []
     findings += seen.findings
     findings += checks.conflicts(figures)
-    findings += checks.accounts(evidence)
-    findings += checks.held(evidence, figures["accelerator_seconds"])
+    findings += accounts.compared(evidence)
+    findings += accounts.held(evidence, figures["accelerator_seconds"])
     findings += checks.arithmetic(evidence, figures, shape)
     findings += checks.visible_devices(evidence, figures["accelerator_count"])
     return RunFacts(
@@ -242,7 +242,7 @@ def _accelerator_seconds(
     if seconds is not None and count is not None and not opposed(seconds, count):
         return product(seconds, count, "s", "timed seconds x accelerators")
     figure = choose(evidence, "accelerator_seconds")
-    several = checks.several_accounts(evidence)
+    several = accounts.several(evidence)
     if figure is None:
         part = choose(evidence, "accelerator_seconds_at_least")
         told = "a part of what was held is listed"

@@ -21,6 +21,7 @@ _LAUNCHER = re.compile(
 #: srun --label sets the task's number, padded to one width.
 _LABEL = re.compile(r"^\s{0,5}\d{1,6}: ")
 _LABELLED_SHARE = 0.9
+_PIECE = 1 << 20
 _LABELLED_BYTES = 1 << 16
 #: What Python holds for what follows each mark of JSON, roughly: "{}," are 3 bytes of text and 72 of memory.
 _HELD_BYTES = {"{": 200, "[": 64, ",": 48, ":": 25}
@@ -112,34 +113,64 @@ class Document:
         """Hash the whole file as it lies there, or give ``None`` above the limit."""
         if self.size_bytes > limits.HASH_BYTES:
             return None
+        digest, left = hashlib.sha256(), self.size_bytes
         with self._open_raw() as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            while left > 0 and (piece := file.read(min(_PIECE, left))):
+                digest.update(piece)
+                left -= len(piece)
+        return digest.hexdigest()
 
     def lines(self) -> Iterator[tuple[int, str]]:
         """Give ``(line number, text)``, with colour codes, NULs and bad UTF-8 taken out.
 
         What a launcher set before every line (``[rank0]:``, ``(Worker pid=1)``) is taken off, too.
-        A carriage return ends a piece of a line too: progress bars rewrite one line many times.
+        A carriage return ends a piece of a line too: progress bars rewrite one line many times, for hours.
         """
         self._require(limits.TEXT_BYTES, "a log")
         self.skipped_lines = self.disguised_lines = 0
         labelled = self._has_labels
+        count = 0
         with self.open() as file:
-            number = 0
-            while piece := file.readline(limits.LINE_CHARACTERS + 1):
-                number += 1
-                if number == 1:
-                    piece = piece.removeprefix(codecs.BOM_UTF8)
-                if number > limits.LINES:
-                    raise EvidenceError(f"{self.name}: more than {limits.LINES:,} lines")
-                if len(piece) > limits.LINE_CHARACTERS and not piece.endswith(b"\n"):
-                    self.skipped_lines += 1
-                    _skip_line(file)
-                    continue
-                piece = piece.rstrip(b"\r\n")
-                for part in piece.split(b"\r") if b"\r" in piece else (piece,):
+            for number, piece in self._pieces(file):
+                for part in filter(None, piece.split(b"\r")) if b"\r" in piece else (piece,):
+                    count += 1
+                    if count > limits.LINES:
+                        raise EvidenceError(f"{self.name}: more than {limits.LINES:,} lines")
                     text = self._plain(_clean(part))
                     yield number, _LABEL.sub("", text) if labelled else text
+
+    def _pieces(self, file: BufferedReader) -> Iterator[tuple[int, "builtins.bytes"]]:
+        """Give lines, and what carriage returns part of a line that is longer than any.
+
+        What is appended while the file is read is neither read nor in its digest.
+        """
+        number, kept = 1, b""
+        left = self.size_bytes if self.is_plain else limits.UNPACKED_BYTES + 1
+        while True:
+            got = file.readline(min(limits.LINE_CHARACTERS + 1 - len(kept), left))
+            left -= len(got)
+            piece = kept + got
+            if not piece:
+                return
+            if number == 1:
+                piece = piece.removeprefix(codecs.BOM_UTF8)
+            kept = b""
+            if len(piece) <= limits.LINE_CHARACTERS or piece.endswith(b"\n"):
+                if piece.endswith(b"\n") or left or not self._has_grown:
+                    yield number, piece.rstrip(b"\r\n")
+                number += 1
+            elif (cut := piece.rfind(b"\r")) >= 0:
+                yield number, piece[:cut]
+                kept = piece[cut + 1 :]
+            else:
+                self.skipped_lines += 1
+                left -= _skip_line(file)
+                number += 1
+
+    @property
+    def _has_grown(self) -> bool:
+        """Whether a line that ends at the end may be half a line: its writer is still at it."""
+        return self.is_plain and self.path.stat().st_size > self.size_bytes
 
     def text(self, limit: int = limits.SMALL_BYTES) -> str:
         """Give the whole file as text, without characters that nobody sees."""
@@ -165,7 +196,7 @@ class Document:
         """Read the file to its end: what is packed may be longer than what lies on the disk."""
         self._require(limit, what)
         with self.open() as file:
-            found = file.read(limit + 1)
+            found = file.read(min(limit + 1, self.size_bytes) if self.is_plain else limit + 1)
         if len(found) > limit:
             raise EvidenceError(
                 f"{self.name}: unpacks to more than {limit:,} bytes, and {what} is read up to that; "
@@ -222,10 +253,14 @@ def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return table
 
 
-def _skip_line(file: BufferedReader) -> None:
-    while piece := file.readline(1 << 20):
+def _skip_line(file: BufferedReader) -> int:
+    """Go to the next line; say how many bytes were passed over."""
+    passed = 0
+    while piece := file.readline(_PIECE):
+        passed += len(piece)
         if piece.endswith(b"\n"):
-            return
+            break
+    return passed
 
 
 def _clean(piece: bytes) -> str:

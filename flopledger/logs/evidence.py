@@ -46,3 +46,11 @@ class Evidence:
     def named(self, name: str) -> tuple[Fact, ...]:
         """Give all facts of one canonical name, in the order of reading."""
         return tuple(fact for fact in self.facts if fact.name == name)
+
+    def by_file(self, name: str, formats: frozenset[str]) -> dict[str, float]:
+        """Give a figure of each file of some formats: the last that the file tells."""
+        return {
+            fact.file: float(fact.value)
+            for fact in self.named(name)
+            if fact.file in self.sources and self.sources[fact.file].format in formats
+        }

@@ -9,12 +9,10 @@ from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 
 from flopledger.facts import NAMES, Fact, Finding, Grade
-from flopledger.logs import event_files, stages
-from flopledger.logs.checks import differ
+from flopledger.logs import checkpoints, event_files, stages
 from flopledger.logs.evidence import Evidence
 from flopledger.logs.stepping import ENDED
 
-_STATES = frozenset({"hf-trainer-state"})
 _CONSOLES = (
     "megatron-log",
     "torchtitan-log",
@@ -37,8 +35,8 @@ _REPLACED = frozenset({*_SUMS, "steps", "first_step", "lost_steps", "wall_second
 
 def settle(evidence: Evidence) -> tuple[Evidence, list[Finding]]:
     """Give the evidence with checkpoints reduced to the latest and consecutive logs joined."""
-    evidence, findings = _latest_checkpoint(evidence)
-    evidence, outdated = _finished_later(evidence)
+    evidence, findings = checkpoints.latest(evidence)
+    evidence, outdated = checkpoints.finished_later(evidence)
     findings += outdated
     evidence, joined = event_files.join(evidence)
     findings += joined
@@ -98,96 +96,6 @@ def _lower_bounds(evidence: Evidence) -> Evidence:
     ]
     kept = [fact for fact in evidence.facts if not (fact in mine and fact.name in lacking)]
     return replace(evidence, facts=(*kept, *known)) if lacking else evidence
-
-
-def _latest_checkpoint(evidence: Evidence) -> tuple[Evidence, list[Finding]]:
-    """Drop the facts of earlier checkpoints: those of one run plan the same steps."""
-    done = _of(evidence, "steps", _STATES)
-    planned = _of(evidence, "planned_steps", _STATES)
-    if len(done) < 2 or len({planned.get(file) for file in done}) != 1:
-        return evidence, []
-    latest = max(done, key=lambda file: done[file])
-    # Of one step there is one state: two that differ are no checkpoints of one another.
-    earlier = {
-        file
-        for file in set(done) - {latest}
-        if done[file] < done[latest] or _tells_the_same(evidence, file, latest)
-    }
-    if not earlier:
-        return evidence, []
-    kept = tuple(fact for fact in evidence.facts if fact.file not in earlier)
-    findings = tuple(
-        finding
-        for finding in evidence.findings
-        if not any(place.split(": ")[0] in earlier for place in finding.evidence)
-    )
-    finding = Finding(
-        code="earlier-checkpoints",
-        severity="info",
-        message=f"{len(earlier)} earlier checkpoints of the run hold what {latest} holds as well",
-        evidence=tuple(sorted(earlier)),
-    )
-    return replace(evidence, facts=kept, findings=findings), [finding]
-
-
-def _tells_the_same(evidence: Evidence, one: str, other: str) -> bool:
-    """Say whether two states of one step agree in what they count."""
-    for name in ("tokens", "claimed_flop", "timed_seconds"):
-        values = [
-            [fact.value for fact in evidence.named(name) if fact.file == file]
-            for file in (one, other)
-        ]
-        if all(values) and differ(values[0][0], values[1][0]):
-            return False
-    return True
-
-
-#: Epochs that differ by less are one number, rounded in two places.
-_SAME_EPOCH = 0.01
-#: Older Trainers round the epoch of their results to two digits behind the point.
-_ROUNDED = 0.005
-#: What a checkpoint knew of a run that went on: the end has its own figures, or none.
-_OVERTAKEN = frozenset({"steps", "epochs", "claimed_flop", "tokens"})
-
-
-def _finished_later(evidence: Evidence) -> tuple[Evidence, list[Finding]]:
-    """Let the results of a finished run overrule a checkpoint's state that it left behind."""
-    ended = _of(evidence, "epochs", frozenset({"hf-results"}))
-    states = _of(evidence, "epochs", _STATES)
-    if not ended or len(states) != 1:
-        return evidence, []
-    end = max(ended.values())
-    (state, reached), results = next(iter(states.items())), max(ended, key=lambda one: ended[one])
-    if reached >= end * (1 - _SAME_EPOCH):
-        return evidence, []
-    if round(end, 2) == end and end - reached <= _ROUNDED:
-        return evidence, []
-    facts = [f for f in evidence.facts if f.file != state or f.name not in _OVERTAKEN]
-    planned = _of(evidence, "planned_epochs", _STATES).get(state)
-    steps = [f for f in evidence.named("planned_steps") if f.file == state]
-    if steps and planned is not None and abs(end / planned - 1) < _SAME_EPOCH:
-        how = f"{steps[0].locator}, all of them done by {results}"
-        facts.append(replace(steps[0], name="steps", locator=how))
-    kept = tuple(
-        finding
-        for finding in evidence.findings
-        if not (finding.code == "stopped-early" and finding.evidence[0].startswith(f"{state}: "))
-    )
-    finding = Finding(
-        code="earlier-checkpoints",
-        severity="info",
-        message=f"{state} is of epoch {reached:.4g}; {results} is of the run's end at epoch {end:.4g}",
-        evidence=(state, results),
-    )
-    return replace(evidence, facts=tuple(facts), findings=kept), [finding]
-
-
-def _of(evidence: Evidence, name: str, formats: frozenset[str]) -> dict[str, float]:
-    return {
-        fact.file: float(fact.value)
-        for fact in evidence.named(name)
-        if fact.file in evidence.sources and evidence.sources[fact.file].format in formats
-    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +193,7 @@ def _listed(parts: Sequence["_Part"]) -> str:
 def _parts(evidence: Evidence, formats: frozenset[str]) -> list[_Part]:
     """List the logs of one format, by their steps and then by their clocks."""
     first, stamps, planned, seconds = (
-        _of(evidence, name, formats)
+        evidence.by_file(name, formats)
         for name in ("first_step", "stamps_begin", "planned_steps", "timed_seconds")
     )
     openings = {fact.file: str(fact.value) for fact in evidence.named("log_opening")}
@@ -299,7 +207,7 @@ def _parts(evidence: Evidence, formats: frozenset[str]) -> list[_Part]:
             seconds=seconds.get(file),
             opening=openings.get(file),
         )
-        for file, count in _of(evidence, "steps", formats).items()
+        for file, count in evidence.by_file("steps", formats).items()
     ]
     has_clocks = all(part.at is not None for part in parts)
 

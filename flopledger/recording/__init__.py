@@ -15,7 +15,7 @@ program says: ``told``, ``stated``.
 
 **Adding ledgers up** (design/074, 121). ``totals`` (``read_totals``, on which audits, summaries and reports
 stand), ``attempts``, ``continuing``, ``order``, ``tallying``, ``adding``, ``work``, ``ranges``, ``cut_off``,
-``stepless``, ``between``, ``remarks``.
+``stepless``, ``exchanged``, ``between``, ``remarks``.
 
 **Telling it.** ``summary``, ``steps_summary``, ``utilisation``, ``energy``; over time ``series``.
 

@@ -18,6 +18,7 @@ from flopledger.recording.attempts import (
 from flopledger.recording.between import between
 from flopledger.recording.continuing import ends
 from flopledger.recording.cut_off import missing
+from flopledger.recording.exchanged import closed
 from flopledger.recording.order import either, otherwise
 from flopledger.recording.ranges import Ranges
 from flopledger.recording.remarks import remarks
@@ -52,6 +53,7 @@ def totals(
 
     """
     kept, twice = recorded_once(processes)
+    kept = closed(kept)
     found = trainings(kept)
     beside = _Beside(kept=kept, twice=twice, unread=unread, whole=whole)
     answer = _placed_sum(found, beside)

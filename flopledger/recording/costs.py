@@ -13,6 +13,7 @@ from flopcount.live_fit import Fit
 from flopcount.live_passes import DOUBLED, Wanted
 from flopledger.recording.cost import Cost, abstracted, figures_of, unknown
 from flopledger.recording.deciding import read_or_not, try_attributes
+from flopledger.recording.exchanged import EXCHANGED
 from flopledger.recording.families import MOST_SIZES, Data, Family
 from flopledger.recording.spending import Spending
 from flopledger.recording.tracing import Tracing
@@ -181,7 +182,11 @@ class Costs:
         if late and not variant.doubled and cost.flop is not None:
             # Gradients of an earlier step's backward: what they were gradients of is gone.
             cost.bounds, cost.reason = (sum(cost.flop.values()), None), DOUBLED
-        if cost.bounds is None and cost.flop is not None and len(data.family.costs) < MOST_SIZES:
+        as_sent = cost.how == EXCHANGED and _is_as_sent(cost)
+        if cost.how == EXCHANGED and not as_sent:
+            cost.how = "meta-invented"  # its end is open for another reason, too
+        is_sure = cost.bounds is None or as_sent
+        if is_sure and cost.flop is not None and len(data.family.costs) < MOST_SIZES:
             data.family.costs[exact] = cost
         if cost.reason == DOUBLED:
             self.tell("double-backward", "warning", f"{kind.model}: {DOUBLED}")
@@ -241,7 +246,9 @@ class Costs:
         cost.uncounted, cost.bounds, cost.reason = found.uncounted, found.bounds, found.reason
         if found.reason == DOUBLED:
             return
-        if found.bounds is not None:
+        if found.method == EXCHANGED:
+            self.tell("experts-exchanged", "info", f"{cost.model} ({cost.mode}): {found.reason}")
+        elif found.bounds is not None:
             self.tell("cost-bounded", "warning", f"{cost.model} ({cost.mode}): {found.reason}")
         elif not fit.add(data.sizes, figures):
             text = f"{cost.model}: a size that was predicted from others costs something else"
@@ -272,3 +279,10 @@ class Costs:
         if message not in self._told and len(self._told) < 200:
             self._told.add(message)
             self._note(code, severity, message)
+
+
+def _is_as_sent(cost: Cost) -> bool:
+    """Whether its end is open for what other ranks send, and for nothing else."""
+    from flopcount.live import AS_SENT
+
+    return cost.reason == AS_SENT

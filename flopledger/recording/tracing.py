@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -13,7 +14,8 @@ from flopcount.errors import FlopcountError
 from flopcount.live_deadline import SLOWER
 from flopcount.live_passes import Pass, Wanted
 from profilers.step_functions import may_compute, may_replace
-from profilers.steps import MOST_OUTPUTS, Variant, output_tensors
+from profilers.step_passes import found_by
+from profilers.steps import Variant, output_tensors
 
 if TYPE_CHECKING:
     from flopcount.live import LiveCount
@@ -88,18 +90,7 @@ class Tracing:
 
             return count_stopped(data.call, seconds=seconds)
         if variant.doubled:
-            each = zip(variant.passes, wanted or repeat(None), variant.doubled, strict=False)
-            chain = [
-                Pass(
-                    outputs=_outputs_at(places),
-                    gradients=sum(place >= MOST_OUTPUTS for place in places),
-                    linear=not any(place >= 2 * MOST_OUTPUTS for place in places),
-                    wanted=asked,
-                    differentiable=doubled,
-                )
-                for places, asked, doubled in each
-            ]
-            return count_chain(data.call, chain, seconds=seconds)
+            return count_chain(data.call, _chain_of(variant, wanted), seconds=seconds)
         passes = [_outputs_at(places) for places in variant.passes]
         return count_call(data.call, passes, wanted, seconds=seconds)
 
@@ -121,6 +112,33 @@ class Tracing:
             low = 0
         reasons = [*([found.reason] if found.reason else ()), f"hooks: {', '.join(names)}"]
         return replace(found, bounds=(low, None), reason="; ".join(reasons)[:1000])
+
+
+def _chain_of(variant: Variant, wanted: Sequence[Wanted | None]) -> list[Pass]:
+    """The passes through a call of which some can themselves be differentiated."""
+    bent = {
+        found[0]
+        for places in variant.passes
+        for place in places
+        if (found := found_by(place)) is not None and not found[1]
+    }
+    derived = 0
+    chain: list[Pass] = []
+    for places, asked, doubled in zip(
+        variant.passes, wanted or repeat(None), variant.doubled, strict=False
+    ):
+        used = Counter(found[0] for place in places if (found := found_by(place)) is not None)
+        chain.append(
+            Pass(
+                outputs=_outputs_at(places),
+                gradients=dict(used),
+                linear=not (doubled and derived in bent),
+                wanted=asked,
+                differentiable=doubled,
+            )
+        )
+        derived += doubled
+    return chain
 
 
 def _outputs_at(places: tuple[int, ...]) -> Callable[[Any], list[Any]]:

@@ -1,4 +1,21 @@
-"""Pure functions of an AuditReport: console, JSON, HTML, PDF, Markdown, CSV."""
+"""Pure functions of an AuditReport: console, JSON, HTML, PDF, Markdown, CSV.
+
+The modules, each in the order in which it is best read:
+
+**What is said** (design/005, 080, 109). ``document`` (the blocks), ``content/`` (an audit's sections),
+``wording``, ``explanations``, ``ordering``, ``passed``; drawings as rows and panels, ``charts``.
+
+**How it looks.** ``html`` with ``templates/``, ``markdown``, ``pdf``; drawings ``svg``, ``interactive``; on a
+terminal ``console``; shown by ``server``.
+
+**For scripts.** ``json_report``; ``tables`` as ``csv_report`` and ``frame``.
+
+**Other documents.** A run (design/075): ``run_report``, ``run_imports``, ``run_document``, ``run_sections``,
+``run_charts``, ``run_words``. A merge (design/098): ``merge_document``, ``merge_sections``. A count:
+``count_json``, ``count_csv``, ``count_html``.
+
+A test holds this list to the folder.
+"""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -81,6 +81,8 @@ _BINARY = 64
 def hint(opened: Opened) -> str | None:
     """Return what a file seems to be and what to do; None where nothing is known of it."""
     head = opened.head
+    if head.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+        return "is UTF-32 text; convert it to UTF-8 (`iconv -f utf-32`)"
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return (
             "is UTF-16 text, as PowerShell's `>` writes it; convert it to UTF-8 (`iconv -f utf-16`)"

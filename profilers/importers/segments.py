@@ -151,7 +151,7 @@ def _united(schemas: list[pa.Schema]) -> dict[str, pa.DataType]:
     types: dict[str, pa.DataType] = {}
     for schema in schemas:
         for field in schema:
-            if not pa.types.is_floating(types.get(field.name, field.type)):
+            if field.name not in types or not pa.types.is_floating(types[field.name]):
                 types[field.name] = field.type
     return types
 

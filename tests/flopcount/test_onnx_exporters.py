@@ -286,10 +286,55 @@ def test_a_scan_of_slices_that_do_not_fit_is_named(tmp_path):
     body = subgraph(
         "body", [node("Identity", ["x_t"], ["y_t"])], [("x_t", FLOAT)], [("y_t", FLOAT)]
     )
-    for inputs, number in ((["x"], 7), (["x", "z"], 2), ([], 1)):
+    for inputs, number in ((["x"], 7), (["x", "z"], 2), ([], 1), (["x"], 2**40), (["x"], -1)):
         nodes = [node("Scan", inputs, ["y"], body=body, num_scan_inputs=number)]
         path = saved(tmp_path / "a.onnx", nodes, {"x": [5, 3], "z": [4, 3]}, [], "y")
         assert [u.op for u in count(path).count.uncounted] == ["onnx.Scan"]
+
+
+@pytest.mark.parametrize("place", ["input", "stored", "inside"])
+def test_a_long_row_is_not_followed_number_by_number(tmp_path, monkeypatch, place):
+    """The library keeps an entry for each number of a row: of this one it would be sixteen gigabytes."""
+    long, asked = 2**28, []
+    inputs, stored, first = {"x": [4, 4], "row": [4]}, [floats("w", 4, 8)], "row"
+    if place == "input":
+        inputs["row"] = [long]
+    elif place == "stored":
+        far = onnx.TensorProto(name="far", data_type=FLOAT, dims=[long])
+        far.data_location = onnx.TensorProto.EXTERNAL
+        far.external_data.add(key="location", value="weights.bin")
+        stored.append(far)
+        first = "far"
+    else:
+        stored += [ints("size", long), ints("flat", -1)]
+        first = "flattened"
+    nodes = [
+        node("MatMul", ["x", "w"], ["a"]),
+        node("ConstantOfShape", ["size"], ["made"]),
+        node("Reshape", ["made", "flat"], ["flattened"]),
+        node("Mul", [first, first], ["twice"]),
+    ]
+    nodes = nodes if place == "inside" else [nodes[0], nodes[3]]
+    infer = onnx.shape_inference.infer_shapes
+
+    def watched(model, **settings):
+        asked.append(settings.get("data_prop", False))
+        assert not asked[-1]
+        return infer(model, **settings)
+
+    path = saved(tmp_path / "a.onnx", nodes, inputs, stored, "a")
+    monkeypatch.setattr(onnx.shape_inference, "infer_shapes", watched)
+    assert count(path).count.forward == 2 * 4 * 4 * 8
+    assert asked
+
+
+def test_an_answer_that_is_no_number_is_no_size():
+    from flopcount.onnx_folding import _holds_sizes
+
+    assert _holds_sizes(np.array([3, 4]))
+    assert not _holds_sizes(np.array([None, 4], dtype=object))
+    assert not _holds_sizes(np.array(["3"]))
+    assert not _holds_sizes([np.array([3])])
 
 
 def test_keys_of_earlier_positions_are_multiplied_too(tmp_path):

@@ -189,3 +189,34 @@ def test_a_size_that_the_dimensions_do_not_meet_is_said(run_audit):
     )
     (told,) = [one for one in run_audit(text).findings if one.code == "input-size-unused"]
     assert "image" in told.message
+
+
+VIT_L = (
+    "[model.m]\narchitecture = {{ kind = 'vit', layers = 24, hidden = 1024, heads = 16, ffn = 4096, "
+    "ffn_matrices = 2{patch} }}\ninput = {{ image = [224, 224] }}\n"
+    "[[run]]\nname = 'r'\nmodel = 'm'\nsamples = 1.28e10\n"
+)
+
+
+def test_a_patch_that_nobody_states_leaves_room_for_the_other_usual_one(run_audit):
+    # ViT-L/14: 162 GFLOP forward, x 3 x 1.28e10 = 6.2e21; /16 has 196 patches instead of 256.
+    stated = run_audit(VIT_L.format(patch=", patch = 14"))
+    open_one = run_audit(VIT_L.format(patch=""))
+    assert stated.combined.flop.best == pytest.approx(6.2e21, rel=0.02)
+    assert open_one.combined.flop.best < 0.8 * stated.combined.flop.best
+    assert open_one.combined.flop.high > stated.combined.flop.best
+    said = [
+        [one for one in report.findings if one.code == "input-size-assumed"]
+        for report in (stated, open_one)
+    ]
+    assert said[0] == []
+    assert "read as 16" in said[1][0].message
+
+
+def test_a_transcript_of_unknown_length_is_asked_for(run_audit):
+    report = run_audit(
+        "[model.m]\narchitecture = { kind = 'encoder-decoder', encoder_layers = 32, decoder_layers = 32, "
+        "hidden = 1280, heads = 20, ffn = 5120, vocabulary = 51866 }\ninput = { audio_frames = 3000 }\n"
+        "[[run]]\nname = 'r'\nmodel = 'm'\nsamples = 6e8\n"
+    )
+    assert [one for one in report.findings if "tokens of a transcript" in one.message]

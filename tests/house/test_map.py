@@ -8,13 +8,15 @@ from types import ModuleType
 import pytest
 
 import flopcount
+import flopledger.bundle
 import flopledger.logs
 import flopledger.logs.readers
 import flopledger.recording
-import profilers
+import flopledger.reports
+import profilers.importers
 
 BESIDE = {"telemetry/", "steps/", "flopcount", "read_totals", "assemble", "read", "sniff"}
-BESIDE_IN = {"profilers": {"doctor"}}
+BESIDE_IN = {"profilers": {"doctor"}, "flopledger.bundle": {"verify", "problems", "ok"}}
 """Names on the maps that are no module of theirs."""
 
 
@@ -23,10 +25,13 @@ BESIDE_IN = {"profilers": {"doctor"}}
     [
         flopcount,
         profilers,
+        profilers.importers,
         flopledger,
+        flopledger.bundle,
         flopledger.logs,
         flopledger.logs.readers,
         flopledger.recording,
+        flopledger.reports,
     ],
     ids=lambda package: package.__name__,
 )

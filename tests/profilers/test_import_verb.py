@@ -15,6 +15,8 @@ from profilers.importers.errors import ImportFormatError
 from profilers.record import read_record, verify
 from profilers.trace import DeviceKey
 
+from .test_import_fuzz import SAMPLES
+
 FIXTURES = Path(__file__).parent / "fixtures"
 WANDB, MLFLOW = str(FIXTURES / "run-fixture.wandb"), str(FIXTURES / "mlflow-run")
 UUID = "GPU-0a1b2c3d-0000-1111-2222-333344445550"
@@ -61,6 +63,24 @@ def test_the_record_holds_what_the_importer_read(tmp_path):
             assert getattr(one, "reason", one) == getattr(two, "reason", two), (name, row)
     # 3 is missing; 4.123 W is 4123 mW, and nothing became 0
     assert seen.reading("power_mw", 4) == 4123
+
+
+@pytest.mark.parametrize("kind", SAMPLES)
+def test_a_record_of_each_format_holds_its_figures(tmp_path, kind):
+    # Formats whose figures are all fractions (CodeCarbon's kWh) had no column of a record to go to.
+    path = tmp_path / "file"
+    sample = SAMPLES[kind]
+    path.write_bytes(sample.encode() if isinstance(sample, str) else sample)
+    options = Options(zone=UTC, node="n1")
+    expected = collect([open_recording(path, options)[1]])
+    import_files([str(path)], tmp_path / "run", options)
+    seen = read_record(tmp_path / "run")
+    assert list(seen.devices) == list(expected.devices)
+    for key, device in expected.devices.items():
+        for name in device.series:
+            for row in range(len(device)):
+                one, two = seen.devices[key].reading(name, row), device.reading(name, row)
+                assert getattr(one, "reason", one) == getattr(two, "reason", two), (name, row)
 
 
 def test_one_file_not_understood_writes_nothing(tmp_path, capsys):

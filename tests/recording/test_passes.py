@@ -174,6 +174,82 @@ def curvature(mark: Mark) -> None:
         mark()
 
 
+def slope(value: Any, at: Any) -> Any:
+    return torch.autograd.grad(value, at, torch.ones_like(value), create_graph=True)[0]
+
+
+def an_equation_of_second_order(mark: Mark) -> None:
+    """Burgers' equation: derivatives of derivatives, two of the same output, and points at the boundary."""
+    model = net(2, 16, 16, 1)
+    optimizer = sgd(model)
+    for _ in range(3):
+        x, t = torch.rand(5, 1, requires_grad=True), torch.rand(5, 1, requires_grad=True)
+        u = model(torch.cat([x, t], 1))
+        along, later = slope(u, x), slope(u, t)
+        left = later + u * along - 0.01 * slope(along, x)
+        optimizer.zero_grad()
+        (left.square().mean() + model(torch.rand(3, 2)).square().mean()).backward()
+        optimizer.step()
+        mark()
+
+
+def a_laplacian(mark: Mark) -> None:
+    """One gradient is differentiated twice, and both results once more."""
+    model = net(2, 16, 1)
+    optimizer = sgd(model)
+    for _ in range(3):
+        x = torch.rand(5, 2, requires_grad=True)
+        first = slope(model(x), x)
+        laplacian = slope(first[:, 0], x)[:, 0] + slope(first[:, 1], x)[:, 1]
+        optimizer.zero_grad()
+        laplacian.square().mean().backward()
+        optimizer.step()
+        mark()
+
+
+def a_fourth_derivative(mark: Mark) -> None:
+    model = net(1, 8, 8, 1)
+    optimizer = sgd(model)
+    for _ in range(3):
+        x = torch.rand(5, 1, requires_grad=True)
+        value = model(x)
+        for _ in range(4):
+            value = slope(value, x)
+        optimizer.zero_grad()
+        value.square().mean().backward()
+        optimizer.step()
+        mark()
+
+
+def several_vectors_times_a_hessian(mark: Mark) -> None:
+    model = net(6, 16, 1)
+    optimizer = sgd(model)
+    parameters = list(model.parameters())
+    for _ in range(3):
+        loss = model(torch.randn(5, 6)).square().mean()
+        slopes = torch.autograd.grad(loss, parameters, create_graph=True)
+        for _ in range(3):
+            along = [torch.randn_like(each) for each in slopes]
+            torch.autograd.grad(slopes, parameters, along, retain_graph=True)
+        optimizer.step()
+        mark()
+
+
+def learning_to_learn_many_weights(mark: Mark) -> None:
+    """More gradients than outputs are watched of one call."""
+    model = net(*[4] * 12)
+    optimizer = sgd(model)
+    for _ in range(2):
+        fast = dict(model.named_parameters())
+        loss = torch.func.functional_call(model, fast, (torch.randn(5, 4),)).square().mean()
+        found = torch.autograd.grad(loss, list(fast.values()), create_graph=True)
+        fast = {name: fast[name] - 0.1 * g for name, g in zip(fast, found, strict=True)}
+        optimizer.zero_grad()
+        torch.func.functional_call(model, fast, (torch.randn(5, 4),)).square().mean().backward()
+        optimizer.step()
+        mark()
+
+
 class Bare(TorchDispatchMode):
     """torch's formulas without its tracker of modules, which raises where a leaf is asked for."""
 
@@ -191,7 +267,18 @@ class Bare(TorchDispatchMode):
 
 @pytest.mark.parametrize(
     "loop",
-    [wgan_gp, lazy_r1, learning_to_learn, curvature, adversarial_examples],
+    [
+        wgan_gp,
+        lazy_r1,
+        learning_to_learn,
+        learning_to_learn_many_weights,
+        curvature,
+        several_vectors_times_a_hessian,
+        adversarial_examples,
+        an_equation_of_second_order,
+        a_laplacian,
+        a_fourth_derivative,
+    ],
     ids=lambda loop: loop.__name__,
 )
 def test_gradients_of_gradients(run: Run, loop: Callable[[Mark], None]) -> None:
@@ -224,6 +311,37 @@ def test_a_penalty_behind_a_nonlinear_loss_has_close_bounds(run: Run) -> None:
     assert high is not None
     assert low <= counter.flop[0] <= high
     assert high - low <= 2 * 5 * 16  # of the last layer
+
+
+def each_gradient_by_itself(model: Any) -> None:
+    """Of several gradients one is differentiated here, and another one there."""
+    weights = [each for each in model.parameters() if each.dim() == 2]
+    slopes = torch.autograd.grad(model(torch.randn(5, 6)).sum(), weights, create_graph=True)
+    for weight, each in zip(weights, slopes, strict=True):
+        torch.autograd.grad(each.square().sum(), weight, retain_graph=True, allow_unused=True)
+
+
+def two_networks_at_once(model: Any) -> None:
+    """A pass through two calls, whose gradients are nobody's alone."""
+    x = torch.rand(5, 6, requires_grad=True)
+    first = slope(model(x) + model(2 * x), x)
+    slope(first[:, 0], x).square().mean().backward()
+
+
+@pytest.mark.parametrize(
+    "step", [each_gradient_by_itself, two_networks_at_once], ids=lambda step: step.__name__
+)
+def test_what_cannot_be_told_apart_has_an_open_bound(run: Run, step: Callable[[Any], None]) -> None:
+    model = net(6, 16, 16, 1)
+    optimizer = sgd(model)
+    with Bare() as counter:
+        step(model)
+    with run.record():
+        step(model)
+        optimizer.step()
+    low, high = run.totals.hardware_bounds
+    assert low <= counter.flop[0]
+    assert high is None
 
 
 def test_a_gradient_that_nobody_differentiates_leaves_an_open_bound(run: Run) -> None:

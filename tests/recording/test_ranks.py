@@ -37,7 +37,9 @@ PIPELINES = {
     "gpipe": DEEP, "1f1b": DEEP, "interleaved": DEEPER, "zero-bubble": DEEPER, "zbv": DEEPER,
 }  # fmt: skip
 FLAT = ("flat", "flat-kept")
-MORE = ("uneven-shards", "copies", "fsdp-saved", "summed")
+MORE = ("uneven-shards", "copies", "fsdp-saved", "summed", "routed", "routed-unlike")
+ROUTED = EXPERT + 3 * 2 * 8 * 16 * 2
+"""The same where rows choose their expert by a product of 16 x 2: as many rows come as are sent."""
 AGAIN = "zero-bubble-again"
 
 
@@ -112,6 +114,7 @@ def four(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("copies", 3 * 2 * ONE, 3 * 2 * 8),  # without its evaluations
         ("fsdp-saved", 3 * 2 * ONE, 3 * 2 * 8),
         ("summed", 3 * 2 * EXPERT, 3 * 2 * 8),  # half of the matrices, and twice the rows
+        ("routed", 3 * 2 * ROUTED, 3 * 2 * 8),
         ("fsdp", 3 * 2 * ONE, 3 * 2 * 8),
         ("tp", 3 * ONE, 3 * 8),  # both ranks work on one batch
         ("experts", 3 * 2 * EXPERT, 3 * 2 * 8),
@@ -172,6 +175,15 @@ def test_the_stages_of_a_pipeline_make_one_model(
 def test_an_evaluation_of_a_model_whose_copies_are_trained_is_one(two: Path) -> None:
     """Three of 8 rows on each rank: 2·8·(2·256 + 4·1024) = 73,728."""
     assert totals_of(two / "copies").span_flop == {"evaluation": 3 * 2 * 73_728}
+
+
+def test_rows_that_choose_among_unlike_experts_have_no_upper_end(two: Path) -> None:
+    """One rank's expert is a block, the other's a layer: nobody knows how many rows each got."""
+    totals = totals_of(two / "routed-unlike")
+    low, high = totals.model_bounds
+    assert high is None
+    # Of the two linear layers and of the choice, each rank computes what it did before.
+    assert low == 3 * 2 * (ROUTED - 3 * 2 * 8 * 2048)
 
 
 def test_steps_that_are_no_rank_s_own_have_no_number(two: Path) -> None:

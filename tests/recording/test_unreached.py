@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -44,6 +45,46 @@ def of_scores(run: Run) -> None:
             out = model(batch())
             nearest = codes[(out @ codes.T).argmax(-1)]
             (out - nearest).square().sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+
+class Quality:
+    """An object beside the model."""
+
+    def measured(self, out: Any) -> float:
+        with torch.no_grad():
+            return float((out @ out.T).mean())
+
+    def sum(self, out: Any) -> Any:
+        """Of this name are methods of tensors."""
+        return out @ out.T
+
+
+def of_another_object(run: Run) -> None:
+    model, quality = mlp(), Quality()
+    optimizer = sgd(model)
+    with run.record():
+        for _ in range(3):
+            out = model(batch())
+            quality.measured(out)
+            out.sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+
+beside = ModuleType("beside")
+exec("def scored(out):\n    return (out @ out.T).argmax(-1)\n", vars(beside))
+
+
+def of_another_file(run: Run) -> None:
+    model = mlp()
+    optimizer = sgd(model)
+    with run.record():
+        for _ in range(3):
+            out = model(batch())
+            beside.scored(out)
+            out.sum().backward()
             optimizer.step()
             optimizer.zero_grad()
 
@@ -90,6 +131,8 @@ OUTER = 2 * 4 * 8 * 4
     [
         (of_gradients, TRAIN, True),
         (of_scores, TRAIN, True),
+        (of_another_object, TRAIN, True),
+        (of_another_file, TRAIN, True),
         (of_a_loss, TRAIN + 3 * OUTER, False),  # forward, and backward to both factors
         (of_a_module, TRAIN + 3 * OUTER, False),
     ],

@@ -8,6 +8,7 @@ import pytest
 
 from flopledger import logs
 from flopledger.logs import limits
+from flopledger.logs.document import Document
 
 from .conftest import codes, value
 
@@ -136,3 +137,32 @@ def test_the_sum_of_many_jobs_is_not_lost_behind_the_single_ones(written):
     assert value(evidence, "accelerator_seconds") == 6_000 * 480
     failed = [one.message for one in evidence.findings if one.code == "aborted-run"]
     assert failed == ["6000 of 6000 jobs ended as FAILED; the devices were held all the same"]
+
+
+def test_a_bar_that_rewrites_its_line_for_hours_is_read(written):
+    # one line of some 600 KB, where lines end at 262,144 characters
+    bars = "\r".join(
+        f"Epoch 0:  {n // 50}%|##   | {n}/5000 [00:10<00:10, reduced_train_loss=2.1, global_step={n}.0, "
+        f"consumed_samples={n * 64}.0, train_step_timing in s=2.000]"
+        for n in range(4500)
+    )
+    evidence = written({"nemo.log": f"start\n{bars}\nend\n"})
+    assert value(evidence, "steps") == 4500
+    assert "evidence-truncated" not in codes(evidence)
+
+
+def test_lines_that_end_in_carriage_returns_alone_may_be_many(written):
+    steps = "".join(STEPS for _ in range(40)).replace("\n", "\r")
+    assert len(steps) > limits.LINE_CHARACTERS
+    assert value(written({"a.log": steps}), "steps") == 50
+
+
+def test_what_is_appended_while_a_file_is_read_is_neither_read_nor_hashed(tmp_path):
+    path = tmp_path / "a.log"
+    path.write_text("one\ntwo\nthr")
+    document = Document(path, "a.log")
+    before = document.sha256()
+    with path.open("a") as file:
+        file.write("ee\nfour\n")
+    assert document.sha256() == before
+    assert [text for _, text in document.lines()] == ["one", "two"]  # half a line is none

@@ -338,7 +338,10 @@ def test_launches_of_nanogpt_with_other_accumulation_are_added_up(written):
     assert "settings-changed" in codes(facts)
 
 
-SACCT = "JobIDRaw|State|ElapsedRaw|AllocTRES\n1|COMPLETED|{seconds}|gres/gpu:h100={gpus},gres/gpu={gpus},node=1\n"
+SACCT = (
+    "JobIDRaw|State|ElapsedRaw|AllocTRES\n"
+    "1|COMPLETED|{seconds}|gres/gpu:h100={gpus},gres/gpu={gpus},node=1\n"
+)
 
 
 @pytest.mark.parametrize(

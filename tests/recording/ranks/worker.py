@@ -282,6 +282,32 @@ class Experts(nn.Module):
         return self.last(x + all_to_all_single(torch.empty_like(there), there))
 
 
+class Routed(nn.Module):
+    """An expert on each rank, to which every rank sends the rows that choose it."""
+
+    def __init__(self, alike: bool) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.gate = nn.Linear(WIDTH, dist.get_world_size(), bias=False)
+        self.expert = Block() if alike or dist.get_rank() else nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x: Any) -> Any:
+        from torch.distributed._functional_collectives import (
+            all_to_all_single,
+            all_to_all_single_autograd,
+        )
+
+        x = self.first(x)
+        weight, chosen = self.gate(x).softmax(-1).max(-1)
+        order = chosen.argsort(stable=True)
+        sent = torch.bincount(chosen, minlength=dist.get_world_size())
+        come = all_to_all_single(sent, None, None, dist.group.WORLD).tolist()
+        here = all_to_all_single_autograd(x[order], come, sent.tolist(), dist.group.WORLD)
+        there = self.expert(here)
+        back = all_to_all_single_autograd(there, sent.tolist(), come, dist.group.WORLD)
+        return self.last(x + torch.zeros_like(x).index_copy(0, order, back) * weight[:, None])
+
+
 def pipeline(kind: str, per_rank: int = 1, depth: int = 4, again: bool = False) -> list[float]:
     """Four microbatches to a step; a ``V`` schedule gives the first rank the last stage, too."""
     from torch.distributed import pipelining
@@ -361,6 +387,8 @@ KINDS = {
     "zbv": lambda: pipeline("ScheduleZBVZeroBubble", 2, 8),
     "zero-bubble-again": lambda: pipeline("ScheduleInterleavedZeroBubble", 2, 8, again=True),
     "experts": lambda: steps(Experts()),
+    "routed": lambda: steps(Routed(alike=True)),
+    "routed-unlike": lambda: steps(Routed(alike=False)),
     "dies": dies,
 }
 
