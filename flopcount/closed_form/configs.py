@@ -18,6 +18,7 @@ from flopcount.closed_form.reading import complete
 _ALIASES = {
     "llava_llama": "llama",
     "code_llama": "llama",
+    "mimo": "qwen2",
     "mt5": "t5",
     "camembert": "roberta",
     "xlm-roberta": "roberta",

@@ -124,6 +124,12 @@ def fine_experts(f: Fields, reading: Reading, *names: str) -> Reading:
     return experts(f, reading, *names) | {"expert_ffn": f.integer("moe_intermediate_size")}
 
 
+def leading_dense(f: Fields, reading: Reading) -> int:
+    """Layers before the first mixture; a number beyond the model's layers leaves none, 0 is allowed."""
+    layers: int = reading["layers"]
+    return min(f.maybe_integer("first_k_dense_replace", least=0) or 0, layers)
+
+
 def refuse_qk() -> str:
     """Decline norms on queries and keys where the family builds them in a way of its own."""
     msg = "config.json: qk_layernorm = true has no closed form in this family; use the traced count"

@@ -11,6 +11,7 @@ from flopcount.closed_form.dialects_common import (
     experts,
     few_layers,
     fine_experts,
+    leading_dense,
     llama,
     plain,
 )
@@ -94,9 +95,7 @@ def _deepseek_moe(f: Fields) -> Reading:
         raise DimensionsError("config.json: moe_layer_freq above 1 has no closed form here")
     return fine_experts(f, reading, "n_routed_experts") | {
         "shared_experts": f.maybe_integer("n_shared_experts", least=0) or 0,
-        "dense_layers": min(
-            f.maybe_integer("first_k_dense_replace", least=0) or 0, reading["layers"]
-        ),
+        "dense_layers": leading_dense(f, reading),
     }
 
 
@@ -110,9 +109,7 @@ def _bailing(f: Fields) -> Reading:
     width = f.maybe_integer("moe_shared_expert_intermediate_size") or reading["expert_ffn"]
     return reading | {
         "shared_expert_ffn": shared * width,
-        "dense_layers": min(
-            f.maybe_integer("first_k_dense_replace", least=0) or 0, reading["layers"]
-        ),
+        "dense_layers": leading_dense(f, reading),
         "qkv_bias": f.flag("use_qkv_bias"),
         "output_bias": f.flag("use_bias", default=True),
         "qk_norm": "head" if f.flag("use_qk_norm") else "none",

@@ -1,12 +1,11 @@
 """The config.json dialects of diffusers: ``_class_name`` instead of ``model_type``."""
 
 from collections.abc import Callable
-from typing import Any
 
+from flopcount.closed_form.dialects_common import Reading
 from flopcount.closed_form.dimensions import DimensionsError
 from flopcount.closed_form.fields import Fields
 
-Reading = dict[str, Any]
 _MOST_LEVELS = 16
 
 

@@ -7,6 +7,7 @@ from flopcount.closed_form.dialects_common import (
     experts,
     few_layers,
     fine_experts,
+    leading_dense,
     llama,
     qwen_windows,
 )
@@ -58,11 +59,9 @@ def deepseek(f: Fields) -> Reading:
     if "n_routed_experts" not in f:
         return reading
     reading = fine_experts(f, reading, "n_routed_experts")
-    # A first_k_dense_replace of this size leaves no mixture at all; 0 is allowed.
-    dense = f.maybe_integer("first_k_dense_replace", least=0) or 0
     return reading | {
         "shared_experts": f.maybe_integer("n_shared_experts", least=0) or 0,
-        "dense_layers": min(dense, reading["layers"]),
+        "dense_layers": leading_dense(f, reading),
     }
 
 
@@ -70,11 +69,10 @@ def _glm4_moe(f: Fields) -> Reading:
     reading = fine_experts(f, llama(f), "n_routed_experts")
     return reading | {
         "shared_experts": f.maybe_integer("n_shared_experts", least=0) or 0,
-        "dense_layers": min(f.maybe_integer("first_k_dense_replace", least=0) or 0,
-                            reading["layers"]),
+        "dense_layers": leading_dense(f, reading),
         "output_bias": False,
         "qk_norm": "head" if f.flag("use_qk_norm") else "none",
-    }  # fmt: skip
+    }
 
 
 def _olmoe(f: Fields) -> Reading:
@@ -100,9 +98,7 @@ def _dots1(f: Fields) -> Reading:
         reading["full_attention_layers"] = min(full, reading["layers"])
     return reading | {
         "shared_experts": f.integer("n_shared_experts", least=0),
-        "dense_layers": min(
-            f.maybe_integer("first_k_dense_replace", least=0) or 0, reading["layers"]
-        ),
+        "dense_layers": leading_dense(f, reading),
         "qk_norm": "head",
     }
 

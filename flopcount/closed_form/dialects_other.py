@@ -1,13 +1,11 @@
 """The config.json dialects of encoders, encoder-decoders and vision transformers."""
 
 from collections.abc import Callable
-from typing import Any
 
-from flopcount.closed_form.dialects_common import checked_layers
+from flopcount.closed_form.dialects_common import Reading, checked_layers
 from flopcount.closed_form.dimensions import DimensionsError
 from flopcount.closed_form.fields import Fields
 
-Reading = dict[str, Any]
 _ONE_BIAS = ("distilbert", "electra")
 """Encoders whose head has one bias; the others have a second one where the head is untied."""
 

@@ -1,13 +1,10 @@
 """The config.json dialects of state-space models, hybrids and RWKV."""
 
 from collections.abc import Callable
-from typing import Any
 
-from flopcount.closed_form.dialects_common import checked_layers, few_layers, llama
+from flopcount.closed_form.dialects_common import Reading, checked_layers, few_layers, llama
 from flopcount.closed_form.dimensions import DimensionsError
 from flopcount.closed_form.fields import Fields
-
-Reading = dict[str, Any]
 
 
 def _mamba(f: Fields) -> Reading:

@@ -51,7 +51,7 @@ class Fields:
                 continue
             if value is True or (type(value) is not bool and value not in (None, 0, 1)):
                 msg = (
-                    f"config.json: {key} = {_short(value)}: the closed form of '{family[:60]}' "
+                    f"config.json: {key} = {short(value)}: the closed form of '{family[:60]}' "
                     "does not know this key\n  use the traced count, or state the dimensions"
                 )
                 raise DimensionsError(msg)
@@ -86,12 +86,12 @@ class Fields:
                 continue
             if isinstance(value, bool) or not isinstance(value, int):
                 if not (isinstance(value, float) and value.is_integer()):
-                    msg = f"config.json: {name} = {_short(value)}\n  expected a whole number"
+                    msg = f"config.json: {name} = {short(value)}\n  expected a whole number"
                     raise DimensionsError(msg)
                 value = int(value)
             if not least <= value <= LARGEST:
                 msg = (
-                    f"config.json: {name} = {_short(value)}\n"
+                    f"config.json: {name} = {short(value)}\n"
                     f"  expected a whole number from {least} to {LARGEST:.0e}"
                 )
                 raise DimensionsError(msg)
@@ -104,7 +104,7 @@ class Fields:
         if value is None:
             return default
         if not isinstance(value, bool):
-            msg = f"config.json: {name} = {_short(value)}\n  expected true or false"
+            msg = f"config.json: {name} = {short(value)}\n  expected true or false"
             raise DimensionsError(msg)
         return value
 
@@ -123,7 +123,7 @@ class Fields:
         if value is None:
             return None
         if not isinstance(value, list | tuple) or len(value) > _LARGEST_LIST:
-            msg = f"config.json: {name} = {_short(value)}\n  expected a list"
+            msg = f"config.json: {name} = {short(value)}\n  expected a list"
             raise DimensionsError(msg)
         return list(value)
 
@@ -146,7 +146,8 @@ class Fields:
         return checked[0].integer(name), checked[1].integer(name)
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
+    """Return what an error shows of a value that somebody wrote."""
     if isinstance(value, int) and abs(value) >= 10**30:
         return "a huge integer"
     text = repr(value)

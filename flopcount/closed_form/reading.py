@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flopcount.closed_form.dimensions import KINDS, LARGEST, Dimensions, DimensionsError
+from flopcount.closed_form.fields import short
 
 _BOOLS = {"tied_embeddings"}
 _CAN_BE_ZERO = {"shared_experts", "first_dense_layers", "dense_layers", "full_attention_layers"}
@@ -36,7 +37,7 @@ def read_mapping(mapping: Mapping[str, Any]) -> Dimensions:
         if key not in KEYS:
             near = difflib.get_close_matches(str(key), KEYS, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(KEYS)}"
-            raise DimensionsError(f"architecture: unknown key {_short(key)}\n  {hint}")
+            raise DimensionsError(f"architecture: unknown key {short(key)}\n  {hint}")
         if value is not None:
             values[key] = _checked(key, value)
     dimensions = Dimensions(**values)
@@ -199,25 +200,20 @@ def _checked(key: str, value: Any) -> Any:
     if key == "kind":
         if value not in KINDS:
             raise DimensionsError(
-                f"architecture: kind = {_short(value)} is not known\n  known: {', '.join(KINDS)}"
+                f"architecture: kind = {short(value)} is not known\n  known: {', '.join(KINDS)}"
             )
         return value
     if key in _BOOLS:
         if isinstance(value, bool):
             return value
-        raise DimensionsError(f"architecture: {key} = {_short(value)}\n  expected true or false")
+        raise DimensionsError(f"architecture: {key} = {short(value)}\n  expected true or false")
     least = 0 if key in _CAN_BE_ZERO else 1
     number = value
     if isinstance(number, float) and number.is_integer():
         number = int(number)
     if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= LARGEST:
         raise DimensionsError(
-            f"architecture: {key} = {_short(value)}\n"
+            f"architecture: {key} = {short(value)}\n"
             f"  expected a whole number from {least} to {LARGEST:.0e}"
         )
     return number
-
-
-def _short(value: object) -> str:
-    text = repr(value) if not isinstance(value, int) or abs(value) < 10**30 else "a huge integer"
-    return text if len(text) <= 80 else text[:77] + "..."

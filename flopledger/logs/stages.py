@@ -175,7 +175,20 @@ def of_log(log: StepLog, notes: Notes) -> None:
                 **{name: value for _, name, value in printed[:above]},
             )
         )
+    _drop_launches_without_steps(stages, notes)
     note(stages, notes)
+
+
+def _drop_launches_without_steps(stages: Sequence[Stage], notes: Notes) -> None:
+    """Leave out settings of launches that ended before their first step, or had none any more."""
+    for name, field in _PRINTED.items():
+        held = {getattr(one, field) for one in stages}
+        if None not in held:
+            notes.facts[:] = [
+                fact
+                for fact in notes.facts
+                if fact.name != name or not fact.locator.startswith("line ") or fact.value in held
+            ]
 
 
 def without(facts: Sequence[Fact], sums: Sums, files: set[str]) -> list[Fact]:

@@ -46,7 +46,7 @@ _TEXTS: Sequence[tuple[str, str]] = (
         "say what its columns mean",
     ),
     (
-        r"^\s*JOBID\s+PARTITION\s+NAME\s+USER|^\s*JOBID\s+.*\bNODELIST\(REASON\)",
+        r"^[ \t]{0,40}JOBID[ \t]+PARTITION[ \t]+NAME[ \t]+USER|^[ \t]{0,40}JOBID[ \t]+.*\bNODELIST\(REASON\)",
         "is squeue's view of jobs that wait or run; print the account when they have ended: "
         "`sacct --parsable2 --format=JobID,State,ElapsedRaw,AllocTRES,Start,End`, or `scontrol show job`",
     ),
@@ -55,7 +55,7 @@ _TEXTS: Sequence[tuple[str, str]] = (
         "is LSF's log of events, whose jobs have not ended yet; hand in `bhist -l` of the job, or lsb.acct",
     ),
     (
-        r"^\s*Job Id: \d|^Job <\d+(?:\[\d+\])?>, ",
+        r"^[ \t]{0,40}Job Id: \d|^Job <\d+(?:\[\d+\])?>, ",
         "is a scheduler's page on a job in its queue (qstat -f, bjobs -l): hand in PBS' accounting log, or "
         "LSF's `bhist -l` or `bacct -l`, which tell how long it held its devices",
     ),
@@ -88,7 +88,7 @@ _TEXTS: Sequence[tuple[str, str]] = (
         "is kubectl's table for people: hand in `kubectl get pods -o json` or `-o yaml`",
     ),
     (
-        r"^\s*apiVersion\s*:|\"apiVersion\"\s*:",
+        r"^[ \t]{0,40}apiVersion[ \t]*:|\"apiVersion\"\s*:",
         "is an object of Kubernetes other than pods and jobs: hand in `kubectl get pods,jobs -o json`",
     ),
 )

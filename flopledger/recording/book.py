@@ -12,24 +12,23 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flopcount.live_signals import held_back
+from flopledger.recording import blocks
+from flopledger.recording.blocks import MOST_STEPS, Settle
 from flopledger.recording.cost import Cost
 from profilers.clocks import ClockPair
 from profilers.ledger import LedgerError
 from profilers.step_identity import DeviceFacts, Identity, identity, versions
 from profilers.step_ledger import StepLedger
-from profilers.steps import Variant
 
 if TYPE_CHECKING:
     from flopledger.recording.rows import Calls, Row
+    from profilers.steps import Variant
 
 FLUSH_SECONDS = 1.0
-MOST_STEPS = 512
-"""Steps in one block."""
 MOST_WAITING = 100_000
 """Steps, and lines, that wait for a disk that refuses."""
 GONE = (errno.ENOENT, errno.ESTALE)
@@ -38,8 +37,6 @@ MOST_LEDGERS = 256
 """So many ledgers of one process, where none may become longer (``RLIMIT_FSIZE``, some file systems)."""
 
 Entry = Callable[[StepLedger], None]
-Settle = Callable[[Variant], Cost | None]
-"""Finds what a call cost; None where that cannot be done now."""
 
 
 class Book:
@@ -142,7 +139,7 @@ class Book:
         """Find the costs of all calls while their models are there."""
         unpriced, self._unpriced = self._unpriced, []
         try:
-            unpriced = [calls for calls in unpriced if not _priced(calls, settle)]
+            unpriced = [calls for calls in unpriced if not blocks.is_priced(calls, settle)]
         finally:  # all of them, where a timeout of the program's broke off a count
             self._unpriced = unpriced + self._unpriced
 
@@ -220,9 +217,9 @@ class Book:
             ledger.note("lines-lost", "warning", text)
             self.lost_lines = 0
         self._write_heads(ledger)
-        while rows := self._block(self._waiting - keep, settle):
+        while rows := blocks.take(self._rows, self._waiting - keep, settle):
             try:
-                self._write(ledger, rows)
+                blocks.write(ledger, rows)
             except (OSError, LedgerError):
                 self._rows[:0] = rows
                 raise
@@ -231,7 +228,7 @@ class Book:
             self._kept += written
             self._following = rows[0].number + written
         # Last, since counting may have had something to say.
-        while self._lines and _priced(self._lines[0][1], settle):
+        while self._lines and blocks.is_priced(self._lines[0][1], settle):
             self._say(self._lines[0][0], ledger)
             del self._lines[0]
         while told := self._losses[:MOST_STEPS]:
@@ -307,64 +304,6 @@ class Book:
             )
         return self.ledger
 
-    def _block(self, most: int, settle: Settle | None) -> list[Row]:
-        """Take the first rows that are consecutive steps with known costs."""
-        taken: list[Row] = []
-        room = min(most, MOST_STEPS)
-        calls: Calls = ()
-        following = 0
-        for row in self._rows:
-            if room <= 0 or (taken and row.number != following):
-                break
-            if row.calls is not calls and not _priced(row.calls, settle):
-                break
-            calls = row.calls
-            following = row.number + row.steps
-            taken.append(row.part(room) if row.steps > room else row)
-            room -= taken[-1].steps
-        whole = len(taken) - (bool(taken) and taken[-1] is not self._rows[len(taken) - 1])
-        del self._rows[:whole]
-        return taken
-
-    def _write(self, ledger: StepLedger, rows: list[Row]) -> None:
-        def runs(name: str) -> list[tuple[int, Any]]:
-            return [(row.steps, getattr(row, name)) for row in rows]
-
-        ledger.block(
-            first=rows[0].number,
-            end_us=list(chain.from_iterable(row.ends_us for row in rows)),
-            duration_us=list(chain.from_iterable(row.durations_us for row in rows)),
-            wait_us=list(chain.from_iterable(row.waits_us for row in rows)),
-            optimizer=runs("optimizer"),
-            tokens=runs("tokens"),
-            tokens_from=runs("tokens_from"),
-            samples=runs("samples"),
-            calls=[(row.steps, self.numbered(ledger, row.calls)) for row in rows],
-        )
-
-    def numbered(self, ledger: StepLedger, calls: Calls) -> list[tuple[int, int]]:
-        """Refer to costs by their numbers, and write those that have none."""
-        pairs: dict[int, int] = {}
-        for item, times in calls:
-            cost: Cost = item if isinstance(item, Cost) else item.data
-            if cost.id is None or cost.ledger is not ledger:
-                cost.id = ledger.cost(
-                    model=cost.model[:200],
-                    mode=cost.mode,
-                    inputs=cost.inputs,
-                    flop=cost.flop,
-                    by_dtype=cost.by_dtype,
-                    recompute_by_dtype=cost.recompute_by_dtype,
-                    share=cost.share,
-                    how=cost.how,
-                    bounds=cost.bounds,
-                    uncounted=cost.uncounted,
-                    reason=cost.reason,
-                )
-                cost.ledger = ledger
-            pairs[cost.id] = pairs.get(cost.id, 0) + times
-        return list(pairs.items())
-
     def device(self, facts: DeviceFacts) -> None:
         """Say what the process computes on."""
 
@@ -396,12 +335,3 @@ class Book:
         self._rows.clear()
         self._lines.clear()
         self._losses.clear()
-
-
-def _priced(calls: Calls, settle: Settle | None) -> bool:
-    """Whether the cost of each call is known; with ``settle`` it is found where it is not."""
-    for item, _ in calls:
-        open_ = isinstance(item, Variant) and not isinstance(item.data, Cost)
-        if open_ and (settle is None or settle(item) is None):  # type: ignore[arg-type]
-            return False
-    return True

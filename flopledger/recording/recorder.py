@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from flopcount.live_signals import MARK, held_back
 from flopledger.recording.beside import Beside
+from flopledger.recording.blocks import numbered
 from flopledger.recording.book import Book
 from flopledger.recording.cost import Cost
 from flopledger.recording.costs import Costs
@@ -245,7 +246,7 @@ class Recorder:
                 seen.what[:200],
                 start_us=seen.start_us,
                 end_us=seen.end_us,
-                calls=book.numbered(ledger, calls),
+                calls=numbered(ledger, calls),
                 source=seen.source,
             )
 

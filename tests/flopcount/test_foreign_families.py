@@ -215,6 +215,23 @@ def test_a_family_that_nobody_knows_says_both_reasons(tmp_path):
             },
             "MptForCausalLM",
         ),
+        (
+            {
+                "model_type": "mimo",
+                "architectures": ["MiMoForCausalLM"],
+                "hidden_size": 32,
+                "intermediate_size": 64,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 4,
+                "num_key_value_heads": 2,
+                "attention_bias": True,
+                "use_sliding_window": False,
+                "sliding_window": 8,
+                "vocab_size": 64,
+                "tie_word_embeddings": False,
+            },
+            "Qwen2ForCausalLM",
+        ),
     ],
 )
 def test_a_family_under_another_name_is_traced_and_equals_its_form(tmp_path, config, class_name):

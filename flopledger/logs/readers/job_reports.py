@@ -20,7 +20,8 @@ from flopledger.logs.reader import Reader
 from flopledger.logs.readers.job_accounts import Start, note
 
 _SNIFF = re.compile(
-    rb"(?m)^Sender: LSF System <[^\n]{0,200}\r?\nSubject: Job \d|^\s*Resource Usage on \d{4}-\d\d-\d\d "
+    rb"(?m)^Sender: LSF System <[^\n]{0,200}\r?\nSubject: Job \d"
+    rb"|^[ \t]{0,60}Resource Usage on \d{4}-\d\d-\d\d "
 )
 _LSF = re.compile(r"^Subject: Job (\d{1,12}(?:\[\d{1,9}\])?): ", re.ASCII)
 _NCI = re.compile(r"^\s*Job Id:\s{1,30}(\d{1,12}\S{0,60})\s*$", re.ASCII)

@@ -199,6 +199,7 @@ def _iterations(
         if "iteration=" in text and _EQUALS.search(text):
             text = _spelled(text)
         if "iteration" in text and _ITERATION.search(text):
+            arguments.has_begun = True
             if begun is not None:
                 yield begun
             begun, pieces = (number, text), 1

@@ -43,6 +43,9 @@ class Arguments:
         #: Settings of a stage as a later launch printed them: (line, argument, value), in order.
         self.changes: list[tuple[int, str, int]] = []
         self.changed_lines: list[int] = []
+        self.has_begun = (
+            False  #: whether an iteration was printed: then the first settings are its own
+        )
 
     def __bool__(self) -> bool:
         return bool(self._values)
@@ -50,13 +53,19 @@ class Arguments:
     def take(self, number: int, text: str) -> None:
         """Look at one line."""
         if match := _ARGUMENT.match(text):
-            self._values.setdefault(match[1], (match[2], number))
+            self._keep(match[1], match[2], number)
             self._note_change(number, match[1], match[2])
         elif match := _WORLD.search(text):
-            self._values.setdefault("world_size", (match[1], number))
+            self._keep("world_size", match[1], number)
             self._note_change(number, "world_size", match[1])
         elif match := _VOCABULARY.search(text):
             self._values["padded_vocab_size"] = (match[1], number)
+
+    def _keep(self, argument: str, value: str, number: int) -> None:
+        """Keep the settings under which the first iterations ran: a launch above them did not get there."""
+        before = self._values.get(argument)
+        if before is None or (not self.has_begun and before[0] != value):
+            self._values[argument] = (value, number)
 
     def _note_change(self, number: int, argument: str, text: str) -> None:
         """Remember a setting that a launch further down prints differently, and its first value."""

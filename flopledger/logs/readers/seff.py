@@ -9,7 +9,8 @@ from flopledger.logs.numbers import parse_count, parse_duration
 from flopledger.logs.reader import Reader
 
 _SNIFF = re.compile(
-    rb"(?m)^\s*Job ID: {1,20}\d[^\n]*\n(?:[^\n]*\n){0,40}\s*(?:Job Wall-clock time|Run Time): "
+    rb"(?m)^[ \t]{0,40}Job ID: {1,20}\d[^\n]*\n(?:[^\n]*\n){0,40}[ \t]{0,40}"
+    rb"(?:Job Wall-clock time|Run Time): "
 )
 _LABEL = re.compile(r"^\s*([A-Z][A-Za-z -]{2,30}): {1,20}(\S.{0,200}?)\s*$")
 #: Of the job as a whole; what stands below the first ruler of jobstats is utilisation by node.

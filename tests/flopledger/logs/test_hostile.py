@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from flopledger import logs
 from flopledger.errors import FlopledgerError
-from flopledger.logs import limits, numbers
+from flopledger.logs import limits, numbers, unread
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes
@@ -238,3 +238,33 @@ def test_a_source_that_states_no_heads_is_not_countable_and_no_failure(tmp_path)
     )
     evidence = read_files(tmp_path, "log.txt")
     assert "architecture-not-countable" in {one.code for one in evidence.findings}
+
+
+#: What makes a pattern that looks for "spaces, then a word" start anew at every place.
+_MONOTONOUS = [
+    b"\n",
+    b" ",
+    b"\t\n",
+    b" \n",
+    b"\r",
+    b"|",
+    b"-",
+    b"1",
+    b"a: 1\n",
+    b"Job Id: 1\n",
+    b"{",
+    b'"',
+    b"x\n\n",
+]
+
+
+@pytest.mark.parametrize("piece", _MONOTONOUS, ids=repr)
+def test_nobody_takes_long_to_recognise_or_to_name_a_monotonous_file(tmp_path, piece):
+    # A pattern whose time grows with the square of the length takes minutes here.
+    path = tmp_path / "file.txt"
+    path.write_bytes(b"x\n" + piece * (limits.HEAD_BYTES // 2 // len(piece)))
+    begun = time.monotonic()
+    for reader in READERS:
+        reader.sniff(path.read_bytes(), path.name)
+    unread.why(Document(path, path.name))
+    assert time.monotonic() - begun < 60

@@ -359,3 +359,18 @@ def test_a_schedulers_account_is_held_against_the_log(written, gpus, seconds, as
     facts = logs.assemble(written(files))
     found = {one.code for one in facts.findings if one.severity == "warning"}
     assert found & {"device-time-mismatch", "device-count-mismatch"} == asked
+
+
+@pytest.mark.parametrize("program", ["megatron", "torchtitan"])
+def test_a_launch_that_did_no_step_says_nothing_of_the_run(written, program):
+    if program == "megatron":
+        ran, crashed = launch(range(10, 110, 10)), launch((), world=2, length=512)
+    else:
+        ran = titan(0, 100, world=8, length=2048, day=2)
+        crashed = titan(0, 0, world=2, length=512, day=1)
+    for text in (crashed + ran, ran + crashed):
+        facts = logs.assemble(written({"a.log": text}))
+        assert facts.accelerator_count.number == 8
+        assert facts.tokens.number == 100 * 64 * 2048
+        assert "settings-changed" not in codes(facts)
+        assert "device-count-mismatch" not in codes(facts)
