@@ -26,8 +26,8 @@ each: ``clock_checks``, ``clock_hours``, ``convention_checks``, ``cost_checks``,
 ``power_checks``, ``sample_checks``, ``statement_checks``, ``throughput``, ``implied_peak``, ``log_parts``;
 which mistake it may be, ``fingerprints/``.
 
-**The answer.** ``auditing`` is the whole. ``verdict`` (the bands), ``claim``, ``derived_claims``,
-``misquoted``; ``scope``, ``ledgers`` and ``planning`` with ``regimes/``; ``sensitivity``.
+**The answer.** ``auditing`` is the whole. ``verdict`` (the bands), ``claim``, ``claim_bounds``,
+``derived_claims``, ``misquoted``; ``scope``, ``ledgers`` and ``planning`` with ``regimes/``; ``sensitivity``.
 
 **A command under observation.** ``profiled_run``, ``run_child``, ``process_tree``, ``run_manifest``,
 ``run_launches``, ``run_steps``, ``run_summary``; looking at it ``top_view``, ``telemetry_view``;
