@@ -20,7 +20,7 @@ from torch import nn  # noqa: E402
 
 from flopcount import live_signals  # noqa: E402
 from flopcount.live_signals import held_back, let_through  # noqa: E402
-from flopledger.recording.book import Book  # noqa: E402
+from flopledger.recording import blocks  # noqa: E402
 from flopledger.recording.recorder import Recorder  # noqa: E402
 from profilers import ledger  # noqa: E402
 from profilers.step_engine import Around  # noqa: E402
@@ -246,7 +246,7 @@ def alarm() -> Iterator[Any]:
 OURS = {
     "a replay": (Folding, "replay"),
     "a step that is told": (Recorder, "step"),
-    "a block that is written": (Book, "_write"),
+    "a block that is written": (blocks, "write"),
     "a line that is written": (ledger, "append_whole"),
 }
 """Where it comes when steps are made of what was noted, once a second or when the program asks."""
