@@ -38,7 +38,7 @@ nothing; ``flopledger.recording`` does.
 - Optimizers, and what is saved and loaded (design/121): ``step_optimizers``, ``step_states``,
   ``step_weights``.
 - Products that no call shows (design/116, 124): ``step_outside``, ``step_beside``, ``step_mode``,
-  ``step_elsewhere``, ``step_adapters``, ``step_loops``, ``step_products``.
+  ``step_elsewhere``, ``step_adapters``, ``step_loops``, ``step_trainers``, ``step_products``.
 - From notes to steps (design/072, 097): ``step_events``, ``step_folding``, ``step_open``, ``step_equal``.
 - Standing in torch's places, and leaving them: ``step_layers``, ``step_wrapped``, ``step_uncompiled``,
   ``step_threads``, ``step_handlers``.

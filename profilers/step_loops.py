@@ -48,7 +48,7 @@ def products_around(frame: FrameType | None) -> dict[str, int]:
     for _ in range(MOST_FRAMES):
         if frame is None:
             break
-        if _is_own(frame.f_globals):
+        if is_own(frame.f_globals):
             waiting.append((frame.f_code, frame.f_globals))
         frame = frame.f_back
     seen = {code for code, _ in waiting}
@@ -64,7 +64,8 @@ def products_around(frame: FrameType | None) -> dict[str, int]:
     return found
 
 
-def _is_own(around: dict[str, Any]) -> bool:
+def is_own(around: dict[str, Any]) -> bool:
+    """Whether a module's names are of the program itself."""
     name = around.get("__name__")
     return isinstance(name, str) and name.partition(".")[0] not in OTHERS
 
@@ -102,10 +103,10 @@ def _named(code: CodeType, around: dict[str, Any]) -> Iterator[FunctionType]:
                 item = around.get(step.argval)
             elif step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
                 item = (methods if holder is None else vars(holder)).get(step.argval)
-            is_holder = isinstance(item, ModuleType) and _is_own(vars(item))
+            is_holder = isinstance(item, ModuleType) and is_own(vars(item))
             holder = item if is_holder else None
             item = getattr(item, "__wrapped__", item)
-            if isinstance(item, FunctionType) and _is_own(item.__globals__):
+            if isinstance(item, FunctionType) and is_own(item.__globals__):
                 yield item
 
 
@@ -113,7 +114,7 @@ def _methods_around(around: dict[str, Any]) -> Iterator[tuple[str, FunctionType]
     """Methods of the program's plain classes. Of modules and optimizers calls and steps tell."""
     tensor = getattr(sys.modules.get("torch"), "Tensor", object)
     for kind in list(around.values()):
-        if not isinstance(kind, type) or not _is_own({"__name__": kind.__module__}):
+        if not isinstance(kind, type) or not is_own({"__name__": kind.__module__}):
             continue
         if any(hasattr(kind, name) for name in NO_PLAIN):
             continue

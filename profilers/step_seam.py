@@ -40,6 +40,7 @@ from profilers.step_kinds import described, signer
 from profilers.step_outside import Span, made_before, mark_of
 from profilers.step_settled import lane_of
 from profilers.step_signature import MOST_OUTPUTS
+from profilers.step_trainers import steps_by_itself
 from profilers.step_uncompiled import uncompiled
 
 if TYPE_CHECKING:
@@ -335,8 +336,7 @@ class Seam:
     def look(self, module: Any) -> None:
         """The first outermost call: is this a model, or a loop in a module's clothes?"""
         self.epoch = 0
-        items = tuple(getattr(module, "__dict__", {}).values())
-        self.trainer = any(issubclass(type(item), torch.optim.Optimizer) for item in items)
+        self.trainer = steps_by_itself(module)
 
     def refresh(self, module: Any) -> None:
         """Something was registered somewhere: look at what the model consists of now."""
