@@ -155,7 +155,7 @@ def _missing_ranks(found: Sequence[Training]) -> Iterator[RunFinding]:
 def _stepless(idle: Stepless) -> Iterator[RunFinding]:
     if idle.folders:
         many = _many(len(idle.folders), "process", "processes")
-        most = "an unknown number of" if idle.most is None else f"{round(idle.most):,}"
+        most = _number_of(None if idle.most is None else round(idle.most))
         yield RunFinding(
             code="gradients-without-steps",
             severity="warning",
@@ -179,9 +179,9 @@ def _stepless(idle: Stepless) -> Iterator[RunFinding]:
         yield RunFinding(
             code="forwards-without-steps",
             severity="info",
-            message=f"{many} computed forwards alone ({idle.answered:,} FLOP) and stepped no optimizer, "
-            "while others did: a teacher, rollouts or an evaluation on ranks of its own; it is in neither "
-            "total, but in the span unfinished",
+            message=f"{many} computed forwards alone ({_number_of(idle.answered)} FLOP) and stepped no "
+            "optimizer, while others did: a teacher, rollouts or an evaluation on ranks of its own; it is in "
+            "neither total, but in the span unfinished",
             evidence=idle.answering[:MOST],
         )
 
@@ -268,6 +268,10 @@ def _notes(tallies: Sequence["Tally"]) -> Iterator[RunFinding]:
     for (code, severity, message), processes in seen.most_common(MOST):
         told = f" ({processes} processes)" if processes > 1 else ""
         yield RunFinding(code=code, severity=severity, message=f"{message}{told}")
+
+
+def _number_of(flop: int | None) -> str:
+    return "an unknown number of" if flop is None else f"{flop:,}"
 
 
 def _many(count: int, one: str, several: str | None = None) -> str:

@@ -36,8 +36,8 @@ class Stepless:
     """Folders of those that computed gradients where nobody stepped."""
     answering: tuple[str, ...] = ()
     """Folders of those that computed forwards alone, beside others that stepped."""
-    answered: int = 0
-    """Their hardware FLOP, as far as costs are known."""
+    answered: int | None = 0
+    """Their hardware FLOP; None where a cost is not known."""
 
 
 def stepless(tallies: Sequence["Tally"]) -> Stepless:
@@ -49,12 +49,13 @@ def stepless(tallies: Sequence["Tally"]) -> Stepless:
     answering = [tally for tally in beside if tally not in sent and UNFINISHED in tally.spans]
     alone = [] if stepped else [tally for tally in idle if _has_gradients(tally.process)]
     high = _unfinished(sent).work().hardware_bounds[1]
+    forwards = _unfinished(answering).work()
     return Stepless(
         folders=_names(sent),
         most=None if high is None else Fraction(high),
         alone=_names(alone),
         answering=_names(answering),
-        answered=_unfinished(answering).work().hardware,
+        answered=None if forwards.unknown_calls else forwards.hardware,
     )
 
 

@@ -70,3 +70,15 @@ def test_a_run_without_any_step_has_no_figure(run: Run) -> None:
     assert run.totals.model_bounds == (0, None)
     (found,) = [each for each in run.totals.findings if each.code == "gradients-without-steps"]
     assert "no torch.optim.Optimizer stepped anywhere" in found.message
+
+
+def test_forwards_of_an_unknown_cost_are_not_none(run: Run) -> None:
+    with_another(run, backward=False)
+    found = [
+        each
+        if each.blocks
+        else replace(each, costs={n: replace(c, forward=None) for n, c in each.costs.items()})
+        for each in read_steps(run.path)
+    ]
+    (said,) = [each for each in totals(found).findings if each.code == "forwards-without-steps"]
+    assert "forwards alone (an unknown number of FLOP)" in said.message
