@@ -275,7 +275,9 @@ def outputs_are_kept_for_later_steps() -> Steps:
     model, other = mlp(), nn.Linear(2, 2)
     optimizer, kept = sgd(other), list[Any]()
 
-    def usual(_lives: nn.Module = other) -> None:  # else its optimizer trains parameters of no module
+    def usual(
+        _lives: nn.Module = other,
+    ) -> None:  # else its optimizer trains parameters of no module
         losses = [out.mean() for out in kept]
         kept.clear()
         sum(losses, model(x()).mean()).backward()
