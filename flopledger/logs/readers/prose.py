@@ -166,6 +166,8 @@ def _of_another(piece: _Piece) -> list[tuple[str, str]]:
     found += [(name, "of several models together") for name in sorted(left)]
     if (words := prose_scope.equivalent_hours(text)) is not None:
         found.append((words, "of another part than the one that worked"))
+    if flop_words.ranges(text):
+        found.append(("claimed_flop", "a range"))
     if prose_scope.epochs(text) > 1 and any(name == "tokens_at_least" for name, _, _ in taken):
         found.append(("tokens", "beside epochs, of one pass or of all: taken as a lower end"))
     return found
