@@ -20,6 +20,7 @@ from profilers.step_outside import (
     is_checkpointed,
     is_work,
     leading_to,
+    ranks_of,
 )
 
 AGAIN = "a checkpoint on a backward that begins inside of a model, computed again by each such pass"
@@ -72,4 +73,5 @@ def within(
 def _product(node: Any, name: str, useful: Set[Any]) -> Product:
     """The backward alone: a product for each factor whose gradient leads on."""
     times = sum(node.next_functions[place][0] in useful for place in FACTORS[name][1])
-    return str(node._input_metadata[0].dtype), 0, forward_flop(node, name) * times
+    dtype = str(node._input_metadata[0].dtype)
+    return dtype, 0, forward_flop(node, name) * times, ranks_of(node)

@@ -98,3 +98,35 @@ def test_what_other_ranks_send_is_not_known(mesh: Any, tmp_path: Path, made: Any
         assert cost.bounds is not None
         assert cost.bounds[1] is None
         assert cost.model_flop is None or cost.model_flop < 10**6
+
+
+@pytest.mark.parametrize("checkpointed", [False, True])
+def test_a_rank_has_its_eighth_of_the_loop_s_own_products(
+    mesh: Any, tmp_path: Path, checkpointed: bool
+) -> None:
+    """A head that the loop multiplies by itself: in the graph its sizes are the whole's."""
+    from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+
+    def logits(x: Any) -> Any:
+        return DTensor.from_local(x, mesh, [Replicate()], run_check=False) @ head
+
+    model = nn.Linear(16, 16)
+    head = nn.Parameter(distribute_tensor(torch.randn(16, 64), mesh, [Shard(1)]))
+    optimizer = torch.optim.SGD([*model.parameters(), head], lr=0.01, foreach=False)
+    with flopledger.record(tmp_path, sampler=False):
+        for _ in range(3):
+            x = model(torch.randn(4, 16))
+            if checkpointed:
+                y = torch.utils.checkpoint.checkpoint(logits, x, use_reentrant=False)
+            else:
+                y = logits(x)
+            out = y.to_local().square().sum() + (x @ x.t()).sum()
+            out.backward()
+            optimizer.step()
+    (process,) = read_steps(tmp_path)
+    step = list(process.steps())[-1]
+    costs = [process.costs[cost] for cost, _ in step.calls]
+    own = {cost.share: cost.model_flop for cost in costs if cost.how == "graph"}
+    # The head 2·4·16·64 and both its gradients, an eighth; the rows with themselves 2·4·16·4, likewise.
+    assert own == {(1, 8): 3 * 2 * 4 * 16 * 64 // 8, (1, 1): 3 * 2 * 4 * 16 * 4}
+    assert any(cost.bounds is not None for cost in costs) is checkpointed
