@@ -41,10 +41,7 @@ def within(
 
     """
     targets: list[Any] = [getattr(edge, "node", None) for edge in wanted]
-    # Anything but a leaf may lie anywhere, and a weight that is spread has its full size in the graph.
-    if not all(hasattr(node, "variable") for node in targets) or any(
-        hasattr(node.variable, "placements") for node in targets
-    ):
+    if not all(hasattr(node, "variable") for node in targets):  # others may lie anywhere
         return (), ("a backward that begins inside of a model",)
     starts = [edge.node for edge in edges if MARK not in edge.node.metadata]
     useful = leading_to(set(targets).__contains__, starts)
