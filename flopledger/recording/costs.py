@@ -127,12 +127,13 @@ class Costs:
         Where there is ``other`` work, whose cost the graph does not say, the upper end is open.
         """
         figures: dict[Any, int] = {}
-        for dtype, forward, backward in products:
+        for dtype, forward, backward, _ in products:
             for phase, flop in (("forward", forward), ("backward", backward)):
                 key = phase, dtype_name(dtype)
                 figures[key] = figures.get(key, 0) + flop
         cost = Cost(model=variant.kind.model, mode="train", inputs=(), flop=None)
         if products:
+            cost.share = (1, products[0][-1])  # of a set, all have the same
             self.fill(cost, figures, "graph")
         if other:
             text = f"not counted, being no call of a module that was seen: {', '.join(other)}"

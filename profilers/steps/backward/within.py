@@ -20,6 +20,7 @@ from profilers.steps.products.outside import (
     is_checkpointed,
     is_work,
     leading_to,
+    ranks_of,
 )
 
 AGAIN = "a checkpoint on a backward that begins inside of a model, computed again by each such pass"
@@ -40,10 +41,7 @@ def within(
 
     """
     targets: list[Any] = [getattr(edge, "node", None) for edge in wanted]
-    # Anything but a leaf may lie anywhere, and a weight that is spread has its full size in the graph.
-    if not all(hasattr(node, "variable") for node in targets) or any(
-        hasattr(node.variable, "placements") for node in targets
-    ):
+    if not all(hasattr(node, "variable") for node in targets):  # others may lie anywhere
         return (), ("a backward that begins inside of a model",)
     starts = [edge.node for edge in edges if MARK not in edge.node.metadata]
     useful = leading_to(set(targets).__contains__, starts)
@@ -72,4 +70,5 @@ def within(
 def _product(node: Any, name: str, useful: Set[Any]) -> Product:
     """The backward alone: a product for each factor whose gradient leads on."""
     times = sum(node.next_functions[place][0] in useful for place in FACTORS[name][1])
-    return str(node._input_metadata[0].dtype), 0, forward_flop(node, name) * times
+    dtype = str(node._input_metadata[0].dtype)
+    return dtype, 0, forward_flop(node, name) * times, ranks_of(node)

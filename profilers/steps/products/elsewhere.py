@@ -36,10 +36,16 @@ class Elsewhere:
             self.note((), (what,))
 
     def note(self, products: tuple[Product, ...], other: tuple[str, ...]) -> None:
-        """Note products, and what else was there of which nobody can tell what it computed."""
+        """Note products, and what else was there of which nobody can tell what it computed.
+
+        Each set has one share in what it costs: products of whole tensors, and of those spread over ranks.
+        """
         now = time.monotonic_ns()
-        call: Call = (self._kind((products, other)), [now], now, False)
-        self._log.append(call)
+        for ranks in sorted({product[-1] for product in products}) or [1]:
+            alike = tuple(product for product in products if product[-1] == ranks)
+            call: Call = (self._kind((alike, other)), [now], now, False)
+            self._log.append(call)
+            other = ()
 
     def beside(self, found: Found, aside: Kind | None = None) -> None:
         """Note what no graph shows.

@@ -62,8 +62,8 @@ AGAIN = "a product of the program's own in a checkpoint, which may be computed a
 
 Span = tuple[int, int, int]
 """Numbers of the first node that a call made, and of the first one after it; and whose call it was."""
-Product = tuple[str, int, int]
-"""Dtype that went in, FLOP of the forward, FLOP of the backward."""
+Product = tuple[str, int, int, int]
+"""Dtype that went in, FLOP of the forward, FLOP of the backward, ranks that compute it together."""
 
 
 class Spans:
@@ -280,8 +280,7 @@ def is_checkpointed(node: Any) -> bool:
     """Whether what a node needs is not kept but computed again (a checkpoint that is not reentrant)."""
     return any(
         type(getattr(getattr(node, name, None), "data", None)).__name__ == "_Holder"
-        for name in dir(type(node))
-        if name.startswith("_raw_saved_")
+        for name in _raw_saved(node)
     )
 
 
@@ -305,4 +304,18 @@ def _product(node: Any, name: str, useful: Set[Any] | None, *, again: bool) -> P
     flop = forward_flop(node, name)
     following = [node.next_functions[place][0] for place in FACTORS[name][1]]
     times = sum(each is not None and (useful is None or each in useful) for each in following)
-    return str(node._input_metadata[0].dtype), 0 if again else flop, flop * times
+    dtype = str(node._input_metadata[0].dtype)
+    return dtype, 0 if again else flop, flop * times, ranks_of(node)
+
+
+def ranks_of(node: Any) -> int:
+    """So many ranks compute a product of tensors that are spread over them, whose sizes are the whole's."""
+    kept = (getattr(getattr(node, name, None), "data", None) for name in _raw_saved(node))
+    leaves = (getattr(following, "variable", None) for following, _ in node.next_functions)
+    meshes = (getattr(each, "device_mesh", None) for each in (*kept, *leaves))
+    return next((int(mesh.size()) for mesh in meshes if mesh is not None), 1)
+
+
+def _raw_saved(node: Any) -> list[str]:
+    """What a node keeps for its backward, by the names under which no hook of the program's is asked."""
+    return [name for name in dir(type(node)) if name.startswith("_raw_saved_")]

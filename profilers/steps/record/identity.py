@@ -11,6 +11,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+LAUNCHERS = (
+    ("RANK", "LOCAL_RANK", "WORLD_SIZE"),
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_SIZE"),
+    ("PMI_RANK", "MPI_LOCALRANKID", "PMI_SIZE"),
+    ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_SIZE"),
+    ("FLUX_TASK_RANK", "FLUX_TASK_LOCAL_ID", "FLUX_JOB_SIZE"),
+    ("JSM_NAMESPACE_RANK", "JSM_NAMESPACE_LOCAL_RANK", "JSM_NAMESPACE_SIZE"),
+    ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_NUM_TASKS"),
+)
+"""Names by which launchers tell a process its rank, its rank on the node, and how many there are.
+
+Slurm's come last, for ``mpirun`` in a batch script hands on the script's. Of these, ``SLURM_NTASKS``
+also stands in a batch script, which runs once however many tasks were asked for; the number of a step's tasks
+is told by ``srun`` alone.
+"""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Identity:
@@ -35,14 +51,13 @@ class DeviceFacts:
 
 def identity(environ: Mapping[str, str] = os.environ) -> Identity:
     """Return the process's rank: from the process group where there is one, else the launcher's."""
-    rank, world = _whole(environ, "RANK", "SLURM_PROCID"), _whole(environ, "WORLD_SIZE")
+    told = ((_whole(environ, rank), local, size) for rank, local, size in LAUNCHERS)
+    rank, *names = next((one for one in told if one[0] is not None), (None, "", ""))
+    local, world = _whole(environ, "LOCAL_RANK", names[0]), _whole(environ, "WORLD_SIZE", names[1])
     group = _process_group()
     if group is not None:
         rank, world = group.get_rank(), group.get_world_size()
-    if world is None and rank is not None:
-        world = _whole(environ, "SLURM_NTASKS")
     rank = rank or 0
-    local = _whole(environ, "LOCAL_RANK", "SLURM_LOCALID")
     return Identity(
         rank=rank,
         local_rank=rank if local is None else local,
