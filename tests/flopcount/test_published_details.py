@@ -325,4 +325,8 @@ def test_experts_that_know_only_their_loop_are_counted_without_values(tmp_path):
     second = 2 * 32 * 48 + 2 * 32 * 16 + 32 * 6 + 32 * 8 + 3 * 3 * 32 * 16 + 3 * 32 * 24
     # Scores and values of 4 + 6 heads of 8; the output head 32 x 50.
     forward = 2 * LENGTH * (first + second + 32 * 50) + 4 * LENGTH**2 * 8 * (4 + 6)
-    assert (got.count.method, got.count.forward, got.count.backward) == ("meta", forward, 2 * forward)
+    assert (got.count.method, got.count.forward, got.count.backward) == (
+        "meta",
+        forward,
+        2 * forward,
+    )
