@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from profilers.bounds.pieces import Cut, Pieces
-from profilers.counters import CounterSpans
+from profilers.counters import CounterSpans, contradict
 from profilers.trace import DeviceKey
 
 BUSY = 0.5
@@ -13,11 +13,8 @@ BUSY = 0.5
 POWER_SHARE = 0.5
 """Of the highest power seen of this device: high from here on."""
 IDLE_SHARE = 0.25
-ENERGY_TOLERANCE = 0.10
 TENSOR_HIGH = 0.30
 _LEAST_PIECES = 3
-_LEAST_SECONDS = 5.0
-"""Shorter than this, a step in the load makes samples of power unlike their mean."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,8 +108,7 @@ def _energy(key: DeviceKey, cut: Pieces) -> Contradiction | None:
         counted += delta * 1e-3
         integrated += float((watts * cut.seconds[start:stop]).sum())
         seconds += float(cut.seconds[start:stop].sum())
-    larger = max(counted, integrated)
-    if seconds < _LEAST_SECONDS or abs(counted - integrated) <= ENERGY_TOLERANCE * larger:
+    if not contradict(counted, integrated, seconds):
         return None
     return Contradiction(
         code="energy-disagreement",
