@@ -223,6 +223,10 @@ def _upper_bounds_only(run: RunFigures, utilisation: dict[str, Interval], rates:
     )
 
 
+#: Kinds whose passes beside training may be many times the training.
+_WITH_PASSES = frozenset({"rl", "distillation"})
+
+
 def pair_check(run: RunFigures, pair: Pair) -> Check:
     """Test two independent routes against one another."""
     outcome = bands.of_z(pair.z)
@@ -248,8 +252,16 @@ def pair_check(run: RunFigures, pair: Pair) -> Check:
             f"the work needs more than the {source} gave: {source} understated or work overstated"
         )
     is_absurd = not 1 / fingerprints.ABSURD < pair.ratio < fingerprints.ABSURD
+    if pair.ratio > 1 and run.kind in _WITH_PASSES and _unstated(run):
+        is_absurd = False  # a teacher may be a hundred times the student
     if is_absurd:
         reading = "no idle time and no other work explains as much; one of the figures is wrong"
+        if pair.ratio > 1 and source == "hours" and pair.second.from_prior:
+            reading = (
+                "no published run left as much of its hours unused: one of the figures is of another "
+                "unit or run, or the model waits for memory or data (a recommender's tables, single "
+                "samples), which a stated mfu would settle"
+            )
     message = f"run {run.name}: {relation}: {reading}"
     found = [finding_of(code, severity, message, run)]
     if is_absurd:
@@ -302,8 +314,8 @@ def _slip(run: RunFigures, pair: Pair) -> Finding:
     likely = "; or ".join(one.reason for one in known[:3])
     message = (
         f"run {run.name}: {pair.second.method} and {pair.first.method} differ by a factor of "
-        f"{factor(max(pair.ratio, 1 / pair.ratio))}, which no utilisation explains: one of {suspects} "
-        "and parameters is in another unit, or of another run"
+        f"{factor(max(pair.ratio, 1 / pair.ratio))}, which no published utilisation explains: one of "
+        f"{suspects} and parameters is in another unit, or of another run"
         + (f"; likeliest: {likely}" if likely else "")
     )
     return finding_of("unit-ambiguity", "warning", message, run)
