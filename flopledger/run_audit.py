@@ -36,7 +36,7 @@ from flopledger.methods.sample_costs import Costed
 from flopledger.parts import Part
 from flopledger.quantity import Interval, point
 from flopledger.reconcile import RunAudit, reconcile
-from flopledger.run_checks import epochs_taken_in
+from flopledger.run_checks import by_the_evidences_part, epochs_taken_in
 
 _Costs = list[tuple[work.ArchitectureMethod, Model | None, Costed]]
 
@@ -83,6 +83,10 @@ def audit_run(
         else replace(one, is_whole_run=False)
         for one in estimates
     ]
+    if (seen_part := known.found.accelerator) is not None:
+        findings += by_the_evidences_part(
+            run, str(seen_part.value), seen_part.derivation, estimates
+        )
     audited = reconcile(
         run,
         part,

@@ -11,7 +11,7 @@ from flopledger.facts import Finding, Severity
 from flopledger.inputs import RunFigures
 from flopledger.methods import energy, priors, work
 from flopledger.methods.passes import Pass
-from flopledger.parts import Part
+from flopledger.parts import Part, resolve_from_evidence, same_part
 from flopledger.quantity import Interval
 from flopledger.text import factor, number, percent, sigmas
 from flopledger.verdict import Verdict
@@ -176,6 +176,22 @@ def _beyond_ceiling(
         "understated or work is overstated"
     )
     return finding_of("exceeds-physical-limit", "error", message, run)
+
+
+def by_the_evidences_part(
+    run: RunFigures, named: str | None, place: str, estimates: list[ComputeEstimate]
+) -> list[Finding]:
+    """Say what follows if the evidence's part did the work and not the case's: a mismatch may hide a lie."""
+    if named is None or run.accelerator is None or run.accelerator_place is not None:
+        return []
+    if run.device_seconds is None or same_part(run.accelerator, named) is not False:
+        return []
+    part, _ = resolve_from_evidence(named, place=place)
+    beyond = None if part is None else _beyond_ceiling(run, part, estimates)
+    if beyond is None:
+        return []
+    message = f"if {named!r}, which the evidence names, did the work: {beyond.message}"
+    return [finding_of("accelerator-mismatch", "warning", message, run)]
 
 
 def _infer_precision(run: RunFigures, utilisation: dict[str, Interval]) -> Check:
