@@ -83,10 +83,6 @@ def hint(opened: Opened) -> str | None:
     head = opened.head
     if head.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
         return "is UTF-32 text; convert it to UTF-8 (`iconv -f utf-32`)"
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return (
-            "is UTF-16 text, as PowerShell's `>` writes it; convert it to UTF-8 (`iconv -f utf-16`)"
-        )
     if head.startswith(b"PK\x03\x04"):
         return "is a zip archive; unpack it (`unzip`) and give the recordings in it"
     if head.startswith((b"BZh", b"\xfd7zXZ")):
