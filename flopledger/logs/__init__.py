@@ -20,7 +20,8 @@ that are not what they look like), ``readers/`` (one format a module, with a map
 
 **From the facts of a run to its figures** (design/060, 062, 095). ``assembling``, ``choosing``,
 ``batches``, ``architecture``, ``adapters``, ``series`` (one run in several files), ``checkpoints``,
-``stages`` (launches with settings of their own), ``event_files``, ``statements`` (prose), ``checks`` (what
+``stages`` (launches with settings of their own), ``losses`` (two
+logs of one training), ``event_files``, ``statements`` (prose), ``checks`` (what
 does not fit together), ``accounts`` (of device-time).
 
 **Recorded telemetry and run records** (design/063, 067). ``telemetry``, ``telemetry_files``,

@@ -19,7 +19,7 @@ and ``job_reports`` with ``job_accounts``; ``kubernetes``, ``cloud_bills``, ``nv
 
 **Models and words.** ``model_files``, ``weights``, ``training_config``, ``model_card``,
 ``model_database``; ``prose`` with ``prose_markup``, ``prose_labels``, ``prose_figures``,
-``prose_numbers``, ``prose_groups``, ``prose_bounds``, ``prose_parts``, ``prose_products``.
+``prose_numbers``, ``prose_groups``, ``prose_bounds``, ``prose_parts``, ``prose_products``, ``prose_scope``.
 
 **To add a reader:** get a real file first, and read it with your own eyes. Write a module with ``sniff``
 (the marks that no other file has; content decides, a name may help), ``read`` (facts through
