@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from profilers.step_identity import Identity, identity
 
 

@@ -79,6 +79,21 @@ def test_a_time_whose_unit_says_of_what(written):
     assert facts.tokens.number == 100 * 4_096
 
 
+def test_a_plain_time_is_a_steps_where_its_pace_says_so(written):
+    def lines(times, pace):
+        return "".join(
+            f"step {one}, loss: 2.{one}, time: {time} ms, tokens/sec: {pace(time):.2f}\n"
+            for one, time in enumerate(times)
+        )
+
+    # 4,096 tokens a step: time x pace is the same amount each time.
+    evidence = written({"train.log": lines((100, 98, 101, 99), lambda time: 4_096_000 / time)})
+    assert logs.assemble(evidence).timed_seconds.number == pytest.approx(0.398)
+    # A clock since the start beside the same pace is no time of a step.
+    clock = written({"train.log": lines((100, 200, 300, 400), lambda time: 40_960 + time % 7)})
+    assert clock.named("timed_seconds") == ()
+
+
 def test_the_smoothed_rate_of_a_bar_is_no_time(written):
     text = "".join(
         f"step {one} loss 2.{one}: 10%|# | {one}/900 [05:12<1:02:11, 9.5 s/it]\n"
