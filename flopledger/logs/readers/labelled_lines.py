@@ -6,6 +6,8 @@ program was guessed at. This reader comes after all that know theirs.
 """
 
 import re
+import statistics
+from collections import Counter
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -39,6 +41,8 @@ _PLAIN = re.compile(
 )
 #: Time x pace of one step is the same amount again and again, to this share of it.
 _ALIKE, _NEARLY_ALL = 0.02, 0.9
+#: Ranks run so many prints apart at most; what falls back farther was started again.
+_RANKS_APART = 4
 #: A bar's own time and rate stand behind ``[05:12<1:02:11,``; the rate is smoothed.
 _BAR = re.compile(r"\[\d{1,3}:\d\d.{0,8}<")
 _PACE = re.compile(
@@ -179,8 +183,9 @@ def read(document: Document, notes: Notes) -> None:
             place,
         )
         return
-    log = StepLog()
     as_printed = steps == [row.step for row in rows]
+    rows, steps = _of_one_rank(rows, steps, notes)
+    log = StepLog()
     for row, step in zip(rows, steps, strict=True):
         log.add(
             Step(
@@ -208,6 +213,35 @@ def read(document: Document, notes: Notes) -> None:
     paces = [row.pace for row in rows if row.pace is not None]
     # Of one device or of all of them: the line does not say.
     notes.fact("tokens_per_second", median(paces), f"{place}: median", unit="tokens/s")
+
+
+def _of_one_rank(rows: list[_Row], steps: list[int], notes: Notes) -> tuple[list[_Row], list[int]]:
+    """Keep the first print of each step where several ranks print every step, each with its own loss.
+
+    A restart prints some steps again; ranks print nearly all of them equally often, and never fall far back.
+    """
+    prints = Counter(steps)
+    usual = statistics.median_low(prints.values())
+    alike = sum(count == usual for count in prints.values())
+    farthest = max((before - after for before, after in pairwise(steps)), default=0)
+    if usual < 2 or alike < _NEARLY_ALL * len(prints) or farthest > _RANKS_APART * _gap(prints):
+        return rows, steps
+    first: dict[int, _Row] = {}
+    for row, step in zip(rows, steps, strict=True):
+        first.setdefault(step, row)
+    order = sorted(first)
+    notes.finding(
+        "duplicate-lines",
+        "info",
+        f"each step is printed {usual} times, as when several ranks print; each was counted once",
+        line(rows[0].number),
+    )
+    return [first[step] for step in order], order
+
+
+def _gap(prints: Counter[int]) -> int:
+    """Give the steps between two prints."""
+    return statistics.median_low([b - a for a, b in pairwise(sorted(prints))] or [1])
 
 
 def _counted(rows: list[_Row]) -> list[int] | None:

@@ -94,6 +94,29 @@ def test_a_plain_time_is_a_steps_where_its_pace_says_so(written):
     assert clock.named("timed_seconds") == ()
 
 
+def test_ranks_that_print_losses_of_their_own_are_no_restarts(written):
+    bar = "Training Epoch: {}/2, step {}/40 completed (loss: 1.{}{}): 9%|#| {}/40 [09:01<00:00, 10.8s/it]\n"
+    # Four ranks, of which every other one is a step behind.
+    text = "".join(
+        bar.format(epoch, step - lag, step, rank, step)
+        for epoch in (1, 2)
+        for step in range(41)
+        for rank, lag in enumerate((0, 1, 0, 1))
+        if 0 <= step - lag < 40
+    )
+    evidence = written({"train.log": text})
+    assert value(evidence, "steps") == 2 * 40
+    assert evidence.named("lost_steps") == ()
+    assert "duplicate-lines" in codes(evidence)
+
+
+def test_a_run_that_was_started_again_is_no_rank(written):
+    rows = [f"step {one} loss 2.{one}\n" for one in range(1, 41)]
+    evidence = written({"train.log": "".join(rows + [one.replace("2.", "1.") for one in rows])})
+    assert value(evidence, "steps") == 40
+    assert value(evidence, "lost_steps") == 40
+
+
 def test_the_smoothed_rate_of_a_bar_is_no_time(written):
     text = "".join(
         f"step {one} loss 2.{one}: 10%|# | {one}/900 [05:12<1:02:11, 9.5 s/it]\n"
