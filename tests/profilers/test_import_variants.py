@@ -70,6 +70,13 @@ def test_beside_a_uuid_any_column_may_be_passed_over(tmp_path):
     assert "column-passed-over" in recording.findings.codes()
 
 
+def test_a_programs_log_is_taken_for_no_table(tmp_path):
+    """Python's logging writes a comma before the milliseconds."""
+    with pytest.raises(ImportFormatError) as refused:
+        read(tmp_path, "2024-01-05 17:11:10,414 train INFO: epoch 3 loss 0.5\n" * 9)
+    assert "no header" not in str(refused.value)
+
+
 def test_a_column_of_hosts_keeps_them_apart(tmp_path):
     """Two hosts' GPU 0 in one file are two devices, not one with half of its rows."""
     lines = ["hostname, " + ", ".join(TITLES)]

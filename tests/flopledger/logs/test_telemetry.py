@@ -55,6 +55,20 @@ def test_telemetry_may_be_packed_as_logs_may(written, packed):
     assert cut.telemetry == ()
 
 
+def test_pages_of_xml_in_a_loop_are_telemetry_and_one_is_an_inventory(written):
+    page = (
+        '<?xml version="1.0" ?>\n<nvidia_smi_log>\n<timestamp>Fri Oct 11 18:24:{:02d} 2024</timestamp>\n'
+        '<gpu id="00000000:10:00.0"><product_name>NVIDIA A100-PCIE-40GB</product_name>\n'
+        "<power_readings><power_draw>200.00 W</power_draw></power_readings></gpu></nvidia_smi_log>\n"
+    )
+    loop = written({"loop.xml": "".join(page.format(one) for one in range(0, 60, 5))})
+    assert [one.format for one in loop.sources.values()] == ["telemetry"]
+    # 55 s at 200 W
+    assert logs.assemble(loop).energy_joules.number == pytest.approx(55 * 200)
+    one = written({"page.xml": page.format(0)})
+    assert [source.format for source in one.sources.values()] == ["nvidia-smi-xml"]
+
+
 def test_a_node_meter_is_integrated_inside_the_window(written):
     facts = logs.assemble(written({"result_0.txt": result(), "node_0.txt": power()}))
     # 1000 W x 100 s, not the 200 s that were recorded
