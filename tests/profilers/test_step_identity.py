@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from profilers.steps.record.identity import Identity, identity
+from profilers.step_identity import Identity, identity
 
 
 @pytest.mark.parametrize(
