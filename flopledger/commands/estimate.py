@@ -9,7 +9,7 @@ import typer
 from flopledger.commands._options import Seed, Trace
 
 if TYPE_CHECKING:
-    from flopledger.case import AuditCase
+    from flopledger.cases.case import AuditCase
 
 
 def register(app: typer.Typer) -> None:
@@ -110,7 +110,7 @@ def estimate(
 
 def _described(path: Path | None, run: dict[str, Any], model: dict[str, Any]) -> "AuditCase":
     """Take the case from the file without its claim, or make one of the options."""
-    from flopledger.case import AuditCase
+    from flopledger.cases.case import AuditCase
     from flopledger.errors import CaseError
 
     known = {key: value for key, value in run.items() if value is not None}
@@ -133,7 +133,7 @@ def _described(path: Path | None, run: dict[str, Any], model: dict[str, Any]) ->
 
 
 def _case_file(path: Path) -> "AuditCase":
-    from flopledger.case import AuditCase
+    from flopledger.cases.case import AuditCase
     from flopledger.errors import CaseError
 
     try:

@@ -12,7 +12,7 @@ from unittest import mock
 import pytest
 
 from flopledger.auditing import AuditReport, audit
-from flopledger.case import AuditCase
+from flopledger.cases.case import AuditCase
 from flopledger.commands import main
 from flopledger.logs import run_records
 from profilers.steps.record.ledger import StepLedger

@@ -13,6 +13,7 @@ import pytest
 from flopledger.errors import FlopledgerError
 from flopledger.logs import run_records
 from flopledger.logs.notes import Notes
+from flopledger.profiling.telemetry_view import _envelope
 from flopledger.recording.series import StepSeries, read_series
 from flopledger.recording.steps_summary import pace, steps_section
 from flopledger.recording.totals import read_totals
@@ -23,7 +24,6 @@ from flopledger.reports.run_charts import beside, caption, steps_chart
 from flopledger.reports.run_document import document
 from flopledger.reports.run_imports import with_imports
 from flopledger.reports.run_report import read_run
-from flopledger.telemetry_view import _envelope
 from profilers import Device, DeviceKey, Sample
 from profilers.clocks import ClockPair
 from profilers.journal import Journal
@@ -561,7 +561,7 @@ def _imported(folder, *scopes):
 
 def test_a_process_that_recorded_and_left_nothing_is_named(tmp_path):
     """Two made an optimizer; one of them has a ledger."""
-    from flopledger.run_steps import add_steps
+    from flopledger.profiling.steps import add_steps
 
     process(tmp_path, pid=7)
     (tmp_path / "processes").mkdir()
