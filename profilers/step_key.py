@@ -11,6 +11,7 @@ from torch import is_grad_enabled
 
 from profilers.step_asked import cast_to, is_fake, split_sequences, transformed
 from profilers.step_kinds import signer
+from profilers.step_passes import STANDING_IN
 
 if TYPE_CHECKING:
     from profilers.step_attributes import Attributes
@@ -39,6 +40,7 @@ def key_of(seam: Seam, module: Any, args: Any, kwargs: Any) -> tuple[Hashable, .
         _required(seam),
         seam.shapes,
         state.token,
+        STANDING_IN.get(id(module)) if STANDING_IN else None,
         transformed(),
         is_fake(),
         split_sequences(),
