@@ -26,7 +26,7 @@ from flopledger.recording.stepless import stepless
 from flopledger.recording.tallying import Tally, Units, tallied
 from flopledger.recording.totals import AttemptTotals, RankTotals, RunTotals
 from flopledger.recording.work import Sum, model_flop_of
-from profilers.step_ledger import ProcessSteps, StepDevice, Unread
+from profilers.steps.record.ledger import ProcessSteps, StepDevice, Unread
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

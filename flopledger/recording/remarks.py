@@ -13,7 +13,7 @@ from flopledger.recording.attempts import (
 )
 from flopledger.recording.stepless import Stepless
 from flopledger.recording.totals import AttemptTotals, RunFinding
-from profilers.step_ledger import ProcessSteps, Unread
+from profilers.steps.record.ledger import ProcessSteps, Unread
 
 if TYPE_CHECKING:
     from flopledger.recording.tallying import Tally

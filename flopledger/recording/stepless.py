@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from flopledger.recording.attempts import SKEW_NS, last_activity
 from flopledger.recording.work import Sum
-from profilers.step_ledger import ProcessSteps
+from profilers.steps.record.ledger import ProcessSteps
 
 if TYPE_CHECKING:
     from flopledger.recording.tallying import Tally

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from profilers.step_identity import Identity, identity
+from profilers.steps.record.identity import Identity, identity
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from profilers.step_events import Kind  # noqa: E402
-from profilers.step_ledger import read_steps  # noqa: E402
-from profilers.step_optimizers import Optimizers, token_of  # noqa: E402
+from profilers.steps.folding.events import Kind  # noqa: E402
+from profilers.steps.optimizers.known import Optimizers, token_of  # noqa: E402
+from profilers.steps.record.ledger import read_steps  # noqa: E402
 from tests.recording.conftest import ONE, TRAIN, Run, batch, mlp, sgd, train  # noqa: E402
 
 

@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import flopledger  # noqa: E402
-from profilers.step_ledger import read_steps  # noqa: E402
+from profilers.steps.record.ledger import read_steps  # noqa: E402
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from flopledger.recording.adding import totals  # noqa: E402
-from profilers.step_ledger import read_steps  # noqa: E402
+from profilers.steps.record.ledger import read_steps  # noqa: E402
 from tests.recording.conftest import ONE, TRAIN, Run, batch, mlp, sgd, train  # noqa: E402
 
 if TYPE_CHECKING:
