@@ -11,6 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from profilers import step_living  # noqa: E402
 from profilers.step_events import Kind  # noqa: E402
 from profilers.step_ledger import read_steps  # noqa: E402
 from profilers.step_optimizers import Optimizers, token_of  # noqa: E402
@@ -66,8 +67,9 @@ def test_parameters_that_are_gone_are_forgotten() -> None:
 
 
 @pytest.fixture
-def collector() -> Iterator[None]:
-    """Leave the collector as it was."""
+def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The collector as a recording has it outside of these tests; it is left as it was."""
+    monkeypatch.setattr(step_living, "gc", gc)
     on = gc.isenabled()
     gc.collect()
     yield
