@@ -23,9 +23,9 @@ from torch.autograd import graph
 from torch.optim import optimizer as optimizers
 
 import flopledger
-from profilers.step_asked import SEAM, sequence
-from profilers.step_passes import LOOKING
-from profilers.steps import Observer
+from profilers.steps.backward.passes import LOOKING
+from profilers.steps.calls.asked import SEAM, sequence
+from profilers.steps.observer import Observer
 
 now = time.perf_counter_ns
 

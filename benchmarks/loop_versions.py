@@ -35,7 +35,7 @@ def work(tree: Path) -> None:
     import flopledger
     from benchmarks import loop_parts
     from benchmarks.loop_models import LOOPS, SMALL
-    from profilers.step_passes import LOOKING
+    from profilers.steps.backward.passes import LOOKING
 
     if not str(flopledger.__file__).startswith(str(tree)):
         raise SystemExit(f"{flopledger.__file__} is not of {tree}")

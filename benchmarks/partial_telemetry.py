@@ -29,7 +29,7 @@ from flopledger import __version__
 from flopledger.auditing import AuditReport, audit
 from flopledger.case import AuditCase
 from flopledger.commands import main as flopledger
-from profilers.step_ledger import StepLedger
+from profilers.steps.record.ledger import StepLedger
 
 PEAK, FLOP_PER_TOKEN = 989.4e12, 6e9  # an H100, and a model of 1e9 parameters
 NODE, SECONDS, STEP = 2, 600, 10  # devices of a node, seconds recorded, seconds a sample

@@ -27,16 +27,12 @@ a config.json ``config_file``, ``architectures``, ``families``, ``model_classes`
 ``stated_sizes``, ``bounded_build``; what it is called with ``model_inputs``, ``inputs/``; numbers of weights
 ``parameters``, ``weights``, ``weight_files``, ``trained_tensors``, ``headers/``.
 
-**Graphs in files.** ``static_count``; ``graph`` (.pt2) with ``export_file``, ``export_ops``; ``onnx_graph``
-with ``onnx_shapes``, ``onnx_folding``, ``onnx_products``, ``onnx_stored``.
+**Graphs in files.** ``static_count``; ``graph`` (.pt2) with ``export_file``, ``export_ops``; ``onnx_files/``.
 
 **Closed forms** (design/031, 032). ``closed_form/``; as counts ``formula_config``, ``formula_count``,
 ``formula_rung``, ``form_polynomial``. Second opinions: ``crosscheck``.
 
-**A call of a model that is training** (design/072). ``live`` (the door), ``live_capture``, ``live_rungs``,
-``live_watch``, ``live_passes``, ``live_checkpoint``, ``live_fit``, ``live_products``; undisturbed
-``live_alone``, ``live_deadline``, ``live_model``, ``live_beside``, ``live_hooks``, ``live_iterators``,
-``live_settings``, ``live_signals``, ``live_silence``, ``live_undo``.
+**A call of a model that is training** (design/072). ``live/``.
 
 A test holds this list to the folder.
 """

@@ -8,6 +8,7 @@ a trace has not, so the count takes the most and bounds say how little it may be
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -172,18 +173,37 @@ def _with_empty(count: FlopCount, asked: Asked, chosen: int) -> tuple[FlopCount,
 
 
 def without_loops(model: Any, config: Mapping[str, Any]) -> None:
-    """Let experts beside empty ones compute every choice at once, instead of one hit expert after another.
+    """Let experts compute every choice at once, instead of one hit expert after another.
 
-    Their loop asks which experts were hit, which tensors without values cannot say; the real ones are far
-    too large for the processor. Each choice is a row through the weights of some expert: one stands for all.
+    A loop asks which experts were hit, which tensors without values cannot say; the real ones are far too
+    large for the processor. Each choice is a row through the weights of some expert: one stands for all.
+    The library's experts that can do so themselves are left as they are.
     """
     chosen = experts_per_token(config)
     if chosen is None:
         return
-    for name, _, _ in list(_beside_empty(model)):
-        module = model.get_submodule(name)
-        if all(hasattr(module, part) for part in ("gate_up_proj", "down_proj", "act_fn")):
+    loops = {name for name, _, _ in _beside_empty(model)}
+    for name, module in model.named_modules():
+        if not all(hasattr(module, part) for part in ("gate_up_proj", "down_proj", "act_fn")):
+            continue
+        if name in loops or _loops_alone(module):
             module.forward = partial(_every_choice, module, chosen)
+
+
+def _loops_alone(module: Any) -> bool:
+    """Whether experts of one tensor each way, (experts, 2 inner, hidden) and back, only know their loop."""
+    up, down = module.gate_up_proj, module.down_proj
+    if getattr(up, "ndim", 0) != 3 or getattr(down, "ndim", 0) != 3:
+        return False
+    experts, inner, hidden = up.shape[0], up.shape[1] // 2, up.shape[2]
+    stored = [one for one in module.parameters() if one is not up and one is not down]
+    takes = list(inspect.signature(module.forward).parameters)
+    return (
+        tuple(down.shape) == (experts, hidden, inner)
+        and not stored
+        and takes == ["hidden_states", "top_k_index", "top_k_weights"]
+        and not hasattr(module, "is_transposed")  # what the library's interface of experts leaves
+    )
 
 
 def _every_choice(module: Any, chosen: int, hidden: Any, _index: Any, weights: Any) -> Any:

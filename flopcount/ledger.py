@@ -100,7 +100,7 @@ class Ledger:
     unknown_masks: int = 0
     remarks: list[str] = field(default_factory=list)
     asked: set[int] = field(default_factory=set)
-    """Where the model's own tensors lie in memory whose values were asked for (flopcount.live)."""
+    """Where the model's own tensors lie in memory whose values were asked for (flopcount.live.counting)."""
     has_optimizer: bool = False
     local: Local | None = None
     is_one_draw: bool = False

@@ -98,7 +98,7 @@ def _with_own_inputs(source: str, path: Path, step: dict[str, Any]) -> CountedMo
 
         return count_weights(path)
     if suffix == ".onnx":
-        from flopcount.onnx_graph import count_onnx
+        from flopcount.onnx_files.graph import count_onnx
 
         return count_onnx(path, **step)
     if suffix == ".pt2":

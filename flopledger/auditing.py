@@ -32,6 +32,7 @@ from flopledger.reconcile import RunAudit
 from flopledger.regimes import Regime
 from flopledger.run_audit import audit_run
 from flopledger.sensitivity import Share
+from flopledger.statement_checks import states_total
 from flopledger.text import chance, interval, number, round_number
 from flopledger.verdict import Verdict
 
@@ -68,6 +69,8 @@ class AuditReport:
     trace: bool = True  #: whether models were to be traced
     #: version of each program that a figure may depend on, beside this tool's own
     environment: dict[str, str] = field(default_factory=dict)
+    #: the ledger's total that the claim was held against, where it is not that of the parameter updates
+    claim_reading: tuple[str, Combined] | None = None
 
     @property
     def amendments(self) -> "tuple[Amendment, ...]":
@@ -143,7 +146,7 @@ def audit(
         # The claim's own test must have been possible: routes that agree say nothing about it.
         tests = [judgement.verdict, *tests] if _decided(judgement.verdict, tests) else []
         # What the case itself states of a run is a claim, too; a log's own total stays a remark.
-        tests += [run.counter_verdict for run in runs if tests and _states_total(run)]
+        tests += [_of_statement(run) for run in runs if tests and states_total(run.figures)]
     else:
         # Without a claim in the case, what the run's own software states is the claim.
         tests += [run.counter_verdict for run in runs]
@@ -167,6 +170,7 @@ def audit(
     if tests:
         tests.append(sides.verdict)
     verdict = bands.worst(tests) if claim is not None or total is not None else _bare(tests)
+    reading = None if judgement is None else judgement.reading
     return AuditReport(
         case=case,
         verdict=verdict,
@@ -180,7 +184,9 @@ def audit(
         findings=tuple(findings),
         sensitivity=sensitivity.shares(runs, total),
         would_change=(
-            *sensitivity.would_change(verdict, runs, claim, total),
+            *sensitivity.would_change(
+                verdict, runs, claim, total if reading is None else reading[1]
+            ),
             *planning.sentences(crossings),
         ),
         crossings=crossings,
@@ -189,6 +195,7 @@ def audit(
         regime_ids=regime_ids,
         trace=trace,
         environment=_environment(runs),
+        claim_reading=reading,
     )
 
 
@@ -222,9 +229,14 @@ def _decided(verdict: Verdict, tests: list[Verdict]) -> bool:
     return verdict is not Verdict.UNDETERMINED or Verdict.INCONSISTENT in tests
 
 
-def _states_total(run: RunAudit) -> bool:
+def _of_statement(run: RunAudit) -> Verdict:
+    """Test what case or document state of a run beside the claim: of a document's words it is asked."""
     stated = run.figures.claimed_flop
-    return stated is not None and stated.source.startswith(run.figures.place)
+    assert stated is not None
+    if stated.source.startswith(run.figures.place):
+        return run.counter_verdict
+    asked = run.counter_verdict is Verdict.INCONSISTENT
+    return Verdict.NEEDS_EXPLANATION if asked else run.counter_verdict
 
 
 def _bare(tests: list[Verdict]) -> Verdict:

@@ -48,6 +48,8 @@ class Judgement:
         None  #: by which the claim's figure was computed, where it was recognised
     )
     figure: float | None = None  #: the total by that convention
+    #: the total that the claim was found to be of, where that is another than the parameter updates'
+    reading: tuple[str, Combined] | None = None
 
 
 def stated(case: AuditCase) -> Claim | None:
@@ -145,20 +147,21 @@ def judge_by_ledgers(
     first = judge(claim, runs, totals[0][1])
     if totals[0][1] is None and first.verdict is Verdict.UNDETERMINED:
         return _by_another_ledger(claim, runs, totals[1:]) or first
-    best, words = first, ""
+    best, reading = first, None
     for name, total in totals[1:]:
         if best.verdict not in _MILDER[1:] or total is None:
             break
         other = judge(replace(claim, ledger="eu_cumulative"), runs, total)
         if other.verdict in _MILDER and _MILDER.index(other.verdict) < _MILDER.index(best.verdict):
-            best, words = other, f"{name} ({number(total.flop.best)} FLOP)"
-    if best is first:
+            best, reading = other, (name, total)
+    if reading is None:
         return first
     message = (
-        f"the claim agrees with {words} and not with the compute that updated parameters alone"
+        f"the claim agrees with {reading[0]} ({number(reading[1].flop.best)} FLOP) and not with the compute "
+        "that updated parameters alone"
     )
     finding = _finding("claim-convention", "info", message, claim)
-    return replace(best, findings=(*best.findings, finding))
+    return replace(best, findings=(*best.findings, finding), reading=reading)
 
 
 def _by_another_ledger(
@@ -174,7 +177,7 @@ def _by_another_ledger(
         f"({number(total.flop.best)} FLOP)"
     )
     finding = _finding("claim-convention", "info", message, claim)
-    return replace(judged, findings=(*judged.findings, finding))
+    return replace(judged, findings=(*judged.findings, finding), reading=(name, total))
 
 
 def _by_convention(

@@ -7,7 +7,7 @@ the evidence is prose; the other value stays visible, and a disagreement of more
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from flopledger import disagreements
@@ -54,6 +54,8 @@ class Completed:
     facts: tuple[Fact, ...]
     findings: tuple[Finding, ...]
     digests: dict[str, str]  #: SHA-256 of each evidence file that was read
+    #: digests of rows of losses that a log prints, by file
+    losses: dict[str, frozenset[bytes]] = field(default_factory=dict)
 
 
 def complete(case: AuditCase, index: int, run: RunFigures) -> Completed:
@@ -104,6 +106,7 @@ def complete(case: AuditCase, index: int, run: RunFigures) -> Completed:
             for name, source in evidence.sources.items()
             if source.sha256 is not None
         },
+        losses={name: one.losses for name, one in evidence.sources.items() if one.losses},
     )
 
 

@@ -5,6 +5,7 @@ plural, only what no machine reaches in a second (zetta and above) is an amount;
 and FLOP without a prefix are amounts, unless "/s" or "per second" follows.
 """
 
+import math
 import re
 
 _NUMBER = (
@@ -78,6 +79,21 @@ _LIMIT_BEFORE = re.compile(
 _LIMIT_AFTER = re.compile(
     r"[ -]*(?:of \w+ )?(?:threshold|limit|criterion|presumption|mark|cut-?off)", re.I
 )
+_DIGITS = re.compile(r"\d{1,9}(?:[.,]\d{1,9})?")
+#: The lower end of a range, which stands before its upper one.
+_LOWER_END = re.compile(
+    r"(?<![A-Za-z\d.,^])(?:(?P<digits>\d{1,9}(?:[.,]\d{1,9})?)(?:(?:\s*x\s*10\s*\^?\s*\{?|e\+?)(?P<power>\d\d)\}?)?"
+    r"|10\s*\^\s*\{?(?P<ten>\d\d)\}?)"
+    rf"\s*{_NAME}?\s*(?:-|–|—|~|to|bis|à|至|到|(?P<and>and|und|et|y|e|or|oder))\s*$",
+    re.I,
+)
+_BETWEEN_TWO = re.compile(r"\b(?:between|zwischen|entre|tra|from|von|de)\b", re.I)
+_ORDER = re.compile(
+    r"(?:\border of(?: magnitude(?: of)?)?|Größenordnung(?: von)?|de l['’]ordre de|数量级(?:为|约为)?)"  # noqa: RUF001
+    r"\s*(?:about |around |~|≈)?\s*$",
+    re.I,
+)
+_WIDEST = 1e3  #: ends further apart are no range of one figure
 #: From this prefix on, nobody means a second.
 _NO_RATE = 21
 #: So much no machine does in a second, whatever the prefix is; below the second, GFLOP and TFLOP are
@@ -100,8 +116,47 @@ def spelled(text: str) -> str:
 
 
 def amounts(text: str) -> list[float]:
-    """Give every amount of FLOP that a text states; rates are none, nor are limits ("below 10^25 FLOP")."""
+    """Give every amount of FLOP that a text states.
+
+    Rates are none, nor are limits ("below 10^25 FLOP") and the ends of a range.
+    """
     text = spelled(text)
+    found = [(_range_of(text, match, amount), amount) for match, amount in _found(text)]
+    ends = {round(math.log(end), 6) for one, _ in found if one is not None for end in one}
+    return [
+        amount
+        for one, amount in found
+        if one is None and (amount <= 0 or round(math.log(amount), 6) not in ends)
+    ]
+
+
+def ranges(text: str) -> list[tuple[float, float]]:
+    """Give every range: "between 1e23 and 2e23 FLOP", "1-2 x 10^23 FLOP", "on the order of 10^23 FLOP"."""
+    text = spelled(text)
+    found = [_range_of(text, match, amount) for match, amount in _found(text)]
+    return [one for one in found if one is not None]
+
+
+def _range_of(text: str, match: re.Match[str], amount: float) -> tuple[float, float] | None:
+    """Give the range whose upper end an amount is, or whose order of magnitude it tells."""
+    before = text[max(0, match.start() - 60) : match.start()]
+    if _ORDER.search(before) is not None:
+        return amount / math.sqrt(10), amount * math.sqrt(10)
+    lower = _LOWER_END.search(before)
+    if lower is None or (lower["and"] and _BETWEEN_TWO.search(before) is None):
+        return None
+    digits = (lower["digits"] or "1").replace(",", ".")
+    if lower["ten"]:
+        low = 10.0 ** int(lower["ten"])
+    elif lower["power"]:
+        low = float(f"{digits}e{lower['power']}")
+    else:  # "1-2 x 10^23": the lower end shares what stands behind the upper one
+        upper = _DIGITS.match(match[0])
+        low = amount * float(digits) / float(upper[0].replace(",", ".")) if upper else 0.0
+    return (low, amount) if amount / _WIDEST <= low < amount else None
+
+
+def _found(text: str) -> list[tuple[re.Match[str], float]]:
     found = []
     for match in _POWER.finditer(text):
         digits = (match[1] or match[3] or "1").replace(",", ".")
@@ -120,7 +175,7 @@ def amounts(text: str) -> list[float]:
         for match in _WORDED.finditer(text)
         if (amount := _plain(match) * _SCALES[match["scale"].lower()]) >= _NO_DEVICE
     ]
-    return [amount for match, amount in found if not _is_limit(text, match)]
+    return [(match, amount) for match, amount in found if not _is_limit(text, match)]
 
 
 def _is_limit(text: str, match: re.Match[str]) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from flopledger import machine_names
 from flopledger.case_spec import ModelSpec, Number, NumberSpec, RunSpec
+from flopledger.errors import CaseError
 from flopledger.facts import Grade
 from flopledger.quantity import (
     Interval,
@@ -19,6 +20,9 @@ from flopledger.quantity import (
     point,
     relative,
 )
+
+#: Kinds of run without a backward pass.
+FORWARD_ONLY = frozenset({"synthetic-data", "evaluation"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,6 +122,14 @@ def of_run(run: RunSpec, *, place: str) -> RunFigures:
     wall = stated("wall_clock_hours", "h")
     energy = stated("energy_mwh", "MWh")
     count = stated("accelerator_count", "devices") or _by_name(run.accelerator, place)
+    tokens, rollouts = stated("tokens", "tokens"), stated("rollout_tokens", "tokens")
+    if run.kind in FORWARD_ONLY and rollouts is not None:
+        if tokens is not None:
+            raise CaseError(
+                f"{place}: tokens and rollout_tokens of a run of kind '{run.kind}' both name what its "
+                "forward passes went over; they would be counted twice\n  give one of them"
+            )
+        tokens, rollouts = rollouts, None
     wall_seconds = scaled(wall, 3600, name="wall_seconds", unit="s") if wall else None
     return RunFigures(
         name=run.name,
@@ -125,7 +137,7 @@ def of_run(run: RunSpec, *, place: str) -> RunFigures:
         kind_stated=run.kind is not None,
         place=place,
         model=run.model,
-        tokens=stated("tokens", "tokens"),
+        tokens=tokens,
         samples=stated("samples", "samples"),
         tokens_per_sample=stated("tokens_per_sample", "tokens"),
         epochs=stated("epochs", "epochs"),
@@ -148,7 +160,7 @@ def of_run(run: RunSpec, *, place: str) -> RunFigures:
         claimed_flop=stated("claimed_flop", "FLOP"),
         trainable_parameters=stated("trainable_parameters", "parameters"),
         synthetic_public=run.synthetic_public,
-        rollout_tokens=stated("rollout_tokens", "tokens"),
+        rollout_tokens=rollouts,
         reference_model=run.reference_model,
         reward_model=run.reward_model,
         teacher_model=run.teacher_model,

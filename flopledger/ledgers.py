@@ -248,8 +248,7 @@ def _known(runs: list[RunAudit], draws: Draws, ledger: str, base: Quantity | Non
             drawn = run.combined.draws * run.share(ledger)
             parts.append((drawn, drawn))
         else:
-            ends = run.model_flop * run.share(ledger)
-            parts.append((ends.low or 0.0, ends.high))
+            parts.append((run.least(ledger) or 0.0, run.model_flop.high))
     if base is not None and scope.counts_base(ledger):
         if base.is_two_sided:
             drawn = draws.of("base_model", base)

@@ -18,6 +18,8 @@ _MACHINES = (
     (re.compile(r"\bNVL[- ]?36\b", re.I), 36),
 )
 
+_MACHINE = 8  #: devices of a machine; more are a rack's
+
 
 def count_in(name: str) -> int | None:
     """Give the number of devices that a name itself says: of "8x H100" eight, of a TPU slice its chips."""
@@ -37,7 +39,8 @@ def findings(name: str, count: float | None, place: str) -> list[Finding]:
         is_listed = False
     if each is None or each < 2 or count is None:
         return []
-    fits = count >= each and count % each == 0
+    # Of a rack's 72 jobs take what is whole in their own terms (64); of a machine's 8 they take all.
+    fits = count >= each and (count % each == 0 or (each > _MACHINE and not is_listed))
     if is_listed and fits:
         return []
     message = (

@@ -16,7 +16,11 @@ def misquoted(claim: Claim | None) -> list[Finding]:
     if claim is None or not claim.statement:
         return []
     said = [one for one in flop_words.amounts(claim.statement) if one > 0]
-    if not said or any(_is_same(one, claim) for one in said):
+    ranges = flop_words.ranges(claim.statement)
+    if any(_is_same(one, claim) for one in said) or any(_meets(one, claim) for one in ranges):
+        return []
+    said += [end for one in ranges for end in one]
+    if not said:
         return []
     nearest = min(said, key=lambda one: _distance(one, claim))
     message = (
@@ -44,6 +48,12 @@ def _distance(said: float, claim: Claim) -> float:
 
 def _is_same(said: float, claim: Claim) -> bool:
     return _distance(said, claim) <= math.log(_ROUNDED)
+
+
+def _meets(range_: tuple[float, float], claim: Claim) -> bool:
+    """Say whether a claim lies in the range that the statement gives."""
+    low, high = range_[0] / _ROUNDED, range_[1] * _ROUNDED
+    return all(low <= end <= high for end in _ends(claim))
 
 
 def _shown(claim: Claim) -> str:

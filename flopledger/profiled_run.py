@@ -4,12 +4,16 @@ This process does nothing but wait (``flopledger.run_child``): drivers are asked
 (``profilers.sampler``), and the answer is worked out when the command is over.
 """
 
+import contextlib
 import datetime as dt
 import json
 import os
 import re
+import shlex
 import signal
+import sys
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +26,7 @@ from flopledger.run_manifest import manifest
 from flopledger.run_steps import add_steps
 from flopledger.run_summary import RunFacts, save, summarise
 from flopledger.secret_values import redacted
+from flopledger.unseen import visible
 from profilers.sampler import Sampler, SamplerError, SamplerSettings
 
 if TYPE_CHECKING:
@@ -68,6 +73,10 @@ def parse_sources(words: Sequence[str] | None) -> list[dict[str, Any]]:
             )
         if name == "dcgm" and equals:
             check_address(value, f"--source {word}")
+        elif name == "replay" and not value:
+            raise RunError(f"--source {word}: give the record to replay, as in replay=RUN_DIR")
+        elif equals and name not in {"dcgm", "replay"}:
+            raise RunError(f"--source {word}: {name} takes no value; write --source {name}")
         options = {"path" if name == "replay" else "url": value} if equals else {}
         sources.append({"name": name, "options": options})
     return sources
@@ -93,6 +102,12 @@ class ProfiledRun:
         """
         if not command:
             raise RunError("no command: write `flopledger run -- COMMAND...`")
+        if not command[0]:
+            raise RunError(
+                "the command's name is empty: a variable of the shell that is not set, perhaps"
+            )
+        if append and folder is None:
+            raise RunError("--append: say which record goes on, with --out DIR")
         self.command = list(command)
         self.folder = folder if folder is not None else _fresh_folder(command[0])
         self._settings = SamplerSettings(
@@ -144,7 +159,16 @@ class ProfiledRun:
         trouble = list(sampler.trouble)
         if not sealed:
             trouble.append("the recorder did not end in order; the record is whole up to its end")
-        return self._sum_up(sampler, ended, (started, start_ns, end_ns), trouble)
+        try:
+            return self._sum_up(sampler, ended, (started, start_ns, end_ns), trouble)
+        except Exception as error:  # noqa: BLE001 - days of work ended with this exit code, not with ours
+            if os.environ.get("FLOPLEDGER_DEBUG"):
+                traceback.print_exc()
+            _tell(
+                f"summary.json could not be made ({type(error).__name__}: {error}); the record is there: "
+                f"flopledger report {shlex.quote(str(self.folder))}"
+            )
+            return {"exit_code": ended.code}
 
     def _environment(self) -> dict[str, str]:
         """Return the child's environment, with the recorder of steps in it if that is wanted."""
@@ -238,8 +262,9 @@ class ProfiledRun:
             probe.touch()
             probe.unlink()
         except OSError as error:
+            why = "it is no folder" if isinstance(error, FileExistsError) else error.strerror
             raise RunError(
-                f"{self.folder}: cannot hold a record ({error.strerror}); choose another --out"
+                f"{self.folder}: cannot hold a record ({why}); choose another --out"
             ) from error
         return earlier_summary(self.folder) if append else None
 
@@ -267,6 +292,7 @@ def _fresh_folder(program: str) -> Path:
 
 
 def _tell(message: str) -> None:
-    import sys
-
-    print(f"flopledger: {message}", file=sys.stderr)  # noqa: T201 - talk goes to stderr
+    if sys.stderr is None:
+        return
+    with contextlib.suppress(OSError):  # a terminal that is gone
+        print(f"flopledger: {visible(message)}", file=sys.stderr)  # noqa: T201 - talk goes to stderr

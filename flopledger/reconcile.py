@@ -58,6 +58,8 @@ class RunAudit:
     passes: tuple[Pass, ...] = ()
     facts: tuple[Fact, ...] = ()  #: everything that its evidence says, conflicts included
     evidence_digests: dict[str, str] = field(default_factory=dict)  #: SHA-256 by file name
+    #: digests of rows of losses that a log prints, by file name
+    evidence_losses: dict[str, frozenset[bytes]] = field(default_factory=dict)
     telemetry: "TelemetryView | None" = None  #: its recordings, thinned for display
 
     @property
@@ -94,6 +96,17 @@ class RunAudit:
         )
         return 1.0 - left_out / everything
 
+    def least(self, ledger: str) -> float | None:
+        """The least that ``ledger`` holds of a run without a figure; ``None`` where nothing is known.
+
+        A lower end of the work holds all passes beside training; those that the ledger leaves out are
+        taken off. Where the work itself is unknown, the passes that it counts are left.
+        """
+        ends = [(scope.counts_pass(one.name, ledger), one.flop) for one in self.passes]
+        kept = sum(flop.low or 0.0 for counted, flop in ends if counted)
+        left_out = sum(flop.low or 0.0 for counted, flop in ends if not counted)
+        return max((self.model_flop.low or 0.0) - left_out, kept) or None
+
     @property
     def hardware_flop(self) -> Interval | None:
         """Model FLOP plus recomputation; ``None`` where it is not known whether there was any."""
@@ -128,6 +141,7 @@ def reconcile(
     conventions: dict[str, float],
     facts: tuple[Fact, ...] = (),
     evidence_digests: dict[str, str] | None = None,
+    evidence_losses: dict[str, frozenset[bytes]] | None = None,
     evaluation_flop: Interval | None = None,
     passes: tuple[Pass, ...] = (),
     beside: tuple[Check, ...] = (),
@@ -180,6 +194,7 @@ def reconcile(
         passes=passes,
         facts=facts,
         evidence_digests=evidence_digests or {},
+        evidence_losses=evidence_losses or {},
     )
 
 

@@ -92,6 +92,7 @@ def audit_run(
         conventions=conventions,
         facts=known.facts,
         evidence_digests=known.digests,
+        evidence_losses=known.losses,
         evaluation_flop=_evaluation(known.found, costs),
         passes=beside,
         beside=(

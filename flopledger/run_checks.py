@@ -371,6 +371,11 @@ def missing_figures(run: RunFigures, estimates: list[ComputeEstimate]) -> list[F
         f"run {run.name}: {only} can be given: a figure takes tokens or samples with a model, "
         "both ends of them, or device-hours with a disclosed utilisation"
     )
+    if run.samples is not None and run.tokens is None and run.model is not None:
+        message += (
+            "; samples are known, and not what one of them costs: tokens_per_sample (1 for a row of a "
+            "table), or the model's config or architecture with its input, would tell"
+        )
     return [finding_of("tokens-missing", "warning", message, run)]
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from profilers.integrals import (
     Energy,
+    clearly_less,
     covered_seconds,
     energy,
     gaps_within,
@@ -186,10 +187,10 @@ def _tell_energy(facts: RunFacts, measured: Energy | None, name: str, findings: 
         findings.add(
             "energy-from-power",
             "info",
-            f"{name}: no energy counter that moved; integrated from power readings, which alias with "
-            "the load",
+            f"{name}: no energy counter that moved all the time; integrated from power readings, which "
+            "alias with the load",
         )
-    if window - measured.seconds > max(0.02 * window, 0.05):
+    if clearly_less(measured.seconds, window):
         findings.add(
             "energy-partial",
             "warning",

@@ -5,7 +5,7 @@ import math
 from flopledger import fingerprints
 from flopledger import verdict as bands
 from flopledger.combine import Combined
-from flopledger.facts import Finding, Severity
+from flopledger.facts import Finding, Grade, Severity
 from flopledger.inputs import RunFigures
 from flopledger.methods import device_time, work
 from flopledger.parts import Part
@@ -151,6 +151,11 @@ def _is_convention(stated: float, conventions: dict[str, float]) -> bool:
     return any(abs(math.log(stated / flop)) <= _CONVENTION for flop in known)
 
 
+def states_total(run: RunFigures) -> bool:
+    """Say whether somebody's words, in the case or in a document, state the run's total."""
+    return run.claimed_flop is not None and run.claimed_flop.grade is Grade.STATEMENT
+
+
 #: A figure this near to a convention (in the logarithm) used it, as for a claim.
 _CONVENTION = 0.05
 
@@ -169,7 +174,11 @@ def counter_check(
     if stated is None:
         return Check(verdict=Verdict.UNDETERMINED)
     assert run.claimed_flop is not None
-    whose = "case's" if run.claimed_flop.source.startswith(run.place) else "software's"
+    whose = "software's"
+    if run.claimed_flop.source.startswith(run.place):
+        whose = "case's"
+    elif states_total(run):
+        whose = "document's"
     ceiling = part.ceiling(run.precision) if part is not None else None
     seconds = run.device_seconds.quantity.interval.high if run.device_seconds else None
     is_whole = run.device_seconds is not None and run.device_seconds.is_whole_run
@@ -183,7 +192,7 @@ def counter_check(
     if combined is None or combined.flop.best is None:
         return Check(verdict=Verdict.UNDETERMINED)
     ratio = stated / combined.flop.best
-    if whose == "case's" and _is_convention(stated, conventions or {}):
+    if whose != "software's" and _is_convention(stated, conventions or {}):
         return Check(verdict=Verdict.CONSISTENT)
     spread = math.log((combined.flop.high or stated) / (combined.flop.low or stated)) / 2
     outcome = bands.of_claim(math.exp(max(0.0, abs(math.log(ratio)) - spread)))

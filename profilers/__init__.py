@@ -14,34 +14,9 @@ the record), ``probe`` and ``probe_process`` (the one that touches drivers), ``a
 ``arrowstream``, ``spool``, ``compact``, ``compaction``; read by ``record``, ``journal_entries``,
 ``record_columns``, ``tail``. Recorded by others: ``importers/`` (design/050).
 
-**What a trace adds up to** (design/051). ``counters``, ``integrals``, ``coarse``; ``bounds`` over
-``bound_values``, ``bound_intervals``, ``bound_pieces``, ``bound_counters``, ``bound_sums``,
-``bound_meeting``, ``bound_checks``.
+**What a trace adds up to** (design/051). ``counters``, ``integrals``, ``coarse``; ``bounds/``.
 
-**The steps' record** (design/070). Written by ``step_ledger``; read by ``step_reading``,
-``step_entries``, ``step_fields``, ``step_clocks``, ``step_check``; its values are ``step_values``.
-
-**Watching a training** (design/071): ``steps`` holds the observer, which joins the parts below. It counts
-nothing; ``flopledger.recording`` does.
-
-- A call: ``step_seam`` (the hot path), ``step_key``, ``step_signature``, ``step_asked``, ``step_kinds``,
-  ``step_here``, ``step_losses``, ``step_identity``.
-- A call of a model that is settled (design/118, 123): ``step_settled``, ``step_glance``, ``step_pulse``,
-  ``step_ways``, ``step_roots``, ``step_compiled`` (``csrc/`` where it is built).
-- Which models there are: ``step_modules``, ``step_free``, ``step_exchange``, ``step_living``,
-  ``step_pickles``.
-- What decides what a call costs (design/107): ``step_found``, ``step_places``, ``step_attributes``,
-  ``step_attribute_state``, ``step_methods``, ``step_functions``, ``step_switches``, ``step_drift``,
-  ``step_doubts``.
-- Backward passes (design/096): ``step_engine``, ``step_hooks``, ``step_passes``, ``step_backward``,
-  ``step_again``, ``step_within``.
-- Optimizers, and what is saved and loaded (design/121): ``step_optimizers``, ``step_states``,
-  ``step_weights``.
-- Products that no call shows (design/116, 124): ``step_outside``, ``step_beside``, ``step_mode``,
-  ``step_elsewhere``, ``step_adapters``, ``step_loops``, ``step_trainers``, ``step_products``.
-- From notes to steps (design/072, 097): ``step_events``, ``step_folding``, ``step_open``, ``step_equal``.
-- Standing in torch's places, and leaving them: ``step_layers``, ``step_wrapped``, ``step_uncompiled``,
-  ``step_threads``, ``step_handlers``.
+**Steps of a training** (design/070, 071). ``steps/`` watches them and keeps their record.
 
 A test holds this list to the folder.
 """

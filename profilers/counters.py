@@ -30,8 +30,13 @@ SENSOR_GAIN = 0.05
 
 ENERGY_UPDATE_SECONDS = 0.1
 """The energy counter moves about every 100 ms: either end of a stretch may be off by that much."""
+STANDSTILL_NS = 1_000_000_000
+"""Ten of its updates: an energy counter that ends in such a pause of a board under power is broken."""
 RESOLUTION_NS = 1000
 """Stamps and periods of a record are whole microseconds."""
+ENERGY_TOLERANCE = 0.10
+_LEAST_SECONDS = 5.0
+"""Shorter than this, a step in the load makes samples of power unlike their mean."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,13 +68,61 @@ def looks(trace: DeviceTrace, series: Series) -> Looks | None:
     marked = np.cumsum(np.isin(series.codes, resets))[rows]
     broken = (rise < 0) | (np.diff(marked) > 0)
     times = trace.time_ns[rows]
+    whole = ~broken
+    if series is trace.series.get("energy_mj"):
+        whole &= ~_stands_still(trace, times, rise, broken)
     return Looks(
         start_ns=times[:-1],
         end_ns=times[1:],
         rise=rise,
         value=cells[1:].astype(np.float64),
-        whole=~broken,
+        whole=whole,
         segment=np.cumsum(broken).astype(np.int64),
+    )
+
+
+def _stands_still(
+    trace: DeviceTrace, times: Ints, rise: Floats, broken: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Say of each look whether the energy counter had stopped for good: a figure of nothing drawn.
+
+    A pause that a rise makes good is no stop: an exporter that repeats its values catches up.
+    """
+    segment = np.cumsum(broken)
+    moved = np.flatnonzero((rise > 0) & ~broken)
+    last = np.full(segment[-1] + 1, -1)
+    last[segment[moved]] = moved  # the later one of two stays
+    still: NDArray[np.bool_] = (np.arange(len(rise)) > last[segment]) & (rise == 0) & ~broken
+    places = np.flatnonzero(still)
+    # From the first to the last look of each segment in which nothing moved any more.
+    begin, end = np.zeros_like(last), np.zeros_like(last)
+    begin[segment[places[::-1]]] = times[:-1][places[::-1]]
+    end[segment[places]] = times[1:][places]
+    stopped = (end - begin >= STANDSTILL_NS) & _drawn_between(trace, begin, end)
+    return still & stopped[segment]
+
+
+def _drawn_between(trace: DeviceTrace, start_ns: Ints, end_ns: Ints) -> NDArray[np.bool_]:
+    """Say of each stretch whether power was read as more than none.
+
+    Where it was not read at all, too: every board draws some.
+    """
+    power = trace.series.get("power_mw")
+    if power is None:
+        return np.ones(len(start_ns), dtype=np.bool_)
+    drawing = power.present & (power.payload > 0)
+    since = np.searchsorted(trace.time_ns, start_ns, side="right")
+    until = np.searchsorted(trace.time_ns, end_ns, side="right")
+    read, drawn = (np.append(0, np.cumsum(which)) for which in (power.present, drawing))
+    found: NDArray[np.bool_] = (drawn[until] > drawn[since]) | (read[until] == read[since])
+    return found
+
+
+def contradict(counted_joules: float, drawn_joules: float, seconds: float) -> bool:
+    """Say whether an energy counter and power readings of the same time cannot both be right."""
+    larger = max(counted_joules, drawn_joules)
+    return (
+        seconds >= _LEAST_SECONDS and abs(counted_joules - drawn_joules) > ENERGY_TOLERANCE * larger
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from profilers.counters import ENERGY_UPDATE_SECONDS, SENSOR_GAIN, energy_ends, looks
+from profilers.counters import ENERGY_UPDATE_SECONDS, SENSOR_GAIN, contradict, energy_ends, looks
 from profilers.trace import DeviceTrace, Gap, Ints
 
 Floats = NDArray[np.float64]
@@ -103,34 +103,59 @@ def power_integral(trace: DeviceTrace, start_ns: int, end_ns: int) -> Amount | N
 def energy(trace: DeviceTrace, start_ns: int, end_ns: int) -> Energy | None:
     """Return a device's energy in the window: its own counter first, integrated power else.
 
-    A counter that stood still while power was drawn says nothing (a window within one of its steps,
-    or a broken counter): then it is power, too, and not a zero.
+    A counter that stood still says nothing (a window within one of its steps, or a broken counter)
+    unless power readings say that nothing was drawn: then it is power, and not a zero. So it is where
+    power was read for clearly more of the window than the counter moved in. Where the two contradict
+    each other the counter's figure stands, between bounds that hold both.
     """
+    window = max(0.0, (end_ns - start_ns) / 1e9)
     counted = counter_increase(trace, "energy_mj", start_ns, end_ns)
     drawn = power_integral(trace, start_ns, end_ns)
-    watts = drawn.value / drawn.seconds if drawn is not None else 0.0
-    if counted is not None and not (counted.value == 0 and watts > 0):
-        joules, seconds, basis = counted.value / 1000, counted.seconds, "counter"
-        # One update period at either end, at the mean power of the time that was seen.
-        edge = 2 * ENERGY_UPDATE_SECONDS * max(joules / seconds, watts)
-    elif drawn is not None:
-        joules, seconds, basis, edge = drawn.value, drawn.seconds, "power", 0.0
-    else:
+    if counted is not None and _is_overruled(counted, drawn, window):
+        counted = None
+    used = counted or drawn
+    if used is None:
         return None
-    unseen = max(0.0, (end_ns - start_ns) / 1e9 - seconds)
+    joules = used.value if counted is None else used.value / 1000
+    unseen = max(0.0, window - used.seconds)
     if unseen <= 0.001:
         unseen = 0.0  # rounding of the stamps, not time
     limit = trace.device.power_limit_mw
     worst = 0.0 if not unseen else None if limit is None else unseen * limit / 1000
-    measured = np.array([joules])
-    low, high = energy_ends(measured, measured, np.array([edge]), SENSOR_GAIN)
+    ends = [_ends(joules, 0.0)]
+    if counted is not None:
+        watts = drawn.value / drawn.seconds if drawn is not None else 0.0
+        # One update period at either end, at the mean power of the time that was seen.
+        ends = [_ends(joules, 2 * ENERGY_UPDATE_SECONDS * max(joules / counted.seconds, watts))]
+        if drawn is not None and contradict(joules, watts * counted.seconds, drawn.seconds):
+            ends.append(_ends(watts * counted.seconds, 0.0))
     return Energy(
         joules=joules,
-        seconds=seconds,
-        basis=basis,
-        low=float(low[0]),
-        high=None if worst is None else float(high[0]) + worst,
+        seconds=used.seconds,
+        basis="power" if counted is None else "counter",
+        low=min(low for low, _ in ends),
+        high=None if worst is None else max(high for _, high in ends) + worst,
     )
+
+
+def clearly_less(seconds: float, window_seconds: float) -> bool:
+    """Say whether a figure of these seconds leaves a part of a window open that is worth a word."""
+    return window_seconds - seconds > max(0.02 * window_seconds, 0.05)
+
+
+def _is_overruled(counted: Amount, drawn: Amount | None, window: float) -> bool:
+    """Say whether a counter's rise is no answer beside what the power readings say."""
+    if drawn is None:
+        return counted.value == 0  # no board draws nothing: the counter is coarse, or broken
+    if counted.value == 0:
+        return drawn.value > 0
+    return clearly_less(counted.seconds, window) and clearly_less(counted.seconds, drawn.seconds)
+
+
+def _ends(joules: float, edge: float) -> tuple[float, float]:
+    measured = np.array([joules])
+    low, high = energy_ends(measured, measured, np.array([edge]), SENSOR_GAIN)
+    return float(low[0]), float(high[0])
 
 
 def covered_seconds(trace: DeviceTrace, start_ns: int, end_ns: int) -> float:

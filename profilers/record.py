@@ -251,7 +251,7 @@ def verify(run_dir: Path) -> list[Problem]:
     digests, or the byte up to which it can be read. Whoever rewrites a ledger from some line on, with
     every digest after it, is found only by a signature over its head (``NodeRecord.head``).
     """
-    from profilers.step_check import check_steps, step_ledgers
+    from profilers.steps.record.check import check_steps, step_ledgers
 
     problems: list[Problem] = list(check_steps(run_dir))
     # A run whose devices nobody watched has steps alone.

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import HealthCheck, settings
 
-from profilers import step_living
+from profilers.steps.models import living
 
 # What an example takes says how busy the machine is, and nothing about the code; the rest is kept
 # as Hypothesis has it (in CI: the same examples every time).
@@ -46,7 +46,7 @@ def young(monkeypatch: pytest.MonkeyPatch) -> None:
         gc.collect()
         gc.freeze()
         seen = SimpleNamespace(get_objects=gc.get_objects, get_freeze_count=lambda: 0)
-        monkeypatch.setattr(step_living, "gc", seen)
+        monkeypatch.setattr(living, "gc", seen)
 
 
 @pytest.fixture(scope="session")

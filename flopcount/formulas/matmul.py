@@ -16,12 +16,28 @@ def _is_sparse(tensor: Any) -> bool:
     return "sparse" in str(getattr(tensor, "layout", ""))
 
 
+def stored(tensor: Any) -> int:
+    """How many elements a sparse tensor stores.
+
+    Nearly every op on a sparse tensor without storage answers one that stores nothing, though on real
+    numbers it would store what it was given; so nothing stored there means that nobody knows.
+
+    Raises:
+        RuntimeError: where that is not known; the trace then goes on with real numbers.
+
+    """
+    number = int(tensor._nnz())
+    if not number and (tensor.device.type == "meta" or hasattr(tensor, "fake_mode")):
+        raise RuntimeError("how many elements a sparse tensor without storage holds is not known")
+    return number
+
+
 def product(a: Any, b: Any) -> int:
     """``a (…, m, k)`` times ``b (…, k, n)``; a sparse operand by its stored elements."""
     if _is_sparse(a):
-        return 2 * int(a._nnz()) * int(b.shape[-1])
+        return 2 * stored(a) * int(b.shape[-1])
     if _is_sparse(b):
-        return 2 * int(a.shape[-2]) * int(b._nnz())
+        return 2 * int(a.shape[-2]) * stored(b)
     return 2 * int(prod(a.shape)) * int(b.shape[-1])
 
 
@@ -42,7 +58,7 @@ def sparse_mm(call: Call) -> int:
 def sparse_sparse(call: Call) -> int:
     """Each stored element of ``self`` meets, on average, ``nnz(other) / k`` others."""
     a, b = call.arguments["self"], call.arguments["other"]
-    return 2 * int(a._nnz()) * int(b._nnz()) // max(int(b.shape[0]), 1)
+    return 2 * stored(a) * stored(b) // max(int(b.shape[0]), 1)
 
 
 @call_formula("aten::addmm", "aten::_addmm_activation", "aten::_sparse_addmm", "aten::sspaddmm")
@@ -55,7 +71,7 @@ def addmm(call: Call) -> int:
 @call_formula("aten::sparse_sampled_addmm")
 def sampled(call: Call) -> int:
     """Dot products of length ``k`` only where ``self`` stores an element."""
-    return 2 * int(call.arguments["self"]._nnz()) * call.shape("mat1")[-1]
+    return 2 * stored(call.arguments["self"]) * call.shape("mat1")[-1]
 
 
 @call_formula("aten::_sparse_mm_reduce_impl")

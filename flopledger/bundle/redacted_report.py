@@ -65,6 +65,7 @@ def redact(report: "AuditReport", policy: Policy) -> "tuple[AuditReport, Taken]"
         claim_convention=("another convention", None)
         if hides and report.claim_convention
         else report.claim_convention,
+        claim_reading=_reading(report, coarse=coarse, hides=hides),
         runs=runs,
         combined=_combined(report.combined, coarse=coarse, hides=hides),
         standings=tuple(_standing(one, coarse=coarse) for one in report.standings),
@@ -80,6 +81,14 @@ def redact(report: "AuditReport", policy: Policy) -> "tuple[AuditReport, Taken]"
         crossings=() if hides else report.crossings,
     )
     return public, taken
+
+
+def _reading(report: "AuditReport", *, coarse: bool, hides: bool) -> "tuple[str, Combined] | None":
+    if report.claim_reading is None:
+        return None
+    name, held = report.claim_reading
+    shown = _combined(held, coarse=coarse, hides=hides)
+    return None if shown is None else (name, shown)
 
 
 def _told(report: "AuditReport", taken: Taken, policy: Policy, *, coarse: bool) -> Finding:

@@ -66,7 +66,7 @@ def run(
         append=append,
     )
     summary = profiled.run()
-    if not quiet:
+    if not quiet and "findings" in summary:  # else there was none to be made, which was told
         _print(summary, profiled.folder)
     code = summary["exit_code"]
     assert isinstance(code, int)

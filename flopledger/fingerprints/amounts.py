@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from flopledger.fingerprints.fingerprint import Context, Fingerprint
-from flopledger.inputs import RunFigures
+from flopledger.inputs import FORWARD_ONLY, RunFigures
 from flopledger.methods import work
 
 
@@ -43,7 +43,7 @@ def _recomputation(context: Context) -> Fingerprint:
         opposed.append("nothing was recomputed, as the case says")
     if _is_partial(run):
         opposed.append("weights are frozen: one more forward pass is 6 to 4")
-    if run.kind in work.FORWARD_ONLY:
+    if run.kind in FORWARD_ONLY:
         opposed.append("only forward passes were made")
     recomputes = run.recompute in ("full", "selective")
     return Fingerprint(
@@ -73,7 +73,7 @@ def _frozen_weights(context: Context) -> Iterable[Fingerprint]:
                 else "the case states trainable parameters",
             ),
         )
-    elif run.kind not in work.FORWARD_ONLY:
+    elif run.kind not in FORWARD_ONLY:
         yield Fingerprint(
             code="frozen-parameters",
             factor=1.5,
@@ -86,7 +86,7 @@ def _frozen_weights(context: Context) -> Iterable[Fingerprint]:
 
 def _forward_passes(context: Context) -> Iterable[Fingerprint]:
     run = context.run
-    forward_only = run.kind in work.FORWARD_ONLY
+    forward_only = run.kind in FORWARD_ONLY
     trained = context.conventions.get(work.ALL_TRAINED)
     if forward_only and trained:
         yield Fingerprint(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from flopledger.fingerprints.fingerprint import Context, Fingerprint
+from flopledger.inputs import FORWARD_ONLY
 from flopledger.methods import work
 from flopledger.text import number
 
@@ -82,7 +83,7 @@ class Counted:
         if wrong is None or wrong <= everything:
             return
         more = wrong - everything
-        if run.kind in work.FORWARD_ONLY:
+        if run.kind in FORWARD_ONLY:
             reason = f"generation or evaluation was counted as training in {words}"
             yield "backward-counted", reason, wrong if not self.updates else more, more
         else:

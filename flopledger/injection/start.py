@@ -35,15 +35,21 @@ def _wait_for_optimizer(run_dir: str, say: Say) -> None:
     from torch.optim import Optimizer
 
     made = {name: vars(Optimizer)[name] for name in ("__init__", "__setstate__")}
+    first = [True]
 
     def begins() -> None:
-        if isinstance(vars(Optimizer)["__init__"], _First):
-            for name, original in made.items():
-                setattr(Optimizer, name, original)
-            _begin(run_dir, say)
+        if not first:
+            return
+        first.clear()
+        for name, ours in placed.items():
+            # What somebody put around it since then stays: another recording, a library's own hook.
+            if vars(Optimizer)[name] is ours:
+                setattr(Optimizer, name, made[name])
+        _begin(run_dir, say)
 
-    for name, original in made.items():
-        setattr(Optimizer, name, _First(original, begins))
+    placed = {name: _First(original, begins) for name, original in made.items()}
+    for name, ours in placed.items():
+        setattr(Optimizer, name, ours)
 
 
 class _First:

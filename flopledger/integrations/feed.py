@@ -21,7 +21,7 @@ from flopledger.integrations.sinks.delivery import Delivered, Sink, Sinks
 from flopledger.integrations.sinks.metrics import StepMetrics
 from flopledger.recording.continuing import goes_on
 from flopledger.recording.utilisation import identified, peak_of
-from profilers.step_ledger import STEPS, ProcessSteps, read_process, unrolled
+from profilers.steps.record.ledger import STEPS, ProcessSteps, read_process, unrolled
 
 if TYPE_CHECKING:
     from hardware_db import Accelerator

@@ -12,14 +12,16 @@ is).
 that are not what they look like), ``readers/`` (one format a module, with a map of its own), ``unread``
 (what a file is that nobody reads).
 
-**What readers share.** ``numbers``, ``stepping`` (step lines: ranks, restarts, stamps), ``scalars``
+**What readers share.** ``numbers``, ``stepping`` (step lines: ranks, restarts, stamps),
+``process_clocks`` (clocks that start again), ``scalars``
 (names under which trackers keep figures), ``source_text`` (numbers in a program's source),
 ``plain_yaml``, ``sqlite_files``, ``wire`` (records of protocol buffers), ``smi_table``, ``benchmarks``
 (MLPerf's reference shapes).
 
 **From the facts of a run to its figures** (design/060, 062, 095). ``assembling``, ``choosing``,
 ``batches``, ``architecture``, ``adapters``, ``series`` (one run in several files), ``checkpoints``,
-``stages`` (launches with settings of their own), ``event_files``, ``statements`` (prose), ``checks`` (what
+``stages`` (launches with settings of their own), ``losses`` (two
+logs of one training), ``event_files``, ``statements`` (prose), ``checks`` (what
 does not fit together), ``accounts`` (of device-time).
 
 **Recorded telemetry and run records** (design/063, 067). ``telemetry``, ``telemetry_files``,

@@ -28,6 +28,8 @@ class Source:
     format: str | None  #: id of the reader; ``None`` where nobody recognised the file
     sha256: str | None  #: of the whole file; ``None`` above the hashing limit
     size_bytes: int
+    #: digests of rows of losses that its beginning prints (``logs.losses``)
+    losses: frozenset[bytes] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

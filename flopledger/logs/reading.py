@@ -5,7 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from flopledger.facts import Finding, Severity
-from flopledger.logs import disguises, limits, record_copies, record_ranks, run_records, unread
+from flopledger.logs import (
+    disguises,
+    limits,
+    losses,
+    record_copies,
+    record_ranks,
+    run_records,
+    unread,
+)
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import Evidence, EvidenceError, EvidenceFile, Source
 from flopledger.logs.notes import Notes
@@ -112,6 +120,7 @@ class _Found:
             format="telemetry" if is_telemetry else reader.format if reader else None,
             sha256=digest,
             size_bytes=document.size_bytes,
+            losses=frozenset() if reader is None else losses.stretches(document.head),
         )
         if copied is not None:
             if reader is None or reader.format not in _REPEATED_BY_CHECKPOINTS:

@@ -19,7 +19,7 @@ from flopledger.logs.evidence import EvidenceFile
 
 if TYPE_CHECKING:
     from flopledger.recording.attempts import Attempt, Training
-    from profilers.step_ledger import ProcessSteps
+    from profilers.steps.record.ledger import ProcessSteps
 
 #: More records than these are no nodes of one job that lie in folders of their own by chance.
 _MOST_RECORDS = 4096
@@ -170,7 +170,7 @@ def _trainings(folder: Path) -> list["Training"]:
     """Return the trainings of a record."""
     from flopledger.recording.attempts import recorded_once, trainings
     from profilers.errors import ProfilersError
-    from profilers.step_ledger import read_steps
+    from profilers.steps.record.ledger import read_steps
 
     try:
         kept, _ = recorded_once(read_steps(folder))

@@ -64,7 +64,7 @@ def is_altered(folder: Path) -> bool:
     """Say whether a record was changed after it was written, or cannot be read."""
     from profilers.errors import ProfilersError
     from profilers.record import verify
-    from profilers.step_ledger import read_steps
+    from profilers.steps.record.ledger import read_steps
 
     try:
         if any(

@@ -80,6 +80,15 @@ _SETTINGS = {
 }
 
 
+#: Counts of optimizer steps that a tracker keeps of one training.
+_STEP_COUNTS = frozenset(tag for tag, (name, _) in _METRICS.items() if name == "steps")
+#: A count that falls below this share of what it was has begun again.
+_BEGUN_AGAIN = 0.5
+#: What is of one training, where a tracker's run holds several; its own clock runs through all of them.
+_OF_ONE_TRAINING = (
+    "steps", "samples", "tokens", "timed_seconds", "claimed_flop", "planned_train_samples_per_second",
+    "planned_train_steps_per_second",
+)  # fmt: skip
 #: Our own sinks write it. It is of one process, perhaps of many, so it is no figure of the run.
 _OWN_TOTAL = "flopledger/total_model_flop"
 
@@ -92,6 +101,38 @@ def is_understood(tag: str) -> bool:
 def counts_tokens(tag: str) -> bool:
     """Say whether a tag is a known name of all the tokens so far."""
     return _METRICS.get(_plain(tag), ("", None))[0] == "tokens"
+
+
+class StepCounts:
+    """Watches a tracker's counts of steps: a count that begins again is of another training."""
+
+    def __init__(self) -> None:
+        self._highest: dict[str, float] = {}
+        self._again: list[str] = []  #: places where a count began again
+
+    def take(self, tag: str, value: object, locator: str) -> None:
+        """Look at one logged value, in the order of logging."""
+        if _plain(tag) not in _STEP_COUNTS or (count := parse_number(value)) is None:
+            return
+        highest = self._highest.get(tag, count)
+        if count < _BEGUN_AGAIN * highest:
+            self._again.append(locator)
+            highest = count
+        self._highest[tag] = max(highest, count)
+
+    def note(self, notes: Notes) -> None:
+        """Withhold what is of one training, where there are several: before the last values are noted."""
+        if not self._again:
+            return
+        notes.withheld.update(_OF_ONE_TRAINING)
+        notes.finding(
+            "several-runs",
+            "warning",
+            "the count of steps begins again: the tracker's run holds several trainings, or one that was "
+            "started again, and its last values are some of one and some of another; steps, amounts and "
+            "times of training are not taken, the run's own clock is",
+            *self._again[:20],
+        )
 
 
 def note_metric(tag: str, value: object, locator: str, notes: Notes) -> None:

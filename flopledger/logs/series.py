@@ -21,6 +21,7 @@ _CONSOLES = (
     "nemo-log",
     "deepspeed-log",
     "maxtext-log",
+    "levanter-log",
     "llm-c-log",
     "nanotron-log",
     "olmo-log",

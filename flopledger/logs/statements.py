@@ -86,7 +86,7 @@ def promote(evidence: Evidence) -> tuple[Evidence, list[Finding]]:
             findings.append(_perhaps_of_the_base(name, chosen))
         else:
             used.append(replace(chosen, name=name))
-    findings += _data_set(everything, used) + _nodes(everything, used)
+    findings += _data_set(everything, used) + _hours_of_others(everything, used)
     if used:
         findings.append(_words(used))
     return replace(evidence, facts=(*evidence.facts, *used)), findings
@@ -211,18 +211,31 @@ def _data_set(said: list[Fact], used: list[Fact]) -> list[Finding]:
     ]
 
 
-def _nodes(said: list[Fact], used: list[Fact]) -> list[Finding]:
-    """Name hours of nodes where nothing tells how many devices a node had."""
-    nodes = [fact for fact in said if fact.name == "said_node_seconds"]
-    if not nodes or any(fact.name.startswith("accelerator_seconds") for fact in used):
+#: Hours of something else than devices, and what is not known of it.
+_OTHER_HOURS = {
+    "said_node_seconds": ("node-hours", "how many devices a node has"),
+    "said_core_seconds": ("core-hours", "how many cores a device has"),
+}
+
+
+def _hours_of_others(said: list[Fact], used: list[Fact]) -> list[Finding]:
+    """Name hours of nodes and of cores where nothing tells how many of them make a device."""
+    findings: list[Finding] = []
+    if any(fact.name.startswith("accelerator_seconds") for fact in used):
         return []
-    hours = number(float(nodes[0].value) / 3600)
-    message = (
-        f"the text gives {hours} node-hours and not how many devices a node has: they are not used; state "
-        "accelerator_hours in the case"
-    )
-    places = tuple(fact.place for fact in nodes[:6])
-    return [Finding(code="prose-ambiguous", severity="warning", message=message, evidence=places)]
+    for name, (unit, unknown) in _OTHER_HOURS.items():
+        facts = [fact for fact in said if fact.name == name]
+        if not facts:
+            continue
+        message = (
+            f"the text gives {number(float(facts[0].value) / 3600)} {unit} and not {unknown}: they are not "
+            "used; state accelerator_hours in the case"
+        )
+        places = tuple(fact.place for fact in facts[:6])
+        findings.append(
+            Finding(code="prose-ambiguous", severity="warning", message=message, evidence=places)
+        )
+    return findings
 
 
 def _words(used: list[Fact]) -> Finding:

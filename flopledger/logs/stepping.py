@@ -16,8 +16,9 @@ from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
 
-#: A step line is short; what follows in a longer one is other output glued to it.
-_STEP_LINE_CHARACTERS = 4_000
+#: A step line is short, some thousand characters where a program prints every figure that it has (verl);
+#: what follows in a longer one is other output glued to it.
+STEP_LINE_CHARACTERS = 16_000
 #: Ranks print one step within this time; a restart needs longer.
 _RANKS_WITHIN_SECONDS = 5.0
 #: Programs print every step, every ten or every hundred.
@@ -50,7 +51,7 @@ class LinesOutOfOrder(Exception):  # noqa: N818 - no error: the lines are asked 
 
 def short_lines(document: Document) -> Iterator[tuple[int, str]]:
     """Give the lines of a log, each cut to the length that a step line may have."""
-    lines = ((number, text[:_STEP_LINE_CHARACTERS]) for number, text in document.lines())
+    lines = ((number, text[:STEP_LINE_CHARACTERS]) for number, text in document.lines())
     yield from _by_stamps(lines) if document.by_stamps else lines
 
 
@@ -273,15 +274,7 @@ class StepLog:
         elif len(self.steps) >= _OPENING:
             notes.fact("log_opening", self._opening(), line(first.line))
         if self.other_runs:
-            notes.withheld.update(_OF_ONE_RUN)
-            notes.finding(
-                "several-runs",
-                "error",
-                f"the log holds {len(self.other_runs) + 1} runs: the count of steps begins again after "
-                "the end, or with another plan; no amount and no time is taken from it: cut it, and give "
-                "each run its own [[run]], since all of them are compute spent",
-                *(line(number) for number in (first.line, *self.other_runs[:20])),
-            )
+            note_several_runs(notes, [first.line, *self.other_runs])
             return
         done = self.covered_steps + (1 if zero_based else 0)
         if done > 0:
@@ -362,6 +355,19 @@ class StepLog:
             "bound",
             *(line(step.line) for step in untimed[:5]),
         )
+
+
+def note_several_runs(notes: Notes, begins: Sequence[int]) -> None:
+    """Take no amount and no time of a log that holds several runs; ``begins``: the line of each."""
+    notes.withheld.update(_OF_ONE_RUN)
+    notes.finding(
+        "several-runs",
+        "error",
+        f"the log holds {len(begins)} runs: the count of steps begins again after the end, or with "
+        "another plan; no amount and no time is taken from it: cut it, and give each run its own "
+        "[[run]], since all of them are compute spent",
+        *(line(number) for number in begins[:21]),
+    )
 
 
 def _goes_back(before: Step, step: Step) -> bool:

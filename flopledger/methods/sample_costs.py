@@ -6,6 +6,7 @@ closed-form  formulas over the dimensions of config.json or of ``architecture``
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -84,7 +85,8 @@ def _closed_form(model: Model, sequence: int | None, sizes: dict[str, Any]) -> C
     try:
         form = closed_form.count(model.dimensions, batch=1, sequence=sequence or 1, **sizes)
     except FlopcountError as error:
-        raise CaseError(f"{model.place}: {error}") from None
+        asked = re.sub(r"give (\w+)=\.\.\.", r"give the model input = { \1 = ... }", str(error))
+        raise CaseError(f"{model.place}: {asked}") from None
     scores = [term for term in form.terms if term.is_attention_score]
     attention_forward = sum(term.forward for term in scores)
     attention_backward = sum(term.backward for term in scores)

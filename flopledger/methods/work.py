@@ -16,7 +16,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from flopledger.estimate import ComputeEstimate, Draws, log_variances, summarize
-from flopledger.inputs import Input, RunFigures, at_most_where_padded, product, scaled
+from flopledger.inputs import (
+    FORWARD_ONLY,
+    Input,
+    RunFigures,
+    at_most_where_padded,
+    product,
+    scaled,
+)
 from flopledger.quantity import Interval, Quantity, exact, lognormal
 from flopledger.text import number
 
@@ -26,8 +33,6 @@ if TYPE_CHECKING:
     from flopledger.quantity import Samples
 
 EXACTLY_ONE = exact(1.0)
-#: Runs that only run the model forward.
-FORWARD_ONLY = frozenset({"synthetic-data", "evaluation"})
 GROUP = "architecture x amount trained"
 #: Totals that no convention supports, but that careless reports quote: for mixtures of experts, for
 #: models whose tokens meet one of two halves, where weights were frozen, where nothing was trained.

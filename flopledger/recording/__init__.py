@@ -11,7 +11,7 @@ program says: ``told``, ``stated``.
 
 **Which number a step has** (design/074, 121). ``numbering``, ``turns``, ``states``, ``weights``, ``keeping``.
 
-**Keeping it.** ``rows``, ``blocks``, ``book``; the ledger itself is ``profilers.step_ledger``.
+**Keeping it.** ``rows``, ``blocks``, ``book``; the ledger itself is ``profilers.steps.record.ledger``.
 
 **Adding ledgers up** (design/074, 121). ``totals`` (``read_totals``, on which audits, summaries and reports
 stand), ``attempts``, ``continuing``, ``order``, ``tallying``, ``adding``, ``work``, ``ranges``, ``cut_off``,

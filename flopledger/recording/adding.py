@@ -26,7 +26,7 @@ from flopledger.recording.stepless import stepless
 from flopledger.recording.tallying import Tally, Units, tallied
 from flopledger.recording.totals import AttemptTotals, RankTotals, RunTotals
 from flopledger.recording.work import Sum, model_flop_of
-from profilers.step_ledger import ProcessSteps, StepDevice, Unread
+from profilers.steps.record.ledger import ProcessSteps, StepDevice, Unread
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,7 +94,7 @@ def _sum_up(found: list[Training], beside: _Beside) -> RunTotals:
     both.update(counted)
     both.update(redone)
     one, again, all_ = counted.work(), redone.work(), both.work()
-    known = whole and stand > 0 and one.unknown_calls == 0 and not idle.folders
+    known = whole and stand > 0 and one.unknown_calls == 0 and not idle.unclear
     attempts = tuple(_attempt(tally) for group in groups for tally in group if tally)
     return RunTotals(
         steps=stand,

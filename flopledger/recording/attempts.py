@@ -11,7 +11,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from flopledger.recording.ranges import Ranges
-from profilers.step_ledger import MAYBE_BACK, WENT_BACK, ProcessSteps, StepLoaded, StepWeights
+from profilers.steps.record.ledger import (
+    MAYBE_BACK,
+    WENT_BACK,
+    ProcessSteps,
+    StepLoaded,
+    StepWeights,
+)
 
 MOST_NAMED = 8
 """Ranks that are named one by one."""

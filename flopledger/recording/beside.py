@@ -1,7 +1,7 @@
 """Products beside the model: what the steps held that were watched, and what that says of the others.
 
-Only some steps are watched op by op (profilers.step_beside). Where each of them held the same, the others
-did, too. Where they differ, nobody knows what the others held: their upper ends are open.
+Only some steps are watched op by op (profilers.steps.products.beside). Where each of them held the
+same, the others did, too. Where they differ, nobody knows what the others held: their upper ends are open.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flopledger.recording.cost import Cost
-from profilers.steps import Found, Variant
+from profilers.steps.observer import Found, Variant
 
 if TYPE_CHECKING:
-    from profilers.step_values import Mode
+    from profilers.steps.record.values import Mode
 
 MODEL = "beside the model"
 FEW = 16

@@ -7,11 +7,11 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from flopledger.recording.cost import Cost
-from profilers.steps import Variant
+from profilers.steps.observer import Variant
 
 if TYPE_CHECKING:
     from flopledger.recording.rows import Calls, Row
-    from profilers.step_ledger import StepLedger
+    from profilers.steps.record.ledger import StepLedger
 
 MOST_STEPS = 512
 """Steps in one block."""

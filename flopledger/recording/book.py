@@ -15,18 +15,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flopcount.live_signals import held_back
+from flopcount.live.signals import held_back
 from flopledger.recording import blocks
 from flopledger.recording.blocks import MOST_STEPS, Settle
 from flopledger.recording.cost import Cost
 from profilers.clocks import ClockPair
 from profilers.ledger import LedgerError
-from profilers.step_identity import DeviceFacts, Identity, identity, versions
-from profilers.step_ledger import StepLedger
+from profilers.steps.record.identity import DeviceFacts, Identity, identity, versions
+from profilers.steps.record.ledger import StepLedger
 
 if TYPE_CHECKING:
     from flopledger.recording.rows import Calls, Row
-    from profilers.steps import Variant
+    from profilers.steps.observer import Variant
 
 FLUSH_SECONDS = 1.0
 MOST_WAITING = 100_000

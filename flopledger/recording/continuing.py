@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from flopledger.recording.attempts import Attempt, Training, executed, goes_on_after, trainings
-from profilers.step_ledger import (
+from profilers.steps.optimizers.weights import UNREAD
+from profilers.steps.record.ledger import (
     MAYBE_BACK,
     ProcessSteps,
     StepBlock,
@@ -18,7 +19,6 @@ from profilers.step_ledger import (
     StepResume,
     StepSaved,
 )
-from profilers.step_weights import UNREAD
 
 _Who = tuple[str, str | None, int]
 """Node, boot and process id."""

@@ -6,13 +6,13 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from profilers.step_signature import Values
+from profilers.steps.calls.signature import Values
 
 if TYPE_CHECKING:
-    from flopcount.live import LiveCount
-    from flopcount.live_fit import Sizes
-    from profilers.step_ledger import StepLedger
-    from profilers.steps import Variant
+    from flopcount.live.counting import LiveCount
+    from flopcount.live.fit import Sizes
+    from profilers.steps.observer import Variant
+    from profilers.steps.record.ledger import StepLedger
 
 
 @dataclass(kw_only=True, slots=True)

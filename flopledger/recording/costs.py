@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from flopcount.dtypes import dtype_name
 from flopcount.errors import FlopcountError
-from flopcount.live_fit import Fit
-from flopcount.live_passes import DOUBLED, Wanted
+from flopcount.live.fit import Fit
+from flopcount.live.passes import DOUBLED, Wanted
 from flopledger.recording.cost import Cost, abstracted, figures_of, unknown
 from flopledger.recording.deciding import read_or_not, try_attributes
 from flopledger.recording.exchanged import EXCHANGED
 from flopledger.recording.families import MOST_SIZES, Data, Family
 from flopledger.recording.spending import Spending
 from flopledger.recording.tracing import Tracing
-from profilers.step_identity import DeviceFacts, device_facts
-from profilers.step_passes import FULL, asked_for
-from profilers.step_signature import READ_ONCE
-from profilers.steps import MOST_OUTPUTS, Kind, Variant
+from profilers.steps.backward.passes import FULL, asked_for
+from profilers.steps.calls.signature import READ_ONCE
+from profilers.steps.observer import MOST_OUTPUTS, Kind, Variant
+from profilers.steps.record.identity import DeviceFacts, device_facts
 
 if TYPE_CHECKING:
-    from profilers.step_outside import Product
+    from profilers.steps.products.outside import Product
 
 Note = Callable[[str, str, str], None]
 """Code, severity, message."""
@@ -67,7 +67,7 @@ class Costs:
         kind.data = data
         self._look_closer(kind)
         if not kind.transformed:
-            from flopcount.live_capture import capture
+            from flopcount.live.capture import capture
 
             data.call = capture(module, args, kwargs, device=kind.device)
             self._kept[id(data)] = data
@@ -88,7 +88,7 @@ class Costs:
         found = variant.data
         if isinstance(found, Cost):
             return found
-        from flopcount.live_signals import held_back
+        from flopcount.live.signals import held_back
 
         with held_back():  # a Ctrl-C arrives when the model is put back
             return self._settled(variant)
@@ -100,7 +100,7 @@ class Costs:
         return cost
 
     def _settled(self, variant: Variant) -> Cost:
-        from flopcount.live_signals import arrived
+        from flopcount.live.signals import arrived
 
         began = time.monotonic()
         try:
@@ -127,12 +127,13 @@ class Costs:
         Where there is ``other`` work, whose cost the graph does not say, the upper end is open.
         """
         figures: dict[Any, int] = {}
-        for dtype, forward, backward in products:
+        for dtype, forward, backward, _ in products:
             for phase, flop in (("forward", forward), ("backward", backward)):
                 key = phase, dtype_name(dtype)
                 figures[key] = figures.get(key, 0) + flop
         cost = Cost(model=variant.kind.model, mode="train", inputs=(), flop=None)
         if products:
+            cost.share = (1, products[0][-1])  # of a set, all have the same
             self.fill(cost, figures, "graph")
         if other:
             text = f"not counted, being no call of a module that was seen: {', '.join(other)}"
@@ -283,6 +284,6 @@ class Costs:
 
 def _is_as_sent(cost: Cost) -> bool:
     """Whether its end is open for what other ranks send, and for nothing else."""
-    from flopcount.live import AS_SENT
+    from flopcount.live.counting import AS_SENT
 
     return cost.reason == AS_SENT

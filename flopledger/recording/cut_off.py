@@ -13,7 +13,7 @@ from operator import add
 
 from flopledger.recording.attempts import Attempt, Training, executed, superseded
 from flopledger.recording.ranges import Ranges
-from profilers.step_ledger import ProcessSteps
+from profilers.steps.record.ledger import ProcessSteps
 
 WRITES_US = 2_000_000
 """A process writes once a second, and the write may take its time."""

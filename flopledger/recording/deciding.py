@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from flopcount.errors import FlopcountError
 from flopledger.recording.families import MOST_SIZES, Data
 from flopledger.recording.probing import judge
-from profilers.step_signature import Numbers
+from profilers.steps.calls.signature import Numbers
 
 if TYPE_CHECKING:
-    from flopcount.live import LiveCount
-    from flopcount.live_passes import Wanted
+    from flopcount.live.counting import LiveCount
+    from flopcount.live.passes import Wanted
     from flopledger.recording.tracing import Tracing
-    from profilers.steps import Variant
+    from profilers.steps.observer import Variant
 
 MOST_ALIKE = 8
 """So many counts agree before the values of whole numbers are believed to decide nothing."""
@@ -71,7 +71,7 @@ def _decides_far_away(
     tracing: Tracing, variant: Variant, found: LiveCount, wanted: Sequence[Wanted | None]
 ) -> bool:
     """Whether a call costs something else with numbers far from those that came so far."""
-    from flopcount.live_capture import with_number
+    from flopcount.live.capture import with_number
 
     data: Data = variant.kind.data
     call = data.call

@@ -9,10 +9,10 @@ found the same.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from profilers.step_ledger import ProcessSteps, StepCost
+from profilers.steps.record.ledger import ProcessSteps, StepCost
 
 EXCHANGED = "exchanged"
-"""``how`` of such costs (``flopcount.live.EXCHANGED``); their lower bound is that of no row that comes."""
+"""``how`` of such costs (as in ``flopcount.live``); their lower bound is that of no row that comes."""
 Kind = tuple[str, str, tuple[str, ...]]
 Figures = tuple[int | None, ...]
 

@@ -123,7 +123,7 @@ class Recording:
             return self
         try:
             from flopledger.recording.recorder import Recorder
-            from profilers.step_ledger import check_room
+            from profilers.steps.record.ledger import check_room
         except ImportError as error:
             raise RecordError(
                 f"recording a training loop needs torch ({error}); "

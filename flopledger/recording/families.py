@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from flopcount.live_capture import LiveCall
-    from flopcount.live_fit import Fit, Sizes
+    from flopcount.live.capture import LiveCall
+    from flopcount.live.fit import Fit, Sizes
     from flopledger.recording.cost import Cost
-    from profilers.step_signature import Values
+    from profilers.steps.calls.signature import Values
 
 MOST_SIZES = 64
 """Of which a family remembers what they cost."""

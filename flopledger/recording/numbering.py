@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flopledger.recording.turns import Turns
-from profilers.step_ledger import MAYBE_BACK, WENT_BACK
+from profilers.steps.record.ledger import MAYBE_BACK, WENT_BACK
 
 if TYPE_CHECKING:
     from flopledger.recording.recorder import Recorder
-    from profilers.step_states import StateMark
+    from profilers.steps.optimizers.states import StateMark
 
 
 class Numbers:

@@ -13,9 +13,9 @@ from functools import partial
 from types import FunctionType
 from typing import Any
 
-from profilers.step_loops import products_around
-from profilers.step_products import products_of
-from profilers.step_weights import trains
+from profilers.steps.optimizers.weights import trains
+from profilers.steps.products.in_code import products_of
+from profilers.steps.products.loops import products_around
 
 
 class OwnProducts:

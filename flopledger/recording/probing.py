@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from profilers.step_switches import is_held
+from profilers.steps.deciders.switches import is_held
 
 if TYPE_CHECKING:
-    from profilers.step_attributes import Attributes
-    from profilers.step_places import Name
+    from profilers.steps.deciders.attributes import Attributes
+    from profilers.steps.deciders.places import Name
 
 Trial = Callable[[Mapping["Name", Any]], bool | None]
 """Whether a call costs something else with these attributes; None where the model refuses them."""

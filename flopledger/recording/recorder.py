@@ -13,7 +13,7 @@ from operator import sub
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flopcount.live_signals import MARK, held_back
+from flopcount.live.signals import MARK, held_back
 from flopledger.recording.beside import Beside
 from flopledger.recording.blocks import numbered
 from flopledger.recording.book import Book
@@ -27,15 +27,24 @@ from flopledger.recording.stated import Stated
 from flopledger.recording.states import States
 from flopledger.recording.told import WronglyToldError, whole, whole_or_none
 from profilers.sampler import Sampler, SamplerSettings
-from profilers.step_handlers import is_the_programs
-from profilers.step_identity import mesh_of
-from profilers.step_losses import UnreadableError, read_loss
-from profilers.steps import AlikeSeen, AsideSeen, Found, Kind, Observer, StepSeen, Variant, now_us
+from profilers.steps.calls.losses import UnreadableError, read_loss
+from profilers.steps.observer import (
+    AlikeSeen,
+    AsideSeen,
+    Found,
+    Kind,
+    Observer,
+    StepSeen,
+    Variant,
+    now_us,
+)
+from profilers.steps.record.identity import mesh_of
+from profilers.steps.standing.handlers import is_the_programs
 
 if TYPE_CHECKING:
-    from profilers.step_events import Price
-    from profilers.step_ledger import StepLedger
-    from profilers.step_outside import Product
+    from profilers.steps.folding.events import Price
+    from profilers.steps.products.outside import Product
+    from profilers.steps.record.ledger import StepLedger
 
 DRIVERS = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"))
 SAMPLER_STOP_SECONDS = 20.0
@@ -153,7 +162,7 @@ class Recorder:
 
     def price_of(self, func: Any) -> Price | None:
         """How to ask what calls of one of torch's ops cost."""
-        from flopcount.live_products import price_of
+        from flopcount.live.products import price_of
 
         return price_of(func)
 
@@ -166,7 +175,7 @@ class Recorder:
         if not isinstance(variant.data, Cost) and self.observer.threads.is_elsewhere(variant.kind):
             return self.costs.give_up(variant, ELSEWHERE) if self.costs.last else None
         if self.observer.threads.several:
-            from flopcount.live_watch import SEVERAL
+            from flopcount.live.watch import SEVERAL
 
             SEVERAL[0] = True
         return self.costs.settle(variant)

@@ -13,7 +13,7 @@ from flopledger.recording.attempts import (
 )
 from flopledger.recording.stepless import Stepless
 from flopledger.recording.totals import AttemptTotals, RunFinding
-from profilers.step_ledger import ProcessSteps, Unread
+from profilers.steps.record.ledger import ProcessSteps, Unread
 
 if TYPE_CHECKING:
     from flopledger.recording.tallying import Tally
@@ -155,13 +155,14 @@ def _missing_ranks(found: Sequence[Training]) -> Iterator[RunFinding]:
 def _stepless(idle: Stepless) -> Iterator[RunFinding]:
     if idle.folders:
         many = _many(len(idle.folders), "process", "processes")
-        most = _number_of(None if idle.most is None else round(idle.most))
+        most = _number_of(idle.sent)
         yield RunFinding(
             code="gradients-without-steps",
             severity="warning",
             message=f"{many} computed gradients ({most} FLOP) and stepped no optimizer, while others "
-            "did: whether that was training (gradients that were sent to another rank) or a step that was "
-            "broken off, nobody can tell; it is in the upper ends of the bounds alone",
+            "did: whether that was training (gradients that were sent to another rank, frozen layers of a "
+            "pipeline) or a step that was broken off, nobody can tell; it is in the upper ends of the bounds "
+            "alone",
             evidence=idle.folders[:MOST],
         )
     if idle.alone:
@@ -178,10 +179,11 @@ def _stepless(idle: Stepless) -> Iterator[RunFinding]:
         many = _many(len(idle.answering), "process", "processes")
         yield RunFinding(
             code="forwards-without-steps",
-            severity="info",
+            severity="warning",
             message=f"{many} computed forwards alone ({_number_of(idle.answered)} FLOP) and stepped no "
-            "optimizer, while others did: a teacher, rollouts or an evaluation on ranks of its own; it is in "
-            "neither total, but in the span unfinished",
+            "optimizer, while others did: whether that was training (frozen stages of a pipeline) or answers "
+            "to others (in eval mode and without gradients they would be an evaluation, and in no total), "
+            "nobody can tell; it is in the upper ends of the bounds alone",
             evidence=idle.answering[:MOST],
         )
 

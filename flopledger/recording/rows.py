@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flopledger.recording.cost import Cost
-from profilers.steps import Variant
+from profilers.steps.observer import Variant
 
 Calls = Sequence[tuple[Cost | Variant, int]]
 """What was called and how often; a variant stands for its cost, once that is known."""

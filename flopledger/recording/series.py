@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from flopledger.recording.attempts import last_activity, recorded_once
 from flopledger.recording.work import model_flop_of, share_of
-from profilers.step_ledger import ProcessSteps
+from profilers.steps.record.ledger import ProcessSteps
 
 if TYPE_CHECKING:
     import numpy as np

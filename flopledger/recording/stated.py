@@ -12,7 +12,7 @@ from flopledger.recording.told import MOST_FLOP, WronglyToldError, whole
 if TYPE_CHECKING:
     from flopledger.recording.beside import Beside
     from flopledger.recording.costs import Costs
-    from profilers.steps import Observer
+    from profilers.steps.observer import Observer
 
 
 class Stated:
@@ -49,7 +49,7 @@ class Stated:
         self, function: Callable[..., Any], args: Any, kwargs: Any, *, backward: bool
     ) -> None:
         """A computation that no module's call shows."""
-        from flopcount.live_signals import held_back
+        from flopcount.live.signals import held_back
 
         with held_back():  # a Ctrl-C arrives when everything is put back
             cost = self._counted(function, args, kwargs, backward=backward)
@@ -59,7 +59,7 @@ class Stated:
         self, function: Callable[..., Any], args: Any, kwargs: Any, *, backward: bool
     ) -> Cost:
         from flopcount import count as counted
-        from flopcount.live_signals import arrived, let_through
+        from flopcount.live.signals import arrived, let_through
 
         name = getattr(function, "__qualname__", type(function).__name__)
         try:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from flopledger.recording.keeping import Keeping
 from flopledger.recording.weights import Weights
-from profilers.step_states import StateMark, mark_of, state_of, watch
+from profilers.steps.optimizers.states import StateMark, mark_of, state_of, watch
 
 if TYPE_CHECKING:
     from flopledger.recording.recorder import Recorder

@@ -1,9 +1,14 @@
-"""Processes that computed gradients and stepped no optimizer, beside others that did.
+"""Processes that stepped no optimizer, beside others that did.
 
-Such a one may have sent them to the rank that steps (a parameter server): training. Or it may have ended
-within its first step, which trained nothing. Where it was there at the same time as one that stepped, nobody
-can tell, so upper ends hold it. One that was over before (an attempt that ran out of memory in its first
-step) or came after sent nothing to anybody.
+One that computed gradients may have sent them to the rank that steps (a parameter server), or through
+frozen layers to the stage before (a pipeline): training. Or it may have ended within its first step, which
+trained nothing. One that computed forwards alone may be the first stages of a pipeline, all frozen, whose
+forwards are the training's as they would be in one process; or it may answer others. Where it was there at
+the same time as one that stepped, nobody can tell, so upper ends hold it. One that was over before (an
+attempt that ran out of memory in its first step) or came after sent nothing to anybody.
+
+Forwards without gradients of a model in eval mode are not among these, for they are an evaluation, a teacher
+or rollouts: a span of that name has them, as where the same process trains.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from flopledger.recording.attempts import SKEW_NS, last_activity
 from flopledger.recording.work import Sum
-from profilers.step_ledger import ProcessSteps
+from profilers.steps.record.ledger import ProcessSteps
 
 if TYPE_CHECKING:
     from flopledger.recording.tallying import Tally
@@ -29,15 +34,22 @@ class Stepless:
     """What such processes did."""
 
     folders: tuple[str, ...]
-    """Names of their ledgers' folders."""
+    """Names of the ledgers' folders of those that computed gradients beside others that stepped."""
     most: Fraction | None
-    """Hardware FLOP at most, those of calls without gradients included; None where a cost is not known."""
+    """Hardware FLOP at most of all that were beside others that stepped; None where a cost is not known."""
+    sent: int | None = 0
+    """Of this, the part of those that computed gradients; None where a cost is not known."""
     alone: tuple[str, ...] = ()
     """Folders of those that computed gradients where nobody stepped."""
     answering: tuple[str, ...] = ()
     """Folders of those that computed forwards alone, beside others that stepped."""
     answered: int | None = 0
     """Their hardware FLOP; None where a cost is not known."""
+
+    @property
+    def unclear(self) -> bool:
+        """Whether some of it may be training."""
+        return bool(self.folders or self.answering)
 
 
 def stepless(tallies: Sequence["Tally"]) -> Stepless:
@@ -48,22 +60,23 @@ def stepless(tallies: Sequence["Tally"]) -> Stepless:
     sent = [tally for tally in beside if _has_gradients(tally.process)]
     answering = [tally for tally in beside if tally not in sent and UNFINISHED in tally.spans]
     alone = [] if stepped else [tally for tally in idle if _has_gradients(tally.process)]
-    high = _unfinished(sent).work().hardware_bounds[1]
-    forwards = _unfinished(answering).work()
+    gradients, forwards = _most(sent), _most(answering)
     return Stepless(
         folders=_names(sent),
-        most=None if high is None else Fraction(high),
+        most=None if gradients is None or forwards is None else Fraction(gradients + forwards),
+        sent=gradients,
         alone=_names(alone),
         answering=_names(answering),
-        answered=None if forwards.unknown_calls else forwards.hardware,
+        answered=forwards,
     )
 
 
-def _unfinished(tallies: Iterable["Tally"]) -> Sum:
+def _most(tallies: Iterable["Tally"]) -> int | None:
+    """Return the hardware FLOP at most of what their last step would have held."""
     work = Sum()
     for tally in tallies:
         work.update(tally.spans[UNFINISHED])
-    return work
+    return work.work().hardware_bounds[1]
 
 
 def _names(tallies: Iterable["Tally"]) -> tuple[str, ...]:

@@ -125,7 +125,7 @@ def pace(source: "RunTotals | Path | str", last_seconds: float | None = None) ->
 def _recent_pace(run_dir: Path, last_seconds: float) -> float | None:
     from fractions import Fraction
 
-    from profilers.step_ledger import read_steps
+    from profilers.steps.record.ledger import read_steps
 
     processes = [process for process in read_steps(run_dir) if process.blocks]
     if not processes:

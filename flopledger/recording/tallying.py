@@ -9,7 +9,7 @@ from typing import TypeVar
 from flopledger.recording.attempts import Training, superseded
 from flopledger.recording.ranges import Ranges
 from flopledger.recording.work import Sum, share_of
-from profilers.step_ledger import ProcessSteps, StepBlock
+from profilers.steps.record.ledger import ProcessSteps, StepBlock
 
 _T = TypeVar("_T")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flopledger.recording.work import Bounds, Work
-from profilers.step_ledger import StepDevice, read_run
+from profilers.steps.record.ledger import StepDevice, read_run
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,7 +174,7 @@ def read_totals(
         attempt, each rank, the time windows and what a reader must know.
 
     Raises:
-        profilers.step_ledger.StepsError: when the folder holds more than can be one run.
+        profilers.steps.record.ledger.StepsError: when the folder holds more than can be one run.
 
     """
     from flopledger.recording.adding import totals

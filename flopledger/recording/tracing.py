@@ -11,14 +11,14 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from flopcount.errors import FlopcountError
-from flopcount.live_deadline import SLOWER
-from flopcount.live_passes import Pass, Wanted
-from profilers.step_functions import may_compute, may_replace
-from profilers.step_passes import found_by
-from profilers.steps import Variant, output_tensors
+from flopcount.live.deadline import SLOWER
+from flopcount.live.passes import Pass, Wanted
+from profilers.steps.backward.passes import found_by
+from profilers.steps.deciders.functions import may_compute, may_replace
+from profilers.steps.observer import Variant, output_tensors
 
 if TYPE_CHECKING:
-    from flopcount.live import LiveCount
+    from flopcount.live.counting import LiveCount
     from flopledger.recording.families import Data
     from flopledger.recording.spending import Spending
 
@@ -71,8 +71,8 @@ class Tracing:
     def _counted(
         self, variant: Variant, wanted: Sequence[Wanted | None], seconds: float
     ) -> LiveCount:
-        from flopcount.live import count_call, count_chain
-        from flopcount.live_model import foreign_hooks
+        from flopcount.live.counting import count_call, count_chain
+        from flopcount.live.model import foreign_hooks
 
         data: Data = variant.kind.data
         module = data.model()
@@ -86,7 +86,7 @@ class Tracing:
             self._tell("hooks-not-counted", "info", text[:1000])
         data.call.model = module
         if variant.stopped:
-            from flopcount.live_checkpoint import count_stopped
+            from flopcount.live.checkpoint import count_stopped
 
             return count_stopped(data.call, seconds=seconds)
         if variant.doubled:
@@ -99,7 +99,7 @@ class Tracing:
 
         Where one may hand on something else than it was given, nothing is known.
         """
-        from flopcount.live_model import HOOKS, foreign_hooks
+        from flopcount.live.model import HOOKS, foreign_hooks
 
         module = variant.kind.data.model()
         others = {name for name, hook in foreign_hooks(module) if may_replace(hook)}

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from profilers.step_weights import (
+from profilers.steps.optimizers.weights import (
     UNREAD,
     WeightsMark,
     digest_of,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from profilers.step_ledger import StepCost
+from profilers.steps.record.ledger import StepCost
 
 Bounds = tuple[int, int | None]
 """Least and greatest FLOP; an open end is None."""

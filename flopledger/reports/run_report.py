@@ -60,7 +60,7 @@ def read_run(folder: Path) -> RunReport:
     """
     from flopledger.recording.adding import totals
     from flopledger.recording.summary import measured
-    from profilers.step_ledger import read_run as read_ledgers
+    from profilers.steps.record.ledger import read_run as read_ledgers
 
     if not folder.is_dir():
         raise FlopledgerError(f"{folder}: no such folder; give the DIR of `flopledger run --out`")

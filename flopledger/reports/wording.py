@@ -30,6 +30,13 @@ TITLES = {
     Verdict.UNDETERMINED: "undetermined",
 }
 
+_HOLDS = {
+    Verdict.CONSISTENT: "agrees with",
+    Verdict.NEEDS_EXPLANATION: "must be explained beside",
+    Verdict.INCONSISTENT: "stands against",
+    Verdict.UNDETERMINED: "could not be tested against",
+}
+
 
 def heading(report: "AuditReport") -> str:
     """Name the verdict; a figure without a claim, tested against nothing, is an estimate."""
@@ -57,6 +64,11 @@ def _about_claim(report: "AuditReport") -> str:
         return f"Estimated: {combined} FLOP." if combined else "No figure can be given."
     claimed = interval(report.claim.flop) if report.claim.flop.best is None else ""
     claimed = claimed or number(report.claim.flop.best)
+    if report.claim_reading is not None:
+        name, held = report.claim_reading
+        updates = f"; what updated parameters comes to {combined}" if combined else ""
+        of = f"an estimate of {interval(held.flop)} FLOP, {name}{updates}"
+        return f"The claim of {claimed} FLOP {_HOLDS[report.verdict]} {of}."
     if combined is None:
         if report.verdict is Verdict.INCONSISTENT:
             return (
@@ -70,13 +82,7 @@ def _about_claim(report: "AuditReport") -> str:
             f"The claim of {claimed} FLOP equals the count by {rule}; the estimate comes to "
             f"{combined} FLOP."
         )
-    words = {
-        Verdict.CONSISTENT: "agrees with",
-        Verdict.NEEDS_EXPLANATION: "must be explained beside",
-        Verdict.INCONSISTENT: "stands against",
-        Verdict.UNDETERMINED: "could not be tested against",
-    }
-    return f"The claim of {claimed} FLOP {words[report.verdict]} an estimate of {combined} FLOP."
+    return f"The claim of {claimed} FLOP {_HOLDS[report.verdict]} an estimate of {combined} FLOP."
 
 
 def _about_evidence(report: "AuditReport") -> str:

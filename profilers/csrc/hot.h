@@ -1,6 +1,6 @@
 /* What the compiled files share.
 
-   They are the same as the classes of their names in profilers/step_glance.py and profilers/step_pulse.py,
+   They are the same as the classes of their names in profilers/steps/settled/glance.py and profilers/steps/settled/pulse.py,
    which say what is done and why; where no compiler was at hand, those work. What costs there is not the
    doing but what it reaches for after a step of training, when no cache holds anything of ours: frames,
    code, numbers, tuples (design/123). Written against the stable interface of Python 3.11, so that one file
@@ -14,7 +14,7 @@
 #include <Python.h>
 #include <structmember.h>
 
-/* Rises with what is taken or answered here; step_compiled.py takes no other. */
+/* Rises with what is taken or answered here; settled/compiled.py takes no other. */
 #define VERSION 4
 
 #pragma GCC visibility push(hidden)

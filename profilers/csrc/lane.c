@@ -2,8 +2,8 @@
 
 #include "hot.h"
 
-#define MOST_EVENTS 1024 /* profilers.step_glance */
-#define RAISED -1        /* profilers.step_events */
+#define MOST_EVENTS 1024 /* profilers.steps.settled.glance */
+#define RAISED -1        /* profilers.steps.folding.events */
 
 /* ------------------------------------------------------------ before the forward */
 

@@ -1,4 +1,4 @@
-/* profilers._hot: the compiled half of profilers/step_glance.py and profilers/step_pulse.py. */
+/* profilers._hot: the compiled half of profilers/steps/settled/glance.py and profilers/steps/settled/pulse.py. */
 
 #include "hot.h"
 

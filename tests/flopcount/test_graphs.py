@@ -33,7 +33,7 @@ def model(path, nodes, inputs, weights):
 
 
 def count(path, **keywords):
-    from flopcount.onnx_graph import count_onnx
+    from flopcount.onnx_files.graph import count_onnx
 
     return count_onnx(path, **keywords)
 

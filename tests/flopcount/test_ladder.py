@@ -182,3 +182,21 @@ def test_a_cached_table_of_the_count_never_meets_the_callers_tensors():
     assert flopcount.count(model, torch.ones(3, 4), backward=False).forward == 2 * 3 * 4 * 4
     assert model(torch.ones(3, 4)).device.type == "cpu"
     assert model.table(3).sum().item() == 12.0
+
+
+EDGES = torch.tensor([[0, 1, 2, 3, 4, 0, 1], [1, 2, 3, 4, 0, 2, 3]])
+MATRICES = {
+    "as it is made": lambda edges: torch.sparse_coo_tensor(edges, torch.ones(7), (5, 5)),
+    "turned": lambda edges: torch.sparse_coo_tensor(edges, torch.ones(7), (5, 5)).t(),
+    "of rows": lambda edges: torch.sparse_coo_tensor(edges, torch.ones(7), (5, 5)).to_sparse_csr(),
+}
+
+
+@pytest.mark.parametrize("made", MATRICES)
+def test_a_sparse_matrix_that_a_model_makes_keeps_its_elements(made):
+    """Without storage nearly every op on one answers a matrix that stores nothing."""
+    nodes = torch.zeros(5, 8, requires_grad=True)
+    count = flopcount.count(lambda x, e: torch.sparse.mm(MATRICES[made](e), x), nodes, EDGES)
+    # 7 stored elements, each times a row of 8; the rows' gradient as much
+    assert (count.forward, count.backward) == (2 * 7 * 8, 2 * 7 * 8)
+    assert count.method == "cpu"

@@ -9,8 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from flopcount.live import count_call  # noqa: E402
-from flopcount.live_capture import capture  # noqa: E402
+from flopcount.live.capture import capture  # noqa: E402
+from flopcount.live.counting import count_call  # noqa: E402
 
 
 class Meets(torch.nn.Module):

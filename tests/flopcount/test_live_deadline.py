@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from flopcount.live_deadline import SLOWER, WAITING, Deadline
+from flopcount.live.deadline import SLOWER, WAITING, Deadline
 
 
 @pytest.fixture

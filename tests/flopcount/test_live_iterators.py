@@ -12,7 +12,7 @@ import pytest
 from torch import nn
 
 from flopcount.errors import CountError
-from flopcount.live_iterators import lent_iterators
+from flopcount.live.iterators import lent_iterators
 
 KEPT: list[Callable[[], Iterator[Any]]] = [
     lambda: iter([1, 2, 3, 4]),

@@ -105,8 +105,8 @@ def test_flattened_pieces_of_a_mesh_are_refused() -> None:
 @pytest.mark.parametrize(("apart", "bounds"), [(False, (3 * 512, 5 * 512)), (True, None)])
 def test_what_frozen_weights_get_of_a_flat_gradient_is_bounded(apart: bool, bounds: Any) -> None:
     """The first layer is frozen: 3 products of 512 are needed; its weight's gradient leads to two more."""
-    from flopcount.live import count_call
-    from flopcount.live_capture import capture
+    from flopcount.live.capture import capture
+    from flopcount.live.counting import count_call
 
     model = layers()
     model[0].requires_grad_(False)

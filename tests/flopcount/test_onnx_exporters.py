@@ -37,7 +37,7 @@ def saved(path, nodes, inputs, stored, output):
 
 
 def count(path, **keywords):
-    from flopcount.onnx_graph import count_onnx
+    from flopcount.onnx_files.graph import count_onnx
 
     return count_onnx(path, **keywords)
 
@@ -329,7 +329,7 @@ def test_a_long_row_is_not_followed_number_by_number(tmp_path, monkeypatch, plac
 
 
 def test_an_answer_that_is_no_number_is_no_size():
-    from flopcount.onnx_folding import _holds_sizes
+    from flopcount.onnx_files.folding import _holds_sizes
 
     assert _holds_sizes(np.array([3, 4]))
     assert not _holds_sizes(np.array([None, 4], dtype=object))

@@ -304,3 +304,29 @@ def test_experts_that_all_compute_are_found_by_stated_inputs_too(tmp_path):
     stated = count_config(tmp_path, given={"input_ids": f"1x{LENGTH}:long"})
     assert stated.count.total == by_size.count.total
     assert "experts-all-computed" in [f.code for f in stated.findings]
+
+
+def test_experts_that_know_only_their_loop_are_counted_without_values(tmp_path):
+    """Step-3.7 asks which experts were hit; each choice is a row through the weights of one."""
+    text = {
+        "model_type": "step3p5", "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "num_attention_groups": 2, "head_dim": 8, "vocab_size": 50,
+        "moe_num_experts": 8, "moe_top_k": 3, "moe_intermediate_size": 16, "share_expert_dim": 24,
+        "moe_layers_enum": "1", "sliding_window": 4,
+        "layer_types": ["full_attention", "sliding_attention"],
+        "attention_other_setting": {"num_attention_heads": 6},
+    }  # fmt: skip
+    vision = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = {"model_type": "step3p7", "text_config": text, "vision_config": vision}
+    got = counted(tmp_path, config)
+    # The first layer: queries and outputs 32 x 32, keys and values 32 x 16, a gate a head, 3 x 32 x 48.
+    first = 2 * 32 * 32 + 2 * 32 * 16 + 32 * 4 + 3 * 32 * 48
+    # The second: six heads; a router, 3 experts of 3 x 32 x 16 and a shared one of 3 x 32 x 24.
+    second = 2 * 32 * 48 + 2 * 32 * 16 + 32 * 6 + 32 * 8 + 3 * 3 * 32 * 16 + 3 * 32 * 24
+    # Scores and values of 4 + 6 heads of 8; the output head 32 x 50.
+    forward = 2 * LENGTH * (first + second + 32 * 50) + 4 * LENGTH**2 * 8 * (4 + 6)
+    assert (got.count.method, got.count.forward, got.count.backward) == (
+        "meta",
+        forward,
+        2 * forward,
+    )

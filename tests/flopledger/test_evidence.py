@@ -101,6 +101,29 @@ def test_the_runs_own_total_is_rederived(tmp_path: Path) -> None:
     assert report.combined.flop.best == pytest.approx(6e18, rel=0.01)
 
 
+@pytest.mark.parametrize(
+    ("said", "verdict"),
+    [
+        ("6e18", Verdict.CONSISTENT),
+        ("6e17", Verdict.NEEDS_EXPLANATION),  # one party, two statements
+        ("between 5e18 and 7e18", Verdict.CONSISTENT),
+    ],
+)
+def test_a_documents_words_are_held_against_the_count_too(
+    tmp_path: Path, said: str, verdict: Verdict
+) -> None:
+    (tmp_path / "README.md").write_text(f"# Card\n\nTraining took {said} FLOP.\n")
+    (tmp_path / "case.toml").write_text(
+        HEAD + "[claim]\nflop = 6.0e18\n[model.m]\nparameters = 1e9\n"
+        '[[run]]\nname = "r"\nmodel = "m"\ntokens = 1e9\nevidence = ["README.md"]\n'
+    )
+    report = audit(AuditCase.load(tmp_path / "case.toml"), trace=False)
+    assert report.verdict is verdict
+    told = [one.message for one in report.findings if one.code == "counter-implausible"]
+    assert bool(told) is (verdict is not Verdict.CONSISTENT)
+    assert not any("software" in one for one in told)
+
+
 CASES = {
     "dev-mlperf-gpt3-h100x512": (1.264e21, 1.326e21),
     "dev-mlperf-llama8b-b200x8": (6.635e19, 7.73e19),

@@ -13,7 +13,7 @@ import pytest
 from flopledger import job_width
 from flopledger.logs import EvidenceFile
 from flopledger.verdict import Verdict
-from profilers.step_ledger import StepLedger
+from profilers.steps.record.ledger import StepLedger
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import partial_telemetry as bench

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flopledger.flop_words import amounts
+from flopledger.flop_words import amounts, ranges
 
 DAY = 86_400
 
@@ -102,6 +102,10 @@ tokens = 1e12
         ("6e22", "a small model", False),
         ("[5e22, 7e22]", "6e22 FLOP", False),
         ("[5e22, 7e22]", "6e23 FLOP", True),
+        ("6e22", "between 5e22 and 7e22 FLOP", False),
+        ("6e22", "between 5e23 and 7e23 FLOP", True),
+        ("6e22", "on the order of 10^23 FLOP", False),  # 3.2e22 to 3.2e23
+        ("6e22", "on the order of 10^24 FLOP", True),
         ("{ at_least = 5e22 }", "6e22 FLOP", False),
     ],
 )
@@ -110,3 +114,31 @@ def test_a_claim_is_held_against_its_own_words(run_audit, flop, statement, is_as
     assert ("claim-misquoted" in {one.code for one in report.findings}) is is_asked
     # 6 x 1e10 x 1e12 = 6e22: the claim itself holds.
     assert str(report.verdict) == ("needs-explanation" if is_asked else "consistent")
+
+
+@pytest.mark.parametrize(
+    ("text", "low", "high"),
+    [
+        ("between 0.9e23 and 1.1e23 FLOP", 0.9e23, 1.1e23),
+        ("1-2 x 10^23 FLOP", 1e23, 2e23),
+        ("1.0–1.2 × 10²³ FLOPs", 1e23, 1.2e23),
+        ("from 1e23 FLOP to 3e23 FLOP", 1e23, 3e23),
+        ("10^23 to 10^24 FLOP", 1e23, 1e24),
+        ("100 to 120 zettaFLOP", 1e23, 1.2e23),
+        ("zwischen 1 und 2 · 10²³ FLOP", 1e23, 2e23),
+        ("约1.0至1.2×10^23次浮点运算", 1e23, 1.2e23),
+        ("on the order of 10^23 FLOP", 10**22.5, 10**23.5),
+    ],
+)
+def test_a_range_is_no_amount(text: str, low: float, high: float) -> None:
+    assert ranges(text) == [(pytest.approx(low), pytest.approx(high))]
+    assert amounts(text) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["8B to 3e24 FLOP", "3.8e25 FLOP and 3e24 FLOP", "v2-3e24 FLOP", "2 x 1.5e12 = 3e24 FLOP"],
+)
+def test_what_stands_before_an_amount_is_seldom_its_lower_end(text: str) -> None:
+    assert 3e24 in amounts(text)
+    assert ranges(text) == []

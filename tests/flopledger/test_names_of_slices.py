@@ -86,6 +86,8 @@ def test_a_name_that_says_how_many_counts_them(run_audit, name) -> None:
         ("DGX H100", 64, False, True),  # devices, or machines?
         ("DGX H100", 12, True, False),  # no whole number of machines
         ("GB200 NVL72", 4, True, False),
+        ("GB200 NVL72", 2048, False, True),  # jobs take 64 of a rack's 72
+        ("16x NVIDIA H100 80GB HBM3", 24, True, False),
         ("NVIDIA H100 80GB HBM3", 12, False, False),
     ],
 )

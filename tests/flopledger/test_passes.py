@@ -1,10 +1,12 @@
 """Reinforcement learning and distillation inside one run: passes, ledgers, and hand arithmetic."""
 
 import json
+import re
 
 import pytest
 
 from flopledger.errors import CaseError
+from flopledger.reports import wording
 
 #: By parameters alone: 2 FLOP a parameter and token forward, 6 in training.
 MODELS = """
@@ -324,3 +326,41 @@ tokens = 1e9
     assert report.combined.rule == (
         "rl, without the passes that update no parameters (rollouts, reference); not in it: check"
     )
+
+
+def test_what_synthetic_data_generated_is_its_amount(run_audit):
+    # 2 x 70e9 x 1e11 = 1.4e22, by either key; both would count it twice.
+    run = '[[run]]\nname = "gen"\nkind = "synthetic-data"\nsynthetic_public = false\nmodel = "teacher"\n'
+    by_rollouts = run_audit(f"{MODELS}{run}rollout_tokens = 1e11\n")
+    by_tokens = run_audit(f"{MODELS}{run}tokens = 1e11\n")
+    for report in (by_rollouts, by_tokens):
+        assert report.runs[0].model_flop.best == pytest.approx(1.4e22)
+        assert of(report, "eu-systemic-risk-1e25").flop.best == pytest.approx(1.4e22, rel=0.01)
+    with pytest.raises(CaseError, match="counted twice"):
+        run_audit(f"{MODELS}{run}tokens = 1e11\nrollout_tokens = 1e11\n")
+
+
+def test_a_lower_bound_holds_the_passes_of_its_ledger_alone(run_audit):
+    run = '[[run]]\nname = "rl"\nkind = "rl"\nmodel = "policy"\nrollout_tokens = 4e11\n'
+    report = run_audit(f"{BASE}{MODELS}{run}tokens = {{ at_least = 1e11 }}\n")
+    assert of(report, "eu-gpai-1e23").flop.low == pytest.approx(TRAINED)
+    # Rollouts are known by parameters alone, so their 5% end is what the bound holds.
+    assert (
+        TRAINED + 0.8 * ROLLOUTS < of(report, "eu-systemic-risk-1e25").flop.low < TRAINED + ROLLOUTS
+    )
+    # Without an amount trained the rollouts are left, in the ledgers that count them.
+    report = run_audit(f"{BASE}{MODELS}{run}")
+    assert of(report, "eu-gpai-1e23").flop.low is None
+    assert 0.8 * ROLLOUTS < of(report, "eu-systemic-risk-1e25").flop.low < ROLLOUTS
+
+
+def test_a_claim_of_another_ledger_is_shown_beside_that_ledgers_total(run_audit):
+    report = run_audit(f"[claim]\nflop = 1.44e22\n{RL}")
+    assert str(report.verdict) == "consistent"
+    words = wording.conclusion(report)
+    assert "agrees with an estimate of 1.44e22" in words
+    assert "the cumulative compute; what updated parameters comes to 4.80e21" in words
+    # What would refute the claim is said of that total, and not of the updates: 1.44e22 / 1.5 and x 1.5.
+    (limits,) = [one for one in report.would_change if one.startswith("a claim below")]
+    low, high = (float(one) for one in re.findall(r"\d\.\de\d\d", limits)[:2])
+    assert 0.5 * EVERYTHING < low < EVERYTHING / 1.5 < 1.5 * EVERYTHING < high < 2 * EVERYTHING

@@ -15,7 +15,7 @@ from flopledger.auditing import AuditReport, audit
 from flopledger.case import AuditCase
 from flopledger.commands import main
 from flopledger.logs import run_records
-from profilers.step_ledger import StepLedger
+from profilers.steps.record.ledger import StepLedger
 
 HEAD = 'schema = "flopledger/case/1"\ntitle = "t"\n'
 #: One step: 3 x 10^14 model FLOP, of it 10^14 forward, and 10^14 of recomputation.

@@ -2,30 +2,42 @@
 
 import re
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 import flopcount
+import flopcount.live
+import flopcount.onnx_files
 import flopledger.bundle
 import flopledger.logs
 import flopledger.logs.readers
 import flopledger.recording
 import flopledger.reports
+import profilers.bounds
 import profilers.importers
+import profilers.steps
 
 BESIDE = {"telemetry/", "steps/", "flopcount", "read_totals", "assemble", "read", "sniff"}
 BESIDE_IN = {"profilers": {"doctor"}, "flopledger.bundle": {"verify", "problems", "ok"}}
 """Names on the maps that are no module of theirs."""
+ROOMS = Path(str(profilers.steps.__file__)).parent.glob("*/__init__.py")
+STEPS = sorted(f"profilers.steps.{file.parent.name}" for file in ROOMS)
 
 
 @pytest.mark.parametrize(
     "package",
     [
         flopcount,
+        flopcount.live,
+        flopcount.onnx_files,
         profilers,
+        profilers.bounds,
         profilers.importers,
+        profilers.steps,
+        *map(import_module, STEPS),
         flopledger,
         flopledger.bundle,
         flopledger.logs,

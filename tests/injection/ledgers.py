@@ -4,7 +4,7 @@ from pathlib import Path
 from unittest import mock
 
 from profilers.clocks import ClockPair
-from profilers.step_ledger import StepLedger
+from profilers.steps.record.ledger import StepLedger
 
 SECOND = 1_000_000_000
 START = 1_800_000_000 * SECOND
@@ -44,7 +44,7 @@ def process(
     """
     clock = ClockPair(monotonic_ns=round(up * SECOND), wall_ns=START + round(at * SECOND))
     with (
-        mock.patch("profilers.step_ledger.ClockPair.now", return_value=clock),
+        mock.patch("profilers.steps.record.ledger.ClockPair.now", return_value=clock),
         mock.patch("os.getpid", return_value=pid),
     ):
         ledger = StepLedger.create(run, rank=rank, local_rank=rank, world_size=world, node=node)

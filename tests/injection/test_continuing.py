@@ -8,7 +8,7 @@ from unittest import mock
 import pytest
 
 from flopledger.recording.totals import read_totals
-from profilers.step_ledger import StepLedger
+from profilers.steps.record.ledger import StepLedger
 from tests.injection.ledgers import SECOND, process
 
 SEEN, NOTHING = "seen", "stateless"
@@ -196,7 +196,7 @@ def test_many_attempts_take_no_longer_each(tmp_path):
     import time
 
     from flopledger.recording.adding import totals
-    from profilers.step_ledger import read_process
+    from profilers.steps.record.ledger import read_process
 
     (alone,) = [read_process(process(tmp_path, steps=1, seal=None, loaded=("lr", None, SEEN)))]
     began = time.process_time()
@@ -221,7 +221,7 @@ def test_many_attempts_take_no_longer_each(tmp_path):
 
 
 def on(boot: str) -> object:
-    return mock.patch("profilers.step_ledger.boot_id", return_value=boot)
+    return mock.patch("profilers.steps.record.ledger.boot_id", return_value=boot)
 
 
 def test_a_machine_whose_clock_was_ahead(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 
 from flopledger.injection import environment
 from flopledger.recording.totals import read_totals
-from profilers.step_ledger import read_steps
+from profilers.steps.record.ledger import read_steps
 
 pytest.importorskip("torch")
 ROOT = Path(__file__).parents[2]
@@ -98,7 +98,7 @@ def test_a_ledger_that_is_written_while_it_is_killed(tmp_path):
     program = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from pathlib import Path\n"
-        "from profilers.step_ledger import StepLedger\n"
+        "from profilers.steps.record.ledger import StepLedger\n"
         "ledger = StepLedger.create(Path(sys.argv[2]))\n"
         "flop = {'forward': 1, 'backward': 2, 'recompute': 0}\n"
         "cost = ledger.cost(model='M', mode='train', inputs=[], how='meta', flop=flop)\n"

@@ -28,7 +28,7 @@ from profilers import Device, DeviceKey, Sample
 from profilers.clocks import ClockPair
 from profilers.journal import Journal
 from profilers.ledger import Ledger
-from profilers.step_ledger import StepLedger, read_steps
+from profilers.steps.record.ledger import StepLedger, read_steps
 from tests.command_line import flopledger
 from tests.injection.ledgers import SECOND, START, process
 
@@ -143,7 +143,7 @@ def test_what_the_recorder_took_is_no_waiting_of_the_program(tmp_path):
     ledger = StepLedger.create(tmp_path)
     flop = {"forward": 1, "backward": 2, "recompute": 0}
     cost = ledger.cost(model="M", mode="train", inputs=[], how="meta", flop=flop)
-    from profilers.step_ledger import read_process
+    from profilers.steps.record.ledger import read_process
 
     begin = read_process(ledger.folder).monotonic_ns // 1000
     ledger.steps(
@@ -174,7 +174,7 @@ def test_utilisation_stands_on_the_device_that_the_ledger_names(tmp_path):
         model="M", mode="train", inputs=[], how="meta", flop=flop, by_dtype={"bf16": 3 * 10**15}
     )
     start = ledger.steps
-    from profilers.step_ledger import read_process
+    from profilers.steps.record.ledger import read_process
 
     begin = read_process(ledger.folder).monotonic_ns // 1000
     start(

@@ -134,7 +134,9 @@ def test_ranks_in_containers_of_one_name_are_two_processes(tmp_path):
 
 def test_trainings_in_containers_of_one_name_are_two_processes(tmp_path, monkeypatch):
     for number in range(2):
-        monkeypatch.setattr("profilers.step_ledger._pid_namespace", lambda n=number: f"pid:[{n}]")
+        monkeypatch.setattr(
+            "profilers.steps.record.ledger._pid_namespace", lambda n=number: f"pid:[{n}]"
+        )
         process(tmp_path, pid=7, at=0.01 * number)
     assert read_totals(tmp_path).model_flop == 2 * 10 * 300
 
@@ -161,7 +163,7 @@ def test_one_rank_that_comes_back_replaces_its_own_steps_only(tmp_path):
 
 
 def test_a_process_that_goes_back_to_a_checkpoint_by_itself(tmp_path):
-    from profilers.step_ledger import StepLedger
+    from profilers.steps.record.ledger import StepLedger
 
     ledger = StepLedger.create(tmp_path)
     flop = {"forward": 100, "backward": 200, "recompute": 0}

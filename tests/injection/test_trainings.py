@@ -174,6 +174,23 @@ def test_a_program_that_records_itself_into_the_same_folder_counts_once(tmp_path
     assert summary["model_flop"] == 5 * (FORWARD + BACKWARD)
 
 
+def test_what_stands_around_the_making_of_optimizers_does_not_hide_a_training(tmp_path, script):
+    """A library's own wrapper, and a recording of the program's into a folder of its own."""
+    script(
+        "import flopledger\n"
+        "made = torch.optim.Optimizer.__dict__['__init__']\n"
+        "def counted(self, *words, **named): made(self, *words, **named)\n"
+        "torch.optim.Optimizer.__init__ = counted\n"
+        "with flopledger.record('own', sampler=False) as recording:\n"
+        "    train(5)\n"
+        "print(recording.summary()['steps'])\n"
+    )
+    done, summary = run(tmp_path, *PYTHON, "train.py", env={"PYTHONPATH": str(ROOT)})
+    assert (done.returncode, done.stdout) == (0, "5\n"), done.stderr
+    assert summary["steps"]["count"] == 5
+    assert summary["model_flop"] == 5 * (FORWARD + BACKWARD)
+
+
 def test_a_program_that_cleans_up_behind_itself(tmp_path):
     """It empties its environment and closes what it did not open; its files stay its own."""
     (tmp_path / "train.py").write_text(

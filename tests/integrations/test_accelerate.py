@@ -11,7 +11,7 @@ from accelerate import Accelerator
 
 from flopledger.integrations.accelerate import FlopledgerTracker
 from flopledger.recording.totals import read_totals
-from profilers.step_ledger import read_steps
+from profilers.steps.record.ledger import read_steps
 
 pytestmark = pytest.mark.trace
 

@@ -17,7 +17,7 @@ from flopledger.integrations.feed import Feed, Following, totals_before
 from profilers import Device, DeviceKey, Reason, Sample, Unavailable
 from profilers.clocks import ClockPair
 from profilers.journal import Journal
-from profilers.step_ledger import StepLedger
+from profilers.steps.record.ledger import StepLedger
 
 H100 = "NVIDIA H100 80GB HBM3"
 

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from flopledger.integrations.lightning import FlopledgerCallback
 from flopledger.recording.totals import read_totals
-from profilers.step_ledger import read_steps
+from profilers.steps.record.ledger import read_steps
 
 pytestmark = pytest.mark.trace
 

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason='pip install "flopledger[trace]"')
 
 from flopledger.integrations import torchtitan
 from flopledger.recording.totals import read_totals
-from profilers.step_ledger import read_steps
+from profilers.steps.record.ledger import read_steps
 
 pytestmark = pytest.mark.trace
 

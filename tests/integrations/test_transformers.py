@@ -16,7 +16,7 @@ from transformers import Trainer, TrainingArguments
 from flopledger.integrations import sinks
 from flopledger.integrations.transformers import FlopledgerCallback
 from flopledger.recording.totals import read_totals
-from profilers.step_ledger import read_steps
+from profilers.steps.record.ledger import read_steps
 from tests.integrations import tiny
 
 pytestmark = pytest.mark.trace

@@ -19,7 +19,7 @@ pytest.importorskip("accelerate", reason='pip install "flopledger[transformers]"
 from torch.utils.flop_counter import FlopCounterMode
 
 from flopledger.recording.totals import RunTotals, read_totals
-from profilers.step_ledger import read_steps
+from profilers.steps.record.ledger import read_steps
 from tests.integrations import tiny
 
 pytestmark = pytest.mark.trace

@@ -117,6 +117,38 @@ def test_a_counter_that_stands_still_under_power_is_no_zero():
     assert (found.joules, found.basis, found.high) == (0, "counter", 0)
 
 
+def test_a_counter_that_stops_for_good_is_not_believed_from_there_on():
+    # 300 W for 6 s = 1800 J. The counter has 600 J of the first two seconds and then stands still: it
+    # covers less than the power readings do.
+    cells = [0, 300_000, *[600_000] * 5]
+    rows = [(at, 1, {"energy_mj": cell, "power_mw": 300_000}) for at, cell in enumerate(cells)]
+    found = energy(trace(*rows), 0, 6 * SECOND)
+    assert (found.joules, found.seconds, found.basis) == (1800, 6.0, "power")
+    # Without power readings: 600 J of two seconds, and up to 700 W for the other four.
+    alone = energy(counter(*cells), 0, 6 * SECOND)
+    assert (alone.joules, alone.seconds, alone.basis) == (600, 2.0, "counter")
+    assert alone.high == pytest.approx(600 * 1.05 + 0.2 * 300 + 4 * 700)
+    # A pause that a rise makes good was a slow reader's: 1200 J over all six seconds.
+    slow = counter(0, 300_000, 600_000, 600_000, 600_000, 600_000, 1_200_000)
+    found = energy(slow, 0, 6 * SECOND)
+    assert (found.joules, found.seconds) == (1200, 6.0)
+
+
+def test_no_counter_without_a_witness_says_that_nothing_was_drawn():
+    assert energy(counter(5000, 5000), 0, SECOND) is None
+    assert energy(counter(5000, 5000, 5000), SECOND // 4, SECOND // 2) is None
+
+
+def test_a_counter_that_power_contradicts_has_bounds_that_hold_both():
+    # 100 J a second by the counter, 300 W by the sensor, over 6 s: 600 J or 1800 J, each within 5 %.
+    rows = [(at, 1, {"energy_mj": 100_000 * at, "power_mw": 300_000}) for at in range(7)]
+    found = energy(trace(*rows), 0, 6 * SECOND)
+    assert (found.joules, found.basis) == (600, "counter")
+    # Two updates of 0.1 s at 300 W = 60 J may be missing below.
+    assert found.low == pytest.approx(600 * 0.95 - 60)
+    assert found.high == pytest.approx(1800 * 1.05)
+
+
 def test_what_nobody_saw_is_a_gap():
     told = Gap(start_ns=2 * SECOND, end_ns=5 * SECOND, reason="crashed", node="n")
     seen = trace((1, 1, {}), (2, 1, {}), (5, 0, {}), (6, 1, {}))

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from flopledger.commands import main
 from tests.command_line import CLI, ROOT, flopledger
 from tests.profilers.conftest import start_clock
 
@@ -92,6 +93,21 @@ def test_a_command_that_does_not_exist(tmp_path):
     assert done.returncode == 127
     assert "not found" in done.stderr
     assert summary(tmp_path / "out")["exit_code"] == 127
+
+
+def test_a_command_keeps_its_exit_code_whatever_becomes_of_the_sums(tmp_path, monkeypatch, capsys):
+    """A tool that was upgraded meanwhile, a module that is gone: the days before count."""
+
+    def broken(*_):
+        raise ImportError("no such name")
+
+    monkeypatch.setattr("flopledger.profiled_run.summarise", broken)
+    out = tmp_path / "a run"
+    assert main(["run", "--out", str(out), "--", "sh", "-c", "exit 5"]) == 5
+    told = capsys.readouterr().err
+    assert "summary.json could not be made (ImportError: no such name)" in told
+    assert f"flopledger report '{out}'" in told
+    assert list(out.glob("telemetry/*/journal.jsonl"))
 
 
 def test_a_hang_is_a_gap_and_the_energy_is_still_known(nvml, tmp_path):

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from profilers.step_events import (
+from profilers.steps.folding.events import (
     RAISED,
     AlikeSeen,
     AsideSeen,
@@ -19,7 +19,7 @@ from profilers.step_events import (
     apart,
     together,
 )
-from profilers.step_folding import Folding
+from profilers.steps.folding.steps import Folding
 
 
 class Heard:

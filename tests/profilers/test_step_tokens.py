@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from profilers.step_signature import tokens_of  # noqa: E402
+from profilers.steps.calls.signature import tokens_of  # noqa: E402
 
 IDS = torch.zeros(2, 7, dtype=torch.int64)
 MASK = torch.ones(2, 7, dtype=torch.int64)
@@ -47,7 +47,7 @@ class Packed(torch.nn.Module):
 
 def test_what_is_given_by_position_has_the_names_of_forward(tmp_path) -> None:
     import flopledger
-    from profilers.step_ledger import read_steps
+    from profilers.steps.record.ledger import read_steps
 
     model = Packed()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch")
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from flopledger.recording.totals import RunTotals, read_totals  # noqa: E402
-from profilers.step_ledger import ProcessSteps, read_steps  # noqa: E402
+from profilers.steps.record.ledger import ProcessSteps, read_steps  # noqa: E402
 
 if TYPE_CHECKING:
     from flopledger.recording import Recording

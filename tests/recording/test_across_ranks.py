@@ -12,7 +12,7 @@ attention = pytest.importorskip(
     "torch.distributed.tensor.experimental._context_parallel._attention"
 )
 
-from profilers.step_events import SURE  # noqa: E402
+from profilers.steps.folding.events import SURE  # noqa: E402
 from tests.recording.conftest import TRAIN, mlp, sgd, train  # noqa: E402
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
-from profilers.step_attributes import Attributes  # noqa: E402
+from profilers.steps.deciders.attributes import Attributes  # noqa: E402
 from tests.recording.conftest import recorded_as_counted, sgd  # noqa: E402
 
 if TYPE_CHECKING:

@@ -100,7 +100,7 @@ def test_what_was_taken_beside_the_program_is_counted_at_its_next_step(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not a second later, when the model may be another one."""
-    monkeypatch.setattr("profilers.steps.FOLD_NS", 1 << 62)
+    monkeypatch.setattr("profilers.steps.observer.FOLD_NS", 1 << 62)
     model = mlp()
     optimizer = sgd(model)
     with run.record() as recording:
@@ -131,7 +131,7 @@ def test_a_shape_that_was_exchanged_is_noticed_for_what_was_taken(
         def forward(self, given: Any) -> Any:
             return self.layer(given) @ self.wide
 
-    monkeypatch.setattr("profilers.steps.FOLD_NS", 1 << 62)
+    monkeypatch.setattr("profilers.steps.observer.FOLD_NS", 1 << 62)
     monkeypatch.setattr(book, "FLUSH_SECONDS", 0.0 if beside is beats else 1e9)
     model = Wide()
     optimizer = sgd(model.layer)

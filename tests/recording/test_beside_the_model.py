@@ -14,7 +14,7 @@ from torch import nn  # noqa: E402
 from torch._C import _len_torch_dispatch_stack as modes  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
-from profilers import step_beside  # noqa: E402
+from profilers.steps.products.beside import is_safe  # noqa: E402
 from tests.recording.conftest import (  # noqa: E402
     TRAIN,
     Run,
@@ -66,7 +66,7 @@ def looped(mark: Mark, beside: Callable[[int, Any], object], steps: int = STEPS)
         optimizer.step()
         optimizer.zero_grad()
         mark()
-        assert step_beside.is_safe()
+        assert is_safe()
 
 
 def recorded(run: Run, loop: Callable[[Mark], None], *, watched: bool = True) -> int:
@@ -113,8 +113,8 @@ def test_what_each_step_computes_is_counted(run: Run, beside: Any) -> None:
 def test_steps_that_are_not_watched_are_taken_to_be_like_those_that_are(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(step_beside, "FREE", 4)
-    monkeypatch.setattr(step_beside, "WINDOW_NS", 10**12)
+    monkeypatch.setattr("profilers.steps.products.beside.FREE", 4)
+    monkeypatch.setattr("profilers.steps.products.beside.WINDOW_NS", 10**12)
     expected = recorded(run, lambda mark: looped(mark, codes, 60))
     assert run.totals.model_flop == expected == 60 * (TRAIN + TO_CODES)
 
@@ -237,8 +237,8 @@ def test_what_happens_at_times_is_exact_where_each_step_is_watched(run: Run) -> 
 def test_what_happens_at_times_opens_the_upper_end_of_steps_that_nobody_watched(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(step_beside, "FREE", 8)
-    monkeypatch.setattr(step_beside, "WINDOW_NS", 10**12)
+    monkeypatch.setattr("profilers.steps.products.beside.FREE", 8)
+    monkeypatch.setattr("profilers.steps.products.beside.WINDOW_NS", 10**12)
     recorded(run, lambda mark: looped(mark, now_and_then, 20))
     low, high = run.totals.model_bounds
     assert (low, high) == (20 * TRAIN + TO_CODES, None)
@@ -436,8 +436,8 @@ def test_threads_that_train_at_once(run: Run) -> None:
 def test_adapters_that_are_merged_are_counted_each_time(
     run: Run, monkeypatch: pytest.MonkeyPatch, watched: bool, layer_by_layer: bool
 ) -> None:
-    monkeypatch.setattr(step_beside, "FREE", 1)
-    monkeypatch.setattr(step_beside, "WINDOW_NS", 10**12)
+    monkeypatch.setattr("profilers.steps.products.beside.FREE", 1)
+    monkeypatch.setattr("profilers.steps.products.beside.WINDOW_NS", 10**12)
 
     def loop(mark: Mark) -> None:
         from peft import LoraConfig, get_peft_model

@@ -154,7 +154,7 @@ def test_what_can_be_read_only_once_has_no_figure(run: Run, once: Callable[[Any]
 
 def test_a_loop_over_a_numbers_value_has_bounds(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """No other batch's number is known; with a great one the count does not end, which is no agreement."""
-    monkeypatch.setattr("flopcount.live.TRIAL_SECONDS", 0.2)
+    monkeypatch.setattr("flopcount.live.counting.TRIAL_SECONDS", 0.2)
     model = Repeated(lambda given: given)
     with run.record():
         model(torch.tensor(3.0)).sum().backward()

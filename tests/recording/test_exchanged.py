@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from flopledger.recording.exchanged import closed
-from profilers.step_ledger import StepCost, read_steps
+from profilers.steps.record.ledger import StepCost, read_steps
 from tests.injection.ledgers import process
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from profilers.step_ledger import ProcessSteps
+    from profilers.steps.record.ledger import ProcessSteps
 
 FIGURES = (100, 200, 0)
 

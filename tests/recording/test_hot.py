@@ -19,10 +19,10 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
-from profilers import step_compiled, step_glance, step_pulse, step_settled  # noqa: E402
-from profilers.step_asked import look_of  # noqa: E402
-from profilers.step_events import RAISED  # noqa: E402
-from profilers.step_seam import Seam  # noqa: E402
+from profilers.steps.calls.asked import look_of  # noqa: E402
+from profilers.steps.calls.seam import Seam  # noqa: E402
+from profilers.steps.folding.events import RAISED  # noqa: E402
+from profilers.steps.settled import compared, compiled, glance, pulse  # noqa: E402
 
 ENTRY = "entry"
 
@@ -82,8 +82,8 @@ class World:
             ],
             "names": tuple(self.kwargs),
             "swapped": list(zip(self.tables, self.seams, strict=True)),
-            "looks": step_settled._LOOKS,
-            "flag": step_settled._FLAG,
+            "looks": compared._LOOKS,
+            "flag": compared._FLAG,
             "tensor": torch.Tensor,
             "entry": ENTRY,
         }
@@ -95,7 +95,7 @@ class World:
 @pytest.fixture(params=["plain", "compiled"])
 def kind(request: pytest.FixtureRequest) -> Any:
     if request.param == "plain":
-        return step_glance.Glance
+        return glance.Glance
     return pytest.importorskip("profilers._hot").Glance
 
 
@@ -168,7 +168,7 @@ def test_an_item_of_what_raises_is_another(kind: Any) -> None:
 
 
 def test_counts_may_be_told_anew(kind: Any) -> None:
-    """What was changed in place by their owner is what counts (``step_methods.Kinds``)."""
+    """What was changed in place by their owner is what counts (``steps.deciders.methods.Kinds``)."""
     world = World()
     glance = kind(**world.parts())
     world.seams.append(world.classes[1]())
@@ -238,10 +238,10 @@ def test_the_compiled_one_takes_nothing_else(wrong: dict[str, Any]) -> None:
 
 
 def test_a_file_of_another_version_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    compiled = pytest.importorskip("profilers._hot")
-    assert step_compiled.best() == (compiled.Lane, compiled.Pulse, compiled.Engine)
-    monkeypatch.setattr(compiled, "VERSION", step_compiled.VERSION + 1)
-    assert step_compiled.best() == step_compiled.PLAIN
+    hot = pytest.importorskip("profilers._hot")
+    assert compiled.best() == (hot.Lane, hot.Pulse, hot.Engine)
+    monkeypatch.setattr(hot, "VERSION", compiled.VERSION + 1)
+    assert compiled.best() == compiled.PLAIN
 
 
 def test_a_file_that_cannot_be_loaded_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,13 +253,13 @@ def test_a_file_that_cannot_be_loaded_stops_nobody(monkeypatch: pytest.MonkeyPat
     monkeypatch.delitem(sys.modules, "profilers._hot", raising=False)
     monkeypatch.delattr("profilers._hot", raising=False)
     monkeypatch.setattr(sys, "meta_path", [Refuses(), *sys.meta_path])
-    assert step_compiled.best() == step_compiled.PLAIN
+    assert compiled.best() == compiled.PLAIN
 
 
 def test_without_the_file_there_is_the_one_in_python(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "profilers._hot", None)
     monkeypatch.delattr("profilers._hot", raising=False)
-    assert step_compiled.best() == step_compiled.PLAIN
+    assert compiled.best() == compiled.PLAIN
 
 
 # ------------------------------------------------------------ a recording's pulse
@@ -323,7 +323,7 @@ class Called:
 class Hot:
     """A lane of a world, and what belongs to it."""
 
-    classes: step_compiled.Hot
+    classes: compiled.Hot
     world: World = field(default_factory=World)
     graph: Graph = field(default_factory=Graph)
     restored: list[int] = field(default_factory=list)
@@ -361,14 +361,14 @@ class Hot:
 
 
 @pytest.fixture(params=["plain", "compiled"])
-def classes(request: pytest.FixtureRequest) -> step_compiled.Hot:
+def classes(request: pytest.FixtureRequest) -> compiled.Hot:
     if request.param == "plain":
-        return step_compiled.PLAIN
-    compiled = pytest.importorskip("profilers._hot")
-    return step_compiled.Hot(compiled.Lane, compiled.Pulse, compiled.Engine)
+        return compiled.PLAIN
+    hot = pytest.importorskip("profilers._hot")
+    return compiled.Hot(hot.Lane, hot.Pulse, hot.Engine)
 
 
-def test_a_usual_call_is_noted_and_waits(classes: step_compiled.Hot) -> None:
+def test_a_usual_call_is_noted_and_waits(classes: compiled.Hot) -> None:
     hot = Hot(classes)
     hot.pulse.end, hot.pulse.between = 90, 2
     hot.pulse.boundary = True
@@ -392,7 +392,7 @@ def test_a_usual_call_is_noted_and_waits(classes: step_compiled.Hot) -> None:
 
 
 def test_whoever_comes_again_inside_of_a_call_goes_the_longer_way(
-    classes: step_compiled.Hot,
+    classes: compiled.Hot,
 ) -> None:
     hot = Hot(classes)
     found: list[Any] = []
@@ -409,13 +409,13 @@ CLOSED: dict[str, Callable[[Hot], Any]] = {
     "another call runs": lambda h: h.pulse.busy.append(None),
     "one waits": lambda h: h.pulse.waiting.append(None),
     "a module came": lambda h: setattr(h.pulse, "epoch", h.pulse.epoch + 1),
-    "too many facts": lambda h: h.pulse.log.extend([None] * step_glance.MOST_EVENTS),
+    "too many facts": lambda h: h.pulse.log.extend([None] * glance.MOST_EVENTS),
     "another input": lambda h: setattr(h.world, "args", h.world.args[:1]),
 }
 
 
 @pytest.mark.parametrize("change", CLOSED.values(), ids=CLOSED)
-def test_the_lane_is_closed(classes: step_compiled.Hot, change: Callable[[Hot], Any]) -> None:
+def test_the_lane_is_closed(classes: compiled.Hot, change: Callable[[Hot], Any]) -> None:
     hot = Hot(classes)
     change(hot)
     before = list(hot.pulse.log), hot.pulse.serial
@@ -423,7 +423,7 @@ def test_the_lane_is_closed(classes: step_compiled.Hot, change: Callable[[Hot], 
     assert (hot.pulse.log, hot.pulse.serial) == before
 
 
-def test_the_lane_is_closed_to_another_thread(classes: step_compiled.Hot) -> None:
+def test_the_lane_is_closed_to_another_thread(classes: compiled.Hot) -> None:
     hot = Hot(classes)
     found: list[Any] = []
     thread = threading.Thread(target=lambda: found.append(hot.opens()))
@@ -434,9 +434,7 @@ def test_the_lane_is_closed_to_another_thread(classes: step_compiled.Hot) -> Non
 
 
 @pytest.mark.parametrize(("alike", "opens"), [(True, True), (False, False), (Raises(), False)])
-def test_what_the_glance_does_not_compare(
-    classes: step_compiled.Hot, alike: Any, opens: bool
-) -> None:
+def test_what_the_glance_does_not_compare(classes: compiled.Hot, alike: Any, opens: bool) -> None:
     def asked() -> bool:
         return bool(alike if isinstance(alike, bool) else alike[0])
 
@@ -452,7 +450,7 @@ UNUSUAL: dict[str, Callable[[Hot], Any]] = {
 
 
 @pytest.mark.parametrize("change", UNUSUAL.values(), ids=UNUSUAL)
-def test_a_call_that_needs_hooks(classes: step_compiled.Hot, change: Callable[[Hot], Any]) -> None:
+def test_a_call_that_needs_hooks(classes: compiled.Hot, change: Callable[[Hot], Any]) -> None:
     hot = Hot(classes)
     change(hot)
     assert hot.calls() is hot.module.out
@@ -462,7 +460,7 @@ def test_a_call_that_needs_hooks(classes: step_compiled.Hot, change: Callable[[H
     assert hot.pulse.waiting == []
 
 
-def test_an_interruption_while_hooks_are_put_is_the_programs(classes: step_compiled.Hot) -> None:
+def test_an_interruption_while_hooks_are_put_is_the_programs(classes: compiled.Hot) -> None:
     hot = Hot(classes)
     hot.module.nodes, hot.module.raises = 6, True
     with pytest.raises(KeyboardInterrupt):
@@ -471,7 +469,7 @@ def test_an_interruption_while_hooks_are_put_is_the_programs(classes: step_compi
 
 @pytest.mark.parametrize("error", [ValueError("5"), KeyboardInterrupt(), GeneratorExit()], ids=repr)
 def test_a_call_that_breaks_off_leaves_everything_as_it_was(
-    classes: step_compiled.Hot, error: BaseException
+    classes: compiled.Hot, error: BaseException
 ) -> None:
     hot = Hot(classes)
     hot.module.error = error
@@ -485,7 +483,7 @@ def test_a_call_that_breaks_off_leaves_everything_as_it_was(
     assert hot.restored == hot.module.rest == []
 
 
-def test_seams_are_restored_after_modules_came(classes: step_compiled.Hot) -> None:
+def test_seams_are_restored_after_modules_came(classes: compiled.Hot) -> None:
     hot = Hot(classes)
     hot.module.within = lambda: setattr(hot.pulse, "epoch", hot.pulse.epoch + 1)
     assert hot.calls() is hot.module.out
@@ -493,7 +491,7 @@ def test_seams_are_restored_after_modules_came(classes: step_compiled.Hot) -> No
 
 
 def test_what_cannot_be_asked_is_handed_on_and_the_call_goes_the_longer_way(
-    classes: step_compiled.Hot,
+    classes: compiled.Hot,
 ) -> None:
     hot = Hot(classes)
     hot.world.answer_raises()
@@ -504,7 +502,7 @@ def test_what_cannot_be_asked_is_handed_on_and_the_call_goes_the_longer_way(
     assert (hot.pulse.log, hot.module.inside) == ([], [])
 
 
-def test_what_a_handler_of_the_programs_raises_goes_on(classes: step_compiled.Hot) -> None:
+def test_what_a_handler_of_the_programs_raises_goes_on(classes: compiled.Hot) -> None:
     def handler(*_: Any) -> None:
         raise TimeoutError
 
@@ -519,7 +517,7 @@ def test_what_a_handler_of_the_programs_raises_goes_on(classes: step_compiled.Ho
     assert sys.exc_info() == (None, None, None)
 
 
-def failing(classes: step_compiled.Hot, error: BaseException) -> Hot:
+def failing(classes: compiled.Hot, error: BaseException) -> Hot:
     """A call behind which the seams cannot be put back."""
 
     def restore() -> None:
@@ -531,7 +529,7 @@ def failing(classes: step_compiled.Hot, error: BaseException) -> Hot:
 
 
 def test_what_fails_behind_a_forward_is_told_and_goes_no_further(
-    classes: step_compiled.Hot,
+    classes: compiled.Hot,
 ) -> None:
     error = OSError()
     hot = failing(classes, error)
@@ -539,7 +537,7 @@ def test_what_fails_behind_a_forward_is_told_and_goes_no_further(
     assert hot.module.rest == [error]
 
 
-def test_what_fails_behind_a_forward_that_raised_hides_nothing(classes: step_compiled.Hot) -> None:
+def test_what_fails_behind_a_forward_that_raised_hides_nothing(classes: compiled.Hot) -> None:
     hot = failing(classes, OSError())
     hot.module.error = ValueError("5")
     with pytest.raises(ValueError, match="5"):
@@ -547,14 +545,14 @@ def test_what_fails_behind_a_forward_that_raised_hides_nothing(classes: step_com
     assert hot.module.rest == []
 
 
-def test_an_interruption_behind_a_forward_is_the_programs(classes: step_compiled.Hot) -> None:
+def test_an_interruption_behind_a_forward_is_the_programs(classes: compiled.Hot) -> None:
     hot = failing(classes, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         hot.calls()
     assert hot.module.rest == []
 
 
-def test_a_call_holds_nothing_too_long(classes: step_compiled.Hot) -> None:
+def test_a_call_holds_nothing_too_long(classes: compiled.Hot) -> None:
     hot = Hot(classes)
     watched = [hot.module.out, hot.lane, hot.module, *hot.world.args[:1], hot.world.args]
 
@@ -594,7 +592,7 @@ def stepping(hot: Hot) -> Optimizer:
     return optimizer
 
 
-def test_a_usual_step_is_noted(classes: step_compiled.Hot) -> None:
+def test_a_usual_step_is_noted(classes: compiled.Hot) -> None:
     hot = Hot(classes)
     optimizer = stepping(hot)
     assert hot.pulse.stepped(optimizer) is True
@@ -622,7 +620,7 @@ STEPS: dict[str, Callable[[Hot], Any]] = {
 
 
 @pytest.mark.parametrize("change", STEPS.values(), ids=STEPS)
-def test_a_step_that_is_looked_at(classes: step_compiled.Hot, change: Callable[[Hot], Any]) -> None:
+def test_a_step_that_is_looked_at(classes: compiled.Hot, change: Callable[[Hot], Any]) -> None:
     hot = Hot(classes)
     optimizer = stepping(hot)
     change(hot)
@@ -631,7 +629,7 @@ def test_a_step_that_is_looked_at(classes: step_compiled.Hot, change: Callable[[
     assert (hot.pulse.log, hot.pulse.looked, hot.pulse.known) == before
 
 
-def test_a_step_that_nobody_asked_for(classes: step_compiled.Hot) -> None:
+def test_a_step_that_nobody_asked_for(classes: compiled.Hot) -> None:
     hot = Hot(classes)
     optimizer = stepping(hot)
     hot.pulse.automatic = False
@@ -645,7 +643,7 @@ def test_a_step_that_nobody_asked_for(classes: step_compiled.Hot) -> None:
 class Backward:
     """A call of one product, and losses of it."""
 
-    def __init__(self, classes: step_compiled.Hot) -> None:
+    def __init__(self, classes: compiled.Hot) -> None:
         self.weight = torch.ones(2, requires_grad=True)
         self.out = self.weight * self.weight
         self.number = self.out.grad_fn._sequence_nr() + 1
@@ -685,7 +683,7 @@ class Backward:
         return self.engine((loss,), (None,), keep, create, inputs, allow_unreachable=True)
 
 
-def test_a_usual_backward_goes_straight_on(classes: step_compiled.Hot) -> None:
+def test_a_usual_backward_goes_straight_on(classes: compiled.Hot) -> None:
     backward = Backward(classes)
     pulse = backward.hot.pulse
     loss = backward.loss()
@@ -722,7 +720,7 @@ PASSES: dict[str, Callable[[Backward], Any]] = {
 
 @pytest.mark.parametrize("run", PASSES.values(), ids=PASSES)
 def test_every_other_backward_is_looked_at(
-    classes: step_compiled.Hot, run: Callable[[Backward], Any]
+    classes: compiled.Hot, run: Callable[[Backward], Any]
 ) -> None:
     backward = Backward(classes)
     waiting = backward.hot.pulse.waiting[0]
@@ -733,7 +731,7 @@ def test_every_other_backward_is_looked_at(
     assert sys.exc_info() == (None, None, None)
 
 
-def test_what_lies_beside_the_way_is_compared(classes: step_compiled.Hot) -> None:
+def test_what_lies_beside_the_way_is_compared(classes: compiled.Hot) -> None:
     backward = Backward(classes)
     other = torch.ones(2, requires_grad=True)
 
@@ -757,7 +755,7 @@ def test_what_lies_beside_the_way_is_compared(classes: step_compiled.Hot) -> Non
     assert backward.run(loss((other * 1).exp())) == "unusual"
 
 
-def test_a_backward_that_breaks_off_is_told(classes: step_compiled.Hot) -> None:
+def test_a_backward_that_breaks_off_is_told(classes: compiled.Hot) -> None:
     backward = Backward(classes)
 
     def breaks(*_: Any, **__: Any) -> None:
@@ -769,7 +767,7 @@ def test_a_backward_that_breaks_off_is_told(classes: step_compiled.Hot) -> None:
     assert backward.raised == [backward.hot.pulse.began]
 
 
-def test_nodes_are_held_no_longer_than_before(classes: step_compiled.Hot) -> None:
+def test_nodes_are_held_no_longer_than_before(classes: compiled.Hot) -> None:
     backward = Backward(classes)
     end, loss = backward.out.grad_fn, backward.loss()
     nodes = [end, loss.grad_fn, *(type(each[0]) for each in loss.grad_fn.next_functions)]
@@ -794,7 +792,7 @@ def test_nodes_are_held_no_longer_than_before(classes: step_compiled.Hot) -> Non
 # ------------------------------------------------------------ what the compiled ones take, and let go
 
 
-def test_a_circle_through_everything_is_found(classes: step_compiled.Hot) -> None:
+def test_a_circle_through_everything_is_found(classes: compiled.Hot) -> None:
     backward = Backward(classes)
     backward.run(backward.loss())
     owner = Slotless()
@@ -816,7 +814,7 @@ def test_a_circle_through_everything_is_found(classes: step_compiled.Hot) -> Non
 )  # fmt: skip
 def test_the_compiled_lane_takes_nothing_else(wrong: dict[str, Any]) -> None:
     lane = pytest.importorskip("profilers._hot").Lane
-    hot = Hot(step_compiled.best())
+    hot = Hot(compiled.best())
     incomplete = [
         {name: each for name, each in hot.parts().items() if name != missing}
         for missing in ("pulse", "kind", "back", "items")
@@ -870,7 +868,7 @@ def test_an_immutable_type_has_no_mutable_base() -> None:
             assert all(each.__flags__ & immutable for each in kind.__mro__), kind
 
 
-def test_both_have_the_same_names(classes: step_compiled.Hot) -> None:
+def test_both_have_the_same_names(classes: compiled.Hot) -> None:
     for kind in (classes.pulse, classes.lane, classes.engine):
-        for name in step_pulse.Pulse.__slots__ if kind is classes.pulse else ():
+        for name in pulse.Pulse.__slots__ if kind is classes.pulse else ():
             assert hasattr(kind, name)

@@ -20,7 +20,7 @@ from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402, N812
 from torch.utils.checkpoint import checkpoint  # noqa: E402
 
-from profilers.step_functions import is_harmless, may_compute, may_replace  # noqa: E402
+from profilers.steps.deciders.functions import is_harmless, may_compute, may_replace  # noqa: E402
 from tests.recording.conftest import mlp, recorded_as_counted, sgd, steps_by_counter  # noqa: E402
 
 if TYPE_CHECKING:

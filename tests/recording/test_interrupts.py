@@ -18,16 +18,16 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
-from flopcount import live_signals  # noqa: E402
-from flopcount.live_signals import held_back, let_through  # noqa: E402
+from flopcount.live.counting import signals  # noqa: E402
+from flopcount.live.signals import held_back, let_through  # noqa: E402
 from flopledger.recording import blocks  # noqa: E402
 from flopledger.recording.recorder import Recorder  # noqa: E402
 from profilers import ledger  # noqa: E402
-from profilers.step_engine import Around  # noqa: E402
-from profilers.step_folding import Folding  # noqa: E402
-from profilers.step_handlers import SHIELD  # noqa: E402
-from profilers.step_mode import Mode  # noqa: E402
-from profilers.step_optimizers import Optimizers  # noqa: E402
+from profilers.steps.backward.engine import Around  # noqa: E402
+from profilers.steps.folding.steps import Folding  # noqa: E402
+from profilers.steps.optimizers.known import Optimizers  # noqa: E402
+from profilers.steps.products.mode import Mode  # noqa: E402
+from profilers.steps.standing.handlers import SHIELD  # noqa: E402
 from tests.recording.conftest import sgd  # noqa: E402
 
 if TYPE_CHECKING:
@@ -347,7 +347,7 @@ def test_a_handler_that_raises_among_ours_costs_no_other_signal(
 
     def exchange(number: int, handler: Any) -> Any:
         found = _signal.signal(number, handler)
-        ours = isinstance(handler, live_signals._Signals)
+        ours = isinstance(handler, signals._Signals)
         if (
             number == (signal.SIGUSR1 if taken else signal.SIGINT)
             and ours != taken
@@ -359,7 +359,7 @@ def test_a_handler_that_raises_among_ours_costs_no_other_signal(
     if taken:
         signal.signal(signal.SIGUSR1, usr1_raises)
     both = SimpleNamespace(signal=exchange, getsignal=_signal.getsignal)
-    monkeypatch.setattr(live_signals, "_signal", both)
+    monkeypatch.setattr(signals, "_signal", both)
 
     def held() -> None:
         with held_back():
@@ -371,4 +371,4 @@ def test_a_handler_that_raises_among_ours_costs_no_other_signal(
     for _ in range(2):  # through ours, should it still stand there, and then without it
         with pytest.raises(TimeoutError, match="the program's own"):
             alarm()
-    assert not isinstance(signal.getsignal(signal.SIGALRM), live_signals._Signals)
+    assert not isinstance(signal.getsignal(signal.SIGALRM), signals._Signals)

@@ -11,10 +11,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from profilers import step_living  # noqa: E402
-from profilers.step_events import Kind  # noqa: E402
-from profilers.step_ledger import read_steps  # noqa: E402
-from profilers.step_optimizers import Optimizers, token_of  # noqa: E402
+from profilers.steps.folding.events import Kind  # noqa: E402
+from profilers.steps.models import living  # noqa: E402
+from profilers.steps.optimizers.known import Optimizers, token_of  # noqa: E402
+from profilers.steps.record.ledger import read_steps  # noqa: E402
 from tests.recording.conftest import ONE, TRAIN, Run, batch, mlp, sgd, train  # noqa: E402
 
 
@@ -69,7 +69,7 @@ def test_parameters_that_are_gone_are_forgotten() -> None:
 @pytest.fixture
 def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The collector as a recording has it outside of these tests; it is left as it was."""
-    monkeypatch.setattr(step_living, "gc", gc)
+    monkeypatch.setattr(living, "gc", gc)
     on = gc.isenabled()
     gc.collect()
     yield

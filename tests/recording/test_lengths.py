@@ -13,7 +13,7 @@ from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 from torch import nn  # noqa: E402
 
-from flopcount.live_fit import REACH, SPARE, Fit  # noqa: E402
+from flopcount.live.fit import REACH, SPARE, Fit  # noqa: E402
 from tests.recording.conftest import by_counter, sgd  # noqa: E402
 
 if TYPE_CHECKING:

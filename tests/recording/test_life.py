@@ -20,7 +20,7 @@ from torch.nn.utils import stateless  # noqa: E402
 import flopledger  # noqa: E402
 import profilers.ledger  # noqa: E402
 from flopledger.recording import book  # noqa: E402
-from profilers.step_ledger import read_steps  # noqa: E402
+from profilers.steps.record.ledger import read_steps  # noqa: E402
 from tests.recording.conftest import TRAIN, Run, batch, mlp, sgd, train  # noqa: E402
 
 if TYPE_CHECKING:
@@ -563,7 +563,7 @@ def test_a_rank_that_let_go_of_the_others_is_still_that_rank(
 ) -> None:
     """Processes that a program forks have no launcher's variables; short trainings write at their end."""
     from flopledger.recording import book
-    from profilers.step_identity import Identity
+    from profilers.steps.record.identity import Identity
 
     group = [Identity(rank=1, local_rank=1, world_size=2)]
     alone = Identity(rank=0, local_rank=0, world_size=1)

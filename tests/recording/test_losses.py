@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 
 import numpy as np  # noqa: E402
 
-from profilers.step_losses import UnreadableError, read_loss  # noqa: E402
+from profilers.steps.calls.losses import UnreadableError, read_loss  # noqa: E402
 from tests.recording.conftest import mlp, sgd  # noqa: E402
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def test_a_loss_on_a_device_is_said_once_and_the_run_goes_on(run: Run) -> None:
 
 def test_losses_wait_for_a_disk_that_refuses(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from flopledger.recording import book
-    from profilers.step_ledger import StepLedger
+    from profilers.steps.record.ledger import StepLedger
 
     def refuse(*_: Any) -> None:
         raise OSError("full")

@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from profilers.step_products import products_of  # noqa: E402
+from profilers.steps.products.in_code import products_of  # noqa: E402
 from tests.recording.conftest import TRAIN, Run, mlp, train  # noqa: E402
 
 

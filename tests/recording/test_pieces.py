@@ -73,7 +73,7 @@ def test_each_step_is_what_the_counter_says(
     run: Run, monkeypatch: pytest.MonkeyPatch, between_looks_ns: int
 ) -> None:
     """Also where each step ends with a look at the parameters' shapes."""
-    monkeypatch.setattr("profilers.steps.FOLD_NS", between_looks_ns)
+    monkeypatch.setattr("profilers.steps.observer.FOLD_NS", between_looks_ns)
     recorded_as_counted(run, steps_in_pieces)
 
 

@@ -21,7 +21,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from flopledger.recording.totals import RunTotals, read_totals  # noqa: E402
-from profilers.step_ledger import read_steps  # noqa: E402
+from profilers.steps.record.ledger import read_steps  # noqa: E402
 
 HERE = Path(__file__).parent
 ONE = 73_728 + 143_360

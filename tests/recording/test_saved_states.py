@@ -10,8 +10,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from profilers.step_ledger import read_steps  # noqa: E402
-from profilers.step_states import mark_of, state_of  # noqa: E402
+from profilers.steps.optimizers.states import mark_of, state_of  # noqa: E402
+from profilers.steps.record.ledger import read_steps  # noqa: E402
 from tests.recording.conftest import TRAIN, Run, mlp, train  # noqa: E402
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def killed(recording: Recording) -> None:
 
 
 def first_attempt(run: Run, optimizer: Any, model: Any) -> Any:
-    """Six steps, a checkpoint, four steps, a kill."""
+    """Six observer, a checkpoint, four observer, a kill."""
     recording = run.record().start()
     train(model, optimizer, SAVED)
     file = io.BytesIO()
@@ -129,7 +129,7 @@ def test_a_number_of_steps_on_a_device_is_read_from_the_file(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fused optimizer keeps its number on the device; the file that is loaded has it in memory."""
-    from profilers import steps
+    from profilers.steps import observer
 
     model = mlp()
     optimizer = torch.optim.Adam(model.parameters())
@@ -138,7 +138,7 @@ def test_a_number_of_steps_on_a_device_is_read_from_the_file(
     known = mark_of(state)
     assert known is not None
     assert known.steps == 7
-    monkeypatch.setattr(steps, "steps_before", lambda _: 0)
+    monkeypatch.setattr(observer, "steps_before", lambda _: 0)
     monkeypatch.setattr(
         "flopledger.recording.states.state_of", lambda _: {"state": {}, "param_groups": []}
     )

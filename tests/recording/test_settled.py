@@ -19,9 +19,10 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from flopledger.recording import book  # noqa: E402
-from profilers import step_compiled, step_pulse, step_settled, steps  # noqa: E402
-from profilers.step_passes import LOOKING  # noqa: E402
-from profilers.step_seam import Seam  # noqa: E402
+from profilers.steps import observer  # noqa: E402
+from profilers.steps.backward.passes import LOOKING  # noqa: E402
+from profilers.steps.calls.seam import Seam  # noqa: E402
+from profilers.steps.settled import compared, compiled, pulse  # noqa: E402
 from tests.recording.conftest import in_its_own_interpreter, mlp, sgd, steps_by_counter  # noqa: E402
 
 if TYPE_CHECKING:
@@ -31,14 +32,14 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True, params=["plain", "compiled"])
 def hot(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of it twice: by the way in Python, and by the compiled one (its pulse serves both)."""
-    taken = step_compiled.PLAIN
+    taken = compiled.PLAIN
     if request.param == "compiled":
         pytest.importorskip("profilers._hot")
-        taken = step_compiled.best()
+        taken = compiled.best()
     else:
-        monkeypatch.setattr(steps.Observer, "stepped", step_pulse.Pulse.stepped)
-    monkeypatch.setattr(step_settled, "HOT", taken)
-    monkeypatch.setattr(steps, "HOT", taken)
+        monkeypatch.setattr(observer.Observer, "stepped", pulse.Pulse.stepped)
+    monkeypatch.setattr(compared, "HOT", taken)
+    monkeypatch.setattr(observer, "HOT", taken)
 
 
 ALIKE = 21
@@ -274,7 +275,9 @@ def outputs_are_kept_for_later_steps() -> Steps:
     model, other = mlp(), nn.Linear(2, 2)
     optimizer, kept = sgd(other), list[Any]()
 
-    def usual() -> None:
+    def usual(
+        _lives: nn.Module = other,
+    ) -> None:  # else its optimizer trains parameters of no module
         losses = [out.mean() for out in kept]
         kept.clear()
         sum(losses, model(x()).mean()).backward()
@@ -630,7 +633,7 @@ def test_a_second_model_that_joins_for_good_costs_no_pass_of_the_first(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its calls went without a hook, and cannot any more: no way leads to one of two."""
-    monkeypatch.setattr("profilers.steps.FOLD_NS", 1 << 60)  # nothing is looked at between
+    monkeypatch.setattr("profilers.steps.observer.FOLD_NS", 1 << 60)  # nothing is looked at between
     model, later = Net(), nn.Linear(4, 4)
     optimizer = sgd(model, later)
     with run.record():
@@ -662,7 +665,7 @@ def test_a_call_that_torchscript_traces_opens_the_upper_end(run: Run) -> None:
 @pytest.fixture
 def a_look_at_the_end_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not once a second, which comes early or late on a busy machine."""
-    monkeypatch.setattr(steps, "FOLD_NS", 1 << 62)
+    monkeypatch.setattr(observer, "FOLD_NS", 1 << 62)
     monkeypatch.setattr(book, "FLUSH_SECONDS", 1e9)
 
 

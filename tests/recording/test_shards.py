@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import flopledger  # noqa: E402
-from profilers.step_ledger import read_steps  # noqa: E402
+from profilers.steps.record.ledger import read_steps  # noqa: E402
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,3 +98,65 @@ def test_what_other_ranks_send_is_not_known(mesh: Any, tmp_path: Path, made: Any
         assert cost.bounds is not None
         assert cost.bounds[1] is None
         assert cost.model_flop is None or cost.model_flop < 10**6
+
+
+@pytest.mark.parametrize("checkpointed", [False, True])
+def test_a_rank_has_its_eighth_of_the_loop_s_own_products(
+    mesh: Any, tmp_path: Path, checkpointed: bool
+) -> None:
+    """A head that the loop multiplies by itself: in the graph its sizes are the whole's."""
+    from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+
+    def logits(x: Any) -> Any:
+        return DTensor.from_local(x, mesh, [Replicate()], run_check=False) @ head
+
+    model = nn.Linear(16, 16)
+    head = nn.Parameter(distribute_tensor(torch.randn(16, 64), mesh, [Shard(1)]))
+    optimizer = torch.optim.SGD([*model.parameters(), head], lr=0.01, foreach=False)
+    with flopledger.record(tmp_path, sampler=False):
+        for _ in range(3):
+            x = model(torch.randn(4, 16))
+            if checkpointed:
+                y = torch.utils.checkpoint.checkpoint(logits, x, use_reentrant=False)
+            else:
+                y = logits(x)
+            out = y.to_local().square().sum() + (x @ x.t()).sum()
+            out.backward()
+            optimizer.step()
+    (process,) = read_steps(tmp_path)
+    step = list(process.steps())[-1]
+    costs = [process.costs[cost] for cost, _ in step.calls]
+    own = {cost.share: cost.model_flop for cost in costs if cost.how == "graph"}
+    # The head 2·4·16·64 and both its gradients, an eighth; the rows with themselves 2·4·16·4, likewise.
+    assert own == {(1, 8): 3 * 2 * 4 * 16 * 64 // 8, (1, 1): 3 * 2 * 4 * 16 * 4}
+    assert any(cost.bounds is not None for cost in costs) is checkpointed
+
+
+def test_a_backward_that_begins_inside_of_spread_weights(mesh: Any, tmp_path: Path) -> None:
+    """Two halves, as of a zero-bubble pipeline: first for the inputs, then for the weights."""
+    from torch.distributed.pipelining._backward import stage_backward_input, stage_backward_weight
+    from torch.distributed.tensor.parallel import (
+        ColwiseParallel,
+        RowwiseParallel,
+        parallelize_module,
+    )
+
+    model = nn.Sequential(nn.Linear(16, 64), nn.ReLU(), nn.Linear(64, 16))
+    parallelize_module(model, mesh, {"0": ColwiseParallel(), "2": RowwiseParallel()})
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, foreach=False)
+    with flopledger.record(tmp_path, sampler=False):
+        for _ in range(3):
+            x = torch.randn(4, 16, requires_grad=True)
+            out = model(x).square().sum()
+            _, groups = stage_backward_input([out], None, [x], model.parameters())
+            stage_backward_weight(model.parameters(), groups)
+            optimizer.step()
+            optimizer.zero_grad()
+    (process,) = read_steps(tmp_path)
+    for step in process.steps():
+        calls = [(process.costs[cost], times) for cost, times in step.calls]
+        assert {(cost.share, cost.bounds) for cost, _ in calls} == {((1, 8), None)}
+        # Forward, for the inputs and for the weights: each 2·4·16·64 of two layers, an eighth on each rank.
+        each = 2 * 4 * 16 * 64
+        assert sum((cost.model_flop or 0) * times for cost, times in calls) == 3 * 2 * each // 8
+    assert process.notes == ()

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flopledger.recording.totals import read_totals
-from profilers.step_check import check_steps
-from profilers.step_ledger import StepLedger, read_process, read_steps, run_lengths
+from profilers.steps.record.check import check_steps
+from profilers.steps.record.ledger import StepLedger, read_process, read_steps, run_lengths
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -276,7 +276,7 @@ def test_a_ledger_that_cannot_be_read_makes_totals_lower_bounds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """Beside one that can: nothing waits for a pipe, nothing leaves the folder, nothing is silent."""
-    from profilers import step_reading
+    from profilers.steps.record import reading
 
     good = _small(tmp_path, pid=1)
     bad = tmp_path / "steps" / "rank=00000-host-2-1"
@@ -294,7 +294,7 @@ def test_a_ledger_that_cannot_be_read_makes_totals_lower_bounds(
     elif kind == "long":
         size = (good / "ledger.jsonl").stat().st_size
         ledger.write_bytes(b" " * (size + 1))
-        monkeypatch.setattr(step_reading, "MOST_BYTES", size)
+        monkeypatch.setattr(reading, "MOST_BYTES", size)
     else:
         ledger.write_text('{"seq": 0, "prev": "' + "0" * 64 + '", ' + FIRST_LINES[kind] + "}\n")
     totals = read_totals(tmp_path)

@@ -10,20 +10,20 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from flopledger.recording.adding import totals  # noqa: E402
-from profilers.step_ledger import read_steps  # noqa: E402
+from profilers.steps.record.ledger import read_steps  # noqa: E402
 from tests.recording.conftest import ONE, TRAIN, Run, batch, mlp, sgd, train  # noqa: E402
 
 if TYPE_CHECKING:
     from flopledger.recording.totals import RunTotals
 
 
-def with_another(run: Run, *, backward: bool) -> RunTotals:
+def with_another(run: Run, *, backward: bool, answers: bool = False) -> RunTotals:
     """Three steps of one process; then two calls in another ledger, without any step."""
     model = mlp()
     with run.record():
         train(model, sgd(model), steps=3)
-    worker = mlp()
-    with run.record():
+    worker = mlp().train(not answers)
+    with run.record(), torch.set_grad_enabled(not answers):
         for _ in range(2):
             out = worker(batch()).sum()
             if backward:
@@ -55,10 +55,20 @@ def test_an_attempt_that_broke_off_in_its_first_step_trained_nothing(
 
 
 def test_an_actor_that_only_answers_is_no_training(run: Run) -> None:
-    totals = with_another(run, backward=False)
+    """In eval mode and without gradients, as an evaluation, a teacher and rollouts are."""
+    totals = with_another(run, backward=False, answers=True)
     assert totals.model_flop == 3 * TRAIN
     assert totals.model_bounds == (3 * TRAIN, 3 * TRAIN)
-    assert totals.span_flop == {"unfinished": 2 * 2 * ONE}  # two layers, forward alone
+    assert totals.span_flop == {"evaluation": 2 * 2 * ONE}  # two layers, forward alone
+    assert not [each for each in totals.findings if each.code == "forwards-without-steps"]
+
+
+def test_other_forwards_may_be_frozen_stages_of_a_pipeline(run: Run) -> None:
+    """In one process they would belong to its steps."""
+    totals = with_another(run, backward=False)
+    assert totals.model_flop is totals.hardware_flop is None
+    assert totals.model_bounds == (3 * TRAIN, 3 * TRAIN + 2 * 2 * ONE)
+    assert totals.hardware_bounds == totals.model_bounds
     (found,) = [each for each in totals.findings if each.code == "forwards-without-steps"]
     assert found.message.startswith(f"1 process computed forwards alone ({2 * 2 * ONE:,} FLOP)")
 
@@ -80,5 +90,7 @@ def test_forwards_of_an_unknown_cost_are_not_none(run: Run) -> None:
         else replace(each, costs={n: replace(c, forward=None) for n, c in each.costs.items()})
         for each in read_steps(run.path)
     ]
-    (said,) = [each for each in totals(found).findings if each.code == "forwards-without-steps"]
+    summed = totals(found)
+    assert summed.model_bounds[1] is None
+    (said,) = [each for each in summed.findings if each.code == "forwards-without-steps"]
     assert "forwards alone (an unknown number of FLOP)" in said.message

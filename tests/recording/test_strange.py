@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
-from flopcount.live import TRIAL_SECONDS  # noqa: E402
+from flopcount.live.counting import TRIAL_SECONDS  # noqa: E402
 from tests.recording.conftest import mlp, recorded_as_counted, sgd  # noqa: E402
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from tests.recording.conftest import recorded_as_counted, sgd, steps_by_counter 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from profilers.step_attributes import Attributes
+    from profilers.steps.deciders.attributes import Attributes
     from tests.recording.conftest import Mark, Run
 
 WIDTH = 8

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
-from profilers.step_trainers import steps_by_itself  # noqa: E402
+from profilers.steps.products.trainers import steps_by_itself  # noqa: E402
 from tests.recording.conftest import Mark, Run, batch, recorded_as_counted, sgd  # noqa: E402
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
-from profilers.step_loops import products_around  # noqa: E402
+from profilers.steps.products.loops import products_around  # noqa: E402
 from tests.recording.conftest import ONE, TRAIN, Run, batch, mlp, sgd  # noqa: E402
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from profilers import step_compiled  # noqa: E402
-from profilers.step_ledger import read_steps  # noqa: E402
+from profilers.steps.record.ledger import read_steps  # noqa: E402
+from profilers.steps.settled import compiled  # noqa: E402
 from tests.recording.conftest import in_its_own_interpreter, mlp, sgd  # noqa: E402
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def test_the_hot_path_is_short(run: Run) -> None:
         sys.setprofile(None)
     # The seam and the optimizer's hook, which compilers of models must be able to trace; no other is Python.
     # Making steps of the notes, once a second, may fall into these hundred.
-    least = 2 if step_compiled.HOT != step_compiled.PLAIN else 14
+    least = 2 if compiled.HOT != compiled.PLAIN else 14
     assert least <= counts["ours"] / 100 < least + 1
 
 
@@ -205,7 +205,7 @@ def test_a_disk_that_refuses_does_not_reach_the_program(
 def test_a_recorder_that_fails_does_not_reach_the_program(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from profilers import step_seam
+    from profilers.steps.calls import seam
 
     model = mlp()
     optimizer = sgd(model)
@@ -215,7 +215,7 @@ def test_a_recorder_that_fails_does_not_reach_the_program(
 
     with run.record():
         steps(model, optimizer, 2)
-        monkeypatch.setattr(step_seam, "key_of", broken)
+        monkeypatch.setattr(seam, "key_of", broken)
         steps(model, optimizer, 2)
         monkeypatch.undo()
         steps(model, optimizer, 2)

@@ -10,9 +10,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from profilers import step_weights  # noqa: E402
-from profilers.step_ledger import read_steps  # noqa: E402
-from profilers.step_weights import UNREAD, digest_of, mark_of  # noqa: E402
+from profilers.steps.optimizers import weights  # noqa: E402
+from profilers.steps.optimizers.weights import UNREAD, digest_of, mark_of  # noqa: E402
+from profilers.steps.record.ledger import read_steps  # noqa: E402
 from tests.recording.conftest import TRAIN, Run, mlp, train  # noqa: E402
 from tests.recording.test_saved_states import (  # noqa: E402
     AFTER,
@@ -35,7 +35,7 @@ def adam(model: Any) -> Any:
 def on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parameters whose numbers cannot be read without waiting; files can."""
     monkeypatch.setattr(
-        step_weights,
+        weights,
         "numbers_of",
         lambda value, most=16: (
             None if isinstance(value, torch.nn.Parameter) else value.flatten().tolist()[:most]

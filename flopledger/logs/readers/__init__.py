@@ -1,10 +1,11 @@
 """The readers, most specific first: the first that recognises a file reads it.
 
 **Training programs.** ``megatron`` with ``megatron_arguments`` and ``megatron_stages``, ``torchtitan``,
-``nemo``, ``nanotron``, ``maxtext``, ``composer``, ``llm_c``, ``olmo``, ``nanogpt``, ``modded_nanogpt``,
-``fairseq``, ``deepspeed``, ``llama_factory``; ``hf_console`` with ``hf_console_config``, ``hf_trainer``;
-one line a step in ``step_lines`` by ``step_formats``; of programs that nobody knows ``labelled_lines``
-and ``printed_settings``; tables in ``lightning_csv``, ``epoch_tables``.
+``nemo``, ``nanotron``, ``maxtext``, ``levanter``, ``composer``, ``llm_c``, ``olmo``, ``nanogpt``,
+``modded_nanogpt``, ``fairseq``, ``deepspeed``, ``llama_factory``; ``hf_console`` with
+``hf_console_config``, ``hf_trainer``; one line a step in ``step_lines`` by ``step_formats``, with
+``verl_settings``; one JSON row in ``step_rows`` by ``step_row_kinds``; of programs that nobody knows
+``labelled_lines`` and ``printed_settings``; tables in ``lightning_csv``, ``epoch_tables``.
 
 **MLPerf.** ``mlperf`` with ``mlperf_events`` and ``mlperf_amount``, ``mlperf_first``, ``mlperf_system``.
 
@@ -18,7 +19,7 @@ and ``job_reports`` with ``job_accounts``; ``kubernetes``, ``cloud_bills``, ``nv
 
 **Models and words.** ``model_files``, ``weights``, ``training_config``, ``model_card``,
 ``model_database``; ``prose`` with ``prose_markup``, ``prose_labels``, ``prose_figures``,
-``prose_numbers``, ``prose_groups``, ``prose_bounds``, ``prose_parts``, ``prose_products``.
+``prose_numbers``, ``prose_groups``, ``prose_bounds``, ``prose_parts``, ``prose_products``, ``prose_scope``.
 
 **To add a reader:** get a real file first, and read it with your own eyes. Write a module with ``sniff``
 (the marks that no other file has; content decides, a name may help), ``read`` (facts through
@@ -45,6 +46,7 @@ from flopledger.logs.readers import (
     job_reports,
     kubernetes,
     labelled_lines,
+    levanter,
     lightning_csv,
     llama_factory,
     llm_c,
@@ -71,6 +73,7 @@ from flopledger.logs.readers import (
     seff,
     slurm,
     step_lines,
+    step_rows,
     tensorboard,
     torchtitan,
     tracker_tables,
@@ -98,6 +101,7 @@ READERS: tuple[Reader, ...] = (
     nanotron.READER,
     megatron.READER,
     maxtext.READER,
+    levanter.READER,
     composer.READER,
     llm_c.READER,
     olmo.READER,
@@ -108,12 +112,15 @@ READERS: tuple[Reader, ...] = (
     *step_lines.READERS,
     hf_console.READER,
     deepspeed.READER,
+    # Its last row holds the history that a Trainer's state holds.
+    step_rows.SWIFT,
     hf_trainer.STATE,
     # A summary of W&B holds the Trainer's results as well, and more.
     wandb_files.METADATA,
     wandb_files.SUMMARY,
     wandb_files.CONFIG,
     hf_trainer.RESULTS,
+    *step_rows.READERS,
     model_files.ADAPTER,
     model_files.CONFIG,
     model_files.AUXILIARY,

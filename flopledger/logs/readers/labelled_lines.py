@@ -21,13 +21,20 @@ from flopledger.logs.stepping import Step, StepLog, median, short_lines, stamp_s
 #: They look at a line in small letters, from where a word stands that they cannot do without.
 _STEP = re.compile(
     r"(?<![\w/-])(?:global[ _-]?|train(?:ing)?[ _/-]?|optimizer[ _-]?)?(?:step|iter(?:ation)?|update)s?"
-    r"['\"\])]?\s{0,2}[:=#]?\s{0,2}[\[(]?\s{0,6}(\d{1,10})(?:\s{0,3}(?:/|of)\s{0,3}(\d{1,10}))?(?![\w.])",
+    r"['\"\])]?\s{0,2}[:=#]?\s{0,2}[\[(]?\s{0,6}(\d{1,10})"
+    r"(?:\s{0,3}(?:/|of)\s{0,3}(\d{1,10})|\s{0,2}\(total: (\d{1,10})\))?(?![\w.])",
 )
 _LOSS = re.compile(r"\bloss\w{0,12}['\"]?\s{0,3}[:= ]\s{0,3}(-?[\d.]{1,20}(?:e[-+]?\d{1,3})?|nan)")
 _TIME = re.compile(
     r"\b(?:dt|(?:step|iter(?:ation)?|batch)[ _-]?time|time[ _-](?:per|of)[ _-](?:step|iter(?:ation)?)|"
     r"time/(?:step|iter))['\"]?\s{0,3}[:= ]\s{0,3}([\d.]{1,15})\s{0,2}(ms|msec|s|sec|seconds)\b",
 )
+#: ``2943 ms/iter``: no label, and its unit says of what.
+_EACH = re.compile(
+    r"(?<![\w.])([\d.]{1,15})\s{0,2}(ms|s|sec|seconds) ?/ ?(?:it|iter|iteration|step)s?(?!\w)"
+)
+#: A bar's own time and rate stand behind ``[05:12<1:02:11,``; the rate is smoothed.
+_BAR = re.compile(r"\[\d{1,3}:\d\d.{0,8}<")
 _PACE = re.compile(
     r"\b(?:tok(?:en)?s?[ _/-]{0,2}(?:per[ _-])?s(?:ec(?:ond)?)?)['\"]?\s{0,3}[:= ]\s{0,3}"
     r"([\d,]{1,18}(?:\.\d{1,6})?)(?![\w.])",
@@ -86,6 +93,8 @@ def _row(number: int, text: str) -> _Row | None:
     if step is None:
         return None
     time = _found(_TIME, small, "time", "dt", before=_BEFORE)
+    if time is None and not _BAR.search(small):
+        time = _found(_EACH, small, "/it", "/ it", "/step", "/ step", before=2 * _BEFORE)
     pace, epoch = _found(_PACE, small, "tok"), _found(_EPOCH, small, "epoch")
     seconds = parse_positive(time[1]) if time is not None else None
     if seconds is not None and time is not None and time[2].startswith("m"):
@@ -94,7 +103,7 @@ def _row(number: int, text: str) -> _Row | None:
     return _Row(
         number=number,
         step=int(step[1]),
-        total=int(step[2]) if step[2] else None,
+        total=int(step[2] or step[3]) if step[2] or step[3] else None,
         epoch=int(epoch[1]) if epoch is not None else None,
         loss=loss[1],
         seconds=float(seconds) if seconds is not None else None,
@@ -144,6 +153,7 @@ def read(document: Document, notes: Notes) -> None:
         )
         return
     log = StepLog()
+    as_printed = steps == [row.step for row in rows]
     for row, step in zip(rows, steps, strict=True):
         log.add(
             Step(
@@ -153,12 +163,21 @@ def read(document: Document, notes: Notes) -> None:
                 seconds=row.seconds,
                 stamp=row.stamp,
                 printed=row.printed,
+                planned=row.total if as_printed else None,
             )
         )
     log.note(notes, zero_based=min(steps) == 0)
     totals = {row.total for row in rows if row.total is not None}
-    if len(totals) == 1 and steps == [row.step for row in rows]:
+    if len(totals) == 1 and as_printed:
         notes.fact("planned_steps", totals.pop(), line(rows[-1].number))
+    done = next((fact for fact in notes.facts if fact.name == "steps"), None)
+    each = settings.value("tokens_per_step")
+    if done is not None and each is not None and log.steps:
+        notes.fact(
+            "tokens",
+            each * int(done.value),
+            f"{settings.place('tokens_per_step')} x {done.value:,} steps",
+        )
     paces = [row.pace for row in rows if row.pace is not None]
     # Of one device or of all of them: the line does not say.
     notes.fact("tokens_per_second", median(paces), f"{place}: median", unit="tokens/s")
@@ -166,14 +185,14 @@ def read(document: Document, notes: Notes) -> None:
 
 def _counted(rows: list[_Row]) -> list[int] | None:
     """Give the steps since the run began, where they start again in each epoch; ``None`` if unknown."""
-    starts_again = any(
-        after.step < before.step
-        and after.epoch is not None
-        and before.epoch is not None
-        and after.epoch == before.epoch + 1
+    turns = [
+        (before.step, after.step)
         for before, after in pairwise(rows)
-    )
-    if not starts_again:
+        if after.epoch is not None and before.epoch is not None and after.epoch == before.epoch + 1
+    ]
+    # A program that prints one step an epoch prints the same one in each.
+    alike = bool(turns) and all(after == rows[0].step for _, after in turns)
+    if not alike and not any(after < before for before, after in turns):
         return [row.step for row in rows]
     each = {row.total for row in rows}
     if len(each) != 1 or (total := each.pop()) is None or any(row.epoch is None for row in rows):

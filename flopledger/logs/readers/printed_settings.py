@@ -68,6 +68,13 @@ _SENTENCES = (
         re.compile(r"\b[Nn]umber of trainable param(?:eter)?s:? (\d[\d,]{3,20})"),
         "trainable_parameters",
     ),
+    (
+        re.compile(
+            r"\btokens(?:/| per )(?:iter(?:ation)?|step|update)(?: will be)?\s{0,3}[:=]\s{0,3}"
+            r"(\d[\d,]{2,20})(?![\w.])"
+        ),
+        "tokens_per_step",
+    ),
     (re.compile(r"\bTotal optimization steps = (\d{1,12})"), "planned_steps"),
     (re.compile(r"\bInstantaneous batch size per device = (\d{1,9})"), "per_process_batch"),
     (re.compile(r"\bTotal train batch size \([^()]{1,60}\) = (\d{1,9})"), "global_batch"),

@@ -21,6 +21,7 @@ from flopledger.logs.readers import (
     prose_groups,
     prose_labels,
     prose_markup,
+    prose_scope,
 )
 from flopledger.logs.readers.prose_numbers import in_digits
 
@@ -147,21 +148,46 @@ def _note_doubts(piece: _Piece, doubted: _Figures, notes: Notes) -> None:
     )
 
 
-def _of_another(piece: _Piece) -> _Figures:
-    """Give the figures that a sentence states of the model which this one began with."""
-    if piece.label is not None or (other := prose_bounds.own(piece.text)[1]) == "":
+def _of_another(piece: _Piece) -> list[tuple[str, str]]:
+    """Name the figures of a sentence that are not this run's alone, each with whose they are."""
+    if piece.label is not None:
         return []
-    return [one for one in _of_sentence(other) if one[0] != "parameters"]
+    own, other = prose_bounds.own(piece.text)
+    found = [(name, "of the model that this one began with") for name in _names(other)]
+    text = prose_bounds.marked(in_digits(own))
+    if _TRAINED.search(text) is None or _HYPOTHETICAL.search(text) is not None:
+        return found
+    if prose_scope.other_work(text):
+        return found + [
+            (name, "of other work than the training") for name in _names(own, every=True)
+        ]
+    every, taken = prose_figures.everything(text), prose_figures.of_sentence(text)
+    left = {name for name, _, _ in every} - {name for name, _, _ in taken}
+    found += [(name, "of several models together") for name in sorted(left)]
+    if (words := prose_scope.equivalent_hours(text)) is not None:
+        found.append((words, "of another part than the one that worked"))
+    if flop_words.ranges(text):
+        found.append(("claimed_flop", "a range"))
+    if prose_scope.epochs(text) > 1 and any(name == "tokens_at_least" for name, _, _ in taken):
+        found.append(("tokens", "beside epochs, of one pass or of all: taken as a lower end"))
+    return found
 
 
-def _note_others(piece: _Piece, others: _Figures, notes: Notes) -> None:
-    names = ", ".join(dict.fromkeys(name for name, _, _ in others))
-    notes.finding(
-        "prose-ambiguous",
-        "info",
-        f"{names}: of the model that this one began with, in {piece.text[:160]!r}: not used",
-        line(piece.number),
-    )
+def _names(text: str, *, every: bool = False) -> list[str]:
+    read = prose_figures.everything if every else _of_sentence
+    return list(dict.fromkeys(name for name, _, _ in read(text) if name != "parameters"))
+
+
+def _note_others(piece: _Piece, others: list[tuple[str, str]], notes: Notes) -> None:
+    for whose in dict.fromkeys(whose for _, whose in others):
+        names = ", ".join(name for name, of in others if of == whose)
+        end = "" if "lower end" in whose else ": not used"
+        notes.finding(
+            "prose-ambiguous",
+            "info",
+            f"{names}: {whose}, in {piece.text[:160]!r}{end}",
+            line(piece.number),
+        )
 
 
 def _figures(piece: _Piece) -> _Figures:
@@ -174,7 +200,7 @@ def _of_sentence(text: str) -> _Figures:
     text = prose_bounds.marked(in_digits(text))
     if _HYPOTHETICAL.search(text) is None and not _TRAINED.search(text):
         return prose_figures.of_model(text)
-    if not _TRAINED.search(text) or _HYPOTHETICAL.search(text):
+    if not _TRAINED.search(text) or _HYPOTHETICAL.search(text) or prose_scope.other_work(text):
         return []
     return prose_figures.of_sentence(text)
 
@@ -196,11 +222,14 @@ def _pieces(text: str, *, is_latex: bool = False) -> Iterator[_Piece]:
             continue
         yield from _of_table(table)
         table = []
+        begin = 1
         match = _LABELLED.fullmatch(plain)
         if match is not None and prose_labels.is_label(match[1]):
-            yield _Piece(number=number, label=match[1].strip(), text=match[2].strip())
-            continue
-        for part, sentence in enumerate(_SENTENCE_END.split(plain), start=1):
+            # "Hardware: 8 A100. Training took 3 days.": what follows the value is a sentence.
+            value, *more = _SENTENCE_END.split(match[2].strip(), maxsplit=1)
+            yield _Piece(number=number, label=match[1].strip(), text=value)
+            plain, begin = "".join(more), 2
+        for part, sentence in enumerate(_SENTENCE_END.split(plain), start=begin):
             if sentence.strip():
                 yield _Piece(number=number, text=sentence.strip(), part=part)
     yield from _of_table(table)

@@ -12,9 +12,11 @@ from flopledger.logs.readers.prose_bounds import MARK
 from flopledger.logs.readers.prose_numbers import MORE, NUMBER, SCALE, in_digits, scaled
 from flopledger.logs.readers.prose_parts import DEVICE, PART, Figure, hardware, is_part
 from flopledger.logs.readers.prose_products import node_hours, tokens_of_steps
+from flopledger.logs.readers.prose_scope import epochs, of_one_model
 
 _TIME = re.compile(
-    rf"(?<![\d.,–-]){NUMBER}\s*-?(weeks?|days?|hours?|hrs?|h|minutes?|mins?)\b", re.I
+    rf"(?<![\d.,–-]){NUMBER}\s*-?(?:wall[- ]?clock\s)?(weeks?|days?|hours?|hrs?|h|minutes?|mins?)\b",
+    re.I,
 )
 _LASTED = re.compile(
     r"(?:for|took|taking|takes|in|over|lasted|lasting|during|ran|was|is)\s+(?:about|approx\w*\.?|around|"
@@ -44,6 +46,11 @@ _PER_BEFORE = re.compile(
     r"(?! and\b)[^;.]{0,60}$",
     re.I,
 )
+#: "277 GPU hours (wall clock)", "GPU hours of wall-clock time": the clock's, by the words' own account.
+_BY_THE_CLOCK = re.compile(
+    r"\s*(?:\(\s*|of\s)(?:wall[- ]?clock|elapsed)(?:\s(?:time|hours))?\s*(?=[).,;]|$)", re.I
+)
+_CORES = re.compile(r"\bcores?\b", re.I)
 TOKENS = re.compile(
     rf"{NUMBER}{SCALE}(?!\s?{MORE})\s*(?:(?!{MORE})[a-z-]+\s+){{0,2}}?tokens\b", re.I
 )
@@ -99,7 +106,12 @@ FEWEST_TOKENS = 1e6  #: fewer are of a batch, a window or an answer
 
 
 def of_sentence(text: str) -> list[Figure]:
-    """Give the figures that a sentence about training states."""
+    """Give the figures that a sentence about the training of one model states."""
+    return of_one_model(text, everything(text))
+
+
+def everything(text: str) -> list[Figure]:
+    """Give the figures of a sentence about training, also those of several models together."""
     text = in_digits(text)
     found = [*device_hours(text), *_tokens(text), *throughput(text), *utilisation(text)]
     if not any(name.startswith("tokens") for name, _, _ in found):
@@ -123,6 +135,7 @@ def of_model(text: str) -> list[Figure]:
 
 def _tokens(text: str) -> list[Figure]:
     found: list[Figure] = []
+    passes = 1.0 if _UNIQUE.search(text) else epochs(text)  # "(1.2T unique)" settles it
     for match in TOKENS.finditer(text):
         value = scaled(match[1], match[2])
         before, after = text[max(0, match.start() - 40) : match.start()], text[match.end() :][:15]
@@ -135,6 +148,8 @@ def _tokens(text: str) -> list[Figure]:
         if not is_total and _DATA.search(text) is None:
             continue
         name = _bounded("tokens", text, match) if is_total else "dataset_tokens"
+        if name == "tokens" and passes > 1:
+            name = "tokens_at_least"  # of one pass, or of all: no less in either reading
         found.append((name, value, "tokens"))
     return found
 
@@ -152,11 +167,17 @@ def device_hours(text: str) -> list[Figure]:
             continue
         if _is_pace(text, match):
             continue
-        found.append((_bounded("accelerator_seconds", text, match), value * unit, "s"))
+        if _BY_THE_CLOCK.match(text[match.end() :]):
+            name = "wall_seconds"
+        elif _CORES.search(words):
+            name = "core_seconds"
+        else:
+            name = _bounded("accelerator_seconds", text, match)
+        found.append((name, value * unit, "s"))
         part = PART.search(words)
-        name = "" if part is None else part[0].strip(" -(").removesuffix("s")
-        if name and is_part(name):
-            found.append(("accelerator", name, None))
+        model = "" if part is None else part[0].strip(" -(").removesuffix("s")
+        if model and is_part(model):
+            found.append(("accelerator", model, None))
     return found
 
 

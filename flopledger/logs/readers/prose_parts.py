@@ -33,7 +33,13 @@ _HOURS_OF = re.compile(
     re.I,
 )
 #: Another number of devices in the same words: reserved, in use, spare.
-_OTHER_COUNT = re.compile(rf"(?<![\w.])(\d{{1,6}})\s*{DEVICE}\b(?!\s*(?:each|per|/))", re.I)
+_OTHER_COUNT = re.compile(
+    rf"(?<![\w.,])(\d{{1,6}})\s*{DEVICE}\b(?!\s*(?:each|per|/))"
+    r"(?![ -]?(?:hours?|hrs|h|days?|weeks?|months?|years?)\b)",
+    re.I,
+)
+#: "142K H100-equivalent hours": a measure, and no part that worked.
+_MEASURE = re.compile(r"[ -]?(?:equivalent|equiv\.?|eq\.?)\b", re.I)
 _PARTS = 6  #: names of parts that one sentence is searched for
 
 
@@ -43,6 +49,8 @@ def hardware(text: str) -> list[Figure]:
     for match in islice(PART.finditer(text), _PARTS):
         name = match[0].strip(" -(").removesuffix("s")
         if not is_part(name) or _HOURS_OF.match(text[match.end() :]):
+            continue
+        if _MEASURE.match(text[match.end() :]):
             continue
         found.append(("accelerator", name, None))
         count = _of_slice(text, match) or _count(text, match)

@@ -10,6 +10,9 @@ program does not say).
 import re
 from dataclasses import dataclass
 
+from flopledger.logs.readers.printed_settings import PrintedSettings
+from flopledger.logs.readers.verl_settings import VerlSettings
+
 _N = r"[\d,]{1,15}"
 _F = r"[-+\d.eE]{1,24}|nan|inf"
 
@@ -27,6 +30,8 @@ class StepFormat:
     samples_one_step: bool = False
     #: The group ``mean`` is the mean since the epoch began.
     mean_of_epoch: bool = False
+    #: What reads the settings that it prints.
+    settings: type[PrintedSettings | VerlSettings] = PrintedSettings
 
 
 def _pattern(text: str) -> re.Pattern[str]:
@@ -82,7 +87,12 @@ STEP_FORMATS: tuple[StepFormat, ...] = (
     StepFormat(
         format="verl-log",
         mark="timing_s/step:",
-        line=_pattern(r"\bstep:(?P<step>\d{1,9}) - .{0,3900}?\btiming_s/step:(?P<s>[\d.]{1,12})"),
+        # Its lines hold hundreds of figures, and stand behind what launchers set before them.
+        line=_pattern(
+            r"^.{0,120}?\bstep:(?P<step>\d{1,9}) - .{0,15900}?"
+            r"\btiming_s/step:(?:np\.float\d{2}\()?(?P<s>[\d.]{1,24})"
+        ),
+        settings=VerlSettings,
     ),
     # Iter(train) [1510/2046]  lr: 3.4e-05  eta: 0:29:39  time: 24.9128 ... loss: 0.7818
     StepFormat(

@@ -14,9 +14,15 @@ from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
 from flopledger.logs.numbers import parse_count, parse_duration, parse_positive
 from flopledger.logs.reader import Reader
-from flopledger.logs.readers.printed_settings import PrintedSettings
 from flopledger.logs.readers.step_formats import STEP_FORMATS, StepFormat
-from flopledger.logs.stepping import Step, StepLog, median, short_lines, stamp_seconds
+from flopledger.logs.stepping import (
+    STEP_LINE_CHARACTERS,
+    Step,
+    StepLog,
+    median,
+    short_lines,
+    stamp_seconds,
+)
 
 #: What is looked at to recognise a program: its first lines may be warnings and settings.
 _SNIFFED_CHARACTERS = 1 << 20
@@ -54,12 +60,16 @@ def sniff(kind: StepFormat, head: bytes, _name: str) -> bool:
     """Recognise a step line."""
     if kind.mark.encode() not in head or b"\0" in head[:4096]:
         return False
-    return any(kind.line.search(text[:4000]) for text in _text(head).splitlines())
+    return any(
+        kind.line.search(text[:STEP_LINE_CHARACTERS])
+        for text in _text(head).splitlines()
+        if kind.mark in text
+    )
 
 
 def read(kind: StepFormat, document: Document, notes: Notes) -> None:
     """Write down steps, their time, and what the program prints of its settings."""
-    seen, settings = _Seen(), PrintedSettings()
+    seen, settings = _Seen(), kind.settings()
     for number, text in short_lines(document):
         match = kind.line.search(text) if kind.mark in text else None
         if match is not None:
@@ -67,7 +77,7 @@ def read(kind: StepFormat, document: Document, notes: Notes) -> None:
             continue
         if not seen.log.steps:
             settings.take(number, text)
-            _note_gpus(text, number, notes)
+            note_gpus(text, number, notes)
         _note_end(text, number, notes)
     if not seen.log.steps:
         raise EvidenceError(f"{document.name}: marks of {kind.format} but no step")
@@ -189,7 +199,7 @@ def _whole(values: list[float]) -> int | None:
     return whole if near >= 0.9 * len(values) else None
 
 
-def _note_gpus(text: str, number: int, notes: Notes) -> None:
+def note_gpus(text: str, number: int, notes: Notes) -> None:
     """Read the environment that OpenMMLab prints: ``GPU 0,1,2,3: NVIDIA A100-SXM4-80GB``."""
     if match := _GPUS.search(text.rstrip()):
         notes.fact("accelerator", match[2], line(number))

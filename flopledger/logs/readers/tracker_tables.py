@@ -48,18 +48,21 @@ def _rows(document: Document) -> Iterator[tuple[int, dict[str, str]]]:
 def read_history(document: Document, notes: Notes) -> None:
     """Write down the last value of every tag that is understood, and how long the run took."""
     last: dict[str, tuple[int, str]] = {}
+    counts = scalars.StepCounts()
     runtime: float | None = None
     first = latest = None
     for count, row in _rows(document):
         for tag, cell in row.items():
             if cell.strip() and scalars.is_understood(tag):
                 last[tag] = (count, cell)
+                counts.take(tag, cell, f"row {count}, column {tag}")
         runtime = max(
             (one for one in (runtime, parse_number(row.get("_runtime"))) if one), default=None
         )
         stamp = parse_number(row.get("_timestamp"))
         if stamp is not None:
             first, latest = (stamp if first is None else first), stamp
+    counts.note(notes)
     for tag, (count, cell) in sorted(last.items()):
         scalars.note_metric(tag, cell, f"row {count}, column {tag}", notes)
     if runtime is not None:

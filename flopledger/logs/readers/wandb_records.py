@@ -23,16 +23,17 @@ def read(document: Document, notes: Notes) -> None:
     """Write down the last values of known counters, arguments and the host's GPUs."""
     last: dict[str, tuple[object, int]] = {}
     config: dict[str, tuple[object, int]] = {}
-    damage, count = None, 0
+    damage, count, counts = None, 0, scalars.StepCounts()
     for record in records(document.bytes(limits.EVENT_FILE_BYTES), _FILE_HEADER_BYTES):
         if isinstance(record, Damage):
             damage = record
             break
         count += 1
         try:
-            _take(record, count, last, config, notes)
+            _take(record, count, last, config, notes, counts)
         except WireError as error:
             raise EvidenceError(f"{document.name}: record {count}: {error}") from None
+    counts.note(notes)
     runtime = last.get("_runtime")
     if runtime is not None:
         seconds = parse_positive(runtime[0])
@@ -57,6 +58,7 @@ def _take(
     last: dict[str, tuple[object, int]],
     config: dict[str, tuple[object, int]],
     notes: Notes,
+    counts: scalars.StepCounts,
 ) -> None:
     for number, value in fields(record):
         if not isinstance(value, bytes):
@@ -65,6 +67,8 @@ def _take(
             target = config if number == _CONFIG else last
             for key, item in _items(value).items():
                 target[key] = (item, count)
+                if number == _HISTORY:
+                    counts.take(key, item, f"record {count}: {key}")
         elif number == _RUN:
             for inner, part in fields(value):
                 if inner == 4 and isinstance(part, bytes):

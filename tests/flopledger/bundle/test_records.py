@@ -126,7 +126,7 @@ def test_a_secret_audit_id_hides_hosts_and_can_still_be_recomputed(
 
 
 def test_step_ledgers_are_checked_too(record: Path, key: bundle.PrivateKey, tmp_path: Path) -> None:
-    from profilers.step_ledger import StepLedger
+    from profilers.steps.record.ledger import StepLedger
 
     ledger = StepLedger.create(record)
     ledger.resume(7, "explicit")

@@ -48,6 +48,47 @@ def test_steps_that_start_again_in_each_epoch(written):
     assert "unit-ambiguity" in codes(unknown)
 
 
+def test_one_step_line_an_epoch_is_no_copy_of_the_last(written):
+    row = "Epoch[{}] - Iter: [0/13]\tTime 4.1 (4.1)\tLoss {}.1 (2.0)\n"
+    evidence = written({"linear.log": "".join(row.format(one, one) for one in range(50))})
+    # The last line is the first step of the 50th epoch: 49 x 13 + 1, counted from 0.
+    assert value(evidence, "steps") == 49 * 13 + 1
+    assert "duplicate-lines" not in codes(evidence)
+
+
+def test_runs_with_other_plans_in_one_log_give_no_steps(written):
+    def lines(total):
+        return "".join(
+            f"train epoch: 0 - step: {one} (total: {total}) - loss: {total}.{one}\n"
+            for one in range(10, total + 1, 10)
+        )
+
+    evidence = written({"train.log": lines(200) + lines(50)})
+    assert evidence.named("steps") == ()
+    assert "several-runs" in codes(evidence)
+    whole = written({"train.log": lines(200)})
+    assert value(whole, "steps") == value(whole, "planned_steps") == 200
+
+
+def test_a_time_whose_unit_says_of_what(written):
+    text = "[train] tokens/iter = 4,096 | train tokens = 822,748,689\n"
+    text += "".join(f"[train] iter {one}: loss 2.{one} 250 ms/iter\n" for one in range(20, 101, 20))
+    evidence = written({"train.log": text})
+    facts = logs.assemble(evidence)
+    assert facts.timed_seconds.number == 100 * 0.25
+    assert facts.tokens.number == 100 * 4_096
+
+
+def test_the_smoothed_rate_of_a_bar_is_no_time(written):
+    text = "".join(
+        f"step {one} loss 2.{one}: 10%|# | {one}/900 [05:12<1:02:11, 9.5 s/it]\n"
+        for one in (10, 20, 30)
+    )
+    evidence = written({"train.log": text})
+    assert value(evidence, "steps") == 30
+    assert evidence.named("timed_seconds") == ()
+
+
 def test_sentences_about_steps_are_no_log(written):
     evidence = written({"a.log": "At step 5 the loss was 2.0.\nWe stopped.\n"})
     assert evidence.unread == ("a.log",)

@@ -402,6 +402,26 @@ def test_verl_prints_a_step_and_its_time(written):
     assert value(evidence, "timed_seconds") == 4 * 61.5
 
 
+def test_verl_prints_hundreds_of_figures_a_step_and_a_plan_of_its_own(written):
+    many = " - ".join(f"val-core/task_{one}/reward/mean@8:0.{one}" for one in range(180))
+    assert len(many) > 6_000  # the time stands behind them
+    text = " 'agent': {'name': 'tool',\n            'max_steps': 4},\n"
+    text += " 'reward_model': {'n_gpus_per_node': 0,\n                   'nnodes': 0},\n"
+    text += " 'trainer': {'balance_batch': True,\n             'n_gpus_per_node': 8,\n"
+    text += "             'nnodes': 2,\nTotal training steps: 435\n"
+    text += "".join(
+        f"step:{step} - actor/entropy:0.3 - {many} - timing_s/step:np.float64(61.5) - perf/throughput:8.6\n"
+        for step in range(1, 5)
+    )
+    mark = "\x1b[36m(TaskRunner pid=38606)\x1b[0m "
+    evidence = written({"verl.log": "".join(mark + one + "\n" for one in text.splitlines())})
+    assert value(evidence, "steps") == 4
+    assert value(evidence, "timed_seconds") == 4 * 61.5
+    # What an agent may do in a turn is no plan of the training.
+    assert value(evidence, "planned_steps") == 435
+    assert value(evidence, "world_size") == 8 * 2
+
+
 def test_ranks_that_lag_behind_cost_no_walk_over_the_whole_log() -> None:
     class Unwalked(list):
         """A list that may be asked for its ends and grow, and not be gone through."""

@@ -49,6 +49,22 @@ def test_a_history_of_wandb(tmp_path: Path) -> None:
     assert run.wall_seconds.value == 60 * 99
 
 
+def test_two_trainings_in_one_run_of_wandb(tmp_path: Path) -> None:
+    header = "_step,_runtime,train/global_step,train/train_runtime\n"
+    first = "0,60,20,\n1,120,40,\n2,125,40,119.5\n"
+    run = read(tmp_path, header + first)
+    assert run.steps is not None
+    assert run.timed_seconds is not None
+    assert (run.steps.value, run.timed_seconds.value) == (40, 119.5)
+    # The second training had done 34 steps; 119.5 s are the first one's, and 300 s all of them.
+    both = read(tmp_path, header + first + "3,200,1,\n4,300,34,\n")
+    assert both.steps is None
+    assert both.timed_seconds is None
+    assert both.wall_seconds is not None
+    assert both.wall_seconds.value == 300
+    assert "several-runs" in {one.code for one in both.findings}
+
+
 def test_a_series_of_tensorboard_is_a_lower_bound_of_time(tmp_path: Path) -> None:
     run = read(tmp_path, SERIES)
     assert run.timed_seconds is not None

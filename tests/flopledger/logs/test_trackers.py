@@ -2,6 +2,8 @@
 
 import json
 import pathlib
+import struct
+import zlib
 
 import pytest
 
@@ -278,3 +280,39 @@ def test_figures_of_our_own_sinks_are_named_and_not_used(tmp_path):
     evidence = read_files(tmp_path, "mlruns")
     assert "record-elsewhere" in codes(evidence)
     assert logs.assemble(evidence).tokens is None
+
+
+def _field(number: int, value: bytes) -> bytes:
+    assert len(value) < 128  # one byte of length
+    return bytes([number << 3 | 2, len(value)]) + value
+
+
+def _wandb_log(*rows: dict[str, float]) -> bytes:
+    """Frame histories as W&B does: a file header, then records with their checksum, length and type."""
+    out = b":W&B\x26\xbe\x00"
+    for row in rows:
+        items = b"".join(
+            _field(
+                1,
+                _field(1, key.encode())
+                + bytes([16 << 3 & 127 | 2 | 128, 1])
+                + bytes([len(text)])
+                + text,
+            )
+            for key, value in row.items()
+            for text in [json.dumps(value).encode()]
+        )
+        record = _field(2, items)
+        out += struct.pack("<IHB", zlib.crc32(record, zlib.crc32(b"\x01")), len(record), 1) + record
+    return out
+
+
+def test_a_log_of_wandb_that_holds_two_trainings(written):
+    first = [{"train/global_step": 40}, {"train/train_runtime": 119.5, "_runtime": 125}]
+    evidence = written({"run-a.wandb": _wandb_log(*first)})
+    assert value(evidence, "steps") == 40
+    assert value(evidence, "timed_seconds") == 119.5
+    both = written({"run-b.wandb": _wandb_log(*first, {"train/global_step": 1, "_runtime": 300})})
+    assert both.named("steps") == both.named("timed_seconds") == ()
+    assert value(both, "wall_seconds") == 300
+    assert "several-runs" in codes(both)

@@ -16,7 +16,7 @@ from flopledger.reports.html import render_document
 from flopledger.reports.run_document import document
 from flopledger.reports.run_report import read_run
 from profilers.ledger import Ledger
-from profilers.step_ledger import StepLedger
+from profilers.steps.record.ledger import StepLedger
 from tests.injection.ledgers import process
 
 _DARK = "--blink-settings=preferredColorScheme=0"

@@ -1,0 +1,77 @@
+"""Whose work a sentence speaks of: this run's, that of several models together, or other work.
+
+"All models of the family took 5.2M GPU hours" is no figure of one of them, and "generating the data took
+90,000 GPU hours" none of its training. "Two epochs on 1.2T tokens" gives the data or what was seen, and a
+lower end in either reading.
+"""
+
+import re
+
+from flopledger.logs.readers.prose_numbers import NUMBER, SCALE
+from flopledger.logs.readers.prose_parts import DEVICE, PART, Figure
+
+_SIZE = r"\d{1,4}(?:\.\d{1,3})?\s?[BM]\b(?:[- ]parameters?)?"
+_MODELS = r"(?:models|sizes|variants|versions|checkpoints|LLMs|runs)\b"
+_SEVERAL = re.compile(
+    rf"\b(?:all|both|these|those|several|various|multiple|different|two|three|four|five|six|seven|[2-9])\s"
+    rf"(?:of\s)?(?:[\w-]{{1,20}}\s){{0,3}}?{_MODELS}"
+    rf"|{_SIZE}(?:\s?[,/&]\s?(?:and\s)?|\s(?:and|or)\s){_SIZE}"
+    r"|\b(?:model|entire|whole)\s(?:family|series|suite)\b|\b(?:family|suite|series)\sof\s(?:[\w-]+\s)?models\b"
+    r"|\b(?:cumulative\w*|altogether|combined|in aggregate)\b",
+    re.I,
+)
+_EACH = re.compile(r"\beach\b|\bper model\b|\brespectively\b", re.I)
+#: Of several models together, unless the sentence gives them for each.
+_SUMS = frozenset(
+    {"accelerator_seconds", "accelerator_seconds_at_least", "wall_seconds", "energy_joules"}
+    | {"accelerator_count", "claimed_flop", "node_seconds", "core_seconds"}
+)
+_OTHER_WORK = re.compile(
+    r"\bablat\w+|\bproxy (?:models?|runs?)\b|\bpreliminary\b|\bpilot\b|\bdebug\w*|\bfailed\b|\bcrash\w+|"
+    r"\bhyper-?parameter (?:search|sweeps?|tuning|optimi[sz]ation)\b|\bsweeps?\b|\bscaling laws?\b"
+    r"|\btrain\w*\s(?:of\s)?(?:(?:a|an|the|our|its)\s)?(?:[\w-]{1,20}\s){0,2}?"
+    r"(?:tokeni[sz]ers?|classifiers?|reward models?)\b"
+    r"|\b(?:tokeni[sz]er|classifier|reward model)s?\s(?:was|were|is|are)\s(?:\w+\s)?train",
+    re.I,
+)
+#: Work on data; such words stand in sentences on training, too, so that they count beside "took" alone.
+_DATA_WORK = re.compile(
+    r"\b(?:generat(?:ing|ion)|annotat\w+|label(?:l)?ing|filtering|scoring|pre-?processing|dedup\w+|curat\w+|"
+    r"tokeni[sz](?:ing|ation)|transcri(?:bing|ption)|embedding|caption(?:ing)?|converting|conversion|"
+    r"quanti[sz](?:ing|ation)|synthesi[sz]ing|rephrasing|decontaminati\w+)\b",
+    re.I,
+)
+_TRAINING = re.compile(r"\b(?:pre-?|post-?|fine-?)?(?:train|tun)(?:ed|ing|s)?\b", re.I)
+_EPOCHS = re.compile(
+    rf"{NUMBER}\s*(?:full\s|complete\s|whole\s)?(?:epochs|passes\b(?!\sof))\b", re.I
+)
+_EQUIVALENT = re.compile(
+    rf"{NUMBER}{SCALE}\s*{PART.pattern}[- ]equivalents?\s(?:{DEVICE}[ -])?(?:hours|days|years)",
+    re.I,
+)
+
+
+def other_work(text: str) -> bool:
+    """Say whether a sentence tells of other work than the training of the model itself."""
+    if _OTHER_WORK.search(text) is not None:
+        return True
+    return _DATA_WORK.search(text) is not None and _TRAINING.search(text) is None
+
+
+def of_one_model(text: str, figures: list[Figure]) -> list[Figure]:
+    """Leave out what a sentence gives of several models together."""
+    if _SEVERAL.search(text) is None or _EACH.search(text) is not None:
+        return figures
+    return [one for one in figures if one[0] not in _SUMS]
+
+
+def epochs(text: str) -> float:
+    """Give the passes over the data that a sentence names; 1 where it names none."""
+    passes = [float(match[1].replace(",", "")) for match in _EPOCHS.finditer(text)]
+    return max([1.0, *passes])
+
+
+def equivalent_hours(text: str) -> str | None:
+    """Give hours that are stated as another part's ("142K H100-equivalent hours")."""
+    match = _EQUIVALENT.search(text)
+    return None if match is None else match[0]

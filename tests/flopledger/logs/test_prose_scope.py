@@ -1,0 +1,126 @@
+"""Whose work a sentence speaks of, and what a figure beside another unit is of."""
+
+import pytest
+
+from flopledger import logs
+
+HOUR = 3_600
+
+
+@pytest.fixture
+def said(tmp_path):
+    def read(text):
+        path = tmp_path / "card.md"
+        path.write_text(f"# Card\n\n{text}\n")
+        run = logs.assemble(logs.read([logs.EvidenceFile(path=path, name=path.name)]))
+        return run, [one for one in run.findings if one.code == "prose-ambiguous"]
+
+    return read
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The model was trained for 2 epochs on 1.2T tokens.",
+        "The model was trained on 1.2T tokens for two full epochs.",
+        "We trained on 1.2T tokens (3 epochs).",
+    ],
+)
+def test_tokens_beside_epochs_are_a_lower_end(said, text):
+    # One pass or all of them: 1.2e12 at least, in either reading.
+    run, doubts = said(text)
+    assert (run.tokens.number, run.tokens.bound) == (1.2e12, "at least")
+    assert any("beside epochs" in one.message for one in doubts)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The model was trained for one epoch on 1.2T tokens.",
+        "It was trained on 1.2T tokens (0.4T unique tokens, three epochs).",
+    ],
+)
+def test_one_epoch_or_the_unique_part_settles_the_amount(said, text):
+    run, _ = said(text)
+    assert (run.tokens.number, run.tokens.bound) == (1.2e12, "exact")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "All models of the family (1B, 7B and 70B) took 5.2M GPU hours on H100-80GB.",
+        "Training utilized a cumulative of 39.3M GPU hours of computation on H100-80GB hardware.",
+        "We trained 1B, 7B and 70B models using 512 H100 GPUs for 60 days.",
+        "Training both variants took 200,000 A100 GPU hours.",
+    ],
+)
+def test_hours_of_several_models_are_of_none(said, text):
+    run, doubts = said(text)
+    assert run.accelerator_seconds is None
+    assert run.wall_seconds is None
+    assert any("several models together" in one.message for one in doubts)
+
+
+def test_what_a_sentence_gives_for_each_model_is_of_this_one(said):
+    run, _ = said("Each of the three models took 1,000 A100 GPU hours to train.")
+    assert run.accelerator_seconds.number == 1_000 * HOUR
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Generating 500B synthetic tokens took 90,000 H100 GPU hours.",
+        "Ablations took 90,000 H100 GPU hours.",
+        "The hyperparameter search took 90,000 H100 GPU hours.",
+        "Training the tokenizer took 90,000 H100 GPU hours.",
+        "Failed training runs took another 90,000 H100 GPU hours.",
+    ],
+)
+def test_other_work_is_not_the_training(said, text):
+    run, doubts = said(text)
+    assert run.accelerator_seconds is None
+    assert any("other work" in one.message for one in doubts)
+
+
+def test_words_of_data_work_in_a_sentence_on_training_change_nothing(said):
+    run, _ = said("After filtering, the model was trained on 2.4T tokens for 1,000 A100 GPU hours.")
+    assert run.tokens.number == 2.4e12
+    assert run.accelerator_seconds.number == 1_000 * HOUR
+
+
+def test_hours_of_another_part_are_no_hours_and_no_part(said):
+    run, doubts = said("Training took 142K H100-equivalent GPU hours on a cluster of A100 GPUs.")
+    assert run.accelerator.value == "A100"
+    assert run.accelerator_seconds is None
+    assert any("142K H100-equivalent GPU hours" in one.message for one in doubts)
+
+
+def test_hours_of_cores_are_no_hours_of_chips(said):
+    run, doubts = said("The model was trained in 700,000 TPU v4 core-hours.")
+    assert run.accelerator_seconds is None
+    assert any("700,000 core-hours" in one.message for one in doubts)
+
+
+@pytest.mark.parametrize(
+    "hours",
+    ["277 GPU hours (wall clock)", "277 GPU hours of wall-clock time", "277 wall-clock hours"],
+)
+def test_hours_by_the_clock_beside_a_count(said, hours):
+    # The unit of a device-hour is not a second number of devices.
+    run, _ = said(f"The model was trained on 2.4T tokens with 512 H100 in {hours}.")
+    assert run.accelerator_count.number == 512
+    assert run.wall_seconds.number == 277 * HOUR
+    assert run.accelerator_seconds is None or run.accelerator_seconds.number == 512 * 277 * HOUR
+
+
+def test_sentences_behind_a_labels_value_are_read(said):
+    run, _ = said("Hardware: 512 H100 SXM5. Training took 277 hours on 2.4T tokens.")
+    assert run.accelerator_count.number == 512
+    assert run.wall_seconds.number == 277 * HOUR
+    assert run.tokens.number == 2.4e12
+
+
+def test_a_range_of_flop_is_no_figure(said):
+    run, doubts = said("Training took between 0.9e23 and 1.1e23 FLOP.")
+    assert run.claimed_flop is None
+    assert any("a range" in one.message for one in doubts)
