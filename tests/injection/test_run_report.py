@@ -233,7 +233,9 @@ def test_losses_over_time(tmp_path):
     assert (panel.label, panel.bottom, panel.top) == ("loss", -1.0, 4.0)
     words = caption(series)
     assert "as the program told it, 5 times, 1 of them not finite" in words
-    assert "as the program told it, once; no" in caption(replace(series, losses=1, losses_not_finite=0))
+    assert "as the program told it, once; no" in caption(
+        replace(series, losses=1, losses_not_finite=0)
+    )
 
 
 @pytest.mark.parametrize(
