@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from flopledger import foreign_json
-from flopledger.logs import limits
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes
@@ -21,6 +20,8 @@ from flopledger.logs.stepping import short_lines
 
 #: So many rows are looked at to recognise a program.
 _LOOKED_AT = 60
+#: Rows of one log; they are kept until its end.
+_ROWS = 500_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +54,8 @@ def _tables(lines: Iterable[tuple[int, str]]) -> Iterator[Row]:
         table = foreign_json.table(text)
         if table is not None:
             inner = table.get("metrics")
-            yield Row(number, table | inner if isinstance(inner, dict) else table)
+            whole = table | inner if isinstance(inner, dict) else table
+            yield Row(number, whole, hash(text))
 
 
 def _sniff(kind: _Kind, head: bytes, _name: str) -> bool:
@@ -69,11 +71,11 @@ def _read(kind: _Kind, document: Document, notes: Notes) -> None:
     rows: list[Row] = []
     for row in _tables(document.lines()):
         if kind.is_row(row.table):
-            if len(rows) >= limits.STEPS:
+            if len(rows) >= _ROWS:
                 raise EvidenceError(
-                    f"{document.name}: more than {limits.STEPS:,} rows; hand in an extract, and say so"
+                    f"{document.name}: more than {_ROWS:,} rows; hand in an extract, and say so"
                 )
-            rows.append(Row(row.line, kinds.kept(row.table)))
+            rows.append(row._replace(table=kinds.kept(row.table)))
         elif not rows:
             kinds.note_environment(row, notes)
     if not rows:

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from flopledger import logs
+from flopledger.logs.readers import step_rows
 
 from .conftest import codes, value
 
@@ -188,3 +189,18 @@ def test_a_clock_of_an_unknown_program_starts_again_with_its_process(written):
 def test_other_forms_of_the_same_rows_say_the_same(written, change):
     text = rows(*(detectron(i, lr=i) for i in (19, 39, 59))).encode()
     assert logs.assemble(written({"metrics.json": change(text)})).steps.number == 60
+
+
+def test_work_done_again_is_no_copy_where_nothing_is_timed(written):
+    first = [{"step": step, "loss": 3.0 - step / 100} for step in range(10, 61, 10)]
+    evidence = written({"train.jsonl": rows(*first, *first[1:])})
+    # Steps 20 to 60 again, with the losses of a deterministic run.
+    assert value(evidence, "steps") == 60
+    assert value(evidence, "lost_steps") == 50
+
+
+def test_rows_are_bounded(written, monkeypatch):
+    monkeypatch.setattr(step_rows, "_ROWS", 5)
+    evidence = written({"metrics.json": rows(*(detectron(one) for one in range(9)))})
+    assert evidence.named("steps") == ()
+    assert "evidence-unreadable" in codes(evidence)
