@@ -5,7 +5,7 @@ from dataclasses import replace
 from flopledger import evidence, inputs, machine_names, parts
 from flopledger.cases.case import AuditCase
 from flopledger.checks import clock, clock_hours, implied_peak, samples, throughput, which_model
-from flopledger.checks.of_a_run import epochs_taken_in
+from flopledger.checks.of_a_run import by_the_evidences_part, epochs_taken_in
 from flopledger.estimate import ComputeEstimate, Draws
 from flopledger.evidence import Completed
 from flopledger.facts import Finding
@@ -73,6 +73,10 @@ def audit_run(
         else replace(one, is_whole_run=False)
         for one in estimates
     ]
+    if (seen_part := known.found.accelerator) is not None:
+        findings += by_the_evidences_part(
+            run, str(seen_part.value), seen_part.derivation, estimates
+        )
     audited = reconcile(
         run,
         part,

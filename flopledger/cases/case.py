@@ -77,13 +77,16 @@ class AuditCase:
         return case
 
     @classmethod
-    def of_options(cls, content: dict[str, Any]) -> "AuditCase":
-        """Make a case of figures given on the command line; paths in it are the user's own."""
+    def of_options(cls, content: dict[str, Any], folder: Path | None = None) -> "AuditCase":
+        """Make a case of figures given on the command line; paths in it are the user's own.
+
+        ``folder``: what they are relative to; without it the current one.
+        """
         whole = {"schema": SCHEMA, "title": "Estimate from options"} | content
         spec = checked(whole, name="options")
         return cls(
             spec=spec,
-            path=Path.cwd() / "options",
+            path=(Path.cwd() if folder is None else folder) / "options",
             name="options",
             sha256=hashlib.sha256(msgspec.json.encode(whole)).hexdigest(),
             claim_text=None,

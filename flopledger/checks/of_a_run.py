@@ -11,7 +11,7 @@ from flopledger.facts import Finding, Severity
 from flopledger.inputs import RunFigures
 from flopledger.methods import energy, priors, work
 from flopledger.methods.passes import Pass
-from flopledger.parts import Part
+from flopledger.parts import Part, resolve_from_evidence, same_part
 from flopledger.quantity import Interval
 from flopledger.text import factor, number, percent, sigmas
 from flopledger.verdict import Verdict
@@ -178,6 +178,22 @@ def _beyond_ceiling(
     return finding_of("exceeds-physical-limit", "error", message, run)
 
 
+def by_the_evidences_part(
+    run: RunFigures, named: str | None, place: str, estimates: list[ComputeEstimate]
+) -> list[Finding]:
+    """Say what follows if the evidence's part did the work and not the case's: a mismatch may hide a lie."""
+    if named is None or run.accelerator is None or run.accelerator_place is not None:
+        return []
+    if run.device_seconds is None or same_part(run.accelerator, named) is not False:
+        return []
+    part, _ = resolve_from_evidence(named, place=place)
+    beyond = None if part is None else _beyond_ceiling(run, part, estimates)
+    if beyond is None:
+        return []
+    message = f"if {named!r}, which the evidence names, did the work: {beyond.message}"
+    return [finding_of("accelerator-mismatch", "warning", message, run)]
+
+
 def _infer_precision(run: RunFigures, utilisation: dict[str, Interval]) -> Check:
     """Say which precisions the rate allows, where the case names none."""
     sixteen = [name for name in ("bf16", "fp16") if name in utilisation]
@@ -223,6 +239,10 @@ def _upper_bounds_only(run: RunFigures, utilisation: dict[str, Interval], rates:
     )
 
 
+#: Kinds whose passes beside training may be many times the training.
+_WITH_PASSES = frozenset({"rl", "distillation"})
+
+
 def pair_check(run: RunFigures, pair: Pair) -> Check:
     """Test two independent routes against one another."""
     outcome = bands.of_z(pair.z)
@@ -248,8 +268,16 @@ def pair_check(run: RunFigures, pair: Pair) -> Check:
             f"the work needs more than the {source} gave: {source} understated or work overstated"
         )
     is_absurd = not 1 / fingerprints.ABSURD < pair.ratio < fingerprints.ABSURD
+    if pair.ratio > 1 and run.kind in _WITH_PASSES and _unstated(run):
+        is_absurd = False  # a teacher may be a hundred times the student
     if is_absurd:
         reading = "no idle time and no other work explains as much; one of the figures is wrong"
+        if pair.ratio > 1 and source == "hours" and pair.second.from_prior:
+            reading = (
+                "no published run left as much of its hours unused: one of the figures is of another "
+                "unit or run, or the model waits for memory or data (a recommender's tables, single "
+                "samples), which a stated mfu would settle"
+            )
     message = f"run {run.name}: {relation}: {reading}"
     found = [finding_of(code, severity, message, run)]
     if is_absurd:
@@ -302,8 +330,8 @@ def _slip(run: RunFigures, pair: Pair) -> Finding:
     likely = "; or ".join(one.reason for one in known[:3])
     message = (
         f"run {run.name}: {pair.second.method} and {pair.first.method} differ by a factor of "
-        f"{factor(max(pair.ratio, 1 / pair.ratio))}, which no utilisation explains: one of {suspects} "
-        "and parameters is in another unit, or of another run"
+        f"{factor(max(pair.ratio, 1 / pair.ratio))}, which no published utilisation explains: one of "
+        f"{suspects} and parameters is in another unit, or of another run"
         + (f"; likeliest: {likely}" if likely else "")
     )
     return finding_of("unit-ambiguity", "warning", message, run)

@@ -209,6 +209,8 @@ def _against_estimate(
         if claim.basis == "hardware" or not hardware or near:
             return outcome, []
         return Verdict.NEEDS_EXPLANATION, [_fit_finding(fits[0], ratio, claim)]
+    if outcome is Verdict.INCONSISTENT and _is_of_every_pass(value, runs, fits):
+        outcome = Verdict.NEEDS_EXPLANATION
     severity: Severity = "error" if outcome is Verdict.INCONSISTENT else "warning"
     direction = "above" if ratio > 1 else "below"
     factor = max(ratio, 1 / ratio)
@@ -218,6 +220,24 @@ def _against_estimate(
     )
     found = [_finding("claim-contradicted", severity, message, claim)]
     return outcome, found + [_fit_finding(one, ratio, claim) for one in fits]
+
+
+def _is_of_every_pass(value: float, runs: list[RunAudit], fits: list[Fingerprint]) -> bool:
+    """Say whether a claim is the stated amount times the stated epochs, and the hours are of all passes, too.
+
+    Then the case gives the data set's size where all passes are asked for: a question, no refutation. It
+    takes the hours as a witness, for a claim that is too high looks alike.
+    """
+    if len(runs) != 1 or not fits or fits[0].code != "dataset-size-not-trained":
+        return False
+    by_time = [
+        one.flop for one in runs[0].estimates if one.method == "device-time" and not one.bound_only
+    ]
+    room = bands.CLAIM_EXPLAINABLE
+    return fits[0].factor > 1 and any(
+        one.low is not None and one.high is not None and one.low / room <= value <= one.high * room
+        for one in by_time
+    )
 
 
 #: A bound this near to the estimate's best figure is that figure, rounded.
@@ -354,10 +374,8 @@ def _context(run: RunAudit, estimate: float) -> Context:
 
 
 def _fit_finding(fit: Fingerprint, ratio: float, claim: Claim) -> Finding:
-    message = (
-        f"claim / estimate = {number(ratio)} fits a factor of {number(fit.factor)}: {fit.words}. A question "
-        "to ask, not a correction"
-    )
+    fits = f" fits a factor of {number(fit.factor)}" if fit.tolerance < 1 else " has a cause, where"
+    message = f"claim / estimate = {number(ratio)}{fits}: {fit.words}. A question to ask, not a correction"
     return _finding(fit.code, "warning", message, claim)
 
 

@@ -233,6 +233,9 @@ def test_losses_over_time(tmp_path):
     assert (panel.label, panel.bottom, panel.top) == ("loss", -1.0, 4.0)
     words = caption(series)
     assert "as the program told it, 5 times, 1 of them not finite" in words
+    assert "as the program told it, once; no" in caption(
+        replace(series, losses=1, losses_not_finite=0)
+    )
 
 
 @pytest.mark.parametrize(
@@ -288,7 +291,8 @@ def test_the_page_is_whole_offline_and_the_same_each_time(tmp_path):
     assert page.count("<svg") == 3  # wide, narrow and for paper, without any script
     assert "step time" in page
     assert not re.search(r"(src|href)=\"(?!#)", page)
-    assert "60 steps of all processes over 6.6 seconds" in page
+    # 60 steps of 0.11 s, and the evaluation of 0.5 s after the last of them.
+    assert "60 steps of all processes over 7.1 seconds" in page
     assert "shown as 30 moments" in page
 
 
