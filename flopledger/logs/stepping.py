@@ -154,7 +154,8 @@ class StepLog:
         if step.stamp is not None and before.stamp is not None:
             return abs(step.stamp - before.stamp) <= _RANKS_WITHIN_SECONDS
         last = self.steps[-1].step
-        near = last - step.step <= 2 * self.interval
+        # Behind the last print it may be a rank that lags; ahead of it, after a fall-back, it is done again.
+        near = 0 <= last - step.step <= 2 * self.interval
         return last == step.step or (near and before.mark == step.mark)
 
     def _is_another_run(self, before: Step, step: Step) -> bool:
