@@ -278,6 +278,7 @@ def note_steps(rows: list[Row], _name: str, notes: Notes) -> None:
         "of known names were read; nothing else was",
         place,
     )
+    log.distrust_samples(notes)
     log.note(notes, zero_based=bool(log.steps) and log.steps[0].step == 0)
     if clocks and "several-runs" not in {one.code for one in notes.findings}:
         spans = [b.seconds < a.seconds for a, b in pairwise(clocks) if a.seconds and b.seconds]

@@ -4,6 +4,7 @@ What a key says under its name is taken. A number whose key does not say its uni
 program is known; the steps of an epoch that is not told how long it is are not guessed.
 """
 
+import codecs
 import csv
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -110,6 +111,47 @@ def read_progress(document: Document, notes: Notes) -> None:
     kinds.note_ray([row for row in found if row.table], document.name, notes)
 
 
+def _cells(text: str) -> list[str]:
+    delimiter = "\t" if "\t" in text else ","
+    return [cell.strip() for cell in next(csv.reader([text], delimiter=delimiter), [])]
+
+
+def sniff_table(head: bytes, _name: str) -> bool:
+    """Recognise a table with a row a step: its header names a step and a loss, and three rows have both."""
+    lines = head.removeprefix(codecs.BOM_UTF8)[:65_536].decode("utf-8", "replace").splitlines()[:20]
+    try:
+        header = _cells(lines[0]) if lines else []
+        rows = [dict(zip(header, _cells(text), strict=False)) for text in lines[1:]]
+    except csv.Error:
+        return False
+    return len(set(header)) == len(header) > 1 and sum(map(kinds.is_step, rows)) >= _KINDS[-1].rows
+
+
+def read_table(document: Document, notes: Notes) -> None:
+    """Write down what a table with a row a step says: the same as such rows of JSON."""
+    lines = document.lines()
+    rows: list[Row] = []
+    try:
+        header = _cells(next(lines)[1])
+        for number, text in lines:
+            cells = _cells(text)
+            if len(cells) > len(header):
+                raise EvidenceError(
+                    f"{document.name}: line {number} has {len(cells)} cells, the header {len(header)}"
+                )
+            table = {key: cell for key, cell in zip(header, cells, strict=False) if cell}
+            if kinds.is_step(table):
+                rows.append(Row(number, kinds.kept(table), hash(text)))
+            if len(rows) > _ROWS:
+                raise EvidenceError(
+                    f"{document.name}: more than {_ROWS:,} rows; hand in an extract"
+                )
+    except (csv.Error, StopIteration) as error:
+        raise EvidenceError(f"{document.name}: not a readable table ({error})") from None
+    kinds.note_steps(rows, document.name, notes)
+
+
+TABLE = Reader(format="step-table", sniff=sniff_table, read=read_table)
 PROGRESS = Reader(format="ray-progress", sniff=sniff_progress, read=read_progress)
 SWIFT = _reader(_KINDS[0])
 READERS: tuple[Reader, ...] = (*(_reader(kind) for kind in _KINDS[1:]), PROGRESS)
