@@ -154,7 +154,8 @@ class StepLog:
         if step.stamp is not None and before.stamp is not None:
             return abs(step.stamp - before.stamp) <= _RANKS_WITHIN_SECONDS
         last = self.steps[-1].step
-        near = last - step.step <= 2 * self.interval
+        # Behind the last print it may be a rank that lags; ahead of it, after a fall-back, it is done again.
+        near = 0 <= last - step.step <= 2 * self.interval
         return last == step.step or (near and before.mark == step.mark)
 
     def _is_another_run(self, before: Step, step: Step) -> bool:
@@ -253,6 +254,23 @@ class StepLog:
             return None
         longest = max(_PAUSE_INTERVALS * usual, _PAUSE_SECONDS)
         return sum(gap for gap in gaps if 0 < gap <= longest) or None
+
+    def distrust_samples(self, notes: Notes) -> None:
+        """Take no time of an unknown program that prints one step in hundreds.
+
+        Such a row stands where the program evaluates, and its time may be of that one step with the
+        evaluation inside: times the steps between two rows it would be a multiple of what was spent.
+        """
+        if self.interval <= _USUAL_INTERVAL or all(step.seconds is None for step in self.steps):
+            return
+        self.steps = [step._replace(seconds=None) for step in self.steps]
+        notes.finding(
+            "coverage-gap",
+            "info",
+            f"one step in {self.interval:,} is printed with its time, which may hold an evaluation: the "
+            "times are not summed",
+            line(self.steps[0].line),
+        )
 
     def note(
         self, notes: Notes, *, zero_based: bool = False, passes: int = 1, timed: bool = True
