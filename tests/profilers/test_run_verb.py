@@ -101,7 +101,7 @@ def test_a_command_keeps_its_exit_code_whatever_becomes_of_the_sums(tmp_path, mo
     def broken(*_):
         raise ImportError("no such name")
 
-    monkeypatch.setattr("flopledger.profiled_run.summarise", broken)
+    monkeypatch.setattr("flopledger.profiling.run.summarise", broken)
     out = tmp_path / "a run"
     assert main(["run", "--out", str(out), "--", "sh", "-c", "exit 5"]) == 5
     told = capsys.readouterr().err
@@ -251,7 +251,7 @@ def test_a_python_child_sees_the_same_world(tmp_path, monkeypatch):
 
 
 def test_a_disk_that_is_full_at_the_start_starts_nothing(tmp_path, monkeypatch):
-    from flopledger.profiled_run import ProfiledRun, RunError
+    from flopledger.profiling.run import ProfiledRun, RunError
 
     def full(*_, **__):
         raise OSError(28, "No space left on device")
