@@ -222,6 +222,18 @@ def test_a_time_of_one_step_in_hundreds_is_not_summed(written):
     assert written({"train.log": lines}).named("timed_seconds") == ()
 
 
+def test_times_that_hold_evaluations_give_a_lower_bound(written):
+    def row(step):
+        return {"step": step, "loss": 3.0, "dt_ms": 30_000 if step % 100 == 0 else 250}
+
+    evidence = written({"train.jsonl": rows(*(row(step) for step in range(10, 501, 10)))})
+    # Five of the printed steps hold an evaluation; the nine before each took what the others took.
+    assert value(evidence, "seen_seconds") == pytest.approx(5 * 30 + 495 * 0.25)
+    assert evidence.named("timed_seconds") == ()
+    plain = rows(*(row(step) for step in range(10, 91, 10)))
+    assert value(written({"plain.jsonl": plain}), "timed_seconds") == 90 * 0.25
+
+
 def test_a_table_of_other_things_is_no_log(written):
     for text in ("step,name\n1,a\n2,b\n3,c\n", "day,loss\n1,2\n2,3\n3,4\n", "step,loss\n1,2\n"):
         evidence = written({"table.csv": text})
