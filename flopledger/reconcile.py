@@ -140,10 +140,6 @@ def reconcile(
     *,
     findings: list[Finding],
     conventions: dict[str, float],
-    facts: tuple[Fact, ...] = (),
-    evidence_digests: dict[str, str] | None = None,
-    evidence_losses: dict[str, frozenset[bytes]] | None = None,
-    evaluation_flop: Interval | None = None,
     passes: tuple[Pass, ...] = (),
     beside: tuple[Check, ...] = (),
 ) -> RunAudit:
@@ -190,12 +186,8 @@ def reconcile(
         findings=tuple(found),
         verdict=bands.worst([check.verdict for check in checks]),
         counter_verdict=counter.verdict,
-        evaluation_flop=evaluation_flop,
         conventions=conventions,
         passes=passes,
-        facts=facts,
-        evidence_digests=evidence_digests or {},
-        evidence_losses=evidence_losses or {},
     )
 
 

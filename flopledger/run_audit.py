@@ -84,15 +84,18 @@ def audit_run(
         draws,
         findings=findings,
         conventions=conventions,
-        facts=known.facts,
-        evidence_digests=known.digests,
-        evidence_losses=known.losses,
-        evaluation_flop=_evaluation(known.found, costs),
         passes=beside,
         beside=(
             samples.pace_check(run, estimates, seen.pace, known.coverage),
             samples.power_check(run, part, known.found.recorded, known.coverage),
         ),
+    )
+    audited = replace(
+        audited,
+        facts=known.facts,
+        evidence_digests=known.digests,
+        evidence_losses=known.losses,
+        evaluation_flop=_evaluation(known.found, costs),
     )
     if known.telemetry is None:
         return audited
