@@ -161,6 +161,8 @@ class Book:
         """
         if self._closed or os.getpid() != self._pid:
             return
+        if settle is None and self.ledger is None and not self._waits:
+            return  # its header would say who this is before the program does
         with self._lock, held_back():
             self._flushed = time.monotonic()
             if not self._written(settle, keep) and self.ledger is None:
@@ -171,6 +173,10 @@ class Book:
             for waiting in (self._heads, self._lines, self._losses):
                 self.lost_lines += max(0, len(waiting) - MOST_WAITING)
                 del waiting[:-MOST_WAITING]
+
+    @property
+    def _waits(self) -> bool:
+        return bool(self._heads or self._rows or self._lines or self._losses or self.lost or self.lost_lines)
 
     def write_heads(self) -> None:
         """Write the lines that come before the steps that wait; what fails is tried with them again."""

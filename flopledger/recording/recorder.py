@@ -143,13 +143,14 @@ class Recorder:
 
     def new_kind(self, kind: Kind, module: Any, args: Any, kwargs: Any) -> None:
         """A call of a kind that was not seen before is about to run."""
-        facts = self.costs.device_of(kind)
-        if facts is not None:
-            self.book.device(facts)
+        # Who this is comes first: whoever writes beside the program begins a ledger as soon as a line waits.
         self.book.meet()
         mesh = mesh_of(module.parameters())
         if mesh is not None and len(mesh) > len(self.book.mesh or ()):
             self.book.mesh = mesh
+        facts = self.costs.device_of(kind)
+        if facts is not None:
+            self.book.device(facts)
         self.states.look(module)
         self.costs.see(kind, module, args, kwargs)
 
