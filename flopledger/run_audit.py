@@ -39,6 +39,7 @@ def audit_run(
     known = evidence.complete(case, index, stated)
     run, derived = throughput.fill(_counted_in_tokens(known.figures, loaded))
     findings = [*clock.beyond_the_clock(stated), *known.findings, *derived]
+    findings += clock.of_a_text(stated, known.figures)
     findings += clock.less_than_a_sequence(run)
     if known.found.dataset_samples is None:
         findings += epochs_taken_in(run)
