@@ -118,6 +118,12 @@ def dot(call: Call) -> int:
     return 2 * call.shape("self")[0]
 
 
+@call_formula("aten::addr")
+def addr(call: Call) -> int:
+    """Outer product ``(m, 1) @ (1, n)``; the addend is elementwise."""
+    return 2 * call.shape("vec1")[0] * call.shape("vec2")[0]
+
+
 @call_formula("aten::linear", "aten::mkldnn_linear", "aten::_sparse_semi_structured_linear")
 def linear(call: Call) -> int:
     """``input (…, k)`` to a result ``(…, n)``."""

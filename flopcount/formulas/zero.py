@@ -220,7 +220,7 @@ FAMILIES = (
         """_add_relu _compute_linear_combination _prelu_kernel _prelu_kernel_backward
         _thnn_fused_gru_cell _thnn_fused_gru_cell_backward _thnn_fused_lstm_cell
         _thnn_fused_lstm_cell_backward _thnn_fused_lstm_cell_backward_impl
-        abs addr copysign cumprod cumsum elu_backward eq floor_divide gcd ge gelu glu
+        abs copysign cumprod cumsum elu_backward eq floor_divide gcd ge gelu glu
         glu_backward glu_backward_jvp glu_jvp gt hardshrink_backward hardsigmoid_backward hardswish
         hardswish_backward hardtanh_backward heaviside lcm le leaky_relu_backward linalg_cross
         log_sigmoid_backward log_sigmoid_forward lt mish ne softplus_backward softshrink_backward

@@ -340,17 +340,3 @@ def test_a_loss_fused_with_its_layer(trained):
     logits = 2 * 12 * 16 * 50
     assert (count.forward, count.backward) == (logits, (1 + trained) * logits)
     assert count.uncounted == ()
-
-
-@pytest.mark.parametrize("plus", [torch.addr, lambda c, x, y: c + torch.outer(x, y)])
-def test_an_outer_product_sums_nothing(plus):
-    sides = [torch.zeros(*shape, requires_grad=True) for shape in ((3, 4), (3,), (4,))]
-    count = flopcount.count(plus, *sides)
-    assert count.forward == 0
-    assert count.uncounted == ()
-
-
-def test_an_outer_product_that_is_added_has_gradients_that_sum():
-    sides = [torch.zeros(*shape, requires_grad=True) for shape in ((3, 4), (3,), (4,))]
-    # each side's gradient is the matrix's times the other side: 2·3·4
-    assert flopcount.count(torch.addr, *sides).backward == 2 * 24
