@@ -5,17 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flopcount.architectures import names_of
 from flopcount.closed_form import ClosedForm, Dimensions, DimensionsError
 from flopcount.closed_form import count as closed_form_count
 from flopcount.closed_form.inputs import READ, WITHOUT_TOKENS
-from flopcount.config_file import ConfigError, MissingLibraryError, find_config, read_json
-from flopcount.counted_model import CountedModel
 from flopcount.errors import ConventionError, FlopcountError
-from flopcount.families import UnknownFamilyError
 from flopcount.findings import Finding, name_mismatch, prediction_left_out, too_long
 from flopcount.form_polynomial import form_polynomial
 from flopcount.formula_count import formula_count, formula_parameters
+from flopcount.model_files.architectures import names_of
+from flopcount.model_files.config_file import (
+    ConfigError,
+    MissingLibraryError,
+    find_config,
+    read_json,
+)
+from flopcount.model_files.counted_model import CountedModel
+from flopcount.model_files.families import UnknownFamilyError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
