@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dis
 import sys
+from collections.abc import Hashable
 from functools import lru_cache
 from itertools import pairwise, takewhile
 from types import CodeType, FunctionType
@@ -131,6 +132,18 @@ def may_replace(hook: Any) -> bool:
         elif step.opname.startswith(NAMING) and name not in ELEMENTWISE:
             return True
     return len(given) < LEAST_GIVEN
+
+
+@lru_cache(maxsize=256)
+def names_products(kind: Hashable) -> bool:
+    """Whether the methods of a class that is none of torch's name products."""
+    items = [
+        getattr(item, "__func__", item)
+        for each in getattr(kind, "__mro__", ())
+        if each.__module__.partition(".")[0] != "torch"
+        for item in vars(each).values()
+    ]
+    return not all(_only_looks(each.__code__) for each in items if isinstance(each, FunctionType))
 
 
 def _only_looks(code: CodeType) -> bool:
