@@ -30,7 +30,7 @@ from falsehoods import Tally
 
 from flopledger import __version__
 from flopledger.auditing import AuditReport, audit
-from flopledger.case import AuditCase
+from flopledger.cases.case import AuditCase
 from flopledger.errors import FlopledgerError
 from flopledger.methods import work
 from flopledger.methods.priors import Prior

@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT))
 from flopledger import bundle  # noqa: E402 - the checkout first
 from flopledger.bundle import statement, writing  # noqa: E402
 from flopledger.bundle.sealing import Choices  # noqa: E402
-from flopledger.case import AuditCase  # noqa: E402
+from flopledger.cases.case import AuditCase  # noqa: E402
 from tests.flopledger.bundle import attacks  # noqa: E402
 
 #: Bundles whose every byte is changed: the smallest there is, and a whole audit without its page.

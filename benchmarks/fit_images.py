@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from flopledger.auditing import audit
-from flopledger.case import AuditCase
+from flopledger.cases.case import AuditCase
 from flopledger.errors import FlopledgerError
 
 BENCHMARKS = {"resnet", "stable_diffusion", "flux1"}

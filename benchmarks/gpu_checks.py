@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from flopledger.known_products import examine
+from flopledger.profiling.known_products import examine
 
 
 def main() -> int:

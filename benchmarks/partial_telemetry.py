@@ -27,7 +27,7 @@ from pathlib import Path
 
 from flopledger import __version__
 from flopledger.auditing import AuditReport, audit
-from flopledger.case import AuditCase
+from flopledger.cases.case import AuditCase
 from flopledger.commands import main as flopledger
 from profilers.steps.record.ledger import StepLedger
 

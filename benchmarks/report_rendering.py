@@ -19,7 +19,7 @@ from pathlib import Path
 import plotly.graph_objects as go
 
 from flopledger.auditing import AuditReport, audit
-from flopledger.case import AuditCase
+from flopledger.cases.case import AuditCase
 from flopledger.exports import FORMATS, render
 
 ROOT = Path(__file__).parents[1]

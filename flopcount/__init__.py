@@ -22,10 +22,7 @@ the ops ``attention_scopes``, ``causal_attention``, ``written_attention``; ``led
 **What a trace cannot show** (design/024). ``routing``, ``idle_experts``, ``idle_parts``; models over many
 ranks ``parallel``, ``pieces``, ``looked_through``.
 
-**Model files** (design/030, 093). ``sources`` (the door), ``counted_model``, ``factories``, ``remembered``;
-a config.json ``config_file``, ``architectures``, ``families``, ``model_classes``, ``diffusion_models``,
-``stated_sizes``, ``bounded_build``; what it is called with ``model_inputs``, ``inputs/``; numbers of weights
-``parameters``, ``weights``, ``weight_files``, ``trained_tensors``, ``headers/``.
+**Model files** (design/030, 093). ``model_files/``.
 
 **Graphs in files.** ``static_count``; ``graph`` (.pt2) with ``export_file``, ``export_ops``; ``onnx_files/``.
 

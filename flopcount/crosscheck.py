@@ -15,7 +15,7 @@ from flopcount.errors import FlopcountError
 
 if TYPE_CHECKING:
     from flopcount.count import FlopCount
-    from flopcount.counted_model import CountedModel
+    from flopcount.model_files.counted_model import CountedModel
 
 _NORMS = {"batch_norm", "layer_norm", "group_norm", "instance_norm", "upsample_nearest2d",
           "upsample_bilinear2d", "adaptive_avg_pool2d", "grid_sampler"}  # fmt: skip
@@ -43,7 +43,7 @@ def opinions_on(source: str, counted: CountedModel, **step: Any) -> list[Opinion
     """Ask every counter that can look at this model.
 
     Args:
-        source: what was counted, as in :func:`flopcount.sources.count_source`.
+        source: what was counted, as in :func:`flopcount.model_files.sources.count_source`.
         counted: our count of it.
         **step: batch, sequence and the other sizes it was counted with.
 
@@ -55,8 +55,8 @@ def opinions_on(source: str, counted: CountedModel, **step: Any) -> list[Opinion
         raise FlopcountError(msg)
     opinions = [closed_form_opinion(counted)]
     if counted.kind in ("transformers", "diffusers"):
-        from flopcount.architectures import load, quiet_and_offline
         from flopcount.causal_attention import without_masks
+        from flopcount.model_files.architectures import load, quiet_and_offline
 
         sizes = {k: v for k, v in step.items() if k not in STEP_ONLY}
         built = load(source)

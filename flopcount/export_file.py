@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flopcount.errors import FlopcountError
-from flopcount.headers.tensor import LARGEST_SIDE
+from flopcount.model_files.headers.tensor import LARGEST_SIDE
 
 LARGEST_GRAPH = 2**29
 DTYPES = {

@@ -8,7 +8,7 @@ from math import prod
 from typing import Any
 
 from flopcount.errors import ConventionError
-from flopcount.parameters import expert_groups, experts_per_token
+from flopcount.model_files.parameters import expert_groups, experts_per_token
 
 NAMES = {
     # The decoder's own first: a pair's configuration may build its decoder alone (Blenderbot).

@@ -11,8 +11,8 @@ from flopcount.errors import FlopcountError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flopcount.architectures import Architecture
     from flopcount.count import FlopCount
+    from flopcount.model_files.architectures import Architecture
 
 
 Terms = tuple[tuple[int, int, int], ...]

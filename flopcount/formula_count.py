@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from flopcount.count import Convention, Coverage, Entry, FlopCount
 from flopcount.errors import ConventionError
-from flopcount.parameters import ParameterCount
+from flopcount.model_files.parameters import ParameterCount
 
 if TYPE_CHECKING:
     from flopcount.closed_form import ClosedForm, Term

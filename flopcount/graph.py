@@ -11,8 +11,6 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from flopcount.config_file import ConfigError, need_libraries
-from flopcount.counted_model import CountedModel
 from flopcount.errors import FlopcountError
 from flopcount.export_file import (
     DTYPES,
@@ -24,7 +22,9 @@ from flopcount.export_file import (
 )
 from flopcount.export_ops import function_of
 from flopcount.findings import Finding, name_mismatch
-from flopcount.parameters import ParameterCount
+from flopcount.model_files.config_file import ConfigError, need_libraries
+from flopcount.model_files.counted_model import CountedModel
+from flopcount.model_files.parameters import ParameterCount
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,7 +19,7 @@ from flopcount.conventions import state
 from flopcount.count import MODEL_PHASES, Convention, Entry, FlopCount, Phase
 from flopcount.findings import Finding
 from flopcount.ledger import INVENTED
-from flopcount.parameters import expert_modules, experts_per_token
+from flopcount.model_files.parameters import expert_modules, experts_per_token
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

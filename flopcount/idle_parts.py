@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from flopcount.parameters import expert_modules
+from flopcount.model_files.parameters import expert_modules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,8 +7,7 @@ report.verdict, report.combined, report.save("report.html")
 
 The modules of this folder and its rooms, each in the order in which it is best read:
 
-**A case.** ``case``, with its keys and types in ``case_spec``, ``case_release``, ``case_errors`` and
-``paths``; its corrections, ``amendments``.
+**A case.** ``cases/``.
 
 **Values.** ``quantity``, ``inputs``, ``facts``, ``estimate``, ``parts`` (the accelerator, with
 ``machine_names`` and ``tpu_slices``), ``digests``, ``errors``; in words ``text``, ``flop_words``,
@@ -21,18 +20,14 @@ The modules of this folder and its rooms, each in the order in which it is best 
 **What a recording is of** (design/099). ``coverage``, ``recorded_figures``, ``job_width``, ``telemetry``,
 ``run_bounds``.
 
-**Holding figures against each other** (design/003). ``combine``, ``reconcile``, ``run_checks``; one question
-each: ``clock_checks``, ``clock_hours``, ``convention_checks``, ``cost_checks``, ``model_checks``,
-``power_checks``, ``sample_checks``, ``statement_checks``, ``throughput``, ``implied_peak``, ``log_parts``;
-which mistake it may be, ``fingerprints/``.
+**Holding figures against each other** (design/003). ``combine``, ``reconcile``; one question each,
+``checks/``; which mistake it may be, ``fingerprints/``.
 
-**The answer.** ``auditing`` is the whole. ``verdict`` (the bands), ``claim``, ``claim_bounds``,
-``derived_claims``, ``misquoted``; ``scope``, ``ledgers`` and ``planning`` with ``regimes/``; ``sensitivity``.
+**The answer.** ``auditing`` is the whole. ``verdict`` (the bands) and ``claims/``; ``scope``, ``ledgers`` and
+``planning`` with ``regimes/``; ``sensitivity``.
 
-**A command under observation.** ``profiled_run``, ``run_child``, ``process_tree``, ``run_manifest``,
-``run_launches``, ``run_steps``, ``run_summary``; looking at it ``top_view``, ``telemetry_view``;
-``known_products`` for the doctor. Steps of a training: ``recording/``, without code ``injection/``, in other
-people's trainers ``integrations/``.
+**A command under observation.** ``profiling/``. Steps of a training: ``recording/``, without code
+``injection/``, in other people's trainers ``integrations/``.
 
 **Telling it.** ``reports/``, ``exports/`` (documents for others), ``bundle/`` (sealed), ``commands/`` (the
 verbs; ``__main__`` is their door).
@@ -46,7 +41,7 @@ from flopledger.errors import FlopledgerError
 
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport, audit
-    from flopledger.case import AuditCase
+    from flopledger.cases.case import AuditCase
     from flopledger.recording import Recording, record
 
 __version__ = "0.1.0"
@@ -63,7 +58,7 @@ __all__ = [
 
 #: Name -> module that holds it: `import flopledger` stays light, and `--help` with it.
 _LATER = {
-    "AuditCase": "flopledger.case",
+    "AuditCase": "flopledger.cases.case",
     "AuditReport": "flopledger.auditing",
     "Recording": "flopledger.recording",
     "audit": "flopledger.auditing",

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import hardware_db
 from flopledger import (
-    convention_checks,
     inputs,
     ledgers,
     planning,
@@ -17,30 +16,31 @@ from flopledger import (
     shared_evidence,
 )
 from flopledger import verdict as bands
-from flopledger.case import AuditCase
-from flopledger.claim import Claim, Judgement, judge_by_ledgers, stated
+from flopledger.cases.case import AuditCase
+from flopledger.checks import conventions
+from flopledger.checks.statements import states_total
+from flopledger.claims.claim import Claim, Judgement, judge_by_ledgers, stated
+from flopledger.claims.misquoted import misquoted
 from flopledger.combine import Combined
 from flopledger.estimate import ComputeEstimate, Draws
 from flopledger.facts import Fact, Finding
 from flopledger.ledgers import ONE_THIRD, Original, Standing
 from flopledger.methods import models
 from flopledger.methods.models import Model
-from flopledger.misquoted import misquoted
 from flopledger.planning import Crossing
 from flopledger.quantity import Quantity
 from flopledger.reconcile import RunAudit
 from flopledger.regimes import Regime
 from flopledger.run_audit import audit_run
 from flopledger.sensitivity import Share
-from flopledger.statement_checks import states_total
 from flopledger.text import chance, interval, number, round_number
 from flopledger.verdict import Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from flopledger.amendments import Amendment
     from flopledger.bundle import Sealed
+    from flopledger.cases.amendments import Amendment
 
 DEFAULT_SEED = 20240801
 
@@ -156,9 +156,7 @@ def audit(
     standings = tuple(one for one in placed if one is not None)
     if regime_ids:
         findings += _silent(chosen, placed)
-    sides = convention_checks.check(
-        standings, runs, claim, judgement, has_original=original is not None
-    )
+    sides = conventions.check(standings, runs, claim, judgement, has_original=original is not None)
     findings += sides.findings
     findings += _straddling(standings) + _modifier(standings) + _unstated_original(runs, original)
     crossings = planning.crossings(standings, runs, original)

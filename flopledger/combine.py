@@ -14,7 +14,7 @@
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -52,6 +52,8 @@ class Combined:
     draws: "Samples" = field(repr=False)
     #: share of each estimate in the logarithm of the result
     weights: tuple[tuple[ComputeEstimate, float], ...] = field(default=(), repr=False)
+    #: the run's own routes contradict one another: ``flop.best`` is the middle of all, and no route's figure
+    is_contested: bool = False
 
 
 LEVELS = (0.5, 0.9, 0.95)
@@ -184,8 +186,13 @@ def _mixture(
         flop=flop,
         draws=sample,
         rule=f"{names} disagree: both are kept, nothing is averaged"
-        + ("; the best figure is the documents', since a prior moves none" if documented else ""),
+        + (
+            "; the best figure is the documents', since a prior moves none"
+            if documented
+            else "; the best figure is the middle of them, and none of them"
+        ),
         weights=tuple((route, 1 / len(routes)) for route in routes),
+        is_contested=documented is None,
     )
 
 
@@ -206,9 +213,9 @@ def _cut(result: Combined, low: float | None, high: float | None) -> Combined | 
     kept = np.resize(result.draws[keep], result.draws.shape)
     best = result.flop.best
     inside = best is not None and (low or 0.0) <= best <= (math.inf if high is None else high)
-    return Combined(
+    return replace(
+        result,
         flop=summarize(kept, best if inside else None),
         draws=kept,
         rule=f"{result.rule}; cut by a bound",
-        weights=result.weights,
     )

@@ -9,6 +9,12 @@ from pathlib import Path
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
+NO_TEXT = (
+    "a file's or folder's name is not UTF-8 text, which a document has to be: rename it, or make a link "
+    "to it under another name"
+)
+
+
 class FlopledgerError(Exception):
     """Base of the roof's errors. The message says what was wrong, found, and how to mend it."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from flopledger import disagreements
-from flopledger.case import AuditCase
+from flopledger.cases.case import AuditCase
 from flopledger.facts import Fact, Finding, Grade
 from flopledger.inputs import Input, RunFigures
 from flopledger.logs import Evidence, EvidenceFile, Resolved, RunFacts
@@ -67,7 +67,8 @@ def complete(case: AuditCase, index: int, run: RunFigures) -> Completed:
             figures=run, found=RunFacts(), telemetry=None, facts=(), findings=(), digests={}
         )
     # A case without evidence need not wait for what reads it.
-    from flopledger import coverage, job_width, log_parts, recorded_figures, telemetry
+    from flopledger import coverage, job_width, recorded_figures, telemetry
+    from flopledger.checks import log_parts
     from flopledger.logs import assemble, read
 
     evidence = read(files)

@@ -6,7 +6,7 @@ Case file and evidence both end here; the methods see only these values.
 from dataclasses import dataclass, replace
 
 from flopledger import machine_names
-from flopledger.case_spec import ModelSpec, Number, NumberSpec, RunSpec
+from flopledger.cases.spec import ModelSpec, Number, NumberSpec, RunSpec
 from flopledger.errors import CaseError
 from flopledger.facts import Grade
 from flopledger.quantity import (

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flopledger import scope
-from flopledger.claim import Claim
+from flopledger.claims.claim import Claim
 from flopledger.combine import Combined
 from flopledger.estimate import Draws, quantiles, summarize
 from flopledger.quantity import Interval, Quantity, Spread, exact

@@ -3,19 +3,11 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from flopledger import scope, throughput
+from flopledger import scope
 from flopledger import verdict as bands
-from flopledger.combine import Combined, Pair, combine, pairs, speakers
-from flopledger.cost_checks import circular_figures, price_check
-from flopledger.estimate import ComputeEstimate, Draws
-from flopledger.facts import Fact, Finding
-from flopledger.inputs import RunFigures
-from flopledger.methods import device_time, work
-from flopledger.methods.passes import Pass
-from flopledger.parts import Part
-from flopledger.power_checks import credible, power_check
-from flopledger.quantity import Interval
-from flopledger.run_checks import (
+from flopledger.checks import throughput
+from flopledger.checks.cost import circular_figures, price_check
+from flopledger.checks.of_a_run import (
     Check,
     architecture_route,
     as_question,
@@ -27,11 +19,20 @@ from flopledger.run_checks import (
     unused_energy,
     utilisation_check,
 )
-from flopledger.statement_checks import counter_check, document_check, statement_check
+from flopledger.checks.power import credible, power_check
+from flopledger.checks.statements import counter_check, document_check, statement_check
+from flopledger.combine import Combined, Pair, combine, pairs, speakers
+from flopledger.estimate import ComputeEstimate, Draws
+from flopledger.facts import Fact, Finding
+from flopledger.inputs import RunFigures
+from flopledger.methods import device_time, work
+from flopledger.methods.passes import Pass
+from flopledger.parts import Part
+from flopledger.quantity import Interval
 from flopledger.verdict import Verdict
 
 if TYPE_CHECKING:
-    from flopledger.telemetry_view import TelemetryView
+    from flopledger.profiling.telemetry_view import TelemetryView
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -2,19 +2,10 @@
 
 from dataclasses import replace
 
-from flopledger import (
-    clock_checks,
-    clock_hours,
-    evidence,
-    implied_peak,
-    inputs,
-    machine_names,
-    model_checks,
-    parts,
-    sample_checks,
-    throughput,
-)
-from flopledger.case import AuditCase
+from flopledger import evidence, inputs, machine_names, parts
+from flopledger.cases.case import AuditCase
+from flopledger.checks import clock, clock_hours, implied_peak, samples, throughput, which_model
+from flopledger.checks.of_a_run import by_the_evidences_part, epochs_taken_in
 from flopledger.estimate import ComputeEstimate, Draws
 from flopledger.evidence import Completed
 from flopledger.facts import Finding
@@ -36,7 +27,6 @@ from flopledger.methods.sample_costs import Costed
 from flopledger.parts import Part
 from flopledger.quantity import Interval, point
 from flopledger.reconcile import RunAudit, reconcile
-from flopledger.run_checks import epochs_taken_in
 
 _Costs = list[tuple[work.ArchitectureMethod, Model | None, Costed]]
 
@@ -48,8 +38,8 @@ def audit_run(
     stated = inputs.of_run(case.spec.run[index], place=f"{case.name}: run[{index}]")
     known = evidence.complete(case, index, stated)
     run, derived = throughput.fill(_counted_in_tokens(known.figures, loaded))
-    findings = [*clock_checks.beyond_the_clock(stated), *known.findings, *derived]
-    findings += clock_checks.less_than_a_sequence(run)
+    findings = [*clock.beyond_the_clock(stated), *known.findings, *derived]
+    findings += clock.less_than_a_sequence(run)
     if known.found.dataset_samples is None:
         findings += epochs_taken_in(run)
     part = _part(run, findings)
@@ -83,6 +73,10 @@ def audit_run(
         else replace(one, is_whole_run=False)
         for one in estimates
     ]
+    if (seen_part := known.found.accelerator) is not None:
+        findings += by_the_evidences_part(
+            run, str(seen_part.value), seen_part.derivation, estimates
+        )
     audited = reconcile(
         run,
         part,
@@ -96,13 +90,13 @@ def audit_run(
         evaluation_flop=_evaluation(known.found, costs),
         passes=beside,
         beside=(
-            sample_checks.pace_check(run, estimates, seen.pace, known.coverage),
-            sample_checks.power_check(run, part, known.found.recorded, known.coverage),
+            samples.pace_check(run, estimates, seen.pace, known.coverage),
+            samples.power_check(run, part, known.found.recorded, known.coverage),
         ),
     )
     if known.telemetry is None:
         return audited
-    from flopledger import telemetry_view
+    from flopledger.profiling import telemetry_view
 
     return replace(audited, telemetry=telemetry_view.thin(known.telemetry))
 
@@ -226,7 +220,7 @@ def _costs(
             findings.append(_length_unknown(run, model))
         if run.model is not None:
             costed = [one for _, _, one in costs]
-            findings += model_checks.of_another_model(run, model, costed, known.found)
+            findings += which_model.of_another_model(run, model, costed, known.found)
     if not costs:
         fixed = sample_costs.per_sample(known.found)
         if fixed is not None:

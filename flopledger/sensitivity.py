@@ -4,8 +4,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from flopledger import verdict as bands
-from flopledger.claim import Claim
-from flopledger.clock_hours import READ_AGAIN
+from flopledger.checks.clock_hours import READ_AGAIN
+from flopledger.claims.claim import Claim
 from flopledger.combine import Combined
 from flopledger.reconcile import RunAudit
 from flopledger.scope import counts

@@ -1,7 +1,7 @@
 """What the instruments of this machine cost and whether they agree: call latencies, update periods.
 
 Works on anything that a source can open; the stand-in included, whose figures then say nothing
-about a real driver. Known matrix products need the parts' rates: ``flopledger.known_products``.
+about a real driver. Known matrix products need the parts' rates: ``flopledger.profiling.known_products``.
 """
 
 import itertools

@@ -12,7 +12,7 @@ from pathlib import Path
 import flopcount
 from benchmarks.counts.stated_configs import CONFIGS
 from benchmarks.counts.stated_transformers import INPUTS
-from flopcount.inputs.sizes import InputSizeUnknownError
+from flopcount.model_files.inputs.sizes import InputSizeUnknownError
 
 DEPTHS = [
     "num_hidden_layers",
@@ -104,7 +104,7 @@ def auto_classes():
 
 def auto_models(sequence=64, layers=4):
     """Yield every family of transformers under its usual head, as a config.json would build it."""
-    from flopcount.architectures import load
+    from flopcount.model_files.architectures import load
 
     configs = importlib.import_module("transformers.models.auto.configuration_auto")
     for name in configs.CONFIG_MAPPING_NAMES:

@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.counts.families import DEPTHS, auto_models
 from benchmarks.counts.stated_diffusers import CONFIGS, INPUTS
-from flopcount.inputs.sizes import InputSizeUnknownError
+from flopcount.model_files.inputs.sizes import InputSizeUnknownError
 
 
 def transformers_models(sequence=64):
@@ -64,7 +64,7 @@ def diffusers_config(cls, layers):
 def diffusers_models(layers=4):
     """Yield every transformer and U-Net of diffusers, its defaults as a config.json states them."""
     diffusers = importlib.import_module("diffusers")
-    load = importlib.import_module("flopcount.architectures").load
+    load = importlib.import_module("flopcount.model_files.architectures").load
     places = ("transformers", "unets")
     modules = [importlib.import_module(f"diffusers.models.{place}") for place in places]
     classes = {

@@ -17,7 +17,7 @@ from torch.utils import _pytree as pytree
 
 import flopcount
 from benchmarks.second_counter import second_count
-from flopcount.inputs.sizes import InputSizeUnknownError
+from flopcount.model_files.inputs.sizes import InputSizeUnknownError
 
 
 def faked(model):
@@ -152,7 +152,7 @@ def counted(model, args, kwargs):
     built = model.__dict__.get("_built_by_flopcount")
     if built is None:
         return flopcount.count(model, *args, **kwargs), model
-    count = importlib.import_module("flopcount.counted_model")._traced(
+    count = importlib.import_module("flopcount.model_files.counted_model")._traced(
         built, kwargs, backward=True, convention="dense"
     )
     return count, built.model

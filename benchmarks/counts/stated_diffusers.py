@@ -293,8 +293,8 @@ def proteina(model: Any) -> dict[str, Any]:
 
 def wan_animate(model: Any) -> dict[str, Any]:
     """The 257 tokens that CLIP's large encoder makes of the reference image; the rest by rules."""
-    from flopcount.inputs.denoiser import Denoiser
-    from flopcount.inputs.denoising import denoiser_inputs
+    from flopcount.model_files.inputs.denoiser import Denoiser
+    from flopcount.model_files.inputs.denoising import denoiser_inputs
 
     made = Denoiser(
         source="",

@@ -38,7 +38,7 @@ class Stated:
         """Return the keyword arguments of one step.
 
         Args:
-            built: what ``flopcount.architectures.load`` returned.
+            built: what ``flopcount.model_files.architectures.load`` returned.
             **usual: the sizes to take where none are stated.
         """
         if self.made is not None:

@@ -31,7 +31,7 @@ class InParts(torch.nn.Module):
 
 def by_rule(part, sequence=64):
     """A part's inputs as ``flopledger count`` would make them."""
-    from flopcount.model_inputs import inputs_of, maker_of
+    from flopcount.model_files.model_inputs import inputs_of, maker_of
 
     return inputs_of(maker_of(part, type(part).__name__, batch=1, sequence=sequence))
 

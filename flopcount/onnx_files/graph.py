@@ -13,9 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from flopcount.config_file import ConfigError
-from flopcount.counted_model import CountedModel
 from flopcount.findings import Finding, name_mismatch
+from flopcount.model_files.config_file import ConfigError
+from flopcount.model_files.counted_model import CountedModel
+from flopcount.model_files.parameters import ParameterCount
 from flopcount.onnx_files.folding import stored_values, trip_count
 from flopcount.onnx_files.products import (
     ATTENTIONS,
@@ -37,7 +38,6 @@ from flopcount.onnx_files.shapes import (
     weights_of,
 )
 from flopcount.onnx_files.stored import stored_numbers
-from flopcount.parameters import ParameterCount
 from flopcount.static_count import GraphLedger
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from flopcount.config_file import need_libraries
 from flopcount.errors import FlopcountError
+from flopcount.model_files.config_file import need_libraries
 from flopcount.onnx_files.folding import MOST_ROUNDS, folded
 from flopcount.onnx_files.products import SAME_SHAPE, Operand
 

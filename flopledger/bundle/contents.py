@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flopledger.amendments import ledger_of
 from flopledger.bundle import archive, names
 from flopledger.bundle.errors import BundleError
 from flopledger.bundle.statement import CASE, RECORD
+from flopledger.cases.amendments import ledger_of
 
 if TYPE_CHECKING:
-    from flopledger.case import AuditCase
+    from flopledger.cases.case import AuditCase
 
 
 def of_case(case: "AuditCase") -> dict[str, Path]:

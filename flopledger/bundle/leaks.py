@@ -21,7 +21,7 @@ import msgspec
 from flopledger.bundle import statement
 from flopledger.bundle.errors import BundleError
 from flopledger.bundle.statement import Predicate
-from flopledger.case_spec import Attention, Basis, Boundary, Kind, Recompute
+from flopledger.cases.spec import Attention, Basis, Boundary, Kind, Recompute
 from flopledger.text import significant
 
 #: Shorter words are parts of other words.

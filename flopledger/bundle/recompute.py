@@ -205,7 +205,7 @@ def _audit(archive: Archive, told: Statement, root: Path) -> tuple[dict[str, Any
     from flopledger.bundle import summary
     from flopledger.bundle.sealing import rendered
     from flopledger.bundle.verification import extract
-    from flopledger.case import AuditCase
+    from flopledger.cases.case import AuditCase
 
     options = told.predicate.options
     assert options is not None

@@ -23,8 +23,8 @@ from flopledger.text import significant
 
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
-    from flopledger.case import AuditCase
-    from flopledger.case_spec import CaseSpec, RunSpec
+    from flopledger.cases.case import AuditCase
+    from flopledger.cases.spec import CaseSpec, RunSpec
 
 #: Keys of a case that are words about figures and enter none.
 _WORDS = ("sources", "source", "statement", "cost_usd")
@@ -126,8 +126,8 @@ def _lay_out(archive: Archive, root: Path, revealed: Mapping[str, Path]) -> None
 def _case(told: Statement, root: Path) -> "AuditCase":
     """Read the case as far as it is at hand."""
     from flopledger.bundle.redaction import PUBLIC_CASE
-    from flopledger.case import AuditCase, checked
-    from flopledger.case_spec import SCHEMA
+    from flopledger.cases.case import AuditCase, checked
+    from flopledger.cases.spec import SCHEMA
     from flopledger.errors import CaseError
 
     options = told.predicate.options
@@ -155,8 +155,8 @@ def _case(told: Statement, root: Path) -> "AuditCase":
 
 def _there(case: "AuditCase") -> "CaseSpec":
     """Take out of a case what names files that are withheld."""
+    from flopledger.cases.paths import matching
     from flopledger.errors import FlopledgerError
-    from flopledger.paths import matching
 
     def found(pattern: str) -> bool:
         try:
@@ -183,7 +183,7 @@ def _there(case: "AuditCase") -> "CaseSpec":
 
 def _models(run: "RunSpec") -> list[str]:
     """List the keys of a run that name a model."""
-    from flopledger.case_spec import PASS_MODELS
+    from flopledger.cases.spec import PASS_MODELS
 
     return [key for key in ("model", *PASS_MODELS) if getattr(run, key) is not None]
 

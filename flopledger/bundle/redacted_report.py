@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from flopledger.amendments import Change
 from flopledger.bundle import leaks
 from flopledger.bundle.redaction import Policy, Taken, matches
 from flopledger.bundle.summary import Ends, Identities, SiteSummary
 from flopledger.bundle.taking import OF_FACTS, is_hidden, locator, take
-from flopledger.case_spec import Table
+from flopledger.cases.amendments import Change
+from flopledger.cases.spec import Table
 from flopledger.facts import Fact, Finding
 from flopledger.quantity import Interval
 from flopledger.text import WITHHELD_SENTENCE
 
 if TYPE_CHECKING:
-    from flopledger.amendments import Amendment
     from flopledger.auditing import AuditReport
-    from flopledger.case import AuditCase
+    from flopledger.cases.amendments import Amendment
+    from flopledger.cases.case import AuditCase
     from flopledger.combine import Combined
     from flopledger.estimate import ComputeEstimate
     from flopledger.inputs import RunFigures

@@ -33,7 +33,7 @@ from flopledger.facts import Fact
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
     from flopledger.bundle.sealing import Choices
-    from flopledger.case import AuditCase
+    from flopledger.cases.case import AuditCase
 
 SCHEMA = "flopledger/redaction/1"
 MAX_BYTES = 1 << 20

@@ -17,7 +17,7 @@ from flopledger.bundle.writing import Content, Sealed
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
     from flopledger.bundle.redaction import Redaction
-    from flopledger.case import AuditCase
+    from flopledger.cases.case import AuditCase
 
 __all__ = ["Choices", "Sealed", "seal_case", "seal_record", "seal_report"]
 

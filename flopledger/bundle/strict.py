@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from flopledger.bundle.errors import BundleError
+from flopledger.errors import NO_TEXT
 
 MAX_BYTES = 16 << 20  #: an audit of ten thousand facts takes a few million
 MAX_DEPTH = 64
@@ -41,7 +42,9 @@ def dumps(value: Any) -> bytes:
     try:
         text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
         return (text + "\n").encode("utf-8")
-    except (ValueError, UnicodeEncodeError) as error:
+    except UnicodeEncodeError:
+        raise BundleError(NO_TEXT) from None
+    except ValueError as error:
         raise BundleError(f"a figure or text that cannot be written as JSON: {error}") from None
 
 

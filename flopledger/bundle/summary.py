@@ -18,7 +18,7 @@ import msgspec
 from flopledger.bundle import strict
 from flopledger.bundle.errors import BundleError
 from flopledger.bundle.statement import SUMMARY, Table
-from flopledger.case_spec import Kind
+from flopledger.cases.spec import Kind
 from flopledger.digests import SHA256
 
 if TYPE_CHECKING:

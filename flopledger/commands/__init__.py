@@ -229,7 +229,7 @@ def _is_usage(error: Any) -> bool:
 
 def _report(error: Any, arguments: Sequence[str]) -> int:
     from flopcount.errors import FlopcountError
-    from flopledger.errors import FlopledgerError
+    from flopledger.errors import NO_TEXT, FlopledgerError
     from flopledger.unseen import message, visible
     from hardware_db.errors import HardwareError
     from profilers.errors import ProfilersError
@@ -244,6 +244,9 @@ def _report(error: Any, arguments: Sequence[str]) -> int:
         return 2
     if isinstance(error, FlopledgerError | FlopcountError | HardwareError | ProfilersError):
         typer.echo(f"error: {message(str(error))}", err=True)
+        return 2
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        typer.echo(f"error: {NO_TEXT}", err=True)
         return 2
     if isinstance(error, OSError):
         what = visible(f"{error.filename or 'output'}: {error.strerror or error}")

@@ -18,7 +18,7 @@ def audited(
 ) -> "AuditReport":
     """Load the case and audit it, with the verbs' defaults. Raises ``FlopledgerError`` for bad input."""
     from flopledger.auditing import DEFAULT_SEED, audit
-    from flopledger.case import AuditCase
+    from flopledger.cases.case import AuditCase
     from flopledger.commands._waiting import waiting
 
     with waiting(f"auditing {case}"):

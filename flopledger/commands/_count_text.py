@@ -13,7 +13,7 @@ from flopledger.text import number, per_cent
 from flopledger.unseen import visible
 
 if TYPE_CHECKING:
-    from flopcount.counted_model import CountedModel
+    from flopcount.model_files.counted_model import CountedModel
 
 _UNKNOWN = "unknown"
 

@@ -44,7 +44,7 @@ def amend(
     """
     import json
 
-    from flopledger import amendments
+    from flopledger.cases import amendments
     from flopledger.reports.content.amendments import written
     from flopledger.reports.document import visible
 

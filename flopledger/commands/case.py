@@ -112,7 +112,7 @@ def check(
     import json
 
     from flopledger.auditing import load_models
-    from flopledger.case import AuditCase
+    from flopledger.cases.case import AuditCase
     from flopledger.text import plural
 
     case = AuditCase.load(path, allow_outside=allow_outside)
@@ -143,6 +143,6 @@ def schema() -> None:
     """
     import json
 
-    from flopledger.case import json_schema
+    from flopledger.cases.case import json_schema
 
     typer.echo(json.dumps(json_schema(), indent=2))

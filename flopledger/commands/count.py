@@ -12,7 +12,7 @@ from flopledger.commands._options import AsJson, one_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from flopcount.counted_model import CountedModel
+    from flopcount.model_files.counted_model import CountedModel
 
 
 def _two_conventions(pair: tuple[str, str] | None) -> tuple[str, str] | None:
@@ -160,7 +160,7 @@ def _sizes(**stated: Any) -> dict[str, Any]:
 
 def _traced(model: str, convention: str, step: dict[str, Any]) -> "CountedModel":
     """Count by tracing, with a first answer on the terminal until it is there."""
-    from flopcount.sources import count_source
+    from flopcount.model_files.sources import count_source
 
     with _waiting(model, convention, step):
         return count_source(model, convention=convention, **step)
@@ -278,7 +278,7 @@ def _pixels(option: str, text: str) -> tuple[int, int]:
 
 def _explain(model: str, pair: tuple[str, str], step: dict[str, Any], *, as_json: bool) -> None:
     """Tell the way from one convention's figure to the other's, by way of the dense count."""
-    from flopcount.sources import count_source
+    from flopcount.model_files.sources import count_source
     from flopledger.commands._count_text import show_explanation
     from flopledger.reports.count_json import explanation
 

@@ -46,7 +46,7 @@ def doctor(
     from flopledger.commands._waiting import waiting
 
     if dcgm is not None:
-        from flopledger.profiled_run import check_address
+        from flopledger.profiling.run import check_address
 
         check_address(dcgm, f"--dcgm {dcgm}")
     with waiting("measuring" if calibrate else "asking the instruments"):
@@ -106,7 +106,7 @@ def _products(nvml: dict[str, Any], seconds: float) -> dict[str, Any]:
         return {"tried": False, "reason": f"NVML: {nvml['detail']}", "checks": []}
     try:
         # Six precisions, the start of CUDA, and products that a small part takes long for.
-        return _ask("flopledger.known_products", {"seconds": seconds}, 120 + 12 * seconds)
+        return _ask("flopledger.profiling.known_products", {"seconds": seconds}, 120 + 12 * seconds)
     except _UnansweredError as error:
         return {"tried": False, "reason": error.detail, "checks": []}
 
@@ -163,7 +163,7 @@ _STUCK = frozenset({"timed_out", "failed", "forbidden", "lost"})
 def _host() -> dict[str, Any]:
     from importlib.metadata import PackageNotFoundError, version
 
-    from flopledger.run_manifest import host
+    from flopledger.profiling.manifest import host
     from profilers.permissions import permissions
 
     answer = {**host(), "permissions": permissions()}

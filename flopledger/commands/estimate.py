@@ -1,5 +1,7 @@
 """``flopledger estimate``: the audit's answer without a claim, from a case or from the options."""
 
+import glob
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +11,7 @@ import typer
 from flopledger.commands._options import Seed, Trace
 
 if TYPE_CHECKING:
-    from flopledger.case import AuditCase
+    from flopledger.cases.case import AuditCase
 
 
 def register(app: typer.Typer) -> None:
@@ -89,7 +91,7 @@ def estimate(
     model = {
         "parameters": parameters,
         "active_parameters": active_parameters,
-        "config": None if config is None else str(config.absolute()),
+        "config": None if config is None else str(config),
     }
     with waiting("estimating"):
         try:
@@ -110,18 +112,19 @@ def estimate(
 
 def _described(path: Path | None, run: dict[str, Any], model: dict[str, Any]) -> "AuditCase":
     """Take the case from the file without its claim, or make one of the options."""
-    from flopledger.case import AuditCase
+    from flopledger.cases.case import AuditCase
     from flopledger.errors import CaseError
 
     known = {key: value for key, value in run.items() if value is not None}
     described = {key: value for key, value in model.items() if value is not None}
     if path is not None and (path.is_dir() or _is_evidence(path)):
-        run_options = known | {
-            "name": path.name or "run",
-            "evidence": [_record(path) if path.is_dir() else str(path.absolute())],
-        }
-        content = _with_model(run_options, described)
-        return AuditCase.of_options({"title": f"Estimate of {path.name or path}"} | content)
+        if path.is_dir():
+            _check_record(path)
+        folder, name = _place(path)
+        # A folder may be called `run[1]`, which is no pattern.
+        run_options = known | {"name": name, "evidence": [glob.escape(name)]}
+        content = _with_model(run_options, _beside(folder, described))
+        return AuditCase.of_options({"title": f"Estimate of {name}"} | content, folder)
     if path is not None:
         if known or described:
             given = ", ".join(f"--{key.replace('_', '-')}" for key in (*known, *described))
@@ -129,11 +132,31 @@ def _described(path: Path | None, run: dict[str, Any], model: dict[str, Any]) ->
         return _case_file(path).without_claim()
     if not known and not described:
         raise CaseError("nothing to estimate from: give a case file, or options such as --tokens")
-    return AuditCase.of_options(_with_model(known | {"name": "1"}, described))
+    home = _place(Path(described["config"]))[0] if "config" in described else None
+    content = _with_model(known | {"name": "1"}, _beside(home, described))
+    return AuditCase.of_options(content, home)
+
+
+def _place(path: Path) -> tuple[Path, str]:
+    """Split what was named into its folder and its name: reports show the second alone."""
+    whole = path.absolute()
+    if whole.name in {"", ".."}:
+        whole = whole.resolve()
+    return whole.parent, whole.name or "run"
+
+
+def _beside(folder: Path | None, described: dict[str, Any]) -> dict[str, Any]:
+    """Name a configuration as it is reached from a folder."""
+    if folder is None or "config" not in described:
+        return described
+    home, name = _place(Path(described["config"]))
+    if home != folder:  # links are resolved before the way between two folders is told
+        name = os.path.relpath(home.resolve() / name, folder.resolve())
+    return described | {"config": name}
 
 
 def _case_file(path: Path) -> "AuditCase":
-    from flopledger.case import AuditCase
+    from flopledger.cases.case import AuditCase
     from flopledger.errors import CaseError
 
     try:
@@ -187,8 +210,8 @@ def _with_model(run: dict[str, Any], described: dict[str, Any]) -> dict[str, Any
     return {"run": [run | {"model": "model"}], "model": {"model": described}}
 
 
-def _record(path: Path) -> str:
-    """Give the path of a run's record, or raise ``CaseError`` for a folder that holds none."""
+def _check_record(path: Path) -> None:
+    """Raise ``CaseError`` for a folder that holds no record of a run."""
     from flopledger.errors import CaseError
     from flopledger.logs.run_records import is_record
 
@@ -197,4 +220,3 @@ def _record(path: Path) -> str:
             f"{path}: a folder without a run record (telemetry/ or steps/); give a case file, or the "
             "folder that `flopledger run --out` wrote"
         )
-    return str(path.absolute())

@@ -56,6 +56,18 @@ def import_(
     step: Annotated[
         str | None, typer.Option("--step", help="Spacing without stamps, or of the range: 15s.")
     ] = None,
+    selector: Annotated[
+        str,
+        typer.Option(
+            "--selector", metavar="LABELS", help="Series of a server: 'Hostname=~\"node.*\"'."
+        ),
+    ] = "",
+    timeout: Annotated[
+        float,
+        typer.Option(
+            "--timeout", metavar="SECONDS", help="How long to wait for a server's answer."
+        ),
+    ] = 30.0,
     as_json: AsJson = False,
 ) -> None:
     """Read recorded telemetry into a run record; formats are recognised by content, not by name.
@@ -84,7 +96,7 @@ def import_(
     with naming(out), _Progress() as progress:
         outcome = import_files(
             files, out, options, skip_unknown=skip_unknown, append=append, end_ns=end_ns,
-            progress=progress,
+            selector=selector, timeout_s=timeout, progress=progress,
         )  # fmt: skip
     _answer(outcome, out, as_json=as_json)
 

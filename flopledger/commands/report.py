@@ -64,7 +64,7 @@ def report(
 
     Example: flopledger report examples/llama-3.1-405b/case.toml --format article-52 --out notice.pdf
     """
-    from flopledger.commands._audited import audited
+    from flopledger.commands._audited import audited, check_target
     from flopledger.errors import FlopledgerError
     from flopledger.exports import FORMATS, render
 
@@ -73,6 +73,7 @@ def report(
             f"{case}: no such file; give a case, a merged bundle or a run's record"
         )
     if html is not None:
+        check_target(html)
         form, out = _html(form, out, html, as_json=as_json)
     audit_only = {
         "seed": seed is not None, "regime": regime, "no_trace": not trace,

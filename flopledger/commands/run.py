@@ -54,7 +54,7 @@ def run(
 
     Example: flopledger run --out runs/today -- torchrun --nproc-per-node 8 train.py
     """
-    from flopledger.profiled_run import ProfiledRun, parse_interval, parse_sources
+    from flopledger.profiling.run import ProfiledRun, parse_interval, parse_sources
 
     words = command[1:] if command and command[0] == "--" else command
     profiled = ProfiledRun(

@@ -127,7 +127,7 @@ def _sealed(
 ) -> "Sealed":
     """Seal a run's folder, or a case, which is audited first."""
     from flopledger.bundle import sealing
-    from flopledger.case import AuditCase
+    from flopledger.cases.case import AuditCase
     from flopledger.commands._waiting import waiting
 
     if source.is_dir():

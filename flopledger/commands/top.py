@@ -37,8 +37,8 @@ def top(
     import json
 
     from flopledger.commands.top_screen import render
-    from flopledger.profiled_run import parse_interval, parse_sources
-    from flopledger.top_view import LiveFeed, RecordFeed, as_rows
+    from flopledger.profiling.run import parse_interval, parse_sources
+    from flopledger.profiling.top_view import LiveFeed, RecordFeed, as_rows
 
     seconds = parse_interval(interval)
     feed = RecordFeed(run_dir) if run_dir else LiveFeed(parse_sources(source), seconds)

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from flopledger.top_view import DeviceView, View
+    from flopledger.profiling.top_view import DeviceView, View
 
 _WIDTHS = {
     "device": 20, "power": 13, "clock": 16, "busy": 9, "tensor": 9, "memory": 14, "temp": 7,

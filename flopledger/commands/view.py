@@ -79,7 +79,7 @@ def page(what: Path, *, trace: bool) -> bytes:
             f"{what}: expected a report (.html), a case (.toml), a run's folder or a merged bundle (.zip)"
         )
     from flopledger.auditing import audit
-    from flopledger.case import AuditCase
+    from flopledger.cases.case import AuditCase
     from flopledger.commands._waiting import waiting
     from flopledger.reports.html import render, render_document
     from flopledger.reports.run_document import document

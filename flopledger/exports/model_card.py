@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from flopledger import __version__
-from flopledger.case_release import references
+from flopledger.cases.release import references
 from flopledger.exports import disclosure, release
 from flopledger.exports.disclosure import DAY, MEGAWATT_HOUR
 from flopledger.reports import wording

@@ -4,8 +4,8 @@ import datetime as dt
 import re
 from typing import TYPE_CHECKING
 
-from flopledger.case_release import references
-from flopledger.case_spec import ReleaseSpec
+from flopledger.cases.release import references
+from flopledger.cases.spec import ReleaseSpec
 from flopledger.exports.disclosure import Answer
 
 if TYPE_CHECKING:

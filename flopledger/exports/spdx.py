@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from flopledger import __version__
-from flopledger.case_release import references
+from flopledger.cases.release import references
 from flopledger.errors import FlopledgerError
 from flopledger.exports import disclosure, release
 from flopledger.exports.cyclonedx import KILOWATT_HOUR, identity

@@ -1,10 +1,15 @@
 """Mistakes about what a pass is, which weights a token meets, and how much was trained on."""
 
+import math
 from collections.abc import Iterable
 
 from flopledger.fingerprints.fingerprint import Context, Fingerprint
 from flopledger.inputs import FORWARD_ONLY, RunFigures
 from flopledger.methods import work
+from flopledger.verdict import PLAUSIBLE_UTILISATION
+
+#: Shares of a mixture's parameters that a token meets: a hundredth, to half of them.
+_FEW_ACTIVE, _MANY_ACTIVE = 0.01, 0.5
 
 
 def _is_partial(run: RunFigures) -> bool:
@@ -116,6 +121,18 @@ def of_size(context: Context) -> Iterable[Fingerprint]:
             reason="all experts were counted, not the active ones",
             backed=("the model is a mixture of experts",),
         )
+    elif _may_have_experts(context):
+        yield Fingerprint(
+            code="experts-all-counted",
+            factor=math.sqrt(_FEW_ACTIVE * _MANY_ACTIVE),
+            tolerance=math.log(_MANY_ACTIVE / _FEW_ACTIVE) / 2,
+            reason="the model is a mixture of experts, of which the case states all parameters and not the "
+            "active ones (active_parameters)",
+            backed=("the hours cannot hold a pass through all of them",)
+            if _utilisation(context) is not None
+            else (),
+            weight=-1.0,
+        )
     halves = context.conventions.get(work.BOTH_HALVES)
     if halves:
         yield Fingerprint(
@@ -125,6 +142,24 @@ def of_size(context: Context) -> Iterable[Fingerprint]:
             reason="every token was counted through encoder and decoder, and meets one of them",
             backed=("the model has an encoder and a decoder",),
         )
+
+
+def _may_have_experts(context: Context) -> bool:
+    """Say whether a model is known by its parameters alone, and hours do not show that a token meets all."""
+    totals = context.conventions
+    if "6ND" not in totals or totals.get("closed-form, no attention") != totals["6ND"]:
+        return False  # dimensions say what it is
+    used = _utilisation(context)
+    return used is None or used > PLAUSIBLE_UTILISATION
+
+
+def _utilisation(context: Context) -> float | None:
+    """Give the least utilisation at which the hours hold the estimate; ``None`` without hours or a peak."""
+    seconds = context.run.device_seconds
+    peak = None if context.part is None else context.part.peak(context.run.precision)
+    if seconds is None or peak is None or not peak.high or not seconds.quantity.interval.high:
+        return None
+    return context.conventions["6ND"] / (seconds.quantity.interval.high * peak.high)
 
 
 def of_amount(context: Context) -> Iterable[Fingerprint]:

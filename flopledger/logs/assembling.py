@@ -7,7 +7,7 @@ computed from others where the arithmetic is exact (steps x batch), and says so.
 
 from dataclasses import replace
 
-from flopcount.weight_files import shard_of
+from flopcount.model_files.weight_files import shard_of
 from flopledger.facts import Finding, Grade
 from flopledger.logs import accounts, adapters, batches, checks, series, statements, telemetry
 from flopledger.logs.architecture import find_shape

@@ -16,7 +16,9 @@ from flopledger.logs.evidence import EvidenceError
 
 #: What launchers set before each line: torchrun's ranks, Ray's workers. The rank is no part of the line.
 _LAUNCHER = re.compile(
-    r"^\s{0,3}(?:\[(?:rank|default|Rank )\d{1,5}\]: ?|\(\w{1,60} pid=\d{1,9}(?:, ip=[\d.]{7,15})?\) )"
+    # One launcher may run inside another: torchrun in Ray's workers, Ray below srun.
+    r"^(?:\s{0,3}(?:\[(?:rank|default|Rank )\d{1,5}\]: ?|"
+    r"\(\w{1,60} pid=\d{1,9}(?:, ip=[\d.]{7,15})?\) )){1,3}"
 )
 #: srun --label sets the task's number, padded to one width.
 _LABEL = re.compile(r"^\s{0,5}\d{1,6}: ")
@@ -69,7 +71,7 @@ class Document:
         if self.is_binary or not self._is_dressed(head):
             return head
         lines = (_clean(one) for one in head.splitlines())
-        plain = (_LABEL.sub("", one) for one in lines) if self._has_labels else lines
+        plain = (_unlabelled(one) for one in lines) if self._has_labels else lines
         return "\n".join(plain).encode()
 
     def _is_dressed(self, head: bytes) -> bool:
@@ -137,7 +139,7 @@ class Document:
                     if count > limits.LINES:
                         raise EvidenceError(f"{self.name}: more than {limits.LINES:,} lines")
                     text = self._plain(_clean(part))
-                    yield number, _LABEL.sub("", text) if labelled else text
+                    yield number, _unlabelled(text) if labelled else text
 
     def _pieces(self, file: BufferedReader) -> Iterator[tuple[int, "builtins.bytes"]]:
         """Give lines, and what carriage returns part of a line that is longer than any.
@@ -271,6 +273,11 @@ def _clean(piece: bytes) -> str:
     if "]:" in text[:20] or " pid=" in text[:80]:
         text = _LAUNCHER.sub("", text)
     return text
+
+
+def _unlabelled(text: str) -> str:
+    """Take off a task's number, and what a launcher below it set behind."""
+    return _LAUNCHER.sub("", _LABEL.sub("", text))
 
 
 def _is_labelled(head: str) -> bool:

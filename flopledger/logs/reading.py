@@ -165,7 +165,7 @@ class _Found:
 
 
 def _is_telemetry(document: Document) -> bool:
-    return document.size_bytes > 0 and document.is_plain and is_telemetry(document)
+    return document.size_bytes > 0 and is_telemetry(document)
 
 
 def _copied(digest: str | None, sources: dict[str, Source]) -> str | None:

@@ -1,15 +1,20 @@
 """Recorded telemetry among a run's evidence, opened by the telemetry pillar or as a run's own record."""
 
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flopledger.facts import Fact, Finding, Grade
 from flopledger.logs import run_records
 from flopledger.logs.document import Document
-from flopledger.logs.evidence import EvidenceFile
+from flopledger.logs.evidence import EvidenceError, EvidenceFile
 from flopledger.logs.notes import Notes
+from profilers.errors import ProfilersError
 
 if TYPE_CHECKING:
     from profilers.importers import Options
@@ -45,7 +50,6 @@ class Recording:
 
 def is_telemetry(document: Document) -> bool:
     """Say whether an importer of the telemetry pillar claims the file."""
-    from profilers.errors import ProfilersError
     from profilers.importers import Opened, recognise
 
     head = document.head[: 64 * 1024]
@@ -65,13 +69,11 @@ def options(file: EvidenceFile) -> "Options":
 
 def opened(file: EvidenceFile) -> Recording | Finding:
     """Read one file or record; a finding tells why it cannot be read."""
-    from profilers.errors import ProfilersError
-
     if file.path.is_dir() and run_records.is_record(file.path):
         return _record(file)
     try:
         return _imported(file)
-    except ProfilersError as error:
+    except (ProfilersError, EvidenceError) as error:
         # Where the case lies on this machine is nobody's business.
         message = str(error).replace(str(file.path), file.name)
         return Finding(
@@ -95,12 +97,31 @@ def _record(file: EvidenceFile) -> Recording:
     )
 
 
+@contextmanager
+def _plain(file: EvidenceFile) -> Iterator[Path]:
+    """Give the path of the plain text: what is packed, or in a wide encoding, is written out beside."""
+    document = Document(file.path, file.name)
+    if file.path.is_dir() or document.is_plain:
+        yield file.path
+        return
+    with tempfile.TemporaryDirectory(prefix="flopledger-") as folder:
+        path = Path(folder) / "recording"
+        with document.open() as packed, path.open("wb") as plain:
+            shutil.copyfileobj(packed, plain)
+        try:
+            yield path
+        except ProfilersError as error:
+            message = str(error).replace(str(path), file.name)
+            raise EvidenceError(message) from None
+
+
 def _imported(file: EvidenceFile) -> Recording:
     """Read a file by the importer of the telemetry pillar that claims it."""
     from profilers.importers import collect, open_recording
 
-    _, recording = open_recording(file.path, options(file))
-    trace = collect([recording])
+    with _plain(file) as path:
+        _, recording = open_recording(path, options(file))
+        trace = collect([recording])
     seen = {key: device for key, device in trace.devices.items() if len(device)}
     devices = {key: device for key, device in seen.items() if not key.mig}
     scope, each = recording.scope, 1

@@ -27,9 +27,9 @@ from flopledger.text import number
 
 if TYPE_CHECKING:
     from flopcount import FlopCount
-    from flopcount.architectures import Architecture
-    from flopcount.counted_model import CountedModel
     from flopcount.findings import Finding as PillarFinding
+    from flopcount.model_files.architectures import Architecture
+    from flopcount.model_files.counted_model import CountedModel
 
 #: Long enough for a trace where the case gives no sequence length; attention is then left out.
 _PROBE_SEQUENCE = 128
@@ -60,8 +60,8 @@ def cost(model: Model, sequence: int | None) -> Traced:
             else f"there is no closed form either: {model.why_no_dimensions}"
         )
         return Traced(costed=None, findings=(_finding("trace-missing", message, model),))
-    from flopcount import architectures
-    from flopcount.counted_model import count_architecture
+    from flopcount.model_files import architectures
+    from flopcount.model_files.counted_model import count_architecture
 
     try:
         built = architectures.load(model.config)

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from flopcount import FlopcountError, closed_form
-from flopcount.config_file import ConfigError, find_config, read_json
-from flopledger.case_spec import ModelSpec
+from flopcount.model_files.config_file import ConfigError, find_config, read_json
+from flopledger.cases.spec import ModelSpec
 from flopledger.errors import CaseError
 from flopledger.facts import Grade
 from flopledger.inputs import Input, parameters

@@ -106,8 +106,8 @@ def measured(run_dir: Path, totals: RunTotals | None) -> dict[str, Any]:
     Without ``totals``: of the whole recording, as of one that was imported. They are worked out from
     the samples as the wrapper does for its summary; empty without samples.
     """
-    from flopledger.process_tree import Attribution
-    from flopledger.run_summary import RunFacts, summarise
+    from flopledger.profiling.process_tree import Attribution
+    from flopledger.profiling.summary import RunFacts, summarise
     from profilers.errors import ProfilersError
     from profilers.record import read_record
 

@@ -8,7 +8,7 @@ from flopledger.reports.count_json import rows
 from flopledger.reports.csv_report import cell
 
 if TYPE_CHECKING:
-    from flopcount.counted_model import CountedModel
+    from flopcount.model_files.counted_model import CountedModel
 
 
 def count_csv(model: "CountedModel", view: str, depth: int) -> str:

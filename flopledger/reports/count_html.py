@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from flopledger.errors import FlopledgerError
 
 if TYPE_CHECKING:
-    from flopcount.counted_model import CountedModel
+    from flopcount.model_files.counted_model import CountedModel
 
 _MOST_BOXES = 20_000
 ROOT = "(whole)"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from flopledger.errors import FlopledgerError
 
 if TYPE_CHECKING:
-    from flopcount.counted_model import CountedModel
+    from flopcount.model_files.counted_model import CountedModel
 
 SCHEMA = "flopledger/count/1"
 

@@ -14,9 +14,9 @@ from flopledger.quantity import Interval
 from flopledger.unseen import in_json
 
 if TYPE_CHECKING:
-    from flopledger.amendments import Amendment
     from flopledger.auditing import AuditReport
-    from flopledger.claim import Claim
+    from flopledger.cases.amendments import Amendment
+    from flopledger.claims.claim import Claim
     from flopledger.estimate import ComputeEstimate
     from flopledger.facts import Fact, Finding
     from flopledger.inputs import Input

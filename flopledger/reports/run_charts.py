@@ -112,7 +112,8 @@ def _about_loss(series: StepSeries) -> str:
         return ""
     wrong = series.losses_not_finite
     gaps = f", {wrong:,} of them not finite (gaps)" if wrong else ""
-    return f" Loss: as the program told it, {series.losses:,} times{gaps}; no figure rests on it."
+    times = "once" if series.losses == 1 else f"{series.losses:,} times"
+    return f" Loss: as the program told it, {times}{gaps}; no figure rests on it."
 
 
 def _loss(low: _Cells, mean: _Cells, high: _Cells) -> Panel:

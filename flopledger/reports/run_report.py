@@ -17,7 +17,7 @@ from flopledger.reports.run_words import figure
 from profilers.errors import ProfilersError
 
 if TYPE_CHECKING:
-    from flopledger.telemetry_view import TelemetryView
+    from flopledger.profiling.telemetry_view import TelemetryView
 
 SCHEMA = "flopledger/run-report/1"
 _MOST_BYTES = 64 << 20
@@ -118,8 +118,8 @@ def _refuse(word: str) -> Any:
 
 
 def _telemetry(folder: Path) -> "TelemetryView | None":
+    from flopledger.profiling.telemetry_view import thin
     from flopledger.telemetry import Telemetry
-    from flopledger.telemetry_view import thin
     from profilers.record import read_record
 
     try:

@@ -1,5 +1,6 @@
 """The words and rounded figures that every rendering shares, so that they can never disagree."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from flopledger.reports.document import sentence
@@ -9,6 +10,7 @@ from flopledger.verdict import Verdict
 
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
+    from flopledger.combine import Combined
     from flopledger.ledgers import Standing
 
 __all__ = [
@@ -82,7 +84,18 @@ def _about_claim(report: "AuditReport") -> str:
             f"The claim of {claimed} FLOP equals the count by {rule}; the estimate comes to "
             f"{combined} FLOP."
         )
-    return f"The claim of {claimed} FLOP {_HOLDS[report.verdict]} an estimate of {combined} FLOP."
+    estimate = f"an estimate of {combined} FLOP"
+    if report.combined is not None and report.combined.is_contested:
+        estimate = _contested(report.combined)
+    return f"The claim of {claimed} FLOP {_HOLDS[report.verdict]} {estimate}."
+
+
+def _contested(combined: "Combined") -> str:
+    """Name the figures of routes that contradict one another; the middle of them is nobody's."""
+    ends = interval(replace(combined.flop, best=None))
+    routes = [f"{one.method} {number(one.flop.best)}" for one, _ in combined.weights]
+    named = f": {', '.join(routes)}" if routes else ""
+    return f"routes that disagree ({ends} FLOP{named})"
 
 
 def _about_evidence(report: "AuditReport") -> str:

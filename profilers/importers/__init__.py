@@ -10,10 +10,10 @@ The modules, each in the order in which it is best read (design/050, 094):
 
 **Formats.** Tables: ``nvidia_smi``, ``amd_smi``, and ``mapping`` for one's own, on ``table`` (row by row) and
 ``bulk`` (whole columns) with ``bulk_cells``, ``bulk_devices``, ``bulk_figures``, ``stamp_columns``. Lines:
-``nvidia_smi_dmon``, ``mlperf_power``. Energy of windows: ``zeus``, ``codecarbon``, on ``windows``. Series
-one by one, on ``gather``: ``mlflow``, ``wandb_events``; ``prometheus_text``, ``prometheus_range`` and
-``victoria_metrics`` with ``metric_names``, ``prometheus_labels``. Logs of Weights & Biases: ``wandb_file``
-with ``record_log``, ``protobuf``, ``wandb_names``.
+``nvidia_smi_dmon``, ``mlperf_power``. Pages: ``nvidia_smi_xml``. Energy of windows: ``zeus``, ``codecarbon``,
+on ``windows``. Series one by one, on ``gather``: ``mlflow``, ``wandb_events``; ``prometheus_text``,
+``prometheus_range`` and ``victoria_metrics`` with ``metric_names``, ``prometheus_labels``. Logs of Weights &
+Biases: ``wandb_file`` with ``record_log``, ``protobuf``, ``wandb_names``.
 
 A test holds this list to the folder.
 """

@@ -11,7 +11,6 @@ from profilers.importers.opened import Opened
 
 _MAPPING = "give --mapping with what its columns mean"
 _RULES: Sequence[tuple[str, str]] = (
-    (r"<nvidia_smi_log>", "is nvidia-smi's XML, one moment; record `nvidia-smi --query-gpu=... -l 1`"),
     (
         r"=+NVSMI LOG=+|\| NVIDIA-SMI \d",
         "is nvidia-smi's page for people, one moment; record "
@@ -23,7 +22,8 @@ _RULES: Sequence[tuple[str, str]] = (
         "`nvidia-smi dmon -o DT`",
     ),
     (
-        r"^\d{4}[-/]\d\d[-/]\d\d[ T]\d\d:\d\d:\d\d[^\n]*, [^\n]*(?: W| %| MiB|\d)\s*$",
+        r"^\d{4}[-/]\d\d[-/]\d\d[ T]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:,[^,\n]{1,60}){0,60},"
+        r" ?\d{1,9}(?:\.\d{1,9})?(?: W| %| MiB| MHz)?\s*$",
         "has rows with stamps and no header (`--format=csv,noheader`), so nothing says what its columns "
         f"are; put the header above them, or {_MAPPING} (header = false)",
     ),
@@ -83,10 +83,6 @@ def hint(opened: Opened) -> str | None:
     head = opened.head
     if head.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
         return "is UTF-32 text; convert it to UTF-8 (`iconv -f utf-32`)"
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return (
-            "is UTF-16 text, as PowerShell's `>` writes it; convert it to UTF-8 (`iconv -f utf-16`)"
-        )
     if head.startswith(b"PK\x03\x04"):
         return "is a zip archive; unpack it (`unzip`) and give the recordings in it"
     if head.startswith((b"BZh", b"\xfd7zXZ")):

@@ -39,6 +39,15 @@ class Outcome:
     skipped: tuple[Skipped, ...]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Asked:
+    """What a Prometheus server is asked for, beside the start and the step."""
+
+    end_ns: int | None
+    selector: str
+    timeout_s: float
+
+
 def import_files(
     files: Sequence[str | Path],
     run_dir: Path,
@@ -47,9 +56,14 @@ def import_files(
     skip_unknown: bool = False,
     append: bool = False,
     end_ns: int | None = None,
+    selector: str = "",
+    timeout_s: float = 30.0,
     progress: Callable[[str, int], None] = lambda _file, _rows: None,
 ) -> Outcome:
     """Import files, folders, or the address of a Prometheus server, into ``run_dir``.
+
+    Of a server ``end_ns`` (with the options' start and step), ``selector`` and ``timeout_s`` say what to
+    ask for (``prometheus_range.fetch``).
 
     Everything is written beside ``run_dir`` first and moved into place at the end. Raises
     ``ImportFormatError`` for the first file that is not understood (nothing is then written),
@@ -64,13 +78,14 @@ def import_files(
     if run_dir.exists() and not run_dir.is_dir():
         raise ImportFormatError("is no folder", file=str(run_dir))
     chosen = options or Options()
+    asked = _Asked(end_ns=end_ns, selector=selector, timeout_s=timeout_s)
     staging = _draft(run_dir)
     imported: list[Imported] = []
     skipped: list[Skipped] = []
     try:
         for file in map(str, files):
             try:
-                imported.append(_one(file, staging, run_dir, chosen, end_ns, progress))
+                imported.append(_one(file, staging, run_dir, chosen, asked, progress))
             except ImportFormatError as error:
                 if not skip_unknown:
                     raise
@@ -100,7 +115,7 @@ def _one(
     staging: Path,
     run_dir: Path,
     options: Options,
-    end_ns: int | None,
+    asked: _Asked,
     progress: Callable[[str, int], None],
 ) -> Imported:
     there = run_dir / TELEMETRY
@@ -116,7 +131,7 @@ def _one(
     known = earlier([*there.glob("node=*"), *mine.glob("node=*")])
     with ThreadPoolExecutor(max_workers=1) as beside:
         try:
-            source = _opened(file, options, end_ns, known, beside)
+            source = _opened(file, options, asked, known, beside)
             stored = store(
                 staging,
                 source.recording,
@@ -152,21 +167,23 @@ class _Source:
 def _opened(
     file: str,
     options: Options,
-    end_ns: int | None,
+    asked: _Asked,
     known: Sequence[Earlier],
     beside: ThreadPoolExecutor,
 ) -> _Source:
     if file.startswith(("http://", "https://")):
-        if options.started_ns is None or end_ns is None or options.period_ns is None:
+        if options.started_ns is None or asked.end_ns is None or options.period_ns is None:
             raise ImportFormatError(
                 "a server needs the range to ask for: --start, --end and --step", file=file
             )
         recording, digest = fetch(
             file,
             start_ns=options.started_ns,
-            end_ns=end_ns,
+            end_ns=asked.end_ns,
             step_ns=options.period_ns,
+            selector=asked.selector,
             node=options.node,
+            timeout_s=asked.timeout_s,
         )
         return _Source(
             recording=recording,

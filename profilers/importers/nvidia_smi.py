@@ -1,7 +1,7 @@
 """``nvidia-smi --query-gpu=... --format=csv``: with and without units, both throttle names.
 
-The header is checked against the rows: column names that nvidia-smi does not have, a unit that
-differs between header and cells, or figures out of range in most rows are refused, never shifted.
+The header is checked against the rows: a unit that differs between header and cells, or figures out of
+range in most rows are refused, never shifted. A field that is not known here is passed over and named.
 """
 
 import re
@@ -79,6 +79,10 @@ _KNOWN_BUT_UNUSED = re.compile(
 _DELIMITERS = (",", ";", "\t")
 _ROW_NUMBERS = ("", "Unnamed: 0")
 _TITLE = re.compile(r"([A-Za-z0-9_.]+)(?: \[([^\]]{1,8})\])?")
+#: A title of a figure, as nvidia-smi forms them: with dots, or with a unit.
+_FIGURE = re.compile(
+    r"[A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)+(?: \[[^\]]{1,8}\])?|[A-Za-z0-9_]+ \[[^\]]{1,8}\]"
+)
 _MESSAGE = re.compile(
     r"^(?:Unable to determine|Failed to initialize NVML|NVIDIA-SMI has failed|"
     r"No devices were found|Unable to query|GPU access blocked|Terminated|\s*$)"
@@ -97,7 +101,8 @@ def read(opened: Opened, options: Options) -> Recording:
     assert header is not None
     above, titles, delimiter = header
     findings = Findings()
-    columns = _with_units(_columns(titles, opened), opened, above, delimiter)
+    columns = _columns(titles, opened, findings)
+    columns = _with_units(columns, opened, above, delimiter)
     table = Table(
         columns=_chosen(columns, findings),
         delimiter=delimiter,
@@ -162,8 +167,8 @@ def _is_header(cells: Sequence[str]) -> bool:
     return len(names) == len(titles) and bool(own)
 
 
-def _columns(titles: Sequence[str], opened: Opened) -> tuple[Column, ...]:
-    found = []
+def _columns(titles: Sequence[str], opened: Opened, findings: Findings) -> tuple[Column, ...]:
+    found, unknown = [], []
     for place, title in enumerate(titles):
         if place == 0 and title in _ROW_NUMBERS:
             found.append(Column(title=title, role=Role.SKIP))
@@ -188,15 +193,38 @@ def _columns(titles: Sequence[str], opened: Opened) -> tuple[Column, ...]:
         elif _KNOWN_BUT_UNUSED.fullmatch(name):
             column = Column(title=title, role=Role.SKIP)
         else:
-            raise ImportFormatError(
-                f"column {title!r} is no field of nvidia-smi that is known here (drivers up to 610); "
-                "leave it out, or for columns of your own give a mapping file (--mapping)",
-                file=opened.name,
-            )
+            column = Column(title=title, role=Role.SKIP)
+            unknown.append(title)
         found.append(column)
     if len(set(titles)) != len(titles):
         raise ImportFormatError("a column stands twice in the header", file=opened.name)
+    _pass_over(unknown, found, opened, findings)
     return tuple(found)
+
+
+def _pass_over(
+    unknown: Sequence[str], columns: Sequence[Column], opened: Opened, findings: Findings
+) -> None:
+    """Name the columns that a newer driver has; refuse one that may tell devices or hosts apart.
+
+    A figure more costs nothing: every other column is still held to its unit, its range and the number of
+    cells. A column that names a rank or a node, passed over, would make one device of several.
+    """
+    has_uuid = any(column.role is Role.UUID for column in columns)
+    for title in unknown:
+        if not has_uuid and not _FIGURE.fullmatch(title):
+            raise ImportFormatError(
+                f"column {title!r} is no field of nvidia-smi that is known here (drivers up to 610), and "
+                "without a uuid it may tell devices apart; leave it out, or for columns of your own give a "
+                "mapping file (--mapping)",
+                file=opened.name,
+            )
+    if unknown:
+        findings.add(
+            "column-passed-over",
+            "columns that are no field of nvidia-smi known here (drivers up to 610) were not read: "
+            + ", ".join(unknown[:20]),
+        )
 
 
 def _with_units(

@@ -1,9 +1,10 @@
-"""A compressed recording (gzip, zstd), unpacked once into a file that is gone after the import.
+"""A recording in another form (gzip, zstd, UTF-16), written once as plain text that is gone after the import.
 
 What it unpacks to is bounded, in bytes and in its ratio, so that a small file cannot fill the disk.
 Every importer, the bulk path included, then reads an ordinary file.
 """
 
+import codecs
 import os
 import shutil
 import tempfile
@@ -21,6 +22,8 @@ MAX_RATIO = 200
 FREE_BELOW = 64 * 1024**2
 """Up to here any ratio is taken: an idle GPU's log is one line over and over."""
 _CHUNK = 1024 * 1024
+_UTF32 = b"\xff\xfe\0\0"
+"""Begins as UTF-16 does."""
 _GZIP = 31
 """zlib's window size for a gzip member with its checksum."""
 
@@ -43,7 +46,7 @@ def unpack(path: Path, head: bytes) -> Unpacked | None:
     cut short: it lacks its checksum, so nothing in it is proven.
     """
     pieces = next((read for magic, read in _PACKERS.items() if head.startswith(magic)), None)
-    if pieces is None:
+    if pieces is None or head.startswith(_UTF32):
         return None
     target = Unpacked()
     try:
@@ -108,9 +111,24 @@ def _zstd_pieces(path: Path) -> Iterator[bytes]:
         raise _damaged(path, "zstd", str(error)[:120]) from error
 
 
+def _utf16_pieces(path: Path) -> Iterator[bytes]:
+    """Write UTF-16 as UTF-8, as PowerShell's ``>`` did not; half a character at the end is left out."""
+    decoder = codecs.getincrementaldecoder("utf-16")()
+    with path.open("rb") as stream:
+        while data := stream.read(_CHUNK):
+            try:
+                yield decoder.decode(data).encode()
+            except UnicodeError as error:
+                raise ImportFormatError(
+                    f"begins as UTF-16 text and is none ({error}); copy it again", file=str(path)
+                ) from error
+
+
 _PACKERS: dict[bytes, Callable[[Path], Iterator[bytes]]] = {
     b"\x1f\x8b": _gzip_pieces,
     b"\x28\xb5\x2f\xfd": _zstd_pieces,
+    b"\xff\xfe": _utf16_pieces,
+    b"\xfe\xff": _utf16_pieces,
 }
 """How a file begins, and what unpacks it."""
 

@@ -76,6 +76,8 @@ def fetch(
         raise ImportFormatError("an address with a password in it would end up in the record")
     if end_ns <= start_ns or step_ns <= 0:
         raise ImportFormatError("the range ends before it begins, or its step is not positive")
+    if not 0 < timeout_s < math.inf:
+        raise ImportFormatError("the time to wait for an answer is not positive")
     findings = Findings()
     host = f"prometheus-{identity.safe(place.netloc)}"
 

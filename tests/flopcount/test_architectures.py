@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from flopcount.architectures import quiet_and_offline
-from flopcount.config_file import ConfigError
 from flopcount.errors import FlopcountError
 from flopcount.findings import name_mismatch
+from flopcount.model_files.architectures import quiet_and_offline
+from flopcount.model_files.config_file import ConfigError
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -44,7 +44,7 @@ def write(tmp_path):
 
 
 def load(path):
-    from flopcount.architectures import load as loader
+    from flopcount.model_files.architectures import load as loader
 
     return loader(path)
 
@@ -87,7 +87,7 @@ def test_inputs_are_on_meta_and_sized(write):
 
 
 def test_a_missing_size_is_unknown_and_not_zero(write):
-    from flopcount.counted_model import count_config
+    from flopcount.model_files.counted_model import count_config
 
     counted = count_config(write(TINY))
     assert counted.count is None
@@ -96,7 +96,7 @@ def test_a_missing_size_is_unknown_and_not_zero(write):
 
 
 def test_causal_mask_is_seen(write):
-    from flopcount.counted_model import count_config
+    from flopcount.model_files.counted_model import count_config
 
     counted = count_config(write(TINY), batch=1, sequence=16)
     assert counted.count.masked_total == counted.closed_form.masked_total
@@ -114,7 +114,7 @@ def test_causal_mask_is_seen(write):
 def test_windows_are_seen_without_a_mask(write, family, extra):
     from transformers import AutoConfig
 
-    from flopcount.counted_model import count_config
+    from flopcount.model_files.counted_model import count_config
 
     base = extra if family == "gpt2" else {k: v for k, v in TINY.items() if "_" in k} | extra
     config = AutoConfig.for_model(family, **{k: v for k, v in base.items() if k != "model_type"})
@@ -125,7 +125,7 @@ def test_windows_are_seen_without_a_mask(write, family, extra):
 
 
 def test_recomputation_repeats_the_layers(write):
-    from flopcount.counted_model import count_config
+    from flopcount.model_files.counted_model import count_config
 
     counted = count_config(write(TINY), sequence=16, recompute=True)
     # Everything runs again but the head, and each layer's last product: its result is not needed
@@ -184,7 +184,7 @@ def test_a_prediction_module_that_is_not_built_is_noticed(write):
 
 
 def test_a_real_whisper_equals_its_closed_form(write):
-    from flopcount.counted_model import count_config
+    from flopcount.model_files.counted_model import count_config
 
     shared = Path(os.environ.get("FLOPLEDGER_SHARED", Path(__file__).parents[3] / "shared"))
     source = shared / "data/evidence/hf/whisper-medium-pt/config.json"
@@ -201,7 +201,7 @@ def test_a_folder_without_a_config_says_so(tmp_path):
 
 
 def test_a_size_that_the_model_has_not_is_refused(write):
-    from flopcount.counted_model import count_config
+    from flopcount.model_files.counted_model import count_config
 
     with pytest.raises(FlopcountError, match="no input size latent"):
         count_config(write(TINY), sequence=8, latent=(8, 8))
@@ -241,7 +241,7 @@ def test_sizes_in_names(name, parameters, found):
 def test_weights_that_contradict_the_config_are_noticed(write):
     from safetensors.torch import save_file
 
-    from flopcount.counted_model import count_config
+    from flopcount.model_files.counted_model import count_config
 
     path = write(TINY)
     built = load(path)
@@ -258,7 +258,7 @@ def test_weights_that_contradict_the_config_are_noticed(write):
 
 def test_diffusers_denoisers_equal_their_closed_form(write):
     pytest.importorskip("diffusers")
-    from flopcount.counted_model import count_config
+    from flopcount.model_files.counted_model import count_config
 
     unet = {
         "_class_name": "UNet2DConditionModel",
@@ -288,8 +288,8 @@ def test_diffusers_denoisers_equal_their_closed_form(write):
 
 
 def test_without_the_libraries_the_closed_form_answers(write, monkeypatch):
-    from flopcount import config_file
-    from flopcount.counted_model import count_config
+    from flopcount.model_files import config_file
+    from flopcount.model_files.counted_model import count_config
 
     traced = count_config(write(TINY), batch=2, sequence=16)
     monkeypatch.setattr(config_file.importlib.util, "find_spec", lambda name: None)
@@ -309,8 +309,8 @@ def test_without_the_libraries_the_closed_form_answers(write, monkeypatch):
 
 def test_a_model_that_cannot_be_traced_falls_back_aloud(write, monkeypatch):
     import flopcount
-    from flopcount.counted_model import count_config
     from flopcount.errors import CountError
+    from flopcount.model_files.counted_model import count_config
 
     def fail(*_args, **_kwargs):
         raise CountError("no way")
@@ -324,7 +324,7 @@ def test_a_model_that_cannot_be_traced_falls_back_aloud(write, monkeypatch):
 
 def test_every_attention_is_tried_before_the_closed_form(write, monkeypatch):
     import flopcount
-    from flopcount.counted_model import count_config
+    from flopcount.model_files.counted_model import count_config
 
     real, tried = flopcount.count, []
 
@@ -342,7 +342,7 @@ def test_every_attention_is_tried_before_the_closed_form(write, monkeypatch):
 
 
 def test_a_spectrogram_is_turned_where_the_model_reads_frames_by_bins(write):
-    from flopcount.counted_model import count_config
+    from flopcount.model_files.counted_model import count_config
 
     config = {
         "model_type": "parakeet_ctc",
@@ -364,8 +364,8 @@ def test_a_spectrogram_is_turned_where_the_model_reads_frames_by_bins(write):
 def test_a_spectrogram_without_stated_bins_is_asked_for():
     from types import SimpleNamespace
 
-    from flopcount.inputs.makers import Maker
-    from flopcount.inputs.sizes import InputSizeUnknownError, Sizes
+    from flopcount.model_files.inputs.makers import Maker
+    from flopcount.model_files.inputs.sizes import InputSizeUnknownError, Sizes
 
     class Listener(torch.nn.Linear):
         config = SimpleNamespace(model_type="listener")
@@ -379,7 +379,7 @@ def test_a_spectrogram_without_stated_bins_is_asked_for():
 
 
 def test_a_video_model_gets_its_frames(write):
-    from flopcount.counted_model import count_config
+    from flopcount.model_files.counted_model import count_config
 
     sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4,
              "intermediate_size": 64, "image_size": 32, "patch_size": 16, "num_frames": 4,
@@ -422,7 +422,7 @@ def test_states_without_attention_are_traced_without_the_librarys_cache(tmp_path
         "architectures": ["GraniteMoeHybridForCausalLM"],
     }  # fmt: skip
     (tmp_path / "config.json").write_text(json.dumps(keys))
-    from flopcount.counted_model import count_config
+    from flopcount.model_files.counted_model import count_config
 
     counted = count_config(tmp_path / "config.json", sequence=16)
     assert counted.count.method == "meta"

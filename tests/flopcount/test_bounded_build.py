@@ -19,8 +19,8 @@ ALBERT = {
 
 
 def test_groups_without_end_are_refused(tmp_path, monkeypatch):
-    from flopcount import bounded_build
-    from flopcount.architectures import load
+    from flopcount.model_files import bounded_build
+    from flopcount.model_files.architectures import load
 
     monkeypatch.setattr(bounded_build, "MOST_MODULES", 1000)
     (tmp_path / "config.json").write_text(json.dumps(ALBERT | {"inner_group_num": 999_999_999}))
@@ -32,8 +32,8 @@ def test_groups_without_end_are_refused(tmp_path, monkeypatch):
 
 def test_a_denoiser_with_blocks_without_end_is_refused(tmp_path, monkeypatch):
     pytest.importorskip("diffusers")
-    from flopcount import bounded_build
-    from flopcount.architectures import load
+    from flopcount.model_files import bounded_build
+    from flopcount.model_files.architectures import load
 
     monkeypatch.setattr(bounded_build, "MOST_MODULES", 1000)
     config = {"_class_name": "UNet2DModel", "sample_size": 32, "layers_per_block": 1900}
@@ -43,7 +43,7 @@ def test_a_denoiser_with_blocks_without_end_is_refused(tmp_path, monkeypatch):
 
 
 def test_other_threads_build_what_they_like(tmp_path, monkeypatch):
-    from flopcount import bounded_build
+    from flopcount.model_files import bounded_build
 
     monkeypatch.setattr(bounded_build, "MOST_MODULES", 2)
     built = []

@@ -113,7 +113,7 @@ CASES = [
     ("family", "name", "keys", "sizes"), CASES, ids=[f"{i}-{c[1]}" for i, c in enumerate(CASES)]
 )
 def test_closed_form_and_trace_agree(tmp_path, family, name, keys, sizes):
-    from flopcount.counted_model import count_config
+    from flopcount.model_files.counted_model import count_config
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -145,7 +145,7 @@ MOE = {"num_local_experts": 4, "num_experts_per_tok": 2}
 def test_masked_pairs_and_parameters_of_form_and_trace_agree(tmp_path, family, keys):
     from transformers.models.auto import modeling_auto
 
-    from flopcount.counted_model import count_config
+    from flopcount.model_files.counted_model import count_config
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

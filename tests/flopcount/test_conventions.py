@@ -303,7 +303,7 @@ def test_megatron_declines_what_its_dimensions_do_not_tell():
 
 def test_a_rule_is_stated_of_what_a_router_asks_for(tmp_path):
     """Llama 4's class computes every expert; the rule charges the chosen one, and so is held to that."""
-    from flopcount.counted_model import count_config
+    from flopcount.model_files.counted_model import count_config
 
     config = {
         "model_type": "llama4_text", "hidden_size": H, "intermediate_size": 48,

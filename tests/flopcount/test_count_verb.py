@@ -239,7 +239,7 @@ def test_html_is_one_file_that_escapes(run, tmp_path):
 def test_a_hostile_module_name_stays_text(tmp_path):
     import dataclasses
 
-    from flopcount.counted_model import count_config
+    from flopcount.model_files.counted_model import count_config
     from flopledger.reports.count_html import write_icicle
 
     (tmp_path / "config.json").write_text(json.dumps(MIXTRAL))

@@ -30,7 +30,7 @@ UNET = {
 
 
 def loaded(folder, config):
-    from flopcount.architectures import load
+    from flopcount.model_files.architectures import load
 
     (folder / "config.json").write_text(json.dumps(config))
     return load(folder)
@@ -46,7 +46,7 @@ def loaded(folder, config):
     ],
 )
 def test_sizes_that_no_model_can_run_with_are_refused_before_any_trace(tmp_path, config, words):
-    from flopcount.stated_sizes import check_sizes
+    from flopcount.model_files.stated_sizes import check_sizes
 
     with pytest.raises(FlopcountError, match=words):
         check_sizes(config, tmp_path)
@@ -55,7 +55,7 @@ def test_sizes_that_no_model_can_run_with_are_refused_before_any_trace(tmp_path,
 
 
 def test_a_key_with_two_values_is_refused(tmp_path):
-    from flopcount.config_file import read_json
+    from flopcount.model_files.config_file import read_json
 
     file = tmp_path / "config.json"
     file.write_text('{"hidden_size": 64, "layers": 1, "hidden_size": 4096}')

@@ -6,8 +6,8 @@ import pytest
 
 import flopcount
 from benchmarks.counts.opinions import second_opinion
-from flopcount.architectures import load
-from flopcount.inputs.sizes import InputSizeUnknownError
+from flopcount.model_files.architectures import load
+from flopcount.model_files.inputs.sizes import InputSizeUnknownError
 
 pytest.importorskip("diffusers")
 

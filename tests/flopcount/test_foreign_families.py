@@ -139,7 +139,7 @@ def test_a_published_file_gives_the_published_number_of_parameters(name):
 
 
 def test_code_that_is_not_run_leaves_the_closed_form(tmp_path):
-    from flopcount.counted_model import count_config
+    from flopcount.model_files.counted_model import count_config
 
     config, parameters = PUBLISHED["InternLM2-7B"]
     (tmp_path / "config.json").write_text(json.dumps({**config, **CODE}))
@@ -153,7 +153,7 @@ def test_code_that_is_not_run_leaves_the_closed_form(tmp_path):
 
 
 def test_a_family_that_nobody_knows_says_both_reasons(tmp_path):
-    from flopcount.counted_model import count_config
+    from flopcount.model_files.counted_model import count_config
 
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "own_family", **CODE}))
     with pytest.raises(FlopcountError, match=r"(?s)auto_map.*never run.*no closed form"):
@@ -235,7 +235,7 @@ def test_a_family_that_nobody_knows_says_both_reasons(tmp_path):
     ],
 )
 def test_a_family_under_another_name_is_traced_and_equals_its_form(tmp_path, config, class_name):
-    from flopcount.counted_model import count_config
+    from flopcount.model_files.counted_model import count_config
 
     (tmp_path / "config.json").write_text(json.dumps({**config, **CODE}))
     counted = count_config(tmp_path, batch=2, sequence=24)
@@ -250,7 +250,7 @@ def test_a_family_under_another_name_is_traced_and_equals_its_form(tmp_path, con
 
 @pytest.mark.trace
 def test_lightning_attention_goes_by_the_librarys_name(tmp_path):
-    from flopcount.architectures import load
+    from flopcount.model_files.architectures import load
 
     config = {
         "model_type": "minimax_text_01",

@@ -53,7 +53,7 @@ SWITCH = {
 
 
 def gaps(folder, config, **sizes):
-    from flopcount.counted_model import count_config
+    from flopcount.model_files.counted_model import count_config
 
     (folder / "config.json").write_text(json.dumps(config))
     got = count_config(folder, sequence=16, **sizes)
@@ -113,6 +113,6 @@ def test_a_table_of_several_codebooks_holds_no_weight_of_its_own(tmp_path):
         "tie_word_embeddings": False,
     }
     (tmp_path / "config.json").write_text(json.dumps(config))
-    from flopcount.architectures import load
+    from flopcount.model_files.architectures import load
 
     assert load(tmp_path).parameters.total > 0

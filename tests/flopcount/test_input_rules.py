@@ -28,7 +28,7 @@ class Reader(torch.nn.Module):
 
 
 def made(model, name, **sizes):
-    from flopcount.model_inputs import maker_of
+    from flopcount.model_files.model_inputs import maker_of
 
     return tuple(maker_of(model, "config.json", **sizes).make(name).shape)
 
@@ -52,7 +52,7 @@ def test_a_spectrogram_is_as_long_as_the_tokens_it_stands_beside():
 
 
 def test_sizes_under_their_own_names_are_found():
-    from flopcount.model_inputs import InputSizeUnknownError
+    from flopcount.model_files.model_inputs import InputSizeUnknownError
 
     model = Reader(task_seq_len=77, max_state_dim=32)
     assert made(model, "task_inputs", batch=2) == (2, 77)
@@ -62,7 +62,7 @@ def test_sizes_under_their_own_names_are_found():
 
 
 def test_a_tower_that_is_left_out_makes_no_pair():
-    from flopcount.inputs.text import is_dual_tower
+    from flopcount.model_files.inputs.text import is_dual_tower
 
     text = SimpleNamespace()
     assert is_dual_tower(Reader(text_config=text, vision_config=text))
@@ -70,7 +70,7 @@ def test_a_tower_that_is_left_out_makes_no_pair():
 
 
 def test_embeddings_are_given_instead_of_tokens(tmp_path):
-    from flopcount.counted_model import count_config
+    from flopcount.model_files.counted_model import count_config
 
     config = {"model_type": "llama", "hidden_size": 32, "intermediate_size": 64, "vocab_size": 100,
               "num_hidden_layers": 1, "num_attention_heads": 4}  # fmt: skip
@@ -84,7 +84,7 @@ def test_embeddings_are_given_instead_of_tokens(tmp_path):
 
 
 def test_flattened_patches_become_small_images_where_a_convolution_reads_them(tmp_path):
-    from flopcount.counted_model import count_config
+    from flopcount.model_files.counted_model import count_config
 
     config = {"model_type": "kimi_k25_vision", "patch_size": 14, "hidden_size": 32,
               "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
@@ -96,8 +96,8 @@ def test_flattened_patches_become_small_images_where_a_convolution_reads_them(tm
 
 
 def test_words_with_values_are_no_special_tokens():
-    from flopcount.inputs.attempts import Attempts, _plain_words
-    from flopcount.model_inputs import maker_of
+    from flopcount.model_files.inputs.attempts import Attempts, _plain_words
+    from flopcount.model_files.model_inputs import maker_of
 
     model = Reader(pad_token_id=0, image_token_index=1, text_config=SimpleNamespace(eos_token_id=2))
     maker = maker_of(model, "config.json")
@@ -112,10 +112,25 @@ def test_words_with_values_are_no_special_tokens():
 
 
 def test_a_part_without_tables_of_its_own_builds(tmp_path):
-    from flopcount.architectures import load
+    from flopcount.model_files.architectures import load
 
     config = {"model_type": "blt_local_decoder", "hidden_size": 32, "hidden_size_global": 32,
               "intermediate_size": 32, "num_attention_heads": 2, "num_hidden_layers": 1,
               "vocab_size": 10, "tie_word_embeddings": False}  # fmt: skip
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert load(tmp_path).class_name == "BltLocalDecoder"
+
+
+def test_a_number_of_tokens_is_refused_where_no_text_is_read(tmp_path):
+    from flopcount import FlopcountError
+    from flopcount.formula_config import count_by_formula
+    from flopcount.model_files.counted_model import count_config
+
+    config = {"model_type": "vit", "hidden_size": 32, "intermediate_size": 64, "image_size": 32,
+              "num_hidden_layers": 1, "num_attention_heads": 4, "patch_size": 8}  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert count_config(tmp_path).count is not None
+    with pytest.raises(FlopcountError, match="reads nothing that --sequence is a size of"):
+        count_config(tmp_path, sequence=16)
+    with pytest.raises(FlopcountError, match="reads no --sequence"):
+        count_by_formula(tmp_path, sequence=16)

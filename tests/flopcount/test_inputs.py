@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from flopcount.errors import FlopcountError
-from flopcount.model_classes import class_of
+from flopcount.model_files.model_classes import class_of
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -19,7 +19,7 @@ TOWER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1,
 @pytest.fixture
 def count(tmp_path):
     def counter(config, **sizes):
-        from flopcount.counted_model import count_config
+        from flopcount.model_files.counted_model import count_config
 
         (tmp_path / "config.json").write_text(json.dumps(config))
         return count_config(tmp_path, **sizes)
@@ -198,14 +198,14 @@ def test_inputs_that_no_rule_tells_are_stated_by_name(count):
     "text", ["", "x", "1x", "1x-2", "1x2:complex", "[1, [2]]", "[[", "9" * 30, "[" * 5000]
 )
 def test_an_input_that_cannot_be_read_is_told(text):
-    from flopcount.inputs.stated import stated_inputs
+    from flopcount.model_files.inputs.stated import stated_inputs
 
     with pytest.raises(FlopcountError, match="input name"):
         stated_inputs({"name": text}, torch.float32)
 
 
 def test_stated_numbers_are_real_and_shapes_are_not():
-    from flopcount.inputs.stated import stated_inputs
+    from flopcount.model_files.inputs.stated import stated_inputs
 
     made = stated_inputs({"a": "[[1, 2, 3]]", "b": "2x3:long", "c": "4x5"}, torch.bfloat16)
     assert made["a"].tolist() == [[1, 2, 3]]

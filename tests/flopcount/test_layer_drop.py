@@ -9,8 +9,8 @@ import pytest
 @pytest.mark.parametrize("rate", [1.0, 1])
 def test_every_layer_is_counted(tmp_path, rate):
     pytest.importorskip("transformers")
-    from flopcount import architectures
-    from flopcount.counted_model import count_config
+    from flopcount.model_files import architectures
+    from flopcount.model_files.counted_model import count_config
 
     config = {
         "model_type": "m2m_100",

@@ -69,7 +69,7 @@ def test_pairs_follow_from_places_alone(kind, length, size, fused):
 
 
 def counted(tmp_path, family, keys, sequence=24):
-    from flopcount.counted_model import count_config
+    from flopcount.model_files.counted_model import count_config
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -147,14 +147,14 @@ def test_an_indexers_causality_is_known(tmp_path):
 def test_a_mask_that_the_model_lengthens_leaves_no_key_out(tmp_path):
     """DeepSeek-V4 adds compressed keys, and their places to the mask: without one they were lost."""
     import flopcount
-    from flopcount.architectures import load
+    from flopcount.model_files.architectures import load
 
     keys = {"num_hidden_layers": 4, "vocab_size": 500}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         config = transformers.AutoConfig.for_model("deepseek_v4", **keys).to_dict()
         (tmp_path / "config.json").write_text(json.dumps(config))
-        from flopcount.counted_model import count_config
+        from flopcount.model_files.counted_model import count_config
 
         ours = count_config(tmp_path, sequence=48).count
         built = load(tmp_path)
@@ -166,7 +166,7 @@ def test_a_mask_that_the_model_lengthens_leaves_no_key_out(tmp_path):
 
 def test_the_tokens_of_an_image_see_each_other(tmp_path):
     """Gemma 3 attends in both directions inside an image, and causally everywhere else."""
-    from flopcount.counted_model import count_config
+    from flopcount.model_files.counted_model import count_config
 
     text = SMALL | {"model_type": "gemma3_text", "sliding_window": 32, "head_dim": 16}
     vision = {

@@ -20,10 +20,10 @@ CAUSAL = {
 
 
 def counted(folder, config, **sizes):
-    from flopcount.counted_model import count_config
+    from flopcount.model_files.counted_model import count_config
 
     (folder / "config.json").write_text(json.dumps(config))
-    return count_config(folder, batch=1, sequence=LENGTH, **sizes)
+    return count_config(folder, batch=1, **{"sequence": LENGTH, **sizes})
 
 
 @pytest.mark.parametrize("family", CAUSAL)
@@ -59,7 +59,7 @@ def test_a_mask_of_unknown_values_is_said(tmp_path):
     # Swin writes the borders of its shifted windows into parts of a mask, one after the other.
     sizes = {"embed_dim": 12, "depths": [2, 2], "num_heads": [2, 2], "window_size": 2}
     config = {"model_type": "swin", **sizes, "image_size": 32, "patch_size": 4}
-    got = counted(tmp_path, config)
+    got = counted(tmp_path, config, sequence=None)
     assert any(note.startswith("masked:") for note in got.count.notes)
 
 
@@ -122,7 +122,7 @@ MIXTURES = [
 
 @pytest.mark.parametrize(("config", "idle"), MIXTURES, ids=[c["model_type"] for c, _ in MIXTURES])
 def test_the_experts_that_a_token_leaves_out(tmp_path, config, idle):
-    from flopcount.architectures import load
+    from flopcount.model_files.architectures import load
 
     (tmp_path / "config.json").write_text(json.dumps(config))
     parameters = load(tmp_path).parameters
@@ -213,7 +213,7 @@ def test_experts_of_which_some_are_empty_leave_the_active_number_unknown(tmp_pat
     }  # fmt: skip
     config = {"model_type": "longcat_flash", "architectures": ["LongcatFlashForCausalLM"], **keys}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    from flopcount.architectures import load
+    from flopcount.model_files.architectures import load
 
     parameters = load(tmp_path).parameters
     assert parameters.active is None
@@ -275,7 +275,7 @@ def test_a_long_target_beside_a_short_source_leaves_no_expert_idle(tmp_path):
         "num_sparse_encoder_layers": 1, "num_sparse_decoder_layers": 1,
     }  # fmt: skip
     (tmp_path / "config.json").write_text(json.dumps(config))
-    from flopcount.counted_model import count_config
+    from flopcount.model_files.counted_model import count_config
 
     got = count_config(tmp_path, sequence=8, decoder_sequence=512, backward=False)
     assert "experts-all-computed" not in [f.code for f in got.findings]
@@ -292,7 +292,7 @@ def test_a_long_target_beside_a_short_source_leaves_no_expert_idle(tmp_path):
 
 def test_experts_that_all_compute_are_found_by_stated_inputs_too(tmp_path):
     """--input input_ids=... states no sequence, and the tokens are there all the same."""
-    from flopcount.counted_model import count_config
+    from flopcount.model_files.counted_model import count_config
 
     config = {
         "model_type": "llama4_text", "hidden_size": 32, "intermediate_size": 48,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from flopcount import remembered
 from flopcount.count import Coverage, Entry, Experts, RankCount, Term, Uncounted
-from flopcount.counted_model import CountedModel, count_config
+from flopcount.model_files import remembered
+from flopcount.model_files.counted_model import CountedModel, count_config
 
 TINY = {
     "model_type": "llama",

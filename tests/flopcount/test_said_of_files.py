@@ -48,7 +48,7 @@ def write(tmp_path):
 
 
 def counted(folder, **sizes):
-    from flopcount.counted_model import count_config
+    from flopcount.model_files.counted_model import count_config
 
     return count_config(folder, **sizes)
 
@@ -170,7 +170,7 @@ def test_a_family_of_somebodys_own_name_is_that_of_its_class(write):
 
 @traced
 def test_a_class_is_known_however_its_name_is_spelt():
-    from flopcount.model_classes import library_class
+    from flopcount.model_files.model_classes import library_class
 
     found = library_class("KimiK25ForConditionalGeneration")
     assert found is None or found.__name__ == "Kimi_K25ForConditionalGeneration"

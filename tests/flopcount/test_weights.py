@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flopcount.headers import HeaderError, gguf_file, safetensors_file, torch_file
-from flopcount.parameters import ParameterCount
-from flopcount.weight_files import model_files
-from flopcount.weights import compare_with_config, count_weights, read_weights
+from flopcount.model_files.headers import HeaderError, gguf_file, safetensors_file, torch_file
+from flopcount.model_files.parameters import ParameterCount
+from flopcount.model_files.weight_files import model_files
+from flopcount.model_files.weights import compare_with_config, count_weights, read_weights
 
 
 def safetensors(path, tensors, *, length=None, data=None):

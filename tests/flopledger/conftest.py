@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from flopledger.auditing import AuditReport, audit
-from flopledger.case import AuditCase
+from flopledger.cases.case import AuditCase
 
 Audit = Callable[..., AuditReport]
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from flopledger import amendments, bundle
+from flopledger import bundle
 from flopledger.auditing import audit
-from flopledger.case import AuditCase
+from flopledger.cases import amendments
+from flopledger.cases.case import AuditCase
 from flopledger.commands import main
 from flopledger.errors import CaseError
 

@@ -4,6 +4,7 @@ import pytest
 
 from flopledger.auditing import AuditReport
 from flopledger.errors import CaseError, FlopledgerError
+from flopledger.reports import wording
 from flopledger.verdict import Verdict
 
 MODEL = "[model.m]\nparameters = 1e9\n"
@@ -184,6 +185,12 @@ def test_disagreeing_routes_are_both_kept(run_audit) -> None:
     assert "disagree" in report.combined.rule
     assert report.combined.flop.low < 6.1e21
     assert report.combined.flop.high > 4.5e22
+    # The middle of both is nobody's figure: the headline gives the routes'.
+    claimed = run_audit("[claim]\nflop = 6e21\n" + MODEL + _run(**figures, accelerator_hours="1e5"))
+    words = wording.conclusion(claimed)
+    assert "stands against routes that disagree" in words
+    assert "closed-form 6.0e21, device-time 4.7" in words
+    assert "none of them" in claimed.combined.rule
 
 
 def test_evidence_without_a_reader_is_named(run_audit, tmp_path) -> None:

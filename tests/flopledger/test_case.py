@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flopledger.case import AuditCase, json_schema, parse
+from flopledger.cases.case import AuditCase, json_schema, parse
 from flopledger.errors import CaseError
 
 HEAD = 'schema = "flopledger/case/1"\ntitle = "t"\n'
@@ -135,7 +135,7 @@ def test_the_examples_fit_the_published_schema(root: Path) -> None:
     ],
 )  # fmt: skip
 def test_licence_expressions(text: str) -> None:
-    from flopledger.case_release import is_expression
+    from flopledger.cases.release import is_expression
 
     assert is_expression(text)
     assert not is_expression(f"{text} AND")

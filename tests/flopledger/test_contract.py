@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flopledger.case_spec import CaseSpec, ClaimSpec, ModelSpec, RunSpec
+from flopledger.cases.spec import CaseSpec, ClaimSpec, ModelSpec, RunSpec
 from flopledger.commands import main
 from flopledger.regimes import all_regimes
 

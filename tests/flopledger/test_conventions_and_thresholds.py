@@ -3,7 +3,7 @@
 import pytest
 
 from flopledger.auditing import audit
-from flopledger.case import AuditCase
+from flopledger.cases.case import AuditCase
 from flopledger.reports import wording
 
 #: Weights of a layer: queries and outputs 2 x 8192^2, keys and values 2 x 8192 x 1024, 3 x 8192 x 28672;

@@ -48,6 +48,31 @@ epochs = 7
     assert "dataset-size-not-trained" in codes(report)
 
 
+def test_hours_of_all_passes_make_the_claims_amount_a_question(run_audit):
+    # 6 x 1e9 x 1e9 = 6e18 by the data set, x 300 = 1.8e21 = 5,000 h x 3600 x 312e12 x 0.32
+    text = """
+[claim]
+flop = 1.8e21
+[model.m]
+parameters = 1e9
+[[run]]
+name = "r"
+model = "m"
+tokens = 1e9
+epochs = 300
+accelerator = "NVIDIA A100-SXM4-80GB"
+precision = "bf16"
+accelerator_hours = {}
+"""
+    report = run_audit(text.format(5_000))
+    assert str(report.verdict) == "needs-explanation"
+    assert codes(report)["dataset-size-not-trained"] == "warning"
+    (slip,) = [one for one in report.findings if one.code == "unit-ambiguity"]
+    assert "all 300 passes" in slip.message
+    # Hours of one pass contradict the claim: 50 h x 3600 x 312e12 x 0.32 = 1.8e19.
+    assert str(run_audit(text.format(50)).verdict) == "inconsistent"
+
+
 def test_that_an_amount_holds_all_epochs_is_said(run_audit, tmp_path):
     model = '[model.m]\nparameters = 1e10\n[[run]]\nname = "r"\nmodel = "m"\n'
     report = run_audit(f"{model}tokens = 1e11\nepochs = 3")

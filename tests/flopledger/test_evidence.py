@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from flopledger.auditing import AuditReport, audit
-from flopledger.case import AuditCase
+from flopledger.cases.case import AuditCase
 from flopledger.verdict import Verdict
 
 HEAD = 'schema = "flopledger/case/1"\ntitle = "t"\n'
@@ -74,6 +74,31 @@ def test_a_case_that_says_otherwise_is_told(tmp_path: Path, figures: str, code: 
     report = _audit(tmp_path, figures)
     assert code in _codes(report)
     assert report.verdict is not Verdict.CONSISTENT
+
+
+def test_what_the_part_of_the_evidence_could_not_have_done_is_said(tmp_path: Path) -> None:
+    # 6 x 1e9 x 1.9e9 = 1.14e19 in 8 h: 40% of 989e12, and 127% of an A100's 312e12.
+    (tmp_path / "system.json").write_text(
+        json.dumps(
+            {
+                "number_of_nodes": 1,
+                "accelerators_per_node": 8,
+                "accelerator_model_name": "NVIDIA A100-SXM4-80GB",
+                "host_processor_model_name": "EPYC",
+            }
+        )
+    )
+    case = (
+        HEAD + '[model.m]\nparameters = 1e9\n[[run]]\nname = "r"\nmodel = "m"\ntokens = {}\n'
+        'accelerator = "NVIDIA H100 80GB HBM3"\nprecision = "bf16"\naccelerator_hours = 8\n'
+        'evidence = ["system.json"]\n'
+    )
+    for tokens, is_said in (("1.9e9", True), ("1.0e9", False)):
+        (tmp_path / "case.toml").write_text(case.format(tokens))
+        report = audit(AuditCase.load(tmp_path / "case.toml"), trace=False)
+        told = [one.message for one in report.findings if one.code == "accelerator-mismatch"]
+        assert any("'NVIDIA H100 80GB HBM3', the evidence 'NVIDIA A100" in one for one in told)
+        assert any("times too much" in one for one in told) is is_said
 
 
 def test_figures_within_rounding_agree(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flopledger.auditing import AuditReport, audit
-from flopledger.case import AuditCase
-from flopledger.case_spec import SCHEMA
+from flopledger.cases.case import AuditCase
+from flopledger.cases.spec import SCHEMA
 
 ORDER = ("consistent", "needs-explanation", "inconsistent")
 FEW = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -232,3 +232,29 @@ def test_a_trainers_total_over_frozen_weights(run_audit):
     (told,) = [one for one in run_audit(run).findings if one.code == "counter-implausible"]
     assert "the factor fits: frozen weights were counted at 6" in told.message
     assert "recomputed" not in told.message.partition("frozen")[0]
+
+
+MIXTURE = """
+[claim]
+flop = 3.3e23
+[model.m]
+parameters = 235e9
+[[run]]
+name = "r"
+model = "m"
+tokens = 2.5e12
+accelerator = "NVIDIA H100 80GB HBM3"
+precision = "bf16"
+accelerator_hours = {}
+"""
+
+
+@pytest.mark.parametrize(("hours", "is_asked"), [(5e5, True), (2.5e6, False)])
+def test_all_parameters_of_a_mixture_are_asked_about_where_the_hours_cannot_hold_them(
+    run_audit, hours, is_asked
+):
+    # 6 x 235e9 x 2.5e12 = 3.5e24 is 198% of 5e5 h x 989e12 and 40% of 2.5e6 h; 6 x 22e9 x 2.5e12 = 3.3e23.
+    told = {one.code: one.message for one in run_audit(MIXTURE.format(hours)).findings}
+    assert ("experts-all-counted" in told) is is_asked
+    if is_asked:
+        assert "active_parameters" in told["experts-all-counted"]

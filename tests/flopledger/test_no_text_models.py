@@ -94,7 +94,7 @@ def counted_flop(report) -> list[float]:
 
 
 def step(path: Path, **sizes) -> int:
-    from flopcount.counted_model import count_config
+    from flopcount.model_files.counted_model import count_config
 
     return count_config(path / "config.json", **sizes).count.total
 

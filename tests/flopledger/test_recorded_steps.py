@@ -12,7 +12,7 @@ from unittest import mock
 import pytest
 
 from flopledger.auditing import AuditReport, audit
-from flopledger.case import AuditCase
+from flopledger.cases.case import AuditCase
 from flopledger.commands import main
 from flopledger.logs import run_records
 from profilers.steps.record.ledger import StepLedger
@@ -414,3 +414,30 @@ def test_a_folder_without_a_record_is_bad_input(
 def test_each_launch_of_a_record_has_a_file_that_its_reader_knows():
     assert all(map(run_records.is_own, ("run.json", "run-2.json", "run-17.json", "steps")))
     assert not any(map(run_records.is_own, ("run-old.json", "run-2.json.bak", "trainer.log")))
+
+
+def test_an_estimate_names_a_record_as_it_is_called_and_not_where_it_lies(tmp_path, capsys):
+    """A folder may look like a pattern; where it lies on somebody's machine is in no document."""
+    recorded(tmp_path / "run[1]")
+    page = tmp_path / "page.html"
+    assert main(["estimate", str(tmp_path / "run[1]"), "--html", str(page), "--json"]) == 0
+    shown = capsys.readouterr().out
+    assert json.loads(shown)["title"] == "Estimate of run[1]"
+    assert str(tmp_path) not in shown
+    assert str(tmp_path) not in page.read_text("utf-8")
+
+
+def test_a_name_that_is_no_text_is_told(tmp_path, capsys):
+    folder = tmp_path / os.fsdecode(b"l\xe4ufe")
+    recorded(folder)
+    for verb in (
+        ["estimate", str(folder)],
+        ["seal", str(folder), "--out", str(tmp_path / "b.zip")],
+    ):
+        if verb[0] == "seal":
+            assert main(["keygen", "--out", str(tmp_path)]) == 0
+            verb += ["--key", str(tmp_path / "flopledger.key")]
+        assert main(verb) == 2
+        told = capsys.readouterr().err
+        assert "is not UTF-8 text, which a document has to be: rename it" in told
+        assert "on its own account" not in told

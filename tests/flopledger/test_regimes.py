@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from flopledger import AuditCase, audit
-from flopledger.case_spec import Kind
+from flopledger.cases.spec import Kind
 from flopledger.commands import main
 from flopledger.errors import FlopledgerError
 from flopledger.inputs import RunFigures

@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 
 from flopledger.auditing import AuditReport, audit
-from flopledger.case import AuditCase
+from flopledger.cases.case import AuditCase
 from flopledger.errors import FlopledgerError
 from flopledger.reports import html, json_report, svg
 from flopledger.reports.console import print_summary

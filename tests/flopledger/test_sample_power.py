@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 
 from flopledger.auditing import audit
-from flopledger.case import AuditCase
+from flopledger.cases.case import AuditCase
 
 # 64 H100 for 50 h at 0.4 of 989e12 FLOP/s do 4.56e21: 6 * 7e9 * 1.085e11.
 CASE = """\

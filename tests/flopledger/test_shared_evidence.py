@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flopledger.auditing import AuditReport, audit
-from flopledger.case import AuditCase
+from flopledger.cases.case import AuditCase
 from flopledger.logs import losses
 
 _STATE = {

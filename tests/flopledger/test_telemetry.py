@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from flopledger.auditing import AuditReport, audit
-from flopledger.case import AuditCase
+from flopledger.cases.case import AuditCase
 from flopledger.verdict import Verdict
 
 HEAD = 'schema = "flopledger/case/1"\ntitle = "t"\n[model.m]\nparameters = 1e9\n'

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from flopledger.auditing import audit
-from flopledger.case import AuditCase
+from flopledger.cases.case import AuditCase
 
 
 def _system(name: str) -> str:

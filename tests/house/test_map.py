@@ -10,10 +10,15 @@ import pytest
 
 import flopcount
 import flopcount.live
+import flopcount.model_files
 import flopcount.onnx_files
 import flopledger.bundle
+import flopledger.cases
+import flopledger.checks
+import flopledger.claims
 import flopledger.logs
 import flopledger.logs.readers
+import flopledger.profiling
 import flopledger.recording
 import flopledger.reports
 import profilers.bounds
@@ -32,6 +37,7 @@ STEPS = sorted(f"profilers.steps.{file.parent.name}" for file in ROOMS)
     [
         flopcount,
         flopcount.live,
+        flopcount.model_files,
         flopcount.onnx_files,
         profilers,
         profilers.bounds,
@@ -40,8 +46,12 @@ STEPS = sorted(f"profilers.steps.{file.parent.name}" for file in ROOMS)
         *map(import_module, STEPS),
         flopledger,
         flopledger.bundle,
+        flopledger.cases,
+        flopledger.checks,
+        flopledger.claims,
         flopledger.logs,
         flopledger.logs.readers,
+        flopledger.profiling,
         flopledger.recording,
         flopledger.reports,
     ],

@@ -13,6 +13,7 @@ import pytest
 from flopledger.errors import FlopledgerError
 from flopledger.logs import run_records
 from flopledger.logs.notes import Notes
+from flopledger.profiling.telemetry_view import _envelope
 from flopledger.recording.series import StepSeries, read_series
 from flopledger.recording.steps_summary import pace, steps_section
 from flopledger.recording.totals import read_totals
@@ -23,7 +24,6 @@ from flopledger.reports.run_charts import beside, caption, steps_chart
 from flopledger.reports.run_document import document
 from flopledger.reports.run_imports import with_imports
 from flopledger.reports.run_report import read_run
-from flopledger.telemetry_view import _envelope
 from profilers import Device, DeviceKey, Sample
 from profilers.clocks import ClockPair
 from profilers.journal import Journal
@@ -233,6 +233,9 @@ def test_losses_over_time(tmp_path):
     assert (panel.label, panel.bottom, panel.top) == ("loss", -1.0, 4.0)
     words = caption(series)
     assert "as the program told it, 5 times, 1 of them not finite" in words
+    assert "as the program told it, once; no" in caption(
+        replace(series, losses=1, losses_not_finite=0)
+    )
 
 
 @pytest.mark.parametrize(
@@ -288,7 +291,8 @@ def test_the_page_is_whole_offline_and_the_same_each_time(tmp_path):
     assert page.count("<svg") == 3  # wide, narrow and for paper, without any script
     assert "step time" in page
     assert not re.search(r"(src|href)=\"(?!#)", page)
-    assert "60 steps of all processes over 6.6 seconds" in page
+    # 60 steps of 0.11 s, and the evaluation of 0.5 s after the last of them.
+    assert "60 steps of all processes over 7.1 seconds" in page
     assert "shown as 30 moments" in page
 
 
@@ -561,7 +565,7 @@ def _imported(folder, *scopes):
 
 def test_a_process_that_recorded_and_left_nothing_is_named(tmp_path):
     """Two made an optimizer; one of them has a ledger."""
-    from flopledger.run_steps import add_steps
+    from flopledger.profiling.steps import add_steps
 
     process(tmp_path, pid=7)
     (tmp_path / "processes").mkdir()

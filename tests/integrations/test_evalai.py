@@ -15,7 +15,7 @@ import pytest
 
 from flopledger import bundle
 from flopledger.bundle.sealing import Choices
-from flopledger.case import AuditCase
+from flopledger.cases.case import AuditCase
 from flopledger.integrations import evalai
 from flopledger.integrations.evalai import EvalaiError, Split
 

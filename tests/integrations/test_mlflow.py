@@ -14,7 +14,7 @@ import pytest
 from flopledger import bundle, logs
 from flopledger.auditing import audit
 from flopledger.bundle.sealing import Choices
-from flopledger.case import AuditCase
+from flopledger.cases.case import AuditCase
 from flopledger.integrations import mlflow as ours
 from flopledger.integrations.mlflow import MlflowError
 from profilers import read_record

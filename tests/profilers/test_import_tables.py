@@ -132,7 +132,6 @@ def test_the_newer_name_of_instant_power_is_power(tmp_path):
             ("power.draw [W], clocks.current.sm [MHz]", "clocks.current.sm [MHz], power.draw [W]"),
             "fit",
         ),
-        (("utilization.gpu [%]", "utilisation [%]"), "no field of nvidia-smi"),
         (("power.draw [W]", "power.draw [kW]"), "is in kW"),
         (("power.draw [W]", "utilization.gpu [%]"), "twice"),
         ((", pstate", ""), "cells under a header"),

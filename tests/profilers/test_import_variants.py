@@ -39,6 +39,9 @@ TITLES = ("timestamp", "index", "power.draw [W]", "utilization.gpu [%]")
         smi(("", *TITLES), ("7", "@", "0", "490.0", "89"), ","),  # pandas, with its row numbers
         smi([f'"{t}"' for t in TITLES], ['"@"', '"0"', '"490.00 W"', '"89 %"'], ","),
         "\ufeff" + smi(TITLES, ("@", "0", "490.00 W", "89 %")).replace("\n", "\r\n"),
+        # PowerShell's redirection, and what is left of a character where it was cut
+        smi(TITLES, ("@", "0", "490.00 W", "89 %")).replace("\n", "\r\n").encode("utf-16"),
+        b"\xfe\xff" + smi(TITLES, ("@", "0", "490.00 W", "89 %")).encode("utf-16-be") + b"\0",
     ],
 )
 def test_nvidia_smi_written_again_by_others(tmp_path, text):
@@ -47,6 +50,31 @@ def test_nvidia_smi_written_again_by_others(tmp_path, text):
     assert recording.format == "nvidia-smi-csv"
     assert [device.reading("power_mw", row) for row in (0, 1)] == [490_000, 490_000]
     assert [device.reading("gpu_util_permille", row) for row in (0, 1)] == [890, 890]
+
+
+@pytest.mark.parametrize("title", ["tensor.active.ratio [%]", "nvlink.rx", "core_voltage [mV]"])
+def test_a_field_of_a_newer_driver_costs_no_other(tmp_path, title):
+    text = smi((*TITLES[:2], title, *TITLES[2:]), ("@", "0", "[N/A]", "490.00 W", "89 %"))
+    trace, recording = read(tmp_path, text)
+    (device,) = trace.devices.values()
+    assert device.reading("power_mw", 1) == 490_000
+    (finding,) = [one for one in recording.findings if one.code == "column-passed-over"]
+    assert title in finding.message
+
+
+def test_beside_a_uuid_any_column_may_be_passed_over(tmp_path):
+    titles, row = ("timestamp", "uuid", "rank", "power.draw [W]"), ("@", "", "0", "490.00 W")
+    uuid = "GPU-11111111-1111-1111-1111-111111111111"
+    trace, recording = read(tmp_path, smi(titles, (row[0], uuid, *row[2:])))
+    assert [str(key) for key in trace.devices] == [uuid]
+    assert "column-passed-over" in recording.findings.codes()
+
+
+def test_a_programs_log_is_taken_for_no_table(tmp_path):
+    """Python's logging writes a comma before the milliseconds."""
+    with pytest.raises(ImportFormatError) as refused:
+        read(tmp_path, "2024-01-05 17:11:10,414 train INFO: epoch 3 loss 0.5\n" * 9)
+    assert "no header" not in str(refused.value)
 
 
 def test_a_column_of_hosts_keeps_them_apart(tmp_path):
@@ -113,7 +141,9 @@ PMON = """# gpu        pid  type    sm   mem   enc   dec   command
         (smi(TITLES, ("@", "0", "490,00 W", "89 %")), "5 cells under a header of 4"),
         (smi(TITLES, ("23/07/2026 12:00:09", "0", "490.00 W", "89 %")), "not a stamp"),
         (smi(("timestamp", "index", "memory.used [MB]"), ("@", "0", "1 MB")), "is in MB"),
-        (smi(TITLES, ("@", "0", "490.00 W", "89 %")).encode("utf-16"), "UTF-16"),
+        (smi(TITLES, ("@", "0", "490.00 W", "89 %")).encode("utf-32"), "UTF-32"),
+        (b"\xff\xfe\x00\xdc\x00\xdc" * 9, "begins as UTF-16 text and is none"),
+        (smi((*TITLES, "rank"), ("@", "0", "490.00 W", "89 %", "3")), "tell devices apart"),
         (b"\x1f\x8b\x08\x00 and so on", "damaged gzip archive"),
         ("<?xml version='1.0' ?>\n<nvidia_smi_log><gpu/></nvidia_smi_log>\n", "XML"),
         ("=====NVSMI LOG=====\n\nTimestamp : Thu Jul 23 2026\n", "page for people"),

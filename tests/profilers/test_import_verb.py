@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 
 from flopledger.commands import main
-from profilers.importers import Options, collect, import_files, open_recording, pieces, segments
+from profilers.importers import (
+    Options,
+    collect,
+    import_files,
+    into,
+    open_recording,
+    pieces,
+    segments,
+)
 from profilers.importers.errors import ImportFormatError
 from profilers.record import read_record, verify
 from profilers.trace import DeviceKey
@@ -148,6 +156,25 @@ def test_row_groups_and_new_columns_begin_new_segments(tmp_path, monkeypatch):
     assert seen.reading("power_mw", 149) == 149_000
     assert seen.reading("power_mw", 150) == 150_123.45
     assert verify(tmp_path / "run") == []
+
+
+def test_what_to_ask_of_a_server_is_an_option(tmp_path, monkeypatch, capsys):
+    asked = {}
+
+    def fetch(url, **stated):
+        asked.update(stated, url=url)
+        raise ImportFormatError("asked", file=url)
+
+    monkeypatch.setattr(into, "fetch", fetch)
+    span = ["--start", "2026-01-01T00:00:00Z", "--end", "2026-01-01T01:00:00Z", "--step", "15s"]
+    more = ["--selector", 'Hostname="n1"', "--timeout", "120"]
+    assert main(["import", "http://host:9090", "--out", str(tmp_path / "run"), *span, *more]) == 2
+    assert (asked["selector"], asked["timeout_s"], asked["step_ns"]) == (
+        'Hostname="n1"',
+        120,
+        15 * 10**9,
+    )
+    assert "asked" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ LATE = 0.3
 
 PROGRAM = """
 import json, sys, time
-from flopledger.known_products import Product, check
+from flopledger.profiling.known_products import Product, check
 from profilers.sources.nvml import NvmlSource
 
 rate, precision = float(sys.argv[1]), sys.argv[2]

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flopledger.process_tree import ProcessTree, attribute
+from flopledger.profiling.process_tree import ProcessTree, attribute
 from profilers import Device, DeviceKey, DeviceTrace, Event, Trace, read_record
 from profilers.integrals import energy
 from tests.profilers.conftest import start_clock
@@ -95,7 +95,7 @@ def test_a_daemon_is_left_alone_and_told(tmp_path):
 
 ADOPTS = """
 import os, signal, sys
-from flopledger.run_child import AWAITED, run_child
+from flopledger.profiling.child import AWAITED, run_child
 
 previous = signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
 ended = run_child([sys.executable, "-c", *sys.argv[1:]], mask=previous)

@@ -11,11 +11,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from flopledger.process_tree import ProcessTree
-from flopledger.profiled_run import _elsewhere
-from flopledger.run_child import Ended
-from flopledger.run_launches import continued
-from flopledger.run_summary import Findings, _part, _tell_company
+from flopledger.profiling.child import Ended
+from flopledger.profiling.launches import continued
+from flopledger.profiling.process_tree import ProcessTree
+from flopledger.profiling.run import _elsewhere
+from flopledger.profiling.summary import Findings, _part, _tell_company
 from profilers import Device, DeviceKey, Sample, read_record
 from profilers.clocks import ClockPair
 from profilers.journal import Journal

@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import psutil
 import pytest
 
 from flopledger.commands import main
+from flopledger.profiling.summary import summarise
 from tests.command_line import CLI, ROOT, flopledger
 from tests.profilers.conftest import start_clock
 
@@ -101,13 +103,27 @@ def test_a_command_keeps_its_exit_code_whatever_becomes_of_the_sums(tmp_path, mo
     def broken(*_):
         raise ImportError("no such name")
 
-    monkeypatch.setattr("flopledger.profiled_run.summarise", broken)
+    monkeypatch.setattr("flopledger.profiling.run.summarise", broken)
     out = tmp_path / "a run"
     assert main(["run", "--out", str(out), "--", "sh", "-c", "exit 5"]) == 5
     told = capsys.readouterr().err
     assert "summary.json could not be made (ImportError: no such name)" in told
     assert f"flopledger report '{out}'" in told
     assert list(out.glob("telemetry/*/journal.jsonl"))
+
+
+def test_a_ctrl_c_behind_the_commands_end_leaves_its_exit_code_and_the_summary(
+    tmp_path, monkeypatch, capsys
+):
+    def impatient(*words):
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        return summarise(*words)
+
+    monkeypatch.setattr("flopledger.profiling.run.summarise", impatient)
+    out = tmp_path / "out"
+    assert main(["run", "--out", str(out), "--", "sh", "-c", "exit 5"]) == 5
+    assert summary(out)["exit_code"] == 5
+    assert "exit code 5, record in" in capsys.readouterr().err
 
 
 def test_a_hang_is_a_gap_and_the_energy_is_still_known(nvml, tmp_path):
@@ -251,7 +267,7 @@ def test_a_python_child_sees_the_same_world(tmp_path, monkeypatch):
 
 
 def test_a_disk_that_is_full_at_the_start_starts_nothing(tmp_path, monkeypatch):
-    from flopledger.profiled_run import ProfiledRun, RunError
+    from flopledger.profiling.run import ProfiledRun, RunError
 
     def full(*_, **__):
         raise OSError(28, "No space left on device")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flopledger.top_view import RecordFeed
+from flopledger.profiling.top_view import RecordFeed
 from profilers import Device, DeviceKey, Sample, read_record
 from profilers.clocks import ClockPair
 from profilers.journal import Journal

@@ -12,7 +12,7 @@ import pytest
 
 from flopledger.commands import doctor
 from flopledger.errors import FlopledgerError
-from flopledger.top_view import DeviceView, RecordFeed
+from flopledger.profiling.top_view import DeviceView, RecordFeed
 from profilers import Device, DeviceKey
 from profilers.importers import Options, import_files
 from tests.command_line import CLI, flopledger
@@ -262,7 +262,7 @@ def test_a_lost_device_is_told_at_any_width(width):
     from rich.console import Console
 
     from flopledger.commands.top_screen import render
-    from flopledger.top_view import DeviceView, View
+    from flopledger.profiling.top_view import DeviceView, View
 
     key = DeviceKey(uuid="GPU-3", mig="MIG-11111111-2222-3333-4444-555555555555")
     well = Device(key=DeviceKey(uuid="GPU-15"), name="NVIDIA B200", index=15, power_limit_mw=10**6)

@@ -6,6 +6,8 @@ program was guessed at. This reader comes after all that know theirs.
 """
 
 import re
+import statistics
+from collections import Counter
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -33,6 +35,14 @@ _TIME = re.compile(
 _EACH = re.compile(
     r"(?<![\w.])([\d.]{1,15})\s{0,2}(ms|s|sec|seconds) ?/ ?(?:it|iter|iteration|step)s?(?!\w)"
 )
+#: A plain ``time: 98.99 ms`` does not say of what; beside a pace it may tell.
+_PLAIN = re.compile(
+    r"(?<![\w/ -])\s?time['\"]?\s{0,3}[:= ]\s{0,3}([\d.]{1,15})\s{0,2}(ms|msec|s|sec|seconds)\b"
+)
+#: Time x pace of one step is the same amount again and again, to this share of it.
+_ALIKE, _NEARLY_ALL = 0.02, 0.9
+#: Ranks run so many prints apart at most; what falls back farther was started again.
+_RANKS_APART = 4
 #: A bar's own time and rate stand behind ``[05:12<1:02:11,``; the rate is smoothed.
 _BAR = re.compile(r"\[\d{1,3}:\d\d.{0,8}<")
 _PACE = re.compile(
@@ -55,6 +65,7 @@ class _Row(NamedTuple):
     epoch: int | None
     loss: str
     seconds: float | None
+    plain: float | None  #: a time that does not say of what
     stamp: float | None
     pace: float | None
     printed: (
@@ -96,9 +107,8 @@ def _row(number: int, text: str) -> _Row | None:
     if time is None and not _BAR.search(small):
         time = _found(_EACH, small, "/it", "/ it", "/step", "/ step", before=2 * _BEFORE)
     pace, epoch = _found(_PACE, small, "tok"), _found(_EPOCH, small, "epoch")
-    seconds = parse_positive(time[1]) if time is not None else None
-    if seconds is not None and time is not None and time[2].startswith("m"):
-        seconds = seconds / 1000
+    seconds = _in_seconds(time)
+    plain = _found(_PLAIN, small, "time", before=2) if time is None and pace is not None else None
     stamp = stamp_seconds(text)
     return _Row(
         number=number,
@@ -106,11 +116,31 @@ def _row(number: int, text: str) -> _Row | None:
         total=int(step[2] or step[3]) if step[2] or step[3] else None,
         epoch=int(epoch[1]) if epoch is not None else None,
         loss=loss[1],
-        seconds=float(seconds) if seconds is not None else None,
+        seconds=seconds,
+        plain=_in_seconds(plain),
         stamp=stamp,
         printed=hash(text) if seconds is not None or stamp is not None else 0,
         pace=float(found) if pace is not None and (found := parse_positive(pace[1])) else None,
     )
+
+
+def _in_seconds(match: re.Match[str] | None) -> float | None:
+    value = parse_positive(match[1]) if match is not None else None
+    if value is None or match is None:
+        return None
+    return value / 1000 if match[2].startswith("m") else float(value)
+
+
+def _settled(rows: list[_Row]) -> list[_Row]:
+    """Take a plain time as a step's where time x pace is one amount: of a clock it would grow."""
+    amounts = [row.plain * row.pace for row in rows if row.plain and row.pace]
+    usual = median(amounts)
+    if usual is None or len(amounts) < max(_ENOUGH, _NEARLY_ALL * len(rows)):
+        return rows
+    near = sum(abs(amount - usual) <= _ALIKE * usual for amount in amounts)
+    if near < _NEARLY_ALL * len(rows) or len({row.plain for row in rows}) < _ENOUGH:
+        return rows
+    return [row._replace(seconds=row.plain) for row in rows]
 
 
 def read(document: Document, notes: Notes) -> None:
@@ -132,6 +162,7 @@ def read(document: Document, notes: Notes) -> None:
             settings.take(number, text)
     if not rows:
         raise EvidenceError(f"{document.name}: step lines in its first part alone")
+    rows = _settled(rows)
     settings.take_constant(*zip((rows[0].number, rows[-1].number), ends, strict=True))
     settings.note(notes)
     place = f"lines {rows[0].number} to {rows[-1].number}"
@@ -152,8 +183,9 @@ def read(document: Document, notes: Notes) -> None:
             place,
         )
         return
-    log = StepLog()
     as_printed = steps == [row.step for row in rows]
+    rows, steps = _of_one_rank(rows, steps, notes)
+    log = StepLog()
     for row, step in zip(rows, steps, strict=True):
         log.add(
             Step(
@@ -166,6 +198,7 @@ def read(document: Document, notes: Notes) -> None:
                 planned=row.total if as_printed else None,
             )
         )
+    log.distrust_samples(notes)
     log.note(notes, zero_based=min(steps) == 0)
     totals = {row.total for row in rows if row.total is not None}
     if len(totals) == 1 and as_printed:
@@ -181,6 +214,35 @@ def read(document: Document, notes: Notes) -> None:
     paces = [row.pace for row in rows if row.pace is not None]
     # Of one device or of all of them: the line does not say.
     notes.fact("tokens_per_second", median(paces), f"{place}: median", unit="tokens/s")
+
+
+def _of_one_rank(rows: list[_Row], steps: list[int], notes: Notes) -> tuple[list[_Row], list[int]]:
+    """Keep the first print of each step where several ranks print every step, each with its own loss.
+
+    A restart prints some steps again; ranks print nearly all of them equally often, and never fall far back.
+    """
+    prints = Counter(steps)
+    usual = statistics.median_low(prints.values())
+    alike = sum(count == usual for count in prints.values())
+    farthest = max((before - after for before, after in pairwise(steps)), default=0)
+    if usual < 2 or alike < _NEARLY_ALL * len(prints) or farthest > _RANKS_APART * _gap(prints):
+        return rows, steps
+    first: dict[int, _Row] = {}
+    for row, step in zip(rows, steps, strict=True):
+        first.setdefault(step, row)
+    order = sorted(first)
+    notes.finding(
+        "duplicate-lines",
+        "info",
+        f"each step is printed {usual} times, as when several ranks print; each was counted once",
+        line(rows[0].number),
+    )
+    return [first[step] for step in order], order
+
+
+def _gap(prints: Counter[int]) -> int:
+    """Give the steps between two prints."""
+    return statistics.median_low([b - a for a, b in pairwise(sorted(prints))] or [1])
 
 
 def _counted(rows: list[_Row]) -> list[int] | None:

@@ -118,9 +118,10 @@ def read_query(document: Document, notes: Notes) -> None:
 
 
 def sniff_xml(head: bytes, _name: str) -> bool:
-    """Recognise ``nvidia-smi -q -x`` by its root."""
+    """Recognise ``nvidia-smi -q -x`` by its root; page after page is a recording, and no inventory."""
     beginning = head[:4000].lstrip()
-    return beginning[:1] == b"<" and b"<nvidia_smi_log>" in beginning
+    is_page = beginning[:1] == b"<" and b"<nvidia_smi_log>" in beginning
+    return is_page and head.count(b"<nvidia_smi_log>") == 1
 
 
 class _Tree:

@@ -131,7 +131,7 @@ _LABELS: tuple[tuple[re.Pattern[str], _Take], ...] = tuple(
             _labelled_length,
         ),
         (
-            r"(?:training )?(?:hardware|accelerators?|devices|gpus?|tpus?|compute|infrastructure)"
+            r"(?:training |number of )?(?:hardware|accelerators?|devices|gpus?|tpus?|compute|infrastructure)"
             r"(?: type| used)?",
             hardware,
         ),

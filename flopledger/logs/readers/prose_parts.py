@@ -24,8 +24,11 @@ _COUNT_AFTER = re.compile(
     rf"^s?\s*(?:{DEVICE}\s*)?(?:x\s*(\d{{1,6}})\b|\(\s*x?\s*(\d{{1,6}})\s*x?\s*(?:{DEVICE})?\s*\))",
     re.I,
 )
+#: "768 DGX H100 nodes": the digits of a name are no number of nodes.
 _NODES = re.compile(
-    r"(\d{1,6})\s*(?:x\s*)?(?:\w+\s)?(?:nodes?|machines?|servers?|hosts?|instances?)\b", re.I
+    rf"(?<![\w.,])(\d{{1,6}})\s*(?:x\s*)?(?:(?:[DH]GX|{PART.pattern})\s){{0,2}}(?:[A-Za-z][\w-]*\s)?"
+    r"(?:nodes?|machines?|servers?|hosts?|instances?)\b",
+    re.I,
 )
 _EACH = re.compile(r"\b(?:each|per (?:node|machine|server|host))\b|/node", re.I)
 _HOURS_OF = re.compile(

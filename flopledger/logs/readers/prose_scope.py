@@ -20,7 +20,11 @@ _SEVERAL = re.compile(
     r"|\b(?:cumulative\w*|altogether|combined|in aggregate)\b",
     re.I,
 )
-_EACH = re.compile(r"\beach\b|\bper model\b|\brespectively\b", re.I)
+_NAMED_SIZE = re.compile(r"(?<![\w.])\d{1,4}(?:\.\d{1,3})?\s?B(?=\s(?!tokens)|[,.)]|-\w|$)")
+_TOKENS = re.compile(r"\btokens\b", re.I)
+_EACH = re.compile(r"\beach\b|\bper model\b", re.I)
+_RESPECTIVELY = re.compile(r"\brespectively\b", re.I)
+_AMOUNTS = frozenset({"tokens", "tokens_at_least"})
 #: Of several models together, unless the sentence gives them for each.
 _SUMS = frozenset(
     {"accelerator_seconds", "accelerator_seconds_at_least", "wall_seconds", "energy_joules"}
@@ -59,10 +63,28 @@ def other_work(text: str) -> bool:
 
 
 def of_one_model(text: str, figures: list[Figure]) -> list[Figure]:
-    """Leave out what a sentence gives of several models together."""
-    if _SEVERAL.search(text) is None or _EACH.search(text) is not None:
-        return figures
-    return [one for one in figures if one[0] not in _SUMS]
+    """Leave out what a sentence gives of several models, together or one after the other."""
+    left_out: frozenset[str] = frozenset()
+    if _RESPECTIVELY.search(text) is not None or _is_of_sizes(text, figures):
+        left_out = _SUMS | _AMOUNTS
+    elif _SEVERAL.search(text) is not None and _EACH.search(text) is None:
+        left_out = _SUMS
+    return [one for one in figures if one[0] not in left_out]
+
+
+def _is_of_sizes(text: str, figures: list[Figure]) -> bool:
+    """Say whether a sentence names another size behind an amount.
+
+    "The 9B model was trained with 8T tokens, the 2B with 2T" tells of two, and not which one is meant.
+    """
+    first = _TOKENS.search(text)
+    if first is None or not any(name in _AMOUNTS for name, _, _ in figures):
+        return False
+    sizes = [
+        {one[0].replace(" ", "").upper() for one in _NAMED_SIZE.finditer(part)}
+        for part in (text[: first.start()], text[first.end() :])
+    ]
+    return bool(sizes[0]) and bool(sizes[1] - sizes[0])
 
 
 def epochs(text: str) -> float:

@@ -18,7 +18,7 @@ from flopledger.logs.numbers import parse_count, parse_positive
 from flopledger.logs.reader import Reader
 
 if TYPE_CHECKING:
-    from flopcount.headers import StoredTensor
+    from flopcount.model_files.headers import StoredTensor
 
 _ADAPTER = re.compile(
     r"(?:^|\.)(?:lora_[AB]|lora_magnitude_vector|prompt_embeddings|lora_up|"
@@ -38,7 +38,7 @@ def sniff_gguf(head: bytes, _name: str) -> bool:
 
 def read_safetensors(document: Document, notes: Notes) -> None:
     """Write down parameters and types."""
-    from flopcount.headers import safetensors_file
+    from flopcount.model_files.headers import safetensors_file
 
     _note(_tensors(lambda: safetensors_file.read(document.path), document), document, notes)
     _note_training(_metadata(document), notes)
@@ -88,7 +88,7 @@ def _note_training(metadata: dict[str, Any], notes: Notes) -> None:
 
 def read_gguf(document: Document, notes: Notes) -> None:
     """Write down parameters, types and the name that the file gives its model."""
-    from flopcount.headers import gguf_file
+    from flopcount.model_files.headers import gguf_file
 
     metadata: dict[str, object] = {}
 
@@ -114,8 +114,8 @@ def _tensors(
 
 
 def _note(tensors: "tuple[StoredTensor, ...]", document: Document, notes: Notes) -> None:
-    from flopcount.weight_files import shard_of
-    from flopcount.weights import Weights
+    from flopcount.model_files.weight_files import shard_of
+    from flopcount.model_files.weights import Weights
 
     types = Counter(tensor.dtype for tensor in tensors)
     place = f"header, {len(tensors)} tensors"

@@ -6,8 +6,8 @@ from flopledger.reports.document import Column, Paragraph, Row, Section, Table
 from flopledger.text import number, significant
 
 if TYPE_CHECKING:
-    from flopledger.amendments import Amendment
     from flopledger.auditing import AuditReport
+    from flopledger.cases.amendments import Amendment
 
 
 def section(report: "AuditReport") -> Section | None:

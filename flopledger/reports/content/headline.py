@@ -9,7 +9,7 @@ from flopledger.text import number
 
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
-    from flopledger.claim import Claim
+    from flopledger.claims.claim import Claim
 
 
 def document(report: "AuditReport", sections: tuple[Section, ...]) -> Document:

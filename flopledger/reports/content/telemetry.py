@@ -9,7 +9,7 @@ from flopledger.text import number, plural, with_unit
 
 if TYPE_CHECKING:
     from flopledger.auditing import AuditReport
-    from flopledger.telemetry_view import Envelope, TelemetryView
+    from flopledger.profiling.telemetry_view import Envelope, TelemetryView
 
 
 def section(report: "AuditReport") -> Section | None:

@@ -8,7 +8,7 @@ import pytest
 from flopledger import bundle
 from flopledger.bundle import statement, writing
 from flopledger.bundle.sealing import Choices
-from flopledger.case import AuditCase
+from flopledger.cases.case import AuditCase
 
 CASE = """\
 schema = "flopledger/case/1"

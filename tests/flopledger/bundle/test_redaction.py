@@ -76,7 +76,7 @@ def folder(make_case: MakeCase, tmp_path: Path) -> Path:
 def _seal(
     folder: Path, key: bundle.PrivateKey, out: Path, policy: Policy, **choices: object
 ) -> Path:
-    from flopledger.case import AuditCase
+    from flopledger.cases.case import AuditCase
 
     bundle.seal_case(
         AuditCase.load(folder / "case.toml"), keys=[key], out=out, trace=False,
@@ -135,7 +135,7 @@ def test_exact_results_do_not_give_the_figure_back(
 def test_public_and_authority_from_one_case(
     folder: Path, key: bundle.PrivateKey, tmp_path: Path
 ) -> None:
-    from flopledger.case import AuditCase
+    from flopledger.cases.case import AuditCase
 
     report = audit(AuditCase.load(folder / "case.toml"), trace=False)
     public = bundle.redact(report, PUBLIC)
@@ -180,7 +180,7 @@ def test_who_is_reached_how_leaves_the_figures(
 
 
 def test_synonyms_go_together(folder: Path) -> None:
-    from flopledger.case import AuditCase
+    from flopledger.cases.case import AuditCase
 
     report = audit(AuditCase.load(folder / "case.toml"), trace=False)
     policy = Policy(schema=redaction.SCHEMA, audience="x", facts=["accelerator_seconds"])
@@ -425,7 +425,7 @@ def test_a_summary_leaves_the_inputs_at_home(
     folder: Path, key: bundle.PrivateKey, tmp_path: Path
 ) -> None:
     out = tmp_path / "summary.zip"
-    from flopledger.case import AuditCase
+    from flopledger.cases.case import AuditCase
 
     bundle.seal_case(
         AuditCase.load(folder / "case.toml"), keys=[key], out=out, trace=False,
@@ -511,7 +511,7 @@ def test_the_same_figure_in_another_fact(shared: Path, tmp_path: Path) -> None:
     """A log states 512 devices, and 512 ranks; who withholds the one withholds the other."""
     import shutil
 
-    from flopledger.case import AuditCase
+    from flopledger.cases.case import AuditCase
 
     log = next((shared / "data/evidence/mlperf").glob("gpt3*"))
     shutil.copytree(log, tmp_path / "log", copy_function=shutil.copyfile)
@@ -535,7 +535,7 @@ def test_words_of_the_format_are_no_leak() -> None:
 
 
 def test_a_redacted_report_says_that_it_is_one(folder: Path) -> None:
-    from flopledger.case import AuditCase
+    from flopledger.cases.case import AuditCase
     from flopledger.reports import content, markdown
 
     report = audit(AuditCase.load(folder / "case.toml"), trace=False)

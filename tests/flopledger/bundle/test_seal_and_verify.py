@@ -414,7 +414,7 @@ def test_a_hostile_title_does_not_reach_the_terminal(
 def test_cases_that_cannot_be_sealed(
     make_case: MakeCase, key: bundle.PrivateKey, tmp_path: Path
 ) -> None:
-    from flopledger.case import AuditCase
+    from flopledger.cases.case import AuditCase
 
     out = tmp_path / "x.zip"
     options = AuditCase.of_options({"run": [{"name": "r", "tokens": 1e9}]})

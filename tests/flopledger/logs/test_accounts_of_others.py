@@ -398,7 +398,7 @@ def test_what_is_not_read_says_what_would_be(tmp_path, name):
         f'schema = "flopledger/case/1"\ntitle = "t"\n[[run]]\nname = "r"\nevidence = ["{name}"]\n'
     )
     from flopledger.auditing import audit
-    from flopledger.case import AuditCase
+    from flopledger.cases.case import AuditCase
 
     report = audit(AuditCase.load(case))
     (finding,) = [one for one in report.findings if one.code == "evidence-unread"]
@@ -433,7 +433,7 @@ def test_accounts_that_agree_are_one(tmp_path):
 def test_too_few_hours_of_a_bill_or_a_cluster_ask_and_refute_nobody(tmp_path, name, text):
     """768 hours cannot do 8e22 FLOP; other months, accounts and pods that were deleted can."""
     from flopledger.auditing import audit
-    from flopledger.case import AuditCase
+    from flopledger.cases.case import AuditCase
 
     (tmp_path / name).write_text(text)
     case = tmp_path / "case.toml"

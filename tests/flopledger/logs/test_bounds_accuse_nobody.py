@@ -3,7 +3,7 @@
 import json
 
 from flopledger.auditing import audit
-from flopledger.case import AuditCase
+from flopledger.cases.case import AuditCase
 
 from .test_mlperf import event, settings, system
 

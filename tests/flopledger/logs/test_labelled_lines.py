@@ -79,6 +79,52 @@ def test_a_time_whose_unit_says_of_what(written):
     assert facts.tokens.number == 100 * 4_096
 
 
+def test_a_plain_time_is_a_steps_where_its_pace_says_so(written):
+    def lines(times, pace):
+        return "".join(
+            f"step {one}, loss: 2.{one}, time: {time} ms, tokens/sec: {pace(time):.2f}\n"
+            for one, time in enumerate(times)
+        )
+
+    # 4,096 tokens a step: time x pace is the same amount each time.
+    evidence = written({"train.log": lines((100, 98, 101, 99), lambda time: 4_096_000 / time)})
+    assert logs.assemble(evidence).timed_seconds.number == pytest.approx(0.398)
+    # A clock since the start beside the same pace is no time of a step.
+    clock = written({"train.log": lines((100, 200, 300, 400), lambda time: 40_960 + time % 7)})
+    assert clock.named("timed_seconds") == ()
+
+
+def test_ranks_that_print_losses_of_their_own_are_no_restarts(written):
+    bar = "Training Epoch: {}/2, step {}/40 completed (loss: 1.{}{}): 9%|#| {}/40 [09:01<00:00, 10.8s/it]\n"
+    # Four ranks, of which every other one is a step behind.
+    text = "".join(
+        bar.format(epoch, step - lag, step, rank, step)
+        for epoch in (1, 2)
+        for step in range(41)
+        for rank, lag in enumerate((0, 1, 0, 1))
+        if 0 <= step - lag < 40
+    )
+    evidence = written({"train.log": text})
+    assert value(evidence, "steps") == 2 * 40
+    assert evidence.named("lost_steps") == ()
+    assert "duplicate-lines" in codes(evidence)
+
+
+def test_a_run_that_was_started_again_is_no_rank(written):
+    rows = [f"step {one} loss 2.{one}\n" for one in range(1, 41)]
+    evidence = written({"train.log": "".join(rows + [one.replace("2.", "1.") for one in rows])})
+    assert value(evidence, "steps") == 40
+    assert value(evidence, "lost_steps") == 40
+
+
+def test_a_restart_with_the_very_same_losses_keeps_its_steps(written):
+    rows = [f"step {one} loss 2.{one}\n" for one in range(10, 61, 10)]
+    evidence = written({"train.log": "".join(rows + rows[1:])})
+    # Nothing is timed, so steps 20 to 60 are done again, and the run still ends at 60.
+    assert value(evidence, "steps") == 60
+    assert value(evidence, "lost_steps") == 50
+
+
 def test_the_smoothed_rate_of_a_bar_is_no_time(written):
     text = "".join(
         f"step {one} loss 2.{one}: 10%|# | {one}/900 [05:12<1:02:11, 9.5 s/it]\n"

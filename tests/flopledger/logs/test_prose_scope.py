@@ -124,3 +124,47 @@ def test_a_range_of_flop_is_no_figure(said):
     run, doubts = said("Training took between 0.9e23 and 1.1e23 FLOP.")
     assert run.claimed_flop is None
     assert any("a range" in one.message for one in doubts)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The 9B model was trained with 8 trillion tokens, the 2B with 2 trillion.",
+        "The 27B model was trained with 13T tokens, the 9B with 8T tokens and the 2B with 2T tokens.",
+        "The 9B and 2B models were trained on 8T and 2T tokens, respectively.",
+    ],
+)
+def test_amounts_of_several_sizes_are_of_none(said, text):
+    run, doubts = said(text)
+    assert run.tokens is None
+    assert any("several models together" in one.message for one in doubts)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "We trained the 7B model on 2.4T tokens.",
+        "We trained 1B, 7B and 70B models on 2.4T tokens each.",
+        "Our 7B model was trained on 2.4T tokens, 600B tokens of which are code.",
+    ],
+)
+def test_one_amount_behind_the_sizes_is_of_each(said, text):
+    run, _ = said(text)
+    assert run.tokens.number == 2.4e12
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        # 768 x 8, and not 100 nodes of an "H100"
+        (
+            "It was trained using 768 DGX H100 nodes; each node contains 8 H100 80GB SXM5 GPUs.",
+            6144,
+        ),
+        ("It was trained on 128 nodes of 4x GH200.", 512),
+        ("Number of GPUs: 384 A100 80GB GPUs (48 nodes)", 384),
+    ],
+)
+def test_the_digits_of_a_name_are_no_number_of_nodes(said, text, count):
+    run, _ = said(text)
+    assert run.accelerator_count.number == count

@@ -300,6 +300,8 @@ LAUNCHED = {
     "torchelastic": "[default0]:",
     "srun": " 0: ",
     "ray": "(TaskRunner pid=16292) ",
+    "torchrun in ray": "\x1b[36m(Worker pid=16292, ip=10.0.0.1)\x1b[0m [rank0]: ",
+    "ray below srun": " 0: (TaskRunner pid=16292) ",
     "colour": "\x1b[32m",
 }
 

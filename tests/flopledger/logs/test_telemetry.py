@@ -1,6 +1,9 @@
 """Recordings beside a log are cut to the run's timed window."""
 
+import bz2
+import gzip
 import json
+import lzma
 
 import pytest
 
@@ -35,6 +38,35 @@ def power(begin=-50, end=150, watts=1000.0):
         for at in range(begin, end + 1)
     ]
     return "".join(f":::MLLOG {line}\n" for line in lines)
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [gzip.compress, lzma.compress, bz2.compress, lambda text: text.decode().encode("utf-16")],
+)
+def test_telemetry_may_be_packed_as_logs_may(written, packed):
+    rows = "".join(f"2026/01/01 00:00:{one:02d}.000, 0, 400.00 W\n" for one in range(10, 41))
+    text = "timestamp, index, power.draw [W]\n" + rows
+    # 30 s between the first row and the last at 400 W
+    for content in (text.encode(), packed(text.encode())):
+        facts = logs.assemble(written({"gpu.csv": content}))
+        assert facts.energy_joules.number == pytest.approx(30 * 400)
+    cut = written({"gpu.csv.gz": gzip.compress(text.encode())[:-9]})
+    assert cut.telemetry == ()
+
+
+def test_pages_of_xml_in_a_loop_are_telemetry_and_one_is_an_inventory(written):
+    page = (
+        '<?xml version="1.0" ?>\n<nvidia_smi_log>\n<timestamp>Fri Oct 11 18:24:{:02d} 2024</timestamp>\n'
+        '<gpu id="00000000:10:00.0"><product_name>NVIDIA A100-PCIE-40GB</product_name>\n'
+        "<power_readings><power_draw>200.00 W</power_draw></power_readings></gpu></nvidia_smi_log>\n"
+    )
+    loop = written({"loop.xml": "".join(page.format(one) for one in range(0, 60, 5))})
+    assert [one.format for one in loop.sources.values()] == ["telemetry"]
+    # 55 s at 200 W
+    assert logs.assemble(loop).energy_joules.number == pytest.approx(55 * 200)
+    one = written({"page.xml": page.format(0)})
+    assert [source.format for source in one.sources.values()] == ["nvidia-smi-xml"]
 
 
 def test_a_node_meter_is_integrated_inside_the_window(written):

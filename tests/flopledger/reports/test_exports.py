@@ -11,7 +11,7 @@ import pytest
 from flopledger import bundle
 from flopledger.auditing import AuditReport, audit
 from flopledger.bundle.redaction import SCHEMA, Policy
-from flopledger.case import AuditCase
+from flopledger.cases.case import AuditCase
 from flopledger.errors import FlopledgerError
 from flopledger.exports import (
     FORMATS,
@@ -101,7 +101,7 @@ def test_code_of_practice_speaks_to_both_readers(usual: AuditReport) -> None:
 
 def test_article_52(full: AuditReport, usual: AuditReport, root: Path) -> None:
     from flopledger.auditing import audit
-    from flopledger.case import AuditCase
+    from flopledger.cases.case import AuditCase
 
     big = audit(AuditCase.load(root / "examples/llama-3.1-405b/case.toml"), trace=False)
     made = european.article_52(big)

@@ -197,7 +197,7 @@ def test_without_pandas_the_line_to_install_it(
 _EVERY_FORM = """
 import hashlib, json, sys
 from flopledger.auditing import audit
-from flopledger.case import AuditCase
+from flopledger.cases.case import AuditCase
 from flopledger.exports import FORMATS, render
 report = audit(AuditCase.load("case.toml"), trace=False)
 made = {}

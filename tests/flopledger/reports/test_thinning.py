@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flopledger.profiling.telemetry_view import MOMENTS, TelemetryView, thin
 from flopledger.reports.content.telemetry import extent
 from flopledger.telemetry import Telemetry
-from flopledger.telemetry_view import MOMENTS, TelemetryView, thin
 from profilers.trace import Device, DeviceKey, DeviceTrace, Event, Series, Trace
 
 

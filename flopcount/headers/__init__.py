@@ -1,5 +1,0 @@
-"""Shapes and dtypes of stored tensors, read from file headers; no weight is ever read."""
-
-from flopcount.headers.tensor import HeaderError, StoredTensor
-
-__all__ = ["HeaderError", "StoredTensor"]
