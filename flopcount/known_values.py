@@ -10,13 +10,15 @@ unknown inputs and memory that was written to since have no value.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import torch
 from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import _disable_current_modes
 
 from flopcount.rules import is_mutable
 
@@ -50,6 +52,10 @@ SIZES = (1.0, 1e4, -1e4)
 
 class UnknownValueError(Exception):
     """A value that the trace cannot know; internal."""
+
+    def __str__(self) -> str:
+        """Say what is missing, for the note of a rung that was left."""
+        return super().__str__() or "asks for a value that depends on data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +229,10 @@ class KnownValues:
             UnknownValueError: when it cannot be known.
 
         """
-        return self._value(tensor, {})
+        if tensor.device.type == "cpu" and type(tensor) is torch.Tensor:
+            return tensor
+        with _none_of_the_step():
+            return self._value(tensor, {})
 
     def run(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Execute an op on the real values of its arguments.
@@ -232,7 +241,8 @@ class KnownValues:
             UnknownValueError: when an argument's value cannot be known.
 
         """
-        return self._replay(func, args, kwargs, {}, self._epoch)
+        with _none_of_the_step():
+            return self._replay(func, args, kwargs, {}, self._epoch)
 
     def _value(self, tensor: Any, memo: dict[int, Any]) -> Any:
         if tensor.device.type == "cpu" and type(tensor) is torch.Tensor:
@@ -289,6 +299,13 @@ class KnownValues:
         self._work += elements
         if elements > MOST_ELEMENTS or self._work > MOST_WORK:
             raise UnknownValueError
+
+
+@contextmanager
+def _none_of_the_step() -> Iterator[None]:
+    """What is computed again to know a value is no work of the step: nobody watches it."""
+    with torch._C.DisableTorchFunction(), _disable_current_modes():
+        yield
 
 
 def _weights(shape: tuple[int, ...], dtype: Any, draw: int) -> Any:

@@ -24,8 +24,11 @@ _ALIASES = {
     "camembert": "roberta",
     "xlm-roberta": "roberta",
 }
-_LANGUAGE_HEADS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "ChatGLMModel")
-"""Endings of classes that end in the vocabulary; ChatGLM's files name the body and mean it."""
+_LANGUAGE_HEADS = (
+    "ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "ChatGLMModel", "DreamModel",
+    "LLaDAModelLM",
+)  # fmt: skip
+"""Endings of classes that end in the vocabulary; files of ChatGLM and Dream name the body and mean it."""
 DECODERS = {**DENSE, **MIXTURES, **EARLY, **CUSTOM, **UNEQUAL}
 DIALECTS: dict[str, Callable[[Fields], dict[str, Any]]] = {
     **DECODERS,

@@ -136,7 +136,11 @@ class ProfiledRun:
             sampler.start()
             sampler.wait_ready(READY_SECONDS)
             sampler.mark("start", MARK_SECONDS)
-            return self._observe(sampler, previous)
+            found = self._observe(sampler, previous)
+            # An impatient Ctrl-C while we sum up does not take the exit code of a command that is over.
+            while signal.sigtimedwait(AWAITED, 0) is not None:
+                pass
+            return found
         except SamplerError as error:
             raise RunError(str(error)) from error
         finally:

@@ -77,9 +77,8 @@ def read_series(processes: Sequence[ProcessSteps], moments: int = MOMENTS) -> St
     if not columns:
         return None
     start = min(column.start for column in columns)
-    end = max(
-        max(column.last, column.ends[-1]) for column in columns
-    )  # an evaluation after them, too
+    # To the end of an evaluation after the last step, too.
+    end = max(max(column.last, column.ends[-1]) for column in columns)
     if end <= start:
         return None
     most = max(len(column.ends) for column in columns)

@@ -131,7 +131,7 @@ def test_kimi_k3_multiplies_what_its_weights_and_its_scans_say():
 
 def test_the_text_of_kimi_k3_is_not_built_as_its_parent(tmp_path):
     pytest.importorskip("transformers")
-    from flopcount.counted_model import count_config
+    from flopcount.model_files.counted_model import count_config
 
     (tmp_path / "config.json").write_text(json.dumps(K3_TEXT))
     got = count_config(tmp_path, sequence=8)
@@ -163,7 +163,7 @@ STEP = {
 @pytest.mark.trace
 @pytest.mark.parametrize("tokens", [10, 130])
 def test_kimi_linear_equals_the_librarys_own(tmp_path, tokens):
-    from flopcount.counted_model import count_config
+    from flopcount.model_files.counted_model import count_config
 
     (tmp_path / "config.json").write_text(json.dumps(KIMI_LINEAR))
     got = count_config(tmp_path, batch=2, sequence=tokens)
@@ -176,7 +176,7 @@ def test_kimi_linear_equals_the_librarys_own(tmp_path, tokens):
 
 @pytest.mark.trace
 def test_a_flat_file_of_step_equals_the_librarys_text_beside_an_eye(tmp_path):
-    from flopcount.counted_model import count_config
+    from flopcount.model_files.counted_model import count_config
 
     vision = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     whole = {"model_type": "step3p7", "text_config": STEP, "vision_config": vision}

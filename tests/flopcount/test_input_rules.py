@@ -122,10 +122,9 @@ def test_a_part_without_tables_of_its_own_builds(tmp_path):
 
 
 def test_a_number_of_tokens_is_refused_where_no_text_is_read(tmp_path):
-    from flopcount.counted_model import count_config
-
     from flopcount import FlopcountError
     from flopcount.formula_config import count_by_formula
+    from flopcount.model_files.counted_model import count_config
 
     config = {"model_type": "vit", "hidden_size": 32, "intermediate_size": 64, "image_size": 32,
               "num_hidden_layers": 1, "num_attention_heads": 4, "patch_size": 8}  # fmt: skip

@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import psutil
 import pytest
 
 from flopledger.commands import main
+from flopledger.profiling.summary import summarise
 from tests.command_line import CLI, ROOT, flopledger
 from tests.profilers.conftest import start_clock
 
@@ -108,6 +110,20 @@ def test_a_command_keeps_its_exit_code_whatever_becomes_of_the_sums(tmp_path, mo
     assert "summary.json could not be made (ImportError: no such name)" in told
     assert f"flopledger report '{out}'" in told
     assert list(out.glob("telemetry/*/journal.jsonl"))
+
+
+def test_a_ctrl_c_behind_the_commands_end_leaves_its_exit_code_and_the_summary(
+    tmp_path, monkeypatch, capsys
+):
+    def impatient(*words):
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        return summarise(*words)
+
+    monkeypatch.setattr("flopledger.profiling.run.summarise", impatient)
+    out = tmp_path / "out"
+    assert main(["run", "--out", str(out), "--", "sh", "-c", "exit 5"]) == 5
+    assert summary(out)["exit_code"] == 5
+    assert "exit code 5, record in" in capsys.readouterr().err
 
 
 def test_a_hang_is_a_gap_and_the_energy_is_still_known(nvml, tmp_path):
