@@ -63,7 +63,7 @@ def transformed() -> bool:
 
 def rewriting() -> tuple[type, ...]:
     """Modes of the program's around torch's functions whose code names products; a count has none."""
-    around = (type(_function_mode(place)) for place in range(function_modes()))
+    around: list[Any] = [type(_function_mode(place)) for place in range(function_modes())]
     return tuple(each for each in around if names_products(each))
 
 

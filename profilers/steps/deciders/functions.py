@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dis
 import sys
-from collections.abc import Hashable
 from functools import lru_cache
 from itertools import pairwise, takewhile
 from types import CodeType, FunctionType
@@ -135,11 +134,11 @@ def may_replace(hook: Any) -> bool:
 
 
 @lru_cache(maxsize=256)
-def names_products(kind: Hashable) -> bool:
+def names_products(kind: type) -> bool:
     """Whether the methods of a class that is none of torch's name products."""
     items = [
         getattr(item, "__func__", item)
-        for each in getattr(kind, "__mro__", ())
+        for each in kind.__mro__
         if each.__module__.partition(".")[0] != "torch"
         for item in vars(each).values()
     ]
