@@ -33,6 +33,8 @@ class Doubles(AbstractContextManager["Doubles"]):
         self.known = known
         self._done: dict[int, tuple[Any, Any]] = {}
         self.meshes: list[Any] = []
+        self.over: dict[int, frozenset[str]] = {}
+        """Of parameters that are spread over less when they are used: over what, by their ids."""
         self.wholes: dict[int, Any] = {}
         """Shapes of parameters of which this rank holds a piece, by their ids."""
         self.has_shards = False
@@ -57,8 +59,9 @@ class Doubles(AbstractContextManager["Doubles"]):
 
     def _like(self, value: Any) -> Any:
         with torch.no_grad():
-            if self.meshes and is_sharded(value):
-                fresh = gathered(value, self.meshes)
+            over = self.over.get(id(value))
+            if is_sharded(value) and (self.meshes or over is not None):
+                fresh = gathered(value, self.meshes, over)
             else:
                 # ``data`` and not ``detach()``: a write to the double is no new version of the original.
                 fresh = self.make(put_together(value, self.wholes.get(id(value))))

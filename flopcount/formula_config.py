@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flopcount.closed_form import ClosedForm, Dimensions, DimensionsError
 from flopcount.closed_form import count as closed_form_count
-from flopcount.closed_form.inputs import READ
+from flopcount.closed_form.inputs import READ, WITHOUT_TOKENS
 from flopcount.errors import ConventionError, FlopcountError
 from flopcount.findings import Finding, name_mismatch, prediction_left_out, too_long
 from flopcount.form_polynomial import form_polynomial
@@ -64,7 +64,7 @@ def count_by_formula(
         if missing is None:
             raise
         raise type(missing)(f"{missing}\n  and no closed form stands in: {error}") from None
-    _refuse_unread(sizes, dimensions, file)
+    _refuse_unread({"sequence": sequence, **sizes}, dimensions, file)
     findings = [_why_no_trace(missing, config, file)]
     left_out = prediction_left_out(config, file)
     findings += [] if left_out is None else [left_out]
@@ -111,12 +111,12 @@ def _refuse_unread(sizes: Mapping[str, Any], dimensions: Dimensions, file: Path)
     Raises:
         FlopcountError: one is there.
     """
-    read = set(READ[dimensions.kind])
+    read = {*READ[dimensions.kind], *(() if dimensions.kind in WITHOUT_TOKENS else ("sequence",))}
     if dimensions.kind == "encoder-decoder" and dimensions.channels is None:
         read -= {"audio_frames"}  # a speech model states the bins of its spectrogram
     unread = sorted(name for name, value in sizes.items() if value is not None and name not in read)
     if unread:
-        known = ", ".join(sorted({*read, "batch", "sequence"}))
+        known = ", ".join(sorted({*read, "batch"}))
         options = ", ".join(_OPTIONS.get(name, f"--{name.replace('_', '-')}") for name in unread)
         msg = (
             f"{file}: the closed form of this model reads no {options}\n"

@@ -10,6 +10,7 @@ each rank's own batch: it is looked through, and its count is the plain model's.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -64,10 +65,42 @@ def _gathers(hook: Any) -> bool:
     return any(str(name).startswith("torch.distributed.fsdp") for name in names)
 
 
-def gathered(value: Any, meshes: list[Any]) -> Any:
-    """A parameter as the computation sees it: whole over the sharding meshes, still on meta."""
+def spread_over(parameter: Any) -> frozenset[str] | None:
+    """Names of the dimensions of the mesh over which a parameter is spread; None where it is not."""
+    if not is_sharded(parameter):
+        return None
+    return frozenset(map(str, parameter.device_mesh.mesh_dim_names or ()))
+
+
+def gathered_since(
+    parameters: Iterable[Any], before: Iterable[frozenset[str] | None]
+) -> dict[int, frozenset[str]]:
+    """Of parameters that were spread over less when they were used: over what, by their ids.
+
+    A part of a fully sharded model that is called by itself has nothing that says who gathers them.
+    """
+    each = zip(parameters, before, strict=False)
+    return {
+        id(one): earlier or frozenset()
+        for one, earlier in each
+        if is_sharded(one) and earlier != spread_over(one)
+    }
+
+
+def gathered(value: Any, meshes: list[Any], over: frozenset[str] | None = None) -> Any:
+    """A parameter as the computation sees it: whole over the sharding meshes, still on meta.
+
+    Args:
+        value: The parameter.
+        meshes: Those over which fully sharded modules store their parameters.
+        over: What it was spread over when it was used, where that is known.
+
+    """
     mesh = value.device_mesh
     names = {name for item in meshes for name in (item.mesh_dim_names or ())}
+    if over is not None:
+        names = {name for name in mesh.mesh_dim_names or () if name not in over}
+        meshes = [] if over else [mesh]
     kept = [
         (name, placement)
         for name, placement in zip(mesh.mesh_dim_names or (), value.placements, strict=False)

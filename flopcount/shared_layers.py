@@ -125,8 +125,8 @@ class Sharing:
                 family.members[path] = module
                 # The double's own dictionary takes the replacement and is dropped with it.
                 module.__dict__["forward"] = self._forward(family, path, module.forward)
-                for _, inner in _members(module):
-                    hide(inner)
+            for alike in zip(*map(_members, members), strict=True):
+                hide([inner for _, inner in alike])
 
     def _forward(self, family: Family, path: str, original: Callable[..., Any]) -> Any:
         def forward(*args: Any, **kwargs: Any) -> Any:

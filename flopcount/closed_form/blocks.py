@@ -120,8 +120,12 @@ def feed_forward(
     sheet.linear(f"{prefix}{name}.down", inner, hidden, positions, times=layers, bias=d.ffn_bias)
 
 
-def mixture(sheet: Sheet, d: Dimensions, *, positions: int, layers: int) -> None:
+def mixture(
+    sheet: Sheet, d: Dimensions, *, positions: int, layers: int, expert_hidden: int | None = None
+) -> None:
     """Router, routed experts and shared experts of ``layers`` layers, no token dropped.
+
+    Routed experts may work in a width of their own, ``expert_hidden``.
 
     Each token passes ``experts_per_token`` experts, so the routed products have
     positions x experts_per_token rows in all, however the router spreads them.
@@ -130,9 +134,10 @@ def mixture(sheet: Sheet, d: Dimensions, *, positions: int, layers: int) -> None
         return
     hidden, inner, chosen = d.need("hidden"), d.need("expert_ffn"), d.need("experts_per_token")
     sheet.linear("router", hidden, d.experts, positions, times=layers, bias=d.router_bias)
-    matrices = [("up", hidden, inner), ("down", inner, hidden)]
+    wide = hidden if expert_hidden is None else expert_hidden
+    matrices = [("up", wide, inner), ("down", inner, wide)]
     if d.ffn_matrices == 3:
-        matrices.insert(0, ("gate", hidden, inner))
+        matrices.insert(0, ("gate", wide, inner))
     for name, inputs, outputs in matrices:
         sheet.linear(
             f"experts.{name}",

@@ -10,6 +10,7 @@ from flopcount.closed_form.dialects_experts import MIXTURES
 from flopcount.closed_form.dialects_gpt import EARLY
 from flopcount.closed_form.dialects_other import ENCODERS, OTHERS
 from flopcount.closed_form.dialects_state_space import STATE_SPACES
+from flopcount.closed_form.dialects_unequal import UNEQUAL
 from flopcount.closed_form.dimensions import Dimensions, DimensionsError
 from flopcount.closed_form.fields import Fields
 from flopcount.closed_form.library_defaults import DEFAULTS
@@ -23,9 +24,12 @@ _ALIASES = {
     "camembert": "roberta",
     "xlm-roberta": "roberta",
 }
-_LANGUAGE_HEADS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "ChatGLMModel")
-"""Endings of classes that end in the vocabulary; ChatGLM's files name the body and mean it."""
-DECODERS = {**DENSE, **MIXTURES, **EARLY, **CUSTOM}
+_LANGUAGE_HEADS = (
+    "ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "ChatGLMModel", "DreamModel",
+    "LLaDAModelLM",
+)  # fmt: skip
+"""Endings of classes that end in the vocabulary; files of ChatGLM and Dream name the body and mean it."""
+DECODERS = {**DENSE, **MIXTURES, **EARLY, **CUSTOM, **UNEQUAL}
 DIALECTS: dict[str, Callable[[Fields], dict[str, Any]]] = {
     **DECODERS,
     **OTHERS,

@@ -4,6 +4,7 @@ from flopcount.closed_form.blocks import feed_forward, mixture, norms, self_atte
 from flopcount.closed_form.dimensions import Dimensions
 from flopcount.closed_form.inputs import Inputs
 from flopcount.closed_form.sheet import ClosedForm, Sheet
+from flopcount.closed_form.unequal import unequal_layers
 
 
 def decoder(d: Dimensions, inputs: Inputs) -> ClosedForm:
@@ -17,10 +18,16 @@ def decoder(d: Dimensions, inputs: Inputs) -> ClosedForm:
     sheet = Sheet()
     token_table(sheet, d, positions=positions)
     sheet.table(d.position_rows, hidden)
-    self_attention(sheet, d, batch=batch, sequence=sequence, layers=layers, mask="causal")
-    feed_forward(sheet, d, positions=positions, layers=layers - d.moe_layers)
-    mixture(sheet, d, positions=positions, layers=d.moe_layers)
-    norms(sheet, d, layers=layers)
+    parts = d.details.get("parts")
+    if parts is not None:
+        unequal_layers(sheet, parts, batch=batch, sequence=sequence)
+    else:
+        self_attention(sheet, d, batch=batch, sequence=sequence, layers=layers, mask="causal")
+        feed_forward(sheet, d, positions=positions, layers=layers - d.moe_layers)
+        mixture(sheet, d, positions=positions, layers=d.moe_layers)
+        norms(sheet, d, layers=layers)
+    if block := d.details.get("residual_block"):
+        _mixed_residuals(sheet, hidden, positions=positions, layers=layers, block=block)
     sheet.vector(int(d.details.get("vectors_per_layer", 0)), times=layers)
     if d.embedding_norm:
         sheet.vector(d.norm_width * hidden)
@@ -28,6 +35,18 @@ def decoder(d: Dimensions, inputs: Inputs) -> ClosedForm:
         sheet.vector(d.norm_width * hidden)
     output_head(sheet, d, positions=positions)
     return sheet.close(tokens=positions, assumptions=d.assumptions)
+
+
+def _mixed_residuals(sheet: Sheet, hidden: int, *, positions: int, layers: int, block: int) -> None:
+    """Attention residuals: what enters a half of a layer is mixed from ends of blocks and the sum so far.
+
+    The scores are elementwise; the mixing sums n + 1 rows a position, where n blocks have begun. Before
+    the first layer there is nothing to mix; after the last all blocks are mixed once more.
+    """
+    begun = [-(-layer // block) for layer in range(1, layers + 1)]  # the last: after all layers
+    rows = sum(n + 1 for n in begun) + sum(layer // block + 2 for layer in range(layers))
+    sheet.product("residuals.mix", 2 * positions * hidden * rows)
+    sheet.vector(2 * hidden, times=2 * layers + 1)  # a norm and a row of scores each
 
 
 def token_table(sheet: Sheet, d: Dimensions, *, positions: int) -> None:

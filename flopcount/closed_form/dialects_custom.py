@@ -182,6 +182,33 @@ def _old_olmo(f: Fields) -> Reading:
     }  # fmt: skip
 
 
+def _seen_both_ways(reading: Reading) -> Reading:
+    """A decoder's layers under no mask: diffusion over text reads, and predicts, every position."""
+    return reading | {"kind": "encoder", "sliding_window": None, "head_transform": False}
+
+
+def _llada(f: Fields) -> Reading:
+    """LLaDA: OLMo's code; unlike there, the width is of one half of a gated layer."""
+    if (f.text("block_type") or "llama") != "llama":
+        msg = f"config.json: block_type = {f.text('block_type')} has no closed form here"
+        raise DimensionsError(msg)
+    bias = f.flag("include_bias")
+    return _seen_both_ways(
+        _old_olmo(f)
+        | {
+            "ffn": f.integer("mlp_hidden_size"),
+            "ffn_matrices": 3,
+            "norm_width": 2 if bias and f.flag("bias_for_layer_norm") else 1,
+            "qkv_bias": bias or f.flag("include_qkv_bias"),
+        }
+    )
+
+
+def _dream(f: Fields) -> Reading:
+    """Dream: a Qwen2 without its mask."""
+    return _seen_both_ways(llama(f) | {"qkv_bias": True})
+
+
 def _jais(f: Fields) -> Reading:
     """A GPT-2 with a gated feed-forward and, instead of a position table, slopes."""
     reading = gpt2(f)
@@ -250,6 +277,8 @@ def _original_mamba(f: Fields) -> Reading:
 
 
 CUSTOM: dict[str, Callable[[Fields], Reading]] = {
+    "Dream": _dream,
+    "llada": _llada,
     "Yi": llama,
     "aquila": llama,
     "arctic": _arctic,

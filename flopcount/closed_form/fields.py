@@ -37,6 +37,10 @@ class Fields:
         """Whether a key is there and null, which is not the same as left out."""
         return key in self._config and self._config[key] is None
 
+    def is_stated(self, key: str) -> bool:
+        """Whether a key is there and says something: not null, empty or false."""
+        return bool(self._value(key))
+
     def __contains__(self, key: str) -> bool:
         return self._value(key) is not None
 
@@ -97,6 +101,22 @@ class Fields:
                 raise DimensionsError(msg)
             return value
         return None
+
+    def number(self, name: str) -> float:
+        """Return a positive number.
+
+        Raises:
+            DimensionsError: there is none, or it is out of bounds.
+        """
+        value = self._value(name)
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not 0 < value <= LARGEST
+        ):
+            msg = f"config.json: {name} = {short(value)}\n  expected a number above 0"
+            raise DimensionsError(msg)
+        return float(value)
 
     def flag(self, name: str, default: bool = False) -> bool:
         """Return a true-or-false key, ``default`` (the library's own) where it is left out."""

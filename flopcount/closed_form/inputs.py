@@ -15,6 +15,8 @@ READ: Mapping[str, frozenset[str]] = {
     "unet": frozenset({"latent", "text_tokens"}),
 }
 """The sizes that decide what a model of each kind costs, beside batch and sequence."""
+WITHOUT_TOKENS = frozenset({"vit", "dit", "unet"})
+"""Kinds whose cost no sequence decides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ A family's form is written once, as a list of layers; the FLOP and the parameter
 that list, so that they can never tell different stories.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Mask = Literal["none", "causal"]
@@ -218,7 +218,7 @@ class Sheet:
         """Draw the sums."""
         stored = [w for w in self.weights if w.stored]
         return ClosedForm(
-            terms=tuple(self.terms),
+            terms=tuple(_added_up(self.terms)),
             tokens=tokens,
             assumptions=assumptions,
             parameters=Parameters(
@@ -230,6 +230,22 @@ class Sheet:
                 active_in_products=sum(w.active for w in self.weights if w.product),
             ),
         )
+
+
+def _added_up(terms: list[Term]) -> list[Term]:
+    """One term of each name: layers that differ enter theirs one after another."""
+    found: dict[tuple[str, bool], Term] = {}
+    for term in terms:
+        key = (term.name, term.is_causal)
+        if key in found:
+            term = replace(
+                term,
+                forward=found[key].forward + term.forward,
+                backward=found[key].backward + term.backward,
+                masked_forward=found[key].masked_forward + term.masked_forward,
+            )
+        found[key] = term
+    return list(found.values())
 
 
 def causal_pairs(sequence: int, window: int | None = None) -> int:

@@ -16,6 +16,7 @@ from torch.utils import _pytree as pytree
 from flopcount.dtypes import dtype_name
 from flopcount.exchange import is_size
 from flopcount.helpers import PLAIN
+from flopcount.parallel import spread_over
 
 FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial)
 SMALL = 1 << 13
@@ -35,6 +36,8 @@ class LiveCall:
     """Each module's flag."""
     trainable: tuple[bool, ...]
     """Each parameter's flag."""
+    spread: tuple[frozenset[str] | None, ...]
+    """Of each parameter the dimensions of the mesh over which it was spread; None where it was not."""
     autocast: tuple[str, str] | None
     """Device type and short dtype name where autocast was on around the call."""
     device: str = "cpu"
@@ -62,6 +65,7 @@ def capture(
         gradients=torch.is_grad_enabled(),
         training=tuple(module.training for module in model.modules()),
         trainable=tuple(parameter.requires_grad for parameter in model.parameters()),
+        spread=tuple(map(spread_over, model.parameters())),
         autocast=(device, dtype_name(lowered)) if lowered else None,
         device=device,
     )

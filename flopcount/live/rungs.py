@@ -40,7 +40,7 @@ from flopcount.live.watch import (
     follow_sources,
     watching,
 )
-from flopcount.parallel import unwrap
+from flopcount.parallel import gathered_since, unwrap
 from flopcount.shared_layers import Sharing
 from flopcount.summary import summarise
 from flopcount.trace import Step, StepError, _neutral_torch, unseen
@@ -125,6 +125,7 @@ def _on(
     def traced(doubles: Doubles, *, share: bool = False, most_flop: int | None = None) -> Ledger:
         doubles.known.answers, doubles.known.weights = answers, weights
         doubles.known.received = received
+        doubles.over = gathered_since(call.model.parameters(), call.spread)
         with kept_beside(call.model):
             return _trace(
                 call, targets, doubles, deadline, wanted, share=share, most_flop=most_flop

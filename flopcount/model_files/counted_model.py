@@ -98,7 +98,11 @@ def count_config(
     file = find_config(Path(path))
 
     def compute() -> CountedModel:
-        return _counted(load(file), recompute=recompute, **step, **sizes)
+        built = load(file)
+        counted = _counted(built, recompute=recompute, **step, **sizes)
+        if not sizes.get("given"):  # what is stated may have that length
+            _refuse_unread_length(built, counted)
+        return counted
 
     try:
         if not remembered:
@@ -339,6 +343,22 @@ def _refuse_foreign(sizes: dict[str, Any], built: Architecture) -> None:
         msg = (
             f"{built.path}: a {built.kind} model has no input size {', '.join(foreign)}{text}\n"
             f"  known: {', '.join(asked)}, and single inputs by name (--input)"
+        )
+        raise FlopcountError(msg)
+
+
+def _refuse_unread_length(built: Architecture, counted: CountedModel) -> None:
+    """Refuse a number of tokens where nothing that was counted has that length.
+
+    Raises:
+        FlopcountError: the model reads pixels alone, for one.
+    """
+    if counted.sequence is None or counted.count is None or built.maker is None:
+        return
+    if not built.maker.sizes.length_read:
+        msg = (
+            f"{built.path}: '{built.class_name}' reads nothing that --sequence is a size of\n"
+            "  leave --sequence out"
         )
         raise FlopcountError(msg)
 

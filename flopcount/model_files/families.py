@@ -20,6 +20,12 @@ _OTHER_NAMES: dict[str, tuple[str, Mapping[str, str]]] = {
 """A published ``model_type``: the library's, and the keys that are named otherwise there."""
 
 
+_FURTHER = {
+    "kimi_linear": ("routed_expert_hidden_size", "attn_res_block_size", "mla_use_output_gate"),
+}
+"""Keys of later models (Kimi K3) under a family that the library knows without them."""
+
+
 class UnknownFamilyError(ConfigError):
     """A family that the library does not know, or whose code would have to be run."""
 
@@ -31,6 +37,7 @@ def translated(config: Mapping[str, Any], file: object) -> tuple[dict[str, Any],
         ConfigError: a setting that the library's class of that family does not have.
     """
     stated = config.get("model_type")
+    _refuse_further(config, file)
     known = _OTHER_NAMES.get(stated) if isinstance(stated, str) else None
     if known is None:
         return _by_class(config, file)
@@ -52,6 +59,21 @@ def translated(config: Mapping[str, Any], file: object) -> tuple[dict[str, Any],
             evidence=(str(file),),
         )
     ]
+
+
+def _refuse_further(config: Mapping[str, Any], file: object) -> None:
+    """Refuse a file of a later model that states its parent's family; a closed form may know it.
+
+    Raises:
+        UnknownFamilyError: the library's class of the family would build another model of it.
+    """
+    keys = _FURTHER.get(str(config.get("model_type")), ())
+    if found := [key for key in keys if config.get(key)]:
+        raise UnknownFamilyError(
+            f"{file}: {found[0]} = {str(config[found[0]])[:40]}: the installed library's "
+            f"'{config['model_type']}' has nothing of that kind, and would build another model\n"
+            "  update transformers, or state the dimensions (architecture = {...}) instead"
+        )
 
 
 def _by_class(config: Mapping[str, Any], file: object) -> tuple[dict[str, Any], list[Finding]]:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from flopcount.model_files.config_file import ConfigError
+from flopcount.model_files.families import UnknownFamilyError
 
+_LANGUAGE = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 _HEADS = {
     "MODEL_FOR_CAUSAL_LM_MAPPING": "a causal language model",
     "MODEL_FOR_MASKED_LM_MAPPING": "a masked language model",
@@ -59,12 +61,30 @@ def class_of(config: Mapping[str, Any], parsed: Any, file: Path) -> tuple[Any, s
         if table is not None and type(parsed) in table:
             cls = table[type(parsed)]
             cls = cls[0] if isinstance(cls, tuple) else cls
+            if mapping == "MODEL_MAPPING":
+                _need_no_head(names, cls, file)
             return cls, f"{reason}: built as {_HEADS[mapping]} ({cls.__name__})"
     cls = _namesake(parsed)
     if cls is not None:
+        _need_no_head(names, cls, file)
         return cls, f"{reason}: built as the library's {cls.__name__}"
     msg = f'{file}: {reason}\n  state architectures = ["..."] with a class of transformers'
     raise ConfigError(msg)
+
+
+def _need_no_head(names: object, cls: Any, file: Path) -> None:
+    """Refuse a bare model where the file's own class ends in the vocabulary: that product would be missing.
+
+    Raises:
+        UnknownFamilyError: it does; a closed form may know the family.
+    """
+    name = names[0] if isinstance(names, list) and names else None
+    if isinstance(name, str) and name.endswith(_LANGUAGE) and not cls.__name__.endswith(_LANGUAGE):
+        raise UnknownFamilyError(
+            f"{file}: architectures = ['{name[:60]}'] ends in the vocabulary; the installed library has no "
+            f"such class of that family, and its {cls.__name__} has no output head\n"
+            "  update transformers, or state the dimensions (architecture = {...}) instead"
+        )
 
 
 def _namesake(parsed: Any) -> Any:

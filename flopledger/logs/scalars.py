@@ -47,6 +47,7 @@ _METRICS: dict[str, tuple[str, Grade]] = {
     "consumed_train_samples": ("samples", Grade.LOG),
     "mfu": ("claimed_mfu", Grade.CLAIM),
     "throughput/device/mfu": ("claimed_mfu", Grade.CLAIM),
+    "throughput/mfu": ("claimed_mfu", Grade.CLAIM),  # Levanter's
     "train_samples_per_second": ("planned_train_samples_per_second", Grade.CLAIM),
     "train_steps_per_second": ("planned_train_steps_per_second", Grade.CLAIM),
 }
@@ -56,7 +57,7 @@ _UNITS = {
 }
 _WHOLE = frozenset({"steps", "tokens", "samples", "global_batch", "world_size"})
 #: Tags in another unit than the canonical name's.
-_FACTORS = {"TFLOPS_per_GPU": 1e12, "mfu(%)": 0.01}
+_FACTORS = {"TFLOPS_per_GPU": 1e12, "mfu(%)": 0.01, "throughput/mfu": 0.01}
 
 #: Trainer argument -> canonical name of a whole number.
 _SETTINGS = {

@@ -31,6 +31,8 @@ _HOLE_INTERVALS = 10
 _PAUSE_INTERVALS, _PAUSE_SECONDS = 20, 3_600.0
 #: Stamps and summed step times may differ by this before it is worth a word.
 _CLOCK_SLACK = 0.1
+#: Single steps and means of an interval may differ by this share before it is asked which was printed.
+_CERTAIN = 0.1
 #: So many steps tell one log from another.
 _OPENING = 5
 #: A run that comes so near to its planned steps has done them.
@@ -154,7 +156,8 @@ class StepLog:
         if step.stamp is not None and before.stamp is not None:
             return abs(step.stamp - before.stamp) <= _RANKS_WITHIN_SECONDS
         last = self.steps[-1].step
-        near = last - step.step <= 2 * self.interval
+        # Behind the last print it may be a rank that lags; ahead of it, after a fall-back, it is done again.
+        near = 0 <= last - step.step <= 2 * self.interval
         return last == step.step or (near and before.mark == step.mark)
 
     def _is_another_run(self, before: Step, step: Step) -> bool:
@@ -253,6 +256,36 @@ class StepLog:
             return None
         longest = max(_PAUSE_INTERVALS * usual, _PAUSE_SECONDS)
         return sum(gap for gap in gaps if 0 < gap <= longest) or None
+
+    def distrust_samples(self, notes: Notes) -> None:
+        """Take no sum of times of an unknown program that prints single steps, evaluations inside.
+
+        Where it prints one step in hundreds, a row may stand where it evaluates; where it prints one in ten,
+        a few of them do. Whether a time is of one step or the mean of ten nobody says: what is certain is the
+        least of both.
+        """
+        if any(step.seconds is None for step in self.steps) or not self.steps:
+            return
+        usual = statistics.median(float(step.seconds or 0) for step in self.steps)
+        summed = least = 0.0
+        for step, span in self.spans():
+            seconds = float(step.seconds or 0)
+            summed += seconds * span
+            least += seconds + (span - 1) * min(seconds, usual)
+        is_sparse = self.interval > _USUAL_INTERVAL
+        if not is_sparse and least >= (1 - _CERTAIN) * summed:
+            return
+        first, last = self.steps[0], self.steps[-1]
+        self.steps = [step._replace(seconds=None) for step in self.steps]
+        if not is_sparse and self.stamped_seconds() is None:
+            notes.fact("seen_seconds", round(least, 3), f"lines {first.line} to {last.line}")
+        notes.finding(
+            "coverage-gap",
+            "info",
+            f"one step in {self.interval:,} is printed with its time, and some times hold an evaluation as "
+            "well: they are not summed",
+            line(first.line),
+        )
 
     def note(
         self, notes: Notes, *, zero_based: bool = False, passes: int = 1, timed: bool = True

@@ -17,7 +17,7 @@ from flopledger.recording.exchanged import EXCHANGED
 from flopledger.recording.families import MOST_SIZES, Data, Family
 from flopledger.recording.spending import Spending
 from flopledger.recording.tracing import Tracing
-from profilers.steps.backward.passes import FULL, asked_for
+from profilers.steps.backward.passes import FULL, STANDING_IN, asked_for
 from profilers.steps.calls.signature import READ_ONCE
 from profilers.steps.observer import MOST_OUTPUTS, Kind, Variant
 from profilers.steps.record.identity import DeviceFacts, device_facts
@@ -63,7 +63,10 @@ class Costs:
         family = families.setdefault(abstract, Family())
         while len(families) > MOST_FAMILIES:
             del families[next(iter(families))]
-        data = Data(family=family, sizes=sizes, values=values, call=None, model=weakref.ref(module))
+        data = Data(
+            family=family, sizes=sizes, values=values, call=None, model=weakref.ref(module),
+            exchanged=STANDING_IN.get(id(module), frozenset()),
+        )  # fmt: skip
         kind.data = data
         self._look_closer(kind)
         if not kind.transformed:
@@ -216,12 +219,15 @@ class Costs:
         module = data.model()
         if asked is None or module is None:
             return Wanted(known=False)
+        stood_in = {name for owner, name in asked.exchanged if owner == id(module)}
         own = [
-            place for place, item in enumerate(module.parameters()) if id(item) in asked.parameters
+            place
+            for place, (name, item) in enumerate(module.named_parameters())
+            if (name in stood_in if name in data.exchanged else id(item) in asked.parameters)
         ]
         return Wanted(
             parameters=tuple(own),
-            inputs=asked.leaves or len(own) < len(asked.parameters),
+            inputs=asked.leaves or len(own) < len(asked.parameters) + len(asked.exchanged),
             known=not asked.inner,
         )
 

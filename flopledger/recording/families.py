@@ -43,3 +43,5 @@ class Data:
     call: LiveCall | None
     model: Any
     """Weak reference to the module."""
+    exchanged: frozenset[str] = frozenset()
+    """Parameters in whose place the program gave leaves of its own, by their names."""

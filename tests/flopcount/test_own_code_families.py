@@ -124,3 +124,39 @@ def test_the_numbers_of_a_model_card_come_out(name):
     for kind, text in printed.items():
         digits = len(text.partition(".")[2])
         assert f"{getattr(parameters, kind) / 1e9:.{digits}f}" == text
+
+
+DIFFUSION = {  # over text: without a mask
+    "LLaDA-8B": (
+        {"model_type": "llada", "architectures": ["LLaDAModelLM"], "d_model": 4096, "n_heads": 32,
+         "n_kv_heads": 32, "n_layers": 32, "mlp_hidden_size": 12288, "block_type": "llama",
+         "embedding_size": 126464, "weight_tying": False, "layer_norm_type": "rms",
+         "include_bias": False, "include_qkv_bias": False},
+        # a layer: 4 x 4096^2 + 3 x 4096 x 12288 and two norms; two tables and a norm
+        32 * (4 * 4096**2 + 3 * 4096 * 12288 + 2 * 4096) + 2 * 126464 * 4096 + 4096,
+        32 * (4 * 4096**2 + 3 * 4096 * 12288) + 126464 * 4096, 32 * 4096,
+    ),
+    "Dream-7B": (
+        {"model_type": "Dream", "architectures": ["DreamModel"], "hidden_size": 3584,
+         "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28,
+         "num_key_value_heads": 4, "vocab_size": 152064, "tie_word_embeddings": False},
+        # biases of queries 3584, of keys and values 512 each
+        28 * (2 * 3584**2 + 2 * 3584 * 512 + 3 * 3584 * 18944 + 3 * 3584 + 1024)
+        + 2 * 152064 * 3584 + 3584,
+        28 * (2 * 3584**2 + 2 * 3584 * 512 + 3 * 3584 * 18944) + 152064 * 3584, 28 * 3584,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DIFFUSION)
+def test_diffusion_over_text_has_no_mask(name):
+    config, parameters, weights, channels = DIFFUSION[name]
+    form = closed_form(Dimensions.from_config(config), batch=2, sequence=100)
+    assert form.parameters.total == parameters
+    assert form.forward == 2 * 200 * weights + 2 * 4 * channels * 100**2
+    assert form.total == form.masked_total == 3 * form.forward
+
+
+def test_the_published_numbers_of_diffusion_over_text():
+    assert DIFFUSION["LLaDA-8B"][1] == 8_015_581_184
+    assert DIFFUSION["Dream-7B"][1] == 7_615_616_512

@@ -106,6 +106,23 @@ def test_a_layer_that_looks_alike_and_differs_is_found_out():
     )
 
 
+def test_a_question_that_all_like_layers_answer_alike_is_none():
+    """RWKV's first layer has a norm of its own, and each layer asks whether it is the first."""
+
+    class Beginning(Block):
+        def forward(self, x):
+            return super().forward(self.first(x) if self.layer_idx == 0 else x)
+
+    model = Stack(8)
+    model.layers = nn.ModuleList(Beginning(i) for i in range(8))
+    model.layers[0].first = nn.Linear(16, 16)
+    shared, plain = both(model, IDS)
+    assert shared.total == plain.total
+    assert shared.by_module == plain.by_module
+    # the first layer's own matrix: 2·12·16·16, threefold
+    assert shared.total == both(Stack(8), IDS)[1].total + 3 * 2 * 12 * 256
+
+
 # ------------------------------------------------------------------ what makes equal layers unequal
 KINDS = "--+-+---"
 

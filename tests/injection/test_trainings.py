@@ -391,13 +391,17 @@ def test_two_nodes_at_once_add_to_one_record(tmp_path, script):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    job = {
+        "WORLD_SIZE": "2",
+        "LOCAL_RANK": "0",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
     nodes = [
         subprocess.Popen(
             [sys.executable, command_line.CLI, "run", "-q", "--append", "--out", "out", "--",
-             sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--node-rank", str(node),
-             "--nproc-per-node", "1", "--master-addr", "127.0.0.1", "--master-port", str(port),
-             "train.py", "6"],
-            cwd=tmp_path, env={**os.environ, **ENVIRONMENT},
+             sys.executable, "train.py", "6"],
+            cwd=tmp_path, env={**os.environ, **ENVIRONMENT, **job, "RANK": str(node)},
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )
         for node in range(2)

@@ -6,7 +6,10 @@ import functools
 import os
 import subprocess
 import sys
+import traceback
+import warnings
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,27 +36,58 @@ def seeded() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+in_its_own_interpreter = pytest.mark.in_its_own_interpreter
+"""Run a test where no other one ran before: what others leave in a process may take the longer way.
+
+One interpreter serves all such tests of a file: it imports torch once, and each runs in a fork of it.
+"""
 OWN = "FLOPLEDGER_TEST_ALONE"
 
 
-def in_its_own_interpreter(test: Callable[..., None]) -> Callable[..., None]:
-    """Run a test where no other one ran before: what others leave in a process may take the longer way."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    if pyfuncitem.get_closest_marker("in_its_own_interpreter") is None:
+        return None
+    if OWN in os.environ:
+        _run_in_a_fork(pyfuncitem)
+    else:
+        told = _told_by_its_own_interpreter(pyfuncitem.path)
+        if f"PASSED {pyfuncitem.nodeid}" not in told.splitlines():
+            pytest.fail(told[-6000:], pytrace=False)
+    return True
 
-    @functools.wraps(test)
-    def wrapped(*args: Any, **kwargs: Any) -> None:
-        if OWN in os.environ:
-            test(*args, **kwargs)
-            return
-        node = os.environ["PYTEST_CURRENT_TEST"].rpartition(" ")[0]
-        environ = {key: value for key, value in os.environ.items() if "PYTEST" not in key}
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", node],
-            cwd=Path(__file__).parents[2], env={**environ, OWN: "1"}, capture_output=True, text=True,
-            check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout[-3000:]
 
-    return wrapped
+def _run_in_a_fork(item: pytest.Function) -> None:
+    import_module("torch._dynamo")  # torch's optimizers do it at their first step
+
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # libraries' threads, that wait for work
+        child = os.fork()
+    if child:
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        return
+    code = 1
+    try:
+        item.obj(**{name: item.funcargs[name] for name in item._fixtureinfo.argnames})
+        code = 0
+    except BaseException:  # noqa: BLE001 - of a test: shown, and told by the exit code
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+@functools.cache
+def _told_by_its_own_interpreter(path: Path) -> str:
+    environ = {key: value for key, value in os.environ.items() if "PYTEST" not in key}
+    command = [sys.executable, "-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", str(path)]
+    done = subprocess.run(
+        [*command, "-m", "in_its_own_interpreter"], cwd=Path(__file__).parents[2],
+        env={**environ, OWN: "1"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.stdout + done.stderr
 
 
 @pytest.fixture

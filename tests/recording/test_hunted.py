@@ -18,7 +18,7 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402, N812
-from torch.utils.checkpoint import checkpoint  # noqa: E402
+from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop  # noqa: E402
 
 from profilers.steps.deciders.functions import is_harmless, may_compute, may_replace  # noqa: E402
 from tests.recording.conftest import mlp, recorded_as_counted, sgd, steps_by_counter  # noqa: E402
@@ -362,9 +362,36 @@ def test_each_step_is_what_the_counter_says(run: Run, loop: Callable[[Mark], Non
     recorded_as_counted(run, loop)
 
 
+class Rechecked(torch.nn.Module):
+    """Its last layer is computed again only where a checkpoint goes on to its end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH))
+
+    def forward(self, x: Any) -> Any:
+        return checkpoint(self.block, x, use_reentrant=False)
+
+
+def checkpoints_that_go_on_to_their_end(mark: Mark) -> None:
+    """The loop says so around some calls, and no more when they are counted."""
+    model = Rechecked()
+    optimizer = sgd(model)
+    for step in range(4):
+        with set_checkpoint_early_stop(step % 2 == 0):
+            out = model(torch.randn(4, WIDTH))
+        out.sum().backward()
+        optimizer.step()
+        mark()
+
+
 @pytest.mark.parametrize(
-    "loop", [a_generator_in_a_checkpoint, a_checkpointed_block_that_is_also_called_alone]
-)
+    "loop",
+    [
+        a_generator_in_a_checkpoint, a_checkpointed_block_that_is_also_called_alone,
+        checkpoints_that_go_on_to_their_end,
+    ],
+)  # fmt: skip
 def test_what_is_computed_again_is_what_the_counter_says(
     run: Run, loop: Callable[[Mark], None]
 ) -> None:

@@ -18,7 +18,7 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
-from flopcount.live.counting import signals  # noqa: E402
+from flopcount.live import signals  # noqa: E402
 from flopcount.live.signals import held_back, let_through  # noqa: E402
 from flopledger.recording import blocks  # noqa: E402
 from flopledger.recording.recorder import Recorder  # noqa: E402

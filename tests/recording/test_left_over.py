@@ -12,6 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from profilers.steps.folding.events import Kind  # noqa: E402
+from profilers.steps.models import living  # noqa: E402
 from profilers.steps.optimizers.known import Optimizers, token_of  # noqa: E402
 from profilers.steps.record.ledger import read_steps  # noqa: E402
 from tests.recording.conftest import ONE, TRAIN, Run, batch, mlp, sgd, train  # noqa: E402
@@ -66,8 +67,9 @@ def test_parameters_that_are_gone_are_forgotten() -> None:
 
 
 @pytest.fixture
-def collector() -> Iterator[None]:
-    """Leave the collector as it was."""
+def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The collector as a recording has it outside of these tests; it is left as it was."""
+    monkeypatch.setattr(living, "gc", gc)
     on = gc.isenabled()
     gc.collect()
     yield

@@ -92,11 +92,28 @@ def gradients_by_hand(mark: Mark) -> None:
         mark()
 
 
+def leaves_in_place_of_weights(mark: Mark) -> None:
+    """A pass is asked for leaves that stood in place of parameters in one of two calls, or for the others."""
+    model = net(4, 8, 4)
+    given = {
+        name: each.detach().clone().requires_grad_() for name, each in model.named_parameters()
+    }
+    optimizer = torch.optim.SGD([*given.values(), *model.parameters()], lr=1e-3)
+    for step in range(4):
+        out = torch.func.functional_call(model, given, (model(torch.randn(5, 4)),))
+        one = list(given.values() if step % 2 else model.parameters())
+        for each, found in zip(one, torch.autograd.grad(out.square().mean(), one), strict=True):
+            each.grad = found
+        optimizer.step()
+        mark()
+
+
 LOOPS = [
     a_backward_to_the_input_only,
     a_backward_to_the_head_only,
     norms_of_gradients_at_a_shared_layer,
     gradients_by_hand,
+    leaves_in_place_of_weights,
 ]
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -43,24 +42,17 @@ ROUTED = EXPERT + 3 * 2 * 8 * 16 * 2
 AGAIN = "zero-bubble-again"
 
 
-def torchrun(ranks: int, kinds: str, folder: Path, *options: str, ok: bool = True) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(ranks),
-        "--master-port", str(port), str(HERE / "ranks" / "worker.py"), kinds, str(folder), *options,
-    ]  # fmt: skip
+def python(*words: str) -> subprocess.CompletedProcess[str]:
     environment = {
         **os.environ,
         "PYTHONPATH": str(HERE.parents[1]),
         "OMP_NUM_THREADS": "1",
         "PYTHONWARNINGS": "ignore",
     }
-    done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=240, check=False
-    )
-    assert (done.returncode == 0) is ok, done.stderr[-4000:]
+    return subprocess.run(
+        [sys.executable, *words],
+        env=environment, capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
 
 
 def totals_of(folder: Path) -> RunTotals:
@@ -83,26 +75,33 @@ def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two ranks: each kind once with a recording and once without."""
+def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two ranks with a recording and without, and four: forks of one process, which imports torch once."""
 
     def make(folder: Path) -> None:
-        kinds = ",".join(
-            ["ddp", "uneven", *MORE, "fsdp", *FLAT, "tp", "experts", *PIPELINES, AGAIN]
+        two = ",".join(["ddp", "uneven", *MORE, "fsdp", *FLAT, "tp", "experts", *PIPELINES, AGAIN])
+        four = ",".join(["ddp", "uneven", "fsdp", "tp", "fsdp+tp", "experts", *PIPELINES])
+        for name in ("two", "four"):
+            (folder / name).mkdir(exist_ok=True)
+        launches = (
+            (2, two, str(folder / "two"), "record", "count"),
+            (2, two, str(folder / "two"), "plain", "count"),
+            (4, four, str(folder / "four"), "record", "sample"),
         )
-        torchrun(2, kinds, folder, "record", "count")
-        torchrun(2, kinds, folder, "plain", "count")
+        done = python(str(HERE / "ranks" / "worker.py"), json.dumps(launches))
+        assert done.returncode == 0, done.stderr[-4000:]
 
-    return once(tmp_path_factory, "two", make)
+    return once(tmp_path_factory, "launched", make)
 
 
-@pytest.fixture(scope="module")
-def four(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    def make(folder: Path) -> None:
-        kinds = ",".join(["ddp", "uneven", "fsdp", "tp", "fsdp+tp", "experts", *PIPELINES])
-        torchrun(4, kinds, folder, "record", "sample")
+@pytest.fixture
+def two(launched: Path) -> Path:
+    return launched / "two"
 
-    return once(tmp_path_factory, "four", make)
+
+@pytest.fixture
+def four(launched: Path) -> Path:
+    return launched / "four"
 
 
 @pytest.mark.parametrize(
@@ -254,7 +253,12 @@ def test_two_dimensions_of_four_ranks(four: Path) -> None:
 
 
 def test_a_rank_that_dies_leaves_what_it_did(tmp_path: Path) -> None:
-    torchrun(2, "dies", tmp_path, "record", ok=False)
+    """torchrun ends the others, too."""
+    done = python(
+        "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+        str(HERE / "ranks" / "worker.py"), "dies", str(tmp_path), "record",
+    )  # fmt: skip
+    assert done.returncode != 0
     processes = read_steps(tmp_path / "dies")
     assert [process.rank for process in processes] == [0, 1]
     assert processes[1].sealed is None

@@ -160,3 +160,52 @@ def test_a_backward_that_begins_inside_of_spread_weights(mesh: Any, tmp_path: Pa
         each = 2 * 4 * 16 * 64
         assert sum((cost.model_flop or 0) * times for cost, times in calls) == 3 * 2 * each // 8
     assert process.notes == ()
+
+
+class Encoder(nn.Module):  # type: ignore[name-defined,misc]
+    """Has a method beside its forward, which calls its parts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(16, 64), nn.ReLU(), nn.Linear(64, 16))
+        self.head = nn.Linear(16, 4)
+
+    def encode(self, x: Any) -> Any:
+        return self.head(self.body(x))
+
+
+@pytest.mark.parametrize("spread", [False, True])
+def test_parts_that_are_called_by_themselves_are_whole_then(
+    mesh: Any, tmp_path: Path, spread: bool
+) -> None:
+    """What ``fully_shard`` stores in pieces was gathered by the module around, which is not called."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+    from torch.distributed.tensor.parallel import (
+        ColwiseParallel,
+        RowwiseParallel,
+        parallelize_module,
+    )
+
+    model = Encoder()
+    if spread:
+        both = init_device_mesh("cpu", (2, 4), mesh_dim_names=("dp", "tp"))
+        parallelize_module(model.body, both["tp"], {"0": ColwiseParallel(), "2": RowwiseParallel()})
+        mesh = both["dp"]
+    fully_shard(model, mesh=mesh)
+    register_fsdp_forward_method(model, "encode")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, foreach=False)
+    with flopledger.record(tmp_path, sampler=False):
+        for _ in range(3):
+            model.encode(torch.randn(8, 16)).sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    (process,) = read_steps(tmp_path)
+    found = {cost.model: (cost.model_flop, cost.bounds) for cost in process.costs.values()}
+    # Two layers of 2·8·16·64, the first without a gradient of its input, and one of 2·8·16·4.
+    body = 5 * (2 * 8 * 16 * 64)
+    assert found == {
+        "Sequential": (body // 4 if spread else body, None),
+        "Linear": (3 * (2 * 8 * 16 * 4), None),
+    }
+    assert process.notes == ()

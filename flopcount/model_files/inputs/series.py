@@ -13,7 +13,7 @@ class Series(Plain):
 
     def history(self) -> int:
         """Return the past time steps a sample: the context and the lags that reach behind it."""
-        context = self.sizes.sequence or self.sizes.number("context_length")
+        context = self.sizes.length() or self.sizes.number("context_length")
         if context is None:
             raise self.sizes.unknown("sequence", "the time steps a sample")
         lags = getattr(self.model.config, "lags_sequence", None)

@@ -37,6 +37,8 @@ class Sizes:
     """What was taken from the configuration and is worth telling."""
     own_length: int | None = None
     """Tokens of a text tower that has one length, where that was taken."""
+    length_read: bool = False
+    """Whether anything asked for ``sequence``."""
 
     def configs(self, *parts: str) -> list[Any]:
         """Return the configurations to ask, those of the named parts before the whole one."""
@@ -61,15 +63,21 @@ class Sizes:
                     return found
         return None
 
+    def length(self) -> int | None:
+        """Return ``sequence``, and note that something has that length."""
+        self.length_read = True
+        return self.sequence
+
     def tokens(self) -> int:
         """Return the tokens a sample.
 
         Raises:
             InputSizeUnknownError: they are not given.
         """
-        if self.sequence is None:
+        length = self.length()
+        if length is None:
             raise self.unknown("sequence", "the tokens a sample")
-        return self.sequence
+        return length
 
     def unknown(self, name: str, words: str) -> InputSizeUnknownError:
         """Return the error that asks the caller for a size."""

@@ -43,7 +43,9 @@ class Sound(Plain):
             # The convolutions before the encoder halve the frames (Whisper).
             frames = 2 * positions
         each = self.sizes.number("audio_length_per_tok")
-        tokens = self.sizes.sequence if self.sizes.audio_frames is None else None
+        tokens = (
+            self.sizes.length() if each is not None and self.sizes.audio_frames is None else None
+        )
         if each is not None and tokens is not None:  # one token for so many frames
             return each * tokens
         if frames is None:
@@ -60,9 +62,10 @@ class Sound(Plain):
         bins, frames = (getattr(config, n, None) for n in ("num_mel_bins", "max_length"))
         if isinstance(bins, int) and isinstance(frames, int):  # a transformer on spectrograms
             return self.floats(self.sizes.batch, frames, bins)
-        if self.sizes.sequence is None:
+        samples = self.sizes.length()
+        if samples is None:
             raise self.sizes.unknown("sequence", "the audio samples a sample")
-        return self.floats(self.sizes.batch, self.sizes.sequence)
+        return self.floats(self.sizes.batch, samples)
 
 
 SOUND: dict[str, Callable[[Sound], Any]] = {

@@ -37,7 +37,7 @@ class Text(Plain):
         fixed = self.sizes.number("max_position_embeddings", parts=("text_config",))
         if not is_dual_tower(self.model) or fixed is None or fixed > 256:
             return self.sizes.tokens()
-        length = self.sizes.sequence
+        length = self.sizes.length()
         if length is None or length > fixed:
             self.sizes.own_length = fixed
             self.sizes.notes.append(f"the text tower reads {fixed} tokens a sample, its own length")

@@ -156,6 +156,7 @@ READERS: tuple[Reader, ...] = (
     lightning_csv.READER,
     epoch_tables.READER,
     epoch_tables.ARGUMENTS,
+    step_rows.TABLE,
     training_config.READER,
     model_card.READER,
     labelled_lines.READER,

@@ -198,6 +198,7 @@ def read(document: Document, notes: Notes) -> None:
                 planned=row.total if as_printed else None,
             )
         )
+    log.distrust_samples(notes)
     log.note(notes, zero_based=min(steps) == 0)
     totals = {row.total for row in rows if row.total is not None}
     if len(totals) == 1 and as_printed:

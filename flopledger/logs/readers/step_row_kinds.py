@@ -1,6 +1,7 @@
 """What the JSON rows of each program say (``step_rows``)."""
 
 import re
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -40,13 +41,17 @@ class Row(NamedTuple):
 
     line: int
     table: _Table
+    printed: int = 0  #: hash of the whole line; the same line again is a copy
 
 
 def kept(table: _Table) -> _Table:
     """Keep what is read of a row: a long log has many keys a line."""
-    return {
-        key: value for key, value in table.items() if key in _KEPT or scalars.is_understood(key)
-    }
+    return {key: value for key, value in table.items() if _is_read(key)}
+
+
+@lru_cache(maxsize=4096)
+def _is_read(key: str) -> bool:
+    return key in _KEPT or scalars.is_understood(key)
 
 
 def _whole(value: object) -> int | None:
@@ -83,7 +88,7 @@ def is_swift(table: _Table) -> bool:
 def note_swift(rows: list[Row], _name: str, notes: Notes) -> None:
     """Write down steps, plan, epochs, and the time of each process."""
     ticks = []
-    for number, table in rows:
+    for number, table, _ in rows:
         if (model := _MODEL.search(str(table.get("model_parameter_info", ""))[:500])) is not None:
             for text, name in ((model[1], "parameters"), (model[2], "trainable_parameters")):
                 millions = parse_positive(text)
@@ -99,7 +104,7 @@ def note_swift(rows: list[Row], _name: str, notes: Notes) -> None:
         return
     note_processes(ticks, notes)
     epoch = max(
-        (one for _, table in rows if (one := parse_number(table.get("epoch")))), default=None
+        (one for _, table, _ in rows if (one := parse_number(table.get("epoch")))), default=None
     )
     notes.fact("epochs", epoch, line(ticks[-1].line))
 
@@ -144,10 +149,10 @@ def is_detectron2(table: _Table) -> bool:
 def note_detectron2(rows: list[Row], _name: str, notes: Notes) -> None:
     """Write down steps, counted from 0, and the time: the middle of the last twenty."""
     log = StepLog()
-    for number, table in rows:
-        index = _whole(table.get("iteration"))
+    for row in rows:
+        index = _whole(row.table.get("iteration"))
         if index is not None:
-            _add(log, number, index + 1, table, parse_positive(table.get("time")))
+            _add(log, row, index + 1, parse_positive(row.table.get("time")))
     log.note(notes)
 
 
@@ -159,10 +164,10 @@ def is_mmengine(table: _Table) -> bool:
 def note_mmengine(rows: list[Row], _name: str, notes: Notes) -> None:
     """Write down steps and their mean time since the row before."""
     log = StepLog()
-    for number, table in rows:
-        step = _whole(table.get("step"))
+    for row in rows:
+        step = _whole(row.table.get("step"))
         if step is not None:
-            _add(log, number, step, table, parse_positive(table.get("time")))
+            _add(log, row, step, parse_positive(row.table.get("time")))
     log.note(notes)
 
 
@@ -175,7 +180,7 @@ def note_mmcv(rows: list[Row], _name: str, notes: Notes) -> None:
     """Write down steps, where they go on over epochs; else epochs alone, and a lower bound of the time."""
     at = [
         (number, int(epoch), step, table)
-        for number, table in rows
+        for number, table, _ in rows
         if (step := _whole(table.get("iter"))) is not None
         and (epoch := _whole(table.get("epoch"))) is not None
     ]
@@ -186,7 +191,7 @@ def note_mmcv(rows: list[Row], _name: str, notes: Notes) -> None:
         and max(one[1] for one in at) > 1
     ):
         note_detectron2(
-            [Row(n, table | {"iteration": step - 1}) for n, _, step, table in at], "", notes
+            [Row(n, table | {"iteration": step - 1}, n) for n, _, step, table in at], "", notes
         )
         return
     seconds, before = 0.0, (0, 0)
@@ -213,7 +218,9 @@ def is_epoch(table: _Table) -> bool:
 def note_epochs(rows: list[Row], _name: str, notes: Notes) -> None:
     """Write down epochs, and the trained parameters where they are told."""
     at = [
-        (one, number) for number, table in rows if (one := _whole(table.get("epoch"))) is not None
+        (one, number)
+        for number, table, _ in rows
+        if (one := _whole(table.get("epoch"))) is not None
     ]
     if at:
         numbers = [epoch for epoch, _ in at]
@@ -233,7 +240,7 @@ def note_epochs(rows: list[Row], _name: str, notes: Notes) -> None:
                 "restart, or another run's; their compute was spent",
                 *(line(number) for number in again[:5]),
             )
-    counts = {one for _, table in rows if (one := _whole(table.get("n_parameters")))}
+    counts = {one for _, table, _ in rows if (one := _whole(table.get("n_parameters")))}
     if len(counts) == 1:
         notes.fact("trainable_parameters", counts.pop(), line(rows[0].line))
     notes.finding(
@@ -253,14 +260,16 @@ def note_steps(rows: list[Row], _name: str, notes: Notes) -> None:
     """Write down steps, times whose key says the unit, and the last counters that are understood."""
     log, last = StepLog(), {}
     clocks: list[Tick] = []
-    for number, table in rows:
+    for row in rows:
+        number, table, _ = row
         step = _of(table, _STEPS)
         if step is None:
             continue
-        _add(log, number, step, table, _in_seconds(table, _OF_A_STEP))
+        _add(log, row, step, _in_seconds(table, _OF_A_STEP))
         if (clock := _in_seconds(table, _SO_FAR)) is not None:
             clocks.append(Tick(number, step, clock))
-        last.update({key: (value, number) for key, value in table.items() if key not in _STEPS})
+        for key, value in table.items():
+            last[key] = (value, number)
     place = f"lines {rows[0].line} to {rows[-1].line}"
     notes.finding(
         "program-unknown",
@@ -269,13 +278,15 @@ def note_steps(rows: list[Row], _name: str, notes: Notes) -> None:
         "of known names were read; nothing else was",
         place,
     )
+    log.distrust_samples(notes)
     log.note(notes, zero_based=bool(log.steps) and log.steps[0].step == 0)
     if clocks and "several-runs" not in {one.code for one in notes.findings}:
         spans = [b.seconds < a.seconds for a, b in pairwise(clocks) if a.seconds and b.seconds]
         ends = [a for a, falls in zip(clocks, spans, strict=False) if falls] + [clocks[-1]]
         notes.fact("seen_seconds", round(sum(one.seconds or 0 for one in ends), 3), place)
     for key, (value, number) in sorted(last.items()):
-        scalars.note_metric(key, value, f"{line(number)}: {key}", notes)
+        if key not in _STEPS:
+            scalars.note_metric(key, value, f"{line(number)}: {key}", notes)
 
 
 def _in_seconds(table: _Table, names: dict[str, float]) -> float | None:
@@ -285,14 +296,15 @@ def _in_seconds(table: _Table, names: dict[str, float]) -> float | None:
     return None
 
 
-def _add(log: StepLog, number: int, step: int, table: _Table, seconds: float | None) -> None:
-    loss = next((table[name] for name in _LOSSES if name in table), "")
+def _add(log: StepLog, row: Row, step: int, seconds: float | None) -> None:
+    loss = next((row.table[name] for name in _LOSSES if name in row.table), "")
     log.add(
         Step(
             step=step,
-            line=number,
+            line=row.line,
             mark=str(loss),
             seconds=float(seconds) if seconds is not None else None,
-            printed=hash(str(sorted(table.items(), key=str))),
+            # A run that was started again may print the very same losses; its times differ.
+            printed=row.printed if seconds is not None else 0,
         )
     )

@@ -4,13 +4,13 @@ What a key says under its name is taken. A number whose key does not say its uni
 program is known; the steps of an epoch that is not told how long it is are not guessed.
 """
 
+import codecs
 import csv
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from flopledger import foreign_json
-from flopledger.logs import limits
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes
@@ -21,6 +21,8 @@ from flopledger.logs.stepping import short_lines
 
 #: So many rows are looked at to recognise a program.
 _LOOKED_AT = 60
+#: Rows of one log; they are kept until its end.
+_ROWS = 500_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +55,8 @@ def _tables(lines: Iterable[tuple[int, str]]) -> Iterator[Row]:
         table = foreign_json.table(text)
         if table is not None:
             inner = table.get("metrics")
-            yield Row(number, table | inner if isinstance(inner, dict) else table)
+            whole = table | inner if isinstance(inner, dict) else table
+            yield Row(number, whole, hash(text))
 
 
 def _sniff(kind: _Kind, head: bytes, _name: str) -> bool:
@@ -69,11 +72,11 @@ def _read(kind: _Kind, document: Document, notes: Notes) -> None:
     rows: list[Row] = []
     for row in _tables(document.lines()):
         if kind.is_row(row.table):
-            if len(rows) >= limits.STEPS:
+            if len(rows) >= _ROWS:
                 raise EvidenceError(
-                    f"{document.name}: more than {limits.STEPS:,} rows; hand in an extract, and say so"
+                    f"{document.name}: more than {_ROWS:,} rows; hand in an extract, and say so"
                 )
-            rows.append(Row(row.line, kinds.kept(row.table)))
+            rows.append(row._replace(table=kinds.kept(row.table)))
         elif not rows:
             kinds.note_environment(row, notes)
     if not rows:
@@ -108,6 +111,47 @@ def read_progress(document: Document, notes: Notes) -> None:
     kinds.note_ray([row for row in found if row.table], document.name, notes)
 
 
+def _cells(text: str) -> list[str]:
+    delimiter = "\t" if "\t" in text else ","
+    return [cell.strip() for cell in next(csv.reader([text], delimiter=delimiter), [])]
+
+
+def sniff_table(head: bytes, _name: str) -> bool:
+    """Recognise a table with a row a step: its header names a step and a loss, and three rows have both."""
+    lines = head.removeprefix(codecs.BOM_UTF8)[:65_536].decode("utf-8", "replace").splitlines()[:20]
+    try:
+        header = _cells(lines[0]) if lines else []
+        rows = [dict(zip(header, _cells(text), strict=False)) for text in lines[1:]]
+    except csv.Error:
+        return False
+    return len(set(header)) == len(header) > 1 and sum(map(kinds.is_step, rows)) >= _KINDS[-1].rows
+
+
+def read_table(document: Document, notes: Notes) -> None:
+    """Write down what a table with a row a step says: the same as such rows of JSON."""
+    lines = document.lines()
+    rows: list[Row] = []
+    try:
+        header = _cells(next(lines)[1])
+        for number, text in lines:
+            cells = _cells(text)
+            if len(cells) > len(header):
+                raise EvidenceError(
+                    f"{document.name}: line {number} has {len(cells)} cells, the header {len(header)}"
+                )
+            table = {key: cell for key, cell in zip(header, cells, strict=False) if cell}
+            if kinds.is_step(table):
+                rows.append(Row(number, kinds.kept(table), hash(text)))
+            if len(rows) > _ROWS:
+                raise EvidenceError(
+                    f"{document.name}: more than {_ROWS:,} rows; hand in an extract"
+                )
+    except (csv.Error, StopIteration) as error:
+        raise EvidenceError(f"{document.name}: not a readable table ({error})") from None
+    kinds.note_steps(rows, document.name, notes)
+
+
+TABLE = Reader(format="step-table", sniff=sniff_table, read=read_table)
 PROGRESS = Reader(format="ray-progress", sniff=sniff_progress, read=read_progress)
 SWIFT = _reader(_KINDS[0])
 READERS: tuple[Reader, ...] = (*(_reader(kind) for kind in _KINDS[1:]), PROGRESS)

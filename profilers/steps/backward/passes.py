@@ -50,6 +50,10 @@ def found_by(place: int) -> tuple[int, bool] | None:
     return number, not beside
 
 
+Named = tuple[int, str]
+"""A module's id, and the name of one of its parameters."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """For whose gradients a pass was asked."""
@@ -60,6 +64,8 @@ class Asked:
     """For those of other leaves: inputs, or what became inputs."""
     inner: bool
     """For those of results, which may lie anywhere."""
+    exchanged: frozenset[Named] = frozenset()
+    """For those of leaves that stood in place of parameters in some call."""
 
 
 _NUMBERS: dict[Asked, int] = {}
@@ -79,6 +85,34 @@ def _came_in(item: Any) -> bool:
     return any(each() is item for each in _GIVEN)
 
 
+STANDING_IN: dict[int, frozenset[str]] = {}
+"""By the id of a module, in place of which of its parameters leaves stand now, for a call
+(``torch.func.functional_call``)."""
+_STOOD_IN: dict[int, tuple[ref[Any], Named]] = {}
+"""By its id, a leaf that was given in place of a parameter, and of which one."""
+MOST_STOOD_IN = 1 << 16
+
+
+def stands_in(leaf: Any, place: Named) -> None:
+    """Remember a leaf that is given in place of a parameter, as long as it lives."""
+    known = _STOOD_IN.get(id(leaf))
+    if (known is None or known[0]() is not leaf) and len(_STOOD_IN) < MOST_STOOD_IN:
+        number = id(leaf)
+        _STOOD_IN[number] = ref(leaf, lambda _: _STOOD_IN.pop(number, None)), place
+
+
+def _stood_in(item: Any) -> Named | None:
+    """In place of which parameter a leaf stood."""
+    known = _STOOD_IN.get(id(item))
+    return known[1] if known is not None and known[0]() is item else None
+
+
+def _are_others(places: Sequence[Named]) -> bool:
+    """Whether several leaves live that stood in one of these places: nobody knows which in which call."""
+    wanted = set(places)
+    return sum(place in wanted for _, place in list(_STOOD_IN.values())) > len(wanted)
+
+
 def asked_for(number: int) -> Asked | None:
     """What a pass was asked for; None where it is not remembered."""
     return _ASKED[number - 2] if 2 <= number < len(_ASKED) + 2 else None
@@ -86,18 +120,23 @@ def asked_for(number: int) -> Asked | None:
 
 def number_of(inputs: Sequence[Any], torch: Any) -> int:
     """The number of a pass that was asked for these tensors' gradients; the same for the same."""
-    parameters, leaves, inner = [], False, False
+    parameters, places, leaves, inner = [], [], False, False
     edge = torch.autograd.graph.GradientEdge
     for given in inputs:
         # An edge means a leaf, or something inside.
         item = getattr(given.node, "variable", None) if type(given) is edge else given
-        if isinstance(item, torch.nn.Parameter):
+        place = _stood_in(item) if _STOOD_IN else None
+        if place is not None:
+            places.append(place)
+        elif isinstance(item, torch.nn.Parameter):
             parameters.append(id(item))
         elif isinstance(item, torch.Tensor) and item.is_leaf and not _came_in(item):
             leaves = True
         else:
             inner = True
-    asked = Asked(frozenset(parameters), leaves, inner)
+    if places and _are_others(places):
+        inner = True
+    asked = Asked(frozenset(parameters), leaves, inner, frozenset(places))
     number = _NUMBERS.get(asked)
     if number is None:
         if len(_ASKED) >= MOST_ASKED:

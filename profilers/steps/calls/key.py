@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import is_grad_enabled
 
+from profilers.steps.backward.passes import STANDING_IN
 from profilers.steps.calls.asked import cast_to, is_fake, split_sequences, transformed
 from profilers.steps.calls.kinds import signer
 
@@ -39,6 +40,7 @@ def key_of(seam: Seam, module: Any, args: Any, kwargs: Any) -> tuple[Hashable, .
         _required(seam),
         seam.shapes,
         state.token,
+        STANDING_IN.get(id(module)) if STANDING_IN else None,
         transformed(),
         is_fake(),
         split_sequences(),

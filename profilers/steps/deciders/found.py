@@ -47,6 +47,9 @@ INERT = frozenset(
 """Modules of torch whose attributes decide nothing of their products."""
 ENVIRONMENT = frozenset({"environ", "getenv"})
 """Names by which the process's environment is read."""
+STOPPING = "_enable_checkpoint_early_stop"
+"""Of ``torch.utils.checkpoint``: whether what is computed again ends where everything needed is there. A
+forward reads it, and a program sets it around a call (``set_checkpoint_early_stop``)."""
 
 
 class Found:
@@ -152,6 +155,9 @@ class Found:
             for function in functions_of(value):
                 self._look_into(function)
         self._products(called)
+        checkpoint = vars(self._torch.utils.checkpoint)
+        if STOPPING in checkpoint:
+            self._take(checkpoint, STOPPING, checkpoint[STOPPING], 0)
         self.hooks = tables_of(parts, self._hooked)
         self.kinds = Kinds(parts)
         self._finish()

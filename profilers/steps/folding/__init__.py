@@ -1,5 +1,5 @@
 """From notes to steps: which calls belong to which step?
 
 ``events`` are the notes, ``steps`` makes steps of them, ``open`` is the one that has not ended, ``equal``
-takes many that are alike at once.
+takes many that are alike at once, ``late`` passes through calls of steps that are over.
 """

@@ -7,9 +7,7 @@ happens. No torch is imported here.
 
 from __future__ import annotations
 
-from bisect import insort
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from profilers.steps.folding.equal import UNHOOKED, equal_steps, references
@@ -25,23 +23,13 @@ from profilers.steps.folding.events import (
     Said,
     StepSeen,
     Variant,
-    apart,
 )
+from profilers.steps.folding.late import Late
 from profilers.steps.folding.open import Open, end_of, most_of
 
 ASIDE_NS = 10_000_000_000
 """A long evaluation is written down in pieces of this length."""
-MOST_LINGERING = 64
-"""Calls of earlier steps for which a further backward may still come."""
 FOREVER = 1 << 62
-
-
-@dataclass(slots=True, order=True)
-class _Late:
-    """A backward through a call of an earlier step."""
-
-    at: int
-    variant: Variant = field(compare=False)
 
 
 class Folding:
@@ -83,15 +71,13 @@ class Folding:
         self.unseen = False
         """A step had no calls."""
         self._said: dict[str, int | None] = {}
-        self._lingering: list[tuple[Call, int]] = []
-        self._late: list[_Late] = []
+        self._late = Late()
 
     # ------------------------------------------------------------ replay
 
     def replay(self, events: Sequence[Event]) -> None:
         """Take what happened since the last replay."""
-        if self._lingering:
-            self._look_back()
+        self._late.look_back()
         place, number = 0, len(events)
         while place < number:
             event = events[place]
@@ -221,35 +207,9 @@ class Folding:
         step = self.step
         return {variant.kind for variant in step.calls} | {call[0] for call in step.pending}
 
-    # ------------------------------------------------------------ backward passes that come late
-
-    def _look_back(self) -> None:
-        """Gradients that arrived at calls of earlier steps since the last replay."""
-        kept = []
-        for call, known in self._lingering:
-            now = len(call[1])
-            if now > known:
-                self._arrived_late(call, known)
-            if references(call) > UNHOOKED:
-                kept.append((call, now))
-        self._lingering = kept[-MOST_LINGERING:]
-
-    def _arrived_late(self, call: Call, known: int) -> None:
-        kind, fired, _, _ = call
-        done = fired[known - FIRING] if known else -1
-        tasks: dict[int, tuple[int, set[int], int]] = {}
-        for at in range(known, len(fired), FIRING):
-            if fired[at] != done:
-                facts = (fired[at + 2], set[int](), fired[at + 4])
-                tasks.setdefault(fired[at], facts)[1].update(apart(fired[at + 3]))
-        for when, places, asked in tasks.values():
-            variant = kind.variant("backward", (tuple(sorted(places)),), (asked,))
-            insort(self._late, _Late(when, variant))
-
     def _go_back(self, until: int) -> None:
         """Put late passes up to a time into the step in which they ran."""
-        while self._late and self._late[0].at <= until:
-            late = self._late.pop(0)
+        for late in self._late.until(until):
             if self.stepped_at and late.at > self.stepped_at:
                 self._cut()
             self.step.add(late.variant)
@@ -306,10 +266,10 @@ class Folding:
             variant = kind.became(fired if known == len(fired) else fired[:known], again=again)
             open_.calls[variant] = open_.calls.get(variant, 0) + 1
             if known < len(fired):
-                self._arrived_late(call, known)
+                self._late.arrived(call, known)
                 known = len(fired)
             if references(call) > UNHOOKED + 1:  # one more: the local name ``fired``
-                self._lingering.append((call, known))
+                self._late.lingering.append((call, known))
             if variant.passes:
                 self.differentiated(kind)
                 place = (bool(kind.trained), kind.place)
@@ -378,13 +338,13 @@ class Folding:
     def wary(self) -> bool:
         """Whether a backward may still come for a call that had none."""
         return any(not call[1] for call in self.step.pending) or any(
-            not known for _, known in self._lingering
+            not known for _, known in self._late.lingering
         )
 
     def open_calls(self) -> list[tuple[Call, int]]:
         """Calls to which gradients may still come, and how far what came was told."""
         opened = [self.step, self.aside, *(open_ for _, open_ in self.spans)]
-        return [*self._lingering, *((call, 0) for open_ in opened for call in open_.pending)]
+        return [*self._late.lingering, *((call, 0) for open_ in opened for call in open_.pending)]
 
     def doubt(self, doubtful: Callable[[Kind], Kind], since: int) -> None:
         """Of what is not told yet, calls of some kinds since some time (ns) are of others."""
@@ -398,7 +358,8 @@ class Folding:
             calls, open_.calls = open_.calls, {}
             for variant, times in calls.items():
                 open_.add(doubtful(variant.kind).as_of(variant), times)
-        self._lingering = [(other(call), known) for call, known in self._lingering]
+        late = self._late
+        late.lingering = [(other(call), known) for call, known in late.lingering]
 
     def open_variants(self) -> list[Variant]:
         """What became so far of the calls that are not told yet."""

@@ -117,6 +117,14 @@ def test_a_run_that_was_started_again_is_no_rank(written):
     assert value(evidence, "lost_steps") == 40
 
 
+def test_a_restart_with_the_very_same_losses_keeps_its_steps(written):
+    rows = [f"step {one} loss 2.{one}\n" for one in range(10, 61, 10)]
+    evidence = written({"train.log": "".join(rows + rows[1:])})
+    # Nothing is timed, so steps 20 to 60 are done again, and the run still ends at 60.
+    assert value(evidence, "steps") == 60
+    assert value(evidence, "lost_steps") == 50
+
+
 def test_the_smoothed_rate_of_a_bar_is_no_time(written):
     text = "".join(
         f"step {one} loss 2.{one}: 10%|# | {one}/900 [05:12<1:02:11, 9.5 s/it]\n"

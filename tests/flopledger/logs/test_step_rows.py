@@ -5,6 +5,7 @@ import json
 import pytest
 
 from flopledger import logs
+from flopledger.logs.readers import step_rows
 
 from .conftest import codes, value
 
@@ -188,3 +189,59 @@ def test_a_clock_of_an_unknown_program_starts_again_with_its_process(written):
 def test_other_forms_of_the_same_rows_say_the_same(written, change):
     text = rows(*(detectron(i, lr=i) for i in (19, 39, 59))).encode()
     assert logs.assemble(written({"metrics.json": change(text)})).steps.number == 60
+
+
+def test_work_done_again_is_no_copy_where_nothing_is_timed(written):
+    first = [{"step": step, "loss": 3.0 - step / 100} for step in range(10, 61, 10)]
+    evidence = written({"train.jsonl": rows(*first, *first[1:])})
+    # Steps 20 to 60 again, with the losses of a deterministic run.
+    assert value(evidence, "steps") == 60
+    assert value(evidence, "lost_steps") == 50
+
+
+@pytest.mark.parametrize("between", [",", "\t", ", "])
+def test_a_table_with_a_row_a_step_says_what_such_rows_say(written, between):
+    header = ("iter", "train_loss", "val_loss", "ms_per_iter")
+    cells = [(str(step), f"3.{step}", "", "250") for step in range(20, 101, 20)]
+    text = "".join(between.join(row) + "\n" for row in [header, *cells])
+    evidence = written({"log.csv": text})
+    assert value(evidence, "steps") == 100
+    assert value(evidence, "timed_seconds") == 100 * 0.25
+    shifted = written({"log.csv": text + between.join([*cells[0], "9", "9"]) + "\n"})
+    assert shifted.named("steps") == ()
+
+
+def test_a_time_of_one_step_in_hundreds_is_not_summed(written):
+    # nanoGPT's kin write a row where they evaluate: 42 s with the evaluation, where a step takes 3 s.
+    cells = [f"{step},3.1,42236" for step in range(0, 4001, 500)]
+    evidence = written({"log.csv": "iter,train_loss,ms_per_iter\n" + "\n".join(cells)})
+    assert value(evidence, "steps") == 4001
+    assert evidence.named("timed_seconds") == ()
+    assert "coverage-gap" in codes(evidence)
+    lines = "".join(f"iter {step}: loss 3.{step} 42236 ms/iter\n" for step in range(0, 4001, 500))
+    assert written({"train.log": lines}).named("timed_seconds") == ()
+
+
+def test_times_that_hold_evaluations_give_a_lower_bound(written):
+    def row(step):
+        return {"step": step, "loss": 3.0, "dt_ms": 30_000 if step % 100 == 0 else 250}
+
+    evidence = written({"train.jsonl": rows(*(row(step) for step in range(10, 501, 10)))})
+    # Five of the printed steps hold an evaluation; the nine before each took what the others took.
+    assert value(evidence, "seen_seconds") == pytest.approx(5 * 30 + 495 * 0.25)
+    assert evidence.named("timed_seconds") == ()
+    plain = rows(*(row(step) for step in range(10, 91, 10)))
+    assert value(written({"plain.jsonl": plain}), "timed_seconds") == 90 * 0.25
+
+
+def test_a_table_of_other_things_is_no_log(written):
+    for text in ("step,name\n1,a\n2,b\n3,c\n", "day,loss\n1,2\n2,3\n3,4\n", "step,loss\n1,2\n"):
+        evidence = written({"table.csv": text})
+        assert [one.format for one in evidence.sources.values()] == [None]
+
+
+def test_rows_are_bounded(written, monkeypatch):
+    monkeypatch.setattr(step_rows, "_ROWS", 5)
+    evidence = written({"metrics.json": rows(*(detectron(one) for one in range(9)))})
+    assert evidence.named("steps") == ()
+    assert "evidence-unreadable" in codes(evidence)

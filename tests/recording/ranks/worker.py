@@ -1,10 +1,15 @@
-"""What each rank of the tests runs, under torchrun. No pytest here: it must start fast."""
+"""What each rank of the tests runs: under torchrun, or as a fork of a process that has torch imported.
+
+No pytest here: it must start fast.
+"""
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -411,24 +416,62 @@ def collectives() -> dict[str, int]:
     return counts
 
 
-def main() -> None:
-    kinds, folder, recorded = sys.argv[1].split(","), Path(sys.argv[2]), sys.argv[3] == "record"
+def work(kinds: list[str], folder: Path, how: str, *options: str) -> None:
+    """Be one rank: the environment says which."""
     dist.init_process_group("gloo")
     torch.set_num_threads(1)
-    counts = collectives() if "count" in sys.argv else {}
+    counts = collectives() if "count" in options else {}
     for kind in kinds:
         torch.manual_seed(100 + dist.get_rank())
         counts.clear()
-        if recorded:
-            sources = [{"name": "cpu_counters"}] if "sample" in sys.argv else None
+        if how == "record":
+            sources = [{"name": "cpu_counters"}] if "sample" in options else None
             with flopledger.record(folder / kind, sampler=sources is not None, sources=sources):
                 losses = KINDS[kind]()
         else:
             losses = KINDS[kind]()
         told = {"losses": losses, "collectives": counts}
-        name = f"{kind}-{sys.argv[3]}-{dist.get_rank()}.json"
+        name = f"{kind}-{how}-{dist.get_rank()}.json"
         (folder / name).write_text(json.dumps(told), encoding="utf-8")
     dist.destroy_process_group()
+
+
+SLOW = (
+    "torch._dynamo", "torch.distributed.algorithms.join", "torch.distributed.checkpoint.state_dict",
+    "torch.distributed.fsdp", "torch.distributed.nn.functional", "torch.distributed.optim",
+    "torch.distributed.pipelining.schedules", "torch.distributed.tensor.parallel",
+)  # fmt: skip
+"""What the kinds import: two thirds of a rank's time, so it is done once, before the forks."""
+
+
+def forks(ranks: int, kinds: str, *given: str) -> None:
+    """Run the ranks of one process group, and wait for all of them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for rank in range(ranks):
+        if not os.fork():
+            os.environ.update(
+                RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(ranks),
+                LOCAL_WORLD_SIZE=str(ranks), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port),
+            )  # fmt: skip
+            folder, *options = given
+            work(kinds.split(","), Path(folder), *options)
+            sys.exit()
+    ended = [os.wait()[1] for _ in range(ranks)]
+    if any(ended):
+        raise SystemExit("a rank failed")
+
+
+def main() -> None:
+    if "RANK" in os.environ:
+        kinds, folder, *options = sys.argv[1:]
+        work(kinds.split(","), Path(folder), *options)
+        return
+    for name in SLOW:
+        importlib.import_module(name)
+    for ranks, *words in json.loads(sys.argv[1]):
+        forks(ranks, *words)
 
 
 if __name__ == "__main__":
