@@ -27,6 +27,29 @@ READING = frozenset({torch.Tensor.tolist, torch.Tensor.__format__})
 """Functions that read a tensor's memory into Python, e.g. into the name of an expert."""
 
 
+def _read(counter: Counter, func: Any, args: Any, kwargs: Any) -> Any:
+    """Answer what reads a tensor's memory: without any op, so it can be answered only here."""
+    counter.asks(args[0])
+    if args[0].device.type != "meta":
+        return func(*args, **kwargs)
+    with torch._C.DisableTorchFunction(), _disable_current_modes():
+        return func(counter.known.value(args[0]), *args[1:], **kwargs)
+
+
+class Readings(TorchFunctionMode):  # type: ignore[misc]
+    """Answers such functions in a backward, where torch sets modes aside and checkpoints compute again."""
+
+    def __init__(self, counter: Counter) -> None:
+        super().__init__()
+        self._counter = counter
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        return (
+            _read(self._counter, func, args, kwargs) if func in READING else func(*args, **kwargs)
+        )
+
+
 class AttentionScopes(TorchFunctionMode):  # type: ignore[misc]
     """Notes which products belong to ``scaled_dot_product_attention``, whatever kernel runs."""
 
@@ -48,11 +71,7 @@ class AttentionScopes(TorchFunctionMode):  # type: ignore[misc]
             with self:
                 return loop(self.counter, *args, **kwargs)
         if func in READING:
-            self.counter.asks(args[0])
-        if func in READING and args[0].device.type == "meta":
-            # Reads memory without any op, so it can be answered only here.
-            with torch._C.DisableTorchFunction(), _disable_current_modes():
-                return func(self.known.value(args[0]), *args[1:], **kwargs)
+            return _read(self.counter, func, args, kwargs)
         out = func(*args, **kwargs)
         if func is torch.tensor and out.is_meta:
             self._remember_stated(out, args)

@@ -17,7 +17,7 @@ from torch.nn.modules.module import (
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from flopcount import draws, flex, formulas, routing  # noqa: F401  (formulas register themselves)
-from flopcount.attention_scopes import AttentionScopes
+from flopcount.attention_scopes import AttentionScopes, Readings
 from flopcount.dtypes import dtype_name
 from flopcount.formulas.packed_attention import LENGTHS, VALUES
 from flopcount.higher_order import run_higher_order
@@ -298,7 +298,7 @@ def watching(watch: Watch, known: KnownValues) -> Iterator[Counter]:
         stack.callback(before.remove)
         after = register_module_forward_hook(watch.leave_module, always_call=True)
         stack.callback(after.remove)
-        stack.enter_context(seeing_engines(watch))
+        stack.enter_context(seeing_engines(watch, Readings(counter)))
         stack.enter_context(recording(counter.declared))
         stack.enter_context(AttentionScopes(counter))
         stack.enter_context(noticed(counter.pieces))

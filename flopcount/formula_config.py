@@ -63,7 +63,10 @@ def count_by_formula(
     except DimensionsError as error:
         if missing is None:
             raise
-        raise type(missing)(f"{missing}\n  and no closed form stands in: {error}") from None
+        # What a form advises where it is asked alone, to trace the file, was tried.
+        told = [line for line in str(error).splitlines() if "traced count" not in line]
+        text = "\n".join([f"{missing}\n  and no closed form stands in: {told[0]}", *told[1:]])
+        raise type(missing)(text) from None
     _refuse_unread({"sequence": sequence, **sizes}, dimensions, file)
     findings = [_why_no_trace(missing, config, file)]
     left_out = prediction_left_out(config, file)

@@ -10,21 +10,29 @@ unknown inputs and memory that was written to since have no value.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import _disable_current_modes
 
 from flopcount.rules import is_mutable
+
+if TYPE_CHECKING:
+    from flopcount.scopes import Scope
 
 ATTRIBUTE = "_flopcount_origin"
 MOST_ELEMENTS = 1 << 27
 """No single tensor of a replay may be larger."""
 MOST_WORK = 1 << 31
 """Elements that all replays of a trace may write together."""
+MOST_DRAWN = 1 << 24
+"""So many random numbers of a forward are kept for checkpoints that compute again."""
 
 FACTORIES = frozenset(
     """aten::arange aten::full aten::zeros aten::ones aten::scalar_tensor aten::eye aten::linspace
@@ -50,6 +58,10 @@ SIZES = (1.0, 1e4, -1e4)
 
 class UnknownValueError(Exception):
     """A value that the trace cannot know; internal."""
+
+    def __str__(self) -> str:
+        """Say what is missing, for the note of a rung that was left."""
+        return super().__str__() or "asks for a value that depends on data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +105,11 @@ class KnownValues:
         """Other ranks are taken to send so many times what is sent to them; None where nobody knows."""
         self.read: list[Any] = []
         """Tensors whose own values were needed for some answer."""
+        self.here: Callable[[], tuple[str, Scope]] | None = None
+        """In which phase and where in the model a question is asked."""
+        self._drawn: dict[tuple[str, Any, int], Any] = {}
+        self._draws: Counter[tuple[str, str, Any]] = Counter()
+        self._kept = 0
         self._generator = torch.Generator().manual_seed(draw)
         self._epoch = 0
         self._written: dict[int, int] = {}
@@ -195,6 +212,28 @@ class KnownValues:
         setattr(received, ATTRIBUTE, origin)
         return True
 
+    def gathered(self, received: Sequence[Any], sent: Any, rank: int, ranks: int) -> bool:
+        """Every rank's whole numbers lie here, in one tensor or one for each; answers as ``exchanged``.
+
+        They say how many rows go to each rank, or to each of its experts: what others send to this rank is
+        taken to be as much as it sends to them.
+        """
+        one = len(received) == 1 and ranks > 1
+        if (
+            self.received is None
+            or sent.is_floating_point()
+            or sent.numel() % ranks
+            or sum(each.numel() for each in received) != ranks * sent.numel()
+            or any(each.device.type != "meta" for each in (*received, sent))
+        ):
+            return False
+        self.forget(received)
+        for number, each in enumerate(received):
+            told = (sent, self.received, rank, ranks, None if one else number, list(each.shape))
+            origin = Origin(_from_all, told, {}, None, _storage(each), self._epoch)
+            setattr(each, ATTRIBUTE, origin)
+        return True
+
     def handed_on(self, received: Any, given: Any) -> None:
         """The same numbers as another tensor."""
         origin: Origin | None = getattr(given, ATTRIBUTE, None)
@@ -223,7 +262,10 @@ class KnownValues:
             UnknownValueError: when it cannot be known.
 
         """
-        return self._value(tensor, {})
+        if tensor.device.type == "cpu" and type(tensor) is torch.Tensor:
+            return tensor
+        with _none_of_the_step():
+            return self._value(tensor, {})
 
     def run(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Execute an op on the real values of its arguments.
@@ -232,7 +274,8 @@ class KnownValues:
             UnknownValueError: when an argument's value cannot be known.
 
         """
-        return self._replay(func, args, kwargs, {}, self._epoch)
+        with _none_of_the_step():
+            return self._replay(func, args, kwargs, {}, self._epoch)
 
     def _value(self, tensor: Any, memo: dict[int, Any]) -> Any:
         if tensor.device.type == "cpu" and type(tensor) is torch.Tensor:
@@ -263,11 +306,27 @@ class KnownValues:
     def _invent(self, tensor: Any) -> Origin:
         """A random value, the same for every question about this tensor."""
         self._spend(prod(tensor.shape))
-        made = torch.rand(tuple(tensor.shape), generator=self._generator).mul_(self._size)
-        made = made.to(tensor.dtype)
+        made = self._draw(tensor.shape).to(tensor.dtype)
         origin = Origin(None, made, None, None, -1, self._epoch)
         setattr(tensor, ATTRIBUTE, origin)
         return origin
+
+    def _draw(self, shape: Any) -> Any:
+        """Random numbers; in a checkpoint that computes again those that were drawn for it the first time."""
+        phase, path = "", ""
+        if self.here is not None:
+            phase, scope = self.here()
+            path = scope.path
+        number = self._draws[phase, path, shape]
+        self._draws[phase, path, shape] += 1
+        before = self._drawn.get((path, shape, number)) if phase == "recompute" else None
+        if before is not None:
+            return before
+        made = torch.rand(tuple(shape), generator=self._generator).mul_(self._size)
+        self._kept += made.numel()
+        if phase == "forward" and self._kept <= MOST_DRAWN:
+            self._drawn[path, shape, number] = made
+        return made
 
     def _replay(self, func: Any, args: Any, kwargs: Any, memo: dict[int, Any], epoch: int) -> Any:
         """Run an op that was first run at an epoch; what was written to since is another value."""
@@ -289,6 +348,23 @@ class KnownValues:
         self._work += elements
         if elements > MOST_ELEMENTS or self._work > MOST_WORK:
             raise UnknownValueError
+
+
+@contextmanager
+def _none_of_the_step() -> Iterator[None]:
+    """What is computed again to know a value is no work of the step: nobody watches it."""
+    with torch._C.DisableTorchFunction(), _disable_current_modes():
+        yield
+
+
+def _from_all(
+    sent: Any, times: int, rank: int, ranks: int, number: int | None, shape: list[int]
+) -> Any:
+    """What all ranks, or one of them, may have sent to each; what others send among them is arbitrary."""
+    own = sent.flatten().view(ranks, -1)
+    whole = torch.stack([own.roll(each - rank, 0) for each in range(ranks)])
+    whole[:, rank] = own * times
+    return (whole if number is None else whole[number]).reshape(shape)
 
 
 def _weights(shape: tuple[int, ...], dtype: Any, draw: int) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 from bisect import bisect_right
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -208,11 +208,11 @@ def next_number() -> int:
 
 
 @contextmanager
-def seeing_engines(watch: Watch) -> Iterator[None]:
+def seeing_engines(watch: Watch, within: AbstractContextManager[Any]) -> Iterator[None]:
     """Tell the watch of each run of autograd's engine, for as long as the trace lasts.
 
     Whether a backward is differentiable is known only to the one Python call through which torch
-    starts its engine; it is taken back at the end.
+    starts its engine; it is taken back at the end. ``within`` is entered around each run.
     """
     run = getattr(torch.autograd, "_engine_run_backward", None)
     if run is None:  # another version of torch: gradients of gradients then show as recomputed
@@ -224,7 +224,8 @@ def seeing_engines(watch: Watch) -> Iterator[None]:
     def told(*args: Any, **kwargs: Any) -> Any:
         if threading.get_ident() != thread:  # another thread of the program goes on meanwhile
             return run(*args, **kwargs)
-        return watch.run_engine(run, *args, **kwargs)
+        with within:
+            return watch.run_engine(run, *args, **kwargs)
 
     torch.autograd._engine_run_backward = told
     try:

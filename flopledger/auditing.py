@@ -19,7 +19,7 @@ from flopledger import verdict as bands
 from flopledger.cases.case import AuditCase
 from flopledger.checks import conventions
 from flopledger.checks.statements import states_total
-from flopledger.claims.claim import Claim, Judgement, judge_by_ledgers, stated
+from flopledger.claims.claim import Claim, Judgement, Reading, judge_by_ledgers, stated
 from flopledger.claims.misquoted import misquoted
 from flopledger.combine import Combined
 from flopledger.estimate import ComputeEstimate, Draws
@@ -151,7 +151,15 @@ def audit(
         # Without a claim in the case, what the run's own software states is the claim.
         tests += [run.counter_verdict for run in runs]
     placed = [
-        ledgers.standing(regime, runs, draws, original=original, claim=claim) for regime in chosen
+        ledgers.standing(
+            regime,
+            runs,
+            draws,
+            original=original,
+            claim=claim,
+            claimed_total=_claimed_total(judgement, total),
+        )
+        for regime in chosen
     ]
     standings = tuple(one for one in placed if one is not None)
     if regime_ids:
@@ -197,9 +205,7 @@ def audit(
     )
 
 
-def _readings(
-    runs: list[RunAudit], draws: Draws, original: Original | None
-) -> list[tuple[str, Combined | None]]:
+def _readings(runs: list[RunAudit], draws: Draws, original: Original | None) -> list[Reading]:
     """Give the totals that an honest claim may be of, by what the runs' own documents come to."""
     base = None if original is None else original.flop
 
@@ -207,11 +213,13 @@ def _readings(
         return ledgers.total(runs, draws, ledger, start, documented=True)
 
     readings = [
-        ("the compute that updated parameters", of("parameter_update")),
-        ("the cumulative compute", of("eu_cumulative")),
+        Reading(name="the compute that updated parameters", total=of("parameter_update")),
+        Reading(name="the cumulative compute", total=of("eu_cumulative")),
     ]
-    if base is not None:
-        readings.append(("the cumulative compute with the original's", of("eu_cumulative", base)))
+    if original is not None:
+        name = "the cumulative compute with the original's"
+        total = None if base is None else of("eu_cumulative", base)
+        readings.append(Reading(name=name, total=total, base=original.held))
     return readings
 
 
@@ -221,6 +229,16 @@ def _only_by_convention(judgement: Judgement | None) -> tuple[str, float | None]
         return None
     told = any(one.code == "claim-convention" for one in judgement.findings)
     return (judgement.convention, judgement.figure) if told else None
+
+
+def _claimed_total(judgement: Judgement | None, total: Combined | None) -> Combined | None:
+    """Give the total that the claim was found to be of; ``None`` where it fits none."""
+    if judgement is None or judgement.verdict not in (
+        Verdict.CONSISTENT,
+        Verdict.NEEDS_EXPLANATION,
+    ):
+        return None
+    return total if judgement.reading is None else judgement.reading[1]
 
 
 def _decided(verdict: Verdict, tests: list[Verdict]) -> bool:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 #: Thresholds whose third stands in where the original's compute is unknown (guidelines, 3.2).
 _FALLBACK_SYSTEMIC, _FALLBACK_OTHER = 1e25 / 3, 1e23 / 3
 ONE_THIRD = "one-third-of-original"
+#: Totals of one case that lie further apart are of different things.
+_OTHER = 1.5
 SETTLED = 0.95  #: from this probability on a threshold counts as passed (design/003)
 
 
@@ -128,8 +130,12 @@ def standing(
     *,
     original: Original | None,
     claim: Claim | None,
+    claimed_total: Combined | None = None,
 ) -> Standing | None:
-    """Place a case against one regime; ``None`` where the regime does not speak of such a case."""
+    """Place a case against one regime; ``None`` where the regime does not speak of such a case.
+
+    ``claimed_total`` is the total that the claim was found to be of: it places no ledger that holds another.
+    """
     if regime.rule == ONE_THIRD and (original is None or not original.is_stated):
         return None
     base = None if original is None else original.held
@@ -147,7 +153,7 @@ def standing(
         else:
             probability = _share_above(regime, _limit(regime, threshold, base, draws), figure.draws)
     begins_open = base is not None and base.best is None and scope.counts_base(regime.ledger)
-    reported, source = _reported(claim, flop)
+    reported, source = _reported(claim, flop, claimed_total)
     bare = threshold.best or threshold.interval.low or threshold.interval.high
     assert bare is not None
     return Standing(
@@ -282,7 +288,12 @@ def _by_bounds(
     return None
 
 
-def _reported(claim: Claim | None, flop: Interval) -> tuple[float | None, str | None]:
-    if claim is not None and claim.flop.best is not None:
+def _reported(
+    claim: Claim | None, flop: Interval, claimed_total: Combined | None
+) -> tuple[float | None, str | None]:
+    """Give the figure whose zone is told: the claim, unless it is of another total than the ledger's."""
+    of = None if claimed_total is None else claimed_total.flop.best
+    other = bool(of and flop.best) and not 1 / _OTHER <= flop.best / of <= _OTHER  # type: ignore[operator]
+    if claim is not None and claim.flop.best is not None and not other:
         return claim.flop.best, "claim"
     return (flop.best, "estimate") if flop.best is not None else (None, None)

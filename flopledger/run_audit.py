@@ -39,6 +39,7 @@ def audit_run(
     known = evidence.complete(case, index, stated)
     run, derived = throughput.fill(_counted_in_tokens(known.figures, loaded))
     findings = [*clock.beyond_the_clock(stated), *known.findings, *derived]
+    findings += clock.of_a_text(stated, known.figures)
     findings += clock.less_than_a_sequence(run)
     if known.found.dataset_samples is None:
         findings += epochs_taken_in(run)
@@ -218,6 +219,7 @@ def _costs(
         if formula is not None:
             costs.append(("closed-form", model, formula))
             findings += _sizes_assumed(run, model, formula)
+            findings += _attention_unknown(run, model, sequence)
             findings += sizes.compare_parameters(model, formula)
         elif model.dimensions is not None:
             findings.append(_length_unknown(run, model))
@@ -239,6 +241,25 @@ def _length_unknown(run: RunFigures, model: Model) -> Finding:
     return Finding(
         code="tokens-missing", severity="warning", message=message, evidence=(run.place,)
     )
+
+
+def _attention_unknown(run: RunFigures, model: Model, sequence: int | None) -> list[Finding]:
+    """Say that 6ND leaves much out, where a long sequence meets parameters alone."""
+    share = sample_costs.unknown_attention(model, sequence)
+    if share is None:
+        return []
+    much = f"{share:.0%} of" if share < 1 else f"{share:.1f} times"
+    message = (
+        f"run {run.name}: {model.place} is known by its parameters alone, which do not tell what attention "
+        f"costs at {sequence:,} tokens: by the shapes of common models up to {much} the rest, and the "
+        "interval reaches there; a config or an architecture settles it, and a length that holds for a last "
+        "stage only is a run of its own"
+    )
+    return [
+        Finding(
+            code="attention-unknown", severity="warning", message=message, evidence=(model.place,)
+        )
+    ]
 
 
 def _sizes_assumed(run: RunFigures, model: Model, formula: Costed) -> list[Finding]:

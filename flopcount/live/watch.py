@@ -17,7 +17,7 @@ from torch.nn.modules.module import (
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.utils import _pytree as pytree
 
-from flopcount.attention_scopes import AttentionScopes
+from flopcount.attention_scopes import AttentionScopes, Readings
 from flopcount.dispatch import Counter
 from flopcount.dtypes import dtype_name
 from flopcount.kernels import recording
@@ -164,6 +164,8 @@ class LiveCounter(Counter):
             out = func(*args, **kwargs)
             if func._schema.name == EXCHANGE:
                 self.known.exchanged(out, given[0])
+            elif func._schema.name == GATHER:
+                self._as_gathered([out], given[0], _group(given[2]))
             elif func._schema.name in HANDING_ON:
                 self.known.handed_on(out, given[0])
             return out
@@ -171,9 +173,17 @@ class LiveCounter(Counter):
 
     def _as_sent(self, func: Any, args: Any) -> bool:
         """Whether whole numbers are taken to come as they go, to each rank as many."""
-        if func._schema.name != ALL_TO_ALL or args[3] or args[4]:
+        name = func._schema.name
+        if name == GATHER_ALL:
+            return self._as_gathered([args[0]], args[1], _group(args[2]))
+        if name == GATHER_EACH and len(args[0]) == len(args[1]) == 1:
+            return self._as_gathered(args[0][0], args[1][0], _group(args[2]))
+        if name != ALL_TO_ALL or args[3] or args[4]:
             return False
         return self.known.exchanged(args[0], args[1])
+
+    def _as_gathered(self, received: list[Any], sent: Any, group: Any) -> bool:
+        return self.known.gathered(received, sent, group.rank(), group.size())
 
     def _receives(self, written: list[Any]) -> None:
         """What other ranks sent is written here, whatever the op's schema says: nobody knows it.
@@ -278,6 +288,9 @@ def _deciding(func: Any, name: str, args: Any) -> Iterator[Any]:
 
 ALL_TO_ALL = "c10d::alltoall_base_"
 EXCHANGE = "_c10d_functional::all_to_all_single"
+GATHER = "_c10d_functional::all_gather_into_tensor"
+GATHER_ALL = "c10d::_allgather_base_"
+GATHER_EACH = "c10d::allgather_"
 HANDING_ON = frozenset({"_c10d_functional::wait_tensor", "_c10d_functional::_wrap_tensor_autograd"})
 """Some of torch's collectives come with modules of its own: they are told by their names."""
 _ASKING = torch.ops.aten._local_scalar_dense.default
@@ -327,6 +340,13 @@ def _arrived(value: Any) -> Any:
     return value.elem
 
 
+def _group(told: Any) -> Any:
+    """The process group that an op was given: in a box of TorchScript's, or by its name."""
+    if isinstance(told, str):
+        return torch.distributed.distributed_c10d._resolve_process_group(told)
+    return torch.distributed.ProcessGroup.unbox(told) if hasattr(told, "_type") else told
+
+
 def _on_meta(value: Any) -> Any:
     """Real numbers that a model made itself stay at home, too."""
     if type(value) is torch.Tensor and value.device.type != "meta":
@@ -354,6 +374,7 @@ def sharded_dtype(model: Any) -> str | None:
 def watching(watch: LiveWatch, known: KnownValues) -> Iterator[None]:
     """Count everything that runs inside; autocast is as it was for the call."""
     counter = LiveCounter(watch, known)
+    known.here = watch.here
     with ExitStack() as stack:
         stack.callback(counter.originals.put_back)
         before = register_module_forward_pre_hook(_in_this_thread(watch.enter_module))
@@ -363,7 +384,7 @@ def watching(watch: LiveWatch, known: KnownValues) -> Iterator[None]:
         if not SEVERAL[0]:
             stack.callback(register_optimizer_step_pre_hook(_in_this_thread(_no_step)).remove)
         stack.enter_context(recording(counter.declared))
-        stack.enter_context(seeing_engines(watch))
+        stack.enter_context(seeing_engines(watch, Readings(counter)))
         if watch.autocast is not None:
             dtypes = {"bf16": torch.bfloat16, "fp16": torch.float16}
             dtype = dtypes.get(watch.autocast[1])

@@ -1,16 +1,35 @@
 """Stated figures that cannot be of one run: hours, devices and the clock; tokens and a sequence."""
 
-from flopledger.facts import Finding
+from flopledger.facts import Finding, Grade
 from flopledger.inputs import Input, RunFigures
 from flopledger.text import factor, number
 
 #: Clocks and rounding differ by less than this share.
 TOLERANCE = 0.02
+#: "About 11 days", as a text says it.
+_ROUNDED = 0.15
 #: Devices that stand idle for half of a calendar are no longer the run's.
 _IDLE = 2.0
 
 
-def beyond_the_clock(run: RunFigures) -> list[Finding]:
+def of_a_text(stated: RunFigures, joined: RunFigures) -> list[Finding]:
+    """Hold the case's device-hours against the devices and the time that a text gives beside them.
+
+    A text's figures fill what the case leaves out, and so could contradict it without a word.
+    """
+    hours, count, wall = joined.device_seconds, joined.device_count, joined.wall_seconds
+    if stated.device_seconds is None or hours is None or count is None or wall is None:
+        return []
+    if stated.device_count is not None and stated.wall_seconds is not None:
+        return []  # the case's own, which were held against one another
+    if hours.source != stated.device_seconds.source or not all(
+        one.grade is Grade.STATEMENT for one in (count, wall)
+    ):
+        return []
+    return beyond_the_clock(joined, tolerance=_ROUNDED)
+
+
+def beyond_the_clock(run: RunFigures, *, tolerance: float = TOLERANCE) -> list[Finding]:
     """Find stated device-hours that the stated devices cannot have had in the stated time.
 
     Somewhat fewer are no contradiction: devices fail, and a calendar counts days on which nothing ran.
@@ -24,7 +43,7 @@ def beyond_the_clock(run: RunFigures) -> list[Finding]:
     if (
         clock.high is not None
         and billed.low is not None
-        and billed.low > clock.high * (1 + TOLERANCE)
+        and billed.low > clock.high * (1 + tolerance)
     ):
         message = (
             f"run {run.name}: {number(billed.low / 3600)} device-hours are stated, but the stated devices "

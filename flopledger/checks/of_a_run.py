@@ -330,7 +330,7 @@ def _slip(run: RunFigures, pair: Pair) -> Finding:
     likely = "; or ".join(one.reason for one in known[:3])
     message = (
         f"run {run.name}: {pair.second.method} and {pair.first.method} differ by a factor of "
-        f"{factor(max(pair.ratio, 1 / pair.ratio))}, which no published utilisation explains: one of "
+        f"{factor(max(pair.ratio, 1 / pair.ratio))}, which no utilisation explains: one of "
         f"{suspects} and parameters is in another unit, or of another run"
         + (f"; likeliest: {likely}" if likely else "")
     )

@@ -12,19 +12,27 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flopledger.claims.claim import Claim
+    from flopledger.quantity import Quantity
     from flopledger.reconcile import RunAudit
 
 #: The highest exact count over 6ND among the disclosures, attention in full.
 _WITH_ATTENTION = 1.31
 
 
-def refuted(claim: "Claim", runs: "Sequence[RunAudit]") -> list[Finding]:
-    """Refute a claim that no assumption can save: above the devices' ceiling, below a lower bound."""
+def refuted(
+    claim: "Claim", runs: "Sequence[RunAudit]", base: "Quantity | None" = None
+) -> list[Finding]:
+    """Refute a claim that no assumption can save: above the devices' ceiling, below a lower bound.
+
+    ``base`` is the original's compute, where the claim is read as holding it: no hours here gave that.
+    """
+    original = None if base is None else base.interval
+    added = 0.0 if original is None else original.high
     counted = [run for run in runs if counts(run.figures, claim.ledger)]
     found = []
     ceilings = [_ceiling(run) for run in counted]
-    if ceilings and all(ceiling is not None for ceiling in ceilings):
-        limit = sum(ceiling for ceiling in ceilings if ceiling is not None)
+    if ceilings and added is not None and all(ceiling is not None for ceiling in ceilings):
+        limit = added + sum(ceiling for ceiling in ceilings if ceiling is not None)
         if claim.flop.low is not None and claim.flop.low > limit:
             said = number(claim.flop.best or claim.flop.low)
             message = (
@@ -34,8 +42,8 @@ def refuted(claim: "Claim", runs: "Sequence[RunAudit]") -> list[Finding]:
             found.append(_finding("exceeds-physical-limit", message, claim))
     most = [_most(run) for run in counted]
     is_open = any(run.combined is None for run in counted)
-    if is_open and all(one is not None for one in most):
-        limit = sum(one for one in most if one is not None)
+    if is_open and added is not None and all(one is not None for one in most):
+        limit = added + sum(one for one in most if one is not None)
         limit *= 1.0 if claim.basis == "model" else 4 / 3  # it may hold recomputation
         if claim.flop.low is not None and claim.flop.low > limit * _WITH_ATTENTION:
             said = number(claim.flop.best or claim.flop.low)
@@ -44,7 +52,7 @@ def refuted(claim: "Claim", runs: "Sequence[RunAudit]") -> list[Finding]:
                 "of training takes"
             )
             found.append(_finding("claim-contradicted", message, claim))
-    floor = sum(_floor(run) for run in counted)
+    floor = sum(_floor(run) for run in counted) + (original.low or 0.0 if original else 0.0)
     if claim.flop.high is not None and claim.flop.high * bands.CLAIM_AGREES < floor:
         said = number(claim.flop.best or claim.flop.high)
         message = (

@@ -54,7 +54,7 @@ def run(
 
     Example: flopledger run --out runs/today -- torchrun --nproc-per-node 8 train.py
     """
-    from flopledger.profiling.run import ProfiledRun, parse_interval, parse_sources
+    from flopledger.profiling.run import ProfiledRun, parse_interval, parse_sources, talking
 
     words = command[1:] if command and command[0] == "--" else command
     profiled = ProfiledRun(
@@ -67,7 +67,8 @@ def run(
     )
     summary = profiled.run()
     if not quiet and "findings" in summary:  # else there was none to be made, which was told
-        _print(summary, profiled.folder)
+        with talking():
+            _print(summary, profiled.folder)
     code = summary["exit_code"]
     assert isinstance(code, int)
     return code

@@ -18,6 +18,7 @@ from flopledger.logs import RunFacts
 from flopledger.methods.models import Model, content, input_sizes
 from flopledger.methods.work import SampleCost
 from flopledger.quantity import Z90, Quantity
+from flopledger.quantity import between as quantity_between
 from flopledger.text import number
 
 _WITHOUT_TEXT = frozenset({"vit", "dit", "unet"})
@@ -68,7 +69,7 @@ def closed_form_cost(model: Model, sequence: int | None) -> Costed | None:
     the cost then spans both ends; without a known limit there is none.
     """
     if model.dimensions is None:
-        return _six_nd(model)
+        return _six_nd(model, sequence)
     sizes = input_sizes(model)
     if sequence is None and "audio_frames" in sizes:
         limit = None if model.config is None else transcript_limit(content(model.config))
@@ -157,13 +158,50 @@ def between(costs: list[Costed], note: str) -> Costed:
     )
 
 
-def _six_nd(model: Model) -> Costed | None:
+#: Hidden size over layers of common models; with 12 x layers x hidden^2 parameters that gives a width.
+_WIDTH_PER_LAYER = 128
+#: Up to this share of the rest, half of which a mask leaves, the published models' spread about 6ND holds it.
+_KNOWN_ATTENTION = 0.5
+
+
+def unknown_attention(model: Model, sequence: int | None) -> float | None:
+    """Give attention in full over 6 FLOP a parameter, where parameters alone are known and it is much.
+
+    12 x layers x hidden x sequence over 6 x 12 x layers x hidden^2 is sequence / (6 x hidden).
+    """
+    stated = model.active or model.total
+    if (
+        model.dimensions is not None
+        or model.config is not None
+        or sequence is None
+        or stated is None
+    ):
+        return None
+    ends = stated.quantity.interval
+    count = ends.best or ends.low or ends.high
+    assert count is not None
+    width = (count * _WIDTH_PER_LAYER / 12) ** (1 / 3)
+    share = sequence / (6 * width)
+    return share if share > _KNOWN_ATTENTION else None
+
+
+def _with_attention(stated: Quantity, share: float | None) -> Quantity:
+    """Widen a factor up to attention in full; a lower bound stays one."""
+    ends = stated.interval
+    if share is None or ends.high is None:
+        return stated
+    return quantity_between(ends.low, ends.high * (1 + share)) if ends.low else stated
+
+
+def _six_nd(model: Model, sequence: int | None) -> Costed | None:
     stated = model.active or model.total
     if stated is None:
         return None
     ends = stated.quantity.interval
     count = ends.best or ends.low or ends.high
     assert count is not None
+    scale = Quantity(interval=ends / count, spread=stated.quantity.spread)
+    share = unknown_attention(model, sequence)
     cost = SampleCost(
         matrix_forward=2 * count,
         matrix_backward=4 * count,
@@ -172,12 +210,14 @@ def _six_nd(model: Model) -> Costed | None:
         mask_share=1.0,
         tokens_per_sample=1,
         sigma=SIX_ND_SIGMA,
-        scale=Quantity(interval=ends / count, spread=stated.quantity.spread),
+        scale=_with_attention(scale, share),
     )
     note = (
         "6 FLOP a parameter and token: attention left out, input embeddings counted; dense published "
         "models lie 0.72 to 1.31 times this"
     )
+    if share is not None:
+        note += f"; at {sequence:,} tokens attention may add {share:.0%}, and the interval reaches there"
     return Costed(
         cost=cost,
         assumptions=(note,),

@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -296,7 +296,18 @@ def _fresh_folder(program: str) -> Path:
 
 
 def _tell(message: str) -> None:
-    if sys.stderr is None:
+    if sys.stderr is None:  # closed by the caller; `print` would then take standard output
         return
-    with contextlib.suppress(OSError):  # a terminal that is gone
+    with talking():
         print(f"flopledger: {visible(message)}", file=sys.stderr)  # noqa: T201 - talk goes to stderr
+
+
+@contextlib.contextmanager
+def talking() -> Iterator[None]:
+    """Talk on stderr, if somebody listens: the command's exit code does not hang on it."""
+    try:
+        yield
+    except (OSError, SystemExit):  # rich turns a broken pipe into the second
+        # What is left unsaid would be tried again, and cost the exit code, when Python ends.
+        with contextlib.suppress(OSError, AttributeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())

@@ -123,6 +123,7 @@ def _sum_up(found: list[Training], beside: _Beside) -> RunTotals:
         windows=_windows(tallies),
         pause_seconds=sum(_pauses(training) for training in found),
         devices=_devices(tally.process for tally in tallies),
+        device_seconds=_device_seconds(tallies),
         on_processor=sum(
             bool(tally.process.blocks)
             and {device.type for device in tally.process.devices} == {"cpu"}
@@ -281,6 +282,24 @@ def _pauses(training: Training) -> float:
         alive.add(attempt.start_ns, attempt.last_ns)
     spans = list(alive)
     return (spans[-1][1] - spans[0][0] - alive.size) / 1e9 if spans else 0.0
+
+
+def _device_seconds(tallies: "Sequence[Tally]") -> float:
+    """Return for how long devices were held: one that several processes share counts once.
+
+    A process that named none held one; what computed on the processor held none.
+    """
+    held: dict[tuple[str, str], Ranges] = {}
+    for tally in tallies:
+        own = [device for device in tally.process.devices if device.type != "cpu"]
+        if tally.process.devices and not own:
+            continue
+        start, last = tally.process.wall_ns, last_activity(tally.process)
+        for device in own or (None,):
+            shared = None if device is None else device.uuid
+            key = ("", shared) if shared else (str(tally.process.folder), str(device))
+            held.setdefault(key, Ranges()).add(start, max(start, last))
+    return sum(ranges.size for ranges in held.values()) / 1e9
 
 
 def _devices(processes: Iterable[ProcessSteps]) -> tuple[StepDevice, ...]:

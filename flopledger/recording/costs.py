@@ -17,12 +17,13 @@ from flopledger.recording.exchanged import EXCHANGED
 from flopledger.recording.families import MOST_SIZES, Data, Family
 from flopledger.recording.spending import Spending
 from flopledger.recording.tracing import Tracing
-from profilers.steps.backward.passes import FULL, STANDING_IN, asked_for
+from profilers.steps.backward.passes import FULL, STANDING_IN, Asked, asked_for
 from profilers.steps.calls.signature import READ_ONCE
 from profilers.steps.observer import MOST_OUTPUTS, Kind, Variant
 from profilers.steps.record.identity import DeviceFacts, device_facts
 
 if TYPE_CHECKING:
+    from flopcount.live.capture import LiveCall
     from profilers.steps.products.outside import Product
 
 Note = Callable[[str, str, str], None]
@@ -225,10 +226,25 @@ class Costs:
             for place, (name, item) in enumerate(module.named_parameters())
             if (name in stood_in if name in data.exchanged else id(item) in asked.parameters)
         ]
+        beyond = len(own) < len(asked.parameters) + len(asked.exchanged)
+        # Parameters of another model lie before this call, or beside it: nobody saw which.
+        unsure = beyond and bool(own) and not asked.leaves and not self._is_everything(asked)
         return Wanted(
             parameters=tuple(own),
-            inputs=asked.leaves or len(own) < len(asked.parameters) + len(asked.exchanged),
-            known=not asked.inner,
+            inputs=asked.leaves or beyond,
+            known=not (asked.inner or (unsure and _is_given_gradients(data.call))),
+        )
+
+    def _is_everything(self, asked: Asked) -> bool:
+        """Whether all weights were asked for that have gradients: then so was whatever led to an input."""
+        if asked.exchanged:
+            return False
+        models = list(self._families)
+        return all(
+            id(item) in asked.parameters
+            for model in models
+            for item in model.parameters()
+            if item.requires_grad
         )
 
     def _count(
@@ -286,6 +302,15 @@ class Costs:
         if message not in self._told and len(self._told) < 200:
             self._told.add(message)
             self._note(code, severity, message)
+
+
+def _is_given_gradients(call: LiveCall | None) -> bool:
+    """Whether something that is given to a call leads on to what was there before it."""
+    from flopcount.live.capture import tensors_within
+
+    return call is None or any(
+        item.requires_grad for item in tensors_within((call.args, call.kwargs))
+    )
 
 
 def _is_as_sent(cost: Cost) -> bool:

@@ -148,7 +148,8 @@ def _missing_ranks(found: Sequence[Training]) -> Iterator[RunFinding]:
             severity="warning",
             message=f"{gone.count} of {attempt.world_size} ranks left no ledger here ({told}): the "
             "totals are lower bounds; copy the other nodes' steps/ into this folder's, or name their "
-            "folders beside this one as evidence",
+            "folders beside this one as evidence. A rank that makes no optimizer (rollouts, an evaluation, a "
+            "pipeline's frozen stage) leaves one only where it calls flopledger.record() itself",
         )
 
 

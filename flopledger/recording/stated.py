@@ -72,9 +72,10 @@ class Stated:
                 self._observer.here.depth = depth
                 self._costs.spending.spend(began)
             flop = dict(found.by_phase)
+            ranks = 1 if found.per_rank is None else found.per_rank.world_size
             return Cost(
                 model=name, mode="train" if backward else "forward", inputs=(), flop=flop,
-                by_dtype=dict(found.by_dtype), how=found.method,
+                share=(1, ranks), by_dtype=dict(found.by_dtype), how=found.method,
                 uncounted=tuple(item.op for item in found.uncounted), bounds=found.flop_bounds,
             )  # fmt: skip
         except BaseException as error:

@@ -146,6 +146,8 @@ class RunTotals:
     """Between a training's attempts, when nobody trained it."""
     devices: tuple[StepDevice, ...]
     """What the processes computed on, each device once, as far as they said so."""
+    device_seconds: float
+    """For how long these were held, added up over them; one that processes share counts once."""
     on_processor: int
     """Processes that did steps on the processor and on nothing else."""
     findings: tuple[RunFinding, ...]

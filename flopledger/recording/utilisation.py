@@ -1,6 +1,6 @@
 """FLOP against what the devices could have done: MFU, HFU, and which peak they stand on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,9 @@ def utilisation(totals: RunTotals, telemetry: Sequence[Mapping[str, Any]] = ()) 
     names = _names(totals, telemetry)
     if dtype is None or not names:
         return UNKNOWN
+    if totals.on_processor:
+        told = "no MFU: a part of the work was computed on the processor"
+        return _without("mixed-devices", told)
     if len(names) > 1:
         told = ", ".join(sorted(name for name, _ in names))
         return _without("mixed-devices", f"no MFU: the run used different devices ({told})")
@@ -62,8 +65,8 @@ def utilisation(totals: RunTotals, telemetry: Sequence[Mapping[str, Any]] = ()) 
     peak = peak_of(part, dtype)
     if peak is None:
         return _without("peak-unknown", f"no MFU: {part.id} has no known peak in {dtype}")
-    seconds = _device_seconds(totals, count)
-    return Utilisation(
+    seconds = totals.device_seconds if totals.devices else totals.duration_seconds * count
+    found = Utilisation(
         mfu=_over(totals.model_flop, peak * seconds),
         hfu=_over(totals.hardware_flop, peak * seconds),
         device=part.id,
@@ -72,6 +75,20 @@ def utilisation(totals: RunTotals, telemetry: Sequence[Mapping[str, Any]] = ()) 
         dtype=dtype,
         peak_flop_per_second=peak,
     )
+    return replace(found, findings=tuple(_too_much(found)))
+
+
+def _too_much(found: Utilisation) -> Iterator[RunFinding]:
+    """Name work that the devices cannot have done at that peak: one of the two is not what it seems."""
+    most = max(found.mfu or 0.0, found.hfu or 0.0)
+    if most > 1:
+        yield RunFinding(
+            code="implausible-utilisation",
+            severity="warning",
+            message=f"the work is {most:.3g} times what {found.device_count} × {found.name} can do in that "
+            f"time in {found.dtype} (rated, dense): another precision, other or more devices than the "
+            "processes named, or sparse matrices",
+        )
 
 
 def identified(name: str, memory_gb: float | None) -> "Accelerator | str":
@@ -118,13 +135,6 @@ def _names(
         key = (entry["name"], None)
         found[key] = found.get(key, 0) + 1
     return found
-
-
-def _device_seconds(totals: RunTotals, devices: int) -> float:
-    """Return for how long devices were held: by each process that named its own, else by all."""
-    if totals.devices:
-        return sum(rank.last_ns - rank.start_ns for rank in totals.ranks) / 1e9
-    return totals.duration_seconds * devices
 
 
 def _over(flop: int | None, possible: float) -> float | None:

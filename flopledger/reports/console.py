@@ -138,7 +138,13 @@ def _thresholds(report: "AuditReport", *, narrow: bool) -> Table:
         regime = one.regime
         bound = "" if one.threshold_bound is None else f"{one.threshold_bound} "
         threshold = f"{regime.comparator} {bound}{wording.round_number(one.threshold_flop)}"
-        row = (regime.id, threshold, wording.probability(one), one.zone or "-", regime.status)
+        row = (
+            regime.id,
+            threshold,
+            wording.probability(one),
+            wording.zone(one, report),
+            regime.status,
+        )
         table.add_row(*row[: len(table.columns)])
     return table
 

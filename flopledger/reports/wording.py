@@ -52,6 +52,18 @@ def probability(standing: "Standing") -> str:
     return chance(standing.probability_exceeded)
 
 
+def zone(standing: "Standing", report: "AuditReport") -> str:
+    """Name the zone, and of what it is where the claim is of another total than the regime's ledger."""
+    if standing.zone is None:
+        return "-"
+    others = report.claim is not None and report.claim.flop.best is not None
+    return (
+        f"{standing.zone} (estimate)"
+        if others and standing.zone_of == "estimate"
+        else standing.zone
+    )
+
+
 def conclusion(report: "AuditReport") -> str:
     """Say in one or two sentences what was found."""
     evidence = _about_evidence(report)

@@ -22,8 +22,8 @@ _RULES: Sequence[tuple[str, str]] = (
         "`nvidia-smi dmon -o DT`",
     ),
     (
-        r"^\d{4}[-/]\d\d[-/]\d\d[ T]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:,[^,\n]{1,60}){0,60},"
-        r" ?\d{1,9}(?:\.\d{1,9})?(?: W| %| MiB| MHz)?\s*$",
+        r"^\d{4}[-/]\d\d[-/]\d\d[ T]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:, [^,\n]{1,60}){0,60}, "
+        r"\d{1,9}(?:\.\d{1,9})?(?: W| %| MiB| MHz)?\s*$",
         "has rows with stamps and no header (`--format=csv,noheader`), so nothing says what its columns "
         f"are; put the header above them, or {_MAPPING} (header = false)",
     ),

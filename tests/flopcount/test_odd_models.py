@@ -202,3 +202,36 @@ def test_an_exported_program_is_counted_itself():
     # 2·3·(4·6 + 6·5); backward twice that less the first layer's input gradient
     count = flopcount.count(program, X)
     assert (count.forward, count.backward) == (324, 2 * 324 - 144)
+
+
+class ByItsOwnMask(nn.Module):
+    """Attends where a layer of its own says so; a count asks for the mask's values."""
+
+    def __init__(self):
+        super().__init__()
+        self.query, self.allowed = nn.Linear(8, 8), nn.Linear(8, 5)
+
+    def forward(self, x):
+        query, mask = self.query(x)[:, None], (self.allowed(x) > 0)[:, None]
+        return nn.functional.scaled_dot_product_attention(query, query, query, attn_mask=mask)
+
+
+class ByItsOwnChoice(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return torch.cond(self.inner(x).sum() > 0, self.inner, lambda y: self.inner(y) * 2, (x,))
+
+
+def test_what_is_computed_again_to_know_a_value_is_no_work_of_the_step():
+    count = flopcount.count(ByItsOwnMask(), torch.ones(2, 5, 8))
+    # 10 rows to 8 and to 5 numbers; scores and values of 5 x 5 pairs of 8 in each sample
+    attention = 2 * 2 * 2 * 5 * 5 * 8
+    assert count.forward == 2 * 10 * 8 * 8 + 2 * 10 * 8 * 5 + attention
+    # nothing flows back through the mask, and the input needs no gradient
+    assert count.backward == 2 * 10 * 8 * 8 + 2 * attention
+    # the choice and its branch, 2·3·4·4 each; the branch's weight
+    choice = flopcount.count(ByItsOwnChoice(), X)
+    assert (choice.forward, choice.backward) == (2 * 96, 96)

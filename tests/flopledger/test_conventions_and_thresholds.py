@@ -149,3 +149,69 @@ def test_of_parameters_alone_the_count_is_the_rule(tmp_path):
         '[[run]]\nname = "r"\nmodel = "m"\ntokens = 14.8e12\nsequence_length = 131072\n'
     )
     assert found(audit(AuditCase.load(path))) == []
+
+
+@pytest.mark.parametrize(("sequence", "is_asked"), [(8192, False), (32_768, True)])
+def test_parameters_alone_do_not_tell_what_long_attention_costs(run_audit, sequence, is_asked):
+    # 70e9 x 128 / 12 = 9,072^3: at 32,768 tokens attention in full is 32,768 / (6 x 9,072) = 60% of the rest.
+    # By the true shape (80 layers, width 8,192) it is 61%: 2.7e24 instead of 6 x 70e9 x 4e12 = 1.68e24.
+    report = run_audit(
+        "[claim]\nflop = 1.68e24\n[model.m]\nparameters = 70e9\n[[run]]\nname = 'r'\nmodel = 'm'\n"
+        f"tokens = 4e12\nsequence_length = {sequence}\n"
+    )
+    told = {one.code: one.message for one in report.findings}
+    assert ("attention-unknown" in told) is is_asked
+    assert (report.combined.flop.high > 2.6e24) is is_asked
+    assert str(report.verdict) == "consistent"  # by 6ND, which the claim equals
+    if is_asked:
+        assert "60% of the rest" in told["attention-unknown"]
+
+
+BASE = """
+[claim]
+flop = {claim}
+{base}
+[model.m]
+parameters = 8e9
+[[run]]
+name = "ft"
+kind = "finetuning"
+model = "m"
+tokens = 6e11
+accelerator = "NVIDIA H100 80GB HBM3"
+precision = "bf16"
+accelerator_hours = 20000
+"""
+STATED = "[base_model]\nflop = {}"
+
+
+@pytest.mark.parametrize(
+    ("claim", "base", "verdict"),
+    [
+        # 6 x 8e9 x 6e11 = 2.9e22, and 8.5e23 of the original; these hours hold 7.7e22 at most.
+        ("8.8e23", STATED.format("8.5e23"), "consistent"),
+        ("4e24", STATED.format("8.5e23"), "inconsistent"),
+        ("9.8e23", STATED.format("{ at_least = 8.5e23 }"), "needs-explanation"),
+        ("1.2e23", STATED.format("{ at_least = 8.5e23 }"), "inconsistent"),
+        ("9.8e23", STATED.format("{ at_most = 8.5e22 }"), "inconsistent"),
+        ("8.8e23", "", "needs-explanation"),  # of the total, perhaps
+        ("8.8e22", "", "inconsistent"),  # three times this training is no original
+    ],
+)
+def test_hours_of_a_fine_tuning_bound_no_original(run_audit, claim, base, verdict):
+    report = run_audit(BASE.format(claim=claim, base=base))
+    assert str(report.verdict) == verdict
+    if verdict == "needs-explanation":
+        (asked,) = [
+            one
+            for one in report.findings
+            if one.code == "original-unstated" and one.severity == "warning"
+        ]
+        assert "[base_model] flop settles it" in asked.message
+
+
+def test_a_claim_is_placed_where_its_own_total_is(run_audit):
+    report = run_audit(BASE.format(claim="2.9e22", base=STATED.format("8.5e23")))
+    zones = {one.regime.id: (one.zone, one.zone_of) for one in report.standings}
+    assert zones["eu-gpai-1e23"] == ("below", "claim")  # of the training here
+    assert zones["us-outbound-1e23"] == ("above", "estimate")  # with the original's 8.5e23

@@ -101,6 +101,28 @@ def test_what_the_part_of_the_evidence_could_not_have_done_is_said(tmp_path: Pat
         assert any("times too much" in one for one in told) is is_said
 
 
+@pytest.mark.parametrize(
+    ("hours", "days", "is_asked"),
+    [
+        (70_000, "277 hours", True),  # 512 x 277 h are 141,824, more than twice as many
+        (170_000, "277 hours", True),
+        (120_000, "277 hours", False),  # devices fail, and stand idle
+        (141_000, "11 days", False),  # 135,168, as rounded as a text rounds
+    ],
+)
+def test_a_texts_devices_and_days_are_held_against_the_cases_hours(
+    tmp_path: Path, hours: int, days: str, is_asked: bool
+) -> None:
+    (tmp_path / "card.md").write_text(f"# Card\n\nTraining took {days} on 512 H100 SXM GPUs.\n")
+    (tmp_path / "case.toml").write_text(
+        HEAD + '[model.m]\nparameters = 7e9\n[[run]]\nname = "r"\nmodel = "m"\ntokens = 2.4e12\n'
+        'accelerator = "NVIDIA H100 80GB HBM3"\nprecision = "bf16"\n'
+        f'accelerator_hours = {hours}\nevidence = ["card.md"]\n'
+    )
+    report = audit(AuditCase.load(tmp_path / "case.toml"), trace=False)
+    assert ("device-time-mismatch" in _codes(report)) is is_asked
+
+
 def test_figures_within_rounding_agree(tmp_path: Path) -> None:
     report = _audit(tmp_path, "tokens = 8.19e5\naccelerator_count = 8")
     assert not {"amount-mismatch", "device-count-mismatch"} & _codes(report)

@@ -35,6 +35,7 @@ def process(
     node: str = "node",
     pid: int = 100,
     device: tuple[str, str | None] | None = None,
+    named: str | None = None,
     saved: tuple[tuple[int, str, str | None], ...] = (),
     loaded: tuple[str, str | None, str] | None = None,
 ) -> Path:
@@ -53,7 +54,7 @@ def process(
     if loaded is not None:
         ledger.loaded("SGD", *loaded)
     if device is not None:
-        ledger.device(device[0], uuid=device[1])
+        ledger.device(device[0], name=named, uuid=device[1])
     figures = (
         None if flop is None else dict(zip(("forward", "backward", "recompute"), flop, strict=True))
     )

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from flopledger.logs import recorded_steps
 from flopledger.recording.ranges import Ranges
 from flopledger.recording.totals import read_totals
+from flopledger.recording.utilisation import utilisation
 from tests.injection.ledgers import START, process
 
 
@@ -35,6 +36,41 @@ def test_one_process(tmp_path):
     assert totals.duration_seconds == pytest.approx(1.6)
     assert totals.windows == ((START, START + 1_600_000_000),)
     assert totals.findings == ()
+
+
+@pytest.mark.parametrize(
+    ("uuids", "seconds"),
+    [
+        # Ten steps of 0.11 s each: two devices for 1.1 s; one that both share, for 1.1 s; and for 1.6 s
+        # where the second process begins half a second later.
+        (("GPU-1", "GPU-2"), 2.2),
+        (("GPU-1", "GPU-1"), 1.1),
+        (("GPU-1", "GPU-1", 0.5), 1.6),
+    ],
+)
+def test_a_device_that_processes_share_is_held_once(tmp_path, uuids, seconds):
+    first, second, later = (*uuids, 0.0)[:3]
+    name, work = "NVIDIA H100 80GB HBM3", (10**12, 2 * 10**12, 0)
+    process(tmp_path, device=("cuda", first), named=name, flop=work)
+    process(tmp_path, device=("cuda", second), named=name, flop=work, pid=101, at=later)
+    totals = read_totals(tmp_path)
+    assert totals.device_seconds == pytest.approx(seconds)
+    # Twice ten steps of 3e12 FLOP, in fp32 on the vector units: 66.9 TFLOP/s.
+    assert utilisation(totals).mfu == pytest.approx(6e13 / (66.9e12 * seconds), rel=1e-3)
+
+
+def test_work_that_no_device_can_have_done_is_named(tmp_path):
+    name, work = "NVIDIA H100 80GB HBM3", (10**13, 2 * 10**13, 0)
+    process(tmp_path, device=("cuda", "GPU-1"), named=name, flop=work)
+    used = utilisation(read_totals(tmp_path))
+    # 3e14 FLOP in 1.1 s x 66.9 TFLOP/s.
+    assert used.mfu == pytest.approx(3e14 / (66.9e12 * 1.1), rel=1e-3)
+    assert [finding.code for finding in used.findings] == ["implausible-utilisation"]
+    assert "4.08 times what 1 × NVIDIA H100 SXM5 80GB can do" in used.findings[0].message
+    # Beside a rank on the processor its share of the work is nobody's on the device.
+    process(tmp_path, device=("cpu", None), rank=1, world=2, pid=101)
+    used = utilisation(read_totals(tmp_path))
+    assert (used.mfu, [finding.code for finding in used.findings]) == (None, ["mixed-devices"])
 
 
 def test_a_folder_without_ledgers_has_no_totals(tmp_path):

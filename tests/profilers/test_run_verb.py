@@ -112,6 +112,16 @@ def test_a_command_keeps_its_exit_code_whatever_becomes_of_the_sums(tmp_path, mo
     assert list(out.glob("telemetry/*/journal.jsonl"))
 
 
+def test_talk_that_nobody_takes_costs_no_exit_code(tmp_path):
+    words = [sys.executable, CLI, "run", "--out", tmp_path / "out", "--", "sh", "-c", "exit 5"]
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        assert subprocess.run(words, stderr=full, check=False).returncode == 5
+    words[4] = tmp_path / "other"
+    with subprocess.Popen(words, stderr=subprocess.PIPE) as child:
+        child.stderr.close()  # `2>&1 | head -0`
+        assert child.wait(60) == 5
+
+
 def test_a_ctrl_c_behind_the_commands_end_leaves_its_exit_code_and_the_summary(
     tmp_path, monkeypatch, capsys
 ):

@@ -347,12 +347,50 @@ def a_checkpointed_block_that_is_also_called_alone(mark: Mark) -> None:
         mark()
 
 
+def collects(_module: Any, _given: Any, out: Any) -> None:
+    COLLECTED.append(out)
+
+
+collects.__module__ = "transformers.collects"  # a library's hooks take part in a count
+COLLECTED: list[Any] = []
+
+
+class Collecting(torch.nn.Module):
+    """Puts hooks on its layers in its first forward, and gives what they collect to a head each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(WIDTH, WIDTH) for _ in range(2))
+        self.heads = nn.ModuleList(nn.Linear(WIDTH, 3) for _ in range(2))
+
+    def forward(self, x: Any) -> Any:
+        if not getattr(self, "has_hooks", False):
+            self.has_hooks = True
+            for layer in self.layers:
+                layer.register_forward_hook(collects)
+        COLLECTED.clear()
+        for layer in self.layers:
+            x = layer(x)
+        return sum(head(each) for head, each in zip(self.heads, COLLECTED, strict=False))
+
+
+def hooks_that_a_first_forward_puts(mark: Mark) -> None:
+    """What the recorder saw before that forward had none; a count's forward puts them, too."""
+    model = Collecting()
+    optimizer = sgd(model)
+    for _ in range(3):
+        model(torch.randn(4, WIDTH)).sum().backward()
+        optimizer.step()
+        mark()
+
+
 LOOPS = [
-    a_ratio, a_ratio_that_falls_below_a_threshold, the_step_in_a_tensor, an_array_of_depths, a_set_of_layers,
-    a_batch_object, a_long_list, a_function, a_model_among_the_inputs, a_part_in_a_list, a_buffer_that_grows,
-    the_environment, a_context_that_a_function_asks_for, a_product_before_a_module,
-    a_product_handed_on_unchanged, a_penalty_that_begins_late,
-    a_function_of_the_programs_own_that_costs_nothing, a_model_that_refuses_other_backwards,
+    hooks_that_a_first_forward_puts, a_ratio, a_ratio_that_falls_below_a_threshold,
+    the_step_in_a_tensor, an_array_of_depths, a_set_of_layers, a_batch_object, a_long_list, a_function,
+    a_model_among_the_inputs, a_part_in_a_list, a_buffer_that_grows, the_environment,
+    a_context_that_a_function_asks_for, a_product_before_a_module, a_product_handed_on_unchanged,
+    a_penalty_that_begins_late, a_function_of_the_programs_own_that_costs_nothing,
+    a_model_that_refuses_other_backwards,
 ]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from torch.nn import functional  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 from torch.utils.flop_counter import flop_registry  # noqa: E402
 
-from tests.recording.conftest import recorded_as_counted, sgd  # noqa: E402
+from tests.recording.conftest import by_counter, recorded_as_counted, sgd  # noqa: E402
 
 if TYPE_CHECKING:
     from tests.recording.conftest import Mark, Run
@@ -371,6 +371,31 @@ def test_a_gradient_that_nobody_differentiates_leaves_an_open_bound(run: Run) ->
     # 2·5·(96 + 16) = 1120 forward and as much back to the input.
     assert run.totals.hardware_bounds == (2240, None)
     assert "double-backward" in run.notes()
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_pass_to_the_weights_of_several_modules(run: Run, *, whole: bool) -> None:
+    """What lies beside a head is told from what lies before it only where all weights were asked for."""
+    trunk, heads = net(4, 8), [net(8, 2), net(8, 2)]
+    optimizer = sgd(trunk, *heads)
+    asked = [each for head in heads for each in head.parameters()]
+    asked += trunk.parameters() if whole else []
+
+    def step() -> None:
+        z = trunk(torch.randn(5, 4))
+        loss = sum(head(z).square().mean() for head in heads)
+        for each, found in zip(asked, torch.autograd.grad(loss, asked), strict=True):
+            each.grad = found
+        optimizer.step()
+
+    expected = by_counter(step)
+    with run.record():
+        step()
+    # Forward on 5 rows 2·5·(4·8 + 2·(8·2)) = 640. Of the weights 2·5·2·(8·2) = 320; of z as much, which
+    # only the trunk's weights need, and these 2·5·4·8 = 320.
+    assert expected == 640 + 320 + (320 + 320) * whole
+    low, high = run.totals.hardware_bounds
+    assert (low, high) == ((expected, expected) if whole else (640, 640 + 320 + 320))
 
 
 def test_a_pass_to_some_result_inside_has_bounds(run: Run) -> None:

@@ -36,7 +36,10 @@ PIPELINES = {
     "gpipe": DEEP, "1f1b": DEEP, "interleaved": DEEPER, "zero-bubble": DEEPER, "zbv": DEEPER,
 }  # fmt: skip
 FLAT = ("flat", "flat-kept")
-MORE = ("uneven-shards", "copies", "fsdp-saved", "summed", "routed", "routed-unlike")
+MORE = (
+    "uneven-shards", "copies", "fsdp-saved", "summed", "routed", "routed-gathered", "routed-again",
+    "routed-unlike",
+)  # fmt: skip
 ROUTED = EXPERT + 3 * 2 * 8 * 16 * 2
 """The same where rows choose their expert by a product of 16 x 2: as many rows come as are sent."""
 AGAIN = "zero-bubble-again"
@@ -114,6 +117,7 @@ def four(launched: Path) -> Path:
         ("fsdp-saved", 3 * 2 * ONE, 3 * 2 * 8),
         ("summed", 3 * 2 * EXPERT, 3 * 2 * 8),  # half of the matrices, and twice the rows
         ("routed", 3 * 2 * ROUTED, 3 * 2 * 8),
+        ("routed-gathered", 3 * 2 * ROUTED, 3 * 2 * 8),
         ("fsdp", 3 * 2 * ONE, 3 * 2 * 8),
         ("tp", 3 * ONE, 3 * 8),  # both ranks work on one batch
         ("experts", 3 * 2 * EXPERT, 3 * 2 * 8),
@@ -174,6 +178,14 @@ def test_the_stages_of_a_pipeline_make_one_model(
 def test_an_evaluation_of_a_model_whose_copies_are_trained_is_one(two: Path) -> None:
     """Three of 8 rows on each rank: 2·8·(2·256 + 4·1024) = 73,728."""
     assert totals_of(two / "copies").span_flop == {"evaluation": 3 * 2 * 73_728}
+
+
+def test_rows_that_choose_their_expert_in_a_checkpoint(two: Path) -> None:
+    """All is computed again but for the last layer, whose result nobody needs: 2·8·(256 + 2·16 + 2048)."""
+    totals = totals_of(two / "routed-again")
+    assert totals.model_flop == 3 * 2 * ROUTED
+    assert totals.hardware_flop == 3 * 2 * (ROUTED + 2 * 8 * (256 + 16 * 2 + 2048))
+    assert totals.hardware_bounds == (totals.hardware_flop, totals.hardware_flop)
 
 
 def test_rows_that_choose_among_unlike_experts_have_no_upper_end(two: Path) -> None:

@@ -17,13 +17,21 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
+from torch.overrides import TorchFunctionMode  # noqa: E402
 
 from flopledger.recording import book  # noqa: E402
 from profilers.steps import observer  # noqa: E402
 from profilers.steps.backward.passes import LOOKING  # noqa: E402
 from profilers.steps.calls.seam import Seam  # noqa: E402
 from profilers.steps.settled import compared, compiled, pulse  # noqa: E402
-from tests.recording.conftest import in_its_own_interpreter, mlp, sgd, steps_by_counter  # noqa: E402
+from tests.recording.conftest import (  # noqa: E402
+    TRAIN,
+    in_its_own_interpreter,
+    mlp,
+    sgd,
+    steps_by_counter,
+    train,
+)
 
 if TYPE_CHECKING:
     from tests.recording.conftest import Mark, Run
@@ -743,3 +751,35 @@ def test_a_forward_that_starts_a_thread_is_not_made_again(run: Run) -> None:
     assert started == ["once"]
     assert {cost.bounds for cost in run.process.costs.values()} == {(0, None)}
     assert run.notes() == {"cost-unknown"}
+
+
+class Counting(TorchFunctionMode):
+    """Hands every function on."""
+
+    calls = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.calls += 1
+        return func(*args, **(kwargs or {}))
+
+
+class Doubling(TorchFunctionMode):
+    """Puts a product beside each."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is nn.functional.linear:
+            return func(*args) + args[0] @ args[1].T
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_mode_around_torchs_functions_opens_the_bounds_where_it_names_products(run: Run) -> None:
+    with run.record():
+        model = mlp()
+        optimizer = sgd(model)
+        train(model, optimizer, ALIKE)
+        for mode in (Counting(), Doubling()):
+            with mode:
+                train(model, optimizer)
+            train(model, optimizer)
+    assert run.flop == [TRAIN] * ALIKE + [TRAIN, TRAIN, None, TRAIN]
+    assert run.notes() == {"cost-bounded"}

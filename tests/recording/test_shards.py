@@ -209,3 +209,22 @@ def test_parts_that_are_called_by_themselves_are_whole_then(
         "Linear": (3 * (2 * 8 * 16 * 4), None),
     }
     assert process.notes == ()
+
+
+def test_a_rank_has_its_eighth_of_what_the_program_has_counted(mesh: Any, tmp_path: Path) -> None:
+    from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+
+    model, head = nn.Linear(16, 16), distribute_tensor(torch.randn(16, 64), mesh, [Shard(1)])
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+
+    def scores(x: Any) -> Any:
+        return DTensor.from_local(x, mesh, [Replicate()], run_check=False) @ head
+
+    with flopledger.record(tmp_path, sampler=False) as run:
+        x = model(torch.randn(4, 16))
+        x.sum().backward()
+        run.count(scores, x.detach(), backward=False)
+        optimizer.step()
+    (process,) = read_steps(tmp_path)
+    (found,) = [cost for cost in process.costs.values() if "scores" in cost.model]
+    assert (found.share, found.model_flop) == ((1, 8), 2 * 4 * 16 * 64 // 8)

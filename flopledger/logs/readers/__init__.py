@@ -1,7 +1,7 @@
 """The readers, most specific first: the first that recognises a file reads it.
 
 **Training programs.** ``megatron`` with ``megatron_arguments`` and ``megatron_stages``, ``torchtitan``,
-``nemo``, ``nanotron``, ``maxtext``, ``levanter``, ``composer``, ``llm_c``, ``olmo``, ``nanogpt``,
+``nemo``, ``nanotron``, ``maxtext``, ``levanter``, ``clu``, ``composer``, ``llm_c``, ``olmo``, ``nanogpt``,
 ``modded_nanogpt``, ``fairseq``, ``deepspeed``, ``llama_factory``; ``hf_console`` with
 ``hf_console_config``, ``hf_trainer``; one line a step in ``step_lines`` by ``step_formats``, with
 ``verl_settings``; one JSON row in ``step_rows`` by ``step_row_kinds``; of programs that nobody knows
@@ -35,6 +35,7 @@ A test holds this list to the folder.
 from flopledger.logs.reader import Reader
 from flopledger.logs.readers import (
     cloud_bills,
+    clu,
     comet,
     composer,
     deepspeed,
@@ -102,6 +103,7 @@ READERS: tuple[Reader, ...] = (
     megatron.READER,
     maxtext.READER,
     levanter.READER,
+    clu.READER,
     composer.READER,
     llm_c.READER,
     olmo.READER,

@@ -148,6 +148,8 @@ def read_table(document: Document, notes: Notes) -> None:
                 )
     except (csv.Error, StopIteration) as error:
         raise EvidenceError(f"{document.name}: not a readable table ({error})") from None
+    if not rows:
+        raise EvidenceError(f"{document.name}: a table without a row of a step and a loss")
     kinds.note_steps(rows, document.name, notes)
 
 

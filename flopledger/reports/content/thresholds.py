@@ -97,7 +97,9 @@ def _table(report: "AuditReport") -> Table:
                 NAMES.get(one.regime.ledger, one.regime.ledger),
                 shown(one.flop, 2),
                 wording.probability(one),
-                one.zone or ("not in force" if one.regime.ended else "not known"),
+                wording.zone(one, report)
+                if one.zone
+                else ("not in force" if one.regime.ended else "not known"),
                 f"{one.regime.status} ({one.regime.in_force or 'never in force'})",
             )
             for one in report.standings

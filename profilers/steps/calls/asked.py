@@ -11,11 +11,15 @@ from torch import is_autocast_enabled
 from torch._C import _are_functorch_transforms_active as transforms
 from torch._C import _current_graph_task_id as graph_task
 from torch._C import _get_dispatch_mode as _dispatch_mode
+from torch._C import _get_function_stack_at as _function_mode
 from torch._C import _get_tracing_state as tracing_state
 from torch._C import _is_any_autocast_enabled as any_autocast
 from torch._C import _len_torch_dispatch_stack as modes
+from torch._C import _len_torch_function_stack as function_modes
 from torch._C._autograd import _get_sequence_nr as sequence
 from torch.autograd import forward_ad
+
+from profilers.steps.deciders.functions import names_products
 
 __all__ = [
     "ALONE",
@@ -23,11 +27,13 @@ __all__ = [
     "SEAM",
     "any_autocast",
     "cast_to",
+    "function_modes",
     "graph_task",
     "held_by",
     "is_fake",
     "look_of",
     "modes",
+    "rewriting",
     "sequence",
     "split_sequences",
     "spread_tensors",
@@ -53,6 +59,12 @@ def cast_to(device: str) -> Any:
 def transformed() -> bool:
     """Whether a function transform is active, under which gradients do not show."""
     return bool(transforms()) or forward_ad._current_level >= 0
+
+
+def rewriting() -> tuple[type, ...]:
+    """Modes of the program's around torch's functions whose code names products; a count has none."""
+    around: list[Any] = [type(_function_mode(place)) for place in range(function_modes())]
+    return tuple(each for each in around if names_products(each))
 
 
 def is_fake() -> bool:

@@ -10,7 +10,14 @@ import torch
 from torch import is_grad_enabled
 
 from profilers.steps.backward.passes import STANDING_IN
-from profilers.steps.calls.asked import cast_to, is_fake, split_sequences, transformed
+from profilers.steps.calls.asked import (
+    cast_to,
+    function_modes,
+    is_fake,
+    rewriting,
+    split_sequences,
+    transformed,
+)
 from profilers.steps.calls.kinds import signer
 
 if TYPE_CHECKING:
@@ -41,6 +48,7 @@ def key_of(seam: Seam, module: Any, args: Any, kwargs: Any) -> tuple[Hashable, .
         seam.shapes,
         state.token,
         STANDING_IN.get(id(module)) if STANDING_IN else None,
+        rewriting() if function_modes() else None,
         transformed(),
         is_fake(),
         split_sequences(),

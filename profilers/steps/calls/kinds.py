@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import is_grad_enabled
 
-from profilers.steps.calls.asked import is_fake, split_sequences, transformed
+from profilers.steps.calls.asked import is_fake, rewriting, split_sequences, transformed
 from profilers.steps.calls.signature import MOST_OUTPUTS, Signer, text_of, tokens_of
 from profilers.steps.folding.events import Kind
 from profilers.steps.optimizers.known import token_of
@@ -26,6 +26,8 @@ SPLIT = (
     "attention reaches to other ranks' pieces of the sequence, which no single rank's call shows"
 )
 """Why the cost of a call under ``context_parallel`` has no upper end."""
+REWRITTEN = "a mode of the program's around torch's functions may compute other products: {}"
+"""The same of one under a ``TorchFunctionMode``."""
 
 
 def described(seam: Seam, key: Hashable, module: Any, args: Any, kwargs: Any) -> Kind:
@@ -52,13 +54,21 @@ def described(seam: Seam, key: Hashable, module: Any, args: Any, kwargs: Any) ->
     kind.tokens, kind.samples = tokens_of({**_named(module, args), **kwargs}, tensors)
     kind.device = seam.device
     kind.transformed = transformed()
-    kind.doubt = SPLIT if split_sequences() else None
+    kind.doubt = _doubt()
     kind.graded = is_grad_enabled()
     kind.watched = kind.graded and not kind.transformed
     kind.aside = not kind.graded and not module.training
     wanted = [each for each in seam.parameters if each.requires_grad]
     kind.trained = tuple(map(token_of, wanted[:8] + wanted[-8:]))
     return kind
+
+
+def _doubt() -> str | None:
+    """Why nobody can say what such a call costs."""
+    if split_sequences():
+        return SPLIT
+    names = ", ".join(each.__qualname__ for each in rewriting())
+    return REWRITTEN.format(names) if names else None
 
 
 def _named(module: Any, args: Any) -> dict[str, Any]:

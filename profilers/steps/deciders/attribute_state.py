@@ -22,7 +22,7 @@ class State:
     """
 
     __slots__ = (
-        "__weakref__", "_contents", "_forms", "_kinds", "_places", "_switches", "_values", "token",
+        "__weakref__", "_bare", "_contents", "_forms", "_kinds", "_places", "_switches", "_values", "token",
     )  # fmt: skip
 
     def __init__(
@@ -31,6 +31,7 @@ class State:
         values: list[Any],
         forms: dict[Name, Any],
         contents: list[tuple[Any, Any]],
+        bare: list[dict[Any, Any]],
         kinds: Kinds,
         switches: Switches,
     ) -> None:
@@ -42,6 +43,8 @@ class State:
         """What tensors among them look like."""
         self._contents = contents
         """Containers and what was in them (``profilers.steps.deciders.places.content_of``)."""
+        self._bare = bare
+        """Where no hooks were: a model may put some there in its first forward, and would do so again."""
         self._kinds = kinds
         """Classes of the model's parts."""
         self._switches = switches
@@ -54,6 +57,8 @@ class State:
             self._kinds.give_back(undo)
             for container, content in self._contents:
                 refill(container, content, undo)
+            for table in filter(None, self._bare):
+                refill(table, frozenset(), undo)
             for place, value in zip(self._places, self._values, strict=True):
                 name = named(place)
                 wanted = changed.get(name, value)

@@ -170,7 +170,7 @@ class Attributes:
         return State(
             [*((holder, name) for holder, name, _ in settings), *tensors, *(place for place, _ in more)],
             [*(value for _, _, value in settings), *shapes, *(value for _, value in more)],
-            forms, contents, found.kinds, self.switches,
+            forms, contents, found.bare, found.kinds, self.switches,
         )  # fmt: skip
 
     def _same(self, content: Any) -> Any:

@@ -12,7 +12,14 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from profilers.steps.deciders.functions import WORK
-from profilers.steps.deciders.methods import Kinds, functions_of, methods_of, names_of, tables_of
+from profilers.steps.deciders.methods import (
+    Kinds,
+    bare_tables_of,
+    functions_of,
+    methods_of,
+    names_of,
+    tables_of,
+)
 from profilers.steps.deciders.places import (
     CALLABLES,
     LIBRARIES,
@@ -82,6 +89,8 @@ class Found:
         """Without those of classes and hooks."""
         self.methods: list[tuple[type, str, Any]] = []
         self.hooks: list[tuple[int, dict[Any, Any]]] = []
+        self.bare: list[dict[Any, Any]] = []
+        """Where no hooks were."""
         self.classes: list[type] = []
         """The program's own."""
         self.kinds = Kinds(())
@@ -159,6 +168,7 @@ class Found:
         if STOPPING in checkpoint:
             self._take(checkpoint, STOPPING, checkpoint[STOPPING], 0)
         self.hooks = tables_of(parts, self._hooked)
+        self.bare = bare_tables_of(parts)
         self.kinds = Kinds(parts)
         self._finish()
 

@@ -133,6 +133,18 @@ def may_replace(hook: Any) -> bool:
     return len(given) < LEAST_GIVEN
 
 
+@lru_cache(maxsize=256)
+def names_products(kind: type) -> bool:
+    """Whether the methods of a class that is none of torch's name products."""
+    items = [
+        getattr(item, "__func__", item)
+        for each in kind.__mro__
+        if each.__module__.partition(".")[0] != "torch"
+        for item in vars(each).values()
+    ]
+    return not all(_only_looks(each.__code__) for each in items if isinstance(each, FunctionType))
+
+
 def _only_looks(code: CodeType) -> bool:
     return WORK.isdisjoint(code.co_names) and not any(
         is_product(step) or (isinstance(step.argval, CodeType) and not _only_looks(step.argval))

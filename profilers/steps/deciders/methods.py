@@ -153,6 +153,12 @@ def outline_of(hook: Any) -> Any:
     return outline
 
 
+def bare_tables_of(parts: Iterable[Any]) -> list[dict[Any, Any]]:
+    """Where parts would keep hooks, of which they have none."""
+    tables = (part.__dict__.get(name) for part in parts for name in HOOKS)
+    return [table for table in tables if table is not None and not table]
+
+
 def tables_of(
     parts: Iterable[Any], hooked: Container[int] = ()
 ) -> list[tuple[int, dict[Any, Any]]]:

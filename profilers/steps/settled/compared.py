@@ -20,6 +20,7 @@ from profilers.steps.calls.asked import (
     SEAM,
     any_autocast,
     cast_to,
+    function_modes,
     graph_task,
     look_of,
     modes,
@@ -111,6 +112,7 @@ def _asked(graded: bool, cast: Any, device: str) -> list[tuple[Any, Any]]:
         precision,
         (transforms, False),
         (modes, 0),
+        (function_modes, function_modes()),
         (graph_task, -1),
     ]
 

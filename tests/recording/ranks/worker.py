@@ -290,8 +290,9 @@ class Experts(nn.Module):
 class Routed(nn.Module):
     """An expert on each rank, to which every rank sends the rows that choose it."""
 
-    def __init__(self, alike: bool) -> None:
+    def __init__(self, alike: bool, gathered: bool = False) -> None:
         super().__init__()
+        self.gathered = gathered
         self.first, self.last = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
         self.gate = nn.Linear(WIDTH, dist.get_world_size(), bias=False)
         self.expert = Block() if alike or dist.get_rank() else nn.Linear(WIDTH, WIDTH)
@@ -306,11 +307,27 @@ class Routed(nn.Module):
         weight, chosen = self.gate(x).softmax(-1).max(-1)
         order = chosen.argsort(stable=True)
         sent = torch.bincount(chosen, minlength=dist.get_world_size())
-        come = all_to_all_single(sent, None, None, dist.group.WORLD).tolist()
+        if self.gathered:  # each rank learns how many rows go from each to each
+            every = sent.new_empty(len(sent) ** 2)
+            dist.all_gather_into_tensor(every, sent)
+            come = every.view(len(sent), -1)[:, dist.get_rank()].tolist()
+        else:
+            come = all_to_all_single(sent, None, None, dist.group.WORLD).tolist()
         here = all_to_all_single_autograd(x[order], come, sent.tolist(), dist.group.WORLD)
         there = self.expert(here)
         back = all_to_all_single_autograd(there, sent.tolist(), come, dist.group.WORLD)
         return self.last(x + torch.zeros_like(x).index_copy(0, order, back) * weight[:, None])
+
+
+class Again(nn.Module):
+    """A model in a checkpoint."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Any) -> Any:
+        return torch.utils.checkpoint.checkpoint(self.inner, x, use_reentrant=False)
 
 
 def pipeline(kind: str, per_rank: int = 1, depth: int = 4, again: bool = False) -> list[float]:
@@ -393,6 +410,8 @@ KINDS = {
     "zero-bubble-again": lambda: pipeline("ScheduleInterleavedZeroBubble", 2, 8, again=True),
     "experts": lambda: steps(Experts()),
     "routed": lambda: steps(Routed(alike=True)),
+    "routed-gathered": lambda: steps(Routed(alike=True, gathered=True)),
+    "routed-again": lambda: steps(Again(Routed(alike=True))),
     "routed-unlike": lambda: steps(Routed(alike=False)),
     "dies": dies,
 }
