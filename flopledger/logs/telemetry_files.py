@@ -100,8 +100,8 @@ def _record(file: EvidenceFile) -> Recording:
 @contextmanager
 def _plain(file: EvidenceFile) -> Iterator[Path]:
     """Give the path of the plain text: what is packed, or in a wide encoding, is written out beside."""
-    document = Document(file.path, file.name)
-    if file.path.is_dir() or document.is_plain:
+    document = None if file.path.is_dir() else Document(file.path, file.name)
+    if document is None or document.is_plain:
         yield file.path
         return
     with tempfile.TemporaryDirectory(prefix="flopledger-") as folder:
