@@ -35,7 +35,6 @@ def work(tree: Path) -> None:
     import flopledger
     from benchmarks import loop_parts
     from benchmarks.loop_models import LOOPS, SMALL
-    from profilers.steps.backward.passes import LOOKING
 
     if not str(flopledger.__file__).startswith(str(tree)):
         raise SystemExit(f"{flopledger.__file__} is not of {tree}")
@@ -53,7 +52,7 @@ def work(tree: Path) -> None:
                 for on in (True, False) if turn % 2 else (False, True):
                     switch.turn(on=on)
                     for number in range(STEPS):
-                        looked = on and LOOKING[0]
+                        looked = on and loop_parts.LOOKING[0]
                         step = stamped.step()
                         if number >= LEFT_OUT and not looked:
                             found[on].append(step)

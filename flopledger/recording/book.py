@@ -176,7 +176,9 @@ class Book:
 
     @property
     def _waits(self) -> bool:
-        return bool(self._heads or self._rows or self._lines or self._losses or self.lost or self.lost_lines)
+        return bool(
+            self._heads or self._rows or self._lines or self._losses or self.lost or self.lost_lines
+        )
 
     def write_heads(self) -> None:
         """Write the lines that come before the steps that wait; what fails is tried with them again."""
