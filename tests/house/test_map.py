@@ -18,6 +18,8 @@ import flopledger.checks
 import flopledger.claims
 import flopledger.logs
 import flopledger.logs.readers
+import flopledger.logs.readers.mlperf
+import flopledger.logs.readers.prose
 import flopledger.profiling
 import flopledger.recording
 import flopledger.reports
@@ -51,6 +53,8 @@ STEPS = sorted(f"profilers.steps.{file.parent.name}" for file in ROOMS)
         flopledger.claims,
         flopledger.logs,
         flopledger.logs.readers,
+        flopledger.logs.readers.mlperf,
+        flopledger.logs.readers.prose,
         flopledger.profiling,
         flopledger.recording,
         flopledger.reports,

@@ -7,7 +7,7 @@
 ``verl_settings``; one JSON row in ``step_rows`` by ``step_row_kinds``; of programs that nobody knows
 ``labelled_lines`` and ``printed_settings``; tables in ``lightning_csv``, ``epoch_tables``.
 
-**MLPerf.** ``mlperf`` with ``mlperf_events`` and ``mlperf_amount``, ``mlperf_first``, ``mlperf_system``.
+**MLPerf.** ``mlperf/``.
 
 **Trackers.** ``wandb_files``, ``wandb_log`` with ``wandb_records``, ``tensorboard`` with
 ``tensorboard_events``, ``tracker_tables``, ``mlflow_files``, ``mlflow_store``, ``trackio_store``,
@@ -18,8 +18,7 @@ and ``job_reports`` with ``job_accounts``; ``kubernetes``, ``cloud_bills``, ``nv
 ``doctor``.
 
 **Models and words.** ``model_files``, ``weights``, ``training_config``, ``model_card``,
-``model_database``; ``prose`` with ``prose_markup``, ``prose_labels``, ``prose_figures``,
-``prose_numbers``, ``prose_groups``, ``prose_bounds``, ``prose_parts``, ``prose_products``, ``prose_scope``.
+``model_database``; ``prose/``.
 
 **To add a reader:** get a real file first, and read it with your own eyes. Write a module with ``sniff``
 (the marks that no other file has; content decides, a name may help), ``read`` (facts through
@@ -57,8 +56,6 @@ from flopledger.logs.readers import (
     mlflow_files,
     mlflow_store,
     mlperf,
-    mlperf_first,
-    mlperf_system,
     modded_nanogpt,
     model_card,
     model_database,
@@ -93,9 +90,9 @@ READERS: tuple[Reader, ...] = (
     wandb_log.READER,
     tensorboard.READER,
     mlperf.READER,
-    mlperf_first.READER,
-    mlperf_first.ENTRY,
-    mlperf_system.READER,
+    mlperf.first.READER,
+    mlperf.first.ENTRY,
+    mlperf.system.READER,
     modded_nanogpt.READER,
     torchtitan.READER,
     nemo.READER,

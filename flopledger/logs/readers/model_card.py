@@ -1,7 +1,7 @@
 """Model cards: the training sections of a README that the Trainer or a person wrote.
 
 Everything in a card is a statement. The lists that the Trainer generates and the headings of the
-standard template are taken; the rest is read as any other text is (``prose.py``), which is weaker.
+standard template are taken; the rest is read as any other text is (``prose/``), which is weaker.
 """
 
 import re
@@ -12,7 +12,8 @@ from flopledger.logs.document import Document
 from flopledger.logs.notes import Notes, line
 from flopledger.logs.numbers import is_placeholder, parse_count, parse_positive
 from flopledger.logs.reader import Reader
-from flopledger.logs.readers import prose, prose_groups, prose_labels
+from flopledger.logs.readers.prose import groups, labels
+from flopledger.logs.readers.prose.reader import note
 
 _HYPERPARAMETER = re.compile(r"\s*[-*]\s*\**([A-Za-z_ ]{3,40}?)\**\s*:\s*\**\s*(.{1,200}?)\**\s*")
 _BASE = re.compile(r"base_model:\s*([^\s\[\]]{1,200})\s*")
@@ -64,7 +65,7 @@ def read(document: Document, notes: Notes) -> None:
             notes.fact("base_model", match[1], line(number), grade=Grade.STATEMENT)
         elif match := _HYPERPARAMETER.fullmatch(text):
             _note_item(match[1].strip().lower(), match[2].strip(), line(number), notes)
-    prose.note(whole, notes)
+    note(whole, notes)
 
 
 def _note_item(key: str, value: str, place: str, notes: Notes) -> None:
@@ -88,8 +89,8 @@ def _note_template(name: str, value: str, place: str, notes: Notes) -> None:
             notes.fact("accelerator_count", count, place, grade=Grade.STATEMENT)
         return
     # "24", "~24h", "3 days", "1.2 x 10^6": a rounded word of a person, kept with that grade.
-    text = prose_groups.joined(flop_words.spelled(value))
-    if prose_groups.veiled(text, by_commas=prose_groups.parts_by_commas(text)) != text:
+    text = groups.joined(flop_words.spelled(value))
+    if groups.veiled(text, by_commas=groups.parts_by_commas(text)) != text:
         notes.finding(
             "prose-ambiguous",
             "warning",
@@ -97,7 +98,7 @@ def _note_template(name: str, value: str, place: str, notes: Notes) -> None:
             place,
         )
         return
-    hours = prose_labels.hours(text)
+    hours = labels.hours(text)
     if hours is None:
         return
     if name == "accelerator_hours":

@@ -9,7 +9,7 @@ import pytest
 from flopledger import logs
 from flopledger.facts import Grade
 from flopledger.logs.notes import Notes
-from flopledger.logs.readers import prose
+from flopledger.logs.readers.prose import reader as prose
 
 #: As in a published card: the context window and the size of the data are no amounts trained.
 CARD = """---

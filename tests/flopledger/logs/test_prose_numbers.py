@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from flopledger import logs
 from flopledger.logs.notes import Notes
-from flopledger.logs.readers import prose, prose_groups, prose_markup
+from flopledger.logs.readers.prose import groups, markup
+from flopledger.logs.readers.prose import reader as prose
 
 HOURS = 184_320 * 3600
 
@@ -149,16 +150,16 @@ def test_latex_powers_without_a_space(tmp_path):
 
 def test_lines_keep_their_numbers():
     text = "<!-- a\nb -->\n<tr>\n<td>x</td>\n</tr>\nlast"
-    assert list(prose_markup.lines(text))[-1] == (6, "last")
+    assert list(markup.lines(text))[-1] == (6, "last")
 
 
 @given(st.text(alphabet="0123456789., '’\u00a0\u202fkMBT-–$\\{}numto<>/trdh|&%", max_size=80))  # noqa: RUF001
 def test_no_text_breaks_the_numbers(text):
-    plain = prose_groups.joined(text)
+    plain = groups.joined(text)
     for by_commas in (True, False):
-        assert len(prose_groups.veiled(plain, by_commas=by_commas)) == len(plain)
-    list(prose_markup.lines(text, is_latex=True))
-    list(prose_markup.lines(text))
+        assert len(groups.veiled(plain, by_commas=by_commas)) == len(plain)
+    list(markup.lines(text, is_latex=True))
+    list(markup.lines(text))
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ lower end in either reading.
 
 import re
 
-from flopledger.logs.readers.prose_numbers import NUMBER, SCALE
-from flopledger.logs.readers.prose_parts import DEVICE, PART, Figure
+from flopledger.logs.readers.prose.numbers import NUMBER, SCALE
+from flopledger.logs.readers.prose.parts import DEVICE, PART, Figure
 
 _SIZE = r"\d{1,4}(?:\.\d{1,3})?\s?[BM]\b(?:[- ]parameters?)?"
 _MODELS = r"(?:models|sizes|variants|versions|checkpoints|LLMs|runs)\b"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from flopledger.logs.benchmarks import Benchmark, Unit, benchmark
 from flopledger.logs.notes import Notes, line
 from flopledger.logs.numbers import parse_count, parse_positive
-from flopledger.logs.readers.mlperf_events import Event
+from flopledger.logs.readers.mlperf.events import Event
 
 #: No optimizer step over many devices is shorter than this.
 _SHORTEST_STEP_SECONDS = 0.005

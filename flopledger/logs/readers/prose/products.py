@@ -2,8 +2,8 @@
 
 import re
 
-from flopledger.logs.readers.prose_numbers import NUMBER, SCALE, scaled
-from flopledger.logs.readers.prose_parts import DEVICE, PART, Figure
+from flopledger.logs.readers.prose.numbers import NUMBER, SCALE, scaled
+from flopledger.logs.readers.prose.parts import DEVICE, PART, Figure
 
 _STEPS = re.compile(
     rf"{NUMBER}{SCALE}\s*(?:(?:training|optimi[sz]er|optimi[sz]ation|gradient|total|update)\s)?"

@@ -2,7 +2,7 @@
 
 import re
 
-from flopledger.logs.readers.prose_parts import DEVICE, PART
+from flopledger.logs.readers.prose.parts import DEVICE, PART
 
 #: The end of another number ("1.5e6", "10^6") is none, nor that of a name ("A100 GPU hours").
 NUMBER = (

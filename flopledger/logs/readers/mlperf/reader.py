@@ -15,8 +15,8 @@ from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
 from flopledger.logs.numbers import is_placeholder, parse_number
 from flopledger.logs.reader import Reader
-from flopledger.logs.readers.mlperf_amount import Window, note_amount
-from flopledger.logs.readers.mlperf_events import Event, events
+from flopledger.logs.readers.mlperf.amount import Window, note_amount
+from flopledger.logs.readers.mlperf.events import Event, events
 
 
 def sniff(head: bytes, _name: str) -> bool:

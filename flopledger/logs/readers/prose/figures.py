@@ -8,11 +8,11 @@ node) is told apart by the words around it, or not taken.
 import re
 
 from flopledger import flop_words
-from flopledger.logs.readers.prose_bounds import MARK
-from flopledger.logs.readers.prose_numbers import MORE, NUMBER, SCALE, in_digits, scaled
-from flopledger.logs.readers.prose_parts import DEVICE, PART, Figure, hardware, is_part
-from flopledger.logs.readers.prose_products import node_hours, tokens_of_steps
-from flopledger.logs.readers.prose_scope import epochs, of_one_model
+from flopledger.logs.readers.prose.bounds import MARK
+from flopledger.logs.readers.prose.numbers import MORE, NUMBER, SCALE, in_digits, scaled
+from flopledger.logs.readers.prose.parts import DEVICE, PART, Figure, hardware, is_part
+from flopledger.logs.readers.prose.products import node_hours, tokens_of_steps
+from flopledger.logs.readers.prose.scope import epochs, of_one_model
 
 _TIME = re.compile(
     rf"(?<![\d.,–-]){NUMBER}\s*-?(?:wall[- ]?clock\s)?(weeks?|days?|hours?|hrs?|h|minutes?|mins?)\b",

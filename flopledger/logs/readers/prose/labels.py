@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable
 
 from flopledger import flop_words
-from flopledger.logs.readers.prose_bounds import value_at_least
-from flopledger.logs.readers.prose_figures import (
+from flopledger.logs.readers.prose.bounds import value_at_least
+from flopledger.logs.readers.prose.figures import (
     FEWEST_TOKENS,
     TOKENS,
     device_hours,
@@ -16,8 +16,8 @@ from flopledger.logs.readers.prose_figures import (
     time,
     utilisation,
 )
-from flopledger.logs.readers.prose_numbers import NUMBER, SCALE, in_digits, leading, scaled
-from flopledger.logs.readers.prose_parts import DEVICE, Figure, hardware
+from flopledger.logs.readers.prose.numbers import NUMBER, SCALE, in_digits, leading, scaled
+from flopledger.logs.readers.prose.parts import DEVICE, Figure, hardware
 
 _MOST_HOURS = 1e10  #: more have no devices to be spent on
 _HOURS_ALONE = re.compile(

@@ -6,8 +6,8 @@ trained on 15T tokens" tells of X.
 
 import re
 
-from flopledger.logs.readers.prose_numbers import NUMBER, SCALE
-from flopledger.logs.readers.prose_parts import DEVICE, PART
+from flopledger.logs.readers.prose.numbers import NUMBER, SCALE
+from flopledger.logs.readers.prose.parts import DEVICE, PART
 
 MARK = "\u2265"  #: stands before a number that is a lower end
 _UNIT = (

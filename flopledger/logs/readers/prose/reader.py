@@ -15,15 +15,8 @@ from flopledger.facts import Grade
 from flopledger.logs.document import Document
 from flopledger.logs.notes import Notes, line
 from flopledger.logs.reader import Reader
-from flopledger.logs.readers import (
-    prose_bounds,
-    prose_figures,
-    prose_groups,
-    prose_labels,
-    prose_markup,
-    prose_scope,
-)
-from flopledger.logs.readers.prose_numbers import in_digits
+from flopledger.logs.readers.prose import bounds, figures, groups, labels, markup, scope
+from flopledger.logs.readers.prose.numbers import in_digits
 
 _LATEX = ".tex"
 _ENDINGS = (".md", ".markdown", ".mdx", ".rst", ".txt", ".html", ".htm", _LATEX)
@@ -77,7 +70,7 @@ def sniff(head: bytes, name: str) -> bool:
     if not name.lower().endswith(_ENDINGS):
         return False
     text = head[:_TEXT_CHARACTERS].decode("utf-8", "replace")
-    by_commas = prose_groups.parts_by_commas(text)
+    by_commas = groups.parts_by_commas(text)
     pieces = _pieces(text, is_latex=name.lower().endswith(_LATEX))
     return any(
         any(_taken_and_doubted(piece, by_commas=by_commas)) or _of_another(piece)
@@ -93,7 +86,7 @@ def read(document: Document, notes: Notes) -> None:
 def note(text: str, notes: Notes, *, is_latex: bool = False) -> None:
     """Note the figures of a text; a card's reader hands its text over, too."""
     text = text[:_TEXT_CHARACTERS]
-    by_commas = prose_groups.parts_by_commas(text)
+    by_commas = groups.parts_by_commas(text)
     experts = _EXPERTS.search(text) is not None
     noted = 0
     for piece in _pieces(text, is_latex=is_latex):
@@ -124,7 +117,7 @@ _Figures = list[tuple[str, float | int | str, str | None]]
 
 def _taken_and_doubted(piece: _Piece, *, by_commas: bool) -> tuple[_Figures, _Figures]:
     """Give the figures of a piece, and those whose digits can be read in two ways."""
-    veiled = prose_groups.veiled(piece.text, by_commas=by_commas)
+    veiled = groups.veiled(piece.text, by_commas=by_commas)
     everything = _figures(piece)
     if veiled == piece.text:
         return everything, []
@@ -132,7 +125,7 @@ def _taken_and_doubted(piece: _Piece, *, by_commas: bool) -> tuple[_Figures, _Fi
     # The amounts of FLOP have rules of their own, by which a decimal comma is one.
     taken += [one for one in everything if one[0] == "claimed_flop" and one not in taken]
     names = {name for name, _, _ in taken}
-    perhaps = _figures(replace(piece, text=prose_groups.guessed(piece.text)))
+    perhaps = _figures(replace(piece, text=groups.guessed(piece.text)))
     return taken, [one for one in perhaps if one[0] not in names and one[2] is not None]
 
 
@@ -152,29 +145,29 @@ def _of_another(piece: _Piece) -> list[tuple[str, str]]:
     """Name the figures of a sentence that are not this run's alone, each with whose they are."""
     if piece.label is not None:
         return []
-    own, other = prose_bounds.own(piece.text)
+    own, other = bounds.own(piece.text)
     found = [(name, "of the model that this one began with") for name in _names(other)]
-    text = prose_bounds.marked(in_digits(own))
+    text = bounds.marked(in_digits(own))
     if _TRAINED.search(text) is None or _HYPOTHETICAL.search(text) is not None:
         return found
-    if prose_scope.other_work(text):
+    if scope.other_work(text):
         return found + [
             (name, "of other work than the training") for name in _names(own, every=True)
         ]
-    every, taken = prose_figures.everything(text), prose_figures.of_sentence(text)
+    every, taken = figures.everything(text), figures.of_sentence(text)
     left = {name for name, _, _ in every} - {name for name, _, _ in taken}
     found += [(name, "of several models together") for name in sorted(left)]
-    if (words := prose_scope.equivalent_hours(text)) is not None:
+    if (words := scope.equivalent_hours(text)) is not None:
         found.append((words, "of another part than the one that worked"))
     if flop_words.ranges(text):
         found.append(("claimed_flop", "a range"))
-    if prose_scope.epochs(text) > 1 and any(name == "tokens_at_least" for name, _, _ in taken):
+    if scope.epochs(text) > 1 and any(name == "tokens_at_least" for name, _, _ in taken):
         found.append(("tokens", "beside epochs, of one pass or of all: taken as a lower end"))
     return found
 
 
 def _names(text: str, *, every: bool = False) -> list[str]:
-    read = prose_figures.everything if every else _of_sentence
+    read = figures.everything if every else _of_sentence
     return list(dict.fromkeys(name for name, _, _ in read(text) if name != "parameters"))
 
 
@@ -192,30 +185,30 @@ def _note_others(piece: _Piece, others: list[tuple[str, str]], notes: Notes) -> 
 
 def _figures(piece: _Piece) -> _Figures:
     if piece.label is not None:
-        return prose_labels.of_label(piece.label, piece.text)
-    return _of_sentence(prose_bounds.own(piece.text)[0])
+        return labels.of_label(piece.label, piece.text)
+    return _of_sentence(bounds.own(piece.text)[0])
 
 
 def _of_sentence(text: str) -> _Figures:
-    text = prose_bounds.marked(in_digits(text))
+    text = bounds.marked(in_digits(text))
     if _HYPOTHETICAL.search(text) is None and not _TRAINED.search(text):
-        return prose_figures.of_model(text)
-    if not _TRAINED.search(text) or _HYPOTHETICAL.search(text) or prose_scope.other_work(text):
+        return figures.of_model(text)
+    if not _TRAINED.search(text) or _HYPOTHETICAL.search(text) or scope.other_work(text):
         return []
-    return prose_figures.of_sentence(text)
+    return figures.of_sentence(text)
 
 
 def _pieces(text: str, *, is_latex: bool = False) -> Iterator[_Piece]:
     """Cut a text into labels with values, and sentences; tables of several rows are left out."""
     fenced = False
     table: list[tuple[int, list[str]]] = []
-    for number, printed in prose_markup.lines(text, is_latex=is_latex):
+    for number, printed in markup.lines(text, is_latex=is_latex):
         raw = _SPACES.sub(" ", printed)
         if raw.lstrip().startswith(("```", "~~~")):
             fenced = not fenced
         if fenced or len(raw) > _LINE_CHARACTERS:
             continue
-        spelled = flop_words.spelled(prose_groups.joined(_LINK.sub(r"\1", raw)))
+        spelled = flop_words.spelled(groups.joined(_LINK.sub(r"\1", raw)))
         plain = _MARKUP.sub("", spelled).replace("×", "x").replace("\xa0", " ")
         if plain.count("|") >= 2:
             table.append((number, [cell.strip() for cell in plain.strip().strip("|").split("|")]))
@@ -224,7 +217,7 @@ def _pieces(text: str, *, is_latex: bool = False) -> Iterator[_Piece]:
         table = []
         begin = 1
         match = _LABELLED.fullmatch(plain)
-        if match is not None and prose_labels.is_label(match[1]):
+        if match is not None and labels.is_label(match[1]):
             # "Hardware: 8 A100. Training took 3 days.": what follows the value is a sentence.
             value, *more = _SENTENCE_END.split(match[2].strip(), maxsplit=1)
             yield _Piece(number=number, label=match[1].strip(), text=value)
