@@ -101,6 +101,17 @@ def sizes_unread(sizes: list[str], model: str, file: object) -> list[Finding]:
     ]
 
 
+def length_unread(sequence: int, model: str, file: object) -> Finding:
+    """Tell of a number of tokens that nothing in the model is a size of: it was not used."""
+    return Finding(
+        code="length-not-read",
+        severity="warning",
+        message=f"{model} reads nothing that has a length: --sequence {sequence} was not used, and decides "
+        "no figure; leave it out",
+        evidence=(str(file),),
+    )
+
+
 def too_long(
     dimensions: Dimensions, sequence: int | None, decoder_sequence: int | None = None
 ) -> list[Finding]:

@@ -9,7 +9,13 @@ from flopcount.closed_form import ClosedForm, Dimensions, DimensionsError
 from flopcount.closed_form import count as closed_form_count
 from flopcount.closed_form.inputs import READ, WITHOUT_TOKENS
 from flopcount.errors import ConventionError, FlopcountError
-from flopcount.findings import Finding, name_mismatch, prediction_left_out, too_long
+from flopcount.findings import (
+    Finding,
+    length_unread,
+    name_mismatch,
+    prediction_left_out,
+    too_long,
+)
 from flopcount.form_polynomial import form_polynomial
 from flopcount.formula_count import formula_count, formula_parameters
 from flopcount.model_files.architectures import names_of
@@ -67,8 +73,11 @@ def count_by_formula(
         told = [line for line in str(error).splitlines() if "traced count" not in line]
         text = "\n".join([f"{missing}\n  and no closed form stands in: {told[0]}", *told[1:]])
         raise type(missing)(text) from None
-    _refuse_unread({"sequence": sequence, **sizes}, dimensions, file)
+    _refuse_unread(sizes, dimensions, file)
     findings = [_why_no_trace(missing, config, file)]
+    if sequence is not None and dimensions.kind in WITHOUT_TOKENS:
+        findings.append(length_unread(sequence, str(config.get("model_type") or "the model"), file))
+        sequence = None
     left_out = prediction_left_out(config, file)
     findings += [] if left_out is None else [left_out]
     findings += too_long(dimensions, sequence, sizes.get("decoder_sequence"))
@@ -114,12 +123,13 @@ def _refuse_unread(sizes: Mapping[str, Any], dimensions: Dimensions, file: Path)
     Raises:
         FlopcountError: one is there.
     """
-    read = {*READ[dimensions.kind], *(() if dimensions.kind in WITHOUT_TOKENS else ("sequence",))}
+    read = set(READ[dimensions.kind])
     if dimensions.kind == "encoder-decoder" and dimensions.channels is None:
         read -= {"audio_frames"}  # a speech model states the bins of its spectrogram
     unread = sorted(name for name, value in sizes.items() if value is not None and name not in read)
     if unread:
-        known = ", ".join(sorted({*read, "batch"}))
+        length = () if dimensions.kind in WITHOUT_TOKENS else ("sequence",)
+        known = ", ".join(sorted({*read, "batch", *length}))
         options = ", ".join(_OPTIONS.get(name, f"--{name.replace('_', '-')}") for name in unread)
         msg = (
             f"{file}: the closed form of this model reads no {options}\n"

@@ -11,7 +11,7 @@ from flopcount.closed_form import ClosedForm
 from flopcount.closed_form import count as closed_form_count
 from flopcount.conventions import RULES, state
 from flopcount.errors import CountError, FlopcountError
-from flopcount.findings import Finding, too_long
+from flopcount.findings import Finding, length_unread, too_long
 from flopcount.form_polynomial import polynomial_of
 from flopcount.formula_count import formula_count, refuse_rules
 from flopcount.idle_experts import Asked, as_routed, without_loops
@@ -101,7 +101,7 @@ def count_config(
         built = load(file)
         counted = _counted(built, recompute=recompute, **step, **sizes)
         if not sizes.get("given"):  # what is stated may have that length
-            _refuse_unread_length(built, counted)
+            counted = _without_unread_length(built, counted)
         return counted
 
     try:
@@ -347,20 +347,14 @@ def _refuse_foreign(sizes: dict[str, Any], built: Architecture) -> None:
         raise FlopcountError(msg)
 
 
-def _refuse_unread_length(built: Architecture, counted: CountedModel) -> None:
-    """Refuse a number of tokens where nothing that was counted has that length.
-
-    Raises:
-        FlopcountError: the model reads pixels alone, for one.
-    """
+def _without_unread_length(built: Architecture, counted: CountedModel) -> CountedModel:
+    """Say so where a number of tokens is given and nothing that was counted has that length."""
     if counted.sequence is None or counted.count is None or built.maker is None:
-        return
-    if not built.maker.sizes.length_read:
-        msg = (
-            f"{built.path}: '{built.class_name}' reads nothing that --sequence is a size of\n"
-            "  leave --sequence out"
-        )
-        raise FlopcountError(msg)
+        return counted
+    if built.maker.sizes.length_read:
+        return counted
+    told = length_unread(counted.sequence, built.class_name, built.path)
+    return replace(counted, sequence=None, findings=(*counted.findings, told))
 
 
 def _checkpoint_layers(built: Architecture) -> None:

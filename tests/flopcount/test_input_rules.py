@@ -121,16 +121,17 @@ def test_a_part_without_tables_of_its_own_builds(tmp_path):
     assert load(tmp_path).class_name == "BltLocalDecoder"
 
 
-def test_a_number_of_tokens_is_refused_where_no_text_is_read(tmp_path):
-    from flopcount import FlopcountError
+def test_a_number_of_tokens_is_not_used_where_no_text_is_read_and_said_so(tmp_path):
     from flopcount.formula_config import count_by_formula
     from flopcount.model_files.counted_model import count_config
 
     config = {"model_type": "vit", "hidden_size": 32, "intermediate_size": 64, "image_size": 32,
               "num_hidden_layers": 1, "num_attention_heads": 4, "patch_size": 8}  # fmt: skip
     (tmp_path / "config.json").write_text(json.dumps(config))
-    assert count_config(tmp_path).count is not None
-    with pytest.raises(FlopcountError, match="reads nothing that --sequence is a size of"):
-        count_config(tmp_path, sequence=16)
-    with pytest.raises(FlopcountError, match="reads no --sequence"):
-        count_by_formula(tmp_path, sequence=16)
+    for ask in (count_config, count_by_formula):
+        plain, told = ask(tmp_path), ask(tmp_path, sequence=16)
+        assert told.count.total == plain.count.total > 0
+        assert told.sequence is None
+        (finding,) = (f for f in told.findings if f.code == "length-not-read")
+        assert "--sequence 16 was not used" in finding.message
+        assert finding not in plain.findings
