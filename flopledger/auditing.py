@@ -19,8 +19,9 @@ from flopledger import verdict as bands
 from flopledger.cases.case import AuditCase
 from flopledger.checks import conventions
 from flopledger.checks.statements import states_total
-from flopledger.claims.claim import Claim, Judgement, Reading, judge_by_ledgers, stated
+from flopledger.claims.claim import Claim, Judgement, stated
 from flopledger.claims.misquoted import misquoted
+from flopledger.claims.which_total import Reading, judge_by_ledgers
 from flopledger.combine import Combined
 from flopledger.estimate import ComputeEstimate, Draws
 from flopledger.facts import Fact, Finding

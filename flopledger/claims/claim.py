@@ -136,106 +136,6 @@ def _nearest(claim: Claim, estimate: float) -> float | None:
     return min(max(estimate, low), high)
 
 
-_MILDER = (Verdict.CONSISTENT, Verdict.NEEDS_EXPLANATION, Verdict.INCONSISTENT)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reading:
-    """A total that an honest claim may be of."""
-
-    name: str
-    total: Combined | None  #: ``None`` where a part of it has no figure
-    base: Quantity | None = None  #: the original's share of it
-
-
-def judge_by_ledgers(claim: Claim, runs: list[RunAudit], readings: list[Reading]) -> Judgement:
-    """Hold a claim that names no ledger against each, and keep the first reading that fits best.
-
-    The first total is that of the compute which updates parameters. A claim that another ledger
-    explains (rollouts, synthetic data or the original counted in) is no lie, and is said to be that.
-    """
-    first = judge(claim, runs, readings[0].total)
-    if readings[0].total is None and first.verdict is Verdict.UNDETERMINED:
-        return _by_another_ledger(claim, runs, readings[1:]) or first
-    best, reading = first, None
-    for one in readings[1:]:
-        if best.verdict not in _MILDER[1:]:
-            break
-        if one.total is None:
-            if one.base is not None and _may_hold(claim, one.base, first):
-                return _of_an_open_total(first, claim, one)
-            continue
-        other = judge(replace(claim, ledger="eu_cumulative"), runs, one.total, one.base)
-        if other.verdict in _MILDER and _MILDER.index(other.verdict) < _MILDER.index(best.verdict):
-            best, reading = other, (one.name, one.total)
-    if reading is None:
-        return first
-    message = (
-        f"the claim agrees with {reading[0]} ({number(reading[1].flop.best)} FLOP) and not with the compute "
-        "that updated parameters alone"
-    )
-    finding = _finding("claim-convention", "info", message, claim)
-    return replace(best, findings=(*best.findings, finding), reading=reading)
-
-
-#: What a model began with took many times what trained it further; a smaller excess is no sign of it.
-_ORIGINAL = 10.0
-
-
-def _may_hold(claim: Claim, base: Quantity, first: Judgement) -> bool:
-    """Say whether a claim lies where a total with the original's compute, open at an end, may lie."""
-    if first.ratio is None or first.ratio < 1:
-        return False
-    least, most = base.interval.low, base.interval.high
-    if least is None and most is None:
-        return first.ratio >= _ORIGINAL
-    low, high = claim.flop.low or claim.flop.best, claim.flop.high or claim.flop.best
-    return not (
-        (least is not None and high is not None and high * bands.CLAIM_AGREES < least)
-        or (most is not None and low is not None and low > most * bands.CLAIM_AGREES)
-    )
-
-
-def _of_an_open_total(first: Judgement, claim: Claim, reading: Reading) -> Judgement:
-    """Ask about a claim that may be of a total with an original that nobody states, or only one end of it."""
-    assert reading.base is not None
-    ends = reading.base.interval
-    stated = (
-        f"of which the case states {interval(ends)} FLOP for the original"
-        if ends.low is not None or ends.high is not None
-        else "which the case does not state"
-    )
-    message = (
-        f"the claim may be of {reading.name}, {stated}: held against what this case trained it stands above, "
-        "and nothing here confirms or refutes the rest; [base_model] flop settles it"
-    )
-    found = _finding("original-unstated", "warning", message, claim)
-    asked = [replace(one, severity="warning") for one in first.findings if one.severity == "error"]
-    rest = [one for one in first.findings if one.severity != "error"]
-    return replace(first, verdict=Verdict.NEEDS_EXPLANATION, findings=(found, *asked, *rest))
-
-
-def _by_another_ledger(
-    claim: Claim, runs: list[RunAudit], readings: list[Reading]
-) -> Judgement | None:
-    """Judge by the first other total, where no run of the case updated parameters (or none has a figure)."""
-    known = next((one for one in readings if one.total is not None), None)
-    name, total = ("", None) if known is None else (known.name, known.total)
-    if (
-        known is None
-        or total is None
-        or any(counts(run.figures, "parameter_update") for run in runs)
-    ):
-        return None
-    judged = judge(replace(claim, ledger="eu_cumulative"), runs, total, known.base)
-    message = (
-        f"no run of the case updated parameters: the claim was held against {name} "
-        f"({number(total.flop.best)} FLOP)"
-    )
-    finding = _finding("claim-convention", "info", message, claim)
-    return replace(judged, findings=(*judged.findings, finding), reading=(name, total))
-
-
 def _by_convention(
     claim: Claim, name: str, figure: float, ratio: float, total: Combined
 ) -> tuple[Verdict, list[Finding]]:
@@ -247,7 +147,7 @@ def _by_convention(
         f"estimate comes to {interval(total.flop)} FLOP, a factor {number(max(ratio, 1 / ratio))} "
         f"{'below' if ratio > 1 else 'above'} it"
     )
-    return Verdict.CONSISTENT, [_finding("claim-convention", "info", message, claim)]
+    return Verdict.CONSISTENT, [claim_finding("claim-convention", "info", message, claim)]
 
 
 def _against_estimate(
@@ -273,7 +173,7 @@ def _against_estimate(
         f"the claim of {number(value)} FLOP lies a factor {number(factor)} {direction} the estimate "
         f"({number(value / ratio)} on the claim's basis)"
     )
-    found = [_finding("claim-contradicted", severity, message, claim)]
+    found = [claim_finding("claim-contradicted", severity, message, claim)]
     return outcome, found + [_fit_finding(one, ratio, claim) for one in fits]
 
 
@@ -332,7 +232,7 @@ def _one_sided(
             f"the claim of {shown} FLOP holds for the count by {name} ({number(flop, 4)} FLOP) and not for "
             f"the estimate's best figure ({number(best)}): a convention, no error"
         )
-        return Verdict.CONSISTENT, [_finding("claim-convention", "info", message, claim)]
+        return Verdict.CONSISTENT, [claim_finding("claim-convention", "info", message, claim)]
     is_open = beyond(end) <= bands.CLAIM_AGREES
     room = (
         f"; its 90% interval ({number(total.flop.low)} to {number(total.flop.high)}) leaves room for it"
@@ -345,7 +245,7 @@ def _one_sided(
     )
     outcome = Verdict.NEEDS_EXPLANATION if is_open else Verdict.INCONSISTENT
     severity: Severity = "warning" if is_open else "error"
-    return outcome, [_finding("claim-contradicted", severity, message, claim)]
+    return outcome, [claim_finding("claim-contradicted", severity, message, claim)]
 
 
 def _spread(total: Combined) -> float:
@@ -431,8 +331,9 @@ def _context(run: RunAudit, estimate: float) -> Context:
 def _fit_finding(fit: Fingerprint, ratio: float, claim: Claim) -> Finding:
     fits = f" fits a factor of {number(fit.factor)}" if fit.tolerance < 1 else " has a cause, where"
     message = f"claim / estimate = {number(ratio)}{fits}: {fit.words}. A question to ask, not a correction"
-    return _finding(fit.code, "warning", message, claim)
+    return claim_finding(fit.code, "warning", message, claim)
 
 
-def _finding(code: str, severity: Severity, message: str, claim: Claim) -> Finding:
+def claim_finding(code: str, severity: Severity, message: str, claim: Claim) -> Finding:
+    """Make a finding whose evidence is where the claim stands."""
     return Finding(code=code, severity=severity, message=message, evidence=(claim.place,))
