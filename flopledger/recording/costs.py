@@ -20,7 +20,7 @@ from flopledger.recording.tracing import Tracing
 from profilers.steps.backward.passes import FULL, STANDING_IN, Asked, asked_for
 from profilers.steps.calls.signature import READ_ONCE
 from profilers.steps.observer import MOST_OUTPUTS, Kind, Variant
-from profilers.steps.record.identity import DeviceFacts, device_facts
+from profilers.steps.record.devices import DeviceFacts, Place, device_facts
 
 if TYPE_CHECKING:
     from flopcount.live.capture import LiveCall
@@ -49,7 +49,7 @@ class Costs:
             weakref.WeakKeyDictionary()
         )
         self._kept: dict[int, Data] = {}
-        self._devices: dict[str, DeviceFacts] = {}
+        self._devices: dict[Place, DeviceFacts] = {}
         self.spending = Spending()
         self.last = False
         """The recording ends: what cannot be counted now never will be."""
@@ -290,12 +290,15 @@ class Costs:
             if flop:
                 table[fed] = table.get(fed, 0) + flop
 
-    def device_of(self, kind: Kind) -> DeviceFacts | None:
-        """Facts of a device that was not seen before; None for a known one."""
-        if kind.device in self._devices:
-            return None
-        facts = self._devices[kind.device] = device_facts(kind.device)
-        return facts
+    def knows(self, places: set[Place]) -> bool:
+        """Whether all of those devices were seen before."""
+        return places <= self._devices.keys()
+
+    def devices(self, places: set[Place]) -> list[DeviceFacts]:
+        """Facts of those devices that were not seen before."""
+        fresh = sorted(places - self._devices.keys(), key=str)
+        self._devices |= {place: device_facts(place) for place in fresh}
+        return [self._devices[place] for place in fresh]
 
     def tell(self, code: str, severity: str, message: str) -> None:
         """Write a note once."""
