@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -89,11 +90,7 @@ def climb(
             continue
         try:
             with _undisturbed(seed), _no_threads():
-                # In a context of its own: what a forward sets in context variables stays there.
-                own = copy_context()
-                ledger = own.run(
-                    _on, rung, call, targets, deadline, wanted, answers, weights, received
-                )
+                ledger = _on(rung, call, targets, deadline, wanted, answers, weights, received)
         except (StepError, FlopcountError, MemoryError) as failure:
             if isinstance(
                 getattr(failure, "error", None), OptimizerInsideError | ThreadInsideError
@@ -127,9 +124,9 @@ def _on(
         doubles.known.received = received
         doubles.over = gathered_since(call.model.parameters(), call.spread)
         with kept_beside(call.model):
-            return _trace(
-                call, targets, doubles, deadline, wanted, share=share, most_flop=most_flop
-            )
+            # In a context of its own: what a forward sets in context variables stays there.
+            trace = partial(_trace, share=share, most_flop=most_flop)
+            return copy_context().run(trace, call, targets, doubles, deadline, wanted)
 
     if rung == "fake":
         return traced(FakeDoubles(KnownValues()))
