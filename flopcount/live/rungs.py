@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -102,9 +103,7 @@ def climb(
             continue
         try:
             with _undisturbed(supposed.seed), _no_threads():
-                # In a context of its own: what a forward sets in context variables stays there.
-                own = copy_context()
-                ledger = own.run(_on, rung, call, targets, wanted, deadline, supposed)
+                ledger = _on(rung, call, targets, wanted, deadline, supposed)
         except (StepError, FlopcountError, MemoryError) as failure:
             if isinstance(
                 getattr(failure, "error", None), OptimizerInsideError | ThreadInsideError
@@ -137,9 +136,9 @@ def _on(
         known.received = supposed.received
         doubles.over = gathered_since(call.model.parameters(), call.spread)
         with kept_beside(call.model):
-            return _trace(
-                call, targets, wanted, deadline, doubles, share=share, most_flop=most_flop
-            )
+            # In a context of its own: what a forward sets in context variables stays there.
+            trace = partial(_trace, share=share, most_flop=most_flop)
+            return copy_context().run(trace, call, targets, wanted, deadline, doubles)
 
     if rung == "fake":
         return traced(FakeDoubles(KnownValues()))

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from contextvars import copy_context
 from dataclasses import replace
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
@@ -55,12 +56,14 @@ class Tracing:
             raise FlopcountError("what the model's attributes were is forgotten")
         kind = variant.kind
         values = {**kind.switches, **changed}
-        with nullcontext() if state is None else state.restored(values):
+        as_it_was = nullcontext(copy_context()) if state is None else state.restored(values)
+        with as_it_was as context:  # a variable that the forward sets is none of the program's
             if changed:  # it follows the count that it is compared with
-                found = self._counted(variant, wanted, max(TRIAL_SECONDS, SLOWER * self._took))
+                seconds = max(TRIAL_SECONDS, SLOWER * self._took)
+                found = context.run(self._counted, variant, wanted, seconds)
             else:
                 began = time.thread_time()
-                found = self._counted(variant, wanted, SECONDS)
+                found = context.run(self._counted, variant, wanted, SECONDS)
                 self._took = time.thread_time() - began
             seam = kind.seam()
             if seam is not None:
