@@ -325,7 +325,7 @@ class Listener(Protocol):
         """A call of a kind that was not seen before is about to run."""
 
     def lies(self, module: Any, parameters: Iterable[Any], given: Any = None) -> None:
-        """A model that is about to be called was looked at; these are its parameters, and its inputs if known."""
+        """A model that is about to be called was looked at: its parameters, and inputs if known."""
 
     def outside(
         self, variant: Variant, products: tuple[Product, ...], other: tuple[str, ...]
