@@ -303,10 +303,11 @@ class Costs:
         return places <= self._devices.keys()
 
     def devices(self, places: set[Place]) -> list[DeviceFacts]:
-        """Facts of those devices that were not seen before."""
-        fresh = sorted(places - self._devices.keys(), key=str)
-        self._devices |= {place: device_facts(place) for place in fresh}
-        return [self._devices[place] for place in fresh]
+        """Facts of those devices that were not seen before, each once by whatever name it goes."""
+        known, fresh = set(self._devices.values()), sorted(places - self._devices.keys(), key=str)
+        found = {place: device_facts(place) for place in fresh}
+        self._devices |= found
+        return [facts for facts in dict.fromkeys(found.values()) if facts not in known]
 
     def tell(self, code: str, severity: str, message: str) -> None:
         """Write a note once."""
