@@ -37,8 +37,8 @@ PIPELINES = {
 }  # fmt: skip
 FLAT = ("flat", "flat-kept")
 MORE = (
-    "uneven-shards", "copies", "fsdp-saved", "summed", "routed", "routed-gathered", "routed-made", "routed-again",
-    "routed-unlike", "whole-parts", "ragged", "ragged-talks",
+    "uneven-shards", "copies", "fsdp-saved", "summed", "routed", "routed-gathered", "routed-made",
+    "routed-again", "routed-unlike", "whole-parts", "ragged", "ragged-talks",
 )  # fmt: skip
 ROUTED = EXPERT + 3 * 2 * 8 * 16 * 2
 """The same where rows choose their expert by a product of 16 x 2: as many rows come as are sent."""

@@ -213,7 +213,7 @@ def two_dimensions() -> list[float]:
     return steps(model)
 
 
-def whole_parts() -> list[float]:
+def whole_parts(number: int) -> list[float]:
     """Parts that tensor parallelism leaves whole, called by themselves, and one with batches of its own."""
     from torch.distributed.fsdp import fully_shard
     from torch.nn.parallel import DistributedDataParallel
@@ -231,7 +231,7 @@ def whole_parts() -> list[float]:
     parameters = [*model.parameters(), *head.parameters(), *tower.parameters(), scores]
     optimizer = torch.optim.SGD(parameters, lr=0.01, foreach=False)
     losses = []
-    for _ in range(3):
+    for _ in range(number):
         loss = (head(model(torch.randn(ROWS, WIDTH))) @ scores).square().mean()
         loss = loss + tower(torch.randn(ROWS, WIDTH)).square().mean()
         loss.backward()
@@ -476,7 +476,7 @@ KINDS = {
     "flat-kept": lambda: flat(kept=True),
     "tp": tp,
     "fsdp+tp": two_dimensions,
-    "whole-parts": whole_parts,
+    "whole-parts": lambda: whole_parts(3),
     "gpipe": lambda: pipeline("ScheduleGPipe"),
     "1f1b": lambda: pipeline("Schedule1F1B"),
     "interleaved": lambda: pipeline("ScheduleInterleaved1F1B", 2, 8),
