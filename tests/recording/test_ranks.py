@@ -38,7 +38,7 @@ PIPELINES = {
 FLAT = ("flat", "flat-kept")
 MORE = (
     "uneven-shards", "copies", "fsdp-saved", "summed", "routed", "routed-gathered", "routed-again",
-    "routed-unlike",
+    "routed-unlike", "whole-parts",
 )  # fmt: skip
 ROUTED = EXPERT + 3 * 2 * 8 * 16 * 2
 """The same where rows choose their expert by a product of 16 x 2: as many rows come as are sent."""
@@ -83,7 +83,9 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     def make(folder: Path) -> None:
         two = ",".join(["ddp", "uneven", *MORE, "fsdp", *FLAT, "tp", "experts", *PIPELINES, AGAIN])
-        four = ",".join(["ddp", "uneven", "fsdp", "tp", "fsdp+tp", "experts", *PIPELINES])
+        four = ",".join(
+            ["ddp", "uneven", "fsdp", "tp", "fsdp+tp", "whole-parts", "experts", *PIPELINES]
+        )
         for name in ("two", "four"):
             (folder / name).mkdir(exist_ok=True)
         launches = (
@@ -148,6 +150,24 @@ def add_up(folder: Path, ranks: int, flop: int, samples: int) -> None:
     assert totals.model_bounds == totals.hardware_bounds == (flop, flop)
     assert totals.samples == samples
     assert [rank.rank for rank in totals.ranks] == list(range(ranks))
+
+
+@pytest.mark.parametrize(("ranks", "batches"), [("two", 1), ("four", 2)])
+def test_parts_that_a_group_of_ranks_holds_whole_are_counted_once(
+    ranks: str, batches: int, request: pytest.FixtureRequest
+) -> None:
+    """A head of 16 x 16 and a product of 16 x 2 behind the model; a tower of 16 x 16 with data of each rank.
+
+    Of 8 rows, with both gradients 3·2·8·(256 + 32) = 13,824; the tower's input needs none: 2·2·8·256 = 8,192.
+    """
+    totals = totals_of(request.getfixturevalue(ranks) / "whole-parts")
+    once = 3 * batches * (ONE + 13_824) + 3 * 2 * batches * 8_192
+    assert totals.model_flop == totals.hardware_flop == once
+    # Where both ranks of a group had data of their own, the head and the product were done twice.
+    assert totals.model_bounds == (once, once + 3 * batches * 13_824)
+    assert [f.code for f in totals.findings if "hold this one whole" in f.message] == [
+        "cost-bounded"
+    ] * 2
 
 
 @pytest.mark.parametrize("ranks", ["two", "four"])

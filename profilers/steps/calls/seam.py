@@ -39,6 +39,7 @@ from profilers.steps.deciders.attributes import Attributes
 from profilers.steps.folding.events import RAISED, STOPPED, SURE, Call, Kind
 from profilers.steps.products.outside import Span, made_before, mark_of
 from profilers.steps.products.trainers import steps_by_itself
+from profilers.steps.record.devices import ELSEWHERE
 from profilers.steps.settled.compared import lane_of
 from profilers.steps.settled.glance import MOST_EVENTS, Lane
 from profilers.steps.standing.handlers import is_the_programs
@@ -70,8 +71,8 @@ class Seam:
 
     __slots__ = (
         "__weakref__", "added", "alike", "attributes", "by_value", "device", "epoch", "graph", "inner",
-        "inside", "kind", "kinds", "lane", "last_key", "module", "observer", "parameters", "plain", "serial",
-        "shapes", "states", "trainer",
+        "inside", "kind", "kinds", "lane", "last_key", "module", "observer", "parameters", "places",
+        "plain", "serial", "shapes", "states", "trainer",
     )  # fmt: skip
 
     def __init__(self, observer: Observer, module: Any, inner: Any) -> None:
@@ -89,6 +90,8 @@ class Seam:
         self.lane: Lane | None = None
         """What a settled model's calls are compared with (profilers.steps.settled.compared)."""
         self.parameters: list[Any] = []
+        self.places: set[Any] = set()
+        """Devices on which they lie."""
         self.plain = True
         """Whether all of them are of torch's own class."""
         self.shapes: Hashable = ()
@@ -360,9 +363,12 @@ class Seam:
         self.lane = None
         self.parameters = list(module.parameters())
         self.plain = all(type(parameter) is torch.nn.Parameter for parameter in self.parameters)
-        self.device = self.parameters[0].device.type if self.parameters else "cpu"
         for part in self.observer.modules.hidden(module):
             self.parameters += part.parameters()
+        before, self.places = self.places, {each.device for each in self.parameters}
+        self.device = next((each.type for each in self.places if each.type not in ELSEWHERE), "cpu")
+        if before and before != self.places:
+            self.observer.listener.lies(module, self.parameters)  # no kind of call is new by that
         self.shapes = self.now()
         modules = self.observer.modules
         if self.attributes is None:

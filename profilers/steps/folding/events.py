@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -343,6 +343,9 @@ class Listener(Protocol):
 
     def new_kind(self, kind: Kind, module: Any, args: Any, kwargs: Any) -> None:
         """A call of a kind that was not seen before is about to run."""
+
+    def lies(self, module: Any, parameters: Iterable[Any], given: Any = None) -> None:
+        """A model that is about to be called was looked at: its parameters, and inputs if known."""
 
     def outside(
         self, variant: Variant, products: tuple[Product, ...], other: tuple[str, ...]

@@ -213,6 +213,34 @@ def two_dimensions() -> list[float]:
     return steps(model)
 
 
+def whole_parts() -> list[float]:
+    """Parts that tensor parallelism leaves whole, called by themselves, and one with batches of its own."""
+    from torch.distributed.fsdp import fully_shard
+    from torch.nn.parallel import DistributedDataParallel
+
+    both = mesh(dist.get_world_size() // 2, 2, names=("dp", "tp"))
+    torch.manual_seed(1 + both["dp"].get_local_rank())
+    model, head = tensor_parallel(Model(), both["tp"]), nn.Linear(WIDTH, WIDTH)
+    tower, scores = (
+        DistributedDataParallel(nn.Linear(WIDTH, WIDTH)),
+        nn.Parameter(torch.ones(WIDTH, 2)),
+    )
+    if both["dp"].size() > 1:
+        for part in (*model.blocks, model, head):
+            fully_shard(part, mesh=both["dp"])
+    parameters = [*model.parameters(), *head.parameters(), *tower.parameters(), scores]
+    optimizer = torch.optim.SGD(parameters, lr=0.01, foreach=False)
+    losses = []
+    for _ in range(3):
+        loss = (head(model(torch.randn(ROWS, WIDTH))) @ scores).square().mean()
+        loss = loss + tower(torch.randn(ROWS, WIDTH)).square().mean()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(float(loss.detach()))
+    return losses
+
+
 class Gathered(torch.autograd.Function):
     """A product of rows that lie on all ranks; the gradient of its weight is added to a sum at once."""
 
@@ -402,6 +430,7 @@ KINDS = {
     "flat-kept": lambda: flat(kept=True),
     "tp": tp,
     "fsdp+tp": two_dimensions,
+    "whole-parts": whole_parts,
     "gpipe": lambda: pipeline("ScheduleGPipe"),
     "1f1b": lambda: pipeline("Schedule1F1B"),
     "interleaved": lambda: pipeline("ScheduleInterleaved1F1B", 2, 8),
