@@ -42,7 +42,7 @@ def audit_run(
     findings += clock.of_a_text(stated, known.figures)
     findings += clock.less_than_a_sequence(run)
     if known.found.dataset_samples is None:
-        findings += epochs_taken_in(run)
+        findings += epochs_taken_in(run, known.found.dataset_tokens)
     part = _part(run, findings)
     findings += implied_peak.check(run, known.found, part)
     known = replace(known, figures=run)

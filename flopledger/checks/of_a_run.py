@@ -3,20 +3,19 @@
 import math
 from dataclasses import dataclass, replace
 
-from flopledger import fingerprints, scope
+from flopledger import disagreements, fingerprints, scope
 from flopledger import verdict as bands
 from flopledger.combine import Pair, speakers
 from flopledger.estimate import ComputeEstimate
 from flopledger.facts import Finding, Severity
 from flopledger.inputs import RunFigures
+from flopledger.logs import Resolved
 from flopledger.methods import energy, priors, work
 from flopledger.methods.passes import Pass
 from flopledger.parts import Part, resolve_from_evidence, same_part
 from flopledger.quantity import Interval
 from flopledger.text import factor, number, percent, sigmas
 from flopledger.verdict import Verdict
-
-_SEVERAL_EPOCHS = 1.2  #: below, the last epoch was cut short or the first begun anew
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -260,7 +259,7 @@ def pair_check(run: RunFigures, pair: Pair) -> Check:
         code = "unexplained-compute"
         reading = (
             f"the {source} could hold more compute than the work accounts for: {_unstated(run)}downtime, "
-            "other runs, or work that was left out"
+            f"other runs, or work that was left out{_little_used(run, pair, source)}"
         )
     else:
         code = "implausible-utilisation"
@@ -284,9 +283,7 @@ def pair_check(run: RunFigures, pair: Pair) -> Check:
         return Check(verdict=outcome, findings=(*found, _slip(run, pair)))
     tokens = run.tokens.quantity.best if run.tokens is not None else None
     extra = () if tokens is None else (fingerprints.per_trillion_tokens(tokens),)
-    epochs = run.epochs.quantity.best if run.epochs is not None else None
-    if epochs is not None and epochs > _SEVERAL_EPOCHS:
-        extra = (*extra, fingerprints.several_epochs(epochs))
+    extra = (*extra, *(fingerprints.several_epochs(one) for one in run.several_passes))
     devices = run.device_count.quantity.best if run.device_count is not None else None
     if devices is not None and devices >= 4:
         extra = (*extra, fingerprints.wall_for_device_hours(devices))
@@ -316,6 +313,27 @@ def _unstated(run: RunFigures) -> str:
     if run.kind == "distillation":
         return "the teacher's forward passes (teacher_model is not stated), "
     return "passes of a teacher, generated data, "
+
+
+#: Kinds that generate, one token after the other.
+_GENERATING = frozenset({"rl", "synthetic-data"})
+
+
+def _little_used(run: RunFigures, pair: Pair, source: str) -> str:
+    """Say why such a run may leave more of its hours unused than the runs that it is held against."""
+    each = run.tokens_per_sample.quantity.best if run.tokens_per_sample is not None else None
+    if not pair.second.from_prior or source != "hours":
+        return ""
+    if run.kind in _GENERATING:
+        reason = "text is generated a token at a time, which reads all weights for each and computes little"
+    elif each == 1:
+        reason = "rows that are looked up in tables wait for memory and network, and compute little"
+    else:
+        return ""
+    return (
+        f". Or nothing was: {reason}, and the hours are held against the utilisation of language models in "
+        "pre-training; a stated mfu, over the whole run, settles it"
+    )
 
 
 def _slip(run: RunFigures, pair: Pair) -> Finding:
@@ -350,25 +368,36 @@ def assumed_scope(run: RunFigures, passes: tuple[Pass, ...]) -> list[Finding]:
     return [finding_of("scope-assumption", "info", message, run) for message in found]
 
 
-def epochs_taken_in(run: RunFigures) -> list[Finding]:
+def epochs_taken_in(run: RunFigures, size: Resolved | None = None) -> list[Finding]:
     """Say that stated tokens or samples are read as those of all epochs: many mean the data set's.
 
     Of runs whose evidence does not give the data set's size, which would decide it. Epochs of
-    reinforcement learning go over rollouts and are asked about elsewhere.
+    reinforcement learning go over rollouts and are asked about elsewhere. Where a text names just these
+    tokens (``size``) as what was passed over several times, an answer is needed.
     """
-    epochs = run.epochs.quantity.best if run.epochs is not None else None
     amount = run.tokens or run.samples
-    if epochs is None or epochs <= _SEVERAL_EPOCHS or amount is None or run.kind == "rl":
+    passes = run.several_passes
+    if not passes or amount is None or run.kind == "rl" or not amount.source.startswith(run.place):
         return []
-    if not amount.source.startswith(run.place):
-        return []
-    size = amount.quantity.interval
-    shown = number(size.best or size.low or size.high)
+    if amount.quantity.interval.low != amount.quantity.interval.high:
+        return []  # both readings are in it
+    shown = number(amount.quantity.best)
+    words = " or ".join(f"{one:.3g}" for one in passes)
+    by_text = run.passes is not None and run.epochs is None
     message = (
-        f"run {run.name}: the {amount.name} ({shown}) are taken as those of all {epochs:.3g} epochs "
-        f"together; if they are the data set's, the work is {epochs:.3g} times as much"
+        f"run {run.name}: the {amount.name} ({shown}) are taken as those of all {words} epochs "
+        f"together; if they are the data set's, the work is {words} times as much"
     )
-    return [finding_of("epochs-taken-in", "info", message, run)]
+    if by_text:
+        assert run.passes is not None
+        message += f". The epochs are a text's word ({run.passes.source})"
+    is_size = size is not None and disagreements.is_size(amount, size)
+    if not is_size or run.passes is None or amount.name != "tokens":
+        return [finding_of("epochs-taken-in", "info", message, run)]
+    assert size is not None
+    where = "" if size.derivation == run.passes.source else f" ({size.derivation})"
+    message += f", which names these tokens as what was passed over{where}"
+    return [finding_of("epochs-taken-in", "warning", message, run)]
 
 
 def unused_energy(

@@ -72,10 +72,13 @@ def sniff(head: bytes, name: str) -> bool:
     text = head[:_TEXT_CHARACTERS].decode("utf-8", "replace")
     by_commas = groups.parts_by_commas(text)
     pieces = _pieces(text, is_latex=name.lower().endswith(_LATEX))
-    return any(
-        any(_taken_and_doubted(piece, by_commas=by_commas)) or _of_another(piece)
-        for piece in pieces
-    )
+    return any(_speaks(piece, by_commas=by_commas) or _of_another(piece) for piece in pieces)
+
+
+def _speaks(piece: _Piece, *, by_commas: bool) -> bool:
+    """Say whether a piece has a figure that tells of training by itself; passes alone do not."""
+    taken, doubted = _taken_and_doubted(piece, by_commas=by_commas)
+    return bool(doubted) or any("passes" not in name for name, _, _ in taken)
 
 
 def read(document: Document, notes: Notes) -> None:
@@ -161,8 +164,8 @@ def _of_another(piece: _Piece) -> list[tuple[str, str]]:
         found.append((words, "of another part than the one that worked"))
     if flop_words.ranges(text):
         found.append(("claimed_flop", "a range"))
-    if scope.epochs(text) > 1 and any(name == "tokens_at_least" for name, _, _ in taken):
-        found.append(("tokens", "beside epochs, of one pass or of all: taken as a lower end"))
+    if any(name == "tokens_of_passes_at_most" for name, _, _ in taken):
+        found.append(("tokens", "beside epochs, of one pass or of all: both readings are kept"))
     return found
 
 
@@ -174,7 +177,7 @@ def _names(text: str, *, every: bool = False) -> list[str]:
 def _note_others(piece: _Piece, others: list[tuple[str, str]], notes: Notes) -> None:
     for whose in dict.fromkeys(whose for _, whose in others):
         names = ", ".join(name for name, of in others if of == whose)
-        end = "" if "lower end" in whose else ": not used"
+        end = "" if "are kept" in whose else ": not used"
         notes.finding(
             "prose-ambiguous",
             "info",

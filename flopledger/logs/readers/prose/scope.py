@@ -1,8 +1,8 @@
 """Whose work a sentence speaks of: this run's, that of several models together, or other work.
 
 "All models of the family took 5.2M GPU hours" is no figure of one of them, and "generating the data took
-90,000 GPU hours" none of its training. "Two epochs on 1.2T tokens" gives the data or what was seen, and a
-lower end in either reading.
+90,000 GPU hours" none of its training. What passes over the data make
+of the tokens beside them is told in ``passes``.
 """
 
 import re
@@ -24,7 +24,9 @@ _NAMED_SIZE = re.compile(r"(?<![\w.])\d{1,4}(?:\.\d{1,3})?\s?B(?=\s(?!tokens)|[,
 _TOKENS = re.compile(r"\btokens\b", re.I)
 _EACH = re.compile(r"\beach\b|\bper model\b", re.I)
 _RESPECTIVELY = re.compile(r"\brespectively\b", re.I)
-_AMOUNTS = frozenset({"tokens", "tokens_at_least"})
+_AMOUNTS = frozenset(
+    {"tokens", "tokens_at_least", "tokens_of_passes_at_most", "tokens_of_all_passes", "passes"}
+)
 #: Of several models together, unless the sentence gives them for each.
 _SUMS = frozenset(
     {"accelerator_seconds", "accelerator_seconds_at_least", "wall_seconds", "energy_joules"}
@@ -46,9 +48,6 @@ _DATA_WORK = re.compile(
     re.I,
 )
 _TRAINING = re.compile(r"\b(?:pre-?|post-?|fine-?)?(?:train|tun)(?:ed|ing|s)?\b", re.I)
-_EPOCHS = re.compile(
-    rf"{NUMBER}\s*(?:full\s|complete\s|whole\s)?(?:epochs|passes\b(?!\sof))\b", re.I
-)
 _EQUIVALENT = re.compile(
     rf"{NUMBER}{SCALE}\s*{PART.pattern}[- ]equivalents?\s(?:{DEVICE}[ -])?(?:hours|days|years)",
     re.I,
@@ -85,12 +84,6 @@ def _is_of_sizes(text: str, figures: list[Figure]) -> bool:
         for part in (text[: first.start()], text[first.end() :])
     ]
     return bool(sizes[0]) and bool(sizes[1] - sizes[0])
-
-
-def epochs(text: str) -> float:
-    """Give the passes over the data that a sentence names; 1 where it names none."""
-    passes = [float(match[1].replace(",", "")) for match in _EPOCHS.finditer(text)]
-    return max([1.0, *passes])
 
 
 def equivalent_hours(text: str) -> str | None:
