@@ -70,6 +70,7 @@ NAMES: dict[str, tuple[str | None, str]] = {
         "tokens",
         "tokens x passes of a text that does not tell whether its tokens hold all passes",
     ),
+    "experts": (None, "a text calls the model a mixture of experts"),
     "passes": ("epochs", "passes over the data, as a text states them"),
     "tuning_passes": ("epochs", "passes of what came after pre-training, as a text states them"),
     "timed_seconds": ("s", "wall clock of the timed window"),

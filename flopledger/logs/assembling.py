@@ -42,6 +42,7 @@ _PLAIN = (
     "recorded_flop_at_least",
     "evaluation_flop",
     "epochs",
+    "experts",
     "passes",
     "tuning_passes",
     "dataset_tokens",

@@ -96,6 +96,7 @@ class RunFacts:
     recorded_flop_at_least: Resolved | None = None
     evaluation_flop: Resolved | None = None
     model: Resolved | None = None
+    experts: Resolved | None = None  #: where a text calls the model a mixture of them
     benchmark: Resolved | None = None
     kind: Resolved | None = None  #: kind of run, in a case file's words
     architecture: Mapping[str, int | str | bool] | None = None  #: keys as in a case file

@@ -17,6 +17,7 @@ _PREFIX = "said_"
 _PROSE_PLACE = re.compile(r"line \d+, (?:label|sentence)(?: \d+)?")
 #: What else, if the evidence has it, speaks of the same thing and silences the text.
 _SILENCED_BY = {
+    "experts": ("model_type",),
     "tokens": ("tokens", "samples", "steps", "epochs", "benchmark"),
     "wall_seconds": ("timed_seconds", "wall_seconds", "accelerator_seconds", "started"),
     "accelerator_seconds": ("timed_seconds", "wall_seconds", "accelerator_seconds", "started"),
@@ -293,7 +294,9 @@ def _hours_of_others(said: list[Fact], used: list[Fact]) -> list[Finding]:
 
 
 def _words(used: list[Fact]) -> Finding:
-    shown = ", ".join(f"{fact.name} {_shown(fact)}" for fact in used)
+    shown = ", ".join(
+        _shown(fact) if fact.name == "experts" else f"{fact.name} {_shown(fact)}" for fact in used
+    )
     return Finding(
         code="prose-used",
         severity="info",

@@ -141,3 +141,28 @@ def test_epochs_of_a_text_are_tried_in_a_sum_of_runs(run_audit, tmp_path):
     assert str(run_audit(case).verdict) == "needs-explanation"
     lie = OF_A_TEXT.format(claim="4.4e23", tokens="tokens = 1e12") + second
     assert str(run_audit(lie).verdict) == "inconsistent"
+
+
+@pytest.mark.parametrize(
+    ("text", "extra", "verdict"),
+    [
+        # 6 x 13e9 x 1.7e12 = 1.33e23 of the active ones, 6 x 47e9 x 1.7e12 = 4.79e23 of all.
+        ("A mixture-of-experts model of which 13B parameters are active.", "", "undetermined"),
+        ("Our model uses an MoE architecture.", "", "undetermined"),
+        ("A mixture-of-experts model.", "active_parameters = 13e9", "consistent"),
+        # Words about another model leave the stated parameters a token's.
+        ("Unlike MoE models, ours is simple.", "", "inconsistent"),
+        ("It outperforms the MoE model Mixtral.", "", "inconsistent"),
+    ],
+)
+def test_parameters_of_a_mixture_bound_the_work(run_audit, tmp_path, text, extra, verdict):
+    (tmp_path / "card.md").write_text(f"# Card\n\n{text} It was trained on 1.7T tokens.\n")
+    case = (
+        "[claim]\nflop = {}\n[model.m]\nparameters = 47e9\n" + extra + '\n[[run]]\nname = "r"\n'
+        'model = "m"\nevidence = ["card.md"]\n'
+    )
+    report = run_audit(case.format("1.33e23"))
+    assert str(report.verdict) == verdict
+    assert ("experts-unstated" in codes(report)) is (verdict == "undetermined")
+    # More than all parameters can take stays refuted: 1e25.
+    assert str(run_audit(case.format("1e25")).verdict) == "inconsistent"

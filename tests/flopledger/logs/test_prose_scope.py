@@ -50,6 +50,8 @@ def test_tokens_beside_epochs_keep_both_readings(said, text):
         "Total training tokens: 1.2T\n\nEpochs: 3",
         # Epochs of other work, of a schedule or of a checkpoint are none of the tokens'.
         "The model was trained on 1.2T tokens. It was then fine-tuned for 3 epochs on dialogues.",
+        "The model was trained on 1.2T tokens. The vision encoder was trained for 5 epochs on images.",
+        "The model was trained on 1.2T tokens, about 1.1 epochs.",
         "The model was trained on 1.2T tokens. Training ended with 2 epochs of cool-down.",
         "The model was trained on 1.2T tokens, and a checkpoint was trained for the first 2 epochs.",
     ],
@@ -67,6 +69,7 @@ def test_one_epoch_or_the_unique_part_settles_the_amount(said, text):
         "We pretrain on 1.2T tokens, making three passes over the data.",
         "The model was trained on 1.2T tokens.\n\nEach token was seen 3 times on average during training.",
         "Training tokens: 1.2T\n\nEpochs: 3",
+        "The model was trained on 1.2T tokens for 2-3 epochs.",  # at most the upper end
     ],
 )
 def test_epochs_of_another_sentence_are_beside_the_tokens_too(said, text):

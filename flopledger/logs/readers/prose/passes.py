@@ -66,7 +66,7 @@ _TOKEN_DATA = re.compile(
     rf"(?:(an?|our|the)\s)?{NUMBER}{SCALE}[- ]token\s((?:[\w-]{{1,20}}\s)?(?:data ?set|corpus))\b",
     re.I,
 )
-SEVERAL = 1.05  #: below, the last pass was cut short or begun anew
+SEVERAL = 1.2  #: below, the last pass was cut short or begun anew
 
 
 def in_plural(text: str) -> str:
