@@ -9,7 +9,7 @@ from flopcount.closed_form.dialects_experts import deepseek
 from flopcount.closed_form.dimensions import Dimensions, DimensionsError
 from flopcount.closed_form.fields import Fields, short
 from flopcount.closed_form.reading import complete
-from flopcount.closed_form.unequal import Layers
+from flopcount.closed_form.unequal import Attention, Layers
 
 _TEXT_ALONE = "the text's part alone: the image tower is neither in the parameters nor in the FLOP"
 
@@ -244,7 +244,8 @@ def _hunyuan(f: Fields) -> Reading:
     every = f.integer("cla_share_factor") if f.flag("use_cla") else 1
     owners = -(-layers // every)
     parts = []
-    for attention, times in (("own", owners), ("borrowed", layers - owners)):
+    kinds: list[tuple[Attention, int]] = [("own", owners), ("borrowed", layers - owners)]
+    for attention, times in kinds:
         if times:
             dimensions = complete(Dimensions(**(base | {"layers": times})))
             parts.append(Layers(dimensions=dimensions, attention=attention))

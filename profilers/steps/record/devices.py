@@ -75,8 +75,8 @@ def _named(device: Any) -> Place | None:
     if type(device) is str:
         kind, _, index = device.partition(":")
         return kind, int(index) if index.isdigit() else None
-    kind, index = getattr(device, "type", None), getattr(device, "index", None)
-    return (kind, index) if type(kind) is str else None
+    told, number = getattr(device, "type", None), getattr(device, "index", None)
+    return (told, number) if isinstance(told, str) else None
 
 
 def _place(tensor: Any) -> Place | None:
