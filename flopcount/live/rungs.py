@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch._C._autograd import _get_sequence_nr as sequence
 from torch.utils import _pytree as pytree
 
 from flopcount.count import FlopCount
@@ -98,13 +100,11 @@ def climb(
     failures: list[str] = []
     too_long = False
     for rung in supposed.rungs:
-        if rung == "cpu" and (not real or is_distributed()):
+        if rung == "cpu" and not (real and (_is_ragged(call) or not is_distributed())):
             continue
         try:
             with _undisturbed(supposed.seed), _no_threads():
-                # In a context of its own: what a forward sets in context variables stays there.
-                own = copy_context()
-                ledger = own.run(_on, rung, call, targets, wanted, deadline, supposed)
+                ledger = _on(rung, call, targets, wanted, deadline, supposed)
         except (StepError, FlopcountError, MemoryError) as failure:
             if isinstance(
                 getattr(failure, "error", None), OptimizerInsideError | ThreadInsideError
@@ -137,9 +137,9 @@ def _on(
         known.received = supposed.received
         doubles.over = gathered_since(call.model.parameters(), call.spread)
         with kept_beside(call.model):
-            return _trace(
-                call, targets, wanted, deadline, doubles, share=share, most_flop=most_flop
-            )
+            # In a context of its own: what a forward sets in context variables stays there.
+            trace = partial(_trace, share=share, most_flop=most_flop)
+            return copy_context().run(trace, call, targets, wanted, deadline, doubles)
 
     if rung == "fake":
         return traced(FakeDoubles(KnownValues()))
@@ -149,8 +149,10 @@ def _on(
         draw = list(FAR).index(supposed.answers)
         return traced(MetaDoubles(KnownValues(inventing=True, draw=draw)))
     # Equal layers are not equal to a pass that was asked for one of them.
-    if wanted is None and not any(
-        key.startswith("output_") and value for key, value in call.kwargs.items()
+    if (
+        wanted is None
+        and not call.whole
+        and not any(key.startswith("output_") and value for key, value in call.kwargs.items())
     ):
         try:
             return traced(MetaDoubles(KnownValues()), share=True)
@@ -192,13 +194,16 @@ def _trace(
                 watch.on_numbers = True
                 follow_data([*model.parameters(), *tensors_within((inputs, named))])
             watch.has_shards = doubles.has_shards
+            watch.among_ranks = is_distributed()
             watch.on_fakes = isinstance(doubles, FakeDoubles)
             if share and not doubles.has_shards:
                 sharing = Sharing(model, watch, doubles.known)
             stack.enter_context(watching(watch, doubles.known))
             stack.enter_context(passing_over_refusals())
             with let_through():
+                first = sequence()
                 out = model(*inputs, **named)
+                watch.ledger.nodes = sequence() - first
                 through = [item for item in tensors_within((inputs, named)) if item.requires_grad]
                 if isinstance(wanted, Chain):
                     wanted.run(out, model, through)
@@ -290,6 +295,12 @@ def is_distributed() -> bool:
     """Whether other ranks exist, with whom a computation on real numbers might talk."""
     distributed = torch.distributed
     return bool(distributed.is_available() and distributed.is_initialized())
+
+
+def _is_ragged(call: LiveCall) -> bool:
+    """Whether its inputs have lengths that only real numbers can tell."""
+    given = tensors_within((call.args, call.kwargs))
+    return any(item.layout is torch.jagged for item in given)
 
 
 def _said(failure: BaseException) -> str:
