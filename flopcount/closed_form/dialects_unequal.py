@@ -9,7 +9,7 @@ from flopcount.closed_form.dialects_experts import deepseek
 from flopcount.closed_form.dimensions import Dimensions, DimensionsError
 from flopcount.closed_form.fields import Fields, short
 from flopcount.closed_form.reading import complete
-from flopcount.closed_form.unequal import Attention, Layers
+from flopcount.closed_form.unequal import Layers
 
 _TEXT_ALONE = "the text's part alone: the image tower is neither in the parameters nor in the FLOP"
 
@@ -243,12 +243,11 @@ def _hunyuan(f: Fields) -> Reading:
         }
     every = f.integer("cla_share_factor") if f.flag("use_cla") else 1
     owners = -(-layers // every)
-    parts = []
-    kinds: list[tuple[Attention, int]] = [("own", owners), ("borrowed", layers - owners)]
-    for attention, times in kinds:
-        if times:
-            dimensions = complete(Dimensions(**(base | {"layers": times})))
-            parts.append(Layers(dimensions=dimensions, attention=attention))
+    own = complete(Dimensions(**(base | {"layers": owners})))
+    parts = [Layers(dimensions=own, attention="own")]
+    if layers > owners:
+        rest = complete(Dimensions(**(base | {"layers": layers - owners})))
+        parts.append(Layers(dimensions=rest, attention="borrowed"))
     return base | {"details": {"parts": tuple(parts)}}
 
 

@@ -8,8 +8,6 @@ from flopcount.closed_form.dimensions import Dimensions
 from flopcount.closed_form.scans import delta_rule, lightning
 from flopcount.closed_form.sheet import Sheet
 
-Attention = Literal["own", "borrowed", "delta", "lightning", "matrix", "none"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layers:
@@ -17,7 +15,7 @@ class Layers:
 
     dimensions: Dimensions
     """Those of such a layer; ``layers`` is their number, ``dense_layers`` all or none of it."""
-    attention: Attention = "own"
+    attention: Literal["own", "borrowed", "delta", "lightning", "matrix", "none"] = "own"
     """As the dimensions say, with an earlier layer's keys and values, a gated delta rule, lightning
     attention, one square matrix in its place, or nothing."""
     ffn: Literal["own", "matrix", "none"] = "own"

@@ -75,8 +75,8 @@ def _named(device: Any) -> Place | None:
     if type(device) is str:
         kind, _, index = device.partition(":")
         return kind, int(index) if index.isdigit() else None
-    told, number = getattr(device, "type", None), getattr(device, "index", None)
-    return (told, number) if isinstance(told, str) else None
+    typed, place = getattr(device, "type", None), getattr(device, "index", None)
+    return (typed, place) if type(typed) is str else None
 
 
 def _place(tensor: Any) -> Place | None:
