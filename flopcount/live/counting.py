@@ -50,6 +50,8 @@ AS_SENT = (
     "which is right in the sum over all ranks alone"
 )
 UNLIKE = "other ranks send as many rows as their data says, and what comes costs unlike much"
+DECIDED = ("data:", "random:", WEIGHED)
+"""How remarks begin on what was asked that another call may answer otherwise."""
 LAST = RUNGS[-1:]
 TRIAL_SECONDS = 5.0
 """So much processor time the counts of other answers to questions for data may take, or a few times what the
@@ -74,6 +76,9 @@ class LiveCount:
         method: The rung that traced.
         reads: Whether values of the inputs were asked for: other values of the same shapes may
             cost something else.
+        asked: Where the model's own tensors lie in memory whose values were asked for.
+        decided: Whether data, weights or dice were asked, so that calls that are alike may differ.
+        nodes: So many the forward added to autograd's graph (``LiveCall.whole``).
 
     """
 
@@ -88,6 +93,8 @@ class LiveCount:
     method: str
     reads: bool = False
     asked: frozenset[int] = frozenset()
+    decided: bool = False
+    nodes: int = -1
 
 
 @alone
@@ -362,6 +369,8 @@ def _merged(counts: list[Counted]) -> LiveCount:
         method=first.method,
         reads=any(READS in ledger.remarks for _, ledger in counts),
         asked=frozenset().union(*(ledger.asked for _, ledger in counts)),
+        decided=any(r.startswith(DECIDED) for _, ledger in counts for r in ledger.remarks),
+        nodes=counts[0][1].nodes,
     )
 
 

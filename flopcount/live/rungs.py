@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch._C._autograd import _get_sequence_nr as sequence
 from torch.utils import _pytree as pytree
 
 from flopcount.count import FlopCount
@@ -148,8 +149,10 @@ def _on(
         draw = list(FAR).index(supposed.answers)
         return traced(MetaDoubles(KnownValues(inventing=True, draw=draw)))
     # Equal layers are not equal to a pass that was asked for one of them.
-    if wanted is None and not any(
-        key.startswith("output_") and value for key, value in call.kwargs.items()
+    if (
+        wanted is None
+        and not call.whole
+        and not any(key.startswith("output_") and value for key, value in call.kwargs.items())
     ):
         try:
             return traced(MetaDoubles(KnownValues()), share=True)
@@ -198,7 +201,9 @@ def _trace(
             stack.enter_context(watching(watch, doubles.known))
             stack.enter_context(passing_over_refusals())
             with let_through():
+                first = sequence()
                 out = model(*inputs, **named)
+                watch.ledger.nodes = sequence() - first
                 through = [item for item in tensors_within((inputs, named)) if item.requires_grad]
                 if isinstance(wanted, Chain):
                     wanted.run(out, model, through)

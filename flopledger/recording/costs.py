@@ -72,10 +72,11 @@ class Costs:
         )  # fmt: skip
         kind.data = data
         self._look_closer(kind)
-        if not kind.transformed:
+        if not kind.transformed and kind.doubt is None:
             from flopcount.live.capture import capture
 
             data.call = capture(module, args, kwargs, device=kind.device)
+            data.call.whole = kind.expected >= 0
             self._kept[id(data)] = data
             while len(self._kept) > MOST_CALLS_KEPT:
                 self._kept.pop(next(iter(self._kept))).call = None
@@ -268,6 +269,7 @@ class Costs:
             cost.bounds, cost.reason = (low, high), str(error)[:1000]
             self.tell("cost-unknown", "warning", f"{cost.model} ({cost.mode}): {cost.reason}")
             return
+        variant.kind.steady &= found.bounds is None and not found.decided
         data.family.share = cost.share = (1, found.world_size)
         figures = figures_of(found, variant.mode)
         read_or_not(self._tracing, variant, found, figures, wanted)
@@ -303,10 +305,11 @@ class Costs:
         return places <= self._devices.keys()
 
     def devices(self, places: set[Place]) -> list[DeviceFacts]:
-        """Facts of those devices that were not seen before."""
-        fresh = sorted(places - self._devices.keys(), key=str)
-        self._devices |= {place: device_facts(place) for place in fresh}
-        return [self._devices[place] for place in fresh]
+        """Facts of those devices that were not seen before, each once by whatever name it goes."""
+        known, fresh = set(self._devices.values()), sorted(places - self._devices.keys(), key=str)
+        found = {place: device_facts(place) for place in fresh}
+        self._devices |= found
+        return [facts for facts in dict.fromkeys(found.values()) if facts not in known]
 
     def tell(self, code: str, severity: str, message: str) -> None:
         """Write a note once."""

@@ -99,6 +99,13 @@ class TestOneProcess:
         process = train(tmp_path, on(1, nn.Linear(8, 8)), on(3, nn.Linear(8, 8)))
         assert named(process) == [("cuda", 1, "GPU-1"), ("cuda", 3, "GPU-3")]
 
+    def test_one_device_by_two_names(self, tmp_path: Path) -> None:
+        """A library says ``cuda``, the parameters of another part ``cuda:0``: one device."""
+        hooked = on(None, nn.Linear(8, 8))
+        hooked._hf_hook = SimpleNamespace(execution_device=torch.device("cuda"))
+        process = train(tmp_path, hooked, on(0, nn.Linear(8, 8)))
+        assert named(process) == [("cuda", 0, "GPU-0")]
+
     def test_a_model_that_moves(self, tmp_path: Path) -> None:
         """Its calls are of the kind that they were."""
         model = nn.Linear(8, 8)
