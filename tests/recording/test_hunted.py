@@ -401,33 +401,6 @@ def gradients_of_a_batch_in_pieces(mark: Mark) -> None:
         mark()
 
 
-def an_equilibrium(mark: Mark) -> None:
-    """Iterated without gradients; a hook on the result solves for its gradient by several passes."""
-    layer = nn.Linear(WIDTH, WIDTH)
-    optimizer = sgd(layer)
-    for _ in range(4):
-        x = torch.randn(4, WIDTH)
-        with torch.no_grad():
-            state = torch.zeros_like(x)
-            for _ in range(3):
-                state = (layer(state) + x).tanh()
-        out = (layer(state) + x).tanh()
-        start = state.requires_grad_()
-        again = (layer(start) + x).tanh()
-
-        def solved(slope: Any, again: Any = again, start: Any = start) -> Any:
-            found = slope
-            for _ in range(3):
-                found = torch.autograd.grad(again, start, found, retain_graph=True)[0] + slope
-            return found
-
-        out.register_hook(solved)
-        optimizer.zero_grad()
-        out.square().mean().backward()
-        optimizer.step()
-        mark()
-
-
 def widths_by_turns(mark: Mark) -> None:
     """Slimmable layers: three widths a step, by a constant of their class."""
 
@@ -449,7 +422,7 @@ def widths_by_turns(mark: Mark) -> None:
 
 
 LOOPS = [
-    gradients_of_a_batch_in_pieces, an_equilibrium, widths_by_turns,
+    gradients_of_a_batch_in_pieces, widths_by_turns,
     hooks_that_a_first_forward_puts, a_ratio, a_ratio_that_falls_below_a_threshold,
     the_step_in_a_tensor, an_array_of_depths, a_set_of_layers, a_batch_object, a_long_list, a_function,
     a_model_among_the_inputs, a_part_in_a_list, a_buffer_that_grows, the_environment,
