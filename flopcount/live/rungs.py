@@ -100,7 +100,7 @@ def climb(
     failures: list[str] = []
     too_long = False
     for rung in supposed.rungs:
-        if rung == "cpu" and (not real or is_distributed()):
+        if rung == "cpu" and not (real and (_is_ragged(call) or not is_distributed())):
             continue
         try:
             with _undisturbed(supposed.seed), _no_threads():
@@ -194,6 +194,7 @@ def _trace(
                 watch.on_numbers = True
                 follow_data([*model.parameters(), *tensors_within((inputs, named))])
             watch.has_shards = doubles.has_shards
+            watch.among_ranks = is_distributed()
             watch.on_fakes = isinstance(doubles, FakeDoubles)
             if share and not doubles.has_shards:
                 sharing = Sharing(model, watch, doubles.known)
@@ -294,6 +295,12 @@ def is_distributed() -> bool:
     """Whether other ranks exist, with whom a computation on real numbers might talk."""
     distributed = torch.distributed
     return bool(distributed.is_available() and distributed.is_initialized())
+
+
+def _is_ragged(call: LiveCall) -> bool:
+    """Whether its inputs have lengths that only real numbers can tell."""
+    given = tensors_within((call.args, call.kwargs))
+    return any(item.layout is torch.jagged for item in given)
 
 
 def _said(failure: BaseException) -> str:
