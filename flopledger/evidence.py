@@ -180,7 +180,13 @@ _TUNING = frozenset({"finetuning", "lora"})
 
 
 def _passes_of_text(kind: str, found: RunFacts) -> dict[str, object]:
-    """Take the passes over the data that a text states of work of this kind."""
+    """Take the passes over the data that a text states of work of this kind; a log's own count holds them."""
+    counted = [one for one in (found.tokens, found.samples) if one is not None]
+    if any(
+        one.bound == "exact" and one.is_whole_run and not disagreements.is_hearsay(one)
+        for one in counted
+    ):
+        return {}
     of_tuning = found.tuning_passes if kind in _TUNING else None
     stated = of_tuning or found.passes
     return {} if stated is None else {"passes": _input("passes", stated)}

@@ -74,7 +74,7 @@ def _known_factors(run: RunFigures, pair: Pair) -> list[Finding]:
     tokens, devices = map(_best, (run.tokens, run.device_count))
     if tokens is not None:
         extra.append(fingerprints.per_trillion_tokens(tokens))
-    extra += map(fingerprints.several_epochs, run.several_passes)
+    extra += [fingerprints.several_epochs(epochs) for epochs in run.several_passes]
     if devices is not None and devices >= _SEVERAL_DEVICES:
         extra.append(fingerprints.wall_for_device_hours(devices))
     fits = fingerprints.matching(

@@ -166,3 +166,14 @@ def test_parameters_of_a_mixture_bound_the_work(run_audit, tmp_path, text, extra
     assert ("experts-unstated" in codes(report)) is (verdict == "undetermined")
     # More than all parameters can take stays refuted: 1e25.
     assert str(run_audit(case.format("1e25")).verdict) == "inconsistent"
+
+
+def test_what_a_log_counted_holds_all_passes(run_audit, tmp_path):
+    # 1,000 steps of 1e7 tokens, 1e10 seen: 6 x 7e9 x 1e10 = 4.2e20, and no more by any text's epochs.
+    state = {"global_step": 1000, "num_input_tokens_seen": 10_000_000_000, "log_history": []}
+    (tmp_path / "trainer_state.json").write_text(json.dumps(state))
+    (tmp_path / "card.md").write_text("# Card\n\nTrained for 4 epochs over 10B tokens.\n")
+    case = OF_A_TEXT.replace('"card.md"', '"card.md", "trainer_state.json"')
+    for tokens in ("tokens = 1e10", ""):
+        assert str(run_audit(case.format(claim="1.7e21", tokens=tokens)).verdict) == "inconsistent"
+        assert str(run_audit(case.format(claim="4.2e20", tokens=tokens)).verdict) == "consistent"

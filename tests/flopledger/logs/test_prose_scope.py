@@ -46,12 +46,14 @@ def test_tokens_beside_epochs_keep_both_readings(said, text):
         "The model was trained for three epochs on a corpus of 400B tokens.",
         "We trained for 3 epochs on a 400B-token dataset.",
         "Training tokens: 0.4T x 3 epochs",
+        "The model was trained for 3 epochs with 0.4T tokens per epoch.",
         "Total tokens during training: 1.2T (3 epochs)",
         "Total training tokens: 1.2T\n\nEpochs: 3",
         # Epochs of other work, of a schedule or of a checkpoint are none of the tokens'.
         "The model was trained on 1.2T tokens. It was then fine-tuned for 3 epochs on dialogues.",
         "The model was trained on 1.2T tokens. The vision encoder was trained for 5 epochs on images.",
         "The model was trained on 1.2T tokens, about 1.1 epochs.",
+        "The model was trained on 1.2T tokens. Training was stopped after 3 of 10 epochs.",
         "The model was trained on 1.2T tokens. Training ended with 2 epochs of cool-down.",
         "The model was trained on 1.2T tokens, and a checkpoint was trained for the first 2 epochs.",
     ],
@@ -69,6 +71,8 @@ def test_one_epoch_or_the_unique_part_settles_the_amount(said, text):
         "We pretrain on 1.2T tokens, making three passes over the data.",
         "The model was trained on 1.2T tokens.\n\nEach token was seen 3 times on average during training.",
         "Training tokens: 1.2T\n\nEpochs: 3",
+        "The model was trained on 1.2T tokens, and we iterate three times over them.",
+        "Training tokens: 1.2T\n\nnum_epochs: 3",
         "The model was trained on 1.2T tokens for 2-3 epochs.",  # at most the upper end
     ],
 )

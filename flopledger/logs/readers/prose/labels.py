@@ -136,7 +136,8 @@ _LABELS: tuple[tuple[re.Pattern[str], _Take], ...] = tuple(
             _labelled_tokens,
         ),
         (
-            r"(?:total |number of |num |training |pre-?training )*(?:epochs|passes(?: over (?:the )?data)?)",
+            r"(?:total |number of |num |training |pre-?training |num_|num_train_)*"
+            r"(?:epochs|passes(?: over (?:the )?data)?)",
             _labelled_passes,
         ),
         (

@@ -22,11 +22,16 @@ _TIMES = (
     rf"(?:seen|visited|repeated|used|processed|shown|passed over|iterated over)\s(?:{_ABOUT})?"
     rf"{NUMBER}\s?(?:times|x)\b"
 )
-_STATED = re.compile(rf"{_EPOCHS}|{_TIMES}", re.I)
+_ITERATED = rf"\biterat\w*\s{NUMBER}\stimes\s(?:over|through)\b"
+_STATED = re.compile(rf"{_EPOCHS}|{_TIMES}|{_ITERATED}", re.I)
+_TWICE = re.compile(r"\b(seen|visited|repeated|used|processed|shown)\stwice\b", re.I)
+_EACH = re.compile(
+    rf"{NUMBER}{SCALE}\s((?:[a-z-]+\s)?tokens)\s(?:per|each|every|in each)\s(?:epoch|pass)\b", re.I
+)
 #: Of a schedule, of a checkpoint, or of an interval between two of something: not of the whole run.
 _NOT_ALL = re.compile(
     r"\b(?:every|each|after|first|last|final|initial|at|per|next|warm\w*(?:\s(?:of|for|over))?|since|within"
-    r"|until|by|than|early|additional|another)\s(?:the\s)?(?:first\s|last\s|about\s)?$",
+    r"|until|by|than|early|additional|another|\d of)\s(?:the\s)?(?:first\s|last\s|about\s)?$",
     re.I,
 )
 _OF_WARMUP = re.compile(r"\s*(?:of\s)?(?:warm|cool|linear\s(?:warm|decay)|patience)", re.I)
@@ -69,6 +74,12 @@ _TOKEN_DATA = re.compile(
 SEVERAL = 1.2  #: below, the last pass was cut short or begun anew
 
 
+def written_out(text: str) -> str:
+    """Write "1T tokens per epoch" as "epochs of 1T tokens", and "seen twice" as "seen 2 times"."""
+    text = _EACH.sub(lambda one: f"epochs of {one[1]}{one[2] or ''} {one[3]}", text)
+    return _TWICE.sub(r"\1 2 times", text)
+
+
 def in_plural(text: str) -> str:
     """Write "a 1T-token corpus" as "a corpus of 1T tokens"."""
     return _TOKEN_DATA.sub(
@@ -79,7 +90,7 @@ def in_plural(text: str) -> str:
 def stated(text: str) -> float:
     """Give the passes over the data that a sentence names; 1 where it names none."""
     passes = [
-        float((match[1] or match[2]).replace(",", ""))
+        float((match[1] or match[2] or match[3]).replace(",", ""))
         for match in _STATED.finditer(text)
         if not _is_of_a_part(text, match)
     ]
@@ -91,7 +102,7 @@ def _is_of_a_part(text: str, match: re.Match[str]) -> bool:
     return (
         _NOT_ALL.search(before) is not None
         and _MORE_THAN.search(before) is None
-        and match[2] is None
+        and match[1] is not None
     ) or _OF_WARMUP.match(text[match.end() :]) is not None
 
 

@@ -15,7 +15,7 @@ from flopledger.facts import Grade
 from flopledger.logs.document import Document
 from flopledger.logs.notes import Notes, line
 from flopledger.logs.reader import Reader
-from flopledger.logs.readers.prose import bounds, figures, groups, labels, markup, scope
+from flopledger.logs.readers.prose import bounds, figures, groups, labels, markup, passes, scope
 from flopledger.logs.readers.prose.numbers import in_digits
 
 _LATEX = ".tex"
@@ -167,7 +167,7 @@ def _of_another(piece: _Piece) -> list[tuple[str, str]]:
         return []
     own, other = bounds.own(piece.text)
     found = [(name, "of the model that this one began with") for name in _names(other)]
-    text = bounds.marked(in_digits(own))
+    text = _spelled(own)
     if _TRAINED.search(text) is None or _HYPOTHETICAL.search(text) is not None:
         return found
     if scope.other_work(text):
@@ -209,8 +209,12 @@ def _figures(piece: _Piece) -> _Figures:
     return _of_sentence(bounds.own(piece.text)[0])
 
 
+def _spelled(text: str) -> str:
+    return passes.written_out(bounds.marked(in_digits(text)))
+
+
 def _of_sentence(text: str) -> _Figures:
-    text = bounds.marked(in_digits(text))
+    text = _spelled(text)
     if _HYPOTHETICAL.search(text) is None and not _TRAINED.search(text):
         return figures.of_model(text)
     if not _TRAINED.search(text) or _HYPOTHETICAL.search(text) or scope.other_work(text):

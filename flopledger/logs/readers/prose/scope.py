@@ -53,6 +53,7 @@ _DATA_WORK = re.compile(
 _TRAINING = re.compile(r"\b(?:pre-?|post-?|fine-?)?(?:train|tun)(?:ed|ing|s)?\b", re.I)
 _EXPERTS = re.compile(
     r"\b(?:an?|our|the|this)\s(?:[\w.-]{1,30}\s){0,4}?(?:mixture[- ]of[- ]experts|MoE)\b"
+    r"(?!\s(?:papers?|literature|support|baselines?|librar|kernels?|implementation|variants?|version))"
     r"|\b(?:mixture[- ]of[- ]experts|MoE)\s?(?:\(MoE\)\s)?(?:[\w-]{1,20}\s)?"
     r"(?:model|LLM|architecture|transformer|decoder)\b"
     r"|\bactivated? (?:parameters|params)\b|\bactive (?:parameters|params)\b"
