@@ -219,6 +219,32 @@ def test_more_than_is_a_lower_end(text):
     assert said(text)["tokens_at_least"] == 4e11
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "训练总计消耗了超过 100 万 GPU 小时。",
+        "学習に100万GPU時間以上を使った。",
+        "학습에 100만 GPU 시간 이상이 들었다.",
+        "Das Training des Modells lief über 1 Million GPU-Stunden auf der Maschine.",
+        "L'entraînement du modèle a pris plus de 1 million d'heures GPU.",
+    ],
+)
+def test_hours_of_more_than_are_a_lower_end(text):
+    found = said(text)
+    assert found.get("accelerator_seconds_at_least") == 1e6 * HOUR
+    assert "accelerator_seconds" not in found
+
+
+def test_a_models_name_is_no_group_of_digits():
+    text = "Le modèle Llama 3 405B a été entraîné sur 15 000 milliards de tokens."
+    assert said(text)["tokens"] == 1.5e13
+    assert "3405" not in glossing.gloss(text, None, telling.ALL[4], by_points=None).text
+
+
+def test_a_number_with_a_scale_left_out_is_none():
+    assert said("모델은 1조 4천 토큰으로 학습되었다.") == {}
+
+
 def test_active_parameters_are_not_the_models():
     assert said("模型总参数 100 亿，激活参数 21 亿。") == {"parameters": 1e10}
     assert said("模型有 18 亿（1.8B）、70 亿（7B）和 720 亿（72B）参数。") == {}

@@ -14,7 +14,7 @@ from itertools import islice
 from flopledger.logs.readers.prose.tongues.table import Scale, Tongue
 
 _NARROW = "\u00a0\u2007\u2009\u202f"
-_RAW = rf"\d+(?:[.,'\u2019{_NARROW}]\d+| \d{{3}}(?!\d))*"
+_RAW = rf"\d+(?:[.,'\u2019{_NARROW}]\d+| \d{{3}}(?![\dA-Za-z]))*"
 _PLAIN = r"\d+(?:,\d{3})*(?:\.\d+)?"  #: in scripts that need no spaces
 _START = r"(?<![\w.,^])(?<![A-Za-z_]-)(?<!\d[eE][+-])"
 _START_ANYWHERE = r"(?<![A-Za-z_\d.,^])(?<![A-Za-z_]-)(?<!\d[eE][+-])"
@@ -28,6 +28,7 @@ _MANY_POINTS = re.compile(r"(?<![\w.,])\d{1,3}(?:\.\d{3}){2,}(?![.,]?\d)")
 _MANY_COMMAS = re.compile(r"(?<![\w.,])\d{1,3}(?:,\d{3}){2,}(?![.,]?\d)")
 _COMMA_DECIMAL = re.compile(r"(?<![\w.,])(?:0,\d+|\d{1,9},(?:\d{1,2}|\d{4,}))(?![\w,]|\.\d)")
 _POINT_DECIMAL = re.compile(r"(?<![\w.,-])(?:0\.\d+|\d{1,9}\.(?:\d{1,2}|\d{4,}))(?![,.]?\d)")
+_NEXT_SCALE, _ANY_SCALE = 4, 99  #: powers of ten between a scale and the next one
 _NUMBERS = 60  #: numbers of one piece that are looked at
 
 
@@ -93,12 +94,12 @@ def _readings(
 def _sum(match: re.Match[str], tongue: Tongue) -> list[str]:
     """Add up a number in several scales, each smaller than the one before: 1億3000万."""
     words = "|".join(scale.word for scale in tongue.scales)
-    total, last = Decimal(0), 99
+    total, last = Decimal(0), _ANY_SCALE
     parts = re.compile(rf"({_PLAIN})\s?({words})")
     for part in parts.finditer(match.string, match.start(), match.end()):
         power, *others = _scale(match.string, part.start(2), part.end(2), tongue).readings
-        if others or power >= last:
-            return []
+        if others or power >= last or (last != _ANY_SCALE and last - power > _NEXT_SCALE):
+            return []  # "1조 4천" may lack a 억
         total, last = total + Decimal(part[1].replace(",", "")).scaleb(power), power
     if match["rest"]:
         rest = match["rest"].replace(",", "")

@@ -50,6 +50,10 @@ TONGUE = Tongue(
             r"\g<n> tokens ",
         ),
         (r"(?:超过|超|逾|大于|多于|不少于|不低于)了? ?(?={N} tokens)", " more than "),
+        (
+            rf"(?:超过|超|逾|大于|多于|不少于|不低于)了? ?(?={{N}} ?个? ?(?:{PART} ?)?{_CARD}? ?·? ?{_HOUR})",
+            " more than ",
+        ),
         (r"{N} tokens ?(?:以上|之多)", r" more than \g<n> tokens "),
         (rf"{{N}} ?个? ?(?P<part>{PART}) ?{_CARD}? ?·? ?{_HOUR}", r"\g<n> \g<part> GPU hours "),
         (rf"{{N}} ?个? ?{_CARD} ?·? ?{_HOUR}", r"\g<n> GPU hours "),

@@ -60,10 +60,13 @@ def _rules(words: _Words) -> Pairs:
     about = rf"(?:{words.about})*"
     return (
         (rf"{{N}} ?{of}(?:{words.tokens})(?!\w)", r"\g<n> tokens"),
-        (rf"(?:{words.more_than}) (?={{N}} tokens)", "more than "),
         *(
             (pattern.replace("PART", part), r"\g<n> \g<part> GPU hours")
             for pattern in words.device_hours
+        ),
+        (
+            rf"(?<!\w)(?:{words.more_than}) (?={{N}} (?:tokens|(?:{PART} )? ?GPU hours))",
+            "more than ",
         ),
         (rf"{{N}} ?{of}(?:{words.day})(?!\w)", r"\g<n> days"),
         (rf"{{N}} ?{of}(?:{words.week})(?!\w)", r"\g<n> weeks"),
@@ -201,7 +204,7 @@ _FRENCH = _Words(
     perhaps=(
         r"peut|peuvent|pourra\w*|pourrai\w+|devra\w*|devrai\w+|sera\w*|serai\w+|prévu\w*|prévoi\w*|estim\w+|nécessaires?|requi\w+|requiert|faut"
         r"|faudra\w*|recommand\w+|minimum|maximum|jusqu['’]à|au plus|moins de|si|par exemple|p\. ?ex\.|compar\w+|contre|au lieu|que(?= \d)|pas|jamais"
-        r"|inférence|évaluation\w*|théorique\w*|objectif|restants?|budget|plan|donne|donnerait"
+        r"|inférence|évaluation\w*|théorique\w*|objectif|restants?|écart|face à|versus|budget|plan|donne|donnerait"
     ),
     energy=r"consommation (?:électrique|énergétique|d['’]énergie|d['’]électricité)|énergie|électricité|consommé\w*|consommation",
 )
@@ -350,7 +353,7 @@ GERMAN = Tongue(
     ),
     scales=_compact(
         (r"Milliarden?|Mrd\.?", (9,)),
-        (r"Millionen?|Mio\.?", (6,)),
+        (r"Million(?:en)?|Mio\.?", (6,)),
         (r"Billiarden?", (15,)),
         # 7 Billionen Parameter is what "7 billion parameters" became where nobody looked.
         (r"Billion(?:en)?(?= \w*Parameter)|Bio\.?(?= \w*Parameter)", (12, 9)),
@@ -403,7 +406,7 @@ FRENCH = Tongue(
     has_decimal_comma=True,
     groups_by_spaces=True,
     function_words=frozenset(
-        "le la les des du un une et est sont sur avec pour dans qui que par au aux ce cette nous notre été il elle en à d l".split()
+        "le la les de des du un une et est sont sur avec pour dans qui que par au aux ce cette nous notre été il elle en à d l".split()
     ),
     scales=_compact(
         (r"mill(?:iers|e) de milliards?", (12,)),
@@ -448,7 +451,7 @@ SPANISH = Tongue(
     has_decimal_comma=True,
     groups_by_spaces=True,
     function_words=frozenset(
-        "el la los las un una y es son fue con para por en del al que se su este esta sobre como más nuestro ha entre".split()
+        "el la los las de un una y es son fue con para por en del al que se su este esta sobre como más nuestro ha entre".split()
     ),
     scales=_compact(
         (r"mil millones|millardos?", (9,)),
@@ -524,7 +527,7 @@ PORTUGUESE = Tongue(
     has_decimal_comma=True,
     groups_by_spaces=True,
     function_words=frozenset(
-        "o a os as um uma e é são foi com para por em do da dos das no na que se seu este esta sobre como mais nosso ao".split()
+        "o a os as de um uma e é são foi com para por em do da dos das no na que se seu este esta sobre como mais nosso ao".split()
     ),
     scales=_compact(
         (r"mil milhões|bilhões|bilhão|bi", (9,)),

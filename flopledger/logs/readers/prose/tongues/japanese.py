@@ -34,6 +34,7 @@ TONGUE = Tongue(
         (r"{N} ?の? ?(?:GPU|NPU|TPU) ?・? ?時間", r"\g<n> GPU hours "),
         (rf"{{N}} ?の? ?(?P<part>{PART}) ?(?:GPU|NPU|TPU)? ?・? ?日", r"\g<n> \g<part> GPU days "),
         (r"{N} ?の? ?(?:GPU|NPU|TPU) ?・? ?日", r"\g<n> GPU days "),
+        (r"{N} (?P<unit>GPU hours|[A-Z]\w+ GPU hours) ?(?:以上|超)", r" more than \g<n> \g<unit> "),
         (r"{N} ?時間", r"\g<n> hours "),
         (r"{N} ?日間", r"\g<n> days "),
         (r"{N} ?週間", r"\g<n> weeks "),

@@ -27,6 +27,7 @@ TONGUE = Tongue(
         (r"{N} ?여? ?개?(?:의)? ?(?:토큰|tokens?)", r"\g<n> tokens "),
         (rf"{{N}} ?(?P<part>{PART})? ?(?:GPU|NPU|TPU) ?·?시간", r"\g<n> \g<part> GPU hours "),
         (rf"{{N}} ?(?P<part>{PART}) ?·?시간", r"\g<n> \g<part> GPU hours "),
+        (r"{N} (?P<unit>GPU hours|[A-Z]\w+ GPU hours) ?(?:이상|넘)", r" more than \g<n> \g<unit> "),
         (r"{N} ?시간", r"\g<n> hours "),
         (r"{N} ?일(?:간|정도| 동안)", r"\g<n> days "),
         (r"{N} ?주(?:간| 동안)", r"\g<n> weeks "),
