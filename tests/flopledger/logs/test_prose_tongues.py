@@ -184,6 +184,7 @@ def test_the_rest_of_a_text_tells_what_a_point_is(beside, hours):
         "我们训练 tokenizer 用了 100 亿 tokens。",
         "7B 和 13B 模型分别在 1 万亿和 2 万亿 tokens 上训练。",
         "训练耗时 2~3 天。",
+        "小明做作业花费 3 小时。",
         "Das Training dauerte 10 bis 12 Tage.",
     ],
 )
@@ -265,6 +266,7 @@ def test_flop_keep_their_own_rules():
         said("Le modèle a été entraîné avec 2,1 x 10^23 FLOP sur les GPU.")["claimed_flop"]
         == 2.1e23
     )
+    assert said("模型训练的计算量约 6.67x10<sup>22</sup> 次浮点数运算。")["claimed_flop"] == 6.67e22
     assert "claimed_flop" not in said("Das Modell wurde mit 3 Trillionen FLOP trainiert.")
 
 

@@ -95,7 +95,7 @@ def _rules(words: _Words) -> Pairs:
             rf"(?!(?: {of})? ?(?:{words.data}))",
             r"trained on \g<q>\g<n> tokens",
         ),
-        (rf"(?<!\w)(?:{words.lasted}) {about}(?={{N}} {_TIME})", "took "),
+        (rf"(?<!\w)(?:{words.lasted}) {about}(?={{N}} {_TIME})", "during "),
         (rf"(?<!\w)(?:{words.batch})(?!\w)[ :=]*(?:{of}|{words.about})*(?={{N}})", BATCH),
         (rf"(?<!\w)(?:{words.length})(?!\w)[ :=]*(?:{of}|{words.about})*(?={{N}})", LENGTH),
         (rf"{{N}} ?{of}(?:{words.steps})(?!\w)", r"\g<n> steps"),
@@ -382,7 +382,7 @@ GERMAN = Tongue(
             "tokens",
         ),
         (r"Trainingsdaten(?:menge)?|Daten(?:menge|satzgröße)|Korpus(?:größe)?", "training data"),
-        (r"(?:Anzahl (?:der )?)?Parameter(?:anzahl|zahl)?|Modellgröße", "parameters"),
+        (r"(?:Anzahl (?:der )?)?Parameter(?:anzahl|zahl)?", "parameters"),
         (r"(?:maximale )?Sequenzlänge", "sequence length"),
         (
             r"(?:Trainings-?)?(?:Hardware|Rechner|Infrastruktur|Beschleuniger|GPUs|Grafikkarten)",
@@ -424,7 +424,7 @@ FRENCH = Tongue(
             "tokens",
         ),
         (r"(?:données d['’]entraînement|corpus|taille (?:du corpus|des données))", "training data"),
-        (r"(?:nombre de )?paramètres|taille du modèle", "parameters"),
+        (r"(?:nombre de )?paramètres", "parameters"),
         (r"longueur (?:maximale )?(?:de |des )?séquences?", "sequence length"),
         (
             r"(?:matériel|infrastructure|GPUs?|accélérateurs?|matériel d['’]entraînement)",
@@ -468,7 +468,7 @@ SPANISH = Tongue(
             r"(?:datos de entrenamiento|corpus|tamaño (?:del corpus|de los datos|del conjunto de datos))",
             "training data",
         ),
-        (r"(?:número de )?parámetros(?: totales)?|tamaño del modelo", "parameters"),
+        (r"(?:número de )?parámetros(?: totales)?", "parameters"),
         (r"longitud (?:máxima )?(?:de |de la )?secuencia", "sequence length"),
         (
             r"(?:hardware|infraestructura|GPUs?|aceleradores)(?: de entrenamiento| utilizado)?",
@@ -509,7 +509,7 @@ ITALIAN = Tongue(
             r"(?:dati di addestramento|corpus|dimensione (?:del corpus|dei dati|del dataset))",
             "training data",
         ),
-        (r"(?:numero di )?parametri(?: totali)?|dimensione del modello", "parameters"),
+        (r"(?:numero di )?parametri(?: totali)?", "parameters"),
         (r"lunghezza (?:massima )?(?:di |della )?sequenza", "sequence length"),
         (r"(?:hardware|infrastruttura|GPU|acceleratori)(?: di addestramento)?", "hardware"),
         (
@@ -546,7 +546,7 @@ PORTUGUESE = Tongue(
             r"(?:dados de trein(?:amento|o)|corpus|tamanho (?:do corpus|dos dados|do conjunto de dados))",
             "training data",
         ),
-        (r"(?:número de )?parâmetros(?: totais)?|tamanho do modelo", "parameters"),
+        (r"(?:número de )?parâmetros(?: totais)?", "parameters"),
         (r"comprimento (?:máximo )?(?:de |da )?sequência", "sequence length"),
         (
             r"(?:hardware|infraestrutura|GPUs?|aceleradores)(?: de trein(?:amento|o)| utilizado)?",
