@@ -20,6 +20,7 @@ import flopledger.logs
 import flopledger.logs.readers
 import flopledger.logs.readers.mlperf
 import flopledger.logs.readers.prose
+import flopledger.logs.readers.prose.tongues
 import flopledger.profiling
 import flopledger.recording
 import flopledger.reports
@@ -55,6 +56,7 @@ STEPS = sorted(f"profilers.steps.{file.parent.name}" for file in ROOMS)
         flopledger.logs.readers,
         flopledger.logs.readers.mlperf,
         flopledger.logs.readers.prose,
+        flopledger.logs.readers.prose.tongues,
         flopledger.profiling,
         flopledger.recording,
         flopledger.reports,

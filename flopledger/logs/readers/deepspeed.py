@@ -14,6 +14,10 @@ _TIMER = re.compile(
     r"(?:global_step=|timer\.py:\d{1,6}:stop\] \d{1,10}/)(\d{1,10}), "
     r"RunningAvgSamplesPerSec=([\d.eE+]{1,30}), CurrSamplesPerSec=([\d.eE+]{1,30})"
 )
+#: Before 0.7: one rate, of all steps so far; the count before it may be of micro-steps.
+_OLD_TIMER = re.compile(
+    r"timer\.py:\d{1,6}:stop\] \d{1,10}/\d{1,10}, SamplesPerSec=([\d.eE+]{1,30})"
+)
 _CONFIG = re.compile(r"\s{1,6}([a-z_0-9]{3,60}) (?:\.{2,80}| ) ?(\S.{0,80}?)\s*$")
 _MICRO_STEP = re.compile(r"\bmicro_step=(\d{1,10})/global_step=(\d{1,10}),")
 _PARAMETERS = re.compile(r"\b[Tt]otal number of model parameters: (\d[\d,]{2,18}\d)")
@@ -33,7 +37,11 @@ _FACTORS = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
 
 def sniff(head: bytes, _name: str) -> bool:
     """Recognise a timer line or the profiler's banner."""
-    return b"RunningAvgSamplesPerSec=" in head or b"DeepSpeed Flops Profiler" in head
+    return (
+        b"RunningAvgSamplesPerSec=" in head
+        or b"DeepSpeed Flops Profiler" in head
+        or (b", SamplesPerSec=" in head and b":log_dist]" in head)
+    )
 
 
 def read(document: Document, notes: Notes) -> None:
@@ -41,6 +49,7 @@ def read(document: Document, notes: Notes) -> None:
     log, rates = StepLog(), []
     skipped: tuple[int, int] | None = None
     passes: set[float] = set()
+    spoken: list[Step] = []  #: of the optimiser, where no timer counts them
     for number, text in short_lines(document):
         if match := _TIMER.search(text):
             rate = parse_positive(match[2])
@@ -57,12 +66,19 @@ def read(document: Document, notes: Notes) -> None:
                 passes.add(int(both[1]) / int(both[2]))
         elif match := _SKIPPED.search(text):
             skipped = (int(match[2]), number)
+            if not log.steps:
+                spoken.append(_step(match, number, text))
+        elif match := _OLD_TIMER.search(text):
+            if (rate := parse_positive(match[1])) is not None:
+                rates.append(float(rate))
         elif match := _CONFIG.search(text):
             _note_setting(match[1], match[2], line(number), notes)
         elif match := _PARAMETERS.search(text):
             notes.fact("parameters", parse_count(match[1]), line(number))
         elif match := _PROFILE.match(text):
             _note_profile(match, line(number), notes)
+    for step in () if log.steps else spoken:
+        log.add(step)
     log.note(notes)
     printed = {fact.name for fact in notes.facts}
     if len(passes) == 1 and "gradient_accumulation" not in printed:
@@ -70,9 +86,19 @@ def read(document: Document, notes: Notes) -> None:
         notes.fact("gradient_accumulation", parse_count(passes.pop()), place)
     if skipped is not None and skipped[0]:
         notes.fact("skipped_steps", skipped[0], line(skipped[1]))
-    if rates:
+    if rates and log.steps:
         place = f"lines {log.steps[0].line} to {log.steps[-1].line}: median"
         notes.fact("samples_per_second", median(rates), place, unit="samples/s")
+
+
+def _step(match: re.Match[str], number: int, text: str) -> Step:
+    return Step(
+        step=int(match[1]),
+        line=number,
+        mark=text[match.start() :],
+        stamp=stamp_seconds(text),
+        printed=hash(text),
+    )
 
 
 def _note_setting(key: str, value: str, place: str, notes: Notes) -> None:

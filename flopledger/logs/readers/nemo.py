@@ -21,7 +21,9 @@ _FIELD = re.compile(
 def sniff(head: bytes, _name: str) -> bool:
     """Recognise a step with its timing, or beside NeMo's name of the loss."""
     return b"global_step" in head and (
-        b"train_step_timing in s" in head or b"reduced_train_loss=" in head
+        b"train_step_timing in s" in head
+        or b"reduced_train_loss=" in head
+        or b"reduced_train_loss: " in head
     )
 
 

@@ -245,6 +245,19 @@ def test_deepspeed(written):
     assert facts.timed_seconds.bound == "at least"
 
 
+def test_deepspeed_before_it_printed_two_rates(written):
+    # The count before the rate was of micro-steps where there were any; the optimiser's line has the steps.
+    log = ""
+    for step, minute in ((10, 1), (20, 3), (30, 5)):
+        stamp = f"[2022-03-11 02:{minute:02d}:10,000] [INFO] "
+        log += f"{stamp}[logging.py:69:log_dist] [Rank 0] step={step}, skipped=2, lr=[5e-05]\n"
+        log += f"{stamp}[timer.py:189:stop] 0/{step * 4}, SamplesPerSec=83.5, MemAllocated=0.26GB\n"
+    evidence = written({"out.log": log})
+    assert value(evidence, "steps") == 30
+    assert value(evidence, "samples_per_second") == 83.5
+    assert value(evidence, "skipped_steps") == 2
+
+
 def test_composer(written):
     log = "max_seq_len: 2048\nglobal_train_batch_size: 256\n"
     for batch, hours in ((1, 0.0), (11, 0.1), (21, 0.2)):
@@ -284,6 +297,18 @@ def test_nemo(written, form):
     assert value(evidence, "steps") == 4
     assert value(evidence, "samples") == 2048
     assert value(evidence, "timed_seconds") == 50
+
+
+def test_nemos_lines_without_step_times(written):
+    # The iterations are counted from 0: three of them, of 32 samples each.
+    log = "".join(
+        f"Training epoch 0, iteration {step}/9 | lr: 0.0006 | consumed_samples: {(step + 1) * 32} | "
+        f"global_batch_size: 32 | global_step: {step} | reduced_train_loss: 9.{step}\n"
+        for step in range(3)
+    )
+    evidence = written({"out.log": log})
+    assert evidence.sources["out.log"].format == "nemo-log"
+    assert (value(evidence, "steps"), value(evidence, "samples")) == (3, 96)
 
 
 def test_words_a_second_of_older_torchtitan(written):

@@ -6,6 +6,7 @@ node) is told apart by the words around it, or not taken.
 """
 
 import re
+from itertools import pairwise
 
 from flopledger import flop_words
 from flopledger.logs.readers.prose import passes
@@ -85,6 +86,15 @@ _ENERGY = re.compile(rf"{NUMBER}{SCALE}\s*([kMGT])Wh\b")
 _ENERGY_WORDS = re.compile(r"energy|electric|consum|used|usage|using|draw", re.I)
 _JOULES = {"k": 3.6e6, "M": 3.6e9, "G": 3.6e12, "T": 3.6e15}
 _PARAMETERS = re.compile(rf"{NUMBER}{SCALE}[ -]?(?:parameters?|params?)\b", re.I)
+#: "7B, 13B and 70B parameters" are of several models.
+_LISTED_BEFORE = re.compile(
+    r"\d(?:\s?[BM]|e\d{1,2})(?:\s?parameters)?\s?(?:\([^()]{1,20}\)\s?)?(?:[,/&]|and\b|or\b|und\b|et\b|y\b|e\b|和|及|与|と|및|과|와)\s?"
+    r"(?:and\s|or\s|und\s|et\s|y\s|e\s|和|及)?$"
+)
+_LISTED_AFTER = re.compile(
+    r"\s?(?:\([^()]{1,20}\)\s?)?(?:[,/&]|and\b|or\b|und\b|et\b|y\b|e\b|和|及|与|と|및|과|와)\s?(?:and\s|or\s)?\d[\d.]*(?:\s?[BM]\b|e\d{1,2})"
+    r"(?=\s?[(,.;)]|\s?parameters|\s?(?:and|or|和|及|und|et|y|e)\b|\s?$)"
+)
 _PRECISIONS = {"bf16": "bf16", "bfloat16": "bf16", "fp16": "fp16", "float16": "fp16", "fp8": "fp8"}
 _PRECISION = re.compile(r"\b(bf16|bfloat16|fp16|float16|fp8)\b", re.I)
 _OTHER_PARAMETERS = (
@@ -102,6 +112,7 @@ _TRAINED_IN = re.compile(
     r"(bf16|bfloat16|fp16|float16|fp8)\b",
     re.I,
 )
+_APART = 8  #: characters between two durations that are two
 _SAME_TIME = 1.1  #: two figures of a sentence this near are one time, said in two units
 FEWEST_TOKENS = 1e6  #: fewer are of a batch, a window or an answer
 
@@ -131,6 +142,8 @@ def of_model(text: str) -> list[Figure]:
     for match in _PARAMETERS.finditer(text):
         value = scaled(match[1], match[2])
         words = text[max(0, match.start() - 30) : match.start()].lower()
+        if _LISTED_BEFORE.search(text[: match.start()]) or _LISTED_AFTER.match(text[match.end() :]):
+            continue
         if value >= FEWEST_TOKENS and not any(word in words for word in _OTHER_PARAMETERS):
             found.append(("parameters", value, "parameters"))
     return found
@@ -246,11 +259,13 @@ def time(text: str, after: re.Pattern[str] | None = None) -> list[Figure]:
     if not found:
         return []
     units = [match[2].lower()[0] for match in found]
-    if len(found) > 1 and len(set(units)) != len(units):
-        return [("wall_seconds", _seconds(match), "s") for match in found]
     lasted = [_seconds(match) for match in found]
     if len(lasted) > 1 and max(lasted) <= min(lasted) * _SAME_TIME:
         return [("wall_seconds", lasted[0], "s")]  # "14 days (336 hours)": the same time again
+    # "The data took 1 day, and the training 3 hours" are two durations, and no sum.
+    apart = any(later.start() - earlier.end() > _APART for earlier, later in pairwise(found))
+    if len(found) > 1 and (apart or len(set(units)) != len(units)):
+        return [("wall_seconds", _seconds(match), "s") for match in found]
     # "3 minutes 39 seconds", "1 day 4 hours": one duration in two units.
     return [("wall_seconds", sum(_seconds(match) for match in found), "s")]
 

@@ -7,7 +7,8 @@ from itertools import islice
 Figure = tuple[str, float | int | str, str | None]  #: name, value, unit
 PART = re.compile(
     r"(?:(?:NVIDIA|AMD|Intel|Google|Cloud|Tesla|GeForce|Instinct|Habana|AWS|Huawei|Quadro)[ -]+)*"
-    r"(?:GB300|GB200|GH200|B300|B200|H800|H200|H100|H20\b|A800|A100|V100|P100|T4|L40S?|L4|A10G?|A30|A40"
+    r"(?:GB300|GB200|GH200|B300|B200|H800|H200|H100|H20\b|A800|A100|V100|P100"
+    r"|(?<![A-WYZ])(?:T4|L40S?|L4|A10G?|A30|A40)"  # "INT4" names no part; "8xT4" does
     r"|RTX[ -]?(?:PRO[ -]?)?A?\d{4}(?:[ -]?(?:Ti|SUPER|Ada))?|A[4-6]000|MI\d{3}[AX]?|Gaudi[ -]?\d"
     r"|TPU[ -]?v\d\w*(?:-\d+)?(?:[ -]cores?\b)?|Trillium"
     r"|Trainium\d?|Titan[ -](?:RTX|Xp?|V)|Ascend[ -]?910\w*)"

@@ -17,6 +17,8 @@ from flopledger.logs.notes import Notes, line
 from flopledger.logs.reader import Reader
 from flopledger.logs.readers.prose import bounds, figures, groups, labels, markup, passes, scope
 from flopledger.logs.readers.prose.numbers import in_digits
+from flopledger.logs.readers.prose.tongues import amounts, glossing, telling
+from flopledger.logs.readers.prose.tongues.table import Tongue
 
 _LATEX = ".tex"
 _ENDINGS = (".md", ".markdown", ".mdx", ".rst", ".txt", ".html", ".htm", _LATEX)
@@ -33,10 +35,25 @@ _HYPOTHETICAL = re.compile(
 #: Rows of spaces say nothing, and make a search for "number, spaces, unit" quadratic.
 _SPACES = re.compile(r"[ \t]{2,}")
 _MARKUP = re.compile(r"<[^<>]{0,300}>|[*`~≈]|\\[,;! ]")
+#: "2~3 days" is a range; "~3 days" and "~~3~~ days" are not.
+_TILDE_RANGE = re.compile(r"(?<=[\d%kKMBTh万亿億萬兆天日])(?:[~～〜∼]| [~～〜∼] )(?=\d)")  # noqa: RUF001
+#: "8 * A100", "A100*8" and "2048*1024" are products, and no emphasis.
+_STAR = re.compile(r"(?<=[\w)]) \* (?=[\dA-Z])|(?<=[\w)])\*(?=\d)")
 _LINK = re.compile(r"!?\[([^\[\]]{0,300})\]\([^()]{0,600}\)")
-_LABELLED = re.compile(r"\s*(?:[-+•]\s+|\d+\.\s+)?([A-Za-z][^:|]{1,60}?)\s*[:：]\s*(.{1,300})")  # noqa: RUF001
-_SENTENCE_END = re.compile(r"(?<=[.!?;])\s+(?=[A-Z(\[])")
-_EXPERTS = re.compile(r"mixture[- ]of[- ]experts|\bMoE\b|\bactive param|activated param", re.I)
+_LABELLED = re.compile(
+    r"\s*(?:[-+•]\s+|\d+\.\s+)?([^\W\d_][^:：|。]{1,60}?)\s*[:：]\s*(.{1,300})"  # noqa: RUF001
+)
+_SENTENCE_END = re.compile(
+    r"(?<=[.!?;])(?<!\bMrd\.)(?<!\bMio\.)(?<!\bBio\.)(?<!\bTsd\.)(?<!\bca\.)(?<!\bbzw\.)(?<!\bMln\.)(?<!\bMld\.)"
+    r"\s+(?=[A-ZÀ-ÖØ-Þ(\[¿¡])|(?<=[。！？；])\s*"  # noqa: RUF001
+)
+_EXPERTS = re.compile(
+    r"mixture[- ]of[- ]experts|\bMoE\b|\bactive param|activated param"
+    r"|混合专家|專家混合|混合專家|专家混合|混合エキスパート|エキスパート混合|전문가 ?혼합"
+    r"|Experten-?(?:mischung|modell)|mélange d['’]experts|mezcla de expertos"  # noqa: RUF001
+    r"|mistura de especialistas|miscela di esperti",
+    re.I,
+)
 _RULE_CELL = re.compile(r"\s*:?-{2,}:?\s*")
 
 
@@ -61,6 +78,14 @@ class _Piece:
     text: str
     label: str | None = None
     part: int = 1  #: which sentence of its line
+    printed: str = ""  #: as it stands in the file, where ``text`` and ``label`` are a gloss
+    others: tuple[str, ...] = ()  #: the gloss by each reading of a number that has two
+
+    @property
+    def words(self) -> str:
+        """As the file has it."""
+        own = self.text if self.label is None else f"{self.label}: {self.text}"
+        return self.printed or own
 
 
 def sniff(head: bytes, name: str) -> bool:
@@ -71,7 +96,7 @@ def sniff(head: bytes, name: str) -> bool:
         return False
     text = head[:_TEXT_CHARACTERS].decode("utf-8", "replace")
     by_commas = groups.parts_by_commas(text)
-    pieces = _pieces(text, is_latex=name.lower().endswith(_LATEX))
+    pieces = _in_english(text, is_latex=name.lower().endswith(_LATEX))
     return any(_speaks(piece, by_commas=by_commas) or _of_another(piece) for piece in pieces)
 
 
@@ -94,7 +119,7 @@ def note(text: str, notes: Notes, *, is_latex: bool = False) -> None:
     experts = _EXPERTS.search(text) is not None
     noted = 0
     said_of_experts = False
-    for piece in _pieces(text, is_latex=is_latex):
+    for piece in _in_english(text, is_latex=is_latex):
         if noted > _FIGURES:
             break
         how = "label" if piece.label is not None else "sentence"
@@ -126,16 +151,19 @@ _Figures = list[tuple[str, float | int | str, str | None]]
 
 def _taken_and_doubted(piece: _Piece, *, by_commas: bool) -> tuple[_Figures, _Figures]:
     """Give the figures of a piece, and those whose digits can be read in two ways."""
+    if piece.printed:  # its numbers are in digits already, with points for decimals
+        by_commas = True
     veiled = groups.veiled(piece.text, by_commas=by_commas)
     everything = _figures(piece)
-    if veiled == piece.text:
+    if veiled == piece.text and not piece.others:
         return everything, []
     taken = _figures(replace(piece, text=veiled))
     # The amounts of FLOP have rules of their own, by which a decimal comma is one.
     taken += [one for one in everything if one[0] == "claimed_flop" and one not in taken]
     taken = _of_a_range_of_passes(taken, everything)
     names = {name for name, _, _ in taken}
-    perhaps = _figures(replace(piece, text=groups.guessed(piece.text)))
+    guesses = piece.others or (groups.guessed(piece.text),)
+    perhaps = [one for guess in guesses for one in _figures(replace(piece, text=guess))]
     return taken, [one for one in perhaps if one[0] not in names and one[2] is not None]
 
 
@@ -151,12 +179,14 @@ def _of_a_range_of_passes(taken: _Figures, everything: _Figures) -> _Figures:
 
 def _note_doubts(piece: _Piece, doubted: _Figures, notes: Notes) -> None:
     names = ", ".join(dict.fromkeys(name for name, _, _ in doubted))
-    words = piece.text if piece.label is None else f"{piece.label}: {piece.text}"
+    what = "digits that can be read in two ways, or a range"
+    if piece.others:
+        readings = {f"{value:.4g}" for _, value, _ in doubted if not isinstance(value, str)}
+        what = f"a number that can be read in two ways ({' or '.join(sorted(readings))})"
     notes.finding(
         "prose-ambiguous",
         "warning",
-        f"{names}: digits that can be read in two ways, or a range, in {words[:160]!r}: not used; state the "
-        "figure in the case",
+        f"{names}: {what}, in {piece.words[:160]!r}: not used; state the figure in the case",
         line(piece.number),
     )
 
@@ -198,9 +228,30 @@ def _note_others(piece: _Piece, others: list[tuple[str, str]], notes: Notes) -> 
         notes.finding(
             "prose-ambiguous",
             "info",
-            f"{names}: {whose}, in {piece.text[:160]!r}{end}",
+            f"{names}: {whose}, in {piece.words[:160]!r}{end}",
             line(piece.number),
         )
+
+
+def _in_english(text: str, *, is_latex: bool = False) -> Iterator[_Piece]:
+    """Cut a text into pieces, those in other languages in English words."""
+    pieces = list(_pieces(text, is_latex=is_latex))
+    foreign = [
+        one.label for one in pieces if one.label is not None and not labels.is_label(one.label)
+    ]
+    home = telling.of_text(text, foreign)
+    by_points = amounts.points_part_thousands(text)
+    for piece in pieces:
+        words = piece.text if piece.label is None else f"{piece.label}: {piece.text}"
+        tongue = telling.of_piece(words, home)
+        if tongue is None and piece.label is not None and not labels.is_label(piece.label):
+            tongue = telling.of_label(piece.label, home)
+        yield piece if tongue is None else _glossed(piece, words, tongue, by_points=by_points)
+
+
+def _glossed(piece: _Piece, words: str, tongue: Tongue, *, by_points: bool | None) -> _Piece:
+    gloss = glossing.gloss(piece.text, piece.label, tongue, by_points=by_points)
+    return replace(piece, text=gloss.text, label=gloss.label, printed=words, others=gloss.others)
 
 
 def _figures(piece: _Piece) -> _Figures:
@@ -233,7 +284,11 @@ def _pieces(text: str, *, is_latex: bool = False) -> Iterator[_Piece]:
         if fenced or len(raw) > _LINE_CHARACTERS:
             continue
         spelled = flop_words.spelled(groups.joined(_LINK.sub(r"\1", raw)))
-        plain = _MARKUP.sub("", spelled).replace("×", "x").replace("\xa0", " ")
+        plain = (
+            _MARKUP.sub("", _TILDE_RANGE.sub(" - ", _STAR.sub(" x ", spelled)))
+            .replace("×", "x")
+            .replace("\xa0", " ")
+        )
         if plain.count("|") >= 2:
             table.append((number, [cell.strip() for cell in plain.strip().strip("|").split("|")]))
             continue
@@ -241,7 +296,7 @@ def _pieces(text: str, *, is_latex: bool = False) -> Iterator[_Piece]:
         table = []
         begin = 1
         match = _LABELLED.fullmatch(plain)
-        if match is not None and labels.is_label(match[1]):
+        if match is not None and _is_label(match[1]):
             # "Hardware: 8 A100. Training took 3 days.": what follows the value is a sentence.
             value, *more = _SENTENCE_END.split(match[2].strip(), maxsplit=1)
             yield _Piece(number=number, label=match[1].strip(), text=value)
@@ -250,6 +305,10 @@ def _pieces(text: str, *, is_latex: bool = False) -> Iterator[_Piece]:
             if sentence.strip():
                 yield _Piece(number=number, text=sentence.strip(), part=part)
     yield from _of_table(table)
+
+
+def _is_label(label: str) -> bool:
+    return labels.is_label(label) or glossing.label_of(label, None) is not None
 
 
 def _of_table(rows: list[tuple[int, list[str]]]) -> Iterator[_Piece]:
