@@ -130,7 +130,7 @@ TONGUE = Tongue(
             r" trains for \g<n> \g<unit> ",
         ),
         (
-            r"(?:使用|采用|用|以)? ?(?<!或)(?<!或 )(?P<kind>bf16|bfloat16|fp16|float16|fp8) ?(?:混合)?(?:精度)?(?:进行)?(?:了)?(?:的)?(?:预)?训练",
+            r"(?:使用|采用|用|以) ?(?P<kind>bf16|bfloat16|fp16|float16|fp8) ?(?:混合)?(?:精度)?(?:进行)?(?:了)?(?:的)?(?:预)?训练",
             r" trained in \g<kind> ",
         ),
         # Parameters, batches, lengths, steps, passes, rates.
