@@ -38,6 +38,10 @@ ELEMENTWISE = frozenset(
 TAKING_APART = ("BINARY_SLICE", "BINARY_SUBSCR", "UNPACK")
 """Instructions by which a part of something is taken, also with later words behind them."""
 PRODUCTS = ("@", "@=")
+OF_AN_OBJECT = ("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR")
+"""Loads of something that an object has. ``super().name`` is one instruction since Python 3.12."""
+GLOBAL = ("LOAD_GLOBAL", "LOAD_NAME")
+"""Loads of a module's name."""
 WORK = frozenset(
     """addbmm addmm addmv baddbmm bilinear bmm cdist chain_matmul conv1d conv2d conv3d corrcoef cov dot einsum
     inner linear matmul matrix_exp matrix_power mm multi_dot mv scaled_dot_product_attention
@@ -48,14 +52,17 @@ WORK = frozenset(
 
 NULL_LAST = sys.version_info >= (3, 13)
 """Whether what is called stands before the ``PUSH_NULL`` of its call, and no more behind it."""
+NO_NAMES = ("PUSH_NULL", "CALL_FUNCTION_EX")
 CALLED = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_ATTR", "MAKE_FUNCTION")
 """Loads of what may be called, whose names are looked at."""
-NAMING = ("LOAD_ATTR", "LOAD_CLOSURE", "LOAD_DEREF", "LOAD_GLOBAL", "LOAD_METHOD", "LOAD_NAME")
+NAMING = (*OF_AN_OBJECT, *GLOBAL, "LOAD_CLOSURE", "LOAD_DEREF")
 LEAST_GIVEN = 3
 """Module, inputs and output: what a forward hook is given, and one before a forward is not."""
 BOUND = "NULL|self"
 """In an instruction's words since Python 3.12: an attribute that is called."""
-NOTING = frozenset({"add", "append", "appendleft", "extend", "info", "put", "update", "write"})
+NOTING = frozenset(
+    {"__setitem__", "add", "append", "appendleft", "extend", "info", "put", "update", "write"}
+)
 """Methods that keep something and return nothing that matters."""
 FRAME = frozenset({"RESUME", "COPY_FREE_VARS", "MAKE_CELL", "PUSH_NULL"})
 """Instructions that say nothing."""
@@ -161,7 +168,7 @@ def _returns_nothing(code: CodeType) -> bool:
     ):
         return True
     # ``lambda *_: seen.append(...)``
-    attributes = takewhile(lambda step: step.opname in ("LOAD_ATTR", "LOAD_METHOD"), steps[1:])
+    attributes = takewhile(lambda step: step.opname in OF_AN_OBJECT, steps[1:])
     names = [step.argval for step in attributes]
     ends = [step.opname for step in steps[-2:]]
     return (
@@ -178,11 +185,14 @@ def _computes_nothing(*codes: CodeType) -> bool:
     waiting = list(codes)
     while waiting:
         steps = list(dis.get_instructions(waiting.pop()))
-        for one, other in pairwise(steps):
+        # Since Python 3.14 ``f(*items)`` has a second one, where its names would stand.
+        pairs = pairwise(steps)
+        calls = [one for one, other in pairs if (one.opname, other.opname) != NO_NAMES]
+        for one, other in pairwise(calls):
             null, callee = (other, one) if NULL_LAST else (one, other)
             if null.opname != "PUSH_NULL":
                 continue
-            if NULL_LAST and callee.opname == "LOAD_ATTR":
+            if NULL_LAST and callee.opname in ("LOAD_ATTR", "LOAD_SUPER_ATTR"):
                 names.add(f"{callee.argval}()")
             elif not callee.opname.startswith(CALLED):
                 return False  # calls what it was given
@@ -195,6 +205,6 @@ def _computes_nothing(*codes: CodeType) -> bool:
                 kept.add(step.argval)
             elif step.opname == "LOAD_METHOD" or BOUND in step.argrepr:
                 names.add(f"{step.argval}()")
-            elif step.opname.startswith(("LOAD_ATTR", "LOAD_DEREF", "LOAD_GLOBAL", "LOAD_NAME")):
+            elif step.opname in (*OF_AN_OBJECT, *GLOBAL, "LOAD_DEREF"):
                 names.add(step.argval)
     return names <= KNOWN | kept | {f"{name}()" for name in KNOWN}

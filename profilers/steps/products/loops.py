@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
 
-from profilers.steps.deciders.functions import WORK, is_product
+from profilers.steps.deciders.functions import GLOBAL, OF_AN_OBJECT, WORK, is_product
 from profilers.steps.deciders.places import LIBRARIES
 
 NAMES = WORK - {
@@ -81,10 +81,7 @@ def _parts(code: CodeType) -> Iterator[CodeType]:
 def _products(code: CodeType) -> int:
     return sum(
         is_product(step)
-        or (
-            step.opname in ("LOAD_ATTR", "LOAD_GLOBAL", "LOAD_METHOD", "LOAD_NAME")
-            and str(step.argval).rstrip("_") in NAMES
-        )
+        or (step.opname in (*GLOBAL, *OF_AN_OBJECT) and str(step.argval).rstrip("_") in NAMES)
         for step in dis.get_instructions(code)
     )
 
@@ -99,9 +96,9 @@ def _named(code: CodeType, around: dict[str, Any]) -> Iterator[FunctionType]:
         holder: ModuleType | None = None
         for step in dis.get_instructions(part):
             item: Any = None
-            if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            if step.opname in GLOBAL:
                 item = around.get(step.argval)
-            elif step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+            elif step.opname in OF_AN_OBJECT:
                 item = (methods if holder is None else vars(holder)).get(step.argval)
             is_holder = isinstance(item, ModuleType) and is_own(vars(item))
             holder = item if is_holder else None

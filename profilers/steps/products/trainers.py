@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from profilers.steps.deciders.functions import GLOBAL, OF_AN_OBJECT
 from profilers.steps.deciders.places import CALLABLES
 from profilers.steps.products.loops import is_own
 
@@ -23,8 +24,6 @@ STEPPING = frozenset({
 })  # fmt: skip
 """Names without which nobody makes a step."""
 MOST_FUNCTIONS = 64
-_GLOBAL = ("LOAD_GLOBAL", "LOAD_NAME")
-_OF_AN_OBJECT = ("LOAD_ATTR", "LOAD_METHOD")
 
 
 def steps_by_itself(module: Any) -> bool:
@@ -87,9 +86,9 @@ def _named(
     for code in _inside(function.__code__):
         for step in dis.get_instructions(code):
             name = str(step.argval)
-            if step.opname in _GLOBAL:
+            if step.opname in GLOBAL:
                 yield name, tuple(_read((function.__globals__,), name))
-            elif step.opname in _OF_AN_OBJECT:
+            elif step.opname in OF_AN_OBJECT:
                 yield name, tuple(_read(tables, name))
             elif step.opname == "LOAD_DEREF" and name in cells:
                 yield name, tuple(_read(({name: _content(cells[name])},), name))
