@@ -92,7 +92,7 @@ def _by_class(config: Mapping[str, Any], file: object) -> tuple[dict[str, Any], 
         return _with_head_width(config), []
     cls = library_class(names[0]) if isinstance(names, list) and names else None
     name = getattr(getattr(cls, "config_class", None), "model_type", None)
-    if name not in CONFIG_MAPPING or name == stated:
+    if cls is None or name not in CONFIG_MAPPING or name == stated:
         return _with_head_width(config), []
     words = {key: value for key, value in config.items() if key != "auto_map"}
     why = "is of another family" if own else "is not known to the installed library"
