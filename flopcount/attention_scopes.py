@@ -19,6 +19,8 @@ from flopcount.scopes import Attention, Scope
 if TYPE_CHECKING:
     from flopcount.dispatch import Counter
 
+CHOSEN = "_flopcount_chosen"
+"""An attribute of a mask: how many keys an indexer chose for each query, and where the answer is kept."""
 BLOCKED = -10_000.0
 """An additive mask below this forbids a pair: the least value that half precision masks use."""
 
@@ -137,13 +139,23 @@ def allowed_by(known: KnownValues, mask: Any, dtype: str | None) -> Attention:
         return cached
     try:
         allowed = _allows(known.value(mask))
-        found = Attention(int(allowed.sum()), allowed.numel(), dtype)
+        found = Attention(_limited(mask, allowed), allowed.numel(), dtype)
     except UnknownValueError:
         found = Attention(1, 1, dtype, exact=False)
         known.unknown_masks += 1
     if mask.device.type == "meta":
         mask._flopcount_attention = found
+        if found.exact and hasattr(mask, CHOSEN):
+            chosen, asked = mask._flopcount_chosen
+            asked[chosen] = found
     return found
+
+
+def _limited(mask: Any, allowed: Any) -> int:
+    """Pairs that a mask allows; at most so many a query as an indexer chose of them."""
+    if not hasattr(mask, CHOSEN):
+        return int(allowed.sum())
+    return int(allowed.sum(-1).clamp(max=mask._flopcount_chosen[0]).sum())
 
 
 def allowed_by_all(known: KnownValues, masks: list[tuple[Any, bool]]) -> Attention:

@@ -48,6 +48,9 @@ def attend(
     """Run torch's fused attention: as the mask says, causal, or in full."""
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+    chosen = settings.pop("indices", None)
+    if chosen is not None and attention_mask is not None:
+        attention_mask = _chosen_keys(attention_mask, chosen.shape[-1], query, key)
     # A soft cap and attention sinks work on single scores: they change no product.
     for elementwise in ("softcap", "s_aux"):
         settings.pop(elementwise, None)
@@ -156,6 +159,30 @@ def _local_pairs(allows: Callable[[int, int], bool], length: int, local: int) ->
         whole, rest = divmod(length, local)
         return whole * causal_pairs(local) + causal_pairs(rest)
     return None
+
+
+def _chosen_keys(mask: Any, chosen: int, query: Any, key: Any) -> Any:
+    """An indexer chose that many keys for each query: of fewer that its mask allows, all.
+
+    Which ones they are is data; how many is not. Where the mask's own values have to be asked for that,
+    they are asked once for all layers.
+    """
+    import torch
+
+    from flopcount.scopes import Attention
+
+    length, pairs = key.shape[-2], query.shape[-2] * key.shape[-2]
+    found = getattr(mask, "_flopcount_attention", None)
+    asked: dict[int, Attention] = vars(mask).setdefault("_flopcount_of_chosen", {})
+    if found is not None and found.pairs == pairs and found.allowed == causal_pairs(length):
+        asked[chosen] = Attention(causal_pairs(length, chosen), pairs)
+    if chosen not in asked:
+        same = mask.view(mask.shape)
+        same._flopcount_chosen = (chosen, asked)
+        return same
+    sparse = torch.empty_like(mask)
+    sparse._flopcount_attention = asked[chosen]
+    return sparse
 
 
 def _biased_mask(bias: Any, query: Any, key: Any, is_causal: bool) -> Any:

@@ -243,11 +243,10 @@ def _hunyuan(f: Fields) -> Reading:
         }
     every = f.integer("cla_share_factor") if f.flag("use_cla") else 1
     owners = -(-layers // every)
-    own = complete(Dimensions(**(base | {"layers": owners})))
-    parts = [Layers(dimensions=own, attention="own")]
-    if layers > owners:
-        rest = complete(Dimensions(**(base | {"layers": layers - owners})))
-        parts.append(Layers(dimensions=rest, attention="borrowed"))
+    parts = [Layers(dimensions=complete(Dimensions(**(base | {"layers": owners}))))]
+    if owners < layers:
+        others = complete(Dimensions(**(base | {"layers": layers - owners})))
+        parts.append(Layers(dimensions=others, attention="borrowed"))
     return base | {"details": {"parts": tuple(parts)}}
 
 

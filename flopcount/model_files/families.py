@@ -86,24 +86,36 @@ def _by_class(config: Mapping[str, Any], file: object) -> tuple[dict[str, Any], 
     from flopcount.model_files.model_classes import library_class
 
     stated, names = config.get("model_type"), config.get("architectures")
-    if stated is None or stated in CONFIG_MAPPING or not isinstance(names, list) or not names:
-        return dict(config), []
-    cls = library_class(names[0])
+    own = stated in CONFIG_MAPPING
+    # Where a file brings code of its own, that code's class is the model, whatever family it names.
+    if stated is None or (own and not config.get("auto_map")):
+        return _with_head_width(config), []
+    cls = library_class(names[0]) if isinstance(names, list) and names else None
     name = getattr(getattr(cls, "config_class", None), "model_type", None)
-    if name not in CONFIG_MAPPING:
-        return dict(config), []
+    if cls is None or name not in CONFIG_MAPPING or name == stated:
+        return _with_head_width(config), []
     words = {key: value for key, value in config.items() if key != "auto_map"}
-    return words | {"model_type": name}, [
+    why = "is of another family" if own else "is not known to the installed library"
+    return _with_head_width(words | {"model_type": name}), [
         Finding(
             code="remote-code-not-run",
             severity="warning",
             message=(
-                f"the installed library knows no family {str(stated)[:60]!r}; the file's class, "
-                f"'{cls.__name__}', is its own of the family '{name}', and that was built"
+                f"the file's model_type {str(stated)[:60]!r} {why}; its class, "
+                f"'{cls.__name__}', is the library's own of the family '{name}', and that was built"
             ),
             evidence=(str(file),),
         )
     ]
+
+
+def _with_head_width(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Give Hunyuan's width of a head the library's name, which files of its own code do not use."""
+    words = dict(config)
+    if str(words.get("model_type")).startswith("hunyuan_v1") and words.get("head_dim") is None:
+        width = words.pop("attention_head_dim", None)
+        words |= {} if width is None else {"head_dim": width}
+    return words
 
 
 def known_part(config: Mapping[str, Any]) -> str:

@@ -132,3 +132,20 @@ def test_what_is_no_model_of_the_library_is_declined(built):
     for name in ("DDPMScheduler", "StableDiffusionXLPipeline", "os", "no such"):
         with pytest.raises(flopcount.FlopcountError, match="no model of the installed diffusers"):
             built(name, {})
+
+
+def test_a_film_of_ltx_is_a_row_of_its_single_places(tmp_path):
+    """Its pipelines pack by the patch that the configuration states, not by four neighbours as Flux's do."""
+    from flopcount.model_files.counted_model import count_config
+
+    config = {"_class_name": "LTXVideoTransformer3DModel", **SMALL, "cross_attention_dim": 32,
+              "in_channels": 8, "out_channels": 8, "caption_channels": 12, "patch_size": 1,
+              "patch_size_t": 1}  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    got = count_config(tmp_path, latent=(4, 6), frames=3, text_tokens=5).count
+    tokens, text, width = 3 * 4 * 6, 5, 32
+    # Of a layer: 4 + 2 squares and a feed-forward of 8 a token, keys and values of the text; then scores.
+    layer = 2 * width**2 * (14 * tokens + 2 * text) + 4 * width * tokens * (tokens + text)
+    # In and out of 8 channels, the text's 12 and one square, the time's 256, one square and six.
+    ends = 2 * width * (2 * 8 * tokens + (12 + width) * text + 256 + 7 * width)
+    assert got.forward == 2 * layer + ends

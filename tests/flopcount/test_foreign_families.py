@@ -283,3 +283,51 @@ def test_lightning_attention_goes_by_the_librarys_name(tmp_path):
 def test_how_many_key_value_heads_an_olmo_has(stated, kv_heads):
     config, _ = PUBLISHED["OLMo-7B"]
     assert Dimensions.from_config(config | stated).kv_heads == kv_heads
+
+
+@pytest.mark.trace
+def test_a_file_with_code_of_its_own_is_the_class_that_it_names(tmp_path):
+    """MiniMax-M2 was published as of the family 'minimax', whose class scans in every other layer."""
+    from flopcount.model_files.counted_model import count_config
+
+    config = {
+        "model_type": "minimax", "architectures": ["MiniMaxM2ForCausalLM"], **CODE,
+        "hidden_size": 32, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "head_dim": 8, "num_local_experts": 4, "num_experts_per_tok": 2,
+        "vocab_size": 64, "tie_word_embeddings": False, "attn_type_list": [1, 1],
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    counted = count_config(tmp_path, sequence=10)
+    assert counted.name == "MiniMaxM2ForCausalLM"
+    # Queries and output 32 x 32, keys and values 32 x 16, a router of 4, two experts of 3 x 32 x 16.
+    layer = 2 * 32 * 32 + 2 * 32 * 16 + 4 * 32 + 2 * 3 * 32 * 16
+    assert counted.count.forward == 2 * 10 * (2 * layer + 32 * 64) + 2 * 4 * 32 * 10 * 10
+    (finding,) = (f for f in counted.findings if f.code == "remote-code-not-run")
+    assert "of another family" in finding.message
+
+
+@pytest.mark.trace
+def test_hunyuans_width_of_a_head_goes_by_the_librarys_name(tmp_path):
+    from flopcount.model_files.counted_model import count_config
+
+    config = {
+        "model_type": "hunyuan", "architectures": ["HunYuanMoEV1ForCausalLM"], **CODE,
+        "hidden_size": 32, "intermediate_size": 16, "moe_intermediate_size": [16, 16],
+        "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "attention_head_dim": 16, "num_experts": 4, "moe_topk": [2, 2], "num_shared_expert": [1, 1],
+        "use_mixed_mlp_moe": True, "use_qk_norm": True, "vocab_size": 64, "tie_word_embeddings": True,
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    counted = count_config(tmp_path, sequence=10)
+    # Heads of 16 where 32 / 4 are 8: queries and output 32 x 64; a shared expert beside two of four.
+    layer = 2 * 32 * 64 + 2 * 32 * 32 + 4 * 32 + 3 * 3 * 32 * 16
+    assert counted.count.forward == 2 * 10 * (2 * layer + 32 * 64) + 2 * 4 * 64 * 10 * 10
+    assert "size-not-read" not in [finding.code for finding in counted.findings]
+    # The same file read by the form of Hunyuan-Large's code.
+    form = closed_form(
+        Dimensions.from_config({**config, "architectures": ["HunYuanForCausalLM"]}), sequence=10
+    )
+    assert (form.forward, form.parameters.total) == (
+        counted.count.forward,
+        counted.parameters.total,
+    )

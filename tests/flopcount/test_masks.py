@@ -19,6 +19,7 @@ SMALL = {
     "pad_token_id": 0,
 }
 MOE = {"num_local_experts": 4, "num_experts_per_tok": 2}
+LENGTH = 24
 
 
 def asked(kind, length, size, name, device):
@@ -68,7 +69,7 @@ def test_pairs_follow_from_places_alone(kind, length, size, fused):
     assert found.dtype.is_floating_point is not fused
 
 
-def counted(tmp_path, family, keys, sequence=24):
+def counted(tmp_path, family, keys, sequence=LENGTH):
     from flopcount.model_files.counted_model import count_config
 
     with warnings.catch_warnings():
@@ -142,6 +143,23 @@ def test_an_indexers_causality_is_known(tmp_path):
     count = counted(tmp_path, "deepseek_v32", keys)
     assert not any(note.startswith("masked") for note in count.notes)
     assert count.masked_total < count.forward + count.backward
+
+
+@pytest.mark.parametrize("family", ["deepseek_v32", "glm_moe_dsa"])
+def test_the_keys_that_an_indexer_chooses_are_counted(tmp_path, family):
+    """Which keys are chosen is data, how many is not: as many as a window of ``index_topk`` holds."""
+    indexer = {"index_n_heads": 2, "index_head_dim": 16}
+    all_keys, few = (
+        counted(tmp_path, family, SMALL | LATENT | indexer | {"index_topk": chosen})
+        for chosen in (LENGTH, 8)
+    )
+    assert (few.forward, few.backward) == (all_keys.forward, all_keys.backward)
+    assert not any(note.startswith("masked") for note in few.notes)
+    # Causal: 1 + 2 + .. + n pairs a head; of the keys chosen 1 + 2 + .. + 8 and 8 for each further query.
+    fewer = LENGTH * (LENGTH + 1) // 2 - (8 * 9 // 2 + (LENGTH - 8) * 8)
+    heads, layers = SMALL["num_attention_heads"], SMALL["num_hidden_layers"]
+    # Scores of 16 + 8 channels and values of 12, forward and twice that backward.
+    assert all_keys.masked_total - few.masked_total == 3 * 2 * (24 + 12) * heads * layers * fewer
 
 
 def test_a_mask_that_the_model_lengthens_leaves_no_key_out(tmp_path):

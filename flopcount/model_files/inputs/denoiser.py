@@ -20,7 +20,7 @@ _CHANNELS_LAST = ("Kandinsky5", "Kandinsky6")
 """(batch, frames, height, width, channels)."""
 _VIDEO = ("3D", "Video", "Motion", "SpatioTemporal", "I2VGen", "AnyFlow")
 _PACKED = ("img_ids", "img_shapes", "video_coords")
-"""Who reads one of these reads a row of tokens, each four neighbours of the latent."""
+"""Who reads one of these reads a row of tokens, each of neighbours of the latent; see ``tokens``."""
 _ROWS = ("Krea2", "Ideogram4")
 """Classes that read such a row without any of them."""
 _IMAGES = ("HiDream",)
@@ -132,6 +132,16 @@ class Denoiser:
         taken = inspect.signature(self.model.forward).parameters
         return self.name.startswith(_ROWS) or any(name in taken for name in _PACKED)
 
+    def tokens(self) -> tuple[int, int]:
+        """Return rows and columns of tokens of a packed latent: four neighbours each.
+
+        LTX's pipelines pack by the patch that the configuration states, which is a single place.
+        """
+        high, wide = self.size()
+        taken = inspect.signature(self.model.forward).parameters
+        fold = (self.number("patch_size") or 1) if "video_coords" in taken else 2
+        return high // fold, wide // fold
+
     def is_joint(self) -> bool:
         """Say whether text and image are one row of tokens, told apart by an indicator."""
         return "indicator" in inspect.signature(self.model.forward).parameters
@@ -178,7 +188,8 @@ class Denoiser:
             return self.floats(self.joint(), channels)
         if self.is_packed():
             frames = self.frame_number() if self.is_video() else 1
-            return self.floats(frames * (high // 2) * (wide // 2), channels)
+            rows, columns = self.tokens()
+            return self.floats(frames * rows * columns, channels)
         if not self.is_video():
             return self.floats(channels, high, wide)
         frames = self.frame_number()

@@ -120,7 +120,7 @@ def _times(m: Denoiser) -> Any:
 
 
 def _side(axis: int) -> Callable[[Denoiser], Any]:
-    return lambda m: m.size()[axis] // 2 if m.is_packed() else None
+    return lambda m: m.tokens()[axis] if m.is_packed() else None
 
 
 RULES: dict[str, Callable[[Denoiser], Any]] = {
