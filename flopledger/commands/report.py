@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flopledger.commands._deliver import deliver
+from flopledger.commands._deliver import deliver, say_written
 from flopledger.commands._options import AllowOutside, Regimes, Seed, Trace, refuse
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _write(made: "AuditReport", one: "Target", created: str | None) -> None:
 
     if one.path is not None and one.path.is_dir():
         made.save(one.path)
-        typer.echo(f"{one.form}: {one.path}", err=True)
+        say_written(one.form, one.path)
         return
     suffix = None if one.path is None else one.path.suffix
     content = render(made, one.form, suffix, created=created if one.form == "spdx" else None)

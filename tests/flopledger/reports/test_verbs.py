@@ -88,7 +88,8 @@ def test_report_by_suffix(case: str, tmp_path: Path) -> None:
 def test_one_report_has_as_many_outputs_as_are_named(
     case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page, second, card, tables = (tmp_path / name for name in ("r.html", "r.md", "c.md", "tables"))
+    names = ("r.html", "r\u202e.md", "c.md", "tables")
+    page, second, card, tables = (tmp_path / name for name in names)
     tables.mkdir()
     files = ["--html", page, "--markdown", second, "--csv", tables]
     options = ["--format", "model-card", "--out", card, *files]
@@ -99,7 +100,7 @@ def test_one_report_has_as_many_outputs_as_are_named(
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err.splitlines() == [
-        f"html: {page}", f"markdown: {second}", f"csv: {tables}", f"model-card: {card}",
+        f"html: {page}", f"markdown: {tmp_path}/r\\u202e.md", f"csv: {tables}", f"model-card: {card}",
     ]  # fmt: skip
     # JSON goes to the file that is there for it, and to the terminal where there is none.
     both = ["--out", str(second), "--json"]
