@@ -21,7 +21,6 @@ import gc
 import importlib.util
 import os
 import platform
-import random
 import resource
 import statistics
 import subprocess
@@ -42,6 +41,8 @@ from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 import flopledger  # noqa: E402
 from benchmarks.loop_models import HOT, LOOPS, SMALL, STEP, Loop, block_of, of_2500_us  # noqa: E402
+from benchmarks.loop_parts import OWN, PIECES, hot_us, interval, pieces, quantile  # noqa: E402
+from benchmarks.loop_target import switched  # noqa: E402
 from flopledger.recording.totals import read_totals  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "loop_overhead.md"
@@ -125,48 +126,8 @@ def pairs(one: Loop, method: Any, steps: int, number: int) -> tuple[list[float],
     return ratios, 1e3 * statistics.median(plain)
 
 
-def interval(ratios: list[float]) -> tuple[float, float]:
-    """95 % bootstrap interval of the median."""
-    generator = random.Random(0)
-    medians = sorted(
-        statistics.median(generator.choices(ratios, k=len(ratios))) for _ in range(2000)
-    )
-    return medians[50], medians[1949]
-
-
-def switched(one: Loop, rounds: int, steps: int = 12) -> tuple[float, list[float]]:
-    """The recorder on and off in turn within one recording, every few steps.
-
-    Finer than blocks with their own beginning and end, so a busy machine's weather matters less. Steps
-    that are looked at come sixteen a second: half of the time they would be twice as many of the recorded
-    ones as in a loop that is always recorded, so they are left out. Microseconds of a step, and ratios.
-    """
-    from loop_parts import LOOKING, Switch
-
-    def usual(*, on: bool) -> list[float]:
-        switch.turn(on=on)
-        found = [(on and LOOKING[0], block_of(one.step, 1)) for _ in range(steps)][2:]
-        return [seconds for looked, seconds in found if not looked]
-
-    extra, ratios = [], []
-    with tempfile.TemporaryDirectory() as folder, flopledger.record(folder, sampler=False):
-        block_of(one.step, 6 * WARM)
-        switch = Switch(one.model)
-        for place in range(rounds):
-            blocks = {on: usual(on=on) for on in ((True, False) if place % 2 else (False, True))}
-            if len(blocks[True]) < steps // 2:
-                continue
-            recorded_, plain = (statistics.median(blocks[on]) for on in (True, False))
-            extra.append(1e6 * (recorded_ - plain))
-            ratios.append(recorded_ / plain)
-        switch.turn(on=True)
-    return statistics.median(extra), ratios
-
-
 def own_cost(quick: bool) -> list[str]:
     """Pieces of steps with and without the recorder, and whole steps with it switched on and off."""
-    from loop_parts import OWN, PIECES, pieces, quantile
-
     told = []
     (small, _), (large, _) = LOOPS.values()
     many, few = (20, 2) if quick else (250, 8)
@@ -203,7 +164,8 @@ def own_cost(quick: bool) -> list[str]:
         "",
     ]
     for name, make in ((SMALL, small), (STEP, of_2500_us)):
-        more, ratios = switched(make(), 30 if quick else 250)
+        found = switched(make(), 30 if quick else 250)
+        more, ratios = 1e6 * statistics.median(found.extra), found.usual
         low, high = interval(ratios)
         told += [
             f"- {name}: {more:.0f} µs of a step, ratio {statistics.median(ratios):.4f} "
@@ -214,8 +176,6 @@ def own_cost(quick: bool) -> list[str]:
 
 def hot_paths(quick: bool) -> list[str]:
     """What recording adds to a step of several models by processor time alone."""
-    from loop_parts import hot_us
-
     lines = [
         "| model | modules | parameters | calls in a step | added to a step, least | median |",
         "|---|---|---|---|---|---|",

@@ -8,6 +8,7 @@ whether a recording makes them slower by what it pushes out of the caches.
 
 from __future__ import annotations
 
+import random
 import statistics
 import tempfile
 import time
@@ -152,6 +153,15 @@ class Pieces:
 def quantile(values: Sequence[float], part: float) -> float:
     """The value below which a part of all lie."""
     return sorted(values)[int(part * len(values))]
+
+
+def interval(ratios: list[float]) -> tuple[float, float]:
+    """95 % bootstrap interval of the median."""
+    generator = random.Random(0)
+    medians = sorted(
+        statistics.median(generator.choices(ratios, k=len(ratios))) for _ in range(2000)
+    )
+    return medians[50], medians[1949]
 
 
 def pieces(one: Any, rounds: int, steps: int = 12) -> Pieces:

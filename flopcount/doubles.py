@@ -61,7 +61,7 @@ class Doubles(AbstractContextManager["Doubles"]):
         with torch.no_grad():
             over = self.over.get(id(value))
             if is_sharded(value) and (self.meshes or over is not None):
-                fresh = gathered(value, self.meshes, over)
+                fresh = self.whole(gathered(value, self.meshes, over))
             else:
                 # ``data`` and not ``detach()``: a write to the double is no new version of the original.
                 fresh = self.make(put_together(value, self.wholes.get(id(value))))
@@ -83,6 +83,10 @@ class Doubles(AbstractContextManager["Doubles"]):
                 held = copy(held)  # a forward may write to it
             with suppress(AttributeError, RuntimeError):
                 setattr(double, name, self(held) if isinstance(held, torch.Tensor) else held)
+
+    def whole(self, gathered: Any) -> Any:
+        """What stands for a parameter that is put together of pieces, which lie nowhere."""
+        return gathered
 
     def make(self, value: Any) -> Any:
         """A double of one detached tensor."""
@@ -164,6 +168,10 @@ class CpuDoubles(Doubles):
         if value.is_floating_point() or value.is_complex():
             return invented(value.shape, self.generator, self.size).to(value.dtype)
         return torch.zeros(value.shape, dtype=value.dtype)
+
+    def whole(self, gathered: Any) -> Any:
+        """Invented numbers; pieces of a tensor parallel mesh stay without any."""
+        return gathered if is_sharded(gathered) else self.make(gathered)
 
     def _like(self, value: Any) -> Any:
         made = super()._like(value)

@@ -86,6 +86,7 @@ def count_by_formula(
     try:
         form = closed_form_count(dimensions, batch=batch, sequence=sequence, **sizes)
         count = formula_count(form, backward=backward, convention=convention)
+        findings += _open_routing(dimensions, count, file)
     except (DimensionsError, ConventionError):
         raise
     except FlopcountError as error:
@@ -115,6 +116,25 @@ def count_by_formula(
         polynomial=polynomial,
         no_polynomial=why_none,
     )
+
+
+def _open_routing(dimensions: Dimensions, count: FlopCount, file: Path) -> list[Finding]:
+    """Tell of experts without weights, which a router may choose: the count is then the most."""
+    if count.flop_bounds is None:
+        return []
+    return [
+        Finding(
+            code="routing-unknown",
+            severity="warning",
+            message=(
+                "of the experts that a router chooses from, some have no weights, and how many with weights "
+                "a token passes is data: the count takes all "
+                f"{dimensions.experts_per_token} choices for such with weights, and is at least "
+                f"{count.flop_bounds[0]:,} FLOP"
+            ),
+            evidence=(str(file),),
+        )
+    ]
 
 
 def _refuse_unread(sizes: Mapping[str, Any], dimensions: Dimensions, file: Path) -> None:

@@ -28,11 +28,13 @@ def formula_count(
     first = sum(entry.flop for entry in entries if entry.phase == "forward")
     second = sum(entry.flop for entry in entries if entry.phase == "backward")
     masked = sum(entry.masked for entry in entries)
+    total = masked if convention == "masked" else first + second
+    spare = sum(spare_flop(term, backward=backward) for term in form.terms)
     return FlopCount(
         forward=first,
         backward=second,
         recompute=0,
-        total=masked if convention == "masked" else first + second,
+        total=total,
         attention_flop=sum(entry.attention for entry in entries),
         masked_total=masked,
         rescored=0,
@@ -40,11 +42,16 @@ def formula_count(
         entries=tuple(entries),
         uncounted=(),
         coverage=Coverage(counted_ops=len(form.terms), zero_by_rule=None, unknown=()),
-        flop_bounds=None,
+        flop_bounds=(total - spare, total) if spare else None,
         convention=Convention(name=convention, source="closed form"),
         method="closed-form",
         notes=notes,
     )
+
+
+def spare_flop(term: Term, *, backward: bool) -> int:
+    """Return what data may leave out of a term: choices of experts that have no weights."""
+    return term.spare * (1 + term.backward // term.forward if backward else 1)
 
 
 def refuse_rules(convention: str) -> None:

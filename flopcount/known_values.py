@@ -49,6 +49,11 @@ UNFILLED = frozenset(
 """What they make holds whatever the memory held."""
 ZEROS = torch.ops.aten.zeros.default
 TIMES = torch.ops.aten.mul.Scalar
+MADE_HERE = "_flopcount_made_here"
+"""On real tensors of numbers that a model makes while it is traced."""
+MAKING = frozenset(
+    "aten::zeros aten::empty aten::ones aten::full aten::zeros_like aten::empty_like".split()  # noqa: SIM905
+)
 OVERWRITING = frozenset({"aten::copy_", "aten::fill_", "aten::zero_"})
 """Of what they write to, no old value is left."""
 
@@ -205,7 +210,7 @@ class KnownValues:
         if self.received is None or received.is_floating_point() or received.shape != sent.shape:
             return False
         if any(each.device.type != "meta" for each in tensors):
-            return False
+            return self._written_at_once([(received, (TIMES, (sent, self.received)))])
         self.forget([received])
         args = (sent, self.received)
         origin = Origin(TIMES, args, {}, None, _storage(received), self._epoch)
@@ -224,15 +229,38 @@ class KnownValues:
             or sent.is_floating_point()
             or sent.numel() % ranks
             or sum(each.numel() for each in received) != ranks * sent.numel()
-            or any(each.device.type != "meta" for each in (*received, sent))
         ):
             return False
+        told = [
+            (sent, self.received, rank, ranks, None if one else number, list(each.shape))
+            for number, each in enumerate(received)
+        ]
+        if any(each.device.type != "meta" for each in (*received, sent)):
+            every = zip(received, told, strict=True)
+            return self._written_at_once([(each, (_from_all, given)) for each, given in every])
         self.forget(received)
-        for number, each in enumerate(received):
-            told = (sent, self.received, rank, ranks, None if one else number, list(each.shape))
-            origin = Origin(_from_all, told, {}, None, _storage(each), self._epoch)
+        for each, given in zip(received, told, strict=True):
+            origin = Origin(_from_all, given, {}, None, _storage(each), self._epoch)
             setattr(each, ATTRIBUTE, origin)
         return True
+
+    def _written_at_once(self, every: Sequence[tuple[Any, tuple[Any, Any]]]) -> bool:
+        """Fill real tensors that the model itself made while it was traced; answers as ``exchanged``."""
+        if not all(hasattr(each, MADE_HERE) for each, _ in every):
+            return False  # perhaps the program's own, which keep what they hold
+        try:
+            values = [self.run(op, args, {}) for _, (op, args) in every]
+        except UnknownValueError:
+            return False
+        with _none_of_the_step(), torch.no_grad():
+            for (each, _), value in zip(every, values, strict=True):
+                each.copy_(value)
+        return True
+
+    def made_here(self, out: Any) -> None:
+        """A tensor was made of nothing, while others are taken to send numbers."""
+        if self.received is not None and _is_tensor(out) and out.device.type == "cpu":
+            setattr(out, MADE_HERE, True)
 
     def handed_on(self, received: Any, given: Any) -> None:
         """The same numbers as another tensor."""

@@ -103,6 +103,8 @@ class Ledger:
     """Where the model's own tensors lie in memory whose values were asked for (flopcount.live.counting)."""
     has_optimizer: bool = False
     local: Local | None = None
+    nodes: int = -1
+    """So many the forward added to autograd's graph; -1 where nobody looked."""
     is_one_draw: bool = False
     """The figure depends on values that were invented: nothing bounds it."""
 

@@ -51,6 +51,35 @@ def fully_sharded_meshes(modules: Any) -> list[Any]:
     return meshes
 
 
+def summed_over(model: Any) -> set[frozenset[int]]:
+    """Groups of ranks over which wrappers in a model sum gradients: each rank has data of its own."""
+    parts = list(model.modules())
+    found = {frozenset(mesh.mesh.flatten().tolist()) for mesh in fully_sharded_meshes(parts)}
+    for part in parts:
+        if type(part).__name__ in ("DistributedDataParallel", "FullyShardedDataParallel"):
+            group = vars(part).get("process_group")
+            if group is not None:
+                found.add(frozenset(torch.distributed.get_process_group_ranks(group)))
+    return found
+
+
+def cut_over(model: Any) -> set[frozenset[int]]:
+    """Groups of this rank's over which parameters are cut in pieces, other than to be stored."""
+    stored = {
+        name for mesh in fully_sharded_meshes(model.modules()) for name in mesh.mesh_dim_names or ()
+    }
+    found: set[frozenset[int]] = set()
+    for parameter in filter(is_sharded, model.parameters()):
+        mesh = parameter.device_mesh
+        here = mesh.get_coordinate()
+        names = mesh.mesh_dim_names or (None,) * mesh.ndim
+        for dim, placement in enumerate(parameter.placements):
+            if here is not None and names[dim] not in stored and not placement.is_replicate():
+                line = tuple(slice(None) if at == dim else place for at, place in enumerate(here))
+                found.add(frozenset(mesh.mesh[line].tolist()))
+    return {group for group in found if len(group) > 1}
+
+
 def drop_hooks(state: dict[str, Any]) -> None:
     """Remove, from a doubled module's own dictionary, the hooks that gather and scatter shards."""
     for table in ("_forward_hooks", "_forward_pre_hooks"):

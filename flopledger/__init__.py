@@ -11,8 +11,8 @@ The modules of this folder and its rooms, each in the order in which it is best 
 
 **Values.** ``quantity``, ``inputs``, ``facts``, ``estimate``, ``parts`` (the accelerator, with
 ``machine_names`` and ``tpu_slices``), ``digests``, ``errors``; in words ``text``, ``flop_words``,
-``unseen``; with care for what strangers wrote ``foreign_json``, ``stamps``, ``secret_values``; to the disk
-``whole_files``.
+``unseen``; with care for what strangers wrote ``foreign_json``, ``foreign_toml``, ``stamps``,
+``secret_values``; to the disk ``whole_files``.
 
 **One run.** ``run_audit`` joins it: ``logs/`` reads its evidence, ``evidence`` completes the case by it,
 ``disagreements`` and ``shared_evidence`` say where the two differ, ``methods/`` estimate.

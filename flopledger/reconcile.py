@@ -7,6 +7,7 @@ from flopledger import scope
 from flopledger import verdict as bands
 from flopledger.checks import throughput
 from flopledger.checks.cost import circular_figures, price_check
+from flopledger.checks.of_a_pair import pair_check
 from flopledger.checks.of_a_run import (
     Check,
     architecture_route,
@@ -14,7 +15,6 @@ from flopledger.checks.of_a_run import (
     assumed_scope,
     band_check,
     missing_figures,
-    pair_check,
     plausible_precisions,
     unused_energy,
     utilisation_check,

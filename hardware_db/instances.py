@@ -61,7 +61,7 @@ class Family:
 
 
 class Instances:
-    """All instance types by name; names are compared without case and without "Standard_"."""
+    """All instance types by name; names are compared without case, "Standard_" and "ml."."""
 
     def __init__(
         self,
@@ -149,4 +149,6 @@ def _whole(count: Fraction) -> int | Fraction:
 
 
 def _key(name: str) -> str:
-    return name.strip().lower().removeprefix("standard_").replace(" ", "_")
+    # SageMaker puts "ml." before the names of EC2, and the machine is the same.
+    plain = name.strip().lower().removeprefix("standard_").removeprefix("ml.")
+    return plain.replace(" ", "_")

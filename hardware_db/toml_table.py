@@ -28,7 +28,7 @@ def read_toml(path: Path) -> Table:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # a number of thousands of digits, too
         raise DataError(f"{path}: not valid TOML: {error}") from None
     except RecursionError:
         raise DataError(f"{path}: nested too deeply to be a hardware file") from None

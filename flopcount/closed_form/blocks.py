@@ -13,17 +13,21 @@ def self_attention(
     layers: int,
     mask: Mask,
     prefix: str = "",
+    borrowed: bool = False,
 ) -> None:
     """Projections and scores of ``layers`` self-attention layers.
 
     Multi-head, multi-query and grouped-query attention project hidden -> heads x head_dim for the
     queries and hidden -> kv_heads x (head_dim, v_head_dim) for keys and values; the scores cost
-    2 x heads x head_dim a pair whatever the number of key-value heads is.
+    2 x heads x head_dim a pair whatever the number of key-value heads is. ``borrowed`` keys and values
+    are those of an earlier layer, and cost nothing here.
     """
+    positions = batch * sequence
     if d.kv_lora_rank is not None:
-        _latent_projections(sheet, d, positions=batch * sequence, layers=layers, prefix=prefix)
+        _latent_projections(sheet, d, positions=positions, layers=layers, prefix=prefix)
     else:
-        _projections(sheet, d, positions=batch * sequence, layers=layers, prefix=prefix)
+        parts = ("query",) if borrowed else ("query", "key", "value")
+        _projections(sheet, d, parts, positions=positions, layers=layers, prefix=prefix)
     heads, width = d.need("heads"), d.need("head_dim")
     # A case file's window is a decoder's; an encoder's says how many places it sees on each side.
     windows = mask == "causal" or (d.kind == "encoder" and d.full_attention_layers is not None)
@@ -43,22 +47,36 @@ def self_attention(
                 times=times,
                 mask=mask,
                 window=window,
+                block=int(d.details.get("mask_block", 1)),
             )
     if d.attention_sinks:
         sheet.vector(heads, times=layers)
 
 
-def _projections(sheet: Sheet, d: Dimensions, *, positions: int, layers: int, prefix: str) -> None:
+def _projections(
+    sheet: Sheet,
+    d: Dimensions,
+    parts: tuple[str, ...],
+    *,
+    positions: int,
+    layers: int,
+    prefix: str,
+) -> None:
     hidden, heads, kv_heads = d.need("hidden"), d.need("heads"), d.need("kv_heads")
     width, v_width = d.need("head_dim"), d.need("v_head_dim")
-    for name, outputs, bias in (
-        ("query", heads * width, d.qkv_bias),
-        ("key", kv_heads * width, d.qkv_bias and d.key_bias),
-        ("value", kv_heads * v_width, d.qkv_bias),
+    rank = hidden if d.q_lora_rank is None else d.q_lora_rank
+    if d.q_lora_rank is not None:  # queries by two factors, a norm between them
+        sheet.linear(f"{prefix}attention.query_down", hidden, rank, positions, times=layers)
+        sheet.vector(rank, times=layers)
+    for name, inputs, outputs, bias in (
+        ("query", rank, heads * width, d.qkv_bias),
+        ("key", hidden, kv_heads * width, d.qkv_bias and d.key_bias),
+        ("value", hidden, kv_heads * v_width, d.qkv_bias),
     ):
-        sheet.linear(
-            f"{prefix}attention.{name}", hidden, outputs, positions, times=layers, bias=bias
-        )
+        if name in parts:
+            sheet.linear(
+                f"{prefix}attention.{name}", inputs, outputs, positions, times=layers, bias=bias
+            )
     sheet.linear(
         f"{prefix}attention.output",
         heads * v_width,
@@ -128,12 +146,15 @@ def mixture(
     Routed experts may work in a width of their own, ``expert_hidden``.
 
     Each token passes ``experts_per_token`` experts, so the routed products have
-    positions x experts_per_token rows in all, however the router spreads them.
+    positions x experts_per_token rows in all, however the router spreads them. Where it may also choose
+    experts without weights, that is the most there can be.
     """
     if layers == 0 or d.experts is None:
         return
     hidden, inner, chosen = d.need("hidden"), d.need("expert_ffn"), d.need("experts_per_token")
-    sheet.linear("router", hidden, d.experts, positions, times=layers, bias=d.router_bias)
+    empty = int(d.details.get("empty_experts", 0))
+    outputs = d.experts + empty
+    sheet.linear("router", hidden, outputs, positions, times=layers, bias=d.router_bias)
     wide = hidden if expert_hidden is None else expert_hidden
     matrices = [("up", wide, inner), ("down", inner, wide)]
     if d.ffn_matrices == 3:
@@ -148,6 +169,7 @@ def mixture(
             stored=layers * d.experts,
             active=layers * chosen,
             bias=d.expert_bias,
+            fewest=positions * max(0, chosen - empty),
         )
     shared = d.shared_expert_ffn
     if shared is None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from flopcount.closed_form.dialects_custom import CUSTOM
+from flopcount.closed_form.dialects_custom_further import FURTHER
 from flopcount.closed_form.dialects_decoder import DENSE
 from flopcount.closed_form.dialects_diffusion import DIFFUSERS
 from flopcount.closed_form.dialects_experts import MIXTURES
@@ -26,10 +27,10 @@ _ALIASES = {
 }
 _LANGUAGE_HEADS = (
     "ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "ChatGLMModel", "DreamModel",
-    "LLaDAModelLM",
+    "LLaDAModelLM", "LLaDA2MoeModelLM",
 )  # fmt: skip
 """Endings of classes that end in the vocabulary; files of ChatGLM and Dream name the body and mean it."""
-DECODERS = {**DENSE, **MIXTURES, **EARLY, **CUSTOM, **UNEQUAL}
+DECODERS = {**DENSE, **MIXTURES, **EARLY, **CUSTOM, **FURTHER, **UNEQUAL}
 DIALECTS: dict[str, Callable[[Fields], dict[str, Any]]] = {
     **DECODERS,
     **OTHERS,

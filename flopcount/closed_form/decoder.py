@@ -18,6 +18,7 @@ def decoder(d: Dimensions, inputs: Inputs) -> ClosedForm:
     sheet = Sheet()
     token_table(sheet, d, positions=positions)
     sheet.table(d.position_rows, hidden)
+    sheet.passes = passes = int(d.details.get("passes", 1))
     parts = d.details.get("parts")
     if parts is not None:
         unequal_layers(sheet, parts, batch=batch, sequence=sequence)
@@ -34,7 +35,17 @@ def decoder(d: Dimensions, inputs: Inputs) -> ClosedForm:
     if d.final_norm:
         sheet.vector(d.norm_width * hidden)
     output_head(sheet, d, positions=positions)
+    if passes > 1:
+        _exits(sheet, hidden, positions=positions, passes=passes)
     return sheet.close(tokens=positions, assumptions=d.assumptions)
+
+
+def _exits(sheet: Sheet, hidden: int, *, positions: int, passes: int) -> None:
+    """A gate of one output after each pass weighs its answer; the last has what the others leave."""
+    sheet.passes = passes - 1
+    sheet.linear("exit_gate", hidden, 1, positions, bias=True)
+    sheet.passes = 1
+    sheet.product("last_exit_gate", 2 * positions * hidden, gradients=0)
 
 
 def _mixed_residuals(sheet: Sheet, hidden: int, *, positions: int, layers: int, block: int) -> None:
@@ -55,6 +66,9 @@ def token_table(sheet: Sheet, d: Dimensions, *, positions: int) -> None:
         return
     width, hidden = d.embedding_width or d.need("hidden"), d.need("hidden")
     sheet.table(d.vocabulary, width)
+    for rows, narrow in d.details.get("tables", ()):
+        sheet.table(rows, narrow)
+        sheet.linear("embedding.widen", narrow, hidden, positions)
     if width != hidden:
         sheet.linear("embedding.up", width, hidden, positions)
 

@@ -99,7 +99,7 @@ def _deepseek_moe(f: Fields) -> Reading:
     }
 
 
-def _bailing(f: Fields) -> Reading:
+def bailing(f: Fields) -> Reading:
     """Ling 1 and 2: experts after the first dense layers, shared ones beside them.
 
     ``use_bias`` is the bias of the attention's output alone.
@@ -292,8 +292,8 @@ CUSTOM: dict[str, Callable[[Fields], Reading]] = {
     "minicpm": _minicpm,
     "deepseek": _deepseek_moe,
     "kimi_k2": deepseek,
-    "bailing_moe": _bailing,
-    "bailing_moe_v2": _bailing,
+    "bailing_moe": bailing,
+    "bailing_moe_v2": bailing,
     "grok-1": _grok,
     "hf_olmo": _old_olmo,
     "jais": _jais,

@@ -3,12 +3,15 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from flopcount.closed_form.dialects_common import Reading, few_layers
+from flopcount.closed_form.dialects_common import Reading, few_layers, llama
+from flopcount.closed_form.dialects_custom import bailing
 from flopcount.closed_form.dialects_experts import deepseek
 from flopcount.closed_form.dimensions import Dimensions, DimensionsError
 from flopcount.closed_form.fields import Fields, short
 from flopcount.closed_form.reading import complete
 from flopcount.closed_form.unequal import Layers
+
+_TEXT_ALONE = "the text's part alone: the image tower is neither in the parameters nor in the FLOP"
 
 
 def _grouped(kinds: Iterable[Any]) -> dict[Any, int]:
@@ -196,8 +199,7 @@ def _kimi_linear(f: Fields) -> Reading:
 def _kimi_k3(f: Fields) -> Reading:
     """Kimi K3: the text's part; no rule here knows its image tower."""
     reading = _kimi_linear(f.nested("text_config"))
-    note = "the text's part alone: the image tower is neither in the parameters nor in the FLOP"
-    return reading | {"assumptions": (note,)}
+    return reading | {"assumptions": (_TEXT_ALONE,)}
 
 
 def _kimi_sparse(f: Fields, layers: int) -> list[bool]:
@@ -222,9 +224,170 @@ def _kimi_full(f: Fields, linear: Fields, layers: int) -> list[bool]:
     return [layer + 1 in full for layer in range(layers)]
 
 
+def _hunyuan(f: Fields) -> Reading:
+    """Hunyuan-Large: each second layer attends with the keys and values of the one before it.
+
+    Sizes may be listed layer by layer; here all layers must have the same.
+    """
+    layers = few_layers(f.integer("num_hidden_layers"))
+    base = llama(f, head_dim=f.maybe_integer("attention_head_dim"))
+    base["qk_norm"] = "head" if f.flag("use_qk_norm") else "none"
+    number = _same(f, "num_experts", layers) or 1
+    if number > 1:
+        shared = _same(f, "num_shared_expert", layers) or 0
+        base |= {
+            "experts": number,
+            "experts_per_token": _same(f, "moe_topk", layers) or 1,
+            "expert_ffn": _same(f, "moe_intermediate_size", layers) or base["ffn"],
+            "shared_expert_ffn": shared * base["ffn"] if f.flag("use_mixed_mlp_moe") else 0,
+        }
+    every = f.integer("cla_share_factor") if f.flag("use_cla") else 1
+    owners = -(-layers // every)
+    parts = []
+    for attention, times in (("own", owners), ("borrowed", layers - owners)):
+        if times:
+            dimensions = complete(Dimensions(**(base | {"layers": times})))
+            parts.append(Layers(dimensions=dimensions, attention=attention))
+    return base | {"details": {"parts": tuple(parts)}}
+
+
+def _same(f: Fields, key: str, layers: int) -> int | None:
+    """A size that is one number, or a list of one and the same for each layer; None: not stated."""
+    value = f.raw(key)
+    if not isinstance(value, list):
+        return f.maybe_integer(key, least=0)
+    if len(value) < layers or any(item != value[0] for item in value[:layers]):
+        msg = (
+            f"config.json: {key} = {short(value)}: layers of unequal {key} have no closed form here"
+        )
+        raise DimensionsError(f"{msg}\n  use the traced count, or state the dimensions")
+    return Fields({key: value[0]}).maybe_integer(key, least=0)
+
+
+def _step3_text(f: Fields) -> Reading:
+    """Step-3: queries of two factors, one key and one value for all heads; experts beside a shared one."""
+    layers = few_layers(f.integer("num_hidden_layers"))
+    if (f.maybe_integer("num_attention_groups") or 1) != 1:
+        raise DimensionsError("config.json: num_attention_groups above 1 has no closed form here")
+    text = f.text("moe_layers_enum")
+    listed = text.split(",") if text is not None else f.items("moe_layers_enum")
+    try:
+        chosen = {int(n) for n in listed} if listed is not None else set(range(1, layers))
+    except (TypeError, ValueError):
+        raise DimensionsError(
+            f"config.json: moe_layers_enum = {short(listed)}\n  expected numbers of layers"
+        ) from None
+    return {
+        "kind": "decoder",
+        "layers": layers,
+        "hidden": f.integer("hidden_size"),
+        "heads": f.integer("num_attention_heads"),
+        "kv_heads": 1,
+        "head_dim": f.integer("head_dim"),
+        "q_lora_rank": f.maybe_integer("share_q_dim") or f.integer("head_dim"),
+        "ffn": f.integer("intermediate_size"),
+        "ffn_matrices": 3,
+        "vocabulary": f.integer("vocab_size"),
+        "tied_embeddings": f.flag("tie_word_embeddings"),
+        "experts": f.integer("moe_num_experts"),
+        "experts_per_token": f.integer("moe_top_k"),
+        "expert_ffn": f.integer("moe_intermediate_size"),
+        "shared_expert_ffn": f.integer("share_expert_dim"),
+        "dense_layers": sum(layer not in chosen for layer in range(layers)),
+    }
+
+
+def _step3_vl(f: Fields) -> Reading:
+    """Step-3: the text's part; no rule here knows its image tower."""
+    return _step3_text(f.nested("text_config")) | {"assumptions": (_TEXT_ALONE,)}
+
+
+def _bailing_linear(f: Fields) -> Reading:
+    """Ling's and Ring's linear models: the last layer of each group attends, the others scan.
+
+    What stands behind the last whole group attends, too. A scan's heads all have keys of their own.
+    """
+    layers, group = few_layers(f.integer("num_hidden_layers")), f.integer("layer_group_size")
+    base = bailing(f)
+    bias = f.flag("use_bias") or f.flag("use_qkv_bias")
+    base |= {"qkv_bias": bias, "output_bias": f.flag("use_bias")}
+    whole = layers // group * group
+    attends = [(layer + 1) % group == 0 or layer >= whole for layer in range(layers)]
+    mixed = [layer >= base["dense_layers"] for layer in range(layers)]
+    parts = []
+    for (full, sparse), times in _grouped(zip(attends, mixed, strict=True)).items():
+        own: Reading = {"layers": times, "dense_layers": 0 if sparse else times}
+        own |= {} if full else {"kv_heads": base["heads"]}
+        dimensions = complete(Dimensions(**(base | own)))
+        parts.append(Layers(dimensions=dimensions, attention="own" if full else "lightning"))
+    return base | {"details": {"parts": tuple(parts)}}
+
+
+def _longcat(f: Fields) -> Reading:
+    """LongCat-Flash: twice attention and a feed-forward a layer, and one mixture beside the second half.
+
+    Of the experts that its router chooses from, some have no weights. The further tables of the n-gram
+    variant are looked up by hashes of the last tokens and widened.
+    """
+    double = few_layers(f.maybe_integer("num_layers") or f.integer("num_hidden_layers") // 2)
+    hidden = f.integer("hidden_size")
+    base: Reading = {
+        "kind": "decoder",
+        "layers": 2 * double,
+        "hidden": hidden,
+        "heads": f.integer("num_attention_heads"),
+        "q_lora_rank": f.integer("q_lora_rank"),
+        "kv_lora_rank": f.integer("kv_lora_rank"),
+        "qk_nope_head_dim": f.integer("qk_nope_head_dim"),
+        "qk_rope_head_dim": f.integer("qk_rope_head_dim"),
+        "v_head_dim": f.integer("v_head_dim"),
+        "ffn": f.integer("ffn_hidden_size", "intermediate_size"),
+        "ffn_matrices": 3,
+        "vocabulary": f.integer("vocab_size"),
+        "tied_embeddings": f.flag("tie_word_embeddings"),
+        "qkv_bias": f.flag("attention_bias"),
+        "output_bias": f.flag("attention_bias"),
+    }
+    mixed = base | {
+        "layers": double,
+        "dense_layers": 0,
+        "experts": f.integer("n_routed_experts", "num_local_experts"),
+        "experts_per_token": f.integer("moe_topk", "num_experts_per_tok"),
+        "expert_ffn": f.integer("expert_ffn_hidden_size", "moe_intermediate_size"),
+        "router_bias": f.flag("router_bias"),
+        "details": {"empty_experts": f.maybe_integer("zero_expert_num", least=0) or 0},
+    }
+    parts = (
+        Layers(dimensions=complete(Dimensions(**base))),
+        Layers(dimensions=complete(Dimensions(**mixed)), attention="none", beside=True),
+    )
+    return mixed | {
+        "layers": 2 * double,
+        "dense_layers": double,
+        "details": {"parts": parts, "tables": _ngram_tables(f, hidden)},
+    }
+
+
+def _ngram_tables(f: Fields, hidden: int) -> tuple[tuple[int, int], ...]:
+    """(rows, width) of each further table of LongCat's n-gram variant."""
+    if "emb_split_num" not in f:
+        return ()
+    number = f.integer("emb_split_num") * (f.integer("emb_neighbor_num", least=2) - 1)
+    if number > hidden:
+        raise DimensionsError("config.json: emb_split_num: more n-gram tables than channels")
+    rows = int(f.number("ngram_vocab_size_ratio") * f.integer("vocab_size"))
+    return tuple((rows + 2 * index + 1, hidden // number) for index in range(number))
+
+
 UNEQUAL: dict[str, Callable[[Fields], Reading]] = {
     "nemotron-nas": _nemotron_nas,
     "step3p5": _step3p5,
     "kimi_linear": _kimi_linear,
     "kimi_k3": _kimi_k3,
+    "hunyuan": _hunyuan,
+    "step3_text": _step3_text,
+    "step3_vl": _step3_vl,
+    "bailing_moe_linear": _bailing_linear,
+    "longcat_flash": _longcat,
+    "longcat_flash_ngram": _longcat,
 }

@@ -33,6 +33,10 @@ class Fields:
             return self._defaults[key]
         return self._config.get(key)
 
+    def raw(self, key: str) -> Any:
+        """Return what stands there, unchecked, or the library's own where the file leaves it out."""
+        return self._value(key)
+
     def is_null(self, key: str) -> bool:
         """Whether a key is there and null, which is not the same as left out."""
         return key in self._config and self._config[key] is None

@@ -52,6 +52,8 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "minimax_m2": {_KV: 8, "head_dim": 128},
     "phimoe": {_KV: 8},
     "gpt_oss": {_KV: 8, "sliding_window": 128},
+    "longcat_flash": {"zero_expert_num": 256},
+    "longcat_flash_ngram": {"zero_expert_num": 256},  # the configuration of the family above
     "jamba": {_KV: 8},
     "bamba": {_KV: 8},
     "bert": _TWO_TYPES,

@@ -25,6 +25,8 @@ class Term:
     """True for attention scores that a causal (or sliding causal) mask thins out."""
     masked_forward: int
     """The forward FLOP when only the unmasked pairs are counted; ``forward`` for other terms."""
+    spare: int = 0
+    """Of ``forward``, what data may leave out: choices of experts without weights."""
 
     @property
     def masked_backward(self) -> int:
@@ -123,6 +125,8 @@ class Sheet:
     weights: list[_Weight] = field(default_factory=list)
     shared: bool = False
     """True where all layers of a kind use the same weights (ALBERT): stored once, used by each."""
+    passes: int = 1
+    """How often one forward pass goes through what is entered now (looped layers): stored once."""
 
     def linear(
         self,
@@ -137,6 +141,7 @@ class Sheet:
         bias: bool = False,
         tied: bool = False,
         input_gradient: bool = True,
+        fewest: int | None = None,
     ) -> None:
         """Multiply ``positions`` rows by an ``inputs`` x ``outputs`` weight in each of the layers.
 
@@ -151,9 +156,11 @@ class Sheet:
             bias: whether each weight has a bias of ``outputs`` numbers (no product).
             tied: the weight is stored elsewhere (a tied output head).
             input_gradient: False where the input is data: the backward then costs once, not twice.
+            fewest: rows that pass at least, where ``positions`` is the most that data may send.
         """
         forward = 2 * inputs * outputs * positions * times
-        self.product(name, forward, gradients=2 if input_gradient else 1)
+        spare = 0 if fewest is None else 2 * inputs * outputs * (positions - fewest) * times
+        self.product(name, forward, gradients=2 if input_gradient else 1, spare=spare)
         own = min(times, 1) if self.shared else times
         stored = own if stored is None else stored
         active = own if active is None else active
@@ -162,8 +169,9 @@ class Sheet:
         if bias:
             self.vector(outputs, times=stored, active=active)
 
-    def product(self, name: str, forward: int, *, gradients: int = 2) -> None:
+    def product(self, name: str, forward: int, *, gradients: int = 2, spare: int = 0) -> None:
         """Enter a product without a weight of its own, with that many products of gradients."""
+        forward *= self.passes
         if forward:
             self.terms.append(
                 Term(
@@ -171,6 +179,7 @@ class Sheet:
                     forward=forward,
                     backward=gradients * forward,
                     masked_forward=forward,
+                    spare=spare * self.passes,
                 )
             )
 
@@ -186,12 +195,15 @@ class Sheet:
         times: int = 1,
         mask: Mask = "none",
         window: int | None = None,
+        block: int = 1,
     ) -> None:
         """Enter query-key or probability-value products of ``width`` numbers per pair and head."""
         if times == 0 or heads == 0:
             return
-        per_pair = 2 * batch * heads * width * times
+        per_pair = 2 * batch * heads * width * times * self.passes
         pairs = causal_pairs(queries, window) if mask == "causal" else queries * keys
+        if mask == "causal" and block > 1:
+            pairs = block_pairs(queries, block)
         if mask == "none" and window is not None:
             pairs = pairs_on_both_sides(queries, window)
         self.terms.append(
@@ -243,6 +255,7 @@ def _added_up(terms: list[Term]) -> list[Term]:
                 forward=found[key].forward + term.forward,
                 backward=found[key].backward + term.backward,
                 masked_forward=found[key].masked_forward + term.masked_forward,
+                spare=found[key].spare + term.spare,
             )
         found[key] = term
     return list(found.values())
@@ -256,6 +269,12 @@ def causal_pairs(sequence: int, window: int | None = None) -> int:
     if window is None or window >= sequence:
         return sequence * (sequence + 1) // 2
     return window * (window + 1) // 2 + (sequence - window) * window
+
+
+def block_pairs(sequence: int, block: int) -> int:
+    """Query-key pairs where each position sees its own block to the end, and all blocks before it."""
+    blocks, rest = divmod(sequence, block)
+    return block * block * blocks * (blocks + 1) // 2 + rest * sequence
 
 
 def pairs_on_both_sides(sequence: int, side: int) -> int:

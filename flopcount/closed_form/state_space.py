@@ -8,6 +8,7 @@ from flopcount.closed_form.blocks import feed_forward, mixture, norms, self_atte
 from flopcount.closed_form.decoder import output_head, token_table
 from flopcount.closed_form.dimensions import Dimensions
 from flopcount.closed_form.inputs import Inputs
+from flopcount.closed_form.scans import rwkv7
 from flopcount.closed_form.sheet import ClosedForm, Sheet
 
 
@@ -20,6 +21,8 @@ def state_space(d: Dimensions, inputs: Inputs) -> ClosedForm:
     token_table(sheet, d, positions=positions)
     if form == "rwkv":
         _rwkv(sheet, d, positions=positions)
+    elif form == "rwkv7":
+        rwkv7(sheet, d, batch=batch, sequence=sequence)
     else:
         _mixers(sheet, d, batch=batch, sequence=sequence)
     if d.final_norm:
@@ -33,8 +36,11 @@ def _mixers(sheet: Sheet, d: Dimensions, *, batch: int, sequence: int) -> None:
     attention = int(d.details.get("attention_layers", 0))
     dense = int(d.details.get("ffn_layers", layers if d.ffn is not None else 0)) - d.moe_layers
     mixers = int(d.details.get("mixer_layers", layers - attention))
-    if d.details.get("form") == "mamba2":
+    form = d.details.get("form")
+    if form == "mamba2":
         mamba2(sheet, d, batch=batch, sequence=sequence, layers=mixers)
+    elif form == "plamo2":
+        plamo2(sheet, d, batch=batch, sequence=sequence, layers=mixers)
     else:
         mamba(sheet, d, batch=batch, sequence=sequence, layers=mixers)
     if attention:
@@ -78,13 +84,40 @@ def mamba2(sheet: Sheet, d: Dimensions, *, batch: int, sequence: int, layers: in
     """
     hidden, states, positions = d.need("hidden"), d.need("state_size"), batch * sequence
     heads, width = int(d.details["mixer_heads"]), int(d.details["mixer_head_dim"])
-    groups, length = int(d.details.get("groups", 1)), int(d.details.get("chunk", 256))
+    groups = int(d.details.get("groups", 1))
     kernel, bias = int(d.details.get("kernel", 4)), bool(d.details.get("bias", False))
     inner = heads * width
     mixed = inner + 2 * groups * states
     sheet.linear("mixer.in", hidden, inner + mixed + heads, positions, times=layers, bias=bias)
     sheet.linear("mixer.out", inner, hidden, positions, times=layers, bias=bias)
     _convolution(sheet, d, width=mixed, kernel=kernel, batch=batch, sequence=sequence, times=layers)
+    _scan(sheet, d, batch=batch, sequence=sequence, layers=layers)
+    sheet.vector(3 * heads + inner, times=layers)  # A, D, step bias, gated norm
+
+
+def plamo2(sheet: Sheet, d: Dimensions, *, batch: int, sequence: int, layers: int) -> None:
+    """PLaMo 2: Mamba-2's scan behind Mamba's projections; steps and states come of the channels, normed.
+
+    Its convolution begins from an empty memory of kernel - 1 positions and computes none after the end.
+    """
+    hidden, states, positions = d.need("hidden"), d.need("state_size"), batch * sequence
+    heads, width = int(d.details["mixer_heads"]), int(d.details["mixer_head_dim"])
+    inner, rank = heads * width, int(d.details["step_rank"])
+    for name, inputs, outputs in (
+        ("mixer.in", hidden, 2 * inner),
+        ("mixer.convolution", int(d.details["kernel"]), inner),
+        ("mixer.step_and_states", inner, rank + 2 * states),
+        ("mixer.step", rank, heads),
+        ("mixer.out", inner, hidden),
+    ):
+        sheet.linear(name, inputs, outputs, positions, times=layers)
+    _scan(sheet, d, batch=batch, sequence=sequence, layers=layers)
+    sheet.vector(3 * heads + rank + 2 * states, times=layers)  # A, D, step bias, three norms
+
+
+def _scan(sheet: Sheet, d: Dimensions, *, batch: int, sequence: int, layers: int) -> None:
+    states, length = d.need("state_size"), int(d.details.get("chunk", 256))
+    heads, width = int(d.details["mixer_heads"]), int(d.details["mixer_head_dim"])
     chunks = -(-sequence // length)
     each = batch * chunks * heads * layers
     sheet.product("mixer.chunk_scores", 2 * each * length * length * states)
@@ -94,7 +127,6 @@ def mamba2(sheet: Sheet, d: Dimensions, *, batch: int, sequence: int, layers: in
         "mixer.across_chunks", 2 * batch * heads * (chunks + 1) ** 2 * states * width * layers
     )
     sheet.product("mixer.read_state", 2 * each * length * states * width)
-    sheet.vector(3 * heads + inner, times=layers)  # A, D, step bias, gated norm
 
 
 def _convolution(

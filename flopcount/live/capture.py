@@ -42,6 +42,8 @@ class LiveCall:
     """Device type and short dtype name where autocast was on around the call."""
     device: str = "cpu"
     """Device type whose autocast a model may switch on inside the call."""
+    whole: bool = False
+    """Whether each layer is to be computed, also one that is equal to another."""
 
 
 def capture(

@@ -28,6 +28,7 @@ from flopcount.live.rungs import (
     RUNGS,
     WEIGHED,
     Counted,
+    Supposed,
     Targets,
     TooLongError,
     climb,
@@ -49,6 +50,8 @@ AS_SENT = (
     "which is right in the sum over all ranks alone"
 )
 UNLIKE = "other ranks send as many rows as their data says, and what comes costs unlike much"
+DECIDED = ("data:", "random:", WEIGHED)
+"""How remarks begin on what was asked that another call may answer otherwise."""
 LAST = RUNGS[-1:]
 TRIAL_SECONDS = 5.0
 """So much processor time the counts of other answers to questions for data may take, or a few times what the
@@ -73,6 +76,9 @@ class LiveCount:
         method: The rung that traced.
         reads: Whether values of the inputs were asked for: other values of the same shapes may
             cost something else.
+        asked: Where the model's own tensors lie in memory whose values were asked for.
+        decided: Whether data, weights or dice were asked, so that calls that are alike may differ.
+        nodes: So many the forward added to autograd's graph (``LiveCall.whole``).
 
     """
 
@@ -87,6 +93,8 @@ class LiveCount:
     method: str
     reads: bool = False
     asked: frozenset[int] = frozenset()
+    decided: bool = False
+    nodes: int = -1
 
 
 @alone
@@ -113,23 +121,9 @@ def count_call(
     """
     deadline = Deadline.after(seconds)
 
-    def counted(
-        seed: int | None = None,
-        answers: str = "given",
-        rungs: Sequence[str] = RUNGS,
-        until: Deadline = deadline,
-        weights: int | None = None,
-        received: int | None = None,
-    ) -> list[Counted]:
+    def counted(supposed: Supposed, until: Deadline = deadline) -> list[Counted]:
         each = zip(passes or (None,), wanted or repeat(None), strict=False)
-        return [
-            climb(
-                call, targets, until, asked,
-                real=real, seed=seed, answers=answers, rungs=rungs, weights=weights,
-                received=received,
-            )
-            for targets, asked in each
-        ]  # fmt: skip
+        return [climb(call, targets, asked, until, supposed, real=real) for targets, asked in each]
 
     inputs = [item for item in tensors_within((call.args, call.kwargs)) if item.requires_grad]
     for number, asked in enumerate(wanted):
@@ -138,7 +132,7 @@ def count_call(
             return _between(call, passes, wanted, number, reason, seconds=seconds, real=real)
     began = time.thread_time()
     try:
-        counts = counted()
+        counts = counted(Supposed())
     except TooLongError:
         raise
     except CountError as error:
@@ -175,11 +169,14 @@ def _exchanged(
 
     """
     began = time.thread_time()
-    as_sent = partial(counted, received=1)
+
+    def as_sent(supposed: Supposed, until: Deadline = deadline) -> list[Counted]:
+        return counted(replace(supposed, received=1), until)
+
     try:
-        counts = as_sent(rungs=LAST)
+        counts = as_sent(Supposed(rungs=LAST))
         took = time.thread_time() - began
-        none, twice = (_merged(counted(received=number, rungs=LAST)) for number in (0, 2))
+        none, twice = (_merged(counted(Supposed(received=n, rungs=LAST))) for n in (0, 2))
     except CountError:
         raise error from None
     found = _with_other_answers(_merged(counts), counts, as_sent, deadline, took)
@@ -216,7 +213,7 @@ def _with_other_answers(
     rungs = RUNGS[-1:] if sized else RUNGS
     until = deadline.or_before(Deadline.of_trial(TRIAL_SECONDS, took))
     alike = [
-        _is_alike(found, partial(counted, answers=each, rungs=rungs, until=until), sized)
+        _is_alike(found, partial(counted, Supposed(answers=each, rungs=rungs), until), sized)
         for each in FAR
     ]
     if all(alike):
@@ -237,7 +234,7 @@ def _with_other_weights(
     if found.bounds is not None or not any(WEIGHED in ledger.remarks for _, ledger in counts):
         return found
     until = deadline.or_before(Deadline.of_trial(TRIAL_SECONDS, took))
-    draws = [partial(counted, rungs=rungs, until=until, weights=n) for n in range(len(FAR))]
+    draws = [partial(counted, Supposed(rungs=rungs, weights=n), until) for n in range(len(FAR))]
     if all(_is_alike(found, each, sized=False) for each in draws):
         return found
     return replace(found, bounds=(0, None), reason=WEIGHTS_DECIDE)
@@ -251,7 +248,7 @@ def _with_other_numbers(
     if not dice:
         return found
     if not any(ASKED in remark for remark in dice) and all(
-        _merged(counted(seed)).by_dtype == found.by_dtype for seed in range(REDRAWS)
+        _merged(counted(Supposed(seed=seed))).by_dtype == found.by_dtype for seed in range(REDRAWS)
     ):
         return found  # what was drawn is data, and decides nothing
     reasons = [*([found.reason] if found.reason else ()), dice[0]]
@@ -288,7 +285,8 @@ def count_chain(
 
     def counted(*, linear: bool) -> tuple[LiveCount, bool]:
         chain = Chain(passes, linear=linear)
-        return _merged([climb(call, None, deadline, chain, real=real, seed=None)]), chain.is_open
+        count = climb(call, None, chain, deadline, Supposed(), real=real)
+        return _merged([count]), chain.is_open
 
     found, is_open = counted(linear=True)
     bent = sum(not one.linear for one in passes)
@@ -371,6 +369,8 @@ def _merged(counts: list[Counted]) -> LiveCount:
         method=first.method,
         reads=any(READS in ledger.remarks for _, ledger in counts),
         asked=frozenset().union(*(ledger.asked for _, ledger in counts)),
+        decided=any(r.startswith(DECIDED) for _, ledger in counts for r in ledger.remarks),
+        nodes=counts[0][1].nodes,
     )
 
 

@@ -12,9 +12,12 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch._C._autograd import _get_sequence_nr as sequence
 from torch.utils import _pytree as pytree
 
 from flopcount.count import FlopCount
@@ -68,32 +71,40 @@ class TooLongError(CountError):
     """The last way of tracing was given up: it computed for too long, and not the model raised."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Supposed:
+    """What a trace takes for granted where only the run itself knows."""
+
+    seed: int | None = None
+    """Of the generators of random numbers; None leaves them as they are."""
+    answers: str = "given"
+    """Where the model asks for values of data: a key of ``FAR``, or what a trace gives by itself."""
+    weights: int | None = None
+    """Which draw its weights are of, where it asks for their values; None: their own."""
+    received: int | None = None
+    """How many times as many rows as it sends come from other ranks; None: nobody may ask."""
+    rungs: Sequence[str] = RUNGS
+    """The ways of tracing that may be tried."""
+
+
 def climb(
     call: LiveCall,
     targets: Targets | None,
-    deadline: Deadline,
     wanted: Wanted | Chain | None,
+    deadline: Deadline,
+    supposed: Supposed,
     *,
     real: bool,
-    seed: int | None,
-    answers: str = "given",
-    rungs: Sequence[str] = RUNGS,
-    weights: int | None = None,
-    received: int | None = None,
 ) -> Counted:
     """The first way of tracing that works."""
     failures: list[str] = []
     too_long = False
-    for rung in rungs:
-        if rung == "cpu" and (not real or is_distributed()):
+    for rung in supposed.rungs:
+        if rung == "cpu" and not (real and (_is_ragged(call) or not is_distributed())):
             continue
         try:
-            with _undisturbed(seed), _no_threads():
-                # In a context of its own: what a forward sets in context variables stays there.
-                own = copy_context()
-                ledger = own.run(
-                    _on, rung, call, targets, deadline, wanted, answers, weights, received
-                )
+            with _undisturbed(supposed.seed), _no_threads():
+                ledger = _on(rung, call, targets, wanted, deadline, supposed)
         except (StepError, FlopcountError, MemoryError) as failure:
             if isinstance(
                 getattr(failure, "error", None), OptimizerInsideError | ThreadInsideError
@@ -116,30 +127,32 @@ def _on(
     rung: str,
     call: LiveCall,
     targets: Targets | None,
-    deadline: Deadline,
     wanted: Wanted | Chain | None,
-    answers: str,
-    weights: int | None,
-    received: int | None,
+    deadline: Deadline,
+    supposed: Supposed,
 ) -> Ledger:
     def traced(doubles: Doubles, *, share: bool = False, most_flop: int | None = None) -> Ledger:
-        doubles.known.answers, doubles.known.weights = answers, weights
-        doubles.known.received = received
+        known = doubles.known
+        known.answers, known.weights = supposed.answers, supposed.weights
+        known.received = supposed.received
         doubles.over = gathered_since(call.model.parameters(), call.spread)
         with kept_beside(call.model):
-            return _trace(
-                call, targets, doubles, deadline, wanted, share=share, most_flop=most_flop
-            )
+            # In a context of its own: what a forward sets in context variables stays there.
+            trace = partial(_trace, share=share, most_flop=most_flop)
+            return copy_context().run(trace, call, targets, wanted, deadline, doubles)
 
     if rung == "fake":
         return traced(FakeDoubles(KnownValues()))
     if rung == "cpu":
         return traced(CpuDoubles(KnownValues(), most_bytes=1 << 28), most_flop=MOST_CPU_FLOP)
     if rung == "meta-invented":
-        return traced(MetaDoubles(KnownValues(inventing=True, draw=list(FAR).index(answers))))
+        draw = list(FAR).index(supposed.answers)
+        return traced(MetaDoubles(KnownValues(inventing=True, draw=draw)))
     # Equal layers are not equal to a pass that was asked for one of them.
-    if wanted is None and not any(
-        key.startswith("output_") and value for key, value in call.kwargs.items()
+    if (
+        wanted is None
+        and not call.whole
+        and not any(key.startswith("output_") and value for key, value in call.kwargs.items())
     ):
         try:
             return traced(MetaDoubles(KnownValues()), share=True)
@@ -151,9 +164,9 @@ def _on(
 def _trace(
     call: LiveCall,
     targets: Targets | None,
-    doubles: Doubles,
-    deadline: Deadline,
     wanted: Wanted | Chain | None,
+    deadline: Deadline,
+    doubles: Doubles,
     *,
     share: bool = False,
     most_flop: int | None = None,
@@ -181,13 +194,16 @@ def _trace(
                 watch.on_numbers = True
                 follow_data([*model.parameters(), *tensors_within((inputs, named))])
             watch.has_shards = doubles.has_shards
+            watch.among_ranks = is_distributed()
             watch.on_fakes = isinstance(doubles, FakeDoubles)
             if share and not doubles.has_shards:
                 sharing = Sharing(model, watch, doubles.known)
             stack.enter_context(watching(watch, doubles.known))
             stack.enter_context(passing_over_refusals())
             with let_through():
+                first = sequence()
                 out = model(*inputs, **named)
+                watch.ledger.nodes = sequence() - first
                 through = [item for item in tensors_within((inputs, named)) if item.requires_grad]
                 if isinstance(wanted, Chain):
                     wanted.run(out, model, through)
@@ -279,6 +295,12 @@ def is_distributed() -> bool:
     """Whether other ranks exist, with whom a computation on real numbers might talk."""
     distributed = torch.distributed
     return bool(distributed.is_available() and distributed.is_initialized())
+
+
+def _is_ragged(call: LiveCall) -> bool:
+    """Whether its inputs have lengths that only real numbers can tell."""
+    given = tensors_within((call.args, call.kwargs))
+    return any(item.layout is torch.jagged for item in given)
 
 
 def _said(failure: BaseException) -> str:

@@ -21,7 +21,7 @@ from flopcount.attention_scopes import AttentionScopes, Readings
 from flopcount.dispatch import Counter
 from flopcount.dtypes import dtype_name
 from flopcount.kernels import recording
-from flopcount.known_values import UnknownValueError
+from flopcount.known_values import MAKING, UnknownValueError
 from flopcount.looked_through import flat_wrappers
 from flopcount.pieces import noticed
 from flopcount.scopes import Attention, Scope, Watch, seeing_engines
@@ -91,6 +91,8 @@ class LiveWatch(Watch):
         self.sharded_dtype = sharded_dtype(call.model)
         self.on_numbers = False
         """Real or invented numbers are computed with, of which some stand for the run's data."""
+        self.among_ranks = False
+        """There are other ranks, with whom nothing may talk that computes on real numbers."""
         self.received = False
         """Other ranks sent whole numbers."""
         self.asked = 0
@@ -106,6 +108,11 @@ class LiveWatch(Watch):
         if self.deadline.is_over:
             raise LiveTimeoutError("the trace took too long and was given up")
         super().enter_module(module, args)
+
+    def may_talk(self, func: Any) -> bool:
+        """Whether an op on real numbers is not one of torch's own, which stay in the process."""
+        own = getattr(func, "namespace", "aten") in ("aten", "prim", "prims")
+        return self.on_numbers and self.among_ranks and not own
 
     def fed(self, dtype: str, phase: Phase, scope: Scope) -> str:
         """The dtype that enters the matrix unit on the real device.
@@ -156,6 +163,12 @@ class LiveCounter(Counter):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if types and (late := _awaited()) in types:
             args, kwargs = pytree.tree_map_only(late, _arrived, (args, kwargs or {}))
+        watch = self.watch
+        assert isinstance(watch, LiveWatch)
+        if watch.may_talk(func):
+            raise UnknownValueError(
+                "the model may talk with other ranks, which a count does not do"
+            )
         if getattr(func, "namespace", "") in ("c10d", "_c10d_functional"):
             if func.namespace == "c10d" and not self._as_sent(func, args):
                 self._receives(list(tensors(args)))
@@ -220,6 +233,8 @@ class LiveCounter(Counter):
         super()._write(func, rule, args, kwargs, out)
         watch = self.watch
         assert isinstance(watch, LiveWatch)
+        if rule.name in MAKING:
+            self.known.made_here(out)
         if watch.received and any(hasattr(item, RECEIVED) for item in tensors((args, kwargs))):
             for tensor in tensors(out):
                 if not tensor.is_floating_point():

@@ -88,7 +88,7 @@ def load(path: str | Path) -> Architecture:
         cls, assumption = class_of(config, parsed, file)
         _without_cache(cls, parsed)
         model = _build(cls, parsed, file)
-    untied = _untie(model, config)
+    untied, emptied = _untie(model, config), _without_empty_rows(model)
     dimensions, reason = _dimensions(cls, parsed, untied=untied is not None)
     built = Architecture(
         path=file,
@@ -99,7 +99,9 @@ def load(path: str | Path) -> Architecture:
         parameters=count_parameters(model, {**parsed.to_dict(), **config}),
         dimensions=dimensions,
         no_closed_form=reason,
-        assumptions=tuple(n for n in (assumption, left_open(config, parsed), dropped, untied) if n),
+        assumptions=tuple(
+            n for n in (assumption, left_open(config, parsed), dropped, untied, emptied) if n
+        ),
         findings=findings,
         rebuild=lambda: _rebuilt(cls, parsed),
     )
@@ -189,6 +191,28 @@ def _left_out(config: Mapping[str, Any], model: Any, file: Path) -> list[Finding
     found = prediction_left_out(config, file)
     built = any("mtp" in name or "nextn" in name for name, _ in model.named_modules())
     return [] if found is None or built else [found]
+
+
+def _without_empty_rows(model: Any) -> str | None:
+    """Leave out the rows that the library's LongCat reserves for experts that have no weights.
+
+    Nothing reads them, and published weights have none: they would be a third of the experts.
+    """
+    import torch
+
+    dropped = 0
+    for module in model.modules():
+        empty, real = (
+            getattr(module, "zero_expert_num", 0),
+            getattr(module, "num_routed_experts", 0),
+        )
+        rows = getattr(module, "gate_up_proj", None)
+        if empty and real and isinstance(rows, torch.nn.Parameter) and len(rows) == real + empty:
+            dropped += rows[real:].numel()
+            module.gate_up_proj = torch.nn.Parameter(torch.empty_like(rows[:real]))
+    if not dropped:
+        return None
+    return f"{dropped:,} numbers that the library reserves for experts without weights are left out"
 
 
 def _untie(model: Any, config: Mapping[str, Any]) -> str | None:

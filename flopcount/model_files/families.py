@@ -16,6 +16,7 @@ _OTHER_NAMES: dict[str, tuple[str, Mapping[str, str]]] = {
     "RefinedWeb": ("falcon", {**_FALCON, "n_head_kv": "num_kv_heads"}),
     "minimax_text_01": ("minimax", {}),
     "mimo": ("qwen2", {}),
+    "kimi_vl": ("kimi_k25", {"media_placeholder_token_id": "image_token_id"}),
 }
 """A published ``model_type``: the library's, and the keys that are named otherwise there."""
 
@@ -46,6 +47,8 @@ def translated(config: Mapping[str, Any], file: object) -> tuple[dict[str, Any],
     words |= {"model_type": name}
     if stated == "RefinedWeb":
         words["new_decoder_architecture"] = True
+    if stated == "kimi_vl":
+        words |= _kimi_towers(config, file)
     if stated == "minimax_text_01":
         words["layer_types"] = _minimax_layers(config, file)
     return words, [
@@ -116,6 +119,25 @@ def known_part(config: Mapping[str, Any]) -> str:
                 "as a config.json, counts the text's part"
             )
     return ""
+
+
+def _kimi_towers(config: Mapping[str, Any], file: object) -> dict[str, Any]:
+    """Kimi-VL's towers in the words of Kimi K2.5, whose image tower is the same for a single frame."""
+    text, vision = config.get("text_config"), config.get("vision_config")
+    if not isinstance(text, Mapping) or not isinstance(vision, Mapping):
+        raise ConfigError(f"{file}: kimi_vl needs a text_config and a vision_config, both objects")
+    renamed = {_MOONVIT.get(key, key): value for key, value in vision.items()}
+    return {
+        "architectures": ["Kimi_K25ForConditionalGeneration"],
+        "text_config": {"model_type": "deepseek_v3"}
+        | {key: value for key, value in text.items() if key != "auto_map"},
+        "vision_config": renamed | {"model_type": "kimi_k25_vision"},
+        "projection_hidden_size": vision.get("hidden_size", 1152),
+        "tie_word_embeddings": bool(text.get("tie_word_embeddings", False)),
+    }
+
+
+_MOONVIT = {"init_pos_emb_height": "pos_emb_height", "init_pos_emb_width": "pos_emb_width"}
 
 
 def _minimax_layers(config: Mapping[str, Any], file: object) -> list[str]:

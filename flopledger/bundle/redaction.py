@@ -13,7 +13,6 @@ parameters gives the tokens back; ``derived = "keep"`` leaves them exact.
 """
 
 import fnmatch
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from flopledger import foreign_toml
 from flopledger.bundle import contents, leaks, sealing, statement, strict, summary, writing
 from flopledger.bundle.errors import BundleError
 from flopledger.bundle.keys import PrivateKey
@@ -102,11 +102,11 @@ def load_policy(path: Path) -> Policy:
     try:
         if not path.is_file() or path.stat().st_size > MAX_BYTES:
             raise BundleError(f"{path}: no such policy file, or no file written by hand")
-        policy = msgspec.convert(tomllib.loads(path.read_text("utf-8")), Policy)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise BundleError(f"{path}: not a TOML file: {error}") from None
+        policy = msgspec.convert(foreign_toml.loads(path.read_text("utf-8")), Policy)
     except msgspec.ValidationError as error:
         raise BundleError(f"{path}: {error}") from None
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path}: not a TOML file: {error}") from None
     if policy.schema != SCHEMA:
         raise BundleError(f'{path}: schema: found {policy.schema!r}, this tool reads "{SCHEMA}"')
     if not (policy.files or policy.facts or policy.keys):

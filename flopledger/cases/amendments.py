@@ -10,7 +10,6 @@ A correction is TOML, as it would stand in the case: ``claim.flop = 8.1e23`` or
 """
 
 import datetime as dt
-import tomllib
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from flopledger import stamps
+from flopledger import foreign_toml, stamps
 from flopledger.errors import CaseError
 
 SCHEMA = "flopledger/amendments/1"
@@ -101,7 +100,7 @@ def apply(raw: dict[str, Any], amendments: Sequence[Amendment], *, name: str) ->
 def claim_text(amendments: Sequence[Amendment], text: str | None) -> str | None:
     """Give the claimed figure as it was last typed, which keeps its digits."""
     for one in amendments:
-        flop = tomllib.loads(one.text, parse_float=str).get("claim", {}).get("flop", text)
+        flop = foreign_toml.loads(one.text, parse_float=str).get("claim", {}).get("flop", text)
         text = str(flop) if isinstance(flop, str | int) else None
     return text
 
@@ -129,7 +128,7 @@ def append(
             raise CaseError(f"--{what}: found {words[:60]!r}; say it in printable words")
     now = AuditCase.load(case)
     stamp = _stamp(time)
-    earlier = apply(tomllib.loads(case.read_text("utf-8")), now.amendments, name=now.name)
+    earlier = apply(foreign_toml.loads(case.read_text("utf-8")), now.amendments, name=now.name)
     changes = _changes(earlier, text, removed, f"{now.name}: this amendment")
     draft = Amendment(
         number=len(now.amendments) + 1, author=author, time=stamp, reason=reason,
@@ -210,8 +209,8 @@ def _changes(
 
 def _parsed(text: str, where: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        return foreign_toml.loads(text)
+    except ValueError as error:
         raise CaseError(f"{where}: not valid TOML: {error}; write KEY = VALUE") from None
 
 

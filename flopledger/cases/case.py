@@ -6,13 +6,13 @@ figure; every message names the file, the key, what was found and how to mend it
 
 import hashlib
 import math
-import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from flopledger import foreign_toml
 from flopledger.cases import amendments
 from flopledger.cases.amendments import Amendment
 from flopledger.cases.errors import explain
@@ -33,6 +33,7 @@ from flopledger.errors import CaseError
 #: No token count, hour, parameter count or FLOP total of this world lies outside.
 SMALLEST, LARGEST = 1e-9, 1e40
 MAX_BYTES = 1 << 20  #: a case is written by hand; anything larger is not one
+MAX_RUNS = 500  #: each keeps the draws of its estimates, some megabytes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,8 +128,8 @@ class AuditCase:
 def parse(text: str, *, name: str, corrections: tuple[Amendment, ...] = ()) -> CaseSpec:
     """Turn the text of a case into its contents; ``name`` is the file for messages."""
     try:
-        raw = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raw = foreign_toml.loads(text)
+    except ValueError as error:
         raise CaseError(f"{name}: not valid TOML: {error}") from None
     return checked(amendments.apply(raw, corrections, name=name), name=name)
 
@@ -169,7 +170,7 @@ def _decode(path: Path, content: bytes) -> str:
 
 def _claim_text(text: str) -> str | None:
     """Give the claimed figure as typed, since a float no longer knows its digits."""
-    flop = tomllib.loads(text, parse_float=str).get("claim", {}).get("flop")
+    flop = foreign_toml.loads(text, parse_float=str).get("claim", {}).get("flop")
     return str(flop) if isinstance(flop, str | int) else None
 
 
@@ -178,6 +179,11 @@ def _check(name: str, spec: CaseSpec) -> None:
         raise CaseError(f'{name}: schema: found {spec.schema!r}, this tool reads "{SCHEMA}"')
     if not spec.run:
         raise CaseError(f"{name}: no [[run]]: say at least which run is audited")
+    if len(spec.run) > MAX_RUNS:
+        raise CaseError(
+            f"{name}: {len(spec.run):,} runs; a case holds at most {MAX_RUNS}: add runs of one kind up, or "
+            "seal several cases and merge them"
+        )
     for key, number in _numbers(spec):
         _check_number(f"{name}: {key}", number)
     for key, model in spec.model.items():

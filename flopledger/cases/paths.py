@@ -4,11 +4,13 @@ The case comes from the audited party as often as from the auditor, so a path is
 its links before it is judged, and devices, pipes and sockets are never opened.
 """
 
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from flopledger.errors import CaseError
 
 MAX_MATCHES = 10_000  #: files that one pattern may name
+MAX_FOLDERS = 64  #: that one pattern may go through
 _WILDCARDS = "*?["
 
 
@@ -45,14 +47,17 @@ def matching(
         return {pattern: inside(folder, pattern, where=where, allow_outside=allow_outside)}
     if PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
         raise CaseError(f"{where}: {pattern!r}: a pattern stays inside the case's folder")
+    if len(PurePosixPath(pattern).parts) > MAX_FOLDERS:
+        raise CaseError(f"{where}: a pattern goes through at most {MAX_FOLDERS} folders")
     found: dict[str, Path] = {}
     root = folder.resolve()
     try:
-        for path in sorted(root.glob(pattern)):
+        paths = sorted(islice(root.glob(pattern), MAX_MATCHES + 1))
+        if len(paths) > MAX_MATCHES:
+            raise CaseError(f"{where}: {pattern!r} names more than {MAX_MATCHES} files")
+        for path in paths:
             name = path.relative_to(root).as_posix()
             found[name] = inside(folder, name, where=where, allow_outside=allow_outside)
-            if len(found) > MAX_MATCHES:
-                raise CaseError(f"{where}: {pattern!r} names more than {MAX_MATCHES} files")
     except ValueError as error:
         raise CaseError(f"{where}: {pattern!r}: {error}") from None
     if not found:

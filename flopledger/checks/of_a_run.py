@@ -3,9 +3,9 @@
 import math
 from dataclasses import dataclass, replace
 
-from flopledger import fingerprints, scope
+from flopledger import scope
 from flopledger import verdict as bands
-from flopledger.combine import Pair, speakers
+from flopledger.combine import speakers
 from flopledger.estimate import ComputeEstimate
 from flopledger.facts import Finding, Severity
 from flopledger.inputs import RunFigures
@@ -13,10 +13,10 @@ from flopledger.methods import energy, priors, work
 from flopledger.methods.passes import Pass
 from flopledger.parts import Part, resolve_from_evidence, same_part
 from flopledger.quantity import Interval
-from flopledger.text import factor, number, percent, sigmas
+from flopledger.text import factor, number, percent
 from flopledger.verdict import Verdict
 
-_SEVERAL_EPOCHS = 1.2  #: below, the last epoch was cut short or the first begun anew
+SEVERAL_EPOCHS = 1.2  #: below, the last epoch was cut short or the first begun anew
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -239,104 +239,6 @@ def _upper_bounds_only(run: RunFigures, utilisation: dict[str, Interval], rates:
     )
 
 
-#: Kinds whose passes beside training may be many times the training.
-_WITH_PASSES = frozenset({"rl", "distillation"})
-
-
-def pair_check(run: RunFigures, pair: Pair) -> Check:
-    """Test two independent routes against one another."""
-    outcome = bands.of_z(pair.z)
-    if outcome is Verdict.CONSISTENT:
-        return Check(verdict=outcome)
-    if pair.ratio > 1 and pair.second.from_prior:
-        # Idle hours contradict nothing: only a utilisation of this run's own could do that.
-        outcome = Verdict.NEEDS_EXPLANATION
-    severity: Severity = "error" if outcome is Verdict.INCONSISTENT else "warning"
-    relation = (
-        f"{pair.second.method} / {pair.first.method} = {factor(pair.ratio)} ({sigmas(pair.z)})"
-    )
-    source = "energy" if "energy" in (pair.first.method, pair.second.method) else "hours"
-    if pair.ratio > 1:
-        code = "unexplained-compute"
-        reading = (
-            f"the {source} could hold more compute than the work accounts for: {_unstated(run)}downtime, "
-            "other runs, or work that was left out"
-        )
-    else:
-        code = "implausible-utilisation"
-        reading = (
-            f"the work needs more than the {source} gave: {source} understated or work overstated"
-        )
-    is_absurd = not 1 / fingerprints.ABSURD < pair.ratio < fingerprints.ABSURD
-    if pair.ratio > 1 and run.kind in _WITH_PASSES and _unstated(run):
-        is_absurd = False  # a teacher may be a hundred times the student
-    if is_absurd:
-        reading = "no idle time and no other work explains as much; one of the figures is wrong"
-        if pair.ratio > 1 and source == "hours" and pair.second.from_prior:
-            reading = (
-                "no published run left as much of its hours unused: one of the figures is of another "
-                "unit or run, or the model waits for memory or data (a recommender's tables, single "
-                "samples), which a stated mfu would settle"
-            )
-    message = f"run {run.name}: {relation}: {reading}"
-    found = [finding_of(code, severity, message, run)]
-    if is_absurd:
-        return Check(verdict=outcome, findings=(*found, _slip(run, pair)))
-    tokens = run.tokens.quantity.best if run.tokens is not None else None
-    extra = () if tokens is None else (fingerprints.per_trillion_tokens(tokens),)
-    epochs = run.epochs.quantity.best if run.epochs is not None else None
-    if epochs is not None and epochs > _SEVERAL_EPOCHS:
-        extra = (*extra, fingerprints.several_epochs(epochs))
-    devices = run.device_count.quantity.best if run.device_count is not None else None
-    if devices is not None and devices >= 4:
-        extra = (*extra, fingerprints.wall_for_device_hours(devices))
-    for fit in fingerprints.matching(
-        pair.ratio,
-        spread=abs(math.log(pair.ratio) / pair.z),
-        known=fingerprints.ROUTES,
-        extra=extra,
-    ):
-        words = (
-            f"run {run.name}: the factor {factor(pair.ratio)} fits: {fit.words}. A question to ask"
-        )
-        found.append(finding_of(fit.code, "info", words, run))
-    return Check(verdict=outcome, findings=tuple(found))
-
-
-def _unstated(run: RunFigures) -> str:
-    """Name the passes that runs of such a kind make, where the case gives none of them."""
-    stated = (run.rollout_tokens, run.reference_model, run.reward_model, run.teacher_model)
-    if any(one is not None for one in stated):
-        return ""
-    if run.kind == "rl":
-        return (
-            "rollouts and the passes of reference and reward models (rollout_tokens, reference_model and "
-            "reward_model are not stated), "
-        )
-    if run.kind == "distillation":
-        return "the teacher's forward passes (teacher_model is not stated), "
-    return "passes of a teacher, generated data, "
-
-
-def _slip(run: RunFigures, pair: Pair) -> Finding:
-    """Say that figures so far apart are in wrong units, and in which, where one fits."""
-    by_energy = "energy" in (pair.first.method, pair.second.method)
-    known = (
-        fingerprints.absurd_energy(pair.ratio)
-        if by_energy
-        else fingerprints.absurd(pair.ratio, run)
-    )
-    suspects = "energy, tokens" if by_energy else "hours, tokens"
-    likely = "; or ".join(one.reason for one in known[:3])
-    message = (
-        f"run {run.name}: {pair.second.method} and {pair.first.method} differ by a factor of "
-        f"{factor(max(pair.ratio, 1 / pair.ratio))}, which no utilisation explains: one of "
-        f"{suspects} and parameters is in another unit, or of another run"
-        + (f"; likeliest: {likely}" if likely else "")
-    )
-    return finding_of("unit-ambiguity", "warning", message, run)
-
-
 def assumed_scope(run: RunFigures, passes: tuple[Pass, ...]) -> list[Finding]:
     """State the reading that a run's place in the ledgers rests on, with what it weighs."""
     found = []
@@ -358,7 +260,7 @@ def epochs_taken_in(run: RunFigures) -> list[Finding]:
     """
     epochs = run.epochs.quantity.best if run.epochs is not None else None
     amount = run.tokens or run.samples
-    if epochs is None or epochs <= _SEVERAL_EPOCHS or amount is None or run.kind == "rl":
+    if epochs is None or epochs <= SEVERAL_EPOCHS or amount is None or run.kind == "rl":
         return []
     if not amount.source.startswith(run.place):
         return []

@@ -71,7 +71,8 @@ class Following:
         self._totals = totals or Totals()
         self._costs: dict[int, _Cost] = {}
         self._wall = 0.0
-        self._part: Accelerator | None = None
+        self._parts: list[Accelerator | None] = []
+        """Of the devices that the process named."""
 
     def take(self, entry: Mapping[str, Any]) -> Iterator[StepMetrics]:
         """Read one line; give the steps that it completes."""
@@ -80,7 +81,8 @@ class Following:
                 clock = entry["clock"]
                 self._wall = (clock["wall_ns"] - clock["monotonic_ns"]) / 1e9
             case "device":
-                self._part = _part(entry)
+                if entry["type"] != "cpu":
+                    self._parts.append(_part(entry))
             case "cost":
                 self._costs[entry["id"]] = _cost(entry)
             case "steps":
@@ -129,16 +131,18 @@ class Following:
     def _utilisation(
         self, costs: list[tuple[_Cost, int]], model: Fraction | None, hardware: Fraction | None
     ) -> tuple[float | None, float | None]:
-        """Give FLOP over what the device's peak allows a second, as the run's summary does."""
+        """Give FLOP over what the devices' peak allows a second, as the run's summary does."""
         by_dtype: Counter[str] = Counter()
         for cost, times in costs:
             for dtype, flop in cost.by_dtype.items():
                 by_dtype[dtype] += times * float(flop)  # type: ignore[assignment]
-        if not by_dtype or self._part is None:
+        part = self._parts[0] if self._parts else None
+        if not by_dtype or part is None or any(each != part for each in self._parts):
             return None, None
-        peak = peak_of(self._part, by_dtype.most_common(1)[0][0])
-        if peak is None or model is None:
+        one = peak_of(part, by_dtype.most_common(1)[0][0])
+        if one is None or model is None:
             return None, None
+        peak = one * len(self._parts)
         return float(model) / peak, None if hardware is None else float(hardware) / peak
 
 
@@ -267,7 +271,7 @@ def own_folder(run_dir: Path, *, since_ns: int) -> Path | None:
 
 
 def _part(entry: Mapping[str, Any]) -> "Accelerator | None":
-    if entry["type"] == "cpu" or entry.get("name") is None:
+    if entry.get("name") is None:
         return None
     memory = entry.get("memory_bytes")
     part = identified(entry["name"], None if memory is None else memory / 1e9)

@@ -12,8 +12,8 @@ is).
 that are not what they look like), ``readers/`` (one format a module, with a map of its own), ``unread``
 (what a file is that nobody reads).
 
-**What readers share.** ``numbers``, ``stepping`` (step lines: ranks, restarts, stamps),
-``process_clocks`` (clocks that start again), ``scalars``
+**What readers share.** ``numbers``, ``stamps`` (lines of a console, their dates), ``stepping`` (step lines:
+ranks, restarts), ``process_clocks`` (clocks that start again), ``scalars``
 (names under which trackers keep figures), ``source_text`` (numbers in a program's source),
 ``plain_yaml``, ``sqlite_files``, ``wire`` (records of protocol buffers), ``smi_table``, ``benchmarks``
 (MLPerf's reference shapes).

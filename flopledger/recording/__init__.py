@@ -7,7 +7,7 @@ in which it is best read:
 program says: ``told``, ``stated``.
 
 **What a call costs** (design/072, 107). ``costs``, ``cost``, ``families``, ``tracing``, ``deciding``,
-``probing``, ``spending``; beside the models (design/124): ``beside``, ``own_products``.
+``probing``, ``spending``, ``replicas``; beside the models (design/124): ``beside``, ``own_products``.
 
 **Which number a step has** (design/074, 121). ``numbering``, ``turns``, ``states``, ``weights``, ``keeping``.
 

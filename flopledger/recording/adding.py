@@ -302,9 +302,15 @@ def _device_seconds(tallies: "Sequence[Tally]") -> float:
     return sum(ranges.size for ranges in held.values()) / 1e9
 
 
+def _nameless(process: ProcessSteps, device: StepDevice) -> str:
+    """Tell a device of which nobody said the UUID from others of its node."""
+    which = "" if device.index is None else f", {device.index}"
+    return f"rank {process.local_rank}{which}"
+
+
 def _devices(processes: Iterable[ProcessSteps]) -> tuple[StepDevice, ...]:
     seen = {
-        (process.node, device.uuid or f"rank {process.local_rank}", device.type): device
+        (process.node, device.uuid or _nameless(process, device), device.type): device
         for process in processes
         for device in process.devices
     }

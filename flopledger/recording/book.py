@@ -21,12 +21,13 @@ from flopledger.recording.blocks import MOST_STEPS, Settle
 from flopledger.recording.cost import Cost
 from profilers.clocks import ClockPair
 from profilers.ledger import LedgerError
-from profilers.steps.record.identity import DeviceFacts, Identity, identity, versions
+from profilers.steps.record.identity import Identity, identity, versions
 from profilers.steps.record.ledger import StepLedger
 
 if TYPE_CHECKING:
     from flopledger.recording.rows import Calls, Row
     from profilers.steps.observer import Variant
+    from profilers.steps.record.devices import DeviceFacts
 
 FLUSH_SECONDS = 1.0
 MOST_WAITING = 100_000
@@ -317,8 +318,9 @@ class Book:
 
         def write(ledger: StepLedger) -> None:
             ledger.device(
-                facts.type, name=facts.name, uuid=facts.uuid, memory_bytes=facts.memory_bytes
-            )
+                facts.type, name=facts.name, uuid=facts.uuid, memory_bytes=facts.memory_bytes,
+                index=facts.index,
+            )  # fmt: skip
 
         self.head(write, stands=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flopcount.dtypes import dtype_name
@@ -15,12 +15,13 @@ from flopledger.recording.cost import Cost, abstracted, figures_of, unknown
 from flopledger.recording.deciding import read_or_not, try_attributes
 from flopledger.recording.exchanged import EXCHANGED
 from flopledger.recording.families import MOST_SIZES, Data, Family
+from flopledger.recording.replicas import Replicas, shared_out
 from flopledger.recording.spending import Spending
 from flopledger.recording.tracing import Tracing
 from profilers.steps.backward.passes import FULL, STANDING_IN, Asked, asked_for
 from profilers.steps.calls.signature import READ_ONCE
 from profilers.steps.observer import MOST_OUTPUTS, Kind, Variant
-from profilers.steps.record.identity import DeviceFacts, device_facts
+from profilers.steps.record.devices import DeviceFacts, Place, device_facts
 
 if TYPE_CHECKING:
     from flopcount.live.capture import LiveCall
@@ -49,8 +50,9 @@ class Costs:
             weakref.WeakKeyDictionary()
         )
         self._kept: dict[int, Data] = {}
-        self._devices: dict[str, DeviceFacts] = {}
+        self._devices: dict[Place, DeviceFacts] = {}
         self.spending = Spending()
+        self._replicas = Replicas()
         self.last = False
         """The recording ends: what cannot be counted now never will be."""
         self._told: set[str] = set()
@@ -66,14 +68,15 @@ class Costs:
             del families[next(iter(families))]
         data = Data(
             family=family, sizes=sizes, values=values, call=None, model=weakref.ref(module),
-            exchanged=STANDING_IN.get(id(module), frozenset()),
+            exchanged=STANDING_IN.get(id(module), frozenset()), summed=self._replicas.see(module),
         )  # fmt: skip
         kind.data = data
         self._look_closer(kind)
-        if not kind.transformed:
+        if not kind.transformed and kind.doubt is None:
             from flopcount.live.capture import capture
 
             data.call = capture(module, args, kwargs, device=kind.device)
+            data.call.whole = kind.expected >= 0
             self._kept[id(data)] = data
             while len(self._kept) > MOST_CALLS_KEPT:
                 self._kept.pop(next(iter(self._kept))).call = None
@@ -139,13 +142,11 @@ class Costs:
         if products:
             cost.share = (1, products[0][-1])  # of a set, all have the same
             self.fill(cost, figures, "graph")
+            self._share_out(cost, ())
         if other:
             text = f"not counted, being no call of a module that was seen: {', '.join(other)}"
-            cost.bounds, cost.reason, cost.uncounted = (
-                (sum(figures.values()), None),
-                text,
-                tuple(other),
-            )
+            low = sum(figures.values())
+            cost.bounds, cost.reason, cost.uncounted = (low, None), text, tuple(other)
             self.tell("work-outside-modules", "warning", text)
         variant.data = cost
 
@@ -191,11 +192,19 @@ class Costs:
         if cost.how == EXCHANGED and not as_sent:
             cost.how = "meta-invented"  # its end is open for another reason, too
         is_sure = cost.bounds is None or as_sent
+        if not as_sent:
+            self._share_out(cost, data.summed)
         if is_sure and cost.flop is not None and len(data.family.costs) < MOST_SIZES:
             data.family.costs[exact] = cost
         if cost.reason == DOUBLED:
             self.tell("double-backward", "warning", f"{kind.model}: {DOUBLED}")
         return cost
+
+    def _share_out(self, cost: Cost, summed: Iterable[frozenset[int]]) -> None:
+        """Count what several ranks hold whole, and have one batch for, once."""
+        reason = shared_out(cost, self._replicas.holding(summed))
+        if reason is not None:
+            self.tell("cost-bounded", "warning", f"{cost.model} ({cost.mode}): {reason}")
 
     def _bound(self, cost: Cost) -> None:
         """A call that raised trained nothing, and executed at most its whole forward."""
@@ -260,6 +269,7 @@ class Costs:
             cost.bounds, cost.reason = (low, high), str(error)[:1000]
             self.tell("cost-unknown", "warning", f"{cost.model} ({cost.mode}): {cost.reason}")
             return
+        variant.kind.steady &= found.bounds is None and not found.decided
         data.family.share = cost.share = (1, found.world_size)
         figures = figures_of(found, variant.mode)
         read_or_not(self._tracing, variant, found, figures, wanted)
@@ -290,12 +300,16 @@ class Costs:
             if flop:
                 table[fed] = table.get(fed, 0) + flop
 
-    def device_of(self, kind: Kind) -> DeviceFacts | None:
-        """Facts of a device that was not seen before; None for a known one."""
-        if kind.device in self._devices:
-            return None
-        facts = self._devices[kind.device] = device_facts(kind.device)
-        return facts
+    def knows(self, places: set[Place]) -> bool:
+        """Whether all of those devices were seen before."""
+        return places <= self._devices.keys()
+
+    def devices(self, places: set[Place]) -> list[DeviceFacts]:
+        """Facts of those devices that were not seen before, each once by whatever name it goes."""
+        known, fresh = set(self._devices.values()), sorted(places - self._devices.keys(), key=str)
+        found = {place: device_facts(place) for place in fresh}
+        self._devices |= found
+        return [facts for facts in dict.fromkeys(found.values()) if facts not in known]
 
     def tell(self, code: str, severity: str, message: str) -> None:
         """Write a note once."""

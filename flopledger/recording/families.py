@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -43,5 +43,7 @@ class Data:
     call: LiveCall | None
     model: Any
     """Weak reference to the module."""
+    summed: Set[frozenset[int]] = frozenset()
+    """Groups of ranks over which its gradients are summed."""
     exchanged: frozenset[str] = frozenset()
     """Parameters in whose place the program gave leaves of its own, by their names."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from operator import sub
 from pathlib import Path
@@ -38,6 +38,7 @@ from profilers.steps.observer import (
     Variant,
     now_us,
 )
+from profilers.steps.record.devices import computing_on
 from profilers.steps.record.identity import mesh_of
 from profilers.steps.standing.handlers import is_the_programs
 
@@ -148,11 +149,20 @@ class Recorder:
         mesh = mesh_of(module.parameters())
         if mesh is not None and len(mesh) > len(self.book.mesh or ()):
             self.book.mesh = mesh
-        facts = self.costs.device_of(kind)
-        if facts is not None:
-            self.book.device(facts)
+        seam = kind.seam()
+        parameters = module.parameters() if seam is None else seam.parameters
+        self.lies(module, parameters, (args, kwargs))
         self.states.look(module)
         self.costs.see(kind, module, args, kwargs)
+
+    def lies(self, module: Any, parameters: Iterable[Any], given: Any = None) -> None:
+        """A model that is called was looked at: its parameters may lie on other devices than before."""
+        places = computing_on(module, parameters, given)
+        if self.costs.knows(places):
+            return
+        self.book.meet()
+        for facts in self.costs.devices(places):
+            self.book.device(facts)
 
     def outside(
         self, variant: Variant, products: tuple[Product, ...], other: tuple[str, ...]

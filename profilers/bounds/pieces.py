@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from profilers.counters import ENERGY_UPDATE_SECONDS, SENSOR_GAIN, CounterSpans, spans_of
-from profilers.trace import DeviceKey, DeviceTrace, Event, Series
+from profilers.trace import DeviceKey, DeviceTrace, Event
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -125,27 +125,30 @@ def pieces(
 ) -> Pieces:
     """Cut a device's claimed time (by default: what its samples span) into pieces."""
     begin, end = trace.spans()
-    cuts, row_of = _partition(begin, end, start_ns, end_ns)
+    cuts, rows = _partition(begin, end, start_ns, end_ns)
     seconds = np.diff(cuts) / 1e9
-    rows, seen = row_of, row_of >= 0
+    read = _Read(trace, rows)
     fastest = max_clock(trace, limits)
-    window = np.minimum(_window(trace, events), _periods(trace, rows))
-    clock = Column(np.zeros(len(seconds)), seconds * fastest)
-    sampled = _gauge(trace.series.get("sm_clock_mhz"), rows, 1e6)
-    power = _gauge(trace.series.get("power_mw"), rows, 1e-3)
+    power = read.gauge("power_mw", 1e-3)
     if np.isnan(power).all():
-        power = _gauge(trace.series.get("power_average_mw"), rows, 1e-3)
-    guessed = _clock_estimate(sampled, power, seconds, fastest, limits)
-    util = _gauge(trace.series.get("gpu_util_permille"), rows, 1e-3)
-    incredible = _incredible(trace, rows, limits)
-    busy, busy_estimate = _busy(
-        trace, rows, seconds, util, fastest, window, guessed, limits, incredible
+        power = read.gauge("power_average_mw", 1e-3)
+    guessed = _clock_estimate(read.gauge("sm_clock_mhz", 1e6), power, seconds, fastest, limits)
+    periods = _periods(trace, rows)
+    time = _Time(
+        seconds=seconds,
+        periods=periods,
+        window=np.minimum(_window(trace, events), periods),
+        fastest=fastest,
+        clock=guessed,
     )
-    active, active_estimate = _active(trace, rows, seconds, fastest, window, guessed, limits)
+    util = read.gauge("gpu_util_permille", 1e-3)
+    incredible = _incredible(read, limits)
+    busy, busy_estimate = _busy(read, time, limits, util, incredible)
+    active, active_estimate = _active(read, time, limits)
     return Pieces(
         seconds=seconds,
-        seen=seen,
-        clock=clock,
+        seen=rows >= 0,
+        clock=Column(np.zeros(len(seconds)), seconds * fastest),
         busy=busy,
         active=active,
         clock_estimate=guessed,
@@ -196,13 +199,37 @@ def _partition(
     return cuts, np.where(inside, where, -1).astype(np.int64)
 
 
-def _gauge(series: Series | None, rows: Ints, by: float) -> Floats:
-    """Return a signal for each piece, NaN where there is no number."""
-    out = np.full(len(rows), np.nan)
-    if series is not None and len(series):
-        known = (rows >= 0) & series.present[np.maximum(rows, 0)]
-        out[known] = series.payload[rows[known]].astype(np.float64) * by
-    return out
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What a device's samples say of the pieces that they speak for."""
+
+    trace: DeviceTrace
+    rows: Ints
+    """The sample of each piece; -1: none."""
+
+    def gauge(self, signal: str, unit: float) -> Floats:
+        """Return a signal for each piece in its unit, NaN where there is no number."""
+        out = np.full(len(self.rows), np.nan)
+        series = self.trace.series.get(signal)
+        if series is not None and len(series):
+            known = (self.rows >= 0) & series.present[np.maximum(self.rows, 0)]
+            out[known] = series.payload[self.rows[known]].astype(np.float64) * unit
+        return out
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Time:
+    """How long pieces are, how much of one a mean speaks for, and how fast a clock ran in it."""
+
+    seconds: Floats
+    periods: Floats
+    """Of the sample that speaks for a piece; 0: none does."""
+    window: Floats
+    """Seconds that an activity mean speaks for."""
+    fastest: float
+    """Highest SM clock in hertz; may be infinite."""
+    clock: Column | None
+    """Estimated cycles of each piece; None where nothing says."""
 
 
 def _window(trace: DeviceTrace, events: Sequence[Event]) -> float:
@@ -263,72 +290,59 @@ def _mean_seconds(top: Floats, seconds: Floats, window: Floats) -> Floats:
 
 
 def _busy(
-    trace: DeviceTrace,
-    rows: Ints,
-    seconds: Floats,
-    util: Floats,
-    fastest: float,
-    window: Floats,
-    clock: Column | None,
-    limits: Limits,
-    incredible: NDArray[np.bool_],
+    read: _Read, time: _Time, limits: Limits, util: Floats, incredible: NDArray[np.bool_]
 ) -> tuple[Column, Column | None]:
     """Bound the cycles in which work can have been resident, from every gauge that says so."""
+    seconds = time.seconds
     known = ~np.isnan(util)
     most = np.where(known, _util_seconds(np.where(known, util, 1.0), seconds), seconds)
     guess = np.where(known, np.minimum(util + UTIL_STEP, 1.0), np.nan)
     for name in RESIDENCE:
-        ratio = _gauge(trace.series.get(name), rows, 1e-3)
+        ratio = read.gauge(name, 1e-3)
         known = ~np.isnan(ratio) & ~incredible
         top = np.where(known, np.minimum(ratio + limits.activity_step, 1.0), 1.0)
-        most = np.where(known, np.minimum(most, _mean_seconds(top, seconds, window)), most)
+        most = np.where(known, np.minimum(most, _mean_seconds(top, seconds, time.window)), most)
         guess = np.where(known, np.fmin(guess, top), guess)
     nothing = np.zeros(len(seconds))
-    busy = Column(nothing, _times(most, fastest))
-    if clock is None or np.isnan(guess).all():
+    busy = Column(nothing, _times(most, time.fastest))
+    if time.clock is None or np.isnan(guess).all():
         return busy, None
-    return busy, Column(nothing, np.where(np.isnan(guess), 1.0, guess) * clock.high)
+    return busy, Column(nothing, np.where(np.isnan(guess), 1.0, guess) * time.clock.high)
 
 
-def _incredible(trace: DeviceTrace, rows: Ints, limits: Limits) -> NDArray[np.bool_]:
+def _incredible(read: _Read, limits: Limits) -> NDArray[np.bool_]:
     """Say where a matrix pipe was busier than the whole device: no pipe works without a warp."""
-    pipe = _gauge(trace.series.get("tensor_activity_permille"), rows, 1e-3)
-    wrong = np.zeros(len(rows), np.bool_)
+    pipe = read.gauge("tensor_activity_permille", 1e-3)
+    wrong = np.zeros(len(pipe), np.bool_)
     for name in RESIDENCE:
-        resident = _gauge(trace.series.get(name), rows, 1e-3)
+        resident = read.gauge(name, 1e-3)
         # Comparing with "not a number" says no, which is right for what was not read.
         wrong |= pipe - limits.activity_step > resident + limits.activity_step + UTIL_STEP
     return wrong
 
 
 def _active(
-    trace: DeviceTrace,
-    rows: Ints,
-    seconds: Floats,
-    fastest: float,
-    window: Floats,
-    clock: Column | None,
-    limits: Limits,
+    read: _Read, time: _Time, limits: Limits
 ) -> tuple[dict[str, Column], dict[str, Column]]:
     """Bound the pipe-busy cycles from activity ratios: busy cycles over elapsed cycles."""
     hard: dict[str, Column] = {}
     guesses: dict[str, Column] = {}
     # Where a piece is only a part of its sample's period, the window may lie outside of it.
-    outside = np.minimum(window, np.maximum(_periods(trace, rows) - seconds, 0.0))
+    outside = np.minimum(time.window, np.maximum(time.periods - time.seconds, 0.0))
     for pipe in ACTIVITIES:
-        ratio = _gauge(trace.series.get(f"{pipe}_activity_permille"), rows, 1e-3)
+        ratio = read.gauge(f"{pipe}_activity_permille", 1e-3)
         known = ~np.isnan(ratio)
         if not known.any():
             continue
         low = np.where(known, np.maximum(ratio - limits.activity_step, 0.0), 0.0)
         high = np.where(known, np.minimum(ratio + limits.activity_step, 1.0), 1.0)
-        least = low * window * limits.min_clock_hz
+        least = low * time.window * limits.min_clock_hz
         if bool((outside > 0).any()):
-            least = np.maximum(least - _times(outside, fastest), 0.0)
-        most = np.where(known, _mean_seconds(high, seconds, window), seconds)
-        hard[pipe] = Column(least, _times(most, fastest))
-        if clock is not None:
-            guesses[pipe] = Column(low * clock.low, high * clock.high)
+            least = np.maximum(least - _times(outside, time.fastest), 0.0)
+        most = np.where(known, _mean_seconds(high, time.seconds, time.window), time.seconds)
+        hard[pipe] = Column(least, _times(most, time.fastest))
+        if time.clock is not None:
+            guesses[pipe] = Column(low * time.clock.low, high * time.clock.high)
     return hard, guesses
 
 

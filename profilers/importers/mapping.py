@@ -134,7 +134,7 @@ def load(path: Path) -> dict[str, Any]:
         raise ImportFormatError(
             f"the mapping file cannot be read: {error.strerror}", file=str(path)
         ) from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ImportFormatError(f"is no mapping file: {error}", file=str(path)) from error
     if mapping.get("schema") != SCHEMA:
         raise ImportFormatError(

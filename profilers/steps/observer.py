@@ -348,6 +348,19 @@ class Observer(BestPulse):
             with suppress(RuntimeError):  # the program just gives a model other parts
                 self.fold(counting=False, beside=True)
 
+    def exchange(self, call: Call, kind: Kind) -> Call:
+        """Take a call that is over for one of another kind than it looked."""
+        other: Call = (kind, *call[1:])
+        log = self.log
+        with self.lock:
+            for place in reversed(range(len(log))):
+                if log[place] is call:
+                    log[place] = other
+                    return other
+            if not self._folding.exchange(call, other):
+                self.elsewhere.unseen("a call that was not what it looked like")
+        return other
+
     def open_calls(self) -> list[tuple[Call, int]]:
         """Calls to which gradients may still come, and how far what came was told.
 

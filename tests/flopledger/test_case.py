@@ -47,6 +47,36 @@ def test_each_mistake_is_named(text: str, said: str) -> None:
     assert str(caught.value).startswith("c.toml: ")
 
 
+HOSTILE = {
+    "arrays in arrays": ("x = " + "[" * 20_000 + "]" * 20_000, "nested deeper than 32"),
+    "as deep as a parser goes": ("x = " + "[" * 33 + "]" * 33, "nested deeper than 32"),
+    "a key of 500,000 parts": ("a." * 500_000 + "b = 1", r"more than 32 parts \(at line 3\)"),
+    "a table of 200,000 parts": (RUN + "[" + "a . " * 200_000 + "b]", "more than 32 parts"),
+    "a number of 5,000 digits": (RUN + "tokens = " + "9" * 5_000, "not valid TOML.*4300 digits"),
+    "more runs than anybody lists": (
+        "".join(f'[[run]]\nname = "{number}"\n' for number in range(501)),
+        "501 runs; a case holds at most 500",
+    ),
+    "a pattern through 65 folders": (RUN + f'evidence = ["{"*/" * 64}*"]', "at most 64 folders"),
+}
+
+
+@pytest.mark.parametrize("text, said", HOSTILE.values(), ids=HOSTILE)
+def test_a_case_made_to_break_its_reader_is_refused_at_once(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    file = tmp_path / "case.toml"
+    file.write_text(HEAD + text)
+    with pytest.raises(CaseError, match=said):
+        AuditCase.load(file)
+
+
+def test_the_mark_that_editors_of_windows_put_first_is_passed_over(tmp_path: Path) -> None:
+    file = tmp_path / "case.toml"
+    file.write_text(HEAD + RUN, encoding="utf-8-sig")
+    assert AuditCase.load(file).spec.title == "t"
+
+
 def test_a_future_schema_is_refused() -> None:
     with pytest.raises(CaseError, match="flopledger/case/9"):
         parse('schema = "flopledger/case/9"\ntitle = "t"\n' + RUN, name="c.toml")

@@ -138,6 +138,10 @@ def test_a_third_of_a_bound_is_a_bound(tmp_path, base, tokens, probability, zone
     else:
         assert one.probability_exceeded == pytest.approx(probability, abs=0.01)
     assert one.zone == zone
+    bound = next(
+        (words for words in ("at least", "at most") if words.replace(" ", "_") in base), None
+    )
+    assert one.threshold_bound == bound
     assert bool(found(report, "original-unstated")) == ("at_" in base)
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from flopledger import fingerprints, inputs
+from flopledger.cases.spec import RunSpec
 from flopledger.verdict import Verdict
 
 PEAK = 989.4e12
@@ -258,3 +260,22 @@ def test_all_parameters_of_a_mixture_are_asked_about_where_the_hours_cannot_hold
     assert ("experts-all-counted" in told) is is_asked
     if is_asked:
         assert "active_parameters" in told["experts-all-counted"]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "words"),
+    [
+        (3600, "seconds written as hours"),
+        (1 / 24, "days written as hours"),
+        (1 / 1000, "hours in thousands"),
+        (1e9, "tokens in billions written as tokens"),
+        (1e12, "tokens in trillions written as tokens"),
+        (1 / 64, "hours of the clock written as device-hours (the run had 64 devices)"),
+        (2048, "samples of 2,048 tokens written as tokens"),
+    ],
+)
+def test_each_slip_of_units_is_named_by_its_factor(ratio: float, words: str) -> None:
+    """The ratio is of what the hours held to what the work took."""
+    run = RunSpec(name="r", accelerator_count=64, sequence_length=2048)
+    found = fingerprints.absurd(ratio, inputs.of_run(run, place="r"))
+    assert found[0].reason.startswith(words)

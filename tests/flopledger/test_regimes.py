@@ -31,6 +31,24 @@ def test_comparators_are_those_of_the_texts() -> None:
     assert by_id("us-ca-sb53-1e26").comparator == ">"
 
 
+def test_thresholds_and_dates_are_those_of_the_texts() -> None:
+    """As read on 21 November 2026; a third of 1e23 stands in where the original's compute is unknown."""
+    expected = {
+        "eu-gpai-1e23": (1e23, "2025-08-02", "in force"),
+        "eu-modifier-one-third": (1e23 / 3, "2025-08-02", "in force"),
+        "eu-systemic-risk-1e25": (1e25, "2025-08-02", "in force"),
+        "kr-ai-act-1e26": (1e26, "2026-01-22", "act in force, value from a draft decree"),
+        "us-ca-sb53-1e26": (1e26, "2026-01-01", "in force"),
+        "us-eo14110-1e26": (1e26, "2023-10-30", "revoked"),
+        "us-il-sb315-1e26": (1e26, "2027-01-01", "enacted, not yet in force"),
+        "us-ny-raise-1e26": (1e26, "2027-01-01", "enacted, not yet in force"),
+        "us-outbound-1e23": (1e23, "2025-01-02", "in force"),
+        "us-outbound-1e25": (1e25, "2025-01-02", "in force"),
+    }
+    found = {one.id: (one.threshold_flop, one.in_force, one.status) for one in all_regimes()}
+    assert found == {name: (pytest.approx(flop), *rest) for name, (flop, *rest) in expected.items()}
+
+
 def test_what_was_revoked_is_not_reported_unasked() -> None:
     order = by_id("us-eo14110-1e26")
     assert (order.in_force, order.ended) == ("2023-10-30", "2025-01-20")

@@ -7,6 +7,7 @@ import pytest
 
 from flopledger.auditing import audit
 from flopledger.cases.case import AuditCase
+from flopledger.parts import resolve
 
 
 def _system(name: str) -> str:
@@ -50,3 +51,13 @@ def test_the_faster_v100_of_a_dgx_2h_is_known(tmp_path: Path) -> None:
     )
     report = audit(AuditCase.load(tmp_path / "case.toml"), trace=False)
     assert report.runs[0].part.id == "nvidia-v100-sxm3-32gb"
+
+
+def test_a_ceiling_is_of_the_maximum_clock_or_a_fifth_above_the_dense_peak() -> None:
+    """H100: 132 SM x 4096 FLOP x 1980 MHz. Trainium2, whose clock is not public: 667 TFLOP/s dense, not the
+    2563 with sparsity, x 1.2."""
+    for name, flop_per_second in (("H100 SXM", 132 * 4096 * 1.98e9), ("Trainium2", 667e12 * 1.2)):
+        part, _ = resolve(name, place="")
+        found = part.ceiling("bf16")
+        assert found is not None
+        assert found.value == pytest.approx(flop_per_second)

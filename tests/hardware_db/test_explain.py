@@ -32,6 +32,7 @@ PARTS = hardware_db.accelerators()
         (1835, "Gaudi 3", "bf16", "prelaunch_figure"),
         (632, "NVIDIA H20", "bf16", "naive_arithmetic_on_capped_sku"),  # 78 x 4096 x 1980 MHz
         (181.02, "NVIDIA L40S", "bf16", "halved_twice"),  # 362.05 / 2
+        (33.45, "H100 SXM", "fp32", "multiply_add_as_one"),  # 66.9 / 2, a dtype without sparsity
         (0.9894, "H100 SXM", "bf16", "unit_slip_0.001x"),
         (9894, "H100 SXM", "bf16", "decimal_slip_10x"),
         (3958, "H100 SXM", "bf16", "wrong_dtype:fp8+sparse_2x"),  # 1978.9 x 2

@@ -14,6 +14,7 @@ from hardware_db import UnknownInstance
         ("p5.48xlarge", "nvidia-h100-sxm5-80gb", 8),
         ("p4de.24xlarge", "nvidia-a100-sxm4-80gb", 8),
         ("G5.48XLARGE", "nvidia-a10g", 8),
+        ("ml.p4d.24xlarge", "nvidia-a100-sxm4-40gb", 8),
         ("trn1.32xlarge", "aws-trainium1", 16),
         ("a3-highgpu-8g", "nvidia-h100-sxm5-80gb", 8),
         ("a2-megagpu-16g", "nvidia-a100-sxm4-40gb", 16),

@@ -123,6 +123,19 @@ def test_parts_of_unknown_memory_stay_open_whatever_the_device_reports() -> None
         hardware_db.identify("Apple M2 Ultra", memory_gb=137.0)
 
 
+def test_a_mig_slice_owns_the_units_of_the_guides_table() -> None:
+    """H100: 16 SMs a slice, but 60 of the 132 for 3g; A100: 14 a slice of 108; A30: 14 of 56."""
+    owned = {
+        "NVIDIA H100 80GB HBM3": {1: 16, 2: 32, 3: 60, 4: 64, 7: 132},
+        "NVIDIA A100-SXM4-80GB": {1: 14, 2: 28, 3: 42, 4: 56, 7: 98},
+        "NVIDIA A30": {1: 14, 2: 28, 4: 56},
+    }
+    for parent, slices in owned.items():
+        for count, units in slices.items():
+            name = f"{parent} MIG {count}g.{6 * count}gb"
+            assert hardware_db.identify(name).compute_units == units, name
+
+
 def test_a_mig_slice_has_its_share_of_the_units() -> None:
     part = hardware_db.identify("NVIDIA A100-SXM4-40GB MIG 1g.5gb")
     # 14 of 108 SMs: 312e12 x 14 / 108 = 40.44e12

@@ -15,7 +15,7 @@ def process(
     run: Path,
     *,
     at: float = 0.0,
-    up: float = 5.0,
+    up: float | None = None,
     first: int = 1,
     steps: int = 10,
     rank: int = 0,
@@ -41,8 +41,9 @@ def process(
 ) -> Path:
     """Write one process's ledger; it starts ``at`` seconds and does ``steps`` equal steps.
 
-    ``up``: seconds of the monotonic clock at its start.
+    ``up``: seconds of the monotonic clock at its start; by default it agrees with the clock on the wall.
     """
+    up = max(0.0, 5.0 + at) if up is None else up
     clock = ClockPair(monotonic_ns=round(up * SECOND), wall_ns=START + round(at * SECOND))
     with (
         mock.patch("profilers.steps.record.ledger.ClockPair.now", return_value=clock),

@@ -145,6 +145,19 @@ def test_a_clock_that_was_set_back_turns_no_order_round(tmp_path):
     assert totals.duration_seconds == pytest.approx(1.1 + 0.66)
 
 
+def test_a_rank_whose_clock_is_ahead_is_of_its_launch(tmp_path):
+    """By the clock on the wall the second rank begins an hour after the first was done."""
+    process(tmp_path, rank=0, world=2)
+    process(tmp_path, rank=1, world=2, at=3600, up=5.2)
+    # An hour later in truth: another launch, which continues.
+    for rank in range(2):
+        process(tmp_path, rank=rank, world=2, at=7200, first=11, steps=5, resume=10, pid=7)
+    totals = read_totals(tmp_path)
+    assert [attempt.ranks for attempt in totals.attempts] == [(0, 1), (0, 1)]
+    assert (totals.steps, totals.model_flop) == (15, 2 * 15 * 300)
+    assert totals.duration_seconds == pytest.approx(0.2 + 1.1 + 0.55)
+
+
 def _attempt(run, costs, at, saved, loaded):
     """One process whose steps cost what they cost."""
     from unittest import mock

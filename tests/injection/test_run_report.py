@@ -266,7 +266,7 @@ def test_no_loss_is_no_panel_and_no_line_crosses_a_pause(tmp_path):
     inside = steps_chart(odd, None).panels[-1]
     assert (inside.bottom, inside.top) == (0.0, 100.0)
     _told(tmp_path / "paused", [(9.3, 2.0)])
-    _told(tmp_path / "paused", [(9.3, 1.0)], at=14.4, first=41, resume=40)
+    _told(tmp_path / "paused", [(9.3, 1.0)], at=14.4, up=5.0, first=41, resume=40)
     series = read_series(read_steps(tmp_path / "paused"))
     means = [mean for _, mean, _ in series.loss]
     assert [mean for mean in means if mean is not None] == [2.0, 1.0]

@@ -76,6 +76,17 @@ def test_steps_of_one_process(tmp_path: Path) -> None:
     assert abs(first.unix_seconds - time.time()) < 60
 
 
+def test_a_model_on_two_devices(tmp_path: Path) -> None:
+    ledger = _ledger(tmp_path)
+    for index in range(2):
+        ledger.device("cuda", name=H100, index=index)
+    ledger.device("cpu")
+    _steps(ledger, 1, [(_cost(ledger, 10**9), 2)])
+    # 6e9 FLOP in 1 ms, of two times 989.4e12 FLOP/s
+    (only,) = _read(ledger)
+    assert only.mfu == pytest.approx(6e12 / (2 * 989.4e12), rel=1e-3)
+
+
 def test_a_share_and_an_unknown_cost(tmp_path: Path) -> None:
     ledger = _ledger(tmp_path)
     ledger.device("cuda", name="Some GPU of the future")

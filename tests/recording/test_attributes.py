@@ -6,7 +6,10 @@ Each step equals torch's own counter on the same step.
 from __future__ import annotations
 
 import dataclasses
+import threading
 import types
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,13 +22,17 @@ from profilers.steps.deciders.attributes import Attributes  # noqa: E402
 from tests.recording.conftest import recorded_as_counted, sgd  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.recording.conftest import Mark, Run
 
 WIDTH = 8
 DEPTH = [3]
 """A global by which a model below is told how deep it is."""
+SCOPED: ContextVar[Any] = ContextVar("SCOPED")
+DEFAULT = ContextVar("DEFAULT", default=2)
+LOCAL = threading.local()
+"""Likewise, with another value in each context or thread."""
 
 
 class Block(nn.Module):
@@ -283,12 +290,103 @@ def a_plan_changed_before_the_optimizers_step(mark: Mark) -> None:
         mark()
 
 
+@contextmanager
+def scoped(variable: ContextVar[Any], value: Any) -> Iterator[None]:
+    token = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(token)
+
+
+def in_contexts(
+    mark: Mark, model: Any, variable: ContextVar[Any], given: Callable[[int], Any], steps: int = 12
+) -> None:
+    """Each second call is made where the variable has a value, which it has no more when that is counted."""
+    optimizer = sgd(model)
+    for step in range(steps):
+        if step % 2:
+            with scoped(variable, given(step)):
+                loss = model(torch.randn(5, WIDTH)).sum()
+        else:
+            loss = model(torch.randn(5, WIDTH)).sum()
+        loss.backward()
+        optimizer.step()
+        mark()
+
+
+def a_context_variable(mark: Mark) -> None:
+    in_contexts(mark, Stack(None, lambda _: DEFAULT.get()), DEFAULT, lambda step: 1 + step % 4)
+
+
+def a_context_variable_of_the_class(mark: Mark) -> None:
+    class Deep(Stack):
+        depth = SCOPED
+
+        def forward(self, x: Any) -> Any:
+            for block in self.blocks[: self.depth.get(3)]:
+                x = block(x)
+            return x
+
+    in_contexts(mark, Deep(None, int), SCOPED, lambda step: 1 + step % 4)
+
+
+def settings_in_a_context(mark: Mark) -> None:
+    """An object, or none; the forward itself leaves another one, which a count must not."""
+
+    def depth_of(_: Any) -> int:
+        found = SCOPED.get(None)
+        if found is None:
+            return 1
+        SCOPED.set(types.SimpleNamespace(depth=found.depth - 1))
+        return int(found.depth)
+
+    given = [types.SimpleNamespace(depth=depth) for depth in (2, 4)]
+    in_contexts(mark, Stack(None, depth_of), SCOPED, lambda step: given[step // 2 % 2])
+
+
+def a_mask_in_a_context(mark: Mark) -> None:
+    model = Stack(None, lambda _: int(SCOPED.get(torch.tensor([1])).sum()))
+    in_contexts(mark, model, SCOPED, lambda step: torch.tensor([1, step % 4]))
+
+
+def emptied_before_it_is_counted(mark: Mark) -> None:
+    """A variable has a value at one call and none at the next, or the other way round, within a step."""
+    model = Stack(None, lambda _: SCOPED.get(1))
+    optimizer = sgd(model)
+    for step in range(8):
+        token = SCOPED.set(2 + step % 2)
+        model(torch.randn(5, WIDTH)).sum().backward()
+        SCOPED.reset(token)
+        model(torch.randn(5, WIDTH)).sum().backward()
+        token = SCOPED.set(4)
+        optimizer.step()
+        SCOPED.reset(token)
+        mark()
+
+
+def of_a_thread(mark: Mark) -> None:
+    model = Stack(None, lambda _: getattr(LOCAL, "depth", 2))
+    optimizer = sgd(model)
+    for step in range(12):
+        if step % 3:
+            LOCAL.depth = 1 + step % 4
+        model(torch.randn(5, WIDTH)).sum().backward()
+        vars(LOCAL).clear()
+        LOCAL.other = True
+        optimizer.step()
+        del LOCAL.other
+        mark()
+
+
 LOOPS = [
     an_own_attribute, a_layer_switched_off, a_settings_object, settings_with_slots, nested_settings,
     a_list_that_grows, a_constant_of_the_class, a_variable_around_it, a_global, a_part_in_eval_mode,
     another_forward, a_method_of_a_plain_layer, layers_taken_away, a_wider_layer, a_hidden_state,
     hidden_states_in_a_tuple, changed_within_a_step, a_counter_that_decides_late, annealed, a_random_depth,
-    a_plan_made_anew, a_plan_changed_before_the_optimizers_step,
+    a_plan_made_anew, a_plan_changed_before_the_optimizers_step, a_context_variable,
+    a_context_variable_of_the_class, settings_in_a_context, a_mask_in_a_context,
+    emptied_before_it_is_counted, of_a_thread,
 ]  # fmt: skip
 
 

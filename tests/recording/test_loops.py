@@ -12,6 +12,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from torch.nn.utils._per_sample_grad import call_for_per_sample_grads  # noqa: E402
+
 from tests.recording.conftest import ONE, TRAIN, Run, batch, mlp, sgd, train  # noqa: E402
 
 if TYPE_CHECKING:
@@ -469,6 +471,20 @@ def test_stated_and_counted_work_joins_the_step(run: Run) -> None:
             optimizer.step()
     assert run.flop == [TRAIN + 3000 + ONE] * 2
     assert {cost.how for cost in run.process.costs.values()} == {"meta", "stated"}
+
+
+def test_gradients_of_each_sample_have_bounds(run: Run) -> None:
+    """Weights of torch's own class refuse to be asked for anything, and are not."""
+    model = mlp()
+    optimizer = sgd(model)
+    each = call_for_per_sample_grads(model, batch_size=4)
+    with run.record():
+        each(batch()).sum().backward()
+        for parameter in model.parameters():
+            parameter.grad = parameter.grad_sample.mean(0)
+        optimizer.step()
+    assert run.flop == [None]
+    assert run.notes() == {"cost-bounded"}
 
 
 def test_a_function_transform_is_said(run: Run) -> None:

@@ -37,8 +37,8 @@ PIPELINES = {
 }  # fmt: skip
 FLAT = ("flat", "flat-kept")
 MORE = (
-    "uneven-shards", "copies", "fsdp-saved", "summed", "routed", "routed-gathered", "routed-again",
-    "routed-unlike",
+    "uneven-shards", "copies", "fsdp-saved", "summed", "routed", "routed-gathered", "routed-made",
+    "routed-again", "routed-unlike", "whole-parts", "ragged", "ragged-talks",
 )  # fmt: skip
 ROUTED = EXPERT + 3 * 2 * 8 * 16 * 2
 """The same where rows choose their expert by a product of 16 x 2: as many rows come as are sent."""
@@ -83,7 +83,9 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     def make(folder: Path) -> None:
         two = ",".join(["ddp", "uneven", *MORE, "fsdp", *FLAT, "tp", "experts", *PIPELINES, AGAIN])
-        four = ",".join(["ddp", "uneven", "fsdp", "tp", "fsdp+tp", "experts", *PIPELINES])
+        four = ",".join(
+            ["ddp", "uneven", "fsdp", "tp", "fsdp+tp", "whole-parts", "experts", *PIPELINES]
+        )
         for name in ("two", "four"):
             (folder / name).mkdir(exist_ok=True)
         launches = (
@@ -118,6 +120,7 @@ def four(launched: Path) -> Path:
         ("summed", 3 * 2 * EXPERT, 3 * 2 * 8),  # half of the matrices, and twice the rows
         ("routed", 3 * 2 * ROUTED, 3 * 2 * 8),
         ("routed-gathered", 3 * 2 * ROUTED, 3 * 2 * 8),
+        ("routed-made", 3 * 2 * ROUTED, 3 * 2 * 8),  # gathered into the processor's memory
         ("fsdp", 3 * 2 * ONE, 3 * 2 * 8),
         ("tp", 3 * ONE, 3 * 8),  # both ranks work on one batch
         ("experts", 3 * 2 * EXPERT, 3 * 2 * 8),
@@ -148,6 +151,24 @@ def add_up(folder: Path, ranks: int, flop: int, samples: int) -> None:
     assert totals.model_bounds == totals.hardware_bounds == (flop, flop)
     assert totals.samples == samples
     assert [rank.rank for rank in totals.ranks] == list(range(ranks))
+
+
+@pytest.mark.parametrize(("ranks", "batches"), [("two", 1), ("four", 2)])
+def test_parts_that_a_group_of_ranks_holds_whole_are_counted_once(
+    ranks: str, batches: int, request: pytest.FixtureRequest
+) -> None:
+    """A head of 16 x 16 and a product of 16 x 2 behind the model; a tower of 16 x 16 with data of each rank.
+
+    Of 8 rows, with both gradients 3·2·8·(256 + 32) = 13,824; the tower's input needs none: 2·2·8·256 = 8,192.
+    """
+    totals = totals_of(request.getfixturevalue(ranks) / "whole-parts")
+    once = 3 * batches * (ONE + 13_824) + 3 * 2 * batches * 8_192
+    assert totals.model_flop == totals.hardware_flop == once
+    # Where both ranks of a group had data of their own, the head and the product were done twice.
+    assert totals.model_bounds == (once, once + 3 * batches * 13_824)
+    assert [f.code for f in totals.findings if "hold this one whole" in f.message] == [
+        "cost-bounded"
+    ] * 2
 
 
 @pytest.mark.parametrize("ranks", ["two", "four"])
@@ -195,6 +216,20 @@ def test_rows_that_choose_among_unlike_experts_have_no_upper_end(two: Path) -> N
     assert high is None
     # Of the two linear layers and of the choice, each rank computes what it did before.
     assert low == 3 * 2 * (ROUTED - 3 * 2 * 8 * 2048)
+
+
+def test_texts_of_unlike_lengths(two: Path) -> None:
+    """Four layers of 16 x 16 a row, of which three need no gradient of their input, and 8 numbers a pair
+    of rows in two heads: scores and values, each thrice."""
+    texts = [(3, 5, 2 + rank + number) for rank in range(2) for number in range(3)]
+    rows = sum(map(sum, texts))
+    pairs = sum(n * n for each in texts for n in each)
+    flop = rows * 2 * 256 * (4 * 3 - 3) + pairs * 2 * 2 * 2 * 8 * 3
+    totals = totals_of(two / "ragged")
+    assert totals.model_flop == totals.hardware_flop == flop
+    assert totals.model_bounds == (flop, flop)
+    # Their lengths are known to real numbers alone, and with those no other rank is talked to.
+    assert totals_of(two / "ragged-talks").model_bounds == (0, None)
 
 
 def test_steps_that_are_no_rank_s_own_have_no_number(two: Path) -> None:

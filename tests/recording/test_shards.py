@@ -203,12 +203,15 @@ def test_parts_that_are_called_by_themselves_are_whole_then(
     (process,) = read_steps(tmp_path)
     found = {cost.model: (cost.model_flop, cost.bounds) for cost in process.costs.values()}
     # Two layers of 2·8·16·64, the first without a gradient of its input, and one of 2·8·16·4.
-    body = 5 * (2 * 8 * 16 * 64)
-    assert found == {
-        "Sequential": (body // 4 if spread else body, None),
-        "Linear": (3 * (2 * 8 * 16 * 4), None),
-    }
-    assert process.notes == ()
+    body, head = 5 * (2 * 8 * 16 * 64), 3 * (2 * 8 * 16 * 4)
+    if not spread:
+        assert found == {"Sequential": (body, None), "Linear": (head, None)}
+        assert process.notes == ()
+        return
+    # Four ranks share a batch; if each had rows of its own, the head would be done four times.
+    assert found == {"Sequential": (body // 4, None), "Linear": (head // 4, (head, 4 * head))}
+    assert {cost.share for cost in process.costs.values()} == {(1, 4)}
+    assert [note.code for note in process.notes] == ["cost-bounded"]
 
 
 def test_a_rank_has_its_eighth_of_what_the_program_has_counted(mesh: Any, tmp_path: Path) -> None:

@@ -123,7 +123,11 @@ def _layouts(maker: Maker) -> Iterator[dict[str, Any]]:
     sizes = maker.sizes
     height, width = maker.image_size()
     if "image_grid_thw" in maker.accepted:
-        yield {"pixel_values": maker.patches(), "image_grid_thw": maker.grids()}
+        rows = maker.patches()
+        yield {"pixel_values": rows, "image_grid_thw": maker.grids()}
+        # A convolution may read each patch as a small image.
+        squares = rows.reshape(rows.shape[0], -1, *maker.patch())
+        yield {"pixel_values": squares, "image_grid_thw": maker.grids()}
         return
     plain = maker.floats(sizes.batch, maker.channels(), height, width)
     if "image_position_ids" in maker.accepted:

@@ -86,10 +86,10 @@ class Images(Plain):
         if self.sizes.image is None and number is not None and "spatial_shapes" in self.accepted:
             side = int(number**0.5)
             return side, number // side
-        merge = self.sizes.number(*_MERGES, parts=VISION) or 1
+        down, across = self.sizes.pair(*_MERGES, "merge_kernel_size", parts=VISION) or (1, 1)
         height, width = self.image_size()
-        rows = max(height // high // merge, 1) * merge
-        return rows, max(width // wide // merge, 1) * merge
+        rows = max(height // high // down, 1) * down
+        return rows, max(width // wide // across, 1) * across
 
     def patches(self) -> Any:
         """Rows of flattened patches: of all samples in one where a grid comes with them."""

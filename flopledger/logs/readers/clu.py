@@ -13,7 +13,7 @@ from flopledger.logs.numbers import parse_positive
 from flopledger.logs.process_clocks import Tick, note_processes, note_several
 from flopledger.logs.reader import Reader
 from flopledger.logs.readers.printed_settings import PrintedSettings
-from flopledger.logs.stepping import short_lines
+from flopledger.logs.stamps import short_lines
 
 _SCALARS = re.compile(
     r"\blogging_writer\.py:\d{1,5}\] \[(?P<step>\d{1,12})\](?: collection=(?P<of>\w{1,40}))? (?P<rest>.*)"

@@ -8,7 +8,8 @@ from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
 from flopledger.logs.numbers import parse_count, parse_number, parse_positive
 from flopledger.logs.reader import Reader
-from flopledger.logs.stepping import median, short_lines
+from flopledger.logs.stamps import short_lines
+from flopledger.logs.stepping import median
 
 _BATCH = re.compile(r"\[(?:epoch=\d{1,8}(?:/\d{1,8})?\]\[)?batch=(\d{1,10})/(\d{1,10})\]:")
 _METRIC = re.compile(

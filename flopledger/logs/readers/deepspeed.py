@@ -7,7 +7,8 @@ from flopledger.logs.document import Document
 from flopledger.logs.notes import Notes, line
 from flopledger.logs.numbers import parse_count, parse_positive
 from flopledger.logs.reader import Reader
-from flopledger.logs.stepping import Step, StepLog, median, short_lines, stamp_seconds
+from flopledger.logs.stamps import short_lines, stamp_seconds
+from flopledger.logs.stepping import Step, StepLog, median
 
 _TIMER = re.compile(
     r"(?:global_step=|timer\.py:\d{1,6}:stop\] \d{1,10}/)(\d{1,10}), "

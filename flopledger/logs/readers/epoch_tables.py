@@ -15,7 +15,7 @@ from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
 from flopledger.logs.numbers import parse_count, parse_number, parse_positive
 from flopledger.logs.reader import Reader
-from flopledger.logs.stepping import short_lines
+from flopledger.logs.stamps import short_lines
 
 #: A column besides ``epoch`` by which such a table is known.
 _LOSSES = ("loss", "train_loss", "train/box_loss", "train/loss", "train/cls_loss")

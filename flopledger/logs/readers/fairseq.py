@@ -14,7 +14,8 @@ from flopledger.logs.notes import Notes, line
 from flopledger.logs.numbers import parse_count, parse_positive
 from flopledger.logs.reader import Reader
 from flopledger.logs.readers.printed_settings import PrintedSettings
-from flopledger.logs.stepping import Step, StepLog, short_lines, stamp_seconds
+from flopledger.logs.stamps import short_lines, stamp_seconds
+from flopledger.logs.stepping import Step, StepLog
 
 _INNER = "train_inner | {"
 _BAR = re.compile(r"\bepoch (\d{1,6}):?\s{1,6}(\d{1,9}) / (\d{1,9}) loss=")

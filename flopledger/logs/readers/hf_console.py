@@ -16,7 +16,7 @@ from flopledger.logs.numbers import parse_count, parse_duration, parse_number, p
 from flopledger.logs.reader import Reader
 from flopledger.logs.readers.deepspeed import SETTINGS
 from flopledger.logs.readers.hf_console_config import Configs
-from flopledger.logs.stepping import short_lines
+from flopledger.logs.stamps import short_lines
 
 _SECTION = re.compile(r"\*{5} Running (\w{2,20}) \*{5}")
 _PLAN = re.compile(

@@ -15,7 +15,7 @@ from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes
 from flopledger.logs.numbers import parse_count
 from flopledger.logs.reader import Reader
-from flopledger.logs.stepping import stamp_seconds
+from flopledger.logs.stamps import stamp_seconds
 
 _KIND = re.compile(
     rb"""(?m)^\s{0,8}["']?kind["']?\s*:\s*["']?(Pod|Job|[A-Za-z]{2,12}Job|List|PodList|JobList)["']?,?\s*$"""

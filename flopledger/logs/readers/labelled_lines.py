@@ -18,7 +18,8 @@ from flopledger.logs.notes import Notes, line
 from flopledger.logs.numbers import parse_positive
 from flopledger.logs.reader import Reader
 from flopledger.logs.readers.printed_settings import PrintedSettings
-from flopledger.logs.stepping import Step, StepLog, median, short_lines, stamp_seconds
+from flopledger.logs.stamps import short_lines, stamp_seconds
+from flopledger.logs.stepping import Step, StepLog, median
 
 #: They look at a line in small letters, from where a word stands that they cannot do without.
 _STEP = re.compile(

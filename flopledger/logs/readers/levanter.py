@@ -15,7 +15,7 @@ from flopledger.logs.numbers import parse_count, parse_duration
 from flopledger.logs.process_clocks import Tick, note_processes, note_several
 from flopledger.logs.reader import Reader
 from flopledger.logs.readers.printed_settings import PrintedSettings
-from flopledger.logs.stepping import short_lines, stamp_seconds
+from flopledger.logs.stamps import short_lines, stamp_seconds
 
 _BAR = re.compile(
     r"\bProgress on:\s?train (?P<done>[\d.]{1,7}[kMG]?)it/(?P<total>[\d.]{1,7}[kMG]?)(?:it)? .{0,80}?"

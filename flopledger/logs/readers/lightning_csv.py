@@ -7,7 +7,7 @@ from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes
 from flopledger.logs.numbers import parse_number
 from flopledger.logs.reader import Reader
-from flopledger.logs.stepping import short_lines
+from flopledger.logs.stamps import short_lines
 
 
 def sniff(head: bytes, _name: str) -> bool:

@@ -12,7 +12,8 @@ from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
 from flopledger.logs.numbers import parse_count, parse_positive
 from flopledger.logs.reader import Reader
-from flopledger.logs.stepping import Step, StepLog, short_lines
+from flopledger.logs.stamps import short_lines
+from flopledger.logs.stepping import Step, StepLog
 
 _STEP = re.compile(
     r"\bstep\s{1,8}(\d{1,9})/(\d{1,9})\s{0,3}[|:]\s{0,3}(?:train )?loss ([\d.naif-]{1,20}).{0,160}?"

@@ -12,7 +12,8 @@ from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
 from flopledger.logs.numbers import parse_count, parse_positive
 from flopledger.logs.reader import Reader
-from flopledger.logs.stepping import Step, StepLog, median, short_lines, stamp_seconds
+from flopledger.logs.stamps import short_lines, stamp_seconds
+from flopledger.logs.stepping import Step, StepLog, median
 
 _STEP = re.compile(r"\bcompleted step: (\d{1,10}), seconds: ([\d.eE+-]{1,20})")
 _RATE = re.compile(r"TFLOP/s(?:/device)?: ([\d.eE+-]{1,20})")

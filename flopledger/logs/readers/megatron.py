@@ -17,7 +17,8 @@ from flopledger.logs.numbers import parse_count, parse_positive
 from flopledger.logs.reader import Reader
 from flopledger.logs.readers.megatron_arguments import Arguments
 from flopledger.logs.readers.megatron_stages import Launches
-from flopledger.logs.stepping import Step, StepLog, median, short_lines, stamp_seconds
+from flopledger.logs.stamps import short_lines, stamp_seconds
+from flopledger.logs.stepping import Step, StepLog, median
 
 _ITERATION = re.compile(r"\biteration\s{1,12}(\d{1,10})/\s{0,12}(\d{1,10})\s{0,4}\|")
 #: A fork writes ``consumed_samples= 768`` for ``consumed samples: 768``.

@@ -14,7 +14,7 @@ from flopledger.logs.reader import Reader
 from flopledger.logs.readers.printed_settings import PrintedSettings
 from flopledger.logs.smi_table import SmiTable
 from flopledger.logs.source_text import SourceText
-from flopledger.logs.stepping import short_lines
+from flopledger.logs.stamps import short_lines
 
 _STEP = re.compile(
     r"^(?:step:)?(\d{1,10})/(\d{1,10}) .{0,80}?train_time:\s?([\d.]{1,20})(ms|s|m)\b"

@@ -15,7 +15,8 @@ from flopledger.logs.notes import Notes, line
 from flopledger.logs.numbers import parse_count, parse_positive
 from flopledger.logs.reader import Reader
 from flopledger.logs.source_text import SourceText
-from flopledger.logs.stepping import Step, StepLog, median, short_lines
+from flopledger.logs.stamps import short_lines
+from flopledger.logs.stepping import Step, StepLog, median
 
 #: The constant in nanoGPT's ``estimate_mfu``, FLOP/s.
 NANOGPT_PEAK = 312e12

@@ -19,7 +19,8 @@ from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
 from flopledger.logs.numbers import parse_positive
 from flopledger.logs.reader import Reader
-from flopledger.logs.stepping import Step, StepLog, median, short_lines, stamp_seconds
+from flopledger.logs.stamps import short_lines, stamp_seconds
+from flopledger.logs.stepping import Step, StepLog, median
 
 _STEP = re.compile(r"\biteration: (\d{1,10}) / (\d{1,10}) \| consumed_tokens: ")
 _CELL = re.compile(r"\b([a-z_]{2,40}): (\d{1,10}(?:\.\d{1,6})?)([KMGBTPE]?)(?= \||\s*$)")

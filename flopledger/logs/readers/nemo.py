@@ -7,7 +7,8 @@ from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
 from flopledger.logs.numbers import parse_count, parse_duration, parse_number, parse_positive
 from flopledger.logs.reader import Reader
-from flopledger.logs.stepping import Step, StepLog, short_lines
+from flopledger.logs.stamps import short_lines
+from flopledger.logs.stepping import Step, StepLog
 
 #: ``795/77225 [9:07:58<...``: batches of the epoch that this process did, and its time so far.
 _BAR = re.compile(r"\b(\d{1,10})/\d{1,10} \[((?:\d{1,4}:)?\d{1,3}:\d\d)<")

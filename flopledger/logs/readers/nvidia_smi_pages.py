@@ -17,7 +17,7 @@ from flopledger.logs.notes import Notes, line
 from flopledger.logs.numbers import is_placeholder, parse_positive
 from flopledger.logs.reader import Reader
 from flopledger.logs.smi_table import SmiTable
-from flopledger.logs.stepping import short_lines
+from flopledger.logs.stamps import short_lines
 
 #: A page is of one host, and nobody says of how many: it bounds no run.
 _ON_HOST = "host_accelerators"

@@ -17,7 +17,8 @@ from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
 from flopledger.logs.numbers import parse_count, parse_positive
 from flopledger.logs.reader import Reader
-from flopledger.logs.stepping import Step, StepLog, median, short_lines, stamp_seconds
+from flopledger.logs.stamps import short_lines, stamp_seconds
+from flopledger.logs.stepping import Step, StepLog, median
 
 #: Versions before the summer of 2024 name no epoch.
 _STEP = re.compile(

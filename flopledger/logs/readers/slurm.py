@@ -15,7 +15,7 @@ from flopledger.logs.notes import Notes, line
 from flopledger.logs.numbers import parse_number
 from flopledger.logs.reader import Reader
 from flopledger.logs.readers.slurm_jobs import Row, note_jobs, once
-from flopledger.logs.stepping import short_lines
+from flopledger.logs.stamps import short_lines
 
 _JOB_COLUMNS = ("JobID", "JobIDRaw")
 _MARKS = ("|", ";", "\t")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from flopledger.facts import Grade
 from flopledger.logs.notes import Notes
 from flopledger.logs.numbers import is_placeholder, parse_count, parse_duration, parse_positive
-from flopledger.logs.stepping import stamp_seconds
+from flopledger.logs.stamps import stamp_seconds
 from flopledger.text import number
 
 _GPU = re.compile(r"(?:^|,)gres/gpu(:[^=,]{1,60})?=(\d{1,7})(?=,|$)")

@@ -15,14 +15,8 @@ from flopledger.logs.notes import Notes, line
 from flopledger.logs.numbers import parse_count, parse_duration, parse_positive
 from flopledger.logs.reader import Reader
 from flopledger.logs.readers.step_formats import STEP_FORMATS, StepFormat
-from flopledger.logs.stepping import (
-    STEP_LINE_CHARACTERS,
-    Step,
-    StepLog,
-    median,
-    short_lines,
-    stamp_seconds,
-)
+from flopledger.logs.stamps import STEP_LINE_CHARACTERS, short_lines, stamp_seconds
+from flopledger.logs.stepping import Step, StepLog, median
 
 #: What is looked at to recognise a program: its first lines may be warnings and settings.
 _SNIFFED_CHARACTERS = 1 << 20

@@ -17,7 +17,7 @@ from flopledger.logs.notes import Notes
 from flopledger.logs.reader import Reader
 from flopledger.logs.readers import step_row_kinds as kinds
 from flopledger.logs.readers.step_row_kinds import Row
-from flopledger.logs.stepping import short_lines
+from flopledger.logs.stamps import short_lines
 
 #: So many rows are looked at to recognise a program.
 _LOOKED_AT = 60

@@ -12,7 +12,7 @@ from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes
 from flopledger.logs.reader import Reader
-from flopledger.logs.stepping import stamp_seconds
+from flopledger.logs.stamps import stamp_seconds
 
 _ROWS = 500_000
 _RUNS = 1_000

@@ -28,6 +28,12 @@ SPLIT = (
 """Why the cost of a call under ``context_parallel`` has no upper end."""
 REWRITTEN = "a mode of the program's around torch's functions may compute other products: {}"
 """The same of one under a ``TorchFunctionMode``."""
+EXPANDED = (
+    "gradients of each sample by itself (call_for_per_sample_grads) are computed in torch's own way"
+)
+EXPANDING = "torch.nn.utils._expanded_weights"
+"""Where the class is of weights that compute them, and refuse to be asked anything else."""
+_plainly = torch._C.DisableTorchFunctionSubclass
 
 
 def described(seam: Seam, key: Hashable, module: Any, args: Any, kwargs: Any) -> Kind:
@@ -54,17 +60,20 @@ def described(seam: Seam, key: Hashable, module: Any, args: Any, kwargs: Any) ->
     kind.tokens, kind.samples = tokens_of({**_named(module, args), **kwargs}, tensors)
     kind.device = seam.device
     kind.transformed = transformed()
-    kind.doubt = _doubt()
+    kind.doubt = _doubt(seam)
     kind.graded = is_grad_enabled()
     kind.watched = kind.graded and not kind.transformed
     kind.aside = not kind.graded and not module.training
-    wanted = [each for each in seam.parameters if each.requires_grad]
+    with _plainly():
+        wanted = [each for each in seam.parameters if each.requires_grad]
     kind.trained = tuple(map(token_of, wanted[:8] + wanted[-8:]))
     return kind
 
 
-def _doubt() -> str | None:
+def _doubt(seam: Seam) -> str | None:
     """Why nobody can say what such a call costs."""
+    if any(type(each).__module__.startswith(EXPANDING) for each in seam.parameters):
+        return EXPANDED
     if split_sequences():
         return SPLIT
     names = ", ".join(each.__qualname__ for each in rewriting())

@@ -34,10 +34,12 @@ from profilers.steps.calls.asked import (
 from profilers.steps.calls.key import key_of
 from profilers.steps.calls.kinds import described, signer
 from profilers.steps.calls.signature import MOST_OUTPUTS
+from profilers.steps.calls.unlike import told_apart
 from profilers.steps.deciders.attributes import Attributes
 from profilers.steps.folding.events import RAISED, STOPPED, SURE, Call, Kind
 from profilers.steps.products.outside import Span, made_before, mark_of
 from profilers.steps.products.trainers import steps_by_itself
+from profilers.steps.record.devices import ELSEWHERE
 from profilers.steps.settled.compared import lane_of
 from profilers.steps.settled.glance import MOST_EVENTS, Lane
 from profilers.steps.standing.handlers import is_the_programs
@@ -52,6 +54,7 @@ MOST_INSIDE = 8192
 """So many modules inside one model are silenced while it runs; deeper ones lose their seam."""
 
 _now = time.monotonic_ns
+_plainly = torch._C.DisableTorchFunctionSubclass
 _frame = sys._getframe
 _Tensor = torch.Tensor
 _looking = passes.LOOKING
@@ -67,9 +70,9 @@ class Seam:
     """Stands before one module's call and notes it when it is outermost."""
 
     __slots__ = (
-        "__weakref__", "alike", "attributes", "by_value", "device", "epoch", "graph", "inner", "inside",
-        "kind", "kinds", "lane", "last_key", "module", "observer", "parameters", "plain", "serial",
-        "shapes", "states", "trainer",
+        "__weakref__", "added", "alike", "attributes", "by_value", "device", "epoch", "graph", "inner",
+        "inside", "kind", "kinds", "lane", "last_key", "module", "observer", "parameters", "places",
+        "plain", "serial", "shapes", "states", "trainer",
     )  # fmt: skip
 
     def __init__(self, observer: Observer, module: Any, inner: Any) -> None:
@@ -78,6 +81,8 @@ class Seam:
         self.inner = inner
         """What torch, or another recording, had put here."""
         self.kinds: dict[Hashable, Kind] = {}
+        self.added: dict[Hashable, int] = {}
+        """How many nodes the first call of each kind added to the graph (profilers.steps.calls.unlike)."""
         self.kind: Kind | None = None
         self.last_key: Hashable = None
         self.alike = 0
@@ -85,6 +90,8 @@ class Seam:
         self.lane: Lane | None = None
         """What a settled model's calls are compared with (profilers.steps.settled.compared)."""
         self.parameters: list[Any] = []
+        self.places: set[Any] = set()
+        """Devices on which they lie."""
         self.plain = True
         """Whether all of them are of torch's own class."""
         self.shapes: Hashable = ()
@@ -134,7 +141,18 @@ class Seam:
 
     def left(self, call: Call, out: Any, span: Span, args: Any, kwargs: Any) -> None:
         """A settled call is over, and did not end as all did."""
-        self.leave(call, out, self.mark(span, call[0], args, kwargs) if _looking[0] else span, span)
+        mark = self.mark(span, call[0], args, kwargs) if _looking[0] else span
+        if span[1] - span[0] != call[0].added:
+            call = self.told_apart(call, span, args, kwargs)
+        self.leave(call, out, mark, span)
+
+    def told_apart(self, call: Call, span: Span, args: Any, kwargs: Any) -> Call:
+        """A call is over that added another number of nodes to the graph than its kind did."""
+        try:
+            return told_apart(self, call, span[1] - span[0], args, kwargs)
+        except Exception as error:  # noqa: BLE001 - never into the program
+            self.observer.missed(error)
+            return call
 
     def failed(self, error: Exception) -> None:
         """Something of ours did, behind a settled call."""
@@ -195,6 +213,8 @@ class Seam:
                 observer.end = span[1]
             if _looking[0] or call[0].fed:
                 mark = self.mark(span, call[0], args, kwargs)
+            if span[1] - first != call[0].added:
+                call = self.told_apart(call, span, args, kwargs)
             self.leave(call, out, mark, span)
         return out
 
@@ -343,9 +363,12 @@ class Seam:
         self.lane = None
         self.parameters = list(module.parameters())
         self.plain = all(type(parameter) is torch.nn.Parameter for parameter in self.parameters)
-        self.device = self.parameters[0].device.type if self.parameters else "cpu"
         for part in self.observer.modules.hidden(module):
             self.parameters += part.parameters()
+        before, self.places = self.places, {each.device for each in self.parameters}
+        self.device = next((each.type for each in self.places if each.type not in ELSEWHERE), "cpu")
+        if before and before != self.places:
+            self.observer.listener.lies(module, self.parameters)  # no kind of call is new by that
         self.shapes = self.now()
         modules = self.observer.modules
         if self.attributes is None:
@@ -357,7 +380,10 @@ class Seam:
 
     def now(self) -> Shapes:
         """What the parameters look like."""
-        return Shapes((tuple(item.shape), item.dtype) for item in self.parameters)
+        if self.plain:
+            return Shapes((tuple(item.shape), item.dtype) for item in self.parameters)
+        with _plainly():  # a class of the program's, or of torch's own, may refuse to be asked
+            return Shapes((tuple(item.shape), item.dtype) for item in self.parameters)
 
     def new_kind(self, key: Hashable, module: Any, args: Any, kwargs: Any) -> Kind:
         """Remember a kind of call that was not seen before."""
@@ -381,4 +407,4 @@ def onwards(inner: Any, module: Any, args: Any, kwargs: Any) -> Any:
 
 
 uncompiled(Seam.__call__, Seam.usual, Seam.run, onwards, inside=False)
-uncompiled(Seam.enter, Seam.mark, Seam.left, Seam.leave, inside=True)
+uncompiled(Seam.enter, Seam.mark, Seam.left, Seam.leave, Seam.told_apart, inside=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import Context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from profilers.steps.deciders.places import KEPT, Name, Place, form_of, named, read, refill, write
+from profilers.steps.deciders.scopes import Variable, context_of
 
 if TYPE_CHECKING:
     from profilers.steps.deciders.methods import Kinds
@@ -50,9 +52,13 @@ class State:
         self._switches = switches
 
     @contextmanager
-    def restored(self, changed: Mapping[Name, Any]) -> Iterator[None]:
-        """Inside, the model has these attributes again, but for some that are changed on purpose."""
+    def restored(self, changed: Mapping[Name, Any]) -> Iterator[Context]:
+        """Inside, the model has these attributes again, but for some that are changed on purpose.
+
+        In the context that it answers, context variables have their values of then, too.
+        """
         undo: list[Callable[[], None]] = []
+        variables: dict[Variable, Any] = {}
         try:
             self._kinds.give_back(undo)
             for container, content in self._contents:
@@ -68,9 +74,12 @@ class State:
                 same = name in self._forms and form_of(present) == self._forms[name]
                 if same and (name not in changed or self._switches.equal(present, wanted)):
                     continue
-                undo.append(partial(write, place, present))
-                write(place, wanted)
-            yield
+                if type(place[0]) is Variable:
+                    variables[place[0]] = wanted
+                else:
+                    undo.append(partial(write, place, present))
+                    write(place, wanted)
+            yield context_of(variables)
         finally:
             for one in reversed(undo):
                 one()

@@ -17,7 +17,6 @@ from profilers.steps.deciders.found import Found
 from profilers.steps.deciders.methods import code_of, outline_of
 from profilers.steps.deciders.places import (
     CALLABLES,
-    MISSING,
     PLAIN,
     Name,
     Place,
@@ -32,6 +31,7 @@ from profilers.steps.deciders.places import (
     others,
     read,
 )
+from profilers.steps.deciders.scopes import MISSING, Scopes
 from profilers.steps.deciders.switches import Switches
 
 MOST_STATES = 256
@@ -56,7 +56,7 @@ class Attributes:
         self._torch, self._hooked = torch, hooked
         self._moving, self._moved = moving, 0
         self._states: dict[Hashable, State] = {}
-        self._drift = Drift(torch)
+        self._drift, self._scopes = Drift(torch), Scopes()
         self._contents: dict[frozenset[Any], frozenset[Any]] = {}
         self._tables: list[Any] = []
         """Dictionaries of the model's parts."""
@@ -67,7 +67,9 @@ class Attributes:
 
     def _nothing(self) -> Found:
         self.switches.clear()
-        return Found(self._torch, self._drift, self.switches, self._moving, self._hooked)
+        return Found(
+            self._torch, self._drift, self.switches, self._moving, self._hooked, self._scopes
+        )
 
     def _show(self, found: Found) -> None:
         """Have the hot path compare what was found; it reads these and no other."""
@@ -160,7 +162,7 @@ class Attributes:
         forms = {named(place): form_of(place[0][place[1]]) for place in tensors}
         # Not of parts whose attributes decide nothing: a state would keep their weights alive.
         known = [each for each in found.containers if id(each) in found.objects]
-        known += [*map(Table, found.classes), *(hooks for _, hooks in found.hooks)]
+        known += [*found.locals, *map(Table, found.classes), *(hooks for _, hooks in found.hooks)]
         contents = [(each, self._same(content_of(each))) for each in known]
         more: list[tuple[Place, Any]] = [
             ((Table(kind), name), value) for kind, name, value in found.methods

@@ -35,6 +35,7 @@ from profilers.steps.deciders.places import (
     is_settings,
     root_of,
 )
+from profilers.steps.deciders.scopes import MISSING, Local, Scopes
 
 if TYPE_CHECKING:
     from profilers.steps.deciders.drift import Drift
@@ -69,6 +70,7 @@ class Found:
         switches: Switches,
         moving: Set[Name] = frozenset(),
         hooked: Container[int] = (),
+        scopes: Scopes | None = None,
     ) -> None:
         """Nothing yet.
 
@@ -78,10 +80,14 @@ class Found:
             switches: Take the tensors whose values may decide.
             moving: Buffers that the program exchanges, by the id of what holds them, and their name.
             hooked: Ids of dictionaries into which the program puts hooks.
+            scopes: Stand for context variables and thread-locals.
 
         """
         self._torch, self._drift, self._switches = torch, drift, switches
         self._moving, self._hooked = moving, hooked
+        self._scopes = Scopes() if scopes is None else scopes
+        self.locals: list[Local] = []
+        """Thread-locals, whose length is compared."""
         self._common = frozenset(vars(torch.nn.Module())) - {"training"}
         self.items: list[tuple[Any, Any, Any]] = []
         """Dictionary or list, key, and what it holds there; also what classes have, and hooks."""
@@ -192,7 +198,8 @@ class Found:
             *((hooks, key, hook) for _, hooks in self.hooks for key, hook in hooks.items()),
         ]
         hooks = [hooks for _, hooks in self.hooks]
-        self.sized = [*self.containers, *map(vars, self.classes), *hooks, self.kinds]
+        tables_of_classes = map(vars, self.classes)
+        self.sized = [*self.containers, *self.locals, *tables_of_classes, *hooks, self.kinds]
         self.forms = [form_of(holder[name]) for holder, name in self.tensors]
         self.sizes = list(map(len, self.sized))
         self.graphs = any(has_graph(form) for form in self.forms)
@@ -218,7 +225,13 @@ class Found:
         kind = type(value)
         if len(self.own) > MOST_PLACES or self._drift.is_idle((id(holder), name)):
             return
-        if holds(value, self._torch.Tensor) or self._drift.is_made_anew((id(holder), name), value):
+        if value is MISSING:  # of a context variable: it may have a value later
+            self._watch(holder, name, value)
+        elif self._scoped(value, depth):
+            return
+        elif holds(value, self._torch.Tensor) or self._drift.is_made_anew(
+            (id(holder), name), value
+        ):
             self.objects[id(holder)] = holder
             self.tensors.append((holder, name))
             self._switches.add(holder, name, idle=False)
@@ -236,6 +249,20 @@ class Found:
         elif is_settings(kind) and not isinstance(value, self._torch.nn.Module):
             self._watch(holder, name, value)
             self._object(value, (id(holder), name), depth)
+
+    def _scoped(self, value: Any, depth: int) -> bool:
+        """Whether this is what holds another value in each context or thread, which is then watched."""
+        scope = self._scopes.of(value)
+        if scope is None:
+            return False
+        if id(scope) not in self.objects:
+            self.objects[id(scope)] = scope
+            if type(scope) is Local:
+                self.locals.append(scope)
+                self._class(type(value))
+            for name in scope.names()[:MOST_ITEMS]:
+                self._take(scope, name, scope[name], depth)
+        return True
 
     def _watch(self, holder: Any, name: Any, value: Any) -> None:
         if (id(holder), name) not in self._seen:
@@ -285,6 +312,8 @@ class Found:
             function = getattr(value, "__func__", value)
             if type(value) in PLAIN and not name.startswith("__"):
                 self._field(kind, name)
+            elif self._scoped(value, 1):
+                continue
             elif isinstance(function, FunctionType) and function.__module__ == kind.__module__:
                 self._function(function)
 
@@ -321,6 +350,8 @@ class Found:
         if kind is FunctionType:
             self._watch(world, name, value)
             self._called(value, function)
+        elif self._scoped(value, 1):
+            return
         elif kind in PLAIN or kind in (list, dict) or root_of(kind) not in LIBRARIES:
             self._take(world, name, value, 1)
         elif kind is self._torch.Tensor:
@@ -357,5 +388,7 @@ class Found:
             self._called(value, function)
         elif kind is ModuleType:
             self._module(value, function)
+        elif self._scoped(value, 1):
+            return
         elif kind in (list, dict) and not holds(value, self._torch.Tensor):
             self._inside(value, (id(cell), "cell_contents"), 1)

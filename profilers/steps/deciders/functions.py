@@ -60,7 +60,9 @@ LEAST_GIVEN = 3
 """Module, inputs and output: what a forward hook is given, and one before a forward is not."""
 BOUND = "NULL|self"
 """In an instruction's words since Python 3.12: an attribute that is called."""
-NOTING = frozenset({"add", "append", "appendleft", "extend", "info", "put", "update", "write"})
+NOTING = frozenset(
+    {"__setitem__", "add", "append", "appendleft", "extend", "info", "put", "update", "write"}
+)
 """Methods that keep something and return nothing that matters."""
 FRAME = frozenset({"RESUME", "COPY_FREE_VARS", "MAKE_CELL", "PUSH_NULL"})
 """Instructions that say nothing."""

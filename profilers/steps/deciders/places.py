@@ -1,6 +1,6 @@
 """What a model's attributes hold: read, put back, told apart, and described without being kept.
 
-A place is a dictionary, a list, a cell or an object, and the name of what it holds
+A place is a dictionary, a list, a cell, an object or a scope, and the name of what it holds
 (:mod:`profilers.steps.deciders.attributes`). No torch is imported here.
 """
 
@@ -13,6 +13,8 @@ from functools import partial
 from operator import is_
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
 from typing import Any
+
+from profilers.steps.deciders.scopes import MISSING, Local, Variable
 
 PLAIN = frozenset({bool, int, float, complex, str, bytes, type(None)})
 CALLABLES = (FunctionType, BuiltinFunctionType, MethodType, type)
@@ -34,13 +36,12 @@ LIBRARIES = FOREIGN | {"diffusers", "peft", "timm", "torchvision", "transformers
 """Nobody changes their classes' constants in mid-run."""
 
 Place = tuple[Any, Any]
-"""A dictionary, list, cell or object, and the name of what it holds."""
+"""A dictionary, list, cell, object or scope (:mod:`.scopes`), and the name of what it holds."""
 Name = tuple[int, Any]
 """The same for looking it up: the holder's id."""
 
 KEPT = object()
 """In place of a value: a container or an object, whose contents are places of their own."""
-MISSING = object()
 GRAPH = "requires a gradient"
 """In the form of a tensor."""
 
@@ -65,7 +66,8 @@ def read(place: Place) -> Any:
     if type(holder) is Table:
         return vars(holder.kind).get(name, MISSING)
     try:
-        return holder[name] if isinstance(holder, list | dict) else getattr(holder, name)
+        inside = isinstance(holder, list | dict | Variable | Local)
+        return holder[name] if inside else getattr(holder, name)
     except (AttributeError, LookupError, ValueError):
         return MISSING
 
@@ -79,6 +81,8 @@ def write(place: Place, value: Any) -> None:
                 delattr(holder.kind, name)
             else:
                 setattr(holder.kind, name, value)
+        elif type(holder) is Local:
+            holder.put(name, value)
         elif value is MISSING:
             if isinstance(holder, dict):
                 del holder[name]
@@ -100,6 +104,8 @@ def content_of(container: Any) -> Any:
         )
     if isinstance(container, dict):
         return frozenset(container)
+    if type(container) is Local:
+        return frozenset(container.names())
     return container.copy() if len(container) <= MOST_ITEMS else None
 
 
@@ -107,7 +113,7 @@ def refill(container: Any, content: Any, undo: list[Callable[[], None]]) -> None
     """Have a container hold no more and no less than it did; what undoes it joins a list."""
     if content is None:
         return
-    if type(container) is Table:
+    if type(container) in (Table, Local):
         for name in content_of(container) - content:
             undo.append(partial(write, (container, name), read((container, name))))
             write((container, name), MISSING)
@@ -138,7 +144,8 @@ def is_plain(value: Any, depth: int = 3) -> bool:
 
 def kept(value: Any) -> Any:
     """The value, where it can be put back by itself."""
-    return value if is_plain(value) or isinstance(value, CALLABLES) else KEPT
+    known = value is MISSING or is_plain(value) or isinstance(value, CALLABLES)
+    return value if known else KEPT
 
 
 def canonical(value: Any) -> Hashable:

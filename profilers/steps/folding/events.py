@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -94,10 +94,10 @@ class Kind:
     """One kind of call: the same module, flags and shapes."""
 
     __slots__ = (
-        "arrived", "aside", "beside", "data", "device", "doubt", "doubted", "entry", "fed",
-        "graded", "inputs", "kept", "key", "made", "model", "nodes", "place", "real", "samples",
-        "seam", "since", "state", "sure", "switches", "thread", "tokens", "trained", "transformed",
-        "trust", "usual", "variants", "watched", "ways",
+        "added", "arrived", "aside", "beside", "data", "device", "doubt", "doubted", "entry",
+        "expected", "fed", "graded", "inputs", "kept", "key", "made", "model", "nodes", "place", "real",
+        "samples", "seam", "since", "state", "steady", "sure", "switches", "thread", "tokens", "trained",
+        "transformed", "trust", "unlike", "usual", "variants", "watched", "ways",
     )  # fmt: skip
 
     def __init__(self, model: str, key: Hashable) -> None:
@@ -117,6 +117,14 @@ class Kind:
         """When (ns) such a call last went another way."""
         self.nodes = -1
         """How many nodes one call adds to the graph."""
+        self.added = -1
+        """How many the first one added, whether or not a backward came to it."""
+        self.expected = -1
+        """So many a count has to add, where calls that look alike add unlike numbers."""
+        self.unlike: dict[int, Kind] = {}
+        """What such calls are, by what they add."""
+        self.steady = True
+        """Whether unlike numbers say that something decides: not where a count asks data or dice."""
         self.made: tuple[tuple[int, int], ...] = ()
         """Its outputs (``profilers.steps.settled.ways.Outputs``)."""
         self.kept: type = object
@@ -167,6 +175,18 @@ class Kind:
         """Another kind for calls of this one of which nobody knows what they cost."""
         other = copy.copy(self)
         other.variants, other.usual, other.doubt = {}, None, why
+        return other
+
+    def adding(self, nodes: int) -> Kind:
+        """Another kind for calls that look like those of this one, and add another number of nodes."""
+        other = copy.copy(self)
+        assert isinstance(self.key, tuple)
+        other.key = (*self.key, ("nodes", nodes))
+        other.variants, other.usual, other.data, other.unlike = {}, None, None, {}
+        other.added = other.expected = nodes
+        other.sure, other.trust, other.doubted, other.nodes = 0, SURE, 0, -1
+        other.made, other.kept, other.entry, other.arrived = (), object, 0, 0
+        other.ways, other.beside = {}, {}
         return other
 
     def as_of(self, variant: Variant) -> Variant:
@@ -323,6 +343,9 @@ class Listener(Protocol):
 
     def new_kind(self, kind: Kind, module: Any, args: Any, kwargs: Any) -> None:
         """A call of a kind that was not seen before is about to run."""
+
+    def lies(self, module: Any, parameters: Iterable[Any], given: Any = None) -> None:
+        """A model that is about to be called was looked at: its parameters, and inputs if known."""
 
     def outside(
         self, variant: Variant, products: tuple[Product, ...], other: tuple[str, ...]

@@ -361,6 +361,15 @@ class Folding:
         late = self._late
         late.lingering = [(other(call), known) for call, known in late.lingering]
 
+    def exchange(self, call: Call, other: Call) -> bool:
+        """Take a call for what it turned out to be; answers whether it is still open."""
+        for open_ in (self.step, self.aside, *(open_ for _, open_ in self.spans)):
+            for place in reversed(range(len(open_.pending))):
+                if open_.pending[place] is call:
+                    open_.pending[place] = other
+                    return True
+        return False
+
     def open_variants(self) -> list[Variant]:
         """What became so far of the calls that are not told yet."""
         pending = [

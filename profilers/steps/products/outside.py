@@ -108,13 +108,16 @@ def outside(
     """
     products: list[tuple[Any, str]] = []
     other: set[str] = set()
-    for node, name in _own_nodes(outputs, calls, other):
+    entered = _Entered()
+    for node, name in _own_nodes(outputs, calls, other, entered):
         if name in FACTORS:
             products.append((node, name))
             if is_checkpointed(node):
                 other.add(AGAIN)
         elif is_work(node, name):
             other.add(name)
+    if not entered.are_passed():
+        other.add(UNWATCHED)
     useful = None
     if products and wanted:
         useful = leading_to(_is_wanted(wanted), [node for node, _ in products])
@@ -196,10 +199,11 @@ def gradients_of(wanted: Sequence[Any] | None, outputs: Iterable[Any]) -> list[A
 def mark_of(span: Span, inputs: Iterable[Any], calls: Sequence[Span]) -> Span:
     """The mark of a call's outputs: ``CLEAN`` where its inputs come from other calls alone."""
     other: set[str] = set()
-    for node, name in _own_nodes(inputs, calls, other, FEW_NODES):
+    entered = _Entered()
+    for node, name in _own_nodes(inputs, calls, other, entered, FEW_NODES):
         if name in FACTORS or is_work(node, name):
             return span
-    return span if other else CLEAN
+    return span if other or entered.inside else CLEAN
 
 
 def made_before(inputs: Iterable[Any], calls: Sequence[Span]) -> tuple[type, ...]:
@@ -216,8 +220,49 @@ def made_before(inputs: Iterable[Any], calls: Sequence[Span]) -> tuple[type, ...
     return tuple(found)
 
 
+def _behind(starts: Iterable[Any], goes_on: Callable[[Any], bool]) -> list[Any]:
+    """Nodes from some of them back, as far as it goes on at each; at most a few more than are looked at."""
+    found = list(dict.fromkeys(starts))
+    seen = set(found)
+    for node in found:
+        if len(found) > MOST_WITHIN:
+            break
+        for following, _ in node.next_functions if goes_on(node) else ():
+            if following is not None and following not in seen:
+                seen.add(following)
+                found.append(following)
+    return found
+
+
+class _Entered:
+    """Where a walk comes to calls: at outputs that are watched, and inside."""
+
+    def __init__(self) -> None:
+        self.outputs: list[Any] = []
+        self.inside: list[Any] = []
+
+    def are_passed(self) -> bool:
+        """Whether a pass that reaches the outputs computes all behind the nodes inside anyway.
+
+        As where a hook hands out what is hidden, and the output depends on it, or on what it was made of
+        without a product: one more gradient is added there.
+        """
+        if not self.inside:
+            return True
+        passed = set(_behind(self.outputs, lambda _: True))
+        beside = _behind(self.inside, lambda node: node not in passed)
+        names = ((node, type(node).__name__) for node in beside if node not in passed)
+        return len(passed) <= MOST_WITHIN and not any(
+            name in FACTORS or is_work(node, name) or is_checkpointed(node) for node, name in names
+        )
+
+
 def _own_nodes(
-    tensors: Iterable[Any], calls: Sequence[Span], other: set[str], most: int = MOST_NODES
+    tensors: Iterable[Any],
+    calls: Sequence[Span],
+    other: set[str],
+    entered: _Entered,
+    most: int = MOST_NODES,
 ) -> Iterator[tuple[Any, str]]:
     """Nodes that the program made itself, from tensors back; what is not followed joins ``other``."""
     waiting: list[tuple[Any, Span | None]] = []
@@ -228,8 +273,11 @@ def _own_nodes(
         call = _call_of(node, through)
         if call is None and _is_within(node, calls):
             # What it asks of the call is not known: only outputs that were found are watched.
-            other.add(UNWATCHED)
-        elif call is not CLEAN and node not in seen:
+            entered.inside.append(node)
+            return
+        if MARK in node.metadata:
+            entered.outputs.append(node)
+        if call is not CLEAN and node not in seen:
             seen.add(node)
             waiting.append((node, call))
 

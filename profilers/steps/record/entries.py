@@ -63,6 +63,7 @@ def device(entry: Mapping[str, Any]) -> StepDevice:
     """A device on which the process computed."""
     return StepDevice(
         type=fields.text(entry, "type"),
+        index=fields.maybe(entry, "index", fields.count),
         name=fields.maybe(entry, "name", fields.text),
         uuid=fields.maybe(entry, "uuid", fields.text),
         memory_bytes=fields.maybe(entry, "memory_bytes", fields.count),

@@ -1,8 +1,4 @@
-"""Who is this process among all that train together, and on what does it compute?
-
-torch is asked only where it is loaded, and a device only where torch has started it: asking must
-not initialise anything.
-"""
+"""Who is this process among all that train together? torch is asked only where it is loaded."""
 
 import os
 import platform
@@ -35,18 +31,6 @@ class Identity:
     rank: int
     local_rank: int
     world_size: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DeviceFacts:
-    """What a process computes on."""
-
-    type: str
-    name: str | None
-    uuid: str | None
-    memory_bytes: int | None
-    tf32: bool
-    """Whether matrix units get single precision numbers rounded to TF32."""
 
 
 def identity(environ: Mapping[str, str] = os.environ) -> Identity:
@@ -101,19 +85,3 @@ def versions() -> dict[str, str]:
         if version is not None:
             found[name] = str(version)
     return found
-
-
-def device_facts(kind: str) -> DeviceFacts:
-    """Return what is known of this process's device of a type, without starting anything."""
-    torch: Any = sys.modules.get("torch")
-    if kind != "cuda" or torch is None or not torch.cuda.is_initialized():
-        return DeviceFacts(type=kind, name=None, uuid=None, memory_bytes=None, tf32=False)
-    about = torch.cuda.get_device_properties(torch.cuda.current_device())
-    uuid = getattr(about, "uuid", None)
-    return DeviceFacts(
-        type=kind,
-        name=str(about.name),
-        uuid=None if uuid is None else f"GPU-{uuid}",
-        memory_bytes=int(about.total_memory),
-        tf32=about.major >= 8 and torch.get_float32_matmul_precision() != "highest",
-    )

@@ -249,10 +249,11 @@ class StepLedger:
         name: str | None = None,
         uuid: str | None = None,
         memory_bytes: int | None = None,
+        index: int | None = None,
     ) -> None:
-        """Say what this process computes on."""
+        """Say what this process computes on: each of its devices once."""
         about = {"type": kind, "name": name, "uuid": uuid, "memory_bytes": memory_bytes}
-        self._ledger.append({"kind": "device", **about})
+        self._ledger.append({"kind": "device", **about, "index": index})
 
     def cost(
         self,

@@ -255,7 +255,7 @@ class StepWeights:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepDevice:
-    """The device that this process computes on."""
+    """A device that this process computes on."""
 
     type: str
     """``cuda``, ``cpu`` ..."""
@@ -263,6 +263,8 @@ class StepDevice:
     """What the driver calls it; None where nobody said."""
     uuid: str | None
     memory_bytes: int | None
+    index: int | None = None
+    """Which of the process's devices of its type; None where nobody said."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

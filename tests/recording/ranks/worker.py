@@ -213,6 +213,34 @@ def two_dimensions() -> list[float]:
     return steps(model)
 
 
+def whole_parts(number: int) -> list[float]:
+    """Parts that tensor parallelism leaves whole, called by themselves, and one with batches of its own."""
+    from torch.distributed.fsdp import fully_shard
+    from torch.nn.parallel import DistributedDataParallel
+
+    both = mesh(dist.get_world_size() // 2, 2, names=("dp", "tp"))
+    torch.manual_seed(1 + both["dp"].get_local_rank())
+    model, head = tensor_parallel(Model(), both["tp"]), nn.Linear(WIDTH, WIDTH)
+    tower, scores = (
+        DistributedDataParallel(nn.Linear(WIDTH, WIDTH)),
+        nn.Parameter(torch.ones(WIDTH, 2)),
+    )
+    if both["dp"].size() > 1:
+        for part in (*model.blocks, model, head):
+            fully_shard(part, mesh=both["dp"])
+    parameters = [*model.parameters(), *head.parameters(), *tower.parameters(), scores]
+    optimizer = torch.optim.SGD(parameters, lr=0.01, foreach=False)
+    losses = []
+    for _ in range(number):
+        loss = (head(model(torch.randn(ROWS, WIDTH))) @ scores).square().mean()
+        loss = loss + tower(torch.randn(ROWS, WIDTH)).square().mean()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(float(loss.detach()))
+    return losses
+
+
 class Gathered(torch.autograd.Function):
     """A product of rows that lie on all ranks; the gradient of its weight is added to a sum at once."""
 
@@ -290,9 +318,9 @@ class Experts(nn.Module):
 class Routed(nn.Module):
     """An expert on each rank, to which every rank sends the rows that choose it."""
 
-    def __init__(self, alike: bool, gathered: bool = False) -> None:
+    def __init__(self, alike: bool, gathered: bool = False, made: Any = None) -> None:
         super().__init__()
-        self.gathered = gathered
+        self.gathered, self.made = gathered, made
         self.first, self.last = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
         self.gate = nn.Linear(WIDTH, dist.get_world_size(), bias=False)
         self.expert = Block() if alike or dist.get_rank() else nn.Linear(WIDTH, WIDTH)
@@ -308,7 +336,8 @@ class Routed(nn.Module):
         order = chosen.argsort(stable=True)
         sent = torch.bincount(chosen, minlength=dist.get_world_size())
         if self.gathered:  # each rank learns how many rows go from each to each
-            every = sent.new_empty(len(sent) ** 2)
+            number = len(sent) ** 2
+            every = self.made(number) if self.made else sent.new_empty(number)
             dist.all_gather_into_tensor(every, sent)
             come = every.view(len(sent), -1)[:, dist.get_rank()].tolist()
         else:
@@ -317,6 +346,51 @@ class Routed(nn.Module):
         there = self.expert(here)
         back = all_to_all_single_autograd(there, sent.tolist(), come, dist.group.WORLD)
         return self.last(x + torch.zeros_like(x).index_copy(0, order, back) * weight[:, None])
+
+
+class Ragged(nn.Module):
+    """Attention over texts of unlike lengths; perhaps scaled by a number that the ranks agree on."""
+
+    def __init__(self, talks: bool) -> None:
+        super().__init__()
+        self.talks = talks
+        self.q, self.k, self.v, self.o = (nn.Linear(WIDTH, WIDTH) for _ in range(4))
+
+    def forward(self, x: Any) -> Any:
+        if self.talks:
+            number = torch.ones(1)
+            dist.all_reduce(number)
+            x = x / float(number)
+        q, k, v = (
+            layer(x).unflatten(-1, (2, 8)).transpose(1, 2) for layer in (self.q, self.k, self.v)
+        )
+        seen = nn.functional.scaled_dot_product_attention(q, k, v)
+        return self.o(seen.transpose(1, 2).flatten(-2))
+
+
+def ragged(talks: bool) -> list[float]:
+    """Fully sharded, and each rank has lengths of its own."""
+    from torch.distributed.fsdp import fully_shard
+
+    model = Ragged(talks)
+    fully_shard(model, mesh=mesh(dist.get_world_size(), names=("dp",)))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, foreach=False)
+    losses = []
+    for number in range(3):
+        texts = [torch.randn(n, WIDTH) for n in (3, 5, 2 + dist.get_rank() + number)]
+        loss = (
+            model(torch.nested.nested_tensor(texts, layout=torch.jagged)).values().square().mean()
+        )
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(float(loss.detach()))
+    return losses
+
+
+def zeros(number: int) -> Any:
+    """In the processor's memory, wherever the model computes."""
+    return torch.zeros(number, dtype=torch.long)
 
 
 class Again(nn.Module):
@@ -402,6 +476,7 @@ KINDS = {
     "flat-kept": lambda: flat(kept=True),
     "tp": tp,
     "fsdp+tp": two_dimensions,
+    "whole-parts": lambda: whole_parts(3),
     "gpipe": lambda: pipeline("ScheduleGPipe"),
     "1f1b": lambda: pipeline("Schedule1F1B"),
     "interleaved": lambda: pipeline("ScheduleInterleaved1F1B", 2, 8),
@@ -411,7 +486,10 @@ KINDS = {
     "experts": lambda: steps(Experts()),
     "routed": lambda: steps(Routed(alike=True)),
     "routed-gathered": lambda: steps(Routed(alike=True, gathered=True)),
+    "routed-made": lambda: steps(Routed(alike=True, gathered=True, made=zeros)),
     "routed-again": lambda: steps(Again(Routed(alike=True))),
+    "ragged": lambda: ragged(talks=False),
+    "ragged-talks": lambda: ragged(talks=True),
     "routed-unlike": lambda: steps(Routed(alike=False)),
     "dies": dies,
 }
