@@ -2,7 +2,7 @@
 
 ``reader`` joins the rest: ``markup`` is taken off, ``groups`` are what belongs together, ``labels`` and
 ``figures`` find what is said, with ``bounds``, ``parts`` (hardware) and ``products`` (of several figures);
-``scope`` says whose work it is of, ``numbers`` how a number is written.
+``scope`` says whose work it is of, ``passes`` what epochs make of tokens, ``numbers`` how one is written.
 """
 
 from flopledger.logs.readers.prose.reader import READER
