@@ -47,6 +47,8 @@ class Device:
     """``nvidia``, ``amd``, ``intel``, ``cpu`` ..."""
     index: int | None = None
     """The number on its host; a hint for people, never an identity."""
+    file_number: int | None = None
+    """N of its file, ``/dev/nvidiaN``. In a container with some of a host's devices it is not ``index``."""
     node: str | None = None
     """The host that it sits in."""
     pci_bus_id: str | None = None

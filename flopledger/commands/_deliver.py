@@ -19,8 +19,15 @@ def deliver(content: str | bytes, form: str, out: Path | None, *, is_json: bool 
     from flopledger.reports import write_whole
 
     write_whole(out, content)
-    typer.echo(f"{form}: {out}", err=True)
+    say_written(form, out)
     return 0
+
+
+def say_written(what: str, path: Path) -> None:
+    """Say which file was written; a name may hold what no terminal shows."""
+    from flopledger.unseen import visible
+
+    typer.echo(f"{what}: {visible(str(path))}", err=True)
 
 
 def print_json(answer: Any) -> None:

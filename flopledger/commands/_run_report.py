@@ -9,29 +9,24 @@ import typer
 from flopledger.commands._deliver import deliver
 
 if TYPE_CHECKING:
+    from flopledger.commands._targets import Target
     from flopledger.reports.run_report import RunReport
 
 FORMS = {"html": (".html", ".htm"), "pdf": (".pdf",), "markdown": (".md",), "json": (".json",)}
 
 
-def report_run(folder: Path, form: str | None, out: Path | None) -> int:
-    """Write the report of the run in ``folder``; without a form tell it on the terminal."""
-    from flopledger.commands._audited import check_target
-    from flopledger.errors import FlopledgerError
+def report_run(folder: Path, asked: "list[Target]") -> int:
+    """Write what is asked for of the run in ``folder``; where that is nothing tell it on the terminal."""
+    from flopledger.commands._targets import check
     from flopledger.reports.run_report import read_run
 
-    if form is not None and form not in FORMS:
-        raise FlopledgerError(f"--format {form}: a run is written as {', '.join(FORMS)}")
-    if out is not None and form is not None:
-        check_target(out, "--out", FORMS[form])
-    if out is None and form in {"html", "pdf"}:
-        raise FlopledgerError(f"--format {form} needs --out FILE{FORMS[form][0]}")
+    check(asked, FORMS, "a run is written as")
     made = read_run(folder)
-    if form is None:
+    if not asked:
         _tell(made)
-        return 0
-    content = _rendered(made, form)
-    return deliver(content, form, out, is_json=form == "json")
+    for one in asked:
+        deliver(_rendered(made, one.form), one.form, one.path, is_json=one.form == "json")
+    return 0
 
 
 def _rendered(made: "RunReport", form: str) -> str | bytes:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flopledger.commands._audited import audited, check_bundle, check_target
+from flopledger.commands._deliver import say_written
 from flopledger.commands._keys import private
 from flopledger.commands._options import AllowOutside, Regimes, Seed, Trace
 
@@ -74,7 +75,7 @@ def audit(
     finally:  # a reader who has seen enough (`| head`) takes no file away
         for target in targets:
             report.save(target)
-            typer.echo(f"report: {target}", err=True)
+            say_written("report", target)
         if bundle is not None:
             _seal(report, bundle, keys)
     return EXIT_CODES[str(report.verdict)]
@@ -84,7 +85,7 @@ def _seal(report: "AuditReport", out: Path, keys: "list[PrivateKey]") -> None:
     from flopledger.bundle import seal_report
 
     made = seal_report(report, keys=keys, out=out, unsigned=True)
-    typer.echo(f"bundle: {made.path}", err=True)
+    say_written("bundle", made.path)
     if not made.signers:
         typer.echo(f"note: nobody signed it; flopledger seal {out} --key K --out F.zip", err=True)
 

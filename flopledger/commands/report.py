@@ -1,12 +1,16 @@
 """``flopledger report``: the audit in the form that somebody asks for."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flopledger.commands._deliver import deliver
+from flopledger.commands._deliver import deliver, say_written
 from flopledger.commands._options import AllowOutside, Regimes, Seed, Trace, refuse
+
+if TYPE_CHECKING:
+    from flopledger.auditing import AuditReport
+    from flopledger.commands._targets import Target
 
 
 def register(app: typer.Typer) -> None:
@@ -34,12 +38,23 @@ def report(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="The file; without it text goes to stdout.")
+        list[Path] | None,
+        typer.Option(
+            "--out", metavar="FILE", help="The file (repeatable); without it text goes to stdout."
+        ),
     ] = None,
-    html: Annotated[
-        Path | None, typer.Option("--html", help="The same as --format html --out FILE.")
+    html: Annotated[Path | None, typer.Option("--html", help="Write the page, too.")] = None,
+    pdf: Annotated[Path | None, typer.Option("--pdf", help="Write PDF, too (extra pdf).")] = None,
+    markdown: Annotated[
+        Path | None, typer.Option("--markdown", help="Write Markdown, too.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    csv: Annotated[
+        Path | None,
+        typer.Option("--csv", help="Write the tables as one CSV file, or one each into a folder."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, or write the --out that ends so.")
+    ] = False,
     key: Annotated[
         list[Path] | None,
         typer.Option(
@@ -60,21 +75,22 @@ def report(
 
     Of a merged bundle: total, sites, and who signed what, after every seal was checked (html, pdf,
     markdown). Of a run's folder: what the training did, over time (html, pdf, markdown, json), or in a few
-    lines. Exit code 0 once it is written, whatever the verdict; 2 for bad input.
+    lines. Several outputs are several forms of one audit. Exit code 0 once they are written, whatever the
+    verdict; 2 for bad input.
 
     Example: flopledger report examples/llama-3.1-405b/case.toml --format article-52 --out notice.pdf
     """
-    from flopledger.commands._audited import audited, check_target
+    from flopledger.commands._audited import audited
+    from flopledger.commands._targets import SAY, check, targets
     from flopledger.errors import FlopledgerError
-    from flopledger.exports import FORMATS, render
+    from flopledger.exports import FORMATS
 
     if not case.exists():
         raise FlopledgerError(
             f"{case}: no such file; give a case, a merged bundle or a run's record"
         )
-    if html is not None:
-        check_target(html)
-        form, out = _html(form, out, html, as_json=as_json)
+    pages = {"html": html, "pdf": pdf, "markdown": markdown, "csv": csv}
+    asked = targets(form, out or [], pages, as_json=as_json)
     audit_only = {
         "seed": seed is not None, "regime": regime, "no_trace": not trace,
         "allow_outside": allow_outside, "created": created,
@@ -83,81 +99,42 @@ def report(
         from flopledger.commands._run_report import report_run
 
         refuse(f"{case}: a run's folder, of which nothing is audited", key=key, **audit_only)
-        asked = form is not None or out is not None or as_json
-        return report_run(case, _form(form, out, as_json=as_json) if asked else None, out)
-    name = _form(form, out, as_json=as_json)
+        return report_run(case, asked)
+    if not asked:
+        raise FlopledgerError(SAY)
     if case.suffix.lower() == ".zip":
         refuse(f"{case}: a merge was audited by its sites", **audit_only)
-        return _merge(case, name, out, key or [])
+        return _merge(case, asked, key or [])
     refuse(f"{case}: a case, which nobody signed", key=key)
-    if name != "spdx":
-        refuse(f"--format {name} states no creation time", created=created)
-    _check(name, out)
+    if all(one.form != "spdx" for one in asked):
+        refuse(f"--format {asked[0].form} states no creation time", created=created)
+    check(asked, {name: one.suffixes for name, one in FORMATS.items()}, "there are:")
     made = audited(case, seed=seed, regime=regime, trace=trace, allow_outside=allow_outside)
-    suffix = None if out is None else out.suffix
-    content = render(made, name, suffix, created=created)
-    return deliver(content, name, out, is_json=".json" in FORMATS[name].suffixes)
+    for one in asked:
+        _write(made, one, created)
+    return 0
 
 
-def _merge(bundle: Path, form: str, out: Path | None, keys: list[Path]) -> int:
+def _write(made: "AuditReport", one: "Target", created: str | None) -> None:
+    from flopledger.exports import FORMATS, render
+
+    if one.path is not None and one.path.is_dir():
+        made.save(one.path)
+        say_written(one.form, one.path)
+        return
+    suffix = None if one.path is None else one.path.suffix
+    content = render(made, one.form, suffix, created=created if one.form == "spdx" else None)
+    deliver(content, one.form, one.path, is_json=".json" in FORMATS[one.form].suffixes)
+
+
+def _merge(bundle: Path, asked: "list[Target]", keys: list[Path]) -> int:
     """Write the page of a merged bundle."""
     from flopledger.bundle import load_public
     from flopledger.commands import _merge_page as merge_page
-    from flopledger.commands._audited import check_target
-    from flopledger.errors import FlopledgerError
+    from flopledger.commands._targets import check
 
-    if form not in merge_page.SUFFIXES:
-        raise FlopledgerError(
-            f"--format {form}: a merge is written as {', '.join(merge_page.SUFFIXES)}"
-        )
-    if out is None and form != "markdown":
-        raise FlopledgerError(f"--format {form} needs --out FILE{merge_page.SUFFIXES[form][0]}")
-    check_target(out, "--out", merge_page.SUFFIXES[form])
-    content = merge_page.rendered(bundle, form, [load_public(path) for path in keys])
-    return deliver(content, form, out)
-
-
-def _html(form: str | None, out: Path | None, html: Path, *, as_json: bool) -> tuple[str, Path]:
-    from flopledger.errors import FlopledgerError
-
-    if form not in {None, "html"} or out is not None or as_json:
-        raise FlopledgerError(f"--html {html}: says form and file already; leave the others out")
-    return "html", html
-
-
-def _form(form: str | None, out: Path | None, *, as_json: bool) -> str:
-    """Decide the form from the options."""
-    from flopledger.errors import FlopledgerError
-
-    if as_json:
-        if form not in {None, "json"}:
-            raise FlopledgerError(f"--json and --format {form}: give one of them")
-        return "json"
-    if form is not None:
-        return form
-    by_suffix = {
-        ".html": "html", ".htm": "html", ".pdf": "pdf", ".md": "markdown", ".csv": "csv",
-        ".json": "json", ".jsonld": "spdx",
-    }  # fmt: skip
-    suffix = "" if out is None else out.suffix.lower()
-    if suffix not in by_suffix:
-        raise FlopledgerError(
-            "say what to write: --format NAME, or --out FILE that ends in .html, .pdf, .md, .csv or .json"
-        )
-    return by_suffix[suffix]
-
-
-def _check(name: str, out: Path | None) -> None:
-    """Refuse what cannot be written before the work, not after it."""
-    from flopledger.commands._audited import check_target
-    from flopledger.errors import FlopledgerError
-    from flopledger.exports import FORMATS
-
-    if name not in FORMATS:
-        raise FlopledgerError(f"--format {name}: there are: {', '.join(FORMATS)}")
-    form = FORMATS[name]
-    if out is None:
-        if form.suffixes[0] in {".pdf", ".html"}:
-            raise FlopledgerError(f"--format {name} needs --out FILE{form.suffixes[0]}")
-        return
-    check_target(out, "--out", form.suffixes)
+    check(asked, merge_page.SUFFIXES, "a merge is written as")
+    known = [load_public(path) for path in keys]
+    for one in asked:
+        deliver(merge_page.rendered(bundle, one.form, known), one.form, one.path)
+    return 0

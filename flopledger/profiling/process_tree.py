@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flopledger.injection.interpreters import Interpreters
-from profilers.trace import DeviceKey, Trace
+from profilers.trace import Device, DeviceKey, Trace
 
 PROC = Path("/proc")
 MAX_ENVIRONMENT = 1 << 20
@@ -196,11 +196,13 @@ def _used_devices(
         return listed, "driver-process-list"
     everything = set(trace.devices)
     visible = _visible(trace, environment)
-    by_index = {d.device.index: key for key, d in trace.devices.items() if not key.mig}
     if tree.device_minors:
-        opened = {by_index[minor] for minor in tree.device_minors if minor in by_index}
-        # CUDA opens every device that it may see; what it may not see was not used.
-        opened &= visible if visible is not None else everything
+        numbers = {key: _file_number(d.device) for key, d in trace.devices.items() if not key.mig}
+        opened = {key for key, number in numbers.items() if number in tree.device_minors}
+        # CUDA opens every device that it may see; what it may not see was not used. Where it opened none
+        # of those, a program within has set the variable otherwise.
+        if visible is not None and (not visible or _boards(visible) & _boards(opened)):
+            opened &= visible
         if opened:
             return opened, "device-files"
     if visible is not None:
@@ -208,18 +210,35 @@ def _used_devices(
     return everything, "none"
 
 
+def _boards(keys: Iterable[DeviceKey]) -> set[str]:
+    """Return the whole devices, also of partitions."""
+    return {key.uuid for key in keys}
+
+
+def _file_number(device: Device) -> int | None:
+    """Return N of ``/dev/nvidiaN``; records from before it was asked have the place in its stead."""
+    return device.index if device.file_number is None else device.file_number
+
+
 def _visible(trace: Trace, environment: Mapping[str, str]) -> set[DeviceKey] | None:
     """Return what CUDA_VISIBLE_DEVICES allows; None where it says nothing."""
     text = environment.get("CUDA_VISIBLE_DEVICES")
     if text is None:
         return None
+    # By itself CUDA puts the fastest first, and only among equals goes by the place.
+    kinds = {one.device.name for one in trace.devices.values() if one.device.vendor != "cpu"}
+    ordered = environment.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID" or len(kinds) < 2
     allowed: set[DeviceKey] = set()
     for word in (part.strip() for part in text.split(",")):
+        if word.isdecimal() and not ordered:
+            return None
+        partitioned = word.removeprefix("MIG-").partition("/")[0]  # ``MIG-GPU-.../1/0``
         matches = {
             key
             for key, device in trace.devices.items()
-            if (word.isdigit() and not key.mig and device.device.index == int(word))
-            or (not word.isdigit() and word and (key.mig or key.uuid).startswith(word))
+            if (word.isdecimal() and not key.mig and device.device.index == int(word))
+            or (not word.isdecimal() and word and (key.mig or key.uuid).startswith(word))
+            or (word.startswith("MIG-GPU-") and key.mig and key.uuid == partitioned)
         }
         if not matches:
             break  # CUDA, too, ignores everything from the first invalid entry on

@@ -125,6 +125,7 @@ def describe(nvml: ModuleType, index: int, handle: Any) -> Device:
         name=maybe(nvml, lambda: text(nvml.nvmlDeviceGetName(handle))),
         vendor="nvidia",
         index=index,
+        file_number=maybe(nvml, lambda: int(nvml.nvmlDeviceGetMinorNumber(handle))),
         node=node,
         pci_bus_id=None if pci is None else text(pci.busId),
         pci_device_id=None if pci is None else int(pci.pciDeviceId),

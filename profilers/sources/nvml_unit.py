@@ -235,6 +235,7 @@ def units_of(
         memory = maybe(nvml, partial(_total_memory, nvml, part))
         device = Device(
             key=key, name=whole.name, vendor="nvidia", index=index, node=whole.node,
+            file_number=whole.file_number,
             pci_bus_id=whole.pci_bus_id, memory_bytes=memory, mig_mode=True,
             compute_capability=whole.compute_capability, driver_version=whole.driver_version,
             max_sm_clock_mhz=whole.max_sm_clock_mhz,

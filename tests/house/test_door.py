@@ -32,7 +32,7 @@ OPTIONS = {
     },
     "report": {
         "--format", "--out", "--created", "--seed", "--regime", "--trace", "--allow-outside", "--html",
-        "--json",
+        "--pdf", "--markdown", "--csv", "--json",
     },
     "view": {"--port", "--browser", "--trace", "--json"},
     "count": {

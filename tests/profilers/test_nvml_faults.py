@@ -37,9 +37,13 @@ def events(trace, kind):
 
 
 def test_a_healthy_pair_is_covered_without_a_hole(nvml, record):
-    nvml("device model=h100\ndevice model=a100\nset * util 37\nset 0 tensor 42.5")
+    nvml("device model=h100 file=3\ndevice model=a100\nset * util 37\nset 0 tensor 42.5")
     trace = record(1.0)
     assert set(trace.devices) == {ONE, TWO}
+    places = [
+        (trace.devices[k].device.index, trace.devices[k].device.file_number) for k in (ONE, TWO)
+    ]
+    assert places == [(0, 3), (1, 1)]  # /dev/nvidia3 may be a container's first
     for key in (ONE, TWO):
         seen = trace.devices[key]
         span = (seen.time_ns[-1] - seen.time_ns[0]) / 1e9

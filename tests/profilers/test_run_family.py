@@ -138,6 +138,64 @@ def test_a_shared_device_is_told():
     assert found.shared == {DeviceKey(uuid="GPU-1"): 2}  # 99 and 100
 
 
+def _hosted(*places: tuple[str, str, int]) -> Trace:
+    """Devices as (id, name, N of its file), in the order in which the driver lists them."""
+    keys = [DeviceKey.parse(name) for name, _, _ in places]
+    whole = list(dict.fromkeys(key.uuid for key in keys))
+    made = [
+        Device(key=key, name=kind, vendor="nvidia", index=whole.index(key.uuid), file_number=file)
+        for key, (_, kind, file) in zip(keys, places, strict=True)
+    ]
+    return Trace(devices={one.key: DeviceTrace.of_samples(one, []) for one in made})
+
+
+PAIR = (("GPU-a", "H100", 3), ("GPU-b", "H100", 1))
+MIXED = (("GPU-t", "T1000", 0), ("GPU-h", "H100", 1))
+PARTS = (
+    ("GPU-m", "H100", 0),
+    ("GPU-m/MIG-1", "H100", 0),
+    ("GPU-m/MIG-2", "H100", 0),
+    ("GPU-n", "H100", 1),
+)
+
+
+@pytest.mark.parametrize(
+    ("places", "opened", "environment", "used", "evidence"),
+    [
+        # A container with two of a host's devices: files keep the host's numbers, places do not.
+        (PAIR, {1}, {}, {"GPU-b"}, "device-files"),
+        (PAIR, {1, 3}, {}, {"GPU-a", "GPU-b"}, "device-files"),
+        (PAIR, {1, 3}, {"CUDA_VISIBLE_DEVICES": "1"}, {"GPU-b"}, "device-files"),
+        (PAIR, set(), {"CUDA_VISIBLE_DEVICES": "GPU-b,GPU-a"}, {"GPU-a", "GPU-b"}, "visible-devices"),
+        # A program within set it otherwise; one that only reads the driver opens all.
+        (PAIR, {1}, {"CUDA_VISIBLE_DEVICES": "0"}, {"GPU-b"}, "device-files"),
+        (PAIR, {1, 3}, {"CUDA_VISIBLE_DEVICES": ""}, set(), "visible-devices"),
+        (PAIR, {1, 3}, {"CUDA_VISIBLE_DEVICES": "-1"}, set(), "visible-devices"),
+        (PAIR, set(), {"CUDA_VISIBLE_DEVICES": "²"}, set(), "visible-devices"),
+        # CUDA's 0 is the faster one, unless it is told to go by the bus.
+        (MIXED, set(), {"CUDA_VISIBLE_DEVICES": "0"}, {"GPU-t", "GPU-h"}, "none"),
+        (MIXED, {1}, {"CUDA_VISIBLE_DEVICES": "0"}, {"GPU-h"}, "device-files"),
+        (MIXED, set(), {"CUDA_VISIBLE_DEVICES": "GPU-h"}, {"GPU-h"}, "visible-devices"),
+        (
+            MIXED, set(), {"CUDA_VISIBLE_DEVICES": "1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"},
+            {"GPU-h"}, "visible-devices",
+        ),
+        (PARTS, {0}, {"CUDA_VISIBLE_DEVICES": "MIG-2"}, {"GPU-m/MIG-2"}, "visible-devices"),
+        (
+            PARTS, set(), {"CUDA_VISIBLE_DEVICES": "MIG-GPU-m/1/0"},
+            {"GPU-m/MIG-1", "GPU-m/MIG-2"}, "visible-devices",
+        ),
+    ],
+)  # fmt: skip
+def test_devices_are_told_by_their_files_and_by_what_cuda_may_see(
+    places, opened, environment, used, evidence
+):
+    tree = ProcessTree(10)
+    tree.device_minors = opened
+    found = attribute(_hosted(*places), tree, environment)
+    assert ({str(key) for key in found.used}, found.evidence) == (used, evidence)
+
+
 def test_the_terminal_stays_the_commands_own(tmp_path):
     """A pseudo-terminal: the command reads and writes it, ^C reaches it once, ^Z stops and resumes."""
     script = textwrap.dedent(

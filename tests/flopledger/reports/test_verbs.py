@@ -85,6 +85,32 @@ def test_report_by_suffix(case: str, tmp_path: Path) -> None:
     assert "Article 52(1)" in target.read_text()
 
 
+def test_one_report_has_as_many_outputs_as_are_named(
+    case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ("r.html", "r\u202e.md", "c.md", "tables")
+    page, second, card, tables = (tmp_path / name for name in names)
+    tables.mkdir()
+    files = ["--html", page, "--markdown", second, "--csv", tables]
+    options = ["--format", "model-card", "--out", card, *files]
+    assert main(["report", case, "--no-trace", *map(str, options)]) == 0
+    assert page.read_text().startswith("<!DOCTYPE html>")
+    assert second.read_text() != card.read_text()
+    assert {"facts.csv", "runs.csv"} <= {one.name for one in tables.iterdir()}
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.splitlines() == [
+        f"html: {page}", f"markdown: {tmp_path}/r\\u202e.md", f"csv: {tables}", f"model-card: {card}",
+    ]  # fmt: skip
+    # JSON goes to the file that is there for it, and to the terminal where there is none.
+    both = ["--out", str(second), "--json"]
+    assert main(["report", case, "--no-trace", *both]) == 0
+    printed = capsys.readouterr().out
+    assert main(["report", case, "--no-trace", *both, "--out", str(tmp_path / "r.json")]) == 0
+    assert capsys.readouterr().out == ""
+    assert (tmp_path / "r.json").read_text() == printed
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -93,6 +119,9 @@ def test_report_by_suffix(case: str, tmp_path: Path) -> None:
         (["--format", "pdf"], "needs --out FILE.pdf"),
         (["--format", "cyclonedx", "--out", "b.xml"], "ends in .json"),
         (["--format", "csv", "--json"], "give one of them"),
+        (["--html", "no-such-folder/a.html"], "--html no-such-folder/a.html: no such folder"),
+        (["--out", "a.md", "--markdown", "./a.md"], "another output has this name"),
+        (["--out", "a.md", "--out", "a.xml"], "--out a.xml: say what to write"),
         (["--format", "spdx", "--created", "soon"], "is no time"),
     ],
 )

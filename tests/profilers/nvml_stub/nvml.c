@@ -93,7 +93,7 @@ int nvmlDeviceGetIndex(handle *h, unsigned *out) {
     for (int n = 0; n < me->device; n++) *out += (unsigned)present(n, now);
     return OK;
 }
-GET(nvmlDeviceGetMinorNumber, unsigned, me->device)
+GET(nvmlDeviceGetMinorNumber, unsigned, MODEL.file >= 0 ? MODEL.file : me->device)
 
 int nvmlDeviceGetName(handle *h, char *out, unsigned room) {
     CALL(nvmlDeviceGetName, h);

@@ -58,13 +58,13 @@ double seconds_now(void) {
 
 static const model known[] = {
     {"NVIDIA A100-SXM4-80GB", "", 0x20B210DE, 0x146310DE, 8, 0, 6912, 0, 1, 1410, 1593,
-     85899345920ull, 400000},
+     85899345920ull, 400000, -1},
     {"NVIDIA H100 80GB HBM3", "", 0x233010DE, 0x16C110DE, 9, 0, 16896, 1, 1, 1980, 2619,
-     85520809984ull, 700000},
+     85520809984ull, 700000, -1},
     {"NVIDIA B200", "", 0x290110DE, 0x199910DE, 10, 0, 18944, 1, 1, 1965, 3996,
-     192265846784ull, 1000000},
+     192265846784ull, 1000000, -1},
     {"Tesla P100-SXM2-16GB", "", 0x15F910DE, 0x116B10DE, 6, 0, 3584, 0, 0, 1480, 715,
-     17066885120ull, 300000},
+     17066885120ull, 300000, -1},
 };
 
 static void add_device(char *rest) {
@@ -83,6 +83,7 @@ static void add_device(char *rest) {
         else if (!strcmp(key, "uuid")) snprintf(models[n].uuid, 96, "%.95s", value);
         else if (!strcmp(key, "memory")) models[n].memory = strtoull(value, NULL, 0);
         else if (!strcmp(key, "power_limit")) models[n].power_limit = (unsigned)atoi(value);
+        else if (!strcmp(key, "file")) models[n].file = atoi(value);
         else if (!strcmp(key, "gpm")) models[n].gpm = atoi(value);
         else if (!strcmp(key, "energy")) models[n].energy = atoi(value);
         else { fprintf(stderr, "stub: unknown device key %s\n", key); abort(); }

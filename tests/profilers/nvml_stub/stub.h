@@ -29,6 +29,7 @@ typedef struct {
     int major, minor, cores, gpm, energy, max_sm_clock, max_mem_clock;
     uint64_t memory;
     unsigned power_limit;
+    int file; /* N of /dev/nvidiaN; below 0: as its place */
 } model;
 
 /* What a handle points at: a device, or a partition of one. */
