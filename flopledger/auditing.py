@@ -19,9 +19,10 @@ from flopledger import verdict as bands
 from flopledger.cases.case import AuditCase
 from flopledger.checks import conventions
 from flopledger.checks.statements import states_total
+from flopledger.claims import readings
 from flopledger.claims.claim import Claim, Judgement, stated
 from flopledger.claims.misquoted import misquoted
-from flopledger.claims.which_total import Reading, judge_by_ledgers
+from flopledger.claims.which_total import judge_by_ledgers
 from flopledger.combine import Combined
 from flopledger.estimate import ComputeEstimate, Draws
 from flopledger.facts import Fact, Finding
@@ -29,7 +30,6 @@ from flopledger.ledgers import ONE_THIRD, Original, Standing
 from flopledger.methods import models
 from flopledger.methods.models import Model
 from flopledger.planning import Crossing
-from flopledger.quantity import Quantity
 from flopledger.reconcile import RunAudit
 from flopledger.regimes import Regime
 from flopledger.run_audit import audit_run
@@ -141,7 +141,7 @@ def audit(
     findings = [finding for run in runs for finding in run.findings]
     ratio, judgement = None, None
     if claim is not None:
-        judgement = judge_by_ledgers(claim, runs, _readings(runs, draws, original))
+        judgement = judge_by_ledgers(claim, runs, readings.of_case(runs, draws, original))
         ratio = judgement.ratio
         findings += judgement.findings
         # The claim's own test must have been possible: routes that agree say nothing about it.
@@ -204,24 +204,6 @@ def audit(
         environment=_environment(runs),
         claim_reading=reading,
     )
-
-
-def _readings(runs: list[RunAudit], draws: Draws, original: Original | None) -> list[Reading]:
-    """Give the totals that an honest claim may be of, by what the runs' own documents come to."""
-    base = None if original is None else original.flop
-
-    def of(ledger: str, start: Quantity | None = None) -> Combined | None:
-        return ledgers.total(runs, draws, ledger, start, documented=True)
-
-    readings = [
-        Reading(name="the compute that updated parameters", total=of("parameter_update")),
-        Reading(name="the cumulative compute", total=of("eu_cumulative")),
-    ]
-    if original is not None:
-        name = "the cumulative compute with the original's"
-        total = None if base is None else of("eu_cumulative", base)
-        readings.append(Reading(name=name, total=total, base=original.held))
-    return readings
 
 
 def _only_by_convention(judgement: Judgement | None) -> tuple[str, float | None] | None:

@@ -15,7 +15,7 @@ from flopledger.cases.case import AuditCase
 from flopledger.facts import Fact, Finding, Grade
 from flopledger.inputs import Input, RunFigures
 from flopledger.logs import Evidence, EvidenceFile, Resolved, RunFacts
-from flopledger.quantity import at_least, at_most, exact
+from flopledger.quantity import Interval, at_least, at_most, exact
 from flopledger.text import number
 
 if TYPE_CHECKING:
@@ -166,6 +166,7 @@ def join(run: RunFigures, found: RunFacts) -> tuple[RunFigures, list[Finding]]:
         least = replace(found.recorded_flop_at_least, bound="at least")
         changes["recorded_flop"] = _input("recorded_flop", least)
     changes |= _sequence(run, found) | _kind(run, found)
+    changes |= _passes_of_text(str(changes.get("kind", run.kind)), found)
     part, part_findings = _accelerator(run, found)
     changes |= part
     if "device_seconds" not in changes and run.device_seconds is None:
@@ -175,11 +176,31 @@ def join(run: RunFigures, found: RunFacts) -> tuple[RunFigures, list[Finding]]:
     return joined, findings
 
 
+_TUNING = frozenset({"finetuning", "lora"})
+
+
+def _passes_of_text(kind: str, found: RunFacts) -> dict[str, object]:
+    """Take the passes over the data that a text states of work of this kind; a log's own count holds them."""
+    counted = [one for one in (found.tokens, found.samples) if one is not None]
+    if any(
+        one.bound == "exact" and one.is_whole_run and not disagreements.is_hearsay(one)
+        for one in counted
+    ):
+        return {}
+    of_tuning = found.tuning_passes if kind in _TUNING else None
+    stated = of_tuning or found.passes
+    return {} if stated is None else {"passes": _input("passes", stated)}
+
+
 def _input(name: str, resolved: Resolved) -> Input:
     make = {"exact": exact, "at least": at_least, "at most": at_most}[resolved.bound]
+    quantity = make(resolved.number)
+    if resolved.most is not None:
+        ends = Interval(low=quantity.interval.low, best=None, high=resolved.most)
+        quantity = replace(quantity, interval=ends)
     return Input(
         name=name,
-        quantity=make(resolved.number),
+        quantity=quantity,
         unit=resolved.unit or "1",
         source=resolved.derivation,
         grade=resolved.facts[0].grade if resolved.facts else Grade.STATEMENT,

@@ -66,6 +66,13 @@ NAMES: dict[str, tuple[str | None, str]] = {
         "device-seconds of stages that had unlike numbers of devices, added up",
     ),
     "tokens_at_least": ("tokens", "a lower end of the tokens: more than, or a figure with a plus"),
+    "tokens_of_passes_at_most": (
+        "tokens",
+        "tokens x passes of a text that does not tell whether its tokens hold all passes",
+    ),
+    "experts": (None, "a text calls the model a mixture of experts"),
+    "passes": ("epochs", "passes over the data, as a text states them"),
+    "tuning_passes": ("epochs", "passes of what came after pre-training, as a text states them"),
     "timed_seconds": ("s", "wall clock of the timed window"),
     "wall_seconds": ("s", "wall clock of the whole job"),
     "started": ("unix s", "start of the timed window"),

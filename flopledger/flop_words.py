@@ -141,7 +141,9 @@ def _range_of(text: str, match: re.Match[str], amount: float) -> tuple[float, fl
     """Give the range whose upper end an amount is, or whose order of magnitude it tells."""
     before = text[max(0, match.start() - 60) : match.start()]
     if _ORDER.search(before) is not None:
-        return amount / math.sqrt(10), amount * math.sqrt(10)
+        # 8e22 is "of the order of 10^22" by its exponent, and of 10^23 by rounding.
+        is_power = math.isclose(math.log10(amount), round(math.log10(amount)))
+        return amount / math.sqrt(10), amount * (10 if is_power else math.sqrt(10))
     lower = _LOWER_END.search(before)
     if lower is None or (lower["and"] and _BETWEEN_TWO.search(before) is None):
         return None

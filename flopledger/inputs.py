@@ -23,6 +23,7 @@ from flopledger.quantity import (
 
 #: Kinds of run without a backward pass.
 FORWARD_ONLY = frozenset({"synthetic-data", "evaluation"})
+SEVERAL_EPOCHS = 1.2  #: below, the last epoch was cut short or the first begun anew
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +55,9 @@ class RunFigures:
     samples: Input | None = None
     tokens_per_sample: Input | None = None
     epochs: Input | None = None  #: passes over the data set; tokens and samples hold all of them
+    passes: Input | None = (
+        None  #: the same, as a text states it: it may tell what tokens leave open
+    )
     sequence_length: int | None = None
     precision: str | None = None
     recompute: str | None = None
@@ -84,6 +88,12 @@ class RunFigures:
     teacher_model: str | None = None
     value_model: str | None = None
     status: str | None = None  #: the log's own word
+
+    @property
+    def several_passes(self) -> tuple[float, ...]:
+        """How often the data were passed over, as a document's key or a text has it, where more than once."""
+        stated = [one.quantity.best for one in (self.epochs, self.passes) if one is not None]
+        return tuple(sorted({one for one in stated if one is not None and one > SEVERAL_EPOCHS}))
 
 
 def quantity(number: Number) -> Quantity:

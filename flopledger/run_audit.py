@@ -42,7 +42,7 @@ def audit_run(
     findings += clock.of_a_text(stated, known.figures)
     findings += clock.less_than_a_sequence(run)
     if known.found.dataset_samples is None:
-        findings += epochs_taken_in(run)
+        findings += epochs_taken_in(run, known.found.dataset_tokens)
     part = _part(run, findings)
     findings += implied_peak.check(run, known.found, part)
     known = replace(known, figures=run)
@@ -205,6 +205,9 @@ def _costs(
     run = known.figures
     model = loaded[run.model] if run.model is not None else _model_of(case, index, known)
     costs: _Costs = []
+    if model is not None and known.found.experts is not None:
+        model, open_size = sizes.of_all_experts(model, known.found.experts)
+        findings += open_size
     if model is not None:
         findings += sizes.active_above_total(model)
         findings += sizes.trained_above_total(model, run.trainable_parameters)

@@ -243,11 +243,11 @@ def _hunyuan(f: Fields) -> Reading:
         }
     every = f.integer("cla_share_factor") if f.flag("use_cla") else 1
     owners = -(-layers // every)
-    parts = []
-    for attention, times in (("own", owners), ("borrowed", layers - owners)):
-        if times:
-            dimensions = complete(Dimensions(**(base | {"layers": times})))
-            parts.append(Layers(dimensions=dimensions, attention=attention))
+    own = complete(Dimensions(**(base | {"layers": owners})))
+    parts = [Layers(dimensions=own, attention="own")]
+    if layers > owners:
+        rest = complete(Dimensions(**(base | {"layers": layers - owners})))
+        parts.append(Layers(dimensions=rest, attention="borrowed"))
     return base | {"details": {"parts": tuple(parts)}}
 
 

@@ -4,7 +4,7 @@ import math
 
 from flopledger import fingerprints
 from flopledger import verdict as bands
-from flopledger.checks.of_a_run import SEVERAL_EPOCHS, Check, finding_of
+from flopledger.checks.of_a_run import Check, finding_of
 from flopledger.combine import Pair
 from flopledger.facts import Finding, Severity
 from flopledger.inputs import Input, RunFigures
@@ -56,7 +56,7 @@ def _disagreement(run: RunFigures, pair: Pair, outcome: Verdict, *, is_absurd: b
     elif pair.ratio > 1:
         reading = (
             f"the {source} could hold more compute than the work accounts for: {_unstated(run)}downtime, "
-            "other runs, or work that was left out"
+            f"other runs, or work that was left out{_little_used(run, pair, source)}"
         )
     else:
         reading = (
@@ -71,11 +71,10 @@ def _disagreement(run: RunFigures, pair: Pair, outcome: Verdict, *, is_absurd: b
 def _known_factors(run: RunFigures, pair: Pair) -> list[Finding]:
     """Name the known mistakes whose factor is the one by which the routes differ."""
     extra = []
-    tokens, epochs, devices = map(_best, (run.tokens, run.epochs, run.device_count))
+    tokens, devices = map(_best, (run.tokens, run.device_count))
     if tokens is not None:
         extra.append(fingerprints.per_trillion_tokens(tokens))
-    if epochs is not None and epochs > SEVERAL_EPOCHS:
-        extra.append(fingerprints.several_epochs(epochs))
+    extra += [fingerprints.several_epochs(epochs) for epochs in run.several_passes]
     if devices is not None and devices >= _SEVERAL_DEVICES:
         extra.append(fingerprints.wall_for_device_hours(devices))
     fits = fingerprints.matching(
@@ -116,6 +115,27 @@ def _unstated(run: RunFigures) -> str:
     if run.kind == "distillation":
         return "the teacher's forward passes (teacher_model is not stated), "
     return "passes of a teacher, generated data, "
+
+
+#: Kinds that generate, one token after the other.
+_GENERATING = frozenset({"rl", "synthetic-data"})
+
+
+def _little_used(run: RunFigures, pair: Pair, source: str) -> str:
+    """Say why such a run may leave more of its hours unused than the runs that it is held against."""
+    each = run.tokens_per_sample.quantity.best if run.tokens_per_sample is not None else None
+    if not pair.second.from_prior or source != "hours":
+        return ""
+    if run.kind in _GENERATING:
+        reason = "text is generated a token at a time, which reads all weights for each and computes little"
+    elif each == 1:
+        reason = "rows that are looked up in tables wait for memory and network, and compute little"
+    else:
+        return ""
+    return (
+        f". Or nothing was: {reason}, and the hours are held against the utilisation of language models in "
+        "pre-training; a stated mfu, over the whole run, settles it"
+    )
 
 
 def _slip(run: RunFigures, pair: Pair) -> Finding:

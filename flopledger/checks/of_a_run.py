@@ -3,20 +3,19 @@
 import math
 from dataclasses import dataclass, replace
 
-from flopledger import scope
+from flopledger import disagreements, scope
 from flopledger import verdict as bands
 from flopledger.combine import speakers
 from flopledger.estimate import ComputeEstimate
 from flopledger.facts import Finding, Severity
 from flopledger.inputs import RunFigures
+from flopledger.logs import Resolved
 from flopledger.methods import energy, priors, work
 from flopledger.methods.passes import Pass
 from flopledger.parts import Part, resolve_from_evidence, same_part
 from flopledger.quantity import Interval
 from flopledger.text import factor, number, percent
 from flopledger.verdict import Verdict
-
-SEVERAL_EPOCHS = 1.2  #: below, the last epoch was cut short or the first begun anew
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -252,25 +251,36 @@ def assumed_scope(run: RunFigures, passes: tuple[Pass, ...]) -> list[Finding]:
     return [finding_of("scope-assumption", "info", message, run) for message in found]
 
 
-def epochs_taken_in(run: RunFigures) -> list[Finding]:
+def epochs_taken_in(run: RunFigures, size: Resolved | None = None) -> list[Finding]:
     """Say that stated tokens or samples are read as those of all epochs: many mean the data set's.
 
     Of runs whose evidence does not give the data set's size, which would decide it. Epochs of
-    reinforcement learning go over rollouts and are asked about elsewhere.
+    reinforcement learning go over rollouts and are asked about elsewhere. Where a text names just these
+    tokens (``size``) as what was passed over several times, an answer is needed.
     """
-    epochs = run.epochs.quantity.best if run.epochs is not None else None
     amount = run.tokens or run.samples
-    if epochs is None or epochs <= SEVERAL_EPOCHS or amount is None or run.kind == "rl":
+    passes = run.several_passes
+    if not passes or amount is None or run.kind == "rl" or not amount.source.startswith(run.place):
         return []
-    if not amount.source.startswith(run.place):
-        return []
-    size = amount.quantity.interval
-    shown = number(size.best or size.low or size.high)
+    if amount.quantity.interval.low != amount.quantity.interval.high:
+        return []  # both readings are in it
+    shown = number(amount.quantity.best)
+    words = " or ".join(f"{one:.3g}" for one in passes)
+    by_text = run.passes is not None and run.epochs is None
     message = (
-        f"run {run.name}: the {amount.name} ({shown}) are taken as those of all {epochs:.3g} epochs "
-        f"together; if they are the data set's, the work is {epochs:.3g} times as much"
+        f"run {run.name}: the {amount.name} ({shown}) are taken as those of all {words} epochs "
+        f"together; if they are the data set's, the work is {words} times as much"
     )
-    return [finding_of("epochs-taken-in", "info", message, run)]
+    if by_text:
+        assert run.passes is not None
+        message += f". The epochs are a text's word ({run.passes.source})"
+    is_size = size is not None and disagreements.is_size(amount, size)
+    if not is_size or run.passes is None or amount.name != "tokens":
+        return [finding_of("epochs-taken-in", "info", message, run)]
+    assert size is not None
+    where = "" if size.derivation == run.passes.source else f" ({size.derivation})"
+    message += f", which names these tokens as what was passed over{where}"
+    return [finding_of("epochs-taken-in", "warning", message, run)]
 
 
 def unused_energy(

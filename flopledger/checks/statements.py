@@ -125,6 +125,7 @@ MISMATCHES = frozenset(
         "coverage-unproven",
         "device-count-mismatch",
         "device-time-mismatch",
+        "epochs-taken-in",
         "hours-of-the-clock",
         "precision-unsupported",
         "broken-chain",

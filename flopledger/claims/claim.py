@@ -1,5 +1,6 @@
 """The claim against the estimate: does the stated figure hold?"""
 
+import itertools
 import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from flopledger import verdict as bands
 from flopledger.cases.case import AuditCase
 from flopledger.claims import bounds, derived
 from flopledger.combine import Combined
-from flopledger.facts import Finding, Severity
+from flopledger.facts import Finding, Grade, Severity
 from flopledger.fingerprints import Context, Counted, Fingerprint
 from flopledger.inputs import quantity
 from flopledger.methods import work
@@ -178,11 +179,13 @@ def _against_estimate(
 
 
 def _is_of_every_pass(value: float, runs: list[RunAudit], fits: list[Fingerprint]) -> bool:
-    """Say whether a claim is the stated amount times the stated epochs, and the hours are of all passes, too.
+    """Say whether a claim is the stated amount times the epochs, and somebody else speaks for all of them.
 
     Then the case gives the data set's size where all passes are asked for: a question, no refutation. It
-    takes the hours as a witness, for a claim that is too high looks alike.
+    takes the hours or a text as a witness, for a claim that is too high looks alike.
     """
+    if _is_of_a_texts_passes(value, runs):
+        return True
     if len(runs) != 1 or not fits or fits[0].code != "dataset-size-not-trained":
         return False
     by_time = [
@@ -193,6 +196,40 @@ def _is_of_every_pass(value: float, runs: list[RunAudit], fits: list[Fingerprint
         one.low is not None and one.high is not None and one.low / room <= value <= one.high * room
         for one in by_time
     )
+
+
+#: More runs whose passes a text states are not tried in all their combinations.
+_MOST_READINGS = 6
+
+
+def _is_of_a_texts_passes(value: float, runs: list[RunAudit]) -> bool:
+    """Say whether a claim is the sum with some stated amounts times the passes that a text tells of them.
+
+    Only of amounts that somebody stated: a log's own count holds what was seen.
+    """
+    fixed, readings = 0.0, []
+    for run in runs:
+        figure = run.combined.flop.best if run.combined is not None else None
+        if figure is None or not counts(run.figures, "parameter_update"):
+            continue
+        passes = _passes_of_a_text(run)
+        if passes is None:
+            fixed += figure
+        else:
+            readings.append((figure, figure * passes))
+    if not 0 < len(readings) <= _MOST_READINGS:
+        return False
+    sums = [fixed + sum(choice) for choice in itertools.product(*readings)]
+    return any(abs(math.log(value / one)) <= math.log(bands.CLAIM_AGREES) for one in sums)
+
+
+def _passes_of_a_text(run: RunAudit) -> float | None:
+    figures = run.figures
+    amount = figures.tokens or figures.samples
+    if figures.passes is None or amount is None or amount.grade is not Grade.STATEMENT:
+        return None
+    passes = figures.passes.quantity.best
+    return passes if figures.kind != "rl" and passes in figures.several_passes else None
 
 
 #: A bound this near to the estimate's best figure is that figure, rounded.

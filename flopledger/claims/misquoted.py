@@ -23,8 +23,10 @@ def misquoted(claim: Claim | None) -> list[Finding]:
     if not said:
         return []
     nearest = min(said, key=lambda one: _distance(one, claim))
+    within = next((one for one in ranges if nearest in one), None)
+    shown = number(nearest) if within is None else f"{number(within[0])} to {number(within[1])}"
     message = (
-        f"the claim's statement says {number(nearest)} FLOP, and claim.flop is {_shown(claim)}: a factor "
+        f"the claim's statement says {shown} FLOP, and claim.flop is {_shown(claim)}: a factor "
         f"{factor(math.exp(_distance(nearest, claim)))}; one of the two is copied or converted wrongly"
     )
     return [

@@ -21,6 +21,7 @@ class Reading:
     name: str
     total: Combined | None  #: ``None`` where a part of it has no figure
     base: Quantity | None = None  #: the original's share of it
+    ledger: str = "eu_cumulative"  #: whose runs it holds
 
 
 def judge_by_ledgers(claim: Claim, runs: list[RunAudit], readings: list[Reading]) -> Judgement:
@@ -40,7 +41,7 @@ def judge_by_ledgers(claim: Claim, runs: list[RunAudit], readings: list[Reading]
             if one.base is not None and _may_hold(claim, one.base, first):
                 return _of_an_open_total(first, claim, one)
             continue
-        other = judge(replace(claim, ledger="eu_cumulative"), runs, one.total, one.base)
+        other = judge(replace(claim, ledger=one.ledger), runs, one.total, one.base)
         if other.verdict in _MILDER and _MILDER.index(other.verdict) < _MILDER.index(best.verdict):
             best, reading = other, (one.name, one.total)
     if reading is None:
@@ -102,7 +103,7 @@ def _by_another_ledger(
         or any(counts(run.figures, "parameter_update") for run in runs)
     ):
         return None
-    judged = judge(replace(claim, ledger="eu_cumulative"), runs, total, known.base)
+    judged = judge(replace(claim, ledger=known.ledger), runs, total, known.base)
     message = (
         f"no run of the case updated parameters: the claim was held against {name} "
         f"({number(total.flop.best)} FLOP)"

@@ -165,10 +165,10 @@ def _utilisation(context: Context) -> float | None:
 def of_amount(context: Context) -> Iterable[Fingerprint]:
     """List mistakes about how much was trained on."""
     run = context.run
-    epochs = run.epochs.quantity.best if run.epochs is not None else None
-    if epochs is not None and epochs > 1.2 and run.kind != "rl":
-        for passes in (1 / epochs, epochs):
-            yield several_epochs(passes)
+    if run.kind != "rl":
+        for epochs in run.several_passes:
+            yield several_epochs(1 / epochs)
+            yield several_epochs(epochs)
     length = run.sequence_length
     if length is not None and length > 16:
         for factor, words in (

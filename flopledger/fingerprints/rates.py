@@ -146,11 +146,11 @@ def absurd(ratio: float, run: RunFigures) -> list[Fingerprint]:
         length = run.sequence_length
         slips.append((float(length), f"samples of {length:,} tokens written as tokens"))
         slips.append((1 / length, f"tokens multiplied by the {length:,} of a sample once more"))
-    epochs = run.epochs.quantity.best if run.epochs is not None else None
-    if epochs is not None and epochs > 2:
-        slips.append(
-            (epochs, f"the data set's size in the place of all {epochs:.3g} passes over it")
-        )
+    slips += [
+        (epochs, f"the data set's size in the place of all {epochs:.3g} passes over it")
+        for epochs in run.several_passes
+        if epochs > 2
+    ]
     found = [
         # Devices that the case states speak for the clock; a prefix is nobody's statement.
         Fingerprint(

@@ -42,6 +42,10 @@ _PLAIN = (
     "recorded_flop_at_least",
     "evaluation_flop",
     "epochs",
+    "experts",
+    "passes",
+    "tuning_passes",
+    "dataset_tokens",
     "dataset_samples",
     "steps",
     "first_step",
@@ -193,7 +197,8 @@ def _amount(
     if tokens is None and samples is None:
         samples = _samples_otherwise(evidence, figures)
     if tokens is None and samples is None and least is not None:
-        tokens = replace(least, bound="at least")
+        most = choose(evidence, "tokens_of_passes_at_most")
+        tokens = replace(least, bound="at least", most=None if most is None else most.number)
     text = rules is None or rules.tokens_per_sample is not None
     if length is not None and text:
         bound: Bound = "at most" if rules is not None and rules.padded else length.bound

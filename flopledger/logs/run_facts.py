@@ -18,6 +18,7 @@ class Resolved:
     facts: tuple[Fact, ...]  #: what it rests on; several where it was computed
     derivation: str  #: why this one, or the arithmetic
     bound: Bound = "exact"  #: "at least" for a log that breaks off, "at most" for padded tokens
+    most: float | None = None  #: the other end of a figure that is known at least
     #: whether it speaks for the whole run; a recording without the run's window may be a sample
     is_whole_run: bool = True
     alternatives: tuple[Fact, ...] = ()  #: facts of the same name that say otherwise
@@ -57,6 +58,9 @@ class RunFacts:
     samples: Resolved | None = None  #: sequences, images or clips processed, all epochs
     tokens_per_sample: Resolved | None = None
     epochs: Resolved | None = None  #: passes over the data set
+    passes: Resolved | None = None  #: the same, as a text states it: a question beside its tokens
+    tuning_passes: Resolved | None = None  #: as a text states it of what came after pre-training
+    dataset_tokens: Resolved | None = None  #: size of the data set, as a text states it
     dataset_samples: Resolved | None = None  #: size of the data set
     steps: Resolved | None = None  #: optimizer steps done
     first_step: Resolved | None = None  #: where a log of a later part begins
@@ -92,6 +96,7 @@ class RunFacts:
     recorded_flop_at_least: Resolved | None = None
     evaluation_flop: Resolved | None = None
     model: Resolved | None = None
+    experts: Resolved | None = None  #: where a text calls the model a mixture of them
     benchmark: Resolved | None = None
     kind: Resolved | None = None  #: kind of run, in a case file's words
     architecture: Mapping[str, int | str | bool] | None = None  #: keys as in a case file

@@ -17,6 +17,7 @@ _PREFIX = "said_"
 _PROSE_PLACE = re.compile(r"line \d+, (?:label|sentence)(?: \d+)?")
 #: What else, if the evidence has it, speaks of the same thing and silences the text.
 _SILENCED_BY = {
+    "experts": ("model_type",),
     "tokens": ("tokens", "samples", "steps", "epochs", "benchmark"),
     "wall_seconds": ("timed_seconds", "wall_seconds", "accelerator_seconds", "started"),
     "accelerator_seconds": ("timed_seconds", "wall_seconds", "accelerator_seconds", "started"),
@@ -86,10 +87,58 @@ def promote(evidence: Evidence) -> tuple[Evidence, list[Finding]]:
             findings.append(_perhaps_of_the_base(name, chosen))
         else:
             used.append(replace(chosen, name=name))
-    findings += _data_set(everything, used) + _hours_of_others(everything, used)
+    passes, of_passes = _passes(everything, others)
+    used = _with_both_readings(used, everything, passes)
+    findings += of_passes + _data_set(everything, used) + _hours_of_others(everything, used)
     if used:
         findings.append(_words(used))
-    return replace(evidence, facts=(*evidence.facts, *used)), findings
+    sizes = _data_sets_size(everything, others)
+    return replace(evidence, facts=(*evidence.facts, *used, *passes, *sizes)), findings
+
+
+#: Over the data, and in what came after pre-training: the run's kind tells which of them are its own.
+_PASSES = ("passes", "tuning_passes")
+
+
+def _passes(said: list[Fact], others: set[str]) -> tuple[list[Fact], list[Finding]]:
+    """Take the passes that the text is of one mind about; a log's own epochs silence it."""
+    used: list[Fact] = []
+    findings: list[Finding] = []
+    for name in _PASSES if "epochs" not in others else ():
+        facts = [fact for fact in said if fact.name == _PREFIX + name]
+        chosen = _one_figure(facts)
+        if chosen is not None:
+            used.append(replace(chosen, name=name))
+        elif facts:
+            findings.append(replace(_several(name, facts), severity="info"))
+    return used, findings
+
+
+def _with_both_readings(used: list[Fact], said: list[Fact], passes: list[Fact]) -> list[Fact]:
+    """Keep both readings of tokens beside passes: those of one pass, and those of all of them.
+
+    Unless the words settle it ("a total of", "4T tokens, 4 epochs of 1T"): then there is one.
+    """
+    upper = {fact.place: fact for fact in said if fact.name == f"{_PREFIX}tokens_of_passes_at_most"}
+    settled = [fact for fact in said if fact.name == f"{_PREFIX}tokens_of_all_passes"]
+    times = next((float(fact.value) for fact in passes if fact.name == "passes"), None)
+    found: list[Fact] = []
+    for fact in used:
+        most = upper.get(fact.place) if fact.name == "tokens_at_least" else None
+        if most is not None:
+            found += [fact, replace(most, name="tokens_of_passes_at_most")]
+        elif fact.name == "tokens" and times and not any(_agree([fact, one]) for one in settled):
+            most = replace(fact, name="tokens_of_passes_at_most", value=float(fact.value) * times)
+            found += [replace(fact, name="tokens_at_least"), most]
+        else:
+            found.append(fact)
+    return found
+
+
+def _data_sets_size(said: list[Fact], others: set[str]) -> list[Fact]:
+    sizes = [fact for fact in said if fact.name == f"{_PREFIX}dataset_tokens"]
+    chosen = _one_figure(sizes) if "dataset_tokens" not in others else None
+    return [] if chosen is None else [replace(chosen, name="dataset_tokens")]
 
 
 def _without_lower_ends(said: list[Fact]) -> list[Fact]:
@@ -98,8 +147,14 @@ def _without_lower_ends(said: list[Fact]) -> list[Fact]:
     The exact figure speaks where it is the larger one; of equal ones the words "more than" tell how the other
     was rounded. A smaller one contradicts them: then there are several figures, and none is used.
     """
+    settled = [fact for fact in said if fact.name == f"{_PREFIX}tokens_of_all_passes"]
+    of_passes = {fact.place for fact in said if fact.name == f"{_PREFIX}tokens_of_passes_at_most"}
     for name, exact in _LOWER_ENDS.items():
         ends = [fact for fact in said if fact.name == _PREFIX + name]
+        if settled and _agree(settled):
+            # Said elsewhere to be all passes: the sentence that left it open asks nothing.
+            said = [fact for fact in said if not (fact in ends and fact.place in of_passes)]
+            ends = [fact for fact in ends if fact in said]
         figures = [fact for fact in said if fact.name == _PREFIX + exact]
         if not ends or not figures:
             continue
@@ -239,7 +294,9 @@ def _hours_of_others(said: list[Fact], used: list[Fact]) -> list[Finding]:
 
 
 def _words(used: list[Fact]) -> Finding:
-    shown = ", ".join(f"{fact.name} {_shown(fact)}" for fact in used)
+    shown = ", ".join(
+        _shown(fact) if fact.name == "experts" else f"{fact.name} {_shown(fact)}" for fact in used
+    )
     return Finding(
         code="prose-used",
         severity="info",

@@ -1,9 +1,13 @@
 """Stated numbers of parameters against one another and against the dimensions."""
 
+from dataclasses import replace
+
 from flopledger.facts import Finding
 from flopledger.inputs import Input
+from flopledger.logs import Resolved
 from flopledger.methods.models import Model, unused_sizes
 from flopledger.methods.sample_costs import Costed
+from flopledger.quantity import at_most
 from flopledger.text import number
 
 #: Parameters are stated in two or three digits; a part may exceed the whole by their rounding.
@@ -40,6 +44,31 @@ def compare_parameters(model: Model, costed: Costed) -> list[Finding]:
             )
         )
     return found
+
+
+def of_all_experts(model: Model, said: Resolved) -> tuple[Model, list[Finding]]:
+    """Take parameters as the most that a token meets, where a text calls the model a mixture of experts.
+
+    Of models that are known by this number alone: it may be of all experts, of which a token meets few.
+    """
+    total = model.total
+    high = None if total is None else total.quantity.interval.high
+    if model.dimensions is not None or model.config is not None or model.active is not None:
+        return model, []
+    if total is None or high is None:
+        return model, []
+    message = (
+        f"{model.place}: {number(high)} parameters are stated, and a text calls the model a mixture of "
+        f"experts ({said.derivation}): a token may meet far fewer, so that they bound the work from above; "
+        "active_parameters settles it (the same number, if the stated ones are the active ones)"
+    )
+    finding = Finding(
+        code="experts-unstated",
+        severity="warning",
+        message=message,
+        evidence=(total.source, said.derivation),
+    )
+    return replace(model, total=replace(total, quantity=at_most(high))), [finding]
 
 
 def active_above_total(model: Model) -> list[Finding]:

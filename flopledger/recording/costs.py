@@ -76,7 +76,6 @@ class Costs:
             from flopcount.live.capture import capture
 
             data.call = capture(module, args, kwargs, device=kind.device)
-            data.call.whole = kind.expected >= 0
             self._kept[id(data)] = data
             while len(self._kept) > MOST_CALLS_KEPT:
                 self._kept.pop(next(iter(self._kept))).call = None

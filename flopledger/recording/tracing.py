@@ -94,6 +94,7 @@ class Tracing:
             text = f"forward hooks of the program are not part of the count: {', '.join(hooks)}"
             self._tell("hooks-not-counted", "info", text[:1000])
         data.call.model = module
+        data.call.whole = variant.kind.expected >= 0
         if variant.stopped:
             from flopcount.live.checkpoint import count_stopped
 

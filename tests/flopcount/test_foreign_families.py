@@ -275,3 +275,11 @@ def test_lightning_attention_goes_by_the_librarys_name(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(FlopcountError, match="shared_intermediate_size"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("stated", "kv_heads"), [({}, 32), ({"multi_query_attention": True}, 1), ({"n_kv_heads": 8}, 8)]
+)
+def test_how_many_key_value_heads_an_olmo_has(stated, kv_heads):
+    config, _ = PUBLISHED["OLMo-7B"]
+    assert Dimensions.from_config(config | stated).kv_heads == kv_heads

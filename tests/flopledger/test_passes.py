@@ -364,3 +364,27 @@ def test_a_claim_of_another_ledger_is_shown_beside_that_ledgers_total(run_audit)
     (limits,) = [one for one in report.would_change if one.startswith("a claim below")]
     low, high = (float(one) for one in re.findall(r"\d\.\de\d\d", limits)[:2])
     assert 0.5 * EVERYTHING < low < EVERYTHING / 1.5 < 1.5 * EVERYTHING < high < 2 * EVERYTHING
+
+
+@pytest.mark.parametrize(
+    ("run", "reason"),
+    [
+        # 6 x 14e9 x 2e10 + 2 x 14e9 x 4e10 = 2.8e21 of 9,000 h x 3600 x 989e12 = 3.2e22: 9% of the peak
+        (
+            'kind = "rl"\ntokens = 2e10\nrollout_tokens = 4e10\naccelerator_hours = 9000',
+            "a token at a time",
+        ),
+        # 6 x 14e9 x 3e10 = 2.5e21, 8% of it
+        ("samples = 3e10\ntokens_per_sample = 1\naccelerator_hours = 9000", "looked up in tables"),
+        ("tokens = 3e10\naccelerator_hours = 9000", None),
+    ],
+)
+def test_why_little_of_the_hours_was_used_is_said_of_such_runs(run_audit, run, reason):
+    report = run_audit(
+        '[model.m]\nparameters = 14e9\n[[run]]\nname = "r"\nmodel = "m"\nprecision = "bf16"\n'
+        f'accelerator = "NVIDIA H100 80GB HBM3"\n{run}\n'
+    )
+    told = [one.message for one in report.findings if one.code == "unexplained-compute"]
+    assert told
+    assert any("a stated mfu" in one for one in told) is (reason is not None)
+    assert reason is None or any(reason in one for one in told)

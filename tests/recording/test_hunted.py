@@ -384,7 +384,45 @@ def hooks_that_a_first_forward_puts(mark: Mark) -> None:
         mark()
 
 
+def gradients_of_a_batch_in_pieces(mark: Mark) -> None:
+    """Embeddings without gradients, a loss over all of them, then each piece once more (a gradient cache)."""
+    model = mlp()
+    optimizer = sgd(model)
+    for _ in range(4):
+        pieces = [torch.randn(4, WIDTH) for _ in range(3)]
+        with torch.no_grad():
+            found = torch.cat([model(each) for each in pieces])
+        found.requires_grad_()
+        F.cross_entropy(found @ found.T, torch.arange(12)).backward()
+        optimizer.zero_grad()
+        for each, slope in zip(pieces, found.grad.split(4), strict=True):
+            model(each).backward(slope)
+        optimizer.step()
+        mark()
+
+
+def widths_by_turns(mark: Mark) -> None:
+    """Slimmable layers: three widths a step, by a constant of their class."""
+
+    class Slim(nn.Linear):
+        share = 1.0
+
+        def forward(self, x: Any) -> Any:
+            rows = int(self.out_features * self.share)
+            return F.linear(x, self.weight[:rows, : x.shape[1]], self.bias[:rows])
+
+    model = nn.Sequential(Slim(WIDTH, 16), nn.ReLU(), Slim(16, WIDTH))
+    optimizer = sgd(model)
+    for _ in range(4):
+        for share in (1.0, 0.5, 0.25):
+            Slim.share = share
+            model(torch.randn(4, WIDTH)).square().mean().backward()
+        optimizer.step()
+        mark()
+
+
 LOOPS = [
+    gradients_of_a_batch_in_pieces, widths_by_turns,
     hooks_that_a_first_forward_puts, a_ratio, a_ratio_that_falls_below_a_threshold,
     the_step_in_a_tensor, an_array_of_depths, a_set_of_layers, a_batch_object, a_long_list, a_function,
     a_model_among_the_inputs, a_part_in_a_list, a_buffer_that_grows, the_environment,

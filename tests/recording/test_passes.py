@@ -267,6 +267,33 @@ def learning_to_learn_many_weights(mark: Mark) -> None:
         mark()
 
 
+def an_equilibrium(mark: Mark) -> None:
+    """Iterated without gradients; a hook on the result solves for its gradient by several passes."""
+    layer = nn.Linear(8, 8)
+    optimizer = sgd(layer)
+    for _ in range(4):
+        x = torch.randn(4, 8)
+        with torch.no_grad():
+            state = torch.zeros_like(x)
+            for _ in range(3):
+                state = (layer(state) + x).tanh()
+        out = (layer(state) + x).tanh()
+        start = state.requires_grad_()
+        again = (layer(start) + x).tanh()
+
+        def solved(slope: Any, again: Any = again, start: Any = start) -> Any:
+            found = slope
+            for _ in range(3):
+                found = torch.autograd.grad(again, start, found, retain_graph=True)[0] + slope
+            return found
+
+        out.register_hook(solved)
+        optimizer.zero_grad()
+        out.square().mean().backward()
+        optimizer.step()
+        mark()
+
+
 class Bare(TorchDispatchMode):
     """torch's formulas without its tracker of modules, which raises where a leaf is asked for."""
 
@@ -288,6 +315,7 @@ class Bare(TorchDispatchMode):
         wgan_gp,
         lazy_r1,
         learning_to_learn,
+        an_equilibrium,
         learning_to_learn_many_weights,
         curvature,
         several_vectors_times_a_hessian,

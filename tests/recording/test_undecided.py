@@ -202,3 +202,20 @@ def test_what_decides_no_more_when_it_is_counted_has_bounds(run: Run) -> None:
         assert (known.bounds is None) == (flop == expected[0])
         assert known.model_flop == flop if known.bounds is None else known.bounds == (0, None)
     assert run.notes() == {"cost-bounded"}
+
+
+def test_of_one_step_in_which_it_changes_nothing_is_believed(run: Run) -> None:
+    """Three micro-batches, each of another depth, before the first of them is counted."""
+    plan = collections.deque([1], maxlen=1)
+    model = Deep(lambda: plan[0])
+    optimizer = sgd(model)
+    with run.record():
+        for depth in (1, 2, 3):
+            plan.append(depth)
+            model(torch.randn(5, WIDTH)).sum().backward()
+        optimizer.step()
+    # A product of one layer is 2·5·8·8 = 640 FLOP: n forward, n for the weights, n - 1 between the layers.
+    low, high = run.totals.hardware_bounds
+    assert low <= sum((3 * n - 1) * 640 for n in (1, 2, 3))
+    assert high is None
+    assert run.notes() == {"cost-bounded"}

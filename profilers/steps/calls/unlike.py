@@ -45,6 +45,7 @@ def told_apart(seam: Seam, call: Call, nodes: int, args: Any, kwargs: Any) -> Ca
             return call
     if call[3] or not (kind.watched and kind.steady and kind.doubt is None) or _is_usual():
         return call
+    kind.expected = kind.added  # where it is not counted yet: who knows what decides when it is
     if len(kind.unlike) >= MOST_UNLIKE and nodes not in kind.unlike:
         nodes = MANY
     other = kind.unlike.get(nodes)

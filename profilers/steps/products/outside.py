@@ -116,7 +116,7 @@ def outside(
                 other.add(AGAIN)
         elif is_work(node, name):
             other.add(name)
-    if not entered.are_passed():
+    if not entered.are_passed(calls):
         other.add(UNWATCHED)
     useful = None
     if products and wanted:
@@ -220,15 +220,27 @@ def made_before(inputs: Iterable[Any], calls: Sequence[Span]) -> tuple[type, ...
     return tuple(found)
 
 
-def _behind(starts: Iterable[Any], goes_on: Callable[[Any], bool]) -> list[Any]:
-    """Nodes from some of them back, as far as it goes on at each; at most a few more than are looked at."""
+def _goes_on(node: Any, further: Any, calls: Sequence[Span]) -> bool:
+    """Whether a count knows of the way to a further node: into another call only by an output of that one.
+
+    A state that a call left with its graph leads into that past its outputs.
+    """
+    if MARK in further.metadata:
+        return True
+    place = _place_of(further, calls)
+    return place is None or place == _place_of(node, calls)
+
+
+def _behind(starts: Iterable[Any], goes_on: Callable[[Any, Any], bool]) -> list[Any]:
+    """Nodes from some of them back, as far as it goes on; at most a few more than are looked at."""
     found = list(dict.fromkeys(starts))
     seen = set(found)
     for node in found:
         if len(found) > MOST_WITHIN:
             break
-        for following, _ in node.next_functions if goes_on(node) else ():
-            if following is not None and following not in seen:
+        for following, _ in node.next_functions:
+            known = following is None or following in seen
+            if not known and goes_on(node, following):
                 seen.add(following)
                 found.append(following)
     return found
@@ -241,7 +253,7 @@ class _Entered:
         self.outputs: list[Any] = []
         self.inside: list[Any] = []
 
-    def are_passed(self) -> bool:
+    def are_passed(self, calls: Sequence[Span]) -> bool:
         """Whether a pass that reaches the outputs computes all behind the nodes inside anyway.
 
         As where a hook hands out what is hidden, and the output depends on it, or on what it was made of
@@ -249,8 +261,8 @@ class _Entered:
         """
         if not self.inside:
             return True
-        passed = set(_behind(self.outputs, lambda _: True))
-        beside = _behind(self.inside, lambda node: node not in passed)
+        passed = set(_behind(self.outputs, lambda node, further: _goes_on(node, further, calls)))
+        beside = _behind(self.inside, lambda node, _: node not in passed)
         names = ((node, type(node).__name__) for node in beside if node not in passed)
         return len(passed) <= MOST_WITHIN and not any(
             name in FACTORS or is_work(node, name) or is_checkpointed(node) for node, name in names
@@ -311,9 +323,14 @@ def _call_of(node: Any, through: Span | None) -> Span | None:
 
 def _is_within(node: Any, calls: Sequence[Span]) -> bool:
     """Whether a call that was seen made a node."""
+    return _place_of(node, calls) is not None
+
+
+def _place_of(node: Any, calls: Sequence[Span]) -> int | None:
+    """Which of the calls made a node."""
     number = node._sequence_nr()
     place = bisect_right(calls, number, key=itemgetter(0)) - 1
-    return place >= 0 and number < calls[place][1]
+    return place if place >= 0 and number < calls[place][1] else None
 
 
 def is_work(node: Any, name: str) -> bool:

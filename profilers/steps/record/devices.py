@@ -73,10 +73,10 @@ def _named(device: Any) -> Place | None:
     if type(device) is int:
         return "cuda", device
     if type(device) is str:
-        kind, _, index = device.partition(":")
-        return kind, int(index) if index.isdigit() else None
-    kind, index = getattr(device, "type", None), getattr(device, "index", None)
-    return (kind, index) if type(kind) is str else None
+        name, _, number = device.partition(":")
+        return name, int(number) if number.isdigit() else None
+    kind = getattr(device, "type", None)
+    return (kind, getattr(device, "index", None)) if isinstance(kind, str) else None
 
 
 def _place(tensor: Any) -> Place | None:

@@ -26,10 +26,11 @@ def said(tmp_path):
         "We trained on 1.2T tokens (3 epochs).",
     ],
 )
-def test_tokens_beside_epochs_are_a_lower_end(said, text):
-    # One pass or all of them: 1.2e12 at least, in either reading.
+def test_tokens_beside_epochs_keep_both_readings(said, text):
+    # One pass or all of them: 1.2e12 at least, and at most so many times that.
     run, doubts = said(text)
     assert (run.tokens.number, run.tokens.bound) == (1.2e12, "at least")
+    assert run.tokens.most == 1.2e12 * run.passes.number
     assert any("beside epochs" in one.message for one in doubts)
 
 
@@ -37,12 +38,48 @@ def test_tokens_beside_epochs_are_a_lower_end(said, text):
     "text",
     [
         "The model was trained for one epoch on 1.2T tokens.",
+        "The model was trained for a single epoch over 1.2T tokens.",
         "It was trained on 1.2T tokens (0.4T unique tokens, three epochs).",
+        "The model was trained on a total of 1.2T tokens over 3 epochs.",
+        "The model was trained on 1.2T tokens (3 epochs of 0.4T).",
+        "The model was trained for 3 epochs on 0.4T unique tokens.",
+        "The model was trained for three epochs on a corpus of 400B tokens.",
+        "We trained for 3 epochs on a 400B-token dataset.",
+        "Training tokens: 0.4T x 3 epochs",
+        "The model was trained for 3 epochs with 0.4T tokens per epoch.",
+        "Total tokens during training: 1.2T (3 epochs)",
+        "Total training tokens: 1.2T\n\nEpochs: 3",
+        # Epochs of other work, of a schedule or of a checkpoint are none of the tokens'.
+        "The model was trained on 1.2T tokens. It was then fine-tuned for 3 epochs on dialogues.",
+        "The model was trained on 1.2T tokens. The vision encoder was trained for 5 epochs on images.",
+        "The model was trained on 1.2T tokens, about 1.1 epochs.",
+        "The model was trained on 1.2T tokens. Training was stopped after 3 of 10 epochs.",
+        "The model was trained on 1.2T tokens. Training ended with 2 epochs of cool-down.",
+        "The model was trained on 1.2T tokens, and a checkpoint was trained for the first 2 epochs.",
     ],
 )
 def test_one_epoch_or_the_unique_part_settles_the_amount(said, text):
     run, _ = said(text)
-    assert (run.tokens.number, run.tokens.bound) == (1.2e12, "exact")
+    assert run.tokens.number == pytest.approx(1.2e12)
+    assert run.tokens.bound == "exact"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The model was trained on 1.2T tokens. Training ran for 3 epochs.",
+        "We pretrain on 1.2T tokens, making three passes over the data.",
+        "The model was trained on 1.2T tokens.\n\nEach token was seen 3 times on average during training.",
+        "Training tokens: 1.2T\n\nEpochs: 3",
+        "The model was trained on 1.2T tokens, and we iterate three times over them.",
+        "Training tokens: 1.2T\n\nnum_epochs: 3",
+        "The model was trained on 1.2T tokens for 2-3 epochs.",  # at most the upper end
+    ],
+)
+def test_epochs_of_another_sentence_are_beside_the_tokens_too(said, text):
+    run, _ = said(text)
+    assert (run.tokens.number, run.tokens.bound) == (1.2e12, "at least")
+    assert run.tokens.most == pytest.approx(3.6e12)
 
 
 @pytest.mark.parametrize(

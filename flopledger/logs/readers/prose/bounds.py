@@ -12,12 +12,13 @@ from flopledger.logs.readers.prose.parts import DEVICE, PART
 MARK = "\u2265"  #: stands before a number that is a lower end
 _UNIT = (
     rf"(?:[A-Za-z][\w-]{{0,30}}[ -]){{0,3}}?"
-    rf"(?:tokens\b|(?:{DEVICE}|{PART.pattern})[ -]?(?:hours?|hrs|h|days?|years?)\b)"
+    rf"(?:tokens\b|(?:epochs|passes)\b|(?:{DEVICE}|{PART.pattern})[ -]?(?:hours?|hrs|h|days?|years?)\b)"
 )
 _PLAIN = NUMBER.replace(r"(?<![A-Za-z_\d.,^])(?<!\d[eE][+-])", "")
 #: "Trained over 15T tokens" means on; "on over 15T tokens" means more than.
 _OVER = (
-    r"(?<!trained )(?<!training )(?<!tuned )(?<!passes )(?<!epochs )(?<!spread )(?<!averaged )over"
+    r"(?<!trained )(?<!training )(?<!tuned )(?<!passes )(?<!pass )(?<!epochs )(?<!epoch )(?<!times )"
+    r"(?<!spread )(?<!averaged )over"
 )
 _WORDS = (
     rf"(?:(?:well |slightly |significantly |much )?(?:more than|in excess of|upwards of|north of|{_OVER})"

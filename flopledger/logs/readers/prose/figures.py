@@ -9,11 +9,12 @@ import re
 from itertools import pairwise
 
 from flopledger import flop_words
+from flopledger.logs.readers.prose import passes
 from flopledger.logs.readers.prose.bounds import MARK
 from flopledger.logs.readers.prose.numbers import MORE, NUMBER, SCALE, in_digits, scaled
 from flopledger.logs.readers.prose.parts import DEVICE, PART, Figure, hardware, is_part
 from flopledger.logs.readers.prose.products import node_hours, tokens_of_steps
-from flopledger.logs.readers.prose.scope import epochs, of_one_model
+from flopledger.logs.readers.prose.scope import of_one_model
 
 _TIME = re.compile(
     rf"(?<![\d.,–-]){NUMBER}\s*-?(?:wall[- ]?clock\s)?(weeks?|days?|hours?|hrs?|h|minutes?|mins?)\b",
@@ -123,11 +124,13 @@ def of_sentence(text: str) -> list[Figure]:
 
 def everything(text: str) -> list[Figure]:
     """Give the figures of a sentence about training, also those of several models together."""
-    text = in_digits(text)
+    text = passes.in_plural(in_digits(text))
     found = [*device_hours(text), *_tokens(text), *throughput(text), *utilisation(text)]
     if not any(name.startswith("tokens") for name, _, _ in found):
-        found += tokens_of_steps(text)
-    found += node_hours(text)
+        of_steps = tokens_of_steps(text)
+        found += of_steps
+        found += [("tokens_of_all_passes", value, unit) for _, value, unit in of_steps]
+    found += [*passes.figures(text), *node_hours(text)]
     found += [*flop(text), *_rate(text), *_energy(text), *hardware(text), *_trained_in(text)]
     found += time(text, after=_LASTED)
     return [*found, *of_model(text)]
@@ -148,23 +151,56 @@ def of_model(text: str) -> list[Figure]:
 
 def _tokens(text: str) -> list[Figure]:
     found: list[Figure] = []
-    passes = 1.0 if _UNIQUE.search(text) else epochs(text)  # "(1.2T unique)" settles it
-    for match in TOKENS.finditer(text):
+    times = passes.stated(text)
+    if times >= passes.SEVERAL and (product := _of_passes(text, times)) is not None:
+        return product
+    for match, is_total in _amounts(text):
         value = scaled(match[1], match[2])
-        before, after = text[max(0, match.start() - 40) : match.start()], text[match.end() :][:15]
-        if value < FEWEST_TOKENS or _NOT_TOTAL.search(before) or _NOT_TOTAL.match(after.lstrip()):
-            continue
-        if _UNIQUE.search(match[0]):
+        if _UNIQUE.search(match[0]) or not is_total:
             found.append(("dataset_tokens", value, "tokens"))  # of one pass
             continue
-        is_total = _TRAINED_ON.search(text[: match.start()]) is not None
-        if not is_total and _DATA.search(text) is None:
+        name = _bounded("tokens", text, match)
+        whole = passes.is_total(text, match) or (
+            times >= passes.SEVERAL and passes.beside(text, match, times) == "all passes"
+        )
+        if name == "tokens" and times >= passes.SEVERAL and not whole and not _UNIQUE.search(text):
+            found += passes.either(value, times)
+            if passes.are_passed_over(text, match):
+                found.append(("dataset_tokens", value, "tokens"))
             continue
-        name = _bounded("tokens", text, match) if is_total else "dataset_tokens"
-        if name == "tokens" and passes > 1:
-            name = "tokens_at_least"  # of one pass, or of all: no less in either reading
         found.append((name, value, "tokens"))
+        if name == "tokens" and whole:
+            found.append(("tokens_of_all_passes", value, "tokens"))
     return found
+
+
+def _amounts(text: str) -> list[tuple[re.Match[str], bool]]:
+    """List the amounts of a sentence, each with whether it is what was trained on, and not of a data set."""
+    found = []
+    for match in TOKENS.finditer(text):
+        before, after = text[max(0, match.start() - 40) : match.start()], text[match.end() :][:15]
+        if scaled(match[1], match[2]) < FEWEST_TOKENS:
+            continue
+        if _NOT_TOTAL.search(before) or _NOT_TOTAL.match(after.lstrip()):
+            continue
+        is_total = _TRAINED_ON.search(text[: match.start()]) is not None
+        if is_total or _DATA.search(text) is not None or _UNIQUE.search(match[0]) is not None:
+            found.append((match, is_total))
+    return found
+
+
+def _of_passes(text: str, times: float) -> list[Figure] | None:
+    """Multiply one data set's tokens by the passes over it, where the words settle that they are its."""
+    every = [one for one in TOKENS.finditer(text) if scaled(one[1], one[2]) >= FEWEST_TOKENS]
+    if len(every) != 1 or passes.beside(text, every[0], times) != "one pass":
+        return None
+    value = scaled(every[0][1], every[0][2])
+    total = value * times
+    return [
+        (_bounded("tokens", text, every[0]), total, "tokens"),
+        ("tokens_of_all_passes", total, "tokens"),
+        ("dataset_tokens", value, "tokens"),
+    ]
 
 
 def device_hours(text: str) -> list[Figure]:

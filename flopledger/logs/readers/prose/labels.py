@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 
 from flopledger import flop_words
+from flopledger.logs.readers.prose import passes
 from flopledger.logs.readers.prose.bounds import value_at_least
 from flopledger.logs.readers.prose.figures import (
     FEWEST_TOKENS,
@@ -19,6 +20,7 @@ from flopledger.logs.readers.prose.figures import (
 from flopledger.logs.readers.prose.numbers import NUMBER, SCALE, in_digits, leading, scaled
 from flopledger.logs.readers.prose.parts import DEVICE, Figure, hardware
 
+_MOST_PASSES = 10_000
 _MOST_HOURS = 1e10  #: more have no devices to be spent on
 _HOURS_ALONE = re.compile(
     rf"[~≈]?\s*(?:about |around |approx\w*\.? )?{NUMBER}{SCALE}\s*(?:GPU[- ]|TPU[- ])?"
@@ -55,7 +57,7 @@ def hours(value: str) -> float | int | None:
     return total if 0 < total < _MOST_HOURS else None
 
 
-def _labelled_tokens(value: str) -> list[Figure]:
+def _labelled_tokens(value: str, *, is_all: bool = False) -> list[Figure]:
     bound = value_at_least(value)
     if bound is not None:
         found = leading(bound)
@@ -63,7 +65,17 @@ def _labelled_tokens(value: str) -> list[Figure]:
         return [("tokens_at_least", least, "tokens")] if least >= FEWEST_TOKENS else []
     found = leading(value)
     number = 0.0 if found is None else scaled(*found)
-    return [("tokens", number, "tokens")] if number >= FEWEST_TOKENS else []
+    return passes.labelled(value, number, is_all=is_all) if number >= FEWEST_TOKENS else []
+
+
+def _labelled_total(value: str) -> list[Figure]:
+    return _labelled_tokens(value, is_all=True)
+
+
+def _labelled_passes(value: str) -> list[Figure]:
+    found = leading(value)
+    number = 0.0 if found is None else scaled(*found)
+    return [("passes", number, "epochs")] if passes.SEVERAL <= number <= _MOST_PASSES else []
 
 
 def _labelled_data(value: str) -> list[Figure]:
@@ -114,9 +126,19 @@ _LABELS: tuple[tuple[re.Pattern[str], _Take], ...] = tuple(
     (re.compile(pattern, re.I), take)
     for pattern, take in (
         (
-            r"(?:total |number of |num )?(?:training |trained |train |pre-?training )?tokens"
-            r"(?: (?:during|seen|trained|processed|for|in)\b.*)?|trained on",
+            r"total (?:training |trained |pre-?training )?tokens(?: \w+)*"
+            r"|(?:training |number of )?tokens (?:during|seen|processed)\b.*",
+            _labelled_total,
+        ),
+        (
+            r"(?:number of |num )?(?:training |trained |train |pre-?training )?tokens"
+            r"(?: (?:trained|for|in)\b.*)?|trained on",
             _labelled_tokens,
+        ),
+        (
+            r"(?:total |number of |num |training |pre-?training |num_|num_train_)*"
+            r"(?:epochs|passes(?: over (?:the )?data)?)",
+            _labelled_passes,
         ),
         (
             r"(?:combined |total |training |pre-?training )*(?:data|data ?set|corpus)(?: size)?",

@@ -29,7 +29,7 @@ SCALE = r"\s?(thousand|million|billion|trillion|[kKMBT](?![A-Za-z]))?"
 _SPELLED = "|".join(sorted(_IN_DIGITS, key=len, reverse=True))
 _WORDS = re.compile(
     rf"(?<![\w-])(?<!hundred )(?<!hundred and )(?<!thousand and )({_SPELLED})"
-    r"(?=[ -](?:hundred |thousand|million|billion|trillion|(?:full |complete )?(?:epochs|passes)\b"
+    r"(?=[ -](?:hundred |thousand|million|billion|trillion|(?:full |complete )?(?:epochs|passes)\b|times\b"
     rf"|hours?\b|days?\b|weeks?\b|{DEVICE}\b|nodes?\b"
     rf"|machines?\b|servers?\b|{PART.pattern}))",
     re.I,

@@ -15,7 +15,7 @@ from flopledger.facts import Grade
 from flopledger.logs.document import Document
 from flopledger.logs.notes import Notes, line
 from flopledger.logs.reader import Reader
-from flopledger.logs.readers.prose import bounds, figures, groups, labels, markup, scope
+from flopledger.logs.readers.prose import bounds, figures, groups, labels, markup, passes, scope
 from flopledger.logs.readers.prose.numbers import in_digits
 from flopledger.logs.readers.prose.tongues import amounts, glossing, telling
 from flopledger.logs.readers.prose.tongues.table import Tongue
@@ -97,10 +97,14 @@ def sniff(head: bytes, name: str) -> bool:
     text = head[:_TEXT_CHARACTERS].decode("utf-8", "replace")
     by_commas = groups.parts_by_commas(text)
     pieces = _in_english(text, is_latex=name.lower().endswith(_LATEX))
-    return any(
-        any(_taken_and_doubted(piece, by_commas=by_commas)) or _of_another(piece)
-        for piece in pieces
-    )
+    return any(_speaks(piece, by_commas=by_commas) or _of_another(piece) for piece in pieces)
+
+
+def _speaks(piece: _Piece, *, by_commas: bool) -> bool:
+    """Say whether a piece has a figure that tells of training by itself; a label of epochs does not."""
+    taken, doubted = _taken_and_doubted(piece, by_commas=by_commas)
+    names = {name for name, _, _ in taken}
+    return bool(doubted) or bool(names - {"passes"} if piece.label is not None else names)
 
 
 def read(document: Document, notes: Notes) -> None:
@@ -114,10 +118,15 @@ def note(text: str, notes: Notes, *, is_latex: bool = False) -> None:
     by_commas = groups.parts_by_commas(text)
     experts = _EXPERTS.search(text) is not None
     noted = 0
+    said_of_experts = False
     for piece in _in_english(text, is_latex=is_latex):
         if noted > _FIGURES:
             break
         how = "label" if piece.label is not None else "sentence"
+        if not said_of_experts and scope.has_experts(f"{piece.label or ''} {piece.text}"):
+            said_of_experts = True
+            place = f"{line(piece.number)}, {how}"
+            notes.fact("said_experts", "mixture of experts", place, grade=Grade.STATEMENT)
         if piece.part > 1:
             how = f"{how} {piece.part}"
         taken, doubted = _taken_and_doubted(piece, by_commas=by_commas)
@@ -151,10 +160,21 @@ def _taken_and_doubted(piece: _Piece, *, by_commas: bool) -> tuple[_Figures, _Fi
     taken = _figures(replace(piece, text=veiled))
     # The amounts of FLOP have rules of their own, by which a decimal comma is one.
     taken += [one for one in everything if one[0] == "claimed_flop" and one not in taken]
+    taken = _of_a_range_of_passes(taken, everything)
     names = {name for name, _, _ in taken}
     guesses = piece.others or (groups.guessed(piece.text),)
     perhaps = [one for guess in guesses for one in _figures(replace(piece, text=guess))]
     return taken, [one for one in perhaps if one[0] not in names and one[2] is not None]
+
+
+def _of_a_range_of_passes(taken: _Figures, everything: _Figures) -> _Figures:
+    """Keep both readings of tokens beside "2-4 epochs": the range's upper end bounds them, too."""
+    ends = ("tokens_at_least", "tokens_of_passes_at_most")
+    both = [one for one in everything if one[0] in ends]
+    amounts = [value for name, value, _ in taken if name == "tokens"]
+    if len(both) != len(ends) or amounts != [both[0][1]]:
+        return taken
+    return [one for one in taken if one[0] != "tokens"] + both
 
 
 def _note_doubts(piece: _Piece, doubted: _Figures, notes: Notes) -> None:
@@ -177,7 +197,7 @@ def _of_another(piece: _Piece) -> list[tuple[str, str]]:
         return []
     own, other = bounds.own(piece.text)
     found = [(name, "of the model that this one began with") for name in _names(other)]
-    text = bounds.marked(in_digits(own))
+    text = _spelled(own)
     if _TRAINED.search(text) is None or _HYPOTHETICAL.search(text) is not None:
         return found
     if scope.other_work(text):
@@ -191,8 +211,8 @@ def _of_another(piece: _Piece) -> list[tuple[str, str]]:
         found.append((words, "of another part than the one that worked"))
     if flop_words.ranges(text):
         found.append(("claimed_flop", "a range"))
-    if scope.epochs(text) > 1 and any(name == "tokens_at_least" for name, _, _ in taken):
-        found.append(("tokens", "beside epochs, of one pass or of all: taken as a lower end"))
+    if any(name == "tokens_of_passes_at_most" for name, _, _ in taken):
+        found.append(("tokens", "beside epochs, of one pass or of all: both readings are kept"))
     return found
 
 
@@ -204,7 +224,7 @@ def _names(text: str, *, every: bool = False) -> list[str]:
 def _note_others(piece: _Piece, others: list[tuple[str, str]], notes: Notes) -> None:
     for whose in dict.fromkeys(whose for _, whose in others):
         names = ", ".join(name for name, of in others if of == whose)
-        end = "" if "lower end" in whose else ": not used"
+        end = "" if "are kept" in whose else ": not used"
         notes.finding(
             "prose-ambiguous",
             "info",
@@ -240,8 +260,12 @@ def _figures(piece: _Piece) -> _Figures:
     return _of_sentence(bounds.own(piece.text)[0])
 
 
+def _spelled(text: str) -> str:
+    return passes.written_out(bounds.marked(in_digits(text)))
+
+
 def _of_sentence(text: str) -> _Figures:
-    text = bounds.marked(in_digits(text))
+    text = _spelled(text)
     if _HYPOTHETICAL.search(text) is None and not _TRAINED.search(text):
         return figures.of_model(text)
     if not _TRAINED.search(text) or _HYPOTHETICAL.search(text) or scope.other_work(text):

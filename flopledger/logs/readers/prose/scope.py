@@ -1,8 +1,8 @@
 """Whose work a sentence speaks of: this run's, that of several models together, or other work.
 
 "All models of the family took 5.2M GPU hours" is no figure of one of them, and "generating the data took
-90,000 GPU hours" none of its training. "Two epochs on 1.2T tokens" gives the data or what was seen, and a
-lower end in either reading.
+90,000 GPU hours" none of its training. What passes over the data make
+of the tokens beside them is told in ``passes``.
 """
 
 import re
@@ -24,18 +24,23 @@ _NAMED_SIZE = re.compile(r"(?<![\w.])\d{1,4}(?:\.\d{1,3})?\s?B(?=\s(?!tokens)|[,
 _TOKENS = re.compile(r"\btokens\b", re.I)
 _EACH = re.compile(r"\beach\b|\bper model\b", re.I)
 _RESPECTIVELY = re.compile(r"\brespectively\b", re.I)
-_AMOUNTS = frozenset({"tokens", "tokens_at_least"})
+_AMOUNTS = frozenset(
+    {"tokens", "tokens_at_least", "tokens_of_passes_at_most", "tokens_of_all_passes", "passes"}
+)
 #: Of several models together, unless the sentence gives them for each.
 _SUMS = frozenset(
     {"accelerator_seconds", "accelerator_seconds_at_least", "wall_seconds", "energy_joules"}
     | {"accelerator_count", "claimed_flop", "node_seconds", "core_seconds"}
 )
+_HELPER = (
+    r"tokeni[sz]er|classifier|reward model|(?:vision|image|visual) (?:encoder|tower)|projector"
+)
 _OTHER_WORK = re.compile(
     r"\bablat\w+|\bproxy (?:models?|runs?)\b|\bpreliminary\b|\bpilot\b|\bdebug\w*|\bfailed\b|\bcrash\w+|"
     r"\bhyper-?parameter (?:search|sweeps?|tuning|optimi[sz]ation)\b|\bsweeps?\b|\bscaling laws?\b"
     r"|\btrain\w*\s(?:of\s)?(?:(?:a|an|the|our|its)\s)?(?:[\w-]{1,20}\s){0,2}?"
-    r"(?:tokeni[sz]ers?|classifiers?|reward models?)\b"
-    r"|\b(?:tokeni[sz]er|classifier|reward model)s?\s(?:was|were|is|are)\s(?:\w+\s)?train",
+    rf"(?:{_HELPER}s?)\b"
+    rf"|\b(?:{_HELPER})s?\s(?:was|were|is|are)\s(?:\w+\s)?train",
     re.I,
 )
 #: Work on data; such words stand in sentences on training, too, so that they count beside "took" alone.
@@ -46,8 +51,21 @@ _DATA_WORK = re.compile(
     re.I,
 )
 _TRAINING = re.compile(r"\b(?:pre-?|post-?|fine-?)?(?:train|tun)(?:ed|ing|s)?\b", re.I)
-_EPOCHS = re.compile(
-    rf"{NUMBER}\s*(?:full\s|complete\s|whole\s)?(?:epochs|passes\b(?!\sof))\b", re.I
+_EXPERTS = re.compile(
+    r"\b(?:an?|our|the|this)\s(?:[\w.-]{1,30}\s){0,4}?(?:mixture[- ]of[- ]experts|MoE)\b"
+    r"(?!\s(?:papers?|literature|support|baselines?|librar|kernels?|implementation|variants?|version))"
+    r"|\b(?:mixture[- ]of[- ]experts|MoE)\s?(?:\(MoE\)\s)?(?:[\w-]{1,20}\s)?"
+    r"(?:model|LLM|architecture|transformer|decoder)\b"
+    r"|\bactivated? (?:parameters|params)\b|\bactive (?:parameters|params)\b"
+    r"|\b\d[\d.]*\s?[BM]\s(?:are\s)?activated?\b"
+    r"|\b(?:experts per token|routed experts|top-\d (?:routing|experts))\b",
+    re.I,
+)
+#: Of another model, or of what this one is not.
+_NOT_OF_IT = re.compile(
+    r"\b(?:not|no|never|unlike|than|compar\w+|versus|vs|instead|whereas|dense|other|teacher|outperform\w*"
+    r"|future|plan\w*)\b|n't",
+    re.I,
 )
 _EQUIVALENT = re.compile(
     rf"{NUMBER}{SCALE}\s*{PART.pattern}[- ]equivalents?\s(?:{DEVICE}[ -])?(?:hours|days|years)",
@@ -87,10 +105,9 @@ def _is_of_sizes(text: str, figures: list[Figure]) -> bool:
     return bool(sizes[0]) and bool(sizes[1] - sizes[0])
 
 
-def epochs(text: str) -> float:
-    """Give the passes over the data that a sentence names; 1 where it names none."""
-    passes = [float(match[1].replace(",", "")) for match in _EPOCHS.finditer(text)]
-    return max([1.0, *passes])
+def has_experts(text: str) -> bool:
+    """Say whether a sentence tells of a model that it is a mixture of experts."""
+    return _EXPERTS.search(text) is not None and _NOT_OF_IT.search(text) is None
 
 
 def equivalent_hours(text: str) -> str | None:
