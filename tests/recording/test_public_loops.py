@@ -322,7 +322,8 @@ class Sealed:
     ("wrap", "loss", "is_open"),
     [
         (lambda h: [h * 1.0, h * 2.0], sum, False),
-        (lambda h: [h * float(n) for n in range(40)], sum, True),  # only the first are watched
+        # Only the first are watched; behind the others lies no product that is not behind these, too.
+        (lambda h: [h * float(n) for n in range(40)], sum, False),
         (lambda h: [h * float(n) for n in range(40)], lambda out: out[30], True),
         (Sealed, lambda out: out.hidden, False),
         (lambda h: Sealed(Sealed(h)), lambda out: out.hidden.hidden, True),

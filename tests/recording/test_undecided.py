@@ -8,6 +8,7 @@ from __future__ import annotations
 import array
 import collections
 import functools
+import sys
 import threading
 import weakref
 from contextlib import contextmanager
@@ -31,6 +32,15 @@ if TYPE_CHECKING:
     from tests.recording.conftest import Mark, Run
 
 WIDTH = 8
+
+
+@pytest.fixture(autouse=True)
+def nothing_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever tests before these compiled or scripted in this process: then numbers of nodes say nothing."""
+    compiler = sys.modules.get("torch._dynamo.convert_frame")
+    if compiler is not None:
+        monkeypatch.setattr(compiler, "FRAME_COUNTER", 0)
+    monkeypatch.setattr(torch.jit._state, "_jit_caching_layer", weakref.WeakKeyDictionary())
 
 
 class Shared:
