@@ -57,6 +57,20 @@ def figures_of(found: LiveCount, mode: str) -> dict[Any, int]:
     return figures
 
 
+def bounds_of(found: LiveCount, mode: str) -> tuple[int, int | None] | None:
+    """The bounds of the parts of a count that belong to a mode.
+
+    A backward of a call that an earlier step made is told without its forward, which that step has. Where
+    data or dice decide, nobody knows how much of the whole that forward is.
+    """
+    if found.bounds is None or mode != "backward":
+        return found.bounds
+    low, high = found.bounds
+    if found.decided:
+        return 0, high
+    return max(0, low - found.forward), None if high is None else max(0, high - found.forward)
+
+
 def abstracted(key: Hashable) -> tuple[Hashable, Sizes, Values]:
     """Split a signature into what never changes within a family, its sizes, and its values."""
     fixed: list[Hashable] = []

@@ -11,7 +11,7 @@ from flopcount.dtypes import dtype_name
 from flopcount.errors import FlopcountError
 from flopcount.live.fit import Fit
 from flopcount.live.passes import DOUBLED, Wanted
-from flopledger.recording.cost import Cost, abstracted, figures_of, unknown
+from flopledger.recording.cost import Cost, abstracted, bounds_of, figures_of, unknown
 from flopledger.recording.deciding import read_or_not, try_attributes
 from flopledger.recording.exchanged import EXCHANGED
 from flopledger.recording.families import MOST_SIZES, Data, Family
@@ -275,7 +275,8 @@ class Costs:
         self._look_closer(variant.kind)
         try_attributes(self._tracing, variant, found, wanted)
         self.fill(cost, figures, found.method)
-        cost.uncounted, cost.bounds, cost.reason = found.uncounted, found.bounds, found.reason
+        cost.uncounted, cost.reason = found.uncounted, found.reason
+        cost.bounds = bounds_of(found, variant.mode)
         if found.reason == DOUBLED:
             return
         if found.method == EXCHANGED:

@@ -450,6 +450,23 @@ def test_a_pass_to_some_result_inside_has_bounds(run: Run) -> None:
     assert "cost-bounded" in run.notes()
 
 
+def test_bounds_of_a_backward_one_step_late_hold_no_forward(run: Run) -> None:
+    """The gradient at a model's output, scaled, and then a backward of it, after another optimizer's step."""
+    model, other = net(8, 8, 8), nn.Linear(8, 8)
+    optimizer, first = sgd(model), sgd(other)
+    with run.record():
+        out = model(torch.randn(4, 8))
+        other(out.detach()).sum().backward()
+        first.step()
+        (gradient,) = torch.autograd.grad(out.square().mean(), out, retain_graph=True)
+        out.backward(gradient)
+        optimizer.step()
+    # One product of 8 x 8 on 4 rows is 512 FLOP. First step: two products of the model's forward, one of the
+    # other's, one for its weight. Second: two weights and the input inside, and perhaps as many in the pass
+    # that was asked for the output's gradient (in truth none).
+    assert run.totals.hardware_bounds == (4 * 512 + 3 * 512, 4 * 512 + 6 * 512)
+
+
 def test_the_engine_is_left_as_it_was(run: Run) -> None:
     before = torch.autograd._engine_run_backward
     with run.record():
