@@ -29,6 +29,8 @@ class OwnProducts:
         """How many products a function of the loop's names."""
         self._found: Counter[Any] = Counter()
         """Products that backward passes reached, each as often as in one pass."""
+        self._read = watched
+        """The loop's code was read, or needs not be."""
 
     def begins(self, optimizer: Any) -> None:
         """An optimizer made its first step."""
@@ -42,7 +44,14 @@ class OwnProducts:
                 "they are neither forward nor backward, and in no figure without watch_products=True"
             )
             self._tell("optimizer-products", "info", text)
+        self._read = True
         self._named.update(products_around(sys._getframe(1)))
+
+    def ends_by_word(self) -> None:
+        """A step ended by the program's own word, and no optimizer ever stepped (updates by hand)."""
+        if not self._read:
+            self._read = True
+            self._named.update(products_around(sys._getframe(1)))
 
     def exchanges(self, optimizer: Any, models: Iterable[Any]) -> None:
         """An optimizer made its first step; the models that it trains may have hooks on their exchange.

@@ -351,6 +351,8 @@ class Recorder:
         try:
             said = (tokens, "tokens"), (samples, "samples"), (number, "number")
             self.observer.say(*(self._told(value, what) for value, what in said))
+            if not self.observer.optimizers.any_stepped:
+                self._own_products.ends_by_word()
         except Exception as error:  # noqa: BLE001 - never into the program
             self.trouble("step()", error)
 

@@ -59,10 +59,10 @@ def folding(heard: Heard) -> Folding:
 
 
 def call(kind: Kind, at: int, *backwards: int, again: bool = False) -> Call:
-    """A call at a time (µs), and the times at which a gradient arrived."""
+    """A call at a time (µs), and the times at which a gradient arrived, each in a pass of its own."""
     fired: list[int] = []
-    for task, time in enumerate(backwards):
-        fired += [task, False, time * 1000, 0, 0]
+    for time in backwards:
+        fired += [time, False, time * 1000, 0, 0]
     return kind, fired, at * 1000, again
 
 

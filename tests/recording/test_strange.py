@@ -174,6 +174,19 @@ def optimizers_inside_of_the_backward(mark: Mark) -> None:
         mark()
 
 
+def optimizers_inside_of_one_backward_through_two_models(mark: Mark) -> None:
+    """Those of the second model step before the gradient comes to the first: that is one step."""
+    first, second = nn.Linear(4, 4), nn.Linear(4, 2)
+    each = {item: torch.optim.SGD([item]) for item in (*first.parameters(), *second.parameters())}
+    for parameter, optimizer in each.items():
+        parameter.register_post_accumulate_grad_hook(
+            lambda _, optimizer=optimizer: optimizer.step()
+        )
+    for _ in range(4):
+        second(first(torch.randn(3, 4))).sum().backward()
+        mark()
+
+
 def a_backward_one_step_late(mark: Mark) -> None:
     model, other = Net(), nn.Linear(2, 2)
     optimizer = sgd(other)
@@ -219,6 +232,7 @@ LOOPS = [
     a_part_deep_inside_is_called_by_itself,
     freezing_by_assignment,
     optimizers_inside_of_the_backward,
+    optimizers_inside_of_one_backward_through_two_models,
     a_backward_one_step_late,
     one_of_two_outputs,
 ]

@@ -73,6 +73,19 @@ def of_another_object(run: Run) -> None:
             optimizer.zero_grad()
 
 
+def of_an_evolution(run: Run) -> None:
+    """No optimizer steps: the program says where a step ends."""
+    model, spread = mlp(), torch.eye(8)
+    with run.record() as told:
+        for _ in range(3):
+            model(batch() @ spread).sum().backward()
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter.sub_(0.01 * parameter.grad)
+                    parameter.grad = None
+            told.step()
+
+
 beside = ModuleType("beside")
 exec("def scored(out):\n    return (out @ out.T).argmax(-1)\n", vars(beside))
 
@@ -131,6 +144,7 @@ OUTER = 2 * 4 * 8 * 4
     [
         (of_gradients, TRAIN, True),
         (of_scores, TRAIN, True),
+        (of_an_evolution, TRAIN, True),
         (of_another_object, TRAIN, True),
         (of_another_file, TRAIN, True),
         (of_a_loss, TRAIN + 3 * OUTER, False),  # forward, and backward to both factors

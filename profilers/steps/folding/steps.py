@@ -164,15 +164,28 @@ class Folding:
             self._go_back(at)
         if self.stepped_at:
             before = self.stepped_at
-            if any(
-                before < when <= at for call in self.step.pending for when in call[1][2::FIRING]
-            ):
+            if self._another_began(before, at):
                 self._cut()  # a backward began after the optimizer before: another step's
                 self._go_back(at)
             elif name in self.stepped_by:
                 self.close(self.stepped_at)  # the next one is of a model whose calls are not seen
         self.stepped_by[name] = None
         self.stepped_at = at
+
+    def _another_began(self, before: int, at: int) -> bool:
+        """Whether a backward came to a call in that time (ns) that had come to none until then.
+
+        One that had goes on: where optimizers step in hooks on gradients, those of the last model step first.
+        """
+        known: set[int] = set()
+        fresh: set[int] = set()
+        for _, fired, _, _ in self.step.pending:
+            for task, when in zip(fired[::FIRING], fired[2::FIRING], strict=False):
+                if when <= before:
+                    known.add(task)
+                elif when <= at:
+                    fresh.add(task)
+        return not fresh <= known
 
     def _word(self, said: Said, at: int) -> None:
         if self._late:
