@@ -12,7 +12,8 @@ from profilers.importers.errors import ImportFormatError
 from profilers.importers.opened import Opened
 from profilers.importers.options import Options
 from profilers.importers.recording import Clock, Findings, Recording
-from profilers.importers.table import Column, Role, Table, rows
+from profilers.importers.table import Column, Role, Table
+from profilers.importers.table_rows import rows
 
 NAME = "amd-smi-csv"
 

@@ -32,7 +32,8 @@ from profilers.importers.opened import MAX_LINE, Opened
 from profilers.importers.pieces import LinesAbove, byte_pieces
 from profilers.importers.recording import Block, Findings
 from profilers.importers.stamp_columns import civil_column, epoch_column, epoch_type
-from profilers.importers.table import Column, Fit, Role, Table, rows
+from profilers.importers.table import Column, Role, Table
+from profilers.importers.table_rows import Fit, rows
 from profilers.reading import SIGNALS, Unavailable
 from profilers.trace import Series
 

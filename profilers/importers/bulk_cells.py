@@ -12,7 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from profilers.importers.bulk_figures import UnsureError
-from profilers.importers.table import Column, Table, table_reading
+from profilers.importers.table import Column, Table
+from profilers.importers.table_cells import table_reading
 from profilers.trace import Series
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from profilers.importers.bulk_figures import UnsureError
 from profilers.importers.errors import ImportFormatError
-from profilers.importers.table import IDENTITY, Role, Table, device
+from profilers.importers.table import IDENTITY, Role, Table
+from profilers.importers.table_devices import device
 
 if TYPE_CHECKING:
     from profilers.trace import Device, DeviceKey

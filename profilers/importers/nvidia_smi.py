@@ -14,7 +14,9 @@ from profilers.importers.errors import ImportFormatError
 from profilers.importers.opened import Opened
 from profilers.importers.options import Options
 from profilers.importers.recording import Clock, Findings, Recording
-from profilers.importers.table import Column, Role, Table, rows, split
+from profilers.importers.table import Column, Role, Table
+from profilers.importers.table_cells import split
+from profilers.importers.table_rows import rows
 
 NAME = "nvidia-smi-csv"
 _LOOK_ROWS = 200

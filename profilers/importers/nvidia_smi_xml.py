@@ -14,7 +14,8 @@ from profilers.importers.errors import ImportFormatError, LimitError
 from profilers.importers.opened import Opened
 from profilers.importers.options import Options
 from profilers.importers.recording import Block, Clock, Findings, Recording, Rows
-from profilers.importers.table import Column, Role, cell_reading
+from profilers.importers.table import Column, Role
+from profilers.importers.table_cells import cell_reading
 from profilers.reading import Reading, is_number
 from profilers.trace import Device
 

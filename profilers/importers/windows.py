@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from profilers.importers.errors import ImportFormatError
 from profilers.importers.opened import Opened
 from profilers.importers.recording import Findings, Rows
-from profilers.importers.table import split
+from profilers.importers.table_cells import split
 from profilers.reading import Reading, Reason, Unavailable, is_number
 from profilers.trace import Device
 

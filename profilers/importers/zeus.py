@@ -14,7 +14,7 @@ from profilers.importers.errors import ImportFormatError
 from profilers.importers.opened import Opened
 from profilers.importers.options import Options
 from profilers.importers.recording import Block, Clock, Findings, Recording
-from profilers.importers.table import split
+from profilers.importers.table_cells import split
 from profilers.importers.windows import Window, rows_of, whole_lines
 from profilers.trace import Device
 
