@@ -137,7 +137,8 @@ def sizes_asked(
                 code="batch-not-read",
                 severity="info" if batch == 1 else "warning",
                 message=f"no input of {model} has a size free for the samples, and the figures are of as "
-                f"many as its inputs hold{said}; leave that size free (a factory takes `batch`) to ask for others",
+                f"many as its inputs hold{said}; leave that size free (a factory takes `batch`) to ask for "
+                "others",
             )
         )
     if sequence is not None and not length_read:
