@@ -14,7 +14,7 @@ the ops ``attention_scopes``, ``causal_attention``, ``written_attention``; ``led
 ``summary``.
 
 **Nothing is computed, nothing is changed** (design/022, 101). ``exchange``, ``doubles``, ``meta_kernels``,
-``known_values``, ``repeated_ops``, ``draws``; ``originals``, ``helpers``.
+``known_values``, ``invented``, ``repeated_ops``, ``draws``; ``originals``, ``helpers``.
 
 **What a trace need not repeat** (design/021). ``shared_layers``, ``layer_numbers``, ``left_behind``;
 ``rescale``, ``scaling`` (polynomials).

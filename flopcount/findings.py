@@ -106,9 +106,47 @@ def length_unread(sequence: int, model: str, file: object) -> Finding:
     return Finding(
         code="length-not-read",
         severity="warning",
-        message=f"{model} reads nothing that has a length: --sequence {sequence} was not used, and decides "
-        "no figure; leave it out",
+        message=f"{model} reads nothing that has a length to choose: --sequence {sequence} was not used, and "
+        "decides no figure; leave it out",
         evidence=(str(file),),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedSizes:
+    """The sizes of a step as they were asked for, and as they decided anything."""
+
+    batch: int | None
+    """None where no input's size is free for it: the samples are then whatever the inputs hold."""
+    sequence: int | None
+    findings: tuple[Finding, ...] = ()
+
+
+def sizes_asked(
+    model: str, *, batch: int, sequence: int | None, batch_read: bool, length_read: bool
+) -> AskedSizes:
+    """Drop what was asked for and decided no figure, and say so.
+
+    Nobody is told that a batch of 1 was not used: it is also what stands where none was asked for.
+    """
+    told = []
+    if not batch_read:
+        said = "" if batch == 1 else f"; --batch {batch} was not used"
+        told.append(
+            Finding(
+                code="batch-not-read",
+                severity="info" if batch == 1 else "warning",
+                message=f"no input of {model} has a size free for the samples, and the figures are of as "
+                f"many as its inputs hold{said}; leave that size free (a factory takes `batch`) to ask for "
+                "others",
+            )
+        )
+    if sequence is not None and not length_read:
+        told.append(length_unread(sequence, model, model))
+    return AskedSizes(
+        batch=batch if batch_read else None,
+        sequence=sequence if length_read else None,
+        findings=tuple(told),
     )
 
 

@@ -21,7 +21,7 @@ from flopcount.export_file import (
     unknown_form,
 )
 from flopcount.export_ops import function_of
-from flopcount.findings import Finding, name_mismatch
+from flopcount.findings import AskedSizes, Finding, name_mismatch, sizes_asked
 from flopcount.model_files.config_file import ConfigError, need_libraries
 from flopcount.model_files.counted_model import CountedModel
 from flopcount.model_files.parameters import ParameterCount
@@ -66,6 +66,7 @@ def count_export(
     parameters = _parameters(graph)
     findings = [f for f in [name_mismatch([path.stem], parameters.total)] if f is not None]
     free = _free_sizes(graph, batch=batch, sequence=sequence)
+    asked = AskedSizes(batch=batch, sequence=sequence)
     count = None
     if free is None:
         findings.append(
@@ -87,17 +88,25 @@ def count_export(
             OverflowError,
         ) as error:
             raise unknown_form(path, error) from None
+        lengths = _lengths(graph)
+        asked = sizes_asked(
+            path.name,
+            batch=batch,
+            sequence=sequence,
+            batch_read=any(symbol not in lengths for symbol in free),
+            length_read=bool(lengths),
+        )
         count = flopcount.count(program, backward=backward, convention=convention)
     return CountedModel(
         name=path.name,
         kind="pt2",
         source=path,
-        batch=batch,
-        sequence=sequence,
+        batch=asked.batch,
+        sequence=asked.sequence,
         parameters=parameters,
         count=count,
         no_closed_form="a graph has no dimensions to read",
-        findings=tuple(findings),
+        findings=(*findings, *asked.findings),
     )
 
 
@@ -120,19 +129,26 @@ def _parameters(graph: ExportedGraph) -> ParameterCount:
 
 
 def _free_sizes(graph: ExportedGraph, *, batch: int, sequence: int | None) -> dict[str, int] | None:
-    """Fill the symbols of the user's inputs; None where a second one stays free.
+    """Fill the symbols of the user's inputs; None where a second one stays free."""
+    axes, lengths = _axes(graph), _lengths(graph)
+    if lengths and sequence is None:
+        return None
+    return {symbol: (sequence or batch) if symbol in lengths else batch for symbol in axes}
 
-    The batch stands first wherever it stands; what also stands elsewhere is a length.
-    """
+
+def _axes(graph: ExportedGraph) -> dict[str, set[int]]:
+    """Each free size's symbol, and the places at which it stands in the inputs."""
     axes: dict[str, set[int]] = {}
     for item in graph.inputs:
         for axis, size in enumerate(item.meta.sizes if item.meta else ()):
             if isinstance(size, str):
                 axes.setdefault(size, set()).add(axis)
-    lengths = {symbol for symbol, places in axes.items() if places != {0}}
-    if lengths and sequence is None:
-        return None
-    return {symbol: (sequence or batch) if symbol in lengths else batch for symbol in axes}
+    return axes
+
+
+def _lengths(graph: ExportedGraph) -> set[str]:
+    """Return the symbols of lengths: the batch stands first wherever it stands, and they also elsewhere."""
+    return {symbol for symbol, places in _axes(graph).items() if places != {0}}
 
 
 def _runnable(graph: ExportedGraph, free: dict[str, int]) -> Any:

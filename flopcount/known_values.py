@@ -10,8 +10,7 @@ unknown inputs and memory that was written to since have no value.
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
@@ -21,6 +20,7 @@ import torch
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import _disable_current_modes
 
+from flopcount.invented import Invented, weights
 from flopcount.rules import is_mutable
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ MOST_ELEMENTS = 1 << 27
 """No single tensor of a replay may be larger."""
 MOST_WORK = 1 << 31
 """Elements that all replays of a trace may write together."""
-MOST_DRAWN = 1 << 24
-"""So many random numbers of a forward are kept for checkpoints that compute again."""
 
 FACTORIES = frozenset(
     """aten::arange aten::full aten::zeros aten::ones aten::scalar_tensor aten::eye aten::linspace
@@ -48,17 +46,8 @@ UNFILLED = frozenset(
 )
 """What they make holds whatever the memory held."""
 ZEROS = torch.ops.aten.zeros.default
-TIMES = torch.ops.aten.mul.Scalar
-MADE_HERE = "_flopcount_made_here"
-"""On real tensors of numbers that a model makes while it is traced."""
-MAKING = frozenset(
-    "aten::zeros aten::empty aten::ones aten::full aten::zeros_like aten::empty_like".split()  # noqa: SIM905
-)
 OVERWRITING = frozenset({"aten::copy_", "aten::fill_", "aten::zero_"})
 """Of what they write to, no old value is left."""
-
-SIZES = (1.0, 1e4, -1e4)
-"""Of what is invented, by draw: all pass or all fail a threshold in one of them."""
 
 
 class UnknownValueError(Exception):
@@ -101,21 +90,18 @@ class KnownValues:
 
     def __init__(self, *, inventing: bool = False, draw: int = 0) -> None:
         self.inventing = inventing
-        self._size = SIZES[draw]
         self.answers = "given"
         """How a count of a running loop answers questions whose answers its data decides."""
         self.weights: int | None = None
         """Which draw stands for the values of parameters that are trained; None for their own."""
         self.received: int | None = None
-        """Other ranks are taken to send so many times what is sent to them; None where nobody knows."""
+        """Other ranks are taken to send so many times what is sent to them; None where nobody knows
+        (``flopcount.live.received``)."""
         self.read: list[Any] = []
         """Tensors whose own values were needed for some answer."""
         self.here: Callable[[], tuple[str, Scope]] | None = None
         """In which phase and where in the model a question is asked."""
-        self._drawn: dict[tuple[str, Any, int], Any] = {}
-        self._draws: Counter[tuple[str, str, Any]] = Counter()
-        self._kept = 0
-        self._generator = torch.Generator().manual_seed(draw)
+        self._invented = Invented(draw)
         self._epoch = 0
         self._written: dict[int, int] = {}
         self._work = 0
@@ -125,7 +111,7 @@ class KnownValues:
         """``double`` stands for a tensor whose values we hold."""
         if self.weights is not None and real.requires_grad and real.is_floating_point():
             what = (tuple(real.shape), real.dtype, self.weights)
-            setattr(double, ATTRIBUTE, Origin(_weights, what, {}, None, -1, self._epoch))
+            setattr(double, ATTRIBUTE, Origin(weights, what, {}, None, -1, self._epoch))
             return
         if type(real) in (torch.Tensor, torch.nn.Parameter) and real.device.type == "cpu":
             setattr(double, ATTRIBUTE, Origin(None, real.detach(), None, None, -1, self._epoch))
@@ -204,66 +190,12 @@ class KnownValues:
         for tensor in written:
             self._forget(tensor)
 
-    def exchanged(self, received: Any, sent: Any) -> bool:
-        """Other ranks sent whole numbers for these; answers whether they are taken to be known."""
-        tensors = (received, sent)
-        if self.received is None or received.is_floating_point() or received.shape != sent.shape:
-            return False
-        if any(each.device.type != "meta" for each in tensors):
-            return self._written_at_once([(received, (TIMES, (sent, self.received)))])
-        self.forget([received])
-        args = (sent, self.received)
-        origin = Origin(TIMES, args, {}, None, _storage(received), self._epoch)
-        setattr(received, ATTRIBUTE, origin)
-        return True
-
-    def gathered(self, received: Sequence[Any], sent: Any, rank: int, ranks: int) -> bool:
-        """Every rank's whole numbers lie here, in one tensor or one for each; answers as ``exchanged``.
-
-        They say how many rows go to each rank, or to each of its experts: what others send to this rank is
-        taken to be as much as it sends to them.
-        """
-        one = len(received) == 1 and ranks > 1
-        if (
-            self.received is None
-            or sent.is_floating_point()
-            or sent.numel() % ranks
-            or sum(each.numel() for each in received) != ranks * sent.numel()
-        ):
-            return False
-        told = [
-            (sent, self.received, rank, ranks, None if one else number, list(each.shape))
-            for number, each in enumerate(received)
-        ]
-        if any(each.device.type != "meta" for each in (*received, sent)):
-            every = zip(received, told, strict=True)
-            return self._written_at_once([(each, (_from_all, given)) for each, given in every])
-        self.forget(received)
-        for each, given in zip(received, told, strict=True):
-            origin = Origin(_from_all, given, {}, None, _storage(each), self._epoch)
-            setattr(each, ATTRIBUTE, origin)
-        return True
-
-    def _written_at_once(self, every: Sequence[tuple[Any, tuple[Any, Any]]]) -> bool:
-        """Fill real tensors that the model itself made while it was traced; answers as ``exchanged``."""
-        if not all(hasattr(each, MADE_HERE) for each, _ in every):
-            return False  # perhaps the program's own, which keep what they hold
-        try:
-            values = [self.run(op, args, {}) for _, (op, args) in every]
-        except UnknownValueError:
-            return False
-        with _none_of_the_step(), torch.no_grad():
-            for (each, _), value in zip(every, values, strict=True):
-                each.copy_(value)
-        return True
-
-    def made_here(self, out: Any) -> None:
-        """A tensor was made of nothing, while others are taken to send numbers."""
-        if self.received is not None and _is_tensor(out) and out.device.type == "cpu":
-            setattr(out, MADE_HERE, True)
+    def is_made_by(self, tensor: Any, op: Any, args: Any) -> None:
+        """What this holds now follows from these arguments by an op."""
+        setattr(tensor, ATTRIBUTE, Origin(op, args, {}, None, _storage(tensor), self._epoch))
 
     def handed_on(self, received: Any, given: Any) -> None:
-        """The same numbers as another tensor."""
+        """The same numbers as another tensor, where those that other ranks send are taken to be known."""
         origin: Origin | None = getattr(given, ATTRIBUTE, None)
         if origin is not None and self.received is not None:
             setattr(received, ATTRIBUTE, dataclasses.replace(origin, storage=_storage(received)))
@@ -292,7 +224,7 @@ class KnownValues:
         """
         if tensor.device.type == "cpu" and type(tensor) is torch.Tensor:
             return tensor
-        with _none_of_the_step():
+        with none_of_the_step():
             return self._value(tensor, {})
 
     def run(self, func: Any, args: Any, kwargs: Any) -> Any:
@@ -302,7 +234,7 @@ class KnownValues:
             UnknownValueError: when an argument's value cannot be known.
 
         """
-        with _none_of_the_step():
+        with none_of_the_step():
             return self._replay(func, args, kwargs, {}, self._epoch)
 
     def _value(self, tensor: Any, memo: dict[int, Any]) -> Any:
@@ -334,27 +266,11 @@ class KnownValues:
     def _invent(self, tensor: Any) -> Origin:
         """A random value, the same for every question about this tensor."""
         self._spend(prod(tensor.shape))
-        made = self._draw(tensor.shape).to(tensor.dtype)
+        here = None if self.here is None else self.here()
+        made = self._invented.numbers(tensor.shape, here).to(tensor.dtype)
         origin = Origin(None, made, None, None, -1, self._epoch)
         setattr(tensor, ATTRIBUTE, origin)
         return origin
-
-    def _draw(self, shape: Any) -> Any:
-        """Random numbers; in a checkpoint that computes again those that were drawn for it the first time."""
-        phase, path = "", ""
-        if self.here is not None:
-            phase, scope = self.here()
-            path = scope.path
-        number = self._draws[phase, path, shape]
-        self._draws[phase, path, shape] += 1
-        before = self._drawn.get((path, shape, number)) if phase == "recompute" else None
-        if before is not None:
-            return before
-        made = torch.rand(tuple(shape), generator=self._generator).mul_(self._size)
-        self._kept += made.numel()
-        if phase == "forward" and self._kept <= MOST_DRAWN:
-            self._drawn[path, shape, number] = made
-        return made
 
     def _replay(self, func: Any, args: Any, kwargs: Any, memo: dict[int, Any], epoch: int) -> Any:
         """Run an op that was first run at an epoch; what was written to since is another value."""
@@ -379,26 +295,10 @@ class KnownValues:
 
 
 @contextmanager
-def _none_of_the_step() -> Iterator[None]:
+def none_of_the_step() -> Iterator[None]:
     """What is computed again to know a value is no work of the step: nobody watches it."""
     with torch._C.DisableTorchFunction(), _disable_current_modes():
         yield
-
-
-def _from_all(
-    sent: Any, times: int, rank: int, ranks: int, number: int | None, shape: list[int]
-) -> Any:
-    """What all ranks, or one of them, may have sent to each; what others send among them is arbitrary."""
-    own = sent.flatten().view(ranks, -1)
-    whole = torch.stack([own.roll(each - rank, 0) for each in range(ranks)])
-    whole[:, rank] = own * times
-    return (whole if number is None else whole[number]).reshape(shape)
-
-
-def _weights(shape: tuple[int, ...], dtype: Any, draw: int) -> Any:
-    """What the weights may be after other steps."""
-    generator = torch.Generator().manual_seed(draw)
-    return torch.rand(shape, generator=generator).mul_(SIZES[draw]).to(dtype)
 
 
 def _numbered(out: Any) -> list[tuple[int, Any]]:

@@ -37,7 +37,7 @@ _FILLERS = (
     "gpu", "gpus", "accelerator", "accelerators", "card", "cards", "graphics", "graphics card",
     "tensor core", "tensor core gpu", "tensor core gpus", "chip", "chips", "generation", "cts",
     "tdp", "dlc", "liquid cooled", "air cooled", "ai accelerator", "gpu accelerator",
-    "data center", "datacenter", "npu", "npus", "hpu", "hpus", "nvlink",
+    "data center", "datacenter", "npu", "npus", "hpu", "hpus", "nvlink", "gen4", "gen5",
 )  # fmt: skip
 _MEMORY_KINDS = ("hbm2", "hbm2e", "hbm3", "hbm3e", "gddr5", "gddr5x", "gddr6", "gddr6x", "gddr7")
 _SIZE = re.compile(r"([1-9]\d{0,3})(gb|gib|g)")
@@ -45,7 +45,10 @@ _POWER = re.compile(r"[1-9]\d{1,3}w(att|atts)?")
 _COUNT_BEFORE = re.compile(r"\s*(\d{1,7})\s*(?:[x×*]\s*|\s)(?=\S)", re.IGNORECASE)
 #: Slurm's generic resources: "gpu:a100:4" in a job, "gres/gpu:a100=4" in its account.
 _GRES = re.compile(r"(?:gres/)?gpu[:/]((?!\d+$)[a-z0-9][^:=]*)(?:[:=](\d{1,7}))?")
-_COUNT_AFTER = re.compile(r"\s*[(\[]?\s*[x×*]\s*(\d{1,7})\s*[)\]]?\s*$", re.IGNORECASE)
+_COUNT_AFTER = re.compile(
+    r"\s*[(\[]?\s*[x×*]\s*(\d{1,7})\s*[)\]]?\s*$|\s(\d{1,3})-gpus?$",  # "HGX H100 8-GPU"
+    re.IGNORECASE,
+)
 _SLICE = re.compile(r"[1-9]\d{0,5}")
 
 
@@ -100,8 +103,9 @@ def clean(written: str) -> str | None:
     if not (text.isascii() and text.isprintable()):
         return None
     text = " ".join(text.lower().split())
-    # "64 GB" is one word, and PCIe is often set with an l.
-    return re.sub(r"\bpcle\b", "pcie", re.sub(r"(?<=\d) (?=gi?b\b)", "", text))
+    # "64 GB" and "64GiB" are one word, and PCIe is often set with an l or a dash.
+    text = re.sub(r"(?<=\d) ?gi?b\b", "gb", text)
+    return re.sub(r"\bpc(?:le|i-e)\b", "pcie", text)
 
 
 def split_count(text: str) -> tuple[str, int | None]:
@@ -113,7 +117,7 @@ def split_count(text: str) -> tuple[str, int | None]:
         return text[before.end() :], int(before[1])
     after = _COUNT_AFTER.search(text)
     if after and after.start() > 0:
-        return text[: after.start()], int(after[1])
+        return text[: after.start()], int(after[1] or after[2])
     return text, None
 
 

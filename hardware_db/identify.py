@@ -215,11 +215,13 @@ class Identifier:
         )
 
     def _unknown(self, name: str, text: str) -> UnknownAccelerator:
-        wanted = _pairs(text)
+        wanted, said = _pairs(text), _phrases(text)
         alike: dict[str, float] = {}
         for spoken, ids in self._spoken():
             pairs = _pairs(spoken)
             score = len(wanted & pairs) / len(wanted | pairs)
+            if spoken in said:
+                score += 1.0  # a part that is named, beside a word that does not belong to it
             for part_id in ids:
                 alike[part_id] = max(score, alike.get(part_id, 0.0))
         ranked = sorted((-score, i) for i, score in alike.items() if score >= _ALIKE)
@@ -327,6 +329,16 @@ _MAY_DIFFER = (
     "bandwidth_gb_per_s", "tdp_w", "interconnect", "interconnect_gb_per_s", "export_of",
     "restriction", "note", "same_compute_as", "max_clock",
 )  # fmt: skip
+
+
+def _phrases(text: str) -> frozenset[str]:
+    """The words of a name, alone and up to four together: what it may name beside other words."""
+    words = re.split(r"[ _/()\[\],;:-]+", text)[:12]
+    return frozenset(
+        " ".join(words[i:j])
+        for i in range(len(words))
+        for j in range(i + 1, min(i + 5, len(words) + 1))
+    )
 
 
 @lru_cache(maxsize=4096)

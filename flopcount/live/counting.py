@@ -21,6 +21,7 @@ from flopcount.count import MODEL_PHASES
 from flopcount.errors import CountError
 from flopcount.live.alone import alone
 from flopcount.live.capture import LiveCall, tensors_within
+from flopcount.live.counter import FAR, SIZE
 from flopcount.live.deadline import Deadline
 from flopcount.live.passes import DOUBLED, PERHAPS, Chain, Pass, Wanted, doubtful
 from flopcount.live.rungs import (
@@ -34,7 +35,6 @@ from flopcount.live.rungs import (
     climb,
     is_distributed,
 )
-from flopcount.live.watch import FAR, SIZE
 from flopcount.looked_through import as_gathered
 
 ASKED = "asks a random number"

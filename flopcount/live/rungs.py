@@ -29,20 +29,18 @@ from flopcount.known_values import KnownValues
 from flopcount.layer_numbers import SharingRefusedError
 from flopcount.live.beside import kept_beside
 from flopcount.live.capture import LiveCall, tensors_within, without_storage
+from flopcount.live.counter import FAR, follow_data, follow_sources
 from flopcount.live.hooks import passing_over_refusals
 from flopcount.live.model import as_it_was
 from flopcount.live.passes import Chain, Wanted, run_pass
 from flopcount.live.signals import arrived, let_through
 from flopcount.live.watch import (
-    FAR,
     LiveTimeoutError,
     LiveWatch,
     OptimizerInsideError,
     ThreadInsideError,
-    follow_data,
-    follow_sources,
-    watching,
 )
+from flopcount.live.watching import watching
 from flopcount.parallel import gathered_since, unwrap
 from flopcount.shared_layers import Sharing
 from flopcount.summary import summarise

@@ -40,7 +40,8 @@ class CountedModel:
     kind: str
     """How it was read: transformers, diffusers, onnx, pt2, factory or weights."""
     source: Path | None
-    batch: int
+    batch: int | None
+    """None where the inputs' sizes are fixed and none of them was asked for."""
     sequence: int | None
     parameters: ParameterCount | None
     """None where the source has no parameters to count (a function)."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from flopcount.errors import FlopcountError
-from flopcount.findings import Finding
+from flopcount.findings import AskedSizes, Finding, sizes_asked
 from flopcount.model_files.config_file import need_libraries
 from flopcount.model_files.counted_model import CountedModel, checkpoint_layers
 from flopcount.model_files.parameters import count_parameters
@@ -46,6 +46,16 @@ def count_factory(
     if recompute:
         _checkpoint(model, name)
     findings: tuple[Finding, ...] = ()
+    asked = AskedSizes(batch=batch, sequence=sequence)
+    if given is not None:
+        accepted = _accepted(factory)
+        asked = sizes_asked(
+            name,
+            batch=batch,
+            sequence=sequence,
+            batch_read="batch" in accepted,
+            length_read="sequence" in accepted,
+        )
     count = None
     if given is None:
         given = _library_inputs(model, batch=batch, sequence=sequence)
@@ -66,12 +76,12 @@ def count_factory(
         name=name,
         kind="factory",
         source=None,
-        batch=batch,
-        sequence=sequence,
+        batch=asked.batch,
+        sequence=asked.sequence,
         parameters=parameters,
         count=count,
         no_closed_form="a factory's model has no dimensions to read",
-        findings=findings,
+        findings=(*findings, *asked.findings),
     )
 
 
@@ -111,13 +121,18 @@ def _current_folder_importable() -> Any:
             sys.path.remove(folder)
 
 
+def _accepted(factory: Any) -> Mapping[str, Any]:
+    """Return the factory's parameters by name; of code that is not Python's nobody can tell them."""
+    try:
+        return inspect.signature(factory).parameters
+    except (TypeError, ValueError):
+        return {}
+
+
 def _call(factory: Any, name: str, *, batch: int, sequence: int | None) -> tuple[Any, Any]:
     import torch
 
-    try:
-        accepted = inspect.signature(factory).parameters
-    except (TypeError, ValueError):
-        accepted = {}  # type: ignore[assignment]
+    accepted = _accepted(factory)
     keywords: dict[str, Any] = {}
     if "batch" in accepted:
         keywords["batch"] = batch

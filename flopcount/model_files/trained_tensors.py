@@ -17,7 +17,7 @@ _NO_PARAMETER = re.compile(
     r"(inv_freq|running_mean|running_var|num_batches_tracked|position_ids|masked_bias|"
     r"rotary_emb\.\w+|attn\.bias|attention\.bias|e_score_correction_bias|rope_freqs\.weight)$"
 )
-_PACKED = re.compile(r"(\.qweight|\.quant_state\.\w+|\.weight_packed|_blocks)$")
+_PACKED = re.compile(r"(\.qweight|\.quant_state\.\w+|\.weight_packed|\.W_q|_blocks)$")
 _SCALE = re.compile(
     r"(weight_scale(_inv|_\d)?|\.scales|\.qzeros|\.g_idx|\.absmax|(input|output)_scale|\.[kv]_scale|"
     r"_scales|weight_shape|weight_zero_point)$"

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from flopcount.findings import Finding, name_mismatch
+from flopcount.findings import AskedSizes, Finding, name_mismatch, sizes_asked
 from flopcount.model_files.config_file import ConfigError
 from flopcount.model_files.counted_model import CountedModel
 from flopcount.model_files.parameters import ParameterCount
@@ -70,9 +70,17 @@ def count_onnx(
     weights = weights_of(model.graph)
     total = _stored(model, path)
     findings = [f for f in [name_mismatch([path.stem], total)] if f is not None]
-    free = bind_sizes(model.graph, weights, batch=batch, sequence=sequence)
+    bound = bind_sizes(model.graph, weights, batch=batch, sequence=sequence)
+    asked = AskedSizes(batch=batch, sequence=sequence)
     count = None
-    if not free:
+    if not bound.free:
+        asked = sizes_asked(
+            path.name,
+            batch=batch,
+            sequence=sequence,
+            batch_read=bound.batch,
+            length_read=bound.sequence,
+        )
         ledger = _walked(model, path, weights, backward=backward)
         note = "attention masks are not visible in a graph: counted in full"
         count = ledger.close(method="onnx", convention=convention, notes=(note,))
@@ -81,7 +89,7 @@ def count_onnx(
             Finding(
                 code="input-size-unknown",
                 severity="info",
-                message=f"{path}: the sizes {', '.join(free[:6])} of its inputs are free; "
+                message=f"{path}: the sizes {', '.join(bound.free[:6])} of its inputs are free; "
                 "give --sequence, or export the model with fixed sizes",
             )
         )
@@ -89,8 +97,8 @@ def count_onnx(
         name=path.name,
         kind="onnx",
         source=path,
-        batch=batch,
-        sequence=sequence,
+        batch=asked.batch,
+        sequence=asked.sequence,
         parameters=ParameterCount(
             total=total,
             trainable=None,
@@ -100,7 +108,7 @@ def count_onnx(
         ),
         count=count,
         no_closed_form="a graph has no dimensions to read",
-        findings=tuple(findings),
+        findings=(*findings, *asked.findings),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flopcount.errors import FlopcountError
@@ -103,11 +104,24 @@ def weights_of(graph: Any) -> dict[str, Operand]:
     return weights
 
 
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What became of the free sizes of a graph's inputs."""
+
+    free: tuple[str, ...]
+    """Those that nothing fills."""
+    batch: bool
+    """Whether one was filled with the batch."""
+    sequence: bool
+    """Whether one was filled with the length."""
+
+
 def bind_sizes(
     graph: Any, weights: dict[str, Operand], *, batch: int, sequence: int | None
-) -> list[str]:
-    """Fill the free sizes of the inputs in place; return those that stay free."""
+) -> Bound:
+    """Fill the free sizes of the inputs in place; return those that stay free, and what was used."""
     free: list[str] = []
+    used: set[str] = set()
     for value in graph.input:
         if value.name in weights:
             continue
@@ -120,11 +134,13 @@ def bind_sizes(
                     free.append(f"{value.name}[{axis}] ({name})")
                     continue
                 size.dim_value = sequence
+                used.add("sequence")
             elif axis == 0 or _BATCH.match(name):
                 size.dim_value = batch
+                used.add("batch")
             else:
                 free.append(f"{value.name}[{axis}]" + (f" ({name})" if name else ""))
-    return free
+    return Bound(tuple(free), "batch" in used, "sequence" in used)
 
 
 def inferred(model: Any, path: Path, values: dict[str, Any]) -> Any:

@@ -1,4 +1,7 @@
-"""Bounds that refute a claim, whatever is assumed: what devices could do, what an amount trained takes."""
+"""Bounds that refute a claim, whatever is assumed: what devices could do, what an amount trained takes.
+
+Where a part of the total has no figure, the other parts still say how little and how much it may be.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -40,21 +43,27 @@ def refuted(
                 "hours (or the energy) could do at maximum clock"
             )
             found.append(_finding("exceeds-physical-limit", message, claim))
-    most = [_most(run) for run in counted]
-    is_open = any(run.combined is None for run in counted)
-    if is_open and added is not None and all(one is not None for one in most):
-        limit = added + sum(one for one in most if one is not None)
+    is_open = bool(open_runs(counted, claim.ledger))
+    known = most(counted, claim.ledger)
+    if is_open and not found and added is not None and known is not None:
+        limit = added + known
         limit *= 1.0 if claim.basis == "model" else 4 / 3  # it may hold recomputation
         if claim.flop.low is not None and claim.flop.low > limit * _WITH_ATTENTION:
             said = number(claim.flop.best or claim.flop.low)
             message = (
-                f"the claim of {said} FLOP lies above {number(limit)} FLOP, the most that the stated amount "
-                "of training takes"
+                f"the claim of {said} FLOP lies above {number(limit)} FLOP, the most that the stated "
+                f"{_amounts(counted)} of training takes"
             )
             found.append(_finding("claim-contradicted", message, claim))
-    floor = sum(_floor(run) for run in counted) + (original.low or 0.0 if original else 0.0)
-    if claim.flop.high is not None and claim.flop.high * bands.CLAIM_AGREES < floor:
-        said = number(claim.flop.best or claim.flop.high)
+    begun = original.low or 0.0 if original else 0.0
+    floors = [(bands.CLAIM_AGREES, begun + sum(_floor(run) for run in counted))]
+    if is_open:
+        least = sum(_least(run, claim.ledger) for run in counted)
+        floors.append((bands.CLAIM_EXPLAINABLE, begun + least))
+    high = claim.flop.high
+    floor = max((one for room, one in floors if high is not None and high * room < one), default=0)
+    if high is not None and floor:
+        said = number(claim.flop.best or high)
         message = (
             f"the claim of {said} FLOP lies below {number(floor)} FLOP, the least that "
             "the stated amount of training takes"
@@ -79,7 +88,7 @@ def _ceiling(run: "RunAudit") -> float | None:
 
 
 def _most(run: "RunAudit") -> float | None:
-    """Give the most that the amount trained allows; ``None`` where that end is open."""
+    """Give the most that the amount trained allows, or else the hours; ``None`` where both are open."""
     if run.combined is not None:
         return run.combined.flop.high
     limits = [
@@ -87,7 +96,38 @@ def _most(run: "RunAudit") -> float | None:
         for one in run.estimates
         if one.independence_group == work.GROUP and one.is_firm_bound and one.flop.high is not None
     ]
-    return min(limits, default=None)
+    by_hours = _ceiling(run)
+    return min([*limits, *([] if by_hours is None else [by_hours])], default=None)
+
+
+def open_runs(runs: "Sequence[RunAudit]", ledger: str) -> "list[RunAudit]":
+    """List the runs of a ledger without a figure: its total has none, and may yet be bounded."""
+    return [run for run in runs if run.combined is None and counts(run.figures, ledger)]
+
+
+def most(runs: "Sequence[RunAudit]", ledger: str) -> float | None:
+    """Give the most that a ledger's runs come to by amounts and hours; ``None`` where one is open."""
+    ends = [_most(run) for run in runs if counts(run.figures, ledger)]
+    known = [one for one in ends if one is not None]
+    return sum(known) if known and len(known) == len(ends) else None
+
+
+def is_bounded(run: "RunAudit") -> bool:
+    """Say whether anything limits a run from above."""
+    return _most(run) is not None
+
+
+def _amounts(counted: "Sequence[RunAudit]") -> str:
+    return "amount" if len(counted) == 1 else "amounts and hours"
+
+
+def _least(run: "RunAudit", ledger: str) -> float:
+    """Give the least that a ledger holds of a run by its own figure, or by a convention of the field."""
+    figure = run.least(ledger) or 0.0
+    rules = [
+        flop * run.share(ledger) for name, flop in run.conventions.items() if name not in work.TRAPS
+    ]
+    return min([figure, *rules])
 
 
 def _floor(run: "RunAudit") -> float:

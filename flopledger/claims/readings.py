@@ -48,4 +48,4 @@ def _with_what_none_counts(
         total = of(scope.EVERYTHING, base)
         name = f"{name} and the original's"
         found.append(Reading(name=name, total=total, base=base, ledger=scope.EVERYTHING))
-    return [one for one in found if one.total is not None]
+    return found

@@ -83,13 +83,14 @@ def _head(counted: "CountedModel") -> Table:
 
 def _inputs(counted: "CountedModel") -> str:
     """The sizes of the step; a model that was counted without a sequence reads none."""
+    batch = "as the inputs are" if counted.batch is None else f"batch {counted.batch}"
     if counted.sequence is not None:
-        return f"batch {counted.batch}, sequence {counted.sequence}"
+        return f"{batch}, sequence {counted.sequence}"
     wants = any(
         finding.code == "input-size-unknown" and "'sequence'" in finding.message
         for finding in counted.findings
     )
-    return f"batch {counted.batch}" + (", sequence not given" if wants else "")
+    return batch + (", sequence not given" if wants else "")
 
 
 def _view(counted: "CountedModel", view: str, depth: int) -> Table:

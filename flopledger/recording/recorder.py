@@ -43,7 +43,7 @@ from profilers.steps.record.identity import mesh_of
 from profilers.steps.standing.handlers import is_the_programs
 
 if TYPE_CHECKING:
-    from profilers.steps.folding.events import Price
+    from profilers.steps.folding.listener import Price
     from profilers.steps.products.outside import Product
     from profilers.steps.record.ledger import StepLedger
 
@@ -186,7 +186,7 @@ class Recorder:
         if not isinstance(variant.data, Cost) and self.observer.threads.is_elsewhere(variant.kind):
             return self.costs.give_up(variant, ELSEWHERE) if self.costs.last else None
         if self.observer.threads.several:
-            from flopcount.live.watch import SEVERAL
+            from flopcount.live.watching import SEVERAL
 
             SEVERAL[0] = True
         return self.costs.settle(variant)

@@ -9,8 +9,8 @@ The modules, each in the order in which it is best read (design/050, 094):
 **A file.** ``opened``, ``packed``, ``pieces``; who a device is, ``identity``; ``stamps`` and ``units``.
 
 **Formats.** Tables: ``nvidia_smi``, ``amd_smi``, and ``mapping`` for one's own, on ``table`` (what the header
-says), read row by row by ``table_rows`` with ``table_cells``, ``table_devices``, or in whole columns by ``bulk``
-with ``bulk_cells``, ``bulk_devices``, ``bulk_figures``, ``stamp_columns``. Lines:
+says), read row by row by ``table_rows`` with ``table_cells`` and ``table_devices``, or in whole columns by
+``bulk`` with ``bulk_cells``, ``bulk_devices``, ``bulk_figures``, ``stamp_columns``. Lines:
 ``nvidia_smi_dmon``, ``mlperf_power``. Pages: ``nvidia_smi_xml``. Energy of windows: ``zeus``, ``codecarbon``,
 on ``windows``. Series one by one, on ``gather``: ``mlflow``, ``wandb_events``; ``prometheus_text``,
 ``prometheus_range`` and ``victoria_metrics`` with ``metric_names``, ``prometheus_labels``. Logs of Weights &

@@ -30,18 +30,8 @@ from profilers.steps.calls.here import Here, Inside
 from profilers.steps.calls.kinds import signer
 from profilers.steps.calls.signature import MOST_OUTPUTS
 from profilers.steps.deciders.doubts import Doubts
-from profilers.steps.folding.events import (
-    AlikeSeen,
-    AsideSeen,
-    Call,
-    Found,
-    Kind,
-    Listener,
-    StepSeen,
-    Variant,
-    is_news,
-    now_us,
-)
+from profilers.steps.folding.events import Call, Kind, Variant, is_news
+from profilers.steps.folding.listener import AlikeSeen, AsideSeen, Found, Listener, StepSeen, now_us
 from profilers.steps.folding.steps import Folding
 from profilers.steps.models.living import living
 from profilers.steps.models.modules import MAKING, Modules

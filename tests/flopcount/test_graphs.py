@@ -72,6 +72,43 @@ def test_a_free_size_is_unknown(tmp_path):
     assert counted.findings[0].code == "input-size-unknown"
 
 
+def fixed_onnx(folder):
+    nodes = [("MatMul", ["x", "w"], ["y"], {})]
+    return str(model(folder / "net.onnx", nodes, {"x": [3, 16]}, [weight("w", 16, 32)]))
+
+
+def fixed_export(folder):
+    layer = torch.nn.Linear(16, 32, bias=False)
+    torch.export.save(torch.export.export(layer, (torch.zeros(3, 16),)), folder / "net.pt2")
+    return str(folder / "net.pt2")
+
+
+def fixed_factory(folder):
+    (folder / "of_three.py").write_text(
+        "import torch\ndef make(): return torch.nn.Linear(16, 32, bias=False), torch.zeros(3, 16)\n"
+    )
+    return "of_three:make"
+
+
+@pytest.mark.parametrize("write", [fixed_onnx, fixed_export, fixed_factory])
+def test_sizes_that_are_fixed_are_not_called_what_was_asked_for(tmp_path, monkeypatch, write):
+    from flopcount.model_files.sources import count_source
+
+    monkeypatch.chdir(tmp_path)
+    source = write(tmp_path)
+    plain = count_source(source)
+    asked = count_source(source, batch=4, sequence=7)
+    # 2·3·16·32 of the three rows that the inputs have, whatever was asked for
+    assert plain.count.forward == asked.count.forward == 3072
+    assert plain.batch is asked.batch is asked.sequence is None
+    assert [(f.code, f.severity) for f in plain.findings] == [("batch-not-read", "info")]
+    assert [(f.code, f.severity) for f in asked.findings] == [
+        ("batch-not-read", "warning"),
+        ("length-not-read", "warning"),
+    ]
+    assert "--batch 4 was not used" in asked.findings[0].message
+
+
 def test_convolutions_and_gemm(tmp_path):
     path = model(
         tmp_path / "net.onnx",
@@ -344,8 +381,10 @@ def test_a_length_that_stands_first_somewhere_is_no_batch(tmp_path):
     )
     path = tmp_path / "placed.pt2"
     torch.export.save(program, path)
+    counted = count_export(path, batch=5, sequence=7)
     # 2·5·7·8·16
-    assert count_export(path, batch=5, sequence=7).count.forward == 8960
+    assert (counted.count.forward, counted.batch, counted.sequence) == (8960, 5, 7)
+    assert counted.findings == ()
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off"])

@@ -232,8 +232,15 @@ def test_shards_of_a_folder_are_one_model(tmp_path):
     assert "partial-weights" in [finding.code for finding in single.findings]
 
 
-def test_packed_weights_have_no_known_total(tmp_path):
-    path = safetensors(tmp_path / "gptq.safetensors", {"a.qweight": ("I32", (8, 8))})
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"a.qweight": ("I32", (8, 8))},  # GPTQ, AWQ
+        {"a.W_q": ("U8", (64, 64)), "a.scale": ("F32", (1, 64)), "a.zero": ("F32", (1, 64))},  # HQQ
+    ],
+)
+def test_packed_weights_have_no_known_total(tmp_path, stored):
+    path = safetensors(tmp_path / "packed.safetensors", stored)
     counted = count_weights(path)
     assert counted.parameters is None
     assert "packed-weights" in [finding.code for finding in counted.findings]

@@ -129,11 +129,56 @@ def test_a_mig_slice_owns_the_units_of_the_guides_table() -> None:
         "NVIDIA H100 80GB HBM3": {1: 16, 2: 32, 3: 60, 4: 64, 7: 132},
         "NVIDIA A100-SXM4-80GB": {1: 14, 2: 28, 3: 42, 4: 56, 7: 98},
         "NVIDIA A30": {1: 14, 2: 28, 4: 56},
+        "NVIDIA H100 PCIe": {1: 14, 2: 30, 3: 46, 4: 62, 7: 114},
+        "NVIDIA B200": {1: 18, 7: 148},
+        "NVIDIA RTX PRO 6000 Blackwell Server Edition": {2: 94, 4: 188},
     }
     for parent, slices in owned.items():
         for count, units in slices.items():
             name = f"{parent} MIG {count}g.{6 * count}gb"
             assert hardware_db.identify(name).compute_units == units, name
+
+
+@pytest.mark.parametrize(
+    ("name", "units"),
+    [
+        # four slices with two eighths of the memory share 132 SMs by 26, seven with one by 16
+        ("NVIDIA H100 80GB HBM3 MIG 1g.20gb", 26),
+        ("NVIDIA H100 80GB HBM3 MIG 1g.10gb", 16),
+        ("NVIDIA H100 NVL MIG 1g.24gb", 26),
+        ("NVIDIA GH200 480GB MIG 1g.12gb", 16),
+        ("NVIDIA H200 MIG 1g.35gb", 26),
+        ("NVIDIA H200 MIG 1g.18gb", 16),
+        # nothing changes on A100 and on the PCIe card of 114 SMs
+        ("NVIDIA A100-SXM4-80GB MIG 1g.20gb", 14),
+        ("NVIDIA H100 PCIe MIG 1g.20gb", 14),
+    ],
+)
+def test_a_mig_slice_with_twice_the_memory_may_own_more_units(name: str, units: int) -> None:
+    assert hardware_db.identify(name).compute_units == units
+
+
+@pytest.mark.parametrize("profile", ["1g.45gb", "3g.90gb"])
+def test_a_mig_slice_whose_units_nobody_published_is_refused(profile: str) -> None:
+    with pytest.raises(UnknownAccelerator, match="SM count"):
+        hardware_db.identify(f"NVIDIA B200 MIG {profile}")
+
+
+def test_the_bare_name_of_94_gb_is_two_parts() -> None:
+    """The driver prints "NVIDIA H100" for the SXM5 of 94 GB, at 989 TFLOP/s; the NVL has 835."""
+    for name, memory in (("NVIDIA H100", 93.6), ("H100 94GB", None)):
+        with pytest.raises(hardware_db.AmbiguousAccelerator) as caught:
+            hardware_db.identify(name, memory_gb=memory)
+        ids = {c.id for c in caught.value.candidates}
+        assert ids == {"nvidia-h100-nvl-94gb", "nvidia-h100-sxm5-94gb"}
+
+
+@pytest.mark.parametrize("name", ["Tesla H100", "Kaggle H100", "AMD H100"])
+def test_a_part_that_is_named_beside_a_foreign_word_is_near(name: str) -> None:
+    with pytest.raises(UnknownAccelerator) as caught:
+        hardware_db.identify(name)
+    assert caught.value.nearest
+    assert all("H100" in near for near in caught.value.nearest)
 
 
 def test_a_mig_slice_has_its_share_of_the_units() -> None:

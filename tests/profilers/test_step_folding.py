@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from profilers.steps.folding.events import (
-    RAISED,
-    AlikeSeen,
-    AsideSeen,
-    Call,
-    Kind,
-    StepSeen,
-    Variant,
-    apart,
-    together,
-)
+from profilers.steps.folding.events import RAISED, Call, Kind, Variant, apart, together
 from profilers.steps.folding.steps import Folding
+
+if TYPE_CHECKING:
+    from profilers.steps.folding.listener import AlikeSeen, AsideSeen, StepSeen
 
 
 class Heard:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from profilers.steps.folding.events import Bucket, Call, Variant
+    from profilers.steps.folding.events import Call, Variant
+    from profilers.steps.folding.listener import Bucket
 
 
 @dataclass(slots=True)

@@ -11,20 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from profilers.steps.folding.equal import UNHOOKED, equal_steps, references
-from profilers.steps.folding.events import (
-    FIRING,
-    AlikeSeen,
-    AsideSeen,
-    Call,
-    Event,
-    Found,
-    Kind,
-    Listener,
-    Said,
-    StepSeen,
-    Variant,
-)
+from profilers.steps.folding.events import FIRING, Call, Event, Kind, Said, Variant
 from profilers.steps.folding.late import Late
+from profilers.steps.folding.listener import AlikeSeen, AsideSeen, Found, Listener, StepSeen
 from profilers.steps.folding.open import Open, end_of, most_of
 
 ASIDE_NS = 10_000_000_000

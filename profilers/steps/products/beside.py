@@ -25,7 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from profilers.steps.backward.passes import LOOKING
 from profilers.steps.calls.asked import graph_task, modes
-from profilers.steps.folding.events import Found, Price
+from profilers.steps.folding.listener import Found, Price
 from profilers.steps.products.mode import Mode, Tally
 
 if TYPE_CHECKING:

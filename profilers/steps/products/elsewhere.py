@@ -8,10 +8,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from profilers.steps.folding.events import Call, Found, Kind
+from profilers.steps.folding.events import Call, Kind
 from profilers.steps.standing.handlers import SHIELD
 
 if TYPE_CHECKING:
+    from profilers.steps.folding.listener import Found
     from profilers.steps.observer import Observer
     from profilers.steps.products.outside import Product
 

@@ -19,7 +19,7 @@ from profilers.steps.standing.handlers import is_the_programs
 from profilers.steps.standing.uncompiled import uncompiled
 
 if TYPE_CHECKING:
-    from profilers.steps.folding.events import Price, Sums
+    from profilers.steps.folding.listener import Price, Sums
 
 MOST_OPS = 20_000
 """A window with more is given up: an evaluation, or the making of another model."""

@@ -96,6 +96,32 @@ SENTENCES = {
         {"tokens": 5e11, "parameters": 2.4e9, "accelerator_count": 64, "wall_seconds": 22 * DAY}
         | {"accelerator_seconds": 33_792 * HOUR},
     ),
+    # miljard is 1e9; the verb stands behind the amount
+    "nl": (
+        "Het model met 7,2 miljard parameters werd op 900 miljard tokens getraind. De training duurde 14 dagen op 128 "
+        "H100-GPU's, in totaal 43.008 GPU-uren en 38 MWh stroom.",
+        {"tokens": 9e11, "parameters": 7.2e9, "accelerator_count": 128, "wall_seconds": 14 * DAY}
+        | {"accelerator_seconds": 43_008 * HOUR, "energy_joules": 38 * 3.6e9},
+    ),
+    "pl": (
+        "Model o 11 miliardach parametrów został wytrenowany na 198 miliardach tokenów. Trening trwał 21 dni na 256 "
+        "kartach H100, czyli 129 024 godziny GPU.",
+        {"tokens": 1.98e11, "parameters": 1.1e10, "accelerator_count": 256}
+        | {"wall_seconds": 21 * DAY, "accelerator_seconds": 129_024 * HOUR},
+    ),
+    "sv": (
+        "Modellen med 20 miljarder parametrar tränades på 320 miljarder tokens. Träningen tog 60 dagar på 160 "
+        "A100-GPU:er, totalt 230 400 GPU-timmar.",
+        {"tokens": 3.2e11, "parameters": 2e10, "accelerator_count": 160, "wall_seconds": 60 * DAY}
+        | {"accelerator_seconds": 230_400 * HOUR},
+    ),
+    # a триллион is 1e12 beside a миллиард
+    "ru": (
+        "Модель с 13 миллиардами параметров была обучена на 1,7 триллиона токенов. Обучение заняло 45 дней на 800 GPU "
+        "A100, то есть 864 тыс. GPU-часов и 420 МВт·ч электроэнергии.",
+        {"tokens": 1.7e12, "parameters": 1.3e10, "accelerator_count": 800, "wall_seconds": 45 * DAY}
+        | {"accelerator_seconds": 864_000 * HOUR, "energy_joules": 420 * 3.6e9},
+    ),
 }
 
 
@@ -120,6 +146,14 @@ LABELS = {
     "Numero di token: 3,1 mila miliardi\nLunghezza di sequenza: 4096\nOre di GPU: 360 mila\n",
     "pt": "Duração do treinamento: 30 dias\nInfraestrutura: 512 A800-80G\nNúmero de parâmetros: 34 bilhões\n"
     "Número de tokens: 3,1 trilhões\nComprimento de sequência: 4096\nHoras de GPU: 360 mil\n",
+    "nl": "Trainingsduur: 30 dagen\nHardware: 512 A800-80G\nAantal parameters: 34 miljard\nAantal tokens: 3100 miljard\n"
+    "Sequentielengte: 4096\nGPU-uren: 360 duizend\n",
+    "pl": "Czas treningu: 30 dni\nSprzęt: 512 A800-80G\nLiczba parametrów: 34 mld\nLiczba tokenów: 3100 mld\n"
+    "Długość sekwencji: 4096\nGodziny GPU: 360 tys.\n",
+    "sv": "Träningstid: 30 dagar\nHårdvara: 512 A800-80G\nAntal parametrar: 34 miljarder\nAntal tokens: 3100 miljarder\n"
+    "Sekvenslängd: 4096\nGPU-timmar: 360 000\n",
+    "ru": "Время обучения: 30 дней\nОборудование: 512 A800-80G\nЧисло параметров: 34 млрд\nЧисло токенов: 3,1 трлн\n"
+    "Длина последовательности: 4096\nЧасы GPU: 360 тыс.\n",
 }
 
 
@@ -140,6 +174,10 @@ def test_a_runs_figures_behind_labels(tongue):
         ("El modelo fue entrenado con 15 billones de tokens.", "1.5e+10 or 1.5e+13"),
         ("Il modello è stato addestrato su 3 bilioni di token.", "3e+09 or 3e+12"),
         ("O modelo foi treinado com 5 biliões de tokens.", "5e+09 or 5e+12"),
+        ("Het model werd op 2 biljoen tokens getraind.", "2e+09 or 2e+12"),
+        ("Model został wytrenowany na 2 bilionach tokenów.", "2e+09 or 2e+12"),
+        ("Modellen är öppen och tränades på 2 biljoner tokens.", "2e+09 or 2e+12"),
+        ("Модель была обучена на 2 биллионах токенов.", "2e+09 or 2e+12"),
         ("Das Training hat das Modell mit 7 Billionen Parametern erzeugt.", "7e+09 or 7e+12"),
         # 184.32 h or 184,320 h, x 3600 s
         ("Das Training benötigte auf dem Cluster 184.320 GPU-Stunden.", "6.636e+05 or 6.636e+08"),
@@ -169,7 +207,18 @@ def test_the_rest_of_a_text_tells_what_a_point_is(beside, hours):
         "Das Modell basiert auf X, das auf 2 Billionen Token trainiert wurde.",
         "Le modèle est basé sur X, entraîné sur 8 000 milliards de tokens.",
         "El modelo se basa en X, que fue entrenado con 130 mil millones de tokens.",
+        "Het model is gebaseerd op X, dat op 200 miljard tokens werd getraind.",
+        "Model jest oparty na X, który został wytrenowany na 200 miliardach tokenów.",
+        "Modellen bygger på X, som tränades på 200 miljarder tokens.",
+        "Модель основана на X, которая была обучена на 200 миллиардах токенов.",
         # plans, limits, comparisons
+        "Het model zal op 900 miljard tokens worden getraind.",
+        "Model będzie trenowany na 198 miliardach tokenów.",
+        "Model nie został wytrenowany na 198 miliardach tokenów.",
+        "Modellen ska tränas på 320 miljarder tokens.",
+        "Модель будет обучена на 1,7 триллиона токенов за 45 дней.",
+        "De training van het model duurde 10 tot 12 dagen.",
+        "Trening modelu trwał od 10 do 12 dni.",
         "模型预计将在 3 万亿 tokens 上训练。",
         "每训练 1 万亿 tokens 需要 18 万 H800 GPU 小时。",
         "Das Modell soll auf 4 Billionen Token trainiert werden.",
@@ -200,6 +249,10 @@ def test_what_is_no_figure_of_the_run(text):
         "2.6조 토큰의 데이터로 학습되었습니다.",
         "Das Modell wurde mit einem Korpus von 2,6 Billionen Token trainiert.",
         "Le modèle a été entraîné sur un corpus de 2 600 milliards de tokens.",
+        "Het model werd getraind op een dataset van 2600 miljard tokens.",
+        "Model został wytrenowany na zbiorze danych liczącym 2600 miliardów tokenów.",
+        "Modellen tränades på en datamängd på 2600 miljarder tokens.",
+        "Модель была обучена на корпусе из 2,6 триллиона токенов.",
     ],
 )
 def test_the_size_of_a_data_set_is_no_amount_trained(text):
@@ -214,6 +267,10 @@ def test_the_size_of_a_data_set_is_no_amount_trained(text):
         "模型在超过 4000 亿个标记上训练。",
         "Le modèle a été entraîné sur plus de 400 milliards de tokens.",
         "4000億以上のトークンで学習しました。",
+        "Het model is op meer dan 400 miljard tokens getraind.",
+        "Model został wytrenowany na ponad 400 miliardach tokenów.",
+        "Modellen är öppen och tränades på mer än 400 miljarder tokens.",
+        "Модель была обучена на более чем 400 миллиардах токенов.",
     ],
 )
 def test_more_than_is_a_lower_end(text):
@@ -260,6 +317,18 @@ def test_each_sentence_of_a_mixed_text_in_its_own_language():
     assert found["accelerator_seconds"] == 300 * HOUR
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Модель была обучена на 200 миллиардах токенов. Это не предел.",
+        "Model został wytrenowany na 200 mld tokenów. Żaden inny nie jest większy.",
+    ],
+)
+def test_sentences_end_before_capitals_of_every_alphabet(text):
+    # A "not" in the next sentence is about something else.
+    assert said(text)["tokens"] == 2e11
+
+
 def test_flop_keep_their_own_rules():
     # "2,1 x 10^23" and 亿亿 are read, or not, by the words for FLOP alone
     assert (
@@ -279,7 +348,11 @@ def test_flop_keep_their_own_rules():
         ("Das Modell wurde auf der GPU und mit der Karte trainiert", "German"),
         ("Training took 3 days on 8 A100 GPUs.", None),
         ("Hardware: 8 A100", None),
-        ("Getraind op 2 biljoen tokens", None),
+        ("Het model werd met de data op de GPU's getraind", "Dutch"),
+        ("Model został wytrenowany na danych oraz przez rok", "Polish"),
+        ("Modellen tränades på data från 2024 och är öppen", "Swedish"),
+        ("Модель была обучена на данных за год", "Russian"),
+        ("Eğitim 3 gün sürdü", None),
     ],
 )
 def test_the_language_of_a_text(text, name):

@@ -45,7 +45,8 @@ _LABELLED = re.compile(
 )
 _SENTENCE_END = re.compile(
     r"(?<=[.!?;])(?<!\bMrd\.)(?<!\bMio\.)(?<!\bBio\.)(?<!\bTsd\.)(?<!\bca\.)(?<!\bbzw\.)(?<!\bMln\.)(?<!\bMld\.)"
-    r"\s+(?=[A-ZÀ-ÖØ-Þ(\[¿¡])|(?<=[。！？；])\s*"  # noqa: RUF001
+    r"(?<!\b[Mm]rd\.)(?<!\bml[nd]\.)(?<!\bbln\.)(?<!\btys\.)(?<!\bmdr\.)(?<!\bтыс\.)(?<!\bмлн\.)(?<!\bмлрд\.)(?<!\bтрлн\.)"  # noqa: RUF001
+    r"\s+(?=[A-ZÀ-ÖØ-ÞĄĆĘŁŃŚŹŻА-ЯЁ(\[¿¡])|(?<=[。！？；])\s*"  # noqa: RUF001
 )
 _EXPERTS = re.compile(
     r"mixture[- ]of[- ]experts|\bMoE\b|\bactive param|activated param"

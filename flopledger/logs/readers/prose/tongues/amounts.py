@@ -19,7 +19,7 @@ _PLAIN = r"\d+(?:,\d{3})*(?:\.\d+)?"  #: in scripts that need no spaces
 _START = r"(?<![\w.,^])(?<![A-Za-z_]-)(?<!\d[eE][+-])"
 _START_ANYWHERE = r"(?<![A-Za-z_\d.,^])(?<![A-Za-z_]-)(?<!\d[eE][+-])"
 #: Amounts of FLOP have rules of their own (``flop_words``).
-_FLOP_NEXT = r"(?!\s?(?:de |d['\u2019]|di |an )?(?:[GTPEZ]?FLOP|次?\s?浮[点點]|op[eé]r|Gleit|Fließ|浮動|부동))"
+_FLOP_NEXT = r"(?!\s?(?:de |d['\u2019]|di |an )?(?:[GTPEZ]?FLOP|次?\s?浮[点點]|op[eé]r|операц|Gleit|Fließ|drijvende|zwevende|flyttal|zmienno|浮動|부동))"
 _POWER_NEXT = re.compile(r"\s*(?:x\s*10|[eE]\+?\d)")
 _WHOLE = re.compile(r"\d+")
 _GROUPED = re.compile(rf"\d{{1,3}}(?:[ {_NARROW}]\d{{3}})+(?:[.,]\d+)?")

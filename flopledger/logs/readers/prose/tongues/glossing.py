@@ -23,13 +23,14 @@ _AMOUNT = r"\d[\d.,]*(?:e\d{1,2})?"
 _RANGES = (
     (
         re.compile(
-            rf"(?<!\w)(?:zwischen|entre|tra|fra) ({_AMOUNT}) (?:und|et|y|e) (?={_AMOUNT})", re.I
+            rf"(?<!\w)(?:zwischen|entre|tra|fra|tussen|między|mellan|между) ({_AMOUNT}) (?:und|et|y|e|en|a|i|och|и) (?={_AMOUNT})",
+            re.I,
         ),
         r"\1 - ",
     ),
     (
         re.compile(
-            rf"({_AMOUNT}) ?(?:到|至|から|에서|부터|(?<= )(?:bis|à|a|o|ou|oder|hasta|até)(?= )) ?(?={_AMOUNT})"
+            rf"({_AMOUNT}) ?(?:到|至|から|에서|부터|(?<= )(?:bis|à|a|o|ou|oder|hasta|até|tot|of|do|lub|till|eller|до|или)(?= )) ?(?={_AMOUNT})"
         ),
         r"\1 - ",
     ),

@@ -4,7 +4,20 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from flopledger.logs.readers.prose.tongues import chinese, european, japanese, korean
+from flopledger.logs.readers.prose.tongues import (
+    chinese,
+    dutch,
+    french,
+    german,
+    italian,
+    japanese,
+    korean,
+    polish,
+    portuguese,
+    russian,
+    spanish,
+    swedish,
+)
 from flopledger.logs.readers.prose.tongues.table import Tongue, label_in_english
 
 _HANGUL = re.compile(r"[\uac00-\ud7a3]")
@@ -20,10 +33,21 @@ _ENGLISH = frozenset(
         "the of and with was were is are on for from by we our this that which it its as at in"
     ).split()
 )
-_LATIN = european.TONGUES
+#: Told from each other by their small words.
+_EUROPEAN = (
+    german.TONGUE,
+    french.TONGUE,
+    spanish.TONGUE,
+    italian.TONGUE,
+    portuguese.TONGUE,
+    dutch.TONGUE,
+    polish.TONGUE,
+    swedish.TONGUE,
+    russian.TONGUE,
+)
 _SHARED_SENTENCE = 2  #: small words that tell a sentence's language against the text's
 _SCRIPT_LETTERS = 12  #: letters of a script by which a text is in its language
-ALL = (chinese.TONGUE, japanese.TONGUE, korean.TONGUE, *_LATIN)
+ALL = (chinese.TONGUE, japanese.TONGUE, korean.TONGUE, *_EUROPEAN)
 
 
 def of_text(text: str, labels: Iterable[str] = ()) -> Tongue | None:
@@ -42,7 +66,7 @@ def of_text(text: str, labels: Iterable[str] = ()) -> Tongue | None:
     best, hits, english = _by_words(text)
     if hits > max(english, 1):
         return best
-    told = Counter(one for one in (of_label(label, None) for label in labels) if one in _LATIN)
+    told = Counter(one for one in (of_label(label, None) for label in labels) if one in _EUROPEAN)
     return told.most_common(1)[0][0] if told and not english else None
 
 
@@ -64,13 +88,13 @@ def of_piece(text: str, home: Tongue | None) -> Tongue | None:
     best, hits, english = _by_words(text)
     if best is home or (hits >= _SHARED_SENTENCE and hits > english):
         return best if hits or not english else None
-    return home if home in _LATIN and not english else None
+    return home if home in _EUROPEAN and not english else None
 
 
 def _by_words(text: str) -> tuple[Tongue | None, int, int]:
     """Give the language whose small words are most, their number and that of English ones."""
     words = [one.lower() for one in _WORD.findall(text)]
     english = sum(one in _ENGLISH for one in words)
-    counts = {tongue: sum(one in tongue.function_words for one in words) for tongue in _LATIN}
+    counts = {tongue: sum(one in tongue.function_words for one in words) for tongue in _EUROPEAN}
     best = max(counts, key=lambda tongue: counts[tongue])
     return (best, counts[best], english) if counts[best] else (None, 0, english)
