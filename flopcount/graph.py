@@ -93,7 +93,7 @@ def count_export(
             path.name,
             batch=batch,
             sequence=sequence,
-            batch_read=any(symbol not in lengths for symbol in free),
+            batch_read=any(symbol not in lengths for symbol in free) or _rows(graph) == {batch},
             length_read=bool(lengths),
         )
         count = flopcount.count(program, backward=backward, convention=convention)
@@ -144,6 +144,12 @@ def _axes(graph: ExportedGraph) -> dict[str, set[int]]:
             if isinstance(size, str):
                 axes.setdefault(size, set()).add(axis)
     return axes
+
+
+def _rows(graph: ExportedGraph) -> set[int | str]:
+    """Return the first sizes of the user's inputs."""
+    metas = [item.meta for item in graph.inputs if item.kind == "user_input"]
+    return {meta.sizes[0] for meta in metas if meta and meta.sizes}
 
 
 def _lengths(graph: ExportedGraph) -> set[str]:

@@ -9,7 +9,7 @@ import contextlib
 import importlib
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ def count_factory(
             name,
             batch=batch,
             sequence=sequence,
-            batch_read="batch" in accepted,
+            batch_read="batch" in accepted or _rows(*given) == {batch},
             length_read="sequence" in accepted,
         )
     count = None
@@ -119,6 +119,12 @@ def _current_folder_importable() -> Any:
     finally:
         if added and folder in sys.path:
             sys.path.remove(folder)
+
+
+def _rows(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> set[int]:
+    """Return the first sizes of the inputs."""
+    shapes: Iterator[Any] = (getattr(value, "shape", ()) for value in (*args, *kwargs.values()))
+    return {int(shape[0]) for shape in shapes if len(shape)}
 
 
 def _accepted(factory: Any) -> Mapping[str, Any]:

@@ -111,7 +111,7 @@ class Bound:
     free: tuple[str, ...]
     """Those that nothing fills."""
     batch: bool
-    """Whether one was filled with the batch."""
+    """Whether one was filled with the batch, or all inputs have that many rows anyway."""
     sequence: bool
     """Whether one was filled with the length."""
 
@@ -122,9 +122,11 @@ def bind_sizes(
     """Fill the free sizes of the inputs in place; return those that stay free, and what was used."""
     free: list[str] = []
     used: set[str] = set()
+    rows: set[int] = set()
     for value in graph.input:
         if value.name in weights:
             continue
+        rows.update(size.dim_value for size in value.type.tensor_type.shape.dim[:1])
         for axis, size in enumerate(value.type.tensor_type.shape.dim):
             if size.HasField("dim_value") and size.dim_value > 0:
                 continue
@@ -140,7 +142,7 @@ def bind_sizes(
                 used.add("batch")
             else:
                 free.append(f"{value.name}[{axis}]" + (f" ({name})" if name else ""))
-    return Bound(tuple(free), "batch" in used, "sequence" in used)
+    return Bound(tuple(free), "batch" in used or rows == {batch}, "sequence" in used)
 
 
 def inferred(model: Any, path: Path, values: dict[str, Any]) -> Any:

@@ -107,6 +107,8 @@ def test_sizes_that_are_fixed_are_not_called_what_was_asked_for(tmp_path, monkey
         ("length-not-read", "warning"),
     ]
     assert "--batch 4 was not used" in asked.findings[0].message
+    of_three = count_source(source, batch=3)
+    assert (of_three.batch, of_three.findings) == (3, ())
 
 
 def test_convolutions_and_gemm(tmp_path):
