@@ -4,10 +4,18 @@ from typing import Literal
 
 from flopledger.facts import NAMES, Fact, Finding, Grade, Severity
 from flopledger.logs import limits
-from flopledger.logs.numbers import is_placeholder, parse_number
+from flopledger.logs.numbers import (
+    is_misfit,
+    is_placeholder,
+    parse_count,
+    parse_number,
+    parse_positive,
+)
 
 #: A word longer than this is cut: names and notes, not documents.
 _WORD_CHARACTERS = 500
+#: So much of a figure that cannot be one is shown, and so many of them.
+_SHOWN_CHARACTERS, _SHOWN_MISFITS = 24, 5
 
 
 class Notes:
@@ -22,6 +30,10 @@ class Notes:
         self.lost_as_printed = 0  #: steps done again in the order of print, where stamps decide
         self.dropped_facts = 0  #: beyond the limit of one file
         self.withheld: set[str] = set()  #: names that are not written down any more
+        self._misfits: list[
+            tuple[str, str]
+        ] = []  #: places and words of figures that cannot be ones
+        self._misfit_count = 0
 
     def fact(
         self,
@@ -49,6 +61,54 @@ class Notes:
         self.facts.append(fact)
         return fact
 
+    def count(
+        self,
+        name: str,
+        stated: object,
+        locator: str,
+        *,
+        grade: Grade = Grade.LOG,
+        unit: str | None = None,
+    ) -> Fact | None:
+        """Write a whole number above 0 down; what stands in the file and cannot be one will be told."""
+        self.misfit(parse_count(stated), stated, locator)
+        return self.fact(name, parse_count(stated), locator, grade=grade, unit=unit)
+
+    def positive(
+        self,
+        name: str,
+        stated: object,
+        locator: str,
+        *,
+        grade: Grade = Grade.LOG,
+        unit: str | None = None,
+    ) -> Fact | None:
+        """Write a number above 0 down; what stands in the file and cannot be one will be told."""
+        self.misfit(parse_positive(stated), stated, locator)
+        return self.fact(name, parse_positive(stated), locator, grade=grade, unit=unit)
+
+    def misfit(self, found: object, stated: object, locator: str) -> None:
+        """Remember a figure that stands in the file and was not ``found`` to be one."""
+        if found is not None or not is_misfit(stated):
+            return
+        self._misfit_count += 1
+        if len(self._misfits) < _SHOWN_MISFITS:
+            self._misfits.append((locator, _shown(stated)))
+
+    def tell_misfits(self) -> None:
+        """Make one finding of all figures that could not be taken."""
+        if not self._misfits:
+            return
+        shown = ", ".join(f"{place} says {word}" for place, word in self._misfits)
+        more = self._misfit_count - len(self._misfits)
+        self.finding(
+            "figure-unread",
+            "warning",
+            f"{shown}{f' and {more:,} more' if more else ''}: too large, below zero, no whole number or "
+            "spelt in a way that is not read; such a figure is missing, which is not 0",
+            *(place for place, _ in self._misfits),
+        )
+
     def finding(self, code: str, severity: Severity, message: str, *locators: str) -> None:
         """Write a finding down, with the places it rests on."""
         places = tuple(f"{self.file}: {locator}" for locator in locators)
@@ -60,3 +120,11 @@ class Notes:
 def line(number: int) -> str:
     """Spell a line's place."""
     return f"line {number}"
+
+
+def _shown(stated: object) -> str:
+    """Spell what stands in the file, shortened: a number may have four thousand digits."""
+    word = " ".join(str(stated).split()) if isinstance(stated, str | int | float) else repr(stated)
+    if len(word) <= _SHOWN_CHARACTERS:
+        return word
+    return f"{word[:_SHOWN_CHARACTERS]}... ({len(word):,} characters)"

@@ -69,6 +69,20 @@ def parse_positive(text: object) -> int | float | None:
     return value if value is not None and value > 0 else None
 
 
+def is_misfit(value: object) -> bool:
+    """Say whether something that gave no figure was meant as one: too large, below zero, cut, or misspelt.
+
+    0, -1 and words are how programs say that nobody counted.
+    """
+    if value is None or isinstance(value, bool) or is_placeholder(value):
+        return False
+    if isinstance(value, int | float):
+        return value not in (0, -1) and value == value
+    if isinstance(value, str):
+        return any(one in "0123456789" for one in value) and parse_number(value) not in (0, -1)
+    return True
+
+
 def is_placeholder(value: object) -> bool:
     """Say whether ``value`` is a word for "nobody filled this in"."""
     if value is None:

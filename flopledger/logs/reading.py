@@ -289,6 +289,7 @@ def _read_one(reader: Reader, document: Document) -> Notes:
             f"({type(error).__name__}); nothing was taken from this file",
             "the file",
         )
+    notes.tell_misfits()
     if not notes.facts and not notes.findings and reader.format not in _SAY_NOTHING:
         notes.finding(
             "no-facts",

@@ -150,13 +150,14 @@ def note_metric(tag: str, value: object, locator: str, notes: Notes) -> None:
     if _plain(tag) not in _METRICS:
         return
     name, grade = _METRICS[_plain(tag)]
-    number = parse_number(value)
+    number = stated = parse_number(value)
     if number == 0 and name in ("claimed_flop", "tokens"):
         notes.finding(
             "counter-zero", "info", f"{tag} is 0: the counter was not switched on", locator
         )
         return
     number = parse_count(number) if name in _WHOLE else parse_positive(number)
+    notes.misfit(number, value if stated is None else stated, locator)
     if number is None:
         return
     if (factor := _FACTORS.get(_plain(tag))) is not None:
@@ -170,7 +171,7 @@ def note_setting(key: str, value: object, locator: str, notes: Notes) -> None:
     """Write a trainer's argument down, if it is understood."""
     plain = key.rsplit("/", 1)[-1]
     if plain in _SETTINGS:
-        notes.fact(_SETTINGS[plain], parse_count(value), locator)
+        notes.count(_SETTINGS[plain], value, locator)
     elif plain in ("bf16", "fp16", "fp8") and str(value).strip().lower() in ("true", "1", "1.0"):
         notes.fact("precision", plain, locator)
 

@@ -6,7 +6,7 @@ from flopledger.facts import Grade
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
-from flopledger.logs.numbers import parse_count, parse_number, parse_positive
+from flopledger.logs.numbers import parse_number, parse_positive
 from flopledger.logs.reader import Reader
 from flopledger.logs.stamps import short_lines
 from flopledger.logs.stepping import median
@@ -55,7 +55,7 @@ def read(document: Document, notes: Notes) -> None:
         elif batch is None and (match := _PRECISION.search(text)):
             notes.fact("precision", match[1].lower(), line(number))
         elif batch is None and (match := _SETTING.match(text)) and match[1] in _SETTINGS:
-            notes.fact(_SETTINGS[match[1]], parse_count(match[2]), line(number))
+            notes.count(_SETTINGS[match[1]], match[2], line(number))
     _note_world(notes)
     if batch is None:
         raise EvidenceError(f"{document.name}: Composer marks but no batch")

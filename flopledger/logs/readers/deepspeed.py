@@ -74,7 +74,7 @@ def read(document: Document, notes: Notes) -> None:
         elif match := _CONFIG.search(text):
             _note_setting(match[1], match[2], line(number), notes)
         elif match := _PARAMETERS.search(text):
-            notes.fact("parameters", parse_count(match[1]), line(number))
+            notes.count("parameters", match[1], line(number))
         elif match := _PROFILE.match(text):
             _note_profile(match, line(number), notes)
     for step in () if log.steps else spoken:
@@ -103,7 +103,7 @@ def _step(match: re.Match[str], number: int, text: str) -> Step:
 
 def _note_setting(key: str, value: str, place: str, notes: Notes) -> None:
     if key in SETTINGS:
-        notes.fact(SETTINGS[key], parse_count(value), place)
+        notes.count(SETTINGS[key], value, place)
     elif key in ("bfloat16_enabled", "fp16_enabled") and value == "True":
         notes.fact("precision", "bf16" if key.startswith("b") else "fp16", place)
 
@@ -115,9 +115,9 @@ def _note_profile(match: re.Match[str], place: str, notes: Notes) -> None:
         return
     factor = _FACTORS.get(unit[:1] if unit not in ("ms", "us", "s") else "")
     if label == "world size":
-        notes.fact("world_size", parse_count(match[2]), place)
+        notes.count("world_size", match[2], place)
     elif label.startswith("batch size per gpu"):
-        notes.fact("per_process_batch", parse_count(match[2]), place)
+        notes.count("per_process_batch", match[2], place)
     elif label.startswith("params of model") and factor:
         notes.fact("parameters", round(value * factor), place)
     elif label.startswith("fwd+bwd flops per gpu") and unit.endswith("FLOPS") and factor:

@@ -13,7 +13,7 @@ from flopledger.logs import limits
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
-from flopledger.logs.numbers import parse_count, parse_number, parse_positive
+from flopledger.logs.numbers import parse_number, parse_positive
 from flopledger.logs.reader import Reader
 from flopledger.logs.stamps import short_lines
 
@@ -107,7 +107,7 @@ def read_arguments(document: Document, notes: Notes) -> None:
         key, value, place = match[1], match[2], line(number)
         if key in names:
             unit = "pixels" if key == "imgsz" else None
-            notes.fact(names[key], parse_count(value), place, unit=unit, grade=Grade.STATEMENT)
+            notes.count(names[key], value, place, unit=unit, grade=Grade.STATEMENT)
         elif key == "model":
             notes.fact("model", value, place, grade=Grade.STATEMENT)
         elif key == "device" and re.fullmatch(r"\d(?:,\d){0,15}", value):

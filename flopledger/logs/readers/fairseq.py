@@ -63,7 +63,7 @@ def read(document: Document, notes: Notes) -> None:
                 if half := _HALF.search(text):
                     notes.fact("precision", half[1], line(number))
             elif done := _DONE.search(text):
-                notes.fact("timed_seconds", parse_positive(done[1]), line(number))
+                notes.positive("timed_seconds", done[1], line(number))
             continue
         fields = _inner_fields(text) if match is None else None
         if fields is None:

@@ -37,9 +37,9 @@ def read_state(document: Document, notes: Notes) -> None:
         raise EvidenceError(f"{document.name}: log_history is not a list")
     rows = [row for row in state["log_history"] if isinstance(row, dict)]
     steps = parse_count(state.get("global_step"))
-    notes.fact("steps", steps, "$.global_step")
+    notes.count("steps", state.get("global_step"), "$.global_step")
     planned = parse_count(state.get("max_steps"))
-    notes.fact("planned_steps", planned, "$.max_steps")
+    notes.count("planned_steps", state.get("max_steps"), "$.max_steps")
     if steps and planned and steps < planned:
         notes.finding(
             "stopped-early",
@@ -49,13 +49,11 @@ def read_state(document: Document, notes: Notes) -> None:
             "$.global_step",
             "$.max_steps",
         )
-    notes.fact("epochs", parse_positive(state.get("epoch")), "$.epoch")
+    notes.positive("epochs", state.get("epoch"), "$.epoch")
     limit = parse_count(state.get("num_train_epochs"))
     if limit is not None and limit < _ENDLESS_EPOCHS:
         notes.fact("planned_epochs", limit, "$.num_train_epochs", unit="epochs")
-    notes.fact(
-        "per_process_batch", parse_count(state.get("train_batch_size")), "$.train_batch_size"
-    )
+    notes.count("per_process_batch", state.get("train_batch_size"), "$.train_batch_size")
     _note_claim(state.get("total_flos"), notes)
     _note_tokens(state, rows, notes)
     _note_runtime(rows, planned, notes)
@@ -65,18 +63,19 @@ def read_state(document: Document, notes: Notes) -> None:
 def read_results(document: Document, notes: Notes) -> None:
     """Write down what one process says of its own run."""
     results = document.table()
-    notes.fact("timed_seconds", parse_positive(results.get("train_runtime")), "$.train_runtime")
-    notes.fact("epochs", parse_positive(results.get("epoch")), "$.epoch")
-    notes.fact("dataset_samples", parse_count(results.get("train_samples")), "$.train_samples")
+    notes.positive("timed_seconds", results.get("train_runtime"), "$.train_runtime")
+    notes.positive("epochs", results.get("epoch"), "$.epoch")
+    notes.count("dataset_samples", results.get("train_samples"), "$.train_samples")
     if "total_flos" in results:
         _note_claim(results["total_flos"], notes)
     tokens = results.get("num_input_tokens_seen", results.get("train_tokens"))
-    notes.fact("tokens", parse_count(tokens), "$.num_input_tokens_seen", grade=Grade.CLAIM)
+    notes.count("tokens", tokens, "$.num_input_tokens_seen", grade=Grade.CLAIM)
     _note_rates(results, "$", notes)
 
 
 def _note_claim(value: object, notes: Notes) -> None:
     number = parse_number(value)
+    notes.misfit(number, value, "$.total_flos")
     if number is None:
         return
     if number > 0:
@@ -96,7 +95,9 @@ _TOKENS = ("num_tokens", "eval_num_tokens", "num_input_tokens_seen")
 
 def _note_tokens(state: dict[str, Any], rows: list[dict[str, Any]], notes: Notes) -> None:
     """Write down tokens seen: the Trainer's counter, and TRL's in the rows."""
-    seen = parse_number(state.get("num_input_tokens_seen"))
+    stated = state.get("num_input_tokens_seen")
+    seen = parse_number(stated)
+    notes.misfit(seen, stated, "$.num_input_tokens_seen")
     if seen is not None:
         if seen == 0:
             notes.finding(
@@ -105,11 +106,12 @@ def _note_tokens(state: dict[str, Any], rows: list[dict[str, Any]], notes: Notes
                 "num_input_tokens_seen is 0: the counter was not switched on",
                 "$.num_input_tokens_seen",
             )
-        notes.fact("tokens", parse_count(seen), "$.num_input_tokens_seen", grade=Grade.CLAIM)
+        notes.count("tokens", seen, "$.num_input_tokens_seen", grade=Grade.CLAIM)
     readings = []
     for index, row in enumerate(rows):
         for key in _TOKENS:
             count = parse_count(row.get(key))
+            notes.misfit(count, row.get(key), f"$.log_history[{index}].{key}")
             if count is not None:
                 readings.append((index, key, count))
     if not readings:
@@ -185,11 +187,12 @@ def _accumulate(counts: list[int]) -> tuple[int | None, int | None, int]:
 
 def _note_runtime(rows: list[dict[str, Any]], planned: int | None, notes: Notes) -> None:
     """Write down the time; every process that ended left one row, so resumed parts add up."""
-    ends = [
-        (index, row)
-        for index, row in enumerate(rows)
-        if parse_positive(row.get("train_runtime")) is not None
-    ]
+    ends = []
+    for index, row in enumerate(rows):
+        stated = row.get("train_runtime")
+        notes.misfit(parse_positive(stated), stated, f"$.log_history[{index}].train_runtime")
+        if parse_positive(stated) is not None:
+            ends.append((index, row))
     if not ends:
         return
     seconds = sum(float(row["train_runtime"]) for _, row in ends)

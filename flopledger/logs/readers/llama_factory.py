@@ -11,7 +11,7 @@ from flopledger.facts import Grade
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
-from flopledger.logs.numbers import parse_count, parse_duration, parse_positive
+from flopledger.logs.numbers import parse_count, parse_duration
 from flopledger.logs.process_clocks import Tick, note_processes
 from flopledger.logs.reader import Reader
 
@@ -46,7 +46,7 @@ def read(document: Document, notes: Notes) -> None:
         )
     note_processes(_ticks(rows), notes)
     number, last = rows[-1]
-    notes.fact("epochs", parse_positive(last.get("epoch")), line(number))
+    notes.positive("epochs", last.get("epoch"), line(number))
     tokens = parse_count(last.get("total_tokens"))
     notes.fact("tokens", tokens, line(number), grade=Grade.CLAIM)
 

@@ -76,7 +76,7 @@ def read(document: Document, notes: Notes) -> None:
 def _note_settings(settings: dict[str, tuple[str, int]], notes: Notes) -> None:
     for key, name in _COUNTS.items():
         value, number = settings.get(key, ("", 0))
-        notes.fact(name, parse_count(value), line(number))
+        notes.count(name, value, line(number))
     device, number = settings.get("device", ("", 0))
     notes.fact("accelerator", device or None, line(number))
     precision, number = settings.get("precision", ("", 0))

@@ -10,7 +10,7 @@ from flopledger.facts import Grade
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
-from flopledger.logs.numbers import parse_count, parse_positive
+from flopledger.logs.numbers import parse_positive
 from flopledger.logs.reader import Reader
 from flopledger.logs.stamps import short_lines, stamp_seconds
 from flopledger.logs.stepping import Step, StepLog, median
@@ -90,7 +90,7 @@ def _note_setup(text: str, number: int, notes: Notes) -> None:
         if billions is not None:
             notes.fact("parameters", round(billions * 1e9), line(number))
     elif match := _DEVICES.search(text):
-        notes.fact("world_size", parse_count(match[1] or match[2]), line(number))
+        notes.count("world_size", match[1] or match[2], line(number))
 
 
 READER = Reader(format="maxtext-log", sniff=sniff, read=read)

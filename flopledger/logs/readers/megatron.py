@@ -23,7 +23,7 @@ from flopledger.logs.stepping import Step, StepLog, median
 _ITERATION = re.compile(r"\biteration\s{1,12}(\d{1,10})/\s{0,12}(\d{1,10})\s{0,4}\|")
 #: A fork writes ``consumed_samples= 768`` for ``consumed samples: 768``.
 _EQUALS = re.compile(r"\biteration=\s{0,12}\d{1,10}/\s{0,12}\d{1,10}\s{0,4}\|")
-_NUMBER = re.compile(r"[-+]?[\d.,]{1,30}(?:[eE][-+]?\d{1,4})?|nan")
+_NUMBER = re.compile(r"[-+]?[\d.,]{1,80}(?:[eE][-+]?\d{1,4})?|nan")
 #: Labels that are remembered; a log that has more of them is none of Megatron's.
 _KNOWN_LABELS = 1_000
 _RATES = ("throughput", "tflops", "tokens", "approx flops")
@@ -90,6 +90,8 @@ def read(document: Document, notes: Notes) -> None:
             planned=int(match[2]),
         )
         planned = (int(match[2]), number)
+        if step.seconds is None:
+            _tell_time(fields, number, notes)
         if log.add(step):
             rows.add(number, fields)
             launches.add(step, fields)
@@ -261,6 +263,13 @@ def _seconds(fields: dict[str, str]) -> float | None:
     return None
 
 
+def _tell_time(fields: dict[str, str], number: int, notes: Notes) -> None:
+    """Name a printed iteration time that gave none: spelt with a comma, or without a known unit."""
+    for label, value in fields.items():
+        if label.startswith(("elapsed time per iteration", "time per iteration")):
+            notes.misfit(None, value, f"line {number}, {label}")
+
+
 def _note_samples(log: StepLog, rows: _Rows, notes: Notes) -> None:
     if rows.last_batch is not None and rows.batch_varies:
         # A batch that grows is no factor of the whole run; the consumed samples are its amount.
@@ -273,6 +282,8 @@ def _note_samples(log: StepLog, rows: _Rows, notes: Notes) -> None:
     number, fields = rows.last
     last = parse_count(fields.get("consumed samples"))
     tokens = parse_count(fields.get("consumed tokens"))
+    notes.misfit(last, fields.get("consumed samples"), f"line {number}, consumed samples")
+    notes.misfit(tokens, fields.get("consumed tokens"), f"line {number}, consumed tokens")
     if tokens is not None and log.first_step == 0:
         notes.fact("tokens", tokens, line(number))
     if last is None:
@@ -298,6 +309,10 @@ def _note_rates(rows: _Rows, notes: Notes) -> None:
     name = "claimed_flop_per_second_per_accelerator"
     notes.fact(name, median(rows.model or rows.hardware), place, grade=Grade.CLAIM)
     notes.fact("tokens_per_second_per_accelerator", median(rows.tokens), place)
+    number, fields = rows.last
+    for label, value in fields.items():
+        if label.startswith(_RATES):
+            notes.misfit(parse_positive(value), value, f"line {number}, {label}")
     if rows.hardware and not rows.model:
         notes.finding(
             "hardware-flop-claimed-as-model",

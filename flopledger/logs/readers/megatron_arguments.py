@@ -87,7 +87,7 @@ class Arguments:
             if argument not in self._values or (experts and name.startswith("architecture.")):
                 continue
             value, number = self._values[argument]
-            notes.fact(name, parse_count(value), line(number))
+            notes.count(name, value, line(number))
         self._note_world(notes)
         for name in ("fp8", "bf16", "fp16"):
             value, number = self._values.get(name, ("", 0))

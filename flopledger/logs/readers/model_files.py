@@ -10,7 +10,7 @@ from flopledger.facts import Grade
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes
-from flopledger.logs.numbers import parse_count, parse_number
+from flopledger.logs.numbers import parse_number
 from flopledger.logs.reader import Reader
 
 _STATEMENT = Grade.STATEMENT
@@ -39,7 +39,7 @@ def read_adapter(document: Document, notes: Notes) -> None:
         "$.base_model_name_or_path",
         grade=_STATEMENT,
     )
-    notes.fact("adapter_rank", parse_count(adapter.get("r")), "$.r", grade=_STATEMENT)
+    notes.count("adapter_rank", adapter.get("r"), "$.r", grade=_STATEMENT)
     targets = adapter.get("target_modules")
     if isinstance(targets, list):
         words = sorted(target for target in targets if isinstance(target, str))

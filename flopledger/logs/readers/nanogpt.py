@@ -249,7 +249,7 @@ def _note_line(text: str, number: int, notes: Notes) -> None:
             match = _VALUE.match(text[len(start) :])
             unit = {"tokens_per_step": "tokens", "planned_tokens": "tokens"}.get(name)
             if match:
-                notes.fact(name, parse_count(match[1]), line(number), unit=unit)
+                notes.count(name, match[1], line(number), unit=unit)
             return
     if match := _PARAMETERS.search(text):
         millions = parse_positive(match[1])

@@ -67,7 +67,7 @@ def _note(found: dict[str, tuple[str, str]], notes: Notes) -> None:
         )
     nodes, where = found.get("nodes", ("", ""))
     if parse_count(nodes) is not None:
-        notes.fact("nodes", parse_count(nodes), where)
+        notes.count("nodes", nodes, where)
     gpus, where = found.get("gpus", ("", ""))
     count = parse_count(gpus)
     if count is None:

@@ -12,7 +12,7 @@ from functools import partial
 from flopledger.logs.document import Document
 from flopledger.logs.evidence import EvidenceError
 from flopledger.logs.notes import Notes, line
-from flopledger.logs.numbers import parse_count, parse_duration, parse_positive
+from flopledger.logs.numbers import parse_duration, parse_positive
 from flopledger.logs.reader import Reader
 from flopledger.logs.readers.step_formats import STEP_FORMATS, StepFormat
 from flopledger.logs.stamps import STEP_LINE_CHARACTERS, short_lines, stamp_seconds
@@ -207,7 +207,7 @@ def _note_end(text: str, number: int, notes: Notes) -> None:
             continue
         found = match.groupdict()
         if found.get("s") is not None:
-            notes.fact("timed_seconds", parse_positive(found["s"]), line(number))
+            notes.positive("timed_seconds", found["s"], line(number))
         else:
             days, _, clock = found["clock"].rpartition(", ")
             seconds = parse_duration(clock)
@@ -216,7 +216,7 @@ def _note_end(text: str, number: int, notes: Notes) -> None:
                 notes.fact("timed_seconds", seconds + whole, line(number))
         return
     if "Total tokens" in text and (match := _TOTAL_TOKENS.search(text)):
-        notes.fact("tokens", parse_count(match[1]), line(number))
+        notes.count("tokens", match[1], line(number))
 
 
 def readers() -> Iterator[Reader]:

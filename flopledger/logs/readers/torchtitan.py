@@ -116,20 +116,18 @@ def _note_setup(text: str, number: int, notes: Notes) -> int | None:
     """Read the lines that describe the run before its first step; give the steps that it plans."""
     place = line(number)
     if match := _TRAINING.search(text):
-        notes.fact("per_process_batch", parse_count(match[1]), place)
-        notes.fact("global_batch", parse_count(match[2]), place)
+        notes.count("per_process_batch", match[1], place)
+        notes.count("global_batch", match[2], place)
         if match[3] is not None:
-            notes.fact("gradient_accumulation", parse_count(match[3]), place)
-        notes.fact("sequence_length", parse_count(match[4]), place)
+            notes.count("gradient_accumulation", match[3], place)
+        notes.count("sequence_length", match[4], place)
         planned = parse_count(match[5])
         notes.fact("planned_steps", planned, place)
         return planned
     if match := _PARAMETERS.search(text):
-        notes.fact("parameters", parse_count(match[1]), place)
+        notes.count("parameters", match[1], place)
     elif match := _PEAK.search(text):
-        notes.fact(
-            "assumed_peak", parse_positive(match[1]), place, unit="FLOP/s", grade=Grade.CLAIM
-        )
+        notes.positive("assumed_peak", match[1], place, unit="FLOP/s", grade=Grade.CLAIM)
     elif match := _CAPACITY.search(text):
         notes.fact("accelerator", match[1], place)
         notes.fact("accelerator_memory_bytes", round(float(match[2]) * _GIB), place)

@@ -8,7 +8,7 @@ import re
 from flopledger.logs import scalars
 from flopledger.logs.document import Document
 from flopledger.logs.notes import Notes, line
-from flopledger.logs.numbers import parse_count, parse_positive
+from flopledger.logs.numbers import parse_count
 from flopledger.logs.reader import Reader
 
 _CONFIG_KEY = re.compile(r"^([A-Za-z_][\w./\-]{0,80}):\s*$")
@@ -57,7 +57,7 @@ def read_metadata(document: Document, notes: Notes) -> None:
     notes.fact("visible_accelerators", count, "$.gpu_count")
     if devices and isinstance(devices[0], dict):
         memory = devices[0].get("memoryTotal", devices[0].get("memory_total"))
-        notes.fact("accelerator_memory_bytes", parse_count(memory), f"{place}[0].memoryTotal")
+        notes.count("accelerator_memory_bytes", memory, f"{place}[0].memoryTotal")
     if len(dict.fromkeys(names)) > 1:
         notes.finding(
             "accelerator-mismatch",
@@ -67,13 +67,13 @@ def read_metadata(document: Document, notes: Notes) -> None:
         )
     slurm = table.get("slurm")
     if isinstance(slurm, dict):
-        notes.fact("nodes", parse_count(slurm.get("nnodes")), "$.slurm.nnodes")
+        notes.count("nodes", slurm.get("nnodes"), "$.slurm.nnodes")
 
 
 def read_summary(document: Document, notes: Notes) -> None:
     """Write down the last values of known counters and the run's length."""
     table = document.table()
-    notes.fact("wall_seconds", parse_positive(table.get("_runtime")), "$._runtime")
+    notes.positive("wall_seconds", table.get("_runtime"), "$._runtime")
     for key, value in sorted(table.items()):
         scalars.note_metric(key, value, f"$.{key}", notes)
 

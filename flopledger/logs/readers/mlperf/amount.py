@@ -24,6 +24,9 @@ _SHORTEST_STEP_SECONDS = 0.005
 _EPOCHS_AT_MOST = 1000
 #: Printed step times and a counter's steps may differ by evaluation and warm-up, not by this.
 _STEP_SLACK = 30
+#: Keys, and counters beside them, that say how much was done.
+_AMOUNTS = ("train_samples", "trained_samples", "eval_samples")
+_COUNTERS = ("samples_count", "step", "epoch_num")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +48,17 @@ class Window:
         """Give the last whole number above 0 that was logged under ``key``."""
         values = [parse_count(event.value) for event in self.everything if event.key == key]
         return next((value for value in reversed(values) if value is not None), None)
+
+    def tell_misfits(self, notes: Notes) -> None:
+        """Name the amounts that stand in the log and cannot be ones."""
+        for event in self.everything:
+            if event.key in _AMOUNTS:
+                notes.misfit(
+                    parse_count(event.value), event.value, f"line {event.line}, {event.key}"
+                )
+            for name in _COUNTERS:
+                stated = event.metadata.get(name)
+                notes.misfit(parse_positive(stated), stated, f"line {event.line}, {name}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +82,7 @@ def note_amount(window: Window, notes: Notes) -> None:
             "warning",
             f"benchmark {str(name)[:40]!r} is not in the table: units are guessed",
         )
+    window.tell_misfits(notes)
     unit: Unit = rules.unit if rules else "samples"
     if unit == "epochs":
         _note_epochs(window, rules, notes)

@@ -28,8 +28,8 @@ class Event:
         return parse_count(self.metadata.get(name))
 
 
-def events(lines: Iterable[tuple[int, str]]) -> Iterator[Event]:
-    """Parse the marked lines; a line that does not parse is other output."""
+def events(lines: Iterable[tuple[int, str]], broken: list[int] | None = None) -> Iterator[Event]:
+    """Parse the marked lines; ``broken`` takes the numbers of those that begin an entry and give none."""
     for number, text in lines:
         mark = text.find(":::MLL")
         if mark < 0:
@@ -40,6 +40,8 @@ def events(lines: Iterable[tuple[int, str]]) -> Iterator[Event]:
             event = _old_event(number, text[mark:])
         if event is not None:
             yield event
+        elif broken is not None and "{" in text[mark : mark + 60]:
+            broken.append(number)
 
 
 def _new_event(number: int, text: str) -> Event | None:

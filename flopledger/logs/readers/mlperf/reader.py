@@ -28,9 +28,18 @@ def sniff(head: bytes, _name: str) -> bool:
 
 def read(document: Document, notes: Notes) -> None:
     """Write down the run's window, shape, amount and end."""
-    kept, ranks = _keep(events(document.lines()))
+    broken: list[int] = []
+    kept, ranks = _keep(events(document.lines(), broken))
     if not kept:
         raise EvidenceError(f"{document.name}: MLPerf marks but no readable event")
+    if broken:
+        notes.finding(
+            "figure-unread",
+            "warning",
+            f"lines that bear MLPerf's mark cannot be read ({len(broken):,}): broken by other output, cut, "
+            "or without a time that can be one; what they say is missing",
+            *(line(number) for number in broken[:5]),
+        )
     window = _window(kept, notes)
     _note_settings(kept, notes)
     if ranks > 1:
@@ -178,6 +187,7 @@ def _note_settings(kept: list[Event], notes: Notes) -> None:
         if name in _NUMERIC:
             value = parse_number(value)
             if value is None or (value <= 0 and name != "first_step"):
+                notes.misfit(None, event.value, f"line {event.line}, {event.key}")
                 continue
             value = int(value) if value == int(value) else value
         if seen.get(name) == value:
